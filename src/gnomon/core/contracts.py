@@ -1,0 +1,133 @@
+"""What a part must offer to stand in for another. `gnomon.testing` holds a conformance check for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from gnomon.core.documents import Document
+from gnomon.core.ranking import Query, Ranking
+from gnomon.core.space import Space
+from gnomon.core.vectors import Vectors
+
+Role = Literal["query", "document"]
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Texts to vectors of one space."""
+
+    @property
+    def space(self) -> Space:
+        """The space of every vector that this encoder makes."""
+        ...
+
+    @property
+    def max_tokens(self) -> int:
+        """The longest text it reads whole, in tokens, special tokens and prompt included."""
+        ...
+
+    @property
+    def tokenizer_json(self) -> str | None:
+        """The tokenizer in the `tokenizers` library's JSON; None where there is none to share."""
+        ...
+
+    def count_tokens(self, texts: Sequence[str], *, role: Role) -> list[int]:
+        """Each text's length in tokens as `encode` sees it: special tokens and the role's prompt included."""
+        ...
+
+    def encode(self, texts: Sequence[str], *, role: Role) -> Vectors:
+        """One item a text, in the order given. Warns TruncatedText when texts are over-long.
+
+        Raises InvalidInput for a lone string or an item that is not one.
+        """
+        ...
+
+
+@runtime_checkable
+class Index(Protocol):
+    """Vectors of one space by integer id."""
+
+    @property
+    def space(self) -> Space:
+        """The space of the vectors it holds."""
+        ...
+
+    def __len__(self) -> int:
+        """How many ids it holds."""
+        ...
+
+    def add(self, ids: Int[np.ndarray, " items"], vectors: Vectors) -> None:
+        """Put vectors in; an id that is there already gets its new vector.
+
+        Raises SpaceMismatch for another space, InvalidVectors for zero vectors or repeated ids.
+        """
+        ...
+
+    def remove(self, ids: Int[np.ndarray, " items"]) -> None:
+        """Take ids out; ids that are not there are passed over."""
+        ...
+
+    def search(
+        self, queries: Vectors, *, k: int, where: Int[np.ndarray, " allowed"] | None = None
+    ) -> list[Ranking]:
+        """The `k` most similar of the allowed ids for each query; equal scores in order of id.
+
+        Scores are the space's similarity, higher is nearer (euclidean: the negative distance).
+        Raises SpaceMismatch, and InvalidInput for k < 1. Fewer than k come back when fewer are there.
+        """
+        ...
+
+
+@runtime_checkable
+class TextIndex(Protocol):
+    """Texts by integer id, searched by their words."""
+
+    def __len__(self) -> int:
+        """How many ids it holds."""
+        ...
+
+    def add(self, ids: Int[np.ndarray, " items"], titles: Sequence[str], texts: Sequence[str]) -> None:
+        """Put texts in; an id that is there already gets its new text."""
+        ...
+
+    def remove(self, ids: Int[np.ndarray, " items"]) -> None:
+        """Take ids out; ids that are not there are passed over."""
+        ...
+
+    def search(
+        self, queries: Sequence[str], *, k: int, where: Int[np.ndarray, " allowed"] | None = None
+    ) -> list[Ranking]:
+        """The `k` best of the allowed ids for each query; equal scores in order of id."""
+        ...
+
+
+class Retriever(Protocol):
+    """Queries to rankings. Everything that searches is one, and they wrap each other."""
+
+    def __call__(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
+        """At most `k` chunks for each query, best first."""
+        ...
+
+
+class Scorer(Protocol):
+    """Judges texts against a query one pair at a time, as a cross-encoder does."""
+
+    def score(self, query: str, texts: Sequence[str]) -> Float[np.ndarray, " texts"]:
+        """One score a text, higher is better."""
+        ...
+
+
+class Reader(Protocol):
+    """A file to documents."""
+
+    def __call__(self, path: Path) -> Iterator[Document]:
+        """The file's documents. Raises UnreadableFile."""
+        ...
+
+
+Array = np.ndarray[Any, np.dtype[Any]]

@@ -1,0 +1,55 @@
+"""What is indexed: documents and the chunks cut from them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One thing to index. `id` is stable across runs: the path, or path#row for files that hold several.
+
+    `metadata` holds plain JSON values (str, int, float, bool, None, lists of these).
+    """
+
+    id: str
+    text: str
+    title: str = ""
+    source: str = ""
+    media_type: str = "text/plain"
+    metadata: Mapping[str, Any] = field(default=EMPTY)
+
+    @property
+    def content_hash(self) -> str:
+        """Hex SHA-256 over title and text."""
+        return hashlib.sha256(f"{self.title}\x00{self.text}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A span of a document: `text` is document.text[start:end] (offsets in characters).
+
+    `heading` is the path of headings above the span, outermost first. `tokens` is the length in the
+    model's tokens of what is embedded. `embed_text` is what the encoder sees: the text, with title and
+    headings before it where the chunking says so.
+    """
+
+    document_id: str
+    ordinal: int
+    start: int
+    end: int
+    text: str
+    embed_text: str
+    tokens: int
+    heading: tuple[str, ...] = ()
+
+    @property
+    def text_hash(self) -> bytes:
+        """SHA-256 of `embed_text`, 32 bytes: with space and role the key of the embedding cache."""
+        return hashlib.sha256(self.embed_text.encode("utf-8", "surrogatepass")).digest()

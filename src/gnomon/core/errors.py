@@ -1,0 +1,96 @@
+"""The whole error tree. Every error says what came, what was wanted and what to do next."""
+
+from __future__ import annotations
+
+
+class GnomonError(Exception):
+    """The base of every error that gnomon raises on purpose.
+
+    `came` says what was found, `wanted` what was expected, `next_step` what to do about it.
+    """
+
+    def __init__(self, came: str, *, wanted: str = "", next_step: str = "") -> None:
+        self.came, self.wanted, self.next_step = came, wanted, next_step
+        super().__init__(came, wanted, next_step)
+
+    def __str__(self) -> str:
+        parts = [self.came]
+        if self.wanted:
+            parts.append(f"Wanted: {self.wanted}")
+        if self.next_step:
+            parts.append(f"Next: {self.next_step}")
+        return "\n".join(parts)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.came, self.wanted, self.next_step)
+
+
+def _rebuild(kind: type[GnomonError], came: str, wanted: str, next_step: str) -> GnomonError:
+    return kind(came, wanted=wanted, next_step=next_step)
+
+
+class InvalidInput(GnomonError, ValueError):
+    """A value handed in by the caller is not of the form that the function takes."""
+
+
+class SpaceMismatch(GnomonError):
+    """Vectors of two spaces met, or an encoder no longer makes the vectors of its space."""
+
+
+class InvalidVectors(InvalidInput):
+    """Vectors that no space can hold: NaN or infinite values, zero vectors, wrong dimensions."""
+
+
+class ModelNotFound(GnomonError):
+    """No source has the model."""
+
+
+class ModelUnsupported(GnomonError):
+    """The model's files are there, but gnomon has no graph, pooling or module for them."""
+
+
+class MissingPrompt(GnomonError):
+    """The model was trained with a prompt for this role, and none is known."""
+
+
+class WeightsMismatch(GnomonError):
+    """Weights whose digest differs from the known one."""
+
+
+class UnreadableFile(GnomonError):
+    """A file that no reader can turn into documents."""
+
+
+class NothingIndexed(GnomonError):
+    """An index run ended without one document in the collection from the given paths."""
+
+
+class CollectionNotFound(GnomonError):
+    """There is no collection at the path."""
+
+
+class CollectionDamaged(GnomonError):
+    """The catalog, the one part that cannot be rebuilt, is corrupt or truncated."""
+
+
+class CollectionBusy(GnomonError):
+    """Another writer held the collection for longer than the time limit."""
+
+
+class StorageError(GnomonError, OSError):
+    """The disk is full, read-only or not permitted."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.came, self.wanted, self.next_step)
+
+
+class IndexDamaged(GnomonError):
+    """A derived index file is missing, corrupt or of another space. The collection rebuilds it."""
+
+
+class TruncatedText(UserWarning):
+    """Texts longer than the encoder reads: what lies beyond is not in their vectors."""
+
+
+class LowRecall(UserWarning):
+    """An approximate index that lost too many true neighbours was replaced by an exact one."""

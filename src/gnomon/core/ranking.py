@@ -1,0 +1,76 @@
+"""What comes back from a search: arrays while it is being computed, hits at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from gnomon.core.documents import EMPTY
+from gnomon.core.errors import InvalidInput
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is looked for. `where`, if given, is a sorted int64 array of the only chunk ids allowed."""
+
+    text: str
+    where: Int[np.ndarray, " allowed"] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """Chunk ids, best first, with scores that fall; `stages` keeps each stage's score (NaN: not found by it).
+
+    Arrays, since a thousand candidates a query are fused: Hit objects are made for the few that are shown.
+    Raises InvalidInput when the arrays differ in length.
+    """
+
+    ids: Int[np.ndarray, " k"]
+    scores: Float[np.ndarray, " k"]
+    stages: Mapping[str, Float[np.ndarray, " k"]] = field(default=EMPTY)
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.ids), len(self.scores), *(len(s) for s in self.stages.values())}
+        if len(lengths) > 1:
+            raise InvalidInput(f"a ranking of arrays with lengths {sorted(lengths)}", wanted="one length")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def first(self, k: int) -> Ranking:
+        """The best `k`."""
+        return Ranking(self.ids[:k], self.scores[:k], {name: s[:k] for name, s in self.stages.items()})
+
+    @staticmethod
+    def empty() -> Ranking:
+        """A ranking that holds nothing."""
+        return Ranking(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One search result: a chunk, where it stands in its document, and why it is here.
+
+    `start` and `end` are character offsets of `text` in the document. `stages` maps a stage's name
+    ("dense", "lexical", …) to its own score. `highlights` are (start, end) spans within `snippet`
+    that match the query's words. `more` counts further chunks of the same document that were found.
+    """
+
+    chunk_id: int
+    document: str
+    score: float
+    text: str
+    snippet: str
+    start: int
+    end: int
+    title: str = ""
+    heading: tuple[str, ...] = ()
+    source: str = ""
+    stages: Mapping[str, float] = field(default=EMPTY)
+    highlights: tuple[tuple[int, int], ...] = ()
+    metadata: Mapping[str, Any] = field(default=EMPTY)
+    more: int = 0

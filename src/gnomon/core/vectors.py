@@ -1,0 +1,115 @@
+"""Vectors that know their space."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from gnomon.core.errors import InvalidInput, InvalidVectors
+from gnomon.core.space import Space
+
+
+@dataclass(frozen=True, eq=False)
+class Vectors:
+    """Rows of one space. `len()` counts items: rows, or groups of rows where `starts` is given.
+
+    `data` is float32, one row a vector. `starts` holds the first row of each multi-vector item
+    (similarity "maxsim"); item i owns rows starts[i] to starts[i+1]. The array is made read-only.
+    Raises InvalidVectors for another number of dimensions and for NaN or infinite values.
+    """
+
+    data: Float[np.ndarray, "rows dim"]
+    space: Space
+    starts: Int[np.ndarray, " items"] | None = None
+
+    def __post_init__(self) -> None:
+        data: np.ndarray[Any, np.dtype[Any]] = np.ascontiguousarray(self.data, dtype=np.float32).view()
+        if data.ndim != 2 or data.shape[1] != self.space.dim:
+            raise InvalidVectors(
+                f"an array of shape {tuple(data.shape)}",
+                wanted=f"shape (rows, {self.space.dim}) for {self.space.short}",
+            )
+        if not np.isfinite(data).all():
+            bad = int((~np.isfinite(data).all(axis=1)).sum())
+            raise InvalidVectors(
+                f"{bad} of {len(data)} vectors hold NaN or infinite values",
+                wanted="finite values",
+                next_step="look at the encoder's input and weights; such vectors cannot be compared",
+            )
+        data.flags.writeable = False
+        object.__setattr__(self, "data", data)
+        if (self.starts is None) == (self.space.similarity == "maxsim"):
+            raise InvalidInput(
+                f"{'no ' if self.starts is None else ''}starts where similarity is {self.space.similarity}",
+                wanted="`starts` for multi-vector spaces (maxsim) and for no other",
+            )
+        if self.starts is not None:
+            object.__setattr__(self, "starts", _checked_starts(self.starts, len(data)))
+
+    def __len__(self) -> int:
+        return len(self.data) if self.starts is None else len(self.starts)
+
+    def take(self, items: Sequence[int] | np.ndarray[Any, Any]) -> Vectors:
+        """The items at these positions, in this order."""
+        wanted = np.asarray(items, dtype=np.int64)
+        if self.starts is None:
+            return Vectors(self.data[wanted], self.space)
+        ends = np.append(self.starts[1:], len(self.data))
+        rows = [np.arange(self.starts[i], ends[i]) for i in wanted]
+        lengths = np.array([len(r) for r in rows], dtype=np.int64)
+        starts = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64) if len(rows) else lengths
+        flat = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
+        return Vectors(self.data[flat], self.space, starts)
+
+    def truncate(self, dim: int) -> Vectors:
+        """The first `dim` dimensions, normalised again for cosine, in a space of its own."""
+        space = self.space.truncate(dim)
+        if space == self.space:
+            return self
+        data = self.data[:, :dim]
+        if self.space.similarity in ("cosine", "maxsim"):
+            norms = np.linalg.norm(data, axis=1, keepdims=True)
+            if not norms.all():
+                raise InvalidVectors(
+                    f"{int((norms == 0).sum())} vectors are zero in their first {dim} dimensions",
+                    wanted="vectors with a direction",
+                    next_step="truncate to more dimensions",
+                )
+            data = data / norms
+        return Vectors(data, space, self.starts)
+
+    @staticmethod
+    def concatenate(parts: Sequence[Vectors]) -> Vectors:
+        """All items of all parts, in order. Raises SpaceMismatch unless the parts share one space."""
+        if not parts:
+            raise InvalidInput("no vectors to concatenate", wanted="at least one part")
+        space = parts[0].space
+        for part in parts[1:]:
+            space.require(part.space)
+        data = np.concatenate([part.data for part in parts])
+        if space.similarity != "maxsim":
+            return Vectors(data, space)
+        offsets = np.cumsum([0] + [len(part.data) for part in parts[:-1]])
+        starts = [
+            part.starts + at for part, at in zip(parts, offsets, strict=True) if part.starts is not None
+        ]
+        return Vectors(data, space, np.concatenate(starts))
+
+
+def _checked_starts(starts: np.ndarray[Any, Any], rows: int) -> np.ndarray[Any, Any]:
+    checked: np.ndarray[Any, Any] = np.ascontiguousarray(starts, dtype=np.int64).view()
+    ends = np.append(checked[1:], rows)
+    empty = (len(checked) == 0) != (rows == 0)
+    if empty or (
+        len(checked) and (checked[0] != 0 or (np.diff(checked) <= 0).any() or ends[-1] <= checked[-1])
+    ):
+        raise InvalidVectors(
+            f"starts {checked[:5].tolist()}… over {rows} rows",
+            wanted="starts at 0, strictly rising, each item with at least one row",
+        )
+    checked.flags.writeable = False
+    return checked

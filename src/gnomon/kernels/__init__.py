@@ -1,0 +1,1 @@
+"""Pure array functions: one formula, one function, with its source."""

@@ -1,0 +1,70 @@
+"""Scores of several rankings made one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+
+Lists = Sequence[tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]]
+
+
+def min_max(scores: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Scores stretched to 0 to 1; all 1 where they are all equal.
+
+    Theoretical min-max fusion is analysed by Bruch, Gai and Ingber 2023 (arXiv:2210.11934).
+
+    >>> min_max(np.array([2.0, 4.0, 3.0])).tolist()
+    [0.0, 1.0, 0.5]
+    """
+    if len(scores) == 0:
+        return scores
+    low, high = scores.min(), scores.max()
+    if high == low:
+        return np.ones_like(scores)
+    return np.asarray((scores - low) / (high - low))
+
+
+def union(lists: Lists) -> tuple[Int[np.ndarray, " ids"], list[Float[np.ndarray, " ids"]]]:
+    """All ids of all lists, rising, and each list's scores aligned with them (NaN where it lacks the id)."""
+    ids = np.unique(np.concatenate([i for i, _ in lists])) if lists else np.zeros(0, dtype=np.int64)
+    columns = []
+    for own, values in lists:
+        column = np.full(len(ids), np.nan, dtype=np.float64)
+        column[np.searchsorted(ids, own)] = values
+        columns.append(column)
+    return ids, columns
+
+
+def convex(
+    columns: Sequence[Float[np.ndarray, " ids"]], weights: Sequence[float]
+) -> Float[np.ndarray, " ids"]:
+    """Weighted sum of min-max scores; an id that a list lacks counts 0 there.
+
+    >>> convex([np.array([1.0, 3.0, np.nan]), np.array([np.nan, 5.0, 4.0])], [0.5, 0.5]).tolist()
+    [0.0, 1.0, 0.0]
+    """
+    total = np.zeros(len(columns[0]), dtype=np.float64)
+    for column, weight in zip(columns, weights, strict=True):
+        found = ~np.isnan(column)
+        total[found] += weight * min_max(column[found])
+    return total
+
+
+def reciprocal_rank(
+    columns: Sequence[Float[np.ndarray, " ids"]], weights: Sequence[float], *, constant: float = 60.0
+) -> Float[np.ndarray, " ids"]:
+    """Reciprocal rank fusion: sum of weight / (constant + rank), ranks from 1.
+
+    Cormack, Clarke and Büttcher 2009, "Reciprocal rank fusion outperforms Condorcet".
+
+    >>> reciprocal_rank([np.array([0.9, 0.1])], [1.0]).round(5).tolist()
+    [0.01639, 0.01613]
+    """
+    total = np.zeros(len(columns[0]), dtype=np.float64)
+    for column, weight in zip(columns, weights, strict=True):
+        found = np.flatnonzero(~np.isnan(column))
+        order = found[np.argsort(-column[found], kind="stable")]
+        total[order] += weight / (constant + np.arange(1, len(order) + 1))
+    return total

@@ -1,0 +1,66 @@
+"""Similarities between rows of two arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from gnomon.core.errors import InvalidVectors
+from gnomon.core.space import Similarity
+
+
+def normalise(rows: Float[np.ndarray, "rows dim"]) -> Float[np.ndarray, "rows dim"]:
+    """Each row divided by its Euclidean length.
+
+    Raises InvalidVectors when a row is zero: it has no direction.
+
+    >>> normalise(np.array([[3.0, 4.0]])).tolist()
+    [[0.6, 0.8]]
+    """
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    if not lengths.all():
+        raise InvalidVectors(
+            f"{int((lengths == 0).sum())} of {len(rows)} vectors are zero",
+            wanted="vectors with a direction",
+            next_step="leave out empty texts",
+        )
+    return np.asarray(rows / lengths, dtype=rows.dtype)
+
+
+def scores(
+    queries: Float[np.ndarray, "queries dim"],
+    documents: Float[np.ndarray, "documents dim"],
+    *,
+    similarity: Similarity,
+) -> Float[np.ndarray, "queries documents"]:
+    """Similarity of every query with every document, higher is nearer.
+
+    Cosine expects normalised rows, as Vectors of a cosine space are stored. Euclidean gives the negative
+    distance. For maxsim see `maxsim`.
+
+    >>> scores(np.array([[1.0, 0.0]]), np.array([[0.0, 2.0]]), similarity="euclidean").round(3).tolist()
+    [[-2.236]]
+    """
+    products = queries @ documents.T
+    if similarity != "euclidean":
+        return np.asarray(products)
+    squared = (queries**2).sum(1)[:, None] + (documents**2).sum(1)[None, :] - 2 * products
+    return np.asarray(-np.sqrt(np.maximum(squared, 0.0)))
+
+
+def maxsim(
+    query: Float[np.ndarray, "query_rows dim"],
+    documents: Float[np.ndarray, "rows dim"],
+    starts: Int[np.ndarray, " items"],
+) -> Float[np.ndarray, " items"]:
+    """Late interaction: for each document the sum over query rows of their best match among its rows.
+
+    Khattab and Zaharia 2020, ColBERT, equation 3 (arXiv:2004.12832).
+
+    >>> maxsim(np.eye(2), np.array([[1.0, 0.0], [0.0, 0.5]]), np.array([0])).tolist()
+    [1.5]
+    """
+    if len(starts) == 0:
+        return np.zeros(0, dtype=np.float32)
+    best = np.maximum.reduceat(query @ documents.T, starts, axis=1)
+    return np.asarray(best.sum(axis=0))

@@ -1,0 +1,1 @@
+"""Public conformance checks for every contract, and toy parts to test with."""

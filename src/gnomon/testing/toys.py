@@ -1,0 +1,75 @@
+"""Toy encoders: deterministic, instant, no files."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from gnomon.core.contracts import Role
+from gnomon.core.errors import InvalidInput
+from gnomon.core.space import Ingredients, Space
+from gnomon.core.vectors import Vectors
+from gnomon.kernels.similarity import normalise
+
+_WORD = re.compile(r"\w+")
+
+
+class HashEncoder:
+    """A bag of words, each hashed to a fixed random direction: texts that share words are near.
+
+    `salt` makes another space of the same dimensions, as another model would.
+    """
+
+    def __init__(self, dim: int = 32, *, salt: str = "", max_tokens: int = 64) -> None:
+        self._max_tokens, self._salt = max_tokens, salt
+        self._directions: dict[str, np.ndarray[tuple[int], np.dtype[np.float32]]] = {}
+        digest = hashlib.sha256(f"hash-encoder {salt}".encode()).hexdigest()
+        ingredients = Ingredients(
+            weights=digest,
+            architecture="hash",
+            tokenizer="words",
+            pooling="mean",
+            projection="",
+            prompts={},
+            normalise=True,
+            max_tokens=max_tokens,
+            dim=dim,
+            similarity="cosine",
+            precision="float",
+        )
+        self.space = Space.of(ingredients, name=f"hash-{dim}{'-' + salt if salt else ''}")
+
+    @property
+    def max_tokens(self) -> int:
+        """The longest text, in words."""
+        return self._max_tokens
+
+    @property
+    def tokenizer_json(self) -> str | None:
+        """None: words are counted by `count_tokens`."""
+        return None
+
+    def count_tokens(self, texts: Sequence[str], *, role: Role) -> list[int]:
+        """Words a text."""
+        return [len(_WORD.findall(text)) for text in texts]
+
+    def encode(self, texts: Sequence[str], *, role: Role) -> Vectors:
+        """One row a text; both roles share the directions."""
+        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+            raise InvalidInput(
+                "texts that are not a sequence of strings", wanted='a list such as ["one text"]'
+            )
+        rows = np.zeros((len(texts), self.space.dim), dtype=np.float32)
+        for row, text in zip(rows, texts, strict=True):
+            for word in _WORD.findall(text.lower())[: self._max_tokens] or ["(empty)"]:
+                row += self._direction(word)
+        return Vectors(normalise(rows), self.space)
+
+    def _direction(self, word: str) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+        if word not in self._directions:
+            seed = int.from_bytes(hashlib.sha256(f"{self._salt}\n{word}".encode()).digest()[:8], "big")
+            self._directions[word] = np.random.default_rng(seed).standard_normal(self.space.dim).astype("f4")
+        return self._directions[word]
