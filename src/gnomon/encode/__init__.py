@@ -1,0 +1,1 @@
+"""Encoders, and where models come from."""

