@@ -1,0 +1,74 @@
+# Everything runs in .venv, made on first use and brought up to date when pyproject.toml or the pins change.
+# PYTHON picks the interpreter: `make test PYTHON=python3.12`.
+
+VENV := .venv
+BIN := $(VENV)/bin
+WANTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c '$(WANTED)' 2>/dev/null && echo $$p && break; done)
+PIP := $(BIN)/python -m pip
+INSTALL := $(PIP) install -q -c constraints.txt --build-constraint constraints.txt
+PYTEST := $(BIN)/python -m pytest
+# Two workers were the fastest on two cores; a test file stays on one worker, so that models load once.
+WORKERS ?= 2
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test slow check format api pins bench clean
+
+help:  ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: $(VENV)/.runtime  ## Index Python's own documentation and search it
+	@$(BIN)/gnomon demo
+
+test: $(VENV)/.dev  ## Run the tests, all but the slow ones
+	@$(PYTEST) -m "not slow" -n $(WORKERS) --dist loadfile
+
+slow: $(VENV)/.dev  ## Run the slow tests
+	@$(PYTEST) -m slow
+
+check: $(VENV)/.dev  ## Run every gate: format, lint, types, layers, budgets, public API
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python tools/budgets.py
+	@$(BIN)/python tools/api.py --check
+
+format: $(VENV)/.dev  ## Format the code and make the fixes that are safe
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+api: $(VENV)/.dev  ## Write tests/house/public_api.txt anew after a wanted change
+	@$(BIN)/python tools/api.py
+
+pins: $(VENV)/.dev  ## Write constraints.txt anew with the newest releases
+	@$(BIN)/python tools/pins.py
+
+bench: $(VENV)/.dev  ## Run the benchmarks; results go to bench/results
+	@set -e; for script in bench/encode.py bench/search.py; do $(BIN)/python $$script; done
+
+clean:  ## Remove the environment and all caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	find src tests tools bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "gnomon needs Python 3.11, 3.12 or 3.13; python3 here is: $$(python3 --version 2>&1)." \
+	  "Install one of them, or name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -c '$(WANTED)' || { echo "gnomon needs Python 3.11, 3.12 or 3.13; $(PYTHON) is: $$($(PYTHON) --version 2>&1)." >&2; exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "No virtual environment could be made: is the" \
+	  "python3-venv package installed?" >&2; exit 1; }
+	@$(PIP) install -q -c constraints.txt --upgrade pip
+
+# A stamp is written last, so that an interrupted set-up is done again.
+$(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing gnomon"
+	@$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing gnomon and the development tools"
+	@$(INSTALL) -e . --group dev
+	@touch $@ $(VENV)/.runtime
