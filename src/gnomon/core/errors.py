@@ -73,6 +73,10 @@ class CollectionDamaged(GnomonError):
     """The catalog, the one part that cannot be rebuilt, is corrupt or truncated."""
 
 
+class CollectionTooNew(GnomonError):
+    """The catalog was written by a newer gnomon."""
+
+
 class CollectionBusy(GnomonError):
     """Another writer held the collection for longer than the time limit."""
 

@@ -1,0 +1,1 @@
+"""One named corpus: catalog, ingest, search. The room that wires the others."""

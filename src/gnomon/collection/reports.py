@@ -1,0 +1,93 @@
+"""What a collection tells about its work: frozen values, the same for people and for scripts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A file or text that did not go in as wanted. `skipped` is True where nothing of it was indexed."""
+
+    path: str
+    reason: str
+    next_step: str = ""
+    skipped: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an index run is. `files` counts all that were found, `done` those dealt with."""
+
+    files: int
+    done: int
+    chunks: int
+    path: str
+    stage: str  # "reading", "embedding" or "indexing"
+
+
+@dataclass(frozen=True, slots=True)
+class IndexReport:
+    """What an index run did. Times are wall seconds; `tokens` counts those embedded in this run."""
+
+    files: int = 0
+    unchanged: int = 0
+    indexed: int = 0
+    removed: int = 0
+    documents: int = 0
+    chunks_added: int = 0
+    chunks_removed: int = 0
+    embedded: int = 0
+    cached: int = 0
+    truncated: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    embed_seconds: float = 0.0
+    interrupted: bool = False
+    problems: tuple[Problem, ...] = field(default=())
+
+    @property
+    def failed(self) -> int:
+        """Files of which nothing went in."""
+        return sum(problem.skipped for problem in self.problems)
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain mapping."""
+        return {**asdict(self), "failed": self.failed}
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedStatus:
+    """One derived index: its kind, rows, the journal position it stands at, and bytes on disk."""
+
+    name: str
+    kind: str
+    rows: int
+    position: int
+    bytes: int
+    state: str  # "current", "behind" or "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What is in a collection. Bytes are on disk; `position` is the journal's head."""
+
+    path: str
+    model: str
+    space: dict[str, Any]
+    version: str
+    chunking: dict[str, Any]
+    retrieval: dict[str, Any]
+    sources: int
+    documents: int
+    chunks: int
+    tokens: int
+    vectors: int
+    position: int
+    catalog_bytes: int
+    derived: tuple[DerivedStatus, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain mapping."""
+        return asdict(self)

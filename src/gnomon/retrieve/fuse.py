@@ -1,0 +1,88 @@
+"""Several retrievers' rankings made one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+
+from gnomon.core.contracts import Retriever
+from gnomon.core.errors import InvalidInput
+from gnomon.core.ranking import Query, Ranking
+from gnomon.kernels.fusion import convex, reciprocal_rank, union
+from gnomon.kernels.topk import top_k
+
+Fusion = Literal["min-max", "rrf"]
+
+
+@dataclass(frozen=True)
+class FuseSettings:
+    """How rankings are fused: the method, a weight a part (None: equal), and how deep each part looks.
+
+    "min-max" stretches each part's scores of the first `depth` to 0 to 1 and adds them; "rrf" adds
+    1 / (60 + rank) and knows no scores.
+    """
+
+    fusion: Fusion = "min-max"
+    weights: tuple[float, ...] | None = None
+    depth: int = 1000
+
+    def __post_init__(self) -> None:
+        if self.fusion not in get_args(Fusion):
+            raise InvalidInput(f"fusion {self.fusion!r}", wanted=f"one of {', '.join(get_args(Fusion))}")
+        if self.depth < 1:
+            raise InvalidInput(f"a fusion depth of {self.depth}", wanted="at least 1")
+        if self.weights is not None and (min(self.weights) < 0 or sum(self.weights) <= 0):
+            raise InvalidInput(f"fusion weights {self.weights}", wanted="weights of 0 or more, not all 0")
+
+
+@dataclass(frozen=True)
+class Fuse:
+    """Asks every part for its first `depth` and fuses them. Raises InvalidInput when weights do not fit."""
+
+    parts: tuple[Retriever, ...]
+    settings: FuseSettings = FuseSettings()
+
+    def __post_init__(self) -> None:
+        given = self.settings.weights
+        if not self.parts or (given is not None and len(given) != len(self.parts)):
+            raise InvalidInput(
+                f"{len(self.parts)} retrievers with {len(given or ())} weights",
+                wanted="at least one retriever and, where weights are given, one for each",
+            )
+
+    def __call__(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
+        """At most `k` chunks a query; every part's stages are kept beside the fused score."""
+        depth = max(k, self.settings.depth)
+        columns = [part(queries, k=depth) for part in self.parts]
+        return [self._fuse([column[row] for column in columns], k) for row in range(len(queries))]
+
+    def _fuse(self, rankings: Sequence[Ranking], k: int) -> Ranking:
+        ids, scores = union([(ranking.ids, ranking.scores) for ranking in rankings])
+        weights = self.settings.weights or tuple(1 / len(rankings) for _ in rankings)
+        fuse = convex if self.settings.fusion == "min-max" else reciprocal_rank
+        best, fused = top_k(fuse(scores, weights), ids, k)
+        stages = {}
+        for ranking in rankings:
+            for name, values in ranking.stages.items():
+                stages[name] = _at(best, ranking.ids, values)
+        return Ranking(best, fused.astype(np.float32), stages)
+
+
+def _at(
+    wanted: np.ndarray[tuple[int], np.dtype[np.int64]],
+    ids: np.ndarray[tuple[int], np.dtype[np.int64]],
+    values: np.ndarray[tuple[int], np.dtype[np.float32]],
+) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    """The values of the wanted ids, NaN where an id is not among `ids`."""
+    out = np.full(len(wanted), np.nan, dtype=np.float32)
+    if len(ids) == 0:
+        return out
+    order = np.argsort(ids)
+    at = np.minimum(np.searchsorted(ids, wanted, sorter=order), len(ids) - 1)
+    positions = order[at]
+    found = ids[positions] == wanted
+    out[found] = values[positions[found]]
+    return out
