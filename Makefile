@@ -15,6 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test slow check format api pins bench clean
+.PHONY: format-gate lint-gate types-gate layers-gate budgets-gate api-gate
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -28,12 +29,24 @@ test: $(VENV)/.dev  ## Run the tests, all but the slow ones
 slow: $(VENV)/.dev  ## Run the slow tests
 	@$(PYTEST) -m slow
 
-check: $(VENV)/.dev  ## Run every gate: format, lint, types, layers, budgets, public API
+check: format-gate lint-gate types-gate layers-gate budgets-gate api-gate  ## Run every gate; make -k check goes on after a failure
+
+format-gate: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
+
+lint-gate: $(VENV)/.dev
 	@$(BIN)/ruff check .
+
+types-gate: $(VENV)/.dev
 	@$(BIN)/mypy
+
+layers-gate: $(VENV)/.dev
 	@$(BIN)/lint-imports --no-logo
+
+budgets-gate: $(VENV)/.dev
 	@$(BIN)/python tools/budgets.py
+
+api-gate: $(VENV)/.dev
 	@$(BIN)/python tools/api.py --check
 
 format: $(VENV)/.dev  ## Format the code and make the fixes that are safe
