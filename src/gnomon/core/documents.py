@@ -23,7 +23,7 @@ class Document:
     title: str = ""
     source: str = ""
     media_type: str = "text/plain"
-    metadata: Mapping[str, Any] = field(default=EMPTY)
+    metadata: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
 
     @property
     def content_hash(self) -> str:

@@ -31,7 +31,7 @@ class Ranking:
 
     ids: Int[np.ndarray, " k"]
     scores: Float[np.ndarray, " k"]
-    stages: Mapping[str, Float[np.ndarray, " k"]] = field(default=EMPTY)
+    stages: Mapping[str, Float[np.ndarray, " k"]] = field(default_factory=lambda: EMPTY)
 
     def __post_init__(self) -> None:
         lengths = {len(self.ids), len(self.scores), *(len(s) for s in self.stages.values())}
@@ -70,7 +70,7 @@ class Hit:
     title: str = ""
     heading: tuple[str, ...] = ()
     source: str = ""
-    stages: Mapping[str, float] = field(default=EMPTY)
+    stages: Mapping[str, float] = field(default_factory=lambda: EMPTY)
     highlights: tuple[tuple[int, int], ...] = ()
-    metadata: Mapping[str, Any] = field(default=EMPTY)
+    metadata: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
     more: int = 0
