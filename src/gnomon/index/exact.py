@@ -1,0 +1,70 @@
+"""Every similarity with every row: the judge of the other indexes, and the default below 50,000 vectors."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Int
+
+from gnomon.core.ranking import Ranking
+from gnomon.core.space import Space
+from gnomon.core.vectors import Vectors
+from gnomon.index.arguments import checked_ids, checked_k, checked_new, comparable
+from gnomon.index.nearest import search_items, search_rows
+from gnomon.index.rows import RowStore
+
+
+class ExactIndex:
+    """An Index that compares each query with every vector, for all similarities.
+
+    A search sees one consistent state and takes no lock; one thread may add or remove meanwhile. Scores are
+    float32, and do not depend on the order of adding or on what else is in a batch.
+    """
+
+    def __init__(self, space: Space, *, store: RowStore | None = None) -> None:
+        self._space = space
+        similarity = space.similarity
+        self.store = store or RowStore.empty(
+            space.dim, multi=similarity == "maxsim", squares=similarity == "euclidean"
+        )
+
+    @property
+    def space(self) -> Space:
+        """The space of the vectors it holds."""
+        return self._space
+
+    def __len__(self) -> int:
+        return self.store.rows.count
+
+    def add(self, ids: Int[np.ndarray, " items"], vectors: Vectors) -> None:
+        """Put vectors in; an id that is there already gets its new vector. Amortised: a copy of what is new.
+
+        Raises SpaceMismatch for another space, InvalidVectors for zero vectors (cosine) or repeated ids.
+        """
+        data = comparable(self._space, vectors)
+        self.store.add(checked_new(ids, len(vectors)), data, vectors.starts)
+        self._tidy()
+
+    def remove(self, ids: Int[np.ndarray, " items"]) -> None:
+        """Take ids out; ids that are not there are passed over."""
+        self.store.remove(checked_ids(ids))
+        self._tidy()
+
+    def _tidy(self) -> None:
+        if self.store.is_sparse():
+            self.store.compact()
+
+    def search(
+        self, queries: Vectors, *, k: int, where: Int[np.ndarray, " allowed"] | None = None
+    ) -> list[Ranking]:
+        """The `k` most similar of the allowed ids for each query; equal scores in order of id.
+
+        Raises SpaceMismatch for queries of another space, InvalidInput for k < 1.
+        """
+        wanted, data = checked_k(k), comparable(self._space, queries)
+        rows = self.store.rows
+        allowed = None if where is None else rows.places(checked_ids(where))
+        if queries.starts is None:
+            return search_rows(data, rows, wanted, self._space.similarity, allowed)
+        ends = np.append(queries.starts[1:], len(data))
+        spans = zip(queries.starts, ends, strict=True)
+        return [search_items(data[a:b], rows, wanted, allowed) for a, b in spans]

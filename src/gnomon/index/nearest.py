@@ -1,0 +1,158 @@
+"""The most similar of the rows: a matrix product chooses, then each chosen row is scored by itself.
+
+A product's last bits depend on where a row lies in the matrix and on how many queries share the call. The
+second scoring does not, so equal rows get equal scores, and one query alone ranks as it does in a batch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from gnomon.core.ranking import Ranking
+from gnomon.core.space import Similarity
+from gnomon.index.rows import PIECE, Rows
+from gnomon.kernels.similarity import maxsim
+from gnomon.kernels.topk import top_k
+
+_CELLS = 1 << 24
+"""Scores held at once, 64 MB: queries are taken in blocks of as many as fit."""
+_UNIT = 2.0**-24
+"""Unit roundoff of float32; a sum of d products is off by at most d of these times both lengths."""
+
+
+def exact_scores(
+    query: Float[np.ndarray, " dim"], rows: Float[np.ndarray, "some dim"], similarity: Similarity
+) -> Float[np.ndarray, " some"]:
+    """One score a row, float32, each from its own row only."""
+    if similarity == "euclidean":
+        difference = rows - query
+        return np.asarray(-np.sqrt(np.vecdot(difference, difference)))
+    return np.asarray(np.vecdot(rows, query))
+
+
+def rank(
+    query: Float[np.ndarray, " dim"],
+    rows: Rows,
+    items: Int[np.ndarray, " some"],
+    k: int,
+    similarity: Similarity,
+) -> Ranking:
+    """The `k` best of these items by their exact scores."""
+    ids, values = top_k(exact_scores(query, rows.take(items), similarity), rows.ids[items], k)
+    return Ranking(ids, values)
+
+
+def search_rows(
+    queries: Float[np.ndarray, "queries dim"],
+    rows: Rows,
+    k: int,
+    similarity: Similarity,
+    allowed: Int[np.ndarray, " allowed"] | None,
+) -> list[Ranking]:
+    """The `k` best items for each query, exactly; `allowed` are positions."""
+    total = len(rows.ids) if allowed is None else len(allowed)
+    if total == 0 or rows.count == 0:
+        return [Ranking.empty() for _ in queries]
+    few = allowed is not None and len(allowed) * 8 <= len(rows.ids)
+    width = len(allowed) if few and allowed is not None else len(rows.ids)
+    lengths = np.sqrt(np.vecdot(queries, queries))
+    found = []
+    block = max(1, _CELLS // width)
+    for at in range(0, len(queries), block):
+        some = queries[at : at + block]
+        keys = _keys(some, rows, similarity, allowed if few else None)
+        if not few:
+            _mask(keys, rows, allowed)
+        for query, own, length in zip(some, keys, lengths[at : at + block], strict=True):
+            chosen = candidates(own, k, _slack(rows, float(length), similarity))
+            items = allowed[chosen] if few and allowed is not None else chosen
+            found.append(rank(query, rows, items, k, similarity))
+    return found
+
+
+def candidates(keys: Float[np.ndarray, " n"], k: int, slack: float) -> Int[np.ndarray, " some"]:
+    """Positions of all keys that may be among the `k` highest when each is off by at most half of `slack`."""
+    if len(keys) <= k:
+        return np.flatnonzero(keys > -np.inf)
+    kth = np.partition(keys, len(keys) - k)[len(keys) - k]
+    return np.flatnonzero(keys >= kth - slack) if kth > -np.inf else np.flatnonzero(keys > -np.inf)
+
+
+def _slack(rows: Rows, length: float, similarity: Similarity) -> float:
+    bound = 2 * len(rows.base[0] if len(rows.base) else rows.tail[0]) * _UNIT
+    if similarity == "euclidean":
+        return bound * (2 * length * rows.longest + rows.longest**2)
+    return bound * length * rows.longest
+
+
+def _keys(
+    queries: Float[np.ndarray, "queries dim"],
+    rows: Rows,
+    similarity: Similarity,
+    allowed: Int[np.ndarray, " allowed"] | None,
+) -> Float[np.ndarray, "queries items"]:
+    """Numbers that fall as the items get less similar: products, or for euclidean 2qd - dd."""
+    if allowed is None:
+        parts = [queries @ piece.T for _, piece in rows.pieces()]
+    else:
+        spans = range(0, len(allowed), PIECE)
+        parts = [queries @ rows.take(allowed[at : at + PIECE]).T for at in spans]
+    keys = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+    if similarity == "euclidean" and rows.squares is not None:
+        keys *= 2
+        keys -= rows.squares if allowed is None else rows.squares[allowed]
+    return np.asarray(keys)
+
+
+def _mask(keys: Float[np.ndarray, "queries items"], rows: Rows, allowed: np.ndarray[Any, Any] | None) -> None:
+    if allowed is not None:
+        # `allowed` comes from `Rows.places`, which leaves out the items that are gone.
+        banned = np.ones(len(rows.ids), dtype=bool)
+        banned[allowed] = False
+        keys[:, banned] = -np.inf
+    elif rows.live is not None:
+        keys[:, ~rows.live] = -np.inf
+
+
+def search_items(
+    query: Float[np.ndarray, "query_rows dim"],
+    rows: Rows,
+    k: int,
+    allowed: Int[np.ndarray, " allowed"] | None,
+) -> Ranking:
+    """Late interaction: the `k` best multi-vector items for one multi-vector query."""
+    items = allowed
+    if items is None:
+        items = np.arange(len(rows.ids)) if rows.live is None else np.flatnonzero(rows.live)
+    if len(items) == 0:
+        return Ranking.empty()
+    keys = np.concatenate([maxsim(query, *part) for part in _item_pieces(rows, items)])
+    lengths = float(np.sqrt(np.vecdot(query, query)).sum())
+    chosen = items[candidates(keys, k, 2 * query.shape[1] * _UNIT * lengths * rows.longest)]
+    exact = [_own_maxsim(query, *part) for part in _item_pieces(rows, chosen)]
+    ids, values = top_k(np.concatenate(exact), rows.ids[chosen], k)
+    return Ranking(ids, values)
+
+
+def _item_pieces(rows: Rows, items: Int[np.ndarray, " some"]) -> list[tuple[Any, Any]]:
+    starts = rows.starts if rows.starts is not None else np.arange(len(rows.ids) + 1)
+    piece_of = np.cumsum(starts[items + 1] - starts[items]) // PIECE
+    cuts = np.flatnonzero(np.diff(piece_of)) + 1
+    parts = []
+    for some in np.split(items, cuts):
+        flat, begins = rows.item_rows(some)
+        parts.append((rows.take(flat), begins))
+    return parts
+
+
+def _own_maxsim(
+    query: Float[np.ndarray, "query_rows dim"],
+    data: Float[np.ndarray, "rows dim"],
+    begins: Int[np.ndarray, " some"],
+) -> Float[np.ndarray, " some"]:
+    """kernels.maxsim with each product from its own two rows."""
+    products = np.stack([np.vecdot(data, row) for row in query])
+    return np.asarray(np.maximum.reduceat(products, begins, axis=1).sum(axis=0))

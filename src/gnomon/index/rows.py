@@ -1,0 +1,227 @@
+"""Rows by id that grow, change and shrink while others read them.
+
+One writer at a time; readers take `RowStore.rows`, a snapshot that never changes, and need no lock. New rows
+go behind the ones that a snapshot sees, into the same buffer; a removed item is only marked.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+PIECE = 32_768
+"""Rows that are gathered or widened at once: bounds the memory of a search."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """A snapshot. Item i has id `ids[i]` and row i, or rows starts[i] to starts[i+1] where `starts` is given.
+
+    Rows come first from `base` (float32 or float16, often mapped from disk), then from `tail` (float32).
+    `live` marks the items that are still there (None: all). `squares` are the rows' squared lengths, kept
+    for euclidean only; `longest` is the greatest length of any row.
+    """
+
+    ids: Int[np.ndarray, " items"]
+    base: Float[np.ndarray, "base dim"]
+    tail: Float[np.ndarray, "tail dim"]
+    starts: Int[np.ndarray, " items_and_one"] | None
+    live: Bool[np.ndarray, " items"] | None
+    squares: Float[np.ndarray, " rows"] | None
+    count: int
+    longest: float
+
+    @cached_property
+    def _by_id(self) -> tuple[Int[np.ndarray, " live"], Int[np.ndarray, " live"]]:
+        places = np.arange(len(self.ids)) if self.live is None else np.flatnonzero(self.live)
+        ids = self.ids[places]
+        if not (ids[1:] > ids[:-1]).all():
+            order = np.argsort(ids, kind="stable")
+            ids, places = ids[order], places[order]
+        return ids, places
+
+    def places(self, where: Int[np.ndarray, " allowed"]) -> Int[np.ndarray, " found"]:
+        """Rising positions of the items whose ids are in `where`."""
+        ids, places = self._by_id
+        if len(ids) == 0 or len(where) == 0:
+            return np.zeros(0, dtype=np.int64)
+        at = np.searchsorted(ids, where)
+        at[at == len(ids)] = 0
+        return np.unique(places[at[ids[at] == where]])
+
+    def find(self, ids: Int[np.ndarray, " some"]) -> Int[np.ndarray, " found"]:
+        """Positions of the live items with these ids, by one pass (no sort to keep, unlike `places`)."""
+        found = np.isin(self.ids, ids)
+        if self.live is not None:
+            found &= self.live
+        return np.flatnonzero(found)
+
+    def take(self, rows: Int[np.ndarray, " some"]) -> Float[np.ndarray, "some dim"]:
+        """These rows, float32."""
+        if len(self.tail) == 0:
+            return np.asarray(self.base[rows], dtype=np.float32)
+        if len(self.base) == 0:
+            return np.asarray(self.tail[rows])
+        out = np.empty((len(rows), self.tail.shape[1]), dtype=np.float32)
+        late = rows >= len(self.base)
+        out[~late] = self.base[rows[~late]]
+        out[late] = self.tail[rows[late] - len(self.base)]
+        return out
+
+    def pieces(self, first: int = 0) -> Iterator[tuple[int, Float[np.ndarray, "piece dim"]]]:
+        """All rows from `first` on, in order, as (first row, float32 array); no copy where possible."""
+        split = len(self.base)
+        if self.base.dtype == np.float32 and first < split:
+            yield first, self.base[first:]
+        else:
+            for at in range(first, split, PIECE):
+                yield at, self.base[at : at + PIECE].astype(np.float32)
+        if len(self.tail) and split + len(self.tail) > first:
+            begin = max(first - split, 0)
+            yield split + begin, self.tail[begin:]
+
+    def item_rows(self, items: Int[np.ndarray, " some"]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """All rows of these multi-vector items one after another, and where each item starts among them."""
+        starts = self.starts if self.starts is not None else np.arange(len(self.ids) + 1)
+        lengths = starts[items + 1] - starts[items]
+        begins = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64) if len(items) else lengths
+        flat = np.repeat(starts[items] - begins, lengths) + np.arange(int(lengths.sum()))
+        return flat, begins
+
+
+class Growing:
+    """An array that grows at its end; what `append` returned before stays as it was."""
+
+    def __init__(self, first: np.ndarray[Any, Any]) -> None:
+        self._buffer, self._used = first, len(first)
+
+    def append(self, more: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """A view of everything, `more` at its end. Doubles the room when it is full: amortised."""
+        used = self._used + len(more)
+        if used > len(self._buffer):
+            shape = (max(used, 2 * len(self._buffer), 64), *self._buffer.shape[1:])
+            wider = np.empty(shape, dtype=self._buffer.dtype)
+            wider[: self._used] = self._buffer[: self._used]
+            self._buffer = wider
+        self._buffer[self._used : used] = more
+        self._used = used
+        return self._buffer[:used]
+
+
+class RowStore:
+    """The writer's side of `Rows`."""
+
+    def __init__(self, rows: Rows, *, half: bool = False) -> None:
+        self.lock = threading.RLock()
+        self._half = half
+        self._restart(rows)
+
+    @staticmethod
+    def empty(dim: int, *, multi: bool, squares: bool, half: bool = False) -> RowStore:
+        """A store that holds nothing. `half`: rows are rounded to float16."""
+        nothing = np.zeros((0, dim), dtype=np.float32)
+        rows = Rows(
+            ids=np.zeros(0, dtype=np.int64),
+            base=nothing,
+            tail=nothing,
+            starts=np.zeros(1, dtype=np.int64) if multi else None,
+            live=None,
+            squares=np.zeros(0, dtype=np.float32) if squares else None,
+            count=0,
+            longest=0.0,
+        )
+        return RowStore(rows, half=half)
+
+    def _restart(self, rows: Rows) -> None:
+        self._ids, self._tail = Growing(rows.ids), Growing(rows.tail)
+        self._starts = None if rows.starts is None else Growing(rows.starts)
+        self._squares = None if rows.squares is None else Growing(rows.squares)
+        self.rows = rows
+
+    def add(
+        self,
+        ids: Int[np.ndarray, " items"],
+        data: Float[np.ndarray, "rows dim"],
+        starts: Int[np.ndarray, " items"] | None = None,
+    ) -> None:
+        """Put items at the end; the older item of an id that is there is marked as gone."""
+        if len(ids) == 0:
+            return
+        if self._half:
+            data = data.astype(np.float16).astype(np.float32)
+        with self.lock:
+            rows = self.rows
+            live, gone = self._marked(rows, ids)
+            if live is not None:
+                live = np.concatenate([live, np.ones(len(ids), dtype=bool)])
+            new_starts = rows.starts
+            if self._starts is not None and starts is not None:
+                before = len(rows.base) + len(rows.tail)
+                new_starts = self._starts.append(np.append(starts[1:], len(data)) + before)
+            squares = np.vecdot(data, data)
+            self.rows = Rows(
+                ids=self._ids.append(ids),
+                base=rows.base,
+                tail=self._tail.append(data),
+                starts=new_starts,
+                live=live,
+                squares=None if self._squares is None else self._squares.append(squares),
+                count=rows.count - gone + len(ids),
+                longest=max(rows.longest, float(np.sqrt(squares.max()))),
+            )
+
+    def remove(self, ids: Int[np.ndarray, " items"]) -> None:
+        """Mark items as gone."""
+        with self.lock:
+            rows = self.rows
+            live, gone = self._marked(rows, ids)
+            if gone:
+                self.rows = _changed(rows, live=live, count=rows.count - gone)
+
+    @staticmethod
+    def _marked(rows: Rows, ids: Int[np.ndarray, " items"]) -> tuple[np.ndarray[Any, Any] | None, int]:
+        found = rows.find(ids)
+        if len(found) == 0:
+            return rows.live, 0
+        live = np.ones(len(rows.ids), dtype=bool) if rows.live is None else rows.live.copy()
+        live[found] = False
+        return live, len(found)
+
+    def is_sparse(self) -> bool:
+        """Whether more than a quarter of the items are gone."""
+        rows = self.rows
+        return len(rows.ids) - rows.count > max(64, len(rows.ids) // 4)
+
+    def compact(self) -> None:
+        """Leave the gone items out for good: every position changes."""
+        with self.lock:
+            rows = self.rows
+            if rows.live is None:
+                return
+            items = np.flatnonzero(rows.live)
+            flat, begins = (items, None) if rows.starts is None else rows.item_rows(items)
+            data = rows.take(flat)
+            self._restart(
+                Rows(
+                    ids=rows.ids[items],
+                    base=data[:0],
+                    tail=data,
+                    starts=None if begins is None else np.append(begins, len(flat)),
+                    live=None,
+                    squares=None if rows.squares is None else rows.squares[flat],
+                    count=len(items),
+                    longest=rows.longest,
+                )
+            )
+
+
+def _changed(rows: Rows, **changes: Any) -> Rows:
+    # dataclasses.replace would do, but it is spelt here so that the cached `_by_id` is plainly left behind.
+    names = ("ids", "base", "tail", "starts", "live", "squares", "count", "longest")
+    return Rows(**{name: changes.get(name, getattr(rows, name)) for name in names})
