@@ -10,7 +10,6 @@ from importlib.resources import files
 from typing import Any, Literal
 
 from gnomon.core.contracts import Role
-from gnomon.core.documents import EMPTY
 from gnomon.core.space import Similarity
 from gnomon.kernels.pooling import Pooling
 
@@ -29,7 +28,8 @@ class Package:
 
 @dataclass(frozen=True)
 class Card:
-    """One model. `prompts` holds the prompt put before each text of a role; "" means none.
+    """One model. `prompts` holds the prompt put before each text of a role, "" or nothing for none;
+    `needs_prompts` the roles for which the model must not go without one.
 
     `dims_matryoshka` are the prefixes that the model was trained to be cut to, `max_tokens` the longest text,
     `digest` the SHA-256 of model.safetensors or its first digits ("" where not known), `parameters` a count
@@ -46,18 +46,13 @@ class Card:
     similarity: Similarity
     licence: str
     parameters: float
-    prompts: Mapping[str, str] = field(default=EMPTY)
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    needs_prompts: tuple[Role, ...] = ()
     dims_matryoshka: tuple[int, ...] = ()
     revision: str = ""
     digest: str = ""
     package: Package | None = None
     cost: str = ""
-
-    @property
-    def needs_prompts(self) -> tuple[Role, ...]:
-        """The roles for which the model was trained with a prompt."""
-        roles: tuple[Role, ...] = ("query", "document")
-        return tuple(role for role in roles if self.prompts.get(role))
 
 
 @cache
@@ -81,5 +76,6 @@ def _card(row: Mapping[str, Any]) -> Card:
     package = plain.pop("package", None)
     if package:
         plain["package"] = Package(**{**package, "arguments": tuple(package.get("arguments", ()))})
+    plain["needs_prompts"] = tuple(plain.get("needs_prompts", ()))
     plain["dims_matryoshka"] = tuple(plain.get("dims_matryoshka", ()))
     return Card(**plain)
