@@ -1,0 +1,41 @@
+"""Texts of like length together: padding is work thrown away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int
+
+
+def batches(
+    lengths: Int[np.ndarray, " texts"], *, budget_tokens: int
+) -> list[Int[np.ndarray, " batch_texts"]]:
+    """Positions of the texts in each batch, longest texts first.
+
+    A batch's longest length times its number of texts stays within the budget; a text longer than the
+    budget is a batch of its own. Longest first, so that the peak of memory comes at the start.
+
+    >>> [b.tolist() for b in batches(np.array([2, 9, 3, 2]), budget_tokens=8)]
+    [[1], [2, 0], [3]]
+    """
+    order = np.argsort(-np.asarray(lengths), kind="stable")
+    out, at = [], 0
+    while at < len(order):
+        count = max(1, budget_tokens // max(1, int(lengths[order[at]])))
+        out.append(order[at : at + count])
+        at += count
+    return out
+
+
+def pad(rows: Sequence[Int[np.ndarray, " tokens"]], *, pad_id: int) -> Int[np.ndarray, "rows tokens"]:
+    """Rows of token ids as one int32 array, filled up on the right with `pad_id`.
+
+    >>> pad([np.array([5, 6]), np.array([7])], pad_id=0).tolist()
+    [[5, 6], [7, 0]]
+    """
+    width = max((len(row) for row in rows), default=0)
+    out = np.full((len(rows), width), pad_id, dtype=np.int32)
+    for at, row in zip(out, rows, strict=True):
+        at[: len(row)] = row
+    return out

@@ -1,0 +1,54 @@
+"""Compiled models and their infer requests."""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import openvino as ov
+
+from gnomon.encode.settings import EncoderSettings
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@lru_cache(maxsize=1)
+def core() -> Any:
+    """The process's one OpenVINO core."""
+    return ov.Core()
+
+
+class Compiled:
+    """A model ready to run on the CPU, from several threads at once: each call borrows its own request."""
+
+    def __init__(self, model: Any, settings: EncoderSettings, *, holds: Any) -> None:
+        self._holds = holds  # constants share this memory; it must outlive the compiled model
+        self._compiled = core().compile_model(model, "CPU", _options(settings))
+        self._idle: deque[Any] = deque()
+
+    def run(self, *inputs: Array) -> Array:
+        """The model's only output, copied out of the request's memory."""
+        try:
+            request = self._idle.pop()
+        except IndexError:
+            request = self._compiled.create_infer_request()
+        request.infer(list(inputs), share_inputs=True)
+        out = np.array(request.get_output_tensor(0).data, dtype=np.float32)
+        self._idle.append(request)
+        return out
+
+
+def _options(settings: EncoderSettings) -> dict[str, Any]:
+    precision = settings.precision
+    if precision == "auto":
+        precision = "bf16" if "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "fp32"
+    return {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+        "INFERENCE_NUM_THREADS": settings.thread_count,
+        "NUM_STREAMS": 1,
+        # Two processes that pin their threads to the same cores halve each other's speed.
+        "ENABLE_CPU_PINNING": False,
+    }

@@ -1,0 +1,110 @@
+"""Tensors of a safetensors file, mapped from disk and not copied."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gnomon.core.errors import ModelUnsupported, WeightsMismatch
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+# The format's names: https://github.com/huggingface/safetensors#format. bfloat16 has no numpy type: its bits.
+DTYPES: Mapping[str, np.dtype[Any]] = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype("<u2"),
+    "I64": np.dtype("<i8"),
+    "I32": np.dtype("<i4"),
+}
+HEADER_LIMIT = 100_000_000  # bytes; the format's own limit
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """A tensor as it lies in the file: `bits` is a view of the mapped pages; bfloat16 shows as uint16."""
+
+    dtype: str
+    bits: Array
+
+    def float32(self) -> Array:
+        """The values as float32; a view where they are stored so."""
+        if self.dtype == "BF16":
+            return (self.bits.astype(np.uint32) << 16).view(np.float32)
+        return self.bits.astype(np.float32, copy=False)
+
+
+class Weights(Mapping[str, Stored]):
+    """All tensors of model.safetensors, or of the shards that its index names.
+
+    Raises WeightsMismatch for a damaged or truncated file, KeyError never: a tensor that is not there
+    raises ModelUnsupported.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._tensors: dict[str, Stored] = {}
+        for part in _parts(file):
+            self._tensors.update(_mapped(part))
+
+    def __getitem__(self, name: str) -> Stored:
+        if name not in self._tensors:
+            raise ModelUnsupported(
+                f"{self.file} has no tensor {name}",
+                wanted="the tensors of the family that config.json names",
+                next_step="check model_type in config.json, or export the model to onnx/model.onnx",
+            )
+        return self._tensors[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._tensors
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+
+def _parts(file: Path) -> list[Path]:
+    if file.suffix != ".json":
+        return [file]
+    return [file.parent / name for name in sorted(set(json.loads(file.read_bytes())["weight_map"].values()))]
+
+
+def _mapped(file: Path) -> dict[str, Stored]:
+    try:
+        # Copy on write: OpenVINO takes only writable memory to share; nothing is ever written.
+        raw = np.memmap(file, dtype=np.uint8, mode="c")
+        size = int.from_bytes(raw[:8].tobytes(), "little")
+        if size > min(HEADER_LIMIT, len(raw) - 8):
+            raise ValueError(f"a header of {size} bytes in a file of {len(raw)}")
+        header = json.loads(raw[8 : 8 + size].tobytes())
+        header.pop("__metadata__", None)
+        return {
+            name: _view(raw[8 + size :], entry) for name, entry in header.items() if entry["dtype"] in DTYPES
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsMismatch(
+            f"{file} is damaged: {error}",
+            wanted="a whole safetensors file",
+            next_step=f"delete {file} and fetch the model again",
+        ) from error
+
+
+def _view(data: Array, entry: Mapping[str, Any]) -> Stored:
+    dtype = DTYPES[entry["dtype"]]
+    start, end = entry["data_offsets"]
+    shape = tuple(entry["shape"])
+    if end > len(data) or end - start != dtype.itemsize * int(np.prod(shape, dtype=np.int64)):
+        raise ValueError(f"a tensor of shape {shape} at bytes {start} to {end} of {len(data)}")
+    piece = data[start:end]
+    if piece.ctypes.data % dtype.itemsize:
+        piece = piece.copy()  # headers are padded to 8 bytes by every current writer; older files are not
+    return Stored(entry["dtype"], piece.view(dtype).reshape(shape))

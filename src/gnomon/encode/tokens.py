@@ -1,0 +1,190 @@
+"""Texts to token ids, with the model's own tokenizer and the role's prompt."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from gnomon.core.contracts import Role
+from gnomon.core.errors import InvalidInput, ModelUnsupported, TruncatedText
+
+SLICE_TEXTS = 256  # texts tokenised at a time: the tokenizer's own objects take 20 KB a text
+
+
+@dataclass(frozen=True, eq=False)
+class TokenVectors:
+    """A text's token vectors: the last hidden state, not normalised, special tokens and prompt left out.
+
+    `offsets` are each token's start and end in the text, in characters; `tokens` the vocabulary's strings.
+    """
+
+    vectors: Float[np.ndarray, "tokens dim"]
+    offsets: Int[np.ndarray, "tokens 2"]
+    tokens: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Tokenised:
+    """Token ids of each text as the encoder reads them, and how many there were before the cut."""
+
+    ids: list[Int[np.ndarray, " tokens"]]
+    counts: list[int]
+
+
+class TextTokenizer:
+    """A tokenizer.json with gnomon's truncation and no padding; what the file says of both is dropped.
+
+    Safe to use from several threads. Raises ModelUnsupported for a file that is not a tokenizer.
+    """
+
+    def __init__(
+        self, file: Path, *, prompts: Mapping[str, str], max_tokens: int, threads: int, special: bool = True
+    ) -> None:
+        self._file, self._prompts, self._max_tokens = file, prompts, max_tokens
+        self._parallel, self._special = threads > 1, special
+        self._tokenizer = _load(file)
+        self._frame = self._tokenizer.num_special_tokens_to_add(False) if special else 0
+        if max_tokens <= self._frame:
+            raise ModelUnsupported(
+                f"a limit of {max_tokens} tokens, {self._frame} of which are special tokens",
+                wanted="room for at least one token of text",
+                next_step=f"correct max_seq_length in {file.parent}",
+            )
+        self._tokenizer.enable_truncation(max_tokens)
+
+    @property
+    def json(self) -> str:
+        """The tokenizer in JSON, without truncation and padding."""
+        plain = _load(self._file)
+        return str(plain.to_str())
+
+    @property
+    def unknown_id(self) -> int | None:
+        """The id that stands for what is not in the vocabulary, where there is one."""
+        model = self._tokenizer.model
+        unknown = getattr(model, "unk_token", None)
+        if unknown is not None:
+            found = self._tokenizer.token_to_id(unknown)
+            return None if found is None else int(found)
+        unk_id = getattr(model, "unk_id", None)
+        return None if unk_id is None else int(unk_id)
+
+    def tokenise(self, texts: Sequence[str], *, role: Role) -> Tokenised:
+        """Each text's ids, the role's prompt before it, cut to the limit."""
+        ids: list[Int[np.ndarray, " tokens"]] = []
+        counts: list[int] = []
+        for encodings in self._slices(texts, self.prompt(role)):
+            for encoding in encodings:
+                row = np.array(encoding.ids, dtype=np.int32)
+                ids.append(row)
+                counts.append(len(row) + self._beyond(encoding))
+        return Tokenised(ids, counts)
+
+    def spans(self, text: str, *, role: Role) -> tuple[Int[np.ndarray, " kept"], Int[np.ndarray, "kept 2"]]:
+        """Positions of the text's own tokens among its ids, and their characters in `text`."""
+        prompt = self.prompt(role)
+        encoding = self._tokenizer.encode(prompt + text, add_special_tokens=self._special)
+        offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+        own = np.array(encoding.special_tokens_mask, dtype=np.int64) == 0
+        if prompt:
+            own &= offsets[:, 1] > len(prompt)
+        kept = np.flatnonzero(own)
+        return kept, np.maximum(offsets[kept] - len(prompt), 0)
+
+    def strings(self, ids: Int[np.ndarray, " tokens"]) -> tuple[str, ...]:
+        """The vocabulary's strings for these ids."""
+        return tuple(self._tokenizer.id_to_token(int(i)) for i in ids)
+
+    def prompt(self, role: Role) -> str:
+        """What is put before every text of this role. Raises InvalidInput for another role."""
+        if role not in get_args(Role):
+            raise InvalidInput(f"role {role!r}", wanted=f"one of {', '.join(get_args(Role))}")
+        return self._prompts.get(role, "")
+
+    def prompt_tokens(self, role: Role) -> int:
+        """How many leading ids belong to the prompt, opening special tokens included; 0 without a prompt."""
+        prompt = self.prompt(role)
+        if not prompt:
+            return 0
+        encoding = self._tokenizer.encode(prompt, add_special_tokens=self._special)
+        mask = encoding.special_tokens_mask
+        return len(mask) - (1 if mask and mask[-1] else 0)
+
+    def _slices(self, texts: Sequence[str], prompt: str) -> Iterator[list[Any]]:
+        for at in range(0, len(texts), SLICE_TEXTS):
+            part = (
+                [prompt + text for text in texts[at : at + SLICE_TEXTS]]
+                if prompt
+                else texts[at : at + SLICE_TEXTS]
+            )
+            try:
+                encodings = self._encode(list(part))
+            except (UnicodeEncodeError, TypeError) as error:
+                raise _not_unicode(texts) from error
+            yield encodings
+
+    def _encode(self, texts: list[str]) -> list[Any]:
+        # The library spreads a batch over every CPU; one text at a time it stays on the caller's thread.
+        if self._parallel and len(texts) > 1:
+            return list(self._tokenizer.encode_batch_fast(texts, add_special_tokens=self._special))
+        return [self._tokenizer.encode(text, add_special_tokens=self._special) for text in texts]
+
+    def _beyond(self, encoding: Any) -> int:
+        return sum(len(piece.ids) - self._frame for piece in encoding.overflowing)
+
+
+def check_texts(texts: Sequence[str]) -> None:
+    """Raise InvalidInput for a lone string and for items that are not strings."""
+    if isinstance(texts, str):
+        raise InvalidInput("one string", wanted="a sequence of strings", next_step='write ["the text"]')
+    for at, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InvalidInput(
+                f"texts[{at}] is of type {type(text).__name__}",
+                wanted="a string in every place",
+                next_step="leave out what has no text, or turn it into one",
+            )
+
+
+def warn_truncated(counts: Sequence[int], *, limit: int, name: str) -> None:
+    """Warn TruncatedText when counts lie above the limit: how many, and by how much at most."""
+    over = [count for count in counts if count > limit]
+    if over:
+        warnings.warn(
+            f"{len(over)} of {len(counts)} texts are longer than the {limit} tokens that {name} reads "
+            f"(longest: {max(over)} tokens); what lies beyond is not in their vectors. "
+            f"Cut them into chunks of at most {limit} tokens",
+            TruncatedText,
+            stacklevel=3,
+        )
+
+
+def _load(file: Path) -> Any:
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception as error:  # the library raises bare Exception, and nothing narrower
+        raise ModelUnsupported(
+            f"{file.name} in {file.parent.name} is not a tokenizer: {error}",
+            wanted="a tokenizer.json of the `tokenizers` library",
+            next_step=f"fetch {file} again, or export it with save_pretrained of a fast tokenizer",
+        ) from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def _not_unicode(texts: Sequence[str]) -> InvalidInput:
+    bad = [at for at, text in enumerate(texts) if any("\ud800" <= char <= "\udfff" for char in text)]
+    return InvalidInput(
+        f"texts that are not Unicode (lone surrogates) at positions {bad[:10]}",
+        wanted="text that UTF-8 can hold",
+        next_step='decode the file with errors="replace"',
+    )

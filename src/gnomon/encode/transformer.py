@@ -1,0 +1,183 @@
+"""Transformer encoders on the CPU: the graph runs in OpenVINO, torch is not needed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gnomon.core.contracts import Role
+from gnomon.core.errors import InvalidInput, ModelUnsupported
+from gnomon.core.space import Space
+from gnomon.core.vectors import Vectors
+from gnomon.encode.batches import batches, pad
+from gnomon.encode.graph.recipe import FAMILIES, recipe_of
+from gnomon.encode.layout import ModelLayout
+from gnomon.encode.settings import EncoderSettings
+from gnomon.encode.tokens import TextTokenizer, Tokenised, TokenVectors, check_texts, warn_truncated
+
+if TYPE_CHECKING:
+    from gnomon.encode.graph.network import Network
+    from gnomon.encode.graph.runtime import Compiled
+
+WINDOW_TEXTS = 8192  # texts sorted by length together: enough to fill every batch, little enough to hold
+ONNX = Path("onnx", "model.onnx")
+
+
+class TransformerEncoder:
+    """A model in sentence-transformers layout. Safe to use from several threads.
+
+    Compiles on first use. Raises ModelUnsupported at once where there is neither a graph nor an ONNX file.
+    """
+
+    def __init__(self, layout: ModelLayout, settings: EncoderSettings | None = None) -> None:
+        self._settings = settings or EncoderSettings()
+        self._layout = _with_runnable_weights(layout)
+        self._lock = threading.Lock()
+        self._texts: Compiled | None = None
+        self._hidden: Compiled | None = None
+        self._tokenizer = TextTokenizer(
+            layout.tokenizer,
+            prompts=layout.prompts,
+            max_tokens=layout.max_tokens,
+            threads=self._settings.thread_count,
+        )
+        if self._settings.dim is not None and self._settings.dim > layout.dim:
+            raise InvalidInput(
+                f"dim = {self._settings.dim} for {layout.name}", wanted=f"1 to {layout.dim} dimensions"
+            )
+
+    @cached_property
+    def _full_space(self) -> Space:
+        return Space.of(self._layout.ingredients(precision="float"), name=self._layout.name)
+
+    @property
+    def space(self) -> Space:
+        """The model's space, or its prefix where `dim` is set."""
+        return self._full_space.truncate(self._settings.dim or self._layout.dim)
+
+    @property
+    def max_tokens(self) -> int:
+        """The longest text read whole, in tokens, special tokens and prompt included."""
+        return self._layout.max_tokens
+
+    @property
+    def tokenizer_json(self) -> str:
+        """The tokenizer in the `tokenizers` library's JSON, without truncation and padding."""
+        return self._tokenizer.json
+
+    def count_tokens(self, texts: Sequence[str], *, role: Role) -> list[int]:
+        """Each text's length in tokens, special tokens and prompt included, before any cut."""
+        check_texts(texts)
+        return self._tokenizer.tokenise(texts, role=role).counts
+
+    def encode(self, texts: Sequence[str], *, role: Role) -> Vectors:
+        """One row a text, in the order given; an empty text is its special tokens.
+
+        Warns TruncatedText. Raises InvalidInput for what is not a sequence of strings.
+        """
+        check_texts(texts)
+        rows = np.empty((len(texts), self._layout.dim), dtype=np.float32)
+        counts: list[int] = []
+        skip: tuple[Any, ...] = ()
+        if not self._layout.include_prompt:
+            skip = (np.array(self._tokenizer.prompt_tokens(role), dtype=np.int32),)
+        for start, tokenised in self._windows(texts, role):
+            counts += tokenised.counts
+            for positions, ids, lengths in self._batches(tokenised, start):
+                rows[start + positions] = self._text_model().run(ids, lengths, *skip)
+        warn_truncated(counts, limit=self._layout.max_tokens, name=self._layout.name)
+        vectors = Vectors(rows, self._full_space)
+        return vectors if self._settings.dim is None else vectors.truncate(self._settings.dim)
+
+    def tokens(self, texts: Sequence[str], *, role: Role = "document") -> list[TokenVectors]:
+        """Each text's token vectors, with their characters in the text; warns and raises as `encode` does."""
+        check_texts(texts)
+        found: list[TokenVectors | None] = [None] * len(texts)
+        counts: list[int] = []
+        for start, tokenised in self._windows(texts, role):
+            counts += tokenised.counts
+            for positions, ids, lengths in self._batches(tokenised, start):
+                hidden = self._token_model().run(ids, lengths)
+                for states, row, at in zip(hidden, ids, start + positions, strict=True):
+                    kept, offsets = self._tokenizer.spans(texts[at], role=role)
+                    found[at] = TokenVectors(states[kept], offsets, self._tokenizer.strings(row[kept]))
+        warn_truncated(counts, limit=self._layout.max_tokens, name=self._layout.name)
+        return [item for item in found if item is not None]
+
+    def _windows(self, texts: Sequence[str], role: Role) -> Iterator[tuple[int, Tokenised]]:
+        for start in range(0, len(texts), WINDOW_TEXTS):
+            yield start, self._tokenizer.tokenise(texts[start : start + WINDOW_TEXTS], role=role)
+
+    def _batches(self, tokenised: Tokenised, start: int) -> Iterator[tuple[Any, Any, Any]]:
+        lengths = np.array([len(row) for row in tokenised.ids], dtype=np.int32)
+        if not lengths.all():
+            empty = start + np.flatnonzero(lengths == 0)
+            raise InvalidInput(
+                f"{len(empty)} texts without one token, at positions {empty[:10].tolist()}",
+                wanted="texts that the model's tokenizer sees something in",
+                next_step="leave these texts out",
+            )
+        pad_id = int(self._layout.config.get("pad_token_id") or 0)
+        for positions in batches(lengths, budget_tokens=self._settings.batch_tokens):
+            yield positions, pad([tokenised.ids[at] for at in positions], pad_id=pad_id), lengths[positions]
+
+    def _text_model(self) -> Compiled:
+        if self._texts is None:
+            with self._lock:
+                if self._texts is None:
+                    from gnomon.encode.graph.head import text_model
+                    from gnomon.encode.graph.runtime import Compiled
+
+                    model, holds = text_model(_network(self._layout), self._layout)
+                    self._texts = Compiled(model, self._settings, holds=holds)
+        return self._texts
+
+    def _token_model(self) -> Compiled:
+        if self._hidden is None:
+            with self._lock:
+                if self._hidden is None:
+                    from gnomon.encode.graph.head import token_model
+                    from gnomon.encode.graph.runtime import Compiled
+
+                    network = _network(self._layout)
+                    self._hidden = Compiled(token_model(network), self._settings, holds=network.holds)
+        return self._hidden
+
+
+def _with_runnable_weights(layout: ModelLayout) -> ModelLayout:
+    """The layout with the weights that will be run, which are the ones that its fingerprint digests."""
+    file = layout.weights if layout.weights.suffix == ".onnx" else layout.folder / ONNX
+    if layout.weights.suffix != ".onnx" and layout.family in FAMILIES:
+        recipe_of(layout.family, layout.config)
+        return layout
+    if not file.is_file():
+        raise ModelUnsupported(
+            f"{layout.name} is of the family {layout.family!r}, without {ONNX.as_posix()} in its folder",
+            wanted=f"one of {', '.join(sorted(FAMILIES))}, or an ONNX file",
+            next_step=f"optimum-cli export onnx --model {layout.folder} --task feature-extraction "
+            f"{layout.folder / 'onnx'}",
+        )
+    beside = [file.with_name(name) for name in ("model.onnx_data", "model.onnx.data")]
+    if any(data.exists() for data in beside):
+        raise ModelUnsupported(
+            f"{file} keeps its weights in a second file, which no digest of the model covers",
+            wanted="an ONNX file with its weights inside",
+            next_step="export it in one file (under 2 GB)",
+        )
+    return replace(layout, weights=file)
+
+
+def _network(layout: ModelLayout) -> Network:
+    if layout.weights.suffix == ".onnx":
+        from gnomon.encode.onnx import read
+
+        return read(layout.weights)
+    from gnomon.encode.graph.network import build
+
+    return build(layout)
