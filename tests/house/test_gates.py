@@ -1,4 +1,4 @@
-"""A gate that cannot fail is worthless: each is shown a violation in a small tree and must name the culprit."""
+"""A gate that cannot fail is worthless: each is shown a violation and must name the culprit."""
 
 import os
 import shutil

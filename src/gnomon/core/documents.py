@@ -5,10 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
-
-EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +20,14 @@ class Document:
     title: str = ""
     source: str = ""
     media_type: str = "text/plain"
-    metadata: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def content_hash(self) -> str:
         """Hex SHA-256 over title and text."""
-        return hashlib.sha256(f"{self.title}\x00{self.text}".encode("utf-8", "surrogatepass")).hexdigest()
+        # The title's length goes first, so that no text can move across the border between the two.
+        whole = f"{len(self.title)}\n{self.title}{self.text}"
+        return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

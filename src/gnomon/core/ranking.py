@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from gnomon.core.documents import EMPTY
 from gnomon.core.errors import InvalidInput
 
 
@@ -31,7 +30,7 @@ class Ranking:
 
     ids: Int[np.ndarray, " k"]
     scores: Float[np.ndarray, " k"]
-    stages: Mapping[str, Float[np.ndarray, " k"]] = field(default_factory=lambda: EMPTY)
+    stages: Mapping[str, Float[np.ndarray, " k"]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         lengths = {len(self.ids), len(self.scores), *(len(s) for s in self.stages.values())}
@@ -70,7 +69,7 @@ class Hit:
     title: str = ""
     heading: tuple[str, ...] = ()
     source: str = ""
-    stages: Mapping[str, float] = field(default_factory=lambda: EMPTY)
+    stages: Mapping[str, float] = field(default_factory=dict)
     highlights: tuple[tuple[int, int], ...] = ()
-    metadata: Mapping[str, Any] = field(default_factory=lambda: EMPTY)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     more: int = 0

@@ -54,8 +54,13 @@ class Vectors:
         return len(self.data) if self.starts is None else len(self.starts)
 
     def take(self, items: Sequence[int] | np.ndarray[Any, Any]) -> Vectors:
-        """The items at these positions, in this order."""
-        wanted = np.asarray(items, dtype=np.int64)
+        """The items at these positions, in this order. Raises InvalidInput for a mask or fractions."""
+        given = np.asarray(items)
+        if given.size and given.dtype.kind not in "iu":
+            raise InvalidInput(
+                f"positions of type {given.dtype}", wanted="whole numbers", next_step="np.flatnonzero(mask)"
+            )
+        wanted = given.astype(np.int64)
         if self.starts is None:
             return Vectors(self.data[wanted], self.space)
         ends = np.append(self.starts[1:], len(self.data))

@@ -27,7 +27,12 @@ def min_max(scores: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
 
 
 def union(lists: Lists) -> tuple[Int[np.ndarray, " ids"], list[Float[np.ndarray, " ids"]]]:
-    """All ids of all lists, rising, and each list's scores aligned with them (NaN where it lacks the id)."""
+    """All ids of all lists, rising, and each list's scores aligned with them (NaN where it lacks the id).
+
+    >>> ids, columns = union([(np.array([7, 3]), np.array([0.9, 0.5])), (np.array([4]), np.array([2.0]))])
+    >>> ids.tolist(), columns[0].tolist()
+    ([3, 4, 7], [0.5, nan, 0.9])
+    """
     ids = np.unique(np.concatenate([i for i, _ in lists])) if lists else np.zeros(0, dtype=np.int64)
     columns = []
     for own, values in lists:

@@ -25,7 +25,9 @@ def pool(
     """
     if how == "mean":
         weights = mask[:, :, None].astype(tokens.dtype)
-        return np.asarray((tokens * weights).sum(1) / np.maximum(weights.sum(1), 1))
+        # Chosen, not multiplied: 0 * NaN is NaN, and a runtime may leave anything in the padding.
+        kept = np.where(weights > 0, tokens, tokens.dtype.type(0))
+        return np.asarray(kept.sum(1) / np.maximum(weights.sum(1), 1))
     if how == "cls":
         return np.asarray(tokens[np.arange(len(tokens)), mask.argmax(1)])
     if how == "last":

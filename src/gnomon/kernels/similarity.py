@@ -12,7 +12,7 @@ from gnomon.core.space import Similarity
 def normalise(rows: Float[np.ndarray, "rows dim"]) -> Float[np.ndarray, "rows dim"]:
     """Each row divided by its Euclidean length.
 
-    Raises InvalidVectors when a row is zero: it has no direction.
+    Raises InvalidVectors when a row is zero, which has no direction, or too long for its type.
 
     >>> normalise(np.array([[3.0, 4.0]])).tolist()
     [[0.6, 0.8]]
@@ -23,6 +23,12 @@ def normalise(rows: Float[np.ndarray, "rows dim"]) -> Float[np.ndarray, "rows di
             f"{int((lengths == 0).sum())} of {len(rows)} vectors are zero",
             wanted="vectors with a direction",
             next_step="leave out empty texts",
+        )
+    if not np.isfinite(lengths).all():
+        raise InvalidVectors(
+            f"{int((~np.isfinite(lengths)).sum())} of {len(rows)} vectors have no finite length",
+            wanted="finite values whose squares fit their type",
+            next_step="look at the encoder's input and weights",
         )
     return np.asarray(rows / lengths, dtype=rows.dtype)
 

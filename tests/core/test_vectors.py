@@ -1,0 +1,156 @@
+"""Vectors hold to their space, are checked when made, and do not change."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from gnomon.core.errors import InvalidInput, InvalidVectors, SpaceMismatch
+from gnomon.core.space import Similarity, Space
+from gnomon.core.vectors import Vectors
+
+FINITE = st.floats(-100, 100, width=32)
+
+
+def space(dim: int, similarity: Similarity = "cosine", fingerprint: str = "a") -> Space:
+    return Space(fingerprint, dim, similarity, "float", "toy")
+
+
+def rows(count: int, dim: int) -> np.ndarray:
+    return np.random.default_rng(7).standard_normal((count, dim)).astype(np.float32)
+
+
+@st.composite
+def single(draw: st.DrawFn, dim: int = 3) -> Vectors:
+    data = draw(arrays(np.float32, (draw(st.integers(0, 6)), dim), elements=FINITE))
+    return Vectors(data, space(dim, draw(st.sampled_from(["cosine", "dot", "euclidean"]))))
+
+
+@st.composite
+def multi(draw: st.DrawFn, dim: int = 3) -> Vectors:
+    lengths = draw(st.lists(st.integers(1, 4), max_size=5))
+    data = draw(arrays(np.float32, (sum(lengths), dim), elements=FINITE))
+    return Vectors(data, space(dim, "maxsim"), np.cumsum([0, *lengths])[:-1])
+
+
+def items(vectors: Vectors) -> list[list[list[float]]]:
+    """Each item's rows: the slow twin of everything below."""
+    if vectors.starts is None:
+        return [[row] for row in vectors.data.tolist()]
+    borders = [*vectors.starts.tolist(), len(vectors.data)]
+    return [vectors.data[a:b].tolist() for a, b in pairwise(borders)]
+
+
+@given(st.one_of(single(), multi()), st.data())
+def test_take_gives_the_items_in_the_order_asked(vectors: Vectors, data: st.DataObject) -> None:
+    known = items(vectors)
+    assert len(vectors) == len(known)
+    positions = data.draw(st.lists(st.integers(-len(known), len(known) - 1), max_size=8)) if known else []
+    taken = vectors.take(positions)
+    assert items(taken) == [known[i] for i in positions]
+    assert taken.space == vectors.space
+
+
+@given(st.one_of(st.lists(single(), min_size=1, max_size=4), st.lists(multi(), min_size=1, max_size=4)))
+def test_concatenate_keeps_every_item_in_order(parts: list[Vectors]) -> None:
+    same = [Vectors(part.data, parts[0].space, part.starts) for part in parts]
+    whole = Vectors.concatenate(same)
+    assert items(whole) == [item for part in same for item in items(part)]
+
+
+@given(st.one_of(single(4), multi(4)), st.integers(1, 4))
+def test_truncate_keeps_the_first_dimensions(vectors: Vectors, dim: int) -> None:
+    full = Vectors(vectors.data + np.float32(200), vectors.space, vectors.starts)
+    short = full.truncate(dim)
+    assert short.space == full.space.truncate(dim)
+    wanted = full.data[:, :dim].astype(np.float64)
+    if dim < 4 and vectors.space.similarity in ("cosine", "maxsim"):
+        wanted = wanted / np.linalg.norm(wanted, axis=1, keepdims=True)
+    np.testing.assert_allclose(short.data, wanted, rtol=1e-6)
+    assert (short.starts is None) == (full.starts is None)
+
+
+def test_truncate_to_all_dimensions_is_the_same_object() -> None:
+    vectors = Vectors(rows(2, 4), space(4))
+    assert vectors.truncate(4) is vectors
+
+
+def test_truncate_refuses_vectors_that_lose_their_direction() -> None:
+    vectors = Vectors(np.array([[0, 1], [1, 0]], dtype=np.float32), space(2))
+    with pytest.raises(InvalidVectors) as caught:
+        vectors.truncate(1)
+    assert str(caught.value) == (
+        "1 vectors are zero in their first 1 dimensions\n"
+        "Wanted: vectors with a direction\nNext: truncate to more dimensions"
+    )
+
+
+def test_nothing_in_vectors_can_be_changed() -> None:
+    vectors = Vectors(rows(3, 2), space(2, "maxsim"), np.array([0, 2]))
+    assert vectors.starts is not None
+    for array in (vectors.data, vectors.starts, vectors.take([0]).data, vectors.truncate(1).data):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1
+    with pytest.raises(AttributeError):
+        vectors.space = space(2)  # type: ignore[misc]
+
+
+def test_the_array_handed_in_stays_writable() -> None:
+    data = rows(2, 3)
+    Vectors(data, space(3))
+    data[0] = 1
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int64])
+def test_data_is_float32_and_contiguous(dtype: type) -> None:
+    vectors = Vectors(np.arange(6).reshape(3, 2).T.astype(dtype), space(3))
+    assert vectors.data.dtype == np.float32
+    assert vectors.data.flags.c_contiguous
+    assert vectors.data.tolist() == [[0, 2, 4], [1, 3, 5]]
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 4), (2, 3, 1), ()])
+def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InvalidVectors, match=r"Wanted: shape \(rows, 3\) for toy"):
+        Vectors(np.zeros(shape), space(3))
+
+
+@pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf])
+def test_vectors_that_cannot_be_compared_are_refused(poison: float) -> None:
+    data = rows(5, 3)
+    data[1, 2] = data[4, 0] = data[4, 1] = poison
+    with pytest.raises(InvalidVectors) as caught:
+        Vectors(data, space(3))
+    assert caught.value.came == "2 of 5 vectors hold NaN or infinite values"
+
+
+@pytest.mark.parametrize(
+    "starts", [[], [1], [0, 0], [0, 2, 1], [0, 5], [0, 6], [-1, 2], [0, 1, 2, 3, 4, 5]], ids=str
+)
+def test_starts_that_leave_items_empty_or_rows_out_are_refused(starts: list[int]) -> None:
+    with pytest.raises(InvalidVectors, match="each item with at least one row"):
+        Vectors(rows(5, 2), space(2, "maxsim"), np.array(starts, dtype=np.int64))
+
+
+def test_starts_and_similarity_go_together() -> None:
+    with pytest.raises(InvalidInput, match=r"^no starts where similarity is maxsim"):
+        Vectors(rows(2, 2), space(2, "maxsim"))
+    with pytest.raises(InvalidInput, match=r"^starts where similarity is cosine"):
+        Vectors(rows(2, 2), space(2), np.array([0]))
+
+
+def test_concatenate_refuses_two_spaces_and_nothing() -> None:
+    one, other = Vectors(rows(1, 2), space(2)), Vectors(rows(1, 2), space(2, fingerprint="b"))
+    with pytest.raises(SpaceMismatch):
+        Vectors.concatenate([one, other])
+    with pytest.raises(InvalidInput, match="at least one part"):
+        Vectors.concatenate([])
+
+
+@pytest.mark.parametrize("positions", [[True, False], [0.5]], ids=str)
+def test_take_refuses_what_is_no_position(positions: list[float]) -> None:
+    with pytest.raises(InvalidInput, match="Wanted: whole numbers"):
+        Vectors(rows(2, 2), space(2)).take(positions)  # type: ignore[arg-type]
