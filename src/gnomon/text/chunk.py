@@ -1,0 +1,193 @@
+"""Documents to chunks that fit the encoder and know their offsets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from gnomon.core.documents import Chunk, Document
+from gnomon.core.errors import InvalidInput
+from gnomon.text.measure import Count, Measure, Ruler
+from gnomon.text.outline import MARKDOWN_LIKE, Heading, Outline
+from gnomon.text.segments import segments, stripped
+
+_LEAST_ROOM = 8
+
+
+@dataclass(frozen=True)
+class ChunkSettings:
+    """How documents are cut. `max_tokens` is what fits the encoder, special tokens and prompt included.
+
+    `overlap` is how many tokens at most neighbouring chunks share. `prepend_title` puts title and heading
+    path before the text that is embedded. Raises InvalidInput for values that leave no room for text.
+    """
+
+    max_tokens: int
+    overlap: int = 0
+    prepend_title: bool = True
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < _LEAST_ROOM:
+            raise InvalidInput(
+                f"chunks of at most {self.max_tokens} tokens",
+                wanted=f"at least {_LEAST_ROOM} tokens",
+                next_step="take what the encoder reads, 256 or 512 for most",
+            )
+        if not 0 <= self.overlap <= self.max_tokens // 2:
+            raise InvalidInput(
+                f"an overlap of {self.overlap} tokens in chunks of at most {self.max_tokens}",
+                wanted=f"0 to {self.max_tokens // 2} tokens",
+                next_step="take a smaller overlap; an eighth of the chunk is plenty",
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain mapping, read back by `from_json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> ChunkSettings:
+        """The settings that `to_json` wrote."""
+        return cls(**plain)
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    document: Document
+    outline: Outline
+
+    @property
+    def text(self) -> str:
+        return self.document.text
+
+
+class Chunker:
+    """Cuts documents at their own seams: headings, paragraphs, sentences, words, and characters at last.
+
+    Tokens are counted by `count` (all that the encoder sees, as `Encoder.count_tokens` does) or else by
+    `tokenizer_json` plus `overhead`, the tokens that the encoder adds itself. With both, `count` judges.
+    Markdown-like media are cut by markdown's structure. Time and memory are linear in the text: it is
+    cut into segments of some 200,000 characters first, between which there is no overlap.
+    """
+
+    def __init__(
+        self,
+        settings: ChunkSettings,
+        *,
+        tokenizer_json: str | None = None,
+        count: Count | None = None,
+        overhead: int = 0,
+    ) -> None:
+        self._settings = settings
+        self._measure = Measure(tokenizer_json, count, overhead)
+        self._room = settings.max_tokens - self._measure.overhead
+        if self._room < _LEAST_ROOM:
+            raise InvalidInput(
+                f"{settings.max_tokens} tokens a chunk, of which special tokens and prompt take "
+                f"{self._measure.overhead}",
+                wanted=f"at least {_LEAST_ROOM} tokens for the text",
+                next_step="raise max_tokens or take a shorter prompt",
+            )
+
+    @property
+    def settings(self) -> ChunkSettings:
+        """The settings it was made with."""
+        return self._settings
+
+    def chunk(self, document: Document) -> list[Chunk]:
+        """The document's chunks in order; none where there is only white space.
+
+        Every character that is not white space is in at least one. `tokens` never exceeds max_tokens,
+        but for a single character that alone has more.
+        """
+        return list(self.iterate(document))
+
+    def iterate(self, document: Document) -> Iterator[Chunk]:
+        """The same, one by one: for documents whose chunks should not all be in memory."""
+        view = _View(document, Outline.of(document.text, document.media_type))
+        ordinal = 0
+        for start, end in segments(document.text, view.outline.starts):
+            for chunk in self._segment(view, start, end):
+                yield replace(chunk, ordinal=ordinal)
+                ordinal += 1
+
+    def _segment(self, view: _View, start: int, end: int) -> list[Chunk]:
+        start, end = stripped(view.text, start, end)
+        if start == end:
+            return []
+        ruler = self._measure.ruler(view.text[start:end])
+        if ruler.total <= self._settings.max_tokens:
+            whole = self._counted([self._built(view, start, end, whole=True)])
+            if whole[0].tokens <= self._settings.max_tokens:
+                return whole
+        paths = set(view.outline.paths(start, end)) or {()}
+        reserved = max(self._measure.rough(self._prefix(view, path, "")) for path in paths)
+        spans = self._split(view, ruler, self._room - reserved, self._settings.overlap)
+        return self._fitting(view, [(start + a, start + b) for a, b in spans])
+
+    def _fitting(self, view: _View, spans: Sequence[tuple[int, int]]) -> list[Chunk]:
+        """Chunks of these spans, counted exactly; a span that is too long after all is cut again."""
+        fitting: list[Chunk] = []
+        for chunk in self._counted([self._built(view, start, end) for start, end in spans]):
+            if chunk.tokens <= self._settings.max_tokens or chunk.end - chunk.start == 1:
+                fitting.append(chunk)
+            else:
+                fitting += self._fitting(view, self._shorter(view, chunk.start, chunk.end))
+        return fitting
+
+    def _shorter(self, view: _View, start: int, end: int) -> list[tuple[int, int]]:
+        ruler = self._measure.ruler(view.text[start:end])
+        spans = self._split(view, ruler, max(1, ruler.total * 3 // 5), 0)
+        if len(spans) < 2:
+            middle = (end - start) // 2
+            spans = [(0, middle), (middle, end - start)]
+        return [stripped(view.text, start + a, start + b) for a, b in spans]
+
+    def _split(self, view: _View, ruler: Ruler, capacity: int, overlap: int) -> list[tuple[int, int]]:
+        from semantic_text_splitter import MarkdownSplitter, TextSplitter
+
+        splitter = MarkdownSplitter if view.document.media_type in MARKDOWN_LIKE else TextSplitter
+        cut = splitter.from_callback(ruler.size, capacity, min(overlap, capacity // 2), True)
+        return [(start, start + len(part)) for start, part in cut.chunk_indices(ruler.text) if part.strip()]
+
+    def _built(self, view: _View, start: int, end: int, *, whole: bool = False) -> Chunk:
+        text = view.text[start:end]
+        path = view.outline.path(start)
+        above = tuple(heading for heading in path if heading.start < start)
+        prefix = self._prefix(view, above, text, whole=whole)
+        return Chunk(
+            document_id=view.document.id,
+            ordinal=0,
+            start=start,
+            end=end,
+            text=text,
+            embed_text=f"{prefix}\n{text}" if prefix else text,
+            tokens=0,
+            heading=tuple(heading.words for heading in path),
+        )
+
+    def _prefix(self, view: _View, above: Sequence[Heading], text: str, *, whole: bool = False) -> str:
+        """Title and headings, as one line: whole, or cut from the outside in to a quarter of the room."""
+        if not self._settings.prepend_title:
+            return ""
+        title = " ".join(view.document.title.split())
+        parts = [heading.words for heading in above if heading.words != title]
+        if title and not text.lstrip("# \t").startswith(title):
+            parts.insert(0, title)
+        most = self._room if whole else self._room // 4
+        while len(parts) > 1 and self._measure.rough(" > ".join(parts)) > most:
+            del parts[0]
+        return self._cut_to(" > ".join(parts), most)
+
+    def _cut_to(self, line: str, most: int) -> str:
+        if not line or self._measure.rough(line) <= most:
+            return line
+        ruler = self._measure.ruler(line)
+        words = line.split(" ")
+        while words and ruler.between(0, len(" ".join(words))) > most:
+            words.pop()
+        return " ".join(words)
+
+    def _counted(self, chunks: Sequence[Chunk]) -> list[Chunk]:
+        tokens = self._measure.exact([chunk.embed_text for chunk in chunks])
+        return [replace(chunk, tokens=count) for chunk, count in zip(chunks, tokens, strict=True)]

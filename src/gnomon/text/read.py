@@ -1,0 +1,132 @@
+"""A found file to its documents, with every failure as one kind of error."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from gzip import BadGzipFile
+from pathlib import Path
+from typing import Any
+
+from gnomon.core.documents import Document
+from gnomon.core.errors import GnomonError, InvalidInput, UnreadableFile
+from gnomon.text.decode import clean
+from gnomon.text.discover import Found
+from gnomon.text.kinds import built_in, plugin
+from gnomon.text.settings import ReadSettings, Report, silent
+
+_ROW_BY_ROW = frozenset({"csv", "jsonl", "beir"})
+_OURS = frozenset({"text", "code", "markdown", "csv", "jsonl", "beir"})
+"""Kinds read without another parser: what they raise beyond OSError is a fault here, and not the file's."""
+
+
+def read(found: Found, *, settings: ReadSettings, report: Report = silent) -> Iterator[Document]:
+    """The file's documents, one at a time. `report` gets a sentence for every row or page left out.
+
+    A file of one document gives `found.id` as its id, a file of rows `found.id#row`; a BEIR corpus gives
+    the ids that it holds. Texts hold no NUL and no lone surrogates, metadata only plain JSON.
+    Raises UnreadableFile when nothing can be had from the file: it vanished, may not be opened, is larger
+    than `settings.max_file_mb`, damaged, encrypted or no text. Rows already yielded stay good.
+    """
+    if not found.kind:
+        raise InvalidInput(
+            f"{found.path} was found as skipped: {found.skipped}",
+            wanted="a file with a reader",
+            next_step="read only what `discover` did not skip",
+        )
+    try:
+        _check_size(found, settings)
+        for document in _documents(found, settings, report):
+            yield _finished(document, found)
+    except GnomonError:
+        raise
+    except (EOFError, zlib.error, BadGzipFile, csv.Error) as error:
+        raise _damaged(found, error) from error
+    except OSError as error:
+        raise _unopened(found.path, error) from error
+    except Exception as error:
+        # Parsers raise whatever they stumble on in a damaged file; one bad file must not end an index run.
+        if found.kind in _OURS:
+            raise
+        raise _damaged(found, error) from error
+
+
+def _damaged(found: Found, error: Exception) -> UnreadableFile:
+    return UnreadableFile(
+        f"{found.path} cannot be read as {found.kind}: {type(error).__name__}: {error}",
+        wanted=f"a sound {found.kind} file",
+        next_step="open it in its own program and save it again, or leave it out with an exclude pattern",
+    )
+
+
+def _documents(found: Found, settings: ReadSettings, report: Report) -> Iterator[Document]:
+    if found.kind.startswith("plugin:"):
+        return plugin(found.kind)(found.path)
+    return built_in(found.kind)(found.path, settings, report)
+
+
+def _finished(document: Document, found: Found) -> Document:
+    """A reader names a document by its place in the file ("" for the only one); here it gets its full id."""
+    if found.kind == "beir":
+        full_id = document.id
+    else:
+        full_id = f"{found.id}#{document.id}" if document.id else found.id
+    return replace(
+        document,
+        id=clean(full_id),
+        text=clean(document.text),
+        title=clean(document.title),
+        source=clean(str(found.path)),
+        metadata=plain_metadata(document.metadata),
+    )
+
+
+def plain_metadata(metadata: Mapping[Any, Any]) -> dict[str, Any]:
+    """Metadata as plain JSON values: mappings become JSON text, NaN None, other objects their string."""
+    return {clean(str(key)): _plain(value) for key, value in metadata.items()}
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return clean(json.dumps(plain_metadata(value), ensure_ascii=False))
+    return clean(str(value))
+
+
+def _check_size(found: Found, settings: ReadSettings) -> None:
+    size = found.path.stat().st_size
+    if found.kind not in _ROW_BY_ROW and size > settings.max_bytes:
+        raise UnreadableFile(
+            f"{found.path} has {size / 1e6:,.1f} MB",
+            wanted=f"at most {settings.max_file_mb:g} MB",
+            next_step=f"raise max_file_mb to {math.ceil(size / 1e6)} to read it, or split the file",
+        )
+
+
+def _unopened(path: Path, error: OSError) -> UnreadableFile:
+    if isinstance(error, FileNotFoundError):
+        return UnreadableFile(
+            f"{path} was there when files were listed and is gone now",
+            wanted="a file that stays while it is read",
+            next_step="index again once nothing writes to the folder",
+        )
+    if isinstance(error, PermissionError):
+        return UnreadableFile(
+            f"{path} may not be read by this user",
+            wanted="permission to read it",
+            next_step=f"chmod u+r {path}, or leave it out with an exclude pattern",
+        )
+    return UnreadableFile(
+        f"{path} cannot be read: {error.strerror or error}",
+        wanted="a file that can be read to its end",
+        next_step="look at the disk or the network drive it lies on",
+    )
