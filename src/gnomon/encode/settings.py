@@ -43,6 +43,16 @@ class EncoderSettings:
         return self.threads or available_cpus()
 
 
+def check_dim(settings: EncoderSettings, dim: int, name: str) -> None:
+    """Raise InvalidInput when more dimensions are asked for than the model has."""
+    if settings.dim is not None and settings.dim > dim:
+        raise InvalidInput(
+            f"dim = {settings.dim} for {name}",
+            wanted=f"1 to {dim} dimensions",
+            next_step="leave `dim` out for all of them",
+        )
+
+
 def available_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
     """CPUs that this process may use: its affinity, and no more than its cgroup's quota (rounded up).
 

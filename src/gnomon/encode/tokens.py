@@ -40,16 +40,25 @@ class Tokenised:
 class TextTokenizer:
     """A tokenizer.json with gnomon's truncation and no padding; what the file says of both is dropped.
 
-    Safe to use from several threads. Raises ModelUnsupported for a file that is not a tokenizer.
+    `max_tokens` None: nothing is cut. Safe to use from several threads.
+    Raises ModelUnsupported for a file that is not a tokenizer.
     """
 
     def __init__(
-        self, file: Path, *, prompts: Mapping[str, str], max_tokens: int, threads: int, special: bool = True
+        self,
+        file: Path,
+        *,
+        prompts: Mapping[str, str],
+        max_tokens: int | None,
+        threads: int,
+        special: bool = True,
     ) -> None:
-        self._file, self._prompts, self._max_tokens = file, prompts, max_tokens
+        self._file, self._prompts = file, prompts
         self._parallel, self._special = threads > 1, special
         self._tokenizer = _load(file)
         self._frame = self._tokenizer.num_special_tokens_to_add(False) if special else 0
+        if max_tokens is None:
+            return
         if max_tokens <= self._frame:
             raise ModelUnsupported(
                 f"a limit of {max_tokens} tokens, {self._frame} of which are special tokens",
@@ -63,6 +72,11 @@ class TextTokenizer:
         """The tokenizer in JSON, without truncation and padding."""
         plain = _load(self._file)
         return str(plain.to_str())
+
+    @property
+    def vocabulary(self) -> int:
+        """How many ids it can give, added tokens included."""
+        return int(self._tokenizer.get_vocab_size())
 
     @property
     def unknown_id(self) -> int | None:

@@ -18,7 +18,7 @@ from gnomon.core.vectors import Vectors
 from gnomon.encode.batches import batches, pad
 from gnomon.encode.graph.recipe import FAMILIES, recipe_of
 from gnomon.encode.layout import ModelLayout
-from gnomon.encode.settings import EncoderSettings
+from gnomon.encode.settings import EncoderSettings, check_dim
 from gnomon.encode.tokens import TextTokenizer, Tokenised, TokenVectors, check_texts, warn_truncated
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class TransformerEncoder:
 
     def __init__(self, layout: ModelLayout, settings: EncoderSettings | None = None) -> None:
         self._settings = settings or EncoderSettings()
+        check_dim(self._settings, layout.dim, layout.name)
         self._layout = _with_runnable_weights(layout)
         self._lock = threading.Lock()
         self._texts: Compiled | None = None
@@ -47,10 +48,6 @@ class TransformerEncoder:
             max_tokens=layout.max_tokens,
             threads=self._settings.thread_count,
         )
-        if self._settings.dim is not None and self._settings.dim > layout.dim:
-            raise InvalidInput(
-                f"dim = {self._settings.dim} for {layout.name}", wanted=f"1 to {layout.dim} dimensions"
-            )
 
     @cached_property
     def _full_space(self) -> Space:
@@ -125,7 +122,19 @@ class TransformerEncoder:
             )
         pad_id = int(self._layout.config.get("pad_token_id") or 0)
         for positions in batches(lengths, budget_tokens=self._settings.batch_tokens):
-            yield positions, pad([tokenised.ids[at] for at in positions], pad_id=pad_id), lengths[positions]
+            ids = pad([tokenised.ids[at] for at in positions], pad_id=pad_id)
+            self._require_known(ids)
+            yield positions, ids, lengths[positions]
+
+    def _require_known(self, ids: np.ndarray[Any, Any]) -> None:
+        # A lookup beyond the table reads whatever lies there.
+        size = int(self._layout.config.get("vocab_size", np.iinfo(np.int32).max))
+        if ids.max() >= size:
+            raise ModelUnsupported(
+                f"{self._layout.name}'s tokenizer gave the id {ids.max()} to a model of {size} tokens",
+                wanted="a tokenizer that fits the model",
+                next_step="fetch the model again: tokenizer and weights are of two versions",
+            )
 
     def _text_model(self) -> Compiled:
         if self._texts is None:
@@ -163,8 +172,7 @@ def _with_runnable_weights(layout: ModelLayout) -> ModelLayout:
             next_step=f"optimum-cli export onnx --model {layout.folder} --task feature-extraction "
             f"{layout.folder / 'onnx'}",
         )
-    beside = [file.with_name(name) for name in ("model.onnx_data", "model.onnx.data")]
-    if any(data.exists() for data in beside):
+    if file.with_name(f"{file.name}.data").exists():
         raise ModelUnsupported(
             f"{file} keeps its weights in a second file, which no digest of the model covers",
             wanted="an ONNX file with its weights inside",

@@ -22,7 +22,7 @@ def token_model(network: Network) -> Any:
 def text_model(network: Network, layout: ModelLayout) -> tuple[Any, Any]:
     """The model whose output is one vector a text, [texts, dim], and what must live as long as it does.
 
-    Where the prompt is not pooled, a third input "skip", an int32 scalar, counts the leading tokens to leave out.
+    Where the prompt is not pooled, a third input, an int32 scalar, counts the leading tokens to leave out.
     """
     parameters = [network.ids, network.lengths]
     first = integers(0)

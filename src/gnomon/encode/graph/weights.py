@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from gnomon.core.errors import ModelUnsupported, WeightsMismatch
+from gnomon.core.errors import ModelUnsupported
+from gnomon.encode.layout import shards
+from gnomon.encode.tensors import safetensors_header
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -22,8 +23,8 @@ DTYPES: Mapping[str, np.dtype[Any]] = {
     "BF16": np.dtype("<u2"),
     "I64": np.dtype("<i8"),
     "I32": np.dtype("<i4"),
+    "I8": np.dtype("i1"),
 }
-HEADER_LIMIT = 100_000_000  # bytes; the format's own limit
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,14 +44,13 @@ class Stored:
 class Weights(Mapping[str, Stored]):
     """All tensors of model.safetensors, or of the shards that its index names.
 
-    Raises WeightsMismatch for a damaged or truncated file, KeyError never: a tensor that is not there
-    raises ModelUnsupported.
+    Raises ModelUnsupported for a damaged or truncated file, and for a tensor that is not there.
     """
 
     def __init__(self, file: Path) -> None:
         self.file = file
         self._tensors: dict[str, Stored] = {}
-        for part in _parts(file):
+        for part in shards(file) if file.suffix == ".json" else (file,):
             self._tensors.update(_mapped(part))
 
     def __getitem__(self, name: str) -> Stored:
@@ -72,26 +72,15 @@ class Weights(Mapping[str, Stored]):
         return len(self._tensors)
 
 
-def _parts(file: Path) -> list[Path]:
-    if file.suffix != ".json":
-        return [file]
-    return [file.parent / name for name in sorted(set(json.loads(file.read_bytes())["weight_map"].values()))]
-
-
 def _mapped(file: Path) -> dict[str, Stored]:
+    header = safetensors_header(file)
     try:
         # Copy on write: OpenVINO takes only writable memory to share; nothing is ever written.
         raw = np.memmap(file, dtype=np.uint8, mode="c")
-        size = int.from_bytes(raw[:8].tobytes(), "little")
-        if size > min(HEADER_LIMIT, len(raw) - 8):
-            raise ValueError(f"a header of {size} bytes in a file of {len(raw)}")
-        header = json.loads(raw[8 : 8 + size].tobytes())
-        header.pop("__metadata__", None)
-        return {
-            name: _view(raw[8 + size :], entry) for name, entry in header.items() if entry["dtype"] in DTYPES
-        }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise WeightsMismatch(
+        data = raw[8 + int.from_bytes(raw[:8].tobytes(), "little") :]
+        return {name: _view(data, entry) for name, entry in header.items() if entry["dtype"] in DTYPES}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelUnsupported(
             f"{file} is damaged: {error}",
             wanted="a whole safetensors file",
             next_step=f"delete {file} and fetch the model again",
@@ -102,7 +91,9 @@ def _view(data: Array, entry: Mapping[str, Any]) -> Stored:
     dtype = DTYPES[entry["dtype"]]
     start, end = entry["data_offsets"]
     shape = tuple(entry["shape"])
-    if end > len(data) or end - start != dtype.itemsize * int(np.prod(shape, dtype=np.int64)):
+    if not 0 <= start <= end <= len(data) or end - start != dtype.itemsize * int(
+        np.prod(shape, dtype=np.int64)
+    ):
         raise ValueError(f"a tensor of shape {shape} at bytes {start} to {end} of {len(data)}")
     piece = data[start:end]
     if piece.ctypes.data % dtype.itemsize:

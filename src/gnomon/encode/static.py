@@ -1,0 +1,168 @@
+"""Static embedding models: a vector a token from a table, and their mean. No network, no compilation.
+
+model2vec (https://github.com/MinishLab/model2vec) and sentence-transformers' StaticEmbedding layouts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from gnomon.core.contracts import Role
+from gnomon.core.errors import InvalidInput, ModelUnsupported
+from gnomon.core.space import Space
+from gnomon.core.vectors import Vectors
+from gnomon.encode.batches import batches
+from gnomon.encode.graph.weights import Weights
+from gnomon.encode.layout import ModelLayout, Projection
+from gnomon.encode.settings import EncoderSettings, check_dim
+from gnomon.encode.tokens import TextTokenizer, check_texts, warn_truncated
+from gnomon.kernels.similarity import normalise
+
+GATHER_TOKENS = 16_384  # rows gathered at a time: 16 MB at 256 dimensions
+WINDOW_TEXTS = 8192
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A row a token. model2vec may share rows between tokens (`mapping`) and weigh each token (`weights`)."""
+
+    rows: Float[np.ndarray, "rows dim"]
+    mapping: Int[np.ndarray, " vocabulary"] | None
+    weights: Float[np.ndarray, " vocabulary"] | None
+    drops_unknown: bool
+
+    def look_up(self, ids: Int[np.ndarray, " tokens"]) -> Float[np.ndarray, "tokens dim"]:
+        """The weighed row of each token."""
+        rows = self.rows[ids if self.mapping is None else self.mapping[ids]].astype(np.float32, copy=False)
+        return np.asarray(rows if self.weights is None else rows * self.weights[ids, None])
+
+
+class StaticEncoder:
+    """A static model. Safe to use from several threads.
+
+    Raises ModelUnsupported for a file without a table, and for a table that does not fit its tokenizer.
+    """
+
+    def __init__(self, layout: ModelLayout, settings: EncoderSettings | None = None) -> None:
+        self._settings, self._layout = settings or EncoderSettings(), layout
+        check_dim(self._settings, layout.dim, layout.name)
+        self._tokenizer = TextTokenizer(
+            layout.tokenizer,
+            prompts=layout.prompts,
+            max_tokens=None,
+            threads=self._settings.thread_count,
+            special=False,
+        )
+        self._table = _read_table(layout, self._tokenizer.vocabulary)
+        self._unknown = self._tokenizer.unknown_id if self._table.drops_unknown else None
+        self._projections = [_read_projection(projection) for projection in layout.projections]
+
+    @cached_property
+    def _full_space(self) -> Space:
+        return Space.of(self._layout.ingredients(precision="float"), name=self._layout.name)
+
+    @property
+    def space(self) -> Space:
+        """The model's space, or its prefix where `dim` is set."""
+        return self._full_space.truncate(self._settings.dim or self._layout.dim)
+
+    @property
+    def max_tokens(self) -> int:
+        """How many known tokens of a text are read."""
+        return self._layout.max_tokens
+
+    @property
+    def tokenizer_json(self) -> str:
+        """The tokenizer in the `tokenizers` library's JSON, without truncation and padding."""
+        return self._tokenizer.json
+
+    def count_tokens(self, texts: Sequence[str], *, role: Role) -> list[int]:
+        """How many known tokens each text has, the role's prompt included, before any cut."""
+        check_texts(texts)
+        return [len(row) for row in self._known(texts, role)]
+
+    def encode(self, texts: Sequence[str], *, role: Role) -> Vectors:
+        """One row a text, in the order given. Warns TruncatedText.
+
+        Raises InvalidInput for what is not a sequence of strings, and for texts without one known token:
+        they have no direction, and a zero vector would hide that.
+        """
+        check_texts(texts)
+        rows = np.empty((len(texts), self._layout.dim), dtype=np.float32)
+        counts: list[int] = []
+        for start in range(0, len(texts), WINDOW_TEXTS):
+            known = self._known(texts[start : start + WINDOW_TEXTS], role)
+            _require_tokens([len(row) for row in known], start)
+            counts += [len(row) for row in known]
+            rows[start : start + len(known)] = self._finish(self._means(known))
+        warn_truncated(counts, limit=self._layout.max_tokens, name=self._layout.name)
+        vectors = Vectors(rows, self._full_space)
+        return vectors if self._settings.dim is None else vectors.truncate(self._settings.dim)
+
+    def _known(self, texts: Sequence[str], role: Role) -> list[Int[np.ndarray, " tokens"]]:
+        ids = self._tokenizer.tokenise(texts, role=role).ids
+        return ids if self._unknown is None else [row[row != self._unknown] for row in ids]
+
+    def _means(self, known: Sequence[Int[np.ndarray, " tokens"]]) -> Float[np.ndarray, "texts dim"]:
+        cut = [row[: self._layout.max_tokens] for row in known]
+        lengths = np.array([len(row) for row in cut], dtype=np.int64)
+        out = np.empty((len(cut), self._table.rows.shape[1]), dtype=np.float32)
+        for positions in batches(lengths, budget_tokens=GATHER_TOKENS):
+            looked_up = self._table.look_up(np.concatenate([cut[at] for at in positions]))
+            starts = np.cumsum(lengths[positions]) - lengths[positions]
+            out[positions] = np.add.reduceat(looked_up, starts, axis=0) / lengths[positions, None]
+        return out
+
+    def _finish(self, means: Float[np.ndarray, "texts dim"]) -> Float[np.ndarray, "texts dim"]:
+        for matrix, shift, activation in self._projections:
+            means = means @ matrix.T + shift
+            means = np.tanh(means) if activation == "tanh" else means
+        return normalise(means) if self._layout.normalise and len(means) else means
+
+
+def _require_tokens(counts: Sequence[int], start: int) -> None:
+    empty = [start + at for at, count in enumerate(counts) if count == 0]
+    if empty:
+        raise InvalidInput(
+            f"{len(empty)} texts without one token that the model knows, at positions "
+            f"{', '.join(map(str, empty[:10]))}{', …' if len(empty) > 10 else ''}",
+            wanted="texts with at least one known token",
+            next_step="leave these texts out, or use a transformer model, which encodes any text",
+        )
+
+
+def _read_table(layout: ModelLayout, vocabulary: int) -> Table:
+    weights = Weights(layout.weights)
+    # sentence-transformers means over unknown tokens too; model2vec leaves them out.
+    own = "embedding.weight" in weights
+    rows = weights["embedding.weight" if own else "embeddings"]
+    mapping = weights["mapping"].bits if "mapping" in weights else None
+    scale = weights["weights"].float32() if "weights" in weights else None
+    fits = {
+        f"{len(rows.bits)} rows": mapping is not None or len(rows.bits) >= vocabulary,
+        "a mapping that misses tokens or leads out of the table": mapping is None
+        or (len(mapping) >= vocabulary and mapping.min() >= 0 and mapping.max() < len(rows.bits)),
+        "weights that miss tokens": scale is None or len(scale) >= vocabulary,
+    }
+    for came, right in fits.items():
+        if not right:
+            raise ModelUnsupported(
+                f"{layout.weights} has {came}, for a tokenizer of {vocabulary} tokens",
+                wanted="a row for every token",
+                next_step="fetch the model again: tokenizer and weights are of two versions",
+            )
+    table = rows.float32() if rows.dtype == "BF16" else rows.bits
+    return Table(table, mapping, scale, drops_unknown=not own)
+
+
+def _read_projection(
+    projection: Projection,
+) -> tuple[Float[np.ndarray, "out in"], Float[np.ndarray, " out"], str]:
+    weights = Weights(projection.weight)
+    shift = weights["linear.bias"].float32() if projection.bias else np.zeros(projection.out_dim, np.float32)
+    return weights["linear.weight"].float32(), shift, projection.activation
