@@ -14,6 +14,7 @@ class Problem:
     reason: str
     next_step: str = ""
     skipped: bool = True
+    kind: str = "problem"  # "no reader": a file of a kind that nothing here reads
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,15 +57,20 @@ versions = Table(
     Column("state", String, nullable=False),  # building, ready, live, retired
     Column("created", String, nullable=False),
 )
+roots = Table(  # what the documents' ids of each indexed path begin with, so that ids never change
+    "roots",
+    metadata,
+    Column("path", Text, primary_key=True),
+    Column("label", Text, nullable=False, unique=True),
+)
 sources = Table(
     "sources",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("path", Text, nullable=False, unique=True),
-    Column("root", Text, nullable=False),
     Column("size", Integer, nullable=False),
     Column("mtime_ns", Integer, nullable=False),
-    Column("sha256", String(64), nullable=False),
+    Column("sha256", String(64), nullable=False),  # "" while a file is only partly written
 )
 documents = Table(
     "documents",

@@ -39,16 +39,25 @@ class RetrievalSettings:
 
 @dataclass(frozen=True)
 class CollectionSettings:
-    """What a new collection is made with.
+    """What a new collection is made with; an existing one must agree with whatever is not None.
 
-    `model` is a short name, a hub id or a folder. `chunk_tokens` (None: what the model reads whole, at most
-    256) and `chunk_overlap` are in the model's tokens. `prepend_title` puts title and headings before the
-    text for embedding.
+    `model` is a short name, a hub id or a folder (default: all-MiniLM-L6-v2). `chunk_tokens` (default: what
+    the model reads whole, at most 256) and `chunk_overlap` (default: 32) are in the model's tokens.
+    `prepend_title` (default: yes) puts title and headings before the text for embedding. `threads` is for
+    this process only and not kept.
     """
 
-    model: str = DEFAULT_MODEL
+    model: str | None = None
     chunk_tokens: int | None = None
-    chunk_overlap: int = 32
-    prepend_title: bool = True
-    retrieval: RetrievalSettings = RetrievalSettings()
+    chunk_overlap: int | None = None
+    prepend_title: bool | None = None
+    retrieval: RetrievalSettings | None = None
     threads: int | None = None
+
+
+@dataclass(frozen=True)
+class IndexOptions:
+    """How an index run reads files: glob patterns to leave out, and the largest file that is read."""
+
+    exclude: tuple[str, ...] = ()
+    max_file_mb: float = 50.0

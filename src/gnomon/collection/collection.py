@@ -1,0 +1,188 @@
+"""One named corpus: put documents in, search them, see what is there."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from gnomon.collection import reads, writes
+from gnomon.collection.catalog import Catalog
+from gnomon.collection.derived import Derived, View
+from gnomon.collection.ingest import IndexRun, Target, add_documents
+from gnomon.collection.reports import IndexReport, Progress, Status
+from gnomon.collection.search import build_retriever, checked_queries, group_by_document, hits
+from gnomon.collection.settings import By, IndexOptions, Mode
+from gnomon.collection.status import status_of
+from gnomon.collection.turn import turn
+from gnomon.collection.version import Version
+from gnomon.core.contracts import Encoder, Retriever
+from gnomon.core.documents import Document
+from gnomon.core.errors import InvalidInput
+from gnomon.core.ranking import Hit
+from gnomon.text.chunk import Chunker, ChunkSettings
+from gnomon.text.settings import ReadSettings
+
+GROUP_DEPTH = 1000
+"""Chunks looked through when hits are grouped by document."""
+
+
+class Collection:
+    """An open collection. Any number of threads may search it; writers queue. Made by `gnomon.open`."""
+
+    def __init__(
+        self, folder: Path, catalog: Catalog, version: Version, open_encoder: Callable[[], Encoder]
+    ) -> None:
+        self._folder, self._catalog, self._version = folder, catalog, version
+        self._open_encoder = open_encoder
+        self._encoder: Encoder | None = None
+        self._target: Target | None = None
+        self._mutex = threading.Lock()
+        self._derived = Derived(catalog, folder / "derived" / f"v{version.id:04d}", version)
+
+    def index(
+        self,
+        paths: Sequence[str | Path],
+        *,
+        options: IndexOptions | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> IndexReport:
+        """Bring the collection in line with files and folders: what changed is read, what is gone goes.
+
+        Problems with single files are in the report. Raises InvalidInput for paths that do not exist,
+        CollectionBusy when another run does not end, StorageError when the disk refuses; what was
+        committed until then stays, and the next call carries on.
+        """
+        given = [paths] if isinstance(paths, str | Path) else list(paths)
+        options, tell = options or IndexOptions(), progress or _silent
+        reading = ReadSettings(max_file_mb=options.max_file_mb, exclude=options.exclude)
+        target = self._writing()
+        with turn(self._folder, tell):
+            report = IndexRun(target, reading, tell).run(given)
+        tell(Progress(report.files, report.files, report.embedded + report.cached, "", "indexing"))
+        self._derived.refresh()
+        return report
+
+    def add(self, documents: Iterable[Document | str | Mapping[str, Any]]) -> IndexReport:
+        """Put documents in. A string is a text whose id is its digest; a mapping has text, and maybe id,
+        title and metadata. A document whose id is there already is replaced.
+        """
+        if isinstance(documents, str | Document | Mapping):
+            documents = [documents]
+        report = add_documents(self._writing(), [_as_document(item) for item in documents])
+        self._derived.refresh()
+        return report
+
+    def remove(self, ids: Iterable[str]) -> int:
+        """Take documents out by id; unknown ids are passed over. Returns how many chunks went."""
+        wanted = [ids] if isinstance(ids, str) else list(ids)
+        with self._catalog.write() as connection:
+            change = writes.remove_documents(connection, wanted)
+        self._derived.refresh()
+        return change.removed
+
+    def search(self, query: str, *, k: int = 10, mode: Mode | None = None, by: By = "chunk") -> list[Hit]:
+        """The best `k` chunks, or documents with their best chunk. Modes: hybrid, dense, lexical.
+
+        Raises InvalidInput for an empty query or k < 1, SpaceMismatch where the model changed.
+        """
+        return self.search_many([query], k=k, mode=mode, by=by)[0]
+
+    def search_many(
+        self, queries: Sequence[str], *, k: int = 10, mode: Mode | None = None, by: By = "chunk"
+    ) -> list[list[Hit]]:
+        """`search` for several queries at once, which costs less than one by one."""
+        asked = checked_queries(queries, k, by)
+        retriever = self.retriever(mode)
+        depth = k if by == "chunk" else max(k, GROUP_DEPTH)
+        rankings = retriever(asked, k=depth)
+        found = []
+        with self._catalog.read() as connection:
+            for query, ranking in zip(asked, rankings, strict=True):
+                more: Mapping[int, int] = {}
+                if by == "document":
+                    ranking, more = group_by_document(connection, ranking, k)
+                found.append(hits(connection, query.text, ranking, more))
+        return found
+
+    def retriever(self, mode: Mode | None = None) -> Retriever:
+        """The retriever that serves a mode, over the collection as it stands now."""
+        settings = self._version.retrieval
+        mode = mode or settings.mode
+        view = self._derived.view()
+        encoder = None if mode == "lexical" else self.encoder
+        return build_retriever(mode, settings, encoder=encoder, dense=view.dense, lexical=view.lexical)
+
+    def text(self, document: str) -> str | None:
+        """A document's whole text by its id, None where there is none: what a hit's offsets refer to."""
+        with self._catalog.read() as connection:
+            return reads.document_text(connection, document)
+
+    def status(self) -> Status:
+        """What is in here, from the catalog and the files; loads no model."""
+        return status_of(self._folder, self._catalog, self._version)
+
+    @property
+    def encoder(self) -> Encoder:
+        """The collection's encoder, loaded and checked against its canaries when first needed."""
+        with self._mutex:
+            if self._encoder is None:
+                self._encoder = self._open_encoder()
+            return self._encoder
+
+    @property
+    def version(self) -> Version:
+        """The version that serves."""
+        return self._version
+
+    def view(self) -> View:
+        """The derived indexes with everything in them that was committed before this call."""
+        return self._derived.view()
+
+    def close(self) -> None:
+        """Give back files and connections."""
+        self._catalog.close()
+
+    def __enter__(self) -> Collection:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _writing(self) -> Target:
+        encoder = self.encoder
+        with self._mutex:
+            if self._target is None:
+                version = self._version
+                chunker = Chunker(
+                    ChunkSettings.from_json(version.chunking),
+                    tokenizer_json=encoder.tokenizer_json,
+                    count=lambda texts: encoder.count_tokens(texts, role="document"),
+                    overhead=encoder.count_tokens([""], role="document")[0],
+                )
+                self._target = Target(self._catalog, version.chunking_id, version.space_id, chunker, encoder)
+            return self._target
+
+
+def _silent(_: Progress) -> None:
+    return None
+
+
+def _as_document(item: Document | str | Mapping[str, Any]) -> Document:
+    if isinstance(item, Document):
+        return item
+    plain: Mapping[str, Any] = {"text": item} if isinstance(item, str) else item
+    unknown = set(plain) - {"id", "text", "title", "metadata", "source", "media_type"}
+    if unknown or not isinstance(plain.get("text"), str):
+        raise InvalidInput(
+            f"a document with fields {sorted(map(str, plain))}",
+            wanted="text (a string), and maybe id, title, metadata, source, media_type",
+            next_step='for example {"id": "a", "text": "…", "metadata": {"year": 2026}}',
+        )
+    digest = hashlib.sha256(plain["text"].encode("utf-8", "replace")).hexdigest()[:16]
+    return Document(**{"id": digest, **plain})

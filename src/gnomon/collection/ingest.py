@@ -1,0 +1,239 @@
+"""One index run: files to documents to chunks to vectors to the catalog, touching only what changed.
+
+A second thread reads and chunks while this one encodes and writes. The vectors of a batch are in the cache
+before its chunks are in the catalog, so every chunk that can be found has its vector. A file counts as done
+only when all of it is in; a run that was cut off carries on from what the catalog and the cache hold.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gnomon.collection import reads, writes
+from gnomon.collection.catalog import Catalog
+from gnomon.collection.embedding import Embedded, embed
+from gnomon.collection.reading import PART, Failed, Part, ReaderThread
+from gnomon.collection.reports import IndexReport, Problem, Progress
+from gnomon.core.contracts import Encoder
+from gnomon.core.documents import Document
+from gnomon.core.errors import GnomonError
+from gnomon.text.chunk import Chunker
+from gnomon.text.discover import Found, discover, label_roots
+from gnomon.text.settings import ReadSettings
+
+_FILES = 256
+"""Files in one batch at most, however small: what a kill can cost is bounded."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a run writes: the catalog, and the version's chunking, space, chunker and encoder."""
+
+    catalog: Catalog
+    chunking_id: int
+    space_id: int
+    chunker: Chunker
+    encoder: Encoder
+
+
+class IndexRun:
+    """The state of one run: what it did so far and the batch under way."""
+
+    def __init__(self, target: Target, reading: ReadSettings, progress: Callable[[Progress], None]) -> None:
+        self._target, self._reading, self._progress = target, reading, progress
+        self._batch: list[Part] = []
+        self._keys: dict[str, set[str]] = {}  # ids written so far of files that are under way
+        self._filled: set[str] = set()  # those of these files that have any text
+        self._embedded, self._change = Embedded(), writes.Change()
+        self._problems: list[Problem] = []
+        self._files = self._done = self._chunks = self._unchanged = self._indexed = self._removed = 0
+
+    def run(self, paths: Sequence[str | Path]) -> IndexReport:
+        """Bring the catalog in line with the files under `paths`. Ctrl-C ends it with what is committed."""
+        started = time.perf_counter()
+        interrupted = False
+        try:
+            self._run([Path(path) for path in paths])
+        except KeyboardInterrupt:
+            interrupted = True
+        report = _report(self._embedded, self._change, time.perf_counter() - started)
+        return replace(
+            report,
+            files=self._files,
+            unchanged=self._unchanged,
+            indexed=self._indexed,
+            removed=self._removed,
+            interrupted=interrupted,
+            problems=tuple(self._problems),
+        )
+
+    def _run(self, paths: Sequence[Path]) -> None:
+        catalog = self._target.catalog
+        with catalog.read() as connection:
+            known = reads.root_labels(connection)
+        labels = label_roots(paths, known)
+        with catalog.write() as connection:
+            writes.keep_roots(connection, labels)
+        reading = replace(self._reading, labels=labels)
+        found = self._with_reader(discover(paths, settings=reading))
+        with catalog.read() as connection:
+            stored = reads.stored_sources(connection)
+        changed = [item for item in found if not _unchanged(item, stored.get(str(item.path)))]
+        self._files, self._unchanged = len(found), len(found) - len(changed)
+        self._done = self._unchanged
+        for item in ReaderThread(self._target.chunker, reading).parts(changed, stored):
+            if isinstance(item, Failed):
+                self._fail(item)
+            else:
+                self._take(item)
+        self._flush()
+        self._remove_gone(paths, stored, {str(item.path) for item in found})
+
+    def _with_reader(self, found: Sequence[Found] | Any) -> list[Found]:
+        kept = []
+        for item in found:
+            if item.skipped:
+                self._problems.append(Problem(str(item.path), item.skipped, kind="no reader"))
+            else:
+                kept.append(item)
+        return kept
+
+    def _take(self, part: Part) -> None:
+        self._batch.append(part)
+        self._tell(part.source.path, "reading")
+        if len(self._batch) >= _FILES or sum(each.chunks for each in self._batch) >= PART:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Embed and write the batch: vectors first, then documents and chunks, in one transaction."""
+        batch, self._batch = self._batch, []
+        if not batch:
+            return
+        target = self._target
+        chunks = [chunk for part in batch for p in part.documents for chunk in p.chunks]
+
+        def said(count: int) -> None:
+            self._chunks += count
+            self._tell(batch[-1].source.path, "embedding")
+
+        self._embedded += embed(target.catalog, target.space_id, target.encoder, chunks, said)
+        with target.catalog.write() as connection:
+            change = writes.Change()
+            for part in batch:
+                if part.unchanged:
+                    writes.touch_source(connection, part.source)
+                    continue
+                source_id = writes.begin_source(connection, part.source)
+                put, keys = writes.write_part(
+                    connection, target.chunking_id, part.source, source_id, part.documents
+                )
+                change += put
+                written = self._keys.setdefault(part.source.path, set())
+                written.update(keys)
+                if part.last:
+                    change += writes.end_source(connection, part.source, source_id, written)
+        self._change += change
+        self._filled.update(part.source.path for part in batch if part.chunks)
+        for part in batch:
+            if part.last:
+                self._finish(part)
+
+    def _finish(self, part: Part) -> None:
+        path = part.source.path
+        self._keys.pop(path, None)
+        self._done += 1
+        if part.unchanged:
+            self._unchanged += 1
+        elif path in self._filled:
+            self._indexed += 1
+        else:
+            self._problems.append(Problem(path, "no text in it", "look at the file, or leave it out"))
+        self._problems += [Problem(path, remark, skipped=False) for remark in part.remarks]
+        self._tell(path, "embedding")
+
+    def _fail(self, item: Failed) -> None:
+        if not isinstance(item.error, GnomonError | OSError):
+            raise item.error
+        self._done += 1
+        error = item.error
+        if isinstance(error, GnomonError):
+            self._problems.append(Problem(item.path, error.came, error.next_step))
+        else:
+            self._problems.append(Problem(item.path, f"cannot be read: {error.strerror or error}"))
+
+    def _remove_gone(self, paths: Sequence[Path], stored: Mapping[str, Any], found: set[str]) -> None:
+        """Take out the files below these paths that exist no more. One that cannot be looked at stays."""
+        roots = [str(path.resolve()) for path in paths]
+        below = [path for path in stored if path not in found and any(_is_below(path, r) for r in roots)]
+        gone = [path for path in below if _is_gone(path)]
+        if gone:
+            with self._target.catalog.write() as connection:
+                self._change += writes.remove_sources(connection, gone)
+            self._removed = len(gone)
+
+    def _tell(self, path: str, stage: str) -> None:
+        self._progress(Progress(self._files, self._done, self._chunks, path, stage))
+
+
+def add_documents(target: Target, documents: Sequence[Document]) -> IndexReport:
+    """Put documents in that come from no file, a batch at a time."""
+    started = time.perf_counter()
+    embedded, change = Embedded(), writes.Change()
+    batch: list[writes.Prepared] = []
+
+    def flush() -> None:
+        nonlocal embedded, change
+        chunks = [chunk for prepared in batch for chunk in prepared.chunks]
+        embedded += embed(target.catalog, target.space_id, target.encoder, chunks, lambda _: None)
+        with target.catalog.write() as connection:
+            change += writes.write_documents(connection, target.chunking_id, batch)
+        batch.clear()
+
+    waiting = 0
+    for document in documents:
+        batch.append(writes.Prepared(document, tuple(target.chunker.chunk(document))))
+        waiting += len(batch[-1].chunks)
+        if waiting >= PART:
+            flush()
+            waiting = 0
+    flush()
+    problems = tuple(Problem(p.id, "no text in it") for p in documents if not p.text.strip())
+    return replace(_report(embedded, change, time.perf_counter() - started), problems=problems)
+
+
+def _report(embedded: Embedded, change: writes.Change, seconds: float) -> IndexReport:
+    return IndexReport(
+        documents=change.documents,
+        chunks_added=change.added,
+        chunks_removed=change.removed,
+        embedded=embedded.embedded,
+        cached=embedded.cached,
+        truncated=embedded.truncated,
+        tokens=embedded.tokens,
+        seconds=seconds,
+        embed_seconds=embedded.seconds,
+    )
+
+
+def _unchanged(found: Found, stored: Any) -> bool:
+    if stored is None or not stored.sha256:
+        return False
+    return bool((stored.size, stored.mtime_ns) == (found.size, found.mtime_ns))
+
+
+def _is_below(path: str, root: str) -> bool:
+    return path == root or path.startswith(root.rstrip("/") + "/")
+
+
+def _is_gone(path: str) -> bool:
+    try:
+        Path(path).lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False

@@ -1,0 +1,137 @@
+"""Opening a collection, or making a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gnomon.collection import model as models
+from gnomon.collection import version as versions
+from gnomon.collection.catalog import Catalog
+from gnomon.collection.collection import Collection
+from gnomon.collection.settings import DEFAULT_MODEL, CollectionSettings, RetrievalSettings
+from gnomon.collection.version import Version
+from gnomon.core.contracts import Encoder
+from gnomon.core.errors import CollectionNotFound, InvalidInput
+from gnomon.text.chunk import ChunkSettings
+
+_CHUNK_TOKENS = 256
+
+
+def open_collection(
+    path: str | Path,
+    *,
+    settings: CollectionSettings | None = None,
+    encoder: Encoder | None = None,
+    create: bool = True,
+) -> Collection:
+    """Open the collection in a folder, or make one there.
+
+    `settings` decide how a new collection is made; an existing one must agree with what they name, and is
+    opened with its own model when they name none. `encoder` stands in for loading a model.
+    Raises CollectionNotFound where there is none and `create` is False, SpaceMismatch for another model than
+    the collection's, InvalidInput for other settings, CollectionDamaged, StorageError.
+    """
+    folder = Path(path).expanduser().absolute()
+    settings = settings or CollectionSettings()
+    catalog = Catalog(folder, create=create)
+    try:
+        with catalog.read() as connection:
+            version = versions.live(connection)
+        if version is None:
+            if not create:
+                raise CollectionNotFound(
+                    f"the collection at {folder} was never finished: it has no version",
+                    wanted="a collection with a model",
+                    next_step=f"make it: gnomon index PATH --into {folder}",
+                )
+            encoder = encoder or _loaded(settings.model or DEFAULT_MODEL, settings)
+            version = _create(catalog, settings, encoder)
+        _require_agreement(version, settings)
+        return Collection(folder, catalog, version, _opener(catalog, version, settings, encoder))
+    except BaseException:
+        catalog.close()
+        raise
+
+
+def _create(catalog: Catalog, settings: CollectionSettings, encoder: Encoder) -> Version:
+    chunking = ChunkSettings(
+        max_tokens=settings.chunk_tokens or min(_CHUNK_TOKENS, encoder.max_tokens),
+        overlap=32 if settings.chunk_overlap is None else settings.chunk_overlap,
+        prepend_title=settings.prepend_title is not False,
+    )
+    if chunking.max_tokens > encoder.max_tokens:
+        raise InvalidInput(
+            f"chunks of {chunking.max_tokens} tokens for {encoder.space.short}",
+            wanted=f"at most the {encoder.max_tokens} tokens that it reads whole",
+            next_step="take smaller chunks, or a model that reads longer texts",
+        )
+    with catalog.write() as connection:
+        made = versions.live(connection)  # another process may have been first
+        if made is None:
+            name = _reference(settings.model or DEFAULT_MODEL)
+            space_id = models.register(connection, encoder, name)
+            versions.create_live(
+                connection,
+                chunking=chunking.to_json(),
+                space_id=space_id,
+                retrieval=settings.retrieval or RetrievalSettings(),
+            )
+            made = versions.live(connection)
+    if made is None:
+        raise InvalidInput("a collection without a version", wanted="the one just written")
+    return made
+
+
+def _opener(
+    catalog: Catalog, version: Version, settings: CollectionSettings, given: Encoder | None
+) -> Callable[[], Encoder]:
+    """What loads and checks the encoder when it is first needed; a given one is checked at once."""
+
+    def check(encoder: Encoder) -> None:
+        with catalog.read() as connection:
+            models.check_canaries(connection, version.space_id, encoder)
+
+    def load(name: str) -> Encoder:
+        return given if given is not None else _loaded(name, settings)
+
+    named = settings.model
+    if given is not None:
+        models.require_same(version.space, given.space, given.space.name)
+    elif named is not None and _reference(named) != version.model:
+        other = _loaded(named, settings)
+        models.require_same(version.space, other.space, named)
+        return lambda: models.open_encoder(version.space, named, lambda _: other, check)
+    return lambda: models.open_encoder(version.space, version.model, load, check)
+
+
+def _require_agreement(version: Version, settings: CollectionSettings) -> None:
+    """Raise InvalidInput where settings name something else than the collection was made with."""
+    wanted: dict[str, Any] = {
+        "max_tokens": settings.chunk_tokens,
+        "overlap": settings.chunk_overlap,
+        "prepend_title": settings.prepend_title,
+    }
+    other = {k: v for k, v in wanted.items() if v is not None and version.chunking[k] != v}
+    if settings.retrieval is not None and settings.retrieval != version.retrieval:
+        other["retrieval"] = settings.retrieval.to_json()
+    if other:
+        held = {**version.chunking, "retrieval": version.retrieval.to_json()}
+        raise InvalidInput(
+            f"settings {other} for a collection made with { ({key: held[key] for key in other}) }",
+            wanted="the collection's own settings",
+            next_step="leave them out, or index into a new collection with the new ones",
+        )
+
+
+def _reference(model: str) -> str:
+    """What is kept to load the model from: a folder by its absolute path, a name as it is."""
+    folder = Path(model).expanduser()
+    return str(folder.resolve()) if folder.is_dir() else model
+
+
+def _loaded(name: str, settings: CollectionSettings) -> Encoder:
+    from gnomon.encode import EncoderSettings, load_encoder
+
+    return load_encoder(name, settings=EncoderSettings(threads=settings.threads))

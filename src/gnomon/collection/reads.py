@@ -1,0 +1,201 @@
+"""What is read from the catalog. Every function runs inside its caller's read transaction."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, and_, func, select
+
+from gnomon.collection import schema
+from gnomon.core.contracts import Array
+from gnomon.core.space import Space
+
+_BLOCK = 500  # values in one IN list: SQLite's oldest limit is 999
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in the journal. Two histories that reach the same `seq` differ in `nonce`."""
+
+    seq: int
+    nonce: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """The net effect of a stretch of the journal: chunk ids to take out, then chunk ids to put in."""
+
+    removed: Array
+    added: Array
+
+
+def head(connection: Connection) -> Position:
+    """The journal's end; (0, 0) for an empty one."""
+    journal = schema.journal.c
+    row = connection.execute(select(journal.seq, journal.nonce).order_by(journal.seq.desc()).limit(1)).first()
+    return Position(row.seq, row.nonce) if row else Position(0, 0)
+
+
+def nonce_at(connection: Connection, seq: int) -> int | None:
+    """The nonce of a journal entry, None where there is no such entry; 0 before the first."""
+    if seq == 0:
+        return 0
+    found = connection.execute(select(schema.journal.c.nonce).where(schema.journal.c.seq == seq)).first()
+    return None if found is None else int(found.nonce)
+
+
+def delta(connection: Connection, chunking_id: int, after: int, upto: int) -> Delta:
+    """What happened to the chunks of a chunking after one journal position, up to and with another.
+
+    A chunk that came and went in between is among the removed only: ids are never used twice.
+    """
+    journal = schema.journal.c
+    inside = and_(journal.seq > after, journal.seq <= upto, journal.chunking_id == chunking_id)
+    rows = connection.execute(select(journal.op, journal.chunk_id).where(inside).order_by(journal.seq))
+    added: dict[int, None] = {}
+    removed: dict[int, None] = {}
+    for op, chunk_id in rows:
+        if op == "+":
+            added[chunk_id] = None
+        else:
+            added.pop(chunk_id, None)
+            removed[chunk_id] = None
+    return Delta(_ids(list(removed)), _ids(list(added)))
+
+
+def all_ids(connection: Connection, chunking_id: int) -> Array:
+    """Every chunk id of a chunking, rising."""
+    chunk = schema.chunks.c
+    rows = connection.execute(select(chunk.id).where(chunk.chunking_id == chunking_id).order_by(chunk.id))
+    return _ids([row[0] for row in rows])
+
+
+def vectors_of(connection: Connection, space_id: int, space: Space, ids: Array) -> tuple[Array, Array]:
+    """The chunk ids (rising) and their cached document vectors, float32 [ids, dim]."""
+    chunk, vector = schema.chunks.c, schema.vectors.c
+    found: list[int] = []
+    data: list[bytes] = []
+    for block in _blocks(ids):
+        rows = connection.execute(
+            select(chunk.id, vector.data)
+            .join_from(
+                schema.chunks,
+                schema.vectors,
+                and_(
+                    vector.text_hash == chunk.text_hash,
+                    vector.space_id == space_id,
+                    vector.role == "document",
+                ),
+            )
+            .where(chunk.id.in_(block))
+            .order_by(chunk.id)
+        )
+        for chunk_id, blob in rows:
+            found.append(chunk_id)
+            data.append(blob)
+    return _ids(found), np.frombuffer(b"".join(data), dtype="<f4").reshape(-1, space.dim)
+
+
+def texts_of(connection: Connection, ids: Array) -> tuple[Array, list[str], list[str]]:
+    """The chunk ids (rising), their titles with headings, and their texts."""
+    chunk, document = schema.chunks.c, schema.documents.c
+    found, titles, texts = [], [], []
+    for block in _blocks(ids):
+        rows = connection.execute(
+            select(chunk.id, document.title, chunk.heading, chunk.text)
+            .join_from(schema.chunks, schema.documents, document.id == chunk.document_id)
+            .where(chunk.id.in_(block))
+            .order_by(chunk.id)
+        )
+        for chunk_id, title, heading, text in rows:
+            found.append(chunk_id)
+            titles.append(_with_headings(title, heading))
+            texts.append(text)
+    return _ids(found), titles, texts
+
+
+def chunk_rows(connection: Connection, ids: Sequence[int]) -> dict[int, Any]:
+    """What a hit shows of each chunk, by chunk id."""
+    chunk, document = schema.chunks.c, schema.documents.c
+    columns = (
+        chunk.id,
+        chunk.document_id,
+        document.key,
+        document.title,
+        document.source,
+        document.metadata,
+        chunk.heading,
+        chunk.text,
+        chunk.start,
+        chunk.end,
+    )
+    rows: dict[int, Any] = {}
+    for block in _blocks(np.asarray(ids, dtype=np.int64)):
+        found = connection.execute(
+            select(*columns)
+            .join_from(schema.chunks, schema.documents, document.id == chunk.document_id)
+            .where(chunk.id.in_(block))
+        )
+        rows.update({row.id: row for row in found})
+    return rows
+
+
+def document_ids(connection: Connection, ids: Array) -> dict[int, int]:
+    """Each chunk's document, by chunk id."""
+    chunk = schema.chunks.c
+    owners: dict[int, int] = {}
+    for block in _blocks(ids):
+        rows = connection.execute(select(chunk.id, chunk.document_id).where(chunk.id.in_(block)))
+        owners.update({row.id: row.document_id for row in rows})
+    return owners
+
+
+def document_text(connection: Connection, key: str) -> str | None:
+    """A document's whole text, None where there is no such document."""
+    table = schema.documents.c
+    body = connection.execute(select(table.body).where(table.key == key)).scalar_one_or_none()
+    return None if body is None else zlib.decompress(body).decode()
+
+
+def stored_sources(connection: Connection) -> dict[str, Any]:
+    """Every file known, by path: size, mtime_ns, sha256 ("" where it was not written whole)."""
+    table = schema.sources.c
+    columns = (table.path, table.size, table.mtime_ns, table.sha256)
+    return {row.path: row for row in connection.execute(select(*columns))}
+
+
+def token_sum(connection: Connection, chunking_id: int) -> int:
+    """Tokens of all chunks."""
+    total = select(func.coalesce(func.sum(schema.chunks.c.tokens), 0))
+    return int(connection.execute(total.where(schema.chunks.c.chunking_id == chunking_id)).scalar_one())
+
+
+def _with_headings(title: str, heading: str) -> str:
+    path = [part for part in json.loads(heading) if part != title]
+    return " ".join([title, *path]).strip()
+
+
+def _ids(values: Sequence[int]) -> Array:
+    return np.array(values, dtype=np.int64)
+
+
+def _blocks(ids: Array) -> Iterator[list[int]]:
+    plain = np.sort(ids).tolist()
+    for at in range(0, len(plain), _BLOCK):
+        yield plain[at : at + _BLOCK]
+
+
+def chunk_count(connection: Connection, chunking_id: int) -> int:
+    """How many chunks a chunking has."""
+    wanted = select(func.count()).select_from(schema.chunks)
+    return int(connection.execute(wanted.where(schema.chunks.c.chunking_id == chunking_id)).scalar_one())
+
+
+def root_labels(connection: Connection) -> dict[str, str]:
+    """What the ids of documents below each indexed path begin with."""
+    return {row.path: row.label for row in connection.execute(select(schema.roots))}

@@ -1,0 +1,71 @@
+"""The part of a chunk that shows why it was found."""
+
+from __future__ import annotations
+
+import re
+
+_WORD = re.compile(r"\w+")
+_STOP = frozenset(
+    "a an and are as at be but by can could did do does for from had has have how i if in into is it its me "
+    "my no not of on or should so that the their them then there these they this to was we were what when "
+    "where which who why will with would you your".split()
+)
+LENGTH = 240
+"""Characters of a snippet."""
+
+
+def highlighter(query: str) -> re.Pattern[str] | None:
+    """A pattern for the query's words and their inflections, None where it has none worth showing."""
+    words = {word for word in _WORD.findall(query.lower()) if word not in _STOP}
+    if not words:
+        return None
+    stems = sorted({_stem(word) for word in words}, key=lambda stem: (-len(stem), stem))
+    return re.compile(r"\b(?:" + "|".join(re.escape(stem) for stem in stems) + r")\w{0,4}\b", re.IGNORECASE)
+
+
+def snippet(
+    text: str, pattern: re.Pattern[str] | None, *, length: int = LENGTH
+) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """The stretch of about `length` characters with most different matches, and their spans within it."""
+    matches = (
+        [] if pattern is None else [(m.start(), m.end(), m.group().lower()) for m in pattern.finditer(text)]
+    )
+    start = _best_start(text, matches, length)
+    end = min(len(text), start + length)
+    if end < len(text):
+        cut = text.rfind(" ", start, end)
+        end = cut if cut > start + length // 2 else end
+    window = text[start:end]
+    lead = len(window) - len(window.lstrip())
+    start, window = start + lead, window.strip()
+    shown = re.sub(r"\s", " ", window)  # one character for one, so that spans stay true
+    inside = tuple((a - start, b - start) for a, b, _ in matches if a >= start and b <= start + len(window))
+    return shown, inside
+
+
+def _best_start(text: str, matches: list[tuple[int, int, str]], length: int) -> int:
+    """Where the window begins: a little before the match that opens the richest stretch, at a word."""
+    if len(text) <= length or not matches:
+        return 0
+    best, where = 0, matches[0][0]
+    right = 0
+    for left, (start, _, _) in enumerate(matches):
+        right = max(right, left)
+        while right < len(matches) and matches[right][1] <= start + length - 30:
+            right += 1
+        kinds = len({_stem(word) for _, _, word in matches[left:right]})
+        if kinds > best:
+            best, where = kinds, start
+    where = max(0, min(where - 30, len(text) - length))
+    if where == 0:
+        return 0
+    space = text.find(" ", where, where + 30)
+    return space + 1 if space >= 0 else where
+
+
+def _stem(word: str) -> str:
+    """Enough of a word to know its inflections by: a guess for display, not for retrieval."""
+    for ending in ("ing", "ies", "ed", "es", "s", "e"):
+        if word.endswith(ending) and len(word) - len(ending) >= 4:
+            return word[: -len(ending)]
+    return word

@@ -1,0 +1,62 @@
+"""What is in a collection, from the catalog and the files alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gnomon.collection import reads, schema
+from gnomon.collection.catalog import Catalog
+from gnomon.collection.derived_files import read_state
+from gnomon.collection.reports import DerivedStatus, Status
+from gnomon.collection.version import Version
+from gnomon.collection.writes import count
+
+
+def status_of(folder: Path, catalog: Catalog, version: Version) -> Status:
+    """Counts, sizes and settings; loads no model and no index."""
+    with catalog.read() as connection:
+        position = reads.head(connection).seq
+        chunks = reads.chunk_count(connection, version.chunking_id)
+        numbers = {
+            "sources": count(connection, schema.sources),
+            "documents": count(connection, schema.documents),
+            "tokens": reads.token_sum(connection, version.chunking_id),
+            "vectors": count(connection, schema.vectors, schema.vectors.c.space_id == version.space_id),
+        }
+    return Status(
+        path=str(folder),
+        model=version.model,
+        space=version.space.to_json(),
+        version=version.name,
+        chunking=version.chunking,
+        retrieval=version.retrieval.to_json(),
+        chunks=chunks,
+        position=position,
+        catalog_bytes=sum(_bytes(path) for path in folder.glob("collection.db*")),
+        derived=_derived(folder / "derived" / f"v{version.id:04d}", catalog, position, chunks),
+        **numbers,
+    )
+
+
+def _derived(folder: Path, catalog: Catalog, position: int, chunks: int) -> tuple[DerivedStatus, ...]:
+    state = read_state(folder)
+    ours = state.collection == catalog.collection_id
+    kinds = (("dense", state.dense, state.kind), ("lexical", state.lexical, "tantivy"))
+    found = []
+    for name, inside, kind in kinds:
+        there = ours and bool(inside) and (folder / inside).is_dir()
+        standing = "missing" if not there else "current" if state.seq == position else "behind"
+        size = _bytes(folder / inside) if there else 0
+        found.append(
+            DerivedStatus(name, kind, chunks if standing == "current" else 0, state.seq, size, standing)
+        )
+    return tuple(found)
+
+
+def _bytes(path: Path) -> int:
+    if path.is_dir():
+        return sum(_bytes(inside) for inside in path.iterdir())
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
