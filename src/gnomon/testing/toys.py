@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+import warnings
 from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 
 from gnomon.core.contracts import Role
-from gnomon.core.errors import InvalidInput
+from gnomon.core.errors import InvalidInput, TruncatedText
 from gnomon.core.space import Ingredients, Space
 from gnomon.core.vectors import Vectors
 from gnomon.kernels.similarity import normalise
@@ -53,14 +55,18 @@ class HashEncoder:
         return None
 
     def count_tokens(self, texts: Sequence[str], *, role: Role) -> list[int]:
-        """Words a text."""
-        return [len(_WORD.findall(text)) for text in texts]
+        """Words a text, at least 1: an empty text counts as one."""
+        _check(texts, role)
+        return [max(1, len(_WORD.findall(text))) for text in texts]
 
     def encode(self, texts: Sequence[str], *, role: Role) -> Vectors:
-        """One row a text; both roles share the directions."""
-        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-            raise InvalidInput(
-                "texts that are not a sequence of strings", wanted='a list such as ["one text"]'
+        """One row a text; both roles share the directions. Warns TruncatedText beyond `max_tokens`."""
+        longest = max(self.count_tokens(texts, role=role), default=0)
+        if longest > self._max_tokens:
+            warnings.warn(
+                f"a text of {longest} words; {self.space.name} reads the first {self._max_tokens}",
+                TruncatedText,
+                stacklevel=2,
             )
         rows = np.zeros((len(texts), self.space.dim), dtype=np.float32)
         for row, text in zip(rows, texts, strict=True):
@@ -73,3 +79,10 @@ class HashEncoder:
             seed = int.from_bytes(hashlib.sha256(f"{self._salt}\n{word}".encode()).digest()[:8], "big")
             self._directions[word] = np.random.default_rng(seed).standard_normal(self.space.dim).astype("f4")
         return self._directions[word]
+
+
+def _check(texts: Sequence[str], role: Role) -> None:
+    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+        raise InvalidInput("texts that are not a sequence of strings", wanted='a list such as ["one text"]')
+    if role not in get_args(Role):
+        raise InvalidInput(f"role {role!r}", wanted=f"one of {', '.join(get_args(Role))}")
