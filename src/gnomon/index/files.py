@@ -1,0 +1,164 @@
+"""Files that survive a crash: written beside and replaced, or appended to and counted in a manifest.
+
+A manifest is one small JSON file, written last. It names the other files with their lengths and checksums;
+bytes that a crash left behind the length it names do not count. So at every instant the folder holds the
+state of its manifest.
+
+Checksums are CRC-32 (zlib's, 7 GB/s here; blake2b 1.5), one for each BLOCK of a file. Opening always compares
+lengths, checks every block of up to CHECKED_BYTES a folder, and of a larger one the last block of each file
+(where a torn write shows) and blocks spread evenly over the rest, so that its cost stays bounded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gnomon.core.errors import IndexDamaged, StorageError
+
+BLOCK = 1 << 20
+CHECKED_BYTES = 128 << 20
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG}
+
+
+def damaged(path: Path, what: str, *, wanted: str = "the file as it was written") -> IndexDamaged:
+    """The error for a derived file that cannot be used."""
+    return IndexDamaged(
+        f"{path}: {what}",
+        wanted=wanted,
+        next_step="rebuild it from the collection, which happens by itself when the collection is opened",
+    )
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turns the system's refusals (disk full, read-only, not permitted) into StorageError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _DISK or isinstance(error, StorageError):
+            raise
+        raise StorageError(
+            f"{folder} cannot be written: {error.strerror}",
+            wanted="room and permission to write there",
+            next_step="free some space or change the permissions; nothing that was saved before is lost",
+        ) from error
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """The whole file or none of it: written beside, flushed to disk, put in place."""
+    beside = path.with_name(path.name + ".new")
+    with beside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's names to disk, where the system can (Windows cannot, and need not)."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_manifest(path: Path, *, version: int) -> dict[str, Any]:
+    """The manifest's mapping. Raises IndexDamaged when it is missing, unreadable or of another version."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise damaged(path, "missing", wanted="an index saved here") from None
+    except OSError as error:
+        raise damaged(path, f"cannot be read ({error.strerror})") from error
+    try:
+        envelope = json.loads(content)
+        body = envelope["body"]
+        intact = envelope["crc"] == zlib.crc32(_canonical(body))
+    except (ValueError, KeyError, TypeError):
+        raise damaged(path, "not a manifest") from None
+    if not intact or not isinstance(body, dict):
+        raise damaged(path, "its checksum does not match")
+    if body.get("version") != version:
+        raise damaged(path, f"format version {body.get('version')!r}", wanted=f"version {version}")
+    return body
+
+
+def write_manifest(path: Path, body: Mapping[str, Any]) -> None:
+    """Write a manifest with its own checksum, atomically."""
+    crc = zlib.crc32(_canonical(body))
+    write_atomically(path, json.dumps({"crc": crc, "body": body}).encode())
+
+
+def _canonical(body: Any) -> bytes:
+    return json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
+
+
+def extend_checksums(known: Sequence[int], length: int, more: memoryview) -> list[int]:
+    """The blocks' checksums once `more` bytes follow the first `length`; no old byte is read again."""
+    sums, at = list(known), 0
+    while at < len(more):
+        room = BLOCK - (length + at) % BLOCK
+        part = more[at : at + room]
+        if room == BLOCK:
+            sums.append(zlib.crc32(part))
+        else:
+            sums[-1] = zlib.crc32(part, sums[-1])
+        at += len(part)
+    return sums
+
+
+def append(path: Path, length: int, more: memoryview) -> None:
+    """Put bytes behind the first `length` of a file (what an unfinished save left there goes) and flush."""
+    with path.open("r+b" if path.exists() else "w+b") as file:
+        file.truncate(length)
+        file.seek(length)
+        file.write(more)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def checksums(path: Path) -> list[int]:
+    """The checksum of each block of a whole file."""
+    with path.open("rb") as file:
+        return [zlib.crc32(block) for block in iter(lambda: file.read(BLOCK), b"")]
+
+
+def check_files(
+    folder: Path, entries: Mapping[str, tuple[int, Sequence[int]]], *, whole: bool = False
+) -> None:
+    """Compare files with the manifest's (length, block checksums). Raises IndexDamaged.
+
+    `whole` checks every block however large; otherwise see the top of this module.
+    """
+    total = sum(length for length, _ in entries.values())
+    for name, (length, sums) in entries.items():
+        path = folder / name
+        try:
+            with path.open("rb") as file:
+                _check_file(file, path, length, sums, everything=whole or total <= CHECKED_BYTES)
+        except FileNotFoundError:
+            raise damaged(path, "missing") from None
+
+
+def _check_file(file: Any, path: Path, length: int, sums: Sequence[int], *, everything: bool) -> None:
+    found = os.fstat(file.fileno()).st_size
+    if found < length:
+        raise damaged(path, f"{found} bytes", wanted=f"at least {length} bytes")
+    if len(sums) != -(-length // BLOCK):
+        raise damaged(path, f"{len(sums)} checksums for {length} bytes")
+    step = 1 if everything else max(1, len(sums) // (CHECKED_BYTES // BLOCK // 4))
+    for block in sorted({*range(0, len(sums), step), *([len(sums) - 1] if sums else [])}):
+        file.seek(block * BLOCK)
+        if zlib.crc32(file.read(min(BLOCK, length - block * BLOCK))) != sums[block]:
+            raise damaged(path, f"the bytes from {block * BLOCK} on do not match their checksum")

@@ -1,0 +1,265 @@
+"""Texts by their words: BM25 over title and text, by tantivy.
+
+Scores are BM25 with k1 1.2 and b 0.75 (tantivy offers no other; Robertson and Zaragoza 2009). The title is
+indexed in front of the text, `title_weight` times, in one field: BM25F's way (Robertson, Zaragoza and Taylor
+2004) of weighing fields before saturation, which ranked better than two fields whose scores are added.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from gnomon.core.errors import InvalidInput
+from gnomon.core.ranking import Ranking
+from gnomon.index.analysis import Analysis, spread
+from gnomon.index.arguments import checked_ids, checked_k, checked_new
+from gnomon.index.files import check_files, checksums, damaged, read_manifest, write_manifest, writing
+from gnomon.index.segments import best, encodable, schema, segment_files, segment_names, translated
+
+VERSION = 1
+"""Of the manifest and of the analysis: a change of what words a text becomes must raise it."""
+_MANIFEST = "gnomon.json"
+_MARKS = (_MANIFEST, "meta.json", ".managed.json")
+_FILTERED = 10_000
+"""Allowed ids up to which tantivy filters; beyond, it is quicker to look through more of its results."""
+
+
+@dataclass(frozen=True, slots=True)
+class LexicalSettings:
+    """How texts become words (`language`: see analysis.LANGUAGES), and what writing may take.
+
+    `title_weight` counts how often the title is indexed in front of the text; 0 leaves it out.
+    `heap_bytes` is the memory that a writer fills before it flushes a segment; at least 15 MB.
+    """
+
+    language: str = "en"
+    title_weight: int = 2
+    heap_bytes: int = 50_000_000
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.title_weight <= 10:
+            raise InvalidInput(f"title_weight {self.title_weight}", wanted="0 to 10")
+        if self.heap_bytes < 15_000_000:
+            raise InvalidInput(f"heap_bytes {self.heap_bytes}", wanted="at least 15000000")
+
+
+class LexicalIndex:
+    """A TextIndex in a folder. Make one with `create` or `open`.
+
+    `add` and `remove` are seen by the next search of this object, and kept for good by `commit`. Searches of
+    many threads run side by side; adding takes a lock, and a lock on the folder until `commit`.
+    """
+
+    def __init__(self, folder: Path, settings: LexicalSettings, index: Any, stamp: int) -> None:
+        self.folder, self.settings = folder, settings
+        self._index, self._stamp = index, stamp
+        self._schema = index.schema
+        self._analysis = Analysis.of(settings.language)
+        index.register_tokenizer("gnomon", self._analysis.index)
+        index.config_reader("manual")
+        self._lock = threading.RLock()
+        self._writer: Any = None
+        self._pending = False
+        self._sums: dict[str, Any] = {}
+        with translated(folder):
+            self._refresh()
+
+    @classmethod
+    def create(cls, folder: Path, settings: LexicalSettings | None = None) -> LexicalIndex:
+        """A new, empty index in place of any that is there. Raises InvalidInput where other files are."""
+        import tantivy
+
+        settings = settings or LexicalSettings()
+        if folder.exists() and any(folder.iterdir()) and not any((folder / m).exists() for m in _MARKS):
+            raise InvalidInput(
+                f"{folder} holds files that are no keyword index",
+                wanted="an empty folder, a new one or an old index",
+                next_step="choose another folder",
+            )
+        with writing(folder), translated(folder):
+            if folder.exists():
+                shutil.rmtree(folder)
+            folder.mkdir(parents=True)
+            index = tantivy.Index(schema(), path=str(folder), reuse=False)
+            made = cls(folder, settings, index, 0)
+            made.commit(0)
+        return made
+
+    @classmethod
+    def open(cls, folder: Path, settings: LexicalSettings | None = None) -> LexicalIndex:
+        """The index that was committed here.
+
+        Raises IndexDamaged when files are missing, truncated or corrupt, or were made by other settings.
+        """
+        import tantivy
+
+        settings = settings or LexicalSettings()
+        body = read_manifest(folder / _MANIFEST, version=VERSION)
+        if body["settings"] != _deciding(settings):
+            raise damaged(folder, f"indexed with {body['settings']}", wanted=f"{_deciding(settings)}")
+        current = segment_names(folder)
+        known = {name: (size, sums) for name, (size, sums) in body["files"].items()}
+        # After a commit that a crash left unstamped, merged segments and older deletions are gone.
+        kept = {n: e for n, e in known.items() if n.partition(".")[0] in current}
+        check_files(
+            folder, {n: e for n, e in kept.items() if not n.endswith(".del") or (folder / n).exists()}
+        )
+        with translated(folder):
+            made = cls(folder, settings, tantivy.Index.open(str(folder)), int(body["stamp"]))
+        made._sums = known
+        return made
+
+    @property
+    def stamp(self) -> int:
+        """The journal position that the last `commit` was given: everything up to it is in."""
+        return self._stamp
+
+    def __len__(self) -> int:
+        return int(self._fresh().num_docs)
+
+    def add(self, ids: Int[np.ndarray, " items"], titles: Sequence[str], texts: Sequence[str]) -> None:
+        """Put texts in; an id that is there already gets its new text.
+
+        Raises InvalidInput for lists of different lengths, negative or repeated ids, CollectionBusy when
+        another process is writing.
+        """
+        numbers = checked_new(ids, len(texts))
+        if len(titles) != len(texts):
+            raise InvalidInput(f"{len(titles)} titles for {len(texts)} texts", wanted="one title a text")
+        if len(numbers) and numbers.min() < 0:
+            raise InvalidInput(f"id {numbers.min()}", wanted="ids from 0 up")
+        if not all(isinstance(text, str) for text in (*titles, *texts)):
+            raise InvalidInput("titles or texts that are no strings", wanted="lists of strings")
+        triples = zip(numbers.tolist(), titles, texts, strict=True)
+        documents = [self._document(number, title, text) for number, title, text in triples]
+        with self._changing() as writer:
+            self._delete(writer, numbers)
+            for document in documents:
+                writer.add_document(document)
+
+    def _document(self, number: int, title: str, text: str) -> Any:
+        import tantivy
+
+        document = tantivy.Document()
+        document.add_unsigned("id", number)
+        words = [spread(title)] * self.settings.title_weight if title else []
+        document.add_text("body", encodable("\n".join([*words, spread(text)])))
+        return document
+
+    def remove(self, ids: Int[np.ndarray, " items"]) -> None:
+        """Take ids out; ids that are not there are passed over."""
+        numbers = checked_ids(ids)
+        with self._changing() as writer:
+            self._delete(writer, numbers[numbers >= 0])
+
+    def _delete(self, writer: Any, numbers: Int[np.ndarray, " items"]) -> None:
+        import tantivy
+
+        if len(numbers) and (self._pending or self._searcher.num_docs):
+            writer.delete_documents_by_query(
+                tantivy.Query.term_set_query(self._schema, "id", numbers.tolist())
+            )
+
+    def commit(self, stamp: int) -> None:
+        """Keep everything for good, with the journal position that it stands for, and let the folder go."""
+        with self._lock, writing(self.folder), translated(self.folder):
+            self._settle()
+            files = {}
+            for name in sorted(segment_files(self.folder)):
+                size = (self.folder / name).stat().st_size
+                known = self._sums.get(name)
+                same = known is not None and known[0] == size
+                files[name] = known if same else (size, checksums(self.folder / name))
+            settings = _deciding(self.settings)
+            body = {"version": VERSION, "settings": settings, "stamp": stamp, "files": files}
+            write_manifest(self.folder / _MANIFEST, body)
+            self._sums, self._stamp = files, stamp
+
+    def _settle(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            # Whatever happens, what was pending is now either kept or lost with the error that says so.
+            self._pending = False
+            writer.commit()
+            # Merging would go on behind the manifest's back, and the lock on the folder stay.
+            writer.wait_merging_threads()
+            self._refresh()
+
+    def reload(self) -> None:
+        """See what another process has committed since. Raises IndexDamaged."""
+        body = read_manifest(self.folder / _MANIFEST, version=VERSION)
+        with self._lock, translated(self.folder):
+            self._refresh()
+            self._stamp = int(body["stamp"])
+
+    def _refresh(self) -> None:
+        self._index.reload()
+        self._searcher = self._index.searcher()
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[Any]:
+        with self._lock, translated(self.folder):
+            if self._writer is None:
+                self._writer = self._index.writer(self.settings.heap_bytes, 1)
+            yield self._writer
+            self._pending = True
+
+    def _fresh(self) -> Any:
+        # Another thread in the midst of adding is not waited for: its work is seen once it is done.
+        if self._pending and self._lock.acquire(blocking=False):
+            try:
+                with translated(self.folder):
+                    self._settle()
+            finally:
+                self._lock.release()
+        return self._searcher
+
+    def search(
+        self, queries: Sequence[str], *, k: int, where: Int[np.ndarray, " allowed"] | None = None
+    ) -> list[Ranking]:
+        """The `k` best of the allowed ids for each query, any of whose words may match; ties in order of id.
+
+        A query is words, never syntax: quotes, colons and brackets mean nothing. One without a single word
+        finds nothing. Raises InvalidInput for k < 1 and for a lone string.
+        """
+        wanted = checked_k(k)
+        if isinstance(queries, str):
+            raise InvalidInput("a lone string", wanted='a list of queries such as ["one query"]')
+        searcher = self._fresh()
+        allowed = None if where is None else np.unique(checked_ids(where))
+        with translated(self.folder):
+            return [self._one(searcher, query, wanted, allowed) for query in queries]
+
+    def _one(self, searcher: Any, text: str, k: int, allowed: Int[np.ndarray, " allowed"] | None) -> Ranking:
+        import tantivy
+
+        terms = self._analysis.terms(encodable(text))
+        if not terms or searcher.num_docs == 0 or (allowed is not None and len(allowed) == 0):
+            return Ranking.empty()
+        should = tantivy.Occur.Should
+        make = tantivy.Query.term_query
+        query = tantivy.Query.boolean_query(
+            [(should, make(self._schema, "body", term, index_option="freq")) for term in terms]
+        )
+        if allowed is not None and len(allowed) <= _FILTERED:
+            among = tantivy.Query.term_set_query(self._schema, "id", allowed[allowed >= 0].tolist())
+            must = tantivy.Occur.Must
+            query = tantivy.Query.boolean_query(
+                [(must, query), (must, tantivy.Query.const_score_query(among, 0.0))]
+            )
+            allowed = None
+        return best(searcher, query, k, allowed)
+
+
+def _deciding(settings: LexicalSettings) -> dict[str, Any]:
+    plain = asdict(settings)
+    return {name: plain[name] for name in ("language", "title_weight")}

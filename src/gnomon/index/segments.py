@@ -1,0 +1,94 @@
+"""What a keyword index is made of, in tantivy's terms: its schema, segment files, hits and errors."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from gnomon.core.errors import CollectionBusy, GnomonError, StorageError
+from gnomon.core.ranking import Ranking
+from gnomon.index.files import damaged
+from gnomon.kernels.topk import top_k
+
+
+def best(searcher: Any, query: Any, k: int, allowed: Int[np.ndarray, " allowed"] | None) -> Ranking:
+    """The `k` best matches, ties in order of id; `allowed`, if given, are sorted and distinct."""
+    everything = max(1, int(searcher.num_docs))
+    limit = k + 16 if allowed is None else 4 * k + 1000
+    while True:
+        limit = min(limit, everything)
+        hits = searcher.search(query, limit, count=False).hits
+        ids = np.array(searcher.fast_field_values("id", [at for _, at in hits]), dtype=np.int64)
+        scores = np.array([score for score, _ in hits], dtype=np.float32)
+        complete = len(hits) < limit or limit == everything
+        lowest = scores[-1] if len(scores) else np.float32(0)
+        if allowed is not None:
+            keep = np.isin(ids, allowed, assume_unique=True)
+            ids, scores = ids[keep], scores[keep]
+        # With a k-th score above the last that was fetched, nothing that ties with it is missing.
+        if complete or (len(scores) >= k and scores[k - 1] > lowest):
+            return Ranking(*top_k(scores, ids, k))
+        limit *= 4
+
+
+def schema() -> Any:
+    """An id to filter by and to read back, and one field of words with their frequencies."""
+    import tantivy
+
+    builder = tantivy.SchemaBuilder()
+    builder.add_unsigned_field("id", indexed=True, fast=True)
+    builder.add_text_field("body", tokenizer_name="gnomon", index_option="freq")
+    return builder.build()
+
+
+def encodable(text: str) -> str:
+    """The text as UTF-8 can hold it."""
+    # Lone surrogates (from file names, broken JSON) are no words, and tantivy takes UTF-8 only.
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def segment_names(folder: Path) -> set[str]:
+    """The segments of the last commit. Raises IndexDamaged."""
+    try:
+        meta = json.loads((folder / "meta.json").read_bytes())
+        return {segment["segment_id"].replace("-", "") for segment in meta["segments"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise damaged(folder / "meta.json", f"cannot be read ({error})") from error
+
+
+def segment_files(folder: Path) -> list[str]:
+    """The names of the last commit's files."""
+    segments = segment_names(folder)
+    return [p.name for p in folder.iterdir() if p.name.partition(".")[0] in segments]
+
+
+@contextlib.contextmanager
+def translated(folder: Path) -> Iterator[None]:
+    """gnomon's errors for tantivy's: ValueError for everything, and a panic that is no Exception."""
+    try:
+        yield
+    except GnomonError:
+        raise
+    except BaseException as error:
+        text = str(error)
+        if type(error).__name__ != "PanicException" and not isinstance(error, ValueError):
+            raise
+        if "LockBusy" in text:
+            raise CollectionBusy(
+                f"another process is writing to the keyword index in {folder}",
+                wanted="one writer at a time",
+                next_step="wait until it is done, then try again",
+            ) from error
+        if any(f"code: {number}," in text or f"os error {number})" in text for number in (13, 28, 30, 122)):
+            raise StorageError(
+                f"{folder} cannot be written: {text[:300]}",
+                wanted="room and permission to write there",
+                next_step="free some space or change the permissions; what was committed is not lost",
+            ) from error
+        raise damaged(folder, text[:300]) from error
