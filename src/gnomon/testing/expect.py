@@ -1,0 +1,28 @@
+"""What the conformance checks say when a promise is broken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+def fail(sentence: str) -> None:
+    """Say which promise was broken."""
+    raise AssertionError(sentence)
+
+
+def expect(holds: bool, sentence: str) -> None:
+    """Raise AssertionError with the sentence unless it holds. (`assert` would vanish under python -O.)"""
+    if not holds:
+        fail(sentence)
+
+
+def refuses(call: Callable[[], object], error: type[Exception], what: str) -> None:
+    """Expect that the call raises this error, with words in it."""
+    try:
+        call()
+    except error as raised:
+        expect(bool(str(raised)), f"{what} raised {error.__name__} without a word")
+        return
+    except Exception as raised:  # noqa: BLE001 - whatever else comes is the finding
+        fail(f"{what} must raise {error.__name__}, but raised {type(raised).__name__}: {raised}")
+    fail(f"{what} must raise {error.__name__}, but passed")

@@ -1,0 +1,205 @@
+"""Conformance checks for indexes: run them on your own, each in a test of one line.
+
+They raise AssertionError with a sentence that says which promise was broken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gnomon.core.contracts import Index
+from gnomon.core.errors import InvalidInput, InvalidVectors, SpaceMismatch
+from gnomon.core.ranking import Ranking
+from gnomon.core.space import Space
+from gnomon.core.vectors import Vectors
+from gnomon.kernels.similarity import maxsim, normalise, scores
+from gnomon.kernels.topk import top_k
+from gnomon.testing.expect import expect, refuses
+from gnomon.testing.text_index import check_text_index
+
+__all__ = ["check_index", "check_text_index"]
+
+_Array = np.ndarray[Any, np.dtype[Any]]
+_ROUNDING = 1e-4
+"""How far a score may be from brute force, relative to the greatest."""
+
+
+def check_index(make: Callable[[], Index], *, min_recall: float = 1.0, rows: int = 600) -> None:
+    """Check that `make` gives an Index that keeps every promise of the contract.
+
+    `make` is called several times and must give an empty index of one space each time. Approximate indexes
+    pass with the share of true neighbours among the ten best given as `min_recall`.
+    """
+    index = make()
+    rng = np.random.default_rng(1)
+    data = _random(index.space, rows, rng)
+    queries = _random(index.space, 8, rng)
+    _check_empty(make(), queries)
+    _check_refusals(make(), data)
+    truth = _Truth(index, data, min_recall)
+    truth.add(np.arange(rows) * 3 + 5, np.arange(rows))
+    truth.compare(queries, "after one add")
+    _check_unchanged(index, data, queries)
+    _check_where(truth, queries, rng)
+    _check_changes(truth, queries, rows)
+    _check_ties(make())
+
+
+def _random(space: Space, items: int, rng: np.random.Generator) -> Vectors:
+    if space.similarity == "maxsim":
+        lengths = rng.integers(1, 5, items)
+        starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+        data = rng.standard_normal((int(lengths.sum()), space.dim)).astype(np.float32)
+        return Vectors(normalise(data), space, starts)
+    data = rng.standard_normal((items, space.dim)).astype(np.float32)
+    return Vectors(normalise(data) if space.similarity == "cosine" else data, space)
+
+
+class _Truth:
+    """What an index must hold, beside the index."""
+
+    def __init__(self, index: Index, data: Vectors, min_recall: float) -> None:
+        self.index, self.data, self.min_recall = index, data, min_recall
+        self.held: dict[int, int] = {}
+
+    def add(self, ids: _Array, items: _Array) -> None:
+        self.index.add(ids, self.data.take(items))
+        self.held.update(zip(ids.tolist(), items.tolist(), strict=True))
+
+    def remove(self, ids: _Array) -> None:
+        self.index.remove(ids)
+        for one in ids.tolist():
+            self.held.pop(one, None)
+
+    def compare(self, queries: Vectors, when: str, *, where: _Array | None = None, k: int = 10) -> None:
+        expect(len(self.index) == len(self.held), f"{when}: len is {len(self.index)}, not {len(self.held)}")
+        found = self.index.search(queries, k=k, where=where)
+        expect(len(found) == len(queries), f"{when}: {len(found)} rankings for {len(queries)} queries")
+        allowed = set(self.held) if where is None else set(self.held) & set(where.tolist())
+        ids = np.array(sorted(allowed), dtype=np.int64)
+        items = np.array([self.held[one] for one in ids.tolist()], dtype=np.int64)
+        kept = hit = 0
+        for number, ranking in enumerate(found):
+            exact = _similarities(queries.take([number]), self.data, items)
+            best, values = top_k(exact, ids, k)
+            _check_ranking(ranking, dict(zip(ids.tolist(), exact.tolist(), strict=True)), len(best), when)
+            lowest = values[-1] - _ROUNDING * max(1.0, abs(float(values[0]))) if len(values) else 0.0
+            hit += sum(
+                1 for one, s in zip(ids, exact, strict=True) if s >= lowest and one in set(ranking.ids)
+            )
+            kept += len(best)
+        expect(
+            hit >= self.min_recall * kept,
+            f"{when}: {hit} of the {kept} nearest were found, wanted a share of {self.min_recall}",
+        )
+
+
+def _similarities(query: Vectors, data: Vectors, items: _Array) -> _Array:
+    if len(items) == 0:
+        return np.zeros(0)
+    chosen = data.take(items)
+    if chosen.starts is not None:
+        return maxsim(query.data.astype(np.float64), chosen.data.astype(np.float64), chosen.starts)
+    wide = chosen.data.astype(np.float64)
+    return np.asarray(scores(query.data.astype(np.float64), wide, similarity=data.space.similarity)[0])
+
+
+def _check_ranking(ranking: Ranking, allowed: dict[int, float], length: int, when: str) -> None:
+    ids = ranking.ids.tolist()
+    expect(ranking.ids.dtype == np.int64, f"{when}: ids are {ranking.ids.dtype}, not int64")
+    expect(len(ids) == length, f"{when}: {len(ids)} results, not {length}")
+    expect(len(set(ids)) == len(ids), f"{when}: an id comes twice in one ranking")
+    strange = [one for one in ids if one not in allowed]
+    expect(not strange, f"{when}: ids {strange[:5]} were found that are not there or not allowed")
+    expect(bool((np.diff(ranking.scores) <= 0).all()), f"{when}: scores rise within a ranking")
+    for one, score in zip(ids, ranking.scores.tolist(), strict=True):
+        off = abs(score - allowed[one])
+        expect(
+            off <= _ROUNDING * max(1.0, abs(allowed[one])),
+            f"{when}: id {one} scores {score}, brute force says {allowed[one]}",
+        )
+
+
+def _check_empty(index: Index, queries: Vectors) -> None:
+    expect(len(index) == 0, f"a new index must be empty, but len is {len(index)}")
+    found = index.search(queries, k=3)
+    expect(
+        len(found) == len(queries) and not any(len(ranking) for ranking in found),
+        "an empty index must answer every query with an empty ranking",
+    )
+    index.remove(np.array([1, 2]))
+    expect(len(index) == 0, "removing from an empty index must leave it empty")
+
+
+def _check_refusals(index: Index, data: Vectors) -> None:
+    other = replace(index.space, fingerprint="0" * 64, name="another space")
+    stranger = Vectors(data.data, other, data.starts)
+    ids = np.arange(len(data))
+    refuses(lambda: index.add(ids, stranger), SpaceMismatch, "adding vectors of another space")
+    refuses(lambda: index.search(stranger, k=1), SpaceMismatch, "searching with vectors of another space")
+    refuses(lambda: index.search(data, k=0), InvalidInput, "searching with k = 0")
+    pair = data.take([0, 1])
+    refuses(lambda: index.add(np.array([4, 4]), pair), InvalidVectors, "adding an id twice in one call")
+    refuses(lambda: index.add(np.array([4]), pair), InvalidVectors, "adding two items with one id")
+    if index.space.similarity == "cosine":
+        zero = Vectors(np.zeros((1, index.space.dim), dtype=np.float32), index.space)
+        refuses(lambda: index.add(np.array([4]), zero), InvalidVectors, "adding a zero vector (cosine)")
+    expect(len(index) == 0, "an add that is refused must leave nothing behind")
+
+
+def _check_unchanged(index: Index, data: Vectors, queries: Vectors) -> None:
+    ids, where = np.arange(5), np.array([9, 5, 7])
+    before = ids.copy(), where.copy(), queries.data.copy(), data.data.copy()
+    index.remove(ids[:0])
+    index.search(queries, k=3, where=where)
+    after = ids, where, queries.data, data.data
+    same = all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+    expect(same, "arrays that are handed in must not be changed")
+    one, two = index.search(queries, k=5), index.search(queries, k=5)
+    alike = all(np.array_equal(a.ids, b.ids) for a, b in zip(one, two, strict=True))
+    expect(alike, "the same search must give the same ids twice")
+
+
+def _check_where(truth: _Truth, queries: Vectors, rng: np.random.Generator) -> None:
+    ids = np.array(sorted(truth.held), dtype=np.int64)
+    truth.compare(queries, "with nothing allowed", where=np.zeros(0, dtype=np.int64))
+    truth.compare(queries, "with only unknown ids allowed", where=np.array([1, 2], dtype=np.int64))
+    for share in (0.005, 0.05, 0.5, 1.0):
+        allowed = np.sort(rng.choice(ids, max(1, int(share * len(ids))), replace=False))
+        truth.compare(queries, f"with {share:.1%} of the ids allowed", where=allowed)
+
+
+def _check_changes(truth: _Truth, queries: Vectors, rows: int) -> None:
+    ids = np.arange(rows) * 3 + 5
+    truth.add(ids[:50], np.arange(50)[::-1].copy())
+    truth.compare(queries, "after new vectors for ids that were there")
+    truth.remove(np.concatenate([ids[10:90], [1, 2]]))
+    truth.compare(queries, "after removing ids, some of them unknown")
+    truth.compare(queries, "with removed ids allowed", where=ids[:120])
+    truth.add(ids[20:40], np.arange(20, 40))
+    truth.compare(queries, "after adding removed ids again")
+    truth.add(np.array([2, 0, 1]), np.array([0, 1, 2]))
+    truth.compare(queries, "after adding ids out of order")
+    truth.compare(queries, "with k beyond the size", k=2 * rows)
+    truth.compare(queries, "with k = 1", k=1)
+    truth.remove(ids[: 3 * rows // 4])
+    truth.compare(queries, "after removing most ids")
+    truth.remove(np.array(sorted(truth.held), dtype=np.int64))
+    truth.compare(queries, "after removing every id")
+
+
+def _check_ties(index: Index) -> None:
+    rng = np.random.default_rng(2)
+    kinds = _random(index.space, 3, rng)
+    ids = rng.permutation(90)
+    for part in np.split(np.arange(90), 3):
+        index.add(ids[part], kinds.take(part % 3))
+    for ranking in index.search(kinds, k=40):
+        falls = np.diff(ranking.scores) < 0
+        rises = np.diff(ranking.ids) > 0
+        expect(bool((falls | rises).all()), "equal vectors must score the same and come in order of id")
+        expect(int(falls[:29].sum()) == 0, "thirty equal vectors must come first, with one score")
