@@ -1,0 +1,1 @@
+"""The command line: every command calls one public function and shows what came of it."""

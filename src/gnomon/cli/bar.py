@@ -1,0 +1,71 @@
+"""Progress on stderr: a bar on a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, ProgressColumn, Task, TextColumn
+from rich.progress import Progress as Bar
+from rich.text import Text
+
+from gnomon.cli.figures import count, rate
+from gnomon.cli.show import near
+from gnomon.cli.terminal import printable
+from gnomon.collection.reports import Progress
+
+EVERY_S = 5.0
+"""Seconds between two plain lines."""
+
+
+class IndexBar:
+    """Shows an index run while it goes. Give `update` as its progress function."""
+
+    def __init__(self, console: Console, *, noun: str = "files") -> None:
+        self._console, self._noun = console, noun
+        self._started = self._said = time.monotonic()
+        self._bar: Bar | None = None
+        if console.is_terminal:
+            bar = BarColumn(bar_width=24, complete_style="cyan", finished_style="cyan")
+            figures = TextColumn("{task.fields[figures]}")
+            self._bar = Bar(bar, figures, _Where(), console=console, transient=True, expand=True)
+            self._task = self._bar.add_task("", total=None, figures="looking", where="")
+
+    def __enter__(self) -> Self:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def update(self, step: Progress) -> None:
+        """Take note of how far it is."""
+        now = time.monotonic()
+        speed = rate(step.chunks, now - self._started)
+        figures = (
+            f"{count(step.done)}/{count(step.files)} {self._noun}  {count(step.chunks)} chunks  {speed}/s"
+        )
+        if self._bar:
+            where = f"{step.stage} {printable(near(step.path))}".strip()
+            self._bar.update(
+                self._task, total=step.files or None, completed=step.done, figures=figures, where=where
+            )
+        elif now - self._said >= EVERY_S:
+            self._said = now
+            self._console.print(f"{step.stage}: {figures}", soft_wrap=True)
+
+
+class _Where(ProgressColumn):
+    """The file at hand, in what room is left; its end says more than its beginning."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["where"], style="dim", no_wrap=True, overflow="ellipsis")

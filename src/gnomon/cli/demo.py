@@ -1,0 +1,190 @@
+"""gnomon demo: Python's own documentation, indexed and asked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gnomon.cli.app import Json, app, example
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from gnomon import Collection
+    from gnomon.collection.reports import IndexReport
+    from gnomon.core.documents import Document
+    from gnomon.core.ranking import Hit
+
+BATCH = 256
+"""Documents handed over at once: how often the bar moves, and what Ctrl-C can cost."""
+SHOWN = 3
+QUESTIONS = (
+    "how do I run several coroutines at the same time and wait for all of them",
+    "remember the results of an expensive function so that it is not computed twice",
+    "stop a child program that takes too long",
+    "find out how alike two pieces of text are",
+    "what does the star before an argument mean in a call",
+)
+
+
+@dataclass(frozen=True)
+class Built:
+    """What indexing the corpus did: its documents, and figures summed over the batches."""
+
+    documents: int
+    changed: int
+    passages: int
+    tokens: int
+    seconds: float
+    embed_seconds: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A question's hits, and how long they took."""
+
+    question: str
+    hits: Sequence[Hit]
+    seconds: float
+
+
+@app.command(epilog=example("gnomon demo", "gnomon demo --into demo-kb --json"))
+def demo(
+    into: Annotated[Path, typer.Option(help="The collection's folder.")] = Path("demo-kb"),
+    as_json: Json = False,
+) -> None:
+    """Index the documentation of the running Python and answer five questions from it."""
+    import gnomon
+    from gnomon.cli.demo_corpus import python_documentation
+    from gnomon.cli.fetching import fetch_model
+    from gnomon.cli.terminal import data_console, noted, notes_console, print_json, print_notes
+
+    fetch_model(into, None)
+    with noted() as notes:
+        documents = python_documentation()
+        with gnomon.open(into) as kb:
+            built = _build(kb, documents, notes_console())
+            answers = ask(kb, QUESTIONS)
+            passages = kb.status().chunks
+    if as_json:
+        print_json(_demo_json(into, built, answers, passages) | {"warnings": notes})
+        return
+    print_notes(notes)
+    _print_demo(data_console(), built, answers)
+    _print_figures(data_console(), into, built, answers, passages)
+
+
+def _build(kb: Collection, documents: Sequence[Document], console: Console) -> Built:
+    """Hand the documents over a batch at a time, so that there is something to watch."""
+    from gnomon.cli.bar import IndexBar
+    from gnomon.collection.reports import Progress
+
+    started = time.perf_counter()
+    reports: list[IndexReport] = []
+    with IndexBar(console, noun="documents") as bar:
+        for at in range(0, len(documents), BATCH):
+            part = documents[at : at + BATCH]
+            chunks = sum(report.embedded + report.cached for report in reports)
+            bar.update(Progress(len(documents), at, chunks, part[0].title, "embedding"))
+            reports.append(kb.add(part))
+    return Built(
+        documents=len(documents),
+        changed=sum(report.documents for report in reports),
+        passages=sum(report.embedded for report in reports),
+        tokens=sum(report.tokens for report in reports),
+        seconds=time.perf_counter() - started,
+        embed_seconds=sum(report.embed_seconds for report in reports),
+    )
+
+
+def ask(kb: Collection, questions: Sequence[str]) -> list[Answer]:
+    """Each question's best hits, timed; one question before them warms the caches up."""
+    kb.search("warm up", k=SHOWN, by="document")
+    answers = []
+    for question in questions:
+        started = time.perf_counter()
+        hits = kb.search(question, k=SHOWN, by="document")
+        answers.append(Answer(question, hits, time.perf_counter() - started))
+    return answers
+
+
+def p50_ms(answers: Sequence[Answer]) -> float:
+    """The middle of the answers' times, in milliseconds."""
+    return 1000 * median(answer.seconds for answer in answers)
+
+
+def _print_demo(console: Console, built: Built, answers: Sequence[Answer]) -> None:
+    from rich.text import Text
+
+    from gnomon.cli.show import print_hits
+    from gnomon.cli.terminal import print_hanging
+
+    for answer in answers:
+        print_hanging(console, Text("? ", style="bold cyan"), Text(answer.question, style="bold cyan"))
+        console.print()
+        print_hits(console, answer.hits)
+        console.print()
+
+
+def _print_figures(
+    console: Console, into: Path, built: Built, answers: Sequence[Answer], passages: int
+) -> None:
+    from rich.text import Text
+
+    from gnomon.cli.figures import count, duration, rate
+    from gnomon.cli.terminal import clean, print_rows
+
+    indexed = f"{count(built.changed)} of {count(built.documents)} documents were new or changed"
+    embedded = "nothing to embed"
+    if built.tokens:
+        speed = rate(built.tokens, built.embed_seconds)
+        embedded = f"{count(built.passages)} passages, {count(built.tokens)} tokens, {speed} tokens/s"
+    rows = [
+        ("holds", f"{count(passages)} passages of this Python's own documentation, in {into}"),
+        ("indexed", f"{indexed}, in {duration(built.seconds)}"),
+        ("embedded", embedded),
+        ("a query", f"{p50_ms(answers):.1f} ms: the middle of these {len(answers)}"),
+    ]
+    print_rows(console, [(Text(label, style="dim"), Text(said)) for label, said in rows])
+    console.print()
+    console.print("Try next", style="bold")
+    for command in next_commands(into):
+        console.print(clean(f"  {command}"), soft_wrap=True)
+
+
+def next_commands(into: Path) -> tuple[str, ...]:
+    """Three commands that work at once on what the demo built."""
+    return (
+        f'gnomon search {into} "keep only the newest items of a list" --explain',
+        f"gnomon search {into} lru_cache --mode lexical --by document -k 3",
+        f"gnomon status {into}",
+    )
+
+
+def _demo_json(into: Path, built: Built, answers: Sequence[Answer], passages: int) -> dict[str, object]:
+    from dataclasses import asdict
+
+    from gnomon.cli.show import hit_json
+
+    asked = [
+        {
+            "question": answer.question,
+            "seconds": round(answer.seconds, 6),
+            "hits": [hit_json(hit, rank) for rank, hit in enumerate(answer.hits, 1)],
+        }
+        for answer in answers
+    ]
+    return {
+        "collection": str(into),
+        "passages": passages,
+        "indexed": asdict(built),
+        "query_p50_ms": round(p50_ms(answers), 3),
+        "answers": asked,
+        "next": list(next_commands(into)),
+    }

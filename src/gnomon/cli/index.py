@@ -1,0 +1,145 @@
+"""gnomon index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gnomon.cli.app import Json, app, example
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from gnomon.collection.reports import IndexReport, Problem
+
+SHOWN_PROBLEMS = 10
+INTERRUPTED = 130
+
+
+@app.command(
+    epilog=example(
+        "gnomon index docs/ notes.md --into kb",
+        "gnomon index . --into kb --exclude '*.log' --model bge-small-en-v1.5",
+    )
+)
+def index(
+    paths: Annotated[list[Path], typer.Argument(help="Files and folders.", metavar="PATH")],
+    into: Annotated[Path, typer.Option(help="The collection's folder; made where there is none.")],
+    model: Annotated[
+        str | None, typer.Option(help="A name from `gnomon models`, a hub id or a folder.")
+    ] = None,
+    chunk_tokens: Annotated[
+        int | None, typer.Option(help="The longest passage, in the model's tokens.")
+    ] = None,
+    overlap: Annotated[int | None, typer.Option(help="Tokens that neighbouring passages share.")] = None,
+    no_titles: Annotated[
+        bool, typer.Option("--no-titles", help="Embed passages without title and headings before them.")
+    ] = False,
+    language: Annotated[str | None, typer.Option(help="The language of the words, such as en or de.")] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Leave out what matches; may be repeated.")
+    ] = None,
+    max_file_mb: Annotated[float | None, typer.Option(help="Skip files larger than this.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if any file has a problem.")] = False,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; by default all.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Index files and folders, or bring a collection up to date with them.
+
+    Only what changed is read and embedded again; what was deleted disappears. Ctrl-C keeps what is done.
+    """
+    import gnomon
+    from gnomon.cli.bar import IndexBar
+    from gnomon.cli.fetching import fetch_model
+    from gnomon.cli.terminal import data_console, noted, notes_console, print_json, print_notes
+    from gnomon.collection.settings import CollectionSettings, IndexOptions, RetrievalSettings
+
+    settings = CollectionSettings(
+        model=model,
+        chunk_tokens=chunk_tokens,
+        chunk_overlap=overlap,
+        prepend_title=False if no_titles else None,
+        retrieval=RetrievalSettings(language=language) if language else None,
+        threads=threads,
+    )
+    limits = {"max_file_mb": max_file_mb} if max_file_mb is not None else {}
+    options = IndexOptions(exclude=tuple(exclude or ()), **limits)
+    fetch_model(into, model)
+    with noted() as notes, gnomon.open(into, settings=settings) as kb:
+        with IndexBar(notes_console()) as bar:
+            report = kb.index(paths, options=options, progress=bar.update)
+        holds = kb.status().documents
+    if as_json:
+        print_json({"collection": str(into), **report.to_json(), "warnings": notes})
+    else:
+        print_notes(notes)
+        print_report(data_console(), report, into=into)
+    if report.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if (strict and report.problems) or (report.indexed + report.unchanged == 0 and not holds):
+        raise typer.Exit(1)
+
+
+def print_report(console: Console, report: IndexReport, *, into: Path) -> None:
+    """What a run did, what went wrong, and what to do next."""
+    from rich.text import Text
+
+    from gnomon.cli.terminal import clean, print_hanging, print_rows
+
+    print_rows(console, [(Text(label, style="dim"), body) for label, body in _rows(report)])
+    if report.problems:
+        console.print()
+        print_problems(console, report.problems)
+    console.print()
+    then = f'gnomon search {into} "your question"'
+    if report.interrupted:
+        then = "the same command carries on where this one stopped; what is counted above is kept"
+    elif not report.indexed + report.unchanged:
+        then = "name files or folders with text in them"
+    print_hanging(console, Text("next  ", style="bold"), clean(then))
+
+
+def _rows(report: IndexReport) -> list[tuple[str, Text]]:
+    from rich.text import Text
+
+    from gnomon.cli.figures import count, counted, duration, rate
+
+    files = [f"{count(report.indexed)} new or changed", f"{count(report.unchanged)} unchanged"]
+    files += [f"{count(report.removed)} removed"] if report.removed else []
+    chunks = [f"{count(report.chunks_added)} added"]
+    chunks += [f"{count(report.chunks_removed)} removed"] if report.chunks_removed else []
+    chunks += [f"{count(report.cached)} with vectors from the cache"] if report.cached else []
+    chunks += [f"{count(report.truncated)} longer than the model reads"] if report.truncated else []
+    rows = [("files", Text(f"{count(report.files)} found: {', '.join(files)}"))]
+    if report.failed:
+        rows[0][1].append(f", {count(report.failed)} failed", style="bold red")
+    rows.append(("passages", Text(", ".join(chunks))))
+    if report.embedded:
+        speed = f"{rate(report.tokens, report.embed_seconds)} tokens/s"
+        rows.append(("embedded", Text(f"{counted(report.tokens, 'token')}, {speed}")))
+    ended = Text(duration(report.seconds))
+    if report.interrupted:
+        ended.append(", stopped by Ctrl-C", style="bold yellow")
+    return [*rows, ("time", ended)]
+
+
+def print_problems(console: Console, problems: tuple[Problem, ...]) -> None:
+    """The first problems, each with its next step, and how many more there are."""
+    from rich.text import Text
+
+    from gnomon.cli.figures import count, counted
+    from gnomon.cli.show import near
+    from gnomon.cli.terminal import clean, print_hanging
+
+    console.print(Text(counted(len(problems), "problem"), style="bold"))
+    for problem in problems[:SHOWN_PROBLEMS]:
+        print_hanging(console, Text("  "), clean(near(problem.path)))
+        what = problem.reason if problem.skipped else f"{problem.reason} (indexed all the same)"
+        print_hanging(console, Text("    "), clean(what, style="dim"))
+        if problem.next_step:
+            print_hanging(console, Text("    next: ", style="dim"), clean(problem.next_step, style="dim"))
+    if len(problems) > SHOWN_PROBLEMS:
+        console.print(f"  and {count(len(problems) - SHOWN_PROBLEMS)} more: --json lists them all")

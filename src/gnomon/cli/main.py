@@ -1,0 +1,54 @@
+"""The `gnomon` script: runs a command and turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from gnomon.cli import demo, encode, index, models, search, status
+from gnomon.cli.app import app
+from gnomon.cli.failure import show_error
+from gnomon.core.errors import GnomonError, InvalidInput
+
+COMMANDS = (demo.demo, index.index, search.search, status.status, models.models, encode.encode)
+"""Importing a command's module hangs it on the app; this is the order that help shows them in."""
+app.registered_commands.sort(key=lambda command: [c is command.callback for c in COMMANDS].index(True))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line (None: the process's own) and return its exit code.
+
+    Errors of gnomon and of usage become a message on stderr; any other exception is a defect and is raised.
+    """
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without UTF-8 gets "?", not a traceback
+    as_json = "--json" in given
+    try:
+        code = app(args=given, prog_name="gnomon", standalone_mode=False)
+        sys.stdout.flush()
+        return int(code or 0)
+    except typer.TyperException as error:
+        return show_error(_usage(error), as_json=as_json)
+    except GnomonError as error:
+        return show_error(error, as_json=as_json)
+    except typer.Abort:
+        return 130
+    except BrokenPipeError:
+        # The reader, such as `head`, has what it wanted. Python would flush once more when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _usage(error: typer.TyperException) -> InvalidInput:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "gnomon"
+    usage = " ".join(context.get_usage().split()).removeprefix("Usage: ") if context else ""
+    return InvalidInput(
+        error.format_message().rstrip("."), wanted=usage, next_step=f"{path} --help shows what it takes"
+    )

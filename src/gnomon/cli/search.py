@@ -1,0 +1,59 @@
+"""gnomon search."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from gnomon.cli.app import Json, app, example
+
+Mode = Literal["hybrid", "dense", "lexical"]
+By = Literal["chunk", "document"]
+
+
+@app.command(
+    epilog=example(
+        'gnomon search kb "how do I rotate the keys?"',
+        "gnomon search kb rotate_keys --mode lexical --by document -k 3 --json",
+    )
+)
+def search(
+    collection: Annotated[Path, typer.Argument(help="The collection's folder.", metavar="COLLECTION")],
+    query: Annotated[str, typer.Argument(help="A question, or words.", metavar="QUESTION")],
+    k: Annotated[int, typer.Option("--k", "-k", help="How many hits.")] = 10,
+    mode: Annotated[
+        Mode | None,
+        typer.Option(
+            help="By meaning (dense), by word (lexical) or both; by default as the collection is set."
+        ),
+    ] = None,
+    by: Annotated[By, typer.Option(help="Rank passages, or each document by its best one.")] = "chunk",
+    explain: Annotated[bool, typer.Option("--explain", help="Show each stage's score.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Search a collection."""
+    import gnomon
+    from gnomon.cli.figures import counted, duration
+    from gnomon.cli.show import hit_json, print_hits
+    from gnomon.cli.terminal import data_console, noted, notes_console, print_json, print_notes
+
+    with noted() as notes, gnomon.open(collection, create=False) as kb:
+        started = time.perf_counter()
+        hits = kb.search(query, k=k, mode=mode, by=by)
+        seconds = time.perf_counter() - started
+    if as_json:
+        found = [hit_json(hit, rank) for rank, hit in enumerate(hits, 1)]
+        asked = {"query": query, "k": k, "mode": mode, "by": by}
+        print_json({**asked, "seconds": round(seconds, 6), "hits": found, "warnings": notes})
+        return
+    print_notes(notes)
+    console = data_console()
+    if not hits:
+        console.print("Nothing found.", soft_wrap=True)
+        return
+    print_hits(console, hits, explain=explain)
+    if console.is_terminal:
+        notes_console().print(f"\n[dim]{counted(len(hits), 'hit')} in {duration(seconds)}[/dim]")

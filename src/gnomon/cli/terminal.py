@@ -1,0 +1,107 @@
+"""Writing to a terminal or a pipe: consoles, hanging lines, and text that cannot play tricks."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from gnomon.core.errors import LowRecall, TruncatedText
+
+WIDEST = 110  # longer lines are hard to read, however wide the terminal
+# A document may hold escape sequences: shown as they are, they would move the cursor or recolour the screen.
+_CONTROL = {code: " " for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"} | {9: " "}
+# Marks that reverse the direction of what follows, up to the prompt.
+_CONTROL |= dict.fromkeys((0x202A, 0x202B, 0x202D, 0x202E, 0x2066, 0x2067, 0x2068), " ")
+
+
+def data_console() -> Console:
+    """Stdout, for results."""
+    return _console(Console(highlight=False))
+
+
+def notes_console() -> Console:
+    """Stderr, for progress, notes and errors."""
+    return _console(Console(stderr=True, highlight=False))
+
+
+def _console(console: Console) -> Console:
+    console.width = min(console.width, WIDEST)
+    return console
+
+
+def printable(text: str) -> str:
+    """The text with control characters made spaces, one for one, so that offsets stay true."""
+    return text.translate(_CONTROL)
+
+
+def clean(text: str, style: str = "") -> Text:
+    """Text of foreign origin, made safe to show."""
+    return Text(printable(text), style=style)
+
+
+def print_line(console: Console, line: Text) -> None:
+    """One line: cut with an ellipsis at a terminal's edge, whole in a pipe."""
+    if console.is_terminal:
+        line = line.copy()
+        line.truncate(console.width, overflow="ellipsis")
+    console.print(line, soft_wrap=True)
+
+
+def print_hanging(console: Console, head: Text, body: Text) -> None:
+    """A body wrapped to the right of its head; in a pipe a line stays a line."""
+    indent = head.cell_len
+    if console.is_terminal:
+        parts = list(body.wrap(console, max(20, console.width - indent)))
+    else:
+        parts = list(body.split("\n"))
+    for number, part in enumerate(parts):
+        part.rstrip()
+        console.print(Text.assemble(head if number == 0 else " " * indent, part), soft_wrap=True)
+
+
+def print_rows(console: Console, rows: Sequence[tuple[Text, Text]], *, indent: int = 0) -> None:
+    """Labels in one column, what they say beside them."""
+    width = max((label.cell_len for label, _ in rows), default=0)
+    for label, body in rows:
+        gap = " " * (width - label.cell_len + 2)
+        print_hanging(console, Text.assemble(" " * indent, label, gap), body)
+
+
+def say(message: str) -> None:
+    """One step that takes a while, on stderr."""
+    notes_console().print(clean(message, style="dim"), soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on stdout, in plain ASCII: it survives every pipe."""
+    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False, default=str) + "\n")
+
+
+@contextmanager
+def noted() -> Iterator[list[str]]:
+    """Collect gnomon's warnings as notes instead of letting Python print them with file and line."""
+    notes: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", TruncatedText)
+        warnings.simplefilter("always", LowRecall)
+        yield notes
+    for warning in caught:
+        if issubclass(warning.category, TruncatedText | LowRecall):
+            if (said := str(warning.message)) not in notes:
+                notes.append(said)
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+
+
+def print_notes(notes: Sequence[str]) -> None:
+    """Notes on stderr."""
+    console = notes_console()
+    for note in notes:
+        print_hanging(console, Text("note  ", style="yellow"), clean(note))
