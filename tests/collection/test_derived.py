@@ -1,0 +1,115 @@
+"""Derived files are caches: lost, damaged, stale or foreign, they are made again and nothing is missing."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import gnomon
+from gnomon.collection import Collection, derived
+from gnomon.index.scan import ScanIndex
+from small import encoder
+
+QUERIES = ("gnomon sundial", "blue whale", "black tea", "read the settings")
+
+
+def answers(kb: Collection) -> list[list[tuple[str, float]]]:
+    return [[(hit.document, round(hit.score, 5)) for hit in hits] for hits in kb.search_many(QUERIES)]
+
+
+def lose(folder: Path) -> None:
+    shutil.rmtree(folder)
+
+
+def lose_state(folder: Path) -> None:
+    (folder / "v0001" / "state.json").write_text("{")
+
+
+def truncate_each(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip_each(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file() and path.stat().st_size:
+            data = bytearray(path.read_bytes())
+            data[len(data) // 2] ^= 0xFF
+            path.write_bytes(data)
+
+
+def lose_one_kind(name: str) -> Callable[[Path], None]:
+    def harm(folder: Path) -> None:
+        for path in folder.glob(f"*/{name}-*"):
+            shutil.rmtree(path)
+
+    return harm
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [lose, lose_state, truncate_each, flip_each, lose_one_kind("dense"), lose_one_kind("lexical")],
+    ids=["lost", "no state", "truncated", "flipped", "no dense", "no lexical"],
+)
+def test_harm_is_mended(kb: Collection, tmp_path: Path, harm: Callable[[Path], None]) -> None:
+    expected = answers(kb)
+    kb.close()
+    harm(tmp_path / "kb" / "derived")
+    with gnomon.open(tmp_path / "kb", encoder=encoder()) as again:
+        assert answers(again) == expected
+        assert {item.state for item in again.status().derived} == {"current"}
+
+
+def test_an_open_collection_follows_another_process(kb: Collection, tmp_path: Path) -> None:
+    with gnomon.open(tmp_path / "kb", encoder=encoder()) as other:
+        answers(other)
+        kb.add({"id": "new", "text": "A heron stands in the reeds."})
+        assert other.search("heron reeds", k=1)[0].document == "new"
+        other.remove(["new"])
+        assert all(hit.document != "new" for hit in kb.search("heron reeds"))
+        kb.add({"id": "newer", "text": "A bittern booms in the reeds."})
+        other.add({"id": "newest", "text": "A crane dances in the marsh."})
+        assert answers(kb) == answers(other)
+        assert kb.search("crane marsh", k=1)[0].document == "newest"
+        assert other.search("bittern", k=1)[0].document == "newer"
+
+
+def test_a_restored_catalog_is_not_read_with_newer_indexes(kb: Collection, tmp_path: Path) -> None:
+    kb.close()
+    shutil.copy(tmp_path / "kb" / "collection.db", tmp_path / "backup.db")
+    with gnomon.open(tmp_path / "kb", encoder=encoder()) as later:
+        later.add({"id": "lost", "text": "An oak in the churchyard."})
+    shutil.copy(tmp_path / "backup.db", tmp_path / "kb" / "collection.db")
+    with gnomon.open(tmp_path / "kb", encoder=encoder()) as restored:
+        restored.add({"id": "other", "text": "An elm by the mill."})  # the same journal position as the oak's
+        found = [hit.document for hit in restored.search("elm by the mill", k=9, mode="dense")]
+        assert found[0] == "other"
+        assert "lost" not in found
+        assert [hit.document for hit in restored.search("oak churchyard", mode="lexical")] == []
+
+
+def test_a_large_collection_turns_to_the_scan(kb: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(derived, "SCAN_FROM", 6)
+    expected = answers(kb)
+    kb.add([f"Filler passage about nothing in particular, {word}." for word in "abcdefgh"])
+    assert isinstance(kb.view().dense, ScanIndex)
+    best = [hits[0][0] for hits in answers(kb)]
+    assert best == [hits[0][0] for hits in expected]
+    kb.remove([kb.search("filler passage nothing", k=1)[0].document])
+    assert len(kb.view().dense) == 11
+
+
+def test_incremental_and_rebuilt_indexes_agree(kb: Collection, docs: Path, tmp_path: Path) -> None:
+    (docs / "whales.txt").write_text("The blue whale sings below the ice.\n")
+    (docs / "deep/tea.txt").unlink()
+    (docs / "ice.txt").write_text("Black ice, hard to see.\n")
+    kb.index([docs])
+    expected = answers(kb)
+    kb.close()
+    shutil.rmtree(tmp_path / "kb" / "derived")
+    with gnomon.open(tmp_path / "kb", encoder=encoder()) as again:
+        assert [[d for d, _ in hits] for hits in answers(again)] == [[d for d, _ in hits] for hits in expected]

@@ -1,0 +1,169 @@
+"""Opening: another model, a changed model, other settings, a damaged catalog, a forbidding disk."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+import gnomon
+from gnomon.collection import Collection, CollectionSettings, RetrievalSettings
+from gnomon.collection.catalog import Catalog
+from gnomon.core.contracts import Role
+from gnomon.core.errors import (
+    CollectionBusy,
+    CollectionDamaged,
+    CollectionNotFound,
+    CollectionTooNew,
+    InvalidInput,
+    SpaceMismatch,
+    StorageError,
+)
+from gnomon.core.vectors import Vectors
+from gnomon.testing.toys import HashEncoder
+from small import encoder
+
+
+class Drifted(HashEncoder):
+    """Says that it is the same model, and is not: a changed runtime."""
+
+    def encode(self, texts: Sequence[str], *, role: Role) -> Vectors:
+        vectors = super().encode(texts, role=role)
+        return Vectors(vectors.data[:, ::-1], vectors.space)
+
+
+def test_another_model_of_equal_dimensions_is_refused(kb: Collection, tmp_path: Path) -> None:
+    with pytest.raises(SpaceMismatch) as caught:
+        gnomon.open(tmp_path / "kb", encoder=HashEncoder(64, salt="other", max_tokens=48))
+    assert "hash-64-other" in caught.value.came
+    assert "this collection holds hash-64" in caught.value.came
+    assert "new collection" in caught.value.next_step
+
+
+def test_a_model_that_changed_under_its_name_is_refused(kb: Collection, tmp_path: Path) -> None:
+    with gnomon.open(tmp_path / "kb", encoder=Drifted(64, max_tokens=48)) as drifted:
+        with pytest.raises(SpaceMismatch, match="canary"):
+            drifted.search("tea")
+        with pytest.raises(SpaceMismatch, match="canary"):
+            drifted.add(["more"])
+        assert drifted.search("tea", mode="lexical")
+
+
+def test_settings_must_agree_with_the_collection(kb: Collection, tmp_path: Path) -> None:
+    path = tmp_path / "kb"
+    gnomon.open(path, encoder=encoder(), settings=CollectionSettings(chunk_tokens=48)).close()
+    with pytest.raises(InvalidInput, match=r"\{'max_tokens': 20\} for a collection made with \{'max_tokens': 48\}"):
+        gnomon.open(path, encoder=encoder(), settings=CollectionSettings(chunk_tokens=20))
+    with pytest.raises(InvalidInput, match="retrieval"):
+        settings = CollectionSettings(retrieval=RetrievalSettings(mode="dense"))
+        gnomon.open(path, encoder=encoder(), settings=settings)
+
+
+def test_chunks_that_the_model_cannot_hold_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="chunks of 100 tokens") as caught:
+        gnomon.open(tmp_path / "kb", encoder=encoder(), settings=CollectionSettings(chunk_tokens=100))
+    assert "at most the 48 tokens" in caught.value.wanted
+
+
+def test_no_collection(tmp_path: Path) -> None:
+    with pytest.raises(CollectionNotFound, match="no collection at") as caught:
+        gnomon.open(tmp_path / "nowhere", create=False)
+    assert "gnomon index" in caught.value.next_step
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_catalog_of_rubbish(kb: Collection, tmp_path: Path) -> None:
+    kb.close()
+    (tmp_path / "kb/collection.db").write_bytes(b"no database at all" * 100)
+    with pytest.raises(CollectionDamaged, match="file is not a database") as caught:
+        gnomon.open(tmp_path / "kb", encoder=encoder())
+    assert "backup" in caught.value.next_step
+
+
+def test_a_truncated_catalog(kb: Collection, tmp_path: Path) -> None:
+    kb.close()
+    path = tmp_path / "kb/collection.db"
+    os.truncate(path, path.stat().st_size - 8192)
+    with pytest.raises(CollectionDamaged, match="damaged"):
+        gnomon.open(tmp_path / "kb", encoder=encoder())
+
+
+def test_pages_overwritten(kb: Collection, tmp_path: Path) -> None:
+    kb.close()
+    path = tmp_path / "kb/collection.db"
+    data = bytearray(path.read_bytes())
+    data[4096:] = os.urandom(len(data) - 4096)
+    path.write_bytes(data)
+    with pytest.raises(CollectionDamaged, match="damaged"):
+        gnomon.open(tmp_path / "kb", encoder=encoder()).search("tea")
+
+
+def test_a_catalog_from_the_future(kb: Collection, tmp_path: Path) -> None:
+    kb.close()
+    with sqlite3.connect(tmp_path / "kb/collection.db") as connection:
+        connection.execute("UPDATE meta SET value = '99' WHERE key = 'schema'")
+    with pytest.raises(CollectionTooNew, match="schema 99") as caught:
+        gnomon.open(tmp_path / "kb", encoder=encoder())
+    assert "upgrade gnomon" in caught.value.next_step
+
+
+def test_readers_are_not_blocked_by_a_writer_and_writers_wait_their_time(kb: Collection, tmp_path: Path) -> None:
+    catalog = Catalog(tmp_path / "kb", create=False, busy_s=0.2)
+    with catalog.write():
+        assert kb.search("tea")
+        impatient = Catalog(tmp_path / "kb", create=False, busy_s=0.2)
+        with pytest.raises(CollectionBusy, match="locked by another writer"), impatient.write():
+            pass
+        impatient.close()
+    catalog.close()
+
+
+def test_a_full_disk_loses_nothing(kb: Collection, tmp_path: Path) -> None:
+    with kb._catalog.write() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+    kb._catalog._engine.dispose()
+    from sqlalchemy import event
+
+    @event.listens_for(kb._catalog._engine, "connect")
+    def _limit(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute(f"PRAGMA max_page_count={pages + 2}")
+
+    with pytest.raises(StorageError, match="No space left") as caught:
+        kb.add([f"A long passage about the number {n}. " * 50 for n in range(200)])
+    assert "nothing committed is lost" in caught.value.next_step
+    with gnomon.open(tmp_path / "kb", encoder=encoder()) as again:
+        assert again.status().documents == 4
+        assert again.add(["There is room again."]).documents == 1
+
+
+def test_a_file_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "kb").write_text("I am a file")
+    with pytest.raises(StorageError, match="cannot be written"):
+        gnomon.open(tmp_path / "kb", encoder=encoder())
+
+
+def test_a_folder_without_write_permission(tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir()
+    (tmp_path / "locked").chmod(0o555)
+    code = (
+        "import os, sys, gnomon\n"
+        "from gnomon.testing.toys import HashEncoder\n"
+        "e = HashEncoder(8)\n"
+        "if os.getuid() == 0: os.setuid(65534)\n"
+        "try: gnomon.open(sys.argv[1], encoder=e)\n"
+        "except gnomon.GnomonError as error: print(type(error).__name__, error.came)\n"
+    )
+    for parent in tmp_path.parents:  # so that the unprivileged user may reach the folder at all
+        if parent.name.startswith("pytest-") and parent.stat().st_uid == os.getuid():
+            parent.chmod(0o755)
+    tmp_path.chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "locked" / "kb")], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.startswith("StorageError"), done.stderr
+    assert "Permission denied" in done.stdout
