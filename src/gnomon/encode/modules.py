@@ -23,10 +23,7 @@ _FLAGS = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
-_ACTIVATIONS: Mapping[str, Literal["identity", "tanh"]] = {
-    "torch.nn.modules.linear.Identity": "identity",
-    "torch.nn.modules.activation.Tanh": "tanh",
-}
+_ACTIVATIONS: Mapping[str, Literal["identity", "tanh"]] = {"Identity": "identity", "Tanh": "tanh"}
 _TO_SAFETENSORS = (
     "convert them once where torch is installed: load the model with sentence-transformers or transformers "
     "and save it (save_pretrained writes model.safetensors), or take a revision that has model.safetensors"
@@ -161,7 +158,8 @@ def _read_pooling(at: Path) -> tuple[Pooling, bool]:
 def _read_projection(at: Path) -> Projection:
     config = read_json(at / "config.json")
     activation = str(config.get("activation_function", "torch.nn.modules.activation.Tanh"))
-    if activation not in _ACTIVATIONS:
+    package, _, short = activation.rpartition(".")
+    if not package.startswith("torch.nn") or short not in _ACTIVATIONS:
         _refuse(at, f"a Dense layer with activation {activation}", "Identity or Tanh")
     if config.get("use_residual") or config.get("module_input_name", "sentence_embedding") != (
         config.get("module_output_name") or "sentence_embedding"
@@ -181,7 +179,7 @@ def _read_projection(at: Path) -> Projection:
         _refuse(
             at, "a Dense layer that does not say its in_features and out_features", "both in its config.json"
         )
-    return Projection(weight, in_dim, out_dim, bool(config.get("bias", True)), _ACTIVATIONS[activation])
+    return Projection(weight, in_dim, out_dim, bool(config.get("bias", True)), _ACTIVATIONS[short])
 
 
 def find_weights(base: Path, folder: Path) -> Path:

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-Lists = Sequence[tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]]
+# "_" is any length: a name would demand the same of every list.
+# Each list has its own length, so the axis has no name: a name would bind to the first.
+Lists = Sequence[tuple[Int[np.ndarray, " _"], Float[np.ndarray, " _"]]]
 
 
 def min_max(scores: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:

@@ -1,0 +1,46 @@
+"""What all tests share: arrays' shapes are checked as they run, and the real default model, fetched once."""
+
+import re
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import pytest
+from beartype import beartype
+from jaxtyping import install_import_hook
+
+_ARRAY = re.compile(r"\b(Float|Int|UInt|Bool|Shaped|Num|Inexact|Integer)\d*\[")
+
+
+def arrays(checked: Any) -> Any:
+    """Check the annotations that give an array's shape, and no other: the rest is left to mypy.
+
+    beartype would otherwise raise its own error for wrong input before gnomon can raise the one whose wording
+    the tests are about. For the same reason constructors are left out: they refuse wrong arrays themselves.
+    """
+    if not isinstance(checked, FunctionType) or checked.__name__ == "__init__":
+        return checked
+    hints = checked.__annotations__
+    checked.__annotations__ = {name: hint for name, hint in hints.items() if _ARRAY.search(_text(hint))}
+    return beartype(checked) if checked.__annotations__ else checked
+
+
+def _text(hint: Any) -> str:
+    return hint if isinstance(hint, str) else repr(hint)
+
+
+# Before the first import of these rooms: each of their functions then checks its arrays.
+CHECKED = ("gnomon.core", "gnomon.kernels", "gnomon.index", "gnomon.encode")
+install_import_hook(CHECKED, f"{__name__}.arrays")
+
+
+@pytest.fixture(scope="session")
+def minilm_folder() -> Path:
+    """The folder of all-MiniLM-L6-v2, in the user's own cache so that it is downloaded once."""
+    from gnomon.core.errors import ModelNotFound
+    from gnomon.encode.sources import locate
+
+    try:
+        return locate("all-MiniLM-L6-v2").folder
+    except ModelNotFound as error:
+        pytest.skip(f"the default model cannot be had here: {error}")
