@@ -26,7 +26,7 @@ def signature(thing: object) -> str:
         text = str(inspect.signature(thing))
     except (TypeError, ValueError):
         return "(...)"
-    return re.sub(r" at 0x[0-9a-f]+", "", text).replace("'", "")
+    return re.sub(r"(: |-> )'([^']*)'", r"\1\2", re.sub(r" at 0x[0-9a-f]+", "", text))
 
 
 def members(kind: type) -> Iterator[str]:

@@ -69,6 +69,7 @@ def test_first_cuts_every_array() -> None:
     assert len(Ranking.empty()) == 0
 
 
+@pytest.mark.usefixtures("shapes_unchecked")
 def test_a_ranking_of_uneven_arrays_is_refused() -> None:
     with pytest.raises(InvalidInput) as caught:
         Ranking(np.array([1, 2]), np.array([0.5, 0.4]), {"dense": np.array([0.1])})

@@ -104,6 +104,7 @@ def test_the_array_handed_in_stays_writable() -> None:
     data[0] = 1
 
 
+@pytest.mark.usefixtures("shapes_unchecked")
 @pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int64])
 def test_data_is_float32_and_contiguous(dtype: type) -> None:
     vectors = Vectors(np.arange(6).reshape(3, 2).T.astype(dtype), space(3))
@@ -112,6 +113,7 @@ def test_data_is_float32_and_contiguous(dtype: type) -> None:
     assert vectors.data.tolist() == [[0, 2, 4], [1, 3, 5]]
 
 
+@pytest.mark.usefixtures("shapes_unchecked")
 @pytest.mark.parametrize("shape", [(3,), (2, 4), (2, 3, 1), ()])
 def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(InvalidVectors, match=r"Wanted: shape \(rows, 3\) for toy"):

@@ -15,6 +15,7 @@ import numpy as np
 from gnomon.core.contracts import Encoder, Role
 from gnomon.core.errors import InvalidInput, TruncatedText
 from gnomon.core.vectors import Vectors
+from gnomon.testing.expect import expect
 
 TEXTS = (
     "The sun throws the pointer's shadow on the dial.",
@@ -74,11 +75,6 @@ def check_encoder(encoder: Encoder, *, texts: Sequence[str] = TEXTS, tolerance: 
         )
 
 
-def _must(held: bool, otherwise: str) -> None:
-    if not held:
-        raise AssertionError(otherwise)
-
-
 def drift(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
     """How far two items lie apart: 1 - cosine for vectors of length 1; infinite for other shapes.
 
@@ -101,7 +97,7 @@ def _items(vectors: Vectors) -> list[np.ndarray[Any, Any]]:
 def _agree(one: Vectors, other: Vectors, *, within: float, otherwise: str) -> None:
     pairs = list(zip(_items(one), _items(other), strict=False))
     worst = max((drift(a, b) for a, b in pairs), default=0.0)
-    _must(
+    expect(
         len(one) == len(other) and worst <= within,
         f"{otherwise} (apart by {worst:.2g}, allowed {within:.2g})",
     )
@@ -109,25 +105,25 @@ def _agree(one: Vectors, other: Vectors, *, within: float, otherwise: str) -> No
 
 def _space_matches(case: _Case) -> None:
     vectors = case.encode(case.texts)
-    _must(isinstance(vectors, Vectors), f"encode gives {type(vectors).__name__}, not Vectors")
-    _must(vectors.space == case.encoder.space, "its vectors are of another space than encoder.space")
-    _must(vectors.space.dim == case.encoder.space.dim, "encoder.space has other dimensions than its vectors")
-    _must(case.encoder.space == case.encoder.space, "encoder.space changes from one look to the next")
+    expect(isinstance(vectors, Vectors), f"encode gives {type(vectors).__name__}, not Vectors")
+    expect(vectors.space == case.encoder.space, "its vectors are of another space than encoder.space")
+    expect(vectors.space.dim == case.encoder.space.dim, "encoder.space has other dimensions than its vectors")
+    expect(case.encoder.space == case.encoder.space, "encoder.space changes from one look to the next")
 
 
 def _one_item_a_text(case: _Case) -> None:
     count = len(case.encode(case.texts))
-    _must(count == len(case.texts), f"{len(case.texts)} texts gave {count} items")
+    expect(count == len(case.texts), f"{len(case.texts)} texts gave {count} items")
     count = len(case.encode(tuple(case.texts[:2])))
-    _must(count == 2, f"a tuple of 2 texts gave {count} items")
+    expect(count == 2, f"a tuple of 2 texts gave {count} items")
 
 
 def _nothing_gives_nothing(case: _Case) -> None:
     for role in get_args(Role):
         vectors = case.encode([], role)
-        _must(len(vectors) == 0, f"no texts gave {len(vectors)} items")
-        _must(vectors.space == case.encoder.space, "no texts gave vectors of another space")
-    _must(list(case.encoder.count_tokens([], role="query")) == [], "no texts gave token counts")
+        expect(len(vectors) == 0, f"no texts gave {len(vectors)} items")
+        expect(vectors.space == case.encoder.space, "no texts gave vectors of another space")
+    expect(list(case.encoder.count_tokens([], role="query")) == [], "no texts gave token counts")
 
 
 def _texts_differ(case: _Case) -> None:
@@ -135,7 +131,7 @@ def _texts_differ(case: _Case) -> None:
     for at, one in enumerate(items):
         for other in range(at):
             alike = drift(one, items[other]) <= case.tolerance
-            _must(not alike, f"two different texts, {at} and {other}, got the same vector")
+            expect(not alike, f"two different texts, {at} and {other}, got the same vector")
 
 
 def _order_is_kept(case: _Case) -> None:
@@ -171,7 +167,7 @@ def _unit_norm(case: _Case) -> None:
     for role in get_args(Role):
         lengths = np.linalg.norm(case.encode(case.texts, role).data, axis=1)
         off = float(np.abs(lengths - 1).max())
-        _must(off <= 1e-3, f"cosine vectors must have length 1; for role {role!r} one is off by {off:.2g}")
+        expect(off <= 1e-3, f"cosine vectors must have length 1; for role {role!r} one is off by {off:.2g}")
 
 
 def _wrong_input_is_refused(case: _Case) -> None:
@@ -187,7 +183,7 @@ def _refused(call: Callable[[], object], what: str) -> None:
     try:
         call()
     except InvalidInput as refusal:
-        _must(bool(refusal.wanted), f"{what} is refused without saying what is wanted")
+        expect(bool(refusal.wanted), f"{what} is refused without saying what is wanted")
         return
     except Exception as error:
         raise AssertionError(f"{what} raises {type(error).__name__}, not InvalidInput") from error
@@ -199,10 +195,10 @@ def _tokens_are_counted(case: _Case) -> None:
     for role in get_args(Role):
         growing = [" ".join(["sundial"] * words) for words in (1, 2, 4, 8, 16)]
         counts = list(count(growing, role=role))
-        _must(counts == sorted(set(counts)), f"token counts of growing texts do not grow: {counts}")
-        _must(counts[0] > 0, "a word counts no tokens")
+        expect(counts == sorted(set(counts)), f"token counts of growing texts do not grow: {counts}")
+        expect(counts[0] > 0, "a word counts no tokens")
         alone = [count([text], role=role)[0] for text in growing]
-        _must(alone == counts, f"token counts depend on the texts beside: {alone} alone, {counts} together")
+        expect(alone == counts, f"token counts depend on the texts beside: {alone} alone, {counts} together")
 
 
 def _truncation_is_told(case: _Case) -> None:
@@ -212,12 +208,14 @@ def _truncation_is_told(case: _Case) -> None:
     words = limit
     while case.encoder.count_tokens([long := "sundial " * words], role="document")[0] <= limit:
         words *= 2
-        _must(words < 100 * limit + 100, "count_tokens never rises above max_tokens: it counts after the cut")
-    _must(
+        expect(
+            words < 100 * limit + 100, "count_tokens never rises above max_tokens: it counts after the cut"
+        )
+    expect(
         TruncatedText in _warned(case, [case.texts[0], long]),
         "an over-long text gives no TruncatedText warning",
     )
-    _must(
+    expect(
         TruncatedText not in _warned(case, case.texts), "TruncatedText is given though no text is over-long"
     )
 
@@ -240,7 +238,7 @@ def _oddities_are_encoded_or_refused(case: _Case) -> None:
             continue
         except Exception as error:
             raise AssertionError(f"{name} raises {type(error).__name__}, not InvalidInput") from error
-        _must(count == 2, f"{name} changes the number of items: 2 texts gave {count}")
+        expect(count == 2, f"{name} changes the number of items: 2 texts gave {count}")
 
 
 def _threads_agree(case: _Case) -> None:
@@ -257,7 +255,7 @@ def _tokenizer_is_json(case: _Case) -> None:
         held = plain is None or isinstance(json.loads(plain), dict)
     except ValueError:
         held = False
-    _must(held, "tokenizer_json is neither None nor a JSON object")
+    expect(held, "tokenizer_json is neither None nor a JSON object")
 
 
 CHECKS: tuple[Callable[[_Case], None], ...] = (
