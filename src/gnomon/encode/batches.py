@@ -10,7 +10,7 @@ from jaxtyping import Int
 
 def batches(
     lengths: Int[np.ndarray, " texts"], *, budget_tokens: int
-) -> list[Int[np.ndarray, " batch_texts"]]:
+) -> list[Int[np.ndarray, " _"]]:
     """Positions of the texts in each batch, longest texts first.
 
     A batch's longest length times its number of texts stays within the budget; a text longer than the
@@ -28,7 +28,7 @@ def batches(
     return out
 
 
-def pad(rows: Sequence[Int[np.ndarray, " tokens"]], *, pad_id: int) -> Int[np.ndarray, "rows tokens"]:
+def pad(rows: Sequence[Int[np.ndarray, " _"]], *, pad_id: int) -> Int[np.ndarray, "rows tokens"]:
     """Rows of token ids as one int32 array, filled up on the right with `pad_id`.
 
     >>> pad([np.array([5, 6]), np.array([7])], pad_id=0).tolist()

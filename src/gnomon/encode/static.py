@@ -104,11 +104,11 @@ class StaticEncoder:
         vectors = Vectors(rows, self._full_space)
         return vectors if self._settings.dim is None else vectors.truncate(self._settings.dim)
 
-    def _known(self, texts: Sequence[str], role: Role) -> list[Int[np.ndarray, " tokens"]]:
+    def _known(self, texts: Sequence[str], role: Role) -> list[Int[np.ndarray, " _"]]:
         ids = self._tokenizer.tokenise(texts, role=role).ids
         return ids if self._unknown is None else [row[row != self._unknown] for row in ids]
 
-    def _means(self, known: Sequence[Int[np.ndarray, " tokens"]]) -> Float[np.ndarray, "texts dim"]:
+    def _means(self, known: Sequence[Int[np.ndarray, " _"]]) -> Float[np.ndarray, "texts dim"]:
         cut = [row[: self._layout.max_tokens] for row in known]
         lengths = np.array([len(row) for row in cut], dtype=np.int64)
         out = np.empty((len(cut), self._table.rows.shape[1]), dtype=np.float32)

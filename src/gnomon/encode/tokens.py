@@ -33,7 +33,7 @@ class TokenVectors:
 class Tokenised:
     """Token ids of each text as the encoder reads them, and how many there were before the cut."""
 
-    ids: list[Int[np.ndarray, " tokens"]]
+    ids: list[Int[np.ndarray, " _"]]
     counts: list[int]
 
 
@@ -91,7 +91,7 @@ class TextTokenizer:
 
     def tokenise(self, texts: Sequence[str], *, role: Role) -> Tokenised:
         """Each text's ids, the role's prompt before it, cut to the limit."""
-        ids: list[Int[np.ndarray, " tokens"]] = []
+        ids: list[Int[np.ndarray, " _"]] = []
         counts: list[int] = []
         for encodings in self._slices(texts, self.prompt(role)):
             for encoding in encodings:

@@ -1,0 +1,45 @@
+"""Tiny models with known weights, and their layouts."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+from gnomon.encode.layout import read_layout
+
+HERE = Path(__file__).parent
+
+
+def _module(name):
+    spec = importlib.util.spec_from_file_location(f"encode_{name}", HERE / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """The module that makes tiny models."""
+    return _module("tiny")
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """What transformers computes with them."""
+    return json.loads((HERE / "golden.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def tiny_layout(tiny, tmp_path_factory):
+    """(family, pooling="mean", **changes) to a layout of a tiny model in sentence-transformers form."""
+
+    def build(family, *, pooling="mean", dense=None, normalise=True, prefix="", config=None, **pool):
+        folder = tiny.write(tmp_path_factory.mktemp(family), family, prefix)
+        tiny.as_sentence_transformer(folder, pooling, dense=dense, normalise=normalise, **pool)
+        if config:
+            plain = json.loads((folder / "config.json").read_text())
+            (folder / "config.json").write_text(json.dumps(plain | config))
+        return read_layout(folder, name=f"tiny {family}")
+
+    return build
