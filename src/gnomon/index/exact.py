@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from jaxtyping import Int
 
@@ -11,6 +13,7 @@ from gnomon.core.vectors import Vectors
 from gnomon.index.arguments import checked_ids, checked_k, checked_new, comparable
 from gnomon.index.nearest import search_items, search_rows
 from gnomon.index.rows import RowStore
+from gnomon.index.saved import Content, Saved, load, save
 
 
 class ExactIndex:
@@ -23,9 +26,10 @@ class ExactIndex:
     def __init__(self, space: Space, *, store: RowStore | None = None) -> None:
         self._space = space
         similarity = space.similarity
-        self.store = store or RowStore.empty(
+        self._store = store or RowStore.empty(
             space.dim, multi=similarity == "maxsim", squares=similarity == "euclidean"
         )
+        self._saved: Saved | None = None
 
     @property
     def space(self) -> Space:
@@ -33,7 +37,7 @@ class ExactIndex:
         return self._space
 
     def __len__(self) -> int:
-        return self.store.rows.count
+        return self._store.rows.count
 
     def add(self, ids: Int[np.ndarray, " items"], vectors: Vectors) -> None:
         """Put vectors in; an id that is there already gets its new vector. Amortised: a copy of what is new.
@@ -41,17 +45,17 @@ class ExactIndex:
         Raises SpaceMismatch for another space, InvalidVectors for zero vectors (cosine) or repeated ids.
         """
         data = comparable(self._space, vectors)
-        self.store.add(checked_new(ids, len(vectors)), data, vectors.starts)
+        self._store.add(checked_new(ids, len(vectors)), data, vectors.starts)
         self._tidy()
 
     def remove(self, ids: Int[np.ndarray, " items"]) -> None:
         """Take ids out; ids that are not there are passed over."""
-        self.store.remove(checked_ids(ids))
+        self._store.remove(checked_ids(ids))
         self._tidy()
 
     def _tidy(self) -> None:
-        if self.store.is_sparse():
-            self.store.compact()
+        if self._store.is_sparse():
+            self._store.compact()
 
     def search(
         self, queries: Vectors, *, k: int, where: Int[np.ndarray, " allowed"] | None = None
@@ -61,10 +65,30 @@ class ExactIndex:
         Raises SpaceMismatch for queries of another space, InvalidInput for k < 1.
         """
         wanted, data = checked_k(k), comparable(self._space, queries)
-        rows = self.store.rows
+        rows = self._store.rows
         allowed = None if where is None else rows.places(checked_ids(where))
         if queries.starts is None:
             return search_rows(data, rows, wanted, self._space.similarity, allowed)
         ends = np.append(queries.starts[1:], len(data))
         spans = zip(queries.starts, ends, strict=True)
         return [search_items(data[a:b], rows, wanted, allowed) for a, b in spans]
+
+    def save(self, folder: Path, *, stamp: int) -> None:
+        """Write what has changed since the last save to this folder; see `gnomon.index.saved`.
+
+        `stamp` is the journal position that the index stands for. Raises StorageError.
+        """
+        with self._store.lock:
+            content = Content(self._store.rows, self._store.lineage, self._space, "float32")
+            self._saved = save(folder, content, stamp, self._saved)
+
+    @classmethod
+    def load(cls, folder: Path, space: Space) -> tuple[ExactIndex, int]:
+        """What was saved, with its stamp; the vectors stay on disk and are read as they are needed.
+
+        Raises IndexDamaged for files that are missing, damaged or of another space.
+        """
+        content, saved, stamp = load(folder, space, "float32")
+        index = cls(space, store=RowStore(content.rows))
+        index._saved = saved.of(index._store.lineage)
+        return index, stamp

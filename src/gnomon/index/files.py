@@ -16,7 +16,7 @@ import errno
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,9 +104,28 @@ def _canonical(body: Any) -> bytes:
     return json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
 
 
-def extend_checksums(known: Sequence[int], length: int, more: memoryview) -> list[int]:
-    """The blocks' checksums once `more` bytes follow the first `length`; no old byte is read again."""
-    sums, at = list(known), 0
+def append(
+    path: Path, length: int, sums: Sequence[int], parts: Iterable[memoryview]
+) -> tuple[int, list[int]]:
+    """Put bytes behind the first `length` of a file and flush; what an unfinished save left there goes.
+
+    Returns the new length and block checksums; the bytes that were there are not read again.
+    """
+    with path.open("r+b" if path.exists() else "w+b") as file:
+        file.truncate(length)
+        file.seek(length)
+        known = list(sums)
+        for part in parts:
+            file.write(part)
+            known = _extended(known, length, part)
+            length += len(part)
+        file.flush()
+        os.fsync(file.fileno())
+    return length, known
+
+
+def _extended(sums: list[int], length: int, more: memoryview) -> list[int]:
+    at = 0
     while at < len(more):
         room = BLOCK - (length + at) % BLOCK
         part = more[at : at + room]
@@ -116,16 +135,6 @@ def extend_checksums(known: Sequence[int], length: int, more: memoryview) -> lis
             sums[-1] = zlib.crc32(part, sums[-1])
         at += len(part)
     return sums
-
-
-def append(path: Path, length: int, more: memoryview) -> None:
-    """Put bytes behind the first `length` of a file (what an unfinished save left there goes) and flush."""
-    with path.open("r+b" if path.exists() else "w+b") as file:
-        file.truncate(length)
-        file.seek(length)
-        file.write(more)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def checksums(path: Path) -> list[int]:

@@ -63,11 +63,11 @@ def search_rows(
     block = max(1, _CELLS // width)
     for at in range(0, len(queries), block):
         some = queries[at : at + block]
-        keys = _keys(some, rows, similarity, allowed if few else None)
+        keys = keys_of(some, rows, similarity, allowed=allowed if few else None)
         if not few:
             _mask(keys, rows, allowed)
         for query, own, length in zip(some, keys, lengths[at : at + block], strict=True):
-            chosen = candidates(own, k, _slack(rows, float(length), similarity))
+            chosen = candidates(own, k, slack(rows, float(length), similarity))
             items = allowed[chosen] if few and allowed is not None else chosen
             found.append(rank(query, rows, items, k, similarity))
     return found
@@ -81,29 +81,35 @@ def candidates(keys: Float[np.ndarray, " n"], k: int, slack: float) -> Int[np.nd
     return np.flatnonzero(keys >= kth - slack) if kth > -np.inf else np.flatnonzero(keys > -np.inf)
 
 
-def _slack(rows: Rows, length: float, similarity: Similarity) -> float:
+def slack(rows: Rows, length: float, similarity: Similarity) -> float:
+    """How far two keys of a query of this length can be apart by rounding alone."""
     bound = 2 * len(rows.base[0] if len(rows.base) else rows.tail[0]) * _UNIT
     if similarity == "euclidean":
         return bound * (2 * length * rows.longest + rows.longest**2)
     return bound * length * rows.longest
 
 
-def _keys(
+def keys_of(
     queries: Float[np.ndarray, "queries dim"],
     rows: Rows,
     similarity: Similarity,
-    allowed: Int[np.ndarray, " allowed"] | None,
+    *,
+    allowed: Int[np.ndarray, " allowed"] | None = None,
+    first: int = 0,
 ) -> Float[np.ndarray, "queries items"]:
-    """Numbers that fall as the items get less similar: products, or for euclidean 2qd - dd."""
+    """Numbers that fall as items get less similar: products, or for euclidean 2qd - dd.
+
+    For the `allowed` positions, or for all from `first` on.
+    """
     if allowed is None:
-        parts = [queries @ piece.T for _, piece in rows.pieces()]
+        parts = [queries @ piece.T for _, piece in rows.pieces(first)]
     else:
         spans = range(0, len(allowed), PIECE)
         parts = [queries @ rows.take(allowed[at : at + PIECE]).T for at in spans]
     keys = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
     if similarity == "euclidean" and rows.squares is not None:
         keys *= 2
-        keys -= rows.squares if allowed is None else rows.squares[allowed]
+        keys -= rows.squares[first:] if allowed is None else rows.squares[allowed]
     return np.asarray(keys)
 
 

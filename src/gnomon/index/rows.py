@@ -143,6 +143,8 @@ class RowStore:
         self._starts = None if rows.starts is None else Growing(rows.starts)
         self._squares = None if rows.squares is None else Growing(rows.squares)
         self.rows = rows
+        # Another object each time positions change: who keeps one knows whether its positions still hold.
+        self.lineage = object()
 
     def add(
         self,

@@ -1,0 +1,96 @@
+"""The most similar of the rows, by way of their codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from gnomon.core.ranking import Ranking
+from gnomon.core.space import Similarity
+from gnomon.index.codes import Codes
+from gnomon.index.nearest import candidates, keys_of, rank, slack
+from gnomon.index.rows import Rows
+
+_CELLS = 1 << 22
+"""Candidates held at once: queries are taken in blocks of as many as fit."""
+
+
+@dataclass(frozen=True, eq=False)
+class CodedRows:
+    """Rows, the codes of the first of them, and the positions that may be found (None: all that are live)."""
+
+    rows: Rows
+    codes: Codes
+    allowed: Int[np.ndarray, " allowed"] | None
+
+    def admitted(self) -> Bool[np.ndarray, " items"] | None:
+        """Which positions may be found; None: every one."""
+        if self.allowed is None:
+            return self.rows.live
+        good = np.zeros(len(self.rows.ids), dtype=bool)
+        good[self.allowed] = True
+        return good
+
+
+def search_coded(
+    queries: Float[np.ndarray, "queries dim"], coded: CodedRows, k: int, need: int, similarity: Similarity
+) -> list[Ranking]:
+    """The `k` best items for each query, of `need` candidates by code and of all rows that have none."""
+    rows, good = coded.rows, coded.admitted()
+    late = len(rows.ids) - coded.codes.coded
+    block = max(1, _CELLS // max(need, late))
+    found = []
+    for at in range(0, len(queries), block):
+        some = queries[at : at + block]
+        near = _by_code(coded.codes, some, need, good)
+        last = _uncoded(some, coded, k, similarity, good) if late else [near[0][:0]] * len(some)
+        for query, early, others in zip(some, near, last, strict=True):
+            found.append(rank(query, rows, np.concatenate([early, others]), k, similarity))
+    return found
+
+
+def _by_code(
+    codes: Codes, queries: Float[np.ndarray, "queries dim"], need: int, good: np.ndarray[Any, Any] | None
+) -> list[Int[np.ndarray, " some"]]:
+    if good is None:
+        near = codes.nearest(queries, min(need, codes.coded))
+        return [own[own >= 0] for own in near]
+    good = good[: codes.coded]
+    total = int(good.sum())
+    need = min(need, total)
+    # The codes know no filter: more are fetched, in proportion, and what may not be found is dropped.
+    fetch = int(1.5 * need * codes.coded / max(total, 1)) + 16
+    return [_admitted(codes, query[None], need, fetch, good) for query in queries]
+
+
+def _admitted(
+    codes: Codes, query: Float[np.ndarray, "1 dim"], need: int, fetch: int, good: np.ndarray[Any, Any]
+) -> Int[np.ndarray, " some"]:
+    while fetch < codes.coded // 4:
+        near = codes.nearest(query, fetch)[0]
+        near = near[near >= 0]
+        kept = near[good[near]]
+        if len(kept) >= need:
+            return np.asarray(kept[:need])
+        # Those that may be found lie far from this query.
+        fetch *= 4
+    return np.flatnonzero(good)
+
+
+def _uncoded(
+    queries: Float[np.ndarray, "queries dim"],
+    coded: CodedRows,
+    k: int,
+    similarity: Similarity,
+    good: np.ndarray[Any, Any] | None,
+) -> list[Int[np.ndarray, " some"]]:
+    rows, first = coded.rows, coded.codes.coded
+    keys = keys_of(queries, rows, similarity, first=first)
+    if good is not None:
+        keys[:, ~good[first:]] = -np.inf
+    lengths = np.sqrt(np.vecdot(queries, queries)).tolist()
+    pairs = zip(keys, lengths, strict=True)
+    return [first + candidates(own, k, slack(rows, length, similarity)) for own, length in pairs]
