@@ -67,7 +67,7 @@ class Chunker:
     Tokens are counted by `count` (all that the encoder sees, as `Encoder.count_tokens` does) or else by
     `tokenizer_json` plus `overhead`, the tokens that the encoder adds itself. With both, `count` judges.
     Markdown-like media are cut by markdown's structure. Time and memory are linear in the text: it is
-    cut into segments of some 200,000 characters first, between which there is no overlap.
+    cut into segments of at most 250,000 characters first, between which there is no overlap.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Chunker:
             whole = self._counted([self._built(view, start, end, whole=True)])
             if whole[0].tokens <= self._settings.max_tokens:
                 return whole
-        paths = set(view.outline.paths(start, end)) or {()}
+        paths = view.outline.longest_paths(start, end) or [()]
         reserved = max(self._measure.rough(self._prefix(view, path, "")) for path in paths)
         spans = self._split(view, ruler, self._room - reserved, self._settings.overlap)
         return self._fitting(view, [(start + a, start + b) for a, b in spans])
@@ -152,7 +152,7 @@ class Chunker:
 
     def _built(self, view: _View, start: int, end: int, *, whole: bool = False) -> Chunk:
         text = view.text[start:end]
-        path = view.outline.path(start)
+        path = view.outline.path(start, end)
         above = tuple(heading for heading in path if heading.start < start)
         prefix = self._prefix(view, above, text, whole=whole)
         return Chunk(
@@ -172,7 +172,8 @@ class Chunker:
             return ""
         title = " ".join(view.document.title.split())
         parts = [heading.words for heading in above if heading.words != title]
-        if title and not text.lstrip("# \t").startswith(title):
+        said = text.lstrip("# \t").startswith(title) or (parts and title in parts[0])
+        if title and not said:
             parts.insert(0, title)
         most = self._room if whole else self._room // 4
         while len(parts) > 1 and self._measure.rough(" > ".join(parts)) > most:

@@ -21,15 +21,18 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _SAMPLE_BYTES = 65_536
 
 
-def decode(data: bytes, path: Path, report: Report) -> str:
+def decode(data: bytes, path: Path, report: Report, *, declared: str = "") -> str:
     """The text of a file, newlines as `\\n`, without NUL.
 
-    By its byte order mark, else UTF-8, else the encoding that its bytes look like, which is reported.
-    Raises UnreadableFile for bytes that are no text.
+    By its byte order mark, else UTF-8, else the encoding that the file declares, else the one that its
+    bytes look like, which is reported. Raises UnreadableFile for bytes that are no text.
     """
     encoding = encoding_of(data, path)
+    guessed = encoding not in ("utf-8", "utf-8-sig", "utf-16", "utf-32")
+    if guessed and _known(declared):
+        encoding, guessed = declared, False
     text = data.decode(encoding, errors="replace")
-    if encoding not in ("utf-8", "utf-8-sig", "utf-16", "utf-32"):
+    if guessed:
         report(f"{path}: not UTF-8; read as {encoding}, which is a guess")
     return one_newline(clean(text))
 
@@ -80,6 +83,14 @@ def clean(text: str) -> str:
 def one_newline(text: str) -> str:
     """The text with `\\r\\n` and `\\r` as `\\n`."""
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def _known(encoding: str) -> bool:
+    try:
+        b"".decode(encoding or "none")
+    except LookupError:
+        return False
+    return True
 
 
 def _utf16_without_mark(sample: bytes) -> str:

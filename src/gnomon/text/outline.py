@@ -6,6 +6,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from heapq import nlargest
 
 MARKDOWN_LIKE = frozenset(
     {
@@ -24,6 +25,7 @@ _LINE = re.compile(
     re.MULTILINE,
 )
 _INLINE = re.compile(r"!?\[([^\]\n]*)\]\([^)\n]*\)|[*`]+|(?<!\w)_+|_+(?!\w)")
+_FEW = 4
 _CLOSING_MARKS = re.compile(r"(?:^|[ \t])#+[ \t]*$")
 
 
@@ -51,25 +53,24 @@ class Outline:
         """The outline of markdown-like text; an empty one for other media."""
         return cls(text, tuple(find_headings(text)) if media_type in MARKDOWN_LIKE else ())
 
-    def path(self, start: int) -> tuple[Heading, ...]:
-        """The headings above a span that starts here, outermost first.
+    def path(self, start: int, end: int) -> tuple[Heading, ...]:
+        """The headings above a span, outermost first.
 
         A heading that the span itself begins with counts: such a span lies in the section it opens.
         """
         at = bisect_right(self.starts, start) - 1
         begin = start if at < 0 or self.starts[at] < start else self.headings[at].end
-        while at + 1 < len(self.headings) and not self._text[begin : self.starts[at + 1]].strip():
+        last = bisect_right(self.starts, end - 1) - 1
+        while at < last and not self._text[begin : self.starts[at + 1]].strip():
             at += 1
             begin = self.headings[at].end
         return self._paths[at] if at >= 0 else ()
 
-    def paths(self, start: int, end: int) -> Iterator[tuple[Heading, ...]]:
-        """Every path that holds somewhere in the span."""
-        at = bisect_right(self.starts, start) - 1
-        if at >= 0:
-            yield self._paths[at]
-        for later in range(at + 1, bisect_right(self.starts, end)):
-            yield self._paths[later]
+    def longest_paths(self, start: int, end: int) -> list[tuple[Heading, ...]]:
+        """Of the paths that hold somewhere in the span those with the most characters, a few."""
+        first = max(0, bisect_right(self.starts, start) - 1)
+        paths = self._paths[first : bisect_right(self.starts, end)]
+        return nlargest(_FEW, paths, key=lambda path: sum(len(heading.words) for heading in path))
 
 
 def find_headings(text: str) -> Iterator[Heading]:

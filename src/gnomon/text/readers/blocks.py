@@ -1,0 +1,60 @@
+"""Blocks of a structured document written as markdown-like text, so that chunking sees its headings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+_LOOKS_LIKE_HEADING = re.compile(r"^(?=#{1,6}(?:\s|$))", re.MULTILINE)
+_BACKTICKS = re.compile(r"`{3,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A piece of text that stands on lines of its own; `tight` ones follow each other without a gap."""
+
+    text: str
+    tight: bool = False
+
+
+def heading(level: int, words: str) -> Block:
+    """A heading line; levels beyond 6 are written as 6."""
+    return Block(f"{'#' * min(max(level, 1), 6)} {' '.join(words.split())}")
+
+
+def paragraph(words: str) -> Block:
+    """A paragraph; a line that would read as a heading is escaped as markdown does."""
+    return Block(_LOOKS_LIKE_HEADING.sub(r"\\", words) if "#" in words else words)
+
+
+def item(words: str, depth: int = 0) -> Block:
+    """An entry of a list, `depth` levels in."""
+    return Block(f"{'  ' * depth}- {words}", tight=True)
+
+
+def row(cells: Sequence[str]) -> Block:
+    """A row of a table."""
+    return Block(" | ".join(" ".join(cell.split()) for cell in cells).strip(" |"), tight=True)
+
+
+def code(text: str) -> Block:
+    """Text to keep as it is, in a fence longer than any inside."""
+    longest = max((len(found[0]) for found in _BACKTICKS.finditer(text)), default=2)
+    fence = "`" * (longest + 1)
+    body = text.strip("\n").rstrip()
+    return Block(f"{fence}\n{body}\n{fence}" if body.strip() else "")
+
+
+def joined(blocks: Iterable[Block]) -> str:
+    """The blocks' text, empty ones left out, a blank line between those that are not both tight."""
+    parts: list[str] = []
+    before: Block | None = None
+    for block in blocks:
+        if not block.text.strip():
+            continue
+        if before is not None:
+            parts.append("\n" if before.tight and block.tight else "\n\n")
+        parts.append(block.text)
+        before = block
+    return "".join(parts)

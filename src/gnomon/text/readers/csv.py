@@ -1,0 +1,72 @@
+"""Tables: comma-, semicolon- and tab-separated."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+from pathlib import Path
+
+from gnomon.core.documents import Document
+from gnomon.core.errors import UnreadableFile
+from gnomon.text.decode import encoding_of
+from gnomon.text.settings import ReadSettings, Report
+
+_SAMPLE_BYTES = 1_000_000
+_DELIMITERS = ",;\t|"
+
+
+def read_csv(path: Path, settings: ReadSettings, report: Report) -> Iterator[Document]:
+    """A document a row, with all columns as metadata; the first row names the columns.
+
+    The text is `column: value` lines, or the column that the settings name. Rows without text are passed
+    over. Raises UnreadableFile when the settings name a column that is not there.
+    """
+    with path.open("rb") as file:
+        sample = file.read(_SAMPLE_BYTES)
+        whole = not file.read(1)
+    encoding = encoding_of(sample, path, whole=whole)
+    beginning = sample.decode(encoding, errors="replace").partition("\n")[0]
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else max(_DELIMITERS, key=beginning.count)
+    # The module's own limit, 131,072 characters a field, is one for the whole process and only ever raised.
+    csv.field_size_limit(max(csv.field_size_limit(), settings.max_bytes))
+    with path.open(encoding=encoding, errors="replace", newline="") as lines:
+        rows = csv.reader(lines, delimiter=delimiter)
+        columns = _columns(next(rows, []))
+        _check_columns(columns, path, settings)
+        for number, cells in enumerate(rows, start=1):
+            if len(cells) > len(columns):
+                report(f"{path}, row {number}: {len(cells)} values for {len(columns)} columns")
+            document = _document(columns, cells, number, settings)
+            if document.text.strip():
+                yield document
+
+
+def _columns(names: Sequence[str]) -> list[str]:
+    """Unique names: an empty one is called by its number, a repeated one has its number added."""
+    columns: list[str] = []
+    for number, name in enumerate(names, start=1):
+        plain = name.strip() or f"column {number}"
+        columns.append(f"{plain} {number}" if plain in columns else plain)
+    return columns
+
+
+def _document(columns: Sequence[str], cells: Sequence[str], number: int, settings: ReadSettings) -> Document:
+    more = [f"column {at}" for at in range(len(columns) + 1, len(cells) + 1)]
+    values = dict(zip_longest([*columns, *more], (cell.strip() for cell in cells), fillvalue=""))
+    if settings.text_column:
+        text = values[settings.text_column]
+    else:
+        text = "\n".join(f"{name}: {value}" for name, value in values.items() if value)
+    title = values[settings.title_column] if settings.title_column else ""
+    return Document(id=str(number), text=text, title=title, media_type="text/csv", metadata=values)
+
+
+def _check_columns(columns: Sequence[str], path: Path, settings: ReadSettings) -> None:
+    for name in (settings.text_column, settings.title_column):
+        if name and name not in columns:
+            raise UnreadableFile(
+                f"{path} has no column {name!r}",
+                wanted=f"one of its columns: {', '.join(columns) or 'none'}",
+                next_step="name another column, or none to take them all",
+            )

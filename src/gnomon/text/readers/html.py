@@ -1,0 +1,148 @@
+"""HTML: what a person would read, with its headings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gnomon.core.documents import Document
+from gnomon.text.decode import clean, decode
+from gnomon.text.readers.blocks import Block, code, heading, item, joined, paragraph
+from gnomon.text.settings import ReadSettings, Report
+
+_DROPPED = frozenset({"script", "style", "nav", "footer", "noscript", "template", "svg", "iframe", "head"})
+_HEADINGS = {f"h{level}": level for level in range(1, 7)}
+_BLOCKS = frozenset(
+    """address article aside blockquote body caption center dd details dialog div dl dt fieldset figcaption
+    figure form header hr html legend li main ol option p pre section select summary table tbody tfoot thead
+    tr ul""".split()
+) | frozenset(_HEADINGS)
+_LISTS = frozenset({"ul", "ol", "menu"})
+_CELLS = frozenset({"td", "th"})
+_KEPT = frozenset({"description", "author", "keywords"})
+_CHARSET = re.compile(rb"""<(?:meta|\?xml)[^>]*?(?:charset|encoding)\s*=\s*["']?\s*([\w-]+)""", re.IGNORECASE)
+_PARAGRAPHS = frozenset({"p", "div"})
+_SHORT_CELL = 300
+_BREAK = "\x00"
+
+
+def read_html(path: Path, settings: ReadSettings, report: Report) -> Iterator[Document]:
+    """One document: the body's text as markdown-like lines, without scripts, menus and page footers.
+
+    Its title is <title>, else the first heading.
+    """
+    from lxml.html import HTMLParser, document_fromstring
+
+    data = path.read_bytes()
+    declared = _CHARSET.search(data[:2048])
+    text = decode(data, path, report, declared=declared[1].decode("ascii") if declared else "")
+    if not text.strip():
+        yield Document(id="", text="", media_type="text/html")
+        return
+    parser = HTMLParser(
+        encoding="utf-8", huge_tree=True, no_network=True, remove_comments=True, remove_pis=True
+    )
+    root = document_fromstring(text.encode(), parser=parser, ensure_head_body=True)
+    body = _Body()
+    body.walk(root)
+    yield Document(
+        id="",
+        text=clean(joined(body.blocks)),
+        title=" ".join("".join(root.xpath("string(/html/head/title)")).split()) or body.first_heading,
+        media_type="text/html",
+        metadata={
+            name: str(meta.get("content"))
+            for meta in root.iter("meta")
+            if (name := str(meta.get("name")).lower()) in _KEPT and meta.get("content")
+        },
+    )
+
+
+class _Body:
+    """Walks elements in the order of the page; inline text gathers until a block begins or ends."""
+
+    def __init__(self) -> None:
+        self.blocks: list[Block] = []
+        self.first_heading = ""
+        self._inline: list[str] = []
+        self._preformatted = 0
+        self._lists = 0
+        self._bullet = False
+        self._cells: list[int] = []
+
+    def walk(self, root: Any) -> None:
+        # No recursion: a page may nest thousands of elements.
+        from lxml.etree import iterwalk
+
+        walk = iterwalk(root, events=("start", "end"))
+        for event, element in walk:
+            tag = element.tag
+            if event == "end":
+                self._leave(tag)
+                self._inline.append(element.tail or "")
+            elif tag in _DROPPED:
+                walk.skip_subtree()
+            else:
+                self._enter(tag, element)
+        self._flush()
+
+    def _enter(self, tag: str, element: Any) -> None:
+        if self._cells and tag in _PARAGRAPHS:
+            self._inline.append(_BREAK)
+        elif tag in _BLOCKS:
+            self._flush()
+        if tag in _CELLS:
+            self._cells.append(len(self._inline))
+        elif tag == "br":
+            self._inline.append(_BREAK)
+        elif tag == "img":
+            self._inline.append(f" {element.get('alt') or ''} ")
+        elif tag in _LISTS:
+            self._lists += 1
+        elif tag == "li":
+            self._bullet = True
+        elif tag == "pre":
+            self._preformatted += 1
+        self._inline.append(element.text or "")
+
+    def _leave(self, tag: str) -> None:
+        if tag in _CELLS and self._cells:
+            self._close_cell()
+        elif self._cells and tag in _PARAGRAPHS:
+            self._inline.append(_BREAK)
+        elif tag in _HEADINGS:
+            self._flush(_HEADINGS[tag])
+        elif tag == "pre":
+            self.blocks.append(code("".join(self._inline).replace(_BREAK, "\n")))
+            self._inline.clear()
+            self._preformatted -= 1
+        elif tag in _BLOCKS:
+            self._flush()
+            self._lists -= tag in _LISTS
+            self._bullet = self._bullet and tag != "li"
+
+    def _close_cell(self) -> None:
+        """A data table's cell goes on its row's line; a long one, as in tables made for layout, may break."""
+        begin = min(self._cells.pop(), len(self._inline))
+        inside = "".join(self._inline[begin:])
+        short = len(inside) < _SHORT_CELL
+        self._inline[begin:] = [inside.replace(_BREAK, " ") if short else inside, " | "]
+
+    def _flush(self, level: int = 0) -> None:
+        if self._preformatted:
+            return
+        lines = [" ".join(line.split()) for line in "".join(self._inline).split(_BREAK)]
+        self._inline.clear()
+        words = "\n".join(bare for line in lines if (bare := line.removesuffix("|").strip()))
+        if not words:
+            return
+        if level:
+            self.first_heading = self.first_heading or " ".join(words.split())
+            self.blocks.append(heading(level, words))
+        elif self._bullet:
+            self.blocks.append(item(words, max(0, self._lists - 1)))
+            self._bullet = False
+        else:
+            self.blocks.append(paragraph(words))
