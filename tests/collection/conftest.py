@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import gnomon
 from gnomon.collection import Collection
-from small import TEXTS, encoder
+from gnomon.testing.toys import HashEncoder
 
-@pytest.fixture()
+encoder = partial(HashEncoder, 64, max_tokens=48)
+TEXTS = {
+    "sundial.md": "# Sundials\n\nA gnomon is the part of a sundial that casts the shadow.\n",
+    "whales.txt": "The blue whale is the largest animal known to have lived.\n",
+    "deep/tea.txt": "Green tea is brewed at seventy degrees; black tea takes boiling water.\n",
+    "deep/code.py": "def parseConfigFile(path):\n    '''Read the kettle's settings.'''\n    return path\n",
+}
+
+
+@pytest.fixture
 def docs(tmp_path: Path) -> Path:
     folder = tmp_path / "docs"
     for name, text in TEXTS.items():
@@ -21,7 +31,7 @@ def docs(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture()
+@pytest.fixture
 def opened(tmp_path: Path) -> Iterator[Callable[..., Collection]]:
     """Opens the collection at tmp_path/kb, and closes it at the end."""
     made: list[Collection] = []
@@ -36,7 +46,7 @@ def opened(tmp_path: Path) -> Iterator[Callable[..., Collection]]:
         collection.close()
 
 
-@pytest.fixture()
+@pytest.fixture
 def kb(opened: Callable[..., Collection], docs: Path) -> Collection:
     """A collection that holds `docs`."""
     collection = opened()

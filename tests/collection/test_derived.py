@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import gnomon
-from gnomon.collection import Collection, derived
-from gnomon.index.scan import ScanIndex
-from small import encoder
+from gnomon.collection import Collection
+from gnomon.testing.toys import HashEncoder
+
+encoder = partial(HashEncoder, 64, max_tokens=48)
 
 QUERIES = ("gnomon sundial", "blue whale", "black tea", "read the settings")
 
@@ -92,17 +94,6 @@ def test_a_restored_catalog_is_not_read_with_newer_indexes(kb: Collection, tmp_p
         assert [hit.document for hit in restored.search("oak churchyard", mode="lexical")] == []
 
 
-def test_a_large_collection_turns_to_the_scan(kb: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(derived, "SCAN_FROM", 6)
-    expected = answers(kb)
-    kb.add([f"Filler passage about nothing in particular, {word}." for word in "abcdefgh"])
-    assert isinstance(kb.view().dense, ScanIndex)
-    best = [hits[0][0] for hits in answers(kb)]
-    assert best == [hits[0][0] for hits in expected]
-    kb.remove([kb.search("filler passage nothing", k=1)[0].document])
-    assert len(kb.view().dense) == 11
-
-
 def test_incremental_and_rebuilt_indexes_agree(kb: Collection, docs: Path, tmp_path: Path) -> None:
     (docs / "whales.txt").write_text("The blue whale sings below the ice.\n")
     (docs / "deep/tea.txt").unlink()
@@ -112,4 +103,6 @@ def test_incremental_and_rebuilt_indexes_agree(kb: Collection, docs: Path, tmp_p
     kb.close()
     shutil.rmtree(tmp_path / "kb" / "derived")
     with gnomon.open(tmp_path / "kb", encoder=encoder()) as again:
-        assert [[d for d, _ in hits] for hits in answers(again)] == [[d for d, _ in hits] for hits in expected]
+        assert [[d for d, _ in hits] for hits in answers(again)] == [
+            [d for d, _ in hits] for hits in expected
+        ]

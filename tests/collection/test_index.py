@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ import gnomon
 from gnomon.collection import Collection, CollectionSettings, IndexOptions, Progress
 from gnomon.core.documents import Document
 from gnomon.core.errors import InvalidInput
-from small import TEXTS, encoder
+from gnomon.testing.toys import HashEncoder
+
+encoder = partial(HashEncoder, 64, max_tokens=48)
 
 
 def found(kb: Collection, query: str, **options: object) -> list[str]:
@@ -205,13 +208,16 @@ def test_two_writers_queue(opened, docs: Path, tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(report.indexed for report in reports) == [0, 0, 0, len(TEXTS)]
-    assert opened().status().chunks == len(TEXTS)
+    assert sorted(report.indexed for report in reports) == [0, 0, 0, 4]
+    assert opened().status().chunks == 4
 
 
 def test_a_file_with_many_documents_is_written_in_parts(opened, tmp_path: Path) -> None:
     path = tmp_path / "corpus.jsonl"
-    rows = [f'{{"_id": "d{n}", "title": "", "text": "passage number {n} about topic {n % 7}"}}' for n in range(1500)]
+    rows = [
+        f'{{"_id": "d{n}", "title": "", "text": "passage number {n} about topic {n % 7}"}}'
+        for n in range(1500)
+    ]
     path.write_text("\n".join(rows))
     kb = opened()
     counts: list[int] = []

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,8 @@ from gnomon.core.errors import (
 )
 from gnomon.core.vectors import Vectors
 from gnomon.testing.toys import HashEncoder
-from small import encoder
+
+encoder = partial(HashEncoder, 64, max_tokens=48)
 
 
 class Drifted(HashEncoder):
@@ -57,10 +59,12 @@ def test_a_model_that_changed_under_its_name_is_refused(kb: Collection, tmp_path
 def test_settings_must_agree_with_the_collection(kb: Collection, tmp_path: Path) -> None:
     path = tmp_path / "kb"
     gnomon.open(path, encoder=encoder(), settings=CollectionSettings(chunk_tokens=48)).close()
-    with pytest.raises(InvalidInput, match=r"\{'max_tokens': 20\} for a collection made with \{'max_tokens': 48\}"):
+    with pytest.raises(
+        InvalidInput, match=r"\{'max_tokens': 20\} for a collection made with \{'max_tokens': 48\}"
+    ):
         gnomon.open(path, encoder=encoder(), settings=CollectionSettings(chunk_tokens=20))
+    settings = CollectionSettings(retrieval=RetrievalSettings(mode="dense"))
     with pytest.raises(InvalidInput, match="retrieval"):
-        settings = CollectionSettings(retrieval=RetrievalSettings(mode="dense"))
         gnomon.open(path, encoder=encoder(), settings=settings)
 
 
@@ -112,7 +116,9 @@ def test_a_catalog_from_the_future(kb: Collection, tmp_path: Path) -> None:
     assert "upgrade gnomon" in caught.value.next_step
 
 
-def test_readers_are_not_blocked_by_a_writer_and_writers_wait_their_time(kb: Collection, tmp_path: Path) -> None:
+def test_readers_are_not_blocked_by_a_writer_and_writers_wait_their_time(
+    kb: Collection, tmp_path: Path
+) -> None:
     catalog = Catalog(tmp_path / "kb", create=False, busy_s=0.2)
     with catalog.write():
         assert kb.search("tea")
@@ -154,6 +160,7 @@ def test_a_folder_without_write_permission(tmp_path: Path) -> None:
         "import os, sys, gnomon\n"
         "from gnomon.testing.toys import HashEncoder\n"
         "e = HashEncoder(8)\n"
+        "gnomon.open(sys.argv[2], encoder=e).close()\n"  # everything is imported while that is allowed
         "if os.getuid() == 0: os.setuid(65534)\n"
         "try: gnomon.open(sys.argv[1], encoder=e)\n"
         "except gnomon.GnomonError as error: print(type(error).__name__, error.came)\n"
@@ -163,7 +170,10 @@ def test_a_folder_without_write_permission(tmp_path: Path) -> None:
             parent.chmod(0o755)
     tmp_path.chmod(0o755)
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "locked" / "kb")], capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, tmp_path / "locked" / "kb", tmp_path / "free"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.stdout.startswith("StorageError"), done.stderr
     assert "Permission denied" in done.stdout

@@ -47,7 +47,9 @@ def test_identifiers_are_found_by_their_parts(kb: Collection) -> None:
 
 def test_chunks_of_one_document_are_grouped(opened, tmp_path: Path) -> None:
     path = tmp_path / "long.txt"
-    path.write_text("\n\n".join(f"Paragraph {n} tells of otters and rivers, of stones and weirs." for n in range(60)))
+    path.write_text(
+        "\n\n".join(f"Paragraph {n} tells of otters and rivers, of stones and weirs." for n in range(60))
+    )
     (tmp_path / "short.txt").write_text("An otter, once.")
     kb = opened()
     kb.index([path, tmp_path / "short.txt"])

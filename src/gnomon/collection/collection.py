@@ -62,6 +62,8 @@ class Collection:
         target = self._writing()
         with turn(self._folder, tell):
             report = IndexRun(target, reading, tell).run(given)
+        if report.interrupted:
+            return report  # the next search brings the indexes up to date
         tell(Progress(report.files, report.files, report.embedded + report.cached, "", "indexing"))
         self._derived.refresh()
         return report

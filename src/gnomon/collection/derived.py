@@ -19,7 +19,8 @@ from gnomon.collection.catalog import Catalog, explained
 from gnomon.collection.derived_files import (
     State,
     dense_from,
-    new_dense,
+    lexical_from,
+    new_lexical,
     read_state,
     write_state,
 )
@@ -28,12 +29,9 @@ from gnomon.collection.version import Version
 from gnomon.core.contracts import Array
 from gnomon.core.errors import IndexDamaged
 from gnomon.core.vectors import Vectors
-from gnomon.index.exact import ExactIndex
 from gnomon.index.lexical import LexicalIndex
 from gnomon.index.scan import ScanIndex
 
-SCAN_FROM = 50_000
-"""Rows from which the quantised scan is faster than the plain product."""
 _BLOCK = 8192
 
 
@@ -41,7 +39,7 @@ _BLOCK = 8192
 class View:
     """What a search uses: both indexes, and the journal position each stands at."""
 
-    dense: ExactIndex | ScanIndex
+    dense: ScanIndex
     dense_at: int
     lexical: LexicalIndex
     lexical_at: int
@@ -84,7 +82,6 @@ class Derived:
                     state = State(collection=self._catalog.collection_id)
                 if self._view is None or state != self._state:
                     self._view, state = self._open(connection, state)
-                self._view, state = self._grown(connection, self._view, state)
                 view = self._advance(connection, self._view, head)
                 state = self._save(view, state, head)
                 self._view, self._state = view, state
@@ -102,22 +99,14 @@ class Derived:
         try:
             dense, dense_at = dense_from(self._folder, state, space)
         except IndexDamaged:
-            scan = self._rows(connection) >= SCAN_FROM
-            state = replace(state, dense=state.fresh("dense"), kind="scan" if scan else "exact")
-            dense, dense_at = new_dense(state.kind, space), 0
+            state = replace(state, dense=state.fresh("dense"))
+            dense, dense_at = ScanIndex(space), 0
         try:
             lexical = lexical_from(self._folder, state, language)
         except IndexDamaged:
             state = replace(state, lexical=state.fresh("lexical"))
             lexical = new_lexical(self._folder, state, language)
         return View(dense, dense_at, lexical, lexical.stamp), state
-
-    def _grown(self, connection: Connection, view: View, state: State) -> tuple[View, State]:
-        """An exact index that has grown too long gives way to a scan."""
-        if state.kind != "exact" or self._rows(connection) < SCAN_FROM:
-            return view, state
-        state = replace(state, dense=state.fresh("dense"), kind="scan")
-        return replace(view, dense=new_dense("scan", self._version.space), dense_at=0), state
 
     def _advance(self, connection: Connection, view: View, head: Position) -> View:
         removed, added = self._changes(connection, view.dense_at, head.seq)
@@ -131,9 +120,7 @@ class Derived:
             view.lexical.commit(head.seq)
         return View(view.dense, head.seq, view.lexical, head.seq)
 
-    def _advance_dense(
-        self, connection: Connection, dense: ExactIndex | ScanIndex, removed: Array, added: Array
-    ) -> None:
+    def _advance_dense(self, connection: Connection, dense: ScanIndex, removed: Array, added: Array) -> None:
         version = self._version
         if len(removed):
             dense.remove(removed)
@@ -173,6 +160,3 @@ class Derived:
         view.lexical.reload()
         self._view = View(view.dense, head.seq, view.lexical, view.lexical.stamp)
         return self._view
-
-    def _rows(self, connection: Connection) -> int:
-        return reads.chunk_count(connection, self._version.chunking_id)

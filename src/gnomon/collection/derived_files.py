@@ -14,11 +14,8 @@ from typing import Literal
 
 from gnomon.core.errors import IndexDamaged
 from gnomon.core.space import Space
-from gnomon.index.exact import ExactIndex
 from gnomon.index.lexical import LexicalIndex, LexicalSettings
 from gnomon.index.scan import ScanIndex
-
-Kind = Literal["exact", "scan"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,6 @@ class State:
     collection: str = ""
     seq: int = 0
     nonce: int = 0
-    kind: Kind = "exact"
     dense: str = ""
     lexical: str = ""
 
@@ -56,17 +52,11 @@ def write_state(folder: Path, state: State) -> None:
     beside.replace(folder / "state.json")
 
 
-def new_dense(kind: Kind, space: Space) -> ExactIndex | ScanIndex:
-    """An empty vector index of a kind."""
-    return ScanIndex(space) if kind == "scan" else ExactIndex(space)
-
-
-def dense_from(folder: Path, state: State, space: Space) -> tuple[ExactIndex | ScanIndex, int]:
+def dense_from(folder: Path, state: State, space: Space) -> tuple[ScanIndex, int]:
     """The saved vector index and the journal position it stands at. Raises IndexDamaged."""
     if not state.dense:
         raise IndexDamaged("no vector index yet", wanted="a saved index", next_step="build it")
-    kind = ScanIndex if state.kind == "scan" else ExactIndex
-    return kind.load(folder / state.dense, space)
+    return ScanIndex.load(folder / state.dense, space)
 
 
 def lexical_from(folder: Path, state: State, language: str) -> LexicalIndex:

@@ -46,8 +46,9 @@ def open_collection(
                     wanted="a collection with a model",
                     next_step=f"make it: gnomon index PATH --into {folder}",
                 )
-            encoder = encoder or _loaded(settings.model or DEFAULT_MODEL, settings)
-            version = _create(catalog, settings, encoder)
+            name = settings.model or (DEFAULT_MODEL if encoder is None else encoder.space.name)
+            encoder = encoder or _loaded(name, settings)
+            version = _create(catalog, settings, encoder, _reference(name))
         _require_agreement(version, settings)
         return Collection(folder, catalog, version, _opener(catalog, version, settings, encoder))
     except BaseException:
@@ -55,10 +56,11 @@ def open_collection(
         raise
 
 
-def _create(catalog: Catalog, settings: CollectionSettings, encoder: Encoder) -> Version:
+def _create(catalog: Catalog, settings: CollectionSettings, encoder: Encoder, model: str) -> Version:
+    tokens = settings.chunk_tokens or min(_CHUNK_TOKENS, encoder.max_tokens)
     chunking = ChunkSettings(
-        max_tokens=settings.chunk_tokens or min(_CHUNK_TOKENS, encoder.max_tokens),
-        overlap=32 if settings.chunk_overlap is None else settings.chunk_overlap,
+        max_tokens=tokens,
+        overlap=tokens // 8 if settings.chunk_overlap is None else settings.chunk_overlap,
         prepend_title=settings.prepend_title is not False,
     )
     if chunking.max_tokens > encoder.max_tokens:
@@ -70,8 +72,7 @@ def _create(catalog: Catalog, settings: CollectionSettings, encoder: Encoder) ->
     with catalog.write() as connection:
         made = versions.live(connection)  # another process may have been first
         if made is None:
-            name = _reference(settings.model or DEFAULT_MODEL)
-            space_id = models.register(connection, encoder, name)
+            space_id = models.register(connection, encoder, model)
             versions.create_live(
                 connection,
                 chunking=chunking.to_json(),

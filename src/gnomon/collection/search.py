@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from sqlalchemy import Connection
@@ -22,6 +22,8 @@ def build_retriever(
     mode: Mode, settings: RetrievalSettings, *, encoder: Encoder | None, dense: Index, lexical: TextIndex
 ) -> Retriever:
     """The retriever that serves a mode: the same object that is evaluated. Lexical needs no encoder."""
+    if mode not in get_args(Mode):
+        raise InvalidInput(f"mode {mode!r}", wanted=f"one of {', '.join(get_args(Mode))}")
     if mode == "lexical" or encoder is None:
         return Lexical(lexical)
     if mode == "dense":

@@ -42,7 +42,7 @@ class CollectionSettings:
     """What a new collection is made with; an existing one must agree with whatever is not None.
 
     `model` is a short name, a hub id or a folder (default: all-MiniLM-L6-v2). `chunk_tokens` (default: what
-    the model reads whole, at most 256) and `chunk_overlap` (default: 32) are in the model's tokens.
+    the model reads whole, at most 256) and `chunk_overlap` (default: an eighth) are in the model's tokens.
     `prepend_title` (default: yes) puts title and headings before the text for embedding. `threads` is for
     this process only and not kept.
     """

@@ -35,12 +35,9 @@ def snippet(
     if end < len(text):
         cut = text.rfind(" ", start, end)
         end = cut if cut > start + length // 2 else end
-    window = text[start:end]
-    lead = len(window) - len(window.lstrip())
-    start, window = start + lead, window.strip()
-    shown = re.sub(r"\s", " ", window)  # one character for one, so that spans stay true
-    inside = tuple((a - start, b - start) for a, b, _ in matches if a >= start and b <= start + len(window))
-    return shown, inside
+    shown = " ".join(text[start:end].split())
+    spans = () if pattern is None else tuple(match.span() for match in pattern.finditer(shown))
+    return shown, spans
 
 
 def _best_start(text: str, matches: list[tuple[int, int, str]], length: int) -> int:

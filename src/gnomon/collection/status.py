@@ -41,7 +41,7 @@ def status_of(folder: Path, catalog: Catalog, version: Version) -> Status:
 def _derived(folder: Path, catalog: Catalog, position: int, chunks: int) -> tuple[DerivedStatus, ...]:
     state = read_state(folder)
     ours = state.collection == catalog.collection_id
-    kinds = (("dense", state.dense, state.kind), ("lexical", state.lexical, "tantivy"))
+    kinds = (("dense", state.dense, "scan"), ("lexical", state.lexical, "tantivy"))
     found = []
     for name, inside, kind in kinds:
         there = ours and bool(inside) and (folder / inside).is_dir()
