@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,15 @@ class Codes:
     """One bit a dimension for the first `coded` rows: RaBitQ (Gao and Long 2024, arXiv:2405.12497), by FAISS.
 
     What is coded is each row's difference from the mean of the rows, so that vectors which all point the same
-    way (a narrow cone) keep their neighbours. `trained` is how many rows there were when the mean was taken.
-    Never changed once made: searches of several threads share it.
+    way (a narrow cone) keep their neighbours. `trained` is how many rows there were when the mean was taken;
+    `widened`, how many times the usual candidates these vectors need. Never changed once made: searches of
+    several threads share it.
     """
 
     index: Any
     coded: int
     trained: int
+    widened: int = 1
 
     @staticmethod
     def of(rows: Rows, similarity: Similarity) -> Codes:
@@ -42,9 +45,9 @@ class Codes:
 
     def extended(self, rows: Rows) -> Codes:
         """These codes and those of the rows behind them, by the same mean; a copy, as searches go on."""
-        index = Codes.from_bytes(self.to_bytes(), self.coded, self.trained).index
+        index = _deserialised(self.to_bytes())
         _append(index, rows, self.coded)
-        return Codes(index, len(rows.ids), self.trained)
+        return replace(self, index=index, coded=len(rows.ids))
 
     def nearest(
         self, queries: Float[np.ndarray, "queries dim"], count: int
@@ -59,18 +62,26 @@ class Codes:
 
         return np.asarray(faiss.serialize_index(self.index))
 
-    @staticmethod
-    def from_bytes(content: np.ndarray[Any, Any], coded: int, trained: int) -> Codes:
-        """What `to_bytes` gave. Raises ValueError when it is not that."""
-        import faiss
+    def counts(self) -> dict[str, int]:
+        """What `from_bytes` needs beside the bytes."""
+        return {"coded": self.coded, "trained": self.trained, "widened": self.widened}
 
+    @staticmethod
+    def from_bytes(content: np.ndarray[Any, Any], counts: Mapping[str, int]) -> Codes:
+        """What `to_bytes` and `counts` gave. Raises ValueError when it is not that."""
         try:
-            index = faiss.deserialize_index(content)
+            index = _deserialised(content)
         except RuntimeError as error:
             raise ValueError(str(error).splitlines()[0]) from error
-        if index.ntotal != coded:
-            raise ValueError(f"codes of {index.ntotal} rows, not {coded}")
-        return Codes(index, coded, trained)
+        if index.ntotal != counts["coded"]:
+            raise ValueError(f"codes of {index.ntotal} rows, not {counts['coded']}")
+        return Codes(index, counts["coded"], counts["trained"], counts["widened"])
+
+
+def _deserialised(content: np.ndarray[Any, Any]) -> Any:
+    import faiss
+
+    return faiss.deserialize_index(content)
 
 
 def _append(index: Any, rows: Rows, first: int) -> None:

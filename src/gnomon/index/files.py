@@ -24,7 +24,8 @@ from gnomon.core.errors import IndexDamaged, StorageError
 
 BLOCK = 1 << 20
 CHECKED_BYTES = 128 << 20
-_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG}
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG}
+"""What the system says of a disk that is full, failing, read-only or not permitted."""
 
 
 def damaged(path: Path, what: str, *, wanted: str = "the file as it was written") -> IndexDamaged:
@@ -42,7 +43,7 @@ def writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _DISK or isinstance(error, StorageError):
+        if error.errno not in DISK or isinstance(error, StorageError):
             raise
         raise StorageError(
             f"{folder} cannot be written: {error.strerror}",

@@ -83,8 +83,7 @@ def save(folder: Path, content: Content, stamp: int, last: Saved | None) -> Save
             "items": len(content.rows.ids),
             "rows": len(content.rows.base) + len(content.rows.tail),
             "longest": content.rows.longest,
-            "coded": content.codes.coded if content.codes else 0,
-            "trained": content.codes.trained if content.codes else 0,
+            "codes": content.codes.counts() if content.codes else None,
             "files": {kind: entry for kind, entry in files.items() if entry},
         }
         write_manifest(folder / _MANIFEST, body)
@@ -200,7 +199,7 @@ def _loaded_codes(folder: Path, body: dict[str, Any]) -> Codes | None:
     name, length, _ = body["files"]["codes"]
     content = _mapped(folder, body, "codes", np.dtype("u1"), length)
     try:
-        return Codes.from_bytes(content, body["coded"], body["trained"])
+        return Codes.from_bytes(content, body["codes"])
     except ValueError as error:
         raise damaged(folder / name, str(error)) from error
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -28,22 +28,26 @@ from gnomon.index.saved import Content, Saved, load, save
 
 _TAIL = 4096
 """Rows without codes that are always scanned exactly rather than coded at once."""
+_WIDENED = (1, 2, 4, 8)
+"""Times the candidates that are tried until enough true neighbours are found."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScanSettings:
     """When codes are made and how much is rescored.
 
-    Up to `exact_below` rows are scanned exactly. A search rescores `rescored` candidates, or `per_result` for
-    each result asked for where that is more; filters that allow up to `filtered_exactly` ids skip the codes.
-    Codes whose recall at 10 on `sample` queries is below `min_recall` are not used. `rows` is how rows are
-    kept: float16 halves disk and memory, and rounds each number to 11 bits.
+    Up to `exact_below` rows are scanned exactly. A search rescores `rescored` candidates and `per_result`
+    more for each result asked for, up to 8 times as many where it takes that to find `wanted_recall` of the
+    ten nearest of `sample` queries. Codes that even so find less than `min_recall` are not used. Filters that
+    allow up to `filtered_exactly` ids skip the codes. `rows` is how rows are kept: float16 halves disk and
+    memory, and rounds each number to 11 bits.
     """
 
     exact_below: int = 20_000
     rescored: int = 300
     per_result: int = 4
     filtered_exactly: int = 20_000
+    wanted_recall: float = 0.998
     min_recall: float = 0.99
     sample: int = 64
     rows: Literal["float32", "float16"] = "float32"
@@ -51,8 +55,11 @@ class ScanSettings:
     def __post_init__(self) -> None:
         if self.rows not in ("float32", "float16"):
             raise InvalidInput(f"rows {self.rows!r}", wanted="float32 or float16")
-        if not 0 <= self.min_recall <= 1:
-            raise InvalidInput(f"min_recall {self.min_recall}", wanted="0 to 1")
+        if not 0 <= self.min_recall <= self.wanted_recall <= 1:
+            raise InvalidInput(
+                f"min_recall {self.min_recall} and wanted_recall {self.wanted_recall}",
+                wanted="0 <= min_recall <= wanted_recall <= 1",
+            )
         if min(self.rescored, self.per_result, self.sample) < 1 or self.exact_below < 0:
             raise InvalidInput("a scan setting below its least", wanted="rescored, per_result, sample >= 1")
 
@@ -142,8 +149,12 @@ class ScanIndex:
         self._state = _State(rows, codes, refused)
 
     def _tried(self, rows: Rows) -> Codes | None:
-        codes = Codes.of(rows, self._space.similarity)
-        recall = self._recall(rows, codes)
+        codes, recall = Codes.of(rows, self._space.similarity), 0.0
+        for widened in _WIDENED:
+            codes = replace(codes, widened=widened)
+            recall = self._recall(rows, codes)
+            if recall >= self.settings.wanted_recall:
+                break
         if recall >= self.settings.min_recall:
             return codes
         warnings.warn(
@@ -190,7 +201,7 @@ class ScanIndex:
         k: int,
         allowed: Int[np.ndarray, " allowed"] | None,
     ) -> list[Ranking]:
-        need = max(self.settings.rescored, self.settings.per_result * k)
+        need = codes.widened * (self.settings.rescored + self.settings.per_result * k)
         return search_coded(queries, CodedRows(rows, codes, allowed), k, need, self._space.similarity)
 
     def save(self, folder: Path, *, stamp: int) -> None:

@@ -13,7 +13,7 @@ from jaxtyping import Int
 
 from gnomon.core.errors import CollectionBusy, GnomonError, StorageError
 from gnomon.core.ranking import Ranking
-from gnomon.index.files import damaged
+from gnomon.index.files import DISK, damaged
 from gnomon.kernels.topk import top_k
 
 
@@ -85,7 +85,7 @@ def translated(folder: Path) -> Iterator[None]:
                 wanted="one writer at a time",
                 next_step="wait until it is done, then try again",
             ) from error
-        if any(f"code: {number}," in text or f"os error {number})" in text for number in (13, 28, 30, 122)):
+        if any(f"code: {number}," in text or f"os error {number})" in text for number in DISK):
             raise StorageError(
                 f"{folder} cannot be written: {text[:300]}",
                 wanted="room and permission to write there",
