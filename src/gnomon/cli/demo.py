@@ -25,11 +25,11 @@ BATCH = 256
 """Documents handed over at once: how often the bar moves, and what Ctrl-C can cost."""
 SHOWN = 3
 QUESTIONS = (
-    "how do I run several coroutines at the same time and wait for all of them",
-    "remember the results of an expensive function so that it is not computed twice",
-    "stop a child program that takes too long",
-    "find out how alike two pieces of text are",
-    "what does the star before an argument mean in a call",
+    "what is the value in the middle of a list of numbers",
+    "what happens when an error is raised while another one is being handled",
+    "give up waiting for a coroutine after a few seconds",
+    "how do I make a temporary directory that cleans up after itself",
+    "measure how long a small piece of code takes",
 )
 
 
@@ -161,7 +161,7 @@ def _print_figures(
 def next_commands(into: Path) -> tuple[str, ...]:
     """Three commands that work at once on what the demo built."""
     return (
-        f'gnomon search {into} "keep only the newest items of a list" --explain',
+        f'gnomon search {into} "ask for a password without showing it" --explain',
         f"gnomon search {into} lru_cache --mode lexical --by document -k 3",
         f"gnomon status {into}",
     )

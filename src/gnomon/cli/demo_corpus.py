@@ -7,8 +7,10 @@ whose documentation is nowhere else, are imported; theirs do nothing.
 from __future__ import annotations
 
 import ast
+import builtins
 import importlib
 import inspect
+import os
 import re
 import sys
 import sysconfig
@@ -53,8 +55,6 @@ COMPILED = {
     "_random": "random",
     "_hashlib": "hashlib",
     "_thread": "threading",
-    "_asyncio": "asyncio",
-    "_pickle": "pickle",
     "_csv": "csv",
     "_heapq": "heapq",
     "_bisect": "bisect",
@@ -86,13 +86,15 @@ def _document(name: str, text: str, *, kind: str, module: str, source: str) -> D
 
 def _from_sources() -> Iterator[Document]:
     root = Path(sysconfig.get_path("stdlib"))
-    for module in sorted(sys.stdlib_module_names - LEFT_OUT):
+    here = os.path.__name__  # posixpath or ntpath; the other one says the same
+    for module in sorted(sys.stdlib_module_names - LEFT_OUT - ({"posixpath", "ntpath"} - {here})):
         if module.startswith("_"):
             continue
         if (root / module).is_dir():
             yield from _package(root / module, module, root)
         elif (root / f"{module}.py").is_file():
-            yield from _file(root / f"{module}.py", {"": module}, root)
+            shown = "os.path" if module == here else module
+            yield from _file(root / f"{module}.py", {"": shown}, root)
 
 
 def _package(folder: Path, name: str, root: Path) -> Iterator[Document]:
@@ -191,14 +193,22 @@ def _from_compiled() -> Iterator[Document]:
 def _members(module: ModuleType, public: str) -> Iterator[Document]:
     shown = public or "builtins"
     for name, thing in _public(vars(module).items()):
-        if not (inspect.isclass(thing) or inspect.isroutine(thing)):
+        if not (inspect.isclass(thing) or inspect.isroutine(thing)) or _is_alias(thing, name, module):
             continue
         full = f"{public}.{name}" if public else name
         is_class = inspect.isclass(thing)
         yield from _member(full, thing, "class" if is_class else "function", shown)
         if is_class:
             for method, value in _public(vars(thing).items()):
+                if not (inspect.isroutine(value) or inspect.isdatadescriptor(value)):
+                    continue  # a constant has the documentation of its type
                 yield from _member(f"{full}.{method}", value, "method", shown)
+
+
+def _is_alias(thing: object, name: str, module: ModuleType) -> bool:
+    """Whether it is the same under another name here or among the builtins, as select.error is OSError."""
+    own = getattr(thing, "__name__", name)
+    return own != name and any(getattr(place, own, None) is thing for place in (module, builtins))
 
 
 def _public(items: Iterable[tuple[str, object]]) -> list[tuple[str, object]]:

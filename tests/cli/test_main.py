@@ -1,0 +1,158 @@
+import json
+import re
+import resource
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+import gnomon
+from gnomon.cli.main import COMMANDS, app, run
+
+NAMES = [command.__name__ for command in COMMANDS]
+
+
+def shown(*arguments):
+    done = CliRunner().invoke(app, [*arguments])
+    return done.exit_code, re.sub(r"\x1b\[[0-9;]*m", "", done.output)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_says_how_it_is_used_with_an_example(name):
+    code, text = shown(name, "--help")
+    assert code == 0
+    assert (
+        re.search(r"Examples?\n\s*\n.*\$.* gnomon " + name, text)
+        or f"gnomon {name}" in text.split("Example")[1]
+    )
+    assert "--json" in text
+
+
+def test_help_shows_the_commands_in_the_order_of_use_and_the_exit_codes():
+    code, text = shown("--help")
+    assert code == 0
+    assert NAMES == ["demo", "index", "search", "status", "models", "encode"]
+    listed = [line.split()[1] for line in text.split("Commands")[1].splitlines() if line.startswith("│ ")]
+    assert [word for word in listed if word in NAMES] == NAMES
+    for exit_code in ("0  done", "1  nothing", "2  wrong input", "3  the surroundings", "4  damage", "130  "):
+        assert exit_code in text
+    assert "--install-completion" in text
+    assert "$ gnomon index docs/ --into kb" in text
+
+
+def test_help_fits_eighty_columns():
+    for name in ["", *NAMES]:
+        _, text = shown(*[name][: bool(name)], "--help")
+        assert max(map(len, text.splitlines())) <= 80
+
+
+def test_version(capsys):
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"gnomon {gnomon.__version__}\n"
+
+
+def test_without_a_command_it_shows_help(capsys):
+    assert run([]) == 2
+    assert "gnomon search kb" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "came", "after"),
+    [
+        (["searc"], "No such command 'searc'. Did you mean 'search'?", "gnomon --help shows what it takes"),
+        (["search"], "Missing argument 'COLLECTION'", "gnomon search --help shows what it takes"),
+        (["status", "kb", "--fast"], "No such option: --fast", "gnomon status --help shows what it takes"),
+        (["index", "docs"], "Missing option '--into'", "gnomon index --help shows what it takes"),
+    ],
+)
+def test_wrong_usage_is_an_error_like_any_other(capsys, arguments, came, after):
+    assert run(arguments) == 2
+    out, err = capsys.readouterr()
+    lines = err.splitlines()
+    assert out == ""
+    assert lines[0] == f"error   {came}"
+    assert lines[1].startswith("wanted  gnomon ")
+    assert lines[2] == f"next    {after}"
+
+
+def test_wrong_usage_as_json(capsys):
+    assert run(["search", "--json"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert set(json.loads(err)["error"]) == {"kind", "came", "wanted", "next"}
+
+
+def test_a_defect_is_not_swallowed(monkeypatch):
+    def broken(*_, **__):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(gnomon, "open", broken, raising=False)
+    with pytest.raises(ZeroDivisionError):
+        run(["status", "kb"])
+
+
+def test_help_is_fast_and_loads_nothing_heavy():
+    code = (
+        "import sys\nfrom gnomon.cli.main import run\nrun(['--help'])\n"
+        "print(sorted({m.split('.')[0] for m in sys.modules}), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(eval(done.stderr))
+    heavy = {"numpy", "openvino", "faiss", "tantivy", "sqlalchemy", "tokenizers", "huggingface_hub", "torch"}
+    assert not heavy & loaded
+    spent = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(spent) < 0.3  # CPU seconds: the wall's depend on what else is running
+
+
+def test_models_lists_every_card(capsys):
+    from gnomon.encode.cards import all_cards
+
+    assert run(["models", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [card["name"] for card in listed] == [card.name for card in all_cards()]
+    wanted = {
+        "name",
+        "hub_id",
+        "pooling",
+        "normalise",
+        "prompts",
+        "dim",
+        "max_tokens",
+        "similarity",
+        "licence",
+    }
+    assert all(wanted | {"digest", "here"} <= set(card) for card in listed)
+    assert run(["models"]) == 0
+    table = capsys.readouterr().out
+    assert all(card.name in table for card in all_cards())
+    assert max(len(line) for line in table.splitlines()) <= 80
+
+
+def test_models_shows_one_in_full(capsys):
+    assert run(["models", "BAAI/bge-small-en-v1.5"]) == 0
+    text = capsys.readouterr().out
+    assert 'query: "Represent this sentence for searching relevant passages: "' in text
+    assert "MIT" in text
+    assert text.endswith("next  gnomon index docs/ --into kb --model bge-small-en-v1.5\n")
+
+
+def test_models_does_not_know_every_name(capsys):
+    assert run(["models", "no-such-model"]) == 2
+    assert "no model card for 'no-such-model'" in capsys.readouterr().err
+
+
+def test_a_reader_that_closes_the_pipe_is_no_defect():
+    code = "import sys; from gnomon.cli.main import run; sys.exit(run(['models', '--json']))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait() == 1
+    process.stderr.close()
