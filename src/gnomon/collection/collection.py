@@ -22,7 +22,7 @@ from gnomon.collection.version import Version
 from gnomon.core.contracts import Encoder, Retriever
 from gnomon.core.documents import Document
 from gnomon.core.errors import InvalidInput
-from gnomon.core.ranking import Hit
+from gnomon.core.ranking import Hit, Ranking
 from gnomon.text.chunk import Chunker, ChunkSettings
 from gnomon.text.settings import ReadSettings
 
@@ -101,14 +101,16 @@ class Collection:
         retriever = self.retriever(mode)
         depth = k if by == "chunk" else max(k, GROUP_DEPTH)
         rankings = retriever(asked, k=depth)
-        found = []
+        pairs = zip(asked, rankings, strict=True)
+        return [self.hits(query.text, ranking, k=k, by=by) for query, ranking in pairs]
+
+    def hits(self, query: str, ranking: Ranking, *, k: int = 10, by: By = "chunk") -> list[Hit]:
+        """A ranking of this collection's chunks as hits: for retrievers of your own."""
+        more: Mapping[int, int] = {}
         with self._catalog.read() as connection:
-            for query, ranking in zip(asked, rankings, strict=True):
-                more: Mapping[int, int] = {}
-                if by == "document":
-                    ranking, more = group_by_document(connection, ranking, k)
-                found.append(hits(connection, query.text, ranking, more))
-        return found
+            if by == "document":
+                ranking, more = group_by_document(connection, ranking, k)
+            return hits(connection, query, ranking.first(k), more)
 
     def retriever(self, mode: Mode | None = None) -> Retriever:
         """The retriever that serves a mode, over the collection as it stands now."""

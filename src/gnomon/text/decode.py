@@ -87,7 +87,7 @@ def one_newline(text: str) -> str:
 
 def _known(encoding: str) -> bool:
     try:
-        b"".decode(encoding or "none")
+        codecs.lookup(encoding)  # decoding b"" would not ask
     except LookupError:
         return False
     return True
