@@ -141,13 +141,19 @@ def test_normalisation_and_projection_count(tiny, tmp_path):
     weight = np.eye(4, 16, dtype=np.float32)
     seen = set()
     for number, (dense, normalise) in enumerate(
-        [(None, True), (None, False), ((weight, None, "Tanh"), True), ((2 * weight, None, "Tanh"), True)]
+        [
+            (None, True),
+            (None, False),
+            ((weight, None, "Tanh"), True),
+            ((weight, None, "Identity"), True),
+            ((2 * weight, None, "Tanh"), True),
+        ]
     ):
         folder = tiny.write(tmp_path / str(number), "bert")
         tiny.as_sentence_transformer(folder, "mean", dense=dense, normalise=normalise)
         write(folder / "config_sentence_transformers.json", {"similarity_fn_name": "dot"})
         seen.add(fingerprint(folder))
-    assert len(seen) == 4
+    assert len(seen) == 5
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -48,9 +48,9 @@ class Hub(BaseHTTPRequestHandler):
     def do_GET(self):
         server, path = self.server, self.path.split("?")[0]
         server.asked.append(path)
-        if path in (f"/api/models/{HUB_ID}", f"/api/models/{HUB_ID}/revision/main"):
+        if path == f"/api/models/{server.hub_id}":
             return self._answer(server.listing())
-        prefix = f"/{HUB_ID}/resolve/{COMMIT}/"
+        prefix = f"/{server.hub_id}/resolve/{COMMIT}/"
         if path.startswith(prefix) and (server.folder / path.removeprefix(prefix)).is_file():
             name = path.removeprefix(prefix)
             return self._answer(server.spoil.get(name, (server.folder / name).read_bytes()))
@@ -74,9 +74,9 @@ class Hub(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def hub(folder, spoil=None):
+def hub(folder, spoil=None, hub_id=HUB_ID):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    server.daemon_threads = True
+    server.daemon_threads, server.hub_id = True, hub_id
     server.folder, server.spoil, server.asked, server.stop = folder, spoil or {}, [], threading.Event()
 
     def listing():
@@ -283,6 +283,13 @@ def test_a_file_that_is_not_what_the_hub_says(model, here):
     ):
         locate(HUB_ID, replace(here, endpoint=endpoint))
     assert not leftovers(here)
+
+
+def test_a_hub_with_other_weights_than_the_cards(model, here):
+    default = "sentence-transformers/all-MiniLM-L6-v2"
+    with hub(model, hub_id=default) as (_, endpoint), pytest.raises(WeightsMismatch, match="SHA-256"):
+        locate("all-MiniLM-L6-v2", replace(here, endpoint=endpoint))
+    assert not list(here.cache.rglob("model.safetensors"))
 
 
 def test_a_hub_with_pickles_only(model, here):
