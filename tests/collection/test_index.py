@@ -106,8 +106,10 @@ def test_problems_do_not_stop_the_rest(opened, docs: Path) -> None:
     (docs / "junk.txt").write_bytes(bytes(range(256)) * 40)
     report = opened().index([docs])
     by_name = {Path(problem.path).name: problem for problem in report.problems}
-    assert set(by_name) == {"empty.txt", "broken.pdf", "photo.jpg", "junk.txt"}
-    assert all(problem.reason and problem.skipped for problem in report.problems)
+    assert set(by_name) == {"empty.txt", "broken.pdf", "photo.jpg", "junk.txt", "latin.txt"}
+    assert all(problem.reason for problem in report.problems)
+    assert [name for name, problem in by_name.items() if not problem.skipped] == ["latin.txt"]
+    assert "a guess" in by_name["latin.txt"].reason
     assert report.indexed == 5
     assert report.failed == 4
 

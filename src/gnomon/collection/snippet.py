@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 _WORD = re.compile(r"\w+")
 _STOP = frozenset(
@@ -12,6 +13,7 @@ _STOP = frozenset(
 )
 LENGTH = 240
 """Characters of a snippet."""
+_LEAD = 30
 
 
 def highlighter(query: str) -> re.Pattern[str] | None:
@@ -27,9 +29,8 @@ def snippet(
     text: str, pattern: re.Pattern[str] | None, *, length: int = LENGTH
 ) -> tuple[str, tuple[tuple[int, int], ...]]:
     """The stretch of about `length` characters with most different matches, and their spans within it."""
-    matches = (
-        [] if pattern is None else [(m.start(), m.end(), m.group().lower()) for m in pattern.finditer(text)]
-    )
+    found = [] if pattern is None else pattern.finditer(text)
+    matches = [(*match.span(), _stem(match.group().lower())) for match in found]
     start = _best_start(text, matches, length)
     end = min(len(text), start + length)
     if end < len(text):
@@ -44,19 +45,19 @@ def _best_start(text: str, matches: list[tuple[int, int, str]], length: int) -> 
     """Where the window begins: a little before the match that opens the richest stretch, at a word."""
     if len(text) <= length or not matches:
         return 0
-    best, where = 0, matches[0][0]
-    right = 0
-    for left, (start, _, _) in enumerate(matches):
-        right = max(right, left)
-        while right < len(matches) and matches[right][1] <= start + length - 30:
+    best, where, right = 0, matches[0][0], 0
+    inside: Counter[str] = Counter()
+    for start, _, stem in matches:
+        while right < len(matches) and matches[right][1] <= start + length - _LEAD:
+            inside[matches[right][2]] += 1
             right += 1
-        kinds = len({_stem(word) for _, _, word in matches[left:right]})
-        if kinds > best:
-            best, where = kinds, start
-    where = max(0, min(where - 30, len(text) - length))
-    if where == 0:
-        return 0
-    space = text.find(" ", where, where + 30)
+        if len(inside) > best:
+            best, where = len(inside), start
+        inside[stem] -= 1
+        if inside[stem] <= 0:
+            del inside[stem]
+    where = max(0, min(where - _LEAD, len(text) - length))
+    space = text.find(" ", where, where + _LEAD) if where else -1
     return space + 1 if space >= 0 else where
 
 
