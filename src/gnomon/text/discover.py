@@ -16,6 +16,7 @@ from gnomon.text.settings import ReadSettings
 
 _LEFT_OUT = frozenset({"__pycache__", "node_modules", "CVS", "venv"})
 _CATALOG = "collection.db"
+_NOT_DOCUMENTS = frozenset({_CATALOG, "pyvenv.cfg"})
 _CORPUS = ("corpus.jsonl", "corpus.jsonl.gz")
 
 
@@ -108,22 +109,31 @@ def _checked(paths: Sequence[Path]) -> list[Path]:
         raise InvalidInput(
             f"one path ({paths}) where several are taken", wanted="a sequence", next_step="write [path]"
         )
-    missing = [str(path) for path in paths if not Path(path).exists()]
+    missing = [str(path) for path in paths if not _is_there(Path(path))]
     if missing:
         raise InvalidInput(
             f"no such file or folder: {', '.join(missing)}",
-            wanted="files and folders that exist",
+            wanted="files and folders that exist and may be looked at",
             next_step="look for a typing error; relative paths count from the working directory",
         )
     roots = [Path(path).resolve() for path in paths]
     for root in roots:
-        if (root / _CATALOG).exists():
+        if _is_there(root / _CATALOG):
             raise InvalidInput(
                 f"{root} is a gnomon collection",
                 wanted="files and folders to index",
                 next_step="give the folder that holds your documents",
             )
     return roots
+
+
+def _is_there(path: Path) -> bool:
+    """Path.exists raises where a folder above may not be entered, and for a NUL in the name."""
+    try:
+        path.stat()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _found(roots: Sequence[Path], walk: _Walk) -> Iterator[Found]:
@@ -144,10 +154,10 @@ def _folder(folder: Path, root: Path, walk: _Walk) -> Iterator[Found]:
             yield _skip(here, walk, f"the folder cannot be listed: {error.strerror}")
             continue
         names = {entry.name for entry in entries}
-        if _CATALOG in names:
+        if not names.isdisjoint(_NOT_DOCUMENTS):
             continue
         corpus = next((name for name in _CORPUS if name in names and _is_beir(here / name)), None)
-        if corpus is not None:
+        if corpus is not None and not walk.excludes(here / corpus, root):
             yield from _file(here / corpus, walk, beir=True)
             continue
         folders = []
@@ -155,12 +165,12 @@ def _folder(folder: Path, root: Path, walk: _Walk) -> Iterator[Found]:
             path = here / entry.name
             if entry.name.startswith(".") or entry.name in _LEFT_OUT or walk.excludes(path, root):
                 continue
-            if not entry.is_dir():
-                yield from _file(path, walk)
-            elif entry.is_symlink():
-                yield _skip(path, walk, "a link to a folder; give that folder itself to index it")
-            elif not (path / "pyvenv.cfg").exists():
+            if entry.is_dir(follow_symlinks=False):
                 folders.append(path)
+            elif entry.is_symlink() and path.is_dir():
+                yield _skip(path, walk, "a link to a folder; give that folder itself to index it")
+            else:
+                yield from _file(path, walk)
         pending += reversed(folders)
 
 

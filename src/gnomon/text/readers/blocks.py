@@ -18,6 +18,9 @@ class Block:
     tight: bool = False
 
 
+GAP = Block("")
+
+
 def heading(level: int, words: str) -> Block:
     """A heading line; levels beyond 6 are written as 6."""
     return Block(f"{'#' * min(max(level, 1), 6)} {' '.join(words.split())}")
@@ -47,14 +50,15 @@ def code(text: str) -> Block:
 
 
 def joined(blocks: Iterable[Block]) -> str:
-    """The blocks' text, empty ones left out, a blank line between those that are not both tight."""
+    """The blocks' text, a blank line between those that are not both tight. GAP parts tight ones."""
     parts: list[str] = []
-    before: Block | None = None
+    tight = False
     for block in blocks:
-        if not block.text.strip():
-            continue
-        if before is not None:
-            parts.append("\n" if before.tight and block.tight else "\n\n")
-        parts.append(block.text)
-        before = block
+        if block.text.strip():
+            if parts:
+                parts.append("\n" if tight and block.tight else "\n\n")
+            parts.append(block.text)
+            tight = block.tight
+        elif not block.tight:
+            tight = False
     return "".join(parts)

@@ -9,7 +9,7 @@ from typing import Any
 
 from gnomon.core.documents import Document
 from gnomon.core.errors import UnreadableFile
-from gnomon.text.readers.blocks import Block, heading, item, joined, paragraph, row
+from gnomon.text.readers.blocks import GAP, Block, heading, item, joined, paragraph, row
 from gnomon.text.settings import ReadSettings, Report
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
@@ -30,8 +30,7 @@ def read_docx(path: Path, settings: ReadSettings, report: Report) -> Iterator[Do
     titles: list[str] = []
     for part in opened.iter_inner_content():
         if hasattr(part, "rows"):
-            blocks += [row(_cells(line)) for line in part.rows]
-            blocks.append(Block(""))
+            blocks += [GAP, *(row(_cells(line)) for line in part.rows), GAP]
         else:
             block, level = _paragraph(part)
             blocks.append(block)
@@ -52,7 +51,7 @@ def _paragraph(part: Any) -> tuple[Block, int]:
     words = part.text.strip()
     style = ((part.style.name if part.style is not None else "") or "").lower()
     if not words:
-        return Block(""), 0
+        return GAP, 0
     if style == "title":
         return heading(1, words), 1
     if style.startswith("heading ") and style[8:].isdigit():

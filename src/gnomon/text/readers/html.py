@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gnomon.core.documents import Document
+from gnomon.core.errors import UnreadableFile
 from gnomon.text.decode import clean, decode
-from gnomon.text.readers.blocks import Block, code, heading, item, joined, paragraph
+from gnomon.text.readers.blocks import GAP, Block, code, heading, item, joined, paragraph
 from gnomon.text.settings import ReadSettings, Report
 
 _DROPPED = frozenset({"script", "style", "nav", "footer", "noscript", "template", "svg", "iframe", "head"})
@@ -33,20 +35,24 @@ def read_html(path: Path, settings: ReadSettings, report: Report) -> Iterator[Do
 
     Its title is <title>, else the first heading.
     """
+    from lxml.etree import ParserError
     from lxml.html import HTMLParser, document_fromstring
 
     data = path.read_bytes()
     declared = _CHARSET.search(data[:2048])
     text = decode(data, path, report, declared=declared[1].decode("ascii") if declared else "")
-    if not text.strip():
-        yield Document(id="", text="", media_type="text/html")
-        return
     parser = HTMLParser(
         encoding="utf-8", huge_tree=True, no_network=True, remove_comments=True, remove_pis=True
     )
-    root = document_fromstring(text.encode(), parser=parser, ensure_head_body=True)
+    try:
+        root = document_fromstring(text.encode(), parser=parser, ensure_head_body=True)
+    except ParserError:
+        # Not one element: an empty file, or nothing but comments.
+        yield Document(id="", text="", media_type="text/html")
+        return
     body = _Body()
     body.walk(root)
+    _check_whole(parser, path, report, found=bool(body.blocks))
     yield Document(
         id="",
         text=clean(joined(body.blocks)),
@@ -58,6 +64,19 @@ def read_html(path: Path, settings: ReadSettings, report: Report) -> Iterator[Do
             if (name := str(meta.get("name")).lower()) in _KEPT and meta.get("content")
         },
     )
+
+
+def _check_whole(parser: Any, path: Path, report: Report, *, found: bool) -> None:
+    """libxml2 ends the page where elements nest 2,048 deep, and says so only in its log."""
+    fatal = [entry for entry in parser.error_log if entry.level_name == "FATAL"]
+    if fatal and not found:
+        raise UnreadableFile(
+            f"{path} cannot be read as HTML: {fatal[0].message}",
+            wanted="a page that a browser shows",
+            next_step="open it in a browser and save it again, or leave it out with an exclude pattern",
+        )
+    if fatal:
+        report(f"{path}: read up to line {fatal[0].line} only: {fatal[0].message}")
 
 
 class _Body:
@@ -100,7 +119,10 @@ class _Body:
         elif tag == "img":
             self._inline.append(f" {element.get('alt') or ''} ")
         elif tag in _LISTS:
+            self.blocks += [GAP] if self._lists == 0 else []
             self._lists += 1
+        elif tag == "table":
+            self.blocks.append(GAP)
         elif tag == "li":
             self._bullet = True
         elif tag == "pre":
@@ -119,7 +141,8 @@ class _Body:
             self._inline.clear()
             self._preformatted -= 1
         elif tag in _BLOCKS:
-            self._flush()
+            self._flush(tight=tag == "tr")
+            self.blocks += [GAP] if tag == "table" else []
             self._lists -= tag in _LISTS
             self._bullet = self._bullet and tag != "li"
 
@@ -130,7 +153,7 @@ class _Body:
         short = len(inside) < _SHORT_CELL
         self._inline[begin:] = [inside.replace(_BREAK, " ") if short else inside, " | "]
 
-    def _flush(self, level: int = 0) -> None:
+    def _flush(self, level: int = 0, *, tight: bool = False) -> None:
         if self._preformatted:
             return
         lines = [" ".join(line.split()) for line in "".join(self._inline).split(_BREAK)]
@@ -145,4 +168,4 @@ class _Body:
             self.blocks.append(item(words, max(0, self._lists - 1)))
             self._bullet = False
         else:
-            self.blocks.append(paragraph(words))
+            self.blocks.append(replace(paragraph(words), tight=tight))

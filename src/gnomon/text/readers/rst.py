@@ -10,7 +10,7 @@ from typing import Any
 
 from gnomon.core.documents import Document
 from gnomon.text.decode import decode
-from gnomon.text.readers.blocks import Block, code, heading, item, joined, paragraph, row
+from gnomon.text.readers.blocks import GAP, Block, code, heading, item, joined, paragraph, row
 from gnomon.text.settings import ReadSettings, Report
 
 _SETTINGS = {
@@ -91,9 +91,10 @@ def _item(entry: Any, section: int, depth: int) -> Iterator[Block]:
 
 
 def _table(table: Any) -> Iterator[Block]:
+    yield GAP
     for line in table.findall(lambda node: getattr(node, "tagname", "") == "row"):
         yield row([joined(_blocks(entry, 0, 0)) for entry in line.children])
-    yield Block("")
+    yield GAP
 
 
 def _words(node: Any) -> str:
