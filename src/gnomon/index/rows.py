@@ -51,9 +51,17 @@ class Rows:
         ids, places = self._by_id
         if len(ids) == 0 or len(where) == 0:
             return np.zeros(0, dtype=np.int64)
-        at = np.searchsorted(ids, where)
-        at[at == len(ids)] = 0
-        return np.unique(places[at[ids[at] == where]])
+        low, span = int(ids[0]), int(ids[-1] - ids[0]) + 1
+        if len(where) * 16 > len(ids) and span <= 8 * len(ids):
+            # Many are allowed: a table over the span of ids is quicker than a search for each.
+            table = np.zeros(span, dtype=bool)
+            table[where[(where >= low) & (where < low + span)] - low] = True
+            found = places[table[ids - low]]
+        else:
+            at = np.searchsorted(ids, where)
+            at[at == len(ids)] = 0
+            found = places[at[ids[at] == where]]
+        return found if (found[1:] > found[:-1]).all() else np.unique(found)
 
     def find(self, ids: Int[np.ndarray, " some"]) -> Int[np.ndarray, " found"]:
         """Positions of the live items with these ids, by one pass (no sort to keep, unlike `places`)."""
@@ -65,9 +73,9 @@ class Rows:
     def take(self, rows: Int[np.ndarray, " some"]) -> Float[np.ndarray, "some dim"]:
         """These rows, float32."""
         if len(self.tail) == 0:
-            return np.asarray(self.base[rows], dtype=np.float32)
+            return np.take(self.base, rows, axis=0).astype(np.float32, copy=False)
         if len(self.base) == 0:
-            return np.asarray(self.tail[rows])
+            return np.take(self.tail, rows, axis=0)
         out = np.empty((len(rows), self.tail.shape[1]), dtype=np.float32)
         late = rows >= len(self.base)
         out[~late] = self.base[rows[~late]]

@@ -201,7 +201,7 @@ class ScanIndex:
         k: int,
         allowed: Int[np.ndarray, " allowed"] | None,
     ) -> list[Ranking]:
-        need = codes.widened * (self.settings.rescored + self.settings.per_result * k)
+        need = codes.widened * self.settings.rescored + self.settings.per_result * k
         return search_coded(queries, CodedRows(rows, codes, allowed), k, need, self._space.similarity)
 
     def save(self, folder: Path, *, stamp: int) -> None:
