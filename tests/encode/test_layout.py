@@ -106,7 +106,7 @@ def test_the_form_of_version_6_is_the_same_model(model, tmp_path):
 def test_content_decides_not_name_nor_folder_nor_the_tokenizers_own_limits(model, tmp_path):
     other = tmp_path / "another folder"
     shutil.copytree(model, other)
-    change(other / "config.json", _name_or_path="/home/someone", architectures=["BertModel"])
+    change(other / "config.json", _name_or_path="someone/else", architectures=["BertModel"])
     change(other / "tokenizer.json", truncation=None, padding={"strategy": "BatchLongest"})
     (other / "README.md").write_text("another one")
     assert fingerprint(other, name="another name") == fingerprint(model)
