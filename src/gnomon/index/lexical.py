@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from gnomon.core.errors import InvalidInput
+from gnomon.core.errors import IndexDamaged, InvalidInput
 from gnomon.core.ranking import Ranking
 from gnomon.index.analysis import Analysis, spread
 from gnomon.index.arguments import checked_ids, checked_k, checked_new
 from gnomon.index.files import check_files, checksums, damaged, read_manifest, write_manifest, writing
-from gnomon.index.segments import best, encodable, schema, segment_files, segment_names, translated
+from gnomon.index.segments import Commit, best, encodable, schema, translated
 
 VERSION = 1
 """Of the manifest and of the analysis: a change of what words a text becomes must raise it."""
@@ -100,18 +100,31 @@ class LexicalIndex:
 
         Raises IndexDamaged when files are missing, truncated or corrupt, or were made by other settings.
         """
+        settings = settings or LexicalSettings()
+        while True:
+            before = _glance(folder)
+            try:
+                return cls._opened(folder, settings)
+            except IndexDamaged:
+                # A commit in another process may have replaced files between two looks.
+                if _glance(folder) == before:
+                    raise
+
+    @classmethod
+    def _opened(cls, folder: Path, settings: LexicalSettings) -> LexicalIndex:
         import tantivy
 
-        settings = settings or LexicalSettings()
         body = read_manifest(folder / _MANIFEST, version=VERSION)
         if body["settings"] != _deciding(settings):
             raise damaged(folder, f"indexed with {body['settings']}", wanted=f"{_deciding(settings)}")
-        current = segment_names(folder)
+        commit, (number, checksum) = Commit.of(folder), body["commit"]
+        if commit.number == number and commit.checksum != checksum:
+            raise damaged(folder / "meta.json", "its checksum does not match")
         known = {name: (size, sums) for name, (size, sums) in body["files"].items()}
         # After a commit that a crash left unstamped, merged segments and older deletions are gone.
-        kept = {n: e for n, e in known.items() if n.partition(".")[0] in current}
+        there = {n: e for n, e in known.items() if commit.owns(n)}
         check_files(
-            folder, {n: e for n, e in kept.items() if not n.endswith(".del") or (folder / n).exists()}
+            folder, {n: e for n, e in there.items() if not n.endswith(".del") or (folder / n).exists()}
         )
         with translated(folder):
             made = cls(folder, settings, tantivy.Index.open(str(folder)), int(body["stamp"]))
@@ -173,14 +186,19 @@ class LexicalIndex:
         """Keep everything for good, with the journal position that it stands for, and let the folder go."""
         with self._lock, writing(self.folder), translated(self.folder):
             self._settle()
-            files = {}
-            for name in sorted(segment_files(self.folder)):
+            files, commit = {}, Commit.of(self.folder)
+            for name in sorted(p.name for p in self.folder.iterdir() if commit.owns(p.name)):
                 size = (self.folder / name).stat().st_size
                 known = self._sums.get(name)
                 same = known is not None and known[0] == size
                 files[name] = known if same else (size, checksums(self.folder / name))
-            settings = _deciding(self.settings)
-            body = {"version": VERSION, "settings": settings, "stamp": stamp, "files": files}
+            body = {
+                "version": VERSION,
+                "settings": _deciding(self.settings),
+                "stamp": stamp,
+                "commit": [commit.number, commit.checksum],
+                "files": files,
+            }
             write_manifest(self.folder / _MANIFEST, body)
             self._sums, self._stamp = files, stamp
 
@@ -263,3 +281,8 @@ class LexicalIndex:
 def _deciding(settings: LexicalSettings) -> dict[str, Any]:
     plain = asdict(settings)
     return {name: plain[name] for name in ("language", "title_weight")}
+
+
+def _glance(folder: Path) -> list[bytes]:
+    paths = (folder / _MANIFEST, folder / "meta.json")
+    return [path.read_bytes() if path.is_file() else b"" for path in paths]

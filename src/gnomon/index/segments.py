@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,19 +55,28 @@ def encodable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
-def segment_names(folder: Path) -> set[str]:
-    """The segments of the last commit. Raises IndexDamaged."""
-    try:
-        meta = json.loads((folder / "meta.json").read_bytes())
-        return {segment["segment_id"].replace("-", "") for segment in meta["segments"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise damaged(folder / "meta.json", f"cannot be read ({error})") from error
+@dataclass(frozen=True)
+class Commit:
+    """What tantivy's meta.json says: the commit's number and segments, with the file's own checksum."""
 
+    number: int
+    checksum: int
+    segments: frozenset[str]
 
-def segment_files(folder: Path) -> list[str]:
-    """The names of the last commit's files."""
-    segments = segment_names(folder)
-    return [p.name for p in folder.iterdir() if p.name.partition(".")[0] in segments]
+    @staticmethod
+    def of(folder: Path) -> Commit:
+        """The last commit. Raises IndexDamaged."""
+        try:
+            content = (folder / "meta.json").read_bytes()
+            meta = json.loads(content)
+            names = frozenset(segment["segment_id"].replace("-", "") for segment in meta["segments"])
+            return Commit(int(meta["opstamp"]), zlib.crc32(content), names)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise damaged(folder / "meta.json", f"cannot be read ({error})") from error
+
+    def owns(self, name: str) -> bool:
+        """Whether a file is of one of the segments."""
+        return name.partition(".")[0] in self.segments
 
 
 @contextlib.contextmanager

@@ -1,0 +1,71 @@
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gnomon.core.errors import InvalidInput
+from gnomon.index.analysis import LANGUAGES, Analysis, spread
+
+ENGLISH, PLAIN = Analysis.of("en"), Analysis.of("none")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("getElementById", "getelementbyid get element by id"),
+        ("get_element_by_id", "getelementbyid get element by id"),
+        ("HTTPServer2Config", "httpserver2config http server2 config"),
+        ("__init__ self._privateName", "init self privatename private name"),
+        ("MAX_RETRIES utf8 v1.5", "maxretries max retries utf8 v1 5"),
+        ("os.path.join(a, b)", "os path join a b"),
+        ("Café naïve ÅNGSTRÖM", "cafe naive angstrom"),
+        ("cafe\u0301", "cafe"),  # a combining accent
+        ("日本語", "日本 本語"),
+        ("日", "日"),
+        ("Wörter日本 x", "worter 日本 x"),
+        ("ﬁne ｗｉｄｅ", "fine wide"),
+        ("🦊 … — !", ""),
+        ("a" * 101 + " " + "aB" * 51, ""),  # data, not words
+    ],
+)
+def test_words_of_a_text(text, words):
+    assert PLAIN.index.analyze(spread(text)) == words.split()
+
+
+def test_english_is_stemmed_and_function_words_are_left_out_of_queries_only():
+    assert ENGLISH.terms("What does it mean that the dogs are running?") == ["mean", "dog", "run"]
+    assert ENGLISH.index.analyze("the dogs are") == ["the", "dog", "are"]
+    assert ENGLISH.terms("To be, or not to be") == ["to", "be", "or", "not"]
+    assert ENGLISH.terms("dog dogs DOG") == ["dog"]
+    assert ENGLISH.terms(" ?! ") == []
+
+
+def test_every_language_stems_something_of_its_own():
+    words = {"de": ("Häuser", "Haus"), "fr": ("chanteuses", "chanteuse"), "ru": ("книги", "книга")}
+    for language, (one, other) in words.items():
+        analysis = Analysis.of(language)
+        assert analysis.terms(one) == analysis.terms(other)
+    assert Analysis.of("de").terms("das Haus und der Hund") == ["haus", "hund"]
+    for language in LANGUAGES:
+        assert Analysis.of(language).terms("zzzq") == ["zzzq"]
+
+
+def test_an_unknown_language_is_refused_by_name():
+    with pytest.raises(InvalidInput, match="language 'klingon'") as caught:
+        Analysis.of("klingon")
+    assert "de" in caught.value.wanted
+    assert "none" in caught.value.next_step
+
+
+@given(st.text())
+def test_any_text_has_words_and_keeps_them_when_spread_again(text):
+    words = PLAIN.index.analyze(spread(text.encode("utf-8", "replace").decode()))
+    assert all(word.strip() for word in words)
+
+
+def test_spreading_takes_linear_time_on_hostile_text():
+    for hostile in ("a" * 300_000, "_" * 300_000, "aA" * 150_000, "a_" * 150_000, "日" * 300_000):
+        begin = time.perf_counter()
+        spread(hostile)
+        assert time.perf_counter() - begin < 3
