@@ -321,6 +321,7 @@ def test_settings_follow_the_environment(monkeypatch, tmp_path):
     assert settings.cache == tmp_path / "gnomon"
 
 
+BGE_M3 = ["Constant_7_attr__value", "config.json", "model.onnx", "model.onnx_data", "tokenizer.json"]
 NAMES = ["config.json", "tokenizer.json", "model.safetensors", "pytorch_model.bin", "onnx/model.onnx"]
 
 

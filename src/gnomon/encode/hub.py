@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from gnomon.core.errors import ModelUnsupported, WeightsMismatch
 from gnomon.encode.cards import Card
 from gnomon.encode.graph.recipe import FAMILIES
-from gnomon.encode.modules import inside, read_json
+from gnomon.encode.modules import inside, is_onnx_part, read_json
 from gnomon.encode.places import Attempt, SourceSettings, incoming, model_home, settle
 from gnomon.encode.verify import verify
 
@@ -76,8 +76,9 @@ def needed(names: Sequence[str], folders: Sequence[str], *, family: str) -> list
     weights = [n for n in here if _is_weights(PurePosixPath(n).name)]
     roots = [f for f in folders if not f or any(_folder(n) == f for n in weights)]
     if family not in NATIVE or not weights:
-        onnx = {f"{root}/onnx/model.onnx".lstrip("/") for root in roots}
-        weights += [n for n in names if n in onnx or n.rpartition(".onnx_data")[0] + ".onnx" in onnx]
+        onnx = {f"{root}/onnx".lstrip("/") for root in roots}
+        beside = [(n, PurePosixPath(n).name) for n in names if _folder(n) in onnx]
+        weights += [n for n, name in beside if name == "model.onnx" or is_onnx_part(name)]
     if not any(n.endswith((".safetensors", ".onnx")) for n in weights):
         pickles = [n for n in here if n.endswith((".bin", ".pt", ".ckpt"))]
         raise ModelUnsupported(

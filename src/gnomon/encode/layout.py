@@ -13,7 +13,15 @@ from gnomon.core.space import Ingredients, Precision, Similarity
 from gnomon.encode.cards import Card
 from gnomon.encode.digest import digest_file, digest_json
 from gnomon.encode.limits import STATIC_TOKENS, read_max_tokens, sentence_config
-from gnomon.encode.modules import Modules, Projection, find_weights, inside, read_json, read_modules
+from gnomon.encode.modules import (
+    Modules,
+    Projection,
+    find_weights,
+    inside,
+    is_onnx_part,
+    read_json,
+    read_modules,
+)
 from gnomon.encode.prompts import resolve_prompts
 from gnomon.encode.tensors import lowercases, static_dim
 from gnomon.kernels.pooling import Pooling
@@ -252,8 +260,8 @@ def _dim(modules: Modules, config: Mapping[str, Any], weights: Path) -> int:
 def _weights_digest(weights: Path) -> str:
     if weights.suffix == ".json":
         return digest_json([digest_file(shard) for shard in shards(weights)])
-    # ONNX keeps weights of more than 2 GB in a second file.
-    beside = sorted(weights.parent.glob(f"{weights.name}_data*")) if weights.suffix == ".onnx" else []
+    files = sorted(weights.parent.iterdir()) if weights.suffix == ".onnx" else []
+    beside = [path for path in files if path.is_file() and is_onnx_part(path.name)]
     own = digest_file(weights)
     return digest_json([own, *(digest_file(path) for path in beside)]) if beside else own
 

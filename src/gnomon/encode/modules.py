@@ -182,6 +182,13 @@ def _read_projection(at: Path) -> Projection:
     return Projection(weight, in_dim, out_dim, bool(config.get("bias", True)), _ACTIVATIONS[short])
 
 
+def is_onnx_part(name: str) -> bool:
+    """Whether a file beside model.onnx holds some of its weights: those of more than 2 GB lie in
+    model.onnx_data, and older exporters write single tensors to files without a suffix.
+    """
+    return name.startswith("model.onnx_data") or "." not in name
+
+
 def find_weights(base: Path, folder: Path) -> Path:
     """model.safetensors, its index, or an ONNX file. Raises ModelUnsupported for pickles and for nothing."""
     for at in dict.fromkeys((base, folder)):
