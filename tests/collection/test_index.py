@@ -233,3 +233,20 @@ def test_a_file_with_many_documents_is_written_in_parts(opened, tmp_path: Path) 
     path.write_text("\n".join(rows[:1000]))
     assert kb.index([path]).chunks_removed == 500
     assert kb.status().documents == 1000
+
+
+def test_a_file_that_vanishes_meanwhile_is_reported_and_the_rest_goes_on(opened, tmp_path: Path) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(40):
+        (folder / f"{number:02d}.txt").write_text(f"Note {number} of the pile.")
+
+    def lose_the_last(progress: Progress) -> None:
+        (folder / "39.txt").unlink(missing_ok=True)
+
+    kb = opened()
+    report = kb.index([folder], progress=lose_the_last)
+    assert report.indexed + report.failed == 40
+    assert all("gone now" in problem.reason for problem in report.problems)
+    assert kb.index([folder]).unchanged == 39
+    assert kb.status().documents == 39
