@@ -48,7 +48,7 @@ def bare(text):
 def test_a_hit_in_a_pipe_is_plain_and_unwrapped():
     assert shown(a_hit(), terminal=False, width=20) == (
         " 1  Guide › Running › Together  0.877\n"
-        "    Wait for all of them. Then collect the results …\n"
+        "    Wait for all of them. Then collect the results…\n"
         "    docs/guide.md:120-176\n"
     )
 
@@ -90,8 +90,8 @@ def test_ranks_line_up_past_nine():
 
 def test_an_ellipsis_marks_where_the_passage_goes_on():
     middle = a_hit(snippet="all of them", highlights=())
-    assert snippet_text(middle).plain == "… all of them …"
-    whole = a_hit(text="all of\nthem", snippet="all of them", highlights=())
+    assert snippet_text(middle).plain == "…all of them…"
+    whole = a_hit(text="all of\n   them ", snippet="all of them", highlights=())
     assert snippet_text(whole).plain == "all of them"
 
 

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, ProgressColumn, Task, TextColumn
+from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, Task, TextColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
 
@@ -30,7 +30,8 @@ class IndexBar:
         if console.is_terminal:
             bar = BarColumn(bar_width=24, complete_style="cyan", finished_style="cyan")
             figures = TextColumn("{task.fields[figures]}")
-            self._bar = Bar(bar, figures, _Where(), console=console, transient=True, expand=True)
+            alive = SpinnerColumn(style="cyan")  # a batch may take seconds: it moves meanwhile
+            self._bar = Bar(alive, bar, figures, _Where(), console=console, transient=True, expand=True)
             self._task = self._bar.add_task("", total=None, figures="looking", where="")
 
     def __enter__(self) -> Self:

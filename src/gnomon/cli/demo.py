@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gnomon.core.documents import Document
     from gnomon.core.ranking import Hit
 
+FOLDER = Path("demo-kb")
 BATCH = 256
 """Documents handed over at once: how often the bar moves, and what Ctrl-C can cost."""
 SHOWN = 3
@@ -56,7 +57,7 @@ class Answer:
 
 @app.command(epilog=example("gnomon demo", "gnomon demo --into demo-kb --json"))
 def demo(
-    into: Annotated[Path, typer.Option(help="The collection's folder.")] = Path("demo-kb"),
+    into: Annotated[Path, typer.Option(help="The collection's folder.")] = FOLDER,
     as_json: Json = False,
 ) -> None:
     """Index the documentation of the running Python and answer five questions from it."""
@@ -69,18 +70,18 @@ def demo(
     with noted() as notes:
         documents = python_documentation()
         with gnomon.open(into) as kb:
-            built = _build(kb, documents, notes_console())
+            built = build(kb, documents, notes_console())
             answers = ask(kb, QUESTIONS)
             passages = kb.status().chunks
     if as_json:
-        print_json(_demo_json(into, built, answers, passages) | {"warnings": notes})
+        print_json(demo_json(into, built, answers, passages) | {"warnings": notes})
         return
     print_notes(notes)
-    _print_demo(data_console(), built, answers)
-    _print_figures(data_console(), into, built, answers, passages)
+    print_answers(data_console(), answers)
+    print_figures(data_console(), into, built, answers, passages)
 
 
-def _build(kb: Collection, documents: Sequence[Document], console: Console) -> Built:
+def build(kb: Collection, documents: Sequence[Document], console: Console) -> Built:
     """Hand the documents over a batch at a time, so that there is something to watch."""
     from gnomon.cli.bar import IndexBar
     from gnomon.collection.reports import Progress
@@ -105,11 +106,11 @@ def _build(kb: Collection, documents: Sequence[Document], console: Console) -> B
 
 def ask(kb: Collection, questions: Sequence[str]) -> list[Answer]:
     """Each question's best hits, timed; one question before them warms the caches up."""
-    kb.search("warm up", k=SHOWN, by="document")
+    kb.search("warm up", k=SHOWN)
     answers = []
     for question in questions:
         started = time.perf_counter()
-        hits = kb.search(question, k=SHOWN, by="document")
+        hits = kb.search(question, k=SHOWN)
         answers.append(Answer(question, hits, time.perf_counter() - started))
     return answers
 
@@ -119,7 +120,8 @@ def p50_ms(answers: Sequence[Answer]) -> float:
     return 1000 * median(answer.seconds for answer in answers)
 
 
-def _print_demo(console: Console, built: Built, answers: Sequence[Answer]) -> None:
+def print_answers(console: Console, answers: Sequence[Answer]) -> None:
+    """Each question with its hits."""
     from rich.text import Text
 
     from gnomon.cli.show import print_hits
@@ -132,9 +134,10 @@ def _print_demo(console: Console, built: Built, answers: Sequence[Answer]) -> No
         console.print()
 
 
-def _print_figures(
+def print_figures(
     console: Console, into: Path, built: Built, answers: Sequence[Answer], passages: int
 ) -> None:
+    """What was built, how fast, and what to try next."""
     from rich.text import Text
 
     from gnomon.cli.figures import count, duration, rate
@@ -167,7 +170,8 @@ def next_commands(into: Path) -> tuple[str, ...]:
     )
 
 
-def _demo_json(into: Path, built: Built, answers: Sequence[Answer], passages: int) -> dict[str, object]:
+def demo_json(into: Path, built: Built, answers: Sequence[Answer], passages: int) -> dict[str, object]:
+    """The same for scripts."""
     from dataclasses import asdict
 
     from gnomon.cli.show import hit_json

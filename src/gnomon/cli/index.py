@@ -71,19 +71,24 @@ def index(
     with noted() as notes, gnomon.open(into, settings=settings) as kb:
         with IndexBar(notes_console()) as bar:
             report = kb.index(paths, options=options, progress=bar.update)
-        holds = kb.status().documents
+        nothing = _is_nothing(report, kb.status().chunks)
     if as_json:
         print_json({"collection": str(into), **report.to_json(), "warnings": notes})
     else:
         print_notes(notes)
-        print_report(data_console(), report, into=into)
+        print_report(data_console(), report, into=into, nothing=nothing)
     if report.interrupted:
         raise typer.Exit(INTERRUPTED)
-    if (strict and report.problems) or (report.indexed + report.unchanged == 0 and not holds):
+    if nothing or (strict and report.problems):
         raise typer.Exit(1)
 
 
-def print_report(console: Console, report: IndexReport, *, into: Path) -> None:
+def _is_nothing(report: IndexReport, passages: int) -> bool:
+    """Whether nothing of the files given is in the collection, and nothing was that is gone now."""
+    return not report.removed and (passages == 0 or not (report.indexed or report.unchanged))
+
+
+def print_report(console: Console, report: IndexReport, *, into: Path, nothing: bool) -> None:
     """What a run did, what went wrong, and what to do next."""
     from rich.text import Text
 
@@ -97,7 +102,7 @@ def print_report(console: Console, report: IndexReport, *, into: Path) -> None:
     then = f'gnomon search {into} "your question"'
     if report.interrupted:
         then = "the same command carries on where this one stopped; what is counted above is kept"
-    elif not report.indexed + report.unchanged:
+    elif nothing:
         then = "name files or folders with text in them"
     print_hanging(console, Text("next  ", style="bold"), clean(then))
 
@@ -137,7 +142,8 @@ def print_problems(console: Console, problems: tuple[Problem, ...]) -> None:
     console.print(Text(counted(len(problems), "problem"), style="bold"))
     for problem in problems[:SHOWN_PROBLEMS]:
         print_hanging(console, Text("  "), clean(near(problem.path)))
-        what = problem.reason if problem.skipped else f"{problem.reason} (indexed all the same)"
+        what = problem.reason.removeprefix(problem.path).lstrip(": ")
+        what = what if problem.skipped else f"{what} (indexed all the same)"
         print_hanging(console, Text("    "), clean(what, style="dim"))
         if problem.next_step:
             print_hanging(console, Text("    next: ", style="dim"), clean(problem.next_step, style="dim"))

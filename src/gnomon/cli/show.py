@@ -50,16 +50,16 @@ def snippet_text(hit: Hit) -> Text:
     """The snippet on one line with its matches styled, and an ellipsis where the chunk goes on."""
     shown = Text()
     at = 0
-    flat = re.sub(r"\s", " ", hit.text).strip()
-    if not flat.startswith(hit.snippet):
-        shown.append("… ", style="dim")
+    flat, part = " ".join(hit.text.split()), " ".join(hit.snippet.split())
+    if not flat.startswith(part):
+        shown.append("…", style="dim")
     for start, end in hit.highlights:
         shown.append(_collapsed(hit.snippet[at:start]))
         shown.append(_collapsed(hit.snippet[start:end]), style=MATCH)
         at = end
     shown.append(_collapsed(hit.snippet[at:]))
-    if not flat.endswith(hit.snippet):
-        shown.append(" …", style="dim")
+    if not flat.endswith(part):
+        shown.append("…", style="dim")
     return shown
 
 

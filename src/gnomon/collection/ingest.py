@@ -156,14 +156,10 @@ class IndexRun:
         self._tell(path, "embedding")
 
     def _fail(self, item: Failed) -> None:
-        if not isinstance(item.error, GnomonError | OSError):
+        if not isinstance(item.error, GnomonError):
             raise item.error
         self._done += 1
-        error = item.error
-        if isinstance(error, GnomonError):
-            self._problems.append(Problem(item.path, error.came, error.next_step))
-        else:
-            self._problems.append(Problem(item.path, f"cannot be read: {error.strerror or error}"))
+        self._problems.append(Problem(item.path, item.error.came, item.error.next_step))
 
     def _remove_gone(self, paths: Sequence[Path], stored: Mapping[str, Any], found: set[str]) -> None:
         """Take out the files below these paths that exist no more. One that cannot be looked at stays."""

@@ -13,7 +13,7 @@ from typing import Any
 from gnomon.collection.writes import Prepared, Source
 from gnomon.text.chunk import Chunker
 from gnomon.text.discover import Found
-from gnomon.text.read import read
+from gnomon.text.read import read, unopened
 from gnomon.text.settings import ReadSettings
 
 PART = 512
@@ -102,5 +102,8 @@ class ReaderThread:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise unopened(path, error) from error

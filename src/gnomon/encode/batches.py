@@ -8,9 +8,7 @@ import numpy as np
 from jaxtyping import Int
 
 
-def batches(
-    lengths: Int[np.ndarray, " texts"], *, budget_tokens: int
-) -> list[Int[np.ndarray, " _"]]:
+def batches(lengths: Int[np.ndarray, " texts"], *, budget_tokens: int) -> list[Int[np.ndarray, " _"]]:
     """Positions of the texts in each batch, longest texts first.
 
     A batch's longest length times its number of texts stays within the budget; a text longer than the

@@ -47,7 +47,7 @@ def read(found: Found, *, settings: ReadSettings, report: Report = silent) -> It
     except (EOFError, zlib.error, BadGzipFile, csv.Error) as error:
         raise _damaged(found, error) from error
     except OSError as error:
-        raise _unopened(found.path, error) from error
+        raise unopened(found.path, error) from error
     except Exception as error:
         # Parsers raise whatever they stumble on in a damaged file; one bad file must not end an index run.
         if found.kind in _OURS:
@@ -112,7 +112,8 @@ def _check_size(found: Found, settings: ReadSettings) -> None:
         )
 
 
-def _unopened(path: Path, error: OSError) -> UnreadableFile:
+def unopened(path: Path, error: OSError) -> UnreadableFile:
+    """The error for a file that the system will not hand out, with what to do about it."""
     if isinstance(error, FileNotFoundError):
         return UnreadableFile(
             f"{path} was there when files were listed and is gone now",
