@@ -34,9 +34,9 @@ def golden():
 def tiny_layout(tiny, tmp_path_factory):
     """(family, pooling="mean", **changes) to a layout of a tiny model in sentence-transformers form."""
 
-    def build(family, *, pooling="mean", dense=None, normalise=True, prefix="", config=None, **pool):
+    def build(family, *, pooling="mean", prefix="", config=None, **modules):
         folder = tiny.write(tmp_path_factory.mktemp(family), family, prefix)
-        tiny.as_sentence_transformer(folder, pooling, dense=dense, normalise=normalise, **pool)
+        tiny.as_sentence_transformer(folder, pooling, **modules)
         if config:
             plain = json.loads((folder / "config.json").read_text())
             (folder / "config.json").write_text(json.dumps(plain | config))

@@ -77,6 +77,12 @@ def test_no_room_for_text_is_refused(tokenizer):
         tokenizer(max_tokens=2)
 
 
+def test_a_prompt_that_leaves_no_room_is_refused(tokenizer):
+    tokenizer(prompts={"query": "w1 w2 w3 "})
+    with pytest.raises(InvalidInput, match="a query prompt of 6 tokens, special tokens included"):
+        tokenizer(prompts={"query": "w1 w2 w3 w4 "})
+
+
 def test_a_file_that_is_no_tokenizer_is_refused(tmp_path):
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(ModelUnsupported, match="is not a tokenizer") as refused:

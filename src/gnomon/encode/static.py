@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -31,7 +32,7 @@ WINDOW_TEXTS = 8192
 class Table:
     """A row a token. model2vec may share rows between tokens (`mapping`) and weigh each token (`weights`)."""
 
-    rows: Float[np.ndarray, "rows dim"]
+    rows: np.ndarray[Any, np.dtype[Any]]  # [rows, dim], float32, float16 or int8 as stored
     mapping: Int[np.ndarray, " vocabulary"] | None
     weights: Float[np.ndarray, " vocabulary"] | None
     drops_unknown: bool

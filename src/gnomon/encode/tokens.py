@@ -66,6 +66,8 @@ class TextTokenizer:
                 next_step=f"correct max_seq_length in {file.parent}",
             )
         self._tokenizer.enable_truncation(max_tokens)
+        for role in get_args(Role):
+            self._require_room_after_prompt(role, max_tokens)
 
     @property
     def json(self) -> str:
@@ -129,6 +131,15 @@ class TextTokenizer:
         encoding = self._tokenizer.encode(prompt, add_special_tokens=self._special)
         mask = encoding.special_tokens_mask
         return len(mask) - (1 if mask and mask[-1] else 0)
+
+    def _require_room_after_prompt(self, role: Role, max_tokens: int) -> None:
+        taken = self.tokenise([""], role=role).counts[0]
+        if self.prompt(role) and taken >= max_tokens:
+            raise InvalidInput(
+                f"a {role} prompt of {taken} tokens, special tokens included, before texts of {max_tokens}",
+                wanted="a prompt that leaves room for text",
+                next_step="give a shorter prompt",
+            )
 
     def _slices(self, texts: Sequence[str], prompt: str) -> Iterator[list[Any]]:
         for at in range(0, len(texts), SLICE_TEXTS):
