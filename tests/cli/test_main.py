@@ -1,3 +1,4 @@
+import inspect
 import json
 import re
 import resource
@@ -156,3 +157,10 @@ def test_a_reader_that_closes_the_pipe_is_no_defect():
     assert process.stderr.read() == ""
     assert process.wait() == 1
     process.stderr.close()
+
+
+def test_the_largest_file_is_the_librarys_own_default():
+    from gnomon.cli.index import index
+
+    defaults = {name: value.default for name, value in inspect.signature(index).parameters.items()}
+    assert defaults["max_file_mb"] == gnomon.IndexOptions().max_file_mb

@@ -42,15 +42,12 @@ def index(
     exclude: Annotated[
         list[str] | None, typer.Option(help="Leave out what matches; may be repeated.")
     ] = None,
-    max_file_mb: Annotated[float | None, typer.Option(help="Skip files larger than this.")] = None,
+    max_file_mb: Annotated[float, typer.Option(help="Skip files larger than this.")] = 50.0,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if any file has a problem.")] = False,
     threads: Annotated[int | None, typer.Option(help="CPU threads; by default all.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Index files and folders, or bring a collection up to date with them.
-
-    Only what changed is read and embedded again; what was deleted disappears. Ctrl-C keeps what is done.
-    """
+    """Index files and folders, or bring a collection up to date: only what changed is read again."""
     import gnomon
     from gnomon.cli.bar import IndexBar
     from gnomon.cli.fetching import fetch_model
@@ -65,8 +62,7 @@ def index(
         retrieval=RetrievalSettings(language=language) if language else None,
         threads=threads,
     )
-    limits = {"max_file_mb": max_file_mb} if max_file_mb is not None else {}
-    options = IndexOptions(exclude=tuple(exclude or ()), **limits)
+    options = IndexOptions(exclude=tuple(exclude or ()), max_file_mb=max_file_mb)
     fetch_model(into, model)
     with noted() as notes, gnomon.open(into, settings=settings) as kb:
         with IndexBar(notes_console()) as bar:
@@ -77,10 +73,13 @@ def index(
     else:
         print_notes(notes)
         print_report(data_console(), report, into=into, nothing=nothing)
+    raise typer.Exit(_exit_code(report, nothing=nothing, strict=strict))
+
+
+def _exit_code(report: IndexReport, *, nothing: bool, strict: bool) -> int:
     if report.interrupted:
-        raise typer.Exit(INTERRUPTED)
-    if nothing or (strict and report.problems):
-        raise typer.Exit(1)
+        return INTERRUPTED
+    return int(nothing or (strict and bool(report.problems)))
 
 
 def _is_nothing(report: IndexReport, passages: int) -> bool:
