@@ -3,6 +3,7 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
+REFERENCE := .venv-reference
 WANTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c '$(WANTED)' 2>/dev/null && echo $$p && break; done)
@@ -59,11 +60,12 @@ api: $(VENV)/.dev  ## Write tests/house/public_api.txt anew after a wanted chang
 pins: $(VENV)/.dev  ## Write constraints.txt anew with the newest releases
 	@$(BIN)/python tools/pins.py
 
-bench: $(VENV)/.dev  ## Run the benchmarks; results go to bench/results
-	@set -e; for script in bench/encode.py bench/search.py; do $(BIN)/python $$script; done
+bench: $(VENV)/.dev $(REFERENCE)/.made  ## Run the benchmarks; results go to bench/results
+	@set -e; for script in bench/encode.py bench/search.py; do \
+	  $(BIN)/python $$script --reference-python $(REFERENCE)/bin/python; done
 
 clean:  ## Remove the environment and all caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) $(REFERENCE) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	find src tests tools bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(BIN)/python:
@@ -85,3 +87,10 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing gnomon and the development tools"
 	@$(INSTALL) -e . --group dev
 	@touch $@ $(VENV)/.runtime
+
+# What the benchmarks compare with, in an environment of its own: torch never enters gnomon's.
+$(REFERENCE)/.made: bench/reference.txt constraints.txt | $(BIN)/python
+	@echo "Installing the reference libraries of the benchmarks"
+	@$(BIN)/python -m venv $(REFERENCE)
+	@$(REFERENCE)/bin/python -m pip install -q -c constraints.txt -r bench/reference.txt
+	@touch $@
