@@ -17,12 +17,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from gnomon import Collection
-    from gnomon.collection.reports import IndexReport
     from gnomon.core.documents import Document
     from gnomon.core.ranking import Hit
 
 FOLDER = Path("demo-kb")
-BATCH = 256
 """Documents handed over at once: how often the bar moves, and what Ctrl-C can cost."""
 SHOWN = 3
 QUESTIONS = (
@@ -63,13 +61,11 @@ def demo(
     """Index the documentation of the running Python and answer five questions from it."""
     import gnomon
     from gnomon.cli.demo_corpus import python_documentation
-    from gnomon.cli.fetching import fetch_model
-    from gnomon.cli.terminal import data_console, noted, notes_console, print_json, print_notes
+    from gnomon.cli.terminal import data_console, noted, notes_console, print_json, print_notes, say
 
-    fetch_model(into, None)
     with noted() as notes:
         documents = python_documentation()
-        with gnomon.open(into) as kb:
+        with gnomon.open(into, say=say) as kb:
             built = build(kb, documents, notes_console())
             answers = ask(kb, QUESTIONS)
             passages = kb.status().chunks
@@ -82,25 +78,19 @@ def demo(
 
 
 def build(kb: Collection, documents: Sequence[Document], console: Console) -> Built:
-    """Hand the documents over a batch at a time, so that there is something to watch."""
+    """Put the documents in, with a progress bar."""
     from gnomon.cli.bar import IndexBar
-    from gnomon.collection.reports import Progress
 
     started = time.perf_counter()
-    reports: list[IndexReport] = []
     with IndexBar(console, noun="documents") as bar:
-        for at in range(0, len(documents), BATCH):
-            part = documents[at : at + BATCH]
-            chunks = sum(report.embedded + report.cached for report in reports)
-            bar.update(Progress(len(documents), at, chunks, part[0].title, "embedding"))
-            reports.append(kb.add(part))
+        report = kb.add(documents, progress=bar.update)
     return Built(
         documents=len(documents),
-        changed=sum(report.documents for report in reports),
-        passages=sum(report.embedded for report in reports),
-        tokens=sum(report.tokens for report in reports),
+        changed=report.documents,
+        passages=report.embedded,
+        tokens=report.tokens,
         seconds=time.perf_counter() - started,
-        embed_seconds=sum(report.embed_seconds for report in reports),
+        embed_seconds=report.embed_seconds,
     )
 
 

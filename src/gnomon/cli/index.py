@@ -50,8 +50,7 @@ def index(
     """Index files and folders, or bring a collection up to date: only what changed is read again."""
     import gnomon
     from gnomon.cli.bar import IndexBar
-    from gnomon.cli.fetching import fetch_model
-    from gnomon.cli.terminal import data_console, noted, notes_console, print_json, print_notes
+    from gnomon.cli.terminal import data_console, noted, notes_console, print_json, print_notes, say
     from gnomon.collection.settings import CollectionSettings, IndexOptions, RetrievalSettings
 
     settings = CollectionSettings(
@@ -63,8 +62,7 @@ def index(
         threads=threads,
     )
     options = IndexOptions(exclude=tuple(exclude or ()), max_file_mb=max_file_mb)
-    fetch_model(into, model)
-    with noted() as notes, gnomon.open(into, settings=settings) as kb:
+    with noted() as notes, gnomon.open(into, settings=settings, say=say) as kb:
         with IndexBar(notes_console()) as bar:
             report = kb.index(paths, options=options, progress=bar.update)
         nothing = _is_nothing(report, kb.status().chunks)

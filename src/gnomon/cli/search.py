@@ -38,10 +38,10 @@ def search(
     import gnomon
     from gnomon.cli.figures import counted, duration
     from gnomon.cli.show import hit_json, print_hits
-    from gnomon.cli.terminal import data_console, noted, notes_console, print_json, print_notes
+    from gnomon.cli.terminal import data_console, noted, notes_console, print_json, print_notes, say
 
     started = time.perf_counter()
-    with noted() as notes, gnomon.open(collection, create=False) as kb:
+    with noted() as notes, gnomon.open(collection, create=False, say=say) as kb:
         kb.retriever(mode)  # loads the model and the indexes, so that the two times can be told apart
         loaded = time.perf_counter()
         hits = kb.search(query, k=k, mode=mode, by=by)

@@ -68,13 +68,20 @@ class Collection:
         self._derived.refresh()
         return report
 
-    def add(self, documents: Iterable[Document | str | Mapping[str, Any]]) -> IndexReport:
+    def add(
+        self,
+        documents: Iterable[Document | str | Mapping[str, Any]],
+        *,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> IndexReport:
         """Put documents in. A string is a text whose id is its digest; a mapping has text, and maybe id,
         title and metadata. A document whose id is there already is replaced.
         """
         if isinstance(documents, str | Document | Mapping):
             documents = [documents]
-        report = add_documents(self._writing(), [_as_document(item) for item in documents])
+        report = add_documents(
+            self._writing(), [_as_document(item) for item in documents], progress or _silent
+        )
         self._derived.refresh()
         return report
 

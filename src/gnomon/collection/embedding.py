@@ -11,7 +11,7 @@ from gnomon.collection.catalog import Catalog
 from gnomon.core.contracts import Encoder
 from gnomon.core.documents import Chunk
 
-SLICE = 1024
+SLICE = 256
 """Texts encoded between two commits: what a kill can cost."""
 
 

@@ -51,6 +51,7 @@ class IndexRun:
         self._embedded, self._change = Embedded(), writes.Change()
         self._problems: list[Problem] = []
         self._files = self._done = self._chunks = self._unchanged = self._indexed = self._removed = 0
+        self._unread = 0  # found, but of a kind that no reader takes
 
     def run(self, paths: Sequence[str | Path]) -> IndexReport:
         """Bring the catalog in line with the files under `paths`. Ctrl-C ends it with what is committed."""
@@ -63,7 +64,7 @@ class IndexRun:
         report = _report(self._embedded, self._change, time.perf_counter() - started)
         return replace(
             report,
-            files=self._files,
+            files=self._files + self._unread,
             unchanged=self._unchanged,
             indexed=self._indexed,
             removed=self._removed,
@@ -97,6 +98,7 @@ class IndexRun:
         kept = []
         for item in found:
             if item.skipped:
+                self._unread += 1
                 self._problems.append(Problem(str(item.path), item.skipped, kind="no reader"))
             else:
                 kept.append(item)
@@ -120,6 +122,7 @@ class IndexRun:
             self._chunks += count
             self._tell(batch[-1].source.path, "embedding")
 
+        said(0)
         self._embedded += embed(target.catalog, target.space_id, target.encoder, chunks, said)
         with target.catalog.write() as connection:
             change = writes.Change()
@@ -152,14 +155,16 @@ class IndexRun:
             self._indexed += 1
         else:
             self._problems.append(Problem(path, "no text in it", "look at the file, or leave it out"))
-        self._problems += [Problem(path, remark, skipped=False) for remark in part.remarks]
+        remarks = [remark.removeprefix(path).lstrip(": ") for remark in part.remarks]
+        self._problems += [Problem(path, remark, skipped=False) for remark in remarks]
         self._tell(path, "embedding")
 
     def _fail(self, item: Failed) -> None:
         if not isinstance(item.error, GnomonError):
             raise item.error
         self._done += 1
-        self._problems.append(Problem(item.path, item.error.came, item.error.next_step))
+        reason = item.error.came.removeprefix(item.path).lstrip(": ")
+        self._problems.append(Problem(item.path, reason, item.error.next_step))
 
     def _remove_gone(self, paths: Sequence[Path], stored: Mapping[str, Any], found: set[str]) -> None:
         """Take out the files below these paths that exist no more. One that cannot be looked at stays."""
@@ -175,22 +180,33 @@ class IndexRun:
         self._progress(Progress(self._files, self._done, self._chunks, path, stage))
 
 
-def add_documents(target: Target, documents: Sequence[Document]) -> IndexReport:
+def add_documents(
+    target: Target, documents: Sequence[Document], progress: Callable[[Progress], None]
+) -> IndexReport:
     """Put documents in that come from no file, a batch at a time."""
     started = time.perf_counter()
     embedded, change = Embedded(), writes.Change()
     batch: list[writes.Prepared] = []
+    done = counted = 0
+
+    def said(count: int) -> None:
+        nonlocal counted
+        counted += count
+        progress(Progress(len(documents), done, counted, batch[-1].document.id, "embedding"))
 
     def flush() -> None:
         nonlocal embedded, change
+        if not batch:
+            return
         chunks = [chunk for prepared in batch for chunk in prepared.chunks]
-        embedded += embed(target.catalog, target.space_id, target.encoder, chunks, lambda _: None)
+        said(0)
+        embedded += embed(target.catalog, target.space_id, target.encoder, chunks, said)
         with target.catalog.write() as connection:
             change += writes.write_documents(connection, target.chunking_id, batch)
         batch.clear()
 
     waiting = 0
-    for document in documents:
+    for done, document in enumerate(documents):  # noqa: B007 - `said` tells it
         batch.append(writes.Prepared(document, tuple(target.chunker.chunk(document))))
         waiting += len(batch[-1].chunks)
         if waiting >= PART:

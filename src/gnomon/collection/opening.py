@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gnomon.collection import model as models
 from gnomon.collection import version as versions
-from gnomon.collection.catalog import Catalog
+from gnomon.collection.catalog import FILE, Catalog
 from gnomon.collection.collection import Collection
 from gnomon.collection.settings import DEFAULT_MODEL, CollectionSettings, RetrievalSettings
 from gnomon.collection.version import Version
@@ -17,6 +18,7 @@ from gnomon.core.errors import CollectionNotFound, InvalidInput
 from gnomon.text.chunk import ChunkSettings
 
 _CHUNK_TOKENS = 256
+Load = Callable[[str], Encoder]
 
 
 def open_collection(
@@ -25,16 +27,24 @@ def open_collection(
     settings: CollectionSettings | None = None,
     encoder: Encoder | None = None,
     create: bool = True,
+    say: Callable[[str], None] | None = None,
 ) -> Collection:
     """Open the collection in a folder, or make one there.
 
     `settings` decide how a new collection is made; an existing one must agree with what they name, and is
-    opened with its own model when they name none. `encoder` stands in for loading a model.
+    opened with its own model when they name none. `encoder` stands in for loading a model. `say` is told what
+    loading a model tries and does.
     Raises CollectionNotFound where there is none and `create` is False, SpaceMismatch for another model than
     the collection's, InvalidInput for other settings, CollectionDamaged, StorageError.
     """
     folder = Path(path).expanduser().absolute()
     settings = settings or CollectionSettings()
+    name = settings.model or (DEFAULT_MODEL if encoder is None else encoder.space.name)
+    load = partial(_loaded, threads=settings.threads, say=say or _silent)
+    if create and encoder is None and not (folder / FILE).exists():
+        encoder = load(
+            name
+        )  # before anything is made, so that a model that is not there leaves nothing behind
     catalog = Catalog(folder, create=create)
     try:
         with catalog.read() as connection:
@@ -46,11 +56,10 @@ def open_collection(
                     wanted="a collection with a model",
                     next_step=f"make it: gnomon index PATH --into {folder}",
                 )
-            name = settings.model or (DEFAULT_MODEL if encoder is None else encoder.space.name)
-            encoder = encoder or _loaded(name, settings)
+            encoder = encoder or load(name)
             version = _create(catalog, settings, encoder, _reference(name))
         _require_agreement(version, settings)
-        return Collection(folder, catalog, version, _opener(catalog, version, settings, encoder))
+        return Collection(folder, catalog, version, _opener(catalog, version, settings.model, encoder, load))
     except BaseException:
         catalog.close()
         raise
@@ -86,7 +95,7 @@ def _create(catalog: Catalog, settings: CollectionSettings, encoder: Encoder, mo
 
 
 def _opener(
-    catalog: Catalog, version: Version, settings: CollectionSettings, given: Encoder | None
+    catalog: Catalog, version: Version, named: str | None, given: Encoder | None, load: Load
 ) -> Callable[[], Encoder]:
     """What loads and checks the encoder when it is first needed; a given one is checked at once."""
 
@@ -94,14 +103,11 @@ def _opener(
         with catalog.read() as connection:
             models.check_canaries(connection, version.space_id, encoder)
 
-    def load(name: str) -> Encoder:
-        return given if given is not None else _loaded(name, settings)
-
-    named = settings.model
     if given is not None:
         models.require_same(version.space, given.space, given.space.name)
-    elif named is not None and _reference(named) != version.model:
-        other = _loaded(named, settings)
+        return lambda: models.open_encoder(version.space, version.model, lambda _: given, check)
+    if named is not None and _reference(named) != version.model:
+        other = load(named)
         models.require_same(version.space, other.space, named)
         return lambda: models.open_encoder(version.space, named, lambda _: other, check)
     return lambda: models.open_encoder(version.space, version.model, load, check)
@@ -132,7 +138,11 @@ def _reference(model: str) -> str:
     return str(folder.resolve()) if folder.is_dir() else model
 
 
-def _loaded(name: str, settings: CollectionSettings) -> Encoder:
+def _loaded(name: str, *, threads: int | None, say: Callable[[str], None]) -> Encoder:
     from gnomon.encode import EncoderSettings, load_encoder
 
-    return load_encoder(name, settings=EncoderSettings(threads=settings.threads))
+    return load_encoder(name, settings=EncoderSettings(threads=threads), say=say)
+
+
+def _silent(_: str) -> None:
+    return None

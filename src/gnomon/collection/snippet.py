@@ -57,7 +57,9 @@ def _best_start(text: str, matches: list[tuple[int, int, str]], length: int) -> 
         if inside[stem] <= 0:
             del inside[stem]
     where = max(0, min(where - _LEAD, len(text) - length))
-    space = text.find(" ", where, where + _LEAD) if where else -1
+    if where < 2 * _LEAD:
+        return 0  # a chunk's own beginning reads better
+    space = text.find(" ", where, where + _LEAD)
     return space + 1 if space >= 0 else where
 
 

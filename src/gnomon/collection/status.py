@@ -10,6 +10,7 @@ from gnomon.collection.derived_files import read_state
 from gnomon.collection.reports import DerivedStatus, Status
 from gnomon.collection.version import Version
 from gnomon.collection.writes import count
+from gnomon.index.scan import ScanSettings
 
 
 def status_of(folder: Path, catalog: Catalog, version: Version) -> Status:
@@ -41,7 +42,8 @@ def status_of(folder: Path, catalog: Catalog, version: Version) -> Status:
 def _derived(folder: Path, catalog: Catalog, position: int, chunks: int) -> tuple[DerivedStatus, ...]:
     state = read_state(folder)
     ours = state.collection == catalog.collection_id
-    kinds = (("dense", state.dense, "scan"), ("lexical", state.lexical, "tantivy"))
+    dense = "exact" if chunks <= ScanSettings().exact_below else "scan"
+    kinds = (("dense", state.dense, dense), ("lexical", state.lexical, "tantivy"))
     found = []
     for name, inside, kind in kinds:
         there = ours and bool(inside) and (folder / inside).is_dir()
