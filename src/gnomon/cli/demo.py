@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from gnomon.core.ranking import Hit
 
 FOLDER = Path("demo-kb")
-"""Documents handed over at once: how often the bar moves, and what Ctrl-C can cost."""
 SHOWN = 3
 QUESTIONS = (
     "what is the value in the middle of a list of numbers",
@@ -153,10 +152,13 @@ def print_figures(
 
 def next_commands(into: Path) -> tuple[str, ...]:
     """Three commands that work at once on what the demo built."""
+    from gnomon.cli.terminal import program
+
+    name = program()
     return (
-        f'gnomon search {into} "ask for a password without showing it" --explain',
-        f"gnomon search {into} lru_cache --mode lexical --by document -k 3",
-        f"gnomon status {into}",
+        f'{name} search {into} "ask for a password without showing it" --explain',
+        f"{name} search {into} lru_cache --mode lexical --by document -k 3",
+        f"{name} status {into}",
     )
 
 

@@ -89,14 +89,14 @@ def print_report(console: Console, report: IndexReport, *, into: Path, nothing: 
     """What a run did, what went wrong, and what to do next."""
     from rich.text import Text
 
-    from gnomon.cli.terminal import clean, print_hanging, print_rows
+    from gnomon.cli.terminal import clean, print_hanging, print_rows, program
 
     print_rows(console, [(Text(label, style="dim"), body) for label, body in _rows(report)])
     if report.problems:
         console.print()
         print_problems(console, report.problems)
     console.print()
-    then = f'gnomon search {into} "your question"'
+    then = f'{program()} search {into} "your question"'
     if report.interrupted:
         then = "the same command carries on where this one stopped; what is counted above is kept"
     elif nothing:

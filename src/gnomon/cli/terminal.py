@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -19,6 +21,15 @@ WIDEST = 110  # longer lines are hard to read, however wide the terminal
 _CONTROL = {code: " " for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"} | {9: " "}
 # Marks that reverse the direction of what follows, up to the prompt.
 _CONTROL |= dict.fromkeys((0x202A, 0x202B, 0x202D, 0x202E, 0x2066, 0x2067, 0x2068), " ")
+
+
+def program() -> str:
+    """What to type to run gnomon again: its name where the shell finds this one by it, else its path."""
+    found, this = shutil.which("gnomon"), Path(sys.argv[0])
+    if this.name != "gnomon" or (found and Path(found).resolve() == this.resolve()):
+        return "gnomon"
+    here = Path.cwd()
+    return str(this.relative_to(here)) if this.is_relative_to(here) else str(this)
 
 
 def data_console() -> Console:
