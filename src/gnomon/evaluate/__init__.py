@@ -1,0 +1,1 @@
+"""Judgments, metrics, significance and power: numbers with error bars, and a verdict."""

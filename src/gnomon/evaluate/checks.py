@@ -1,0 +1,107 @@
+"""What is wrong with a data set: each fault named, counted and shown, before any figure is believed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from gnomon.core.errors import InvalidInput
+from gnomon.evaluate.judgments import DataSet
+
+Severity = Literal["error", "warning"]
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One kind of fault: how often it is there, and a few examples.
+
+    An "error" makes figures wrong; a "warning" makes them rest on less than it seems.
+    """
+
+    kind: str
+    count: int
+    examples: tuple[str, ...]
+    severity: Severity
+
+    def __str__(self) -> str:
+        more = ", …" if self.count > len(self.examples) else ""
+        return f"{self.severity}: {self.count} {self.kind}: {', '.join(self.examples)}{more}"
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain mapping."""
+        return {
+            "kind": self.kind,
+            "count": self.count,
+            "examples": list(self.examples),
+            "severity": self.severity,
+        }
+
+
+def check_dataset(dataset: DataSet, *, corpus: AbstractSet[str] | None = None) -> tuple[Finding, ...]:
+    """All that is wrong with a data set, errors first. `corpus` holds the ids that can be found.
+
+    Without it the ids of the set's own corpus are taken; where there is none either, judged but missing
+    documents cannot be seen.
+    """
+    known = dataset.documents if corpus is None else corpus
+    kinds: dict[tuple[Severity, str], list[str]] = defaultdict(list)
+    for severity, kind, example in _all(dataset, known):
+        kinds[severity, kind].append(example)
+    found = [
+        Finding(kind, len(examples), tuple(examples[:_SHOWN]), severity)
+        for (severity, kind), examples in kinds.items()
+    ]
+    return tuple(sorted(found, key=lambda finding: finding.severity != "error"))
+
+
+def require_clean(findings: Sequence[Finding], *, name: str = "the data set") -> None:
+    """Raise InvalidInput where anything was found, a warning too: what `--strict` means."""
+    if findings:
+        raise InvalidInput(
+            f"{name} has faults:\n" + "\n".join(f"  {finding}" for finding in findings),
+            wanted="a data set without faults, since --strict was asked for",
+            next_step="correct the files, or leave --strict out to measure with what is there",
+        )
+
+
+Seen = Iterator[tuple[Severity, str, str]]
+
+
+def _all(dataset: DataSet, known: AbstractSet[str] | None) -> Seen:
+    yield from _queries(dataset)
+    yield from _judgments(dataset, known)
+    for fault in dataset.faults:
+        mild = fault.kind == "duplicate judgments"
+        yield "warning" if mild else "error", fault.kind, f"{fault.what} ({fault.where})"
+
+
+def _queries(dataset: DataSet) -> Seen:
+    by_text: dict[str, list[str]] = defaultdict(list)
+    for query, text in dataset.queries.items():
+        plain = " ".join(text.split()).casefold()
+        if plain:
+            by_text[plain].append(query)
+        else:
+            yield "error", "empty queries", repr(query)
+        if query not in dataset.relevant:
+            yield "warning", "queries without judgments", repr(query)
+    for same in by_text.values():
+        if len(same) > 1:
+            yield "warning", "queries with the same text", " = ".join(map(repr, same))
+
+
+def _judgments(dataset: DataSet, known: AbstractSet[str] | None) -> Seen:
+    for query, grades in dataset.relevant.items():
+        if query not in dataset.queries:
+            yield "error", "judged queries that are not there", repr(query)
+        if max(grades.values(), default=0) <= 0:
+            yield "warning", "queries with nothing relevant", repr(query)
+        for document, grade in grades.items():
+            if grade < 0:
+                yield "error", "negative grades", f"query {query!r}, document {document!r}: {grade}"
+            if known is not None and document not in known:
+                yield "error", "judged documents that are not there", f"{document!r} (query {query!r})"

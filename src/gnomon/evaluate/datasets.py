@@ -1,0 +1,272 @@
+"""Data sets from files: BEIR folders, JSON lines with their answers, and TREC's topics and judgments."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from gnomon.core.errors import InvalidInput
+from gnomon.evaluate.judgments import DataSet, Fault, Judgment, gather
+from gnomon.evaluate.lines import first_line, json_rows
+from gnomon.evaluate.trec import looks_like_qrels, looks_like_run, read_qrels, read_topics
+
+FORMS = (
+    "a BEIR folder (queries.jsonl and qrels/SPLIT.tsv), a JSON-lines file of "
+    '{"query": "…", "relevant": ["id", …]}, or TREC topics ("id TAB text") '
+    'with judgments ("query 0 document grade")'
+)
+_DEFAULT_SPLIT = "test"
+_ENDS = re.compile(r"\.(jsonl|json|tsv|txt|csv|gz|qrels?|topics?)(?=\.|$)", re.IGNORECASE)
+_WORDS = re.compile(r"(?i)\b(qrels?|topics?|queries|query|judg\w+|relevance)\b")
+Kind = Literal["answers", "queries", "qrels", "topics", "run", "corpus", "nothing known"]
+Given = str | Path
+Queries = tuple[dict[str, str], tuple[Fault, ...]]
+
+
+def load_dataset(path: Given | tuple[Given, Given], *, split: str | None = None) -> DataSet:
+    """The data set in a folder or file, told by its content; or of a pair (topics, judgments).
+
+    The split is the given one, else "test", else the only one there is. Faults that a mapping cannot hold
+    (a pair judged twice, grades that are no whole numbers) are recorded in the set for `check_dataset`.
+    Raises InvalidInput for another form, for a split that is not there and for a choice that is not made,
+    UnreadableFile.
+    """
+    if isinstance(path, tuple):
+        topics, qrels = (_existing(part) for part in path)
+        own = _split_name(qrels)
+        return _judged(_ENDS.sub("", topics.name), topics, {own: qrels}, _chosen(split, {own: qrels}, qrels))
+    place = _existing(path)
+    if place.is_dir():
+        return _folder(place, split)
+    kind = kind_of(place)
+    if kind == "answers":
+        return _answers(place, split)
+    raise _unknown(f"{place} holds {_seen(kind)}", alone=kind)
+
+
+def kind_of(path: Path) -> Kind:
+    """What a file holds, by its first line. Raises UnreadableFile."""
+    line = first_line(path)
+    if line.lstrip().startswith("{"):
+        try:
+            fields = set(json.loads(line))
+        except ValueError:
+            return "nothing known"
+        if {"query", "relevant"} <= fields:
+            return "answers"
+        if "title" in fields and "text" in fields:
+            return "corpus"
+        return "queries" if {"text", "query"} & fields and {"_id", "id"} & fields else "nothing known"
+    if looks_like_qrels(line):
+        return "qrels"
+    if looks_like_run(line):
+        return "run"
+    cells = line.split("\t")
+    return "topics" if len(cells) == 2 and all(cell.strip() for cell in cells) else "nothing known"
+
+
+def _existing(path: Given) -> Path:
+    place = Path(path).expanduser()
+    if not place.exists():
+        raise InvalidInput(f"{place} does not exist", wanted=FORMS, next_step="correct the path")
+    return place
+
+
+def _folder(folder: Path, split: str | None) -> DataSet:
+    inside = _kinds(folder)
+    below = folder / "qrels"
+    judged = _kinds(below) if below.is_dir() else inside
+    qrels = {_split_name(path): path for path, kind in judged.items() if kind == "qrels"}
+    answers = {_split_name(path): path for path, kind in inside.items() if kind == "answers"}
+    if not qrels and answers:
+        return _answers(answers[_chosen(split, answers, folder)], split, name=folder.name)
+    queries = {path: kind for path, kind in inside.items() if kind in ("queries", "topics")}
+    if not qrels or not queries:
+        raise _unknown(f"{folder} holds {_listing(inside, judged)}")
+    wanted = _chosen(split, qrels, folder)
+    return _judged(folder.name, _queries_for(wanted, queries, folder), qrels, wanted)
+
+
+def _kinds(folder: Path) -> dict[Path, Kind]:
+    """What each file of a folder holds; a corpus is known by its name, since it may be large."""
+    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    texts = (".jsonl", ".tsv", ".txt", ".qrels", ".qrel", ".topics", ".gz", "")
+    found: dict[Path, Kind] = {}
+    for path in files:
+        if path.name.lower().startswith("corpus.jsonl"):
+            found[path] = "corpus"
+        else:
+            found[path] = kind_of(path) if path.suffix.lower() in texts else "nothing known"
+    return found
+
+
+def _queries_for(split: str, found: Mapping[Path, Kind], folder: Path) -> Path:
+    """The split's own queries where each split has its own, else the only ones there are."""
+    if len(found) == 1:
+        return next(iter(found))
+    own = [path for path in found if _split_name(path) == split]
+    plain = [path for path in found if path.name.startswith("queries.jsonl")]
+    if len(own) == 1 or (not own and len(plain) == 1):
+        return (own or plain)[0]
+    raise InvalidInput(
+        f"{folder} holds {len(found)} files of queries: {', '.join(path.name for path in found)}",
+        wanted=f"one of them, or one named after the split {split!r}",
+        next_step="give the pair of files: load_dataset((topics, judgments))",
+    )
+
+
+def _split_name(path: Path) -> str:
+    """ "test" of test.tsv, test.qrels, qrels.test.tsv and qrels-test.txt.gz; "" of qrels.txt."""
+    plain = _WORDS.sub("", _ENDS.sub("", path.name).replace("_", " "))
+    return " ".join(re.findall(r"[^\s.\-]+", plain))
+
+
+def _chosen(split: str | None, there: Mapping[str, Path], folder: Path) -> str:
+    if split is None:
+        if _DEFAULT_SPLIT in there or len(there) == 1:
+            return _DEFAULT_SPLIT if _DEFAULT_SPLIT in there else next(iter(there))
+    elif split in there:
+        return split
+    listed = ", ".join(name or "(unnamed)" for name in sorted(there))
+    raise InvalidInput(
+        f"{folder} has no split {split or _DEFAULT_SPLIT!r}; its splits: {listed}",
+        wanted="one of its splits" if split else "a split, since there is more than one",
+        next_step=f"name one, for example split={sorted(there)[0]!r} (--split {sorted(there)[0]})",
+    )
+
+
+def _judged(name: str, queries_file: Path, qrels: Mapping[str, Path], split: str) -> DataSet:
+    kind = kind_of(queries_file)
+    read: Mapping[Kind, Callable[[Path], Queries]] = {"queries": _json_queries, "topics": read_topics}
+    if kind not in read:
+        raise _unknown(f"{queries_file}, wanted for queries, holds {_seen(kind)}")
+    queries, faults = read[kind](queries_file)
+    relevant, more = gather(read_qrels(qrels[split]))
+    # Queries of other splits are no queries without judgments.
+    others = {row.query for at, path in qrels.items() if at != split for row in read_qrels(path)}
+    kept = {query: text for query, text in queries.items() if query in relevant or query not in others}
+    if not relevant:
+        raise InvalidInput(
+            f"{qrels[split]} holds no judgment that can be read", wanted="at least one", next_step=FORMS
+        )
+    corpus = [path for path in queries_file.parent.glob("corpus.jsonl*") if path.is_file()]
+    return DataSet(
+        name=name,
+        queries=kept,
+        relevant=relevant,
+        split=split,
+        path=queries_file.parent,
+        documents=_corpus_ids(corpus[0]) if corpus else None,
+        faults=faults + more,
+    )
+
+
+def _json_queries(path: Path) -> Queries:
+    queries: dict[str, str] = {}
+    faults: list[Fault] = []
+    for number, row in json_rows(path):
+        query, text = _id_of(row), row.get("text", row.get("query"))
+        if query is None or not isinstance(text, str):
+            raise InvalidInput(
+                f"{path}, line {number}: fields {', '.join(row) or 'none'}",
+                wanted='a query such as {"_id": "1", "text": "…"}',
+                next_step="rename the fields",
+            )
+        if query in queries:
+            faults.append(Fault("duplicate query ids", f"query {query!r}", f"{path.name}:{number}"))
+        else:
+            queries[query] = text
+    return queries, tuple(faults)
+
+
+def _answers(path: Path, split: str | None, *, name: str = "") -> DataSet:
+    own = _split_name(path)
+    if split is not None and split != own:
+        raise InvalidInput(
+            f"the split {split!r} of {path}, a file with all of its judgments",
+            wanted="no split",
+            next_step="leave it out, or give the file of that split",
+        )
+    queries: dict[str, str] = {}
+    faults: list[Fault] = []
+    rows: list[Judgment] = []
+    for number, row in json_rows(path):
+        query, where = _id_of(row) or str(number), f"{path.name}:{number}"
+        if not isinstance(row.get("query"), str):
+            raise _bad_answer(path, number, row)
+        if query in queries:
+            faults.append(Fault("duplicate query ids", f"query {query!r}", where))
+            continue
+        queries[query] = row["query"]
+        graded = _graded(row.get("relevant"))
+        if graded is None:
+            raise _bad_answer(path, number, row)
+        rows += [Judgment(query, document, grade, where) for document, grade in graded]
+    relevant, more = gather(rows)
+    if not relevant:
+        raise InvalidInput(f"{path} holds no judgment", wanted=FORMS, next_step="name relevant documents")
+    plain = name or _ENDS.sub("", path.name)
+    return DataSet(plain, queries, relevant, own, path, faults=(*faults, *more))
+
+
+def _graded(relevant: Any) -> list[tuple[str, str]] | None:
+    """(document, grade as text) of a list of ids or a mapping to grades; None for anything else."""
+    if isinstance(relevant, dict):
+        return [(document, json.dumps(grade)) for document, grade in relevant.items()]
+    if isinstance(relevant, list) and all(isinstance(item, str | int) for item in relevant):
+        return [(str(item), "1") for item in relevant]
+    return None
+
+
+def _bad_answer(path: Path, number: int, row: Mapping[str, Any]) -> InvalidInput:
+    return InvalidInput(
+        f"{path}, line {number}: {json.dumps(row, ensure_ascii=False)[:100]}",
+        wanted='{"query": "…", "relevant": ["id", …]} or {"query": "…", "relevant": {"id": grade}}',
+        next_step="correct the line",
+    )
+
+
+def _id_of(row: Mapping[str, Any]) -> str | None:
+    found = row.get("_id", row.get("id"))
+    return None if found in (None, "") else str(found)
+
+
+def _corpus_ids(path: Path) -> frozenset[str]:
+    return frozenset(_numbered(path))
+
+
+def _numbered(path: Path) -> Iterator[str]:
+    for number, row in json_rows(path):
+        yield _id_of(row) or str(number)
+
+
+def _seen(kind: Kind) -> str:
+    return {
+        "answers": "queries with their answers",
+        "queries": "queries without judgments",
+        "qrels": "judgments without their queries",
+        "topics": "queries (topics) without judgments",
+        "run": "a run, which is compared and not loaded as a data set",
+        "corpus": "documents, no queries",
+        "nothing known": "nothing that is known here",
+    }[kind]
+
+
+def _listing(*kinds: Mapping[Path, Kind]) -> str:
+    merged = {path: kind for found in kinds for path, kind in found.items()}
+    parts = [f"{path.name}: {_seen(kind)}" for path, kind in list(merged.items())[:8]]
+    return "; ".join(parts) + ("; …" if len(merged) > 8 else "") if parts else "no files"
+
+
+def _unknown(came: str, *, alone: Kind | None = None) -> InvalidInput:
+    pair = alone in ("topics", "qrels", "queries")
+    return InvalidInput(
+        came,
+        wanted=FORMS,
+        next_step="give the folder, or both files as a pair: load_dataset((topics, judgments))"
+        if pair
+        else "bring it into one of these forms",
+    )
