@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
+import numpy as np
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.sqlite import insert
 
 from gnomon.collection import schema
-from gnomon.core.contracts import Role
+from gnomon.core.contracts import Array, Role
 from gnomon.core.vectors import Vectors
 
 _BLOCK = 500
@@ -24,6 +26,23 @@ def missing(connection: Connection, space_id: int, role: Role, hashes: Sequence[
         here = (vector.space_id == space_id, vector.role == role, vector.text_hash.in_(block))
         lacking.difference_update(connection.execute(select(vector.text_hash).where(*here)).scalars())
     return lacking
+
+
+def hash_of(text: str) -> bytes:
+    """SHA-256 of a text: what the cache knows it by."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+def get(connection: Connection, space_id: int, role: Role, hashes: Sequence[bytes]) -> dict[bytes, Array]:
+    """The vectors of those hashes that have one, float32."""
+    vector = schema.vectors.c
+    found: dict[bytes, Array] = {}
+    for at in range(0, len(hashes), _BLOCK):
+        block = hashes[at : at + _BLOCK]
+        here = (vector.space_id == space_id, vector.role == role, vector.text_hash.in_(block))
+        rows = connection.execute(select(vector.text_hash, vector.data).where(*here))
+        found.update({row.text_hash: np.frombuffer(row.data, dtype="<f4") for row in rows})
+    return found
 
 
 def put(connection: Connection, space_id: int, role: Role, hashes: Sequence[bytes], vectors: Vectors) -> None:

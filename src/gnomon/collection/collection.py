@@ -12,6 +12,7 @@ from typing import Any
 from gnomon.collection import reads, writes
 from gnomon.collection.catalog import Catalog
 from gnomon.collection.derived import Derived, View
+from gnomon.collection.evaluating import CachedEncoder, Owners, chunk_texts, rankings
 from gnomon.collection.ingest import IndexRun, Target, add_documents
 from gnomon.collection.reports import IndexReport, Progress, Status
 from gnomon.collection.search import build_retriever, checked_queries, group_by_document, hits
@@ -23,6 +24,8 @@ from gnomon.core.contracts import Encoder, Retriever
 from gnomon.core.documents import Document
 from gnomon.core.errors import InvalidInput
 from gnomon.core.ranking import Hit, Ranking
+from gnomon.evaluate.pseudo import ChunkText
+from gnomon.evaluate.run import Run
 from gnomon.text.chunk import Chunker, ChunkSettings
 from gnomon.text.settings import ReadSettings
 
@@ -126,6 +129,44 @@ class Collection:
         view = self._derived.view()
         encoder = None if mode == "lexical" else self.encoder
         return build_retriever(mode, settings, encoder=encoder, dense=view.dense, lexical=view.lexical)
+
+    def run(
+        self, queries: Mapping[str, str], *, k: int = 100, mode: Mode | None = None, by: By = "document"
+    ) -> Run:
+        """What the retriever that serves finds for each query (id -> text): to be evaluated.
+
+        Query vectors are kept in the collection's cache, so that asking again costs no encoding. Ids are the
+        documents', or with by="chunk" the chunk numbers. Raises InvalidInput for empty queries or k < 1.
+        """
+        checked_queries(list(queries.values()), k, by)
+        version = self._version
+        mode = mode or version.retrieval.mode
+        view = self._derived.view()
+        encoder = None
+        if mode != "lexical":
+            encoder = CachedEncoder(self.encoder, self._catalog, version.space_id)
+        retriever = build_retriever(
+            mode, version.retrieval, encoder=encoder, dense=view.dense, lexical=view.lexical
+        )
+        with self._catalog.read() as connection:
+            owners = Owners.read(connection, version.chunking_id)
+        depth = max(k, GROUP_DEPTH) if by == "document" else k
+        found = dict(rankings(retriever, queries, owners, k=k, depth=depth, by=by))
+        about = {
+            "collection": str(self._folder), "version": version.name, "mode": mode, "by": by, "k": k,
+            "model": version.model, "space": version.space.fingerprint, "position": view.dense_at,
+        }  # fmt: skip
+        return Run.ranked(f"{self._folder.name}:{mode}", found, about)
+
+    def documents(self) -> frozenset[str]:
+        """The ids of all documents."""
+        with self._catalog.read() as connection:
+            return reads.document_keys(connection)
+
+    def chunk_texts(self) -> list[ChunkText]:
+        """Every chunk with its document and what stands above it."""
+        with self._catalog.read() as connection:
+            return chunk_texts(connection, self._version.chunking_id)
 
     def text(self, document: str) -> str | None:
         """A document's whole text by its id, None where there is none: what a hit's offsets refer to."""

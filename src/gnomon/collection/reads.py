@@ -199,3 +199,8 @@ def chunk_count(connection: Connection, chunking_id: int) -> int:
 def root_labels(connection: Connection) -> dict[str, str]:
     """What the ids of documents below each indexed path begin with."""
     return {row.path: row.label for row in connection.execute(select(schema.roots))}
+
+
+def document_keys(connection: Connection) -> frozenset[str]:
+    """The ids of all documents."""
+    return frozenset(connection.execute(select(schema.documents.c.key)).scalars())
