@@ -61,6 +61,7 @@ pins: $(VENV)/.dev  ## Write constraints.txt anew with the newest releases
 	@$(BIN)/python tools/pins.py
 
 bench: $(VENV)/.dev $(REFERENCE)/.made  ## Run the benchmarks; results go to bench/results
+	@$(BIN)/python bench/install.py
 	@set -e; for script in bench/encode.py bench/search.py; do \
 	  $(BIN)/python $$script --reference-python $(REFERENCE)/bin/python; done
 
