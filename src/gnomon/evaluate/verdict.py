@@ -1,0 +1,239 @@
+"""Is the candidate better, not worse or worse than the baseline? A verdict on paired per-query values.
+
+One interval and one test decide, in this order:
+
+- better:     p < alpha, and the whole interval lies above 0
+- not worse:  the whole interval lies above -margin
+- worse:      p < alpha, and the whole interval lies below 0
+- undecided:  everything else
+
+A loss that is real but surely smaller than the margin is thus "not worse": that is what a margin is for. An
+equal system is called better with probability at most alpha / 2 (one side of the test), and one that is truly
+worse by the margin is called not worse with probability at most alpha: see `mean_intervals` on why this holds
+for few queries and for those that nearly all tie. How often each happens on real scores: docs/gate.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from gnomon.core.errors import InvalidInput
+from gnomon.evaluate.power import detectable, queries_to_clear
+from gnomon.evaluate.significance import mean_intervals, sign_flip_p
+
+Outcome = Literal["better", "not worse", "worse", "undecided"]
+FEWEST = 10
+"""Queries below which no verdict is given: even ten that all agree prove little."""
+_SAME = 1e-9
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What decides. `margin` is the loss of the mean that would be accepted, `alpha` the error allowed.
+
+    `comparisons` is how many are made together: each interval is then of level 1 - alpha / comparisons.
+    `draws` (None: by the count of queries) are those of the test and the interval; fewer are for simulations.
+    Raises InvalidInput for a margin or an alpha that no verdict can be based on.
+    """
+
+    margin: float = 0.01
+    alpha: float = 0.05
+    comparisons: int = 1
+    draws: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.margin < 1:
+            raise InvalidInput(
+                f"a margin of {self.margin:g}",
+                wanted="the loss of the mean that you would accept: above 0, below 1",
+                next_step="give the smallest loss that matters to you, such as 0.01: with 0, no number of "
+                "queries could ever show that an equal system is not worse",
+            )
+        if not 0.001 <= self.alpha <= 0.2:
+            raise InvalidInput(f"alpha {self.alpha:g}", wanted="0.001 to 0.2; 0.05 is usual")
+        if self.comparisons < 1:
+            raise InvalidInput(f"{self.comparisons} comparisons", wanted="1 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One query's value in both systems."""
+
+    query: str
+    baseline: float
+    candidate: float
+
+    @property
+    def difference(self) -> float:
+        """Candidate minus baseline; what is smaller than rounding is 0."""
+        difference = self.candidate - self.baseline
+        return 0.0 if abs(difference) < _SAME else difference
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome with what it rests on. All differences are candidate minus baseline.
+
+    `interval` is that of the mean difference, `p_value` the paired randomisation test's. `wins` counts the
+    queries on which the candidate is better. `detectable` is the smallest true difference that these queries
+    show four times out of five; `queries_to_settle`, for an undecided verdict, how many in all would settle
+    it as often, were the true difference the one seen. `changes` has every query, the most changed first.
+    """
+
+    outcome: Outcome
+    baseline: str
+    candidate: str
+    metric: str
+    mean_baseline: float
+    mean_candidate: float
+    difference: float
+    interval: tuple[float, float]
+    p_value: float
+    n: int
+    wins: int
+    ties: int
+    losses: int
+    margin: float
+    alpha: float
+    detectable: float
+    queries_to_settle: int | None
+    notes: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = field(default=(), repr=False)
+
+    @property
+    def changed(self) -> tuple[Change, ...]:
+        """The ten queries that changed most, or fewer."""
+        return tuple(change for change in self.changes[:_SHOWN] if change.difference)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for json.dumps: all but `changes`, of which only `changed` is there."""
+        body = {name: value for name, value in asdict(self).items() if name != "changes"}
+        body["interval"], body["notes"] = list(self.interval), list(self.notes)
+        return {**body, "changed": [asdict(change) for change in self.changed]}
+
+    def explain(self) -> str:
+        """The verdict in one sentence for people."""
+        a, b, low, high = self.baseline, self.candidate, *self.interval
+        said = {
+            "better": f"{b} is better than {a}",
+            "not worse": f"{b} is not worse than {a} by {self.margin:g} or more",
+            "worse": f"{b} is worse than {a}",
+            "undecided": f"it is undecided whether {b} is worse than {a}",
+        }[self.outcome]
+        text = (
+            f"{said}: {self.metric} {self.mean_candidate:.4f} against {self.mean_baseline:.4f}, "
+            f"a difference of {self.difference:+.4f} ({low:+.4f} to {high:+.4f}, p = {self.p_value:.2g}) "
+            f"over {self.n:,} queries"
+        )
+        if self.queries_to_settle:
+            text += f"; about {self.queries_to_settle:,} such queries would settle it"
+        return text[0].upper() + text[1:] + "."
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The per-query values, from 0 to 1, of two systems, and their names.
+
+    Raises InvalidInput when the queries differ or are fewer than 10.
+    """
+
+    metric: str
+    baseline: Mapping[str, float]
+    candidate: Mapping[str, float]
+    names: tuple[str, str] = ("the baseline", "the candidate")
+
+    def __post_init__(self) -> None:
+        if self.baseline.keys() != self.candidate.keys():
+            odd = sorted(self.baseline.keys() ^ self.candidate.keys())
+            raise InvalidInput(
+                f"values of different queries: {len(odd)} are on one side only, {odd[0]!r} first",
+                wanted="a value of both systems for every query",
+            )
+        if len(self.baseline) < FEWEST:
+            raise InvalidInput(
+                f"{len(self.baseline)} queries: too few for a verdict",
+                wanted=f"at least {FEWEST} queries with a relevant document; small differences take hundreds",
+                next_step="judge more queries, or look at the queries one by one",
+            )
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """Every query, the most changed first, then by id."""
+        found = [Change(query, a, self.candidate[query]) for query, a in self.baseline.items()]
+        return tuple(sorted(found, key=lambda change: (-abs(change.difference), change.query)))
+
+    @property
+    def differences(self) -> Float[np.ndarray, " n"]:
+        """Candidate minus baseline, most changed first."""
+        return np.array([change.difference for change in self.changes])
+
+
+def decide(
+    differences: Float[np.ndarray, " n"], rule: Rule, *, p_value: float | None = None
+) -> tuple[Outcome, tuple[float, float], float]:
+    """The outcome, the interval of the mean difference, and the p-value, from the differences alone."""
+    p = sign_flip_p(differences, flips=rule.draws) if p_value is None else p_value
+    alpha = rule.alpha / rule.comparisons
+    columns = differences[:, None]
+    (low, high), *_ = mean_intervals(columns, alpha=alpha, limits=(-1.0, 1.0), resamples=rule.draws)
+    outcome: Outcome = "undecided"
+    if p < rule.alpha and low > 0:
+        outcome = "better"
+    elif low > -rule.margin:
+        outcome = "not worse"
+    elif p < rule.alpha and high < 0:
+        outcome = "worse"
+    return outcome, (low, high), p
+
+
+def judge(
+    pair: Pair, rule: Rule | None = None, *, p_value: float | None = None, notes: Sequence[str] = ()
+) -> Verdict:
+    """The verdict on per-query values. `p_value`, where given, has been corrected for several comparisons."""
+    rule = rule or Rule()
+    differences = pair.differences
+    outcome, interval, p = decide(differences, rule, p_value=p_value)
+    n, mean = len(differences), float(differences.mean())
+    alpha, sd = rule.alpha / rule.comparisons, float(differences.std(ddof=1))
+    settle = None
+    if outcome == "undecided":
+        gaps = [gap for gap in (mean + rule.margin, -mean) if gap > 0]
+        settle = max(n + 1, min(queries_to_clear(sd, gap, alpha=alpha) for gap in gaps))
+    return Verdict(
+        outcome=outcome,
+        baseline=pair.names[0],
+        candidate=pair.names[1],
+        metric=pair.metric,
+        mean_baseline=float(np.mean(list(pair.baseline.values()))),
+        mean_candidate=float(np.mean(list(pair.candidate.values()))),
+        difference=mean,
+        interval=interval,
+        p_value=p,
+        n=n,
+        wins=int(np.count_nonzero(differences > 0)),
+        ties=int(np.count_nonzero(differences == 0)),
+        losses=int(np.count_nonzero(differences < 0)),
+        margin=rule.margin,
+        alpha=rule.alpha,
+        detectable=detectable(sd, n, alpha=alpha),
+        queries_to_settle=settle,
+        notes=(*notes, *_notes(outcome, interval, p, rule)),
+        changes=pair.changes,
+    )
+
+
+def _notes(outcome: Outcome, interval: tuple[float, float], p: float, rule: Rule) -> list[str]:
+    notes = []
+    if outcome == "not worse" and interval[1] < 0 and p < rule.alpha:
+        notes.append(
+            f"there is a real loss (p = {p:.2g}), but it is smaller than the margin of {rule.margin:g}"
+        )
+    if rule.comparisons > 1:
+        notes.append(f"p-values and intervals are corrected for {rule.comparisons} comparisons")
+    return notes
