@@ -117,23 +117,33 @@ class Verdict:
         body["interval"], body["notes"] = list(self.interval), list(self.notes)
         return {**body, "changed": [asdict(change) for change in self.changed]}
 
-    def explain(self) -> str:
-        """The verdict in one sentence for people."""
-        a, b, low, high = self.baseline, self.candidate, *self.interval
-        said = {
+    @property
+    def headline(self) -> str:
+        """The outcome in words, without figures."""
+        a, b = self.baseline, self.candidate
+        return {
             "better": f"{b} is better than {a}",
             "not worse": f"{b} is not worse than {a} by {self.margin:g} or more",
             "worse": f"{b} is worse than {a}",
-            "undecided": f"it is undecided whether {b} is worse than {a}",
+            "undecided": f"Undecided whether {b} is worse than {a}",
         }[self.outcome]
+
+    @property
+    def figures(self) -> str:
+        """The figures that the outcome rests on, in words."""
+        low, high = self.interval
         text = (
-            f"{said}: {self.metric} {self.mean_candidate:.4f} against {self.mean_baseline:.4f}, "
-            f"a difference of {self.difference:+.4f} ({low:+.4f} to {high:+.4f}, p = {self.p_value:.2g}) "
+            f"{self.metric} {self.mean_candidate:.4f} against {self.mean_baseline:.4f}, a difference of "
+            f"{self.difference:+.4f} ({low:+.4f} to {high:+.4f}, p = {self.p_value:.2g}) "
             f"over {self.n:,} queries"
         )
         if self.queries_to_settle:
             text += f"; about {self.queries_to_settle:,} such queries would settle it"
-        return text[0].upper() + text[1:] + "."
+        return text
+
+    def explain(self) -> str:
+        """The verdict in one sentence for people."""
+        return f"{self.headline}: {self.figures}."
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,129 @@
+"""A picture of a verdict: every query's difference, sorted, as a PNG file."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gnomon.core.errors import InvalidInput
+from gnomon.evaluate.verdict import Verdict
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Okabe and Ito's blue and vermilion: told apart by colour-blind eyes too.
+_WIN, _LOSS, _INK, _SOFT = "#0072B2", "#D55E00", "#222222", "#767676"
+_FORMATS = (".png", ".svg", ".pdf")
+
+
+def plot_differences(verdict: Verdict, path: str | Path) -> Path:
+    """Draw the per-query differences, sorted, with their mean, its interval and the margin.
+
+    The suffix decides the format: .png, .svg or .pdf. Raises InvalidInput for another one, for a verdict that
+    holds no per-query values, and when matplotlib is not installed.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in _FORMATS:
+        raise InvalidInput(f"a plot named {path.name}", wanted=f"a name ending in {', '.join(_FORMATS)}")
+    if not verdict.changes:
+        raise InvalidInput("a verdict without per-query values", wanted="one that compare or judge returned")
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise InvalidInput(
+            "matplotlib, which draws the plot, is not installed",
+            wanted="the extra `plot`",
+            next_step="pip install 'gnomon[plot]'",
+        ) from error
+    figure = Figure(figsize=(9, 5.6), dpi=160, layout="constrained")
+    FigureCanvasAgg(figure)
+    bars, strip = figure.subplots(2, 1, height_ratios=[8, 1])
+    _bars(bars, verdict)
+    _words(bars, verdict)
+    _strip(strip, verdict)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, facecolor="white", bbox_inches="tight", pad_inches=0.2)
+    return path
+
+
+def _bars(axes: Axes, verdict: Verdict) -> None:
+    """Steps, not bars: thirteen thousand of them are one shape."""
+    differences = np.sort([change.difference for change in verdict.changes])[::-1]
+    edges = np.arange(len(differences) + 1)
+    heights = np.append(differences, differences[-1])
+    for colour, part in ((_WIN, np.maximum(heights, 0)), (_LOSS, np.minimum(heights, 0))):
+        axes.fill_between(edges, part, step="post", color=colour, alpha=0.85, linewidth=0)
+    largest = float(np.abs(differences).max())
+    reach = 1.1 * max(largest, 0.01)
+    axes.set_ylim(-reach, reach)
+    axes.set_xlim(0, len(differences))
+    axes.axhline(0, color=_SOFT, linewidth=0.8)
+    axes.set_ylabel(f"difference in {verdict.metric}", color=_INK)
+    axes.set_xlabel(f"{verdict.n:,} queries, sorted by difference", color=_INK, labelpad=24)
+    axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
+    _quiet(axes, ("left", "bottom"))
+
+
+def _strip(axes: Axes, verdict: Verdict) -> None:
+    """What decides, on its own scale: the interval of the mean against 0 and the margin."""
+    low, high = verdict.interval
+    colour = {"better": _WIN, "worse": _LOSS}.get(verdict.outcome, _INK)
+    axes.plot([low, high], [0, 0], color=colour, linewidth=5, solid_capstyle="butt", alpha=0.45)
+    axes.plot([verdict.difference], [0], "o", color=colour, markersize=8)
+    axes.axvline(0, color=_SOFT, linewidth=1)
+    axes.axvline(-verdict.margin, color=_INK, linewidth=1.1, linestyle=(0, (4, 3)))
+    ends = (low, high, -verdict.margin, 0.0)
+    room = 0.1 * (max(ends) - min(ends))
+    axes.set_xlim(min(ends) - room, max(ends) + room)
+    axes.set_ylim(-1, 1)
+    axes.set_yticks([])
+    text = f"mean difference and its interval; dashed: the margin, a loss of {verdict.margin:g}"
+    axes.set_xlabel(text, color=_INK)
+    _quiet(axes, ("bottom",))
+
+
+def _words(axes: Axes, verdict: Verdict) -> None:
+    """The verdict above, the counts below."""
+    figures = textwrap.wrap(verdict.figures, 125)
+    headline = "\n".join(textwrap.wrap(verdict.headline, 75))
+    above = 8 + 12 * len(figures)
+    axes.set_title(headline, fontsize=13, fontweight="bold", color=_INK, loc="left", pad=above + 6)
+    axes.annotate(
+        "\n".join(figures),
+        (0, 1),
+        xycoords="axes fraction",
+        xytext=(0, 8),
+        textcoords="offset points",
+        fontsize=9,
+        color=_SOFT,
+    )
+    counts = ((verdict.wins, "better", _WIN), (verdict.ties, "same", _SOFT), (verdict.losses, "worse", _LOSS))
+    start = 0
+    for count, word, colour in counts:
+        # A part too narrow for its words is left without them: the axis still shows it.
+        if count > 0.07 * verdict.n:
+            axes.text(
+                start + count / 2,
+                -0.045,
+                f"{count:,} {word}",
+                transform=axes.get_xaxis_transform(),
+                ha="center",
+                va="top",
+                color=colour,
+                fontsize=10,
+                fontweight="bold",
+            )
+        start += count
+    axes.set_xticks([0, verdict.wins, verdict.wins + verdict.ties, verdict.n], labels=[""] * 4)
+
+
+def _quiet(axes: Axes, shown: tuple[str, ...]) -> None:
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=_SOFT, labelsize=9)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in shown)
+        spine.set_color("#BBBBBB")
