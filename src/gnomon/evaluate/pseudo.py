@@ -1,0 +1,206 @@
+"""Judgments without labels: queries made from the corpus itself, each with its source as the answer.
+
+They favour whatever shares words with the source, and their preferences between settings do not follow those
+of true judgments. So they detect breakage, and never choose; docs/pseudo.md has the measurements.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from gnomon.core.errors import InvalidInput
+from gnomon.evaluate.judgments import DataSet
+from gnomon.evaluate.sentences import sentences
+
+PseudoKind = Literal["heading", "first sentence", "sampled sentence", "keywords"]
+Answer = Literal["document", "chunk"]
+KINDS: tuple[PseudoKind, ...] = get_args(PseudoKind)
+PSEUDO_NOTE = "pseudo-judgments: they detect breakage, they do not choose"
+KEYWORDS = 5
+_MOST_SHARED = 0.1  # keywords are of the chunk: words in more than a tenth of all chunks say little
+_LONGEST = 400  # characters of a query; what is longer is a table or code
+_WORD = re.compile(r"\w+")
+_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkText:
+    """A chunk as queries are made from it. `ordinal` is its place in the document, from 0; `heading` the path
+    above it, outermost first.
+    """
+
+    chunk_id: str
+    document: str
+    text: str
+    ordinal: int = 0
+    title: str = ""
+    heading: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    text: str
+    chunk: ChunkText
+
+
+def pseudo_queries(
+    chunks: Sequence[ChunkText],
+    *,
+    kinds: Sequence[PseudoKind] = KINDS,
+    per_kind: int = 200,
+    answer: Answer = "document",
+    seed: int = 0,
+) -> DataSet:
+    """At most `per_kind` queries of each kind, from chunks drawn at random, marked `pseudo`.
+
+    A query's only relevant answer is the document, or the chunk, that it was made from. What is too short,
+    mostly not words, or stands in more than one answer is left out. The same chunks in any order and the same
+    seed give the same queries. Raises InvalidInput where nothing can be made.
+    """
+    _check(chunks, kinds, per_kind, answer)
+    ordered = sorted(chunks, key=lambda chunk: (chunk.document, chunk.ordinal, chunk.chunk_id))
+    queries: dict[str, str] = {}
+    relevant: dict[str, dict[str, int]] = {}
+    made: dict[str, str] = {}
+    for kind in dict.fromkeys(kinds):
+        drawn = random.Random(f"{seed} {kind}")
+        candidates = _MAKERS[kind](ordered, drawn)
+        owners = _owners(((c.text, c) for c in candidates), answer)
+        own = [c for c in candidates if len(owners[_plain(c.text)]) == 1 and _is_query(c.text, kind)]
+        distinct = list({_plain(c.text): c for c in reversed(own)}.values())[::-1]
+        for number, at in enumerate(drawn.sample(range(len(distinct)), min(per_kind, len(distinct)))):
+            name = f"{kind.replace(' ', '-')}-{number + 1}"
+            queries[name], made[name] = distinct[at].text, kind
+            relevant[name] = {_answer_of(distinct[at].chunk, answer): 1}
+    if not queries:
+        raise InvalidInput(
+            f"{len(chunks)} chunks without one heading, sentence or keyword to ask for",
+            wanted="chunks of text, some of it found in one place only",
+            next_step="index more documents, or give judged queries with --data",
+        )
+    return DataSet("pseudo", queries, relevant, documents=_ids(chunks, answer), pseudo=True, kinds=made)
+
+
+def _check(chunks: Sequence[ChunkText], kinds: Sequence[str], per_kind: int, answer: str) -> None:
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown or not kinds:
+        raise InvalidInput(f"kinds {unknown or list(kinds)}", wanted=f"some of {', '.join(KINDS)}")
+    if per_kind < 1:
+        raise InvalidInput(f"per_kind = {per_kind}", wanted="at least 1 query of each kind")
+    if answer not in get_args(Answer):
+        raise InvalidInput(f"answer {answer!r}", wanted=f"one of {', '.join(get_args(Answer))}")
+    if not chunks:
+        raise InvalidInput(
+            "no chunks", wanted="the chunks of a collection", next_step="index documents first"
+        )
+
+
+def _headings(chunks: Sequence[ChunkText], _: random.Random) -> list[_Candidate]:
+    """The innermost heading of each chunk, or the title where there is none."""
+    found = []
+    for chunk in chunks:
+        text = " ".join((chunk.heading[-1] if chunk.heading else chunk.title).split()).strip("# ")
+        found.append(_Candidate(text, chunk))
+    return _first_of_each(found)
+
+
+def _first_of_each(found: Iterable[_Candidate]) -> list[_Candidate]:
+    """One candidate for each text of a document: a section's heading is above each of its chunks."""
+    return list({(c.chunk.document, _plain(c.text)): c for c in reversed(list(found))}.values())[::-1]
+
+
+def _first_sentences(chunks: Sequence[ChunkText], _: random.Random) -> list[_Candidate]:
+    # A chunk may begin within a sentence; a document does not.
+    first = {chunk.document: chunk for chunk in reversed(chunks)}
+    openings = ((chunk, sentences(chunk.text)) for chunk in first.values())
+    return [_Candidate(parts[0], chunk) for chunk, parts in openings if parts]
+
+
+def _sampled_sentences(chunks: Sequence[ChunkText], drawn: random.Random) -> list[_Candidate]:
+    """A whole sentence of each chunk: neither its first nor its last, which the cut may have shortened."""
+    split = [sentences(chunk.text) for chunk in chunks]
+    owners = _owners(
+        (
+            (text, _Candidate(text, chunk))
+            for chunk, parts in zip(chunks, split, strict=True)
+            for text in parts
+        ),
+        "chunk",
+    )
+    found = []
+    for chunk, parts in zip(chunks, split, strict=True):
+        inner = [text for text in parts[1:-1] if _is_query(text, "sampled sentence")]
+        inner = [text for text in inner if len(owners[_plain(text)]) == 1]
+        if inner:
+            found.append(_Candidate(drawn.choice(inner), chunk))
+    return found
+
+
+def _keywords(chunks: Sequence[ChunkText], _: random.Random) -> list[_Candidate]:
+    """The words of highest tf-idf in each chunk, (1 + ln tf) * ln(N / df); words of one chunk only left out.
+
+    Salton and Buckley 1988, "Term-weighting approaches in automatic text retrieval".
+    """
+    bags = [Counter(_terms(chunk.text)) for chunk in chunks]
+    spread = Counter(word for bag in bags for word in bag)
+    most = max(2.0, _MOST_SHARED * len(bags))
+
+    def weight(bag: Mapping[str, int], word: str) -> float:
+        return (1 + math.log(bag[word])) * math.log(len(bags) / spread[word])
+
+    found = []
+    for chunk, bag in zip(chunks, bags, strict=True):
+        usable = [word for word in bag if 2 <= spread[word] <= most]
+        best = sorted(usable, key=lambda word: (-weight(bag, word), word))[:KEYWORDS]
+        if len(best) == KEYWORDS:
+            found.append(_Candidate(" ".join(best), chunk))
+    return found
+
+
+_MAKERS: Mapping[PseudoKind, Callable[[Sequence[ChunkText], random.Random], list[_Candidate]]] = {
+    "heading": _headings,
+    "first sentence": _first_sentences,
+    "sampled sentence": _sampled_sentences,
+    "keywords": _keywords,
+}
+
+
+def _terms(text: str) -> Iterator[str]:
+    return (
+        word
+        for word in _WORD.findall(text.lower())
+        if 3 <= len(word) <= 30 and word.isalpha() and not _CJK.search(word)
+    )
+
+
+def _owners(found: Iterable[tuple[str, _Candidate]], answer: Answer) -> Mapping[str, set[str]]:
+    owners: dict[str, set[str]] = defaultdict(set)
+    for text, candidate in found:
+        owners[_plain(text)].add(_answer_of(candidate.chunk, answer))
+    return owners
+
+
+def _answer_of(chunk: ChunkText, answer: Answer) -> str:
+    return chunk.document if answer == "document" else chunk.chunk_id
+
+
+def _ids(chunks: Sequence[ChunkText], answer: Answer) -> frozenset[str]:
+    return frozenset(_answer_of(chunk, answer) for chunk in chunks)
+
+
+def _plain(text: str) -> str:
+    return " ".join(_WORD.findall(text.casefold()))
+
+
+def _is_query(text: str, kind: PseudoKind) -> bool:
+    """Whether a text could be asked: enough words, mostly letters, not a page of it."""
+    words = len(_WORD.findall(text)) + len(_CJK.findall(text)) // 2
+    letters = sum(char.isalpha() or char.isspace() for char in text)
+    least = 2 if kind in ("heading", "keywords") else 5
+    return words >= least and len(text) <= _LONGEST and letters >= 0.7 * len(text)
