@@ -6,6 +6,7 @@ give the same answer.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from statistics import NormalDist
 
@@ -43,7 +44,7 @@ def sign_flip_p(differences: Float[np.ndarray, " n"], *, flips: int | None = Non
     if n == 0:
         return 1.0
     least = total - _ROUNDING * float(np.abs(moved).sum())
-    if n <= EXACT_UP_TO:
+    if n <= EXACT_UP_TO and 2**n <= (flips or math.inf):
         patterns = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
         return float(np.mean(np.abs((1.0 - 2.0 * patterns) @ moved) >= least))
     flips = flips or int(np.clip(30_000_000 // n, 10_000, 100_000))

@@ -38,14 +38,12 @@ class Rule:
     """What decides. `margin` is the loss of the mean that would be accepted, `alpha` the error allowed.
 
     `comparisons` is how many are made together: each interval is then of level 1 - alpha / comparisons.
-    `draws` (None: by the count of queries) are those of the test and the interval; fewer are for simulations.
     Raises InvalidInput for a margin or an alpha that no verdict can be based on.
     """
 
     margin: float = 0.01
     alpha: float = 0.05
     comparisons: int = 1
-    draws: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.margin < 1:
@@ -184,22 +182,16 @@ class Pair:
         return np.array([change.difference for change in self.changes])
 
 
-def decide(
-    differences: Float[np.ndarray, " n"], rule: Rule, *, p_value: float | None = None
-) -> tuple[Outcome, tuple[float, float], float]:
-    """The outcome, the interval of the mean difference, and the p-value, from the differences alone."""
-    p = sign_flip_p(differences, flips=rule.draws) if p_value is None else p_value
-    alpha = rule.alpha / rule.comparisons
-    columns = differences[:, None]
-    (low, high), *_ = mean_intervals(columns, alpha=alpha, limits=(-1.0, 1.0), resamples=rule.draws)
-    outcome: Outcome = "undecided"
-    if p < rule.alpha and low > 0:
-        outcome = "better"
-    elif low > -rule.margin:
-        outcome = "not worse"
-    elif p < rule.alpha and high < 0:
-        outcome = "worse"
-    return outcome, (low, high), p
+def outcome_of(interval: tuple[float, float], p_value: float, rule: Rule) -> Outcome:
+    """What the interval of the mean difference and the p-value say; see the top of this module."""
+    low, high = interval
+    if p_value < rule.alpha and low > 0:
+        return "better"
+    if low > -rule.margin:
+        return "not worse"
+    if p_value < rule.alpha and high < 0:
+        return "worse"
+    return "undecided"
 
 
 def judge(
@@ -208,9 +200,11 @@ def judge(
     """The verdict on per-query values. `p_value`, where given, has been corrected for several comparisons."""
     rule = rule or Rule()
     differences = pair.differences
-    outcome, interval, p = decide(differences, rule, p_value=p_value)
+    p = sign_flip_p(differences) if p_value is None else p_value
     n, mean = len(differences), float(differences.mean())
     alpha, sd = rule.alpha / rule.comparisons, float(differences.std(ddof=1))
+    interval, *_ = mean_intervals(differences[:, None], alpha=alpha, limits=(-1.0, 1.0))
+    outcome = outcome_of(interval, p, rule)
     settle = None
     if outcome == "undecided":
         gaps = [gap for gap in (mean + rule.margin, -mean) if gap > 0]
