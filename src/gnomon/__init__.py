@@ -42,6 +42,9 @@ _PLACES = {
     "open": ("gnomon.collection", "open_collection"),
 }
 
+_ROOMS = ("evaluate",)
+"""Rooms that are reached as attributes: gnomon.evaluate.compare(…) works after `import gnomon`."""
+
 __all__ = [
     "Chunk",
     "Collection",
@@ -64,6 +67,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Public names are loaded when first used: `import gnomon` alone costs next to nothing."""
+    if name in _ROOMS:
+        return import_module(f"gnomon.{name}")
     if name not in _PLACES:
         raise AttributeError(f"module 'gnomon' has no attribute {name!r}")
     module, inside = _PLACES[name]

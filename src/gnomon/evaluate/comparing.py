@@ -1,4 +1,7 @@
-"""Two runs, or several, over the same judged queries: a verdict on each candidate."""
+"""Two runs, or several, over the same judged queries: a verdict on each candidate.
+
+The file is not named after its function: a submodule `compare` would hide `gnomon.evaluate.compare`.
+"""
 
 from __future__ import annotations
 
