@@ -12,15 +12,16 @@ Cell = dict[str, Any]
 HEAD = """\
 # How honest the gate is
 
-A verdict passes a candidate when it says *better* or *not worse*. This page says how often that is wrong, on real
-scores, beside a rule that is widely used: *recall may fall by {fall:g}, with at least {fewest} queries*. It is
-written by `python bench/gate.py`; all figures are in `bench/results/gate.json`.
+A verdict passes a candidate when it says *better* or *not worse*. This page says how often that is wrong, on
+real scores, beside a rule that is widely used: *recall may fall by {fall:g}, with at least {fewest} queries*.
+It is written by `python bench/gate.py`; all figures are in `bench/results/gate.json`.
 
-The populations are per-query differences of real pairs of searches. Their queries are drawn with chances that make
-the true mean difference exactly what the tables say and keep the shape: most queries tie, a few change a lot. One
-population is a search in which a few queries find nothing any more. Each figure is a share of {trials:,} samples
-of n queries, averaged over the populations, with the least and the greatest of them in brackets. The margin is
-{recall:g} for recall@10, {ndcg:g} for nDCG@10; alpha is {alpha:g}. The test and the interval use {draws:,} draws.
+The populations are per-query differences of real pairs of searches. Their queries are drawn with chances that
+make the true mean difference exactly what the tables say and keep the shape: most queries tie, a few change a
+lot. One population is a search in which some queries find nothing any more. Each figure is a share of
+{trials:,} samples of n queries, averaged over the populations, with the least and the greatest of them in
+brackets. The margin is {recall:g} for recall@10, {ndcg:g} for nDCG@10; alpha is {alpha:g}. Test and interval
+use {draws:,} draws here.
 
 | population | metric | queries | mean difference | standard deviation | ties |
 |---|---|---|---|---|---|

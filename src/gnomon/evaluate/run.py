@@ -76,7 +76,8 @@ class Run:
             for document, score in ranking:
                 if document in found:
                     raise _twice(query, document)
-                own = np.float32(score)
+                with np.errstate(over="ignore"):
+                    own = np.float32(score)
                 above = own if own < above or not np.isfinite(own) else np.nextafter(above, _LEAST)
                 found[document] = float(above)
             results[query] = found

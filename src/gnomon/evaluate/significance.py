@@ -95,7 +95,10 @@ def mean_intervals(
     count = resamples or max(int(np.clip(10_000_000 // n, 2_000, 9_999)), round(40 / alpha))
     inner = bca(columns, alpha=alpha, resamples=count)
     outer = gaffke(columns, alpha=alpha, limits=limits, resamples=count)
-    return [(min(a, c), max(b, d)) for (a, b), (c, d) in zip(inner, outer, strict=True)]
+    return [
+        (max(lowest, min(a, c)), min(highest, max(b, d)))
+        for (a, b), (c, d) in zip(inner, outer, strict=True)
+    ]
 
 
 def bca(columns: Columns, *, alpha: float = 0.05, resamples: int = 9_999) -> list[Interval]:
