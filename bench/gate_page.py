@@ -20,8 +20,8 @@ The populations are per-query differences of real pairs of searches. Their queri
 make the true mean difference exactly what the tables say and keep the shape: most queries tie, a few change a
 lot. One population is a search in which some queries find nothing any more. Each figure is a share of
 {trials:,} samples of n queries, averaged over the populations, with the least and the greatest of them in
-brackets. The margin is {recall:g} for recall@10, {ndcg:g} for nDCG@10; alpha is {alpha:g}. Test and interval
-use {draws:,} draws here.
+brackets. The margin is {recall:g} for recall@10, {ndcg:g} for nDCG@10; alpha is {alpha:g}. Here, test and
+interval use {draws:,} draws.
 
 | population | metric | queries | mean difference | standard deviation | ties |
 |---|---|---|---|---|---|
@@ -30,7 +30,7 @@ use {draws:,} draws here.
 WORSE = """
 ## Passing a worse system, recall@10
 
-*BCa alone* is the same rule without Gaffke's bound (see `mean_intervals`): what a plain bootstrap interval does.
+*BCa alone* is the same rule without Gaffke's bound (see `mean_intervals`): a plain bootstrap interval.
 
 | true difference | n | verdict | fixed rule | BCa alone |
 |---|---|---|---|---|
@@ -78,14 +78,8 @@ def page(figures: dict[str, Any]) -> str:
         )
     ]
     for p in figures["populations"]:
-        known = (
-            p["name"],
-            p["metric"],
-            f"{p['queries']:,}",
-            f"{p['mean_difference']:+.4f}",
-            f"{p['sd']:.3f}",
-        )
-        out.append(_row(*known, f"{p['ties']:.0%}"))
+        mean, ties = f"{p['mean_difference']:+.4f}", f"{p['ties']:.0%}"
+        out.append(_row(p["name"], p["metric"], f"{p['queries']:,}", mean, f"{p['sd']:.3f}", ties))
     out.append(WORSE)
     for effect in sorted(e for e in effects if e < 0):
         for n in counts:

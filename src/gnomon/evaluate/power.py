@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from statistics import NormalDist
 
 from gnomon.core.errors import InvalidInput
 
@@ -39,30 +41,47 @@ def queries_needed(sd: float, difference: float, *, power: float = 0.8, alpha: f
             wanted="a difference other than 0: no number of queries shows that there is none",
             next_step="give the smallest difference that matters to you, such as 0.01",
         )
-    low, high = 1, 2
-    while detectable(sd, high, power=power, alpha=alpha) > abs(difference):
-        low, high = high, 2 * high
-        if high > _MOST:
-            return _MOST
-    while high - low > 1:
-        middle = (low + high) // 2
-        enough = detectable(sd, middle, power=power, alpha=alpha) <= abs(difference)
-        low, high = (low, middle) if enough else (middle, high)
-    return high
+    return _fewest(lambda n: detectable(sd, n, power=power, alpha=alpha) <= abs(difference))
 
 
 def queries_to_clear(sd: float, gap: float, *, power: float = 0.8, alpha: float = 0.05) -> int:
     """The fewest queries at which an interval of `mean_intervals` clears a bound with probability `power`.
 
     `gap` is how far the true mean difference lies from the bound, for differences of -1 to 1. Beside what
-    `queries_needed` asks for, the interval grants one query lost outright, and where nothing varies it takes
-    log(1 / alpha) / gap queries to rule out that it does ("rule of three", Hanley and Lippman-Hand 1983).
+    `queries_needed` asks for, Gaffke's bound must clear it: there a share of about Exp(1) / n of the queries
+    has lost everything. With no spread at all that takes log(1 / alpha) / gap queries, the "rule of three"
+    (Hanley and Lippman-Hand 1983).
     """
     normal = queries_needed(sd, gap, power=power, alpha=alpha) if sd > 0 else 2
-    z = _factor(_MOST, power, 2 * alpha) * sd
-    # One query lost outright shifts the mean by 1 / n: gap = 1 / n + z / sqrt(n), solved for 1 / sqrt(n).
-    root = (math.sqrt(z * z + 4 * gap) - z) / 2
-    return min(_MOST, max(normal, math.ceil(root**-2), math.ceil(math.log(1 / alpha) / gap)))
+    likely = NormalDist().inv_cdf(power)
+    return max(normal, _fewest(lambda n: _beyond(n, gap - likely * sd / math.sqrt(n), sd) <= alpha))
+
+
+def _beyond(n: int, reach: float, sd: float) -> float:
+    """The chance that Exp(1) / n plus a normal error of sd / sqrt(n) exceeds `reach`."""
+    error, rate = sd / math.sqrt(n), sd * math.sqrt(n)
+    if reach <= 0:
+        return 1.0
+    if error == 0:
+        return math.exp(-n * reach)
+    cdf = NormalDist().cdf
+    if rate > 20:
+        # The exponential is narrow against the normal: it only shifts it.
+        return cdf((1 / n - reach) / error)
+    return cdf(-reach / error) + math.exp(rate * rate / 2 - n * reach) * cdf(reach / error - rate)
+
+
+def _fewest(enough: Callable[[int], bool]) -> int:
+    """The least count from 2 that is enough, for a condition that more queries never break."""
+    low, high = 1, 2
+    while not enough(high):
+        low, high = high, 2 * high
+        if high > _MOST:
+            return _MOST
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
 
 
 def _factor(n: int, power: float, alpha: float) -> float:
