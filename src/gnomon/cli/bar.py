@@ -21,10 +21,13 @@ EVERY_S = 5.0
 
 
 class IndexBar:
-    """Shows an index run while it goes. Give `update` as its progress function."""
+    """Shows an index run, or queries, while it goes. Give `update` or `asked` as the progress function.
 
-    def __init__(self, console: Console, *, noun: str = "files") -> None:
-        self._console, self._noun = console, noun
+    With `early` False it is drawn from the first progress on: what is said before stands above it.
+    """
+
+    def __init__(self, console: Console, *, noun: str = "files", early: bool = True) -> None:
+        self._console, self._noun, self._early = console, noun, early
         self._started = self._said = time.monotonic()
         self._bar: Bar | None = None
         if console.is_terminal:
@@ -35,7 +38,7 @@ class IndexBar:
             self._task = self._bar.add_task("", total=None, figures="looking", where="")
 
     def __enter__(self) -> Self:
-        if self._bar:
+        if self._bar and self._early:
             self._bar.start()
         return self
 
@@ -49,20 +52,27 @@ class IndexBar:
             self._bar.stop()
 
     def update(self, step: Progress) -> None:
-        """Take note of how far it is."""
-        now = time.monotonic()
-        speed = rate(step.chunks, now - self._started)
+        """Take note of how far an index run is."""
+        speed = rate(step.chunks, time.monotonic() - self._started)
         figures = (
             f"{count(step.done)}/{count(step.files)} {self._noun}  {count(step.chunks)} chunks  {speed}/s"
         )
+        where = f"{step.stage} {printable(near(step.path))}".strip()
+        self._show(step.done, step.files, figures, stage=step.stage, where=where)
+
+    def asked(self, done: int, of: int) -> None:
+        """Take note of how many queries are done."""
+        speed = rate(done, time.monotonic() - self._started)
+        self._show(done, of, f"{count(done)}/{count(of)} queries  {speed}/s", stage="searching")
+
+    def _show(self, done: int, of: int, figures: str, *, stage: str, where: str = "") -> None:
+        now = time.monotonic()
         if self._bar:
-            where = f"{step.stage} {printable(near(step.path))}".strip()
-            self._bar.update(
-                self._task, total=step.files or None, completed=step.done, figures=figures, where=where
-            )
+            self._bar.start()
+            self._bar.update(self._task, total=of or None, completed=done, figures=figures, where=where)
         elif now - self._said >= EVERY_S:
             self._said = now
-            self._console.print(f"{step.stage}: {figures}", soft_wrap=True)
+            self._console.print(f"{stage}: {figures}", soft_wrap=True)
 
 
 class _Where(ProgressColumn):

@@ -9,8 +9,9 @@ def count(number: int) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """A number with its noun: 1 file, 2 files."""
-    return f"{number:,} {noun if number == 1 else noun + 's'}"
+    """A number with its noun: 1 file, 2 files, 2 queries."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"
 
 
 def size(number: int) -> str:

@@ -9,12 +9,22 @@ from collections.abc import Sequence
 
 import typer
 
-from gnomon.cli import demo, encode, index, models, search, status
+from gnomon.cli import compare, demo, encode, index, models, search, status
+from gnomon.cli import eval as evaluation
 from gnomon.cli.app import app
 from gnomon.cli.failure import show_error
 from gnomon.core.errors import GnomonError, InvalidInput
 
-COMMANDS = (demo.demo, index.index, search.search, status.status, models.models, encode.encode)
+COMMANDS = (
+    demo.demo,
+    index.index,
+    search.search,
+    status.status,
+    evaluation.eval,
+    compare.compare,
+    models.models,
+    encode.encode,
+)
 """Importing a command's module hangs it on the app; this is the order that help shows them in."""
 app.registered_commands.sort(key=lambda command: [c is command.callback for c in COMMANDS].index(True))
 

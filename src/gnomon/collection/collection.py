@@ -12,7 +12,7 @@ from typing import Any
 from gnomon.collection import reads, writes
 from gnomon.collection.catalog import Catalog
 from gnomon.collection.derived import Derived, View
-from gnomon.collection.evaluating import CachedEncoder, Owners, chunk_texts, rankings
+from gnomon.collection.evaluating import BLOCK, CachedEncoder, Owners, chunk_texts, rankings
 from gnomon.collection.ingest import IndexRun, Target, add_documents
 from gnomon.collection.reports import IndexReport, Progress, Status
 from gnomon.collection.search import build_retriever, checked_queries, group_by_document, hits
@@ -131,12 +131,19 @@ class Collection:
         return build_retriever(mode, settings, encoder=encoder, dense=view.dense, lexical=view.lexical)
 
     def run(
-        self, queries: Mapping[str, str], *, k: int = 100, mode: Mode | None = None, by: By = "document"
+        self,
+        queries: Mapping[str, str],
+        *,
+        k: int = 100,
+        mode: Mode | None = None,
+        by: By = "document",
+        progress: Callable[[int, int], None] | None = None,
     ) -> Run:
         """What the retriever that serves finds for each query (id -> text): to be evaluated.
 
         Query vectors are kept in the collection's cache, so that asking again costs no encoding. Ids are the
-        documents', or with by="chunk" the chunk numbers. Raises InvalidInput for empty queries or k < 1.
+        documents', or with by="chunk" the chunk numbers. `progress` hears how many queries are done, of how
+        many. Raises InvalidInput for empty queries or k < 1.
         """
         checked_queries(list(queries.values()), k, by)
         version = self._version
@@ -151,7 +158,11 @@ class Collection:
         with self._catalog.read() as connection:
             owners = Owners.read(connection, version.chunking_id)
         depth = max(k, GROUP_DEPTH) if by == "document" else k
-        found = dict(rankings(retriever, queries, owners, k=k, depth=depth, by=by))
+        found = {}
+        for name, ranked in rankings(retriever, queries, owners, k=k, depth=depth, by=by):
+            found[name] = ranked
+            if progress and (len(found) % BLOCK == 0 or len(found) == len(queries)):
+                progress(len(found), len(queries))
         about = {
             "collection": str(self._folder), "version": version.name, "mode": mode, "by": by, "k": k,
             "model": version.model, "space": version.space.fingerprint, "position": view.dense_at,

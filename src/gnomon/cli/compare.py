@@ -1,0 +1,231 @@
+"""gnomon compare."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from gnomon.cli.app import Json, app, example
+from gnomon.cli.judged import Data, Depth, Names, Split, Strict
+from gnomon.core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from gnomon.collection.systems import Answered
+    from gnomon.evaluate import DataSet, Verdict
+    from gnomon.evaluate.checks import Finding
+
+METRIC = "nDCG@10"
+FELL_SHORT = 1
+PICTURES = (".png", ".svg", ".pdf")
+Required = Literal["better", "not-worse"]
+ENOUGH: dict[Required, tuple[str, ...]] = {"better": ("better",), "not-worse": ("better", "not worse")}
+FORMS = "A collection (kb, kb:dense, kb@v1), a saved run or model:NAME"
+Baseline = Annotated[str, typer.Argument(help=f"{FORMS}: the baseline.", metavar="A")]
+Candidate = Annotated[str, typer.Argument(help="Another one: the candidate.", metavar="B")]
+Margin = Annotated[float, typer.Option(help="The loss of the mean that you would accept.")]
+Alpha = Annotated[float, typer.Option(help="The error that is allowed.")]
+Plot = Annotated[Path | None, typer.Option(help="Draw every query's difference: .png, .svg or .pdf.")]
+Changed = Annotated[int, typer.Option(help="How many of the queries that changed most to show.")]
+Require = Annotated[
+    Required | None, typer.Option(help="Exit with 1 if the verdict on any metric falls short of this.")
+]
+
+
+@app.command(
+    epilog=example(
+        "gnomon compare kb:lexical kb:hybrid --data scifact",
+        "gnomon compare before.json kb --data scifact --metric nDCG@10 --metric recall@100",
+        "gnomon compare model:all-MiniLM-L6-v2 model:bge-small-en-v1.5 --data scifact",
+        "gnomon compare live.json kb --data golden.jsonl --require not-worse",
+    )
+)
+def compare(
+    a: Baseline,
+    b: Candidate,
+    data: Data = None,
+    split: Split = None,
+    metric: Names = None,
+    margin: Margin = 0.01,
+    alpha: Alpha = 0.05,
+    k: Depth = None,
+    plot: Plot = None,
+    changed: Changed = 5,
+    strict: Strict = False,
+    require: Require = None,
+    as_json: Json = False,
+) -> None:
+    """Say whether B is better than A, not worse, worse, or undecided, on the same queries."""
+    from gnomon.cli.terminal import data_console, noted, print_json, print_notes
+
+    asked = Asked((a, b), tuple(metric or (METRIC,)), margin, alpha, k)
+    asked.check(plot, changed)
+    with noted() as notes:
+        report = measured(asked, data, split, strict=strict)
+    notes += report.notes
+    passed = require is None or all(v.outcome in ENOUGH[require] for v in report.verdicts)
+    pictures = drawn(report.verdicts, plot) if plot else []
+    if as_json:
+        verdict = {"required": require, "passed": passed, "plots": [str(path) for path in pictures]}
+        print_json({**report.to_json(changed), **verdict, "warnings": notes})
+    else:
+        print_notes(notes)
+        print_report(data_console(), report, changed)
+        print_end(data_console(), pictures, require, passed=passed)
+    raise typer.Exit(0 if passed else FELL_SHORT)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is compared, and by which rule."""
+
+    names: tuple[str, str]
+    metrics: tuple[str, ...]
+    margin: float
+    alpha: float
+    k: int | None
+
+    def check(self, plot: Path | None, changed: int) -> None:
+        """Raise InvalidInput for what cannot be, before any work is done."""
+        from gnomon.cli.judged import require_suffix
+        from gnomon.evaluate import parse_metric
+        from gnomon.evaluate.verdict import Rule
+
+        Rule(self.margin, self.alpha)
+        names = [parse_metric(name).name for name in self.metrics]
+        if len(set(names)) < len(names):
+            raise InvalidInput(f"metrics {', '.join(names)}", wanted="each metric once")
+        require_suffix(plot, "--plot", *PICTURES)
+        if changed < 0:
+            raise InvalidInput(f"--changed {changed}", wanted="0 or more")
+
+
+@dataclass(frozen=True)
+class Report:
+    """Verdicts on B against A, a metric each, and what they rest on."""
+
+    asked: Asked
+    dataset: DataSet
+    answered: tuple[Answered, Answered]
+    verdicts: tuple[Verdict, ...]
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+
+    def to_json(self, changed: int) -> dict[str, Any]:
+        """A plain mapping; `changed` queries a verdict."""
+        from gnomon.cli.judged import data_json
+
+        systems = []
+        for text, answered in zip(self.asked.names, self.answered, strict=True):
+            run = {"name": answered.run.name, **answered.run.about}
+            systems.append({"text": text, "run": run, "seconds": answered.seconds})
+        return {
+            "baseline": systems[0],
+            "candidate": systems[1],
+            "data": data_json(self.dataset),
+            "verdicts": [self._verdict_json(verdict, changed) for verdict in self.verdicts],
+            "findings": [finding.to_json() for finding in self.findings],
+        }
+
+    def _verdict_json(self, verdict: Verdict, changed: int) -> dict[str, Any]:
+        most = [change for change in verdict.changes[:changed] if change.difference]
+        shown = [
+            {
+                "query": change.query,
+                "text": self.dataset.queries.get(change.query, ""),
+                "baseline": change.baseline,
+                "candidate": change.candidate,
+                "difference": change.difference,
+            }
+            for change in most
+        ]
+        return {**verdict.to_json(), "changed": shown, "explained": verdict.explain()}
+
+
+def measured(asked: Asked, data: Sequence[Path] | None, split: str | None, *, strict: bool) -> Report:
+    """Ask both systems, and judge. Raises InvalidInput as reading, asking and judging do."""
+    from dataclasses import replace
+
+    from gnomon.cli.judged import ask, check_data, read_data, refuse, require_depth
+    from gnomon.collection.systems import RunSystem, findings, labels, resolve
+    from gnomon.evaluate import parse_metric, require_clean
+    from gnomon.evaluate.comparing import compare_many
+
+    dataset = read_data(data, split)
+    found = list(check_data(dataset, strict=strict))
+    metrics = [parse_metric(name) for name in asked.metrics]
+    systems = [resolve(name) for name in asked.names]
+    if all(isinstance(system, RunSystem) for system in systems):
+        refuse({"--k": asked.k}, "for two saved runs")
+    answered = []
+    for system, label in zip(systems, labels(*asked.names), strict=True):
+        one = ask(system, dataset, asked.k)
+        require_depth(metrics, one)
+        unfit = findings(one, dataset)
+        if strict:
+            require_clean(unfit, name=f"{system.text} with {dataset.name}")
+        found += [replace(finding, kind=f"{finding.kind} ({label})") for finding in unfit]
+        answered.append(replace(one, run=replace(one.run, name=label)))
+    first, second = answered
+    relevant = {query: grades for query, grades in first.relevant.items() if query in second.relevant}
+    verdicts = compare_many(
+        first.run, [second.run], relevant, metrics=metrics, margin=asked.margin, alpha=asked.alpha
+    )
+    notes = tuple(dict.fromkeys((*first.notes, *second.notes)))
+    return Report(asked, dataset, (first, second), verdicts, tuple(found), notes)
+
+
+def drawn(verdicts: Sequence[Verdict], path: Path) -> list[Path]:
+    """A picture of each verdict; with several, each has its metric in its name."""
+    from gnomon.cli.judged import writing
+    from gnomon.evaluate import plot_differences
+
+    with writing(path):
+        if len(verdicts) == 1:
+            return [plot_differences(verdicts[0], path)]
+        return [plot_differences(v, path.with_stem(f"{path.stem}-{v.metric}")) for v in verdicts]
+
+
+def print_report(console: Console, report: Report, changed: int) -> None:
+    """The two systems, a block a verdict, and what is wrong with the data."""
+    from rich.text import Text
+
+    from gnomon.cli.judged import data_text, print_findings, system_text
+    from gnomon.cli.show_verdict import print_verdict
+    from gnomon.cli.terminal import clean, print_rows
+
+    rows = [
+        (letter, f"{answered.run.name}: {system_text(answered)}")
+        for letter, answered in zip("AB", report.answered, strict=True)
+    ]
+    rows.append(("data", data_text(report.dataset)))
+    print_rows(console, [(Text(label, style="dim"), clean(said)) for label, said in rows])
+    for verdict in report.verdicts:
+        console.print()
+        print_verdict(
+            console, verdict, report.dataset.queries, changed=changed, comparisons=len(report.verdicts)
+        )
+    if report.findings:
+        console.print()
+        print_findings(console, report.findings)
+
+
+def print_end(console: Console, pictures: Sequence[Path], require: Required | None, *, passed: bool) -> None:
+    """Where the pictures are, and whether what was required holds."""
+    from rich.text import Text
+
+    from gnomon.cli.terminal import clean, print_rows
+
+    rows = [(Text("plot", style="dim"), clean(str(path))) for path in pictures]
+    if require:
+        said = Text("passed", style="green") if passed else Text("falls short", style="bold red")
+        rows.append((Text("required", style="dim"), Text.assemble(require, ": ", said)))
+    if rows:
+        console.print()
+        print_rows(console, rows)

@@ -1,0 +1,140 @@
+"""gnomon eval --pseudo: queries made from the corpus, to detect breakage and never to choose."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from gnomon.core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from gnomon.cli.eval import Asked
+    from gnomon.collection.systems import Answered
+    from gnomon.evaluate import DataSet, Score
+    from gnomon.evaluate.breakage import Alarm, Found
+
+METRICS = ("success@10", "MRR@10")
+BROKEN = 1
+
+
+@dataclass(frozen=True)
+class PseudoReport:
+    """How well each kind of pseudo-query finds its source; alarms, None where nothing was expected."""
+
+    target: str
+    answered: Answered
+    dataset: DataSet
+    scores: Mapping[str, tuple[Score, ...]]
+    found: Mapping[str, Found]
+    alarms: tuple[Alarm, ...] | None
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain mapping; `found` is what --expect reads."""
+        from gnomon.cli.judged import data_json
+        from gnomon.evaluate import PSEUDO_NOTE
+
+        return {
+            "note": PSEUDO_NOTE,
+            "pseudo": True,
+            "target": self.target,
+            "run": {"name": self.answered.run.name, **self.answered.run.about},
+            "data": data_json(self.dataset),
+            "kinds": {kind: [asdict(score) for score in scores] for kind, scores in self.scores.items()},
+            "found": {kind: asdict(found) for kind, found in self.found.items()},
+            "alarms": None if self.alarms is None else [alarm.to_json() for alarm in self.alarms],
+            "seconds": self.answered.seconds,
+        }
+
+
+def eval_pseudo(asked: Asked, *, per_kind: int, expect: Path | None, as_json: bool) -> None:
+    """Ask a collection for what it holds. Exits with 1 where less is found than was expected."""
+    from gnomon.cli.judged import ask, named_system, require_depth
+    from gnomon.cli.terminal import data_console, noted, print_json, print_notes
+    from gnomon.collection.systems import CollectionSystem
+    from gnomon.evaluate import found_by_kind, pseudo_queries, summary
+    from gnomon.evaluate.breakage import breakage
+
+    metrics = asked.parsed(METRICS)
+    system = named_system(asked.target, asked.mode)
+    if not isinstance(system, CollectionSystem):
+        raise InvalidInput(f"--pseudo for {asked.target}", wanted="a collection: queries are made from it")
+    before = None if expect is None else read_expected(expect)
+    with noted() as notes:
+        dataset = pseudo_queries(system.chunk_texts(), per_kind=per_kind)
+        answered = ask(system, dataset, asked.k)
+        require_depth(metrics, answered)
+        asked.keep(answered, dataset, metrics)
+        kinds = {kind: _of_kind(answered, dataset, kind) for kind in dict.fromkeys(dataset.kinds.values())}
+        scores = {kind: summary(answered.run, relevant, metrics) for kind, relevant in kinds.items()}
+    found = found_by_kind(dataset, {query: answered.run.ranking(query) for query in dataset.queries})
+    alarms = None if before is None else breakage(found, before)
+    report = PseudoReport(asked.target, answered, dataset, scores, found, alarms)
+    if as_json:
+        print_json({**report.to_json(), "warnings": notes})
+    else:
+        print_notes(notes)
+        print_pseudo(data_console(), report)
+    raise typer.Exit(BROKEN if alarms else 0)
+
+
+def read_expected(path: Path) -> dict[str, Found]:
+    """What was found when all was well, from the JSON of an earlier run. Raises InvalidInput."""
+    from gnomon.evaluate.breakage import Found
+
+    try:
+        body = json.loads(path.read_bytes())
+        return {kind: Found(int(one["hits"]), int(one["queries"])) for kind, one in body["found"].items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InvalidInput(
+            f"--expect {path}: {error}",
+            wanted="what gnomon eval kb --pseudo --json printed when all was well",
+            next_step="make it: gnomon eval kb --pseudo --json > sound.json",
+        ) from error
+
+
+def _of_kind(answered: Answered, dataset: DataSet, kind: str) -> dict[str, Mapping[str, int]]:
+    return {query: answered.relevant[query] for query, own in dataset.kinds.items() if own == kind}
+
+
+def print_pseudo(console: Console, report: PseudoReport) -> None:
+    """A kind of query a line, marked for what it is."""
+    from rich.text import Text
+
+    from gnomon.cli.figures import count
+    from gnomon.cli.judged import interval_text, print_table, system_text
+    from gnomon.cli.terminal import clean, print_hanging, print_rows
+    from gnomon.evaluate import PSEUDO_NOTE
+
+    rows = [
+        ("target", clean(f"{report.target}: {system_text(report.answered)}")),
+        ("data", Text(f"{count(len(report.dataset.queries))} queries made from the collection itself")),
+        ("mark", Text(PSEUDO_NOTE, style="bold yellow")),
+    ]
+    print_rows(console, [(Text(label, style="dim"), said) for label, said in rows])
+    console.print()
+    names = [score.metric for score in next(iter(report.scores.values()))]
+    head = ["kind", "queries", *(part for name in names for part in (name, "95% interval"))]
+    table = []
+    for kind, scores in report.scores.items():
+        cells = [Text(kind), Text(count(scores[0].n))]
+        for score in scores:
+            interval = Text(interval_text(score.low, score.high), style="dim")
+            cells += [Text(f"{score.mean:.4f}", style="bold"), interval]
+        table.append(cells)
+    print_table(console, head, table)
+    console.print()
+    if report.alarms is None:
+        print_hanging(
+            console, Text("next  ", style="bold"), Text("keep this as --json; --expect tells later")
+        )
+    elif not report.alarms:
+        console.print("No alarm: nothing is found less often than expected, beyond chance.", soft_wrap=True)
+    for alarm in report.alarms or ():
+        print_hanging(console, Text("alarm  ", style="bold red"), clean(str(alarm)))

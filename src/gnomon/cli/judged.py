@@ -1,0 +1,225 @@
+"""What `eval` and `compare` share: their options, reading judgments, asking systems, and findings shown."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gnomon.core.errors import InvalidInput, StorageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from gnomon.collection.settings import Mode
+    from gnomon.collection.systems import Answered, System
+    from gnomon.evaluate.checks import Finding
+    from gnomon.evaluate.judgments import DataSet
+    from gnomon.evaluate.metrics import Metric
+
+DEPTH = 100
+Data = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--data",
+        help="A BEIR folder or a JSONL file; twice for TREC: topics, then judgments. "
+        "Judgments alone do for saved runs.",
+        metavar="PATH",
+        show_default=False,
+    ),
+]
+Split = Annotated[str | None, typer.Option(help="The split; by default test, or the only one.")]
+Names = Annotated[
+    list[str] | None, typer.Option("--metric", help="Such as nDCG@10, recall@100, MAP; may be repeated.")
+]
+Depth = Annotated[int | None, typer.Option("--k", "-k", help=f"Documents a query; by default {DEPTH}.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Refuse data with any fault.")]
+
+
+def refuse(given: Mapping[str, object], why: str) -> None:
+    """Raise InvalidInput for options that were given and would do nothing."""
+    idle = [name for name, value in given.items() if value not in (None, False, [])]
+    if idle:
+        raise InvalidInput(
+            f"{', '.join(idle)} {why}", wanted="options that do something", next_step="leave it out"
+        )
+
+
+def read_data(data: Sequence[Path] | None, split: str | None) -> DataSet:
+    """The data set that the options name. Raises InvalidInput as loading does."""
+    from gnomon.evaluate import load_dataset
+    from gnomon.evaluate.datasets import kind_of
+    from gnomon.evaluate.qrels import load_qrels
+
+    if not data:
+        raise InvalidInput(
+            "no --data",
+            wanted="judged queries: a BEIR folder, a JSONL file, or TREC topics and judgments",
+            next_step="name them with --data; without labels, gnomon eval kb --pseudo detects breakage",
+        )
+    if len(data) > 2:
+        raise InvalidInput(f"--data {len(data)} times", wanted="once, or twice: topics, then judgments")
+    if len(data) == 2:
+        return load_dataset((data[0], data[1]), split=split)
+    if data[0].is_file() and kind_of(data[0]) == "qrels":
+        refuse({"--split": split}, "with judgments alone")
+        return load_qrels(data[0])
+    return load_dataset(data[0], split=split)
+
+
+def check_data(dataset: DataSet, *, strict: bool) -> tuple[Finding, ...]:
+    """The data set's own faults. Raises InvalidInput for any with `strict`."""
+    from gnomon.evaluate import check_dataset, require_clean
+
+    found = check_dataset(dataset)
+    if not any(dataset.queries.values()):  # judgments alone: that texts are lacking is no fault
+        found = tuple(finding for finding in found if finding.kind != "empty queries")
+    if strict:
+        require_clean(found, name=dataset.name)
+    return found
+
+
+def named_system(text: str, mode: Mode | None) -> System:
+    """What is meant, in the mode that an option gives. Raises InvalidInput where that does not fit."""
+    from dataclasses import replace
+
+    from gnomon.collection.systems import CollectionSystem, resolve
+
+    system = resolve(text)
+    if mode is None:
+        return system
+    if not isinstance(system, CollectionSystem):
+        raise InvalidInput(f"--mode {mode} for {text}", wanted="a mode only for a collection")
+    if system.mode not in (None, mode):
+        raise InvalidInput(f"--mode {mode} for {text}", wanted="one mode", next_step="leave one of them out")
+    return replace(system, mode=mode)
+
+
+def ask(system: System, dataset: DataSet, k: int | None) -> Answered:
+    """Let a system answer, with progress on stderr. Raises InvalidInput for k < 1."""
+    from gnomon.cli.bar import IndexBar
+    from gnomon.cli.terminal import notes_console, say
+    from gnomon.collection.systems import Asking
+
+    if k is not None and k < 1:
+        raise InvalidInput(f"--k {k}", wanted="1 or more")
+    with IndexBar(notes_console(), early=False) as bar:
+        return system.answer(dataset, Asking(k or DEPTH, say=say, queries=bar.asked, indexing=bar.update))
+
+
+def require_depth(metrics: Sequence[Metric], answered: Answered) -> None:
+    """Raise InvalidInput for a metric that looks further than the run goes."""
+    held = answered.run.about.get("k")
+    short = [metric.name for metric in metrics if isinstance(held, int) and (metric.cutoff or 0) > held]
+    if short:
+        raise InvalidInput(
+            f"{', '.join(short)} of a run that holds {held} documents a query",
+            wanted="metrics that look no further than the run goes",
+            next_step="ask for more with --k, or name other metrics with --metric",
+        )
+
+
+def data_text(dataset: DataSet) -> str:
+    """A data set in a line."""
+    from gnomon.cli.figures import count, counted
+
+    grades = sum(map(len, dataset.relevant.values()))
+    corpus = f", corpus of {count(len(dataset.documents))}" if dataset.documents else ""
+    name = f"{dataset.name}, {dataset.split}" if dataset.split else dataset.name
+    queries = counted(len(dataset.queries), "query")
+    return f"{name}: {queries}, {counted(grades, 'judgment')}{corpus}"
+
+
+def data_json(dataset: DataSet) -> dict[str, Any]:
+    """The same for scripts."""
+    return {
+        "name": dataset.name,
+        "split": dataset.split,
+        "path": None if dataset.path is None else str(dataset.path),
+        "queries": len(dataset.queries),
+        "judgments": sum(map(len, dataset.relevant.values())),
+        "documents": None if dataset.documents is None else len(dataset.documents),
+        "pseudo": dataset.pseudo,
+    }
+
+
+def system_text(answered: Answered) -> str:
+    """Where a run came from, in a line."""
+    about = answered.run.about
+    if {"mode", "version"} <= set(about):
+        model = None if about["mode"] == "lexical" else about.get("model")
+        return ", ".join(str(part) for part in (about["mode"], model, about["version"]) if part)
+    return f"saved run {answered.run.name}"
+
+
+def print_findings(console: Console, findings: Sequence[Finding]) -> None:
+    """Each fault of the data with examples, errors first."""
+    from rich.text import Text
+
+    from gnomon.cli.figures import count
+    from gnomon.cli.terminal import clean, print_hanging
+
+    styles = {"error": "red", "warning": "yellow"}
+    for finding in findings:
+        head = Text.assemble((f"{finding.severity:<9}", styles[finding.severity]))
+        more = ", …" if finding.count > len(finding.examples) else ""
+        body = clean(f"{count(finding.count)} {finding.kind}: ")
+        body.append_text(clean(", ".join(finding.examples) + more, style="dim"))
+        print_hanging(console, head, body)
+
+
+def print_table(console: Console, head: Sequence[str], rows: Sequence[Sequence[Text]]) -> None:
+    """Columns under dim heads: the first to the left, the others to the right; whole cells, no frame."""
+    from rich.text import Text
+
+    table = [[Text(name, style="dim") for name in head], *rows]
+    widths = [max(row[at].cell_len for row in table) for at in range(len(head))]
+    for row in table:
+        line = Text()
+        for at, (cell, width) in enumerate(zip(row, widths, strict=True)):
+            pad = " " * (width - cell.cell_len)
+            line.append_text(Text.assemble(cell, pad) if at == 0 else Text.assemble("   ", pad, cell))
+        line.rstrip()
+        console.print(line, soft_wrap=True)
+
+
+def interval_text(low: float, high: float, *, signed: bool = False) -> str:
+    """0.6820 to 0.7650."""
+    return f"{low:+.4f} to {high:+.4f}" if signed else f"{low:.4f} to {high:.4f}"
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the disk refuses into an error that a person can act on."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be written: {error.strerror or error}",
+            wanted="a folder with space and write permission",
+            next_step="name another file",
+        ) from error
+
+
+def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """A JSON object a line, written beside the file and put in its place whole. Raises StorageError."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    with writing(path):
+        try:
+            text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            beside.write_text(text, encoding="utf-8")
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+def require_suffix(path: Path | None, option: str, *suffixes: str) -> None:
+    """Raise InvalidInput, before any work is done, for a file that would be of another form."""
+    if path is not None and path.suffix.lower() not in suffixes:
+        raise InvalidInput(f"{option} {path}", wanted=f"a name that ends with {' or '.join(suffixes)}")

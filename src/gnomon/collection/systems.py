@@ -1,0 +1,301 @@
+"""What is evaluated, as people name it: a collection, a mode or a version of it, a saved run, a model."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast, get_args
+
+from gnomon.collection.collection import Collection
+from gnomon.collection.opening import open_collection
+from gnomon.collection.reports import Progress
+from gnomon.collection.settings import CollectionSettings, IndexOptions, Mode
+from gnomon.core.errors import GnomonError, InvalidInput, NothingIndexed
+from gnomon.encode.digest import cache_home, digest_file, digest_json
+from gnomon.evaluate.checks import Finding
+from gnomon.evaluate.judgments import DataSet
+from gnomon.evaluate.pseudo import ChunkText
+from gnomon.evaluate.run import Relevant, Run
+
+FORMS = (
+    "a collection's folder (kb), a mode of it (kb:dense), a version (kb@v1), a saved run (run.json, "
+    "run.trec) or a model (model:NAME)"
+)
+_MODES = cast("tuple[Mode, ...]", get_args(Mode))
+_MODEL = "model:"
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How a system is asked: `k` results a query; who hears of steps, of queries done, of indexing."""
+
+    k: int = 100
+    say: Callable[[str], None] = lambda _: None
+    queries: Callable[[int, int], None] = lambda _done, _of: None
+    indexing: Callable[[Progress], None] = lambda _: None
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A system's run over a data set, and what was measured: the judgments of the queries that it was asked.
+
+    `documents` are the collection's ids, None for a saved run; `seconds` is what searching took, loading and
+    indexing left out, None for a saved run. `notes` say what people should know of how it was made.
+    """
+
+    run: Run
+    relevant: Relevant
+    documents: frozenset[str] | None = None
+    seconds: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CollectionSystem:
+    """A collection, in one mode (None: its own) and maybe of a named version."""
+
+    text: str
+    folder: Path
+    mode: Mode | None = None
+    version: str | None = None
+
+    def answer(self, dataset: DataSet, asking: Asking) -> Answered:
+        """Search for every judged query. Raises InvalidInput for another corpus or version, and as opening
+        does.
+        """
+        with open_collection(self.folder, create=False, say=asking.say) as kb:
+            self.require_version(kb)
+            return _answered(kb, dataset, self.mode, asking, name=str(self.folder))
+
+    def chunk_texts(self) -> list[ChunkText]:
+        """What pseudo-queries are made from."""
+        with open_collection(self.folder, create=False) as kb:
+            self.require_version(kb)
+            return kb.chunk_texts()
+
+    def require_version(self, kb: Collection) -> None:
+        """Raise InvalidInput where the named version is not there."""
+        held = kb.version.name
+        if self.version not in (None, held):
+            raise InvalidInput(
+                f"{self.folder} has no version {self.version}; its versions: {held}",
+                wanted="a version that is there",
+                next_step=f"name {self.folder}@{held}",
+            )
+
+
+@dataclass(frozen=True)
+class RunSystem:
+    """A saved run."""
+
+    text: str
+    file: Path
+
+    def answer(self, dataset: DataSet, asking: Asking) -> Answered:
+        """Read the run. A TREC file has no place for a query that found nothing: such queries are put back.
+
+        Raises InvalidInput for a run of another corpus or of other queries, UnreadableFile.
+        """
+        run, notes = Run.load(self.file), []
+        lacking = dataset.relevant.keys() - run.queries
+        if lacking == dataset.relevant.keys():
+            raise InvalidInput(
+                f"{self.file} holds none of the {len(lacking)} judged queries",
+                wanted=f"queries such as {_some(dataset.relevant)}",
+                next_step=f"its queries are {_some(run.results)}: take the run of these judgments",
+            )
+        if lacking and self.file.suffix != ".json":
+            run = run.asked(dataset.relevant)
+            notes.append(
+                f"{self.file}: {len(lacking)} judged queries are not in it and count as having found nothing"
+            )
+        return _of_this_corpus(Answered(run, dataset.relevant, notes=tuple(notes)), dataset, self.text)
+
+
+@dataclass(frozen=True)
+class ModelSystem:
+    """A model: its collection of the data set's corpus is made once, in gnomon's cache, and asked dense."""
+
+    text: str
+    model: str
+
+    def answer(self, dataset: DataSet, asking: Asking) -> Answered:
+        """Search the corpus with the model. Raises InvalidInput where the data set brings no corpus."""
+        from gnomon.encode import load_encoder
+
+        corpus = corpus_of(dataset)
+        encoder = load_encoder(self.model, say=asking.say)
+        folder = evaluation_folder(corpus, encoder.space.fingerprint)
+        settings = CollectionSettings(model=self.model)
+        with open_collection(folder, settings=settings, encoder=encoder) as kb:
+            note = _indexed(kb, folder, corpus, self.model, asking)
+            answered = _answered(kb, dataset, "dense", asking, name=self.text)
+        return replace(answered, notes=(*answered.notes, note))
+
+
+System = CollectionSystem | RunSystem | ModelSystem
+
+
+def resolve(text: str) -> System:
+    """What a name means; see FORMS. Raises InvalidInput where there is nothing of it."""
+    if text.startswith(_MODEL):
+        name = text.removeprefix(_MODEL)
+        if not name:
+            raise InvalidInput(f"{text!r} without a name", wanted=FORMS, next_step="gnomon models lists them")
+        return ModelSystem(text, name)
+    if _place(text).is_file():
+        return RunSystem(text, _place(text))
+    if _place(text).is_dir():
+        return CollectionSystem(text, _place(text))
+    rest, colon, mode = text.rpartition(":")
+    rest = rest if colon else text
+    folder, at, version = rest.rpartition("@")
+    folder = folder if at and re.fullmatch(r"v\d+", version) else rest
+    if not _place(folder).is_dir():
+        raise _nothing(text)
+    if colon and mode not in _MODES:
+        raise InvalidInput(
+            f"{text}: there is no mode {mode!r}",
+            wanted=f"one of {', '.join(_MODES)}",
+            next_step=f"for example {rest}:dense",
+        )
+    kept = next((known for known in _MODES if known == mode), None)
+    return CollectionSystem(text, _place(folder), kept, version if folder != rest else None)
+
+
+def findings(answered: Answered, dataset: DataSet) -> tuple[Finding, ...]:
+    """What does not fit between a run and the judgments, errors first: unknown documents and queries."""
+    found = []
+    if answered.documents is not None:
+        lacking = judged_documents(answered.relevant) - answered.documents
+        found.append(_finding("judged documents that the collection lacks", lacking, fatal=True))
+    unasked = set(answered.relevant) - answered.run.queries
+    found.append(_finding("judged queries that the run lacks; they count 0", unasked, fatal=True))
+    if dataset.documents is not None:
+        unknown = _returned(answered.run) - dataset.documents
+        found.append(_finding("returned documents that the data set's corpus lacks", unknown, fatal=False))
+    return tuple(finding for finding in found if finding.count)
+
+
+def judged_documents(relevant: Relevant) -> frozenset[str]:
+    """The ids of all judged documents."""
+    return frozenset(document for grades in relevant.values() for document in grades)
+
+
+def corpus_of(dataset: DataSet) -> Path:
+    """The corpus file that lies beside the queries. Raises InvalidInput where there is none."""
+    folder = dataset.path if dataset.path is None or dataset.path.is_dir() else dataset.path.parent
+    found = sorted(folder.glob("corpus.jsonl*")) if folder else []
+    if not found:
+        raise InvalidInput(
+            f"the data set {dataset.name!r} has no corpus, so there is nothing to search with a model",
+            wanted="a corpus.jsonl beside the queries",
+            next_step="index the documents with the model, and name that collection: "
+            "gnomon index PATH --into kb --model NAME",
+        )
+    return found[0]
+
+
+def evaluation_folder(corpus: Path, fingerprint: str) -> Path:
+    """Where the collection of a corpus in a space lies: in gnomon's cache, by the content of both."""
+    made = {"corpus": digest_file(corpus), "space": fingerprint}
+    return cache_home() / "evaluations" / digest_json(made)[:16]
+
+
+def _indexed(kb: Collection, folder: Path, corpus: Path, model: str, asking: Asking) -> str:
+    """Index the corpus where that is not done. Returns what to tell of it."""
+    done = folder / "complete"
+    if done.exists():
+        return f"{model} searches its collection of {corpus.name} in {folder}, made before"
+    asking.say(f"indexing {corpus} with {model}, once, into {folder}")
+    most_mb = corpus.stat().st_size / 1e6 + 50
+    report = kb.index([corpus], options=IndexOptions(max_file_mb=most_mb), progress=asking.indexing)
+    if report.interrupted:
+        raise KeyboardInterrupt  # what is done is kept: the next time carries on
+    if not kb.documents():
+        reason = report.problems[0].reason if report.problems else "no text in it"
+        raise NothingIndexed(
+            f"{corpus}: {reason}", wanted="a corpus of documents with text", next_step="look at the file"
+        )
+    done.touch()
+    return f"{model} searches a collection of {corpus.name} made for it in {folder}"
+
+
+def _answered(kb: Collection, dataset: DataSet, mode: Mode | None, asking: Asking, *, name: str) -> Answered:
+    documents = kb.documents()
+    queries = _askable(dataset)
+    relevant = {query: dataset.relevant[query] for query in queries}
+    judged = judged_documents(relevant)
+    if judged.isdisjoint(documents):
+        raise InvalidInput(
+            f"none of the {len(judged):,} judged documents is among the {len(documents):,} of {name}",
+            wanted=f"a collection of the documents that are judged, such as {_some(judged)}",
+            next_step=f"its documents are {_some(documents) or 'none'}: index the judged corpus, or give the "
+            "judgments of this one",
+        )
+    kb.retriever(mode)  # loads the model and the indexes, so that the time is that of searching
+    started = time.perf_counter()
+    run = kb.run(queries, k=asking.k, mode=mode, progress=asking.queries)
+    seconds = time.perf_counter() - started
+    return _of_this_corpus(Answered(run, relevant, documents, seconds), dataset, name)
+
+
+def _askable(dataset: DataSet) -> dict[str, str]:
+    queries = dataset.judged
+    if not queries:
+        raise InvalidInput(
+            f"the data set {dataset.name!r} has no query with a text and a judgment",
+            wanted="queries to search for",
+            next_step="give the queries with their judgments; judgments alone do for saved runs",
+        )
+    return queries
+
+
+def _of_this_corpus(answered: Answered, dataset: DataSet, name: str) -> Answered:
+    """Raise InvalidInput where no returned document is judged or of the data set's corpus."""
+    returned, judged = _returned(answered.run), judged_documents(dataset.relevant)
+    known = judged | (dataset.documents or frozenset()) | (answered.documents or frozenset())
+    if returned and returned.isdisjoint(known):
+        raise InvalidInput(
+            f"{name} is a run of another corpus: none of the {len(returned):,} documents that it returned is "
+            f"judged in {dataset.name!r}" + (" or in its corpus" if dataset.documents else ""),
+            wanted=f"documents such as {_some(judged)}",
+            next_step=f"the run's are {_some(returned)}: take the run of this corpus, or correct the ids",
+        )
+    return answered
+
+
+def _returned(run: Run) -> frozenset[str]:
+    return frozenset(document for found in run.results.values() for document in found)
+
+
+def _finding(kind: str, ids: set[str] | frozenset[str], *, fatal: bool) -> Finding:
+    examples = tuple(map(repr, sorted(ids)[:_SHOWN]))
+    return Finding(kind, len(ids), examples, "error" if fatal else "warning")
+
+
+def _some(ids: object) -> str:
+    return ", ".join(map(repr, sorted(map(str, ids))[:3]))  # type: ignore[call-overload]
+
+
+def _place(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+def _nothing(text: str) -> GnomonError:
+    from gnomon.encode import card_for
+
+    after = "correct the path, or make the collection: gnomon index PATH --into kb"
+    if card_for(text):
+        after = f"a model is named {_MODEL}{text}"
+    return InvalidInput(f"there is no collection and no run at {text}", wanted=FORMS, next_step=after)
+
+
+def labels(*texts: str) -> list[str]:
+    """Short names for systems that are told apart by them: the end of each path, or all of it."""
+    short = [text if text.startswith(_MODEL) else Path(text).name or text for text in texts]
+    return short if len(set(short)) == len(set(texts)) else list(texts)
