@@ -107,8 +107,12 @@ class Analysis:
 
     def terms(self, query: str) -> list[str]:
         """A query's distinct words as they are indexed; its function words only if it has no others."""
-        text = spread(query)
-        return list(dict.fromkeys(self.query.analyze(text) or self.index.analyze(text)))
+        return list(dict.fromkeys(self.words(query)))
+
+    def words(self, text: str) -> list[str]:
+        """A text's words in its own order, each as often as it is there; else as `terms`."""
+        spaced = spread(text)
+        return list(self.query.analyze(spaced) or self.index.analyze(spaced))
 
 
 def _analyser(language: str, *, stop: bool) -> Any:

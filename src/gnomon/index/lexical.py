@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from gnomon.core.ranking import Ranking
 from gnomon.index.analysis import Analysis, spread
 from gnomon.index.arguments import checked_ids, checked_k, checked_new
 from gnomon.index.files import check_files, checksums, damaged, read_manifest, write_manifest, writing
-from gnomon.index.segments import Commit, best, encodable, schema, translated
+from gnomon.index.segments import Commit, among, any_of, best, encodable, schema, translated
 
 VERSION = 1
 """Of the manifest and of the analysis: a change of what words a text becomes must raise it."""
@@ -249,32 +249,38 @@ class LexicalIndex:
         A query is words, never syntax: quotes, colons and brackets mean nothing. One without a single word
         finds nothing. Raises InvalidInput for k < 1 and for a lone string.
         """
-        wanted = checked_k(k)
         if isinstance(queries, str):
             raise InvalidInput("a lone string", wanted='a list of queries such as ["one query"]')
+        return self.search_terms(
+            [dict.fromkeys(self.words(query), 1.0) for query in queries], k=k, where=where
+        )
+
+    def words(self, text: str) -> list[str]:
+        """A text's words as they are indexed, function words left out: what `search_terms` takes."""
+        return self._analysis.words(encodable(text))
+
+    def search_terms(
+        self,
+        queries: Sequence[Mapping[str, float]],
+        *,
+        k: int,
+        where: Int[np.ndarray, " allowed"] | None = None,
+    ) -> list[Ranking]:
+        """`search` by words as they are indexed, each word's BM25 times its weight, which is above 0."""
+        wanted = checked_k(k)
         searcher = self._fresh()
         allowed = None if where is None else np.unique(checked_ids(where))
         with translated(self.folder):
             return [self._one(searcher, query, wanted, allowed) for query in queries]
 
-    def _one(self, searcher: Any, text: str, k: int, allowed: Int[np.ndarray, " allowed"] | None) -> Ranking:
-        import tantivy
-
-        terms = self._analysis.terms(encodable(text))
+    def _one(
+        self, searcher: Any, terms: Mapping[str, float], k: int, allowed: Int[np.ndarray, " allowed"] | None
+    ) -> Ranking:
         if not terms or searcher.num_docs == 0 or (allowed is not None and len(allowed) == 0):
             return Ranking.empty()
-        should = tantivy.Occur.Should
-        make = tantivy.Query.term_query
-        query = tantivy.Query.boolean_query(
-            [(should, make(self._schema, "body", term, index_option="freq")) for term in terms]
-        )
+        query = any_of(self._schema, terms)
         if allowed is not None and len(allowed) <= _FILTERED:
-            among = tantivy.Query.term_set_query(self._schema, "id", allowed[allowed >= 0].tolist())
-            must = tantivy.Occur.Must
-            query = tantivy.Query.boolean_query(
-                [(must, query), (must, tantivy.Query.const_score_query(among, 0.0))]
-            )
-            allowed = None
+            query, allowed = among(self._schema, query, allowed), None
         return best(searcher, query, k, allowed)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from gnomon.core.errors import CollectionBusy, GnomonError, StorageError
+from gnomon.core.errors import CollectionBusy, GnomonError, InvalidInput, StorageError
 from gnomon.core.ranking import Ranking
 from gnomon.index.files import DISK, damaged
 from gnomon.kernels.topk import top_k
@@ -37,6 +37,37 @@ def best(searcher: Any, query: Any, k: int, allowed: Int[np.ndarray, " allowed"]
         if complete or (len(scores) >= k and scores[k - 1] > lowest):
             return Ranking(*top_k(scores, ids, k))
         limit *= 4
+
+
+def any_of(schema: Any, terms: Mapping[str, float]) -> Any:
+    """A query for texts with any of the words: the sum of their BM25, each times its weight.
+
+    Raises InvalidInput for a weight that is not above 0: tantivy's bounds on scores would be wrong.
+    """
+    import tantivy
+
+    if not all(0 < weight < float("inf") for weight in terms.values()):
+        raise InvalidInput(
+            f"weights of words {sorted(set(terms.values()))[:5]}",
+            wanted="finite weights above 0",
+            next_step="leave out words that are not to count",
+        )
+
+    def one(term: str, weight: float) -> Any:
+        query = tantivy.Query.term_query(schema, "body", term, index_option="freq")
+        return query if weight == 1 else tantivy.Query.boost_query(query, weight)
+
+    should = tantivy.Occur.Should
+    return tantivy.Query.boolean_query([(should, one(term, weight)) for term, weight in terms.items()])
+
+
+def among(schema: Any, query: Any, allowed: Int[np.ndarray, " allowed"]) -> Any:
+    """The query, held to the allowed ids; its scores stay."""
+    import tantivy
+
+    must = tantivy.Occur.Must
+    ids = tantivy.Query.term_set_query(schema, "id", allowed[allowed >= 0].tolist())
+    return tantivy.Query.boolean_query([(must, query), (must, tantivy.Query.const_score_query(ids, 0.0))])
 
 
 def schema() -> Any:
