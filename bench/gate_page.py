@@ -18,10 +18,10 @@ It is written by `python bench/gate.py`; all figures are in `bench/results/gate.
 
 The populations are per-query differences of real pairs of searches. Their queries are drawn with chances that
 make the true mean difference exactly what the tables say and keep the shape: most queries tie, a few change a
-lot. One population is a search in which some queries find nothing any more. Each figure is a share of
-{trials:,} samples of n queries, averaged over the populations, with the least and the greatest of them in
-brackets. The margin is {recall:g} for recall@10, {ndcg:g} for nDCG@10; alpha is {alpha:g}. Here, test and
-interval use {draws:,} draws.
+lot. One population is a search in which some queries find nothing any more; at a difference of 0 it is the
+same search twice, and cannot be better. Each figure is a share of {trials:,} samples of n queries, averaged
+over the populations, with the least and the greatest of them in brackets. The margin is {recall:g} for
+recall@10, {ndcg:g} for nDCG@10; alpha is {alpha:g}. Here, test and interval use {draws:,} draws.
 
 | population | metric | queries | mean difference | standard deviation | ties |
 |---|---|---|---|---|---|
