@@ -100,10 +100,7 @@ def page(record: dict[str, Any]) -> str:
                 f"| {name} {own['split']} | {own['documents']} | {own['queries']} | {mode} | {' | '.join(cells)} |"
             )
     figures = {figure["name"]: figure for figure in record["stsb_test"]["figures"]}
-    lines += [
-        "",
-        f"STS-B test, {record['stsb_test']['n']} pairs: " + "; ".join(_figure(f) for f in figures.values()),
-    ]
+    lines += ["", f"STS-B test, {sts['n']} pairs: " + "; ".join(_figure(f) for f in sts["figures"])]
     many = record.get("many_queries")
     if many:
         lines += [
@@ -116,10 +113,8 @@ def page(record: dict[str, Any]) -> str:
 
 
 def _figure(figure: dict[str, Any]) -> str:
-    low, high = figure["low"], figure["high"]
-    return f"{figure['name']} {figure['value']:.3f}" + (
-        f" [{low:.3f}, {high:.3f}]" if low is not None else ""
-    )
+    interval = "" if figure["low"] is None else f" [{figure['low']:.3f}, {figure['high']:.3f}]"
+    return f"{figure['name']} {figure['value']:.3f}{interval}"
 
 
 if __name__ == "__main__":
