@@ -1,7 +1,24 @@
 """Retrievers: queries to rankings. They wrap each other; none knows a collection."""
 
 from gnomon.retrieve.dense import Dense
+from gnomon.retrieve.feedback import RM3, RM3Settings, Rocchio, RocchioSettings
 from gnomon.retrieve.fuse import Fuse, FuseSettings
 from gnomon.retrieve.lexical import Lexical
+from gnomon.retrieve.lookups import Lookups
+from gnomon.retrieve.neighbours import Neighbours, NeighbourSettings
+from gnomon.retrieve.prefix import PrefixDense
 
-__all__ = ["Dense", "Fuse", "FuseSettings", "Lexical"]
+__all__ = [
+    "RM3",
+    "Dense",
+    "Fuse",
+    "FuseSettings",
+    "Lexical",
+    "Lookups",
+    "NeighbourSettings",
+    "Neighbours",
+    "PrefixDense",
+    "RM3Settings",
+    "Rocchio",
+    "RocchioSettings",
+]

@@ -13,6 +13,7 @@ from gnomon.core.errors import InvalidInput
 from gnomon.core.ranking import Query, Ranking
 from gnomon.kernels.fusion import convex, reciprocal_rank, union
 from gnomon.kernels.topk import top_k
+from gnomon.retrieve.aligning import scores_at
 
 Fusion = Literal["min-max", "rrf"]
 
@@ -67,22 +68,5 @@ class Fuse:
         stages = {}
         for ranking in rankings:
             for name, values in ranking.stages.items():
-                stages[name] = _at(best, ranking.ids, values)
+                stages[name] = scores_at(best, ranking.ids, values)
         return Ranking(best, fused.astype(np.float32), stages)
-
-
-def _at(
-    wanted: np.ndarray[tuple[int], np.dtype[np.int64]],
-    ids: np.ndarray[tuple[int], np.dtype[np.int64]],
-    values: np.ndarray[tuple[int], np.dtype[np.float32]],
-) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    """The values of the wanted ids, NaN where an id is not among `ids`."""
-    out = np.full(len(wanted), np.nan, dtype=np.float32)
-    if len(ids) == 0:
-        return out
-    order = np.argsort(ids)
-    at = np.minimum(np.searchsorted(ids, wanted, sorter=order), len(ids) - 1)
-    positions = order[at]
-    found = ids[positions] == wanted
-    out[found] = values[positions[found]]
-    return out

@@ -1,0 +1,198 @@
+"""Pseudo-relevance feedback: what a query finds first is taken as relevant, and asked for with it.
+
+It helps where the first results are good and the query says little, and hurts where they are not: measure it
+on judged queries before it serves. Filters hold for the first search too, so that no text outside a query's
+filter has a part in what is found.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from gnomon.core.contracts import Encoder, Index, TextIndex
+from gnomon.core.errors import InvalidInput
+from gnomon.core.ranking import Query, Ranking
+from gnomon.core.vectors import Vectors
+from gnomon.kernels.feedback import interpolate, relevance_model, rocchio
+from gnomon.kernels.similarity import normalise
+from gnomon.retrieve.aligning import positions, scores_at
+from gnomon.retrieve.grouping import in_groups
+from gnomon.retrieve.lookups import TextsOf, VectorsOf
+
+
+@dataclass(frozen=True)
+class RocchioSettings:
+    """The weights of the query (`alpha`) and of the mean of its first `documents` (`beta`)."""
+
+    alpha: float = 1.0
+    beta: float = 0.3
+    documents: int = 3
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.alpha < np.inf and 0 <= self.beta < np.inf and self.alpha + self.beta > 0):
+            raise InvalidInput(
+                f"feedback weights alpha {self.alpha}, beta {self.beta}",
+                wanted="finite weights of 0 or more, not both 0",
+            )
+        if self.documents < 1:
+            raise InvalidInput(f"feedback from {self.documents} documents", wanted="at least 1")
+
+
+@dataclass(frozen=True)
+class Rocchio:
+    """Searches by vectors, moves each query's vector towards what came first, and searches again.
+
+    Raises SpaceMismatch where encoder, index or vectors differ in space.
+    """
+
+    encoder: Encoder
+    index: Index
+    vectors_of: VectorsOf
+    settings: RocchioSettings = RocchioSettings()
+
+    def __post_init__(self) -> None:
+        self.index.space.require(self.encoder.space)
+
+    def __call__(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
+        """At most `k` chunks a query; "rocchio" holds their similarity with the moved query, "dense" with
+        the query as it was (NaN: not among its own first `k`).
+        """
+        if not queries:
+            return []
+        vectors = self.encoder.encode([query.text for query in queries], role="query")
+
+        def search(at: Sequence[int]) -> list[Ranking]:
+            own, where = vectors.take(at), queries[at[0]].where
+            first = self.index.search(own, k=max(k, self.settings.documents), where=where)
+            found = self.index.search(self._moved(own, first), k=k, where=where)
+            return [_staged("rocchio", new, "dense", old) for new, old in zip(found, first, strict=True)]
+
+        return in_groups(queries, search)
+
+    def _moved(self, vectors: Vectors, first: Sequence[Ranking]) -> Vectors:
+        if self.settings.beta == 0:
+            return vectors
+        taken = [ranking.ids[: self.settings.documents] for ranking in first]
+        ids, known = self.vectors_of(np.unique(np.concatenate(taken)))
+        vectors.space.require(known.space)
+        rows = np.array(vectors.data)
+        for row, own in zip(rows, taken, strict=True):
+            at = positions(ids, own)
+            if len(at):  # else nothing was found to learn from
+                row[:] = self._one(row, known.data[at], cosine=vectors.space.similarity == "cosine")
+        return Vectors(rows, vectors.space)
+
+    def _one(
+        self, query: Float[np.ndarray, " dim"], relevant: Float[np.ndarray, "documents dim"], *, cosine: bool
+    ) -> Float[np.ndarray, " dim"]:
+        moved = rocchio(query, relevant, alpha=self.settings.alpha, beta=self.settings.beta)
+        if not cosine:
+            return moved
+        # Opposite vectors may cancel out: then there is no direction to move in.
+        return normalise(moved[None])[0] if moved.any() else query
+
+
+class WordIndex(TextIndex, Protocol):
+    """A text index that can be asked for words with weights."""
+
+    def words(self, text: str) -> list[str]:
+        """A text's words as they are indexed, function words left out."""
+        ...
+
+    def search_terms(
+        self,
+        queries: Sequence[Mapping[str, float]],
+        *,
+        k: int,
+        where: Int[np.ndarray, " allowed"] | None = None,
+    ) -> list[Ranking]:
+        """`search` by words as they are indexed, each with a weight above 0."""
+        ...
+
+
+@dataclass(frozen=True)
+class RM3Settings:
+    """The `terms` most probable words of the first `documents` join the query with this `share` of it."""
+
+    documents: int = 10
+    terms: int = 10
+    share: float = 0.3
+
+    def __post_init__(self) -> None:
+        if min(self.documents, self.terms) < 1:
+            raise InvalidInput(
+                f"feedback by {self.terms} terms from {self.documents} documents", wanted="at least 1 of each"
+            )
+        if not 0 <= self.share <= 1:
+            raise InvalidInput(f"a feedback share of {self.share}", wanted="0 to 1; 0 is no feedback")
+
+
+@dataclass(frozen=True)
+class RM3:
+    """Searches by words, adds the words that are typical of what came first, and searches again."""
+
+    index: WordIndex
+    texts_of: TextsOf
+    settings: RM3Settings = RM3Settings()
+
+    def __call__(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
+        """At most `k` chunks a query; "rm3" holds the BM25 of the longer query, "lexical" of the query as it
+        was (NaN: not among its own first `k`).
+        """
+
+        def search(at: Sequence[int]) -> list[Ranking]:
+            where = queries[at[0]].where
+            own = [dict.fromkeys(self.index.words(queries[position].text), 1.0) for position in at]
+            first = self.index.search_terms(own, k=max(k, self.settings.documents), where=where)
+            longer = self._longer(own, first) if self.settings.share else own
+            found = self.index.search_terms(longer, k=k, where=where)
+            return [_staged("rm3", new, "lexical", old) for new, old in zip(found, first, strict=True)]
+
+        return in_groups(queries, search)
+
+    def _longer(self, own: Sequence[Mapping[str, float]], first: Sequence[Ranking]) -> list[dict[str, float]]:
+        taken = [ranking.first(self.settings.documents) for ranking in first]
+        every = np.unique(np.concatenate([ranking.ids for ranking in taken]))
+        ids, titles, texts = self.texts_of(every)
+        counts = [
+            Counter(self.index.words(f"{title}\n{text}")) for title, text in zip(titles, texts, strict=True)
+        ]
+        queries = []
+        for words, ranking in zip(own, taken, strict=True):
+            known = np.isin(ranking.ids, ids)
+            at = positions(ids, ranking.ids)
+            queries.append(self._one(words, [counts[i] for i in at], ranking.scores[known]))
+        return queries
+
+    def _one(
+        self,
+        own: Mapping[str, float],
+        counts: Sequence[Mapping[str, int]],
+        scores: Float[np.ndarray, " documents"],
+    ) -> dict[str, float]:
+        vocabulary = sorted(set().union(*counts))
+        if not vocabulary:
+            return dict(own)
+        table = np.array([[count.get(word, 0) for word in vocabulary] for count in counts], dtype=np.float64)
+        model = relevance_model(table, scores.astype(np.float64))
+        kept = np.argsort(-model, kind="stable")[: self.settings.terms]  # of equal ones, by the alphabet
+        typical = {vocabulary[i]: model[i] / model[kept].sum() for i in kept}
+        words = list(dict.fromkeys([*own, *typical]))
+        # Of one sum with the query's own weights, so that scores stay on its scale.
+        mixed = interpolate(
+            np.array([own.get(word, 0.0) for word in words]),
+            np.array([typical.get(word, 0.0) for word in words]) * len(own),
+            share=self.settings.share,
+        )
+        return {word: float(weight) for word, weight in zip(words, mixed, strict=True) if weight > 0}
+
+
+def _staged(name: str, found: Ranking, before: str, first: Ranking) -> Ranking:
+    stages = {name: found.scores, before: scores_at(found.ids, first.ids, first.scores)}
+    return Ranking(found.ids, found.scores, stages)
