@@ -2,8 +2,8 @@
 
     python bench/quality.py [--folder WORK] [--only scifact,cranfield]
 
-Collections are kept in the work folder, so a second run embeds nothing. Writes results/quality.json and the table
-in docs/quality.md.
+Collections are kept in the work folder, so a second run embeds nothing. Writes results/quality.json and the
+table in docs/quality.md.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 import gnomon
 from data import DATA
+from gnomon.collection.settings import Mode
 from gnomon.encode import load_encoder
 from gnomon.evaluate.datasets import load_dataset
 from gnomon.evaluate.metrics import summary
@@ -23,15 +24,15 @@ from record import write
 
 SETS = {"scifact": "test", "cranfield": "test", "insuranceqa": "dev", "cosqa": "dev"}
 METRICS = ("nDCG@10", "recall@10", "recall@100", "MRR@10", "MAP", "success@10")
-MODES = ("dense", "lexical", "hybrid")
+MODES: tuple[Mode, ...] = ("dense", "lexical", "hybrid")
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "quality.md"
 _HEAD = """# Quality of the default model
 
 Written by `bench/quality.py` from `bench/results/quality.json`; do not edit.
 
-A collection of each set as `gnomon index` makes it (chunks of at most 256 tokens, titles prepended), searched by
-document as `gnomon eval` does it. Intervals are 95 % (BCa bootstrap over queries). Parts of SciFact may have been in
-the training data of public models. Nothing was tuned on these splits.
+A collection of each set as `gnomon index` makes it (chunks of at most 256 tokens, titles prepended), searched
+by document as `gnomon eval` does it. Intervals are 95 % (BCa bootstrap over queries). Parts of SciFact may have
+been in the training data of public models.
 """
 
 
@@ -96,18 +97,17 @@ def page(record: dict[str, Any]) -> str:
             first = scores[METRICS[0]]
             cells = [f"{first[0]:.3f} [{first[1]:.3f}, {first[2]:.3f}]"]
             cells += [f"{scores[metric][0]:.3f}" for metric in METRICS[1:]]
-            lines.append(
-                f"| {name} {own['split']} | {own['documents']} | {own['queries']} | {mode} | {' | '.join(cells)} |"
-            )
-    figures = {figure["name"]: figure for figure in record["stsb_test"]["figures"]}
+            row = [f"{name} {own['split']}", str(own["documents"]), str(own["queries"]), mode, *cells]
+            lines.append(f"| {' | '.join(row)} |")
+    sts = record["stsb_test"]
     lines += ["", f"STS-B test, {sts['n']} pairs: " + "; ".join(_figure(f) for f in sts["figures"])]
     many = record.get("many_queries")
     if many:
         lines += [
             "",
-            f"{many['queries']:,} InsuranceQA training queries over {many['chunks']:,} chunks, hybrid, vectors cached: "
-            f"asked in {many['asked_s']} s, asked and scored in {many['asked_and_scored_s']} s "
-            f"({many['cpu_s']} CPU seconds).",
+            f"{many['queries']:,} InsuranceQA training queries over {many['chunks']:,} chunks, hybrid, with",
+            f"query vectors cached: asked in {many['asked_s']} s, asked and scored in "
+            f"{many['asked_and_scored_s']} s ({many['cpu_s']} CPU seconds).",
         ]
     return "\n".join(lines) + "\n"
 
