@@ -31,8 +31,8 @@ _HEAD = """# Quality of the default model
 Written by `bench/quality.py` from `bench/results/quality.json`; do not edit.
 
 A collection of each set as `gnomon index` makes it (chunks of at most 256 tokens, titles prepended), searched
-by document as `gnomon eval` does it. Intervals are 95 % (BCa bootstrap over queries). Parts of SciFact may have
-been in the training data of public models.
+by document as `gnomon eval` does it. Intervals are 95 % (BCa bootstrap over queries). Parts of SciFact may
+have been in the training data of public models.
 """
 
 
