@@ -122,12 +122,14 @@ def test_a_system_worse_by_the_margin_seldom_passes(n: int, loss: float) -> None
     assert found["better"] + found["not worse"] <= 0.06
 
 
-def test_the_queries_that_would_settle_it_do() -> None:
-    """Of samples of that size from the same source, about four of five are decided."""
-    differences = drawn(0.004, 0.12, 80, seed=3)
+@pytest.mark.parametrize(("mean", "most"), [(0.004, 1_000), (-0.009, 2_000)])
+def test_the_queries_that_would_settle_it_do(mean: float, most: int) -> None:
+    """Of samples of that size from the same source, about four of five are decided, to either side."""
+    differences = drawn(mean, 0.12, 80, seed=3)
     first = judge(pair(differences))
     assert first.outcome == "undecided"
     assert first.queries_to_settle is not None
+    assert first.queries_to_settle < most
     draws = np.random.default_rng(1)
     again = draws.choice(differences, (first.queries_to_settle, 200))
     found = shares(again, Rule())
