@@ -250,3 +250,18 @@ def test_a_file_that_vanishes_meanwhile_is_reported_and_the_rest_goes_on(opened,
     assert all("gone now" in problem.reason for problem in report.problems)
     assert kb.index([folder]).unchanged == 39
     assert kb.status().documents == 39
+
+
+def test_two_corpora_of_the_same_ids_keep_apart(opened, tmp_path: Path) -> None:
+    kb = opened()
+    kb.add([{"id": "d1", "text": "By hand, about lemons."}])
+    for name, fruit in (("one", "apples"), ("two", "plums")):
+        folder = tmp_path / name
+        folder.mkdir()
+        rows = [f'{{"_id": "d{n}", "title": "", "text": "{fruit} number {n}"}}' for n in range(3)]
+        (folder / "corpus.jsonl").write_text("\n".join(rows))
+        assert kb.index([folder]).documents == 3
+        assert kb.index([folder]).unchanged == 1
+    assert len(kb.documents()) == 7
+    assert len(kb.search("plums number", k=9, mode="lexical")) == 6
+    assert {"d0", "d1", "d2"} < kb.documents()

@@ -141,14 +141,13 @@ def _documents(connection: Connection, condition: Any) -> dict[str, Any]:
 
 
 def _free_key(connection: Connection, document: Document, source: Source, source_id: int) -> str:
-    """The document's id, or the file's whole path before it where another file has that id already."""
+    """The document's id, or the file's path and the id where another file, or a hand, has put in that id."""
     owner = connection.execute(
         select(schema.documents.c.source_id).where(schema.documents.c.key == document.id)
     ).one_or_none()
     if owner is None or owner.source_id == source_id:
         return document.id
-    _, mark, row = document.id.partition("#")
-    return f"{source.path}{mark}{row}"
+    return f"{source.path}#{document.id}"
 
 
 def _write_document(
