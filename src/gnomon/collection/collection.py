@@ -14,6 +14,7 @@ from gnomon.collection.catalog import Catalog
 from gnomon.collection.derived import Derived, View
 from gnomon.collection.evaluating import BLOCK, CachedEncoder, Owners, chunk_texts, rankings
 from gnomon.collection.ingest import IndexRun, Target, add_documents
+from gnomon.collection.lookups import lookups
 from gnomon.collection.reports import IndexReport, Progress, Status
 from gnomon.collection.search import build_retriever, checked_queries, group_by_document, hits
 from gnomon.collection.settings import By, IndexOptions, Mode
@@ -124,11 +125,10 @@ class Collection:
 
     def retriever(self, mode: Mode | None = None) -> Retriever:
         """The retriever that serves a mode, over the collection as it stands now."""
-        settings = self._version.retrieval
-        mode = mode or settings.mode
+        mode = mode or self._version.retrieval.mode
         view = self._derived.view()
         encoder = None if mode == "lexical" else self.encoder
-        return build_retriever(mode, settings, encoder=encoder, dense=view.dense, lexical=view.lexical)
+        return self._retriever(mode, encoder, view)
 
     def run(
         self,
@@ -152,9 +152,7 @@ class Collection:
         encoder = None
         if mode != "lexical":
             encoder = CachedEncoder(self.encoder, self._catalog, version.space_id)
-        retriever = build_retriever(
-            mode, version.retrieval, encoder=encoder, dense=view.dense, lexical=view.lexical
-        )
+        retriever = self._retriever(mode, encoder, view)
         with self._catalog.read() as connection:
             owners = Owners.read(connection, version.chunking_id)
         depth = max(k, GROUP_DEPTH) if by == "document" else k
@@ -216,6 +214,16 @@ class Collection:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _retriever(self, mode: Mode, encoder: Encoder | None, view: View) -> Retriever:
+        return build_retriever(
+            mode,
+            self._version.retrieval,
+            encoder=encoder,
+            dense=view.dense,
+            lexical=view.lexical,
+            lookups=lookups(self._catalog, self._version),
+        )
 
     def _writing(self) -> Target:
         encoder = self.encoder

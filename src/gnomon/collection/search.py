@@ -12,23 +12,62 @@ from sqlalchemy import Connection
 from gnomon.collection import reads
 from gnomon.collection.settings import By, Mode, RetrievalSettings
 from gnomon.collection.snippet import highlighter, snippet
-from gnomon.core.contracts import Encoder, Index, Retriever, TextIndex
+from gnomon.core.contracts import Encoder, Index, Retriever
 from gnomon.core.errors import InvalidInput
 from gnomon.core.ranking import Hit, Query, Ranking
-from gnomon.retrieve import Dense, Fuse, Lexical
+from gnomon.retrieve import RM3, Dense, Fuse, Lexical, Lookups, Neighbours, Rocchio
+from gnomon.retrieve.feedback import WordIndex
 
 
 def build_retriever(
-    mode: Mode, settings: RetrievalSettings, *, encoder: Encoder | None, dense: Index, lexical: TextIndex
+    mode: Mode,
+    settings: RetrievalSettings,
+    *,
+    encoder: Encoder | None,
+    dense: Index,
+    lexical: WordIndex,
+    lookups: Lookups | None = None,
 ) -> Retriever:
-    """The retriever that serves a mode: the same object that is evaluated. Lexical needs no encoder."""
+    """The retriever that serves a mode: the same object that is evaluated. Lexical needs no encoder.
+
+    A stage of the settings is used where its part is: `rocchio` in dense, `rm3` in lexical, both in hybrid.
+    Raises InvalidInput for stages without `lookups`, which they read vectors and texts by.
+    """
     if mode not in get_args(Mode):
         raise InvalidInput(f"mode {mode!r}", wanted=f"one of {', '.join(get_args(Mode))}")
+    found: Retriever
     if mode == "lexical" or encoder is None:
-        return Lexical(lexical)
-    if mode == "dense":
-        return Dense(encoder, dense)
-    return Fuse((Dense(encoder, dense), Lexical(lexical)), settings.fuse)
+        found = _lexical(settings, lexical, lookups)
+    elif mode == "dense":
+        found = _dense(settings, encoder, dense, lookups)
+    else:
+        parts = (_dense(settings, encoder, dense, lookups), _lexical(settings, lexical, lookups))
+        found = Fuse(parts, settings.fuse)
+    if settings.neighbours is None:
+        return found
+    return Neighbours(found, _given(lookups).vectors_of, settings.neighbours)
+
+
+def _dense(settings: RetrievalSettings, encoder: Encoder, index: Index, lookups: Lookups | None) -> Retriever:
+    if settings.rocchio is None:
+        return Dense(encoder, index)
+    return Rocchio(encoder, index, _given(lookups).vectors_of, settings.rocchio)
+
+
+def _lexical(settings: RetrievalSettings, index: WordIndex, lookups: Lookups | None) -> Retriever:
+    if settings.rm3 is None:
+        return Lexical(index)
+    return RM3(index, _given(lookups).texts_of, settings.rm3)
+
+
+def _given(lookups: Lookups | None) -> Lookups:
+    if lookups is None:
+        raise InvalidInput(
+            "stages without lookups",
+            wanted="lookups of vectors and texts by chunk id",
+            next_step="give `lookups`, or settings without rocchio, rm3 and neighbours",
+        )
+    return lookups
 
 
 def group_by_document(connection: Connection, ranking: Ranking, k: int) -> tuple[Ranking, dict[int, int]]:

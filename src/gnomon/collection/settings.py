@@ -6,20 +6,31 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 from gnomon.core.errors import InvalidInput
+from gnomon.retrieve.feedback import RM3Settings, RocchioSettings
 from gnomon.retrieve.fuse import FuseSettings
+from gnomon.retrieve.neighbours import NeighbourSettings
 
 Mode = Literal["hybrid", "dense", "lexical"]
 By = Literal["chunk", "document"]
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
+_STAGES = {"rocchio": RocchioSettings, "rm3": RM3Settings, "neighbours": NeighbourSettings}
 
 
 @dataclass(frozen=True)
 class RetrievalSettings:
-    """How a collection searches: the mode, the fusion of a hybrid search, and the language of its words."""
+    """How a collection searches: the mode, the fusion of a hybrid search, and the language of its words.
+
+    Stages that need no model are off by default, since each helps some corpora and harms others: see
+    docs/stages.md. `rocchio` is feedback of the dense part, `rm3` of the keyword part, and `neighbours`
+    smooths what comes out.
+    """
 
     mode: Mode = "hybrid"
     fuse: FuseSettings = field(default_factory=FuseSettings)
     language: str = "en"
+    rocchio: RocchioSettings | None = None
+    rm3: RM3Settings | None = None
+    neighbours: NeighbourSettings | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(Mode):
@@ -27,14 +38,19 @@ class RetrievalSettings:
 
     def to_json(self) -> dict[str, Any]:
         """A plain mapping, read back by `from_json`."""
-        return asdict(self)
+        plain = asdict(self)
+        # A stage that is off is left out: catalogs from before there were stages say the same.
+        return {name: value for name, value in plain.items() if value is not None}
 
     @classmethod
     def from_json(cls, plain: dict[str, Any]) -> RetrievalSettings:
         """The settings that `to_json` wrote."""
         fuse = dict(plain["fuse"])
         fuse["weights"] = tuple(fuse["weights"]) if fuse["weights"] is not None else None
-        return cls(mode=plain["mode"], fuse=FuseSettings(**fuse), language=plain["language"])
+        stages: dict[str, Any] = {
+            name: kind(**plain[name]) for name, kind in _STAGES.items() if plain.get(name) is not None
+        }
+        return cls(mode=plain["mode"], fuse=FuseSettings(**fuse), language=plain["language"], **stages)
 
 
 @dataclass(frozen=True)
