@@ -1,9 +1,9 @@
-"""Conditions on documents, as people type them: `source like 'docs/%' and year >= 2020 and lang in ('en', 'de')`.
+"""Conditions on documents as people type them: `source like 'docs/%' and year >= 2020`.
 
 A condition becomes values; what holds the documents turns them into a query of its own, with every constant
-bound. A comparison is decided only where the field has a value of the constant's kind; one that is missing, null
-or of another kind is neither true nor false, and neither is its negation (Kleene's logic, as in SQL). A list is
-compared by its members: `tags = 'x'` holds where one of them is 'x', `tags != 'x'` where none is.
+bound. A comparison is decided only where the field has a value of the constant's kind; one that is missing,
+null or of another kind is neither true nor false, and neither is its negation (Kleene's logic, as in SQL). A
+list is compared by its members: `tags = 'x'` holds where one of them is 'x', `tags != 'x'` where none is.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Operator = Literal["=", "<", "<=", ">", ">=", "like", "ilike", "in"]
 OWN = ("id", "source", "title", "media_type")
 """What every document has beside its metadata: always text, "" where there is none."""
 MOST_TESTS, DEEPEST, LONGEST_PATTERN = 200, 20, 1000
-"""Comparisons in one condition, `and` and `or` within each other, characters after like: what SQLite bears."""
+"""Comparisons in a condition, `and` and `or` within each other, characters after like: what SQLite bears."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class Comparison:
     """One field against constants (one, or for "in" any number). Negated: it has a value and none fits."""
 
     field: Field
@@ -71,7 +71,7 @@ class Some:
     parts: tuple[Condition, ...]
 
 
-Condition = Test | Absent | Every | Some
+Condition = Comparison | Absent | Every | Some
 
 
 @lru_cache(maxsize=256)
@@ -86,6 +86,10 @@ def parse(text: str) -> Condition:
     if not isinstance(text, str) or not text.strip():
         came = "an empty condition" if isinstance(text, str) else f"a condition of type {type(text).__name__}"
         raise InvalidInput(came, wanted="a condition on documents", next_step=EXAMPLE)
+    if any("\ud800" <= character <= "\udfff" or character == "\0" for character in text):
+        raise InvalidInput(
+            "a condition with characters that no text holds", wanted="valid Unicode without NUL"
+        )
     from gnomon.retrieve.grammar import read
 
     condition = read(text)
