@@ -9,7 +9,8 @@ import typer
 EXIT_CODES = """[dim]Exit codes[/dim]
 
     0  done
-    1  nothing could be indexed, or with --strict not everything
+    1  nothing could be indexed, or with --strict not everything; in eval and
+       compare: less than was asked for with --expect or --require
     2  wrong input: an option, a path, a text, another model
     3  the surroundings: disk, permissions, a lock, the network
     4  damage: a corrupt catalog, weights with another digest

@@ -41,7 +41,7 @@ Require = Annotated[
 @app.command(
     epilog=example(
         "gnomon compare kb:lexical kb:hybrid --data scifact",
-        "gnomon compare before.json kb --data scifact --metric nDCG@10 --metric recall@100",
+        "gnomon compare before.json kb --data scifact --metric MAP --plot d.png",
         "gnomon compare model:all-MiniLM-L6-v2 model:bge-small-en-v1.5 --data scifact",
         "gnomon compare live.json kb --data golden.jsonl --require not-worse",
     )
@@ -160,22 +160,23 @@ def measured(asked: Asked, data: Sequence[Path] | None, split: str | None, *, st
     dataset = read_data(data, split)
     found = list(check_data(dataset, strict=strict))
     metrics = [parse_metric(name) for name in asked.metrics]
-    systems = [resolve(name) for name in asked.names]
+    systems, short = [resolve(name) for name in asked.names], labels(*asked.names)
     if all(isinstance(system, RunSystem) for system in systems):
         refuse({"--k": asked.k}, "for two saved runs")
     answered = []
-    for system, label in zip(systems, labels(*asked.names), strict=True):
+    for system, label in zip(systems, short, strict=True):
         one = ask(system, dataset, asked.k)
         require_depth(metrics, one)
         unfit = findings(one, dataset)
         if strict:
             require_clean(unfit, name=f"{system.text} with {dataset.name}")
         found += [replace(finding, kind=f"{finding.kind} ({label})") for finding in unfit]
-        answered.append(replace(one, run=replace(one.run, name=label)))
+        answered.append(one)
     first, second = answered
+    runs = [replace(one.run, name=name) for one, name in zip(answered, short, strict=True)]
     relevant = {query: grades for query, grades in first.relevant.items() if query in second.relevant}
     verdicts = compare_many(
-        first.run, [second.run], relevant, metrics=metrics, margin=asked.margin, alpha=asked.alpha
+        runs[0], [runs[1]], relevant, metrics=metrics, margin=asked.margin, alpha=asked.alpha
     )
     notes = tuple(dict.fromkeys((*first.notes, *second.notes)))
     return Report(asked, dataset, (first, second), verdicts, tuple(found), notes)
@@ -201,8 +202,8 @@ def print_report(console: Console, report: Report, changed: int) -> None:
     from gnomon.cli.terminal import clean, print_rows
 
     rows = [
-        (letter, f"{answered.run.name}: {system_text(answered)}")
-        for letter, answered in zip("AB", report.answered, strict=True)
+        (letter, f"{name}: {system_text(answered)}")
+        for letter, name, answered in zip("AB", report.asked.names, report.answered, strict=True)
     ]
     rows.append(("data", data_text(report.dataset)))
     print_rows(console, [(Text(label, style="dim"), clean(said)) for label, said in rows])

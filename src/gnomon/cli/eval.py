@@ -47,7 +47,7 @@ Words = Annotated[Path | None, typer.Option(help="Words among which an analogy's
 @app.command(
     epilog=example(
         "gnomon eval kb --data scifact",
-        "gnomon eval kb --data scifact --mode dense --metric nDCG@10 --save-run dense.json",
+        "gnomon eval kb:dense --data scifact --save-run dense.json",
         "gnomon eval run.trec --data qrels.txt --json",
         "gnomon eval kb --pseudo",
         "gnomon eval all-MiniLM-L6-v2 --task sts --data sts-test.tsv",

@@ -74,7 +74,7 @@ def eval_pseudo(asked: Asked, *, per_kind: int, expect: Path | None, as_json: bo
         kinds = {kind: _of_kind(answered, dataset, kind) for kind in dict.fromkeys(dataset.kinds.values())}
         scores = {kind: summary(answered.run, relevant, metrics) for kind, relevant in kinds.items()}
     found = found_by_kind(dataset, {query: answered.run.ranking(query) for query in dataset.queries})
-    alarms = None if before is None else breakage(found, before)
+    alarms = None if before is None else breakage(found, before.in_mode(answered.run.about["mode"]))
     report = PseudoReport(asked.target, answered, dataset, scores, found, alarms)
     if as_json:
         print_json({**report.to_json(), "warnings": notes})
@@ -84,13 +84,33 @@ def eval_pseudo(asked: Asked, *, per_kind: int, expect: Path | None, as_json: bo
     raise typer.Exit(BROKEN if alarms else 0)
 
 
-def read_expected(path: Path) -> dict[str, Found]:
+@dataclass(frozen=True)
+class Expected:
+    """What was found when all was well, by kind, and in which mode."""
+
+    path: Path
+    mode: str
+    found: Mapping[str, Found]
+
+    def in_mode(self, mode: str) -> Mapping[str, Found]:
+        """What was found. Raises InvalidInput for another mode: that finds other things when all is well."""
+        if mode != self.mode:
+            raise InvalidInput(
+                f"--expect {self.path}, measured in mode {self.mode}, for mode {mode}",
+                wanted="the same mode both times",
+                next_step=f"give --mode {self.mode}, or measure what to expect in mode {mode}",
+            )
+        return self.found
+
+
+def read_expected(path: Path) -> Expected:
     """What was found when all was well, from the JSON of an earlier run. Raises InvalidInput."""
     from gnomon.evaluate.breakage import Found
 
     try:
         body = json.loads(path.read_bytes())
-        return {kind: Found(int(one["hits"]), int(one["queries"])) for kind, one in body["found"].items()}
+        found = {kind: Found(int(one["hits"]), int(one["queries"])) for kind, one in body["found"].items()}
+        return Expected(path, body["run"]["mode"], found)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InvalidInput(
             f"--expect {path}: {error}",
@@ -109,7 +129,7 @@ def print_pseudo(console: Console, report: PseudoReport) -> None:
 
     from gnomon.cli.figures import count
     from gnomon.cli.judged import interval_text, print_table, system_text
-    from gnomon.cli.terminal import clean, print_hanging, print_rows
+    from gnomon.cli.terminal import clean, print_hanging, print_rows, program
     from gnomon.evaluate import PSEUDO_NOTE
 
     rows = [
@@ -119,21 +139,23 @@ def print_pseudo(console: Console, report: PseudoReport) -> None:
     ]
     print_rows(console, [(Text(label, style="dim"), said) for label, said in rows])
     console.print()
-    names = [score.metric for score in next(iter(report.scores.values()))]
-    head = ["kind", "queries", *(part for name in names for part in (name, "95% interval"))]
-    table = []
-    for kind, scores in report.scores.items():
-        cells = [Text(kind), Text(count(scores[0].n))]
-        for score in scores:
-            interval = Text(interval_text(score.low, score.high), style="dim")
-            cells += [Text(f"{score.mean:.4f}", style="bold"), interval]
-        table.append(cells)
-    print_table(console, head, table)
+    table = [
+        [
+            Text(kind if at == 0 else ""),
+            Text(count(score.n) if at == 0 else ""),
+            Text(score.metric),
+            Text(f"{score.mean:.4f}", style="bold"),
+            Text(interval_text(score.low, score.high)),
+        ]
+        for kind, scores in report.scores.items()
+        for at, score in enumerate(scores)
+    ]
+    print_table(console, ("kind", "queries", "metric", "mean", "95% interval"), table)
     console.print()
     if report.alarms is None:
-        print_hanging(
-            console, Text("next  ", style="bold"), Text("keep this as --json; --expect tells later")
-        )
+        again = f"{program()} eval {report.target} --pseudo"
+        then = f"while all is well: {again} --json > sound.json; later: {again} --expect sound.json"
+        print_hanging(console, Text("next  ", style="bold"), clean(then))
     elif not report.alarms:
         console.print("No alarm: nothing is found less often than expected, beyond chance.", soft_wrap=True)
     for alarm in report.alarms or ():

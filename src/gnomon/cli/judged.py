@@ -36,7 +36,8 @@ Data = Annotated[
 ]
 Split = Annotated[str | None, typer.Option(help="The split; by default test, or the only one.")]
 Names = Annotated[
-    list[str] | None, typer.Option("--metric", help="Such as nDCG@10, recall@100, MAP; may be repeated.")
+    list[str] | None,
+    typer.Option("--metric", help="Such as nDCG@10, recall@100, MAP; may be repeated.", metavar="NAME"),
 ]
 Depth = Annotated[int | None, typer.Option("--k", "-k", help=f"Documents a query; by default {DEPTH}.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse data with any fault.")]

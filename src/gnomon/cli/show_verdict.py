@@ -22,8 +22,8 @@ def print_verdict(
     console: Console, verdict: Verdict, texts: Mapping[str, str], *, changed: int, comparisons: int
 ) -> None:
     """One metric's verdict, of so many made together, and what it rests on. `texts` are the queries."""
-    head = Text.assemble((verdict.metric, "bold"), "  ", (verdict.outcome, STYLES[verdict.outcome]), "  ")
-    print_hanging(console, head, clean(f"{verdict.headline}."))
+    head = Text.assemble((verdict.metric, "bold"), "  ")
+    print_hanging(console, head, clean(f"{verdict.headline}.", style=STYLES[verdict.outcome]))
     console.print()
     rows = [(Text(label, style="dim"), body) for label, body in figures(verdict, comparisons)]
     print_rows(console, rows, indent=2)
@@ -31,8 +31,8 @@ def print_verdict(
     if not most:
         return
     console.print()
-    head = f"  {'changed most':<12}{'A':>8}{'B':>9}{'B - A':>10}"
-    console.print(Text(head, style="dim"), soft_wrap=True)
+    columns = f"  {'changed most':<12}{'A':>8}{'B':>9}{'B - A':>10}"
+    console.print(Text(columns, style="dim"), soft_wrap=True)
     for change in most:
         numbers = f"  {change.baseline:>20.4f}{change.candidate:>9.4f}{change.difference:>+10.4f}   "
         text = " ".join(printable(texts.get(change.query, "")).split())
@@ -60,8 +60,10 @@ def figures(verdict: Verdict, comparisons: int) -> list[tuple[str, Text]]:
             ),
         ),
         ("margin", Text(f"a loss of {verdict.margin:g} would be accepted")),
-        ("power", Text(f"these queries show a true difference of {verdict.detectable:.4f} in 4 of 5 cases")),
     ]
+    if verdict.detectable > 0:  # where all are ties there is no spread to tell it from
+        power = f"these queries show a true difference of {verdict.detectable:.4f} in 4 of 5 cases"
+        rows.append(("power", Text(power)))
     if verdict.queries_to_settle:
         settle = f"about {count(verdict.queries_to_settle)} such queries would settle it"
         rows.append(("to settle", Text(settle, style="bold")))

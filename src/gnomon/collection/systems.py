@@ -172,6 +172,8 @@ def findings(answered: Answered, dataset: DataSet) -> tuple[Finding, ...]:
     found = []
     if answered.documents is not None:
         lacking = judged_documents(answered.relevant) - answered.documents
+        if dataset.documents is not None:
+            lacking &= dataset.documents  # what the corpus itself lacks is a fault of the data set
         found.append(_finding("judged documents that the collection lacks", lacking, fatal=True))
     unasked = set(answered.relevant) - answered.run.queries
     found.append(_finding("judged queries that the run lacks; they count 0", unasked, fatal=True))
