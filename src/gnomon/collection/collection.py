@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,6 +14,7 @@ from gnomon.collection import reads, writes
 from gnomon.collection.catalog import Catalog
 from gnomon.collection.derived import Derived, View
 from gnomon.collection.evaluating import BLOCK, CachedEncoder, Owners, chunk_texts, rankings
+from gnomon.collection.filtering import Filters
 from gnomon.collection.ingest import IndexRun, Target, add_documents
 from gnomon.collection.lookups import lookups
 from gnomon.collection.reports import IndexReport, Progress, Status
@@ -21,13 +23,16 @@ from gnomon.collection.settings import By, IndexOptions, Mode
 from gnomon.collection.status import status_of
 from gnomon.collection.turn import turn
 from gnomon.collection.version import Version
-from gnomon.core.contracts import Encoder, Retriever
+from gnomon.core.contracts import Array, Encoder, Retriever
 from gnomon.core.documents import Document
 from gnomon.core.errors import InvalidInput
 from gnomon.core.ranking import Hit, Ranking
 from gnomon.evaluate.pseudo import ChunkText
 from gnomon.evaluate.run import Run
+from gnomon.retrieve.filter import Filter
+from gnomon.retrieve.where import Condition
 from gnomon.text.chunk import Chunker, ChunkSettings
+from gnomon.text.read import plain_metadata
 from gnomon.text.settings import ReadSettings
 
 GROUP_DEPTH = 1000
@@ -46,6 +51,7 @@ class Collection:
         self._target: Target | None = None
         self._mutex = threading.Lock()
         self._derived = Derived(catalog, folder / "derived" / f"v{version.id:04d}", version)
+        self._filters = Filters(catalog, version.chunking_id)
 
     def index(
         self,
@@ -97,19 +103,35 @@ class Collection:
         self._derived.refresh()
         return change.removed
 
-    def search(self, query: str, *, k: int = 10, mode: Mode | None = None, by: By = "chunk") -> list[Hit]:
+    def search(
+        self,
+        query: str,
+        *,
+        k: int = 10,
+        mode: Mode | None = None,
+        by: By = "chunk",
+        where: str | Condition | None = None,
+    ) -> list[Hit]:
         """The best `k` chunks, or documents with their best chunk. Modes: hybrid, dense, lexical.
 
-        Raises InvalidInput for an empty query or k < 1, SpaceMismatch where the model changed.
+        `where` is a condition on documents, such as "source like 'docs/%' and year >= 2020": see
+        `gnomon.retrieve.where`. Raises InvalidInput for an empty query, k < 1, a condition that is not
+        understood or a field that no document has; SpaceMismatch where the model changed.
         """
-        return self.search_many([query], k=k, mode=mode, by=by)[0]
+        return self.search_many([query], k=k, mode=mode, by=by, where=where)[0]
 
     def search_many(
-        self, queries: Sequence[str], *, k: int = 10, mode: Mode | None = None, by: By = "chunk"
+        self,
+        queries: Sequence[str],
+        *,
+        k: int = 10,
+        mode: Mode | None = None,
+        by: By = "chunk",
+        where: str | Condition | None = None,
     ) -> list[list[Hit]]:
         """`search` for several queries at once, which costs less than one by one."""
         asked = checked_queries(queries, k, by)
-        retriever = self.retriever(mode)
+        retriever = self.retriever(mode, where=where)
         depth = k if by == "chunk" else max(k, GROUP_DEPTH)
         rankings = retriever(asked, k=depth)
         pairs = zip(asked, rankings, strict=True)
@@ -123,12 +145,16 @@ class Collection:
                 ranking, more = group_by_document(connection, ranking, k)
             return hits(connection, query, ranking.first(k), more)
 
-    def retriever(self, mode: Mode | None = None) -> Retriever:
-        """The retriever that serves a mode, over the collection as it stands now."""
+    def retriever(self, mode: Mode | None = None, *, where: str | Condition | None = None) -> Retriever:
+        """The retriever that serves a mode, over the collection as it stands now, or over a part of it."""
         mode = mode or self._version.retrieval.mode
         view = self._derived.view()
         encoder = None if mode == "lexical" else self.encoder
-        return self._retriever(mode, encoder, view)
+        return self._retriever(mode, encoder, view, where)
+
+    def chunk_ids(self, where: str | Condition) -> Array:
+        """The ids of the chunks of all documents that meet a condition, rising: for a `Query` of your own."""
+        return self._filters.ids(where, upto=self._derived.view().dense_at)
 
     def run(
         self,
@@ -138,12 +164,13 @@ class Collection:
         mode: Mode | None = None,
         by: By = "document",
         progress: Callable[[int, int], None] | None = None,
+        where: str | Condition | None = None,
     ) -> Run:
         """What the retriever that serves finds for each query (id -> text): to be evaluated.
 
         Query vectors are kept in the collection's cache, so that asking again costs no encoding. Ids are the
         documents', or with by="chunk" the chunk numbers. `progress` hears how many queries are done, of how
-        many. Raises InvalidInput for empty queries or k < 1.
+        many. Raises InvalidInput for empty queries, k < 1 or a condition as `search` does.
         """
         checked_queries(list(queries.values()), k, by)
         version = self._version
@@ -152,7 +179,7 @@ class Collection:
         encoder = None
         if mode != "lexical":
             encoder = CachedEncoder(self.encoder, self._catalog, version.space_id)
-        retriever = self._retriever(mode, encoder, view)
+        retriever = self._retriever(mode, encoder, view, where)
         with self._catalog.read() as connection:
             owners = Owners.read(connection, version.chunking_id)
         depth = max(k, GROUP_DEPTH) if by == "document" else k
@@ -164,6 +191,7 @@ class Collection:
         about = {
             "collection": str(self._folder), "version": version.name, "mode": mode, "by": by, "k": k,
             "model": version.model, "space": version.space.fingerprint, "position": view.dense_at,
+            "where": str(where) if where is not None else None,
         }  # fmt: skip
         return Run.ranked(f"{self._folder.name}:{mode}", found, about)
 
@@ -215,8 +243,10 @@ class Collection:
     ) -> None:
         self.close()
 
-    def _retriever(self, mode: Mode, encoder: Encoder | None, view: View) -> Retriever:
-        return build_retriever(
+    def _retriever(
+        self, mode: Mode, encoder: Encoder | None, view: View, where: str | Condition | None
+    ) -> Retriever:
+        retriever = build_retriever(
             mode,
             self._version.retrieval,
             encoder=encoder,
@@ -224,6 +254,9 @@ class Collection:
             lexical=view.lexical,
             lookups=lookups(self._catalog, self._version),
         )
+        if where is None:
+            return retriever
+        return Filter(retriever, self._filters.ids(where, upto=view.dense_at))
 
     def _writing(self) -> Target:
         encoder = self.encoder
@@ -246,7 +279,7 @@ def _silent(_: Progress) -> None:
 
 def _as_document(item: Document | str | Mapping[str, Any]) -> Document:
     if isinstance(item, Document):
-        return item
+        return replace(item, metadata=plain_metadata(item.metadata))
     plain: Mapping[str, Any] = {"text": item} if isinstance(item, str) else item
     unknown = set(plain) - {"id", "text", "title", "metadata", "source", "media_type"}
     if unknown or not isinstance(plain.get("text"), str):
@@ -256,4 +289,4 @@ def _as_document(item: Document | str | Mapping[str, Any]) -> Document:
             next_step='for example {"id": "a", "text": "…", "metadata": {"year": 2026}}',
         )
     digest = hashlib.sha256(plain["text"].encode("utf-8", "replace")).hexdigest()[:16]
-    return Document(**{"id": digest, **plain})
+    return Document(**{"id": digest, **plain, "metadata": plain_metadata(plain.get("metadata") or {})})

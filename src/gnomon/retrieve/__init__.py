@@ -2,6 +2,7 @@
 
 from gnomon.retrieve.dense import Dense
 from gnomon.retrieve.feedback import RM3, RM3Settings, Rocchio, RocchioSettings
+from gnomon.retrieve.filter import Filter
 from gnomon.retrieve.fuse import Fuse, FuseSettings
 from gnomon.retrieve.lexical import Lexical
 from gnomon.retrieve.lookups import Lookups
@@ -11,6 +12,7 @@ from gnomon.retrieve.prefix import PrefixDense
 __all__ = [
     "RM3",
     "Dense",
+    "Filter",
     "Fuse",
     "FuseSettings",
     "Lexical",
