@@ -1,6 +1,7 @@
 import random
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -122,7 +123,7 @@ def test_keywords_are_the_words_of_highest_tf_idf() -> None:
     made = pseudo_queries(chunks, kinds=("keywords", "first sentence"), answer="document")
     # Both documents share their five best words, so neither is the only answer: such a query is left out.
     assert "keywords" not in made.kinds.values()
-    chunks[1] = ChunkText("1", "1", "alpha beta gamma delta epsilon zeta zeta zeta")
+    chunks[1] = ChunkText("1", "1", "alpha beta gamma delta epsilon zeta zeta zeta alone alone alone")
     chunks[2] = ChunkText("2", "2", "zeta filler")
     made = pseudo_queries(chunks, kinds=("keywords",))
     asked = {next(iter(made.relevant[query])): text for query, text in made.queries.items()}
@@ -192,6 +193,17 @@ def test_breakage_alarms_where_a_share_fell_beyond_chance() -> None:
     assert first.to_json()["expected"] == 0.95
     # A rise is no breakage.
     assert breakage({"heading": Found(100, 100)}, {"heading": Found(60, 100)}) == ()
+
+
+def test_a_sound_collection_raises_an_alarm_in_at_most_one_look_of_a_hundred() -> None:
+    random_state = np.random.default_rng(5)
+    alarms = 0
+    for _ in range(1000):
+        now, then = random_state.binomial(100, 0.9, (2, 4))
+        found = {kind: Found(int(hits), 100) for kind, hits in zip(KINDS, now, strict=True)}
+        expected = {kind: Found(int(hits), 100) for kind, hits in zip(KINDS, then, strict=True)}
+        alarms += bool(breakage(found, expected))
+    assert alarms <= 20
 
 
 def test_breakage_is_fishers_exact_test() -> None:

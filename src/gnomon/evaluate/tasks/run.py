@@ -1,0 +1,64 @@
+"""The tasks by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, get_args
+
+from gnomon.core.contracts import Encoder, Role
+from gnomon.core.errors import InvalidInput
+from gnomon.evaluate.tasks.analogy import analogy
+from gnomon.evaluate.tasks.context import context
+from gnomon.evaluate.tasks.pairs import pairs
+from gnomon.evaluate.tasks.report import TaskReport
+from gnomon.evaluate.tasks.similarity import similarity
+from gnomon.evaluate.tasks.sts import sts
+
+Task = Literal["sts", "pairs", "analogy", "similarity", "context"]
+
+
+def run_task(
+    task: Task,
+    encoder: Encoder,
+    path: str | Path,
+    *,
+    fit: str | Path | None = None,
+    vocabulary: str | Path | None = None,
+    role: Role = "document",
+) -> TaskReport:
+    """A model's figures on a task's file. `fit` is where a threshold is found (pairs, context), `vocabulary`
+    where answers are looked for (analogy); `role` decides the prompt, the same on both sides.
+
+    Raises InvalidInput for an unknown task, a file of another form and an argument that the task has no use
+    for; UnreadableFile.
+    """
+    if task not in get_args(Task):
+        raise InvalidInput(f"task {task!r}", wanted=f"one of {', '.join(get_args(Task))}")
+    _refuse_unused(task, "fit", fit, ("pairs", "context"))
+    _refuse_unused(task, "vocabulary", vocabulary, ("analogy",))
+    file, fitting = Path(path), None if fit is None else Path(fit)
+    if fitting is not None and fitting.resolve() == file.resolve():
+        raise InvalidInput(
+            f"a threshold fitted on {file}, the file that is measured",
+            wanted="another file to fit on",
+            next_step="give the training split",
+        )
+    if task == "sts":
+        return sts(encoder, file, role=role)
+    if task == "pairs":
+        return pairs(encoder, file, fit=fitting, role=role)
+    if task == "analogy":
+        words = None if vocabulary is None else Path(vocabulary)
+        return analogy(encoder, file, vocabulary=words, role=role)
+    if task == "similarity":
+        return similarity(encoder, file, role=role)
+    return context(encoder, file, fit=fitting, role=role)
+
+
+def _refuse_unused(task: Task, name: str, value: object, used_by: tuple[str, ...]) -> None:
+    if value is not None and task not in used_by:
+        raise InvalidInput(
+            f"{name} for the task {task!r}",
+            wanted=f"{name} only for {', '.join(used_by)}",
+            next_step=f"leave {name} out",
+        )
