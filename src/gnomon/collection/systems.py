@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import cast, get_args
 
 from gnomon.collection.collection import Collection
+from gnomon.collection.corpora import corpus_of, evaluation_folder, index_once
 from gnomon.collection.opening import open_collection
 from gnomon.collection.reports import Progress
-from gnomon.collection.settings import CollectionSettings, IndexOptions, Mode
-from gnomon.core.errors import GnomonError, InvalidInput, NothingIndexed
-from gnomon.encode.digest import cache_home, digest_file, digest_json
+from gnomon.collection.settings import CollectionSettings, Mode
+from gnomon.core.errors import GnomonError, InvalidInput
 from gnomon.evaluate.checks import Finding
 from gnomon.evaluate.judgments import DataSet
 from gnomon.evaluate.pseudo import ChunkText
@@ -132,7 +132,7 @@ class ModelSystem:
         folder = evaluation_folder(corpus, encoder.space.fingerprint)
         settings = CollectionSettings(model=self.model)
         with open_collection(folder, settings=settings, encoder=encoder) as kb:
-            note = _indexed(kb, folder, corpus, self.model, asking)
+            note = index_once(kb, corpus, self.model, asking.say, asking.indexing)
             answered = _answered(kb, dataset, "dense", asking, name=self.text)
         return replace(answered, notes=(*answered.notes, note))
 
@@ -186,45 +186,6 @@ def findings(answered: Answered, dataset: DataSet) -> tuple[Finding, ...]:
 def judged_documents(relevant: Relevant) -> frozenset[str]:
     """The ids of all judged documents."""
     return frozenset(document for grades in relevant.values() for document in grades)
-
-
-def corpus_of(dataset: DataSet) -> Path:
-    """The corpus file that lies beside the queries. Raises InvalidInput where there is none."""
-    folder = dataset.path if dataset.path is None or dataset.path.is_dir() else dataset.path.parent
-    found = sorted(folder.glob("corpus.jsonl*")) if folder else []
-    if not found:
-        raise InvalidInput(
-            f"the data set {dataset.name!r} has no corpus, so there is nothing to search with a model",
-            wanted="a corpus.jsonl beside the queries",
-            next_step="index the documents with the model, and name that collection: "
-            "gnomon index PATH --into kb --model NAME",
-        )
-    return found[0]
-
-
-def evaluation_folder(corpus: Path, fingerprint: str) -> Path:
-    """Where the collection of a corpus in a space lies: in gnomon's cache, by the content of both."""
-    made = {"corpus": digest_file(corpus), "space": fingerprint}
-    return cache_home() / "evaluations" / digest_json(made)[:16]
-
-
-def _indexed(kb: Collection, folder: Path, corpus: Path, model: str, asking: Asking) -> str:
-    """Index the corpus where that is not done. Returns what to tell of it."""
-    done = folder / "complete"
-    if done.exists():
-        return f"{model} searches its collection of {corpus.name} in {folder}, made before"
-    asking.say(f"indexing {corpus} with {model}, once, into {folder}")
-    most_mb = corpus.stat().st_size / 1e6 + 50
-    report = kb.index([corpus], options=IndexOptions(max_file_mb=most_mb), progress=asking.indexing)
-    if report.interrupted:
-        raise KeyboardInterrupt  # what is done is kept: the next time carries on
-    if not kb.documents():
-        reason = report.problems[0].reason if report.problems else "no text in it"
-        raise NothingIndexed(
-            f"{corpus}: {reason}", wanted="a corpus of documents with text", next_step="look at the file"
-        )
-    done.touch()
-    return f"{model} searches a collection of {corpus.name} made for it in {folder}"
 
 
 def _answered(kb: Collection, dataset: DataSet, mode: Mode | None, asking: Asking, *, name: str) -> Answered:
