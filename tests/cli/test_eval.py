@@ -79,6 +79,9 @@ def test_topics_and_judgments_in_two_files(kb, tmp_path, capsys):
     data = ["--data", tmp_path / "topics.tsv", "--data", tmp_path / "judgments.qrels"]
     assert as_json(capsys, "eval", f"{kb}:lexical", *data)["queries"]["measured"] == 2
     assert "--data 3 times" in refused(capsys, "eval", kb, *data, "--data", tmp_path)
+    err = refused(capsys, "eval", kb, "--data", tmp_path, "--data", tmp_path / "topics.tsv")
+    assert "wanted  one folder, or two files: topics, then judgments" in err
+    assert "(--data twice)" in refused(capsys, "eval", kb, *data[:2])
 
 
 def test_everything_left_out_is_told(kb, judged, capsys):

@@ -66,6 +66,12 @@ def read_data(data: Sequence[Path] | None, split: str | None) -> DataSet:
         )
     if len(data) > 2:
         raise InvalidInput(f"--data {len(data)} times", wanted="once, or twice: topics, then judgments")
+    if len(data) == 2 and any(path.is_dir() for path in data):
+        raise InvalidInput(
+            f"--data {data[0]} and --data {data[1]}",
+            wanted="one folder, or two files: topics, then judgments",
+            next_step="give the folder alone",
+        )
     if len(data) == 2:
         return load_dataset((data[0], data[1]), split=split)
     if data[0].is_file() and kind_of(data[0]) == "qrels":

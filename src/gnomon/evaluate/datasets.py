@@ -114,7 +114,7 @@ def _queries_for(split: str, found: Mapping[Path, Kind], folder: Path) -> Path:
     raise InvalidInput(
         f"{folder} holds {len(found)} files of queries: {', '.join(path.name for path in found)}",
         wanted=f"one of them, or one named after the split {split!r}",
-        next_step="give the pair of files: load_dataset((topics, judgments))",
+        next_step="give the pair of files: load_dataset((topics, judgments)) (--data twice)",
     )
 
 
@@ -266,7 +266,7 @@ def _unknown(came: str, *, alone: Kind | None = None) -> InvalidInput:
     return InvalidInput(
         came,
         wanted=FORMS,
-        next_step="give the folder, or both files as a pair: load_dataset((topics, judgments))"
+        next_step="give the folder, or both files: load_dataset((topics, judgments)) (--data twice)"
         if pair
         else "bring it into one of these forms",
     )
