@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from gnomon.core.errors import CollectionBusy, IndexDamaged, InvalidInput
-from gnomon.index import lexical
 from gnomon.index.lexical import LexicalIndex, LexicalSettings
 from gnomon.testing.index import check_text_index
 
@@ -76,25 +75,6 @@ def test_what_was_not_committed_is_not_there(small):
     small.add(np.array([3]), [""], ["unfinished"])
     small._writer.rollback()
     assert len(LexicalIndex.open(small.folder)) == 2
-
-
-def test_filters_small_and_large_agree_with_looking_through_everything(tmp_path, monkeypatch):
-    rng = np.random.default_rng(0)
-    words = np.array([f"w{i}" for i in range(300)])
-    texts = [" ".join(rng.choice(words, 8)) for _ in range(3000)]
-    index = LexicalIndex.create(tmp_path)
-    for at in range(0, 3000, 500):  # several segments
-        index.add(np.arange(at, at + 500), [""] * 500, texts[at : at + 500])
-        index.commit(at)
-    (everything,) = index.search(["w1 w2 w3"], k=3000)
-    for size in (5, 300, 2500):
-        where = np.sort(rng.choice(3000, size, replace=False))
-        keep = np.isin(everything.ids, where)
-        for filtered in (10_000, 0):
-            monkeypatch.setattr(lexical, "_FILTERED", filtered)
-            (ranking,) = index.search(["w1 w2 w3"], k=7, where=where)
-            np.testing.assert_array_equal(ranking.ids, everything.ids[keep][:7])
-            np.testing.assert_allclose(ranking.scores, everything.scores[keep][:7], rtol=1e-5)
 
 
 def test_equal_texts_in_several_segments_come_in_order_of_id(tmp_path):

@@ -105,6 +105,7 @@ class Filters:
 
 
 def _settled(ids: Array) -> Array:
+    ids = ids if ids.base is None else ids.copy()  # an index remembers only what cannot change
     ids.flags.writeable = False
     return ids
 

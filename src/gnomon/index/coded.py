@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from gnomon.core.ranking import Ranking
 from gnomon.core.space import Similarity
+from gnomon.index.allowed import Allowed
 from gnomon.index.codes import Codes
 from gnomon.index.nearest import candidates, keys_of, rank, slack
 from gnomon.index.rows import Rows
@@ -20,19 +21,15 @@ _CELLS = 1 << 22
 
 @dataclass(frozen=True, eq=False)
 class CodedRows:
-    """Rows, the codes of the first of them, and the positions that may be found (None: all that are live)."""
+    """Rows, the codes of the first of them, and the items that may be found (None: all that are live)."""
 
     rows: Rows
     codes: Codes
-    allowed: Int[np.ndarray, " allowed"] | None
+    allowed: Allowed | None
 
     def admitted(self) -> Bool[np.ndarray, " items"] | None:
         """Which positions may be found; None: every one."""
-        if self.allowed is None:
-            return self.rows.live
-        good = np.zeros(len(self.rows.ids), dtype=bool)
-        good[self.allowed] = True
-        return good
+        return self.rows.live if self.allowed is None else self.allowed.mask
 
 
 def search_coded(
@@ -59,11 +56,15 @@ def _by_code(
         near = codes.nearest(queries, min(need, codes.coded))
         return [own[own >= 0] for own in near]
     good = good[: codes.coded]
-    total = int(good.sum())
+    total = int(np.count_nonzero(good))
     need = min(need, total)
-    # The codes know no filter: more are fetched, in proportion, and what may not be found is dropped.
-    fetch = int(1.5 * need * codes.coded / max(total, 1)) + 16
+    fetch = to_fetch(need, total, codes.coded)
     return [_admitted(codes, query[None], need, fetch, good) for query in queries]
+
+
+def to_fetch(need: int, allowed: int, coded: int) -> int:
+    """Candidates to fetch for `need` that are allowed: more in proportion, as the codes know no filter."""
+    return int(1.5 * need * coded / max(allowed, 1)) + 16
 
 
 def _admitted(

@@ -10,6 +10,7 @@ from jaxtyping import Int
 from gnomon.core.ranking import Ranking
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
+from gnomon.index.allowed import Allowed, Remembered
 from gnomon.index.arguments import checked_ids, checked_k, checked_new, comparable
 from gnomon.index.nearest import search_items, search_rows
 from gnomon.index.rows import RowStore
@@ -30,6 +31,7 @@ class ExactIndex:
             space.dim, multi=similarity == "maxsim", squares=similarity == "euclidean"
         )
         self._saved: Saved | None = None
+        self._filters = Remembered(Allowed.of)
 
     @property
     def space(self) -> Space:
@@ -66,7 +68,7 @@ class ExactIndex:
         """
         wanted, data = checked_k(k), comparable(self._space, queries)
         rows = self._store.rows
-        allowed = None if where is None else rows.places(checked_ids(where))
+        allowed = None if where is None else self._filters.of(where, rows)
         if queries.starts is None:
             return search_rows(data, rows, wanted, self._space.similarity, allowed)
         ends = np.append(queries.starts[1:], len(data))

@@ -20,17 +20,17 @@ from jaxtyping import Int
 
 from gnomon.core.errors import IndexDamaged, InvalidInput
 from gnomon.core.ranking import Ranking
+from gnomon.index.allowed import Remembered
 from gnomon.index.analysis import Analysis, spread
 from gnomon.index.arguments import checked_ids, checked_k, checked_new
 from gnomon.index.files import check_files, checksums, damaged, read_manifest, write_manifest, writing
-from gnomon.index.segments import Commit, among, any_of, best, encodable, schema, translated
+from gnomon.index.filtered import Words
+from gnomon.index.segments import Commit, encodable, schema, translated
 
 VERSION = 1
 """Of the manifest and of the analysis: a change of what words a text becomes must raise it."""
 _MANIFEST = "gnomon.json"
 _MARKS = (_MANIFEST, "meta.json", ".managed.json")
-_FILTERED = 10_000
-"""Allowed ids up to which tantivy filters; beyond, it is quicker to look through more of its results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,7 @@ class LexicalIndex:
         self._writer: Any = None
         self._pending = False
         self._sums: dict[str, Any] = {}
+        self._filters = Remembered(_rising)
         with translated(folder):
             self._refresh()
 
@@ -137,7 +138,7 @@ class LexicalIndex:
         return self._stamp
 
     def __len__(self) -> int:
-        return int(self._fresh().num_docs)
+        return int(self._fresh().searcher.num_docs)
 
     def add(self, ids: Int[np.ndarray, " items"], titles: Sequence[str], texts: Sequence[str]) -> None:
         """Put texts in; an id that is there already gets its new text.
@@ -177,7 +178,7 @@ class LexicalIndex:
     def _delete(self, writer: Any, numbers: Int[np.ndarray, " items"]) -> None:
         import tantivy
 
-        if len(numbers) and (self._pending or self._searcher.num_docs):
+        if len(numbers) and (self._pending or self._words.searcher.num_docs):
             writer.delete_documents_by_query(
                 tantivy.Query.term_set_query(self._schema, "id", numbers.tolist())
             )
@@ -221,7 +222,7 @@ class LexicalIndex:
 
     def _refresh(self) -> None:
         self._index.reload()
-        self._searcher = self._index.searcher()
+        self._words = Words(self._index.searcher(), self._schema)
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[Any]:
@@ -231,7 +232,7 @@ class LexicalIndex:
             yield self._writer
             self._pending = True
 
-    def _fresh(self) -> Any:
+    def _fresh(self) -> Words:
         # Another thread in the midst of adding is not waited for: its work is seen once it is done.
         if self._pending and self._lock.acquire(blocking=False):
             try:
@@ -239,7 +240,7 @@ class LexicalIndex:
                     self._settle()
             finally:
                 self._lock.release()
-        return self._searcher
+        return self._words
 
     def search(
         self, queries: Sequence[str], *, k: int, where: Int[np.ndarray, " allowed"] | None = None
@@ -268,20 +269,14 @@ class LexicalIndex:
     ) -> list[Ranking]:
         """`search` by words as they are indexed, each word's BM25 times its weight, which is above 0."""
         wanted = checked_k(k)
-        searcher = self._fresh()
-        allowed = None if where is None else np.unique(checked_ids(where))
+        words = self._fresh()
+        allowed = None if where is None else self._filters.of(where, None)
         with translated(self.folder):
-            return [self._one(searcher, query, wanted, allowed) for query in queries]
+            return [words.search(query, wanted, allowed) for query in queries]
 
-    def _one(
-        self, searcher: Any, terms: Mapping[str, float], k: int, allowed: Int[np.ndarray, " allowed"] | None
-    ) -> Ranking:
-        if not terms or searcher.num_docs == 0 or (allowed is not None and len(allowed) == 0):
-            return Ranking.empty()
-        query = any_of(self._schema, terms)
-        if allowed is not None and len(allowed) <= _FILTERED:
-            query, allowed = among(self._schema, query, allowed), None
-        return best(searcher, query, k, allowed)
+
+def _rising(ids: Int[np.ndarray, " ids"], _: None) -> Int[np.ndarray, " allowed"]:
+    return np.unique(ids[ids >= 0])
 
 
 def _deciding(settings: LexicalSettings) -> dict[str, Any]:

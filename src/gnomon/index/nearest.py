@@ -13,12 +13,15 @@ from jaxtyping import Float, Int
 
 from gnomon.core.ranking import Ranking
 from gnomon.core.space import Similarity
+from gnomon.index.allowed import Allowed
 from gnomon.index.rows import PIECE, Rows
 from gnomon.kernels.similarity import maxsim
 from gnomon.kernels.topk import top_k
 
 _CELLS = 1 << 24
 """Scores held at once, 64 MB: queries are taken in blocks of as many as fit."""
+_GATHERED, _GATHER = 4, 1024
+"""The share of items, one in so many, up to which they are gathered; rows at once: they stay in the cache."""
 _UNIT = 2.0**-24
 """Unit roundoff of float32; a sum of d products is off by at most d of these times both lengths."""
 
@@ -50,25 +53,26 @@ def search_rows(
     rows: Rows,
     k: int,
     similarity: Similarity,
-    allowed: Int[np.ndarray, " allowed"] | None,
+    allowed: Allowed | None,
 ) -> list[Ranking]:
-    """The `k` best items for each query, exactly; `allowed` are positions."""
+    """The `k` best items for each query, exactly."""
     total = len(rows.ids) if allowed is None else len(allowed)
     if total == 0 or rows.count == 0:
         return [Ranking.empty() for _ in queries]
-    few = allowed is not None and len(allowed) * 8 <= len(rows.ids)
-    width = len(allowed) if few and allowed is not None else len(rows.ids)
+    # Gathering a row costs a few times what reading it in its place does.
+    own = allowed.positions if allowed is not None and len(allowed) * _GATHERED <= len(rows.ids) else None
+    width = len(rows.ids) if own is None else len(own)
     lengths = np.sqrt(np.vecdot(queries, queries))
     found = []
     block = max(1, _CELLS // width)
     for at in range(0, len(queries), block):
         some = queries[at : at + block]
-        keys = keys_of(some, rows, similarity, allowed=allowed if few else None)
-        if not few:
+        keys = keys_of(some, rows, similarity, allowed=own)
+        if own is None:
             _mask(keys, rows, allowed)
-        for query, own, length in zip(some, keys, lengths[at : at + block], strict=True):
-            chosen = candidates(own, k, slack(rows, float(length), similarity))
-            items = allowed[chosen] if few and allowed is not None else chosen
+        for query, row, length in zip(some, keys, lengths[at : at + block], strict=True):
+            chosen = candidates(row, k, slack(rows, float(length), similarity))
+            items = chosen if own is None else own[chosen]
             found.append(rank(query, rows, items, k, similarity))
     return found
 
@@ -104,8 +108,8 @@ def keys_of(
     if allowed is None:
         parts = [_products(queries, piece) for _, piece in rows.pieces(first)]
     else:
-        spans = range(0, len(allowed), PIECE)
-        parts = [_products(queries, rows.take(allowed[at : at + PIECE])) for at in spans]
+        spans = range(0, len(allowed), _GATHER)
+        parts = [_products(queries, rows.take(allowed[at : at + _GATHER])) for at in spans]
     keys = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
     if similarity == "euclidean" and rows.squares is not None:
         keys *= 2
@@ -123,12 +127,10 @@ def _products(
     return np.asarray(queries @ rows.T)
 
 
-def _mask(keys: Float[np.ndarray, "queries items"], rows: Rows, allowed: np.ndarray[Any, Any] | None) -> None:
+def _mask(keys: Float[np.ndarray, "queries items"], rows: Rows, allowed: Allowed | None) -> None:
     if allowed is not None:
-        # `allowed` comes from `Rows.places`, which leaves out the items that are gone.
-        banned = np.ones(len(rows.ids), dtype=bool)
-        banned[allowed] = False
-        keys[:, banned] = -np.inf
+        # `Rows.places`, where this comes from, leaves out the items that are gone.
+        keys[:, ~allowed.mask] = -np.inf
     elif rows.live is not None:
         keys[:, ~rows.live] = -np.inf
 
@@ -137,11 +139,12 @@ def search_items(
     query: Float[np.ndarray, "query_rows dim"],
     rows: Rows,
     k: int,
-    allowed: Int[np.ndarray, " allowed"] | None,
+    allowed: Allowed | None,
 ) -> Ranking:
     """Late interaction: the `k` best multi-vector items for one multi-vector query."""
-    items = allowed
-    if items is None:
+    if allowed is not None:
+        items = allowed.positions
+    else:
         items = np.arange(len(rows.ids)) if rows.live is None else np.flatnonzero(rows.live)
     if len(items) == 0:
         return Ranking.empty()

@@ -19,8 +19,9 @@ from gnomon.core.errors import InvalidInput, LowRecall
 from gnomon.core.ranking import Ranking
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
+from gnomon.index.allowed import Allowed, Remembered
 from gnomon.index.arguments import checked_ids, checked_k, checked_new, comparable
-from gnomon.index.coded import CodedRows, search_coded
+from gnomon.index.coded import CodedRows, search_coded, to_fetch
 from gnomon.index.codes import Codes
 from gnomon.index.nearest import search_rows
 from gnomon.index.rows import Rows, RowStore
@@ -39,14 +40,14 @@ class ScanSettings:
     Up to `exact_below` rows are scanned exactly. A search rescores `rescored` candidates and `per_result`
     more for each result asked for, up to 8 times as many where it takes that to find `wanted_recall` of the
     ten nearest of `sample` queries. Codes that even so find less than `min_recall` are not used. Filters that
-    allow up to `filtered_exactly` ids skip the codes. `rows` is how rows are kept: float16 halves disk and
-    memory, and rounds each number to 11 bits.
+    allow up to `filtered_exactly` ids skip the codes (None: where that costs less). `rows` is how rows are
+    kept: float16 halves disk and memory, and rounds each number to 11 bits.
     """
 
     exact_below: int = 20_000
     rescored: int = 300
     per_result: int = 4
-    filtered_exactly: int = 20_000
+    filtered_exactly: int | None = None
     wanted_recall: float = 0.998
     min_recall: float = 0.99
     sample: int = 64
@@ -98,6 +99,7 @@ class ScanIndex:
         )
         self._state = _State(self._store.rows, None)
         self._saved: Saved | None = None
+        self._filters = Remembered(Allowed.of)
 
     @property
     def space(self) -> Space:
@@ -187,11 +189,20 @@ class ScanIndex:
         """
         wanted, data = checked_k(k), comparable(self._space, queries)
         state = self._state
-        allowed = None if where is None else state.rows.places(checked_ids(where))
-        few = allowed is not None and len(allowed) <= self.settings.filtered_exactly
-        if state.codes is None or few:
+        allowed = None if where is None else self._filters.of(where, state.rows)
+        if state.codes is None or (allowed is not None and self._are_few(len(allowed), state.codes, wanted)):
             return search_rows(data, state.rows, wanted, self._space.similarity, allowed)
         return self._coded(state.rows, state.codes, data, wanted, allowed)
+
+    def _are_few(self, allowed: int, codes: Codes, k: int) -> bool:
+        """Whether scoring all the allowed costs less than finding some of them by their codes."""
+        if self.settings.filtered_exactly is not None:
+            return allowed <= self.settings.filtered_exactly
+        # In rows scored exactly, as measured: codes take a twentieth each, and 5 for each candidate to fetch.
+        return allowed <= codes.coded / 20 + 5 * to_fetch(self._needed(codes, k), allowed, codes.coded)
+
+    def _needed(self, codes: Codes, k: int) -> int:
+        return codes.widened * self.settings.rescored + self.settings.per_result * k
 
     def _coded(
         self,
@@ -199,10 +210,10 @@ class ScanIndex:
         codes: Codes,
         queries: Float[np.ndarray, "queries dim"],
         k: int,
-        allowed: Int[np.ndarray, " allowed"] | None,
+        allowed: Allowed | None,
     ) -> list[Ranking]:
-        need = codes.widened * self.settings.rescored + self.settings.per_result * k
-        return search_coded(queries, CodedRows(rows, codes, allowed), k, need, self._space.similarity)
+        coded, need = CodedRows(rows, codes, allowed), self._needed(codes, k)
+        return search_coded(queries, coded, k, need, self._space.similarity)
 
     def save(self, folder: Path, *, stamp: int) -> None:
         """Write what has changed since the last save to this folder; see `gnomon.index.saved`."""

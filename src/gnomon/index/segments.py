@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from gnomon.core.errors import CollectionBusy, GnomonError, InvalidInput, StorageError
 from gnomon.core.ranking import Ranking
@@ -19,22 +19,24 @@ from gnomon.index.files import DISK, damaged
 from gnomon.kernels.topk import top_k
 
 
-def best(searcher: Any, query: Any, k: int, allowed: Int[np.ndarray, " allowed"] | None) -> Ranking:
-    """The `k` best matches, ties in order of id; `allowed`, if given, are sorted and distinct."""
+def fetched(
+    searcher: Any, query: Any, limit: int
+) -> tuple[Int[np.ndarray, " hits"], Float[np.ndarray, " hits"]]:
+    """Ids and scores of the `limit` best matches, best first; which of those that tie come last is open."""
+    hits = searcher.search(query, limit, count=False).hits
+    ids = searcher.fast_field_values("id", [at for _, at in hits])
+    return np.array(ids, dtype=np.int64), np.array([score for score, _ in hits], dtype=np.float32)
+
+
+def best(searcher: Any, query: Any, k: int) -> Ranking:
+    """The `k` best matches, ties in order of id."""
     everything = max(1, int(searcher.num_docs))
-    limit = k + 16 if allowed is None else 4 * k + 1000
+    limit = k + 16
     while True:
         limit = min(limit, everything)
-        hits = searcher.search(query, limit, count=False).hits
-        ids = np.array(searcher.fast_field_values("id", [at for _, at in hits]), dtype=np.int64)
-        scores = np.array([score for score, _ in hits], dtype=np.float32)
-        complete = len(hits) < limit or limit == everything
-        lowest = scores[-1] if len(scores) else np.float32(0)
-        if allowed is not None:
-            keep = np.isin(ids, allowed, assume_unique=True)
-            ids, scores = ids[keep], scores[keep]
+        ids, scores = fetched(searcher, query, limit)
         # With a k-th score above the last that was fetched, nothing that ties with it is missing.
-        if complete or (len(scores) >= k and scores[k - 1] > lowest):
+        if len(ids) < limit or limit == everything or (len(ids) >= k and scores[k - 1] > scores[-1]):
             return Ranking(*top_k(scores, ids, k))
         limit *= 4
 
@@ -59,15 +61,6 @@ def any_of(schema: Any, terms: Mapping[str, float]) -> Any:
 
     should = tantivy.Occur.Should
     return tantivy.Query.boolean_query([(should, one(term, weight)) for term, weight in terms.items()])
-
-
-def among(schema: Any, query: Any, allowed: Int[np.ndarray, " allowed"]) -> Any:
-    """The query, held to the allowed ids; its scores stay."""
-    import tantivy
-
-    must = tantivy.Occur.Must
-    ids = tantivy.Query.term_set_query(schema, "id", allowed[allowed >= 0].tolist())
-    return tantivy.Query.boolean_query([(must, query), (must, tantivy.Query.const_score_query(ids, 0.0))])
 
 
 def schema() -> Any:

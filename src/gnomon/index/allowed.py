@@ -1,0 +1,72 @@
+"""What an index makes of a filter, kept for the next search with it."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from gnomon.index.arguments import checked_ids
+from gnomon.index.rows import Rows
+
+_KEPT = 8
+
+T = TypeVar("T")
+
+
+class Remembered(Generic[T]):
+    """What was made of the last few `where` arrays, by the array itself and the state that it was made for.
+
+    Only read-only arrays that own their data are remembered, as they alone cannot change in between. Each is
+    held, so that its place in memory cannot become another's.
+    """
+
+    def __init__(self, make: Callable[[Int[np.ndarray, " ids"], Any], T]) -> None:
+        self._make = make
+        self._kept: OrderedDict[int, tuple[Any, Any, T]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, where: Any, state: Any) -> T:
+        """`make(ids, state)`, now or earlier. Raises InvalidInput for anything but whole numbers."""
+        with self._lock:
+            known = self._kept.get(id(where))
+            if known is not None and known[0] is where and known[1] is state:
+                self._kept.move_to_end(id(where))
+                return known[2]
+        made = self._make(checked_ids(where), state)
+        if isinstance(where, np.ndarray) and not where.flags.writeable and where.base is None:
+            with self._lock:
+                self._kept[id(where)] = (where, state, made)
+                self._kept.move_to_end(id(where))
+                while len(self._kept) > _KEPT:
+                    self._kept.popitem(last=False)
+        return made
+
+
+@dataclass(frozen=True, eq=False)
+class Allowed:
+    """The items of a snapshot that may be found: rising positions, of `total` that there are."""
+
+    positions: Int[np.ndarray, " allowed"]
+    total: int
+
+    @staticmethod
+    def of(where: Int[np.ndarray, " ids"], rows: Rows) -> Allowed:
+        """The live items whose ids are in `where`."""
+        return Allowed(rows.places(where), len(rows.ids))
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @cached_property
+    def mask(self) -> Bool[np.ndarray, " items"]:
+        """Whether each item may be found."""
+        mask = np.zeros(self.total, dtype=bool)
+        mask[self.positions] = True
+        return mask

@@ -1,0 +1,138 @@
+"""Keyword search among some texts only, in the way that costs least.
+
+tantivy takes a filter only as one more query, built anew each time. So: many allowed ids, and its own
+results are looked through; few, and they are that query; between the two, the scores that it gives each word
+are added here. Words recur, and so each word's texts are kept.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from gnomon.core.ranking import Ranking
+from gnomon.index.segments import any_of, best, fetched
+from gnomon.kernels.topk import top_k
+
+_LOOKED_THROUGH = 1000
+"""Results, beside two for each asked for, up to which looking through is the quickest way."""
+_FEW, _LISTED = 64, 10_000
+"""Allowed ids up to which they are always made a query; beyond which they never are."""
+_PATIENCE = 20
+"""Times the cost of such a query that fetching a word's texts for good may be."""
+_BYTES, _BYTES_A_TEXT = 32 << 20, 64
+"""Memory for words' texts: at least, and for each text that there is."""
+
+_Ids = Int[np.ndarray, " allowed"]
+_Texts = tuple[Int[np.ndarray, " texts"], Float[np.ndarray, " texts"]]
+
+
+class Words:
+    """A searcher with what it found for single words. Used by any number of threads; new after a commit."""
+
+    def __init__(self, searcher: Any, schema: Any) -> None:
+        self.searcher, self._schema = searcher, schema
+        self._kept: OrderedDict[str, _Texts] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def search(self, terms: Mapping[str, float], k: int, allowed: _Ids | None) -> Ranking:
+        """The `k` best of the allowed ids (rising, distinct; None: all); ties in order of id."""
+        texts = int(self.searcher.num_docs)
+        if not terms or texts == 0 or (allowed is not None and len(allowed) == 0):
+            return Ranking.empty()
+        query = any_of(self._schema, terms)
+        if allowed is None:
+            return best(self.searcher, query, k)
+        many = len(allowed)
+        limit = min(texts, int(1.3 * (k + 16) * texts / many) + 32)
+        if limit <= _LOOKED_THROUGH + 2 * k:
+            found = self.looked_through(query, k, allowed, limit)
+            if found is not None:
+                return found
+        # In texts fetched: what is lacking of the words, and what making and running the query takes.
+        lacking, listing = self._lacking(terms), 500 + 4 * many
+        if many <= _FEW or (many <= _LISTED and lacking > _PATIENCE * listing):
+            return self.listed(query, k, allowed)
+        return self.added(terms, k, allowed)
+
+    def looked_through(self, query: Any, k: int, allowed: _Ids, limit: int) -> Ranking | None:
+        """The best of the allowed among the first `limit` results; None when they may not hold them all."""
+        ids, scores = fetched(self.searcher, query, limit)
+        keep = _is_in(ids, allowed)
+        kept = scores[keep]
+        complete = len(ids) < limit or limit >= int(self.searcher.num_docs)
+        # With a k-th score above the last that was fetched, nothing that ties with it is missing.
+        if complete or (len(kept) >= k and kept[k - 1] > scores[-1]):
+            return Ranking(*top_k(kept, ids[keep], k))
+        return None
+
+    def listed(self, query: Any, k: int, allowed: _Ids) -> Ranking:
+        """The best of the allowed, which become a part of the query."""
+        import tantivy
+
+        must = tantivy.Occur.Must
+        ids = tantivy.Query.term_set_query(self._schema, "id", allowed.tolist())
+        held = tantivy.Query.const_score_query(ids, 0.0)
+        return best(self.searcher, tantivy.Query.boolean_query([(must, query), (must, held)]), k)
+
+    def added(self, terms: Mapping[str, float], k: int, allowed: _Ids) -> Ranking:
+        """The best of the allowed by the sum of their words' scores."""
+        weighted = [(self._texts(term), np.float32(weight)) for term, weight in terms.items()]
+        total = sum(len(ids) for (ids, _), _ in weighted)
+        low, span = int(allowed[0]), int(allowed[-1] - allowed[0]) + 1
+        if 8 * len(allowed) < total or span > 8 * (total + len(allowed)):
+            sums = np.zeros(len(allowed), dtype=np.float32)
+            for (ids, scores), weight in weighted:
+                at = np.minimum(np.searchsorted(ids, allowed), max(len(ids) - 1, 0))
+                has = ids[at] == allowed if len(ids) else np.zeros(len(allowed), dtype=bool)
+                sums[has] += weight * scores[at[has]]
+        else:
+            table = np.zeros(span, dtype=np.float32)
+            for (ids, scores), weight in weighted:
+                first, last = np.searchsorted(ids, (low, low + span))
+                table[ids[first:last] - low] += weight * scores[first:last]
+            sums = table[allowed - low]
+        matched = np.flatnonzero(sums)
+        return Ranking(*top_k(sums[matched], allowed[matched], k))
+
+    def _texts(self, term: str) -> _Texts:
+        """The ids (rising) of the texts with a word, and their scores for it."""
+        with self._lock:
+            if term in self._kept:
+                self._kept.move_to_end(term)
+                return self._kept[term]
+        limit = max(1, self._frequency(term))
+        ids, scores = fetched(self.searcher, any_of(self._schema, {term: 1.0}), limit)
+        order = np.argsort(ids)
+        found = ids[order], scores[order]
+        with self._lock:
+            if term not in self._kept:
+                self._kept[term] = found
+                self._bytes += _size(found)
+            most = max(_BYTES, _BYTES_A_TEXT * int(self.searcher.num_docs))
+            while self._bytes > most and len(self._kept) > 1:
+                self._bytes -= _size(self._kept.popitem(last=False)[1])
+        return found
+
+    def _lacking(self, terms: Mapping[str, float]) -> int:
+        with self._lock:
+            lacking = [term for term in terms if term not in self._kept]
+        return sum(self._frequency(term) for term in lacking)
+
+    def _frequency(self, term: str) -> int:
+        return int(self.searcher.doc_freq("body", term))
+
+
+def _size(texts: _Texts) -> int:
+    return texts[0].nbytes + texts[1].nbytes
+
+
+def _is_in(ids: Int[np.ndarray, " ids"], allowed: _Ids) -> np.ndarray[Any, Any]:
+    at = np.minimum(np.searchsorted(allowed, ids), len(allowed) - 1)
+    return np.asarray(allowed[at] == ids)
