@@ -8,6 +8,7 @@ from typing import Any
 
 from gnomon.core.errors import InvalidInput
 from gnomon.evaluate.judgments import DataSet
+from gnomon.kernels.statistics import hypergeometric_tail
 
 DEPTH = 10
 ALPHA = 0.01  # for all tests of one look together
@@ -102,7 +103,5 @@ def _sum(parts: Sequence[Found]) -> Found:
 
 def _fell(now: Found, then: Found) -> float:
     """The chance of so few hits now, or fewer, were the two shares equal."""
-    from scipy.stats import hypergeom
-
     total, hits = now.queries + then.queries, now.hits + then.hits
-    return float(hypergeom.cdf(now.hits, total, hits, now.queries))
+    return hypergeometric_tail(now.hits, total=total, marked=hits, drawn=now.queries)

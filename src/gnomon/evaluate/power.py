@@ -7,6 +7,7 @@ from collections.abc import Callable
 from statistics import NormalDist
 
 from gnomon.core.errors import InvalidInput
+from gnomon.kernels.statistics import t_quantile
 
 _MOST = 1_000_000_000
 
@@ -85,9 +86,7 @@ def _fewest(enough: Callable[[int], bool]) -> int:
 
 
 def _factor(n: int, power: float, alpha: float) -> float:
-    from scipy.special import stdtrit
-
-    return float(stdtrit(n - 1, 1 - alpha / 2) + stdtrit(n - 1, power))
+    return t_quantile(1 - alpha / 2, n - 1) + t_quantile(power, n - 1)
 
 
 def _check(sd: float, power: float, alpha: float) -> None:

@@ -96,8 +96,7 @@ def mean_intervals(
     inner = bca(columns, alpha=alpha, resamples=count)
     outer = gaffke(columns, alpha=alpha, limits=limits, resamples=count)
     return [
-        (max(lowest, min(a, c)), min(highest, max(b, d)))
-        for (a, b), (c, d) in zip(inner, outer, strict=True)
+        (max(lowest, min(a, c)), min(highest, max(b, d))) for (a, b), (c, d) in zip(inner, outer, strict=True)
     ]
 
 

@@ -16,6 +16,7 @@ from gnomon.core.errors import InvalidInput
 from gnomon.evaluate.tasks.report import TaskReport, with_interval
 from gnomon.evaluate.tasks.rows import TEXTS, number_of, read_rows, text_of
 from gnomon.evaluate.tasks.vectors import cosines, require_two
+from gnomon.kernels.statistics import mean_ranks
 
 FIELDS = {
     **TEXTS,
@@ -70,6 +71,4 @@ def spearman(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float:
     >>> spearman(np.array([1.0, 2.0, 9.0]), np.array([3.0, 4.0, 5.0]))
     1.0
     """
-    from scipy.stats import rankdata
-
-    return pearson(rankdata(x), rankdata(y))
+    return pearson(mean_ranks(x), mean_ranks(y))
