@@ -73,9 +73,12 @@ class Neighbours:
         if len(scores) == 0:
             return scores
         unit = normalise(rows)
+        # Not a matrix product: for a matrix this small, BLAS threads on a busy machine wait for each other for
+        # 40 ms where this takes 0.2.
+        similarities = np.vecdot(unit[:, None], unit[None])
         mixed = smooth(
             scores.astype(np.float64),
-            unit @ unit.T,
+            similarities,
             neighbours=self.settings.neighbours,
             weight=self.settings.weight,
         )
