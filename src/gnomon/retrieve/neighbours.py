@@ -73,8 +73,8 @@ class Neighbours:
         if len(scores) == 0:
             return scores
         unit = normalise(rows)
-        # Not a matrix product: for a matrix this small, BLAS threads on a busy machine wait for each other for
-        # 40 ms where this takes 0.2.
+        # Not a matrix product: on a busy machine BLAS threads wait for each other, for 40 ms where this takes
+        # 0.2.
         similarities = np.vecdot(unit[:, None], unit[None])
         mixed = smooth(
             scores.astype(np.float64),
