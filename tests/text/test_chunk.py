@@ -88,6 +88,7 @@ def assert_sound(document: Document, chunks: list[Chunk], max_tokens: int) -> No
     media_type=st.sampled_from(["text/plain", "text/markdown"]),
 )
 @example(text="\ufdfa" * 40, max_tokens=10, overlap=0, title="", media_type="text/plain")
+@example(text="0:0\x1b0\x1b0\x1b\x1b0000", max_tokens=10, overlap=4, title="", media_type="text/plain")
 def test_offsets_coverage_and_limit(how, text, max_tokens, overlap, title, media_type):
     document = Document("d", text, title=title, media_type=media_type)
     chunker = CHUNKERS[how](ChunkSettings(max_tokens, overlap))

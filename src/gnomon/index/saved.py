@@ -210,7 +210,10 @@ def _mapped(folder: Path, body: dict[str, Any], kind: str, dtype: np.dtype[Any],
         raise damaged(folder / name, f"{length} bytes", wanted=f"{count} numbers of {dtype.itemsize} bytes")
     if count == 0:
         return np.zeros(0, dtype=dtype)
-    with (folder / name).open("rb") as file:
-        # np.frombuffer over a map rather than np.memmap, whose subclass makes every slice slower.
-        whole = mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ)
+    try:
+        with (folder / name).open("rb") as file:
+            # np.frombuffer over a map rather than np.memmap, whose subclass makes every slice slower.
+            whole = mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:  # gone, or cut short, since it was checked
+        raise damaged(folder / name, str(error)) from error
     return np.frombuffer(whole, dtype=dtype, count=count)

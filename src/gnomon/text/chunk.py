@@ -123,7 +123,7 @@ class Chunker:
         paths = view.outline.longest_paths(start, end) or [()]
         reserved = max(self._measure.rough(self._prefix(view, path, "")) for path in paths)
         spans = self._split(view, ruler, self._room - reserved, self._settings.overlap)
-        return self._fitting(view, [(start + a, start + b) for a, b in spans])
+        return _in_order(self._fitting(view, [(start + a, start + b) for a, b in spans]))
 
     def _fitting(self, view: _View, spans: Sequence[tuple[int, int]]) -> list[Chunk]:
         """Chunks of these spans, counted exactly; a span that is too long after all is cut again."""
@@ -192,3 +192,12 @@ class Chunker:
     def _counted(self, chunks: Sequence[Chunk]) -> list[Chunk]:
         tokens = self._measure.exact([chunk.embed_text for chunk in chunks])
         return [replace(chunk, tokens=count) for chunk, count in zip(chunks, tokens, strict=True)]
+
+
+def _in_order(chunks: Sequence[Chunk]) -> list[Chunk]:
+    """By where they begin, without those that lie within the one before: cutting again can leave such."""
+    kept: list[Chunk] = []
+    for chunk in sorted(chunks, key=lambda chunk: (chunk.start, -chunk.end)):
+        if not kept or chunk.end > kept[-1].end:
+            kept.append(chunk)
+    return kept
