@@ -1,5 +1,7 @@
+import json
 import random
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -175,7 +177,13 @@ def test_found_by_kind_counts_sources_among_the_first_ten() -> None:
     dataset = pseudo({"a": "heading", "b": "heading", "c": "keywords"})
     eleven = [f"other{i}" for i in range(10)]
     found = found_by_kind(dataset, {"a": [*eleven[:9], "d-a"], "b": [*eleven, "d-b"]})
-    assert found == {"heading": Found(1, 2), "keywords": Found(0, 1)}
+    assert {kind: (of.hits, of.queries) for kind, of in found.items()} == {
+        "heading": (1, 2),
+        "keywords": (0, 1),
+    }
+    assert found["heading"].missed == found["heading"].asked[1:]
+    assert Found.from_json(json.loads(json.dumps(found["heading"].to_json()))) == found["heading"]
+    assert Found.from_json({"hits": 1, "queries": 2}) == Found(1, 2)
     with pytest.raises(InvalidInput, match="true judgments"):
         found_by_kind(DataSet("real", {}, {}), {})
 
@@ -204,6 +212,32 @@ def test_a_sound_collection_raises_an_alarm_in_at_most_one_look_of_a_hundred() -
         expected = {kind: Found(int(hits), 100) for kind, hits in zip(KINDS, then, strict=True)}
         alarms += bool(breakage(found, expected))
     assert alarms <= 20
+
+
+def looked(misses: Sequence[int], names: Sequence[int] = range(100)) -> Found:
+    asked, missed = tuple(map(str, names)), tuple(map(str, misses))
+    return Found(len(asked) - len(missed), len(asked), asked, missed)
+
+
+def test_the_same_queries_are_compared_one_by_one() -> None:
+    then = looked(range(10))
+    assert breakage({"heading": looked([*range(2, 10), 50, 51])}, {"heading": then}) == ()
+    (alarm,) = breakage({"heading": looked(range(1, 24))}, {"heading": then})
+    assert (alarm.lost, alarm.gained) == (14, 1)
+    # scipy.stats.binomtest(14, 15, alternative="greater"): 16 of 2 ** 15 orders
+    assert alarm.p_value == pytest.approx(16 / 2**15)
+
+
+def test_few_shared_queries_are_not_enough_to_pair() -> None:
+    (alarm,) = breakage({"heading": looked(range(40), range(60, 160))}, {"heading": looked([])})
+    assert alarm.lost is None
+    assert "of the same" not in str(alarm)
+
+
+def test_most_queries_stay_when_documents_come() -> None:
+    before = pseudo_queries(corpus(20), per_kind=10, kinds=("heading", "sampled sentence"))
+    after = pseudo_queries(corpus(22), per_kind=10, kinds=("heading", "sampled sentence"))
+    assert len(set(before.queries.values()) & set(after.queries.values())) >= 14
 
 
 def test_breakage_is_fishers_exact_test() -> None:

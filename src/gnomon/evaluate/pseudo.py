@@ -6,8 +6,8 @@ of true judgments. So they detect breakage, and never choose; docs/pseudo.md has
 
 from __future__ import annotations
 
+import hashlib
 import math
-import random
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -49,6 +49,16 @@ class _Candidate:
     chunk: ChunkText
 
 
+@dataclass(frozen=True, slots=True)
+class _Draw:
+    """A random number a text, always the same: what is drawn stays drawn when other documents come or go."""
+
+    seed: str
+
+    def __call__(self, text: str) -> bytes:
+        return hashlib.sha256(f"{self.seed}\n{text}".encode("utf-8", "surrogatepass")).digest()
+
+
 def pseudo_queries(
     chunks: Sequence[ChunkText],
     *,
@@ -61,7 +71,8 @@ def pseudo_queries(
 
     A query's only relevant answer is the document, or the chunk, that it was made from. What is too short,
     mostly not words, or stands in more than one answer is left out. The same chunks in any order and the same
-    seed give the same queries. Raises InvalidInput where nothing can be made.
+    seed give the same queries, and a corpus that changed a little nearly the same.
+    Raises InvalidInput where nothing can be made.
     """
     _check(chunks, kinds, per_kind, answer)
     ordered = sorted(chunks, key=lambda chunk: (chunk.document, chunk.ordinal, chunk.chunk_id))
@@ -69,15 +80,15 @@ def pseudo_queries(
     relevant: dict[str, dict[str, int]] = {}
     made: dict[str, str] = {}
     for kind in dict.fromkeys(kinds):
-        drawn = random.Random(f"{seed} {kind}")
+        drawn = _Draw(f"{seed} {kind}")
         candidates = _MAKERS[kind](ordered, drawn)
         owners = _owners(((c.text, c) for c in candidates), answer)
         own = [c for c in candidates if len(owners[_plain(c.text)]) == 1 and _is_query(c.text, kind)]
         distinct = list({_plain(c.text): c for c in reversed(own)}.values())[::-1]
-        for number, at in enumerate(drawn.sample(range(len(distinct)), min(per_kind, len(distinct)))):
-            name = f"{kind.replace(' ', '-')}-{number + 1}"
-            queries[name], made[name] = distinct[at].text, kind
-            relevant[name] = {_answer_of(distinct[at].chunk, answer): 1}
+        for number, chosen in enumerate(sorted(distinct, key=lambda c: drawn(c.text))[:per_kind], start=1):
+            name = f"{kind.replace(' ', '-')}-{number}"
+            queries[name], made[name] = chosen.text, kind
+            relevant[name] = {_answer_of(chosen.chunk, answer): 1}
     if not queries:
         raise InvalidInput(
             f"{len(chunks)} chunks without one heading, sentence or keyword to ask for",
@@ -101,7 +112,7 @@ def _check(chunks: Sequence[ChunkText], kinds: Sequence[str], per_kind: int, ans
         )
 
 
-def _headings(chunks: Sequence[ChunkText], _: random.Random) -> list[_Candidate]:
+def _headings(chunks: Sequence[ChunkText], _: _Draw) -> list[_Candidate]:
     """The innermost heading of each chunk, or the title where there is none."""
     found = []
     for chunk in chunks:
@@ -115,14 +126,14 @@ def _first_of_each(found: Iterable[_Candidate]) -> list[_Candidate]:
     return list({(c.chunk.document, _plain(c.text)): c for c in reversed(list(found))}.values())[::-1]
 
 
-def _first_sentences(chunks: Sequence[ChunkText], _: random.Random) -> list[_Candidate]:
+def _first_sentences(chunks: Sequence[ChunkText], _: _Draw) -> list[_Candidate]:
     # A chunk may begin within a sentence; a document does not.
     first = {chunk.document: chunk for chunk in reversed(chunks)}
     openings = ((chunk, sentences(chunk.text)) for chunk in first.values())
     return [_Candidate(parts[0], chunk) for chunk, parts in openings if parts]
 
 
-def _sampled_sentences(chunks: Sequence[ChunkText], drawn: random.Random) -> list[_Candidate]:
+def _sampled_sentences(chunks: Sequence[ChunkText], drawn: _Draw) -> list[_Candidate]:
     """A whole sentence of each chunk: neither its first nor its last, which the cut may have shortened."""
     split = [sentences(chunk.text) for chunk in chunks]
     owners = _owners(
@@ -138,11 +149,11 @@ def _sampled_sentences(chunks: Sequence[ChunkText], drawn: random.Random) -> lis
         inner = [text for text in parts[1:-1] if _is_query(text, "sampled sentence")]
         inner = [text for text in inner if len(owners[_plain(text)]) == 1]
         if inner:
-            found.append(_Candidate(drawn.choice(inner), chunk))
+            found.append(_Candidate(min(inner, key=drawn), chunk))
     return found
 
 
-def _keywords(chunks: Sequence[ChunkText], _: random.Random) -> list[_Candidate]:
+def _keywords(chunks: Sequence[ChunkText], _: _Draw) -> list[_Candidate]:
     """The words of highest tf-idf in each chunk, (1 + ln tf) * ln(N / df); words of one chunk only left out.
 
     Salton and Buckley 1988, "Term-weighting approaches in automatic text retrieval".
@@ -163,7 +174,7 @@ def _keywords(chunks: Sequence[ChunkText], _: random.Random) -> list[_Candidate]
     return found
 
 
-_MAKERS: Mapping[PseudoKind, Callable[[Sequence[ChunkText], random.Random], list[_Candidate]]] = {
+_MAKERS: Mapping[PseudoKind, Callable[[Sequence[ChunkText], _Draw], list[_Candidate]]] = {
     "heading": _headings,
     "first sentence": _first_sentences,
     "sampled sentence": _sampled_sentences,
