@@ -166,3 +166,13 @@ def test_allowed_ids_are_whole_numbers():
 
 def test_a_mask_is_of_the_positions():
     assert Allowed(np.array([1, 3]), 5).mask.tolist() == [False, True, False, True, False]
+
+
+def test_of_texts_that_tie_the_lowest_ids_are_found(tmp_path):
+    index = LexicalIndex.create(tmp_path)
+    ids = np.random.default_rng(0).permutation(600)
+    for part in np.split(ids, 6):
+        index.add(part, [""] * 100, ["the same text"] * 100)
+        index.commit(1)
+    where = np.arange(100, 600, 2)
+    assert index.search(["same text"], k=5, where=where)[0].ids.tolist() == [100, 102, 104, 106, 108]

@@ -18,6 +18,7 @@ By = Literal["chunk", "document"]
     epilog=example(
         'gnomon search kb "how do I rotate the keys?"',
         "gnomon search kb rotate_keys --mode lexical --by document -k 3 --json",
+        """gnomon search kb backups --where "id like 'docs/%' and year >= 2020\"""",
     )
 )
 def search(
@@ -31,6 +32,14 @@ def search(
         ),
     ] = None,
     by: Annotated[By, typer.Option(help="Rank passages, or each document by its best one.")] = "chunk",
+    where: Annotated[
+        str | None,
+        typer.Option(
+            help="Only documents that meet a condition: = != < <= > >= like in, is null, and, or, not. "
+            "Fields: id, source, title, media_type and what is in the metadata.",
+            metavar="CONDITION",
+        ),
+    ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show each stage's score.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -42,13 +51,13 @@ def search(
 
     started = time.perf_counter()
     with noted() as notes, gnomon.open(collection, create=False, say=say) as kb:
-        kb.retriever(mode)  # loads the model and the indexes, so that the two times can be told apart
+        kb.retriever(mode, where=where)  # loads what is needed, so that the two times can be told apart
         loaded = time.perf_counter()
-        hits = kb.search(query, k=k, mode=mode, by=by)
+        hits = kb.search(query, k=k, mode=mode, by=by, where=where)
         ended = time.perf_counter()
     if as_json:
         found = [hit_json(hit, rank) for rank, hit in enumerate(hits, 1)]
-        asked = {"query": query, "k": k, "mode": mode, "by": by}
+        asked = {"query": query, "k": k, "mode": mode, "by": by, "where": where}
         times = {"seconds": round(ended - loaded, 6), "load_seconds": round(loaded - started, 6)}
         print_json({**asked, **times, "hits": found, "warnings": notes})
         return

@@ -114,7 +114,7 @@ class Collection:
     ) -> list[Hit]:
         """The best `k` chunks, or documents with their best chunk. Modes: hybrid, dense, lexical.
 
-        `where` is a condition on documents, such as "source like 'docs/%' and year >= 2020": see
+        `where` is a condition on documents, such as "id like 'docs/%' and year >= 2020": see
         `gnomon.retrieve.where`. Raises InvalidInput for an empty query, k < 1, a condition that is not
         understood or a field that no document has; SpaceMismatch where the model changed.
         """
@@ -149,8 +149,9 @@ class Collection:
         """The retriever that serves a mode, over the collection as it stands now, or over a part of it."""
         mode = mode or self._version.retrieval.mode
         view = self._derived.view()
+        allowed = self._allowed(where, view)  # before the model, which takes longest
         encoder = None if mode == "lexical" else self.encoder
-        return self._retriever(mode, encoder, view, where)
+        return self._retriever(mode, encoder, view, allowed)
 
     def chunk_ids(self, where: str | Condition) -> Array:
         """The ids of the chunks of all documents that meet a condition, rising: for a `Query` of your own."""
@@ -176,10 +177,11 @@ class Collection:
         version = self._version
         mode = mode or version.retrieval.mode
         view = self._derived.view()
+        allowed = self._allowed(where, view)
         encoder = None
         if mode != "lexical":
             encoder = CachedEncoder(self.encoder, self._catalog, version.space_id)
-        retriever = self._retriever(mode, encoder, view, where)
+        retriever = self._retriever(mode, encoder, view, allowed)
         with self._catalog.read() as connection:
             owners = Owners.read(connection, version.chunking_id)
         depth = max(k, GROUP_DEPTH) if by == "document" else k
@@ -243,9 +245,7 @@ class Collection:
     ) -> None:
         self.close()
 
-    def _retriever(
-        self, mode: Mode, encoder: Encoder | None, view: View, where: str | Condition | None
-    ) -> Retriever:
+    def _retriever(self, mode: Mode, encoder: Encoder | None, view: View, allowed: Array | None) -> Retriever:
         retriever = build_retriever(
             mode,
             self._version.retrieval,
@@ -254,9 +254,10 @@ class Collection:
             lexical=view.lexical,
             lookups=lookups(self._catalog, self._version),
         )
-        if where is None:
-            return retriever
-        return Filter(retriever, self._filters.ids(where, upto=view.dense_at))
+        return retriever if allowed is None else Filter(retriever, allowed)
+
+    def _allowed(self, where: str | Condition | None, view: View) -> Array | None:
+        return None if where is None else self._filters.ids(where, upto=view.dense_at)
 
     def _writing(self) -> Target:
         encoder = self.encoder

@@ -1,4 +1,4 @@
-"""Conditions on documents as people type them: `source like 'docs/%' and year >= 2020`.
+"""Conditions on documents as people type them: `id like 'docs/%' and year >= 2020`.
 
 A condition becomes values; what holds the documents turns them into a query of its own, with every constant
 bound. A comparison is decided only where the field has a value of the constant's kind; one that is missing,
@@ -103,7 +103,7 @@ def parse(text: str) -> Condition:
     return condition
 
 
-EXAMPLE = "for example: source like 'docs/%' and year >= 2020 and lang in ('en', 'de')"
+EXAMPLE = "for example: id like 'docs/%' and year >= 2020 and lang in ('en', 'de')"
 
 
 def negation(condition: Condition) -> Condition:
