@@ -38,7 +38,10 @@ Expect = Annotated[
     typer.Option(help="What --pseudo --json gave when all was well; exit with 1 if fewer are found now."),
 ]
 Pseudo = Annotated[
-    bool, typer.Option("--pseudo", help="No labels: queries made from the corpus, to detect breakage.")
+    bool,
+    typer.Option(
+        "--pseudo", help="No labels: queries made from the corpus, to detect breakage; by default dense."
+    ),
 ]
 Fit = Annotated[Path | None, typer.Option(help="Where a task's threshold is fitted: pairs, context.")]
 Words = Annotated[Path | None, typer.Option(help="Words among which an analogy's answer is looked for.")]
