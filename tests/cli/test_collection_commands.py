@@ -258,3 +258,21 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_carries_on(tmp_path, min
     report = json.loads(again.stdout)
     assert report["files"] == 300
     assert report["unchanged"] + report["indexed"] == 300
+
+
+def test_a_condition_holds_the_search_to_some_documents(kb, capsys):
+    found = as_json(capsys, "search", kb, "rotate keys", "--where", "id like '%keys%'")
+    assert {hit["document"] for hit in found["hits"]} == {"docs/keys.md"}
+    assert found["where"] == "id like '%keys%'"
+    found = as_json(
+        capsys, "search", kb, "rotate keys", "--where", "id not like '%keys%'", "--mode", "lexical"
+    )
+    assert "docs/keys.md" not in {hit["document"] for hit in found["hits"]}
+
+
+def test_a_condition_with_a_slip_is_pointed_at(kb, capsys):
+    assert run(["search", str(kb), "keys", "--where", "id lik 'docs/%'"]) == 2
+    _, shown, caret, *_ = capsys.readouterr().err.split("\n")
+    assert shown[caret.index("^") :].startswith("lik 'docs/%'")
+    assert run(["search", str(kb), "keys", "--where", "tilte = 'Keys'"]) == 2
+    assert re.search(r"no document has a field 'tilte'(.|\n)*did you mean title\?", capsys.readouterr().err)

@@ -88,18 +88,20 @@ class Filters:
         gone = np.isin(ids, change.removed)
         if not len(new) and not gone.any():
             return ids
-        return _settled(np.union1d(ids[~gone], new))
+        # A chunk's id is above all that were given before it, so these stay rising.
+        return _settled(np.concatenate([ids[~gone], new]))
 
     def _matching(self, connection: Connection, condition: Condition, among: Array | None = None) -> Array:
         chunk, document = schema.chunks.c, schema.documents.c
-        wanted = (
-            select(chunk.id)
-            .join_from(schema.chunks, schema.documents, document.id == chunk.document_id)
-            .where(chunk.chunking_id == self._chunking_id, expression(condition))
-        )
-        if among is not None:
+        wanted = select(chunk.id).where(chunk.chunking_id == self._chunking_id)
+        if among is None:
+            # Each document is looked at once; joined, it would be once for each of its chunks.
+            met = select(document.id).where(expression(condition))
+            wanted = wanted.where(chunk.document_id.in_(met))
+        else:
             some = func.json_each(literal(json.dumps(among.tolist()))).table_valued("value")
-            wanted = wanted.where(chunk.id.in_(select(some.c.value)))
+            wanted = wanted.join(schema.documents, document.id == chunk.document_id)
+            wanted = wanted.where(chunk.id.in_(select(some.c.value)), expression(condition))
         found = connection.execute(wanted).scalars()
         return _settled(np.sort(np.fromiter(found, dtype=np.int64)))
 
