@@ -89,7 +89,7 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	@$(INSTALL) -e . --group dev
 	@touch $@ $(VENV)/.runtime
 
-# What the benchmarks compare with, in an environment of its own: torch never enters gnomon's.
+# What the benchmarks compare with, in an environment of its own.
 $(REFERENCE)/.made: bench/reference.txt constraints.txt | $(BIN)/python
 	@echo "Installing the reference libraries of the benchmarks"
 	@$(BIN)/python -m venv $(REFERENCE)

@@ -20,16 +20,10 @@ from typing import IO, Any, cast
 import numpy as np
 
 from data import beir
+from encode_machine import STAGES, callers, own_throughput, stages
 from record import spread, write
 
 MODEL = "all-MiniLM-L6-v2"
-_FIRST = """
-import time; t = time.perf_counter()
-import resource
-from gnomon.encode import load_encoder
-load_encoder("all-MiniLM-L6-v2").encode(["one short text"], role="query")
-print(time.perf_counter() - t, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-"""
 _IMPORT = """
 import time; t = time.perf_counter()
 import gnomon
@@ -85,6 +79,12 @@ def mixed_texts(count: int) -> list[str]:
     return texts
 
 
+def scifact(count: int) -> list[str]:
+    """Documents of SciFact, title and abstract, spread over the whole set."""
+    rows = beir("scifact", "test").documents
+    return [f"{row['title']} {row['text']}" for row in rows[:: len(rows) // count]][:count]
+
+
 def process_figures(code: str, runs: int) -> list[list[float]]:
     """What a fresh Python prints, split into numbers, `runs` times after one warm-up."""
     found = []
@@ -112,7 +112,10 @@ def main() -> None:
         cosine = equality(encoder, reference, Path(scratch), given.texts)
         speed = throughput(encoder, reference, Path(scratch), given)
     reference.close()
-    first = process_figures(_FIRST, 5)
+    config = json.loads((folder / "config.json").read_text())
+    own = own_throughput(folder, config, scifact(given.texts), given.runs)
+    crowd = callers(load_encoder(MODEL), mixed_texts(given.texts)[: given.texts // 4])
+    first = process_figures(STAGES, 5)
     write(
         "encode",
         {
@@ -120,8 +123,11 @@ def main() -> None:
             "reference": reference.versions,
             "cosine_to_reference_fp32": cosine,
             "scifact_documents": speed,
-            "start_to_first_vector_s": spread([row[0] for row in first]),
-            "peak_rss_mib": spread([row[1] for row in first], 0),
+            **own,
+            "concurrent_queries": crowd,
+            "start_to_first_vector_s": spread([sum(row[:-1]) for row in first]),
+            "start_stages_s": stages(first),
+            "peak_rss_mib": spread([row[-1] for row in first], 0),
             "import_s": spread([row[0] for row in process_figures(_IMPORT, 5)]),
         },
     )
@@ -146,9 +152,7 @@ def throughput(
     encoder: Any, reference: Reference, scratch: Path, given: argparse.Namespace
 ) -> dict[str, Any]:
     """Texts per CPU-second, one thread each, in turn."""
-    rows = beir("scifact", "test").documents
-    step = len(rows) // given.texts
-    texts = [f"{row['title']} {row['text']}" for row in rows[::step]][: given.texts]
+    texts = scifact(given.texts)
     (scratch / "texts.json").write_text(json.dumps(texts))
     ours, theirs = [], []
     for _ in range(given.runs):

@@ -14,8 +14,8 @@ HEADER = """\
 # They bind the project's own set-up only: whoever installs gnomon gets the ranges of pyproject.toml.
 # Every pin has wheels for Python 3.11, 3.12 and 3.13.
 #
-# torch is no dependency. It is pinned for the reference environment of bench/, where sentence-transformers
-# is measured beside gnomon: left open, pip takes a build with several GB of CUDA packages.
+# torch is no dependency, only an extra. The tests of its path and the reference environment of bench/ want
+# this release, whichever build the package index has; freezing would name one build.
 torch==2.13.0
 """
 
@@ -37,7 +37,7 @@ def main() -> None:
     """Build, freeze, write."""
     with tempfile.TemporaryDirectory() as folder:
         pins = frozen(Path(folder) / "venv")
-    kept = [pin for pin in pins if not pin.startswith(("gnomon==", "setuptools=="))]
+    kept = [pin for pin in pins if not pin.startswith(("gnomon==", "setuptools==", "torch=="))]
     (ROOT / "constraints.txt").write_text(HEADER + "\n".join(kept) + "\n", encoding="utf-8")
     print(f"constraints.txt: {len(kept)} pins")
 

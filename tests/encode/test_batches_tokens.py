@@ -66,6 +66,27 @@ def test_slices_keep_the_order(tokenizer, monkeypatch):
     assert [int(row[1]) for row in found.ids] == [4 + at for at in range(7)]
 
 
+@pytest.mark.parametrize(("threads", "cpus", "most"), [(1, 8, 1), (2, 8, 2), (3, 8, 3), (8, 8, 7), (8, 2, 7)])
+def test_no_more_texts_at_once_than_threads(threads, cpus, most, tokenizer, monkeypatch):
+    monkeypatch.setattr("gnomon.encode.tokens.available_cpus", lambda: cpus)
+    made = tokenizer(threads=threads)
+    real, sizes = made._tokenizer, []
+
+    class Counting:
+        def encode(self, text, **how):
+            sizes.append(1)
+            return real.encode(text, **how)
+
+        def encode_batch_fast(self, texts, **how):
+            sizes.append(len(texts))
+            return real.encode_batch_fast(texts, **how)
+
+    made._tokenizer = Counting()
+    found = made.tokenise([f"w{at}" for at in range(7)], role="document")
+    assert [int(row[1]) for row in found.ids] == [4 + at for at in range(7)]
+    assert (max(sizes), sum(sizes)) == (most, 7)
+
+
 def test_a_lone_surrogate_is_refused_by_position(tokenizer):
     for threads in (1, 2):
         with pytest.raises(InvalidInput, match=r"positions \[1\]"):
@@ -98,7 +119,9 @@ def test_texts_must_be_a_sequence_of_strings():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"threads": 0}, {"batch_tokens": 0}, {"dim": -1}, {"precision": "int8"}], ids=str
+    "wrong",
+    [{"threads": 0}, {"batch_tokens": 0}, {"dim": -1}, {"precision": "int4"}, {"device": "tpu"}],
+    ids=str,
 )
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(InvalidInput, match=next(iter(wrong))):

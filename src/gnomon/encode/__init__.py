@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gnomon.encode.batched import BatchedEncoder
     from gnomon.encode.cards import Card, all_cards, card_for
     from gnomon.encode.layout import ModelLayout, read_layout
     from gnomon.encode.load import load_encoder
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from gnomon.encode.transformer import TransformerEncoder
 
 _HOME = {
+    "BatchedEncoder": "batched",
     "Card": "cards",
     "EncoderSettings": "settings",
     "Located": "sources",
@@ -31,6 +33,7 @@ _HOME = {
 }
 
 __all__ = [
+    "BatchedEncoder",
     "Card",
     "EncoderSettings",
     "Located",

@@ -4,38 +4,61 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 from gnomon.core.errors import InvalidInput
 
-RuntimePrecision = Literal["auto", "bf16", "fp32"]
+RuntimePrecision = Literal["auto", "bf16", "fp32", "int8"]
+Device = Literal["auto", "cpu", "cuda", "torch-cpu"]
+_BATCH_TOKENS: Mapping[Device, int] = {"auto": 1024, "cpu": 1024, "cuda": 32_768, "torch-cpu": 1024}
 
 
 @dataclass(frozen=True)
 class EncoderSettings:
-    """`threads` None: every CPU that this process may use. `batch_tokens` bounds a batch, padding included.
+    """`threads` None: every CPU that this process may use. `batch_tokens` bounds a batch, padding included;
+    None: 1,024 on a CPU, which keeps its caches warm, 32,768 on a GPU, which wants to be filled.
 
-    `precision` "auto" is bf16 where the CPU multiplies it in hardware, else fp32; both are the precision
-    class "float". `dim` keeps the first dimensions only (Matryoshka), which makes a space of its own.
+    `precision` "auto" is bf16 where the hardware multiplies it, else fp32; both are the precision class
+    "float". "int8" is a class, and so a space, of its own: faster, and not quite the same vectors. `device`
+    "auto" is the CPU, with OpenVINO; "cuda" is a GPU, with torch, which the extra `gnomon[torch]` installs;
+    "torch-cpu" is torch without a GPU, slower and there to compare with. `dim` keeps the first dimensions
+    only (Matryoshka), which makes a space of its own.
     Raises InvalidInput for values out of range.
     """
 
     threads: int | None = None
     precision: RuntimePrecision = "auto"
-    batch_tokens: int = 1024
+    batch_tokens: int | None = None
     dim: int | None = None
+    device: Device = "auto"
 
     def __post_init__(self) -> None:
         for name in ("threads", "batch_tokens", "dim"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InvalidInput(f"{name} = {value}", wanted=f"{name} of at least 1")
-        if self.precision not in get_args(RuntimePrecision):
+        for name, known in (("precision", get_args(RuntimePrecision)), ("device", get_args(Device))):
+            if getattr(self, name) not in known:
+                raise InvalidInput(f"{name} {getattr(self, name)!r}", wanted=f"one of {', '.join(known)}")
+        if self.precision == "int8" and self.on_torch:
             raise InvalidInput(
-                f"precision {self.precision!r}", wanted=f"one of {', '.join(get_args(RuntimePrecision))}"
+                f"precision 'int8' on {self.device}",
+                wanted="int8 on the CPU",
+                next_step='leave out `device`, or leave precision at "auto"',
             )
+
+    @property
+    def on_torch(self) -> bool:
+        """Whether torch runs the model."""
+        return self.device in ("cuda", "torch-cpu")
+
+    @property
+    def batch_budget(self) -> int:
+        """`batch_tokens`, or what suits the device."""
+        return self.batch_tokens or _BATCH_TOKENS[self.device]
 
     @property
     def thread_count(self) -> int:

@@ -52,6 +52,7 @@ class StaticEncoder:
     def __init__(self, layout: ModelLayout, settings: EncoderSettings | None = None) -> None:
         self._settings, self._layout = settings or EncoderSettings(), layout
         check_dim(self._settings, layout.dim, layout.name)
+        _require_plain(self._settings, layout.name)
         self._tokenizer = TextTokenizer(
             layout.tokenizer,
             prompts=layout.prompts,
@@ -124,6 +125,16 @@ class StaticEncoder:
             means = means @ matrix.T + shift
             means = np.tanh(means) if activation == "tanh" else means
         return normalise(means) if self._layout.normalise and len(means) else means
+
+
+def _require_plain(settings: EncoderSettings, name: str) -> None:
+    asked = settings.device if settings.on_torch else settings.precision
+    if settings.on_torch or asked == "int8":
+        raise InvalidInput(
+            f"{asked!r} for {name}, a static model",
+            wanted="a static model as it is: it looks rows up and multiplies nothing",
+            next_step="leave out device and precision",
+        )
 
 
 def _require_tokens(counts: Sequence[int], start: int) -> None:

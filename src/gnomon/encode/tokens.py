@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 
 from gnomon.core.contracts import Role
 from gnomon.core.errors import InvalidInput, ModelUnsupported, TruncatedText
+from gnomon.encode.settings import available_cpus
 
 SLICE_TEXTS = 256  # texts tokenised at a time: the tokenizer's own objects take 20 KB a text
 
@@ -54,7 +55,7 @@ class TextTokenizer:
         special: bool = True,
     ) -> None:
         self._file, self._prompts = file, prompts
-        self._parallel, self._special = threads > 1, special
+        self._threads, self._special = threads, special
         self._tokenizer = _load(file)
         self._frame = self._tokenizer.num_special_tokens_to_add(False) if special else 0
         if max_tokens is None:
@@ -155,10 +156,17 @@ class TextTokenizer:
             yield encodings
 
     def _encode(self, texts: list[str]) -> list[Any]:
-        # The library spreads a batch over every CPU; one text at a time it stays on the caller's thread.
-        if self._parallel and len(texts) > 1:
-            return list(self._tokenizer.encode_batch_fast(texts, add_special_tokens=self._special))
-        return [self._tokenizer.encode(text, add_special_tokens=self._special) for text in texts]
+        # The library spreads a batch over every CPU, a text each; a lone text it does on the caller's thread.
+        # Fewer threads than CPUs are kept to by handing over no more texts at once than there are threads.
+        if self._threads == 1 or len(texts) == 1:
+            return [self._tokenizer.encode(text, add_special_tokens=self._special) for text in texts]
+        step = len(texts) if self._threads >= available_cpus() else self._threads
+        encode = self._tokenizer.encode_batch_fast
+        return [
+            encoding
+            for at in range(0, len(texts), step)
+            for encoding in encode(texts[at : at + step], add_special_tokens=self._special)
+        ]
 
     def _beyond(self, encoding: Any) -> int:
         return sum(len(piece.ids) - self._frame for piece in encoding.overflowing)

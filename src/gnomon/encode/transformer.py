@@ -1,4 +1,4 @@
-"""Transformer encoders on the CPU: the graph runs in OpenVINO, torch is not needed."""
+"""Transformer encoders: texts to batches, batches through the network, rows back in order."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ from gnomon.encode.settings import EncoderSettings, check_dim
 from gnomon.encode.tokens import TextTokenizer, Tokenised, TokenVectors, check_texts, warn_truncated
 
 if TYPE_CHECKING:
-    from gnomon.encode.graph.network import Network
-    from gnomon.encode.graph.runtime import Compiled
+    from gnomon.encode.runners import Runner
 
 WINDOW_TEXTS = 8192  # texts sorted by length together: enough to fill every batch, little enough to hold
 ONNX = Path("onnx", "model.onnx")
@@ -39,9 +38,10 @@ class TransformerEncoder:
         self._settings = settings or EncoderSettings()
         check_dim(self._settings, layout.dim, layout.name)
         self._layout = _with_runnable_weights(layout)
+        _require_supported(self._layout, self._settings)
         self._lock = threading.Lock()
-        self._texts: Compiled | None = None
-        self._hidden: Compiled | None = None
+        self._texts: Runner | None = None
+        self._hidden: Runner | None = None
         self._tokenizer = TextTokenizer(
             layout.tokenizer,
             prompts=layout.prompts,
@@ -51,6 +51,10 @@ class TransformerEncoder:
 
     @cached_property
     def _full_space(self) -> Space:
+        if self._settings.precision == "int8":
+            from gnomon.encode.calibration import int8_ingredients
+
+            return Space.of(int8_ingredients(self._layout), name=self._layout.name)
         return Space.of(self._layout.ingredients(precision="float"), name=self._layout.name)
 
     @property
@@ -121,7 +125,7 @@ class TransformerEncoder:
                 next_step="leave these texts out",
             )
         pad_id = int(self._layout.config.get("pad_token_id") or 0)
-        for positions in batches(lengths, budget_tokens=self._settings.batch_tokens):
+        for positions in batches(lengths, budget_tokens=self._settings.batch_budget):
             ids = pad([tokenised.ids[at] for at in positions], pad_id=pad_id)
             self._require_known(ids)
             yield positions, ids, lengths[positions]
@@ -136,27 +140,38 @@ class TransformerEncoder:
                 next_step="fetch the model again: tokenizer and weights are of two versions",
             )
 
-    def _text_model(self) -> Compiled:
+    def _text_model(self) -> Runner:
         if self._texts is None:
             with self._lock:
                 if self._texts is None:
-                    from gnomon.encode.graph.head import text_model
-                    from gnomon.encode.graph.runtime import Compiled
+                    from gnomon.encode.runners import text_runner
 
-                    model, holds = text_model(_network(self._layout), self._layout)
-                    self._texts = Compiled(model, self._settings, holds=holds)
+                    self._texts = text_runner(self._layout, self._settings, self._tokenizer)
         return self._texts
 
-    def _token_model(self) -> Compiled:
+    def _token_model(self) -> Runner:
         if self._hidden is None:
             with self._lock:
                 if self._hidden is None:
-                    from gnomon.encode.graph.head import token_model
-                    from gnomon.encode.graph.runtime import Compiled
+                    from gnomon.encode.runners import token_runner
 
-                    network = _network(self._layout)
-                    self._hidden = Compiled(token_model(network), self._settings, holds=network.holds)
+                    self._hidden = token_runner(self._layout, self._settings, self._tokenizer)
         return self._hidden
+
+
+def _require_supported(layout: ModelLayout, settings: EncoderSettings) -> None:
+    """Raise where an ONNX file is to run in a way that only a network built from weights can."""
+    if settings.on_torch:
+        from gnomon.encode.torch_encoder import require_device
+
+        require_device(settings)
+    asked = settings.device if settings.on_torch else settings.precision
+    if layout.weights.suffix == ".onnx" and (settings.on_torch or asked == "int8"):
+        raise ModelUnsupported(
+            f"{layout.name} runs from {layout.weights.name}, and {asked!r} needs its safetensors",
+            wanted=f"a model of one of the families {', '.join(sorted(FAMILIES))}",
+            next_step="leave out device and precision: this model runs on the CPU, in floating point",
+        )
 
 
 def _with_runnable_weights(layout: ModelLayout) -> ModelLayout:
@@ -179,13 +194,3 @@ def _with_runnable_weights(layout: ModelLayout) -> ModelLayout:
             next_step="export it in one file (under 2 GB)",
         )
     return replace(layout, weights=file)
-
-
-def _network(layout: ModelLayout) -> Network:
-    if layout.weights.suffix == ".onnx":
-        from gnomon.encode.onnx import read
-
-        return read(layout.weights)
-    from gnomon.encode.graph.network import build
-
-    return build(layout)

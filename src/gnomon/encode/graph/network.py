@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from openvino import opset15 as op
 
-from gnomon.core.errors import ModelUnsupported
+from gnomon.encode.graph.names import POSITIONS, WORDS, prefix_of, require_room
 from gnomon.encode.graph.pieces import (
     Node,
     activate,
@@ -27,8 +28,8 @@ from gnomon.encode.graph.relative import relative_bias
 from gnomon.encode.graph.weights import Weights
 from gnomon.encode.layout import ModelLayout
 
-WORDS = "embeddings.word_embeddings.weight"
-POSITIONS = "embeddings.position_embeddings.weight"
+Dense = Callable[[Node, Weights, str], Node]
+"""x, the tensors and a layer's name to x W^T + b; `linear` in floating point."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,24 +51,25 @@ def inputs() -> tuple[Node, Node]:
     return ids, op.parameter([-1], np.int32, "lengths")
 
 
-def build(layout: ModelLayout) -> Network:
-    """The network of a family in `recipe.FAMILIES`, from its safetensors.
+def build(layout: ModelLayout, dense: Dense = linear) -> Network:
+    """The network of a family in `recipe.FAMILIES`, from its safetensors; `dense` makes the matrix products.
 
     Raises ModelUnsupported when tensors are missing or the positions do not reach to the model's limit.
     """
     recipe = recipe_of(layout.family, layout.config)
     weights = Weights(layout.weights)
-    prefix = _prefix(weights)
+    prefix = prefix_of(weights)
+    require_room(layout, recipe, weights, prefix)
     ids, lengths = inputs()
     positions = token_range(ids)
     mask = shut_out(inside(positions, lengths))
     if recipe.names.relative_bias:
         table = weights[prefix + recipe.names.relative_bias]
         mask = op.add(mask, relative_bias(positions, table, longest=layout.max_tokens))
-    _require_room(layout, recipe, len(weights[prefix + POSITIONS].bits))
     x = _embed(ids, positions, recipe, weights, prefix)
     for number in range(recipe.layers):
-        x = _block(x, mask, recipe, weights, prefix + recipe.names.layer.format(number))
+        at = prefix + recipe.names.layer.format(number)
+        x = _block(x, mask, recipe, weights, at, dense)
     return Network(ids, lengths, x, weights)
 
 
@@ -85,35 +87,14 @@ def _embed(ids: Node, positions: Node, recipe: Recipe, weights: Weights, prefix:
     return layer_norm(x, weights, prefix + "embeddings.LayerNorm", epsilon=recipe.epsilon)
 
 
-def _block(x: Node, mask: Node, recipe: Recipe, weights: Weights, at: str) -> Node:
+def _block(x: Node, mask: Node, recipe: Recipe, weights: Weights, at: str, dense: Dense) -> Node:
     names, heads, epsilon = recipe.names, recipe.heads, recipe.epsilon
     query, key, value = (
-        split_heads(linear(x, weights, at + name), heads) for name in (names.query, names.key, names.value)
+        split_heads(dense(x, weights, at + name), heads) for name in (names.query, names.key, names.value)
     )
     attended = join_heads(op.scaled_dot_product_attention(query, key, value, mask))
-    x = op.add(x, linear(attended, weights, at + names.attended))
+    x = op.add(x, dense(attended, weights, at + names.attended))
     x = layer_norm(x, weights, at + names.attended_norm, epsilon=epsilon)
-    wide = activate(linear(x, weights, at + names.widen), recipe.activation)
-    x = op.add(x, linear(wide, weights, at + names.narrow))
+    wide = activate(dense(x, weights, at + names.widen), recipe.activation)
+    x = op.add(x, dense(wide, weights, at + names.narrow))
     return layer_norm(x, weights, at + names.layer_norm, epsilon=epsilon)
-
-
-def _prefix(weights: Weights) -> str:
-    found = [name.removesuffix(WORDS) for name in weights if name.endswith(WORDS)]
-    if len(found) == 1:
-        return found[0]
-    raise ModelUnsupported(
-        f"{weights.file} has {len(found)} tensors named …{WORDS}",
-        wanted="one encoder in the file",
-        next_step="save the encoder alone, as AutoModel.save_pretrained does",
-    )
-
-
-def _require_room(layout: ModelLayout, recipe: Recipe, rows: int) -> None:
-    room = rows if recipe.count_from is None else rows - recipe.count_from - 1
-    if layout.max_tokens > room:
-        raise ModelUnsupported(
-            f"{layout.name} is to read {layout.max_tokens} tokens, and has positions for {room}",
-            wanted=f"a limit of at most {room} tokens",
-            next_step=f"set max_seq_length to {room} in the model's sentence_bert_config.json",
-        )

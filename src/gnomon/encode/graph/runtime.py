@@ -30,19 +30,23 @@ class Compiled:
 
     def run(self, *inputs: Array) -> Array:
         """The model's only output, copied out of the request's memory."""
+        return self.run_all(*inputs)[0]
+
+    def run_all(self, *inputs: Array) -> list[Array]:
+        """All outputs, copied out of the request's memory."""
         try:
             request = self._idle.pop()
         except IndexError:
             request = self._compiled.create_infer_request()
         request.infer(list(inputs), share_inputs=True)
-        out = np.array(request.get_output_tensor(0).data, dtype=np.float32)
+        out = [np.array(tensor.data, dtype=np.float32) for tensor in request.output_tensors]
         self._idle.append(request)
         return out
 
 
 def _options(settings: EncoderSettings) -> dict[str, Any]:
     precision = settings.precision
-    if precision == "auto":
+    if precision in ("auto", "int8"):  # what int8 leaves in floating point
         precision = "bf16" if "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "fp32"
     return {
         "PERFORMANCE_HINT": "LATENCY",

@@ -1,0 +1,160 @@
+"""Calls of several threads, encoded together: whoever comes while an encoding runs shares the next one."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gnomon.core.contracts import Encoder, Role
+from gnomon.core.errors import InvalidInput
+from gnomon.core.space import Space
+from gnomon.core.vectors import Vectors
+
+
+@dataclass(eq=False, slots=True)
+class _Call:
+    """One caller's texts, and what became of them. `woken` is set when it is done, or is to lead."""
+
+    texts: list[str]
+    role: Role
+    woken: threading.Event = field(default_factory=threading.Event)
+    vectors: Vectors | None = None
+    error: Exception | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.vectors is not None or self.error is not None
+
+    def outcome(self) -> Vectors:
+        if self.vectors is None:
+            raise self.error or RuntimeError("a call was given back unfinished")
+        return self.vectors
+
+
+class BatchedEncoder:
+    """An encoder whose concurrent small calls run as one. Keeps the contract of `Encoder`.
+
+    There is no thread of its own: the first caller encodes at once; those that come meanwhile wait, and when
+    it is done the first of them encodes for all of them (of one role, up to `max_batch` texts). A lone caller
+    never waits, unless `max_wait_s` asks it to wait for company. Calls of more than `max_batch` texts, and
+    texts that are over-long, are encoded apart, beside the others, so that warnings reach their own caller.
+    An error goes to the caller whose texts caused it; the others get their vectors.
+    Raises InvalidInput for settings out of range.
+    """
+
+    def __init__(self, encoder: Encoder, *, max_wait_s: float = 0.0, max_batch: int = 64) -> None:
+        if not max_wait_s >= 0:
+            raise InvalidInput(f"max_wait_s = {max_wait_s}", wanted="0 or more seconds")
+        if max_batch < 1:
+            raise InvalidInput(f"max_batch = {max_batch}", wanted="at least 1 text")
+        self._encoder, self._max_wait_s, self._max_batch = encoder, max_wait_s, max_batch
+        self._lock = threading.Lock()
+        self._leader: _Call | None = None
+        self._waiting: list[_Call] = []
+
+    @property
+    def space(self) -> Space:
+        """The wrapped encoder's."""
+        return self._encoder.space
+
+    @property
+    def max_tokens(self) -> int:
+        """The wrapped encoder's."""
+        return self._encoder.max_tokens
+
+    @property
+    def tokenizer_json(self) -> str | None:
+        """The wrapped encoder's."""
+        return self._encoder.tokenizer_json
+
+    def count_tokens(self, texts: Sequence[str], *, role: Role) -> list[int]:
+        """The wrapped encoder's."""
+        return self._encoder.count_tokens(texts, role=role)
+
+    def encode(self, texts: Sequence[str], *, role: Role) -> Vectors:
+        """As the wrapped encoder's; together with what other threads ask for meanwhile."""
+        if self._goes_apart(texts, role):
+            return self._encoder.encode(texts, role=role)
+        mine = _Call(list(texts), role)
+        try:
+            with self._lock:
+                if self._leader is None:
+                    self._leader = mine
+                else:
+                    self._waiting.append(mine)
+            while not mine.done:
+                if self._leader is mine:
+                    self._run(self._batch(mine))
+                else:
+                    mine.woken.wait()
+        finally:
+            # Also when this thread is interrupted, wherever it stands: nobody may wait for one who left.
+            self._leave(mine)
+        return mine.outcome()
+
+    def _goes_apart(self, texts: Sequence[str], role: Role) -> bool:
+        if isinstance(texts, str) or not 0 < len(texts) <= self._max_batch:
+            return True
+        if self._leader is None:
+            return False  # nobody to share with: the encoder looks at the texts itself
+        # Wrong input is refused here, to this caller alone, while the others' texts are encoded.
+        return max(self._encoder.count_tokens(texts, role=role)) > self._encoder.max_tokens
+
+    def _batch(self, mine: _Call) -> list[_Call]:
+        if self._max_wait_s:
+            time.sleep(self._max_wait_s)
+        with self._lock:
+            batch, room = [mine], self._max_batch - len(mine.texts)
+            for call in self._waiting:
+                if call.role == mine.role and len(call.texts) <= room:
+                    batch.append(call)
+                    room -= len(call.texts)
+            self._waiting = [call for call in self._waiting if call not in batch]
+        return batch
+
+    def _run(self, batch: list[_Call]) -> None:
+        try:
+            if len(batch) > 1:
+                self._together(batch)
+            else:
+                self._alone(batch[0])
+        finally:
+            unfinished = [call for call in batch[1:] if not call.done]
+            if unfinished:  # the leader was interrupted
+                with self._lock:
+                    self._waiting = unfinished + self._waiting
+            for call in batch[1:]:
+                if call.done:
+                    call.woken.set()
+
+    def _together(self, batch: list[_Call]) -> None:
+        texts = [text for call in batch for text in call.texts]
+        try:
+            vectors = self._encoder.encode(texts, role=batch[0].role)
+        except Exception:  # noqa: BLE001 - whose texts caused it shows when each is encoded alone
+            for call in batch:
+                self._alone(call)
+            return
+        end = 0
+        for call in batch:
+            end += len(call.texts)
+            call.vectors = vectors.take(np.arange(end - len(call.texts), end))
+
+    def _alone(self, call: _Call) -> None:
+        try:
+            call.vectors = self._encoder.encode(call.texts, role=call.role)
+        except Exception as error:  # noqa: BLE001 - raised again in the thread whose call this is
+            call.error = error
+
+    def _leave(self, mine: _Call) -> None:
+        with self._lock:
+            if mine in self._waiting:
+                self._waiting.remove(mine)
+            if self._leader is mine:
+                self._leader = self._waiting.pop(0) if self._waiting else None
+                if self._leader is not None:
+                    self._leader.woken.set()

@@ -1,0 +1,139 @@
+"""Matrix products in 8 bits: activations unsigned, weights signed, sums in 32 bits. Import lazily: openvino.
+
+What is large in an activation lies in a few channels, so a part of each channel's size is moved into the
+weights first (Xiao et al. 2022, arXiv:2211.10438, SmoothQuant, equation 4). Ranges are the least and
+greatest value that the calibration texts give: to cut them off costs far more than it gains (cosine 0.95).
+The feed-forward's way back stays in floating point: in 8 bits it alone takes the mean cosine to 0.983.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from jaxtyping import Float, Int
+from openvino import opset15 as op
+
+from gnomon.core.errors import ModelUnsupported
+from gnomon.encode.calibration import MIGRATION
+from gnomon.encode.graph.names import prefix_of
+from gnomon.encode.graph.network import Dense, build
+from gnomon.encode.graph.pieces import Node, constant_rows, integers, linear, number, stored
+from gnomon.encode.graph.recipe import recipe_of
+from gnomon.encode.graph.runtime import Compiled
+from gnomon.encode.graph.weights import Weights
+from gnomon.encode.layout import ModelLayout
+from gnomon.encode.settings import EncoderSettings
+
+LEVELS = 256
+FAITHFUL = 0.995  # mean cosine to fp32 under which 8 bits are refused
+
+
+@dataclass(frozen=True, eq=False)
+class Range:
+    """A layer's input: each channel times `shrink` lies between `low` and `high`."""
+
+    shrink: Float[np.ndarray, " channels"]
+    low: float
+    high: float
+
+
+def calibrate(layout: ModelLayout, rows: Sequence[Int[np.ndarray, " _"]], threads: int) -> dict[str, Range]:
+    """The range of every layer that may run in 8 bits, by name, over these texts' token ids, in fp32.
+
+    Layers that read one input share one range, so that it is made 8 bits wide once.
+    """
+    readers: dict[int, tuple[Node, list[str]]] = {}  # by identity: == between nodes makes a node
+
+    def tap(x: Node, weights: Weights, name: str) -> Node:
+        readers.setdefault(id(x), (x, []))[1].append(name)
+        return linear(x, weights, name)
+
+    network = build(layout, tap)
+    kept = _kept(layout, network.holds)
+    inputs = [(x, names) for x, names in readers.values() if kept.isdisjoint(names)]
+    outputs = [
+        op.result(reduce(x, integers([0, 1]), False))
+        for x, _ in inputs
+        for reduce in (op.reduce_min, op.reduce_max)
+    ]
+    model = ov.Model(outputs, [network.ids, network.lengths], "ranges")
+    compiled = Compiled(model, EncoderSettings(threads=threads, precision="fp32"), holds=network.holds)
+    ends = [compiled.run_all(row[None, :], np.array([len(row)], dtype=np.int32)) for row in rows]
+    found = {}
+    for at, (_, names) in enumerate(inputs):
+        low = np.min([one[2 * at] for one in ends], axis=0)
+        high = np.max([one[2 * at + 1] for one in ends], axis=0)
+        sizes = [np.abs(network.holds[f"{name}.weight"].float32()).max(axis=0) for name in names]
+        found.update(dict.fromkeys(names, _range(low, high, np.max(sizes, axis=0))))
+    return found
+
+
+def quantised(ranges: Mapping[str, Range]) -> Dense:
+    """What makes the layers named in `ranges` run in 8 bits, and the others in floating point."""
+    made: dict[int, tuple[Node, Node]] = {}
+
+    def dense(x: Node, weights: Weights, name: str) -> Node:
+        if name not in ranges:
+            return linear(x, weights, name)
+        if id(x) not in made:
+            made[id(x)] = x, _activation(x, ranges[name])
+        weight = _weight(weights[f"{name}.weight"].float32(), ranges[name])
+        return op.add(op.matmul(made[id(x)][1], weight, False, True), stored(weights[f"{name}.bias"]))
+
+    return dense
+
+
+def require_faithful(
+    ours: Float[np.ndarray, "texts dim"], exact: Float[np.ndarray, "texts dim"], name: str
+) -> None:
+    """Raise ModelUnsupported where the vectors in 8 bits stray from those in fp32."""
+    lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(exact, axis=1)
+    cosine = float(((ours * exact).sum(axis=1) / np.maximum(lengths, 1e-12)).mean())
+    if not cosine >= FAITHFUL:
+        raise ModelUnsupported(
+            f"{name} in 8 bits keeps a mean cosine of {cosine:.4f} to fp32",
+            wanted=f"at least {FAITHFUL}",
+            next_step='leave precision at "auto"',
+        )
+
+
+def _activation(x: Node, found: Range) -> Node:
+    low, high = (number(value) for value in (found.low, found.high))
+    return op.fake_quantize(op.multiply(x, constant_rows(found.shrink[None])), low, high, low, high, LEVELS)
+
+
+def _weight(weight: Float[np.ndarray, "out in"], found: Range) -> Node:
+    grown = weight / found.shrink
+    step = np.maximum(np.abs(grown).max(axis=1, keepdims=True), np.finfo(np.float32).tiny) / 127
+    held = op.constant(np.rint(grown / step).astype(np.int8))
+    return op.multiply(op.convert(held, "f32"), constant_rows(step))
+
+
+def _range(
+    low: Float[np.ndarray, " channels"],
+    high: Float[np.ndarray, " channels"],
+    weight: Float[np.ndarray, " channels"],
+) -> Range:
+    size = np.maximum(np.maximum(-low, high), 1e-5)
+    shrink = np.maximum(weight, 1e-5) ** (1 - MIGRATION) / size**MIGRATION
+    shrink = _coarse(shrink / np.exp(np.log(shrink).mean()))
+    # Zero must be one of the levels: most of an activation lies near it.
+    ends = _coarse(np.array([min((low * shrink).min(), 0.0), max((high * shrink).max(), 1e-5)]))
+    return Range(shrink, float(ends[0]), float(ends[1]))
+
+
+def _coarse(values: Float[np.ndarray, " _"]) -> Float[np.ndarray, " _"]:
+    """Rounded to 8 significant bits: machines differ in the last digits, and bf16 holds these exactly."""
+    mantissa, exponent = np.frexp(values.astype(np.float32))
+    return np.asarray(np.ldexp(np.rint(mantissa * 256) / 256, exponent), dtype=np.float32)
+
+
+def _kept(layout: ModelLayout, weights: Any) -> frozenset[str]:
+    recipe, prefix = recipe_of(layout.family, layout.config), prefix_of(weights)
+    return frozenset(
+        prefix + recipe.names.layer.format(layer) + recipe.names.narrow for layer in range(recipe.layers)
+    )

@@ -1,0 +1,98 @@
+"""What runs an encoder's network: OpenVINO on the CPU, or torch where it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from gnomon.encode.layout import ModelLayout
+from gnomon.encode.settings import EncoderSettings
+from gnomon.encode.tokens import TextTokenizer
+
+if TYPE_CHECKING:
+    from gnomon.encode.graph.network import Network
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class Runner(Protocol):
+    """A network ready to run, from several threads at once."""
+
+    def run(self, *inputs: Array) -> Array:
+        """int32 ids [texts, tokens] and lengths [texts], and the count of leading tokens not to pool for a
+        model that leaves its prompt out, to float32 [texts, dim] or [texts, tokens, hidden]."""
+        ...
+
+
+def text_runner(layout: ModelLayout, settings: EncoderSettings, tokenizer: TextTokenizer) -> Runner:
+    """Gives one vector a text. Raises ModelUnsupported where the weights do not make the network."""
+    if settings.on_torch:
+        from gnomon.encode.torch_encoder import TorchRunner
+
+        return TorchRunner(layout, settings, pools=True)
+    if settings.precision == "int8":
+        return _checked_int8(layout, settings, tokenizer)
+    return _compiled(_network(layout), layout, settings)
+
+
+def token_runner(layout: ModelLayout, settings: EncoderSettings, tokenizer: TextTokenizer) -> Runner:
+    """Gives the last hidden state. Raises ModelUnsupported where the weights do not make the network."""
+    if settings.on_torch:
+        from gnomon.encode.torch_encoder import TorchRunner
+
+        return TorchRunner(layout, settings, pools=False)
+    from gnomon.encode.graph.head import token_model
+    from gnomon.encode.graph.runtime import Compiled
+
+    int8 = settings.precision == "int8"
+    network = _int8_network(layout, settings, tokenizer) if int8 else _network(layout)
+    return Compiled(token_model(network), settings, holds=network.holds)
+
+
+def _compiled(network: Network, layout: ModelLayout, settings: EncoderSettings) -> Runner:
+    from gnomon.encode.graph.head import text_model
+    from gnomon.encode.graph.runtime import Compiled
+
+    model, holds = text_model(network, layout)
+    return Compiled(model, settings, holds=holds)
+
+
+def _network(layout: ModelLayout) -> Network:
+    if layout.weights.suffix == ".onnx":
+        from gnomon.encode.onnx import read
+
+        return read(Path(layout.weights))
+    from gnomon.encode.graph.network import build
+
+    return build(layout)
+
+
+def _int8_network(layout: ModelLayout, settings: EncoderSettings, tokenizer: TextTokenizer) -> Network:
+    from gnomon.encode.calibration import calibration_rows
+    from gnomon.encode.graph.int8 import calibrate, quantised
+    from gnomon.encode.graph.network import build
+
+    ranges = calibrate(layout, calibration_rows(tokenizer), settings.thread_count)
+    return build(layout, quantised(ranges))
+
+
+def _checked_int8(layout: ModelLayout, settings: EncoderSettings, tokenizer: TextTokenizer) -> Runner:
+    from gnomon.encode.calibration import probe_rows
+    from gnomon.encode.graph.int8 import require_faithful
+
+    rows = probe_rows(tokenizer)
+    exact = EncoderSettings(threads=settings.threads, precision="fp32")
+    wanted = _vectors(_compiled(_network(layout), layout, exact), layout, rows)
+    runner = _compiled(_int8_network(layout, settings, tokenizer), layout, settings)
+    require_faithful(_vectors(runner, layout, rows), wanted, layout.name)
+    return runner
+
+
+def _vectors(runner: Runner, layout: ModelLayout, rows: Sequence[Array]) -> Array:
+    skip = () if layout.include_prompt else (np.array(0, dtype=np.int32),)
+    return np.concatenate(
+        [runner.run(row[None, :], np.array([len(row)], dtype=np.int32), *skip) for row in rows]
+    )
