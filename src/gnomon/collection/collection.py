@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,6 +13,7 @@ from gnomon.collection.catalog import Catalog
 from gnomon.collection.derived import Derived, View
 from gnomon.collection.evaluating import BLOCK, CachedEncoder, Owners, chunk_texts, rankings
 from gnomon.collection.filtering import Filters
+from gnomon.collection.given import as_document
 from gnomon.collection.ingest import IndexRun, Target, add_documents
 from gnomon.collection.lookups import lookups
 from gnomon.collection.reports import IndexReport, Progress, Status
@@ -25,14 +24,13 @@ from gnomon.collection.turn import turn
 from gnomon.collection.version import Version
 from gnomon.core.contracts import Array, Encoder, Retriever
 from gnomon.core.documents import Document
-from gnomon.core.errors import InvalidInput
 from gnomon.core.ranking import Hit, Ranking
+from gnomon.encode.batched import BatchedEncoder
 from gnomon.evaluate.pseudo import ChunkText
 from gnomon.evaluate.run import Run
 from gnomon.retrieve.filter import Filter
 from gnomon.retrieve.where import Condition
 from gnomon.text.chunk import Chunker, ChunkSettings
-from gnomon.text.read import plain_metadata
 from gnomon.text.settings import ReadSettings
 
 GROUP_DEPTH = 1000
@@ -48,6 +46,7 @@ class Collection:
         self._folder, self._catalog, self._version = folder, catalog, version
         self._open_encoder = open_encoder
         self._encoder: Encoder | None = None
+        self._shared: Encoder | None = None
         self._target: Target | None = None
         self._mutex = threading.Lock()
         self._derived = Derived(catalog, folder / "derived" / f"v{version.id:04d}", version)
@@ -90,7 +89,7 @@ class Collection:
         if isinstance(documents, str | Document | Mapping):
             documents = [documents]
         report = add_documents(
-            self._writing(), [_as_document(item) for item in documents], progress or _silent
+            self._writing(), [as_document(item) for item in documents], progress or _silent
         )
         self._derived.refresh()
         return report
@@ -150,7 +149,7 @@ class Collection:
         mode = mode or self._version.retrieval.mode
         view = self._derived.view()
         allowed = self._allowed(where, view)  # before the model, which takes longest
-        encoder = None if mode == "lexical" else self.encoder
+        encoder = None if mode == "lexical" else self._asked_by_many()
         return self._retriever(mode, encoder, view, allowed)
 
     def chunk_ids(self, where: str | Condition) -> Array:
@@ -224,6 +223,14 @@ class Collection:
                 self._encoder = self._open_encoder()
             return self._encoder
 
+    def _asked_by_many(self) -> Encoder:
+        """The encoder for searches: queries of concurrent callers share an inference."""
+        encoder = self.encoder
+        with self._mutex:
+            if self._shared is None:
+                self._shared = BatchedEncoder(encoder)
+            return self._shared
+
     @property
     def version(self) -> Version:
         """The version that serves."""
@@ -276,18 +283,3 @@ class Collection:
 
 def _silent(_: Progress) -> None:
     return None
-
-
-def _as_document(item: Document | str | Mapping[str, Any]) -> Document:
-    if isinstance(item, Document):
-        return replace(item, metadata=plain_metadata(item.metadata))
-    plain: Mapping[str, Any] = {"text": item} if isinstance(item, str) else item
-    unknown = set(plain) - {"id", "text", "title", "metadata", "source", "media_type"}
-    if unknown or not isinstance(plain.get("text"), str):
-        raise InvalidInput(
-            f"a document with fields {sorted(map(str, plain))}",
-            wanted="text (a string), and maybe id, title, metadata, source, media_type",
-            next_step='for example {"id": "a", "text": "…", "metadata": {"year": 2026}}',
-        )
-    digest = hashlib.sha256(plain["text"].encode("utf-8", "replace")).hexdigest()[:16]
-    return Document(**{"id": digest, **plain, "metadata": plain_metadata(plain.get("metadata") or {})})
