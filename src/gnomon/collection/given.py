@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from gnomon.core.documents import Document
@@ -12,7 +13,10 @@ from gnomon.text.read import plain_metadata
 
 
 def as_document(item: Document | str | Mapping[str, Any]) -> Document:
-    """The document that a value, a text (whose id is its digest) or a mapping stands for. Raises InvalidInput."""
+    """The document that a value, a text (its id is its digest) or a mapping stands for.
+
+    Raises InvalidInput for a mapping without text or with unknown fields.
+    """
     if isinstance(item, Document):
         return replace(item, metadata=plain_metadata(item.metadata))
     plain: Mapping[str, Any] = {"text": item} if isinstance(item, str) else item
