@@ -78,6 +78,11 @@ class Codes:
         return Codes(index, counts["coded"], counts["trained"], counts["widened"])
 
 
+def codes_bytes(rows: int, dim: int) -> int:
+    """About how much memory making the codes of so many rows takes: twice the codes, as they are copied."""
+    return 2 * rows * (dim // 8 + 8) + min(rows, _TRAINED_ON) * dim * 4
+
+
 def _deserialised(content: np.ndarray[Any, Any]) -> Any:
     import faiss
 

@@ -121,6 +121,11 @@ class Growing:
         self._used = used
         return self._buffer[:used]
 
+    def to_touch(self, more: int) -> int:
+        """How many entries an `append` of `more` writes: all there are where it must move them first."""
+        used = self._used + more
+        return used if used > len(self._buffer) else more
+
 
 class RowStore:
     """The writer's side of `Rows`."""
@@ -185,6 +190,11 @@ class RowStore:
                 count=rows.count - gone + len(ids),
                 longest=max(rows.longest, float(np.sqrt(squares.max()))),
             )
+
+    def bytes_to_add(self, items: int) -> int:
+        """Memory that adding as many items of one row takes, on its way included."""
+        one = int(self.rows.tail.shape[1]) * 4
+        return self._tail.to_touch(items) * one + (items * one * 3 // 2 if self._half else 0)
 
     def remove(self, ids: Int[np.ndarray, " items"]) -> None:
         """Mark items as gone."""

@@ -22,7 +22,8 @@ from gnomon.core.vectors import Vectors
 from gnomon.index.allowed import Allowed, Remembered
 from gnomon.index.arguments import checked_ids, checked_k, checked_new, comparable
 from gnomon.index.coded import CodedRows, search_coded, to_fetch
-from gnomon.index.codes import Codes
+from gnomon.index.codes import Codes, codes_bytes
+from gnomon.index.memory import require_room
 from gnomon.index.nearest import search_rows
 from gnomon.index.rows import Rows, RowStore
 from gnomon.index.saved import Content, Saved, load, save
@@ -119,12 +120,29 @@ class ScanIndex:
 
         Now and then codes what has come since: a pass over the new rows, over all once they have doubled.
         Raises SpaceMismatch for another space, InvalidVectors for zero vectors (cosine) or repeated ids.
+        Raises InvalidInput, and changes nothing, when they would not fit into memory.
         Warns LowRecall when the codes turn out not to serve these vectors.
         """
         data = comparable(self._space, vectors)
         with self._lock:
-            self._store.add(checked_new(ids, len(vectors)), data)
+            new = checked_new(ids, len(vectors))
+            require_room(self.bytes_to_add(len(new)), f"{len(new)} vectors of {self._space.short}")
+            self._store.add(new, data)
             self._publish()
+
+    def bytes_to_add(self, items: int) -> int:
+        """About how much memory adding as many takes: rows, and codes where they become due."""
+        with self._lock:
+            total, state = len(self._state.rows.ids) + items, self._state
+            is_due = self._is_coding_due(total, state.codes, state.refused)
+            return self._store.bytes_to_add(items) + (codes_bytes(total, self._space.dim) if is_due else 0)
+
+    def _is_coding_due(self, total: int, codes: Codes | None, refused: int) -> bool:
+        if total <= self.settings.exact_below:
+            return False
+        if codes is None or total > 2 * codes.trained:
+            return total > 2 * refused
+        return total - codes.coded > max(_TAIL, codes.coded // 64)
 
     def remove(self, ids: Int[np.ndarray, " items"]) -> None:
         """Take ids out; ids that are not there are passed over."""
@@ -142,12 +160,12 @@ class ScanIndex:
         total = len(rows.ids)
         if total <= self.settings.exact_below:
             codes, refused = None, 0
-        elif codes is None or total > 2 * codes.trained:
-            if total > 2 * refused:
+        elif self._is_coding_due(total, codes, refused):
+            if codes is None or total > 2 * codes.trained:
                 codes = self._tried(rows)
                 refused = 0 if codes else total
-        elif total - codes.coded > max(_TAIL, codes.coded // 64):
-            codes = codes.extended(rows)
+            else:
+                codes = codes.extended(rows)
         self._state = _State(rows, codes, refused)
 
     def _tried(self, rows: Rows) -> Codes | None:
