@@ -9,7 +9,7 @@ import pytest
 
 from gnomon.core.errors import ModelNotFound, ModelUnsupported, WeightsMismatch
 from gnomon.encode.cards import Card, Package, all_cards
-from gnomon.encode.digest import digest_file
+from gnomon.encode.digest import digest_file, remembered
 from gnomon.encode.layout import read_layout
 from gnomon.encode.package import fetch_from_package
 from gnomon.encode.places import SourceSettings, holds_model, incoming, settle
@@ -240,6 +240,17 @@ def test_a_digest_is_remembered_until_the_file_changes(abc, tmp_path):
     assert digest_file(abc) == "what the book says"
     abc.write_bytes(b"abd")
     assert digest_file(abc) not in (ABC, "what the book says")
+
+
+def test_what_is_computed_of_a_file_is_remembered_apart(abc, tmp_path):
+    time.sleep(1.1)
+    assert remembered(abc, "first letter", lambda path: path.read_text()[0]) == "a"
+    assert digest_file(abc) == ABC
+    assert remembered(abc, "first letter", lambda path: "computed again") == "a"
+    assert remembered(abc, "last letter", lambda path: path.read_text()[-1]) == "c"
+    assert len(json.loads((tmp_path / "cache" / "digests.json").read_text())) == 3
+    abc.write_bytes(b"xyz")
+    assert remembered(abc, "first letter", lambda path: path.read_text()[0]) == "x"
 
 
 @pytest.mark.parametrize("content", ["", "[1]", '{"x": ', "\x00"])

@@ -8,10 +8,12 @@ import json
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 _SETTLED_NS = 1_000_000_000
+_APART = "\n"  # between a path and what was computed of it
 
 
 def cache_home() -> Path:
@@ -28,20 +30,31 @@ def digest_file(path: Path) -> str:
 
     A cache that cannot be read or written only costs the time to hash again.
     """
+    return remembered(path, "", _sha256)
+
+
+def remembered(path: Path, what: str, compute: Callable[[Path], str]) -> str:
+    """`compute` of the file, from the cache where it was computed before and the file is as it was.
+
+    `what` tells the digests of one file apart: "" is that of its bytes.
+    """
     resolved = path.resolve()
     found = resolved.stat()
     stamp = [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
-    book = cache_home() / "digests.json"
-    known = _read(book)
-    entry = known.get(str(resolved))
+    book, key = cache_home() / "digests.json", f"{resolved}{_APART}{what}" if what else str(resolved)
+    entry = _read(book).get(key)
     if isinstance(entry, dict) and entry.get("stamp") == stamp and isinstance(entry.get("sha256"), str):
         return str(entry["sha256"])
-    with resolved.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = compute(resolved)
     # A file younger than the clock's grain could change again and keep its stamp.
     if time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) > _SETTLED_NS:
-        _remember(book, str(resolved), {"stamp": stamp, "sha256": sha256})
-    return sha256
+        _remember(book, key, {"stamp": stamp, "sha256": digest})
+    return digest
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest_json(plain: Any) -> str:
@@ -60,7 +73,7 @@ def _read(book: Path) -> dict[str, Any]:
 
 def _remember(book: Path, key: str, entry: dict[str, Any]) -> None:
     # Read again just before writing: two processes may lose one entry to each other, never the file.
-    entries = {k: v for k, v in _read(book).items() if Path(k).exists()}
+    entries = {k: v for k, v in _read(book).items() if Path(k.partition(_APART)[0]).exists()}
     with contextlib.suppress(OSError):
         book.parent.mkdir(parents=True, exist_ok=True)
         handle, beside = tempfile.mkstemp(dir=book.parent, prefix="digests-", suffix=".tmp")

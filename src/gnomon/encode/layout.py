@@ -11,7 +11,7 @@ from typing import Any, Literal
 from gnomon.core.errors import ModelNotFound, ModelUnsupported
 from gnomon.core.space import Ingredients, Precision, Similarity
 from gnomon.encode.cards import Card
-from gnomon.encode.digest import digest_file, digest_json
+from gnomon.encode.digest import digest_file, digest_json, remembered
 from gnomon.encode.limits import STATIC_TOKENS, read_max_tokens, sentence_config
 from gnomon.encode.modules import (
     Modules,
@@ -69,14 +69,14 @@ class ModelLayout:
 
         The tokenizer's own truncation and padding are left out: gnomon sets both itself.
         """
-        tokenizer = json.loads(self.tokenizer.read_bytes())
-        for ours in ("truncation", "padding"):
-            tokenizer.pop(ours, None)
         config = {key: value for key, value in self.config.items() if key not in COSMETIC}
         return Ingredients(
             weights=_weights_digest(self.weights),
             architecture=digest_json({"kind": self.kind, "config": config}),
-            tokenizer=digest_json(tokenizer),
+            # Remembered: reading and writing a large vocabulary anew takes up to a second at every start.
+            tokenizer=remembered(
+                self.tokenizer, "tokenizer without truncation and padding", _tokenizer_digest
+            ),
             pooling=self.pooling if self.include_prompt else f"{self.pooling} without the prompt",
             projection=_projection_digest(self.projections),
             prompts=dict(self.prompts),
@@ -264,6 +264,13 @@ def _weights_digest(weights: Path) -> str:
     beside = [path for path in files if path.is_file() and is_onnx_part(path.name)]
     own = digest_file(weights)
     return digest_json([own, *(digest_file(path) for path in beside)]) if beside else own
+
+
+def _tokenizer_digest(file: Path) -> str:
+    plain = json.loads(file.read_bytes())
+    for ours in ("truncation", "padding"):
+        plain.pop(ours, None)
+    return digest_json(plain)
 
 
 def _projection_digest(projections: tuple[Projection, ...]) -> str:
