@@ -28,10 +28,13 @@ from gnomon.retrieve.lookups import TextsOf, VectorsOf
 
 @dataclass(frozen=True)
 class RocchioSettings:
-    """The weights of the query (`alpha`) and of the mean of its first `documents` (`beta`)."""
+    """The weights of the query (`alpha`) and of the mean of its first `documents` (`beta`).
+
+    The defaults are those that did best on two training splits: see docs/stages.md.
+    """
 
     alpha: float = 1.0
-    beta: float = 0.3
+    beta: float = 0.1
     documents: int = 3
 
     def __post_init__(self) -> None:
@@ -118,11 +121,14 @@ class WordIndex(TextIndex, Protocol):
 
 @dataclass(frozen=True)
 class RM3Settings:
-    """The `terms` most probable words of the first `documents` join the query with this `share` of it."""
+    """The `terms` most probable words of the first `documents` join the query with this `share` of it.
 
-    documents: int = 10
-    terms: int = 10
-    share: float = 0.3
+    The defaults are those that did least harm on two training splits: see docs/stages.md.
+    """
+
+    documents: int = 3
+    terms: int = 30
+    share: float = 0.1
 
     def __post_init__(self) -> None:
         if min(self.documents, self.terms) < 1:

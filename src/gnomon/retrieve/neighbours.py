@@ -20,10 +20,13 @@ from gnomon.retrieve.lookups import VectorsOf
 
 @dataclass(frozen=True)
 class NeighbourSettings:
-    """How much the neighbours count (`weight`), how many there are, and how many candidates are looked at."""
+    """How much the neighbours count (`weight`), how many there are, and how many candidates are looked at.
 
-    weight: float = 0.3
-    neighbours: int = 5
+    The defaults did best in hybrid search on two training splits: see docs/stages.md.
+    """
+
+    weight: float = 0.1
+    neighbours: int = 3
     depth: int = 100
 
     def __post_init__(self) -> None:
