@@ -164,3 +164,16 @@ def test_refuses_what_it_cannot_do(space):
         ScanSettings(min_recall=99)
     with pytest.raises(InvalidInput, match="scan setting"):
         ScanSettings(rescored=0)
+
+
+def test_a_few_new_rows_leave_the_codes_of_the_others_alone(space, clustered) -> None:
+    index = ScanIndex(space(), ScanSettings(exact_below=100))
+    index.add(np.arange(1000), clustered(space(), 1000))
+    made = index._state.codes
+    index.add(np.arange(1000, 2000), clustered(space(), 1000, seed=1))
+    index.add(np.array([2000]), clustered(space(), 1, seed=2))
+    # Twice as many as the codes were made for, and more by one: that one must not set off a pass over all.
+    assert index._state.codes is made
+    index.add(np.arange(3000, 3100), clustered(space(), 100, seed=3))
+    assert index._state.codes is not made
+    assert index._state.codes.trained == 2101

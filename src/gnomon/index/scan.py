@@ -118,7 +118,8 @@ class ScanIndex:
     def add(self, ids: Int[np.ndarray, " items"], vectors: Vectors) -> None:
         """Put vectors in; an id that is there already gets its new vector.
 
-        Now and then codes what has come since: a pass over the new rows, over all once they have doubled.
+        Now and then codes what has come since: a pass over the new rows; over all once they have doubled, by
+        the next addition of more than a few of them, or grown fourfold.
         Raises SpaceMismatch for another space, InvalidVectors for zero vectors (cosine) or repeated ids.
         Raises InvalidInput, and changes nothing, when they would not fit into memory.
         Warns LowRecall when the codes turn out not to serve these vectors.
@@ -128,19 +129,19 @@ class ScanIndex:
             new = checked_new(ids, len(vectors))
             require_room(self.bytes_to_add(len(new)), f"{len(new)} vectors of {self._space.short}")
             self._store.add(new, data)
-            self._publish()
+            self._publish(len(new))
 
     def bytes_to_add(self, items: int) -> int:
         """About how much memory adding as many takes: rows, and codes where they become due."""
         with self._lock:
             total, state = len(self._state.rows.ids) + items, self._state
-            is_due = self._is_coding_due(total, state.codes, state.refused)
+            is_due = self._is_coding_due(total, items, state.codes, state.refused)
             return self._store.bytes_to_add(items) + (codes_bytes(total, self._space.dim) if is_due else 0)
 
-    def _is_coding_due(self, total: int, codes: Codes | None, refused: int) -> bool:
+    def _is_coding_due(self, total: int, added: int, codes: Codes | None, refused: int) -> bool:
         if total <= self.settings.exact_below:
             return False
-        if codes is None or total > 2 * codes.trained:
+        if codes is None or _is_outgrown(codes, total, added):
             return total > 2 * refused
         return total - codes.coded > max(_TAIL, codes.coded // 64)
 
@@ -148,9 +149,9 @@ class ScanIndex:
         """Take ids out; ids that are not there are passed over."""
         with self._lock:
             self._store.remove(checked_ids(ids))
-            self._publish()
+            self._publish(0)
 
-    def _publish(self) -> None:
+    def _publish(self, added: int) -> None:
         state = self._state
         codes, refused = state.codes, state.refused
         if self._store.is_sparse():
@@ -160,8 +161,8 @@ class ScanIndex:
         total = len(rows.ids)
         if total <= self.settings.exact_below:
             codes, refused = None, 0
-        elif self._is_coding_due(total, codes, refused):
-            if codes is None or total > 2 * codes.trained:
+        elif self._is_coding_due(total, added, codes, refused):
+            if codes is None or _is_outgrown(codes, total, added):
                 codes = self._tried(rows)
                 refused = 0 if codes else total
             else:
@@ -252,3 +253,8 @@ class ScanIndex:
         index._saved = saved.of(index._store.lineage)
         index._state = _State(content.rows, content.codes)
         return index, stamp
+
+
+def _is_outgrown(codes: Codes, total: int, added: int) -> bool:
+    """Whether the mean of the codes is to be taken anew: a pass over all rows, which a few do not set off."""
+    return total > (2 if added * 64 >= total else 4) * codes.trained
