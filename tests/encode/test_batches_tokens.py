@@ -1,6 +1,7 @@
 """Batches, tokenisation, settings, stored tensors and MPNet's buckets: the encoder's small parts."""
 
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from gnomon.core.errors import InvalidInput, ModelUnsupported
-from gnomon.encode.batches import batches, pad
+from gnomon.encode.batches import batches, in_advance, pad
 from gnomon.encode.graph.weights import Weights
 from gnomon.encode.settings import EncoderSettings, available_cpus
 from gnomon.encode.tokens import TextTokenizer, check_texts
@@ -31,6 +32,30 @@ def test_padding_keeps_every_row(rows):
     padded = pad([np.array(row, dtype=np.int32) for row in rows], pad_id=0)
     assert padded.shape == (len(rows), max(len(row) for row in rows))
     assert [[i for i in row if i] for row in padded.tolist()] == rows
+
+
+def test_the_next_item_is_made_while_this_one_is_worked_with():
+    made = [threading.Event() for _ in range(4)]
+
+    def make(item):
+        made[item].set()
+        return item
+
+    work = in_advance(make, range(3))
+    for item in work:
+        assert item == 2 or made[item + 1].wait(20)
+        assert not made[min(item + 2, 3)].is_set()
+
+
+def test_an_error_ahead_comes_in_its_turn_and_an_early_end_leaves_no_thread():
+    work = in_advance(lambda item: 6 // item, [3, 2, 0, 1])
+    assert [next(work), next(work)] == [2, 3]
+    with pytest.raises(ZeroDivisionError):
+        next(work)
+    work = in_advance(str, range(9))
+    assert next(work) == "0"
+    work.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("gnomon-ahead")]
 
 
 @pytest.fixture

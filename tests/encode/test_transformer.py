@@ -184,6 +184,21 @@ def test_a_matryoshka_prefix_is_a_space_of_its_own(tiny_layout):
         TransformerEncoder(layout, EncoderSettings(dim=17))
 
 
+def test_windows_tokenised_ahead_give_the_same_rows(tiny_layout, monkeypatch):
+    layout = tiny_layout("bert")
+    texts = [" ".join(f"w{(at * k) % 32}" for k in range(1 + at % 9)) for at in range(20)]
+    whole = TransformerEncoder(layout, FP32).encode(texts, role="document").data
+    monkeypatch.setattr("gnomon.encode.transformer.WINDOW_TEXTS", 6)
+    rows = {
+        threads: TransformerEncoder(layout, EncoderSettings(threads=threads, precision="fp32")).encode(
+            texts, role="document"
+        )
+        for threads in (1, 2)
+    }
+    np.testing.assert_allclose(rows[1].data, rows[2].data, atol=1e-6)
+    np.testing.assert_allclose(rows[1].data, whole, atol=1e-6)
+
+
 def test_precisions_share_a_space(tiny_layout):
     layout = tiny_layout("bert")
     spaces = {

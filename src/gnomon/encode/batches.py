@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Int
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+
+def in_advance(make: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
+    """`make` of each item, in order; a thread makes the next one while the caller works with this one.
+
+    >>> list(in_advance(str.upper, "abc"))
+    ['A', 'B', 'C']
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="gnomon-ahead") as thread:
+        coming: Future[Made] | None = None
+        for item in items:
+            following = thread.submit(make, item)
+            if coming is not None:
+                yield coming.result()
+            coming = following
+        if coming is not None:
+            yield coming.result()
 
 
 def batches(lengths: Int[np.ndarray, " texts"], *, budget_tokens: int) -> list[Int[np.ndarray, " _"]]:

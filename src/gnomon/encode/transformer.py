@@ -15,7 +15,7 @@ from gnomon.core.contracts import Role
 from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
-from gnomon.encode.batches import batches, pad
+from gnomon.encode.batches import batches, in_advance, pad
 from gnomon.encode.graph.recipe import FAMILIES, recipe_of
 from gnomon.encode.layout import ModelLayout
 from gnomon.encode.settings import EncoderSettings, check_dim
@@ -24,7 +24,7 @@ from gnomon.encode.tokens import TextTokenizer, Tokenised, TokenVectors, check_t
 if TYPE_CHECKING:
     from gnomon.encode.runners import Runner
 
-WINDOW_TEXTS = 8192  # texts sorted by length together: enough to fill every batch, little enough to hold
+WINDOW_TEXTS = 2048  # texts sorted by length together: enough to fill every batch, little enough to hold
 ONNX = Path("onnx", "model.onnx")
 
 
@@ -112,8 +112,13 @@ class TransformerEncoder:
         return [item for item in found if item is not None]
 
     def _windows(self, texts: Sequence[str], role: Role) -> Iterator[tuple[int, Tokenised]]:
-        for start in range(0, len(texts), WINDOW_TEXTS):
-            yield start, self._tokenizer.tokenise(texts[start : start + WINDOW_TEXTS], role=role)
+        def window(start: int) -> tuple[int, Tokenised]:
+            return start, self._tokenizer.tokenise(texts[start : start + WINDOW_TEXTS], role=role)
+
+        starts = range(0, len(texts), WINDOW_TEXTS)
+        # A GPU would stand still while its next texts are tokenised. Where one thread is asked for, it is one.
+        ahead = len(starts) > 1 and self._settings.thread_count > 1
+        yield from in_advance(window, starts) if ahead else map(window, starts)
 
     def _batches(self, tokenised: Tokenised, start: int) -> Iterator[tuple[Any, Any, Any]]:
         lengths = np.array([len(row) for row in tokenised.ids], dtype=np.int32)
