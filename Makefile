@@ -15,11 +15,11 @@ WORKERS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow check format api pins bench clean
+.PHONY: help demo test slow check format api pins bench bench-peers clean
 .PHONY: format-gate lint-gate types-gate layers-gate budgets-gate api-gate
 
 help:  ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: $(VENV)/.runtime  ## Index Python's own documentation and search it
 	@$(BIN)/gnomon demo
@@ -65,8 +65,12 @@ bench: $(VENV)/.dev $(REFERENCE)/.made  ## Run the benchmarks; results go to ben
 	@set -e; for script in bench/encode.py bench/search.py; do \
 	  $(BIN)/python $$script --reference-python $(REFERENCE)/bin/python; done
 
+# PEERS passes options on: make bench-peers PEERS="--set scifact --one-core"
+bench-peers: $(VENV)/.dev  ## Compare with other libraries, each in its own environment; see docs/peers.md
+	@PYTHONPATH=bench $(BIN)/python bench/peers/run.py $(PEERS)
+
 clean:  ## Remove the environment and all caches
-	rm -rf $(VENV) $(REFERENCE) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) $(REFERENCE) .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	find src tests tools bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(BIN)/python:

@@ -1,0 +1,156 @@
+"""The page docs/peers.md, from bench/results/peers.json; every sentence about who wins follows the figures.
+
+PYTHONPATH=bench python bench/peers/peers_page.py
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from environments import PEERS, ROOT
+
+_OPENING = """# Beside other libraries
+
+Written by `make bench-peers` from `bench/results/peers.json`; do not edit.
+
+The same corpus ({set}: {documents} documents, {queries} judged queries), the same model ({model}, from one
+local folder) and the same machine ({cores} cores, {memory_gib} GiB, no GPU), one library after the other,
+each in an environment of its own and a fresh process a run ({runs} run(s); medians where there are several).
+
+- **Index**: from texts in memory to an index saved on disk, with the texts, model already loaded.
+- **Query**: text in, ten hits out, one at a time, after 20 to warm up.
+- **nDCG@10**: by ir-measures, from the order of the ten hits. **Peak RSS**: VmHWM. **CPU**: all threads.
+- **Install**: site-packages without pip and compiled caches; torch is a build for CPUs only.
+- "x" after a figure: as many times gnomon's.
+"""
+_NOISE = """
+The machine was shared with other work while this ran: the load average before each peer was {low} to {high}
+on {cores} cores. Wall times and latencies are inflated by that, unevenly; CPU seconds are little moved, so
+compare those first, and take p50 and p99 as rough.
+"""
+_HEAD = (
+    "library",
+    "index CPU s",
+    "index wall s",
+    "peak RSS MiB",
+    "disk MiB",
+    "install MB",
+    "packages",
+    "load",
+)
+_QUERY = ("library", "mode", "CPU ms a query", "p50 ms", "p99 ms", "nDCG@10")
+_ORDER = {peer.name: peer for peer in PEERS}
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """A Markdown table."""
+    names = list(head)
+    lines = [names, ["---"] * len(names), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"
+
+
+def ratio(value: float, base: float | None) -> str:
+    """A figure with its ratio to gnomon's."""
+    return f"{value:g}" if not base else f"{value:g} ({value / base:.1f}x)"
+
+
+def costs(peers: Mapping[str, Any], part: str) -> list[list[str]]:
+    """What indexing takes, a row a library."""
+    ours = peers.get("gnomon", {}).get(part, {})
+    rows = []
+    for name, peer in peers.items():
+        if part not in peer:
+            continue
+        own = {} if name == "gnomon" else ours
+        figures = [
+            ratio(peer[part][key], own.get(key))
+            for key in ("index_cpu_s", "index_wall_s", "peak_rss_mib", "disk_mib")
+        ]
+        install = peer["install"]
+        size = [f"{install['mib'] * 1.048576:.0f}", str(install["packages"])]
+        rows.append([peer["title"], *figures, *size, f"{peer[part]['load_average_before']:g}"])
+    return rows
+
+
+def queries(peers: Mapping[str, Any], part: str) -> list[list[str]]:
+    """What a query takes and finds, a row a library and mode."""
+    rows = []
+    for mode in ("dense", "hybrid"):
+        ours = peers.get("gnomon", {}).get(part, {}).get("query", {}).get(mode, {})
+        for name, peer in peers.items():
+            if found := peer.get(part, {}).get("query", {}).get(mode):
+                own = {} if name == "gnomon" else ours
+                times = [ratio(found[key], own.get(key)) for key in ("cpu_ms", "p50_ms", "p99_ms")]
+                rows.append([peer["title"], mode, *times, f"{found['ndcg_at_10']:.4f}"])
+    return rows
+
+
+def flat(peer: Mapping[str, Any], part: str) -> dict[str, float]:
+    """The figures that can be won, less being better; quality turned round."""
+    figures = peer[part]
+    found = {
+        "CPU seconds to index": figures["index_cpu_s"],
+        "peak memory": figures["peak_rss_mib"],
+        "disk": figures["disk_mib"],
+        "size of the installation": peer["install"]["mib"],
+    }
+    for mode, query in figures["query"].items():
+        found[f"CPU of a {mode} query"] = query["cpu_ms"]
+        found[f"p50 of a {mode} query"] = query["p50_ms"]
+        found[f"nDCG@10, {mode}"] = -query["ndcg_at_10"]
+    return found
+
+
+def wins(peers: Mapping[str, Any], part: str) -> list[str]:
+    """Where each library does better than gnomon."""
+    if part not in peers.get("gnomon", {}):
+        return []
+    ours = flat(peers["gnomon"], part)
+    lines = []
+    for name, peer in peers.items():
+        if name == "gnomon" or part not in peer:
+            continue
+        better = [
+            f"{what} ({abs(value):g} against {abs(ours[what]):g})"
+            for what, value in flat(peer, part).items()
+            if what in ours and value < ours[what]
+        ]
+        lines.append(
+            f"- **{peer['title']}** beats gnomon in: {'; '.join(better) or 'nothing measured here'}."
+        )
+    return lines
+
+
+def remarks(peers: Mapping[str, Any]) -> list[str]:
+    """What each does by default, its versions, and why one has no figures."""
+    lines = []
+    for name, peer in peers.items():
+        versions = ", ".join(f"{package} {version}" for package, version in peer.get("versions", {}).items())
+        line = f"- **{peer['title']}**: {_ORDER[name].remark}. ({versions or 'no versions'})"
+        if "could_not_be_run_here" in peer:
+            line += f" Could not be run here: {peer['could_not_be_run_here']}."
+        lines.append(line)
+    return lines
+
+
+def write_page(record: Mapping[str, Any], path: Path) -> None:
+    """The whole page, in Markdown."""
+    peers = record["peers"]
+    text = [_OPENING.format(**{**record["machine"], **record})]
+    for part, title in (("all_cores", "All cores"), ("one_core", "One core")):
+        loads = [peer[part]["load_average_before"] for peer in peers.values() if part in peer]
+        if not loads:
+            continue
+        noise = _NOISE.format(low=min(loads), high=max(loads), cores=record["machine"]["cores"])
+        text += [f"\n## {title}\n", table(_HEAD, costs(peers, part)), "", table(_QUERY, queries(peers, part))]
+        text += [noise if max(loads) > 1 else "", f"### Where a peer wins: {title.lower()}\n"]
+        text += ["\n".join(wins(peers, part)), ""]
+    text += ["\n## What each does by default\n", "\n".join(remarks(peers)), ""]
+    path.write_text("\n".join(text).replace("\n\n\n", "\n\n"))
+
+
+if __name__ == "__main__":
+    write_page(json.loads((ROOT / "bench/results/peers.json").read_text()), ROOT / "docs" / "peers.md")
