@@ -116,7 +116,7 @@ class TransformerEncoder:
             return start, self._tokenizer.tokenise(texts[start : start + WINDOW_TEXTS], role=role)
 
         starts = range(0, len(texts), WINDOW_TEXTS)
-        # A GPU would stand still while its next texts are tokenised. Where one thread is asked for, it is one.
+        # A GPU would stand still while its next texts are tokenised. One thread asked for is one thread.
         ahead = len(starts) > 1 and self._settings.thread_count > 1
         yield from in_advance(window, starts) if ahead else map(window, starts)
 
