@@ -6,6 +6,7 @@ import pytest
 
 from gnomon.core.errors import InvalidInput, LowRecall
 from gnomon.core.vectors import Vectors
+from gnomon.index import scan
 from gnomon.index.exact import ExactIndex
 from gnomon.index.scan import ScanIndex, ScanSettings
 from gnomon.testing.index import check_index
@@ -177,3 +178,14 @@ def test_a_few_new_rows_leave_the_codes_of_the_others_alone(space, clustered) ->
     index.add(np.arange(3000, 3100), clustered(space(), 100, seed=3))
     assert index._state.codes is not made
     assert index._state.codes.trained == 2101
+
+
+def test_the_recall_check_copies_no_rows(space, clustered, monkeypatch) -> None:
+    index = ScanIndex(space(), ScanSettings(exact_below=100))
+    asked = []
+    exact = scan.search_rows
+    monkeypatch.setattr(
+        scan, "search_rows", lambda queries, *rest: asked.append(queries) or exact(queries, *rest)
+    )
+    index.add(np.arange(1000), clustered(space(), 1000))
+    assert [queries.dtype for queries in asked] == [np.float32]

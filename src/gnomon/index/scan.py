@@ -193,7 +193,8 @@ class ScanIndex:
         own = rows.take(rng.integers(0, len(rows.ids), self.settings.sample))
         away = np.linalg.norm(own - own.mean(axis=0), axis=1, keepdims=True)
         noise = rng.standard_normal(own.shape).astype(np.float32)
-        queries = own + noise * (away / np.sqrt(own.shape[1]))
+        # float32 throughout: queries in float64 would have all rows copied to it.
+        queries = own + noise * (away / np.float32(np.sqrt(own.shape[1])))
         truth = search_rows(queries, rows, 10, self._space.similarity, None)
         found = self._coded(rows, codes, queries, 10, None)
         hits = sum(int((f.scores >= t.scores[-1]).sum()) for f, t in zip(found, truth, strict=True) if len(t))
