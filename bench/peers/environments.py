@@ -78,7 +78,7 @@ PEERS = (
         ("dense", "hybrid"),
         "fp32 by transformers; reads 512 tokens, the tokenizer's limit, where the model's own is 256; FAISS,"
         " flat up to 5,000 rows and approximate above; words in SQLite; hybrid adds the scores of BM25; its"
-        " dense query is the hybrid one with all weight on the vectors, so its time includes that of the words",
+        " dense query is the hybrid one with all weight on the vectors, so it pays for the words too",
     ),
     Peer(
         "haystack",

@@ -1,11 +1,14 @@
 """The page docs/peers.md, from bench/results/peers.json; every sentence about who wins follows the figures.
 
+Where peers.json is of a part of the set, peers_whole.json beside it, if there, gives a second part.
+
 PYTHONPATH=bench python bench/peers/peers_page.py
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ _OPENING = """# Beside other libraries
 
 Written by `make bench-peers` from `bench/results/peers.json`; do not edit.
 
-The same corpus ({set}: {documents} documents, {queries} judged queries), the same model ({model}, from one
+The same corpus, the same model ({model}, from one
 local folder) and the same machine ({cores} cores, {memory_gib} GiB, no GPU), one library after the other,
 each in an environment of its own and a fresh process a run ({runs} run(s); medians where there are several).
 
@@ -25,6 +28,14 @@ each in an environment of its own and a fresh process a run ({runs} run(s); medi
 - **nDCG@10**: by ir-measures, from the order of the ten hits. **Peak RSS**: VmHWM. **CPU**: all threads.
 - **Install**: site-packages without pip and compiled caches; torch is a build for CPUs only.
 - "x" after a figure: as many times gnomon's.
+"""
+_CORPUS = """
+## {set}: {documents} documents, {queries} judged queries
+"""
+_SUBSET = """
+A part of the set only: its first documents, with some of the queries they answer and what is judged of them.
+So few documents make nDCG@10 high and comparable with nothing outside this table, let what a library costs
+once weigh more, and show nothing of how it grows. `make bench-peers` without options measures the whole set.
 """
 _NOISE = """
 The machine was shared with other work while this ran: the load average before each peer was {low} to {high}
@@ -136,20 +147,35 @@ def remarks(peers: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def write_page(record: Mapping[str, Any], path: Path) -> None:
-    """The whole page, in Markdown."""
-    peers = record["peers"]
-    text = [_OPENING.format(**{**record["machine"], **record})]
-    for part, title in (("all_cores", "All cores"), ("one_core", "One core")):
+def measurements(record: Mapping[str, Any]) -> list[str]:
+    """The tables of one file of results."""
+    peers, text = record["peers"], [_CORPUS.format(**record)]
+    if record["subset"]:
+        text.append(_SUBSET)
+    for part, title in (("all_cores", "all cores"), ("one_core", "one core")):
         loads = [peer[part]["load_average_before"] for peer in peers.values() if part in peer]
         if not loads:
             continue
         noise = _NOISE.format(low=min(loads), high=max(loads), cores=record["machine"]["cores"])
-        text += [f"\n## {title}\n", table(_HEAD, costs(peers, part)), "", table(_QUERY, queries(peers, part))]
-        text += [noise if max(loads) > 1 else "", f"### Where a peer wins: {title.lower()}\n"]
+        text += [
+            f"\n### On {title}\n",
+            table(_HEAD, costs(peers, part)),
+            "",
+            table(_QUERY, queries(peers, part)),
+        ]
+        text += [noise if max(loads) > 1 else "", f"Where a peer wins, on {title}:\n"]
         text += ["\n".join(wins(peers, part)), ""]
-    text += ["\n## What each does by default\n", "\n".join(remarks(peers)), ""]
-    path.write_text("\n".join(text).replace("\n\n\n", "\n\n"))
+    return text
+
+
+def write_page(record: Mapping[str, Any], path: Path) -> None:
+    """The whole page, in Markdown, with results of the whole set that have a file of their own."""
+    text = [_OPENING.format(**{**record["machine"], **record}), *measurements(record)]
+    more = ROOT / "bench" / "results" / "peers_whole.json"
+    if record["subset"] and more.exists():
+        text += measurements(json.loads(more.read_text()))
+    text += ["\n## What each does by default\n", "\n".join(remarks(record["peers"])), ""]
+    path.write_text(re.sub("\n{3,}", "\n\n", "\n".join(text)))
 
 
 if __name__ == "__main__":

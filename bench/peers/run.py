@@ -168,6 +168,10 @@ def options() -> argparse.Namespace:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--set", default="cranfield", help="a BEIR-style set with a test split")
     arguments.add_argument("--only", default=",".join(peer.name for peer in PEERS))
+    arguments.add_argument(
+        "--documents", type=int, help="only the first so many, and the queries they answer"
+    )
+    arguments.add_argument("--queries", type=int, help="at most so many")
     arguments.add_argument("--one-core", action="store_true", help="measure on one core as well")
     arguments.add_argument("--runs", type=int, default=1)
     arguments.add_argument("--limit-s", type=float, default=600, help="for one job of one peer")
@@ -175,12 +179,30 @@ def options() -> argparse.Namespace:
     return arguments.parse_args()
 
 
-def kept(given: argparse.Namespace) -> dict[str, Any]:
-    """What an earlier run on the same set found, so that --only measures some peers anew."""
+def kept(given: argparse.Namespace, sizes: dict[str, Any]) -> dict[str, Any]:
+    """What an earlier run on the same documents found, so that --only measures some peers anew."""
     path = RESULTS / f"{given.name}.json"
     before: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    found: dict[str, Any] = before.get("peers", {}) if before.get("set") == given.set else {}
+    found: dict[str, Any] = before.get("peers", {}) if sizes.items() <= before.items() else {}
     return found
+
+
+def corpus(name: str, documents: int | None, queries: int | None) -> Beir:
+    """A set, or the first of its documents with queries that they answer and what is judged of them."""
+    whole = beir(name, "test")
+    rows = [
+        {key: row.get(key, "") for key in ("_id", "title", "text")} for row in whole.documents[:documents]
+    ]
+    present = {row["_id"] for row in rows}
+    judged = {
+        query: {document: grade for document, grade in grades.items() if document in present}
+        for query, grades in whole.relevant.items()
+    }
+    answered = [query for query in whole.queries if any(grade > 0 for grade in judged[query].values())]
+    asked = answered[:queries]
+    return Beir(
+        rows, {query: whole.queries[query] for query in asked}, {query: judged[query] for query in asked}
+    )
 
 
 def main() -> None:
@@ -190,17 +212,17 @@ def main() -> None:
     from gnomon.encode import locate
 
     given = options()
-    data = beir(given.set, "test")
+    data = corpus(given.set, given.documents, given.queries)
+    sizes = {"set": given.set, "documents": len(data.documents), "queries": len(data.queries)}
+    sizes["subset"] = given.documents is not None or given.queries is not None
     with tempfile.TemporaryDirectory() as scratch:
         documents = Path(scratch) / "documents.json"
-        rows = [{name: row.get(name, "") for name in ("_id", "title", "text")} for row in data.documents]
-        documents.write_text(json.dumps(rows))
+        documents.write_text(json.dumps(data.documents))
         task = Task(data, documents, locate(MODEL).folder, given.limit_s)
-        found = kept(given)
+        found = kept(given, sizes)
         for peer in PEERS:
             if peer.name in given.only.split(","):
                 found[peer.name] = measured(peer, task, given)
-                sizes = {"set": given.set, "documents": len(data.documents), "queries": len(data.queries)}
                 ordered = {each.name: found[each.name] for each in PEERS if each.name in found}
                 results = write(given.name, {"model": MODEL, **sizes, "runs": given.runs, "peers": ordered})
     if given.name == "peers":
