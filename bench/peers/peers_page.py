@@ -19,15 +19,22 @@ _OPENING = """# Beside other libraries
 
 Written by `make bench-peers` from `bench/results/peers.json`; do not edit.
 
-The same corpus, the same model ({model}, from one
-local folder) and the same machine ({cores} cores, {memory_gib} GiB, no GPU), one library after the other,
-each in an environment of its own and a fresh process a run ({runs} run(s); medians where there are several).
+The same corpus, the same model ({model}, from one local folder) and the same machine ({cores} cores,
+{memory_gib} GiB, no GPU), one library after the other, each in an environment of its own and a fresh process
+a run. Runs of each: {runs} (medians where there are several).
 
-- **Index**: from texts in memory to an index saved on disk, with the texts, model already loaded.
+- **Index**: from texts in memory to an index saved on disk, with the texts, model already loaded
+  (gnomon loads its model within this time, and reads the texts from a file; words are indexed too where
+  hybrid search is listed).
 - **Query**: text in, ten hits out, one at a time, after 20 to warm up.
 - **nDCG@10**: by ir-measures, from the order of the ten hits. **Peak RSS**: VmHWM. **CPU**: all threads.
 - **Install**: site-packages without pip and compiled caches; torch is a build for CPUs only.
 - "x" after a figure: as many times gnomon's.
+
+Most of indexing is the encoder's work: the libraries that run the same torch model in fp32 differ by their
+batches, by how much of a text they read and by what they do besides. gnomon encodes with OpenVINO, in bf16
+where the CPU has it; how much of its lead is bf16 was not taken apart here. `bench/encode.py` compares the
+two encoders alone, vectors and speed, on one thread each.
 """
 _CORPUS = """
 ## {set}: {documents} documents, {queries} judged queries
@@ -39,8 +46,9 @@ once weigh more, and show nothing of how it grows. `make bench-peers` without op
 """
 _NOISE = """
 The machine was shared with other work while this ran: the load average before each peer was {low} to {high}
-on {cores} cores. Wall times and latencies are inflated by that, unevenly; CPU seconds are little moved, so
-compare those first, and take p50 and p99 as rough.
+on {cores} cores. Wall times and latencies are inflated by that, unevenly. CPU seconds are moved less, but
+threads of torch may wait by spinning, which on a busy machine counts against all that encode with torch.
+Compare CPU seconds first, and read differences of less than a third as none; p50 and p99 are rough.
 """
 _HEAD = (
     "library",
