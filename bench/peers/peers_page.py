@@ -48,7 +48,11 @@ _NOISE = """
 The machine was shared with other work while this ran: the load average before each peer was {low} to {high}
 on {cores} cores. Wall times and latencies are inflated by that, unevenly. CPU seconds are moved less, but
 threads of torch may wait by spinning, which on a busy machine counts against all that encode with torch.
-Compare CPU seconds first, and read differences of less than a third as none; p50 and p99 are rough.
+Compare CPU seconds of indexing first, and read differences of less than a third as none. Query times here
+are no measure of the libraries, so no ratios are given: with a core taken by other work, each small operation
+of torch on two threads may wait 5 ms for its other half, which makes half a second of one query. It comes and
+goes, and hit some libraries and not others; Qdrant Edge's own search, timed by itself on 20 documents, took
+0.2 to 15 ms of such a query. `--one-core` is free of it.
 """
 _HEAD = (
     "library",
@@ -98,7 +102,8 @@ def queries(peers: Mapping[str, Any], part: str) -> list[list[str]]:
     """What a query takes and finds, a row a library and mode."""
     rows = []
     for mode in ("dense", "hybrid"):
-        ours = peers.get("gnomon", {}).get(part, {}).get("query", {}).get(mode, {})
+        base = peers.get("gnomon", {}).get(part, {})
+        ours = {} if base.get("load_average_before", 0) > 1 else base.get("query", {}).get(mode, {})
         for name, peer in peers.items():
             if found := peer.get(part, {}).get("query", {}).get(mode):
                 own = {} if name == "gnomon" else ours
