@@ -50,9 +50,9 @@ on {cores} cores. Wall times and latencies are inflated by that, unevenly. CPU s
 threads of torch may wait by spinning, which on a busy machine counts against all that encode with torch.
 Compare CPU seconds of indexing first, and read differences of less than a third as none. Query times here
 are no measure of the libraries, so no ratios are given: with a core taken by other work, each small operation
-of torch on two threads may wait 5 ms for its other half, which makes half a second of one query. It comes and
-goes, and hit some libraries and not others; Qdrant Edge's own search, timed by itself on 20 documents, took
-0.2 to 15 ms of such a query. `--one-core` is free of it.
+of torch on two threads may take 5 ms, waiting for its other half, which makes half a second of one query.
+It comes and goes, and hit some libraries and not others; Qdrant Edge's own search, timed by itself on 20
+documents, took 0.2 to 15 ms of such a query. `--one-core` should be free of it.
 """
 _HEAD = (
     "library",
@@ -122,8 +122,9 @@ def flat(peer: Mapping[str, Any], part: str) -> dict[str, float]:
         "size of the installation": peer["install"]["mib"],
     }
     for mode, query in figures["query"].items():
-        found[f"CPU of a {mode} query"] = query["cpu_ms"]
-        found[f"p50 of a {mode} query"] = query["p50_ms"]
+        if figures["load_average_before"] <= 1:
+            found[f"CPU of a {mode} query"] = query["cpu_ms"]
+            found[f"p50 of a {mode} query"] = query["p50_ms"]
         found[f"nDCG@10, {mode}"] = -query["ndcg_at_10"]
     return found
 

@@ -104,7 +104,8 @@ def once(peer: Peer, python: Path, task: Task, cores: str) -> dict[str, Any]:
             start = running.ask(None)
             job = {"job": "index", "documents": str(task.documents), "folder": str(folder)}
             index = running.ask(job)
-            disk = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+            # Blocks, not lengths: a log set aside in advance is long but takes no room.
+            disk = sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
             modes = {mode: search(running, task.data, mode) for mode in peer.modes}
         finally:
             process.kill()
