@@ -50,7 +50,7 @@ on {cores} cores. Wall times and latencies are inflated by that, unevenly. CPU s
 threads of torch may wait by spinning, which on a busy machine counts against all that encode with torch.
 Compare CPU seconds of indexing first, and read differences of less than a third as none. Query times here
 are no measure of the libraries, so no ratios are given: with a core taken by other work, each small operation
-of torch on two threads may take 5 ms, waiting for its other half, which makes half a second of one query.
+of torch on two threads was seen to take 5 ms (presumably waiting for its other half): half a second a query.
 It comes and goes, and hit some libraries and not others; Qdrant Edge's own search, timed by itself on 20
 documents, took 0.2 to 15 ms of such a query. `--one-core` should be free of it.
 """
