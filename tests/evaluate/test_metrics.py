@@ -16,8 +16,8 @@ SCORES = st.sampled_from([0.5, 1.0, 1.0 + 1e-9, 2.0, -3.0]) | st.floats(-5, 5)
 RESULTS = st.dictionaries(
     st.sampled_from([*QUERIES, "unjudged"]), st.dictionaries(st.sampled_from(DOCUMENTS), SCORES), max_size=4
 )
-# No negative grades: trec_eval's C code in pytrec-eval-terrier 0.5.11 reads memory that it never set for a query
-# whose grades are all negative, and may loop for ever. Ours never reach it: they count as 0 before.
+# No negative grades: trec_eval's C code in pytrec-eval-terrier 0.5.11 reads memory that it never set for a
+# query whose grades are all negative, and may loop for ever. Ours never reach it: they count as 0 before.
 GRADES = st.dictionaries(st.sampled_from(DOCUMENTS), st.integers(0, 3), min_size=1)
 JUDGED = st.dictionaries(st.sampled_from(QUERIES), GRADES, min_size=1).filter(
     lambda judged: any(grade > 0 for grades in judged.values() for grade in grades.values())
