@@ -140,7 +140,7 @@ def test_a_path_that_does_not_exist(kb, capsys):
 
 def test_search_finds_by_meaning(kb, capsys):
     found = as_json(capsys, "search", kb, "what shows the time by the sun", "-k", "2")
-    assert {"query", "k", "mode", "by", "seconds", "load_seconds", "hits", "warnings"} == set(found)
+    assert {"query", "k", "mode", "by", "where", "seconds", "load_seconds", "hits", "warnings"} == set(found)
     first = found["hits"][0]
     assert first["rank"] == 1
     assert first["document"].endswith("sundial.md")
