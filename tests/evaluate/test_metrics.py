@@ -1,5 +1,7 @@
 """Metrics: equal to trec_eval's on random and tied runs, parsed from names, with intervals."""
 
+import sys
+
 import pytest
 import pytrec_eval
 from hypothesis import given, settings
@@ -153,3 +155,10 @@ def test_a_perfect_run_is_not_certain() -> None:
     (score,) = summary(run, judged, ["success@1"])
     assert (score.mean, score.high) == (1.0, 1.0)
     assert score.low == pytest.approx(0.9705, abs=0.002)
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ir_measures", None)
+    with pytest.raises(InvalidInput, match="not installed") as caught:
+        per_query(Run("r", {"q": {"a": 1.0}}), {"q": {"a": 1}}, [parse_metric("MRR")])
+    assert caught.value.next_step == "pip install 'gnomon[eval]'"

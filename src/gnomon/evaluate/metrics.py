@@ -121,8 +121,7 @@ def per_query(run: Run, relevant: Relevant, metrics: Iterable[Metric]) -> dict[M
     Queries without results count 0; queries without a relevant document are left out (`coverage` tells them).
     Equal to trec_eval's values, ties included. Raises InvalidInput when nothing is left.
     """
-    import ir_measures
-
+    ir_measures = _ir_measures()
     wanted = list(dict.fromkeys(metrics))
     judged = _with_relevant(relevant)
     # trec_eval knows no cut of the reciprocal rank, and ir-measures' other provider breaks ties its own way:
@@ -142,6 +141,18 @@ def per_query(run: Run, relevant: Relevant, metrics: Iterable[Metric]) -> dict[M
             own = {query: value if value >= least else 0.0 for query, value in own.items()}
         out[metric] = {query: own.get(query, 0.0) for query in sorted(judged)}
     return out
+
+
+def _ir_measures() -> Any:
+    try:
+        import ir_measures
+    except ImportError as error:
+        raise InvalidInput(
+            "metrics are computed by ir-measures, which is not installed",
+            wanted="the extra for evaluation",
+            next_step="pip install 'gnomon[eval]'",
+        ) from error
+    return ir_measures
 
 
 def _cut(metric: Metric) -> str:
