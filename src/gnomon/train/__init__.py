@@ -1,0 +1,1 @@
+"""Training embedding models: any architecture, one score matrix. Wants the extra `gnomon[train]`."""
