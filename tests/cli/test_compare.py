@@ -187,3 +187,15 @@ def test_on_a_terminal_it_fits(judged, saved, capsys, monkeypatch, tmp_path, wid
     plain = [Text.from_ansi(line).plain for line in capsys.readouterr().out.splitlines()]
     assert max(map(len, plain)) <= width
     assert any(line.endswith("…") for line in plain)
+
+
+def test_both_search_only_what_meets_a_condition(kb, judged, saved, capsys):
+    given = [f"{kb}:lexical", f"{kb}:lexical", "--data", judged, "--where"]
+    body = as_json(capsys, *given, "id in ('d0', 'd1', 'd2', 'd3')")
+    (verdict,) = body["verdicts"]
+    assert verdict["mean_baseline"] == verdict["mean_candidate"] == 0.25
+    assert body["candidate"]["run"]["where"] == "id in ('d0', 'd1', 'd2', 'd3')"
+    assert len(body["warnings"]) == 1  # the same of both
+    assert "column 4" in refused(capsys, *given, "id lik 'd%'")
+    given[1] = saved("run.json", 6)
+    assert "a condition only for a collection" in refused(capsys, *given, "id = 'd0'")

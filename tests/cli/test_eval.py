@@ -297,3 +297,35 @@ def test_saved_runs_say_how_they_were_made(kb, judged, tmp_path):
     assert run(["eval", f"{kb}:lexical", "--data", str(judged), "--save-run", str(file)]) == 0
     about = Run.load(file).about
     assert (about["mode"], about["k"], about["version"]) == ("lexical", 100, "v1")
+
+
+def test_only_documents_that_meet_a_condition_are_searched(kb, judged, tmp_path, capsys):
+    given = ["eval", f"{kb}:lexical", "--data", judged, "--metric", "success@5", "--where"]
+    half = "id in ('d0', 'd1', 'd2', 'd3', 'd4', 'd5', 'd6', 'd7')"
+    file = tmp_path / "half.json"
+    body = as_json(capsys, *given, half, "--save-run", file)
+    assert body["metrics"][0]["mean"] == 0.5
+    assert body["run"]["where"] == half
+    assert body["warnings"] == [f"8 of 16 judged documents do not meet {half}; they count as not found"]
+    returned = {name for found in Run.load(file).results.values() for name in found}
+    assert returned <= {f"d{n}" for n in range(8)}
+    assert as_json(capsys, *given, "id like 'd%'")["metrics"][0]["mean"] == 1.0
+    assert run([*map(str, given), half]) == 0
+    assert re.search(r"^target +\S+: lexical, v1, where id in \('d0', ", capsys.readouterr().out, re.M)
+
+
+def test_a_condition_that_cannot_be(kb, judged, saved, model, capsys):
+    given = ["eval", f"{kb}:lexical", "--data", judged, "--where"]
+    err = refused(capsys, *given, "id lik 'd%'")
+    assert "column 4\n        id lik 'd%'\n           ^\n" in err
+    assert "no document has a field 'yaer'" in refused(capsys, *given, "yaer > 2020")
+    assert "an empty condition" in refused(capsys, *given, "")
+    err = refused(capsys, *given, "id = 'elsewhere'")
+    assert "none of the 16 judged documents meets id = 'elsewhere'" in err
+    assert "0 documents meet it: change the condition" in err
+    for target in (saved("run.json", 3), f"model:{model}"):
+        err = refused(capsys, "eval", target, "--data", judged, "--where", "id = 'd0'")
+        assert f"--where for {target}" in err.replace("\n        ", "")
+        assert "a condition only for a collection" in err
+    assert "--where with --pseudo" in refused(capsys, "eval", kb, "--pseudo", "--where", "id = 'd0'")
+    assert "--where with --task sts" in refused(capsys, "eval", kb, "--task", "sts", "--where", "id = 'd0'")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gnomon.cli.app import Json, app, example
-from gnomon.cli.judged import Data, Depth, Names, Split, Strict
+from gnomon.cli.judged import Data, Depth, Names, Split, Strict, Where
 from gnomon.core.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def compare(
     margin: Margin = 0.01,
     alpha: Alpha = 0.05,
     k: Depth = None,
+    where: Where = None,
     plot: Plot = None,
     changed: Changed = 5,
     strict: Strict = False,
@@ -64,7 +65,7 @@ def compare(
     """Say whether B is better than A, not worse, worse, or undecided, on the same queries."""
     from gnomon.cli.terminal import data_console, noted, print_json, print_notes
 
-    asked = Asked((a, b), tuple(metric or (METRIC,)), margin, alpha, k)
+    asked = Asked((a, b), tuple(metric or (METRIC,)), margin, alpha, k, where)
     asked.check(plot, changed)
     with noted() as notes:
         report = measured(asked, data, split, strict=strict)
@@ -90,6 +91,7 @@ class Asked:
     margin: float
     alpha: float
     k: int | None
+    where: str | None
 
     def check(self, plot: Path | None, changed: int) -> None:
         """Raise InvalidInput for what cannot be, before any work is done."""
@@ -152,15 +154,16 @@ def measured(asked: Asked, data: Sequence[Path] | None, split: str | None, *, st
     """Ask both systems, and judge. Raises InvalidInput as reading, asking and judging do."""
     from dataclasses import replace
 
-    from gnomon.cli.judged import ask, check_data, read_data, refuse, require_depth
-    from gnomon.collection.systems import RunSystem, findings, labels, resolve
+    from gnomon.cli.judged import ask, check_data, named_system, read_data, refuse, require_depth
+    from gnomon.collection.systems import RunSystem, findings, labels
     from gnomon.evaluate import parse_metric, require_clean
     from gnomon.evaluate.comparing import compare_many
 
     dataset = read_data(data, split)
     found = list(check_data(dataset, strict=strict))
     metrics = [parse_metric(name) for name in asked.metrics]
-    systems, short = [resolve(name) for name in asked.names], labels(*asked.names)
+    systems = [named_system(name, where=asked.where) for name in asked.names]
+    short = labels(*asked.names)
     if all(isinstance(system, RunSystem) for system in systems):
         refuse({"--k": asked.k}, "for two saved runs")
     answered = []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gnomon.cli.app import Json, app, example
-from gnomon.cli.judged import Data, Depth, Names, Split, Strict, refuse
+from gnomon.cli.judged import Data, Depth, Names, Split, Strict, Where, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,6 +51,7 @@ Words = Annotated[Path | None, typer.Option(help="Words among which an analogy's
     epilog=example(
         "gnomon eval kb --data scifact",
         "gnomon eval kb:dense --data scifact --save-run dense.json",
+        """gnomon eval kb --data golden.jsonl --where "year >= 2020\"""",
         "gnomon eval run.trec --data qrels.txt --json",
         "gnomon eval kb --pseudo",
         "gnomon eval all-MiniLM-L6-v2 --task sts --data sts-test.tsv",
@@ -63,6 +64,7 @@ def eval(  # noqa: A001 - the command's name
     mode: Annotated[Mode | None, typer.Option(help="By default as the collection is set.")] = None,
     metric: Names = None,
     k: Depth = None,
+    where: Where = None,
     per_query: PerQuery = None,
     save_run: SaveRun = None,
     strict: Strict = False,
@@ -78,7 +80,7 @@ def eval(  # noqa: A001 - the command's name
     from gnomon.cli.eval_pseudo import eval_pseudo
     from gnomon.cli.eval_task import TaskAsked, eval_task
 
-    asked = Asked(target, mode, tuple(metric or ()), k, per_query, save_run)
+    asked = Asked(target, mode, tuple(metric or ()), k, where, per_query, save_run)
     tasks = {"--fit": fit, "--vocabulary": vocabulary}
     made = {"--per-kind": per_kind, "--expect": expect}
     judged = {"--data": data, "--split": split, "--strict": strict}
@@ -87,7 +89,7 @@ def eval(  # noqa: A001 - the command's name
         refuse(idle, f"with --task {task}")
         eval_task(TaskAsked(task, target, tuple(data or ()), fit, vocabulary), as_json=as_json)
     elif pseudo:
-        refuse({**judged, **tasks}, "with --pseudo")
+        refuse({**judged, **tasks, "--where": where}, "with --pseudo")
         eval_pseudo(asked, per_kind=per_kind or 200, expect=expect, as_json=as_json)
     else:
         refuse(made, "without --pseudo")
@@ -103,6 +105,7 @@ class Asked:
     mode: Mode | None
     metrics: tuple[str, ...]
     k: int | None
+    where: str | None
     per_query: Path | None
     save_run: Path | None
 
@@ -113,6 +116,7 @@ class Asked:
             "--mode": self.mode,
             "--metric": list(self.metrics),
             "--k": self.k,
+            "--where": self.where,
             "--per-query": self.per_query,
             "--save-run": self.save_run,
         }
@@ -207,7 +211,7 @@ def eval_judged(
     with noted() as notes:
         dataset = read_data(data, split)
         found = check_data(dataset, strict=strict)
-        system = named_system(asked.target, asked.mode)
+        system = named_system(asked.target, asked.mode, asked.where)
         if isinstance(system, RunSystem):
             refuse({"--k": asked.k}, "for a saved run")
         answered = ask(system, dataset, asked.k)

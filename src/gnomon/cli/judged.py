@@ -40,6 +40,12 @@ Names = Annotated[
     typer.Option("--metric", help="Such as nDCG@10, recall@100, MAP; may be repeated.", metavar="NAME"),
 ]
 Depth = Annotated[int | None, typer.Option("--k", "-k", help=f"Documents a query; by default {DEPTH}.")]
+Where = Annotated[
+    str | None,
+    typer.Option(
+        help="Search only documents that meet a condition, as gnomon search does.", metavar="CONDITION"
+    ),
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse data with any fault.")]
 
 
@@ -92,13 +98,26 @@ def check_data(dataset: DataSet, *, strict: bool) -> tuple[Finding, ...]:
     return found
 
 
-def named_system(text: str, mode: Mode | None) -> System:
-    """What is meant, in the mode that an option gives. Raises InvalidInput where that does not fit."""
+def named_system(text: str, mode: Mode | None = None, where: str | None = None) -> System:
+    """What is meant, in the mode and with the condition that options give.
+
+    Raises InvalidInput where these do not fit, and for a condition that is not understood.
+    """
     from dataclasses import replace
 
     from gnomon.collection.systems import CollectionSystem, resolve
+    from gnomon.retrieve.where import parse
 
     system = resolve(text)
+    if where is not None:
+        parse(where)  # before anything is loaded
+        if not isinstance(system, CollectionSystem):
+            raise InvalidInput(
+                f"--where for {text}",
+                wanted="a condition only for a collection: it is met by the documents in its catalog",
+                next_step="name the collection; a saved run holds what its own condition let through",
+            )
+        system = replace(system, where=where)
     if mode is None:
         return system
     if not isinstance(system, CollectionSystem):
@@ -161,7 +180,8 @@ def system_text(answered: Answered) -> str:
     about = answered.run.about
     if {"mode", "version"} <= set(about):
         model = None if about["mode"] == "lexical" else about.get("model")
-        return ", ".join(str(part) for part in (about["mode"], model, about["version"]) if part)
+        where = f"where {about['where']}" if about.get("where") else None
+        return ", ".join(str(part) for part in (about["mode"], model, about["version"], where) if part)
     return f"saved run {answered.run.name}"
 
 

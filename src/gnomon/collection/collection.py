@@ -196,8 +196,10 @@ class Collection:
         }  # fmt: skip
         return Run.ranked(f"{self._folder.name}:{mode}", found, about)
 
-    def documents(self) -> frozenset[str]:
-        """The ids of all documents."""
+    def documents(self, where: str | Condition | None = None) -> frozenset[str]:
+        """The ids of all documents, or of those that meet a condition."""
+        if where is not None:
+            return self._filters.documents(where)
         with self._catalog.read() as connection:
             return reads.document_keys(connection)
 

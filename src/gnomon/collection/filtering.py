@@ -64,6 +64,13 @@ class Filters:
                 self._kept.popitem(last=False)
         return ids
 
+    def documents(self, where: str | Condition) -> frozenset[str]:
+        """The ids of the documents that meet a condition. Raises InvalidInput as `ids` does."""
+        condition, document = parse(where) if isinstance(where, str) else where, schema.documents.c
+        with self._catalog.read() as connection:
+            check_fields(connection, condition)
+            return frozenset(connection.execute(select(document.key).where(expression(condition))).scalars())
+
     def _found(
         self, connection: Connection, condition: Condition, known: _Allowed | None, head: Position
     ) -> Array:

@@ -56,20 +56,23 @@ class Answered:
 
 @dataclass(frozen=True)
 class CollectionSystem:
-    """A collection, in one mode (None: its own) and maybe of a named version."""
+    """A collection, in one mode (None: its own), maybe of a named version, or the part that meets `where`."""
 
     text: str
     folder: Path
     mode: Mode | None = None
     version: str | None = None
+    where: str | None = None
 
     def answer(self, dataset: DataSet, asking: Asking) -> Answered:
-        """Search for every judged query. Raises InvalidInput for another corpus or version, and as opening
-        does.
+        """Search for every judged query. Judged documents that do not meet `where` count as not found.
+
+        Raises InvalidInput for another corpus or version, for a condition on an unknown field or one that no
+        judged document meets, and as opening does.
         """
         with open_collection(self.folder, create=False, say=asking.say) as kb:
             self.require_version(kb)
-            return _answered(kb, dataset, self.mode, asking, name=str(self.folder))
+            return _answered(kb, dataset, self, asking)
 
     def chunk_texts(self) -> list[ChunkText]:
         """What pseudo-queries are made from."""
@@ -133,7 +136,7 @@ class ModelSystem:
         settings = CollectionSettings(model=self.model)
         with open_collection(folder, settings=settings, encoder=encoder) as kb:
             note = index_once(kb, corpus, self.model, asking.say, asking.indexing)
-            answered = _answered(kb, dataset, "dense", asking, name=self.text)
+            answered = _answered(kb, dataset, CollectionSystem(self.text, folder, "dense"), asking)
         return replace(answered, notes=(*answered.notes, note))
 
 
@@ -188,7 +191,8 @@ def judged_documents(relevant: Relevant) -> frozenset[str]:
     return frozenset(document for grades in relevant.values() for document in grades)
 
 
-def _answered(kb: Collection, dataset: DataSet, mode: Mode | None, asking: Asking, *, name: str) -> Answered:
+def _answered(kb: Collection, dataset: DataSet, system: CollectionSystem, asking: Asking) -> Answered:
+    name, mode, where = system.text, system.mode, system.where
     documents = kb.documents()
     queries = _askable(dataset)
     relevant = {query: dataset.relevant[query] for query in queries}
@@ -200,11 +204,30 @@ def _answered(kb: Collection, dataset: DataSet, mode: Mode | None, asking: Askin
             next_step=f"its documents are {_some(documents) or 'none'}: index the judged corpus, or give the "
             "judgments of this one",
         )
-    kb.retriever(mode)  # loads the model and the indexes, so that the time is that of searching
+    notes = () if where is None else _left_out(judged & documents, kb.documents(where), where)
+    kb.retriever(mode, where=where)  # loads the model and the indexes, so that the time is that of searching
     started = time.perf_counter()
-    run = kb.run(queries, k=asking.k, mode=mode, progress=asking.queries)
+    run = kb.run(queries, k=asking.k, mode=mode, where=where, progress=asking.queries)
     seconds = time.perf_counter() - started
-    return _of_this_corpus(Answered(run, relevant, documents, seconds), dataset, name)
+    return _of_this_corpus(Answered(run, relevant, documents, seconds, notes), dataset, name)
+
+
+def _left_out(judged: frozenset[str], allowed: frozenset[str], where: str) -> tuple[str, ...]:
+    """What to tell of judged documents that a condition keeps from being found."""
+    if judged.isdisjoint(allowed):
+        raise InvalidInput(
+            f"none of the {len(judged):,} judged documents meets {where}",
+            wanted=f"a condition that some of them meet, such as {_some(judged)}",
+            next_step=f"{len(allowed):,} documents meet it"
+            + (f", such as {_some(allowed)}" if allowed else "")
+            + ": change the condition, or take judgments of these",
+        )
+    lacking = judged - allowed
+    if not lacking:
+        return ()
+    return (
+        f"{len(lacking):,} of {len(judged):,} judged documents do not meet {where}; they count as not found",
+    )
 
 
 def _askable(dataset: DataSet) -> dict[str, str]:
