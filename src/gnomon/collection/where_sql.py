@@ -37,7 +37,29 @@ def _own(condition: Comparison | Absent) -> ColumnElement[bool]:
     if isinstance(condition, Absent):
         return column != "" if condition.negated else column == ""
     met = _fits(column, condition)
+    if name == "source":
+        met = or_(met, _fits(_short_path(), condition))
     return not_(met) if condition.negated else met
+
+
+def _short_path() -> ColumnElement[str]:
+    """A file's path as the ids below its root begin, "docs/a.md"; of documents by hand, their source.
+
+    A source has thus two names, and is compared as a list of both: one fits, or negated none does.
+    """
+    root, document = schema.roots.c, schema.documents.c
+    stem = func.rtrim(root.path, "/")
+    below = func.substr(document.source, 1, func.length(stem) + 1) == stem.concat("/")
+    # Backwards from the path itself: the first root above it is the innermost, and next to nothing is passed.
+    labelled = (
+        select(root.label.concat(func.substr(document.source, func.length(stem) + 1)))
+        .where(document.source_id.is_not(None), root.path <= document.source)
+        .where(or_(below, document.source == root.path))
+        .order_by(root.path.desc())
+        .limit(1)
+        .correlate(schema.documents)
+    )
+    return func.coalesce(labelled.scalar_subquery(), document.source)
 
 
 def _absent(condition: Absent) -> ColumnElement[bool]:
