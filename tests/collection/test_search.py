@@ -97,14 +97,13 @@ def test_status_is_plain_json(kb: Collection) -> None:
 
 @given(st.text(max_size=900), st.text(min_size=1, max_size=40))
 def test_highlights_lie_within_the_snippet(text: str, query: str) -> None:
-    pattern = highlighter(query)
-    shown, spans = snippet(text, pattern)
+    stems = highlighter(query)
+    shown, spans = snippet(text, stems)
     assert len(shown) <= LENGTH
     assert "\n" not in shown
     for start, end in spans:
         assert 0 <= start < end <= len(shown)
-        assert pattern is not None
-        assert pattern.fullmatch(shown[start:end]) or pattern.search(shown[start:end])
+        assert shown[start:end].lower().startswith(stems)
 
 
 def test_a_snippet_shows_the_richest_stretch() -> None:

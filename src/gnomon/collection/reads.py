@@ -9,13 +9,33 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, and_, bindparam, func, select
 
 from gnomon.collection import cache, schema
 from gnomon.core.contracts import Array
 from gnomon.core.space import Space
 
 _BLOCK = 500  # values in one IN list: SQLite's oldest limit is 999
+
+
+# What every search asks is built once: building and hashing a statement costs more than SQLite's answer.
+_HEAD = select(schema.journal.c.seq, schema.journal.c.nonce).order_by(schema.journal.c.seq.desc()).limit(1)
+_SHOWN = (
+    select(
+        schema.chunks.c.id,
+        schema.chunks.c.document_id,
+        schema.documents.c.key,
+        schema.documents.c.title,
+        schema.documents.c.source,
+        schema.documents.c.metadata,
+        schema.chunks.c.heading,
+        schema.chunks.c.text,
+        schema.chunks.c.start,
+        schema.chunks.c.end,
+    )
+    .join_from(schema.chunks, schema.documents, schema.documents.c.id == schema.chunks.c.document_id)
+    .where(schema.chunks.c.id.in_(bindparam("ids", expanding=True)))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +56,7 @@ class Delta:
 
 def head(connection: Connection) -> Position:
     """The journal's end; (0, 0) for an empty one."""
-    journal = schema.journal.c
-    row = connection.execute(select(journal.seq, journal.nonce).order_by(journal.seq.desc()).limit(1)).first()
+    row = connection.execute(_HEAD).first()
     return Position(row.seq, row.nonce) if row else Position(0, 0)
 
 
@@ -112,27 +131,9 @@ def texts_of(connection: Connection, ids: Array) -> tuple[Array, list[str], list
 
 def chunk_rows(connection: Connection, ids: Sequence[int]) -> dict[int, Any]:
     """What a hit shows of each chunk, by chunk id."""
-    chunk, document = schema.chunks.c, schema.documents.c
-    columns = (
-        chunk.id,
-        chunk.document_id,
-        document.key,
-        document.title,
-        document.source,
-        document.metadata,
-        chunk.heading,
-        chunk.text,
-        chunk.start,
-        chunk.end,
-    )
     rows: dict[int, Any] = {}
     for block in _blocks(np.asarray(ids, dtype=np.int64)):
-        found = connection.execute(
-            select(*columns)
-            .join_from(schema.chunks, schema.documents, document.id == chunk.document_id)
-            .where(chunk.id.in_(block))
-        )
-        rows.update({row.id: row for row in found})
+        rows.update({row.id: row for row in connection.execute(_SHOWN, {"ids": block})})
     return rows
 
 

@@ -94,7 +94,7 @@ def group_by_document(connection: Connection, ranking: Ranking, k: int) -> tuple
 def hits(connection: Connection, query: str, ranking: Ranking, more: Mapping[int, int]) -> list[Hit]:
     """What a person sees. A chunk that was deleted since the index was read is left out."""
     rows = reads.chunk_rows(connection, ranking.ids.tolist())
-    pattern = highlighter(query)
+    stems = highlighter(query)
     found = []
     for position, chunk_id in enumerate(ranking.ids.tolist()):
         if chunk_id in rows:
@@ -104,7 +104,7 @@ def hits(connection: Connection, query: str, ranking: Ranking, more: Mapping[int
                 if not np.isnan(values[position])
             }
             score = float(ranking.scores[position])
-            found.append(_hit(rows[chunk_id], score, stages, snippet(rows[chunk_id].text, pattern), more))
+            found.append(_hit(rows[chunk_id], score, stages, snippet(rows[chunk_id].text, stems), more))
     return found
 
 
