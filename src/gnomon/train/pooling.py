@@ -1,0 +1,74 @@
+"""Token vectors to one vector, in torch; the twin of `kernels.pooling`, with gradients."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from gnomon.core.errors import InvalidInput
+from gnomon.train.attention_pooling import AttentionPooling
+
+PoolingName = Literal["mean", "cls", "last", "max", "weightedmean", "attention"]
+
+
+def pool(hidden: Tensor, mask: Tensor | None, *, how: PoolingName, skip: int = 0) -> Tensor:
+    """[texts, tokens, dim] to [texts, dim] in float32, over the tokens where `mask` is True.
+
+    `mask` None is all; padding is on the right. The first `skip` tokens are left out. "weightedmean" weighs
+    each token by its position, from 1 (Muennighoff 2022, SGPT, arXiv:2202.08904); the others as in
+    Reimers and Gurevych 2019 (arXiv:1908.10084).
+    """
+    if how == "cls":
+        return hidden[:, skip].float()
+    if how == "last":
+        if mask is None:
+            return hidden[:, -1].float()
+        return hidden[torch.arange(len(hidden), device=hidden.device), mask.sum(1) - 1].float()
+    inside = _inside(hidden, mask, skip)
+    if how == "max":
+        kept = hidden if inside is None else hidden.masked_fill(~inside[:, :, None], -torch.inf)
+        return kept.max(1).values.float()
+    if how == "mean" and inside is None:
+        return hidden.float().mean(1)
+    weights = hidden.new_ones(hidden.shape[:2]) if inside is None else inside
+    weights = weights.float()
+    if how == "weightedmean":
+        weights = weights * torch.arange(1, hidden.shape[1] + 1, device=hidden.device)
+    elif how != "mean":
+        raise InvalidInput(f"pooling {how!r}", wanted=f"one of {', '.join(get_args(PoolingName))}")
+    weights = weights / weights.sum(1, keepdim=True)
+    # Not in bf16: a mean of many tokens would lose what they share.
+    with torch.autocast(hidden.device.type, enabled=False):
+        return torch.bmm(weights[:, None], hidden.float())[:, 0]
+
+
+class Pool(nn.Module):  # type: ignore[misc]
+    """A pooling of a model, by name; "attention" has weights of its own."""
+
+    def __init__(self, how: PoolingName, *, dim: int) -> None:
+        super().__init__()
+        if how not in get_args(PoolingName):
+            raise InvalidInput(f"pooling {how!r}", wanted=f"one of {', '.join(get_args(PoolingName))}")
+        self.how, self.dim = how, dim
+        self.attention = AttentionPooling(dim) if how == "attention" else None
+
+    def forward(self, hidden: Tensor, mask: Tensor | None, skip: int = 0) -> Tensor:
+        """As `pool`."""
+        if self.attention is None:
+            return pool(hidden, mask, how=self.how, skip=skip)
+        pooled: Tensor = self.attention.pool(hidden, _inside(hidden, mask, skip))
+        return pooled
+
+    def config(self, *, include_prompt: bool) -> dict[str, Any]:
+        """What sentence-transformers keeps of a pooling (6.2)."""
+        mode = "lasttoken" if self.how == "last" else self.how
+        return {"embedding_dimension": self.dim, "pooling_mode": mode, "include_prompt": include_prompt}
+
+
+def _inside(hidden: Tensor, mask: Tensor | None, skip: int) -> Tensor | None:
+    if not skip:
+        return mask
+    after = (torch.arange(hidden.shape[1], device=hidden.device) >= skip).expand(hidden.shape[:2])
+    return after if mask is None else mask & after
