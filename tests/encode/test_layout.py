@@ -202,8 +202,8 @@ def test_pooling_in_either_form(model, said, pooling):
 
 REFUSED = {
     "pooling mean + cls": lambda f: write(f / "1_Pooling" / "config.json", {"pooling_mode": ["mean", "cls"]}),
-    "pooling weightedmean": lambda f: write(
-        f / "1_Pooling" / "config.json", {"pooling_mode_weightedmean_tokens": True}
+    "pooling mean_sqrt_len_tokens": lambda f: write(
+        f / "1_Pooling" / "config.json", {"pooling_mode_mean_sqrt_len_tokens": True}
     ),
     "pooling that is not said": lambda f: (f / "1_Pooling" / "config.json").unlink(),
     "some_author.Whitening": lambda f: modules(f, V6["Transformer"], V6["Pooling"], "some_author.Whitening"),
@@ -267,6 +267,24 @@ def test_dense_layers_that_are_not_linear_are_refused(tiny, tmp_path, keys, said
     assert read_layout(folder, name="any").dim == 4
     change(folder / "2_Dense" / "config.json", **keys)
     with pytest.raises(ModelUnsupported, match=said):
+        read_layout(folder, name="any")
+
+
+def test_trained_pooling_is_in_the_fingerprint(tiny, tmp_path):
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    folder = tiny.write(tmp_path / "model", "bert")
+    tiny.as_sentence_transformer(folder, "attention")
+    first = fingerprint(folder)
+    query = folder / "1_AttentionPooling" / "model.safetensors"
+    save_file({"query": tiny.attention_query() * 2}, query)
+    assert fingerprint(folder) != first
+    save_file({"query": np.ones(15, dtype=np.float32)}, query)
+    with pytest.raises(ModelUnsupported, match=r"a query of shape \[15\] where config.json says dim = 16"):
+        read_layout(folder, name="any")
+    query.unlink()
+    with pytest.raises(ModelUnsupported, match="query of trained pooling"):
         read_layout(folder, name="any")
 
 

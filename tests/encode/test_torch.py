@@ -44,7 +44,7 @@ def test_the_encoder_keeps_every_promise(family, tiny_layout):
 
 
 @wants_torch
-@pytest.mark.parametrize("how", ["mean", "cls", "max", "last"])
+@pytest.mark.parametrize("how", ["mean", "cls", "max", "last", "weightedmean", "attention"])
 @pytest.mark.parametrize("normalise", [True, False])
 def test_pooling_projection_and_prompt_are_those_of_the_graph(how, normalise, tiny_layout, tiny):
     rng = np.random.default_rng(3)

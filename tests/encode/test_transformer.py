@@ -86,7 +86,7 @@ def test_neither_padding_nor_order_nor_batches_matter(family, encoders, data):
     np.testing.assert_allclose(rows, alone, atol=1e-5)
 
 
-@pytest.mark.parametrize("how", ["mean", "cls", "max", "last"])
+@pytest.mark.parametrize("how", ["mean", "cls", "max", "last", "weightedmean", "attention"])
 def test_pooling_in_the_graph_is_the_kernels(how, tiny_layout, tiny):
     layout = tiny_layout("bert", pooling=how, normalise=False)
     texts = [tiny.SHORT, "", "w9 w3 w3 w1 w8"]
@@ -94,7 +94,20 @@ def test_pooling_in_the_graph_is_the_kernels(how, tiny_layout, tiny):
     encoder = TransformerEncoder(layout, FP32)
     rows = encoder.encode(texts, role="query").data
     hidden = _hidden(encoder, texts)
-    wanted = pool(hidden, (np.arange(hidden.shape[1]) < lengths[:, None]).astype(np.int64), how=how)
+    mask = (np.arange(hidden.shape[1]) < lengths[:, None]).astype(np.int64)
+    wanted = pool(hidden, mask, how=how, query=tiny.attention_query() if how == "attention" else None)
+    np.testing.assert_allclose(rows, wanted / np.linalg.norm(wanted, axis=1, keepdims=True), atol=1e-5)
+
+
+@pytest.mark.parametrize("how", ["weightedmean", "attention"])
+def test_a_prompt_left_out_takes_its_places_and_nothing_else(how, tiny_layout, tiny):
+    made = tiny_layout("bert", pooling=how, include_prompt=False)
+    layout = read_layout(made.folder, name="tiny", prompts={"query": "w30 w31 ", "document": ""})
+    encoder = TransformerEncoder(layout, FP32)
+    rows = encoder.encode(["w9 w3", "w1"], role="query").data
+    mask = np.array([[0, 0, 0, 1, 1, 1], [0, 0, 0, 1, 1, 0]])
+    query = tiny.attention_query() if how == "attention" else None
+    wanted = pool(_hidden(encoder, ["w9 w3", "w1"]), mask, how=how, query=query, before=3)
     np.testing.assert_allclose(rows, wanted / np.linalg.norm(wanted, axis=1, keepdims=True), atol=1e-5)
 
 

@@ -18,6 +18,7 @@ SPECIALS = {
 SHORT = "w1 w2 w3"
 LONG = " ".join(WORDS[(7 * at) % 32] for at in range(70))
 FAMILIES = ("bert", "roberta", "distilbert", "mpnet")
+ATTENTION = "gnomon.train.attention_pooling.AttentionPooling"
 ACTIVATIONS = {"Tanh": "torch.nn.modules.activation.Tanh", "Identity": "torch.nn.modules.linear.Identity"}
 
 
@@ -160,6 +161,10 @@ def tokenizer(family):
     }
 
 
+def attention_query():
+    return np.random.default_rng(11).standard_normal(HIDDEN).astype(np.float32)
+
+
 def write(folder: Path, family, prefix=""):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config(family)))
@@ -169,23 +174,36 @@ def write(folder: Path, family, prefix=""):
 
 
 def as_sentence_transformer(folder: Path, pooling, *, dense=None, normalise=True, **pool):
-    """Writes modules.json, 1_Pooling and, for a (weight, bias, activation), 2_Dense."""
-    names = ["Transformer", "Pooling", *(["Dense"] if dense else []), *(["Normalize"] if normalise else [])]
+    """Writes modules.json, 1_Pooling and, for a (weight, bias, activation), 2_Dense.
+
+    Pooling "attention" is gnomon's own module, with the query that `attention_query` gives.
+    """
+    own = pooling == "attention"
+    names = [
+        "Transformer",
+        "AttentionPooling" if own else "Pooling",
+        *(["Dense"] if dense else []),
+        *(["Normalize"] if normalise else []),
+    ]
     modules = [
         {
             "idx": at,
             "name": str(at),
             "path": "" if at == 0 else f"{at}_{name}",
-            "type": f"sentence_transformers.models.{name}",
+            "type": ATTENTION if name == "AttentionPooling" else f"sentence_transformers.models.{name}",
         }
         for at, name in enumerate(names)
     ]
     (folder / "modules.json").write_text(json.dumps(modules))
     (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 75}))
-    (folder / "1_Pooling").mkdir(exist_ok=True)
+    at = folder / f"1_{names[1]}"
+    at.mkdir(exist_ok=True)
     modes = {"mean": "mean_tokens", "cls": "cls_token", "max": "max_tokens", "last": "lasttoken"}
+    modes["weightedmean"] = "weightedmean_tokens"
     said = {f"pooling_mode_{flag}": name == pooling for name, flag in modes.items()}
-    (folder / "1_Pooling" / "config.json").write_text(json.dumps(said | pool))
+    (at / "config.json").write_text(json.dumps(({"dim": HIDDEN} if own else said) | pool))
+    if own:
+        save_file({"query": attention_query()}, at / "model.safetensors")
     if dense:
         weight, bias, activation = dense
         (folder / "2_Dense").mkdir(exist_ok=True)

@@ -12,7 +12,8 @@ from gnomon.core.errors import InvalidInput, InvalidVectors
 from gnomon.kernels.pooling import Pooling, pool
 from gnomon.kernels.similarity import maxsim, normalise, scores
 
-HOW = ("mean", "cls", "last", "max")
+HOW = ("mean", "cls", "last", "max", "weightedmean", "attention")
+QUERY = np.array([0.3, -1.0, 0.7], dtype=np.float32)
 FINITE = st.floats(-10, 10, width=32)
 
 
@@ -36,7 +37,16 @@ def padded(
 
 
 def slow_pool(item: np.ndarray, how: str) -> np.ndarray:
-    return {"mean": item.mean(0), "cls": item[0], "last": item[-1], "max": item.max(0)}[how]
+    place = np.arange(1, len(item) + 1)
+    grown = np.exp([token @ QUERY / np.sqrt(3) for token in item])
+    return {
+        "mean": item.mean(0),
+        "cls": item[0],
+        "last": item[-1],
+        "max": item.max(0),
+        "weightedmean": (item.T @ place) / place.sum(),
+        "attention": (item.T @ grown) / grown.sum(),
+    }[how]
 
 
 @pytest.mark.parametrize("how", HOW)
@@ -47,7 +57,7 @@ def test_padding_counts_for_nothing(
     how: Pooling, items: list[np.ndarray], left: bool, extra: int, filler: float
 ) -> None:
     tokens, mask = padded(items, left=left, extra=extra, filler=filler)
-    pooled = pool(tokens, mask, how=how)
+    pooled = pool(tokens, mask, how=how, query=QUERY if how == "attention" else None)
     assert pooled.dtype == np.float32
     np.testing.assert_allclose(pooled, [slow_pool(item, how) for item in items], rtol=1e-5, atol=1e-5)
 
@@ -55,7 +65,7 @@ def test_padding_counts_for_nothing(
 def test_an_unknown_pooling_is_refused() -> None:
     with pytest.raises(InvalidInput) as caught:
         pool(np.zeros((1, 1, 1)), np.ones((1, 1), dtype=int), how="sum")  # type: ignore[arg-type]
-    assert str(caught.value) == "pooling 'sum'\nWanted: one of mean, cls, last, max"
+    assert str(caught.value) == "pooling 'sum'\nWanted: one of mean, cls, last, max, weightedmean, attention"
 
 
 @given(arrays(np.float32, (4, 3), elements=st.floats(0.125, 100, width=32)))
@@ -105,3 +115,18 @@ def test_maxsim_against_a_loop(query: np.ndarray, lengths: list[int], data: st.D
     borders = np.cumsum([0, *lengths])
     wanted = [sum(max(float(q @ d) for d in documents[a:b]) for q in query) for a, b in pairwise(borders)]
     np.testing.assert_allclose(maxsim(query, documents, borders[:-1]), wanted, atol=1e-9)
+
+
+def test_tokens_left_out_before_still_count_as_places() -> None:
+    tokens = np.array([[[5.0], [1.0], [4.0]]], dtype=np.float32)
+    mask = np.array([[0, 1, 1]])
+    assert pool(tokens, mask, how="weightedmean", before=1).item() == pytest.approx((2 * 1 + 3 * 4) / 5)
+
+
+def test_attention_wants_its_query_and_zeros_are_the_mean() -> None:
+    tokens = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
+    mask = np.array([[1, 1], [1, 0]])
+    with pytest.raises(InvalidInput, match="attention pooling without a query"):
+        pool(tokens, mask, how="attention")
+    found = pool(tokens, mask, how="attention", query=np.zeros(3, dtype=np.float32))
+    np.testing.assert_allclose(found, pool(tokens, mask, how="mean"))

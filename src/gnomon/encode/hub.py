@@ -19,8 +19,9 @@ from urllib.parse import urlsplit
 
 from gnomon.core.errors import ModelUnsupported, WeightsMismatch
 from gnomon.encode.cards import Card
+from gnomon.encode.folder import inside, read_json
 from gnomon.encode.graph.recipe import FAMILIES
-from gnomon.encode.modules import inside, is_onnx_part, read_json
+from gnomon.encode.modules import is_onnx_part
 from gnomon.encode.places import Attempt, SourceSettings, incoming, model_home, settle
 from gnomon.encode.verify import verify
 

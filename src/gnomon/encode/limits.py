@@ -8,7 +8,7 @@ from typing import Any
 
 from gnomon.core.errors import ModelUnsupported
 from gnomon.encode.cards import Card
-from gnomon.encode.modules import read_json
+from gnomon.encode.folder import read_json
 
 # transformers writes 1e30 for "no limit" in tokenizer_config.json.
 _UNLIMITED = 10_000_000

@@ -8,13 +8,28 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any, Literal, NoReturn
+from pathlib import Path
+from typing import Literal, NoReturn
 
 from gnomon.core.errors import ModelUnsupported
+from gnomon.encode.folder import inside, read_json
+from gnomon.encode.tensors import safetensors_header
 from gnomon.kernels.pooling import Pooling
 
-_MODES: Mapping[str, Pooling] = {"mean": "mean", "cls": "cls", "lasttoken": "last", "max": "max"}
+_MODES: Mapping[str, Pooling] = {
+    "mean": "mean",
+    "cls": "cls",
+    "lasttoken": "last",
+    "max": "max",
+    "weightedmean": "weightedmean",
+}
+ATTENTION_POOLING = "gnomon.train.attention_pooling.AttentionPooling"
+# The modules of sentence-transformers that are known, with the arguments at run time they may be saved with.
+_KNOWN: Mapping[str, frozenset[str]] = {
+    **dict.fromkeys(("Transformer", "Pooling", "Dense", "Normalize", "StaticEmbedding"), frozenset()),
+    **dict.fromkeys(("Router", "Asym"), frozenset({"task", "modality"})),
+    "MultiVectorMask": frozenset({"task"}),
+}
 _FLAGS = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
@@ -51,93 +66,104 @@ class Modules:
     include_prompt: bool = True
     projections: tuple[Projection, ...] = ()
     normalise: bool = False
+    attention: Path | None = None
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; {} where there is no such file. Else raises ModelUnsupported."""
-    if not path.is_file():
-        return {}
-    try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise ModelUnsupported(
-            f"{path} cannot be read as JSON: {error}",
-            wanted="the model's own file, whole",
-            next_step="fetch the model again",
-        ) from error
-    if not isinstance(plain, dict):
-        raise ModelUnsupported(
-            f"{path} holds a JSON {type(plain).__name__}",
-            wanted="an object",
-            next_step="fetch the model again",
-        )
-    return plain
+@dataclass(frozen=True)
+class Part:
+    """One module: the short name of its type, and its folder."""
 
-
-def inside(folder: Path, relative: str) -> Path:
-    """The path within the folder. Raises ModelUnsupported where the name points out of it."""
-    pure = PurePosixPath(relative.replace("\\", "/"))
-    if pure.is_absolute() or ".." in pure.parts or ":" in relative:
-        raise ModelUnsupported(
-            f"{folder} names a part at {relative!r}, outside itself",
-            wanted="parts within the model's folder",
-            next_step="do not use this model: its files are not what they should be",
-        )
-    return folder.joinpath(*pure.parts)
+    kind: str
+    at: Path
 
 
 def read_modules(folder: Path) -> Modules | None:
     """What modules.json says; None where there is none. Raises ModelUnsupported, naming the part."""
+    parts = read_parts(folder)
+    return None if parts is None else assemble(folder, parts)
+
+
+def read_parts(folder: Path) -> list[Part] | None:
+    """The modules in their order; None without a modules.json. Raises ModelUnsupported, naming the part."""
     path = folder / "modules.json"
     if not path.is_file():
         return None
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
-        parts = [(_short(str(row["type"])), inside(folder, str(row["path"])), row) for row in rows]
+        parts = [Part(short(str(row["type"])), inside(folder, str(row["path"]))) for row in rows]
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise ModelUnsupported(
             f"{path} is not a list of modules: {error}",
             wanted="modules.json as sentence-transformers writes it",
             next_step="fetch the model again",
         ) from error
-    for name, _, row in parts:
-        if name == "":
-            _refuse(folder, f"the module {row['type']}")
-        if row.get("kwargs"):
-            _refuse(
-                folder, f"the module {row['type']} with arguments at run time ({', '.join(row['kwargs'])})"
-            )
-    return _assemble(folder, [(name, at) for name, at, _ in parts])
+    for part, row in zip(parts, rows, strict=True):
+        if part.kind == "":
+            refuse(folder, f"the module {row['type']}")
+        strange = set(row.get("kwargs") or ()) - _KNOWN.get(part.kind, frozenset())
+        if strange:
+            refuse(folder, f"the module {row['type']} with arguments at run time ({', '.join(strange)})")
+    return parts
 
 
-def _assemble(folder: Path, parts: list[tuple[str, Path]]) -> Modules:
-    names = [name for name, _ in parts]
+def assemble(folder: Path, parts: list[Part]) -> Modules:
+    """The parts of a model that gives one vector a text. Raises ModelUnsupported for another order."""
+    names = [part.kind for part in parts]
     static = names[:1] == ["StaticEmbedding"]
-    head = ["StaticEmbedding"] if static else ["Transformer", "Pooling"]
+    attention = names[1:2] == ["AttentionPooling"]
+    head = ["StaticEmbedding"] if static else ["Transformer", "AttentionPooling" if attention else "Pooling"]
     tail = names[len(head) :]
     normalise = tail[-1:] == ["Normalize"]
     dense = tail[:-1] if normalise else tail
     if names[: len(head)] != head or any(name != "Dense" for name in dense):
-        _refuse(folder, f"the modules {' -> '.join(names)}")
+        refuse(folder, f"the modules {' -> '.join(names)}")
+    if normalise:
+        check_normalises(parts[-1].at, "sentence_embedding")
     pooling: Pooling = "mean"
     include_prompt = True
-    if not static:
-        pooling, include_prompt = _read_pooling(parts[1][1])
+    if attention:
+        pooling, include_prompt = "attention", _read_attention(parts[1].at)
+    elif not static:
+        pooling, include_prompt = _read_pooling(parts[1].at)
     return Modules(
-        base=parts[0][1],
+        base=parts[0].at,
         kind="static" if static else "transformer",
         pooling=pooling,
         include_prompt=include_prompt,
-        projections=tuple(_read_projection(at) for name, at in parts if name == "Dense"),
+        projections=tuple(read_projection(part.at) for part in parts if part.kind == "Dense"),
         normalise=normalise,
+        attention=parts[1].at / "model.safetensors" if attention else None,
     )
 
 
-def _short(kind: str) -> str:
+def short(kind: str) -> str:
     """`sentence_transformers.base.modules.dense.Dense` to `Dense`; "" for a module that is not known."""
+    if kind == ATTENTION_POOLING:
+        return "AttentionPooling"
     package, _, name = kind.rpartition(".")
-    known = {"Transformer", "Pooling", "Dense", "Normalize", "StaticEmbedding"}
-    return name if package.split(".")[0] == "sentence_transformers" and name in known else ""
+    return name if package.split(".")[0] == "sentence_transformers" and name in _KNOWN else ""
+
+
+def check_normalises(at: Path, feature: str) -> None:
+    """Raise ModelUnsupported where a Normalize module is for another feature than this one."""
+    config = read_json(at / "config.json")
+    into = config.get("module_input_name", "sentence_embedding")
+    if into != feature or (config.get("module_output_name") or into) != feature:
+        refuse(at, f"a Normalize module for {into}", f"one for {feature}")
+
+
+def _read_attention(at: Path) -> bool:
+    config, weight = read_json(at / "config.json"), at / "model.safetensors"
+    if not weight.is_file():
+        raise ModelUnsupported(
+            f"{at} has no model.safetensors",
+            wanted="the query of trained pooling, in safetensors",
+            next_step="train or fetch the model again",
+        )
+    shape, said = safetensors_header(weight).get("query", {}).get("shape"), config.get("dim")
+    if shape != [said]:
+        refuse(at, f"a query of shape {shape} where config.json says dim = {said}", "one length of both")
+    return bool(config.get("include_prompt", True))
 
 
 def _read_pooling(at: Path) -> tuple[Pooling, bool]:
@@ -149,22 +175,22 @@ def _read_pooling(at: Path) -> tuple[Pooling, bool]:
         # Without one flag set, sentence-transformers takes the mean; without the file it cannot load at all.
         modes = [mode for flag, mode in _FLAGS.items() if config.get(flag)] or (["mean"] if config else [])
     if len(modes) != 1 or modes[0] not in _MODES:
-        _refuse(
+        refuse(
             at, f"pooling {' + '.join(map(str, modes)) or 'that is not said'}", f"one of {', '.join(_MODES)}"
         )
     return _MODES[modes[0]], bool(config.get("include_prompt", True))
 
 
-def _read_projection(at: Path) -> Projection:
+def read_projection(at: Path, feature: str = "sentence_embedding") -> Projection:
+    """The linear layer of a Dense module over this feature. Raises ModelUnsupported for another one."""
     config = read_json(at / "config.json")
     activation = str(config.get("activation_function", "torch.nn.modules.activation.Tanh"))
     package, _, short = activation.rpartition(".")
     if not package.startswith("torch.nn") or short not in _ACTIVATIONS:
-        _refuse(at, f"a Dense layer with activation {activation}", "Identity or Tanh")
-    if config.get("use_residual") or config.get("module_input_name", "sentence_embedding") != (
-        config.get("module_output_name") or "sentence_embedding"
-    ):
-        _refuse(at, "a Dense layer with a residual or between other features", "a Dense layer after pooling")
+        refuse(at, f"a Dense layer with activation {activation}", "Identity or Tanh")
+    into = config.get("module_input_name", "sentence_embedding")
+    if config.get("use_residual") or into != feature or (config.get("module_output_name") or into) != feature:
+        refuse(at, "a Dense layer with a residual or between other features", f"a Dense layer of {feature}")
     weight = at / "model.safetensors"
     if not weight.is_file():
         raise ModelUnsupported(
@@ -176,7 +202,7 @@ def _read_projection(at: Path) -> Projection:
     try:
         in_dim, out_dim = int(config["in_features"]), int(config["out_features"])
     except (KeyError, TypeError, ValueError):
-        _refuse(
+        refuse(
             at, "a Dense layer that does not say its in_features and out_features", "both in its config.json"
         )
     return Projection(weight, in_dim, out_dim, bool(config.get("bias", True)), _ACTIVATIONS[short])
@@ -203,7 +229,8 @@ def find_weights(base: Path, folder: Path) -> Path:
     )
 
 
-def _refuse(folder: Path, came: str, wanted: str = "") -> NoReturn:
+def refuse(folder: Path, came: str, wanted: str = "") -> NoReturn:
+    """Raise ModelUnsupported for a part that gnomon does not run."""
     raise ModelUnsupported(
         f"{folder} has {came}",
         wanted=wanted

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gnomon.encode.cards import Card, Package
-from gnomon.encode.modules import inside
+from gnomon.encode.folder import inside
 from gnomon.encode.places import Attempt, SourceSettings, incoming, model_home, settle
 from gnomon.encode.verify import verify
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gnomon.core.errors import ModelUnsupported
-from gnomon.encode.modules import read_json
+from gnomon.encode.folder import read_json
 
 # The names under which sentence-transformers and model2vec keep the one matrix of a static model.
 STATIC_NAMES = ("embedding.weight", "embeddings")

@@ -68,6 +68,10 @@ class TorchRunner:
         }
         self._weights = weights
         self._heads = [self._head(projection) for projection in layout.projections] if pools else []
+        attention = layout.attention if pools else None
+        self._query = (
+            None if attention is None else self._moved(Weights(attention)["query"].float32(), torch.float32)
+        )
         self._buckets = self._relative_buckets()
         self._threads = settings.thread_count if settings.device == "torch-cpu" else None
 
@@ -132,7 +136,11 @@ class TorchRunner:
     def _text(self, hidden: Tensor, keep: Tensor, lengths: Tensor, first: int) -> Tensor:
         import torch
 
-        x = _pooled(hidden, keep, lengths, how=self._layout.pooling, first=first)
+        how = self._layout.pooling
+        if how in ("mean", "weightedmean", "attention"):
+            x = _weighted_mean(hidden, _token_weights(hidden, keep, how=how, query=self._query))
+        else:
+            x = _picked(hidden, keep, lengths, how=how, first=first)
         for weight, bias, activation in self._heads:
             x = torch.nn.functional.linear(x, weight, bias)
             x = torch.tanh(x) if activation == "tanh" else x
@@ -180,13 +188,27 @@ class TorchRunner:
         return self._moved(bucket(np.arange(-longest + 1, longest)), torch.int64)
 
 
-def _pooled(hidden: Tensor, keep: Tensor, lengths: Tensor, *, how: str, first: int) -> Tensor:
-    """As kernels.pooling.pool, over the tokens to keep."""
+def _token_weights(hidden: Tensor, keep: Tensor, *, how: str, query: Tensor | None) -> Tensor:
+    """As kernels.pooling.pool weighs the tokens to keep."""
     import torch
 
-    if how == "mean":
-        ones = keep[:, :, None].to(hidden.dtype)
-        return (hidden * ones).sum(1) / ones.sum(1).clamp(min=1)
+    if how == "attention" and query is not None:
+        scores = hidden @ query / len(query) ** 0.5
+        return torch.softmax(scores.masked_fill(~keep, -1e9), dim=1)
+    weights = keep.to(hidden.dtype)
+    if how == "weightedmean":
+        weights = weights * torch.arange(1, keep.shape[1] + 1, device=keep.device)
+    return weights
+
+
+def _weighted_mean(hidden: Tensor, weights: Tensor) -> Tensor:
+    return (hidden * weights[:, :, None]).sum(1) / weights.sum(1, keepdim=True).clamp(min=1e-9)
+
+
+def _picked(hidden: Tensor, keep: Tensor, lengths: Tensor, *, how: str, first: int) -> Tensor:
+    """As kernels.pooling.pool picks among the tokens to keep."""
+    import torch
+
     if how == "max":
         return hidden.masked_fill(~keep[:, :, None], -torch.inf).amax(1)
     if how == "cls":

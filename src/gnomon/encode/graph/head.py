@@ -29,8 +29,13 @@ def text_model(network: Network, layout: ModelLayout) -> tuple[Any, Any]:
     if not layout.include_prompt:
         first = op.parameter([], np.int32, "skip")
         parameters.append(first)
-    x = pooled(network, layout.pooling, first)
     held = [network.holds]
+    query = None
+    if layout.attention is not None:
+        trained = Weights(layout.attention)
+        held.append(trained)
+        query = stored(trained["query"])
+    x = pooled(network, layout.pooling, first, query)
     for projection in layout.projections:
         x, kept = _project(x, projection)
         held.append(kept)
@@ -39,17 +44,19 @@ def text_model(network: Network, layout: ModelLayout) -> tuple[Any, Any]:
     return ov.Model([op.result(x)], parameters, "texts"), held
 
 
-def pooled(network: Network, how: str, first: Node) -> Node:
+def pooled(network: Network, how: str, first: Node, query: Node | None) -> Node:
     """As kernels.pooling.pool, over the tokens from `first` on that are not padding."""
     positions = token_range(network.ids)
     keep = inside(positions, network.lengths)
     keep = op.logical_and(keep, op.unsqueeze(op.greater_equal(positions, first), integers([0])))
     if how == "mean":
-        ones = op.convert(keep, "f32")
-        sums = op.squeeze(
-            op.matmul(op.unsqueeze(ones, integers([1])), network.hidden, False, False), integers([1])
-        )
-        return op.divide(sums, op.maximum(op.reduce_sum(ones, integers([1]), True), number(1.0)))
+        return _weighted_mean(op.convert(keep, "f32"), network.hidden)
+    if how == "weightedmean":
+        # Places count as sentence-transformers counts them: those of a prompt left out are taken.
+        places = op.convert(op.unsqueeze(op.add(positions, integers(1)), integers([0])), "f32")
+        return _weighted_mean(op.multiply(op.convert(keep, "f32"), places), network.hidden)
+    if how == "attention":
+        return _weighted_mean(_attention(keep, network.hidden, query), network.hidden)
     if how == "max":
         shut = op.unsqueeze(op.select(keep, number(0.0), number(-np.inf)), integers([2]))
         return op.reduce_max(op.add(network.hidden, shut), integers([1]), False)
@@ -57,6 +64,21 @@ def pooled(network: Network, how: str, first: Node) -> Node:
         return op.gather(network.hidden, first, integers(1))
     last = op.unsqueeze(op.subtract(network.lengths, integers(1)), integers([1]))
     return op.squeeze(op.gather(network.hidden, last, integers(1), 1), integers([1]))
+
+
+def _weighted_mean(weights: Node, hidden: Node) -> Node:
+    sums = op.matmul(op.unsqueeze(weights, integers([1])), hidden, False, False)
+    total = op.reduce_sum(weights, integers([1]), True)
+    # A prompt that fills the whole text leaves nothing to pool: 0 and not NaN, which no error would explain.
+    return op.divide(op.squeeze(sums, integers([1])), op.maximum(total, number(1e-9)))
+
+
+def _attention(keep: Node, hidden: Node, query: Node) -> Node:
+    width = op.convert(op.gather(op.shape_of(query, "i32"), integers(0), integers(0)), "f32")
+    scores = op.matmul(hidden, op.unsqueeze(query, integers([1])), False, False)
+    scores = op.divide(op.squeeze(scores, integers([2])), op.sqrt(width))
+    # Far below any score, but finite: a row without one token to keep must not be NaN.
+    return op.softmax(op.select(keep, scores, number(-1e9)), 1)
 
 
 def _project(x: Node, projection: Projection) -> tuple[Node, Weights]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gnomon.core.errors import ModelUnsupported
+from gnomon.encode.backbone import Backbone
 from gnomon.encode.graph.recipe import Recipe
 from gnomon.encode.graph.weights import Weights
-from gnomon.encode.layout import ModelLayout
 
 WORDS = "embeddings.word_embeddings.weight"
 POSITIONS = "embeddings.position_embeddings.weight"
@@ -26,7 +26,7 @@ def prefix_of(weights: Weights) -> str:
     )
 
 
-def require_room(layout: ModelLayout, recipe: Recipe, weights: Weights, prefix: str) -> None:
+def require_room(layout: Backbone, recipe: Recipe, weights: Weights, prefix: str) -> None:
     """Raise ModelUnsupported where the positions do not reach to the model's limit."""
     rows = len(weights[prefix + POSITIONS].bits)
     room = rows if recipe.count_from is None else rows - recipe.count_from - 1

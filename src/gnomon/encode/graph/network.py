@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from openvino import opset15 as op
 
+from gnomon.encode.backbone import Backbone
 from gnomon.encode.graph.names import POSITIONS, WORDS, prefix_of, require_room
 from gnomon.encode.graph.pieces import (
     Node,
@@ -26,7 +27,6 @@ from gnomon.encode.graph.pieces import (
 from gnomon.encode.graph.recipe import Recipe, recipe_of
 from gnomon.encode.graph.relative import relative_bias
 from gnomon.encode.graph.weights import Weights
-from gnomon.encode.layout import ModelLayout
 
 Dense = Callable[[Node, Weights, str], Node]
 """x, the tensors and a layer's name to x W^T + b; `linear` in floating point."""
@@ -51,7 +51,7 @@ def inputs() -> tuple[Node, Node]:
     return ids, op.parameter([-1], np.int32, "lengths")
 
 
-def build(layout: ModelLayout, dense: Dense = linear) -> Network:
+def build(layout: Backbone, dense: Dense = linear) -> Network:
     """The network of a family in `recipe.FAMILIES`, from its safetensors; `dense` makes the matrix products.
 
     Raises ModelUnsupported when tensors are missing or the positions do not reach to the model's limit.

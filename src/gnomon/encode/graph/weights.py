@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gnomon.core.errors import ModelUnsupported
-from gnomon.encode.layout import shards
+from gnomon.encode.identity import shards
 from gnomon.encode.tensors import safetensors_header
 
 Array = np.ndarray[Any, np.dtype[Any]]
