@@ -1,0 +1,44 @@
+"""Texts to word vectors, by any of the methods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from gnomon.core.errors import InvalidInput
+from gnomon.train.words.corpus import Corpus, corpus_of, read_corpus
+from gnomon.train.words.progress import Progress, silent
+from gnomon.train.words.settings import WordSettings, settings_for
+from gnomon.train.words.vectors import WordVectors
+
+
+def train_words(
+    texts: Corpus | Sequence[Path] | Iterable[str],
+    settings: WordSettings | None = None,
+    *,
+    progress: Progress = silent,
+) -> WordVectors:
+    """Train on a corpus, on files and folders (paths), or on texts. None: skip-gram as published.
+
+    Raises InvalidInput for too little text and where gensim is wanted and not installed; UnreadableFile.
+    """
+    settings = settings or settings_for("word2vec")
+    corpus = texts if isinstance(texts, Corpus) else _corpus(texts, settings)
+    from gnomon.train.words.predicted import train_predicted
+
+    return train_predicted(corpus, settings, progress)
+
+
+def _corpus(texts: Sequence[Path] | Iterable[str], settings: WordSettings) -> Corpus:
+    given = texts if isinstance(texts, str) else list(texts)
+    paths = [path for path in given if isinstance(path, Path)]
+    if paths and len(paths) == len(given):
+        return read_corpus(paths, min_count=settings.min_count, lowercase=settings.lowercase)
+    strings = given if isinstance(given, str) else [text for text in given if isinstance(text, str)]
+    if len(strings) < len(given):
+        raise InvalidInput(
+            f"{len(given)} texts, {len(given) - len(strings)} of which are not strings",
+            wanted="all of them paths (pathlib.Path), or all of them strings",
+            next_step="hand in a Path for a file, and its text for a text",
+        )
+    return corpus_of(strings, min_count=settings.min_count, lowercase=settings.lowercase)
