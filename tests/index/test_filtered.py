@@ -94,7 +94,14 @@ def test_words_texts_are_kept_within_their_memory(words, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "settings", [None, ScanSettings(exact_below=100), ScanSettings(exact_below=100, filtered_exactly=0)]
+    "settings",
+    [
+        None,
+        ScanSettings(exact_below=100),
+        ScanSettings(exact_below=100, filtered_exactly=0),
+        ScanSettings(exact_below=100, filtered_exactly=0, find="hnsw"),
+        ScanSettings(exact_below=100, filtered_exactly=0, find="ivf"),
+    ],
 )
 @pytest.mark.parametrize("size", [*SIZES, 3000])
 def test_vectors_are_found_among_some(space, clustered, settings, size):

@@ -3,6 +3,7 @@ import subprocess
 import sys
 import textwrap
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from gnomon.core.errors import IndexDamaged
 from gnomon.core.vectors import Vectors
 from gnomon.index import files
+from gnomon.index.codes import Codes
 from gnomon.index.exact import ExactIndex
 from gnomon.index.saved import load
 from gnomon.index.scan import ScanIndex, ScanSettings
@@ -25,9 +27,18 @@ def scan(space):
     return ScanIndex(space, SCAN)
 
 
+def graph(space):
+    return ScanIndex(space, replace(SCAN, find="hnsw"))
+
+
+def lists(space):
+    return ScanIndex(space, replace(SCAN, find="ivf"))
+
+
 def reopened(index, folder):
     kind = type(index)
-    return kind.load(folder, index.space, SCAN) if kind is ScanIndex else kind.load(folder, index.space)
+    settings = (index.settings,) if kind is ScanIndex else ()
+    return kind.load(folder, index.space, *settings)
 
 
 def assert_alike(one, other, queries):
@@ -37,7 +48,7 @@ def assert_alike(one, other, queries):
         np.testing.assert_array_equal(a.scores, b.scores)
 
 
-@pytest.mark.parametrize("make", [exact, scan])
+@pytest.mark.parametrize("make", [exact, scan, graph, lists])
 @pytest.mark.parametrize("similarity", ["cosine", "dot", "euclidean"])
 def test_what_is_saved_is_loaded_after_any_change(space, clustered, tmp_path, make, similarity):
     index = make(space(similarity))
@@ -63,6 +74,26 @@ def test_what_is_saved_is_loaded_after_any_change(space, clustered, tmp_path, ma
     assert stamp == 4
     assert_alike(third, last, queries)
     assert len(list(tmp_path.glob("vectors-*.bin"))) == 1
+
+
+@pytest.mark.parametrize("other", [scan, lists])
+def test_codes_of_another_kind_are_not_taken_for_these(space, clustered, tmp_path, other):
+    index = graph(space())
+    index.add(np.arange(500), clustered(index.space, 500))
+    index.save(tmp_path, stamp=1)
+    with pytest.raises(IndexDamaged, match=r"codes for hnsw\nWanted: codes for (scan|ivf)"):
+        reopened(other(space()), tmp_path)
+
+
+def test_codes_from_when_there_was_one_kind_are_a_scans(space, clustered):
+    index = scan(space())
+    index.add(np.arange(500), clustered(index.space, 500))
+    codes = index._state.codes
+    old = {name: codes.counts()[name] for name in ("coded", "trained", "widened")}
+    again = Codes.from_bytes(codes.to_bytes(), old)
+    assert again.counts() == {**codes.counts(), "checked": 500}
+    with pytest.raises(ValueError, match="of the kind 'trees'"):
+        Codes.from_bytes(codes.to_bytes(), {**old, "find": "trees"})
 
 
 def test_multi_vector_items_are_saved(space, tmp_path):

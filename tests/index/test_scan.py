@@ -6,7 +6,7 @@ import pytest
 
 from gnomon.core.errors import InvalidInput, LowRecall
 from gnomon.core.vectors import Vectors
-from gnomon.index import scan
+from gnomon.index import recall
 from gnomon.index.exact import ExactIndex
 from gnomon.index.scan import ScanIndex, ScanSettings
 from gnomon.testing.index import check_index
@@ -82,14 +82,35 @@ def test_new_rows_are_found_before_they_are_coded(space, clustered):
     assert [int(r.ids[0]) for r in index.search(late, k=1)] == list(range(5000, 5050))
 
 
-def test_rows_are_coded_by_the_first_mean_until_they_have_doubled(space, clustered):
+def of_codes(index):
+    codes = index._state.codes
+    return codes.coded, codes.trained, codes.checked
+
+
+def test_rows_that_have_doubled_are_measured_and_keep_the_first_mean_while_it_serves(space, clustered):
     here = space(dim=32)
-    index = ScanIndex(here, ScanSettings(exact_below=100, min_recall=0.0))
+    index = ScanIndex(here, ScanSettings(exact_below=100, min_recall=0.0, wanted_recall=0.9))
     index.add(np.arange(6000), clustered(here, 6000))
     index.add(np.arange(6000, 11_000), clustered(here, 5000, seed=1))
-    assert (index._state.codes.coded, index._state.codes.trained) == (11_000, 6000)
+    assert of_codes(index) == (11_000, 6000, 6000)
     index.add(np.arange(11_000, 13_000), clustered(here, 2000, seed=2))
-    assert (index._state.codes.coded, index._state.codes.trained) == (13_000, 13_000)
+    assert of_codes(index) == (13_000, 6000, 13_000)
+
+
+def test_codes_are_made_anew_when_the_first_mean_no_longer_serves(space):
+    here = space(dim=64)
+    rng = np.random.default_rng(0)
+    # Rows around one point, then many more around another: seen from the first, those look all alike.
+    first, other = rng.standard_normal((2, 64))
+    settings = ScanSettings(exact_below=100, rescored=100, wanted_recall=0.98, min_recall=0.0)
+    index, judge = ScanIndex(here, settings), ExactIndex(here)
+    for at, count, middle in ((0, 1000, first), (1000, 12_000, other)):
+        data = (middle + 0.2 * rng.standard_normal((count, 64))).astype(np.float32)
+        for each in (index, judge):
+            each.add(np.arange(at, at + count), Vectors(data, here))
+    assert of_codes(index) == (13_000, 13_000, 13_000)
+    queries = (other + 0.2 * rng.standard_normal((50, 64))).astype(np.float32)
+    assert found(index, judge, Vectors(queries, here)) >= 0.93
 
 
 def test_a_query_in_the_midst_of_removed_rows_still_finds_its_neighbours(space, clustered):
@@ -177,15 +198,15 @@ def test_a_few_new_rows_leave_the_codes_of_the_others_alone(space, clustered) ->
     assert index._state.codes is made
     index.add(np.arange(3000, 3100), clustered(space(), 100, seed=3))
     assert index._state.codes is not made
-    assert index._state.codes.trained == 2101
+    assert of_codes(index) == (2101, 1000, 2101)
 
 
 def test_the_recall_check_copies_no_rows(space, clustered, monkeypatch) -> None:
     index = ScanIndex(space(), ScanSettings(exact_below=100))
     asked = []
-    exact = scan.search_rows
+    exact = recall.search_rows
     monkeypatch.setattr(
-        scan, "search_rows", lambda queries, *rest: asked.append(queries) or exact(queries, *rest)
+        recall, "search_rows", lambda queries, *rest: asked.append(queries) or exact(queries, *rest)
     )
     index.add(np.arange(1000), clustered(space(), 1000))
     assert [queries.dtype for queries in asked] == [np.float32]

@@ -14,6 +14,7 @@ from gnomon.index.allowed import Allowed
 from gnomon.index.codes import Codes
 from gnomon.index.nearest import candidates, keys_of, rank, slack
 from gnomon.index.rows import Rows
+from gnomon.index.scan_settings import ScanSettings
 
 _CELLS = 1 << 22
 """Candidates held at once: queries are taken in blocks of as many as fit."""
@@ -32,6 +33,11 @@ class CodedRows:
         return self.rows.live if self.allowed is None else self.allowed.mask
 
 
+def needed(settings: ScanSettings, codes: Codes, k: int) -> int:
+    """How many candidates a search for `k` rescores."""
+    return codes.candidates(settings.rescored) + settings.per_result * k
+
+
 def search_coded(
     queries: Float[np.ndarray, "queries dim"], coded: CodedRows, k: int, need: int, similarity: Similarity
 ) -> list[Ranking]:
@@ -42,7 +48,7 @@ def search_coded(
     found = []
     for at in range(0, len(queries), block):
         some = queries[at : at + block]
-        near = _by_code(coded.codes, some, need, good)
+        near = _by_code(coded.codes, some, k, need, good)
         last = _uncoded(some, coded, k, similarity, good) if late else [near[0][:0]] * len(some)
         for query, early, others in zip(some, near, last, strict=True):
             found.append(rank(query, rows, np.concatenate([early, others]), k, similarity))
@@ -50,12 +56,19 @@ def search_coded(
 
 
 def _by_code(
-    codes: Codes, queries: Float[np.ndarray, "queries dim"], need: int, good: np.ndarray[Any, Any] | None
+    codes: Codes,
+    queries: Float[np.ndarray, "queries dim"],
+    k: int,
+    need: int,
+    good: np.ndarray[Any, Any] | None,
 ) -> list[Int[np.ndarray, " some"]]:
+    good = None if good is None else good[: codes.coded]
+    if need >= codes.coded:
+        return [np.arange(codes.coded) if good is None else np.flatnonzero(good)] * len(queries)
     if good is None:
-        near = codes.nearest(queries, min(need, codes.coded))
-        return [own[own >= 0] for own in near]
-    good = good[: codes.coded]
+        found = [own[own >= 0] for own in codes.nearest(queries, need)]
+        # A graph of many equal rows can fall apart, and lists can be short.
+        return [own if len(own) >= min(k, need) else np.arange(codes.coded) for own in found]
     total = int(np.count_nonzero(good))
     need = min(need, total)
     fetch = to_fetch(need, total, codes.coded)
@@ -71,7 +84,7 @@ def _admitted(
     codes: Codes, query: Float[np.ndarray, "1 dim"], need: int, fetch: int, good: np.ndarray[Any, Any]
 ) -> Int[np.ndarray, " some"]:
     while fetch < codes.coded // 4:
-        near = codes.nearest(query, fetch)[0]
+        near = codes.nearest(query, fetch, reach=fetch / need)[0]
         near = near[near >= 0]
         kept = near[good[near]]
         if len(kept) >= need:

@@ -1,4 +1,4 @@
-"""Short codes of rows, scanned instead of the rows to find candidates."""
+"""What finds candidates among rows without looking at the rows: short codes, a graph or lists."""
 
 from __future__ import annotations
 
@@ -10,64 +10,75 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from gnomon.core.space import Similarity
+from gnomon.index.finder import Finder
+from gnomon.index.graph import HNSW
+from gnomon.index.lists import IVF
+from gnomon.index.rabitq import SCAN
 from gnomon.index.rows import PIECE, Rows
 
+FINDERS = {finder.name: finder for finder in (SCAN, HNSW, IVF)}
 _TRAINED_ON = 65_536
 
 
 @dataclass(frozen=True, eq=False)
 class Codes:
-    """One bit a dimension for the first `coded` rows: RaBitQ (Gao and Long 2024, arXiv:2405.12497), by FAISS.
+    """A FAISS index over the first `coded` rows, of one of the kinds in FINDERS.
 
-    What is coded is each row's difference from the mean of the rows, so that vectors which all point the same
-    way (a narrow cone) keep their neighbours. `trained` is how many rows there were when the mean was taken;
-    `widened`, how many times the usual candidates these vectors need. Never changed once made: searches of
-    several threads share it.
+    `trained` is how many rows there were when it was made anew (means and ranges are theirs), `checked` when
+    its recall was last measured; `widened`, the width that these vectors need. Never changed once made:
+    searches of several threads share it.
     """
 
     index: Any
     coded: int
     trained: int
+    checked: int
     widened: int = 1
+    finder: Finder = SCAN
 
     @staticmethod
-    def of(rows: Rows, similarity: Similarity) -> Codes:
+    def of(rows: Rows, similarity: Similarity, find: str = SCAN.name) -> Codes:
         """The codes of all rows."""
-        import faiss
-
-        total, dim = len(rows.ids), (rows.tail if len(rows.tail) else rows.base).shape[1]
-        metric = faiss.METRIC_L2 if similarity == "euclidean" else faiss.METRIC_INNER_PRODUCT
-        index = faiss.IndexRaBitQFastScan(dim, metric)
+        total, finder = len(rows.ids), FINDERS[find]
         sample = np.linspace(0, total - 1, min(total, _TRAINED_ON)).astype(np.int64)
-        index.train(rows.take(sample))
+        index = finder.trained(rows.take(sample), total, similarity)
         _append(index, rows, 0)
-        return Codes(index, total, total)
+        return Codes(index, total, total, total, finder=finder)
 
     def extended(self, rows: Rows) -> Codes:
         """These codes and those of the rows behind them, by the same mean; a copy, as searches go on."""
-        index = _deserialised(self.to_bytes())
+        index = _copied(self.index)
         _append(index, rows, self.coded)
         return replace(self, index=index, coded=len(rows.ids))
 
+    def is_outgrown(self, total: int, added: int) -> bool:
+        """Whether recall is to be measured again, which a few rows do not set off: a pass over all."""
+        return total > (2 if added * 64 >= total else 4) * self.checked
+
+    def candidates(self, rescored: int) -> int:
+        """How many to rescore, of `rescored` at width 1."""
+        return rescored * (self.widened if self.finder.widens else 1)
+
     def nearest(
-        self, queries: Float[np.ndarray, "queries dim"], count: int
+        self, queries: Float[np.ndarray, "queries dim"], count: int, *, reach: float = 1.0
     ) -> Int[np.ndarray, "queries count"]:
-        """Positions of the `count` rows that look nearest to each query, nearest first."""
-        _, positions = self.index.search(queries, count)
-        return np.asarray(positions)
+        """Positions of the `count` rows that look nearest to each query, nearest first, then -1.
+
+        `reach`: how many times further to look than usual.
+        """
+        return self.finder.nearest(self.index, queries, count, self.widened * reach)
 
     def to_bytes(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """FAISS's own serialised form."""
-        import faiss
+        return _serialised(self.index)
 
-        return np.asarray(faiss.serialize_index(self.index))
-
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> dict[str, Any]:
         """What `from_bytes` needs beside the bytes."""
-        return {"coded": self.coded, "trained": self.trained, "widened": self.widened}
+        names = ("coded", "trained", "checked", "widened")
+        return {"find": self.finder.name, **{name: getattr(self, name) for name in names}}
 
     @staticmethod
-    def from_bytes(content: np.ndarray[Any, Any], counts: Mapping[str, int]) -> Codes:
+    def from_bytes(content: np.ndarray[Any, Any], counts: Mapping[str, Any]) -> Codes:
         """What `to_bytes` and `counts` gave. Raises ValueError when it is not that."""
         try:
             index = _deserialised(content)
@@ -75,12 +86,34 @@ class Codes:
             raise ValueError(str(error).splitlines()[0]) from error
         if index.ntotal != counts["coded"]:
             raise ValueError(f"codes of {index.ntotal} rows, not {counts['coded']}")
-        return Codes(index, counts["coded"], counts["trained"], counts["widened"])
+        # Manifests from when there was one kind name none, nor a check but the first.
+        finder = FINDERS.get(counts.get("find", SCAN.name))
+        if finder is None:
+            raise ValueError(f"codes of the kind {counts['find']!r}")
+        checked = counts.get("checked", counts["trained"])
+        return Codes(index, counts["coded"], counts["trained"], checked, counts["widened"], finder)
 
 
-def codes_bytes(rows: int, dim: int) -> int:
-    """About how much memory making the codes of so many rows takes: twice the codes, as they are copied."""
-    return 2 * rows * (dim // 8 + 8) + min(rows, _TRAINED_ON) * dim * 4
+def codes_bytes(rows: int, dim: int, find: str) -> int:
+    """About how much memory making the codes of so many rows takes."""
+    if find not in FINDERS:
+        return 0
+    return FINDERS[find].bytes_to_make(rows, dim) + min(rows, _TRAINED_ON) * dim * 4
+
+
+def _copied(index: Any) -> Any:
+    import faiss
+
+    try:
+        return faiss.clone_index(index)
+    except RuntimeError:  # not every kind can be cloned; all can be written
+        return _deserialised(_serialised(index))
+
+
+def _serialised(index: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    import faiss
+
+    return np.asarray(faiss.serialize_index(index))
 
 
 def _deserialised(content: np.ndarray[Any, Any]) -> Any:
