@@ -111,16 +111,19 @@ def test_an_emptied_folder_is_a_change_like_any_other(docs, tmp_path, minilm_fol
 
 def test_options_reach_the_collection(docs, tmp_path, minilm_folder, capsys):
     given = ["index", docs, "--into", tmp_path / "kb", "--model", minilm_folder, "--chunk-tokens", "100"]
-    as_json(capsys, *given, "--overlap", "10", "--no-titles", "--language", "de", "--threads", "1")
+    as_json(capsys, *given, "--overlap", "10", "--no-titles", "--language", "de", "--index", "hnsw")
     status = as_json(capsys, "status", tmp_path / "kb")
     chunking = status["chunking"]
     assert (chunking["max_tokens"], chunking["overlap"], chunking["prepend_title"]) == (100, 10, False)
-    assert status["retrieval"]["language"] == "de"
+    assert (status["retrieval"]["language"], status["retrieval"]["index"]) == ("de", "hnsw")
+    as_json(capsys, *given, "--language", "de", "--index", "hnsw", "--threads", "1")
 
 
 def test_other_settings_than_the_collections_are_refused(kb, docs, capsys):
     assert run(["index", str(docs), "--into", str(kb), "--chunk-tokens", "77"]) == 2
     assert "next    leave them out, or index into a new collection" in capsys.readouterr().err
+    assert run(["index", str(docs), "--into", str(kb), "--index", "annoy"]) == 2
+    assert "wanted  one of auto, exact, hnsw, ivf\n" in capsys.readouterr().err
 
 
 def test_another_model_than_the_collections_is_refused(docs, tmp_path, minilm_folder, capsys):

@@ -63,9 +63,28 @@ def test_settings_must_agree_with_the_collection(kb: Collection, tmp_path: Path)
         InvalidInput, match=r"\{'max_tokens': 20\} for a collection made with \{'max_tokens': 48\}"
     ):
         gnomon.open(path, encoder=encoder(), settings=CollectionSettings(chunk_tokens=20))
-    settings = CollectionSettings(retrieval=RetrievalSettings(mode="dense"))
-    with pytest.raises(InvalidInput, match="retrieval"):
+    settings = CollectionSettings(retrieval=RetrievalSettings(mode="dense", index="hnsw"))
+    with pytest.raises(InvalidInput) as caught:
         gnomon.open(path, encoder=encoder(), settings=settings)
+    assert caught.value.came == (
+        "settings {'mode': 'dense', 'index': 'hnsw'} for a collection made with "
+        "{'mode': 'hybrid', 'index': 'auto'}"
+    )
+
+
+def test_the_kind_of_index_is_kept_and_is_auto_where_none_was_written(tmp_path: Path) -> None:
+    for kind in ("auto", "exact", "hnsw", "ivf"):
+        settings = CollectionSettings(retrieval=RetrievalSettings(index=kind))
+        gnomon.open(tmp_path / kind, encoder=encoder(), settings=settings).close()
+        with gnomon.open(tmp_path / kind, encoder=encoder()) as kb:
+            assert kb.version.retrieval.index == kind
+    # What a catalog says that was made before there was a choice.
+    assert "index" not in RetrievalSettings().to_json()
+    old = {"mode": "hybrid", "fuse": RetrievalSettings().to_json()["fuse"], "language": "en"}
+    assert RetrievalSettings.from_json(old).index == "auto"
+    with pytest.raises(InvalidInput, match="index 'annoy'") as caught:
+        RetrievalSettings(index="annoy")  # type: ignore[arg-type]
+    assert caught.value.wanted == "one of auto, exact, hnsw, ivf"
 
 
 def test_chunks_that_the_model_cannot_hold_are_refused(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 
 SHOWN_PROBLEMS = 10
 INTERRUPTED = 130
+Kind = Annotated[
+    str | None,
+    typer.Option(
+        "--index",
+        help="How similar vectors are found: auto (a scan of short codes), exact, hnsw or ivf. Up to 20,000 "
+        "passages each of them compares all.",
+    ),
+]
 
 
 @app.command(
@@ -39,6 +47,7 @@ def index(
         bool, typer.Option("--no-titles", help="Embed passages without title and headings before them.")
     ] = False,
     language: Annotated[str | None, typer.Option(help="The language of the words, such as en or de.")] = None,
+    kind: Kind = None,
     exclude: Annotated[
         list[str] | None, typer.Option(help="Leave out what matches; may be repeated.")
     ] = None,
@@ -53,12 +62,14 @@ def index(
     from gnomon.cli.terminal import data_console, noted, notes_console, print_json, print_notes, say
     from gnomon.collection.settings import CollectionSettings, IndexOptions, RetrievalSettings
 
+    given = {"language": language, "index": kind}
+    named: dict[str, Any] = {name: value for name, value in given.items() if value}
     settings = CollectionSettings(
         model=model,
         chunk_tokens=chunk_tokens,
         chunk_overlap=overlap,
         prepend_title=False if no_titles else None,
-        retrieval=RetrievalSettings(language=language) if language else None,
+        retrieval=RetrievalSettings(**named) if named else None,
         threads=threads,
     )
     options = IndexOptions(exclude=tuple(exclude or ()), max_file_mb=max_file_mb)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -121,10 +122,10 @@ def _require_agreement(version: Version, settings: CollectionSettings) -> None:
         "prepend_title": settings.prepend_title,
     }
     other = {k: v for k, v in wanted.items() if v is not None and version.chunking[k] != v}
-    if settings.retrieval is not None and settings.retrieval != version.retrieval:
-        other["retrieval"] = settings.retrieval.to_json()
+    held = {**version.chunking, **asdict(version.retrieval)}
+    if settings.retrieval is not None:
+        other |= {k: v for k, v in asdict(settings.retrieval).items() if held[k] != v}
     if other:
-        held = {**version.chunking, "retrieval": version.retrieval.to_json()}
         raise InvalidInput(
             f"settings {other} for a collection made with { ({key: held[key] for key in other}) }",
             wanted="the collection's own settings",

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 from gnomon.core.errors import InvalidInput
+from gnomon.index.scan_settings import Chosen, require_chosen
 from gnomon.retrieve.feedback import RM3Settings, RocchioSettings
 from gnomon.retrieve.fuse import FuseSettings
 from gnomon.retrieve.neighbours import NeighbourSettings
@@ -14,6 +15,7 @@ Mode = Literal["hybrid", "dense", "lexical"]
 By = Literal["chunk", "document"]
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
 _STAGES = {"rocchio": RocchioSettings, "rm3": RM3Settings, "neighbours": NeighbourSettings}
+_INDEX: Chosen = "auto"
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,10 @@ class RetrievalSettings:
     Stages that need no model are off by default, since each helps some corpora and harms others: see
     docs/stages.md. `rocchio` is feedback of the dense part, `rm3` of the keyword part, and `neighbours`
     smooths what comes out.
+
+    `index` is how similar vectors are found: auto (a scan of short codes), exact (every vector compared), or
+    hnsw or ivf, which look at fewer vectors and aim at 0.99 of the ten nearest rather than 0.998. Up to
+    20,000 passages all of them compare every vector.
     """
 
     mode: Mode = "hybrid"
@@ -31,15 +37,20 @@ class RetrievalSettings:
     rocchio: RocchioSettings | None = None
     rm3: RM3Settings | None = None
     neighbours: NeighbourSettings | None = None
+    index: Chosen = _INDEX
 
     def __post_init__(self) -> None:
+        require_chosen(self.index)
         if self.mode not in get_args(Mode):
             raise InvalidInput(f"mode {self.mode!r}", wanted=f"one of {', '.join(get_args(Mode))}")
 
     def to_json(self) -> dict[str, Any]:
         """A plain mapping, read back by `from_json`."""
         plain = asdict(self)
-        # A stage that is off is left out: catalogs from before there were stages say the same.
+        # A stage that is off is left out, and so is the usual index: catalogs from before there were any to
+        # choose say the same.
+        if self.index == _INDEX:
+            del plain["index"]
         return {name: value for name, value in plain.items() if value is not None}
 
     @classmethod
@@ -50,7 +61,8 @@ class RetrievalSettings:
         stages: dict[str, Any] = {
             name: kind(**plain[name]) for name, kind in _STAGES.items() if plain.get(name) is not None
         }
-        return cls(mode=plain["mode"], fuse=FuseSettings(**fuse), language=plain["language"], **stages)
+        others = {"index": plain.get("index", _INDEX), **stages}
+        return cls(mode=plain["mode"], fuse=FuseSettings(**fuse), language=plain["language"], **others)
 
 
 @dataclass(frozen=True)
