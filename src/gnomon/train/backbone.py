@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from gnomon.core.errors import InvalidInput, ModelUnsupported
-from gnomon.encode.limits import positions, read_max_tokens
 from gnomon.encode.folder import inside, read_json
+from gnomon.encode.limits import positions, read_max_tokens
 from gnomon.encode.sources import locate
 from gnomon.train.padding import padded
 from gnomon.train.tokenizer import ModelTokenizer, open_tokenizer
@@ -121,7 +121,7 @@ def open_backbone(
     not in safetensors, for a missing tokenizer, and for weights that do not fill the network.
     """
     base = base_folder(locate(name).folder)
-    tokenizer = open_tokenizer(base, max_tokens=_limit(base, max_tokens))
+    tokenizer = open_tokenizer(base, max_tokens=text_limit(base, max_tokens))
     network = open_network(base, settings or BackboneSettings(), "AutoModel")
     return Backbone(network, tokenizer)
 
@@ -133,7 +133,14 @@ def new_backbone(
 
     Raises InvalidInput for a family that transformers does not know, or sizes that do not fit it.
     """
-    from transformers import AutoConfig, AutoModel
+    return Backbone(*new_network(new, tokenizer, settings or BackboneSettings(), "AutoModel"))
+
+
+def new_network(
+    new: NewBackbone, tokenizer: ModelTokenizer, settings: BackboneSettings, head: str, **more: Any
+) -> tuple[Any, ModelTokenizer]:
+    """As `new_backbone`, with the class that gives the network; and the tokenizer, cut to its positions."""
+    import transformers
 
     sizes = {
         "vocab_size": tokenizer.vocabulary,
@@ -144,23 +151,24 @@ def new_backbone(
         "max_position_embeddings": new.max_tokens,
         "pad_token_id": tokenizer.special_id("pad_token"),
         **new.more,
+        **more,
     }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(new.seed)
         try:
-            config = AutoConfig.for_model(new.model_type, **sizes)
-            _set_dropout(config, settings or BackboneSettings())
-            network = AutoModel.from_config(config, attn_implementation="sdpa")
+            config = transformers.AutoConfig.for_model(new.model_type, **sizes)
+            _set_dropout(config, settings)
+            network = getattr(transformers, head).from_config(config, attn_implementation="sdpa")
         except (ValueError, KeyError, TypeError) as error:
             raise InvalidInput(
                 f"a new {new.model_type!r} backbone: {error}",
                 wanted="a family that transformers knows, and a hidden size that its heads divide",
                 next_step="for example model_type 'bert', hidden 384, layers 6, heads 12",
             ) from error
-    room = positions(new.model_type, {**config.to_dict()}) or new.max_tokens
+    room = positions(new.model_type, config.to_dict()) or new.max_tokens
     if tokenizer.max_tokens > room:
         tokenizer = tokenizer.with_limit(room)
-    return Backbone(_checkpointed(network, settings or BackboneSettings()), tokenizer)
+    return _checkpointed(network, settings), tokenizer
 
 
 def base_folder(folder: Path) -> Path:
@@ -230,17 +238,16 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def model_limit(base: Path) -> int:
-    """The longest text that a model's files name. Raises ModelUnsupported where they name none."""
-    config = read_json(base / "config.json")
-    return read_max_tokens(base, str(config.get("model_type", "")), config, card=None)
+def text_limit(base: Path, asked: int | None) -> int:
+    """The longest text to read: what is asked for, or what the model's files name.
 
-
-def _limit(base: Path, asked: int | None) -> int:
+    Raises InvalidInput for more than the network has positions for, ModelUnsupported where nothing names it.
+    """
     config = read_json(base / "config.json")
+    family = str(config.get("model_type", ""))
     if asked is None:
-        return model_limit(base)
-    room = positions(str(config.get("model_type", "")), config)
+        return read_max_tokens(base, family, config, card=None)
+    room = positions(family, config)
     if room is not None and asked > room:
         raise InvalidInput(
             f"max_tokens = {asked} for {base.name}",

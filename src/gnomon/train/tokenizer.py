@@ -91,10 +91,10 @@ class ModelTokenizer:
         plain.no_padding()
         return plain
 
-    def save(self, folder: Path) -> None:
-        """Write tokenizer.json and tokenizer_config.json."""
+    def save(self, folder: Path, **more: Any) -> None:
+        """Write tokenizer.json and tokenizer_config.json, with `more` in the latter."""
         self.raw().save(str(folder / "tokenizer.json"))
-        config = {**self.config, "model_max_length": self.max_tokens}
+        config = {**self.config, "model_max_length": self.max_tokens, **more}
         (folder / _CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False), encoding="utf-8")
 
     def _encodings(self, inputs: list[Any], special: bool) -> list[Any]:

@@ -1,0 +1,131 @@
+"""The cross-encoder: query and document are read together, and one score comes out."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gnomon.core.errors import ModelUnsupported
+from gnomon.train.backbone import (
+    BackboneSettings,
+    NewBackbone,
+    base_folder,
+    new_network,
+    open_network,
+    quiet,
+    text_limit,
+)
+from gnomon.train.contracts import Features, Kind
+from gnomon.train.padding import padded
+from gnomon.train.saving import Parts, transformer_config, whole_folder, write_json, write_modules
+from gnomon.train.tokenizer import ModelTokenizer, open_tokenizer
+
+_HEAD = "AutoModelForSequenceClassification"
+IDENTITY = "torch.nn.modules.linear.Identity"
+
+
+class CrossEncoder(nn.Module):  # type: ignore[misc]
+    """Keeps `PairScorer`. Nogueira and Cho 2019, Passage re-ranking with BERT (arXiv:1901.04085).
+
+    `activation` is the torch module that sentence-transformers applies to the score; `judge` does not.
+    """
+
+    kind: Kind = "cross"
+
+    def __init__(self, network: Any, tokenizer: ModelTokenizer, *, activation: str = IDENTITY) -> None:
+        super().__init__()
+        self.network, self.tokenizer, self.activation = network, tokenizer, activation
+        config = network.config
+        self._pad_id = tokenizer.special_id("pad_token") or int(getattr(config, "pad_token_id", 0) or 0)
+        self._typed = _reads_types(network, tokenizer)
+
+    def pairs(self, queries: Sequence[str], documents: Sequence[str], *, source: str = "") -> Features:
+        """Pair i is query i with document i; the longer side of a pair that is too long is cut.
+
+        A cross-encoder has no prompts, so `source` says nothing to it.
+        """
+        ids, kinds = self.tokenizer.encode_pairs(queries, documents)
+        return Features(ids, "query", kinds=kinds if self._typed else None)
+
+    def judge(self, features: Features) -> Tensor:
+        """[pairs] scores in float32, before any activation."""
+        device = next(self.network.parameters()).device
+        ids, mask = padded(features.ids, self._pad_id, device)
+        types = {}
+        if self._typed and features.kinds is not None:
+            types["token_type_ids"] = padded(features.kinds, 0, device)[0]
+        logits: Tensor = self.network(input_ids=ids, attention_mask=mask, return_dict=True, **types).logits
+        return logits[:, 0].float()
+
+    def save(self, folder: Path) -> None:
+        """Write a folder that sentence-transformers' CrossEncoder loads."""
+        with whole_folder(folder) as made:
+            parts = Parts(made)
+            parts.place("Transformer")
+            with quiet():
+                self.network.save_pretrained(made)
+            names = ["input_ids", *(["token_type_ids"] if self._typed else []), "attention_mask"]
+            self.tokenizer.save(made, model_input_names=names)
+            said = {
+                **transformer_config(),
+                "transformer_task": "sequence-classification",
+                "modality_config": {"text": {"method": "forward", "method_output_name": "logits"}},
+                "module_output_name": "scores",
+            }
+            write_json(made / "sentence_bert_config.json", said)
+            write_modules(made, parts)
+            settings = {
+                "__version__": {"sentence_transformers": "6.2.0"},
+                "activation_fn": self.activation,
+                "default_prompt_name": None,
+                "model_type": "CrossEncoder",
+                "prompts": {},
+            }
+            write_json(made / "config_sentence_transformers.json", settings)
+
+
+def _reads_types(network: Any, tokenizer: ModelTokenizer) -> bool:
+    """Whether the two sides of a pair have types: the network has two, and its tokenizer says nothing else."""
+    named = tokenizer.config.get("model_input_names") or ["token_type_ids"]
+    reads = "token_type_ids" in inspect.signature(network.forward).parameters
+    return reads and "token_type_ids" in named and int(getattr(network.config, "type_vocab_size", 0) or 0) > 1
+
+
+def open_cross(
+    folder: Path,
+    *,
+    settings: BackboneSettings | None = None,
+    max_tokens: int | None = None,
+    activation: str = IDENTITY,
+    seed: int = 0,
+) -> CrossEncoder:
+    """A cross-encoder from a folder; where its weights have no head for one score, a new one from the seed.
+
+    Raises ModelUnsupported for a head of several scores.
+    """
+    base = base_folder(folder)
+    tokenizer = open_tokenizer(base, max_tokens=text_limit(base, max_tokens))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            network = open_network(base, settings or BackboneSettings(), _HEAD, num_labels=1)
+        except RuntimeError as error:
+            raise ModelUnsupported(
+                f"{base} has a head that does not give one score: {str(error).splitlines()[0]}",
+                wanted="a backbone, or a cross-encoder with one score",
+                next_step="choose another model to start from",
+            ) from error
+    return CrossEncoder(network, tokenizer, activation=activation)
+
+
+def new_cross(
+    new: NewBackbone, tokenizer: ModelTokenizer, *, settings: BackboneSettings | None = None
+) -> CrossEncoder:
+    """A cross-encoder of random weights."""
+    network, tokenizer = new_network(new, tokenizer, settings or BackboneSettings(), _HEAD, num_labels=1)
+    return CrossEncoder(network, tokenizer)
