@@ -17,7 +17,8 @@ class Example:
 
     `labels` has one number a document: 1 for a positive and 0 for a negative, or a score (of people, or of
     a teacher). `source` names the data set, whose prompts and batches are its own; `id` says where the
-    example came from (file:line), and is what an error names.
+    example came from (file:line), and is what an error names. `also` holds further texts that are known to
+    be right for the query and are not learned from here: in a batch they are no negatives.
     """
 
     query: str
@@ -25,6 +26,7 @@ class Example:
     labels: tuple[float, ...]
     source: str = ""
     id: str = ""
+    also: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.documents or len(self.documents) != len(self.labels):
@@ -55,7 +57,8 @@ class Batch:
         """The batch of these examples; documents in the order of their examples.
 
         With `in_batch` the documents of other examples are negatives (0), except one whose text is that of
-        a document judged for this query, or that belongs to the same query's text: it is NaN. Without, all
+        a document judged for this query or known to be right for it (`also`), that of the query itself, or
+        that comes with the same query's text: it is NaN. Without, all
         that is not judged is NaN. Raises InvalidInput for no examples or more than one source.
         """
         if not examples or len({example.source for example in examples}) > 1:
@@ -67,7 +70,7 @@ class Batch:
         own = tuple(at for at, example in enumerate(examples) for _ in example.documents)
         labels = np.full((len(examples), len(documents)), 0.0 if in_batch else np.nan, dtype=np.float32)
         if in_batch:
-            labels[_unknown(examples, documents, own)] = np.nan
+            _forget(labels, examples, documents)
         column = 0
         for row, example in enumerate(examples):
             labels[row, column : column + len(example.labels)] = example.labels
@@ -76,14 +79,23 @@ class Batch:
         return cls(queries, documents, labels, own, examples[0].source, tuple(e.id for e in examples))
 
 
-def _unknown(
-    examples: Sequence[Example], documents: tuple[str, ...], own: tuple[int, ...]
-) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
-    """Cells of other examples' documents that may well be right for the query too."""
-    unknown = np.zeros((len(examples), len(documents)), dtype=np.bool_)
+def _forget(
+    labels: Float[np.ndarray, "queries documents"], examples: Sequence[Example], documents: tuple[str, ...]
+) -> None:
+    """Make NaN of other examples' documents that may well be right for the query too.
+
+    By lookups and not by comparing every pair: a batch of 1,024 has a million of them and more.
+    """
+    columns: dict[str, list[int]] = {}
+    for column, text in enumerate(documents):
+        columns.setdefault(text, []).append(column)
+    rows: dict[str, list[int]] = {}
     for row, example in enumerate(examples):
-        judged = {*example.documents, example.query}
-        for column, text in enumerate(documents):
-            if text in judged or examples[own[column]].query == example.query:
-                unknown[row, column] = True
-    return unknown
+        rows.setdefault(example.query, []).append(row)
+        for text in {*example.documents, *example.also, example.query}:
+            if text in columns:
+                labels[row, columns[text]] = np.nan
+    ends = np.cumsum([len(example.documents) for example in examples])
+    for same in rows.values():
+        for other in same if len(same) > 1 else ():
+            labels[same, ends[other] - len(examples[other].documents) : ends[other]] = np.nan

@@ -1,0 +1,261 @@
+"""The stream of batches: each example once an epoch, none twice alike in a batch, resumed at any place.
+
+Rows are read in a shuffled order that seed, source and round decide: a permutation of row numbers is in
+memory (4 bytes a row, for as many sources as there are), the rows stay on disk. An example that would meet
+its like in a batch is deferred: it is the first to be asked for the source's next batch. A `Place` holds all
+that the stream needs to go on, as plain numbers: a run that stopped there continues with the same batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Int
+
+from gnomon.core.errors import InvalidInput
+from gnomon.train.batch import Batch, Example
+from gnomon.train.data.order import named, shuffled, uniform
+from gnomon.train.data.source import Source
+
+Mixing = Literal["proportional", "weighted"]
+_HELD = 8
+"""Deferred examples that a source holds at most, in batches; beyond, a short batch is given."""
+_SOURCES, _ORDER = 0, 1
+"""Told apart in seeds, so that no choice follows from another."""
+
+
+@dataclass(frozen=True)
+class BatchSettings:
+    """`size` is examples a batch. `in_batch`: other examples' documents are negatives, as the objective says.
+
+    Each batch is of one source. "proportional": sources come in proportion to what is left of them, and an
+    epoch is every example once. "weighted": they come by their weights, a source that is through starts over
+    in a new order, and an epoch is as many batches as all sources make. `distinct`: no two examples of a
+    batch have the same query or a document that is right for another. `drop_short` leaves out batches that
+    the end of a source leaves short, and so their examples.
+    """
+
+    size: int
+    seed: int = 0
+    in_batch: bool = True
+    mixing: Mixing = "proportional"
+    distinct: bool = True
+    drop_short: bool = False
+
+    def __post_init__(self) -> None:
+        if self.drop_short and self.mixing == "weighted":
+            raise InvalidInput(
+                "drop_short where sources are mixed by weight",
+                wanted="one of the two: by weight a source starts over and has no end",
+                next_step='leave drop_short out, or say mixing = "proportional"',
+            )
+        if self.size < 1 or self.seed < 0:
+            raise InvalidInput(
+                f"batches of {self.size} with the seed {self.seed}", wanted="a size from 1, a seed from 0"
+            )
+        if self.mixing not in ("proportional", "weighted"):
+            raise InvalidInput(f"mixing {self.mixing!r}", wanted="proportional or weighted")
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """How far a source is: its round, rows taken of the round's order, and rows deferred, in order."""
+
+    round: int = 0
+    taken: int = 0
+    deferred: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the next batch comes from: `position` counts the batches of the epoch that were given."""
+
+    epoch: int = 0
+    position: int = 0
+    cursors: tuple[Cursor, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain mapping, read back by `from_json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Place:
+        """The place that `to_json` wrote."""
+        cursors = [Cursor(c["round"], c["taken"], tuple(c["deferred"])) for c in plain["cursors"]]
+        return cls(plain["epoch"], plain["position"], tuple(cursors))
+
+
+class Batches:
+    """Batches of sources. Raises InvalidInput for no source, an empty one, or two of one name."""
+
+    def __init__(self, sources: Sequence[Source], settings: BatchSettings) -> None:
+        names = [source.name for source in sources]
+        if not sources or len(set(names)) < len(names):
+            raise InvalidInput(
+                f"sources named {', '.join(names) or 'nothing'}",
+                wanted="at least one, each with a name of its own",
+                next_step="give them names",
+            )
+        empty = [source.name for source in sources if not len(source)]
+        if empty:
+            raise InvalidInput(f"the source {empty[0]} has no examples", wanted="at least one example")
+        self.sources, self.settings = tuple(sources), settings
+        if not self.about:
+            raise InvalidInput(
+                f"no source has the {settings.size} examples that a batch takes, and short ones are left out",
+                wanted="one whole batch at least",
+                next_step="take a smaller batch size, or leave drop_short out",
+            )
+        self._orders: dict[tuple[int, int], Int[np.ndarray, " rows"]] = {}
+
+    @property
+    def about(self) -> int:
+        """How many batches an epoch has; where sources are mixed in proportion, deferring may add a few."""
+        size = self.settings.size
+        if self.settings.drop_short:
+            return sum(len(source) // size for source in self.sources)
+        return sum(-(-len(source) // size) for source in self.sources)
+
+    def epoch(self, place: Place | int = 0) -> Iterator[tuple[Batch, Place]]:
+        """The batches from a place to the end of its epoch, each with the place that follows it.
+
+        A number is the beginning of that epoch. The place after the last batch begins the next epoch.
+        """
+        here = self._begun(place)
+        batch, after = self._following(here)
+        while batch is not None:
+            following, further = self._following(after)
+            yield batch, after if following is not None else further
+            batch, after = following, further
+
+    def place(self, epoch: int, position: int) -> Place:
+        """The place after so many batches of an epoch, found by going there: rows are read, nothing is made.
+
+        Keeping the `Place` that came with a batch is quicker. Raises InvalidInput for one beyond the epoch.
+        """
+        here = self._begun(epoch)
+        while here.position < position:
+            examples, after = self._following_examples(here)
+            if examples is None:
+                raise InvalidInput(
+                    f"batch {position} of epoch {epoch}",
+                    wanted=f"0 to {here.position}, the batches that it has",
+                    next_step="give the data and settings that the place was counted with",
+                )
+            here = after
+        return here
+
+    def _begun(self, place: Place | int) -> Place:
+        if isinstance(place, Place) and not place.cursors:
+            return self.place(place.epoch, place.position)
+        if isinstance(place, Place):
+            if len(place.cursors) != len(self.sources):
+                raise InvalidInput(
+                    f"a place among {len(place.cursors)} sources",
+                    wanted=f"one among {len(self.sources)}",
+                    next_step="resume with the data that the run began with",
+                )
+            return place
+        if self.settings.mixing == "weighted" and place:
+            return self._end_of(place - 1)
+        return Place(place, 0, tuple(Cursor(round=place) for _ in self.sources))
+
+    def _end_of(self, epoch: int) -> Place:
+        here = self.place(epoch, self.about)
+        return self._following_examples(here)[1]
+
+    def _following(self, place: Place) -> tuple[Batch | None, Place]:
+        examples, after = self._following_examples(place)
+        if examples is None:
+            return None, after
+        return Batch.of(examples, in_batch=self.settings.in_batch), after
+
+    def _following_examples(self, place: Place) -> tuple[list[Example] | None, Place]:
+        """The next batch's examples, or None and the next epoch's beginning."""
+        here = place
+        while (at := self._source(here)) is not None:
+            cursor = here.cursors[at]
+            if cursor.taken == len(self.sources[at]) and not cursor.deferred:
+                cursor = Cursor(round=cursor.round + 1)
+            examples, cursor = self._taken(at, cursor)
+            cursors = (*here.cursors[:at], cursor, *here.cursors[at + 1 :])
+            is_end = len(examples) < self.settings.size and cursor.taken == len(self.sources[at])
+            if not (is_end and self.settings.drop_short):
+                return examples, Place(here.epoch, here.position + 1, cursors)
+            ended = replace(cursor, deferred=())
+            here = replace(here, cursors=(*here.cursors[:at], ended, *here.cursors[at + 1 :]))
+        weighted = self.settings.mixing == "weighted"
+        cursors = here.cursors if weighted else tuple(Cursor(here.epoch + 1) for _ in self.sources)
+        return None, Place(here.epoch + 1, 0, cursors)
+
+    def _source(self, place: Place) -> int | None:
+        """Which source the next batch is of; None at the epoch's end. Decided by seed and place alone."""
+        if self.settings.mixing == "weighted":
+            shares = [source.weight for source in self.sources]
+            if place.position >= self.about:
+                return None
+        else:
+            pairs = zip(self.sources, place.cursors, strict=True)
+            shares = [float(len(source) - c.taken + len(c.deferred)) for source, c in pairs]
+        if sum(shares) == 0:
+            return None
+        drawn = uniform(self.settings.seed, _SOURCES, place.epoch, place.position) * sum(shares)
+        reached = np.cumsum(shares)
+        return min(int(np.searchsorted(reached, drawn, side="right")), int(np.flatnonzero(shares)[-1]))
+
+    def _taken(self, at: int, cursor: Cursor) -> tuple[list[Example], Cursor]:
+        source, order = self.sources[at], self._order(at, cursor.round)
+        filling = _Filling(self.settings.size, distinct=self.settings.distinct)
+        left = [row for row in cursor.deferred if filling.is_full or not filling.takes(source[row])]
+        taken = cursor.taken
+        while taken < len(source) and not filling.is_full and len(left) < _HELD * self.settings.size:
+            row = int(order[taken])
+            taken += 1
+            if not filling.takes(source[row]):
+                left.append(row)
+        return filling.examples, Cursor(cursor.round, taken, tuple(left))
+
+    def _order(self, at: int, round_number: int) -> Int[np.ndarray, " rows"]:
+        key = (at, round_number)
+        if key not in self._orders:
+            self._orders = {k: order for k, order in self._orders.items() if k[0] != at}
+            source = self.sources[at]
+            self._orders[key] = shuffled(
+                len(source), self.settings.seed, _ORDER, named(source.name), round_number
+            )
+        return self._orders[key]
+
+
+class _Filling:
+    """A batch while it fills."""
+
+    def __init__(self, size: int, *, distinct: bool) -> None:
+        self.examples: list[Example] = []
+        self._size, self._distinct = size, distinct
+        self._queries: set[str] = set()
+        self._documents: set[str] = set()
+        self._right: set[str] = set()
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.examples) == self._size
+
+    def takes(self, example: Example) -> bool:
+        """Put the example in, unless its like is there."""
+        if self._distinct:
+            right = {d for d, label in zip(example.documents, example.labels, strict=True) if label > 0}
+            documents = set(example.documents)
+            if (
+                example.query in self._queries
+                or not right.isdisjoint(self._documents)
+                or not documents.isdisjoint(self._right)
+            ):
+                return False
+            self._queries.add(example.query)
+            self._documents |= documents
+            self._right |= right
+        self.examples.append(example)
+        return True

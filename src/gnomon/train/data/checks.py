@@ -1,0 +1,194 @@
+"""What is wrong with training data, found before training: each finding with its file and line.
+
+Texts are compared normalised (NFKC, no case, white space single) by a hash of 64 bits, 24 bytes an example in
+memory: of 10 million pairs one falls in with another by chance about once in 400,000 checks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt
+
+from gnomon.core.errors import GnomonError
+from gnomon.train.batch import Example
+from gnomon.train.data.findings import (
+    LEFT_OUT,
+    SHOWN,
+    CheckSettings,
+    DataReport,
+    Finding,
+    FindingKind,
+    Lengths,
+    SourceReport,
+)
+from gnomon.train.data.source import Source
+
+
+def check_data(
+    train: Sequence[Source],
+    held_out: Sequence[Source] = (),
+    *,
+    settings: CheckSettings | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> DataReport:
+    """Read every example once and report what is wrong. Dev and test sources are `held_out`.
+
+    A leak is a query or a pair of `train` that is also in `held_out`; of scored pairs, where any text may be
+    on either side, only the pair counts. With `strict` any finding is refused. `progress` hears how many
+    examples are done, of how many. Raises InvalidInput.
+    """
+    settings = settings or CheckSettings()
+    steps = _Steps(sum(len(source) for source in (*train, *held_out)), progress)
+    held = [_Look(source, settings, steps) for source in held_out]
+    queries = np.unique(np.concatenate([look.queries for look in held])) if held else None
+    pairs = np.unique(np.concatenate([look.pairs for look in held])) if held else None
+    looks = [_Look(source, settings, steps) for source in train]
+    for look in looks:
+        if queries is not None and pairs is not None:
+            look.compare(queries, pairs)
+    report = DataReport(
+        tuple(look.report(settings) for look in looks),
+        tuple(look.report(settings) for look in held),
+        {look.source.name: look.left_out for look in looks},
+    )
+    if settings.strict:
+        report.require()
+    return report
+
+
+class _Steps:
+    """Progress over all sources."""
+
+    def __init__(self, total: int, hear: Callable[[int, int], None] | None) -> None:
+        self._done, self._total, self._hear = 0, total, hear
+
+    def step(self) -> None:
+        self._done += 1
+        if self._hear and (self._done % 1000 == 0 or self._done == self._total):
+            self._hear(self._done, self._total)
+
+
+class _Look:
+    """One pass over a source: hashes of what it holds, and findings."""
+
+    def __init__(self, source: Source, settings: CheckSettings, steps: _Steps) -> None:
+        self.source = source
+        self._counts: dict[FindingKind, int] = {}
+        self._shown: list[Finding] = []
+        self.queries = np.zeros(len(source), dtype=np.uint64)
+        self.pairs = np.zeros(len(source), dtype=np.uint64)
+        self._wholes = np.zeros(len(source), dtype=np.uint64)
+        left_out: list[int] = []
+        for at in range(len(source)):
+            kinds = list(self._row(at, settings))
+            if not LEFT_OUT.isdisjoint(kinds):
+                left_out.append(at)
+            steps.step()
+        self.left_out = np.array(left_out, dtype=np.int64)
+        self._sound = np.ones(len(source), dtype=np.bool_)
+        self._sound[self.left_out] = False
+        self._find_duplicates()
+
+    def _row(self, at: int, settings: CheckSettings) -> Iterator[FindingKind]:
+        try:
+            example = self.source[at]
+        except GnomonError as error:
+            yield self._found("unreadable row", self.source.where(at), error.came)
+            return
+        for kind, what in _wrong(example, settings.labels, is_scored=self.source.form == "scored"):
+            yield self._found(kind, example.id, what)
+        sides = [_normalised(example.query), *(_normalised(text) for text in example.documents)]
+        if self.source.form == "scored":
+            sides.sort()
+        self.queries[at] = _hash(_normalised(example.query))
+        self.pairs[at] = _hash("\0".join(sides[:2]))
+        self._wholes[at] = _hash("\0".join(sides))
+
+    def _found(self, kind: FindingKind, where: str, what: str) -> FindingKind:
+        self._counts[kind] = self._counts.get(kind, 0) + 1
+        if self._counts[kind] <= SHOWN:
+            self._shown.append(Finding(kind, where, what if len(what) <= 160 else what[:159] + "…"))
+        return kind
+
+    def _find_duplicates(self) -> None:
+        rows = np.flatnonzero(self._sound)
+        _, first, back = np.unique(self._wholes[rows], return_index=True, return_inverse=True)
+        for at in np.flatnonzero(first[back] != np.arange(len(rows))):
+            row, same = int(rows[at]), int(rows[first[back[at]]])
+            self._note(row, "duplicate", f"the same as {self.source.where(same)}")
+
+    def _note(self, row: int, kind: FindingKind, what: str) -> None:
+        shown = self._counts.get(kind, 0) < SHOWN
+        self._found(kind, self.source.where(row) if shown else "", what)
+
+    def compare(self, queries: UInt[np.ndarray, " q"], pairs: UInt[np.ndarray, " p"]) -> None:
+        """Find what of this source is held out too."""
+        leaked = np.isin(self.pairs, pairs) & self._sound
+        for row in np.flatnonzero(leaked):
+            self._note(int(row), "leaked pair", f"held out too: {self._query(int(row), 'leaked pair')}")
+        if self.source.form != "scored":
+            for row in np.flatnonzero(np.isin(self.queries, queries) & self._sound & ~leaked):
+                self._note(int(row), "leaked query", f"held out too: {self._query(int(row), 'leaked query')}")
+
+    def _query(self, row: int, kind: FindingKind) -> str:
+        return self.source[row].query if self._counts.get(kind, 0) < SHOWN else ""
+
+    def report(self, settings: CheckSettings) -> SourceReport:
+        """What was found, with the source's digest."""
+        return SourceReport(
+            self.source.name,
+            self.source.form,
+            len(self.source),
+            self.source.digest(),
+            dict[str, int](self._counts.items()),
+            tuple(self._shown),
+            _over_long(self.source, self._sound, settings.lengths) if settings.lengths else {},
+        )
+
+
+def _wrong(
+    example: Example, labels: tuple[float, float] | None, *, is_scored: bool
+) -> Iterator[tuple[FindingKind, str]]:
+    if not example.query.strip():
+        yield "empty query", f"its first document: {example.documents[0]}"
+    if not all(text.strip() for text in example.documents):
+        yield "empty document", f"the query: {example.query}"
+    elif not is_scored and example.query.strip():
+        # Of scored pairs two equal sides are a fair example, with the best score.
+        right = [t for t, label in zip(example.documents, example.labels, strict=True) if label > 0]
+        if _normalised(example.query) in map(_normalised, right):
+            yield "equal sides", example.query
+    if not all(math.isfinite(label) for label in example.labels):
+        yield "label not a number", f"{list(example.labels)}"
+    elif labels and not all(labels[0] <= label <= labels[1] for label in example.labels):
+        yield "label out of range", f"{list(example.labels)}, wanted {labels[0]:g} to {labels[1]:g}"
+
+
+def _over_long(source: Source, sound: np.ndarray[Any, Any], lengths: Lengths) -> dict[str, float]:
+    """The share of queries and of documents with more tokens than the model reads."""
+    rows = np.flatnonzero(sound)
+    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), lengths.sample)).astype(np.int64)]
+    examples = [source[int(row)] for row in rows]
+    if not examples:
+        return {}
+    queries = lengths.count([example.query for example in examples], "query")
+    documents = lengths.count([text for example in examples for text in example.documents], "document")
+    return {
+        "query": sum(count > lengths.max_query for count in queries) / len(queries),
+        "document": sum(count > lengths.max_document for count in documents) / len(documents),
+    }
+
+
+def _normalised(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def _hash(text: str) -> int:
+    whole = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(whole, "big")

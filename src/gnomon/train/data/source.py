@@ -1,0 +1,208 @@
+"""A source: examples under one name, with its prompts and its share of the batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from jaxtyping import Int
+
+from gnomon.core.errors import InvalidInput
+from gnomon.train.batch import Example
+from gnomon.train.data.columns import Form, Reading, detect
+from gnomon.train.data.examples import Examples, ListedExamples, SpooledExamples, TableExamples
+from gnomon.train.data.tables import CellRows, DatasetRows, JsonRows, ListedRows, ParquetRows, Rows
+
+Format = Literal["auto", "jsonl", "csv", "tsv", "parquet", "datasets", "beir", "documents"]
+Make = Literal["titles", "headings", "spans"]
+_SUFFIXES: Mapping[str, Format] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+}
+
+
+@dataclass(frozen=True)
+class SourceSettings:
+    """Where examples come from. `path` is a file, a folder, or (format "datasets") a data set's name.
+
+    `name` is what batches and prompts call it; "" is the file's own. `columns` maps query, positive, negative
+    and label to column names where these are not known ones. `scale` is the range of scores, brought to 0 to
+    1. `split` is for BEIR folders and `datasets`. `make` says what documents become. `weight` is the share of
+    batches where sources are mixed by weight. `prompts` maps "query" and "document" to a prompt. `limit`
+    keeps the first so many.
+    """
+
+    path: str
+    name: str = ""
+    format: Format = "auto"
+    split: str = ""
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    scale: tuple[float, float] | None = None
+    make: Make = "headings"
+    weight: float = 1.0
+    limit: int | None = None
+    prompts: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.format not in get_args(Format):
+            raise InvalidInput(f"format {self.format!r}", wanted=f"one of {', '.join(get_args(Format))}")
+        if self.make not in get_args(Make):
+            raise InvalidInput(f"make {self.make!r}", wanted=f"one of {', '.join(get_args(Make))}")
+        if self.scale is not None and not self.scale[0] < self.scale[1]:
+            raise InvalidInput(f"scale {list(self.scale)}", wanted="the lowest score, then the highest")
+        if not 0 < self.weight < float("inf"):
+            raise InvalidInput(f"weight {self.weight}", wanted="a number above 0")
+        if self.limit is not None and self.limit < 1:
+            raise InvalidInput(f"limit {self.limit}", wanted="at least 1, or no limit")
+        if unknown := set(self.prompts) - {"query", "document"}:
+            raise InvalidInput(
+                f"a prompt for {sorted(unknown)[0]!r}", wanted="prompts for query and document"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Examples by number. `kept` holds the numbers that are used, rising; None is all of them."""
+
+    name: str
+    examples: Examples
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    weight: float = 1.0
+    kept: Int[np.ndarray, " kept"] | None = None
+
+    @property
+    def form(self) -> Form:
+        """Pairs, triplets, n-tuples, scored pairs, or parallel sentences."""
+        return self.examples.form
+
+    def __len__(self) -> int:
+        return len(self.examples) if self.kept is None else len(self.kept)
+
+    def __getitem__(self, at: int) -> Example:
+        """The example with this number. Raises InvalidInput, naming file and line, where the row is none."""
+        return self.examples.example(self._own(at), self.name)
+
+    def __iter__(self) -> Iterator[Example]:
+        return (self[at] for at in range(len(self)))
+
+    def where(self, at: int) -> str:
+        """file:line of an example."""
+        return self.examples.where(self._own(at))
+
+    def _own(self, at: int) -> int:
+        if not 0 <= at < len(self):
+            raise IndexError(at)
+        return at if self.kept is None else int(self.kept[at])
+
+    def without(self, positions: Iterable[int]) -> Source:
+        """The same source, these examples left out."""
+        own = np.arange(len(self.examples), dtype=np.int64) if self.kept is None else self.kept
+        return replace(self, kept=np.delete(own, np.array(sorted(positions), dtype=np.int64)))
+
+    def first(self, count: int) -> Source:
+        """The same source, no more than its first `count`."""
+        own = np.arange(len(self.examples), dtype=np.int64) if self.kept is None else self.kept
+        return replace(self, kept=own[:count])
+
+    def digest(self) -> str:
+        """Hex SHA-256 of all that the source was read from, whatever is kept of it."""
+        return self.examples.digest()
+
+
+def open_source(settings: SourceSettings | str | Path, *, scratch: Path | None = None) -> Source:
+    """The source at a path, told by its suffix or content. A file's rows are read when they are asked for.
+
+    Raises InvalidInput for what is not there or in no known form, and for columns that are not told by their
+    names; UnreadableFile, StorageError.
+    """
+    if not isinstance(settings, SourceSettings):
+        settings = SourceSettings(str(settings))
+    kind = _format(settings)
+    path = Path(settings.path).expanduser()
+    name = settings.name or Path(path.name.removesuffix(".gz")).stem or settings.path
+    found = _examples(settings, kind, path, scratch)
+    if not len(found):
+        raise InvalidInput(f"{settings.path} holds no example", wanted="at least one", next_step="look at it")
+    source = Source(name, found, settings.prompts, settings.weight)
+    return source if settings.limit is None else source.first(settings.limit)
+
+
+def listed_source(
+    rows: Sequence[Any], *, name: str = "rows", columns: Mapping[str, Any] | None = None
+) -> Source:
+    """A source in memory: Examples, mappings with named columns, or tuples (query, positive, negative, …)."""
+    if len(rows) and isinstance(rows[0], Example):
+        return Source(name, ListedExamples(rows, name=name))
+    table = ListedRows(rows, name=name)
+    return Source(name, TableExamples(table, Reading(detect(table.names, columns, where=name))))
+
+
+def spooled_source(examples: Iterable[Example], *, name: str, scratch: Path | None = None) -> Source:
+    """A source of what a generator gives, kept in a temporary file: it need not fit in memory."""
+    return Source(name, SpooledExamples(examples, name=name, scratch=scratch))
+
+
+def prompts_by_source(sources: Iterable[Source]) -> dict[str, str]:
+    """The sources' prompts by "source/role": a plain mapping, as models store it."""
+    return {f"{source.name}/{role}": text for source in sources for role, text in source.prompts.items()}
+
+
+def _format(settings: SourceSettings) -> Format:
+    path = Path(settings.path).expanduser()
+    if settings.format == "datasets":
+        return "datasets"
+    if not path.exists():
+        raise InvalidInput(
+            f"{settings.path} does not exist",
+            wanted="a file or folder of examples",
+            next_step='correct the path; for a data set of the hub say format = "datasets"',
+        )
+    if settings.format != "auto":
+        return settings.format
+    if path.is_dir():
+        if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
+            return "datasets"
+        if any(path.glob("corpus.jsonl*")):
+            return "beir"
+    suffix = Path(path.name.lower().removesuffix(".gz")).suffix
+    if path.is_file() and suffix in _SUFFIXES:
+        return _SUFFIXES[suffix]
+    seen = "a folder" if path.is_dir() else f"a file that ends with {suffix!r}"
+    raise InvalidInput(
+        f"{settings.path}, {seen}",
+        wanted="jsonl, csv, tsv (each also .gz), parquet, a BEIR folder or a saved `datasets` folder",
+        next_step='say what it is: format = "documents" for files to make examples from',
+    )
+
+
+def _examples(settings: SourceSettings, kind: Format, path: Path, scratch: Path | None) -> Examples:
+    if kind == "beir":
+        from gnomon.train.data.beir import BeirExamples
+
+        return BeirExamples(path, split=settings.split, scratch=scratch)
+    if kind == "documents":
+        from gnomon.train.data.documents import from_documents, read_documents
+
+        made = from_documents(read_documents([path]), settings.make)
+        return SpooledExamples(made, name=path.name, scratch=scratch)
+    rows = _rows(settings, kind, path, scratch)
+    columns = detect(rows.names, settings.columns, where=settings.path) if len(rows) else None
+    if columns is None:
+        return ListedExamples(())
+    return TableExamples(rows, Reading(columns, settings.scale))
+
+
+def _rows(settings: SourceSettings, kind: Format, path: Path, scratch: Path | None) -> Rows:
+    if kind == "jsonl":
+        return JsonRows(path, scratch=scratch)
+    if kind == "parquet":
+        return ParquetRows(path, scratch=scratch)
+    if kind == "datasets":
+        return DatasetRows(settings.path, split=settings.split or "train")
+    return CellRows(path, tabs=kind == "tsv", scratch=scratch)
