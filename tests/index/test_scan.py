@@ -201,6 +201,17 @@ def test_a_few_new_rows_leave_the_codes_of_the_others_alone(space, clustered) ->
     assert of_codes(index) == (2101, 1000, 2101)
 
 
+@pytest.mark.parametrize("similarity", ["cosine", "dot", "euclidean"])
+def test_what_the_caller_does_with_its_array_later_changes_nothing(space, clustered, similarity) -> None:
+    index, data = ScanIndex(space(similarity)), clustered(space(similarity), 50)
+    rows = data.data.copy()
+    index.add(np.arange(50), Vectors(rows, data.space))
+    before = index.search(data, k=5)
+    rows[:] = 0
+    for one, other in zip(before, index.search(data, k=5), strict=True):
+        np.testing.assert_array_equal(one.scores, other.scores)
+
+
 def test_the_recall_check_copies_no_rows(space, clustered, monkeypatch) -> None:
     index = ScanIndex(space(), ScanSettings(exact_below=100))
     asked = []

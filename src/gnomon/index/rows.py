@@ -109,8 +109,14 @@ class Growing:
     def __init__(self, first: np.ndarray[Any, Any]) -> None:
         self._buffer, self._used = first, len(first)
 
-    def append(self, more: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """A view of everything, `more` at its end. Doubles the room when it is full: amortised."""
+    def append(self, more: np.ndarray[Any, Any], *, owned: bool = False) -> np.ndarray[Any, Any]:
+        """A view of everything, `more` at its end. Doubles the room when it is full: amortised.
+
+        `owned`: nobody else has `more`, so that as the first it need not be copied.
+        """
+        if owned and self._used == 0:
+            self._buffer, self._used = more, len(more)
+            return more
         used = self._used + len(more)
         if used > len(self._buffer):
             shape = (max(used, 2 * len(self._buffer), 64), *self._buffer.shape[1:])
@@ -164,12 +170,17 @@ class RowStore:
         ids: Int[np.ndarray, " items"],
         data: Float[np.ndarray, "rows dim"],
         starts: Int[np.ndarray, " items"] | None = None,
+        *,
+        owned: bool = False,
     ) -> None:
-        """Put items at the end; the older item of an id that is there is marked as gone."""
+        """Put items at the end; the older item of an id that is there is marked as gone.
+
+        `owned`: `data` was made for this call.
+        """
         if len(ids) == 0:
             return
         if self._half:
-            data = data.astype(np.float16).astype(np.float32)
+            data, owned = data.astype(np.float16).astype(np.float32), True
         with self.lock:
             rows = self.rows
             live, gone = self._marked(rows, ids)
@@ -183,7 +194,7 @@ class RowStore:
             self.rows = Rows(
                 ids=self._ids.append(ids),
                 base=rows.base,
-                tail=self._tail.append(data),
+                tail=self._tail.append(data, owned=owned),
                 starts=new_starts,
                 live=live,
                 squares=None if self._squares is None else self._squares.append(squares),

@@ -100,7 +100,8 @@ class ScanIndex:
         with self._lock:
             new = checked_new(ids, len(vectors))
             require_room(self.bytes_to_add(len(new)), f"{len(new)} vectors of {self._space.short}")
-            self._store.add(new, data)
+            # Rows of a cosine space were divided by their lengths: no one else has them.
+            self._store.add(new, data, owned=self._space.similarity == "cosine")
             self._publish(len(new))
 
     def bytes_to_add(self, items: int) -> int:
