@@ -8,6 +8,7 @@ indexed in front of the text, `title_weight` times, in one field: BM25F's way (R
 from __future__ import annotations
 
 import contextlib
+import copy
 import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -212,6 +213,13 @@ class LexicalIndex:
             # Merging would go on behind the manifest's back, and the lock on the folder stay.
             writer.wait_merging_threads()
             self._refresh()
+
+    def pinned(self) -> LexicalIndex:
+        """What was last committed, to be searched only: later changes of this index do not reach it."""
+        with self._lock:
+            pinned = copy.copy(self)
+            pinned._lock, pinned._writer, pinned._pending = threading.RLock(), None, False
+            return pinned
 
     def reload(self) -> None:
         """See what another process has committed since. Raises IndexDamaged."""

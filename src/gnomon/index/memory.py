@@ -56,7 +56,13 @@ def _field(file: Path, name: str, unit: int) -> int | None:
     return None
 
 
-def require_room(needed: int, what: str, *, available: int | None = None) -> None:
+_ON_DISK = (
+    'keep the rows on disk: ScanSettings(rows="float16"), add in parts, and save and load the index after '
+    "each; loaded rows are mapped from disk"
+)
+
+
+def require_room(needed: int, what: str, *, available: int | None = None, next_step: str = _ON_DISK) -> None:
     """Raise InvalidInput where `needed` bytes for `what` are more than may be taken.
 
     `available` stands in for what the system says. Where that is unknown, nothing is refused.
@@ -70,8 +76,7 @@ def require_room(needed: int, what: str, *, available: int | None = None) -> Non
     raise InvalidInput(
         f"{what}: they take about {_size(needed)} of memory, and {_size(available)} are free",
         wanted="what fits, with a tenth left over",
-        next_step='keep the rows on disk: ScanSettings(rows="float16"), add in parts, and save and load the '
-        "index after each; loaded rows are mapped from disk",
+        next_step=next_step,
     )
 
 
