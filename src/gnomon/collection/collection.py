@@ -74,7 +74,7 @@ class Collection:
         if report.interrupted:
             return report  # the next search brings the indexes up to date
         tell(Progress(report.files, report.files, report.embedded + report.cached, "", "indexing"))
-        self._derived.refresh()
+        self._derived.refresh(save=True)
         return report
 
     def add(
@@ -239,11 +239,12 @@ class Collection:
         return self._version
 
     def view(self) -> View:
-        """The derived indexes with everything in them that was committed before this call."""
+        """The derived indexes as a search uses them now: see `gnomon.collection.derived`."""
         return self._derived.view()
 
     def close(self) -> None:
-        """Give back files and connections."""
+        """Give back files, connections and threads."""
+        self._derived.close()
         self._catalog.close()
 
     def __enter__(self) -> Collection:

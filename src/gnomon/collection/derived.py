@@ -1,13 +1,16 @@
 """The derived indexes of a version: caches of the catalog, stamped with a journal position.
 
-Lost, stale or damaged, they are rebuilt; the catalog alone is the truth. One process at a time brings the
-files up to date (a file lock); another one that cannot have the lock follows in memory.
+Lost, stale or damaged, they are rebuilt; the catalog alone is the truth. Whoever searches brings them up to
+date: at once where little has changed, in a thread beside the searches where much has. One process at a time
+does so (a file lock); the others take over what it has written.
 """
 
 from __future__ import annotations
 
-import shutil
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,29 +18,29 @@ from filelock import FileLock, Timeout
 from sqlalchemy import Connection
 
 from gnomon.collection import reads
+from gnomon.collection.advancing import Live, Source, advanced
 from gnomon.collection.catalog import Catalog, explained
-from gnomon.collection.derived_files import (
-    State,
-    dense_from,
-    lexical_from,
-    new_lexical,
-    read_state,
-    write_state,
-)
+from gnomon.collection.derived_files import State, opened, read_state, saved, write_state
 from gnomon.collection.reads import Position
+from gnomon.collection.refreshing import Follower, Pace
 from gnomon.collection.version import Version
-from gnomon.core.contracts import Array
-from gnomon.core.errors import IndexDamaged
-from gnomon.core.vectors import Vectors
+from gnomon.core.errors import CollectionBusy, StorageError
 from gnomon.index.lexical import LexicalIndex
 from gnomon.index.scan import ScanIndex
 
-_BLOCK = 8192
+_AT_ONCE = 200
+"""Chunks come or gone that a search waits for. A batch of an index run has more."""
+_STALE_S = 1.0
+"""How long ago a view must have been the newest to be served without anybody working on a newer one."""
+_UNSAVED = 2048
+"""Changed vectors that are not yet on disk at most: what a crash costs is to take them from the catalog."""
+_OPENING_S, _WRITING_S, _SEARCHING_S = 60.0, 600.0, 0.25
+"""How long another process is waited for that is at the files."""
 
 
 @dataclass(frozen=True)
 class View:
-    """What a search uses: both indexes, and the journal position each stands at."""
+    """What a search uses: both indexes at one journal position. Later changes do not reach it."""
 
     dense: ScanIndex
     dense_at: int
@@ -50,113 +53,140 @@ class Derived:
 
     def __init__(self, catalog: Catalog, folder: Path, version: Version) -> None:
         self._catalog, self._folder, self._version = catalog, folder, version
+        self._lock_file = folder / "lock"
         self._view: View | None = None
-        self._state: State | None = None
-        self._mutex = threading.Lock()
+        self._newest_at = 0.0  # when the view was last known to be
+        self._held: tuple[Live, State] | None = None
+        self._mutex = threading.Lock()  # held by who changes the indexes
+        self._turn, self._is_long = threading.Lock(), False  # held by who may take long to
+        self._pace = Pace()
+        self._follower = Follower(self._step)
 
     def view(self) -> View:
-        """Both indexes with everything in them that was committed before this call."""
-        with self._catalog.read() as connection:
-            head = reads.head(connection)
+        """Both indexes, to be searched, with what was committed before this call in them.
+
+        Where that is more than a few documents, which another thread or process must have put in (this
+        one's writes call `refresh`), the last view is served and a thread beside brings it up to date:
+        what a search finds is then about a second old, or as old as that work takes.
+        """
+        self._pace.searched()
+        now, head = time.monotonic(), self._head()
         view = self._view
-        if view is not None and view.dense_at == view.lexical_at == head.seq:
+        if view is None:
+            return self.refresh(wait_s=_OPENING_S)
+        if view.dense_at == head.seq:
+            self._newest_at = now
             return view
+        is_small = head.seq - view.dense_at <= _AT_ONCE
+        is_stale = now - self._newest_at > _STALE_S and not self._follower.is_running
+        if not (is_small or is_stale) or not self._caught_up(head):
+            self._follower.start()
+        return self._view or view
+
+    def refresh(self, *, save: bool = False, wait_s: float = _WRITING_S) -> View:
+        """Bring the indexes to the journal's head, waiting for another process that is at it.
+
+        `save`: and all of it to disk. Raises CollectionBusy when the other does not end.
+        """
+        with self._working():
+            view = self._bring(wait_s, save=save)
+        if view is None:
+            raise CollectionBusy(
+                f"another process has been building the indexes in {self._folder} for {wait_s:g} s",
+                wanted="one that ends",
+                next_step="wait until it is done, then try again; everything committed is kept",
+            )
+        return view
+
+    def close(self) -> None:
+        """End the thread, and put on disk what is not there yet."""
+        self._follower.close()
         with self._mutex:
+            if self._held is None or not self._held[0].unsaved or not self._folder.is_dir():
+                return
+            live, state = self._held
+            # What cannot be saved now, as the disk is full or another process is at it, the catalog has.
+            with suppress(StorageError), explained(self._folder), FileLock(self._lock_file, timeout=0):
+                if read_state(self._folder) == state:
+                    self._held = saved(self._folder, live, state)
+
+    def _head(self) -> Position:
+        with self._catalog.read() as connection:
+            return reads.head(connection)
+
+    def _step(self) -> bool:
+        """What the thread beside does again and again: whether there was anything to do."""
+        now, head = time.monotonic(), self._head()
+        if self._view is not None and self._view.dense_at == head.seq:
+            self._newest_at = now
+            return False
+        with self._working():
+            self._bring(0)
+        return True
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        with self._turn:
+            self._is_long = True
             try:
-                return self._refresh(timeout_s=0 if self._view is not None else 60)
-            except Timeout:
-                return self._follow()
+                with self._mutex:
+                    yield
+            finally:
+                self._is_long = False
 
-    def refresh(self) -> View:
-        """Bring the files to the journal's head, waiting for another process that is at it."""
-        with self._mutex:
-            return self._refresh(timeout_s=600)
+    def _caught_up(self, head: Position) -> bool:
+        """Whether a search could bring the view up to `head` by itself, with nobody at work on more."""
+        while not self._mutex.acquire(timeout=0.02):
+            if self._is_long:
+                return False
+        try:
+            if self._view is not None and self._view.dense_at >= head.seq > 0:
+                return True
+            return self._bring(_SEARCHING_S) is not None
+        finally:
+            self._mutex.release()
 
-    def _refresh(self, *, timeout_s: float) -> View:
+    def _bring(self, wait_s: float, *, save: bool = False) -> View | None:
+        """The newest view; None where another process is at the files for so long."""
         with explained(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(self._folder / "lock", timeout=timeout_s), self._catalog.read() as connection:
-                state = read_state(self._folder)
-                head = reads.head(connection)
-                if not self._belongs(connection, state, head):
-                    state = State(collection=self._catalog.collection_id)
-                if self._view is None or state != self._state:
-                    self._view, state = self._open(connection, state)
-                view = self._advance(connection, self._view, head)
-                state = self._save(view, state, head)
-                self._view, self._state = view, state
-                return view
+            try:
+                lock = FileLock(self._lock_file).acquire(timeout=wait_s, poll_interval=0.01)
+            except Timeout:
+                return None
+            with lock, self._catalog.read() as connection:
+                return self._brought(connection, save=save)
+
+    def _brought(self, connection: Connection, *, save: bool) -> View:
+        now, head = time.monotonic(), reads.head(connection)
+        there = read_state(self._folder)
+        state = there
+        if not self._belongs(connection, state, head):
+            state = state.renewed(self._catalog.collection_id)
+        if self._held is None or state != self._held[1]:
+            live, state = opened(self._folder, state, self._version, self._held)
+        else:
+            live = self._held[0]
+        state = replace(state, seq=head.seq, nonce=head.nonce)
+        if state != there:
+            # First, so that no index is ever at a position that is not known to be of this history.
+            write_state(self._folder, state)
+        live = advanced(
+            Source(connection, self._version, self._pace), live, self._folder / state.dense, head.seq
+        )
+        view = self._publish(live, state, now)
+        if state.dense_seq < 0 or live.unsaved > _UNSAVED or (save and live.unsaved):
+            live, state = saved(self._folder, live, state)
+            view = self._publish(live, state, now)
+        return view
+
+    def _publish(self, live: Live, state: State, now: float) -> View:
+        view = View(live.dense.pinned(), live.dense_at, live.lexical.pinned(), live.lexical_at)
+        self._held, self._view, self._newest_at = (live, state), view, now
+        return view
 
     def _belongs(self, connection: Connection, state: State, head: Position) -> bool:
         """Whether the files were made from this catalog's history, and not from one before a restore."""
         if state.collection != self._catalog.collection_id or state.seq > head.seq:
             return False
         return reads.nonce_at(connection, state.seq) == state.nonce
-
-    def _open(self, connection: Connection, state: State) -> tuple[View, State]:
-        """Load what is there; build anew what is not, or is damaged."""
-        space, language = self._version.space, self._version.retrieval.language
-        try:
-            dense, dense_at = dense_from(self._folder, state, space)
-        except IndexDamaged:
-            state = replace(state, dense=state.fresh("dense"))
-            dense, dense_at = ScanIndex(space), 0
-        try:
-            lexical = lexical_from(self._folder, state, language)
-        except IndexDamaged:
-            state = replace(state, lexical=state.fresh("lexical"))
-            lexical = new_lexical(self._folder, state, language)
-        return View(dense, dense_at, lexical, lexical.stamp), state
-
-    def _advance(self, connection: Connection, view: View, head: Position) -> View:
-        removed, added = self._changes(connection, view.dense_at, head.seq)
-        self._advance_dense(connection, view.dense, removed, added)
-        removed, added = self._changes(connection, view.lexical_at, head.seq)
-        if len(removed):
-            view.lexical.remove(removed)
-        for at in range(0, len(added), _BLOCK):
-            view.lexical.add(*reads.texts_of(connection, added[at : at + _BLOCK]))
-        if view.lexical_at != head.seq or len(removed) or len(added):
-            view.lexical.commit(head.seq)
-        return View(view.dense, head.seq, view.lexical, head.seq)
-
-    def _advance_dense(self, connection: Connection, dense: ScanIndex, removed: Array, added: Array) -> None:
-        version = self._version
-        if len(removed):
-            dense.remove(removed)
-        for at in range(0, len(added), _BLOCK):
-            ids, rows = reads.vectors_of(connection, version.space_id, version.space, added[at : at + _BLOCK])
-            dense.add(ids, Vectors(rows, version.space))
-
-    def _changes(self, connection: Connection, after: int, upto: int) -> tuple[Array, Array]:
-        """Chunk ids to take out and to put in; from the beginning that is simply all there are."""
-        chunking = self._version.chunking_id
-        if after == 0:
-            every = reads.all_ids(connection, chunking)
-            return every[:0], every
-        change = reads.delta(connection, chunking, after, upto)
-        return change.removed, change.added
-
-    def _save(self, view: View, state: State, head: Position) -> State:
-        saved = replace(state, seq=head.seq, nonce=head.nonce)
-        if saved == self._state:
-            return saved
-        view.dense.save(self._folder / state.dense, stamp=head.seq)
-        write_state(self._folder, saved)
-        for path in self._folder.iterdir():
-            if path.is_dir() and path.name not in (saved.dense, saved.lexical):
-                shutil.rmtree(path, ignore_errors=True)
-        return saved
-
-    def _follow(self) -> View:
-        """Another process holds the lock: the journal's changes go into memory, words follow its commits."""
-        view = self._view
-        if view is None:
-            raise Timeout(str(self._folder / "lock"))
-        with self._catalog.read() as connection:
-            head = reads.head(connection)
-            removed, added = self._changes(connection, view.dense_at, head.seq)
-            self._advance_dense(connection, view.dense, removed, added)
-        view.lexical.reload()
-        self._view = View(view.dense, head.seq, view.lexical, view.lexical.stamp)
-        return self._view
