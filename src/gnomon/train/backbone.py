@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from gnomon.core.errors import InvalidInput, ModelUnsupported
-from gnomon.encode.folder import inside, read_json
+from gnomon.encode.folder import read_json
 from gnomon.encode.limits import positions, read_max_tokens
+from gnomon.encode.modules import read_parts
 from gnomon.encode.sources import locate
 from gnomon.train.padding import padded
 from gnomon.train.tokenizer import ModelTokenizer, open_tokenizer
@@ -120,10 +121,9 @@ def open_backbone(
     `max_tokens` None: what the model says. Raises ModelNotFound, and ModelUnsupported for weights that are
     not in safetensors, for a missing tokenizer, and for weights that do not fill the network.
     """
-    base = base_folder(locate(name).folder)
+    base = base_folder(name if isinstance(name, Path) else locate(name).folder)
     tokenizer = open_tokenizer(base, max_tokens=text_limit(base, max_tokens))
-    network = open_network(base, settings or BackboneSettings(), "AutoModel")
-    return Backbone(network, tokenizer)
+    return Backbone(open_network(base, settings or BackboneSettings(), "AutoModel"), tokenizer)
 
 
 def new_backbone(
@@ -173,13 +173,8 @@ def new_network(
 
 def base_folder(folder: Path) -> Path:
     """Where weights, config and tokenizer lie: the first part that modules.json names, or the folder."""
-    import json
-
-    file = folder / "modules.json"
-    if not file.is_file():
-        return folder
-    rows = json.loads(file.read_text(encoding="utf-8"))
-    return inside(folder, str(rows[0]["path"])) if rows else folder
+    parts = read_parts(folder)
+    return parts[0].at if parts else folder
 
 
 def open_network(base: Path, settings: BackboneSettings, head: str, **more: Any) -> Any:

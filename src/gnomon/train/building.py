@@ -24,8 +24,7 @@ from gnomon.train.cross import new_cross, open_cross
 from gnomon.train.distil_static import distil_static
 from gnomon.train.dual import DualEncoder
 from gnomon.train.late import LateInteraction, LateSettings
-from gnomon.train.loading import LoadSettings, kind_of, load_model
-from gnomon.train.parts import read_saved
+from gnomon.train.loading import LoadSettings, kind_in, load_model
 from gnomon.train.pooling import Pool, PoolingName
 from gnomon.train.projection import Projection
 from gnomon.train.static import new_static
@@ -73,8 +72,7 @@ def build_model(
     maker = _Maker(what, settings or BackboneSettings(), corpus)
     if what.kind in ("bi", "late", "cross") and not isinstance(what.backbone, NewBackbone):
         located = locate(what.backbone)
-        saved = read_saved(located.folder, located.card)
-        if (saved.parts or located.card) and kind_of(saved) == what.kind:
+        if kind_in(located.folder, located.card) == what.kind:
             model = load_model(
                 what.backbone, LoadSettings(maker.settings, what.max_tokens, dict(what.prompts) or None)
             )

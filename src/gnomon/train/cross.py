@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gnomon.core.errors import ModelUnsupported
+from gnomon.encode.folder import read_json
 from gnomon.train.backbone import (
     BackboneSettings,
     NewBackbone,
@@ -90,7 +91,7 @@ class CrossEncoder(nn.Module):  # type: ignore[misc]
 
 
 def _reads_types(network: Any, tokenizer: ModelTokenizer) -> bool:
-    """Whether the two sides of a pair have types: the network has two, and its tokenizer says nothing else."""
+    """Whether the sides of a pair have types: the network has two, and its tokenizer does not deny it."""
     named = tokenizer.config.get("model_input_names") or ["token_type_ids"]
     reads = "token_type_ids" in inspect.signature(network.forward).parameters
     return reads and "token_type_ids" in named and int(getattr(network.config, "type_vocab_size", 0) or 0) > 1
@@ -101,7 +102,6 @@ def open_cross(
     *,
     settings: BackboneSettings | None = None,
     max_tokens: int | None = None,
-    activation: str = IDENTITY,
     seed: int = 0,
 ) -> CrossEncoder:
     """A cross-encoder from a folder; where its weights have no head for one score, a new one from the seed.
@@ -120,7 +120,9 @@ def open_cross(
                 wanted="a backbone, or a cross-encoder with one score",
                 next_step="choose another model to start from",
             ) from error
-    return CrossEncoder(network, tokenizer, activation=activation)
+    said = read_json(folder / "config_sentence_transformers.json")
+    was_cross = said.get("model_type") == "CrossEncoder" and said.get("activation_fn")
+    return CrossEncoder(network, tokenizer, activation=str(was_cross or IDENTITY))
 
 
 def new_cross(

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from gnomon.core.contracts import Role
 from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.core.space import Similarity
+from gnomon.encode.late_layout import LateLayout
 from gnomon.train.backbone import Backbone
 from gnomon.train.contracts import Features, Kind, Reps
 from gnomon.train.padding import padded
-from gnomon.train.projection import Projection
+from gnomon.train.projection import Projection, open_projection
 from gnomon.train.saving import Parts, whole_folder, write_json, write_sentence_model
 from gnomon.train.scoring import maxsim
 from gnomon.train.tower import Prompts
@@ -122,29 +123,30 @@ class LateInteraction(nn.Module):  # type: ignore[misc]
             )
 
 
-def late_settings(transformer: dict[str, Any], masking: dict[str, Any]) -> LateSettings:
-    """The settings that a folder's sentence_bert_config.json and MultiVectorMask say.
-
-    Raises ModelUnsupported for another filling than to a fixed length, and for masks that depend on more.
-    """
-    expansion = transformer.get("query_expansion") or {}
+def open_late(layout: LateLayout, backbone: Backbone, prompts: Prompts) -> LateInteraction:
+    """The model of a folder. Raises ModelUnsupported for what is served and cannot be trained further."""
+    expansion = layout.expansion
+    mask = backbone.tokenizer.special_id("mask_token")
     odd = {
-        "query_expansion": expansion.get("strategy", "fixed") != "fixed" or bool(expansion.get("token")),
-        "query_length": bool(transformer.get("query_length")) and not expansion,
-        "skiplist_tasks": masking.get("skiplist_tasks", ["document"]) != ["document"],
-        "keep_only_token_ids": bool(masking.get("keep_only_token_ids")),
+        f"{len(layout.projections)} Dense layers": len(layout.projections) != 1,
+        f"the query_expansion {expansion}": expansion is not None
+        and (expansion.strategy != "fixed" or backbone.tokenizer.id_of(expansion.token) != mask),
+        f"a skiplist for {', '.join(layout.skiplist_roles)}": bool(layout.skiplist)
+        and tuple(layout.skiplist_roles) != ("document",),
+        "queries of their own length": expansion is None and len(set(layout.limits.values())) > 1,
     }
-    if any(odd.values()):
-        key = next(key for key, is_odd in odd.items() if is_odd)
-        raise ModelUnsupported(
-            f"late interaction with {key} = {transformer.get(key, masking.get(key))!r}",
-            wanted="queries filled with the mask token to a fixed length, a skiplist for documents",
-            next_step="start a new late interaction model from its backbone",
-        )
-    return LateSettings(
-        query_tokens=expansion.get("length"),
-        attend=bool(expansion.get("attend", False)),
-        skip=tuple(masking.get("skiplist_words") or ()),
+    for came, is_odd in odd.items():
+        if is_odd:
+            raise ModelUnsupported(
+                f"{layout.name}, a late interaction model with {came}",
+                wanted="one Dense, queries filled with mask tokens to a fixed length, skipped words of documents",
+                next_step="start a new late interaction model from its backbone",
+            )
+    settings = LateSettings(
+        expansion.length if expansion else None, bool(expansion and expansion.attend), layout.skiplist
+    )
+    return LateInteraction(
+        backbone, open_projection(layout.projections[0]), settings=settings, prompts=prompts
     )
 
 

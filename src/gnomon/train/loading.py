@@ -1,26 +1,29 @@
-"""From a model's folder to a model that can be trained further."""
+"""From a model's folder to a model that can be trained further. What a folder says is read by `encode`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gnomon.core.errors import ModelUnsupported
+from gnomon.encode.cards import Card
 from gnomon.encode.folder import read_json
+from gnomon.encode.late_layout import read_late
+from gnomon.encode.layout import ModelLayout, read_layout
+from gnomon.encode.router import read_towers
+from gnomon.encode.shape import shape_of
 from gnomon.encode.sources import locate
+from gnomon.train.attention_pooling import AttentionPooling
 from gnomon.train.backbone import BackboneSettings, open_backbone
 from gnomon.train.bi import BiEncoder
 from gnomon.train.contracts import Kind, Model
-from gnomon.train.cross import IDENTITY, CrossEncoder, open_cross
+from gnomon.train.cross import open_cross
 from gnomon.train.dual import DualEncoder
-from gnomon.train.late import LateInteraction, late_settings
-from gnomon.train.parts import Part, Saved, read_pooling, read_projections, read_saved
-from gnomon.train.pooling import Pool, PoolingName
-from gnomon.train.static import StaticEmbedder, open_static
-from gnomon.train.tower import Tower
-
-_TOWER = frozenset({"Transformer", "Pooling", "AttentionPooling", "Dense", "Normalize"})
+from gnomon.train.late import LateInteraction, open_late
+from gnomon.train.pooling import Pool
+from gnomon.train.projection import open_projection
+from gnomon.train.static import open_static
+from gnomon.train.tower import Prompts, Tower
 
 
 @dataclass(frozen=True)
@@ -41,122 +44,86 @@ def load_model(name: str | Path, settings: LoadSettings | None = None) -> Model:
     Its own pooling, projections, prompts and length are kept. Raises ModelNotFound, ModelUnsupported,
     MissingPrompt.
     """
-    located = locate(name)
-    saved = read_saved(located.folder, located.card)
-    return _LOADERS[kind_of(saved)](saved, settings or LoadSettings()).eval()
+    located, settings = locate(name), settings or LoadSettings()
+    folder, shape = located.folder, shape_of(located.folder, carded=located.card is not None)
+    if shape == "cross":
+        model: Model = open_cross(folder, settings=settings.network, max_tokens=settings.max_tokens)
+    elif shape == "dual":
+        model = _dual(folder, settings)
+    elif shape == "late":
+        model = _late(folder, settings)
+    else:
+        model = _single(folder, located.card, settings)
+    return model.eval()
 
 
-def kind_of(saved: Saved) -> Kind:
-    """What a folder holds. Raises ModelUnsupported where it does not say."""
-    config = read_json(saved.folder / "config.json")
-    names = saved.names
-    if names[:1] == ("Router",):
-        return "dual"
-    if names[:1] == ("StaticEmbedding",) or config.get("model_type") == "model2vec":
-        return "static"
-    if "MultiVectorMask" in names or saved.settings.get("model_type") == "MultiVectorEncoder":
-        return "late"
-    heads = [str(one) for one in config.get("architectures") or ()]
-    if saved.settings.get("model_type") == "CrossEncoder" or (
-        not names and any(head.endswith("ForSequenceClassification") for head in heads)
-    ):
-        return "cross"
-    if names[:1] == ("Transformer",) or saved.card is not None:
-        return "bi"
-    raise ModelUnsupported(
-        f"{saved.folder} does not say how token vectors become one vector",
-        wanted="modules.json with its pooling",
-        next_step='name the kind and the pooling: Architecture("bi", backbone=…, pooling="mean")',
+def kind_in(folder: Path, card: Card | None = None) -> Kind | None:
+    """What a folder holds; None for a bare network, which does not say how to pool."""
+    shape = shape_of(folder, carded=card is not None)
+    if shape != "single":
+        return shape
+    if card is None and not (folder / "modules.json").is_file():
+        return "static" if read_json(folder / "config.json").get("model_type") == "model2vec" else None
+    return (
+        "static" if read_layout(folder, name=folder.name, card=card, prompts=_NONE).kind == "static" else "bi"
     )
 
 
-def read_tower(
-    parts: tuple[Part, ...], settings: LoadSettings, pooling: PoolingName = "mean"
-) -> tuple[Tower, bool]:
-    """A tower from its parts, and whether prompts are pooled. `pooling` is for parts that have none."""
-    if not parts or parts[0].name != "Transformer" or any(part.name not in _TOWER for part in parts):
-        raise ModelUnsupported(
-            f"the modules {' -> '.join(part.name for part in parts) or 'of an empty model'}",
-            wanted="Transformer, Pooling, Dense, Normalize",
-            next_step="choose another model to start from",
-        )
-    backbone = open_backbone(parts[0].folder, settings=settings.network, max_tokens=settings.max_tokens)
-    pools = [part for part in parts if part.name.endswith("Pooling")]
-    if not pools:
-        return Tower(backbone, Pool(pooling, dim=backbone.dim), read_projections(parts)), True
-    pool, pooled = read_pooling(pools[0], backbone.dim)
-    return Tower(backbone, pool, read_projections(parts)), pooled
+def _single(folder: Path, card: Card | None, settings: LoadSettings) -> Model:
+    layout = read_layout(folder, name=folder.name, card=card, prompts=_role_prompts(folder, settings))
+    prompts = _prompts(folder, layout.prompts, settings, pooled=layout.include_prompt)
+    if layout.kind == "static":
+        return open_static(layout, prompts)
+    return BiEncoder(_tower(layout, settings), similarity=layout.similarity, prompts=prompts)
 
 
-def _bi(saved: Saved, settings: LoadSettings) -> BiEncoder:
-    bare: PoolingName = saved.card.pooling if saved.card else "mean"
-    tower, pooled = read_tower(saved.parts or (Part("Transformer", saved.folder),), settings, bare)
-    prompts = saved.prompts(settings.prompts, pooled=pooled)
-    return BiEncoder(tower, similarity=saved.similarity, prompts=prompts)
-
-
-def _dual(saved: Saved, settings: LoadSettings) -> DualEncoder:
-    if set(saved.routes) != {"query", "document"}:
-        raise ModelUnsupported(
-            f"{saved.folder} has the routes {', '.join(saved.routes) or 'none'}",
-            wanted="query and document",
-            next_step="choose another model to start from",
-        )
-    (query, pooled), (document, also) = (
-        read_tower(saved.routes[role], settings) for role in ("query", "document")
-    )
-    projections = read_projections(saved.parts)
-    if projections or pooled != also:
-        raise ModelUnsupported(
-            f"{saved.folder} has "
-            + ("a Dense after its Router" if projections else "towers of which one pools its prompt"),
-            wanted="towers that end in the shared space and treat prompts alike",
-            next_step="choose another model to start from",
-        )
-    prompts = saved.prompts(settings.prompts, pooled=pooled)
-    return DualEncoder(query, document, similarity=saved.similarity, prompts=prompts)
-
-
-def _late(saved: Saved, settings: LoadSettings) -> LateInteraction:
-    names = [name for name in saved.names if name != "Normalize"]
-    if names != ["Transformer", "Dense", "MultiVectorMask"]:
-        raise ModelUnsupported(
-            f"the modules {' -> '.join(saved.names)}",
-            wanted="Transformer, Dense, MultiVectorMask, Normalize",
-            next_step="start a new late interaction model from its backbone",
-        )
-    base = saved.parts[0].folder
-    transformer = read_json(base / "sentence_bert_config.json")
-    masking = read_json(saved.parts[names.index("MultiVectorMask")].folder / "config.json")
-    most = settings.max_tokens or transformer.get("document_length")
-    backbone = open_backbone(base, settings=settings.network, max_tokens=most)
-    return LateInteraction(
-        backbone,
-        read_projections(saved.parts)[0],
-        settings=late_settings(transformer, masking),
-        prompts=saved.prompts(settings.prompts),
+def _dual(folder: Path, settings: LoadSettings) -> DualEncoder:
+    towers = read_towers(folder, name=folder.name, prompts=_role_prompts(folder, settings))
+    query, document = towers["query"], towers["document"]
+    roles = {"query": query.prompts["query"], "document": document.prompts["document"]}
+    prompts = _prompts(folder, roles, settings, pooled=query.include_prompt and document.include_prompt)
+    return DualEncoder(
+        _tower(query, settings), _tower(document, settings), similarity=query.similarity, prompts=prompts
     )
 
 
-def _cross(saved: Saved, settings: LoadSettings) -> CrossEncoder:
-    said = saved.settings.get("activation_fn")
-    return open_cross(
-        saved.folder,
+def _late(folder: Path, settings: LoadSettings) -> LateInteraction:
+    layout = read_late(folder, name=folder.name, prompts=_role_prompts(folder, settings))
+    backbone = open_backbone(
+        layout.weights.parent,
         settings=settings.network,
-        max_tokens=settings.max_tokens,
-        activation=str(said) if said else IDENTITY,
+        max_tokens=settings.max_tokens or layout.limits["document"],
     )
+    return open_late(layout, backbone, _prompts(folder, layout.prompts, settings))
 
 
-def _static(saved: Saved, settings: LoadSettings) -> StaticEmbedder:
-    base = saved.parts[0].folder if saved.parts else saved.folder
-    return open_static(base, similarity=saved.similarity, prompts=saved.prompts(settings.prompts))
+def _tower(layout: ModelLayout, settings: LoadSettings) -> Tower:
+    backbone = open_backbone(
+        layout.weights.parent, settings=settings.network, max_tokens=settings.max_tokens or layout.max_tokens
+    )
+    pool = Pool(layout.pooling, dim=backbone.dim)
+    if layout.attention is not None:
+        pool.attention = AttentionPooling.load(str(layout.attention.parent))
+    return Tower(backbone, pool, [open_projection(saved) for saved in layout.projections])
 
 
-_LOADERS: Mapping[Kind, Callable[[Saved, LoadSettings], Model]] = {
-    "bi": _bi,
-    "dual": _dual,
-    "late": _late,
-    "cross": _cross,
-    "static": _static,
-}
+_NONE = {"query": "", "document": ""}
+
+
+def _role_prompts(folder: Path, settings: LoadSettings) -> Mapping[str, str] | None:
+    """What the caller gives for roles. A folder with prompts for sources only needs none for roles."""
+    given = {key: text for key, text in (settings.prompts or {}).items() if "/" not in key}
+    said = {key for key, text in _said(folder).items() if text}
+    return given or (_NONE if said and all("/" in key for key in said) else None)
+
+
+def _prompts(
+    folder: Path, roles: Mapping[str, str], settings: LoadSettings, *, pooled: bool = True
+) -> Prompts:
+    every = {**_said(folder), **(settings.prompts or {})}
+    sources = {key: text for key, text in every.items() if "/" in key}
+    return Prompts({**{role: text for role, text in roles.items() if text}, **sources}, pooled)
+
+
+def _said(folder: Path) -> dict[str, str]:
+    return dict(read_json(folder / "config_sentence_transformers.json").get("prompts") or {})

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from gnomon.core.errors import ModelUnsupported
-from gnomon.encode.folder import read_json
+from gnomon.encode.modules import Projection as Saved
 
 Activation = Literal["identity", "tanh"]
 _NAMES: dict[Activation, str] = {
@@ -57,27 +56,10 @@ class Projection(nn.Module):  # type: ignore[misc]
         save_file(weights, str(folder / "model.safetensors"))
 
 
-def open_projection(folder: Path) -> Projection:
-    """A Dense of a model's folder. Raises ModelUnsupported for another activation, or no weights."""
+def open_projection(saved: Saved) -> Projection:
+    """A Dense of a model's folder."""
     from safetensors.torch import load_file
 
-    config: dict[str, Any] = read_json(folder / "config.json")
-    said = str(config.get("activation_function", _NAMES["tanh"])).rpartition(".")[2].lower()
-    weights = folder / "model.safetensors"
-    if said not in _NAMES or config.get("use_residual") or not weights.is_file():
-        raise ModelUnsupported(
-            f"{folder} has a Dense layer with activation {said}"
-            + (", with a residual" if config.get("use_residual") else "")
-            + ("" if weights.is_file() else ", without model.safetensors"),
-            wanted="Identity or Tanh without a residual, weights in safetensors",
-            next_step="choose another model to start from",
-        )
-    activation: Activation = "tanh" if said == "tanh" else "identity"
-    made = Projection(
-        int(config["in_features"]),
-        int(config["out_features"]),
-        bias=bool(config.get("bias", True)),
-        activation=activation,
-    )
-    made.load_state_dict(load_file(str(weights)))
+    made = Projection(saved.in_dim, saved.out_dim, bias=saved.bias, activation=saved.activation)
+    made.load_state_dict(load_file(str(saved.weight)))
     return made

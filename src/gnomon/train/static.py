@@ -12,6 +12,7 @@ from torch.nn import functional
 from gnomon.core.contracts import Role
 from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.core.space import Similarity
+from gnomon.encode.layout import ModelLayout
 from gnomon.encode.limits import STATIC_TOKENS
 from gnomon.train.contracts import Features, Kind, Reps
 from gnomon.train.saving import Parts, whole_folder, write_sentence_model
@@ -95,24 +96,23 @@ def new_static(tokenizer: ModelTokenizer, *, dim: int, seed: int = 0) -> StaticE
     return StaticEmbedder(table, tokenizer.with_limit(STATIC_TOKENS))
 
 
-def open_static(folder: Path, *, similarity: Similarity, prompts: Prompts) -> StaticEmbedder:
+def open_static(layout: ModelLayout, prompts: Prompts) -> StaticEmbedder:
     """From a folder of sentence-transformers or model2vec, whose weights and mapping go into the rows.
 
-    Raises ModelUnsupported for a file without a table.
+    Raises ModelUnsupported for one with Dense layers after its table.
     """
     from safetensors.torch import load_file
 
-    file = folder / "model.safetensors"
-    held = load_file(str(file)) if file.is_file() else {}
-    table = held.get("embedding.weight", held.get("embeddings"))
-    if table is None:
+    if layout.projections:
         raise ModelUnsupported(
-            f"{file} holds {', '.join(sorted(held)) or 'nothing'}",
-            wanted="a table of token vectors: embedding.weight or embeddings",
+            f"{layout.name}, a static model with Dense layers",
+            wanted="a table of token vectors alone",
             next_step="choose another model to start from",
         )
+    held = load_file(str(layout.weights))
+    table = held["embedding.weight"] if "embedding.weight" in held else held["embeddings"]
     rows = table.float() if "mapping" not in held else table.float()[held["mapping"].long()]
     if "weights" in held:
         rows = rows * held["weights"].float()[:, None]
-    tokenizer = open_tokenizer(folder, max_tokens=STATIC_TOKENS)
-    return StaticEmbedder(rows, tokenizer, similarity=similarity, prompts=prompts)
+    tokenizer = open_tokenizer(layout.tokenizer.parent, max_tokens=STATIC_TOKENS)
+    return StaticEmbedder(rows, tokenizer, similarity=layout.similarity, prompts=prompts)
