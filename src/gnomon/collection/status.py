@@ -10,7 +10,7 @@ from gnomon.collection.derived_files import read_state
 from gnomon.collection.reports import DerivedStatus, Status
 from gnomon.collection.version import Version
 from gnomon.collection.writes import count
-from gnomon.index.scan import ScanSettings
+from gnomon.index.scan_settings import chosen_settings
 
 
 def status_of(folder: Path, catalog: Catalog, version: Version) -> Status:
@@ -34,15 +34,18 @@ def status_of(folder: Path, catalog: Catalog, version: Version) -> Status:
         chunks=chunks,
         position=position,
         catalog_bytes=sum(_bytes(path) for path in folder.glob("collection.db*")),
-        derived=_derived(folder / "derived" / f"v{version.id:04d}", catalog, position, chunks),
+        derived=_derived(folder, catalog, version, position, chunks),
         **numbers,
     )
 
 
-def _derived(folder: Path, catalog: Catalog, position: int, chunks: int) -> tuple[DerivedStatus, ...]:
-    state = read_state(folder)
+def _derived(
+    collection: Path, catalog: Catalog, version: Version, position: int, chunks: int
+) -> tuple[DerivedStatus, ...]:
+    folder = collection / "derived" / f"v{version.id:04d}"
+    state, settings = read_state(folder), chosen_settings(version.retrieval.index)
     ours = state.collection == catalog.collection_id
-    dense = "exact" if chunks <= ScanSettings().exact_below else "scan"
+    dense = "exact" if chunks <= settings.exact_below else settings.find
     kinds = (("dense", state.dense, dense), ("lexical", state.lexical, "tantivy"))
     found = []
     for name, inside, kind in kinds:

@@ -1,0 +1,86 @@
+"""A collection keeps the kind of index that was chosen, and searches by it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gnomon.collection import Collection, derived_files, status
+from gnomon.collection.settings import CollectionSettings, RetrievalSettings
+from gnomon.index.scan_settings import ScanSettings, chosen_settings
+
+NOTES = 300
+QUERIES = tuple(f"note {n} colour {n % 17} animal {n % 13}" for n in range(0, NOTES, 29))
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    for n in range(NOTES):
+        (folder / f"{n}.txt").write_text(f"note {n} about colour {n % 17} and animal {n % 13}\n")
+    return folder
+
+
+@pytest.fixture
+def from_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Codes, graphs and lists from 100 passages on, so that a small collection has them."""
+
+    def chosen(name: str) -> ScanSettings:
+        return replace(chosen_settings(name), exact_below=100)
+
+    for module in (derived_files, status):
+        monkeypatch.setattr(module, "chosen_settings", chosen)
+
+
+def answers(kb: Collection) -> list[list[str]]:
+    return [[hit.document for hit in hits] for hits in kb.search_many(QUERIES, k=3, mode="dense")]
+
+
+@pytest.mark.usefixtures("from_few")
+@pytest.mark.parametrize(("chosen", "find"), [("auto", "scan"), ("hnsw", "hnsw"), ("ivf", "ivf")])
+def test_a_collection_searches_by_what_was_chosen(
+    opened: Callable[..., Collection], notes: Path, tmp_path: Path, chosen: str, find: str
+) -> None:
+    settings = CollectionSettings(retrieval=RetrievalSettings(index=chosen))  # type: ignore[arg-type]
+    kb = opened(settings=settings)
+    kb.index([notes])
+    found = answers(kb)
+    assert [hits[0] for hits in found] == [f"notes/{n}.txt" for n in range(0, NOTES, 29)]
+    (manifest,) = (tmp_path / "kb").glob("derived/*/dense-*/manifest.json")
+    assert f'"find": "{find}"' in manifest.read_text()
+    assert kb.status().derived[0].kind == find
+    kb.close()
+    again = opened()  # names no kind: the collection's own
+    assert answers(again) == found
+    (notes / "29.txt").unlink()
+    again.index([notes])
+    assert "notes/29.txt" not in [name for hits in answers(again) for name in hits]
+    again.close()
+    shutil.rmtree(tmp_path / "kb" / "derived")
+    assert len(answers(opened())) == len(QUERIES)
+
+
+def test_few_passages_are_compared_exactly_whatever_was_chosen(
+    opened: Callable[..., Collection], docs: Path, tmp_path: Path
+) -> None:
+    kb = opened(settings=CollectionSettings(retrieval=RetrievalSettings(index="hnsw")))
+    kb.index([docs])
+    assert kb.status().derived[0].kind == "exact"
+    (manifest,) = (tmp_path / "kb").glob("derived/*/dense-*/manifest.json")
+    assert '"codes": null' in manifest.read_text()
+
+
+@pytest.mark.usefixtures("from_few")
+def test_exact_makes_no_codes_at_any_size(
+    opened: Callable[..., Collection], notes: Path, tmp_path: Path
+) -> None:
+    kb = opened(settings=CollectionSettings(retrieval=RetrievalSettings(index="exact")))
+    kb.index([notes])
+    (manifest,) = (tmp_path / "kb").glob("derived/*/dense-*/manifest.json")
+    assert '"codes": null' in manifest.read_text()
+    assert kb.status().derived[0].kind == "exact"
