@@ -1,0 +1,150 @@
+"""Several processes, one batch: negatives of all ranks, and the gradient of the whole batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+from gnomon.core.errors import InvalidInput
+from gnomon.train.batch import Batch
+from gnomon.train.contracts import Reps
+
+
+@dataclass(frozen=True)
+class Across:
+    """The ranks of torch.distributed (as `accelerate` starts them) work on one batch.
+
+    `in_batch` says whether another rank's documents are negatives, as for Batch.of.
+    """
+
+    in_batch: bool
+
+    @classmethod
+    def now(cls, *, in_batch: bool) -> Across | None:
+        """This, where there are several ranks; None where this process is alone."""
+        several = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+        return cls(in_batch) if several else None
+
+
+def merged(batches: Sequence[Batch], *, in_batch: bool) -> Batch:
+    """The batches as one: Batch.of all their examples. Raises InvalidInput for more than one source."""
+    sources = sorted({batch.source for batch in batches})
+    if len(sources) > 1:
+        raise InvalidInput(
+            f"batches of the sources {sources} on the ranks of one step",
+            wanted="one source a step, whose documents may be negatives of each other",
+            next_step="let the ranks draw their batches from one stream",
+        )
+    queries = tuple(text for batch in batches for text in batch.queries)
+    documents = tuple(text for batch in batches for text in batch.documents)
+    first = np.cumsum([0, *(len(batch.queries) for batch in batches)])
+    own = tuple(int(at + start) for batch, start in zip(batches, first, strict=False) for at in batch.own)
+    labels = np.full((len(queries), len(documents)), 0.0 if in_batch else np.nan, dtype=np.float32)
+    if in_batch:
+        labels[_perhaps_right(queries, documents, own)] = np.nan
+    column = 0
+    for batch, row in zip(batches, first, strict=False):
+        height, width = batch.labels.shape
+        labels[row : row + height, column : column + width] = batch.labels
+        column += width
+    ids = tuple(name for batch in batches for name in batch.ids)
+    return Batch(queries, documents, labels, own, sources[0], ids)
+
+
+def _perhaps_right(
+    queries: Sequence[str], documents: Sequence[str], own: Sequence[int]
+) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
+    """Cells whose document may be right for the query though it came with another: as Batch.of has it."""
+    judged: list[set[str]] = [{text} for text in queries]
+    for text, at in zip(documents, own, strict=True):
+        judged[at].add(text)
+    cells = [
+        [text in judged[row] or queries[at] == query for text, at in zip(documents, own, strict=True)]
+        for row, query in enumerate(queries)
+    ]
+    return np.array(cells, dtype=np.bool_).reshape(len(queries), len(documents))
+
+
+def gather_batch(batch: Batch, across: Across) -> Batch:
+    """The batches of all ranks, in their order, as one. Raises InvalidInput as `merged` does."""
+    batches: list[Batch] = [batch] * dist.get_world_size()
+    dist.all_gather_object(batches, batch)
+    return merged(batches, in_batch=across.in_batch)
+
+
+def gather_reps(reps: Reps) -> Reps:
+    """The representations of all ranks, in their order; those of late interaction padded to the longest.
+
+    The gradient flows to this rank's own rows only, multiplied by the number of ranks, so that the average
+    over ranks is the gradient of the whole batch; what every rank computes alike, as the gradient of a
+    learned temperature, is right without that.
+    """
+    values = _gathered(reps.values)
+    masks: Sequence[Tensor | None] = [None] * len(values)
+    if reps.mask is not None:
+        masks = [mask.bool() for mask in _gathered(reps.mask.to(torch.uint8))]
+    parts = [Reps(*each) for each in zip(values, masks, strict=True)]
+    return Reps.joined(parts, range(sum(map(len, parts))))
+
+
+def gather_blocks(matrix: Tensor) -> Tensor:
+    """The score matrices of all ranks along the diagonal of one, 0 elsewhere; gradients as in gather_reps."""
+    return torch.block_diag(*_gathered(matrix))
+
+
+def _gathered(own: Tensor) -> list[Tensor]:
+    """Each rank's tensor; shapes may differ. The own one hangs in its graph."""
+    ranks = dist.get_world_size()
+    shape = torch.tensor(own.shape, device=own.device)
+    shapes = [torch.empty_like(shape) for _ in range(ranks)]
+    dist.all_gather(shapes, shape)
+    wide = own.new_zeros(torch.stack(shapes).amax(0).tolist())
+    wide[_corner(shape)] = own.detach()
+    parts = [torch.empty_like(wide) for _ in range(ranks)]
+    dist.all_gather(parts, wide)
+    found = [part[_corner(size)] for part, size in zip(parts, shapes, strict=True)]
+    if own.requires_grad:
+        own = own.view_as(own)  # the hook is on a view: the gradient of a leaf itself must not change twice
+        own.register_hook(lambda gradient: gradient * ranks)
+    found[dist.get_rank()] = own
+    return found
+
+
+def _corner(shape: Tensor) -> tuple[slice, ...]:
+    return tuple(slice(size) for size in shape.tolist())
+
+
+def average_gradients(parameters: Iterable[torch.nn.Parameter], bucket: int = 2**24) -> None:
+    """Replace each gradient by its mean over the ranks; `bucket` numbers travel together.
+
+    A parameter that had no gradient on some ranks counts as 0 there; one that had none on any stays without.
+    """
+    wanted = [p for p in parameters if p.requires_grad]
+    if not wanted:
+        return
+    used = torch.tensor([p.grad is not None for p in wanted], dtype=torch.int32, device=wanted[0].device)
+    dist.all_reduce(used, dist.ReduceOp.MAX)
+    waiting: list[Tensor] = []
+    for parameter in [p for p, flag in zip(wanted, used.tolist(), strict=True) if flag]:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        if waiting and sum(g.numel() for g in waiting) + parameter.numel() > bucket:
+            _average(waiting)
+            waiting = []
+        waiting.append(parameter.grad)
+    if waiting:
+        _average(waiting)
+
+
+def _average(gradients: Sequence[Tensor]) -> None:
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    parts = flat.split([gradient.numel() for gradient in gradients])
+    for gradient, part in zip(gradients, parts, strict=True):
+        gradient.copy_(part.view_as(gradient))

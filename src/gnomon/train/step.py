@@ -1,0 +1,252 @@
+"""One training step: a batch to gradients, whatever the architecture, within the memory that is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from gnomon.core.errors import GnomonError, InvalidInput
+from gnomon.train.batch import Batch
+from gnomon.train.contracts import WHOLE, Embedder, Features, Model, Objective, PairScorer, Reps
+from gnomon.train.distributed import Across, gather_batch, gather_blocks, gather_reps
+from gnomon.train.pieces import Computed, Precision, compute, cut, padded
+
+SCORED_TOGETHER = 2**26
+"""Products of tokens that late interaction holds at once (256 MiB); beyond, queries are scored in blocks."""
+
+
+class TrainingDiverged(GnomonError):
+    """The loss became NaN or infinite."""
+
+
+@dataclass(frozen=True)
+class StepSettings:
+    """How a step is computed.
+
+    A batch of more than `chunk_items` texts (or pairs) or `chunk_tokens` tokens is computed twice, piece by
+    piece (GradCache), and no piece is larger than them; None has no limit. `piece_tokens` is what is computed
+    at once in any case: for speed, because texts of like length go together and caches are small.
+    """
+
+    chunk_items: int | None = None
+    chunk_tokens: int | None = None
+    piece_tokens: int | None = 4096
+    precision: Precision = "float32"
+
+    def __post_init__(self) -> None:
+        for name in ("chunk_items", "chunk_tokens", "piece_tokens"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InvalidInput(f"{name} = {value}", wanted="at least 1, or none for no limit")
+        if self.precision not in get_args(Precision):
+            raise InvalidInput(f"precision = {self.precision!r}", wanted=f"one of {get_args(Precision)}")
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What a step did: its loss, and what was computed on this machine.
+
+    `items` texts or pairs of `tokens` tokens, `padded` tokens with padding, in `pieces` pieces; `cached` says
+    whether each piece was computed twice.
+    """
+
+    loss: float
+    items: int
+    tokens: int
+    padded: int
+    pieces: int
+    cached: bool
+
+
+def run_step(
+    model: Model, objective: Objective, batch: Batch, settings: StepSettings, across: Across | None = None
+) -> StepReport:
+    """Add the gradients of the objective on this batch to those of the model and of the objective.
+
+    With `across` the batches of all ranks are one: call `average_gradients` afterwards. Raises
+    TrainingDiverged, naming the batch's ids, for a loss that is NaN or infinite, before any gradient;
+    InvalidInput where the memory did not do, after which the gradients are in no defined state.
+    """
+    towers = isinstance(model, Embedder)
+    if not towers and not isinstance(model, PairScorer):
+        raise InvalidInput(f"a model of type {type(model).__name__}", wanted="an Embedder or a PairScorer")
+    if not towers and tuple(objective.views) != WHOLE:
+        raise InvalidInput(
+            "an objective for several dimensions or layers, with a cross-encoder",
+            wanted="a model that embeds: a cross-encoder has no dimensions to cut",
+            next_step="leave matryoshka and layer_wise out of the recipe",
+        )
+    work = _texts(model, objective, batch, settings) if towers else _pairs(model, batch, settings)
+    with _memory(work, settings):
+        computed = work.compute(settings, next(iter(model.parameters())).device)
+        known = batch if across is None else gather_batch(batch, across)
+        scores = (_view_scores if towers else _pair_scores)(model, objective, batch, work, computed, across)
+        loss = _loss(objective, scores, known)
+        loss.backward()
+        computed.backward()
+    return StepReport(loss.item(), *work.figures, cached=work.cached(settings))
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """Features to be computed, side by side (queries and documents, or pairs), each side cut into pieces."""
+
+    sides: tuple[Features, ...]
+    pieces: tuple[list[list[int]], ...]
+    call: Any
+
+    @classmethod
+    def of(cls, sides: Sequence[Features], call: Any, settings: StepSettings) -> _Work:
+        limits = [limit for limit in (settings.piece_tokens, settings.chunk_tokens) if limit is not None]
+        tokens = min(limits) if limits else None
+        cuts = tuple(cut(side.lengths, items=settings.chunk_items, tokens=tokens) for side in sides)
+        return cls(tuple(sides), cuts, call)
+
+    @property
+    def figures(self) -> tuple[int, int, int, int]:
+        """Items, tokens, tokens with padding, pieces."""
+        both = list(zip(self.sides, self.pieces, strict=True))
+        return (
+            sum(len(side) for side in self.sides),
+            sum(sum(side.lengths) for side in self.sides),
+            sum(padded(side.lengths, pieces) for side, pieces in both),
+            sum(len(pieces) for pieces in self.pieces),
+        )
+
+    def cached(self, settings: StepSettings) -> bool:
+        """Whether the batch is more than may be held in one graph."""
+        items, _, tokens, _ = self.figures
+        return any(
+            limit is not None and given > limit
+            for given, limit in ((items, settings.chunk_items), (tokens, settings.chunk_tokens))
+        )
+
+    def compute(self, settings: StepSettings, device: torch.device) -> Computed:
+        both = zip(self.sides, self.pieces, strict=True)
+        runs = [partial(self.call, side.take(piece)) for side, pieces in both for piece in pieces]
+        return compute(runs, cached=self.cached(settings), precision=settings.precision, device=device)
+
+    def joined(self, computed: Computed, side: int, layer: int) -> Reps:
+        """The representations of one side at the layer of this position, in the features' order."""
+        first = sum(len(pieces) for pieces in self.pieces[:side])
+        parts = [part[layer] for part in computed.parts[first : first + len(self.pieces[side])]]
+        return Reps.joined(parts, list(chain.from_iterable(self.pieces[side])))
+
+
+def _texts(model: Embedder, objective: Objective, batch: Batch, settings: StepSettings) -> _Work:
+    sides = (
+        model.features(batch.queries, "query", source=batch.source),
+        model.features(batch.documents, "document", source=batch.source),
+    )
+    return _Work.of(sides, partial(model.embed, layers=_layers(objective)), settings)
+
+
+def _pairs(model: PairScorer, batch: Batch, settings: StepSettings) -> _Work:
+    """Only pairs with a label are read."""
+    rows, columns = np.nonzero(~np.isnan(batch.labels))
+    if not len(rows):
+        raise InvalidInput(
+            f"a batch without a known label ({_named(batch.ids)})", wanted="a label for one pair at least"
+        )
+    queries, documents = [batch.queries[at] for at in rows], [batch.documents[at] for at in columns]
+    features = model.pairs(queries, documents, source=batch.source)
+    return _Work.of([features], lambda part: [Reps(model.judge(part)[:, None])], settings)
+
+
+def _layers(objective: Objective) -> list[int]:
+    return sorted({view.layer for view in objective.views})
+
+
+def _view_scores(
+    model: Embedder, objective: Objective, _: Batch, work: _Work, computed: Computed, across: Across | None
+) -> Iterator[Tensor]:
+    """The score matrix of each view, float32."""
+    layers = _layers(objective)
+    sides = []
+    for side in (0, 1):
+        reps = [work.joined(computed, side, at) for at in range(len(layers))]
+        sides.append(reps if across is None else [gather_reps(each) for each in reps])
+    for view in objective.views:
+        queries, documents = (side[layers.index(view.layer)].truncate(view.dim) for side in sides)
+        yield _scored(model, queries, documents)
+
+
+def _scored(model: Embedder, queries: Reps, documents: Reps) -> Tensor:
+    """The score matrix, by blocks of queries where all products of tokens would not fit."""
+    with torch.autocast(queries.values.device.type, enabled=False):
+        mask, tokens = queries.mask, documents.values.shape[1]
+        if mask is None or mask.numel() * len(documents) * tokens <= SCORED_TOGETHER:
+            return model.score(queries, documents)
+        rows = max(1, SCORED_TOGETHER // (mask.shape[1] * len(documents) * tokens))
+        blocks = [
+            Reps(queries.values[at : at + rows], mask[at : at + rows]) for at in range(0, len(queries), rows)
+        ]
+        # What a block needs for its gradient is computed again when it is due.
+        return torch.cat([checkpoint(model.score, b, documents, use_reentrant=False) for b in blocks])
+
+
+def _pair_scores(
+    model: PairScorer, _: Objective, batch: Batch, work: _Work, computed: Computed, across: Across | None
+) -> Iterator[Tensor]:
+    """The score matrix with 0 for pairs that were not read: their labels are NaN."""
+    scores = work.joined(computed, 0, 0).values[:, 0]
+    at = torch.from_numpy(~np.isnan(batch.labels)).to(scores.device)
+    matrix = scores.new_zeros(batch.labels.shape).masked_scatter(at, scores)
+    yield matrix if across is None else gather_blocks(matrix)
+
+
+def _loss(objective: Objective, scores: Iterator[Tensor], batch: Batch) -> Tensor:
+    """The weighted sum over the views. Raises TrainingDiverged where it is not finite."""
+    terms = []
+    for view, matrix in zip(objective.views, scores, strict=True):
+        labels = torch.from_numpy(batch.labels).to(matrix.device)
+        term = view.weight * objective(matrix, labels)
+        if not torch.isfinite(term):
+            wrong = (~torch.isfinite(matrix) & ~torch.isnan(labels)).any(1).tolist()
+            ids = [name for name, bad in zip(batch.ids, wrong, strict=False) if bad] or batch.ids
+            raise TrainingDiverged(
+                f"the loss is {term.item()} in a batch of {len(batch.queries)} queries; "
+                f"{'scores that are not finite' if any(wrong) else 'all scores finite'}: {_named(ids)}",
+                wanted="a finite loss",
+                next_step="go on from the last checkpoint with a lower learning rate, clipped gradients or "
+                "precision float32; look at these examples",
+            )
+        terms.append(term)
+    return torch.stack(terms).sum()
+
+
+def _named(ids: Sequence[str], at_most: int = 20) -> str:
+    """The ids of a batch for a message."""
+    named = ", ".join(name or "without id" for name in ids[:at_most]) or "examples without ids"
+    return named + (f" and {len(ids) - at_most} more" if len(ids) > at_most else "")
+
+
+@contextmanager
+def _memory(work: _Work, settings: StepSettings) -> Iterator[None]:
+    """Turn the allocators' errors into one that says which chunk size to set."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, (torch.OutOfMemoryError, MemoryError)) and "DefaultCPUAll" not in str(error):
+            raise
+        items, _, tokens, pieces = work.figures
+        held = tokens
+        if work.cached(settings):
+            both = zip(work.sides, work.pieces, strict=True)
+            held = max(padded(side.lengths, [piece]) for side, cuts in both for piece in cuts)
+        raise InvalidInput(
+            f"the memory did not do for a batch of {items} texts, {tokens} tokens with padding, in {pieces} "
+            f"pieces, of which up to {held} tokens were held together",
+            wanted="a batch, or pieces of it, that fit into the memory",
+            next_step=f"set chunk_tokens = {max(1, held // 2)}: gradients stay the same; if that does "
+            "not do, a smaller batch or fewer tokens a text",
+        ) from error
