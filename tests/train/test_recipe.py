@@ -1,0 +1,195 @@
+"""Recipes: what is read is what is meant; whatever is unknown, of another type or out of range is refused."""
+
+import inspect
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gnomon.core.errors import InvalidInput, UnreadableFile
+from gnomon.train.recipe import Recipe, load_recipe, read_recipe
+from gnomon.train.recipe_tables import OBJECTIVE_SETTINGS
+
+FULL = """
+[model]
+kind = "dual"
+backbone = "all-MiniLM-L6-v2"
+pooling = "mean"
+dim = 256
+max_tokens = 128
+dropout = 0
+prompts = { query = "query: ", document = "say \\"this\\"\\n" }
+
+[model.new]
+hidden = 64
+heads = 4
+more = { vocab_size = 100 }
+
+[data]
+mixing = "weighted"
+
+[[data.sources]]
+path = "faq.csv"
+columns = { query = "title", positive = ["body", "more"] }
+weight = 2
+
+[[data.sources]]
+path = "nli.jsonl"
+name = "nli"
+prompts = { query = "nli: " }
+
+[[data.dev]]
+path = "dev"
+split = "dev"
+scale = [0, 5]
+
+[objective]
+name = "infonce"
+temperature = 0.02
+direction = "both"
+
+[objective.matryoshka]
+dims = [256, 64]
+
+[objective.mask_false_negatives]
+threshold = 0.1
+
+[optim]
+lr = 2e-5
+batch_size = 1024
+chunk = 64
+
+[dev]
+metric = "nDCG@10"
+every = 200
+patience = 5
+
+[output]
+folder = "model"
+"""
+LEAST = {"data": {"sources": [{"path": "a.jsonl"}]}}
+
+
+def recipe(text: str, tmp_path: Path) -> Recipe:
+    file = tmp_path / "recipe.toml"
+    file.write_text(text, encoding="utf-8")
+    return load_recipe(file)
+
+
+def test_a_whole_recipe(tmp_path):
+    found = recipe(FULL, tmp_path)
+    assert (found.model.kind, found.model.dim, found.model.dropout) == ("dual", 256, 0.0)
+    assert found.model.new is not None
+    assert found.model.new.more == {"vocab_size": 100}
+    assert [source.path for source in found.data.sources] == ["faq.csv", "nli.jsonl"]
+    assert found.data.sources[0].weight == 2.0
+    assert found.data.dev[0].scale == (0.0, 5.0)
+    assert found.objective.settings == {"temperature": 0.02, "direction": "both"}
+    assert found.objective.matryoshka is not None
+    assert found.objective.matryoshka.dims == (256, 64)
+    assert found.objective.wrappers == (
+        ("mask_false_negatives", {"threshold": 0.1, "against": "margin"}),
+        ("matryoshka", {"dims": (256, 64), "weights": None}),
+    )
+    assert found.batches.size == 1024
+    assert found.batches.in_batch is True
+    assert found.batches.mixing == "weighted"
+    assert found.checks().labels == (0.0, 1.0)
+
+
+def test_it_is_written_and_read_back(tmp_path):
+    for found in (recipe(FULL, tmp_path), read_recipe(LEAST)):
+        assert recipe(found.to_toml(), tmp_path) == found
+    assert found.to_json()["optim"]["lr"] == 2e-5
+
+
+def test_the_least_recipe_has_defaults():
+    found = read_recipe(LEAST)
+    assert found.optim.batch_size == 64
+    assert found.objective.name == "infonce"
+    assert replace(found.objective, name="cosent").uses_batch is False
+    assert replace(found.objective, name="cosine").labels == (-1.0, 1.0)
+
+
+def changed(table: str, **values: object) -> dict[str, object]:
+    return {**LEAST, table: {**LEAST.get(table, {}), **values}}
+
+
+@pytest.mark.parametrize(
+    ("tables", "said"),
+    [
+        (
+            changed("optim", batchsize=3),
+            r"\[optim\] has the key 'batchsize'.*did you mean 'batch_size' in \[optim\]",
+        ),
+        (changed("model", batch_size=3), r"\[model\] has the key 'batch_size'.*'batch_size' in \[optim\]"),
+        (changed("optim", temprature=1), r"did you mean 'temperature' in \[objective\]"),
+        ({**LEAST, "optimizer": {}}, r"the file has the key 'optimizer'.*did you mean 'optim' in the file"),
+        (
+            changed("dev", zzz=1),
+            r"\[dev\] has the key 'zzz'.*Wanted: one of metric, every, patience\nNext: take it out",
+        ),
+        (
+            {"data": {"sources": [{"path": "a", "colums": {}}]}},
+            r"\[data.sources\[0\]\] has the key 'colums'.*'columns'",
+        ),
+        ({"data": {"sources": [{"name": "a"}]}}, r"\[data.sources\[0\]\] has no path"),
+        ({}, "the file has no data"),
+        ({"data": {}}, r"\[data\] has no sources"),
+        ({"data": {"sources": []}}, r"\[data\]: no sources"),
+        ({"data": {"sources": "a.jsonl"}}, r"\[data\]: sources = 'a.jsonl'\nWanted: a list"),
+        ({"data": {"sources": [3]}}, r"\[data\]: sources\[0\] = 3\nWanted: a table"),
+        (changed("optim", epochs=1.5), r"\[optim\]: epochs = 1.5\nWanted: a whole number"),
+        (changed("optim", lr="high"), r"\[optim\]: lr = 'high'\nWanted: a number"),
+        (changed("optim", batch_size=True), r"batch_size = True\nWanted: a whole number"),
+        (changed("optim", lr=0), r"\[optim\]: lr = 0.0\nWanted: a number above 0"),
+        (changed("optim", warmup=10), r"\[optim\]: warmup = 10.0\nWanted: a share"),
+        (changed("optim", chunk=0), r"\[optim\]: chunk = 0\nWanted: at least 1"),
+        (changed("optim", ema=0.9, average=0.5), "ema and average"),
+        (changed("optim", schedule="linar"), r"schedule = 'linar'\n.*did you mean 'linear'"),
+        (changed("model", kind="late2"), r"\[model\]: kind = 'late2'\nWanted: one of bi, dual.*\n.*'late'"),
+        (changed("model", late={}), r"\[model\]: a table \[model.late\]\nWanted: kind = \"late\""),
+        (changed("model", prompts={"question": "q: "}), r"a prompt for \['question'\]"),
+        (changed("model", new={"hidden": 10, "heads": 3}), r"\[model.new\]: hidden = 10\nWanted: a multiple"),
+        (changed("objective", name="mnrl"), r"\[objective\]: name = 'mnrl'\nWanted: one of infonce"),
+        (changed("objective", name="cosent", margin=1), "margin, which the objective 'cosent' does not have"),
+        (changed("objective", matryoshka={"dims": []}), r"\[objective.matryoshka\]: dims = \[\]"),
+        (
+            {"data": {"sources": [{"path": "a", "scale": [5, 0]}]}},
+            r"\[data.sources\[0\]\]: scale \[5.0, 0.0\]",
+        ),
+        ({"data": {"sources": [{"path": "a"}], "mixing": "weighted", "drop_short": True}}, "one of the two"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_table(tables, said):
+    with pytest.raises(InvalidInput, match=f"(?s)the recipe: .*{said}"):
+        read_recipe(tables)
+
+
+def test_files_that_are_no_recipe(tmp_path):
+    with pytest.raises(InvalidInput, match=r"recipe.toml is no TOML: .*line 2"):
+        recipe("[model]\nkind = bi\n", tmp_path)
+    with pytest.raises(UnreadableFile, match=r"none.toml cannot be read"):
+        load_recipe(tmp_path / "none.toml")
+
+
+def test_the_objectives_settings_are_those_they_have():
+    pytest.importorskip("torch")
+    from gnomon.train.objectives import OBJECTIVES
+
+    assert set(OBJECTIVES) == set(OBJECTIVE_SETTINGS)
+    for name, made in OBJECTIVES.items():
+        taken = [key for key in inspect.signature(made).parameters if key not in ("args", "kwargs")]
+        assert set(OBJECTIVE_SETTINGS[name]) == set(taken), name
+
+
+def test_wrappers_are_made_with_what_they_take():
+    pytest.importorskip("torch")
+    from gnomon.train.objectives import objective, wrapped
+
+    for table in ({"matryoshka": {"dims": [0, 64]}}, {"layer_wise": {"layers": [-1, -2], "dims": [0, 64]}}):
+        found = read_recipe(changed("objective", mask_false_negatives={}, **table)).objective
+        made = objective(found.name, **found.settings)
+        for name, settings in found.wrappers:
+            made = wrapped(name, made, **settings)
+        assert {view.dim for view in made.views} == {None, 64}
