@@ -1,0 +1,197 @@
+"""Word vectors of other tools: word2vec's text and binary files, GloVe's text, fastText's .bin.
+
+Text: a word and its numbers a line; word2vec's begins with a line of two numbers, words and dimensions.
+Binary: that line, then for each word its bytes, a space, and its numbers as little-endian float32
+(https://code.google.com/archive/p/word2vec, https://nlp.stanford.edu/projects/glove).
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Literal, get_args
+
+import numpy as np
+
+from gnomon.core.errors import InvalidInput, StorageError
+from gnomon.train.words.rows import Table, bad_row, numbered_lines, numbers_of, opened, unreadable
+from gnomon.train.words.vectors import WordVectors
+
+Format = Literal["word2vec", "word2vec-binary", "glove", "fasttext"]
+_FASTTEXT = (793712314).to_bytes(4, "little")
+_LONGEST_WORD = 10_000
+
+
+def load_vectors(path: str | Path, *, format: Format | None = None) -> WordVectors:  # noqa: A002 - as elsewhere
+    """The word vectors of a file, read as a stream; gzipped text and word2vec files too.
+
+    None: the format is seen by the content. A vocabulary without capitals is looked up in lower case.
+    Raises InvalidInput, which names the line or row, for what does not fit; UnreadableFile.
+    """
+    path = Path(path).expanduser()
+    kind = format or format_of(path)
+    if kind not in get_args(Format):
+        raise InvalidInput(f"format {kind!r}", wanted=f"one of {', '.join(get_args(Format))}")
+    if kind == "fasttext":
+        from gnomon.train.words.fasttext import load_fasttext
+
+        return load_fasttext(path)
+    return _binary(path) if kind == "word2vec-binary" else _text(path, header=kind == "word2vec")
+
+
+def format_of(path: Path) -> Format:
+    """The format that the file's beginning shows. Raises UnreadableFile."""
+    with opened(path) as file:
+        try:
+            start = file.read(4)
+            if start == _FASTTEXT:
+                return "fasttext"
+            line = start + (b"" if b"\n" in start else file.readline(_LONGEST_WORD))
+            second = file.read(4096)
+        except (OSError, EOFError, zlib.error) as error:
+            raise unreadable(path, "at all", error) from error
+    if _header(line.partition(b"\n")[0]) is None:
+        return "glove"
+    sample = (line.partition(b"\n")[2] + second).partition(b"\n")[0]
+    cells = sample.split(b" ")[1:]
+    # Bytes of floats hold control characters or are no numbers; decimal text is neither.
+    return "word2vec" if cells and all(_is_number(cell) for cell in cells[:-1]) else "word2vec-binary"
+
+
+def save_vectors(vectors: WordVectors, path: str | Path, *, format: Format) -> Path:  # noqa: A002
+    """Write the vectors in another tool's format, whole or not at all. Returns the path.
+
+    Text has nine digits, which tell any two float32 apart. What these formats have no place for, counts and
+    n-grams among it, is not in the file; fastText's keeps both.
+    Raises InvalidInput for words that the format cannot hold, StorageError.
+    """
+    path = Path(path).expanduser()
+    writers: dict[Format, Callable[[WordVectors, Path], None]] = {
+        "word2vec": lambda words, to: _write_text(words, to, header=True),
+        "word2vec-binary": _write_binary,
+        "glove": lambda words, to: _write_text(words, to, header=False),
+        "fasttext": _write_fasttext,
+    }
+    if format not in writers:
+        raise InvalidInput(f"format {format!r}", wanted=f"one of {', '.join(writers)}")
+    spaced = [word for word in vectors.words if word.split() != [word]]
+    if spaced:
+        raise InvalidInput(
+            f"{len(spaced)} words with spaces in them, such as {spaced[0]!r}",
+            wanted="words without spaces, which part the fields of these formats",
+            next_step="write such words with an underscore",
+        )
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        writers[format](vectors, beside)
+        beside.replace(path)
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be written: {error.strerror or error}",
+            wanted="a folder with space and write permission",
+            next_step="name another file",
+        ) from error
+    finally:
+        beside.unlink(missing_ok=True)
+    return path
+
+
+def _text(path: Path, *, header: bool) -> WordVectors:
+    lines = numbered_lines(path)
+    said = None
+    if header:
+        number, line = next(lines, (1, ""))
+        said = _header(line.encode())
+        if said is None:
+            raise bad_row(path, "line 1", f"{line[:60]!r} where the count of words and dimensions belongs")
+    table = None if said is None else Table.of(path, said[1], min(said[0], 100_000))
+    for number, line in lines:
+        cells = line.rstrip().split(" ")
+        if table is None:
+            table = Table.of(path, len(cells) - 1, 1000)
+        row = numbers_of(cells[-table.dim :]) if table.dim and len(cells) > table.dim else None
+        if row is None:
+            raise bad_row(path, f"line {number}", f"{line[:60]!r}, not a word and {table.dim} numbers")
+        table.add(" ".join(cells[: -table.dim]), row, f"line {number}")
+    return _counted(path, table, said)
+
+
+def _counted(path: Path, table: Table | None, said: tuple[int, int] | None) -> WordVectors:
+    table = table or Table.of(path, 1, 0)
+    if said is not None and len(table.words) != said[0]:
+        raise bad_row(path, "line 1", f"{said[0]} words announced, {len(table.words)} there")
+    return table.done()
+
+
+def _binary(path: Path) -> WordVectors:
+    with opened(path) as file:
+        said = _header(file.readline(_LONGEST_WORD).rstrip(b"\n"))
+        if said is None:
+            raise bad_row(path, "line 1", "no count of words and dimensions")
+        table = Table.of(path, said[1], min(said[0], 100_000))
+        try:
+            for number, (word, data) in enumerate(_records(file, *said), 1):
+                if len(data) < 4 * said[1]:
+                    raise bad_row(path, f"row {number} of {said[0]}", "the file ends within it")
+                table.add(word.decode("utf-8"), np.frombuffer(data, dtype="<f4"), f"row {number}")
+        except UnicodeDecodeError as error:
+            raise bad_row(
+                path, f"row {len(table.words) + 1}", f"a word that is not UTF-8: {error}"
+            ) from error
+        except (OSError, EOFError, zlib.error) as error:
+            raise unreadable(path, f"after row {len(table.words)}", error) from error
+    return table.done()
+
+
+def _records(file: IO[bytes], words: int, dim: int) -> Iterator[tuple[bytes, bytes]]:
+    """Each word's bytes and those of its numbers; some tools end a row with a line break."""
+    kept = b""
+    for _ in range(words):
+        while b" " not in kept and len(kept) < _LONGEST_WORD:
+            more = file.read(4 * dim)
+            if not more:
+                break
+            kept += more
+        word, _, kept = kept.partition(b" ")
+        while len(kept) < 4 * dim and (more := file.read(4 * dim)):
+            kept += more
+        yield word.lstrip(b"\n"), kept[: 4 * dim]
+        kept = kept[4 * dim :]
+
+
+def _write_text(vectors: WordVectors, path: Path, *, header: bool) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        if header:
+            file.write(f"{len(vectors)} {vectors.space.dim}\n")
+        for word, row in zip(vectors.words, vectors.vectors.data, strict=True):
+            file.write(f"{word} {' '.join(f'{value:.9g}' for value in row.tolist())}\n")
+
+
+def _write_binary(vectors: WordVectors, path: Path) -> None:
+    with path.open("wb") as file:
+        file.write(f"{len(vectors)} {vectors.space.dim}\n".encode())
+        for word, row in zip(vectors.words, vectors.vectors.data, strict=True):
+            file.write(word.encode() + b" " + row.astype("<f4").tobytes() + b"\n")
+
+
+def _write_fasttext(vectors: WordVectors, path: Path) -> None:
+    from gnomon.train.words.fasttext import write_fasttext
+
+    write_fasttext(vectors, path)
+
+
+def _header(line: bytes) -> tuple[int, int] | None:
+    cells = line.split()
+    if len(cells) != 2 or not all(cell.isdigit() for cell in cells) or int(cells[1]) < 1:
+        return None
+    return int(cells[0]), int(cells[1])
+
+
+def _is_number(cell: bytes) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
