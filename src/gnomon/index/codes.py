@@ -18,6 +18,7 @@ from gnomon.index.rows import PIECE, Rows
 
 FINDERS = {finder.name: finder for finder in (SCAN, HNSW, IVF)}
 _TRAINED_ON = 65_536
+_PART = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,9 +69,14 @@ class Codes:
         """
         return self.finder.nearest(self.index, queries, count, self.widened * reach)
 
-    def to_bytes(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """FAISS's own serialised form."""
-        return _serialised(self.index)
+    def to_parts(self) -> list[bytes]:
+        """FAISS's own serialised form in parts: whole, it would be held three times."""
+        import faiss
+
+        library: Any = faiss  # its type stubs know no arguments
+        parts: list[bytes] = []
+        library.write_index(self.index, library.PyCallbackIOWriter(parts.append, _PART))
+        return parts
 
     def counts(self) -> dict[str, Any]:
         """What `from_bytes` needs beside the bytes."""
@@ -79,7 +85,7 @@ class Codes:
 
     @staticmethod
     def from_bytes(content: np.ndarray[Any, Any], counts: Mapping[str, Any]) -> Codes:
-        """What `to_bytes` and `counts` gave. Raises ValueError when it is not that."""
+        """What `to_parts`, joined, and `counts` gave. Raises ValueError when it is not that."""
         try:
             index = _deserialised(content)
         except RuntimeError as error:

@@ -136,7 +136,7 @@ def _write_codes(folder: Path, content: Content, known: Saved | None, number: in
     if known is not None and known.codes is content.codes:
         return known.body["files"]["codes"]
     name = f"codes-{number}.bin"
-    return [name, *append(folder / name, 0, [], iter([_bytes(content.codes.to_bytes())]))]
+    return [name, *append(folder / name, 0, [], map(memoryview, content.codes.to_parts()))]
 
 
 def _sweep(folder: Path, body: dict[str, Any]) -> None:
