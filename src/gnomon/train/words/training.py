@@ -24,6 +24,10 @@ def train_words(
     """
     settings = settings or settings_for("word2vec")
     corpus = texts if isinstance(texts, Corpus) else _corpus(texts, settings)
+    if settings.method == "glove":
+        from gnomon.train.words.glove import train_glove
+
+        return train_glove(corpus, settings, progress)
     from gnomon.train.words.predicted import train_predicted
 
     return train_predicted(corpus, settings, progress)
