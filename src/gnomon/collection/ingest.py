@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gnomon.collection import reads, writes
+from gnomon.collection.batch import Prepared
 from gnomon.collection.catalog import Catalog
 from gnomon.collection.embedding import Embedded, embed
 from gnomon.collection.reading import PART, Failed, Part, ReaderThread
@@ -125,21 +126,10 @@ class IndexRun:
         said(0)
         self._embedded += embed(target.catalog, target.space_id, target.encoder, chunks, said)
         with target.catalog.write() as connection:
-            change = writes.Change()
-            for part in batch:
-                if part.unchanged:
-                    writes.touch_source(connection, part.source)
-                    continue
-                source_id = writes.begin_source(connection, part.source)
-                put, keys = writes.write_part(
-                    connection, target.chunking_id, part.source, source_id, part.documents
-                )
-                change += put
-                written = self._keys.setdefault(part.source.path, set())
-                written.update(keys)
-                if part.last:
-                    change += writes.end_source(connection, part.source, source_id, written)
+            change, keys = writes.write_parts(connection, target.chunking_id, batch, self._keys)
         self._change += change
+        for path, own in keys.items():
+            self._keys.setdefault(path, set()).update(own)
         self._filled.update(part.source.path for part in batch if part.chunks)
         for part in batch:
             if part.last:
@@ -186,7 +176,7 @@ def add_documents(
     """Put documents in that come from no file, a batch at a time."""
     started = time.perf_counter()
     embedded, change = Embedded(), writes.Change()
-    batch: list[writes.Prepared] = []
+    batch: list[Prepared] = []
     done = counted = 0
 
     def said(count: int) -> None:
@@ -207,9 +197,9 @@ def add_documents(
 
     waiting = 0
     for done, document in enumerate(documents):  # noqa: B007 - `said` tells it
-        batch.append(writes.Prepared(document, tuple(target.chunker.chunk(document))))
+        batch.append(Prepared(document, tuple(target.chunker.chunk(document))))
         waiting += len(batch[-1].chunks)
-        if waiting >= PART:
+        if waiting >= PART or len(batch) >= PART:
             flush()
             waiting = 0
     flush()

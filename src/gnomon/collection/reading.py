@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gnomon.collection.writes import Prepared, Source
+from gnomon.collection.batch import Prepared
+from gnomon.collection.writes import Source
 from gnomon.text.chunk import Chunker
 from gnomon.text.discover import Found
 from gnomon.text.read import read, unopened

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, and_, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, func, select
 
 from gnomon.collection import cache, schema
 from gnomon.core.contracts import Array
@@ -182,10 +182,9 @@ def _blocks(ids: Array) -> Iterator[list[int]]:
         yield plain[at : at + _BLOCK]
 
 
-def chunk_count(connection: Connection, chunking_id: int) -> int:
-    """How many chunks a chunking has."""
-    wanted = select(func.count()).select_from(schema.chunks)
-    return int(connection.execute(wanted.where(schema.chunks.c.chunking_id == chunking_id)).scalar_one())
+def count(connection: Connection, table: Table, *conditions: ColumnElement[bool]) -> int:
+    """How many rows of a table meet the conditions."""
+    return int(connection.execute(select(func.count()).select_from(table).where(*conditions)).scalar_one())
 
 
 def root_labels(connection: Connection) -> dict[str, str]:

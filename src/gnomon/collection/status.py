@@ -9,7 +9,6 @@ from gnomon.collection.catalog import Catalog
 from gnomon.collection.derived_files import read_state
 from gnomon.collection.reports import DerivedStatus, Status
 from gnomon.collection.version import Version
-from gnomon.collection.writes import count
 from gnomon.index.scan_settings import chosen_settings
 
 
@@ -17,12 +16,12 @@ def status_of(folder: Path, catalog: Catalog, version: Version) -> Status:
     """Counts, sizes and settings; loads no model and no index."""
     with catalog.read() as connection:
         position = reads.head(connection).seq
-        chunks = reads.chunk_count(connection, version.chunking_id)
+        chunks = reads.count(connection, schema.chunks, schema.chunks.c.chunking_id == version.chunking_id)
         numbers = {
-            "sources": count(connection, schema.sources),
-            "documents": count(connection, schema.documents),
+            "sources": reads.count(connection, schema.sources),
+            "documents": reads.count(connection, schema.documents),
             "tokens": reads.token_sum(connection, version.chunking_id),
-            "vectors": count(connection, schema.vectors, schema.vectors.c.space_id == version.space_id),
+            "vectors": reads.count(connection, schema.vectors, schema.vectors.c.space_id == version.space_id),
         }
     return Status(
         path=str(folder),

@@ -1,19 +1,45 @@
-"""What changes the catalog. Every function runs inside its caller's write transaction."""
+"""What changes the catalog. Every function runs inside its caller's write transaction.
+
+A batch takes a few statements, however many documents it has: what SQLAlchemy does for each statement costs
+more than what SQLite does for a small document.
+"""
 
 from __future__ import annotations
 
 import json
 import secrets
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection as Keys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, delete, func, insert, literal, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    bindparam,
+    column,
+    delete,
+    exists,
+    insert,
+    literal,
+    not_,
+    select,
+    table,
+    update,
+)
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from gnomon.collection import schema
+from gnomon.collection.batch import Held, Plan, Prepared
 from gnomon.core.documents import Chunk, Document
+
+if TYPE_CHECKING:
+    from gnomon.collection.reading import Part
+
+_BLOCK = 500  # values in one IN list: SQLite's oldest limit is 999
+_heading = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +50,6 @@ class Source:
     size: int
     mtime_ns: int
     sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A document with its chunks, ready to be written."""
-
-    document: Document
-    chunks: tuple[Chunk, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,38 +66,30 @@ class Change:
         )
 
 
-def begin_source(connection: Connection, source: Source) -> int:
-    """The row of a file that is about to be written; unfinished until `end_source`."""
-    table = schema.sources
-    found = connection.execute(select(table.c.id).where(table.c.path == source.path)).scalar_one_or_none()
-    values = {"path": source.path, "size": source.size, "mtime_ns": source.mtime_ns, "sha256": ""}
-    if found is None:
-        return int(connection.execute(insert(table).values(**values).returning(table.c.id)).scalar_one())
-    connection.execute(update(table).where(table.c.id == found).values(**values))
-    return int(found)
+def write_parts(
+    connection: Connection, chunking_id: int, parts: Sequence[Part], written: Mapping[str, Keys[str]]
+) -> tuple[Change, dict[str, set[str]]]:
+    """Put parts of files in, and say under which ids; a file's last part takes out what it has no more.
 
-
-def write_part(
-    connection: Connection, chunking_id: int, source: Source, source_id: int, documents: Sequence[Prepared]
-) -> tuple[Change, list[str]]:
-    """Put some of a file's documents in, and say under which ids. One that is there unchanged stays."""
-    change, keys = Change(), []
-    for prepared in documents:
-        key = _free_key(connection, prepared.document, source, source_id)
-        old = _documents(connection, schema.documents.c.key == key).get(key)
-        change += _write_document(connection, chunking_id, key, source_id, prepared, old)
-        keys.append(key)
-    return change, keys
-
-
-def end_source(connection: Connection, source: Source, source_id: int, keys: set[str]) -> Change:
-    """Take out the file's documents that are not among `keys`, and mark it as written whole."""
-    rows = _documents(connection, schema.documents.c.source_id == source_id)
-    change = _drop(connection, [row.id for key, row in rows.items() if key not in keys])
-    connection.execute(
-        update(schema.sources).where(schema.sources.c.id == source_id).values(sha256=source.sha256)
-    )
-    return change
+    `written` are the ids of earlier parts by path. A file counts as written whole with its last part.
+    """
+    _touch_sources(connection, [part.source for part in parts if part.unchanged])
+    parts = [part for part in parts if not part.unchanged]
+    ids, known = _hold_sources(connection, parts)
+    ends = [ids[part.source.path] for part in parts if part.last and part.source.path in known]
+    names = [name for part in parts for p in part.documents for name in _names(p, part.source)]
+    plan = Plan(_documents(connection, names, ends))
+    keys: dict[str, set[str]] = {}
+    for part in parts:
+        source_id = ids[part.source.path]
+        own = keys.setdefault(part.source.path, set())
+        for prepared in part.documents:
+            key = plan.free_key(*_names(prepared, part.source), source_id)
+            plan.put(key, source_id, prepared)
+            own.add(key)
+        if part.last:
+            plan.keep_only(source_id, own | set(written.get(part.source.path, ())))
+    return _apply(connection, chunking_id, plan), keys
 
 
 def keep_roots(connection: Connection, labels: Mapping[str, str]) -> None:
@@ -91,139 +101,154 @@ def keep_roots(connection: Connection, labels: Mapping[str, str]) -> None:
 
 def write_documents(connection: Connection, chunking_id: int, documents: Sequence[Prepared]) -> Change:
     """Put documents in that come from no file; one whose id is there already is replaced."""
-    change = Change()
-    for prepared in documents:
-        key = prepared.document.id
-        old = _documents(connection, schema.documents.c.key == key).get(key)
-        change += _write_document(connection, chunking_id, key, None, prepared, old)
-    return change
-
-
-def touch_source(connection: Connection, source: Source) -> None:
-    """Remember the new size and time of a file whose content is unchanged."""
-    connection.execute(
-        update(schema.sources)
-        .where(schema.sources.c.path == source.path)
-        .values(size=source.size, mtime_ns=source.mtime_ns)
-    )
+    keys = [prepared.document.id for prepared in documents]
+    plan = Plan(_documents(connection, keys))
+    for key, prepared in zip(keys, documents, strict=True):
+        plan.put(key, None, prepared)
+    return _apply(connection, chunking_id, plan)
 
 
 def remove_sources(connection: Connection, paths: Iterable[str]) -> Change:
     """Take files that are gone out, with their documents and chunks."""
-    change = Change()
-    for path in paths:
-        source_id = connection.execute(
-            select(schema.sources.c.id).where(schema.sources.c.path == path)
-        ).scalar_one_or_none()
-        if source_id is None:
-            continue
-        rows = _documents(connection, schema.documents.c.source_id == source_id)
-        change += _drop(connection, [row.id for row in rows.values()])
-        connection.execute(delete(schema.sources).where(schema.sources.c.id == source_id))
+    source, document = schema.sources.c, schema.documents.c
+    ids = [row.id for row in _found(connection, (source.id,), source.path, list(paths))]
+    change = _drop(
+        connection, [row.id for row in _found(connection, (document.id,), document.source_id, ids)]
+    )
+    for block in _blocks(ids):
+        connection.execute(delete(schema.sources).where(source.id.in_(block)))
     return change
 
 
 def remove_documents(connection: Connection, keys: Iterable[str]) -> Change:
     """Take documents out by id. Their file, if any, is forgotten when nothing of it is left."""
-    change = Change()
-    for key in keys:
-        rows = _documents(connection, schema.documents.c.key == key)
-        change += _drop(connection, [row.id for row in rows.values()])
-    used = select(schema.documents.c.source_id).where(schema.documents.c.source_id.is_not(None))
-    connection.execute(delete(schema.sources).where(schema.sources.c.id.not_in(used)))
+    source, document = schema.sources.c, schema.documents.c
+    rows = list(
+        _found(connection, (document.id, document.source_id), document.key, list(dict.fromkeys(keys)))
+    )
+    change = _drop(connection, [row.id for row in rows])
+    left = exists(select(literal(1)).where(document.source_id == source.id).correlate(schema.sources))
+    for block in _blocks(list({row.source_id for row in rows} - {None})):
+        connection.execute(delete(schema.sources).where(source.id.in_(block), not_(left)))
     return change
 
 
-def _documents(connection: Connection, condition: Any) -> dict[str, Any]:
-    table = schema.documents
-    columns = (table.c.id, table.c.key, table.c.content_hash, table.c.metadata, table.c.media_type)
-    return {row.key: row for row in connection.execute(select(*columns).where(condition))}
+def _touch_sources(connection: Connection, sources: Sequence[Source]) -> None:
+    """Remember the new sizes and times of files whose content is unchanged."""
+    known = update(schema.sources).where(schema.sources.c.path == bindparam("of"))
+    rows = [{"of": source.path, "size": source.size, "mtime_ns": source.mtime_ns} for source in sources]
+    if rows:
+        connection.execute(known.values(size=bindparam("size"), mtime_ns=bindparam("mtime_ns")), rows)
 
 
-def _free_key(connection: Connection, document: Document, source: Source, source_id: int) -> str:
-    """The document's id, or the file's path and the id where another file, or a hand, has put in that id."""
-    owner = connection.execute(
-        select(schema.documents.c.source_id).where(schema.documents.c.key == document.id)
-    ).one_or_none()
-    if owner is None or owner.source_id == source_id:
-        return document.id
-    return f"{source.path}#{document.id}"
+def _hold_sources(connection: Connection, parts: Sequence[Part]) -> tuple[dict[str, int], set[str]]:
+    """The row ids of files by path, new ones made; and the paths that were there before."""
+    source = schema.sources.c
+    paths = list(dict.fromkeys(part.source.path for part in parts))
+    known = {row.path for row in _found(connection, (source.path,), source.path, paths)}
+    rows = [{**asdict(part.source), **({} if part.last else {"sha256": ""})} for part in parts]
+    if rows:
+        new = upsert(schema.sources)
+        now = {name: new.excluded[name] for name in ("size", "mtime_ns", "sha256")}
+        connection.execute(new.on_conflict_do_update(index_elements=[source.path], set_=now), rows)
+    ids = {row.path: row.id for row in _found(connection, (source.path, source.id), source.path, paths)}
+    return ids, known
 
 
-def _write_document(
-    connection: Connection, chunking_id: int, key: str, source_id: int | None, prepared: Prepared, old: Any
-) -> Change:
-    document = prepared.document
-    plain = _plain(document.metadata)
-    if old is not None:
-        same = (old.content_hash, old.metadata, old.media_type)
-        if same == (document.content_hash, plain, document.media_type):
-            return Change()
-    change = _drop(connection, [old.id]) if old is not None else Change()
-    body = zlib.compress(document.text.encode(), 1)
-    values = {
+def _names(prepared: Prepared, source: Source) -> tuple[str, str]:
+    """The id that a file's document is to have, and the one it gets where that is taken."""
+    return prepared.document.id, f"{source.path}#{prepared.document.id}"
+
+
+def _documents(connection: Connection, keys: Sequence[str], sources: Sequence[int] = ()) -> list[Any]:
+    """What a plan needs to know of the documents of these ids, and of all those of these files."""
+    c = schema.documents.c
+    columns = (c.id, c.key, c.source_id, c.content_hash, c.metadata, c.media_type)
+    rows = list(_found(connection, columns, c.key, list(dict.fromkeys(keys))))
+    return rows + list(_found(connection, columns, c.source_id, sources))
+
+
+def _apply(connection: Connection, chunking_id: int, plan: Plan) -> Change:
+    """Take out and put in what a plan says, and say so in the journal."""
+    gone = _drop(connection, plan.dropped)
+    documents: list[dict[str, Any]] = []
+    chunks: list[dict[str, Any]] = []
+    # Only this transaction writes, so the ids that come next are known.
+    first, before = _last_id(connection, schema.documents) + 1, _last_id(connection, schema.chunks)
+    for row_id, (key, held, prepared) in enumerate(plan.new(), first):
+        documents.append(_document_row(row_id, key, held, prepared.document))
+        chunks.extend(_chunk_row(row_id, chunking_id, chunk) for chunk in prepared.chunks)
+    if documents:
+        connection.execute(insert(schema.documents), documents)
+    if chunks:
+        connection.execute(insert(schema.chunks), chunks)
+        _journal(connection, "+", schema.chunks.c.id > before)
+    return Change(plan.came, plan.added, gone.removed + plan.went)
+
+
+def _last_id(connection: Connection, of: Table) -> int:
+    """The highest id that a table ever gave out."""
+    seq: ColumnElement[int] = column("seq")
+    given = select(seq).select_from(table("sqlite_sequence")).where(column("name") == of.name)
+    return int(connection.execute(given).scalar_one_or_none() or 0)
+
+
+def _document_row(row_id: int, key: str, held: Held, document: Document) -> dict[str, Any]:
+    return {
+        "id": row_id,
         "key": key,
-        "source_id": source_id,
+        "source_id": held.source_id,
         "title": document.title,
         "source": document.source,
-        "media_type": document.media_type,
-        "metadata": plain,
-        "content_hash": document.content_hash,
+        "media_type": held.content.media_type,
+        "metadata": held.content.metadata,
+        "content_hash": held.content.digest,
         "characters": len(document.text),
-        "body": body,
+        "body": zlib.compress(document.text.encode(), 1),
     }
-    new = insert(schema.documents).values(**values).returning(schema.documents.c.id)
-    document_id = connection.execute(new).scalar_one()
-    rows = [
-        {
-            "document_id": document_id,
-            "chunking_id": chunking_id,
-            "ordinal": chunk.ordinal,
-            "start": chunk.start,
-            "end": chunk.end,
-            "text": chunk.text,
-            "tokens": chunk.tokens,
-            "heading": json.dumps(chunk.heading, ensure_ascii=False),
-            "text_hash": chunk.text_hash,
-        }
-        for chunk in prepared.chunks
-    ]
-    if rows:
-        connection.execute(insert(schema.chunks), rows)
-        _journal(connection, "+", [document_id])
-    return change + Change(documents=1, added=len(rows))
+
+
+def _chunk_row(document_id: int, chunking_id: int, chunk: Chunk) -> dict[str, Any]:
+    return {
+        "document_id": document_id,
+        "chunking_id": chunking_id,
+        "ordinal": chunk.ordinal,
+        "start": chunk.start,
+        "end": chunk.end,
+        "text": chunk.text,
+        "tokens": chunk.tokens,
+        "heading": _heading(chunk.heading),
+        "text_hash": chunk.text_hash,
+    }
 
 
 def _drop(connection: Connection, document_ids: Sequence[int]) -> Change:
     """Delete documents and their chunks, and say so in the journal."""
-    if not document_ids:
-        return Change()
-    removed = 0
-    for at in range(0, len(document_ids), 500):
-        block = document_ids[at : at + 500]
-        _journal(connection, "-", block)
-        gone = connection.execute(delete(schema.chunks).where(schema.chunks.c.document_id.in_(block)))
+    chunk, removed = schema.chunks.c, 0
+    for block in _blocks(document_ids):
+        _journal(connection, "-", chunk.document_id.in_(block))
+        gone = connection.execute(delete(schema.chunks).where(chunk.document_id.in_(block)))
         removed += gone.rowcount
         connection.execute(delete(schema.documents).where(schema.documents.c.id.in_(block)))
     return Change(removed=removed)
 
 
-def _journal(connection: Connection, op: str, document_ids: Sequence[int]) -> None:
+def _journal(connection: Connection, op: str, which: ColumnElement[bool]) -> None:
     chunk = schema.chunks.c
     nonce = literal(secrets.randbits(62))
-    entries = (
-        select(literal(op), chunk.id, chunk.chunking_id, nonce)
-        .where(chunk.document_id.in_(document_ids))
-        .order_by(chunk.id)
-    )
+    entries = select(literal(op), chunk.id, chunk.chunking_id, nonce).where(which).order_by(chunk.id)
     columns = ["op", "chunk_id", "chunking_id", "nonce"]
     connection.execute(insert(schema.journal).from_select(columns, entries))
 
 
-def _plain(metadata: Mapping[str, Any]) -> str:
-    return json.dumps(dict(metadata), sort_keys=True, ensure_ascii=False, default=str)
+def _found(
+    connection: Connection, columns: Sequence[Any], among: ColumnElement[Any], values: Sequence[Any]
+) -> Iterator[Any]:
+    """Rows of the columns' table whose column `among` has one of the values."""
+    for block in _blocks(values):
+        yield from connection.execute(select(*columns).where(among.in_(block)))
 
 
-def count(connection: Connection, table: Any, *conditions: Any) -> int:
-    """How many rows of a table meet the conditions."""
-    return int(connection.execute(select(func.count()).select_from(table).where(*conditions)).scalar_one())
+def _blocks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for at in range(0, len(values), _BLOCK):
+        yield values[at : at + _BLOCK]
