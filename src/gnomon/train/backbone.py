@@ -121,7 +121,7 @@ def open_backbone(
     `max_tokens` None: what the model says. Raises ModelNotFound, and ModelUnsupported for weights that are
     not in safetensors, for a missing tokenizer, and for weights that do not fill the network.
     """
-    base = base_folder(name if isinstance(name, Path) else locate(name).folder)
+    base = base_folder(locate(name).folder)
     tokenizer = open_tokenizer(base, max_tokens=text_limit(base, max_tokens))
     return Backbone(open_network(base, settings or BackboneSettings(), "AutoModel"), tokenizer)
 

@@ -166,7 +166,7 @@ class _Maker:
                 next_step="give the corpus, or the name of a model whose tokenizer to take",
             )
         return train_tokenizer(
-            self.corpus(),
+            self.corpus,
             kind="bpe" if what.tokenizer == "bpe" else "wordpiece",
             size=what.vocabulary,
             max_tokens=limit,

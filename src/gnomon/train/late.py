@@ -139,7 +139,7 @@ def open_late(layout: LateLayout, backbone: Backbone, prompts: Prompts) -> LateI
         if is_odd:
             raise ModelUnsupported(
                 f"{layout.name}, a late interaction model with {came}",
-                wanted="one Dense, queries filled with mask tokens to a fixed length, skipped words of documents",
+                wanted="one Dense, queries filled with mask tokens to a fixed length, a documents' skiplist",
                 next_step="start a new late interaction model from its backbone",
             )
     settings = LateSettings(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gnomon.core.errors import ModelUnsupported
 from gnomon.encode.cards import Card
 from gnomon.encode.folder import read_json
 from gnomon.encode.late_layout import read_late
@@ -80,8 +81,14 @@ def _single(folder: Path, card: Card | None, settings: LoadSettings) -> Model:
 def _dual(folder: Path, settings: LoadSettings) -> DualEncoder:
     towers = read_towers(folder, name=folder.name, prompts=_role_prompts(folder, settings))
     query, document = towers["query"], towers["document"]
+    if query.include_prompt != document.include_prompt:
+        raise ModelUnsupported(
+            f"{folder}, of whose towers one pools its prompt and the other does not",
+            wanted="towers that treat their prompts alike",
+            next_step="choose another model to start from",
+        )
     roles = {"query": query.prompts["query"], "document": document.prompts["document"]}
-    prompts = _prompts(folder, roles, settings, pooled=query.include_prompt and document.include_prompt)
+    prompts = _prompts(folder, roles, settings, pooled=query.include_prompt)
     return DualEncoder(
         _tower(query, settings), _tower(document, settings), similarity=query.similarity, prompts=prompts
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -135,7 +135,7 @@ def open_tokenizer(folder: Path, *, max_tokens: int) -> ModelTokenizer:
 
 
 def train_tokenizer(
-    texts: Iterable[str],
+    corpus: Callable[[], Iterable[str]],
     *,
     kind: Literal["wordpiece", "bpe"] = "wordpiece",
     size: int = 30_000,
@@ -144,43 +144,75 @@ def train_tokenizer(
 ) -> ModelTokenizer:
     """A new tokenizer of at most `size` tokens, trained on texts, with BERT's special tokens and frame.
 
+    `corpus` gives the texts, and is asked twice. The same texts give the same tokenizer.
     WordPiece: Schuster and Nakajima 2012. BPE on bytes: Sennrich et al. 2016 (arXiv:1508.07909).
     Raises InvalidInput for a size without room for special tokens and letters, and for no text.
     """
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from tokenizers import processors
 
     if size < 64 or (kind == "bpe" and size < 300):
         raise InvalidInput(f"a vocabulary of {size}", wanted="at least 64 tokens (300 for bpe)")
-    if kind == "wordpiece":
-        tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-        tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
-        tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        tokenizer.decoder = decoders.WordPiece()
-        trainer: Any = trainers.WordPieceTrainer(
-            vocab_size=size, special_tokens=list(SPECIAL), show_progress=False
-        )
-    else:
-        tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
-        parts = [normalizers.NFC(), *([normalizers.Lowercase()] if lowercase else [])]
-        tokenizer.normalizer = normalizers.Sequence(parts)
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
-        tokenizer.decoder = decoders.ByteLevel()
-        trainer = trainers.BpeTrainer(
-            vocab_size=size,
-            special_tokens=list(SPECIAL),
-            initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-            show_progress=False,
-        )
-    tokenizer.train_from_iterator(texts, trainer)
-    if tokenizer.get_vocab_size() <= len(SPECIAL):
+    made = _train_bpe(corpus, size, lowercase) if kind == "bpe" else _train_pieces(corpus, size, lowercase)
+    if made.get_vocab_size() <= len(SPECIAL):
         raise InvalidInput("no text to train a tokenizer on", wanted="the texts of the corpus")
-    first, last = tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]")
-    tokenizer.post_processor = processors.TemplateProcessing(
+    made.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[("[CLS]", first), ("[SEP]", last)],
+        special_tokens=[(name, made.token_to_id(name)) for name in ("[CLS]", "[SEP]")],
     )
-    return ModelTokenizer(tokenizer, max_tokens=max_tokens)
+    return ModelTokenizer(made, max_tokens=max_tokens)
+
+
+def _train_pieces(corpus: Callable[[], Iterable[str]], size: int, lowercase: bool) -> Any:
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+    def plain(vocabulary: dict[str, int] | None = None) -> Any:
+        model = models.WordPiece(vocab=vocabulary or {}, unk_token="[UNK]")
+        made = Tokenizer(model)
+        made.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+        made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        made.decoder = decoders.WordPiece()
+        return made
+
+    tokenizer = plain()
+    # The trainer numbers letters within words in the order of a hash map, which differs each time, and breaks
+    # ties by these numbers. Given as if they were special they are numbered in order.
+    inner = [f"##{letter}" for letter in sorted(_inner_letters(tokenizer, corpus()))]
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=size, special_tokens=[*SPECIAL, *inner], show_progress=False
+    )
+    tokenizer.train_from_iterator(corpus(), trainer)
+    made = plain(tokenizer.get_vocab())
+    made.add_special_tokens(list(SPECIAL))
+    return made
+
+
+def _train_bpe(corpus: Callable[[], Iterable[str]], size: int, lowercase: bool) -> Any:
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+    made = Tokenizer(models.BPE(unk_token="[UNK]"))
+    made.normalizer = normalizers.Sequence(
+        [normalizers.NFC(), *([normalizers.Lowercase()] if lowercase else [])]
+    )
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    made.decoder = decoders.ByteLevel()
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, special_tokens=list(SPECIAL), initial_alphabet=alphabet, show_progress=False
+    )
+    made.train_from_iterator(corpus(), trainer)
+    return made
+
+
+def _inner_letters(tokenizer: Any, texts: Iterable[str]) -> set[str]:
+    seen: set[str] = set()
+    letters: set[str] = set()
+    for text in texts:
+        for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(text)):
+            if word not in seen:
+                seen.add(word)
+                letters.update(word[1:])
+    return letters
 
 
 def _rows(ids: list[list[int]]) -> tuple[Tensor, ...]:
