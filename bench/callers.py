@@ -10,7 +10,9 @@ journal as fast as it ever does. What counts is the ratio of the p99 to that of 
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -25,12 +27,14 @@ from typing import Any
 import numpy as np
 
 import gnomon
+from callers_page import page
 from data import DATA, beir
 from gnomon.collection.search import build_retriever, checked_queries
 from gnomon.core.contracts import Encoder
 from gnomon.encode.batched import BatchedEncoder
 from record import write
 
+PAGE = Path(__file__).parents[1] / "docs" / "callers.md"
 BIG = "insuranceqa"
 THREADS = (1, 2, 4, 8)
 WARM_UP = 50
@@ -38,7 +42,7 @@ Search = Callable[[str], Any]
 
 
 def main() -> None:
-    """Measure and write results/callers.json."""
+    """Measure and write results/callers.json and docs/callers.md."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--folder", type=Path, default=Path.home() / ".cache" / "gnomon" / "bench")
     arguments.add_argument("--seconds", type=float, default=15.0, help="how long each state is measured")
@@ -58,7 +62,9 @@ def main() -> None:
             rates = throughput(kb, queries, given.seconds / 4)
             times = busy_times(kb, folder, queries, given.seconds)
             added = kb.status().chunks - chunks
-    write("callers", {"chunks": chunks, "chunks_added": added, "query_ms": times, "throughput": rates})
+    figures = {"chunks": chunks, "chunks_added": added, "query_ms": times, "throughput": rates}
+    written = json.loads(write("callers", figures).read_text())
+    PAGE.write_text(page(figures, written["machine"]), encoding="utf-8")
 
 
 def busy_times(
@@ -77,12 +83,43 @@ def busy_times(
             for query in queries[:WARM_UP]:
                 kb.search(query)
             before = kb.view().dense_at
-            found[name] = summary(asked(kb.search, queries, time.perf_counter() + seconds), seconds)
+            with Age(kb, folder) as age:
+                found[name] = summary(asked(kb.search, queries, time.perf_counter() + seconds), seconds)
             found[name]["journal_moved"] = kb.view().dense_at - before
+            found[name]["behind_s"] = round(age.most_s, 2)
     for figures in found.values():
         for key in ("p50", "p99"):
             figures[f"{key}_to_idle"] = round(figures[key] / found["idle"][key], 2)
     return found
+
+
+class Age:
+    """How long ago the catalog first had more than searches found, at the most; looked at now and then."""
+
+    def __init__(self, kb: gnomon.Collection, folder: Path) -> None:
+        self._kb, self._file = kb, folder / "collection.db"
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self.most_s = 0.0
+
+    def __enter__(self) -> Age:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        catalog = sqlite3.connect(self._file)
+        heads: list[tuple[float, int]] = []  # those that are not yet found, with when they were first seen
+        while not self._stop.wait(0.05):
+            now, (head,) = time.perf_counter(), catalog.execute("SELECT max(seq) FROM journal").fetchone()
+            heads.append((now, head))
+            found = self._kb.view().dense_at
+            heads = [(seen, seq) for seen, seq in heads if seq > found]
+            self.most_s = max([self.most_s, *(now - seen for seen, _ in heads)])
+        catalog.close()
 
 
 @contextmanager
