@@ -11,6 +11,7 @@ from typing import Any
 from gnomon.collection import reads, writes
 from gnomon.collection.catalog import Catalog
 from gnomon.collection.derived import Derived, View
+from gnomon.collection.encoders import Encoders
 from gnomon.collection.evaluating import BLOCK, CachedEncoder, Owners, chunk_texts, rankings
 from gnomon.collection.filtering import Filters
 from gnomon.collection.given import as_document
@@ -25,7 +26,6 @@ from gnomon.collection.version import Version
 from gnomon.core.contracts import Array, Encoder, Retriever
 from gnomon.core.documents import Document
 from gnomon.core.ranking import Hit, Ranking
-from gnomon.encode.batched import BatchedEncoder
 from gnomon.evaluate.pseudo import ChunkText
 from gnomon.evaluate.run import Run
 from gnomon.retrieve.filter import Filter
@@ -44,9 +44,7 @@ class Collection:
         self, folder: Path, catalog: Catalog, version: Version, open_encoder: Callable[[], Encoder]
     ) -> None:
         self._folder, self._catalog, self._version = folder, catalog, version
-        self._open_encoder = open_encoder
-        self._encoder: Encoder | None = None
-        self._shared: Encoder | None = None
+        self._encoders = Encoders(open_encoder)
         self._target: Target | None = None
         self._mutex = threading.Lock()
         self._derived = Derived(catalog, folder / "derived" / f"v{version.id:04d}", version)
@@ -69,7 +67,7 @@ class Collection:
         options, tell = options or IndexOptions(), progress or _silent
         reading = ReadSettings(max_file_mb=options.max_file_mb, exclude=options.exclude)
         target = self._writing()
-        with turn(self._folder, tell):
+        with turn(self._folder, tell), self._encoders.running():
             report = IndexRun(target, reading, tell).run(given)
         if report.interrupted:
             return report  # the next search brings the indexes up to date
@@ -149,7 +147,7 @@ class Collection:
         mode = mode or self._version.retrieval.mode
         view = self._derived.view()
         allowed = self._allowed(where, view)  # before the model, which takes longest
-        encoder = None if mode == "lexical" else self._asked_by_many()
+        encoder = None if mode == "lexical" else self._encoders.for_searches()
         return self._retriever(mode, encoder, view, allowed)
 
     def chunk_ids(self, where: str | Condition) -> Array:
@@ -220,18 +218,7 @@ class Collection:
     @property
     def encoder(self) -> Encoder:
         """The collection's encoder, loaded and checked against its canaries when first needed."""
-        with self._mutex:
-            if self._encoder is None:
-                self._encoder = self._open_encoder()
-            return self._encoder
-
-    def _asked_by_many(self) -> Encoder:
-        """The encoder for searches: queries of concurrent callers share an inference."""
-        encoder = self.encoder
-        with self._mutex:
-            if self._shared is None:
-                self._shared = BatchedEncoder(encoder)
-            return self._shared
+        return self._encoders.own
 
     @property
     def version(self) -> Version:
