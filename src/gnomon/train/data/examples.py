@@ -154,15 +154,13 @@ def _form(example: Example) -> Form:
 
 
 def to_row(example: Example) -> dict[str, Any]:
-    """An example as a row that a source reads back: query, positive, negative_1, …; or with scores."""
+    """An example as a row that a source reads back: query, positive, negative (a list); or with scores."""
     right = example.labels.count(1.0)
     wanted = (1.0,) * right + (0.0,) * (len(example.labels) - right)
     row: dict[str, Any] = {"query": example.query}
     if right and example.labels == wanted:
         row["positive"] = _flat(example.documents[:right])
-        for number, text in enumerate(example.documents[right:], start=1):
-            row[f"negative_{number}"] = text
-        return row
+        return row | {"negative": list(example.documents[right:])}
     return row | {"positive": _flat(example.documents), "score": _flat(example.labels)}
 
 

@@ -15,13 +15,15 @@ import numpy as np
 from gnomon.core.errors import InvalidInput, UnreadableFile
 from gnomon.train.data.lines import LineFile, file_digest
 
+_LOOKED_AT = 1000
+
 
 class Rows(Protocol):
     """A table whose rows are read by number, from 0, in any order."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The columns; of JSON lines the fields of the first."""
+        """The columns; of JSON lines the fields of the first thousand."""
         ...
 
     def __len__(self) -> int:
@@ -53,8 +55,14 @@ class JsonRows:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The fields of the first row."""
-        return tuple(self.row(0)) if len(self) else ()
+        """The fields of the first rows, since a row may lack some; rows that are none do not count here."""
+        found: dict[str, None] = {}
+        for at in range(min(len(self), _LOOKED_AT)):
+            try:
+                found.update(dict.fromkeys(self.row(at)))
+            except (InvalidInput, UnreadableFile):
+                continue
+        return tuple(found)
 
     def row(self, at: int) -> Mapping[str, Any]:
         """The object of a line. Raises InvalidInput."""

@@ -1,0 +1,147 @@
+"""What mining searches: texts by their words, by their vectors, or both."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from jaxtyping import Int
+
+from gnomon.core.contracts import Encoder
+from gnomon.core.ranking import Ranking
+from gnomon.kernels.fusion import reciprocal_rank, union
+
+BLOCK = 4096
+Progress = Callable[[str, int, int], None]
+"""Hears of a stage, how much of it is done, and of how much."""
+
+
+class TextPool:
+    """Texts by id, each once: those that differ in case or white space alone are one."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self._ids: dict[bytes, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def add(self, text: str) -> int:
+        """The text's id, new or old."""
+        plain = " ".join(text.casefold().split())
+        key = hashlib.blake2b(plain.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        if key not in self._ids:
+            self._ids[key] = len(self.texts)
+            self.texts.append(text)
+        return self._ids[key]
+
+    def add_all(self, texts: Iterable[str]) -> None:
+        """All of them; empty ones are left out."""
+        for text in texts:
+            if text.strip():
+                self.add(text)
+
+
+class Searched(Protocol):
+    """Texts that are searched for many queries, and scored for one."""
+
+    def search(
+        self, queries: Sequence[str], *, k: int, where: Int[np.ndarray, " allowed"] | None = None
+    ) -> list[Ranking]:
+        """The `k` best for each query."""
+        ...
+
+
+class ByWords:
+    """BM25 over a temporary keyword index."""
+
+    def __init__(self, texts: Sequence[str], language: str, progress: Progress) -> None:
+        from gnomon.index.lexical import LexicalIndex, LexicalSettings
+
+        self._folder = tempfile.TemporaryDirectory(prefix="gnomon-mine-", ignore_cleanup_errors=True)
+        index = LexicalIndex.create(Path(self._folder.name) / "words", LexicalSettings(language=language))
+        for start in range(0, len(texts), BLOCK):
+            block = texts[start : start + BLOCK]
+            index.add(np.arange(start, start + len(block)), [""] * len(block), block)
+            progress("indexing words", start + len(block), len(texts))
+        self.search = index.search
+
+
+class ByVectors:
+    """An encoder's vectors in a scan index, in memory."""
+
+    def __init__(self, texts: Sequence[str], encoder: Encoder, progress: Progress) -> None:
+        from gnomon.index.scan import ScanIndex
+
+        self._encoder, self._index = encoder, ScanIndex(encoder.space)
+        self._last: tuple[tuple[str, ...], Any] = ((), None)
+        for start in range(0, len(texts), BLOCK):
+            block = texts[start : start + BLOCK]
+            self._index.add(np.arange(start, start + len(block)), encoder.encode(block, role="document"))
+            progress("encoding", start + len(block), len(texts))
+
+    def search(
+        self, queries: Sequence[str], *, k: int, where: Int[np.ndarray, " allowed"] | None = None
+    ) -> list[Ranking]:
+        """The `k` nearest for each query; vectors of the last queries are kept for their scores."""
+        known, vectors = self._last
+        at = {query: n for n, query in enumerate(known)}
+        if all(query in at for query in queries):
+            asked = vectors.take([at[query] for query in queries])
+        else:
+            asked = self._encoder.encode(list(queries), role="query")
+            self._last = (tuple(queries), asked)
+        return self._index.search(asked, k=k, where=where)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A query's ranking, and the scores that came with it."""
+
+    query: str
+    ids: tuple[int, ...]
+    scores: Mapping[int, float]
+
+
+class Miner:
+    """Searches by all that it is given; scores are those of the last: of vectors, where there are any.
+
+    Lists are fused by reciprocal ranks (Cormack, Clarke and Büttcher 2009). `allowed` are the ids that may
+    come back, None for all.
+    """
+
+    def __init__(self, searched: Sequence[Searched], allowed: Int[np.ndarray, " allowed"] | None) -> None:
+        self._searched, self._allowed = tuple(searched), allowed
+
+    def find(self, queries: Sequence[str], *, k: int) -> list[Found]:
+        """What is found for each query, best first."""
+        lists = [one.search(queries, k=k, where=self._allowed) for one in self._searched]
+        found = []
+        for query, *rankings in zip(queries, *lists, strict=True):
+            ids = rankings[0].ids if len(rankings) == 1 else _fused(rankings)[:k]
+            last = rankings[-1]
+            scores = dict(zip(last.ids.tolist(), last.scores.tolist(), strict=True))
+            found.append(Found(query, tuple(ids.tolist()), scores))
+        return found
+
+    def scores(self, found: Found, ids: Iterable[int]) -> dict[int, float]:
+        """The score of each id; 0 for a text that shares no word with the query, where words are searched."""
+        wanted = set(ids)
+        known = {i: found.scores[i] for i in wanted if i in found.scores}
+        missing = np.array(sorted(wanted - known.keys()), dtype=np.int64)
+        if len(missing):
+            (more,) = self._searched[-1].search([found.query], k=len(missing), where=missing)
+            known |= dict.fromkeys(missing.tolist(), 0.0)
+            known |= dict(zip(more.ids.tolist(), more.scores.tolist(), strict=True))
+        return known
+
+
+def _fused(rankings: Sequence[Ranking]) -> Int[np.ndarray, " ids"]:
+    ids, columns = union([(ranking.ids, ranking.scores) for ranking in rankings])
+    fused = reciprocal_rank(columns, [1.0] * len(columns))
+    return ids[np.lexsort((ids, -fused))]
