@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, insert, select
 
@@ -190,6 +190,15 @@ def expected(twin: Twin) -> dict[str, tuple[str | None, str, str, list[str]]]:
     }  # fmt: skip
 
 
+def whole(*names: str, last: bool = True) -> Part:
+    """A part of a file with documents of these names."""
+    some = tuple(prepared(Document(name, "tea kettle", metadata={"year": 0})) for name in names)
+    return Part(Source("/a.csv", 1, 0, "x"), some, last=last)
+
+
+@example([("files", [whole("1", "2", last=False)]), ("files", [whole("3")])])  # in two batches
+@example([("files", [whole("1", "2")]), ("files", [whole("2")])])  # one of its documents is gone
+@example([("files", [whole("1", "2")]), ("remove", ["1"]), ("remove", ["2"])])  # it is kept, then forgotten
 @settings(max_examples=80, deadline=None)
 @given(st.lists(steps, max_size=6))
 def test_a_batch_does_what_its_documents_do_one_by_one(
