@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import typer
 
-from gnomon.cli import compare, demo, encode, index, models, search, status
+from gnomon.cli import compare, demo, encode, index, mine, models, search, status, words
 from gnomon.cli import eval as evaluation
 from gnomon.cli.app import app
 from gnomon.cli.failure import show_error
@@ -24,6 +24,8 @@ COMMANDS = (
     compare.compare,
     models.models,
     encode.encode,
+    mine.mine,
+    words.words,
 )
 """Importing a command's module hangs it on the app; this is the order that help shows them in."""
 app.registered_commands.sort(key=lambda command: [c is command.callback for c in COMMANDS].index(True))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gnomon.train.words.corpus import Corpus, corpus_of, read_corpus
     from gnomon.train.words.folder import is_words_folder, load_words, save_words
+    from gnomon.train.words.formats import Format, load_vectors, save_vectors
     from gnomon.train.words.progress import WordStep
     from gnomon.train.words.settings import GloveSettings, SubwordSettings, WordSettings, settings_for
     from gnomon.train.words.training import train_words
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Corpus": "corpus",
+    "Format": "formats",
     "GloveSettings": "settings",
     "SubwordSettings": "settings",
     "WordSettings": "settings",
@@ -25,8 +27,10 @@ _HOME = {
     "WordVectors": "vectors",
     "corpus_of": "corpus",
     "is_words_folder": "folder",
+    "load_vectors": "formats",
     "load_words": "folder",
     "read_corpus": "corpus",
+    "save_vectors": "formats",
     "save_words": "folder",
     "settings_for": "settings",
     "train_words": "training",
@@ -34,6 +38,7 @@ _HOME = {
 
 __all__ = [
     "Corpus",
+    "Format",
     "GloveSettings",
     "SubwordSettings",
     "WordSettings",
@@ -41,8 +46,10 @@ __all__ = [
     "WordVectors",
     "corpus_of",
     "is_words_folder",
+    "load_vectors",
     "load_words",
     "read_corpus",
+    "save_vectors",
     "save_words",
     "settings_for",
     "train_words",

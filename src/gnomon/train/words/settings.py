@@ -10,9 +10,9 @@ from gnomon.core.errors import InvalidInput
 
 Method = Literal["word2vec", "cbow", "fasttext", "glove"]
 
-# Published settings, and nothing tuned here. CBOW: the word2vec tool's own demo on text8. Skip-gram: its window
-# and sampling, with the tool's 5 negatives. FastText: Bojanowski et al. 2017 (arXiv:1607.04606). GloVe:
-# Pennington et al. 2014, section 4.2, for fewer than 300 dimensions.
+# Published settings, and nothing tuned here. CBOW: the word2vec tool's own demo on text8. Skip-gram: the same
+# window and sampling, with the tool's 5 negatives. FastText: Bojanowski et al. 2017 (arXiv:1607.04606).
+# GloVe: Pennington et al. 2014, section 4.2, for fewer than 300 dimensions.
 _PUBLISHED: Mapping[Method, Mapping[str, float]] = {
     "word2vec": {"window": 8, "negative": 5, "sample": 1e-4, "learning_rate": 0.025, "epochs": 5},
     "cbow": {"window": 8, "negative": 25, "sample": 1e-4, "learning_rate": 0.05, "epochs": 5},

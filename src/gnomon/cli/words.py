@@ -1,0 +1,208 @@
+"""gnomon words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from gnomon.cli.app import Json, app, example
+from gnomon.core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from gnomon.train.words import WordVectors
+
+Method = Literal["word2vec", "cbow", "fasttext", "glove"]
+Format = Literal["word2vec", "word2vec-binary", "glove", "fasttext"]
+_FORMS = (
+    "train TEXT... --into FOLDER; VECTORS nearest WORD; VECTORS analogy A B C; VECTORS save FILE_OR_FOLDER"
+)
+
+
+What = Annotated[
+    str,
+    typer.Argument(
+        help='"train", or what to look words up in: a folder that train wrote, a file of vectors (word2vec, '
+        "GloVe, fastText), or a collection: its documents' words under its model.",
+        metavar="train|VECTORS",
+    ),
+]
+Rest = Annotated[
+    list[str],
+    typer.Argument(help="TEXT... | nearest WORD | analogy A B C | save PLACE", metavar="ARGUMENTS"),
+]
+
+
+@app.command(
+    epilog=example(
+        "gnomon words train docs/ book.txt --into vectors",
+        "gnomon words vectors nearest king",
+        "gnomon words kb analogy man king woman",
+        "gnomon words glove.txt save vectors",
+    )
+)
+def words(
+    what: What,
+    rest: Rest,
+    into: Annotated[Path | None, typer.Option(help="train: the folder for the vectors.")] = None,
+    method: Annotated[Method | None, typer.Option(help="train: by default word2vec (skip-gram).")] = None,
+    dim: Annotated[int | None, typer.Option(help="train: dimensions, by default 200.")] = None,
+    window: Annotated[int | None, typer.Option(help="train: words looked at on each side.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="train: times through the texts.")] = None,
+    min_count: Annotated[
+        int | None, typer.Option(help="train: leave out words seen less often, by default 5.")
+    ] = None,
+    keep_case: Annotated[
+        bool, typer.Option("--keep-case", help="train: King and king are two words.")
+    ] = False,
+    seed: Annotated[int | None, typer.Option(help="train: by default 1.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="train: threads; above 1 no two runs are quite the same.")
+    ] = None,
+    to_format: Annotated[
+        Format | None, typer.Option("--format", help="save: a file of this format, not a folder.")
+    ] = None,
+    k: Annotated[int | None, typer.Option("-k", help="nearest, analogy: how many, by default 10.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train word vectors, and look up neighbours and analogies.
+
+    What train and save write is a model folder too: gnomon index PATH --into kb --model FOLDER.
+    """
+    numbers = {"dim": dim, "window": window, "epochs": epochs, "min_count": min_count, "seed": seed}
+    training = {**numbers, "workers": workers, "lowercase": False if keep_case else None}
+    action = "train" if what == "train" else rest[0]
+    if action not in ("train", "nearest", "analogy", "save"):
+        raise InvalidInput(
+            f"{action!r} after {what}", wanted=_FORMS, next_step=f"gnomon words {what} nearest WORD"
+        )
+    asked = {"--into": into, "--method": method, "--keep-case": training["lowercase"], "--workers": workers}
+    asked |= {f"--{name.replace('_', '-')}": value for name, value in numbers.items()}
+    _refuse(action, asked, ("train",))
+    _refuse(action, {"--format": to_format}, ("save",))
+    _refuse(action, {"-k": k}, ("nearest", "analogy"))
+    if action == "train":
+        _train([Path(text) for text in rest], into, method or "word2vec", training, as_json=as_json)
+    elif action == "save":
+        _save(what, rest[1:], to_format, as_json=as_json)
+    else:
+        _look_up(what, action, rest[1:], k or 10, as_json=as_json)
+
+
+def _refuse(action: str, given: dict[str, Any], used_by: tuple[str, ...]) -> None:
+    named = [name for name, value in given.items() if value is not None]
+    if named and action not in used_by:
+        raise InvalidInput(
+            f"{named[0]} with {action}",
+            wanted=f"{named[0]} only with {' or '.join(used_by)}",
+            next_step=f"leave {named[0]} out",
+        )
+
+
+def _train(
+    texts: list[Path], into: Path | None, method: Method, changes: dict[str, Any], *, as_json: bool
+) -> None:
+    import time
+
+    from gnomon.cli.figures import count, duration
+    from gnomon.cli.terminal import data_console, notes_console, print_json
+    from gnomon.cli.words_bar import WordBar
+    from gnomon.train.words import read_corpus, save_words, settings_for, train_words
+
+    if into is None:
+        raise InvalidInput(
+            "train without --into", wanted="a folder for the vectors", next_step="add --into FOLDER"
+        )
+    settings = settings_for(method, **changes)
+    started = time.perf_counter()
+    with WordBar(notes_console()) as bar:
+        corpus = read_corpus(texts, min_count=settings.min_count, lowercase=settings.lowercase)
+        vectors = train_words(corpus, settings, progress=bar.update)
+    seconds = time.perf_counter() - started
+    folder = save_words(vectors, into, settings=settings.to_json())
+    summary = {"folder": str(folder), "words": len(vectors), "tokens": len(corpus.tokens)}
+    if as_json:
+        settled = settings.to_json()
+        print_json({**summary, "space": vectors.space.to_json(), "settings": settled, "seconds": seconds})
+        return
+    rows = [
+        ("method", f"{method}, {settings.epochs} epochs, {settings.dim} dimensions"),
+        ("words", f"{count(len(vectors))} different, {count(len(corpus.tokens))} in all"),
+        ("time", duration(seconds)),
+        ("written", str(into)),
+    ]
+    _print(data_console(), rows, then=f"words {into} nearest {vectors.words[min(100, len(vectors) - 1)]}")
+
+
+def _save(what: str, rest: list[str], to_format: Format | None, *, as_json: bool) -> None:
+    from gnomon.cli.figures import count
+    from gnomon.cli.terminal import data_console, print_json
+    from gnomon.train.words import save_vectors, save_words
+
+    if len(rest) != 1:
+        raise InvalidInput(
+            f"save with {len(rest)} places", wanted="save FILE_OR_FOLDER", next_step="name one place"
+        )
+    vectors = opened(what)
+    place = (
+        save_vectors(vectors, rest[0], format=to_format) if to_format else save_words(vectors, Path(rest[0]))
+    )
+    if as_json:
+        print_json({"written": str(place), "words": len(vectors), "format": to_format or "folder"})
+        return
+    rows = [("words", count(len(vectors))), ("written", str(place))]
+    _print(data_console(), rows, then=f"words {rest[0]} nearest {vectors.words[0]}")
+
+
+def _look_up(what: str, action: str, asked: list[str], k: int, *, as_json: bool) -> None:
+    from gnomon.cli.terminal import data_console, print_json, print_notes
+
+    wanted = 1 if action == "nearest" else 3
+    if len(asked) != wanted:
+        form = "nearest WORD" if wanted == 1 else "analogy A B C: A is to B as C is to which word?"
+        raise InvalidInput(
+            f"{action} with {len(asked)} words", wanted=form, next_step=f"gnomon words {what} {action} ..."
+        )
+    vectors = opened(what)
+    found = vectors.nearest(asked[0], k=k) if wanted == 1 else vectors.analogy(*asked, k=k)
+    composed = [word for word in asked if vectors.is_composed(word)]
+    if as_json:
+        neighbours = [{"word": word, "cosine": cosine} for word, cosine in found]
+        shown = {"space": vectors.space.to_json(), action: asked, "composed": composed}
+        print_json({**shown, "neighbours": neighbours})
+        return
+    print_notes([f"{word!r} never came in training: its vector is made of its n-grams" for word in composed])
+    _print(data_console(), [(f"{cosine:.3f}", word) for word, cosine in found])
+
+
+def opened(what: str) -> WordVectors:
+    """The word vectors of a words folder, a file, or a collection. Raises InvalidInput for anything else."""
+    from gnomon.cli.terminal import say
+    from gnomon.train.words import is_words_folder, load_vectors, load_words
+
+    path = Path(what).expanduser()
+    if is_words_folder(path):
+        return load_words(path)
+    if path.is_file():
+        return load_vectors(path)
+    if (path / "collection.db").is_file():
+        from gnomon.cli.vocabulary import vectors_of_collection
+
+        return vectors_of_collection(path, say)
+    raise InvalidInput(
+        f"{what} is no words folder, no file and no collection",
+        wanted="what `gnomon words train` or `gnomon index` wrote, or a file of word vectors",
+        next_step=f"gnomon words train TEXT... --into {what}",
+    )
+
+
+def _print(console: Any, rows: list[tuple[str, str]], *, then: str = "") -> None:
+    from rich.text import Text
+
+    from gnomon.cli.terminal import clean, print_hanging, print_rows, program
+
+    print_rows(console, [(Text(label, style="dim"), clean(said)) for label, said in rows])
+    if then:
+        console.print()
+        print_hanging(console, Text("next  ", style="bold"), clean(f"{program()} {then}"))
