@@ -263,5 +263,7 @@ def _set_dropout(config: Any, settings: BackboneSettings) -> None:
 
 def _checkpointed(network: Any, settings: BackboneSettings) -> Any:
     if settings.checkpointing:
-        network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        # transformers 5.23 renames it, and warns of the old name.
+        start = getattr(network, "activation_checkpointing_enable", network.gradient_checkpointing_enable)
+        start({"use_reentrant": False})
     return network
