@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import typer
 
-from gnomon.cli import compare, demo, encode, index, mine, models, search, status, words
+from gnomon.cli import compare, demo, encode, index, mine, models, search, status, train, words
 from gnomon.cli import eval as evaluation
 from gnomon.cli.app import app
 from gnomon.cli.failure import show_error
@@ -24,6 +24,7 @@ COMMANDS = (
     compare.compare,
     models.models,
     encode.encode,
+    train.train,
     mine.mine,
     words.words,
 )

@@ -1,1 +1,54 @@
-"""Training embedding models: any architecture, one score matrix. Wants the extra `gnomon[train]`."""
+"""Training embedding models: any architecture, one score matrix. Wants the extra `gnomon[train]`.
+
+Names are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gnomon.train.batch import Batch, Example
+    from gnomon.train.building import Architecture, build_model
+    from gnomon.train.fitting import FitReport, fit
+    from gnomon.train.loading import load_model
+    from gnomon.train.loop import FitProgress
+    from gnomon.train.recipe import Recipe, load_recipe, read_recipe
+    from gnomon.train.step import TrainingDiverged
+
+_HOME = {
+    "Architecture": "building",
+    "Batch": "batch",
+    "Example": "batch",
+    "FitProgress": "loop",
+    "FitReport": "fitting",
+    "Recipe": "recipe",
+    "TrainingDiverged": "step",
+    "build_model": "building",
+    "fit": "fitting",
+    "load_model": "loading",
+    "load_recipe": "recipe",
+    "read_recipe": "recipe",
+}
+
+__all__ = [
+    "Architecture",
+    "Batch",
+    "Example",
+    "FitProgress",
+    "FitReport",
+    "Recipe",
+    "TrainingDiverged",
+    "build_model",
+    "fit",
+    "load_model",
+    "load_recipe",
+    "read_recipe",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"gnomon.train.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

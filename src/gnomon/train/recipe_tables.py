@@ -271,14 +271,17 @@ class OptimTable:
 @dataclass(frozen=True)
 class DevTable:
     """[dev]: the metric that is watched, every how many steps (0: at each epoch's end), and the patience:
-    so many looks without a better one end the run (0: never).
+    so many looks without a better one end the run (0: never). A look during the run ranks at most `corpus`
+    documents, all that are judged among them (0: all there are); the report at the end ranks all.
     """
 
     metric: str = "nDCG@10"
     every: int = 0
     patience: int = 0
+    corpus: int = 5000
 
     def __post_init__(self) -> None:
+        _require(self.corpus >= 0, f"corpus = {self.corpus}", "documents, or 0 for all")
         _require(self.every >= 0, f"every = {self.every}", "steps, or 0 for each epoch's end")
         _require(self.patience >= 0, f"patience = {self.patience}", "looks, or 0 for no early end")
 

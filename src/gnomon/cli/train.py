@@ -1,0 +1,105 @@
+"""gnomon train."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gnomon.cli.app import Json, app, example
+from gnomon.core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from gnomon.train.fitting import FitReport
+
+INTERRUPTED = 130
+
+
+@app.command(
+    epilog=example(
+        "gnomon train recipe.toml",
+        "gnomon train recipe.toml --fresh",
+        'gnomon index docs/ --into kb --model "$(gnomon train recipe.toml --json | jq -r .folder)"',
+    )
+)
+def train(
+    recipe: Annotated[
+        Path, typer.Argument(help="What to train, on what, how: a TOML file.", metavar="RECIPE")
+    ],
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew; forget the run that is there.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse data with any finding, as a leak from train to dev.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Train an embedding model by a recipe: pairs, triplets or scored pairs to a model that serves.
+
+    Ctrl-C stops after the step at hand; the same command goes on from there, with the same result.
+    """
+    from gnomon.cli.terminal import data_console, noted, print_json, print_notes
+    from gnomon.cli.train_bar import TrainBar, stopping
+
+    missing = [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InvalidInput(
+            f"training without {' and '.join(missing)}",
+            wanted="the extra for training",
+            next_step="pip install 'gnomon[train]'",
+        )
+    from dataclasses import replace
+
+    from gnomon.train import fit, load_recipe
+
+    wanted = load_recipe(recipe)
+    if strict:
+        wanted = replace(wanted, data=replace(wanted.data, strict=True))
+    with noted() as notes, TrainBar() as bar, stopping() as stop:
+        report = fit(wanted, progress=bar.update, stop=stop.is_set, resume=not fresh)
+    if as_json:
+        print_json({**report.to_json(), "warnings": notes})
+    else:
+        print_notes(notes)
+        show(data_console(), report, recipe)
+    if report.end == "interrupted":
+        raise typer.Exit(INTERRUPTED)
+
+
+def show(console: Console, report: FitReport, recipe: Path) -> None:
+    """What came of it: a line a fact, then a table of the gains."""
+    from rich.text import Text
+
+    from gnomon.cli.judged import interval_text, print_table
+    from gnomon.cli.terminal import clean, print_rows
+
+    if report.end == "interrupted":
+        console.print(
+            f"Stopped after step {report.steps:,}. To go on: gnomon train {recipe}",
+            highlight=False,
+            markup=False,
+        )
+        return
+    speed = report.examples / max(report.seconds, 1e-9)
+    rows = [
+        ("model", report.folder),
+        ("trained", f"{report.steps:,} steps, {report.examples:,} examples, {speed:.1f} a second"),
+        ("weights", "the last" if report.best < 0 else f"of step {report.best:,}, the best look at dev"),
+        ("report", f"{report.training}/report.html"),
+    ]
+    print_rows(console, [(Text(label, style="dim"), clean(said)) for label, said in rows])
+    if not report.gains:
+        return
+    console.print()
+    cells = []
+    for one in report.gains:
+        low, high, said = one.low, one.high, ""
+        if one.verdict is not None:
+            (low, high), said = one.verdict["interval"], str(one.verdict["outcome"])
+        interval = "" if low is None or high is None else interval_text(low, high)
+        figures = (f"{one.start:.4f}", f"{one.end:.4f}", f"{one.end - one.start:+.4f}", interval, said)
+        cells.append([Text(f"{one.name} ({one.split})"), Text(one.metric), *(Text(f) for f in figures)])
+    head = ("set", "metric", "start", "trained", "difference", "95% interval", "verdict")
+    print_table(console, head, cells)

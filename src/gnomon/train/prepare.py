@@ -1,0 +1,148 @@
+"""From a recipe to the parts of a run: model, objective, batches, and what it is looked at with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gnomon.core.contracts import Role
+from gnomon.train.backbone import BackboneSettings, NewBackbone
+from gnomon.train.building import Architecture, build_model
+from gnomon.train.contracts import Embedder, Model, Objective
+from gnomon.train.data.batches import Batches
+from gnomon.train.data.checks import check_data
+from gnomon.train.data.findings import DataReport, Lengths
+from gnomon.train.data.source import Source, open_source, prompts_by_source
+from gnomon.train.dev import DevSet, open_dev
+from gnomon.train.late import LateSettings
+from gnomon.train.objectives import objective, wrapped
+from gnomon.train.pieces import Precision
+from gnomon.train.recipe import Recipe
+from gnomon.train.recipe_tables import Late
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """What a run works with. `digests` are of the sources' files, by name."""
+
+    recipe: Recipe
+    model: Model
+    objective: Objective
+    batches: Batches
+    dev: tuple[DevSet, ...]
+    test: tuple[DevSet, ...]
+    data: DataReport
+    digests: Mapping[str, str]
+    precision: Precision
+
+
+def prepare(recipe: Recipe, *, scratch: Path | None = None) -> Parts:
+    """Open and check the data, build the model. Raises InvalidInput as its parts do."""
+    sources = [open_source(one, scratch=scratch) for one in recipe.data.sources]
+    watched = [open_source(one, scratch=scratch) for one in (*recipe.data.dev, *recipe.data.test)]
+    model = model_of(recipe, sources)
+    report = check_data(sources, watched, settings=recipe.checks(lengths_of(model)))
+    kept = report.kept(sources)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    aim = objective_of(recipe)
+    if isinstance(aim, torch.nn.Module):
+        aim.to(device)
+    return Parts(
+        recipe,
+        model.to(device),
+        aim,
+        Batches(kept, recipe.batches),
+        tuple(open_dev(one, scratch=scratch) for one in recipe.data.dev),
+        tuple(open_dev(one, scratch=scratch) for one in recipe.data.test),
+        report,
+        {source.name: source.digest() for source in (*sources, *watched)},
+        precision_of(recipe.optim.precision, device),
+    )
+
+
+def precision_of(asked: str, device: torch.device) -> Precision:
+    """bfloat16 where it is asked for, or "auto" and the hardware multiplies in it; else float32."""
+    if asked == "auto":
+        if device.type == "cuda":
+            return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+        return "bfloat16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "float32"
+    return "bfloat16" if asked == "bfloat16" else "float32"
+
+
+def model_of(recipe: Recipe, sources: list[Source]) -> Model:
+    """The model of [model], its prompts and those of the sources stored with it."""
+    table = recipe.model
+    new = None if table.new is None else NewBackbone(**{**vars(table.new), "more": dict(table.new.more)})
+    what = Architecture(
+        kind=table.kind,
+        backbone=new or table.backbone,
+        document_backbone=table.document_backbone or None,
+        pooling=table.pooling,
+        dim=table.dim,
+        max_tokens=table.max_tokens,
+        similarity=table.similarity,
+        prompts={**table.prompts, **prompts_by_source(sources)},
+        pool_prompt=table.pool_prompt,
+        tokenizer=table.tokenizer,
+        vocabulary=table.vocabulary,
+        late=late_of(table.late),
+        seed=table.seed,
+    )
+    settings = BackboneSettings(table.dropout, table.attention_dropout, table.checkpointing)
+    return build_model(what, settings=settings, corpus=partial(_texts, sources))
+
+
+def late_of(table: Late | None) -> LateSettings:
+    """The settings of [model.late]."""
+    if table is None:
+        return LateSettings()
+    own = LateSettings(table.query_tokens or None, table.attend)
+    return own if table.skip_punctuation else replace(own, skip=())
+
+
+def objective_of(recipe: Recipe) -> Objective:
+    """The objective of [objective] with what is wrapped around it."""
+    table = recipe.objective
+    made = objective(table.name, **table.settings)
+    if table.mask_false_negatives is not None:
+        made = wrapped("mask_false_negatives", made, **vars(table.mask_false_negatives))
+    if table.matryoshka is not None:
+        made = wrapped("matryoshka", made, **_views(vars(table.matryoshka)))
+    if table.layer_wise is not None:
+        made = wrapped("layer_wise", made, **_views(vars(table.layer_wise)))
+    return made
+
+
+def _views(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """0 among the sizes is all dimensions."""
+    given = {key: value for key, value in plain.items() if value is not None}
+    return {**given, "dims": tuple(dim or None for dim in given["dims"])}
+
+
+def lengths_of(model: Model) -> Lengths | None:
+    """What counts the tokens of texts, and how many are read; None for a model that reads pairs."""
+    if not isinstance(model, Embedder):
+        return None
+
+    def count(texts: Any, role: Role) -> list[int]:
+        return model.features(list(texts), role).lengths
+
+    # Over-long texts are cut: their length is the limit, which else only texts that just fit have.
+    return None if model.kind == "static" else Lengths(count, _longest(model), _longest(model))
+
+
+def _longest(model: Any) -> int:
+    tower = getattr(model, "tower", None) or getattr(model, "query", None) or model
+    return int(tower.backbone.tokenizer.max_tokens)
+
+
+def _texts(sources: list[Source]) -> Iterator[str]:
+    for source in sources:
+        for example in source:
+            yield example.query
+            yield from example.documents
