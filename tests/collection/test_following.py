@@ -272,20 +272,23 @@ def test_a_build_in_parts_finds_the_same(kb: Collection, tmp_path: Path, in_part
         check_whole(again.view())
 
 
-def test_half_a_build_is_not_taken_for_a_whole(kb: Collection, tmp_path: Path, in_parts: None) -> None:
+def test_half_a_build_is_made_anew(kb: Collection, tmp_path: Path, in_parts: None) -> None:
     kb.add(MANY)
     kb.close()
 
-    def cut_off(live: object, state: object) -> None:
+    def cut_off(*_: object) -> None:
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(advancing.LexicalIndex, "commit", cut_off)
+        patch.setattr(advancing.LexicalIndex, "add", cut_off)
         with rebuilt(tmp_path) as again, pytest.raises(KeyboardInterrupt):
             again.search("note")
+    (half,) = (tmp_path / "kb" / "derived" / "v0001").glob("dense-*")
+    assert (half / "manifest.json").exists()
     with gnomon.open(tmp_path / "kb", encoder=encoder()) as again:
         check_whole(again.view())
         assert len(again.view().dense) == again.status().chunks
+    assert not half.exists()
 
 
 def test_more_vectors_than_memory_are_refused_beforehand(
