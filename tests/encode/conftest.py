@@ -25,6 +25,13 @@ def tiny():
 
 
 @pytest.fixture(scope="session")
+def st_models():
+    """The module that has sentence-transformers save tiny models."""
+    pytest.importorskip("sentence_transformers")
+    return _module("st_models")
+
+
+@pytest.fixture(scope="session")
 def golden():
     """What transformers computes with them."""
     return json.loads((HERE / "golden.json").read_text())

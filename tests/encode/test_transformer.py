@@ -201,7 +201,7 @@ def test_windows_tokenised_ahead_give_the_same_rows(tiny_layout, monkeypatch):
     layout = tiny_layout("bert")
     texts = [" ".join(f"w{(at * k) % 32}" for k in range(1 + at % 9)) for at in range(20)]
     whole = TransformerEncoder(layout, FP32).encode(texts, role="document").data
-    monkeypatch.setattr("gnomon.encode.transformer.WINDOW_TEXTS", 6)
+    monkeypatch.setattr("gnomon.encode.feed.WINDOW_TEXTS", 6)
     rows = {
         threads: TransformerEncoder(layout, EncoderSettings(threads=threads, precision="fp32")).encode(
             texts, role="document"

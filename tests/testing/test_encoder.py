@@ -12,7 +12,7 @@ from gnomon.core.contracts import Encoder, Role
 from gnomon.core.errors import InvalidInput
 from gnomon.core.vectors import Vectors
 from gnomon.testing.encoder import CHECKS, check_encoder, drift
-from gnomon.testing.toys import HashEncoder
+from gnomon.testing.toys import HashEncoder, LateHashEncoder
 
 
 def quiet(encoder: Encoder, texts: Sequence[str], role: Role) -> Vectors:
@@ -133,6 +133,21 @@ class BadTokenizer(HashEncoder):
         return "tokenizer.json"
 
 
+class Scant(LateHashEncoder):
+    """As an encoder is that gives each text its first word's vector alone."""
+
+    def encode(self, texts: Sequence[str], *, role: Role) -> Vectors:
+        vectors = super().encode(texts, role=role)
+        rows = vectors.data[vectors.starts] if len(vectors) else vectors.data
+        return Vectors(rows, self.space, np.arange(len(rows)))
+
+
+class Unscaled(LateHashEncoder):
+    def encode(self, texts: Sequence[str], *, role: Role) -> Vectors:
+        vectors = super().encode(texts, role=role)
+        return Vectors(2 * vectors.data, self.space, vectors.starts)
+
+
 BROKEN: dict[type[Any], str] = {
     Anonymous: "its vectors are of another space than encoder.space",
     Lossy: "7 texts gave 3 items",
@@ -150,6 +165,8 @@ BROKEN: dict[type[Any], str] = {
     Silent: "an over-long text gives no TruncatedText warning",
     Fragile: "a lone surrogate raises UnicodeEncodeError, not InvalidInput",
     Shared: "four threads at once get other vectors than one",
+    Scant: "a longer document has no more token vectors than one word",
+    Unscaled: "maxsim vectors must have length 1; for role 'query' one is off by 1",
     BadTokenizer: "tokenizer_json is neither None nor a JSON object",
 }
 
@@ -157,6 +174,10 @@ BROKEN: dict[type[Any], str] = {
 @pytest.mark.parametrize("dim", [8, 256])
 def test_the_toy_keeps_every_promise(dim: int) -> None:
     check_encoder(HashEncoder(dim))
+
+
+def test_the_toy_of_late_interaction_keeps_every_promise() -> None:
+    check_encoder(LateHashEncoder())
 
 
 def test_a_limit_too_high_to_try_is_no_fault() -> None:

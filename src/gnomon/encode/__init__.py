@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gnomon.encode.batched import BatchedEncoder
     from gnomon.encode.cards import Card, all_cards, card_for
+    from gnomon.encode.cross import CrossEncoder
+    from gnomon.encode.dual import DualEncoder
+    from gnomon.encode.late import LateEncoder
     from gnomon.encode.layout import ModelLayout, read_layout
-    from gnomon.encode.load import load_encoder
+    from gnomon.encode.load import load_encoder, load_scorer
     from gnomon.encode.places import SourceSettings
     from gnomon.encode.settings import EncoderSettings
     from gnomon.encode.sources import Located, locate
@@ -19,7 +22,10 @@ if TYPE_CHECKING:
 _HOME = {
     "BatchedEncoder": "batched",
     "Card": "cards",
+    "CrossEncoder": "cross",
+    "DualEncoder": "dual",
     "EncoderSettings": "settings",
+    "LateEncoder": "late",
     "Located": "sources",
     "ModelLayout": "layout",
     "SourceSettings": "places",
@@ -28,6 +34,7 @@ _HOME = {
     "all_cards": "cards",
     "card_for": "cards",
     "load_encoder": "load",
+    "load_scorer": "load",
     "locate": "sources",
     "read_layout": "layout",
 }
@@ -35,7 +42,10 @@ _HOME = {
 __all__ = [
     "BatchedEncoder",
     "Card",
+    "CrossEncoder",
+    "DualEncoder",
     "EncoderSettings",
+    "LateEncoder",
     "Located",
     "ModelLayout",
     "SourceSettings",
@@ -44,6 +54,7 @@ __all__ = [
     "all_cards",
     "card_for",
     "load_encoder",
+    "load_scorer",
     "locate",
     "read_layout",
 ]

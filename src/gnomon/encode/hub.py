@@ -129,6 +129,8 @@ def _download(hub_id: str, listing: Listing, folder: Path, settings: SourceSetti
 
     get("modules.json", "config.json")
     parts = module_folders(folder)
+    get(*(f"{part}/router_config.json".lstrip("/") for part in parts))
+    parts += [route for part in parts for route in _routed_folders(folder, part)]
     get(*(f"{part}/config.json" for part in parts if part))
     names = needed(list(listing.sizes), ["", *parts], family=_family(folder, parts))
     total = sum(listing.sizes[name] for name in names)
@@ -151,6 +153,12 @@ def module_folders(folder: Path) -> list[str]:
             next_step="choose another model: `gnomon models` lists some",
         ) from error
     return [inside(folder, name).relative_to(folder).as_posix().removeprefix(".") for name in named]
+
+
+def _routed_folders(folder: Path, part: str) -> list[str]:
+    """The folders of a Router's own modules, "" where `part` is none."""
+    named = read_json(folder / part / "router_config.json").get("types") or {}
+    return [inside(folder / part, str(name)).relative_to(folder).as_posix() for name in named]
 
 
 def _family(folder: Path, parts: Sequence[str]) -> str:

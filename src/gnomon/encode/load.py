@@ -1,14 +1,20 @@
-"""From a model's name to an encoder."""
+"""From a model's name to an encoder, or to a scorer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gnomon.core.contracts import Encoder
+from gnomon.core.errors import ModelUnsupported
 from gnomon.encode.layout import read_layout
 from gnomon.encode.settings import EncoderSettings
+from gnomon.encode.shape import shape_of
 from gnomon.encode.sources import locate, silent
+
+if TYPE_CHECKING:
+    from gnomon.encode.cross import CrossEncoder
 
 
 def load_encoder(
@@ -20,14 +26,34 @@ def load_encoder(
 ) -> Encoder:
     """The encoder of a model: a short name, a hub id, or a folder. Fetches what is not on this machine.
 
-    `prompts` maps "query" and "document" to the text put before each text of that role and wins over the
-    model's own. `say` hears what is tried and downloaded.
+    A folder may hold a model of one vector a text (a transformer or a static one), of two towers
+    (DualEncoder), or of a vector a token (LateEncoder). `prompts` maps "query" and "document" to the text
+    put before each text of that role and wins over the model's own. `say` hears what is tried and downloaded.
     Raises ModelNotFound, WeightsMismatch, ModelUnsupported, MissingPrompt, StorageError.
     """
     located = locate(name, say=say)
-    title = located.card.name if located.card else Path(name).name
-    layout = read_layout(located.folder, name=title, card=located.card, prompts=prompts)
     settings = settings or EncoderSettings()
+    shape = shape_of(located.folder, carded=located.card is not None)
+    # By its weights, the backbone of a model of another shape may have a card: it is not that model.
+    title = located.card.name if located.card and shape == "single" else Path(name).name
+    if shape == "cross":
+        raise ModelUnsupported(
+            f"{title} is a cross-encoder: it scores a query and a text together and makes no vectors",
+            wanted="a model that makes vectors",
+            next_step=f"gnomon.encode.load_scorer({str(name)!r})",
+        )
+    if shape == "dual":
+        from gnomon.encode.dual import of_towers
+        from gnomon.encode.router import read_towers
+
+        towers = read_towers(located.folder, name=title, prompts=prompts)
+        return of_towers(towers, name=title, settings=settings)
+    if shape == "late":
+        from gnomon.encode.late import LateEncoder
+        from gnomon.encode.late_layout import read_late
+
+        return LateEncoder(read_late(located.folder, name=title, prompts=prompts), settings)
+    layout = read_layout(located.folder, name=title, card=located.card, prompts=prompts)
     if layout.kind == "static":
         from gnomon.encode.static import StaticEncoder
 
@@ -35,3 +61,28 @@ def load_encoder(
     from gnomon.encode.transformer import TransformerEncoder
 
     return TransformerEncoder(layout, settings)
+
+
+def load_scorer(
+    name: str | Path,
+    *,
+    settings: EncoderSettings | None = None,
+    say: Callable[[str], None] = silent,
+) -> CrossEncoder:
+    """The cross-encoder in a folder or under a hub id: a Scorer, for `retrieve.Rerank`.
+
+    Raises as `load_encoder` does, and ModelUnsupported for a model that makes vectors.
+    """
+    from gnomon.encode.cross import CrossEncoder
+    from gnomon.encode.cross_layout import read_cross
+
+    located = locate(name, say=say)
+    title = Path(name).name
+    if shape_of(located.folder, carded=located.card is not None) != "cross":
+        raise ModelUnsupported(
+            f"{title} makes vectors: it is no cross-encoder",
+            wanted="a transformer with a classification head of one label",
+            next_step=f"gnomon.load_encoder({str(name)!r}); to rerank by a late-interaction model, "
+            "gnomon.retrieve.LateRerank",
+        )
+    return CrossEncoder(read_cross(located.folder, name=title), settings)

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from gnomon.core.errors import InvalidInput
+from gnomon.encode.cross_layout import CrossLayout
+from gnomon.encode.late_layout import LateLayout
 from gnomon.encode.layout import ModelLayout
 from gnomon.encode.settings import EncoderSettings
 from gnomon.encode.tokens import TextTokenizer
@@ -19,7 +22,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Runner(Protocol):
-    """A network ready to run, from several threads at once."""
+    """A network ready to run, from several threads at once; what goes in and out is the graph's to say."""
 
     def run(self, *inputs: Array) -> Array:
         """int32 ids [texts, tokens] and lengths [texts], and the count of leading tokens not to pool for a
@@ -50,6 +53,36 @@ def token_runner(layout: ModelLayout, settings: EncoderSettings, tokenizer: Text
     int8 = settings.precision == "int8"
     network = _int8_network(layout, settings, tokenizer) if int8 else _network(layout)
     return Compiled(token_model(network), settings, holds=network.holds)
+
+
+def late_runner(layout: LateLayout, settings: EncoderSettings) -> Runner:
+    """Gives a projected, normalised vector a token. Raises ModelUnsupported as the others do."""
+    from gnomon.encode.graph.head import late_model
+    from gnomon.encode.graph.network import build
+    from gnomon.encode.graph.runtime import Compiled
+
+    model, holds = late_model(build(layout), layout)
+    return Compiled(model, settings, holds=holds)
+
+
+def pair_runner(layout: CrossLayout, settings: EncoderSettings) -> Runner:
+    """Gives one score a pair. Raises ModelUnsupported as the others do."""
+    from gnomon.encode.graph.classifier import pair_model
+    from gnomon.encode.graph.runtime import Compiled
+
+    model, holds = pair_model(layout)
+    return Compiled(model, settings, holds=holds)
+
+
+def require_floating(settings: EncoderSettings, name: str) -> None:
+    """Raise InvalidInput for a device or a precision that only encoders of one vector a text have."""
+    asked = settings.device if settings.on_torch else settings.precision
+    if settings.on_torch or asked == "int8":
+        raise InvalidInput(
+            f"{asked!r} for {name}",
+            wanted="the CPU and floating point: late-interaction models and cross-encoders run there only",
+            next_step="leave out device, and leave precision at auto, bf16 or fp32",
+        )
 
 
 def _compiled(network: Network, layout: ModelLayout, settings: EncoderSettings) -> Runner:

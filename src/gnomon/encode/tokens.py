@@ -56,7 +56,7 @@ class TextTokenizer:
     ) -> None:
         self._file, self._prompts = file, prompts
         self._threads, self._special = threads, special
-        self._tokenizer = _load(file)
+        self._tokenizer = load_tokenizer(file)
         self._frame = self._tokenizer.num_special_tokens_to_add(False) if special else 0
         if max_tokens is None:
             return
@@ -73,7 +73,7 @@ class TextTokenizer:
     @property
     def json(self) -> str:
         """The tokenizer in JSON, without truncation and padding."""
-        plain = _load(self._file)
+        plain = load_tokenizer(self._file)
         return str(plain.to_str())
 
     @property
@@ -91,6 +91,11 @@ class TextTokenizer:
             return None if found is None else int(found)
         unk_id = getattr(model, "unk_id", None)
         return None if unk_id is None else int(unk_id)
+
+    def id_of(self, token: str) -> int | None:
+        """The id of a token of the vocabulary; None where there is none."""
+        found = self._tokenizer.token_to_id(token)
+        return None if found is None else int(found)
 
     def tokenise(self, texts: Sequence[str], *, role: Role) -> Tokenised:
         """Each text's ids, the role's prompt before it, cut to the limit."""
@@ -152,7 +157,7 @@ class TextTokenizer:
             try:
                 encodings = self._encode(list(part))
             except (UnicodeEncodeError, TypeError) as error:
-                raise _not_unicode(texts) from error
+                raise not_unicode(texts) from error
             yield encodings
 
     def _encode(self, texts: list[str]) -> list[Any]:
@@ -198,7 +203,8 @@ def warn_truncated(counts: Sequence[int], *, limit: int, name: str) -> None:
         )
 
 
-def _load(file: Path) -> Any:
+def load_tokenizer(file: Path) -> Any:
+    """A tokenizer.json that neither cuts nor fills up. Raises ModelUnsupported for another file."""
     from tokenizers import Tokenizer
 
     try:
@@ -214,7 +220,8 @@ def _load(file: Path) -> Any:
     return tokenizer
 
 
-def _not_unicode(texts: Sequence[str]) -> InvalidInput:
+def not_unicode(texts: Sequence[str]) -> InvalidInput:
+    """The error that names the texts with lone surrogates."""
     bad = [at for at, text in enumerate(texts) if any("\ud800" <= char <= "\udfff" for char in text)]
     return InvalidInput(
         f"texts that are not Unicode (lone surrogates) at positions {bad[:10]}",

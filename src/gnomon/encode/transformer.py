@@ -5,17 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gnomon.core.contracts import Role
-from gnomon.core.errors import InvalidInput, ModelUnsupported
+from gnomon.core.errors import ModelUnsupported
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
-from gnomon.encode.batches import batches, in_advance, pad
+from gnomon.encode.feed import padded_batches, windows
 from gnomon.encode.graph.recipe import FAMILIES, recipe_of
 from gnomon.encode.layout import ModelLayout
 from gnomon.encode.settings import EncoderSettings, check_dim
@@ -24,7 +24,6 @@ from gnomon.encode.tokens import TextTokenizer, Tokenised, TokenVectors, check_t
 if TYPE_CHECKING:
     from gnomon.encode.runners import Runner
 
-WINDOW_TEXTS = 2048  # texts sorted by length together: enough to fill every batch, little enough to hold
 ONNX = Path("onnx", "model.onnx")
 
 
@@ -112,38 +111,13 @@ class TransformerEncoder:
         return [item for item in found if item is not None]
 
     def _windows(self, texts: Sequence[str], role: Role) -> Iterator[tuple[int, Tokenised]]:
-        def window(start: int) -> tuple[int, Tokenised]:
-            return start, self._tokenizer.tokenise(texts[start : start + WINDOW_TEXTS], role=role)
-
-        starts = range(0, len(texts), WINDOW_TEXTS)
-        # A GPU would stand still while its next texts are tokenised. One thread asked for is one thread.
-        ahead = len(starts) > 1 and self._settings.thread_count > 1
-        yield from in_advance(window, starts) if ahead else map(window, starts)
+        return windows(
+            texts, partial(self._tokenizer.tokenise, role=role), threads=self._settings.thread_count
+        )
 
     def _batches(self, tokenised: Tokenised, start: int) -> Iterator[tuple[Any, Any, Any]]:
-        lengths = np.array([len(row) for row in tokenised.ids], dtype=np.int32)
-        if not lengths.all():
-            empty = start + np.flatnonzero(lengths == 0)
-            raise InvalidInput(
-                f"{len(empty)} texts without one token, at positions {empty[:10].tolist()}",
-                wanted="texts that the model's tokenizer sees something in",
-                next_step="leave these texts out",
-            )
-        pad_id = int(self._layout.config.get("pad_token_id") or 0)
-        for positions in batches(lengths, budget_tokens=self._settings.batch_budget):
-            ids = pad([tokenised.ids[at] for at in positions], pad_id=pad_id)
-            self._require_known(ids)
-            yield positions, ids, lengths[positions]
-
-    def _require_known(self, ids: np.ndarray[Any, Any]) -> None:
-        # A lookup beyond the table reads whatever lies there.
-        size = int(self._layout.config.get("vocab_size", np.iinfo(np.int32).max))
-        if ids.max() >= size:
-            raise ModelUnsupported(
-                f"{self._layout.name}'s tokenizer gave the id {ids.max()} to a model of {size} tokens",
-                wanted="a tokenizer that fits the model",
-                next_step="fetch the model again: tokenizer and weights are of two versions",
-            )
+        budget = self._settings.batch_budget
+        return padded_batches(tokenised.ids, self._layout, budget_tokens=budget, start=start)
 
     def _text_model(self) -> Runner:
         if self._texts is None:

@@ -2,7 +2,15 @@
 
 from gnomon.testing.encoder import check_encoder
 from gnomon.testing.index import check_index
+from gnomon.testing.scorer import check_scorer
 from gnomon.testing.text_index import check_text_index
-from gnomon.testing.toys import HashEncoder
+from gnomon.testing.toys import HashEncoder, LateHashEncoder
 
-__all__ = ["HashEncoder", "check_encoder", "check_index", "check_text_index"]
+__all__ = [
+    "HashEncoder",
+    "LateHashEncoder",
+    "check_encoder",
+    "check_index",
+    "check_scorer",
+    "check_text_index",
+]

@@ -118,6 +118,14 @@ def _one_item_a_text(case: _Case) -> None:
     expect(count == 2, f"a tuple of 2 texts gave {count} items")
 
 
+def _items_have_rows(case: _Case) -> None:
+    vectors = case.encode(case.texts)
+    many = vectors.space.similarity == "maxsim"
+    expect((vectors.starts is not None) == many, "starts are for the similarity maxsim and for no other")
+    longer = [len(item) for item in _items(case.encode(["sundial", "sundial " * 12]))]
+    expect(not many or longer[1] > longer[0], "a longer document has no more token vectors than one word")
+
+
 def _nothing_gives_nothing(case: _Case) -> None:
     for role in get_args(Role):
         vectors = case.encode([], role)
@@ -162,12 +170,15 @@ def _repeats(case: _Case) -> None:
 
 
 def _unit_norm(case: _Case) -> None:
-    if case.encoder.space.similarity != "cosine":
+    similarity = case.encoder.space.similarity
+    if similarity not in ("cosine", "maxsim"):
         return
     for role in get_args(Role):
         lengths = np.linalg.norm(case.encode(case.texts, role).data, axis=1)
         off = float(np.abs(lengths - 1).max())
-        expect(off <= 1e-3, f"cosine vectors must have length 1; for role {role!r} one is off by {off:.2g}")
+        expect(
+            off <= 1e-3, f"{similarity} vectors must have length 1; for role {role!r} one is off by {off:.2g}"
+        )
 
 
 def _wrong_input_is_refused(case: _Case) -> None:
@@ -261,6 +272,7 @@ def _tokenizer_is_json(case: _Case) -> None:
 CHECKS: tuple[Callable[[_Case], None], ...] = (
     _space_matches,
     _one_item_a_text,
+    _items_have_rows,
     _nothing_gives_nothing,
     _texts_differ,
     _order_is_kept,

@@ -6,6 +6,7 @@ import hashlib
 import re
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -79,6 +80,38 @@ class HashEncoder:
             seed = int.from_bytes(hashlib.sha256(f"{self._salt}\n{word}".encode()).digest()[:8], "big")
             self._directions[word] = np.random.default_rng(seed).standard_normal(self.space.dim).astype("f4")
         return self._directions[word]
+
+
+class LateHashEncoder:
+    """A vector a word, from HashEncoder's directions: for MaxSim. Its texts share words, or nothing."""
+
+    def __init__(self, dim: int = 32, *, salt: str = "", max_tokens: int = 64) -> None:
+        self._words = HashEncoder(dim, salt=f"late {salt}", max_tokens=max_tokens)
+        self.space = replace(self._words.space, similarity="maxsim", name=f"late-{self._words.space.name}")
+
+    @property
+    def max_tokens(self) -> int:
+        """The longest text, in words."""
+        return self._words.max_tokens
+
+    @property
+    def tokenizer_json(self) -> str | None:
+        """None: words are counted by `count_tokens`."""
+        return None
+
+    def count_tokens(self, texts: Sequence[str], *, role: Role) -> list[int]:
+        """Words a text, at least 1: an empty text counts as one."""
+        return self._words.count_tokens(texts, role=role)
+
+    def encode(self, texts: Sequence[str], *, role: Role) -> Vectors:
+        """A row a word, at least one a text. Warns TruncatedText beyond `max_tokens`."""
+        counts = self.count_tokens(texts, role=role)
+        if max(counts, default=0) > self.max_tokens:
+            warnings.warn(f"a text of {max(counts)} words", TruncatedText, stacklevel=2)
+        words = [_WORD.findall(text)[: self.max_tokens] or [""] for text in texts]
+        rows = self._words.encode([word for text in words for word in text], role=role)
+        lengths = np.array([len(text) for text in words], dtype=np.int64)
+        return Vectors(rows.data, self.space, np.cumsum(lengths) - lengths)
 
 
 def _check(texts: Sequence[str], role: Role) -> None:

@@ -11,6 +11,7 @@ from openvino import opset15 as op
 from gnomon.encode.graph.network import Network
 from gnomon.encode.graph.pieces import Node, inside, integers, linear, number, stored, token_range
 from gnomon.encode.graph.weights import Weights
+from gnomon.encode.late_layout import LateLayout
 from gnomon.encode.layout import ModelLayout, Projection
 
 
@@ -42,6 +43,16 @@ def text_model(network: Network, layout: ModelLayout) -> tuple[Any, Any]:
     if layout.normalise:
         x = op.normalize_l2(x, integers([1]), 1e-24, "max")
     return ov.Model([op.result(x)], parameters, "texts"), held
+
+
+def late_model(network: Network, layout: LateLayout) -> tuple[Any, Any]:
+    """The model whose output is a projected, normalised vector a token, [texts, tokens, dim]."""
+    x, held = network.hidden, [network.holds]
+    for projection in layout.projections:
+        x, kept = _project(x, projection)
+        held.append(kept)
+    x = op.normalize_l2(x, integers([2]), 1e-24, "max")
+    return ov.Model([op.result(x)], [network.ids, network.lengths], "late"), held
 
 
 def pooled(network: Network, how: str, first: Node, query: Node | None) -> Node:

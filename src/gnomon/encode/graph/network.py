@@ -36,13 +36,15 @@ Dense = Callable[[Node, Weights, str], Node]
 class Network:
     """`ids` int32 [texts, tokens] and `lengths` int32 [texts] in, `hidden` [texts, tokens, hidden] out.
 
-    `holds` is what must live as long as the graph: the memory that its constants share.
+    `kinds`, where there is one, is a third input: the type of each token, int32 [texts, tokens]. `holds` is
+    what must live as long as the graph: the memory that its constants share.
     """
 
     ids: Node
     lengths: Node
     hidden: Node
     holds: Any
+    kinds: Node | None = None
 
 
 def inputs() -> tuple[Node, Node]:
@@ -51,9 +53,10 @@ def inputs() -> tuple[Node, Node]:
     return ids, op.parameter([-1], np.int32, "lengths")
 
 
-def build(layout: Backbone, dense: Dense = linear) -> Network:
+def build(layout: Backbone, dense: Dense = linear, *, kinds: bool = False) -> Network:
     """The network of a family in `recipe.FAMILIES`, from its safetensors; `dense` makes the matrix products.
 
+    With `kinds` the types of tokens are an input, for pairs that are read together; else all are of type 0.
     Raises ModelUnsupported when tensors are missing or the positions do not reach to the model's limit.
     """
     recipe = recipe_of(layout.family, layout.config)
@@ -66,14 +69,16 @@ def build(layout: Backbone, dense: Dense = linear) -> Network:
     if recipe.names.relative_bias:
         table = weights[prefix + recipe.names.relative_bias]
         mask = op.add(mask, relative_bias(positions, table, longest=layout.max_tokens))
-    x = _embed(ids, positions, recipe, weights, prefix)
+    types = op.parameter([-1, -1], np.int32, "kinds") if kinds else None
+    x = _embed((ids, types), positions, recipe, weights, prefix)
     for number in range(recipe.layers):
         at = prefix + recipe.names.layer.format(number)
         x = _block(x, mask, recipe, weights, at, dense)
-    return Network(ids, lengths, x, weights)
+    return Network(ids, lengths, x, weights, types)
 
 
-def _embed(ids: Node, positions: Node, recipe: Recipe, weights: Weights, prefix: str) -> Node:
+def _embed(given: tuple[Node, Node], positions: Node, recipe: Recipe, weights: Weights, prefix: str) -> Node:
+    ids, kinds = given
     x = op.gather(stored(weights[prefix + WORDS]), ids, integers(0))
     if recipe.count_from is not None:
         real = op.convert(op.not_equal(ids, integers(recipe.count_from)), "i32")
@@ -81,9 +86,8 @@ def _embed(ids: Node, positions: Node, recipe: Recipe, weights: Weights, prefix:
         positions = op.add(rank, integers(recipe.count_from))
     x = op.add(x, op.gather(stored(weights[prefix + POSITIONS]), positions, integers(0)))
     if recipe.names.token_types:
-        # One text at a time is encoded, never a pair: every token is of type 0.
         types = stored(weights[prefix + recipe.names.token_types])
-        x = op.add(x, op.gather(types, integers(0), integers(0)))
+        x = op.add(x, op.gather(types, integers(0) if kinds is None else kinds, integers(0)))
     return layer_norm(x, weights, prefix + "embeddings.LayerNorm", epsilon=recipe.epsilon)
 
 
