@@ -65,11 +65,13 @@ def test_each_choice_finds_what_it_promises(space, clustered, name):
 @pytest.mark.parametrize("find", KINDS)
 def test_a_query_far_from_all_that_a_filter_allows_finds_them(space, clustered, find):
     here = space(dim=48)
-    settings = ScanSettings(exact_below=100, filtered_exactly=0, find=find)
+    few = {"rescored": 20, "per_result": 1, "min_recall": 0.0, "wanted_recall": 0.0}
+    settings = ScanSettings(exact_below=100, filtered_exactly=0, find=find, **few)
     index, judge = ScanIndex(here, settings), ExactIndex(here)
     for each in (index, judge):
         each.add(np.arange(6000), clustered(here, 6000))
     query = clustered(here, 1, seed=1)
+    # What lies near the query's own direction is left out, and what a walk or a list meets first is far off.
     farthest = np.sort(judge.search(query, k=6000)[0].ids[-700:])
     assert recall(index, judge, query, where=farthest) >= 0.9
 
@@ -105,6 +107,20 @@ def test_new_rows_are_found_at_once_and_later_put_in_without_making_it_anew(spac
     codes = index._state.codes
     assert (codes.coded, codes.trained, first.coded) == (10_250, 6000, 6000)
     assert [int(r.ids[0]) for r in index.search(late, k=1)] == list(range(7000, 7050))
+
+
+def test_a_graph_that_has_doubled_is_looked_through_wider_rather_than_made_anew(space, clustered):
+    here = space(dim=64)
+    rng = np.random.default_rng(0)
+    settings = ScanSettings(exact_below=100, rescored=20, per_result=1, min_recall=0.0, find="hnsw")
+    index = ScanIndex(here, settings)
+    index.add(np.arange(1000), clustered(here, 1000))
+    width = index._state.codes.widened
+    # The new rows have no clusters: their neighbours are much harder to find.
+    index.add(np.arange(1000, 5000), Vectors(rng.standard_normal((4000, 64)).astype(np.float32), here))
+    codes = index._state.codes
+    assert (codes.trained, codes.checked) == (1000, 5000)
+    assert codes.widened > 2 * width
 
 
 @pytest.mark.parametrize("find", KINDS)

@@ -145,10 +145,12 @@ def test_codes_that_lose_neighbours_are_not_used(space):
         index.add(np.array([9000]), data.take([0]))
 
 
-def test_searching_goes_on_while_another_thread_writes(space, clustered):
+@pytest.mark.parametrize("find", ["scan", "hnsw", "ivf"])
+def test_searching_goes_on_while_another_thread_writes(space, clustered, find):
     here = space(dim=32)
-    index = ScanIndex(here, ScanSettings(exact_below=100, min_recall=0.0, rescored=400))
-    data = clustered(here, 14_000)
+    index = ScanIndex(here, ScanSettings(exact_below=100, min_recall=0.0, rescored=400, find=find))
+    rows = 14_000 if find == "scan" else 6000
+    data = clustered(here, rows)
     index.add(np.arange(2000), data.take(np.arange(2000)))
     done, wrong = threading.Event(), []
 
@@ -165,7 +167,7 @@ def test_searching_goes_on_while_another_thread_writes(space, clustered):
     threads = [threading.Thread(target=search) for _ in range(2)]
     for thread in threads:
         thread.start()
-    for at in range(2000, 14_000, 400):
+    for at in range(2000, rows, 400):
         ids = np.arange(at, at + 400)
         index.add(ids, data.take(ids))
         index.remove(ids[:150])
@@ -173,7 +175,7 @@ def test_searching_goes_on_while_another_thread_writes(space, clustered):
     for thread in threads:
         thread.join()
     assert not wrong
-    assert len(index) == 2000 + 30 * 250
+    assert len(index) == 2000 + (rows - 2000) // 400 * 250
 
 
 def test_refuses_what_it_cannot_do(space):

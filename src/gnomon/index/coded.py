@@ -19,6 +19,9 @@ from gnomon.index.scan_settings import ScanSettings
 _CELLS = 1 << 22
 """Candidates held at once: queries are taken in blocks of as many as fit."""
 
+_FEW = 4
+"""Candidates that may be found for each result, from a kind that orders them well."""
+
 
 @dataclass(frozen=True, eq=False)
 class CodedRows:
@@ -70,9 +73,10 @@ def _by_code(
         # A graph of many equal rows can fall apart, and lists can be short.
         return [own if len(own) >= min(k, need) else np.arange(codes.coded) for own in found]
     total = int(np.count_nonzero(good))
-    need = min(need, total)
-    fetch = to_fetch(need, total, codes.coded)
-    return [_admitted(codes, query[None], need, fetch, good) for query in queries]
+    few = min(need, _FEW * k) if codes.finder.orders else need
+    few = min(few, total)
+    fetch = max(to_fetch(few, total, codes.coded), min(need, total))
+    return [_admitted(codes, query[None], few, fetch, good) for query in queries]
 
 
 def to_fetch(need: int, allowed: int, coded: int) -> int:
@@ -84,7 +88,7 @@ def _admitted(
     codes: Codes, query: Float[np.ndarray, "1 dim"], need: int, fetch: int, good: np.ndarray[Any, Any]
 ) -> Int[np.ndarray, " some"]:
     while fetch < codes.coded // 4:
-        near = codes.nearest(query, fetch, reach=fetch / need)[0]
+        near = codes.nearest(query, fetch, reach=max(1.0, fetch / need))[0]
         near = near[near >= 0]
         kept = near[good[near]]
         if len(kept) >= need:

@@ -19,6 +19,10 @@ class Finder:
     `nearest(index, queries, count, width)` gives positions, nearest first, -1 where there are fewer; `width`
     says how far to look, 1 at the least. `steps` are the widths that are tried until enough true neighbours
     are found; `widens`, whether `width` is a multiple of the candidates too.
+
+    `drifts`: whether it goes by what it learnt of the first rows (a mean), so that it is made anew rather
+    than looked through much wider. `orders`: whether its order is nearly the rows' own, so that a search
+    among some rows needs a few of them for each result, and not as many candidates as one among all.
     """
 
     name: str
@@ -27,3 +31,5 @@ class Finder:
     bytes_to_make: Callable[[int, int], int]
     steps: tuple[int, ...] = (1, 2, 4, 8)
     widens: bool = True
+    drifts: bool = True
+    orders: bool = False

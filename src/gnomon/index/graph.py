@@ -43,4 +43,4 @@ def _bytes_to_make(rows: int, dim: int) -> int:
     return 2 * rows * (dim + 8 * _LINKS + 32)
 
 
-HNSW = Finder("hnsw", _trained, _nearest, _bytes_to_make)
+HNSW = Finder("hnsw", _trained, _nearest, _bytes_to_make, drifts=False, orders=True)

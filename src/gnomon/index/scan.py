@@ -145,10 +145,11 @@ class ScanIndex:
         longer = codes.extended(rows)
         if not codes.is_outgrown(len(rows.ids), added):
             return longer
-        similarity, most = self._space.similarity, 2 * codes.widened
+        similarity, drifts = self._space.similarity, codes.finder.drifts
+        most = 2 * codes.widened if drifts else None
         longer, recall = wide_enough(rows, longer, similarity, self.settings, most=most)
-        is_widest = codes.widened == codes.finder.steps[-1]
-        if recall >= (self.settings.min_recall if is_widest else self.settings.wanted_recall):
+        may_help = drifts and codes.widened < codes.finder.steps[-1]
+        if recall >= (self.settings.wanted_recall if may_help else self.settings.min_recall):
             return longer
         return self._tried(rows)
 

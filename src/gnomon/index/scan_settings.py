@@ -68,7 +68,7 @@ def chosen_settings(name: str) -> ScanSettings:
     if name == "exact":
         return ScanSettings(find="exact")
     if name == "hnsw":
-        return ScanSettings(find="hnsw", rescored=100, wanted_recall=0.99)
+        return ScanSettings(find="hnsw", rescored=200, wanted_recall=0.99)
     if name == "ivf":
         return ScanSettings(find="ivf", wanted_recall=0.99)
     return ScanSettings()
