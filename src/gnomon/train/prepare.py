@@ -19,6 +19,7 @@ from gnomon.train.data.checks import check_data
 from gnomon.train.data.findings import DataReport, Lengths
 from gnomon.train.data.source import Source, open_source, prompts_by_source
 from gnomon.train.dev import DevSet, open_dev
+from gnomon.train.dropout import with_byte_dropout
 from gnomon.train.late import LateSettings
 from gnomon.train.objectives import objective, wrapped
 from gnomon.train.pieces import Precision
@@ -49,6 +50,8 @@ def prepare(recipe: Recipe, *, scratch: Path | None = None) -> Parts:
     report = check_data(sources, watched, settings=recipe.checks(lengths_of(model)))
     kept = report.kept(sources)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.type == "cpu":
+        with_byte_dropout(model)
     aim = objective_of(recipe)
     if isinstance(aim, torch.nn.Module):
         aim.to(device)

@@ -1,0 +1,55 @@
+"""Dropout whose random numbers cost an eighth: a byte for each value instead of a number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+_LEAST, _STEPS = -(2**63), 256
+
+
+class ByteDropout(nn.Module):  # type: ignore[misc]
+    """nn.Dropout with its probability rounded to 256ths, from the same generator, for the CPU.
+
+    Srivastava et al. 2014, Dropout, JMLR 15. Drawing a mask the usual way took a tenth of a training step.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+        self.drop = min(_STEPS - 1, round(p * _STEPS))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """The values, in training each 0 with probability p and the others scaled up."""
+        if not self.training or self.drop == 0:
+            return values
+        return _Masked.apply(values, self._kept(values), _STEPS / (_STEPS - self.drop))
+
+    def _kept(self, values: Tensor) -> Tensor:
+        """A boolean mask of the values' shape: 8 of it from each 64-bit number."""
+        count = values.numel()
+        drawn = torch.empty(-(-count // 8), dtype=torch.int64).random_(_LEAST, None)
+        return (drawn.view(torch.uint8)[:count] >= self.drop).view(values.shape)
+
+
+class _Masked(torch.autograd.Function):  # type: ignore[misc]
+    @staticmethod
+    def forward(context: Any, values: Tensor, kept: Tensor, scale: float) -> Tensor:
+        context.save_for_backward(kept)
+        context.scale = scale
+        return (values * kept).mul_(scale)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (kept,) = context.saved_tensors
+        return (gradient * kept).mul_(context.scale), None, None
+
+
+def with_byte_dropout(network: nn.Module) -> None:
+    """Put ByteDropout in the place of every nn.Dropout of a network that stays on the CPU."""
+    for parent in network.modules():
+        for name, child in list(parent.named_children()):
+            if type(child) is nn.Dropout:
+                setattr(parent, name, ByteDropout(child.p))
