@@ -39,7 +39,9 @@ def main() -> None:
     given = arguments.parse_args()
     path = RESULTS / "train.json"
     found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    kept = {name: found[name] for name in ("start", "speed", "reference", "equal", "best") if name in found}
+    kept: dict[str, Any] = {
+        name: found[name] for name in ("start", "speed", "reference", "equal", "best") if name in found
+    }
     with tempfile.TemporaryDirectory() as scratch:
         folder = given.folder or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
