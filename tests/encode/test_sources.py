@@ -16,6 +16,7 @@ from gnomon.core.errors import ModelNotFound, ModelUnsupported, StorageError, We
 from gnomon.encode.hub import needed
 from gnomon.encode.layout import read_layout
 from gnomon.encode.places import SourceSettings
+from gnomon.encode.router import read_towers
 from gnomon.encode.sources import locate
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -211,6 +212,26 @@ def test_the_hub_gives_what_is_needed_and_the_cache_keeps_it(model, here):
     assert again.folder == found.folder
     assert again.source.startswith("gnomon's cache")
     assert not leftovers(here)
+
+
+def test_both_towers_of_a_router_come_from_the_hub(tiny, tmp_path, here):
+    folder, base = tmp_path / "dual", "sentence_transformers.base.modules"
+    types = {}
+    for role in ("query", "document"):
+        at = f"{role}_0_Transformer"
+        tiny.as_sentence_transformer(tiny.write(folder / at, "bert"), "mean")
+        shutil.move(folder / at / "1_Pooling", folder / f"{role}_1_Pooling")
+        (folder / at / "modules.json").unlink()
+        types[at] = f"{base}.transformer.Transformer"
+        types[f"{role}_1_Pooling"] = "sentence_transformers.sentence_transformer.modules.pooling.Pooling"
+    structure = {role: [part for part in types if part.startswith(role)] for role in ("query", "document")}
+    (folder / "modules.json").write_text(json.dumps([{"path": "", "type": f"{base}.router.Router"}]))
+    (folder / "router_config.json").write_text(json.dumps({"types": types, "structure": structure}))
+    with hub(folder) as (_, endpoint):
+        found = locate(HUB_ID, replace(here, endpoint=endpoint)).folder
+    names = sorted(str(path.relative_to(found)) for path in found.rglob("*.*"))
+    assert names == sorted(str(path.relative_to(folder)) for path in folder.rglob("*.*"))
+    assert read_towers(found, name="dual")["query"].dim == 16
 
 
 def hang(handler):

@@ -86,8 +86,8 @@ def _weighted_mean(weights: Node, hidden: Node) -> Node:
 
 def _attention(keep: Node, hidden: Node, query: Node) -> Node:
     width = op.convert(op.gather(op.shape_of(query, "i32"), integers(0), integers(0)), "f32")
-    scores = op.matmul(hidden, op.unsqueeze(query, integers([1])), False, False)
-    scores = op.divide(op.squeeze(scores, integers([2])), op.sqrt(width))
+    # Not a matrix product: one would round these few scores to bfloat16, and the softmax feels it.
+    scores = op.divide(op.reduce_sum(op.multiply(hidden, query), integers([2])), op.sqrt(width))
     # Far below any score, but finite: a row without one token to keep must not be NaN.
     return op.softmax(op.select(keep, scores, number(-1e9)), 1)
 
