@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +38,31 @@ class Corpus:
     def text(self, document: str) -> str:
         """A document's title, if it has one, and below it its text. Raises InvalidInput, naming the line."""
         at = self._at[document]
-        row = self._rows.row(at)
-        title, text = row.get("title") or "", row.get("text")
-        if not isinstance(text, str) or not isinstance(title, str):
-            raise InvalidInput(
-                f"{self._rows.where(at)}: text {text!r:.60}",
-                wanted='{"_id": "…", "title": "…", "text": "…"}',
-                next_step="correct the line",
-            )
-        return titled(title, text)
+        return _text(self._rows.row(at), self._rows.where(at))
+
+
+def corpus_texts(place: Path, *, scratch: Path | None = None) -> Iterator[str]:
+    """The texts of a corpus.jsonl, or of the one in a folder, one at a time."""
+    file = place
+    if place.is_dir():
+        found = sorted(place.glob("corpus.jsonl*"))
+        if not found:
+            raise InvalidInput(f"{place} holds no corpus.jsonl", wanted='{"text": "…"} a line in that file')
+        file = found[0]
+    rows = JsonRows(file, scratch=scratch)
+    for at in range(len(rows)):
+        yield _text(rows.row(at), rows.where(at))
+
+
+def _text(row: Mapping[str, Any], where: str) -> str:
+    title, text = row.get("title") or "", row.get("text")
+    if not isinstance(text, str) or not isinstance(title, str):
+        raise InvalidInput(
+            f"{where}: text {text!r:.60}",
+            wanted='{"_id": "…", "title": "…", "text": "…"}',
+            next_step="correct the line",
+        )
+    return titled(title, text)
 
 
 def titled(title: str, text: str) -> str:

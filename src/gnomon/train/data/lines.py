@@ -116,28 +116,34 @@ Offsets = Int[np.ndarray, " rows"]
 def _indexed(file: IO[bytes], *, quoted: bool) -> tuple[Offsets, Offsets, Offsets | None]:
     """Starts and ends of the rows, and their line numbers where these are not simply 1, 2, 3."""
     file.seek(0)
-    ends: list[Offsets] = []
-    numbers: list[Offsets] = []
+    found = [np.zeros(1, dtype=np.int64)]
+    numbers = [np.ones(1, dtype=np.int64)]
     at = lines = quotes = 0
     while block := file.read(_BLOCK):
         data = np.frombuffer(block, dtype=np.uint8)
-        found = np.flatnonzero(data == _NEWLINE)
-        count = np.arange(lines + 1, lines + 1 + len(found), dtype=np.int64)
-        lines += len(found)
+        ends = np.flatnonzero(data == _NEWLINE)
         if quoted:
             inside = (quotes + np.cumsum(data == _QUOTE, dtype=np.int64)) % 2
             quotes = int(inside[-1])
-            found, count = found[inside[found] == 0], count[inside[found] == 0]
-        ends.append(found + (at + 1))
-        numbers.append(count)
+            outer = np.flatnonzero(inside[ends] == 0)
+            numbers.append(outer + (lines + 2))
+            lines += len(ends)
+            ends = ends[outer]
+        found.append(ends + (at + 1))
         at += len(block)
-    end = np.concatenate([*ends, np.array([at])]).astype(np.int64)
-    start = np.concatenate([[0], end[:-1]]).astype(np.int64)
-    number = np.concatenate([np.zeros(1, dtype=np.int64), *numbers]) + 1
-    kept = np.flatnonzero(_holds_text(file, start, end))
-    start, end, number = start[kept], end[kept], number[kept]
-    plain = bool((number == np.arange(1, len(number) + 1)).all())
-    return start, end, None if plain else number
+    found.append(np.array([at], dtype=np.int64))
+    bounds = np.concatenate(found)
+    start, end = bounds[:-1], bounds[1:]  # views of one table
+    number = np.concatenate(numbers) if quoted else None
+    kept = _holds_text(file, start, end)
+    if not kept.all():
+        rows = np.flatnonzero(kept)
+        is_end_alone = not quoted and len(rows) and rows[-1] == len(rows) - 1
+        start, end = (
+            (bounds[: len(rows)], bounds[1 : len(rows) + 1]) if is_end_alone else (start[rows], end[rows])
+        )
+        number = number[rows] if number is not None else None if is_end_alone else rows + 1
+    return start, end, number
 
 
 def _holds_text(file: IO[bytes], start: Offsets, end: Offsets) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -81,6 +81,13 @@ class Source:
         """Pairs, triplets, n-tuples, scored pairs, or parallel sentences."""
         return self.examples.form
 
+    @property
+    def is_beir(self) -> bool:
+        """Whether it is a BEIR folder, which has a corpus beside its examples."""
+        from gnomon.train.data.beir import BeirExamples
+
+        return isinstance(self.examples, BeirExamples)
+
     def __len__(self) -> int:
         return len(self.examples) if self.kept is None else len(self.kept)
 

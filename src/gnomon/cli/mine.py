@@ -1,0 +1,182 @@
+"""gnomon mine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from gnomon.cli.app import Json, app, example
+from gnomon.core.errors import InvalidInput, StorageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from gnomon.cli.mine_bar import MineBar
+    from gnomon.core.contracts import Encoder, Scorer
+    from gnomon.train.mine import Mining
+    from gnomon.train.mine_settings import MineReport
+
+Method = Literal["bm25", "dense", "both"]
+Choice = Literal["first", "random"]
+
+
+@app.command(
+    epilog=example(
+        "gnomon mine pairs.jsonl --out mined.jsonl",
+        "gnomon mine faq --split train --method both --model all-MiniLM-L6-v2 --share 0.95 --out mined.jsonl",
+    )
+)
+def mine(
+    data: Annotated[
+        str,
+        typer.Argument(help="Pairs or tuples: jsonl, csv, tsv, parquet, a BEIR folder.", metavar="DATA"),
+    ],
+    out: Annotated[Path, typer.Option(help="Write JSON lines: query, positive, negatives.")],
+    method: Annotated[Method, typer.Option(help="What searches: words, vectors, or both fused.")] = "bm25",
+    model: Annotated[str | None, typer.Option(help="The encoder, for dense and both.")] = None,
+    corpus: Annotated[
+        Path | None,
+        typer.Option(help='Texts, {"text": …} a line; else the BEIR folder\'s, or the answers themselves.'),
+    ] = None,
+    split: Annotated[str, typer.Option(help="The split of a BEIR folder.")] = "",
+    per_query: Annotated[int, typer.Option(help="Negatives for each query.")] = 5,
+    ranks: Annotated[str, typer.Option(help="The window of ranks, known answers not counted.")] = "10:100",
+    margin: Annotated[
+        float | None, typer.Option(help="A negative scores so much less than the positive.")
+    ] = None,
+    share: Annotated[
+        float | None, typer.Option(help="A negative scores at most this share of the positive.")
+    ] = None,
+    scorer: Annotated[
+        str | None, typer.Option(help="A cross-encoder: what it takes for an answer is left out.")
+    ] = None,
+    scorer_margin: Annotated[
+        float, typer.Option(help="A negative scores so much less than the positive there.")
+    ] = 0.0,
+    choice: Annotated[Choice, typer.Option(help="Of the window the first, or any.")] = "first",
+    language: Annotated[str, typer.Option(help="The language of the words.")] = "en",
+    seed: Annotated[int, typer.Option(help="For --choice random.")] = 0,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many examples.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Find hard negatives for training: texts that a search takes for answers and that are none."""
+    from gnomon.cli.mine_bar import MineBar
+    from gnomon.cli.terminal import data_console, noted, notes_console, print_json, print_notes
+    from gnomon.train.data import SourceSettings, open_source
+    from gnomon.train.data.beir import corpus_texts
+    from gnomon.train.mine import mine as mined
+    from gnomon.train.mine_settings import MineSettings
+
+    settings = MineSettings(
+        method, per_query, _window(ranks), margin, share, scorer_margin, choice, language, seed
+    )
+    source = open_source(SourceSettings(data, split=split, limit=limit))
+    place = corpus or (Path(data) if source.is_beir else None)
+    with noted() as notes, MineBar(notes_console()) as bar:
+        mining = mined(
+            source,
+            settings,
+            corpus=None if place is None else corpus_texts(place),
+            encoder=_encoder(model),
+            scorer=_scorer(scorer),
+            progress=bar.update,
+        )
+        _write(out, mining, bar)
+    print_notes(notes)
+    if as_json:
+        print_json({**mining.report.to_json(), "out": str(out), "warnings": notes})
+    else:
+        print_report(data_console(), mining.report, out)
+
+
+def _window(ranks: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d+)[:-](\d+)", ranks.strip())
+    if not found:
+        raise InvalidInput(f"--ranks {ranks}", wanted="two ranks such as 10:100", next_step="correct it")
+    return int(found[1]), int(found[2])
+
+
+def _encoder(name: str | None) -> Encoder | None:
+    from gnomon.cli.terminal import say
+    from gnomon.encode import load_encoder
+
+    return None if name is None else load_encoder(name, say=say)
+
+
+def _scorer(name: str | None) -> Scorer | None:
+    if name is None:
+        return None
+    from gnomon.cli.terminal import say
+    from gnomon.encode.load import load_scorer
+
+    return load_scorer(name, say=say)
+
+
+def _write(out: Path, mining: Mining, bar: MineBar) -> None:
+    """The examples, written beside and put in place whole."""
+    from gnomon.train.data.examples import to_row
+
+    beside = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        with beside.open("w", encoding="utf-8") as file:
+            for done, example_ in enumerate(mining, start=1):
+                file.write(json.dumps(to_row(example_), ensure_ascii=False) + "\n")
+                bar.update("mining", done, len(mining))
+        beside.replace(out)
+    except OSError as error:
+        raise StorageError(
+            f"{out} cannot be written: {error.strerror or error}",
+            wanted="a folder with space and write permission",
+            next_step="name another file with --out",
+        ) from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def print_report(console: Console, report: MineReport, out: Path) -> None:
+    """What was mined, and how many of it are likely to be answers."""
+    from rich.text import Text
+
+    from gnomon.cli.figures import count, counted
+    from gnomon.cli.terminal import clean, print_rows
+
+    rows = [
+        ("written", f"{counted(report.examples, 'example')} to {out}"),
+        ("negatives", f"{count(report.negatives)} of {counted(report.texts, 'text')}"),
+    ]
+    if report.short:
+        rows.append(("short", f"{count(report.short)} with fewer, {count(report.without)} of them with none"))
+    left_out = ", ".join(f"{count(n)} by {name}" for name, n in report.dropped.items() if n)
+    if left_out:
+        rows.append(("left out", left_out))
+    rows += [("false", line) for line in _rates(report)]
+    print_rows(console, [(Text(label, style="dim"), clean(said)) for label, said in rows])
+
+
+LOOSE = 0.5
+"""A bound above this says little: these scores hardly tell answers from other texts."""
+
+
+def _rates(report: MineReport) -> list[str]:
+    """What is known of false negatives, a line an estimate."""
+    rates, lines = report.rates, []
+    if rates.withheld is not None:
+        share, low, high = rates.withheld.kept_in
+        hidden = f"of {rates.withheld.hidden:,} known answers, hidden for a trial"
+        lines.append(f"{hidden}, {share:.1%} were mined ({low:.1%} to {high:.1%})")
+    if rates.mixture is not None:
+        lines.append(
+            f"at most {rates.mixture:.1%} of the negatives, by their scores beside the hidden answers'"
+        )
+    if rates.threshold is not None:
+        lines.append(
+            f"at most {rates.threshold:.1%} of the candidates before filters, by how many beat the answer"
+        )
+        if rates.threshold > LOOSE:
+            lines.append("such a bound says little: these scores hardly tell answers apart; a --scorer may")
+    return lines
