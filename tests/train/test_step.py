@@ -22,7 +22,7 @@ from gnomon.train.step import StepSettings, TrainingDiverged, run_step
 sys.path.insert(0, str(Path(__file__).parent))
 from step_toys import ToyEmbedder, ToyScorer, gradients
 
-WHOLE_GRAPH = StepSettings(piece_tokens=None)
+WHOLE_GRAPH = StepSettings(piece_tokens=10**6)
 
 
 def text(*lengths: int) -> str:
@@ -124,6 +124,12 @@ def test_a_cell_of_the_score_matrix_is_its_pair() -> None:
         if not np.isnan(given.labels[row, column]):
             expected = model.judge(model.pairs([given.queries[row]], [given.documents[column]])).item()
         assert seen[0][row, column].item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_pieces_suit_the_device_where_their_size_is_not_given() -> None:
+    assert StepSettings().on(torch.device("cpu")).piece_tokens == 2048
+    assert StepSettings().on(torch.device("cuda", 0)).piece_tokens == 65_536
+    assert StepSettings(piece_tokens=7).on(torch.device("cpu")).piece_tokens == 7
 
 
 def test_gradients_add_up() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from typing import Any, get_args
@@ -23,6 +23,9 @@ from gnomon.train.pieces import Computed, Precision, compute, cut, padded
 SCORED_TOGETHER = 2**26
 """Products of tokens that late interaction holds at once (256 MiB); beyond, queries are scored in blocks."""
 
+PIECE_TOKENS = {"cpu": 2048, "cuda": 65_536}
+"""Tokens computed at once. A CPU's pieces fit its caches; a GPU wants to be full."""
+
 
 class TrainingDiverged(GnomonError):
     """The loss became NaN or infinite."""
@@ -34,21 +37,27 @@ class StepSettings:
 
     A batch of more than `chunk_items` texts (or pairs) or `chunk_tokens` tokens is computed twice, piece by
     piece (GradCache), and no piece is larger than them; None has no limit. `piece_tokens` is what is computed
-    at once in any case: for speed, because texts of like length go together and caches are small.
+    at once in any case, for speed: texts of like length go together, and caches are small. None is what suits
+    the device: PIECE_TOKENS.
     """
 
     chunk_items: int | None = None
     chunk_tokens: int | None = None
-    piece_tokens: int | None = 4096
+    piece_tokens: int | None = None
     precision: Precision = "float32"
 
     def __post_init__(self) -> None:
         for name in ("chunk_items", "chunk_tokens", "piece_tokens"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise InvalidInput(f"{name} = {value}", wanted="at least 1, or none for no limit")
+                raise InvalidInput(f"{name} = {value}", wanted="at least 1, or none")
         if self.precision not in get_args(Precision):
             raise InvalidInput(f"precision = {self.precision!r}", wanted=f"one of {get_args(Precision)}")
+
+    def on(self, device: torch.device) -> StepSettings:
+        """These, with a piece's tokens as they suit the device where they are not given."""
+        default = PIECE_TOKENS.get(device.type, PIECE_TOKENS["cuda"])
+        return replace(self, piece_tokens=self.piece_tokens or default)
 
 
 @dataclass(frozen=True)
@@ -85,9 +94,11 @@ def run_step(
             wanted="a model that embeds: a cross-encoder has no dimensions to cut",
             next_step="leave matryoshka and layer_wise out of the recipe",
         )
+    device = next(iter(model.parameters())).device
+    settings = settings.on(device)
     work = _texts(model, objective, batch, settings) if towers else _pairs(model, batch, settings)
     with _memory(work, settings):
-        computed = work.compute(settings, next(iter(model.parameters())).device)
+        computed = work.compute(settings, device)
         known = batch if across is None else gather_batch(batch, across)
         scores = (_view_scores if towers else _pair_scores)(model, objective, batch, work, computed, across)
         loss = _loss(objective, scores, known)
@@ -107,7 +118,7 @@ class _Work:
     @classmethod
     def of(cls, sides: Sequence[Features], call: Any, settings: StepSettings) -> _Work:
         limits = [limit for limit in (settings.piece_tokens, settings.chunk_tokens) if limit is not None]
-        tokens = min(limits) if limits else None
+        tokens = min(limits, default=None)
         cuts = tuple(cut(side.lengths, items=settings.chunk_items, tokens=tokens) for side in sides)
         return cls(tuple(sides), cuts, call)
 
