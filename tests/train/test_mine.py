@@ -10,9 +10,9 @@ from gnomon.testing.toys import HashEncoder
 from gnomon.train.batch import Example
 from gnomon.train.data import listed_source, open_source
 from gnomon.train.data.examples import to_row
-from gnomon.train.mine import mine
-from gnomon.train.mine_rates import mixture, wilson
-from gnomon.train.mine_settings import MineSettings
+from gnomon.train.mining import mine
+from gnomon.train.mining_rates import mixture, wilson
+from gnomon.train.mining_settings import MineSettings
 
 RANKS = {"ranks": (1, 20)}
 

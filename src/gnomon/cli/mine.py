@@ -18,11 +18,35 @@ if TYPE_CHECKING:
 
     from gnomon.cli.mine_bar import MineBar
     from gnomon.core.contracts import Encoder, Scorer
-    from gnomon.train.mine import Mining
-    from gnomon.train.mine_settings import MineReport
+    from gnomon.train.mining import Mining
+    from gnomon.train.mining_settings import MineReport
 
 Method = Literal["bm25", "dense", "both"]
 Choice = Literal["first", "random"]
+
+Data = Annotated[
+    str, typer.Argument(help="Pairs or tuples: jsonl, csv, tsv, parquet, a BEIR folder.", metavar="DATA")
+]
+Out = Annotated[Path, typer.Option(help="Write JSON lines: query, positive, negatives.")]
+MethodOption = Annotated[Method, typer.Option(help="What searches: words, vectors, or both fused.")]
+ModelOption = Annotated[str | None, typer.Option(help="The encoder, for dense and both.")]
+CorpusOption = Annotated[
+    Path | None,
+    typer.Option(help='Texts, {"text": …} a line; else the BEIR folder\'s, or the answers themselves.'),
+]
+Split = Annotated[str, typer.Option(help="The split of a BEIR folder.")]
+PerQuery = Annotated[int, typer.Option(help="Negatives for each query.")]
+Ranks = Annotated[str, typer.Option(help="The window of ranks, known answers not counted.")]
+Margin = Annotated[float | None, typer.Option(help="A negative scores so much less than the positive.")]
+Share = Annotated[float | None, typer.Option(help="A negative scores at most this share of the positive.")]
+ScorerOption = Annotated[
+    str | None, typer.Option(help="A cross-encoder: what it takes for an answer is left out.")
+]
+ScorerMargin = Annotated[float, typer.Option(help="A negative scores so much less than the positive there.")]
+ChoiceOption = Annotated[Choice, typer.Option(help="Of the window the first, or any.")]
+Language = Annotated[str, typer.Option(help="The language of the words.")]
+Seed = Annotated[int, typer.Option(help="For --choice random.")]
+Limit = Annotated[int | None, typer.Option(help="Only the first so many examples.")]
 
 
 @app.command(
@@ -32,36 +56,22 @@ Choice = Literal["first", "random"]
     )
 )
 def mine(
-    data: Annotated[
-        str,
-        typer.Argument(help="Pairs or tuples: jsonl, csv, tsv, parquet, a BEIR folder.", metavar="DATA"),
-    ],
-    out: Annotated[Path, typer.Option(help="Write JSON lines: query, positive, negatives.")],
-    method: Annotated[Method, typer.Option(help="What searches: words, vectors, or both fused.")] = "bm25",
-    model: Annotated[str | None, typer.Option(help="The encoder, for dense and both.")] = None,
-    corpus: Annotated[
-        Path | None,
-        typer.Option(help='Texts, {"text": …} a line; else the BEIR folder\'s, or the answers themselves.'),
-    ] = None,
-    split: Annotated[str, typer.Option(help="The split of a BEIR folder.")] = "",
-    per_query: Annotated[int, typer.Option(help="Negatives for each query.")] = 5,
-    ranks: Annotated[str, typer.Option(help="The window of ranks, known answers not counted.")] = "10:100",
-    margin: Annotated[
-        float | None, typer.Option(help="A negative scores so much less than the positive.")
-    ] = None,
-    share: Annotated[
-        float | None, typer.Option(help="A negative scores at most this share of the positive.")
-    ] = None,
-    scorer: Annotated[
-        str | None, typer.Option(help="A cross-encoder: what it takes for an answer is left out.")
-    ] = None,
-    scorer_margin: Annotated[
-        float, typer.Option(help="A negative scores so much less than the positive there.")
-    ] = 0.0,
-    choice: Annotated[Choice, typer.Option(help="Of the window the first, or any.")] = "first",
-    language: Annotated[str, typer.Option(help="The language of the words.")] = "en",
-    seed: Annotated[int, typer.Option(help="For --choice random.")] = 0,
-    limit: Annotated[int | None, typer.Option(help="Only the first so many examples.")] = None,
+    data: Data,
+    out: Out,
+    method: MethodOption = "bm25",
+    model: ModelOption = None,
+    corpus: CorpusOption = None,
+    split: Split = "",
+    per_query: PerQuery = 5,
+    ranks: Ranks = "10:100",
+    margin: Margin = None,
+    share: Share = None,
+    scorer: ScorerOption = None,
+    scorer_margin: ScorerMargin = 0.0,
+    choice: ChoiceOption = "first",
+    language: Language = "en",
+    seed: Seed = 0,
+    limit: Limit = None,
     as_json: Json = False,
 ) -> None:
     """Find hard negatives for training: texts that a search takes for answers and that are none."""
@@ -69,8 +79,8 @@ def mine(
     from gnomon.cli.terminal import data_console, noted, notes_console, print_json, print_notes
     from gnomon.train.data import SourceSettings, open_source
     from gnomon.train.data.beir import corpus_texts
-    from gnomon.train.mine import mine as mined
-    from gnomon.train.mine_settings import MineSettings
+    from gnomon.train.mining import mine as mined
+    from gnomon.train.mining_settings import MineSettings
 
     settings = MineSettings(
         method, per_query, _window(ranks), margin, share, scorer_margin, choice, language, seed

@@ -3,7 +3,7 @@
 Candidates are a window of ranks of BM25, of an encoder, or of both; known right answers are taken out, then
 those that score too near the known positive (Moreira et al. 2024, NV-Retriever, arXiv:2407.15831) or that a
 scorer takes for an answer (Qu et al. 2021, RocketQA, arXiv:2010.08191). How many false negatives are left is
-estimated: see `mine_rates`.
+estimated: see `mining_rates`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from gnomon.core.errors import InvalidInput
 from gnomon.train.batch import Example
 from gnomon.train.data.order import named, shuffled
 from gnomon.train.data.source import Source
-from gnomon.train.mine_rates import Withheld, estimate
-from gnomon.train.mine_search import ByVectors, ByWords, Found, Miner, Progress, Searched, TextPool
-from gnomon.train.mine_settings import MineReport, MineSettings
+from gnomon.train.mining_rates import Withheld, estimate
+from gnomon.train.mining_search import ByVectors, ByWords, Found, Miner, Progress, Searched, TextPool
+from gnomon.train.mining_settings import MineReport, MineSettings
 
 _AT_ONCE = 128
 _SCORES = 200_000

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from gnomon.core.errors import InvalidInput
-from gnomon.train.mine_rates import Rates
+from gnomon.train.mining_rates import Rates
 
 Method = Literal["bm25", "dense", "both"]
 
