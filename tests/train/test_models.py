@@ -1,4 +1,4 @@
-"""Parts of models: padding, order, layers, gradients, tokenizers, folders; pooling and scores by slow twins."""
+"""Parts of models: padding, order, layers, gradients, tokenizers, folders; slow twins of sums."""
 
 import json
 import sys
@@ -9,11 +9,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.nn.functional import normalize
+from torch.nn.functional import normalize, scaled_dot_product_attention
 
 from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.encode.tokens import TextTokenizer
 from gnomon.kernels import pooling as kernel
+from gnomon.train.attention import short_attention
 from gnomon.train.attention_pooling import AttentionPooling
 from gnomon.train.backbone import BackboneSettings, NewBackbone, new_backbone, open_backbone
 from gnomon.train.contracts import Embedder, PairScorer, Reps
@@ -200,6 +201,46 @@ def test_checkpointing_changes_no_gradient():
         torch.testing.assert_close(plain, again, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert", "mpnet", "modernbert"])
+def test_families_of_networks(family):
+    backbone = shared("bi").tower.backbone
+    sizes = {"initializer_range": 0.5, "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
+    new = NewBackbone(family, 32, 2, 2, max_tokens=48, more={**sizes, "cls_token_id": 2, "sep_token_id": 3})
+    made = new_backbone(new, backbone.tokenizer).eval()
+    # Some families number positions from 1 or 2 on, and so have room for fewer tokens.
+    rows = made.tokenizer.encode(SHORT_AND_LONG)
+    ours, mask = made.embed(rows)
+    assert mask is not None
+    alone, nothing = made.embed(rows[:1])
+    assert nothing is None
+    torch.testing.assert_close(ours[0][0, : len(rows[0])], alone[0][0], rtol=1e-4, atol=1e-4)
+    made.network.set_attn_implementation("sdpa")  # which mpnet has not, and goes on with its own
+    torch.testing.assert_close(made.embed(rows)[0][0][mask], ours[0][mask], rtol=1e-4, atol=1e-4)
+
+
+def test_short_attention_is_torchs_own():
+    torch.manual_seed(0)
+    mask = (torch.arange(9) < torch.tensor([9, 4])[:, None])[:, None, None]
+    for bias in (None, mask, torch.zeros(2, 1, 1, 9).masked_fill_(~mask, -1e9)):
+        found = []
+        for ours in (True, False):
+            torch.manual_seed(1)
+            sides = [torch.randn(2, 3, 9, 4, requires_grad=True) for _ in range(3)]
+            if ours:
+                out, _ = short_attention(None, *sides, bias, scaling=0.3)
+            else:
+                out = scaled_dot_product_attention(*sides, attn_mask=bias, scale=0.3).transpose(1, 2)
+            out.square().sum().backward()
+            found.append([out, *(side.grad for side in sides)])
+        for mine, theirs in zip(*found, strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_an_encoder_with_a_decoder_is_refused():
+    with pytest.raises(ModelUnsupported, match="a t5, which has an encoder and a decoder"):
+        new_backbone(NewBackbone("t5", 32, 2, 2), shared("bi").tower.backbone.tokenizer)
+
+
 def test_dropout_is_what_the_settings_say():
     model = tiny("bi", settings=BackboneSettings(dropout=0.25, attention_dropout=0.0))
     config = model.tower.backbone.network.config
@@ -362,7 +403,7 @@ def test_a_static_encoder_of_a_transformer():
     assert counts[at] == sum(
         text.replace(",", " ").replace(".", " ").replace("!", " ").split().count("fox") for text in TEXTS
     )
-    rare = distil_static(teacher, dim=8, counts={at: 10_000})
+    rare = distil_static(teacher, dim=8, counts={at: 10_000}).requires_grad_(False)
     assert float(rare.table[at].norm()) < float(rare.table[other].norm())
     with pytest.raises(InvalidInput, match="dim = 33, of a teacher of 32"):
         distil_static(teacher, dim=33)

@@ -16,6 +16,7 @@ from gnomon.encode.folder import read_json
 from gnomon.encode.limits import positions, read_max_tokens
 from gnomon.encode.modules import read_parts
 from gnomon.encode.sources import locate
+from gnomon.train.attention import register_attention
 from gnomon.train.padding import padded
 from gnomon.train.tokenizer import ModelTokenizer, open_tokenizer
 
@@ -48,7 +49,8 @@ class BackboneSettings:
 class NewBackbone:
     """A network that is not trained yet: its family and size. `wide` 0 is four times `hidden`.
 
-    `more` goes into the config as it is. `seed` decides the weights.
+    `max_tokens` is its number of positions, of which some families leave one or two unused. `more` goes into
+    the config as it is. `seed` decides the weights.
     """
 
     model_type: str = "bert"
@@ -158,7 +160,7 @@ def new_network(
         try:
             config = transformers.AutoConfig.for_model(new.model_type, **sizes)
             _set_dropout(config, settings)
-            network = getattr(transformers, head).from_config(config, attn_implementation="sdpa")
+            network = getattr(transformers, head).from_config(config)
         except (ValueError, KeyError, TypeError) as error:
             raise InvalidInput(
                 f"a new {new.model_type!r} backbone: {error}",
@@ -168,7 +170,7 @@ def new_network(
     room = positions(new.model_type, config.to_dict()) or new.max_tokens
     if tokenizer.max_tokens > room:
         tokenizer = tokenizer.with_limit(room)
-    return _checkpointed(network, settings), tokenizer
+    return _prepared(network, settings), tokenizer
 
 
 def base_folder(folder: Path) -> Path:
@@ -197,7 +199,6 @@ def open_network(base: Path, settings: BackboneSettings, head: str, **more: Any)
             base,
             config=config,
             dtype=torch.float32,
-            attn_implementation="sdpa",
             use_safetensors=True,
             local_files_only=True,
             output_loading_info=True,
@@ -214,7 +215,7 @@ def open_network(base: Path, settings: BackboneSettings, head: str, **more: Any)
         )
     if any("pooler" in key for key in found["missing_keys"]) and head == "AutoModel":
         network.pooler = None
-    return _checkpointed(network, settings)
+    return _prepared(network, settings)
 
 
 @contextmanager
@@ -261,7 +262,16 @@ def _set_dropout(config: Any, settings: BackboneSettings) -> None:
                 setattr(config, name, value)
 
 
-def _checkpointed(network: Any, settings: BackboneSettings) -> Any:
+def _prepared(network: Any, settings: BackboneSettings) -> Any:
+    if network.config.is_encoder_decoder:
+        raise ModelUnsupported(
+            f"a {network.config.model_type}, which has an encoder and a decoder",
+            wanted="one network that gives token vectors",
+            next_step="choose another backbone",
+        )
+    # Families with an attention of their own do not take another, and say so by another than sdpa.
+    if network.config._attn_implementation == "sdpa":
+        network.set_attn_implementation(register_attention())
     if settings.checkpointing:
         # transformers 5.23 renames it, and warns of the old name.
         start = getattr(network, "activation_checkpointing_enable", network.gradient_checkpointing_enable)
