@@ -22,6 +22,7 @@ from gnomon.train.words.vectors import WordVectors
 Format = Literal["word2vec", "word2vec-binary", "glove", "fasttext"]
 _FASTTEXT = (793712314).to_bytes(4, "little")
 _LONGEST_WORD = 10_000
+_SAMPLE_BYTES = 4096
 
 
 def load_vectors(path: str | Path, *, format: Format | None = None) -> WordVectors:  # noqa: A002 - as elsewhere
@@ -49,15 +50,15 @@ def format_of(path: Path) -> Format:
             if start == _FASTTEXT:
                 return "fasttext"
             line = start + (b"" if b"\n" in start else file.readline(_LONGEST_WORD))
-            second = file.read(4096)
+            second = file.read(_SAMPLE_BYTES)
         except (OSError, EOFError, zlib.error) as error:
             raise unreadable(path, "at all", error) from error
-    if _header(line.partition(b"\n")[0]) is None:
+    said = _header(line.partition(b"\n")[0])
+    if said is None:
         return "glove"
-    sample = (line.partition(b"\n")[2] + second).partition(b"\n")[0]
-    cells = sample.split(b" ")[1:]
-    # Bytes of floats hold control characters or are no numbers; decimal text is neither.
-    return "word2vec" if cells and all(_is_number(cell) for cell in cells[:-1]) else "word2vec-binary"
+    row, ended, _ = (line.partition(b"\n")[2] + second).partition(b"\n")
+    whole = bool(ended) or len(second) < _SAMPLE_BYTES
+    return "word2vec" if _is_text(row.rstrip(), said[1], whole=whole) else "word2vec-binary"
 
 
 def save_vectors(vectors: WordVectors, path: str | Path, *, format: Format) -> Path:  # noqa: A002
@@ -187,6 +188,13 @@ def _header(line: bytes) -> tuple[int, int] | None:
     if len(cells) != 2 or not all(cell.isdigit() for cell in cells) or int(cells[1]) < 1:
         return None
     return int(cells[0]), int(cells[1])
+
+
+def _is_text(row: bytes, dim: int, *, whole: bool) -> bool:
+    """Whether a row, or as much of it as was read, is a word and numbers; bytes of floats are not."""
+    cells = row.split(b" ")
+    numbers = cells[-dim:] if whole else cells[1:-1]
+    return len(cells) > (dim if whole else 2) and all(_is_number(cell) for cell in numbers)
 
 
 def _is_number(cell: bytes) -> bool:

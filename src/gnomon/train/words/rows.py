@@ -95,7 +95,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
             for number, line in enumerate(file, 1):
                 yield number, line.decode("utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:
-            raise unreadable(path, f"as UTF-8 in line {number + 1}", error) from error
+            raise unreadable(path, f"as UTF-8 in line {number}", error) from error
         except (OSError, EOFError, zlib.error) as error:
             raise unreadable(path, f"after line {number}", error) from error
 
