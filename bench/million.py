@@ -2,9 +2,9 @@
 
     python bench/million.py [--chunks 1000000] [--folder FOLDER]
 
-The texts are pairs of real short texts; their vectors are mixtures of real vectors, made without the model,
-since what is measured is everything but the encoding of documents. Queries are encoded by the model itself, on
-one thread. The collection is kept in the folder and used again.
+The texts are pairs of real short texts; their vectors are mixtures of real vectors, made without the model:
+what is measured is everything but the encoding of documents. Queries are encoded by the model, on one thread.
+The collection is kept in the folder and used again.
 """
 
 from __future__ import annotations
