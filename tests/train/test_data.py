@@ -1,5 +1,6 @@
 """Sources: every form of file gives the same examples, by number; bad rows are named by file and line."""
 
+import csv
 import gzip
 import json
 from hashlib import sha256
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gnomon.core.documents import Document
 from gnomon.core.errors import InvalidInput, UnreadableFile
@@ -110,9 +113,9 @@ def test_a_missing_library_is_named_with_its_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     monkeypatch.setitem(__import__("sys").modules, "datasets", None)
     (tmp_path / "t.parquet").write_bytes(b"")
-    for settings in (SourceSettings(str(tmp_path / "t.parquet")), SourceSettings("x/y", format="datasets")):
+    for wanted in (SourceSettings(str(tmp_path / "t.parquet")), SourceSettings("x/y", format="datasets")):
         with pytest.raises(InvalidInput, match=r"pip install 'gnomon\[data\]'"):
-            open_source(settings)
+            open_source(wanted)
 
 
 @pytest.mark.parametrize(
@@ -270,10 +273,10 @@ def test_examples_from_documents(tmp_path):
 
 
 def test_prompts_by_source_and_role():
-    settings = {"query": "query: ", "document": "passage: "}
+    prompts = {"query": "query: ", "document": "passage: "}
     source = listed_source([("a", "b")], name="faq")
     assert prompts_by_source([source]) == {}
-    with_prompts = type(source)(source.name, source.examples, settings)
+    with_prompts = type(source)(source.name, source.examples, prompts)
     assert prompts_by_source([with_prompts]) == {"faq/query": "query: ", "faq/document": "passage: "}
 
 
@@ -312,3 +315,23 @@ def test_public_files():
     assert (len(sts), sts.form) == (5749, "scored")
     assert sts[0].labels == (1.0,)
     assert len(open_source(SourceSettings(str(DATA / "scifact"), split="train"))) == 919  # rows of train.tsv
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.text('ab"\n, ä', max_size=6), st.text('ab"\n,', max_size=6)), min_size=1, max_size=12
+    ),
+    st.integers(1, 9),
+    st.booleans(),
+)
+def test_rows_are_found_across_blocks(tmp_path_factory, rows, block, ends):
+    folder = tmp_path_factory.mktemp("blocks")
+    with (folder / "x.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\r\n" if ends else "\n", quoting=csv.QUOTE_ALL)
+        writer.writerows([("query", "answer"), *rows])
+    json_lines(folder / "x.jsonl", [{"query": q, "answer": a} for q, a in rows])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gnomon.train.data.lines._BLOCK", block)
+        assert texts(open_source(folder / "x.csv")) == rows
+        assert texts(open_source(folder / "x.jsonl")) == rows

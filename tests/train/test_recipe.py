@@ -1,6 +1,8 @@
 """Recipes: what is read is what is meant; whatever is unknown, of another type or out of range is refused."""
 
 import inspect
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -127,7 +129,7 @@ def changed(table: str, **values: object) -> dict[str, object]:
         ({**LEAST, "optimizer": {}}, r"the file has the key 'optimizer'.*did you mean 'optim' in the file"),
         (
             changed("dev", zzz=1),
-            r"\[dev\] has the key 'zzz'.*Wanted: one of metric, every, patience\nNext: take it out",
+            r"\[dev\] has the key 'zzz'.*Wanted: one of metric, every, patience.*\nNext: take it out",
         ),
         (
             {"data": {"sources": [{"path": "a", "colums": {}}]}},
@@ -193,3 +195,10 @@ def test_wrappers_are_made_with_what_they_take():
         for name, settings in found.wrappers:
             made = wrapped(name, made, **settings)
         assert {view.dim for view in made.views} == {None, 64}
+
+
+def test_none_of_it_needs_torch():
+    named = "gnomon.train.data, gnomon.train.data.batches, gnomon.train.data.checks, gnomon.train.recipe"
+    code = f"import sys, gnomon.train.mining, {named}; print({{'torch', 'transformers'}} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
