@@ -36,7 +36,7 @@ def search(
         str | None,
         typer.Option(
             help="Only documents that meet a condition: = != < <= > >= like in, is null, and, or, not. "
-            "Fields: id, source, title, media_type and what is in the metadata.",
+            "Fields: id, source (the path), title, media_type and what is in the metadata.",
             metavar="CONDITION",
         ),
     ] = None,

@@ -28,7 +28,7 @@ class FuseSettings:
 
     fusion: Fusion = "min-max"
     weights: tuple[float, ...] | None = None
-    depth: int = 1000
+    depth: int = 300
 
     def __post_init__(self) -> None:
         if self.fusion not in get_args(Fusion):
