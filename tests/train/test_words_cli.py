@@ -73,6 +73,9 @@ def test_a_collection_gives_its_words_under_its_model(folder, tmp_path, capsys, 
     for _ in range(2):  # the second time from the cache
         assert run(["words", str(kb), "nearest", "queen", "-k", "1"]) == 0
         assert capsys.readouterr().out.split() == ["0.707", "woman"]
+    given = ["words", "train", str(kb), "--into", str(tmp_path / "own"), "--method", "glove", "--dim", "3"]
+    assert run([*given, "--min-count", "1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["tokens"] == 11
     assert [path.suffix for path in (tmp_path / "cache" / "words").iterdir()] == [".npy"]
     assert run(["words", str(kb), "nearest", "km"]) == 2  # the model knows it, the documents do not
     assert "'km' is not among the 6 words of royal" in capsys.readouterr().err

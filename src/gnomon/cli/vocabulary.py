@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,20 @@ MOST_WORDS = 30_000
 """The most frequent words are taken: at a thousand a second the first time takes half a minute."""
 
 
+def is_collection(path: Path) -> bool:
+    """Whether a collection lies there."""
+    return (path / "collection.db").is_file()
+
+
+def texts_of_collection(folder: Path) -> Iterator[str]:
+    """Each document's text, in order of their ids. Loads no model. Raises CollectionNotFound."""
+    import gnomon
+
+    with gnomon.open(folder, create=False) as kb:
+        for document in sorted(kb.documents()):
+            yield from (kb.text(document) or "").split("\n\n")
+
+
 def vectors_of_collection(folder: Path, say: Callable[[str], None]) -> WordVectors:
     """A vector a word for the words of the documents, each encoded alone; kept in gnomon's cache.
 
@@ -26,8 +40,8 @@ def vectors_of_collection(folder: Path, say: Callable[[str], None]) -> WordVecto
     import gnomon
     from gnomon.train.words import WordVectors, corpus_of
 
+    corpus = corpus_of(texts_of_collection(folder), min_count=1)
     with gnomon.open(folder, create=False, say=say) as kb:
-        corpus = corpus_of((chunk.text for chunk in kb.chunk_texts()), min_count=1)
         encoder = kb.encoder
     words = corpus.words[:MOST_WORDS]
     known = [count > 0 for count in encoder.count_tokens(words, role="document")]

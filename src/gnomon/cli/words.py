@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -30,13 +31,17 @@ What = Annotated[
 ]
 Rest = Annotated[
     list[str],
-    typer.Argument(help="TEXT... | nearest WORD | analogy A B C | save PLACE", metavar="ARGUMENTS"),
+    typer.Argument(
+        help="TEXT... (files, folders, collections) | nearest WORD | analogy A B C | save PLACE",
+        metavar="ARGUMENTS",
+    ),
 ]
 
 
 @app.command(
     epilog=example(
         "gnomon words train docs/ book.txt --into vectors",
+        "gnomon words train kb --into vectors --method fasttext",
         "gnomon words vectors nearest king",
         "gnomon words kb analogy man king woman",
         "gnomon words glove.txt save vectors",
@@ -108,7 +113,7 @@ def _train(
     from gnomon.cli.figures import count, duration
     from gnomon.cli.terminal import data_console, notes_console, print_json
     from gnomon.cli.words_bar import WordBar
-    from gnomon.train.words import read_corpus, save_words, settings_for, train_words
+    from gnomon.train.words import corpus_of, save_words, settings_for, train_words
 
     if into is None:
         raise InvalidInput(
@@ -117,7 +122,7 @@ def _train(
     settings = settings_for(method, **changes)
     started = time.perf_counter()
     with WordBar(notes_console()) as bar:
-        corpus = read_corpus(texts, min_count=settings.min_count, lowercase=settings.lowercase)
+        corpus = corpus_of(_texts(texts), min_count=settings.min_count, lowercase=settings.lowercase)
         vectors = train_words(corpus, settings, progress=bar.update)
     seconds = time.perf_counter() - started
     folder = save_words(vectors, into, settings=settings.to_json())
@@ -133,6 +138,14 @@ def _train(
         ("written", str(into)),
     ]
     _print(data_console(), rows, then=f"words {into} nearest {vectors.words[min(100, len(vectors) - 1)]}")
+
+
+def _texts(paths: list[Path]) -> Iterator[str]:
+    from gnomon.cli.vocabulary import is_collection, texts_of_collection
+    from gnomon.train.words.corpus import texts_of
+
+    for path in paths:
+        yield from texts_of_collection(path) if is_collection(path) else texts_of([path])
 
 
 def _save(what: str, rest: list[str], to_format: Format | None, *, as_json: bool) -> None:
@@ -179,6 +192,7 @@ def _look_up(what: str, action: str, asked: list[str], k: int, *, as_json: bool)
 def opened(what: str) -> WordVectors:
     """The word vectors of a words folder, a file, or a collection. Raises InvalidInput for anything else."""
     from gnomon.cli.terminal import say
+    from gnomon.cli.vocabulary import is_collection, vectors_of_collection
     from gnomon.train.words import is_words_folder, load_vectors, load_words
 
     path = Path(what).expanduser()
@@ -186,9 +200,7 @@ def opened(what: str) -> WordVectors:
         return load_words(path)
     if path.is_file():
         return load_vectors(path)
-    if (path / "collection.db").is_file():
-        from gnomon.cli.vocabulary import vectors_of_collection
-
+    if is_collection(path):
         return vectors_of_collection(path, say)
     raise InvalidInput(
         f"{what} is no words folder, no file and no collection",
