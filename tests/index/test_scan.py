@@ -129,7 +129,7 @@ def test_a_query_in_the_midst_of_removed_rows_still_finds_its_neighbours(space, 
     assert len(index.search(query, k=10)[0]) == 10
 
 
-def test_codes_that_lose_neighbours_are_not_used(space):
+def test_codes_that_lose_neighbours_are_not_used(space, tmp_path):
     here = space(dim=8)
     rng = np.random.default_rng(0)
     data = Vectors(rng.standard_normal((3000, 8)).astype(np.float32), here)
@@ -143,6 +143,9 @@ def test_codes_that_lose_neighbours_are_not_used(space):
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # It is tried, and told, again only once the rows have doubled.
         index.add(np.array([9000]), data.take([0]))
+        index.save(tmp_path, stamp=1)
+        loaded, _ = ScanIndex.load(tmp_path, here, settings)
+        loaded.add(np.array([9001]), data.take([1]))  # nor at every start
 
 
 @pytest.mark.parametrize("find", ["scan", "hnsw", "ivf"])

@@ -229,5 +229,6 @@ class ScanIndex:
             raise damaged(folder, f"codes for {made}", wanted=f"codes for {settings.find}")
         index = cls(space, settings, store=RowStore(content.rows, half=settings.rows == "float16"))
         index._saved = saved.of(index._store.lineage)
-        index._state = _State(content.rows, content.codes)
+        # Rows without codes were found wanting before: that is not tried again at every start.
+        index._state = _State(content.rows, content.codes, 0 if content.codes else len(content.rows.ids))
         return index, stamp
