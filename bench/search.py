@@ -40,8 +40,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         whole = whole_documents(scifact, given.reference_python, Path(scratch))
         collection = collection_figures(scifact, Path(scratch) / "kb")
+        small = small_figures(scifact, Path(scratch) / "small")
         scan = scan_figures(given.vectors, Path(scratch) / "scan")
-    write("search", {"model": MODEL, "whole_documents": whole, "collection": collection, "scan": scan})
+    body = {"whole_documents": whole, "collection": collection, "small_collection": small, "scan": scan}
+    write("search", {"model": MODEL, **body})
 
 
 def whole_documents(data: Beir, python: str, scratch: Path) -> dict[str, Any]:
@@ -101,6 +103,26 @@ def collection_figures(data: Beir, folder: Path) -> dict[str, Any]:
         "query_ms": latency,
         "whole_search_command_s": spread([whole_process(command) for _ in range(6)][1:]),
     }
+
+
+def small_figures(data: Beir, folder: Path, documents: int = 2_500) -> dict[str, Any]:
+    """Latency over about 5,000 chunks, one thread, and how much of it is the encoder's."""
+    with gnomon.open(folder, settings=gnomon.CollectionSettings(threads=1)) as kb:
+        rows = data.documents[:documents]
+        kb.add({"id": row["_id"], "title": row["title"], "text": row["text"]} for row in rows)
+        queries = list(data.queries.values())
+        encoder = kb.encoder
+        taken = []
+        for query in queries:
+            started = time.perf_counter()
+            encoder.encode([query], role="query")
+            taken.append((time.perf_counter() - started) * 1000)
+        return {
+            "chunks": kb.status().chunks,
+            "query_tokens_mean": round(float(np.mean(encoder.count_tokens(queries, role="query"))), 1),
+            "query_ms": {mode: latencies(kb, queries, mode) for mode in ("dense", "lexical", "hybrid")},
+            "encode_alone_ms": round(float(np.median(taken)), 2),
+        }
 
 
 def ndcg_of(data: Beir, search: Callable[[list[str]], Any]) -> float:
