@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
+
+from gnomon.train.dropout import byte_dropout
 
 NAME = "gnomon_short"
 # Above this many tokens the weights of a batch no longer fit a CPU's caches.
@@ -38,7 +39,7 @@ def short_attention(
     with torch.autocast(query.device.type, enabled=False):
         weights = scores.softmax(3)
     if dropout:
-        weights = functional.dropout(weights, dropout, training=True)
+        weights = byte_dropout(weights, dropout)
     return (weights @ value).transpose(1, 2).contiguous(), None
 
 

@@ -10,28 +10,32 @@ from torch import Tensor, nn
 _LEAST, _STEPS = -(2**63), 256
 
 
-class ByteDropout(nn.Module):  # type: ignore[misc]
-    """nn.Dropout with its probability rounded to 256ths, from the same generator, for the CPU.
+def byte_dropout(values: Tensor, p: float) -> Tensor:
+    """The values, each 0 with probability p (rounded to 256ths), the others scaled up.
 
-    Srivastava et al. 2014, Dropout, JMLR 15. Drawing a mask the usual way took a tenth of a training step.
+    Srivastava et al. 2014, Dropout, JMLR 15. Drawing masks the usual way took a tenth of a training step.
     """
+    drop = min(_STEPS - 1, round(p * _STEPS))
+    return _Masked.apply(values, _kept(values, drop), _STEPS / (_STEPS - drop)) if drop else values
+
+
+def _kept(values: Tensor, drop: int) -> Tensor:
+    """A boolean mask of the values' shape: 8 of it from each 64-bit number."""
+    count = values.numel()
+    drawn = torch.empty(-(-count // 8), dtype=torch.int64).random_(_LEAST, None)
+    return (drawn.view(torch.uint8)[:count] >= drop).view(values.shape)
+
+
+class ByteDropout(nn.Module):  # type: ignore[misc]
+    """nn.Dropout by `byte_dropout`, from the same generator, for the CPU."""
 
     def __init__(self, p: float) -> None:
         super().__init__()
         self.p = p
-        self.drop = min(_STEPS - 1, round(p * _STEPS))
 
     def forward(self, values: Tensor) -> Tensor:
-        """The values, in training each 0 with probability p and the others scaled up."""
-        if not self.training or self.drop == 0:
-            return values
-        return _Masked.apply(values, self._kept(values), _STEPS / (_STEPS - self.drop))
-
-    def _kept(self, values: Tensor) -> Tensor:
-        """A boolean mask of the values' shape: 8 of it from each 64-bit number."""
-        count = values.numel()
-        drawn = torch.empty(-(-count // 8), dtype=torch.int64).random_(_LEAST, None)
-        return (drawn.view(torch.uint8)[:count] >= self.drop).view(values.shape)
+        """Drops in training, and nothing else."""
+        return byte_dropout(values, self.p) if self.training else values
 
 
 class _Masked(torch.autograd.Function):  # type: ignore[misc]
