@@ -91,6 +91,11 @@ def test_order_depends_on_the_seed_and_not_on_other_sources():
     assert both == one
 
 
+def test_each_epoch_has_an_order_of_its_own():
+    stream = Batches([pairs(40)], BatchSettings(8))
+    assert len({tuple(plain(stream.epoch(n))) for n in range(4)}) == 4
+
+
 def test_orders_stay_as_they_are():
     # From this code: a change would give resumed runs other batches.
     assert shuffled(8, 1, 2).tolist() == [5, 6, 3, 2, 1, 0, 4, 7]
