@@ -156,6 +156,7 @@ def measured(peer: Peer, task: Task, given: argparse.Namespace) -> dict[str, Any
             found["versions"] = runs[0]["versions"]
             found[f"{cores}_cores" if cores == "all" else "one_core"] = {
                 "load_average_before": round(load, 2),
+                "niceness": os.getpriority(os.PRIO_PROCESS, 0),
                 **medians([run["figures"] for run in runs]),
                 "query": {mode: medians([run["modes"][mode] for run in runs]) for mode in peer.modes},
             }
