@@ -15,7 +15,7 @@ WORKERS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow check format api pins bench bench-peers clean
+.PHONY: help demo test slow check format api pins bench bench-train bench-peers clean
 .PHONY: format-gate lint-gate types-gate layers-gate budgets-gate api-gate
 
 help:  ## Show this list
@@ -64,6 +64,12 @@ bench: $(VENV)/.dev $(REFERENCE)/.made  ## Run the benchmarks; results go to ben
 	@$(BIN)/python bench/install.py
 	@set -e; for script in bench/encode.py bench/search.py; do \
 	  $(BIN)/python $$script --reference-python $(REFERENCE)/bin/python; done
+	@set -e; for name in quality filters stages scan scan_costs callers million; do \
+	  $(BIN)/python bench/$$name.py; done
+
+bench-train: $(VENV)/.dev $(REFERENCE)/.made  ## Run the benchmarks of training, which take about two hours
+	@$(BIN)/python bench/train.py --reference-python $(REFERENCE)/bin/python
+	@set -e; for name in train_kinds words seen context; do $(BIN)/python bench/$$name.py; done
 
 # PEERS passes options on: make bench-peers PEERS="--set scifact --one-core"
 bench-peers: $(VENV)/.dev  ## Compare with other libraries, each in its own environment; see docs/peers.md

@@ -55,9 +55,9 @@ It comes and goes, and hit some libraries and not others; Qdrant Edge's own sear
 documents, took 0.2 to 15 ms of such a query. `--one-core` should be free of it.
 """
 _AHEAD = """
-Other work ran on the machine meanwhile (load averages of {low} to {high} on {cores} cores), at a lower priority:
-the processes measured had a niceness of {niceness}, so that the scheduler gave them nearly all of the processor.
-Caches and memory bandwidth were shared. Read differences of less than a fifth as none.
+Other work ran on the machine meanwhile (load averages of {low} to {high} on {cores} cores) at a lower
+priority: the processes measured had a niceness of {niceness}, so that the scheduler gave them nearly all of
+the processor. Caches and memory bandwidth were shared. Read differences of less than a fifth as none.
 """
 _HEAD = (
     "library",
