@@ -29,7 +29,7 @@ CONES = (None, 0.93, 0.99)
 def main() -> None:
     """Measure, write results/scan.json and docs/scan.md."""
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--work", type=Path, required=True)
+    arguments.add_argument("--work", type=Path, default=Path.home() / ".cache" / "gnomon" / "bench")
     arguments.add_argument("--vectors", type=int, default=100_000)
     arguments.add_argument("--queries", type=int, default=300)
     given = arguments.parse_args()

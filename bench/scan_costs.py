@@ -40,7 +40,7 @@ CASES = ((10_000, "float32"), (100_000, "float32"), (1_000_000, "float32"), (1_0
 def main() -> None:
     """Measure each size, write results/scan_costs.json, docs/scan-costs.png and docs/scan.md."""
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--work", type=Path, required=True)
+    arguments.add_argument("--work", type=Path, default=Path.home() / ".cache" / "gnomon" / "bench")
     arguments.add_argument(
         "--case", type=int, help="used by itself: one of the cases, in a process of its own"
     )
