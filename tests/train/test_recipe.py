@@ -89,10 +89,6 @@ def test_a_whole_recipe(tmp_path):
     assert found.objective.settings == {"temperature": 0.02, "direction": "both"}
     assert found.objective.matryoshka is not None
     assert found.objective.matryoshka.dims == (256, 64)
-    assert found.objective.wrappers == (
-        ("mask_false_negatives", {"threshold": 0.1, "against": "margin"}),
-        ("matryoshka", {"dims": (256, 64), "weights": None}),
-    )
     assert found.batches.size == 1024
     assert found.batches.in_batch is True
     assert found.batches.mixing == "weighted"
@@ -183,18 +179,6 @@ def test_the_objectives_settings_are_those_they_have():
     for name, made in OBJECTIVES.items():
         taken = [key for key in inspect.signature(made).parameters if key not in ("args", "kwargs")]
         assert set(OBJECTIVE_SETTINGS[name]) == set(taken), name
-
-
-def test_wrappers_are_made_with_what_they_take():
-    pytest.importorskip("torch")
-    from gnomon.train.objectives import objective, wrapped
-
-    for table in ({"matryoshka": {"dims": [0, 64]}}, {"layer_wise": {"layers": [-1, -2], "dims": [0, 64]}}):
-        found = read_recipe(changed("objective", mask_false_negatives={}, **table)).objective
-        made = objective(found.name, **found.settings)
-        for name, settings in found.wrappers:
-            made = wrapped(name, made, **settings)
-        assert {view.dim for view in made.views} == {None, 64}
 
 
 def test_none_of_it_needs_torch():
