@@ -211,7 +211,7 @@ def rate(search: Search, queries: Sequence[str], callers: int, seconds: float) -
         search(query)
     end = time.perf_counter() + seconds
     with ThreadPoolExecutor(callers) as pool:
-        shares = [queries[number:] + queries[:number] for number in range(0, callers * 17, 17)]
+        shares = [[*queries[number:], *queries[:number]] for number in range(0, callers * 17, 17)]
         runs = list(pool.map(lambda share: asked(search, share, end), shares))
     return summary([taken for run in runs for taken in run], seconds)
 

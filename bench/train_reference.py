@@ -25,7 +25,6 @@ def main() -> None:
     from datasets import Dataset
     from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
-    from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
     from transformers import TrainerCallback
 
     stamps: list[tuple[float, float]] = []
@@ -40,28 +39,9 @@ def main() -> None:
     model.max_seq_length = job["max_tokens"]
     pairs = json.loads(Path(job["pairs"]).read_text())
     data = Dataset.from_dict({"anchor": [q for q, _ in pairs], "positive": [d for _, d in pairs]})
-    settings = SentenceTransformerTrainingArguments(
-        output_dir=job["folder"] + ".run",
-        num_train_epochs=job["epochs"],
-        max_steps=job.get("steps") or -1,
-        per_device_train_batch_size=job["batch_size"],
-        learning_rate=job["lr"],
-        warmup_steps=job["warmup"],
-        weight_decay=job["weight_decay"],
-        max_grad_norm=1.0,
-        bf16=job["bf16"],
-        use_cpu=True,
-        batch_sampler="no_duplicates",
-        seed=job["seed"],
-        report_to="none",
-        save_strategy="no",
-        logging_strategy="no",
-        disable_tqdm=True,
-        dataloader_num_workers=0,
-    )
     trainer = SentenceTransformerTrainer(
         model=model,
-        args=settings,
+        args=settings_of(job),
         train_dataset=data,
         loss=MultipleNegativesRankingLoss(model),
         callbacks=[Clock()],
@@ -80,6 +60,31 @@ def main() -> None:
         },
     }
     print(json.dumps(answer), flush=True)
+
+
+def settings_of(job: dict[str, Any]) -> Any:
+    """The trainer's arguments."""
+    from sentence_transformers.sentence_transformer.training_args import SentenceTransformerTrainingArguments
+
+    return SentenceTransformerTrainingArguments(
+        output_dir=job["folder"] + ".run",
+        num_train_epochs=job["epochs"],
+        max_steps=job.get("steps") or -1,
+        per_device_train_batch_size=job["batch_size"],
+        learning_rate=job["lr"],
+        warmup_steps=job["warmup"],
+        weight_decay=job["weight_decay"],
+        max_grad_norm=1.0,
+        bf16=job["bf16"],
+        use_cpu=True,
+        batch_sampler="no_duplicates",
+        seed=job["seed"],
+        report_to="none",
+        save_strategy="no",
+        logging_strategy="no",
+        disable_tqdm=True,
+        dataloader_num_workers=0,
+    )
 
 
 if __name__ == "__main__":
