@@ -13,15 +13,16 @@ if TYPE_CHECKING:
     from gnomon.train.building import Architecture, build_model
     from gnomon.train.fitting import FitReport, fit
     from gnomon.train.loading import load_model
-    from gnomon.train.loop import FitProgress
+    from gnomon.train.mining import mine
     from gnomon.train.recipe import Recipe, load_recipe, read_recipe
+    from gnomon.train.standing import FitProgress
     from gnomon.train.step import TrainingDiverged
 
 _HOME = {
     "Architecture": "building",
     "Batch": "batch",
     "Example": "batch",
-    "FitProgress": "loop",
+    "FitProgress": "standing",
     "FitReport": "fitting",
     "Recipe": "recipe",
     "TrainingDiverged": "step",
@@ -29,6 +30,7 @@ _HOME = {
     "fit": "fitting",
     "load_model": "loading",
     "load_recipe": "recipe",
+    "mine": "mining",
     "read_recipe": "recipe",
 }
 
@@ -44,6 +46,7 @@ __all__ = [
     "fit",
     "load_model",
     "load_recipe",
+    "mine",
     "read_recipe",
 ]
 
