@@ -3,9 +3,9 @@
     python bench/words.py [--folder WORK] [--only word2vec,cbow,fasttext,glove,glove-text8] [--train]
 
 Each method runs with its published settings, one worker, min_count 5 and 200 dimensions; GloVe also with the
-x_max of 10 that its own demo takes for text8, where the paper's 100 is meant for larger corpora. Trained vectors are
-kept in the work folder; --train stops there, so that methods can be trained apart. Measured is the static
-model that gnomon serves, over its whole vocabulary. Writes results/words.json.
+x_max of 10 that its own demo takes for text8, where the paper's 100 is meant for larger corpora. Trained
+vectors are kept in the work folder; --train stops there, so that runs can be trained apart. Measured is the
+static model that gnomon serves, over its whole vocabulary. Writes results/words.json.
 """
 
 from __future__ import annotations
