@@ -122,12 +122,6 @@ def load_words(folder: str | Path) -> WordVectors:
     return words
 
 
-def words_settings(folder: Path) -> dict[str, Any]:
-    """The settings of the training that made a words folder; {} where they are not known."""
-    plain = json.loads((folder / FILE).read_text(encoding="utf-8"))
-    return dict(plain.get("settings") or {})
-
-
 def _write(folder: Path, vectors: WordVectors, settings: Mapping[str, Any], sif: float | None) -> None:
     from safetensors.numpy import save_file
 

@@ -7,7 +7,7 @@ Mikolov, Chen, Corrado and Dean 2013 (arXiv:1301.3781); negative sampling: Mikol
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -101,6 +101,3 @@ def _subwords(wv: Any, settings: SubwordSettings) -> Subwords:
     touched = np.unique(np.concatenate([np.asarray(own, dtype=np.int64) for own in wv.buckets_word]))
     rows = np.asarray(wv.vectors_ngrams[touched], dtype=np.float32)
     return Subwords(settings, touched, rows)
-
-
-Trainer = Callable[[Corpus, WordSettings, Progress], WordVectors]
