@@ -34,7 +34,7 @@ def sif_weights(counts: Int[np.ndarray, " words"], a: float) -> Float[np.ndarray
 
     Arora, Liang and Ma 2017, "A simple but tough-to-beat baseline for sentence embeddings", which takes 1e-3.
 
-    >>> sif_weights(np.array([999, 1]), 1e-3).round(4).tolist()
+    >>> sif_weights(np.array([999, 1]), 1e-3).astype(float).round(4).tolist()
     [0.001, 0.5]
     """
     shares = counts / max(int(counts.sum()), 1)
