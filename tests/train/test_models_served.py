@@ -15,6 +15,7 @@ from gnomon.encode.load import load_scorer
 from gnomon.train.attention_pooling import AttentionPooling
 from gnomon.train.building import Architecture, build_model
 from gnomon.train.loading import LoadSettings, load_model
+from gnomon.train.projection import Projection
 
 sys.path.insert(0, str(Path(__file__).parent))
 from tiny_models import NEW, SHORT_AND_LONG, TEXTS, shared, tiny
@@ -86,6 +87,24 @@ def test_one_vector_a_text(name, tmp_path):
         np.testing.assert_allclose(vectors(again, SHORT_AND_LONG, role), ours, atol=1e-6)
         np.testing.assert_allclose(served.encode(SHORT_AND_LONG, role=role).data, ours, atol=1e-4)
         np.testing.assert_allclose(encode(list(SHORT_AND_LONG)), ours, atol=1e-4)
+
+
+@WARNED
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_projection_with_tanh(bias, tmp_path):
+    from sentence_transformers import SentenceTransformer
+
+    model = tiny("bi")
+    model.tower.projections.append(Projection(32, 8, bias=bias, activation="tanh"))
+    model.save(tmp_path / "model")
+    ours = vectors(model, SHORT_AND_LONG, "query")
+    served = gnomon.load_encoder(tmp_path / "model", settings=EXACT)
+    np.testing.assert_allclose(served.encode(SHORT_AND_LONG, role="query").data, ours, atol=1e-4)
+    np.testing.assert_allclose(
+        vectors(load_model(tmp_path / "model"), SHORT_AND_LONG, "query"), ours, atol=1e-6
+    )
+    other = SentenceTransformer(str(tmp_path / "model"), device="cpu")
+    np.testing.assert_allclose(other.encode(list(SHORT_AND_LONG)), ours, atol=1e-4)
 
 
 @WARNED
