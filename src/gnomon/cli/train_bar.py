@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 from gnomon.cli.figures import count
 
 if TYPE_CHECKING:
-    from gnomon.train.loop import FitProgress
+    from gnomon.train.standing import FitProgress
 
 EVERY_S = 10.0
 """Seconds between two plain lines."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from torch import Tensor
 from gnomon.core.errors import InvalidInput, StorageError
 
 _TENSORS, _STATE = "tensors.safetensors", "state.json"
+_NEW, _OLD = ".new-", ".old-"
 VERSION = 1
 
 
@@ -38,26 +40,19 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path
 
     Raises StorageError.
     """
-    from safetensors.torch import save_file
-
     target = folder / f"step-{checkpoint.step:08d}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(dir=folder, prefix=".new-"))
+        made = Path(tempfile.mkdtemp(dir=folder, prefix=_NEW))
         try:
-            # Tensors that share memory (tied weights) cannot be written twice under two names.
-            save_file(
-                {k: t.detach().cpu().contiguous().clone() for k, t in checkpoint.tensors.items()},
-                made / _TENSORS,
-            )
-            body = {"version": VERSION, "step": checkpoint.step, **checkpoint.plain}
-            (made / _STATE).write_text(json.dumps(body), encoding="utf-8")
-            for name in (_TENSORS, _STATE):
-                with (made / name).open("rb") as file:
-                    os.fsync(file.fileno())
+            _fill(made, checkpoint)
+            # Not one step: where the process ends between, the one aside comes back.
+            aside = folder / f"{_OLD}{target.name}"
             if target.exists():
-                shutil.rmtree(target)
+                target.replace(aside)
             made.replace(target)
+            _flush(folder)
+            shutil.rmtree(aside, ignore_errors=True)
         finally:
             shutil.rmtree(made, ignore_errors=True)
     except OSError as error:
@@ -71,33 +66,85 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path
     return target
 
 
+def _fill(made: Path, checkpoint: Checkpoint) -> None:
+    from safetensors.torch import save_file
+
+    # Tensors that share memory (tied weights) cannot be written twice under two names.
+    tensors = {k: t.detach().cpu().contiguous().clone() for k, t in checkpoint.tensors.items()}
+    save_file(tensors, made / _TENSORS)
+    body = {
+        "version": VERSION, "step": checkpoint.step, "sha256": _digest(made / _TENSORS), **checkpoint.plain
+    }  # fmt: skip
+    (made / _STATE).write_text(json.dumps(body), encoding="utf-8")
+    for path in (made / _TENSORS, made / _STATE, made):
+        _flush(path)
+
+
+def _flush(path: Path) -> None:
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def checkpoints(folder: Path) -> list[Path]:
     """The checkpoints in a folder, oldest first."""
     return sorted(path for path in folder.glob("step-*") if (path / _STATE).is_file())
 
 
 def read_checkpoint(folder: Path) -> Checkpoint | None:
-    """The newest checkpoint in a folder that can be read; None where there is none.
+    """The newest checkpoint in a folder that is whole; None where there is none.
 
-    Raises InvalidInput for one of a newer gnomon.
+    What a process that was ended while it wrote left behind is cleared away. Raises InvalidInput for one of
+    another version of gnomon.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    _clear(folder)
     for path in reversed(checkpoints(folder)):
         try:
             plain = json.loads((path / _STATE).read_text(encoding="utf-8"))
+            version, step, digest = (plain.pop(key) for key in ("version", "step", "sha256"))
+            if version == VERSION and digest != _digest(path / _TENSORS):
+                continue
             tensors = load_file(path / _TENSORS)
-        except (OSError, ValueError, SafetensorError):
+        except (OSError, ValueError, KeyError, AttributeError, SafetensorError):
             continue  # damaged: the one before it will do
-        if plain.pop("version") != VERSION:
+        if version != VERSION:
             raise InvalidInput(
                 f"{path} is a checkpoint of another version of gnomon",
                 wanted=f"version {VERSION}",
                 next_step="go on with the gnomon that wrote it, or name another output folder",
             )
-        return Checkpoint(int(plain.pop("step")), tensors, plain)
+        return Checkpoint(int(step), tensors, plain)
     return None
+
+
+def drop_newest(folder: Path, step: int) -> bool:
+    """Let go of the checkpoint of this step, where it is the newest and not the only one."""
+    found = checkpoints(folder)
+    if len(found) < 2 or found[-1].name != f"step-{step:08d}":
+        return False
+    shutil.rmtree(found[-1], ignore_errors=True)
+    return True
+
+
+def _clear(folder: Path) -> None:
+    for path in folder.glob(f"{_NEW}*"):
+        shutil.rmtree(path, ignore_errors=True)
+    for path in folder.glob(f"{_OLD}*"):
+        whole = folder / path.name.removeprefix(_OLD)
+        if whole.exists():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.replace(whole)
 
 
 def optimiser_tensors(state: Mapping[str, Any]) -> dict[str, Tensor]:

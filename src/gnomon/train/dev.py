@@ -76,7 +76,7 @@ def open_dev(settings: SourceSettings, *, scratch: Path | None = None) -> DevSet
     Raises InvalidInput as `open_source` does.
     """
     source = open_source(replace(settings, limit=None), scratch=scratch)
-    if source.examples.__class__.__name__ == "BeirExamples":
+    if source.is_beir:
         return _beir(settings, source)
     examples = list(source if settings.limit is None else source.first(settings.limit))
     if source.form == "scored":

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from gnomon.train.averaging import averaged, between, copied, in_place_of, warm_decay
 from gnomon.train.batch import Batch
+from gnomon.train.began import require_data
 from gnomon.train.checkpoint import (
     Checkpoint,
     optimiser_state,
@@ -22,58 +24,19 @@ from gnomon.train.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
+from gnomon.train.contracts import Model
 from gnomon.train.data.batches import Place
 from gnomon.train.dev import look
 from gnomon.train.distributed import Across, average_gradients
 from gnomon.train.prepare import Parts
 from gnomon.train.randomness import RandomState, captured, resume
-from gnomon.train.ranks import own_part
+from gnomon.train.ranks import agree, any_rank, by_first, own_part, rank, rank_count, seed_step
 from gnomon.train.schedule import Schedule
+from gnomon.train.seen import FILE, Watch
+from gnomon.train.standing import End, FitProgress, Standing
 from gnomon.train.step import StepSettings, TrainingDiverged, run_step
 
-End = Literal["done", "early", "interrupted"]
 LOG = "log.jsonl"
-
-
-@dataclass(frozen=True)
-class FitProgress:
-    """How far a run is. `speed` is in examples a second; `dev` the last look's figure, None before one."""
-
-    stage: Literal["checking", "looking", "training", "saving"]
-    step: int
-    of: int
-    loss: float = math.nan
-    lr: float = 0.0
-    speed: float = 0.0
-    dev: float | None = None
-
-
-@dataclass(frozen=True)
-class Standing:
-    """What is counted along the run, kept with each checkpoint as plain values."""
-
-    step: int = 0
-    place: Place = field(default_factory=Place)
-    examples: int = 0
-    seconds: float = 0.0
-    looks: tuple[tuple[int, float], ...] = ()
-    best: int = -1
-    end: End | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """A plain mapping, read back by `from_json`."""
-        return {**asdict(self), "place": self.place.to_json()}
-
-    @classmethod
-    def from_json(cls, plain: Mapping[str, Any]) -> Standing:
-        """The standing that `to_json` wrote."""
-        looks = tuple((int(step), float(value)) for step, value in plain["looks"])
-        return cls(**{**plain, "place": Place.from_json(plain["place"]), "looks": looks})
-
-    @property
-    def best_value(self) -> float:
-        """The best look's figure."""
-        return max((value for _, value in self.looks), default=-math.inf)
 
 
 class Loop:
@@ -98,44 +61,57 @@ class Loop:
         self._start = copied(parts.model.state_dict()) if optim.average is not None else {}
         self._ema = copied(parts.model.state_dict()) if optim.ema is not None else {}
         self._best: dict[str, Tensor] = {}
+        followed = parts.followed if rank() == 0 else None
+        self._watch = Watch(followed, folder / FILE, precision=parts.precision)
         self.standing = Standing()
         torch.manual_seed(optim.seed)
 
     def resumed(self) -> bool:
         """Go on from the newest checkpoint, if there is one."""
-        found = read_checkpoint(self._folder / "checkpoints")
+        found = by_first(lambda: read_checkpoint(self._folder / "checkpoints"))
         if found is None:
+            self._cut_log(0)
             return False
+        require_data(found.plain["digests"], self._parts.digests)
         parts = self._parts
         parts.model.load_state_dict(found.part("model"))
         if isinstance(parts.objective, torch.nn.Module):
             parts.objective.load_state_dict(found.part("objective"))
         state = optimiser_state(self._optimiser.state_dict(), found.part("optimiser"))
         self._optimiser.load_state_dict(state)
-        self._ema, self._best = found.part("ema"), found.part("best")
-        self._start = found.part("start")
+        self._ema, self._best, self._start = (
+            {name: tensor.to(self._device) for name, tensor in found.part(own).items()}
+            for own in ("ema", "best", "start")
+        )
         random = found.part("random")
         resume(RandomState(self._device, random["cpu"], random.get("cuda")))
         self.standing = Standing.from_json(found.plain["standing"])
-        self._cut_log()
+        self._cut_log(self.standing.step)
+        self._watch.back_to(self.standing.step)
         return True
 
     def run(self) -> End:
         """Train to the end, or until `stop` says so after a step. Raises TrainingDiverged."""
         parts, recipe = self._parts, self._parts.recipe
         parts.model.train()
+        agree(parts.model.state_dict().values())
         if self.standing.step == 0:
+            self._watch.see(parts.model, 0, of=int(self.steps), weights=self._ema)
             self.keep()
         while self.standing.end is None and self.standing.step < self.steps:
             epoch = self.standing.place.epoch
             for batch, after in parts.batches.epoch(self.standing.place):
+                if len(batch.queries) < rank_count():  # what a source's end leaves is too little for all
+                    self.standing = replace(self.standing, place=after)
+                    continue
                 self._one(batch, after)
+                self._watch.see(parts.model, self.standing.step, of=int(self.steps), weights=self._ema)
                 ended = after.epoch != epoch
                 if _due(self.standing.step, recipe.dev.every, ended) or self.standing.step >= self.steps:
                     self._look()
                 if _due(self.standing.step, recipe.output.checkpoint_every, ended):
                     self.keep()
-                if self._stop():
+                if any_rank(self._stop(), self._device):
                     self.keep()
                     return "interrupted"
                 if self.standing.end is not None or self.standing.step >= self.steps:
@@ -155,16 +131,19 @@ class Loop:
         if optim.average is not None:
             model.load_state_dict(between(self._start, copied(model.state_dict()), optim.average))
         model.eval()
+        self._watch.end(model, self.standing.best if self._best else self.standing.step)
 
     def _one(self, batch: Batch, after: Place) -> None:
         parts, optim, before = self._parts, self._parts.recipe.optim, self.standing
-        share = self._schedule.share(before.step + 1 if self._schedule.warmup else before.step)
+        # The first step of a warm-up has a share of it, and the last step of the run is not for nothing.
+        share = self._schedule.share(before.step + (before.step < self._schedule.warmup))
         for group in self._optimiser.param_groups:
             group["lr"] = optim.lr * share
         started = time.monotonic()
         self._optimiser.zero_grad(set_to_none=True)
-        own = own_part(batch)
-        done = run_step(parts.model, parts.objective, own, self._step, self._across)
+        if self._across is not None:
+            seed_step(optim.seed, before.step)
+        done = run_step(parts.learner, parts.objective, own_part(batch), self._step, self._across)
         everything = [p for group in self._optimiser.param_groups for p in group["params"]]
         if self._across is not None:
             average_gradients(everything)
@@ -206,21 +185,26 @@ class Loop:
         self._tell(FitProgress("looking", step, int(self.steps)))
         weights = self._ema or copied(parts.model.state_dict())
         with in_place_of(parts.model, weights):
-            sets = [one.smaller(dev.corpus) for one in parts.dev]
-            found = [look(parts.model, one, dev.metric, precision=parts.precision) for one in sets]
-        value = sum(one.value for one in found) / len(found)
+            found = by_first(lambda: self._found(parts.model))
+        value = sum(found.values()) / len(found)
         if value > self.standing.best_value:
             self._best = copied(weights)
             self.standing = replace(self.standing, best=step)
         self.standing = replace(self.standing, looks=(*self.standing.looks, (step, value)))
-        self._log(dev={one.name: one.value for one in found}, mean=value)
-        since = [n for n, _ in self.standing.looks if n > self.standing.best]
-        if dev.patience and len(since) >= dev.patience:
+        self._log(dev=found, mean=value)
+        if dev.patience and self.standing.since_best >= dev.patience:
             self.standing = replace(self.standing, end="early")
+
+    def _found(self, model: Model) -> dict[str, float]:
+        dev, sets = self._parts.recipe.dev, self._parts.dev
+        smaller = [one.smaller(dev.corpus) for one in sets]
+        return {
+            one.name: look(model, one, dev.metric, precision=self._parts.precision).value for one in smaller
+        }
 
     def keep(self) -> None:
         """Write a checkpoint."""
-        if self._across is not None and torch.distributed.get_rank() != 0:
+        if rank() != 0:
             return
         parts, random = self._parts, captured(self._device)
         aim = parts.objective.state_dict() if isinstance(parts.objective, torch.nn.Module) else {}
@@ -234,24 +218,29 @@ class Loop:
             "random": {"cpu": random.cpu, **({} if random.cuda is None else {"cuda": random.cuda})},
         }
         tensors = {f"{part}/{name}": t for part, own in sets.items() for name, t in own.items()}
-        plain = {"standing": self.standing.to_json(), "recipe": parts.recipe.to_json()}
+        plain = {"standing": self.standing.to_json(), "digests": dict(parts.digests)}
         keep = parts.recipe.output.keep
+        if (log := self._folder / LOG).is_file():
+            with log.open("rb") as file:
+                os.fsync(file.fileno())  # a checkpoint promises the log up to its step
         write_checkpoint(
             self._folder / "checkpoints", Checkpoint(self.standing.step, tensors, plain), keep=keep
         )
 
     def _log(self, **row: Any) -> None:
-        if self._across is not None and torch.distributed.get_rank() != 0:
+        if rank() != 0:
             return
         with (self._folder / LOG).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": self.standing.step, **row}) + "\n")
 
-    def _cut_log(self) -> None:
+    def _cut_log(self, step: int) -> None:
         """Lines of steps that the checkpoint knows nothing of are written again by the steps themselves."""
         path = self._folder / LOG
-        if path.is_file():
-            kept = [row for row in read_log(path) if row["step"] <= self.standing.step]
-            path.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+        if rank() == 0 and path.is_file():
+            kept = [row for row in read_log(path) if row["step"] <= step]
+            beside = path.with_suffix(".new")
+            beside.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+            beside.replace(path)
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

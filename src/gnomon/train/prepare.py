@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from gnomon.core.contracts import Role
+from gnomon.core.contracts import Encoder, Role
 from gnomon.train.backbone import BackboneSettings, NewBackbone
 from gnomon.train.building import Architecture, build_model
 from gnomon.train.contracts import Embedder, Model, Objective
@@ -19,7 +19,9 @@ from gnomon.train.data.checks import check_data
 from gnomon.train.data.findings import DataReport, Lengths
 from gnomon.train.data.source import Source, open_source, prompts_by_source
 from gnomon.train.dev import DevSet, open_dev
+from gnomon.train.distil import Distilled, both_sides, load_teacher
 from gnomon.train.dropout import with_byte_dropout
+from gnomon.train.followed import Followed, followed_of
 from gnomon.train.late import LateSettings
 from gnomon.train.objectives import objective, wrapped
 from gnomon.train.pieces import Precision
@@ -29,7 +31,9 @@ from gnomon.train.recipe_tables import Late
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """What a run works with. `digests` are of the sources' files, by name."""
+    """What a run works with. `digests` are of the sources' files, by name; `followed` the texts that the
+    report shows the course of.
+    """
 
     recipe: Recipe
     model: Model
@@ -40,6 +44,13 @@ class Parts:
     data: DataReport
     digests: Mapping[str, str]
     precision: Precision
+    followed: Followed | None = None
+    teacher: Encoder | None = None
+
+    @property
+    def learner(self) -> Model:
+        """What a step is computed with: the model, or the model beside its teacher."""
+        return self.model if self.teacher is None else Distilled(self.model, self.teacher)
 
 
 def prepare(recipe: Recipe, *, scratch: Path | None = None) -> Parts:
@@ -49,23 +60,35 @@ def prepare(recipe: Recipe, *, scratch: Path | None = None) -> Parts:
     model = model_of(recipe, sources)
     report = check_data(sources, watched, settings=recipe.checks(lengths_of(model)))
     kept = report.kept(sources)
+    teacher = load_teacher(recipe.model.teacher, model) if recipe.model.teacher else None
+    learned = both_sides(kept) if teacher is not None else kept
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cpu":
         with_byte_dropout(model)
     aim = objective_of(recipe)
     if isinstance(aim, torch.nn.Module):
         aim.to(device)
+    dev = tuple(open_dev(one, scratch=scratch) for one in recipe.data.dev)
     return Parts(
         recipe,
         model.to(device),
         aim,
-        Batches(kept, recipe.batches),
-        tuple(open_dev(one, scratch=scratch) for one in recipe.data.dev),
+        Batches(learned, recipe.batches),
+        dev,
         tuple(open_dev(one, scratch=scratch) for one in recipe.data.test),
         report,
-        {source.name: source.digest() for source in (*sources, *watched)},
+        digests_of(recipe, [*sources, *watched]),
         precision_of(recipe.optim.precision, device),
+        followed_of(dev, kept, anchors=recipe.dev.map) if isinstance(model, Embedder) else None,
+        teacher,
     )
+
+
+def digests_of(recipe: Recipe, sources: Sequence[Source]) -> dict[str, str]:
+    """The sources' digests by "train/name", "dev/name" and "test/name"."""
+    data = recipe.data
+    splits = ["train"] * len(data.sources) + ["dev"] * len(data.dev) + ["test"] * len(data.test)
+    return {f"{split}/{one.name}": one.digest() for split, one in zip(splits, sources, strict=True)}
 
 
 def precision_of(asked: str, device: torch.device) -> Precision:
@@ -140,7 +163,7 @@ def lengths_of(model: Model) -> Lengths | None:
 
 
 def _longest(model: Any) -> int:
-    tower = getattr(model, "tower", None) or getattr(model, "query", None) or model
+    tower = {"bi": lambda: model.tower, "dual": lambda: model.query}.get(model.kind, lambda: model)()
     return int(tower.backbone.tokenizer.max_tokens)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from gnomon.core.errors import InvalidInput
@@ -57,9 +57,8 @@ class NewNetwork:
     def __post_init__(self) -> None:
         sizes = min(self.hidden, self.layers, self.heads, self.max_tokens)
         _require(sizes > 0, f"a size of {sizes}", "sizes of at least 1")
-        _require(
-            self.hidden % self.heads == 0, f"hidden = {self.hidden}", f"a multiple of heads ({self.heads})"
-        )
+        fits = self.hidden % self.heads == 0
+        _require(fits, f"hidden = {self.hidden}", f"a multiple of heads ({self.heads})")
 
 
 @dataclass(frozen=True)
@@ -77,6 +76,7 @@ class ModelTable:
 
     `backbone` is a folder, a hub id or a short name; `new` replaces it by a network with random weights.
     `tokenizer` is that of a new network: a model's name, or "wordpiece" or "bpe" for one made for the corpus.
+    `teacher` is a model whose vectors sentences and their translations are to have.
     """
 
     kind: Kind = "bi"
@@ -92,6 +92,7 @@ class ModelTable:
     tokenizer: str = "wordpiece"
     vocabulary: int = 30_000
     late: Late | None = None
+    teacher: str = ""
     dropout: float | None = None
     attention_dropout: float | None = None
     checkpointing: bool = False
@@ -99,19 +100,19 @@ class ModelTable:
 
     def __post_init__(self) -> None:
         _require(self.dim >= 0, f"dim = {self.dim}", "0 (as the model has) or more")
-        _require(
-            self.max_tokens is None or self.max_tokens > 0, f"max_tokens = {self.max_tokens}", "at least 1"
-        )
+        some = self.max_tokens is None or self.max_tokens > 0
+        _require(some, f"max_tokens = {self.max_tokens}", "at least 1")
         for name in ("dropout", "attention_dropout"):
             value = getattr(self, name)
             _require(value is None or 0 <= value < 1, f"{name} = {value}", "at least 0 and less than 1")
         _require(self.late is None or self.kind == "late", "a table [model.late]", 'kind = "late"')
+        one_tower = not self.teacher or self.kind in ("bi", "static")
+        _require(one_tower, f"a teacher for kind = {self.kind!r}", 'kind = "bi" or "static"')
         only_dual = not self.document_backbone or self.kind == "dual"
         _require(only_dual, f"document_backbone = {self.document_backbone!r}", 'kind = "dual"')
         unknown = sorted(set(self.prompts) - {"query", "document"})
-        _require(
-            not unknown, f"a prompt for {unknown}", "prompts for query and document; others with sources"
-        )
+        roles = "prompts for query and document; others with sources"
+        _require(not unknown, f"a prompt for {unknown}", roles)
 
 
 @dataclass(frozen=True)
@@ -207,18 +208,6 @@ class ObjectiveTable:
         return {name: getattr(self, name) for name in sorted(names) if getattr(self, name) is not None}
 
     @property
-    def wrappers(self) -> tuple[tuple[str, dict[str, Any]], ...]:
-        """Names and settings of what is wrapped around it, innermost first, for `objectives.wrapped`."""
-        found: list[tuple[str, dict[str, Any]]] = []
-        for name in ("mask_false_negatives", "matryoshka", "layer_wise"):
-            if (table := getattr(self, name)) is not None:
-                given = asdict(table)
-                if "dims" in given:
-                    given["dims"] = tuple(dim or None for dim in given["dims"])
-                found.append((name, given))
-        return tuple(found)
-
-    @property
     def uses_batch(self) -> bool:
         """Whether other examples' documents are negatives."""
         return self.name in _IN_BATCH if self.in_batch is None else self.in_batch
@@ -272,15 +261,18 @@ class OptimTable:
 class DevTable:
     """[dev]: the metric that is watched, every how many steps (0: at each epoch's end), and the patience:
     so many looks without a better one end the run (0: never). A look during the run ranks at most `corpus`
-    documents, all that are judged among them (0: all there are); the report at the end ranks all.
+    documents, all that are judged among them (0: all there are); the report at the end ranks all. `map` is
+    how many queries are followed for the report's picture of what training does to them (0: none).
     """
 
     metric: str = "nDCG@10"
     every: int = 0
     patience: int = 0
     corpus: int = 5000
+    map: int = 3
 
     def __post_init__(self) -> None:
+        _require(0 <= self.map <= 8, f"map = {self.map}", "0 to 8 queries")
         _require(self.corpus >= 0, f"corpus = {self.corpus}", "documents, or 0 for all")
         _require(self.every >= 0, f"every = {self.every}", "steps, or 0 for each epoch's end")
         _require(self.patience >= 0, f"patience = {self.patience}", "looks, or 0 for no early end")

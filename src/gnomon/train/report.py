@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gnomon.core.errors import InvalidInput
 from gnomon.train.loop import LOG, read_log
 
 if TYPE_CHECKING:
-    from gnomon.train.fitting import FitReport, Gain
+    from gnomon.train.fitting import FitReport
+    from gnomon.train.gains import Gain
 
 _STYLE = """body{font:15px/1.5 system-ui,sans-serif;color:#1d2733}
 body{max-width:58rem;margin:2rem auto;padding:0 1rem}
@@ -28,15 +30,35 @@ def write_report(report: FitReport, folder: Path) -> None:
     rows = read_log(folder / LOG) if (folder / LOG).is_file() else []
     for name, text in (
         ("report.json", json.dumps(report.to_json(), indent=1, ensure_ascii=False)),
-        ("report.html", as_html(report, rows)),
+        ("report.html", as_html(report, rows, seen=seen_in(report, folder))),
     ):
         beside = folder / f"{name}.new"
         beside.write_text(text, encoding="utf-8")
         beside.replace(folder / name)
 
 
-def as_html(report: FitReport, rows: Sequence[dict[str, Any]]) -> str:
-    """One page that needs nothing else."""
+def seen_in(report: FitReport, folder: Path) -> str:
+    """What training did to a few texts: map and curve, drawn beside the report too, the map also as a GIF."""
+    from gnomon.train.seen import FILE, read_seen
+
+    seen = read_seen(folder / FILE)
+    if seen is None or report.end == "interrupted" or not report.recipe["dev"]["map"]:
+        return ""
+    try:
+        from gnomon.train.seen_plot import draw_animation, draw_curve, draw_map
+
+        pictures = draw_map(seen, folder / "seen.png"), draw_curve(seen, folder / "alignment.png")
+        draw_animation(seen, folder / "seen.gif")
+    except InvalidInput:
+        return ""  # without matplotlib; what is said of the curves says so
+    names = "texts before, during and after", "alignment and uniformity over the steps"
+    shown = (_image(path.read_bytes(), name) for path, name in zip(pictures, names, strict=True))
+    said = "A few texts on one plane, before, during and after; seen.gif, beside this page, shows them move."
+    return f"<h2>What training did to a few texts</h2><p>{said}</p>{''.join(shown)}"
+
+
+def as_html(report: FitReport, rows: Sequence[dict[str, Any]], *, seen: str = "") -> str:
+    """One page that needs nothing else. `seen` is the part of `seen_in`."""
     ends = {"done": "ran to its end", "early": "ended early", "interrupted": "was interrupted"}
     about = [
         ("model", report.folder),
@@ -57,6 +79,7 @@ def as_html(report: FitReport, rows: Sequence[dict[str, Any]]) -> str:
         "<h2>What it gained</h2>",
         _gains(report.gains),
         _curves(report, rows),
+        seen,
         "<h2>Data</h2>",
         _table([(name, digest) for name, digest in report.data["digests"].items()]),
         f"<pre>{html.escape(checked)}</pre>",
@@ -121,10 +144,11 @@ def _curves(report: FitReport, rows: Sequence[dict[str, Any]]) -> str:
     below.set_xlabel("step")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
-    image = base64.b64encode(buffer.getvalue()).decode()
-    return (
-        f'<h2>Curves</h2><img alt="loss, learning rate and dev figure" src="data:image/png;base64,{image}">'
-    )
+    return f"<h2>Curves</h2>{_image(buffer.getvalue(), 'loss, learning rate and dev figure')}"
+
+
+def _image(png: bytes, name: str) -> str:
+    return f'<img alt="{name}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
 
 
 def _smooth(values: Sequence[float], share: float = 0.05) -> list[float]:
