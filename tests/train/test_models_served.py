@@ -41,6 +41,7 @@ MODELS = {
     "dual": ("dual", {"dim": 16}),
     "dual, prompts": ("dual", {"dim": 16, "pooling": "cls", "prompts": {"document": "a bank: "}}),
     "static": ("static", {"dim": 16}),
+    "static, dot": ("static", {"dim": 16, "similarity": "dot"}),
 }
 WARNED = pytest.mark.filterwarnings("ignore::gnomon.core.errors.TruncatedText")
 
