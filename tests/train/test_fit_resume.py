@@ -20,6 +20,7 @@ from gnomon.train.checkpoint import checkpoints, read_checkpoint
 sys.path.insert(0, str(Path(__file__).parent))
 from fit_toys import pairs, scored, toml, toy, write_rows
 
+GNOMON = "import sys; from gnomon.cli.main import run; sys.exit(run())"
 RUNS = {
     "dropout": {},
     "mean of weights": {"optim": {"ema": 0.8}},
@@ -195,7 +196,7 @@ def program(recipe):
     """A real `gnomon train`."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-c", "import sys; from gnomon.cli.main import run; sys.exit(run())", "train", str(recipe), "--json"],
+        [sys.executable, "-c", GNOMON, "train", str(recipe), "--json"],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

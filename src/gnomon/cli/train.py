@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gnomon.cli.app import Json, app, example
-from gnomon.core.errors import InvalidInput
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,19 +39,16 @@ def train(
 
     Ctrl-C stops after the step at hand; the same command goes on from there, with the same result.
     """
+    from dataclasses import replace
+
     from gnomon.cli.terminal import data_console, noted, print_json, print_notes
     from gnomon.cli.train_bar import TrainBar, stopping
+    from gnomon.train import load_recipe, missing_extra
 
     missing = [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]
     if missing:
-        raise InvalidInput(
-            f"training without {' and '.join(missing)}",
-            wanted="the extra for training",
-            next_step="pip install 'gnomon[train]'",
-        )
-    from dataclasses import replace
-
-    from gnomon.train import fit, load_recipe
+        raise missing_extra(" and ".join(missing))
+    from gnomon.train import fit
 
     wanted = load_recipe(recipe)
     if strict:
@@ -72,7 +68,6 @@ def show(console: Console, report: FitReport, recipe: Path) -> None:
     """What came of it: a line a fact, then a table of the gains."""
     from rich.text import Text
 
-    from gnomon.cli.judged import interval_text, print_table
     from gnomon.cli.terminal import clean, print_rows
 
     if report.end == "interrupted":
@@ -87,12 +82,33 @@ def show(console: Console, report: FitReport, recipe: Path) -> None:
         ("model", report.folder),
         ("trained", f"{report.steps:,} steps, {report.examples:,} examples, {speed:.1f} a second"),
         ("weights", "the last" if report.best < 0 else f"of step {report.best:,}, the best look at dev"),
+        ("data", found_text(report)),
         ("report", f"{report.training}/report.html"),
     ]
     print_rows(console, [(Text(label, style="dim"), clean(said)) for label, said in rows])
     if not report.gains:
         return
     console.print()
+    _show_gains(console, report)
+
+
+def found_text(report: FitReport) -> str:
+    """What the check of the data found, by kind: "2 × leaked pair, 1 × empty query (left out)"."""
+    from gnomon.train.data.findings import LEFT_OUT
+
+    total: dict[str, int] = {}
+    for source in (*report.data["checked"]["train"], *report.data["checked"]["held_out"]):
+        for kind, number in source["counts"].items():
+            total[kind] = total.get(kind, 0) + number
+    said = [f"{n:,} × {kind}{' (left out)' if kind in LEFT_OUT else ''}" for kind, n in total.items()]
+    return ", ".join(said) or "nothing wrong was found"
+
+
+def _show_gains(console: Console, report: FitReport) -> None:
+    from rich.text import Text
+
+    from gnomon.cli.judged import interval_text, print_table
+
     cells = []
     for one in report.gains:
         low, high, said = one.low, one.high, ""

@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from gnomon.core.errors import InvalidInput
+
 if TYPE_CHECKING:
     from gnomon.train.batch import Batch, Example
     from gnomon.train.building import Architecture, build_model
@@ -51,7 +53,21 @@ __all__ = [
 ]
 
 
+def missing_extra(package: str) -> InvalidInput:
+    """What to say where a package of the extra is not installed."""
+    return InvalidInput(
+        f"training without {package}",
+        wanted="the extra for training",
+        next_step="pip install 'gnomon[train]'",
+    )
+
+
 def __getattr__(name: str) -> Any:
     if name in _HOME:
-        return getattr(importlib.import_module(f"gnomon.train.{_HOME[name]}"), name)
+        try:
+            return getattr(importlib.import_module(f"gnomon.train.{_HOME[name]}"), name)
+        except ModuleNotFoundError as error:
+            if error.name not in ("torch", "transformers", "safetensors"):
+                raise
+            raise missing_extra(error.name) from error
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

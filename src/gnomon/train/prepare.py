@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from gnomon.core.contracts import Encoder, Role
+from gnomon.core.errors import GnomonError
 from gnomon.train.backbone import BackboneSettings, NewBackbone
 from gnomon.train.building import Architecture, build_model
 from gnomon.train.contracts import Embedder, Model, Objective
@@ -158,17 +159,22 @@ def lengths_of(model: Model) -> Lengths | None:
     def count(texts: Any, role: Role) -> list[int]:
         return model.features(list(texts), role).lengths
 
+    if model.kind == "static":
+        return None
     # Over-long texts are cut: their length is the limit, which else only texts that just fit have.
-    return None if model.kind == "static" else Lengths(count, _longest(model), _longest(model))
+    return Lengths(count, _longest(model, "query"), _longest(model, "document"))
 
 
-def _longest(model: Any) -> int:
-    tower = {"bi": lambda: model.tower, "dual": lambda: model.query}.get(model.kind, lambda: model)()
+def _longest(model: Any, role: Role) -> int:
+    tower = {"bi": lambda: model.tower, "dual": lambda: model.tower(role)}.get(model.kind, lambda: model)()
     return int(tower.backbone.tokenizer.max_tokens)
 
 
 def _texts(sources: list[Source]) -> Iterator[str]:
     for source in sources:
-        for example in source:
-            yield example.query
-            yield from example.documents
+        for at in range(len(source)):
+            try:
+                example = source[at]
+            except GnomonError:
+                continue  # a row that cannot be read is for the check of the data to tell
+            yield from (example.query, *example.documents)
