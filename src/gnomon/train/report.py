@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gnomon.core.errors import InvalidInput
 from gnomon.train.loop import LOG, read_log
+from gnomon.train.settings_file import to_toml
 
 if TYPE_CHECKING:
     from gnomon.train.fitting import FitReport
@@ -22,7 +23,7 @@ body{max-width:58rem;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.5rem}h2{font-size:1.1rem;margin-top:2rem}table{border-collapse:collapse}
 td,th{padding:.25rem .9rem .25rem 0;text-align:left;vertical-align:top;border-bottom:1px solid #e3e8ee}
 td.n{text-align:right;font-variant-numeric:tabular-nums}img{max-width:100%}code,pre{font:13px/1.45 monospace}
-pre{background:#f5f7fa;padding:1rem;overflow:auto}"""
+td.d{font:11px/1.5 monospace;word-break:break-all}pre{background:#f5f7fa;padding:1rem;overflow:auto}"""
 
 
 def write_report(report: FitReport, folder: Path) -> None:
@@ -59,37 +60,71 @@ def seen_in(report: FitReport, folder: Path) -> str:
 
 def as_html(report: FitReport, rows: Sequence[dict[str, Any]], *, seen: str = "") -> str:
     """One page that needs nothing else. `seen` is the part of `seen_in`."""
-    ends = {"done": "ran to its end", "early": "ended early", "interrupted": "was interrupted"}
-    about = [
-        ("model", report.folder),
-        ("kind", report.kind),
-        ("run", f"{report.steps:,} steps, {report.examples:,} examples; it {ends[report.end]}"),
-        (
-            "time in steps",
-            f"{report.seconds:,.0f} s, {report.examples / max(report.seconds, 1e-9):.1f} examples/s",
-        ),
-        ("precision", report.precision),
-        ("weights kept", "the last" if report.best < 0 else f"of step {report.best:,}, the best look"),
-        ("space", "none" if report.space is None else str(report.space["fingerprint"])),
-    ]
-    checked = json.dumps(report.data["checked"], indent=1, ensure_ascii=False)[:20_000]
     parts = [
         "<h1>Training report</h1>",
-        _table(about),
+        _table(_about(report)),
         "<h2>What it gained</h2>",
-        _gains(report.gains),
+        _gains(report),
         _curves(report, rows),
         seen,
         "<h2>Data</h2>",
-        _table([(name, digest) for name, digest in report.data["digests"].items()]),
-        f"<pre>{html.escape(checked)}</pre>",
-        f"<h2>Recipe</h2><pre>{html.escape(json.dumps(report.recipe, indent=1))}</pre>",
+        _data(report),
+        "<h2>Recipe</h2><p>All settings, defaults included: a file for <code>gnomon train</code>.</p>",
+        f"<pre>{html.escape(to_toml(report.recipe))}</pre>",
     ]
     body = "\n".join(parts)
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Training report</title>'
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Training report</title>'
+        '<meta name="viewport" content="width=device-width">'
         f"<style>{_STYLE}</style><body>{body}</body></html>\n"
     )
+
+
+def _about(report: FitReport) -> list[tuple[str, str]]:
+    ends = {"done": "ran to its end", "early": "ended early", "interrupted": "was interrupted"}
+    minutes, seconds = divmod(round(report.seconds), 60)
+    speed = report.examples / max(report.seconds, 1e-9)
+    space = report.space
+    served = "none: a pair is scored, not embedded"
+    if space is not None:
+        served = f"{space['dim']} dimensions, {space['similarity']}; fingerprint {space['fingerprint']}"
+    rows = [
+        ("model", f"{report.folder} ({report.kind})"),
+        ("run", f"{report.steps:,} steps, {report.examples:,} examples; it {ends[report.end]}"),
+        ("time in steps", f"{minutes:,} min {seconds:02d} s, {speed:.1f} examples a second"),
+        ("precision", report.precision),
+        ("weights kept", "the last" if report.best < 0 else f"of step {report.best:,}, the best look"),
+        ("space", served if report.end != "interrupted" else "not yet"),
+    ]
+    teacher = report.data.get("teacher")
+    return [*rows, *([("teacher", f"fingerprint {teacher}")] if teacher else [])]
+
+
+def _data(report: FitReport) -> str:
+    """A row a source: what it is, what was found in it, and the digest that names its content."""
+    checked, made = report.data["checked"], report.recipe["data"]
+    sources = [("train", one) for one in checked["train"]]
+    splits = ["dev"] * len(made["dev"]) + ["test"] * len(made["test"])
+    sources += zip(splits, checked["held_out"], strict=True)
+    head = "".join(f"<th>{t}</th>" for t in ("source", "form", "examples", "found", "SHA-256"))
+    rows, shown = [], []
+    for split, one in sources:
+        left = checked["left_out"].get(one["name"], 0) if split == "train" else 0
+        found = [f"{count:,} × {kind}" for kind, count in one["counts"].items()]
+        found += [f"{left:,} left out"] if left else []
+        found += [f"{share:.1%} of {role} texts cut" for role, share in one["over_long"].items() if share]
+        cells = (
+            f"{one['name']} ({split})",
+            one["form"],
+            f"{one['examples']:,}",
+            "; ".join(found) or "nothing",
+        )
+        marks = ("", "", ' class="n"', "")
+        row = "".join(f"<td{m}>{html.escape(c)}</td>" for m, c in zip(marks, cells, strict=True))
+        rows.append(f'<tr>{row}<td class="d">{one["digest"]}</td></tr>')
+        shown += [(f"{each['kind']}, {each['where']}", each["what"]) for each in one["shown"]]
+    listed = f"<p>Some of what was found:</p>{_table(shown)}" if shown else ""
+    return f"<table><tr>{head}</tr>{''.join(rows)}</table>{listed}"
 
 
 def _table(rows: Sequence[tuple[str, str]]) -> str:
@@ -97,27 +132,30 @@ def _table(rows: Sequence[tuple[str, str]]) -> str:
     return f"<table>{cells}</table>"
 
 
-def _gains(gains: Sequence[Gain]) -> str:
-    if not gains:
+def _gains(report: FitReport) -> str:
+    if report.end == "interrupted":
+        return "<p>Nothing yet: the run was interrupted, and the same command goes on with it.</p>"
+    if not report.gains:
         return "<p>No dev or test set was given: nothing is known of the gain.</p>"
-    head = "".join(f"<th>{t}</th>" for t in ("set", "metric", "start", "trained", "difference", "verdict"))
-    rows = "".join(_gain(one) for one in gains)
+    names = ("set", "metric", "start", "trained", "difference", "95% interval", "verdict")
+    head = "".join(f"<th>{name}</th>" for name in names)
+    rows = "".join(_gain(one) for one in report.gains)
     chosen = (
         "<p>The weights kept are those of the best look at the dev sets, so their figures are a little too "
         "good; a test set, looked at once, has no such bias.</p>"
     )
-    return f"<table><tr>{head}</tr>{rows}</table>{chosen}"
+    return f"<table><tr>{head}</tr>{rows}</table>{chosen if report.best >= 0 else ''}"
 
 
 def _gain(one: Gain) -> str:
     low, high, said = one.low, one.high, ""
     if one.verdict is not None:
         (low, high), said = one.verdict["interval"], str(one.verdict["outcome"])
-    interval = "" if low is None or high is None else f" [{low:+.4f}, {high:+.4f}]"
-    figures = "".join(f'<td class="n">{value:.4f}</td>' for value in (one.start, one.end))
-    difference = f'<td class="n">{one.end - one.start:+.4f}{interval}</td>'
-    name = html.escape(f"{one.name} ({one.split})")
-    return f"<tr><td>{name}</td><td>{html.escape(one.metric)}</td>{figures}{difference}<td>{said}</td></tr>"
+    interval = "" if low is None or high is None else f"{low:+.4f} to {high:+.4f}"
+    figures = (f"{one.start:.4f}", f"{one.end:.4f}", f"{one.end - one.start:+.4f}", interval)
+    names = "".join(f"<td>{html.escape(text)}</td>" for text in (f"{one.name} ({one.split})", one.metric))
+    numbers = "".join(f'<td class="n">{text}</td>' for text in figures)
+    return f"<tr>{names}{numbers}<td>{html.escape(said)}</td></tr>"
 
 
 def _curves(report: FitReport, rows: Sequence[dict[str, Any]]) -> str:
