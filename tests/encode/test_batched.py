@@ -169,7 +169,7 @@ def test_sixteen_threads_get_what_they_would_get_alone(plain, max_wait_s):
     assert not any(thread.is_alive() for thread in threads), "a caller waits for ever"
     assert failures == []
     assert max(watched.sizes) > 5, "nothing was batched"
-    assert (batched._leader, batched._waiting) == (None, [])
+    assert (batched._leaders, batched._waiting) == ([], [])
 
 
 @pytest.mark.parametrize("stands", ["leading", "waiting"])
@@ -198,7 +198,7 @@ def test_an_interrupted_caller_leaves_nobody_waiting(plain, stands):
         with pytest.raises(KeyboardInterrupt):
             batched.encode(["w5"], role="query")
         assert all(len(other.result(PATIENCE_S)) == 1 for other in others)
-    assert (batched._leader, batched._waiting) == (None, [])
+    assert (batched._leaders, batched._waiting) == ([], [])
     assert len(batched.encode(["w6"], role="query")) == 1
 
 
@@ -225,3 +225,20 @@ def test_settings_out_of_range_are_refused(plain):
         BatchedEncoder(plain, max_wait_s=-1)
     with pytest.raises(InvalidInput, match=r"max_batch = 0"):
         BatchedEncoder(plain, max_batch=0)
+
+
+def test_as_many_lead_at_once_as_the_encoder_has_lanes(plain):
+    watched = Watched(plain)
+    watched.lanes = 2
+    batched = BatchedEncoder(watched)
+    watched.gate.clear()
+    with ThreadPoolExecutor(5) as pool:
+        first = [pool.submit(batched.encode, [f"w{n}"], role="query") for n in range(2)]
+        until(lambda: len(watched.sizes) == 2)  # both are at the gate
+        later = [pool.submit(batched.encode, [f"w{n}"], role="query") for n in range(2, 5)]
+        until(lambda: len(batched._waiting) == 3)
+        watched.gate.set()
+        vectors = [call.result(PATIENCE_S).data[0] for call in (*first, *later)]
+    assert np.allclose(vectors, plain.encode([f"w{n}" for n in range(5)], role="query").data, atol=1e-6)
+    assert sum(watched.sizes) == 5
+    assert (batched._leaders, batched._waiting) == ([], [])

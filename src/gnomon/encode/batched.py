@@ -39,8 +39,9 @@ class BatchedEncoder:
     """An encoder whose concurrent small calls run as one. Keeps the contract of `Encoder`.
 
     There is no thread of its own: the first caller encodes at once; those that come meanwhile wait, and when
-    it is done the first of them encodes for all of them (of one role, up to `max_batch` texts). A lone caller
-    never waits, unless `max_wait_s` asks it to wait for company. Calls of more than `max_batch` texts, and
+    it is done the first of them encodes for all of them (of one role, up to `max_batch` texts). Where the
+    encoder has several `lanes`, as many callers encode at once before others wait. A lone caller never waits,
+    unless `max_wait_s` asks it to wait for company. Calls of more than `max_batch` texts, and
     texts that are over-long, are encoded apart, beside the others, so that warnings reach their own caller.
     An error goes to the caller whose texts caused it; the others get their vectors.
     Raises InvalidInput for settings out of range.
@@ -53,7 +54,8 @@ class BatchedEncoder:
             raise InvalidInput(f"max_batch = {max_batch}", wanted="at least 1 text")
         self._encoder, self._max_wait_s, self._max_batch = encoder, max_wait_s, max_batch
         self._lock = threading.Lock()
-        self._leader: _Call | None = None
+        self._lanes = int(getattr(encoder, "lanes", 1))
+        self._leaders: list[_Call] = []
         self._waiting: list[_Call] = []
 
     @property
@@ -82,12 +84,12 @@ class BatchedEncoder:
         mine = _Call(list(texts), role)
         try:
             with self._lock:
-                if self._leader is None:
-                    self._leader = mine
+                if len(self._leaders) < self._lanes:
+                    self._leaders.append(mine)
                 else:
                     self._waiting.append(mine)
             while not mine.done:
-                if self._leader is mine:
+                if mine in self._leaders:
                     self._run(self._batch(mine))
                 else:
                     mine.woken.wait()
@@ -99,7 +101,7 @@ class BatchedEncoder:
     def _goes_apart(self, texts: Sequence[str], role: Role) -> bool:
         if isinstance(texts, str) or not 0 < len(texts) <= self._max_batch:
             return True
-        if self._leader is None:
+        if len(self._leaders) < self._lanes:
             return False  # nobody to share with: the encoder looks at the texts itself
         # Wrong input is refused here, to this caller alone, while the others' texts are encoded.
         return max(self._encoder.count_tokens(texts, role=role)) > self._encoder.max_tokens
@@ -154,7 +156,8 @@ class BatchedEncoder:
         with self._lock:
             if mine in self._waiting:
                 self._waiting.remove(mine)
-            if self._leader is mine:
-                self._leader = self._waiting.pop(0) if self._waiting else None
-                if self._leader is not None:
-                    self._leader.woken.set()
+            if mine in self._leaders:
+                self._leaders.remove(mine)
+                if self._waiting:
+                    self._leaders.append(self._waiting.pop(0))
+                    self._leaders[-1].woken.set()

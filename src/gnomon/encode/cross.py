@@ -9,7 +9,7 @@ import threading
 import warnings
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -17,7 +17,7 @@ from jaxtyping import Float
 from gnomon.core.errors import InvalidInput, TruncatedText
 from gnomon.encode.batches import pad
 from gnomon.encode.cross_layout import CrossLayout
-from gnomon.encode.feed import padded_batches
+from gnomon.encode.feed import padded_batches, side_by_side
 from gnomon.encode.graph.recipe import recipe_of
 from gnomon.encode.pair_tokens import PairTokenizer
 from gnomon.encode.runners import require_floating
@@ -74,9 +74,15 @@ class CrossEncoder:
         scores = np.empty(len(texts), dtype=np.float32)
         pairs = self._tokenizer.tokenise(self._layout.prompt + query, texts)
         budget = self._settings.batch_budget
-        for positions, ids, lengths in padded_batches(pairs.ids, self._layout, budget_tokens=budget):
+
+        def run(batch: tuple[Any, Any, Any]) -> tuple[Any, Any]:
+            positions, ids, lengths = batch
             kinds = (pad([pairs.kinds[at] for at in positions], pad_id=0),) if self._layout.types else ()
-            scores[positions] = self._runner().run(ids, lengths, *kinds)
+            return positions, self._runner().run(ids, lengths, *kinds)
+
+        batches = padded_batches(pairs.ids, self._layout, budget_tokens=budget)
+        for positions, made in side_by_side(run, batches, lanes=self._settings.lanes):
+            scores[positions] = made
         self._warn(pairs.counts)
         return scores
 

@@ -62,6 +62,11 @@ class DualEncoder:
         return self._towers["document"].max_tokens
 
     @property
+    def lanes(self) -> int:
+        """How many calls of `encode` run at once: those of the query tower."""
+        return int(getattr(self._towers["query"], "lanes", 1))
+
+    @property
     def tokenizer_json(self) -> str | None:
         """The document tower's."""
         return self._towers["document"].tokenizer_json

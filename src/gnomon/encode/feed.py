@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, islice
 from typing import TypeVar
 
 import numpy as np
@@ -13,6 +16,8 @@ from gnomon.encode.backbone import Backbone
 from gnomon.encode.batches import batches, in_advance, pad
 
 WINDOW_TEXTS = 2048  # texts sorted by length together: enough to fill every batch, little enough to hold
+Given = TypeVar("Given")
+Found = TypeVar("Found")
 Made = TypeVar("Made")
 Ids = Int[np.ndarray, " _"]
 Padded = Int[np.ndarray, "rows tokens"]
@@ -53,6 +58,26 @@ def padded_batches(
         ids = pad([rows[at] for at in positions], pad_id=filler)
         _require_known(ids, backbone)
         yield positions, ids, lengths[positions]
+
+
+def side_by_side(call: Callable[[Given], Found], items: Iterable[Given], *, lanes: int) -> Iterator[Found]:
+    """What `call` makes of each item, in their order; up to `lanes` of them are at work at once.
+
+    No more than twice as many are drawn from `items` ahead of what is taken.
+    """
+    drawn = iter(items)
+    first = list(islice(drawn, 2))
+    if lanes == 1 or len(first) < 2:
+        yield from map(call, chain(first, drawn))
+        return
+    with ThreadPoolExecutor(lanes) as pool:
+        coming = deque(pool.submit(call, item) for item in first)
+        for item in drawn:
+            coming.append(pool.submit(call, item))
+            if len(coming) > 2 * lanes:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
 
 
 def pad_id(backbone: Backbone) -> int:

@@ -17,7 +17,7 @@ from gnomon.core.contracts import Role
 from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
-from gnomon.encode.feed import padded_batches, windows
+from gnomon.encode.feed import padded_batches, side_by_side, windows
 from gnomon.encode.graph.recipe import recipe_of
 from gnomon.encode.late_layout import LateLayout
 from gnomon.encode.runners import require_floating
@@ -63,6 +63,11 @@ class LateEncoder:
         return self._layout.limits["document"]
 
     @property
+    def lanes(self) -> int:
+        """How many calls of `encode` run at once; further ones wait their turn."""
+        return self._settings.lanes
+
+    @property
     def tokenizer_json(self) -> str:
         """The tokenizer in the `tokenizers` library's JSON, without truncation and padding."""
         return self._tokenizers["document"].json
@@ -98,8 +103,12 @@ class LateEncoder:
         seen = wide if expansion and expansion.attend else rows
         attended = np.array([len(row) for row in seen], dtype=np.int32)
         budget = self._settings.batch_budget
-        for positions, ids, lengths in padded_batches(wide, self._layout, budget_tokens=budget, start=start):
-            states = self._runner().run(ids, attended[positions])
+        batches = padded_batches(wide, self._layout, budget_tokens=budget, start=start)
+        for (positions, ids, lengths), states in side_by_side(
+            lambda batch: (batch, self._runner().run(batch[1], attended[batch[0]])),
+            batches,
+            lanes=self.lanes,
+        ):
             for at, row, length, own in zip(positions, ids, lengths, states, strict=True):
                 yield start + int(at), own[:length][self._counts(row[:length], role)]
 

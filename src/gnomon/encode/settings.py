@@ -65,6 +65,11 @@ class EncoderSettings:
         """`threads`, or the CPUs that this process may use."""
         return self.threads or available_cpus()
 
+    @property
+    def lanes(self) -> int:
+        """How many inferences run at once, each on a thread of its own; a device does one after the other."""
+        return 1 if self.on_torch else self.thread_count
+
 
 def check_dim(settings: EncoderSettings, dim: int, name: str) -> None:
     """Raise InvalidInput when more dimensions are asked for than the model has."""

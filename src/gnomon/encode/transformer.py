@@ -15,7 +15,7 @@ from gnomon.core.contracts import Role
 from gnomon.core.errors import ModelUnsupported
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
-from gnomon.encode.feed import padded_batches, windows
+from gnomon.encode.feed import padded_batches, side_by_side, windows
 from gnomon.encode.graph.recipe import FAMILIES, recipe_of
 from gnomon.encode.layout import ModelLayout
 from gnomon.encode.settings import EncoderSettings, check_dim
@@ -67,6 +67,11 @@ class TransformerEncoder:
         return self._layout.max_tokens
 
     @property
+    def lanes(self) -> int:
+        """How many calls of `encode` run at once; further ones wait their turn."""
+        return self._settings.lanes
+
+    @property
     def tokenizer_json(self) -> str:
         """The tokenizer in the `tokenizers` library's JSON, without truncation and padding."""
         return self._tokenizer.json
@@ -87,10 +92,15 @@ class TransformerEncoder:
         skip: tuple[Any, ...] = ()
         if not self._layout.include_prompt:
             skip = (np.array(self._tokenizer.prompt_tokens(role), dtype=np.int32),)
+
+        def run(batch: tuple[Any, Any, Any]) -> tuple[Any, Any]:
+            positions, ids, lengths = batch
+            return positions, self._text_model().run(ids, lengths, *skip)
+
         for start, tokenised in self._windows(texts, role):
             counts += tokenised.counts
-            for positions, ids, lengths in self._batches(tokenised, start):
-                rows[start + positions] = self._text_model().run(ids, lengths, *skip)
+            for positions, made in side_by_side(run, self._batches(tokenised, start), lanes=self.lanes):
+                rows[start + positions] = made
         warn_truncated(counts, limit=self._layout.max_tokens, name=self._layout.name)
         vectors = Vectors(rows, self._full_space)
         return vectors if self._settings.dim is None else vectors.truncate(self._settings.dim)
@@ -102,8 +112,11 @@ class TransformerEncoder:
         counts: list[int] = []
         for start, tokenised in self._windows(texts, role):
             counts += tokenised.counts
-            for positions, ids, lengths in self._batches(tokenised, start):
-                hidden = self._token_model().run(ids, lengths)
+            for (positions, ids, _), hidden in side_by_side(
+                lambda batch: (batch, self._token_model().run(*batch[1:])),
+                self._batches(tokenised, start),
+                lanes=self.lanes,
+            ):
                 for states, row, at in zip(hidden, ids, start + positions, strict=True):
                     kept, offsets = self._tokenizer.spans(texts[at], role=role)
                     found[at] = TokenVectors(states[kept], offsets, self._tokenizer.strings(row[kept]))
