@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Float
@@ -163,5 +164,5 @@ def read_seen(path: Path) -> Seen | None:
             queries, documents = held["queries"], held["documents"]
         followed = Followed.from_json(told["followed"])
         return Seen(followed, tuple(told["steps"]), queries, documents, told["ended"])
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None
