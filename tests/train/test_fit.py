@@ -239,3 +239,19 @@ def test_prompts_of_sources_alone_do_not_hinder_the_end(tmp_path):
     report = fit(toy(tmp_path, data=data, optim={"steps": 2}))
     assert report.space is not None
     assert load_model(report.folder).prompts.texts == {"asked/query": "bar: "}
+
+
+@pytest.mark.parametrize(
+    ("kind", "objective", "came"),
+    [
+        ("bi", {"matryoshka": {"dims": [0, 64]}}, "dims = [64] for a model of 32 dimensions"),
+        ("bi", {"layer_wise": {"layers": [-1, -5]}}, "layer -5 of a backbone of 2"),
+        ("cross", {"matryoshka": {"dims": [0, 8]}}, "matryoshka or layer_wise, with a cross-encoder"),
+    ],
+)
+def test_views_that_the_model_does_not_have_are_refused_at_once(kind, objective, came, tmp_path):
+    heard = []
+    with pytest.raises(InvalidInput) as caught:
+        fit(toy(tmp_path, model={"kind": kind}, objective=objective), progress=heard.append)
+    assert caught.value.came == came
+    assert [now.stage for now in heard] == ["checking"]

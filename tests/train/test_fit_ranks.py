@@ -18,7 +18,8 @@ from fit_toys import pairs, toml, write_rows
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 PROGRAM = Path(__file__).parent / "fit_ranks.py"
 TORCHRUN = ("torch.distributed.run", "--nproc-per-node", "2", "--master-addr", "127.0.0.1")
-ACCELERATE = ("accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1")
+# As it starts processes where there are GPUs; without one they meet on the CPU all the same.
+ACCELERATE = ("accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1")
 
 
 def launch(how, recipe, *more, port="0"):

@@ -11,6 +11,7 @@ from typing import Any
 from filelock import BaseFileLock, FileLock, Timeout
 
 from gnomon.core.errors import CollectionBusy
+from gnomon.evaluate import parse_metric
 from gnomon.train.began import note_divergence, require_same
 from gnomon.train.checkpoint import drop_newest
 from gnomon.train.dev import Look
@@ -70,6 +71,8 @@ def fit(
     """
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe)
+    if recipe.data.dev or recipe.data.test:
+        parse_metric(recipe.dev.metric)
     folder = Path(recipe.output.folder).expanduser().absolute()
     work = folder.with_name(f"{folder.name}.training")
     work.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from gnomon.core.contracts import Encoder, Role
-from gnomon.core.errors import GnomonError
+from gnomon.core.errors import GnomonError, InvalidInput
 from gnomon.train.backbone import BackboneSettings, NewBackbone
 from gnomon.train.building import Architecture, build_model
-from gnomon.train.contracts import Embedder, Model, Objective
+from gnomon.train.contracts import WHOLE, Embedder, Model, Objective
 from gnomon.train.data.batches import Batches
 from gnomon.train.data.checks import check_data
 from gnomon.train.data.findings import DataReport, Lengths
@@ -67,6 +67,7 @@ def prepare(recipe: Recipe, *, scratch: Path | None = None) -> Parts:
     if device.type == "cpu":
         with_byte_dropout(model)
     aim = objective_of(recipe)
+    require_views(model, aim)
     if isinstance(aim, torch.nn.Module):
         aim.to(device)
     dev = tuple(open_dev(one, scratch=scratch) for one in recipe.data.dev)
@@ -78,18 +79,42 @@ def prepare(recipe: Recipe, *, scratch: Path | None = None) -> Parts:
         dev,
         tuple(open_dev(one, scratch=scratch) for one in recipe.data.test),
         report,
-        digests_of(recipe, [*sources, *watched]),
+        digests_of(recipe, report),
         precision_of(recipe.optim.precision, device),
         followed_of(dev, kept, anchors=recipe.dev.map) if isinstance(model, Embedder) else None,
         teacher,
     )
 
 
-def digests_of(recipe: Recipe, sources: Sequence[Source]) -> dict[str, str]:
+def digests_of(recipe: Recipe, report: DataReport) -> dict[str, str]:
     """The sources' digests by "train/name", "dev/name" and "test/name"."""
     data = recipe.data
     splits = ["train"] * len(data.sources) + ["dev"] * len(data.dev) + ["test"] * len(data.test)
-    return {f"{split}/{one.name}": one.digest() for split, one in zip(splits, sources, strict=True)}
+    sources = (*report.train, *report.held_out)
+    return {f"{split}/{one.name}": one.digest for split, one in zip(splits, sources, strict=True)}
+
+
+def require_views(model: Model, aim: Objective) -> None:
+    """Raise InvalidInput for dimensions or layers to be good in that the model does not have."""
+    if not isinstance(model, Embedder):
+        if tuple(aim.views) != WHOLE:
+            raise InvalidInput(
+                "matryoshka or layer_wise, with a cross-encoder",
+                wanted="a model that embeds: a cross-encoder has no dimensions to cut",
+                next_step="leave them out of [objective]",
+            )
+        return
+    own = int(getattr(model, "dim", 0))
+    wide = sorted({view.dim for view in aim.views if view.dim is not None and view.dim > own})
+    if wide:
+        raise InvalidInput(
+            f"dims = {wide} for a model of {own} dimensions",
+            wanted=f"at most {own}; 0 is all of them",
+            next_step="correct dims in [objective]",
+        )
+    with torch.inference_mode():
+        # The layers are known to be there when one text has gone through them.
+        model.embed(model.features(["a"], "query"), layers=sorted({view.layer for view in aim.views}))
 
 
 def precision_of(asked: str, device: torch.device) -> Precision:
