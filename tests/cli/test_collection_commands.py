@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import rich.console
@@ -11,6 +12,7 @@ from rich.text import Text
 
 import gnomon
 from gnomon.cli.main import run
+from gnomon.cli.status import print_status
 
 SCRIPT = "import sys; from gnomon.cli.main import run; sys.exit(run(sys.argv[1:]))"
 FILES = {
@@ -213,6 +215,19 @@ def test_status(kb, capsys):
     assert "384 dimensions, cosine" in out
     assert re.search(r"passages +3, \d+ tokens", out)
     assert re.search(r"dense index +current", out)
+    assert re.search(r"search +hybrid, language en\n", out)
+
+
+def test_status_shows_what_is_not_as_by_default(kb, capsys):
+    with gnomon.open(kb, create=False) as found:
+        status = found.status()
+    console = rich.console.Console(width=120)
+    retrieval = {**status.retrieval, "rm3": {}, "neighbours": {}, "index": "hnsw"}
+    space = {**status.space, "precision": "int8"}
+    print_status(console, replace(status, retrieval=retrieval, space=space))
+    out = capsys.readouterr().out
+    assert "384 dimensions, cosine, int8\n" in out
+    assert "hybrid, language en, with rm3, with neighbours, index hnsw\n" in out
 
 
 @pytest.mark.parametrize("command", [("search", "kb", "x"), ("status", "kb")])

@@ -26,6 +26,7 @@ from gnomon.core.errors import (
     StorageError,
 )
 from gnomon.core.vectors import Vectors
+from gnomon.encode import EncoderSettings, load_encoder
 from gnomon.testing.toys import HashEncoder
 
 encoder = partial(HashEncoder, 64, max_tokens=48)
@@ -54,6 +55,22 @@ def test_a_model_that_changed_under_its_name_is_refused(kb: Collection, tmp_path
         with pytest.raises(SpaceMismatch, match="canary"):
             drifted.add(["more"])
         assert drifted.search("tea", mode="lexical")
+
+
+@pytest.mark.parametrize("made_with", [EncoderSettings(precision="int8"), EncoderSettings(dim=128)])
+def test_a_collection_is_opened_with_the_precision_and_dimensions_it_was_made_with(
+    made_with: EncoderSettings, minilm_folder: Path, tmp_path: Path
+) -> None:
+    made = load_encoder(minilm_folder, settings=made_with)
+    with gnomon.open(
+        tmp_path / "kb", settings=CollectionSettings(model=str(minilm_folder)), encoder=made
+    ) as kb:
+        kb.add(["A gnomon casts a shadow.", "Whales sing."])
+    with gnomon.open(tmp_path / "kb", create=False) as kb:
+        assert kb.encoder.space == made.space
+        assert kb.search("sundial", mode="dense")[0].snippet == "A gnomon casts a shadow."
+    with pytest.raises(SpaceMismatch):
+        gnomon.open(tmp_path / "kb", encoder=load_encoder(minilm_folder))
 
 
 def test_settings_must_agree_with_the_collection(kb: Collection, tmp_path: Path) -> None:

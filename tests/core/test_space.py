@@ -151,3 +151,9 @@ def test_impossible_spaces_are_refused(change: dict[str, Any], message: str) -> 
 def test_spaces_are_frozen() -> None:
     with pytest.raises(FrozenInstanceError):
         space_of("a", "mine").dim = 3  # type: ignore[misc]
+
+
+def test_int8_shows_in_what_people_read() -> None:
+    space = space_of("0123456789abcdef", "m")
+    assert space.short == "m (384-d, 0123456789ab)"
+    assert replace(space, precision="int8").short == "m (384-d, int8, 0123456789ab)"

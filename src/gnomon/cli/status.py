@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -41,15 +41,15 @@ def print_status(console: Console, status: Status) -> None:
 
     space = status.space
     chunking = ", ".join(f"{key} {value}" for key, value in sorted(status.chunking.items()))
-    retrieval = f"{status.retrieval['mode']}, language {status.retrieval['language']}"
+    precision = "" if space["precision"] == "float" else f", {space['precision']}"
     total = status.catalog_bytes + sum(derived.bytes for derived in status.derived)
     lines = [
         ("collection", clean(status.path, style="bold")),
-        ("model", clean(f"{status.model}, {space['dim']} dimensions, {space['similarity']}")),
+        ("model", clean(f"{status.model}, {space['dim']} dimensions, {space['similarity']}{precision}")),
         ("space", Text(space["fingerprint"][:12])),
         ("version", clean(status.version)),
         ("chunking", clean(chunking)),
-        ("search", clean(retrieval)),
+        ("search", clean(_retrieval(status.retrieval))),
         ("files", Text(count(status.sources))),
         ("documents", Text(count(status.documents))),
         ("passages", Text(f"{count(status.chunks)}, {count(status.tokens)} tokens")),
@@ -61,3 +61,10 @@ def print_status(console: Console, status: Status) -> None:
         figures = f", {derived.kind}, {count(derived.rows)} rows, {size(derived.bytes)}"
         lines.append((f"{derived.name} index", Text.assemble(stand, figures)))
     print_rows(console, [(Text(label, style="dim"), body) for label, body in lines])
+
+
+def _retrieval(settings: dict[str, Any]) -> str:
+    """The mode and the language, then what is not as it is by default."""
+    stages = [name for name in ("rocchio", "rm3", "neighbours") if name in settings]
+    parts = [settings["mode"], f"language {settings['language']}", *(f"with {name}" for name in stages)]
+    return ", ".join([*parts, f"index {settings['index']}"] if "index" in settings else parts)

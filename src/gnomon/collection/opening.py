@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from gnomon.collection.settings import DEFAULT_MODEL, CollectionSettings, Retrie
 from gnomon.collection.version import Version
 from gnomon.core.contracts import Encoder
 from gnomon.core.errors import CollectionNotFound, InvalidInput
+from gnomon.core.space import Space
 from gnomon.text.chunk import ChunkSettings
 
 _CHUNK_TOKENS = 256
@@ -60,6 +61,7 @@ def open_collection(
             encoder = encoder or load(name)
             version = _create(catalog, settings, encoder, _reference(name))
         _require_agreement(version, settings)
+        load = partial(load, space=version.space)
         return Collection(folder, catalog, version, _opener(catalog, version, settings.model, encoder, load))
     except BaseException:
         catalog.close()
@@ -139,10 +141,18 @@ def _reference(model: str) -> str:
     return str(folder.resolve()) if folder.is_dir() else model
 
 
-def _loaded(name: str, *, threads: int | None, say: Callable[[str], None]) -> Encoder:
+def _loaded(
+    name: str, *, threads: int | None, say: Callable[[str], None], space: Space | None = None
+) -> Encoder:
+    """The model as it comes, or in the precision and with the dimensions that a space was made with."""
     from gnomon.encode import EncoderSettings, load_encoder
 
-    return load_encoder(name, settings=EncoderSettings(threads=threads), say=say)
+    settings = EncoderSettings(threads=threads)
+    if space is not None and space.precision == "int8":
+        settings = replace(settings, precision="int8")
+    if space is not None and space.parent is not None:
+        settings = replace(settings, dim=space.dim)
+    return load_encoder(name, settings=settings, say=say)
 
 
 def _silent(_: str) -> None:

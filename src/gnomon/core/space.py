@@ -79,7 +79,8 @@ class Space:
     @property
     def short(self) -> str:
         """The name with the fingerprint's first 12 digits, as shown to people."""
-        return f"{self.name} ({self.dim}-d, {self.fingerprint[:12]})"
+        precision = "" if self.precision == "float" else f"{self.precision}, "
+        return f"{self.name} ({self.dim}-d, {precision}{self.fingerprint[:12]})"
 
     def require(self, other: Space) -> None:
         """Raise SpaceMismatch unless `other` is this space."""
