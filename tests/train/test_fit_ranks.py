@@ -90,3 +90,9 @@ def test_two_processes_go_on_where_they_were_stopped(tmp_path):
     assert done[0]["report"]["end"] == "done"
     own, expected = (folder / "model" / "model.safetensors" for folder in (parts, whole))
     assert own.read_bytes() == expected.read_bytes()
+
+
+def test_more_processes_than_a_batch_has_examples(tmp_path):
+    recipe = toml(tmp_path, optim={"batch_size": 1})
+    with pytest.raises(AssertionError, match="no batch of 2 examples in a whole epoch, for 2 processes"):
+        launch(TORCHRUN, recipe, port=free_port())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,7 +56,9 @@ def train(
         wanted = replace(wanted, data=replace(wanted.data, strict=True))
     with noted() as notes, TrainBar() as bar, stopping() as stop:
         report = fit(wanted, progress=bar.update, stop=stop.is_set, resume=not fresh)
-    if as_json:
+    if int(os.environ.get("RANK", "0")):
+        pass  # of several processes, the first one speaks
+    elif as_json:
         print_json({**report.to_json(), "warnings": notes})
     else:
         print_notes(notes)

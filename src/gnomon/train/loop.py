@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gnomon.core.errors import InvalidInput
 from gnomon.train.averaging import averaged, between, copied, in_place_of, warm_decay
 from gnomon.train.batch import Batch
 from gnomon.train.began import require_data
@@ -99,23 +100,30 @@ class Loop:
             self._watch.see(parts.model, 0, of=int(self.steps), weights=self._ema)
             self.keep()
         while self.standing.end is None and self.standing.step < self.steps:
-            epoch = self.standing.place.epoch
+            epoch, begun = self.standing.place.epoch, self.standing
             for batch, after in parts.batches.epoch(self.standing.place):
-                if len(batch.queries) < rank_count():  # what a source's end leaves is too little for all
+                # What a source's end leaves may be too little for all ranks.
+                if stepped := len(batch.queries) >= rank_count():
+                    self._one(batch, after)
+                    self._watch.see(parts.model, self.standing.step, of=int(self.steps), weights=self._ema)
+                else:
                     self.standing = replace(self.standing, place=after)
-                    continue
-                self._one(batch, after)
-                self._watch.see(parts.model, self.standing.step, of=int(self.steps), weights=self._ema)
-                ended = after.epoch != epoch
-                if _due(self.standing.step, recipe.dev.every, ended) or self.standing.step >= self.steps:
+                step, ended = self.standing.step, after.epoch != epoch
+                if _due(step, recipe.dev.every, stepped, ended) or step >= self.steps:
                     self._look()
-                if _due(self.standing.step, recipe.output.checkpoint_every, ended):
+                if _due(step, recipe.output.checkpoint_every, stepped, ended):
                     self.keep()
                 if any_rank(self._stop(), self._device):
                     self.keep()
                     return "interrupted"
                 if self.standing.end is not None or self.standing.step >= self.steps:
                     break
+            if self.standing.step == begun.step and not begun.place.position:
+                raise InvalidInput(
+                    f"no batch of {rank_count()} examples in a whole epoch, for {rank_count()} processes",
+                    wanted="at least one example for each process in a batch",
+                    next_step="set a larger batch_size in [optim], or start fewer processes",
+                )
         if self.standing.end is None:
             self.standing = replace(self.standing, end="done")
         self.keep()
@@ -254,8 +262,8 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _due(step: int, every: int, ended: bool) -> bool:
-    return step % every == 0 if every else ended
+def _due(step: int, every: int, stepped: bool, ended: bool) -> bool:
+    return stepped and step % every == 0 if every else ended
 
 
 def _optimiser(parts: Parts) -> torch.optim.Optimizer:
