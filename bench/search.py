@@ -1,6 +1,8 @@
 """Search: quality on SciFact, latency from text to hits, the whole command, and the scan against exact.
 
-    python bench/search.py --reference-python PATH [--vectors 100000]
+    python bench/search.py --reference-python PATH [--vectors 100000] [--parts collection,small]
+
+Parts that are not run stay as they are in results/search.json.
 
 Quality of the plain model is measured on whole documents beside sentence-transformers in the same run; that
 of a collection on its chunks, grouped by document, as a user gets it.
@@ -27,7 +29,14 @@ from gnomon.core.vectors import Vectors
 from gnomon.index.exact import ExactIndex
 from gnomon.index.scan import ScanIndex
 from gnomon.retrieve import FuseSettings
-from record import spread, write
+from record import RESULTS, spread, write
+
+_PARTS = {
+    "whole": "whole_documents",
+    "collection": "collection",
+    "small": "small_collection",
+    "scan": "scan",
+}
 
 
 def main() -> None:
@@ -35,15 +44,23 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--reference-python", required=True)
     arguments.add_argument("--vectors", type=int, default=100_000)
+    arguments.add_argument("--parts", default="whole,collection,small,scan")
     given = arguments.parse_args()
     scifact = beir("scifact", "test")
+    path = RESULTS / "search.json"
+    body: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    kept = {name: body[name] for name in _PARTS.values() if name in body}
     with tempfile.TemporaryDirectory() as scratch:
-        whole = whole_documents(scifact, given.reference_python, Path(scratch))
-        collection = collection_figures(scifact, Path(scratch) / "kb")
-        small = small_figures(scifact, Path(scratch) / "small")
-        scan = scan_figures(given.vectors, Path(scratch) / "scan")
-    body = {"whole_documents": whole, "collection": collection, "small_collection": small, "scan": scan}
-    write("search", {"model": MODEL, **body})
+        folder = Path(scratch)
+        runs: dict[str, Callable[[], dict[str, Any]]] = {
+            "whole": lambda: whole_documents(scifact, given.reference_python, folder),
+            "collection": lambda: collection_figures(scifact, folder / "kb"),
+            "small": lambda: small_figures(scifact, folder / "small"),
+            "scan": lambda: scan_figures(given.vectors, folder / "scan"),
+        }
+        for part in given.parts.split(","):
+            kept[_PARTS[part]] = runs[part]()
+    write("search", {"model": MODEL, **kept})
 
 
 def whole_documents(data: Beir, python: str, scratch: Path) -> dict[str, Any]:
