@@ -22,22 +22,27 @@ The pictures are of a model that is trained on {pairs:,} of {set}'s questions an
 
 ![Three panels: the same texts at the start, in the middle and at the end of training](images/seen.png)
 
+These are questions that it did not train on. Here are some that it did: without a dev set, a run follows
+examples that it trains on.
+
+![Three panels of texts that were trained on](images/seen-train.png)
+
 Star: a query; dots: its documents; crosses: documents that only share its words. All panels show one plane,
 that of most variance over all stages (PCA). It holds but a part of the variance, so the cosines above the
 panels, in all dimensions, are what counts.
 
-![The same texts moving from stage to stage](images/seen.gif)
+![Texts that were trained on, moving from stage to stage](images/seen-train.gif)
 
 ## Alignment and uniformity
 
 How near pairs that belong together are, and how evenly all texts fill the sphere (Wang and Isola 2020,
-arXiv:2005.10242); of both, lower is better. Measured on the followed pairs, at unit length. The star is the
-model that was kept.
+arXiv:2005.10242); of both, lower is better. Measured on the followed pairs, at unit length. The curve is of
+texts that were not trained on; the star is the model that was kept.
 
 ![Alignment and uniformity over the steps](images/alignment.png)
 
-| step | alignment | uniformity | cosine to right documents | to those that only share words |
-|---|---|---|---|---|
+| followed | step | alignment | uniformity | cosine to right documents | to those that only share words |
+|---|---|---|---|---|---|
 """
 
 SEEDS = """
@@ -59,10 +64,10 @@ questions.
 """
 
 END = """
-Where weights begin at random, two runs agree on much of what is near what and on no coordinate: a question of
-one finds among vectors of the other what chance finds, and nothing in the scores says so. A rotation brings
-most of it back. The agreement is not all due to training: means of random rows already keep which texts share
-words, so that the starts agree too.
+Where weights begin at random, two runs agree on far more neighbours than chance has it, and on no coordinate.
+A question of one finds among vectors of the other what chance finds, and nothing in the scores says so. A
+rotation brings back what the two agree on. The agreement is not all due to training: means of random rows
+already keep which texts share words, so that the starts agree too.
 
 Two runs that begin with one trained model stay near each other for a while: there a mistake would be hard to
 see, and as much a mistake.
@@ -78,11 +83,11 @@ or one collection raises `SpaceMismatch`:
 
 def page(figures: dict[str, Any]) -> str:
     """The whole page."""
-    out = [HEAD.format(**figures, seen=next(iter(figures["models"])))]
-    stages = list(zip(figures["curve"], figures["cosines"], strict=True))
-    for number, ((step, alignment, uniformity), (near, far)) in enumerate(stages):
-        name = f"kept: {step}" if number == len(stages) - 1 else step
-        out.append(row(name, f"{alignment:.3f}", f"{uniformity:.3f}", f"{near:.3f}", f"{far:.3f}"))
+    out = [HEAD.format(**figures)]
+    for name, course in figures["courses"].items():
+        for step, alignment, uniformity, near, far in course:
+            numbers = (f"{value:.3f}" for value in (alignment, uniformity, near, far))
+            out.append(row(name, step, *numbers))
     out.append(SEEDS.format(**figures))
     for name, own in figures["models"].items():
         (first, trained), (second, also) = own["ndcg_at_10"]
