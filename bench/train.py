@@ -2,7 +2,7 @@
 
     python bench/train.py --reference-python PATH [--stages speed,reference,equal,best]
 
-speed: 40 steps of each, in turn, on one thread. reference and equal: one epoch each of the same pairs with
+speed: 20 steps of each, in turn, on one thread. reference and equal: one epoch each of the same pairs with
 the same batch, rate, schedule, length, loss and precision. best: gnomon's own recipe. Every model is judged
 the same way: encoded by gnomon's runtime, nDCG@10 of the first 600 dev queries over all documents, cut at 128
 tokens. Results of stages that are not run stay as they are.
@@ -68,7 +68,7 @@ class Bench:
         """The model that all begin with."""
         return {"ndcg_at_10": judged(self.base, self.data)}
 
-    def speed(self, steps: int = 40) -> dict[str, Any]:
+    def speed(self, steps: int = 20) -> dict[str, Any]:
         """Pairs a CPU second on one thread, in turn: gnomon, then the reference with and without bf16."""
         rounds = []
         for _ in range(2):
