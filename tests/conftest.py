@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 from beartype import beartype
+from hypothesis import settings
 from jaxtyping import install_import_hook
+
+# A busy machine is no fault: how long an example takes is not tested. What CI sets by itself stays.
+settings.register_profile("untimed", parent=settings(), deadline=None)
+settings.load_profile("untimed")
 
 _ARRAY = re.compile(r"\b(Float|Int|UInt|Bool|Shaped|Num|Inexact|Integer)\d*\[")
 

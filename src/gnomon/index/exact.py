@@ -1,4 +1,4 @@
-"""Every similarity with every row: the judge of the other indexes, and the default below 50,000 vectors."""
+"""Every similarity with every row: the judge of the other indexes, and the one for late interaction."""
 
 from __future__ import annotations
 
