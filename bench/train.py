@@ -106,6 +106,7 @@ class Bench:
             {
                 "model": {"backbone": str(self.base), "max_tokens": TOKENS},
                 "data": {"sources": [{"path": str(rows)}]},
+                "dev": {"map": 0},
                 "optim": {**optim, **({"steps": steps} if steps else {}), "warmup": WARMUP},
                 "output": {"folder": str(self.folder / name), "checkpoint_every": 0},
             }
