@@ -111,3 +111,11 @@ def test_a_snippet_shows_the_richest_stretch() -> None:
     shown, spans = snippet(text, highlighter("black tea with boiling water"))
     assert "boiling water makes black tea" in shown
     assert [shown[a:b] for a, b in spans] == ["boiling", "water", "black", "tea"]
+
+
+def test_a_closed_collection_says_so(kb: Collection) -> None:
+    kb.close()
+    for call in (lambda: kb.search("tea"), lambda: kb.add(["more"]), kb.status, lambda: kb.remove("x")):
+        with pytest.raises(InvalidInput, match="was closed"):
+            call()
+    kb.close()

@@ -31,7 +31,7 @@ def test_settings_survive_json() -> None:
 
 def test_catalogs_from_before_stages_are_read_and_still_written_alike() -> None:
     former = RetrievalSettings.from_json(json.loads(FORMER))
-    assert former == RetrievalSettings("dense", FuseSettings(weights=(0.3, 0.7)), "de")
+    assert former == RetrievalSettings("dense", FuseSettings(weights=(0.3, 0.7), depth=1000), "de")
     assert json.dumps(former.to_json(), sort_keys=True) == FORMER
 
 

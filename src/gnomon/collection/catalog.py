@@ -20,6 +20,7 @@ from gnomon.core.errors import (
     CollectionNotFound,
     CollectionTooNew,
     GnomonError,
+    InvalidInput,
     StorageError,
 )
 
@@ -40,6 +41,7 @@ class Catalog:
         with explained(self.path):
             folder.mkdir(parents=True, exist_ok=True)
             _refuse_truncated(self.path)
+        self._closed = False
         self._engine = _engine(self.path, busy_s)
         with self.read() as connection:
             current = _schema_of(connection, self.path)
@@ -53,6 +55,7 @@ class Catalog:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A read transaction: one consistent view, never blocked by writers."""
+        self._require_open()
         with explained(self.path), self._engine.connect() as connection, connection.begin():
             yield connection
 
@@ -62,14 +65,24 @@ class Catalog:
 
         Raises CollectionBusy, StorageError, CollectionDamaged.
         """
+        self._require_open()
         with explained(self.path), self._engine.connect() as connection:
             connection = connection.execution_options(gnomon_write=True)
             with connection.begin():
                 yield connection
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Give the connections back; whoever asks for one afterwards is refused."""
+        self._closed = True
         self._engine.dispose()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise InvalidInput(
+                f"the collection at {self.path.parent}, which was closed",
+                wanted="an open collection",
+                next_step="open it again with gnomon.open",
+            )
 
 
 def _engine(path: Path, busy_s: float) -> Engine:
