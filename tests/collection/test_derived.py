@@ -106,3 +106,15 @@ def test_incremental_and_rebuilt_indexes_agree(kb: Collection, docs: Path, tmp_p
         assert [[d for d, _ in hits] for hits in answers(again)] == [
             [d for d, _ in hits] for hits in expected
         ]
+
+
+def test_status_reads_where_the_keyword_index_itself_stands(kb: Collection, tmp_path: Path) -> None:
+    standing = {item.name: item.state for item in kb.status().derived}
+    assert standing == {"dense": "current", "lexical": "current"}
+    kb.close()
+    for path in (tmp_path / "kb" / "derived" / "v0001").glob("lexical-*/gnomon.json"):
+        path.unlink()
+    with gnomon.open(tmp_path / "kb", encoder=encoder()) as again:
+        found = {item.name: (item.state, item.rows) for item in again.status().derived}
+    assert found["lexical"] == ("behind", 0)
+    assert found["dense"][0] == "current"

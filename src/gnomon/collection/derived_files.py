@@ -17,7 +17,8 @@ from gnomon.collection.advancing import PART, Live
 from gnomon.collection.version import Version
 from gnomon.core.errors import IndexDamaged
 from gnomon.core.space import Space
-from gnomon.index.lexical import LexicalIndex, LexicalSettings
+from gnomon.index.files import read_manifest
+from gnomon.index.lexical import MANIFEST, VERSION, LexicalIndex, LexicalSettings
 from gnomon.index.scan import ScanIndex
 from gnomon.index.scan_settings import ScanSettings, chosen_settings
 
@@ -122,3 +123,12 @@ def _lexical_from(folder: Path, state: State, language: str) -> LexicalIndex:
     if not state.lexical:
         raise IndexDamaged("no keyword index yet", wanted="a saved index", next_step="build it")
     return LexicalIndex.open(folder / state.lexical, LexicalSettings(language=language))
+
+
+def lexical_stands_at(folder: Path, state: State) -> int:
+    """The journal position of the keyword index on disk; 0 where there is none that can be read."""
+    try:
+        body = read_manifest(folder / state.lexical / MANIFEST, version=VERSION)
+        return int(body["stamp"])
+    except (IndexDamaged, KeyError, ValueError):
+        return 0

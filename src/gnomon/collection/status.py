@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gnomon.collection import reads, schema
 from gnomon.collection.catalog import Catalog
-from gnomon.collection.derived_files import read_state
+from gnomon.collection.derived_files import lexical_stands_at, read_state
 from gnomon.collection.reports import DerivedStatus, Status
 from gnomon.collection.version import Version
 from gnomon.index.scan_settings import chosen_settings
@@ -45,15 +45,17 @@ def _derived(
     state, settings = read_state(folder), chosen_settings(version.retrieval.index)
     ours = state.collection == catalog.collection_id
     dense = "exact" if chunks <= settings.exact_below else settings.find
-    kinds = (("dense", state.dense, dense), ("lexical", state.lexical, "tantivy"))
+    kinds = (
+        # Vectors are saved now and then: what is between is taken from the catalog when it is opened.
+        ("dense", state.dense, dense, state.seq if state.dense_seq >= 0 else 0),
+        ("lexical", state.lexical, "tantivy", lexical_stands_at(folder, state) if state.lexical else 0),
+    )
     found = []
-    for name, inside, kind in kinds:
+    for name, inside, kind, at in kinds:
         there = ours and bool(inside) and (folder / inside).is_dir()
-        standing = "missing" if not there else "current" if state.seq == position else "behind"
+        standing = "missing" if not there else "current" if at == position else "behind"
         size = _bytes(folder / inside) if there else 0
-        found.append(
-            DerivedStatus(name, kind, chunks if standing == "current" else 0, state.seq, size, standing)
-        )
+        found.append(DerivedStatus(name, kind, chunks if standing == "current" else 0, at, size, standing))
     return tuple(found)
 
 

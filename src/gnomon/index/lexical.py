@@ -30,8 +30,8 @@ from gnomon.index.segments import Commit, encodable, schema, translated
 
 VERSION = 1
 """Of the manifest and of the analysis: a change of what words a text becomes must raise it."""
-_MANIFEST = "gnomon.json"
-_MARKS = (_MANIFEST, "meta.json", ".managed.json")
+MANIFEST = "gnomon.json"
+_MARKS = (MANIFEST, "meta.json", ".managed.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class LexicalIndex:
     def _opened(cls, folder: Path, settings: LexicalSettings) -> LexicalIndex:
         import tantivy
 
-        body = read_manifest(folder / _MANIFEST, version=VERSION)
+        body = read_manifest(folder / MANIFEST, version=VERSION)
         if body["settings"] != _deciding(settings):
             raise damaged(folder, f"indexed with {body['settings']}", wanted=f"{_deciding(settings)}")
         commit, (number, checksum) = Commit.of(folder), body["commit"]
@@ -201,7 +201,7 @@ class LexicalIndex:
                 "commit": [commit.number, commit.checksum],
                 "files": files,
             }
-            write_manifest(self.folder / _MANIFEST, body)
+            write_manifest(self.folder / MANIFEST, body)
             self._sums, self._stamp = files, stamp
 
     def _settle(self) -> None:
@@ -223,7 +223,7 @@ class LexicalIndex:
 
     def reload(self) -> None:
         """See what another process has committed since. Raises IndexDamaged."""
-        body = read_manifest(self.folder / _MANIFEST, version=VERSION)
+        body = read_manifest(self.folder / MANIFEST, version=VERSION)
         with self._lock, translated(self.folder):
             self._refresh()
             self._stamp = int(body["stamp"])
@@ -293,5 +293,5 @@ def _deciding(settings: LexicalSettings) -> dict[str, Any]:
 
 
 def _glance(folder: Path) -> list[bytes]:
-    paths = (folder / _MANIFEST, folder / "meta.json")
+    paths = (folder / MANIFEST, folder / "meta.json")
     return [path.read_bytes() if path.is_file() else b"" for path in paths]
