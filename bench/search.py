@@ -138,7 +138,7 @@ def small_figures(data: Beir, folder: Path, documents: int = 2_500) -> dict[str,
                 taken.append((time.perf_counter() - started) * 1000)
             modes = {mode: latencies(kb, queries, mode) for mode in ("dense", "lexical", "hybrid")}
             rounds.append({"encode_alone_p50": round(float(np.median(taken)), 2), **modes})
-        # The machine is shared and its speed changes by the minute: the quickest round is the least disturbed.
+        # A shared machine's speed changes by the minute: the quickest round is the least disturbed.
         best = min(rounds, key=lambda one: one["dense"]["p50"] + one["hybrid"]["p50"])
         return {
             "chunks": kb.status().chunks,
