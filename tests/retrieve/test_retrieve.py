@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -123,3 +125,25 @@ def test_the_first_k_of_more_are_the_same(a, b, k, fusion) -> None:
     assert few.ids.tolist() == many.ids.tolist()[:k]
     assert set(many.ids.tolist()) == set(a) | set(b)
     assert (np.diff(many.scores) <= 0).all()
+
+
+def test_an_error_of_any_part_reaches_the_caller() -> None:
+    def fails(queries, *, k):
+        raise InvalidInput("a part", wanted="another")
+
+    def finds(queries, *, k):
+        return [Ranking(np.array([1]), np.array([0.5], dtype=np.float32)) for _ in queries]
+
+    for parts in ((finds, fails), (fails, finds)):
+        with pytest.raises(InvalidInput, match="a part"):
+            Fuse(parts)([Query("x")], k=1)
+
+
+def test_fusions_within_fusions_end_also_with_many_callers() -> None:
+    def finds(queries, *, k):
+        return [Ranking(np.array([1]), np.array([0.5], dtype=np.float32)) for _ in queries]
+
+    nested = Fuse((Fuse((finds, finds)), Fuse((finds, Fuse((finds, finds))))))
+    with ThreadPoolExecutor(32) as pool:
+        calls = [pool.submit(nested, [Query("x")], k=1) for _ in range(200)]
+        assert all(call.result(30)[0].ids.tolist() == [1] for call in calls)

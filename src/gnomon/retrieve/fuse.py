@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, get_args
 
 import numpy as np
@@ -15,6 +18,7 @@ from gnomon.kernels.fusion import convex, reciprocal_rank, union
 from gnomon.kernels.topk import top_k
 from gnomon.retrieve.aligning import scores_at
 
+_THREADS = "gnomon-fuse"
 Fusion = Literal["min-max", "rrf"]
 
 
@@ -39,6 +43,12 @@ class FuseSettings:
             raise InvalidInput(f"fusion weights {self.weights}", wanted="weights of 0 or more, not all 0")
 
 
+@lru_cache(maxsize=1)
+def _pool() -> ThreadPoolExecutor:
+    """Threads for the parts after the first, made with the first fused search."""
+    return ThreadPoolExecutor(max_workers=8, thread_name_prefix=_THREADS)
+
+
 @dataclass(frozen=True)
 class Fuse:
     """Asks every part for its first `depth` and fuses them. Raises InvalidInput when weights do not fit."""
@@ -57,8 +67,17 @@ class Fuse:
     def __call__(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
         """At most `k` chunks a query; every part's stages are kept beside the fused score."""
         depth = max(k, self.settings.depth)
-        columns = [part(queries, k=depth) for part in self.parts]
+        columns = self._asked(queries, depth)
         return [self._fuse([column[row] for column in columns], k) for row in range(len(queries))]
+
+    def _asked(self, queries: Sequence[Query], depth: int) -> list[list[Ranking]]:
+        if threading.current_thread().name.startswith(_THREADS):
+            # A fusion within a fusion: a thread that waits for another of the same few may wait for ever.
+            return [part(queries, k=depth) for part in self.parts]
+        # The others search meanwhile: the words of a million texts take a millisecond.
+        first, *others = self.parts
+        coming = [_pool().submit(part, queries, k=depth) for part in others]
+        return [first(queries, k=depth), *(one.result() for one in coming)]
 
     def _fuse(self, rankings: Sequence[Ranking], k: int) -> Ranking:
         ids, scores = union([(ranking.ids, ranking.scores) for ranking in rankings])
