@@ -1,6 +1,7 @@
 """What all tests share: arrays' shapes are checked as they run, and the real default model, fetched once."""
 
 import re
+import signal
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -13,6 +14,9 @@ from jaxtyping import install_import_hook
 # A busy machine is no fault: how long an example takes is not tested. What CI sets by itself stays.
 settings.register_profile("untimed", parent=settings(), deadline=None)
 settings.load_profile("untimed")
+
+# A shell that starts a command in the background has it ignore Ctrl-C, and its children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _ARRAY = re.compile(r"\b(Float|Int|UInt|Bool|Shaped|Num|Inexact|Integer)\d*\[")
 
