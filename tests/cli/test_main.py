@@ -34,7 +34,7 @@ def test_help_shows_the_commands_in_the_order_of_use_and_the_exit_codes():
     code, text = shown("--help")
     assert code == 0
     searched = ["demo", "index", "search", "status", "eval", "compare", "models", "encode"]
-    assert NAMES == [*searched, "train", "mine", "words"]
+    assert [*searched, "train", "mine", "words"] == NAMES
     listed = [line.split()[1] for line in text.split("Commands")[1].splitlines() if line.startswith("│ ")]
     assert [word for word in listed if word in NAMES] == NAMES
     for exit_code in ("0  done", "1  nothing", "2  wrong input", "3  the surroundings", "4  damage", "130  "):
