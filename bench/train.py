@@ -27,7 +27,9 @@ MODEL = "all-MiniLM-L6-v2"
 TOKENS, BATCH, DEV_QUERIES = 128, 64, 600
 EQUAL: dict[str, Any] = {"lr": 5e-5, "weight_decay": 0.01, "epochs": 1, "batch_size": BATCH, "seed": 1}
 WARMUP = 0.1
-BEST: dict[str, Any] = {"lr": 1e-4, "epochs": 3, "batch_size": 128, "chunk": 128}
+BEST: dict[str, Any] = {"lr": 1e-4, "epochs": 3, "batch_size": 128}
+BEST_OBJECTIVE: dict[str, Any] = {"direction": "both", "matryoshka": {"dims": [0, 256, 128, 64]}}
+PREFIX = 128
 
 
 def main() -> None:
@@ -35,6 +37,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--reference-python", required=True)
     arguments.add_argument("--stages", default="speed,reference,equal,best")
+    arguments.add_argument("--threads", type=int, default=2, help="of reference, equal and best")
     arguments.add_argument("--folder", type=Path, help="keep the models here")
     given = arguments.parse_args()
     path = RESULTS / "train.json"
@@ -45,7 +48,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = given.folder or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        bench = Bench(given.reference_python, folder)
+        bench = Bench(given.reference_python, folder, given.threads)
         for stage in given.stages.split(","):
             kept[stage] = getattr(bench, stage)()
             print(stage, json.dumps(kept[stage])[:400], flush=True)
@@ -56,10 +59,10 @@ def main() -> None:
 class Bench:
     """The stages."""
 
-    def __init__(self, python: str, folder: Path) -> None:
+    def __init__(self, python: str, folder: Path, threads: int) -> None:
         from gnomon.encode import locate
 
-        self.python, self.folder = python, folder
+        self.python, self.folder, self.threads = python, folder, threads
         self.base = locate(MODEL).folder
         self.data = dev()
         self.pairs = train_pairs()
@@ -81,20 +84,36 @@ class Bench:
 
     def reference(self) -> dict[str, Any]:
         """sentence-transformers: one epoch, bf16."""
-        found = self._reference("reference", threads=2, bf16=True, **EQUAL)
+        found = self._reference("reference", threads=self.threads, bf16=True, **EQUAL)
         return {**found, "ndcg_at_10": judged(self.folder / "reference", self.data)}
 
     def equal(self) -> dict[str, Any]:
         """gnomon: the same."""
-        found = self._gnomon("equal", threads=2, **EQUAL)
+        found = self._gnomon("equal", threads=self.threads, **EQUAL)
         return {**found, "ndcg_at_10": judged(self.folder / "equal", self.data)}
 
     def best(self) -> dict[str, Any]:
         """gnomon's own recipe for this set, within 45 minutes."""
-        found = self._gnomon("best", threads=2, **{**EQUAL, **BEST})
-        return {**found, "settings": BEST, "ndcg_at_10": judged(self.folder / "best", self.data)}
+        found = self._gnomon("best", threads=self.threads, objective=BEST_OBJECTIVE, **{**EQUAL, **BEST})
+        whole = judged(self.folder / "best", self.data)
+        prefix = judged(self.folder / "best", self.data, dim=PREFIX)
+        return {
+            **found,
+            "settings": {**BEST, "objective": BEST_OBJECTIVE},
+            "ndcg_at_10": whole,
+            f"ndcg_at_10_of_{PREFIX}_dimensions": prefix,
+            "share_kept": round(prefix / whole, 4),
+        }
 
-    def _gnomon(self, name: str, *, threads: int, steps: int | None = None, **optim: Any) -> dict[str, Any]:
+    def _gnomon(
+        self,
+        name: str,
+        *,
+        threads: int,
+        steps: int | None = None,
+        objective: dict[str, Any] | None = None,
+        **optim: Any,
+    ) -> dict[str, Any]:
         import torch
 
         from gnomon.train import fit, read_recipe
@@ -106,6 +125,7 @@ class Bench:
             {
                 "model": {"backbone": str(self.base), "max_tokens": TOKENS},
                 "data": {"sources": [{"path": str(rows)}]},
+                "objective": objective or {},
                 "dev": {"map": 0},
                 "optim": {**optim, **({"steps": steps} if steps else {}), "warmup": WARMUP},
                 "output": {"folder": str(self.folder / name), "checkpoint_every": 0},
@@ -139,7 +159,7 @@ class Bench:
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         answer = json.loads(done.stdout.strip().splitlines()[-1])
         found = figures(answer["steps"], answer["pairs"], answer["cpu_s"], answer["wall_s"])
-        return found | {"bf16": bf16, "versions": answer["versions"]}
+        return found | {"threads": threads, "bf16": bf16, "versions": answer["versions"]}
 
 
 def figures(steps: int, pairs: int, cpu_s: float, wall_s: float) -> dict[str, Any]:
@@ -172,8 +192,8 @@ def dev() -> Beir:
     return Beir(data.documents, {q: data.queries[q] for q in asked}, {q: data.relevant[q] for q in asked})
 
 
-def judged(folder: Path, data: Beir) -> float:
-    """Dense nDCG@10, texts cut at 128 tokens."""
+def judged(folder: Path, data: Beir, dim: int | None = None) -> float:
+    """Dense nDCG@10, texts cut at 128 tokens, of the first `dim` dimensions."""
     import warnings
     from dataclasses import replace
 
@@ -182,7 +202,7 @@ def judged(folder: Path, data: Beir) -> float:
     from gnomon.encode.transformer import TransformerEncoder
 
     layout = replace(read_layout(folder, name=folder.name), max_tokens=TOKENS)
-    encoder = TransformerEncoder(layout, EncoderSettings())
+    encoder = TransformerEncoder(layout, EncoderSettings(dim=dim))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         documents = encoder.encode([row["text"] for row in data.documents], role="document").data
