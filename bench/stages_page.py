@@ -80,8 +80,8 @@ SET = """
 """
 
 CODES = """
-The scan of codes of collections above 20,000 passages (one bit a dimension, the best rescored) has recall {recall:.3f} and
-nDCG@10 {ndcg:.4f} in {ms:.2f} ms here. That is why a collection has no setting for prefixes: at about
+The scan of codes that collections above 20,000 passages use (one bit a dimension, the best rescored) has
+recall {recall:.3f} and nDCG@10 {ndcg:.4f} in {ms:.2f} ms here. That is why a collection has no setting for prefixes: at about
 {bits} bytes a vector its scan already reads less than any prefix above, and needs no special training.
 """
 
