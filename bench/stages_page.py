@@ -81,8 +81,9 @@ SET = """
 
 CODES = """
 The scan of codes that collections above 20,000 passages use (one bit a dimension, the best rescored) has
-recall {recall:.3f} and nDCG@10 {ndcg:.4f} in {ms:.2f} ms here. That is why a collection has no setting for prefixes: at about
-{bits} bytes a vector its scan already reads less than any prefix above, and needs no special training.
+recall {recall:.3f} and nDCG@10 {ndcg:.4f} in {ms:.2f} ms here. That is why a collection has no setting for
+prefixes: at about {bits} bytes a vector its scan already reads less than any prefix above, and needs no
+special training.
 """
 
 
