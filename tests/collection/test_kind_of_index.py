@@ -11,7 +11,9 @@ import pytest
 
 from gnomon.collection import Collection, derived_files, status
 from gnomon.collection.settings import CollectionSettings, RetrievalSettings
+from gnomon.core.errors import InvalidInput
 from gnomon.index.scan_settings import ScanSettings, chosen_settings
+from gnomon.retrieve import FuseSettings, RM3Settings
 
 NOTES = 300
 QUERIES = tuple(f"note {n} colour {n % 17} animal {n % 13}" for n in range(0, NOTES, 29))
@@ -84,3 +86,18 @@ def test_exact_makes_no_codes_at_any_size(
     (manifest,) = (tmp_path / "kb").glob("derived/*/dense-*/manifest.json")
     assert '"codes": null' in manifest.read_text()
     assert kb.status().derived[0].kind == "exact"
+
+
+def test_settings_named_by_a_mapping_alone_must_agree(opened: Callable[..., Collection], notes: Path) -> None:
+    made = RetrievalSettings(index="hnsw", rm3=RM3Settings(share=0.3), fuse=FuseSettings(depth=1000))
+    opened(settings=CollectionSettings(retrieval=made)).index([notes])
+    for agrees in ({"index": "hnsw"}, {"language": "en"}, {"rm3": made.rm3}):
+        assert opened(settings=CollectionSettings(retrieval=agrees)).version.retrieval == made
+    with pytest.raises(InvalidInput, match="'index': 'ivf'"):
+        opened(settings=CollectionSettings(retrieval={"index": "ivf"}))
+
+
+@pytest.mark.parametrize("named", [{"indx": "hnsw"}, {"index": "fast"}, {"mode": "fuzzy"}])
+def test_settings_that_do_not_exist_are_refused(named: dict[str, str]) -> None:
+    with pytest.raises(InvalidInput):
+        CollectionSettings(retrieval=named)

@@ -60,7 +60,7 @@ def index(
     import gnomon
     from gnomon.cli.bar import IndexBar
     from gnomon.cli.terminal import data_console, noted, notes_console, print_json, print_notes, say
-    from gnomon.collection.settings import CollectionSettings, IndexOptions, RetrievalSettings
+    from gnomon.collection.settings import CollectionSettings, IndexOptions
 
     given = {"language": language, "index": kind}
     named: dict[str, Any] = {name: value for name, value in given.items() if value}
@@ -69,7 +69,7 @@ def index(
         chunk_tokens=chunk_tokens,
         chunk_overlap=overlap,
         prepend_title=False if no_titles else None,
-        retrieval=RetrievalSettings(**named) if named else None,
+        retrieval=named or None,
         threads=threads,
     )
     options = IndexOptions(exclude=tuple(exclude or ()), max_file_mb=max_file_mb)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -89,7 +89,7 @@ def _create(catalog: Catalog, settings: CollectionSettings, encoder: Encoder, mo
                 connection,
                 chunking=chunking.to_json(),
                 space_id=space_id,
-                retrieval=settings.retrieval or RetrievalSettings(),
+                retrieval=_retrieval(settings),
             )
             made = versions.live(connection)
     if made is None:
@@ -126,13 +126,20 @@ def _require_agreement(version: Version, settings: CollectionSettings) -> None:
     other = {k: v for k, v in wanted.items() if v is not None and version.chunking[k] != v}
     held = {**version.chunking, **asdict(version.retrieval)}
     if settings.retrieval is not None:
-        other |= {k: v for k, v in asdict(settings.retrieval).items() if held[k] != v}
+        whole = asdict(_retrieval(settings))
+        named = settings.retrieval if isinstance(settings.retrieval, Mapping) else whole
+        other |= {name: whole[name] for name in named if held[name] != whole[name]}
     if other:
         raise InvalidInput(
             f"settings {other} for a collection made with { ({key: held[key] for key in other}) }",
             wanted="the collection's own settings",
             next_step="leave them out, or index into a new collection with the new ones",
         )
+
+
+def _retrieval(settings: CollectionSettings) -> RetrievalSettings:
+    given = settings.retrieval
+    return RetrievalSettings(**given) if isinstance(given, Mapping) else given or RetrievalSettings()
 
 
 def _reference(model: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from gnomon.core.errors import InvalidInput
@@ -71,16 +72,24 @@ class CollectionSettings:
 
     `model` is a short name, a hub id or a folder (default: all-MiniLM-L6-v2). `chunk_tokens` (default: what
     the model reads whole, at most 256) and `chunk_overlap` (default: an eighth) are in the model's tokens.
-    `prepend_title` (default: yes) puts title and headings before the text for embedding. `threads` is for
-    this process only and not kept.
+    `prepend_title` (default: yes) puts title and headings before the text for embedding. `retrieval` as a
+    mapping names some of its settings, and says nothing of the others. `threads` is for this process only and
+    not kept.
     """
 
     model: str | None = None
     chunk_tokens: int | None = None
     chunk_overlap: int | None = None
     prepend_title: bool | None = None
-    retrieval: RetrievalSettings | None = None
+    retrieval: RetrievalSettings | Mapping[str, Any] | None = None
     threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.retrieval, Mapping):
+            known = [one.name for one in fields(RetrievalSettings)]
+            if unknown := sorted(set(self.retrieval) - set(known)):
+                raise InvalidInput(f"the setting {unknown[0]!r} of retrieval", wanted=", ".join(known))
+            RetrievalSettings(**self.retrieval)  # raises for values that it does not take
 
 
 @dataclass(frozen=True)
