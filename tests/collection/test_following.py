@@ -149,6 +149,21 @@ def test_while_another_process_is_at_the_files_the_last_view_serves(
     assert followers() == []
 
 
+def test_a_fresh_process_does_not_wait_for_one_that_is_at_the_files(
+    kb: Collection, opened: Callable[..., Collection], held: FileLock
+) -> None:
+    kb.add(
+        {"id": "late", "text": "An oak in the churchyard."}
+    )  # committed, and not yet among the saved vectors
+    with held:
+        fresh = opened()
+        assert fresh.search("blue whale", k=1)[0].document == "docs/whales.txt"
+        assert fresh.search("oak churchyard", k=1)[0].document == "late"
+        check_whole(fresh.view())
+    kb.add({"id": "later", "text": "An elm by the mill."})
+    assert until(lambda: fresh.search("elm mill", k=1)[0].document == "later")
+
+
 def test_few_changes_of_another_are_found_at_once(kb: Collection, opened: Callable[..., Collection]) -> None:
     other = opened()
     for number in range(5):

@@ -51,7 +51,7 @@ def advanced(source: Source, live: Live, folder: Path, upto: int) -> Live:
 
     `folder` is the vector index's. Raises InvalidInput when the vectors would not fit into memory.
     """
-    live = _dense(source, live, folder, upto)
+    live = dense_advanced(source, live, folder, upto)
     removed, added = _changes(source, live.lexical_at, upto)
     if len(removed):
         live.lexical.remove(removed)
@@ -62,7 +62,8 @@ def advanced(source: Source, live: Live, folder: Path, upto: int) -> Live:
     return replace(live, lexical_at=upto)
 
 
-def _dense(source: Source, live: Live, folder: Path, upto: int) -> Live:
+def dense_advanced(source: Source, live: Live, folder: Path, upto: int) -> Live:
+    """The vectors alone with all changes up to a journal position in them."""
     removed, added = _changes(source, live.dense_at, upto)
     if len(removed):
         live.dense.remove(removed)

@@ -18,9 +18,9 @@ from filelock import FileLock, Timeout
 from sqlalchemy import Connection
 
 from gnomon.collection import reads
-from gnomon.collection.advancing import Live, Source, advanced
+from gnomon.collection.advancing import Live, Source, advanced, dense_advanced
 from gnomon.collection.catalog import Catalog, explained
-from gnomon.collection.derived_files import State, opened, read_state, saved, write_state
+from gnomon.collection.derived_files import State, opened, read_only, read_state, saved, write_state
 from gnomon.collection.reads import Position
 from gnomon.collection.refreshing import Follower, Pace
 from gnomon.collection.version import Version
@@ -73,7 +73,7 @@ class Derived:
         now, head = time.monotonic(), self._head()
         view = self._view
         if view is None:
-            return self.refresh(wait_s=_OPENING_S)
+            return self._first()
         if view.dense_at == head.seq:
             self._newest_at = now
             return view
@@ -82,6 +82,26 @@ class Derived:
         if not (is_small or is_stale) or not self._caught_up(head):
             self._follower.start()
         return self._view or view
+
+    def _first(self) -> View:
+        """The first view. While another process is at the files, it is what they held before."""
+        with self._working():
+            view = self._view or self._bring(_SEARCHING_S) or self._as_saved()
+        return view or self.refresh(wait_s=_OPENING_S)
+
+    def _as_saved(self) -> View | None:
+        """Both indexes as they are on disk, at the keyword index's position; None where that takes long."""
+        with explained(self._folder), self._catalog.read() as connection:
+            state, head = read_state(self._folder), reads.head(connection)
+            if not self._belongs(connection, state, head):
+                return None
+            live = read_only(self._folder, state, self._version)
+            if live is None or not 0 <= live.lexical_at - live.dense_at <= _UNSAVED:
+                return None
+            source = Source(connection, self._version, self._pace)
+            live = dense_advanced(source, live, self._folder / state.dense, live.lexical_at)
+            self._view = View(live.dense, live.dense_at, live.lexical.pinned(), live.lexical_at)
+            return self._view
 
     def refresh(self, *, save: bool = False, wait_s: float = _WRITING_S) -> View:
         """Bring the indexes to the journal's head, waiting for another process that is at it.

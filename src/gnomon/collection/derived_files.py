@@ -93,6 +93,17 @@ def opened(
     return Live(dense, dense_at, lexical, lexical.stamp, unsaved, unmapped), state
 
 
+def read_only(folder: Path, state: State, version: Version) -> Live | None:
+    """What is in force on disk, to be searched only; None where something is missing or being replaced."""
+    try:
+        settings = chosen_settings(version.retrieval.index)
+        dense, at = _dense_from(folder, state, version.space, settings)
+        lexical = _lexical_from(folder, state, version.retrieval.language)
+    except IndexDamaged:
+        return None
+    return Live(dense, at, lexical, lexical.stamp)
+
+
 def saved(folder: Path, live: Live, state: State) -> tuple[Live, State]:
     """Save the vectors as they stand, put that in force, and clear away what is not."""
     live.dense.save(folder / state.dense, stamp=live.dense_at)
