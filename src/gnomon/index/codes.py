@@ -10,11 +10,12 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from gnomon.core.space import Similarity
-from gnomon.index.finder import Finder
+from gnomon.index.finder import Finder, Found
 from gnomon.index.graph import HNSW
 from gnomon.index.lists import IVF
 from gnomon.index.rabitq import SCAN
 from gnomon.index.rows import PIECE, Rows
+from gnomon.index.segmented import nearest_of
 
 FINDERS = {finder.name: finder for finder in (SCAN, HNSW, IVF)}
 _TRAINED_ON = 65_536
@@ -23,14 +24,14 @@ _PART = 1 << 20
 
 @dataclass(frozen=True, eq=False)
 class Codes:
-    """A FAISS index over the first `coded` rows, of one of the kinds in FINDERS.
+    """FAISS indexes over the first `coded` rows, of one of the kinds in FINDERS: a segment of rows each.
 
     `trained` is how many rows there were when it was made anew (means and ranges are theirs), `checked` when
     its recall was last measured; `widened`, the width that these vectors need. Never changed once made:
     searches of several threads share it.
     """
 
-    index: Any
+    index: tuple[Any, ...]
     coded: int
     trained: int
     checked: int
@@ -42,14 +43,13 @@ class Codes:
         """The codes of all rows."""
         total, finder = len(rows.ids), FINDERS[find]
         sample = np.linspace(0, total - 1, min(total, _TRAINED_ON)).astype(np.int64)
-        index = finder.trained(rows.take(sample), total, similarity)
-        _append(index, rows, 0)
-        return Codes(index, total, total, total, finder=finder)
+        first = finder.trained(rows.take(sample), total, similarity)
+        return Codes(_appended((first,), finder, rows, 0), total, total, total, finder=finder)
 
     def extended(self, rows: Rows) -> Codes:
         """These codes and those of the rows behind them, by the same mean; a copy, as searches go on."""
-        index = _copied(self.index)
-        _append(index, rows, self.coded)
+        *whole, last = self.index
+        index = _appended((*whole, _copied(last)), self.finder, rows, self.coded)
         return replace(self, index=index, coded=len(rows.ids))
 
     def is_outgrown(self, total: int, added: int) -> bool:
@@ -67,7 +67,14 @@ class Codes:
 
         `reach`: how many times further to look than usual.
         """
-        return self.finder.nearest(self.index, queries, count, self.widened * reach)
+        width = self.widened * reach
+
+        def ask(segment: Any) -> Found:
+            return self.finder.nearest(segment, queries, count, width)
+
+        if len(self.index) == 1:
+            return ask(self.index[0])[1]
+        return nearest_of(ask, self.index, len(queries))
 
     def to_parts(self) -> list[bytes]:
         """FAISS's own serialised form in parts: whole, it would be held three times."""
@@ -75,23 +82,26 @@ class Codes:
 
         library: Any = faiss  # its type stubs know no arguments
         parts: list[bytes] = []
-        library.write_index(self.index, library.PyCallbackIOWriter(parts.append, _PART))
+        for segment in self.index:
+            library.write_index(segment, library.PyCallbackIOWriter(parts.append, _PART))
         return parts
 
     def counts(self) -> dict[str, Any]:
         """What `from_bytes` needs beside the bytes."""
         names = ("coded", "trained", "checked", "widened")
-        return {"find": self.finder.name, **{name: getattr(self, name) for name in names}}
+        own = {"find": self.finder.name, "segments": len(self.index)}
+        return {**own, **{name: getattr(self, name) for name in names}}
 
     @staticmethod
     def from_bytes(content: np.ndarray[Any, Any], counts: Mapping[str, Any]) -> Codes:
         """What `to_parts`, joined, and `counts` gave. Raises ValueError when it is not that."""
         try:
-            index = _deserialised(content)
+            index = _read(content, counts.get("segments", 1))
         except RuntimeError as error:
             raise ValueError(str(error).splitlines()[0]) from error
-        if index.ntotal != counts["coded"]:
-            raise ValueError(f"codes of {index.ntotal} rows, not {counts['coded']}")
+        rows = sum(segment.ntotal for segment in index)
+        if rows != counts["coded"]:
+            raise ValueError(f"codes of {rows} rows, not {counts['coded']}")
         # Manifests from when there was one kind name none, nor a check but the first.
         finder = FINDERS.get(counts.get("find", SCAN.name))
         if finder is None:
@@ -128,7 +138,28 @@ def _deserialised(content: np.ndarray[Any, Any]) -> Any:
     return faiss.deserialize_index(content)
 
 
-def _append(index: Any, rows: Rows, first: int) -> None:
+def _read(content: np.ndarray[Any, Any], segments: int) -> tuple[Any, ...]:
+    import faiss
+
+    if segments == 1:
+        return (_deserialised(content),)
+    library: Any = faiss
+    reader = library.VectorIOReader()
+    library.copy_array_to_vector(np.asarray(content, dtype=np.uint8), reader.data)
+    return tuple(library.read_index(reader) for _ in range(segments))
+
+
+def _appended(index: tuple[Any, ...], finder: Finder, rows: Rows, first: int) -> tuple[Any, ...]:
+    """The segments with the rows from `first` on in them; the last one is written to."""
+    segments = list(index)
     for _, piece in rows.pieces(first):
-        for at in range(0, len(piece), PIECE):
-            index.add(np.ascontiguousarray(piece[at : at + PIECE]))
+        at = 0
+        while at < len(piece):
+            if finder.segment and segments[-1].ntotal >= finder.segment:
+                segments.append(_copied(segments[-1]))
+                segments[-1].reset()
+            room = finder.segment - segments[-1].ntotal if finder.segment else PIECE
+            some = piece[at : at + min(PIECE, room)]
+            segments[-1].add(np.ascontiguousarray(some))
+            at += len(some)
+    return tuple(segments)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gnomon.core.space import Similarity
-from gnomon.index.finder import Finder
+from gnomon.index.finder import Finder, Found
 
 _LINKS, _BUILT_WIDE = 24, 100
 """Links a row (twice as many on the ground floor); how many candidates a new row's are chosen from."""
@@ -30,12 +30,13 @@ def _trained(sample: np.ndarray[Any, Any], total: int, similarity: Similarity) -
     return index
 
 
-def _nearest(index: Any, queries: np.ndarray[Any, Any], count: int, width: float) -> np.ndarray[Any, Any]:
+def _nearest(index: Any, queries: np.ndarray[Any, Any], count: int, width: float) -> Found:
     import faiss
 
     library: Any = faiss
     params = library.SearchParametersHNSW(efSearch=count)
-    return np.asarray(index.search(queries, count, params=params)[1])
+    distances, positions = index.search(queries, count, params=params)
+    return distances, positions
 
 
 def _bytes_to_make(rows: int, dim: int) -> int:

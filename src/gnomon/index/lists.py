@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gnomon.core.space import Similarity
-from gnomon.index.finder import Finder
+from gnomon.index.finder import Finder, Found
 
 _ROWS_A_LIST = 39
 """FAISS's least number of training rows for each mean."""
@@ -38,7 +38,7 @@ def _trained(sample: np.ndarray[Any, Any], total: int, similarity: Similarity) -
     return index
 
 
-def _nearest(index: Any, queries: np.ndarray[Any, Any], count: int, width: float) -> np.ndarray[Any, Any]:
+def _nearest(index: Any, queries: np.ndarray[Any, Any], count: int, width: float) -> Found:
     import faiss
 
     # At the least as many lists as hold twice the candidates.
@@ -46,7 +46,8 @@ def _nearest(index: Any, queries: np.ndarray[Any, Any], count: int, width: float
     probes = min(index.nlist, math.ceil(max(index.nlist * width / _PARTS, enough)))
     library: Any = faiss  # its type stubs know no arguments
     params = library.IVFSearchParameters(nprobe=probes)
-    return np.asarray(index.search(queries, count, params=params)[1])
+    distances, positions = index.search(queries, count, params=params)
+    return distances, positions
 
 
 def _bytes_to_make(rows: int, dim: int) -> int:
