@@ -34,6 +34,6 @@ def _bytes_to_make(rows: int, dim: int) -> int:
     return 2 * rows * (dim // 8 + 8)
 
 
-_SEGMENT = 1 << 18
+_SEGMENT = 1 << 19
 """A scan of a million codes takes 5 ms on one core: several cores take a segment each."""
 SCAN = Finder("scan", _trained, _nearest, _bytes_to_make, segment=_SEGMENT)
