@@ -5,12 +5,14 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
 from gnomon.core.errors import InvalidInput, UnreadableFile
+from gnomon.train import other_names, settings_file
 from gnomon.train.recipe import Recipe, load_recipe, read_recipe
-from gnomon.train.recipe_tables import OBJECTIVE_SETTINGS
+from gnomon.train.recipe_tables import OBJECTIVE_SETTINGS, ModelTable, ObjectiveTable
 
 FULL = """
 [model]
@@ -132,11 +134,17 @@ def changed(table: str, **values: object) -> dict[str, object]:
             r"\[data.sources\[0\]\] has the key 'colums'.*'columns'",
         ),
         ({"data": {"sources": [{"name": "a"}]}}, r"\[data.sources\[0\]\] has no path"),
-        ({}, "the file has no data"),
-        ({"data": {}}, r"\[data\] has no sources"),
+        ({}, r"the file has no data.*Next: add \[\[data.sources\]\]"),
+        ({"data": {}}, r"\[data\] has no sources.*Next: add \[\[data.sources\]\]"),
         ({"data": {"sources": []}}, r"\[data\]: no sources"),
-        ({"data": {"sources": "a.jsonl"}}, r"\[data\]: sources = 'a.jsonl'\nWanted: a list"),
-        ({"data": {"sources": [3]}}, r"\[data\]: sources\[0\] = 3\nWanted: a table"),
+        (
+            {"data": {"sources": "a.jsonl"}},
+            r"\[data\]: sources = 'a.jsonl'\nWanted: a list: \[\[data.sources\]\]",
+        ),
+        (
+            {"data": {"sources": [3]}},
+            r"\[data\]: sources\[0\] = 3\nWanted: a table, as in \[\[data.sources\]\]",
+        ),
         (changed("optim", epochs=1.5), r"\[optim\]: epochs = 1.5\nWanted: a whole number"),
         (changed("optim", lr="high"), r"\[optim\]: lr = 'high'\nWanted: a number"),
         (changed("optim", batch_size=True), r"batch_size = True\nWanted: a whole number"),
@@ -186,3 +194,37 @@ def test_none_of_it_needs_torch():
     code = f"import sys, gnomon.train.mining, {named}; print({{'torch', 'transformers'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "value", "meant"),
+    [
+        ("optim", "learning_rate", 1e-4, r"did you mean 'lr' in \[optim\]"),
+        ("optim", "per_device_train_batch_size", 8, r"did you mean 'batch_size' in \[optim\]"),
+        ("optim", "zearning", 1, "Next: take it out"),  # 'learned' of [objective] is no better guess
+        ("model", "name", "all-MiniLM-L6-v2", r"did you mean 'backbone' in \[model\]"),
+        ("model", "kind", "CrossEncoder", "did you mean 'cross'"),
+        ("model", "kind", "bi-encoder", "did you mean 'bi'"),
+        ("model", "pooling", "lasttoken", "did you mean 'last'"),
+        ("objective", "name", "MultipleNegativesRankingLoss", "did you mean 'infonce'"),
+        ("objective", "name", "DistillKLDivLoss", "did you mean 'listwise_kl'"),
+    ],
+)
+def test_names_from_elsewhere_lead_to_those_here(table, key, value, meant):
+    with pytest.raises(InvalidInput, match=f"(?s){meant}"):
+        read_recipe(changed(table, **{key: value}))
+
+
+def test_every_name_from_elsewhere_leads_to_one_that_is_here():
+    known = {path for path, _ in settings_file._keys(Recipe, "")}
+    assert set(other_names.KEYS.values()) <= known
+    choices = {ModelTable: ("kind", "pooling"), ObjectiveTable: ("name",)}
+    values = {one for kind, names in choices.items() for n in names for one in _choices(kind, n)}
+    assert set(other_names.VALUES.values()) <= values
+    assert all(other_names.plain(name) == name for name in other_names.VALUES)
+
+
+def _choices(kind: type, name: str) -> set[str]:
+    hint = get_type_hints(kind)[name]
+    parts = get_args(hint)
+    return {one for part in parts for one in (get_args(part) or (part,)) if isinstance(one, str)}

@@ -9,6 +9,7 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from gnomon.core.errors import InvalidInput
+from gnomon.train.other_names import KEYS, VALUES, plain
 
 Made = TypeVar("Made")
 
@@ -34,10 +35,11 @@ def read_table(
     }
     missing = [name for name, one in known.items() if name not in given and _is_required(one)]
     if missing:
+        path = f"{table}.{missing[0]}" if table else missing[0]
         raise InvalidInput(
             f"{_table(table)} has no {missing[0]}",
             wanted=f"{missing[0]} in {_table(table)}",
-            next_step="add it",
+            next_step=f"add {_to_add(types_of[missing[0]], path)}",
         )
     try:
         return kind(**values)
@@ -52,6 +54,17 @@ def _is_required(one: Field[Any]) -> bool:
     return one.default is MISSING and one.default_factory is MISSING
 
 
+def _to_add(hint: Any, path: str) -> str:
+    """What to write for a missing key: its name, or the head of the table that has to be there."""
+    inner = get_args(hint)
+    if inner and is_dataclass(inner[0]):
+        return f"[[{path}]]"
+    if not (isinstance(hint, type) and is_dataclass(hint)):
+        return path.rpartition(".")[2]
+    needed = [one.name for one in fields(hint) if _is_required(one)]
+    return _to_add(get_type_hints(hint)[needed[0]], f"{path}.{needed[0]}") if needed else f"[{path}]"
+
+
 def _table(name: str) -> str:
     return f"[{name}]" if name else "the file"
 
@@ -60,9 +73,12 @@ def _unknown(key: str, table: str, known: list[str], root: type) -> InvalidInput
     here = difflib.get_close_matches(key, known, 1, 0.6)
     everywhere = dict(_keys(root, ""))
     near = [f"{table}.{here[0]}" if table else here[0]] if here else []
+    other = KEYS.get(f"{table}.{key}", KEYS.get(key))
+    if other in everywhere:
+        near = [other]
     if not near:
         names = sorted({path.rpartition(".")[2] for path in everywhere})
-        found = difflib.get_close_matches(key, names, 1, 0.6)
+        found = difflib.get_close_matches(key, names, 1, 0.75)  # far from here, only what is very like it
         near = [path for path in everywhere if found and path.rpartition(".")[2] == found[0]][:1]
     place, _, name = near[0].rpartition(".") if near else ("", "", "")
     meant = f"{name!r} in {_table(place)}" if near else ""
@@ -104,7 +120,9 @@ def _value(hint: Any, value: Any, where: str, root: type) -> Any:
         return {str(key): _value(inner[1], one, f"{where}.{key}", root) for key, one in value.items()}
     if isinstance(hint, type) and is_dataclass(hint):
         if not isinstance(value, dict):
-            raise _wrong(value, where, f"a table, as in [{where}]")
+            listed = where.endswith("]")
+            head = f"[[{where.rpartition('[')[0]}]]" if listed else f"[{where}]"
+            raise _wrong(value, where, f"a table, as in {head}")
         return read_table(hint, value, table=where, root=root)
     return _plain(hint, value, where)
 
@@ -134,7 +152,7 @@ def _one_of(kinds: tuple[Any, ...], value: Any, where: str, root: type) -> Any:
 
 def _items(inner: tuple[Any, ...], value: Any, where: str, root: type) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
-        raise _wrong(value, where, "a list")
+        raise _wrong(value, where, f"a list: [[{where}]]" if is_dataclass(inner[0]) else "a list")
     if inner[-1] is Ellipsis:
         return tuple(_value(inner[0], one, f"{where}[{at}]", root) for at, one in enumerate(value))
     if len(value) != len(inner):
@@ -144,7 +162,9 @@ def _items(inner: tuple[Any, ...], value: Any, where: str, root: type) -> tuple[
 
 def _wrong(value: Any, where: str, wanted: str, known: tuple[Any, ...] = ()) -> InvalidInput:
     table, _, key = where.rpartition(".")
-    near = difflib.get_close_matches(str(value), [str(one) for one in known], 1, 0.5)
+    names = [str(one) for one in known]
+    other = VALUES.get(plain(value))
+    near = [other] if other in names else difflib.get_close_matches(str(value), names, 1, 0.5)
     return InvalidInput(
         f"{_table(table)}: {key} = {value!r:.80}",
         wanted=wanted,
