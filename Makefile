@@ -69,7 +69,7 @@ bench: $(VENV)/.dev $(REFERENCE)/.made  ## Run the benchmarks; results go to ben
 
 bench-train: $(VENV)/.dev $(REFERENCE)/.made  ## Run the benchmarks of training, which take about two hours
 	@$(BIN)/python bench/train.py --reference-python $(REFERENCE)/bin/python
-	@set -e; for name in train_kinds words seen context; do $(BIN)/python bench/$$name.py; done
+	@set -e; for name in train_kinds words seen context train_page; do $(BIN)/python bench/$$name.py; done
 
 # PEERS passes options on: make bench-peers PEERS="--set scifact --one-core"
 bench-peers: $(VENV)/.dev  ## Compare with other libraries, each in its own environment; see docs/peers.md
