@@ -5,12 +5,14 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 import gnomon
 from gnomon.cli.main import run
+from gnomon.train.recipe import read_recipe
 
 
 def _toys():
@@ -228,3 +230,11 @@ def test_too_little_memory_names_the_chunk_to_set(tmp_path):
     )
     assert "the memory did not do for a batch of 1200 texts" in done.stdout, done.stderr[-2000:]
     assert "set chunk_tokens = " in done.stdout
+
+
+def test_help_shows_a_recipe_that_is_read(capsys):
+    assert run(["train", "--help"]) == 0
+    shown = [line[4:].rstrip() for line in capsys.readouterr().out.splitlines() if line.startswith("    ")]
+    recipe = read_recipe(tomllib.loads("\n".join(shown)))
+    assert recipe.data.sources[0].path == "faq.jsonl"
+    assert recipe.output.folder == "models/faq"

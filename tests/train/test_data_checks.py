@@ -90,7 +90,7 @@ def test_labels():
     source = listed_source(rows, name="sts")
     report = check_data([source])
     assert report.counts == {"label out of range": 2, "label not a number": 1}
-    assert report.shown[0].what == "[4.0], wanted 0 to 1"
+    assert report.shown[0].what == "[4.0], wanted 0 to 1, or scale = [LOWEST, HIGHEST] in the source"
     assert len(report.kept([source])[0]) == 1
     assert check_data([source], settings=CheckSettings(labels=None)).counts == {"label not a number": 1}
 

@@ -156,6 +156,15 @@ OBJECTIVES = {
 }
 
 
+@pytest.mark.parametrize(
+    "objective", [{"name": "cosent"}, {"name": "contrastive"}, {"name": "infonce", "in_batch": False}]
+)
+def test_pairs_that_are_all_right_teach_nothing_and_are_refused(objective, tmp_path):
+    with pytest.raises(InvalidInput, match=r"(?s)on pairs alone \(train\).*in_batch = true.*gnomon mine"):
+        fit(toy(tmp_path, data=WITHOUT_LOOKS, objective=objective))
+    fit(toy(tmp_path, data=WITHOUT_LOOKS, objective={**objective, "in_batch": True}, optim={"steps": 1}))
+
+
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_each_objective_by_recipe(name, tmp_path):
     rows, objective = OBJECTIVES[name]

@@ -17,6 +17,21 @@ if TYPE_CHECKING:
     from gnomon.train.fitting import FitReport
 
 INTERRUPTED = 130
+RECIPE = r"""[dim]A recipe[/dim]
+
+    \[\[data.sources]]
+    path = "faq.jsonl"             # {"query": "…", "positive": "…"} a line
+
+    \[\[data.dev]]
+    path = "faq-dev.jsonl"         # to see what is gained
+
+    \[model]
+    backbone = "all-MiniLM-L6-v2"
+
+    \[output]
+    folder = "models/faq"
+
+docs/training.md in the repository has all its keys. Paths are from where you are."""
 
 
 @app.command(
@@ -25,6 +40,7 @@ INTERRUPTED = 130
         "gnomon train recipe.toml --fresh",
         'gnomon index docs/ --into kb --model "$(gnomon train recipe.toml --json | jq -r .folder)"',
     )
+    + f"\n\n{RECIPE}"
 )
 def train(
     recipe: Annotated[

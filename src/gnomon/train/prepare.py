@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -63,6 +63,8 @@ def prepare(recipe: Recipe, *, scratch: Path | None = None) -> Parts:
     kept = report.kept(sources)
     teacher = load_teacher(recipe.model.teacher, model) if recipe.model.teacher else None
     learned = both_sides(kept) if teacher is not None else kept
+    if teacher is None:
+        require_contrast(recipe, kept)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cpu":
         with_byte_dropout(model)
@@ -92,6 +94,18 @@ def digests_of(recipe: Recipe, report: DataReport) -> dict[str, str]:
     splits = ["train"] * len(data.sources) + ["dev"] * len(data.dev) + ["test"] * len(data.test)
     sources = (*report.train, *report.held_out)
     return {f"{split}/{one.name}": one.digest for split, one in zip(splits, sources, strict=True)}
+
+
+def require_contrast(recipe: Recipe, sources: Sequence[Source]) -> None:
+    """Raise InvalidInput where every document is right: there is nothing to tell it from, and no gain."""
+    aim = recipe.objective
+    if aim.uses_batch or not all(one.form in ("pairs", "parallel") for one in sources):
+        return
+    raise InvalidInput(
+        f"the objective {aim.name!r} on pairs alone ({', '.join(one.name for one in sources)}), all right",
+        wanted="scores, negatives, or other examples' documents as negatives",
+        next_step='say name = "infonce" or in_batch = true in [objective], or find negatives: gnomon mine',
+    )
 
 
 def require_views(model: Model, aim: Objective) -> None:

@@ -167,7 +167,8 @@ def _wrong(
     if not all(math.isfinite(label) for label in example.labels):
         yield "label not a number", f"{list(example.labels)}"
     elif labels and not all(labels[0] <= label <= labels[1] for label in example.labels):
-        yield "label out of range", f"{list(example.labels)}, wanted {labels[0]:g} to {labels[1]:g}"
+        wanted = f"{labels[0]:g} to {labels[1]:g}, or scale = [LOWEST, HIGHEST] in the source"
+        yield "label out of range", f"{list(example.labels)}, wanted {wanted}"
 
 
 def _over_long(source: Source, sound: np.ndarray[Any, Any], lengths: Lengths) -> dict[str, float]:
