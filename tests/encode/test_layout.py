@@ -374,8 +374,9 @@ def test_a_prompt_that_must_be_there(model):
 
 def test_named_prompts_of_which_none_fits_a_role(model):
     said = {"prompts": {"clustering": "cluster: ", "sts": "sts: "}}
-    with pytest.raises(MissingPrompt, match="clustering, sts"):
+    with pytest.raises(MissingPrompt, match="clustering, sts") as caught:
         prompts(model, said)
+    assert "[model].prompts" in caught.value.next_step  # what a command line, which takes none, can do
     assert prompts(model, said, prompts={"query": "", "document": ""}) == {"query": "", "document": ""}
 
 

@@ -57,6 +57,8 @@ def test_train_then_look_up_then_index(tmp_path, capsys):
     assert run([*given, "--method", "fasttext", "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert (said["words"], said["settings"]["method"], said["settings"]["window"]) == (13, "fasttext", 5)
+    assert run([*given, "--method", "fasttext"]) == 0
+    assert "fasttext, 1 epoch, 8 dimensions" in capsys.readouterr().out
     assert run(["words", into, "nearest", "sundials", "-k", "1"]) == 0
     assert "'sundials' never came in training: its vector is made of its n-grams" in capsys.readouterr().err
     assert run([*given, "--min-count", "99"]) == 2

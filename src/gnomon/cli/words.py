@@ -132,7 +132,10 @@ def _train(
         print_json({**summary, "space": vectors.space.to_json(), "settings": settled, "seconds": seconds})
         return
     rows = [
-        ("method", f"{method}, {settings.epochs} epochs, {settings.dim} dimensions"),
+        (
+            "method",
+            f"{method}, {settings.epochs} epoch{'s' * (settings.epochs != 1)}, {settings.dim} dimensions",
+        ),
         ("words", f"{count(len(vectors))} different, {count(len(corpus.tokens))} in all"),
         ("time", duration(seconds)),
         ("written", str(into)),

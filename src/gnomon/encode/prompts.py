@@ -69,5 +69,6 @@ def _demand_named(
         raise MissingPrompt(
             f"{name} has prompts named {', '.join(named)}, none of them for queries or documents",
             wanted="a prompt for each role",
-            next_step='say which: prompts={"query": "…", "document": "…"} ("" for none)',
+            next_step='say which: prompts={"query": "…", "document": "…"} ("" for none); a recipe\'s '
+            "[model].prompts keeps them in the folder",
         )
