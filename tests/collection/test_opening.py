@@ -27,7 +27,7 @@ from gnomon.core.errors import (
 )
 from gnomon.core.vectors import Vectors
 from gnomon.encode import EncoderSettings, load_encoder
-from gnomon.testing.toys import HashEncoder
+from gnomon.testing.toys import HashEncoder, LateHashEncoder
 
 encoder = partial(HashEncoder, 64, max_tokens=48)
 
@@ -213,3 +213,10 @@ def test_a_folder_without_write_permission(tmp_path: Path) -> None:
     )
     assert done.stdout.startswith("StorageError"), done.stderr
     assert "Permission denied" in done.stdout
+
+
+def test_an_encoder_of_several_vectors_leaves_no_folder_behind(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="several vectors a text") as caught:
+        gnomon.open(tmp_path / "late", encoder=LateHashEncoder())
+    assert "LateRerank" in caught.value.next_step
+    assert not (tmp_path / "late").exists()

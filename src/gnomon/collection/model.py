@@ -28,14 +28,8 @@ differ by less than 0.0005."""
 
 def register(connection: Connection, encoder: Encoder, model: str) -> int:
     """The space's row in the catalog, made with its canaries where it is new."""
-    space = encoder.space
-    if space.similarity == "maxsim":
-        raise InvalidInput(
-            f"{space.short} gives several vectors a text",
-            wanted="an encoder with one vector a text",
-            next_step="use a bi-encoder for a collection",
-        )
-    table = schema.spaces
+    require_single(encoder)
+    space, table = encoder.space, schema.spaces
     known = connection.execute(select(table.c.id).where(table.c.fingerprint == space.fingerprint))
     found = known.scalar_one_or_none()
     if found is not None:
@@ -52,6 +46,16 @@ def register(connection: Connection, encoder: Encoder, model: str) -> int:
     ]
     connection.execute(insert(schema.canaries), rows)
     return space_id
+
+
+def require_single(encoder: Encoder) -> None:
+    """Raise InvalidInput for an encoder that gives several vectors a text."""
+    if encoder.space.similarity == "maxsim":
+        raise InvalidInput(
+            f"{encoder.space.short} gives several vectors a text",
+            wanted="an encoder with one vector a text",
+            next_step="use a bi-encoder for a collection, and rerank by this one: gnomon.retrieve.LateRerank",
+        )
 
 
 def check_canaries(connection: Connection, space_id: int, encoder: Encoder) -> None:

@@ -43,10 +43,10 @@ def open_collection(
     settings = settings or CollectionSettings()
     name = settings.model or (DEFAULT_MODEL if encoder is None else encoder.space.name)
     load = partial(_loaded, threads=settings.threads, say=say or _silent)
-    if create and encoder is None and not (folder / FILE).exists():
-        encoder = load(
-            name
-        )  # before anything is made, so that a model that is not there leaves nothing behind
+    if create and not (folder / FILE).exists():
+        # Before anything is made, so that a model that is not there, or will not do, leaves nothing behind.
+        encoder = encoder or load(name)
+        models.require_single(encoder)
     catalog = Catalog(folder, create=create)
     try:
         with catalog.read() as connection:
