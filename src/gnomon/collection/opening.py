@@ -10,7 +10,7 @@ from typing import Any
 
 from gnomon.collection import model as models
 from gnomon.collection import version as versions
-from gnomon.collection.catalog import FILE, Catalog
+from gnomon.collection.catalog import FILE, Catalog, explained
 from gnomon.collection.collection import Collection
 from gnomon.collection.settings import DEFAULT_MODEL, CollectionSettings, RetrievalSettings
 from gnomon.collection.version import Version
@@ -43,7 +43,9 @@ def open_collection(
     settings = settings or CollectionSettings()
     name = settings.model or (DEFAULT_MODEL if encoder is None else encoder.space.name)
     load = partial(_loaded, threads=settings.threads, say=say or _silent)
-    if create and not (folder / FILE).exists():
+    with explained(folder):
+        is_new = create and not (folder / FILE).exists()
+    if is_new:
         # Before anything is made, so that a model that is not there, or will not do, leaves nothing behind.
         encoder = encoder or load(name)
         models.require_single(encoder)
