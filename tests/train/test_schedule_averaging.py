@@ -1,6 +1,5 @@
 """Schedules against those of transformers; averages of weights, kept and brought back exactly."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gnomon.core.errors import InvalidInput
-from gnomon.train.averaging import averaged, between, copied, in_place_of, restore, save, warm_decay
+from gnomon.train.averaging import averaged, between, copied, in_place_of, warm_decay
 from gnomon.train.schedule import Schedule
 
 
@@ -109,15 +108,3 @@ def test_a_copy_does_not_follow_the_training() -> None:
     with torch.no_grad():
         model.weight.add_(1)
     assert not torch.equal(kept["weight"], model.weight)
-
-
-def test_saved_weights_come_back_exactly(tmp_path: Path) -> None:
-    path = tmp_path / "average.safetensors"
-    tied = weights(3)
-    tied["also"] = tied["w"].T  # shares its memory, and is not contiguous
-    save(weights(1), path)
-    save(tied, path)
-    found = restore(path)
-    assert found.keys() == tied.keys()
-    assert all(torch.equal(found[name], tied[name]) for name in tied)
-    assert [file.name for file in tmp_path.iterdir()] == [path.name]

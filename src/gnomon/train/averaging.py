@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -83,22 +81,3 @@ def in_place_of(model: Any, weights: Weights) -> Iterator[None]:
         yield
     finally:
         model.load_state_dict(own)
-
-
-def save(weights: Weights, path: Path) -> None:
-    """Write the weights to a safetensors file, beside it first: a crash leaves the old one."""
-    from safetensors.torch import save_file
-
-    beside = path.with_name(path.name + ".new")
-    save_file({name: tensor.contiguous().cpu() for name, tensor in copied(weights).items()}, beside)
-    with beside.open("rb") as written:
-        os.fsync(written.fileno())
-    beside.replace(path)
-
-
-def restore(path: Path) -> dict[str, Tensor]:
-    """The weights that `save` wrote, on the CPU."""
-    from safetensors.torch import load_file
-
-    weights: dict[str, Tensor] = load_file(path)
-    return weights
