@@ -21,6 +21,7 @@ CODES: tuple[tuple[type[GnomonError], int], ...] = (
     (errors.CollectionTooNew, SURROUNDINGS),
     (errors.ModelNotFound, SURROUNDINGS),
     (errors.ModelUnsupported, SURROUNDINGS),
+    (errors.GenerationFailed, SURROUNDINGS),
     (errors.CollectionDamaged, DAMAGE),
     (errors.IndexDamaged, DAMAGE),
     (errors.WeightsMismatch, DAMAGE),

@@ -92,6 +92,14 @@ class IndexDamaged(GnomonError):
     """A derived index file is missing, corrupt or of another space. The collection rebuilds it."""
 
 
+class GenerationFailed(GnomonError):
+    """A language model's endpoint is down, refuses, is too slow, answers rubbish or breaks off."""
+
+
+class PromptTooLong(GenerationFailed):
+    """A prompt that is longer than what the language model reads."""
+
+
 class TruncatedText(UserWarning):
     """Texts longer than the encoder reads: what lies beyond is not in their vectors."""
 

@@ -1,0 +1,1 @@
+"""Answers whose every sentence can be checked against the documents."""
