@@ -40,7 +40,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """Where a sentence of an answer stands: `quote` is the document's text from `start` to `end`, in characters.
+    """Where a sentence of an answer stands: `quote` is the document's text[start:end], in characters.
 
     `support` is how surely the passage says what the sentence says, 0 to 1.
     """
