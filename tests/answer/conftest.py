@@ -1,0 +1,21 @@
+"""A scripted language model behind a real endpoint."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from endpoint_server import EndpointServer, endpoint_server
+
+
+@pytest.fixture
+def server() -> Iterator[EndpointServer]:
+    """A server of the OpenAI chat protocol on loopback; set its `script`."""
+    with endpoint_server() as running:
+        yield running
+        assert not running.faults, running.faults[0]
