@@ -22,16 +22,30 @@ def sentences(text: str) -> list[str]:
     >>> sentences("第一句。第二句！")
     ['第一句。', '第二句！']
     """
-    parts: list[str] = []
+    return [" ".join(text[start:end].split()) for start, end in spans(text)]
+
+
+def spans(text: str) -> list[tuple[int, int]]:
+    """Where each sentence stands: text[start:end], without the white space around it, in order.
+
+    >>> spans(" One.  Two!")
+    [(1, 5), (7, 11)]
+    """
+    found: list[tuple[int, int]] = []
     start = 0
     for end in _END.finditer(text):
         if end.group(1) and not _closes(text, start, end):
             continue
-        parts.append(text[start : end.end()])
+        found.append((start, end.end()))
         start = end.end()
-    parts.append(text[start:])
-    tidy = (" ".join(part.split()) for part in parts)
-    return [part for part in tidy if part]
+    found.append((start, len(text)))
+    trimmed = (_trimmed(text, *span) for span in found)
+    return [span for span in trimmed if span[0] < span[1]]
+
+
+def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    part = text[start:end]
+    return start + len(part) - len(part.lstrip()), start + len(part.rstrip())
 
 
 def _closes(text: str, start: int, end: re.Match[str]) -> bool:
