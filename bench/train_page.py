@@ -19,7 +19,7 @@ RESULTS = HERE / "results"
 GUIDE = HERE.parent / "docs" / "training.md"
 FIGURES = HERE.parent / "docs" / "training-figures.md"
 BEGIN, END = "<!-- keys: bench/train_page.py writes from here -->\n", "<!-- keys: to here -->\n"
-BENCHMARKS = ("train", "train_kinds", "words", "context", "seen")
+BENCHMARKS = ("train", "train_kinds", "train_rerank", "words", "context", "seen")
 STAGES = ("start", "speed", "reference", "equal", "best")
 KINDS = ("sts", "shared", "dual", "words", "bi", "late", "cross")
 Results = dict[str, Any]
@@ -57,6 +57,13 @@ KIND_NAMES = {
     "late": "late interaction from MiniLM",
     "cross": "cross-encoder from MiniLM, mined negatives",
 }
+RERANK_HEAD = """
+## Which kind ranks best
+
+The three models of the table above on the same judged queries: the bi-encoder over all documents and over
+BM25's first 100, the other two over these 100. Verdicts as `gnomon compare` gives them.
+
+"""
 WORDS_HEAD = """
 ## Word vectors
 
@@ -109,6 +116,8 @@ def figures_page(found: Results) -> str:
     out = [HEAD, *map(row, rows)]
     out.append(beside(found.get("train", {})))
     out.append(kinds(found.get("train_kinds", {}).get("stages", {})))
+    if "train_rerank" in found:
+        out.append(rerank(found["train_rerank"]["sets"]))
     makers = {"words": words, "context": context, "seen": seen}
     for name, make in makers.items():
         out.append(make(found[name]) if name in found else f"\n## {name.title()}\n\n{missing([name])}")
@@ -171,6 +180,20 @@ def kinds(stages: Results) -> str:
             "\nBM25 alone: " + ", ".join(f"{name} {value:.4f}" for name, value in bm25.items()) + ".\n"
         )
     return "".join(out) + missing(stage for stage in KINDS if stage not in stages)
+
+
+def rerank(sets: Results) -> str:
+    """Means and verdicts, set by set."""
+    out = [RERANK_HEAD, head("set", "system", "nDCG@10")]
+    for name, one in sets.items():
+        out += [row((name, system, f"{mean:.4f}")) for system, mean in one["means"].items()]
+    out += ["\n", head("set", "candidate", "against", "difference", "interval", "verdict")]
+    for name, one in sets.items():
+        for verdict in one["verdicts"]:
+            low, high = verdict["interval"]
+            figures = (f"{verdict['difference']:+.4f}", f"{low:+.4f} to {high:+.4f}", verdict["outcome"])
+            out.append(row((name, verdict["candidate"], verdict["baseline"], *figures)))
+    return "".join(out)
 
 
 def words(found: Results) -> str:
