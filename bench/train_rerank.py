@@ -1,4 +1,4 @@
-"""Who ranks best of the models of train_kinds.py: late interaction and the cross-encoder against the bi-encoder.
+"""Which kind ranks best: late interaction and the cross-encoder of train_kinds.py against the bi-encoder.
 
     python bench/train_rerank.py --folder FOLDER      # the folder given to train_kinds.py
 
