@@ -17,6 +17,7 @@ from gnomon.collection.filtering import Filters
 from gnomon.collection.given import as_document
 from gnomon.collection.ingest import IndexRun, Target, add_documents
 from gnomon.collection.lookups import lookups
+from gnomon.collection.registrations import Registrations
 from gnomon.collection.reports import IndexReport, Progress, Status
 from gnomon.collection.search import build_retriever, checked_queries, group_by_document, hits
 from gnomon.collection.settings import By, IndexOptions, Mode
@@ -29,6 +30,7 @@ from gnomon.core.ranking import Hit, Ranking
 from gnomon.evaluate.pseudo import ChunkText
 from gnomon.evaluate.run import Run
 from gnomon.retrieve.filter import Filter
+from gnomon.retrieve.lookups import Lookups
 from gnomon.retrieve.where import Condition
 from gnomon.text.chunk import Chunker, ChunkSettings
 from gnomon.text.settings import ReadSettings
@@ -38,7 +40,10 @@ GROUP_DEPTH = 1000
 
 
 class Collection:
-    """An open collection. Any number of threads may search it; writers queue. Made by `gnomon.open`."""
+    """An open collection. Any number of threads may search it; writers queue. Made by `gnomon.open`.
+
+    `tables` are those registered with it: see `gnomon.answer.tables`.
+    """
 
     def __init__(
         self, folder: Path, catalog: Catalog, version: Version, open_encoder: Callable[[], Encoder]
@@ -49,6 +54,7 @@ class Collection:
         self._mutex = threading.Lock()
         self._derived = Derived(catalog, folder / "derived" / f"v{version.id:04d}", version)
         self._filters = Filters(catalog, version.chunking_id)
+        self.tables = Registrations(catalog, folder / "tables")
 
     def index(
         self,
@@ -211,6 +217,10 @@ class Collection:
         with self._catalog.read() as connection:
             return reads.document_text(connection, document)
 
+    def lookups(self) -> Lookups:
+        """Vectors and texts of chunks by id, as kept: for stages of your own."""
+        return lookups(self._catalog, self._version)
+
     def status(self) -> Status:
         """What is in here, from the catalog and the files; loads no model."""
         return status_of(self._folder, self._catalog, self._version)
@@ -249,7 +259,7 @@ class Collection:
             encoder=encoder,
             dense=view.dense,
             lexical=view.lexical,
-            lookups=lookups(self._catalog, self._version),
+            lookups=self.lookups(),
         )
         return retriever if allowed is None else Filter(retriever, allowed)
 
