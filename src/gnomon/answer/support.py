@@ -1,0 +1,132 @@
+"""Does a passage say what a sentence of an answer says, and where? Citations are verified, never trusted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from gnomon.answer.claims import Claim, bare, claim, is_claim, reader
+from gnomon.answer.material import Material, neighbours
+from gnomon.answer.values import Citation, Passage, Sentence
+from gnomon.core.contracts import Encoder
+from gnomon.core.errors import InvalidInput
+from gnomon.kernels.overlap import containment
+
+FEATURES = ("likeness", "words", "pairs", "names", "contradiction")
+_WEIGHTS = np.array([4.0, 6.0, 2.0, -3.0, -3.0])
+_BIAS = -6.0
+LEAST = 0.5
+"""The support that a citation must reach."""
+REFUSED = 0.2
+"""The most support of a span that lacks a number, a unit or a name of the sentence."""
+_EDGE = " \t\n\"'“”‘’«»„.。,;"
+_HEAVY = 8  # spans a passage that are looked at closely
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A span, by its number, and how surely it says what the sentence says."""
+
+    span: int
+    support: float
+
+
+class Verifier:
+    """Matches sentences of an answer to passages. Encodes the passages once, when first needed."""
+
+    def __init__(
+        self,
+        passages: Sequence[Passage],
+        encoder: Encoder,
+        *,
+        least: float | None = None,
+        language: str = "en",
+    ) -> None:
+        if least is not None and not 0 <= least <= 1:
+            raise InvalidInput(
+                f"least = {least}", wanted="0 to 1", next_step=f"the measured default is {LEAST}"
+            )
+        self.least = LEAST if least is None else least
+        self.material = Material(passages, encoder, reader(language))
+
+    def check(self, text: str, start: int, named: Sequence[int] = ()) -> Sentence:
+        """The sentence at `start` of an answer with the citations that hold; none where nothing does.
+
+        `named` are the passages that the text cites itself, by number: those that support it are cited, and
+        where none does the one that supports it best. Text that claims nothing, such as a question or "Here
+        is the answer:", has no support.
+        """
+        own, end = bare(text), start + len(text)
+        if not self.material.spans or not is_claim(own, self.material.words):
+            return Sentence(text, start, end)
+        best = self._verbatim(own) or self._best(own)
+        chosen = [cited for cited in best if cited.passage in named and cited.support >= self.least]
+        first = max(best, key=lambda cited: cited.support)
+        cited = tuple(chosen) or ((first,) if first.support >= self.least else ())
+        support = max((one.support for one in cited), default=first.support)
+        return Sentence(text, start, end, cited, support, bool(cited))
+
+    def features(self, text: str) -> Float[np.ndarray, "spans features"]:
+        """What the support of each span is computed from, in the order of FEATURES."""
+        held, own = self.material, claim(text, self.material.words)
+        vector = held.encode([text])[0]
+        table = np.zeros((len(held.spans), len(FEATURES)))
+        table[:, 0] = held.likeness(vector)
+        unknown = len(held.vocabulary)
+        columns = [held.vocabulary.get(word, unknown) for word in dict.fromkeys(own.words)]
+        table[:, 1] = containment(held.weights[columns], held.held[:, columns])
+        return self._closely(table, own)
+
+    def _closely(
+        self, table: Float[np.ndarray, "spans features"], own: Claim
+    ) -> Float[np.ndarray, "spans features"]:
+        held, pairs = self.material, neighbours(own.words)
+        for at, row in enumerate(table):
+            other = held.claim(at)
+            row[2] = len(pairs & held.pairs[at]) / len(pairs) if pairs else row[1]
+            row[3] = len(own.names - set(other.words)) / len(own.names) if own.names else 0.0
+            row[4] = own.contradicts(other)
+        return table
+
+    def lacking(self, own: Claim, at: int) -> bool:
+        """Whether the span lacks a number or a unit, or its whole passage a name, that the sentence has."""
+        other = self.material.claim(at)
+        if own.numbers - other.numbers or own.units - other.units:
+            return True
+        return bool(own.names - self.material.around[self.material.spans[at].passage])
+
+    def _best(self, text: str) -> list[Citation]:
+        """The best span of each passage."""
+        own, table = claim(text, self.material.words), self.features(text)
+        supports = 1.0 / (1.0 + np.exp(-(table @ _WEIGHTS + _BIAS)))
+        best: dict[int, Scored] = {}
+        for at in np.argsort(-supports, kind="stable").tolist():
+            passage, support = self.material.spans[at].passage, float(supports[at])
+            if passage in best and best[passage].support >= support:
+                continue
+            kept = min(support, REFUSED) if self.lacking(own, at) else support
+            if passage not in best or kept > best[passage].support:
+                best[passage] = Scored(at, kept)
+        return [self._citation(one) for _, one in sorted(best.items())]
+
+    def _citation(self, scored: Scored) -> Citation:
+        span = self.material.spans[scored.span]
+        return self._quoted(span.passage, span.start, span.end, scored.support)
+
+    def _quoted(self, passage: int, start: int, end: int, support: float) -> Citation:
+        one = self.material.passages[passage]
+        quote = one.text[start:end]
+        return Citation(one.number, one.document, one.start + start, one.start + end, quote, support)
+
+    def _verbatim(self, text: str) -> list[Citation]:
+        """Where the passages have the sentence word for word, white space and the marks around it aside."""
+        words = text.strip(_EDGE).split()
+        if not words:
+            return []
+        wanted = re.compile(r"(?<!\w)" + r"\s+".join(map(re.escape, words)) + r"(?!\w)")
+        found = [(at, wanted.search(one.text)) for at, one in enumerate(self.material.passages)]
+        return [self._quoted(at, *match.span(), 1.0) for at, match in found if match]
