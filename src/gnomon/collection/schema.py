@@ -16,6 +16,8 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    inspect,
+    text,
 )
 
 metadata = MetaData()
@@ -41,10 +43,17 @@ canaries = Table(
     Column("text", Text, primary_key=True),
     Column("vector", LargeBinary, nullable=False),
 )
+tokenizers = Table(  # kept so that a chunking outlives the model whose tokenizer cuts it
+    "tokenizers",
+    metadata,
+    Column("digest", String(64), primary_key=True),  # SHA-256 of the tokenizer's JSON
+    Column("body", LargeBinary, nullable=False),  # the JSON, zlib
+)
 chunkings = Table(
     "chunkings",
     metadata,
     Column("id", Integer, primary_key=True),
+    # All that makes it another one, as JSON: the settings, and where it is known which tokenizer cuts.
     Column("settings", Text, nullable=False, unique=True),
 )
 versions = Table(
@@ -56,6 +65,19 @@ versions = Table(
     Column("retrieval", Text, nullable=False),
     Column("state", String, nullable=False),  # building, ready, live, retired
     Column("created", String, nullable=False),
+    # Every document with an id up to this one has its chunks and vectors. The live version is always whole.
+    Column("upto", Integer, nullable=False, server_default="0"),
+    Index("versions_one_live", "state", unique=True, sqlite_where=text("state = 'live'")),
+)
+switches = Table(
+    "switches",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("at", String, nullable=False),
+    Column("from_id", ForeignKey("versions.id"), nullable=False),
+    Column("to_id", ForeignKey("versions.id"), nullable=False),
+    Column("why", Text, nullable=False),  # "switch", "rollback", or what else its caller says
+    sqlite_autoincrement=True,
 )
 roots = Table(  # what the documents' ids of each indexed path begin with, so that ids never change
     "roots",
@@ -122,7 +144,15 @@ journal = Table(
     Column("chunk_id", Integer, nullable=False),
     Column("chunking_id", Integer, nullable=False),
     Column("nonce", Integer, nullable=False),  # tells two histories apart after a catalog was restored
+    Index("journal_by_chunking", "chunking_id"),
     sqlite_autoincrement=True,
+)
+tables = Table(  # files that are asked beside the documents: where they are, and what was in them
+    "tables",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("path", Text, nullable=False),
+    Column("about", Text, nullable=False),  # JSON
 )
 
 
@@ -130,5 +160,22 @@ def _create(connection: Connection) -> None:
     metadata.create_all(connection)
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create,)
-"""Migration n brings a catalog from schema n to n + 1. Never edited once released; only added to."""
+def _add_tables(connection: Connection) -> None:
+    tables.create(connection, checkfirst=True)
+
+
+def _several_versions(connection: Connection) -> None:
+    """Columns, indexes and tables for more than one version."""
+    if "upto" not in {column["name"] for column in inspect(connection).get_columns("versions")}:
+        connection.exec_driver_sql("ALTER TABLE versions ADD COLUMN upto INTEGER NOT NULL DEFAULT 0")
+    metadata.create_all(connection, tables=[tokenizers, switches])
+    for table, name in ((versions, "versions_one_live"), (journal, "journal_by_chunking")):
+        (index,) = (each for each in table.indexes if each.name == name)
+        index.create(connection, checkfirst=True)
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create, _add_tables, _several_versions)
+"""Migration n brings a catalog from schema n to n + 1. Never edited once released; only added to.
+
+The first one makes all tables of today, so that in a new catalog the later ones find theirs made.
+"""
