@@ -1,0 +1,287 @@
+"""A question to an answer: what is found, what is said about it, and what of that can be checked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+
+from gnomon.answer import abstain
+from gnomon.answer.asking import expansions, find, standalone
+from gnomon.answer.context import choose
+from gnomon.answer.contracts import ChatModel
+from gnomon.answer.extract import extract
+from gnomon.answer.generate import Composed, Draft, generate
+from gnomon.answer.settings import AskSettings
+from gnomon.answer.support import Verifier
+from gnomon.answer.template import Template, load_template
+from gnomon.answer.values import (
+    Answer,
+    Checked,
+    Done,
+    Event,
+    Failure,
+    Found,
+    Outcome,
+    Passage,
+    Piece,
+    Turn,
+)
+from gnomon.collection import Collection
+from gnomon.core.errors import GenerationFailed, GnomonError, InvalidInput, PromptTooLong
+
+ANSWERED: Outcome = "answered"
+ABSENT: Outcome = "not in these documents"
+FAILED: Outcome = "failed"
+
+
+def ask(
+    kb: Collection,
+    question: str,
+    *,
+    chat: ChatModel | None = None,
+    settings: AskSettings | None = None,
+    history: Sequence[Turn] = (),
+) -> Answer:
+    """The answer to a question, with its citations: quoted from the passages, or written by `chat`.
+
+    Raises as `stream` does.
+    """
+    with closing(stream(kb, question, chat=chat, settings=settings, history=history)) as events:
+        while not isinstance(event := next(events), Done):
+            continue
+    return event.answer
+
+
+def stream(
+    kb: Collection,
+    question: str,
+    *,
+    chat: ChatModel | None = None,
+    settings: AskSettings | None = None,
+    history: Sequence[Turn] = (),
+) -> Generator[Event, None, None]:
+    """An answer as it comes about: Found, then Piece and Checked for what is written, and Done at the end.
+
+    A language model that fails raises nothing: what stood in for it, or that the outcome is "failed", is in
+    the answer, with the passages. Closing the generator ends the model's request. Threads may ask one
+    collection at once, each with a generator of its own.
+    Raises InvalidInput at once for an empty question, a history that is none, a template that cannot be
+    used, or `expand` without a language model; while it runs, what a search raises.
+    """
+    settings = settings or AskSettings()
+    if not question.strip():
+        raise InvalidInput("an empty question", wanted="a question", next_step="ask something")
+    if settings.expand != "none" and chat is None:
+        raise InvalidInput(
+            f"expand = {settings.expand!r} without a language model",
+            wanted="a language model that writes what is searched for too",
+            next_step="give one, or leave expand out",
+        )
+    turns = tuple(_turn(turn) for turn in history)
+    asked = _Asked(kb, question.strip(), chat, settings, turns, load_template(settings.template))
+    return _events(asked)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    kb: Collection
+    question: str
+    chat: ChatModel | None
+    settings: AskSettings
+    history: tuple[Turn, ...]
+    template: Template
+
+    @property
+    def threshold(self) -> float:
+        given = self.settings.abstain_below
+        return abstain.THRESHOLD if given is None else given
+
+
+@dataclass
+class _Stages:
+    """What failed and how long each stage took."""
+
+    failures: list[Failure] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
+
+    def failed(self, stage: str, error: GnomonError) -> None:
+        kind = type(error).__name__
+        self.failures.append(Failure(stage, kind, error.came, error.wanted, error.next_step))
+
+    def helper(self, chat: ChatModel | None) -> ChatModel | None:
+        """The language model for what there is a way without it, as long as it has not failed.
+
+        Else a question would wait for every time-out of an endpoint that is down.
+        """
+        return None if self.failures else chat
+
+
+@dataclass(frozen=True)
+class _Material:
+    """What an answer may rest on."""
+
+    standalone: str
+    queries: tuple[str, ...]
+    passages: tuple[Passage, ...]
+    confidence: float
+
+
+def _events(asked: _Asked) -> Generator[Event, None, None]:
+    stages, started = _Stages(), time.perf_counter()
+    material = _gathered(asked, stages)
+    yield Found(material.passages, material.confidence)
+    draft, outcome = Draft(), ABSENT
+    # Rows were chosen by a condition that they meet: what the texts' scores say is not about them.
+    sure = material.confidence >= asked.threshold or any(passage.row for passage in material.passages)
+    if material.passages and sure:
+        if asked.chat is None:
+            draft = yield from _quoted(asked, material, stages)
+            outcome = ANSWERED if draft.sentences else ABSENT
+        else:
+            draft = yield from _written(asked, asked.chat, material, stages)
+            draft, outcome = _judged(asked, draft, stages)
+    stages.seconds["total"] = time.perf_counter() - started
+    yield Done(
+        Answer(
+            question=asked.question,
+            standalone=material.standalone,
+            outcome=outcome,
+            kind="extractive" if asked.chat is None else "generated",
+            text=draft.text,
+            sentences=draft.sentences,
+            passages=material.passages,
+            confidence=material.confidence,
+            threshold=asked.threshold,
+            queries=material.queries,
+            model=None if asked.chat is None else asked.chat.name,
+            dropped=draft.dropped,
+            failures=tuple(stages.failures),
+            seconds=dict(stages.seconds),
+        )
+    )
+
+
+def _gathered(asked: _Asked, stages: _Stages) -> _Material:
+    kb, settings = asked.kb, asked.settings
+    question = _standalone(asked, stages)
+    expanded = _expanded(asked, question, stages)
+    with stages.timed("searching"):
+        ranking = find(kb, question, settings, expanded)
+        passages = choose(kb, ranking, settings.context)
+        confidence = 0.0
+        if passages:
+            confidence = abstain.confidence(abstain.signals(kb, question, ranking, passages))
+    rows = _rows(asked, question, stages) if settings.tables else ()
+    numbered = (replace(row, number=n) for n, row in enumerate(rows, len(passages) + 1))
+    return _Material(question, (question, *expanded), (*passages, *numbered), confidence)
+
+
+def _standalone(asked: _Asked, stages: _Stages) -> str:
+    with stages.timed("rewriting"):
+        try:
+            return standalone(asked.question, asked.history, asked.chat)
+        except GenerationFailed as error:
+            stages.failed("rewriting", error)
+            return standalone(asked.question, asked.history, None)
+
+
+def _expanded(asked: _Asked, question: str, stages: _Stages) -> tuple[str, ...]:
+    chat = stages.helper(asked.chat)
+    if asked.settings.expand == "none" or chat is None:
+        return ()
+    with stages.timed("expanding"):
+        try:
+            return expansions(question, chat, asked.settings)
+        except GenerationFailed as error:
+            stages.failed("expanding", error)
+            return ()
+
+
+def _rows(asked: _Asked, question: str, stages: _Stages) -> tuple[Passage, ...]:
+    """What registered tables say; where a language model's query is no good, what a plain filter finds."""
+    from gnomon.answer.tables import ask_tables
+
+    where = asked.settings.where
+    with stages.timed("tables"):
+        chat = stages.helper(asked.chat)
+        try:
+            return ask_tables(asked.kb, question, chat=chat, where=where)
+        except GnomonError as error:
+            stages.failed("tables", error)
+        if chat is None:
+            return ()
+        try:
+            return ask_tables(asked.kb, question, chat=None, where=where)
+        except GnomonError as error:
+            stages.failed("tables", error)
+            return ()
+
+
+def _quoted(asked: _Asked, material: _Material, stages: _Stages) -> Generator[Checked, None, Draft]:
+    settings, encoder = asked.settings, asked.kb.encoder
+    with stages.timed("quoting"):
+        verifier = Verifier(material.passages, encoder, least=settings.min_support)
+        quoted = extract(
+            material.standalone, material.passages, encoder, sentences=settings.sentences, verifier=verifier
+        )
+        composed = Composed(settings.unsupported)
+        placed = [composed.add(" ", sentence) for sentence in quoted]
+    for sentence in placed:
+        if sentence is not None:
+            yield Checked(sentence)
+    return composed.draft()
+
+
+def _written(
+    asked: _Asked, chat: ChatModel, material: _Material, stages: _Stages
+) -> Generator[Piece | Checked, None, Draft]:
+    """What the model writes. A prompt that is too long is tried with half as many passages, down to one."""
+    settings, shown = asked.settings, material.passages
+    verifier = Verifier(material.passages, asked.kb.encoder, least=settings.min_support)
+    with stages.timed("generating"):
+        while True:
+            messages = asked.template.messages(material.standalone, shown)
+            pieces = chat.stream(messages, max_tokens=settings.max_tokens, temperature=settings.temperature)
+            draft = yield from generate(pieces, verifier, settings.unsupported, settings.max_tokens)
+            if not isinstance(draft.error, PromptTooLong) or draft.raw or len(shown) == 1:
+                break
+            too_long, shown = draft.error, shown[: len(shown) // 2]
+    if draft.error is not None:
+        stages.failed("generating", draft.error)
+    elif len(shown) < len(material.passages):
+        came = f"{too_long.came}; it was shown {len(shown)} of {len(material.passages)} passages"
+        stages.failed("generating", PromptTooLong(came, next_step=too_long.next_step))
+    return draft
+
+
+def _judged(asked: _Asked, draft: Draft, stages: _Stages) -> tuple[Draft, Outcome]:
+    """How it came out. What no passage supports is no answer from these documents, marked or not."""
+    if draft.error is not None:
+        return draft, FAILED
+    if not draft.raw.strip():
+        stages.failed(
+            "generating",
+            GenerationFailed("the language model wrote nothing", next_step="try again, or use another model"),
+        )
+        return draft, FAILED
+    if asked.template.is_refusal(draft.raw):
+        return Draft(raw=draft.raw), ABSENT
+    return draft, ANSWERED if any(sentence.supported for sentence in draft.sentences) else ABSENT
+
+
+def _turn(turn: Turn) -> Turn:
+    if isinstance(turn, str) or len(turn) != 2 or not all(isinstance(part, str) for part in turn):
+        raise InvalidInput(
+            f"a turn of the conversation that is {turn!r}"[:200], wanted="a question and its answer, as texts"
+        )
+    return turn[0], turn[1]
