@@ -4,22 +4,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from gnomon.cli.app import Json, app, example
+from gnomon.cli.eval_answers import (
+    Against,
+    Answering,
+    Answers,
+    Judge,
+    Limit,
+    Llm,
+    LlmModel,
+    Settings,
+    eval_answers,
+)
+from gnomon.cli.eval_judged import eval_judged
+from gnomon.cli.eval_pseudo import eval_pseudo
+from gnomon.cli.eval_task import TaskAsked, eval_task
 from gnomon.cli.judged import Data, Depth, Names, Split, Strict, Where, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rich.console import Console
-
     from gnomon.collection.systems import Answered
-    from gnomon.evaluate import DataSet, Metric, Score
-    from gnomon.evaluate.checks import Finding
-    from gnomon.evaluate.metrics import Coverage
+    from gnomon.evaluate import DataSet, Metric
 
 Mode = Literal["hybrid", "dense", "lexical"]
 Task = Literal["sts", "pairs", "analogy", "similarity", "context"]
@@ -54,6 +64,7 @@ Words = Annotated[Path | None, typer.Option(help="Words among which an analogy's
         """gnomon eval kb --data golden.jsonl --where "year >= 2020\"""",
         "gnomon eval run.trec --data qrels.txt --json",
         "gnomon eval kb --pseudo",
+        "gnomon eval kb --answers qa.jsonl --per-query before.jsonl",
         "gnomon eval all-MiniLM-L6-v2 --task sts --data sts-test.tsv",
     )
 )
@@ -71,23 +82,35 @@ def eval(  # noqa: A001 - the command's name
     pseudo: Pseudo = False,
     per_kind: PerKind = None,
     expect: Expect = None,
+    answers: Answers = None,
+    llm: Llm = None,
+    llm_model: LlmModel = None,
+    judge: Judge = None,
+    settings: Settings = None,
+    limit: Limit = None,
+    against: Against = None,
     task: Annotated[Task | None, typer.Option(help="Measure a model on a task's file.")] = None,
     fit: Fit = None,
     vocabulary: Words = None,
     as_json: Json = False,
 ) -> None:
-    """Measure search or a model against judgments: figures with 95% intervals."""
-    from gnomon.cli.eval_pseudo import eval_pseudo
-    from gnomon.cli.eval_task import TaskAsked, eval_task
-
+    """Measure search, answers or a model against judgments: figures with 95% intervals."""
     asked = Asked(target, mode, tuple(metric or ()), k, where, per_query, save_run)
     tasks = {"--fit": fit, "--vocabulary": vocabulary}
     made = {"--per-kind": per_kind, "--expect": expect}
     judged = {"--data": data, "--split": split, "--strict": strict}
+    models = {"--llm": llm, "--llm-model": llm_model, "--judge": judge}
+    answering = {**models, "--set": settings, "--limit": limit, "--against": against}
+    if answers is None:
+        refuse(answering, "without --answers")
     if task is not None:
-        idle = {"--split": split, "--strict": strict, "--pseudo": pseudo, **made, **asked.options}
-        refuse(idle, f"with --task {task}")
+        idle = {"--split": split, "--strict": strict, "--pseudo": pseudo, "--answers": answers}
+        refuse({**idle, **made, **asked.options}, f"with --task {task}")
         eval_task(TaskAsked(task, target, tuple(data or ()), fit, vocabulary), as_json=as_json)
+    elif answers is not None:
+        refuse({**judged, **tasks, **made, "--pseudo": pseudo, **asked.of_search}, "with --answers")
+        more = Answering((llm, llm_model), judge, tuple(settings or ()), limit, against)
+        eval_answers(asked, answers, more, as_json=as_json)
     elif pseudo:
         refuse({**judged, **tasks, "--where": where}, "with --pseudo")
         eval_pseudo(asked, per_kind=per_kind or 200, expect=expect, as_json=as_json)
@@ -121,6 +144,11 @@ class Asked:
             "--save-run": self.save_run,
         }
 
+    @property
+    def of_search(self) -> Mapping[str, object]:
+        """Those of them that only a search has."""
+        return {name: self.options[name] for name in ("--metric", "--k", "--save-run")}
+
     def parsed(self, default: Sequence[str]) -> list[Metric]:
         """The metrics named, or the default ones; files that would be of another form are refused."""
         from gnomon.cli.judged import require_suffix
@@ -150,129 +178,3 @@ class Asked:
                 for query in values[metrics[0]]
             )
             write_lines(self.per_query, rows)
-
-
-@dataclass(frozen=True)
-class Report:
-    """A system's figures on judged queries, and everything that they rest on."""
-
-    target: str
-    answered: Answered
-    dataset: DataSet
-    scores: tuple[Score, ...]
-    coverage: Coverage
-    findings: tuple[Finding, ...]
-
-    @property
-    def left_out(self) -> dict[str, int]:
-        """How many queries are not measured, by reason; and of those measured, how many found nothing."""
-        queries, judged = self.dataset.queries, self.dataset.relevant
-        reasons = {
-            "without judgments": sum(query not in judged for query in queries),
-            "judged but without a text": len(judged.keys() - self.answered.relevant.keys()),
-            "with nothing relevant": len(self.coverage.nothing_relevant),
-        }
-        return {reason: count for reason, count in reasons.items() if count}
-
-    def to_json(self) -> dict[str, Any]:
-        """A plain mapping."""
-        from dataclasses import asdict
-
-        from gnomon.cli.judged import data_json
-
-        seconds, asked = self.answered.seconds, len(self.answered.run.queries)
-        return {
-            "target": self.target,
-            "run": {"name": self.answered.run.name, **self.answered.run.about},
-            "data": data_json(self.dataset),
-            "metrics": [asdict(score) for score in self.scores],
-            "queries": {
-                "measured": len(self.coverage.counted),
-                "without_results": len(self.coverage.without_results),
-                "left_out": self.left_out,
-            },
-            "findings": [finding.to_json() for finding in self.findings],
-            "seconds": None if seconds is None else round(seconds, 6),
-            "queries_per_second": round(asked / seconds, 3) if seconds else None,
-        }
-
-
-def eval_judged(
-    asked: Asked, data: Sequence[Path] | None, split: str | None, *, strict: bool, as_json: bool
-) -> None:
-    """Measure a system on judged queries."""
-    from gnomon.cli.judged import ask, check_data, named_system, read_data, require_depth
-    from gnomon.cli.terminal import data_console, noted, print_json, print_notes
-    from gnomon.collection.systems import RunSystem, findings
-    from gnomon.evaluate import coverage, require_clean, summary
-    from gnomon.evaluate.metrics import DEFAULT
-
-    metrics = asked.parsed(DEFAULT)
-    with noted() as notes:
-        dataset = read_data(data, split)
-        found = check_data(dataset, strict=strict)
-        system = named_system(asked.target, asked.mode, asked.where)
-        if isinstance(system, RunSystem):
-            refuse({"--k": asked.k}, "for a saved run")
-        answered = ask(system, dataset, asked.k)
-        require_depth(metrics, answered)
-        unfit = findings(answered, dataset)
-        if strict:
-            require_clean(unfit, name=f"{asked.target} with {dataset.name}")
-        asked.keep(answered, dataset, metrics)
-        scores = summary(answered.run, answered.relevant, metrics)
-    notes += answered.notes
-    cover = coverage(answered.run, answered.relevant)
-    report = Report(asked.target, answered, dataset, scores, cover, (*unfit, *found))
-    if as_json:
-        print_json({**report.to_json(), "warnings": notes})
-        return
-    print_notes(notes)
-    print_report(data_console(), report)
-
-
-def print_report(console: Console, report: Report) -> None:
-    """What was measured on what, the figures, and what is wrong with the data."""
-    from rich.text import Text
-
-    from gnomon.cli.figures import count, counted, duration, rate
-    from gnomon.cli.judged import data_text, print_findings, system_text
-    from gnomon.cli.terminal import clean, print_rows
-
-    answered, cover = report.answered, report.coverage
-    measured = counted(len(cover.counted), "query")
-    if "k" in answered.run.about:
-        measured += f", the first {count(answered.run.about['k'])} documents of each"
-    if answered.seconds:
-        speed = rate(len(answered.run.queries), answered.seconds)
-        measured += f", in {duration(answered.seconds)} ({speed} queries/s)"
-    rows = [("target", f"{report.target}: {system_text(answered)}")]
-    rows += [("data", data_text(report.dataset)), ("measured", measured)]
-    if cover.without_results:
-        rows.append(("of these", f"{count(len(cover.without_results))} found nothing and count 0"))
-    if report.left_out:
-        reasons = [f"{count(number)} {reason}" for reason, number in report.left_out.items()]
-        rows.append(("left out", ", ".join(reasons)))
-    print_rows(console, [(Text(label, style="dim"), clean(said)) for label, said in rows])
-    console.print()
-    print_scores(console, report.scores)
-    if report.findings:
-        console.print()
-        print_findings(console, report.findings)
-
-
-def print_scores(console: Console, scores: Sequence[Score]) -> None:
-    """A metric a line, with its mean and interval."""
-    from rich.text import Text
-
-    from gnomon.cli.judged import interval_text, print_table
-
-    rows = [
-        [
-            Text(score.metric),
-            Text(f"{score.mean:.4f}", style="bold"),
-            Text(interval_text(score.low, score.high)),
-        ]
-        for score in scores
-    ]
-    print_table(console, ("metric", "mean", "95% interval"), rows)

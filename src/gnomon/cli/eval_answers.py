@@ -1,0 +1,249 @@
+"""gnomon eval --answers: how good a collection's answers are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gnomon.core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from gnomon.answer.evaluating import AnswerReport, Models
+    from gnomon.answer.questions import Question
+    from gnomon.answer.settings import AskSettings
+    from gnomon.cli.eval import Asked
+    from gnomon.collection.systems import CollectionSystem
+    from gnomon.evaluate import Verdict
+
+Answers = Annotated[
+    Path | None,
+    typer.Option(
+        help="Questions with right answers and their documents, .jsonl or .jsonl.gz: measure answers.",
+        metavar="FILE",
+    ),
+]
+Llm = Annotated[str | None, typer.Option(help="An OpenAI-compatible endpoint that writes the answers.")]
+LlmModel = Annotated[str | None, typer.Option(help="Its model.", metavar="NAME")]
+Judge = Annotated[
+    tuple[str, str] | None,
+    typer.Option(help="An endpoint and its model that says which answers are right.", metavar="URL NAME"),
+]
+Limit = Annotated[int | None, typer.Option(help="Only the first so many questions.")]
+Against = Annotated[
+    Path | None, typer.Option(help="What --per-query wrote before: say whether answers are better now.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="How to answer, such as context.passages=8.", metavar="NAME=VALUE"),
+]
+
+
+@dataclass(frozen=True)
+class Answering:
+    """How questions are answered: what only --answers takes. `settings` are NAME=VALUE."""
+
+    llm: tuple[str | None, str | None] = (None, None)
+    judge: tuple[str, str] | None = None
+    settings: tuple[str, ...] = ()
+    limit: int | None = None
+    against: Path | None = None
+
+
+def eval_answers(asked: Asked, file: Path, more: Answering, *, as_json: bool) -> None:
+    """Ask every question, twice where its evidence is known, and measure the answers."""
+    from gnomon.answer.evaluating import against, evaluate_answers
+    from gnomon.answer.questions import read_questions
+    from gnomon.cli.bar import IndexBar
+    from gnomon.cli.judged import require_suffix, write_lines
+    from gnomon.cli.terminal import data_console, noted, notes_console, print_json, print_notes, say
+    from gnomon.collection.opening import open_collection
+
+    require_suffix(asked.per_query, "--per-query", ".jsonl")
+    system, models = system_of(asked), models_of(more)
+    settings = settings_of(more.settings, mode=system.mode, where=system.where)
+    questions = read_questions(file).first(more.limit)
+    before = None if more.against is None else saved_f1(more.against, questions.questions)
+    with noted() as notes, open_collection(system.folder, create=False, say=say) as kb:
+        system.require_version(kb)
+        with IndexBar(notes_console(), early=False) as bar:
+            report = evaluate_answers(kb, questions, settings=settings, models=models, progress=bar.asked)
+    if asked.per_query:
+        write_lines(asked.per_query, report.rows())
+    verdict = None
+    if before is not None and more.against is not None:
+        verdict = against(report, before, (more.against.stem, asked.target))
+    about = described(asked.target, more, settings)
+    if as_json:
+        judged = None if verdict is None else {**verdict.to_json(), "explained": verdict.explain()}
+        print_json({**about, **report.to_json(), "against": judged, "warnings": notes})
+        return
+    print_notes(notes)
+    print_answers(data_console(), report, about, verdict)
+
+
+def system_of(asked: Asked) -> CollectionSystem:
+    """The collection that is meant. Raises InvalidInput for what is none."""
+    from gnomon.cli.judged import named_system
+    from gnomon.collection.systems import CollectionSystem
+
+    system = named_system(asked.target, asked.mode, asked.where)
+    if not isinstance(system, CollectionSystem):
+        raise InvalidInput(
+            f"--answers for {asked.target}",
+            wanted="a collection: only there are passages to answer from",
+            next_step="name its folder",
+        )
+    return system
+
+
+def settings_of(given: Sequence[str], **options: str | None) -> AskSettings:
+    """How to answer. Raises InvalidInput for a setting that there is not, or of another type."""
+    import tomllib
+
+    from gnomon.answer.settings import AskSettings
+    from gnomon.train.settings_file import read_table
+
+    tables: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise InvalidInput(f"--set {text}", wanted="NAME=VALUE, such as sentences=3")
+        try:
+            one = tomllib.loads(text)
+        except tomllib.TOMLDecodeError:
+            one = {name.strip(): Path(value) if name.strip() == "template" else value.strip()}
+        for key, own in one.items():
+            tables[key] = {**tables.get(key, {}), **own} if isinstance(own, dict) else own
+    tables |= {name: option for name, option in options.items() if option is not None}
+    try:
+        return read_table(AskSettings, tables)
+    except InvalidInput as error:
+        came = error.came.removeprefix("the file: ").replace("the file has", "--set has")
+        raise InvalidInput(came, wanted=error.wanted, next_step=error.next_step) from error
+
+
+def models_of(asked: Answering) -> Models:
+    """The language models that are asked. Raises InvalidInput where one of URL and name lacks."""
+    from gnomon.answer.evaluating import Models
+
+    url, name = asked.llm
+    if (url is None) != (name is None):
+        raise InvalidInput(
+            f"--llm-model {name} without --llm" if url is None else f"--llm {url} without --llm-model",
+            wanted="the endpoint and the name of its model",
+            next_step="give both, or neither for extractive answers",
+        )
+    if url is None and asked.judge is None:
+        return Models()
+    from gnomon.answer.endpoint import Endpoint
+
+    writer = Endpoint(url, name) if url is not None and name is not None else None
+    return Models(writer, None if asked.judge is None else Endpoint(*asked.judge))
+
+
+def saved_f1(path: Path, questions: Sequence[Question]) -> dict[str, float]:
+    """The token F1 of each question that an earlier run wrote. Raises InvalidInput for other questions."""
+    from gnomon.answer.measures import F1
+    from gnomon.evaluate.lines import json_rows
+
+    found: dict[str, tuple[str, float]] = {}
+    for line, row in json_rows(path):
+        try:
+            found[str(row["id"])] = (row["text"], float(row["metrics"][F1]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidInput(
+                f"--against {path}, line {line}: no answer with its {F1}",
+                wanted="what gnomon eval kb --answers FILE --per-query wrote",
+                next_step="make it with the other settings, and --per-query",
+            ) from error
+    asked = {one.id: one.text for one in questions}
+    if asked != {name: text for name, (text, _) in found.items()}:
+        raise InvalidInput(
+            f"--against {path} holds {len(found):,} answers, and not to the {len(asked):,} questions asked",
+            wanted="the same questions both times",
+            next_step="give the same file, and the same --limit",
+        )
+    return {name: value for name, (_, value) in found.items()}
+
+
+def described(target: str, asked: Answering, settings: AskSettings) -> dict[str, Any]:
+    """What was measured, and how, for scripts and people."""
+    from dataclasses import asdict
+
+    judge = None if asked.judge is None else f"{asked.judge[1]} at {asked.judge[0]}"
+    writer = None if asked.llm[0] is None else f"{asked.llm[1]} at {asked.llm[0]}"
+    return {"target": target, "written_by": writer, "judged_by": judge, "settings": asdict(settings)}
+
+
+def print_answers(
+    console: Console, report: AnswerReport, about: dict[str, Any], verdict: Verdict | None
+) -> None:
+    """What was asked, the figures, what abstaining costs and gains, and what went wrong."""
+    from rich.text import Text
+
+    from gnomon.cli.judged import print_findings
+    from gnomon.cli.show_verdict import print_verdict
+    from gnomon.cli.terminal import clean, print_hanging, print_rows
+
+    print_rows(console, [(Text(label, style="dim"), clean(text)) for label, text in head(report, about)])
+    console.print()
+    print_figures(console, report)
+    for said, times in report.failures.items():
+        print_hanging(console, Text("failed  ", style="bold red"), clean(f"{times} times {said}"))
+    if report.questions.findings:
+        console.print()
+        print_findings(console, report.questions.findings)
+    if verdict is not None:
+        console.print()
+        texts = {one.question.id: one.question.text for one in report.asked}
+        print_verdict(console, verdict, texts, changed=5, comparisons=1)
+
+
+def head(report: AnswerReport, about: dict[str, Any]) -> list[tuple[str, str]]:
+    """The lines above the figures."""
+    from gnomon.cli.figures import count, counted
+
+    asked, of = len(report.asked), report.questions.of
+    some = f", the first of {count(of)}" if asked < of else ""
+    kinds = f"written by {about['written_by']}" if about["written_by"] else "extractive: sentences quoted"
+    outcomes = ", ".join(f"{count(n)} {outcome}" for outcome, n in report.outcomes.items())
+    rows = [
+        ("target", about["target"]),
+        ("data", f"{report.questions.path}: {counted(asked, 'question')}{some}"),
+        ("answers", kinds),
+        ("asked", outcomes),
+    ]
+    if report.without:
+        left = ", ".join(f"{count(n)} {outcome}" for outcome, n in report.without.items())
+        rows.append(("again", f"with the evidence left out of the search: {left}"))
+        rows.append(("threshold", f"{report.threshold:.3f}, below which there is no answer"))
+    if about["judged_by"]:
+        lost = f"; of {count(report.unjudged)} it said nothing usable" if report.unjudged else ""
+        rows.append(("judge", f"{about['judged_by']}, a language model{lost}"))
+    return rows
+
+
+def print_figures(console: Console, report: AnswerReport) -> None:
+    """A figure a line, with its interval and what it counts."""
+    from rich.text import Text
+
+    from gnomon.cli.figures import count
+    from gnomon.cli.judged import interval_text, print_table
+
+    rows = [
+        [
+            Text(score.metric),
+            Text(f"{score.mean:.4f}", style="bold"),
+            Text(interval_text(score.low, score.high)),
+            Text(count(score.n)),
+        ]
+        for score in report.scores
+    ]
+    print_table(console, ("figure", "mean", "95% interval", "n"), rows)
