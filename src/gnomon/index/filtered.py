@@ -107,7 +107,7 @@ class Words:
             if term in self._kept:
                 self._kept.move_to_end(term)
                 return self._kept[term]
-        limit = max(1, self._frequency(term))
+        limit = max(1, self.frequency(term))
         ids, scores = fetched(self.searcher, any_of(self._schema, {term: 1.0}), limit)
         order = np.argsort(ids)
         found = ids[order], scores[order]
@@ -123,9 +123,10 @@ class Words:
     def _lacking(self, terms: Mapping[str, float]) -> int:
         with self._lock:
             lacking = [term for term in terms if term not in self._kept]
-        return sum(self._frequency(term) for term in lacking)
+        return sum(self.frequency(term) for term in lacking)
 
-    def _frequency(self, term: str) -> int:
+    def frequency(self, term: str) -> int:
+        """How many texts have a word."""
         return int(self.searcher.doc_freq("body", term))
 
 

@@ -260,13 +260,16 @@ class LexicalIndex:
         """
         if isinstance(queries, str):
             raise InvalidInput("a lone string", wanted='a list of queries such as ["one query"]')
-        return self.search_terms(
-            [dict.fromkeys(self.words(query), 1.0) for query in queries], k=k, where=where
-        )
+        terms = [dict.fromkeys(self.words(query), 1.0) for query in queries]
+        return self.search_terms(terms, k=k, where=where)
 
     def words(self, text: str) -> list[str]:
         """A text's words as they are indexed, function words left out: what `search_terms` takes."""
         return self._analysis.words(encodable(text))
+
+    def frequencies(self, words: Sequence[str]) -> list[int]:
+        """How many texts have each of the words, which are as they are indexed."""
+        return [self._fresh().frequency(word) for word in words]
 
     def search_terms(
         self,
