@@ -59,6 +59,11 @@ class Reply:
     def __init__(self) -> None:
         self._tail, self._begun = "", False
 
+    @property
+    def pending(self) -> str:
+        """What is no whole sentence yet."""
+        return self._tail
+
     def add(self, piece: str) -> Iterator[Said]:
         """The sentences that are whole now: those after which another one has begun."""
         self._tail += piece

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import typer
 
-from gnomon.cli import compare, demo, encode, index, mine, models, search, status, train, words
+from gnomon.cli import ask, compare, demo, encode, index, mine, models, search, status, train, words
 from gnomon.cli import eval as evaluation
 from gnomon.cli.app import app
 from gnomon.cli.failure import show_error
@@ -19,6 +19,7 @@ COMMANDS = (
     demo.demo,
     index.index,
     search.search,
+    ask.ask,
     status.status,
     evaluation.eval,
     compare.compare,
@@ -41,7 +42,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 gets "?", not a traceback
-    as_json = "--json" in given
+    as_json = not {"--json", "--events"}.isdisjoint(given)
     try:
         code = app(args=given, prog_name="gnomon", standalone_mode=False)
         sys.stdout.flush()

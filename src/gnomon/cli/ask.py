@@ -1,0 +1,234 @@
+"""gnomon ask."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from gnomon.cli.app import Json, app, example
+from gnomon.cli.failure import show_error
+from gnomon.core.errors import GenerationFailed, InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+
+    from gnomon.answer.endpoint import Endpoint
+    from gnomon.answer.settings import AskSettings
+    from gnomon.answer.values import Answer, Event, Failure
+
+ANSWERED, ABSENT = 0, 1
+Form = Literal["text", "json", "events"]
+Mode = Literal["hybrid", "dense", "lexical"]
+Unsupported = Literal["mark", "drop"]
+Expand = Literal["none", "hyde", "multi"]
+
+ModeOption = Annotated[
+    Mode | None, typer.Option(help="Search by meaning, by word or both; by default as the collection is set.")
+]
+Where = Annotated[
+    str | None,
+    typer.Option(help="Only documents that meet a condition, as in gnomon search.", metavar="CONDITION"),
+]
+Llm = Annotated[
+    str | None,
+    typer.Option(
+        envvar="GNOMON_LLM",
+        help="An OpenAI-compatible address (Ollama, vLLM, llama.cpp, OpenAI) to write the answer; "
+        "the key is OPENAI_API_KEY. Without it the answer is quoted.",
+        metavar="URL",
+    ),
+]
+LlmModel = Annotated[
+    str | None,
+    typer.Option(envvar="GNOMON_LLM_MODEL", help="Its model; may be left out where it has just one."),
+]
+Passages = Annotated[int | None, typer.Option("--passages", "-k", help="At most so many passages.")]
+Budget = Annotated[int | None, typer.Option(help="At most so many tokens of passages.")]
+Sentences = Annotated[int | None, typer.Option(help="At most so many sentences, where they are quoted.")]
+TemplateOption = Annotated[
+    Path | None, typer.Option(help="A prompt of your own, in place of the built-in one.", metavar="FILE")
+]
+UnsupportedOption = Annotated[
+    Unsupported, typer.Option(help="What becomes of sentences that no passage supports.")
+]
+ExpandOption = Annotated[
+    Expand, typer.Option(help="Search too with a passage (hyde) or questions (multi) that --llm writes.")
+]
+NoTables = Annotated[bool, typer.Option("--no-tables", help="Leave registered tables out.")]
+AbstainBelow = Annotated[
+    float | None,
+    typer.Option(help="Below this confidence, 0 to 1, there is no answer; 0: always try.", metavar="NUMBER"),
+]
+Timeout = Annotated[float, typer.Option(help="Seconds of silence after which --llm is given up.")]
+MaxTokens = Annotated[int | None, typer.Option(help="The longest answer that --llm may write.")]
+History = Annotated[
+    Path | None,
+    typer.Option(
+        help='A conversation to go on with, {"question": …, "answer": …} a line; this turn is added to it.',
+        metavar="FILE.jsonl",
+    ),
+]
+Events = Annotated[bool, typer.Option("--events", help="Everything as it comes, a JSON object a line.")]
+
+CODES = """[dim]Exit codes[/dim]
+
+    0  answered
+    1  not in these documents
+    2  wrong input
+    3  the language model failed; the passages are shown all the same"""
+
+
+@app.command(
+    epilog=example(
+        'gnomon ask kb "how do I rotate the keys?"',
+        'gnomon ask kb "how do I rotate the keys?" --llm http://localhost:11434 --llm-model llama3.2',
+        'gnomon ask kb "and how often?" --history talk.jsonl --llm http://localhost:8080',
+        """gnomon ask kb "what did we earn?" --where "year >= 2024" --json | jq -r .text""",
+    )
+    + f"\n\n{CODES}"
+)
+def ask(
+    collection: Annotated[Path, typer.Argument(help="The collection's folder.", metavar="COLLECTION")],
+    question: Annotated[str, typer.Argument(help="A question.", metavar="QUESTION")],
+    llm: Llm = None,
+    llm_model: LlmModel = None,
+    mode: ModeOption = None,
+    where: Where = None,
+    passages: Passages = None,
+    budget: Budget = None,
+    sentences: Sentences = None,
+    template: TemplateOption = None,
+    unsupported: UnsupportedOption = "mark",
+    expand: ExpandOption = "none",
+    no_tables: NoTables = False,
+    abstain_below: AbstainBelow = None,
+    timeout: Timeout = 60.0,
+    max_tokens: MaxTokens = None,
+    history: History = None,
+    events: Events = False,
+    as_json: Json = False,
+) -> None:
+    """Answer a question: every sentence cites a passage, and the citations are checked.
+
+    Without a language model the best sentences are quoted; with --llm it writes them, and what no passage
+    supports is marked.
+    """
+    settings = _settings(
+        {"mode": mode, "where": where, "sentences": sentences, "template": template,
+         "max_tokens": max_tokens, "unsupported": unsupported, "expand": expand, "tables": not no_tables,
+         "abstain_below": abstain_below},
+        {"passages": passages, "budget_tokens": budget},
+    )  # fmt: skip
+    if events and as_json:
+        raise InvalidInput("--events with --json", wanted="one of them", next_step="leave one out")
+    chat = _chat(llm, llm_model, timeout, needed=expand != "none")
+    form: Form = "events" if events else "json" if as_json else "text"
+    answer = _answered(collection, _Asked(question, chat, settings, history), form)
+    raise typer.Exit(_code(answer, as_json=form != "text"))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    question: str
+    chat: Endpoint | None
+    settings: AskSettings
+    history: Path | None
+
+
+def _settings(given: Mapping[str, Any], context: Mapping[str, int | None]) -> AskSettings:
+    from gnomon.answer.settings import AskSettings, ContextSettings
+
+    limits = {name: value for name, value in context.items() if value is not None}
+    named = {name: value for name, value in given.items() if value is not None}
+    return AskSettings(**named, context=ContextSettings(**limits))
+
+
+def _chat(url: str | None, model: str | None, timeout: float, *, needed: bool) -> Endpoint | None:
+    """The language model; None without an address, or with an empty one in place of the environment's."""
+    if not url:
+        if model and url is None:
+            raise InvalidInput(
+                f"a model, {model!r}, without the address of its server",
+                wanted="--llm URL with --llm-model",
+                next_step="give --llm, such as http://localhost:11434 for Ollama",
+            )
+        if needed:
+            raise InvalidInput(
+                "--expand without --llm",
+                wanted="a language model that writes what is searched for too",
+                next_step="give --llm URL, or leave --expand out",
+            )
+        return None
+    from gnomon.answer.endpoint import Endpoint
+    from gnomon.answer.listing import only_model
+
+    return Endpoint(url, model or only_model(url), timeout_s=timeout)
+
+
+def _answered(collection: Path, asked: _Asked, form: Form) -> Answer:
+    """Ask, show what comes in the form that is wanted, and keep the turn of a conversation."""
+    import gnomon
+    from gnomon.answer import stream
+    from gnomon.cli import conversation
+    from gnomon.cli.show_answer import answer_json, print_answer
+    from gnomon.cli.terminal import data_console, noted, print_json, print_notes, say
+
+    history = conversation.read(asked.history) if asked.history else ()
+    with (
+        noted() as notes,
+        gnomon.open(collection, create=False, say=say) as kb,
+        closing(asked.chat) if asked.chat else nullcontext(),
+        closing(
+            stream(kb, asked.question, chat=asked.chat, settings=asked.settings, history=history)
+        ) as events,
+    ):
+        answer = _heard(events, form, live=asked.chat is not None)
+    if form == "json":
+        print_json({**answer_json(answer), "warnings": notes})
+    elif form == "text":
+        failed = answer.outcome == "failed"
+        print_notes([*notes, *(_told(one) for one in answer.failures[: -1 if failed else None])])
+        print_answer(data_console(), answer)
+    if asked.history and answer.outcome != "failed":
+        conversation.append(asked.history, asked.question, answer.text or f"{answer.outcome.capitalize()}.")
+    return answer
+
+
+def _heard(events: Generator[Event, None, None], form: Form, *, live: bool) -> Answer:
+    """Take in all events, and show them as they come where that is wanted."""
+    from gnomon.answer.values import Done
+    from gnomon.cli.ask_live import Writing
+    from gnomon.cli.show_answer import event_json
+    from gnomon.cli.terminal import data_console
+
+    console = data_console()
+    shown = form == "text" and live and console.is_terminal
+    with Writing(console) if shown else nullcontext() as writing:
+        while True:
+            event = next(events)
+            if form == "events":
+                sys.stdout.write(event_json(event))
+                sys.stdout.flush()
+            if isinstance(event, Done):
+                return event.answer
+            if writing is not None:
+                writing.show(event)
+
+
+def _told(failure: Failure) -> str:
+    return f"{failure.stage}: {failure.came}" + (f". {failure.next_step}" if failure.next_step else "")
+
+
+def _code(answer: Answer, *, as_json: bool) -> int:
+    """The exit code; what made an answer fail goes to stderr."""
+    if answer.outcome == "failed":
+        last = answer.failures[-1]
+        return show_error(
+            GenerationFailed(last.came, wanted=last.wanted, next_step=last.next_step), as_json=as_json
+        )
+    return ANSWERED if answer.outcome == "answered" else ABSENT

@@ -1,0 +1,153 @@
+"""An answer on the terminal: sentences with their citations, then the passages and what was cited of each."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from gnomon.answer.values import Answer, Event, Passage, Sentence
+from gnomon.cli.show import MATCH, near
+from gnomon.cli.terminal import clean, print_hanging, print_line, printable
+
+NOT_SUPPORTED = "[not supported by the passages]"
+LENGTH = 240
+"""Characters of a passage that are shown around what was cited of it."""
+_LEAD = 60
+
+
+def print_answer(console: Console, answer: Answer) -> None:
+    """The answer, or why there is none; then the passages."""
+    if answer.outcome == "not in these documents":
+        console.print(
+            Text.assemble(("Not in these documents", "bold"), f": {why_not(answer)}."), soft_wrap=True
+        )
+        if answer.sentences:
+            console.print()
+    if answer.sentences:
+        print_hanging(console, Text(), answer_text(answer.text, answer.sentences))
+    if answer.dropped:
+        left = f"{len(answer.dropped)} unsupported sentence{'s' if len(answer.dropped) > 1 else ''} left out"
+        console.print(Text(f"({left})", style="dim"), soft_wrap=True)
+    for number, passage in enumerate(answer.passages):
+        if number or answer.text or answer.dropped or answer.outcome != "failed":
+            console.print()
+        _print_passage(console, passage, cited(answer.sentences, passage))
+
+
+def why_not(answer: Answer) -> str:
+    """Why an answer is "not in these documents", in a few words."""
+    if not answer.passages:
+        return "nothing was found"
+    if answer.sentences or answer.dropped:
+        return "the passages support nothing of what the language model wrote"
+    if answer.confidence < answer.threshold and not any(passage.row for passage in answer.passages):
+        return (
+            f"the passages are too unlikely to hold an answer "
+            f"({answer.confidence:.2f}, at least {answer.threshold:.2f} is wanted)"
+        )
+    return "the language model found no answer in the passages" if answer.model else "nothing can be quoted"
+
+
+def answer_text(text: str, sentences: Sequence[Sentence]) -> Text:
+    """An answer's text with the numbers of the cited passages after each sentence."""
+    shown, at = Text(), 0
+    for sentence in sentences:
+        shown.append(clean(text[at : sentence.start]))
+        shown.append(sentence_text(sentence))
+        at = sentence.end
+    return shown.append(clean(text[at:]))
+
+
+def sentence_text(sentence: Sentence) -> Text:
+    """A sentence and its citations, or the words that it has none."""
+    if not sentence.supported:
+        said = clean(_flat(sentence.text), style="dim")
+        return said.append(f" {NOT_SUPPORTED}", style="yellow")
+    numbers = dict.fromkeys(citation.passage for citation in sentence.citations)
+    marks = "".join(f"[{number}]" for number in numbers)
+    return clean(_flat(sentence.text)).append(f" {marks}", style="cyan")
+
+
+def _flat(text: str) -> str:
+    """On one line, but for code."""
+    return text if "```" in text else re.sub(r"\s+", " ", text)
+
+
+def cited(sentences: Sequence[Sentence], passage: Passage) -> tuple[tuple[int, int], ...]:
+    """The spans of a passage's text that sentences cite, in order, those that touch made one."""
+    spans = sorted(
+        (citation.start - passage.start, citation.end - passage.start)
+        for sentence in sentences
+        for citation in sentence.citations
+        if citation.passage == passage.number
+    )
+    found: list[tuple[int, int]] = []
+    for start, end in spans:
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        else:
+            found.append((start, end))
+    return tuple(found)
+
+
+def _print_passage(console: Console, passage: Passage, spans: Sequence[tuple[int, int]]) -> None:
+    mark = Text(f"[{passage.number}]  ", style="cyan" if spans else "dim")
+    margin = Text(" " * mark.cell_len)
+    title = clean(passage.title or near(passage.document), style="bold")
+    path = [part for part in passage.heading if part != passage.title]
+    if path:
+        title = Text.assemble(title, clean(" › " + " › ".join(path)))
+    print_line(console, Text.assemble(mark, title, "  ", Text(f"{passage.score:.3f}", style="dim")))
+    print_hanging(console, margin, quoted_text(passage.text, spans))
+    place = clean(f"{near(passage.source or passage.document)}:{passage.start}-{passage.end}", style="dim")
+    if passage.row:
+        place = clean(passage.document, style="dim")
+    print_line(console, Text.assemble(margin, place))
+
+
+def quoted_text(text: str, spans: Sequence[tuple[int, int]]) -> Text:
+    """The stretch of a passage around what was cited, which is styled; its beginning where nothing was."""
+    first = max(0, spans[0][0] - _LEAD) if spans else 0
+    start = text.find(" ", first) + 1 if 0 < first < (spans[0][0] if spans else 0) else first
+    last = max(start + LENGTH, min(spans[0][1], start + 3 * LENGTH) if spans else 0)
+    end = len(text) if last >= len(text) else max(text.rfind(" ", start, last), start + LENGTH // 2)
+    shown = Text("…" if start > 0 else "", style="dim")
+    at = start
+    for left, right in spans:
+        left, right = min(max(left, at), end), min(right, end)
+        if left < right:
+            shown.append(_collapsed(text[at:left])).append(_collapsed(text[left:right]), style=MATCH)
+            at = right
+    shown.append(_collapsed(text[at:end]).rstrip())
+    return shown.append("…", style="dim") if end < len(text) else shown
+
+
+def answer_json(answer: Answer) -> dict[str, Any]:
+    """An answer for scripts; figures that are none are null."""
+    plain: dict[str, Any] = _plain(answer.to_json())
+    return plain
+
+
+def event_json(event: Event) -> str:
+    """An event on one line: its kind in small letters, and what it holds."""
+    plain = _plain(asdict(event))
+    return json.dumps({"event": type(event).__name__.lower(), **plain}, allow_nan=False, default=str) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _collapsed(text: str) -> str:
+    return re.sub(r"\s+", " ", printable(text))
