@@ -62,6 +62,8 @@ class EndpointServer:
     """What went wrong in the server itself: must be empty."""
     port: int = 0
     prefix: str = "/v1"
+    _begun: Sequence[Step] = ()
+    _at: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -73,9 +75,12 @@ class EndpointServer:
         """What to do with a request of a chat."""
         with self._lock:
             self.requests.append(asked)
+            if self.script is not self._begun:  # a new script starts at its first step
+                self._begun, self._at = self.script, 0
             if not self.script:
                 return says("I was given no script.")
-            return self.script[min(len(self.requests), len(self.script)) - 1]
+            self._at += 1
+            return self.script[min(self._at, len(self.script)) - 1]
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def pieces(blocks: Iterable[bytes], kind: str) -> Generator[str, None, str | Non
 
 
 def _lines(blocks: Iterable[bytes]) -> Iterator[str]:
-    # Split at "\n" alone: str.splitlines would also cut at characters that JSON may hold as they are (U+2028).
+    # Split at "\n" alone: str.splitlines would also cut at characters that JSON may hold (U+2028).
     rest = b""
     for block in blocks:
         *whole, rest = (rest + block).split(b"\n")
@@ -81,7 +81,7 @@ def _events(first: str, lines: Iterator[str]) -> Generator[str, None, str | None
     finish, known = None, False
     line: str | None = first
     while line is not None:  # ends with the lines
-        # One line is one event: the protocol's JSON has no line breaks, and some servers forget the empty line.
+        # One line is one event: the JSON has no line breaks, and some servers forget the empty line.
         name, _, data = line.partition(":")
         data = data.strip()
         if name == "data" and data.startswith("[DONE]"):
@@ -109,7 +109,7 @@ def _parsed(text: str) -> Any:
 
 
 def _choice(data: Any, key: str) -> tuple[str, str | None, bool]:
-    """The text, the reason to finish, and whether there was a choice at all: an event may hold other things."""
+    """The text, the reason to finish, and whether there was a choice: an event may hold other things."""
     if not isinstance(data, dict):
         raise BadReply(f"JSON that is no object: {_shown(str(data))}")
     if data.get("error"):
@@ -137,23 +137,22 @@ def _text(content: Any) -> str:
 
 def _spoken(written: Generator[str, None, str | None]) -> Generator[str, None, str | None]:
     held, finish = "", None
-    decided = thinking = ended = False
+    begun = thinking = ended = False
     while not ended:  # one piece a round, until there are no more
         try:
             held += next(written)
         except StopIteration as stop:
             finish, ended = stop.value, True
-        if not decided:
-            start = held.lstrip()
-            thinking = start.startswith(_OPENS)
-            decided = ended or thinking or not _OPENS.startswith(start)
-        if decided and thinking:
+        if not begun:
+            held = held.lstrip()
+            thinking = thinking or held.startswith(_OPENS)
+        if thinking:
             _, closed, after = held.partition(_CLOSES)
             thinking = not closed
             held = held[-len(_CLOSES) :] if thinking else after.lstrip()
-        if decided and not thinking and held:
+        elif held and (begun or ended or not _OPENS.startswith(held)):
             yield held
-            held = ""
+            held, begun = "", True
     return finish
 
 
