@@ -1,0 +1,204 @@
+"""From what was found to the passages that an answer may use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+
+from gnomon.answer.settings import ContextSettings
+from gnomon.answer.values import Passage
+from gnomon.collection import Collection
+from gnomon.core.contracts import Encoder
+from gnomon.core.ranking import Hit, Ranking
+from gnomon.evaluate.sentences import spans
+from gnomon.kernels.diversity import cosines, mmr
+from gnomon.kernels.fusion import min_max
+
+Count = Callable[[str], int]
+"""A text to its length in tokens."""
+
+_BLANK = 100
+"""Characters of white space that may stand between chunks that touch."""
+_LETTERS = 16
+"""Characters that count as one token at least: to some tokenizers a line of base64 is one unknown word."""
+
+
+@dataclass(frozen=True)
+class _Span:
+    """A stretch of a document and the chunks in it, as places among the hits: the lower, the better."""
+
+    document: str
+    start: int
+    end: int
+    places: tuple[int, ...]
+    tokens: int = 0
+
+
+def choose(kb: Collection, ranking: Ranking, settings: ContextSettings) -> tuple[Passage, ...]:
+    """The passages that an answer may use, numbered from 1, best first; none for an empty ranking.
+
+    `ranking` is of this collection's chunks. Chunks are taken in the order of maximal marginal relevance
+    until the next would be one passage too many, or no longer fits; that one is cut at the end of a sentence.
+    A passage's text is its document's own text[start:end]. Chunks whose document has changed or gone since
+    the search are passed over. Passages come in the order of their best chunks' ranks.
+    """
+    # What comes first is the better chunk: its place among the hits is its rank.
+    hits = _unlike_in_words(kb.hits("", ranking.first(settings.candidates), k=settings.candidates))
+    if not hits:
+        return ()
+    order = _by_marginal_relevance(kb, hits, settings)
+    text_of = cache(lambda document: kb.text(document) or "")  # read once, so that all see the same text
+    taken = _Gathering(hits, text_of, token_counter(kb.encoder), settings).taken(order)
+    ordered = sorted(taken, key=lambda span: span.places)
+    return tuple(
+        _passage(number, span, hits, text_of(span.document)) for number, span in enumerate(ordered, start=1)
+    )
+
+
+def prompt_order(passages: Sequence[Passage]) -> tuple[Passage, ...]:
+    """The best passages at both ends, the worst in the middle: numbers 1, 3, 5, …, 6, 4, 2.
+
+    Language models use least what stands in the middle: Liu et al. 2023, "Lost in the middle"
+    (arXiv:2307.03172). Each keeps its number.
+    """
+    best_first = sorted(passages, key=lambda passage: passage.number)
+    return tuple(best_first[::2] + best_first[1::2][::-1])
+
+
+def token_counter(encoder: Encoder) -> Count:
+    """Counts the tokens of a text itself: what the encoder adds (special tokens, a prompt) is left out."""
+    once, twice = encoder.count_tokens(["a", "a a"], role="document")
+    added = max(0, 2 * once - twice)
+
+    def count(text: str) -> int:
+        seen = encoder.count_tokens([text], role="document")[0] - added
+        return max(seen, -(-len(text) // _LETTERS))
+
+    return count
+
+
+def _unlike_in_words(hits: Sequence[Hit]) -> list[Hit]:
+    """Without those whose text an earlier one has, white space aside."""
+    first: dict[str, Hit] = {}
+    for hit in hits:
+        first.setdefault(" ".join(hit.text.split()), hit)
+    return list(first.values())
+
+
+def _by_marginal_relevance(kb: Collection, hits: Sequence[Hit], settings: ContextSettings) -> list[int]:
+    """Places among the hits in the order in which they are taken; near-duplicates are not among them.
+
+    A chunk without a vector is like no other. Scores are stretched to 0 to 1, to be of the cosines' scale.
+    """
+    ids = np.array([hit.chunk_id for hit in hits], dtype=np.int64)
+    found, vectors = kb.lookups().vectors_of(ids)
+    rows = np.zeros((len(ids), vectors.data.shape[1]), dtype=np.float32)
+    known = np.isin(ids, found)
+    rows[known] = vectors.data[np.searchsorted(found, ids[known])]
+    relevance = min_max(np.array([hit.score for hit in hits], dtype=np.float64))
+    taken = mmr(relevance, cosines(rows), diversity=settings.diversity, duplicate=settings.duplicate)
+    return [int(place) for place in taken]
+
+
+@dataclass(frozen=True)
+class _Gathering:
+    """Chunks put together to passages, one after the other, under the limits of the settings."""
+
+    hits: Sequence[Hit]
+    text_of: Callable[[str], str]
+    count: Count
+    settings: ContextSettings
+
+    def taken(self, order: Sequence[int]) -> list[_Span]:
+        spans_so_far: list[_Span] = []
+        for place in order:
+            hit = self.hits[place]
+            alone = _Span(hit.document, hit.start, hit.end, (place,))
+            if self._text(alone) != hit.text:
+                continue  # its document has changed or gone since the search
+            beside = [span for span in spans_so_far if self._touch(span, alone)]
+            apart = [span for span in spans_so_far if span not in beside]
+            if len(apart) == self.settings.passages:
+                break
+            left = self.settings.budget_tokens - sum(span.tokens for span in apart)
+            joined = self._counted(_joined([*beside, alone]))
+            if joined.tokens <= left:
+                spans_so_far = [*apart, joined]
+            elif not beside:  # a neighbour that does not fit is let go, and what comes next may
+                cut = self._cut(joined, left, whole_sentences=bool(apart))
+                return spans_so_far + ([cut] if cut else [])
+        return spans_so_far
+
+    def _counted(self, span: _Span) -> _Span:
+        return replace(span, tokens=self.count(self._text(span)))
+
+    def _text(self, span: _Span) -> str:
+        return self.text_of(span.document)[span.start : span.end]
+
+    def _touch(self, one: _Span, other: _Span) -> bool:
+        """Whether they are of one document with at most `gap` characters between; white space is not one."""
+        if one.document != other.document:
+            return False
+        first, second = sorted((one, other), key=lambda span: span.start)
+        if second.start - first.end > self.settings.gap + _BLANK:
+            return False
+        between = self.text_of(one.document)[first.end : second.start]
+        return len("".join(between.split())) <= self.settings.gap
+
+    def _cut(self, span: _Span, left: int, *, whole_sentences: bool) -> _Span | None:
+        """The span up to the last sentence end that fits; None where none does.
+
+        Where the answer would be left without any passage, words are cut off, and letters at last.
+        """
+        text = self._text(span)
+        ends = [end for _, end in spans(text)] or [len(text)]
+        if not whole_sentences:
+            words = [at for at in range(1, len(text)) if text[at].isspace() and not text[at - 1].isspace()]
+            for finer in (words, range(1, len(text) + 1)):
+                if not self._fits(text[: ends[0]], left):
+                    ends = list(finer) or ends
+        low, high = 0, len(ends)  # the first `low` fit; more than `high` do not
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if self._fits(text[: ends[middle - 1]], left) else (low, middle - 1)
+        return self._counted(replace(span, end=span.start + ends[low - 1])) if low else None
+
+    def _fits(self, text: str, left: int) -> bool:
+        return self.count(text) <= left
+
+
+def _joined(parts: Sequence[_Span]) -> _Span:
+    places = sorted(place for part in parts for place in part.places)
+    start, end = min(part.start for part in parts), max(part.end for part in parts)
+    return _Span(parts[0].document, start, end, tuple(places))
+
+
+def _passage(number: int, span: _Span, hits: Sequence[Hit], text: str) -> Passage:
+    best = hits[span.places[0]]
+    return Passage(
+        number=number,
+        document=best.document,
+        text=text[span.start : span.end],
+        start=span.start,
+        end=span.end,
+        score=best.score,
+        title=best.title,
+        heading=_shared([hits[place].heading for place in span.places]),
+        source=best.source,
+        chunk_ids=tuple(hits[place].chunk_id for place in span.places),
+        stages=best.stages,
+        metadata=best.metadata,
+    )
+
+
+def _shared(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The headings that all of them stand under."""
+    shared = []
+    for level in zip(*paths, strict=False):
+        if len(set(level)) > 1:
+            break
+        shared.append(level[0])
+    return tuple(shared)
