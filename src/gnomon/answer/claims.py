@@ -40,9 +40,9 @@ _FEWEST_WORDS = 2  # content words of a claim: "Yes." and "See below." claim not
 _OPPOSITES = tuple(
     tuple(pair.split("/"))
     for pair in (
-        "increas/decreas increas/reduc rais/lower enabl/disabl allow/prevent allow/forbid higher/lower high/low "
-        "greater/smaller larger/smaller posit/negat best/worst better/wors maximum/minimum first/last "
-        "alway/never requir/option includ/exclud activ/inact open/close start/stop add/remov earlier/later "
+        "increas/decreas increas/reduc rais/lower enabl/disabl allow/prevent allow/forbid higher/lower "
+        "high/low greater/smaller larger/smaller posit/negat best/worst better/wors maximum/minimum "
+        "first/last alway/never requir/option includ/exclud activ/inact open/close start/stop add/remov earlier/later "
         "insid/outsid success/failur valid/invalid true/fals public/privat import/export gain/loss win/lose "
         "rise/fall rose/fell promot/inhibit activ/inhibit left/right"
     ).split()
