@@ -98,7 +98,8 @@ def generate(
                     break
         except GenerationFailed as failure:
             error = failure
-    yield from checks.events(reply.rest(cut_off=ended or error is not None))
+    if checks.repeated < MOST_REPEATED:
+        yield from checks.events(reply.rest(cut_off=ended or error is not None))
     return composed.draft(raw, error)
 
 

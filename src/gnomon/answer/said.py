@@ -17,6 +17,7 @@ _MARKER = re.compile(
 _BEGUN = re.compile(r"[\[【]\^?[A-Za-z]{0,9}[\d\s,;–&^-]*$")
 _BROKEN = re.compile(r"[\[【]\^?[\d\s,;–&^-]*$")  # at the reply's very end: a marker that was never closed
 _RANGE = re.compile(r"(\d+)(?:\s*[–-]\s*(\d+))?")
+_INSIDE = "x"  # stands before a tail that does not begin a line
 _MOST_NAMED = 20  # [1-999] names no passage
 _FENCE = re.compile(r"^[ \t]*```[^\n]*\n(?:.*?\n)??[ \t]*```[ \t]*$|^[ \t]*```.*\Z", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(rf"{_FENCE.pattern}|`[^`\n]+`", re.MULTILINE | re.DOTALL)
@@ -68,39 +69,44 @@ class Reply:
         """The sentences that are whole now: those after which another one has begun."""
         self._tail += piece
         if _MAY_END.search(self._tail):
-            tail, found = self._tail, _cut(self._tail, ended=False)[:-1]
-            if found:
-                self._tail = tail[found[-1].end :]
-            yield from self._said(tail, found)
+            yield from self._out(ended=False)
 
     def rest(self, *, cut_off: bool) -> Iterator[Said]:
         """What is left at the end. With `cut_off` a last sentence without an end mark is not whole."""
-        tail, self._tail = self._tail, ""
-        found = list(self._said(tail, _cut(tail, ended=True)))
+        found = list(self._out(ended=True))
         for number, one in enumerate(found, 1):
             whole = not cut_off or number < len(found) or bool(_ENDED.search(one.text))
             yield replace(one, whole=whole)
 
-    def _said(self, text: str, cut: Sequence[_Span]) -> Iterator[Said]:
-        at = 0
-        for span in cut:
-            hidden = _blanked(text, _markers(text[: span.start]))
-            marked = [text[max(a, at) : b] for a, b in _markers(text[: span.end]) if b > at]
-            named = dict.fromkeys(number for marker in marked for number in _numbers(marker))
-            own = text[span.start : span.stop]
-            before = _between(hidden[at : span.start], first=not self._begun)
-            yield Said(before, own if span.code else _tidy(own), tuple(named))
-            at, self._begun = span.end, True
+    def _out(self, *, ended: bool) -> Iterator[Said]:
+        """Take sentences out of the tail: all of them, or all but the last."""
+        at = len(_INSIDE) if self._begun else 0
+        text = _INSIDE[:at] + self._tail
+        found = _cut(text, at, ended=ended)
+        for span in found if ended else found[:-1]:
+            yield self._said(text, at, span)
+            at = span.end
+            self._begun, self._tail = True, text[at:]
+        if ended:
+            self._tail = ""
+
+    def _said(self, text: str, at: int, span: _Span) -> Said:
+        hidden = _blanked(text, _markers(text[: span.start]))
+        marked = [text[max(a, at) : b] for a, b in _markers(text[: span.end]) if b > at]
+        named = dict.fromkeys(number for marker in marked for number in _numbers(marker))
+        own = text[span.start : span.stop]
+        before = _between(hidden[at : span.start], first=not self._begun)
+        return Said(before, own if span.code else _tidy(own), tuple(named))
 
 
-def _cut(text: str, *, ended: bool) -> list[_Span]:
+def _cut(text: str, at: int, *, ended: bool) -> list[_Span]:
     """Where the sentences stand. A marker after a sentence's end is its own; what has no letter is none."""
     begun = (_BROKEN if ended else _BEGUN).search(text)
     markers = _markers(text)
     hidden = _blanked(text, [*markers, *([begun.span()] if begun else [])])
     found = [
         (start, stop, code)
-        for start, stop, code in _sentences(hidden)
+        for start, stop, code in _sentences(hidden, at)
         if any(map(str.isalnum, hidden[start:stop]))
     ]
     cut: list[_Span] = []
@@ -129,9 +135,8 @@ def _blanked(text: str, parts: Sequence[tuple[int, int]]) -> str:
     return text
 
 
-def _sentences(text: str) -> Iterator[tuple[int, int, bool]]:
+def _sentences(text: str, at: int) -> Iterator[tuple[int, int, bool]]:
     """The sentences of prose and of list items, and blocks of code as one each."""
-    at = 0
     fences = [found.span() for found in _FENCE.finditer(text)] if "```" in text else []
     for start, end in [*fences, (len(text), len(text))]:
         for left, right in _lines(text, at, start):
