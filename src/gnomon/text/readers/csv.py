@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
 
@@ -22,17 +23,7 @@ def read_csv(path: Path, settings: ReadSettings, report: Report) -> Iterator[Doc
     The text is `column: value` lines, or the column that the settings name. Rows without text are passed
     over. Raises UnreadableFile when the settings name a column that is not there.
     """
-    with path.open("rb") as file:
-        sample = file.read(_SAMPLE_BYTES)
-        whole = not file.read(1)
-    encoding = encoding_of(sample, path, whole=whole)
-    beginning = sample.decode(encoding, errors="replace").partition("\n")[0]
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else max(_DELIMITERS, key=beginning.count)
-    # The module's own limit, 131,072 characters a field, is one for the whole process and only ever raised.
-    csv.field_size_limit(max(csv.field_size_limit(), settings.max_bytes))
-    with path.open(encoding=encoding, errors="replace", newline="") as lines:
-        rows = csv.reader(lines, delimiter=delimiter)
-        columns = _columns(next(rows, []))
+    with open_table(path, settings.max_bytes) as (columns, rows):
         _check_columns(columns, path, settings)
         for number, cells in enumerate(rows, start=1):
             if len(cells) > len(columns):
@@ -40,6 +31,25 @@ def read_csv(path: Path, settings: ReadSettings, report: Report) -> Iterator[Doc
             document = _document(columns, cells, number, settings)
             if document.text.strip():
                 yield document
+
+
+@contextmanager
+def open_table(path: Path, longest: int) -> Iterator[tuple[list[str], Iterator[list[str]]]]:
+    """The columns' names, and the rows below them as they stand: one may have more values or fewer.
+
+    No field is longer than `longest`. Raises UnreadableFile for bytes that are no text, csv.Error.
+    """
+    with path.open("rb") as file:
+        sample = file.read(_SAMPLE_BYTES)
+        whole = not file.read(1)
+    encoding = encoding_of(sample, path, whole=whole)
+    beginning = sample.decode(encoding, errors="replace").partition("\n")[0]
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else max(_DELIMITERS, key=beginning.count)
+    # The module's own limit, 131,072 characters a field, is one for the whole process and only ever raised.
+    csv.field_size_limit(max(csv.field_size_limit(), longest))
+    with path.open(encoding=encoding, errors="replace", newline="") as lines:
+        rows = csv.reader(lines, delimiter=delimiter)
+        yield _columns(next(rows, [])), rows
 
 
 def _columns(names: Sequence[str]) -> list[str]:
