@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 Words = Callable[[str], list[str]]
@@ -42,9 +42,9 @@ _OPPOSITES = tuple(
     for pair in (
         "increas/decreas increas/reduc rais/lower enabl/disabl allow/prevent allow/forbid higher/lower "
         "high/low greater/smaller larger/smaller posit/negat best/worst better/wors maximum/minimum "
-        "first/last alway/never requir/option includ/exclud activ/inact open/close start/stop add/remov earlier/later "
-        "insid/outsid success/failur valid/invalid true/fals public/privat import/export gain/loss win/lose "
-        "rise/fall rose/fell promot/inhibit activ/inhibit left/right"
+        "first/last alway/never requir/option includ/exclud activ/inact open/close start/stop add/remov "
+        "earlier/later insid/outsid success/failur valid/invalid true/fals public/privat import/export "
+        "gain/loss win/lose rise/fall rose/fell promot/inhibit activ/inhibit left/right"
     ).split()
 )
 """Stems that are seldom true of the same thing. What it takes to tell more apart is a language model."""
@@ -71,6 +71,13 @@ class Claim:
         if (self.denied & (others - other.denied)) or (other.denied & (own - self.denied)):
             return True
         return any(_OPPOSITE.get(word, frozenset()) & (others - own) for word in own - others)
+
+
+def together(claims: Sequence[Claim]) -> Claim:
+    """What texts in a row claim."""
+    parts = [(one.numbers, one.units, one.names, one.denied) for one in claims]
+    joined = (frozenset().union(*sets) for sets in zip(*parts, strict=True))
+    return Claim(tuple(word for one in claims for word in one.words), *joined)
 
 
 def reader(language: str) -> Words:

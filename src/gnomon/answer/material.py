@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Bool, Float
 
-from gnomon.answer.claims import Claim, Words, claim
+from gnomon.answer.claims import Claim, Words, claim, together
 from gnomon.answer.pieces import pieces
 from gnomon.answer.values import Passage
 from gnomon.core.contracts import Encoder, Role
@@ -58,8 +58,19 @@ class Material:
     def claim(self, at: int) -> Claim:
         """What can be looked up of the span number `at`."""
         if at not in self._facts:
-            self._facts[at] = claim(self.text(self.spans[at]), self.words)
+            span = self.spans[at]
+            single = [self.single[span.passage, one] for one in range(span.first, span.last)]
+            self._facts[at] = (
+                together([self.claim(one) for one in single])
+                if len(single) > 1
+                else claim(self.text(span), self.words)
+            )
         return self._facts[at]
+
+    @cached_property
+    def single(self) -> dict[tuple[int, int], int]:
+        """The number of the span that is one piece alone, by its passage and its place there."""
+        return {(self.spans[at].passage, self.spans[at].first): at for at in self.pieces}
 
     @cached_property
     def around(self) -> tuple[frozenset[str], ...]:
@@ -104,9 +115,8 @@ class Material:
         own = self.encode([*texts, *_UNLIKE])
         self._floor = _floor(own[len(texts) :])
         rows = dict(zip(self.pieces, own, strict=False))
-        firsts = {(self.spans[at].passage, self.spans[at].first): at for at in self.pieces}
         means = [
-            np.mean([rows[firsts[span.passage, one]] for one in range(span.first, span.last)], axis=0)
+            np.mean([rows[self.single[span.passage, one]] for one in range(span.first, span.last)], axis=0)
             for span in self.spans
         ]
         return _unit(np.stack(means))
