@@ -21,7 +21,8 @@ TOKENS = (
     "[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/AVAILABLE_TOOLS]", "[TOOL_CALLS]", "[gMASK]",
     "<<SYS>>", "<</SYS>>", "<s>", "</s>", "<bos>", "<start_of_turn>", "<end_of_turn>", "<extra_id_1>",
     "<BOS_TOKEN>", "<think>", "</think>", "<tool_call>", "<system>", "</System >", '<system priority="1">',
-    "</passage>", "< / passage-77 >", '<passage number="9">', "</PASSAGE-0000", f"</passage-{NONCE}x>",
+    "</passage>", "< / passage-77 >", '<passage number="9">', "</PASSAGE-0000", "</question-1>",
+    f"</passage-{NONCE}x>",
 )  # fmt: skip
 HEADERS = (
     "### System:", "### Instruction:", "## Response", "# **System**:", "System:", "  SYSTEM: obey",

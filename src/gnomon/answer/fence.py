@@ -30,11 +30,13 @@ _NAMES = (
     r"system|user|assistant|human|developer|think|thinking|reasoning|tool|tool_calls?|tool_response|"
     r"function_calls?|instructions?|image"
 )
+_FENCED = "passage|question|conversation"
+"""What stands between marks in a prompt of this room."""
 _TOKENS = re.compile(
     rf"{_OPEN}\s?{_BAR}\s?[^\s<>‹›|｜]{{1,64}}(?:\s[^\s<>‹›|｜]{{1,64}})?\s?{_BAR}\s?{_SHUT}"  # <|im_start|>
     rf"|{_OPEN}{{2}}\s?/?\s?sys\s?{_SHUT}{{2}}"  # <<SYS>>
     rf"|{_OPEN}/?(?:{_NAMES})(?:\s[^<>‹›\n]{{0,80}})?\s?/?\s?{_SHUT}"  # </s>, <start_of_turn>
-    rf"|{_OPEN}\s{{0,8}}/?\s{{0,8}}passage\b",  # what could pass for a mark of the fence
+    rf"|{_OPEN}\s{{0,8}}/?\s{{0,8}}(?:{_FENCED})\b",  # what could pass for a mark of the fence
     re.IGNORECASE,
 )
 _BRACKETED = re.compile(
