@@ -1,12 +1,11 @@
 """What tells whether the passages hold an answer: numbers that mean the same for any corpus and model.
 
-Cosines are set against those of the question with passages drawn from all over the corpus, words are weighted
-by how rare they are in it. Nothing depends on how the candidates were found.
+Cosines are set against the question's with passages drawn from all over the corpus, and words are weighted by
+how rare they are in it. Nothing depends on how the candidates were found.
 """
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -29,10 +28,9 @@ MOST_SENTENCES = 16
 """Sentences that are encoded: those with most of the question's words. They are what a question costs."""
 _LONGEST = 600
 """Characters of a sentence that are encoded: tables and lists have no full stops."""
-_SAMPLE = 256
+_SAMPLE, _FEW = 128, 16
 _CANDIDATES = 30
 _EVERYTHING = "id like '%'"
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 Vector = Float[np.ndarray, " dim"]
 Rows = Float[np.ndarray, "rows dim"]
@@ -43,35 +41,27 @@ class Signals:
     """What a confidence is computed from. All are 0 where nothing was found.
 
     `chunk` is the best candidate's likeness to the question, on a scale where a passage drawn from the corpus
-    is at 0 and the question itself at 1; `chunk_z` the same in spreads of the passages drawn. `lead` and
-    `lead_ten` are how far it is ahead of the second, and of the mean of the next nine, in spreads.
-    `sentence` and `sentence_two` are the likeness of the two best sentences, `sentence_z` the best one's in
-    spreads.
+    is at 0 and the question itself at 1; `sentence` that of the best sentence.
 
-    Coverage is the share of the question's words, weighted by rarity: by the best passage (`passage_words`),
-    the first (`first_words`), the best sentence (`sentence_words`), the sentence most like the question
-    (`alike_words`), and all passages together (`all_words`). `missing` is the rarity of the rarest word that
-    the best passage lacks, `missing_all` of what all lack, of 1 for a word of no text. `pairs` is the share
-    of neighbouring words of the question that stand together in a passage. `length` is the logarithm of the
-    count of words.
+    Coverage is the share of the question's words, weighted by rarity, that one text holds: the first passage
+    (`first_words`), the passage that holds most (`passage_words`), the sentence that does (`sentence_words`),
+    and the sentence most like the question (`alike_words`). `pairs` is the share of neighbouring words of the
+    question that stand together in a passage.
+
+    `rarest` and `rarity` are of the question itself: how rare its rarest word is in the corpus, and its words
+    are on average, from near 0 to 1 for a word of no text. A question of rare words is answered by a text
+    that has them; of common ones, much has them that does not answer it.
     """
 
     chunk: float = 0.0
-    chunk_z: float = 0.0
-    lead: float = 0.0
-    lead_ten: float = 0.0
     sentence: float = 0.0
-    sentence_two: float = 0.0
-    sentence_z: float = 0.0
-    passage_words: float = 0.0
     first_words: float = 0.0
+    passage_words: float = 0.0
     sentence_words: float = 0.0
     alike_words: float = 0.0
-    all_words: float = 0.0
-    missing: float = 0.0
-    missing_all: float = 0.0
     pairs: float = 0.0
-    length: float = 0.0
+    rarest: float = 0.0
+    rarity: float = 0.0
     found: bool = False
 
     def row(self) -> Float[np.ndarray, " signals"]:
@@ -93,54 +83,31 @@ def signals(kb: Collection, question: str, ranking: Ranking, passages: Sequence[
     words = _Words.of(kb, question)
     chosen = words.fullest([text for passage in looked_at for text in _sentences(passage.text)])
     vector = _encoded(kb, [question], "query")[0]
-    base = _Base.of(kb, vector)
-    near = np.sort(_vectors(kb, ranking.first(_CANDIDATES).ids) @ vector)[::-1]
+    unlike = _unlike(kb, vector)
+    near = _vectors(kb, ranking.first(_CANDIDATES).ids) @ vector
     close = _encoded(kb, chosen, "document") @ vector
-    return Signals(found=True, **_of_vectors(base, near, close), **words.measured(looked_at, chosen, close))
+    return Signals(
+        chunk=_likeness(near, unlike),
+        sentence=_likeness(close, unlike),
+        found=True,
+        **words.measured(looked_at, chosen, close),
+    )
 
 
 def _sentences(text: str) -> list[str]:
     return [one[:_LONGEST] for one in sentences(text)]
 
 
-def _of_vectors(
-    base: _Base, near: Float[np.ndarray, " chunks"], close: Float[np.ndarray, " sentences"]
-) -> dict[str, float]:
-    """What cosines say, of the candidates (falling) and of the sentences."""
-    best = np.sort(close)[::-1]
-    first, second = (float(best[min(at, len(best) - 1)]) if len(best) else base.mean for at in (0, 1))
-    top = float(near[0]) if len(near) else base.mean
-    return {
-        "chunk": base.likeness(top),
-        "chunk_z": base.spreads(top),
-        "lead": (top - float(near[1])) / base.spread if len(near) > 1 else 0.0,
-        "lead_ten": (top - float(near[1:10].mean())) / base.spread if len(near) > 1 else 0.0,
-        "sentence": base.likeness(first),
-        "sentence_two": base.likeness(second),
-        "sentence_z": base.spreads(first),
-    }
+def _likeness(cosines: Float[np.ndarray, " texts"], unlike: float) -> float:
+    """The best of them, with what has nothing to do with the question at 0."""
+    return (float(cosines.max(initial=unlike)) - unlike) / (1.0 - unlike)
 
 
-@dataclass(frozen=True)
-class _Base:
-    """The question's cosine with passages drawn from the corpus: mean and spread."""
-
-    mean: float
-    spread: float
-
-    @classmethod
-    def of(cls, kb: Collection, vector: Vector) -> _Base:
-        cosines = _SAMPLES.of(kb) @ vector
-        if len(cosines) < 2:
-            return cls(0.0, 0.1)
-        # A corpus of one text, many times over, has no spread.
-        return cls(float(np.clip(cosines.mean(), 0.0, 0.95)), max(float(cosines.std()), 0.02))
-
-    def likeness(self, cosine: float) -> float:
-        return (cosine - self.mean) / (1.0 - self.mean)
-
-    def spreads(self, cosine: float) -> float:
-        return (cosine - self.mean) / self.spread
+def _unlike(kb: Collection, vector: Vector) -> float:
+    """The question's mean cosine with passages drawn from the corpus: 0.05 in some models, 0.7 in others."""
+    cosines = _SAMPLES.of(kb) @ vector
+    # A few passages may all be the answer.
+    return float(np.clip(cosines.mean(), 0.0, 0.95)) if len(cosines) >= _FEW else 0.0
 
 
 class _Samples:
@@ -203,9 +170,11 @@ class _Words:
 
     def held(self, texts: Sequence[str]) -> Bool[np.ndarray, "texts words"]:
         """Which text has which word."""
-        sets = [set(self.lexical.words(text)) for text in texts]
-        rows = [[word in own for word in self.words] for own in sets]
-        return np.array(rows, dtype=bool).reshape(len(texts), len(self.words))
+        rows = np.zeros((len(texts), len(self.words)), dtype=bool)
+        for row, text in zip(rows, texts, strict=True):
+            own = set(self.lexical.words(text))
+            row[:] = [word in own for word in self.words]
+        return rows
 
     def fullest(self, texts: Sequence[str]) -> list[str]:
         """The sentences that hold most of the question, in their order."""
@@ -218,23 +187,19 @@ class _Words:
         """What words say."""
         if not self.words:
             return {}
-        whole = self.held(["\n".join([one.title, *one.heading, one.text]) for one in passages])
         parts = containment(self.weights, self.held(chosen))
-        shares = containment(self.weights, whole)
+        shares = containment(
+            self.weights, self.held(["\n".join([one.title, *one.heading, one.text]) for one in passages])
+        )
         return {
-            "passage_words": float(shares.max()),
             "first_words": float(shares[0]),
+            "passage_words": float(shares.max()),
             "sentence_words": float(parts.max(initial=0.0)),
             "alike_words": float(parts[int(np.argmax(close))]) if len(parts) else 0.0,
-            "all_words": float(containment(self.weights, whole.any(axis=0)[None])[0]),
-            "missing": self._rarest(~whole[int(np.argmax(shares))]),
-            "missing_all": self._rarest(~whole.any(axis=0)),
             "pairs": self._pairs(passages),
-            "length": float(np.log1p(len(self.words))),
+            "rarest": float(self.weights.max()) / self.heaviest,
+            "rarity": float(self.weights.mean()) / self.heaviest,
         }
-
-    def _rarest(self, lacking: Bool[np.ndarray, " words"]) -> float:
-        return float(self.weights[lacking].max(initial=0.0)) / self.heaviest
 
     def _pairs(self, passages: Sequence[Passage]) -> float:
         """The most pairs of the question's neighbouring words that are within two words in one passage."""
