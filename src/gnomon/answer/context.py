@@ -42,6 +42,7 @@ def choose(kb: Collection, ranking: Ranking, settings: ContextSettings) -> tuple
 
     `ranking` is of this collection's chunks. Chunks are taken in the order of maximal marginal relevance
     until the next would be one passage too many, or no longer fits; that one is cut at the end of a sentence.
+    White space between chunks is not counted in the gap.
     A passage's text is its document's own text[start:end]. Chunks whose document has changed or gone since
     the search are passed over. Passages come in the order of their best chunks' ranks.
     """
@@ -70,12 +71,14 @@ def prompt_order(passages: Sequence[Passage]) -> tuple[Passage, ...]:
 
 def token_counter(encoder: Encoder) -> Count:
     """Counts the tokens of a text itself: what the encoder adds (special tokens, a prompt) is left out."""
-    once, twice = encoder.count_tokens(["a", "a a"], role="document")
-    added = max(0, 2 * once - twice)
+
+    def whole(text: str) -> int:  # one at a time: tokenizers start threads for a batch
+        return encoder.count_tokens([text], role="document")[0]
+
+    added = max(0, 2 * whole("a") - whole("a a"))
 
     def count(text: str) -> int:
-        seen = encoder.count_tokens([text], role="document")[0] - added
-        return max(seen, -(-len(text) // _LETTERS))
+        return max(whole(text) - added, -(-len(text) // _LETTERS))
 
     return count
 
