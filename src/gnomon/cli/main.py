@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import typer
 
-from gnomon.cli import ask, compare, demo, encode, index, mine, models, search, status, train, words
+from gnomon.cli import ask, compare, demo, encode, index, mine, models, search, status, tables, train, words
 from gnomon.cli import eval as evaluation
 from gnomon.cli.app import app
 from gnomon.cli.failure import show_error
@@ -20,6 +20,7 @@ COMMANDS = (
     index.index,
     search.search,
     ask.ask,
+    tables.tables,
     status.status,
     evaluation.eval,
     compare.compare,

@@ -1,4 +1,4 @@
-"""Tables registered with a collection: files that are asked beside its documents. The catalog remembers them."""
+"""Tables registered with a collection: files asked beside its documents. The catalog remembers them."""
 
 from __future__ import annotations
 

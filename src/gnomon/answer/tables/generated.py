@@ -96,7 +96,7 @@ def _reply(chat: ChatModel, messages: Sequence[Message]) -> str:
 
 
 def _query(reply: str) -> str | None:
-    """The SQL of a reply, None where it says NONE: what a model thinks aloud and fences around code are left out.
+    """The SQL of a reply, None where it says NONE. What a model thinks aloud, and fences, are left out.
 
     >>> _query("Here it is:\\n```sql\\nSELECT a FROM t;\\n```\\nDone.")
     'SELECT a FROM t;'
