@@ -1,7 +1,7 @@
 """Whether the passages hold an answer at all: a confidence, and the threshold below which none is given.
 
-A logistic model of a few signals. Its weights and the threshold are data, in abstain.json, with what they were
-fitted on; `bench/abstain.py` writes it.
+A logistic model of a few signals. Its weights and the threshold are data, in abstain.json, with what they
+were fitted on; `bench/abstain.py` writes it.
 """
 
 from __future__ import annotations

@@ -119,6 +119,11 @@ def prompts_for(kb: Collection, instruction: str) -> Prompts:
         own = _query_prompt(name)
     except GnomonError as error:
         raise _no_instruction(name, f"its query prompt is not known ({error.came})") from error
+    return instructed_prompt(name, own, instruction)
+
+
+def instructed_prompt(name: str, own: str, instruction: str) -> Prompts:
+    """The prompt `own` with `instruction` in the place of its task. Raises InvalidInput where it has none."""
     for slot in _SLOTS:
         if found := slot.fullmatch(own):
             task = " ".join(instruction.split())

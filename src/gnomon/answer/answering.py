@@ -12,7 +12,7 @@ from gnomon.answer.asking import expansions, find, standalone
 from gnomon.answer.context import choose
 from gnomon.answer.contracts import ChatModel
 from gnomon.answer.extract import extract
-from gnomon.answer.generate import Composed, Draft, generate
+from gnomon.answer.generate import Composed, Draft, generate, whole_row
 from gnomon.answer.settings import AskSettings
 from gnomon.answer.support import Verifier
 from gnomon.answer.template import Template, load_template
@@ -209,33 +209,30 @@ def _expanded(asked: _Asked, question: str, stages: _Stages) -> tuple[str, ...]:
 
 def _rows(asked: _Asked, question: str, stages: _Stages) -> tuple[Passage, ...]:
     """What registered tables say; where a language model's query is no good, what a plain filter finds."""
-    from gnomon.answer.tables import ask_tables
+    from gnomon.answer.tables import look_up
 
-    where = asked.settings.where
     with stages.timed("tables"):
-        chat = stages.helper(asked.chat)
-        try:
-            return ask_tables(asked.kb, question, chat=chat, where=where)
-        except GnomonError as error:
+        chat, where = stages.helper(asked.chat), asked.settings.where
+        looked = look_up(asked.kb, question, chat=chat, where=where)
+        for error in looked.errors:
             stages.failed("tables", error)
-        if chat is None:
-            return ()
-        try:
-            return ask_tables(asked.kb, question, chat=None, where=where)
-        except GnomonError as error:
-            stages.failed("tables", error)
-            return ()
+    return looked.passages
 
 
 def _quoted(asked: _Asked, material: _Material, stages: _Stages) -> Generator[Checked, None, Draft]:
     settings, encoder = asked.settings, asked.kb.encoder
+    rows = tuple(passage for passage in material.passages if passage.row)
+    composed = Composed(settings.unsupported)
     with stages.timed("quoting"):
-        verifier = Verifier(material.passages, encoder, least=settings.min_support)
-        quoted = extract(
-            material.standalone, material.passages, encoder, sentences=settings.sentences, verifier=verifier
-        )
-        composed = Composed(settings.unsupported)
-        placed = [composed.add(" ", sentence) for sentence in quoted]
+        if rows and settings.where is None:  # the question's own words chose them, in this order
+            quoted = [whole_row(row) for row in rows[: settings.sentences]]
+        else:
+            usable = material.passages if material.confidence >= asked.threshold else rows
+            verifier = Verifier(usable, encoder, least=settings.min_support)
+            quoted = extract(
+                material.standalone, usable, encoder, sentences=settings.sentences, verifier=verifier
+            )
+        placed = [composed.add("\n" if rows else " ", sentence) for sentence in quoted]
     for sentence in placed:
         if sentence is not None:
             yield Checked(sentence)

@@ -62,7 +62,9 @@ def standalone(question: str, history: Sequence[Turn], chat: ChatModel | None) -
     if chat is None:
         return _chained(question, history)
     shown = history[-SHOWN_TURNS:]
-    turns = "\n\n".join(f"{_first(q, LONGEST_QUESTION)}\n{_first(a, _LONGEST_ANSWER)}" for q, a in shown)
+    turns = "\n\n".join(
+        f"Asked: {_first(q, LONGEST_QUESTION)}\nAnswered: {_first(a, _LONGEST_ANSWER)}" for q, a in shown
+    )
     data = {"conversation": turns, "question": question}
     said, error = _said(chat, "standalone", data, max_tokens=_TOKENS["standalone"])
     if error is not None:

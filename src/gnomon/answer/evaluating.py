@@ -155,8 +155,7 @@ def first_documents(kb: Collection, answer: Answer, settings: AskSettings) -> tu
 
     depth = max(_DEPTH, settings.context.candidates)
     deep = replace(settings, context=replace(settings.context, candidates=depth))
-    others = tuple(text for text in answer.queries if text != answer.standalone)
-    ranking = find(kb, answer.standalone, deep, others)
+    ranking = find(kb, answer.standalone, deep, answer.queries[1:])
     return tuple(hit.document for hit in kb.hits(answer.standalone, ranking, k=TOP, by="document"))
 
 

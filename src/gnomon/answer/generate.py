@@ -9,11 +9,13 @@ from typing import Protocol
 
 from gnomon.answer.said import Reply, Said
 from gnomon.answer.settings import Unsupported
-from gnomon.answer.values import Checked, Piece, Sentence
+from gnomon.answer.values import Checked, Citation, Passage, Piece, Sentence
 from gnomon.core.errors import GenerationFailed
 
 MOST_CHARACTERS = 24
 """A token of a reply. A server that goes on beyond `max_tokens` of them is stopped."""
+LONGEST_ROW = 400
+"""Characters of a table's row that an answer quotes."""
 MOST_REPEATED = 3
 """A model that has said so many sentences before, one after the other, says nothing new any more."""
 
@@ -126,3 +128,12 @@ class _Checks:
         if not said.whole:
             return Sentence(said.text, 0, len(said.text))
         return self._verifier.check(said.text, len(self._composed.text), said.named)
+
+
+def whole_row(row: Passage) -> Sentence:
+    """A row as a sentence that cites it; what is too long for one is cut between two values."""
+    end = len(row.text)
+    if end > LONGEST_ROW:
+        end = max(row.text.rfind("; ", 0, LONGEST_ROW), 0) or LONGEST_ROW
+    text = row.text[:end]
+    return Sentence(text, 0, end, (Citation(row.number, row.document, 0, end, text, 1.0),), 1.0, True)

@@ -7,7 +7,7 @@ how rare they are in it. Nothing depends on how the candidates were found.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -29,6 +29,8 @@ MOST_SENTENCES = 16
 _LONGEST = 600
 """Characters of a sentence that are encoded: tables and lists have no full stops."""
 _SAMPLE, _FEW = 128, 16
+_UNSEEN = 300
+"""Texts taken to exist beside the collection, so that in one of three texts a word of one is not common."""
 _CANDIDATES = 30
 _EVERYTHING = "id like '%'"
 
@@ -44,24 +46,19 @@ class Signals:
     is at 0 and the question itself at 1; `sentence` that of the best sentence.
 
     Coverage is the share of the question's words, weighted by rarity, that one text holds: the first passage
-    (`first_words`), the passage that holds most (`passage_words`), the sentence that does (`sentence_words`),
-    and the sentence most like the question (`alike_words`). `pairs` is the share of neighbouring words of the
-    question that stand together in a passage.
-
-    `rarest` and `rarity` are of the question itself: how rare its rarest word is in the corpus, and its words
-    are on average, from near 0 to 1 for a word of no text. A question of rare words is answered by a text
-    that has them; of common ones, much has them that does not answer it.
+    (`first_words`), the passage that holds most (`passage_words`), the sentence most like the question
+    (`alike_words`). `rarest` is how rare in the corpus the rarest of the question's words is that the first
+    passage holds, and `mass` the mean rarity of its words with those not held at 0; 1 were a word of no text.
+    Of common words much is held by what does not answer.
     """
 
     chunk: float = 0.0
     sentence: float = 0.0
     first_words: float = 0.0
     passage_words: float = 0.0
-    sentence_words: float = 0.0
     alike_words: float = 0.0
-    pairs: float = 0.0
     rarest: float = 0.0
-    rarity: float = 0.0
+    mass: float = 0.0
     found: bool = False
 
     def row(self) -> Float[np.ndarray, " signals"]:
@@ -163,9 +160,8 @@ class _Words:
     def of(cls, kb: Collection, question: str) -> _Words:
         index = kb.view().lexical
         words = tuple(dict.fromkeys(index.words(question)))
-        texts = len(index)
         holders = np.array([*index.frequencies(words), 0], dtype=np.int64)
-        weights = idf(np.minimum(holders, texts), texts)
+        weights = idf(holders, max(len(index), int(holders.max())) + _UNSEEN)
         return cls(words, weights[:-1], float(weights[-1]), index)
 
     def held(self, texts: Sequence[str]) -> Bool[np.ndarray, "texts words"]:
@@ -187,30 +183,19 @@ class _Words:
         """What words say."""
         if not self.words:
             return {}
-        parts = containment(self.weights, self.held(chosen))
-        shares = containment(
-            self.weights, self.held(["\n".join([one.title, *one.heading, one.text]) for one in passages])
-        )
+        whole = self.held(["\n".join([one.title, *one.heading, one.text]) for one in passages])
+        shares = containment(self.weights, whole)
+        first = self.weights * whole[0] / self.heaviest
         return {
             "first_words": float(shares[0]),
             "passage_words": float(shares.max()),
-            "sentence_words": float(parts.max(initial=0.0)),
-            "alike_words": float(parts[int(np.argmax(close))]) if len(parts) else 0.0,
-            "pairs": self._pairs(passages),
-            "rarest": float(self.weights.max()) / self.heaviest,
-            "rarity": float(self.weights.mean()) / self.heaviest,
+            "alike_words": self._alike(chosen, close),
+            "rarest": float(first.max()),
+            "mass": float(first.mean()),
         }
 
-    def _pairs(self, passages: Sequence[Passage]) -> float:
-        """The most pairs of the question's neighbouring words that are within two words in one passage."""
-        wanted = list(zip(self.words, self.words[1:], strict=False))
-        if not wanted:
+    def _alike(self, chosen: Sequence[str], close: Float[np.ndarray, " sentences"]) -> float:
+        if not len(chosen):
             return 0.0
-        return max(self._together(self.lexical.words(one.text), wanted) for one in passages) / len(wanted)
-
-    def _together(self, text: Sequence[str], wanted: Sequence[tuple[str, str]]) -> int:
-        places: Mapping[str, list[int]] = {word: [] for word in self.words}
-        for at, word in enumerate(text):
-            if word in places:
-                places[word].append(at)
-        return sum(any(abs(one - two) <= 2 for one in places[a] for two in places[b]) for a, b in wanted)
+        most_alike = chosen[int(np.argmax(close))]
+        return float(containment(self.weights, self.held([most_alike]))[0])
