@@ -24,10 +24,10 @@ from gnomon.kernels.overlap import containment, idf
 
 LOOKED_AT = 6
 """Passages whose sentences are looked at."""
-MOST_SENTENCES = 16
-"""Sentences that are encoded: those with most of the question's words. They are what a question costs."""
-_LONGEST = 600
-"""Characters of a sentence that are encoded: tables and lists have no full stops."""
+MOST_SENTENCES = 6
+"""Sentences that are encoded: those with most of the question's words. More told no more, see the page."""
+_LONGEST = 1.5
+"""Characters of a sentence that are encoded, for each token the encoder reads: tables have no full stops."""
 _SAMPLE, _FEW = 128, 16
 _UNSEEN = 300
 """Texts taken to exist beside the collection, so that in one of three texts a word of one is not common."""
@@ -45,20 +45,15 @@ class Signals:
     `chunk` is the best candidate's likeness to the question, on a scale where a passage drawn from the corpus
     is at 0 and the question itself at 1; `sentence` that of the best sentence.
 
-    Coverage is the share of the question's words, weighted by rarity, that one text holds: the first passage
-    (`first_words`), the passage that holds most (`passage_words`), the sentence most like the question
-    (`alike_words`). `rarest` is how rare in the corpus the rarest of the question's words is that the first
-    passage holds, and `mass` the mean rarity of its words with those not held at 0; 1 were a word of no text.
-    Of common words much is held by what does not answer.
+    `mass` is the mean rarity of the question's words with those at 0 that the first passage does not hold, and
+    `rarest` that of the rarest one held; 1 would be a word of no text. So a question of common words, much of
+    which is held by what does not answer it, counts for less than one of rare words.
     """
 
     chunk: float = 0.0
     sentence: float = 0.0
-    first_words: float = 0.0
-    passage_words: float = 0.0
-    alike_words: float = 0.0
-    rarest: float = 0.0
     mass: float = 0.0
+    rarest: float = 0.0
     found: bool = False
 
     def row(self) -> Float[np.ndarray, " signals"]:
@@ -78,21 +73,20 @@ def signals(kb: Collection, question: str, ranking: Ranking, passages: Sequence[
     if not looked_at or not len(ranking):
         return Signals()
     words = _Words.of(kb, question)
-    chosen = words.fullest([text for passage in looked_at for text in _sentences(passage.text)])
+    longest = int(_LONGEST * kb.encoder.max_tokens)
+    chosen = words.fullest([one[:longest] for passage in looked_at for one in sentences(passage.text)])
     vector = _encoded(kb, [question], "query")[0]
     unlike = _unlike(kb, vector)
     near = _vectors(kb, ranking.first(_CANDIDATES).ids) @ vector
     close = _encoded(kb, chosen, "document") @ vector
+    held = words.rarities("\n".join([looked_at[0].title, *looked_at[0].heading, looked_at[0].text]))
     return Signals(
         chunk=_likeness(near, unlike),
         sentence=_likeness(close, unlike),
+        mass=float(held.mean()) if len(held) else 0.0,
+        rarest=float(held.max(initial=0.0)),
         found=True,
-        **words.measured(looked_at, chosen, close),
     )
-
-
-def _sentences(text: str) -> list[str]:
-    return [one[:_LONGEST] for one in sentences(text)]
 
 
 def _likeness(cosines: Float[np.ndarray, " texts"], unlike: float) -> float:
@@ -177,25 +171,6 @@ class _Words:
         shares = containment(self.weights, self.held(texts))
         return [texts[at] for at in sorted(np.argsort(-shares, kind="stable")[:MOST_SENTENCES].tolist())]
 
-    def measured(
-        self, passages: Sequence[Passage], chosen: Sequence[str], close: Float[np.ndarray, " sentences"]
-    ) -> dict[str, float]:
-        """What words say."""
-        if not self.words:
-            return {}
-        whole = self.held(["\n".join([one.title, *one.heading, one.text]) for one in passages])
-        shares = containment(self.weights, whole)
-        first = self.weights * whole[0] / self.heaviest
-        return {
-            "first_words": float(shares[0]),
-            "passage_words": float(shares.max()),
-            "alike_words": self._alike(chosen, close),
-            "rarest": float(first.max()),
-            "mass": float(first.mean()),
-        }
-
-    def _alike(self, chosen: Sequence[str], close: Float[np.ndarray, " sentences"]) -> float:
-        if not len(chosen):
-            return 0.0
-        most_alike = chosen[int(np.argmax(close))]
-        return float(containment(self.weights, self.held([most_alike]))[0])
+    def rarities(self, text: str) -> Float[np.ndarray, " words"]:
+        """Each word's rarity, 1 for a word that no text has, where the text holds it; else 0."""
+        return np.asarray(self.weights * self.held([text])[0] / self.heaviest)
