@@ -22,6 +22,7 @@ from gnomon.answer.asking import MOST_REWORDINGS, expansions, find, standalone
 from gnomon.answer.endpoint import Endpoint
 from gnomon.answer.settings import AskSettings, ContextSettings
 from gnomon.collection import Collection
+from gnomon.collection.model import CANARIES
 from gnomon.core.errors import GenerationFailed, InvalidInput, PromptTooLong
 from gnomon.core.ranking import Query, Ranking
 from gnomon.core.vectors import Vectors
@@ -334,7 +335,9 @@ def _static_model(folder: Path, prompts: dict[str, str]) -> Path:
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
     folder.mkdir()
-    words = " ".join([*TEXTS.values(), *prompts.values(), TASK, "how hot is read a json file"]).lower()
+    words = " ".join(
+        [*TEXTS.values(), *prompts.values(), TASK, *(text for _, text in CANARIES), "how hot is"]
+    ).lower()
     vocabulary = {
         word: n for n, word in enumerate(["[UNK]", *sorted(set(re.findall(r"\w+|[^\w\s]", words)))])
     }
