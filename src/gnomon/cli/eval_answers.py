@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +12,7 @@ import typer
 from gnomon.core.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.console import Console
 
@@ -30,7 +31,9 @@ Answers = Annotated[
     ),
 ]
 Llm = Annotated[str | None, typer.Option(help="An OpenAI-compatible endpoint that writes the answers.")]
-LlmModel = Annotated[str | None, typer.Option(help="Its model.", metavar="NAME")]
+LlmModel = Annotated[
+    str | None, typer.Option(help="Its model; may be left out where it has just one.", metavar="NAME")
+]
 Judge = Annotated[
     tuple[str, str] | None,
     typer.Option(help="An endpoint and its model that says which answers are right.", metavar="URL NAME"),
@@ -66,20 +69,24 @@ def eval_answers(asked: Asked, file: Path, more: Answering, *, as_json: bool) ->
     from gnomon.collection.opening import open_collection
 
     require_suffix(asked.per_query, "--per-query", ".jsonl")
-    system, models = system_of(asked), models_of(more)
+    system = system_of(asked)
     settings = settings_of(more.settings, mode=system.mode, where=system.where)
     questions = read_questions(file).first(more.limit)
     before = None if more.against is None else saved_f1(more.against, questions.questions)
-    with noted() as notes, open_collection(system.folder, create=False, say=say) as kb:
+    with (
+        noted() as notes,
+        models_of(more) as models,
+        open_collection(system.folder, create=False, say=say) as kb,
+        IndexBar(notes_console(), early=False) as bar,
+    ):
         system.require_version(kb)
-        with IndexBar(notes_console(), early=False) as bar:
-            report = evaluate_answers(kb, questions, settings=settings, models=models, progress=bar.asked)
+        report = evaluate_answers(kb, questions, settings=settings, models=models, progress=bar.asked)
     if asked.per_query:
         write_lines(asked.per_query, report.rows())
     verdict = None
     if before is not None and more.against is not None:
         verdict = against(report, before, (more.against.stem, asked.target))
-    about = described(asked.target, more, settings)
+    about = described(asked.target, models, settings)
     if as_json:
         judged = None if verdict is None else {**verdict.to_json(), "explained": verdict.explain()}
         print_json({**about, **report.to_json(), "against": judged, "warnings": notes})
@@ -129,23 +136,31 @@ def settings_of(given: Sequence[str], **options: str | None) -> AskSettings:
         raise InvalidInput(came, wanted=error.wanted, next_step=error.next_step) from error
 
 
-def models_of(asked: Answering) -> Models:
-    """The language models that are asked. Raises InvalidInput where one of URL and name lacks."""
+@contextmanager
+def models_of(asked: Answering) -> Iterator[Models]:
+    """The language models that are asked. Raises InvalidInput for a model's name without its address."""
     from gnomon.answer.evaluating import Models
 
     url, name = asked.llm
-    if (url is None) != (name is None):
+    if name is not None and url is None:
         raise InvalidInput(
-            f"--llm-model {name} without --llm" if url is None else f"--llm {url} without --llm-model",
-            wanted="the endpoint and the name of its model",
-            next_step="give both, or neither for extractive answers",
+            f"--llm-model {name} without --llm",
+            wanted="the address of its server",
+            next_step="give --llm URL, or neither for answers that are quoted",
         )
     if url is None and asked.judge is None:
-        return Models()
+        yield Models()
+        return
     from gnomon.answer.endpoint import Endpoint
+    from gnomon.answer.listing import only_model
 
-    writer = Endpoint(url, name) if url is not None and name is not None else None
-    return Models(writer, None if asked.judge is None else Endpoint(*asked.judge))
+    with ExitStack() as open_ones:
+        writer = None if url is None else Endpoint(url, name or only_model(url))
+        judge = None if asked.judge is None else Endpoint(*asked.judge)
+        for one in (writer, judge):
+            if one is not None:
+                open_ones.enter_context(closing(one))
+        yield Models(writer, judge)
 
 
 def saved_f1(path: Path, questions: Sequence[Question]) -> dict[str, float]:
@@ -173,13 +188,12 @@ def saved_f1(path: Path, questions: Sequence[Question]) -> dict[str, float]:
     return {name: value for name, (_, value) in found.items()}
 
 
-def described(target: str, asked: Answering, settings: AskSettings) -> dict[str, Any]:
+def described(target: str, models: Models, settings: AskSettings) -> dict[str, Any]:
     """What was measured, and how, for scripts and people."""
     from dataclasses import asdict
 
-    judge = None if asked.judge is None else f"{asked.judge[1]} at {asked.judge[0]}"
-    writer = None if asked.llm[0] is None else f"{asked.llm[1]} at {asked.llm[0]}"
-    return {"target": target, "written_by": writer, "judged_by": judge, "settings": asdict(settings)}
+    names = [None if one is None else one.name for one in (models.writer, models.judge)]
+    return {"target": target, "written_by": names[0], "judged_by": names[1], "settings": asdict(settings)}
 
 
 def print_answers(
