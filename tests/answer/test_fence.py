@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gnomon.answer.fence import fenced, fresh_nonce, neutralised
@@ -96,6 +96,7 @@ def test_what_cannot_be_seen_is_taken_out_before_the_rest_is_looked_at(hidden: s
 
 
 @given(WRITTEN)
+@example("<|</s>|> <user </s>> <<SYS</s>>>")  # tokens within what looks like one
 def test_it_is_done_once_and_for_all(text: str) -> None:
     made = neutralised(text)
     assert neutralised(made) == made

@@ -47,7 +47,7 @@ def choose(kb: Collection, ranking: Ranking, settings: ContextSettings) -> tuple
     the search are passed over. Passages come in the order of their best chunks' ranks.
     """
     # What comes first is the better chunk: its place among the hits is its rank.
-    hits = _unlike_in_words(kb.hits("", ranking.first(settings.candidates), k=settings.candidates))
+    hits = _unlike_in_words(kb.hits("", ranking, k=settings.candidates))
     if not hits:
         return ()
     order = _by_marginal_relevance(kb, hits, settings)
