@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -312,6 +315,16 @@ def test_a_server_that_asks_for_time_gets_it(server: EndpointServer) -> None:
     error = _failure(server, fails(429, "slow down", retry_after="3600"))
     assert "try again in 3600 seconds" in error.next_step
     assert "slow down" in error.came
+
+
+def test_the_time_to_wait_may_be_a_date(server: EndpointServer) -> None:
+    at = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+    assert re.search(
+        r"try again in 3[56]\d\d seconds", _failure(server, fails(503, retry_after=at)).next_step
+    )
+    for odd in ("soon", "nan", "inf", "-5", "Wed, 21 Oct 2015 07:28:00 GMT"):
+        server.script = [fails(503, retry_after=odd), says("Paris.")]
+        assert _ask(server) == ["Paris."]
 
 
 def test_nothing_is_asked_again_after_text_has_come(server: EndpointServer) -> None:

@@ -53,8 +53,8 @@ def standalone(question: str, history: Sequence[Turn], chat: ChatModel | None) -
     question before one that leans on it: that begins with "and", "what about" and the like, has a pronoun
     or ends in one, or has at most two words (this holds for any language); and before that one the one on
     which it leans itself.
-    Raises GenerationFailed where the model fails, writes nothing, or writes what is no question by its
-    length: call it without a model then.
+    Raises GenerationFailed where the model fails, or writes nothing, something far too long, or something
+    that has no word with the conversation in common: call it without a model then.
     """
     question = question.strip()
     if not history:
@@ -72,8 +72,8 @@ def standalone(question: str, history: Sequence[Turn], chat: ChatModel | None) -
     line = next((line for line in said.splitlines() if line.strip()), "").strip()
     line = _LABEL.sub("", line, count=1) if _LABEL.match(line) else line
     line = line.strip(_QUOTES)
-    if not line or len(line) > max(LONGEST_QUESTION, 2 * len(question)):
-        raise _no_use(chat, "a rewritten question", said)
+    if len(line) > max(LONGEST_QUESTION, 2 * len(question)) or not _is_about(line, f"{turns} {question}"):
+        raise _no_use(chat, "the question, rewritten", said)
     return line
 
 
@@ -176,6 +176,14 @@ def _chained(question: str, history: Sequence[Turn]) -> str:
 
 def _leans(question: str) -> bool:
     return len(question.split()) <= _SHORT or _LEANS.match(question.strip()) is not None
+
+
+def _is_about(text: str, told: str) -> bool:
+    """Whether some word of a text, or two letters in a row of one not in ASCII, stand in what was told."""
+    told = told.casefold()
+    words = re.findall(r"\w+", text.casefold())
+    parts = (word[at : at + 2] for word in words if not word.isascii() for at in range(max(1, len(word) - 1)))
+    return any(word in told for word in words if len(word) > 3) or any(part in told for part in parts)
 
 
 def _said(
