@@ -226,3 +226,7 @@ def test_ranks_cranfield_better_than_plain_bm25(tmp_path):
     measure = ir_measures.nDCG @ 10
     # 0.365 is Lucene-style BM25 with 33 stop words, title and text in one field without weight.
     assert ir_measures.calc_aggregate([measure], qrels, run)[measure] > 0.37
+
+
+def test_it_says_how_many_texts_have_a_word(small):
+    assert small.frequencies(small.words("url page absentword")) == [2, 1, 0]

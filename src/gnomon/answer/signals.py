@@ -45,9 +45,9 @@ class Signals:
     `chunk` is the best candidate's likeness to the question, on a scale where a passage drawn from the corpus
     is at 0 and the question itself at 1; `sentence` that of the best sentence.
 
-    `mass` is the mean rarity of the question's words with those at 0 that the first passage does not hold, and
-    `rarest` that of the rarest one held; 1 would be a word of no text. So a question of common words, much of
-    which is held by what does not answer it, counts for less than one of rare words.
+    `mass` is the mean rarity of the question's words, those at 0 that the first passage does not hold, and
+    `rarest` the rarity of the rarest word held; 1 would be a word of no text. So a question of common words,
+    much of which is held by what does not answer it, counts for less than one of rare words.
     """
 
     chunk: float = 0.0
