@@ -13,6 +13,7 @@ from gnomon.answer.context import choose
 from gnomon.answer.contracts import ChatModel
 from gnomon.answer.extract import extract
 from gnomon.answer.generate import Composed, Draft, generate, whole_row
+from gnomon.answer.orders import Unordered, without_orders
 from gnomon.answer.settings import AskSettings
 from gnomon.answer.support import Verifier
 from gnomon.answer.template import Template, load_template
@@ -244,7 +245,8 @@ def _written(
 ) -> Generator[Piece | Checked, None, Draft]:
     """What the model writes. A prompt that is too long is tried with half as many passages, down to one."""
     settings, shown = asked.settings, material.passages
-    verifier = Verifier(material.passages, asked.kb.encoder, least=settings.min_support)
+    evidence = Verifier(without_orders(shown), asked.kb.encoder, least=settings.min_support)
+    verifier = Unordered(evidence, shown)
     with stages.timed("generating"):
         while True:
             messages = asked.template.messages(material.standalone, shown)
