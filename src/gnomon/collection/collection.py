@@ -2,59 +2,47 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from gnomon.collection import reads, writes
-from gnomon.collection.catalog import Catalog
-from gnomon.collection.derived import Derived, View
-from gnomon.collection.encoders import Encoders
-from gnomon.collection.evaluating import BLOCK, CachedEncoder, Owners, chunk_texts, rankings
-from gnomon.collection.filtering import Filters
+from gnomon.collection.derived import View
+from gnomon.collection.evaluating import GROUP_DEPTH, Asked, chunk_texts, run
 from gnomon.collection.given import as_document
-from gnomon.collection.ingest import IndexRun, Target, add_documents
-from gnomon.collection.lookups import lookups
+from gnomon.collection.ingest import IndexRun, add_documents
+from gnomon.collection.lineage import Lineage
 from gnomon.collection.registrations import Registrations
-from gnomon.collection.reports import IndexReport, Progress, Status
-from gnomon.collection.search import build_retriever, checked_queries, group_by_document, hits
+from gnomon.collection.reports import IndexReport, Progress, Pruned, Status, Switched, VersionInfo
+from gnomon.collection.search import checked_queries, group_by_document, hits
+from gnomon.collection.serving import Serving
 from gnomon.collection.settings import By, IndexOptions, Mode
 from gnomon.collection.status import status_of
 from gnomon.collection.turn import turn
-from gnomon.collection.version import Version
+from gnomon.collection.version import Version, by_id, live_chunking, live_id
 from gnomon.core.contracts import Array, Encoder, Retriever
 from gnomon.core.documents import Document
 from gnomon.core.ranking import Hit, Ranking
 from gnomon.evaluate.pseudo import ChunkText
 from gnomon.evaluate.run import Run
-from gnomon.retrieve.filter import Filter
 from gnomon.retrieve.lookups import Lookups
 from gnomon.retrieve.where import Condition
-from gnomon.text.chunk import Chunker, ChunkSettings
 from gnomon.text.settings import ReadSettings
-
-GROUP_DEPTH = 1000
-"""Chunks looked through when hits are grouped by document."""
 
 
 class Collection:
     """An open collection. Any number of threads may search it; writers queue. Made by `gnomon.open`.
 
-    `tables` are those registered with it: see `gnomon.answer.tables`.
+    `lineage` is what is done with its versions: see `gnomon.collection.lineage`. `tables` are those that are
+    registered with it: see `gnomon.answer.tables`.
     """
 
-    def __init__(
-        self, folder: Path, catalog: Catalog, version: Version, open_encoder: Callable[[], Encoder]
-    ) -> None:
-        self._folder, self._catalog, self._version = folder, catalog, version
-        self._encoders = Encoders(open_encoder)
-        self._target: Target | None = None
-        self._mutex = threading.Lock()
-        self._derived = Derived(catalog, folder / "derived" / f"v{version.id:04d}", version)
-        self._filters = Filters(catalog, version.chunking_id)
-        self.tables = Registrations(catalog, folder / "tables")
+    def __init__(self, serving: Serving) -> None:
+        self._serving, self._folder, self._catalog = serving, serving.folder, serving.catalog
+        self.lineage = Lineage(serving)
+        self.tables = Registrations(self._catalog, self._folder / "tables")
 
     def index(
         self,
@@ -72,14 +60,14 @@ class Collection:
         given = [paths] if isinstance(paths, str | Path) else list(paths)
         options, tell = options or IndexOptions(), progress or _silent
         reading = ReadSettings(max_file_mb=options.max_file_mb, exclude=options.exclude)
-        target = self._writing()
-        with turn(self._folder, tell), self._encoders.running():
-            report = IndexRun(target, reading, tell).run(given)
+        writer = self._serving.writer()
+        running = self._serving.bundle(writer.now().version.id).encoders.running()
+        with turn(self._folder, tell), running:
+            report = IndexRun(writer, reading, tell).run(given)
         if report.interrupted:
             return report  # the next search brings the indexes up to date
         tell(Progress(report.files, report.files, report.embedded + report.cached, "", "indexing"))
-        self._derived.refresh(save=True)
-        return report
+        return self._followed(report, save=True)
 
     def add(
         self,
@@ -92,18 +80,16 @@ class Collection:
         """
         if isinstance(documents, str | Document | Mapping):
             documents = [documents]
-        report = add_documents(
-            self._writing(), [as_document(item) for item in documents], progress or _silent
-        )
-        self._derived.refresh()
-        return report
+        given = [as_document(item) for item in documents]
+        return self._followed(add_documents(self._serving.writer(), given, progress or _silent))
 
     def remove(self, ids: Iterable[str]) -> int:
         """Take documents out by id; unknown ids are passed over. Returns how many chunks went."""
         wanted = [ids] if isinstance(ids, str) else list(ids)
         with self._catalog.write() as connection:
-            change = writes.remove_documents(connection, wanted)
-        self._derived.refresh()
+            chunking = live_chunking(connection)
+            change = writes.remove_documents(connection, wanted, chunking)
+        self._serving.removed()
         return change.removed
 
     def search(
@@ -150,15 +136,12 @@ class Collection:
 
     def retriever(self, mode: Mode | None = None, *, where: str | Condition | None = None) -> Retriever:
         """The retriever that serves a mode, over the collection as it stands now, or over a part of it."""
-        mode = mode or self._version.retrieval.mode
-        view = self._derived.view()
-        allowed = self._allowed(where, view)  # before the model, which takes longest
-        encoder = None if mode == "lexical" else self._encoders.for_searches()
-        return self._retriever(mode, encoder, view, allowed)
+        pinned = self._serving.pin()
+        return pinned.retriever(mode, where, pinned.bundle.encoders.for_searches)
 
     def chunk_ids(self, where: str | Condition) -> Array:
         """The ids of the chunks of all documents that meet a condition, rising: for a `Query` of your own."""
-        return self._filters.ids(where, upto=self._derived.view().dense_at)
+        return self._serving.pin().allowed(where)
 
     def run(
         self,
@@ -177,40 +160,21 @@ class Collection:
         many. Raises InvalidInput for empty queries, k < 1 or a condition as `search` does.
         """
         checked_queries(list(queries.values()), k, by)
-        version = self._version
-        mode = mode or version.retrieval.mode
-        view = self._derived.view()
-        allowed = self._allowed(where, view)
-        encoder = None
-        if mode != "lexical":
-            encoder = CachedEncoder(self.encoder, self._catalog, version.space_id)
-        retriever = self._retriever(mode, encoder, view, allowed)
-        with self._catalog.read() as connection:
-            owners = Owners.read(connection, version.chunking_id)
-        depth = max(k, GROUP_DEPTH) if by == "document" else k
-        found = {}
-        for name, ranked in rankings(retriever, queries, owners, k=k, depth=depth, by=by):
-            found[name] = ranked
-            if progress and (len(found) % BLOCK == 0 or len(found) == len(queries)):
-                progress(len(found), len(queries))
-        about = {
-            "collection": str(self._folder), "version": version.name, "mode": mode, "by": by, "k": k,
-            "model": version.model, "space": version.space.fingerprint, "position": view.dense_at,
-            "where": str(where) if where is not None else None,
-        }  # fmt: skip
-        return Run.ranked(f"{self._folder.name}:{mode}", found, about)
+        pinned = self._serving.pin()
+        return run(pinned, queries, Asked(k, mode, by, where), progress)
 
     def documents(self, where: str | Condition | None = None) -> frozenset[str]:
         """The ids of all documents, or of those that meet a condition."""
         if where is not None:
-            return self._filters.documents(where)
+            return self._serving.now.filters.documents(where)
         with self._catalog.read() as connection:
             return reads.document_keys(connection)
 
     def chunk_texts(self) -> list[ChunkText]:
         """Every chunk with its document and what stands above it."""
+        version = self._serving.settled()[0].version
         with self._catalog.read() as connection:
-            return chunk_texts(connection, self._version.chunking_id)
+            return chunk_texts(connection, version.chunking_id)
 
     def text(self, document: str) -> str | None:
         """A document's whole text by its id, None where there is none: what a hit's offsets refer to."""
@@ -219,29 +183,56 @@ class Collection:
 
     def lookups(self) -> Lookups:
         """Vectors and texts of chunks by id, as kept: for stages of your own."""
-        return lookups(self._catalog, self._version)
+        return self._serving.settled()[0].lookups()
 
     def status(self) -> Status:
         """What is in here, from the catalog and the files; loads no model."""
-        return status_of(self._folder, self._catalog, self._version)
+        version = self._serving.now.version
+        if not self._serving.fixed:
+            with self._catalog.read() as connection:
+                version = by_id(connection, live_id(connection))
+        return status_of(self._folder, self._catalog, version)
+
+    def versions(self) -> tuple[VersionInfo, ...]:
+        """All versions with how they stand, oldest first. More is done with them by `lineage`."""
+        return self.lineage.versions()
+
+    def switch(self, name: str) -> Switched:
+        """Let a version serve that is ready, in all processes; what it lacks is caught up before.
+
+        Raises InvalidInput for one that is not there, is live already, or is not built.
+        """
+        return self.lineage.switch(name)
+
+    def rollback(self) -> Switched:
+        """Go back to the version that was live before. Raises InvalidInput where there is none."""
+        return self.lineage.rollback()
+
+    def retire(self, name: str) -> VersionInfo:
+        """Give a version up that is not live: it gets no documents any more, and may be cleared away."""
+        return self.lineage.retire(name)
+
+    def prune(self, *, vacuum: bool = False) -> Pruned:
+        """Clear away what only retired versions need; `vacuum` gives the space back to the disk, slowly."""
+        return self.lineage.prune(vacuum=vacuum)
 
     @property
     def encoder(self) -> Encoder:
         """The collection's encoder, loaded and checked against its canaries when first needed."""
-        return self._encoders.own
+        return self._serving.now.encoders.own
 
     @property
     def version(self) -> Version:
         """The version that serves."""
-        return self._version
+        return self._serving.settled()[0].version
 
     def view(self) -> View:
         """The derived indexes as a search uses them now: see `gnomon.collection.derived`."""
-        return self._derived.view()
+        return self._serving.pin().view
 
     def close(self) -> None:
         """Give back files, connections and threads."""
-        self._derived.close()
+        self._serving.close()
         self._catalog.close()
 
     def __enter__(self) -> Collection:
@@ -252,33 +243,11 @@ class Collection:
     ) -> None:
         self.close()
 
-    def _retriever(self, mode: Mode, encoder: Encoder | None, view: View, allowed: Array | None) -> Retriever:
-        retriever = build_retriever(
-            mode,
-            self._version.retrieval,
-            encoder=encoder,
-            dense=view.dense,
-            lexical=view.lexical,
-            lookups=self.lookups(),
-        )
-        return retriever if allowed is None else Filter(retriever, allowed)
-
-    def _allowed(self, where: str | Condition | None, view: View) -> Array | None:
-        return None if where is None else self._filters.ids(where, upto=view.dense_at)
-
-    def _writing(self) -> Target:
-        encoder = self.encoder
-        with self._mutex:
-            if self._target is None:
-                version = self._version
-                chunker = Chunker(
-                    ChunkSettings.from_json(version.chunking),
-                    tokenizer_json=encoder.tokenizer_json,
-                    count=lambda texts: encoder.count_tokens(texts, role="document"),
-                    overhead=encoder.count_tokens([""], role="document")[0],
-                )
-                self._target = Target(self._catalog, version.chunking_id, version.space_id, chunker, encoder)
-            return self._target
+    def _followed(self, report: IndexReport, *, save: bool = False) -> IndexReport:
+        """After a write: what serves finds it, and versions that may be gone back to have it too."""
+        self._serving.wrote(save=save)
+        problems = self.lineage.follow()
+        return replace(report, problems=(*report.problems, *problems)) if problems else report
 
 
 def _silent(_: Progress) -> None:

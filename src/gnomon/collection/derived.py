@@ -21,9 +21,9 @@ from gnomon.collection import reads
 from gnomon.collection.advancing import Live, Source, advanced, dense_advanced
 from gnomon.collection.catalog import Catalog, explained
 from gnomon.collection.derived_files import State, opened, read_only, read_state, saved, write_state
-from gnomon.collection.reads import Position
+from gnomon.collection.reads import Head
 from gnomon.collection.refreshing import Follower, Pace
-from gnomon.collection.version import Version
+from gnomon.collection.version import NotReady, Version, is_whole
 from gnomon.core.errors import CollectionBusy, StorageError
 from gnomon.index.lexical import LexicalIndex
 from gnomon.index.scan import ScanIndex
@@ -62,15 +62,31 @@ class Derived:
         self._pace = Pace()
         self._follower = Follower(self._step)
 
-    def view(self) -> View:
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a view already."""
+        return self._view is not None
+
+    def head(self) -> Head:
+        """What `view` is to reach, and the version that is live."""
+        with self._catalog.read() as connection:
+            return reads.own_head(connection, self._version.chunking_id)
+
+    def lag(self, head: Head) -> int | None:
+        """How many entries of the journal the view is behind `head` at most; None without a view."""
+        return None if self._view is None else max(0, head.seq - self._view.dense_at)
+
+    def view(self, head: Head | None = None) -> View:
         """Both indexes, to be searched, with what was committed before this call in them.
 
         Where that is more than a few documents, which another thread or process must have put in (this
         one's writes call `refresh`), the last view is served and a thread beside brings it up to date:
-        what a search finds is then about a second old, or as old as that work takes.
+        what a search finds is then about a second old, or as old as that work takes. Of a version that lacks
+        documents, since another one is live, the last view is served too: no index takes in half of them.
+        `head` is what this call's `head()` said, where it was asked already.
         """
         self._pace.searched()
-        now, head = time.monotonic(), self._head()
+        now, head = time.monotonic(), head or self.head()
         view = self._view
         if view is None:
             return self._first()
@@ -92,7 +108,8 @@ class Derived:
     def _as_saved(self) -> View | None:
         """Both indexes as they are on disk, at the keyword index's position; None where that takes long."""
         with explained(self._folder), self._catalog.read() as connection:
-            state, head = read_state(self._folder), reads.head(connection)
+            state = read_state(self._folder)
+            head = reads.own_head(connection, self._version.chunking_id)
             if not self._belongs(connection, state, head):
                 return None
             live = read_only(self._folder, state, self._version)
@@ -110,13 +127,21 @@ class Derived:
         """
         with self._working():
             view = self._bring(wait_s, save=save)
-        if view is None:
-            raise CollectionBusy(
-                f"another process has been building the indexes in {self._folder} for {wait_s:g} s",
-                wanted="one that ends",
-                next_step="wait until it is done, then try again; everything committed is kept",
-            )
-        return view
+        if view is not None:
+            return view
+        with self._catalog.read() as connection:
+            if not is_whole(connection, self._version.id):
+                raise NotReady(
+                    f"{self._version.name} of {self._folder.parent.parent} is not complete, and was not "
+                    "searched before",
+                    wanted="a version that holds every document",
+                    next_step="gnomon versions shows how far it is",
+                )
+        raise CollectionBusy(
+            f"another process has been building the indexes in {self._folder} for {wait_s:g} s",
+            wanted="one that ends",
+            next_step="wait until it is done, then try again; everything committed is kept",
+        )
 
     def close(self) -> None:
         """End the thread, and put on disk what is not there yet."""
@@ -130,19 +155,15 @@ class Derived:
                 if read_state(self._folder) == state:
                     self._held = saved(self._folder, live, state)
 
-    def _head(self) -> Position:
-        with self._catalog.read() as connection:
-            return reads.head(connection)
-
     def _step(self) -> bool:
         """What the thread beside does again and again: whether there was anything to do."""
-        now, head = time.monotonic(), self._head()
-        if self._view is not None and self._view.dense_at == head.seq:
+        now, head, before = time.monotonic(), self.head(), self._view
+        if before is not None and before.dense_at == head.seq:
             self._newest_at = now
             return False
         with self._working():
-            self._bring(0)
-        return True
+            # While another process is at it that is something to wait for; an incomplete version is not.
+            return self._bring(0) is not before or before is None
 
     @contextmanager
     def _working(self) -> Iterator[None]:
@@ -154,7 +175,7 @@ class Derived:
             finally:
                 self._is_long = False
 
-    def _caught_up(self, head: Position) -> bool:
+    def _caught_up(self, head: Head) -> bool:
         """Whether a search could bring the view up to `head` by itself, with nobody at work on more."""
         while not self._mutex.acquire(timeout=0.02):
             if self._is_long:
@@ -167,7 +188,13 @@ class Derived:
             self._mutex.release()
 
     def _bring(self, wait_s: float, *, save: bool = False) -> View | None:
-        """The newest view; None where another process is at the files for so long."""
+        """The newest view; None where another process is at the files for so long.
+
+        Of a version that lacks documents, and so cannot be brought forward, the last one if any.
+        """
+        with self._catalog.read() as connection:
+            if not is_whole(connection, self._version.id):
+                return self._view  # and no folder is made for one that was retired
         with explained(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             try:
@@ -175,10 +202,14 @@ class Derived:
             except Timeout:
                 return None
             with lock, self._catalog.read() as connection:
+                # In the very view of the catalog that is taken in: a vector that is passed over once would
+                # be missing for ever.
+                if not is_whole(connection, self._version.id):
+                    return self._view
                 return self._brought(connection, save=save)
 
     def _brought(self, connection: Connection, *, save: bool) -> View:
-        now, head = time.monotonic(), reads.head(connection)
+        now, head = time.monotonic(), reads.own_head(connection, self._version.chunking_id)
         there = read_state(self._folder)
         state = there
         if not self._belongs(connection, state, head):
@@ -205,8 +236,8 @@ class Derived:
         self._held, self._view, self._newest_at = (live, state), view, now
         return view
 
-    def _belongs(self, connection: Connection, state: State, head: Position) -> bool:
+    def _belongs(self, connection: Connection, state: State, head: Head) -> bool:
         """Whether the files were made from this catalog's history, and not from one before a restore."""
         if state.collection != self._catalog.collection_id or state.seq > head.seq:
             return False
-        return reads.nonce_at(connection, state.seq) == state.nonce
+        return reads.nonce_at(connection, state.seq, self._version.chunking_id) == state.nonce

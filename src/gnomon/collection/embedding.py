@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gnomon.collection import cache
 from gnomon.collection.catalog import Catalog
-from gnomon.core.contracts import Encoder
 from gnomon.core.documents import Chunk
+
+if TYPE_CHECKING:
+    from gnomon.collection.writing import Target
 
 SLICE = 256
 """Texts encoded between two commits: what a kill can cost."""
@@ -35,34 +38,40 @@ class Embedded:
         )
 
 
-def embed(
-    catalog: Catalog, space_id: int, encoder: Encoder, chunks: Sequence[Chunk], said: Callable[[int], None]
-) -> Embedded:
+def embed(catalog: Catalog, target: Target, chunks: Sequence[Chunk], said: Callable[[int], None]) -> Embedded:
     """Make sure that the cache holds every chunk's vector. `said` is told the chunks done so far."""
-    by_hash = {chunk.text_hash: chunk for chunk in chunks}
-    with catalog.read() as connection:
-        lacking = cache.missing(connection, space_id, "document", list(by_hash))
-    todo = [chunk for key, chunk in by_hash.items() if key in lacking]
-    cached = len(chunks) - len(todo)
-    done = Embedded(cached=cached)
-    if cached:
-        said(cached)
-    for at in range(0, len(todo), SLICE):
-        part = todo[at : at + SLICE]
-        done += _embed_slice(catalog, space_id, encoder, part)
-        said(len(part))
+    done = Embedded()
+    for part in embedding(catalog, target, chunks):
+        done += part
+        said(part.embedded + part.cached)
     return done
 
 
-def _embed_slice(catalog: Catalog, space_id: int, encoder: Encoder, chunks: Sequence[Chunk]) -> Embedded:
+def embedding(
+    catalog: Catalog, target: Target, chunks: Sequence[Chunk], *, slice_texts: int = SLICE
+) -> Iterator[Embedded]:
+    """The same in steps: what the cache had, if anything, then each slice as it is committed."""
+    by_hash = {chunk.text_hash: chunk for chunk in chunks}
+    with catalog.read() as connection:
+        lacking = cache.missing(connection, target.version.space_id, "document", list(by_hash))
+    todo = [chunk for key, chunk in by_hash.items() if key in lacking]
+    if len(chunks) > len(todo):
+        yield Embedded(cached=len(chunks) - len(todo))
+    for at in range(0, len(todo), slice_texts):
+        yield _embed_slice(catalog, target, todo[at : at + slice_texts])
+
+
+def _embed_slice(catalog: Catalog, target: Target, chunks: Sequence[Chunk]) -> Embedded:
     started = time.perf_counter()
-    vectors = encoder.encode([chunk.embed_text for chunk in chunks], role="document")
+    vectors = target.encoder.encode([chunk.embed_text for chunk in chunks], role="document")
     seconds = time.perf_counter() - started
+    tokens = target.tokens(chunks)
     with catalog.write() as connection:
-        cache.put(connection, space_id, "document", [chunk.text_hash for chunk in chunks], vectors)
+        hashes = [chunk.text_hash for chunk in chunks]
+        cache.put(connection, target.version.space_id, "document", hashes, vectors)
     return Embedded(
         embedded=len(chunks),
-        truncated=sum(chunk.tokens > encoder.max_tokens for chunk in chunks),
-        tokens=sum(chunk.tokens for chunk in chunks),
+        truncated=sum(count > target.encoder.max_tokens for count in tokens),
+        tokens=sum(tokens),
         seconds=seconds,
     )

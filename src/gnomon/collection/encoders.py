@@ -28,6 +28,11 @@ class Encoders:
         self._runs = 0
 
     @property
+    def is_open(self) -> bool:
+        """Whether the encoder is loaded."""
+        return self._own is not None
+
+    @property
     def own(self) -> Encoder:
         """The encoder for all but searches, loaded and checked against its canaries when first needed."""
         with self._lock:

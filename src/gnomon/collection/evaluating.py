@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from sqlalchemy import Connection, select
 
 from gnomon.collection import cache, schema
+from gnomon.collection.bundle import Pinned
 from gnomon.collection.catalog import Catalog
-from gnomon.collection.settings import By
+from gnomon.collection.settings import By, Mode
 from gnomon.core.contracts import Array, Encoder, Retriever, Role
 from gnomon.core.ranking import Query, Ranking
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
 from gnomon.evaluate.pseudo import ChunkText
+from gnomon.evaluate.run import Run
+from gnomon.retrieve.where import Condition
 
 BLOCK = 256
 """Queries searched at once."""
+GROUP_DEPTH = 1000
+"""Chunks looked through when hits are grouped by document."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,44 @@ def rankings(
         found = retriever([Query(text) for _, text in block], k=depth)
         for (name, _), ranking in zip(block, found, strict=True):
             yield name, owners.ranked(ranking, k, by)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How a version is asked: see `Collection.run`."""
+
+    k: int
+    mode: Mode | None
+    by: By
+    where: str | Condition | None
+
+
+def run(
+    pinned: Pinned,
+    queries: Mapping[str, str],
+    asked: Asked,
+    progress: Callable[[int, int], None] | None = None,
+) -> Run:
+    """What the retriever of a version finds for each query, with query vectors from the cache."""
+    version, catalog, folder = pinned.version, pinned.bundle.catalog, pinned.bundle.catalog.path.parent
+    mode, k, by, where = asked.mode or version.retrieval.mode, asked.k, asked.by, asked.where
+    retriever = pinned.retriever(
+        mode, where, lambda: CachedEncoder(pinned.bundle.encoders.own, catalog, version.space_id)
+    )
+    with catalog.read() as connection:
+        owners = Owners.read(connection, version.chunking_id)
+    depth = max(k, GROUP_DEPTH) if by == "document" else k
+    found = {}
+    for name, ranked in rankings(retriever, queries, owners, k=k, depth=depth, by=by):
+        found[name] = ranked
+        if progress and (len(found) % BLOCK == 0 or len(found) == len(queries)):
+            progress(len(found), len(queries))
+    about = {
+        "collection": str(folder), "version": version.name, "mode": mode, "by": by, "k": k,
+        "model": version.model, "space": version.space.fingerprint, "position": pinned.view.dense_at,
+        "where": str(where) if where is not None else None,
+    }  # fmt: skip
+    return Run.ranked(f"{folder.name}:{mode}", found, about)
 
 
 def chunk_texts(connection: Connection, chunking_id: int) -> list[ChunkText]:

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gnomon.collection import reads, writes
+from gnomon.collection import version as versions
 from gnomon.collection.batch import Prepared
-from gnomon.collection.catalog import Catalog
-from gnomon.collection.embedding import Embedded, embed
+from gnomon.collection.embedding import Embedded
 from gnomon.collection.reading import PART, Failed, Part, ReaderThread
 from gnomon.collection.reports import IndexReport, Problem, Progress
-from gnomon.core.contracts import Encoder
-from gnomon.core.documents import Document
+from gnomon.collection.writing import Target, Writer
+from gnomon.core.documents import Chunk, Document
 from gnomon.core.errors import GnomonError
-from gnomon.text.chunk import Chunker
 from gnomon.text.discover import Found, discover, label_roots
 from gnomon.text.settings import ReadSettings
 
@@ -30,22 +30,12 @@ _FILES = 256
 """Files in one batch at most, however small: what a kill can cost is bounded."""
 
 
-@dataclass(frozen=True)
-class Target:
-    """Where a run writes: the catalog, and the version's chunking, space, chunker and encoder."""
-
-    catalog: Catalog
-    chunking_id: int
-    space_id: int
-    chunker: Chunker
-    encoder: Encoder
-
-
 class IndexRun:
     """The state of one run: what it did so far and the batch under way."""
 
-    def __init__(self, target: Target, reading: ReadSettings, progress: Callable[[Progress], None]) -> None:
-        self._target, self._reading, self._progress = target, reading, progress
+    def __init__(self, writer: Writer, reading: ReadSettings, progress: Callable[[Progress], None]) -> None:
+        self._writer, self._reading, self._progress = writer, reading, progress
+        self._cut_as = writer.now()  # what the reader thread cuts for, whatever is live later
         self._batch: list[Part] = []
         self._keys: dict[str, set[str]] = {}  # ids written so far of files that are under way
         self._filled: set[str] = set()  # those of these files that have any text
@@ -74,7 +64,7 @@ class IndexRun:
         )
 
     def _run(self, paths: Sequence[Path]) -> None:
-        catalog = self._target.catalog
+        catalog = self._writer.catalog
         with catalog.read() as connection:
             known = reads.root_labels(connection)
         labels = label_roots(paths, known)
@@ -87,7 +77,7 @@ class IndexRun:
         changed = [item for item in found if not _unchanged(item, stored.get(str(item.path)))]
         self._files, self._unchanged = len(found), len(found) - len(changed)
         self._done = self._unchanged
-        for item in ReaderThread(self._target.chunker, reading).parts(changed, stored):
+        for item in ReaderThread(self._cut_as.chunker, reading).parts(changed, stored):
             if isinstance(item, Failed):
                 self._fail(item)
             else:
@@ -116,17 +106,18 @@ class IndexRun:
         batch, self._batch = self._batch, []
         if not batch:
             return
-        target = self._target
-        chunks = [chunk for part in batch for p in part.documents for chunk in p.chunks]
 
         def said(count: int) -> None:
             self._chunks += count
             self._tell(batch[-1].source.path, "embedding")
 
         said(0)
-        self._embedded += embed(target.catalog, target.space_id, target.encoder, chunks, said)
-        with target.catalog.write() as connection:
-            change, keys = writes.write_parts(connection, target.chunking_id, batch, self._keys)
+        (change, keys), embedded = self._writer.put(
+            partial(self._cut, batch),
+            lambda connection, chunking, parts: writes.write_parts(connection, chunking, parts, self._keys),
+            said,
+        )
+        self._embedded += embedded
         self._change += change
         for path, own in keys.items():
             self._keys.setdefault(path, set()).update(own)
@@ -134,6 +125,12 @@ class IndexRun:
         for part in batch:
             if part.last:
                 self._finish(part)
+
+    def _cut(self, batch: list[Part], target: Target) -> tuple[list[Part], list[Chunk]]:
+        """The batch as a version cuts it, which may not be the one that it was read for."""
+        if target.version.chunking_id != self._cut_as.version.chunking_id:
+            batch = [replace(part, documents=cut(target, part.documents)) for part in batch]
+        return batch, [chunk for part in batch for each in part.documents for chunk in each.chunks]
 
     def _finish(self, part: Part) -> None:
         path = part.source.path
@@ -162,8 +159,9 @@ class IndexRun:
         below = [path for path in stored if path not in found and any(_is_below(path, r) for r in roots)]
         gone = [path for path in below if _is_gone(path)]
         if gone:
-            with self._target.catalog.write() as connection:
-                self._change += writes.remove_sources(connection, gone)
+            with self._writer.catalog.write() as connection:
+                counted = versions.live_chunking(connection)
+                self._change += writes.remove_sources(connection, gone, counted)
             self._removed = len(gone)
 
     def _tell(self, path: str, stage: str) -> None:
@@ -171,33 +169,37 @@ class IndexRun:
 
 
 def add_documents(
-    target: Target, documents: Sequence[Document], progress: Callable[[Progress], None]
+    writer: Writer, documents: Sequence[Document], progress: Callable[[Progress], None]
 ) -> IndexReport:
     """Put documents in that come from no file, a batch at a time."""
     started = time.perf_counter()
     embedded, change = Embedded(), writes.Change()
     batch: list[Prepared] = []
     done = counted = 0
+    cut_as = writer.now()
 
     def said(count: int) -> None:
         nonlocal counted
         counted += count
         progress(Progress(len(documents), done, counted, batch[-1].document.id, "embedding"))
 
+    def made(target: Target) -> tuple[tuple[Prepared, ...], list[Chunk]]:
+        same = target.version.chunking_id == cut_as.version.chunking_id
+        ready = tuple(batch) if same else cut(target, batch)
+        return ready, [chunk for prepared in ready for chunk in prepared.chunks]
+
     def flush() -> None:
         nonlocal embedded, change
         if not batch:
             return
-        chunks = [chunk for prepared in batch for chunk in prepared.chunks]
         said(0)
-        embedded += embed(target.catalog, target.space_id, target.encoder, chunks, said)
-        with target.catalog.write() as connection:
-            change += writes.write_documents(connection, target.chunking_id, batch)
+        changed, more = writer.put(made, writes.write_documents, said)
+        embedded, change = embedded + more, change + changed
         batch.clear()
 
     waiting = 0
     for done, document in enumerate(documents):  # noqa: B007 - `said` tells it
-        batch.append(Prepared(document, tuple(target.chunker.chunk(document))))
+        batch.append(Prepared(document, tuple(cut_as.chunker.chunk(document))))
         waiting += len(batch[-1].chunks)
         if waiting >= PART or len(batch) >= PART:
             flush()
@@ -205,6 +207,12 @@ def add_documents(
     flush()
     problems = tuple(Problem(p.id, "no text in it") for p in documents if not p.text.strip())
     return replace(_report(embedded, change, time.perf_counter() - started), problems=problems)
+
+
+def cut(target: Target, documents: Sequence[Prepared]) -> tuple[Prepared, ...]:
+    """Documents that were cut for one version, cut for another."""
+    chunker = target.chunker
+    return tuple(Prepared(each.document, tuple(chunker.chunk(each.document))) for each in documents)
 
 
 def _report(embedded: Embedded, change: writes.Change, seconds: float) -> IndexReport:

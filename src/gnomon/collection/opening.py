@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,8 @@ from gnomon.collection import model as models
 from gnomon.collection import version as versions
 from gnomon.collection.catalog import FILE, Catalog, explained
 from gnomon.collection.collection import Collection
+from gnomon.collection.opened_models import Models
+from gnomon.collection.serving import Serving
 from gnomon.collection.settings import DEFAULT_MODEL, CollectionSettings, RetrievalSettings
 from gnomon.collection.version import Version
 from gnomon.core.contracts import Encoder
@@ -27,47 +29,69 @@ def open_collection(
     path: str | Path,
     *,
     settings: CollectionSettings | None = None,
-    encoder: Encoder | None = None,
+    encoder: Encoder | Sequence[Encoder] | None = None,
     create: bool = True,
     say: Callable[[str], None] | None = None,
+    version: str | None = None,
 ) -> Collection:
     """Open the collection in a folder, or make one there.
 
     `settings` decide how a new collection is made; an existing one must agree with what they name, and is
-    opened with its own model when they name none. `encoder` stands in for loading a model. `say` is told what
-    loading a model tries and does.
+    opened with its own model when they name none. `encoder` stands in for loading a model; several stand for
+    those of several versions, by their spaces. `say` is told what loading a model tries and does. What serves
+    is the live version at each moment, or where `version` names one ("v2") that one for good.
     Raises CollectionNotFound where there is none and `create` is False, SpaceMismatch for another model than
-    the collection's, InvalidInput for other settings, CollectionDamaged, StorageError.
+    the collection's, InvalidInput for other settings or a version that cannot serve, CollectionDamaged,
+    StorageError.
     """
     folder = Path(path).expanduser().absolute()
     settings = settings or CollectionSettings()
-    name = settings.model or (DEFAULT_MODEL if encoder is None else encoder.space.name)
+    given = () if encoder is None else tuple(encoder) if isinstance(encoder, Sequence) else (encoder,)
+    name = settings.model or (given[0].space.name if given else DEFAULT_MODEL)
     load = partial(_loaded, threads=settings.threads, say=say or _silent)
     with explained(folder):
         is_new = create and not (folder / FILE).exists()
     if is_new:
         # Before anything is made, so that a model that is not there, or will not do, leaves nothing behind.
-        encoder = encoder or load(name)
-        models.require_single(encoder)
+        given = given or (load(name),)
+        models.require_single(given[0])
     catalog = Catalog(folder, create=create)
     try:
-        with catalog.read() as connection:
-            version = versions.live(connection)
-        if version is None:
+        serving = _serving_version(catalog, version)
+        if serving is None:
             if not create:
                 raise CollectionNotFound(
                     f"the collection at {folder} was never finished: it has no version",
                     wanted="a collection with a model",
                     next_step=f"make it: gnomon index PATH --into {folder}",
                 )
-            encoder = encoder or load(name)
-            version = _create(catalog, settings, encoder, _reference(name))
-        _require_agreement(version, settings)
-        load = partial(load, space=version.space)
-        return Collection(folder, catalog, version, _opener(catalog, version, settings.model, encoder, load))
+            given = given or (load(name),)
+            serving = _create(catalog, settings, given[0], _reference(name))
+        _require_agreement(serving, settings)
+        given = _stand_ins(serving, settings.model, given, load)
+        opened = Models(catalog, lambda model, space: load(model, space=space), given)
+        return Collection(Serving(folder, catalog, opened, serving, fixed=version is not None))
     except BaseException:
         catalog.close()
         raise
+
+
+def _serving_version(catalog: Catalog, name: str | None) -> Version | None:
+    """The version to serve, None in a new collection. Raises NotReady where a named one cannot serve."""
+    with catalog.read() as connection:
+        live = versions.live(connection)
+        if name is None or live is None:
+            return live
+        version = versions.named(connection, name)
+        standing = versions.standing(connection, version.id)
+    if standing.is_whole:
+        return version
+    is_retired = standing.state == "retired"
+    raise versions.NotReady(
+        f"{name} is retired" if is_retired else f"{name} is {standing.behind:,} documents behind",
+        wanted="a version that holds every document",
+        next_step="gnomon versions shows which do" + ("" if is_retired else ", and how far this one is"),
+    )
 
 
 def _create(catalog: Catalog, settings: CollectionSettings, encoder: Encoder, model: str) -> Version:
@@ -86,36 +110,25 @@ def _create(catalog: Catalog, settings: CollectionSettings, encoder: Encoder, mo
     with catalog.write() as connection:
         made = versions.live(connection)  # another process may have been first
         if made is None:
-            space_id = models.register(connection, encoder, model)
-            versions.create_live(
-                connection,
-                chunking=chunking.to_json(),
-                space_id=space_id,
-                retrieval=_retrieval(settings),
-            )
+            space = models.register(connection, encoder, model)
+            cut = versions.chunking_id(connection, chunking.to_json(), None)
+            versions.create(connection, "live", cut, space, _retrieval(settings))
             made = versions.live(connection)
     if made is None:
         raise InvalidInput("a collection without a version", wanted="the one just written")
     return made
 
 
-def _opener(
-    catalog: Catalog, version: Version, named: str | None, given: Encoder | None, load: Load
-) -> Callable[[], Encoder]:
-    """What loads and checks the encoder when it is first needed; a given one is checked at once."""
-
-    def check(encoder: Encoder) -> None:
-        with catalog.read() as connection:
-            models.check_canaries(connection, version.space_id, encoder)
-
-    if given is not None:
-        models.require_same(version.space, given.space, given.space.name)
-        return lambda: models.open_encoder(version.space, version.model, lambda _: given, check)
-    if named is not None and _reference(named) != version.model:
-        other = load(named)
-        models.require_same(version.space, other.space, named)
-        return lambda: models.open_encoder(version.space, named, lambda _: other, check)
-    return lambda: models.open_encoder(version.space, version.model, load, check)
+def _stand_ins(
+    version: Version, named: str | None, given: tuple[Encoder, ...], load: Load
+) -> tuple[Encoder, ...]:
+    """The encoders that need not be loaded; one that is not of the version's space is refused at once."""
+    if not given and named is not None and _reference(named) != version.model:
+        given = (load(named),)
+        models.require_same(version.space, given[0].space, named)
+    if given and version.space not in [encoder.space for encoder in given]:
+        models.require_same(version.space, given[0].space, given[0].space.name)
+    return given
 
 
 def _require_agreement(version: Version, settings: CollectionSettings) -> None:

@@ -20,6 +20,13 @@ _BLOCK = 500  # values in one IN list: SQLite's oldest limit is 999
 
 # What every search asks is built once: building and hashing a statement costs more than SQLite's answer.
 _HEAD = select(schema.journal.c.seq, schema.journal.c.nonce).order_by(schema.journal.c.seq.desc()).limit(1)
+_LIVE = select(schema.versions.c.id).where(schema.versions.c.state == "live").scalar_subquery()
+_OWN_HEAD = (
+    select(schema.journal.c.seq, schema.journal.c.nonce, _LIVE.label("live"))
+    .where(schema.journal.c.chunking_id == bindparam("chunking"))
+    .order_by(schema.journal.c.seq.desc())
+    .limit(1)
+)
 _SHOWN = (
     select(
         schema.chunks.c.id,
@@ -54,17 +61,38 @@ class Delta:
     added: Array
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The last place in the journal that concerns a chunking, and the version that is live, both at once."""
+
+    seq: int
+    nonce: int
+    live: int
+
+
 def head(connection: Connection) -> Position:
     """The journal's end; (0, 0) for an empty one."""
     row = connection.execute(_HEAD).first()
     return Position(row.seq, row.nonce) if row else Position(0, 0)
 
 
-def nonce_at(connection: Connection, seq: int) -> int | None:
-    """The nonce of a journal entry, None where there is no such entry; 0 before the first."""
+def own_head(connection: Connection, chunking_id: int) -> Head:
+    """Where a chunking's part of the journal ends: what is done to other chunkings does not move it."""
+    row = connection.execute(_OWN_HEAD, {"chunking": chunking_id}).first()
+    if row is None:
+        return Head(0, 0, int(connection.execute(select(_LIVE)).scalar_one()))
+    return Head(*row)
+
+
+def nonce_at(connection: Connection, seq: int, chunking_id: int | None = None) -> int | None:
+    """The nonce of a journal entry, None where there is none (of that chunking); 0 before the first."""
     if seq == 0:
         return 0
-    found = connection.execute(select(schema.journal.c.nonce).where(schema.journal.c.seq == seq)).first()
+    journal = schema.journal.c
+    wanted = select(journal.nonce).where(journal.seq == seq)
+    if chunking_id is not None:
+        wanted = wanted.where(journal.chunking_id == chunking_id)
+    found = connection.execute(wanted).first()
     return None if found is None else int(found.nonce)
 
 

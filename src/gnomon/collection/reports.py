@@ -72,7 +72,10 @@ class DerivedStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What is in a collection. Bytes are on disk; `position` is the journal's head."""
+    """What is in a collection, as a version has it. Bytes are on disk.
+
+    `position` is where the part of the journal ends that concerns the version's chunks.
+    """
 
     path: str
     model: str
@@ -88,6 +91,61 @@ class Status:
     position: int
     catalog_bytes: int
     derived: tuple[DerivedStatus, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain mapping."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class VersionInfo:
+    """A version and how it stands. `state` is building, ready, live or retired.
+
+    `upto` is the row id of the last document that it is whole to, `behind` the number of those after that;
+    `live_since` is when it went live, for the live one.
+    """
+
+    id: int
+    name: str
+    state: str
+    model: str
+    space: str
+    fingerprint: str
+    chunking: dict[str, Any]
+    retrieval: dict[str, Any]
+    created: str
+    upto: int
+    behind: int
+    live_since: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain mapping."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """A switch: from which version to which, and the seconds that its transaction took."""
+
+    came_from: str
+    to: str
+    seconds: float
+    why: str = "switch"
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain mapping."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What pruning freed: chunks, vectors, tokenizers, folders of indexes, and bytes on disk."""
+
+    chunks: int = 0
+    vectors: int = 0
+    tokenizers: int = 0
+    folders: tuple[str, ...] = ()
+    bytes: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """A plain mapping."""

@@ -13,9 +13,9 @@ from gnomon.index.scan_settings import chosen_settings
 
 
 def status_of(folder: Path, catalog: Catalog, version: Version) -> Status:
-    """Counts, sizes and settings; loads no model and no index."""
+    """Counts, sizes and settings of a version; loads no model and no index."""
     with catalog.read() as connection:
-        position = reads.head(connection).seq
+        position = reads.own_head(connection, version.chunking_id).seq
         chunks = reads.count(connection, schema.chunks, schema.chunks.c.chunking_id == version.chunking_id)
         numbers = {
             "sources": reads.count(connection, schema.sources),

@@ -70,14 +70,12 @@ class CollectionSystem:
         Raises InvalidInput for another corpus or version, for a condition on an unknown field or one that no
         judged document meets, and as opening does.
         """
-        with open_collection(self.folder, create=False, say=asking.say) as kb:
-            self.require_version(kb)
+        with open_collection(self.folder, create=False, say=asking.say, version=self.version) as kb:
             return _answered(kb, dataset, self, asking)
 
     def chunk_texts(self) -> list[ChunkText]:
         """What pseudo-queries are made from."""
-        with open_collection(self.folder, create=False) as kb:
-            self.require_version(kb)
+        with open_collection(self.folder, create=False, version=self.version) as kb:
             return kb.chunk_texts()
 
     def require_version(self, kb: Collection) -> None:

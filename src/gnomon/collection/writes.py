@@ -108,29 +108,49 @@ def write_documents(connection: Connection, chunking_id: int, documents: Sequenc
     return _apply(connection, chunking_id, plan)
 
 
-def remove_sources(connection: Connection, paths: Iterable[str]) -> Change:
-    """Take files that are gone out, with their documents and chunks."""
+def remove_sources(connection: Connection, paths: Iterable[str], counted: int | None = None) -> Change:
+    """Take files that are gone out, with their documents and chunks; those of one chunking are counted."""
     source, document = schema.sources.c, schema.documents.c
     ids = [row.id for row in _found(connection, (source.id,), source.path, list(paths))]
     change = _drop(
-        connection, [row.id for row in _found(connection, (document.id,), document.source_id, ids)]
+        connection, [row.id for row in _found(connection, (document.id,), document.source_id, ids)], counted
     )
     for block in _blocks(ids):
         connection.execute(delete(schema.sources).where(source.id.in_(block)))
     return change
 
 
-def remove_documents(connection: Connection, keys: Iterable[str]) -> Change:
-    """Take documents out by id. Their file, if any, is forgotten when nothing of it is left."""
+def remove_documents(connection: Connection, keys: Iterable[str], counted: int | None = None) -> Change:
+    """Take documents out by id; chunks of one chunking are counted.
+
+    Their file, if any, is forgotten when nothing of it is left.
+    """
     source, document = schema.sources.c, schema.documents.c
     rows = list(
         _found(connection, (document.id, document.source_id), document.key, list(dict.fromkeys(keys)))
     )
-    change = _drop(connection, [row.id for row in rows])
+    change = _drop(connection, [row.id for row in rows], counted)
     left = exists(select(literal(1)).where(document.source_id == source.id).correlate(schema.sources))
     for block in _blocks(list({row.source_id for row in rows} - {None})):
         connection.execute(delete(schema.sources).where(source.id.in_(block), not_(left)))
     return change
+
+
+def add_chunks(connection: Connection, chunking_id: int, chunks: Mapping[int, Sequence[Chunk]]) -> int:
+    """Put chunks in of documents (by row id) that have none of this chunking. Returns how many."""
+    rows = [_chunk_row(of, chunking_id, chunk) for of, each in chunks.items() for chunk in each]
+    if rows:
+        before = _last_id(connection, schema.chunks)
+        connection.execute(insert(schema.chunks), rows)
+        _journal(connection, "+", schema.chunks.c.id > before)
+    return len(rows)
+
+
+def drop_chunks(connection: Connection, ids: Sequence[int]) -> None:
+    """Delete chunks of versions that are given up, and say so in the journal. Their documents stay."""
+    for block in _blocks(ids):
+        _journal(connection, "-", schema.chunks.c.id.in_(block))
+        connection.execute(delete(schema.chunks).where(schema.chunks.c.id.in_(block)))
 
 
 def _touch_sources(connection: Connection, sources: Sequence[Source]) -> None:
@@ -170,7 +190,7 @@ def _documents(connection: Connection, keys: Sequence[str], sources: Sequence[in
 
 def _apply(connection: Connection, chunking_id: int, plan: Plan) -> Change:
     """Take out and put in what a plan says, and say so in the journal."""
-    gone = _drop(connection, plan.dropped)
+    gone = _drop(connection, plan.dropped, chunking_id)
     documents: list[dict[str, Any]] = []
     chunks: list[dict[str, Any]] = []
     # Only this transaction writes, so the ids that come next are known.
@@ -222,13 +242,18 @@ def _chunk_row(document_id: int, chunking_id: int, chunk: Chunk) -> dict[str, An
     }
 
 
-def _drop(connection: Connection, document_ids: Sequence[int]) -> Change:
-    """Delete documents and their chunks, and say so in the journal."""
+def _drop(connection: Connection, document_ids: Sequence[int], counted: int | None) -> Change:
+    """Delete documents and their chunks of all chunkings, and say so in the journal.
+
+    What is told is the number of chunks of one chunking: those that a version has.
+    """
     chunk, removed = schema.chunks.c, 0
     for block in _blocks(document_ids):
-        _journal(connection, "-", chunk.document_id.in_(block))
-        gone = connection.execute(delete(schema.chunks).where(chunk.document_id.in_(block)))
-        removed += gone.rowcount
+        among = chunk.document_id.in_(block)
+        _journal(connection, "-", among)
+        if counted is not None:
+            connection.execute(delete(schema.chunks).where(among, chunk.chunking_id != counted))
+        removed += connection.execute(delete(schema.chunks).where(among)).rowcount
         connection.execute(delete(schema.documents).where(schema.documents.c.id.in_(block)))
     return Change(removed=removed)
 

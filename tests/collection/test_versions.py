@@ -1,0 +1,421 @@
+"""Versions of a collection: how they are built, what they must hold, and what is refused."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gnomon.collection import Collection, CollectionSettings, RetrievalSettings
+from gnomon.collection.catching_up import CatchUp, Manner
+from gnomon.collection.settings import DEFAULT_MODEL
+from gnomon.collection.version import NotReady
+from gnomon.core.errors import InvalidInput, SpaceMismatch
+from gnomon.testing.toys import LateHashEncoder
+from gnomon.text.chunk import ChunkSettings
+
+sys.path.insert(0, str(Path(__file__).parent))
+from version_toys import check_sound, documents, one, opened, served, text, three, two, until
+
+SMALL = CollectionSettings(chunk_tokens=20, chunk_overlap=0)
+TEXTS = {str(number): text(number) for number in range(30)}
+
+
+@pytest.fixture
+def kb(tmp_path: Path) -> Collection:
+    """Thirty documents in v1; closed at the end of the test by the folder's fixture."""
+    collection = opened(tmp_path / "kb", settings=SMALL)
+    collection.add(documents(TEXTS))
+    yield collection
+    collection.close()
+    check_sound(tmp_path / "kb")
+
+
+def built(kb: Collection, encoder: object = None, **settings: object) -> str:
+    """A version that is ready."""
+    name = kb.lineage.add(encoder or two(), **settings).name
+    kb.lineage.catch_up(name)
+    kb.lineage.ready(name)
+    return name
+
+
+def states(kb: Collection) -> dict[str, tuple[str, int]]:
+    return {info.name: (info.state, info.behind) for info in kb.versions()}
+
+
+def rows(kb: Collection, query: str) -> list[tuple[object, ...]]:
+    with kb._catalog.read() as connection:
+        return [tuple(row) for row in connection.exec_driver_sql(query)]
+
+
+def test_a_model_is_changed_and_the_chunks_stay(kb: Collection) -> None:
+    before = rows(kb, "SELECT id, chunking_id FROM chunks"), rows(kb, "SELECT count(*) FROM journal")
+    info = kb.lineage.add(two())
+    assert (info.name, info.state, info.behind, info.chunking) == ("v2", "building", 30, kb.version.chunking)
+    caught = kb.lineage.catch_up("v2")
+    assert (caught.documents, caught.chunks, caught.behind, caught.stopped) == (30, 0, 0, False)
+    distinct = rows(kb, "SELECT count(DISTINCT text_hash) FROM chunks")[0][0]
+    assert caught.embedded.embedded == distinct
+    assert kb.lineage.ready("v2").state == "ready"
+    assert kb.version.name == "v1"
+    switched = kb.switch("v2")
+    assert (switched.came_from, switched.to, switched.why) == ("v1", "v2", "switch")
+    assert (kb.version.name, kb.version.space.name) == ("v2", "hash-64-two")
+    assert (
+        rows(kb, "SELECT id, chunking_id FROM chunks"),
+        rows(kb, "SELECT count(*) FROM journal"),
+    ) == before
+    assert served(kb).keys() == TEXTS.keys()
+    assert kb.search("n7t0", mode="lexical", k=1)[0].document == "7"
+    live = {info.name: info.live_since for info in kb.versions()}
+    assert live["v1"] is None
+    assert live["v2"] is not None
+
+
+def test_other_chunks_are_a_version_too(kb: Collection) -> None:
+    name = built(kb, three(), chunking=ChunkSettings(max_tokens=10, overlap=0))
+    before = kb.status().chunks
+    kb.switch(name)
+    assert kb.status().chunks > before
+    assert kb.status().chunking["max_tokens"] == 10
+    assert served(kb).keys() == TEXTS.keys()
+    kb.switch("v1")
+    assert kb.status().chunks == before
+
+
+def test_other_retrieval_settings_are_a_version_and_embed_nothing(kb: Collection) -> None:
+    encoder = one()
+    name = kb.lineage.add(encoder, retrieval=RetrievalSettings(mode="lexical")).name
+    assert kb.lineage.catch_up(name).embedded.embedded == encoder.encoded == 0
+    kb.lineage.ready(name)
+    kb.switch(name)
+    assert kb.version.retrieval.mode == "lexical"
+    assert {hit.document for hit in kb.search("n3t0")} == {"3"}
+
+
+def test_what_is_there_already_is_refused_or_gone_on_with(kb: Collection) -> None:
+    with pytest.raises(InvalidInput, match="v1, which is live, has the same model") as caught:
+        kb.lineage.add(one())
+    assert "name another model" in caught.value.next_step
+    with pytest.raises(InvalidInput, match="v1, which is live, has the same"):
+        kb.lineage.add(one(), chunking=ChunkSettings.from_json(kb.version.chunking))
+    first = kb.lineage.add(two())
+    assert kb.lineage.add(two()) == first
+    kb.lineage.catch_up("v2")
+    kb.lineage.ready("v2")
+    with pytest.raises(InvalidInput, match="v2, which is ready") as caught:
+        kb.lineage.add(two())
+    assert "or switch to v2" in caught.value.next_step
+    kb.retire("v2")
+    assert kb.lineage.add(two()).name == "v3"
+    with pytest.raises(InvalidInput, match="chunks of 40 tokens for hash-32-three") as caught:
+        kb.lineage.add(three(), chunking=ChunkSettings(max_tokens=40))
+    assert "at most the 24 tokens" in caught.value.wanted
+    with pytest.raises(InvalidInput, match="several vectors a text"):
+        kb.lineage.add(LateHashEncoder())  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match="has no version v9; its versions: v1, v2, v3"):
+        kb.switch("v9")
+
+
+def test_only_what_lacks_nothing_goes_live(kb: Collection) -> None:
+    with pytest.raises(InvalidInput, match="v1 is live already"):
+        kb.switch("v1")
+    kb.lineage.add(two())
+    with pytest.raises(NotReady, match="v2 is 30 documents behind") as caught:
+        kb.switch("v2")
+    assert "gnomon migrate" in caught.value.next_step
+    with pytest.raises(NotReady, match="v2 is 30 documents behind"):
+        kb.lineage.ready("v2")
+    with pytest.raises(NotReady, match="is not complete"):
+        kb.lineage.build_indexes("v2")
+    kb.lineage.catch_up("v2")
+    with pytest.raises(NotReady, match="v2 is still being built"):
+        kb.switch("v2")
+    kb.add({"id": "late", "text": text(99)})  # a version that is being built is its builder's to follow
+    assert states(kb) == {"v1": ("live", 0), "v2": ("building", 1)}
+    with pytest.raises(NotReady, match="v2 is 1 documents behind"):
+        kb.lineage.ready("v2")
+    assert kb.version.name == "v1"
+    assert states(kb)["v2"][0] == "building"
+
+
+def test_catching_up_goes_in_steps_that_can_be_watched_paced_and_stopped(kb: Collection) -> None:
+    kb.lineage.add(two())
+    said: list[int] = []
+    paced: list[float] = []
+    stop = [False]
+    manner = Manner(
+        lambda done: said.append(done.embedded.embedded),
+        lambda: stop[0],
+        paced.append,
+        slice_texts=8,
+        documents=10,
+    )
+    steps = kb.lineage.catching_up("v2", manner)
+    assert steps.done.behind == 30
+    assert steps.step()
+    assert (steps.done.documents, steps.done.behind, states(kb)["v2"][1]) == (10, 20, 20)
+    assert said == sorted(said)
+    assert len(paced) > 2
+    stop[0] = True
+    assert not steps.step()
+    assert steps.done.stopped
+    assert states(kb)["v2"] == ("building", 20)
+    kept = steps.done.embedded.embedded
+    encoder = two()
+    kb._serving.models._given[encoder.space.fingerprint] = encoder
+    kb._serving._bundles.pop(2)
+    again = kb.lineage.catching_up("v2", Manner(documents=10))
+    assert again.run().embedded.embedded == encoder.encoded
+    distinct = rows(kb, "SELECT count(DISTINCT text_hash) FROM chunks")[0][0]
+    assert kept + encoder.encoded == distinct  # the slice that was committed before the stop was used
+    assert not again.step()
+    assert states(kb)["v2"] == ("building", 0)
+
+
+def test_a_step_brings_nothing_back_that_was_taken_out_meanwhile(
+    kb: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = kb.lineage.add(three(), chunking=ChunkSettings(max_tokens=10, overlap=0)).name
+    write = CatchUp._write
+
+    def late(self: CatchUp, *given: object) -> bool:
+        kb.remove(["3"])
+        kb.add({"id": "4", "text": text(4, turn=1)})
+        return write(self, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(CatchUp, "_write", late)
+    steps = kb.lineage.catching_up(name)
+    assert steps.step()
+    monkeypatch.undo()
+    assert steps.run().behind == 0
+    kb.lineage.ready(name)
+    kb.switch(name)
+    found = served(kb)
+    assert found.keys() == TEXTS.keys() - {"3"}
+    assert "n4t1" in found["4"]
+
+
+def test_a_version_that_is_given_up_while_it_is_built_stays_as_it_is(
+    kb: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kb.lineage.add(two())
+    write = CatchUp._write
+
+    def late(self: CatchUp, *given: object) -> bool:
+        kb.retire("v2")
+        return write(self, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(CatchUp, "_write", late)
+    assert kb.lineage.catch_up("v2").documents == 0
+    assert states(kb)["v2"] == ("retired", 30)
+    assert kb.lineage.catch_up("v2").documents == 0
+    for refused in (kb.switch, kb.lineage.ready):
+        with pytest.raises(NotReady, match="v2 is retired"):
+            refused("v2")
+
+
+class Interrupting:
+    """Lets something happen while documents are encoded, once."""
+
+    def __init__(self, inner: object, then: Callable[[], object]) -> None:
+        self._inner, self.then = inner, then
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._inner, name)
+
+    def encode(self, texts: list[str], *, role: str) -> object:
+        vectors = self._inner.encode(texts, role=role)  # type: ignore[attr-defined]
+        if role == "document" and any("Note" in text for text in texts):
+            then, self.then = self.then, lambda: None
+            then()
+        return vectors
+
+
+@pytest.mark.parametrize("by", ["add", "index"])
+@pytest.mark.parametrize("chunking", [None, ChunkSettings(max_tokens=10, overlap=0)])
+def test_a_writer_that_planned_for_a_version_that_is_live_no_more(
+    kb: Collection, tmp_path: Path, by: str, chunking: ChunkSettings | None
+) -> None:
+    name = built(kb, three() if chunking else two(), chunking=chunking)
+    other = opened(tmp_path / "kb")
+    interrupting = Interrupting(one(), lambda: other.switch(name))
+    writer = opened(tmp_path / "kb", encoder=[interrupting, two(), three()])
+    (tmp_path / "new.txt").write_text(text(77))
+    if by == "add":
+        report = writer.add({"id": "new.txt", "text": text(77)})
+    else:
+        report = writer.index([tmp_path / "new.txt"])
+    assert report.problems == ()
+    assert writer.version.name == name
+    assert until(lambda: kb.version.name == name)
+    for collection in (kb, writer, other):
+        assert "n77t0" in served(collection)["new.txt"]
+    assert states(kb) == {"v1": ("ready", 0), name: ("live", 0)}
+    kb.rollback()
+    assert "n77t0" in served(kb)["new.txt"]
+    for collection in (writer, other):
+        collection.close()
+
+
+def test_a_writer_puts_back_what_was_cleared_from_the_cache_meanwhile(kb: Collection, tmp_path: Path) -> None:
+    kb.add({"id": "gone", "text": text(50)})
+    kb.remove(["gone"])
+    other = opened(tmp_path / "kb")
+    pruned = []
+    writer = opened(
+        tmp_path / "kb", encoder=Interrupting(one(), lambda: pruned.append(other.prune().vectors))
+    )
+    # Some of these texts are in the cache, and are looked up before the first is encoded.
+    writer.add([{"id": "gone", "text": text(50)}, {"id": "more", "text": text(51)}])
+    assert pruned[0] > 0
+    assert served(kb).keys() == TEXTS.keys() | {"gone", "more"}
+    writer.close()
+    other.close()
+
+
+def test_ready_versions_follow_what_is_written(kb: Collection) -> None:
+    kb.switch(built(kb))
+    kb.add({"id": "new", "text": text(60)})
+    kb.add({"id": "5", "text": text(5, turn=1)})
+    assert kb.remove(["6"]) == 4
+    assert states(kb) == {"v1": ("ready", 0), "v2": ("live", 0)}
+    kb.rollback()
+    found = served(kb)
+    assert found.keys() == (TEXTS.keys() | {"new"}) - {"6"}
+    assert "n5t1" in found["5"]
+
+
+class Lost:
+    """An encoder whose model cannot be loaded: it fails when it is asked for vectors."""
+
+    def __init__(self, inner: object) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._inner, name)
+
+    def encode(self, texts: list[str], *, role: str) -> object:
+        raise InvalidInput("the model is gone", next_step="find it")
+
+
+def test_a_version_that_cannot_follow_lags_and_says_so(kb: Collection, tmp_path: Path) -> None:
+    kb.switch(built(kb))
+    writer = opened(tmp_path / "kb", encoder=[two(), Lost(one())])
+    report = writer.add({"id": "new", "text": text(60)})
+    (problem,) = report.problems
+    assert (problem.path, problem.skipped, problem.next_step) == ("v1", False, "find it")
+    assert (
+        problem.reason
+        == "lacks what was put in, and cannot be gone back to before it has it: the model is gone"
+    )
+    assert states(kb) == {"v1": ("ready", 1), "v2": ("live", 0)}
+    with pytest.raises(InvalidInput, match="the model is gone"):
+        writer.rollback()
+    assert writer.version.name == "v2"
+    kb.rollback()  # with the model at hand
+    assert "new" in served(kb)
+    writer.close()
+
+
+def test_going_back_undoes_and_never_brings_back_what_was_left(kb: Collection) -> None:
+    with pytest.raises(InvalidInput, match="there is no former version") as caught:
+        kb.rollback()
+    assert "gnomon versions" in caught.value.next_step
+    kb.switch(built(kb))
+    kb.switch(built(kb, three(), chunking=ChunkSettings(max_tokens=10, overlap=0)))
+    assert kb.rollback().to == "v2"
+    assert kb.rollback().to == "v1"
+    with pytest.raises(InvalidInput, match="there is no former version"):
+        kb.rollback()
+    kb.switch("v3")
+    kb.switch("v2")
+    kb.retire("v3")
+    assert kb.rollback().to == "v1"  # what is retired is passed over
+    whys = rows(kb, "SELECT why FROM switches ORDER BY seq")
+    assert [why for (why,) in whys] == ["switch"] * 2 + ["rollback"] * 2 + ["switch"] * 2 + ["rollback"]
+
+
+def test_pruning_frees_what_no_kept_version_needs(kb: Collection, tmp_path: Path) -> None:
+    name = built(kb, three(), chunking=ChunkSettings(max_tokens=10, overlap=0))
+    kb.switch(name)
+    kb.lineage.build_indexes("v1")
+    assert kb.prune().chunks == 0
+    with pytest.raises(InvalidInput, match=f"{name} is live"):
+        kb.retire(name)
+    assert kb.retire("v1").state == "retired"
+    chunks = rows(kb, "SELECT count(*) FROM chunks WHERE chunking_id = 1")[0][0]
+    freed = kb.prune(vacuum=True)
+    assert (freed.chunks, freed.folders) == (chunks, ("v0001",))
+    assert freed.vectors > 0
+    assert freed.bytes > 0
+    assert not (tmp_path / "kb" / "derived" / "v0001").exists()
+    assert rows(kb, "SELECT DISTINCT chunking_id FROM chunks") == [(kb.version.chunking_id,)]
+    assert rows(kb, "SELECT DISTINCT space_id FROM vectors") == [(kb.version.space_id,)]
+    assert served(kb).keys() == TEXTS.keys()
+    again = kb.lineage.add(one(), chunking=ChunkSettings(max_tokens=20, overlap=0))
+    kb.lineage.catch_up(again.name)
+    kb.lineage.ready(again.name)
+    kb.switch(again.name)
+    assert served(kb).keys() == TEXTS.keys()
+
+
+def test_one_version_is_opened_for_good(kb: Collection, tmp_path: Path) -> None:
+    built(kb)
+    pinned = opened(tmp_path / "kb", version="v2")
+    assert (pinned.version.name, pinned.status().version) == ("v2", "v2")
+    assert served(pinned).keys() == TEXTS.keys()
+    kb.switch("v2")
+    kb.rollback()
+    assert (kb.version.name, pinned.version.name) == ("v1", "v2")
+    pinned.add({"id": "new", "text": text(60)})
+    assert "new" in served(pinned)
+    assert "new" in served(kb)
+    kb.retire("v2")
+    kb.add({"id": "newer", "text": text(61)})
+    assert "newer" not in served(pinned)  # whole as it was, and no half of what came since
+    pinned.close()
+    with pytest.raises(NotReady, match="v2 is retired"):
+        opened(tmp_path / "kb", version="v2")
+    third = kb.lineage.add(three(), chunking=ChunkSettings(max_tokens=10, overlap=0)).name
+    with pytest.raises(NotReady, match="v3 is 32 documents behind"):
+        opened(tmp_path / "kb", version=third)
+    with pytest.raises(InvalidInput, match="has no version v7"):
+        opened(tmp_path / "kb", version="v7")
+    kb.lineage.catch_up(third)
+    opened(tmp_path / "kb", version=third).close()  # whole, though not ready: it is to be measured
+    with pytest.raises(SpaceMismatch, match="hash-64-two"):
+        opened(tmp_path / "kb", encoder=two())
+
+
+def test_a_catalog_of_before_is_migrated(kb: Collection, tmp_path: Path) -> None:
+    kb.close()
+    path = tmp_path / "kb" / "collection.db"
+    with sqlite3.connect(path) as connection:
+        for statement in (
+            "DROP TABLE switches",
+            "DROP TABLE tokenizers",
+            "DROP TABLE tables",
+            "DROP INDEX versions_one_live",
+            "DROP INDEX journal_by_chunking",
+            "ALTER TABLE versions DROP COLUMN upto",
+            "UPDATE meta SET value = '1' WHERE key = 'schema'",
+        ):
+            connection.execute(statement)
+    connection.close()
+    with opened(tmp_path / "kb") as again:
+        assert states(again) == {"v1": ("live", 0)}
+        assert served(again).keys() == TEXTS.keys()
+        again.switch(built(again))
+        assert served(again).keys() == TEXTS.keys()
+        with pytest.raises(sqlite3.IntegrityError), sqlite3.connect(path) as connection:
+            connection.execute("UPDATE versions SET state = 'live'")
+        connection.close()
+
+
+def test_the_model_that_a_version_is_loaded_by_is_kept(kb: Collection) -> None:
+    assert kb.lineage.add(two(), model=DEFAULT_MODEL).model == DEFAULT_MODEL
+    assert kb.lineage.add(three(), chunking=ChunkSettings(max_tokens=10)).model == "hash-32-three"

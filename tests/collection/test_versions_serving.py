@@ -1,0 +1,283 @@
+"""Who searches while versions are switched: each answer is of one version, and none fails."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gnomon.collection import Collection, CollectionSettings
+from gnomon.collection.catching_up import CatchUp
+from gnomon.core.errors import InvalidInput
+from gnomon.text.chunk import ChunkSettings
+
+sys.path.insert(0, str(Path(__file__).parent))
+from version_toys import check_sound, documents, one, opened, served, text, three, two, until
+
+TEXTS = {str(number): text(number) for number in range(20)}
+SMALL = CollectionSettings(chunk_tokens=20, chunk_overlap=0)
+
+
+@pytest.fixture
+def kb(tmp_path: Path) -> Iterator[Collection]:
+    """v1 is live; v2 has another model, v3 other chunks too. Both are ready."""
+    collection = opened(tmp_path / "kb", settings=SMALL)
+    collection.add(documents(TEXTS))
+    for name, encoder, chunking in (("v2", two(), None), ("v3", three(), ChunkSettings(max_tokens=10))):
+        assert collection.lineage.add(encoder, chunking=chunking).name == name
+        collection.lineage.catch_up(name)
+        collection.lineage.ready(name)
+        collection.lineage.build_indexes(name)
+    yield collection
+    collection.close()
+    check_sound(tmp_path / "kb")
+
+
+@pytest.fixture
+def other(kb: Collection, tmp_path: Path) -> Iterator[Collection]:
+    """As another process has it open."""
+    collection = opened(tmp_path / "kb")
+    yield collection
+    collection.close()
+
+
+def test_a_switch_is_followed_and_until_then_the_former_answers(kb: Collection, other: Collection) -> None:
+    before = other.view()
+    assert other.search("heron")
+    kb.switch("v3")
+    assert kb.version.name == "v3"  # at once in the process that switches
+    assert other._serving.pin().view is before
+    assert until(lambda: other.version.name == "v3")
+    assert served(other).keys() == TEXTS.keys()
+    kb.switch("v1")
+    assert other._serving.pin().version.name == "v1"  # what is loaded already is gone over to at once
+
+
+def test_what_was_not_loaded_is_not_waited_for(kb: Collection, other: Collection) -> None:
+    kb.switch("v2")
+    assert other._serving.now.version.name == "v1"
+    assert other.version.name == "v2"
+    assert not other._serving.now.encoders.is_open
+    assert other.search("n3t0", mode="lexical")
+    kb.switch("v1")
+    assert until(lambda: other.version.name == "v1")
+    assert not other._serving.now.encoders.is_open  # words alone were searched for
+
+
+def test_a_pinned_request_ends_as_it_began(kb: Collection) -> None:
+    pinned = kb._serving.pin()
+    retriever = kb.retriever("dense")
+    ids = pinned.allowed("id in ('1', '2')")
+    kb.switch("v3")
+    kb.add({"id": "new", "text": text(44)})
+    from gnomon.core.ranking import Query
+
+    (ranking,) = retriever([Query("n1t0")], k=1000)
+    with kb._catalog.read() as connection:
+        ids_found = ",".join(map(str, ranking.ids.tolist()))
+        (chunking,) = connection.exec_driver_sql(
+            f"SELECT DISTINCT chunking_id FROM chunks WHERE id IN ({ids_found})"
+        ).scalars()
+    assert chunking == pinned.version.chunking_id
+    assert set(ids.tolist()) < set(ranking.ids.tolist())
+    assert {hit.document for hit in kb.hits("n1t0", ranking, k=1000)} == TEXTS.keys()
+
+
+def test_a_version_that_cannot_be_loaded_leaves_the_former_serving(kb: Collection, tmp_path: Path) -> None:
+    class Broken:
+        """The model of v2, which fails here."""
+
+        def __init__(self) -> None:
+            self._inner = two()
+            self.is_broken = True
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._inner, name)
+
+        def encode(self, texts: list[str], *, role: str) -> object:
+            if self.is_broken:
+                raise InvalidInput("no memory for it")
+            return self._inner.encode(texts, role=role)  # type: ignore[arg-type]
+
+    broken = Broken()
+    reader = opened(tmp_path / "kb", encoder=[one(), broken])
+    assert reader.search("n3t0", k=1)[0].document == "3"
+    kb.switch("v2")
+    kb.add({"id": "new", "text": text(44)})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert until(lambda: bool(reader.search("n3t0")) and len(caught) > 0)
+        for _ in range(5):
+            assert reader.search("n44t0", k=1)[0].document == "new"  # v1 is kept, and follows
+    assert [str(each.message) for each in caught] == [
+        "v1 goes on serving in this process, since v2, which is live, cannot be loaded: no memory for it"
+    ]
+    kb.retire("v1")  # its chunks may go at any time now
+    with pytest.raises(InvalidInput, match="no memory for it"):
+        reader.search("n3t0")
+    broken.is_broken = False
+    assert reader.search("n3t0", k=1)[0].document == "3"
+    assert reader.version.name == "v2"
+    reader.close()
+
+
+def test_an_index_takes_in_no_half_of_a_document(kb: Collection, other: Collection) -> None:
+    kb.switch("v2")
+    kb.rollback()
+    pinned = kb._serving.bundle(2).derived
+    assert len(pinned.view().dense) == 80
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CatchUp, "run", lambda _: None)  # a writer that is killed before it brings v2 along
+        other.add({"id": "new", "text": text(44)})
+    assert {info.name: info.behind for info in kb.versions()} == {"v1": 0, "v2": 1, "v3": 1}
+    # v2 has the same chunks as v1, and so the chunks of the new document, but not their vectors.
+    before = pinned.view()
+    assert len(before.dense) == len(before.lexical) == 80
+    assert pinned.refresh() is before
+    kb.lineage.catch_up("v2")
+    after = pinned.view()
+    assert len(after.dense) == len(after.lexical) == 84
+
+
+def test_indexes_of_a_history_that_was_undone_are_not_taken_for_those_of_another_chunking(
+    kb: Collection, tmp_path: Path
+) -> None:
+    kb.close()
+    copy = tmp_path / "kb" / "derived"
+    (copy / "v0003").rename(copy / "gone")
+    (copy / "v0002").rename(copy / "v0003")  # as if v3 had had the chunks of v1 before a restore
+    with opened(tmp_path / "kb", version="v3") as again:
+        assert served(again).keys() == TEXTS.keys()
+
+
+def test_searches_of_threads_through_many_switches_and_writes(kb: Collection, other: Collection) -> None:
+    stop, failures, answered = threading.Event(), [], set()
+
+    def ask(of: Collection) -> None:
+        try:
+            while not stop.is_set():
+                pinned = of._serving.pin()
+                answered.add(pinned.version.name)
+                found = of.search_many(["n3t0", "n7t0"], k=5)
+                assert [hits[0].document for hits in found] == ["3", "7"]
+                assert len(of.search("note", k=50, by="document")) >= 20
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=ask, args=(of,)) for of in (kb, other, other)]
+    for thread in threads:
+        thread.start()
+    for turn in range(20):
+        kb.switch(("v2", "v3", "v1")[turn % 3])
+        if turn % 3 == 0:
+            kb.add({"id": "moving", "text": text(50, turn)})
+        elif turn % 3 == 1:
+            kb.remove(["moving"])
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert answered == {"v1", "v2", "v3"}
+    assert until(lambda: other.version.name == kb.version.name)
+    assert served(kb) == served(other)
+
+
+ASK = """
+import sys
+sys.path.insert(0, sys.argv[2])
+from pathlib import Path
+from version_toys import opened
+
+with opened(Path(sys.argv[1])) as kb:
+    print("open", flush=True)
+    versions, asked = set(), 0
+    while not (Path(sys.argv[1]) / "stop").exists():
+        pinned = kb._serving.pin()
+        retriever = pinned.retriever("hybrid", None, pinned.bundle.encoders.for_searches)
+        from gnomon.core.ranking import Query
+        (ranking,) = retriever([Query("n3t0 heron")], k=200)
+        ids = ",".join(map(str, ranking.ids.tolist()))
+        with kb._catalog.read() as connection:
+            found = connection.exec_driver_sql(f"SELECT DISTINCT chunking_id FROM chunks WHERE id IN ({ids})")
+            assert found.scalars().all() == [pinned.version.chunking_id]
+        assert len(ranking.ids) == len(pinned.view.dense) == len(pinned.view.lexical)
+        assert kb.search("n3t0", k=1)[0].document == "3"
+        versions.add(pinned.version.name)
+        asked += 1
+    print(*sorted(versions), flush=True)
+"""
+
+
+def test_another_process_searches_through_a_hundred_switches(kb: Collection, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", ASK, str(tmp_path / "kb"), str(Path(__file__).parent)]
+    reader = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert reader.stdout is not None
+    assert reader.stdout.readline() == "open\n"
+    for turn in range(100):
+        assert kb.switch(("v2", "v3", "v1")[turn % 3]).seconds < 30
+    (tmp_path / "kb" / "stop").touch()
+    out, error = reader.communicate()
+    assert (error, reader.returncode) == ("", 0)
+    assert len(out.split()) > 1
+
+
+BUILD = """
+import sys
+sys.path.insert(0, sys.argv[2])
+from pathlib import Path
+from version_toys import opened, three
+from gnomon.collection.catching_up import Manner
+from gnomon.text.chunk import ChunkSettings
+
+import time
+encoder = three()
+with opened(Path(sys.argv[1]), encoder=[__import__("version_toys").one(), encoder]) as kb:
+    name = kb.lineage.add(encoder, chunking=ChunkSettings(max_tokens=10, overlap=0)).name
+    before = [0]
+    def said(done):
+        print(done.embedded.embedded, flush=True)
+        time.sleep(0.002)
+    kb.lineage.catch_up(name, Manner(said, slice_texts=16, documents=8))
+    print("finished", flush=True)
+"""
+
+
+def test_a_builder_that_is_killed_embeds_nothing_twice(tmp_path: Path) -> None:
+    folder = tmp_path / "kb"
+    with opened(folder, settings=SMALL) as kb:
+        kb.add([{"id": str(number), "text": text(number)} for number in range(150)])
+    command = [sys.executable, "-c", BUILD, str(folder), str(Path(__file__).parent)]
+    embedded, kills = 0, 0
+    while True:
+        builder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert builder.stdout is not None
+        own = 0
+        for line in builder.stdout:  # so many slices, each of which is committed
+            if line == "finished\n":
+                break
+            own = int(line)
+            if own >= 60 + 40 * kills:
+                builder.kill()
+        else:
+            line = ""
+        builder.wait()
+        embedded += own
+        check_sound(folder)
+        if line == "finished\n":
+            break
+        kills += 1
+    assert kills > 2
+    with opened(folder) as kb:
+        with kb._catalog.read() as connection:
+            query = "SELECT count(DISTINCT text_hash) FROM chunks WHERE chunking_id = 2"
+            distinct = connection.exec_driver_sql(query).scalar_one()
+        # A slice may have been committed and not said; nothing that was said is embedded again.
+        assert distinct - 32 * kills <= embedded <= distinct
+        kb.lineage.ready("v2")
+        kb.switch("v2")
+        assert len(served(kb)) == 150
