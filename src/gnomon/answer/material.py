@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from gnomon.answer.claims import Claim, Words, claim, together
 from gnomon.answer.pieces import pieces
@@ -100,9 +100,9 @@ class Material:
         return idf(self.held[self.pieces].sum(axis=0), len(self.pieces))
 
     @cached_property
-    def pairs(self) -> tuple[frozenset[tuple[str, str]], ...]:
-        """The content words of each span that follow each other."""
-        return tuple(neighbours(self.claim(at).words) for at in range(len(self.spans)))
+    def owners(self) -> Int[np.ndarray, " spans"]:
+        """Which passage each span is of."""
+        return np.array([span.passage for span in self.spans], dtype=np.int64)
 
     def encode(self, texts: Sequence[str], role: Role = "document") -> Float[np.ndarray, "texts dim"]:
         """Vectors of length 1, in any space with one vector a text."""

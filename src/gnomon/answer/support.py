@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from gnomon.answer.claims import Claim, bare, claim, is_claim, reader
 from gnomon.answer.material import Material, neighbours
@@ -24,7 +24,7 @@ LEAST = 0.5
 REFUSED = 0.2
 """The most support of a span that lacks a number, a unit or a name of the sentence."""
 _EDGE = " \t\n\"'“”‘’«»„.。,;"
-_HEAVY = 8  # spans a passage that are looked at closely
+_LOOKED_AT = 8  # spans a passage, those most alike
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,27 +70,27 @@ class Verifier:
         support = max((one.support for one in cited), default=first.support)
         return Sentence(text, start, end, cited, support, bool(cited))
 
-    def features(self, text: str) -> Float[np.ndarray, "spans features"]:
-        """What the support of each span is computed from, in the order of FEATURES."""
+    def features(
+        self, text: str
+    ) -> tuple[Int[np.ndarray, " looked_at"], Float[np.ndarray, "looked_at features"]]:
+        """The numbers of the spans that are looked at closely, the likeliest of each passage, and what their
+        support is computed from, in the order of FEATURES.
+        """
         held, own = self.material, claim(text, self.material.words)
-        vector = held.encode([text])[0]
-        table = np.zeros((len(held.spans), len(FEATURES)))
-        table[:, 0] = held.likeness(vector)
         unknown = len(held.vocabulary)
         columns = [held.vocabulary.get(word, unknown) for word in dict.fromkeys(own.words)]
-        table[:, 1] = containment(held.weights[columns], held.held[:, columns])
-        return self._closely(table, own)
-
-    def _closely(
-        self, table: Float[np.ndarray, "spans features"], own: Claim
-    ) -> Float[np.ndarray, "spans features"]:
-        held, pairs = self.material, neighbours(own.words)
-        for at, row in enumerate(table):
+        words = containment(held.weights[columns], held.held[:, columns])
+        likeness = held.likeness(held.encode([text])[0])
+        looked_at = _likeliest(likeness + words, held.owners)
+        table = np.zeros((len(looked_at), len(FEATURES)))
+        table[:, 0], table[:, 1] = likeness[looked_at], words[looked_at]
+        pairs = neighbours(own.words)
+        for at, row in zip(looked_at.tolist(), table, strict=True):
             other = held.claim(at)
-            row[2] = len(pairs & held.pairs[at]) / len(pairs) if pairs else row[1]
+            row[2] = len(pairs & neighbours(other.words)) / len(pairs) if pairs else row[1]
             row[3] = len(own.names - set(other.words)) / len(own.names) if own.names else 0.0
             row[4] = own.contradicts(other)
-        return table
+        return looked_at, table
 
     def lacking(self, own: Claim, at: int) -> bool:
         """Whether the span lacks a number or a unit, or its whole passage a name, that the sentence has."""
@@ -101,11 +101,13 @@ class Verifier:
 
     def _best(self, text: str) -> list[Citation]:
         """The best span of each passage."""
-        own, table = claim(text, self.material.words), self.features(text)
+        own = claim(text, self.material.words)
+        looked_at, table = self.features(text)
         supports = 1.0 / (1.0 + np.exp(-(table @ _WEIGHTS + _BIAS)))
         best: dict[int, Scored] = {}
-        for at in np.argsort(-supports, kind="stable").tolist():
-            passage, support = self.material.spans[at].passage, float(supports[at])
+        for row in np.argsort(-supports, kind="stable").tolist():
+            at, support = int(looked_at[row]), float(supports[row])
+            passage = self.material.spans[at].passage
             if passage in best and best[passage].support >= support:
                 continue
             kept = min(support, REFUSED) if self.lacking(own, at) else support
@@ -130,3 +132,12 @@ class Verifier:
         wanted = re.compile(r"(?<!\w)" + r"\s+".join(map(re.escape, words)) + r"(?!\w)")
         found = [(at, wanted.search(one.text)) for at, one in enumerate(self.material.passages)]
         return [self._quoted(at, *match.span(), 1.0) for at, match in found if match]
+
+
+def _likeliest(
+    scores: Float[np.ndarray, " spans"], owners: Int[np.ndarray, " spans"]
+) -> Int[np.ndarray, " looked_at"]:
+    """The few best spans of every passage."""
+    order = np.argsort(-scores, kind="stable")
+    chosen = [order[owners[order] == passage][:_LOOKED_AT] for passage in np.unique(owners)]
+    return np.concatenate(chosen)
