@@ -139,7 +139,7 @@ def _holding(table: Locked, texts: list[Column], values: list[str]) -> dict[str,
     for column in texts:
         cell = quoted(column.name)
         sql = (
-            f"SELECT DISTINCT {cell} FROM {quoted(table.info.name)} WHERE {cell} COLLATE NOCASE IN ({marks})"
+            f"SELECT DISTINCT {cell} FROM {quoted(table.info.name)} WHERE +{cell} COLLATE NOCASE IN ({marks})"
         )
         rows = table.select(sql, sorted(forms), most=_MOST_VALUES).rows
         cells = [row[0] for row in rows if isinstance(row[0], str)]

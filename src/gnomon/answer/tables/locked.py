@@ -126,7 +126,8 @@ def locked(
 def _view(info: TableInfo, place: Place, number: str, only: str) -> str:
     named = [f"{place.number} AS {quoted(number)}"]
     pairs = zip(place.cells, place.columns, strict=True)
-    named += [f"{cell} AS {quoted(column.name)}" for cell, column in pairs]
+    # A column declared DATE is to SQLite one of numbers, and '1900' would be read as one: "+" keeps a text.
+    named += [f"{'+' * (column.kind == 'date')}{cell} AS {quoted(column.name)}" for cell, column in pairs]
     view = f"SELECT {', '.join(named)} FROM main.{quoted(place.table)}"
     if only:
         view = f"SELECT * FROM ({view}) WHERE {only}"

@@ -46,7 +46,9 @@ def _fits(cell: str, column: Column, condition: Comparison, kind: str) -> str:
     if kind == "truth" and column.kind != "truth":
         return "0"
     types = ", ".join(literal(name) for name in _TYPES[kind])
-    return f"(typeof({cell}) IN ({types}) AND {_compared(cell, condition.operator, constants)})"
+    # "+" takes a column's declared type away, by which SQLite would turn '007' into 7 before it compares.
+    plain = f"+{cell}" if kind == "text" else cell
+    return f"(typeof({cell}) IN ({types}) AND {_compared(plain, condition.operator, constants)})"
 
 
 def _compared(cell: str, operator: str, constants: list[Constant]) -> str:
