@@ -441,10 +441,14 @@ def test_a_wrong_page(server: EndpointServer) -> None:
         fails(400, "the request exceeds the available context size. try increasing it"),
         fails(400, "You passed 1015 input tokens. However, the model's context length is only 1024 tokens."),
         fails(422, "`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 9000 `inputs` tokens"),
+        fails(
+            400,
+            "'max_tokens' or 'max_completion_tokens' is too large: the maximum context length is 9",
+        ),
         fails(413, "body too large"),
         sends('{"error": {"type": "exceed_context_size_error", "message": "no"}}'),
     ],
-    ids=range(6),
+    ids=range(7),
 )
 def test_a_prompt_that_is_too_long(server: EndpointServer, step: Step) -> None:
     error = _failure(server, step)

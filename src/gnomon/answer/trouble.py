@@ -172,7 +172,7 @@ def unfinished(place: Place, finish: str | None, max_tokens: int, *, begun: bool
 
 def refused_parameter(status: int, body: object) -> str | None:
     """Which of the parameters that some models do not take this one refused."""
-    if status not in (400, 422):
+    if status not in (400, 422) or _is_too_long(status, body):
         return None
     said = message_of(body).lower()
     named = str(_get(body, "param") or "")
