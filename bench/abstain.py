@@ -3,8 +3,8 @@
     python bench/abstain.py [--folder WORK] [--only-fit]
 
 Fitted on development sets alone, checked by leaving each of them out; COVID-QA is only measured. Writes
-src/gnomon/answer/abstain.json, results/abstain.json, docs/abstaining.md and its picture. What was found is kept
-in the work folder, so that a second run searches nothing.
+src/gnomon/answer/abstain.json, results/abstain.json, docs/abstaining.md and its picture. What was found is
+kept in the work folder, so that a second run searches nothing.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def cost(folder: Path) -> dict[str, Any]:
     """Milliseconds that signals take beyond search and passages, on one thread."""
     dataset = load_dataset(DATA / TEST.name, split=TEST.split)
     questions: Sequence[str] = [dataset.judged[name] for name in sampled(dataset, _TIMED)]
-    encoder = gnomon.load_encoder("all-MiniLM-L6-v2", gnomon.EncoderSettings(threads=1))
+    encoder = gnomon.load_encoder("all-MiniLM-L6-v2", settings=gnomon.EncoderSettings(threads=1))
     taken = []
     with gnomon.open(folder / TEST.label, encoder=encoder) as kb:
         retriever = kb.retriever()

@@ -40,8 +40,8 @@ MEANING = {
 }
 
 METHOD = """
-*AUC* is how often a question with its documents there scores above one without them; 0.5 is chance. Alone: mean
-over the development sets and kinds of removal.
+*AUC* is how often a question with its documents there scores above one without them; 0.5 is chance. Alone:
+mean over the development sets and kinds of removal.
 
 Documents are taken away by restricting the search to all others. *Document removed*: all relevant ones, and
 nothing else, so that for COVID-QA the rest of the very article stays, 120 words on either side of the
@@ -49,15 +49,15 @@ evidence included. *Article removed*: every part of the article. *Another set's 
 else altogether, which nothing was removed for.
 
 Weights and threshold were fitted on rhdh_docs, XQuAD (English), InsuranceQA (train), SciFact (train) and
-Cranfield; COVID-QA is only measured. All with all-MiniLM-L6-v2 in hybrid mode, ten thousand characters of
-context at most. The threshold, {threshold}, is where both errors are alike on the development sets: on average as
-many questions are answered whose documents are there as are abstained on whose documents are not.
+Cranfield; COVID-QA is only measured. All with all-MiniLM-L6-v2 in hybrid mode. The threshold, {threshold}, is
+where both errors are alike on the development sets: on average as many questions are answered whose documents
+are there as are abstained on whose documents are not.
 
 ## COVID-QA
 
 ![What is answered against what is abstained on](images/abstaining.png)
 
-{questions} questions; a passage that may be cited holds the evidence for {evidence:.1%} of them while it is there.
+{questions} questions; a passage that may be cited holds the evidence of {evidence:.1%} while it is there.
 
 | removed | score | AUC | answered where 80 % are abstained on |
 |---|---|---|---|
@@ -135,11 +135,12 @@ def page(record: Mapping[str, Any]) -> str:
 
 def _against(kind: str, against: Mapping[str, Any]) -> list[str]:
     first = next(iter(against.values()))
-    rows = [f"| {kind} | confidence | {_with(first['auc']['model'])} | {_with(first['answered_at_80']['model'])} |"]
+    own, share = (_with(first[what]["model"]) for what in ("auc", "answered_at_80"))
+    rows = [f"| {kind} | confidence | {own} | {share} |"]
     for name, label, _, _ in _LINES[1:]:
-        own = against[name]
+        other = against[name]
         cells = [
-            f"{_with(own[what]['simple'])}; difference {_with(own[what]['difference'])}"
+            f"{_with(other[what]['simple'])}; difference {_with(other[what]['difference'])}"
             for what in ("auc", "answered_at_80")
         ]
         rows.append(f"| | {label} | {cells[0]} | {cells[1]} |")
@@ -160,8 +161,8 @@ def _set(name: str, own: Mapping[str, Any]) -> list[str]:
         one = own[kind]
         head = f"{name} | {own['evidence_found']:.1%}" if at == 0 else " | "
         rows.append(
-            f"| {head} | {kind} | {one['auc']:.3f} | {max(one['simple'].values()):.3f} | {own['answered']:.1%} "
-            f"| {one['abstained']:.1%} | {one['answered_at_80']:.1%} |"
+            f"| {head} | {kind} | {one['auc']:.3f} | {max(one['simple'].values()):.3f} "
+            f"| {own['answered']:.1%} | {one['abstained']:.1%} | {one['answered_at_80']:.1%} |"
         )
     return rows
 
@@ -186,7 +187,12 @@ def plot(test: Mapping[str, Any], path: Path) -> None:
     for axes, kind in zip(panels, (DOCUMENT, ARTICLE), strict=True):
         _panel(axes, kind, test[kind]["curves"])
         axes.plot(
-            test[kind]["abstained"], test["answered"], "o", color=_BLUE, markersize=8, label="default threshold"
+            test[kind]["abstained"],
+            test["answered"],
+            "o",
+            color=_BLUE,
+            markersize=8,
+            label="default threshold",
         )
     panels[0].set_ylabel("answered, everything there", color=_INK)
     panels[0].legend(frameon=False, fontsize=9, loc="lower left")
