@@ -22,10 +22,10 @@ class Asked:
 def asked(name: str, most: int | None = None) -> Asked:
     """All questions of a set, or the first in order of id; in xquad the answers lie with the queries."""
     folder = DATA / name
-    if (folder / "qa.jsonl.gz").is_file():
-        found = {row["id"]: (row["question"], row["answer"]) for row in rows(folder / "qa.jsonl.gz")}
-    else:
-        found = {row["_id"]: (row["text"], row["answer"]) for row in rows(folder / "queries.jsonl.gz")}
+    texts = {row["_id"]: row for row in rows(folder / "queries.jsonl.gz")}
+    held = folder / "qa.jsonl.gz"
+    answers = {row["id"]: row["answer"] for row in rows(held)} if held.is_file() else {}
+    found = {key: (row["text"], answers.get(key) or row["answer"]) for key, row in texts.items()}
     kept = sorted(found)[:most]
     return Asked({key: found[key][0] for key in kept}, {key: found[key][1] for key in kept})
 

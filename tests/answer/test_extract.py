@@ -1,0 +1,135 @@
+"""Answers without a language model: the sentences that answer best, quoted exactly."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gnomon.answer.extract import extract
+from gnomon.answer.support import Verifier
+from gnomon.answer.values import Passage, Sentence
+from gnomon.testing.toys import HashEncoder
+
+ENCODER = HashEncoder(dim=256, max_tokens=10_000)
+KEYS = (
+    "# Keys\n\nA key is made with the command keygen. Keys expire after ninety days. Every key lives for "
+    "ninety days until it expires. Colours can be set in the profile."
+)
+CATS = "Cats sleep for most of the day. How long do they live? They live for about fifteen years."
+
+
+def passage(number: int, text: str, *, start: int = 0, score: float = 0.5) -> Passage:
+    return Passage(number, f"d{number}", text, start, start + len(text), score)
+
+
+PASSAGES = (passage(1, KEYS, start=50, score=0.9), passage(2, CATS))
+
+
+def ask(question: str, *passages: Passage, sentences: int = 1) -> list[Sentence]:
+    return extract(question, passages or PASSAGES, ENCODER, sentences=sentences)
+
+
+def test_the_sentence_that_answers_is_quoted_with_its_place() -> None:
+    (found,) = ask("When do keys expire?")
+    assert found.text == "Keys expire after ninety days."
+    assert (found.start, found.end, found.support, found.supported) == (0, len(found.text), 1.0, True)
+    (cited,) = found.citations
+    assert (cited.passage, cited.document, cited.quote, cited.support) == (1, "d1", found.text, 1.0)
+    assert ("x" * 50 + KEYS)[cited.start : cited.end] == cited.quote
+
+
+def test_a_later_passage_is_quoted_where_it_answers_and_the_first_does_not() -> None:
+    (found,) = ask("For how much of the day do cats sleep?")
+    assert (found.text, found.citations[0].passage) == ("Cats sleep for most of the day.", 2)
+
+
+def test_questions_are_no_answers() -> None:
+    (found,) = ask("How long do they live?", passage(1, CATS))
+    assert found.text == "They live for about fifteen years."
+
+
+def test_further_sentences_come_in_the_order_of_the_text_with_a_space_between() -> None:
+    own = passage(1, "Keys expire after ninety days. Cats sleep. Locks are oiled every second winter.")
+    found = ask("When are locks oiled, and when do keys expire?", own, sentences=3)
+    assert [one.text for one in found] == [
+        "Keys expire after ninety days.",
+        "Locks are oiled every second winter.",
+    ]
+    text = " ".join(one.text for one in found)
+    assert [text[one.start : one.end] for one in found] == [one.text for one in found]
+
+
+def test_what_is_said_twice_is_quoted_once() -> None:
+    found = ask("When do keys expire?", passage(1, KEYS), passage(2, KEYS), sentences=5)
+    assert len({one.text for one in found}) == len(found)
+    assert found[0].citations[0].passage == 1
+
+
+def test_what_answers_much_worse_is_left_out() -> None:
+    assert len(ask("When do keys expire?", sentences=9)) < 3
+
+
+def test_no_text_gives_no_sentences() -> None:
+    assert extract("When?", (), ENCODER, sentences=2) == []
+    assert ask("When?", passage(1, " \n ")) == []
+
+
+def test_another_script_is_quoted_too() -> None:
+    (found,) = ask("東京の人口は", passage(1, "大阪は西にあります。東京の人口は千四百万人です。"))
+    assert found.text == "東京の人口は千四百万人です。"
+
+
+def test_a_question_without_any_known_word_still_gets_the_best_there_is() -> None:
+    assert len(ask("Zyzzyva?")) == 1
+    assert len(ask("?!")) == 1
+
+
+def test_a_verifier_of_these_passages_is_used_and_one_of_others_is_not() -> None:
+    class Counting(HashEncoder):
+        texts = 0
+
+        def encode(self, texts, *, role):  # type: ignore[no-untyped-def]
+            self.texts += len(texts)
+            return super().encode(texts, role=role)
+
+    counting = Counting(dim=64, max_tokens=1000)
+    verifier = Verifier(PASSAGES, counting)
+    first = extract("When do keys expire?", PASSAGES, counting, sentences=1, verifier=verifier)
+    before = counting.texts
+    assert extract("When do keys expire?", PASSAGES, counting, sentences=1, verifier=verifier) == first
+    assert counting.texts == before + 1  # the question alone
+    (other,) = extract("Do cats sleep?", PASSAGES[1:], counting, sentences=1, verifier=verifier)
+    assert other.citations[0].passage == 2
+
+
+def test_a_row_of_a_table_is_quoted_from_its_own_text() -> None:
+    text = "city: Bern; people: 134,794; canton: Bern"
+    (found,) = ask("How many people live in Bern?", Passage(1, "cities#4", text, 0, len(text), 1.0, row=True))
+    assert found.citations[0].quote == text[found.citations[0].start : found.citations[0].end]
+
+
+PIECES = st.sampled_from(
+    ["Keys expire.", "Cats sleep long!", "Is it?", "- one", "\n\n", "第一句。", "word " * 70]
+)
+
+
+@settings(max_examples=40)
+@given(st.lists(st.lists(PIECES, max_size=5).map(" ".join), max_size=3), st.integers(1, 4))
+def test_quotes_stand_where_they_are_cited(texts: list[str], most: int) -> None:
+    passages = [passage(at + 1, text, start=7 * at) for at, text in enumerate(texts)]
+    found = extract("When do keys expire?", passages, ENCODER, sentences=most)
+    assert len(found) <= most
+    assert bool(found) == any(text.strip() for text in texts)
+    for one in found:
+        (cited,) = one.citations
+        own = passages[cited.passage - 1]
+        assert own.text[cited.start - own.start : cited.end - own.start] == cited.quote == one.text
+    assert found == sorted(found, key=lambda one: (one.citations[0].passage, one.citations[0].start))
+
+
+@pytest.mark.parametrize("question", ["When do keys expire?", "Do cats sleep?"])
+def test_a_quote_is_supported_by_the_verifier_as_well(question: str) -> None:
+    verifier = Verifier(PASSAGES, ENCODER)
+    for one in extract(question, PASSAGES, ENCODER, sentences=3, verifier=verifier):
+        checked = verifier.check(one.text, one.start)
+        assert checked.support == 1.0
+        assert checked.citations[0].quote in one.text
