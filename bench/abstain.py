@@ -33,6 +33,7 @@ from record import spread, write
 
 MODEL = Path(__file__).resolve().parents[1] / "src" / "gnomon" / "answer" / "abstain.json"
 _TIMED = 100
+_IN_MODES = 150
 
 
 def main() -> None:
@@ -57,7 +58,7 @@ def main() -> None:
         "alone": {name: _alone(sets, name) for name in NAMES},
         "test": measured(model, threshold, asked(TEST, "hybrid", given.folder)),
         "modes": {
-            mode: brief(model, threshold, asked(replace(TEST, questions=300), mode, given.folder))
+            mode: brief(model, threshold, asked(replace(TEST, questions=_IN_MODES), mode, given.folder))
             for mode in ("dense", "lexical")
         },
         "cost_ms": cost(given.folder),
