@@ -68,8 +68,7 @@ def answer_text(text: str, sentences: Sequence[Sentence]) -> Text:
 def sentence_text(sentence: Sentence) -> Text:
     """A sentence and its citations, or the words that it has none."""
     if not sentence.supported:
-        said = clean(_flat(sentence.text), style="dim")
-        return said.append(f" {NOT_SUPPORTED}", style="yellow")
+        return Text.assemble(clean(_flat(sentence.text), style="dim"), (f" {NOT_SUPPORTED}", "yellow"))
     numbers = dict.fromkeys(citation.passage for citation in sentence.citations)
     marks = "".join(f"[{number}]" for number in numbers)
     return clean(_flat(sentence.text)).append(f" {marks}", style="cyan")
@@ -118,7 +117,9 @@ def quoted_text(text: str, spans: Sequence[tuple[int, int]]) -> Text:
     start = text.find(" ", first) + 1 if 0 < first < (spans[0][0] if spans else 0) else first
     last = max(start + LENGTH, min(spans[0][1], start + 3 * LENGTH) if spans else 0)
     end = len(text) if last >= len(text) else max(text.rfind(" ", start, last), start + LENGTH // 2)
-    shown = Text("…" if start > 0 else "", style="dim")
+    shown = Text()
+    if start > 0:
+        shown.append("…", style="dim")
     at = start
     for left, right in spans:
         left, right = min(max(left, at), end), min(right, end)
