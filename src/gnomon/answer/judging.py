@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from gnomon.answer.contracts import ChatModel, Message
+from gnomon.answer.fence import neutralised
 from gnomon.answer.questions import Question
 
 _SYSTEM = """\
@@ -24,7 +25,7 @@ def judged_right(question: Question, answer: str, chat: ChatModel) -> bool | Non
     if not answer.strip():
         return False
     gold = "\n".join(f"- {one}" for one in question.answers)
-    fenced = re.sub(r"</?\s*candidate\s*>", "", answer, flags=re.IGNORECASE)
+    fenced = re.sub(r"</?\s*candidate\b", "", neutralised(answer), flags=re.IGNORECASE)
     asked = f"Question: {question.text}\n\nRight answers:\n{gold}\n\n<candidate>\n{fenced}\n</candidate>"
     messages = [Message("system", _SYSTEM), Message("user", asked)]
     reply = "".join(chat.stream(messages, max_tokens=_TOKENS))
