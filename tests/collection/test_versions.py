@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,20 +13,20 @@ from gnomon.collection import Collection, CollectionSettings, RetrievalSettings
 from gnomon.collection.catching_up import CatchUp, Manner
 from gnomon.collection.settings import DEFAULT_MODEL
 from gnomon.collection.version import NotReady
-from gnomon.core.errors import InvalidInput, SpaceMismatch
+from gnomon.core.errors import CollectionNotFound, InvalidInput, SpaceMismatch
 from gnomon.testing.toys import LateHashEncoder
 from gnomon.text.chunk import ChunkSettings
 
 sys.path.insert(0, str(Path(__file__).parent))
-from version_toys import check_sound, documents, one, opened, served, text, three, two, until
+from version_toys import built, check_sound, documents, one, opened, rows, served, text, three, two, until
 
 SMALL = CollectionSettings(chunk_tokens=20, chunk_overlap=0)
 TEXTS = {str(number): text(number) for number in range(30)}
 
 
 @pytest.fixture
-def kb(tmp_path: Path) -> Collection:
-    """Thirty documents in v1; closed at the end of the test by the folder's fixture."""
+def kb(tmp_path: Path) -> Iterator[Collection]:
+    """Thirty documents in v1. At the end the catalog is sound."""
     collection = opened(tmp_path / "kb", settings=SMALL)
     collection.add(documents(TEXTS))
     yield collection
@@ -34,21 +34,8 @@ def kb(tmp_path: Path) -> Collection:
     check_sound(tmp_path / "kb")
 
 
-def built(kb: Collection, encoder: object = None, **settings: object) -> str:
-    """A version that is ready."""
-    name = kb.lineage.add(encoder or two(), **settings).name
-    kb.lineage.catch_up(name)
-    kb.lineage.ready(name)
-    return name
-
-
 def states(kb: Collection) -> dict[str, tuple[str, int]]:
     return {info.name: (info.state, info.behind) for info in kb.versions()}
-
-
-def rows(kb: Collection, query: str) -> list[tuple[object, ...]]:
-    with kb._catalog.read() as connection:
-        return [tuple(row) for row in connection.exec_driver_sql(query)]
 
 
 def test_a_model_is_changed_and_the_chunks_stay(kb: Collection) -> None:
@@ -419,3 +406,9 @@ def test_a_catalog_of_before_is_migrated(kb: Collection, tmp_path: Path) -> None
 def test_the_model_that_a_version_is_loaded_by_is_kept(kb: Collection) -> None:
     assert kb.lineage.add(two(), model=DEFAULT_MODEL).model == DEFAULT_MODEL
     assert kb.lineage.add(three(), chunking=ChunkSettings(max_tokens=10)).model == "hash-32-three"
+
+
+def test_no_version_is_named_of_a_collection_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(CollectionNotFound):
+        opened(tmp_path / "nowhere", version="v1")
+    assert not (tmp_path / "nowhere").exists()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import gnomon
 from gnomon.collection import Collection
@@ -109,3 +110,17 @@ def served(kb: Collection) -> dict[str, str]:
 
 def documents(many: dict[str, str]) -> list[Document]:
     return [Document(key, body) for key, body in many.items()]
+
+
+def built(kb: Collection, encoder: Any = None, **settings: Any) -> str:
+    """A version that is ready."""
+    name = kb.lineage.add(encoder or two(), **settings).name
+    kb.lineage.catch_up(name)
+    kb.lineage.ready(name)
+    return name
+
+
+def rows(kb: Collection, query: str) -> list[tuple[Any, ...]]:
+    """What a query finds in the catalog."""
+    with kb._catalog.read() as connection:
+        return [tuple(row) for row in connection.exec_driver_sql(query)]

@@ -49,12 +49,15 @@ class Bundle:
         """Vectors and texts of its chunks, by id."""
         return lookups(self.catalog, self.version)
 
-    def warm(self, like: Bundle) -> None:
-        """Open and bring up to date what the other one has open, so that the first search has not to wait."""
+    def warm(self, like: Bundle, *, wait_s: float = 600.0) -> None:
+        """Open and bring up to date what the other one has open, so that the first search has not to wait.
+
+        Raises CollectionBusy where another process builds its indexes for longer than `wait_s`.
+        """
         if like.encoders.is_open:
             self.encoders.for_searches().encode(["a first query"], role="query")
         if like.derived.is_open:
-            self.derived.refresh(save=True)
+            self.derived.refresh(save=True, wait_s=wait_s)
 
     def close(self) -> None:
         """End its thread, and put on disk what is not there yet."""

@@ -49,6 +49,7 @@ def open_collection(
     given = () if encoder is None else tuple(encoder) if isinstance(encoder, Sequence) else (encoder,)
     name = settings.model or (given[0].space.name if given else DEFAULT_MODEL)
     load = partial(_loaded, threads=settings.threads, say=say or _silent)
+    create = create and version is None  # a version is named of what is there
     with explained(folder):
         is_new = create and not (folder / FILE).exists()
     if is_new:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, delete, exists, select
@@ -82,15 +83,21 @@ def _vectors_of_spaces(connection: Connection, after: int) -> tuple[int, int] | 
 
 
 def _vectors_of_texts(connection: Connection, after: int) -> tuple[int, int] | None:
-    """Of a stretch of all vectors those of documents' texts that no chunk has."""
+    """Of a stretch of all vectors those of documents' texts that no chunk has.
+
+    A version that is being built may have its vectors before its chunks: those of its space stay.
+    """
     table = schema.vectors
     stretch = select(table.c.id).where(table.c.id > after).order_by(table.c.id).limit(_BATCH)
     ids = list(connection.execute(stretch).scalars())
     if not ids:
         return None
     some_chunk = exists(select(schema.chunks.c.id).where(schema.chunks.c.text_hash == table.c.text_hash))
+    own = schema.versions.c
+    building = select(own.space_id).where(own.state == "building")
     among = (table.c.id > after, table.c.id <= ids[-1], table.c.role == "document")
-    return connection.execute(delete(table).where(*among, ~some_chunk)).rowcount, ids[-1]
+    idle = delete(table).where(*among, table.c.space_id.not_in(building), ~some_chunk)
+    return connection.execute(idle).rowcount, ids[-1]
 
 
 def _tokenizers(connection: Connection) -> int:
@@ -100,4 +107,8 @@ def _tokenizers(connection: Connection) -> int:
 
 
 def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):  # gone since it was listed
+            total += path.stat().st_size if path.is_file() else 0
+    return total

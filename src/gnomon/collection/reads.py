@@ -20,12 +20,10 @@ _BLOCK = 500  # values in one IN list: SQLite's oldest limit is 999
 
 # What every search asks is built once: building and hashing a statement costs more than SQLite's answer.
 _HEAD = select(schema.journal.c.seq, schema.journal.c.nonce).order_by(schema.journal.c.seq.desc()).limit(1)
-_LIVE = select(schema.versions.c.id).where(schema.versions.c.state == "live").scalar_subquery()
+# Every search begins with this: as plain text it takes a quarter less than as an expression.
 _OWN_HEAD = (
-    select(schema.journal.c.seq, schema.journal.c.nonce, _LIVE.label("live"))
-    .where(schema.journal.c.chunking_id == bindparam("chunking"))
-    .order_by(schema.journal.c.seq.desc())
-    .limit(1)
+    "SELECT seq, nonce, (SELECT id FROM versions WHERE state = 'live') FROM journal "
+    "WHERE chunking_id = ? ORDER BY seq DESC LIMIT 1"
 )
 _SHOWN = (
     select(
@@ -78,9 +76,10 @@ def head(connection: Connection) -> Position:
 
 def own_head(connection: Connection, chunking_id: int) -> Head:
     """Where a chunking's part of the journal ends: what is done to other chunkings does not move it."""
-    row = connection.execute(_OWN_HEAD, {"chunking": chunking_id}).first()
+    row = connection.exec_driver_sql(_OWN_HEAD, (chunking_id,)).first()
     if row is None:
-        return Head(0, 0, int(connection.execute(select(_LIVE)).scalar_one()))
+        table = schema.versions.c
+        return Head(0, 0, int(connection.execute(select(table.id).where(table.state == "live")).scalar_one()))
     return Head(*row)
 
 

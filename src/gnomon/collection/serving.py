@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 from gnomon.collection import version as versions
@@ -20,9 +21,12 @@ from gnomon.collection.reads import Head
 from gnomon.collection.refreshing import Follower
 from gnomon.collection.version import Version
 from gnomon.collection.writing import Target, Writer
+from gnomon.core.errors import CollectionBusy, GnomonError
 
 _NEAR = 200
 """Journal entries that a bundle may be behind for a search to go over to it at once."""
+_WAIT_S = 1.0
+"""How long the thread beside waits at once for another process that is at the files."""
 _AGAIN_S = 5.0
 """How long after a version could not be loaded that is tried again."""
 
@@ -166,13 +170,16 @@ class Serving:
     def _load(self) -> bool:
         """What the thread beside does: bring the version that is wanted, and go over to it."""
         while self._leaving:
-            self._leaving.pop().close()
+            with suppress(GnomonError):  # what cannot be saved now, the catalog has
+                self._leaving.pop().close()
         wanted, before = self._wanted, self._now
         if wanted == before.version.id or self._has_failed(wanted):
             return False
         try:
             bundle = self.bundle(wanted)
-            bundle.warm(before)
+            bundle.warm(before, wait_s=_WAIT_S)
+        except (CollectionBusy, versions.NotReady):
+            return True  # another process builds its indexes, or yet another version went live: again
         except Exception as error:  # noqa: BLE001 - said by the next search, which is answered all the same
             self._failed = (wanted, time.monotonic(), error)
             return False
