@@ -42,7 +42,7 @@ _PLACES = {
     "open": ("gnomon.collection", "open_collection"),
 }
 
-_ROOMS = ("answer", "evaluate")
+_ROOMS = ("answer", "evaluate", "evolve")
 """Rooms that are reached as attributes: gnomon.evaluate.compare(…) works after `import gnomon`."""
 
 __all__ = [

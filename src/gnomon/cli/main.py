@@ -9,7 +9,21 @@ from collections.abc import Sequence
 
 import typer
 
-from gnomon.cli import ask, compare, demo, encode, index, mine, models, search, status, tables, train, words
+from gnomon.cli import (
+    ask,
+    compare,
+    demo,
+    encode,
+    index,
+    mine,
+    models,
+    search,
+    status,
+    tables,
+    train,
+    versions,
+    words,
+)
 from gnomon.cli import eval as evaluation
 from gnomon.cli.app import app
 from gnomon.cli.failure import show_error
@@ -24,6 +38,9 @@ COMMANDS = (
     status.status,
     evaluation.eval,
     compare.compare,
+    versions.versions,
+    versions.switch,
+    versions.rollback,
     models.models,
     encode.encode,
     train.train,

@@ -1,0 +1,184 @@
+"""gnomon versions, switch and rollback."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gnomon.cli.app import Json, app, example
+from gnomon.core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from gnomon.collection.reports import Pruned, Switched, VersionInfo
+
+STYLES = {"live": "bold green", "ready": "green", "building": "yellow", "retired": "dim"}
+Folder = Annotated[Path, typer.Argument(help="The collection's folder.", metavar="COLLECTION")]
+
+
+@app.command(
+    epilog=example(
+        "gnomon versions kb",
+        "gnomon versions kb --retire v1 --prune",
+        "gnomon versions kb --prune --vacuum",
+    )
+)
+def versions(
+    collection: Folder,
+    retire: Annotated[
+        list[str] | None,
+        typer.Option(help="Give a version up for good: it gets no documents any more.", metavar="NAME"),
+    ] = None,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Free what only retired versions need: chunks, vectors, indexes.")
+    ] = False,
+    vacuum: Annotated[
+        bool,
+        typer.Option("--vacuum", help="With --prune: make the catalog's file smaller too, which is slow."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the versions of a collection: which one serves, and which one can be gone back to."""
+    import gnomon
+    from gnomon.cli.terminal import data_console, print_json
+
+    if vacuum and not prune:
+        raise InvalidInput(
+            "--vacuum without --prune",
+            wanted="both: it gives back what pruning freed",
+            next_step="add --prune",
+        )
+    with gnomon.open(collection, create=False) as kb:
+        for name in dict.fromkeys(retire or ()):
+            kb.retire(name)
+        freed = kb.prune(vacuum=vacuum) if prune else None
+        found = kb.versions()
+    if as_json:
+        print_json(
+            {
+                "collection": str(collection),
+                "versions": [info.to_json() for info in found],
+                "pruned": None if freed is None else freed.to_json(),
+            }
+        )
+        return
+    print_versions(data_console(), found)
+    if freed is not None:
+        print_freed(data_console(), freed)
+
+
+@app.command(epilog=example("gnomon switch kb v3"))
+def switch(
+    collection: Folder,
+    version: Annotated[str, typer.Argument(help="A version that is ready, such as v3.", metavar="VERSION")],
+    as_json: Json = False,
+) -> None:
+    """Let another version serve, in all processes that have the collection open, without a pause."""
+    import gnomon
+
+    with gnomon.open(collection, create=False) as kb:
+        done = kb.switch(version)
+    _tell(done, collection, as_json=as_json)
+
+
+@app.command(epilog=example("gnomon rollback kb"))
+def rollback(collection: Folder, as_json: Json = False) -> None:
+    """Go back to the version that served before, with all documents that were put in since."""
+    import gnomon
+
+    with gnomon.open(collection, create=False) as kb:
+        done = kb.rollback()
+    _tell(done, collection, as_json=as_json)
+
+
+def print_versions(console: Console, found: Sequence[VersionInfo]) -> None:
+    """A version a line: the name, how it stands, its model and its chunks."""
+    from rich.text import Text
+
+    from gnomon.cli.terminal import clean, print_line
+
+    rows = [
+        (
+            Text(info.name, style="bold"),
+            Text(info.state, style=STYLES[info.state]),
+            clean(info.space),
+            clean(_made(info)),
+            Text(_standing(info)),
+        )
+        for info in found
+    ]
+    head = [Text(name, style="dim") for name in ("version", "state", "model", "chunks and search", "")]
+    widths = [max(cells[at].cell_len for cells in (head, *rows)) for at in range(len(head))]
+    for cells in (head, *rows):
+        line = Text()
+        for cell, width in zip(cells, widths, strict=True):
+            line.append_text(Text.assemble(cell, " " * (width - cell.cell_len + 3)))
+        line.rstrip()
+        print_line(console, line)
+
+
+def print_freed(console: Console, freed: Pruned) -> None:
+    """What pruning freed."""
+    from rich.text import Text
+
+    from gnomon.cli.figures import counted, size
+    from gnomon.cli.terminal import print_rows
+
+    parts = [counted(freed.chunks, "chunk"), counted(freed.vectors, "vector")]
+    parts += [f"the indexes in {', '.join(freed.folders)}"] if freed.folders else []
+    said = f"{', '.join(parts)}; {size(freed.bytes)} given back to the disk"
+    console.print()
+    print_rows(console, [(Text("freed", style="dim"), Text(said))])
+
+
+def _made(info: VersionInfo) -> str:
+    """The chunks, and of the search what is not as it is by default."""
+    chunks = f"{info.chunking['max_tokens']} tokens"
+    if info.chunking.get("overlap"):
+        chunks += f", overlap {info.chunking['overlap']}"
+    weights = info.retrieval["fuse"].get("weights")
+    search = info.retrieval["mode"]
+    search += f" {'/'.join(f'{weight:g}' for weight in weights)}" if weights else ""
+    stages = [name for name in ("rocchio", "rm3", "neighbours") if name in info.retrieval]
+    return "; ".join((chunks, " with ".join((search, *stages))))
+
+
+def _standing(info: VersionInfo) -> str:
+    from gnomon.cli.figures import counted
+
+    if info.state == "live":
+        return f"live since {info.live_since}"
+    if info.state == "retired":
+        return ""
+    return f"{counted(info.behind, 'document')} behind" if info.behind else "up to date"
+
+
+def _tell(done: Switched, collection: Path, *, as_json: bool) -> None:
+    from gnomon.cli.terminal import data_console, print_hanging, print_json
+
+    if as_json:
+        print_json({"collection": str(collection), **done.to_json()})
+        return
+    for label, body in _told(done, collection):
+        print_hanging(data_console(), label, body)
+
+
+def _told(done: Switched, collection: Path) -> list[tuple[Text, Text]]:
+    from rich.text import Text
+
+    from gnomon.cli.figures import duration
+    from gnomon.cli.terminal import clean, program
+
+    verb = "back to" if done.why == "rollback" else "switched to"
+    body = Text.assemble(
+        (f"{verb} {done.to}", "bold green"), f" from {done.came_from} in {duration(done.seconds)}"
+    )
+    then = f"{program()} rollback {collection}"
+    if done.why == "rollback":
+        then = f"{program()} versions {collection}"
+    return [(Text("live  ", style="dim"), body), (Text("next  ", style="bold"), clean(then))]

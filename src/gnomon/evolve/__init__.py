@@ -1,0 +1,1 @@
+"""Changing what serves a live collection, safely: plan, migrate, watch, look inside."""
