@@ -61,14 +61,14 @@ def _run(table: Locked, statement: Statement, limit: int) -> list[Passage]:
     how = [statement.written]
     found = table.select(statement.sql, most=limit if statement.aggregate else _MOST_ROWS)
     if not statement.aggregate:
-        numbers = list(dict.fromkeys(row[0] for row in found.rows if isinstance(row[0], int)))
+        numbers = list(dict.fromkeys(row[-1] for row in found.rows if isinstance(row[-1], int)))
         if len(numbers) > limit:
             how.append(f"{limit} of {len(numbers):,}{' or more' * found.more} rows")
         return row_passages(table, numbers[:limit], how, stage="sql", score=1.0)
     passages = []
     for row in found.rows:
-        numbers = json.loads(str(row[0]))
-        pairs = zip(statement.items, _cells(row[1:]), strict=False)
+        numbers = json.loads(str(row[-1]))
+        pairs = zip(statement.items, _cells(row[:-1]), strict=True)
         values = {_label(item): cell for item, cell in pairs if cell is not None}
         if values:
             figure = Figure(values, numbers, len(numbers))

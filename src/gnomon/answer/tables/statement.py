@@ -1,6 +1,6 @@
 """A SELECT that a language model wrote, taken apart so far that its rows can be asked for too.
 
-Allowed is one SELECT over one table. The row's number is put before what is selected, or where rows are
+Allowed is one SELECT over one table. The row's number is put behind what is selected, or where rows are
 counted or summed the list of their numbers. What the query reads and calls is judged by `locked`.
 """
 
@@ -30,8 +30,8 @@ _AGGREGATES = ("count", "sum", "avg", "total", "min", "max", "group_concat", "js
 
 @dataclass(frozen=True)
 class Statement:
-    """A query over one table. `items` are what is selected, as written. `sql` selects the rows' numbers (of
-    an aggregate their JSON list) and then the items; `written` is the query without comments.
+    """A query over one table. `items` are what is selected, as written. `sql` selects these, and then the
+    rows' numbers (of an aggregate their JSON list); `written` is the query without comments.
     """
 
     info: TableInfo
@@ -60,12 +60,15 @@ def read_statement(text: str, tables: Sequence[TableInfo]) -> Statement:
     _check_names(tokens, info)
     items = _items(clauses["select"])
     aggregate = "group" in clauses or "having" in clauses or any(_is_aggregate(item) for item in items)
+    if aggregate and any("".join(token.text for token in item).rstrip().endswith("*") for item in items):
+        raise Refused("it has * beside a figure: name the columns")
     number = quoted(number_column(info))
     rows = f"json_group_array({number})" if aggregate else number
     rest = "".join(_joined(clauses[name]) for name in _CLAUSES if name in clauses)
     shown = tuple(_joined(item).strip() for item in items)
     written = " ".join(f"SELECT {', '.join(shown)} {rest}".split())
-    return Statement(info, shown, aggregate, f"SELECT {rows}, {', '.join(shown)} {rest}", written)
+    # Last, so that the numbers in ORDER BY 2 mean what they meant.
+    return Statement(info, shown, aggregate, f"SELECT {', '.join(shown)}, {rows} {rest}", written)
 
 
 def _tokens(text: str) -> list[_Token]:
