@@ -91,15 +91,17 @@ The same weights and threshold.
 TAIL = """
 ## What it costs
 
-{cost[median]} ms a question beyond search and passages (median of {cost[runs]}, one thread; {cost[min]} to
-{cost[max]}): the question and at most six sentences are encoded.
+{cost[median]} ms of processor time a question beyond search and passages, on one thread (median of {cost[runs]};
+{cost[min]} to {cost[max]}): the question and at most six sentences are encoded.
 
 ## What to expect
 
 A threshold is a trade-off, and yours may be another: `AskSettings(abstain_below=...)`, 0 never abstains. A
 question about something else altogether is told well. One whose article is there and whose passage is not is
 told badly: neighbouring passages speak of the same things in the same words, and where the evidence was not
-among the first passages to begin with, nothing that is looked at changes when it goes.
+among the first passages to begin with, nothing that is looked at changes when it goes. A collection that says
+everything many times over, as InsuranceQA does, has an answer still when the judged ones are gone. In dense
+mode the first passage holds fewer of the question's words, and more is abstained on at the same threshold.
 """
 
 
