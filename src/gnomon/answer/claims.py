@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 Words = Callable[[str], list[str]]
 """A text to its content words as they are compared: stemmed, function words left out."""
@@ -72,6 +73,20 @@ class Claim:
             return True
         return any(_OPPOSITE.get(word, frozenset()) & (others - own) for word in own - others)
 
+    def renames(self, other: Claim) -> bool:
+        """Whether a name of this one stands where the other has a different one, by the words beside it."""
+        missing, unsaid = self.names - set(other.words), other.names - set(self.words)
+        if not missing or not unsaid:
+            return False
+        beside = {(a, b) for a, b in pairwise(other.words) if a in unsaid or b in unsaid}
+        after = {a for a, b in beside if b in unsaid}
+        before = {b for a, b in beside if a in unsaid}
+        return any(
+            (b in missing and a in after and a not in missing)
+            or (a in missing and b in before and b not in missing)
+            for a, b in pairwise(self.words)
+        )
+
 
 def together(claims: Sequence[Claim]) -> Claim:
     """What texts in a row claim."""
@@ -88,7 +103,7 @@ def reader(language: str) -> Words:
     from gnomon.index.analysis import Analysis
 
     analysis = Analysis.of(language)
-    return lambda text: analysis.words(_SHORTENED.sub(" not", text))
+    return lambda text: analysis.words(_SHORTENED.sub(" not", text).replace("%", " percent "))
 
 
 def claim(text: str, words: Words) -> Claim:

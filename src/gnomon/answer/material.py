@@ -58,14 +58,18 @@ class Material:
     def claim(self, at: int) -> Claim:
         """What can be looked up of the span number `at`."""
         if at not in self._facts:
-            span = self.spans[at]
-            single = [self.single[span.passage, one] for one in range(span.first, span.last)]
+            single = self.singles(at)
             self._facts[at] = (
                 together([self.claim(one) for one in single])
                 if len(single) > 1
-                else claim(self.text(span), self.words)
+                else claim(self.text(self.spans[at]), self.words)
             )
         return self._facts[at]
+
+    def singles(self, at: int) -> list[int]:
+        """The numbers of the single pieces that a span is made of."""
+        span = self.spans[at]
+        return [self.single[span.passage, one] for one in range(span.first, span.last)]
 
     @cached_property
     def single(self) -> dict[tuple[int, int], int]:
