@@ -91,8 +91,8 @@ The same weights and threshold.
 TAIL = """
 ## What it costs
 
-{cost[median]} ms of processor time a question beyond search and passages, on one thread (median of {cost[runs]};
-{cost[min]} to {cost[max]}): the question and at most six sentences are encoded.
+{cost[median]} ms of processor time a question beyond search and passages, on one thread (median of
+{cost[runs]}; {cost[min]} to {cost[max]}): the question and at most six sentences are encoded.
 
 ## What to expect
 

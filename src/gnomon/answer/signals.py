@@ -29,6 +29,8 @@ MOST_SENTENCES = 6
 _LONGEST = 1.5
 """Characters of a sentence that are encoded, for each token the encoder reads: tables have no full stops."""
 _SAMPLE, _FEW = 128, 16
+_CHANGED = 0.1
+"""Share of a collection that comes or goes before passages are drawn from it anew."""
 _UNSEEN = 300
 """Texts taken to exist beside the collection, so that in one of three texts a word of one is not common."""
 _CANDIDATES = 30
@@ -102,22 +104,23 @@ def _unlike(kb: Collection, vector: Vector) -> float:
 
 
 class _Samples:
-    """Vectors of passages drawn evenly from each open collection, kept until its chunks change."""
+    """Vectors of passages drawn evenly from each open collection, kept until it has become another size."""
 
     def __init__(self) -> None:
-        self._kept: WeakKeyDictionary[Collection, tuple[Any, Rows]] = WeakKeyDictionary()
+        self._kept: WeakKeyDictionary[Collection, tuple[int, Rows]] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
     def of(self, kb: Collection) -> Rows:
-        every = kb.chunk_ids(_EVERYTHING)  # the same array again until a chunk comes or goes
+        size = len(kb.view().lexical)
         with self._lock:
             known = self._kept.get(kb)
-        if known is not None and known[0] is every:
+        if known is not None and abs(size - known[0]) <= _CHANGED * known[0]:
             return known[1]
+        every = kb.chunk_ids(_EVERYTHING)
         places = np.linspace(0, len(every) - 1, min(_SAMPLE, len(every))).astype(np.int64)
         rows = _vectors(kb, every[places])
         with self._lock:
-            self._kept[kb] = (every, rows)
+            self._kept[kb] = (size, rows)
         return rows
 
 
