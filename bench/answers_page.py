@@ -23,14 +23,15 @@ _EVIDENCE = """
 ## Is the evidence among the first ten?
 
 Share of the questions for which a document that holds the answer is among the first ten, as `gnomon search`
-finds them. Nothing but the first line of each table was chosen; the others show what else there is.
+finds them. Users get "hybrid (default)"; the others show what else there is, and none was chosen by this
+table.
 """
 _ANSWERS = """
 ## How near do quotes come to the answers?
 
 Token F1 and exact match as SQuAD measures them. Long answers cannot be matched by short quotes, nor short
-ones by whole sentences: an answer has {words} words at the median. "First sentence" quotes the first
-sentence of the best chunk.
+ones by whole sentences: answers have {words} words at the median. "First sentence" is that of the best
+chunk, "default" at most two sentences.
 """
 
 
