@@ -255,6 +255,18 @@ def test_a_database_that_went_wrong(kb, shop, harm, came):
     assert came in caught.value.came
 
 
+def test_a_database_that_is_being_written_is_not_read_half_way(kb, shop, monkeypatch):
+    monkeypatch.setattr("gnomon.answer.tables.sqlite_file._BUSY_S", 0.01)
+    register(kb, shop, table="people")
+    writer = sqlite3.connect(shop, isolation_level=None)
+    writer.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(UnreadableFile, match=r"table people: .*locked"):
+        ask_tables(kb, "people named Grace")
+    writer.execute("ROLLBACK")
+    writer.close()
+    assert len(ask_tables(kb, "people named Grace")) == 1
+
+
 def test_a_damaged_database(kb, shop):
     register(kb, shop, table="people")
     data = bytearray(shop.read_bytes())

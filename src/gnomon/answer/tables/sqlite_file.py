@@ -44,13 +44,20 @@ def connect(file: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA schema_version").fetchone()
     except sqlite3.Error as error:
         connection.close()
-        if not isinstance(error, sqlite3.OperationalError) or Path(f"{file}-wal").exists():
+        if not (isinstance(error, sqlite3.OperationalError) and "open" in str(error) and _at_rest(file)):
             raise
         # A file in WAL mode needs two more beside it, which a folder that is read-only does not take.
         return sqlite3.connect(
             f"{uri}?immutable=1", uri=True, isolation_level=None, timeout=_BUSY_S, check_same_thread=False
         )
     return connection
+
+
+def _at_rest(file: Path) -> bool:
+    """Whether a file is in WAL mode and nobody has it open: then nothing changes while it is read."""
+    with file.open("rb") as data:
+        is_wal = data.read(20)[18:] == b"\x02\x02"
+    return is_wal and not any(Path(f"{file}{suffix}").exists() for suffix in ("-wal", "-shm", "-journal"))
 
 
 def look_into(name: str, path: Path, table: str, *, count: bool = False) -> Place:
