@@ -241,6 +241,19 @@ def test_a_reply_that_breaks_off_keeps_what_was_verified(kb, server, step):
     assert true_to_the_documents(kb, answer)
 
 
+def test_a_reply_that_used_up_its_tokens_is_an_answer_as_far_as_it_is_supported(kb, server):
+    server.script = [says(f"{TRUE} [1] Then revoke the", finish="length")]
+    with closing(endpoint(server)) as chat:
+        answer = ask(kb, QUESTION, chat=chat, settings=EVER)
+        server.requests.clear()
+        server.script = [says("Cheese is made of milk. Then", finish="length")]
+        nothing = ask(kb, QUESTION, chat=chat, settings=EVER)
+    assert answer.outcome == "answered"
+    assert [one.supported for one in answer.sentences] == [True, False]
+    assert [one.kind for one in answer.failures] == ["ReplyTooLong"]
+    assert nothing.outcome == "failed"
+
+
 def test_a_prompt_that_is_too_long_is_tried_with_fewer_passages(kb, server):
     server.script = [too_long(), too_long(), says(f"{TRUE} [1]")]
     with closing(endpoint(server)) as chat:
@@ -315,7 +328,7 @@ def test_a_tables_rows_answer_and_a_query_that_fails_is_stood_in_for(kb, server,
     register(kb, file)
     try:
         answer = ask(kb, asked, settings=AskSettings(abstain_below=1.0))
-        server.script = [fails(500), says("Acme is in the city Berlin [6].")]
+        server.script = [fails(500), says("name: Acme; city: Berlin [6].")]
         with closing(endpoint(server)) as chat:
             generated = ask(kb, asked, chat=chat, settings=AskSettings(abstain_below=1.0))
         without = ask(kb, asked, settings=AskSettings(abstain_below=1.0, tables=False))

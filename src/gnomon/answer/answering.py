@@ -30,7 +30,7 @@ from gnomon.answer.values import (
     Turn,
 )
 from gnomon.collection import Collection
-from gnomon.core.errors import GenerationFailed, GnomonError, InvalidInput, PromptTooLong
+from gnomon.core.errors import GenerationFailed, GnomonError, InvalidInput, PromptTooLong, ReplyTooLong
 
 ANSWERED: Outcome = "answered"
 ABSENT: Outcome = "not in these documents"
@@ -264,18 +264,21 @@ def _written(
 
 
 def _judged(asked: _Asked, draft: Draft, stages: _Stages) -> tuple[Draft, Outcome]:
-    """How it came out. What no passage supports is no answer from these documents, marked or not."""
-    if draft.error is not None:
-        return draft, FAILED
-    if not draft.raw.strip():
-        stages.failed(
-            "generating",
-            GenerationFailed("the language model wrote nothing", next_step="try again, or use another model"),
-        )
+    """How it came out. What no passage supports is no answer from these documents, marked or not.
+
+    A reply that used up its tokens is an answer all the same, as far as its sentences are supported.
+    """
+    supported = any(sentence.supported for sentence in draft.sentences)
+    if draft.error is not None and not isinstance(draft.error, ReplyTooLong):
         return draft, FAILED
     if asked.template.is_refusal(draft.raw):
         return Draft(raw=draft.raw), ABSENT
-    return draft, ANSWERED if any(sentence.supported for sentence in draft.sentences) else ABSENT
+    if supported:
+        return draft, ANSWERED
+    if draft.error is None and not draft.raw.strip():
+        nothing = "the language model wrote nothing"
+        stages.failed("generating", GenerationFailed(nothing, next_step="try again, or use another model"))
+    return draft, ABSENT if draft.error is None and draft.raw.strip() else FAILED
 
 
 def _turn(turn: Turn) -> Turn:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gnomon.core.errors import GenerationFailed, PromptTooLong
+from gnomon.core.errors import GenerationFailed, PromptTooLong, ReplyTooLong
 
 LONGEST_WAIT_S = 20.0
 """A server that asks to wait for longer is not asked again."""
@@ -148,7 +148,7 @@ def unfinished(place: Place, finish: str | None, max_tokens: int, *, begun: bool
     reason = (finish or "stop").lower()
     if reason in ("length", "max_tokens"):
         came = "stopped in the middle of a sentence" if begun else "wrote no text before it stopped"
-        return GenerationFailed(
+        return ReplyTooLong(
             f"{place.model} {came}: {max_tokens} tokens were used up",
             wanted="a whole reply",
             next_step="allow more tokens (max_tokens)"

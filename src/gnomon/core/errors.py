@@ -100,6 +100,10 @@ class PromptTooLong(GenerationFailed):
     """A prompt that is longer than what the language model reads."""
 
 
+class ReplyTooLong(GenerationFailed):
+    """A reply that used up the tokens it was allowed before it came to its end."""
+
+
 class TruncatedText(UserWarning):
     """Texts longer than the encoder reads: what lies beyond is not in their vectors."""
 
