@@ -74,7 +74,7 @@ def unusable(name: str, came: str, *, wanted: str = "", next_step: str = "") -> 
 def unique(names: list[str]) -> list[str]:
     """Column names on one line each that differ even where case does not count, as in SQL.
 
-    >>> unique(["Name", "name", " net\ntotal "])
+    >>> unique(["Name", "name", " net  total "])
     ['Name', 'name 2', 'net total']
     """
     taken: set[str] = set()
