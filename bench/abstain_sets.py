@@ -56,7 +56,7 @@ DEVELOPMENT = (
     Case("scifact", "train", 150),
     Case("cranfield", "test", 150),
 )
-TEST = Case("covidqa", "test", 600, "-")
+TEST = Case("covidqa", "test", 1380, "-")
 
 
 @dataclass(frozen=True, eq=False)
