@@ -311,12 +311,18 @@ def test_why_there_is_no_answer():
 def test_on_a_terminal_what_is_written_is_shown_and_then_gone():
     out = io.StringIO()
     console = Console(file=out, width=40, height=6, force_terminal=True, color_system=None)
+
+    def screen(writing):
+        return " ".join(writing._last_lines().plain.split())
+
     with Writing(console) as writing:
-        for piece in ("The gnomon casts", " a shadow. [1] It is", "\x1b[2J late"):
+        for piece in ("The gnomon casts", " a shadow. [1] It is", "\x1b[2J late."):
             writing.show(Piece(piece))
+        assert screen(writing) == "The gnomon casts a shadow. It is [2J late."
         writing.show(Checked(an_answer().sentences[0]))
         writing._live.refresh()
-        last = writing._last_lines().plain
-    assert last.split() == "The gnomon casts a shadow. [1] It is [2J late".split()
+        assert screen(writing) == "The gnomon casts a shadow. [1] It is [2J late."
+        writing.show(Checked(Sentence("It is\x1b[2J late.", 27, 42)))
+        assert screen(writing) == f"The gnomon casts a shadow. [1] It is [2J late. {NOT_SUPPORTED}"
     assert "The gnomon casts a shadow. [1]" in out.getvalue()
     assert "\x1b[2J late" not in out.getvalue()

@@ -22,6 +22,7 @@ class Writing:
         self._live = Live(console=console, refresh_per_second=12, transient=True)
         self._reply, self._text = Reply(), ""
         self._sentences: list[Sentence] = []
+        self._waiting: list[str] = []  # sentences that are whole and not yet verified
 
     def __enter__(self) -> Writing:
         self._live.__enter__()
@@ -35,10 +36,13 @@ class Writing:
     def show(self, event: Event) -> None:
         """Take in an event."""
         if isinstance(event, Piece):
-            for _ in self._reply.add(event.text):
-                continue  # what is whole comes again, verified
+            self._waiting += [said.text for said in self._reply.add(event.text)]
         elif isinstance(event, Checked):
             one = event.sentence
+            if one.text not in self._waiting:  # the last one: the reply has ended
+                self._waiting += [said.text for said in self._reply.rest(cut_off=False)]
+            if one.text in self._waiting:
+                self._waiting = self._waiting[self._waiting.index(one.text) + 1 :]
             self._text += " " * (one.start - len(self._text)) + one.text
             self._sentences.append(one)
         self._live.update(self._last_lines())
@@ -46,6 +50,7 @@ class Writing:
     def _last_lines(self) -> Text:
         """What fits on the screen, the newest at the bottom."""
         shown = answer_text(self._text, self._sentences)
-        shown.append(" ").append(clean(self._reply.pending, style="dim"))
+        for text in (*self._waiting, self._reply.pending):
+            shown.append(" ").append(clean(text, style="dim"))
         lines = list(shown.wrap(self._console, self._console.width))
         return Text("\n").join(lines[-max(1, self._console.height - 1) :])
