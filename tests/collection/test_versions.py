@@ -69,8 +69,15 @@ def test_other_chunks_are_a_version_too(kb: Collection) -> None:
     assert kb.status().chunks > before
     assert kb.status().chunking["max_tokens"] == 10
     assert served(kb).keys() == TEXTS.keys()
+    own = rows(
+        kb, f"SELECT count(*) FROM chunks WHERE document_id = 4 AND chunking_id = {kb.version.chunking_id}"
+    )
+    assert kb.remove(["3"]) == own[0][0]  # those of v1 go too, and are not counted
+    again = kb.add({"id": "5", "text": text(5, turn=1)})
+    assert again.chunks_removed == own[0][0]
     kb.switch("v1")
-    assert kb.status().chunks == before
+    assert kb.status().chunks == before - 4
+    assert kb.status().documents == 29
 
 
 def test_other_retrieval_settings_are_a_version_and_embed_nothing(kb: Collection) -> None:
@@ -239,6 +246,8 @@ def test_a_writer_that_planned_for_a_version_that_is_live_no_more(
     assert report.problems == ()
     assert writer.version.name == name
     assert until(lambda: kb.version.name == name)
+    longest = rows(kb, f"SELECT max(tokens) FROM chunks WHERE chunking_id = {writer.version.chunking_id}")
+    assert longest[0][0] <= (20 if chunking is None else 10)
     for collection in (kb, writer, other):
         assert "n77t0" in served(collection)["new.txt"]
     assert states(kb) == {"v1": ("ready", 0), name: ("live", 0)}

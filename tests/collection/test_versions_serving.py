@@ -144,6 +144,26 @@ def test_an_index_takes_in_no_half_of_a_document(kb: Collection, other: Collecti
     assert len(after.dense) == len(after.lexical) == 84
 
 
+def test_what_is_done_to_other_chunks_does_not_move_a_view(kb: Collection) -> None:
+    before = kb.view()
+    kb.lineage.add(two(), chunking=ChunkSettings(max_tokens=14))
+    assert kb.lineage.catch_up("v4").chunks > 0
+    assert kb.view() is before
+    kb.retire("v4")
+    assert kb.prune().chunks > 0
+    assert kb.view() is before
+    assert {item.state for item in kb.status().derived} == {"current"}
+
+
+def test_a_version_that_went_before_the_first_search(kb: Collection, other: Collection) -> None:
+    assert other.encoder
+    kb.switch("v3")
+    kb.retire("v1")
+    kb.prune()
+    assert other.search("n3t0", k=1)[0].document == "3"
+    assert other.version.name == "v3"
+
+
 def test_indexes_of_a_history_that_was_undone_are_not_taken_for_those_of_another_chunking(
     kb: Collection, tmp_path: Path
 ) -> None:

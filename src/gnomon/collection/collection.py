@@ -246,7 +246,10 @@ class Collection:
     def _followed(self, report: IndexReport, *, save: bool = False) -> IndexReport:
         """After a write: what serves finds it, and versions that may be gone back to have it too."""
         self._serving.wrote(save=save)
-        problems = self.lineage.follow()
+        try:
+            problems = self.lineage.follow()
+        except KeyboardInterrupt:  # all of it is committed; what lags is caught up by the next write
+            return replace(report, interrupted=True)
         return replace(report, problems=(*report.problems, *problems)) if problems else report
 
 

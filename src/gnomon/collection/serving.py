@@ -54,8 +54,14 @@ class Serving:
 
     def pin(self) -> Pinned:
         """The version and the view that a request is answered by."""
-        bundle, head = self.settled()
-        return Pinned(bundle, bundle.derived.view(head))
+        while True:
+            bundle, head = self.settled()
+            try:
+                return Pinned(bundle, bundle.derived.view(head))
+            except versions.NotReady:
+                # Another version went live since, and this one was never searched here.
+                if self.fixed or not self._gone_over(bundle):
+                    raise
 
     def settled(self) -> tuple[Bundle, Head]:
         """What serves, after a look at what is live; with the head of the journal for its view."""
@@ -141,9 +147,8 @@ class Serving:
         with self.catalog.read() as connection:
             is_kept = versions.state(connection, bundle.version.id) in versions.KEPT
         if not is_kept:  # its chunks may go at any time: better to wait than to answer by what is left
-            other.warm(bundle)
-            self.flip(other)
-            return other
+            self._gone_over(bundle)
+            return self._now
         self._wanted = live
         if not self._has_failed(live):
             self._loader.start()
@@ -156,6 +161,17 @@ class Serving:
                 stacklevel=2,
             )
         return self._now
+
+    def _gone_over(self, bundle: Bundle) -> bool:
+        """Go over to what is live, however long that takes. False where that is this one."""
+        with self.catalog.read() as connection:
+            live = versions.live_id(connection)
+        if live == bundle.version.id:
+            return False
+        other = self.bundle(live)
+        other.warm(bundle)
+        self.flip(other)
+        return True
 
     @staticmethod
     def _is_ready(other: Bundle, like: Bundle) -> bool:
