@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -59,9 +60,9 @@ def main() -> None:
         with gnomon.open(given.folder / "covidqa") as kb:
             if not kb.documents():
                 kb.index([DATA / "covidqa"])
-            figures = {"covidqa": covidqa(kb, chat, given.most)}
+            figures: dict[str, Any] = {"covidqa": covidqa(kb, chat, given.most)}
         figures["orders in documents"] = ordered(chat)
-    figures["seconds"] = round(time.perf_counter() - started)  # type: ignore[assignment]
+    figures["seconds"] = round(time.perf_counter() - started)
     write("answers_generated", {"model": given.model, **figures})
 
 
@@ -81,11 +82,13 @@ def endpoint(url: str | None, model: str, threads: int) -> Iterator[Endpoint]:
 def covidqa(kb: gnomon.Collection, chat: Endpoint, most: int) -> dict[str, Any]:
     """Questions with the chunk that answers them there, and without."""
     asked = sorted(rows(DATA / "covidqa" / "qa.jsonl.gz"), key=lambda row: str(row["id"]))[:most]
-    there = [ask(kb, row["question"], chat=chat, settings=SETTINGS) for row in asked]
-    gone = [
-        ask(kb, row["question"], chat=chat, settings=replace(SETTINGS, where=f"id != '{row['doc']}'"))
-        for row in asked
-    ]
+    there: list[Answer] = []
+    gone: list[Answer] = []
+    for number, row in enumerate(asked, 1):
+        without = replace(SETTINGS, where=f"id != '{row['doc']}'")
+        there.append(ask(kb, row["question"], chat=chat, settings=SETTINGS))
+        gone.append(ask(kb, row["question"], chat=chat, settings=without))
+        print(f"{number}/{len(asked)}: {there[-1].outcome}; {gone[-1].outcome}", file=sys.stderr)
     return {
         "questions": len(asked),
         "evidence there": counted(kb, there),
