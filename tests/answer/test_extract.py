@@ -1,5 +1,7 @@
 """Answers without a language model: the sentences that answer best, quoted exactly."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -45,6 +47,15 @@ def test_a_later_passage_is_quoted_where_it_answers_and_the_first_does_not() -> 
 def test_questions_are_no_answers() -> None:
     (found,) = ask("How long do they live?", passage(1, CATS))
     assert found.text == "They live for about fifteen years."
+
+
+def test_headings_are_no_answers() -> None:
+    marked = passage(1, "## When keys expire\n\nKeys do so after ninety days, when nobody renewed them.")
+    assert ask("When do keys expire?", marked)[0].text.startswith("Keys do so")
+    bare = replace(
+        passage(1, "When keys expire\n\nKeys do so after ninety days."), heading=("When keys expire",)
+    )
+    assert ask("When do keys expire?", bare)[0].text.startswith("Keys do so")
 
 
 def test_further_sentences_come_in_the_order_of_the_text_with_a_space_between() -> None:

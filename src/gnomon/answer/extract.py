@@ -20,13 +20,14 @@ FEATURES = (
 )  # fmt: skip
 _WEIGHTS = np.array([6.0, 7.4, 0.4, 2.9, 2.0, 0.15, 0.8, -0.2, -20.0, 0.5])
 # Fitted to the greatest mean token F1 of the best sentence, on rhdh_docs and xquad/en, with all-MiniLM-L6-v2,
-# but for questions: there are next to none in these sets, and none is an answer.
+# but for questions and headings: there are next to none in these sets, and none is an answer.
 MARGIN = 1.0
 """How much worse than the best a further sentence may score."""
 _SHORT = 5  # words
 _AMOUNT = re.compile(
     r"\b(?:how (?:many|much|long|often|old|far|large|big|high)|when|what (?:year|date|percent\w*))\b"
 )
+_MARK = re.compile(r"#{1,6}\s|```|!!!\s|[=~^*_-]{3,}\s*$|\|[\s|:-]*$")
 _DIGIT = re.compile(r"\d")
 
 
@@ -75,10 +76,17 @@ def features(question: str, material: Material) -> Float[np.ndarray, "pieces fea
             span.first == 0,
             math.log(max(1, length)),
             length < _SHORT,
-            text.endswith(("?", "？", ":")),
+            _says_nothing(text, material.passages[span.passage]),
             amount and bool(_DIGIT.search(text)),
         )
     return table
+
+
+def _says_nothing(text: str, passage: Passage) -> bool:
+    """Whether it is a question, an announcement or a heading: none of them answers anything by itself."""
+    if text.endswith(("?", "？", ":")) or _MARK.match(text):
+        return True
+    return " ".join(text.split()) in {passage.title, *passage.heading}
 
 
 def _beside(likeness: Float[np.ndarray, " pieces"], spans: Sequence[Span]) -> Float[np.ndarray, " pieces"]:
