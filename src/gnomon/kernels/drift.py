@@ -1,0 +1,224 @@
+"""Do two samples of vectors come from one distribution? Two tests, each by permutation: exact at any size.
+
+Under the null hypothesis rows may be dealt out to the two samples in any way, so the share of random deals
+that look at least as different as the one seen is a p-value, whatever the distribution (Phipson and Smyth
+2010 for the count: it is never 0).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+EXACT_UP_TO = 4096
+"""Rows of both samples together up to which all pairs are compared; beyond, random features stand in."""
+FEATURES = 1024
+FOLDS = 5
+_MEDIAN_OF = 1000
+_DEALT = 64_000_000
+"""Rows times permutations at most: large samples get fewer permutations, at least 199."""
+_COLUMNS = 128
+_ROWS = 4096
+_SLACK = 1e-9
+
+Rows = Float[np.ndarray, "rows dim"]
+_Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Discrepancy:
+    """`squared` is the unbiased estimate of MMD squared (below 0 where nothing differs), at `bandwidth`."""
+
+    squared: float
+    p_value: float
+    bandwidth: float
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Separation:
+    """How well a classifier tells the samples apart on rows it was not fitted to.
+
+    `auc` is the chance that a row of the second sample scores above one of the first (0.5: no better than a
+    coin). `scores` are those of the second sample's rows: the highest are the least like the first sample.
+    """
+
+    auc: float
+    p_value: float
+    scores: Float[np.ndarray, " rows"]
+
+
+def median_distance(rows: Rows, *, seed: int = 0) -> float:
+    """The median euclidean distance of distinct rows, of 1,000 of them at most; 1.0 where all are equal.
+
+    >>> median_distance(np.array([[0.0], [3.0], [3.0]]))
+    3.0
+    """
+    if len(rows) > _MEDIAN_OF:
+        rows = rows[np.random.default_rng(seed).choice(len(rows), _MEDIAN_OF, replace=False)]
+    squares = _squared_distances(rows.astype(np.float64))[np.triu_indices(len(rows), 1)]
+    apart = squares[squares > 1e-12]
+    return float(np.sqrt(np.median(apart))) if len(apart) else 1.0
+
+
+def mmd_test(
+    first: Float[np.ndarray, "n dim"],
+    second: Float[np.ndarray, "m dim"],
+    *,
+    permutations: int = 999,
+    seed: int = 0,
+) -> Discrepancy:
+    """Maximum mean discrepancy with an RBF kernel at the median distance (Gretton et al. 2012, lemma 6).
+
+    Beyond EXACT_UP_TO rows the kernel is that of random Fourier features (Rahimi and Recht 2007): the test
+    stays exact, memory is bounded by the rows. Raises ValueError for fewer than 2 rows on a side.
+    """
+    n, m = _sizes(first, second)
+    pooled = np.concatenate([first, second]).astype(np.float32)
+    width = median_distance(pooled, seed=seed)
+    random = np.random.default_rng([seed, 1])
+    if n + m <= EXACT_UP_TO:
+        kernel = np.exp(-_squared_distances(pooled) / np.float32(2 * width**2))
+        np.fill_diagonal(kernel, 0.0)
+        values = [_by_pairs(kernel, dealt, n) for dealt in _deals(n, m, permutations, random)]
+    else:
+        fewer = min(permutations, max(199, _DEALT // (n + m)))
+        turn = np.random.default_rng([seed, 2])
+        directions = turn.standard_normal((pooled.shape[1], FEATURES)).astype(np.float32) / np.float32(width)
+        phases = turn.uniform(0, 2 * np.pi, FEATURES).astype(np.float32)
+        dealt = np.concatenate(list(_deals(n, m, fewer, random)), axis=1)
+        values = [_by_features(pooled, directions, phases, dealt, n)]
+    found = np.concatenate(values)
+    return Discrepancy(float(found[0]), _share_as_large(found), width)
+
+
+def tell_apart(
+    first: Float[np.ndarray, "n dim"],
+    second: Float[np.ndarray, "m dim"],
+    *,
+    permutations: int = 999,
+    seed: int = 0,
+) -> Separation:
+    """A classifier two-sample test (Lopez-Paz and Oquab 2017): linear, cross-validated in five parts.
+
+    The classifier is Fisher's discriminant as a ridge regression on the labels. It is linear in them, so it
+    is fitted anew for all permutations at once, and the p-value is exact; scores of cross-validation depend
+    on each other, and a binomial test would be wrong. Raises ValueError for fewer than 10 rows in all.
+    """
+    n, m = _sizes(first, second)
+    if n + m < 2 * FOLDS:
+        raise ValueError(f"{n} and {m} rows for {FOLDS} parts")
+    pooled = np.concatenate([first, second]).astype(np.float32)
+    pooled -= pooled.mean(axis=0)
+    random = np.random.default_rng([seed, 3])
+    parts = np.array_split(random.permutation(n + m), FOLDS)  # regardless of labels, as exactness needs
+    solved = [_solved(pooled, part) for part in parts]
+    found: list[_Array] = []
+    scores = np.zeros(n + m)
+    for dealt in _deals(n, m, permutations, random):
+        labels = (~dealt).astype(np.float32)  # 1: of the second sample
+        value = np.zeros(labels.shape[1])
+        for part, (rest, centre, inverse) in zip(parts, solved, strict=True):
+            own = labels[rest] - labels[rest].mean(axis=0)
+            weights = inverse @ ((pooled[rest] - centre).T @ own)
+            given = (pooled[part] - centre) @ weights
+            away = labels[part] - labels[part].mean(axis=0)
+            value += (away * given).sum(axis=0)
+            if not found:
+                scores[part] = given[:, 0]
+        found.append(value)
+    return Separation(_auc(scores[:n], scores[n:]), _share_as_large(np.concatenate(found)), scores[n:])
+
+
+def _sizes(first: Rows, second: Rows) -> tuple[int, int]:
+    n, m = len(first), len(second)
+    if n < 2 or m < 2:
+        raise ValueError(f"{n} and {m} rows; at least 2 of each")
+    return n, m
+
+
+def _deals(
+    n: int, m: int, permutations: int, random: np.random.Generator
+) -> Iterator[Bool[np.ndarray, "rows deals"]]:
+    """Who is of the first sample: as it is in the first column of all, then at random, some at a time."""
+    true = np.arange(n + m) < n
+    for at in range(0, permutations + 1, _COLUMNS):
+        count = min(_COLUMNS, permutations + 1 - at)
+        dealt = np.repeat(true[:, None], count, axis=1)
+        fixed = 1 if at == 0 else 0
+        dealt[:, fixed:] = random.permuted(dealt[:, fixed:], axis=0)
+        yield dealt
+
+
+def _by_pairs(
+    kernel: Float[np.ndarray, "rows rows"], dealt: Bool[np.ndarray, "rows deals"], n: int
+) -> Float[np.ndarray, " deals"]:
+    """The estimate for each deal, from all pairs; the kernel's diagonal is 0."""
+    m = len(kernel) - n
+    own = dealt.astype(np.float32)
+    sums = kernel @ own
+    within = np.einsum("rd,rd->d", sums, own, dtype=np.float64)
+    across = sums.sum(axis=0, dtype=np.float64) - within
+    other = float(kernel.sum(dtype=np.float64)) - within - 2 * across
+    return np.asarray(within / (n * (n - 1)) + other / (m * (m - 1)) - 2 * across / (n * m))
+
+
+def _by_features(
+    pooled: Rows,
+    directions: Float[np.ndarray, "dim features"],
+    phases: Float[np.ndarray, " features"],
+    dealt: Bool[np.ndarray, "rows deals"],
+    n: int,
+) -> Float[np.ndarray, " deals"]:
+    """The same for the kernel that is the product of random features, from their sums alone."""
+    m, scale = len(pooled) - n, np.float32(math.sqrt(2 / len(phases)))
+    sums = np.zeros((dealt.shape[1], len(phases)))
+    squares, total, all_squares = np.zeros(dealt.shape[1]), np.zeros(len(phases)), 0.0
+    for at in range(0, len(pooled), _ROWS):
+        features = scale * np.cos(pooled[at : at + _ROWS] @ directions + phases)
+        own, lengths = dealt[at : at + _ROWS].astype(np.float32), (features**2).sum(axis=1)
+        sums += own.T @ features
+        squares += own.T @ lengths
+        total += features.sum(axis=0)
+        all_squares += float(lengths.sum())
+    others = total - sums
+    within = (sums**2).sum(axis=1) - squares
+    other = (others**2).sum(axis=1) - (all_squares - squares)
+    return np.asarray(
+        within / (n * (n - 1)) + other / (m * (m - 1)) - 2 * (sums * others).sum(axis=1) / (n * m)
+    )
+
+
+def _solved(pooled: Rows, part: _Array) -> tuple[_Array, _Array, _Array]:
+    """The rows a classifier is fitted to, their centre, and the inverse of their ridged scatter."""
+    rest = np.setdiff1d(np.arange(len(pooled)), part)
+    centre = pooled[rest].mean(axis=0)
+    rows = (pooled[rest] - centre).astype(np.float64)
+    scatter = rows.T @ rows
+    # As much as the mean direction holds: half of what is known of it, nearly all of a strong one.
+    ridge = max(float(np.trace(scatter)) / len(scatter), 1e-12)
+    inverse = np.linalg.inv(scatter + ridge * np.eye(len(scatter)))
+    return rest, centre, inverse.astype(np.float32)
+
+
+def _share_as_large(values: Float[np.ndarray, " deals"]) -> float:
+    """The share of deals, the true one first and counted, that are at least as extreme as it."""
+    slack = _SLACK + 1e-6 * float(np.abs(values).max())
+    return float(np.count_nonzero(values >= values[0] - slack)) / len(values)
+
+
+def _auc(low: Float[np.ndarray, " n"], high: Float[np.ndarray, " m"]) -> float:
+    """Mann and Whitney's share of pairs in order, ties counted half."""
+    ordered = np.sort(low)
+    below = np.searchsorted(ordered, high, "left") + np.searchsorted(ordered, high, "right")
+    return float(below.mean() / (2 * len(low)))
+
+
+def _squared_distances(rows: Rows) -> Float[np.ndarray, "rows rows"]:
+    lengths = np.einsum("rd,rd->r", rows, rows)
+    squares = lengths[:, None] + lengths[None, :] - 2 * (rows @ rows.T)
+    return np.asarray(np.maximum(squares, 0.0))
