@@ -113,7 +113,7 @@ def test_a_citation_counts_only_where_its_passage_says_so(kb):
 
 def test_a_sentence_in_other_words_is_verified_and_a_changed_number_is_not(kb):
     names = "citation precision", "citation recall"
-    said_so = cited("The Nile flows into the Mediterranean Sea.", (1, "nile"))
+    said_so = cited("The Nile is about 6,650 km long.", (1, "nile"))
     assert figures(kb, Asked(QUESTION, answer(said_so)), *names) == (1.0, 1.0)
     not_so = cited("The Nile is 7,000 km long.", (1, "nile"))
     assert figures(kb, Asked(QUESTION, answer(not_so)), *names) == (0.0, 0.0)
@@ -126,6 +126,7 @@ def test_a_quote_must_be_what_stands_at_its_offsets(kb):
         replace(citation, quote="The Nile is 7,000 km long."),
         replace(citation, start=1, end=27),
         replace(citation, document="lost"),
+        replace(citation, document="bees", start=0, end=10, quote=TEXTS["bees"][:10]),
         replace(citation, passage=7),
     ):
         moved = answer(replace(sentence, citations=(bad,)))
@@ -169,6 +170,7 @@ def test_the_trade_off_by_threshold():
     assert at[0.0] == (1.0, 0.0)
     assert at[0.5] == (1.0, 0.5)
     assert at[0.55] == (0.5, 0.5)
+    assert at[0.6] == (0.5, 0.5)  # a confidence at the threshold answers
     assert at[1.0] == (0.0, 1.0)
     assert tradeoff([Asked(QUESTION, answer())]) == ()
 

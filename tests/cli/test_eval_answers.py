@@ -217,6 +217,9 @@ def test_options_that_would_do_nothing(kb, qa, judged, saved, tmp_path, capsys):
     assert "--llm-model m without --llm" in refused(capsys, kb, "--answers", qa, "--llm-model", "m")["came"]
     assert "run.json" in refused(capsys, saved("run.json", 3), "--answers", qa)["came"]
     assert "--per-query" in refused(capsys, kb, "--answers", qa, "--per-query", tmp_path / "x.csv")["came"]
+    lost = ["--per-query", tmp_path / "lost" / "rows.jsonl"]
+    error = as_json(capsys, "eval", kb, "--answers", qa, *lost, code=3)["error"]
+    assert (error["kind"], error["next"]) == ("StorageError", "name another file")
     assert "the first 0 questions" in refused(capsys, kb, "--answers", qa, "--limit", 0)["came"]
 
 

@@ -64,11 +64,14 @@ def eval_answers(asked: Asked, file: Path, more: Answering, *, as_json: bool) ->
     from gnomon.answer.evaluating import against, evaluate_answers
     from gnomon.answer.questions import read_questions
     from gnomon.cli.bar import IndexBar
-    from gnomon.cli.judged import require_suffix, write_lines
+    from gnomon.cli.judged import require_suffix, write_lines, writing
     from gnomon.cli.terminal import data_console, noted, notes_console, print_json, print_notes, say
     from gnomon.collection.opening import open_collection
 
     require_suffix(asked.per_query, "--per-query", ".jsonl")
+    if asked.per_query:
+        with writing(asked.per_query):  # before all the asking, which may take long
+            asked.per_query.parent.stat()
     system = system_of(asked)
     settings = settings_of(more.settings, mode=system.mode, where=system.where)
     questions = read_questions(file).first(more.limit)
