@@ -12,6 +12,7 @@ import pytest
 from gnomon.collection import Collection, CollectionSettings, RetrievalSettings
 from gnomon.collection.catching_up import CatchUp, Manner
 from gnomon.collection.settings import DEFAULT_MODEL
+from gnomon.collection.systems import resolve
 from gnomon.collection.version import NotReady
 from gnomon.core.errors import CollectionNotFound, InvalidInput, SpaceMismatch
 from gnomon.testing.toys import LateHashEncoder
@@ -385,6 +386,16 @@ def test_one_version_is_opened_for_good(kb: Collection, tmp_path: Path) -> None:
     opened(tmp_path / "kb", version=third).close()  # whole, though not ready: it is to be measured
     with pytest.raises(SpaceMismatch, match="hash-64-two"):
         opened(tmp_path / "kb", encoder=two())
+
+
+def test_what_is_measured_may_be_a_version(kb: Collection, tmp_path: Path) -> None:
+    name = built(kb, three(), chunking=ChunkSettings(max_tokens=10))
+    texts = {of: resolve(f"{tmp_path / 'kb'}@{of}").chunk_texts() for of in ("v1", name)}  # type: ignore[union-attr]
+    assert len(texts["v1"]) == kb.status().chunks < len(texts[name])
+    with opened(tmp_path / "kb", version=name) as pinned:
+        run = pinned.run({"q": "n3t0"}, k=3)
+    assert (run.about["version"], run.about["model"]) == (name, "hash-32-three")
+    assert next(iter(run.results["q"])) == "3"
 
 
 def test_a_catalog_of_before_is_migrated(kb: Collection, tmp_path: Path) -> None:
