@@ -23,6 +23,7 @@ from gnomon.cli import (
     tables,
     train,
     versions,
+    watch,
     words,
 )
 from gnomon.cli import eval as evaluation
@@ -43,6 +44,7 @@ COMMANDS = (
     plan.plan,
     versions.switch,
     versions.rollback,
+    watch.watch,
     models.models,
     encode.encode,
     train.train,

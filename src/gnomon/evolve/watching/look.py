@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -80,8 +80,10 @@ def _looked(kb: Collection, settings: WatchSettings) -> WatchReport:
     ground = Ground(kb, settings, kb.version, before, past_looks(kb._folder), seed)
     seen = _seen(ground)
     checks = decided([seen.findings[name] for name in ORDER], settings.false_alarms)
+    checks = tuple(replace(check, next_step=_named(check.next_step, kb)) for check in checks)
     has_moved = before is not None and before.version != ground.version.name
     checks, alarms = attributed(checks, switched=ground.version.name if has_moved else None)
+    alarms = tuple(replace(alarm, next_step=_named(alarm.next_step, kb)) for alarm in alarms)
     by_name = {check.name: check for check in checks}
     taken, notes = (None, ()) if before is not None else _taken(ground, seen, by_name, at)
     back = _rolled_back(ground, by_name["golden"])
@@ -205,3 +207,8 @@ def _remembered(seen: _Seen, checks: Mapping[str, Check], back: RolledBack | Non
         "causes": sorted({check.cause for check in alarms if check.cause}),
         "rolled_back": None if back is None else back.to_json(),
     }
+
+
+def _named(step: str, kb: Collection) -> str:
+    """What to type, for this collection."""
+    return step.replace("COLLECTION", str(kb._folder))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import time
@@ -65,6 +66,6 @@ def post(report: WatchReport, url: str, *, timeout_s: float = TIMEOUT_S) -> str 
         except urllib.error.HTTPError as error:
             failed = f"it answered {error.code}"
             error.close()
-        except (urllib.error.URLError, OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             failed = str(getattr(error, "reason", error))
     return f"the webhook at {urlsplit(url).hostname} was not reached, tried twice: {failed}"

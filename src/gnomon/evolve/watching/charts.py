@@ -1,0 +1,161 @@
+"""Pictures of a watched collection: golden queries on their limits, p-values, maps of drift, latency."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gnomon.evolve.watching.report import WatchReport
+from gnomon.kernels.cusum import cusum_limit
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours: told apart by colour-blind eyes too.
+_BLUE, _RED, _GREEN, _ORANGE, _SOFT = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#9AA5B1"
+_TESTS = {
+    "queries: MMD": (_BLUE, "o"),
+    "queries: classifier": (_BLUE, "x"),
+    "documents: MMD": (_GREEN, "o"),
+    "documents: classifier": (_GREEN, "x"),
+    "recall": (_ORANGE, "s"),
+    "golden: CUSUM": (_RED, "^"),
+}
+MOST = 100
+"""Looks that are drawn."""
+
+
+def has_matplotlib() -> bool:
+    """Whether pictures can be drawn."""
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def charts(report: WatchReport) -> dict[str, bytes]:
+    """Each picture as PNG by its name; those without anything to show are left out."""
+    looks = _of_baseline(report.history)[-MOST:]
+    found = {}
+    if any(look.get("golden") for look in looks):
+        found["golden queries"] = _png(_golden(looks, report.false_alarms))
+    if any(look.get("p") for look in looks):
+        found["tests over the looks"] = _png(_p_values(looks, report.false_alarms))
+    if report.maps:
+        found["drift"] = _png(_maps(report))
+    if sum(bool(look.get("latency")) for look in looks) > 1:
+        found["latency"] = _png(_latency(looks))
+    return found
+
+
+def _of_baseline(history: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The looks since the last baseline: others do not compare."""
+    return [look for look in history if look.get("baseline") == history[-1].get("baseline")]
+
+
+def _figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def _golden(looks: Sequence[Mapping[str, Any]], share: float) -> Figure:
+    """The mean of each look above, the sum of its falls with its limit below."""
+    figure, axes = _figure(2, 1, (9, 4.6))
+    kept = [(at, look["golden"], look) for at, look in enumerate(looks, start=1) if look.get("golden")]
+    above, below = axes[0][0], axes[1][0]
+    numbers = [at for at, _, _ in kept]
+    above.plot(numbers, [one["mean"] for _, one, _ in kept], "o-", color=_BLUE, markersize=4)
+    above.plot(numbers, [one["base"] for _, one, _ in kept], "--", color=_SOFT, label="baseline")
+    above.set_ylabel("mean of the golden queries")
+    above.legend(frameon=False, loc="lower left")
+    limit = cusum_limit(share)
+    below.plot(numbers, [one["sum"] for _, one, _ in kept], "o-", color=_RED, markersize=4)
+    below.axhline(
+        limit, color=_SOFT, linestyle="--", label=f"limit of the look alone, {share:.0%} false alarms"
+    )
+    alarms = [(at, one["sum"]) for at, one, look in kept if look.get("states", {}).get("golden") == "alarm"]
+    if alarms:
+        below.plot(*zip(*alarms, strict=True), "o", color=_RED, markersize=9, markerfacecolor="none")
+    below.set_ylabel("falls added up, in sd (CUSUM)")
+    below.set_xlabel("look")
+    below.legend(frameon=False, loc="upper left")
+    for each in (above, below):
+        _quiet(each)
+    return figure
+
+
+def _p_values(looks: Sequence[Mapping[str, Any]], share: float) -> Figure:
+    figure, axes = _figure(1, 1, (9, 3.4))
+    own = axes[0][0]
+    for name, (colour, mark) in _TESTS.items():
+        points = [
+            (at, look["p"][name]) for at, look in enumerate(looks, start=1) if name in look.get("p", {})
+        ]
+        if points:
+            numbers, values = zip(*points, strict=True)
+            own.plot(numbers, np.maximum(values, 1e-6), mark, color=colour, label=name, markersize=5)
+    own.axhline(share / len(_TESTS), color=_SOFT, linestyle="--", label="limit where all six tests are done")
+    own.set_yscale("log")
+    own.set_ylabel("p-value")
+    own.set_xlabel("look")
+    own.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    _quiet(own)
+    return figure
+
+
+def _maps(report: WatchReport) -> Figure:
+    figure, axes = _figure(1, len(report.maps), (4.5 * len(report.maps), 3.8))
+    for own, (name, points) in zip(axes[0], report.maps.items(), strict=True):
+        own.scatter(*points.before.T, s=9, color=_SOFT, label="baseline", alpha=0.7, linewidths=0)
+        is_alarm = report.check(name).state == "alarm"
+        colour = _RED if is_alarm else _BLUE
+        own.scatter(*points.now.T, s=9, color=colour, label="now", alpha=0.6, linewidths=0)
+        own.set_title(f"{name}: {'changed' if is_alarm else 'no change beyond chance'}", fontsize=10)
+        own.set_xlabel("where the means differ")
+        own.set_ylabel("widest spread besides")
+        own.legend(frameon=False, fontsize=8)
+        _quiet(own)
+    return figure
+
+
+def _latency(looks: Sequence[Mapping[str, Any]]) -> Figure:
+    figure, axes = _figure(1, 1, (9, 2.8))
+    own = axes[0][0]
+    kept = [(at, look["latency"]) for at, look in enumerate(looks, start=1) if look.get("latency")]
+    for name, colour in (("p50", _BLUE), ("p95", _ORANGE)):
+        own.plot(
+            [at for at, _ in kept],
+            [one[name] for _, one in kept],
+            "o-",
+            color=colour,
+            label=name,
+            markersize=4,
+        )
+    own.set_ylim(bottom=0)
+    own.set_ylabel("search, ms")
+    own.set_xlabel("look")
+    own.legend(frameon=False)
+    _quiet(own)
+    return figure
+
+
+def _quiet(axes: Axes) -> None:
+    axes.grid(axis="y", color="#E5E9EE", linewidth=0.6)
+    axes.set_axisbelow(True)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
