@@ -60,7 +60,7 @@ def prepared() -> Local | None:
 
 
 @contextmanager
-def serving(local: Local, *, threads: int = 2, patience_s: float = 300.0) -> Iterator[str]:
+def serving(local: Local, *, threads: int = 1, patience_s: float = 300.0) -> Iterator[str]:
     """The address of an OpenAI-compatible endpoint on loopback that has the model loaded."""
     command = [str(local.python), "-c", _SERVE, str(local.weights), str(threads)]
     process = subprocess.Popen(

@@ -22,7 +22,7 @@ def bench():
 def chat(bench):
     if bench.prepared() is None:
         pytest.skip("there is no local model: python bench/local_model.py fetches one")
-    with bench.endpoint(None, "local", 2) as running:
+    with bench.endpoint(None, "local", 1) as running:
         yield running
 
 
