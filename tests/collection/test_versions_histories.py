@@ -218,7 +218,7 @@ def plain(texts: dict[str, str]) -> dict[str, str]:
     return {key: "".join(body.split()) for key, body in texts.items()}
 
 
-@pytest.mark.parametrize("examples", [10, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [10, pytest.param(100, marks=pytest.mark.slow)])
 def test_any_history(examples: int) -> None:
     run_state_machine_as_test(
         Histories,
