@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gnomon.collection import Collection
+from gnomon.collection.evaluating import GROUP_DEPTH, Owners, rankings
 from gnomon.collection.settings import Mode
 from gnomon.core.errors import InvalidInput, TruncatedText
 from gnomon.evaluate.judgments import DataSet
@@ -24,7 +25,6 @@ LEAST_SPREAD = 0.01
 """The least standard deviation that a look's mean is given: a fall of half of it never adds up."""
 FOUND = "source among the first 10"
 _PER_KIND = 60
-_BLOCK = 64
 
 
 @dataclass(frozen=True)
@@ -105,15 +105,20 @@ def measured(kb: Collection, golden: Golden) -> Golden:
         from gnomon.evaluate.metrics import parse_metric
 
         depth = parse_metric(golden.metric).cutoff or 100
-    names, found = list(golden.queries), {}
+    with kb._catalog.read() as connection:
+        owners = Owners.read(connection, kb.version.chunking_id)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TruncatedText)
-        for at in range(0, len(names), _BLOCK):
-            block = names[at : at + _BLOCK]
-            lists = kb.search_many([golden.queries[n] for n in block], k=depth, mode=mode, by="document")
-            found.update(
-                {n: [(h.document, h.score) for h in hits] for n, hits in zip(block, lists, strict=True)}
+        found = dict(
+            rankings(
+                kb.retriever(mode),
+                golden.queries,
+                owners,
+                k=depth,
+                depth=max(depth, GROUP_DEPTH),
+                by="document",
             )
+        )
     return replace(golden, values=_values(golden, found))
 
 
