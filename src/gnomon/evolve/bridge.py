@@ -1,0 +1,209 @@
+"""A bridge between two models: queries of the new one, answered from vectors of the old one.
+
+While a collection's new version is being built, most passages have a vector of the old model only. A map that
+is fitted on passages embedded by both brings a query's new vector to where its answers lie among the old
+ones. What it finds is measured against true re-embedding, and a map that finds too little is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Int
+
+from gnomon.core.contracts import Array, Index
+from gnomon.core.errors import InvalidInput
+from gnomon.core.ranking import Ranking
+from gnomon.core.space import Space
+from gnomon.core.vectors import Vectors
+from gnomon.evaluate.significance import mean_intervals
+from gnomon.evolve.bridge_maps import KINDS, Kind, Pairs, comparable, fitted_map, mapped_rows
+from gnomon.evolve.bridge_trial import Trial
+from gnomon.evolve.network import NetworkSettings
+
+_LEAST_PAIRS = 200
+
+
+class BridgeRefused(InvalidInput):
+    """No map between two models finds enough of what re-embedding would find."""
+
+
+@dataclass(frozen=True)
+class BridgeSettings:
+    """How a bridge is chosen. `least` is the share of the new model's `recall_at` nearest that it must find.
+
+    It must also find more of them than the old model does: else the old version is as near to the new one.
+    `held` of the pairs are held out to choose and to measure by, `most_held` at most. `kinds` are tried.
+    """
+
+    recall_at: int = 10
+    least: float = 0.5
+    held: float = 0.2
+    most_held: int = 1000
+    kinds: tuple[Kind, ...] = KINDS
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not (0 < self.held <= 0.5 and 0 <= self.least <= 1 and self.recall_at >= 1 and self.kinds):
+            raise InvalidInput(
+                f"held {self.held:g}, least {self.least:g}, recall_at {self.recall_at}, kinds {self.kinds}",
+                wanted="held above 0 and at most 0.5, least from 0 to 1, recall_at of 1 or more, a kind",
+            )
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a bridge finds: the mean share of the new model's `at` nearest, of `low` to `high` (95 %).
+
+    For `queries` held-out queries (passages taken as queries, where `of_passages`) among the passages of
+    `pairs`, which it was fitted on. `old_model` is the share that the old model finds by itself; `tried` the
+    share of each kind of map, on other held-out queries.
+    """
+
+    recall: float
+    low: float
+    high: float
+    at: int
+    queries: int
+    pairs: int
+    of_passages: bool
+    old_model: float
+    tried: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Bridge:
+    """A map from `new` to `old`, with what it was measured to find. Made by `fit_bridge`.
+
+    `scale` turns an old index's score into the new model's: it multiplies (the score times the mapped
+    query's length, the query's score with the mean of the new vectors, 1).
+    """
+
+    old: Space
+    new: Space
+    kind: Kind
+    arrays: Mapping[str, Array]
+    scale: tuple[float, float, float]
+    measured: Measured
+
+    def search(
+        self, index: Index, queries: Vectors, *, k: int, where: Int[np.ndarray, " allowed"] | None = None
+    ) -> list[Ranking]:
+        """The best of an index of the old space for queries of the new one, with scores as the new model's.
+
+        Raises SpaceMismatch where the index is not of the old space, or the queries are not of the new one.
+        """
+        self.old.require(index.space)
+        self.new.require(queries.space)
+        rows = comparable(queries)
+        if not len(rows):
+            return []
+        # One by one, as a product's last bits depend on how many rows share it.
+        mapped = np.concatenate([mapped_rows(self.arrays, row[None]) for row in rows])
+        lengths = np.linalg.norm(mapped, axis=1)
+        # What maps to nothing has no direction: it finds what any other would, all alike.
+        mapped[lengths == 0] = 1.0
+        found = index.search(Vectors(mapped, self.old), k=k, where=where)
+        slope, generic, constant = self.scale
+        shifts = generic * np.vecdot(rows, self.arrays["mean"]).astype(np.float64) + constant
+        sizes = lengths if self.old.similarity == "cosine" else np.ones(len(rows))
+        slopes = slope * np.maximum(sizes.astype(np.float64), 1e-9)
+        # In float64: passages that differ in the old scores by their last bit still do.
+        return [
+            Ranking(one.ids, one.scores.astype(np.float64) * a + b)
+            for one, a, b in zip(found, slopes, shifts, strict=True)
+        ]
+
+
+def fit_bridge(
+    old: Vectors,
+    new: Vectors,
+    *,
+    queries: Pairs | None = None,
+    settings: BridgeSettings | None = None,
+) -> Bridge:
+    """The map from new to old that finds most of what re-embedding would, fitted on pairs of passages.
+
+    `queries`, embedded by both models as queries, choose and measure it where they are given; else passages
+    that were held out do. The map that comes back is fitted on all pairs.
+    Raises BridgeRefused, with what was measured, where even the best finds too little.
+    """
+    settings = settings or BridgeSettings()
+    pairs = Pairs(old, new)
+    _check(pairs, queries, settings)
+    draws = np.random.default_rng(settings.seed)
+    order = draws.permutation(len(old))
+    out = min(settings.most_held, int(len(old) * settings.held)) if queries is None else 0
+    held, rest = order[:out], order[out:]
+    asked = pairs.take(held) if queries is None else queries
+    trial = Trial(pairs, asked, held if queries is None else None, settings.recall_at)
+    fitted = {kind: fitted_map(kind, pairs.take(rest), settings.network) for kind in settings.kinds}
+    # Held-out queries are in no order: one half chooses, the other measures what was chosen.
+    mixed = draws.permutation(len(asked.new))
+    choosing, measuring = mixed[::2], mixed[1::2]
+    tried: dict[str, float] = {
+        kind: float(trial.recall(arrays, choosing).mean()) for kind, arrays in fitted.items()
+    }
+    kind = max(settings.kinds, key=tried.__getitem__)
+    found = trial.recall(fitted[kind], measuring)
+    ((low, high),) = mean_intervals(found[:, None])
+    measured = Measured(
+        recall=float(found.mean()),
+        low=low,
+        high=high,
+        at=settings.recall_at,
+        queries=len(measuring),
+        pairs=len(old),
+        of_passages=queries is None,
+        old_model=float(trial.recall(None, measuring).mean()),
+        tried=tried,
+    )
+    scale = trial.scale(fitted[kind])
+    _refuse(measured, kind, scale[0], pairs, settings)
+    arrays = fitted[kind] if len(rest) == len(old) else fitted_map(kind, pairs, settings.network)
+    return Bridge(old.space, new.space, kind, arrays, scale, measured)
+
+
+def _check(pairs: Pairs, queries: Pairs | None, settings: BridgeSettings) -> None:
+    if pairs.old.space == pairs.new.space:
+        raise InvalidInput(
+            f"both sides are of {pairs.old.space.short}", wanted="two models", next_step="search it as it is"
+        )
+    for space in (pairs.old.space, pairs.new.space):
+        if space.similarity not in ("cosine", "dot"):
+            raise InvalidInput(
+                f"{space.similarity} of {space.short}",
+                wanted="spaces compared by cosine or dot product, one vector a text",
+                next_step="let the old version serve until the new one is built",
+            )
+    if len(pairs.old) < _LEAST_PAIRS:
+        raise InvalidInput(
+            f"{len(pairs.old)} pairs", wanted=f"at least {_LEAST_PAIRS}", next_step="embed more passages"
+        )
+    if queries is not None:
+        pairs.old.space.require(queries.old.space)
+        pairs.new.space.require(queries.new.space)
+        if len(queries.old) < 20:
+            raise InvalidInput(
+                f"{len(queries.old)} queries to choose and to measure by",
+                wanted="at least 20",
+                next_step="give none, and passages that were held out stand for them",
+            )
+
+
+def _refuse(measured: Measured, kind: str, slope: float, pairs: Pairs, settings: BridgeSettings) -> None:
+    least, old, new = settings.least, pairs.old.space.short, pairs.new.space.short
+    # Scores that fall where the new model's rise belong to other texts.
+    if measured.recall >= least and measured.recall > measured.old_model and slope > 0:
+        return
+    raise BridgeRefused(
+        f"the best map from {new} to {old} ({kind}, fitted on {measured.pairs} pairs) finds "
+        f"{measured.recall:.1%} of what re-embedding finds ({measured.low:.1%} to {measured.high:.1%}, "
+        f"{measured.queries} queries); the old model finds {measured.old_model:.1%} of it",
+        wanted=f"at least {least:.1%}, and more than the old model",
+        next_step="fit it on more pairs (a few thousand passages), each the same text in both; or let the "
+        "old version serve until the new one is built",
+    )

@@ -1,0 +1,87 @@
+"""A bridge as a file: numpy's npz without pickle, its arrays beside one line of JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from gnomon.core.errors import InvalidInput, StorageError
+from gnomon.core.space import Space
+from gnomon.evolve.bridge import Bridge, Measured
+from gnomon.evolve.bridge_maps import KINDS
+
+_FORMAT = "gnomon-bridge-1"
+_ARRAYS = ({"weights", "offset", "mean"}, {"weights", "offset", "mean", "into", "bias", "out"})
+
+
+def save_bridge(bridge: Bridge, path: Path) -> None:
+    """Write a bridge to a file, whole or not at all. Raises StorageError."""
+    about = {
+        "format": _FORMAT,
+        "old": bridge.old.to_json(),
+        "new": bridge.new.to_json(),
+        "kind": bridge.kind,
+        "scale": bridge.scale,
+        "measured": asdict(bridge.measured),
+    }
+    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with beside.open("wb") as file:
+            np.savez(file, allow_pickle=False, about=np.array(json.dumps(about)), **bridge.arrays)
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise StorageError(
+            f"{path} cannot be written: {error}", wanted="room and permission", next_step="name another file"
+        ) from error
+
+
+def load_bridge(path: Path) -> Bridge:
+    """The bridge of a file. Raises InvalidInput for what is no bridge, StorageError where nothing can be read."""
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            about = json.loads(str(kept["about"]))
+            arrays = {name: np.asarray(kept[name], np.float32) for name in kept.files if name != "about"}
+        if about["format"] != _FORMAT or about["kind"] not in KINDS:
+            raise ValueError(f"format {about['format']}, kind {about['kind']}")
+        slope, generic, constant = about["scale"]
+        bridge = Bridge(
+            old=Space.from_json(about["old"]),
+            new=Space.from_json(about["new"]),
+            kind=about["kind"],
+            arrays=arrays,
+            scale=(float(slope), float(generic), float(constant)),
+            measured=Measured(**about["measured"]),
+        )
+        _check(bridge)
+    except OSError as error:
+        raise StorageError(
+            f"{path} cannot be read: {error}", wanted="a bridge's file", next_step="fit the bridge anew"
+        ) from error
+    except (ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
+        raise InvalidInput(
+            f"{path} is no bridge: {error}",
+            wanted="a file that save_bridge wrote",
+            next_step="fit the bridge anew",
+        ) from error
+    return bridge
+
+
+def _check(bridge: Bridge) -> None:
+    arrays, old, new = bridge.arrays, bridge.old.dim, bridge.new.dim
+    hidden = arrays["bias"].shape[0] if "bias" in arrays else 0
+    shapes = {
+        "weights": (new, old), "offset": (old,), "mean": (new,),
+        "into": (new, hidden), "bias": (hidden,), "out": (hidden, old),
+    }  # fmt: skip
+    if set(arrays) not in _ARRAYS or any(array.shape != shapes[name] for name, array in arrays.items()):
+        raise ValueError(f"arrays { ({name: array.shape for name, array in arrays.items()}) }")
+    if not all(np.isfinite(array).all() for array in arrays.values()) or not np.isfinite(bridge.scale).all():
+        raise ValueError("values that are not finite")
+    if bridge.scale[0] <= 0:
+        raise ValueError(f"a slope of {bridge.scale[0]}")
