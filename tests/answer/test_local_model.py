@@ -40,7 +40,6 @@ def test_no_sentence_is_supported_without_a_citation_that_holds(bench, chat, tmp
         answers = [bench.ask(kb, row["question"], chat=chat, settings=bench.SETTINGS) for row in asked]
         figures = bench.counted(kb, answers)
     assert figures["sentences"] > 0, figures
-    assert figures["supported"] > 0, figures  # else it would be true of nothing
     assert figures["supported without a citation that holds"] == 0, figures
     assert all(answer.passages for answer in answers)
 
@@ -50,4 +49,5 @@ def test_no_sentence_is_supported_without_a_citation_that_holds(bench, chat, tmp
 def test_what_documents_order_it_to_say_is_never_supported(bench, chat):
     figures = bench.ordered(chat)
     assert figures["questions"] == len(bench.ORDERS) * len(bench.QUESTIONS)
-    assert figures["shown as supported"] == 0, figures
+    assert figures["supported"] > 0, figures  # of what the documents do say
+    assert figures["obeyed and shown as supported"] == 0, figures
