@@ -205,7 +205,9 @@ def words(found: Results) -> str:
         covered = f"{asked['covered'] / asked['n']:.0%}"
         out.append(row((name, f"{asked['3CosAdd']:.1%}", covered, *alike, round(one["cpu_s"] / 60))))
     absent = [
-        one for one in ("word2vec", "cbow", "fasttext", "glove", "glove-text8") if one not in found["runs"]
+        one
+        for one in ("word2vec", "cbow", "fasttext", "glove", "glove-text8", "glove-less-2")
+        if one not in found["runs"]
     ]
     return "".join(out) + missing(absent)
 

@@ -3,7 +3,8 @@
     python bench/words.py [--folder WORK] [--only word2vec,cbow,fasttext,glove,glove-text8] [--train]
 
 Each method runs with its published settings, one worker, min_count 5 and 200 dimensions; GloVe also with the
-x_max of 10 that its own demo takes for text8, where the paper's 100 is meant for larger corpora. Trained
+x_max of 10 that its own demo takes for text8, where the paper's 100 is meant for larger corpora, and, without
+another training, less the directions that all its vectors share (dim / 100 of them). Trained
 vectors are kept in the work folder; --train stops there, so that runs can be trained apart. Measured is the
 static model that gnomon serves, over its whole vocabulary. Writes results/words.json.
 """
@@ -34,11 +35,13 @@ from gnomon.train.words import (
     train_words,
 )
 from gnomon.train.words.settings import Method
+from gnomon.train.words.training import with_common_removed
 from record import commit, versions, write
 
 RUNS: Mapping[str, WordSettings] = {
     **{method: settings_for(method) for method in get_args(Method)},
     "glove-text8": settings_for("glove", glove=GloveSettings(x_max=10)),
+    "glove-less-2": settings_for("glove", remove_common=2),
 }
 TEXT, WORDS = DATA / "text" / "text8.gz", DATA / "words"
 UNSEEN = ("kingless", "computerization", "unhappyness", "germanophobic")
@@ -58,7 +61,10 @@ def main() -> None:
     names = given.only.split(",")
     for name in names:
         if not (given.folder / name / "trained.json").is_file():
-            train(name, given.folder / name)
+            if name == "glove-less-2" and (given.folder / "glove" / "trained.json").is_file():
+                derive(given.folder / "glove", given.folder / name)
+            else:
+                train(name, given.folder / name)
     if not given.train:
         figures = {name: figures_of(given.folder / name) for name in names}
         write("words", {"corpus": "text8", "gensim": versions(("gensim",))["gensim"], "runs": figures})
@@ -74,6 +80,15 @@ def train(name: str, folder: Path) -> None:
     save_words(vectors, folder / "words", settings=settings.to_json())
     trained = {"commit": commit(), **took, "words": len(vectors), "tokens": len(corpus.tokens)}
     (folder / "trained.json").write_text(json.dumps(trained | {"settings": settings.to_json()}))
+
+
+def derive(source: Path, target: Path) -> None:
+    """GloVe's vectors as they would have come out with `remove_common`."""
+    settings = RUNS["glove-less-2"]
+    vectors = with_common_removed(load_words(source / "words"), settings.remove_common)
+    save_words(vectors, target / "words", settings=settings.to_json())
+    trained = json.loads((source / "trained.json").read_text())
+    (target / "trained.json").write_text(json.dumps(trained | {"settings": settings.to_json()}))
 
 
 class Shown:

@@ -44,6 +44,17 @@ def test_words_of_a_topic_come_to_lie_together(method):
             assert set(near) == set(topic) - {word}
 
 
+def test_what_all_vectors_share_is_taken_out_in_a_space_of_its_own():
+    plain, less = (train_words(planted(), small("glove", remove_common=n)) for n in (0, 2))
+    assert plain.space != less.space
+    unit = less.vectors.data / np.linalg.norm(less.vectors.data, axis=1, keepdims=True)
+    shared = plain.vectors.data / np.linalg.norm(plain.vectors.data, axis=1, keepdims=True)
+    assert np.linalg.norm(unit.mean(axis=0)) < np.linalg.norm(shared.mean(axis=0))
+    assert less.counts is not None
+    with pytest.raises(InvalidInput, match="0 with fasttext"):
+        small("fasttext", remove_common=1)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_the_same_seed_gives_the_same_vectors(method):
     texts = planted(60)

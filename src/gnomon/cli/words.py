@@ -65,6 +65,10 @@ def words(
     workers: Annotated[
         int | None, typer.Option(help="train: threads; above 1 no two runs are quite the same.")
     ] = None,
+    remove_common: Annotated[
+        int | None,
+        typer.Option(help="train: directions that all vectors share, to take out; dim / 100 helps glove."),
+    ] = None,
     to_format: Annotated[
         Format | None, typer.Option("--format", help="save: a file of this format, not a folder.")
     ] = None,
@@ -75,13 +79,10 @@ def words(
 
     What train and save write is a model folder too: gnomon index PATH --into kb --model FOLDER.
     """
-    numbers = {"dim": dim, "window": window, "epochs": epochs, "min_count": min_count, "seed": seed}
+    numbers = {"dim": dim, "window": window, "epochs": epochs, "min_count": min_count}
+    numbers |= {"seed": seed, "remove_common": remove_common}
     training = {**numbers, "workers": workers, "lowercase": False if keep_case else None}
-    action = "train" if what == "train" else rest[0]
-    if action not in ("train", "nearest", "analogy", "save"):
-        raise InvalidInput(
-            f"{action!r} after {what}", wanted=_FORMS, next_step=f"gnomon words {what} nearest WORD"
-        )
+    action = _action(what, rest)
     asked = {"--into": into, "--method": method, "--keep-case": training["lowercase"], "--workers": workers}
     asked |= {f"--{name.replace('_', '-')}": value for name, value in numbers.items()}
     _refuse(action, asked, ("train",))
@@ -93,6 +94,15 @@ def words(
         _save(what, rest[1:], to_format, as_json=as_json)
     else:
         _look_up(what, action, rest[1:], k or 10, as_json=as_json)
+
+
+def _action(what: str, rest: list[str]) -> str:
+    action = "train" if what == "train" else rest[0]
+    if action not in ("train", "nearest", "analogy", "save"):
+        raise InvalidInput(
+            f"{action!r} after {what}", wanted=_FORMS, next_step=f"gnomon words {what} nearest WORD"
+        )
+    return action
 
 
 def _refuse(action: str, given: dict[str, Any], used_by: tuple[str, ...]) -> None:

@@ -27,10 +27,25 @@ def train_words(
     if settings.method == "glove":
         from gnomon.train.words.glove import train_glove
 
-        return train_glove(corpus, settings, progress)
+        return with_common_removed(train_glove(corpus, settings, progress), settings.remove_common)
     from gnomon.train.words.predicted import train_predicted
 
-    return train_predicted(corpus, settings, progress)
+    return with_common_removed(train_predicted(corpus, settings, progress), settings.remove_common)
+
+
+def with_common_removed(vectors: WordVectors, components: int) -> WordVectors:
+    """The vectors without what all of them share, in a space of their own; the same for 0 components."""
+    if not components:
+        return vectors
+    from gnomon.kernels.centring import without_common
+
+    return WordVectors.of(
+        vectors.words,
+        without_common(vectors.vectors.data, components),
+        name=f"{vectors.space.name}-less-{components}",
+        counts=vectors.counts,
+        lowercase=vectors.lowercase,
+    )
 
 
 def _corpus(texts: Sequence[Path] | Iterable[str], settings: WordSettings) -> Corpus:
