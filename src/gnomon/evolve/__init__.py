@@ -9,15 +9,34 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gnomon.evolve.examining.examination import examine
+    from gnomon.evolve.examining.report import Examination, Finding
+    from gnomon.evolve.examining.store import StoreExamination, StoreSettings, examine_store
     from gnomon.evolve.planning import Plan, PlanSettings, plan
 
 _HOME = {
+    "Examination": "examining.report",
+    "Finding": "examining.report",
     "Plan": "planning",
     "PlanSettings": "planning",
+    "StoreExamination": "examining.store",
+    "StoreSettings": "examining.store",
+    "examine": "examining.examination",
+    "examine_store": "examining.store",
     "plan": "planning",
 }
 
-__all__ = ["Plan", "PlanSettings", "plan"]
+__all__ = [
+    "Examination",
+    "Finding",
+    "Plan",
+    "PlanSettings",
+    "StoreExamination",
+    "StoreSettings",
+    "examine",
+    "examine_store",
+    "plan",
+]
 
 
 def __getattr__(name: str) -> Any:
