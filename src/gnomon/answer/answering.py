@@ -99,6 +99,10 @@ class _Asked:
         given = self.settings.abstain_below
         return abstain.THRESHOLD if given is None else given
 
+    @property
+    def language(self) -> str:
+        return self.kb.version.retrieval.language
+
 
 @dataclass
 class _Stages:
@@ -229,7 +233,7 @@ def _quoted(asked: _Asked, material: _Material, stages: _Stages) -> Generator[Ch
             quoted = [whole_row(row) for row in rows[: settings.sentences]]
         else:
             usable = material.passages if material.confidence >= asked.threshold else rows
-            verifier = Verifier(usable, encoder, least=settings.min_support)
+            verifier = Verifier(usable, encoder, least=settings.min_support, language=asked.language)
             quoted = extract(
                 material.standalone, usable, encoder, sentences=settings.sentences, verifier=verifier
             )
@@ -245,7 +249,9 @@ def _written(
 ) -> Generator[Piece | Checked, None, Draft]:
     """What the model writes. A prompt that is too long is tried with half as many passages, down to one."""
     settings, shown = asked.settings, material.passages
-    evidence = Verifier(without_orders(shown), asked.kb.encoder, least=settings.min_support)
+    evidence = Verifier(
+        without_orders(shown), asked.kb.encoder, least=settings.min_support, language=asked.language
+    )
     verifier = Unordered(evidence, shown)
     with stages.timed("generating"):
         while True:

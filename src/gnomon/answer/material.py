@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from gnomon.answer.claims import Claim, Words, claim, together
+from gnomon.answer.encoding import unit, unit_vectors
 from gnomon.answer.pieces import pieces
 from gnomon.answer.values import Passage
 from gnomon.core.contracts import Encoder, Role
@@ -110,7 +111,7 @@ class Material:
 
     def encode(self, texts: Sequence[str], role: Role = "document") -> Float[np.ndarray, "texts dim"]:
         """Vectors of length 1, in any space with one vector a text."""
-        return _unit(np.asarray(self._encoder.encode(texts, role=role).data, dtype=np.float32))
+        return unit_vectors(self._encoder, texts, role)
 
     @cached_property
     def vectors(self) -> Float[np.ndarray, "spans dim"]:
@@ -123,7 +124,7 @@ class Material:
             np.mean([rows[self.single[span.passage, one]] for one in range(span.first, span.last)], axis=0)
             for span in self.spans
         ]
-        return _unit(np.stack(means))
+        return unit(np.stack(means))
 
     def likeness(self, vector: Float[np.ndarray, " dim"]) -> Float[np.ndarray, " spans"]:
         """Cosine with every span, on a scale where texts that have nothing in common are at 0."""
@@ -147,12 +148,6 @@ def _spans(passages: Sequence[Passage]) -> tuple[tuple[Span, ...], list[int]]:
             lasts = range(first + 1, min(len(own), first + WINDOW) + 1)
             spans.extend(Span(passage, first, last, own[first][0], own[last - 1][1]) for last in lasts)
     return tuple(spans), single
-
-
-def _unit(rows: Float[np.ndarray, "rows dim"]) -> Float[np.ndarray, "rows dim"]:
-    """Rows of length 1; one without any direction stays 0 and is like nothing."""
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.where(lengths > 0, lengths, 1.0))
 
 
 def _floor(rows: Float[np.ndarray, "rows dim"]) -> float:

@@ -135,4 +135,6 @@ class Support:
             return True
         from gnomon.answer.support import Verifier
 
-        return bool(Verifier(passages, self.kb.encoder, least=self.least).check(text, 0).supported)
+        language = self.kb.version.retrieval.language
+        judge = Verifier(passages, self.kb.encoder, least=self.least, language=language)
+        return bool(judge.check(text, 0).supported)

@@ -15,9 +15,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from jaxtyping import Bool, Float
 
+from gnomon.answer.encoding import unit, unit_vectors
 from gnomon.answer.values import Passage
 from gnomon.collection import Collection
-from gnomon.core.contracts import Role
 from gnomon.core.ranking import Ranking
 from gnomon.evaluate.sentences import sentences
 from gnomon.kernels.overlap import containment, idf
@@ -77,10 +77,10 @@ def signals(kb: Collection, question: str, ranking: Ranking, passages: Sequence[
     words = _Words.of(kb, question)
     longest = int(_LONGEST * kb.encoder.max_tokens)
     chosen = words.fullest([one[:longest] for passage in looked_at for one in sentences(passage.text)])
-    vector = _encoded(kb, [question], "query")[0]
+    vector = unit_vectors(kb.encoder, [question], "query")[0]
     unlike = _unlike(kb, vector)
     near = _vectors(kb, ranking.first(_CANDIDATES).ids) @ vector
-    close = _encoded(kb, chosen, "document") @ vector
+    close = unit_vectors(kb.encoder, chosen, "document") @ vector
     held = words.rarities("\n".join([looked_at[0].title, *looked_at[0].heading, looked_at[0].text]))
     return Signals(
         chunk=_likeness(near, unlike),
@@ -128,19 +128,7 @@ _SAMPLES = _Samples()
 
 
 def _vectors(kb: Collection, ids: Any) -> Rows:
-    return _unit(kb.lookups().vectors_of(ids)[1].data)
-
-
-def _encoded(kb: Collection, texts: Sequence[str], role: Role) -> Rows:
-    if not texts:
-        return np.zeros((0, kb.encoder.space.dim), dtype=np.float32)
-    return _unit(kb.encoder.encode(texts, role=role).data)
-
-
-def _unit(rows: Rows) -> Rows:
-    """Rows of length 1, or 0 where there is no direction, so that any space's products are cosines."""
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.where(lengths > 0, lengths, 1.0), dtype=np.float32)
+    return unit(kb.lookups().vectors_of(ids)[1].data)
 
 
 @dataclass(frozen=True)
