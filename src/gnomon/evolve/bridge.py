@@ -34,7 +34,7 @@ class BridgeRefused(InvalidInput):
 class BridgeSettings:
     """How a bridge is chosen. `least` is the share of the new model's `recall_at` nearest that it must find.
 
-    It must also find more of them than the old model does: else the old version is as near to the new one.
+    It must also find more than the old model does, which is else as near to the new one. 0: none is refused.
     `held` of the pairs are held out to choose and to measure by, `most_held` at most. `kinds` are tried.
     """
 
@@ -197,7 +197,7 @@ def _check(pairs: Pairs, queries: Pairs | None, settings: BridgeSettings) -> Non
 def _refuse(measured: Measured, kind: str, slope: float, pairs: Pairs, settings: BridgeSettings) -> None:
     least, old, new = settings.least, pairs.old.space.short, pairs.new.space.short
     # Scores that fall where the new model's rise belong to other texts.
-    if measured.recall >= least and measured.recall > measured.old_model and slope > 0:
+    if measured.recall >= least and (measured.recall > measured.old_model or least == 0) and slope > 0:
         return
     raise BridgeRefused(
         f"the best map from {new} to {old} ({kind}, fitted on {measured.pairs} pairs) finds "

@@ -1,0 +1,187 @@
+"""A collection whose next version is being built, already searched by that version's model.
+
+The live version's vectors are reached through a bridge; what the build has embedded so far is searched as it
+is. Words are searched beside, as the collection does.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Int
+
+from gnomon.collection import reads
+from gnomon.collection.bundle import Pinned
+from gnomon.collection.collection import Collection
+from gnomon.collection.embedding import SLICE, Embedded, embedding
+from gnomon.collection.recovering import chunks_of
+from gnomon.collection.search import build_retriever
+from gnomon.collection.settings import Mode
+from gnomon.collection.version import Version
+from gnomon.core.contracts import Array, Encoder, Retriever
+from gnomon.core.errors import InvalidInput
+from gnomon.core.ranking import Query, Ranking
+from gnomon.core.vectors import Vectors
+from gnomon.evolve.bridge import Bridge, BridgeSettings, Pairs, fit_bridge
+from gnomon.evolve.handover import HandOver
+from gnomon.index.scan import ScanIndex
+from gnomon.retrieve import Fuse
+
+_LEARNT, _SLICE = 4000, 256
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """How far the hand-over is: passages with a new vector, and those that wait for one."""
+
+    handed: int
+    waiting: int
+
+
+class Bridged:
+    """A Retriever: new-model queries over old and new vectors. Made by `bridged`.
+
+    Passages that were taken out are found no more at once; those embedded since are, after `refresh`. Once
+    the version has gone live it serves as any. Stages of search that need vectors of one space (Rocchio,
+    neighbours) wait until then.
+    """
+
+    def __init__(self, kb: Collection, version: Version, bridge: Bridge, mode: Mode | None) -> None:
+        self._kb, self._version, self._bridge = kb, version, bridge
+        self._mode = mode or version.retrieval.mode
+        self._encoders = kb._serving.bundle(version.id).encoders
+        self._lock = threading.Lock()
+        self._new = ScanIndex(bridge.new)
+        self._known: Array = np.zeros(0, dtype=np.int64)
+        self._state: _State | None = None
+        self.refresh()
+
+    def refresh(self) -> Handed:
+        """Take in what has been embedded since, and say how far it is."""
+        state = self._looked(self._kb._serving.pin(), anew=True)
+        return Handed(len(state.new), len(state.waiting))
+
+    def __call__(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
+        """At most `k` passages for each query, best first."""
+        pinned = self._kb._serving.pin()
+        if pinned.version.space == self._bridge.new:
+            return pinned.retriever(self._mode, None, self._encoders.for_searches)(queries, k=k)
+        return self._retriever(pinned)(queries, k=k)
+
+    def _retriever(self, pinned: Pinned) -> Retriever:
+        settings = replace(self._version.retrieval, rocchio=None, neighbours=None)
+        words = build_retriever(
+            "lexical",
+            settings,
+            encoder=None,
+            dense=pinned.view.dense,
+            lexical=pinned.view.lexical,
+            lookups=pinned.bundle.lookups(),
+        )
+        if self._mode == "lexical":
+            return words
+        state = self._state
+        if state is None or state.position != pinned.view.dense_at:
+            state = self._looked(pinned)
+        encoder = self._encoders.for_searches()
+        dense = HandOver(encoder, self._bridge, pinned.view.dense, state.new, state.waiting)
+        return dense if self._mode == "dense" else Fuse((dense, words), settings.fuse)
+
+    def _looked(self, pinned: Pinned, *, anew: bool = False) -> _State:
+        """What is handed over and what waits, in this view of the collection; `anew`: what has come since."""
+        space = self._bridge.new
+        with self._lock:
+            self._bridge.old.require(pinned.version.space)
+            with self._kb._catalog.read() as connection:
+                every = reads.all_ids(connection, pinned.version.chunking_id)
+                others = np.setdiff1d(every, self._known, assume_unique=True)
+                if anew:
+                    fresh, rows = reads.vectors_of(connection, self._version.space_id, space, others)
+                    if len(fresh):
+                        self._new.add(fresh, Vectors(rows, space))
+                    self._known = np.union1d(self._known, fresh)
+            self._new.remove(np.setdiff1d(self._known, every, assume_unique=True))
+            self._known = np.intersect1d(self._known, every, assume_unique=True)
+            waiting = np.setdiff1d(every, self._known, assume_unique=True)
+            self._state = _State(pinned.view.dense_at, self._new.pinned(), waiting)
+            return self._state
+
+
+@dataclass(frozen=True, eq=False)
+class _State:
+    """At a position of the journal: the index of what is handed over, and the ids that wait."""
+
+    position: int
+    new: ScanIndex
+    waiting: Array
+
+
+def bridged(kb: Collection, version: str, bridge: Bridge, *, mode: Mode | None = None) -> Bridged:
+    """A collection, searched by the model of a version that is being built.
+
+    `mode` is as in a search; None: as the version is to be searched. Raises SpaceMismatch where the bridge is
+    not between the live version's model and this one's, InvalidInput where their passages differ.
+    """
+    found, live = kb.lineage.version(version), kb.version
+    bridge.old.require(live.space)
+    bridge.new.require(found.space)
+    if found.chunking_id != live.chunking_id:
+        raise InvalidInput(
+            f"{found.name} has other passages than {live.name}",
+            wanted="versions of the same passages, each with a vector of both models in the end",
+            next_step=f"let {live.name} serve until {found.name} is built",
+        )
+    return Bridged(kb, found, bridge, mode)
+
+
+def bridge_for(
+    kb: Collection,
+    to: Encoder,
+    *,
+    pairs: int = _LEARNT,
+    queries: Sequence[str] | None = None,
+    settings: BridgeSettings | None = None,
+    said: Callable[[int, int], None] = lambda done, of: None,
+) -> Bridge:
+    """A bridge from another model to the one that serves, fitted on `pairs` of its passages, drawn at random.
+
+    `queries`, such as those of a log, choose and measure the map. `said` is told how many of how
+    many passages are embedded. Raises BridgeRefused, and InvalidInput for too few passages.
+    """
+    live, catalog = kb.version, kb._catalog
+    with catalog.read() as connection:
+        every = reads.all_ids(connection, live.chunking_id)
+        drawn = np.sort(np.random.default_rng(0).permutation(every)[:pairs])
+        chunks = chunks_of(connection, drawn.tolist())
+        ids, old = reads.vectors_of(connection, live.space_id, live.space, drawn)
+    chunks = [chunk for one, chunk in zip(drawn, chunks, strict=True) if one in set(ids.tolist())]
+    rows = []
+    for at in range(0, len(chunks), _SLICE):
+        texts = [chunk.embed_text for chunk in chunks[at : at + _SLICE]]
+        rows.append(to.encode(texts, role="document"))
+        said(min(at + _SLICE, len(chunks)), len(chunks))
+    new = Vectors.concatenate(rows) if rows else Vectors(np.zeros((0, to.space.dim), np.float32), to.space)
+    asked = None
+    if queries is not None:
+        texts = list(dict.fromkeys(queries))
+        asked = Pairs(kb.encoder.encode(texts, role="query"), to.encode(texts, role="query"))
+    return fit_bridge(Vectors(old, live.space), new, queries=asked, settings=settings)
+
+
+def embed_in_order(
+    kb: Collection, version: str, ids: Int[np.ndarray, " n"], *, slice_texts: int = SLICE
+) -> Iterator[Embedded]:
+    """Embed passages for a version that is being built, in this order, a slice at a time.
+
+    Every slice is kept, and the build finds it done. For the most-searched first: see `hot_order`. Passages
+    that are gone by now are left out.
+    """
+    target = kb._serving.target(kb.lineage.version(version).id)
+    for at in range(0, len(ids), slice_texts):
+        some = np.sort(ids[at : at + slice_texts]).tolist()
+        with kb._catalog.read() as connection:
+            chunks = chunks_of(connection, some)
+        yield from embedding(kb._catalog, target, chunks, slice_texts=slice_texts)
