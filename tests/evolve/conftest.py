@@ -20,11 +20,16 @@ SMALL = CollectionSettings(chunk_tokens=20, chunk_overlap=0)
 CANARIES = ("gnomon", "return", "km", "sundial", "read")  # a collection tries texts of its own
 
 
+def note(number: int, turn: int = 0) -> str:
+    """A text whose first sentence could be asked for, and is found in it alone."""
+    return f"See note n{number}t{turn} for {WORDS[number % 25]} and {WORDS[number % 7]}. {text(number, turn)}"
+
+
 @pytest.fixture
 def kb(tmp_path: Path) -> Iterator[Collection]:
     """Thirty documents in v1; sound at the end, whatever a test does."""
     collection = opened(tmp_path / "kb", settings=SMALL)
-    collection.add(documents({str(number): text(number) for number in range(30)}))
+    collection.add(documents({str(number): note(number) for number in range(30)}))
     yield collection
     collection.close()
     check_sound(tmp_path / "kb")

@@ -12,6 +12,7 @@ from gnomon.collection.derived import Derived, View
 from gnomon.collection.encoders import Encoders
 from gnomon.collection.filtering import Filters
 from gnomon.collection.lookups import lookups
+from gnomon.collection.model import CANARIES
 from gnomon.collection.search import build_retriever
 from gnomon.collection.settings import Mode
 from gnomon.collection.version import Version
@@ -20,6 +21,9 @@ from gnomon.core.contracts import Array, Encoder, Retriever
 from gnomon.retrieve.filter import Filter
 from gnomon.retrieve.lookups import Lookups
 from gnomon.retrieve.where import Condition
+
+_FIRST = next(text for role, text in CANARIES if role == "query")
+"""A query that every model of a collection was asked before: one of few words may know no others."""
 
 
 class Bundle:
@@ -55,7 +59,7 @@ class Bundle:
         Raises CollectionBusy where another process builds its indexes for longer than `wait_s`.
         """
         if like.encoders.is_open:
-            self.encoders.for_searches().encode(["a first query"], role="query")
+            self.encoders.for_searches().encode([_FIRST], role="query")
         if like.derived.is_open:
             self.derived.refresh(save=True, wait_s=wait_s)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gnomon.core.errors import InvalidInput
@@ -10,6 +11,8 @@ from gnomon.encode.settings import available_cpus
 
 SLICE_TEXTS = 32
 """Texts embedded between two looks at the clock: short enough that a pause is no gap."""
+
+_LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +26,11 @@ class Share:
         """How long to rest after so many seconds of work."""
         return busy_s * (1 / self.duty - 1)
 
-    def pace(self, busy_s: float) -> None:
-        """Rest so long."""
-        if self.duty < 1:
-            time.sleep(self.pause_s(busy_s))
+    def pace(self, busy_s: float, is_over: Callable[[], bool] = lambda: False) -> None:
+        """Rest so long, or until it is over."""
+        end = time.monotonic() + self.pause_s(busy_s)
+        while (left := end - time.monotonic()) > 0 and not is_over():
+            time.sleep(min(left, _LOOK_S))
 
 
 def share_of(cpu_share: float, cpus: int | None = None) -> Share:

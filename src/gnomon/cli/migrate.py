@@ -1,0 +1,197 @@
+"""gnomon migrate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from gnomon.cli.app import Json, app, example
+from gnomon.cli.plan import ChunkTokens, CpuShare, Set, To, parsed_settings
+from gnomon.cli.versions import Folder
+from gnomon.core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from gnomon.evolve import Change, MigrateSettings, Migration
+
+REFUSED, LEFT = 1, 130
+Queries = Annotated[
+    Path | None,
+    typer.Option(help="Judged queries that decide: a BEIR folder or a JSONL file.", metavar="PATH"),
+]
+Without = Annotated[
+    bool,
+    typer.Option("--without-proof", help="Switch although no judged queries say that it is as good."),
+]
+Segment = Annotated[
+    str | None, typer.Option(help="Break the verdict down by a field of the documents too.", metavar="FIELD")
+]
+
+
+@app.command(
+    epilog=example(
+        "gnomon migrate kb --to bge-small-en-v1.5 --queries judged.jsonl",
+        "gnomon migrate kb --status",
+        "gnomon migrate kb --chunk-tokens 128 --set fuse.weights=0.3,0.7 --queries judged.jsonl",
+    )
+)
+def migrate(
+    collection: Folder,
+    to: To = None,
+    chunk_tokens: ChunkTokens = None,
+    settings: Set = None,
+    queries: Queries = None,
+    split: Annotated[str | None, typer.Option(help="The split of the judged queries.")] = None,
+    metric: Annotated[str, typer.Option(help="What decides, such as nDCG@10, recall@100, MAP.")] = "nDCG@10",
+    margin: Annotated[float, typer.Option(help="The loss of the mean that you would accept.")] = 0.01,
+    segment: Segment = None,
+    switch_if: Annotated[
+        Literal["not-worse", "better", "never"], typer.Option(help="The verdict that the switch needs.")
+    ] = "not-worse",
+    without_proof: Without = False,
+    cpu_share: CpuShare = 0.5,
+    foreground: Annotated[
+        bool, typer.Option("--foreground", help="Build in this process: Ctrl-C stops it.")
+    ] = False,
+    status: Annotated[
+        bool, typer.Option("--status", help="Show how a migration stands, or how it ended.")
+    ] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="End a running migration; what it did stays.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Change the model, passages or search of a collection that goes on serving, and prove it as good.
+
+    The new version is built in the background, judged on your queries and switched to if it passes. The same
+    command goes on with what was stopped.
+    """
+    from gnomon.evolve import Change, GateSettings, MigrateSettings
+
+    retrieval = parsed_settings(settings)
+    if status or stop:
+        given = {"--to": to, "--chunk-tokens": chunk_tokens, "--set": retrieval or None, "--queries": queries}
+        _refuse(given, status=status, stop=stop)
+        raise typer.Exit(_looked(collection, stop=stop, as_json=as_json))
+    if to is None and chunk_tokens is None and not retrieval:
+        raise InvalidInput(
+            "nothing that is to change",
+            wanted="--to MODEL, --chunk-tokens N or --set NAME=VALUE, or several of them",
+            next_step="gnomon models lists models; --status shows how a migration stands",
+        )
+    gate = GateSettings(None if queries is None else str(queries), split, metric, margin, segment=segment)
+    how = MigrateSettings(gate, switch_if, without_proof, cpu_share)
+    job = _Job(collection, Change(to, chunk_tokens, retrieval), how)
+    raise typer.Exit(job.done(foreground=foreground, as_json=as_json))
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A migration that was asked for."""
+
+    collection: Path
+    change: Change
+    settings: MigrateSettings
+
+    def done(self, *, foreground: bool, as_json: bool) -> int:
+        """Begin it, follow it, and say what came of it. Returns the exit code."""
+        from gnomon.cli.show_migration import MigrationBar
+        from gnomon.cli.terminal import noted, notes_console, print_notes
+
+        if self.settings.gate.queries is None and self.settings.switch_if != "never" and not as_json:
+            self._warn()
+        with noted() as notes, MigrationBar(notes_console()) as bar:
+            found = self._here(bar) if foreground else self._followed(bar)
+        if not as_json:
+            print_notes(notes)
+        if found is None:
+            return LEFT
+        return _told(found, as_json=as_json)
+
+    def _here(self, bar: Any) -> Migration:
+        import gnomon
+        from gnomon.cli.terminal import say
+        from gnomon.collection.settings import CollectionSettings
+        from gnomon.evolve.migrating import Watching, run_migration
+        from gnomon.evolve.share import share_of
+
+        threads = share_of(self.settings.cpu_share).threads
+        opened = CollectionSettings(threads=threads)
+        with gnomon.open(self.collection, create=False, settings=opened, say=say) as kb:
+            return run_migration(kb, self.change, self.settings, Watching(told=bar.told, say=say))
+
+    def _followed(self, bar: Any) -> Migration | None:
+        """None where this was left with Ctrl-C: the build goes on."""
+        from gnomon.cli.terminal import clean, notes_console, program
+        from gnomon.evolve import follow, start
+
+        started = start(self.collection, self.change, self.settings)
+        try:
+            return follow(started, bar.told)
+        except KeyboardInterrupt:
+            bar.end()
+            kb = f"{program()} migrate {self.collection}"
+            said = (
+                f"The build goes on in process {started.process.pid}. {kb} --status shows it, --stop ends it."
+            )
+            notes_console().print(clean(said), soft_wrap=True)
+            return None
+
+    def _warn(self) -> None:
+        from gnomon.cli.terminal import say
+
+        if self.settings.without_proof:
+            say("without --queries only breakage is looked for: nobody knows whether the switch is a loss")
+        else:
+            say(
+                "without --queries the version is built and checked for breakage, and not switched to: give "
+                "--queries, or --without-proof"
+            )
+
+
+def _refuse(given: Mapping[str, object], *, status: bool, stop: bool) -> None:
+    """Raise InvalidInput for options that would do nothing."""
+    idle = [name for name, value in given.items() if value is not None]
+    if status and stop:
+        raise InvalidInput("--status and --stop", wanted="one of them", next_step="leave one out")
+    if idle:
+        raise InvalidInput(
+            f"{', '.join(idle)} with --{'status' if status else 'stop'}",
+            wanted="the collection alone",
+            next_step="leave it out",
+        )
+
+
+def _looked(collection: Path, *, stop: bool, as_json: bool) -> int:
+    """Show how it stands, or stop it. Returns the exit code."""
+    import gnomon
+    from gnomon.cli.show_migration import print_migration
+    from gnomon.cli.terminal import data_console, print_json
+    from gnomon.evolve import status
+    from gnomon.evolve import stop as stopped
+
+    with gnomon.open(collection, create=False):
+        found = stopped(collection) if stop else status(collection)
+    if as_json:
+        print_json(None if found is None else found.to_json())
+    elif found is None:
+        data_console().print(f"No migration of {collection} was begun.", soft_wrap=True)
+    else:
+        print_migration(data_console(), found)
+    return 0
+
+
+def _told(found: Migration, *, as_json: bool) -> int:
+    """Say what came of it: the gate's report in short. Returns the exit code."""
+    from gnomon.cli.show_migration import print_migration, print_report, read_report
+    from gnomon.cli.terminal import data_console, print_json
+
+    report = read_report(found)
+    if as_json:
+        print_json({**found.to_json(), "gate": report})
+    else:
+        if report is not None:
+            print_report(data_console(), report)
+        print_migration(data_console(), found)
+    return {"refused": REFUSED, "stopped": LEFT}.get(str(found.outcome), 0)

@@ -1,0 +1,188 @@
+"""A migration on the terminal: the bar while it goes, how it stands, and what its gate found."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, SpinnerColumn, TextColumn
+from rich.progress import Progress as Bar
+from rich.text import Text
+
+from gnomon.cli.bar import EVERY_S
+from gnomon.cli.figures import count, counted, duration, rate, size
+from gnomon.cli.judged import interval_text, print_table
+from gnomon.cli.show_verdict import STYLES
+from gnomon.cli.terminal import clean, print_hanging, print_rows, program
+from gnomon.evolve.record import Migration
+
+OUTCOMES = {
+    "switched": "bold green",
+    "ready": "green",
+    "refused": "bold red",
+    "stopped": "yellow",
+    "failed": "bold red",
+    "killed": "bold red",
+}
+_WORST = 10
+"""Segments shown at most; the report has all."""
+
+
+class MigrationBar:
+    """Shows a migration while it goes: a bar on a terminal, a plain line now and then elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._said, self._stage = console, 0.0, ""
+        self._bar: Bar | None = None
+        if console.is_terminal:
+            bar = BarColumn(bar_width=24, complete_style="cyan", finished_style="cyan")
+            alive, figures = SpinnerColumn(style="cyan"), TextColumn("{task.fields[figures]}")
+            self._bar = Bar(alive, bar, figures, console=console, transient=True, expand=True)
+            self._task = self._bar.add_task("", total=None, figures="beginning")
+
+    def __enter__(self) -> Self:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Take the bar away."""
+        if self._bar:
+            self._bar.stop()
+
+    def told(self, at: Migration) -> None:
+        """Take note of how it stands."""
+        done, of, figures = progress(at)
+        if self._bar:
+            self._bar.update(self._task, total=of or None, completed=done, figures=figures)
+            return
+        now = time.monotonic()
+        if at.outcome is None and (at.stage != self._stage or now - self._said >= EVERY_S):
+            self._stage, self._said = at.stage, now
+            self._console.print(figures, soft_wrap=True)
+
+
+def progress(at: Migration) -> tuple[int, int, str]:
+    """How much is done, of how much, and that in words."""
+    name = f"{at.version} " if at.version else ""
+    if at.stage == "building":
+        figures = f"{name}building  {count(at.tokens_done)}/{count(at.tokens)} tokens"
+        figures += f"  {rate(at.tokens_done, at.seconds)}/s" if at.tokens_done else ""
+        left = at.left_s
+        figures += f"  {duration(left)} left" if left is not None and at.tokens_done < at.tokens else ""
+        return at.tokens_done, at.tokens, figures
+    if at.stage == "judging" and at.asked_of:
+        return at.asked, at.asked_of, f"{name}judging  {count(at.asked)}/{count(at.asked_of)} queries"
+    words = {"indexing": "building the indexes", "checking": "checking what it takes"}
+    return 0, 0, f"{name}{words.get(at.stage, at.stage)}"
+
+
+def print_migration(console: Console, at: Migration) -> None:
+    """How a migration stands, or how it ended."""
+    rows = [("version", clean(f"{at.version or 'none yet'}: {at.model or 'not loaded yet'}"))]
+    if at.running:
+        rows.append(("stage", Text(progress(at)[2], style="bold")))
+        rows.append(("process", Text(f"{at.pid}, since {at.started}")))
+    elif at.outcome is not None:
+        rows.append(("outcome", Text(at.outcome, style=OUTCOMES[at.outcome])))
+        rows.append(("", clean(at.why)))
+    if at.texts_done:
+        said = f"{counted(at.tokens_done, 'token')} in {counted(at.texts_done, 'passage')}"
+        rows.append(
+            ("embedded", Text(f"{said}, {duration(at.seconds)} at {rate(at.tokens_done, at.seconds)}/s"))
+        )
+    if at.switch_seconds is not None:
+        rows.append(("switch", Text(duration(at.switch_seconds))))
+    if at.report is not None:
+        rows.append(("report", clean(str(Path(at.report).with_suffix(".html")))))
+    print_rows(console, [(Text(label, style="dim"), body) for label, body in rows])
+    console.print()
+    print_hanging(console, Text("next  ", style="bold"), clean(_next(at)))
+
+
+def _next(at: Migration) -> str:
+    kb = f"{program()} %s {at.collection}"
+    if at.running:
+        return f"{kb % 'migrate'} --status shows it, --stop ends it"
+    if at.outcome == "switched":
+        return f"{kb % 'rollback'} goes back; {kb % 'versions'} --retire {at.live} --prune frees {at.live}"
+    if at.outcome in ("ready", "refused"):
+        return f"{kb % 'switch'} {at.version} takes it all the same; {kb % 'versions'} --retire {at.version}"
+    return "the same command goes on where it was; what was embedded is kept"
+
+
+def read_report(at: Migration) -> dict[str, Any] | None:
+    """What the gate found, None where it did not come so far."""
+    if at.report is None or not Path(at.report).is_file():
+        return None
+    found: dict[str, Any] = json.loads(Path(at.report).read_text(encoding="utf-8"))
+    return found
+
+
+def print_report(console: Console, report: Mapping[str, Any]) -> None:
+    """A gate's outcome, then quality, cost and segments side by side."""
+    style = STYLES.get(report["outcome"], "bold red" if report["outcome"] == "broken" else "bold yellow")
+    print_hanging(console, Text("gate  ", style="dim"), clean(report["explained"], style=style))
+    console.print()
+    names = (report["baseline"], report["version"])
+    print_table(console, ("", *names, ""), [[Text(cell) for cell in row] for row in _rows(report)])
+    if report["segments"]:
+        console.print()
+        print_segments(console, report["segments"], names)
+    for alarm in report["alarms"]:
+        said = f"{alarm['kind']}: {alarm['found']:.1%} found, {alarm['expected']:.1%} before"
+        print_hanging(console, Text("alarm  ", style="bold red"), clean(said))
+    console.print()
+
+
+def _rows(report: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    rows: list[tuple[str, str, str, str]] = []
+    verdict = report["verdict"]
+    if verdict is not None:
+        interval = interval_text(*verdict["interval"], signed=True)
+        change = f"{verdict['difference']:+.4f} ({interval})"
+        rows.append(
+            (verdict["metric"], f"{verdict['mean_baseline']:.4f}", f"{verdict['mean_candidate']:.4f}", change)
+        )
+    rows += [(kind, f"{then:.1%}", f"{now:.1%}", "") for kind, (then, now) in report["recall"].items()]
+    timed = report["latency"]
+    if all(each["n"] for each in timed):
+        for name, key in (("search, median", "p50_s"), ("search, 95 %", "p95_s")):
+            rows.append((name, duration(timed[0][key]), duration(timed[1][key]), ""))
+    live, candidate = report["size"]
+    rows.append(("on disk", size(live["total"]), size(candidate["total"]), ""))
+    rows.append(("passages", count(live["chunks"]), count(candidate["chunks"]), ""))
+    return rows
+
+
+def print_segments(console: Console, segments: Sequence[Mapping[str, Any]], names: tuple[str, str]) -> None:
+    """The worst segments first, those that are worse beyond chance in red."""
+    ordered = sorted(segments, key=lambda one: (not one["is_worse"], one["difference"]))
+    table = []
+    for one in ordered[:_WORST]:
+        outcome = one["outcome"] or "too few"
+        interval = "" if one["interval"] is None else interval_text(*one["interval"], signed=True)
+        table.append(
+            [
+                clean(one["name"], style="bold red" if one["is_worse"] else ""),
+                Text(count(one["n"])),
+                Text(f"{one['mean_baseline']:.4f}"),
+                Text(f"{one['mean_candidate']:.4f}"),
+                Text(f"{one['difference']:+.4f}"),
+                Text(interval),
+                Text("worse beyond chance" if one["is_worse"] else outcome),
+            ]
+        )
+    print_table(console, ("segment", "queries", *names, "difference", "interval", ""), table)
+    if len(segments) > _WORST:
+        console.print(f"  and {count(len(segments) - _WORST)} more, in the report")
