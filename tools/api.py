@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-MODULES = ("gnomon", "gnomon.evaluate", "gnomon.testing")
+MODULES = ("gnomon", "gnomon.answer", "gnomon.evaluate", "gnomon.testing")
 PINNED = Path("tests") / "house" / "public_api.txt"
 
 

@@ -10,7 +10,8 @@ EXIT_CODES = """[dim]Exit codes[/dim]
 
     0  done
     1  nothing could be indexed, or with --strict not everything; in eval and
-       compare: less than was asked for with --expect or --require
+       compare: less than was asked for with --expect or --require; in ask: not
+       in these documents; in migrate: not switched; in watch and doctor: a finding
     2  wrong input: an option, a path, a text, another model
     3  the surroundings: disk, permissions, a lock, the network
     4  damage: a corrupt catalog, weights with another digest
