@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gnomon.evolve.migrating import MigrateSettings, migrate
     from gnomon.evolve.planning import Plan, PlanSettings, plan
     from gnomon.evolve.record import Migration, status, stop
+    from gnomon.evolve.watching import WatchReport, WatchSettings, watch
 
 _HOME = {
     "Asking": "gating",
@@ -33,6 +34,8 @@ _HOME = {
     "PlanSettings": "planning",
     "StoreExamination": "examining.store",
     "StoreSettings": "examining.store",
+    "WatchReport": "watching",
+    "WatchSettings": "watching",
     "examine": "examining.examination",
     "examine_store": "examining.store",
     "follow": "background",
@@ -42,6 +45,7 @@ _HOME = {
     "start": "background",
     "status": "record",
     "stop": "record",
+    "watch": "watching",
 }
 
 __all__ = [
@@ -57,6 +61,8 @@ __all__ = [
     "PlanSettings",
     "StoreExamination",
     "StoreSettings",
+    "WatchReport",
+    "WatchSettings",
     "examine",
     "examine_store",
     "follow",
@@ -66,6 +72,7 @@ __all__ = [
     "start",
     "status",
     "stop",
+    "watch",
 ]
 
 
