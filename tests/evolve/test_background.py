@@ -16,6 +16,7 @@ import pytest
 import gnomon
 from gnomon.collection import CollectionSettings
 from gnomon.core.errors import CollectionBusy, CollectionNotFound, GnomonError, InvalidInput
+from gnomon.encode.settings import available_cpus
 from gnomon.evolve import Change, GateSettings, MigrateSettings, Migration, follow, start, status, stop
 from gnomon.evolve.background import Started
 
@@ -59,6 +60,11 @@ def until(folder: Path, condition: Callable[[Migration], bool], started: Started
     raise AssertionError(f"it did not come true: {status(folder)}")
 
 
+def slowly(settings: MigrateSettings, duty: float) -> MigrateSettings:
+    """With one thread for that part of the time, on any machine."""
+    return replace(settings, cpu_share=duty / available_cpus())
+
+
 def states(folder: Path) -> dict[str, str]:
     with gnomon.open(folder, create=False) as kb:
         return {info.name: info.state for info in kb.versions()}
@@ -91,8 +97,9 @@ def test_killed_it_goes_on_and_embeds_nothing_twice(
     folder: Path, settings: MigrateSettings, static_model: Callable[..., Path]
 ) -> None:
     change, total, texts = Change(str(static_model("two", seed=2))), 0, None
+    slow = slowly(settings, 0.1)
     for share in (0.2, 0.5, 0.8):
-        started = start(folder, change, settings)
+        started = start(folder, change, slow)
         found = until(folder, lambda at, s=share: at.texts_done >= s * at.texts > 0, started)
         texts = texts or found.texts
         os.kill(started.process.pid, signal.SIGKILL)
@@ -127,8 +134,7 @@ def test_a_second_one_is_refused_and_the_first_can_be_stopped(
     folder: Path, settings: MigrateSettings, static_model: Callable[..., Path]
 ) -> None:
     change = Change(str(static_model("two", seed=2)))
-    slow = replace(settings, cpu_share=0.02)
-    started = start(folder, change, slow)
+    started = start(folder, change, slowly(settings, 0.04))
     until(folder, lambda at: at.texts_done > 0, started)
     with pytest.raises(CollectionBusy) as refused:
         start(folder, change, settings)
