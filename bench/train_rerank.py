@@ -3,8 +3,7 @@
     python bench/train_rerank.py --folder FOLDER      # the folder given to train_kinds.py
 
 All are served by gnomon's runtime, without torch. The bi-encoder stands there twice: over all documents, and
-putting the first 100 of BM25 in its order, as the other two do; beside it stands the model that all began
-with. Verdicts are `gnomon compare`'s, at a margin of 0.01, Holm's for both candidates together. Writes
+putting the first 100 of BM25 in its order, as the other two do. Verdicts are `gnomon compare`'s, at a margin of 0.01, Holm's for both candidates together. Writes
 results/train_rerank.json.
 """
 
@@ -27,7 +26,7 @@ from gnomon.kernels.similarity import maxsim
 from gnomon.train.data.source import SourceSettings
 from gnomon.train.dev import DevSet, first_by_words, mean_of, open_dev
 from record import write
-from train_kinds import DEV, MODEL, TEST
+from train_kinds import DEV, TEST
 
 METRIC = "nDCG@10"
 QUERIES = 300
@@ -55,8 +54,7 @@ def compared(folder: Path, dev: DevSet) -> dict[str, Any]:
     """Every system's mean, and the verdicts against the bi-encoder, both ways."""
     first = first_by_words(dev)
     runs = {"bm25": {q: falling(names) for q, names in first.items()}}
-    start, bi = load_encoder(MODEL), load_encoder(folder / "bi")
-    runs["MiniLM, all documents"] = whole(start, dev)
+    bi = load_encoder(folder / "bi")
     runs["bi, all documents"] = whole(bi, dev)
     runs[f"bi, {SAME}"] = {
         q: sorted(((d, s) for d, s in scores.items() if d in set(first[q])), key=lambda pair: -pair[1])
