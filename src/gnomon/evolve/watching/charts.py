@@ -25,6 +25,7 @@ _TESTS = {
     "recall": (_ORANGE, "s"),
     "golden: CUSUM": (_RED, "^"),
 }
+_LIMIT = "limit where all six tests are done"
 MOST = 100
 """Looks that are drawn."""
 
@@ -77,11 +78,9 @@ def _golden(looks: Sequence[Mapping[str, Any]], share: float) -> Figure:
     above.plot(numbers, [one["base"] for _, one, _ in kept], "--", color=_SOFT, label="baseline")
     above.set_ylabel("mean of the golden queries")
     above.legend(frameon=False, loc="lower left")
-    limit = cusum_limit(share)
+    limit = cusum_limit(share / len(_TESTS))
     below.plot(numbers, [one["sum"] for _, one, _ in kept], "o-", color=_RED, markersize=4)
-    below.axhline(
-        limit, color=_SOFT, linestyle="--", label=f"limit of the look alone, {share:.0%} false alarms"
-    )
+    below.axhline(limit, color=_SOFT, linestyle="--", label=_LIMIT)
     alarms = [(at, one["sum"]) for at, one, look in kept if look.get("states", {}).get("golden") == "alarm"]
     if alarms:
         below.plot(*zip(*alarms, strict=True), "o", color=_RED, markersize=9, markerfacecolor="none")
@@ -103,7 +102,7 @@ def _p_values(looks: Sequence[Mapping[str, Any]], share: float) -> Figure:
         if points:
             numbers, values = zip(*points, strict=True)
             own.plot(numbers, np.maximum(values, 1e-6), mark, color=colour, label=name, markersize=5)
-    own.axhline(share / len(_TESTS), color=_SOFT, linestyle="--", label="limit where all six tests are done")
+    own.axhline(share / len(_TESTS), color=_SOFT, linestyle="--", label=_LIMIT)
     own.set_yscale("log")
     own.set_ylabel("p-value")
     own.set_xlabel("look")
@@ -123,7 +122,7 @@ def _maps(report: WatchReport) -> Figure:
         own.set_xlabel("where the means differ")
         own.set_ylabel("widest spread besides")
         own.legend(frameon=False, fontsize=8)
-        _quiet(own)
+        _quiet(own, looks=False)
     return figure
 
 
@@ -148,7 +147,11 @@ def _latency(looks: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def _quiet(axes: Axes) -> None:
+def _quiet(axes: Axes, *, looks: bool = True) -> None:
+    if looks:
+        from matplotlib.ticker import MaxNLocator
+
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y", color="#E5E9EE", linewidth=0.6)
     axes.set_axisbelow(True)
     for side, spine in axes.spines.items():
