@@ -192,8 +192,9 @@ def test_searches_of_threads_through_many_switches_and_writes(kb: Collection, ot
     threads = [threading.Thread(target=ask, args=(of,)) for of in (kb, other, other)]
     for thread in threads:
         thread.start()
-    for turn in range(20):
-        kb.switch(("v2", "v3", "v1")[turn % 3])
+    for turn in range(12):
+        kb.switch(name := ("v2", "v3", "v1")[turn % 3])
+        assert until(lambda name=name: name in answered or bool(failures))
         if turn % 3 == 0:
             kb.add({"id": "moving", "text": text(50, turn)})
         elif turn % 3 == 1:
@@ -215,7 +216,7 @@ from version_toys import opened
 
 with opened(Path(sys.argv[1])) as kb:
     print("open", flush=True)
-    versions, asked = set(), 0
+    versions = set()
     while not (Path(sys.argv[1]) / "stop").exists():
         pinned = kb._serving.pin()
         retriever = pinned.retriever("hybrid", None, pinned.bundle.encoders.for_searches)
@@ -228,7 +229,8 @@ with opened(Path(sys.argv[1])) as kb:
         assert len(ranking.ids) == len(pinned.view.dense) == len(pinned.view.lexical)
         assert kb.search("n3t0", k=1)[0].document == "3"
         versions.add(pinned.version.name)
-        asked += 1
+        if len(versions) > 1:
+            (Path(sys.argv[1]) / "seen").touch()
     print(*sorted(versions), flush=True)
 """
 
@@ -239,7 +241,10 @@ def test_another_process_searches_through_a_hundred_switches(kb: Collection, tmp
     assert reader.stdout is not None
     assert reader.stdout.readline() == "open\n"
     for turn in range(100):
-        assert kb.switch(("v2", "v3", "v1")[turn % 3]).seconds < 30
+        kb.switch(("v2", "v3", "v1")[turn % 3])
+    kb.switch("v3")
+    # On a busy machine it may have got no turn to load another version so far.
+    assert until(lambda: (tmp_path / "kb" / "seen").exists() or reader.poll() is not None)
     (tmp_path / "kb" / "stop").touch()
     out, error = reader.communicate()
     assert (error, reader.returncode) == ("", 0)
