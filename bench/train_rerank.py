@@ -3,8 +3,8 @@
     python bench/train_rerank.py --folder FOLDER      # the folder given to train_kinds.py
 
 All are served by gnomon's runtime, without torch. The bi-encoder stands there twice: over all documents, and
-putting the first 100 of BM25 in its order, as the other two do. Verdicts are `gnomon compare`'s, at a margin of 0.01, Holm's for both candidates together. Writes
-results/train_rerank.json.
+putting the first 100 of BM25 in its order, as the other two do. Verdicts are `gnomon compare`'s, at a margin
+of 0.01, Holm's for both candidates together. Writes results/train_rerank.json.
 """
 
 from __future__ import annotations
