@@ -18,6 +18,19 @@ if TYPE_CHECKING:
 # Options of the one kind of place that say nothing of the other.
 _FOREIGN = ("--model", "--texts", "--text", "--vector")
 
+Sample = Annotated[
+    int | None,
+    typer.Option(help="Texts to encode again (200; of other stores 64).", metavar="N", show_default=False),
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(help="Other stores: a model that may have made the vectors.", metavar="NAME"),
+]
+TextsFile = Annotated[
+    Path | None,
+    typer.Option(help="FAISS: the texts, one a line, or JSON lines.", metavar="FILE", show_default=False),
+]
+
 
 @app.command(
     epilog=example(
@@ -37,20 +50,9 @@ def doctor(
     fix: Annotated[
         bool, typer.Option("--fix", help="Mend what can be mended; documents are never touched.")
     ] = False,
-    sample: Annotated[
-        int | None,
-        typer.Option(
-            help="Texts to encode again (200; of other stores 64).", metavar="N", show_default=False
-        ),
-    ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(help="Other stores: a model that may have made the vectors.", metavar="NAME"),
-    ] = None,
-    texts: Annotated[
-        Path | None,
-        typer.Option(help="FAISS: the texts, one a line, or JSON lines.", metavar="FILE", show_default=False),
-    ] = None,
+    sample: Sample = None,
+    model: Models = None,
+    texts: TextsFile = None,
     text: Annotated[str, typer.Option(help="Other stores: the text's column.", metavar="COLUMN")] = "",
     vector: Annotated[str, typer.Option(help="Other stores: the vector's column.", metavar="COLUMN")] = "",
     as_json: Json = False,

@@ -85,7 +85,7 @@ def scanned(catalog: Catalog, wanted: Wanted, random: np.random.Generator) -> Sc
 
 def _sorted_out(out: Scanned, entries: list[Entry], matrix: Array, is_unit: bool) -> Array:
     """The positions of vectors that can be compared; the others are told apart."""
-    finite: Array = np.isfinite(matrix).all(axis=1)
+    finite = np.asarray(np.isfinite(matrix).all(axis=1))
     lengths = np.linalg.norm(np.where(finite[:, None], matrix, 0).astype(np.float64), axis=1)
     out.not_finite += [entries[at] for at in np.flatnonzero(~finite)]
     out.zero += [entries[at] for at in np.flatnonzero(finite & (lengths == 0))]

@@ -37,7 +37,7 @@ def sources(folder: Path) -> list[Source]:
         raise _not_chroma(folder, str(error)) from error
     found = []
     for key, name, _ in rows:
-        notes = ()
+        notes: tuple[str, ...] = ()
         if spaces.get(key) == "cosine":
             notes = (
                 "cosine: Chroma normalises vectors when it saves its index; the last ones are as they came",

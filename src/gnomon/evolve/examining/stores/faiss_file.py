@@ -43,7 +43,8 @@ def sources(path: Path, texts: Path | None, columns: Columns) -> list[Source]:
     inner, ids = _inside(faiss, index)
     if _is_coded(faiss, inner):
         notes.append("it keeps codes, not the vectors themselves: what comes back is near them")
-    rows = partial(_rows, inner, ids, given)
+    # What is inside lives as long as the whole does: so that one is held on to.
+    rows = partial(_rows, (index, inner), ids, given)
     return [Source(path.name, rows, has_texts=given is not None, notes=tuple(notes))]
 
 
@@ -78,8 +79,6 @@ def _inside(faiss: Any, index: Any) -> tuple[Any, Any]:
     if isinstance(index, faiss.IndexIDMap):
         ids = faiss.vector_to_array(index.id_map)
         return faiss.downcast_index(index.index), ids
-    if isinstance(index, faiss.IndexPreTransform):
-        return index, None
     return index, None
 
 
@@ -88,9 +87,10 @@ def _is_coded(faiss: Any, index: Any) -> bool:
     return not isinstance(index, plain)
 
 
-def _rows(index: Any, ids: Any, texts: list[str | None] | None) -> Iterator[Batch]:
+def _rows(held: tuple[Any, Any], ids: Any, texts: list[str | None] | None) -> Iterator[Batch]:
     import faiss
 
+    _, index = held
     if isinstance(index, faiss.IndexIVF):
         index.make_direct_map()
     for at in range(0, index.ntotal, _ROWS):

@@ -115,6 +115,8 @@ def parsed(written: str) -> Array:
     """A vector as PostgreSQL writes it: [1,2] of pgvector, {1,2} of an array. Raises InvalidInput."""
     inside = written.strip()[1:-1]
     try:
+        if written.strip()[:1] not in ("[", "{"):
+            raise ValueError(written)
         parts = [part.strip() for part in inside.split(",")] if inside else []
         numbers = [float("nan") if part.upper() == "NULL" else float(part) for part in parts]
     except ValueError as error:
