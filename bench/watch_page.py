@@ -105,7 +105,7 @@ _HEALTHY = """
 
 Measured {when} at commit {commit}. A collection of {documents:,} InsuranceQA answers ({model}); {series}
 series, each with a baseline of {baseline_queries} real questions, then {each} looks with {queries_a_look}
-real questions each, drawn anew, and {churn} documents exchanged for others before every look. Samples of {sample}
+real questions each, drawn anew, and {churn} documents exchanged before every look. Samples of {sample}
 documents, {permutations} permutations (999 by default).
 
 **{hits} of {of} looks raised an alarm: {share:.1%}, 95 % interval {low:.1%} to {high:.1%}.** {causes}

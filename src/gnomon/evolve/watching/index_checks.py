@@ -26,10 +26,7 @@ LEAST_RECALL = 0.98
 """Of the recall that the index had when the baseline was taken."""
 _RESAMPLES = 10_000
 _SHOWN = 5
-_VECTORS_STEP = (
-    "gnomon doctor COLLECTION says which vectors; they are made again by indexing their documents anew, or "
-    "all of them by a new version: gnomon migrate"
-)
+_VECTORS_STEP = "gnomon doctor COLLECTION --fix finds all of them, and puts the right vectors in their place"
 
 
 def vectors_check(
@@ -94,7 +91,7 @@ def recall_check(kb: Collection, asked: Sample, before: float | None) -> Finding
         "missing": missing, "zero_or_broken": broken,
     }  # fmt: skip
     said = f"the index finds {mean:.1%} of the {K} nearest of {len(asked)} vectors ({asked.source})"
-    step = "delete the folder derived in the collection's: the next search builds the index anew"
+    step = "gnomon doctor COLLECTION --fix makes the indexes anew from the catalog"
     if broken or missing:
         said += f"; {broken:,} vectors of the catalog are zero, NaN or cut, {missing:,} are missing"
         check = Check(
