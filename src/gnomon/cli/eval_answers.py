@@ -79,10 +79,9 @@ def eval_answers(asked: Asked, file: Path, more: Answering, *, as_json: bool) ->
     with (
         noted() as notes,
         models_of(more) as models,
-        open_collection(system.folder, create=False, say=say) as kb,
+        open_collection(system.folder, create=False, say=say, version=system.version) as kb,
         IndexBar(notes_console(), early=False) as bar,
     ):
-        system.require_version(kb)
         report = evaluate_answers(kb, questions, settings=settings, models=models, progress=bar.asked)
     if asked.per_query:
         write_lines(asked.per_query, report.rows())
