@@ -33,6 +33,7 @@ def planned_and_true(kb: Collection, encoder: HashEncoder, **change: object) -> 
 
 
 def test_tokens_are_exact(kb: Collection) -> None:
+    assert gnomon.evolve.plan is plan
     found, caught = planned_and_true(kb, two())
     assert (found.texts, found.tokens) == (caught.embedded.embedded, caught.embedded.tokens)
     assert found.cached == found.chunks - found.texts

@@ -45,7 +45,7 @@ def as_page(gated: Gated) -> str:
         _picture(gated),
         _segments(gated.segments),
         _recall(gated),
-        "<h2>Beside quality</h2>",
+        "<h2>Beside quality</h2><p>Searches are timed one by one, in turn, in the process that builds.</p>",
         _table(("", gated.baseline, gated.version), _costs(gated)),
         _changed(gated),
     ]
