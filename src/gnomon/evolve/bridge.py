@@ -194,10 +194,16 @@ def _check(pairs: Pairs, queries: Pairs | None, settings: BridgeSettings) -> Non
             )
 
 
+def is_allowed(measured: Measured, settings: BridgeSettings) -> bool:
+    """Whether what was measured is enough to serve by."""
+    enough = measured.recall >= settings.least
+    return enough and (measured.recall > measured.old_model or settings.least == 0)
+
+
 def _refuse(measured: Measured, kind: str, slope: float, pairs: Pairs, settings: BridgeSettings) -> None:
     least, old, new = settings.least, pairs.old.space.short, pairs.new.space.short
     # Scores that fall where the new model's rise belong to other texts.
-    if measured.recall >= least and (measured.recall > measured.old_model or least == 0) and slope > 0:
+    if is_allowed(measured, settings) and slope > 0:
         return
     raise BridgeRefused(
         f"the best map from {new} to {old} ({kind}, fitted on {measured.pairs} pairs) finds "

@@ -42,7 +42,7 @@ def save_bridge(bridge: Bridge, path: Path) -> None:
 
 
 def load_bridge(path: Path) -> Bridge:
-    """The bridge of a file. Raises InvalidInput for what is no bridge, StorageError where nothing can be read."""
+    """The bridge of a file. Raises InvalidInput for what is none, StorageError for what cannot be read."""
     try:
         with np.load(path, allow_pickle=False) as kept:
             about = json.loads(str(kept["about"]))

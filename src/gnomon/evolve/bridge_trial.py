@@ -47,10 +47,14 @@ class Trial:
         return recall(found[rows], self._true[rows], self._at)
 
     def scale(self, arrays: Mapping[str, Array]) -> tuple[float, float, float]:
-        """See `Bridge.scale`: least squares over the best of all held-out queries."""
+        """See `Bridge.scale`: least squares, rank by rank, from queries' best scores to their best true ones.
+
+        Not passage by passage: that gives what a score is to be expected to be, and a guess varies less than
+        what it guesses. Passages that wait would then come in too rarely among those whose scores are known.
+        """
         found = self._mapped(arrays)
-        best = np.argsort(-found, axis=1)[:, : min(_CALIBRATED, found.shape[1] - 1)]
+        many = min(_CALIBRATED, found.shape[1] - 1)
+        best, true = (np.sort(scores, axis=1)[:, -many:] for scores in (found, self._true))
         generic = np.broadcast_to((self._asked.new.data @ arrays["mean"])[:, None], best.shape)
-        features = np.column_stack([np.take_along_axis(found, best, axis=1).ravel(), generic.ravel()])
-        slopes, constant = line(features, np.take_along_axis(self._true, best, axis=1).ravel())
+        slopes, constant = line(np.column_stack([best.ravel(), generic.ravel()]), true.ravel())
         return float(slopes[0]), float(slopes[1]), constant

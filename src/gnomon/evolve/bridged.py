@@ -25,7 +25,8 @@ from gnomon.core.contracts import Array, Encoder, Retriever
 from gnomon.core.errors import InvalidInput
 from gnomon.core.ranking import Query, Ranking
 from gnomon.core.vectors import Vectors
-from gnomon.evolve.bridge import Bridge, BridgeSettings, Pairs, fit_bridge
+from gnomon.evolve.bridge import Bridge, BridgeSettings, fit_bridge
+from gnomon.evolve.bridge_maps import Pairs
 from gnomon.evolve.handover import HandOver
 from gnomon.index.scan import ScanIndex
 from gnomon.retrieve import Fuse

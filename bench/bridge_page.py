@@ -1,0 +1,150 @@
+"""docs/bridge.md and its picture, from results/bridge.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+# Okabe and Ito: told apart by colour-blind eyes too.
+_COLOURS = {"hot": "#D55E00", "random": "#0072B2", "naive": "#999999", "old": "#222222"}
+_NAMES = {
+    "hot": "bridge, most-searched first",
+    "random": "bridge, any order",
+    "naive": "no bridge: both models' vectors in one index",
+}
+_HEAD = """# A bridge between two models
+
+Written by `bench/bridge.py` from `bench/results/bridge.json`; do not edit.
+
+While a new version is being built, most passages have a vector of the old model only. A *bridge* is a map,
+fitted on passages that both models have embedded, from a query's new vector to where its answers lie among
+the old ones. So the new model's queries can be answered before its build is done. Passages that are handed
+over are scored by their new vectors, the others through the bridge, on one scale of scores.
+
+Here from {old} to {new}; passages as `gnomon index` cuts them, searched by meaning alone. Maps are fitted on
+passages only, chosen and checked with queries of the training split, then asked the judged queries once.
+
+"""
+_MAPS = """## The maps
+
+`recall`: the share of the new model's own ten nearest passages that is found, for training queries. The old
+model by itself finds what the first row says. nDCG@10 is that of the judged queries, against no hand-over at
+all; `kept` is the share of the old version's, with a 95 % interval.
+
+- `rotation`: orthogonal Procrustes (Schönemann 1966), about the means.
+- `affine`: ridge regression from new to old vectors, of half the rank.
+- `scores`: ridge regression from old to new vectors, transposed: it guesses the new model's scores.
+- `network`: `scores` with a small hidden layer beside it, trained for the new model's neighbours.
+
+"""
+_OVER = """## Handing over
+
+![Quality against the share that is re-embedded](images/bridge.png)
+
+Queries are asked unequally often (Zipf: the n-th most asked one n times less than the first); quality is what
+those who ask see. The order of hand-over is from a log of {logged} such queries, answered by the old version:
+no judgment is used. *The most-asked tenth* are {tenth} queries.
+
+"""
+_LIMITS = """## What to know
+
+- A bridge is refused below a recall of 0.5 (`BridgeSettings.least`), and where the old model finds as much by
+  itself. Recall near 1 is out of reach: two models never agree so far on passages that were not re-embedded.
+- A few hundred pairs give a poor bridge; see the table. A few thousand passages are the first minutes of a
+  build.
+- The passages must be the same in both versions: with another length of passages there is nothing to pair.
+"""
+
+
+def write_page(record: Mapping[str, Any]) -> None:
+    """The page and the picture."""
+    sets = record["sets"]
+    _plot(sets, DOCS / "images" / "bridge.png")
+    lines = [_HEAD.format(old=record["from"], new=record["to"])]
+    lines += [
+        "| set | documents | passages | queries | old nDCG@10 | new nDCG@10 | bridge nDCG@10 | kept |\n"
+    ]
+    lines += ["|---|---|---|---|---|---|---|---|\n"]
+    for name, one in sets.items():
+        chosen = one["bridge"]["chosen"]
+        lines += [
+            f"| {name} | {one['documents']:,} | {one['passages']:,} | {one['queries']} | {one['old']:.3f} | "
+            f"{one['new']:.3f} | {chosen['ndcg']:.3f} ({chosen['kind']}) | {_kept(chosen)} |\n"
+        ]
+    lines += ["\n", _MAPS]
+    for name, one in sets.items():
+        lines += [f"### {name}\n\n", "| map | pairs | recall | nDCG@10 | kept | fitted in, CPU s |\n"]
+        lines += ["|---|---|---|---|---|---|\n"]
+        fitted = one["bridge"]
+        lines += [
+            f"| the old model |  | {fitted['chosen']['recall_of_old_model']:.3f} | {one['old']:.3f} |  |  |\n"
+        ]
+        for row in [*fitted["kinds"].values(), *fitted["fewer_pairs"]]:
+            lines += [
+                f"| {row['kind']} | {row['pairs']:,} | {row['recall']:.3f} | {row['ndcg']:.3f} | "
+                f"{_kept(row)} | {row['cpu_s']} |\n"
+            ]
+        lines += ["\n"]
+    lines += [
+        _OVER.format(logged="3,000", tenth=" and ".join(str(o["queries"] // 10) for o in sets.values()))
+    ]
+    for name, one in sets.items():
+        lines += _handed(name, one)
+    (DOCS / "bridge.md").write_text("".join([*lines, _LIMITS]), encoding="utf-8")
+
+
+def _kept(row: Mapping[str, Any]) -> str:
+    return f"{row['kept']:.1%} ({row['low']:.1%} to {row['high']:.1%})"
+
+
+def _handed(name: str, one: Mapping[str, Any]) -> list[str]:
+    shares, tenth = one["shares"], one["tenth"]
+    lines = [f"### {name}\n\n", "| re-embedded | " + " | ".join(f"{share:.0%}" for share in shares) + " |\n"]
+    lines += ["|---" * (len(shares) + 1) + "|\n"]
+    for key, title in _NAMES.items():
+        lines += [f"| {title} | " + " | ".join(f"{value:.3f}" for value in one["asked"][key]) + " |\n"]
+    for key in ("hot", "random"):
+        lines += [
+            f"| most-asked tenth: {_NAMES[key]} | " + " | ".join(f"{v:.3f}" for v in tenth[key]) + " |\n"
+        ]
+    gap = tenth["less_than_new_after_a_tenth"]["hot"]
+    low, high = gap["interval"]
+    return [
+        *lines,
+        f"\nOld version until done: {one['old_asked']:.3f}, then {one['new_asked']:.3f}. Most-asked tenth: "
+        f"{tenth['old']:.3f}, then {tenth['new']:.3f}; with a tenth handed over, most-searched first, it is "
+        f"{gap['mean']:+.3f} off the new version (95 %: {low:+.3f} to {high:+.3f}).\n\n",
+    ]
+
+
+def _plot(sets: Mapping[str, Any], path: Path) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5 * len(sets), 7), dpi=140, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(2, len(sets), squeeze=False)
+    for column, (name, one) in enumerate(sets.items()):
+        share = [100 * value for value in one["shares"]]
+        for row, (values, old, new, title) in enumerate(
+            [
+                (one["asked"], one["old_asked"], one["new_asked"], "all queries, as often as asked"),
+                (one["tenth"], one["tenth"]["old"], one["tenth"]["new"], "the most-asked tenth"),
+            ]
+        ):
+            axes = panels[row][column]
+            axes.plot(
+                [0, 100, 100], [old, old, new], "--", color=_COLOURS["old"], label="old version until done"
+            )
+            for key, label in _NAMES.items():
+                axes.plot(share, values[key], "o-", color=_COLOURS[key], label=label, markersize=4)
+            axes.set_title(f"{name}: {title}", fontsize=10)
+            axes.set_ylim(bottom=0)
+            axes.set_xlabel("re-embedded, %")
+            axes.set_ylabel("nDCG@10")
+            axes.spines[["top", "right"]].set_visible(False)
+    panels[0][0].legend(frameon=False, fontsize=8, loc="lower right")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, facecolor="white")
