@@ -125,8 +125,8 @@ which follow each other are alike; the least standard deviation of 0.02 is there
 _DAMAGE = """
 ## Detection, and what it is put down to
 
-Each damage was done {of} times to a copy of a healthy collection that had its baseline, and looked at once,
-with {queries} queries. "Named" is the share of looks that named the right cause.
+Each damage was done again and again to a copy of a healthy collection that had its baseline, and looked at
+once each time, with {queries} queries. "Named" is the share of looks that named the right cause.
 
 """
 _CONFUSION = """
@@ -176,18 +176,18 @@ def page(figures: Mapping[str, Any]) -> str:
     ]
     parts.append(table(("test", "share", "95 % interval"), rows))
     parts.append(_AFTER_HEALTHY.format(documents_of=figures["sample"], documents=figures["documents"]))
-    first = next(iter(damage.values()))
-    parts.append(_DAMAGE.format(of=first["of"], queries=figures["queries_a_look"]))
+    parts.append(_DAMAGE.format(queries=figures["queries_a_look"]))
     rows = [
         (
             name,
+            str(one["of"]),
             f"{one['share']:.0%}",
             f"{one['low']:.1%} to {one['high']:.1%}",
             f"{one['named'] / one['of']:.0%}",
         )
         for name, one in damage.items()
     ]
-    parts += [table(("damage", "detected", "95 % interval", "named"), rows), _CONFUSION]
+    parts += [table(("damage", "looks", "detected", "95 % interval", "named"), rows), _CONFUSION]
     kinds = list(dict.fromkeys(cause for one in damage.values() for cause in one["causes"]))
     cells = [(name, *(one["causes"].get(kind, 0) for kind in kinds)) for name, one in damage.items()]
     parts.append(table(("damage", *kinds), cells))
