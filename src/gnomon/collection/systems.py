@@ -78,16 +78,6 @@ class CollectionSystem:
         with open_collection(self.folder, create=False, version=self.version) as kb:
             return kb.chunk_texts()
 
-    def require_version(self, kb: Collection) -> None:
-        """Raise InvalidInput where the named version is not there."""
-        held = kb.version.name
-        if self.version not in (None, held):
-            raise InvalidInput(
-                f"{self.folder} has no version {self.version}; its versions: {held}",
-                wanted="a version that is there",
-                next_step=f"name {self.folder}@{held}",
-            )
-
 
 @dataclass(frozen=True)
 class RunSystem:
