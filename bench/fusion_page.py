@@ -16,9 +16,9 @@ a weight for each query from signals that need no judgments. **None became the d
 
 A way had to lose no more than {margin} nDCG@10 on any development set, and to gain on their mean. *{chosen}*
 was chosen so, and then looked at on three test sets, once: what it gains on one kind of corpus it loses on
-another, and the gains on the development sets did not come again. They were too good to begin with: *evidence* and its
-constant are the best of some 150 scales, exponents and constants tried on those very sets, whole and with
-their vectors cut to 64 and to 24 numbers.
+another, and the gains on the development sets did not come again. They were too good to begin
+with: *evidence* and its constant are the best of some 150 scales, exponents and constants tried on those very
+sets, whole and with their vectors cut to 64 and to 24 numbers.
 
 ## The ways
 
