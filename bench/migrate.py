@@ -10,6 +10,7 @@ is the ratio of the p99 to that of an idle machine.
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import shutil
 import tempfile
@@ -36,19 +37,36 @@ def main() -> None:
     arguments.add_argument("--to", required=True, help="the model that MiniLM is changed for")
     arguments.add_argument("--folder", type=Path, default=Path.home() / ".cache" / "gnomon" / "bench")
     arguments.add_argument("--queries", type=int, default=2000, help="searches of each state, at least")
+    arguments.add_argument("--documents", type=int, help="only so many, to try this out; nothing is written")
     arguments.add_argument("--only", choices=("prediction", "searches"), help="one part alone")
     given = arguments.parse_args()
-    with gnomon.open(given.folder / "scifact") as kb:
-        kb.index([DATA / "scifact"])  # made where it is not there yet
-        figures: dict[str, Any] = {"model": given.to, "chunks": kb.status().chunks, "cpu_share": CPU_SHARE}
+    figures: dict[str, Any] = {"model": Path(given.to).name, "cpu_share": CPU_SHARE}
     with tempfile.TemporaryDirectory() as scratch:
+        base = Path(scratch) / "base" if given.documents else given.folder / "scifact"
+        with gnomon.open(base) as kb:
+            if given.documents:
+                kb.add(judged_first(given.documents))
+            else:
+                kb.index([DATA / "scifact"])  # made where it is not there yet
+            figures["chunks"] = kb.status().chunks
         parts = {"prediction": predicted, "searches": searched_meanwhile}
         for name, part in parts.items():
             if given.only in (None, name):
-                folder = Path(shutil.copytree(given.folder / "scifact", Path(scratch) / name))
+                folder = Path(shutil.copytree(base, Path(scratch) / name))
                 figures[name] = part(folder, given.to, given.queries)
                 figures["switches"] = switches(folder)
-    write("migrate", figures)
+    if given.documents:
+        print(json.dumps(figures, indent=1))
+    else:
+        write("migrate", figures)
+
+
+def judged_first(many: int) -> list[dict[str, Any]]:
+    """So many documents, the judged ones first."""
+    data = beir("scifact", "test")
+    judged = {document for grades in data.relevant.values() for document in grades}
+    rows = sorted(data.documents, key=lambda row: row["_id"] not in judged)[:many]
+    return [{"id": row["_id"], "title": row["title"], "text": row["text"]} for row in rows]
 
 
 def predicted(folder: Path, to: str, _: int) -> dict[str, Any]:

@@ -236,6 +236,6 @@ def write_whole(path: Path, text: str) -> None:
 def _read(folder: Path) -> Migration | None:
     try:
         text = (folder / FOLDER / STATE).read_text(encoding="utf-8")
-    except OSError:
+        return Migration.from_json(json.loads(text))
+    except (OSError, ValueError):  # there is none, or what is there was written by something else
         return None
-    return Migration.from_json(json.loads(text))
