@@ -142,11 +142,10 @@ def traffic(queries: int, seed: int = 0) -> tuple[Array, Array]:
     return often, np.bincount(draws.choice(queries, LOGGED, p=often), minlength=queries)
 
 
-def orders(given: Material, logged: Array) -> dict[str, list[Array]]:
+def orders(given: Material, bridge: Bridge, logged: Array) -> dict[str, list[Array]]:
     """Documents in the order of hand-over, as their passages: most-searched first, and at random."""
-    every = np.arange(len(given.owners))
-    asked = [Query(str(row)) for row in range(len(given.names))]
-    found = Dense(Rows(given.queries.old), index_of(given.documents.old, every))(asked, k=10)
+    old = index_of(given.documents.old, np.arange(len(given.owners)))
+    found = bridge.search(old, given.queries.new, k=10)
     names, owner = np.unique(given.owners, return_inverse=True)
     counts = dict.fromkeys(range(len(names)), 0)
     for ranking, times in zip(found, logged.tolist(), strict=True):
@@ -196,7 +195,7 @@ def figures_of(given: Material) -> dict[str, Any]:
     bridge, fitted = bridges(given, judged, before)
     often, logged = traffic(len(given.names))
     tenth = np.argsort(-often)[: len(often) // 10]
-    order = orders(given, logged)
+    order = orders(given, bridge, logged)
     curves = {name: curve(given, judged, bridge, order[name]) for name in ("hot", "random")}
     curves["naive"] = naive(given, judged, order["random"])
     at = SHARES.index(0.1)

@@ -58,9 +58,9 @@ class BridgeSettings:
 class Measured:
     """What a bridge finds: the mean share of the new model's `at` nearest, of `low` to `high` (95 %).
 
-    For `queries` held-out queries (passages taken as queries, where `of_passages`) among the passages of
-    `pairs`, which it was fitted on. `old_model` is the share that the old model finds by itself; `tried` the
-    share of each kind of map, on other held-out queries.
+    For `queries` held-out queries (passages taken as queries, where `of_passages`) among `passages` that were
+    held out too; then it was fitted anew on all `pairs`. `old_model` is the share that the old model finds by
+    itself; `tried` the share of each kind of map, on other held-out queries.
     """
 
     recall: float
@@ -68,6 +68,7 @@ class Measured:
     high: float
     at: int
     queries: int
+    passages: int
     pairs: int
     of_passages: bool
     old_model: float
@@ -136,13 +137,13 @@ def fit_bridge(
     _check(pairs, queries, settings)
     draws = np.random.default_rng(settings.seed)
     order = draws.permutation(len(old))
-    out = min(settings.most_held, int(len(old) * settings.held)) if queries is None else 0
-    held, rest = order[:out], order[out:]
-    asked = pairs.take(held) if queries is None else queries
-    trial = Trial(pairs, asked, held if queries is None else None, settings.recall_at)
-    fitted = {kind: fitted_map(kind, pairs.take(rest), settings.network) for kind in settings.kinds}
+    out = min(settings.most_held, int(len(old) * settings.held))
+    # Passages that a map was fitted on it gets right: it is measured by those that it has not seen.
+    held, rest = pairs.take(order[:out]), pairs.take(order[out:])
+    trial = Trial(held, queries, settings.recall_at)
+    fitted = {kind: fitted_map(kind, rest, settings.network) for kind in settings.kinds}
     # Held-out queries are in no order: one half chooses, the other measures what was chosen.
-    mixed = draws.permutation(len(asked.new))
+    mixed = draws.permutation(out if queries is None else len(queries.new))
     choosing, measuring = mixed[::2], mixed[1::2]
     tried: dict[str, float] = {
         kind: float(trial.recall(arrays, choosing).mean()) for kind, arrays in fitted.items()
@@ -156,6 +157,7 @@ def fit_bridge(
         high=high,
         at=settings.recall_at,
         queries=len(measuring),
+        passages=out,
         pairs=len(old),
         of_passages=queries is None,
         old_model=float(trial.recall(None, measuring).mean()),
@@ -163,8 +165,8 @@ def fit_bridge(
     )
     scale = trial.scale(fitted[kind])
     _refuse(measured, kind, scale[0], pairs, settings)
-    arrays = fitted[kind] if len(rest) == len(old) else fitted_map(kind, pairs, settings.network)
-    return Bridge(old.space, new.space, kind, arrays, scale, measured)
+    whole = fitted_map(kind, pairs, settings.network)
+    return Bridge(old.space, new.space, kind, whole, scale, measured)
 
 
 def _check(pairs: Pairs, queries: Pairs | None, settings: BridgeSettings) -> None:
@@ -208,7 +210,8 @@ def _refuse(measured: Measured, kind: str, slope: float, pairs: Pairs, settings:
     raise BridgeRefused(
         f"the best map from {new} to {old} ({kind}, fitted on {measured.pairs} pairs) finds "
         f"{measured.recall:.1%} of what re-embedding finds ({measured.low:.1%} to {measured.high:.1%}, "
-        f"{measured.queries} queries); the old model finds {measured.old_model:.1%} of it",
+        f"{measured.queries} queries, {measured.passages} passages); the old model finds "
+        f"{measured.old_model:.1%} of it",
         wanted=f"at least {least:.1%}, and more than the old model",
         next_step="fit it on more pairs (a few thousand passages), each the same text in both; or let the "
         "old version serve until the new one is built",

@@ -16,13 +16,11 @@ _CALIBRATED = 50
 
 
 class Trial:
-    """Queries `asked` of passages: `own` are the places of those that are passages themselves, else None.
+    """Queries, or None for the passages themselves, asked of passages; `at` of the nearest count."""
 
-    `at` is how many of the nearest count.
-    """
-
-    def __init__(self, passages: Pairs, asked: Pairs, own: Array | None, at: int) -> None:
-        self._passages, self._asked, self._own, self._at = passages, asked, own, at
+    def __init__(self, passages: Pairs, queries: Pairs | None, at: int) -> None:
+        self._passages, self._asked, self._at = passages, queries or passages, at
+        self._is_own = queries is None
 
     @cached_property
     def _true(self) -> Array:
@@ -37,8 +35,8 @@ class Trial:
 
     def _without_own(self, scores: Array) -> Array:
         """A passage does not find itself."""
-        if self._own is not None:
-            scores[np.arange(len(scores)), self._own] = -np.inf
+        if self._is_own:
+            np.fill_diagonal(scores, -np.inf)
         return scores
 
     def recall(self, arrays: Mapping[str, Array] | None, rows: Array) -> Array:
