@@ -19,10 +19,11 @@ from typing import Any
 import gnomon
 from gnomon.core.contracts import Encoder
 from gnomon.testing import try_to_mix
-from peers.environments import FOLDER
 from record import write
 
 MODEL = "all-MiniLM-L6-v2"
+FOLDER = Path(__file__).resolve().parent.parent / ".venv-peers"
+"""Where peers/environments.py makes an environment for each store."""
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "guard.md"
 ROTATE = """
 import sys, torch
