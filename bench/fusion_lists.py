@@ -108,7 +108,7 @@ def asked(case: Case, folder: Path) -> Asked:
         for at in range(0, len(names), BLOCK):
             texts = [dataset.judged[name] for name in names[at : at + BLOCK]]
             lists += _listed(kb, texts, encoder.encode(texts, role="query"), rows)
-    return Asked(case, names, lists, {name: dataset.relevant[name] for name in names}, owners)
+    return Asked(case, names, lists, {name: dict(dataset.relevant[name]) for name in names}, owners)
 
 
 def _listed(kb: gnomon.Collection, texts: list[str], vectors: Vectors, rows: Any) -> list[Lists]:
@@ -123,5 +123,7 @@ def _listed(kb: gnomon.Collection, texts: list[str], vectors: Vectors, rows: Any
         words = list(dict.fromkeys(view.lexical.words(text)))
         holders = np.array(view.lexical.frequencies(words), dtype=np.float64)
         idfs = np.log(1 + (total - holders + 0.5) / (holders + 0.5))[holders > 0]
-        found.append(Lists(ids, *columns, float(product.mean()), float(product.std()), idfs, total))
+        dense_scores, word_scores = columns
+        mean, deviation = float(product.mean()), float(product.std())
+        found.append(Lists(ids, dense_scores, word_scores, mean, deviation, idfs, total))
     return found

@@ -64,7 +64,7 @@ _LEGEND = "Paired differences. A first ten holds evidence (success@10), and in w
 
 
 def _rows(name: str, own: dict[str, Any], chosen: str) -> list[str]:
-    way, rows = own["ways"][chosen], []
+    way, rows = own["ways"][chosen], list[str]()
     for metric in ("nDCG@10", "success@10"):
         told = way[metric]
         low, high = told["interval"]

@@ -67,8 +67,8 @@ class Row:
     """An example, the features of its spans, and which of them a hard check refuses; else it is quoted."""
 
     example: Example
-    table: Array | None
-    refused: Array | None
+    table: Any
+    refused: Any
     sure: float = 0.0
 
 
