@@ -1,9 +1,10 @@
 """Queries of a new model on the vectors of the old one, and the hand-over, passage by passage.
 
-    python bench/bridge.py --to MODEL [--only scifact,insuranceqa] [--most 5000]
+    python bench/bridge.py --to MODEL [--only scifact,insuranceqa] [--most 3000]
 
-Needs the collections that bench/quality.py keeps. Maps are fitted on passages alone; test queries are asked
-once, after everything is settled. Writes results/bridge.json, docs/bridge.md and docs/images/bridge.png.
+Needs the collections that bench/quality.py keeps. Maps are fitted on passages of documents that are not
+searched; judged queries are asked once, after everything is settled. Writes results/bridge.json,
+docs/bridge.md and docs/images/bridge.png.
 """
 
 from __future__ import annotations
@@ -97,9 +98,9 @@ def ratio(left: Array, right: Array) -> dict[str, float]:
 
 def bridges(given: Material, judged: Judged, before: Mapping[str, Array]) -> tuple[Bridge, dict[str, Any]]:
     """The bridge that is chosen; each kind of map by itself; and fewer pairs of passages."""
-    old, new = given.documents.old, given.documents.new
+    old, new = given.pairs.old, given.pairs.new
     every = np.arange(len(old))
-    index = index_of(old, every)
+    index = index_of(given.documents.old, np.arange(len(given.owners)))
     queries = Pairs(given.train.old, given.train.new)
 
     def measured(pairs: Array, settings: BridgeSettings) -> tuple[Bridge, dict[str, Any]]:
@@ -127,7 +128,7 @@ def bridges(given: Material, judged: Judged, before: Mapping[str, Array]) -> tup
     if not is_allowed(bridge.measured, BridgeSettings()):
         raise SystemExit(f"refused: {bridge.measured}")
     drawn = np.random.default_rng(1).permutation(len(old))
-    sizes = [size for size in (500, 1000) if size < len(old)]
+    sizes = [size for size in (500, 1000, 2000) if size < len(old)]
     best = replace(free, kinds=(kind,))
     fewer = [measured(np.sort(drawn[:size]), best)[1] for size in sizes]
     kinds = {name: about for name, (_, about) in each.items()}
@@ -229,13 +230,11 @@ def main() -> None:
     arguments.add_argument("--to", default="gte-small")
     arguments.add_argument("--only", default=",".join(SETS))
     arguments.add_argument("--most", type=int, default=DOCUMENTS)
-    arguments.add_argument("--most-scifact", type=int)
     given = arguments.parse_args()
     encoder = load_encoder(given.to, settings=EncoderSettings(threads=1))
-    most = {"scifact": given.most_scifact or given.most}
     sets: dict[str, Any] = {}
     for name in given.only.split(","):
-        sets[name] = figures_of(material(name, encoder, most.get(name, given.most)))
+        sets[name] = figures_of(material(name, encoder, given.most))
         record = {"from": "all-MiniLM-L6-v2", "to": encoder.space.name, "sets": sets}
         write("bridge", record)
         write_page(record)

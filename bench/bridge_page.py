@@ -24,7 +24,8 @@ the old ones. So the new model's queries can be answered before its build is don
 over are scored by their new vectors, the others through the bridge, on one scale of scores.
 
 Here from {old} to {new}; passages as `gnomon index` cuts them, searched by meaning alone. Maps are fitted on
-passages only, chosen and checked with queries of the training split, then asked the judged queries once.
+passages of other documents of the set, as in a collection so large that they are a small part of it; chosen
+and checked with queries of the training split; then asked the judged queries once.
 
 """
 _MAPS = """## The maps

@@ -22,8 +22,10 @@ from stages_sets import Corpus
 
 HOME = Path.home() / ".cache" / "gnomon" / "bench"
 SETS = {"scifact": "test", "insuranceqa": "dev"}
-DOCUMENTS, QUERIES, LEARNT = 5000, 300, 500
-"""Documents kept of a set (all that are relevant are among them), its judged queries, those of train."""
+DOCUMENTS, QUERIES, LEARNT = 3000, 300, 500
+"""Documents searched in a set (all that are relevant are among them), its judged queries, those of train."""
+LEARNT_FROM, PAIRS = 3500, 4000
+"""Other documents, and how many of their passages a bridge is fitted on."""
 _SLICE = 128
 
 
@@ -34,10 +36,17 @@ class Both:
     old: Vectors
     new: Vectors
 
+    def take(self, rows: np.ndarray[Any, Any]) -> Both:
+        """Those at these positions."""
+        return Both(self.old.take(rows), self.new.take(rows))
+
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """A set. `owners` is each passage's document; `train` queries have no judgments here and need none."""
+    """A set. `owners` is each passage's document; `train` queries have no judgments here and need none.
+
+    `pairs` are passages of other documents of the set: what a bridge is fitted on, none of which is searched.
+    """
 
     name: str
     documents: Both
@@ -45,6 +54,7 @@ class Material:
     queries: Both
     names: tuple[str, ...]
     train: Both
+    pairs: Both
     relevant: dict[str, dict[str, int]]
 
 
@@ -54,20 +64,28 @@ def material(name: str, encoder: Encoder, most: int = DOCUMENTS, folder: Path = 
     asked = corpus.asked(SETS[name], QUERIES)
     train = corpus.asked("train", LEARNT)
     keys = np.array([corpus.owners.keys[int(at)] for at in corpus.owners.documents])
-    kept = _kept(list(dict.fromkeys(keys)), asked.relevant, most)
+    distinct = list(dict.fromkeys(keys))
+    searched = np.isin(keys, _kept(distinct, asked.relevant, most))
+    used = np.isin(keys, _kept(distinct, asked.relevant, most + LEARNT_FROM))
     ids, rows = corpus.vectors()
-    chosen = np.isin(keys, kept)
     with corpus._catalog.read() as connection:
-        texts = [chunk.embed_text for chunk in chunks_of(connection, ids[chosen].tolist())]
+        texts = [chunk.embed_text for chunk in chunks_of(connection, ids[used].tolist())]
     sides = {}
     for part, known in (("queries", asked), ("train", train)):
         said = list(known.queries.values())
         old = known.encoder.encode(said, role="query")
         sides[part] = Both(old, encoded(encoder, said, "query", folder))
-    new = encoded(encoder, texts, "document", folder)
-    documents = Both(rows.take(np.flatnonzero(chosen)), new)
+    every = Both(rows.take(np.flatnonzero(used)), encoded(encoder, texts, "document", folder))
+    here, away = np.flatnonzero(searched[used]), np.flatnonzero(~searched[used])
     return Material(
-        name, documents, keys[chosen], sides["queries"], tuple(asked.queries), sides["train"], asked.relevant
+        name,
+        every.take(here),
+        keys[searched],
+        sides["queries"],
+        tuple(asked.queries),
+        sides["train"],
+        every.take(away[:PAIRS]),
+        asked.relevant,
     )
 
 

@@ -46,7 +46,17 @@ def first(found: list) -> list[list[int]]:  # type: ignore[type-arg]
 
 
 def made(kb: Collection) -> Bridge:
-    return bridge_for(kb, two(), settings=ANY)
+    """As if it had been fitted before the version was begun: nothing is handed over by it."""
+    found = bridge_for(kb, two(), settings=ANY)
+    with kb._catalog.write() as connection:
+        connection.exec_driver_sql("DELETE FROM vectors WHERE space_id = 2")
+    return found
+
+
+def test_what_a_bridge_was_fitted_on_is_handed_over(kb: Collection) -> None:
+    bridge = bridge_for(kb, two(), pairs=220, settings=ANY)
+    assert bridged(kb, "v2", bridge).refresh().handed == 220
+    assert kb.lineage.catch_up("v2").embedded.embedded == N - 220
 
 
 def test_from_the_bridge_alone_to_the_new_version_alone(kb: Collection) -> None:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Int
 
-from gnomon.collection import reads
+from gnomon.collection import cache, reads
+from gnomon.collection import version as versions
 from gnomon.collection.bundle import Pinned
 from gnomon.collection.collection import Collection
 from gnomon.collection.embedding import SLICE, Embedded, embedding
@@ -22,6 +23,7 @@ from gnomon.collection.search import build_retriever
 from gnomon.collection.settings import Mode
 from gnomon.collection.version import Version
 from gnomon.core.contracts import Array, Encoder, Retriever
+from gnomon.core.documents import Chunk
 from gnomon.core.errors import InvalidInput
 from gnomon.core.ranking import Query, Ranking
 from gnomon.core.vectors import Vectors
@@ -149,10 +151,11 @@ def bridge_for(
 ) -> Bridge:
     """A bridge from another model to the one that serves, fitted on `pairs` of its passages, drawn at random.
 
-    `queries`, such as those of a log, choose and measure the map. `said` is told how many of how
-    many passages are embedded. Raises BridgeRefused, and InvalidInput for too few passages.
+    What is embedded is kept where a version of that model is being built: a passage that the map was fitted
+    on is handed over at once. `queries`, such as those of a log, choose and measure the map. `said` is told
+    how many of how many passages are embedded. Raises BridgeRefused, and InvalidInput for too few passages.
     """
-    live, catalog = kb.version, kb._catalog
+    live, catalog, encode = kb.version, kb._catalog, _kept_by(kb, to)
     with catalog.read() as connection:
         every = reads.all_ids(connection, live.chunking_id)
         drawn = np.sort(np.random.default_rng(0).permutation(every)[:pairs])
@@ -161,8 +164,7 @@ def bridge_for(
     chunks = [chunk for one, chunk in zip(drawn, chunks, strict=True) if one in set(ids.tolist())]
     rows = []
     for at in range(0, len(chunks), _SLICE):
-        texts = [chunk.embed_text for chunk in chunks[at : at + _SLICE]]
-        rows.append(to.encode(texts, role="document"))
+        rows.append(encode(chunks[at : at + _SLICE]))
         said(min(at + _SLICE, len(chunks)), len(chunks))
     new = Vectors.concatenate(rows) if rows else Vectors(np.zeros((0, to.space.dim), np.float32), to.space)
     asked = None
@@ -170,6 +172,25 @@ def bridge_for(
         texts = list(dict.fromkeys(queries))
         asked = Pairs(kb.encoder.encode(texts, role="query"), to.encode(texts, role="query"))
     return fit_bridge(Vectors(old, live.space), new, queries=asked, settings=settings)
+
+
+def _kept_by(kb: Collection, to: Encoder) -> Callable[[Sequence[Chunk]], Vectors]:
+    """What embeds passages with a model, into the cache where a version of it is being built."""
+    with kb._catalog.read() as connection:
+        building = [one for one in versions.every(connection, ["building"]) if one.space == to.space]
+
+    def encode(chunks: Sequence[Chunk]) -> Vectors:
+        if not building:
+            return to.encode([chunk.embed_text for chunk in chunks], role="document")
+        target = replace(kb._serving.target(building[0].id), encoder=to)
+        for _ in embedding(kb._catalog, target, chunks):
+            pass
+        hashes = [chunk.text_hash for chunk in chunks]
+        with kb._catalog.read() as connection:
+            rows = cache.get(connection, building[0].space_id, "document", hashes)
+        return Vectors(np.stack([rows[one] for one in hashes]), to.space)
+
+    return encode
 
 
 def embed_in_order(
