@@ -56,6 +56,8 @@ EXPECTED = {
     "30 % of queries of one topic (medicare)": "queries changed",
     "20 % documents of another subject (SciFact)": "documents changed",
 }
+WEAKER = {"5 % of the stored": (0.01, 0.02), "SciFact claims": (0.05, 0.1, 0.2), "topic": (0.05, 0.1, 0.2)}
+"""Damages that are also done to less than in EXPECTED, by words of their names."""
 Look = dict[str, Any]
 
 
@@ -75,10 +77,24 @@ def main() -> None:
             return
         healthy = [look for number in range(SERIES) for look in bench.series(number, given.looks // SERIES)]
         damages = {name: bench.damages(name, given.damages) for name in EXPECTED}
+        weaker = {
+            name: {share: bench.damages(name, given.damages, share) for share in WEAKER[words]}
+            for words in WEAKER
+            for name in EXPECTED
+            if words in name
+        }
         bench.picture()
         keep(encoder)
     medicare = len(content.topic) / len(content.asked)
-    file = write("watch", {**counted(healthy, damages), "medicare": round(medicare, 3)})
+    less = {
+        name: {
+            share: rate(sum(EXPECTED[name] in look["causes"] for look in looks), len(looks))
+            for share, looks in of.items()
+        }
+        for name, of in weaker.items()
+    }
+    more = {"weaker": less, "medicare": round(medicare, 3)}
+    file = write("watch", {**counted(healthy, damages), **more})
     figures = json.loads(file.read_text())
     draw(figures)
     PAGE.write_text(page(figures))
@@ -109,6 +125,10 @@ class Bench:
         for name in EXPECTED:
             if only in name:
                 self.damages(name, damages)
+        for words, shares in WEAKER.items():
+            for name in EXPECTED:
+                for share in shares if only == "weaker " + words and words in name else ():
+                    self.damages(name, damages, share)
 
     def series(self, number: int, looks: int) -> list[Look]:
         """Healthy looks after a baseline, with documents exchanged in between."""
@@ -133,15 +153,15 @@ class Bench:
         shutil.rmtree(folder)
         return [self._done[key] for key in keys]
 
-    def damages(self, name: str, count: int) -> list[Look]:
+    def damages(self, name: str, count: int, share: float | None = None) -> list[Look]:
         """A damage, done again and again to a copy of a healthy collection with its baseline."""
-        keys = [f"{name} {at}" for at in range(count)]
+        keys = [f"{name} {'' if share is None else f'({share:.0%}) '}{at}" for at in range(count)]
         for at, key in enumerate(keys):
             if key not in self._done:
                 base = self._healthy(at % SERIES, prompted="prompt" in name)
                 copy = self._folder / "damaged"
                 shutil.copytree(base, copy)
-                self._note(key, self._damaged(name, copy, at))
+                self._note(key, self._damaged(name, copy, at, share))
                 shutil.rmtree(copy)
         return [self._done[key] for key in keys]
 
@@ -172,15 +192,15 @@ class Bench:
         if not taken.took_baseline:
             raise SystemExit(f"no baseline: {taken.notes}")
 
-    def _damaged(self, name: str, folder: Path, at: int) -> WatchReport:
+    def _damaged(self, name: str, folder: Path, at: int, share: float | None) -> WatchReport:
         content, encoder, draw = self._content, self._encoder, random.Random(5000 + at)
         queries = draw.sample(content.asked, QUERIES)
-        mixed = round(MIX * QUERIES)
+        mixed = round((share or MIX) * QUERIES)
         turn = rotation(encoder.space.dim)
         if "another model" in name:
             damaged(folder / "collection.db", 1.0, lambda row, _: row @ turn, at)
         elif "corrupted" in name:
-            damaged(folder / "collection.db", 0.05, corrupted, at)
+            damaged(folder / "collection.db", share or 0.05, corrupted, at)
         elif "exchanged" in name:
             encoder = encoder.altered(change=lambda data: data @ turn)
         elif "prompt" in name:
@@ -244,6 +264,7 @@ def counted(healthy: list[Look], damages: Mapping[str, list[Look]]) -> dict[str,
             name: {
                 **rate(sum(bool(look["causes"]) for look in looks), len(looks)),
                 "expected": EXPECTED[name],
+                "slower": sum(look["slower"] for look in looks),
                 "named": sum(EXPECTED[name] in look["causes"] for look in looks),
                 "causes": dict(Counter(" + ".join(look["causes"]) or "no alarm" for look in looks)),
                 "checks": dict(
