@@ -44,7 +44,7 @@ from watch_sets import (
 MODEL = "all-MiniLM-L6-v2"
 QUERIES, BASELINE, SAMPLE, PERMUTATIONS = 200, 500, 500, 299
 SERIES, CHURN = 10, 40
-MIX = 0.3
+MIX, LESS = 0.3, 40
 LOG = HOME / "watch" / "looks.jsonl"
 EXPECTED = {
     "another model's vectors in the store": "index damaged",
@@ -78,7 +78,7 @@ def main() -> None:
         healthy = [look for number in range(SERIES) for look in bench.series(number, given.looks // SERIES)]
         damages = {name: bench.damages(name, given.damages) for name in EXPECTED}
         weaker = {
-            name: {share: bench.damages(name, given.damages, share) for share in WEAKER[words]}
+            name: {share: bench.damages(name, LESS, share) for share in WEAKER[words]}
             for words in WEAKER
             for name in EXPECTED
             if words in name
@@ -128,7 +128,7 @@ class Bench:
         for words, shares in WEAKER.items():
             for name in EXPECTED:
                 for share in shares if only == "weaker " + words and words in name else ():
-                    self.damages(name, damages, share)
+                    self.damages(name, LESS, share)
 
     def series(self, number: int, looks: int) -> list[Look]:
         """Healthy looks after a baseline, with documents exchanged in between."""

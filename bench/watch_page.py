@@ -129,7 +129,7 @@ What each damage was put down to, in looks:
 
 """
 _WEAKER = """
-The same damage done to less, again 100 looks each, 200 queries and 200 checked vectors: the share of looks
+The same damage done to less, 40 looks each, 200 queries and 200 checked vectors: the share of looks
 that named the right cause.
 
 """
