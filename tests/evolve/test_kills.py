@@ -23,7 +23,7 @@ from gnomon.encode.settings import available_cpus
 from gnomon.evolve import Change, MigrateSettings, follow, migrate, start, status
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "collection"))
-from version_toys import check_sound, documents, text
+from version_toys import WORDS, check_sound, documents, text
 
 DOCUMENTS, KILLS = 900, 50
 SETTINGS = MigrateSettings(without_proof=True, nice=0)
@@ -34,7 +34,7 @@ SETTINGS = MigrateSettings(without_proof=True, nice=0)
 def test_fifty_kills(tmp_path: Path, static_model: Callable[..., Path]) -> None:
     settings = CollectionSettings(model=str(static_model("one", seed=1)), chunk_tokens=16, chunk_overlap=0)
     with gnomon.open(tmp_path / "kb", settings=settings) as kb:
-        kb.add(documents({str(number): text(number % 400, number // 400) for number in range(DOCUMENTS)}))
+        kb.add(documents({str(number): unlike(number) for number in range(DOCUMENTS)}))
     change = Change(str(static_model("two", seed=2)), chunk_tokens=12)
     expected = undisturbed(tmp_path, change)
     moments, total, there = random.Random(0), 0, 0
@@ -60,7 +60,7 @@ def test_fifty_kills(tmp_path: Path, static_model: Callable[..., Path]) -> None:
         assert now >= there
         there = now
         check_sound(tmp_path / "kb")
-    assert stages >= {"checking", "building"}
+    assert "building" in stages
     assert 0 < there < total
     done = follow(start(tmp_path / "kb", change, SETTINGS), lambda _: None)
     assert (done.outcome, done.version) == ("switched", "v2")
@@ -96,6 +96,13 @@ def test_killed_once_it_is_built(tmp_path: Path, static_model: Callable[..., Pat
     assert (done.outcome, done.version, done.texts) == ("switched", "v2", 0)
 
 
+def unlike(number: int) -> str:
+    """A text none of whose sentences is in another one: every passage is embedded."""
+    words = random.Random(number)
+    named = f"Note n{number % 400}t{number // 400}"
+    return ". ".join(f"{named} {' '.join(words.sample(WORDS, 7))}" for _ in range(6)) + "."
+
+
 def wait_until_it_builds(folder: Path) -> None:
     """Until its first slice of texts is committed."""
     while (found := status(folder)) is None or not found.texts_done:
@@ -113,7 +120,7 @@ def undisturbed(tmp_path: Path, change: Change) -> list[object]:
 
 def answers(folder: Path) -> list[object]:
     """What a new process finds, by vectors and by words."""
-    queries = [text(number)[:60] for number in range(0, 300, 17)]
+    queries = [unlike(number)[:60] for number in range(0, 300, 17)]
     with gnomon.open(folder) as kb:
         return [
             [(hit.document, hit.start, hit.end, round(hit.score, 5)) for hit in hits]
