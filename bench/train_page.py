@@ -117,6 +117,8 @@ def figures_page(found: Results) -> str:
     out.append(kinds(found.get("train_kinds", {}).get("stages", {})))
     if "train_rerank" in found:
         out.append(rerank(found["train_rerank"]["sets"]))
+    else:
+        out.append(missing(["train_rerank"]))
     makers = {"words": words, "context": context, "seen": seen}
     for name, make in makers.items():
         out.append(make(found[name]) if name in found else f"\n## {name.title()}\n\n{missing([name])}")

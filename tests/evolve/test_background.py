@@ -100,7 +100,11 @@ def test_killed_it_goes_on_and_embeds_nothing_twice(
     slow = slowly(settings, 0.1)
     for share in (0.2, 0.5, 0.8):
         started = start(folder, change, slow)
-        found = until(folder, lambda at, s=share: at.texts_done >= s * at.texts > 0, started)
+        found = until(
+            folder, lambda at, s=share: at.outcome is not None or at.texts_done >= s * at.texts > 0, started
+        )
+        if found.outcome is not None:
+            break  # a busy machine: the last kill came when all was embedded
         texts = texts or found.texts
         os.kill(started.process.pid, signal.SIGKILL)
         started.process.wait()
@@ -112,9 +116,11 @@ def test_killed_it_goes_on_and_embeds_nothing_twice(
         left = rows(folder)
         assert left >= total
         total = left
-    done = follow(start(folder, change, settings), lambda _: None)
-    assert (done.outcome, done.version) == ("switched", "v2")
-    assert done.texts == done.texts_done == texts - total  # no more than what no kill left behind
+    assert texts is not None
+    if found.outcome is None:
+        found = follow(start(folder, change, settings), lambda _: None)
+    assert (found.outcome, found.version) == ("switched", "v2")
+    assert found.texts == found.texts_done == texts - total  # no more than what no kill left behind
     assert rows(folder) == texts
 
 

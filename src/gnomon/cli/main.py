@@ -11,6 +11,7 @@ import typer
 
 from gnomon.cli import (
     ask,
+    bridge,
     compare,
     demo,
     doctor,
@@ -45,6 +46,7 @@ COMMANDS = (
     versions.versions,
     plan.plan,
     migrate.migrate,
+    bridge.bridge,
     versions.switch,
     versions.rollback,
     doctor.doctor,

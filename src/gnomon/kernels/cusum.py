@@ -40,6 +40,9 @@ def cusum_p(value: float, *, allowance: float = ALLOWANCE) -> float:
     """The share of looks at which a sound process stands at `value` or above, in the long run.
 
     For independent falls of mean 0 and standard deviation 1 at most. 1 for a sum of 0.
+
+    >>> cusum_p(0.0), round(cusum_p(4.0), 2)
+    (1.0, 0.01)
     """
     if value <= 0:
         return 1.0
@@ -67,6 +70,9 @@ def run_length(limit: float, *, allowance: float = ALLOWANCE, shift: float = 0.0
     """Looks on average until a sum that begins at 0 goes above `limit`, where falls have the mean `shift`.
 
     Brook and Evans 1972, "An approach to the probability distribution of CUSUM run length".
+
+    >>> run_length(4.0) > 10 * run_length(4.0, shift=1.0)
+    True
     """
     middles, edges = _states(limit, _STEPS)
     moves = _moves(middles, edges, shift - allowance)
