@@ -1,6 +1,6 @@
 """Queries of a new model on the vectors of the old one, and the hand-over, passage by passage.
 
-    python bench/bridge.py --to MODEL [--only scifact,insuranceqa] [--most 3000]
+    python bench/bridge.py --to MODEL [--only scifact,insuranceqa]
 
 Needs the collections that bench/quality.py keeps. Maps are fitted on passages of documents that are not
 searched; judged queries are asked once, after everything is settled. Writes results/bridge.json,
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from bridge_page import write_page
-from bridge_sets import DOCUMENTS, SETS, Material, material
+from bridge_sets import SETS, Material, material
 from gnomon.core.contracts import Role
 from gnomon.core.ranking import Query, Ranking
 from gnomon.core.vectors import Vectors
@@ -229,12 +229,11 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--to", default="gte-small")
     arguments.add_argument("--only", default=",".join(SETS))
-    arguments.add_argument("--most", type=int, default=DOCUMENTS)
     given = arguments.parse_args()
     encoder = load_encoder(given.to, settings=EncoderSettings(threads=1))
     sets: dict[str, Any] = {}
     for name in given.only.split(","):
-        sets[name] = figures_of(material(name, encoder, given.most))
+        sets[name] = figures_of(material(name, encoder))
         record = {"from": "all-MiniLM-L6-v2", "to": encoder.space.name, "sets": sets}
         write("bridge", record)
         write_page(record)

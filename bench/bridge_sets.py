@@ -22,10 +22,12 @@ from stages_sets import Corpus
 
 HOME = Path.home() / ".cache" / "gnomon" / "bench"
 SETS = {"scifact": "test", "insuranceqa": "dev"}
-DOCUMENTS, QUERIES, LEARNT = 3000, 300, 500
-"""Documents searched in a set (all that are relevant are among them), its judged queries, those of train."""
-LEARNT_FROM, PAIRS = 3500, 4000
-"""Other documents, and how many of their passages a bridge is fitted on."""
+DOCUMENTS = {"scifact": 1000, "insuranceqa": 3000}
+"""Documents searched in a set: all that are relevant are among them."""
+OTHERS = {"scifact": 4183, "insuranceqa": 7000}
+"""Documents on whose passages a bridge is fitted."""
+QUERIES, LEARNT = 300, 500
+"""Judged queries, and those of the training split."""
 _SLICE = 128
 
 
@@ -58,15 +60,15 @@ class Material:
     relevant: dict[str, dict[str, int]]
 
 
-def material(name: str, encoder: Encoder, most: int = DOCUMENTS, folder: Path = HOME) -> Material:
+def material(name: str, encoder: Encoder, folder: Path = HOME) -> Material:
     """The set, with what is lacking of the new vectors encoded now."""
     corpus = Corpus(name, folder)
     asked = corpus.asked(SETS[name], QUERIES)
     train = corpus.asked("train", LEARNT)
     keys = np.array([corpus.owners.keys[int(at)] for at in corpus.owners.documents])
     distinct = list(dict.fromkeys(keys))
-    searched = np.isin(keys, _kept(distinct, asked.relevant, most))
-    used = np.isin(keys, _kept(distinct, asked.relevant, most + LEARNT_FROM))
+    searched = np.isin(keys, _kept(distinct, asked.relevant, DOCUMENTS[name]))
+    used = np.isin(keys, _kept(distinct, asked.relevant, DOCUMENTS[name] + OTHERS[name]))
     ids, rows = corpus.vectors()
     with corpus._catalog.read() as connection:
         texts = [chunk.embed_text for chunk in chunks_of(connection, ids[used].tolist())]
@@ -84,7 +86,7 @@ def material(name: str, encoder: Encoder, most: int = DOCUMENTS, folder: Path = 
         sides["queries"],
         tuple(asked.queries),
         sides["train"],
-        every.take(away[:PAIRS]),
+        every.take(away),
         asked.relevant,
     )
 
@@ -125,11 +127,10 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--to", default="gte-small")
     arguments.add_argument("--only", default=",".join(SETS))
-    arguments.add_argument("--most", type=int, default=DOCUMENTS)
     given = arguments.parse_args()
     encoder = load_encoder(given.to, settings=EncoderSettings(threads=1))
     for name in given.only.split(","):
-        found = material(name, encoder, given.most)
+        found = material(name, encoder)
         print(name, len(found.documents.new), "passages of", len(set(found.owners)), "documents")
 
 

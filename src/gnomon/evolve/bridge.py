@@ -20,8 +20,8 @@ from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
 from gnomon.evaluate.significance import mean_intervals
 from gnomon.evolve.bridge_maps import KINDS, Kind, Pairs, comparable, fitted_map, mapped_rows
+from gnomon.evolve.bridge_ranked import RankedSettings
 from gnomon.evolve.bridge_trial import Trial
-from gnomon.evolve.network import NetworkSettings
 
 _LEAST_PAIRS = 200
 
@@ -43,7 +43,7 @@ class BridgeSettings:
     held: float = 0.2
     most_held: int = 1000
     kinds: tuple[Kind, ...] = KINDS
-    network: NetworkSettings = field(default_factory=NetworkSettings)
+    training: RankedSettings = field(default_factory=RankedSettings)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -141,7 +141,7 @@ def fit_bridge(
     # Passages that a map was fitted on it gets right: it is measured by those that it has not seen.
     held, rest = pairs.take(order[:out]), pairs.take(order[out:])
     trial = Trial(held, queries, settings.recall_at)
-    fitted = {kind: fitted_map(kind, rest, settings.network) for kind in settings.kinds}
+    fitted = {kind: fitted_map(kind, rest, settings.training) for kind in settings.kinds}
     # Held-out queries are in no order: one half chooses, the other measures what was chosen.
     mixed = draws.permutation(out if queries is None else len(queries.new))
     choosing, measuring = mixed[::2], mixed[1::2]
@@ -165,7 +165,7 @@ def fit_bridge(
     )
     scale = trial.scale(fitted[kind])
     _refuse(measured, kind, scale[0], pairs, settings)
-    whole = fitted_map(kind, pairs, settings.network)
+    whole = fitted_map(kind, pairs, settings.training)
     return Bridge(old.space, new.space, kind, whole, scale, measured)
 
 

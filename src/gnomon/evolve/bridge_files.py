@@ -16,7 +16,6 @@ from gnomon.evolve.bridge import Bridge, Measured
 from gnomon.evolve.bridge_maps import KINDS
 
 _FORMAT = "gnomon-bridge-1"
-_ARRAYS = ({"weights", "offset", "mean"}, {"weights", "offset", "mean", "into", "bias", "out"})
 
 
 def save_bridge(bridge: Bridge, path: Path) -> None:
@@ -74,12 +73,8 @@ def load_bridge(path: Path) -> Bridge:
 
 def _check(bridge: Bridge) -> None:
     arrays, old, new = bridge.arrays, bridge.old.dim, bridge.new.dim
-    hidden = arrays["bias"].shape[0] if "bias" in arrays else 0
-    shapes = {
-        "weights": (new, old), "offset": (old,), "mean": (new,),
-        "into": (new, hidden), "bias": (hidden,), "out": (hidden, old),
-    }  # fmt: skip
-    if set(arrays) not in _ARRAYS or any(array.shape != shapes[name] for name, array in arrays.items()):
+    shapes = {"weights": (new, old), "offset": (old,), "mean": (new,)}
+    if {name: array.shape for name, array in arrays.items()} != shapes:
         raise ValueError(f"arrays { ({name: array.shape for name, array in arrays.items()}) }")
     if not all(np.isfinite(array).all() for array in arrays.values()) or not np.isfinite(bridge.scale).all():
         raise ValueError("values that are not finite")

@@ -12,11 +12,11 @@ from jaxtyping import Float
 from gnomon.core.contracts import Array
 from gnomon.core.errors import InvalidInput
 from gnomon.core.vectors import Vectors
-from gnomon.evolve.network import NetworkSettings, through, trained
+from gnomon.evolve.bridge_ranked import RankedSettings, ranked_map
 from gnomon.kernels.bridging import affine, rotation
 
-Kind = Literal["rotation", "affine", "scores", "network"]
-KINDS: tuple[Kind, ...] = ("rotation", "affine", "scores", "network")
+Kind = Literal["rotation", "affine", "scores", "ranked"]
+KINDS: tuple[Kind, ...] = ("rotation", "affine", "scores", "ranked")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +49,6 @@ def comparable(vectors: Vectors) -> Float[np.ndarray, "n dim"]:
 
 def mapped_rows(arrays: Mapping[str, Array], rows: Float[np.ndarray, "n a"]) -> Float[np.ndarray, "n b"]:
     """Rows of the new space where their like lie in the old one; lengths are the map's own."""
-    if "into" in arrays:
-        return through(arrays, rows)
     return np.asarray(rows @ arrays["weights"] + arrays["offset"], dtype=np.float32)
 
 
@@ -61,27 +59,27 @@ def rises(
     return np.asarray(mapped_rows(arrays, rows) @ comparable(passages).T)
 
 
-def fitted_map(kind: Kind, pairs: Pairs, network: NetworkSettings) -> dict[str, Array]:
+def fitted_map(kind: Kind, pairs: Pairs, training: RankedSettings) -> dict[str, Array]:
     """A map of one kind. All are fitted to passages; `mean` is that of the new ones."""
     old, new = pairs.old.data, pairs.new.data
-    arrays = _MAPS[kind](old, new, network)
+    arrays = _MAPS[kind](old, new, training)
     mean = new.mean(axis=0, dtype=np.float64)
     return {name: np.asarray(value, np.float32) for name, value in {**arrays, "mean": mean}.items()}
 
 
-def _rotation(old: Array, new: Array, _: NetworkSettings) -> dict[str, Array]:
+def _rotation(old: Array, new: Array, _: RankedSettings) -> dict[str, Array]:
     """Turned about the means: without them, what turns is mostly the direction that all vectors share."""
     middle = new.mean(axis=0, dtype=np.float64)
     weights = rotation(new - middle, old - old.mean(axis=0, dtype=np.float64))
     return {"weights": weights, "offset": -middle @ weights}
 
 
-def _affine(old: Array, new: Array, _: NetworkSettings) -> dict[str, Array]:
+def _affine(old: Array, new: Array, _: RankedSettings) -> dict[str, Array]:
     weights, offset = affine(new, old, ridge=0.3, rank=min(old.shape[1], new.shape[1]) // 2)
     return {"weights": weights, "offset": offset}
 
 
-def _scores(old: Array, new: Array, _: NetworkSettings) -> dict[str, Array]:
+def _scores(old: Array, new: Array, _: RankedSettings) -> dict[str, Array]:
     """From old passages to new ones, and its transpose for queries.
 
     q (B d + b) is the best linear guess of the new model's score of a passage that only the old one has
@@ -91,14 +89,14 @@ def _scores(old: Array, new: Array, _: NetworkSettings) -> dict[str, Array]:
     return {"weights": weights.T, "offset": np.zeros(old.shape[1])}
 
 
-def _network(old: Array, new: Array, network: NetworkSettings) -> dict[str, Array]:
-    start = _scores(old, new, network)
-    return trained(new, old, (start["weights"], start["offset"]), network)
+def _ranked(old: Array, new: Array, training: RankedSettings) -> dict[str, Array]:
+    """From the rotation on: it has lost nothing yet of what tells passages apart."""
+    return ranked_map(new, old, _rotation(old, new, training), training)
 
 
-_MAPS: Mapping[Kind, Callable[[Array, Array, NetworkSettings], dict[str, Any]]] = {
+_MAPS: Mapping[Kind, Callable[[Array, Array, RankedSettings], dict[str, Any]]] = {
     "rotation": _rotation,
     "affine": _affine,
     "scores": _scores,
-    "network": _network,
+    "ranked": _ranked,
 }

@@ -11,7 +11,7 @@ from gnomon.core.contracts import Array
 from gnomon.evolve.bridge_maps import Pairs, rises
 from gnomon.kernels.bridging import line, recall
 
-_CALIBRATED = 50
+_CALIBRATED = 10
 """The best of each held-out query, from which scores are calibrated."""
 
 
