@@ -25,7 +25,7 @@ from gnomon.core.vectors import Vectors
 from gnomon.encode import EncoderSettings, load_encoder
 from gnomon.evaluate.significance import mean_intervals
 from gnomon.evolve.bridge import Bridge, BridgeSettings, fit_bridge, is_allowed
-from gnomon.evolve.bridge_maps import KINDS, Pairs
+from gnomon.evolve.bridge_maps import KINDS, Kind, Pairs
 from gnomon.evolve.handover import HandOver, hot_order
 from gnomon.index.exact import ExactIndex
 from gnomon.retrieve import Dense
@@ -33,6 +33,7 @@ from record import write
 
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.85, 1.0)
 LOGGED, DEEP = 3000, 40
+SHOWN: tuple[Kind, ...] = ("rotation", "affine", "scores", "ranked")
 Array = np.ndarray[Any, Any]
 
 
@@ -120,15 +121,15 @@ def bridges(given: Material, judged: Judged, before: Mapping[str, Array]) -> tup
             "cpu_s": round(seconds, 1),
         }
 
-    free = BridgeSettings(least=0)
-    each = {kind: measured(every, replace(free, kinds=(kind,))) for kind in KINDS}
+    free = BridgeSettings(least=0, least_pairs=100)
+    each = {kind: measured(every, replace(free, kinds=(kind,))) for kind in SHOWN}
     # What fit_bridge would choose of them: the halves of the queries that choose and measure are the same.
     kind = max(KINDS, key=lambda one: each[one][0].measured.tried[one])
     bridge, chosen = each[kind]
     if not is_allowed(bridge.measured, BridgeSettings()):
         raise SystemExit(f"refused: {bridge.measured}")
     drawn = np.random.default_rng(1).permutation(len(old))
-    sizes = [size for size in (500, 1000, 2000) if size < len(old)]
+    sizes = [size for size in (500, 1000, 2000, 4000) if size < len(old)]
     best = replace(free, kinds=(kind,))
     fewer = [measured(np.sort(drawn[:size]), best)[1] for size in sizes]
     kinds = {name: about for name, (_, about) in each.items()}

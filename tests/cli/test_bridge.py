@@ -19,10 +19,10 @@ from .conftest import TOPICS
 
 @pytest.fixture
 def many(tmp_path):
-    """A collection of 260 short documents."""
+    """A collection of 2,100 short documents."""
     draws = np.random.default_rng(0)
     with gnomon.open(tmp_path / "many", encoder=HashEncoder(32)) as kb:
-        kb.add(Document(str(n), f"{' '.join(draws.choice(TOPICS, 6))} n{n}") for n in range(260))
+        kb.add(Document(str(n), f"{' '.join(draws.choice(TOPICS, 6))} n{n}") for n in range(2100))
     return tmp_path / "many"
 
 
@@ -31,7 +31,7 @@ def test_what_is_measured_is_shown(many, model, tmp_path, capsys):
     out = capsys.readouterr().out
     assert code in (0, 1)
     assert "vectors of hash-32 (32-d" in out
-    assert "fitted on 260 passages" in out
+    assert "fitted on 2,100 passages" in out
     assert "the old model finds" in out
     assert ("allowed" in out and "yes" in out) if code == 0 else "no: 50% is wanted" in out
     assert (tmp_path / "kept").exists() == (code == 0)
@@ -39,7 +39,7 @@ def test_what_is_measured_is_shown(many, model, tmp_path, capsys):
     assert run(["bridge", str(many), "--to", str(model), "--json"]) == code
     found = json.loads(capsys.readouterr().out)
     assert found["allowed"] == (code == 0)
-    assert found["pairs"] == 260
+    assert found["pairs"] == 2100
     assert 0 <= found["low"] <= found["recall"] <= found["high"] <= 1
     if code == 0:
         assert load_bridge(tmp_path / "kept").measured.recall == found["recall"]
@@ -53,7 +53,7 @@ def test_queries_of_a_file(tmp_path):
 
 def test_what_is_wrong_is_said(kb, many, model, tmp_path, capsys):
     assert run(["bridge", str(kb), "--to", str(model)]) == 2
-    assert "16 pairs" in capsys.readouterr().err
+    assert "16 pairs of passages" in capsys.readouterr().err
     assert run(["bridge", str(many), "--to", str(model), "--queries", str(tmp_path / "none")]) == 2
     assert "a text file in UTF-8" in capsys.readouterr().err
     (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00")

@@ -22,7 +22,7 @@ from .bridge_world import NEW, OLD, OTHER, world
 
 PAIRS = world(1500)
 FEW = RankedSettings(epochs=10, batch=128, rate=3e-4)
-SETTINGS = BridgeSettings(training=FEW)
+SETTINGS = BridgeSettings(training=FEW, least_pairs=200)
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def test_refused_where_the_old_model_is_as_near() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "queries", "said"),
     [
-        (PAIRS.old.take(range(100)), PAIRS.new.take(range(100)), None, "100 pairs"),
+        (PAIRS.old.take(range(100)), PAIRS.new.take(range(100)), None, "100 pairs of passages"),
         (PAIRS.old, PAIRS.new.take(range(1400)), None, "1500 old and 1400 new vectors"),
         (PAIRS.old, PAIRS.old, None, "both sides are of old"),
         (PAIRS.old, PAIRS.new, PAIRS.take(np.arange(5)), "5 queries"),

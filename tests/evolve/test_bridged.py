@@ -17,7 +17,7 @@ from gnomon.evolve.handover import hits_of, hot_order
 from gnomon.text.chunk import ChunkSettings
 
 N = 260
-ANY = BridgeSettings(kinds=("scores",), least=0)
+ANY = BridgeSettings(kinds=("scores",), least=0, least_pairs=200)
 QUERIES = [Query(f"{WORDS[at]} {WORDS[at + 3]} {WORDS[at + 5]}") for at in range(12)]
 
 
@@ -145,7 +145,7 @@ def test_fitting_says_how_far_it_is_and_may_refuse(kb: Collection) -> None:
     assert heard[-1] == (220, 220)
     assert (made.measured.pairs, made.measured.queries, made.measured.of_passages) == (220, 20, False)
     with pytest.raises(BridgeRefused, match="fitted on 260 pairs"):
-        bridge_for(kb, two(), settings=BridgeSettings(least=1.0))
+        bridge_for(kb, two(), settings=BridgeSettings(least=1.0, least_pairs=200))
     with pytest.raises(InvalidInput, match="120 pairs"):
         bridge_for(kb, two(), pairs=120)
     with pytest.raises(InvalidInput, match="both sides are of"):

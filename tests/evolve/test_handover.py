@@ -22,7 +22,9 @@ QUERIES = [Query(str(row)) for row in range(40)]
 OLD_INDEX, NEW_INDEX = ScanIndex(OLD), ExactIndex(NEW)
 OLD_INDEX.add(np.arange(N), PAIRS.old)
 NEW_INDEX.add(np.arange(N), PAIRS.new)
-BRIDGE = fit_bridge(PAIRS.old, PAIRS.new, settings=BridgeSettings(kinds=("scores",), least=0.2))
+BRIDGE = fit_bridge(
+    PAIRS.old, PAIRS.new, settings=BridgeSettings(kinds=("scores",), least=0.2, least_pairs=200)
+)
 
 
 def handed_over(ids: np.ndarray, bridge: Bridge = BRIDGE) -> HandOver:

@@ -23,8 +23,6 @@ from gnomon.evolve.bridge_maps import KINDS, Kind, Pairs, comparable, fitted_map
 from gnomon.evolve.bridge_ranked import RankedSettings
 from gnomon.evolve.bridge_trial import Trial
 
-_LEAST_PAIRS = 200
-
 
 class BridgeRefused(InvalidInput):
     """No map between two models finds enough of what re-embedding would find."""
@@ -35,11 +33,13 @@ class BridgeSettings:
     """How a bridge is chosen. `least` is the share of the new model's `recall_at` nearest that it must find.
 
     It must also find more than the old model does, which is else as near to the new one. 0: none is refused.
+    Fewer pairs than `least_pairs` are not fitted: the recall among so few says little of a collection's.
     `held` of the pairs are held out to choose and to measure by, `most_held` at most. `kinds` are tried.
     """
 
     recall_at: int = 10
     least: float = 0.5
+    least_pairs: int = 2000
     held: float = 0.2
     most_held: int = 1000
     kinds: tuple[Kind, ...] = KINDS
@@ -47,10 +47,18 @@ class BridgeSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not (0 < self.held <= 0.5 and 0 <= self.least <= 1 and self.recall_at >= 1 and self.kinds):
+        if not (
+            0 < self.held <= 0.5
+            and 0 <= self.least <= 1
+            and self.recall_at >= 1
+            and self.least_pairs >= 50
+            and self.kinds
+        ):
             raise InvalidInput(
-                f"held {self.held:g}, least {self.least:g}, recall_at {self.recall_at}, kinds {self.kinds}",
-                wanted="held above 0 and at most 0.5, least from 0 to 1, recall_at of 1 or more, a kind",
+                f"held {self.held:g}, least {self.least:g}, recall_at {self.recall_at}, "
+                f"least_pairs {self.least_pairs}, kinds {self.kinds}",
+                wanted="held above 0 and at most 0.5, least from 0 to 1, recall_at of 1 or more, "
+                "least_pairs of 50 or more, and a kind",
             )
 
 
@@ -181,9 +189,11 @@ def _check(pairs: Pairs, queries: Pairs | None, settings: BridgeSettings) -> Non
                 wanted="spaces compared by cosine or dot product, one vector a text",
                 next_step="let the old version serve until the new one is built",
             )
-    if len(pairs.old) < _LEAST_PAIRS:
+    if len(pairs.old) < settings.least_pairs:
         raise InvalidInput(
-            f"{len(pairs.old)} pairs", wanted=f"at least {_LEAST_PAIRS}", next_step="embed more passages"
+            f"{len(pairs.old)} pairs of passages to fit a bridge on",
+            wanted=f"at least {settings.least_pairs}",
+            next_step="embed more passages; where there are no more, the build is done as soon",
         )
     if queries is not None:
         pairs.old.space.require(queries.old.space)

@@ -16,7 +16,8 @@ from gnomon.evolve.bridge_ranked import RankedSettings, ranked_map
 from gnomon.kernels.bridging import affine, rotation
 
 Kind = Literal["rotation", "affine", "scores", "ranked"]
-KINDS: tuple[Kind, ...] = ("rotation", "affine", "scores", "ranked")
+KINDS: tuple[Kind, ...] = ("rotation", "affine", "ranked")
+"""What is tried. `scores` finds as many of the nearest, but puts the very nearest lower: docs/bridge.md."""
 
 
 @dataclass(frozen=True, eq=False)
