@@ -3,7 +3,7 @@
     python bench/bridge.py --to MODEL [--only scifact,insuranceqa]
 
 Needs the collections that bench/quality.py keeps. Maps are fitted on passages of documents that are not
-searched; judged queries are asked once, after everything is settled. Writes results/bridge.json,
+searched, and chosen with training queries; the judged ones report. Writes results/bridge.json,
 docs/bridge.md and docs/images/bridge.png.
 """
 

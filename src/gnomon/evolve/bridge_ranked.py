@@ -1,6 +1,6 @@
 """A linear map between two vector spaces, trained to give the new space's neighbours. Numpy, a few seconds.
 
-A hidden layer beside it was tried and found no more: see docs/bridge.md.
+A hidden layer beside it was tried and made no difference that counts: see docs/bridge.md.
 """
 
 from __future__ import annotations
