@@ -3,9 +3,8 @@
     python bench/train_kinds.py [--stages sts,dual,shared,bi,late,cross] [--folder FOLDER]
 
 sts: STS-B from MiniLM with CoSENT. dual, shared: from random weights with a tokenizer of their own, with two
-towers and with one. bi, late, cross: from MiniLM on the same pairs of InsuranceQA and SciFact (train splits),
-judged on both: the bi-encoder ranks all documents, late interaction and the cross-encoder rank BM25's first
-100 anew; beside them stand BM25 and the bi-encoder ranking the same 100.
+towers and with one. bi, late, cross: from MiniLM on the same pairs of InsuranceQA and SciFact (train
+splits), saved and not judged: train_rerank.py says what they are worth.
 """
 
 from __future__ import annotations
