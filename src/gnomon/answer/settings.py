@@ -19,9 +19,10 @@ class ContextSettings:
 
     `candidates` chunks are looked at. Of these the best that differ are taken, at most `passages` and
     `budget_tokens` tokens of the collection's tokenizer. Chunks of a document that touch, overlap or lie
-    at most `gap` characters apart, white space not counted, are merged. `diversity` is how much likeness to a passage that is taken
-    already counts against one, 0 to 1 (one minus the lambda of Carbonell and Goldstein 1998); chunks more
-    alike than `duplicate` (cosine of their vectors) to one that is taken are left out.
+    at most `gap` characters apart, white space not counted, are merged. `diversity` is how much likeness to
+    a passage that is taken already counts against one, 0 to 1 (one minus the lambda of Carbonell and
+    Goldstein 1998); chunks more alike than `duplicate` (cosine of their vectors) to one that is taken are
+    left out.
     """
 
     candidates: int = 30
