@@ -27,8 +27,11 @@ MODEL = "all-MiniLM-L6-v2"
 TOKENS, BATCH, DEV_QUERIES = 128, 64, 600
 EQUAL: dict[str, Any] = {"lr": 5e-5, "weight_decay": 0.01, "epochs": 1, "batch_size": BATCH, "seed": 1}
 WARMUP = 0.1
-BEST: dict[str, Any] = {"lr": 1e-4, "epochs": 3, "batch_size": 128}
-BEST_OBJECTIVE: dict[str, Any] = {"direction": "both", "matryoshka": {"dims": [0, 256, 128, 64]}}
+BEST: dict[str, Any] = {"lr": 1e-4, "epochs": 4, "batch_size": 128}
+BEST_OBJECTIVE: dict[str, Any] = {
+    "direction": "both",
+    "matryoshka": {"dims": [0, 256, 128], "weights": [1, 1, 2]},
+}
 PREFIX = 128
 
 

@@ -65,6 +65,8 @@ def test_the_model_of_two_processes_is_that_of_one(how, tmp_path):
     # Every rank has the report; the first alone looks, writes and speaks.
     assert said[0]["report"] == said[1]["report"]
     assert {one["rank"]: one["heard"] > 0 for one in said} == {0: True, 1: False}
+    # Threads of the group that outlive it crash now and then at the interpreter's end.
+    assert [one["threads"] for one in said] == [0, 0]
     report = said[0]["report"]
     assert (report["steps"], report["examples"], report["end"]) == (whole.steps, whole.examples, "done")
     assert [step for step, _ in report["looks"]] == [step for step, _ in whole.looks]

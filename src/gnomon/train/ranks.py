@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -32,6 +33,9 @@ def joined_ranks() -> Iterator[None]:
     if not wanted or dist.is_initialized():
         yield
         return
+    # Its functions name the default group in their signatures: imported later, as by an optimizer's first
+    # step, it would keep the group and its threads until the interpreter is gone, and they crash then.
+    importlib.import_module("torch.distributed.nn")
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=_PATIENCE)
