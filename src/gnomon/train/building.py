@@ -124,6 +124,7 @@ class _Maker:
     def late(self) -> LateInteraction:
         backbone = self._backbone(self.what.backbone)
         projection = self._projection(backbone.dim, self.what.dim or LATE_DIM, bias=False)
+        projection.keep_angles(self.what.seed)
         return LateInteraction(backbone, projection, settings=self.what.late, prompts=self._prompts())
 
     def cross(self) -> Model:

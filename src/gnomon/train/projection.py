@@ -39,6 +39,18 @@ class Projection(nn.Module):  # type: ignore[misc]
             projected: Tensor = self.linear(values.float())
         return projected.tanh() if self.activation == "tanh" else projected
 
+    def keep_angles(self, seed: int = 0) -> None:
+        """Start where it came from: the identity, or for other sizes a random matrix of orthonormal rows or
+        columns, which changes inner products least.
+        """
+        weight = self.linear.weight
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(seed)
+            square = weight.shape[0] == weight.shape[1]
+            nn.init.eye_(weight) if square else nn.init.orthogonal_(weight)
+            if self.linear.bias is not None:
+                nn.init.zeros_(self.linear.bias)
+
     def save(self, folder: Path, *, between: str = "sentence_embedding") -> None:
         """Write Dense's config.json and model.safetensors; `between` names the features it works on."""
         from safetensors.torch import save_file
