@@ -170,32 +170,25 @@ def late(folder: Path) -> dict[str, Any]:
 
 
 def cross(folder: Path) -> dict[str, Any]:
-    """The cross-encoder reads each question with its answer and four that BM25 finds and that are not."""
-    from gnomon.train.data.source import SourceSettings, open_source
-    from gnomon.train.mining import mine
-    from gnomon.train.mining_settings import MineSettings
+    """Each question with its answer and some that BM25 finds; a teacher says how good each of them is.
+
+    The teacher is what a hybrid of BM25 and the late interaction model of this folder says, and that the
+    answer is right: see train_teacher.py.
+    """
+    from train_teacher import taught
 
     sources = []
-    for one in (INSURANCE, SCIFACT):
+    for one, draws in ((INSURANCE, 2), (SCIFACT, 3)):
         rows = folder / f"{one['name']}.jsonl"
-        mining = mine(
-            open_source(SourceSettings(**one)),
-            settings=MineSettings(method="bm25", per_query=4, ranks=(5, 60), choice="random"),
-        )
-        with rows.open("w") as file:
-            for example in mining:
-                if len(example.documents) < 5:
-                    continue  # a column of the file would be missing
-                names = ["query", "positive", *(f"negative_{n}" for n in range(1, len(example.documents)))]
-                texts = (example.query, *example.documents)
-                file.write(json.dumps(dict(zip(names, texts, strict=True))) + "\n")
-        sources.append({"path": str(rows), "name": one["name"], "limit": PAIRS})
+        taught({**one, "limit": PAIRS}, folder / "late", rows, draws=draws)
+        sources.append({"path": str(rows), "name": one["name"]})
     return on_both(
         folder,
         "cross",
+        model={"max_tokens": 192},
         data={"sources": sources},
-        objective={"name": "infonce", "temperature": 1.0, "in_batch": False},
-        optim={"lr": 5e-5, "epochs": 1, "batch_size": 32},
+        objective={"name": "listwise_kl", "temperature": 1.0, "teacher_temperature": 0.1},
+        optim={"lr": 1.5e-4, "epochs": 1, "batch_size": 16},
     )
 
 

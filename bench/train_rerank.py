@@ -3,8 +3,9 @@
     python bench/train_rerank.py --folder FOLDER      # the folder given to train_kinds.py
 
 All are served by gnomon's runtime, without torch. The bi-encoder stands there twice: over all documents, and
-putting the first 100 of BM25 in its order, as the other two do. Verdicts are `gnomon compare`'s, at a margin
-of 0.01, Holm's for both candidates together. Writes results/train_rerank.json.
+putting the first 100 of BM25 in its order, as the other two do. These stand there twice as well: in the
+order of their own scores alone, and of 0.7 of these (brought to 0 to 1) with 0.3 of BM25's ranks. Verdicts are `gnomon compare`'s, at a margin
+of 0.01, Holm's for all candidates together. Writes results/train_rerank.json.
 """
 
 from __future__ import annotations
@@ -66,10 +67,13 @@ def compared(folder: Path, dev: DevSet) -> dict[str, Any]:
         q: ordered(names, scorer.score(dev.queries[q], [dev.documents[d] for d in names]))
         for q, names in first.items()
     }
+    for name in ("late", "cross"):
+        alone = runs[f"{name}, {SAME}"]
+        runs[f"{name} and BM25, {SAME}"] = {q: with_words(ranked, first[q]) for q, ranked in alone.items()}
     kept = {name: Run.ranked(name, ranked) for name, ranked in runs.items()}
     verdicts = []
     for baseline in ("bi, all documents", f"bi, {SAME}"):
-        candidates = [kept[f"late, {SAME}"], kept[f"cross, {SAME}"]]
+        candidates = [run for name, run in kept.items() if name.startswith(("late", "cross"))]
         for verdict in compare_many(kept[baseline], candidates, dev.relevant, metrics=[METRIC]):
             body = verdict.to_json()
             shown = ("baseline", "candidate", "outcome", "difference", "interval", "p_value", "n")
@@ -91,6 +95,18 @@ def falling(names: list[str]) -> Ranked:
 def ordered(names: list[str], scores: Any) -> Ranked:
     """Names by their scores, the best first."""
     return [(names[i], float(scores[i])) for i in np.argsort(-np.asarray(scores), kind="stable")]
+
+
+def with_words(ranked: Ranked, words: list[str]) -> Ranked:
+    """The order of 0.7 of the scores, brought to 0 to 1, and 0.3 of BM25's ranks, 1 to 0."""
+    names, scores = zip(*ranked, strict=True)
+    low, high = min(scores), max(scores)
+    of_words = {name: 1 - place / len(words) for place, name in enumerate(words)}
+    mixed = [
+        0.7 * (score - low) / max(high - low, 1e-9) + 0.3 * of_words[name]
+        for name, score in zip(names, scores, strict=True)
+    ]
+    return ordered(list(names), mixed)
 
 
 def whole(encoder: Encoder, dev: DevSet, keep: int = 100) -> dict[str, Ranked]:

@@ -170,6 +170,10 @@ def test_other_kinds_start_from_a_bi_encoder(tmp_path):
     cross, other = (build_model(Architecture("cross", **start, seed=seed)) for seed in (1, 2))
     dual = build_model(Architecture("dual", **start))
     assert (late.dim, dual.dim, cross.kind) == (8, 32, "cross")
+    whole = build_model(Architecture("late", **start, dim=32)).projection.linear.weight
+    assert torch.equal(whole, torch.eye(32)), "a projection to as many dimensions starts as none"
+    rows = late.projection.linear.weight
+    np.testing.assert_allclose((rows @ rows.T).detach(), np.eye(8), atol=1e-5)
     np.testing.assert_allclose(
         vectors(dual, TEXTS[:4], "document"), vectors(shared("bi"), TEXTS[:4], "document"), atol=1e-6
     )
