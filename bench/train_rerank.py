@@ -3,9 +3,9 @@
     python bench/train_rerank.py --folder FOLDER      # the folder given to train_kinds.py
 
 All are served by gnomon's runtime, without torch. The bi-encoder stands there twice: over all documents, and
-putting the first 100 of BM25 in its order, as the other two do. These stand there twice as well: in the
-order of their own scores alone, and of 0.7 of these (brought to 0 to 1) with 0.3 of BM25's ranks. Verdicts are `gnomon compare`'s, at a margin
-of 0.01, Holm's for all candidates together. Writes results/train_rerank.json.
+putting the first 100 of BM25 in its order, as the other two do. These stand there twice as well: in the order
+of their own scores alone, and of 0.7 of these (brought to 0 to 1) with 0.3 of BM25's ranks. Verdicts are
+`gnomon compare`'s, at a margin of 0.01, Holm's for all candidates together. Writes results/train_rerank.json.
 """
 
 from __future__ import annotations
