@@ -63,6 +63,12 @@ def until(condition: Callable[[], bool]) -> bool:
 def check_sound(folder: Path) -> None:
     """No chunk, vector or journal entry is missing or too many, for any version as far as it is whole."""
     catalog = Catalog(folder, create=False)
+    check_catalog(catalog)
+    catalog.close()
+
+
+def check_catalog(catalog: Catalog) -> None:
+    """The same of a catalog that is open."""
     with catalog.read() as connection:
 
         def one_of(query: str) -> int:
@@ -83,7 +89,6 @@ def check_sound(folder: Path) -> None:
             (SELECT 1 FROM vectors e WHERE e.space_id = v.space_id AND e.role = 'document'
              AND e.text_hash = c.text_hash)"""
         assert one_of(unembedded) == 0
-    catalog.close()
 
 
 def served(kb: Collection) -> dict[str, str]:
