@@ -7,10 +7,9 @@ import pytest
 
 import gnomon
 from gnomon.cli.main import run
-
-from gnomon.cli.bridge import lines_of  # isort: skip  # after main, which orders the commands
 from gnomon.core.documents import Document
-from gnomon.core.errors import InvalidInput
+from gnomon.core.errors import UnreadableFile
+from gnomon.evolve.asked import read_queries
 from gnomon.evolve.bridge_files import load_bridge
 from gnomon.testing.toys import HashEncoder
 
@@ -48,14 +47,14 @@ def test_what_is_measured_is_shown(many, model, tmp_path, capsys):
 def test_queries_of_a_file(tmp_path):
     log = tmp_path / "log.txt"
     log.write_text("\n\n".join(f"about the {topic} and n{n}" for n, topic in enumerate(TOPICS * 2)))
-    assert len(lines_of(log)) == 32
+    assert len(read_queries(log)) == 32
 
 
 def test_what_is_wrong_is_said(kb, many, model, tmp_path, capsys):
     assert run(["bridge", str(kb), "--to", str(model)]) == 2
     assert "16 pairs of passages" in capsys.readouterr().err
     assert run(["bridge", str(many), "--to", str(model), "--queries", str(tmp_path / "none")]) == 2
-    assert "a text file in UTF-8" in capsys.readouterr().err
+    assert "cannot be read after line 0" in capsys.readouterr().err
     (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InvalidInput, match="bytes"):
-        lines_of(tmp_path / "bytes")
+    with pytest.raises(UnreadableFile, match="bytes"):
+        read_queries(tmp_path / "bytes")

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from gnomon.cli import main, watch
+from gnomon.cli import main
 from gnomon.core.errors import InvalidInput
+from gnomon.evolve.asked import read_queries
 
 TOPICS = "sundial whale teapot glacier violin lantern orchard compass".split()
 OTHERS = "beetle harbour anvil meadow quarry saddle thimble walnut".split()
@@ -76,7 +77,7 @@ def test_queries_are_lines_or_json_lines(tmp_path):
     path.write_text(
         'a plain one\n{"_id": "1", "text": "of BEIR"}\n{"query": "another"}\n"a string"\n"quoted" words\n'
     )
-    assert watch.read_queries(path) == ("a plain one", "of BEIR", "another", "a string", '"quoted" words')
+    assert read_queries(path) == ("a plain one", "of BEIR", "another", "a string", '"quoted" words')
     path.write_text('{"id": 3}\n')
     with pytest.raises(InvalidInput, match="line 1"):
-        watch.read_queries(path)
+        read_queries(path)

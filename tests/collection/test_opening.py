@@ -220,3 +220,24 @@ def test_an_encoder_of_several_vectors_leaves_no_folder_behind(tmp_path: Path) -
         gnomon.open(tmp_path / "late", encoder=LateHashEncoder())
     assert "LateRerank" in caught.value.next_step
     assert not (tmp_path / "late").exists()
+
+
+def test_a_model_that_moved_is_loaded_from_where_it_is_now(tmp_path: Path) -> None:
+    """A space that is known keeps the place of its model, until that folder is gone."""
+    places = [tmp_path / "first", tmp_path / "second"]
+    for place in places:
+        place.mkdir()
+    two = HashEncoder(32, salt="two")
+    with gnomon.open(tmp_path / "kb", encoder=HashEncoder(32)) as kb:
+        kb.add(["a text"])
+
+        def begun() -> str:
+            name = kb.lineage.add(two, model=str(places[0])).name
+            return kb.lineage.version(name).model
+
+        assert begun() == str(places[0])
+        places.reverse()
+        assert begun() == str(tmp_path / "first")  # it is there: it stays
+        (tmp_path / "first").rmdir()
+        assert begun() == str(tmp_path / "second")
+        assert kb.version.model == "hash-32"  # a name is no folder that could be gone

@@ -12,7 +12,7 @@ from gnomon.collection import Collection, CollectionSettings
 from gnomon.core.errors import InvalidInput, SpaceMismatch
 from gnomon.core.ranking import Query
 from gnomon.evolve.bridge import Bridge, BridgeRefused, BridgeSettings
-from gnomon.evolve.bridged import bridge_for, bridged, embed_in_order
+from gnomon.evolve.bridging import bridge_for, bridged, embed_in_order
 from gnomon.evolve.handover import hits_of, hot_order
 from gnomon.text.chunk import ChunkSettings
 

@@ -10,7 +10,6 @@ import typer
 
 from gnomon.cli.app import Json, app, example
 from gnomon.cli.versions import Folder
-from gnomon.core.errors import InvalidInput
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,11 +42,12 @@ def bridge(
     import gnomon
     from gnomon.cli.terminal import data_console, noted, print_json, print_notes, say
     from gnomon.encode import load_encoder
+    from gnomon.evolve.asked import read_queries
     from gnomon.evolve.bridge import BridgeSettings, is_allowed
     from gnomon.evolve.bridge_files import save_bridge
-    from gnomon.evolve.bridged import bridge_for
+    from gnomon.evolve.bridging import bridge_for
 
-    texts = None if queries is None else lines_of(queries)
+    texts = None if queries is None else read_queries(queries)
     settings = BridgeSettings()
     with noted() as notes, gnomon.open(collection, create=False, say=say) as kb:
         encoder = load_encoder(to, say=say)
@@ -63,17 +63,6 @@ def bridge(
         print_notes(notes)
         print_bridge(data_console(), found, settings, allowed)
     raise typer.Exit(0 if allowed else REFUSED)
-
-
-def lines_of(path: Path) -> list[str]:
-    """The queries of a file, without empty lines. Raises InvalidInput for one that cannot be read."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(
-            f"--queries {path}: {error}", wanted="a text file in UTF-8, one query a line"
-        ) from error
-    return [line.strip() for line in lines if line.strip()]
 
 
 def print_bridge(console: Console, found: Bridge, settings: BridgeSettings, allowed: bool) -> None:

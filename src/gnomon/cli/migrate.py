@@ -30,11 +30,36 @@ Segment = Annotated[
     str | None, typer.Option(help="Break the verdict down by a field of the documents too.", metavar="FIELD")
 ]
 
+SwitchIf = Annotated[
+    Literal["not-worse", "better", "never"], typer.Option(help="The verdict that the switch needs.")
+]
+HotFirst = Annotated[
+    bool,
+    typer.Option(
+        "--hot-first",
+        help="Embed the documents first that --asked, else the judged --queries, find most often; without "
+        "either they come in the order in which they were put in.",
+    ),
+]
+Bridge = Annotated[
+    bool,
+    typer.Option(
+        "--bridge",
+        help="Answer the new model's queries while it is built: gnomon search COLLECTION QUESTION --version "
+        "v2. A map from new queries to old vectors is fitted first; one that finds too little is refused.",
+    ),
+]
+Asked = Annotated[
+    Path | None,
+    typer.Option(help="Queries that were asked, one a line, for --hot-first and --bridge.", metavar="FILE"),
+]
+
 
 @app.command(
     epilog=example(
         "gnomon migrate kb --to bge-small-en-v1.5 --queries judged.jsonl",
         "gnomon migrate kb --status",
+        "gnomon migrate kb --to gte-small --bridge --hot-first --asked asked.txt --queries judged.jsonl",
         "gnomon migrate kb --chunk-tokens 128 --set fuse.weights=0.3,0.7 --queries judged.jsonl",
     )
 )
@@ -48,10 +73,11 @@ def migrate(
     metric: Annotated[str, typer.Option(help="What decides, such as nDCG@10, recall@100, MAP.")] = "nDCG@10",
     margin: Annotated[float, typer.Option(help="The loss of the mean that you would accept.")] = 0.01,
     segment: Segment = None,
-    switch_if: Annotated[
-        Literal["not-worse", "better", "never"], typer.Option(help="The verdict that the switch needs.")
-    ] = "not-worse",
+    switch_if: SwitchIf = "not-worse",
     without_proof: Without = False,
+    hot_first: HotFirst = False,
+    bridge: Bridge = False,
+    asked: Asked = None,
     cpu_share: CpuShare = 0.5,
     foreground: Annotated[
         bool, typer.Option("--foreground", help="Build in this process: Ctrl-C stops it.")
@@ -67,7 +93,7 @@ def migrate(
     The new version is built in the background, judged on your queries and switched to if it passes. The same
     command goes on with what was stopped.
     """
-    from gnomon.evolve import Change, GateSettings, MigrateSettings
+    from gnomon.evolve import Change, GateSettings, Meanwhile, MigrateSettings
 
     retrieval = parsed_settings(settings)
     if status or stop:
@@ -81,7 +107,8 @@ def migrate(
             next_step="gnomon models lists models; --status shows how a migration stands",
         )
     gate = GateSettings(None if queries is None else str(queries), split, metric, margin, segment=segment)
-    how = MigrateSettings(gate, switch_if, without_proof, cpu_share)
+    ahead = Meanwhile(hot_first, bridge, None if asked is None else str(asked))
+    how = MigrateSettings(gate, switch_if, without_proof, cpu_share, meanwhile=ahead)
     job = _Job(collection, Change(to, chunk_tokens, retrieval), how)
     raise typer.Exit(job.done(foreground=foreground, as_json=as_json))
 
@@ -168,17 +195,21 @@ def _looked(collection: Path, *, stop: bool, as_json: bool) -> int:
     import gnomon
     from gnomon.cli.show_migration import print_migration
     from gnomon.cli.terminal import data_console, print_json
-    from gnomon.evolve import status
+    from gnomon.evolve import handed, status
     from gnomon.evolve import stop as stopped
 
-    with gnomon.open(collection, create=False):
+    with gnomon.open(collection, create=False) as kb:
         found = stopped(collection) if stop else status(collection)
+        over = None
+        if found is not None and found.version is not None and (found.bridge or found.order):
+            over = handed(kb, found.version)
     if as_json:
-        print_json(None if found is None else found.to_json())
+        more = {} if over is None else {"handed_over": over.handed, "waiting": over.waiting}
+        print_json(None if found is None else {**found.to_json(), **more})
     elif found is None:
         data_console().print(f"No migration of {collection} was begun.", soft_wrap=True)
     else:
-        print_migration(data_console(), found)
+        print_migration(data_console(), found, over)
     return 0
 
 

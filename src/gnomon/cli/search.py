@@ -3,15 +3,41 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from gnomon.cli.app import Json, app, example
 
+if TYPE_CHECKING:
+    from gnomon.collection import Collection
+    from gnomon.core.ranking import Hit
+    from gnomon.evolve import Bridged
+    from gnomon.evolve.bridging import Side
+
 Mode = Literal["hybrid", "dense", "lexical"]
 By = Literal["chunk", "document"]
+Where = Annotated[
+    str | None,
+    typer.Option(
+        help="Only documents that meet a condition: = != < <= > >= like in, is null, and, or, not. "
+        "Fields: id, source (the path), title, media_type and what is in the metadata.",
+        metavar="CONDITION",
+    ),
+]
+Version = Annotated[
+    str | None,
+    typer.Option(
+        help="Search this version instead of the live one. One that is being built answers through its "
+        "bridge: see gnomon migrate --bridge.",
+        metavar="NAME",
+    ),
+]
+_SIDES: dict[Side, str] = {"new": "new vectors", "bridged": "the bridge", "words": "words alone"}
 
 
 @app.command(
@@ -32,31 +58,28 @@ def search(
         ),
     ] = None,
     by: Annotated[By, typer.Option(help="Rank passages, or each document by its best one.")] = "chunk",
-    where: Annotated[
-        str | None,
-        typer.Option(
-            help="Only documents that meet a condition: = != < <= > >= like in, is null, and, or, not. "
-            "Fields: id, source (the path), title, media_type and what is in the metadata.",
-            metavar="CONDITION",
-        ),
-    ] = None,
+    where: Where = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show each stage's score.")] = False,
+    version: Version = None,
     as_json: Json = False,
 ) -> None:
     """Search a collection."""
-    import gnomon
     from gnomon.cli.figures import counted, duration
-    from gnomon.cli.show import hit_json, print_hits
-    from gnomon.cli.terminal import data_console, noted, notes_console, print_json, print_notes, say
+    from gnomon.cli.show import print_hits
+    from gnomon.cli.terminal import data_console, noted, notes_console, print_json, print_notes
 
     started = time.perf_counter()
-    with noted() as notes, gnomon.open(collection, create=False, say=say) as kb:
-        kb.retriever(mode, where=where)  # loads what is needed, so that the two times can be told apart
+    with noted() as notes, _opened(collection, version, mode) as (kb, bridged):
+        if bridged is None:
+            kb.retriever(mode, where=where)  # loads what is needed, so that the two times can be told apart
         loaded = time.perf_counter()
-        hits = kb.search(query, k=k, mode=mode, by=by, where=where)
+        if bridged is None:
+            hits = kb.search(query, k=k, mode=mode, by=by, where=where)
+        else:
+            hits = bridged.search(query, k=k, by=by, where=where)
         ended = time.perf_counter()
     if as_json:
-        found = [hit_json(hit, rank) for rank, hit in enumerate(hits, 1)]
+        found = _json(hits, is_bridged=bridged is not None)
         asked = {"query": query, "k": k, "mode": mode, "by": by, "where": where}
         times = {"seconds": round(ended - loaded, 6), "load_seconds": round(loaded - started, 6)}
         print_json({**asked, **times, "hits": found, "warnings": notes})
@@ -67,6 +90,51 @@ def search(
         console.print("Nothing found.", soft_wrap=True)
         return
     print_hits(console, hits, explain=explain)
+    if bridged is not None:
+        console.print(f"\nFound by {_sides(hits)}.", soft_wrap=True)
     if console.is_terminal:
         took = f"{duration(ended - loaded)}, after {duration(loaded - started)} to load"
         notes_console().print(f"\n[dim]{counted(len(hits), 'hit')} in {took}[/dim]")
+
+
+@contextmanager
+def _opened(
+    collection: Path, version: str | None, mode: Mode | None
+) -> Iterator[tuple[Collection, Bridged | None]]:
+    """The collection; with what searches a version that is not built yet."""
+    import gnomon
+    from gnomon.cli.terminal import say
+
+    if version is None:
+        with gnomon.open(collection, create=False, say=say) as kb:
+            yield kb, None
+        return
+    with gnomon.open(collection, create=False, say=say) as kb:
+        kb.lineage.version(version)  # one that is not there is said by name
+        (info,) = [each for each in kb.versions() if each.name == version]
+        if info.state == "building" and info.behind:
+            from gnomon.evolve import bridged
+
+            yield kb, bridged(kb, version, mode=mode)
+            return
+    with gnomon.open(collection, create=False, say=say, version=version) as kb:
+        yield kb, None
+
+
+def _json(hits: Sequence[Hit], *, is_bridged: bool) -> list[dict[str, Any]]:
+    from gnomon.cli.show import hit_json
+
+    found = [hit_json(hit, rank) for rank, hit in enumerate(hits, 1)]
+    if is_bridged:
+        from gnomon.evolve import side_of
+
+        found = [{**row, "side": side_of(hit)} for row, hit in zip(found, hits, strict=True)]
+    return found
+
+
+def _sides(hits: Sequence[Hit]) -> str:
+    """How many hits are there by which side."""
+    from gnomon.evolve import side_of
+
+    counts = Counter(side_of(hit) for hit in hits)
+    return ", ".join(f"{_SIDES[side]}: {counts[side]}" for side in _SIDES if counts[side])

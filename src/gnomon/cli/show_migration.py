@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TextColumn
@@ -20,6 +20,9 @@ from gnomon.cli.judged import interval_text, print_table
 from gnomon.cli.show_verdict import STYLES
 from gnomon.cli.terminal import clean, print_hanging, print_rows, program
 from gnomon.evolve.record import Migration
+
+if TYPE_CHECKING:
+    from gnomon.evolve.bridging import Handed
 
 OUTCOMES = {
     "switched": "bold green",
@@ -37,7 +40,7 @@ class MigrationBar:
     """Shows a migration while it goes: a bar on a terminal, a plain line now and then elsewhere."""
 
     def __init__(self, console: Console) -> None:
-        self._console, self._said, self._stage = console, 0.0, ""
+        self._console, self._said, self._stage, self._bridge = console, 0.0, "", ""
         self._bar: Bar | None = None
         if console.is_terminal:
             bar = BarColumn(bar_width=24, complete_style="cyan", finished_style="cyan")
@@ -63,6 +66,9 @@ class MigrationBar:
     def told(self, at: Migration) -> None:
         """Take note of how it stands."""
         done, of, figures = progress(at)
+        if at.bridge is not None and not self._bridge:
+            self._bridge = bridge_said(at)
+            print_hanging(self._console, Text("bridge  ", style="dim"), clean(self._bridge))
         if self._bar:
             self._bar.update(self._task, total=of or None, completed=done, figures=figures)
             return
@@ -83,12 +89,16 @@ def progress(at: Migration) -> tuple[int, int, str]:
         return at.tokens_done, at.tokens, figures
     if at.stage == "judging" and at.asked_of:
         return at.asked, at.asked_of, f"{name}judging  {count(at.asked)}/{count(at.asked_of)} queries"
-    words = {"indexing": "building the indexes", "checking": "checking what it takes"}
+    words = {
+        "indexing": "building the indexes",
+        "checking": "checking what it takes",
+        "bridging": "fitting the bridge",
+    }
     return 0, 0, f"{name}{words.get(at.stage, at.stage)}"
 
 
-def print_migration(console: Console, at: Migration) -> None:
-    """How a migration stands, or how it ended."""
+def print_migration(console: Console, at: Migration, over: Handed | None = None) -> None:
+    """How a migration stands, or how it ended; `over` is how many passages have a new vector."""
     rows = [("version", clean(f"{at.version or 'none yet'}: {at.model or 'not loaded yet'}"))]
     if at.running:
         rows.append(("stage", Text(progress(at)[2], style="bold")))
@@ -101,6 +111,13 @@ def print_migration(console: Console, at: Migration) -> None:
         rows.append(
             ("embedded", Text(f"{said}, {duration(at.seconds)} at {rate(at.tokens_done, at.seconds)}/s"))
         )
+    if at.order:
+        rows.append(("order", clean(at.order)))
+    if at.bridge is not None:
+        rows.append(("bridge", clean(bridge_said(at))))
+    if over is not None:
+        said = f"{over.share:.1%}, {count(over.handed)} of {counted(over.handed + over.waiting, 'passage')}"
+        rows.append(("handed over", Text(said)))
     if at.switch_seconds is not None:
         rows.append(("switch", Text(duration(at.switch_seconds))))
     if at.report is not None:
@@ -108,6 +125,21 @@ def print_migration(console: Console, at: Migration) -> None:
     print_rows(console, [(Text(label, style="dim"), body) for label, body in rows])
     console.print()
     print_hanging(console, Text("next  ", style="bold"), clean(_next(at)))
+
+
+def bridge_said(at: Migration) -> str:
+    """What the bridge finds and how it is asked, or why there is none."""
+    about = at.bridge or {}
+    if not about["serves"]:
+        return f"none, {at.live} answers until the build is done: {about['why']}; {about['wanted']} is wanted"
+    finds = (
+        f"finds {about['recall']:.1%} of what {at.version} will find ({about['low']:.1%} to "
+        f"{about['high']:.1%}, at least {about['least']:.0%} is wanted); {at.live}'s model finds "
+        f"{about['old_model']:.1%}"
+    )
+    if at.stage in ("building", "indexing"):
+        return f"serves: {program()} search {at.collection} QUESTION --version {at.version}; {finds}"
+    return f"served while {at.version} was built; {finds}"
 
 
 def _next(at: Migration) -> str:

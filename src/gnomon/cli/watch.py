@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gnomon.cli.app import Json, app, example
-from gnomon.core.errors import InvalidInput
 
 if TYPE_CHECKING:
     from gnomon.evaluate.judgments import DataSet
@@ -69,6 +67,7 @@ def watch(
     """
     import gnomon
     from gnomon.cli.terminal import data_console, noted, print_json, print_notes, say
+    from gnomon.evolve.asked import read_queries
     from gnomon.evolve.watching import WatchSettings
     from gnomon.evolve.watching import watch as look
     from gnomon.evolve.watching.sending import require_web
@@ -116,42 +115,6 @@ class Outlets:
         if self.html is not None:
             write_page(report, self.html)
         return report
-
-
-def read_queries(path: Path) -> tuple[str, ...]:
-    """A text a line; or JSON lines, each a string or an object with "text" or "query".
-
-    Raises InvalidInput for a file without queries, UnreadableFile.
-    """
-    from gnomon.evaluate.lines import text_lines
-
-    found = []
-    for number, line in text_lines(path):
-        text: object = line
-        if line.lstrip()[:1] in ("{", '"'):
-            text = _of_json(line, path, number)
-        found.append(str(text).strip())
-    found = [text for text in found if text]
-    if not found:
-        raise InvalidInput(
-            f"{path} holds no query", wanted="a query a line", next_step="give a file of recent queries"
-        )
-    return tuple(found)
-
-
-def _of_json(line: str, path: Path, number: int) -> str:
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return line  # a query may well begin with a quotation mark
-    text = row.get("text", row.get("query")) if isinstance(row, dict) else row
-    if not isinstance(text, str):
-        raise InvalidInput(
-            f"{path}, line {number}: {line[:80]}",
-            wanted='a text, or {"text": "…"}, or {"query": "…"}',
-            next_step="correct the line",
-        )
-    return text
 
 
 def _judged(golden: list[Path] | None) -> DataSet | None:

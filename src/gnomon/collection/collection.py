@@ -14,6 +14,7 @@ from gnomon.collection.evaluating import GROUP_DEPTH, Asked, chunk_texts, run
 from gnomon.collection.given import as_document
 from gnomon.collection.ingest import IndexRun, add_documents
 from gnomon.collection.lineage import Lineage
+from gnomon.collection.opened_models import Models
 from gnomon.collection.registrations import Registrations
 from gnomon.collection.reports import IndexReport, Progress, Pruned, Status, Switched, VersionInfo
 from gnomon.collection.search import checked_queries, group_by_document, hits
@@ -220,6 +221,11 @@ class Collection:
     def encoder(self) -> Encoder:
         """The collection's encoder, loaded and checked against its canaries when first needed."""
         return self._serving.now.encoders.own
+
+    @property
+    def models(self) -> Models:
+        """What loads the encoder of any version and holds it to its canaries; nothing is loaded by this."""
+        return self._serving.models
 
     @property
     def version(self) -> Version:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 
 from gnomon.collection import schema
 from gnomon.core.contracts import Array, Encoder, Role
@@ -27,13 +28,19 @@ differ by less than 0.0005."""
 
 
 def register(connection: Connection, encoder: Encoder, model: str) -> int:
-    """The space's row in the catalog, made with its canaries where it is new."""
+    """The space's row in the catalog, made with its canaries where it is new.
+
+    Of a known space the place of its model stays, unless that was a folder which is gone.
+    """
     require_single(encoder)
     space, table = encoder.space, schema.spaces
-    known = connection.execute(select(table.c.id).where(table.c.fingerprint == space.fingerprint))
-    found = known.scalar_one_or_none()
+    known = select(table.c.id, table.c.model).where(table.c.fingerprint == space.fingerprint)
+    found = connection.execute(known).one_or_none()
     if found is not None:
-        return int(found)
+        place = Path(found.model)
+        if place.is_absolute() and not place.exists():
+            connection.execute(update(table).where(table.c.id == found.id).values(model=model))
+        return int(found.id)
     values = {
         "fingerprint": space.fingerprint,
         "space": json.dumps(space.to_json(), sort_keys=True),

@@ -24,6 +24,14 @@ class Models:
         """Let an encoder stand for those of its space."""
         self._given.setdefault(encoder.space.fingerprint, encoder)
 
+    def is_given(self, version: Version) -> bool:
+        """Whether a version's encoder was handed in, so that none has to be loaded."""
+        return version.space.fingerprint in self._given
+
+    def unchecked(self, version: Version) -> Encoder:
+        """A version's encoder, or what lies at its place by now: a look at one that fails its canaries."""
+        return self._given.get(version.space.fingerprint) or self._load(version.model, version.space)
+
     def opener(self, version: Version) -> Callable[[], Encoder]:
         """What opens a version's encoder and holds it to the canaries. It raises SpaceMismatch."""
 
@@ -31,8 +39,6 @@ class Models:
             with self._catalog.read() as connection:
                 models.check_canaries(connection, version.space_id, encoder)
 
-        def load(name: str) -> Encoder:
-            given = self._given.get(version.space.fingerprint)
-            return given or self._load(name, version.space)
-
-        return lambda: models.open_encoder(version.space, version.model, load, check)
+        return lambda: models.open_encoder(
+            version.space, version.model, lambda _: self.unchecked(version), check
+        )

@@ -10,6 +10,7 @@ from typing import Any
 from gnomon.collection.collection import Collection
 from gnomon.collection.cutting import cutter_of
 from gnomon.collection.model import require_single
+from gnomon.collection.reports import VersionInfo
 from gnomon.collection.settings import RetrievalSettings
 from gnomon.collection.version import Version
 from gnomon.core.contracts import Encoder
@@ -94,6 +95,20 @@ def aimed(
         )
     model = live.model if encoder.space == live.space else reference(change.to or encoder.space.name)
     return Aim(live, encoder, model, chunking, retrieval)
+
+
+def ready_twin(kb: Collection, aim: Aim) -> VersionInfo | None:
+    """A version that is ready of just these: its gate is asked again, and nothing is built twice."""
+    for info in kb.versions():
+        version = kb.lineage.version(info.name)
+        if aim.chunking is None:
+            same = version.chunking_id == aim.live.chunking_id
+        else:
+            same = (version.chunking, version.cutter) == (aim.chunking.to_json(), cutter_of(aim.encoder))
+        alike = version.space == aim.encoder.space and version.retrieval == aim.retrieval
+        if info.state == "ready" and same and alike:
+            return info
+    return None
 
 
 def reference(model: str) -> str:

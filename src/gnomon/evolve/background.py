@@ -49,7 +49,10 @@ def start(folder: str | Path, change: Change, settings: MigrateSettings | None =
         )
     if is_running(place):
         raise busy(place)
-    settings = replace(settings, gate=with_queries(settings.gate, settings.gate.queries))
+    ahead = settings.meanwhile
+    if ahead.asked is not None:
+        ahead = replace(ahead, asked=str(Path(ahead.asked).expanduser().resolve()))
+    settings = replace(settings, gate=with_queries(settings.gate, settings.gate.queries), meanwhile=ahead)
     change = replace(change, to=None if change.to is None else reference(change.to))
     run = uuid.uuid4().hex
     given = {"change": asdict(change), "settings": settings.to_json(), "run": run}

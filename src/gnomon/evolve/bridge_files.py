@@ -1,4 +1,7 @@
-"""A bridge as a file: numpy's npz without pickle, its arrays beside one line of JSON."""
+"""A bridge as a file: numpy's npz without pickle, its arrays beside one line of JSON.
+
+While a version is built, the one that serves lies with what is known of the migration.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,33 @@ from pathlib import Path
 
 import numpy as np
 
+from gnomon.collection.collection import Collection
+from gnomon.collection.version import NotReady
 from gnomon.core.errors import InvalidInput, StorageError
 from gnomon.core.space import Space
 from gnomon.evolve.bridge import Bridge, Measured
 from gnomon.evolve.bridge_maps import KINDS
+from gnomon.evolve.record import FOLDER
 
 _FORMAT = "gnomon-bridge-1"
+
+
+def bridge_file(kb: Collection, version: str) -> Path:
+    """Where the bridge to a version that is being built lies."""
+    return kb._folder / FOLDER / f"{version}.bridge"
+
+
+def kept_bridge(kb: Collection, version: str) -> Bridge:
+    """The bridge that a version's build was begun with. Raises NotReady where none serves."""
+    path = bridge_file(kb, version)
+    if not path.exists():
+        raise NotReady(
+            f"no bridge to {version} serves",
+            wanted="a build that was begun with --bridge, whose map finds enough, and that is not done yet",
+            next_step="gnomon migrate COLLECTION --status shows how it stands; what is built is searched by "
+            "itself",
+        )
+    return load_bridge(path)
 
 
 def save_bridge(bridge: Bridge, path: Path) -> None:

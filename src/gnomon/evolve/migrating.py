@@ -12,15 +12,18 @@ from typing import Any, get_args
 
 from gnomon.collection.catching_up import Caught, Manner
 from gnomon.collection.collection import Collection
-from gnomon.collection.cutting import cutter_of
+from gnomon.collection.embedding import Embedded
 from gnomon.collection.reports import VersionInfo
 from gnomon.collection.version import NotReady, now
-from gnomon.core.contracts import Encoder
+from gnomon.core.contracts import Array, Encoder
 from gnomon.core.errors import GnomonError, InvalidInput
-from gnomon.evolve.aim import Aim, Change, aimed
+from gnomon.evolve.aim import Aim, Change, aimed, ready_twin
+from gnomon.evolve.asked import Asked, asked_of
+from gnomon.evolve.bridging import embed_in_order
 from gnomon.evolve.gate_page import write_gate
 from gnomon.evolve.gating import Asking, Gated, SwitchIf, gate
 from gnomon.evolve.judging import GateSettings, judgments
+from gnomon.evolve.meanwhile import Built, Meanwhile
 from gnomon.evolve.record import Migration, Outcome, Record, error_json, sole
 from gnomon.evolve.share import SLICE_TEXTS, share_of
 from gnomon.evolve.sizes import bytes_of
@@ -32,7 +35,8 @@ _TRIES = 20
 
 @dataclass(frozen=True)
 class MigrateSettings:
-    """How a migration goes: its gate, what verdict suffices for the switch, its share of the processor.
+    """How a migration goes: its gate, the verdict that it switches by, its share of the processor, and what
+    it does besides while it builds.
 
     `without_proof` lets it switch where there are no judged queries and nothing seems broken. `nice` is how
     far a process of its own stands back for others (POSIX: 0 to 19).
@@ -43,6 +47,7 @@ class MigrateSettings:
     without_proof: bool = False
     cpu_share: float = 0.5
     nice: int = 10
+    meanwhile: Meanwhile = field(default_factory=Meanwhile)
 
     def __post_init__(self) -> None:
         share_of(self.cpu_share)
@@ -64,7 +69,8 @@ class MigrateSettings:
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> MigrateSettings:
         """The settings that `to_json` wrote."""
-        return cls(**{**plain, "gate": GateSettings(**plain["gate"])})
+        parts = {"gate": GateSettings(**plain["gate"]), "meanwhile": Meanwhile(**plain["meanwhile"])}
+        return cls(**{**plain, **parts})
 
 
 @dataclass(frozen=True)
@@ -149,7 +155,8 @@ class _Run:
     def go(self) -> Migration:
         """All steps. Raises _Stopped between two of them, and what any of them raises."""
         self._tell()
-        judgments(self._kb, self._settings.gate)  # before anything that takes long
+        judged = judgments(self._kb, self._settings.gate)  # before anything that takes long
+        asked = asked_of(self._settings.meanwhile.asked, judged)
         aim = aimed(
             self._kb,
             self._change,
@@ -157,10 +164,12 @@ class _Run:
             threads=self._share.threads,
             say=self._watching.say,
         )
+        same_passages = aim.chunking is None
+        self._settings.meanwhile.require_fits(same_passages=same_passages, new_space=aim.is_new_space)
         self._tell(live=aim.live.name, model=aim.encoder.space.short)
         info = self._begun(aim)
         self._tell(version=info.name, stage="building", behind=info.behind)
-        self._build(info.name, aim)
+        self._build(info, aim, asked)
         self._tell(stage="judging")
         gated = gate(self._kb, info.name, self._settings.gate, Asking(self._asked))
         report = write_gate(gated, Path(self._record.now.collection) / "reports" / info.name)
@@ -169,7 +178,7 @@ class _Run:
 
     def _begun(self, aim: Aim) -> VersionInfo:
         """The version, made or found again, once it is sure that it can be built."""
-        twin = _ready_twin(self._kb, aim)
+        twin = ready_twin(self._kb, aim)
         work = work_of(self._kb._catalog, aim)
         self._tell(documents=work.documents, texts=work.texts, tokens=work.tokens)
         if twin is not None:
@@ -180,8 +189,12 @@ class _Run:
             aim.encoder, model=aim.model, chunking=aim.chunking, retrieval=aim.retrieval
         )
 
-    def _build(self, name: str, aim: Aim) -> None:
-        """Catch up until nothing is lacking, and put the indexes on disk."""
+    def _build(self, info: VersionInfo, aim: Aim, asked: Asked) -> None:
+        """Embed what comes first, catch up until nothing is lacking, and put the indexes on disk."""
+        self._started, name = time.perf_counter(), info.name
+        built = Built(self._kb, name, aim.encoder, self._settings.meanwhile, asked)
+        if info.state == "building":
+            built.embed_ahead(lambda ids: self._ahead(name, ids), self._tell)
         manner = Manner(
             said=self._built,
             stop=self._record.is_to_stop,
@@ -189,7 +202,6 @@ class _Run:
             slice_texts=SLICE_TEXTS,
         )
         lineage = self._kb.lineage
-        self._started = time.perf_counter()
         for tries in range(_TRIES):
             self._before = self._record.now
             if lineage.catch_up(name, manner).stopped:
@@ -203,7 +215,19 @@ class _Run:
                 if tries == _TRIES - 1:
                     raise
                 self._tell(stage="building")
+        built.clear()
         self._tell(seconds=time.perf_counter() - self._started)
+
+    def _ahead(self, name: str, ids: Array) -> None:
+        """Embed passages before their turn, as slowly as all the rest, and be stopped as soon."""
+        self._before, done, started = self._record.now, Embedded(), time.perf_counter()
+        for part in embed_in_order(self._kb, name, ids, slice_texts=SLICE_TEXTS):
+            done += part
+            self._built(Caught(embedded=done, behind=self._before.behind))
+            self._share.pace(time.perf_counter() - started, self._record.is_to_stop)
+            if self._record.is_to_stop():
+                raise _Stopped
+            started = time.perf_counter()
 
     def _built(self, caught: Caught) -> None:
         self._record.tell(
@@ -246,20 +270,6 @@ class _Run:
         if found.outcome is None and self._record.is_to_stop():
             raise _Stopped
         return found
-
-
-def _ready_twin(kb: Collection, aim: Aim) -> VersionInfo | None:
-    """A version that is ready of just these: its gate is asked again, and nothing is built twice."""
-    for info in kb.versions():
-        version = kb.lineage.version(info.name)
-        if aim.chunking is None:
-            same = version.chunking_id == aim.live.chunking_id
-        else:
-            same = (version.chunking, version.cutter) == (aim.chunking.to_json(), cutter_of(aim.encoder))
-        alike = version.space == aim.encoder.space and version.retrieval == aim.retrieval
-        if info.state == "ready" and same and alike:
-            return info
-    return None
 
 
 def _kept_back(gated: Gated, settings: MigrateSettings) -> tuple[Outcome, str]:

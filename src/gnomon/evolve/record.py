@@ -22,7 +22,7 @@ from gnomon.collection.version import now
 from gnomon.core.errors import CollectionBusy, GnomonError, InvalidInput
 
 FOLDER, STATE, LOG, LOCK, STOP = "migration", "state.json", "log.txt", "lock", "stop"
-Stage = Literal["checking", "building", "indexing", "judging", "switching", "over"]
+Stage = Literal["checking", "bridging", "building", "indexing", "judging", "switching", "over"]
 Outcome = Literal["switched", "ready", "refused", "stopped", "failed", "killed"]
 _CLAIM_S = 2.0  # a look at the lock takes it for a moment
 _EVERY_S = 0.3
@@ -30,12 +30,13 @@ _EVERY_S = 0.3
 
 @dataclass(frozen=True)
 class Migration:
-    """How a migration stands. `stage` is checking, building, indexing, judging, switching or over.
+    """How a migration stands. `stage` is checking, building, bridging, indexing, judging, switching or over.
 
     `outcome` is None while it goes on; then switched, ready (built; no switch was asked for), refused (the
     gate or the lack of one), stopped, failed or killed. Of `tokens` and `texts` that this run was to embed,
     `tokens_done` and `texts_done` are. `behind` documents lack still. `seconds` is since the first text of
-    this run, `left_s` what is expected still. `why` says what came of it, `error` what went wrong.
+    this run, `left_s` what is expected still. `why` says what came of it, `error` what went wrong. `bridge`
+    has whether one serves, and what it finds or why it was refused; `order` says what is embedded first.
     """
 
     collection: str
@@ -64,6 +65,8 @@ class Migration:
     report: str | None = None
     switch_seconds: float | None = None
     error: dict[str, str] | None = None
+    bridge: dict[str, Any] | None = None
+    order: str = ""
     log: str | None = None
     running: bool = False
 

@@ -63,9 +63,8 @@ def canaries(kb: Collection) -> tuple[Finding, Encoder | None]:
 
 def _unchecked(kb: Collection) -> Encoder | None:
     """The encoder without the check that it just failed, to be looked at; None where it is another model."""
-    models, version = kb._serving.models, kb.version
-    given = models._given.get(version.space.fingerprint)
-    encoder = given or models._load(version.model, version.space)
+    version = kb.version
+    encoder = kb.models.unchecked(version)
     return encoder if encoder.space == version.space else None
 
 

@@ -9,31 +9,37 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Int
+from sqlalchemy import exists, func, select
 
-from gnomon.collection import cache, reads
+from gnomon.collection import cache, reads, schema
 from gnomon.collection import version as versions
 from gnomon.collection.bundle import Pinned
 from gnomon.collection.collection import Collection
 from gnomon.collection.embedding import SLICE, Embedded, embedding
+from gnomon.collection.evaluating import GROUP_DEPTH
 from gnomon.collection.recovering import chunks_of
-from gnomon.collection.search import build_retriever
-from gnomon.collection.settings import Mode
+from gnomon.collection.search import build_retriever, checked_queries
+from gnomon.collection.settings import By, Mode
 from gnomon.collection.version import Version
 from gnomon.core.contracts import Array, Encoder, Retriever
 from gnomon.core.documents import Chunk
 from gnomon.core.errors import InvalidInput
-from gnomon.core.ranking import Query, Ranking
+from gnomon.core.ranking import Hit, Query, Ranking
 from gnomon.core.vectors import Vectors
 from gnomon.evolve.bridge import Bridge, BridgeSettings, fit_bridge
+from gnomon.evolve.bridge_files import kept_bridge
 from gnomon.evolve.bridge_maps import Pairs
 from gnomon.evolve.handover import HandOver
 from gnomon.index.scan import ScanIndex
 from gnomon.retrieve import Fuse
+from gnomon.retrieve.where import Condition
 
 _LEARNT, _SLICE = 4000, 256
+Side = Literal["new", "bridged", "words"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +49,14 @@ class Handed:
     handed: int
     waiting: int
 
+    @property
+    def share(self) -> float:
+        """The part that is handed over."""
+        return self.handed / (self.handed + self.waiting) if self.handed or self.waiting else 1.0
+
 
 class Bridged:
-    """A Retriever: new-model queries over old and new vectors. Made by `bridged`.
+    """A Retriever: new-model queries over old and new vectors; `search` gives hits. Made by `bridged`.
 
     Passages that were taken out are found no more at once; those embedded since are, after `refresh`. Once
     the version has gone live it serves as any. Stages of search that need vectors of one space (Rocchio,
@@ -73,6 +84,16 @@ class Bridged:
         if pinned.version.space == self._bridge.new:
             return pinned.retriever(self._mode, None, self._encoders.for_searches)(queries, k=k)
         return self._retriever(pinned)(queries, k=k)
+
+    def search(
+        self, query: str, *, k: int = 10, by: By = "chunk", where: str | Condition | None = None
+    ) -> list[Hit]:
+        """As `Collection.search`. Which side a hit was found on, `side_of` says."""
+        (asked,) = checked_queries([query], k, by)
+        if where is not None:
+            asked = replace(asked, where=self._kb.chunk_ids(where))
+        (ranking,) = self([asked], k=k if by == "chunk" else max(k, GROUP_DEPTH))
+        return self._kb.hits(query, ranking, k=k, by=by)
 
     def _retriever(self, pinned: Pinned) -> Retriever:
         settings = replace(self._version.retrieval, rocchio=None, neighbours=None)
@@ -122,13 +143,28 @@ class _State:
     waiting: Array
 
 
-def bridged(kb: Collection, version: str, bridge: Bridge, *, mode: Mode | None = None) -> Bridged:
+def side_of(hit: Hit) -> Side:
+    """What a hit of `Bridged.search` is there by: its new vector, its old one through the bridge, or words.
+
+    Scores of both sides are the new model's, or calibrated to be. One that words found too is not of "words".
+    """
+    if not np.isnan(hit.stages.get("bridged", np.nan)):
+        return "bridged"
+    return "words" if np.isnan(hit.stages.get("dense", np.nan)) else "new"
+
+
+def bridged(
+    kb: Collection, version: str, bridge: Bridge | None = None, *, mode: Mode | None = None
+) -> Bridged:
     """A collection, searched by the model of a version that is being built.
 
-    `mode` is as in a search; None: as the version is to be searched. Raises SpaceMismatch where the bridge is
-    not between the live version's model and this one's, InvalidInput where their passages differ.
+    Without `bridge`, the one that `gnomon migrate --bridge` fitted. `mode` is as in a search; None: as the
+    version is to be searched. Raises NotReady where no bridge serves, SpaceMismatch where it is not between
+    the live version's model and this one's, InvalidInput where their passages differ.
     """
     found, live = kb.lineage.version(version), kb.version
+    if bridge is None:
+        bridge = kept_bridge(kb, version)
     bridge.old.require(live.space)
     bridge.new.require(found.space)
     if found.chunking_id != live.chunking_id:
@@ -138,6 +174,32 @@ def bridged(kb: Collection, version: str, bridge: Bridge, *, mode: Mode | None =
             next_step=f"let {live.name} serve until {found.name} is built",
         )
     return Bridged(kb, found, bridge, mode)
+
+
+def handed(kb: Collection, version: str) -> Handed:
+    """How many passages of a version have their vector, and how many wait; loads no model."""
+    found = kb.lineage.version(version)
+    chunk, vector = schema.chunks.c, schema.vectors.c
+    every = select(func.count()).where(chunk.chunking_id == found.chunking_id)
+    own = (vector.space_id == found.space_id, vector.role == "document", vector.text_hash == chunk.text_hash)
+    with kb._catalog.read() as connection:
+        total = int(connection.execute(every).scalar_one())
+        done = int(connection.execute(every.where(exists().where(*own))).scalar_one())
+    return Handed(done, total - done)
+
+
+def drawn_passages(kb: Collection, many: int) -> Int[np.ndarray, " drawn"]:
+    """Ids of passages that a bridge is to be fitted on, drawn as if at random, rising.
+
+    Each one's lot is its own (a mixing of its id: Steele, Lea and Flood 2014, SplitMix), so that after a few
+    writes nearly the same ones are drawn.
+    """
+    with kb._catalog.read() as connection:
+        every = reads.all_ids(connection, kb.version.chunking_id)
+    lots = every.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        lots = (lots ^ (lots >> np.uint64(shift))) * np.uint64(factor)
+    return np.asarray(np.sort(every[np.argsort(lots ^ (lots >> np.uint64(31)), kind="stable")[:many]]))
 
 
 def bridge_for(
@@ -156,12 +218,10 @@ def bridge_for(
     how many of how many passages are embedded. Raises BridgeRefused, and InvalidInput for too few passages.
     """
     live, catalog, encode = kb.version, kb._catalog, _kept_by(kb, to)
+    drawn = drawn_passages(kb, pairs)
     with catalog.read() as connection:
-        every = reads.all_ids(connection, live.chunking_id)
-        drawn = np.sort(np.random.default_rng(0).permutation(every)[:pairs])
-        chunks = chunks_of(connection, drawn.tolist())
         ids, old = reads.vectors_of(connection, live.space_id, live.space, drawn)
-    chunks = [chunk for one, chunk in zip(drawn, chunks, strict=True) if one in set(ids.tolist())]
+        chunks = chunks_of(connection, ids.tolist())
     rows = []
     for at in range(0, len(chunks), _SLICE):
         rows.append(encode(chunks[at : at + _SLICE]))
