@@ -1,14 +1,20 @@
-"""gnomon bridge: measured, shown, kept where it is allowed."""
+"""gnomon bridge: measured, shown, kept where it is allowed; and a build that is searched through one."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 import gnomon
 from gnomon.cli.main import run
+from gnomon.cli.show_migration import print_migration
+from gnomon.cli.terminal import data_console
 from gnomon.core.documents import Document
 from gnomon.core.errors import UnreadableFile
+from gnomon.evolve import Meanwhile, MigrateSettings, handed, migrate, status
 from gnomon.evolve.asked import read_queries
 from gnomon.evolve.bridge_files import load_bridge
 from gnomon.testing.toys import HashEncoder
@@ -58,3 +64,80 @@ def test_what_is_wrong_is_said(kb, many, model, tmp_path, capsys):
     (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UnreadableFile, match="bytes"):
         read_queries(tmp_path / "bytes")
+
+
+@pytest.fixture
+def half_built(model, tmp_path):
+    """A collection whose v2 was stopped when its bridge served, and a part was embedded."""
+    folder = tmp_path / "bent-model"
+    shutil.copytree(model, folder)
+    vectors = load_file(model / "model.safetensors")["embeddings"]
+    # The same words about other axes, some of which count far more: a linear map knows, the old model not.
+    turned = np.linalg.qr(np.random.default_rng(1).normal(size=(vectors.shape[1],) * 2))[0]
+    bent = (vectors @ (turned * np.geomspace(0.1, 4, vectors.shape[1]))).astype(np.float32)
+    save_file({"embeddings": bent}, folder / "model.safetensors")
+    draws = np.random.default_rng(0)
+    settings = gnomon.CollectionSettings(model=str(model))
+    with gnomon.open(tmp_path / "half", settings=settings) as kb:
+        kb.add(Document(str(n), " ".join(draws.choice(TOPICS, 6))) for n in range(300))
+
+        def stop_soon(at):
+            if at.bridge is not None:
+                (tmp_path / "half" / "migration" / "stop").touch()
+
+        ahead = Meanwhile(bridge=True, pairs=200, least_pairs=200)
+        at = migrate(kb, folder, settings=MigrateSettings(meanwhile=ahead), told=stop_soon)
+        assert (at.outcome, at.bridge["serves"]) == ("stopped", True)
+    return tmp_path / "half"
+
+
+def test_a_version_that_is_built_is_searched_on_both_sides(half_built, capsys):
+    asked = ["search", str(half_built), "whale violin compass", "--version", "v2", "--mode", "dense"]
+    assert run([*asked, "-k", "30", "--json"]) == 0
+    hits = json.loads(capsys.readouterr().out)["hits"]
+    sides = [hit["side"] for hit in hits]
+    assert set(sides) == {"new", "bridged"}
+    assert all(("bridged" in hit["stages"]) == (hit["side"] == "bridged") for hit in hits)
+    assert run([*asked, "-k", "30"]) == 0
+    said = f"Found by new vectors: {sides.count('new')}, the bridge: {sides.count('bridged')}."
+    assert said in capsys.readouterr().out
+    assert run([*asked[:3], "--mode", "dense", "--json"]) == 0
+    live = json.loads(capsys.readouterr().out)["hits"]
+    assert "side" not in live[0]
+    assert run([*asked[:3], "--version", "v1", "--mode", "dense", "--json"]) == 0
+    assert [hit["chunk"] for hit in json.loads(capsys.readouterr().out)["hits"]] == [h["chunk"] for h in live]
+    assert run([*asked[:4], "v7"]) == 2
+    assert "has no version v7" in capsys.readouterr().err
+
+
+def test_the_status_says_how_far_it_is_and_that_the_bridge_serves(half_built, capsys):
+    assert run(["migrate", str(half_built), "--status"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert f"serves: gnomon search {half_built} QUESTION --version v2; finds " in out
+    assert "at least 50% is wanted" in out
+    with gnomon.open(half_built) as kb:
+        over = handed(kb, "v2")
+    assert f"handed over {over.share:.1%}, {over.handed} of 300 passages" in out
+    assert run(["migrate", str(half_built), "--status", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["handed_over"], found["waiting"]) == (over.handed, over.waiting) == (200, 100)
+    assert found["bridge"]["serves"] is True
+
+
+def test_one_that_was_refused_is_said_with_the_reason(half_built, capsys):
+    (half_built / "migration" / "v2.bridge").unlink()
+    assert run(["search", str(half_built), "whale", "--version", "v2"]) == 2
+    assert "no bridge to v2 serves" in " ".join(capsys.readouterr().err.split())
+    at = status(half_built)
+    refused = replace(at, bridge={"serves": False, "why": "it finds 1% of it", "wanted": "at least 50%"})
+    print_migration(data_console(), refused)
+    out = " ".join(capsys.readouterr().out.split())
+    assert "none, v1 answers until the build is done: it finds 1% of it; at least 50% is wanted" in out
+
+
+def test_what_goes_with_no_bridge_is_refused(half_built, tmp_path, capsys):
+    given = ["migrate", str(half_built), "--to", str(tmp_path / "bent-model")]
+    assert run([*given, "--asked", str(tmp_path / "log.txt")]) == 2
+    assert "--hot-first, --bridge, or both" in " ".join(capsys.readouterr().err.split())
+    assert run([*given, "--chunk-tokens", "8", "--bridge", "--foreground"]) == 2
+    assert "--bridge with passages that are cut anew" in " ".join(capsys.readouterr().err.split())
