@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ from gnomon.retrieve import Dense
 from record import write
 
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.85, 1.0)
-LOGGED, DEEP = 3000, 40
+LOGGED, DEEP, PLACES = 3000, 40, 100
 SHOWN: tuple[Kind, ...] = ("rotation", "affine", "scores", "ranked")
 Array = np.ndarray[Any, Any]
 
@@ -97,6 +97,17 @@ def ratio(left: Array, right: Array) -> dict[str, float]:
     return {"kept": float(left.mean() / right.mean()), "low": float(low), "high": float(high)}
 
 
+def first_placed(given: Material, bridge: Bridge, index: ExactIndex) -> float:
+    """How high a bridge puts the passage that the new model puts first: the mean reciprocal rank over the
+    training queries, 0 below the first hundred.
+    """
+    new = index_of(given.documents.new, np.arange(len(given.owners)))
+    true = [ranking.ids[0] for ranking in new.search(given.train.new, k=1)]
+    found = bridge.search(index, given.train.new, k=PLACES)
+    places = [np.flatnonzero(one.ids == first) for one, first in zip(found, true, strict=True)]
+    return float(np.mean([1 / (1 + at[0]) if len(at) else 0.0 for at in places]))
+
+
 def bridges(given: Material, judged: Judged, before: Mapping[str, Array]) -> tuple[Bridge, dict[str, Any]]:
     """The bridge that is chosen; each kind of map by itself; and fewer pairs of passages."""
     old, new = given.pairs.old, given.pairs.new
@@ -116,6 +127,7 @@ def bridges(given: Material, judged: Judged, before: Mapping[str, Array]) -> tup
             "recall": about.recall,
             "recall_interval": [about.low, about.high],
             "recall_of_old_model": about.old_model,
+            "first": first_placed(given, found, index),
             "ndcg": float(scores.mean()),
             **ratio(scores, before["old"]),
             "cpu_s": round(seconds, 1),
@@ -206,6 +218,7 @@ def figures_of(given: Material) -> dict[str, Any]:
         "documents": len(set(given.owners.tolist())),
         "passages": len(given.owners),
         "queries": len(given.names),
+        "training_queries": len(given.train.new),
         "old": float(before["old"].mean()),
         "new": float(before["new"].mean()),
         "old_asked": float(before["old"] @ often),
@@ -235,7 +248,13 @@ def main() -> None:
     sets: dict[str, Any] = {}
     for name in given.only.split(","):
         sets[name] = figures_of(material(name, encoder))
-        record = {"from": "all-MiniLM-L6-v2", "to": encoder.space.name, "sets": sets}
+        record = {
+            "from": "all-MiniLM-L6-v2",
+            "to": encoder.space.name,
+            "logged": LOGGED,
+            "settings": asdict(BridgeSettings()),
+            "sets": sets,
+        }
         write("bridge", record)
         write_page(record)
 

@@ -64,6 +64,8 @@ def test_a_model_is_changed(kb: Collection, queries: str, tmp_path: Path) -> Non
     page = (tmp_path / "kb/reports/v2/gate.html").read_text()
     assert "v2 against v1" in page
     assert "data:image/png;base64," in page
+    assert "<th class=n>v2</th>" in page  # over numbers, which stand to the right
+    assert "30: queries</td>" in page  # the name of a file of queries once, and no number
     now = status(tmp_path / "kb")
     assert now == replace(done, running=False)
     assert kb.rollback().to == "v1"

@@ -113,8 +113,12 @@ def print_migration(console: Console, at: Migration, over: Handed | None = None)
         )
     if at.order:
         rows.append(("order", clean(at.order)))
+    wanted = at.settings.get("meanwhile", {})
     if at.bridge is not None:
         rows.append(("bridge", clean(bridge_said(at))))
+    elif wanted.get("bridge") and at.running:
+        said = f"none yet: it is fitted once {count(wanted['pairs'])} passages are embedded, and measured"
+        rows.append(("bridge", Text(said)))
     if over is not None:
         said = f"{over.share:.1%}, {count(over.handed)} of {counted(over.handed + over.waiting, 'passage')}"
         rows.append(("handed over", Text(said)))

@@ -17,7 +17,7 @@ from gnomon.kernels.bridging import affine, rotation
 
 Kind = Literal["rotation", "affine", "scores", "ranked"]
 KINDS: tuple[Kind, ...] = ("rotation", "affine", "ranked")
-"""What is tried. `scores` finds as many of the nearest, but puts the very nearest lower: docs/bridge.md."""
+"""What is tried. `scores` finds as many of the nearest, but less of what is relevant: docs/bridge.md."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,8 @@ _STYLE = """body{font:15px/1.5 system-ui,sans-serif;color:#1d2733}
 body{max-width:60rem;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.5rem}h2{font-size:1.1rem;margin-top:2rem}table{border-collapse:collapse}
 td,th{padding:.25rem .9rem .25rem 0;text-align:left;vertical-align:top;border-bottom:1px solid #e3e8ee}
-td.n{text-align:right;font-variant-numeric:tabular-nums}img{max-width:100%}
+.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}img{max-width:100%}
+td.text{min-width:16rem}div.wide{overflow-x:auto}
 p.outcome{font-size:1.1rem;padding:.6rem 1rem;border-left:4px solid #767676;background:#f5f7fa}
 p.better,p.not-worse{border-color:#0072B2}p.worse,p.broken{border-color:#D55E00}.bad{color:#B54300}"""
 
@@ -46,7 +47,7 @@ def as_page(gated: Gated) -> str:
         _segments(gated.segments),
         _recall(gated),
         "<h2>Beside quality</h2><p>Searches are timed one by one, in turn, in the process that builds.</p>",
-        _table(("", gated.baseline, gated.version), _costs(gated)),
+        _table(("", gated.baseline, gated.version), _costs(gated), numbers=(1, 2)),
         _changed(gated),
     ]
     body = "\n".join(part for part in parts if part)
@@ -58,7 +59,8 @@ def as_page(gated: Gated) -> str:
 
 
 def _about(gated: Gated) -> list[tuple[str, ...]]:
-    data = ", ".join(part for part in (gated.data["name"], gated.data["split"]) if part)
+    # A file of queries is named as its only split is.
+    data = ", ".join(dict.fromkeys(part for part in (gated.data["name"], gated.data["split"]) if part))
     rows: list[tuple[str, ...]] = [
         (gated.baseline, f"{gated.spaces[0]}, live"),
         (gated.version, f"{gated.spaces[1]}, the candidate"),
@@ -114,7 +116,7 @@ def _segments(segments: Sequence[Segment]) -> str:
             )
         )
     said = "<p>Intervals are corrected for the number of segments; a query may be in several.</p>"
-    return f"<h2>By segment</h2>{said}{_table(head, rows)}"
+    return f"<h2>By segment</h2>{said}{_table(head, rows, numbers=(1, 2, 3, 4, 5))}"
 
 
 def _recall(gated: Gated) -> str:
@@ -123,7 +125,7 @@ def _recall(gated: Gated) -> str:
     rows = [(kind, f"{then:.1%}", f"{found:.1%}") for kind, (then, found) in gated.recall.items()]
     head = ("queries made from", f"source among {gated.baseline}'s first ten", f"among {gated.version}'s")
     alarms = "".join(f'<p class="bad">{_safe(str(alarm))}</p>' for alarm in gated.alarms)
-    return f"<h2>Does it find what it holds?</h2>{_table(head, rows)}{alarms}"
+    return f"<h2>Does it find what it holds?</h2>{_table(head, rows, numbers=(1, 2))}{alarms}"
 
 
 def _costs(gated: Gated) -> list[tuple[str, ...]]:
@@ -156,21 +158,27 @@ def _changed(gated: Gated) -> str:
         for change in gated.verdict.changed
     ]
     head = ("query", "text", gated.baseline, gated.version, "difference")
-    return f"<h2>Queries that changed most</h2>{_table(head, rows)}"
+    return f"<h2>Queries that changed most</h2>{_table(head, rows, numbers=(2, 3, 4), text=1)}"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    above = "".join(f"<th>{_safe(name)}</th>" for name in head) if any(head) else ""
-    below = []
-    for row in rows:
-        cells = "".join(f"<td{_kind(cell)}>{_safe(cell)}</td>" for cell in row)
-        below.append(f"<tr>{cells}</tr>")
-    return f"<table>{f'<tr>{above}</tr>' if above else ''}{''.join(below)}</table>"
+def _table(
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    numbers: Sequence[int] = (),
+    text: int | None = None,
+) -> str:
+    """Columns of numbers stand to the right; one of long text is not squeezed: a small screen scrolls."""
 
+    def cells(row: Sequence[str], tag: str) -> str:
+        kinds = [
+            " class=n" if at in numbers else " class=text" if at == text else "" for at in range(len(row))
+        ]
+        return "".join(f"<{tag}{kind}>{_safe(cell)}</{tag}>" for kind, cell in zip(kinds, row, strict=True))
 
-def _kind(cell: str) -> str:
-    """Numbers stand to the right."""
-    return ' class="n"' if cell[:1] in "+-0123456789" and len(cell) < 24 and cell else ""
+    above = f"<tr>{cells(head, 'th')}</tr>" if any(head) else ""
+    below = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
+    return f'<div class="wide"><table>{above}{below}</table></div>'
 
 
 def _safe(text: str) -> str:

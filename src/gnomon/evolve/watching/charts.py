@@ -95,13 +95,21 @@ def _golden(looks: Sequence[Mapping[str, Any]], share: float) -> Figure:
 def _p_values(looks: Sequence[Mapping[str, Any]], share: float) -> Figure:
     figure, axes = _figure(1, 1, (9, 3.4))
     own = axes[0][0]
-    for name, (colour, mark) in _TESTS.items():
+    for place, (name, (colour, mark)) in enumerate(_TESTS.items()):
+        beside = 0.05 * (place - len(_TESTS) / 2)  # those of the same p-value do not cover each other
         points = [
             (at, look["p"][name]) for at, look in enumerate(looks, start=1) if name in look.get("p", {})
         ]
         if points:
             numbers, values = zip(*points, strict=True)
-            own.plot(numbers, np.maximum(values, 1e-6), mark, color=colour, label=name, markersize=5)
+            own.plot(
+                np.array(numbers) + beside,
+                np.maximum(values, 1e-6),
+                mark,
+                color=colour,
+                label=name,
+                markersize=5,
+            )
     own.axhline(share / len(_TESTS), color=_SOFT, linestyle="--", label=_LIMIT)
     own.set_yscale("log")
     own.set_ylabel("p-value")
@@ -151,7 +159,10 @@ def _quiet(axes: Axes, *, looks: bool = True) -> None:
     if looks:
         from matplotlib.ticker import MaxNLocator
 
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        low, high = axes.get_xlim()
+        if high - low < 1:  # a single look: without room the axis would show parts of one
+            axes.set_xlim(round(low) - 0.5, round(high) + 0.5)
     axes.grid(axis="y", color="#E5E9EE", linewidth=0.6)
     axes.set_axisbelow(True)
     for side, spine in axes.spines.items():

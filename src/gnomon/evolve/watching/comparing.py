@@ -87,7 +87,7 @@ def _first(ground: Ground, given: DataSet | None) -> GoldenSeen:
         return GoldenSeen(_stands("golden", "not enough data", said, step))
     golden = measured(ground.kb, golden)
     mean = float(np.mean(list(golden.values.values())))
-    said = f"{golden.metric} {mean:.3f}, {len(golden.queries)} queries, {golden.name}"
+    said = f"{golden.metric}: {mean:.3f}, {len(golden.queries)} queries, {golden.name}"
     if ground.before is None:
         return GoldenSeen(_stands("golden", "baseline taken", said), golden)
     return GoldenSeen(_stands("golden", "no baseline", said, _NO_BASELINE), golden)

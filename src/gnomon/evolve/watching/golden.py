@@ -176,7 +176,7 @@ def golden_check(
         "fall": fall,
         "sum": total,
     }
-    means = f"{then.metric} {values.mean():.3f}, {base.mean():.3f} when the baseline was taken"
+    means = f"{then.metric}: {values.mean():.3f}, {base.mean():.3f} when the baseline was taken"
     said = f"{means}, {len(shared)} queries"
     worst = sorted(shared, key=lambda query: now.values[query] - then.values[query])[:5]
     examples = tuple(then.queries[q] for q in worst if now.values[q] < then.values[q])

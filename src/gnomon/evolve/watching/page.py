@@ -15,7 +15,8 @@ _STYLE = """body{font:15px/1.5 system-ui,sans-serif;color:#1d2733}
 body{max-width:62rem;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.5rem}h2{font-size:1.1rem;margin-top:2rem}table{border-collapse:collapse;width:100%}
 td,th{padding:.3rem .9rem .3rem 0;text-align:left;vertical-align:top;border-bottom:1px solid #e3e8ee}
-td.n{font-variant-numeric:tabular-nums}img{max-width:100%}code{font:13px/1.45 monospace}
+td.n,td.when{font-variant-numeric:tabular-nums;white-space:nowrap}div.wide{overflow-x:auto}
+td.text{min-width:18rem}.box{overflow-wrap:anywhere}img{max-width:100%}code{font:13px/1.45 monospace}
 .ok{color:#00664a}.alarm{color:#b3400a;font-weight:600}.none{color:#5f6b78}
 .box{border-left:4px solid #b3400a;padding:.1rem 1rem;margin:1rem 0;background:#fdf3ee}"""
 _SHOWN_LOOKS = 30
@@ -73,10 +74,10 @@ def _checks(checks: Sequence[Check]) -> str:
             said += f"<br><small>such as {'; '.join(f'“{_text(text)}”' for text in check.examples)}</small>"
         rows.append(
             f'<tr><td>{check.name}</td><td class="{style}">{check.state}</td>'
-            f'<td>{said}</td><td class="n">{p}</td></tr>'
+            f'<td class="text">{said}</td><td class="n">{p}</td></tr>'
         )
     head = "<tr><th>check</th><th>state</th><th>what was seen</th><th>p, corrected</th></tr>"
-    return f"<table>{head}{''.join(rows)}</table>"
+    return f'<div class="wide"><table>{head}{"".join(rows)}</table></div>'
 
 
 def _pictures(report: WatchReport) -> str:
@@ -100,10 +101,11 @@ def _history(report: WatchReport) -> str:
             f"{golden['mean']:.3f}" if golden else "",
             f"{speed['p50']:.0f} / {speed['p95']:.0f}" if speed else "",
         )
-        rows.append(f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in cells)}</tr>")
+        first, *others = (_text(cell) for cell in cells)
+        rows.append(f'<tr><td class="when">{first}</td>{"".join(f"<td>{cell}</td>" for cell in others)}</tr>')
     names = ("look", "version", "alarms", "golden", "p50 / p95 ms")
     head = f"<tr>{''.join(f'<th>{name}</th>' for name in names)}</tr>"
-    return f"<h2>The last looks</h2><table>{head}{''.join(rows)}</table>"
+    return f'<h2>The last looks</h2><div class="wide"><table>{head}{"".join(rows)}</table></div>'
 
 
 def _text(text: str) -> str:
