@@ -1,6 +1,6 @@
 """Ten thousand histories of a collection with versions, each beside a plain model of what it should hold.
 
-    python bench/histories.py [--histories 10000] [--steps 20] [--seed N]
+    python bench/histories.py [--histories 10000] [--steps 14] [--seed N]
 
 Writes, steps of builds, switches, ways back, clearing up, and kills of any of these at any boundary, in an
 order that hypothesis draws: see tests/collection/version_histories.py. Goes on where it was cut off, by whole
@@ -10,6 +10,7 @@ batches. Begin it anew with another seed, or --anew.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import secrets
 import sys
@@ -29,7 +30,9 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from record import commit, write
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "collection"))
-BATCH = 250
+BATCH = 200
+FAILURES = 10
+"""Batches that may fail before it gives up; what a batch did until then counts."""
 MEMORY = Path("/dev/shm")
 
 
@@ -37,7 +40,7 @@ def main() -> None:
     """Generate them, and write results/histories.json."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--histories", type=int, default=10_000)
-    arguments.add_argument("--steps", type=int, default=20, help="of one history, at most")
+    arguments.add_argument("--steps", type=int, default=14, help="of one history, at most")
     arguments.add_argument("--seed", type=int, help="(default: one drawn, which is recorded)")
     arguments.add_argument("--folder", type=Path, default=Path.home() / ".cache" / "gnomon" / "bench")
     arguments.add_argument("--anew", action="store_true", help="forget batches that were done before")
@@ -47,28 +50,33 @@ def main() -> None:
         tempfile.tempdir = str(MEMORY)
     set_hypothesis_home_dir(tempfile.mkdtemp())
     compile_once()
-    kept = given.folder / f"histories-{commit()}.json"
+    kept = given.folder / "histories.json"
     state = {} if given.anew or given.try_out or not kept.exists() else json.loads(kept.read_text())
     state = state or {
         "seed": given.seed or secrets.randbits(32),
         "steps": given.steps,
         "done": {},
+        "commits": {},
+        "failures": [],
         "seconds": 0.0,
     }
-    while (so_far := state["done"].get("histories", 0)) < given.histories:
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)  # of much that is made and forgotten little can be freed by looking
+    while (
+        len(state["failures"]) < FAILURES and (so_far := state["done"].get("histories", 0)) < given.histories
+    ):
         show(so_far, given.histories, state)
         failure = batch(state, min(BATCH, given.histories - so_far))
         if failure:
-            state["failure"] = failure
+            state["failures"].append(failure)
             print(failure)
-            break
         if not given.try_out:
             kept.parent.mkdir(parents=True, exist_ok=True)
             kept.write_text(json.dumps(state))
     show(state["done"].get("histories", 0), given.histories, state)
     figures = summary(state)
     print(json.dumps(figures, indent=1)) if given.try_out else write("histories", figures)
-    sys.exit(1 if "failure" in state else 0)
+    sys.exit(1 if state["failures"] else 0)
 
 
 def batch(state: dict[str, Any], many: int) -> str | None:
@@ -80,7 +88,7 @@ def batch(state: dict[str, Any], many: int) -> str | None:
     DONE.clear()
     rules = settings(
         max_examples=many, stateful_step_count=state["steps"], deadline=None, database=None,
-        derandomize=False, suppress_health_check=list(HealthCheck), phases=(Phase.generate, Phase.shrink),
+        derandomize=False, suppress_health_check=list(HealthCheck), phases=(Phase.generate,),
     )  # fmt: skip
     failure = None
     try:
@@ -90,6 +98,7 @@ def batch(state: dict[str, Any], many: int) -> str | None:
     tried = DONE.pop("histories", 0)  # with those that hypothesis gave up half-way: not counted
     DONE.update(histories=many if failure is None else min(tried, many), begun=tried)
     state["done"] = dict(Counter(state["done"]) + DONE)
+    state["commits"] = dict(Counter(state["commits"]) + Counter({commit(): DONE["histories"]}))
     state["seconds"] += time.perf_counter() - started
     return failure
 
@@ -120,6 +129,7 @@ def summary(state: dict[str, Any]) -> dict[str, Any]:
     killed = {name.removeprefix("kill of "): count for name, count in kills.items() if "kill of" in name}
     return {
         "seed": state["seed"],
+        "histories_by_commit": state["commits"],
         "histories": histories,
         "begun_in_all": begun,
         "steps": sum(rules.values()),
@@ -128,8 +138,8 @@ def summary(state: dict[str, Any]) -> dict[str, Any]:
         "kills_of": killed,
         "ended_before_the_kill": sum(count for name, count in kills.items() if "before its kill" in name),
         "kills_gone_on_with_on_a_copy_of_the_files": kills.get("kill by copy", 0),
-        "failures": int("failure" in state),
-        "failure": state.get("failure"),
+        "steps_at_most": state["steps"],
+        "failures": state["failures"],
         "minutes": round(state["seconds"] / 60, 1),
     }
 

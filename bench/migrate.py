@@ -1,10 +1,10 @@
 """A change of model under a live collection: predicted against true, searches meanwhile, switches.
 
-    python bench/migrate.py --to MODEL [--queries 2000]
+    python bench/migrate.py --to MODEL [--documents 2500] [--queries 2000]
 
-Over a collection of SciFact with MiniLM. The build runs in the background with half of the processor, twice:
-by itself, for what the plan predicted, and while another process searches without a pause. What counts there
-is the ratio of the p99 to that of an idle machine.
+Over a collection with MiniLM of so many documents of SciFact, the judged ones first. The build runs in the
+background with half of the processor, twice: by itself, for what the plan predicted, and while another
+process searches without a pause. What counts there is the ratio of the p99 to that of an idle machine.
 """
 
 from __future__ import annotations
@@ -37,25 +37,23 @@ def main() -> None:
     arguments.add_argument("--to", required=True, help="the model that MiniLM is changed for")
     arguments.add_argument("--folder", type=Path, default=Path.home() / ".cache" / "gnomon" / "bench")
     arguments.add_argument("--queries", type=int, default=2000, help="searches of each state, at least")
-    arguments.add_argument("--documents", type=int, help="only so many, to try this out; nothing is written")
+    arguments.add_argument("--documents", type=int, default=2500)
+    arguments.add_argument("--try-out", action="store_true", help="write nothing")
     arguments.add_argument("--only", choices=("prediction", "searches"), help="one part alone")
     given = arguments.parse_args()
     figures: dict[str, Any] = {"model": Path(given.to).name, "cpu_share": CPU_SHARE}
+    base = given.folder / f"migrate-{given.documents}"
+    with gnomon.open(base) as kb:
+        kb.add(judged_first(given.documents))  # what is there already costs a look
+        figures.update(documents=given.documents, chunks=kb.status().chunks)
     with tempfile.TemporaryDirectory() as scratch:
-        base = Path(scratch) / "base" if given.documents else given.folder / "scifact"
-        with gnomon.open(base) as kb:
-            if given.documents:
-                kb.add(judged_first(given.documents))
-            else:
-                kb.index([DATA / "scifact"])  # made where it is not there yet
-            figures["chunks"] = kb.status().chunks
         parts = {"prediction": predicted, "searches": searched_meanwhile}
         for name, part in parts.items():
             if given.only in (None, name):
                 folder = Path(shutil.copytree(base, Path(scratch) / name))
                 figures[name] = part(folder, given.to, given.queries)
                 figures["switches"] = switches(folder)
-    if given.documents:
+    if given.try_out:
         print(json.dumps(figures, indent=1))
     else:
         write("migrate", figures)

@@ -290,8 +290,11 @@ class Histories(RuleBasedStateMachine):
     def read(self) -> None:
         """The other handle, as of another process, goes over to what is live and finds all of it."""
         self.reader = self.reader or opened(self.folder)
-        assert until(lambda: self.reader.version.name == self.model.live)
-        assert plain(served(self.reader)) == self.texts()
+        reader = self.reader
+        assert until(lambda: reader.version.name == self.model.live)
+        # After more than a search waits for, the last view is served until a thread has brought a newer one.
+        assert until(lambda: reader.view().dense_at == reader._serving.now.derived.head().seq)
+        assert plain(served(reader)) == self.texts()
 
     @counted(data=st.data(), what=st.sampled_from(sorted(CUT_OFF)), copy=st.booleans())
     def kill(self, data: st.DataObject, what: str, copy: bool) -> None:

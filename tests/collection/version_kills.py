@@ -111,6 +111,8 @@ def abandoned(kb: Any) -> None:
     serving._loader.close()
     for bundle in [*serving._leaving, *serving._bundles.values()]:
         bundle.derived._follower.close()
+        if bundle.derived._held is not None:  # its lock on the folder goes with it
+            bundle.derived._held[0].lexical._writer = None
     kb._catalog.close()
 
 

@@ -51,8 +51,8 @@ def text(number: int, turn: int = 0) -> str:
 
 
 def until(condition: Callable[[], bool]) -> bool:
-    """Whether it comes true within a minute, which is far longer than it should take."""
-    end = time.monotonic() + 60
+    """Whether it comes true in four minutes: on a busy machine another process may get no turn for long."""
+    end = time.monotonic() + 240
     while time.monotonic() < end:
         if condition():
             return True

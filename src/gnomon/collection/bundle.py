@@ -56,11 +56,12 @@ class Bundle:
     def warm(self, like: Bundle, *, wait_s: float = 600.0) -> None:
         """Open and bring up to date what the other one has open, so that the first search has not to wait.
 
+        What is so already costs one look at the journal: a switch back and forth is to take milliseconds.
         Raises CollectionBusy where another process builds its indexes for longer than `wait_s`.
         """
-        if like.encoders.is_open:
+        if like.encoders.is_open and not self.encoders.is_searching:
             self.encoders.for_searches().encode([_FIRST], role="query")
-        if like.derived.is_open:
+        if like.derived.is_open and self.derived.lag(self.derived.head()) != 0:
             self.derived.refresh(save=True, wait_s=wait_s)
 
     def close(self) -> None:

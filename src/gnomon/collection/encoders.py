@@ -33,6 +33,11 @@ class Encoders:
         return self._own is not None
 
     @property
+    def is_searching(self) -> bool:
+        """Whether searches have asked for it."""
+        return self._shared is not None
+
+    @property
     def own(self) -> Encoder:
         """The encoder for all but searches, loaded and checked against its canaries when first needed."""
         with self._lock:
