@@ -4,7 +4,7 @@
 
 sts: STS-B from MiniLM with CoSENT. dual, shared: from random weights with a tokenizer of their own, with two
 towers and with one. bi, late, cross: from MiniLM on the same pairs of InsuranceQA and SciFact (train
-splits), saved and not judged: train_rerank.py says what they are worth.
+splits), with wrong answers that BM25 finds; saved and not judged: train_rerank.py says what they are worth.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from record import RESULTS, write
 MODEL = "all-MiniLM-L6-v2"
 DEV_QUERIES = 600
 PAIRS = 6000
-"""Of each train split, for the three kinds that rank: a cross-encoder reads each with four wrong answers."""
-TOKENS = 256
+"""Of each train split, for the three kinds that rank."""
+TOKENS, NEGATIVES = 256, 2
 _SMALL = {"model_type": "bert", "hidden": 256, "layers": 3, "heads": 8, "max_tokens": 128}
 
 
@@ -142,17 +142,37 @@ def words(folder: Path) -> dict[str, Any]:
 
 
 def on_both(folder: Path, kind: str, **more: Any) -> dict[str, Any]:
-    """From MiniLM, on the pairs of both train splits."""
-    data = {"sources": [{**one, "limit": PAIRS} for one in (INSURANCE, SCIFACT)]}
+    """From MiniLM, on the pairs of both train splits, each with two wrong answers that BM25 finds."""
     recipe: dict[str, Any] = {
         "model": {"kind": kind, "backbone": MODEL, "max_tokens": TOKENS},
-        "data": data,
         "objective": {"name": "infonce"},
-        "optim": {"lr": 5e-5, "epochs": 1, "batch_size": 64},
+        "optim": {"lr": 1e-4, "epochs": 1, "batch_size": 64},
         "dev": {"map": 0},
     }
     recipe["model"].update(more.pop("model", {}))
+    if "data" not in more:
+        recipe["data"] = {"sources": [mined(folder, one) for one in (INSURANCE, SCIFACT)]}
     return trained(folder, kind, {**recipe, **more})
+
+
+def mined(folder: Path, one: dict[str, Any]) -> dict[str, Any]:
+    """The first pairs of a source with wrong answers, in a file that is written once."""
+    from gnomon.train.data.source import SourceSettings, open_source
+    from gnomon.train.mining import mine
+    from gnomon.train.mining_settings import MineSettings
+
+    rows = folder / f"{one['name']}-mined.jsonl"
+    settings = MineSettings(method="bm25", per_query=NEGATIVES, ranks=(5, 60), choice="random")
+    if not rows.exists():
+        whole = open_source(SourceSettings(**{**one, "limit": PAIRS}))
+        with rows.open("w") as file:
+            for example in mine(whole, settings=settings):
+                if len(example.documents) <= NEGATIVES:
+                    continue  # a column of the file would be missing
+                names = ["query", "positive", *(f"negative_{n + 1}" for n in range(NEGATIVES))]
+                texts = (example.query, *example.documents)
+                file.write(json.dumps(dict(zip(names, texts, strict=True))) + "\n")
+    return {"path": str(rows), "name": one["name"]}
 
 
 def late(folder: Path) -> dict[str, Any]:
