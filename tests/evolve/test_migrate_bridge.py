@@ -25,8 +25,8 @@ from version_toys import WORDS, check_sound, documents, one, opened, three, two
 
 from .conftest import SMALL
 
-N, PAIRS = 260, 220
-BRIDGE = Meanwhile(bridge=True, pairs=PAIRS, least=0, least_pairs=200)
+N, PAIRS = 260, 200
+BRIDGE = Meanwhile(bridge=True, pairs=220, least=0, least_pairs=PAIRS)  # more than a quarter
 SETTINGS = MigrateSettings(without_proof=True, meanwhile=BRIDGE)
 
 

@@ -117,8 +117,7 @@ def print_migration(console: Console, at: Migration, over: Handed | None = None)
     if at.bridge is not None:
         rows.append(("bridge", clean(bridge_said(at))))
     elif wanted.get("bridge") and at.running:
-        said = f"none yet: it is fitted once {count(wanted['pairs'])} passages are embedded, and measured"
-        rows.append(("bridge", Text(said)))
+        rows.append(("bridge", Text("none yet: it is fitted and measured once enough passages are embedded")))
     if over is not None:
         said = f"{over.share:.1%}, {count(over.handed)} of {counted(over.handed + over.waiting, 'passage')}"
         rows.append(("handed over", Text(said)))

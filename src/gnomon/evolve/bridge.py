@@ -103,6 +103,7 @@ class Bridge:
     ) -> list[Ranking]:
         """The best of an index of the old space for queries of the new one, with scores as the new model's.
 
+        `queries` are [n, dim of the new model]; what comes back are n rankings of at most `k`.
         Raises SpaceMismatch where the index is not of the old space, or the queries are not of the new one.
         """
         self.old.require(index.space)
@@ -136,9 +137,12 @@ def fit_bridge(
 ) -> Bridge:
     """The map from new to old that finds most of what re-embedding would, fitted on pairs of passages.
 
+    `old` [n, dim of the old model] and `new` [n, dim of the new one] are the same n passages, row by row.
     `queries`, embedded by both models as queries, choose and measure it where they are given; else passages
-    that were held out do. The map that comes back is fitted on all pairs.
-    Raises BridgeRefused, with what was measured, where even the best finds too little.
+    that were held out do. The map that comes back is fitted on all pairs: orthogonal Procrustes (Schönemann
+    1966), an affine map of half the rank, or the first one trained for the new model's neighbours.
+    Raises BridgeRefused, with what was measured, where even the best finds too little; InvalidInput for fewer
+    pairs than `least_pairs`, fewer than 20 queries, or spaces that are not compared by cosine or dot product.
     """
     settings = settings or BridgeSettings()
     pairs = Pairs(old, new)

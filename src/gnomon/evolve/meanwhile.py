@@ -31,9 +31,9 @@ class Meanwhile:
     """What a migration is to do besides. By default nothing.
 
     `hot_first`: the documents that are searched most are embedded first. `bridge`: queries of the new model
-    are answered during the build, by a map that is fitted on `pairs` passages; one that finds less than
-    `least` of what re-embedding finds is refused, and so are fewer pairs than `least_pairs`. `asked` is a
-    file of queries that were asked, one a line, for both.
+    are answered during the build, by a map that is fitted on `pairs` passages (a quarter of all, where that
+    is fewer, but `least_pairs`); one that finds less than `least` of what re-embedding finds is refused.
+    `asked` is a file of queries that were asked, one a line, for both.
     """
 
     hot_first: bool = False
@@ -86,13 +86,18 @@ class Built:
         `tell` takes note of what is known of a migration. What was done before a kill is found done.
         """
         if self.settings.bridge:
-            embed(drawn_passages(self.kb, self.settings.pairs))
+            embed(drawn_passages(self.kb, self._pairs()))
             tell(stage="bridging")
             tell(bridge=self._bridge(), stage="building")
         if self.settings.hot_first:
             ids = self._order()
             tell(order=self._said(ids))
             embed(ids)
+
+    def _pairs(self) -> int:
+        """On how many passages a bridge is fitted: until they are embedded it does not serve."""
+        settings = self.settings
+        return min(settings.pairs, max(settings.least_pairs, self.kb.status().chunks // 4))
 
     def clear(self) -> None:
         """Once the version has all its vectors, neither is needed."""
@@ -110,7 +115,7 @@ class Built:
                 found = bridge_for(
                     self.kb,
                     self.encoder,
-                    pairs=self.settings.pairs,
+                    pairs=self._pairs(),
                     queries=queries,
                     settings=self.settings.bridge_settings(),
                 )
