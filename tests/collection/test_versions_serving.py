@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from gnomon.collection import Collection, CollectionSettings
+from gnomon.collection.bundle import Bundle
 from gnomon.collection.catching_up import CatchUp
 from gnomon.collection.derived import Derived
 from gnomon.core.errors import InvalidInput
@@ -81,6 +82,23 @@ def test_a_switch_between_two_that_are_loaded_opens_and_encodes_nothing(
     monkeypatch.setattr(Counting, "encode", refuse)
     assert kb.switch("v1").to == "v1"
     assert kb.rollback().to == "v2"
+
+
+def test_a_way_back_that_another_switch_comes_in_between_is_found_anew(
+    kb: Collection, other: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kb.switch("v2")
+    plain = Bundle.warm
+
+    def warm(self: Bundle, like: Bundle, **given: float) -> None:
+        monkeypatch.setattr(Bundle, "warm", plain)
+        other.switch("v3")  # v1 was what to go back to until here
+        plain(self, like, **given)
+
+    monkeypatch.setattr(Bundle, "warm", warm)
+    done = kb.rollback()
+    assert (done.came_from, done.to) == ("v3", "v2")
+    assert kb.rollback().to == "v1"
 
 
 def test_what_was_not_loaded_is_not_waited_for(kb: Collection, other: Collection) -> None:

@@ -15,7 +15,7 @@ from gnomon.collection.pruning import pruned
 from gnomon.collection.reports import Problem, Pruned, Switched, VersionInfo
 from gnomon.collection.serving import Serving
 from gnomon.collection.settings import RetrievalSettings
-from gnomon.collection.switching import ROLLBACK, former, infos, made_ready, retired, switched
+from gnomon.collection.switching import ROLLBACK, former, infos, last_switch, made_ready, retired, switched
 from gnomon.collection.version import NotReady, Standing, Version
 from gnomon.core.contracts import Encoder
 from gnomon.core.errors import GnomonError, InvalidInput
@@ -126,14 +126,14 @@ class Lineage:
         Raises NotReady for one that is not built, or that writers keep ahead of.
         """
         version = self.version(name)
-        return self._switched(lambda: version, why)
+        return self._switched(lambda: (version, None), why)
 
     def rollback(self) -> Switched:
         """Go back to the version that was live before. Raises InvalidInput where there is none."""
 
-        def back() -> Version:
+        def back() -> tuple[Version, int | None]:
             with self._catalog.read() as connection:
-                return former(connection)
+                return former(connection), last_switch(connection)
 
         return self._switched(back, ROLLBACK)
 
@@ -148,11 +148,14 @@ class Lineage:
         """Free what no kept version needs; with `vacuum` the file gets smaller too, which takes its time."""
         return pruned(self._serving.folder, self._catalog, vacuum=vacuum)
 
-    def _switched(self, find: Callable[[], Version], why: str) -> Switched:
-        """Catch up, load what this process serves with, switch: again where a writer came in between."""
+    def _switched(self, find: Callable[[], tuple[Version, int | None]], why: str) -> Switched:
+        """Catch up, load what this process serves with, switch: again where a writer came in between.
+
+        `find` says to which version, and the last switch that this rests on.
+        """
         tries = 0
         while True:
-            to = find()
+            to, after = find()
             bundle = self._serving.bundle(to.id)
             standing = self._standing(to)
             if standing.state == "ready" and standing.behind:
@@ -161,7 +164,7 @@ class Lineage:
             try:
                 if standing.state == "ready" and standing.is_whole and not self._serving.fixed:
                     bundle.warm(self._serving.now)
-                done = switched(self._catalog, to, why)
+                done = switched(self._catalog, to, why, after=after)
             except NotReady:
                 tries += 1
                 if tries == _TRIES or self._standing(to).state != "ready":

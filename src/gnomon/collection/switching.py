@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from gnomon.collection import schema
 from gnomon.collection import version as versions
@@ -17,10 +17,11 @@ from gnomon.core.errors import InvalidInput
 ROLLBACK = "rollback"
 
 
-def switched(catalog: Catalog, to: Version, why: str) -> Switched:
+def switched(catalog: Catalog, to: Version, why: str, *, after: int | None = None) -> Switched:
     """Make a version the live one, in one transaction, in which it is ready and lacks nothing.
 
-    The one that was live is ready from then on, and whole up to the last document. Raises NotReady.
+    The one that was live is ready from then on, and whole up to the last document. `after` is the last switch
+    that the choice of the version rests on, where it does on any. Raises NotReady, also after a later one.
     """
     table = schema.versions
     started = time.perf_counter()
@@ -32,7 +33,7 @@ def switched(catalog: Catalog, to: Version, why: str) -> Switched:
                 f"{to.name} is live already", wanted="another version", next_step="gnomon versions lists them"
             )
         require_ready(to, standing)
-        if why == ROLLBACK and former(connection).id != to.id:
+        if after is not None and last_switch(connection) != after:
             raise NotReady(f"{to.name} is not what was live before, since another switch came in between")
         # In this order: there is never a moment with two.
         left = update(table).where(table.c.id == live.id)
@@ -91,12 +92,14 @@ def former(connection: Connection) -> Version:
     A switch back undoes what it goes back over: going back twice does not bring back what was left.
     """
     path: list[int] = []
-    for row in connection.execute(select(schema.switches).order_by(schema.switches.c.seq)):
-        path = path or [row.from_id]
-        if row.why == ROLLBACK and row.to_id in path:
-            del path[len(path) - path[::-1].index(row.to_id) :]
+    # As plain text: after thousands of switches their rows would take longer than the transaction.
+    rows = connection.exec_driver_sql("SELECT from_id, to_id, why FROM switches ORDER BY seq")
+    for from_id, to_id, why in rows.all():
+        path = path or [from_id]
+        if why == ROLLBACK and to_id in path:
+            del path[len(path) - path[::-1].index(to_id) :]
         else:
-            path.append(row.to_id)
+            path.append(to_id)
     kept = {version.id: version for version in versions.every(connection, versions.FOLLOWING)}
     for version_id in reversed(path[:-1]):
         if version_id in kept:
@@ -106,6 +109,11 @@ def former(connection: Connection) -> Version:
         wanted="a switch before, and a former version that was not retired",
         next_step="gnomon versions lists what there is",
     )
+
+
+def last_switch(connection: Connection) -> int:
+    """The number of the last switch or rollback, 0 before any."""
+    return int(connection.execute(select(func.max(schema.switches.c.seq))).scalar_one() or 0)
 
 
 def infos(connection: Connection) -> Sequence[VersionInfo]:
