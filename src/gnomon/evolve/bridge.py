@@ -142,10 +142,9 @@ def fit_bridge(
     that were held out do. The map that comes back is fitted on all pairs: orthogonal Procrustes (Schönemann
     1966), an affine map of half the rank, or the first one trained for the new model's neighbours.
     Raises BridgeRefused, with what was measured, where even the best finds too little; InvalidInput for fewer
-    pairs than `least_pairs`, fewer than 20 queries, or spaces that are not compared by cosine or dot product.
+    than `least_pairs` pairs or 20 queries, or spaces compared otherwise than by cosine or dot product.
     """
-    settings = settings or BridgeSettings()
-    pairs = Pairs(old, new)
+    settings, pairs = settings or BridgeSettings(), Pairs(old, new)
     _check(pairs, queries, settings)
     draws = np.random.default_rng(settings.seed)
     order = draws.permutation(len(old))
