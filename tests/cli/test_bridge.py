@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 import gnomon
 from gnomon.cli.main import run
-from gnomon.cli.show_migration import print_migration
+from gnomon.cli.show_migration import MigrationBar, print_migration
 from gnomon.cli.terminal import data_console
 from gnomon.core.documents import Document
 from gnomon.core.errors import UnreadableFile
@@ -130,6 +130,11 @@ def test_one_that_was_refused_is_said_with_the_reason(half_built, capsys):
     assert "no bridge to v2 serves" in " ".join(capsys.readouterr().err.split())
     at = status(half_built)
     refused = replace(at, bridge={"serves": False, "why": "it finds 1% of it", "wanted": "at least 50%"})
+    bar = MigrationBar(data_console())
+    for now in (at, replace(at, order="as they stand"), refused):  # each is said once
+        bar.told(now)
+    out = capsys.readouterr().out
+    assert out.count("serves: ") == out.count("order  as they stand") == 1
     print_migration(data_console(), refused)
     out = " ".join(capsys.readouterr().out.split())
     assert "none, v1 answers until the build is done: it finds 1% of it; at least 50% is wanted" in out

@@ -40,7 +40,8 @@ class MigrationBar:
     """Shows a migration while it goes: a bar on a terminal, a plain line now and then elsewhere."""
 
     def __init__(self, console: Console) -> None:
-        self._console, self._said, self._stage, self._bridge = console, 0.0, "", ""
+        self._console, self._said, self._stage = console, 0.0, ""
+        self._known: set[str] = set()
         self._bar: Bar | None = None
         if console.is_terminal:
             bar = BarColumn(bar_width=24, complete_style="cyan", finished_style="cyan")
@@ -66,9 +67,10 @@ class MigrationBar:
     def told(self, at: Migration) -> None:
         """Take note of how it stands."""
         done, of, figures = progress(at)
-        if at.bridge is not None and not self._bridge:
-            self._bridge = bridge_said(at)
-            print_hanging(self._console, Text("bridge  ", style="dim"), clean(self._bridge))
+        for name, said in (("bridge", at.bridge and bridge_said(at)), ("order", at.order)):
+            if said and name not in self._known:
+                self._known.add(name)
+                print_hanging(self._console, Text(f"{name}  ", style="dim"), clean(said))
         if self._bar:
             self._bar.update(self._task, total=of or None, completed=done, figures=figures)
             return
