@@ -39,7 +39,7 @@ KEYS = [str(number) for number in range(8)]
 FIRST = {key: text(int(key)) for key in KEYS[:5]}
 SETTINGS = CollectionSettings(chunk_tokens=20, chunk_overlap=0)
 CUT_OFF = {
-    "add": 20, "remove": 8, "begin": 3, "step": 9, "finish": 20, "switch": 12, "back": 9, "retire": 3,
+    "add": 20, "remove": 8, "begin": 3, "step": 9, "finish": 20, "switch": 5, "back": 4, "retire": 3,
     "prune": 15, "reopen": 6, "index": 10,
 }  # fmt: skip
 """What a kill may interrupt, and about how many boundaries it has."""
