@@ -34,9 +34,14 @@ SHORT_OBJECTIVE: dict[str, Any] = {
     "direction": "both",
     "matryoshka": {"dims": [0, 256, 128], "weights": [1, 1, 2]},
 }
-"""For vectors that will be cut to 128 dimensions: these count double."""
+LAST: dict[str, Any] = {"lr": 5e-5, "epochs": 1, "batch_size": 128}
+LAST_OBJECTIVE: dict[str, Any] = {
+    "direction": "both",
+    "matryoshka": {"dims": [0, 128], "weights": [1, 4]},
+}
+"""For vectors that will be cut to 128 dimensions: these count double, and in a last epoch four times."""
 PREFIX = 128
-STAGES = ("start", "speed", "reference", "equal", "best", "short")
+STAGES = ("start", "speed", "reference", "equal", "best", "short", "shorter")
 
 
 def main() -> None:
@@ -105,11 +110,15 @@ class Bench:
         """For vectors of 128 dimensions. It goes on where it was stopped: its times are of what was left."""
         return self._with_prefix("short", SHORT, SHORT_OBJECTIVE, resume=True)
 
+    def shorter(self) -> dict[str, Any]:
+        """From there, one more epoch."""
+        return self._with_prefix("shorter", LAST, LAST_OBJECTIVE, backbone=self.folder / "short")
+
     def _with_prefix(
-        self, name: str, optim: dict[str, Any], objective: dict[str, Any], *, resume: bool = False
+        self, name: str, optim: dict[str, Any], objective: dict[str, Any], **more: Any
     ) -> dict[str, Any]:
-        settings = {**EQUAL, **optim}
-        found = self._gnomon(name, threads=self.threads, objective=objective, resume=resume, **settings)
+        settings = {**EQUAL, **optim, **more}
+        found = self._gnomon(name, threads=self.threads, objective=objective, **settings)
         whole = judged(self.folder / name, self.data)
         prefix = judged(self.folder / name, self.data, dim=PREFIX)
         return {
@@ -128,6 +137,7 @@ class Bench:
         steps: int | None = None,
         objective: dict[str, Any] | None = None,
         resume: bool = False,
+        backbone: Path | None = None,
         **optim: Any,
     ) -> dict[str, Any]:
         import torch
@@ -139,7 +149,7 @@ class Bench:
         rows.write_text("".join(json.dumps({"query": q, "positive": d}) + "\n" for q, d in self.pairs))
         recipe = read_recipe(
             {
-                "model": {"backbone": str(self.base), "max_tokens": TOKENS},
+                "model": {"backbone": str(backbone or self.base), "max_tokens": TOKENS},
                 "data": {"sources": [{"path": str(rows)}]},
                 "objective": objective or {},
                 "dev": {"map": 0},

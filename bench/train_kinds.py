@@ -4,7 +4,7 @@
 
 sts: STS-B from MiniLM with CoSENT. dual, shared: from random weights with a tokenizer of their own, with two
 towers and with one. bi, late, cross: from MiniLM on the same pairs of InsuranceQA and SciFact (train
-splits), with wrong answers that BM25 finds; saved and not judged: train_rerank.py says what they are worth.
+splits), saved and not judged: train_rerank.py says what they are worth.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from record import RESULTS, write
 MODEL = "all-MiniLM-L6-v2"
 DEV_QUERIES = 600
 PAIRS = 6000
-"""Of each train split, for the three kinds that rank."""
-TOKENS, NEGATIVES = 256, 1
+"""Of each train split, for the three kinds that rank: a cross-encoder reads each with four wrong answers."""
+TOKENS = 256
 _SMALL = {"model_type": "bert", "hidden": 256, "layers": 3, "heads": 8, "max_tokens": 128}
 
 
@@ -142,37 +142,17 @@ def words(folder: Path) -> dict[str, Any]:
 
 
 def on_both(folder: Path, kind: str, **more: Any) -> dict[str, Any]:
-    """From MiniLM, on the pairs of both train splits, each with a wrong answer that BM25 finds."""
+    """From MiniLM, on the pairs of both train splits."""
+    data = {"sources": [{**one, "limit": PAIRS} for one in (INSURANCE, SCIFACT)]}
     recipe: dict[str, Any] = {
         "model": {"kind": kind, "backbone": MODEL, "max_tokens": TOKENS},
+        "data": data,
         "objective": {"name": "infonce"},
-        "optim": {"lr": 1e-4, "epochs": 1, "batch_size": 64, "chunk_tokens": 17_000},
+        "optim": {"lr": 5e-5, "epochs": 1, "batch_size": 64},
         "dev": {"map": 0},
     }
     recipe["model"].update(more.pop("model", {}))
-    if "data" not in more:
-        recipe["data"] = {"sources": [mined(folder, one) for one in (INSURANCE, SCIFACT)]}
     return trained(folder, kind, {**recipe, **more})
-
-
-def mined(folder: Path, one: dict[str, Any]) -> dict[str, Any]:
-    """The first pairs of a source with wrong answers, in a file that is written once."""
-    from gnomon.train.data.source import SourceSettings, open_source
-    from gnomon.train.mining import mine
-    from gnomon.train.mining_settings import MineSettings
-
-    rows = folder / f"{one['name']}-mined.jsonl"
-    settings = MineSettings(method="bm25", per_query=NEGATIVES, ranks=(5, 60), choice="random")
-    if not rows.exists():
-        whole = open_source(SourceSettings(**{**one, "limit": PAIRS}))
-        with rows.open("w") as file:
-            for example in mine(whole, settings=settings):
-                if len(example.documents) <= NEGATIVES:
-                    continue  # a column of the file would be missing
-                names = ["query", "positive", *(f"negative_{n + 1}" for n in range(NEGATIVES))]
-                texts = (example.query, *example.documents)
-                file.write(json.dumps(dict(zip(names, texts, strict=True))) + "\n")
-    return {"path": str(rows), "name": one["name"]}
 
 
 def late(folder: Path) -> dict[str, Any]:
@@ -190,25 +170,32 @@ def late(folder: Path) -> dict[str, Any]:
 
 
 def cross(folder: Path) -> dict[str, Any]:
-    """Each question with its answer and some that BM25 finds; a teacher says how good each of them is.
-
-    The teacher is what a hybrid of BM25 and the late interaction model of this folder says, and that the
-    answer is right: see train_teacher.py.
-    """
-    from train_teacher import taught
+    """The cross-encoder reads each question with its answer and four that BM25 finds and that are not."""
+    from gnomon.train.data.source import SourceSettings, open_source
+    from gnomon.train.mining import mine
+    from gnomon.train.mining_settings import MineSettings
 
     sources = []
-    for one, draws in ((INSURANCE, 2), (SCIFACT, 3)):
+    for one in (INSURANCE, SCIFACT):
         rows = folder / f"{one['name']}.jsonl"
-        taught({**one, "limit": PAIRS}, folder / "late", rows, draws=draws)
-        sources.append({"path": str(rows), "name": one["name"]})
+        mining = mine(
+            open_source(SourceSettings(**one)),
+            settings=MineSettings(method="bm25", per_query=4, ranks=(5, 60), choice="random"),
+        )
+        with rows.open("w") as file:
+            for example in mining:
+                if len(example.documents) < 5:
+                    continue  # a column of the file would be missing
+                names = ["query", "positive", *(f"negative_{n}" for n in range(1, len(example.documents)))]
+                texts = (example.query, *example.documents)
+                file.write(json.dumps(dict(zip(names, texts, strict=True))) + "\n")
+        sources.append({"path": str(rows), "name": one["name"], "limit": PAIRS})
     return on_both(
         folder,
         "cross",
-        model={"max_tokens": 192},
         data={"sources": sources},
-        objective={"name": "listwise_kl", "temperature": 1.0, "teacher_temperature": 0.1},
-        optim={"lr": 1.5e-4, "epochs": 1, "batch_size": 16},
+        objective={"name": "infonce", "temperature": 1.0, "in_batch": False},
+        optim={"lr": 5e-5, "epochs": 1, "batch_size": 32},
     )
 
 

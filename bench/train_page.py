@@ -20,7 +20,7 @@ GUIDE = HERE.parent / "docs" / "training.md"
 FIGURES = HERE.parent / "docs" / "training-figures.md"
 BEGIN, END = "<!-- keys: bench/train_page.py writes from here -->\n", "<!-- keys: to here -->\n"
 BENCHMARKS = ("train", "train_kinds", "train_rerank", "words", "context", "seen")
-STAGES = ("start", "speed", "reference", "equal", "best", "short")
+STAGES = ("start", "speed", "reference", "equal", "best", "short", "shorter")
 KINDS = ("sts", "shared", "dual", "words", "bi", "late", "cross")
 Results = dict[str, Any]
 
@@ -133,6 +133,7 @@ def beside(found: Results) -> str:
         "equal": "gnomon, equal settings",
         "best": "gnomon, best recipe",
         "short": "gnomon, for 128 dimensions",
+        "shorter": "gnomon, that and an epoch more",
     }
     out = [BESIDE.format(tokens=found.get("tokens", 128))]
     if any(stage in found for stage in names):
@@ -152,7 +153,12 @@ def beside(found: Results) -> str:
                     )
                 )
             )
-    for stage, of in (("best", "the best recipe"), ("short", "the recipe for 128 dimensions")):
+    of_stages = {
+        "best": "the best recipe",
+        "short": "the recipe for 128 dimensions",
+        "shorter": "that with an epoch more",
+    }
+    for stage, of in of_stages.items():
         if kept := found.get(stage, {}).get("share_kept"):
             out.append(f"\nOf the nDCG@10 of {of} the first 128 dimensions keep {kept:.1%}.\n")
     if speed := found.get("speed"):

@@ -115,7 +115,7 @@ def test_figures_are_shown_and_what_is_missing_is_named(page: ModuleType) -> Non
     assert "dimensions keep 97.5%" in shown
     assert "| stsb (test) | Spearman | 0.8200 | 0.8500 | +0.0100 to +0.0500 |" in shown
     assert "BM25 alone: insuranceqa-dev 0.2500." in shown
-    assert "Not measured yet: reference, short.\n" in shown
+    assert "Not measured yet: reference, short, shorter.\n" in shown
     assert "Not measured yet: shared, dual, bi, late, cross.\n" in shown
 
 
