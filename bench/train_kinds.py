@@ -193,6 +193,7 @@ def cross(folder: Path) -> dict[str, Any]:
     return on_both(
         folder,
         "cross",
+        model={"max_tokens": 160},
         data={"sources": sources},
         objective={"name": "infonce", "temperature": 1.0, "in_batch": False},
         optim={"lr": 5e-5, "epochs": 1, "batch_size": 32},
