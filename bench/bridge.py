@@ -33,7 +33,7 @@ from record import write
 
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.85, 1.0)
 LOGGED, DEEP, PLACES = 3000, 40, 100
-SHOWN: tuple[Kind, ...] = ("rotation", "affine", "scores", "ranked")
+SHOWN: tuple[Kind, ...] = ("rotation", "affine", "scores", "ranked", "residual")
 Array = np.ndarray[Any, Any]
 
 

@@ -4,6 +4,7 @@ import io
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from gnomon.core.vectors import Vectors
 from gnomon.evolve.bridge import Bridge, BridgeRefused, BridgeSettings, fit_bridge
 from gnomon.evolve.bridge_files import load_bridge, save_bridge
 from gnomon.evolve.bridge_maps import KINDS, Pairs, fitted_map, mapped_rows, rises
-from gnomon.evolve.bridge_ranked import RankedSettings, slopes
+from gnomon.evolve.bridge_ranked import RankedSettings, ranked_map, slopes, through, with_hidden
 from gnomon.index.exact import ExactIndex
 from gnomon.kernels.bridging import recall
 
@@ -176,15 +177,18 @@ def test_a_query_that_maps_to_nothing_still_gets_an_answer(bridge: Bridge, old_i
     assert np.isfinite(found[0].scores).all()
 
 
-def test_the_gradient_of_training() -> None:
+@pytest.mark.parametrize("hidden", [{}, {"into": (64, 5), "bias": 5, "out": (5, 48)}])
+def test_the_gradient_of_training(hidden: dict[str, Any]) -> None:
     draws = np.random.default_rng(0)
     new, old = PAIRS.new.data[:40].astype(np.float64), PAIRS.old.data[:40].astype(np.float64)
-    values = {
-        name: 0.3 * draws.normal(size=size) for name, size in {"weights": (64, 48), "offset": 48}.items()
-    }
+    sizes = {"weights": (64, 48), "offset": 48, **hidden}
+    values = {name: 0.3 * draws.normal(size=size) for name, size in sizes.items()}
 
     def loss() -> float:
-        goal, found = new @ new.T / 0.1, (new @ values["weights"] + values["offset"]) @ old.T / 0.1
+        made = new @ values["weights"] + values["offset"]
+        if hidden:
+            made = made + np.maximum(new @ values["into"] + values["bias"], 0) @ values["out"]
+        goal, found = new @ new.T / 0.1, made @ old.T / 0.1
         logs = []
         for scores in (goal, found):
             np.fill_diagonal(scores, -1e9)
@@ -209,9 +213,33 @@ def test_training_betters_what_it_starts_from() -> None:
     truth = asked @ unseen.new.data.T
     shares = {
         kind: recall(rises(fitted_map(kind, PAIRS, FEW), asked, unseen.old), truth, 10).mean()
-        for kind in ("rotation", "ranked")
+        for kind in ("rotation", "ranked", "residual")
     }
     assert shares["ranked"] > shares["rotation"] + 0.02
+    assert shares["residual"] > shares["rotation"] + 0.02
+
+
+def test_a_hidden_layer_starts_as_nothing_and_learns_what_no_linear_map_can() -> None:
+    # Half the angle: no matrix takes one to the other.
+    angles = np.random.default_rng(3).uniform(0.3, 2.8, 1200)[:, None]
+    new, old = (np.hstack([np.cos(each), np.sin(each)]).astype(np.float32) for each in (2 * angles, angles))
+    start = {"weights": np.eye(2), "offset": np.zeros(2)}
+    settings = RankedSettings(epochs=20, rate=1e-2, heat=0.1, hidden=32)
+    plain = ranked_map(new[:1000], old[:1000], start, settings)
+    begun = with_hidden(plain, settings)
+    np.testing.assert_array_equal(through(begun, new), through(plain, new))
+    learnt = ranked_map(new[:1000], old[:1000], begun, settings)
+    truth = new[1000:] @ new[1000:].T
+    shares = [recall(through(one, new[1000:]) @ old[1000:].T, truth, 10).mean() for one in (plain, learnt)]
+    assert shares[1] > shares[0] + 0.05, shares
+
+
+def test_a_residual_bridge_is_kept_in_a_file(tmp_path: Path) -> None:
+    settings = BridgeSettings(kinds=("residual",), training=FEW, least=0, least_pairs=100)
+    made = fit_bridge(PAIRS.old, PAIRS.new, settings=settings)
+    save_bridge(made, tmp_path / "bridge")
+    again = load_bridge(tmp_path / "bridge")
+    assert (again.kind, set(again.arrays)) == ("residual", set(made.arrays))
 
 
 def test_the_scores_map_guesses_scores() -> None:

@@ -10,6 +10,7 @@ import os
 import zipfile
 from dataclasses import asdict
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from gnomon.collection.version import NotReady
 from gnomon.core.errors import InvalidInput, StorageError
 from gnomon.core.space import Space
 from gnomon.evolve.bridge import Bridge, Measured
-from gnomon.evolve.bridge_maps import KINDS
+from gnomon.evolve.bridge_maps import Kind
 from gnomon.evolve.record import FOLDER
 
 _FORMAT = "gnomon-bridge-1"
@@ -70,7 +71,7 @@ def load_bridge(path: Path) -> Bridge:
         with np.load(path, allow_pickle=False) as kept:
             about = json.loads(str(kept["about"]))
             arrays = {name: np.asarray(kept[name], np.float32) for name in kept.files if name != "about"}
-        if about["format"] != _FORMAT or about["kind"] not in KINDS:
+        if about["format"] != _FORMAT or about["kind"] not in get_args(Kind):
             raise ValueError(f"format {about['format']}, kind {about['kind']}")
         slope, generic, constant = about["scale"]
         bridge = Bridge(
@@ -97,7 +98,10 @@ def load_bridge(path: Path) -> Bridge:
 
 def _check(bridge: Bridge) -> None:
     arrays, old, new = bridge.arrays, bridge.old.dim, bridge.new.dim
-    shapes = {"weights": (new, old), "offset": (old,), "mean": (new,)}
+    shapes: dict[str, tuple[int, ...]] = {"weights": (new, old), "offset": (old,), "mean": (new,)}
+    if bridge.kind == "residual":
+        wide = arrays["bias"].size
+        shapes |= {"into": (new, wide), "bias": (wide,), "out": (wide, old)}
     if {name: array.shape for name, array in arrays.items()} != shapes:
         raise ValueError(f"arrays { ({name: array.shape for name, array in arrays.items()}) }")
     if not all(np.isfinite(array).all() for array in arrays.values()) or not np.isfinite(bridge.scale).all():

@@ -12,12 +12,13 @@ from jaxtyping import Float
 from gnomon.core.contracts import Array
 from gnomon.core.errors import InvalidInput
 from gnomon.core.vectors import Vectors
-from gnomon.evolve.bridge_ranked import RankedSettings, ranked_map
+from gnomon.evolve.bridge_ranked import RankedSettings, ranked_map, through, with_hidden
 from gnomon.kernels.bridging import affine, rotation
 
-Kind = Literal["rotation", "affine", "scores", "ranked"]
+Kind = Literal["rotation", "affine", "scores", "ranked", "residual"]
 KINDS: tuple[Kind, ...] = ("rotation", "affine", "ranked")
-"""What is tried. `scores` finds as many of the nearest, but less of what is relevant: docs/bridge.md."""
+"""What is tried. `scores` finds as many of the nearest, but less of what is relevant; `residual` takes
+twice as long for no more: docs/bridge.md."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +51,7 @@ def comparable(vectors: Vectors) -> Float[np.ndarray, "n dim"]:
 
 def mapped_rows(arrays: Mapping[str, Array], rows: Float[np.ndarray, "n a"]) -> Float[np.ndarray, "n b"]:
     """Rows of the new space where their like lie in the old one; lengths are the map's own."""
-    return np.asarray(rows @ arrays["weights"] + arrays["offset"], dtype=np.float32)
+    return np.asarray(through(arrays, rows), dtype=np.float32)
 
 
 def rises(
@@ -95,9 +96,16 @@ def _ranked(old: Array, new: Array, training: RankedSettings) -> dict[str, Array
     return ranked_map(new, old, _rotation(old, new, training), training)
 
 
+def _residual(old: Array, new: Array, training: RankedSettings) -> dict[str, Array]:
+    """From the ranked map on, with a hidden layer beside it."""
+    start = with_hidden(_ranked(old, new, training), training)
+    return ranked_map(new, old, start, training)
+
+
 _MAPS: Mapping[Kind, Callable[[Array, Array, RankedSettings], dict[str, Any]]] = {
     "rotation": _rotation,
     "affine": _affine,
     "scores": _scores,
     "ranked": _ranked,
+    "residual": _residual,
 }

@@ -1,6 +1,6 @@
-"""A linear map between two vector spaces, trained to give the new space's neighbours. Numpy, a few seconds.
+"""Maps between two vector spaces, trained to give the new space's neighbours. Numpy, a few seconds.
 
-A hidden layer beside it was tried and made no difference that counts: see docs/bridge.md.
+A linear one, and one with a small hidden layer beside it (a residual network).
 """
 
 from __future__ import annotations
@@ -16,13 +16,17 @@ Arrays = Mapping[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]
 
 @dataclass(frozen=True)
 class RankedSettings:
-    """How it is trained. `heat` divides scores before the softmax: the less, the more the nearest count."""
+    """How it is trained. `heat` divides scores before the softmax: the less, the more the nearest count.
+
+    `hidden` is the width of a residual network's layer.
+    """
 
     epochs: int = 30
     batch: int = 256
     rate: float = 1e-4
     decay: float = 1e-4
     heat: float = 0.01
+    hidden: int = 128
     seed: int = 0
 
 
@@ -32,14 +36,14 @@ def ranked_map(
     start: Arrays,
     settings: RankedSettings,
 ) -> dict[str, np.ndarray]:
-    """Weights and offset from new to old, from those of `start` on.
+    """Weights and offset from new to old (and what else there is in `start`), from those of `start` on.
 
     For each row of a batch, the softmax over its scores with the others, in the old space after the map, is
     to be what it is in the new space: the Kullback-Leibler divergence of both (as in distillation, Hinton
     2015). Adam (Kingma and Ba 2015) with a rate that falls to zero.
     """
     draws = np.random.default_rng(settings.seed)
-    values = {name: start[name].astype(np.float32) for name in ("weights", "offset")}
+    values = {name: value.astype(np.float32) for name, value in start.items()}
     first = {name: np.zeros_like(value) for name, value in values.items()}
     second = {name: np.zeros_like(value) for name, value in values.items()}
     batch = min(settings.batch, len(new))
@@ -59,14 +63,35 @@ def ranked_map(
     return values
 
 
+def with_hidden(start: Arrays, settings: RankedSettings) -> dict[str, np.ndarray]:
+    """The same map with a hidden layer beside it that adds nothing yet: `into`, `bias` and `out`."""
+    wide, narrow = start["weights"].shape
+    into = np.random.default_rng(settings.seed).normal(0, wide**-0.5, (wide, settings.hidden))
+    nothing = {"bias": np.zeros(settings.hidden), "out": np.zeros((settings.hidden, narrow))}
+    return {**start, "into": into, **nothing}
+
+
+def through(values: Arrays, rows: Float[np.ndarray, "n a"]) -> Float[np.ndarray, "n b"]:
+    """Rows after the map."""
+    made = rows @ values["weights"] + values["offset"]
+    if "into" in values:
+        made += np.maximum(rows @ values["into"] + values["bias"], 0) @ values["out"]
+    return np.asarray(made)
+
+
 def slopes(
     values: Arrays, new: Float[np.ndarray, "n a"], old: Float[np.ndarray, "n b"], heat: float
 ) -> dict[str, np.ndarray]:
-    """The gradient of the divergence with respect to weights and offset."""
-    made = new @ values["weights"] + values["offset"]
+    """The gradient of the divergence with respect to each of the values."""
     goal = _softmax(_others(new @ new.T) / heat)
-    by_made = (_softmax(_others(made @ old.T) / heat) - goal) @ old / (heat * len(new))
-    return {"weights": new.T @ by_made, "offset": by_made.sum(0)}
+    made = _softmax(_others(through(values, new) @ old.T) / heat)
+    by_made = (made - goal) @ old / (heat * len(new))
+    found = {"weights": new.T @ by_made, "offset": by_made.sum(0)}
+    if "into" in values:
+        hidden = np.maximum(new @ values["into"] + values["bias"], 0)
+        by_hidden = by_made @ values["out"].T * (hidden > 0)
+        found |= {"out": hidden.T @ by_made, "into": new.T @ by_hidden, "bias": by_hidden.sum(0)}
+    return found
 
 
 def _others(scores: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
