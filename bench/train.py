@@ -108,7 +108,7 @@ class Bench:
 
     def short(self) -> dict[str, Any]:
         """For vectors of 128 dimensions. It goes on where it was stopped: its times are of what was left."""
-        return self._with_prefix("short", SHORT, SHORT_OBJECTIVE, resume=True)
+        return self._with_prefix("short", SHORT, SHORT_OBJECTIVE)
 
     def shorter(self) -> dict[str, Any]:
         """From there, one more epoch."""
@@ -136,7 +136,6 @@ class Bench:
         threads: int,
         steps: int | None = None,
         objective: dict[str, Any] | None = None,
-        resume: bool = False,
         backbone: Path | None = None,
         **optim: Any,
     ) -> dict[str, Any]:
@@ -163,7 +162,7 @@ class Bench:
             if progress.stage == "training":
                 stamps.append((time.process_time(), time.perf_counter()))
 
-        report = fit(recipe, progress=stamp, resume=resume)
+        report = fit(recipe, progress=stamp, resume=name == "short")
         (cpu, wall), (last_cpu, last_wall) = stamps[0], stamps[-1]
         return figures(
             len(stamps), (len(stamps) - 1) * optim["batch_size"], last_cpu - cpu, last_wall - wall
