@@ -118,4 +118,8 @@ def abandoned(kb: Any) -> None:
 
 def copied(folder: Path, to: Path) -> None:
     """A folder as it lies. Files that vanish meanwhile, of another handle's thread, had no name any more."""
-    shutil.copytree(folder, to, ignore=shutil.ignore_patterns("*-shm"))
+    try:
+        shutil.copytree(folder, to, ignore=shutil.ignore_patterns("*-shm"))
+    except shutil.Error as error:  # all others are copied
+        if any(Path(source).exists() for source, _, _ in error.args[0]):
+            raise
