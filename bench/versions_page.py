@@ -90,8 +90,8 @@ def switched(found: Mapping[str, Any]) -> str:
     follow = three["all_callers_follow_after_ms"]
     return (
         "## Switches under load\n\n"
-        f"Eight processes ask {found['asked_a_second']:.0f} times a second in all; each answer is checked to be of "
-        f"one version. {asked:,} searches, {failed} failed, {mixed} mixed. Query vectors are remembered: to "
+        f"Eight processes ask {found['asked_a_second']:.0f} times a second in all; each answer is checked to be "
+        f"of one version. {asked:,} searches, {failed} failed, {mixed} mixed. Query vectors are remembered: to "
         "encode so many takes a core by itself.\n\n"
         "| | | how many | transaction, ms: median / slowest | whole call, ms: median / p99 / slowest |\n"
         "|---|---|---|---|---|\n" + "".join(rows) + "\n"
@@ -107,8 +107,8 @@ def lived(found: Mapping[str, Any]) -> str:
     copies = found["kills_gone_on_with_on_a_copy_of_the_files"]
     return (
         "## Generated histories\n\n"
-        f"{found['histories']:,} histories of {found['steps']:,} steps beside a plain model: writes, steps of "
-        f"builds, switches, ways back, clearing up, and {found['kills']:,} kills at any boundary ({shown}), "
+        f"{found['histories']:,} histories of {found['steps']:,} steps beside a plain model: writes, steps "
+        f"of builds, switches, ways back, clearing up, and {found['kills']:,} kills at any boundary ({shown}), "
         f"{copies:,} of them gone on with on a copy of the files. "
         "No document was lost, doubled, resurrected or stale. "
         f"Histories that ended in an error: {len(found['failures'])}"
