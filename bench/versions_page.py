@@ -90,9 +90,9 @@ def switched(found: Mapping[str, Any]) -> str:
     follow = three["all_callers_follow_after_ms"]
     return (
         "## Switches under load\n\n"
-        f"Eight processes ask {found['asked_a_second']:.0f} times a second in all; each answer is checked to be "
-        f"of one version. {asked:,} searches, {failed} failed, {mixed} mixed. Query vectors are remembered: to "
-        "encode so many takes a core by itself.\n\n"
+        f"Eight processes ask {found['asked_a_second']:.0f} times a second in all; each answer is checked "
+        f"to be of one version. {asked:,} searches, {failed} failed, {mixed} mixed. Query vectors are "
+        "remembered: to encode so many takes a core by itself.\n\n"
         "| | | how many | transaction, ms: median / slowest | whole call, ms: median / p99 / slowest |\n"
         "|---|---|---|---|---|\n" + "".join(rows) + "\n"
         "All eight follow at once where they had the version open, else after "
@@ -108,8 +108,8 @@ def lived(found: Mapping[str, Any]) -> str:
     return (
         "## Generated histories\n\n"
         f"{found['histories']:,} histories of {found['steps']:,} steps beside a plain model: writes, steps "
-        f"of builds, switches, ways back, clearing up, and {found['kills']:,} kills at any boundary ({shown}), "
-        f"{copies:,} of them gone on with on a copy of the files. "
+        f"of builds, switches, ways back, clearing up, and {found['kills']:,} kills at any boundary "
+        f"({shown}), {copies:,} of them gone on with on a copy of the files. "
         "No document was lost, doubled, resurrected or stale. "
         f"Histories that ended in an error: {len(found['failures'])}"
         + (", of the test itself (docs/log.md).\n" if found["failures"] else ".\n")
