@@ -166,7 +166,7 @@ class Bench:
         (cpu, wall), (last_cpu, last_wall) = stamps[0], stamps[-1]
         return figures(
             len(stamps), (len(stamps) - 1) * optim["batch_size"], last_cpu - cpu, last_wall - wall
-        ) | {"precision": report.precision}
+        ) | {"steps": report.steps, "steps_timed": len(stamps), "precision": report.precision}
 
     def _reference(
         self, name: str, *, threads: int, steps: int | None = None, bf16: bool, **optim: Any
