@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +21,7 @@ from gnomon.testing.toys import LateHashEncoder
 from gnomon.text.chunk import ChunkSettings
 
 sys.path.insert(0, str(Path(__file__).parent))
+from version_kills import abandoned
 from version_toys import built, check_sound, documents, one, opened, rows, served, text, three, two, until
 
 SMALL = CollectionSettings(chunk_tokens=20, chunk_overlap=0)
@@ -432,3 +435,31 @@ def test_no_version_is_named_of_a_collection_that_is_not_there(tmp_path: Path) -
     with pytest.raises(CollectionNotFound):
         opened(tmp_path / "nowhere", version="v1")
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_what_a_cut_off_first_commit_holds_is_not_resurrected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between the keyword index's own commit and its stamp: what is deleted then stays deleted."""
+    from gnomon.index import lexical
+
+    stamp, cut = lexical.write_manifest, []
+
+    def cut_off(path: Path, body: dict[str, Any]) -> None:
+        if body["stamp"]:
+            cut.append(path)
+            raise KeyboardInterrupt
+        stamp(path, body)
+
+    kb = opened(tmp_path / "kb")
+    with monkeypatch.context() as patched:
+        patched.setattr(lexical, "write_manifest", cut_off)
+        with contextlib.suppress(KeyboardInterrupt):
+            kb.add(documents({str(number): text(number) for number in range(4)}))
+            kb.view()
+    assert cut
+    abandoned(kb)
+    again = opened(tmp_path / "kb")
+    again.remove(["1"])
+    assert sorted(served(again)) == ["0", "2", "3"]
+    again.close()

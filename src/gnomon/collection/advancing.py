@@ -52,7 +52,7 @@ def advanced(source: Source, live: Live, folder: Path, upto: int) -> Live:
     `folder` is the vector index's. Raises InvalidInput when the vectors would not fit into memory.
     """
     live = dense_advanced(source, live, folder, upto)
-    removed, added = _changes(source, live.lexical_at, upto)
+    removed, added = _changes(source, live.lexical_at, upto, is_empty=not len(live.lexical))
     if len(removed):
         live.lexical.remove(removed)
     for block in source.pace.blocks(added):
@@ -64,7 +64,7 @@ def advanced(source: Source, live: Live, folder: Path, upto: int) -> Live:
 
 def dense_advanced(source: Source, live: Live, folder: Path, upto: int) -> Live:
     """The vectors alone with all changes up to a journal position in them."""
-    removed, added = _changes(source, live.dense_at, upto)
+    removed, added = _changes(source, live.dense_at, upto, is_empty=not len(live.dense))
     if len(removed):
         live.dense.remove(removed)
     dense, unmapped, space = live.dense, live.unmapped, source.version.space
@@ -107,11 +107,14 @@ def _require_room(dense: ScanIndex, count: int) -> None:
     )
 
 
-def _changes(source: Source, after: int, upto: int) -> tuple[Array, Array]:
-    """Chunk ids to take out and to put in; from the beginning that is simply all there are."""
+def _changes(source: Source, after: int, upto: int, *, is_empty: bool) -> tuple[Array, Array]:
+    """Chunk ids to take out and to put in; from the beginning on, to an empty index, all there are go in."""
     chunking = source.version.chunking_id
-    if after == 0:
-        every = reads.all_ids(source.connection, chunking)
+    if after:
+        change = reads.delta(source.connection, chunking, after, upto)
+        return change.removed, change.added
+    every = reads.all_ids(source.connection, chunking)
+    if is_empty:
         return every[:0], every
-    change = reads.delta(source.connection, chunking, after, upto)
-    return change.removed, change.added
+    # It was cut off between its own commit and the stamp: what it holds may have been deleted since.
+    return reads.delta(source.connection, chunking, 0, upto).removed, every
