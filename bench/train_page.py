@@ -60,7 +60,8 @@ RERANK_HEAD = """
 
 Three models from all-MiniLM-L6-v2, trained for one epoch on the same 6,000 pairs of InsuranceQA's train
 split and all of SciFact's (the cross-encoder with four wrong answers to each): the bi-encoder over all
-documents and over BM25's first 100, the other two over these 100. Verdicts as `gnomon compare` gives them.
+documents and over BM25's first 100, the other two over these 100. Texts were cut at 256 tokens, those of the
+cross-encoder at 160. Verdicts as `gnomon compare` gives them.
 
 """
 WORDS_HEAD = """

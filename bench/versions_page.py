@@ -104,15 +104,18 @@ def switched(found: Mapping[str, Any]) -> str:
 def lived(found: Mapping[str, Any]) -> str:
     """Generated histories."""
     shown = ", ".join(f"{name} {count:,}" for name, count in sorted(found["kills_of"].items()))
+    failed = len(found["failures"])
+    outcome = f"Histories that failed: {failed}"
+    if not failed:
+        outcome = "No document was lost, doubled, resurrected or stale"
     copies = found["kills_gone_on_with_on_a_copy_of_the_files"]
     return (
         "## Generated histories\n\n"
-        f"{found['histories']:,} histories of {found['steps']:,} steps beside a plain model: writes, steps "
+        f"{found['histories']:,} histories of at most {found['steps_at_most']} steps, {found['steps']:,} in "
+        "all, beside a plain model: writes, steps "
         f"of builds, switches, ways back, clearing up, and {found['kills']:,} kills at any boundary "
         f"({shown}), {copies:,} of them gone on with on a copy of the files. "
-        "No document was lost, doubled, resurrected or stale. "
-        f"Histories that ended in an error: {len(found['failures'])}"
-        + (", of the test itself (docs/log.md).\n" if found["failures"] else ".\n")
+        f"{outcome}. What earlier runs found: [log.md](log.md).\n"
     )
 
 
