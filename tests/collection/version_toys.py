@@ -129,3 +129,13 @@ def rows(kb: Collection, query: str) -> list[tuple[Any, ...]]:
     """What a query finds in the catalog."""
     with kb._catalog.read() as connection:
         return [tuple(row) for row in connection.exec_driver_sql(query)]
+
+
+def vectors_in(folder: Path, space_id: int) -> int:
+    """Vectors of documents in a space, as they lie in the folder."""
+    catalog = Catalog(folder, create=False)
+    with catalog.read() as connection:
+        query = f"SELECT count(*) FROM vectors WHERE space_id = {space_id:d} AND role = 'document'"
+        found = int(connection.exec_driver_sql(query).scalar_one())
+    catalog.close()
+    return found

@@ -21,7 +21,7 @@ from gnomon.evolve import Change, GateSettings, MigrateSettings, Migration, foll
 from gnomon.evolve.background import Started
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "collection"))
-from version_toys import check_sound, documents, text
+from version_toys import check_sound, documents, text, vectors_in
 
 MANY = 300
 
@@ -113,7 +113,7 @@ def test_killed_it_goes_on_and_embeds_nothing_twice(
         killed = status(folder)
         assert killed is not None
         assert (killed.outcome, killed.running) == ("killed", False)
-        left = rows(folder)
+        left = vectors_in(folder, 2)
         assert left >= total
         total = left
     assert texts is not None
@@ -121,19 +121,7 @@ def test_killed_it_goes_on_and_embeds_nothing_twice(
         found = follow(start(folder, change, settings), lambda _: None)
     assert (found.outcome, found.version) == ("switched", "v2")
     assert found.texts == found.texts_done == texts - total  # no more than what no kill left behind
-    assert rows(folder) == texts
-
-
-def rows(folder: Path) -> int:
-    """Vectors of documents in the second space."""
-    from gnomon.collection.catalog import Catalog
-
-    catalog = Catalog(folder, create=False)
-    with catalog.read() as connection:
-        query = "SELECT count(*) FROM vectors WHERE space_id = 2 AND role = 'document'"
-        found = int(connection.exec_driver_sql(query).scalar_one())
-    catalog.close()
-    return found
+    assert vectors_in(folder, 2) == texts
 
 
 def test_a_second_one_is_refused_and_the_first_can_be_stopped(

@@ -18,12 +18,11 @@ import pytest
 
 import gnomon
 from gnomon.collection import CollectionSettings
-from gnomon.collection.catalog import Catalog
 from gnomon.encode.settings import available_cpus
 from gnomon.evolve import Change, MigrateSettings, follow, migrate, start, status
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "collection"))
-from version_toys import WORDS, check_sound, documents, text
+from version_toys import WORDS, check_sound, documents, text, vectors_in
 
 DOCUMENTS, KILLS = 1200, 50
 SETTINGS = MigrateSettings(without_proof=True, nice=0)
@@ -59,7 +58,7 @@ def test_fifty_kills(tmp_path: Path, static_model: Callable[..., Path]) -> None:
             if found.stage == "building" and found.texts:
                 total = total or found.texts + there
                 assert found.texts == total - there  # what was committed is not to be embedded again
-        now = vectors(tmp_path / "kb")
+        now = vectors_in(tmp_path / "kb", 2)
         assert now >= there
         there = now
         check_sound(tmp_path / "kb")
@@ -68,7 +67,7 @@ def test_fifty_kills(tmp_path: Path, static_model: Callable[..., Path]) -> None:
     done = follow(start(tmp_path / "kb", change, SETTINGS), lambda _: None)
     assert (done.outcome, done.version) == ("switched", "v2")
     assert done.texts_done == total - there
-    assert vectors(tmp_path / "kb") == total
+    assert vectors_in(tmp_path / "kb", 2) == total
     assert answers(tmp_path / "kb") == expected
     check_sound(tmp_path / "kb")
 
@@ -136,16 +135,6 @@ def answers(folder: Path) -> list[object]:
             for mode in ("dense", "lexical", "hybrid")
             for hits in kb.search_many(queries, k=20, mode=mode)
         ]
-
-
-def vectors(folder: Path) -> int:
-    """Vectors of documents in the second space."""
-    catalog = Catalog(folder, create=False)
-    with catalog.read() as connection:
-        query = "SELECT count(*) FROM vectors WHERE space_id = 2 AND role = 'document'"
-        found = int(connection.exec_driver_sql(query).scalar_one())
-    catalog.close()
-    return found
 
 
 def test_the_module_runs_by_itself() -> None:
