@@ -9,6 +9,7 @@ import pytest
 import gnomon
 from gnomon.core.errors import InvalidInput, ModelUnsupported, TruncatedText
 from gnomon.encode import CrossEncoder, EncoderSettings, load_scorer
+from gnomon.encode.modules import MAXSIM_SCORE
 from gnomon.testing import check_scorer
 
 torch = pytest.importorskip("torch")
@@ -99,6 +100,25 @@ def test_what_cannot_be_run_is_refused(said, bert, tmp_path):
     assert said in caught.value.came
     assert caught.value.wanted
     assert caught.value.next_step
+
+
+DAMAGED = {
+    "no frame": {"separator": 3},
+    "an empty frame": {"frame": [], "separator": 3},
+    "no separator": {"frame": [0, 2, 3]},
+}
+
+
+@pytest.mark.parametrize("config", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_score_of_matched_tokens_is_refused(config, minilm_folder, tmp_path):
+    folder = shutil.copytree(minilm_folder, tmp_path / "copy")
+    rows = json.loads((folder / "modules.json").read_text())[:1]
+    rows.append({"idx": 1, "name": "1", "path": "1_MaxSimScore", "type": MAXSIM_SCORE})
+    (folder / "modules.json").write_text(json.dumps(rows))
+    (folder / "1_MaxSimScore").mkdir()
+    (folder / "1_MaxSimScore" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelUnsupported, match="no score of matched tokens"):
+        load_scorer(folder, settings=FP32)
 
 
 def test_each_loader_names_the_other(bert, minilm_folder):

@@ -14,7 +14,9 @@ from gnomon.encode import EncoderSettings
 from gnomon.encode.load import load_scorer
 from gnomon.train.attention_pooling import AttentionPooling
 from gnomon.train.building import Architecture, build_model
+from gnomon.train.cross import CrossEncoder
 from gnomon.train.loading import LoadSettings, load_model
+from gnomon.train.matching import MatchingCrossEncoder
 from gnomon.train.projection import Projection
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -135,23 +137,50 @@ def test_late_interaction(attend, query_tokens, tmp_path):
 
 
 @WARNED
-def test_cross_encoder(tmp_path):
+@pytest.mark.parametrize(
+    "more", [{}, {"head": "maxsim"}, {"head": "maxsim", "tokenizer": "bpe", "vocabulary": 400}]
+)
+def test_cross_encoder(more, tmp_path):
     from sentence_transformers import CrossEncoder
 
-    model = tiny("cross")
+    model = tiny("cross", **more)
     model.save(tmp_path / "model")
     queries, documents = TEXTS[:4], SHORT_AND_LONG
     with torch.inference_mode():
         ours = model.judge(model.pairs(queries, documents)).numpy()
         again = load_model(tmp_path / "model")
         reloaded = again.judge(again.pairs(queries, documents)).numpy()
-    other = CrossEncoder(str(tmp_path / "model"), device="cpu")
+    other = CrossEncoder(str(tmp_path / "model"), device="cpu", trust_remote_code="head" in more)
     served = load_scorer(tmp_path / "model", settings=EXACT)
-    assert np.ptp(ours) > 0.1
+    assert np.ptp(ours) > 0.01
     np.testing.assert_allclose(reloaded, ours, atol=1e-5)
     np.testing.assert_allclose(other.predict(list(zip(queries, documents, strict=True))), ours, atol=1e-4)
     one_by_one = [served.score(q, [d])[0] for q, d in zip(queries, documents, strict=True)]
     np.testing.assert_allclose(one_by_one, ours, atol=1e-4)
+
+
+def test_a_head_can_be_chosen_anew(tmp_path):
+    tiny("cross", head="maxsim").save(tmp_path / "matching")
+    shared("cross").save(tmp_path / "classifying")
+
+    def build(start, head):
+        return build_model(Architecture("cross", tmp_path / start, head=head))
+
+    kept, anew = build("matching", None), build("classifying", "maxsim")
+    assert isinstance(kept, MatchingCrossEncoder)
+    assert isinstance(anew, MatchingCrossEncoder)
+    assert kept.head.frame.tolist() == anew.head.frame.tolist()
+    assert len(kept.head.frame) == 3
+    assert isinstance(build("classifying", None), CrossEncoder)
+    assert isinstance(build("matching", "classifier"), CrossEncoder)
+
+
+def test_matched_tokens_rank_before_training(minilm_folder, tmp_path):
+    model = build_model(Architecture("cross", minilm_folder, head="maxsim", max_tokens=64))
+    model.save(tmp_path / "model")
+    texts = ["It keeps money safe.", "A bank lends money to people.", "The fox sleeps.", ""]
+    scores = load_scorer(tmp_path / "model").score("who lends money", texts)
+    assert scores[1] > scores[0] > scores[2] > scores[3] == 0
 
 
 def test_the_default_model_is_itself_before_training_and_after_it_is_saved(minilm_folder, tmp_path):

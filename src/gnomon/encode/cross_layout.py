@@ -1,4 +1,4 @@
-"""Cross-encoders: a transformer with a classification head of one label, as its folder describes it.
+"""Cross-encoders, as their folders describe them: a classification head of one label, or matched tokens.
 
 The form of sentence-transformers' CrossEncoder, checked against 6.2.0, and transformers' own without it.
 """
@@ -6,9 +6,9 @@ The form of sentence-transformers' CrossEncoder, checked against 6.2.0, and tran
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from gnomon.core.errors import ModelUnsupported
 from gnomon.encode.backbone import check_backbone, find_tokenizer
@@ -29,11 +29,21 @@ _ACTIVATIONS: Mapping[str, ScoreActivation] = {
 
 
 @dataclass(frozen=True)
+class Match:
+    """A score of matched tokens, as train.maxsim_score has it: the special tokens' ids, and the first
+    separator's, which ends the query."""
+
+    frame: tuple[int, ...]
+    separator: int
+
+
+@dataclass(frozen=True)
 class CrossLayout:
     """All that a cross-encoder needs of a model's folder.
 
     `prompt` is put before each query. `max_tokens` counts query, text and special tokens together. With
-    `types` False every token is of type 0, else the text's are of type 1.
+    `types` False every token is of type 0, else the text's are of type 1. Without a
+    `match` there is a classification head.
     """
 
     name: str
@@ -45,49 +55,39 @@ class CrossLayout:
     activation: ScoreActivation
     prompt: str
     types: bool
+    match: Match | None = None
 
     @property
     def fingerprint(self) -> str:
         """Hex SHA-256 of all that decides a score, by content: no path and no name goes in."""
-        return digest_json(
-            {
-                "weights": weights_digest(self.weights),
-                "architecture": architecture_digest("cross", self.config),
-                "tokenizer": tokenizer_digest(self.tokenizer),
-                "max_tokens": self.max_tokens,
-                "activation": self.activation,
-                "prompt": self.prompt,
-                "types": self.types,
-            }
-        )
+        said: dict[str, Any] = {
+            "weights": weights_digest(self.weights),
+            "architecture": architecture_digest("cross", self.config),
+            "tokenizer": tokenizer_digest(self.tokenizer),
+            "max_tokens": self.max_tokens,
+            "activation": self.activation,
+            "prompt": self.prompt,
+            "types": self.types,
+        }
+        return digest_json(said if self.match is None else {**said, "match": asdict(self.match)})
 
 
 def read_cross(folder: Path, *, name: str) -> CrossLayout:
     """Understand a cross-encoder's folder. Raises ModelNotFound, ModelUnsupported for what cannot be run."""
     parts = read_parts(folder)
-    if parts is not None and [part.kind for part in parts] != ["Transformer"]:
-        refuse(folder, f"the modules {' -> '.join(part.kind for part in parts)}", "a Transformer alone")
+    names = [part.kind for part in parts or ()]
+    if parts is not None and names not in (["Transformer"], ["Transformer", "MaxSimScore"]):
+        refuse(folder, f"the modules {' -> '.join(names)}", "a Transformer, alone or with a MaxSimScore")
     base = parts[0].at if parts else folder
     config = read_json(base / "config.json")
-    check_backbone(base, config, task="sequence-classification")
-    family = str(config["model_type"])
-    if family not in HEADS:
-        raise ModelUnsupported(
-            f"{name} is a cross-encoder of the family {family!r}",
-            wanted=f"one of {', '.join(sorted(HEADS))}",
-            next_step="choose a cross-encoder of one of these families",
-        )
-    labels = _labels(config)
-    if labels != 1:
-        raise ModelUnsupported(
-            f"{name} gives {labels} scores a pair",
-            wanted="one: how relevant the text is",
-            next_step="choose a model with num_labels 1; classifiers of several classes do not rank",
-        )
+    match = _match(parts[1].at) if parts and len(parts) > 1 else None
+    check_backbone(base, config, task="sequence-classification" if match is None else "feature-extraction")
+    if match is None:
+        _check_head(name, config)
     weights = find_weights(base, folder)
     if weights.suffix == ".onnx":
         refuse(base, "only an ONNX file", "model.safetensors")
-    settings = read_json(folder / "config_sentence_transformers.json")
+    family, settings = str(config["model_type"]), read_json(folder / "config_sentence_transformers.json")
     return CrossLayout(
         name=name,
         config=config,
@@ -98,7 +98,40 @@ def read_cross(folder: Path, *, name: str) -> CrossLayout:
         activation=_activation(folder, settings, config),
         prompt=_prompt(settings),
         types=_has_types(base, config),
+        match=match,
     )
+
+
+def _match(at: Path) -> Match:
+    config = read_json(at / "config.json")
+    frame, separator = config.get("frame"), config.get("separator")
+    if not isinstance(separator, int) or not _are_ids(frame):
+        raise ModelUnsupported(
+            f"{at} holds no score of matched tokens",
+            wanted="config.json with frame, a list of ids, and separator, an id",
+            next_step="save the model again",
+        )
+    return Match(tuple(frame), separator)
+
+
+def _are_ids(frame: Any) -> TypeGuard[list[int]]:
+    return isinstance(frame, list) and bool(frame) and all(isinstance(one, int) for one in frame)
+
+
+def _check_head(name: str, config: Mapping[str, Any]) -> None:
+    family, labels = str(config["model_type"]), _labels(config)
+    if family not in HEADS:
+        raise ModelUnsupported(
+            f"{name} is a cross-encoder of the family {family!r}",
+            wanted=f"one of {', '.join(sorted(HEADS))}",
+            next_step="choose a cross-encoder of one of these families",
+        )
+    if labels != 1:
+        raise ModelUnsupported(
+            f"{name} gives {labels} scores a pair",
+            wanted="one: how relevant the text is",
+            next_step="choose a model with num_labels 1; classifiers of several classes do not rank",
+        )
 
 
 def _labels(config: Mapping[str, Any]) -> int:

@@ -24,6 +24,8 @@ _MODES: Mapping[str, Pooling] = {
     "weightedmean": "weightedmean",
 }
 ATTENTION_POOLING = "gnomon.train.attention_pooling.AttentionPooling"
+MAXSIM_SCORE = "gnomon.train.maxsim_score.MaxSimScore"
+_OWN = {ATTENTION_POOLING: "AttentionPooling", MAXSIM_SCORE: "MaxSimScore"}
 # The modules of sentence-transformers that are known, with the arguments at run time they may be saved with.
 _KNOWN: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("Transformer", "Pooling", "Dense", "Normalize", "StaticEmbedding"), frozenset()),
@@ -138,8 +140,8 @@ def assemble(folder: Path, parts: list[Part]) -> Modules:
 
 def short(kind: str) -> str:
     """`sentence_transformers.base.modules.dense.Dense` to `Dense`; "" for a module that is not known."""
-    if kind == ATTENTION_POOLING:
-        return "AttentionPooling"
+    if kind in _OWN:
+        return _OWN[kind]
     package, _, name = kind.rpartition(".")
     return name if package.split(".")[0] == "sentence_transformers" and name in _KNOWN else ""
 

@@ -28,6 +28,8 @@ def shape_of(folder: Path, *, carded: bool = False) -> Shape:
     if is_routed(parts):
         return "dual"
     names = [part.kind for part in parts]
+    if "MaxSimScore" in names:
+        return "cross"
     if kind == "MultiVectorEncoder" or "MultiVectorMask" in names:
         return "late"
     task = sentence_config(parts[0].at).get("transformer_task") if parts else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from gnomon.core.errors import InvalidInput
 from gnomon.core.space import Similarity
@@ -25,6 +26,7 @@ from gnomon.train.distil_static import distil_static
 from gnomon.train.dual import DualEncoder
 from gnomon.train.late import LateInteraction, LateSettings
 from gnomon.train.loading import LoadSettings, kind_in, load_model
+from gnomon.train.matching import MatchingCrossEncoder, matches, open_matching
 from gnomon.train.pooling import Pool, PoolingName
 from gnomon.train.projection import Projection
 from gnomon.train.static import new_static
@@ -32,6 +34,7 @@ from gnomon.train.tokenizer import ModelTokenizer, open_tokenizer, train_tokeniz
 from gnomon.train.tower import Prompts, Tower
 
 Corpus = Callable[[], Iterable[str]]
+Head = Literal["classifier", "maxsim"]
 LATE_DIM, STATIC_DIM = 128, 256
 
 
@@ -57,6 +60,7 @@ class Architecture:
     tokenizer: str | Path = "wordpiece"
     vocabulary: int = 30_000
     late: LateSettings = field(default_factory=LateSettings)
+    head: Head | None = None
     seed: int = 0
 
 
@@ -72,7 +76,8 @@ def build_model(
     maker = _Maker(what, settings or BackboneSettings(), corpus)
     if what.kind in ("bi", "late", "cross") and not isinstance(what.backbone, NewBackbone):
         located = locate(what.backbone)
-        if kind_in(located.folder, located.card) == what.kind:
+        other = what.head is not None and (what.head == "maxsim") != matches(located.folder)
+        if kind_in(located.folder, located.card) == what.kind and not other:
             model = load_model(
                 what.backbone, LoadSettings(maker.settings, what.max_tokens, dict(what.prompts) or None)
             )
@@ -129,9 +134,13 @@ class _Maker:
 
     def cross(self) -> Model:
         what = self.what
+        if what.head == "maxsim" and isinstance(what.backbone, NewBackbone):
+            return MatchingCrossEncoder(self._backbone(what.backbone))
         if isinstance(what.backbone, NewBackbone):
             return new_cross(what.backbone, self._tokenizer(what.backbone.max_tokens), settings=self.settings)
         folder = locate(what.backbone).folder
+        if what.head == "maxsim":
+            return open_matching(folder, settings=self.settings, max_tokens=what.max_tokens)
         return open_cross(folder, settings=self.settings, max_tokens=what.max_tokens, seed=what.seed)
 
     def static(self) -> Model:
@@ -193,6 +202,7 @@ def _check(what: Architecture) -> None:
         "document_backbone": what.document_backbone is not None and what.kind != "dual",
         "max_tokens": what.max_tokens is not None and what.kind == "static",
         "late": what.late != LateSettings() and what.kind != "late",
+        "head": what.head is not None and what.kind != "cross",
         "pool_prompt": not what.pool_prompt and what.kind not in ("bi", "dual"),
     }
     for name, is_odd in odd.items():

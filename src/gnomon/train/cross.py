@@ -23,11 +23,18 @@ from gnomon.train.backbone import (
 )
 from gnomon.train.contracts import Features, Kind
 from gnomon.train.padding import padded
-from gnomon.train.saving import Parts, transformer_config, whole_folder, write_json, write_modules
+from gnomon.train.saving import (
+    IDENTITY,
+    Parts,
+    transformer_config,
+    whole_folder,
+    write_cross_settings,
+    write_json,
+    write_modules,
+)
 from gnomon.train.tokenizer import ModelTokenizer, open_tokenizer
 
 _HEAD = "AutoModelForSequenceClassification"
-IDENTITY = "torch.nn.modules.linear.Identity"
 
 
 class CrossEncoder(nn.Module):  # type: ignore[misc]
@@ -80,14 +87,7 @@ class CrossEncoder(nn.Module):  # type: ignore[misc]
             }
             write_json(made / "sentence_bert_config.json", said)
             write_modules(made, parts)
-            settings = {
-                "__version__": {"sentence_transformers": "6.2.0"},
-                "activation_fn": self.activation,
-                "default_prompt_name": None,
-                "model_type": "CrossEncoder",
-                "prompts": {},
-            }
-            write_json(made / "config_sentence_transformers.json", settings)
+            write_cross_settings(made, self.activation)
 
 
 def _reads_types(network: Any, tokenizer: ModelTokenizer) -> bool:

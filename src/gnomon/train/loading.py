@@ -21,6 +21,7 @@ from gnomon.train.contracts import Kind, Model
 from gnomon.train.cross import open_cross
 from gnomon.train.dual import DualEncoder
 from gnomon.train.late import LateInteraction, open_late
+from gnomon.train.matching import matches, open_matching
 from gnomon.train.pooling import Pool
 from gnomon.train.projection import open_projection
 from gnomon.train.static import open_static
@@ -48,7 +49,8 @@ def load_model(name: str | Path, settings: LoadSettings | None = None) -> Model:
     located, settings = locate(name), settings or LoadSettings()
     folder, shape = located.folder, shape_of(located.folder, carded=located.card is not None)
     if shape == "cross":
-        model: Model = open_cross(folder, settings=settings.network, max_tokens=settings.max_tokens)
+        opened = open_matching if matches(folder) else open_cross
+        model: Model = opened(folder, settings=settings.network, max_tokens=settings.max_tokens)
     elif shape == "dual":
         model = _dual(folder, settings)
     elif shape == "late":

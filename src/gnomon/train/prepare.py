@@ -157,6 +157,7 @@ def model_of(recipe: Recipe, sources: list[Source]) -> Model:
         tokenizer=table.tokenizer,
         vocabulary=table.vocabulary,
         late=late_of(table.late),
+        head=table.head,
         seed=table.seed,
     )
     settings = BackboneSettings(table.dropout, table.attention_dropout, table.checkpointing)

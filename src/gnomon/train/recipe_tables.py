@@ -14,6 +14,7 @@ from gnomon.train.data.source import SourceSettings
 Kind = Literal["bi", "dual", "late", "cross", "static"]
 Pooling = Literal["mean", "cls", "last", "max", "weightedmean", "attention"]
 Similarity = Literal["cosine", "dot", "euclidean"]
+Head = Literal["classifier", "maxsim"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Schedule = Literal["linear", "cosine", "constant"]
 ObjectiveName = Literal["infonce", "triplet", "contrastive", "cosent", "margin_mse", "listwise_kl", "cosine"]
@@ -92,6 +93,7 @@ class ModelTable:
     tokenizer: str = "wordpiece"
     vocabulary: int = 30_000
     late: Late | None = None
+    head: Head | None = None
     teacher: str = ""
     dropout: float | None = None
     attention_dropout: float | None = None
@@ -106,6 +108,7 @@ class ModelTable:
             value = getattr(self, name)
             _require(value is None or 0 <= value < 1, f"{name} = {value}", "at least 0 and less than 1")
         _require(self.late is None or self.kind == "late", "a table [model.late]", 'kind = "late"')
+        _require(self.head is None or self.kind == "cross", f"head = {self.head!r}", 'kind = "cross"')
         one_tower = not self.teacher or self.kind in ("bi", "static")
         _require(one_tower, f"a teacher for kind = {self.kind!r}", 'kind = "bi" or "static"')
         only_dual = not self.document_backbone or self.kind == "dual"

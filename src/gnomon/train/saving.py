@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gnomon.core.errors import InvalidInput
+from gnomon.encode.modules import ATTENTION_POOLING, MAXSIM_SCORE
 
 if TYPE_CHECKING:
     from gnomon.train.backbone import Backbone
@@ -27,8 +28,10 @@ TYPES: Mapping[str, str] = {
     "Pooling": f"{_OWN}.pooling.Pooling",
     "StaticEmbedding": f"{_OWN}.static_embedding.StaticEmbedding",
     "MultiVectorMask": "sentence_transformers.multi_vector_encoder.modules.multi_vector_mask.MultiVectorMask",
-    "AttentionPooling": "gnomon.train.attention_pooling.AttentionPooling",
+    "AttentionPooling": ATTENTION_POOLING,
+    "MaxSimScore": MAXSIM_SCORE,
 }
+IDENTITY = "torch.nn.modules.linear.Identity"
 _LAYOUT = "6.2.0"  # the sentence-transformers whose layout this is
 
 
@@ -140,6 +143,18 @@ def write_sentence_model(
         "model_type": model_type,
         "prompts": {"query": "", "document": "", **prompts},
         "similarity_fn_name": similarity,
+    }
+    write_json(folder / "config_sentence_transformers.json", settings)
+
+
+def write_cross_settings(folder: Path, activation: str = IDENTITY) -> None:
+    """config_sentence_transformers.json of a cross-encoder: the torch module that makes scores of logits."""
+    settings = {
+        "__version__": {"sentence_transformers": _LAYOUT},
+        "activation_fn": activation,
+        "default_prompt_name": None,
+        "model_type": "CrossEncoder",
+        "prompts": {},
     }
     write_json(folder / "config_sentence_transformers.json", settings)
 
