@@ -39,8 +39,8 @@ MEANINGS: Mapping[str, str] = {
     "made from the training texts.",
     "model.vocabulary": "Size of a new tokenizer.",
     "model.late": "Late interaction's own settings: see `[model.late]`.",
-    "model.head": "What makes the score of `kind = \"cross\"`: a layer over the first token, or matched tokens. By "
-    "default as the folder says, else `classifier`.",
+    "model.head": 'What makes the score of `kind = "cross"`: a layer over the first token, or matched '
+    "tokens. By default as the folder says, else `classifier`.",
     "model.late.query_tokens": "Queries are filled to this length with mask tokens. 0: left as they are.",
     "model.late.attend": "Whether the other tokens attend to the fillers.",
     "model.late.skip_punctuation": "Leave out punctuation of documents.",

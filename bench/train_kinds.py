@@ -1,10 +1,11 @@
 """Training other than the plain bi-encoder on InsuranceQA: each stage is a recipe, and its report is kept.
 
-    python bench/train_kinds.py [--stages sts,dual,shared,bi,late,cross] [--folder FOLDER]
+    python bench/train_kinds.py [--stages sts,dual,shared,bi,late,cross,cross-maxsim] [--folder FOLDER]
 
 sts: STS-B from MiniLM with CoSENT. dual, shared: from random weights with a tokenizer of their own, with two
 towers and with one. bi, late, cross: from MiniLM on the same pairs of InsuranceQA and SciFact (train
-splits), saved and not judged: train_rerank.py says what they are worth.
+splits), saved and not judged: train_rerank.py says what they are worth. cross-classifier, cross-maxsim: no
+teacher, and the same rows for both heads.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from record import RESULTS, write
 MODEL = "all-MiniLM-L6-v2"
 DEV_QUERIES = 600
 PAIRS = 6000
-"""Of each train split, for the three kinds that rank: a cross-encoder reads each with four wrong answers."""
+"""Of each train split, for the kinds that rank."""
 TOKENS = 256
 _SMALL = {"model_type": "bert", "hidden": 256, "layers": 3, "heads": 8, "max_tokens": 128}
 
@@ -170,7 +171,22 @@ def late(folder: Path) -> dict[str, Any]:
 
 
 def cross(folder: Path) -> dict[str, Any]:
-    """The cross-encoder reads each question with its answer and four that BM25 finds and that are not."""
+    """Begins as the late interaction of this folder, and learns what train_teacher.py says of five texts."""
+    from train_teacher import Asked, taught
+
+    sets = [Asked(INSURANCE, PAIRS, draws=2, unlabelled=1), Asked(SCIFACT, draws=5)]
+    return on_both(
+        folder,
+        "cross",
+        model={"backbone": str(folder / "late"), "max_tokens": 224, "head": "maxsim"},
+        data={"sources": taught(sets, folder)},
+        objective={"name": "listwise_kl", "temperature": 0.05, "teacher_temperature": 0.5},
+        optim={"lr": 1e-4, "epochs": 1, "batch_size": 32},
+    )
+
+
+def cross_alike(folder: Path, head: str) -> dict[str, Any]:
+    """From MiniLM, on each pair with four wrong answers that BM25 finds: a head of either kind."""
     from gnomon.train.data.source import SourceSettings, open_source
     from gnomon.train.mining import mine
     from gnomon.train.mining_settings import MineSettings
@@ -190,12 +206,13 @@ def cross(folder: Path) -> dict[str, Any]:
                 texts = (example.query, *example.documents)
                 file.write(json.dumps(dict(zip(names, texts, strict=True))) + "\n")
         sources.append({"path": str(rows), "name": one["name"], "limit": PAIRS})
+    matched = head == "maxsim"
     return on_both(
         folder,
-        "cross",
-        model={"max_tokens": 160},
+        f"cross-{head}",
+        model={"kind": "cross", "max_tokens": 192 if matched else 160, "head": head},
         data={"sources": sources},
-        objective={"name": "infonce", "temperature": 1.0, "in_batch": False},
+        objective={"name": "infonce", "temperature": 0.05 if matched else 1.0, "in_batch": False},
         optim={"lr": 5e-5, "epochs": 1, "batch_size": 32},
     )
 
@@ -208,6 +225,8 @@ STAGES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "bi": lambda folder: on_both(folder, "bi"),
     "late": late,
     "cross": cross,
+    "cross-classifier": lambda folder: cross_alike(folder, "classifier"),
+    "cross-maxsim": lambda folder: cross_alike(folder, "maxsim"),
 }
 
 if __name__ == "__main__":

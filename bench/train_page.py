@@ -53,15 +53,20 @@ KIND_NAMES = {
     "dual": "from random weights, two towers",
     "bi": "bi-encoder from MiniLM",
     "late": "late interaction from MiniLM",
-    "cross": "cross-encoder from MiniLM, mined negatives",
+    "cross": "cross-encoder, matched tokens, taught",
 }
 RERANK_HEAD = """
 ## Which kind ranks best
 
-Three models from all-MiniLM-L6-v2, trained for one epoch on the same 6,000 pairs of InsuranceQA's train
-split and all of SciFact's (the cross-encoder with four wrong answers to each): the bi-encoder over all
-documents and over BM25's first 100, the other two over these 100. Texts were cut at 256 tokens, those of the
-cross-encoder at 160. Verdicts as `gnomon compare` gives them.
+Models from all-MiniLM-L6-v2, trained for one epoch on the same 6,000 pairs of InsuranceQA's train split and
+all of SciFact's: the bi-encoder over all documents and over BM25's first 100, the others over these 100.
+Texts were cut at 256 tokens. Verdicts as `gnomon compare` gives them.
+
+*cross* matches tokens (`head = "maxsim"`). It begins as the late interaction model, reads pairs of at most
+224 tokens, and learns the order that bi-encoder, late interaction and BM25 together give five documents at a
+time: each pair above with others twice (SciFact: five times), and InsuranceQA's other training questions
+once, without their answers. *No teacher*: from MiniLM itself, with infonce on each pair and four wrong
+answers that BM25 finds; the classifier at 160 tokens, the other at 192.
 
 """
 WORDS_HEAD = """

@@ -5,7 +5,8 @@
 All are served by gnomon's runtime, without torch. The bi-encoder stands there twice: over all documents, and
 putting the first 100 of BM25 in its order, as the other two do. These stand there twice as well: in the order
 of their own scores alone, and of 0.7 of these (brought to 0 to 1) with 0.3 of BM25's ranks. Verdicts are
-`gnomon compare`'s, at a margin of 0.01, Holm's for all candidates together. Writes results/train_rerank.json.
+`gnomon compare`'s, at a margin of 0.01, Holm's for all candidates together. Cross-encoders trained without a
+teacher, where they are there, are shown and not judged. Writes results/train_rerank.json.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ METRIC = "nDCG@10"
 QUERIES = 300
 """Of InsuranceQA's dev split, the first ones: a cross-encoder reads 100 pairs for each."""
 SAME = "BM25's first 100"
+ALIKE = {"cross-classifier": "classifier, no teacher", "cross-maxsim": "matched tokens, no teacher"}
 Ranked = list[tuple[str, float]]
 _VECTORS: dict[str, dict[str, Any]] = {}
 
@@ -62,11 +64,14 @@ def compared(folder: Path, dev: DevSet) -> dict[str, Any]:
         for q, scores in ((q, dict(ranked)) for q, ranked in whole(bi, dev, keep=len(dev.documents)).items())
     }
     runs[f"late, {SAME}"] = late(load_encoder(folder / "late"), dev, first)
-    scorer = load_scorer(folder / "cross")
-    runs[f"cross, {SAME}"] = {
-        q: ordered(names, scorer.score(dev.queries[q], [dev.documents[d] for d in names]))
-        for q, names in first.items()
-    }
+    for name in ("cross", *ALIKE):
+        if name in ALIKE and not (folder / name).is_dir():
+            continue
+        scorer = load_scorer(folder / name)
+        runs[f"{ALIKE.get(name, name)}, {SAME}"] = {
+            q: ordered(names, scorer.score(dev.queries[q], [dev.documents[d] for d in names]))
+            for q, names in first.items()
+        }
     for name in ("late", "cross"):
         alone = runs[f"{name}, {SAME}"]
         runs[f"{name} and BM25, {SAME}"] = {q: with_words(ranked, first[q]) for q, ranked in alone.items()}
