@@ -91,6 +91,20 @@ def test_k_and_depth():
     assert Rerank(part, ByLength(), lengths)([], k=3) == []
 
 
+def test_a_share_mixes_both_scores():
+    part = Fixed(ranking([2, 6, 4, 7], [8, 4, 0, -1]))
+    # The scorer says 2, 6 and 4, which is 0, 1 and 0.5; those found are 1, 0.5 and 0; 7 has no text.
+    found = Rerank(part, ByLength(), lengths, share=0.25)([Query("any")], k=9)[0]
+    assert found.ids.tolist() == [2, 6, 4, 7]
+    np.testing.assert_allclose(found.scores[:3], [0.75, 0.625, 0.125])
+    assert found.stages["rerank"][:3].tolist() == [2, 6, 4]
+    found = Rerank(part, ByLength(), lengths, share=0.75)([Query("any")], k=9)[0]
+    assert found.ids.tolist() == [6, 4, 2, 7]
+    for share in (0, -1, 1.1, float("nan")):
+        with pytest.raises(InvalidInput, match="share"):
+            Rerank(part, ByLength(), lengths, share=share)
+
+
 @given(
     st.lists(st.integers(1, 40), unique=True, max_size=12),
     st.integers(1, 15),

@@ -162,6 +162,7 @@ def _retriever(kb: Collection, settings: AskSettings, passages: tuple[str, ...])
         lexical=view.lexical,
         lookups=kb.lookups(),
     )
+    found = kb.reranked(found)
     return found if allowed is None else Filter(found, allowed)
 
 

@@ -65,6 +65,8 @@ def print_status(console: Console, status: Status) -> None:
 
 def _retrieval(settings: dict[str, Any]) -> str:
     """The mode and the language, then what is not as it is by default."""
-    stages = [name for name in ("rocchio", "rm3", "neighbours") if name in settings]
+    from gnomon.collection.settings import STAGES
+
+    stages = [name for name in STAGES if name in settings]
     parts = [settings["mode"], f"language {settings['language']}", *(f"with {name}" for name in stages)]
     return ", ".join([*parts, f"index {settings['index']}"] if "index" in settings else parts)

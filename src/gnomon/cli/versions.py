@@ -144,7 +144,9 @@ def _made(info: VersionInfo) -> str:
     weights = info.retrieval["fuse"].get("weights")
     search = info.retrieval["mode"]
     search += f" {'/'.join(f'{weight:g}' for weight in weights)}" if weights else ""
-    stages = [name for name in ("rocchio", "rm3", "neighbours") if name in info.retrieval]
+    from gnomon.collection.settings import STAGES
+
+    stages = [name for name in STAGES if name in info.retrieval]
     return "; ".join((chunks, " with ".join((search, *stages))))
 
 

@@ -14,6 +14,7 @@ from gnomon.collection.filtering import Filters
 from gnomon.collection.lookups import lookups
 from gnomon.collection.model import CANARIES
 from gnomon.collection.search import build_retriever
+from gnomon.collection.second_model import SecondModel
 from gnomon.collection.settings import Mode
 from gnomon.collection.version import Version
 from gnomon.collection.writing import Target
@@ -36,6 +37,7 @@ class Bundle:
         self.encoders = Encoders(open_encoder)
         self.derived = Derived(catalog, derived_folder(folder, version), version)
         self.filters = Filters(catalog, version.chunking_id)
+        self.second = SecondModel(version.retrieval.rerank, self.lookups().texts_of)
         self._target: Target | None = None
         self._mutex = threading.Lock()
 
@@ -61,6 +63,7 @@ class Bundle:
         """
         if like.encoders.is_open and not self.encoders.is_searching:
             self.encoders.for_searches().encode([_FIRST], role="query")
+            self.second.warm(_FIRST)
         if like.derived.is_open and self.derived.lag(self.derived.head()) != 0:
             self.derived.refresh(save=True, wait_s=wait_s)
 
@@ -89,6 +92,7 @@ class Pinned:
             lexical=self.view.lexical,
             lookups=self.bundle.lookups(),
         )
+        retriever = self.bundle.second.over(retriever)
         return retriever if allowed is None else Filter(retriever, allowed)
 
     def allowed(self, where: str | Condition) -> Array:

@@ -140,6 +140,10 @@ class Collection:
         pinned = self._serving.pin()
         return pinned.retriever(mode, where, pinned.bundle.encoders.for_searches)
 
+    def reranked(self, found: Retriever) -> Retriever:
+        """A retriever of your own with the second model after it that this collection is set with, if any."""
+        return self._serving.settled()[0].second.over(found)
+
     def chunk_ids(self, where: str | Condition) -> Array:
         """The ids of the chunks of all documents that meet a condition, rising: for a `Query` of your own."""
         return self._serving.pin().allowed(where)

@@ -13,6 +13,7 @@ from gnomon.collection import version as versions
 from gnomon.collection.catalog import FILE, Catalog, explained
 from gnomon.collection.collection import Collection
 from gnomon.collection.opened_models import Models
+from gnomon.collection.second_model import settled
 from gnomon.collection.serving import Serving
 from gnomon.collection.settings import DEFAULT_MODEL, CollectionSettings, RetrievalSettings
 from gnomon.collection.version import Version
@@ -155,7 +156,8 @@ def _require_agreement(version: Version, settings: CollectionSettings) -> None:
 
 def _retrieval(settings: CollectionSettings) -> RetrievalSettings:
     given = settings.retrieval
-    return RetrievalSettings(**given) if isinstance(given, Mapping) else given or RetrievalSettings()
+    whole = RetrievalSettings(**given) if isinstance(given, Mapping) else given or RetrievalSettings()
+    return settled(whole)
 
 
 def _reference(model: str) -> str:

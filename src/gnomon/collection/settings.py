@@ -11,11 +11,18 @@ from gnomon.index.scan_settings import Chosen, require_chosen
 from gnomon.retrieve.feedback import RM3Settings, RocchioSettings
 from gnomon.retrieve.fuse import FuseSettings
 from gnomon.retrieve.neighbours import NeighbourSettings
+from gnomon.retrieve.rerank import RerankSettings
 
 Mode = Literal["hybrid", "dense", "lexical"]
 By = Literal["chunk", "document"]
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
-_STAGES = {"rocchio": RocchioSettings, "rm3": RM3Settings, "neighbours": NeighbourSettings}
+STAGES = {
+    "rocchio": RocchioSettings,
+    "rm3": RM3Settings,
+    "neighbours": NeighbourSettings,
+    "rerank": RerankSettings,
+}
+"""What can be added to a search, by the name of its setting."""
 _INDEX: Chosen = "auto"
 
 
@@ -25,7 +32,7 @@ class RetrievalSettings:
 
     Stages that need no model are off by default, since each helps some corpora and harms others: see
     docs/stages.md. `rocchio` is feedback of the dense part, `rm3` of the keyword part, and `neighbours`
-    smooths what comes out.
+    smooths what comes out. `rerank` is a second model that looks at the first results last.
 
     `index` is how similar vectors are found: auto (a scan of short codes), exact (every vector compared), or
     hnsw or ivf, which look at fewer vectors and aim at 0.99 of the ten nearest rather than 0.998. Up to
@@ -39,6 +46,7 @@ class RetrievalSettings:
     rm3: RM3Settings | None = None
     neighbours: NeighbourSettings | None = None
     index: Chosen = _INDEX
+    rerank: RerankSettings | None = None
 
     def __post_init__(self) -> None:
         require_chosen(self.index)
@@ -60,7 +68,7 @@ class RetrievalSettings:
         fuse = dict(plain["fuse"])
         fuse["weights"] = tuple(fuse["weights"]) if fuse["weights"] is not None else None
         stages: dict[str, Any] = {
-            name: kind(**plain[name]) for name, kind in _STAGES.items() if plain.get(name) is not None
+            name: kind(**plain[name]) for name, kind in STAGES.items() if plain.get(name) is not None
         }
         others = {"index": plain.get("index", _INDEX), **stages}
         return cls(mode=plain["mode"], fuse=FuseSettings(**fuse), language=plain["language"], **others)

@@ -11,21 +11,15 @@ from gnomon.collection.collection import Collection
 from gnomon.collection.cutting import cutter_of
 from gnomon.collection.model import require_single
 from gnomon.collection.reports import VersionInfo
-from gnomon.collection.settings import RetrievalSettings
+from gnomon.collection.second_model import settled
+from gnomon.collection.settings import STAGES, RetrievalSettings
 from gnomon.collection.version import Version
 from gnomon.core.contracts import Encoder
 from gnomon.core.errors import InvalidInput
-from gnomon.retrieve.feedback import RM3Settings, RocchioSettings
 from gnomon.retrieve.fuse import FuseSettings
-from gnomon.retrieve.neighbours import NeighbourSettings
 from gnomon.text.chunk import ChunkSettings
 
-_GROUPS = {
-    "fuse": FuseSettings,
-    "rocchio": RocchioSettings,
-    "rm3": RM3Settings,
-    "neighbours": NeighbourSettings,
-}
+_GROUPS = {"fuse": FuseSettings, **STAGES}
 
 
 @dataclass(frozen=True)
@@ -82,7 +76,7 @@ def aimed(
     model does not read whole; as loading a model does.
     """
     live = live_version(kb)
-    retrieval = changed_retrieval(live.retrieval, change.retrieval or {})
+    retrieval = settled(changed_retrieval(live.retrieval, change.retrieval or {}), say)
     if encoder is None:
         encoder = _loaded(kb, live, change.to, threads, say)
     require_single(encoder)
@@ -127,6 +121,8 @@ def changed_retrieval(base: RetrievalSettings, named: Mapping[str, Any]) -> Retr
             settings = sorted({f.name for f in fields(RetrievalSettings)} - _GROUPS.keys())
             inside = [f"{group}.{name}" for group in _GROUPS for name in _known(group)]
             raise InvalidInput(f"the setting {path!r} of the search", wanted=", ".join([*settings, *inside]))
+        if group == "rerank" and name in ("", "model"):
+            plain[group] = {**(plain.get(group) or {}), "fingerprint": ""}  # that of the model before
         if dot:
             plain[group] = {**(plain.get(group) or {}), name: value}
         elif value is None:

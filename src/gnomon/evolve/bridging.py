@@ -60,7 +60,7 @@ class Bridged:
 
     Passages that were taken out are found no more at once; those embedded since are, after `refresh`. Once
     the version has gone live it serves as any. Stages of search that need vectors of one space (Rocchio,
-    neighbours) wait until then.
+    neighbours) wait until then, and so does a second model.
     """
 
     def __init__(self, kb: Collection, version: Version, bridge: Bridge, mode: Mode | None) -> None:
@@ -96,7 +96,7 @@ class Bridged:
         return self._kb.hits(query, ranking, k=k, by=by)
 
     def _retriever(self, pinned: Pinned) -> Retriever:
-        settings = replace(self._version.retrieval, rocchio=None, neighbours=None)
+        settings = replace(self._version.retrieval, rocchio=None, neighbours=None, rerank=None)
         words = build_retriever(
             "lexical",
             settings,

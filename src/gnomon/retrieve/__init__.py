@@ -9,7 +9,7 @@ from gnomon.retrieve.lexical import Lexical
 from gnomon.retrieve.lookups import Lookups
 from gnomon.retrieve.neighbours import Neighbours, NeighbourSettings
 from gnomon.retrieve.prefix import PrefixDense
-from gnomon.retrieve.rerank import Rerank
+from gnomon.retrieve.rerank import Rerank, RerankSettings
 
 __all__ = [
     "RM3",
@@ -26,6 +26,7 @@ __all__ = [
     "PrefixDense",
     "RM3Settings",
     "Rerank",
+    "RerankSettings",
     "Rocchio",
     "RocchioSettings",
 ]

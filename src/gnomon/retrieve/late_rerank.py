@@ -17,7 +17,7 @@ from gnomon.core.vectors import Vectors
 from gnomon.kernels.similarity import maxsim
 from gnomon.retrieve.aligning import Ids, Scores
 from gnomon.retrieve.lookups import TextsOf, VectorsOf
-from gnomon.retrieve.rerank import DEPTH, check_depth, reordered, titled
+from gnomon.retrieve.rerank import DEPTH, Second, check_depth, check_share, reordered, titled
 
 
 @dataclass(frozen=True)
@@ -26,16 +26,19 @@ class LateRerank:
 
     Khattab and Zaharia 2020, ColBERT (arXiv:2004.12832), section 3.5. `source` gives the candidates' token
     vectors: an Index of the encoder's space, or a VectorsOf such as `EncodedTexts`, which encodes their texts
-    as they come. Raises SpaceMismatch, and InvalidInput for an encoder of one vector a text.
+    as they come. `share` is as in `Rerank`. Raises SpaceMismatch, and InvalidInput for an encoder that gives
+    one vector a text.
     """
 
     part: Retriever
     encoder: Encoder
     source: Index | VectorsOf
     depth: int = DEPTH
+    share: float = 1.0
 
     def __post_init__(self) -> None:
         check_depth(self.depth)
+        check_share(self.share)
         _require_late(self.encoder.space)
         if isinstance(self.source, Index):
             self.source.space.require(self.encoder.space)
@@ -53,7 +56,7 @@ class LateRerank:
             def judge(_: str, candidates: Ids, own: Vectors = own) -> tuple[Ids, Scores]:
                 return self._judge(own, candidates)
 
-            out.append(reordered(query.text, ranking, judge, depth=self.depth, stage="late").first(k))
+            out.append(reordered(query.text, ranking, judge, Second("late", self.depth, self.share)).first(k))
         return out
 
     def _judge(self, query: Vectors, candidates: Ids) -> tuple[Ids, Scores]:

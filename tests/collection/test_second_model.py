@@ -1,0 +1,118 @@
+"""A search that ends with a second model: loaded by name, held to be the same, part of a version."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gnomon.collection import Collection, CollectionSettings, RetrievalSettings
+from gnomon.core.errors import InvalidInput, ModelUnsupported, WeightsMismatch
+from gnomon.core.ranking import Query
+from gnomon.encode import load_scorer
+from gnomon.encode.modules import MAXSIM_SCORE
+from gnomon.evolve import migrate
+from gnomon.retrieve import Rerank, RerankSettings
+
+QUESTION = "a drink that needs hot water"
+
+
+@pytest.fixture(scope="module")
+def matching(minilm_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MiniLM as a cross-encoder that matches tokens: no training, no torch."""
+    folder = tmp_path_factory.mktemp("models") / "matching"
+    shutil.copytree(minilm_folder, folder)
+    (first, *_) = json.loads((folder / "modules.json").read_text())
+    rows = [first, {"idx": 1, "name": "1", "path": "1_MaxSimScore", "type": MAXSIM_SCORE}]
+    (folder / "modules.json").write_text(json.dumps(rows))
+    (folder / "1_MaxSimScore").mkdir()
+    score = {"frame": [0, 101, 102], "separator": 102}
+    (folder / "1_MaxSimScore" / "config.json").write_text(json.dumps(score))
+    told = {"model_type": "CrossEncoder", "activation_fn": "torch.nn.modules.linear.Identity"}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(told))
+    return folder
+
+
+def settings(model: Path, **more: object) -> CollectionSettings:
+    return CollectionSettings(retrieval=RetrievalSettings(rerank=RerankSettings(str(model), **more)))  # type: ignore[arg-type]
+
+
+def order(kb: Collection) -> list[str]:
+    return [Path(hit.document).name for hit in kb.search(QUESTION)]
+
+
+def test_it_orders_what_the_search_finds(
+    opened: Callable[..., Collection], docs: Path, matching: Path, tmp_path: Path
+) -> None:
+    kb = opened(settings=settings(matching, share=1.0))
+    kb.index([docs])
+    hits = kb.search(QUESTION)
+    assert Path(hits[0].document).name == "tea.txt"
+    assert {"found", "rerank", "dense", "lexical"} <= set(hits[0].stages)
+    by_hand = Rerank(kb.retriever("dense"), load_scorer(matching), kb.lookups().texts_of)
+    # Put twice over the same: what reranks by one score alone does not mind.
+    (ranking,) = by_hand([Query(QUESTION)], k=10)
+    np.testing.assert_allclose([hit.score for hit in hits], ranking.scores, rtol=1e-5)
+    own = kb.run({"q": QUESTION})
+    assert [Path(name).name for name in own.results["q"]] == list(dict.fromkeys(order(kb)))
+    (lone,) = kb.reranked(kb.retriever("lexical"))([Query("shadow")], k=3)
+    assert "rerank" in lone.stages
+
+
+def test_it_is_there_when_the_collection_is_opened_again(
+    opened: Callable[..., Collection], docs: Path, matching: Path
+) -> None:
+    kb = opened(settings=settings(matching))
+    kb.index([docs])
+    first = order(kb)
+    kb.close()
+    assert order(opened()) == first
+    assert order(opened(settings=settings(matching))) == first
+    with pytest.raises(InvalidInput, match="rerank"):
+        opened(settings=settings(matching, depth=5))
+
+
+def test_another_model_in_its_place_is_refused(
+    opened: Callable[..., Collection], docs: Path, matching: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(matching, tmp_path / "mine")
+    kb = opened(settings=settings(folder))
+    kb.index([docs])
+    kb.close()
+    (folder / "1_MaxSimScore" / "config.json").write_text(json.dumps({"frame": [0, 101], "separator": 102}))
+    with pytest.raises(WeightsMismatch, match="another model") as caught:
+        opened().search(QUESTION)
+    assert "gnomon migrate" in caught.value.next_step
+
+
+def test_a_model_of_vectors_is_refused(opened: Callable[..., Collection], minilm_folder: Path) -> None:
+    with pytest.raises(ModelUnsupported, match="does not rerank"):
+        opened(settings=settings(minilm_folder))
+
+
+@pytest.mark.parametrize("wrong", [{"model": ""}, {"model": "m", "depth": 0}, {"model": "m", "share": 0.0}])
+def test_settings_out_of_range(wrong: dict[str, object]) -> None:
+    with pytest.raises(InvalidInput):
+        RerankSettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_version_gets_one_and_loses_it(
+    opened: Callable[..., Collection], docs: Path, matching: Path
+) -> None:
+    kb = opened()
+    kb.index([docs])
+    plain = order(kb)
+    done = migrate(kb, retrieval={"rerank.model": str(matching), "rerank.share": 1.0})
+    assert (done.gate, done.version, done.texts) == ("unproven", "v2", 0), "no vector is made anew"
+    kb.switch("v2")
+    assert kb.version.retrieval.rerank is not None
+    assert len(kb.version.retrieval.rerank.fingerprint) == 64
+    assert "rerank" in kb.search(QUESTION)[0].stages
+    kb.rollback()
+    assert order(kb) == plain
+    with pytest.raises(InvalidInput, match=r"rerank\.nearness"):
+        migrate(kb, retrieval={"rerank.nearness": 2})
