@@ -127,16 +127,19 @@ def test_each_kind_from_random_weights_is_served(kind, tmp_path):
     assert np.mean(losses[-6:]) < np.mean(losses[:6])
 
 
-def test_a_cross_encoder_is_served(tmp_path):
+@pytest.mark.parametrize("head", [None, "maxsim"])
+def test_a_cross_encoder_is_served(head, tmp_path):
     from sentence_transformers import CrossEncoder
 
     path = write_rows(tmp_path / "triplets.jsonl", triplets(48))
     data = {"sources": [{"path": str(path)}]}
     objective = {"name": "triplet", "in_batch": False}
-    report = fit(toy(tmp_path, model={"kind": "cross"}, data=data, objective=objective))
+    model = {"kind": "cross"} if head is None else {"kind": "cross", "head": head}
+    report = fit(toy(tmp_path, model=model, data=data, objective=objective))
     assert report.space is None
     rows = pairs(4, seed=1)
-    scorer, other = load_scorer(report.folder), CrossEncoder(report.folder, device="cpu")
+    other = CrossEncoder(report.folder, device="cpu", trust_remote_code=head is not None)
+    scorer = load_scorer(report.folder)
     texts = [row["positive"] for row in rows]
     ours = scorer.score(rows[0]["query"], texts)
     np.testing.assert_allclose(ours, other.predict([(rows[0]["query"], t) for t in texts]), atol=0.02)

@@ -25,6 +25,8 @@ def test_by_hand():
     hidden = vectors(0, 0, 90, 0, 60, 180, 90)[None]
     cosines = [0.5, 3**0.5 / 2]  # of 60 and of 30 degrees
     assert HEAD.score(ids, hidden, None).item() == pytest.approx(sum(cosines) / 2, abs=1e-6)
+    far = vectors(0, 0, 0, 0, 120, 180, 0)[None]
+    assert HEAD.score(ids, far, None).item() == pytest.approx(-0.5, abs=1e-6)
 
 
 @pytest.mark.parametrize("ids", [[START, END, 7, END], [START, 5, END, END], [START, END, END]])

@@ -20,10 +20,21 @@ EXAMPLES = [
 ]
 
 
-@pytest.mark.parametrize("kind", ["bi", "dual", "late", "cross", "static"])
+KINDS = {
+    "bi": {},
+    "dual": {"dim": 16},
+    "late": {"dim": 16},
+    "cross": {},
+    "cross, matched": {"head": "maxsim"},
+    "static": {"dim": 16},
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_cached_gradients_of_each_architecture(kind: Any, precision: Any) -> None:
-    model = tiny(kind, **({"dim": 16} if kind in ("dual", "late", "static") else {})).train()
+def test_cached_gradients_of_each_architecture(name: str, precision: Any) -> None:
+    kind: Any = name.split(",")[0]
+    model = tiny(kind, **KINDS[name]).train()
     objective = InfoNCE(0.5)
     if kind in ("bi", "dual", "late"):
         objective = LayerWise(objective, [-1, -2], [None, 8])

@@ -46,8 +46,8 @@ class Projection(nn.Module):  # type: ignore[misc]
         weight = self.linear.weight
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(seed)
-            square = weight.shape[0] == weight.shape[1]
-            nn.init.eye_(weight) if square else nn.init.orthogonal_(weight)
+            start = nn.init.eye_ if weight.shape[0] == weight.shape[1] else nn.init.orthogonal_
+            start(weight)
             if self.linear.bias is not None:
                 nn.init.zeros_(self.linear.bias)
 
