@@ -1,11 +1,11 @@
 """Training other than the plain bi-encoder on InsuranceQA: each stage is a recipe, and its report is kept.
 
-    python bench/train_kinds.py [--stages sts,dual,shared,bi,late,cross,cross-maxsim] [--folder FOLDER]
+    python bench/train_kinds.py [--stages sts,dual,shared,bi,late,cross,late-taught] [--folder FOLDER]
 
 sts: STS-B from MiniLM with CoSENT. dual, shared: from random weights with a tokenizer of their own, with two
 towers and with one. bi, late, cross: from MiniLM on the same pairs of InsuranceQA and SciFact (train
-splits), saved and not judged: train_rerank.py says what they are worth. cross-classifier, cross-maxsim: no
-teacher, and the same rows for both heads.
+splits), saved and not judged: train_rerank.py says what they are worth. cross and late-taught begin as
+late, and have a teacher. cross-classifier, cross-maxsim: no teacher, and the same rows for both heads.
 """
 
 from __future__ import annotations
@@ -172,16 +172,33 @@ def late(folder: Path) -> dict[str, Any]:
 
 def cross(folder: Path) -> dict[str, Any]:
     """Begins as the late interaction of this folder, and learns what train_teacher.py says of five texts."""
-    from train_teacher import Asked, taught
-
-    sets = [Asked(INSURANCE, PAIRS, draws=2, unlabelled=1), Asked(SCIFACT, draws=5)]
     return on_both(
         folder,
         "cross",
         model={"backbone": str(folder / "late"), "max_tokens": 224, "head": "maxsim"},
-        data={"sources": taught(sets, folder)},
+        data={"sources": lessons(folder)},
         objective={"name": "listwise_kl", "temperature": 0.05, "teacher_temperature": 0.5},
         optim={"lr": 1e-4, "epochs": 1, "batch_size": 32},
+    )
+
+
+def lessons(folder: Path) -> list[dict[str, Any]]:
+    """What a teacher says of five texts for each question; for some of them their answers are not used."""
+    from train_teacher import Asked, taught
+
+    return taught([Asked(INSURANCE, PAIRS, draws=2, unlabelled=1), Asked(SCIFACT, draws=5)], folder)
+
+
+def late_taught(folder: Path) -> dict[str, Any]:
+    """The late interaction of this folder goes on with some of the cross-encoder's lessons."""
+    limits = {"insuranceqa-train": 8000, "scifact-train": 1600}
+    return on_both(
+        folder,
+        "late-taught",
+        model={"kind": "late", "backbone": str(folder / "late")},
+        data={"sources": [{**one, "limit": limits[one["name"]]} for one in lessons(folder)]},
+        objective={"name": "listwise_kl", "temperature": 0.5, "teacher_temperature": 0.5},
+        optim={"lr": 7e-5, "epochs": 1, "batch_size": 32},
     )
 
 
@@ -225,6 +242,7 @@ STAGES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "bi": lambda folder: on_both(folder, "bi"),
     "late": late,
     "cross": cross,
+    "late-taught": late_taught,
     "cross-classifier": lambda folder: cross_alike(folder, "classifier"),
     "cross-maxsim": lambda folder: cross_alike(folder, "maxsim"),
 }

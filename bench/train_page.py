@@ -65,8 +65,7 @@ Texts were cut at 256 tokens. Verdicts as `gnomon compare` gives them.
 *cross* matches tokens (`head = "maxsim"`). It begins as the late interaction model, reads pairs of at most
 224 tokens, and learns the order that bi-encoder, late interaction and BM25 together give five documents at a
 time: each pair above with others twice (SciFact: five times), and InsuranceQA's other training questions
-once, without their answers. *No teacher*: from MiniLM itself, with infonce on each pair and four wrong
-answers that BM25 finds; the classifier at 160 tokens, the other at 192.
+once, without their answers. *late-taught* is the late interaction model after 9,600 of the same lessons.
 
 """
 WORDS_HEAD = """

@@ -63,7 +63,8 @@ def compared(folder: Path, dev: DevSet) -> dict[str, Any]:
         q: sorted(((d, s) for d, s in scores.items() if d in set(first[q])), key=lambda pair: -pair[1])
         for q, scores in ((q, dict(ranked)) for q, ranked in whole(bi, dev, keep=len(dev.documents)).items())
     }
-    runs[f"late, {SAME}"] = late(load_encoder(folder / "late"), dev, first)
+    for name in [name for name in ("late", "late-taught") if (folder / name).is_dir()]:
+        runs[f"{name}, {SAME}"] = late(load_encoder(folder / name), dev, first)
     for name in ("cross", *ALIKE):
         if name in ALIKE and not (folder / name).is_dir():
             continue
@@ -72,7 +73,7 @@ def compared(folder: Path, dev: DevSet) -> dict[str, Any]:
             q: ordered(names, scorer.score(dev.queries[q], [dev.documents[d] for d in names]))
             for q, names in first.items()
         }
-    for name in ("late", "cross"):
+    for name in [name for name in ("late", "late-taught", "cross") if f"{name}, {SAME}" in runs]:
         alone = runs[f"{name}, {SAME}"]
         runs[f"{name} and BM25, {SAME}"] = {q: with_words(ranked, first[q]) for q, ranked in alone.items()}
     kept = {name: Run.ranked(name, ranked) for name, ranked in runs.items()}

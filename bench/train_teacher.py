@@ -42,16 +42,15 @@ class Asked:
 
 
 def taught(sets: Sequence[Asked], folder: Path) -> list[dict[str, Any]]:
-    """Sources of rows, written to `folder`, where the bi-encoder and late interaction lie too."""
+    """Sources of rows, written to `folder`, where the bi-encoder and late interaction lie too; once."""
     drawn = random.Random(0)
-    sources = []
-    for one in sets:
-        rows = _rows(one, folder, drawn)
-        drawn.shuffle(rows)
-        path = folder / f"{one.source['name']}-taught.jsonl"
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        sources.append({"path": str(path), "name": one.source["name"]})
-    return sources
+    paths = [folder / f"{one.source['name']}-taught.jsonl" for one in sets]
+    if not all(path.is_file() for path in paths):
+        for one, path in zip(sets, paths, strict=True):
+            rows = _rows(one, folder, drawn)
+            drawn.shuffle(rows)
+            path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return [{"path": str(p), "name": one.source["name"]} for p, one in zip(paths, sets, strict=True)]
 
 
 def _rows(one: Asked, folder: Path, drawn: random.Random) -> list[dict[str, Any]]:
