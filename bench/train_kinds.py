@@ -191,7 +191,7 @@ def lessons(folder: Path) -> list[dict[str, Any]]:
 
 def late_taught(folder: Path) -> dict[str, Any]:
     """The late interaction of this folder goes on with some of the cross-encoder's lessons."""
-    limits = {"insuranceqa-train": 8000, "scifact-train": 1600}
+    limits = {"insuranceqa-train": 6000, "scifact-train": 1200}
     return on_both(
         folder,
         "late-taught",

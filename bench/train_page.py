@@ -65,7 +65,7 @@ Texts were cut at 256 tokens. Verdicts as `gnomon compare` gives them.
 *cross* matches tokens (`head = "maxsim"`). It begins as the late interaction model, reads pairs of at most
 224 tokens, and learns the order that bi-encoder, late interaction and BM25 together give five documents at a
 time: each pair above with others twice (SciFact: five times), and InsuranceQA's other training questions
-once, without their answers. *late-taught* is the late interaction model after 9,600 of the same lessons.
+once, without their answers. *late-taught* is the late interaction model after 7,200 of the same lessons.
 
 """
 WORDS_HEAD = """

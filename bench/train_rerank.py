@@ -6,7 +6,8 @@ All are served by gnomon's runtime, without torch. The bi-encoder stands there t
 putting the first 100 of BM25 in its order, as the other two do. These stand there twice as well: in the order
 of their own scores alone, and of 0.7 of these (brought to 0 to 1) with 0.3 of BM25's ranks. Verdicts are
 `gnomon compare`'s, at a margin of 0.01, Holm's for all candidates together. Cross-encoders trained without a
-teacher, where they are there, are shown and not judged. Writes results/train_rerank.json.
+teacher, where they are there, are shown and not judged. Rankings are kept in FOLDER/runs: remove them after
+training anew. Writes results/train_rerank.json.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from __future__ import annotations
 import argparse
 import json
 import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,22 +60,13 @@ def compared(folder: Path, dev: DevSet) -> dict[str, Any]:
     """Every system's mean, and the verdicts against the bi-encoder, both ways."""
     first = first_by_words(dev)
     runs = {"bm25": {q: falling(names) for q, names in first.items()}}
-    bi = load_encoder(folder / "bi")
-    runs["bi, all documents"] = whole(bi, dev)
-    runs[f"bi, {SAME}"] = {
-        q: sorted(((d, s) for d, s in scores.items() if d in set(first[q])), key=lambda pair: -pair[1])
-        for q, scores in ((q, dict(ranked)) for q, ranked in whole(bi, dev, keep=len(dev.documents)).items())
-    }
-    for name in [name for name in ("late", "late-taught") if (folder / name).is_dir()]:
-        runs[f"{name}, {SAME}"] = late(load_encoder(folder / name), dev, first)
-    for name in ("cross", *ALIKE):
-        if name in ALIKE and not (folder / name).is_dir():
-            continue
-        scorer = load_scorer(folder / name)
-        runs[f"{ALIKE.get(name, name)}, {SAME}"] = {
-            q: ordered(names, scorer.score(dev.queries[q], [dev.documents[d] for d in names]))
-            for q, names in first.items()
-        }
+    kept_in = folder / "runs" / f"{dev.name}-{len(dev.queries)}"
+    runs["bi, all documents"] = known(kept_in / "bi-all.json", lambda: whole(bi(folder), dev))
+    runs[f"bi, {SAME}"] = known(kept_in / "bi.json", lambda: reordered(bi(folder), dev, first))
+    for name in [name for name in ("late", "late-taught", "cross", *ALIKE) if (folder / name).is_dir()]:
+        runs[f"{ALIKE.get(name, name)}, {SAME}"] = known(
+            kept_in / f"{name}.json", partial(ranked_by, folder / name, dev, first)
+        )
     for name in [name for name in ("late", "late-taught", "cross") if f"{name}, {SAME}" in runs]:
         alone = runs[f"{name}, {SAME}"]
         runs[f"{name} and BM25, {SAME}"] = {q: with_words(ranked, first[q]) for q, ranked in alone.items()}
@@ -90,6 +84,40 @@ def compared(folder: Path, dev: DevSet) -> dict[str, Any]:
         "documents": len(dev.documents),
         "means": means,
         "verdicts": verdicts,
+    }
+
+
+def known(path: Path, make: Callable[[], dict[str, Ranked]]) -> dict[str, Ranked]:
+    """Rankings that were kept, or those that are made now."""
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(make()), encoding="utf-8")
+    plain = json.loads(path.read_text(encoding="utf-8"))
+    return {query: [(name, score) for name, score in ranked] for query, ranked in plain.items()}
+
+
+def bi(folder: Path) -> Encoder:
+    """The bi-encoder."""
+    return load_encoder(folder / "bi")
+
+
+def reordered(encoder: Encoder, dev: DevSet, first: dict[str, list[str]]) -> dict[str, Ranked]:
+    """BM25's documents in a bi-encoder's order."""
+    found = {}
+    for query, ranked in whole(encoder, dev, keep=len(dev.documents)).items():
+        same = set(first[query])
+        found[query] = [(name, score) for name, score in ranked if name in same]
+    return found
+
+
+def ranked_by(model: Path, dev: DevSet, first: dict[str, list[str]]) -> dict[str, Ranked]:
+    """BM25's documents in the order of late interaction or of a cross-encoder."""
+    if model.name.startswith("late"):
+        return late(load_encoder(model), dev, first)
+    scorer = load_scorer(model)
+    return {
+        query: ordered(names, scorer.score(dev.queries[query], [dev.documents[name] for name in names]))
+        for query, names in first.items()
     }
 
 
