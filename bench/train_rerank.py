@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from gnomon.kernels.similarity import maxsim
 from gnomon.train.data.source import SourceSettings
 from gnomon.train.dev import DevSet, first_by_words, mean_of, open_dev
 from record import write
-from train_kinds import DEV, TEST
+from train_kinds import DEV, INSURANCE, SCIFACT, TEST
 
 METRIC = "nDCG@10"
 QUERIES = 600
@@ -49,15 +49,23 @@ def main() -> None:
     folder = arguments.parse_args().folder
     warnings.simplefilter("ignore")  # long documents are cut, as they were in training
     sets = {}
-    for one in ({**DEV, "limit": QUERIES}, TEST):
+    for one, train in (({**DEV, "limit": QUERIES}, INSURANCE), (TEST, SCIFACT)):
         dev = open_dev(SourceSettings(**one))
-        sets[dev.name] = compared(folder, dev)
+        sets[dev.name] = compared(folder, dev, learned(train))
         print(dev.name, json.dumps(sets[dev.name]), flush=True)
         write("train_rerank", {"metric": METRIC, "sets": sets})
 
 
-def compared(folder: Path, dev: DevSet) -> dict[str, Any]:
-    """Every system's mean, and the verdicts against the bi-encoder, both ways."""
+def learned(train: dict[str, Any]) -> set[str]:
+    """The documents that are right for a question of a training split."""
+    return {name for names in open_dev(SourceSettings(**train)).relevant.values() for name in names}
+
+
+def compared(folder: Path, dev: DevSet, seen: set[str]) -> dict[str, Any]:
+    """Every system's mean, and the verdicts against the bi-encoder, both ways.
+
+    `apart` has the means over questions none of whose right documents is right for a training question too.
+    """
     first = first_by_words(dev)
     runs = {"bm25": {q: falling(names) for q, names in first.items()}}
     kept_in = folder / "runs" / f"{dev.name}-{len(dev.queries)}"
@@ -79,10 +87,15 @@ def compared(folder: Path, dev: DevSet) -> dict[str, Any]:
             shown = ("baseline", "candidate", "outcome", "difference", "interval", "p_value", "n")
             verdicts.append({name: body[name] for name in shown})
     means = {name: round(mean_of(run, dev.relevant, METRIC), 4) for name, run in kept.items()}
+    apart = {query: right for query, right in dev.relevant.items() if seen.isdisjoint(right)}
     return {
         "queries": len(dev.queries),
         "documents": len(dev.documents),
         "means": means,
+        "apart": {
+            "queries": len(apart),
+            "means": {name: round(mean_of(only(run, apart), apart, METRIC), 4) for name, run in kept.items()},
+        },
         "verdicts": verdicts,
     }
 
@@ -119,6 +132,12 @@ def ranked_by(model: Path, dev: DevSet, first: dict[str, list[str]]) -> dict[str
         query: ordered(names, scorer.score(dev.queries[query], [dev.documents[name] for name in names]))
         for query, names in first.items()
     }
+
+
+def only(run: Run, queries: Mapping[str, Any]) -> Run:
+    """A run's part for some queries."""
+    found = {query: list(run.results[query].items()) for query in queries}
+    return Run.ranked(run.name, found)
 
 
 def falling(names: list[str]) -> Ranked:
