@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,6 +88,21 @@ def test_another_model_in_its_place_is_refused(
     with pytest.raises(WeightsMismatch, match="another model") as caught:
         opened().search(QUESTION)
     assert "gnomon migrate" in caught.value.next_step
+
+
+def test_late_interaction_may_be_the_second_model(
+    opened: Callable[..., Collection], docs: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("sentence_transformers")
+    sys.path.insert(0, str(Path(__file__).parents[1] / "encode"))
+    import st_models
+
+    folder, _ = st_models.late(tmp_path / "late")
+    kb = opened(settings=settings(folder, depth=2))
+    kb.index([docs])
+    first = kb.search(QUESTION)
+    assert ["late" in hit.stages for hit in first[:3]] == [True, True, False]
+    assert kb.search(QUESTION) == first, "the second time token vectors are remembered"
 
 
 def test_a_model_of_vectors_is_refused(opened: Callable[..., Collection], minilm_folder: Path) -> None:
