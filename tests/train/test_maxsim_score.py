@@ -29,6 +29,12 @@ def test_by_hand():
     assert HEAD.score(ids, far, None).item() == pytest.approx(-0.5, abs=1e-6)
 
 
+def test_a_special_token_within_a_query_hides_no_word_after_it():
+    ids = torch.tensor([[START, 5, START, 6, END, 7, END]])
+    hidden = vectors(0, 0, 0, 90, 0, 60, 0)[None]
+    assert HEAD.score(ids, hidden, None).item() == pytest.approx((0.5 + 3**0.5 / 2) / 2, abs=1e-6)
+
+
 @pytest.mark.parametrize("ids", [[START, END, 7, END], [START, 5, END, END], [START, END, END]])
 def test_an_empty_side_scores_nothing(ids):
     scores = HEAD.score(torch.tensor([ids]), vectors(*range(len(ids)))[None], None)
