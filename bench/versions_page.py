@@ -33,6 +33,7 @@ gnomon switch kb v2                                    # gnomon rollback kb: bac
 - Without judged queries only breakage is looked for, and the switch needs `--without-proof`.
 - `--bridge` and `--hot-first` make the new model of use during the build: [bridge.md](bridge.md).
 - Other chunks or other weights are versions too: `--chunk-tokens 128`, `--set fuse.weights=0.3,0.7`.
+- So is a second model for the first results: `--set rerank.model=FOLDER` ([training.md](training.md)).
 - How it is built: [decision 0017](decisions/0017-versions.md). How honest the verdict is: [gate.md](gate.md).
 
 """

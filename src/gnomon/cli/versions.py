@@ -138,14 +138,14 @@ def print_freed(console: Console, freed: Pruned) -> None:
 
 def _made(info: VersionInfo) -> str:
     """The chunks, and of the search what is not as it is by default."""
+    from gnomon.collection.settings import STAGES
+
     chunks = f"{info.chunking['max_tokens']} tokens"
     if info.chunking.get("overlap"):
         chunks += f", overlap {info.chunking['overlap']}"
     weights = info.retrieval["fuse"].get("weights")
     search = info.retrieval["mode"]
     search += f" {'/'.join(f'{weight:g}' for weight in weights)}" if weights else ""
-    from gnomon.collection.settings import STAGES
-
     stages = [name for name in STAGES if name in info.retrieval]
     return "; ".join((chunks, " with ".join((search, *stages))))
 

@@ -57,8 +57,8 @@ class SecondModel:
             raise WeightsMismatch(
                 f"the reranker {settings.model} is another model than the one that was set",
                 wanted=f"the model {settings.fingerprint[:12]}",
-                next_step="put it back, or make a version with the new one, whose verdict says what it is "
-                f"worth: gnomon migrate KB --set rerank.model={settings.model}",
+                next_step="put it back; or go back to the version before it (gnomon rollback KB), and from "
+                f"there make one with the new model: gnomon migrate KB --set rerank.model={settings.model}",
             )
         if isinstance(model, Encoder):
             encoder, vectors = model, EncodedTexts(model, texts_of)
