@@ -24,9 +24,9 @@ from abstain_fit import WANTED, Fitted, answered_at, auc, compared, curve, even_
 from abstain_page import write_page
 from abstain_sets import DEVELOPMENT, FOREIGN, SCORES, TEST, WHOLE, Asked, asked, sampled
 from data import DATA
+from gnomon.answer.abstention import NAMES, signals
 from gnomon.answer.context import choose
 from gnomon.answer.settings import ContextSettings
-from gnomon.answer.signals import NAMES, signals
 from gnomon.core.ranking import Query
 from gnomon.evaluate.datasets import load_dataset
 from record import spread, write

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from abstain_sets import FOREIGN, WHOLE, Asked
-from gnomon.answer.signals import NAMES
+from gnomon.answer.abstention import NAMES
 from gnomon.kernels.statistics import mean_ranks
 
 PENALTY = 3.0

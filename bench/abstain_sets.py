@@ -16,9 +16,9 @@ import numpy as np
 
 import gnomon
 from data import DATA
+from gnomon.answer.abstention import NAMES, Signals, signals
 from gnomon.answer.context import choose
 from gnomon.answer.settings import ContextSettings
-from gnomon.answer.signals import NAMES, Signals, signals
 from gnomon.collection.search import build_retriever
 from gnomon.core.ranking import Query, Ranking
 from gnomon.evaluate.datasets import load_dataset
@@ -133,14 +133,10 @@ def sampled(dataset: DataSet, count: int) -> list[str]:
     return every[:count]
 
 
-def _ask(
-    kb: gnomon.Collection, encoder: Once, dataset: DataSet, case: Case, mode: Any, wanted: Sequence[str]
-) -> Asked:
+def _ask(kb: gnomon.Collection, encoder: Once, dataset: DataSet, case: Case, mode: Any, wanted: Sequence[str]) -> Asked:
     taker = _Taker.of(kb, case)
     view = kb.view()
-    retriever = build_retriever(
-        mode, kb.version.retrieval, encoder=encoder, dense=view.dense, lexical=view.lexical
-    )
+    retriever = build_retriever(mode, kb.version.retrieval, encoder=encoder, dense=view.dense, lexical=view.lexical)
     rows: dict[str, dict[str, list[Any]]] = {part: {} for part in _PARTS}
 
     def look(kind: str, text: str, gold: set[int], gone: set[int]) -> None:

@@ -23,17 +23,17 @@ from answers_page import PAGE, page
 from answers_sets import SETS, Asked, asked, retrieval
 from data import DATA
 from gnomon.answer.context import choose
-from gnomon.answer.extract import extract
-from gnomon.answer.pieces import pieces
+from gnomon.answer.evaluation.metrics import exact_match, token_f1
+from gnomon.answer.extractive import extract
 from gnomon.answer.settings import AskSettings
-from gnomon.answer.support import Verifier
-from gnomon.answer.values import Passage, Sentence
+from gnomon.answer.types import Passage, Sentence
+from gnomon.answer.verification.spans import pieces
+from gnomon.answer.verification.verifier import Verifier
 from gnomon.collection.settings import RetrievalSettings
 from gnomon.core.ranking import Query
 from gnomon.evaluate.metrics import summary
-from gnomon.evaluate.sentences import sentences
 from gnomon.evaluate.significance import mean_intervals, sign_flip_p
-from gnomon.evaluate.spans import exact_match, token_f1
+from gnomon.text.sentences import sentences
 from pseudo_sets import Once
 from record import RESULTS, write
 from stages_sets import Corpus
@@ -147,15 +147,9 @@ def answers(data: Asked, found: Mapping[str, Given], encoder: Once, corpus: Corp
     }
     first = np.array(scores["first sentence of the best chunk"]["token_f1"])
     return {
-        "means": {
-            how: {kind: interval(values) for kind, values in own.items()} for how, own in scores.items()
-        },
-        "words": {
-            how: float(np.mean([len(t.split()) for t in texts.values()])) for how, texts in said.items()
-        },
-        "against_first": {
-            how: difference(np.array(own["token_f1"]) - first) for how, own in list(scores.items())[1:]
-        },
+        "means": {how: {kind: interval(values) for kind, values in own.items()} for how, own in scores.items()},
+        "words": {how: float(np.mean([len(t.split()) for t in texts.values()])) for how, texts in said.items()},
+        "against_first": {how: difference(np.array(own["token_f1"]) - first) for how, own in list(scores.items())[1:]},
         "sentences": round(quoted / max(1, len(found)), 3),
         "citations": quoted,
         "citations_wrong": wrong,

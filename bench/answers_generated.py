@@ -26,7 +26,7 @@ from typing import Any
 import gnomon
 from data import DATA, rows
 from gnomon.answer import Answer, AskSettings, ContextSettings, Endpoint, Sentence, ask
-from gnomon.answer.support import LEAST
+from gnomon.answer.verification.verifier import LEAST
 from local_model import WEIGHTS, prepared, serving
 from record import write
 
@@ -103,7 +103,7 @@ def counted(kb: gnomon.Collection, answers: Sequence[Answer]) -> dict[str, Any]:
     pairs = [(answer, sentence) for answer in answers for sentence in answer.sentences if sentence.supported]
     return {
         "outcomes": dict(Counter(answer.outcome for answer in answers)),
-        "failures": dict(Counter(failure.came[:120] for answer in answers for failure in answer.failures)),
+        "failures": dict(Counter(failure.message[:120] for answer in answers for failure in answer.failures)),
         "model was not asked": sum(answer.confidence < answer.threshold for answer in answers),
         "sentences": len(sentences),
         "supported": len(supported),
@@ -118,9 +118,7 @@ def holds(kb: gnomon.Collection, answer: Answer, sentence: Sentence) -> bool:
     return any(
         (kb.text(one.document) or "")[one.start : one.end] == one.quote != ""
         and one.support >= LEAST
-        and any(
-            p.document == one.document and p.start <= one.start <= one.end <= p.end for p in answer.passages
-        )
+        and any(p.document == one.document and p.start <= one.start <= one.end <= p.end for p in answer.passages)
         for one in sentence.citations
     )
 

@@ -74,9 +74,7 @@ def _answers(name: str, own: Mapping[str, Any]) -> Iterable[tuple[Any, ...]]:
     for how, means in own["means"].items():
         against = own["against_first"].get(how)
         gain = f"{against['mean']:+.3f} [{against['low']:+.3f}, {against['high']:+.3f}]" if against else ""
-        p, wins = (
-            (f"{against['p']:.1g}", f"{against['better']} / {against['worse']}") if against else ("", "")
-        )
+        p, wins = (f"{against['p']:.1g}", f"{against['better']} / {against['worse']}") if against else ("", "")
         exact = f"{means['exact_match'][0]:.4f}"
         yield name, how, f"{own['words'][how]:.0f}", _figure(means["token_f1"]), exact, gain, p, wins
 

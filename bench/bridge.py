@@ -24,10 +24,10 @@ from gnomon.core.ranking import Query, Ranking
 from gnomon.core.vectors import Vectors
 from gnomon.encode import EncoderSettings, load_encoder
 from gnomon.evaluate.significance import mean_intervals
-from gnomon.evolve.bridge import Bridge, BridgeSettings, fit_bridge, is_allowed
-from gnomon.evolve.bridge_maps import KINDS, Kind, Pairs
-from gnomon.evolve.handover import HandOver, hot_order
 from gnomon.index.exact import ExactIndex
+from gnomon.migrate.adapter.fit import Bridge, BridgeSettings, fit_bridge, is_allowed
+from gnomon.migrate.adapter.maps import KINDS, Kind, Pairs
+from gnomon.migrate.adapter.search import HandOver, hot_order
 from gnomon.retrieve import Dense
 from record import write
 

@@ -84,9 +84,7 @@ def write_page(record: Mapping[str, Any]) -> None:
     _plot(sets, DOCS / "images" / "bridge.png")
     settings = record["settings"]
     lines = [_HEAD.format(old=record["from"], new=record["to"], **settings)]
-    lines += [
-        "| set | documents | passages | queries | old nDCG@10 | new nDCG@10 | bridge nDCG@10 | kept |\n"
-    ]
+    lines += ["| set | documents | passages | queries | old nDCG@10 | new nDCG@10 | bridge nDCG@10 | kept |\n"]
     lines += ["|---|---|---|---|---|---|---|---|\n"]
     for name, one in sets.items():
         chosen = one["bridge"]["chosen"]
@@ -127,9 +125,7 @@ def _handed(name: str, one: Mapping[str, Any]) -> list[str]:
     for key, title in _NAMES.items():
         lines += [f"| {title} | " + " | ".join(f"{value:.3f}" for value in one["asked"][key]) + " |\n"]
     for key in ("hot", "random"):
-        lines += [
-            f"| most-asked tenth: {_NAMES[key]} | " + " | ".join(f"{v:.3f}" for v in tenth[key]) + " |\n"
-        ]
+        lines += [f"| most-asked tenth: {_NAMES[key]} | " + " | ".join(f"{v:.3f}" for v in tenth[key]) + " |\n"]
     gap = tenth["less_than_new_after_a_tenth"]["hot"]
     low, high = gap["interval"]
     return [
@@ -156,9 +152,7 @@ def _plot(sets: Mapping[str, Any], path: Path) -> None:
             ]
         ):
             axes = panels[row][column]
-            axes.plot(
-                [0, 100, 100], [old, old, new], "--", color=_COLOURS["old"], label="old version until done"
-            )
+            axes.plot([0, 100, 100], [old, old, new], "--", color=_COLOURS["old"], label="old version until done")
             for key, label in _NAMES.items():
                 axes.plot(share, values[key], "o-", color=_COLOURS[key], label=label, markersize=4)
             axes.set_title(f"{name}: {title}", fontsize=10)

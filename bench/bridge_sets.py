@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from gnomon.collection.recovering import chunks_of
+from gnomon.collection.catalog.queries import chunks_of
 from gnomon.core.contracts import Encoder, Role
 from gnomon.core.vectors import Vectors
 from gnomon.encode import EncoderSettings, load_encoder

@@ -146,7 +146,7 @@ def other_thread(kb: gnomon.Collection) -> Iterator[None]:
     """An index run in a thread, which is interrupted in the middle of it."""
     going, stop = threading.Event(), threading.Event()
 
-    def tell(progress: gnomon.Progress) -> None:
+    def tell(progress: gnomon.collection.Progress) -> None:
         if progress.stage == "embedding":
             going.set()
         if stop.is_set():
@@ -166,7 +166,7 @@ def index_until_ended(folder: Path, *, again: bool) -> None:
     """Put the big set in; `again`: take out what is cached of it and put it in again, for ever."""
     told = threading.Event()
 
-    def tell(progress: gnomon.Progress) -> None:
+    def tell(progress: gnomon.collection.Progress) -> None:
         if progress.stage == "embedding" and not told.is_set():
             told.set()
             print("embedding", flush=True)

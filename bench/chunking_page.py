@@ -86,8 +86,7 @@ def _outcome(figures: dict[str, Any]) -> str:
         return "No way did.\n"
     told = [f"*{way}* ({_mean(moved(sets, way)):+.4f} on the mean)" for way in found]
     shown = sum(
-        any(way in own["ways"] and own["ways"][way]["nDCG@10"]["p"] < 0.05 for way in found)
-        for own in sets.values()
+        any(way in own["ways"] and own["ways"][way]["nDCG@10"]["p"] < 0.05 for way in found) for own in sets.values()
     )
     return (
         f"Left standing by that: {', '.join(told)}, whose\ndifference is beyond chance "

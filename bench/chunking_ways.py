@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from chunking_sets import Judged
-from gnomon.collection.evaluating import GROUP_DEPTH, Owners, rankings
+from gnomon.collection.evaluation import GROUP_DEPTH, Owners, rankings
 from gnomon.collection.search import build_retriever
 from gnomon.core.contracts import Encoder, Role
 from gnomon.core.documents import Chunk, Document
@@ -55,9 +55,7 @@ class Known:
             for role in ("document", "query"):
                 if f"{role}_rows" in held:
                     texts = held[f"{role}_texts"].tobytes().decode().split("\0")
-                    self.rows |= {
-                        (role, text): row for text, row in zip(texts, held[f"{role}_rows"], strict=True)
-                    }
+                    self.rows |= {(role, text): row for text, row in zip(texts, held[f"{role}_rows"], strict=True)}
         self.kept = len(self.rows)
 
     @property

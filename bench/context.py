@@ -22,9 +22,9 @@ from data import DATA
 from gnomon import load_encoder
 from gnomon.encode import locate
 from gnomon.evaluate.tasks import TokenEncoder, run_task
-from gnomon.evaluate.tasks.context import word_vector
-from gnomon.evaluate.tasks.decide import roc_auc
+from gnomon.evaluate.tasks.pair_classification import roc_auc
 from gnomon.evaluate.tasks.report import with_interval
+from gnomon.evaluate.tasks.word_in_context import word_vector
 from record import write
 
 MODEL = "all-MiniLM-L6-v2"

@@ -89,9 +89,7 @@ def process_figures(code: str, runs: int) -> list[list[float]]:
     """What a fresh Python prints, split into numbers, `runs` times after one warm-up."""
     found = []
     for _ in range(runs + 1):
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
-        )
+        done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
         found.append([float(word) for word in done.stdout.split()])
     return found[1:]
 
@@ -148,9 +146,7 @@ def equality(encoder: Any, reference: Reference, scratch: Path, count: int) -> d
     }
 
 
-def throughput(
-    encoder: Any, reference: Reference, scratch: Path, given: argparse.Namespace
-) -> dict[str, Any]:
+def throughput(encoder: Any, reference: Reference, scratch: Path, given: argparse.Namespace) -> dict[str, Any]:
     """Texts per CPU-second, one thread each, in turn."""
     texts = scifact(given.texts)
     (scratch / "texts.json").write_text(json.dumps(texts))

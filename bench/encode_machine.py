@@ -56,7 +56,7 @@ def matrix_peak(size: int = 1024, repeats: int = 12) -> float:
     from openvino import opset15 as op
 
     from gnomon.encode import EncoderSettings
-    from gnomon.encode.graph.runtime import Compiled
+    from gnomon.encode.runtime.compiled import Compiled
 
     given = op.parameter([size, size], np.float32)
     rng = np.random.default_rng(0)
@@ -79,9 +79,7 @@ def work(lengths: Sequence[int], config: dict[str, Any]) -> float:
     hidden, wide = config["hidden_size"], config["intermediate_size"]
     tokens = np.array(lengths, dtype=np.float64)
     layers = config["num_hidden_layers"]
-    return float(
-        (layers * (tokens * (8 * hidden**2 + 4 * hidden * wide) + 4 * hidden * tokens**2)).sum() / 1e9
-    )
+    return float((layers * (tokens * (8 * hidden**2 + 4 * hidden * wide) + 4 * hidden * tokens**2)).sum() / 1e9)
 
 
 def own_throughput(folder: Path, config: dict[str, Any], texts: Sequence[str], runs: int) -> dict[str, Any]:
@@ -109,17 +107,11 @@ def own_throughput(folder: Path, config: dict[str, Any], texts: Sequence[str], r
     cosines = (one.encode(texts, role="document").data * eight.encode(texts, role="document").data).sum(1)
     return {
         "matrix_peak_gflop_per_cpu_s": spread(peaks, 0),
-        "share_of_peak": spread(
-            [gflop / lap[1] / peak for lap, peak in zip(laps["one"], peaks, strict=True)]
-        ),
+        "share_of_peak": spread([gflop / lap[1] / peak for lap, peak in zip(laps["one"], peaks, strict=True)]),
         "two_threads": {
             "per_s": spread([len(texts) / lap[0] for lap in laps["two"]], 1),
-            "wall_ratio_to_one": spread(
-                [a[0] / b[0] for a, b in zip(laps["one"], laps["two"], strict=True)], 2
-            ),
-            "cpu_ratio_to_one": spread(
-                [b[1] / a[1] for a, b in zip(laps["one"], laps["two"], strict=True)], 2
-            ),
+            "wall_ratio_to_one": spread([a[0] / b[0] for a, b in zip(laps["one"], laps["two"], strict=True)], 2),
+            "cpu_ratio_to_one": spread([b[1] / a[1] for a, b in zip(laps["one"], laps["two"], strict=True)], 2),
         },
         "int8": {
             "ratio": spread([a[1] / b[1] for a, b in zip(laps["one"], laps["int8"], strict=True)], 2),

@@ -21,16 +21,16 @@ from typing import Any
 
 import gnomon
 from data import DATA
-from gnomon.answer.evaluating import AnswerReport, against, evaluate_answers
-from gnomon.answer.measures import F1
-from gnomon.answer.questions import read_questions
+from gnomon.answer.evaluation.evaluate import AnswerReport, against, evaluate_answers
+from gnomon.answer.evaluation.metrics import F1
+from gnomon.answer.evaluation.questions import read_questions
 from gnomon.answer.settings import AskSettings
 from gnomon.collection import Collection
 from gnomon.collection.settings import Mode
 from gnomon.core.contracts import Encoder
 from gnomon.encode.settings import EncoderSettings
 from gnomon.evaluate import Run, compare, load_dataset, summary
-from gnomon.evaluate.verdict import Verdict
+from gnomon.evaluate.comparison import Verdict
 from record import write
 
 MODES: tuple[Mode, ...] = ("dense", "hybrid")
@@ -44,9 +44,7 @@ def main() -> None:
     arguments.add_argument("shared", type=Path)
     arguments.add_argument("dual", type=Path)
     arguments.add_argument("--beside", default="", help="one more model, such as all-MiniLM-L6-v2")
-    arguments.add_argument(
-        "--kept", type=Path, help="keep the collections here, and use those that are there"
-    )
+    arguments.add_argument("--kept", type=Path, help="keep the collections here, and use those that are there")
     arguments.add_argument("--limit", type=int, help="only so many of CovidQA's questions")
     given = arguments.parse_args()
     models = {"shared": str(given.shared), "dual": str(given.dual)}
@@ -64,7 +62,7 @@ def main() -> None:
 
 def described(model: str) -> dict[str, Any]:
     """A model's size, and what a question and documents cost it on one thread."""
-    from gnomon.encode.sources import locate
+    from gnomon.encode.hub.locate import locate
 
     encoder = gnomon.load_encoder(model, settings=EncoderSettings(threads=1))
     folder = Path(locate(model).folder)

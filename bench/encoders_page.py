@@ -145,11 +145,7 @@ def title(name: str, found: Results) -> str:
 
 def made(found: Iterable[Results]) -> str:
     """When, and from which commits."""
-    ran = [
-        f"`bench/results/{one['benchmark']}.json`, {one['when'][:10]}, {one['commit']}"
-        for one in found
-        if one
-    ]
+    ran = [f"`bench/results/{one['benchmark']}.json`, {one['when'][:10]}, {one['commit']}" for one in found if one]
     return f"\nFrom {'; '.join(ran)}.\n"
 
 

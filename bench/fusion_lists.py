@@ -12,9 +12,9 @@ import numpy as np
 
 import gnomon
 from data import DATA
-from gnomon.collection import reads
-from gnomon.collection.catalog import Catalog
-from gnomon.collection.evaluating import GROUP_DEPTH, CachedEncoder, Owners
+from gnomon.collection.catalog import queries
+from gnomon.collection.catalog.connection import Catalog
+from gnomon.collection.evaluation import GROUP_DEPTH, CachedEncoder, Owners
 from gnomon.core.ranking import Ranking
 from gnomon.core.vectors import Vectors
 from gnomon.evaluate import Run, load_dataset
@@ -103,7 +103,7 @@ def asked(case: Case, folder: Path) -> Asked:
         encoder = CachedEncoder(kb.encoder, catalog, version.space_id)
         with catalog.read() as connection:
             owners = Owners.read(connection, version.chunking_id)
-            _, rows = reads.vectors_of(connection, version.space_id, version.space, owners.chunk_ids)
+            _, rows = queries.vectors_of(connection, version.space_id, version.space, owners.chunk_ids)
         lists: list[Lists] = []
         for at in range(0, len(names), BLOCK):
             texts = [dataset.judged[name] for name in names[at : at + BLOCK]]

@@ -50,9 +50,7 @@ def page(figures: dict[str, Any]) -> str:
         cells = [f"{value:+.4f}" for value in (*moved, _mean(moved), min(moved))]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     lines += ["", f"## {figures['chosen'].capitalize()} on every set", "", _LEGEND]
-    lines += [
-        "| set | queries | metric | default | " + figures["chosen"] + " | difference | 95% interval | p |"
-    ]
+    lines += ["| set | queries | metric | default | " + figures["chosen"] + " | difference | 95% interval | p |"]
     lines += ["|---|---|---|---|---|---|---|---|"]
     for kind in ("development", "test"):
         for name, own in figures[kind].items():

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fusion_lists import Lists
-from gnomon.collection.evaluating import GROUP_DEPTH
+from gnomon.collection.evaluation import GROUP_DEPTH
 from gnomon.kernels.fusion import min_max, reciprocal_rank
 
 Way = Callable[[Lists], Any]

@@ -24,10 +24,10 @@ import numpy as np
 
 from data import Beir, beir
 from gate_page import PAGE, page
+from gnomon.evaluate.comparison import Rule, outcome_of
 from gnomon.evaluate.metrics import parse_metric, per_query
 from gnomon.evaluate.run import Run
 from gnomon.evaluate.significance import bca, mean_intervals, sign_flip_p
-from gnomon.evaluate.verdict import Rule, outcome_of
 from gnomon.index.lexical import LexicalIndex, LexicalSettings
 from record import write
 
@@ -126,9 +126,7 @@ def cell(population: Population, effect: float, n: int, trials: int) -> dict[str
     columns = population.differences[picked]
     rule = Rule(margin=MARGINS[population.metric])
     outcomes: list[str] = []
-    for column, interval in zip(
-        columns.T, mean_intervals(columns, limits=(-1.0, 1.0), resamples=DRAWS), strict=True
-    ):
+    for column, interval in zip(columns.T, mean_intervals(columns, limits=(-1.0, 1.0), resamples=DRAWS), strict=True):
         # The test decides only where the interval leaves 0 out.
         decides = interval[0] > 0 or interval[1] < 0
         outcomes.append(outcome_of(interval, sign_flip_p(column, flips=DRAWS) if decides else 1.0, rule))

@@ -123,15 +123,11 @@ def main() -> None:
         subprocess.run(rotate, check=True)
         encoders = [load_encoder(str(folder)) for folder in models.values()]
         places = dict(zip((one.space.fingerprint for one in encoders), models.values(), strict=True))
-        found["gnomon"] = tried(
-            Collection, Path(scratch) / "gnomon", encoders, {"gnomon": gnomon.__version__}
-        )
+        found["gnomon"] = tried(Collection, Path(scratch) / "gnomon", encoders, {"gnomon": gnomon.__version__})
         for name in ("chroma", "llamaindex"):
             versions: dict[str, str] = {}
 
-            def opened(
-                folder: Path, encoder: Encoder, name: str = name, kept: dict[str, str] = versions
-            ) -> Peer:
+            def opened(folder: Path, encoder: Encoder, name: str = name, kept: dict[str, str] = versions) -> Peer:
                 peer = Peer(name, folder, places[encoder.space.fingerprint])
                 kept.update(peer.versions)
                 return peer
@@ -142,9 +138,7 @@ def main() -> None:
     page(json.loads((Path(__file__).with_name("results") / "guard.json").read_text()))
 
 
-def tried(
-    open_store: Any, folder: Path, encoders: Sequence[Encoder], versions: dict[str, str]
-) -> dict[str, Any]:
+def tried(open_store: Any, folder: Path, encoders: Sequence[Encoder], versions: dict[str, str]) -> dict[str, Any]:
     """The three attempts."""
     attempts = [asdict(one) for one in try_to_mix(open_store, folder, *encoders)]
     return {"versions": versions, "attempts": attempts}
@@ -160,8 +154,7 @@ def page(result: dict[str, Any]) -> None:
     for name, one in result["stores"].items():
         versions = ", ".join(f"{package} {number}" for package, number in one["versions"].items())
         cells = [
-            f"{a['outcome']}, {a['lost']} of {len(TEXTS)} lost" if a["lost"] else a["outcome"]
-            for a in one["attempts"]
+            f"{a['outcome']}, {a['lost']} of {len(TEXTS)} lost" if a["lost"] else a["outcome"] for a in one["attempts"]
         ]
         out.append("| " + " | ".join([name, versions, *cells]) + " |\n")
         for words in dict.fromkeys(a["words"] for a in one["attempts"] if a["words"]):

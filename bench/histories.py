@@ -130,9 +130,9 @@ def batch(seed: int, steps: int, many: int) -> Batch:
 
 def compile_once() -> None:
     """Let all catalogs of this process share the statements that SQLAlchemy compiled, as one process' do."""
-    from gnomon.collection import catalog
+    from gnomon.collection.catalog import connection
 
-    plain = catalog._engine
+    plain = connection._engine
     shared: dict[Any, Any] = {}
 
     def engine(path: Path, busy_s: float) -> Any:
@@ -140,7 +140,7 @@ def compile_once() -> None:
         made._compiled_cache = shared
         return made
 
-    catalog._engine = engine
+    connection._engine = engine
     setattr(SQLiteDialect_pysqlite, "__hash__", lambda self: hash(type(self)))  # noqa: B010
     setattr(SQLiteDialect_pysqlite, "__eq__", lambda self, other: type(self) is type(other))  # noqa: B010
 

@@ -74,9 +74,7 @@ def main() -> None:
             "largest_mib": {name: round(size / 2**20, 1) for name, size in largest},
             "import_gnomon_s": spread(import_seconds(no_torch)),
             "import_everything_for_search_s": spread(
-                import_seconds(
-                    "import gnomon.collection, gnomon.encode.transformer, openvino, faiss, tantivy"
-                )
+                import_seconds("import gnomon.collection, gnomon.encode.transformer, openvino, faiss, tantivy")
             ),
         },
     )

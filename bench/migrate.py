@@ -24,8 +24,8 @@ import numpy as np
 
 import gnomon
 from data import DATA, beir
-from gnomon import evolve
-from gnomon.evolve.background import Started
+from gnomon import migrate
+from gnomon.migrate.process import Started
 from record import spread, write
 
 CPU_SHARE, WARM_UP, SWITCHES = 0.5, 50, 30
@@ -70,14 +70,12 @@ def judged_first(many: int) -> list[dict[str, Any]]:
 def predicted(folder: Path, to: str, _: int) -> dict[str, Any]:
     """What the plan said, and what the build then took on a machine that does nothing else."""
     with gnomon.open(folder) as kb:
-        plan = evolve.plan(kb, to, settings=evolve.PlanSettings(CPU_SHARE))
+        plan = migrate.plan(kb, to, settings=migrate.PlanSettings(CPU_SHARE))
     started = begun(folder, to)
-    done = evolve.follow(started, lambda _: None)
+    done = migrate.follow(started, lambda _: None)
     with gnomon.open(folder) as kb:
         space = kb.lineage.version("v2").space_id
-        kept = sum(
-            path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.suffix != ".html"
-        )
+        kept = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.suffix != ".html")
         query = f"SELECT count(*) FROM vectors WHERE space_id = {space} AND role = 'document'"
         with kb._catalog.read() as connection:
             vectors = int(connection.exec_driver_sql(query).scalar_one())
@@ -96,9 +94,9 @@ def predicted(folder: Path, to: str, _: int) -> dict[str, Any]:
 
 def begun(folder: Path, to: str) -> Started:
     """A migration in the background that is judged and not switched to."""
-    gate = evolve.GateSettings(queries=str(DATA / "scifact"), split="test")
-    settings = evolve.MigrateSettings(gate, switch_if="never", cpu_share=CPU_SHARE)
-    return evolve.start(folder, evolve.Change(to), settings)
+    gate = migrate.GateSettings(queries=str(DATA / "scifact"), split="test")
+    settings = migrate.MigrateSettings(gate, switch_if="never", cpu_share=CPU_SHARE)
+    return migrate.start(folder, migrate.Change(to), settings)
 
 
 def searched_meanwhile(folder: Path, to: str, wanted: int) -> dict[str, Any]:
@@ -114,15 +112,13 @@ def searched_meanwhile(folder: Path, to: str, wanted: int) -> dict[str, Any]:
     ours.send("go")
     last = in_stage(folder, started, "indexing")
     busy = [seconds for at, seconds in asked(ours) if first <= at and at + seconds <= last]
-    done = evolve.follow(started, lambda _: None)
+    done = migrate.follow(started, lambda _: None)
     ours.send("end")
     process.join()
     if len(busy) < wanted:
         print(f"only {len(busy)} searches fell into the build")
     found = {"idle": summary(idle), "during_the_build": summary(busy)}
-    ratios = {
-        key: round(found["during_the_build"][key] / found["idle"][key], 2) for key in ("p50", "p95", "p99")
-    }
+    ratios = {key: round(found["during_the_build"][key] / found["idle"][key], 2) for key in ("p50", "p95", "p99")}
     return {
         "ms": found,
         "to_idle": ratios,
@@ -168,7 +164,7 @@ def times_of(pipe: Connection, wanted: int) -> list[float]:
 def in_stage(folder: Path, started: Started, stage: str) -> float:
     """Wait until a build has come to a stage, and say when that was seen."""
     while True:
-        found = evolve.status(folder)
+        found = migrate.status(folder)
         if found is not None and found.run == started.run:
             if found.stage == stage and (stage != "building" or found.texts_done):
                 return time.monotonic()

@@ -17,9 +17,8 @@ from typing import Any
 
 from data import Beir, mean_ndcg
 from gnomon.encode import load_encoder, locate
-from gnomon.evaluate.breakage import Found, breakage
 from gnomon.evaluate.judgments import DataSet
-from gnomon.evaluate.pseudo import KINDS, pseudo_queries
+from gnomon.evaluate.pseudo import KINDS, Found, breakage, pseudo_queries
 from gnomon.retrieve import FuseSettings
 from pseudo_page import PAGE, page
 from pseudo_sets import SETS, Corpus, Once, Run, corpus, mixed, part_of, permuted, with_cls_pooling
@@ -103,9 +102,7 @@ def kinds_of(asked: DataSet) -> list[str]:
 
 
 def ndcg_of(asked: DataSet, run: Run, kind: str) -> float:
-    own = {
-        query: grades for query, grades in asked.relevant.items() if kind in ("all kinds", asked.kinds[query])
-    }
+    own = {query: grades for query, grades in asked.relevant.items() if kind in ("all kinds", asked.kinds[query])}
     return round(mean_ndcg({q: dict(g) for q, g in own.items()}, {query: run[query] for query in own}), 4)
 
 
@@ -207,9 +204,7 @@ def growth(kb: Corpus, asked: DataSet) -> dict[str, float]:
     others = sorted(set(kb.owners.values()) - sources)
     new = set(random.Random(0).sample(others, min(len(others), len(set(kb.owners.values())) // 10)))
     kept = [at for at, chunk in enumerate(kb.ids.tolist()) if kb.owners[chunk] not in new]
-    sound = hits_of(
-        asked, kb.run(kb.retriever("dense", dense=kb.index_of(kb.vectors.data, kept)), asked.queries)
-    )
+    sound = hits_of(asked, kb.run(kb.retriever("dense", dense=kb.index_of(kb.vectors.data, kept)), asked.queries))
     now = hits_of(asked, kb.run(kb.retriever("dense"), asked.queries))
     return {
         "documents_added": len(new),

@@ -29,7 +29,7 @@ _DAMAGE = """
 ## They detect breakage
 
 One look asks {queries} queries of each kind, and compares how many sources are among the first ten with a
-sound look at the same collection (`gnomon.evaluate.breakage`: exact one-sided tests, together wrong in at
+sound look at the same collection (`gnomon.evaluate.pseudo`: exact one-sided tests, together wrong in at
 most 1 % of the looks). The table gives the share of {looks} looks that raised an alarm, with other
 queries than the sound look had / with the same ones, as it is while the corpus stays nearly unchanged:
 those are compared one by one, which sees far more.
@@ -52,17 +52,11 @@ def page(figures: Mapping[str, Any]) -> str:
     """The whole page in Markdown."""
     agreement, damage, healthy = figures["agreement"], figures["damage"], figures["healthy"]
     parts = [_OPENING.format(model=figures["model"]), _AGREEMENT]
-    parts.append(
-        table(("set", "queries", "r", "tau", "chosen by pseudo-queries", "loss"), correlations(agreement))
-    )
+    parts.append(table(("set", "queries", "r", "tau", "chosen by pseudo-queries", "loss"), correlations(agreement)))
     for name, facts in agreement.items():
-        parts.append(
-            f"\n{name}: {facts['documents']} documents, {facts['queries']} judged queries, nDCG@10.\n"
-        )
+        parts.append(f"\n{name}: {facts['documents']} documents, {facts['queries']} judged queries, nDCG@10.\n")
         kinds = list(next(iter(facts["pseudo"].values())))
-        rows = [
-            (setting, true, *facts["pseudo"][setting].values()) for setting, true in facts["truth"].items()
-        ]
+        rows = [(setting, true, *facts["pseudo"][setting].values()) for setting, true in facts["truth"].items()]
         parts.append(table(("setting", "true", *kinds), rows))
     parts.append(_DAMAGE.format(queries=figures["queries_a_kind"], looks=figures["looks"]))
     heads = [f"{name}, {mode}" for name, modes in damage.items() for mode in modes]
@@ -77,10 +71,7 @@ def page(figures: Mapping[str, Any]) -> str:
     parts.append(
         table(
             ("set", "documents added", "alarms, other / same queries"),
-            (
-                (n, g["documents_added"], f"{g['alarms']:.2f} / {g['alarms_same_queries']:.2f}")
-                for n, g in grown
-            ),
+            ((n, g["documents_added"], f"{g['alarms']:.2f} / {g['alarms_same_queries']:.2f}") for n, g in grown),
         )
     )
     parts.append(_CLOSING)

@@ -15,8 +15,8 @@ from sqlalchemy import select
 
 import gnomon
 from data import Beir, beir
-from gnomon.collection import reads, schema
-from gnomon.collection.catalog import Catalog
+from gnomon.collection.catalog import queries, schema
+from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.search import build_retriever
 from gnomon.core.contracts import Encoder, Index, Retriever, Role
 from gnomon.core.documents import Document
@@ -133,7 +133,7 @@ def corpus(data: Beir, folder: Path, *, model: str | None = None, titles: bool =
     with catalog.read() as connection:
         found = connection.execute(joined.order_by(chunk.id)).all()
         every = np.array([row.id for row in found], dtype=np.int64)
-        ids, rows = reads.vectors_of(connection, kb.version.space_id, kb.version.space, every)
+        ids, rows = queries.vectors_of(connection, kb.version.space_id, kb.version.space, every)
     catalog.close()
     chunks = [
         ChunkText(str(row.id), row.key, row.text, row.ordinal, row.title, tuple(json.loads(row.heading)))

@@ -53,9 +53,7 @@ def narrowed(vectors: Array, mean_cosine: float) -> Array:
     low, high = 0.0, 1000.0
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (
-            (middle, high) if average_cosine(sample + middle * direction) < mean_cosine else (low, middle)
-        )
+        low, high = (middle, high) if average_cosine(sample + middle * direction) < mean_cosine else (low, middle)
     pushed: Array = vectors + (low * direction).astype(np.float32)
     pushed /= np.linalg.norm(pushed, axis=1, keepdims=True)
     return pushed

@@ -22,9 +22,7 @@ def machine() -> dict[str, Any]:
     cpu = platform.processor()
     facts = Path("/proc/cpuinfo")
     if facts.exists():
-        lines = [
-            line for line in facts.read_text().splitlines() if line.startswith(("model name", "cpu family"))
-        ]
+        lines = [line for line in facts.read_text().splitlines() if line.startswith(("model name", "cpu family"))]
         cpu = ", ".join(dict.fromkeys(line.replace("\t", "").strip() for line in lines))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
     return {

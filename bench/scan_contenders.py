@@ -92,9 +92,7 @@ def _sample(rows: Array) -> Array:
 def _sq8(rows: Array) -> Built:
     import faiss
 
-    index = faiss.IndexScalarQuantizer(
-        rows.shape[1], faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT
-    )
+    index = faiss.IndexScalarQuantizer(rows.shape[1], faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_INNER_PRODUCT)
     index.train(rows)
     index.add(rows)
     return _Faiss(index)

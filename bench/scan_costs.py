@@ -41,9 +41,7 @@ def main() -> None:
     """Measure each size, write results/scan_costs.json, docs/scan-costs.png and docs/scan.md."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--work", type=Path, default=Path.home() / ".cache" / "gnomon" / "bench")
-    arguments.add_argument(
-        "--case", type=int, help="used by itself: one of the cases, in a process of its own"
-    )
+    arguments.add_argument("--case", type=int, help="used by itself: one of the cases, in a process of its own")
     arguments.add_argument("--step", choices=["build", "use"], help="used by itself")
     given = arguments.parse_args()
     if given.step:
@@ -66,9 +64,7 @@ def _child(work: Path, case: int, step: str) -> dict[str, Any]:
     command = [sys.executable, __file__, "--work", str(work), "--case", str(case), "--step", step]
     # One thread to search with, and to build with what there is.
     threads = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"} if step == "use" else {}
-    done = subprocess.run(
-        command, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, **threads}
-    )
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, **threads})
     figures: dict[str, Any] = json.loads(done.stdout)
     return figures
 

@@ -53,9 +53,7 @@ def page(figures: Mapping[str, Any]) -> str:
 def _circumstances(figures: Mapping[str, Any]) -> str:
     machine = figures["machine"]
     load = machine["load_average_before"][0]
-    busy = (
-        ", shared with other work, which shows in p99 and in build times" if load > machine["cores"] else ""
-    )
+    busy = ", shared with other work, which shows in p99 and in build times" if load > machine["cores"] else ""
     return f"Measured on {machine['cores']} cores at a load of {load:.1f}{busy}."
 
 

@@ -156,10 +156,7 @@ def _total(one: dict[str, Any]) -> float:
 def ndcg_of(data: Beir, search: Callable[[list[str]], Any]) -> float:
     """nDCG@10 of a search over the judged queries."""
     found = search(list(data.queries.values()))
-    run = {
-        query: {hit.document: hit.score for hit in hits}
-        for query, hits in zip(data.queries, found, strict=True)
-    }
+    run = {query: {hit.document: hit.score for hit in hits} for query, hits in zip(data.queries, found, strict=True)}
     return round(mean_ndcg(data.relevant, run), 4)
 
 
@@ -170,9 +167,7 @@ def rrf_quality(data: Beir, folder: Path) -> float:
     settings = gnomon.RetrievalSettings(fuse=FuseSettings(fusion="rrf"))
     with gnomon.open(folder) as kb:
         view = kb.view()
-        retriever = build_retriever(
-            "hybrid", settings, encoder=kb.encoder, dense=view.dense, lexical=view.lexical
-        )
+        retriever = build_retriever("hybrid", settings, encoder=kb.encoder, dense=view.dense, lexical=view.lexical)
         rankings = retriever(checked_queries(list(data.queries.values()), 100, "document"), k=1000)
         run = {
             query: kb.hits(text, ranking, k=100, by="document")

@@ -28,8 +28,8 @@ from gnomon.encode import locate
 from gnomon.kernels.alignment import neighbour_overlap
 from gnomon.train import fit, read_recipe
 from gnomon.train.prepare import prepare
-from gnomon.train.recipe import Recipe
-from gnomon.train.seen import FILE, read_seen
+from gnomon.train.recipe.recipe import Recipe
+from gnomon.train.report.embedding_map import FILE, read_seen
 from record import write
 from seen_page import IMAGES, PAGE, page
 
@@ -173,7 +173,7 @@ def mixed(left: Vectors, right: Vectors) -> str | None:
     try:
         Vectors.concatenate([left, right])
     except SpaceMismatch as error:
-        return error.came
+        return error.message
     return None
 
 

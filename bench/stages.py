@@ -51,9 +51,7 @@ def candidates() -> dict[Mode, dict[str, RetrievalSettings]]:
     rocchio = {f"rocchio, {name}": RetrievalSettings(rocchio=own) for name, own in ROCCHIO.items()}
     rm3 = {f"rm3, {name}": RetrievalSettings(rm3=own) for name, own in RM3.items()}
     smooth = {f"neighbours, {name}": RetrievalSettings(neighbours=own) for name, own in NEIGHBOURS.items()}
-    every = RetrievalSettings(
-        rocchio=ROCCHIO["default"], rm3=RM3["default"], neighbours=NEIGHBOURS["default"]
-    )
+    every = RetrievalSettings(rocchio=ROCCHIO["default"], rm3=RM3["default"], neighbours=NEIGHBOURS["default"])
     return {
         "dense": {**rocchio, **smooth},
         "lexical": {**rm3, **smooth},
@@ -140,8 +138,7 @@ def train_figures(corpus: Corpus, mode: Mode, tried: Candidates, asked: Asked) -
     """nDCG@10 on the train split, and what is best there."""
     settings = {"plain": RetrievalSettings(), **tried}
     scores = {
-        name: ndcg(corpus.run(name, corpus.retriever(mode, own, asked), asked), asked)
-        for name, own in settings.items()
+        name: ndcg(corpus.run(name, corpus.retriever(mode, own, asked), asked), asked) for name, own in settings.items()
     }
     return {"queries": len(asked.queries), "ndcg": scores, "chosen": max(scores, key=lambda n: scores[n])}
 

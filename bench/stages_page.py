@@ -118,9 +118,7 @@ def summary(figures: dict[str, Any]) -> str:
             for name, cell in mode["tried"].items():
                 by_stage.setdefault(name, []).append(cell)
     for name, cells in by_stage.items():
-        counts = [
-            sum(c["outcome"] == o for c in cells) for o in ("better", "not worse", "undecided", "worse")
-        ]
+        counts = [sum(c["outcome"] == o for c in cells) for o in ("better", "not worse", "undecided", "worse")]
         differences = [c["difference"] for c in cells]
         lines.append(row(name, len(cells), *counts, f"{min(differences):+.4f} to {max(differences):+.4f}"))
     return "".join(lines)

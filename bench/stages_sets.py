@@ -12,11 +12,11 @@ import numpy as np
 
 import gnomon
 from data import DATA, beir
-from gnomon.collection import reads
-from gnomon.collection.catalog import Catalog
-from gnomon.collection.evaluating import CachedEncoder, Owners, rankings
-from gnomon.collection.lookups import lookups
+from gnomon.collection.catalog import queries
+from gnomon.collection.catalog.connection import Catalog
+from gnomon.collection.evaluation import CachedEncoder, Owners, rankings
 from gnomon.collection.search import build_retriever
+from gnomon.collection.serving.snapshot import lookups
 from gnomon.collection.settings import Mode, RetrievalSettings
 from gnomon.core.contracts import Encoder, Retriever, Role
 from gnomon.core.ranking import Query
@@ -71,7 +71,7 @@ class Corpus:
         """All chunk ids and their vectors."""
         space = self._version.space
         with self._catalog.read() as connection:
-            ids, rows = reads.vectors_of(connection, self._version.space_id, space, self.owners.chunk_ids)
+            ids, rows = queries.vectors_of(connection, self._version.space_id, space, self.owners.chunk_ids)
         return ids, Vectors(rows, space)
 
     def asked(self, split: str, most: int) -> Asked:

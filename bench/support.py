@@ -2,7 +2,8 @@
 
     python bench/support.py
 
-Fits the weights of gnomon.answer.support on sentences that are said by their passages and on others that are
+Fits the weights of gnomon.answer.verification.verifier on
+ sentences that are said by their passages and on others that are
 not (bench/support_sets.py), in five parts by source text: each is judged by weights that have not seen it.
 Prints weights to be put into the code; writes results/support.json and docs/support.md by those in the code.
 """
@@ -17,10 +18,10 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
-from gnomon.answer import support
-from gnomon.answer.claims import bare, claim, is_claim
-from gnomon.answer.pieces import pieces
-from gnomon.answer.support import FEATURES, LEAST, Verifier
+from gnomon.answer.verification import verifier
+from gnomon.answer.verification.claims import bare, claim, is_claim
+from gnomon.answer.verification.spans import pieces
+from gnomon.answer.verification.verifier import FEATURES, LEAST, Verifier
 from gnomon.encode import load_encoder
 from pseudo_sets import Once
 from record import write
@@ -78,11 +79,11 @@ def main() -> None:
     weights, bias = fitted(rows)
     print(dict(zip(FEATURES, weights.round(2).tolist(), strict=True)), "bias", round(bias, 2))
     crossed = crossed_supports(rows)
-    own = np.array([supported(row, support._WEIGHTS, support._BIAS) for row in rows])
+    own = np.array([supported(row, verifier._WEIGHTS, verifier._BIAS) for row in rows])
     precision, recall = balanced(rows, own, LEAST)
     figures = {
         "model": MODEL,
-        "weights": dict(zip(FEATURES, support._WEIGHTS.tolist(), strict=True)) | {"bias": support._BIAS},
+        "weights": dict(zip(FEATURES, verifier._WEIGHTS.tolist(), strict=True)) | {"bias": verifier._BIAS},
         "least": LEAST,
         "precision": round(precision, 4),
         "precision_crossed": round(balanced(rows, crossed, LEAST)[0], 4),
@@ -122,7 +123,7 @@ def supported(row: Row, weights: Array, bias: float) -> float:
     if row.table is None:
         return row.sure
     values = 1 / (1 + np.exp(-(row.table @ weights + bias)))
-    return float(np.where(row.refused, np.minimum(values, support.REFUSED), values).max())
+    return float(np.where(row.refused, np.minimum(values, verifier.REFUSED), values).max())
 
 
 def fitted(rows: Sequence[Row]) -> tuple[Array, float]:
@@ -134,7 +135,7 @@ def fitted(rows: Sequence[Row]) -> tuple[Array, float]:
     used = [row for row in rows if row.table is not None and not row.refused.all()]
     labels = np.array([row.example.supported for row in used], dtype=float)
     shares = share_of(used)
-    weights, bias = support._WEIGHTS.astype(float), float(support._BIAS)
+    weights, bias = verifier._WEIGHTS.astype(float), float(verifier._BIAS)
     for _ in range(ROUNDS):
         best = [np.where(row.refused, -np.inf, row.table @ weights).argmax() for row in used]
         table = np.stack([row.table[at] for row, at in zip(used, best, strict=True)])
@@ -225,8 +226,7 @@ def page(figures: dict[str, Any]) -> str:
         crossed=figures["precision_crossed"], recall=figures["recall"],
     )  # fmt: skip
     lines = [
-        f"| {row['source']} | {row['kind']} | {'yes' if row['said'] else 'no'} | {row['n']} "
-        f"| {row['accepted']:.1%} |"
+        f"| {row['source']} | {row['kind']} | {'yes' if row['said'] else 'no'} | {row['n']} | {row['accepted']:.1%} |"
         for row in figures["kinds"]
     ]
     weights = ", ".join(f"{name} {value:g}" for name, value in figures["weights"].items())

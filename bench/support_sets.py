@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from data import DATA, beir, rows
-from gnomon.answer.values import Passage
-from gnomon.evaluate.sentences import sentences
+from gnomon.answer.types import Passage
+from gnomon.text.sentences import sentences
 
 _NUMBER = re.compile(r"\d+")
 _NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]{2,}(?: [A-Z][a-z]+)*")
@@ -57,9 +57,7 @@ def answers() -> Iterator[Example]:
             continue
         seen.add(row["answer"])
         own = passages(text[:6000] for text in row["contexts"])
-        strangers = [
-            other for other in draw.sample(every, 20) if not set(other["relevant"]) & set(row["relevant"])
-        ]
+        strangers = [other for other in draw.sample(every, 20) if not set(other["relevant"]) & set(row["relevant"])]
         wrong = passages(other["contexts"][0][:6000] for other in strangers[:3])
         graft = strangers[-1]["answer"]
         for text in sentences(row["answer"]):
@@ -113,16 +111,12 @@ def claims() -> Iterator[Example]:
         yield Example("SciFact train", "abstracts that are near", data.queries[name], held, False)
 
 
-def damaged(
-    source: str, text: str, own: tuple[Passage, ...], graft: str, draw: random.Random
-) -> Iterator[Example]:
+def damaged(source: str, text: str, own: tuple[Passage, ...], graft: str, draw: random.Random) -> Iterator[Example]:
     """The sentence with something wrong in it, against its own passages."""
     whole = " ".join(one.text for one in own)
     others = sorted({name for name in _NAME.findall(whole) if name not in text})
     damages: dict[str, Callable[[], str]] = {
-        "another number": lambda: _NUMBER.sub(
-            lambda found: str(int(found[0][:9]) + draw.randint(1, 9)), text, count=1
-        ),
+        "another number": lambda: _NUMBER.sub(lambda found: str(int(found[0][:9]) + draw.randint(1, 9)), text, count=1),
         "another name of the passage": lambda: _NAME.sub(
             lambda found: draw.choice(others) if others else found[0], text, count=1
         ),

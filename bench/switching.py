@@ -29,7 +29,7 @@ import numpy as np
 import gnomon
 from data import beir
 from gnomon.collection import CollectionSettings, RetrievalSettings
-from gnomon.collection.model import CANARIES
+from gnomon.collection.catalog.spaces import CANARIES
 from gnomon.core.contracts import Role
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors

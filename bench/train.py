@@ -114,9 +114,7 @@ class Bench:
         """From there, one more epoch."""
         return self._with_prefix("shorter", LAST, LAST_OBJECTIVE, backbone=self.folder / "short")
 
-    def _with_prefix(
-        self, name: str, optim: dict[str, Any], objective: dict[str, Any], **more: Any
-    ) -> dict[str, Any]:
+    def _with_prefix(self, name: str, optim: dict[str, Any], objective: dict[str, Any], **more: Any) -> dict[str, Any]:
         settings = {**EQUAL, **optim, **more}
         found = self._gnomon(name, threads=self.threads, objective=objective, **settings)
         whole = judged(self.folder / name, self.data)
@@ -164,13 +162,13 @@ class Bench:
 
         report = fit(recipe, progress=stamp, resume=name == "short")
         (cpu, wall), (last_cpu, last_wall) = stamps[0], stamps[-1]
-        return figures(
-            len(stamps), (len(stamps) - 1) * optim["batch_size"], last_cpu - cpu, last_wall - wall
-        ) | {"steps": report.steps, "steps_timed": len(stamps), "precision": report.precision}
+        return figures(len(stamps), (len(stamps) - 1) * optim["batch_size"], last_cpu - cpu, last_wall - wall) | {
+            "steps": report.steps,
+            "steps_timed": len(stamps),
+            "precision": report.precision,
+        }
 
-    def _reference(
-        self, name: str, *, threads: int, steps: int | None = None, bf16: bool, **optim: Any
-    ) -> Any:
+    def _reference(self, name: str, *, threads: int, steps: int | None = None, bf16: bool, **optim: Any) -> Any:
         (self.folder / "pairs.json").write_text(json.dumps(self.pairs))
         total = steps or optim["epochs"] * -(-len(self.pairs) // optim["batch_size"])
         job = {
@@ -202,12 +200,7 @@ def train_pairs() -> list[tuple[str, str]]:
     """Every question of the train split with each of its answers."""
     data = beir("insuranceqa", "train")
     texts = {row["_id"]: row["text"] for row in data.documents}
-    return [
-        (data.queries[q], texts[d])
-        for q, grades in data.relevant.items()
-        for d, grade in grades.items()
-        if grade
-    ]
+    return [(data.queries[q], texts[d]) for q, grades in data.relevant.items() for d, grade in grades.items() if grade]
 
 
 def dev() -> Beir:
@@ -222,7 +215,7 @@ def judged(folder: Path, data: Beir, dim: int | None = None) -> float:
     import warnings
     from dataclasses import replace
 
-    from gnomon.encode.layout import read_layout
+    from gnomon.encode.layout.model import read_layout
     from gnomon.encode.settings import EncoderSettings
     from gnomon.encode.transformer import TransformerEncoder
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from gnomon.train.began import _FREE, _REMEDIES
-from gnomon.train.objectives import OBJECTIVES
-from gnomon.train.recipe import Recipe
-from gnomon.train.recipe_tables import OBJECTIVE_SETTINGS
+from gnomon.train.checkpoint import _FREE, _REMEDIES
+from gnomon.train.losses import OBJECTIVES
+from gnomon.train.recipe.recipe import Recipe
+from gnomon.train.recipe.tables import OBJECTIVE_SETTINGS
 
 SAME_AS = {"data.dev": "data.sources", "data.test": "data.sources"}
 """Tables that have the keys of another one."""
@@ -134,9 +134,7 @@ def key_tables() -> str:
     out = []
     for table, rows in tables.items():
         head = f"[[{table}]]" if table == "data.sources" else f"[{table}]"
-        out.append(
-            f"### `{head}`\n\n| key | type | default | meaning |\n|---|---|---|---|\n" + "\n".join(rows)
-        )
+        out.append(f"### `{head}`\n\n| key | type | default | meaning |\n|---|---|---|---|\n" + "\n".join(rows))
     return "\n\n".join([*out, _objectives(), _changes()]) + "\n"
 
 

@@ -130,14 +130,12 @@ def words(folder: Path) -> dict[str, Any]:
     """BM25 on the same dev sets."""
     from gnomon.evaluate import Run
     from gnomon.train.data.source import SourceSettings
-    from gnomon.train.dev import first_by_words, mean_of, open_dev
+    from gnomon.train.evaluation import first_by_words, mean_of, open_dev
 
     found = {}
     for one in (DEV, TEST):
         dev = open_dev(SourceSettings(**one))
-        ranked = {
-            q: [(d, -float(n)) for n, d in enumerate(names)] for q, names in first_by_words(dev).items()
-        }
+        ranked = {q: [(d, -float(n)) for n, d in enumerate(names)] for q, names in first_by_words(dev).items()}
         found[dev.name] = round(mean_of(Run.ranked("bm25", ranked), dev.relevant, "nDCG@10"), 4)
     return found
 
@@ -205,8 +203,8 @@ def late_taught(folder: Path) -> dict[str, Any]:
 def cross_alike(folder: Path, head: str) -> dict[str, Any]:
     """From MiniLM, on each pair with four wrong answers that BM25 finds: a head of either kind."""
     from gnomon.train.data.source import SourceSettings, open_source
-    from gnomon.train.mining import mine
-    from gnomon.train.mining_settings import MineSettings
+    from gnomon.train.mining.mine import mine
+    from gnomon.train.mining.settings import MineSettings
 
     sources = []
     for one in (INSURANCE, SCIFACT):

@@ -110,9 +110,7 @@ def with_keys(guide: str) -> str:
 def read_results(folder: Path = RESULTS) -> Results:
     """What each benchmark found, by its name; those that did not run are left out."""
     paths = {name: folder / f"{name}.json" for name in BENCHMARKS}
-    return {
-        name: json.loads(path.read_text(encoding="utf-8")) for name, path in paths.items() if path.is_file()
-    }
+    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in paths.items() if path.is_file()}
 
 
 def figures_page(found: Results) -> str:
@@ -180,9 +178,7 @@ def kinds(stages: Results) -> str:
     """Every run's gains."""
     out = [KINDS_HEAD]
     if any(stage in stages for stage in KIND_NAMES):
-        out.append(
-            head("run", "set", "metric", "start", "trained", "95 % interval", "verdict", "CPU minutes")
-        )
+        out.append(head("run", "set", "metric", "start", "trained", "95 % interval", "verdict", "CPU minutes"))
     for stage, name in KIND_NAMES.items():
         one = stages.get(stage, {})
         for gain in one.get("gains", ()):
@@ -192,9 +188,7 @@ def kinds(stages: Results) -> str:
             where = f"{gain['set']} ({gain['split']})"
             out.append(row((name, where, *measured, gain["outcome"] or "", round(one["whole_cpu_s"] / 60))))
     if bm25 := stages.get("words"):
-        out.append(
-            "\nBM25 alone: " + ", ".join(f"{name} {value:.4f}" for name, value in bm25.items()) + ".\n"
-        )
+        out.append("\nBM25 alone: " + ", ".join(f"{name} {value:.4f}" for name, value in bm25.items()) + ".\n")
     return "".join(out) + missing(stage for stage in KINDS if stage not in stages)
 
 

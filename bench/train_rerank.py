@@ -26,10 +26,10 @@ from gnomon.core.contracts import Encoder
 from gnomon.encode import load_encoder
 from gnomon.encode.load import load_scorer
 from gnomon.evaluate import Run
-from gnomon.evaluate.comparing import compare_many
+from gnomon.evaluate.comparison import compare_many
 from gnomon.kernels.similarity import maxsim
 from gnomon.train.data.source import SourceSettings
-from gnomon.train.dev import DevSet, first_by_words, mean_of, open_dev
+from gnomon.train.evaluation import DevSet, first_by_words, mean_of, open_dev
 from record import write
 from train_kinds import DEV, INSURANCE, SCIFACT, TEST
 

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from gnomon.encode import load_encoder
 from gnomon.kernels.similarity import maxsim
 from gnomon.train.data.source import SourceSettings
-from gnomon.train.dev import DevSet, first_by_words, open_dev
+from gnomon.train.evaluation import DevSet, first_by_words, open_dev
 
 NEAR, FAR = 2, 2
 """Wrong documents a row: of the teacher's first 15 of BM25's, and of the others."""
@@ -78,9 +78,7 @@ def _rows(one: Asked, folder: Path, drawn: random.Random) -> list[dict[str, Any]
     return rows
 
 
-def _some(
-    first: Sequence[str], right: Sequence[str], scores: Mapping[str, float], drawn: random.Random
-) -> list[str]:
+def _some(first: Sequence[str], right: Sequence[str], scores: Mapping[str, float], drawn: random.Random) -> list[str]:
     order = [name for name in sorted(first, key=lambda name: -scores[name]) if name not in right]
     near, far = order[:NEAREST], order[NEAREST:]
     best = drawn.choice(right) if right else near.pop(0)

@@ -22,9 +22,9 @@ from typing import Any
 
 import gnomon
 from gnomon.encode import load_encoder
-from gnomon.evolve.watching import WatchReport, WatchSettings, watch
-from gnomon.evolve.watching.charts import charts
-from gnomon.kernels.binomial import share_interval
+from gnomon.kernels.statistics import share_interval
+from gnomon.monitor import WatchReport, WatchSettings, watch
+from gnomon.monitor.html import charts
 from record import write
 from watch_page import IMAGES, PAGE, draw, page
 from watch_sets import (
@@ -251,12 +251,8 @@ def counted(healthy: list[Look], damages: Mapping[str, list[Look]]) -> dict[str,
             **rate(len(false), len(healthy)),
             "causes": dict(Counter(cause for look in false for cause in look["causes"])),
             "slower": sum(look["slower"] for look in healthy),
-            "below_5_percent": {
-                name: rate(*_below(look["p"].get(name) for look in healthy)) for name in tests
-            },
-            "p": {
-                name: [round(look["p"][name], 4) for look in healthy if name in look["p"]] for name in tests
-            },
+            "below_5_percent": {name: rate(*_below(look["p"].get(name) for look in healthy)) for name in tests},
+            "p": {name: [round(look["p"][name], 4) for look in healthy if name in look["p"]] for name in tests},
             "golden_sums": [round(look["golden"]["sum"], 3) for look in healthy if look["golden"]],
             "golden_falls": [round(look["golden"]["fall"], 3) for look in healthy if look["golden"]],
         },
@@ -268,9 +264,7 @@ def counted(healthy: list[Look], damages: Mapping[str, list[Look]]) -> dict[str,
                 "named": sum(EXPECTED[name] in look["causes"] for look in looks),
                 "causes": dict(Counter(" + ".join(look["causes"]) or "no alarm" for look in looks)),
                 "checks": dict(
-                    Counter(
-                        check for look in looks for check, state in look["states"].items() if state == "alarm"
-                    )
+                    Counter(check for look in looks for check, state in look["states"].items() if state == "alarm")
                 ),
             }
             for name, looks in damages.items()

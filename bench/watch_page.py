@@ -245,9 +245,7 @@ def _golden(sums: Sequence[float], series: int) -> None:
     figure, axes = _figure((7, 3))
     each = len(sums) // series
     for number in range(series):
-        axes.plot(
-            range(1, each + 1), sums[number * each : (number + 1) * each], color=_BLUE, alpha=0.5, linewidth=1
-        )
+        axes.plot(range(1, each + 1), sums[number * each : (number + 1) * each], color=_BLUE, alpha=0.5, linewidth=1)
     axes.axhline(cusum_limit(0.05), color=_SOFT, linestyle="--", label="limit, were it the only test")
     axes.axhline(cusum_limit(0.05 / 6), color=_RED, linestyle="--", label="limit among six tests")
     axes.set_xlabel("look of a series")
@@ -263,9 +261,7 @@ def _detection(damage: Mapping[str, Mapping[str, Any]]) -> None:
         one = damage[name]
         axes.plot([one["low"], one["high"]], [at, at], color=_BLUE, linewidth=4, alpha=0.4)
         axes.plot([one["share"]], [at], "o", color=_BLUE, label="detected" if at == 0 else None)
-        axes.plot(
-            [one["named"] / one["of"]], [at], "x", color=_ORANGE, label="right cause" if at == 0 else None
-        )
+        axes.plot([one["named"] / one["of"]], [at], "x", color=_ORANGE, label="right cause" if at == 0 else None)
     axes.axvline(0.95, color=_SOFT, linestyle="--", label="95 %")
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.set_xlim(0.85, 1.005)

@@ -151,9 +151,7 @@ def damaged(catalog: Path, share: float, change: Callable[[Array, int], Array], 
     """Change a share of the stored document vectors, at random. Returns how many."""
     connection = sqlite3.connect(catalog)
     with connection:
-        found = connection.execute(
-            "SELECT id, data FROM vectors WHERE role = 'document' ORDER BY id"
-        ).fetchall()
+        found = connection.execute("SELECT id, data FROM vectors WHERE role = 'document' ORDER BY id").fetchall()
         picked = random.Random(seed).sample(found, round(share * len(found)))
         changed = [
             (change(np.frombuffer(data, "<f4"), number).astype("<f4").tobytes(), row)

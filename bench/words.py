@@ -23,7 +23,7 @@ from data import DATA
 from gnomon.core.contracts import Encoder
 from gnomon.encode import load_encoder
 from gnomon.evaluate.tasks import TaskReport, run_task
-from gnomon.train.words import (
+from gnomon.word_vectors import (
     GloveSettings,
     WordSettings,
     WordStep,
@@ -34,8 +34,8 @@ from gnomon.train.words import (
     settings_for,
     train_words,
 )
-from gnomon.train.words.settings import Method
-from gnomon.train.words.training import with_common_removed
+from gnomon.word_vectors.settings import Method
+from gnomon.word_vectors.training import with_common_removed
 from record import commit, versions, write
 
 RUNS: Mapping[str, WordSettings] = {
@@ -52,9 +52,7 @@ ANALOGIES = (("man", "king", "woman"), ("france", "paris", "germany"), ("big", "
 def main() -> None:
     """Train what is not there yet, measure and write."""
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument(
-        "--folder", type=Path, default=Path.home() / ".cache" / "gnomon" / "bench" / "words"
-    )
+    arguments.add_argument("--folder", type=Path, default=Path.home() / ".cache" / "gnomon" / "bench" / "words")
     arguments.add_argument("--only", default=",".join(RUNS))
     arguments.add_argument("--train", action="store_true")
     given = arguments.parse_args()

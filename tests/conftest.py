@@ -47,7 +47,7 @@ install_import_hook(CHECKED, f"{__name__}.arrays")
 def minilm_folder() -> Path:
     """The folder of all-MiniLM-L6-v2, in the user's own cache so that it is downloaded once."""
     from gnomon.core.errors import ModelNotFound
-    from gnomon.encode.sources import locate
+    from gnomon.encode.hub.locate import locate
 
     try:
         return locate("all-MiniLM-L6-v2").folder

@@ -78,13 +78,9 @@ def main(arguments: list[str]) -> int:
     if now == pinned:
         print(f"public API: {len(now.splitlines())} lines, as pinned")
         return 0
-    changes = difflib.unified_diff(
-        pinned.splitlines(), now.splitlines(), str(PINNED), "now", n=0, lineterm=""
-    )
+    changes = difflib.unified_diff(pinned.splitlines(), now.splitlines(), str(PINNED), "now", n=0, lineterm="")
     print("\n".join(changes))
-    print(
-        "The public API differs from what is pinned. If that is wanted: make api, and a line in CHANGELOG.md."
-    )
+    print("The public API differs from what is pinned. If that is wanted: make api, and a line in CHANGELOG.md.")
     return 1
 
 

@@ -27,9 +27,7 @@ def files(root: Path) -> Iterator[Path]:
     for folder in FOLDERS:
         found += [path for path in (root / folder).rglob("*") if path.is_file()]
     for path in sorted(found):
-        if path.suffix in SUFFIXES and not any(
-            "__pycache__" in part or ".egg" in part for part in path.parts
-        ):
+        if path.suffix in SUFFIXES and not any("__pycache__" in part or ".egg" in part for part in path.parts):
             yield path
 
 
@@ -53,9 +51,7 @@ def parameters(function: Function, *, method: bool) -> int:
 def is_command(function: Function) -> bool:
     """Whether typer reads the parameters: then each one is an option on the command line."""
     return any(
-        name in ast.unparse(decorator)
-        for decorator in function.decorator_list
-        for name in (".command", ".callback")
+        name in ast.unparse(decorator) for decorator in function.decorator_list for name in (".command", ".callback")
     )
 
 

@@ -26,9 +26,7 @@ def frozen(folder: Path) -> list[str]:
     pip = [str(folder / "bin" / "python"), "-m", "pip"]
     build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"]
     subprocess.run([*pip, "install", "-q", "--upgrade", "pip"], check=True)
-    subprocess.run(
-        [*pip, "install", "-q", "--group", "dev", *build, "editables", str(ROOT)], check=True, cwd=ROOT
-    )
+    subprocess.run([*pip, "install", "-q", "--group", "dev", *build, "editables", str(ROOT)], check=True, cwd=ROOT)
     listing = subprocess.run([*pip, "freeze", "--all"], check=True, capture_output=True, text=True).stdout
     return sorted((line for line in listing.splitlines() if "==" in line), key=str.lower)
 

@@ -107,9 +107,7 @@ def environment(peer: Peer) -> Path:
     shutil.rmtree(FOLDER / peer.name, ignore_errors=True)
     FOLDER.mkdir(exist_ok=True)
     # Any other torch than the pinned one brings gigabytes of GPU libraries; all else is what pip picks.
-    pins = [
-        line for line in (ROOT / "constraints.txt").read_text().splitlines() if line.startswith("torch==")
-    ]
+    pins = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line.startswith("torch==")]
     (FOLDER / "pins.txt").write_text("\n".join(pins) + "\n")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(FOLDER / peer.name)], check=True)
     pip = [sys.executable, "-m", "pip", "--python", str(python_of(peer)), "install", "-q"]
@@ -126,8 +124,7 @@ def weight(peer: Peer) -> dict[str, float]:
     sizes = (
         path.stat().st_size
         for path in files
-        if path.is_file()
-        and not (path.is_relative_to(packages) and path.relative_to(packages).parts[0][:3] == "pip")
+        if path.is_file() and not (path.is_relative_to(packages) and path.relative_to(packages).parts[0][:3] == "pip")
     )
     names = [path for path in packages.glob("*.dist-info") if not path.name.startswith("pip-")]
     return {"mib": round(sum(sizes) / 2**20, 1), "packages": len(names)}

@@ -94,8 +94,7 @@ def costs(peers: Mapping[str, Any], part: str) -> list[list[str]]:
             continue
         own = {} if name == "gnomon" else ours
         figures = [
-            ratio(peer[part][key], own.get(key))
-            for key in ("index_cpu_s", "index_wall_s", "peak_rss_mib", "disk_mib")
+            ratio(peer[part][key], own.get(key)) for key in ("index_cpu_s", "index_wall_s", "peak_rss_mib", "disk_mib")
         ]
         install = peer["install"]
         size = [f"{install['mib'] * 1.048576:.0f}", str(install["packages"])]
@@ -153,9 +152,7 @@ def wins(peers: Mapping[str, Any], part: str) -> list[str]:
             for what, value in flat(peer, part).items()
             if what in ours and value < ours[what]
         ]
-        lines.append(
-            f"- **{peer['title']}** beats gnomon in: {'; '.join(better) or 'nothing measured here'}."
-        )
+        lines.append(f"- **{peer['title']}** beats gnomon in: {'; '.join(better) or 'nothing measured here'}.")
     return lines
 
 

@@ -29,9 +29,7 @@ from record import RESULTS, write
 HERE = Path(__file__).parent
 MODEL = "all-MiniLM-L6-v2"
 OFFLINE = {
-    **dict.fromkeys(
-        ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9"
-    ),
+    **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9"),
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -68,9 +66,7 @@ class Running:
             timer.cancel()
         if not line:
             last = [text for text in self.log.read_text(errors="replace").splitlines() if text.strip()]
-            raise Failed(
-                f"its process ended: {last[-1][:300] if last else 'no word, or past the time limit'}"
-            )
+            raise Failed(f"its process ended: {last[-1][:300] if last else 'no word, or past the time limit'}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
@@ -170,9 +166,7 @@ def options() -> argparse.Namespace:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--set", default="cranfield", help="a BEIR-style set with a test split")
     arguments.add_argument("--only", default=",".join(peer.name for peer in PEERS))
-    arguments.add_argument(
-        "--documents", type=int, help="only the first so many, and the queries they answer"
-    )
+    arguments.add_argument("--documents", type=int, help="only the first so many, and the queries they answer")
     arguments.add_argument("--queries", type=int, help="at most so many")
     arguments.add_argument("--one-core", action="store_true", help="measure on one core as well")
     arguments.add_argument("--runs", type=int, default=1)
@@ -192,9 +186,7 @@ def kept(given: argparse.Namespace, sizes: dict[str, Any]) -> dict[str, Any]:
 def corpus(name: str, documents: int | None, queries: int | None) -> Beir:
     """A set, or the first of its documents with queries that they answer and what is judged of them."""
     whole = beir(name, "test")
-    rows = [
-        {key: row.get(key, "") for key in ("_id", "title", "text")} for row in whole.documents[:documents]
-    ]
+    rows = [{key: row.get(key, "") for key in ("_id", "title", "text")} for row in whole.documents[:documents]]
     present = {row["_id"] for row in rows}
     judged = {
         query: {document: grade for document, grade in grades.items() if document in present}
@@ -202,9 +194,7 @@ def corpus(name: str, documents: int | None, queries: int | None) -> Beir:
     }
     answered = [query for query in whole.queries if any(grade > 0 for grade in judged[query].values())]
     asked = answered[:queries]
-    return Beir(
-        rows, {query: whole.queries[query] for query in asked}, {query: judged[query] for query in asked}
-    )
+    return Beir(rows, {query: whole.queries[query] for query in asked}, {query: judged[query] for query in asked})
 
 
 def main() -> None:

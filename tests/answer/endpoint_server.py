@@ -122,9 +122,7 @@ def replies(answer: Callable[[Asked], str]) -> Step:
     return lambda handler, asked: says(answer(asked))(handler, asked)
 
 
-def streams(
-    pieces: Sequence[str], *, finish: str | None = "stop", pause_s: float = 0.0, done: bool = True
-) -> Step:
+def streams(pieces: Sequence[str], *, finish: str | None = "stop", pause_s: float = 0.0, done: bool = True) -> Step:
     """These pieces, with a pause after each; then the reason to finish and [DONE], where they are wanted."""
 
     def step(handler: _Handler, asked: Asked) -> None:

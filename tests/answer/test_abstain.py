@@ -12,11 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gnomon
-from gnomon.answer.abstain import THRESHOLD, confidence, signals
+from gnomon.answer.abstention import MOST_SENTENCES, NAMES, THRESHOLD, Signals, confidence, signals
 from gnomon.answer.context import choose
 from gnomon.answer.settings import ContextSettings
-from gnomon.answer.signals import MOST_SENTENCES, NAMES, Signals
-from gnomon.answer.values import Passage
+from gnomon.answer.types import Passage
 from gnomon.collection import Collection
 from gnomon.core.contracts import Role
 from gnomon.core.ranking import Query, Ranking
@@ -86,9 +85,7 @@ def test_nothing_found_is_no_confidence(opened: Open) -> None:
 
 def test_the_mode_that_found_the_candidates_does_not_matter(opened: Open) -> None:
     kb = opened(TEXTS)
-    one, *others = (
-        found(kb, "casts shadow sundial gnomon edge", mode) for mode in ("hybrid", "dense", "lexical")
-    )
+    one, *others = (found(kb, "casts shadow sundial gnomon edge", mode) for mode in ("hybrid", "dense", "lexical"))
     for other in others:
         np.testing.assert_allclose(other.row(), one.row(), atol=1e-5)
 
@@ -119,9 +116,7 @@ class Counting(HashEncoder):
 
 def test_a_question_costs_itself_and_a_few_sentences(opened: Open) -> None:
     encoder = Counting()
-    kb = opened(
-        {f"{name}{at}": f"{text} Number {at}." for at in range(5) for name, text in TEXTS.items()}, encoder
-    )
+    kb = opened({f"{name}{at}": f"{text} Number {at}." for at in range(5) for name, text in TEXTS.items()}, encoder)
     ranking = kb.retriever()([Query(QUESTION)], k=30)[0]
     passages = choose(kb, ranking, ContextSettings())
     encoder.seen = 0
@@ -148,16 +143,14 @@ def test_passages_drawn_are_drawn_anew_when_the_collection_changes(opened: Open)
     more=st.floats(0, 1),
     name=st.sampled_from(NAMES),
 )
-def test_confidence_is_a_probability_that_no_signal_lowers(
-    row: tuple[float, ...], more: float, name: str
-) -> None:
+def test_confidence_is_a_probability_that_no_signal_lowers(row: tuple[float, ...], more: float, name: str) -> None:
     less = Signals(**dict(zip(NAMES, row, strict=True)), found=True)
     raised = replace(less, **{name: getattr(less, name) + more})
     assert 0 <= confidence(less) <= confidence(raised) <= 1
 
 
 def test_the_fitted_weights_are_of_the_signals_that_there_are() -> None:
-    from gnomon.answer.abstain import _fitted
+    from gnomon.answer.abstention import _fitted
 
     assert set(_fitted()["weights"]) == set(NAMES) == {one.name for one in fields(Signals)} - {"found"}
     assert all(weight >= 0 for weight in _fitted()["weights"].values())

@@ -25,9 +25,9 @@ from hypothesis import strategies as st
 
 import gnomon
 from gnomon.answer import AskSettings, Checked, ContextSettings, Done, Endpoint, Found, Piece, ask, stream
-from gnomon.answer.support import LEAST
+from gnomon.answer.prompt import REFUSAL
 from gnomon.answer.tables import register, unregister
-from gnomon.answer.template import REFUSAL
+from gnomon.answer.verification.verifier import LEAST
 from gnomon.core.errors import InvalidInput
 from gnomon.testing.toys import HashEncoder
 
@@ -214,15 +214,15 @@ def test_when_the_model_fails_the_passages_are_there_and_it_is_said_what_failed(
     assert answer.passages[0].document == "keys"
     (failure,) = answer.failures
     assert failure.stage == "generating"
-    assert said in failure.came
-    assert failure.next_step
+    assert said in failure.message
+    assert failure.hint
 
 
 def test_when_nobody_listens_the_passages_are_there(kb):
     with closing(Endpoint(f"http://127.0.0.1:{free_port()}", "toy", retries=0)) as chat:
         answer = ask(kb, QUESTION, chat=chat, settings=EVER)
     assert answer.outcome == "failed"
-    assert "no language model answers" in answer.failures[0].came
+    assert "no language model answers" in answer.failures[0].message
     assert answer.passages
 
 
@@ -263,7 +263,7 @@ def test_a_prompt_that_is_too_long_is_tried_with_fewer_passages(kb, server):
     assert shown[0] == len(answer.passages) > shown[1] > shown[2] >= 1
     (failure,) = answer.failures
     assert failure.kind == "PromptTooLong"
-    assert f"it was shown {shown[2]} of {shown[0]} passages" in failure.came
+    assert f"it was shown {shown[2]} of {shown[0]} passages" in failure.message
 
 
 IGNORED = {
@@ -383,9 +383,7 @@ def test_closing_the_events_ends_the_models_request(kb, server):
 
 def test_threads_ask_one_collection_at_once(kb, server):
     def reply(asked):
-        return next(
-            text.split(".")[0] + "." for name, text in DOCUMENTS.items() if f"the {name}?" in asked.prompt
-        )
+        return next(text.split(".")[0] + "." for name, text in DOCUMENTS.items() if f"the {name}?" in asked.prompt)
 
     server.script = [replies(reply)]
     answers = {}
@@ -404,9 +402,7 @@ def test_threads_ask_one_collection_at_once(kb, server):
     }
 
 
-SENTENCES = [
-    sentence.strip() + "." for text in DOCUMENTS.values() for sentence in text.rstrip(".").split(". ")
-]
+SENTENCES = [sentence.strip() + "." for text in DOCUMENTS.values() for sentence in text.rstrip(".").split(". ")]
 ALTERED = [
     "Keys live for 91 days.",
     "Bake the bread for 50 minutes in a hot oven.",
@@ -415,9 +411,7 @@ ALTERED = [
 PARTS = st.one_of(
     st.sampled_from(SENTENCES),
     st.sampled_from(ALTERED),
-    st.sampled_from(
-        [*"[]\n-.*`", "[1]", "[2][1]", "[99]", "- ", "1. ", "```\n", "{", '"answer": ', REFUSAL, "Dr. "]
-    ),
+    st.sampled_from([*"[]\n-.*`", "[1]", "[2][1]", "[99]", "- ", "1. ", "```\n", "{", '"answer": ', REFUSAL, "Dr. "]),
     st.text(max_size=12),
 )
 
@@ -437,9 +431,7 @@ def test_nothing_is_supported_without_a_verified_citation(kb, reply, size, unsup
     shown = [event.sentence for event in events if isinstance(event, Checked)]
     assert all(sentence.supported == bool(sentence.citations) for sentence in shown)
     assert not any(one.supported for one in answer.sentences if one.text in ALTERED)
-    assert [
-        sentence for sentence in answer.sentences if not sentence.supported
-    ] == [] or unsupported == "mark"
+    assert [sentence for sentence in answer.sentences if not sentence.supported] == [] or unsupported == "mark"
     if unsupported == "drop":
         assert not any(isinstance(event, Piece) for event in events)
         assert all(sentence.supported for sentence in shown)

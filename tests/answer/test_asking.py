@@ -16,13 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gnomon
-from gnomon.answer import asking
-from gnomon.answer.aiming import Prompts, instructed_prompt
-from gnomon.answer.asking import MOST_REWORDINGS, expansions, find, standalone
-from gnomon.answer.endpoint import Endpoint
+from gnomon.answer import query_rewriting
+from gnomon.answer.llm.endpoint import Endpoint
+from gnomon.answer.query_encoder import Prompts, instructed_prompt
+from gnomon.answer.query_rewriting import MOST_REWORDINGS, expansions, find, standalone
 from gnomon.answer.settings import AskSettings, ContextSettings
 from gnomon.collection import Collection
-from gnomon.collection.model import CANARIES
+from gnomon.collection.catalog.spaces import CANARIES
 from gnomon.core.errors import GenerationFailed, InvalidInput, PromptTooLong
 from gnomon.core.ranking import Query, Ranking
 from gnomon.core.vectors import Vectors
@@ -43,9 +43,7 @@ TEXTS = {
 @pytest.fixture(scope="module")
 def kb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collection]:
     with gnomon.open(tmp_path_factory.mktemp("kb"), encoder=HashEncoder(64, max_tokens=24)) as made:
-        made.add(
-            [{"id": name, "text": text, "metadata": {"n": n}} for n, (name, text) in enumerate(TEXTS.items())]
-        )
+        made.add([{"id": name, "text": text, "metadata": {"n": n}} for n, (name, text) in enumerate(TEXTS.items())])
         yield made
 
 
@@ -110,9 +108,7 @@ def test_former_questions_that_lean_bring_the_one_before_them() -> None:
 
 
 def test_a_language_model_rewrites_a_follow_up(server: EndpointServer, chat: Endpoint) -> None:
-    server.script = [
-        says("Standalone question: **When was William Shakespeare born?**\n\nI hope this helps!")
-    ]
+    server.script = [says("Standalone question: **When was William Shakespeare born?**\n\nI hope this helps!")]
     turns = [("Old question number %d?" % n, "x" * 2000) for n in range(9)] + [HAMLET]  # noqa: UP031
     assert standalone("When was he born?", turns, chat) == "When was William Shakespeare born?"
     prompt = server.requests[0].prompt
@@ -136,8 +132,8 @@ def test_a_rewriting_that_is_no_question_is_refused(server: EndpointServer, chat
         server.script = [script]
         with pytest.raises(GenerationFailed) as caught:
             standalone("When was he born?", [HAMLET], chat)
-        assert said in caught.value.came
-        assert caught.value.next_step
+        assert said in caught.value.message
+        assert caught.value.hint
 
 
 def test_a_rewriting_in_a_script_without_spaces(server: EndpointServer, chat: Endpoint) -> None:
@@ -220,10 +216,10 @@ def test_rewordings_that_break_off_lose_the_last(server: EndpointServer, chat: E
 
 @given(st.lists(st.text(max_size=40), max_size=12), st.text(max_size=40))
 def test_rewordings_never_repeat_and_never_are_the_question(lines: list[str], question: str) -> None:
-    found = asking._rewordings([*lines, question, f"1. {question}"], question)
-    folded = [asking._folded(text) for text in found]
+    found = query_rewriting._rewordings([*lines, question, f"1. {question}"], question)
+    folded = [query_rewriting._folded(text) for text in found]
     assert len(set(folded)) == len(folded)
-    assert asking._folded(question) not in folded
+    assert query_rewriting._folded(question) not in folded
     assert all(folded)
 
 
@@ -342,12 +338,8 @@ def _static_model(folder: Path, prompts: dict[str, str]) -> Path:
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
     folder.mkdir()
-    words = " ".join(
-        [*TEXTS.values(), *prompts.values(), TASK, *(text for _, text in CANARIES), "how hot is"]
-    ).lower()
-    vocabulary = {
-        word: n for n, word in enumerate(["[UNK]", *sorted(set(re.findall(r"\w+|[^\w\s]", words)))])
-    }
+    words = " ".join([*TEXTS.values(), *prompts.values(), TASK, *(text for _, text in CANARIES), "how hot is"]).lower()
+    vocabulary = {word: n for n, word in enumerate(["[UNK]", *sorted(set(re.findall(r"\w+|[^\w\s]", words)))])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -360,16 +352,16 @@ def _static_model(folder: Path, prompts: dict[str, str]) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("own", "wanted"),
+    ("own", "expected"),
     [  # the forms of E5-instruct, Qwen3-Embedding and EmbeddingGemma, as their pages give them
         (OWN, f"Instruct: {TASK}\nQuery: "),
         ("Instruct: Given a web search query, retrieve passages\nQuery:", f"Instruct: {TASK}\nQuery:"),
         ("task: search result | query: ", f"task: {TASK} | query: "),
     ],
 )
-def test_forms_of_prompts_with_a_place_for_a_task(own: str, wanted: str) -> None:
-    assert instructed_prompt("m", own, f" {TASK}\n") == Prompts(own, wanted)
-    for other in ("", "query: ", "Query: ", "Instruct: \nQuery: ", "Represent this: ", wanted + "more"):
+def test_forms_of_prompts_with_a_place_for_a_task(own: str, expected: str) -> None:
+    assert instructed_prompt("m", own, f" {TASK}\n") == Prompts(own, expected)
+    for other in ("", "query: ", "Query: ", "Instruct: \nQuery: ", "Represent this: ", expected + "more"):
         with pytest.raises(InvalidInput, match="an instruction for m"):
             instructed_prompt("m", other, TASK)
 
@@ -399,8 +391,8 @@ def test_an_instruction_that_the_model_has_no_place_for_is_refused(instructed, k
     fixed = instructed(query="Represent this sentence: ")
     with pytest.raises(InvalidInput, match="'Represent this sentence: ' has no place for one") as caught:
         find(fixed, "tea", AskSettings(instruction=TASK))
-    assert "Instruct" in caught.value.wanted
-    assert caught.value.next_step
+    assert "Instruct" in caught.value.expected
+    assert caught.value.hint
 
 
 def test_an_instruction_beside_a_prompt_for_documents_is_refused(instructed) -> None:  # type: ignore[no-untyped-def]

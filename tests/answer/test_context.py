@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import gnomon
 from gnomon.answer.context import choose, prompt_order, token_counter
 from gnomon.answer.settings import ContextSettings
-from gnomon.answer.values import Passage
+from gnomon.answer.types import Passage
 from gnomon.collection import Collection, CollectionSettings
 from gnomon.core.contracts import Role
 from gnomon.core.documents import Document
@@ -37,9 +37,7 @@ class Marking(HashEncoder):
 
 
 @contextmanager
-def collection(
-    texts: Mapping[str, str], *, overlap: int = 0, media: str = "text/plain"
-) -> Iterator[Collection]:
+def collection(texts: Mapping[str, str], *, overlap: int = 0, media: str = "text/plain") -> Iterator[Collection]:
     with tempfile.TemporaryDirectory() as folder:
         kb = gnomon.open(
             Path(folder) / "kb",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gnomon.answer.encoding import unit_vectors
+from gnomon.answer.verification.spans import unit_vectors
 from gnomon.core.contracts import Role
 from gnomon.core.errors import InvalidInput
 from gnomon.core.vectors import Vectors

@@ -35,9 +35,9 @@ from endpoint_server import (
     too_long,
 )
 
-from gnomon.answer import endpoint as module
-from gnomon.answer.contracts import ChatModel, Message
-from gnomon.answer.endpoint import Endpoint, base_url, is_loopback
+from gnomon.answer.llm import endpoint as module
+from gnomon.answer.llm.endpoint import Endpoint, base_url, is_loopback
+from gnomon.answer.types import ChatModel, Message
 from gnomon.core.errors import GenerationFailed, InvalidInput, PromptTooLong
 
 ASKED = [Message("system", "Answer."), Message("user", "What is the capital of France?")]
@@ -233,9 +233,7 @@ def test_addresses_of_this_machine() -> None:
         "http://0.0.0.0",
     )
     assert all(is_loopback(url) for url in own)
-    assert not any(
-        is_loopback(url) for url in ("http://example.org", "http://10.0.0.1", "http://localhost.org")
-    )
+    assert not any(is_loopback(url) for url in ("http://example.org", "http://10.0.0.1", "http://localhost.org"))
 
 
 def test_the_environment_gives_the_key(server: EndpointServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,9 +250,7 @@ def test_the_environment_gives_the_key(server: EndpointServer, monkeypatch: pyte
     assert KEY not in str(caught.value)
 
 
-def test_proxies_do_not_catch_calls_to_this_machine(
-    server: EndpointServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_proxies_do_not_catch_calls_to_this_machine(server: EndpointServer, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("NO_PROXY", "")
@@ -271,15 +267,12 @@ def test_numbers_and_names_are_checked() -> None:
 
 
 def test_the_package_is_loaded_late_and_its_lack_is_explained() -> None:
-    late = (
-        "import sys, gnomon.answer.endpoint as e; e.Endpoint('http://h', 'm')\n"
-        "sys.exit('openai' in sys.modules)"
-    )
+    late = "import sys, gnomon.answer.llm.endpoint as e; e.Endpoint('http://h', 'm')\nsys.exit('openai' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", late], check=False).returncode == 0
     lacking = (
         "import sys, importlib.util as u; real = u.find_spec\n"
         "u.find_spec = lambda name, *rest: None if name == 'openai' else real(name, *rest)\n"
-        "import gnomon.answer.endpoint as e\n"
+        "import gnomon.answer.llm.endpoint as e\n"
         "try:\n    e.Endpoint('http://h', 'm')\n"
         "except e.InvalidInput as error:\n    print(error)\n"
     )
@@ -303,8 +296,8 @@ def test_a_second_try_mends_what_passes(server: EndpointServer, step: Step) -> N
 def test_tries_have_an_end(server: EndpointServer) -> None:
     error = _failure(server, fails(500, "out of \x1b[31mmemory\n<b>now</b>"), retries=2)
     assert len(server.requests) == 3
-    assert error.came == f"{server.url} answered with HTTP status 500: out of [31mmemory now"
-    assert error.next_step
+    assert error.message == f"{server.url} answered with HTTP status 500: out of [31mmemory now"
+    assert error.hint
 
 
 def test_a_server_that_asks_for_time_gets_it(server: EndpointServer) -> None:
@@ -313,15 +306,13 @@ def test_a_server_that_asks_for_time_gets_it(server: EndpointServer) -> None:
     assert _ask(server) == ["Paris."]
     assert time.monotonic() - begun >= 0.3
     error = _failure(server, fails(429, "slow down", retry_after="3600"))
-    assert "try again in 3600 seconds" in error.next_step
-    assert "slow down" in error.came
+    assert "try again in 3600 seconds" in error.hint
+    assert "slow down" in error.message
 
 
 def test_the_time_to_wait_may_be_a_date(server: EndpointServer) -> None:
     at = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
-    assert re.search(
-        r"try again in 3[56]\d\d seconds", _failure(server, fails(503, retry_after=at)).next_step
-    )
+    assert re.search(r"try again in 3[56]\d\d seconds", _failure(server, fails(503, retry_after=at)).hint)
     for odd in ("soon", "nan", "inf", "-5", "Wed, 21 Oct 2015 07:28:00 GMT"):
         server.script = [fails(503, retry_after=odd), says("Paris.")]
         assert _ask(server) == ["Paris."]
@@ -334,31 +325,31 @@ def test_nothing_is_asked_again_after_text_has_come(server: EndpointServer) -> N
         text, error = _until_failure(server)
         assert text == "Paris"
         assert len(server.requests) == 1
-        assert "in the middle of its reply" in error.came or "ran out of memory" in error.came
+        assert "in the middle of its reply" in error.message or "ran out of memory" in error.message
 
 
 def test_a_server_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"http://127.0.0.1:{free_port()}/v1"
     with pytest.raises(GenerationFailed) as caught:
         list(Endpoint(url, "toy", retries=1, key=KEY).stream(ASKED, max_tokens=9))
-    assert url in caught.value.came
-    assert "refused" in caught.value.came
-    assert "ollama serve" in caught.value.next_step
+    assert url in caught.value.message
+    assert "refused" in caught.value.message
+    assert "ollama serve" in caught.value.hint
     assert caught.value.__cause__ is None
 
 
 def test_a_server_that_is_slow(server: EndpointServer) -> None:
     error = _failure(server, silent(), timeout_s=0.2)
-    assert error.came == f"{server.url} sent nothing for 0.2 seconds"
+    assert error.message == f"{server.url} sent nothing for 0.2 seconds"
     assert len(server.requests) == 1
     assert server.disconnected.wait(5)
     error = _failure(server, stalls("Par"), timeout_s=0.2)
-    assert error.came == f"{server.url} sent nothing for 0.2 seconds"
+    assert error.message == f"{server.url} sent nothing for 0.2 seconds"
 
 
 def test_a_reply_that_never_ends(server: EndpointServer) -> None:
     error = _failure(server, streams(["word "] * 400, pause_s=0.04), timeout_s=0.1)
-    assert error.came == f"{server.url} did not end its reply within 1 seconds"
+    assert error.message == f"{server.url} did not end its reply within 1 seconds"
     assert server.disconnected.wait(5)
 
 
@@ -388,10 +379,10 @@ def test_a_reply_that_never_ends(server: EndpointServer) -> None:
 )
 def test_rubbish_is_named(server: EndpointServer, step: Step, said: str) -> None:
     error = _failure(server, step)
-    assert error.came.startswith(f"{server.url} sent ")
-    assert said in error.came
+    assert error.message.startswith(f"{server.url} sent ")
+    assert said in error.message
     assert "\x1b" not in str(error)
-    assert "OpenAI-compatible" in error.next_step
+    assert "OpenAI-compatible" in error.hint
     assert len(server.requests) == 1
 
 
@@ -401,32 +392,32 @@ def test_a_line_without_an_end_is_not_kept(server: EndpointServer) -> None:
 
 def test_no_key_and_wrong_key(server: EndpointServer, monkeypatch: pytest.MonkeyPatch) -> None:
     error = _failure(server, fails(401, "Missing bearer"))
-    assert "no key (OPENAI_API_KEY is not set)" in error.came
-    assert "Missing bearer" in error.came
-    assert "OPENAI_API_KEY" in error.next_step
+    assert "no key (OPENAI_API_KEY is not set)" in error.message
+    assert "Missing bearer" in error.message
+    assert "OPENAI_API_KEY" in error.hint
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     error = _failure(server, fails(403, f"Incorrect key: {KEY}"))
-    assert "the key in OPENAI_API_KEY" in error.came
+    assert "the key in OPENAI_API_KEY" in error.message
     assert KEY not in str(error) + repr(error)
     error = _failure(server, fails(401), key="x1")
-    assert "the key that was given" in error.came
+    assert "the key that was given" in error.message
     assert len(server.requests) == 3
 
 
 def test_an_unknown_model_names_those_that_are_there(server: EndpointServer) -> None:
     server.models = ["qwen3:0.6b", "llama3.2:1b"]
     error = _failure(server, fails(404, "model not found, try pulling it first"))
-    assert error.came == f"{server.url} has no model 'toy': model not found, try pulling it first"
-    assert error.wanted == "one of its models: qwen3:0.6b, llama3.2:1b"
+    assert error.message == f"{server.url} has no model 'toy': model not found, try pulling it first"
+    assert error.expected == "one of its models: qwen3:0.6b, llama3.2:1b"
     assert server.listed == 1
     server.models = [f"m{number}" for number in range(30)]
-    assert "m9 and 20 more" in _failure(server, fails(404)).wanted
+    assert "m9 and 20 more" in _failure(server, fails(404)).expected
     server.models = ["toy"]
-    assert "lists the model" in _failure(server, fails(404)).next_step
+    assert "lists the model" in _failure(server, fails(404)).hint
     server.models = []
-    assert "ollama pull" in _failure(server, fails(404)).next_step
+    assert "ollama pull" in _failure(server, fails(404)).hint
     server.models = None
-    assert "/v1" in _failure(server, fails(404)).next_step
+    assert "/v1" in _failure(server, fails(404)).hint
 
 
 def test_a_wrong_page(server: EndpointServer) -> None:
@@ -453,21 +444,19 @@ def test_a_wrong_page(server: EndpointServer) -> None:
 def test_a_prompt_that_is_too_long(server: EndpointServer, step: Step) -> None:
     error = _failure(server, step)
     assert isinstance(error, PromptTooLong)
-    assert "toy" in error.came
-    assert "budget_tokens" in error.next_step
+    assert "toy" in error.message
+    assert "budget_tokens" in error.hint
     assert len(server.requests) == 1
 
 
 def test_a_refused_request_is_not_a_long_prompt(server: EndpointServer) -> None:
     error = _failure(server, fails(400, "max_tokens is too large: this model writes at most 16384 tokens"))
     assert type(error) is GenerationFailed
-    assert "HTTP status 400: max_tokens is too large" in error.came
+    assert "HTTP status 400: max_tokens is too large" in error.message
     assert len(server.requests) == 1
-    assert "plan" in _failure(server, fails(429, "no credit", code="insufficient_quota")).next_step
+    assert "plan" in _failure(server, fails(429, "no credit", code="insufficient_quota")).hint
     assert len(server.requests) == 2
-    assert (
-        "pages of text" in _failure(server, sends("pages <b>of</b> text", status=418, kind="text/html")).came
-    )
+    assert "pages of text" in _failure(server, sends("pages <b>of</b> text", status=418, kind="text/html")).message
 
 
 def test_replies_that_are_not_whole_say_so(server: EndpointServer) -> None:
@@ -475,9 +464,9 @@ def test_replies_that_are_not_whole_say_so(server: EndpointServer) -> None:
         server.script = [step]
         text, error = _until_failure(server)
         assert text == "Paris is the"
-        assert "9 tokens were used up" in error.came
-        assert "max_tokens" in error.next_step
-    assert "thinks first" in _failure(server, says("<think>well, ", finish="length")).next_step
-    assert "content filter" in _failure(server, says("Paris", finish="content_filter")).came
-    assert "wrote nothing" in _failure(server, says("")).came
-    assert "wrote nothing" in _failure(server, says(" \n", finish="tool_calls")).came
+        assert "9 tokens were used up" in error.message
+        assert "max_tokens" in error.hint
+    assert "thinks first" in _failure(server, says("<think>well, ", finish="length")).hint
+    assert "content filter" in _failure(server, says("Paris", finish="content_filter")).message
+    assert "wrote nothing" in _failure(server, says("")).message
+    assert "wrote nothing" in _failure(server, says(" \n", finish="tool_calls")).message

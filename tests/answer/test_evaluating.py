@@ -3,10 +3,10 @@ from dataclasses import replace
 import pytest
 
 import gnomon
-from gnomon.answer.evaluating import left_out, scores_of, tradeoff
-from gnomon.answer.measures import MEASURES, Asked, Support, of_question, said
-from gnomon.answer.questions import Question
-from gnomon.answer.values import Answer, Citation, Passage, Sentence
+from gnomon.answer.evaluation.evaluate import left_out, scores_of, tradeoff
+from gnomon.answer.evaluation.metrics import MEASURES, Asked, Support, of_question, said
+from gnomon.answer.evaluation.questions import Question
+from gnomon.answer.types import Answer, Citation, Passage, Sentence
 from gnomon.testing.toys import HashEncoder
 
 TEXTS = {
@@ -42,9 +42,7 @@ def cited(text, *where):
 def answer(*sentences, outcome="answered", confidence=0.9, passages=None):
     text = " ".join(f"{one.text} [{number}]" for number, one in enumerate(sentences, 1))
     shown = (passage(1, "nile"), passage(2, "bees")) if passages is None else passages
-    return Answer(
-        "Q?", "Q?", outcome, "extractive", text, tuple(sentences), shown, confidence, 0.5, queries=("Q?",)
-    )
+    return Answer("Q?", "Q?", outcome, "extractive", text, tuple(sentences), shown, confidence, 0.5, queries=("Q?",))
 
 
 LONG = "The Nile is 6,650 km long."

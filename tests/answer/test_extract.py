@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gnomon.answer.extract import extract
-from gnomon.answer.support import Verifier
-from gnomon.answer.values import Passage, Sentence
+from gnomon.answer.extractive import extract
+from gnomon.answer.types import Passage, Sentence
+from gnomon.answer.verification.verifier import Verifier
 from gnomon.testing.toys import HashEncoder
 
 ENCODER = HashEncoder(dim=256, max_tokens=10_000)
@@ -52,9 +52,7 @@ def test_questions_are_no_answers() -> None:
 def test_headings_are_no_answers() -> None:
     marked = passage(1, "## When keys expire\n\nKeys do so after ninety days, when nobody renewed them.")
     assert ask("When do keys expire?", marked)[0].text.startswith("Keys do so")
-    bare = replace(
-        passage(1, "When keys expire\n\nKeys do so after ninety days."), heading=("When keys expire",)
-    )
+    bare = replace(passage(1, "When keys expire\n\nKeys do so after ninety days."), heading=("When keys expire",))
     assert ask("When do keys expire?", bare)[0].text.startswith("Keys do so")
 
 
@@ -118,9 +116,7 @@ def test_a_row_of_a_table_is_quoted_from_its_own_text() -> None:
     assert found.citations[0].quote == text[found.citations[0].start : found.citations[0].end]
 
 
-PIECES = st.sampled_from(
-    ["Keys expire.", "Cats sleep long!", "Is it?", "- one", "\n\n", "第一句。", "word " * 70]
-)
+PIECES = st.sampled_from(["Keys expire.", "Cats sleep long!", "Is it?", "- one", "\n\n", "第一句。", "word " * 70])
 
 
 @settings(max_examples=40)

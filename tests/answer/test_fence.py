@@ -9,9 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gnomon.answer.fence import fenced, fresh_nonce, neutralised
-from gnomon.answer.template import load_template
-from gnomon.answer.values import Passage
+from gnomon.answer.prompt import fenced, fresh_nonce, load_template, neutralised
+from gnomon.answer.types import Passage
 
 NONCE = "0123456789abcdef"
 TOKENS = (

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gnomon.answer.generate import MOST_CHARACTERS, generate
-from gnomon.answer.said import Reply, Said
-from gnomon.answer.support import Verifier
-from gnomon.answer.values import Checked, Passage, Piece
+from gnomon.answer.generative import MOST_CHARACTERS, generate
+from gnomon.answer.response_parser import Reply, Said
+from gnomon.answer.types import Checked, Passage, Piece
+from gnomon.answer.verification.verifier import Verifier
 from gnomon.core.errors import GenerationFailed
 from gnomon.testing.toys import HashEncoder
 
@@ -64,9 +64,7 @@ def cut(text, size=1, *, cut_off=False):
 
 
 def test_markers_belong_to_the_sentence_they_follow_and_are_taken_out():
-    assert cut(
-        "Keys live. [1] They end.[2] Dr. No [1, 3] said so [2][4]. Ask 【2】. 1999 [2020] was [^3] it."
-    ) == [
+    assert cut("Keys live. [1] They end.[2] Dr. No [1, 3] said so [2][4]. Ask 【2】. 1999 [2020] was [^3] it.") == [
         Said("", "Keys live.", (1,)),
         Said(" ", "They end.", (2,)),
         Said(" ", "Dr. No said so.", (1, 3, 2, 4)),
@@ -82,9 +80,7 @@ def test_markers_belong_to_the_sentence_they_follow_and_are_taken_out():
 
 
 def test_items_of_lists_and_blocks_of_code_are_sentences():
-    text = (
-        "Do this:\n\n1. Make a key [1]\n2. Revoke it. Then wait [2].\n- x\n\n```sh\nrun a[1]. now\n```\nDone"
-    )
+    text = "Do this:\n\n1. Make a key [1]\n2. Revoke it. Then wait [2].\n- x\n\n```sh\nrun a[1]. now\n```\nDone"
     assert [(one.before, one.text, one.named) for one in cut(text)] == [
         ("", "Do this:", ()),
         ("\n\n1. ", "Make a key", (1,)),
@@ -102,9 +98,7 @@ def test_only_a_last_sentence_without_an_end_is_not_whole():
     assert [one.whole for one in cut("One two. Three four")] == [True, True]
 
 
-ALPHABET = st.sampled_from(
-    [*"ab. \n[]1,2-*。!?", "[1]", "[2, 1]", "\n```\n", "Word ", "Dr. ", "- ", "1. ", "one two."]
-)
+ALPHABET = st.sampled_from([*"ab. \n[]1,2-*。!?", "[1]", "[2, 1]", "\n```\n", "Word ", "Dr. ", "- ", "1. ", "one two."])
 
 
 @given(st.lists(ALPHABET, max_size=40).map("".join), st.integers(1, 12))
@@ -134,9 +128,7 @@ def test_a_reply_is_verified_sentence_by_sentence(verifier):
 
 
 def test_dropped_sentences_are_never_seen(verifier):
-    pieces = Pieces(
-        "- The king of Spain is bald.\n- Keys live for 90 days.\nBread is blue! Revoke the one before."
-    )
+    pieces = Pieces("- The king of Spain is bald.\n- Keys live for 90 days.\nBread is blue! Revoke the one before.")
     events, draft = drafted(verifier, pieces, "drop")
     assert all(isinstance(event, Checked) and event.sentence.supported for event in events)
     assert draft.text == "- Keys live for 90 days.\nRevoke the one before."

@@ -4,8 +4,8 @@ import pytest
 
 import gnomon
 from gnomon.answer import AskSettings, ask
-from gnomon.answer.orders import orders, without_orders
-from gnomon.answer.values import Passage
+from gnomon.answer.types import Passage
+from gnomon.answer.verification.injection import orders, without_orders
 from gnomon.testing.toys import HashEncoder
 
 HONEST = "Keys live for 90 days. Refunds are paid within two weeks."
@@ -43,9 +43,7 @@ class Obedient:
 @pytest.fixture
 def poisoned(tmp_path, request):
     with gnomon.open(tmp_path / "kb", encoder=HashEncoder(128)) as kb:
-        kb.add(
-            [{"id": "honest", "text": HONEST}, {"id": "poisoned", "text": f"About keys.\n\n{request.param}"}]
-        )
+        kb.add([{"id": "honest", "text": HONEST}, {"id": "poisoned", "text": f"About keys.\n\n{request.param}"}])
         yield kb
 
 

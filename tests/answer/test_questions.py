@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from gnomon.answer.questions import Question, read_questions
+from gnomon.answer.evaluation.questions import Question, read_questions
 from gnomon.core.errors import InvalidInput, UnreadableFile
 
 
@@ -60,8 +60,8 @@ def test_a_bad_row_is_named_by_its_line(tmp_path, row, came):
     path = written(tmp_path, {"question": "Fine?", "answer": "Yes."}, row)
     with pytest.raises(InvalidInput, match=re.escape(came)) as error:
         read_questions(path)
-    assert error.value.came.startswith(str(path))
-    assert error.value.wanted
+    assert error.value.message.startswith(str(path))
+    assert error.value.expected
 
 
 def test_what_is_there_twice_is_reported(tmp_path):
@@ -87,8 +87,8 @@ def test_evidence_that_is_not_in_the_collection(tmp_path):
     assert (finding.severity, finding.count, finding.examples) == ("error", 2, ("'d1'", "'d3'"))
     with pytest.raises(InvalidInput, match="none of the 4 documents") as error:
         found.checked({"docs/a.md"})
-    assert "'d0', 'd1', 'd2'" in error.value.wanted
-    assert "'docs/a.md'" in error.value.next_step
+    assert "'d0', 'd1', 'd2'" in error.value.expected
+    assert "'docs/a.md'" in error.value.hint
 
 
 def test_the_first_questions(tmp_path):

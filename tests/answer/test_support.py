@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gnomon.answer.claims import bare, claim, is_claim, reader
-from gnomon.answer.pieces import MOST_WORDS, pieces
-from gnomon.answer.support import LEAST, REFUSED, Verifier
-from gnomon.answer.values import Passage
+from gnomon.answer.types import Passage
+from gnomon.answer.verification.claims import bare, claim, is_claim, reader
+from gnomon.answer.verification.spans import MOST_WORDS, pieces
+from gnomon.answer.verification.verifier import LEAST, REFUSED, Verifier
 from gnomon.core.errors import InvalidInput
 from gnomon.core.vectors import Vectors
 from gnomon.testing.toys import HashEncoder
@@ -74,9 +74,7 @@ def test_other_words_for_the_same_are_supported_and_quoted_exactly(held: Verifie
         "Wheat prices fell by 5 dollars in May.",
     ],
 )
-def test_a_number_a_unit_or_a_name_that_is_nowhere_refuses_whatever_else_agrees(
-    held: Verifier, text: str
-) -> None:
+def test_a_number_a_unit_or_a_name_that_is_nowhere_refuses_whatever_else_agrees(held: Verifier, text: str) -> None:
     found = held.check(text, 0, named=[1, 2])
     assert (found.supported, found.citations) == (False, ())
     assert found.support <= REFUSED < LEAST
@@ -100,9 +98,7 @@ def test_what_no_passage_says_is_not_supported(held: Verifier) -> None:
     assert found.support < LEAST
 
 
-@pytest.mark.parametrize(
-    "text", ["Hello!", "Is it kept?", "Here is the answer:", "", " ", "[1]", "...", "Yes [2]."]
-)
+@pytest.mark.parametrize("text", ["Hello!", "Is it kept?", "Here is the answer:", "", " ", "[1]", "...", "Yes [2]."])
 def test_what_claims_nothing_has_no_support(held: Verifier, text: str) -> None:
     found = held.check(text, 7)
     assert (found.text, found.start, found.end) == (text, 7, 7 + len(text))
@@ -188,9 +184,7 @@ SENTENCES = st.sampled_from(
 
 @settings(max_examples=50)
 @given(st.lists(SENTENCES, max_size=8).map(" ".join), st.lists(SENTENCES, max_size=3).map(" ".join))
-def test_every_citation_is_the_text_where_it_points_and_unsupported_means_none(
-    passage: str, text: str
-) -> None:
+def test_every_citation_is_the_text_where_it_points_and_unsupported_means_none(passage: str, text: str) -> None:
     document = f"before {passage} after"
     one = Verifier([Passage(1, "d", passage, 7, 7 + len(passage), 1.0)], ENCODER)
     found = one.check(text, 3, named=[1, 2])
@@ -202,9 +196,9 @@ def test_every_citation_is_the_text_where_it_points_and_unsupported_means_none(
 
 
 @given(
-    st.lists(
-        st.sampled_from(["word", ", ", "; ", " ", "\n", "- x ", "。", "字", ". A ", "|"]), max_size=300
-    ).map("".join)
+    st.lists(st.sampled_from(["word", ", ", "; ", " ", "\n", "- x ", "。", "字", ". A ", "|"]), max_size=300).map(
+        "".join
+    )
 )
 def test_pieces_leave_out_only_white_space_and_are_short(text: str) -> None:
     at = 0

@@ -11,9 +11,9 @@ from pyarrow import parquet
 
 import gnomon
 from gnomon.answer.tables import TableInfo, ask_tables, look_up, register, registered, unregister
-from gnomon.answer.tables.kinds import Kinds, value
+from gnomon.answer.tables.load import Kinds, value
 from gnomon.answer.tables.source import derived_file
-from gnomon.collection.catalog import Catalog
+from gnomon.collection.catalog.connection import Catalog
 from gnomon.core.errors import InvalidInput, UnreadableFile
 from gnomon.testing.toys import HashEncoder
 
@@ -44,9 +44,7 @@ def orders(tmp_path):
 def shop(tmp_path):
     path = tmp_path / "shop.db"
     with sqlite3.connect(path) as connection:
-        connection.execute(
-            "CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT, born DATE, member BOOLEAN)"
-        )
+        connection.execute("CREATE TABLE people (id INTEGER PRIMARY KEY, name TEXT, born DATE, member BOOLEAN)")
         people = [(11, "Ada", "1815-12-10", 1), (17, "Grace", "1906-12-09", 0)]
         connection.executemany("INSERT INTO people VALUES (?, ?, ?, ?)", people)
         connection.execute("CREATE TABLE stock (part TEXT PRIMARY KEY, number INT) WITHOUT ROWID")
@@ -140,8 +138,8 @@ def test_which_of_several_tables(kb, shop):
     for table in (None, "young"):  # a view has no row numbers
         with pytest.raises(InvalidInput, match=r"has (2 tables|no table 'young')") as caught:
             register(kb, shop, table=table)
-        assert caught.value.wanted == "one of its tables: people, stock"
-        assert "--table" in caught.value.next_step
+        assert caught.value.expected == "one of its tables: people, stock"
+        assert "--table" in caught.value.hint
 
 
 def test_parquet(kb, tmp_path):
@@ -170,7 +168,7 @@ def test_parquet_without_its_library(kb, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(InvalidInput, match="without the library") as caught:
         register(kb, path)
-    assert "pip install 'gnomon[data]'" in caught.value.next_step
+    assert "pip install 'gnomon[data]'" in caught.value.hint
 
 
 def test_a_changed_file_is_read_again(kb, orders):
@@ -229,12 +227,12 @@ def test_a_file_that_went_wrong_says_so_and_the_other_tables_answer(kb, orders, 
     harm(orders)
     with pytest.raises(UnreadableFile, match="table orders: ") as caught:
         ask_tables(kb, "people named Grace")
-    assert came in caught.value.came
-    assert caught.value.wanted
-    assert "--name orders" in caught.value.next_step
+    assert came in caught.value.message
+    assert caught.value.expected
+    assert "--name orders" in caught.value.hint
     looked = look_up(kb, "people named Grace")
     assert [p.document for p in looked.passages] == ["people#17"]
-    assert [error.came for error in looked.errors] == [caught.value.came]
+    assert [error.message for error in looked.errors] == [caught.value.message]
 
 
 @pytest.mark.parametrize(
@@ -252,7 +250,7 @@ def test_a_database_that_went_wrong(kb, shop, harm, came):
     connection.close()
     with pytest.raises(UnreadableFile, match="table people: ") as caught:
         ask_tables(kb, "people named Grace")
-    assert came in caught.value.came
+    assert came in caught.value.message
 
 
 def test_a_database_that_is_being_written_is_not_read_half_way(kb, shop, monkeypatch):
@@ -274,7 +272,7 @@ def test_a_damaged_database(kb, shop):
     shop.write_bytes(data)
     with pytest.raises(UnreadableFile, match="table people: ") as caught:
         ask_tables(kb, "people named Grace")
-    assert "malformed" in caught.value.came
+    assert "malformed" in caught.value.message
     shop.write_bytes(bytes(data[:50]))
     with pytest.raises(UnreadableFile, match="table people: "):
         ask_tables(kb, "people named Grace")
@@ -301,7 +299,7 @@ def test_names_are_taken_once(kb, orders, tmp_path):
     other.write_text("a\n1\n")
     with pytest.raises(InvalidInput, match=r"'Orders', which .* is registered by as orders") as caught:
         register(kb, other, "Orders")
-    assert "gnomon tables KB remove orders" in caught.value.next_step
+    assert "gnomon tables KB remove orders" in caught.value.hint
     orders.write_text(ORDERS.replace("customer", "buyer"))
     assert "buyer" in kinds(register(kb, orders))  # the same file, taken in anew
     unregister(kb, "orders")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import gnomon
 from gnomon.answer.tables import ask_tables, look_up, register
-from gnomon.answer.tables.words import fold, name_words, words_of
+from gnomon.answer.tables.query_words import fold, name_words, words_of
 from gnomon.core.errors import InvalidInput
 from gnomon.testing.toys import HashEncoder
 
@@ -195,8 +195,7 @@ def test_words_in_any_order_find_only_rows_that_meet_what_is_shown(kb):
 
 def test_words():
     said = [
-        (word.kind, word.text)
-        for word in words_of("Rossi's “old town” 3 March 2021, -1,250.5 > A-17 U.S. 2021-02-30")
+        (word.kind, word.text) for word in words_of("Rossi's “old town” 3 March 2021, -1,250.5 > A-17 U.S. 2021-02-30")
     ]
     assert said == [
         ("word", "Rossi"),

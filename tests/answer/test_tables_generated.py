@@ -5,8 +5,8 @@ from collections.abc import Generator, Sequence
 import pytest
 
 import gnomon
-from gnomon.answer.contracts import Message
 from gnomon.answer.tables import ask_tables, look_up, register
+from gnomon.answer.types import Message
 from gnomon.core.errors import GenerationFailed
 from gnomon.testing.toys import HashEncoder
 
@@ -50,7 +50,7 @@ class Down:
     def stream(
         self, messages: Sequence[Message], *, max_tokens: int, temperature: float = 0.0
     ) -> Generator[str, None, None]:
-        raise GenerationFailed("nobody answers", wanted="an endpoint", next_step="start it")
+        raise GenerationFailed("nobody answers", expected="an endpoint", hint="start it")
         yield ""
 
 
@@ -139,9 +139,9 @@ def test_a_wrong_query_is_tried_once_more_with_the_reason(kb):
 def test_what_is_refused_twice_is_an_error_that_says_why(kb, sql, why):
     with pytest.raises(GenerationFailed, match=why) as caught:
         ask(kb, sql, sql)
-    assert caught.value.came.startswith("replies wrote no query that may be run over the tables")
-    assert caught.value.wanted
-    assert "condition" in caught.value.next_step
+    assert caught.value.message.startswith("replies wrote no query that may be run over the tables")
+    assert caught.value.expected
+    assert "condition" in caught.value.hint
 
 
 def test_none_is_an_answer(kb):
@@ -183,7 +183,7 @@ def test_the_prompt_fences_what_comes_from_the_tables(kb):
 def test_a_model_that_fails_leaves_the_words_of_the_question(kb):
     looked = look_up(kb, "What did Rossi order?", chat=Down())
     assert [row.document for row in looked.passages] == ["orders#4"]
-    assert [error.came for error in looked.errors] == ["nobody answers"]
+    assert [error.message for error in looked.errors] == ["nobody answers"]
     with pytest.raises(GenerationFailed, match="nobody answers"):
         ask_tables(kb, "What did Rossi order?", chat=Down())
 

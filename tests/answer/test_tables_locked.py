@@ -6,10 +6,10 @@ import threading
 
 import pytest
 
-from gnomon.answer.tables.info import Column, TableInfo
-from gnomon.answer.tables.locked import Limits, Refused, locked
+from gnomon.answer.tables.sandbox import Limits, Refused, locked
 from gnomon.answer.tables.sqlite_file import look_into
-from gnomon.answer.tables.statement import read_statement
+from gnomon.answer.tables.text_to_sql import read_statement
+from gnomon.answer.tables.types import Column, TableInfo
 from gnomon.core.errors import UnreadableFile
 
 PEOPLE = TableInfo(

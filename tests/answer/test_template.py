@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gnomon.answer.fence import fenced
-from gnomon.answer.template import REFUSAL, Template, is_refusal, load_template
-from gnomon.answer.values import Passage
+from gnomon.answer.prompt import REFUSAL, Template, fenced, is_refusal, load_template
+from gnomon.answer.types import Passage
 from gnomon.core.errors import InvalidInput
 
 PASSAGES = [Passage(n, "d", f"Text {n}.", 0, 7, 1 / n) for n in range(1, 5)]
@@ -54,9 +53,7 @@ def test_the_best_passages_stand_at_both_ends_of_the_prompt() -> None:
 
 def test_a_users_own_file_takes_its_place(written) -> None:
     text = '# mine\r\n[user]\r\nJSON {"a": {"b": {}}} and {{question}}.\r\n{passages}\r\nQ: {question}'
-    (message,) = load_template(written("\ufeff" + text)).messages(
-        "Why {refusal}?", PASSAGES[:1], nonce="ab12"
-    )
+    (message,) = load_template(written("\ufeff" + text)).messages("Why {refusal}?", PASSAGES[:1], nonce="ab12")
     assert message.role == "user"
     shown = fenced(PASSAGES[:1], "ab12")
     assert message.content == 'JSON {"a": {"b": {}}} and {question}.\n' + shown + "\nQ: Why {refusal}?"
@@ -72,7 +69,7 @@ def test_a_file_may_have_its_own_refusal(written) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "came", "hint"),
+    ("text", "message", "hint"),
     [
         ("[user]\n{passages} {qestion}", "unknown placeholder {qestion}", "did you mean {question}?"),
         ("[user]\n{passages} {question} {Passages}", "{Passages}", "did you mean {passages}?"),
@@ -91,14 +88,14 @@ def test_a_file_may_have_its_own_refusal(written) -> None:
         ("[user]\n{passages}{question}" + "x" * 100_000, "more than 100,000 bytes", "a prompt of a page"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_said(written, text: str | bytes, came: str, hint: str) -> None:
+def test_what_is_wrong_with_a_file_is_said(written, text: str | bytes, message: str, hint: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         load_template(written(text))
-    assert came in refused.value.came
-    assert "mine.txt" in refused.value.came
+    assert message in refused.value.message
+    assert "mine.txt" in refused.value.message
     assert hint in str(refused.value)
-    assert refused.value.wanted
-    assert refused.value.next_step
+    assert refused.value.expected
+    assert refused.value.hint
 
 
 def test_a_file_that_is_not_there_and_a_folder_are_refused(tmp_path: Path) -> None:

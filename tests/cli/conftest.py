@@ -26,9 +26,7 @@ def judged(tmp_path):
     """A BEIR folder: a document each topic, and a query for each by its very word."""
     folder = tmp_path / "topics"
     (folder / "qrels").mkdir(parents=True)
-    documents = [
-        {"_id": f"d{n}", "title": "", "text": f"You can see the {t} here."} for n, t in enumerate(TOPICS)
-    ]
+    documents = [{"_id": f"d{n}", "title": "", "text": f"You can see the {t} here."} for n, t in enumerate(TOPICS)]
     write_lines(folder / "corpus.jsonl", documents)
     write_lines(folder / "queries.jsonl", [{"_id": q, "text": text} for q, text in QUERIES.items()])
     lines = "".join(f"q{number}\td{number}\t1\n" for number in range(len(TOPICS)))
@@ -74,9 +72,7 @@ def saved(tmp_path):
     """Saves a run in which so many queries find their document, and those after them another one."""
 
     def save(name, right, *, documents="d", queries=16):
-        results = {
-            f"q{n}": {f"{documents}{n if n < right else (n + 1) % len(TOPICS)}": 1.0} for n in range(queries)
-        }
+        results = {f"q{n}": {f"{documents}{n if n < right else (n + 1) % len(TOPICS)}": 1.0} for n in range(queries)}
         return gnomon.evaluate.Run(name.split(".")[0], results).save(tmp_path / name)
 
     return save

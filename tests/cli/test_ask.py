@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 import gnomon
-from gnomon.answer.values import Answer, Checked, Citation, Failure, Passage, Piece, Sentence
+from gnomon.answer.types import Answer, Checked, Citation, Failure, Passage, Piece, Sentence
 from gnomon.cli.ask_live import Writing
 from gnomon.cli.main import run
 from gnomon.cli.show_answer import NOT_SUPPORTED, print_answer, quoted_text
@@ -161,9 +161,7 @@ def test_a_model_is_taken_where_there_is_just_one(asked, server, monkeypatch):
     server.models = ["small", "large"]
     code, _, err = asked(QUESTION)
     assert code == 2
-    assert re.search(
-        r"has 2\nwanted  the name of one of its models: small, large\nnext    --llm-model small", err
-    )
+    assert re.search(r"has 2\nwanted  the name of one of its models: small, large\nnext    --llm-model small", err)
     server.models = None
     code, _, err = asked(QUESTION)
     assert code == 3
@@ -193,9 +191,7 @@ def test_wrong_input_is_told(asked, arguments, said, tmp_path, monkeypatch):
 def test_a_conversation_is_kept_in_a_file(asked, server, tmp_path):
     talk = tmp_path / "talk.jsonl"
     assert asked(QUESTION, "--history", talk, "--sentences", "1")[0] == 0
-    assert [json.loads(line) for line in talk.read_text().splitlines()] == [
-        {"question": QUESTION, "answer": TRUE}
-    ]
+    assert [json.loads(line) for line in talk.read_text().splitlines()] == [{"question": QUESTION, "answer": TRUE}]
     talk.write_text(talk.read_text().rstrip("\n"))  # as an editor may leave it
     server.script = [says("How are keys rotated?"), says("Make a new one, then revoke the old one. [1]")]
     code, out, _ = asked("And how are they rotated?", "--history", talk, "--llm", server.url, "--json")
@@ -214,9 +210,7 @@ def test_a_conversation_is_kept_in_a_file(asked, server, tmp_path):
 
 def test_documents_and_models_cannot_steer_the_terminal(tmp_path, capsys, monkeypatch, server):
     with gnomon.open(tmp_path / "kb", encoder=HashEncoder(64)) as collection:
-        collection.add(
-            [{"id": "e\x1b[2Jvil", "title": "T\x1b[31m", "text": "Keys\x1b]0;x\x07 live for 90 days."}]
-        )
+        collection.add([{"id": "e\x1b[2Jvil", "title": "T\x1b[31m", "text": "Keys\x1b]0;x\x07 live for 90 days."}])
         monkeypatch.setattr("gnomon.open", lambda *given, **options: collection)
         server.script = [says("\x1b[2JKeys live for 90 days. \u202eRed\x07 is a colour.")]
         run(["ask", "kb", QUESTION, "--abstain-below", "0", "--llm", server.url])
@@ -226,9 +220,7 @@ def test_documents_and_models_cannot_steer_the_terminal(tmp_path, capsys, monkey
 def test_ctrl_c_ends_the_request(kb, server):
     server.script = [stalls(f"{TRUE} [1] And then")]
     command = [sys.executable, "-c", SCRIPT, "ask", kb, QUESTION, "--abstain-below", "0", "--llm", server.url]
-    process = subprocess.Popen(
-        [*command, "--events"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([*command, "--events"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for line in process.stdout:
         if '"event": "checked"' in line or '"And' in line:
             break

@@ -6,7 +6,7 @@ from rich.text import Text
 
 from gnomon.cli import bar as bars
 from gnomon.cli.bar import IndexBar
-from gnomon.cli.figures import count, counted, duration, rate, size
+from gnomon.cli.terminal import count, counted, duration, rate, size
 from gnomon.collection.reports import Progress
 
 STEPS = [Progress(1200, done, 3 * done, f"docs/{done}.md", "embedding") for done in (1, 400, 1200)]

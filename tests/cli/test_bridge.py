@@ -14,9 +14,9 @@ from gnomon.cli.show_migration import MigrationBar, print_migration
 from gnomon.cli.terminal import data_console
 from gnomon.core.documents import Document
 from gnomon.core.errors import UnreadableFile
-from gnomon.evolve import Meanwhile, MigrateSettings, handed, migrate, status
-from gnomon.evolve.asked import read_queries
-from gnomon.evolve.bridge_files import load_bridge
+from gnomon.migrate import Meanwhile, MigrateSettings, handed, migrate, status
+from gnomon.migrate.adapter.files import load_bridge
+from gnomon.migrate.query_log import read_queries
 from gnomon.testing.toys import HashEncoder
 
 from .conftest import TOPICS

@@ -53,17 +53,13 @@ def test_index_tells_what_it_did_and_then_touches_only_what_changed(docs, tmp_pa
     given = ["index", str(docs), "--into", str(tmp_path / "kb"), "--model", str(minilm_folder)]
     assert run(given) == 0
     out = capsys.readouterr().out
-    assert re.match(
-        r"files     3 found: 3 new or changed, 0 unchanged\npassages  3 added\nembedded  \d+ tokens", out
-    )
+    assert re.match(r"files     3 found: 3 new or changed, 0 unchanged\npassages  3 added\nembedded  \d+ tokens", out)
     assert out.endswith(f'next  gnomon search {tmp_path / "kb"} "your question"\n')
     (docs / "bread.txt").unlink()
     (docs / "keys.md").write_text("# Keys\n\nKeys live for a year.\n")
     report = as_json(capsys, *given)
     assert (report["files"], report["indexed"], report["unchanged"], report["removed"]) == (2, 1, 1, 1)
-    assert {"collection", "chunks_added", "tokens", "seconds", "problems", "failed", "warnings"} <= set(
-        report
-    )
+    assert {"collection", "chunks_added", "tokens", "seconds", "problems", "failed", "warnings"} <= set(report)
 
 
 def test_a_file_that_cannot_be_read_is_told_and_strict_minds(docs, tmp_path, minilm_folder, capsys):
@@ -282,9 +278,7 @@ def test_a_condition_holds_the_search_to_some_documents(kb, capsys):
     found = as_json(capsys, "search", kb, "rotate keys", "--where", "id like '%keys%'")
     assert {hit["document"] for hit in found["hits"]} == {"docs/keys.md"}
     assert found["where"] == "id like '%keys%'"
-    found = as_json(
-        capsys, "search", kb, "rotate keys", "--where", "id not like '%keys%'", "--mode", "lexical"
-    )
+    found = as_json(capsys, "search", kb, "rotate keys", "--where", "id not like '%keys%'", "--mode", "lexical")
     assert "docs/keys.md" not in {hit["document"] for hit in found["hits"]}
 
 

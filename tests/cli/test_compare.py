@@ -65,9 +65,7 @@ def test_several_metrics_are_corrected_and_it_is_said(judged, saved, capsys):
     out = capsys.readouterr().out
     assert out.count("97.5% interval") == 2
     assert "p-values and intervals are corrected for 2 comparisons" in out
-    assert "metrics MRR, MRR" in refused(
-        capsys, *files, "--data", judged, "--metric", "MRR", "--metric", "rr"
-    )
+    assert "metrics MRR, MRR" in refused(capsys, *files, "--data", judged, "--metric", "MRR", "--metric", "rr")
 
 
 def test_undecided_says_how_many_queries_would_settle_it(judged, saved, capsys):
@@ -146,9 +144,7 @@ def test_what_cannot_be_is_refused_before_anything_is_done(judged, saved, capsys
 
 def test_data_that_no_verdict_can_rest_on(kb, judged, saved, tmp_path, capsys):
     whole, part = saved("whole.json", 6), saved("part.json", 6, queries=12)
-    assert "4 of 16 judged queries are not in the run 'part.json'" in refused(
-        capsys, whole, part, "--data", judged
-    )
+    assert "4 of 16 judged queries are not in the run 'part.json'" in refused(capsys, whole, part, "--data", judged)
     other = saved("other.json", 6, documents="x")
     assert "other.json is a run of another corpus" in refused(capsys, whole, other, "--data", judged)
     few = tmp_path / "few.txt"

@@ -9,7 +9,7 @@ import pytest
 
 import gnomon
 from gnomon.cli.main import run
-from gnomon.evaluate.verdict import FEWEST
+from gnomon.evaluate.comparison import FEWEST
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "encoders.md"
 THINGS = (
@@ -110,9 +110,7 @@ def test_every_command_of_the_page_works(followed, tmp_path, capsys):
 def figures():
     """The figures that the page explains."""
     explained = PAGE.read_text().partition("| figure |")[2].partition("\n\n")[0]
-    names = [
-        name for row in explained.splitlines()[2:] for name in re.findall(r"`([^`]+)`", row.split("|")[1])
-    ]
+    names = [name for row in explained.splitlines()[2:] for name in re.findall(r"`([^`]+)`", row.split("|")[1])]
     assert len(names) == 11
     return names
 
@@ -123,7 +121,7 @@ def never(name, out):
 
 
 def test_the_page_explains_the_figures_that_there_are():
-    from gnomon.answer.measures import JUDGED, MEASURES
+    from gnomon.answer.evaluation.metrics import JUDGED, MEASURES
 
     assert set(figures()) == set(MEASURES) - {JUDGED}
 

@@ -151,16 +151,12 @@ def test_what_cannot_be_is_refused(kb, judged, capsys, arguments, came):
 
 def test_names_that_mean_nothing(kb, judged, tmp_path, capsys):
     err = refused(capsys, "eval", "nowhere", "--data", judged)
-    assert err.startswith(
-        "error   there is no collection and no run at nowhere\nwanted  a collection's folder"
-    )
+    assert err.startswith("error   there is no collection and no run at nowhere\nwanted  a collection's folder")
     assert "next    a model is named model:all-MiniLM-L6-v2" in refused(
         capsys, "eval", "all-MiniLM-L6-v2", "--data", judged
     )
     assert "there is no mode 'denze'" in refused(capsys, "eval", f"{kb}:denze", "--data", judged)
-    assert "has no version v7; its versions: v1" in refused(
-        capsys, "eval", f"{kb}@v7:lexical", "--data", judged
-    )
+    assert "has no version v7; its versions: v1" in refused(capsys, "eval", f"{kb}@v7:lexical", "--data", judged)
     assert as_json(capsys, "eval", f"{kb}@v1:lexical", "--data", judged)["run"]["version"] == "v1"
     assert "no --data" in refused(capsys, "eval", f"{kb}:lexical")
     assert "no collection at" in refused(capsys, "eval", tmp_path / "topics", "--data", judged)
@@ -168,9 +164,7 @@ def test_names_that_mean_nothing(kb, judged, tmp_path, capsys):
 
 def test_another_corpus_is_no_bad_figure_but_an_error(kb, judged, tmp_path, saved, capsys):
     other = saved("other.json", 16, documents="elsewhere-")
-    assert "is a run of another corpus: none of the 16 documents" in refused(
-        capsys, "eval", other, "--data", judged
-    )
+    assert "is a run of another corpus: none of the 16 documents" in refused(capsys, "eval", other, "--data", judged)
     foreign = gnomon.evaluate.Run("foreign", {"z1": {"d1": 1.0}}).save(tmp_path / "foreign.json")
     err = refused(capsys, "eval", foreign, "--data", judged)
     assert "holds none of the 16 judged queries" in err
@@ -229,9 +223,7 @@ def test_pseudo_queries_are_marked_everywhere(kb, tmp_path, capsys):
 def test_less_found_than_expected_is_an_alarm(tmp_path, capsys):
     from gnomon.testing.toys import HashEncoder
 
-    texts = [
-        f"Number {n} of the otters swims to river {n} each day before it rains there." for n in range(60)
-    ]
+    texts = [f"Number {n} of the otters swims to river {n} each day before it rains there." for n in range(60)]
     with gnomon.open(tmp_path / "kb", encoder=HashEncoder(32)) as collection:
         collection.add(texts)
     given = ["eval", f"{tmp_path / 'kb'}:lexical", "--pseudo", "--per-kind", "60"]
@@ -249,9 +241,7 @@ def test_less_found_than_expected_is_an_alarm(tmp_path, capsys):
     better.write_text(json.dumps({**body, "run": {**body["run"], "mode": "dense"}}))
     assert "measured in mode dense, for mode lexical" in refused(capsys, *given, "--expect", better)
     better.write_text("{}")
-    assert "wanted  what gnomon eval kb --pseudo --json printed" in refused(
-        capsys, *given, "--expect", better
-    )
+    assert "wanted  what gnomon eval kb --pseudo --json printed" in refused(capsys, *given, "--expect", better)
 
 
 def test_pseudo_queries_are_made_from_collections_only(saved, capsys):

@@ -10,9 +10,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import gnomon
-from gnomon.answer.evaluating import evaluate_answers
-from gnomon.answer.measures import JUDGED, MEASURES
-from gnomon.answer.questions import read_questions
+from gnomon.answer.evaluation.evaluate import evaluate_answers
+from gnomon.answer.evaluation.metrics import JUDGED, MEASURES
+from gnomon.answer.evaluation.questions import read_questions
 from gnomon.cli.main import run
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "answer"))
@@ -59,8 +59,7 @@ def kb(model, tmp_path):
     """A collection of a document a topic, in words that the model knows."""
     folder = tmp_path / "kb"
     rows = [
-        {"_id": f"d{n}", "title": "", "text": f"The {t} was moved {n + 20} km north."}
-        for n, t in enumerate(TOPICS)
+        {"_id": f"d{n}", "title": "", "text": f"The {t} was moved {n + 20} km north."} for n, t in enumerate(TOPICS)
     ]
     corpus = write_lines(tmp_path / "corpus.jsonl", rows)
     assert run(["index", str(corpus), "--into", str(folder), "--model", str(model)]) == 0
@@ -86,7 +85,7 @@ def as_json(capsys, *arguments, code=0):
 def refused(capsys, *arguments):
     """What an error says."""
     body = as_json(capsys, "eval", *arguments, code=2)["error"]
-    assert body["wanted"]
+    assert body["expected"]
     return body
 
 
@@ -105,9 +104,7 @@ def test_figures_with_intervals_and_what_they_count(kb, qa, capsys):
     assert re.search(r"^threshold +0.000, below which there is no answer$", out, re.M)
     assert re.search(r"^figure +mean +95% interval +n$", out, re.M)
     for name in ALWAYS:
-        assert re.search(
-            rf"^{re.escape(name)} +[01]\.\d{{4}} +[01]\.\d{{4}} to [01]\.\d{{4}} +\d+$", out, re.M
-        )
+        assert re.search(rf"^{re.escape(name)} +[01]\.\d{{4}} +[01]\.\d{{4}} to [01]\.\d{{4}} +\d+$", out, re.M)
     assert re.search(r"^evidence@10 +1\.0000 +0\.8\d+ to 1\.0000 +16$", out, re.M)
     assert re.search(r"^citation precision +1\.0000 ", out, re.M)
     assert "right, as a model judges" not in out
@@ -189,14 +186,14 @@ def test_settings_that_there_are_not(kb, qa, capsys):
     def error(text):
         return refused(capsys, kb, "--answers", qa, "--set", text)
 
-    assert "sentence" in error("sentence=3")["came"]
+    assert "sentence" in error("sentence=3")["message"]
     assert "'sentences'" in error("sentence=3")["next"]
     assert "'passages'" in error("context.pasages=3")["next"]
-    assert error("sentences=many")["wanted"] == "a whole number"
-    assert error("sentences=0")["came"].endswith("sentences = 0")
-    assert error("sentences")["wanted"] == "NAME=VALUE, such as sentences=3"
-    assert "hybrid, dense, lexical" in error("mode=fast")["wanted"]
-    assert error("abstain_below=1.5")["wanted"] == "0 to 1"
+    assert error("sentences=many")["expected"] == "a whole number"
+    assert error("sentences=0")["message"].endswith("sentences = 0")
+    assert error("sentences")["expected"] == "NAME=VALUE, such as sentences=3"
+    assert "hybrid, dense, lexical" in error("mode=fast")["expected"]
+    assert error("abstain_below=1.5")["expected"] == "0 to 1"
 
 
 def test_options_that_would_do_nothing(kb, qa, judged, saved, tmp_path, capsys):
@@ -210,25 +207,25 @@ def test_options_that_would_do_nothing(kb, qa, judged, saved, tmp_path, capsys):
         ["--fit", qa],
         ["--expect", qa],
     ):
-        assert refused(capsys, kb, "--answers", qa, *more)["came"] == f"{more[0]} with --answers"
+        assert refused(capsys, kb, "--answers", qa, *more)["message"] == f"{more[0]} with --answers"
     for more in (["--limit", 3], ["--against", qa], ["--set", "a=1"], ["--llm", "http://localhost"]):
-        assert refused(capsys, kb, "--data", judged, *more)["came"] == f"{more[0]} without --answers"
-    assert "--answers with --task" in refused(capsys, kb, "--answers", qa, "--task", "sts")["came"]
-    assert "--llm-model m without --llm" in refused(capsys, kb, "--answers", qa, "--llm-model", "m")["came"]
-    assert "run.json" in refused(capsys, saved("run.json", 3), "--answers", qa)["came"]
-    assert "--per-query" in refused(capsys, kb, "--answers", qa, "--per-query", tmp_path / "x.csv")["came"]
+        assert refused(capsys, kb, "--data", judged, *more)["message"] == f"{more[0]} without --answers"
+    assert "--answers with --task" in refused(capsys, kb, "--answers", qa, "--task", "sts")["message"]
+    assert "--llm-model m without --llm" in refused(capsys, kb, "--answers", qa, "--llm-model", "m")["message"]
+    assert "run.json" in refused(capsys, saved("run.json", 3), "--answers", qa)["message"]
+    assert "--per-query" in refused(capsys, kb, "--answers", qa, "--per-query", tmp_path / "x.csv")["message"]
     lost = ["--per-query", tmp_path / "lost" / "rows.jsonl"]
     error = as_json(capsys, "eval", kb, "--answers", qa, *lost, code=3)["error"]
     assert (error["kind"], error["next"]) == ("StorageError", "name another file")
-    assert "the first 0 questions" in refused(capsys, kb, "--answers", qa, "--limit", 0)["came"]
+    assert "the first 0 questions" in refused(capsys, kb, "--answers", qa, "--limit", 0)["message"]
 
 
 def test_answers_to_other_questions_are_not_compared_with(kb, qa, tmp_path, capsys):
     given = ["eval", kb, "--answers", qa, "--limit", 12]
     as_json(capsys, *given, "--per-query", tmp_path / "before.jsonl")
     more = refused(capsys, kb, "--answers", qa, "--against", tmp_path / "before.jsonl")
-    assert "holds 12 answers, and not to the 16 questions asked" in more["came"]
-    assert "line 1: no answer with its token F1" in refused(capsys, *given[1:], "--against", qa)["came"]
+    assert "holds 12 answers, and not to the 16 questions asked" in more["message"]
+    assert "line 1: no answer with its token F1" in refused(capsys, *given[1:], "--against", qa)["message"]
 
 
 def test_evidence_that_is_not_there(kb, qa, capsys):
@@ -247,9 +244,9 @@ def test_evidence_that_is_not_there(kb, qa, capsys):
     assert counts["abstention recall"] == 14
     for row in rows:
         row["doc"] = "lost"
-    assert "none of the 1 documents" in refused(capsys, kb, "--answers", write_lines(qa, rows))["came"]
+    assert "none of the 1 documents" in refused(capsys, kb, "--answers", write_lines(qa, rows))["message"]
     del rows[2]["answer"]
-    assert "line 3: no answer" in refused(capsys, kb, "--answers", write_lines(qa, rows))["came"]
+    assert "line 3: no answer" in refused(capsys, kb, "--answers", write_lines(qa, rows))["message"]
 
 
 def speaks(asked):
@@ -289,7 +286,7 @@ def test_an_endpoint_that_is_down_ends_it_and_one_that_stumbles_does_not(kb, qa,
         models = ["--llm", server.url, "--llm-model", "toy"]
         error = as_json(capsys, *given, *models, code=3)["error"]
         assert error["kind"] == "GenerationFailed"
-        assert "5 questions in a row got no answer" in error["came"]
+        assert "5 questions in a row got no answer" in error["message"]
         assert len(server.requests) <= 10
     with servers.endpoint_server(servers.fails(401), servers.replies(speaks)) as server:
         body = as_json(capsys, *given, "--llm", server.url, "--llm-model", "toy")

@@ -5,15 +5,15 @@ import json
 import pytest
 from rich.console import Console
 
-from gnomon.cli import failure, terminal
-from gnomon.cli.failure import exit_code, show_error
+from gnomon.cli import main, terminal
+from gnomon.cli.main import exit_code, show_error
 from gnomon.core import errors
 from gnomon.core.errors import CollectionNotFound, GnomonError
 
 ERROR = CollectionNotFound(
     "there is no collection at nowhere",
-    wanted="a folder that `gnomon index` made",
-    next_step="make it: gnomon index PATH --into nowhere",
+    expected="a folder that `gnomon index` made",
+    hint="make it: gnomon index PATH --into nowhere",
 )
 
 
@@ -91,5 +91,5 @@ def test_exit_codes(kind, code):
 
 def test_every_error_has_an_exit_code_on_purpose():
     kinds = {kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, GnomonError)}
-    decided = {kind for kind in kinds if any(issubclass(kind, known) for known, _ in failure.CODES)}
+    decided = {kind for kind in kinds if any(issubclass(kind, known) for known, _ in main.CODES)}
     assert kinds - decided == {GnomonError, errors.NothingIndexed}

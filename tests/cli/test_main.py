@@ -23,10 +23,7 @@ def shown(*arguments):
 def test_every_command_says_how_it_is_used_with_an_example(name):
     code, text = shown(name, "--help")
     assert code == 0
-    assert (
-        re.search(r"Examples?\n\s*\n.*\$.* gnomon " + name, text)
-        or f"gnomon {name}" in text.split("Example")[1]
-    )
+    assert re.search(r"Examples?\n\s*\n.*\$.* gnomon " + name, text) or f"gnomon {name}" in text.split("Example")[1]
     assert "--json" in text
 
 
@@ -83,7 +80,7 @@ def test_wrong_usage_as_json(capsys):
     assert run(["search", "--json"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert set(json.loads(err)["error"]) == {"kind", "came", "wanted", "next"}
+    assert set(json.loads(err)["error"]) == {"kind", "message", "expected", "hint"}
 
 
 def test_a_defect_is_not_swallowed(monkeypatch):
@@ -114,7 +111,7 @@ def test_help_is_fast_and_loads_nothing_heavy():
 
 
 def test_models_lists_every_card(capsys):
-    from gnomon.encode.cards import all_cards
+    from gnomon.encode.hub.cards import all_cards
 
     assert run(["models", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
@@ -152,9 +149,7 @@ def test_models_does_not_know_every_name(capsys):
 
 def test_a_reader_that_closes_the_pipe_is_no_defect():
     code = "import sys; from gnomon.cli.main import run; sys.exit(run(['models', '--json']))"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     process.stdout.close()
     assert process.stderr.read() == ""
     assert process.wait() == 1

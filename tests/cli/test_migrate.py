@@ -16,7 +16,7 @@ from gnomon.cli.main import run
 from gnomon.cli.migrate import migrate  # noqa: F401 - hung on the app
 from gnomon.cli.show_migration import MigrationBar, print_migration, progress
 from gnomon.cli.terminal import data_console
-from gnomon.evolve import Migration
+from gnomon.migrate import Migration
 
 SCRIPT = "import sys; from gnomon.cli.main import run; sys.exit(run(sys.argv[1:]))"
 
@@ -90,9 +90,7 @@ def test_a_migration_and_the_way_back(indexed, judged, other, capsys):
     given = ["migrate", str(indexed), "--to", str(other), "--queries", str(judged), "--margin", "0.3"]
     assert run([*given, "--foreground"]) == 0
     caught = capsys.readouterr()
-    assert caught.out.startswith(
-        "gate  v2 is not worse than v1 by 0.3 or more: nDCG@10 1.0000 against 1.0000"
-    )
+    assert caught.out.startswith("gate  v2 is not worse than v1 by 0.3 or more: nDCG@10 1.0000 against 1.0000")
     assert "search, median" in caught.out
     assert "outcome   switched" in caught.out
     assert f"report    {indexed / 'reports' / 'v2' / 'gate.html'}" in caught.out
@@ -173,9 +171,7 @@ def test_ctrl_c_leaves_the_build_at_work(indexed, judged, other, capsys):
 
 
 def test_how_it_stands_in_words(capsys):
-    at = Migration(
-        "kb", version="v2", stage="building", tokens=1000, tokens_done=250, seconds=5.0, running=True
-    )
+    at = Migration("kb", version="v2", stage="building", tokens=1000, tokens_done=250, seconds=5.0, running=True)
     assert progress(at) == (250, 1000, "v2 building  250/1,000 tokens  50/s  15.0 s left")
     judging = Migration("kb", version="v2", stage="judging", asked=3, asked_of=40)
     assert progress(judging)[2] == "v2 judging  3/40 queries"

@@ -32,9 +32,7 @@ def a_hit(**changes):
 
 def shown(*hits, terminal=True, width=80, **options):
     out = io.StringIO()
-    console = Console(
-        file=out, width=width, force_terminal=terminal, color_system="standard" if terminal else None
-    )
+    console = Console(file=out, width=width, force_terminal=terminal, color_system="standard" if terminal else None)
     print_hits(console, hits, **options)
     return out.getvalue()
 

@@ -12,7 +12,7 @@ import pytest
 
 import gnomon
 from gnomon.cli.main import run
-from gnomon.train.recipe import read_recipe
+from gnomon.train.recipe.recipe import read_recipe
 
 
 def _toys():
@@ -84,14 +84,14 @@ def test_bad_rows_are_left_out_and_named(tmp_path, capsys):
     assert "1 × duplicate" in said
     code, error = asked(recipe, capsys, "--strict", "--fresh")
     assert code == 2
-    assert "1 × equal sides, as" in error["error"]["came"]
-    assert "rows.jsonl:23" in error["error"]["came"]
+    assert "1 × equal sides, as" in error["error"]["message"]
+    assert "rows.jsonl:23" in error["error"]["message"]
 
 
 def test_only_bad_rows(tmp_path, capsys):
     code, said = asked(with_rows(tmp_path, [{"query": "", "positive": "bar"}] * 3), capsys)
     assert code == 2
-    assert said["error"]["came"] == "the source rows has no examples"
+    assert said["error"]["message"] == "the source rows has no examples"
 
 
 def test_a_leak_is_reported_and_with_strict_refused(tmp_path, capsys):
@@ -99,8 +99,8 @@ def test_a_leak_is_reported_and_with_strict_refused(tmp_path, capsys):
     recipe = with_rows(tmp_path, [*toys.pairs(30), held[0], {**held[1], "positive": "bar best"}])
     code, said = asked(recipe, capsys, "--strict")
     assert code == 2
-    assert "1 × leaked pair, as" in said["error"]["came"]
-    assert "1 × leaked query, as" in said["error"]["came"]
+    assert "1 × leaked pair, as" in said["error"]["message"]
+    assert "1 × leaked query, as" in said["error"]["message"]
     assert not (tmp_path / "model").exists()
     code, report = asked(recipe, capsys)
     assert code == 0
@@ -126,7 +126,7 @@ def test_a_loss_that_is_not_a_number(tmp_path, capsys):
     code, said = asked(recipe, capsys)
     assert code == 1
     assert said["error"]["kind"] == "TrainingDiverged"
-    assert "train.jsonl:" in said["error"]["came"]
+    assert "train.jsonl:" in said["error"]["message"]
     assert not (tmp_path / "model").exists()
     assert (tmp_path / "model.training" / "checkpoints" / "step-00000000").is_dir()
     code, said = asked(toys.toml(tmp_path, optim={"clip": 0.0, "epochs": 1}), capsys)
@@ -139,11 +139,11 @@ def test_keys_and_values_that_are_none(tmp_path, capsys):
     recipe.write_text(good.replace("[optim]\n", "[optim]\nbatchsize = 3\n"))
     code, said = asked(recipe, capsys)
     assert code == 2
-    assert "batchsize" in said["error"]["came"]
-    assert "batch_size" in said["error"]["wanted"] + said["error"]["next"]
+    assert "batchsize" in said["error"]["message"]
+    assert "batch_size" in said["error"]["expected"] + said["error"]["hint"]
     recipe.write_text(good.replace("[optim]\n", "[optim\n"))
     code, said = asked(recipe, capsys)
-    assert (code, "is no TOML" in said["error"]["came"]) == (2, True)
+    assert (code, "is no TOML" in said["error"]["message"]) == (2, True)
     code, said = asked(tmp_path / "none.toml", capsys)
     assert (code, said["error"]["kind"]) == (2, "UnreadableFile")
 
@@ -161,8 +161,8 @@ def test_a_backbone_without_a_tokenizer(tmp_path, capsys):
     recipe.write_text(text.replace("[model]\n", f'[model]\nbackbone = "{bare}"\n'))
     code, said = asked(recipe, capsys, "--fresh")
     assert code != 0
-    assert "tokenizer" in said["error"]["came"] + said["error"]["wanted"]
-    assert said["error"]["next"]
+    assert "tokenizer" in said["error"]["message"] + said["error"]["expected"]
+    assert said["error"]["hint"]
 
 
 def test_another_recipe_in_the_folder(tmp_path, capsys):
@@ -170,8 +170,8 @@ def test_another_recipe_in_the_folder(tmp_path, capsys):
     other = toys.toml(tmp_path, optim={**SHORT, "seed": 5})
     code, said = asked(other, capsys)
     assert code == 2
-    assert said["error"]["came"].endswith("began with another recipe: optim.seed")
-    assert "--fresh" in said["error"]["next"]
+    assert said["error"]["message"].endswith("began with another recipe: optim.seed")
+    assert "--fresh" in said["error"]["hint"]
     assert asked(other, capsys, "--fresh")[0] == 0
 
 

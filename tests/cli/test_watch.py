@@ -6,7 +6,7 @@ import pytest
 
 from gnomon.cli import main
 from gnomon.core.errors import InvalidInput
-from gnomon.evolve.asked import read_queries
+from gnomon.migrate.query_log import read_queries
 
 TOPICS = "sundial whale teapot glacier violin lantern orchard compass".split()
 OTHERS = "beetle harbour anvil meadow quarry saddle thimble walnut".split()
@@ -21,12 +21,7 @@ def write(path, words):
 @pytest.fixture
 def watched(tmp_path, model, judged, capsys):
     """A collection with a baseline, and the arguments of a look."""
-    assert (
-        main.run(
-            ["index", str(judged / "corpus.jsonl"), "--into", str(tmp_path / "kb"), "--model", str(model)]
-        )
-        == 0
-    )
+    assert main.run(["index", str(judged / "corpus.jsonl"), "--into", str(tmp_path / "kb"), "--model", str(model)]) == 0
     usual = write(tmp_path / "usual.txt", TOPICS)
     arguments = ["watch", str(tmp_path / "kb"), "--sample", "64"]
     assert main.run([*arguments, "--queries", str(usual)]) == 0
@@ -74,9 +69,7 @@ def test_wrong_input(watched, tmp_path, capsys):
 
 def test_queries_are_lines_or_json_lines(tmp_path):
     path = tmp_path / "q.jsonl"
-    path.write_text(
-        'a plain one\n{"_id": "1", "text": "of BEIR"}\n{"query": "another"}\n"a string"\n"quoted" words\n'
-    )
+    path.write_text('a plain one\n{"_id": "1", "text": "of BEIR"}\n{"query": "another"}\n"a string"\n"quoted" words\n')
     assert read_queries(path) == ("a plain one", "of BEIR", "another", "a string", '"quoted" words')
     path.write_text('{"id": 3}\n')
     with pytest.raises(InvalidInput, match="line 1"):

@@ -103,9 +103,7 @@ def test_incremental_and_rebuilt_indexes_agree(kb: Collection, docs: Path, tmp_p
     kb.close()
     shutil.rmtree(tmp_path / "kb" / "derived")
     with gnomon.open(tmp_path / "kb", encoder=encoder()) as again:
-        assert [[d for d, _ in hits] for hits in answers(again)] == [
-            [d for d, _ in hits] for hits in expected
-        ]
+        assert [[d for d, _ in hits] for hits in answers(again)] == [[d for d, _ in hits] for hits in expected]
 
 
 def test_status_reads_where_the_keyword_index_itself_stands(kb: Collection, tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ import pytest
 from filelock import FileLock
 
 import gnomon
-from gnomon.collection import Collection, advancing, refreshing
-from gnomon.collection.derived import View
+from gnomon.collection import Collection
+from gnomon.collection.indexes import sync
+from gnomon.collection.indexes.derived import View
 from gnomon.core.errors import CollectionBusy, InvalidInput
 from gnomon.index import memory
 from gnomon.testing.toys import HashEncoder
@@ -152,9 +153,7 @@ def test_while_another_process_is_at_the_files_the_last_view_serves(
 def test_a_fresh_process_does_not_wait_for_one_that_is_at_the_files(
     kb: Collection, opened: Callable[..., Collection], held: FileLock
 ) -> None:
-    kb.add(
-        {"id": "late", "text": "An oak in the churchyard."}
-    )  # committed, and not yet among the saved vectors
+    kb.add({"id": "late", "text": "An oak in the churchyard."})  # committed, and not yet among the saved vectors
     with held:
         fresh = opened()
         assert fresh.search("blue whale", k=1)[0].document == "docs/whales.txt"
@@ -189,7 +188,7 @@ def test_deleted_documents_vanish_from_an_old_view(
 def test_a_writer_says_so_when_another_process_does_not_end(kb: Collection, held: FileLock) -> None:
     with held, pytest.raises(CollectionBusy, match=r"building the indexes in .* for 0.01 s") as caught:
         kb._serving.now.derived.refresh(wait_s=0.01)
-    assert "everything committed is kept" in caught.value.next_step
+    assert "everything committed is kept" in caught.value.hint
 
 
 def test_one_document_more_appends_and_rewrites_nothing(
@@ -268,9 +267,9 @@ def test_an_interpreter_ends_with_the_thread_at_work(kb: Collection, tmp_path: P
 
 @pytest.fixture
 def in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    for room in (advancing, refreshing):
+    for room in (sync, sync):
         monkeypatch.setattr(room, "BLOCK", 16)
-    monkeypatch.setattr(advancing, "PART", 100)
+    monkeypatch.setattr(sync, "PART", 100)
 
 
 def rebuilt(tmp_path: Path) -> Collection:
@@ -295,7 +294,7 @@ def test_half_a_build_is_made_anew(kb: Collection, tmp_path: Path, in_parts: Non
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(advancing.LexicalIndex, "add", cut_off)
+        patch.setattr(sync.LexicalIndex, "add", cut_off)
         with rebuilt(tmp_path) as again, pytest.raises(KeyboardInterrupt):
             again.search("note")
     (half,) = (tmp_path / "kb" / "derived" / "v0001").glob("dense-*")
@@ -319,5 +318,5 @@ def test_more_vectors_than_memory_are_refused_beforehand(
     monkeypatch.setattr(memory, "available_bytes", lambda: 20_000)
     with rebuilt(tmp_path) as again, pytest.raises(InvalidInput) as caught:
         again.search("note")
-    assert "the index of 604 vectors of " in caught.value.came
-    assert "free memory, or split the documents" in caught.value.next_step
+    assert "the index of 604 vectors of " in caught.value.message
+    assert "free memory, or split the documents" in caught.value.hint

@@ -133,7 +133,7 @@ def test_a_large_file_is_refused_or_read_by_setting(opened, docs: Path) -> None:
     report = kb.index([docs], options=IndexOptions(max_file_mb=1))
     (problem,) = report.problems
     assert "2.2 MB" in problem.reason
-    assert "max_file_mb" in problem.next_step
+    assert "max_file_mb" in problem.hint
     assert kb.index([docs], options=IndexOptions(max_file_mb=5)).indexed == 1
 
 
@@ -183,7 +183,7 @@ def test_documents_come_in_by_hand(kb: Collection) -> None:
 def test_a_document_of_unknown_fields_is_refused(kb: Collection) -> None:
     with pytest.raises(InvalidInput, match="fields") as caught:
         kb.add([{"content": "no text field"}])
-    assert "text" in caught.value.wanted
+    assert "text" in caught.value.expected
 
 
 def test_rows_of_a_table_are_documents_of_one_file(opened, tmp_path: Path) -> None:
@@ -216,10 +216,7 @@ def test_two_writers_queue(opened, docs: Path, tmp_path: Path) -> None:
 
 def test_a_file_with_many_documents_is_written_in_parts(opened, tmp_path: Path) -> None:
     path = tmp_path / "corpus.jsonl"
-    rows = [
-        f'{{"_id": "d{n}", "title": "", "text": "passage number {n} about topic {n % 7}"}}'
-        for n in range(1500)
-    ]
+    rows = [f'{{"_id": "d{n}", "title": "", "text": "passage number {n} about topic {n % 7}"}}' for n in range(1500)]
     path.write_text("\n".join(rows))
     kb = opened()
     counts: list[int] = []

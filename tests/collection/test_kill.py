@@ -15,7 +15,7 @@ import pytest
 
 import gnomon
 from gnomon.collection import Collection, CollectionSettings
-from gnomon.collection.catalog import Catalog
+from gnomon.collection.catalog.connection import Catalog
 from gnomon.testing.toys import HashEncoder
 
 encoder = partial(HashEncoder, 64, max_tokens=48)
@@ -46,22 +46,14 @@ def write_folder(folder: Path) -> None:
     folder.mkdir()
     words = ("blue", "green", "stone", "river", "wood")
     for number in range(500):
-        lines = [
-            f"Item {number} part {n} {words[(number + n) % 5]} of the long list {number * n}."
-            for n in range(6)
-        ]
+        lines = [f"Item {number} part {n} {words[(number + n) % 5]} of the long list {number * n}." for n in range(6)]
         (folder / f"{number:03d}.txt").write_text("\n\n".join(lines))
-    rows = [
-        json.dumps({"_id": f"row{n}", "text": f"Row {n} of the table {words[n % 5]} {n}."})
-        for n in range(1500)
-    ]
+    rows = [json.dumps({"_id": f"row{n}", "text": f"Row {n} of the table {words[n % 5]} {n}."}) for n in range(1500)]
     (folder / "rows.jsonl").write_text("\n".join(rows))
 
 
 def answers(kb: Collection) -> list[list[tuple[str, int, float]]]:
-    return [
-        [(h.document, h.start, round(h.score, 5)) for h in hits] for hits in kb.search_many(QUERIES, k=20)
-    ]
+    return [[(h.document, h.start, round(h.score, 5)) for h in hits] for hits in kb.search_many(QUERIES, k=20)]
 
 
 def check_consistent(folder: Path) -> int:

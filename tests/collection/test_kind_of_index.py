@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gnomon.collection import Collection, derived_files, status
+from gnomon.collection import Collection, reports
+from gnomon.collection.indexes import state
 from gnomon.collection.settings import CollectionSettings, RetrievalSettings
 from gnomon.core.errors import InvalidInput
 from gnomon.index.scan_settings import ScanSettings, chosen_settings
@@ -35,7 +36,7 @@ def from_few(monkeypatch: pytest.MonkeyPatch) -> None:
     def chosen(name: str) -> ScanSettings:
         return replace(chosen_settings(name), exact_below=100)
 
-    for module in (derived_files, status):
+    for module in (state, reports):
         monkeypatch.setattr(module, "chosen_settings", chosen)
 
 
@@ -78,9 +79,7 @@ def test_few_passages_are_compared_exactly_whatever_was_chosen(
 
 
 @pytest.mark.usefixtures("from_few")
-def test_exact_makes_no_codes_at_any_size(
-    opened: Callable[..., Collection], notes: Path, tmp_path: Path
-) -> None:
+def test_exact_makes_no_codes_at_any_size(opened: Callable[..., Collection], notes: Path, tmp_path: Path) -> None:
     kb = opened(settings=CollectionSettings(retrieval=RetrievalSettings(index="exact")))
     kb.index([notes])
     (manifest,) = (tmp_path / "kb").glob("derived/*/dense-*/manifest.json")

@@ -14,7 +14,7 @@ import pytest
 
 import gnomon
 from gnomon.collection import Collection, CollectionSettings, RetrievalSettings
-from gnomon.collection.catalog import Catalog
+from gnomon.collection.catalog.connection import Catalog
 from gnomon.core.contracts import Role
 from gnomon.core.errors import (
     CollectionBusy,
@@ -43,9 +43,9 @@ class Drifted(HashEncoder):
 def test_another_model_of_equal_dimensions_is_refused(kb: Collection, tmp_path: Path) -> None:
     with pytest.raises(SpaceMismatch) as caught:
         gnomon.open(tmp_path / "kb", encoder=HashEncoder(64, salt="other", max_tokens=48))
-    assert "hash-64-other" in caught.value.came
-    assert "this collection holds hash-64" in caught.value.came
-    assert "new collection" in caught.value.next_step
+    assert "hash-64-other" in caught.value.message
+    assert "this collection holds hash-64" in caught.value.message
+    assert "new collection" in caught.value.hint
 
 
 def test_a_model_that_changed_under_its_name_is_refused(kb: Collection, tmp_path: Path) -> None:
@@ -62,9 +62,7 @@ def test_a_collection_is_opened_with_the_precision_and_dimensions_it_was_made_wi
     made_with: EncoderSettings, minilm_folder: Path, tmp_path: Path
 ) -> None:
     made = load_encoder(minilm_folder, settings=made_with)
-    with gnomon.open(
-        tmp_path / "kb", settings=CollectionSettings(model=str(minilm_folder)), encoder=made
-    ) as kb:
+    with gnomon.open(tmp_path / "kb", settings=CollectionSettings(model=str(minilm_folder)), encoder=made) as kb:
         kb.add(["A gnomon casts a shadow.", "Whales sing."])
     with gnomon.open(tmp_path / "kb", create=False) as kb:
         assert kb.encoder.space == made.space
@@ -76,16 +74,13 @@ def test_a_collection_is_opened_with_the_precision_and_dimensions_it_was_made_wi
 def test_settings_must_agree_with_the_collection(kb: Collection, tmp_path: Path) -> None:
     path = tmp_path / "kb"
     gnomon.open(path, encoder=encoder(), settings=CollectionSettings(chunk_tokens=48)).close()
-    with pytest.raises(
-        InvalidInput, match=r"\{'max_tokens': 20\} for a collection made with \{'max_tokens': 48\}"
-    ):
+    with pytest.raises(InvalidInput, match=r"\{'max_tokens': 20\} for a collection made with \{'max_tokens': 48\}"):
         gnomon.open(path, encoder=encoder(), settings=CollectionSettings(chunk_tokens=20))
     settings = CollectionSettings(retrieval=RetrievalSettings(mode="dense", index="hnsw"))
     with pytest.raises(InvalidInput) as caught:
         gnomon.open(path, encoder=encoder(), settings=settings)
-    assert caught.value.came == (
-        "settings {'mode': 'dense', 'index': 'hnsw'} for a collection made with "
-        "{'mode': 'hybrid', 'index': 'auto'}"
+    assert caught.value.message == (
+        "settings {'mode': 'dense', 'index': 'hnsw'} for a collection made with {'mode': 'hybrid', 'index': 'auto'}"
     )
 
 
@@ -101,19 +96,19 @@ def test_the_kind_of_index_is_kept_and_is_auto_where_none_was_written(tmp_path: 
     assert RetrievalSettings.from_json(old).index == "auto"
     with pytest.raises(InvalidInput, match="index 'annoy'") as caught:
         RetrievalSettings(index="annoy")  # type: ignore[arg-type]
-    assert caught.value.wanted == "one of auto, exact, hnsw, ivf"
+    assert caught.value.expected == "one of auto, exact, hnsw, ivf"
 
 
 def test_chunks_that_the_model_cannot_hold_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="chunks of 100 tokens") as caught:
         gnomon.open(tmp_path / "kb", encoder=encoder(), settings=CollectionSettings(chunk_tokens=100))
-    assert "at most the 48 tokens" in caught.value.wanted
+    assert "at most the 48 tokens" in caught.value.expected
 
 
 def test_no_collection(tmp_path: Path) -> None:
     with pytest.raises(CollectionNotFound, match="no collection at") as caught:
         gnomon.open(tmp_path / "nowhere", create=False)
-    assert "gnomon index" in caught.value.next_step
+    assert "gnomon index" in caught.value.hint
     assert not (tmp_path / "nowhere").exists()
 
 
@@ -122,7 +117,7 @@ def test_a_catalog_of_rubbish(kb: Collection, tmp_path: Path) -> None:
     (tmp_path / "kb/collection.db").write_bytes(b"no database at all" * 100)
     with pytest.raises(CollectionDamaged, match="file is not a database") as caught:
         gnomon.open(tmp_path / "kb", encoder=encoder())
-    assert "backup" in caught.value.next_step
+    assert "backup" in caught.value.hint
 
 
 def test_a_truncated_catalog(kb: Collection, tmp_path: Path) -> None:
@@ -149,12 +144,10 @@ def test_a_catalog_from_the_future(kb: Collection, tmp_path: Path) -> None:
         connection.execute("UPDATE meta SET value = '99' WHERE key = 'schema'")
     with pytest.raises(CollectionTooNew, match="schema 99") as caught:
         gnomon.open(tmp_path / "kb", encoder=encoder())
-    assert "upgrade gnomon" in caught.value.next_step
+    assert "upgrade gnomon" in caught.value.hint
 
 
-def test_readers_are_not_blocked_by_a_writer_and_writers_wait_their_time(
-    kb: Collection, tmp_path: Path
-) -> None:
+def test_readers_are_not_blocked_by_a_writer_and_writers_wait_their_time(kb: Collection, tmp_path: Path) -> None:
     catalog = Catalog(tmp_path / "kb", create=False, busy_s=0.2)
     with catalog.write():
         assert kb.search("tea")
@@ -177,7 +170,7 @@ def test_a_full_disk_loses_nothing(kb: Collection, tmp_path: Path) -> None:
 
     with pytest.raises(StorageError, match="No space left") as caught:
         kb.add([f"A long passage about the number {n}. " * 50 for n in range(200)])
-    assert "nothing committed is lost" in caught.value.next_step
+    assert "nothing committed is lost" in caught.value.hint
     with gnomon.open(tmp_path / "kb", encoder=encoder()) as again:
         assert again.status().documents == 4
         assert again.add(["There is room again."]).documents == 1
@@ -199,7 +192,7 @@ def test_a_folder_without_write_permission(tmp_path: Path) -> None:
         "gnomon.open(sys.argv[2], encoder=e).close()\n"  # everything is imported while that is allowed
         "if os.getuid() == 0: os.setuid(65534)\n"
         "try: gnomon.open(sys.argv[1], encoder=e)\n"
-        "except gnomon.GnomonError as error: print(type(error).__name__, error.came)\n"
+        "except gnomon.GnomonError as error: print(type(error).__name__, error.message)\n"
     )
     for parent in tmp_path.parents:  # so that the unprivileged user may reach the folder at all
         if parent.name.startswith("pytest-") and parent.stat().st_uid == os.getuid():
@@ -218,7 +211,7 @@ def test_a_folder_without_write_permission(tmp_path: Path) -> None:
 def test_an_encoder_of_several_vectors_leaves_no_folder_behind(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="several vectors a text") as caught:
         gnomon.open(tmp_path / "late", encoder=LateHashEncoder())
-    assert "LateRerank" in caught.value.next_step
+    assert "LateRerank" in caught.value.hint
     assert not (tmp_path / "late").exists()
 
 

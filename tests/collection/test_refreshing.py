@@ -8,8 +8,8 @@ import time
 import numpy as np
 import pytest
 
-from gnomon.collection import refreshing
-from gnomon.collection.refreshing import Follower, Pace
+from gnomon.collection.indexes import sync
+from gnomon.collection.indexes.sync import Follower, Pace
 
 
 def test_one_thread_at_most_until_closed() -> None:
@@ -34,8 +34,8 @@ def test_one_thread_at_most_until_closed() -> None:
 
 
 def test_ends_by_itself_when_there_is_nothing_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refreshing, "_LINGER_S", 0.02)
-    monkeypatch.setattr(refreshing, "_POLL_S", 0.001)
+    monkeypatch.setattr(sync, "_LINGER_S", 0.02)
+    monkeypatch.setattr(sync, "_POLL_S", 0.001)
     follower = Follower(lambda: False)
     for _ in range(2):  # and can be started again
         follower.start()

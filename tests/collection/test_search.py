@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gnomon.collection import Collection
-from gnomon.collection.snippet import LENGTH, highlighter, snippet
+from gnomon.collection.search import LENGTH, highlighter, snippet
 from gnomon.core.errors import InvalidInput
 
 
@@ -47,9 +47,7 @@ def test_identifiers_are_found_by_their_parts(kb: Collection) -> None:
 
 def test_chunks_of_one_document_are_grouped(opened, tmp_path: Path) -> None:
     path = tmp_path / "long.txt"
-    path.write_text(
-        "\n\n".join(f"Paragraph {n} tells of otters and rivers, of stones and weirs." for n in range(60))
-    )
+    path.write_text("\n\n".join(f"Paragraph {n} tells of otters and rivers, of stones and weirs." for n in range(60)))
     (tmp_path / "short.txt").write_text("An otter, once.")
     kb = opened()
     kb.index([path, tmp_path / "short.txt"])
@@ -61,7 +59,7 @@ def test_chunks_of_one_document_are_grouped(opened, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "came"),
+    ("options", "message"),
     [
         ({"query": "  "}, "an empty query"),
         ({"query": "tea", "k": 0}, "k = 0"),
@@ -70,8 +68,8 @@ def test_chunks_of_one_document_are_grouped(opened, tmp_path: Path) -> None:
         ({"query": 7}, "a query of type int"),
     ],
 )
-def test_bad_questions_are_refused(kb: Collection, options: dict[str, object], came: str) -> None:
-    with pytest.raises(InvalidInput, match=came):
+def test_bad_questions_are_refused(kb: Collection, options: dict[str, object], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
         kb.search(**options)  # type: ignore[arg-type]
 
 

@@ -15,8 +15,8 @@ from gnomon.collection import Collection, CollectionSettings, RetrievalSettings
 from gnomon.core.errors import InvalidInput, ModelUnsupported, WeightsMismatch
 from gnomon.core.ranking import Query
 from gnomon.encode import load_scorer
-from gnomon.encode.modules import MAXSIM_SCORE
-from gnomon.evolve import migrate
+from gnomon.encode.layout.modules import MAXSIM_SCORE
+from gnomon.migrate import migrate
 from gnomon.retrieve import Rerank, RerankSettings
 
 QUESTION = "a drink that needs hot water"
@@ -87,7 +87,7 @@ def test_another_model_in_its_place_is_refused(
     (folder / "1_MaxSimScore" / "config.json").write_text(json.dumps({"frame": [0, 101], "separator": 102}))
     with pytest.raises(WeightsMismatch, match="another model") as caught:
         opened().search(QUESTION)
-    assert "gnomon rollback" in caught.value.next_step  # migrating would ask the live version, and fail
+    assert "gnomon rollback" in caught.value.hint  # migrating would ask the live version, and fail
 
 
 def test_late_interaction_may_be_the_second_model(
@@ -116,9 +116,7 @@ def test_settings_out_of_range(wrong: dict[str, object]) -> None:
         RerankSettings(**wrong)  # type: ignore[arg-type]
 
 
-def test_a_version_gets_one_and_loses_it(
-    opened: Callable[..., Collection], docs: Path, matching: Path
-) -> None:
+def test_a_version_gets_one_and_loses_it(opened: Callable[..., Collection], docs: Path, matching: Path) -> None:
     kb = opened()
     kb.index([docs])
     plain = order(kb)

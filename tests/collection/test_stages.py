@@ -19,9 +19,7 @@ STAGES = RetrievalSettings(
     neighbours=NeighbourSettings(weight=0.2, depth=10),
 )
 # As a catalog holds it that was written before there were stages.
-FORMER = (
-    '{"fuse": {"depth": 1000, "fusion": "min-max", "weights": [0.3, 0.7]}, "language": "de", "mode": "dense"}'
-)
+FORMER = '{"fuse": {"depth": 1000, "fusion": "min-max", "weights": [0.3, 0.7]}, "language": "de", "mode": "dense"}'
 
 
 def test_settings_survive_json() -> None:

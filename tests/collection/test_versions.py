@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from gnomon.collection import Collection, CollectionSettings, RetrievalSettings
-from gnomon.collection.catching_up import CatchUp, Manner
+from gnomon.collection.catalog.versions import NotReady
+from gnomon.collection.ingest.backfill import CatchUp, Manner
 from gnomon.collection.settings import DEFAULT_MODEL
 from gnomon.collection.systems import resolve
-from gnomon.collection.version import NotReady
 from gnomon.core.errors import CollectionNotFound, InvalidInput, SpaceMismatch
 from gnomon.testing.toys import LateHashEncoder
 from gnomon.text.chunk import ChunkSettings
@@ -73,9 +73,7 @@ def test_other_chunks_are_a_version_too(kb: Collection) -> None:
     assert kb.status().chunks > before
     assert kb.status().chunking["max_tokens"] == 10
     assert served(kb).keys() == TEXTS.keys()
-    own = rows(
-        kb, f"SELECT count(*) FROM chunks WHERE document_id = 4 AND chunking_id = {kb.version.chunking_id}"
-    )
+    own = rows(kb, f"SELECT count(*) FROM chunks WHERE document_id = 4 AND chunking_id = {kb.version.chunking_id}")
     assert kb.remove(["3"]) == own[0][0]  # those of v1 go too, and are not counted
     again = kb.add({"id": "5", "text": text(5, turn=1)})
     assert again.chunks_removed == own[0][0]
@@ -97,7 +95,7 @@ def test_other_retrieval_settings_are_a_version_and_embed_nothing(kb: Collection
 def test_what_is_there_already_is_refused_or_gone_on_with(kb: Collection) -> None:
     with pytest.raises(InvalidInput, match="v1, which is live, has the same model") as caught:
         kb.lineage.add(one())
-    assert "name another model" in caught.value.next_step
+    assert "name another model" in caught.value.hint
     with pytest.raises(InvalidInput, match="v1, which is live, has the same"):
         kb.lineage.add(one(), chunking=ChunkSettings.from_json(kb.version.chunking))
     first = kb.lineage.add(two())
@@ -106,12 +104,12 @@ def test_what_is_there_already_is_refused_or_gone_on_with(kb: Collection) -> Non
     kb.lineage.ready("v2")
     with pytest.raises(InvalidInput, match="v2, which is ready") as caught:
         kb.lineage.add(two())
-    assert "or switch to v2" in caught.value.next_step
+    assert "or switch to v2" in caught.value.hint
     kb.retire("v2")
     assert kb.lineage.add(two()).name == "v3"
     with pytest.raises(InvalidInput, match="chunks of 40 tokens for hash-32-three") as caught:
         kb.lineage.add(three(), chunking=ChunkSettings(max_tokens=40))
-    assert "at most the 24 tokens" in caught.value.wanted
+    assert "at most the 24 tokens" in caught.value.expected
     with pytest.raises(InvalidInput, match="several vectors a text"):
         kb.lineage.add(LateHashEncoder())  # type: ignore[arg-type]
     with pytest.raises(InvalidInput, match="has no version v9; its versions: v1, v2, v3"):
@@ -124,7 +122,7 @@ def test_only_what_lacks_nothing_goes_live(kb: Collection) -> None:
     kb.lineage.add(two())
     with pytest.raises(NotReady, match="v2 is 30 documents behind") as caught:
         kb.switch("v2")
-    assert "gnomon migrate" in caught.value.next_step
+    assert "gnomon migrate" in caught.value.hint
     with pytest.raises(NotReady, match="v2 is 30 documents behind"):
         kb.lineage.ready("v2")
     with pytest.raises(NotReady, match="is not complete"):
@@ -266,9 +264,7 @@ def test_a_writer_puts_back_what_was_cleared_from_the_cache_meanwhile(kb: Collec
     kb.remove(["gone"])
     other = opened(tmp_path / "kb")
     pruned = []
-    writer = opened(
-        tmp_path / "kb", encoder=Interrupting(one(), lambda: pruned.append(other.prune().vectors))
-    )
+    writer = opened(tmp_path / "kb", encoder=Interrupting(one(), lambda: pruned.append(other.prune().vectors)))
     # Some of these texts are in the cache, and are looked up before the first is encoded.
     writer.add([{"id": "gone", "text": text(50)}, {"id": "more", "text": text(51)}])
     assert pruned[0] > 0
@@ -299,7 +295,7 @@ class Lost:
         return getattr(self._inner, name)
 
     def encode(self, texts: list[str], *, role: str) -> object:
-        raise InvalidInput("the model is gone", next_step="find it")
+        raise InvalidInput("the model is gone", hint="find it")
 
 
 def test_a_version_that_cannot_follow_lags_and_says_so(kb: Collection, tmp_path: Path) -> None:
@@ -307,11 +303,8 @@ def test_a_version_that_cannot_follow_lags_and_says_so(kb: Collection, tmp_path:
     writer = opened(tmp_path / "kb", encoder=[two(), Lost(one())])
     report = writer.add({"id": "new", "text": text(60)})
     (problem,) = report.problems
-    assert (problem.path, problem.skipped, problem.next_step) == ("v1", False, "find it")
-    assert (
-        problem.reason
-        == "lacks what was put in, and cannot be gone back to before it has it: the model is gone"
-    )
+    assert (problem.path, problem.skipped, problem.hint) == ("v1", False, "find it")
+    assert problem.reason == "lacks what was put in, and cannot be gone back to before it has it: the model is gone"
     assert states(kb) == {"v1": ("ready", 1), "v2": ("live", 0)}
     with pytest.raises(InvalidInput, match="the model is gone"):
         writer.rollback()
@@ -324,7 +317,7 @@ def test_a_version_that_cannot_follow_lags_and_says_so(kb: Collection, tmp_path:
 def test_going_back_undoes_and_never_brings_back_what_was_left(kb: Collection) -> None:
     with pytest.raises(InvalidInput, match="there is no former version") as caught:
         kb.rollback()
-    assert "gnomon versions" in caught.value.next_step
+    assert "gnomon versions" in caught.value.hint
     kb.switch(built(kb))
     kb.switch(built(kb, three(), chunking=ChunkSettings(max_tokens=10, overlap=0)))
     assert kb.rollback().to == "v2"
@@ -437,9 +430,7 @@ def test_no_version_is_named_of_a_collection_that_is_not_there(tmp_path: Path) -
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_what_a_cut_off_first_commit_holds_is_not_resurrected(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_cut_off_first_commit_holds_is_not_resurrected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed between the keyword index's own commit and its stamp: what is deleted then stays deleted."""
     from gnomon.index import lexical
 

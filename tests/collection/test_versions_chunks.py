@@ -11,9 +11,10 @@ from tokenizers import Regex, Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
 
-from gnomon.collection import CollectionSettings, reads
-from gnomon.collection.catching_up import CatchUp
-from gnomon.collection.recovering import chunks_of
+from gnomon.collection import CollectionSettings
+from gnomon.collection.catalog import queries
+from gnomon.collection.catalog.queries import chunks_of
+from gnomon.collection.ingest.backfill import CatchUp
 from gnomon.core.contracts import Role
 from gnomon.core.documents import Document
 from gnomon.core.errors import CollectionDamaged
@@ -72,18 +73,14 @@ def test_a_chunking_outlives_the_model_that_it_came_from(tmp_path: Path) -> None
 @pytest.mark.parametrize("title", ["", "A long title of several words for this document", "One"])
 def test_what_was_embedded_is_found_again_from_a_chunks_row(tmp_path: Path, title: str) -> None:
     body = "\n\n".join(
-        f"{'#' * (1 + at % 4)} Heading {at} {'with many more words ' * (at % 3)}\n\n{text(at)}"
-        for at in range(12)
+        f"{'#' * (1 + at % 4)} Heading {at} {'with many more words ' * (at % 3)}\n\n{text(at)}" for at in range(12)
     )
-    given = [
-        Document(f"{title}{kind}", body, title=title, media_type=kind)
-        for kind in ("text/markdown", "text/plain")
-    ]
+    given = [Document(f"{title}{kind}", body, title=title, media_type=kind) for kind in ("text/markdown", "text/plain")]
     encoder = Pieces(40)
     with opened(tmp_path / "kb", encoder=encoder, settings=SMALL) as kb:
         kb.add(given)
         with kb._catalog.read() as connection:
-            ids = reads.all_ids(connection, kb.version.chunking_id).tolist()
+            ids = queries.all_ids(connection, kb.version.chunking_id).tolist()
             again = chunks_of(connection, ids)
             hashes = [row[0] for row in rows(kb, "SELECT text_hash FROM chunks ORDER BY id")]
     cut = Chunker(
@@ -105,7 +102,7 @@ def test_a_chunk_whose_text_is_not_what_was_embedded_is_said(tmp_path: Path) -> 
         kb.lineage.add(two())
         with pytest.raises(CollectionDamaged, match="chunk 3 of '0'") as caught:
             kb.lineage.catch_up("v2")
-    assert "--chunk-tokens" in caught.value.next_step
+    assert "--chunk-tokens" in caught.value.hint
 
 
 def test_a_step_puts_back_what_was_cleared_from_the_cache_meanwhile(

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from gnomon.collection import Collection, CollectionSettings
-from gnomon.collection.bundle import Bundle
-from gnomon.collection.catching_up import CatchUp
-from gnomon.collection.derived import Derived
+from gnomon.collection.indexes.derived import Derived
+from gnomon.collection.ingest.backfill import CatchUp
+from gnomon.collection.serving.snapshot import Bundle
 from gnomon.core.errors import InvalidInput
 from gnomon.text.chunk import ChunkSettings
 

@@ -13,11 +13,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, insert, select
 
-from gnomon.collection import reads, schema, writes
-from gnomon.collection.batch import Prepared
-from gnomon.collection.catalog import Catalog
-from gnomon.collection.reading import Part
-from gnomon.collection.writes import Source
+from gnomon.collection.catalog import mutations, queries, schema
+from gnomon.collection.catalog.connection import Catalog
+from gnomon.collection.catalog.mutations import Prepared, Source
+from gnomon.collection.ingest.reader_thread import Part
 from gnomon.core.documents import Chunk, Document
 
 CHUNKING = 1
@@ -143,13 +142,13 @@ def in_a_run(some: list[Part]) -> list[Part]:
     return kept
 
 
-def step(connection: Any, twin: Twin, kind: str, given: list[Any]) -> writes.Change:
+def step(connection: Any, twin: Twin, kind: str, given: list[Any]) -> mutations.Change:
     """The same to the catalog, in one batch, and to the twin, one by one."""
     if kind == "files":
         given = in_a_run(given)
         there = {part.source.path for part in given if not part.unchanged}
         earlier = {path: set(own) for path, own in twin.under_way.items()}
-        change, keys = writes.write_parts(connection, CHUNKING, given, twin.under_way)
+        change, keys = mutations.write_parts(connection, CHUNKING, given, twin.under_way)
         for part in given:
             twin.write(part)
         assert keys.keys() == there
@@ -157,15 +156,15 @@ def step(connection: Any, twin: Twin, kind: str, given: list[Any]) -> writes.Cha
             assert keys[path] | earlier.get(path, set()) == twin.under_way[path]
         return change
     if kind == "hand":
-        change = writes.write_documents(connection, CHUNKING, given)
+        change = mutations.write_documents(connection, CHUNKING, given)
         for each in given:
             twin.put(each.document.id, None, each.document)
         return change
     if kind == "remove":
-        change = writes.remove_documents(connection, given)
+        change = mutations.remove_documents(connection, given)
         twin.remove(given)
         return change
-    change = writes.remove_sources(connection, given)
+    change = mutations.remove_sources(connection, given)
     twin.remove_files(given)
     return change
 
@@ -201,20 +200,18 @@ def whole(*names: str, last: bool = True) -> Part:
 @example([("files", [whole("1", "2")]), ("remove", ["1"]), ("remove", ["2"])])  # it is kept, then forgotten
 @settings(max_examples=80, deadline=None)
 @given(st.lists(steps, max_size=6))
-def test_a_batch_does_what_its_documents_do_one_by_one(
-    catalog: Catalog, made_of: list[tuple[str, list[Any]]]
-) -> None:
+def test_a_batch_does_what_its_documents_do_one_by_one(catalog: Catalog, made_of: list[tuple[str, list[Any]]]) -> None:
     twin, most = Twin(), 0
     with undone(catalog) as connection:
         for kind, given_ in made_of:
-            before = reads.all_ids(connection, CHUNKING)
-            position = reads.head(connection).seq
+            before = queries.all_ids(connection, CHUNKING)
+            position = queries.head(connection).seq
             change = step(connection, twin, kind, given_)
-            after = reads.all_ids(connection, CHUNKING)
+            after = queries.all_ids(connection, CHUNKING)
             assert held(connection) == expected(twin)
-            stored = reads.stored_sources(connection)
+            stored = queries.stored_sources(connection)
             assert {path: (row.size, row.sha256) for path, row in stored.items()} == twin.sources
-            moved = reads.delta(connection, CHUNKING, position, reads.head(connection).seq)
+            moved = queries.delta(connection, CHUNKING, position, queries.head(connection).seq)
             new = set(after.tolist()) - set(before.tolist())
             assert set(moved.added.tolist()) == new
             assert set(moved.removed.tolist()) == set(before.tolist()) - set(after.tolist())
@@ -227,13 +224,13 @@ def test_a_batch_of_any_size(catalog: Catalog) -> None:
     some = [prepared(Document(str(n), f"number {n}")) for n in range(1300)]
     new = [replace(each, document=replace(each.document, title="new")) for each in some]
     with undone(catalog) as connection:
-        assert writes.write_documents(connection, CHUNKING, some) == writes.Change(1300, 2600)
-        assert writes.write_documents(connection, CHUNKING, some) == writes.Change()
-        assert writes.write_documents(connection, CHUNKING, [*new, *some]) == writes.Change(2600, 5200, 5200)
-        assert writes.remove_documents(connection, [str(n) for n in range(1300)]) == writes.Change(0, 0, 2600)
-        assert len(reads.delta(connection, CHUNKING, 0, reads.head(connection).seq).added) == 0
+        assert mutations.write_documents(connection, CHUNKING, some) == mutations.Change(1300, 2600)
+        assert mutations.write_documents(connection, CHUNKING, some) == mutations.Change()
+        assert mutations.write_documents(connection, CHUNKING, [*new, *some]) == mutations.Change(2600, 5200, 5200)
+        assert mutations.remove_documents(connection, [str(n) for n in range(1300)]) == mutations.Change(0, 0, 2600)
+        assert len(queries.delta(connection, CHUNKING, 0, queries.head(connection).seq).added) == 0
     with catalog.read() as connection:
-        assert reads.count(connection, schema.documents) == reads.count(connection, schema.journal) == 0
+        assert queries.count(connection, schema.documents) == queries.count(connection, schema.journal) == 0
 
 
 def test_what_a_batch_costs_in_statements_does_not_grow_with_it(catalog: Catalog) -> None:
@@ -245,7 +242,7 @@ def test_what_a_batch_costs_in_statements_does_not_grow_with_it(catalog: Catalog
         with undone(catalog) as connection:
             listen = (connection, "before_cursor_execute", lambda *given: counted.append(given[2]))
             event.listen(*listen)
-            writes.write_documents(
+            mutations.write_documents(
                 connection, CHUNKING, [prepared(Document(f"{size}/{n}", "tea")) for n in range(size)]
             )
         counts.append(len(counted))

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from gnomon.collection import Collection, CollectionSettings, RetrievalSettings
-from gnomon.collection.catching_up import Manner
-from gnomon.collection.version import NotReady
+from gnomon.collection.catalog.versions import NotReady
+from gnomon.collection.ingest.backfill import Manner
 from gnomon.core.errors import InvalidInput
 from gnomon.text.chunk import ChunkSettings
 
@@ -203,9 +203,7 @@ class Histories(RuleBasedStateMachine):
 
     # The steps of a history
 
-    @counted(
-        keys=st.lists(st.sampled_from(KEYS), min_size=1, max_size=4, unique=True), turn=st.integers(0, 2)
-    )
+    @counted(keys=st.lists(st.sampled_from(KEYS), min_size=1, max_size=4, unique=True), turn=st.integers(0, 2))
     def add(self, keys: list[str], turn: int) -> None:
         self.done(self.act_add(keys, turn))
         self.is_looked_at = False
@@ -326,11 +324,7 @@ class Histories(RuleBasedStateMachine):
         some = st.lists(st.sampled_from(KEYS), min_size=1, max_size=4, unique=True)
         if what in ("add", "remove"):
             keys = data.draw(some)
-            return (
-                self.act_remove(keys)
-                if what == "remove"
-                else self.act_add(keys, data.draw(st.integers(0, 2)))
-            )
+            return self.act_remove(keys) if what == "remove" else self.act_add(keys, data.draw(st.integers(0, 2)))
         if what == "begin":
             spec = data.draw(st.sampled_from(sorted(SPECS)))
             return None if self.model.has(self.kind(spec)) or not self.fits(spec) else self.act_begin(spec)

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gnomon.collection import derived, derived_files
-from gnomon.collection.catalog import Catalog
+from gnomon.collection.catalog.connection import Catalog
+from gnomon.collection.indexes import derived, state
 from gnomon.index import lexical
 from gnomon.index.scan import ScanIndex
 
@@ -89,7 +89,7 @@ def boundaries() -> Iterator[None]:
     patched: list[tuple[Any, str, Any]] = [(Catalog, "write", write)]
     for owner, name in (
         (derived, "write_state"),
-        (derived_files, "write_state"),
+        (state, "write_state"),
         (lexical, "write_manifest"),
         (lexical.LexicalIndex, "_settle"),
         (ScanIndex, "save"),

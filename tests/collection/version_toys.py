@@ -10,7 +10,7 @@ from typing import Any
 
 import gnomon
 from gnomon.collection import Collection
-from gnomon.collection.catalog import Catalog
+from gnomon.collection.catalog.connection import Catalog
 from gnomon.core.documents import Document
 from gnomon.testing.toys import HashEncoder
 
@@ -45,9 +45,7 @@ def opened(folder: Path, **options: object) -> Collection:
 def text(number: int, turn: int = 0) -> str:
     """A text of a few sentences, so that it is cut; every number has its own words."""
     picked = [WORDS[(number * 7 + turn * 3 + at) % len(WORDS)] for at in range(40)]
-    return f"Note n{number}t{turn}. " + ". ".join(
-        " ".join(picked[at : at + 8]).capitalize() for at in range(0, 40, 8)
-    )
+    return f"Note n{number}t{turn}. " + ". ".join(" ".join(picked[at : at + 8]).capitalize() for at in range(0, 40, 8))
 
 
 def until(condition: Callable[[], bool]) -> bool:
@@ -102,7 +100,7 @@ def served(kb: Collection) -> dict[str, str]:
     assert view.dense_at == view.lexical_at
     found: dict[str, str] = {}
     with kb._catalog.read() as connection:
-        from gnomon.collection.recovering import chunks_of
+        from gnomon.collection.catalog.queries import chunks_of
 
         for chunk in chunks_of(connection, sorted(dense.tolist())):
             found[chunk.document_id] = found.get(chunk.document_id, "") + chunk.text

@@ -73,4 +73,4 @@ def test_first_cuts_every_array() -> None:
 def test_a_ranking_of_uneven_arrays_is_refused() -> None:
     with pytest.raises(InvalidInput) as caught:
         Ranking(np.array([1, 2]), np.array([0.5, 0.4]), {"dense": np.array([0.1])})
-    assert str(caught.value) == "a ranking of arrays with lengths [1, 2]\nWanted: one length"
+    assert str(caught.value) == "a ranking of arrays with lengths [1, 2]\nExpected: one length"

@@ -19,17 +19,17 @@ def test_there_are_errors_to_test() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("again", [lambda e: pickle.loads(pickle.dumps(e)), copy.copy, copy.deepcopy])
 def test_error_survives_a_copy(kind: type[GnomonError], again: object) -> None:
-    error = kind("an apple", wanted="a pear", next_step="go to the market")
+    error = kind("an apple", expected="a pear", hint="go to the market")
     same = again(error)  # type: ignore[operator]
     assert type(same) is kind
-    assert (same.came, same.wanted, same.next_step) == ("an apple", "a pear", "go to the market")
-    assert str(same) == str(error) == "an apple\nWanted: a pear\nNext: go to the market"
+    assert (same.message, same.expected, same.hint) == ("an apple", "a pear", "go to the market")
+    assert str(same) == str(error) == "an apple\nExpected: a pear\nHint: go to the market"
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_parts_that_are_not_given_are_not_printed(kind: type[GnomonError]) -> None:
     assert str(kind("an apple")) == "an apple"
-    assert str(kind("an apple", next_step="peel it")) == "an apple\nNext: peel it"
+    assert str(kind("an apple", hint="peel it")) == "an apple\nHint: peel it"
 
 
 def test_errors_can_be_caught_as_python_names_them() -> None:

@@ -58,9 +58,7 @@ def test_the_order_of_prompts_is_no_ingredient(one: Ingredients, order: list[str
 def test_fingerprint_is_stable_across_releases() -> None:
     # SHA-256 of "gnomon-space-1", a line end and the JSON written by hand. Another value would orphan every
     # stored vector.
-    one = Ingredients(
-        "w", "a", "t", "mean", "", {"query": "q: ", "document": ""}, True, 256, 384, "cosine", "float"
-    )
+    one = Ingredients("w", "a", "t", "mean", "", {"query": "q: ", "document": ""}, True, 256, 384, "cosine", "float")
     assert one.fingerprint() == "b5b786f8b6a1258510106baa92a790508c355cbfb8a403be0db579337e967a72"
 
 
@@ -114,32 +112,30 @@ def test_require_says_what_met_what_and_what_to_do() -> None:
     assert str(caught.value) == (
         "vectors of gte-small (384-d, bbbbbbbbbbbb) met vectors of all-MiniLM-L6-v2 (384-d, aaaaaaaaaaaa). "
         "They have the same dimensions, which says nothing.\n"
-        "Wanted: vectors of all-MiniLM-L6-v2 (384-d, aaaaaaaaaaaa)\n"
-        "Next: encode both sides with one encoder; to change a collection's model, build a new one"
+        "Expected: vectors of all-MiniLM-L6-v2 (384-d, aaaaaaaaaaaa)\n"
+        "Hint: encode both sides with one encoder; to change a collection's model, build a new one"
     )
 
 
 def test_require_mentions_dimensions_only_when_they_are_the_same() -> None:
     with pytest.raises(SpaceMismatch) as caught:
         space_of("a", "mine").require(space_of("b", "other", dim=768))
-    assert caught.value.came == "vectors of other (768-d, b) met vectors of mine (384-d, a)."
+    assert caught.value.message == "vectors of other (768-d, b) met vectors of mine (384-d, a)."
 
 
 @pytest.mark.parametrize("dim", [0, -1, 385])
 def test_truncation_beyond_the_space_is_refused(dim: int) -> None:
     with pytest.raises(InvalidInput) as caught:
         space_of("a", "mine").truncate(dim)
-    assert (
-        str(caught.value) == f"truncation of mine (384-d, a) to {dim} dimensions\nWanted: 1 to 384 dimensions"
-    )
+    assert str(caught.value) == f"truncation of mine (384-d, a) to {dim} dimensions\nExpected: 1 to 384 dimensions"
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"dim": 0}, "a space of 0 dimensions\nWanted: at least 1 dimension"),
-        ({"similarity": "cos"}, "similarity 'cos'\nWanted: one of cosine, dot, euclidean, maxsim"),
-        ({"precision": "bf16"}, "precision class 'bf16'\nWanted: one of float, int8"),
+        ({"dim": 0}, "a space of 0 dimensions\nExpected: at least 1 dimension"),
+        ({"similarity": "cos"}, "similarity 'cos'\nExpected: one of cosine, dot, euclidean, maxsim"),
+        ({"precision": "bf16"}, "precision class 'bf16'\nExpected: one of float, int8"),
     ],
 )
 def test_impossible_spaces_are_refused(change: dict[str, Any], message: str) -> None:

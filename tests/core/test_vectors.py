@@ -84,7 +84,7 @@ def test_truncate_refuses_vectors_that_lose_their_direction() -> None:
         vectors.truncate(1)
     assert str(caught.value) == (
         "1 vectors are zero in their first 1 dimensions\n"
-        "Wanted: vectors with a direction\nNext: truncate to more dimensions"
+        "Expected: vectors with a direction\nHint: truncate to more dimensions"
     )
 
 
@@ -116,7 +116,7 @@ def test_data_is_float32_and_contiguous(dtype: type) -> None:
 @pytest.mark.usefixtures("shapes_unchecked")
 @pytest.mark.parametrize("shape", [(3,), (2, 4), (2, 3, 1), ()])
 def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(InvalidVectors, match=r"Wanted: shape \(rows, 3\) for toy"):
+    with pytest.raises(InvalidVectors, match=r"Expected: shape \(rows, 3\) for toy"):
         Vectors(np.zeros(shape), space(3))
 
 
@@ -126,12 +126,10 @@ def test_vectors_that_cannot_be_compared_are_refused(poison: float) -> None:
     data[1, 2] = data[4, 0] = data[4, 1] = poison
     with pytest.raises(InvalidVectors) as caught:
         Vectors(data, space(3))
-    assert caught.value.came == "2 of 5 vectors hold NaN or infinite values"
+    assert caught.value.message == "2 of 5 vectors hold NaN or infinite values"
 
 
-@pytest.mark.parametrize(
-    "starts", [[], [1], [0, 0], [0, 2, 1], [0, 5], [0, 6], [-1, 2], [0, 1, 2, 3, 4, 5]], ids=str
-)
+@pytest.mark.parametrize("starts", [[], [1], [0, 0], [0, 2, 1], [0, 5], [0, 6], [-1, 2], [0, 1, 2, 3, 4, 5]], ids=str)
 def test_starts_that_leave_items_empty_or_rows_out_are_refused(starts: list[int]) -> None:
     with pytest.raises(InvalidVectors, match="each item with at least one row"):
         Vectors(rows(5, 2), space(2, "maxsim"), np.array(starts, dtype=np.int64))
@@ -154,5 +152,5 @@ def test_concatenate_refuses_two_spaces_and_nothing() -> None:
 
 @pytest.mark.parametrize("positions", [[True, False], [0.5]], ids=str)
 def test_take_refuses_what_is_no_position(positions: list[float]) -> None:
-    with pytest.raises(InvalidInput, match="Wanted: whole numbers"):
+    with pytest.raises(InvalidInput, match="Expected: whole numbers"):
         Vectors(rows(2, 2), space(2)).take(positions)  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gnomon.encode.layout import read_layout
+from gnomon.encode.layout.model import read_layout
 
 HERE = Path(__file__).parent
 

@@ -36,7 +36,7 @@ class Watched:
         self.reached.set()
         assert self.gate.wait(PATIENCE_S)
         if any(self._refuses in text for text in texts):
-            raise InvalidInput(f"{texts}", wanted="others")
+            raise InvalidInput(f"{texts}", expected="others")
         return self._encoder.encode(texts, role=role)
 
 

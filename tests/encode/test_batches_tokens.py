@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from gnomon.core.errors import InvalidInput, ModelUnsupported
-from gnomon.encode.batches import batches, in_advance, pad
 from gnomon.encode.graph.weights import Weights
+from gnomon.encode.runtime.batches import batches, in_advance, pad
+from gnomon.encode.runtime.tokenizer import TextTokenizer, check_texts
 from gnomon.encode.settings import EncoderSettings, available_cpus
-from gnomon.encode.tokens import TextTokenizer, check_texts
 
 
 @given(st.lists(st.integers(0, 600), max_size=60), st.integers(1, 2000))
@@ -86,14 +86,14 @@ def test_the_files_own_truncation_is_dropped(tokenizer):
 
 
 def test_slices_keep_the_order(tokenizer, monkeypatch):
-    monkeypatch.setattr("gnomon.encode.tokens.SLICE_TEXTS", 2)
+    monkeypatch.setattr("gnomon.encode.runtime.tokenizer.SLICE_TEXTS", 2)
     found = tokenizer().tokenise([f"w{at}" for at in range(7)], role="document")
     assert [int(row[1]) for row in found.ids] == [4 + at for at in range(7)]
 
 
 @pytest.mark.parametrize(("threads", "cpus", "most"), [(1, 8, 1), (2, 8, 2), (3, 8, 3), (8, 8, 7), (8, 2, 7)])
 def test_no_more_texts_at_once_than_threads(threads, cpus, most, tokenizer, monkeypatch):
-    monkeypatch.setattr("gnomon.encode.tokens.available_cpus", lambda: cpus)
+    monkeypatch.setattr("gnomon.encode.runtime.tokenizer.available_cpus", lambda: cpus)
     made = tokenizer(threads=threads)
     real, sizes = made._tokenizer, []
 
@@ -133,7 +133,7 @@ def test_a_file_that_is_no_tokenizer_is_refused(tmp_path):
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(ModelUnsupported, match="is not a tokenizer") as refused:
         TextTokenizer(tmp_path / "tokenizer.json", prompts={}, max_tokens=8, threads=1)
-    assert "fetch" in refused.value.next_step
+    assert "fetch" in refused.value.hint
 
 
 def test_texts_must_be_a_sequence_of_strings():
@@ -182,7 +182,7 @@ def test_stored_tensors_are_views_and_bfloat16_is_widened(tmp_path):
 
 
 def test_mpnet_buckets_change_where_the_trained_ones_do():
-    from gnomon.encode.graph.relative import bucket
+    from gnomon.encode.graph.layers import bucket
 
     # MPNetEncoder.relative_position_bucket of transformers 5.23.0 over -600..600.
     found = bucket(np.arange(-600, 601))

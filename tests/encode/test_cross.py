@@ -9,7 +9,7 @@ import pytest
 import gnomon
 from gnomon.core.errors import InvalidInput, ModelUnsupported, TruncatedText
 from gnomon.encode import CrossEncoder, EncoderSettings, load_scorer
-from gnomon.encode.modules import MAXSIM_SCORE
+from gnomon.encode.layout.modules import MAXSIM_SCORE
 from gnomon.testing import check_scorer
 
 torch = pytest.importorskip("torch")
@@ -81,9 +81,7 @@ REFUSED = {
         f / "config_sentence_transformers.json", activation_fn="torch.nn.modules.activation.Tanh"
     ),
     "the family 'electra'": lambda f: change(f / "config.json", model_type="electra"),
-    "module_output_name = 'other'": lambda f: change(
-        f / "sentence_bert_config.json", module_output_name="other"
-    ),
+    "module_output_name = 'other'": lambda f: change(f / "sentence_bert_config.json", module_output_name="other"),
     "makes vectors": lambda f: (
         change(f / "config_sentence_transformers.json", model_type="SentenceTransformer"),
         change(f / "sentence_bert_config.json", transformer_task="feature-extraction"),
@@ -97,9 +95,9 @@ def test_what_cannot_be_run_is_refused(said, bert, tmp_path):
     REFUSED[said](folder)
     with pytest.raises(ModelUnsupported) as caught:
         load_scorer(folder, settings=FP32)
-    assert said in caught.value.came
-    assert caught.value.wanted
-    assert caught.value.next_step
+    assert said in caught.value.message
+    assert caught.value.expected
+    assert caught.value.hint
 
 
 DAMAGED = {
@@ -124,14 +122,14 @@ def test_a_damaged_score_of_matched_tokens_is_refused(config, minilm_folder, tmp
 def test_each_loader_names_the_other(bert, minilm_folder):
     with pytest.raises(ModelUnsupported, match="cross-encoder") as caught:
         gnomon.load_encoder(bert[0])
-    assert "load_scorer" in caught.value.next_step
+    assert "load_scorer" in caught.value.hint
     with pytest.raises(ModelUnsupported, match="no cross-encoder") as caught:
         load_scorer(minilm_folder)
-    assert "load_encoder" in caught.value.next_step
+    assert "load_encoder" in caught.value.hint
 
 
 @pytest.mark.parametrize("settings", [{"precision": "int8"}, {"device": "torch-cpu"}, {"dim": 4}])
 def test_settings_that_it_does_not_run_on(settings, bert):
     with pytest.raises(InvalidInput) as caught:
         load_scorer(bert[0], settings=EncoderSettings(**settings))
-    assert caught.value.next_step
+    assert caught.value.hint

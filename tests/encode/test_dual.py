@@ -95,17 +95,14 @@ def test_any_two_encoders_of_one_kind_make_one():
 
 
 REFUSED = {
-    "routes by document, other": lambda f: change(
-        f / "router_config.json", structure={"other": [], "document": []}
-    ),
+    "routes by document, other": lambda f: change(f / "router_config.json", structure={"other": [], "document": []}),
     "('query', 'text')": lambda f: change(
         f / "router_config.json", parameters={"route_mappings": {"('query', 'text')": "query"}}
     ),
     "no routes that can be read": lambda f: (f / "router_config.json").unlink(),
     "the module somebody.Pooling": lambda f: change(
         f / "router_config.json",
-        types=json.loads((f / "router_config.json").read_text())["types"]
-        | {"query_1_Pooling": "somebody.Pooling"},
+        types=json.loads((f / "router_config.json").read_text())["types"] | {"query_1_Pooling": "somebody.Pooling"},
     ),
     "the modules Transformer -> Dense": lambda f: change(
         f / "router_config.json",
@@ -125,6 +122,6 @@ def test_what_cannot_be_run_is_refused(said, dual, tmp_path):
     REFUSED[said](folder)
     with pytest.raises(ModelUnsupported) as caught:
         gnomon.load_encoder(folder, settings=FP32)
-    assert said in caught.value.came
-    assert caught.value.wanted
-    assert caught.value.next_step
+    assert said in caught.value.message
+    assert caught.value.expected
+    assert caught.value.hint

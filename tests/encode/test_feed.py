@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from gnomon.encode.feed import side_by_side
+from gnomon.encode.runtime.batches import side_by_side
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 5])

@@ -7,11 +7,11 @@ import pytest
 from safetensors.numpy import save_file
 
 from gnomon.core.errors import InvalidInput, ModelUnsupported
-from gnomon.encode import calibration
-from gnomon.encode.layout import read_layout
+from gnomon.encode.layout.model import read_layout
+from gnomon.encode.runtime import calibration
+from gnomon.encode.runtime.tokenizer import TextTokenizer
 from gnomon.encode.settings import EncoderSettings
 from gnomon.encode.static import StaticEncoder
-from gnomon.encode.tokens import TextTokenizer
 from gnomon.encode.transformer import TransformerEncoder
 from gnomon.testing.encoder import check_encoder
 
@@ -68,9 +68,7 @@ def test_every_family_runs_in_int8_and_its_way_back_does_not(family, tiny_layout
 def _ranges(layout):
     from gnomon.encode.graph.int8 import calibrate
 
-    tokenizer = TextTokenizer(
-        layout.tokenizer, prompts=layout.prompts, max_tokens=layout.max_tokens, threads=1
-    )
+    tokenizer = TextTokenizer(layout.tokenizer, prompts=layout.prompts, max_tokens=layout.max_tokens, threads=1)
     return calibrate(layout, calibration.calibration_rows(tokenizer), 1)
 
 
@@ -112,11 +110,9 @@ def test_vectors_that_stray_from_fp32_are_refused(tiny_layout, monkeypatch):
     near = exact + np.float32(0.01)
     int8.require_faithful(near, exact, "tiny")
     for far in (exact + np.float32(0.2), np.full_like(exact, np.nan)):
-        with pytest.raises(
-            ModelUnsupported, match=r"tiny in 8 bits keeps a mean cosine of (0\.\d+|nan)"
-        ) as told:
+        with pytest.raises(ModelUnsupported, match=r"tiny in 8 bits keeps a mean cosine of (0\.\d+|nan)") as told:
             int8.require_faithful(far, exact, "tiny")
-        assert told.value.next_step == 'leave precision at "auto"'
+        assert told.value.hint == 'leave precision at "auto"'
     # An encoder asks this of itself, when it is first used.
     monkeypatch.setattr(int8, "FAITHFUL", 1.1)
     with pytest.raises(ModelUnsupported, match=r"in 8 bits keeps a mean cosine of 0\.99"):

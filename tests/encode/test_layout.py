@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gnomon.core.errors import InvalidInput, MissingPrompt, ModelNotFound, ModelUnsupported
-from gnomon.encode.cards import Card
-from gnomon.encode.layout import read_layout
+from gnomon.encode.hub.cards import Card
+from gnomon.encode.layout.model import read_layout
 
 CARD = Card(
     name="tiny",
@@ -118,13 +118,9 @@ CHANGES = {
     "pooling": lambda f: write(f / "1_Pooling" / "config.json", {"pooling_mode": "cls"}),
     "prompt left out of pooling": lambda f: change(f / "1_Pooling" / "config.json", include_prompt=False),
     "query prompt": lambda f: write(f / "config_sentence_transformers.json", {"prompts": {"query": "q: "}}),
-    "document prompt": lambda f: write(
-        f / "config_sentence_transformers.json", {"prompts": {"passage": "q: "}}
-    ),
+    "document prompt": lambda f: write(f / "config_sentence_transformers.json", {"prompts": {"passage": "q: "}}),
     "max tokens": lambda f: change(f / "sentence_bert_config.json", max_seq_length=74),
-    "similarity": lambda f: write(
-        f / "config_sentence_transformers.json", {"similarity_fn_name": "euclidean"}
-    ),
+    "similarity": lambda f: write(f / "config_sentence_transformers.json", {"similarity_fn_name": "euclidean"}),
 }
 
 
@@ -207,9 +203,7 @@ REFUSED = {
     ),
     "pooling that is not said": lambda f: (f / "1_Pooling" / "config.json").unlink(),
     "some_author.Whitening": lambda f: modules(f, V6["Transformer"], V6["Pooling"], "some_author.Whitening"),
-    "Transformer -> Normalize -> Pooling": lambda f: modules(
-        f, V6["Transformer"], V6["Normalize"], V6["Pooling"]
-    ),
+    "Transformer -> Normalize -> Pooling": lambda f: modules(f, V6["Transformer"], V6["Normalize"], V6["Pooling"]),
     "outside itself": lambda f: write(
         f / "modules.json", [{"path": "../else", "type": V6["Transformer"]}, {"path": "", "type": "x"}]
     ),
@@ -218,17 +212,11 @@ REFUSED = {
     ),
     "not a list of modules": lambda f: (f / "modules.json").write_text("[{}]"),
     "cannot be read as JSON": lambda f: (f / "config.json").write_text('{"model_type": '),
-    "transformer_task = 'fill-mask'": lambda f: change(
-        f / "sentence_bert_config.json", transformer_task="fill-mask"
-    ),
+    "transformer_task = 'fill-mask'": lambda f: change(f / "sentence_bert_config.json", transformer_task="fill-mask"),
     "lower case": lambda f: change(f / "sentence_bert_config.json", do_lower_case=True),
-    "'manhattan'": lambda f: write(
-        f / "config_sentence_transformers.json", {"similarity_fn_name": "manhattan"}
-    ),
+    "'manhattan'": lambda f: write(f / "config_sentence_transformers.json", {"similarity_fn_name": "manhattan"}),
     "no tokenizer.json": lambda f: (f / "tokenizer.json").unlink(),
-    "only pickled weights (pytorch_model.bin)": lambda f: (f / "model.safetensors").rename(
-        f / "pytorch_model.bin"
-    ),
+    "only pickled weights (pytorch_model.bin)": lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"),
     "no weights": lambda f: (f / "model.safetensors").unlink(),
     "model_type": lambda f: (f / "config.json").unlink(),
 }
@@ -239,9 +227,9 @@ def test_what_cannot_be_run_is_refused_by_name(model, said):
     REFUSED[said](model)
     with pytest.raises(ModelUnsupported) as caught:
         read_layout(model, name="any")
-    assert said in caught.value.came
-    assert caught.value.wanted
-    assert caught.value.next_step
+    assert said in caught.value.message
+    assert caught.value.expected
+    assert caught.value.hint
 
 
 def test_a_tokenizer_that_lowers_case_may_be_asked_to(model):
@@ -291,8 +279,8 @@ def test_trained_pooling_is_in_the_fingerprint(tiny, tmp_path):
 def test_pooling_is_never_guessed(bare):
     with pytest.raises(ModelUnsupported) as caught:
         read_layout(bare, name="any")
-    assert "no modules.json" in caught.value.came
-    assert "Pooling" in caught.value.next_step
+    assert "no modules.json" in caught.value.message
+    assert "Pooling" in caught.value.hint
     assert read_layout(bare, name="any", card=CARD).pooling == "cls"
 
 
@@ -304,9 +292,7 @@ def test_a_path_that_is_no_folder(tmp_path):
 # ---- length
 
 
-@pytest.mark.parametrize(
-    ("family", "tokens"), [("bert", 80), ("distilbert", 80), ("roberta", 78), ("mpnet", 78)]
-)
+@pytest.mark.parametrize(("family", "tokens"), [("bert", 80), ("distilbert", 80), ("roberta", 78), ("mpnet", 78)])
 def test_positions_limit_the_length(tiny, tmp_path, family, tokens):
     # The tiny models have 80 positions; RoBERTa and MPNet spend the first two on padding.
     folder = tiny.write(tmp_path, family)
@@ -367,7 +353,7 @@ def test_a_prompt_that_must_be_there(model):
     card = replace(CARD, prompts={}, needs_prompts=("query",))
     with pytest.raises(MissingPrompt, match="trained with a prompt for each query") as caught:
         prompts(model, card=card)
-    assert "prompts={'query'" in caught.value.next_step
+    assert "prompts={'query'" in caught.value.hint
     assert prompts(model, card=card, prompts={"query": "do: "})["query"] == "do: "
     assert prompts(model, card=card, prompts={"query": ""})["query"] == ""
 
@@ -376,7 +362,7 @@ def test_named_prompts_of_which_none_fits_a_role(model):
     said = {"prompts": {"clustering": "cluster: ", "sts": "sts: "}}
     with pytest.raises(MissingPrompt, match="clustering, sts") as caught:
         prompts(model, said)
-    assert "[model].prompts" in caught.value.next_step  # what a command line, which takes none, can do
+    assert "[model].prompts" in caught.value.hint  # what a command line, which takes none, can do
     assert prompts(model, said, prompts={"query": "", "document": ""}) == {"query": "", "document": ""}
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gnomon.core.errors import ModelUnsupported
-from gnomon.encode.layout import read_layout
+from gnomon.encode.layout.model import read_layout
 from gnomon.encode.settings import EncoderSettings
 from gnomon.encode.transformer import TransformerEncoder
 from gnomon.testing.encoder import check_encoder
@@ -112,7 +112,7 @@ def test_other_inputs_and_outputs_are_refused(folder):
         encoder = TransformerEncoder(read_layout(at, name="gazelle"), FP32)
         with pytest.raises(ModelUnsupported, match=told) as refused:
             encoder.encode(["w1"], role="query")
-        assert "optimum-cli export onnx" in refused.value.next_step
+        assert "optimum-cli export onnx" in refused.value.hint
 
 
 def test_any_three_dimensional_first_output_is_the_hidden_state(folder):
@@ -126,9 +126,9 @@ def test_without_graph_and_onnx_the_families_are_named(tiny_layout):
     layout = tiny_layout("bert", config={"model_type": "gazelle"})
     with pytest.raises(ModelUnsupported) as refused:
         TransformerEncoder(layout)
-    assert "'gazelle'" in refused.value.came
-    assert "bert, camembert, distilbert, mpnet, roberta, xlm-roberta" in refused.value.wanted
-    assert "optimum-cli export onnx" in refused.value.next_step
+    assert "'gazelle'" in refused.value.message
+    assert "bert, camembert, distilbert, mpnet, roberta, xlm-roberta" in refused.value.expected
+    assert "optimum-cli export onnx" in refused.value.hint
     assert json.loads((layout.folder / "config.json").read_text())["model_type"] == "gazelle"
 
 

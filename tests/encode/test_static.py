@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from gnomon.core.errors import InvalidInput, ModelUnsupported, TruncatedText
-from gnomon.encode.layout import read_layout
+from gnomon.encode.layout.model import read_layout
 from gnomon.encode.settings import EncoderSettings
 from gnomon.encode.static import StaticEncoder
 from gnomon.testing.encoder import check_encoder
@@ -83,9 +83,7 @@ def test_it_keeps_every_promise(tiny, tmp_path):
 
 
 def test_texts_without_a_known_token_are_named(full):
-    with pytest.raises(
-        InvalidInput, match="2 texts without one token that the model knows, at positions 1, 3"
-    ):
+    with pytest.raises(InvalidInput, match="2 texts without one token that the model knows, at positions 1, 3"):
         full.encode(["w1", "", "w2", "w99"], role="query")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.encode import load_encoder
-from gnomon.encode.layout import read_layout
+from gnomon.encode.layout.model import read_layout
 from gnomon.encode.settings import EncoderSettings
 from gnomon.encode.transformer import TransformerEncoder
 from gnomon.testing.encoder import check_encoder
@@ -95,7 +95,7 @@ def test_a_gpu_that_is_not_there_is_told(tiny_layout):
         pytest.skip("there is a GPU here")
     with pytest.raises(InvalidInput, match=r"device 'cuda', and torch \S+ sees no GPU") as told:
         load_encoder(tiny_layout("bert").folder, settings=EncoderSettings(device="cuda"))
-    assert "nvidia-smi" in told.value.next_step
+    assert "nvidia-smi" in told.value.hint
 
 
 @wants_torch
@@ -114,19 +114,17 @@ def test_a_gpu_gives_the_vectors_of_the_cpu(minilm_folder):
 
 def test_without_torch_the_way_to_get_it_is_told(tiny_layout, monkeypatch):
     find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *rest: None if name == "torch" else find(name, *rest)
-    )
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "torch" else find(name, *rest))
     for device in ("cuda", "torch-cpu"):
         with pytest.raises(InvalidInput, match=f"device '{device}' without torch") as told:
             load_encoder(tiny_layout("bert").folder, settings=EncoderSettings(device=device))
-        assert "gnomon[torch]" in told.value.next_step
+        assert "gnomon[torch]" in told.value.hint
 
 
 def test_the_settings_of_torch_load_no_torch():
     code = (
         "import sys; from gnomon.encode import EncoderSettings\n"
-        "from gnomon.encode.torch_encoder import require_device\n"
+        "from gnomon.encode.runtime.torch_runner import require_device\n"
         "assert EncoderSettings(device='cuda').batch_budget > EncoderSettings().batch_budget\n"
         "assert EncoderSettings(device='cuda', batch_tokens=7).batch_budget == 7\n"
         "assert 'torch' not in sys.modules"

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gnomon.core.errors import InvalidInput, ModelUnsupported, TruncatedText
-from gnomon.encode.layout import read_layout
+from gnomon.encode.layout.model import read_layout
 from gnomon.encode.settings import EncoderSettings
 from gnomon.encode.transformer import TransformerEncoder
 from gnomon.kernels.pooling import pool
@@ -155,9 +155,7 @@ def test_prompts_go_before_and_are_left_out_of_pooling_where_the_model_says_so(t
 
 
 def test_token_vectors_know_their_characters(tiny_layout):
-    layout = read_layout(
-        tiny_layout("bert").folder, name="tiny", prompts={"query": "w30 w31 ", "document": ""}
-    )
+    layout = read_layout(tiny_layout("bert").folder, name="tiny", prompts={"query": "w30 w31 ", "document": ""})
     encoder = TransformerEncoder(layout, FP32)
     for role in ("query", "document"):
         (found,) = encoder.tokens(["  w1 écu w22"], role=role)
@@ -172,9 +170,7 @@ def test_token_vectors_know_their_characters(tiny_layout):
 def test_over_long_texts_are_cut_and_told(encoders, tiny):
     encoder = encoders["bert"]
     long = " ".join(["w1"] * 200)
-    with pytest.warns(
-        TruncatedText, match=r"2 of 3 texts are longer than the 75 tokens .*longest: 202 tokens"
-    ):
+    with pytest.warns(TruncatedText, match=r"2 of 3 texts are longer than the 75 tokens .*longest: 202 tokens"):
         rows = encoder.encode([long, "w2", long + " w2"[:0]], role="document").data
     same = encoder.encode([" ".join(["w1"] * 73)], role="document").data
     np.testing.assert_allclose(rows[0], same[0], atol=1e-6)
@@ -201,7 +197,7 @@ def test_windows_tokenised_ahead_give_the_same_rows(tiny_layout, monkeypatch):
     layout = tiny_layout("bert")
     texts = [" ".join(f"w{(at * k) % 32}" for k in range(1 + at % 9)) for at in range(20)]
     whole = TransformerEncoder(layout, FP32).encode(texts, role="document").data
-    monkeypatch.setattr("gnomon.encode.feed.WINDOW_TEXTS", 6)
+    monkeypatch.setattr("gnomon.encode.runtime.batches.WINDOW_TEXTS", 6)
     rows = {
         threads: TransformerEncoder(layout, EncoderSettings(threads=threads, precision="fp32")).encode(
             texts, role="document"
@@ -214,9 +210,7 @@ def test_windows_tokenised_ahead_give_the_same_rows(tiny_layout, monkeypatch):
 
 def test_precisions_share_a_space(tiny_layout):
     layout = tiny_layout("bert")
-    spaces = {
-        TransformerEncoder(layout, EncoderSettings(precision=p)).space for p in ("fp32", "bf16", "auto")
-    }
+    spaces = {TransformerEncoder(layout, EncoderSettings(precision=p)).space for p in ("fp32", "bf16", "auto")}
     assert len(spaces) == 1
 
 
@@ -240,8 +234,8 @@ def test_what_is_not_implemented_is_refused(config, told, tiny_layout):
     with pytest.raises(ModelUnsupported, match=r"onnx|config\.json") as refused:
         TransformerEncoder(tiny_layout("bert", config=config))
     assert told in str(refused.value)
-    assert refused.value.wanted
-    assert refused.value.next_step
+    assert refused.value.expected
+    assert refused.value.hint
 
 
 def test_a_tokenizer_of_another_model_is_refused(tiny_layout):
@@ -252,9 +246,7 @@ def test_a_tokenizer_of_another_model_is_refused(tiny_layout):
 
 def test_a_missing_tensor_is_named(tiny_layout):
     encoder = TransformerEncoder(tiny_layout("bert", config={"num_hidden_layers": 3}), FP32)
-    with pytest.raises(
-        ModelUnsupported, match=r"no tensor encoder\.layer\.2\.attention\.self\.query\.weight"
-    ):
+    with pytest.raises(ModelUnsupported, match=r"no tensor encoder\.layer\.2\.attention\.self\.query\.weight"):
         encoder.encode(["w1"], role="query")
 
 
@@ -303,7 +295,7 @@ def test_weights_in_half_precision_and_in_shards(tiny, tiny_layout, encoders, tm
 def test_making_an_encoder_loads_no_runtime_and_no_torch(tiny_layout):
     code = (
         "import sys; from pathlib import Path\n"
-        "from gnomon.encode.layout import read_layout\n"
+        "from gnomon.encode.layout.model import read_layout\n"
         "from gnomon.encode.transformer import TransformerEncoder\n"
         f"encoder = TransformerEncoder(read_layout(Path({str(tiny_layout('bert').folder)!r}), name='tiny'))\n"
         "assert encoder.count_tokens(['w1'], role='query') == [3]\n"

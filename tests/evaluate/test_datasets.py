@@ -83,9 +83,7 @@ def test_json_lines_with_lists_or_grades_and_ids_where_given(tmp_path: Path) -> 
     ],
 )
 @pytest.mark.parametrize("header", [[], ["qid\tquery"]])
-def test_trec_files_as_a_pair_and_as_a_folder(
-    tmp_path: Path, judgments: list[str], header: list[str]
-) -> None:
+def test_trec_files_as_a_pair_and_as_a_folder(tmp_path: Path, judgments: list[str], header: list[str]) -> None:
     topics = write(tmp_path / "topics.tsv", *header, "q1\twhat is it", "q2\tand that")
     qrels = write(tmp_path / "qrels.txt", *judgments)
     for found in (load_dataset((topics, qrels)), load_dataset(tmp_path)):
@@ -153,13 +151,11 @@ def test_a_second_query_of_one_id_is_recorded(tmp_path: Path) -> None:
         ("empty.txt", [], "nothing that is known"),
     ],
 )
-def test_other_files_are_named_for_what_they_are(
-    tmp_path: Path, name: str, lines: list[str], said: str
-) -> None:
+def test_other_files_are_named_for_what_they_are(tmp_path: Path, name: str, lines: list[str], said: str) -> None:
     with pytest.raises(InvalidInput, match=said) as refused:
         load_dataset(write(tmp_path / name, *lines))
-    assert "BEIR folder" in refused.value.wanted
-    assert refused.value.next_step
+    assert "BEIR folder" in refused.value.expected
+    assert refused.value.hint
     with pytest.raises(InvalidInput, match=said):
         load_dataset(tmp_path)
 

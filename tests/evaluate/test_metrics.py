@@ -43,9 +43,7 @@ def judge_all(judged: dict, results: dict, measures: set[str]) -> dict[str, dict
     """trec_eval itself, by measure, with the queries that it leaves out counted as -c does: 0."""
     found = pytrec_eval.RelevanceEvaluator(judged, measures).evaluate(results)
     counted = [query for query, grades in judged.items() if any(grade > 0 for grade in grades.values())]
-    return {
-        measure: {query: found.get(query, {}).get(measure, 0.0) for query in counted} for measure in measures
-    }
+    return {measure: {query: found.get(query, {}).get(measure, 0.0) for query in counted} for measure in measures}
 
 
 def judge(judged: dict, results: dict, measure: str) -> dict[str, float]:
@@ -112,7 +110,7 @@ def test_names_are_parsed_whatever_their_case(written: str, metric: Metric) -> N
 
 
 @pytest.mark.parametrize(
-    ("written", "next_step"),
+    ("written", "hint"),
     [
         ("ndgc@10", "did you mean nDCG@10?"),
         ("recal@10", "did you mean recall@10?"),
@@ -121,20 +119,20 @@ def test_names_are_parsed_whatever_their_case(written: str, metric: Metric) -> N
         ("nDCG@ten", "did you mean nDCG@10?"),
     ],
 )
-def test_a_metric_that_does_not_exist_lists_those_that_do(written: str, next_step: str) -> None:
+def test_a_metric_that_does_not_exist_lists_those_that_do(written: str, hint: str) -> None:
     with pytest.raises(InvalidInput) as error:
         parse_metric(written)
     assert str(error.value) == (
         f"there is no metric '{written}'\n"
-        "Wanted: one of nDCG@k, recall@k, MRR@k, MAP@k, precision@k, success@k, nDCG, MRR, MAP, "
-        f"k being 1 or more\nNext: {next_step}"
+        "Expected: one of nDCG@k, recall@k, MRR@k, MAP@k, precision@k, success@k, nDCG, MRR, MAP, "
+        f"k being 1 or more\nHint: {hint}"
     )
 
 
 def test_recall_needs_a_number_of_results() -> None:
     with pytest.raises(InvalidInput, match="the metric 'recall' without a number of results") as error:
         parse_metric("recall")
-    assert error.value.wanted == "how many results it looks at, such as recall@10"
+    assert error.value.expected == "how many results it looks at, such as recall@10"
 
 
 def test_a_summary_has_a_mean_and_an_interval_for_each_metric() -> None:
@@ -161,4 +159,4 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "ir_measures", None)
     with pytest.raises(InvalidInput, match="not installed") as caught:
         per_query(Run("r", {"q": {"a": 1.0}}), {"q": {"a": 1}}, [parse_metric("MRR")])
-    assert caught.value.next_step == "pip install 'gnomon[eval]'"
+    assert caught.value.hint == "pip install 'gnomon[eval]'"

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from gnomon.core.errors import InvalidInput
+from gnomon.evaluate.comparison import Pair, Verdict, judge
 from gnomon.evaluate.plot import plot_differences
-from gnomon.evaluate.verdict import Pair, Verdict, judge
 
 
 def verdict(n: int = 80) -> Verdict:
@@ -58,18 +58,16 @@ def test_no_window_system_is_touched(tmp_path: Path) -> None:
     assert "matplotlib.pyplot" not in sys.modules
 
 
-def test_without_matplotlib_the_error_says_how_to_get_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_matplotlib_the_error_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(InvalidInput, match="matplotlib, which draws the plot, is not installed") as error:
         plot_differences(verdict(), tmp_path / "out.png")
-    assert error.value.next_step == "pip install 'gnomon[plot]'"
+    assert error.value.hint == "pip install 'gnomon[plot]'"
 
 
 def test_what_cannot_be_drawn_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"a plot named out\.doc") as error:
         plot_differences(verdict(), tmp_path / "out.doc")
-    assert error.value.wanted == "a name ending in .png, .svg, .pdf"
+    assert error.value.expected == "a name ending in .png, .svg, .pdf"
     with pytest.raises(InvalidInput, match="a verdict without per-query values"):
         plot_differences(replace(verdict(), changes=()), tmp_path / "out.png")

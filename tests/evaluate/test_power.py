@@ -6,8 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gnomon.core.errors import InvalidInput
-from gnomon.evaluate.power import detectable, queries_needed, queries_to_clear
-from gnomon.evaluate.significance import mean_intervals, sign_flip_p
+from gnomon.evaluate.significance import (
+    detectable,
+    mean_intervals,
+    queries_needed,
+    queries_to_clear,
+    sign_flip_p,
+)
 
 
 def test_half_a_standard_deviation_takes_34_pairs() -> None:
@@ -56,7 +61,7 @@ def test_ties_alone_take_the_rule_of_three() -> None:
 def test_what_has_no_answer_is_refused() -> None:
     with pytest.raises(InvalidInput, match="a difference of 0 to show") as error:
         queries_needed(0.25, 0.0)
-    assert "no number of queries shows that there is none" in error.value.wanted
+    assert "no number of queries shows that there is none" in error.value.expected
     with pytest.raises(InvalidInput, match="1 queries"):
         detectable(0.25, 1)
     with pytest.raises(InvalidInput, match="a standard deviation of -1"):

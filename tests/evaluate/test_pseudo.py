@@ -9,11 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gnomon.core.errors import InvalidInput
-from gnomon.evaluate.breakage import ALL, Found, breakage, found_by_kind
 from gnomon.evaluate.checks import check_dataset
 from gnomon.evaluate.judgments import DataSet
-from gnomon.evaluate.pseudo import KINDS, ChunkText, PseudoKind, pseudo_queries
-from gnomon.evaluate.sentences import sentences
+from gnomon.evaluate.pseudo import (
+    ALL,
+    KINDS,
+    ChunkText,
+    Found,
+    PseudoKind,
+    breakage,
+    found_by_kind,
+    pseudo_queries,
+)
+from gnomon.text.sentences import sentences
 
 TOPICS = ("river", "engine", "orchard", "harbour", "violin", "glacier", "market", "comet")
 BOILERPLATE = "Read the licence before you use this text anywhere."
@@ -76,17 +84,13 @@ def test_order_does_not_matter_and_the_seed_does(seed: int, order: int) -> None:
 def test_what_stands_in_several_answers_is_left_out() -> None:
     texts = pseudo_queries(corpus(), per_kind=1000).queries.values()
     assert BOILERPLATE not in texts
-    same = [
-        ChunkText(str(i), str(i), "Always the same opening line here.", title="Usage notes") for i in range(5)
-    ]
+    same = [ChunkText(str(i), str(i), "Always the same opening line here.", title="Usage notes") for i in range(5)]
     with pytest.raises(InvalidInput, match="5 chunks without one heading, sentence or keyword"):
         pseudo_queries(same)
 
 
 def test_a_heading_over_several_chunks_is_asked_once() -> None:
-    chunks = [
-        ChunkText(f"{i}", "doc", "x", ordinal=i, heading=("Setting up the oven",)) for i in (10, 2, 1, 0)
-    ]
+    chunks = [ChunkText(f"{i}", "doc", "x", ordinal=i, heading=("Setting up the oven",)) for i in (10, 2, 1, 0)]
     made = pseudo_queries(chunks, kinds=("heading",), answer="document")
     assert list(made.queries.values()) == ["Setting up the oven"]
 
@@ -168,9 +172,7 @@ def test_sentences_lose_nothing_but_white_space(text: str) -> None:
 
 
 def pseudo(kinds: dict[str, PseudoKind]) -> DataSet:
-    return DataSet(
-        "p", dict.fromkeys(kinds, "x"), {q: {f"d-{q}": 1} for q in kinds}, pseudo=True, kinds=kinds
-    )
+    return DataSet("p", dict.fromkeys(kinds, "x"), {q: {f"d-{q}": 1} for q in kinds}, pseudo=True, kinds=kinds)
 
 
 def test_found_by_kind_counts_sources_among_the_first_ten() -> None:
@@ -194,9 +196,7 @@ def test_breakage_alarms_where_a_share_fell_beyond_chance() -> None:
     assert breakage({"heading": Found(92, 100), "keywords": Found(82, 100)}, sound) == ()
     first, second = breakage({"heading": Found(70, 100), "keywords": Found(80, 100)}, sound)
     assert (first.kind, second.kind) == ("heading", ALL)
-    assert str(first).startswith(
-        "heading: the source is among the first 10 for 70.0% of 100 queries; it was for 95.0%"
-    )
+    assert str(first).startswith("heading: the source is among the first 10 for 70.0% of 100 queries; it was for 95.0%")
     assert second.found == Found(150, 200)
     assert first.to_json()["expected"] == 0.95
     # A rise is no breakage.

@@ -68,7 +68,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path) -> None:
     path = Run("r", {"q": {"a": 1.0}}).save(tmp_path / "run.trec")
     with pytest.raises(InvalidInput, match="'b c' in a TREC run file") as error:
         Run("r", {"q": {"b c": 1.0}}).save(path)
-    assert error.value.next_step == "save as .json"
+    assert error.value.hint == "save as .json"
     assert Run.load(path).results == {"q": {"a": 1.0}}
     assert list(tmp_path.iterdir()) == [path]
 
@@ -77,7 +77,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path) -> None:
 def test_scores_that_trec_eval_cannot_hold_are_refused(score: float) -> None:
     with pytest.raises(InvalidInput, match=r"of document 'b' for query 'q'") as error:
         Run("r", {"q": {"a": 1.0, "b": score}})
-    assert error.value.wanted.startswith("finite scores within single precision")
+    assert error.value.expected.startswith("finite scores within single precision")
     with pytest.raises(InvalidInput):
         Run.ranked("r", {"q": [("b", score)]})
 
@@ -96,7 +96,7 @@ def test_a_document_that_comes_twice_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(InvalidInput, match="document 'a' comes twice for query 'q'") as error:
             make()
-        assert "chunks of one document must be grouped first" in error.value.next_step
+        assert "chunks of one document must be grouped first" in error.value.hint
     (tmp_path / "twice.run").write_text("q Q0 a 1 2 t\nq Q0 a 2 1 t\n")
     with pytest.raises(InvalidInput, match=r"twice\.run, line 2: document 'a' comes twice"):
         Run.load(tmp_path / "twice.run")
@@ -107,7 +107,7 @@ def test_lines_that_are_no_run_are_named(tmp_path: Path, line: str) -> None:
     (tmp_path / "bad.run").write_text(f"q Q0 a 1 2 t\n{line}\n")
     with pytest.raises(InvalidInput, match=rf"bad\.run, line 2: '{line}'") as error:
         Run.load(tmp_path / "bad.run")
-    assert error.value.wanted == "six columns: query id, Q0, document id, rank, score, name"
+    assert error.value.expected == "six columns: query id, Q0, document id, rank, score, name"
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"results": {"q": [1]}}', '{"results": {"q": {"a": "x"}}}'])

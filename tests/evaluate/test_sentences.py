@@ -3,11 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gnomon.evaluate.sentences import sentences, spans
+from gnomon.text.sentences import sentences, spans
 
-PIECES = st.sampled_from(
-    ["A word", " ", "\n\n", ". ", "!", "? ", "。", "Dr. X", "\t", "3.5", "é", "”", "e.g. "]
-)
+PIECES = st.sampled_from(["A word", " ", "\n\n", ". ", "!", "? ", "。", "Dr. X", "\t", "3.5", "é", "”", "e.g. "])
 
 
 @given(st.lists(PIECES).map("".join))

@@ -85,9 +85,7 @@ def test_bca_is_scipys(seed: int) -> None:
     draws = np.random.default_rng(seed)
     values = draws.beta(0.4, 1.5, 80) if seed % 2 else draws.normal(0, 1, 80) * draws.integers(0, 2, 80)
     expected = scipy.stats.bootstrap((values,), np.mean, method="BCa", rng=seed).confidence_interval
-    assert bca(values[:, None])[0] == pytest.approx(
-        tuple(expected), abs=0.04 * (expected.high - expected.low)
-    )
+    assert bca(values[:, None])[0] == pytest.approx(tuple(expected), abs=0.04 * (expected.high - expected.low))
 
 
 def test_columns_are_judged_each_by_itself() -> None:
@@ -138,6 +136,6 @@ def test_what_has_no_interval_is_refused() -> None:
         mean_intervals(np.zeros((0, 1)))
     with pytest.raises(InvalidInput, match="values outside their limits") as error:
         mean_intervals(np.array([[0.5], [-0.5]]))
-    assert error.value.wanted == "at least one value, all from 0 to 1"
+    assert error.value.expected == "at least one value, all from 0 to 1"
     with pytest.raises(InvalidInput):
         mean_intervals(np.array([[np.nan]]))

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gnomon.answer.evaluation.metrics import exact_match, normalised, token_f1
 from gnomon.core.errors import InvalidInput
-from gnomon.evaluate.spans import exact_match, normalised, token_f1
 
 TEXT = st.text(alphabet="ab the.,-!“”\nÄé中 ", max_size=30)
 

@@ -52,9 +52,7 @@ FAN = Given({"east": turned(0, 3.0), **{f"at{angle}": turned(angle, 0.1 + angle)
 
 
 def scored(path: Path) -> Path:
-    rows = [
-        {"a": "east", "b": f"at{angle}", "score": score} for angle, score in zip(ANGLES, SCORES, strict=True)
-    ]
+    rows = [{"a": "east", "b": f"at{angle}", "score": score} for angle, score in zip(ANGLES, SCORES, strict=True)]
     return write(path, *rows)
 
 
@@ -63,9 +61,7 @@ def test_sts_is_spearman_and_pearson_of_cosines(tmp_path: Path) -> None:
     cosines = np.cos(np.radians(ANGLES))
     assert report.figure("Spearman").value == pytest.approx(stats.spearmanr(cosines, SCORES).statistic)
     # Cosines are of float32 vectors.
-    assert report.figure("Pearson").value == pytest.approx(
-        stats.pearsonr(cosines, SCORES).statistic, abs=1e-6
-    )
+    assert report.figure("Pearson").value == pytest.approx(stats.pearsonr(cosines, SCORES).statistic, abs=1e-6)
     assert (report.task, report.model, report.n, report.covered) == ("sts", "plane", 8, 8)
     for figure in report.figures:
         assert figure.low is not None
@@ -116,7 +112,7 @@ def test_tables_and_json_lines_give_the_same(tmp_path: Path, lines: list[str]) -
 def test_wrong_rows_are_named(tmp_path: Path, lines: list[str], said: str) -> None:
     with pytest.raises(InvalidInput, match=said) as refused:
         run_task("sts", FAN, write(tmp_path / "plain", *lines))
-    assert refused.value.wanted
+    assert refused.value.expected
 
 
 def test_word_similarity_says_what_it_covers(tmp_path: Path) -> None:
@@ -190,7 +186,7 @@ def test_labels_by_their_usual_names(tmp_path: Path, labels: list[Any], positive
 def test_labels_that_cannot_be_told_apart_are_refused(tmp_path: Path, labels: list[Any]) -> None:
     with pytest.raises(InvalidInput, match="the labels") as refused:
         run_task("pairs", FAN, labelled(tmp_path / "p.jsonl", labels, ANGLES[:3]))
-    assert "exactly one of" in refused.value.wanted
+    assert "exactly one of" in refused.value.expected
 
 
 GRID = Given(
@@ -281,22 +277,16 @@ def uses(path: Path, *rows: tuple[str, str, str]) -> Path:
     found = []
     for a, b, label in rows:
         spans = {f"start{n}": t.index("bank") for n, t in ((1, a), (2, b))}
-        found.append(
-            {"a": a, "b": b, **spans, **{f"end{k[-1]}": v + 4 for k, v in spans.items()}, "label": label}
-        )
+        found.append({"a": a, "b": b, **spans, **{f"end{k[-1]}": v + 4 for k, v in spans.items()}, "label": label})
     return write(path, *found)
 
 
 def test_context_compares_the_word_within_its_sentences(tmp_path: Path) -> None:
     river, money, sand = "the river bank", "a money bank here", "sand bank"
     fit = uses(tmp_path / "fit", (river, sand, "1"), (river, money, "0"), (sand, money, "0"))
-    path = uses(
-        tmp_path / "t", (river, river, "1"), (money, river, "0"), (sand, sand, "1"), (sand, money, "1")
-    )
+    path = uses(tmp_path / "t", (river, river, "1"), (money, river, "0"), (sand, sand, "1"), (sand, money, "1"))
     report = run_task("context", Contextual(), path, fit=fit)
-    assert report.figure("threshold").value == pytest.approx(
-        (np.cos(np.radians(20)) + np.cos(np.radians(40))) / 2
-    )
+    assert report.figure("threshold").value == pytest.approx((np.cos(np.radians(20)) + np.cos(np.radians(40))) / 2)
     assert report.figure("accuracy").value == 0.75
     assert report.figure("ROC AUC").value == 1.0
 

@@ -9,11 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnomon.core.errors import InvalidInput
-from gnomon.evaluate.comparing import compare, compare_many
-from gnomon.evaluate.power import detectable
+from gnomon.evaluate.comparison import Change, Pair, Rule, Verdict, compare, compare_many, judge, outcome_of
 from gnomon.evaluate.run import Run
-from gnomon.evaluate.significance import mean_intervals, sign_flip_p
-from gnomon.evaluate.verdict import Change, Pair, Rule, Verdict, judge, outcome_of
+from gnomon.evaluate.significance import detectable, mean_intervals, sign_flip_p
 
 MIRRORED = {"better": "worse", "worse": "better", "undecided": "undecided"}
 
@@ -218,8 +216,8 @@ def test_runs_that_were_not_asked_the_same_are_refused() -> None:
     part = Run("part", {query: found for query, found in new.results.items() if query > "q04"})
     with pytest.raises(InvalidInput) as error:
         compare(old, part, judged)
-    assert error.value.came == "5 of 40 judged queries are not in the run 'part': q00, q01, q02, …"
-    assert "run.asked(queries)" in error.value.next_step
+    assert error.value.message == "5 of 40 judged queries are not in the run 'part': q00, q01, q02, …"
+    assert "run.asked(queries)" in error.value.hint
     assert compare(old, part.asked(judged), judged).losses == 9
 
 
@@ -228,8 +226,8 @@ def test_a_run_of_another_corpus_is_refused() -> None:
     other = Run("other", {query: {"doc-1": 1.0, "doc-2": 0.5} for query in judged})
     with pytest.raises(InvalidInput) as error:
         compare(old, other, judged)
-    assert error.value.came == "none of the 80 documents that the run 'other' returned is judged"
-    assert "another corpus" in error.value.next_step
+    assert error.value.message == "none of the 80 documents that the run 'other' returned is judged"
+    assert "another corpus" in error.value.hint
 
 
 def test_fewer_than_ten_queries_get_no_verdict() -> None:
@@ -237,7 +235,7 @@ def test_fewer_than_ten_queries_get_no_verdict() -> None:
     few = {query: judged[query] for query in sorted(judged)[:9]}
     with pytest.raises(InvalidInput, match="9 queries: too few for a verdict") as error:
         compare(old, new, few)
-    assert error.value.wanted.startswith("at least 10 queries with a relevant document")
+    assert error.value.expected.startswith("at least 10 queries with a relevant document")
     assert compare(old, new, {query: judged[query] for query in sorted(judged)[:10]}).n == 10
 
 
@@ -245,7 +243,7 @@ def test_fewer_than_ten_queries_get_no_verdict() -> None:
 def test_a_margin_that_decides_nothing_is_refused(margin: float) -> None:
     with pytest.raises(InvalidInput, match=f"a margin of {margin:g}") as error:
         compare(*runs(), margin=margin)
-    assert "with 0, no number of queries could ever show" in error.value.next_step
+    assert "with 0, no number of queries could ever show" in error.value.hint
 
 
 def test_other_bad_arguments_are_refused() -> None:

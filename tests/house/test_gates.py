@@ -211,9 +211,7 @@ def test_clean_tree_passes_the_quick_gates(clean: Path) -> None:
     assert "3 kept, 0 broken" in run.stdout
 
 
-def test_types_gate_passes_the_clean_tree_and_refuses_an_untyped_function(
-    clean: Path, tmp_path: Path
-) -> None:
+def test_types_gate_passes_the_clean_tree_and_refuses_an_untyped_function(clean: Path, tmp_path: Path) -> None:
     root = broken(
         clean,
         tmp_path,

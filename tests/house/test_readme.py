@@ -31,15 +31,11 @@ def test_each_command_is_one(command: str) -> None:
     group = typer.main.get_command(app)
     _, name, *rest = shlex.split(command)
     known = group.commands[name]  # type: ignore[attr-defined]
-    options = {
-        option for parameter in known.params for option in (*parameter.opts, *parameter.secondary_opts)
-    }
+    options = {option for parameter in known.params for option in (*parameter.opts, *parameter.secondary_opts)}
     assert {word for word in rest if word.startswith("-")} <= options
 
 
-@pytest.mark.parametrize(
-    "target", re.findall(r"^(?:make) (\w+)", README.read_text(encoding="utf-8"), re.MULTILINE)
-)
+@pytest.mark.parametrize("target", re.findall(r"^(?:make) (\w+)", README.read_text(encoding="utf-8"), re.MULTILINE))
 def test_each_make_target_is_one(target: str) -> None:
     makefile = (README.parent / "Makefile").read_text()
     assert re.search(rf"^{target}:", makefile, re.MULTILINE)
@@ -57,9 +53,7 @@ def test_the_python_runs(minilm_folder: Path, tmp_path: Path, monkeypatch: pytes
     code = "\n".join(block for kind, block in BLOCKS if kind == "python")
     names: dict[str, object] = {}
     exec(
-        code.replace(
-            "vectors.space.require(other.space)", "other = vectors; " + "other.space.require(vectors.space)"
-        ),
+        code.replace("vectors.space.require(other.space)", "other = vectors; " + "other.space.require(vectors.space)"),
         names,
     )
     assert len(names["kb"].search("shadow")) >= 2  # type: ignore[attr-defined]

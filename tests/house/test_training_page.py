@@ -14,8 +14,8 @@ pytest.importorskip("torch")
 
 from gnomon.core.errors import InvalidInput
 from gnomon.train.data.source import open_source
-from gnomon.train.recipe import load_recipe, read_recipe
-from gnomon.train.recipe_tables import OBJECTIVE_SETTINGS
+from gnomon.train.recipe.recipe import load_recipe, read_recipe
+from gnomon.train.recipe.tables import OBJECTIVE_SETTINGS
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
@@ -79,10 +79,7 @@ def test_there_is_a_recipe_for_each_kind_and_a_row_for_each_form(tmp_path: Path)
 @pytest.mark.parametrize("name", ["training.md", "training-figures.md"])
 def test_each_link_leads_somewhere(name: str) -> None:
     text = (ROOT / "docs" / name).read_text(encoding="utf-8")
-    heads = {
-        re.sub(r"[^\w -]", "", h).strip().lower().replace(" ", "-")
-        for h in re.findall(r"^#+ (.*)$", text, re.M)
-    }
+    heads = {re.sub(r"[^\w -]", "", h).strip().lower().replace(" ", "-") for h in re.findall(r"^#+ (.*)$", text, re.M)}
     for link in re.findall(r"\]\(([^)]+)\)", text):
         path, _, place = link.partition("#")
         assert (ROOT / "docs" / path).exists() if path else place in heads

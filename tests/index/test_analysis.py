@@ -54,8 +54,8 @@ def test_every_language_stems_something_of_its_own():
 def test_an_unknown_language_is_refused_by_name():
     with pytest.raises(InvalidInput, match="language 'klingon'") as caught:
         Analysis.of("klingon")
-    assert "de" in caught.value.wanted
-    assert "none" in caught.value.next_step
+    assert "de" in caught.value.expected
+    assert "none" in caught.value.hint
 
 
 @given(st.text())

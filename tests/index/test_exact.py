@@ -58,7 +58,7 @@ def test_bad_ids_are_refused_with_words(space, clustered):
         index.add(np.array([1, 2, 3]), two)
     with pytest.raises(InvalidInput, match="k = 0") as caught:
         index.search(two, k=0)
-    assert caught.value.wanted == "at least 1"
+    assert caught.value.expected == "at least 1"
     with pytest.raises(InvalidVectors, match="1 of 1 vectors are zero"):
         index.search(Vectors(np.zeros((1, 24)), index.space), k=1)
     assert len(index) == 0
@@ -76,14 +76,10 @@ def test_rows_are_taken_in_pieces_without_a_seam(space, clustered):
     np.testing.assert_allclose(ranking.scores, np.sort(exact)[::-1][:5], atol=1e-6)
 
 
-Steps = st.lists(
-    st.tuples(st.booleans(), st.lists(st.integers(0, 30), max_size=12, unique=True)), max_size=12
-)
+Steps = st.lists(st.tuples(st.booleans(), st.lists(st.integers(0, 30), max_size=12, unique=True)), max_size=12)
 
 
-@given(
-    steps=Steps, seed=st.integers(0, 2**16), k=st.integers(1, 40), kind=st.sampled_from(["dot", "euclidean"])
-)
+@given(steps=Steps, seed=st.integers(0, 2**16), k=st.integers(1, 40), kind=st.sampled_from(["dot", "euclidean"]))
 @settings(max_examples=80, deadline=None)
 def test_any_history_ends_as_a_fresh_index_would(steps, seed, k, kind):
     space = Space("history".ljust(64, "0"), 3, kind, "float", "history")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from gnomon.core.errors import InvalidInput
-from gnomon.index import filtered
-from gnomon.index.allowed import Allowed, Remembered
+from gnomon.index import lexical_segments
+from gnomon.index.arguments import Allowed, Remembered
 from gnomon.index.exact import ExactIndex
 from gnomon.index.lexical import LexicalIndex
 from gnomon.index.scan import ScanIndex, ScanSettings
@@ -62,10 +62,10 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 def test_each_way_of_finding_words_agrees(words, way, size, monkeypatch):
     for name, value in WAYS[way].items():
-        monkeypatch.setattr(filtered, name, value)
+        monkeypatch.setattr(lexical_segments, name, value)
     used = []
-    whole = getattr(filtered.Words, way)
-    monkeypatch.setattr(filtered.Words, way, lambda *given: used.append(way) or whole(*given))
+    whole = getattr(lexical_segments.Words, way)
+    monkeypatch.setattr(lexical_segments.Words, way, lambda *given: used.append(way) or whole(*given))
     (everything,) = words.search_terms([QUERY], k=TEXTS)
     for k in (7, 2000):
         where = some_of(size, seed=k)
@@ -82,9 +82,9 @@ def test_a_filter_that_holds_none_of_the_best_is_not_looked_through_in_vain(word
 
 
 def test_words_texts_are_kept_within_their_memory(words, monkeypatch):
-    monkeypatch.setattr(filtered, "_BYTES", 3000)
-    monkeypatch.setattr(filtered, "_BYTES_A_TEXT", 0)
-    kept = filtered.Words(words._words.searcher, words._schema)
+    monkeypatch.setattr(lexical_segments, "_BYTES", 3000)
+    monkeypatch.setattr(lexical_segments, "_BYTES_A_TEXT", 0)
+    kept = lexical_segments.Words(words._words.searcher, words._schema)
     (everything,) = words.search_terms([{"w9": 1.0}], k=TEXTS)
     where = some_of(300)
     for number in range(40):

@@ -152,8 +152,8 @@ def test_vectors_without_a_direction_or_a_number_are_refused(space, clustered, n
 def test_the_choices_are_named():
     with pytest.raises(InvalidInput, match="index 'annoy'") as caught:
         chosen_settings("annoy")
-    assert caught.value.wanted == "one of auto, exact, hnsw, ivf"
-    with pytest.raises(InvalidInput, match="find 'trees'\nWanted: one of exact, scan, hnsw, ivf"):
+    assert caught.value.expected == "one of auto, exact, hnsw, ivf"
+    with pytest.raises(InvalidInput, match="find 'trees'\nExpected: one of exact, scan, hnsw, ivf"):
         ScanSettings(find="trees")
 
 

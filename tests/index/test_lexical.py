@@ -30,9 +30,7 @@ def small(tmp_path):
 @pytest.mark.parametrize("language", ["en", "none"])
 def test_keeps_the_contract(tmp_path, language):
     places = iter(range(100))
-    check_text_index(
-        lambda: LexicalIndex.create(tmp_path / str(next(places)), LexicalSettings(language=language))
-    )
+    check_text_index(lambda: LexicalIndex.create(tmp_path / str(next(places)), LexicalSettings(language=language)))
 
 
 def test_identifiers_are_found_whole_and_by_part_in_both_spellings(small):
@@ -111,7 +109,7 @@ def test_a_folder_of_other_files_is_not_wiped(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(InvalidInput, match="no keyword index") as caught:
         LexicalIndex.create(tmp_path)
-    assert caught.value.next_step == "choose another folder"
+    assert caught.value.hint == "choose another folder"
     assert (tmp_path / "thesis.txt").exists()
 
 
@@ -127,14 +125,14 @@ def test_harm_to_any_file_is_noticed(small, suffix, harm):
         path.write_bytes(content[:middle] if harm == "truncated" else changed)
     with pytest.raises(IndexDamaged) as caught:
         LexicalIndex.open(small.folder)
-    assert "rebuild it from the collection" in caught.value.next_step
+    assert "rebuild it from the collection" in caught.value.hint
     assert len(LexicalIndex.create(small.folder)) == 0
 
 
 def test_other_settings_or_no_index_are_refused(small, tmp_path):
     with pytest.raises(IndexDamaged, match="'language': 'en'") as caught:
         LexicalIndex.open(small.folder, LexicalSettings(language="de"))
-    assert "'de'" in caught.value.wanted
+    assert "'de'" in caught.value.expected
     assert len(LexicalIndex.open(small.folder, LexicalSettings(heap_bytes=20_000_000))) == 2
     with pytest.raises(IndexDamaged, match="missing"):
         LexicalIndex.open(tmp_path / "nowhere")
@@ -170,7 +168,7 @@ def test_a_second_writer_is_told_and_a_killed_one_does_not_block(small):
         assert process.stdout.readline().strip() == b"writing"
         with pytest.raises(CollectionBusy, match="another process is writing") as caught:
             small.add(np.array([8]), [""], ["late"])
-        assert "wait until it is done" in caught.value.next_step
+        assert "wait until it is done" in caught.value.hint
         assert found(small, "page") == [2]
         process.kill()
     small.add(np.array([8]), [""], ["late"])

@@ -11,10 +11,10 @@ import pytest
 from gnomon.core.errors import IndexDamaged
 from gnomon.core.vectors import Vectors
 from gnomon.index import files
-from gnomon.index.codes import Codes
+from gnomon.index.ann import Codes
 from gnomon.index.exact import ExactIndex
-from gnomon.index.saved import load
 from gnomon.index.scan import ScanIndex, ScanSettings
+from gnomon.index.storage import load
 
 SCAN = ScanSettings(exact_below=100, min_recall=0.0)
 
@@ -81,7 +81,7 @@ def test_codes_of_another_kind_are_not_taken_for_these(space, clustered, tmp_pat
     index = graph(space())
     index.add(np.arange(500), clustered(index.space, 500))
     index.save(tmp_path, stamp=1)
-    with pytest.raises(IndexDamaged, match=r"codes for hnsw\nWanted: codes for (scan|ivf)"):
+    with pytest.raises(IndexDamaged, match=r"codes for hnsw\nExpected: codes for (scan|ivf)"):
         reopened(other(space()), tmp_path)
 
 
@@ -195,15 +195,15 @@ def test_harm_to_any_file_is_noticed(space, clustered, tmp_path, kind, harm):
         path.write_bytes({"truncated": content[:-1], "empty": b""}.get(harm, changed))
     with pytest.raises(IndexDamaged, match=path.name) as caught:
         reopened(index, tmp_path)
-    assert "rebuild it from the collection" in caught.value.next_step
-    assert caught.value.wanted
+    assert "rebuild it from the collection" in caught.value.hint
+    assert caught.value.expected
 
 
 def test_another_space_or_version_is_refused(space, clustered, tmp_path):
     saved_scan(space, clustered, tmp_path)
     with pytest.raises(IndexDamaged, match="vectors of the space toy-cosine-2") as caught:
         ScanIndex.load(tmp_path, space(name="other"))
-    assert "other" in caught.value.wanted
+    assert "other" in caught.value.expected
     body = json.loads((tmp_path / "manifest.json").read_bytes())["body"]
     files.write_manifest(tmp_path / "manifest.json", {**body, "version": 99})
     with pytest.raises(IndexDamaged, match="format version 99"):

@@ -6,7 +6,7 @@ import pytest
 
 from gnomon.core.errors import InvalidInput, LowRecall
 from gnomon.core.vectors import Vectors
-from gnomon.index import recall
+from gnomon.index import quantised_search
 from gnomon.index.exact import ExactIndex
 from gnomon.index.scan import ScanIndex, ScanSettings
 from gnomon.testing.index import check_index
@@ -161,8 +161,7 @@ def test_searching_goes_on_while_another_thread_writes(space, clustered, find):
         while not done.is_set():
             (ranking,) = index.search(data.take([3]), k=5)
             fit = [
-                abs(data.data[i] @ data.data[3] - s) < 1e-5
-                for i, s in zip(ranking.ids, ranking.scores, strict=True)
+                abs(data.data[i] @ data.data[3] - s) < 1e-5 for i, s in zip(ranking.ids, ranking.scores, strict=True)
             ]
             if ranking.ids[0] != 3 or not all(fit):
                 wrong.append(ranking)
@@ -184,7 +183,7 @@ def test_searching_goes_on_while_another_thread_writes(space, clustered, find):
 def test_refuses_what_it_cannot_do(space):
     with pytest.raises(InvalidInput, match="multi-vector") as caught:
         ScanIndex(space("maxsim"))
-    assert "ExactIndex" in caught.value.next_step
+    assert "ExactIndex" in caught.value.hint
     with pytest.raises(InvalidInput, match="rows 'int8'"):
         ScanSettings(rows="int8")
     with pytest.raises(InvalidInput, match="min_recall 99 and wanted_recall"):
@@ -220,9 +219,9 @@ def test_what_the_caller_does_with_its_array_later_changes_nothing(space, cluste
 def test_the_recall_check_copies_no_rows(space, clustered, monkeypatch) -> None:
     index = ScanIndex(space(), ScanSettings(exact_below=100))
     asked = []
-    exact = recall.search_rows
+    exact = quantised_search.search_rows
     monkeypatch.setattr(
-        recall, "search_rows", lambda queries, *rest: asked.append(queries) or exact(queries, *rest)
+        quantised_search, "search_rows", lambda queries, *rest: asked.append(queries) or exact(queries, *rest)
     )
     index.add(np.arange(1000), clustered(space(), 1000))
     assert [queries.dtype for queries in asked] == [np.float32]

@@ -5,9 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gnomon.index import codes
-from gnomon.index.codes import Codes
-from gnomon.index.rabitq import SCAN
+from gnomon.index import ann
+from gnomon.index.ann import SCAN, Codes
 from gnomon.index.scan import ScanIndex, ScanSettings
 from gnomon.testing.index import check_index
 
@@ -19,7 +18,7 @@ def segments(monkeypatch):
     """Sets how many rows a segment has."""
 
     def of(rows):
-        monkeypatch.setitem(codes.FINDERS, "scan", replace(SCAN, segment=rows))
+        monkeypatch.setitem(ann.FINDERS, "scan", replace(SCAN, segment=rows))
 
     return of
 

@@ -24,9 +24,7 @@ def texts(draw: st.DrawFn) -> list[np.ndarray]:
     return [draw(arrays(np.float32, (length, 3), elements=FINITE)) for length in lengths]
 
 
-def padded(
-    items: list[np.ndarray], *, left: bool, extra: int, filler: float
-) -> tuple[np.ndarray, np.ndarray]:
+def padded(items: list[np.ndarray], *, left: bool, extra: int, filler: float) -> tuple[np.ndarray, np.ndarray]:
     width = max(len(item) for item in items) + extra
     tokens = np.full((len(items), width, 3), filler, dtype=np.float32)
     mask = np.zeros((len(items), width), dtype=np.int64)
@@ -50,9 +48,7 @@ def slow_pool(item: np.ndarray, how: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("how", HOW)
-@given(
-    items=texts(), left=st.booleans(), extra=st.integers(0, 3), filler=st.sampled_from([0, 1e9, -1e9, np.nan])
-)
+@given(items=texts(), left=st.booleans(), extra=st.integers(0, 3), filler=st.sampled_from([0, 1e9, -1e9, np.nan]))
 def test_padding_counts_for_nothing(
     how: Pooling, items: list[np.ndarray], left: bool, extra: int, filler: float
 ) -> None:
@@ -65,7 +61,7 @@ def test_padding_counts_for_nothing(
 def test_an_unknown_pooling_is_refused() -> None:
     with pytest.raises(InvalidInput) as caught:
         pool(np.zeros((1, 1, 1)), np.ones((1, 1), dtype=int), how="sum")  # type: ignore[arg-type]
-    assert str(caught.value) == "pooling 'sum'\nWanted: one of mean, cls, last, max, weightedmean, attention"
+    assert str(caught.value) == "pooling 'sum'\nExpected: one of mean, cls, last, max, weightedmean, attention"
 
 
 @given(arrays(np.float32, (4, 3), elements=st.floats(0.125, 100, width=32)))
@@ -80,7 +76,7 @@ def test_normalise_refuses_rows_without_a_direction() -> None:
     with pytest.raises(InvalidVectors) as caught:
         normalise(np.array([[1.0, 0.0], [0.0, 0.0]]))
     assert str(caught.value) == (
-        "1 of 2 vectors are zero\nWanted: vectors with a direction\nNext: leave out empty texts"
+        "1 of 2 vectors are zero\nExpected: vectors with a direction\nHint: leave out empty texts"
     )
 
 

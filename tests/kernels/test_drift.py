@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gnomon.kernels import drift
-from gnomon.kernels.binomial import binomial_tail, share_interval
 from gnomon.kernels.drift import median_distance, mmd_test, tell_apart
+from gnomon.kernels.statistics import binomial_tail, share_interval
 
 rng = np.random.default_rng
 

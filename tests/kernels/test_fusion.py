@@ -14,9 +14,7 @@ Given = dict[int, int]
 
 
 def columns(*lists: Given) -> tuple[np.ndarray, list[np.ndarray]]:
-    pairs = [
-        (np.array(list(one), dtype=np.int64), np.array(list(one.values()), dtype=float)) for one in lists
-    ]
+    pairs = [(np.array(list(one), dtype=np.int64), np.array(list(one.values()), dtype=float)) for one in lists]
     return union(pairs)
 
 
@@ -67,9 +65,7 @@ def test_convex_against_a_slow_twin(lists: list[Given], data: st.DataObject) -> 
 
 
 @given(LIST, LIST, st.integers(1, 1000), st.integers(-1000, 1000))
-def test_convex_does_not_see_one_lists_scale_or_zero(
-    one: Given, other: Given, scale: int, shift: int
-) -> None:
+def test_convex_does_not_see_one_lists_scale_or_zero(one: Given, other: Given, scale: int, shift: int) -> None:
     moved = {i: score * scale + shift for i, score in one.items()}
     _, before = columns(one, other)
     _, after = columns(moved, other)

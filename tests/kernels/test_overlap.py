@@ -6,13 +6,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gnomon.kernels.overlap import containment, idf
+from gnomon.kernels.diversity import containment, idf
 
 
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=8), st.integers(20, 30))
-def test_idf_is_that_of_bm25_and_falls_with_each_text_that_holds_the_word(
-    holders: list[int], texts: int
-) -> None:
+def test_idf_is_that_of_bm25_and_falls_with_each_text_that_holds_the_word(holders: list[int], texts: int) -> None:
     found = idf(np.array(holders), texts)
     wanted = [math.log(1 + (texts - n + 0.5) / (n + 0.5)) for n in holders]
     np.testing.assert_allclose(found, wanted, rtol=1e-12)

@@ -11,7 +11,7 @@ import pytest
 from gnomon.core.vectors import Vectors
 from gnomon.index.exact import ExactIndex
 from gnomon.index.lexical import LexicalIndex
-from gnomon.retrieve.lookups import Lookups
+from gnomon.retrieve.filter import Lookups
 from gnomon.testing.toys import HashEncoder
 
 WORDS = "tea kettle water leaf whale ocean krill ship engine wing flow drag pump valve".split()

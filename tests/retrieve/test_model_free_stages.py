@@ -218,7 +218,7 @@ def test_spaces_that_differ_are_refused(world) -> None:
 def test_settings_that_make_no_sense_are_refused(make, came) -> None:
     with pytest.raises(InvalidInput, match=came) as caught:
         make()
-    assert caught.value.wanted
+    assert caught.value.expected
 
 
 def test_a_depth_of_nothing_is_refused(world) -> None:

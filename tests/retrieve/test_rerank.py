@@ -15,7 +15,7 @@ from gnomon.index.exact import ExactIndex
 from gnomon.kernels.similarity import maxsim
 from gnomon.retrieve import Dense, EncodedTexts, LateRerank, Lexical, Rerank
 from gnomon.testing import HashEncoder, LateHashEncoder
-from gnomon.testing.scorer import check_scorer
+from gnomon.testing.encoder import check_scorer
 
 QUERIES = [Query("whale krill ocean"), Query("tea kettle"), Query("pump valve flow drag")]
 
@@ -147,7 +147,7 @@ def test_scores_that_are_none_are_refused(scores):
     retriever = Rerank(Fixed(ranking([1, 2], [2, 1])), Bad(), lengths)
     with pytest.raises(InvalidInput, match="for 2 texts") as caught:
         retriever([Query("any")], k=2)
-    assert "check_scorer" in caught.value.next_step
+    assert "check_scorer" in caught.value.hint
 
 
 def test_a_depth_of_nothing_is_refused(world):
@@ -224,7 +224,7 @@ def test_encoders_and_sources_that_do_not_fit(world):
     part = Dense(world.encoder, world.dense)
     with pytest.raises(InvalidInput, match="whose similarity is cosine") as caught:
         LateRerank(part, HashEncoder(32), EncodedTexts(LateHashEncoder(), lengths))
-    assert "Rerank" in caught.value.next_step
+    assert "Rerank" in caught.value.hint
     with pytest.raises(SpaceMismatch):
         LateRerank(part, LateHashEncoder(), ExactIndex(LateHashEncoder(salt="other").space))
     other = EncodedTexts(LateHashEncoder(salt="other"), world.lookups.texts_of)

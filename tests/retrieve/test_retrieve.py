@@ -129,7 +129,7 @@ def test_the_first_k_of_more_are_the_same(a, b, k, fusion) -> None:
 
 def test_an_error_of_any_part_reaches_the_caller() -> None:
     def fails(queries, *, k):
-        raise InvalidInput("a part", wanted="another")
+        raise InvalidInput("a part", expected="another")
 
     def finds(queries, *, k):
         return [Ranking(np.array([1]), np.array([0.5], dtype=np.float32)) for _ in queries]

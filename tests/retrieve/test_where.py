@@ -82,7 +82,7 @@ def test_fields_come_once_in_their_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "column", "came", "said"),
+    ("typed", "column", "message", "said"),
     [
         ("source lik 'docs/%'", 8, "not understood at lik", "like, in, is, not"),
         ("lang = en", 8, "not understood at en", "put texts in single quotes: 'en'"),
@@ -103,14 +103,14 @@ def test_fields_come_once_in_their_order() -> None:
         ("a like '" + "x" * 1001 + "'", 8, "a pattern of 1001 characters", "at most 1000"),
     ],
 )
-def test_an_error_points_at_the_column(typed: str, column: int, came: str, said: str) -> None:
+def test_an_error_points_at_the_column(typed: str, column: int, message: str, said: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         parse(typed)
     error = caught.value
-    first, shown, caret = error.came.split("\n")
-    assert came in first
+    first, shown, caret = error.message.split("\n")
+    assert message in first
     assert first.endswith(f", column {column}")
-    assert said in f"{error.wanted}\n{error.next_step}"
+    assert said in f"{error.expected}\n{error.hint}"
     at = caret.index("^")
     assert shown[at : at + 1] == typed[column - 1 : column]
 
@@ -119,7 +119,7 @@ def test_a_long_condition_is_shown_around_the_error() -> None:
     typed = " and ".join(f"field{n} = {n}" for n in range(40)) + " or or 1"
     with pytest.raises(InvalidInput) as caught:
         parse(typed)
-    _, shown, caret = caught.value.came.split("\n")
+    _, shown, caret = caught.value.message.split("\n")
     assert len(shown) <= 64
     assert shown.startswith("… ")
     assert shown[caret.index("^")] == "1"
@@ -128,7 +128,7 @@ def test_a_long_condition_is_shown_around_the_error() -> None:
 def test_what_no_database_bears_is_refused_and_long_lists_are_not() -> None:
     with pytest.raises(InvalidInput, match="300 comparisons") as caught:
         parse(" or ".join(f"a = {n}" for n in range(300)))
-    assert "field in ('a', 'b', …)" in caught.value.next_step
+    assert "field in ('a', 'b', …)" in caught.value.hint
     deep = "a = 1"
     for level in range(30):
         deep = f"({deep}) {'and' if level % 2 else 'or'} a = 1"

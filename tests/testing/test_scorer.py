@@ -8,7 +8,9 @@ import pytest
 
 from gnomon.core.errors import InvalidInput
 from gnomon.kernels.similarity import maxsim
-from gnomon.testing.scorer import CHECKS, _Case, check_scorer
+from gnomon.testing.encoder import SCORER_CHECKS as CHECKS
+from gnomon.testing.encoder import _ScorerCase as _Case
+from gnomon.testing.encoder import check_scorer
 from gnomon.testing.toys import LateHashEncoder
 
 pytestmark = pytest.mark.filterwarnings("ignore::gnomon.core.errors.TruncatedText")

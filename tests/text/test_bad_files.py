@@ -84,16 +84,14 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("name", "kind", "content", "said"), BAD, ids=[f"{n}-{s[:25]}" for n, _, _, s in BAD]
-)
+@pytest.mark.parametrize(("name", "kind", "content", "said"), BAD, ids=[f"{n}-{s[:25]}" for n, _, _, s in BAD])
 def test_bad_files_say_what_to_do(tmp_path, name, kind, content, said, capfd):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UnreadableFile, match=f"(?s){said}") as raised:
         attempt(tmp_path / name, kind, max_file_mb=1)
-    assert name in raised.value.came
-    assert raised.value.wanted
-    assert raised.value.next_step
+    assert name in raised.value.message
+    assert raised.value.expected
+    assert raised.value.hint
     assert capfd.readouterr() == ("", "")
 
 
@@ -177,9 +175,7 @@ def test_tables_with_problems(tmp_path):
 
 
 def test_a_guessed_encoding_is_reported(tmp_path):
-    (tmp_path / "a.txt").write_bytes(
-        "Das Wetter in Köln ist schön, die Straßen sind naß.".encode("cp1252") * 9
-    )
+    (tmp_path / "a.txt").write_bytes("Das Wetter in Köln ist schön, die Straßen sind naß.".encode("cp1252") * 9)
     documents, reports = attempt(tmp_path / "a.txt", "text")
     assert "Köln" in documents[0].text
     assert "not UTF-8; read as" in reports[0]

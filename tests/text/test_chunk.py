@@ -13,9 +13,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from gnomon.core.documents import Chunk, Document
 from gnomon.core.errors import InvalidInput
-from gnomon.text.chunk import Chunker, ChunkSettings
-from gnomon.text.measure import Measure
-from gnomon.text.segments import SEGMENT_CHARACTERS, segments
+from gnomon.text.chunk import SEGMENT_CHARACTERS, Chunker, ChunkSettings, segments
+from gnomon.text.token_counts import Measure
 
 OVERHEAD = 2
 

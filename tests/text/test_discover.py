@@ -11,9 +11,9 @@ import pytest
 
 from gnomon.core.documents import Document
 from gnomon.core.errors import InvalidInput
-from gnomon.text import kinds
+from gnomon.text import file_types
 from gnomon.text.discover import discover, label_roots
-from gnomon.text.kinds import KIND_BY_EXTENSION, built_in, kind_of
+from gnomon.text.file_types import KIND_BY_EXTENSION, built_in, kind_of
 from gnomon.text.read import read
 from gnomon.text.settings import ReadSettings
 
@@ -192,8 +192,8 @@ def test_every_extension_has_a_reader():
 
 def test_another_package_can_bring_a_reader(tmp_path, monkeypatch):
     entry = EntryPoint("Epub", f"{__name__}:read_epub", "gnomon.readers")
-    monkeypatch.setattr(kinds, "entry_points", lambda group: [entry] if group == entry.group else [])
-    kinds.plugins.cache_clear()
+    monkeypatch.setattr(file_types, "entry_points", lambda group: [entry] if group == entry.group else [])
+    file_types.plugins.cache_clear()
     try:
         write(tmp_path, "book.epub")
         (found,) = discover([tmp_path], settings=ReadSettings())
@@ -203,7 +203,7 @@ def test_another_package_can_bring_a_reader(tmp_path, monkeypatch):
         assert documents[0].source == str(tmp_path / "book.epub")
     finally:
         monkeypatch.undo()
-        kinds.plugins.cache_clear()
+        file_types.plugins.cache_clear()
     assert kind_of(tmp_path / "book.epub") == ""
     with pytest.raises(InvalidInput, match=r"(?s)no reader is installed for '.epub'.*gnomon.readers"):
         list(read(found, settings=ReadSettings()))

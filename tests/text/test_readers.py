@@ -51,9 +51,7 @@ def test_windows_and_old_mac_newlines_become_one(tmp_path):
     assert only(tmp_path / "a.txt", "a\r\nb\rc\n").text == "a\nb\nc\n"
 
 
-@pytest.mark.parametrize(
-    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"]
-)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"])
 def test_every_usual_encoding_is_read(tmp_path, encoding):
     text = "Für Elise – ein Stück von „Ludwig“ aus Köln, größtenteils gespielt in Österreich. " * 4
     reports: list[str] = []

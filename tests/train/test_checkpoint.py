@@ -72,16 +72,16 @@ def test_one_of_another_version(tmp_path):
     state.write_text(json.dumps({**json.loads(state.read_text()), "version": 99}))
     with pytest.raises(InvalidInput) as caught:
         read_checkpoint(tmp_path)
-    assert "of another version of gnomon" in caught.value.came
-    assert caught.value.wanted == "version 1"
+    assert "of another version of gnomon" in caught.value.message
+    assert caught.value.expected == "version 1"
 
 
 def test_no_room(tmp_path):
     (tmp_path / "kept").write_text("a file where the folder is to be")
     with pytest.raises(StorageError) as caught:
         write_checkpoint(tmp_path / "kept", made(3), keep=1)
-    assert "step-00000003 cannot be written" in caught.value.came
-    assert "goes on from the last checkpoint" in caught.value.next_step
+    assert "step-00000003 cannot be written" in caught.value.message
+    assert "goes on from the last checkpoint" in caught.value.hint
 
 
 def test_the_newest_goes_only_where_another_is_left(tmp_path):

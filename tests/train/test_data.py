@@ -90,7 +90,7 @@ def test_tsv_knows_no_quotes(tmp_path):
 def test_a_row_with_too_few_cells_is_named(tmp_path):
     file = tmp_path / "faq.csv"
     file.write_text("query,answer\na,b\nc\n", encoding="utf-8")
-    with pytest.raises(InvalidInput, match=r"faq.csv:3: 1 cells\nWanted: 2: query, answer"):
+    with pytest.raises(InvalidInput, match=r"faq.csv:3: 1 cells\nExpected: 2: query, answer"):
         open_source(file)[1]
 
 
@@ -142,9 +142,9 @@ def test_columns_by_their_names(names, query, rest, form):
 
 
 def test_columns_that_are_not_clear_are_refused():
-    with pytest.raises(InvalidInput, match=r"f has 2 columns for the positive: answer, text\nWanted: one"):
+    with pytest.raises(InvalidInput, match=r"f has 2 columns for the positive: answer, text\nExpected: one"):
         detect(("question", "answer", "text"), where="f")
-    with pytest.raises(InvalidInput, match=r"none is the query\n.*sentence1 and sentence2\nNext: name them"):
+    with pytest.raises(InvalidInput, match=r"none is the query\n.*sentence1 and sentence2\nHint: name them"):
         detect(("title", "body"))
     with pytest.raises(InvalidInput, match=r"no column 'boddy'; its columns: title, body"):
         detect(("title", "body"), {"query": "title", "positive": "boddy"})
@@ -160,10 +160,10 @@ def test_columns_that_are_not_clear_are_refused():
         ('{"query": "a"', "bad.jsonl:2: not usable JSON"),
         ('["a", "b"]', "bad.jsonl:2: a JSON list"),
         ('{"query": "a"}', "bad.jsonl:2: positive is missing"),
-        ('{"query": "a", "positive": 7, "score": 1}', "bad.jsonl:2: positive holds 7\nWanted: a text"),
+        ('{"query": "a", "positive": 7, "score": 1}', "bad.jsonl:2: positive holds 7\nExpected: a text"),
         ('{"query": "a", "positive": "b", "score": "neutral"}', "bad.jsonl:2: score holds 'neutral'"),
-        ('{"query": "a", "positive": ["b", "c"], "score": [1]}', r"score holds \[1\]\nWanted: 2 numbers"),
-        ('{"query": ["a", "b"], "positive": "c", "score": 1}', "query holds .*\nWanted: one text"),
+        ('{"query": "a", "positive": ["b", "c"], "score": [1]}', r"score holds \[1\]\nExpected: 2 numbers"),
+        ('{"query": ["a", "b"], "positive": "c", "score": 1}', "query holds .*\nExpected: one text"),
     ],
 )
 def test_a_bad_row_is_named(tmp_path, line, said):
@@ -183,7 +183,7 @@ def test_not_utf8(tmp_path):
 
 
 def test_unknown_and_missing_files(tmp_path):
-    with pytest.raises(InvalidInput, match=r"does not exist\n.*\nNext: .*format = \"datasets\""):
+    with pytest.raises(InvalidInput, match=r"does not exist\n.*\nHint: .*format = \"datasets\""):
         open_source(tmp_path / "none.jsonl")
     (tmp_path / "a.xml").write_text("<a/>")
     with pytest.raises(InvalidInput, match=r"a file that ends with '.xml'"):
@@ -230,9 +230,7 @@ def test_in_memory_and_spooled():
     assert texts(spooled.without([0])) == [("q2", "p2", "n2")]
     assert texts(spooled.without([0]).without([0])) == []
     assert texts(listed_source([{"query": "a", "positive": "b"}]).first(1)) == [("a", "b")]
-    assert list(listed_source(list(listed))) == [
-        Example(e.query, e.documents, e.labels, "rows", e.id) for e in listed
-    ]
+    assert list(listed_source(list(listed))) == [Example(e.query, e.documents, e.labels, "rows", e.id) for e in listed]
     with pytest.raises(InvalidInput, match=r"rows:2: \('q',\)"):
         listed_source([("q", "p"), ("q",)])[1]
 
@@ -319,9 +317,7 @@ def test_public_files():
 
 @settings(max_examples=80, deadline=None)
 @given(
-    st.lists(
-        st.tuples(st.text('ab"\n, ä', max_size=6), st.text('ab"\n,', max_size=6)), min_size=1, max_size=12
-    ),
+    st.lists(st.tuples(st.text('ab"\n, ä', max_size=6), st.text('ab"\n,', max_size=6)), min_size=1, max_size=12),
     st.integers(1, 9),
     st.booleans(),
 )
@@ -332,6 +328,6 @@ def test_rows_are_found_across_blocks(tmp_path_factory, rows, block, ends):
         writer.writerows([("query", "answer"), *rows])
     json_lines(folder / "x.jsonl", [{"query": q, "answer": a} for q, a in rows])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gnomon.train.data.lines._BLOCK", block)
+        patch.setattr("gnomon.train.data.tables._BLOCK", block)
         assert texts(open_source(folder / "x.csv")) == rows
         assert texts(open_source(folder / "x.jsonl")) == rows

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gnomon.core.errors import InvalidInput
 from gnomon.train.batch import Example
 from gnomon.train.data import Batches, BatchSettings, Place, Source, listed_source
-from gnomon.train.data.order import shuffled, uniform
+from gnomon.train.data.batches import shuffled, uniform
 
 # Few different texts, so that examples often meet their like.
 TEXT = st.sampled_from("abcdef")
@@ -83,11 +83,7 @@ def test_order_depends_on_the_seed_and_not_on_other_sources():
     one = plain(Batches([pairs(40)], BatchSettings(8, seed=1)).epoch(0))
     assert one == plain(Batches([pairs(40)], BatchSettings(8, seed=1)).epoch(0))
     assert one != plain(Batches([pairs(40)], BatchSettings(8, seed=2)).epoch(0))
-    both = [
-        b
-        for b in plain(Batches([pairs(9, "t"), pairs(40)], BatchSettings(8, seed=1)).epoch(0))
-        if "s:" in b[0]
-    ]
+    both = [b for b in plain(Batches([pairs(9, "t"), pairs(40)], BatchSettings(8, seed=1)).epoch(0)) if "s:" in b[0]]
     assert both == one
 
 
@@ -120,9 +116,7 @@ def test_weighted_mixing_starts_a_source_over():
     small = [set(batch.ids) for batch, _ in epoch if batch.source == "small"]
     assert all(ids == small[0] for ids in small)
     # A source that an epoch has not seen to its end goes on in the next.
-    big = [
-        name for n in range(4) for batch, _ in stream.epoch(n) if batch.source == "big" for name in batch.ids
-    ]
+    big = [name for n in range(4) for batch, _ in stream.epoch(n) if batch.source == "big" for name in batch.ids]
     assert len(set(big[:40])) == min(40, len(big))
 
 
@@ -177,7 +171,7 @@ def test_a_batch_is_made_when_it_is_asked_for():
         (lambda: BatchSettings(0), "batches of 0"),
         (lambda: BatchSettings(4, mixing="even"), "mixing 'even'"),
         (lambda: BatchSettings(4, mixing="weighted", drop_short=True), "one of the two"),
-        (lambda: Batches([pairs(8)], BatchSettings(4)).place(0, 9), "batch 9 of epoch 0\nWanted: 0 to 2"),
+        (lambda: Batches([pairs(8)], BatchSettings(4)).place(0, 9), "batch 9 of epoch 0\nExpected: 0 to 2"),
     ],
 )
 def test_wrong_settings(make, said):
@@ -187,5 +181,5 @@ def test_wrong_settings(make, said):
 
 def test_a_place_of_other_sources_is_refused():
     place = Batches([pairs(8), pairs(8, "t")], BatchSettings(4)).place(0, 1)
-    with pytest.raises(InvalidInput, match="a place among 2 sources\nWanted: one among 1"):
+    with pytest.raises(InvalidInput, match="a place among 2 sources\nExpected: one among 1"):
         next(Batches([pairs(8)], BatchSettings(4)).epoch(place))

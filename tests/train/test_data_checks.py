@@ -84,9 +84,7 @@ def test_of_scored_pairs_only_the_pair_leaks_either_way_round():
 
 
 def test_labels():
-    rows = [
-        {"a": f"x{n}", "b": "y", "score": score} for n, score in enumerate([0.5, 4.0, float("nan"), -0.1])
-    ]
+    rows = [{"a": f"x{n}", "b": "y", "score": score} for n, score in enumerate([0.5, 4.0, float("nan"), -0.1])]
     source = listed_source(rows, name="sts")
     report = check_data([source])
     assert report.counts == {"label out of range": 2, "label not a number": 1}

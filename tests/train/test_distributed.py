@@ -100,8 +100,8 @@ def test_ranks_with_different_sources_are_refused() -> None:
     batches = [Batch.of([Example("q", ("d",), (1.0,), source)], in_batch=True) for source in ("faq", "news")]
     with pytest.raises(InvalidInput) as caught:
         merged(batches, in_batch=True)
-    assert caught.value.came == "batches of the sources ['faq', 'news'] on the ranks of one step"
-    assert "one stream" in caught.value.next_step
+    assert caught.value.message == "batches of the sources ['faq', 'news'] on the ranks of one step"
+    assert "one stream" in caught.value.hint
 
 
 def test_alone_nothing_is_gathered() -> None:

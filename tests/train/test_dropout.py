@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gnomon.train.dropout import ByteDropout, with_byte_dropout
+from gnomon.train.models.attention import ByteDropout, with_byte_dropout
 
 
 def test_a_share_of_the_values_is_zero_and_the_mean_stays() -> None:

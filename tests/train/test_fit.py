@@ -57,9 +57,7 @@ def test_the_best_looks_weights_are_kept_and_patience_ends_the_run(tmp_path):
     assert report.end == "early"
     assert report.steps == report.looks[-1][0] < 120
     assert values[report.best] == max(values.values())
-    assert [step for step, _ in report.looks if step > report.best] == [
-        report.best + 2 * n for n in (1, 2, 3)
-    ]
+    assert [step for step, _ in report.looks if step > report.best] == [report.best + 2 * n for n in (1, 2, 3)]
     assert report.gains[0].end == pytest.approx(values[report.best])
     own = saved(report)
     assert same(own, kept(report, "best"))
@@ -85,9 +83,7 @@ def test_between_the_start_and_the_end(tmp_path):
 
 @pytest.mark.parametrize("shape", ["linear", "cosine", "constant"])
 def test_rates_as_logged(shape, tmp_path):
-    report = fit(
-        toy(tmp_path, data=WITHOUT_LOOKS, optim={"epochs": 1, "steps": 5, "warmup": 0.4, "schedule": shape})
-    )
+    report = fit(toy(tmp_path, data=WITHOUT_LOOKS, optim={"epochs": 1, "steps": 5, "warmup": 0.4, "schedule": shape}))
     plan = Schedule(5, 2, shape)
     rates = [row["lr"] for row in read_log(Path(report.training) / "log.jsonl")]
     # No step has a rate of 0: neither the first of the warm-up nor the last.
@@ -113,9 +109,7 @@ def test_each_kind_from_random_weights_is_served(kind, tmp_path):
     assert report.kind == kind
     assert report.space["fingerprint"] == served.space.fingerprint
     (gain,) = report.gains
-    assert gain.end == pytest.approx(
-        report.looks[-1][1] if report.best < 0 else dict(report.looks)[report.best]
-    )
+    assert gain.end == pytest.approx(report.looks[-1][1] if report.best < 0 else dict(report.looks)[report.best])
     assert gain.verdict["metric"] == "nDCG@10"
     texts = [row["query"] for row in pairs(3, seed=1)]
     other = (MultiVectorEncoder if kind == "late" else SentenceTransformer)(report.folder, device="cpu")
@@ -173,9 +167,7 @@ def test_each_objective_by_recipe(name, tmp_path):
     rows, objective = OBJECTIVES[name]
     path = write_rows(tmp_path / "rows.jsonl", rows(64))
     data = {"sources": [{"path": str(path)}], "dev": []}
-    report = fit(
-        toy(tmp_path, data=data, objective=objective, model={"dropout": 0.0}, optim={"lr": 3e-3, "epochs": 5})
-    )
+    report = fit(toy(tmp_path, data=data, objective=objective, model={"dropout": 0.0}, optim={"lr": 3e-3, "epochs": 5}))
     losses = [row["loss"] for row in read_log(Path(report.training) / "log.jsonl")]
     assert report.steps == len(losses) == 20
     assert np.mean(losses[-4:]) < np.mean(losses[:4])
@@ -195,8 +187,8 @@ def test_scored_pairs_are_looked_at_by_their_order(tmp_path):
 def test_a_loss_that_is_not_a_number_stops_the_run(tmp_path):
     with pytest.raises(TrainingDiverged) as caught:
         fit(toy(tmp_path, optim={"lr": 1e30, "clip": 0.0, "warmup": 0.0}, output={"checkpoint_every": 1}))
-    assert "train.jsonl:" in caught.value.came
-    assert "lower learning rate" in caught.value.next_step
+    assert "train.jsonl:" in caught.value.message
+    assert "lower learning rate" in caught.value.hint
     # The checkpoint whose weights made it is gone; the one before is good, and goes on with another rate.
     found = read_checkpoint(tmp_path / "model.training" / "checkpoints")
     assert found.step == 0
@@ -237,12 +229,12 @@ def test_a_teacher_wants_parallel_sentences_of_its_dimensions(tmp_path):
     folder = str(tmp_path / "teacher" / "model")
     with pytest.raises(InvalidInput) as caught:
         fit(toy(tmp_path, model={"teacher": folder}))
-    assert caught.value.came == "the source 'train' of pairs, with a teacher"
-    assert "source and translation" in caught.value.wanted
+    assert caught.value.message == "the source 'train' of pairs, with a teacher"
+    assert "source and translation" in caught.value.expected
     with pytest.raises(InvalidInput) as caught:
         fit(toy(tmp_path / "other", model={"teacher": folder, "dim": 8}))
-    assert caught.value.came == "a teacher of 32 dimensions, and a student of 8"
-    assert caught.value.next_step == "set dim = 32 in [model]"
+    assert caught.value.message == "a teacher of 32 dimensions, and a student of 8"
+    assert caught.value.hint == "set dim = 32 in [model]"
 
 
 def test_prompts_of_sources_alone_do_not_hinder_the_end(tmp_path):
@@ -265,5 +257,5 @@ def test_views_that_the_model_does_not_have_are_refused_at_once(kind, objective,
     heard = []
     with pytest.raises(InvalidInput) as caught:
         fit(toy(tmp_path, model={"kind": kind}, objective=objective), progress=heard.append)
-    assert caught.value.came == came
+    assert caught.value.message == came
     assert [now.stage for now in heard] == ["checking"]

@@ -109,9 +109,7 @@ def test_what_is_done_is_not_done_again(tmp_path):
     heard = []
     assert outcome(fit(recipe, progress=lambda now: heard.append(now.stage))) == outcome(first)
     assert "training" not in heard
-    assert len((Path(first.training) / "log.jsonl").read_text().splitlines()) == first.steps + len(
-        first.looks
-    )
+    assert len((Path(first.training) / "log.jsonl").read_text().splitlines()) == first.steps + len(first.looks)
 
 
 @pytest.mark.parametrize("how", ["cut off", "other bytes", "no state", "half a state"])
@@ -157,14 +155,12 @@ def test_another_recipe_is_refused_and_fresh_begins_anew(tmp_path):
     other = toy(tmp_path, optim={"lr": 2e-3, "epochs": 1})
     with pytest.raises(InvalidInput) as caught:
         fit(other)
-    assert caught.value.came.endswith("began with another recipe: optim.epochs, optim.lr")
-    assert "--fresh" in caught.value.next_step
+    assert caught.value.message.endswith("began with another recipe: optim.epochs, optim.lr")
+    assert "--fresh" in caught.value.hint
     # What makes no other model may change.
     assert fit(toy(tmp_path, optim={"chunk": 8}, output={"keep": 3}), stop=after(1)).steps == 5
     steps = []
-    report = fit(
-        other, resume=False, progress=lambda now: steps.append(now.step) if now.stage == "training" else None
-    )
+    report = fit(other, resume=False, progress=lambda now: steps.append(now.step) if now.stage == "training" else None)
     assert steps == list(range(1, 7))
     assert outcome(report) == outcome(fit(toy(tmp_path / "own", optim={"lr": 2e-3, "epochs": 1})))
 
@@ -175,8 +171,8 @@ def test_other_data_is_refused(tmp_path):
     write_rows(tmp_path / "train.jsonl", pairs(96, seed=8))
     with pytest.raises(InvalidInput) as caught:
         fit(recipe)
-    assert caught.value.came == "data that changed since the run began: train/train"
-    assert "--fresh" in caught.value.next_step
+    assert caught.value.message == "data that changed since the run began: train/train"
+    assert "--fresh" in caught.value.hint
 
 
 def test_two_runs_in_one_folder(tmp_path):
@@ -189,7 +185,7 @@ def test_two_runs_in_one_folder(tmp_path):
             caught.append(error.value)
 
     assert fit(recipe, progress=second).end == "done"
-    assert "another process trains into" in caught[0].came
+    assert "another process trains into" in caught[0].message
 
 
 def program(recipe):

@@ -48,8 +48,7 @@ def test_an_empty_side_scores_nothing(ids):
 def test_neither_the_batch_nor_its_padding_changes_a_score(seed, lengths):
     torch.manual_seed(seed)
     rows = [
-        torch.tensor([START, *range(5, 5 + query), END, *range(50, 50 + document), END])
-        for query, document in lengths
+        torch.tensor([START, *range(5, 5 + query), END, *range(50, 50 + document), END]) for query, document in lengths
     ]
     wide = max(map(len, rows))
     ids = torch.stack([torch.cat([row, row.new_full((wide - len(row),), PAD)]) for row in rows])
@@ -77,4 +76,4 @@ def test_a_damaged_folder_is_named(text, tmp_path):
         (tmp_path / "config.json").write_text(text)
     with pytest.raises(ModelUnsupported, match="no score of matched tokens") as caught:
         MaxSimScore.load(str(tmp_path))
-    assert str(tmp_path) in caught.value.came
+    assert str(tmp_path) in caught.value.message

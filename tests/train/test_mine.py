@@ -10,9 +10,9 @@ from gnomon.testing.toys import HashEncoder
 from gnomon.train.batch import Example
 from gnomon.train.data import listed_source, open_source
 from gnomon.train.data.examples import to_row
-from gnomon.train.mining import mine
-from gnomon.train.mining_rates import mixture, wilson
-from gnomon.train.mining_settings import MineSettings
+from gnomon.train.mining.false_negatives import mixture, wilson
+from gnomon.train.mining.mine import mine
+from gnomon.train.mining.settings import MineSettings
 
 RANKS = {"ranks": (1, 20)}
 
@@ -39,9 +39,7 @@ def topics(count: int = 60, *, seed: int = 1) -> tuple[list[tuple[str, str]], di
 
 
 def false_share(mined: list[Example], truth: dict[str, set[str]]) -> float:
-    negatives = [
-        (e.query, t) for e in mined for t, label in zip(e.documents, e.labels, strict=True) if label == 0
-    ]
+    negatives = [(e.query, t) for e in mined for t, label in zip(e.documents, e.labels, strict=True) if label == 0]
     return sum(text in truth[query] for query, text in negatives) / len(negatives)
 
 
@@ -52,9 +50,7 @@ class Judge:
         self._truth, self._noise, self._rng = truth, noise, np.random.default_rng(0)
 
     def score(self, query: str, texts) -> np.ndarray:
-        return np.array([text in self._truth[query] for text in texts]) + self._rng.normal(
-            0, self._noise, len(texts)
-        )
+        return np.array([text in self._truth[query] for text in texts]) + self._rng.normal(0, self._noise, len(texts))
 
 
 def test_known_answers_and_equal_texts_are_never_mined():
@@ -99,18 +95,14 @@ def test_margin_and_share_bound_the_score(method):
             scores = encoder.encode(list(example.documents), role="document").data @ query
             assert (scores[1:] <= max(0.7 * scores[0], scores[0] - 0.2) + 1e-5).all()
     assert mined(share=0.7) != free
-    report = mine(
-        source, MineSettings(method, **RANKS, per_query=4, share=0.01), corpus=corpus, encoder=encoder
-    )
+    report = mine(source, MineSettings(method, **RANKS, per_query=4, share=0.01), corpus=corpus, encoder=encoder)
     assert sum(len(example.documents) - 1 for example in report) < 4 * len(source)
     assert report.report.dropped["margin"] > 0
 
 
 def test_negatives_that_were_there_stay_and_are_not_mined_again():
     source = listed_source([("red apple", "an apple is red", "red paint")])
-    (example,) = mine(
-        source, MineSettings(per_query=2, **RANKS), corpus=["red paint", "red rose", "green apple"]
-    )
+    (example,) = mine(source, MineSettings(per_query=2, **RANKS), corpus=["red paint", "red rose", "green apple"])
     assert example.documents[:2] == ("an apple is red", "red paint")
     assert set(example.documents[2:]) == {"red rose", "green apple"}
     assert example.labels == (1.0, 0.0, 0.0, 0.0)
@@ -223,7 +215,7 @@ def test_what_is_written_is_read_back_whole(tmp_path):
             "scores in place of right answers",
         ),
         (lambda: MineSettings(ranks=(10, 5)), "ranks 10 to 5"),
-        (lambda: MineSettings(per_query=9, ranks=(1, 5)), "9 negatives of ranks 1 to 5\nWanted: 1 to 5"),
+        (lambda: MineSettings(per_query=9, ranks=(1, 5)), "9 negatives of ranks 1 to 5\nExpected: 1 to 5"),
         (lambda: MineSettings(share=1.5), "share 1.5"),
         (lambda: MineSettings(margin=-1), "margin -1"),
         (lambda: MineSettings("bm42"), "method 'bm42'"),

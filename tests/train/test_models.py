@@ -12,18 +12,18 @@ from hypothesis import strategies as st
 from torch.nn.functional import normalize, scaled_dot_product_attention
 
 from gnomon.core.errors import InvalidInput, ModelUnsupported
-from gnomon.encode.tokens import TextTokenizer
+from gnomon.encode.runtime.tokenizer import TextTokenizer
 from gnomon.kernels import pooling as kernel
-from gnomon.train.attention import short_attention
 from gnomon.train.attention_pooling import AttentionPooling
-from gnomon.train.backbone import BackboneSettings, NewBackbone, new_backbone, open_backbone
 from gnomon.train.contracts import Embedder, PairScorer, Reps
-from gnomon.train.distil_static import count_tokens, distil_static, principal
-from gnomon.train.late import LateSettings
-from gnomon.train.pooling import Pool, pool
-from gnomon.train.saving import whole_folder
-from gnomon.train.scoring import maxsim, score_matrix
-from gnomon.train.tokenizer import train_tokenizer
+from gnomon.train.models.attention import short_attention
+from gnomon.train.models.backbone import BackboneSettings, NewBackbone, new_backbone, open_backbone
+from gnomon.train.models.late_interaction import LateSettings
+from gnomon.train.models.pooling import Pool, pool
+from gnomon.train.models.save import whole_folder
+from gnomon.train.models.score_matrix import maxsim, score_matrix
+from gnomon.train.models.static import count_tokens, distil_static, principal
+from gnomon.train.models.tokenizer import train_tokenizer
 
 sys.path.insert(0, str(Path(__file__).parent))
 from tiny_models import NEW, SHORT_AND_LONG, TEXTS, shared, tiny
@@ -327,7 +327,7 @@ def test_a_backbone_without_a_tokenizer_or_safe_weights_is_refused(tmp_path):
     (tmp_path / "model" / "tokenizer.json").rename(tmp_path / "away.json")
     with pytest.raises(ModelUnsupported, match=r"has no tokenizer: there is no tokenizer\.json") as refused:
         open_backbone(tmp_path / "model")
-    assert "save_pretrained" in refused.value.next_step
+    assert "save_pretrained" in refused.value.hint
     (tmp_path / "away.json").rename(tmp_path / "model" / "tokenizer.json")
     (tmp_path / "model" / "model.safetensors").rename(tmp_path / "model" / "pytorch_model.bin")
     with pytest.raises(ModelUnsupported, match="has no weights in safetensors"):

@@ -13,11 +13,10 @@ from gnomon.core.errors import InvalidInput
 from gnomon.encode import EncoderSettings
 from gnomon.encode.load import load_scorer
 from gnomon.train.attention_pooling import AttentionPooling
-from gnomon.train.building import Architecture, build_model
-from gnomon.train.cross import CrossEncoder
-from gnomon.train.loading import LoadSettings, load_model
-from gnomon.train.matching import MatchingCrossEncoder
-from gnomon.train.projection import Projection
+from gnomon.train.models.build import Architecture, build_model
+from gnomon.train.models.cross_encoder import CrossEncoder, MatchingCrossEncoder
+from gnomon.train.models.load import LoadSettings, load_model
+from gnomon.train.models.pooling import Projection
 
 sys.path.insert(0, str(Path(__file__).parent))
 from tiny_models import NEW, SHORT_AND_LONG, TEXTS, shared, tiny
@@ -103,9 +102,7 @@ def test_a_projection_with_tanh(bias, tmp_path):
     ours = vectors(model, SHORT_AND_LONG, "query")
     served = gnomon.load_encoder(tmp_path / "model", settings=EXACT)
     np.testing.assert_allclose(served.encode(SHORT_AND_LONG, role="query").data, ours, atol=1e-4)
-    np.testing.assert_allclose(
-        vectors(load_model(tmp_path / "model"), SHORT_AND_LONG, "query"), ours, atol=1e-6
-    )
+    np.testing.assert_allclose(vectors(load_model(tmp_path / "model"), SHORT_AND_LONG, "query"), ours, atol=1e-6)
     other = SentenceTransformer(str(tmp_path / "model"), device="cpu")
     np.testing.assert_allclose(other.encode(list(SHORT_AND_LONG)), ours, atol=1e-4)
 
@@ -115,7 +112,7 @@ def test_a_projection_with_tanh(bias, tmp_path):
 def test_late_interaction(attend, query_tokens, tmp_path):
     from sentence_transformers import MultiVectorEncoder
 
-    from gnomon.train.late import LateSettings
+    from gnomon.train.models.late_interaction import LateSettings
 
     late = LateSettings(query_tokens, attend, (",", ".", "!", "§"))
     model = tiny("late", dim=16, late=late, prompts={"query": "the fox: "})
@@ -137,9 +134,7 @@ def test_late_interaction(attend, query_tokens, tmp_path):
 
 
 @WARNED
-@pytest.mark.parametrize(
-    "more", [{}, {"head": "maxsim"}, {"head": "maxsim", "tokenizer": "bpe", "vocabulary": 400}]
-)
+@pytest.mark.parametrize("more", [{}, {"head": "maxsim"}, {"head": "maxsim", "tokenizer": "bpe", "vocabulary": 400}])
 def test_cross_encoder(more, tmp_path):
     from sentence_transformers import CrossEncoder
 

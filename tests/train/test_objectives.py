@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gnomon.core.errors import InvalidInput
 from gnomon.train.contracts import WHOLE, Objective, View
-from gnomon.train.objectives import (
+from gnomon.train.losses import (
     OBJECTIVES,
     WRAPPERS,
     Contrastive,
@@ -44,17 +44,13 @@ EVERY = {
 def matrices(draw: st.DrawFn) -> tuple[torch.Tensor, torch.Tensor]:
     """Scores in [-1, 1] and labels 0, 1 or NaN; whole rows and columns may be NaN, or without positives."""
     queries, documents = draw(st.integers(1, 5)), draw(st.integers(1, 6))
-    cells = st.lists(
-        st.sampled_from([0.0, 1.0, nan]), min_size=queries * documents, max_size=queries * documents
-    )
+    cells = st.lists(st.sampled_from([0.0, 1.0, nan]), min_size=queries * documents, max_size=queries * documents)
     numbers = torch.Generator().manual_seed(draw(st.integers(0, 1000)))
     scores = torch.rand(queries, documents, generator=numbers) * 2 - 1
     return scores, torch.tensor(draw(cells)).reshape(queries, documents)
 
 
-def loss_and_gradient(
-    made: Objective, scores: torch.Tensor, labels: torch.Tensor
-) -> tuple[float, torch.Tensor]:
+def loss_and_gradient(made: Objective, scores: torch.Tensor, labels: torch.Tensor) -> tuple[float, torch.Tensor]:
     scores = scores.clone().requires_grad_()
     loss = made(scores, labels)
     assert loss.ndim == 0
@@ -66,9 +62,7 @@ def loss_and_gradient(
 @pytest.mark.parametrize("name", EVERY)
 @settings(max_examples=60, deadline=None)
 @given(matrix=matrices(), other=st.sampled_from([nan, math.inf, -math.inf, 1e30, 0.99]))
-def test_an_unknown_cell_does_not_matter(
-    name: str, matrix: tuple[torch.Tensor, torch.Tensor], other: float
-) -> None:
+def test_an_unknown_cell_does_not_matter(name: str, matrix: tuple[torch.Tensor, torch.Tensor], other: float) -> None:
     scores, labels = matrix
     unknown = torch.isnan(labels)
     loss, gradient = loss_and_gradient(EVERY[name], scores, labels)
@@ -229,16 +223,14 @@ def test_wrappers_set_the_views_and_pass_on_what_is_learned() -> None:
     assert Matryoshka(inner, [None, 8], [1.0, 0.5]).views == (View(None, -1, 1.0), View(8, -1, 0.5))
     two = LayerWise(inner, [-1, -3], [None, 8])
     assert [(v.layer, v.dim) for v in two.views] == [(-1, None), (-1, 8), (-3, None), (-3, 8)]
-    assert [v.weight for v in two.views] == pytest.approx(
-        [1, 1, 1 / (1 + math.log(3)), 1 / (1 + math.log(3))]
-    )
+    assert [v.weight for v in two.views] == pytest.approx([1, 1, 1 / (1 + math.log(3)), 1 / (1 + math.log(3))])
     assert len(list(two.parameters())) == 1
     assert MaskFalseNegatives(two).views == two.views
     assert LayerWise(inner, [1, 2], layer_weights=[1, 2]).views[1] == View(None, 2, 2.0)
 
 
 @pytest.mark.parametrize(
-    ("made", "label", "wanted"),
+    ("made", "label", "expected"),
     [
         (InfoNCE(), 3.2, "labels 0 (negative) or 1 (positive)"),
         (TripletMargin(), 0.5, "labels 0 (negative) or 1 (positive)"),
@@ -249,13 +241,13 @@ def test_wrappers_set_the_views_and_pass_on_what_is_learned() -> None:
         (ListwiseKL(), math.inf, "finite labels"),
     ],
 )
-def test_labels_out_of_range_are_refused(made: Objective, label: float, wanted: str) -> None:
+def test_labels_out_of_range_are_refused(made: Objective, label: float, expected: str) -> None:
     labels = torch.tensor([[1.0, nan], [nan, label]])
     with pytest.raises(InvalidInput) as caught:
         made(torch.zeros(2, 2), labels)
-    assert f"a label {label:g} (query 1, document 1 of its batch)" in caught.value.came
-    assert wanted in caught.value.wanted
-    assert "NaN where nothing is known" in caught.value.wanted
+    assert f"a label {label:g} (query 1, document 1 of its batch)" in caught.value.message
+    assert expected in caught.value.expected
+    assert "NaN where nothing is known" in caught.value.expected
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
@@ -294,8 +286,6 @@ def test_settings_that_cannot_be(call: object, said: str) -> None:
 
 
 def test_wrappers_by_name() -> None:
-    made = wrapped(
-        "matryoshka", wrapped("mask_false_negatives", objective("infonce"), threshold=0.2), dims=[8]
-    )
+    made = wrapped("matryoshka", wrapped("mask_false_negatives", objective("infonce"), threshold=0.2), dims=[8])
     assert made.views == (View(dim=8),)
     assert set(WRAPPERS) == {"matryoshka", "layer_wise", "mask_false_negatives"}

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gnomon.train.objectives import (
+from gnomon.train.losses import (
     Contrastive,
     CoSENT,
     CosineRegression,
@@ -40,9 +40,7 @@ def agree(ours: torch.Tensor, theirs: torch.Tensor, given: list[torch.Tensor]) -
 
 
 @pytest.mark.parametrize("documents", [1, 3])
-@pytest.mark.parametrize(
-    ("direction", "theirs"), [("query", ["query_to_doc"]), ("document", ["doc_to_query"])]
-)
+@pytest.mark.parametrize(("direction", "theirs"), [("query", ["query_to_doc"]), ("document", ["doc_to_query"])])
 def test_infonce_is_multiple_negatives_ranking(documents: int, direction: str, theirs: list[str]) -> None:
     given = columns(1 + documents)
     scores, own = paired(given)

@@ -10,9 +10,9 @@ from typing import get_args, get_type_hints
 import pytest
 
 from gnomon.core.errors import InvalidInput, UnreadableFile
-from gnomon.train import other_names, settings_file
-from gnomon.train.recipe import Recipe, load_recipe, read_recipe
-from gnomon.train.recipe_tables import OBJECTIVE_SETTINGS, ModelTable, ObjectiveTable
+from gnomon.train.recipe import other_names, toml
+from gnomon.train.recipe.recipe import Recipe, load_recipe, read_recipe
+from gnomon.train.recipe.tables import OBJECTIVE_SETTINGS, ModelTable, ObjectiveTable
 
 FULL = """
 [model]
@@ -127,37 +127,37 @@ def changed(table: str, **values: object) -> dict[str, object]:
         ({**LEAST, "optimizer": {}}, r"the file has the key 'optimizer'.*did you mean 'optim' in the file"),
         (
             changed("dev", zzz=1),
-            r"\[dev\] has the key 'zzz'.*Wanted: one of metric, every, patience.*\nNext: take it out",
+            r"\[dev\] has the key 'zzz'.*Expected: one of metric, every, patience.*\nHint: take it out",
         ),
         (
             {"data": {"sources": [{"path": "a", "colums": {}}]}},
             r"\[data.sources\[0\]\] has the key 'colums'.*'columns'",
         ),
         ({"data": {"sources": [{"name": "a"}]}}, r"\[data.sources\[0\]\] has no path"),
-        ({}, r"the file has no data.*Next: add \[\[data.sources\]\]"),
-        ({"data": {}}, r"\[data\] has no sources.*Next: add \[\[data.sources\]\]"),
+        ({}, r"the file has no data.*Hint: add \[\[data.sources\]\]"),
+        ({"data": {}}, r"\[data\] has no sources.*Hint: add \[\[data.sources\]\]"),
         ({"data": {"sources": []}}, r"\[data\]: no sources"),
         (
             {"data": {"sources": "a.jsonl"}},
-            r"\[data\]: sources = 'a.jsonl'\nWanted: a list: \[\[data.sources\]\]",
+            r"\[data\]: sources = 'a.jsonl'\nExpected: a list: \[\[data.sources\]\]",
         ),
         (
             {"data": {"sources": [3]}},
-            r"\[data\]: sources\[0\] = 3\nWanted: a table, as in \[\[data.sources\]\]",
+            r"\[data\]: sources\[0\] = 3\nExpected: a table, as in \[\[data.sources\]\]",
         ),
-        (changed("optim", epochs=1.5), r"\[optim\]: epochs = 1.5\nWanted: a whole number"),
-        (changed("optim", lr="high"), r"\[optim\]: lr = 'high'\nWanted: a number"),
-        (changed("optim", batch_size=True), r"batch_size = True\nWanted: a whole number"),
-        (changed("optim", lr=0), r"\[optim\]: lr = 0.0\nWanted: a number above 0"),
-        (changed("optim", warmup=10), r"\[optim\]: warmup = 10.0\nWanted: a share"),
-        (changed("optim", chunk=0), r"\[optim\]: chunk = 0\nWanted: at least 1"),
+        (changed("optim", epochs=1.5), r"\[optim\]: epochs = 1.5\nExpected: a whole number"),
+        (changed("optim", lr="high"), r"\[optim\]: lr = 'high'\nExpected: a number"),
+        (changed("optim", batch_size=True), r"batch_size = True\nExpected: a whole number"),
+        (changed("optim", lr=0), r"\[optim\]: lr = 0.0\nExpected: a number above 0"),
+        (changed("optim", warmup=10), r"\[optim\]: warmup = 10.0\nExpected: a share"),
+        (changed("optim", chunk=0), r"\[optim\]: chunk = 0\nExpected: at least 1"),
         (changed("optim", ema=0.9, average=0.5), "ema and average"),
         (changed("optim", schedule="linar"), r"schedule = 'linar'\n.*did you mean 'linear'"),
-        (changed("model", kind="late2"), r"\[model\]: kind = 'late2'\nWanted: one of bi, dual.*\n.*'late'"),
-        (changed("model", late={}), r"\[model\]: a table \[model.late\]\nWanted: kind = \"late\""),
+        (changed("model", kind="late2"), r"\[model\]: kind = 'late2'\nExpected: one of bi, dual.*\n.*'late'"),
+        (changed("model", late={}), r"\[model\]: a table \[model.late\]\nExpected: kind = \"late\""),
         (changed("model", prompts={"question": "q: "}), r"a prompt for \['question'\]"),
-        (changed("model", new={"hidden": 10, "heads": 3}), r"\[model.new\]: hidden = 10\nWanted: a multiple"),
-        (changed("objective", name="mnrl"), r"\[objective\]: name = 'mnrl'\nWanted: one of infonce"),
+        (changed("model", new={"hidden": 10, "heads": 3}), r"\[model.new\]: hidden = 10\nExpected: a multiple"),
+        (changed("objective", name="mnrl"), r"\[objective\]: name = 'mnrl'\nExpected: one of infonce"),
         (changed("objective", name="cosent", margin=1), "margin, which the objective 'cosent' does not have"),
         (changed("objective", matryoshka={"dims": []}), r"\[objective.matryoshka\]: dims = \[\]"),
         (
@@ -181,7 +181,7 @@ def test_files_that_are_no_recipe(tmp_path):
 
 def test_the_objectives_settings_are_those_they_have():
     pytest.importorskip("torch")
-    from gnomon.train.objectives import OBJECTIVES
+    from gnomon.train.losses import OBJECTIVES
 
     assert set(OBJECTIVES) == set(OBJECTIVE_SETTINGS)
     for name, made in OBJECTIVES.items():
@@ -190,8 +190,8 @@ def test_the_objectives_settings_are_those_they_have():
 
 
 def test_none_of_it_needs_torch():
-    named = "gnomon.train.data, gnomon.train.data.batches, gnomon.train.data.checks, gnomon.train.recipe"
-    code = f"import sys, gnomon.train.mining, {named}; print({{'torch', 'transformers'}} & set(sys.modules))"
+    named = "gnomon.train.data, gnomon.train.data.batches, gnomon.train.data.checks, gnomon.train.recipe.recipe"
+    code = f"import sys, gnomon.train.mining.mine, {named}; print({{'torch', 'transformers'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
@@ -201,7 +201,7 @@ def test_none_of_it_needs_torch():
     [
         ("optim", "learning_rate", 1e-4, r"did you mean 'lr' in \[optim\]"),
         ("optim", "per_device_train_batch_size", 8, r"did you mean 'batch_size' in \[optim\]"),
-        ("optim", "zearning", 1, "Next: take it out"),  # 'learned' of [objective] is no better guess
+        ("optim", "zearning", 1, "Hint: take it out"),  # 'learned' of [objective] is no better guess
         ("model", "name", "all-MiniLM-L6-v2", r"did you mean 'backbone' in \[model\]"),
         ("model", "kind", "CrossEncoder", "did you mean 'cross'"),
         ("model", "kind", "bi-encoder", "did you mean 'bi'"),
@@ -216,7 +216,7 @@ def test_names_from_elsewhere_lead_to_those_here(table, key, value, meant):
 
 
 def test_every_name_from_elsewhere_leads_to_one_that_is_here():
-    known = {path for path, _ in settings_file._keys(Recipe, "")}
+    known = {path for path, _ in toml._keys(Recipe, "")}
     assert set(other_names.KEYS.values()) <= known
     choices = {ModelTable: ("kind", "pooling"), ObjectiveTable: ("name",)}
     values = {one for kind, names in choices.items() for n in names for one in _choices(kind, n)}

@@ -79,9 +79,7 @@ def test_the_moving_average_is_the_weighted_sum_of_all_steps() -> None:
     average = copied(weights(0))
     for step in range(1, 5):
         average = averaged(average, weights(step), 0.9)
-    expected = 0.9**4 * weights(0)["w"] + sum(
-        0.1 * 0.9 ** (4 - step) * weights(step)["w"] for step in range(1, 5)
-    )
+    expected = 0.9**4 * weights(0)["w"] + sum(0.1 * 0.9 ** (4 - step) * weights(step)["w"] for step in range(1, 5))
     torch.testing.assert_close(average["w"], expected)
     assert warm_decay(0.5, 0) == pytest.approx(0.1)
     assert warm_decay(0.5, 1000) == 0.5

@@ -17,13 +17,13 @@ from gnomon.core.vectors import Vectors
 from gnomon.encode import load_encoder
 from gnomon.kernels.alignment import alignment, neighbour_overlap, principal_plane, uniformity
 from gnomon.train.data.source import listed_source
-from gnomon.train.dev import DevSet
-from gnomon.train.fitting import fit
-from gnomon.train.followed import Followed, followed_of
+from gnomon.train.evaluation import DevSet
+from gnomon.train.fit import fit
 from gnomon.train.prepare import prepare
-from gnomon.train.recipe import Recipe, read_recipe
-from gnomon.train.seen import FILE, Seen, Watch, due, read_seen
-from gnomon.train.seen_plot import Map, draw_animation, draw_curve, draw_map
+from gnomon.train.recipe.recipe import Recipe, read_recipe
+from gnomon.train.report.embedding_map import FILE, Seen, Watch, due, read_seen
+from gnomon.train.report.map_plot import Map, draw_animation, draw_curve, draw_map
+from gnomon.train.report.tracked_texts import Followed, followed_of
 
 sys.path.insert(0, str(Path(__file__).parent))
 from fit_toys import NEW, WORDS, pairs, write_rows
@@ -83,8 +83,7 @@ def test_what_is_followed_of_a_dev_set() -> None:
     assert found is not None
     assert found.queries == ("red apple pie", "blue whale song")
     texts = [
-        ([found.documents[d] for d in a.positives], {found.documents[d] for d in a.negatives})
-        for a in found.anchors
+        ([found.documents[d] for d in a.positives], {found.documents[d] for d in a.negatives}) for a in found.anchors
     ]
     # d5 is the first query itself: no negative of it, though BM25 finds it first.
     assert texts == [(["an apple"], {"a red car"}), (["whales sing"], {"blue paint"})]
@@ -158,9 +157,7 @@ def test_the_curve_and_the_cosines_say_what_happened() -> None:
     assert aligned[-1] < 0.5 * aligned[0]
     assert seen.cosines(4)[0] > 0.9 > 0.5 > seen.cosines(0)[0]
     pairs = np.array(seen.followed.pairs)
-    assert aligned[0] == pytest.approx(
-        alignment(seen.queries[0][pairs[:, 0]], seen.documents[0][pairs[:, 1]])
-    )
+    assert aligned[0] == pytest.approx(alignment(seen.queries[0][pairs[:, 0]], seen.documents[0][pairs[:, 1]]))
 
 
 def test_one_plane_for_all_stages() -> None:

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from gnomon.core.errors import GnomonError, InvalidInput
 from gnomon.train.batch import Batch, Example
 from gnomon.train.contracts import Reps
-from gnomon.train.objectives import CoSENT, InfoNCE, LayerWise, ListwiseKL, Matryoshka
-from gnomon.train.pieces import cut, padded
-from gnomon.train.randomness import captured, restored, resume
+from gnomon.train.grad_cache import captured, cut, padded, restored, resume
+from gnomon.train.losses import CoSENT, InfoNCE, LayerWise, ListwiseKL, Matryoshka
 from gnomon.train.step import StepSettings, TrainingDiverged, run_step
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -36,10 +35,7 @@ def batch(*, in_batch: bool = True, queries: int = 6) -> Batch:
     def words() -> str:
         return text(*numbers.integers(1, 16, int(numbers.integers(1, 12))))
 
-    examples = [
-        Example(words(), (words(), words()), (1.0, 0.0), "toy", f"toy.jsonl:{line}")
-        for line in range(queries)
-    ]
+    examples = [Example(words(), (words(), words()), (1.0, 0.0), "toy", f"toy.jsonl:{line}") for line in range(queries)]
     return Batch.of(examples, in_batch=in_batch)
 
 
@@ -68,9 +64,7 @@ OBJECTIVES = {
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("name", OBJECTIVES)
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
-def test_gradcache_has_the_gradients_of_one_graph_with_the_same_dropout(
-    late: bool, name: str, dropout: float
-) -> None:
+def test_gradcache_has_the_gradients_of_one_graph_with_the_same_dropout(late: bool, name: str, dropout: float) -> None:
     model, objective = ToyEmbedder(late=late, dropout=dropout), OBJECTIVES[name]()
     one = StepSettings(piece_tokens=20)
     report, expected, after = stepped(model, objective, one, batch())
@@ -216,10 +210,7 @@ class Lost(ToyEmbedder):
 
     def embed(self, features: Any, *, layers: Any = (-1,)) -> list[Reps]:
         alone = torch.tensor([len(row) == 1 for row in features.ids])
-        return [
-            Reps(torch.where(alone[:, None], torch.nan, r.values))
-            for r in super().embed(features, layers=layers)
-        ]
+        return [Reps(torch.where(alone[:, None], torch.nan, r.values)) for r in super().embed(features, layers=layers)]
 
 
 @pytest.mark.parametrize("chunk_items", [None, 2])
@@ -232,8 +223,8 @@ def test_a_loss_that_is_not_finite_names_the_examples(chunk_items: int | None) -
     with pytest.raises(TrainingDiverged) as caught:
         run_step(model, InfoNCE(), Batch.of(examples, in_batch=True), StepSettings(chunk_items=chunk_items))
     assert isinstance(caught.value, GnomonError)
-    assert caught.value.came == "the loss is nan in a batch of 2 queries; scores that are not finite: bad:2"
-    assert "last checkpoint" in caught.value.next_step
+    assert caught.value.message == "the loss is nan in a batch of 2 queries; scores that are not finite: bad:2"
+    assert "last checkpoint" in caught.value.hint
     assert not gradients(model)  # nothing was learned from it
 
 
@@ -259,8 +250,8 @@ def test_too_little_memory_says_which_chunk_size_to_set() -> None:
     with pytest.raises(InvalidInput) as caught:
         run_step(Huge(), InfoNCE(), batch(), WHOLE_GRAPH)
     held = run_step(ToyEmbedder(), InfoNCE(), batch(), WHOLE_GRAPH).padded
-    assert f"of which up to {held} tokens were held together" in caught.value.came
-    assert f"set chunk_tokens = {held // 2}" in caught.value.next_step
+    assert f"of which up to {held} tokens were held together" in caught.value.message
+    assert f"set chunk_tokens = {held // 2}" in caught.value.hint
     with pytest.raises(InvalidInput, match=r"up to 40 tokens(.|\n)*set chunk_tokens = 20"):
         run_step(Huge(), InfoNCE(), batch(), StepSettings(chunk_tokens=40))
     assert run_step(Huge(), InfoNCE(), batch(), StepSettings(chunk_tokens=20)).cached

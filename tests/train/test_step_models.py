@@ -8,16 +8,14 @@ import pytest
 import torch
 
 from gnomon.train.batch import Batch, Example
-from gnomon.train.objectives import InfoNCE, LayerWise
+from gnomon.train.losses import InfoNCE, LayerWise
 from gnomon.train.step import StepSettings, run_step
 
 sys.path.insert(0, str(Path(__file__).parent))
 from step_toys import gradients
 from tiny_models import TEXTS, tiny
 
-EXAMPLES = [
-    Example(TEXTS[at], (TEXTS[at + 20], TEXTS[at + 40]), (1.0, 0.0), id=str(at)) for at in range(0, 16, 2)
-]
+EXAMPLES = [Example(TEXTS[at], (TEXTS[at + 20], TEXTS[at + 40]), (1.0, 0.0), id=str(at)) for at in range(0, 16, 2)]
 
 
 KINDS = {

@@ -14,12 +14,12 @@ from tokenizers import Tokenizer
 from gnomon.core.errors import InvalidInput, UnreadableFile, WeightsMismatch
 from gnomon.encode import EncoderSettings, load_encoder
 from gnomon.testing.encoder import check_encoder
-from gnomon.train.words import WordVectors, corpus_of, load_words, read_corpus, save_words
-from gnomon.train.words import corpus as corpora
-from gnomon.train.words.folder import sif_weights
-from gnomon.train.words.settings import SubwordSettings, settings_for
-from gnomon.train.words.subwords import Subwords, buckets_of, n_grams
-from gnomon.train.words.tokens import tokenizer_json, words_of
+from gnomon.word_vectors import WordVectors, corpus_of, load_words, read_corpus, save_words
+from gnomon.word_vectors import corpus as corpora
+from gnomon.word_vectors.corpus import tokenizer_json, words_of
+from gnomon.word_vectors.folder import sif_weights
+from gnomon.word_vectors.settings import SubwordSettings, settings_for
+from gnomon.word_vectors.subwords import Subwords, buckets_of, n_grams
 
 RNG = np.random.default_rng(11)
 NAMES = ("sundial", "shadow", "noon", "gnomon", "stone")
@@ -69,7 +69,7 @@ def test_a_corpus_counts_and_leaves_out_what_is_rare():
 def test_a_corpus_of_nothing_is_refused():
     with pytest.raises(InvalidInput, match="3 words, 0 of them seen 5 times or more") as raised:
         corpus_of(["one two three"])
-    assert raised.value.next_step == "give more text, or a lower min_count"
+    assert raised.value.hint == "give more text, or a lower min_count"
     with pytest.raises(InvalidInput, match="one string"):
         corpus_of("one two")
     with pytest.raises(InvalidInput, match="0 words"):
@@ -127,8 +127,8 @@ def test_neighbours_are_those_of_a_loop(vectors):
 def test_an_unknown_word_is_refused_with_words_spelled_alike(vectors):
     with pytest.raises(InvalidInput) as raised:
         vectors.nearest("sundail")
-    assert raised.value.came == "the word 'sundail' is not among the 5 words of dial"
-    assert raised.value.wanted == "a word of the vocabulary, such as sundial"
+    assert raised.value.message == "the word 'sundail' is not among the 5 words of dial"
+    assert raised.value.expected == "a word of the vocabulary, such as sundial"
     with pytest.raises(InvalidInput, match="k = 0"):
         vectors.nearest("noon", k=0)
 

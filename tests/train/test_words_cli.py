@@ -8,7 +8,7 @@ import pytest
 import gnomon
 from gnomon.cli.main import run
 from gnomon.collection.settings import CollectionSettings
-from gnomon.train.words import WordVectors, load_vectors, load_words, save_words
+from gnomon.word_vectors import WordVectors, load_vectors, load_words, save_words
 
 # A collection tries texts of its own on a model, which must have a known word each: the last four.
 WORDS = ("king", "queen", "man", "woman", "paris", "return", "km", "read", "the")

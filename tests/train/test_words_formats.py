@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnomon.core.errors import InvalidInput, UnreadableFile
-from gnomon.train.words import WordVectors, load_vectors, save_vectors, settings_for, train_words
-from gnomon.train.words.formats import format_of
-from gnomon.train.words.settings import SubwordSettings
+from gnomon.word_vectors import WordVectors, load_vectors, save_vectors, settings_for, train_words
+from gnomon.word_vectors.formats import format_of
+from gnomon.word_vectors.settings import SubwordSettings
 
 FORMATS = ("word2vec", "word2vec-binary", "glove")
 ROWS = np.random.default_rng(3).standard_normal((4, 5)).astype(np.float32)
@@ -48,9 +48,7 @@ def test_any_numbers_and_words_survive_every_format(tmp_path_factory, data):
     word = st.text(st.characters(exclude_categories=("Z", "C")), min_size=1, max_size=5)
     words = data.draw(st.lists(word, min_size=1, max_size=6, unique=True))
     number = st.floats(width=32, allow_nan=False, allow_infinity=False)
-    rows = data.draw(
-        st.lists(st.lists(number, min_size=3, max_size=3), min_size=len(words), max_size=len(words))
-    )
+    rows = data.draw(st.lists(st.lists(number, min_size=3, max_size=3), min_size=len(words), max_size=len(words)))
     made = WordVectors.of(words, np.array(rows, dtype=np.float32), name="any")
     for kind in FORMATS:
         path = save_vectors(made, tmp_path_factory.mktemp("any") / "any.txt", format=kind)
@@ -100,9 +98,9 @@ def test_a_bad_row_is_named_by_its_line(text, told, tmp_path):
     path.write_text(text)
     with pytest.raises(InvalidInput) as raised:
         load_vectors(path)
-    assert raised.value.came == f"{path}, {told}"
-    assert raised.value.wanted == "each word once, with as many finite numbers as the others"
-    assert "fetched again" in raised.value.next_step
+    assert raised.value.message == f"{path}, {told}"
+    assert raised.value.expected == "each word once, with as many finite numbers as the others"
+    assert "fetched again" in raised.value.hint
 
 
 def test_a_binary_file_that_is_cut_off_names_the_row(vectors, tmp_path):
@@ -139,7 +137,7 @@ def test_fasttext_files_are_gensims_unknown_words_included(fasttext, tmp_path):
 def test_what_fasttext_files_cannot_hold_is_refused(vectors, fasttext, tmp_path):
     with pytest.raises(InvalidInput, match="four has no n-grams") as raised:
         save_vectors(vectors, tmp_path / "four.bin", format="fasttext")
-    assert raised.value.next_step == 'write them as "word2vec" or "word2vec-binary"'
+    assert raised.value.hint == 'write them as "word2vec" or "word2vec-binary"'
     whole = save_vectors(fasttext, tmp_path / "sun.bin", format="fasttext").read_bytes()
     (tmp_path / "cut.bin").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UnreadableFile, match="cannot be read as a fastText model"):

@@ -10,11 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnomon.core.errors import InvalidInput
-from gnomon.train.words import WordStep, corpus_of, settings_for, train_words
-from gnomon.train.words.cooccurrence import co_occurrences
-from gnomon.train.words.glove import Side, step, tiles_of, train_glove
-from gnomon.train.words.progress import silent
-from gnomon.train.words.settings import GloveSettings, SubwordSettings
+from gnomon.word_vectors import WordStep, corpus_of, settings_for, train_words
+from gnomon.word_vectors.glove import Side, co_occurrences, step, tiles_of, train_glove
+from gnomon.word_vectors.progress import silent
+from gnomon.word_vectors.settings import GloveSettings, SubwordSettings
 
 METHODS = ("word2vec", "cbow", "fasttext", "glove")
 TOPICS = (("sundial", "shadow", "noon", "gnomon"), ("whale", "ocean", "harbour", "sail"))
@@ -118,7 +117,7 @@ def test_co_occurrences_are_those_of_a_loop(texts, window):
 def test_co_occurrences_do_not_depend_on_the_blocks(monkeypatch):
     corpus = corpus_of(planted(50), min_count=1)
     whole = co_occurrences(corpus, 5).toarray()
-    monkeypatch.setattr("gnomon.train.words.cooccurrence._BLOCK_TOKENS", 37)
+    monkeypatch.setattr("gnomon.word_vectors.glove._BLOCK_TOKENS", 37)
     np.testing.assert_allclose(co_occurrences(corpus, 5).toarray(), whole, rtol=1e-5)
 
 
@@ -175,7 +174,7 @@ def test_glove_without_neighbours_is_refused():
     corpus = corpus_of(["one", "two"], min_count=1)
     with pytest.raises(InvalidInput, match="2 words, none of them near another") as raised:
         train_glove(corpus, small("glove"), silent)
-    assert raised.value.next_step == "give longer texts, or a lower min_count"
+    assert raised.value.hint == "give longer texts, or a lower min_count"
 
 
 @pytest.mark.parametrize(("method", "blocked"), [("word2vec", "gensim"), ("glove", "scipy")])
@@ -185,7 +184,7 @@ def test_without_the_extra_the_error_says_what_to_install(method, blocked):
         "from gnomon.train.words import settings_for, train_words\n"
         "from gnomon.core.errors import InvalidInput\n"
         f"try: train_words(['a b a b'], settings_for({method!r}, min_count=1))\n"
-        "except InvalidInput as error: sys.exit(error.next_step)"
+        "except InvalidInput as error: sys.exit(error.hint)"
     )
     done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
     assert done.stderr.strip() == 'pip install "gnomon[words]"'

@@ -6,8 +6,8 @@ import random
 from functools import cache
 from typing import Any
 
-from gnomon.train.backbone import BackboneSettings, NewBackbone
-from gnomon.train.building import Architecture, build_model
+from gnomon.train.models.backbone import BackboneSettings, NewBackbone
+from gnomon.train.models.build import Architecture, build_model
 
 WORDS = (
     "the quick brown fox jumps over a lazy dog while seven wizards box with five dozen liquor jugs and "

@@ -15,7 +15,7 @@ from step_toys import ToyEmbedder, ToyScorer
 
 from gnomon.train.batch import Batch, Example
 from gnomon.train.distributed import Across, average_gradients
-from gnomon.train.objectives import CoSENT, InfoNCE, Matryoshka
+from gnomon.train.losses import CoSENT, InfoNCE, Matryoshka
 from gnomon.train.step import StepSettings, run_step
 
 EXAMPLES = (
@@ -27,9 +27,7 @@ EXAMPLES = (
     (
         # Its document is right for the first rank's first query too; and more words than any there.
         Example("mm nnn", ("dddd a", "oooo ppppp qqqqqq rrrrrrr", "s"), (1.0, 0.0, 0.0), id="1:0"),
-        Example(
-            "a bb ccc", ("t uu vvv wwww xxxxx yyyyyy zzzzzzz a bb ccc dddd eeeee ffffff",), (1.0,), id="1:1"
-        ),
+        Example("a bb ccc", ("t uu vvv wwww xxxxx yyyyyy zzzzzzz a bb ccc dddd eeeee ffffff",), (1.0,), id="1:1"),
     ),
 )
 CACHED = StepSettings(chunk_items=2)

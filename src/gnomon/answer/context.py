@@ -9,13 +9,13 @@ from functools import cache
 import numpy as np
 
 from gnomon.answer.settings import ContextSettings
-from gnomon.answer.values import Passage
+from gnomon.answer.types import Passage
 from gnomon.collection import Collection
 from gnomon.core.contracts import Encoder
 from gnomon.core.ranking import Hit, Ranking
-from gnomon.evaluate.sentences import spans
 from gnomon.kernels.diversity import cosines, mmr
 from gnomon.kernels.fusion import min_max
+from gnomon.text.sentences import spans
 
 Count = Callable[[str], int]
 """A text to its length in tokens."""
@@ -54,9 +54,7 @@ def choose(kb: Collection, ranking: Ranking, settings: ContextSettings) -> tuple
     text_of = cache(lambda document: kb.text(document) or "")  # read once, so that all see the same text
     taken = _Gathering(hits, text_of, token_counter(kb.encoder), settings).taken(order)
     ordered = sorted(taken, key=lambda span: span.places)
-    return tuple(
-        _passage(number, span, hits, text_of(span.document)) for number, span in enumerate(ordered, start=1)
-    )
+    return tuple(_passage(number, span, hits, text_of(span.document)) for number, span in enumerate(ordered, start=1))
 
 
 def prompt_order(passages: Sequence[Passage]) -> tuple[Passage, ...]:

@@ -35,12 +35,12 @@ class ContextSettings:
     def __post_init__(self) -> None:
         for name in ("candidates", "passages", "budget_tokens"):
             if getattr(self, name) < 1:
-                raise InvalidInput(f"{name} = {getattr(self, name)}", wanted="at least 1")
+                raise InvalidInput(f"{name} = {getattr(self, name)}", expected="at least 1")
         for name in ("diversity", "duplicate"):
             if not 0 <= getattr(self, name) <= 1:
-                raise InvalidInput(f"{name} = {getattr(self, name)}", wanted="0 to 1")
+                raise InvalidInput(f"{name} = {getattr(self, name)}", expected="0 to 1")
         if self.gap < 0:
-            raise InvalidInput(f"gap = {self.gap}", wanted="0 or more characters")
+            raise InvalidInput(f"gap = {self.gap}", expected="0 or more characters")
 
 
 @dataclass(frozen=True)
@@ -72,13 +72,13 @@ class AskSettings:
 
     def __post_init__(self) -> None:
         if self.unsupported not in get_args(Unsupported):
-            raise InvalidInput(f"unsupported = {self.unsupported!r}", wanted='"mark" or "drop"')
+            raise InvalidInput(f"unsupported = {self.unsupported!r}", expected='"mark" or "drop"')
         if self.expand not in get_args(Expand):
-            raise InvalidInput(f"expand = {self.expand!r}", wanted='"none", "hyde" or "multi"')
+            raise InvalidInput(f"expand = {self.expand!r}", expected='"none", "hyde" or "multi"')
         for name in ("sentences", "expansions", "max_tokens"):
             if getattr(self, name) < 1:
-                raise InvalidInput(f"{name} = {getattr(self, name)}", wanted="at least 1")
+                raise InvalidInput(f"{name} = {getattr(self, name)}", expected="at least 1")
         for name in ("abstain_below", "min_support"):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
-                raise InvalidInput(f"{name} = {value}", wanted="0 to 1")
+                raise InvalidInput(f"{name} = {value}", expected="0 to 1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
@@ -10,16 +11,73 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from gnomon.answer.types import Turn
 from gnomon.cli.app import Json, app, example
-from gnomon.cli.failure import show_error
-from gnomon.core.errors import GenerationFailed, InvalidInput
+from gnomon.cli.errors import show_error
+from gnomon.core.errors import GenerationFailed, InvalidInput, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
-    from gnomon.answer.endpoint import Endpoint
+    from gnomon.answer.llm.endpoint import Endpoint
     from gnomon.answer.settings import AskSettings
-    from gnomon.answer.values import Answer, Event, Failure
+    from gnomon.answer.types import Answer, Event, Failure
+
+
+EXAMPLE = '{"question": "…", "answer": "…"} a line'
+
+
+def read(path: Path) -> tuple[Turn, ...]:
+    """The turns so far, none where the file is not there yet. Raises InvalidInput for a line that is none."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        if path.parent.is_dir():
+            return ()
+        raise InvalidInput(
+            f"no folder {path.parent}",
+            expected="a folder to keep the conversation in",
+            hint="make it first",
+        ) from None
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{path} is not UTF-8 text", expected=EXAMPLE) from None
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror}", expected="a file to keep the conversation in") from error
+    return tuple(_turn(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip())
+
+
+def append(path: Path, question: str, answer: str) -> None:
+    """Add a turn. Raises StorageError where the file cannot be written."""
+    try:
+        with path.open("a+b") as file:
+            size = file.tell()
+            file.seek(max(0, size - 1))
+            # A last line without its end would swallow the turn.
+            start = b"" if size == 0 or file.read(1) == b"\n" else b"\n"
+            row = json.dumps({"question": question, "answer": answer}, ensure_ascii=False)
+            file.write(start + row.encode("utf-8", "replace") + b"\n")
+    except OSError as error:
+        raise StorageError(
+            f"the conversation cannot be kept in {path}: {error.strerror}",
+            expected="a file that can be written",
+            hint="free the disk or change the permissions, or name another file",
+        ) from error
+
+
+def _turn(line: str, where: str) -> Turn:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        row = None
+    turn = (row.get("question"), row.get("answer")) if isinstance(row, dict) else (None, None)
+    if not (isinstance(turn[0], str) and isinstance(turn[1], str)):
+        raise InvalidInput(
+            f"{where}: no turn of a conversation",
+            expected=EXAMPLE,
+            hint="correct the line, or name another file",
+        )
+    return turn[0], turn[1]
+
 
 ANSWERED, ABSENT = 0, 1
 Form = Literal["text", "json", "events"]
@@ -53,9 +111,7 @@ Sentences = Annotated[int | None, typer.Option(help="At most so many sentences, 
 TemplateOption = Annotated[
     Path | None, typer.Option(help="A prompt of your own, in place of the built-in one.", metavar="FILE")
 ]
-UnsupportedOption = Annotated[
-    Unsupported, typer.Option(help="What becomes of sentences that no passage supports.")
-]
+UnsupportedOption = Annotated[Unsupported, typer.Option(help="What becomes of sentences that no passage supports.")]
 ExpandOption = Annotated[
     Expand, typer.Option(help="Search too with a passage (hyde) or questions (multi) that --llm writes.")
 ]
@@ -125,7 +181,7 @@ def ask(
         {"passages": passages, "budget_tokens": budget},
     )  # fmt: skip
     if events and as_json:
-        raise InvalidInput("--events with --json", wanted="one of them", next_step="leave one out")
+        raise InvalidInput("--events with --json", expected="one of them", hint="leave one out")
     chat = _chat(llm, llm_model, timeout, needed=expand != "none")
     form: Form = "events" if events else "json" if as_json else "text"
     answer = _answered(collection, _Asked(question, chat, settings, history), form)
@@ -154,18 +210,17 @@ def _chat(url: str | None, model: str | None, timeout: float, *, needed: bool) -
         if model and url is None:
             raise InvalidInput(
                 f"a model, {model!r}, without the address of its server",
-                wanted="--llm URL with --llm-model",
-                next_step="give --llm, such as http://localhost:11434 for Ollama",
+                expected="--llm URL with --llm-model",
+                hint="give --llm, such as http://localhost:11434 for Ollama",
             )
         if needed:
             raise InvalidInput(
                 "--expand without --llm",
-                wanted="a language model that writes what is searched for too",
-                next_step="give --llm URL, or leave --expand out",
+                expected="a language model that writes what is searched for too",
+                hint="give --llm URL, or leave --expand out",
             )
         return None
-    from gnomon.answer.endpoint import Endpoint
-    from gnomon.answer.listing import only_model
+    from gnomon.answer.llm.endpoint import Endpoint, only_model
 
     return Endpoint(url, model or only_model(url), timeout_s=timeout)
 
@@ -174,18 +229,17 @@ def _answered(collection: Path, asked: _Asked, form: Form) -> Answer:
     """Ask, show what comes in the form that is wanted, and keep the turn of a conversation."""
     import gnomon
     from gnomon.answer import stream
-    from gnomon.cli import conversation
+
+    # DROPPED
     from gnomon.cli.show_answer import answer_json, print_answer
     from gnomon.cli.terminal import data_console, noted, print_json, print_notes, say
 
-    history = conversation.read(asked.history) if asked.history else ()
+    history = read(asked.history) if asked.history else ()
     with (
         noted() as notes,
         gnomon.open(collection, create=False, say=say) as kb,
         closing(asked.chat) if asked.chat else nullcontext(),
-        closing(
-            stream(kb, asked.question, chat=asked.chat, settings=asked.settings, history=history)
-        ) as events,
+        closing(stream(kb, asked.question, chat=asked.chat, settings=asked.settings, history=history)) as events,
     ):
         answer = _heard(events, form, live=asked.chat is not None)
     if form == "json":
@@ -195,13 +249,13 @@ def _answered(collection: Path, asked: _Asked, form: Form) -> Answer:
         print_notes([*notes, *(_told(one) for one in answer.failures[: -1 if failed else None])])
         print_answer(data_console(), answer)
     if asked.history and answer.outcome != "failed":
-        conversation.append(asked.history, asked.question, answer.text or f"{answer.outcome.capitalize()}.")
+        append(asked.history, asked.question, answer.text or f"{answer.outcome.capitalize()}.")
     return answer
 
 
 def _heard(events: Generator[Event, None, None], form: Form, *, live: bool) -> Answer:
     """Take in all events, and show them as they come where that is wanted."""
-    from gnomon.answer.values import Done
+    from gnomon.answer.types import Done
     from gnomon.cli.ask_live import Writing
     from gnomon.cli.show_answer import event_json
     from gnomon.cli.terminal import data_console
@@ -221,14 +275,12 @@ def _heard(events: Generator[Event, None, None], form: Form, *, live: bool) -> A
 
 
 def _told(failure: Failure) -> str:
-    return f"{failure.stage}: {failure.came}" + (f". {failure.next_step}" if failure.next_step else "")
+    return f"{failure.stage}: {failure.message}" + (f". {failure.hint}" if failure.hint else "")
 
 
 def _code(answer: Answer, *, as_json: bool) -> int:
     """The exit code; what made an answer fail goes to stderr."""
     if answer.outcome == "failed":
         last = answer.failures[-1]
-        return show_error(
-            GenerationFailed(last.came, wanted=last.wanted, next_step=last.next_step), as_json=as_json
-        )
+        return show_error(GenerationFailed(last.message, expected=last.expected, hint=last.hint), as_json=as_json)
     return ANSWERED if answer.outcome == "answered" else ABSENT

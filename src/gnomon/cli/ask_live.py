@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from gnomon.answer.said import Reply
-from gnomon.answer.values import Checked, Event, Piece, Sentence
+from gnomon.answer.response_parser import Reply
+from gnomon.answer.types import Checked, Event, Piece, Sentence
 from gnomon.cli.show_answer import answer_text
 from gnomon.cli.terminal import clean
 

@@ -11,9 +11,8 @@ from rich.progress import BarColumn, ProgressColumn, SpinnerColumn, Task, TextCo
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from gnomon.cli.figures import count, rate
 from gnomon.cli.show import near
-from gnomon.cli.terminal import printable
+from gnomon.cli.terminal import count, printable, rate
 from gnomon.collection.reports import Progress
 
 EVERY_S = 5.0
@@ -54,9 +53,7 @@ class IndexBar:
     def update(self, step: Progress) -> None:
         """Take note of how far an index run is."""
         speed = rate(step.chunks, time.monotonic() - self._started)
-        figures = (
-            f"{count(step.done)}/{count(step.files)} {self._noun}  {count(step.chunks)} chunks  {speed}/s"
-        )
+        figures = f"{count(step.done)}/{count(step.files)} {self._noun}  {count(step.chunks)} chunks  {speed}/s"
         where = f"{step.stage} {printable(near(step.path))}".strip()
         self._show(step.done, step.files, figures, stage=step.stage, where=where)
 

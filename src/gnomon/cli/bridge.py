@@ -14,7 +14,7 @@ from gnomon.cli.versions import Folder
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from gnomon.evolve.bridge import Bridge, BridgeSettings
+    from gnomon.migrate.adapter.fit import Bridge, BridgeSettings
 
 REFUSED = 1
 
@@ -42,10 +42,10 @@ def bridge(
     import gnomon
     from gnomon.cli.terminal import data_console, noted, print_json, print_notes, say
     from gnomon.encode import load_encoder
-    from gnomon.evolve.asked import read_queries
-    from gnomon.evolve.bridge import BridgeSettings, is_allowed
-    from gnomon.evolve.bridge_files import save_bridge
-    from gnomon.evolve.bridging import bridge_for
+    from gnomon.migrate.adapter.files import save_bridge
+    from gnomon.migrate.adapter.fit import BridgeSettings, is_allowed
+    from gnomon.migrate.adapter.retriever import bridge_for
+    from gnomon.migrate.query_log import read_queries
 
     texts = None if queries is None else read_queries(queries)
     settings = BridgeSettings()

@@ -33,9 +33,7 @@ Margin = Annotated[float, typer.Option(help="The loss of the mean that you would
 Alpha = Annotated[float, typer.Option(help="The error that is allowed.")]
 Plot = Annotated[Path | None, typer.Option(help="Draw every query's difference: .png, .svg or .pdf.")]
 Changed = Annotated[int, typer.Option(help="How many of the queries that changed most to show.")]
-Require = Annotated[
-    Required | None, typer.Option(help="Exit with 1 if the verdict on any metric falls short of this.")
-]
+Require = Annotated[Required | None, typer.Option(help="Exit with 1 if the verdict on any metric falls short of this.")]
 
 
 @app.command(
@@ -97,15 +95,15 @@ class Asked:
         """Raise InvalidInput for what cannot be, before any work is done."""
         from gnomon.cli.judged import require_suffix
         from gnomon.evaluate import parse_metric
-        from gnomon.evaluate.verdict import Rule
+        from gnomon.evaluate.comparison import Rule
 
         Rule(self.margin, self.alpha)
         names = [parse_metric(name).name for name in self.metrics]
         if len(set(names)) < len(names):
-            raise InvalidInput(f"metrics {', '.join(names)}", wanted="each metric once")
+            raise InvalidInput(f"metrics {', '.join(names)}", expected="each metric once")
         require_suffix(plot, "--plot", *PICTURES)
         if changed < 0:
-            raise InvalidInput(f"--changed {changed}", wanted="0 or more")
+            raise InvalidInput(f"--changed {changed}", expected="0 or more")
 
 
 @dataclass(frozen=True)
@@ -157,7 +155,7 @@ def measured(asked: Asked, data: Sequence[Path] | None, split: str | None, *, st
     from gnomon.cli.judged import ask, check_data, named_system, read_data, refuse, require_depth
     from gnomon.collection.systems import RunSystem, findings, labels
     from gnomon.evaluate import parse_metric, require_clean
-    from gnomon.evaluate.comparing import compare_many
+    from gnomon.evaluate.comparison import compare_many
 
     dataset = read_data(data, split)
     found = list(check_data(dataset, strict=strict))
@@ -178,9 +176,7 @@ def measured(asked: Asked, data: Sequence[Path] | None, split: str | None, *, st
     first, second = answered
     runs = [replace(one.run, name=name) for one, name in zip(answered, short, strict=True)]
     relevant = {query: grades for query, grades in first.relevant.items() if query in second.relevant}
-    verdicts = compare_many(
-        runs[0], [runs[1]], relevant, metrics=metrics, margin=asked.margin, alpha=asked.alpha
-    )
+    verdicts = compare_many(runs[0], [runs[1]], relevant, metrics=metrics, margin=asked.margin, alpha=asked.alpha)
     notes = tuple(dict.fromkeys((*first.notes, *second.notes)))
     return Report(asked, dataset, (first, second), verdicts, tuple(found), notes)
 
@@ -212,9 +208,7 @@ def print_report(console: Console, report: Report, changed: int) -> None:
     print_rows(console, [(Text(label, style="dim"), clean(said)) for label, said in rows])
     for verdict in report.verdicts:
         console.print()
-        print_verdict(
-            console, verdict, report.dataset.queries, changed=changed, comparisons=len(report.verdicts)
-        )
+        print_verdict(console, verdict, report.dataset.queries, changed=changed, comparisons=len(report.verdicts))
     if report.findings:
         console.print()
         print_findings(console, report.findings)

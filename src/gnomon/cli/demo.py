@@ -123,14 +123,11 @@ def print_answers(console: Console, answers: Sequence[Answer]) -> None:
         console.print()
 
 
-def print_figures(
-    console: Console, into: Path, built: Built, answers: Sequence[Answer], passages: int
-) -> None:
+def print_figures(console: Console, into: Path, built: Built, answers: Sequence[Answer], passages: int) -> None:
     """What was built, how fast, and what to try next."""
     from rich.text import Text
 
-    from gnomon.cli.figures import count, duration, rate
-    from gnomon.cli.terminal import clean, print_rows
+    from gnomon.cli.terminal import clean, count, duration, print_rows, rate
 
     indexed = f"{count(built.changed)} of {count(built.documents)} documents were new or changed"
     embedded = "nothing to embed"

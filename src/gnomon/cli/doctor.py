@@ -2,18 +2,112 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
+from rich.text import Text
 
 from gnomon.cli.app import Json, app, example
+from gnomon.cli.terminal import clean, counted, duration, print_hanging, print_rows
 from gnomon.core.errors import InvalidInput
+from gnomon.doctor.identify_model import Made
+from gnomon.doctor.report import Examination, Finding
+from gnomon.doctor.stores.examine import StoreExamination, StorePart
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gnomon.evolve.examining.store import StoreSettings
+    from gnomon.doctor.stores.examine import StoreSettings
+
+
+_STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
+_MADE = {"one": "green", "partly": "red", "mixed": "red", "none": "yellow", "unknown": "yellow"}
+
+
+def print_examination(console: Console, found: Examination) -> None:
+    """What is in a collection, what is wrong, worst first, and what was looked at."""
+    head = [
+        ("collection", clean(found.collection, style="bold")),
+        ("holds", Text(f"{counted(found.documents, 'document')} of {counted(found.files, 'file')}")),
+    ]
+    for space in found.spaces:
+        vectors = f"{counted(space.documents, 'vector')} of passages, {space.queries:,} of queries"
+        users = ", ".join(space.versions) or "no version"
+        head.append(("space", clean(f"{space.space}: {vectors}; {users}")))
+    for info in found.versions:
+        lacks = f", lacks {counted(info.behind, 'document')}" if info.behind else ""
+        head.append(("version", clean(f"{info.name} {info.state}: {info.model}{lacks}")))
+    print_rows(console, [(Text(label, style="dim"), body) for label, body in head])
+    if found.findings:
+        console.print()
+    for finding in found.findings:
+        _print_finding(console, finding)
+    console.print()
+    rows = [(Text("mended", style="green"), clean(what)) for what in found.mended]
+    rows += [(Text("skipped", style="yellow"), clean(what)) for what in found.skipped]
+    rows.append((Text("checked", style="dim"), clean(", ".join(found.checks) or "nothing")))
+    rows.append((Text("result", style="bold"), _result(found.findings, found.seconds)))
+    print_rows(console, rows)
+
+
+def print_store(console: Console, found: StoreExamination) -> None:
+    """What is in another store: a part after the other."""
+    print_rows(console, [(Text("store", style="dim"), clean(f"{found.place}, {found.kind}", style="bold"))])
+    for part in found.parts:
+        console.print()
+        _print_part(console, part)
+    console.print()
+    findings = [finding for part in found.parts for finding in part.findings]
+    print_rows(console, [(Text("result", style="bold"), _result(findings, found.seconds))])
+
+
+def _print_part(console: Console, part: StorePart) -> None:
+    rows = [
+        ("part", clean(part.name, style="bold")),
+        (
+            "holds",
+            Text(f"{counted(part.rows, 'row')}, {counted(part.vectors, 'vector')}, {part.dim} dimensions"),
+        ),
+    ]
+    if part.lengths is not None:
+        least, median, most = part.lengths
+        told = "all 1: normalised" if part.is_normalised else f"{least:.4g} to {most:.4g}, median {median:.4g}"
+        rows.append(("lengths", Text(told)))
+    if part.made is not None:
+        rows.append(("model", _made(part.made)))
+    rows += [("note", clean(note)) for note in part.notes]
+    print_rows(console, [(Text(label, style="dim"), body) for label, body in rows])
+    for finding in part.findings:
+        _print_finding(console, finding)
+
+
+def _made(made: Made) -> Text:
+    said = clean(made.said, style=_MADE[made.verdict])
+    if made.verdict != "one" and made.nearest:
+        near = ", ".join(f"{name} {cosine:.2f}" for name, cosine in made.nearest[:3])
+        said.append(f"\nmedian cosines of all {made.sampled}: {near}", style="dim")
+    return said
+
+
+def _print_finding(console: Console, finding: Finding) -> None:
+    label = Text(f"{finding.severity:<9}", style=_STYLES[finding.severity])
+    print_hanging(console, label, clean(finding.what, style="bold"))
+    rows = [(Text("such as" if not at else "", style="dim"), clean(each)) for at, each in enumerate(finding.examples)]
+    rows.append((Text("means", style="dim"), clean(finding.means)))
+    rows.append((Text("next", style="bold"), clean(finding.advice)))
+    print_rows(console, rows, indent=9)
+
+
+def _result(findings: Sequence[Finding], seconds: float) -> Text:
+    kinds = ("error", "warning", "note")
+    counts = [sum(each.severity == kind for each in findings) for kind in kinds]
+    told = [counted(count, kind) for count, kind in zip(counts, kinds, strict=True) if count]
+    style = "red" if counts[0] else "yellow" if counts[1] else "green"
+    return Text.assemble((", ".join(told) or "nothing is wrong", style), f", {duration(seconds)}")
+
 
 # Options of the one kind of place that say nothing of the other.
 _FOREIGN = ("--model", "--texts", "--text", "--vector")
@@ -47,9 +141,7 @@ def doctor(
         str,
         typer.Argument(help="A collection's folder, or another store.", metavar="PLACE", show_default=False),
     ],
-    fix: Annotated[
-        bool, typer.Option("--fix", help="Mend what can be mended; documents are never touched.")
-    ] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Mend what can be mended; documents are never touched.")] = False,
     sample: Sample = None,
     model: Models = None,
     texts: TextsFile = None,
@@ -63,15 +155,15 @@ def doctor(
     collection of Qdrant. Exit code 1 where there are errors.
     """
     from gnomon.cli.terminal import say
-    from gnomon.evolve.examining.store import StoreSettings, is_store
+    from gnomon.doctor.stores.examine import StoreSettings, is_store
 
     tell = _quiet if as_json else say
     if is_store(place):
         if fix:
             raise InvalidInput(
                 f"--fix for {place}, which is no collection of gnomon's",
-                wanted="a look: other stores are only read",
-                next_step="leave --fix out",
+                expected="a look: other stores are only read",
+                hint="leave --fix out",
             )
         settings = StoreSettings(text=text, vector=vector, texts=texts, say=tell)
         errors = _store(place, model or [], _sampled(settings, sample), as_json=as_json)
@@ -80,8 +172,8 @@ def doctor(
         if named := [name for name, value in given if value]:
             raise InvalidInput(
                 f"{', '.join(named)} for {place}, which is no other store",
-                wanted="a place that is one, or no such option: a collection knows its models",
-                next_step=f"gnomon doctor {place}",
+                expected="a place that is one, or no such option: a collection knows its models",
+                hint=f"gnomon doctor {place}",
             )
         errors = _own(place, sample, tell, fix=fix, as_json=as_json)
     if errors:
@@ -90,9 +182,10 @@ def doctor(
 
 def _own(place: str, sample: int | None, tell: Callable[[str], None], *, fix: bool, as_json: bool) -> int:
     import gnomon
-    from gnomon.cli.show_health import print_examination
+
+    # DROPPED
     from gnomon.cli.terminal import data_console, print_json
-    from gnomon.evolve.examining.examination import SAMPLE, examine
+    from gnomon.doctor.doctor import SAMPLE, examine
 
     with gnomon.open(place, create=False) as kb:
         found = examine(kb, sample=SAMPLE if sample is None else sample, fix=fix, say=tell)
@@ -104,9 +197,9 @@ def _own(place: str, sample: int | None, tell: Callable[[str], None], *, fix: bo
 
 
 def _store(place: str, models: list[str], settings: StoreSettings, *, as_json: bool) -> int:
-    from gnomon.cli.show_health import print_store
+    # DROPPED
     from gnomon.cli.terminal import data_console, print_json
-    from gnomon.evolve.examining.store import examine_store
+    from gnomon.doctor.stores.examine import examine_store
 
     found = examine_store(place, models, settings)
     if as_json:

@@ -30,9 +30,7 @@ Role = Literal["document", "query"]
     )
 )
 def encode(
-    file: Annotated[
-        Path, typer.Argument(help="A text a line, in UTF-8; - reads standard input.", metavar="FILE")
-    ],
+    file: Annotated[Path, typer.Argument(help="A text a line, in UTF-8; - reads standard input.", metavar="FILE")],
     model: Annotated[str, typer.Option(help="A name from `gnomon models`, a hub id or a folder.")],
     role: Annotated[Role, typer.Option(help="What the texts are: it decides the prompt.")] = "document",
     out: Annotated[
@@ -41,17 +39,16 @@ def encode(
     as_json: Json = False,
 ) -> None:
     """Turn texts into vectors: JSON lines on stdout, or a .npy file."""
-    from gnomon.cli.figures import counted
-    from gnomon.cli.terminal import clean, noted, notes_console, print_json, print_notes, say
+    from gnomon.cli.terminal import clean, counted, noted, notes_console, print_json, print_notes, say
     from gnomon.encode import load_encoder
 
     if out is not None and out.suffix != ".npy":
-        raise InvalidInput(f"--out {out}", wanted="a name that ends with .npy")
+        raise InvalidInput(f"--out {out}", expected="a name that ends with .npy")
     with noted() as notes, _opened(file) as lines:
         texts = _texts(lines, file)
         first = _block(texts)
         if not first:
-            raise InvalidInput(f"{file} holds no text", wanted="a text a line")
+            raise InvalidInput(f"{file} holds no text", expected="a text a line")
         encoder = load_encoder(model, say=say)
         encoded = Encoded(encoder, role)
         blocks = encoded.blocks(first, texts)
@@ -117,8 +114,8 @@ def _to_file(out: Path, blocks: Iterator[tuple[list[str], Any]], encoded: Encode
     except OSError as error:
         raise StorageError(
             f"{out} cannot be written: {error.strerror or error}",
-            wanted="a folder with space and write permission",
-            next_step="name another file with --out",
+            expected="a folder with space and write permission",
+            hint="name another file with --out",
         ) from error
     return summary | {"out": str(out), "rows": len(rows)}
 
@@ -135,8 +132,8 @@ def _opened(file: Path) -> BinaryIO:
     except OSError as error:
         raise UnreadableFile(
             f"{file} cannot be read: {error.strerror or error}",
-            wanted="a file with a text a line, or - for standard input",
-            next_step="check the path",
+            expected="a file with a text a line, or - for standard input",
+            hint="check the path",
         ) from error
 
 
@@ -147,8 +144,8 @@ def _texts(lines: BinaryIO, file: Path) -> Iterator[str]:
         except UnicodeDecodeError as error:
             raise UnreadableFile(
                 f"line {number} of {file} is not UTF-8: {error.reason} at byte {error.start}",
-                wanted="UTF-8",
-                next_step=f"convert it: iconv -f latin1 -t utf-8 {file}",
+                expected="UTF-8",
+                hint=f"convert it: iconv -f latin1 -t utf-8 {file}",
             ) from error
 
 

@@ -49,9 +49,7 @@ Expect = Annotated[
 ]
 Pseudo = Annotated[
     bool,
-    typer.Option(
-        "--pseudo", help="No labels: queries made from the corpus, to detect breakage; by default dense."
-    ),
+    typer.Option("--pseudo", help="No labels: queries made from the corpus, to detect breakage; by default dense."),
 ]
 Fit = Annotated[Path | None, typer.Option(help="Where a task's threshold is fitted: pairs, context.")]
 Words = Annotated[Path | None, typer.Option(help="Words among which an analogy's answer is looked for.")]

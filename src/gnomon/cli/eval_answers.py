@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from gnomon.answer.evaluating import AnswerReport, Models
-    from gnomon.answer.questions import Question
+    from gnomon.answer.evaluation.evaluate import AnswerReport, Models
+    from gnomon.answer.evaluation.questions import Question
     from gnomon.answer.settings import AskSettings
     from gnomon.cli.eval import Asked
     from gnomon.collection.systems import CollectionSystem
@@ -31,9 +31,7 @@ Answers = Annotated[
     ),
 ]
 Llm = Annotated[str | None, typer.Option(help="An OpenAI-compatible endpoint that writes the answers.")]
-LlmModel = Annotated[
-    str | None, typer.Option(help="Its model; may be left out where it has just one.", metavar="NAME")
-]
+LlmModel = Annotated[str | None, typer.Option(help="Its model; may be left out where it has just one.", metavar="NAME")]
 Judge = Annotated[
     tuple[str, str] | None,
     typer.Option(help="An endpoint and its model that says which answers are right.", metavar="URL NAME"),
@@ -61,8 +59,8 @@ class Answering:
 
 def eval_answers(asked: Asked, file: Path, more: Answering, *, as_json: bool) -> None:
     """Ask every question, twice where its evidence is known, and measure the answers."""
-    from gnomon.answer.evaluating import against, evaluate_answers
-    from gnomon.answer.questions import read_questions
+    from gnomon.answer.evaluation.evaluate import against, evaluate_answers
+    from gnomon.answer.evaluation.questions import read_questions
     from gnomon.cli.bar import IndexBar
     from gnomon.cli.judged import require_suffix, write_lines, writing
     from gnomon.cli.terminal import data_console, noted, notes_console, print_json, print_notes, say
@@ -106,8 +104,8 @@ def system_of(asked: Asked) -> CollectionSystem:
     if not isinstance(system, CollectionSystem):
         raise InvalidInput(
             f"--answers for {asked.target}",
-            wanted="a collection: only there are passages to answer from",
-            next_step="name its folder",
+            expected="a collection: only there are passages to answer from",
+            hint="name its folder",
         )
     return system
 
@@ -117,13 +115,13 @@ def settings_of(given: Sequence[str], **options: str | None) -> AskSettings:
     import tomllib
 
     from gnomon.answer.settings import AskSettings
-    from gnomon.train.settings_file import read_table
+    from gnomon.train.recipe.toml import read_table
 
     tables: dict[str, Any] = {}
     for text in given:
         name, equals, value = text.partition("=")
         if not equals:
-            raise InvalidInput(f"--set {text}", wanted="NAME=VALUE, such as sentences=3")
+            raise InvalidInput(f"--set {text}", expected="NAME=VALUE, such as sentences=3")
         try:
             one = tomllib.loads(text)
         except tomllib.TOMLDecodeError:
@@ -134,27 +132,26 @@ def settings_of(given: Sequence[str], **options: str | None) -> AskSettings:
     try:
         return read_table(AskSettings, tables)
     except InvalidInput as error:
-        came = error.came.removeprefix("the file: ").replace("the file has", "--set has")
-        raise InvalidInput(came, wanted=error.wanted, next_step=error.next_step) from error
+        came = error.message.removeprefix("the file: ").replace("the file has", "--set has")
+        raise InvalidInput(came, expected=error.expected, hint=error.hint) from error
 
 
 @contextmanager
 def models_of(asked: Answering) -> Iterator[Models]:
     """The language models that are asked. Raises InvalidInput for a model's name without its address."""
-    from gnomon.answer.evaluating import Models
+    from gnomon.answer.evaluation.evaluate import Models
 
     url, name = asked.llm
     if name is not None and url is None:
         raise InvalidInput(
             f"--llm-model {name} without --llm",
-            wanted="the address of its server",
-            next_step="give --llm URL, or neither for answers that are quoted",
+            expected="the address of its server",
+            hint="give --llm URL, or neither for answers that are quoted",
         )
     if url is None and asked.judge is None:
         yield Models()
         return
-    from gnomon.answer.endpoint import Endpoint
-    from gnomon.answer.listing import only_model
+    from gnomon.answer.llm.endpoint import Endpoint, only_model
 
     with ExitStack() as open_ones:
         writer = None if url is None else Endpoint(url, name or only_model(url))
@@ -167,8 +164,8 @@ def models_of(asked: Answering) -> Iterator[Models]:
 
 def saved_f1(path: Path, questions: Sequence[Question]) -> dict[str, float]:
     """The token F1 of each question that an earlier run wrote. Raises InvalidInput for other questions."""
-    from gnomon.answer.measures import F1
-    from gnomon.evaluate.lines import json_rows
+    from gnomon.answer.evaluation.metrics import F1
+    from gnomon.evaluate.text_files import json_rows
 
     found: dict[str, tuple[str, float]] = {}
     for line, row in json_rows(path):
@@ -177,15 +174,15 @@ def saved_f1(path: Path, questions: Sequence[Question]) -> dict[str, float]:
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidInput(
                 f"--against {path}, line {line}: no answer with its {F1}",
-                wanted="what gnomon eval kb --answers FILE --per-query wrote",
-                next_step="make it with the other settings, and --per-query",
+                expected="what gnomon eval kb --answers FILE --per-query wrote",
+                hint="make it with the other settings, and --per-query",
             ) from error
     asked = {one.id: one.text for one in questions}
     if asked != {name: text for name, (text, _) in found.items()}:
         raise InvalidInput(
             f"--against {path} holds {len(found):,} answers, and not to the {len(asked):,} questions asked",
-            wanted="the same questions both times",
-            next_step="give the same file, and the same --limit",
+            expected="the same questions both times",
+            hint="give the same file, and the same --limit",
         )
     return {name: value for name, (_, value) in found.items()}
 
@@ -198,9 +195,7 @@ def described(target: str, models: Models, settings: AskSettings) -> dict[str, A
     return {"target": target, "written_by": names[0], "judged_by": names[1], "settings": asdict(settings)}
 
 
-def print_answers(
-    console: Console, report: AnswerReport, about: dict[str, Any], verdict: Verdict | None
-) -> None:
+def print_answers(console: Console, report: AnswerReport, about: dict[str, Any], verdict: Verdict | None) -> None:
     """What was asked, the figures, what abstaining costs and gains, and what went wrong."""
     from rich.text import Text
 
@@ -224,7 +219,7 @@ def print_answers(
 
 def head(report: AnswerReport, about: dict[str, Any]) -> list[tuple[str, str]]:
     """The lines above the figures."""
-    from gnomon.cli.figures import count, counted
+    from gnomon.cli.terminal import count, counted
 
     asked, of = len(report.asked), report.questions.of
     some = f", the first of {count(of)}" if asked < of else ""
@@ -250,8 +245,8 @@ def print_figures(console: Console, report: AnswerReport) -> None:
     """A figure a line, with its interval and what it counts."""
     from rich.text import Text
 
-    from gnomon.cli.figures import count
     from gnomon.cli.judged import interval_text, print_table
+    from gnomon.cli.terminal import count
 
     rows = [
         [

@@ -63,9 +63,7 @@ class Report:
         }
 
 
-def eval_judged(
-    asked: Asked, data: Sequence[Path] | None, split: str | None, *, strict: bool, as_json: bool
-) -> None:
+def eval_judged(asked: Asked, data: Sequence[Path] | None, split: str | None, *, strict: bool, as_json: bool) -> None:
     """Measure a system on judged queries."""
     from gnomon.cli.judged import ask, check_data, named_system, read_data, refuse, require_depth
     from gnomon.cli.terminal import data_console, noted, print_json, print_notes
@@ -101,9 +99,8 @@ def print_report(console: Console, report: Report) -> None:
     """What was measured on what, the figures, and what is wrong with the data."""
     from rich.text import Text
 
-    from gnomon.cli.figures import count, counted, duration, rate
     from gnomon.cli.judged import data_text, print_findings, system_text
-    from gnomon.cli.terminal import clean, print_rows
+    from gnomon.cli.terminal import clean, count, counted, duration, print_rows, rate
 
     answered, cover = report.answered, report.coverage
     measured = counted(len(cover.counted), "query")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gnomon.cli.eval import Asked
     from gnomon.collection.systems import Answered
     from gnomon.evaluate import DataSet, Score
-    from gnomon.evaluate.breakage import Alarm, Found
+    from gnomon.evaluate.pseudo import Alarm, Found
 
 METRICS = ("success@10", "MRR@10")
 BROKEN = 1
@@ -59,12 +59,12 @@ def eval_pseudo(asked: Asked, *, per_kind: int, expect: Path | None, as_json: bo
     from gnomon.cli.terminal import data_console, noted, print_json, print_notes
     from gnomon.collection.systems import CollectionSystem
     from gnomon.evaluate import found_by_kind, pseudo_queries, summary
-    from gnomon.evaluate.breakage import breakage
+    from gnomon.evaluate.pseudo import breakage
 
     metrics = asked.parsed(METRICS)
     system = named_system(asked.target, asked.mode)
     if not isinstance(system, CollectionSystem):
-        raise InvalidInput(f"--pseudo for {asked.target}", wanted="a collection: queries are made from it")
+        raise InvalidInput(f"--pseudo for {asked.target}", expected="a collection: queries are made from it")
     if system.mode is None:
         system = replace(system, mode="dense")  # in a hybrid search the words hide what is wrong with vectors
     before = None if expect is None else read_expected(expect)
@@ -99,15 +99,15 @@ class Expected:
         if mode != self.mode:
             raise InvalidInput(
                 f"--expect {self.path}, measured in mode {self.mode}, for mode {mode}",
-                wanted="the same mode both times",
-                next_step=f"give --mode {self.mode}, or measure what to expect in mode {mode}",
+                expected="the same mode both times",
+                hint=f"give --mode {self.mode}, or measure what to expect in mode {mode}",
             )
         return self.found
 
 
 def read_expected(path: Path) -> Expected:
     """What was found when all was well, from the JSON of an earlier run. Raises InvalidInput."""
-    from gnomon.evaluate.breakage import Found
+    from gnomon.evaluate.pseudo import Found
 
     try:
         body = json.loads(path.read_bytes())
@@ -116,8 +116,8 @@ def read_expected(path: Path) -> Expected:
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InvalidInput(
             f"--expect {path}: {error}",
-            wanted="what gnomon eval kb --pseudo --json printed when all was well",
-            next_step="make it: gnomon eval kb --pseudo --json > sound.json",
+            expected="what gnomon eval kb --pseudo --json printed when all was well",
+            hint="make it: gnomon eval kb --pseudo --json > sound.json",
         ) from error
 
 
@@ -129,9 +129,8 @@ def print_pseudo(console: Console, report: PseudoReport) -> None:
     """A kind of query a line, marked for what it is."""
     from rich.text import Text
 
-    from gnomon.cli.figures import count
     from gnomon.cli.judged import interval_text, print_table, system_text
-    from gnomon.cli.terminal import clean, print_hanging, print_rows, program
+    from gnomon.cli.terminal import clean, count, print_hanging, print_rows, program
     from gnomon.evaluate import PSEUDO_NOTE
 
     rows = [

@@ -34,8 +34,8 @@ def eval_task(asked: TaskAsked, *, as_json: bool) -> None:
     if len(asked.data) != 1:
         raise InvalidInput(
             f"{len(asked.data)} files for the task {asked.task}",
-            wanted="one file",
-            next_step=f"name it: gnomon eval {asked.model} --task {asked.task} --data FILE",
+            expected="one file",
+            hint=f"name it: gnomon eval {asked.model} --task {asked.task} --data FILE",
         )
     with noted() as notes:
         encoder = load_encoder(asked.model.removeprefix("model:"), say=say)
@@ -53,9 +53,8 @@ def print_task(console: Console, report: TaskReport, data: Path) -> None:
     """The model, the data, and a figure a line."""
     from rich.text import Text
 
-    from gnomon.cli.figures import count
     from gnomon.cli.judged import interval_text, print_table
-    from gnomon.cli.terminal import clean, print_rows
+    from gnomon.cli.terminal import clean, count, print_rows
 
     rows = [
         ("model", report.model),
@@ -68,9 +67,7 @@ def print_task(console: Console, report: TaskReport, data: Path) -> None:
         [
             Text(figure.name),
             Text(f"{figure.value:.4f}", style="bold"),
-            Text(
-                "-" if figure.low is None or figure.high is None else interval_text(figure.low, figure.high)
-            ),
+            Text("-" if figure.low is None or figure.high is None else interval_text(figure.low, figure.high)),
         ]
         for figure in report.figures
     ]

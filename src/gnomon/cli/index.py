@@ -36,21 +36,15 @@ Kind = Annotated[
 def index(
     paths: Annotated[list[Path], typer.Argument(help="Files and folders.", metavar="PATH")],
     into: Annotated[Path, typer.Option(help="The collection's folder; made where there is none.")],
-    model: Annotated[
-        str | None, typer.Option(help="A name from `gnomon models`, a hub id or a folder.")
-    ] = None,
-    chunk_tokens: Annotated[
-        int | None, typer.Option(help="The longest passage, in the model's tokens.")
-    ] = None,
+    model: Annotated[str | None, typer.Option(help="A name from `gnomon models`, a hub id or a folder.")] = None,
+    chunk_tokens: Annotated[int | None, typer.Option(help="The longest passage, in the model's tokens.")] = None,
     overlap: Annotated[int | None, typer.Option(help="Tokens that neighbouring passages share.")] = None,
     no_titles: Annotated[
         bool, typer.Option("--no-titles", help="Embed passages without title and headings before them.")
     ] = False,
     language: Annotated[str | None, typer.Option(help="The language of the words, such as en or de.")] = None,
     kind: Kind = None,
-    exclude: Annotated[
-        list[str] | None, typer.Option(help="Leave out what matches; may be repeated.")
-    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="Leave out what matches; may be repeated.")] = None,
     max_file_mb: Annotated[float, typer.Option(help="Skip files larger than this.")] = 50.0,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if any file has a problem.")] = False,
     threads: Annotated[int | None, typer.Option(help="CPU threads; by default all.")] = None,
@@ -118,7 +112,7 @@ def print_report(console: Console, report: IndexReport, *, into: Path, nothing: 
 def _rows(report: IndexReport) -> list[tuple[str, Text]]:
     from rich.text import Text
 
-    from gnomon.cli.figures import count, counted, duration, rate
+    from gnomon.cli.terminal import count, counted, duration, rate
 
     files = [f"{count(report.indexed)} new or changed", f"{count(report.unchanged)} unchanged"]
     files += [f"{count(report.removed)} removed"] if report.removed else []
@@ -143,9 +137,8 @@ def print_problems(console: Console, problems: tuple[Problem, ...]) -> None:
     """The first problems, each with its next step, and how many more there are."""
     from rich.text import Text
 
-    from gnomon.cli.figures import count, counted
     from gnomon.cli.show import near
-    from gnomon.cli.terminal import clean, print_hanging
+    from gnomon.cli.terminal import clean, count, counted, print_hanging
 
     console.print(Text(counted(len(problems), "problem"), style="bold"))
     for problem in problems[:SHOWN_PROBLEMS]:
@@ -153,7 +146,7 @@ def print_problems(console: Console, problems: tuple[Problem, ...]) -> None:
         what = problem.reason.removeprefix(problem.path).lstrip(": ")
         what = what if problem.skipped else f"{what} (indexed all the same)"
         print_hanging(console, Text("    "), clean(what, style="dim"))
-        if problem.next_step:
-            print_hanging(console, Text("    next: ", style="dim"), clean(problem.next_step, style="dim"))
+        if problem.hint:
+            print_hanging(console, Text("    next: ", style="dim"), clean(problem.hint, style="dim"))
     if len(problems) > SHOWN_PROBLEMS:
         console.print(f"  and {count(len(problems) - SHOWN_PROBLEMS)} more: --json lists them all")

@@ -42,9 +42,7 @@ Names = Annotated[
 Depth = Annotated[int | None, typer.Option("--k", "-k", help=f"Documents a query; by default {DEPTH}.")]
 Where = Annotated[
     str | None,
-    typer.Option(
-        help="Search only documents that meet a condition, as gnomon search does.", metavar="CONDITION"
-    ),
+    typer.Option(help="Search only documents that meet a condition, as gnomon search does.", metavar="CONDITION"),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse data with any fault.")]
 
@@ -53,30 +51,28 @@ def refuse(given: Mapping[str, object], why: str) -> None:
     """Raise InvalidInput for options that were given and would do nothing."""
     idle = [name for name, value in given.items() if value not in (None, False, [])]
     if idle:
-        raise InvalidInput(
-            f"{', '.join(idle)} {why}", wanted="options that do something", next_step="leave it out"
-        )
+        raise InvalidInput(f"{', '.join(idle)} {why}", expected="options that do something", hint="leave it out")
 
 
 def read_data(data: Sequence[Path] | None, split: str | None) -> DataSet:
     """The data set that the options name. Raises InvalidInput as loading does."""
     from gnomon.evaluate import load_dataset
     from gnomon.evaluate.datasets import kind_of
-    from gnomon.evaluate.qrels import load_qrels
+    from gnomon.evaluate.trec import load_qrels
 
     if not data:
         raise InvalidInput(
             "no --data",
-            wanted="judged queries: a BEIR folder, a JSONL file, or TREC topics and judgments",
-            next_step="name them with --data; without labels, gnomon eval kb --pseudo detects breakage",
+            expected="judged queries: a BEIR folder, a JSONL file, or TREC topics and judgments",
+            hint="name them with --data; without labels, gnomon eval kb --pseudo detects breakage",
         )
     if len(data) > 2:
-        raise InvalidInput(f"--data {len(data)} times", wanted="once, or twice: topics, then judgments")
+        raise InvalidInput(f"--data {len(data)} times", expected="once, or twice: topics, then judgments")
     if len(data) == 2 and any(path.is_dir() for path in data):
         raise InvalidInput(
             f"--data {data[0]} and --data {data[1]}",
-            wanted="one folder, or two files: topics, then judgments",
-            next_step="give the folder alone",
+            expected="one folder, or two files: topics, then judgments",
+            hint="give the folder alone",
         )
     if len(data) == 2:
         return load_dataset((data[0], data[1]), split=split)
@@ -114,16 +110,16 @@ def named_system(text: str, mode: Mode | None = None, where: str | None = None) 
         if not isinstance(system, CollectionSystem):
             raise InvalidInput(
                 f"--where for {text}",
-                wanted="a condition only for a collection: it is met by the documents in its catalog",
-                next_step="name the collection; a saved run holds what its own condition let through",
+                expected="a condition only for a collection: it is met by the documents in its catalog",
+                hint="name the collection; a saved run holds what its own condition let through",
             )
         system = replace(system, where=where)
     if mode is None:
         return system
     if not isinstance(system, CollectionSystem):
-        raise InvalidInput(f"--mode {mode} for {text}", wanted="a mode only for a collection")
+        raise InvalidInput(f"--mode {mode} for {text}", expected="a mode only for a collection")
     if system.mode not in (None, mode):
-        raise InvalidInput(f"--mode {mode} for {text}", wanted="one mode", next_step="leave one of them out")
+        raise InvalidInput(f"--mode {mode} for {text}", expected="one mode", hint="leave one of them out")
     return replace(system, mode=mode)
 
 
@@ -134,7 +130,7 @@ def ask(system: System, dataset: DataSet, k: int | None) -> Answered:
     from gnomon.collection.systems import Asking
 
     if k is not None and k < 1:
-        raise InvalidInput(f"--k {k}", wanted="1 or more")
+        raise InvalidInput(f"--k {k}", expected="1 or more")
     with IndexBar(notes_console(), early=False) as bar:
         return system.answer(dataset, Asking(k or DEPTH, say=say, queries=bar.asked, indexing=bar.update))
 
@@ -146,14 +142,14 @@ def require_depth(metrics: Sequence[Metric], answered: Answered) -> None:
     if short:
         raise InvalidInput(
             f"{', '.join(short)} of a run that holds {held} documents a query",
-            wanted="metrics that look no further than the run goes",
-            next_step="ask for more with --k, or name other metrics with --metric",
+            expected="metrics that look no further than the run goes",
+            hint="ask for more with --k, or name other metrics with --metric",
         )
 
 
 def data_text(dataset: DataSet) -> str:
     """A data set in a line."""
-    from gnomon.cli.figures import count, counted
+    from gnomon.cli.terminal import count, counted
 
     grades = sum(map(len, dataset.relevant.values()))
     corpus = f", corpus of {count(len(dataset.documents))}" if dataset.documents else ""
@@ -189,8 +185,7 @@ def print_findings(console: Console, findings: Sequence[Finding]) -> None:
     """Each fault of the data with examples, errors first."""
     from rich.text import Text
 
-    from gnomon.cli.figures import count
-    from gnomon.cli.terminal import clean, print_hanging
+    from gnomon.cli.terminal import clean, count, print_hanging
 
     styles = {"error": "red", "warning": "yellow"}
     for finding in findings:
@@ -229,8 +224,8 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         raise StorageError(
             f"{path} cannot be written: {error.strerror or error}",
-            wanted="a folder with space and write permission",
-            next_step="name another file",
+            expected="a folder with space and write permission",
+            hint="name another file",
         ) from error
 
 
@@ -249,4 +244,4 @@ def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 def require_suffix(path: Path | None, option: str, *suffixes: str) -> None:
     """Raise InvalidInput, before any work is done, for a file that would be of another form."""
     if path is not None and path.suffix.lower() not in suffixes:
-        raise InvalidInput(f"{option} {path}", wanted=f"a name that ends with {' or '.join(suffixes)}")
+        raise InvalidInput(f"{option} {path}", expected=f"a name that ends with {' or '.join(suffixes)}")

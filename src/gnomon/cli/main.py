@@ -31,7 +31,7 @@ from gnomon.cli import (
 )
 from gnomon.cli import eval as evaluation
 from gnomon.cli.app import app
-from gnomon.cli.failure import show_error
+from gnomon.cli.errors import show_error
 from gnomon.core.errors import GnomonError, InvalidInput
 
 COMMANDS = (
@@ -91,6 +91,4 @@ def _usage(error: typer.TyperException) -> InvalidInput:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "gnomon"
     usage = " ".join(context.get_usage().split()).removeprefix("Usage: ") if context else ""
-    return InvalidInput(
-        error.format_message().rstrip("."), wanted=usage, next_step=f"{path} --help shows what it takes"
-    )
+    return InvalidInput(error.format_message().rstrip("."), expected=usage, hint=f"{path} --help shows what it takes")

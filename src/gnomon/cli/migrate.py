@@ -15,7 +15,7 @@ from gnomon.cli.versions import Folder
 from gnomon.core.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from gnomon.evolve import Change, MigrateSettings, Migration
+    from gnomon.migrate import Change, MigrateSettings, Migration
 
 REFUSED, LEFT = 1, 130
 Queries = Annotated[
@@ -30,9 +30,7 @@ Segment = Annotated[
     str | None, typer.Option(help="Break the verdict down by a field of the documents too.", metavar="FIELD")
 ]
 
-SwitchIf = Annotated[
-    Literal["not-worse", "better", "never"], typer.Option(help="The verdict that the switch needs.")
-]
+SwitchIf = Annotated[Literal["not-worse", "better", "never"], typer.Option(help="The verdict that the switch needs.")]
 HotFirst = Annotated[
     bool,
     typer.Option(
@@ -79,12 +77,8 @@ def migrate(
     bridge: Bridge = False,
     asked: Asked = None,
     cpu_share: CpuShare = 0.5,
-    foreground: Annotated[
-        bool, typer.Option("--foreground", help="Build in this process: Ctrl-C stops it.")
-    ] = False,
-    status: Annotated[
-        bool, typer.Option("--status", help="Show how a migration stands, or how it ended.")
-    ] = False,
+    foreground: Annotated[bool, typer.Option("--foreground", help="Build in this process: Ctrl-C stops it.")] = False,
+    status: Annotated[bool, typer.Option("--status", help="Show how a migration stands, or how it ended.")] = False,
     stop: Annotated[bool, typer.Option("--stop", help="End a running migration; what it did stays.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -93,7 +87,7 @@ def migrate(
     The new version is built in the background, judged on your queries and switched to if it passes. The same
     command goes on with what was stopped.
     """
-    from gnomon.evolve import Change, GateSettings, Meanwhile, MigrateSettings
+    from gnomon.migrate import Change, GateSettings, Meanwhile, MigrateSettings
 
     retrieval = parsed_settings(settings)
     if status or stop:
@@ -103,8 +97,8 @@ def migrate(
     if to is None and chunk_tokens is None and not retrieval:
         raise InvalidInput(
             "nothing that is to change",
-            wanted="--to MODEL, --chunk-tokens N or --set NAME=VALUE, or several of them",
-            next_step="gnomon models lists models; --status shows how a migration stands",
+            expected="--to MODEL, --chunk-tokens N or --set NAME=VALUE, or several of them",
+            hint="gnomon models lists models; --status shows how a migration stands",
         )
     gate = GateSettings(None if queries is None else str(queries), split, metric, margin, segment=segment)
     ahead = Meanwhile(hot_first, bridge, None if asked is None else str(asked))
@@ -140,8 +134,8 @@ class _Job:
         import gnomon
         from gnomon.cli.terminal import say
         from gnomon.collection.settings import CollectionSettings
-        from gnomon.evolve.migrating import Watching, run_migration
-        from gnomon.evolve.share import share_of
+        from gnomon.migrate.migration import Watching, run_migration
+        from gnomon.migrate.process import share_of
 
         threads = share_of(self.settings.cpu_share).threads
         opened = CollectionSettings(threads=threads)
@@ -151,7 +145,7 @@ class _Job:
     def _followed(self, bar: Any) -> Migration | None:
         """None where this was left with Ctrl-C: the build goes on."""
         from gnomon.cli.terminal import clean, notes_console, program
-        from gnomon.evolve import follow, start
+        from gnomon.migrate import follow, start
 
         started = start(self.collection, self.change, self.settings)
         try:
@@ -159,9 +153,7 @@ class _Job:
         except KeyboardInterrupt:
             bar.end()
             kb = f"{program()} migrate {self.collection}"
-            said = (
-                f"The build goes on in process {started.process.pid}. {kb} --status shows it, --stop ends it."
-            )
+            said = f"The build goes on in process {started.process.pid}. {kb} --status shows it, --stop ends it."
             notes_console().print(clean(said), soft_wrap=True)
             return None
 
@@ -181,12 +173,12 @@ def _refuse(given: Mapping[str, object], *, status: bool, stop: bool) -> None:
     """Raise InvalidInput for options that would do nothing."""
     idle = [name for name, value in given.items() if value is not None]
     if status and stop:
-        raise InvalidInput("--status and --stop", wanted="one of them", next_step="leave one out")
+        raise InvalidInput("--status and --stop", expected="one of them", hint="leave one out")
     if idle:
         raise InvalidInput(
             f"{', '.join(idle)} with --{'status' if status else 'stop'}",
-            wanted="the collection alone",
-            next_step="leave it out",
+            expected="the collection alone",
+            hint="leave it out",
         )
 
 
@@ -195,8 +187,8 @@ def _looked(collection: Path, *, stop: bool, as_json: bool) -> int:
     import gnomon
     from gnomon.cli.show_migration import print_migration
     from gnomon.cli.terminal import data_console, print_json
-    from gnomon.evolve import handed, status
-    from gnomon.evolve import stop as stopped
+    from gnomon.migrate import handed, status
+    from gnomon.migrate import stop as stopped
 
     with gnomon.open(collection, create=False) as kb:
         found = stopped(collection) if stop else status(collection)

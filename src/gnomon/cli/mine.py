@@ -18,15 +18,13 @@ if TYPE_CHECKING:
 
     from gnomon.cli.mine_bar import MineBar
     from gnomon.core.contracts import Encoder, Scorer
-    from gnomon.train.mining import Mining
-    from gnomon.train.mining_settings import MineReport
+    from gnomon.train.mining.mine import Mining
+    from gnomon.train.mining.settings import MineReport
 
 Method = Literal["bm25", "dense", "both"]
 Choice = Literal["first", "random"]
 
-Data = Annotated[
-    str, typer.Argument(help="Pairs or tuples: jsonl, csv, tsv, parquet, a BEIR folder.", metavar="DATA")
-]
+Data = Annotated[str, typer.Argument(help="Pairs or tuples: jsonl, csv, tsv, parquet, a BEIR folder.", metavar="DATA")]
 Out = Annotated[Path, typer.Option(help="Write JSON lines: query, positive, negatives.")]
 MethodOption = Annotated[Method, typer.Option(help="What searches: words, vectors, or both fused.")]
 ModelOption = Annotated[str | None, typer.Option(help="The encoder, for dense and both.")]
@@ -39,9 +37,7 @@ PerQuery = Annotated[int, typer.Option(help="Negatives for each query.")]
 Ranks = Annotated[str, typer.Option(help="The window of ranks, known answers not counted.")]
 Margin = Annotated[float | None, typer.Option(help="A negative scores so much less than the positive.")]
 Share = Annotated[float | None, typer.Option(help="A negative scores at most this share of the positive.")]
-ScorerOption = Annotated[
-    str | None, typer.Option(help="A cross-encoder: what it takes for an answer is left out.")
-]
+ScorerOption = Annotated[str | None, typer.Option(help="A cross-encoder: what it takes for an answer is left out.")]
 ScorerMargin = Annotated[float, typer.Option(help="A negative scores so much less than the positive there.")]
 ChoiceOption = Annotated[Choice, typer.Option(help="Of the window the first, or any.")]
 Language = Annotated[str, typer.Option(help="The language of the words.")]
@@ -79,12 +75,10 @@ def mine(
     from gnomon.cli.terminal import data_console, noted, notes_console, print_json, print_notes
     from gnomon.train.data import SourceSettings, open_source
     from gnomon.train.data.beir import corpus_texts
-    from gnomon.train.mining import mine as mined
-    from gnomon.train.mining_settings import MineSettings
+    from gnomon.train.mining.mine import mine as mined
+    from gnomon.train.mining.settings import MineSettings
 
-    settings = MineSettings(
-        method, per_query, _window(ranks), margin, share, scorer_margin, choice, language, seed
-    )
+    settings = MineSettings(method, per_query, _window(ranks), margin, share, scorer_margin, choice, language, seed)
     source = open_source(SourceSettings(data, split=split, limit=limit))
     place = corpus or (Path(data) if source.is_beir else None)
     with noted() as notes, MineBar(notes_console()) as bar:
@@ -107,7 +101,7 @@ def mine(
 def _window(ranks: str) -> tuple[int, int]:
     found = re.fullmatch(r"(\d+)[:-](\d+)", ranks.strip())
     if not found:
-        raise InvalidInput(f"--ranks {ranks}", wanted="two ranks such as 10:100", next_step="correct it")
+        raise InvalidInput(f"--ranks {ranks}", expected="two ranks such as 10:100", hint="correct it")
     return int(found[1]), int(found[2])
 
 
@@ -141,8 +135,8 @@ def _write(out: Path, mining: Mining, bar: MineBar) -> None:
     except OSError as error:
         raise StorageError(
             f"{out} cannot be written: {error.strerror or error}",
-            wanted="a folder with space and write permission",
-            next_step="name another file with --out",
+            expected="a folder with space and write permission",
+            hint="name another file with --out",
         ) from error
     finally:
         beside.unlink(missing_ok=True)
@@ -152,8 +146,7 @@ def print_report(console: Console, report: MineReport, out: Path) -> None:
     """What was mined, and how many of it are likely to be answers."""
     from rich.text import Text
 
-    from gnomon.cli.figures import count, counted
-    from gnomon.cli.terminal import clean, print_rows
+    from gnomon.cli.terminal import clean, count, counted, print_rows
 
     rows = [
         ("written", f"{counted(report.examples, 'example')} to {out}"),
@@ -180,13 +173,9 @@ def _rates(report: MineReport) -> list[str]:
         hidden = f"of {rates.withheld.hidden:,} known answers, hidden for a trial"
         lines.append(f"{hidden}, {share:.1%} were mined ({low:.1%} to {high:.1%})")
     if rates.mixture is not None:
-        lines.append(
-            f"at most {rates.mixture:.1%} of the negatives, by their scores beside the hidden answers'"
-        )
+        lines.append(f"at most {rates.mixture:.1%} of the negatives, by their scores beside the hidden answers'")
     if rates.threshold is not None:
-        lines.append(
-            f"at most {rates.threshold:.1%} of the candidates before filters, by how many beat the answer"
-        )
+        lines.append(f"at most {rates.threshold:.1%} of the candidates before filters, by how many beat the answer")
         if rates.threshold > LOOSE:
             lines.append("such a bound says little: these scores hardly tell answers apart; a --scorer may")
     return lines

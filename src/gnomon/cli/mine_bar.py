@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from gnomon.cli.bar import EVERY_S
-from gnomon.cli.figures import count, rate
+from gnomon.cli.terminal import count, rate
 
 
 class MineBar:

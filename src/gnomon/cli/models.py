@@ -14,7 +14,7 @@ from gnomon.core.errors import InvalidInput
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from gnomon.encode.cards import Card
+    from gnomon.encode.hub.cards import Card
 
 
 @app.command(epilog=example("gnomon models", "gnomon models bge-small-en-v1.5"))
@@ -27,7 +27,7 @@ def models(
     Any other model in sentence-transformers layout works as well, from a folder or by its hub id.
     """
     from gnomon.cli.terminal import data_console, print_json
-    from gnomon.encode.cards import all_cards, card_for
+    from gnomon.encode.hub.cards import all_cards, card_for
 
     if name is None:
         if as_json:
@@ -39,9 +39,8 @@ def models(
     if card is None:
         raise InvalidInput(
             f"no model card for {name!r}",
-            wanted="a short name or a hub id that `gnomon models` lists",
-            next_step="a model without a card needs none to be used: give its folder or hub id to "
-            "`gnomon index --model`",
+            expected="a short name or a hub id that `gnomon models` lists",
+            hint="a model without a card needs none to be used: give its folder or hub id to `gnomon index --model`",
         )
     if as_json:
         print_json(_card_json(card))
@@ -51,7 +50,7 @@ def models(
 
 def found_at(card: Card) -> Path | None:
     """Where the model lies on this machine; None where it would have to be fetched."""
-    from gnomon.encode.places import SourceSettings, in_hub_cache, in_own_cache
+    from gnomon.encode.hub.local import SourceSettings, in_hub_cache, in_own_cache
 
     settings = SourceSettings.from_environment()
     for look in (in_own_cache, in_hub_cache):
@@ -66,7 +65,7 @@ def print_table(console: Console, cards: tuple[Card, ...]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from gnomon.cli.figures import count
+    from gnomon.cli.terminal import count
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("model", no_wrap=True)
@@ -79,12 +78,8 @@ def print_table(console: Console, cards: tuple[Card, ...]) -> None:
         figures = (str(card.dim), count(card.max_tokens), f"{card.parameters:,.0f}")
         table.add_row(Text(card.name, style="bold"), *figures, card.licence, here)
     console.print(table)
-    console.print(
-        f"\n{'million':>9}  parameters, in millions: they decide how long a text takes", style="dim"
-    )
-    console.print(
-        f"{'here':>9}  on this machine already; the others are fetched when first used", style="dim"
-    )
+    console.print(f"\n{'million':>9}  parameters, in millions: they decide how long a text takes", style="dim")
+    console.print(f"{'here':>9}  on this machine already; the others are fetched when first used", style="dim")
     console.print("\nnext  [bold]gnomon models NAME[/bold] shows one in full")
 
 
@@ -92,8 +87,7 @@ def print_card(console: Console, card: Card) -> None:
     """All that is known of a model, and how to use it."""
     from rich.text import Text
 
-    from gnomon.cli.figures import count
-    from gnomon.cli.terminal import clean, print_hanging, print_rows
+    from gnomon.cli.terminal import clean, count, print_hanging, print_rows
 
     here = found_at(card)
     prompts = [f"{role}: {json.dumps(prompt)}" for role, prompt in card.prompts.items() if prompt]

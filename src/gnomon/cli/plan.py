@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from gnomon.evolve import Plan
+    from gnomon.migrate import Plan
 
 TOO_LITTLE_DISK = 3
 To = Annotated[str | None, typer.Option(help="The model: a name from `gnomon models`, a hub id or a folder.")]
@@ -44,8 +44,8 @@ def plan(
     """Say what a change of model takes before it is made: tokens, time, disk. Changes nothing."""
     import gnomon
     from gnomon.cli.terminal import data_console, noted, print_json, print_notes, say
-    from gnomon.evolve import PlanSettings
-    from gnomon.evolve import plan as planned
+    from gnomon.migrate import PlanSettings
+    from gnomon.migrate import plan as planned
 
     retrieval = parsed_settings(settings)
     with noted() as notes, gnomon.open(collection, create=False, say=say) as kb:
@@ -71,11 +71,9 @@ def parsed_settings(given: list[str] | None) -> dict[str, Any]:
     for text in given or ():
         name, equals, value = text.partition("=")
         if not name or not equals:
-            raise InvalidInput(
-                f"--set {text}", wanted="NAME=VALUE", next_step="for example --set fuse.weights=0.3,0.7"
-            )
+            raise InvalidInput(f"--set {text}", expected="NAME=VALUE", hint="for example --set fuse.weights=0.3,0.7")
         if name in found:
-            raise InvalidInput(f"--set {name} twice", wanted="each setting once")
+            raise InvalidInput(f"--set {name} twice", expected="each setting once")
         found[name] = _value(value)
     return found
 
@@ -105,26 +103,19 @@ def print_plan(console: Console, plan: Plan) -> None:
 def _rows(plan: Plan) -> list[tuple[str, Text]]:
     from rich.text import Text
 
-    from gnomon.cli.figures import count, counted, duration, rate, size
-    from gnomon.cli.terminal import clean
+    from gnomon.cli.terminal import clean, count, counted, duration, rate, size
 
-    kept = (
-        "kept as they are" if plan.keeps_chunks else f"cut anew, {plan.chunking['max_tokens']} tokens at most"
-    )
+    kept = "kept as they are" if plan.keeps_chunks else f"cut anew, {plan.chunking['max_tokens']} tokens at most"
     passages = f"{count(plan.chunks)} of {counted(plan.documents, 'document')}, {kept}"
     passages += f"; {count(plan.cached)} need no work" if plan.cached else ""
     share = plan.share
-    processor = counted(share.threads, "thread") + (
-        f", {share.duty:.0%} of the time" if share.duty < 1 else ""
-    )
+    processor = counted(share.threads, "thread") + (f", {share.duty:.0%} of the time" if share.duty < 1 else "")
     time = Text.assemble(("about " + duration(plan.seconds), "bold"), f" with {processor}")
     if plan.speed.texts:
         speed = rate(plan.speed.tokens, plan.speed.seconds)
         time.append(f": {speed} tokens/s on a sample of {count(plan.speed.texts)}")
     disk = plan.bytes
-    on_disk = (
-        f"{size(disk.before)} now, {size(disk.after)} with both, {size(disk.pruned)} once {plan.live} is gone"
-    )
+    on_disk = f"{size(disk.before)} now, {size(disk.after)} with both, {size(disk.pruned)} once {plan.live} is gone"
     room = Text(f"{size(disk.free)}; {size(disk.needed)} are needed, the margin included")
     if not disk.is_enough:
         room = Text.assemble(("too little: ", "bold red"), room)
@@ -143,8 +134,6 @@ def _rows(plan: Plan) -> list[tuple[str, Text]]:
     if plan.cost is not None:
         rows.insert(5, ("cost", Text(f"{plan.cost:,.4g}")))
     if plan.too_long:
-        said = (
-            f"{counted(plan.too_long, 'passage')} longer than the model reads: the end is not in the vector"
-        )
+        said = f"{counted(plan.too_long, 'passage')} longer than the model reads: the end is not in the vector"
         rows.insert(3, ("note", Text(said, style="yellow")))
     return rows

@@ -16,8 +16,8 @@ from gnomon.cli.app import Json, app, example
 if TYPE_CHECKING:
     from gnomon.collection import Collection
     from gnomon.core.ranking import Hit
-    from gnomon.evolve import Bridged
-    from gnomon.evolve.bridging import Side
+    from gnomon.migrate import Bridged
+    from gnomon.migrate.adapter.retriever import Side
 
 Mode = Literal["hybrid", "dense", "lexical"]
 By = Literal["chunk", "document"]
@@ -53,9 +53,7 @@ def search(
     k: Annotated[int, typer.Option("--k", "-k", help="How many hits.")] = 10,
     mode: Annotated[
         Mode | None,
-        typer.Option(
-            help="By meaning (dense), by word (lexical) or both; by default as the collection is set."
-        ),
+        typer.Option(help="By meaning (dense), by word (lexical) or both; by default as the collection is set."),
     ] = None,
     by: Annotated[By, typer.Option(help="Rank passages, or each document by its best one.")] = "chunk",
     where: Where = None,
@@ -64,9 +62,16 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Search a collection."""
-    from gnomon.cli.figures import counted, duration
     from gnomon.cli.show import print_hits
-    from gnomon.cli.terminal import data_console, noted, notes_console, print_json, print_notes
+    from gnomon.cli.terminal import (
+        counted,
+        data_console,
+        duration,
+        noted,
+        notes_console,
+        print_json,
+        print_notes,
+    )
 
     started = time.perf_counter()
     with noted() as notes, _opened(collection, version, mode) as (kb, bridged):
@@ -98,9 +103,7 @@ def search(
 
 
 @contextmanager
-def _opened(
-    collection: Path, version: str | None, mode: Mode | None
-) -> Iterator[tuple[Collection, Bridged | None]]:
+def _opened(collection: Path, version: str | None, mode: Mode | None) -> Iterator[tuple[Collection, Bridged | None]]:
     """The collection; with what searches a version that is not built yet."""
     import gnomon
     from gnomon.cli.terminal import say
@@ -113,7 +116,7 @@ def _opened(
         kb.lineage.version(version)  # one that is not there is said by name
         (info,) = [each for each in kb.versions() if each.name == version]
         if info.state == "building" and info.behind:
-            from gnomon.evolve import bridged
+            from gnomon.migrate import bridged
 
             yield kb, bridged(kb, version, mode=mode)
             return
@@ -126,7 +129,7 @@ def _json(hits: Sequence[Hit], *, is_bridged: bool) -> list[dict[str, Any]]:
 
     found = [hit_json(hit, rank) for rank, hit in enumerate(hits, 1)]
     if is_bridged:
-        from gnomon.evolve import side_of
+        from gnomon.migrate import side_of
 
         found = [{**row, "side": side_of(hit)} for row, hit in zip(found, hits, strict=True)]
     return found
@@ -134,7 +137,7 @@ def _json(hits: Sequence[Hit], *, is_bridged: bool) -> list[dict[str, Any]]:
 
 def _sides(hits: Sequence[Hit]) -> str:
     """How many hits are there by which side."""
-    from gnomon.evolve import side_of
+    from gnomon.migrate import side_of
 
     counts = Counter(side_of(hit) for hit in hits)
     return ", ".join(f"{_SIDES[side]}: {counts[side]}" for side in _SIDES if counts[side])

@@ -65,9 +65,7 @@ def snippet_text(hit: Hit) -> Text:
 
 def stages_text(hit: Hit) -> Text:
     """Each stage's own score; a stage that did not find the chunk has none."""
-    shown = (
-        f"{name} {'-' if math.isnan(score) else f'{score:.3f}'}" for name, score in sorted(hit.stages.items())
-    )
+    shown = (f"{name} {'-' if math.isnan(score) else f'{score:.3f}'}" for name, score in sorted(hit.stages.items()))
     return Text("  ".join(shown), style="cyan")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from gnomon.answer.values import Answer, Event, Passage, Sentence
+from gnomon.answer.types import Answer, Event, Passage, Sentence
 from gnomon.cli.show import MATCH, near
 from gnomon.cli.terminal import clean, print_hanging, print_line, printable
 
@@ -25,9 +25,7 @@ _LEAD = 60
 def print_answer(console: Console, answer: Answer) -> None:
     """The answer, or why there is none; then the passages."""
     if answer.outcome == "not in these documents":
-        console.print(
-            Text.assemble(("Not in these documents", "bold"), f": {why_not(answer)}."), soft_wrap=True
-        )
+        console.print(Text.assemble(("Not in these documents", "bold"), f": {why_not(answer)}."), soft_wrap=True)
         if answer.sentences:
             console.print()
     if answer.sentences:

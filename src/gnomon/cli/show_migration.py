@@ -15,14 +15,23 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 from gnomon.cli.bar import EVERY_S
-from gnomon.cli.figures import count, counted, duration, rate, size
 from gnomon.cli.judged import interval_text, print_table
 from gnomon.cli.show_verdict import STYLES
-from gnomon.cli.terminal import clean, print_hanging, print_rows, program
-from gnomon.evolve.record import Migration
+from gnomon.cli.terminal import (
+    clean,
+    count,
+    counted,
+    duration,
+    print_hanging,
+    print_rows,
+    program,
+    rate,
+    size,
+)
+from gnomon.migrate.state import Migration
 
 if TYPE_CHECKING:
-    from gnomon.evolve.bridging import Handed
+    from gnomon.migrate.adapter.retriever import Handed
 
 OUTCOMES = {
     "switched": "bold green",
@@ -110,9 +119,7 @@ def print_migration(console: Console, at: Migration, over: Handed | None = None)
         rows.append(("", clean(at.why)))
     if at.texts_done:
         said = f"{counted(at.tokens_done, 'token')} in {counted(at.texts_done, 'passage')}"
-        rows.append(
-            ("embedded", Text(f"{said}, {duration(at.seconds)} at {rate(at.tokens_done, at.seconds)}/s"))
-        )
+        rows.append(("embedded", Text(f"{said}, {duration(at.seconds)} at {rate(at.tokens_done, at.seconds)}/s")))
     if at.order:
         rows.append(("order", clean(at.order)))
     wanted = at.settings.get("meanwhile", {})
@@ -188,9 +195,7 @@ def _rows(report: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
     if verdict is not None:
         interval = interval_text(*verdict["interval"], signed=True)
         change = f"{verdict['difference']:+.4f} ({interval})"
-        rows.append(
-            (verdict["metric"], f"{verdict['mean_baseline']:.4f}", f"{verdict['mean_candidate']:.4f}", change)
-        )
+        rows.append((verdict["metric"], f"{verdict['mean_baseline']:.4f}", f"{verdict['mean_candidate']:.4f}", change))
     rows += [(kind, f"{then:.1%}", f"{now:.1%}", "") for kind, (then, now) in report["recall"].items()]
     timed = report["latency"]
     if all(each["n"] for each in timed):

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from gnomon.cli.figures import count
 from gnomon.cli.judged import interval_text
-from gnomon.cli.terminal import clean, print_hanging, print_rows, printable
+from gnomon.cli.terminal import clean, count, print_hanging, print_rows, printable
 
 if TYPE_CHECKING:
     from gnomon.evaluate import Verdict

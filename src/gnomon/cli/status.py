@@ -36,8 +36,7 @@ def print_status(console: Console, status: Status) -> None:
     """A collection in a dozen lines."""
     from rich.text import Text
 
-    from gnomon.cli.figures import count, size
-    from gnomon.cli.terminal import clean, print_rows
+    from gnomon.cli.terminal import clean, count, print_rows, size
 
     space = status.space
     chunking = ", ".join(f"{key} {value}" for key, value in sorted(status.chunking.items()))

@@ -29,18 +29,14 @@ _FORMS = "COLLECTION; COLLECTION add FILE; COLLECTION remove NAME"
 )
 def tables(
     collection: Annotated[Path, typer.Argument(help="The collection's folder.", metavar="COLLECTION")],
-    action: Annotated[
-        str | None, typer.Argument(help="Nothing, to list them.", metavar="[add|remove]")
-    ] = None,
+    action: Annotated[str | None, typer.Argument(help="Nothing, to list them.", metavar="[add|remove]")] = None,
     what: Annotated[
         str | None, typer.Argument(help="A file to add; the name of a table to remove.", metavar="[WHAT]")
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="add: what its rows are cited by; by default the file's name.")
     ] = None,
-    table: Annotated[
-        str | None, typer.Option(help="add: the table to take of a SQLite file with several.")
-    ] = None,
+    table: Annotated[str | None, typer.Option(help="add: the table to take of a SQLite file with several.")] = None,
     as_json: Json = False,
 ) -> None:
     """Have CSV, SQLite and Parquet files answer questions beside a collection's documents, row by row.
@@ -51,11 +47,9 @@ def tables(
 
     if (action is None) != (what is None) or action not in (None, "add", "remove"):
         given = " ".join(part for part in (action, what) if part)
-        raise InvalidInput(
-            f"tables {collection} {given}", wanted=_FORMS, next_step="gnomon tables --help shows examples"
-        )
+        raise InvalidInput(f"tables {collection} {given}", expected=_FORMS, hint="gnomon tables --help shows examples")
     if action != "add" and (name or table):
-        raise InvalidInput("--name or --table without add", wanted=_FORMS, next_step="leave them out")
+        raise InvalidInput("--name or --table without add", expected=_FORMS, hint="leave them out")
     with gnomon.open(collection, create=False) as kb:
         if action == "add":
             _add(kb, collection, str(what), name, table, as_json=as_json)
@@ -65,9 +59,7 @@ def tables(
             _list(kb, collection, as_json=as_json)
 
 
-def _add(
-    kb: Collection, collection: Path, file: str, name: str | None, table: str | None, *, as_json: bool
-) -> None:
+def _add(kb: Collection, collection: Path, file: str, name: str | None, table: str | None, *, as_json: bool) -> None:
     from gnomon.answer.tables import register
     from gnomon.cli.terminal import data_console, print_json
 
@@ -106,9 +98,8 @@ def print_list(console: Console, found: list[tuple[TableInfo, str]], collection:
     """One line a table, and what to do next."""
     from rich.text import Text
 
-    from gnomon.cli.figures import counted
     from gnomon.cli.show import near
-    from gnomon.cli.terminal import clean, print_hanging, print_rows, program
+    from gnomon.cli.terminal import clean, counted, print_hanging, print_rows, program
 
     rows = []
     for info, state in found:
@@ -123,17 +114,16 @@ def print_list(console: Console, found: list[tuple[TableInfo, str]], collection:
         console.print("No tables.", soft_wrap=True)
     console.print()
     then = f'{program()} ask {collection} "your question"' if found else ""
-    next_step = then or f"{program()} tables {collection} add FILE"
-    print_hanging(console, Text("next  ", style="bold"), clean(next_step))
+    hint = then or f"{program()} tables {collection} add FILE"
+    print_hanging(console, Text("next  ", style="bold"), clean(hint))
 
 
 def print_table(console: Console, info: TableInfo, collection: Path) -> None:
     """A table that was taken in: its columns and what they hold, so that a wrong guess is seen."""
     from rich.text import Text
 
-    from gnomon.cli.figures import count
     from gnomon.cli.show import near
-    from gnomon.cli.terminal import clean, print_hanging, print_rows, program
+    from gnomon.cli.terminal import clean, count, print_hanging, print_rows, program
 
     columns = ", ".join(f"{column.name} ({column.kind})" for column in info.columns)
     lines: list[tuple[str, Any]] = [

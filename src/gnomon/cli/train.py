@@ -14,7 +14,7 @@ from gnomon.cli.app import Json, app, example
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from gnomon.train.fitting import FitReport
+    from gnomon.train.fit import FitReport
 
 INTERRUPTED = 130
 RECIPE = r"""[dim]A recipe[/dim]
@@ -43,9 +43,7 @@ docs/training.md in the repository has all its keys. Paths are from where you ar
     + f"\n\n{RECIPE}"
 )
 def train(
-    recipe: Annotated[
-        Path, typer.Argument(help="What to train, on what, how: a TOML file.", metavar="RECIPE")
-    ],
+    recipe: Annotated[Path, typer.Argument(help="What to train, on what, how: a TOML file.", metavar="RECIPE")],
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew; forget the run that is there.")] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse data with any finding, as a leak from train to dev.")
@@ -60,11 +58,12 @@ def train(
 
     from gnomon.cli.terminal import data_console, noted, print_json, print_notes
     from gnomon.cli.train_bar import TrainBar, stopping
-    from gnomon.train import load_recipe, missing_extra
+    from gnomon.core.errors import missing_extra
+    from gnomon.train import load_recipe
 
     missing = [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]
     if missing:
-        raise missing_extra(" and ".join(missing))
+        raise missing_extra(" and ".join(missing), extra="train")
     from gnomon.train import fit
 
     wanted = load_recipe(recipe)
@@ -113,7 +112,7 @@ def show(console: Console, report: FitReport, recipe: Path) -> None:
 
 def found_text(report: FitReport) -> str:
     """What the check of the data found, by kind: "2 × leaked pair, 1 × empty query (left out)"."""
-    from gnomon.train.data.findings import LEFT_OUT
+    from gnomon.train.data.checks import LEFT_OUT
 
     total: dict[str, int] = {}
     for source in (*report.data["checked"]["train"], *report.data["checked"]["held_out"]):

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Self
 
-from gnomon.cli.figures import count
+from gnomon.cli.terminal import count
 
 if TYPE_CHECKING:
-    from gnomon.train.standing import FitProgress
+    from gnomon.train.progress import FitProgress
 
 EVERY_S = 10.0
 """Seconds between two plain lines."""

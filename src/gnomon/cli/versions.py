@@ -50,8 +50,8 @@ def versions(
     if vacuum and not prune:
         raise InvalidInput(
             "--vacuum without --prune",
-            wanted="both: it gives back what pruning freed",
-            next_step="add --prune",
+            expected="both: it gives back what pruning freed",
+            hint="add --prune",
         )
     with gnomon.open(collection, create=False) as kb:
         for name in dict.fromkeys(retire or ()):
@@ -126,8 +126,7 @@ def print_freed(console: Console, freed: Pruned) -> None:
     """What pruning freed."""
     from rich.text import Text
 
-    from gnomon.cli.figures import counted, size
-    from gnomon.cli.terminal import print_rows
+    from gnomon.cli.terminal import counted, print_rows, size
 
     parts = [counted(freed.chunks, "chunk"), counted(freed.vectors, "vector")]
     parts += [f"the indexes in {', '.join(freed.folders)}"] if freed.folders else []
@@ -151,7 +150,7 @@ def _made(info: VersionInfo) -> str:
 
 
 def _standing(info: VersionInfo) -> str:
-    from gnomon.cli.figures import counted
+    from gnomon.cli.terminal import counted
 
     if info.state == "live":
         return f"live since {info.live_since}"
@@ -173,13 +172,10 @@ def _tell(done: Switched, collection: Path, *, as_json: bool) -> None:
 def _told(done: Switched, collection: Path) -> list[tuple[Text, Text]]:
     from rich.text import Text
 
-    from gnomon.cli.figures import duration
-    from gnomon.cli.terminal import clean, program
+    from gnomon.cli.terminal import clean, duration, program
 
     verb = "back to" if done.why == "rollback" else "switched to"
-    body = Text.assemble(
-        (f"{verb} {done.to}", "bold green"), f" from {done.came_from} in {duration(done.seconds)}"
-    )
+    body = Text.assemble((f"{verb} {done.to}", "bold green"), f" from {done.came_from} in {duration(done.seconds)}")
     then = f"{program()} rollback {collection}"
     if done.why == "rollback":
         then = f"{program()} versions {collection}"

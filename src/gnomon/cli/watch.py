@@ -7,12 +7,67 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from rich.text import Text
 
 from gnomon.cli.app import Json, app, example
+from gnomon.cli.terminal import clean, duration, print_hanging, print_rows
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from gnomon.evaluate.judgments import DataSet
-    from gnomon.evolve.watching import WatchReport
+    from gnomon.monitor import Check, WatchReport
+
+
+STYLES = {"ok": "green", "alarm": "bold red"}
+
+
+def print_watch(console: Console, report: WatchReport, page: Path | None) -> None:
+    """A check a line, then each alarm with its cause and what to do."""
+    width = max(len(check.name) for check in report.checks)
+    wide = max(len(check.state) for check in report.checks)
+    for check in report.checks:
+        state = Text(f"{check.state:<{wide}}", style=STYLES.get(check.state, "yellow"))
+        print_hanging(console, Text.assemble(f"{check.name:<{width}}  ", state, "  "), clean(check.said))
+        for line in _more(check):
+            print_hanging(console, Text(" " * (width + wide + 4)), line)
+    console.print()
+    for alarm in report.alarms:
+        head = Text(f"{alarm.cause}  ", style="bold red")
+        print_hanging(console, head, clean(f"seen by {', '.join(alarm.checks)}"))
+        print_hanging(console, Text("next  ", style="bold"), clean(alarm.hint))
+    if report.rolled_back is not None:
+        style = "bold green" if report.rolled_back.done else "bold yellow"
+        print_hanging(console, Text("rollback  ", style=style), clean(report.rolled_back.said))
+    rows = [(Text("verdict", style="dim"), _verdict(report))]
+    rows.append((Text("baseline", style="dim"), Text(_baseline(report))))
+    if page is not None:
+        rows.append((Text("page", style="dim"), clean(str(page))))
+    print_rows(console, rows)
+
+
+def _more(check: Check) -> list[Text]:
+    """The texts that show an alarm best; what to do where a check could not be made."""
+    lines = [clean(f"“{text}”", "dim") for text in check.examples] if check.state == "alarm" else []
+    if check.state in ("not enough data", "no baseline") and check.hint:
+        lines.append(clean(f"next: {check.hint}", "dim"))
+    return lines
+
+
+def _verdict(report: WatchReport) -> Text:
+    unseen = [check.name for check in report.checks if check.state not in ("ok", "alarm", "baseline taken")]
+    left = f"; not judged: {', '.join(unseen)}" if unseen else ""
+    took = f" ({duration(report.seconds)})"
+    if report.is_healthy:
+        return Text.assemble(("no alarm", "bold green"), left, took)
+    return Text.assemble((", ".join(alarm.cause for alarm in report.alarms), "bold red"), left, took)
+
+
+def _baseline(report: WatchReport) -> str:
+    if report.took_baseline:
+        return "taken now; later looks are compared with it"
+    return report.baseline or "none"
+
 
 ALARM = 1
 Queries = Annotated[
@@ -35,9 +90,7 @@ RollbackOn = Annotated[
     Literal["golden"] | None,
     typer.Option(help="Go back to the former version when golden queries fall out of their limits."),
 ]
-Webhook = Annotated[
-    str | None, typer.Option(help="POST the report as JSON when there is an alarm.", metavar="URL")
-]
+Webhook = Annotated[str | None, typer.Option(help="POST the report as JSON when there is an alarm.", metavar="URL")]
 
 
 @app.command(
@@ -54,9 +107,7 @@ def watch(
     set_baseline: SetBaseline = False,
     rollback_on: RollbackOn = None,
     sample: Annotated[int, typer.Option(help="Queries, and documents, that are compared at most.")] = 1000,
-    log: Annotated[
-        Path | None, typer.Option(help="Append the report as a JSON line.", metavar="FILE")
-    ] = None,
+    log: Annotated[Path | None, typer.Option(help="Append the report as a JSON line.", metavar="FILE")] = None,
     webhook: Webhook = None,
     html: Annotated[Path | None, typer.Option(help="Write a page with charts.", metavar="FILE")] = None,
     as_json: Json = False,
@@ -67,10 +118,10 @@ def watch(
     """
     import gnomon
     from gnomon.cli.terminal import data_console, noted, print_json, print_notes, say
-    from gnomon.evolve.asked import read_queries
-    from gnomon.evolve.watching import WatchSettings
-    from gnomon.evolve.watching import watch as look
-    from gnomon.evolve.watching.sending import require_web
+    from gnomon.migrate.query_log import read_queries
+    from gnomon.monitor import WatchSettings
+    from gnomon.monitor import watch as look
+    from gnomon.monitor.notify import require_web
 
     if webhook is not None:
         require_web(webhook)  # before anything is loaded
@@ -87,7 +138,7 @@ def watch(
     if as_json:
         print_json(report.to_json())
     else:
-        from gnomon.cli.show_watch import print_watch
+        # DROPPED
 
         print_watch(data_console(), report, html)
         print_notes(report.notes)
@@ -104,8 +155,8 @@ class Outlets:
 
     def tell(self, report: WatchReport) -> WatchReport:
         """Send it on. A webhook that is down is a note: it changes nothing of what was found."""
-        from gnomon.evolve.watching.page import write_page
-        from gnomon.evolve.watching.sending import append_line, post
+        from gnomon.monitor.html import write_page
+        from gnomon.monitor.notify import append_line, post
 
         if self.webhook is not None and not report.is_healthy:
             failed = post(report, self.webhook)

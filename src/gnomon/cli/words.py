@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,13 +13,80 @@ from gnomon.cli.app import Json, app, example
 from gnomon.core.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from gnomon.train.words import WordVectors
+    from gnomon.core.contracts import Encoder
+    from gnomon.core.vectors import Vectors
+    from gnomon.word_vectors import WordVectors
+
+
+MOST_WORDS = 30_000
+"""The most frequent words are taken: at a thousand a second the first time takes half a minute."""
+
+
+def is_collection(path: Path) -> bool:
+    """Whether a collection lies there."""
+    return (path / "collection.db").is_file()
+
+
+def texts_of_collection(folder: Path) -> Iterator[str]:
+    """Each document's text, in order of their ids. Loads no model. Raises CollectionNotFound."""
+    import gnomon
+
+    with gnomon.open(folder, create=False) as kb:
+        for document in sorted(kb.documents()):
+            yield from (kb.text(document) or "").split("\n\n")
+
+
+def vectors_of_collection(folder: Path, say: Callable[[str], None]) -> WordVectors:
+    """A vector a word for the words of the documents, each encoded alone; kept in gnomon's cache.
+
+    Raises CollectionNotFound, and InvalidInput for a collection without words that its model knows.
+    """
+    import gnomon
+    from gnomon.word_vectors import WordVectors, corpus_of
+
+    corpus = corpus_of(texts_of_collection(folder), min_count=1)
+    with gnomon.open(folder, create=False, say=say) as kb:
+        encoder = kb.encoder
+    words = corpus.words[:MOST_WORDS]
+    known = [count > 0 for count in encoder.count_tokens(words, role="document")]
+    if not any(known):
+        raise InvalidInput(
+            f"{folder} has no word that {encoder.space.short} knows",
+            expected="documents in the model's language",
+            hint="index them with another model",
+        )
+    kept = tuple(word for word, is_known in zip(words, known, strict=True) if is_known)
+    counts = corpus.counts[: len(words)][known]
+    return WordVectors(kept, _encoded(encoder, kept, say), counts, lowercase=True)
+
+
+def _encoded(encoder: Encoder, words: Sequence[str], say: Callable[[str], None]) -> Vectors:
+    import numpy as np
+
+    from gnomon.core.vectors import Vectors
+    from gnomon.encode.hub.digest import cache_home, digest_json
+
+    kept = cache_home() / "words" / f"{digest_json([encoder.space.fingerprint, list(words)])[:32]}.npy"
+    try:
+        rows = np.load(kept, allow_pickle=False)
+        if rows.shape == (len(words), encoder.space.dim):
+            return Vectors(rows, encoder.space)
+    except (OSError, ValueError):
+        say(f"encoding {len(words):,} words with {encoder.space.name}, once")
+    vectors = encoder.encode(words, role="document")
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        beside = kept.with_name(f".{os.getpid()}.npy")
+        np.save(beside, vectors.data)
+        beside.replace(kept)
+    except OSError as error:
+        say(f"the words' vectors are not kept: {error.strerror or error}")
+    return vectors
+
 
 Method = Literal["word2vec", "cbow", "fasttext", "glove"]
 Format = Literal["word2vec", "word2vec-binary", "glove", "fasttext"]
-_FORMS = (
-    "train TEXT... --into FOLDER; VECTORS nearest WORD; VECTORS analogy A B C; VECTORS save FILE_OR_FOLDER"
-)
+_FORMS = "train TEXT... --into FOLDER; VECTORS nearest WORD; VECTORS analogy A B C; VECTORS save FILE_OR_FOLDER"
 
 
 What = Annotated[
@@ -55,16 +123,10 @@ def words(
     dim: Annotated[int | None, typer.Option(help="train: dimensions, by default 200.")] = None,
     window: Annotated[int | None, typer.Option(help="train: words looked at on each side.")] = None,
     epochs: Annotated[int | None, typer.Option(help="train: times through the texts.")] = None,
-    min_count: Annotated[
-        int | None, typer.Option(help="train: leave out words seen less often, by default 5.")
-    ] = None,
-    keep_case: Annotated[
-        bool, typer.Option("--keep-case", help="train: King and king are two words.")
-    ] = False,
+    min_count: Annotated[int | None, typer.Option(help="train: leave out words seen less often, by default 5.")] = None,
+    keep_case: Annotated[bool, typer.Option("--keep-case", help="train: King and king are two words.")] = False,
     seed: Annotated[int | None, typer.Option(help="train: by default 1.")] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="train: threads; above 1 no two runs are quite the same.")
-    ] = None,
+    workers: Annotated[int | None, typer.Option(help="train: threads; above 1 no two runs are quite the same.")] = None,
     remove_common: Annotated[
         int | None,
         typer.Option(help="train: directions that all vectors share, to take out; dim / 100 helps glove."),
@@ -99,9 +161,7 @@ def words(
 def _action(what: str, rest: list[str]) -> str:
     action = "train" if what == "train" else rest[0]
     if action not in ("train", "nearest", "analogy", "save"):
-        raise InvalidInput(
-            f"{action!r} after {what}", wanted=_FORMS, next_step=f"gnomon words {what} nearest WORD"
-        )
+        raise InvalidInput(f"{action!r} after {what}", expected=_FORMS, hint=f"gnomon words {what} nearest WORD")
     return action
 
 
@@ -110,25 +170,20 @@ def _refuse(action: str, given: dict[str, Any], used_by: tuple[str, ...]) -> Non
     if named and action not in used_by:
         raise InvalidInput(
             f"{named[0]} with {action}",
-            wanted=f"{named[0]} only with {' or '.join(used_by)}",
-            next_step=f"leave {named[0]} out",
+            expected=f"{named[0]} only with {' or '.join(used_by)}",
+            hint=f"leave {named[0]} out",
         )
 
 
-def _train(
-    texts: list[Path], into: Path | None, method: Method, changes: dict[str, Any], *, as_json: bool
-) -> None:
+def _train(texts: list[Path], into: Path | None, method: Method, changes: dict[str, Any], *, as_json: bool) -> None:
     import time
 
-    from gnomon.cli.figures import count, duration
-    from gnomon.cli.terminal import data_console, notes_console, print_json
+    from gnomon.cli.terminal import count, data_console, duration, notes_console, print_json
     from gnomon.cli.words_bar import WordBar
-    from gnomon.train.words import corpus_of, save_words, settings_for, train_words
+    from gnomon.word_vectors import corpus_of, save_words, settings_for, train_words
 
     if into is None:
-        raise InvalidInput(
-            "train without --into", wanted="a folder for the vectors", next_step="add --into FOLDER"
-        )
+        raise InvalidInput("train without --into", expected="a folder for the vectors", hint="add --into FOLDER")
     settings = settings_for(method, **changes)
     started = time.perf_counter()
     with WordBar(notes_console()) as bar:
@@ -154,26 +209,21 @@ def _train(
 
 
 def _texts(paths: list[Path]) -> Iterator[str]:
-    from gnomon.cli.vocabulary import is_collection, texts_of_collection
-    from gnomon.train.words.corpus import texts_of
+    # DROPPED
+    from gnomon.word_vectors.corpus import texts_of
 
     for path in paths:
         yield from texts_of_collection(path) if is_collection(path) else texts_of([path])
 
 
 def _save(what: str, rest: list[str], to_format: Format | None, *, as_json: bool) -> None:
-    from gnomon.cli.figures import count
-    from gnomon.cli.terminal import data_console, print_json
-    from gnomon.train.words import save_vectors, save_words
+    from gnomon.cli.terminal import count, data_console, print_json
+    from gnomon.word_vectors import save_vectors, save_words
 
     if len(rest) != 1:
-        raise InvalidInput(
-            f"save with {len(rest)} places", wanted="save FILE_OR_FOLDER", next_step="name one place"
-        )
+        raise InvalidInput(f"save with {len(rest)} places", expected="save FILE_OR_FOLDER", hint="name one place")
     vectors = opened(what)
-    place = (
-        save_vectors(vectors, rest[0], format=to_format) if to_format else save_words(vectors, Path(rest[0]))
-    )
+    place = save_vectors(vectors, rest[0], format=to_format) if to_format else save_words(vectors, Path(rest[0]))
     if as_json:
         print_json({"written": str(place), "words": len(vectors), "format": to_format or "folder"})
         return
@@ -187,9 +237,7 @@ def _look_up(what: str, action: str, asked: list[str], k: int, *, as_json: bool)
     wanted = 1 if action == "nearest" else 3
     if len(asked) != wanted:
         form = "nearest WORD" if wanted == 1 else "analogy A B C: A is to B as C is to which word?"
-        raise InvalidInput(
-            f"{action} with {len(asked)} words", wanted=form, next_step=f"gnomon words {what} {action} ..."
-        )
+        raise InvalidInput(f"{action} with {len(asked)} words", expected=form, hint=f"gnomon words {what} {action} ...")
     vectors = opened(what)
     found = vectors.nearest(asked[0], k=k) if wanted == 1 else vectors.analogy(*asked, k=k)
     composed = [word for word in asked if vectors.is_composed(word)]
@@ -205,8 +253,9 @@ def _look_up(what: str, action: str, asked: list[str], k: int, *, as_json: bool)
 def opened(what: str) -> WordVectors:
     """The word vectors of a words folder, a file, or a collection. Raises InvalidInput for anything else."""
     from gnomon.cli.terminal import say
-    from gnomon.cli.vocabulary import is_collection, vectors_of_collection
-    from gnomon.train.words import is_words_folder, load_vectors, load_words
+
+    # DROPPED
+    from gnomon.word_vectors import is_words_folder, load_vectors, load_words
 
     path = Path(what).expanduser()
     if is_words_folder(path):
@@ -217,8 +266,8 @@ def opened(what: str) -> WordVectors:
         return vectors_of_collection(path, say)
     raise InvalidInput(
         f"{what} is no words folder, no file and no collection",
-        wanted="what `gnomon words train` or `gnomon index` wrote, or a file of word vectors",
-        next_step=f"gnomon words train TEXT... --into {what}",
+        expected="what `gnomon words train` or `gnomon index` wrote, or a file of word vectors",
+        hint=f"gnomon words train TEXT... --into {what}",
     )
 
 

@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from gnomon.cli.bar import EVERY_S
-from gnomon.cli.figures import rate
+from gnomon.cli.terminal import rate
 
 if TYPE_CHECKING:
-    from gnomon.train.words import WordStep
+    from gnomon.word_vectors import WordStep
 
 
 class WordBar:

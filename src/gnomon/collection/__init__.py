@@ -1,18 +1,5 @@
 """One named corpus: catalog, ingest, search. The room that wires the others."""
 
-from gnomon.collection.collection import Collection
-from gnomon.collection.opening import open_collection
-from gnomon.collection.reports import IndexReport, Problem, Progress, Status
-from gnomon.collection.settings import CollectionSettings, IndexOptions, RetrievalSettings
+import lazy_loader
 
-__all__ = [
-    "Collection",
-    "CollectionSettings",
-    "IndexOptions",
-    "IndexReport",
-    "Problem",
-    "Progress",
-    "RetrievalSettings",
-    "Status",
-    "open_collection",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -2,41 +2,60 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from gnomon.collection import reads, writes
-from gnomon.collection.derived import View
-from gnomon.collection.evaluating import GROUP_DEPTH, Asked, chunk_texts, run
-from gnomon.collection.given import as_document
-from gnomon.collection.ingest import IndexRun, add_documents
-from gnomon.collection.lineage import Lineage
-from gnomon.collection.opened_models import Models
-from gnomon.collection.registrations import Registrations
-from gnomon.collection.reports import IndexReport, Progress, Pruned, Status, Switched, VersionInfo
+from gnomon.collection.catalog import mutations, queries
+from gnomon.collection.catalog.versions import Version, by_id, live_chunking, live_id
+from gnomon.collection.evaluation import GROUP_DEPTH, Asked, chunk_texts, run
+from gnomon.collection.indexes.derived import View
+from gnomon.collection.ingest.index_run import IndexRun, add_documents, turn
+from gnomon.collection.reports import IndexReport, Progress, Pruned, Status, Switched, VersionInfo, status_of
 from gnomon.collection.search import checked_queries, group_by_document, hits
-from gnomon.collection.serving import Serving
+from gnomon.collection.serving.encoders import Models
+from gnomon.collection.serving.serving import Serving
 from gnomon.collection.settings import By, IndexOptions, Mode
-from gnomon.collection.status import status_of
-from gnomon.collection.turn import turn
-from gnomon.collection.version import Version, by_id, live_chunking, live_id
+from gnomon.collection.tables import Registrations
+from gnomon.collection.version_manager import Lineage
 from gnomon.core.contracts import Array, Encoder, Retriever
 from gnomon.core.documents import Document
+from gnomon.core.errors import InvalidInput
 from gnomon.core.ranking import Hit, Ranking
 from gnomon.evaluate.pseudo import ChunkText
 from gnomon.evaluate.run import Run
-from gnomon.retrieve.lookups import Lookups
+from gnomon.retrieve.filter import Lookups
 from gnomon.retrieve.where import Condition
+from gnomon.text.read import plain_metadata
 from gnomon.text.settings import ReadSettings
+
+
+def as_document(item: Document | str | Mapping[str, Any]) -> Document:
+    """The document that a value, a text (its id is its digest) or a mapping stands for.
+
+    Raises InvalidInput for a mapping without text or with unknown fields.
+    """
+    if isinstance(item, Document):
+        return replace(item, metadata=plain_metadata(item.metadata))
+    plain: Mapping[str, Any] = {"text": item} if isinstance(item, str) else item
+    unknown = set(plain) - {"id", "text", "title", "metadata", "source", "media_type"}
+    if unknown or not isinstance(plain.get("text"), str):
+        raise InvalidInput(
+            f"a document with fields {sorted(map(str, plain))}",
+            expected="text (a string), and maybe id, title, metadata, source, media_type",
+            hint='for example {"id": "a", "text": "…", "metadata": {"year": 2026}}',
+        )
+    digest = hashlib.sha256(plain["text"].encode("utf-8", "replace")).hexdigest()[:16]
+    return Document(**{"id": digest, **plain, "metadata": plain_metadata(plain.get("metadata") or {})})
 
 
 class Collection:
     """An open collection. Any number of threads may search it; writers queue. Made by `gnomon.open`.
 
-    `lineage` is what is done with its versions: see `gnomon.collection.lineage`. `tables` are those that are
+    `lineage` is what is done with its versions: see `gnomon.collection.version_manager`. `tables` are those that are
     registered with it: see `gnomon.answer.tables`.
     """
 
@@ -89,7 +108,7 @@ class Collection:
         wanted = [ids] if isinstance(ids, str) else list(ids)
         with self._catalog.write() as connection:
             chunking = live_chunking(connection)
-            change = writes.remove_documents(connection, wanted, chunking)
+            change = mutations.remove_documents(connection, wanted, chunking)
         self._serving.removed()
         return change.removed
 
@@ -173,7 +192,7 @@ class Collection:
         if where is not None:
             return self._serving.now.filters.documents(where)
         with self._catalog.read() as connection:
-            return reads.document_keys(connection)
+            return queries.document_keys(connection)
 
     def chunk_texts(self) -> list[ChunkText]:
         """Every chunk with its document and what stands above it."""
@@ -184,7 +203,7 @@ class Collection:
     def text(self, document: str) -> str | None:
         """A document's whole text by its id, None where there is none: what a hit's offsets refer to."""
         with self._catalog.read() as connection:
-            return reads.document_text(connection, document)
+            return queries.document_text(connection, document)
 
     def lookups(self) -> Lookups:
         """Vectors and texts of chunks by id, as kept: for stages of your own."""
@@ -237,7 +256,7 @@ class Collection:
         return self._serving.settled()[0].version
 
     def view(self) -> View:
-        """The derived indexes as a search uses them now: see `gnomon.collection.derived`."""
+        """The derived indexes as a search uses them now: see `gnomon.collection.indexes.derived`."""
         return self._serving.pin().view
 
     def close(self) -> None:

@@ -8,15 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gnomon.collection import model as models
-from gnomon.collection import version as versions
-from gnomon.collection.catalog import FILE, Catalog, explained
+from gnomon.collection.catalog import spaces as models
+from gnomon.collection.catalog import versions
+from gnomon.collection.catalog.connection import FILE, Catalog, explained
+from gnomon.collection.catalog.versions import Version
 from gnomon.collection.collection import Collection
-from gnomon.collection.opened_models import Models
-from gnomon.collection.second_model import settled
-from gnomon.collection.serving import Serving
+from gnomon.collection.serving.encoders import Models, settled
+from gnomon.collection.serving.serving import Serving
 from gnomon.collection.settings import DEFAULT_MODEL, CollectionSettings, RetrievalSettings
-from gnomon.collection.version import Version
 from gnomon.core.contracts import Encoder
 from gnomon.core.errors import CollectionNotFound, InvalidInput
 from gnomon.core.space import Space
@@ -64,8 +63,8 @@ def open_collection(
             if not create:
                 raise CollectionNotFound(
                     f"the collection at {folder} was never finished: it has no version",
-                    wanted="a collection with a model",
-                    next_step=f"make it: gnomon index PATH --into {folder}",
+                    expected="a collection with a model",
+                    hint=f"make it: gnomon index PATH --into {folder}",
                 )
             given = given or (load(name),)
             serving = _create(catalog, settings, given[0], _reference(name))
@@ -91,8 +90,8 @@ def _serving_version(catalog: Catalog, name: str | None) -> Version | None:
     is_retired = standing.state == "retired"
     raise versions.NotReady(
         f"{name} is retired" if is_retired else f"{name} is {standing.behind:,} documents behind",
-        wanted="a version that holds every document",
-        next_step="gnomon versions shows which do" + ("" if is_retired else ", and how far this one is"),
+        expected="a version that holds every document",
+        hint="gnomon versions shows which do" + ("" if is_retired else ", and how far this one is"),
     )
 
 
@@ -106,8 +105,8 @@ def _create(catalog: Catalog, settings: CollectionSettings, encoder: Encoder, mo
     if chunking.max_tokens > encoder.max_tokens:
         raise InvalidInput(
             f"chunks of {chunking.max_tokens} tokens for {encoder.space.short}",
-            wanted=f"at most the {encoder.max_tokens} tokens that it reads whole",
-            next_step="take smaller chunks, or a model that reads longer texts",
+            expected=f"at most the {encoder.max_tokens} tokens that it reads whole",
+            hint="take smaller chunks, or a model that reads longer texts",
         )
     with catalog.write() as connection:
         made = versions.live(connection)  # another process may have been first
@@ -117,13 +116,11 @@ def _create(catalog: Catalog, settings: CollectionSettings, encoder: Encoder, mo
             versions.create(connection, "live", cut, space, _retrieval(settings))
             made = versions.live(connection)
     if made is None:
-        raise InvalidInput("a collection without a version", wanted="the one just written")
+        raise InvalidInput("a collection without a version", expected="the one just written")
     return made
 
 
-def _stand_ins(
-    version: Version, named: str | None, given: tuple[Encoder, ...], load: Load
-) -> tuple[Encoder, ...]:
+def _stand_ins(version: Version, named: str | None, given: tuple[Encoder, ...], load: Load) -> tuple[Encoder, ...]:
     """The encoders that need not be loaded; one that is not of the version's space is refused at once."""
     if not given and named is not None and _reference(named) != version.model:
         given = (load(named),)
@@ -149,8 +146,8 @@ def _require_agreement(version: Version, settings: CollectionSettings) -> None:
     if other:
         raise InvalidInput(
             f"settings {other} for a collection made with { ({key: held[key] for key in other}) }",
-            wanted="the collection's own settings",
-            next_step="leave them out, or index into a new collection with the new ones",
+            expected="the collection's own settings",
+            hint="leave them out, or index into a new collection with the new ones",
         )
 
 
@@ -166,9 +163,7 @@ def _reference(model: str) -> str:
     return str(folder.resolve()) if folder.is_dir() else model
 
 
-def _loaded(
-    name: str, *, threads: int | None, say: Callable[[str], None], space: Space | None = None
-) -> Encoder:
+def _loaded(name: str, *, threads: int | None, say: Callable[[str], None], space: Space | None = None) -> Encoder:
     """The model as it comes, or in the precision and with the dimensions that a space was made with."""
     from gnomon.encode import EncoderSettings, load_encoder
 
@@ -182,3 +177,6 @@ def _loaded(
 
 def _silent(_: str) -> None:
     return None
+
+
+open = open_collection  # noqa: A001 - `gnomon.open`

@@ -8,9 +8,8 @@ from typing import Any, Literal, get_args
 
 from gnomon.core.errors import InvalidInput
 from gnomon.index.scan_settings import Chosen, require_chosen
-from gnomon.retrieve.feedback import RM3Settings, RocchioSettings
+from gnomon.retrieve.feedback import NeighbourSettings, RM3Settings, RocchioSettings
 from gnomon.retrieve.fuse import FuseSettings
-from gnomon.retrieve.neighbours import NeighbourSettings
 from gnomon.retrieve.rerank import RerankSettings
 
 Mode = Literal["hybrid", "dense", "lexical"]
@@ -51,7 +50,7 @@ class RetrievalSettings:
     def __post_init__(self) -> None:
         require_chosen(self.index)
         if self.mode not in get_args(Mode):
-            raise InvalidInput(f"mode {self.mode!r}", wanted=f"one of {', '.join(get_args(Mode))}")
+            raise InvalidInput(f"mode {self.mode!r}", expected=f"one of {', '.join(get_args(Mode))}")
 
     def to_json(self) -> dict[str, Any]:
         """A plain mapping, read back by `from_json`."""
@@ -96,7 +95,7 @@ class CollectionSettings:
         if isinstance(self.retrieval, Mapping):
             known = [one.name for one in fields(RetrievalSettings)]
             if unknown := sorted(set(self.retrieval) - set(known)):
-                raise InvalidInput(f"the setting {unknown[0]!r} of retrieval", wanted=", ".join(known))
+                raise InvalidInput(f"the setting {unknown[0]!r} of retrieval", expected=", ".join(known))
             RetrievalSettings(**self.retrieval)  # raises for values that it does not take
 
 

@@ -10,15 +10,56 @@ from pathlib import Path
 from typing import cast, get_args
 
 from gnomon.collection.collection import Collection
-from gnomon.collection.corpora import corpus_of, evaluation_folder, index_once
 from gnomon.collection.opening import open_collection
 from gnomon.collection.reports import Progress
-from gnomon.collection.settings import CollectionSettings, Mode
-from gnomon.core.errors import GnomonError, InvalidInput
+from gnomon.collection.settings import CollectionSettings, IndexOptions, Mode
+from gnomon.core.errors import GnomonError, InvalidInput, NothingIndexed
+from gnomon.encode.hub.digest import cache_home, digest_file, digest_json
 from gnomon.evaluate.checks import Finding
 from gnomon.evaluate.judgments import DataSet
 from gnomon.evaluate.pseudo import ChunkText
 from gnomon.evaluate.run import Relevant, Run
+
+
+def corpus_of(dataset: DataSet) -> Path:
+    """The corpus file that lies beside the queries. Raises InvalidInput where there is none."""
+    folder = dataset.path if dataset.path is None or dataset.path.is_dir() else dataset.path.parent
+    found = sorted(folder.glob("corpus.jsonl*")) if folder else []
+    if not found:
+        raise InvalidInput(
+            f"the data set {dataset.name!r} has no corpus, so there is nothing to search with a model",
+            expected="a corpus.jsonl beside the queries",
+            hint="index the documents with the model, and name that collection: "
+            "gnomon index PATH --into kb --model NAME",
+        )
+    return found[0]
+
+
+def evaluation_folder(corpus: Path, fingerprint: str) -> Path:
+    """Where the collection of a corpus in a space lies: in gnomon's cache, by the content of both."""
+    made = {"corpus": digest_file(corpus), "space": fingerprint}
+    return cache_home() / "evaluations" / digest_json(made)[:16]
+
+
+def index_once(
+    kb: Collection, corpus: Path, model: str, say: Callable[[str], None], progress: Callable[[Progress], None]
+) -> str:
+    """Index the corpus into its collection where that is not done. Returns what to tell of it."""
+    folder = Path(kb.status().path)
+    done = folder / "complete"
+    if done.exists():
+        return f"{model} searches its collection of {corpus.name} in {folder}, made before"
+    say(f"indexing {corpus} with {model}, once, into {folder}")
+    most_mb = corpus.stat().st_size / 1e6 + 50
+    report = kb.index([corpus], options=IndexOptions(max_file_mb=most_mb), progress=progress)
+    if report.interrupted:
+        raise KeyboardInterrupt  # what is done is kept: the next time carries on
+    if not kb.documents():
+        reason = report.problems[0].reason if report.problems else "no text in it"
+        raise NothingIndexed(f"{corpus}: {reason}", expected="a corpus of documents with text", hint="look at the file")
+    done.touch()
+    return f"{model} searches a collection of {corpus.name} made for it in {folder}"
+
 
 FORMS = (
     "a collection's folder (kb), a mode of it (kb:dense), a version (kb@v1), a saved run (run.json, "
@@ -96,14 +137,12 @@ class RunSystem:
         if lacking == dataset.relevant.keys():
             raise InvalidInput(
                 f"{self.file} holds none of the {len(lacking)} judged queries",
-                wanted=f"queries such as {_some(dataset.relevant)}",
-                next_step=f"its queries are {_some(run.results)}: take the run of these judgments",
+                expected=f"queries such as {_some(dataset.relevant)}",
+                hint=f"its queries are {_some(run.results)}: take the run of these judgments",
             )
         if lacking and self.file.suffix != ".json":
             run = run.asked(dataset.relevant)
-            notes.append(
-                f"{self.file}: {len(lacking)} judged queries are not in it and count as having found nothing"
-            )
+            notes.append(f"{self.file}: {len(lacking)} judged queries are not in it and count as having found nothing")
         return _of_this_corpus(Answered(run, dataset.relevant, notes=tuple(notes)), dataset, self.text)
 
 
@@ -136,7 +175,7 @@ def resolve(text: str) -> System:
     if text.startswith(_MODEL):
         name = text.removeprefix(_MODEL)
         if not name:
-            raise InvalidInput(f"{text!r} without a name", wanted=FORMS, next_step="gnomon models lists them")
+            raise InvalidInput(f"{text!r} without a name", expected=FORMS, hint="gnomon models lists them")
         return ModelSystem(text, name)
     if _place(text).is_file():
         return RunSystem(text, _place(text))
@@ -151,8 +190,8 @@ def resolve(text: str) -> System:
     if colon and mode not in _MODES:
         raise InvalidInput(
             f"{text}: there is no mode {mode!r}",
-            wanted=f"one of {', '.join(_MODES)}",
-            next_step=f"for example {rest}:dense",
+            expected=f"one of {', '.join(_MODES)}",
+            hint=f"for example {rest}:dense",
         )
     kept = next((known for known in _MODES if known == mode), None)
     return CollectionSystem(text, _place(folder), kept, version if folder != rest else None)
@@ -188,8 +227,8 @@ def _answered(kb: Collection, dataset: DataSet, system: CollectionSystem, asking
     if judged.isdisjoint(documents):
         raise InvalidInput(
             f"none of the {len(judged):,} judged documents is among the {len(documents):,} of {name}",
-            wanted=f"a collection of the documents that are judged, such as {_some(judged)}",
-            next_step=f"its documents are {_some(documents) or 'none'}: index the judged corpus, or give the "
+            expected=f"a collection of the documents that are judged, such as {_some(judged)}",
+            hint=f"its documents are {_some(documents) or 'none'}: index the judged corpus, or give the "
             "judgments of this one",
         )
     notes = () if where is None else _left_out(judged & documents, kb.documents(where), where)
@@ -205,17 +244,15 @@ def _left_out(judged: frozenset[str], allowed: frozenset[str], where: str) -> tu
     if judged.isdisjoint(allowed):
         raise InvalidInput(
             f"none of the {len(judged):,} judged documents meets {where}",
-            wanted=f"a condition that some of them meet, such as {_some(judged)}",
-            next_step=f"{len(allowed):,} documents meet it"
+            expected=f"a condition that some of them meet, such as {_some(judged)}",
+            hint=f"{len(allowed):,} documents meet it"
             + (f", such as {_some(allowed)}" if allowed else "")
             + ": change the condition, or take judgments of these",
         )
     lacking = judged - allowed
     if not lacking:
         return ()
-    return (
-        f"{len(lacking):,} of {len(judged):,} judged documents do not meet {where}; they count as not found",
-    )
+    return (f"{len(lacking):,} of {len(judged):,} judged documents do not meet {where}; they count as not found",)
 
 
 def _askable(dataset: DataSet) -> dict[str, str]:
@@ -223,8 +260,8 @@ def _askable(dataset: DataSet) -> dict[str, str]:
     if not queries:
         raise InvalidInput(
             f"the data set {dataset.name!r} has no query with a text and a judgment",
-            wanted="queries to search for",
-            next_step="give the queries with their judgments; judgments alone do for saved runs",
+            expected="queries to search for",
+            hint="give the queries with their judgments; judgments alone do for saved runs",
         )
     return queries
 
@@ -237,8 +274,8 @@ def _of_this_corpus(answered: Answered, dataset: DataSet, name: str) -> Answered
         raise InvalidInput(
             f"{name} is a run of another corpus: none of the {len(returned):,} documents that it returned is "
             f"judged in {dataset.name!r}" + (" or in its corpus" if dataset.documents else ""),
-            wanted=f"documents such as {_some(judged)}",
-            next_step=f"the run's are {_some(returned)}: take the run of this corpus, or correct the ids",
+            expected=f"documents such as {_some(judged)}",
+            hint=f"the run's are {_some(returned)}: take the run of this corpus, or correct the ids",
         )
     return answered
 
@@ -266,7 +303,7 @@ def _nothing(text: str) -> GnomonError:
     after = "correct the path, or make the collection: gnomon index PATH --into kb"
     if card_for(text):
         after = f"a model is named {_MODEL}{text}"
-    return InvalidInput(f"there is no collection and no run at {text}", wanted=FORMS, next_step=after)
+    return InvalidInput(f"there is no collection and no run at {text}", expected=FORMS, hint=after)
 
 
 def labels(*texts: str) -> list[str]:

@@ -72,9 +72,7 @@ class Index(Protocol):
         """Take ids out; ids that are not there are passed over."""
         ...
 
-    def search(
-        self, queries: Vectors, *, k: int, where: Int[np.ndarray, " allowed"] | None = None
-    ) -> list[Ranking]:
+    def search(self, queries: Vectors, *, k: int, where: Int[np.ndarray, " allowed"] | None = None) -> list[Ranking]:
         """The `k` most similar of the allowed ids for each query; equal scores in order of id.
 
         Scores are the space's similarity, higher is nearer (euclidean: the negative distance).

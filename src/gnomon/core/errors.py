@@ -1,4 +1,4 @@
-"""The whole error tree. Every error says what came, what was wanted and what to do next."""
+"""The whole error tree. Every error has a message, what was expected, and a hint what to do next."""
 
 from __future__ import annotations
 
@@ -6,31 +6,40 @@ from __future__ import annotations
 class GnomonError(Exception):
     """The base of every error that gnomon raises on purpose.
 
-    `came` says what was found, `wanted` what was expected, `next_step` what to do about it.
+    `message` says what was found, `expected` what would have been right, `hint` what to do about it.
     """
 
-    def __init__(self, came: str, *, wanted: str = "", next_step: str = "") -> None:
-        self.came, self.wanted, self.next_step = came, wanted, next_step
-        super().__init__(came, wanted, next_step)
+    def __init__(self, message: str, *, expected: str = "", hint: str = "") -> None:
+        self.message, self.expected, self.hint = message, expected, hint
+        super().__init__(message, expected, hint)
 
     def __str__(self) -> str:
-        parts = [self.came]
-        if self.wanted:
-            parts.append(f"Wanted: {self.wanted}")
-        if self.next_step:
-            parts.append(f"Next: {self.next_step}")
+        parts = [self.message]
+        if self.expected:
+            parts.append(f"Expected: {self.expected}")
+        if self.hint:
+            parts.append(f"Hint: {self.hint}")
         return "\n".join(parts)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.came, self.wanted, self.next_step)
+        return _rebuild, (type(self), self.message, self.expected, self.hint)
 
 
-def _rebuild(kind: type[GnomonError], came: str, wanted: str, next_step: str) -> GnomonError:
-    return kind(came, wanted=wanted, next_step=next_step)
+def _rebuild(kind: type[GnomonError], message: str, expected: str, hint: str) -> GnomonError:
+    return kind(message, expected=expected, hint=hint)
 
 
 class InvalidInput(GnomonError, ValueError):
     """A value handed in by the caller is not of the form that the function takes."""
+
+
+def missing_extra(package: str, *, extra: str) -> InvalidInput:
+    """The error for a package that is not installed because its extra was left out."""
+    return InvalidInput(
+        f"{package} is not installed",
+        expected=f"the extra gnomon[{extra}]",
+        hint=f"pip install 'gnomon[{extra}]'",
+    )
 
 
 class SpaceMismatch(GnomonError):
@@ -85,7 +94,7 @@ class StorageError(GnomonError, OSError):
     """The disk is full, read-only or not permitted."""
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.came, self.wanted, self.next_step)
+        return _rebuild, (type(self), self.message, self.expected, self.hint)
 
 
 class IndexDamaged(GnomonError):

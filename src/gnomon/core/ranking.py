@@ -35,7 +35,7 @@ class Ranking:
     def __post_init__(self) -> None:
         lengths = {len(self.ids), len(self.scores), *(len(s) for s in self.stages.values())}
         if len(lengths) > 1:
-            raise InvalidInput(f"a ranking of arrays with lengths {sorted(lengths)}", wanted="one length")
+            raise InvalidInput(f"a ranking of arrays with lengths {sorted(lengths)}", expected="one length")
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -55,14 +55,12 @@ class Space:
 
     def __post_init__(self) -> None:
         if self.dim < 1:
-            raise InvalidInput(f"a space of {self.dim} dimensions", wanted="at least 1 dimension")
+            raise InvalidInput(f"a space of {self.dim} dimensions", expected="at least 1 dimension")
         if self.similarity not in get_args(Similarity):
-            raise InvalidInput(
-                f"similarity {self.similarity!r}", wanted=f"one of {', '.join(get_args(Similarity))}"
-            )
+            raise InvalidInput(f"similarity {self.similarity!r}", expected=f"one of {', '.join(get_args(Similarity))}")
         if self.precision not in get_args(Precision):
             raise InvalidInput(
-                f"precision class {self.precision!r}", wanted=f"one of {', '.join(get_args(Precision))}"
+                f"precision class {self.precision!r}", expected=f"one of {', '.join(get_args(Precision))}"
             )
 
     @classmethod
@@ -89,8 +87,8 @@ class Space:
         alike = " They have the same dimensions, which says nothing." if self.dim == other.dim else ""
         raise SpaceMismatch(
             f"vectors of {other.short} met vectors of {self.short}.{alike}",
-            wanted=f"vectors of {self.short}",
-            next_step="encode both sides with one encoder; to change a collection's model, build a new one",
+            expected=f"vectors of {self.short}",
+            hint="encode both sides with one encoder; to change a collection's model, build a new one",
         )
 
     def truncate(self, dim: int) -> Space:
@@ -100,7 +98,7 @@ class Space:
         """
         if not 1 <= dim <= self.dim:
             raise InvalidInput(
-                f"truncation of {self.short} to {dim} dimensions", wanted=f"1 to {self.dim} dimensions"
+                f"truncation of {self.short} to {dim} dimensions", expected=f"1 to {self.dim} dimensions"
             )
         if dim == self.dim:
             return self

@@ -31,21 +31,21 @@ class Vectors:
         if data.ndim != 2 or data.shape[1] != self.space.dim:
             raise InvalidVectors(
                 f"an array of shape {tuple(data.shape)}",
-                wanted=f"shape (rows, {self.space.dim}) for {self.space.short}",
+                expected=f"shape (rows, {self.space.dim}) for {self.space.short}",
             )
         if not np.isfinite(data).all():
             bad = int((~np.isfinite(data).all(axis=1)).sum())
             raise InvalidVectors(
                 f"{bad} of {len(data)} vectors hold NaN or infinite values",
-                wanted="finite values",
-                next_step="look at the encoder's input and weights; such vectors cannot be compared",
+                expected="finite values",
+                hint="look at the encoder's input and weights; such vectors cannot be compared",
             )
         data.flags.writeable = False
         object.__setattr__(self, "data", data)
         if (self.starts is None) == (self.space.similarity == "maxsim"):
             raise InvalidInput(
                 f"{'no ' if self.starts is None else ''}starts where similarity is {self.space.similarity}",
-                wanted="`starts` for multi-vector spaces (maxsim) and for no other",
+                expected="`starts` for multi-vector spaces (maxsim) and for no other",
             )
         if self.starts is not None:
             object.__setattr__(self, "starts", _checked_starts(self.starts, len(data)))
@@ -58,7 +58,7 @@ class Vectors:
         given = np.asarray(items)
         if given.size and given.dtype.kind not in "iu":
             raise InvalidInput(
-                f"positions of type {given.dtype}", wanted="whole numbers", next_step="np.flatnonzero(mask)"
+                f"positions of type {given.dtype}", expected="whole numbers", hint="np.flatnonzero(mask)"
             )
         wanted = given.astype(np.int64)
         if self.starts is None:
@@ -81,8 +81,8 @@ class Vectors:
             if not norms.all():
                 raise InvalidVectors(
                     f"{int((norms == 0).sum())} vectors are zero in their first {dim} dimensions",
-                    wanted="vectors with a direction",
-                    next_step="truncate to more dimensions",
+                    expected="vectors with a direction",
+                    hint="truncate to more dimensions",
                 )
             data = data / norms
         return Vectors(data, space, self.starts)
@@ -91,7 +91,7 @@ class Vectors:
     def concatenate(parts: Sequence[Vectors]) -> Vectors:
         """All items of all parts, in order. Raises SpaceMismatch unless the parts share one space."""
         if not parts:
-            raise InvalidInput("no vectors to concatenate", wanted="at least one part")
+            raise InvalidInput("no vectors to concatenate", expected="at least one part")
         space = parts[0].space
         for part in parts[1:]:
             space.require(part.space)
@@ -99,9 +99,7 @@ class Vectors:
         if space.similarity != "maxsim":
             return Vectors(data, space)
         offsets = np.cumsum([0] + [len(part.data) for part in parts[:-1]])
-        starts = [
-            part.starts + at for part, at in zip(parts, offsets, strict=True) if part.starts is not None
-        ]
+        starts = [part.starts + at for part, at in zip(parts, offsets, strict=True) if part.starts is not None]
         return Vectors(data, space, np.concatenate(starts))
 
 
@@ -109,12 +107,10 @@ def _checked_starts(starts: np.ndarray[Any, Any], rows: int) -> np.ndarray[Any, 
     checked: np.ndarray[Any, Any] = np.ascontiguousarray(starts, dtype=np.int64).view()
     ends = np.append(checked[1:], rows)
     empty = (len(checked) == 0) != (rows == 0)
-    if empty or (
-        len(checked) and (checked[0] != 0 or (np.diff(checked) <= 0).any() or ends[-1] <= checked[-1])
-    ):
+    if empty or (len(checked) and (checked[0] != 0 or (np.diff(checked) <= 0).any() or ends[-1] <= checked[-1])):
         raise InvalidVectors(
             f"starts {checked[:5].tolist()}… over {rows} rows",
-            wanted="starts at 0, strictly rising, each item with at least one row",
+            expected="starts at 0, strictly rising, each item with at least one row",
         )
     checked.flags.writeable = False
     return checked

@@ -49,9 +49,9 @@ class BatchedEncoder:
 
     def __init__(self, encoder: Encoder, *, max_wait_s: float = 0.0, max_batch: int = 64) -> None:
         if not max_wait_s >= 0:
-            raise InvalidInput(f"max_wait_s = {max_wait_s}", wanted="0 or more seconds")
+            raise InvalidInput(f"max_wait_s = {max_wait_s}", expected="0 or more seconds")
         if max_batch < 1:
-            raise InvalidInput(f"max_batch = {max_batch}", wanted="at least 1 text")
+            raise InvalidInput(f"max_batch = {max_batch}", expected="at least 1 text")
         self._encoder, self._max_wait_s, self._max_batch = encoder, max_wait_s, max_batch
         self._lock = threading.Lock()
         self._lanes = int(getattr(encoder, "lanes", 1))

@@ -10,8 +10,8 @@ from gnomon.core.contracts import Encoder, Role
 from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.core.space import Ingredients, Space
 from gnomon.core.vectors import Vectors
-from gnomon.encode.digest import digest_json
-from gnomon.encode.layout import ModelLayout
+from gnomon.encode.hub.digest import digest_json
+from gnomon.encode.layout.model import ModelLayout
 from gnomon.encode.settings import EncoderSettings, check_dim
 
 
@@ -23,9 +23,7 @@ class DualEncoder:
     `dim` keeps the first dimensions only. Raises ModelUnsupported for towers that cannot be compared.
     """
 
-    def __init__(
-        self, query: Encoder, document: Encoder, *, name: str = "dual", dim: int | None = None
-    ) -> None:
+    def __init__(self, query: Encoder, document: Encoder, *, name: str = "dual", dim: int | None = None) -> None:
         _require_comparable(query.space, document.space)
         check_dim(EncoderSettings(dim=dim), document.space.dim, name)
         self._towers: Mapping[Role, Encoder] = {"query": query, "document": document}
@@ -83,7 +81,7 @@ class DualEncoder:
 
     def _tower(self, role: Role) -> Encoder:
         if role not in self._towers:
-            raise InvalidInput(f"role {role!r}", wanted=f"one of {', '.join(self._towers)}")
+            raise InvalidInput(f"role {role!r}", expected=f"one of {', '.join(self._towers)}")
         return self._towers[role]
 
 
@@ -110,8 +108,8 @@ def _require_comparable(query: Space, document: Space) -> None:
         if one != other:
             raise ModelUnsupported(
                 f"a query tower of {what} {one} beside a document tower of {what} {other}",
-                wanted=f"towers of one {what}",
-                next_step="train both to one number of dimensions, as a Dense module in each route does"
+                expected=f"towers of one {what}",
+                hint="train both to one number of dimensions, as a Dense module in each route does"
                 if what == "dim"
                 else f"give both the same {what}",
             )

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from gnomon.core.contracts import Encoder
 from gnomon.core.errors import ModelUnsupported
-from gnomon.encode.layout import read_layout
+from gnomon.encode.hub.locate import locate, silent
+from gnomon.encode.layout.model import read_layout
+from gnomon.encode.layout.router import shape_of
 from gnomon.encode.settings import EncoderSettings
-from gnomon.encode.shape import shape_of
-from gnomon.encode.sources import locate, silent
 
 if TYPE_CHECKING:
-    from gnomon.encode.cross import CrossEncoder
+    from gnomon.encode.cross_encoder import CrossEncoder
 
 
 def load_encoder(
@@ -39,18 +39,18 @@ def load_encoder(
     if shape == "cross":
         raise ModelUnsupported(
             f"{title} is a cross-encoder: it scores a query and a text together and makes no vectors",
-            wanted="a model that makes vectors",
-            next_step=f"gnomon.encode.load_scorer({str(name)!r})",
+            expected="a model that makes vectors",
+            hint=f"gnomon.encode.load_scorer({str(name)!r})",
         )
     if shape == "dual":
         from gnomon.encode.dual import of_towers
-        from gnomon.encode.router import read_towers
+        from gnomon.encode.layout.router import read_towers
 
         towers = read_towers(located.folder, name=title, prompts=prompts)
         return of_towers(towers, name=title, settings=settings)
     if shape == "late":
-        from gnomon.encode.late import LateEncoder
-        from gnomon.encode.late_layout import read_late
+        from gnomon.encode.late_interaction import LateEncoder
+        from gnomon.encode.layout.late_interaction import read_late
 
         return LateEncoder(read_late(located.folder, name=title, prompts=prompts), settings)
     layout = read_layout(located.folder, name=title, card=located.card, prompts=prompts)
@@ -73,16 +73,16 @@ def load_scorer(
 
     Raises as `load_encoder` does, and ModelUnsupported for a model that makes vectors.
     """
-    from gnomon.encode.cross import CrossEncoder
-    from gnomon.encode.cross_layout import read_cross
+    from gnomon.encode.cross_encoder import CrossEncoder
+    from gnomon.encode.layout.cross_encoder import read_cross
 
     located = locate(name, say=say)
     title = Path(name).name
     if shape_of(located.folder, carded=located.card is not None) != "cross":
         raise ModelUnsupported(
             f"{title} makes vectors: it is no cross-encoder",
-            wanted="a transformer with a classification head of one label",
-            next_step=f"gnomon.load_encoder({str(name)!r}); to rerank by a late-interaction model, "
+            expected="a transformer with a classification head of one label",
+            hint=f"gnomon.load_encoder({str(name)!r}); to rerank by a late-interaction model, "
             "gnomon.retrieve.LateRerank",
         )
     return CrossEncoder(read_cross(located.folder, name=title), settings)

@@ -39,15 +39,15 @@ class EncoderSettings:
         for name in ("threads", "batch_tokens", "dim"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise InvalidInput(f"{name} = {value}", wanted=f"{name} of at least 1")
+                raise InvalidInput(f"{name} = {value}", expected=f"{name} of at least 1")
         for name, known in (("precision", get_args(RuntimePrecision)), ("device", get_args(Device))):
             if getattr(self, name) not in known:
-                raise InvalidInput(f"{name} {getattr(self, name)!r}", wanted=f"one of {', '.join(known)}")
+                raise InvalidInput(f"{name} {getattr(self, name)!r}", expected=f"one of {', '.join(known)}")
         if self.precision == "int8" and self.on_torch:
             raise InvalidInput(
                 f"precision 'int8' on {self.device}",
-                wanted="int8 on the CPU",
-                next_step='leave out `device`, or leave precision at "auto"',
+                expected="int8 on the CPU",
+                hint='leave out `device`, or leave precision at "auto"',
             )
 
     @property
@@ -76,8 +76,8 @@ def check_dim(settings: EncoderSettings, dim: int, name: str) -> None:
     if settings.dim is not None and settings.dim > dim:
         raise InvalidInput(
             f"dim = {settings.dim} for {name}",
-            wanted=f"1 to {dim} dimensions",
-            next_step="leave `dim` out for all of them",
+            expected=f"1 to {dim} dimensions",
+            hint="leave `dim` out for all of them",
         )
 
 

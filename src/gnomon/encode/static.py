@@ -17,11 +17,11 @@ from gnomon.core.contracts import Role
 from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
-from gnomon.encode.batches import batches
 from gnomon.encode.graph.weights import Weights
-from gnomon.encode.layout import ModelLayout, Projection
+from gnomon.encode.layout.model import ModelLayout, Projection
+from gnomon.encode.runtime.batches import batches
+from gnomon.encode.runtime.tokenizer import TextTokenizer, check_texts, warn_truncated
 from gnomon.encode.settings import EncoderSettings, check_dim
-from gnomon.encode.tokens import TextTokenizer, check_texts, warn_truncated
 from gnomon.kernels.similarity import normalise
 
 GATHER_TOKENS = 16_384  # rows gathered at a time: 16 MB at 256 dimensions
@@ -132,8 +132,8 @@ def _require_plain(settings: EncoderSettings, name: str) -> None:
     if settings.on_torch or asked == "int8":
         raise InvalidInput(
             f"{asked!r} for {name}, a static model",
-            wanted="a static model as it is: it looks rows up and multiplies nothing",
-            next_step="leave out device and precision",
+            expected="a static model as it is: it looks rows up and multiplies nothing",
+            hint="leave out device and precision",
         )
 
 
@@ -143,8 +143,8 @@ def _require_tokens(counts: Sequence[int], start: int) -> None:
         raise InvalidInput(
             f"{len(empty)} texts without one token that the model knows, at positions "
             f"{', '.join(map(str, empty[:10]))}{', …' if len(empty) > 10 else ''}",
-            wanted="texts with at least one known token",
-            next_step="leave these texts out, or use a transformer model, which encodes any text",
+            expected="texts with at least one known token",
+            hint="leave these texts out, or use a transformer model, which encodes any text",
         )
 
 
@@ -165,8 +165,8 @@ def _read_table(layout: ModelLayout, vocabulary: int) -> Table:
         if not right:
             raise ModelUnsupported(
                 f"{layout.weights} has {came}, for a tokenizer of {vocabulary} tokens",
-                wanted="a row for every token",
-                next_step="fetch the model again: tokenizer and weights are of two versions",
+                expected="a row for every token",
+                hint="fetch the model again: tokenizer and weights are of two versions",
             )
     table = rows.float32() if rows.dtype == "BF16" else rows.bits
     return Table(table, mapping, scale, drops_unknown=not own)

@@ -15,14 +15,20 @@ from gnomon.core.contracts import Role
 from gnomon.core.errors import ModelUnsupported
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
-from gnomon.encode.feed import padded_batches, side_by_side, windows
 from gnomon.encode.graph.recipe import FAMILIES, recipe_of
-from gnomon.encode.layout import ModelLayout
+from gnomon.encode.layout.model import ModelLayout
+from gnomon.encode.runtime.batches import padded_batches, side_by_side, windows
+from gnomon.encode.runtime.tokenizer import (
+    TextTokenizer,
+    Tokenised,
+    TokenVectors,
+    check_texts,
+    warn_truncated,
+)
 from gnomon.encode.settings import EncoderSettings, check_dim
-from gnomon.encode.tokens import TextTokenizer, Tokenised, TokenVectors, check_texts, warn_truncated
 
 if TYPE_CHECKING:
-    from gnomon.encode.runners import Runner
+    from gnomon.encode.runtime.runners import Runner
 
 ONNX = Path("onnx", "model.onnx")
 
@@ -51,7 +57,7 @@ class TransformerEncoder:
     @cached_property
     def _full_space(self) -> Space:
         if self._settings.precision == "int8":
-            from gnomon.encode.calibration import int8_ingredients
+            from gnomon.encode.runtime.calibration import int8_ingredients
 
             return Space.of(int8_ingredients(self._layout), name=self._layout.name)
         return Space.of(self._layout.ingredients(precision="float"), name=self._layout.name)
@@ -124,9 +130,7 @@ class TransformerEncoder:
         return [item for item in found if item is not None]
 
     def _windows(self, texts: Sequence[str], role: Role) -> Iterator[tuple[int, Tokenised]]:
-        return windows(
-            texts, partial(self._tokenizer.tokenise, role=role), threads=self._settings.thread_count
-        )
+        return windows(texts, partial(self._tokenizer.tokenise, role=role), threads=self._settings.thread_count)
 
     def _batches(self, tokenised: Tokenised, start: int) -> Iterator[tuple[Any, Any, Any]]:
         budget = self._settings.batch_budget
@@ -136,7 +140,7 @@ class TransformerEncoder:
         if self._texts is None:
             with self._lock:
                 if self._texts is None:
-                    from gnomon.encode.runners import text_runner
+                    from gnomon.encode.runtime.runners import text_runner
 
                     self._texts = text_runner(self._layout, self._settings, self._tokenizer)
         return self._texts
@@ -145,7 +149,7 @@ class TransformerEncoder:
         if self._hidden is None:
             with self._lock:
                 if self._hidden is None:
-                    from gnomon.encode.runners import token_runner
+                    from gnomon.encode.runtime.runners import token_runner
 
                     self._hidden = token_runner(self._layout, self._settings, self._tokenizer)
         return self._hidden
@@ -154,15 +158,15 @@ class TransformerEncoder:
 def _require_supported(layout: ModelLayout, settings: EncoderSettings) -> None:
     """Raise where an ONNX file is to run in a way that only a network built from weights can."""
     if settings.on_torch:
-        from gnomon.encode.torch_encoder import require_device
+        from gnomon.encode.runtime.torch_runner import require_device
 
         require_device(settings)
     asked = settings.device if settings.on_torch else settings.precision
     if layout.weights.suffix == ".onnx" and (settings.on_torch or asked == "int8"):
         raise ModelUnsupported(
             f"{layout.name} runs from {layout.weights.name}, and {asked!r} needs its safetensors",
-            wanted=f"a model of one of the families {', '.join(sorted(FAMILIES))}",
-            next_step="leave out device and precision: this model runs on the CPU, in floating point",
+            expected=f"a model of one of the families {', '.join(sorted(FAMILIES))}",
+            hint="leave out device and precision: this model runs on the CPU, in floating point",
         )
 
 
@@ -175,14 +179,13 @@ def _with_runnable_weights(layout: ModelLayout) -> ModelLayout:
     if not file.is_file():
         raise ModelUnsupported(
             f"{layout.name} is of the family {layout.family!r}, without {ONNX.as_posix()} in its folder",
-            wanted=f"one of {', '.join(sorted(FAMILIES))}, or an ONNX file",
-            next_step=f"optimum-cli export onnx --model {layout.folder} --task feature-extraction "
-            f"{layout.folder / 'onnx'}",
+            expected=f"one of {', '.join(sorted(FAMILIES))}, or an ONNX file",
+            hint=f"optimum-cli export onnx --model {layout.folder} --task feature-extraction {layout.folder / 'onnx'}",
         )
     if file.with_name(f"{file.name}.data").exists():
         raise ModelUnsupported(
             f"{file} keeps its weights in a second file, which no digest of the model covers",
-            wanted="an ONNX file with its weights inside",
-            next_step="export it in one file (under 2 GB)",
+            expected="an ONNX file with its weights inside",
+            hint="export it in one file (under 2 GB)",
         )
     return replace(layout, weights=file)

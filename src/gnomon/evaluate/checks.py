@@ -52,8 +52,7 @@ def check_dataset(dataset: DataSet, *, corpus: AbstractSet[str] | None = None) -
     for severity, kind, example in _all(dataset, known):
         kinds[severity, kind].append(example)
     found = [
-        Finding(kind, len(examples), tuple(examples[:_SHOWN]), severity)
-        for (severity, kind), examples in kinds.items()
+        Finding(kind, len(examples), tuple(examples[:_SHOWN]), severity) for (severity, kind), examples in kinds.items()
     ]
     return tuple(sorted(found, key=lambda finding: finding.severity != "error"))
 
@@ -63,8 +62,8 @@ def require_clean(findings: Sequence[Finding], *, name: str = "the data set") ->
     if findings:
         raise InvalidInput(
             f"{name} has faults:\n" + "\n".join(f"  {finding}" for finding in findings),
-            wanted="a data set without faults, since --strict was asked for",
-            next_step="correct the files, or leave --strict out to measure with what is there",
+            expected="a data set without faults, since --strict was asked for",
+            hint="correct the files, or leave --strict out to measure with what is there",
         )
 
 

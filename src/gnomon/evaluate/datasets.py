@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from gnomon.core.errors import InvalidInput
 from gnomon.evaluate.judgments import DataSet, Fault, Judgment, gather
-from gnomon.evaluate.lines import first_line, json_rows
+from gnomon.evaluate.text_files import first_line, json_rows
 from gnomon.evaluate.trec import looks_like_qrels, looks_like_run, read_qrels, read_topics
 
 FORMS = (
@@ -71,7 +71,7 @@ def kind_of(path: Path) -> Kind:
 def _existing(path: Given) -> Path:
     place = Path(path).expanduser()
     if not place.exists():
-        raise InvalidInput(f"{place} does not exist", wanted=FORMS, next_step="correct the path")
+        raise InvalidInput(f"{place} does not exist", expected=FORMS, hint="correct the path")
     return place
 
 
@@ -113,8 +113,8 @@ def _queries_for(split: str, found: Mapping[Path, Kind], folder: Path) -> Path:
         return (own or plain)[0]
     raise InvalidInput(
         f"{folder} holds {len(found)} files of queries: {', '.join(path.name for path in found)}",
-        wanted=f"one of them, or one named after the split {split!r}",
-        next_step="give the pair of files: load_dataset((topics, judgments)) (--data twice)",
+        expected=f"one of them, or one named after the split {split!r}",
+        hint="give the pair of files: load_dataset((topics, judgments)) (--data twice)",
     )
 
 
@@ -133,8 +133,8 @@ def _chosen(split: str | None, there: Mapping[str, Path], folder: Path) -> str:
     listed = ", ".join(name or "(unnamed)" for name in sorted(there))
     raise InvalidInput(
         f"{folder} has no split {split or _DEFAULT_SPLIT!r}; its splits: {listed}",
-        wanted="one of its splits" if split else "a split, since there is more than one",
-        next_step=f"name one, for example split={sorted(there)[0]!r} (--split {sorted(there)[0]})",
+        expected="one of its splits" if split else "a split, since there is more than one",
+        hint=f"name one, for example split={sorted(there)[0]!r} (--split {sorted(there)[0]})",
     )
 
 
@@ -149,9 +149,7 @@ def _judged(name: str, queries_file: Path, qrels: Mapping[str, Path], split: str
     others = {row.query for at, path in qrels.items() if at != split for row in read_qrels(path)}
     kept = {query: text for query, text in queries.items() if query in relevant or query not in others}
     if not relevant:
-        raise InvalidInput(
-            f"{qrels[split]} holds no judgment that can be read", wanted="at least one", next_step=FORMS
-        )
+        raise InvalidInput(f"{qrels[split]} holds no judgment that can be read", expected="at least one", hint=FORMS)
     corpus = [path for path in queries_file.parent.glob("corpus.jsonl*") if path.is_file()]
     return DataSet(
         name=name,
@@ -172,8 +170,8 @@ def _json_queries(path: Path) -> Queries:
         if query is None or not isinstance(text, str):
             raise InvalidInput(
                 f"{path}, line {number}: fields {', '.join(row) or 'none'}",
-                wanted='a query such as {"_id": "1", "text": "…"}',
-                next_step="rename the fields",
+                expected='a query such as {"_id": "1", "text": "…"}',
+                hint="rename the fields",
             )
         if query in queries:
             faults.append(Fault("duplicate query ids", f"query {query!r}", f"{path.name}:{number}"))
@@ -187,8 +185,8 @@ def _answers(path: Path, split: str | None, *, name: str = "") -> DataSet:
     if split is not None and split != own:
         raise InvalidInput(
             f"the split {split!r} of {path}, a file with all of its judgments",
-            wanted="no split",
-            next_step="leave it out, or give the file of that split",
+            expected="no split",
+            hint="leave it out, or give the file of that split",
         )
     queries: dict[str, str] = {}
     faults: list[Fault] = []
@@ -207,7 +205,7 @@ def _answers(path: Path, split: str | None, *, name: str = "") -> DataSet:
         rows += [Judgment(query, document, grade, where) for document, grade in graded]
     relevant, more = gather(rows)
     if not relevant:
-        raise InvalidInput(f"{path} holds no judgment", wanted=FORMS, next_step="name relevant documents")
+        raise InvalidInput(f"{path} holds no judgment", expected=FORMS, hint="name relevant documents")
     plain = name or _ENDS.sub("", path.name)
     return DataSet(plain, queries, relevant, own, path, faults=(*faults, *more))
 
@@ -224,8 +222,8 @@ def _graded(relevant: Any) -> list[tuple[str, str]] | None:
 def _bad_answer(path: Path, number: int, row: Mapping[str, Any]) -> InvalidInput:
     return InvalidInput(
         f"{path}, line {number}: {json.dumps(row, ensure_ascii=False)[:100]}",
-        wanted='{"query": "…", "relevant": ["id", …]} or {"query": "…", "relevant": {"id": grade}}',
-        next_step="correct the line",
+        expected='{"query": "…", "relevant": ["id", …]} or {"query": "…", "relevant": {"id": grade}}',
+        hint="correct the line",
     )
 
 
@@ -261,12 +259,12 @@ def _listing(*kinds: Mapping[Path, Kind]) -> str:
     return "; ".join(parts) + ("; …" if len(merged) > 8 else "") if parts else "no files"
 
 
-def _unknown(came: str, *, alone: Kind | None = None) -> InvalidInput:
+def _unknown(message: str, *, alone: Kind | None = None) -> InvalidInput:
     pair = alone in ("topics", "qrels", "queries")
     return InvalidInput(
-        came,
-        wanted=FORMS,
-        next_step="give the folder, or both files: load_dataset((topics, judgments)) (--data twice)"
+        message,
+        expected=FORMS,
+        hint="give the folder, or both files: load_dataset((topics, judgments)) (--data twice)"
         if pair
         else "bring it into one of these forms",
     )

@@ -43,9 +43,7 @@ class DataSet:
     @property
     def judged(self) -> dict[str, str]:
         """The queries that can be measured: those with a text and a judgment, in the order of the file."""
-        return {
-            query: text for query, text in self.queries.items() if text.strip() and self.relevant.get(query)
-        }
+        return {query: text for query, text in self.queries.items() if text.strip() and self.relevant.get(query)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,7 @@ def parse_metric(name: str) -> Metric:
     if found[2] is None and kind in _NEEDS_CUTOFF:
         raise InvalidInput(
             f"the metric {name!r} without a number of results",
-            wanted=f"how many results it looks at, such as {kind}@10",
+            expected=f"how many results it looks at, such as {kind}@10",
         )
     return Metric(kind, int(found[2]) if found[2] else None)
 
@@ -110,8 +110,8 @@ def _unknown(name: str) -> InvalidInput:
     meant = _BY_NAME[near[0]] if near else "nDCG"
     return InvalidInput(
         f"there is no metric {name!r}",
-        wanted=f"one of {', '.join(KNOWN)}, k being 1 or more",
-        next_step=f"did you mean {meant}@10?" if near else "nDCG@10 is a good first choice",
+        expected=f"one of {', '.join(KNOWN)}, k being 1 or more",
+        hint=f"did you mean {meant}@10?" if near else "nDCG@10 is a good first choice",
     )
 
 
@@ -149,8 +149,8 @@ def _ir_measures() -> Any:
     except ImportError as error:
         raise InvalidInput(
             "metrics are computed by ir-measures, which is not installed",
-            wanted="the extra for evaluation",
-            next_step="pip install 'gnomon[eval]'",
+            expected="the extra for evaluation",
+            hint="pip install 'gnomon[eval]'",
         ) from error
     return ir_measures
 
@@ -169,8 +169,8 @@ def _with_relevant(relevant: Relevant) -> dict[str, dict[str, int]]:
     if not judged:
         raise InvalidInput(
             f"judgments of {len(relevant)} queries, none with a relevant document",
-            wanted="at least one query with a document of grade 1 or more",
-            next_step="check that the judgments are of the right split and form",
+            expected="at least one query with a document of grade 1 or more",
+            hint="check that the judgments are of the right split and form",
         )
     return judged
 
@@ -184,9 +184,7 @@ def coverage(run: Run, relevant: Relevant) -> Coverage:
         nothing_relevant=tuple(sorted(set(relevant) - set(counted))),
         unjudged=tuple(sorted(run.queries - set(relevant))),
         judged_returned=sum(
-            len(found.keys() & relevant[query].keys())
-            for query, found in run.results.items()
-            if query in relevant
+            len(found.keys() & relevant[query].keys()) for query, found in run.results.items() if query in relevant
         ),
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gnomon.core.errors import InvalidInput
-from gnomon.evaluate.verdict import Verdict
+from gnomon.evaluate.comparison import Verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,17 +27,17 @@ def plot_differences(verdict: Verdict, path: str | Path) -> Path:
     """
     path = Path(path)
     if path.suffix.lower() not in _FORMATS:
-        raise InvalidInput(f"a plot named {path.name}", wanted=f"a name ending in {', '.join(_FORMATS)}")
+        raise InvalidInput(f"a plot named {path.name}", expected=f"a name ending in {', '.join(_FORMATS)}")
     if not verdict.changes:
-        raise InvalidInput("a verdict without per-query values", wanted="one that compare or judge returned")
+        raise InvalidInput("a verdict without per-query values", expected="one that compare or judge returned")
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
         raise InvalidInput(
             "matplotlib, which draws the plot, is not installed",
-            wanted="the extra `plot`",
-            next_step="pip install 'gnomon[plot]'",
+            expected="the extra `plot`",
+            hint="pip install 'gnomon[plot]'",
         ) from error
     figure = Figure(figsize=(9, 5.6), dpi=160, layout="constrained")
     FigureCanvasAgg(figure)

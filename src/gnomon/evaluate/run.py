@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from gnomon.core.errors import InvalidInput
-from gnomon.evaluate.lines import text_lines
+from gnomon.evaluate.text_files import text_lines
 
 Relevant = Mapping[str, Mapping[str, int]]
 """Judgments: query id -> document id -> grade; 1 and more is relevant, 0 is judged and not relevant."""
@@ -45,9 +45,7 @@ class Run:
         object.__setattr__(self, "about", MappingProxyType(dict(self.about)))
 
     @classmethod
-    def of_pairs(
-        cls, name: str, pairs: Iterable[tuple[str, str, float]], about: Mapping[str, Any] = EMPTY
-    ) -> Run:
+    def of_pairs(cls, name: str, pairs: Iterable[tuple[str, str, float]], about: Mapping[str, Any] = EMPTY) -> Run:
         """A run of (query id, document id, score). Raises InvalidInput when a document comes twice."""
         results: dict[str, dict[str, float]] = {}
         for query, document, score in pairs:
@@ -121,8 +119,8 @@ class Run:
                     if part.split() != [part]:
                         raise InvalidInput(
                             f"the id {part!r} in a TREC run file",
-                            wanted="ids without white space: it separates the columns",
-                            next_step="save as .json",
+                            expected="ids without white space: it separates the columns",
+                            hint="save as .json",
                         )
                 yield f"{query} Q0 {document} {rank} {found[document]!r} {tag}\n"
 
@@ -142,7 +140,7 @@ def _checked(query: str, found: Mapping[str, float]) -> Mapping[str, float]:
     own = {document: float(score) for document, score in found.items()}
     if not query or "" in own:
         raise InvalidInput(
-            f"an empty {'document' if query else 'query'} id in a run", wanted="ids of one character or more"
+            f"an empty {'document' if query else 'query'} id in a run", expected="ids of one character or more"
         )
     with np.errstate(over="ignore"):
         fine = np.isfinite(np.fromiter(own.values(), dtype=np.float64, count=len(own)).astype(np.float32))
@@ -150,8 +148,8 @@ def _checked(query: str, found: Mapping[str, float]) -> Mapping[str, float]:
         document = list(own)[int(np.argmin(fine))]
         raise InvalidInput(
             f"score {own[document]} of document {document!r} for query {query!r}",
-            wanted="finite scores within single precision: trec_eval compares them so",
-            next_step="leave out documents that have no score",
+            expected="finite scores within single precision: trec_eval compares them so",
+            hint="leave out documents that have no score",
         )
     return MappingProxyType(own)
 
@@ -159,8 +157,8 @@ def _checked(query: str, found: Mapping[str, float]) -> Mapping[str, float]:
 def _twice(query: str, document: str, where: str = "") -> InvalidInput:
     return InvalidInput(
         f"{where}document {document!r} comes twice for query {query!r}",
-        wanted="each document once a query",
-        next_step="keep its best score; chunks of one document must be grouped first",
+        expected="each document once a query",
+        hint="keep its best score; chunks of one document must be grouped first",
     )
 
 
@@ -177,8 +175,8 @@ def _from_json(path: Path) -> Run:
     except (ValueError, TypeError, AttributeError) as error:
         raise InvalidInput(
             f"{path} is no run: {error}",
-            wanted='{"name": …, "results": {query id: {document id: score}}}',
-            next_step="a TREC run file has another suffix than .json",
+            expected='{"name": …, "results": {query id: {document id: score}}}',
+            hint="a TREC run file has another suffix than .json",
         ) from error
 
 
@@ -191,8 +189,8 @@ def _from_trec(path: Path) -> Run:
         if score is None:
             raise InvalidInput(
                 f"{path}, line {number}: {line[:80]!r}",
-                wanted="six columns: query id, Q0, document id, rank, score, name",
-                next_step="a run saved as JSON has the suffix .json",
+                expected="six columns: query id, Q0, document id, rank, score, name",
+                hint="a run saved as JSON has the suffix .json",
             )
         query, document = parts[0], parts[2]
         tag = tag or parts[5]

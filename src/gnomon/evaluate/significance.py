@@ -1,19 +1,16 @@
-"""Is a difference more than chance, and how large may it be: tests and intervals for means of paired values.
-
-All values are per-query numbers within known limits. Every random draw has a fixed seed: the same numbers
-give the same answer.
-"""
+"""How many queries a question needs: what a number of them can show, and how many show a given difference."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from statistics import NormalDist
 
 import numpy as np
 from jaxtyping import Float
 
 from gnomon.core.errors import InvalidInput
+from gnomon.kernels.statistics import t_quantile
 
 SEED = 20_071_987
 EXACT_UP_TO = 18
@@ -90,14 +87,12 @@ def mean_intervals(
     if n == 0 or not (np.all(columns >= lowest - _SLACK) and np.all(columns <= highest + _SLACK)):
         raise InvalidInput(
             f"{n} values for an interval" if n == 0 else "values outside their limits",
-            wanted=f"at least one value, all from {lowest:g} to {highest:g}",
+            expected=f"at least one value, all from {lowest:g} to {highest:g}",
         )
     count = resamples or max(int(np.clip(10_000_000 // n, 2_000, 9_999)), round(40 / alpha))
     inner = bca(columns, alpha=alpha, resamples=count)
     outer = gaffke(columns, alpha=alpha, limits=limits, resamples=count)
-    return [
-        (max(lowest, min(a, c)), min(highest, max(b, d))) for (a, b), (c, d) in zip(inner, outer, strict=True)
-    ]
+    return [(max(lowest, min(a, c)), min(highest, max(b, d))) for (a, b), (c, d) in zip(inner, outer, strict=True)]
 
 
 def bca(columns: Columns, *, alpha: float = 0.05, resamples: int = 9_999) -> list[Interval]:
@@ -116,15 +111,10 @@ def bca(columns: Columns, *, alpha: float = 0.05, resamples: int = 9_999) -> lis
         counts = np.bincount(picked.ravel(), minlength=rows * n).reshape(rows, n)
         boot[row : row + rows] = counts.astype(np.float64) @ columns / n
         row += rows
-    return [
-        _bca_of(column, mean, drawn, alpha)
-        for column, mean, drawn in zip(columns.T, means, boot.T, strict=True)
-    ]
+    return [_bca_of(column, mean, drawn, alpha) for column, mean, drawn in zip(columns.T, means, boot.T, strict=True)]
 
 
-def _bca_of(
-    column: Float[np.ndarray, " n"], mean: float, drawn: Float[np.ndarray, " b"], alpha: float
-) -> Interval:
+def _bca_of(column: Float[np.ndarray, " n"], mean: float, drawn: Float[np.ndarray, " b"], alpha: float) -> Interval:
     away = column - mean
     squares = float((away**2).sum())
     if squares <= _ROUNDING:
@@ -172,3 +162,92 @@ def _blocks(rows: int, width: int) -> Iterator[int]:
     step = max(1, _BLOCK // width)
     for start in range(0, rows, step):
         yield min(step, rows - start)
+
+
+_MOST = 1_000_000_000
+
+
+def detectable(sd: float, n: int, *, power: float = 0.8, alpha: float = 0.05) -> float:
+    """The smallest true mean difference that `n` queries show as significant with probability `power`.
+
+    `sd` is the standard deviation of the paired differences. Two-sided paired t-test: the sum of the t
+    quantiles of 1 - alpha/2 and of power at n - 1 degrees of freedom, times sd / sqrt(n) (Sakai 2014,
+    "Statistical reform in information retrieval?"; Sakai 2016, "Topic set size design").
+    Raises InvalidInput for fewer than 2 queries.
+
+    >>> round(detectable(0.25, 300), 4)
+    0.0406
+    """
+    _check(sd, power, alpha)
+    if n < 2:
+        raise InvalidInput(f"{n} queries", expected="2 or more: one difference has no spread")
+    return _factor(n, power, alpha) * sd / math.sqrt(n)
+
+
+def queries_needed(sd: float, difference: float, *, power: float = 0.8, alpha: float = 0.05) -> int:
+    """The fewest queries that show a true mean difference with probability `power`; see `detectable`.
+
+    >>> queries_needed(0.25, 0.0406)
+    300
+    """
+    _check(sd, power, alpha)
+    if not abs(difference) > 0 or not math.isfinite(difference):
+        raise InvalidInput(
+            f"a difference of {difference:g} to show",
+            expected="a difference other than 0: no number of queries shows that there is none",
+            hint="give the smallest difference that matters to you, such as 0.01",
+        )
+    return _fewest(lambda n: detectable(sd, n, power=power, alpha=alpha) <= abs(difference))
+
+
+def queries_to_clear(sd: float, gap: float, *, power: float = 0.8, alpha: float = 0.05) -> int:
+    """The fewest queries at which an interval of `mean_intervals` clears a bound with probability `power`.
+
+    `gap` is how far the true mean difference lies from the bound, for differences of -1 to 1. Beside what
+    `queries_needed` asks for, Gaffke's bound must clear it: there a share of about Exp(1) / n of the queries
+    has lost everything. With no spread at all that takes log(1 / alpha) / gap queries, the "rule of three"
+    (Hanley and Lippman-Hand 1983).
+    """
+    normal = queries_needed(sd, gap, power=power, alpha=alpha) if sd > 0 else 2
+    likely = NormalDist().inv_cdf(power)
+    return max(normal, _fewest(lambda n: _beyond(n, gap - likely * sd / math.sqrt(n), sd) <= alpha))
+
+
+def _beyond(n: int, reach: float, sd: float) -> float:
+    """The chance that Exp(1) / n plus a normal error of sd / sqrt(n) exceeds `reach`."""
+    error, rate = sd / math.sqrt(n), sd * math.sqrt(n)
+    if reach <= 0:
+        return 1.0
+    if error == 0:
+        return math.exp(-n * reach)
+    cdf = NormalDist().cdf
+    if rate > 20:
+        # The exponential is narrow against the normal: it only shifts it.
+        return cdf((1 / n - reach) / error)
+    return cdf(-reach / error) + math.exp(rate * rate / 2 - n * reach) * cdf(reach / error - rate)
+
+
+def _fewest(enough: Callable[[int], bool]) -> int:
+    """The least count from 2 that is enough, for a condition that more queries never break."""
+    low, high = 1, 2
+    while not enough(high):
+        low, high = high, 2 * high
+        if high > _MOST:
+            return _MOST
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def _factor(n: int, power: float, alpha: float) -> float:
+    return t_quantile(1 - alpha / 2, n - 1) + t_quantile(power, n - 1)
+
+
+def _check(sd: float, power: float, alpha: float) -> None:
+    if not (sd >= 0 and math.isfinite(sd)):
+        raise InvalidInput(f"a standard deviation of {sd:g}", expected="0 or more")
+    if not 0.5 <= power < 1:
+        raise InvalidInput(f"a power of {power:g}", expected="0.5 to below 1; 0.8 is usual")
+    if not 0 < alpha < 0.5:
+        raise InvalidInput(f"alpha {alpha:g}", expected="above 0 and below 0.5; 0.05 is usual")

@@ -1,4 +1,4 @@
-"""TREC's files: judgments ("qrels") and topics as tables, with or without a header."""
+"""Judgments alone, without the texts of their queries: enough to measure a saved run."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gnomon.core.errors import InvalidInput
-from gnomon.evaluate.judgments import Fault, Judgment
-from gnomon.evaluate.lines import text_lines
+from gnomon.evaluate.judgments import DataSet, Fault, Judgment, gather
+from gnomon.evaluate.text_files import text_lines
 
 _NAMES = {
     "query": ("query-id", "query_id", "qid", "query", "topic"),
@@ -53,8 +53,8 @@ def read_topics(path: Path) -> tuple[dict[str, str], tuple[Fault, ...]]:
         if not tab:
             raise InvalidInput(
                 f"{path}, line {number}: {line[:60]!r} has no tab",
-                wanted="the query's id, a tab, and its text",
-                next_step="convert the topics to this form, one query a line",
+                expected="the query's id, a tab, and its text",
+                hint="convert the topics to this form, one query a line",
             )
         if at == 0 and query.lower() in _NAMES["query"] + ("id", "_id") and text.lower() in _TOPIC_HEADERS:
             continue
@@ -103,8 +103,23 @@ def _wrong_columns(cells: Sequence[str], path: Path, number: int) -> InvalidInpu
     return InvalidInput(
         f"{path}, line {number}: {len(cells)} columns ({' | '.join(cells)[:80]})"
         + ("; that is a run, not judgments" if run else ""),
-        wanted='"query 0 document grade" or "query document grade" on every line',
-        next_step="give the judgments; a run is compared, not loaded as a data set"
+        expected='"query 0 document grade" or "query document grade" on every line',
+        hint="give the judgments; a run is compared, not loaded as a data set"
         if run
         else "correct the line: ids with spaces need tabs between the columns",
     )
+
+
+def load_qrels(path: Path) -> DataSet:
+    """A data set of judgments whose queries have no text: nothing can be searched for with it.
+
+    Raises InvalidInput for a line with other columns and where nothing can be read, UnreadableFile.
+    """
+    relevant, faults = gather(read_qrels(path))
+    if not relevant:
+        raise InvalidInput(
+            f"{path} holds no judgment that can be read",
+            expected='at least one line "query 0 document grade"',
+            hint="look at the file",
+        )
+    return DataSet(path.name, dict.fromkeys(relevant, ""), relevant, path=path, faults=faults)

@@ -54,9 +54,7 @@ such too very just also only own same some any each other both few more most onc
 _IDENTIFIER = re.compile(r"\b\w*(?:[a-z0-9][A-Z]|[^\W_]_[^\W_])\w*")
 _PART = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z0-9]+|[A-Z0-9]+|[^\W_A-Za-z0-9]+")
 # Scripts that write no spaces between words: Thai to Lao, Burmese, Khmer, kana, Han, Hangul.
-_UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]+"
-)
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]+")
 _LONGEST = 100
 """Bytes of the longest word that is indexed: what is longer is data (base64, hashes), not a word."""
 
@@ -99,8 +97,8 @@ class Analysis:
         if language not in LANGUAGES:
             raise InvalidInput(
                 f"language {language!r}",
-                wanted=f"one of {', '.join(LANGUAGES)}",
-                next_step='"none" indexes words as they are, in any language',
+                expected=f"one of {', '.join(LANGUAGES)}",
+                hint='"none" indexes words as they are, in any language',
             )
         name = LANGUAGES[language]
         return Analysis(_analyser(name, stop=False), _analyser(name, stop=True))

@@ -1,22 +1,28 @@
-"""What every index checks before it does anything."""
+"""What an index makes of a filter, kept for the next search with it."""
 
 from __future__ import annotations
 
-from typing import Any
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Generic, TypeVar
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from gnomon.core.errors import InvalidInput, InvalidVectors
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
+from gnomon.index.rows import Rows
 from gnomon.kernels.similarity import normalise
 
 
 def checked_k(k: int) -> int:
     """`k` when it is at least 1. Raises InvalidInput."""
     if k < 1:
-        raise InvalidInput(f"k = {k}", wanted="at least 1", next_step="ask for one result or more")
+        raise InvalidInput(f"k = {k}", expected="at least 1", hint="ask for one result or more")
     return int(k)
 
 
@@ -28,7 +34,7 @@ def checked_ids(ids: Any) -> Int[np.ndarray, " items"]:
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise InvalidInput(
             f"ids of shape {array.shape} and type {array.dtype}",
-            wanted="a one-dimensional array of whole numbers",
+            expected="a one-dimensional array of whole numbers",
         )
     return array.astype(np.int64)
 
@@ -37,13 +43,13 @@ def checked_new(ids: Any, items: int) -> Int[np.ndarray, " items"]:
     """Ids for `items` new items: as many, and each once. Raises InvalidVectors."""
     array = checked_ids(ids)
     if len(array) != items:
-        raise InvalidVectors(f"{len(array)} ids for {items} items", wanted="one id an item")
+        raise InvalidVectors(f"{len(array)} ids for {items} items", expected="one id an item")
     distinct = len(np.unique(array))
     if distinct != len(array):
         raise InvalidVectors(
             f"{len(array)} ids of which {len(array) - distinct} are repeated",
-            wanted="each id once in one call",
-            next_step="keep the last item of each id",
+            expected="each id once in one call",
+            hint="keep the last item of each id",
         )
     return array
 
@@ -55,3 +61,60 @@ def comparable(space: Space, vectors: Vectors) -> Float[np.ndarray, "rows dim"]:
     """
     space.require(vectors.space)
     return normalise(vectors.data) if space.similarity == "cosine" else vectors.data
+
+
+_KEPT = 8
+
+T = TypeVar("T")
+
+
+class Remembered(Generic[T]):
+    """What was made of the last few `where` arrays, by the array itself and the state that it was made for.
+
+    Only read-only arrays that own their data are remembered, as they alone cannot change in between. Each is
+    held, so that its place in memory cannot become another's.
+    """
+
+    def __init__(self, make: Callable[[Int[np.ndarray, " ids"], Any], T]) -> None:
+        self._make = make
+        self._kept: OrderedDict[int, tuple[Any, Any, T]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, where: Any, state: Any) -> T:
+        """`make(ids, state)`, now or earlier. Raises InvalidInput for anything but whole numbers."""
+        with self._lock:
+            known = self._kept.get(id(where))
+            if known is not None and known[0] is where and known[1] is state:
+                self._kept.move_to_end(id(where))
+                return known[2]
+        made = self._make(checked_ids(where), state)
+        if isinstance(where, np.ndarray) and not where.flags.writeable and where.base is None:
+            with self._lock:
+                self._kept[id(where)] = (where, state, made)
+                self._kept.move_to_end(id(where))
+                while len(self._kept) > _KEPT:
+                    self._kept.popitem(last=False)
+        return made
+
+
+@dataclass(frozen=True, eq=False)
+class Allowed:
+    """The items of a snapshot that may be found: rising positions, of `total` that there are."""
+
+    positions: Int[np.ndarray, " allowed"]
+    total: int
+
+    @staticmethod
+    def of(where: Int[np.ndarray, " ids"], rows: Rows) -> Allowed:
+        """The live items whose ids are in `where`."""
+        return Allowed(rows.places(where), len(rows.ids))
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @cached_property
+    def mask(self) -> Bool[np.ndarray, " items"]:
+        """Whether each item may be found."""
+        mask = np.zeros(self.total, dtype=bool)
+        mask[self.positions] = True
+        return mask

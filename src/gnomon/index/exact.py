@@ -10,11 +10,10 @@ from jaxtyping import Int
 from gnomon.core.ranking import Ranking
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
-from gnomon.index.allowed import Allowed, Remembered
-from gnomon.index.arguments import checked_ids, checked_k, checked_new, comparable
+from gnomon.index.arguments import Allowed, Remembered, checked_ids, checked_k, checked_new, comparable
 from gnomon.index.nearest import search_items, search_rows
 from gnomon.index.rows import RowStore
-from gnomon.index.saved import Content, Saved, load, save
+from gnomon.index.storage import Content, Saved, load, save
 
 
 class ExactIndex:
@@ -59,9 +58,7 @@ class ExactIndex:
         if self._store.is_sparse():
             self._store.compact()
 
-    def search(
-        self, queries: Vectors, *, k: int, where: Int[np.ndarray, " allowed"] | None = None
-    ) -> list[Ranking]:
+    def search(self, queries: Vectors, *, k: int, where: Int[np.ndarray, " allowed"] | None = None) -> list[Ranking]:
         """The `k` most similar of the allowed ids for each query; equal scores in order of id.
 
         Raises SpaceMismatch for queries of another space, InvalidInput for k < 1.
@@ -76,7 +73,7 @@ class ExactIndex:
         return [search_items(data[a:b], rows, wanted, allowed) for a, b in spans]
 
     def save(self, folder: Path, *, stamp: int) -> None:
-        """Write what has changed since the last save to this folder; see `gnomon.index.saved`.
+        """Write what has changed since the last save to this folder; see `gnomon.index.storage`.
 
         `stamp` is the journal position that the index stands for. Raises StorageError.
         """

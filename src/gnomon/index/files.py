@@ -28,12 +28,12 @@ DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errn
 """What the system says of a disk that is full, failing, read-only or not permitted."""
 
 
-def damaged(path: Path, what: str, *, wanted: str = "the file as it was written") -> IndexDamaged:
+def damaged(path: Path, what: str, *, expected: str = "the file as it was written") -> IndexDamaged:
     """The error for a derived file that cannot be used."""
     return IndexDamaged(
         f"{path}: {what}",
-        wanted=wanted,
-        next_step="rebuild it from the collection, which happens by itself when the collection is opened",
+        expected=expected,
+        hint="rebuild it from the collection, which happens by itself when the collection is opened",
     )
 
 
@@ -47,8 +47,8 @@ def writing(folder: Path) -> Iterator[None]:
             raise
         raise StorageError(
             f"{folder} cannot be written: {error.strerror}",
-            wanted="room and permission to write there",
-            next_step="free some space or change the permissions; nothing that was saved before is lost",
+            expected="room and permission to write there",
+            hint="free some space or change the permissions; nothing that was saved before is lost",
         ) from error
 
 
@@ -79,7 +79,7 @@ def read_manifest(path: Path, *, version: int) -> dict[str, Any]:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise damaged(path, "missing", wanted="an index saved here") from None
+        raise damaged(path, "missing", expected="an index saved here") from None
     except OSError as error:
         raise damaged(path, f"cannot be read ({error.strerror})") from error
     try:
@@ -91,7 +91,7 @@ def read_manifest(path: Path, *, version: int) -> dict[str, Any]:
     if not intact or not isinstance(body, dict):
         raise damaged(path, "its checksum does not match")
     if body.get("version") != version:
-        raise damaged(path, f"format version {body.get('version')!r}", wanted=f"version {version}")
+        raise damaged(path, f"format version {body.get('version')!r}", expected=f"version {version}")
     return body
 
 
@@ -105,9 +105,7 @@ def _canonical(body: Any) -> bytes:
     return json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
 
 
-def append(
-    path: Path, length: int, sums: Sequence[int], parts: Iterable[memoryview]
-) -> tuple[int, list[int]]:
+def append(path: Path, length: int, sums: Sequence[int], parts: Iterable[memoryview]) -> tuple[int, list[int]]:
     """Put bytes behind the first `length` of a file and flush; what an unfinished save left there goes.
 
     Returns the new length and block checksums; the bytes that were there are not read again.
@@ -144,9 +142,7 @@ def checksums(path: Path) -> list[int]:
         return [zlib.crc32(block) for block in iter(lambda: file.read(BLOCK), b"")]
 
 
-def check_files(
-    folder: Path, entries: Mapping[str, tuple[int, Sequence[int]]], *, whole: bool = False
-) -> None:
+def check_files(folder: Path, entries: Mapping[str, tuple[int, Sequence[int]]], *, whole: bool = False) -> None:
     """Compare files with the manifest's (length, block checksums). Raises IndexDamaged.
 
     `whole` checks every block however large; otherwise see the top of this module.
@@ -164,7 +160,7 @@ def check_files(
 def _check_file(file: Any, path: Path, length: int, sums: Sequence[int], *, everything: bool) -> None:
     found = os.fstat(file.fileno()).st_size
     if found < length:
-        raise damaged(path, f"{found} bytes", wanted=f"at least {length} bytes")
+        raise damaged(path, f"{found} bytes", expected=f"at least {length} bytes")
     if len(sums) != -(-length // BLOCK):
         raise damaged(path, f"{len(sums)} checksums for {length} bytes")
     step = 1 if everything else max(1, len(sums) // (CHECKED_BYTES // BLOCK // 4))

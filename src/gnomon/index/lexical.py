@@ -21,12 +21,10 @@ from jaxtyping import Int
 
 from gnomon.core.errors import IndexDamaged, InvalidInput
 from gnomon.core.ranking import Ranking
-from gnomon.index.allowed import Remembered
 from gnomon.index.analysis import Analysis, spread
-from gnomon.index.arguments import checked_ids, checked_k, checked_new
+from gnomon.index.arguments import Remembered, checked_ids, checked_k, checked_new
 from gnomon.index.files import check_files, checksums, damaged, read_manifest, write_manifest, writing
-from gnomon.index.filtered import Words
-from gnomon.index.segments import Commit, encodable, schema, translated
+from gnomon.index.lexical_segments import Commit, Words, encodable, schema, translated
 
 VERSION = 1
 """Of the manifest and of the analysis: a change of what words a text becomes must raise it."""
@@ -48,9 +46,9 @@ class LexicalSettings:
 
     def __post_init__(self) -> None:
         if not 0 <= self.title_weight <= 10:
-            raise InvalidInput(f"title_weight {self.title_weight}", wanted="0 to 10")
+            raise InvalidInput(f"title_weight {self.title_weight}", expected="0 to 10")
         if self.heap_bytes < 15_000_000:
-            raise InvalidInput(f"heap_bytes {self.heap_bytes}", wanted="at least 15000000")
+            raise InvalidInput(f"heap_bytes {self.heap_bytes}", expected="at least 15000000")
 
 
 class LexicalIndex:
@@ -84,8 +82,8 @@ class LexicalIndex:
         if folder.exists() and any(folder.iterdir()) and not any((folder / m).exists() for m in _MARKS):
             raise InvalidInput(
                 f"{folder} holds files that are no keyword index",
-                wanted="an empty folder, a new one or an old index",
-                next_step="choose another folder",
+                expected="an empty folder, a new one or an old index",
+                hint="choose another folder",
             )
         with writing(folder), translated(folder):
             if folder.exists():
@@ -118,16 +116,14 @@ class LexicalIndex:
 
         body = read_manifest(folder / MANIFEST, version=VERSION)
         if body["settings"] != _deciding(settings):
-            raise damaged(folder, f"indexed with {body['settings']}", wanted=f"{_deciding(settings)}")
+            raise damaged(folder, f"indexed with {body['settings']}", expected=f"{_deciding(settings)}")
         commit, (number, checksum) = Commit.of(folder), body["commit"]
         if commit.number == number and commit.checksum != checksum:
             raise damaged(folder / "meta.json", "its checksum does not match")
         known = {name: (size, sums) for name, (size, sums) in body["files"].items()}
         # After a commit that a crash left unstamped, merged segments and older deletions are gone.
         there = {n: e for n, e in known.items() if commit.owns(n)}
-        check_files(
-            folder, {n: e for n, e in there.items() if not n.endswith(".del") or (folder / n).exists()}
-        )
+        check_files(folder, {n: e for n, e in there.items() if not n.endswith(".del") or (folder / n).exists()})
         with translated(folder):
             made = cls(folder, settings, tantivy.Index.open(str(folder)), int(body["stamp"]))
         made._sums = known
@@ -149,11 +145,11 @@ class LexicalIndex:
         """
         numbers = checked_new(ids, len(texts))
         if len(titles) != len(texts):
-            raise InvalidInput(f"{len(titles)} titles for {len(texts)} texts", wanted="one title a text")
+            raise InvalidInput(f"{len(titles)} titles for {len(texts)} texts", expected="one title a text")
         if len(numbers) and numbers.min() < 0:
-            raise InvalidInput(f"id {numbers.min()}", wanted="ids from 0 up")
+            raise InvalidInput(f"id {numbers.min()}", expected="ids from 0 up")
         if not all(isinstance(text, str) for text in (*titles, *texts)):
-            raise InvalidInput("titles or texts that are no strings", wanted="lists of strings")
+            raise InvalidInput("titles or texts that are no strings", expected="lists of strings")
         triples = zip(numbers.tolist(), titles, texts, strict=True)
         documents = [self._document(number, title, text) for number, title, text in triples]
         with self._changing() as writer:
@@ -180,9 +176,7 @@ class LexicalIndex:
         import tantivy
 
         if len(numbers) and (self._pending or self._words.searcher.num_docs):
-            writer.delete_documents_by_query(
-                tantivy.Query.term_set_query(self._schema, "id", numbers.tolist())
-            )
+            writer.delete_documents_by_query(tantivy.Query.term_set_query(self._schema, "id", numbers.tolist()))
 
     def commit(self, stamp: int) -> None:
         """Keep everything for good, with the journal position that it stands for, and let the folder go."""
@@ -259,7 +253,7 @@ class LexicalIndex:
         finds nothing. Raises InvalidInput for k < 1 and for a lone string.
         """
         if isinstance(queries, str):
-            raise InvalidInput("a lone string", wanted='a list of queries such as ["one query"]')
+            raise InvalidInput("a lone string", expected='a list of queries such as ["one query"]')
         terms = [dict.fromkeys(self.words(query), 1.0) for query in queries]
         return self.search_terms(terms, k=k, where=where)
 

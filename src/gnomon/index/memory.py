@@ -12,9 +12,7 @@ _KEPT_FREE = 0.1
 """Share of the free memory that is left for everything else."""
 
 
-def available_bytes(
-    meminfo: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys/fs/cgroup")
-) -> int | None:
+def available_bytes(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:
     """Memory that this process may still take: the machine's, and no more than its cgroup's; None: unknown.
 
     What the system holds of files counts as free, as it is given up when memory is asked for.
@@ -62,7 +60,7 @@ _ON_DISK = (
 )
 
 
-def require_room(needed: int, what: str, *, available: int | None = None, next_step: str = _ON_DISK) -> None:
+def require_room(needed: int, what: str, *, available: int | None = None, hint: str = _ON_DISK) -> None:
     """Raise InvalidInput where `needed` bytes for `what` are more than may be taken.
 
     `available` stands in for what the system says. Where that is unknown, nothing is refused.
@@ -75,8 +73,8 @@ def require_room(needed: int, what: str, *, available: int | None = None, next_s
         return
     raise InvalidInput(
         f"{what}: they take about {_size(needed)} of memory, and {_size(available)} are free",
-        wanted="what fits, with a tenth left over",
-        next_step=next_step,
+        expected="what fits, with a tenth left over",
+        hint=hint,
     )
 
 

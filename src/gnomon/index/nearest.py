@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from gnomon.core.ranking import Ranking
 from gnomon.core.space import Similarity
-from gnomon.index.allowed import Allowed
+from gnomon.index.arguments import Allowed
 from gnomon.index.rows import PIECE, Rows
 from gnomon.kernels.similarity import maxsim
 from gnomon.kernels.topk import top_k

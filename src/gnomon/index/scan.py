@@ -19,17 +19,15 @@ from gnomon.core.errors import InvalidInput, LowRecall
 from gnomon.core.ranking import Ranking
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
-from gnomon.index.allowed import Allowed, Remembered
-from gnomon.index.arguments import checked_ids, checked_k, checked_new, comparable
-from gnomon.index.coded import CodedRows, needed, search_coded, to_fetch
-from gnomon.index.codes import Codes, codes_bytes
+from gnomon.index.ann import Codes, codes_bytes
+from gnomon.index.arguments import Allowed, Remembered, checked_ids, checked_k, checked_new, comparable
 from gnomon.index.files import damaged
 from gnomon.index.memory import require_room
 from gnomon.index.nearest import search_rows
-from gnomon.index.recall import wide_enough
+from gnomon.index.quantised_search import CodedRows, needed, search_coded, to_fetch, wide_enough
 from gnomon.index.rows import Rows, RowStore
-from gnomon.index.saved import Content, Saved, load, save
 from gnomon.index.scan_settings import ScanSettings
+from gnomon.index.storage import Content, Saved, load, save
 
 __all__ = ["ScanIndex", "ScanSettings"]
 
@@ -52,14 +50,12 @@ class ScanIndex:
     takes no lock; one thread may add or remove meanwhile.
     """
 
-    def __init__(
-        self, space: Space, settings: ScanSettings | None = None, *, store: RowStore | None = None
-    ) -> None:
+    def __init__(self, space: Space, settings: ScanSettings | None = None, *, store: RowStore | None = None) -> None:
         if space.similarity == "maxsim":
             raise InvalidInput(
                 f"multi-vector items of {space.short}",
-                wanted="one vector an item: cosine, dot or euclidean",
-                next_step="use ExactIndex, which scores late interaction",
+                expected="one vector an item: cosine, dot or euclidean",
+                hint="use ExactIndex, which scores late interaction",
             )
         self._space, self.settings = space, settings or ScanSettings()
         self._lock = threading.RLock()
@@ -168,9 +164,7 @@ class ScanIndex:
         )
         return None
 
-    def search(
-        self, queries: Vectors, *, k: int, where: Int[np.ndarray, " allowed"] | None = None
-    ) -> list[Ranking]:
+    def search(self, queries: Vectors, *, k: int, where: Int[np.ndarray, " allowed"] | None = None) -> list[Ranking]:
         """The `k` most similar of the allowed ids for each query, nearly all of them; ties in order of id.
 
         Raises SpaceMismatch for queries of another space, InvalidInput for k < 1.
@@ -210,7 +204,7 @@ class ScanIndex:
             return pinned
 
     def save(self, folder: Path, *, stamp: int) -> None:
-        """Write what has changed since the last save to this folder; see `gnomon.index.saved`."""
+        """Write what has changed since the last save to this folder; see `gnomon.index.storage`."""
         with self._lock:
             state, lineage = self._state, self._store.lineage
             content = Content(state.rows, lineage, self._space, self.settings.rows, state.codes)
@@ -226,7 +220,7 @@ class ScanIndex:
         content, saved, stamp = load(folder, space, settings.rows)
         made = content.codes.finder.name if content.codes else settings.find
         if made != settings.find:
-            raise damaged(folder, f"codes for {made}", wanted=f"codes for {settings.find}")
+            raise damaged(folder, f"codes for {made}", expected=f"codes for {settings.find}")
         index = cls(space, settings, store=RowStore(content.rows, half=settings.rows == "float16"))
         index._saved = saved.of(index._store.lineage)
         # Rows without codes were found wanting before: that is not tried again at every start.

@@ -37,16 +37,16 @@ class ScanSettings:
 
     def __post_init__(self) -> None:
         if self.rows not in ("float32", "float16"):
-            raise InvalidInput(f"rows {self.rows!r}", wanted="float32 or float16")
+            raise InvalidInput(f"rows {self.rows!r}", expected="float32 or float16")
         if self.find not in get_args(Find):
-            raise InvalidInput(f"find {self.find!r}", wanted=f"one of {', '.join(get_args(Find))}")
+            raise InvalidInput(f"find {self.find!r}", expected=f"one of {', '.join(get_args(Find))}")
         if not 0 <= self.min_recall <= self.wanted_recall <= 1:
             raise InvalidInput(
                 f"min_recall {self.min_recall} and wanted_recall {self.wanted_recall}",
-                wanted="0 <= min_recall <= wanted_recall <= 1",
+                expected="0 <= min_recall <= wanted_recall <= 1",
             )
         if min(self.rescored, self.per_result, self.sample) < 1 or self.exact_below < 0:
-            raise InvalidInput("a scan setting below its least", wanted="rescored, per_result, sample >= 1")
+            raise InvalidInput("a scan setting below its least", expected="rescored, per_result, sample >= 1")
 
 
 def require_chosen(name: str) -> None:
@@ -54,8 +54,8 @@ def require_chosen(name: str) -> None:
     if name not in get_args(Chosen):
         raise InvalidInput(
             f"index {name!r}",
-            wanted=f"one of {', '.join(get_args(Chosen))}",
-            next_step="take auto where you have measured nothing: it finds what exact finds",
+            expected=f"one of {', '.join(get_args(Chosen))}",
+            hint="take auto where you have measured nothing: it finds what exact finds",
         )
 
 

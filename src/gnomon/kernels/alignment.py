@@ -16,9 +16,7 @@ def unit(rows: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n dim"]:
     return np.asarray(rows / np.maximum(lengths, 1e-12))
 
 
-def alignment(
-    left: Float[np.ndarray, "n dim"], right: Float[np.ndarray, "n dim"], *, alpha: float = 2.0
-) -> float:
+def alignment(left: Float[np.ndarray, "n dim"], right: Float[np.ndarray, "n dim"], *, alpha: float = 2.0) -> float:
     """The mean of |x - y|^alpha over pairs (x, y) that belong together, at unit length; 0 is the best.
 
     Wang and Isola 2020, "Understanding contrastive representation learning through alignment and uniformity
@@ -47,9 +45,7 @@ def uniformity(rows: Float[np.ndarray, "n dim"], *, t: float = 2.0) -> float:
     return float(np.log(np.exp(-t * squared).mean()))
 
 
-def neighbour_overlap(
-    left: Float[np.ndarray, "n dim"], right: Float[np.ndarray, "n other"], *, k: int = 10
-) -> float:
+def neighbour_overlap(left: Float[np.ndarray, "n dim"], right: Float[np.ndarray, "n other"], *, k: int = 10) -> float:
     """The mean share of a row's `k` nearest rows, by cosine and without itself, that two spaces agree on.
 
     Row i of both is the same text. Chance alone gives k / (n - 1).

@@ -159,9 +159,7 @@ def _sizes(first: _Array, second: _Array) -> tuple[int, int]:
     return n, m
 
 
-def _deals(
-    n: int, m: int, permutations: int, random: np.random.Generator
-) -> Iterator[Bool[np.ndarray, "rows deals"]]:
+def _deals(n: int, m: int, permutations: int, random: np.random.Generator) -> Iterator[Bool[np.ndarray, "rows deals"]]:
     """Who is of the first sample: as it is in the first column of all, then at random, some at a time."""
     true = np.arange(n + m) < n
     for at in range(0, permutations + 1, _COLUMNS):
@@ -206,9 +204,7 @@ def _by_features(
     others = total - sums
     within = (sums**2).sum(axis=1) - squares
     other = (others**2).sum(axis=1) - (all_squares - squares)
-    return np.asarray(
-        within / (n * (n - 1)) + other / (m * (m - 1)) - 2 * (sums * others).sum(axis=1) / (n * m)
-    )
+    return np.asarray(within / (n * (n - 1)) + other / (m * (m - 1)) - 2 * (sums * others).sum(axis=1) / (n * m))
 
 
 def _solved(pooled: Rows, part: _Array) -> tuple[_Array, _Array, _Array]:

@@ -45,9 +45,7 @@ def union(lists: Lists) -> tuple[Int[np.ndarray, " ids"], list[Float[np.ndarray,
     return ids, columns
 
 
-def convex(
-    columns: Sequence[Float[np.ndarray, " ids"]], weights: Sequence[float]
-) -> Float[np.ndarray, " ids"]:
+def convex(columns: Sequence[Float[np.ndarray, " ids"]], weights: Sequence[float]) -> Float[np.ndarray, " ids"]:
     """Weighted sum of min-max scores; an id that a list lacks counts 0 there.
 
     >>> convex([np.array([1.0, 3.0, np.nan]), np.array([np.nan, 5.0, 4.0])], [0.5, 0.5]).tolist()

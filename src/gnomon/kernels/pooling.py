@@ -40,7 +40,7 @@ def pool(
         return weighted_mean(tokens, (mask * place).astype(tokens.dtype))
     if how == "attention":
         if query is None:
-            raise InvalidInput("attention pooling without a query", wanted="the query that was learned")
+            raise InvalidInput("attention pooling without a query", expected="the query that was learned")
         return weighted_mean(tokens, attention_weights(tokens, mask, query))
     if how == "cls":
         return np.asarray(tokens[np.arange(len(tokens)), mask.argmax(1)])
@@ -49,7 +49,7 @@ def pool(
         return np.asarray(tokens[np.arange(len(tokens)), last])
     if how == "max":
         return np.asarray(np.where(mask[:, :, None] > 0, tokens, -np.inf).max(1).astype(tokens.dtype))
-    raise InvalidInput(f"pooling {how!r}", wanted=f"one of {', '.join(get_args(Pooling))}")
+    raise InvalidInput(f"pooling {how!r}", expected=f"one of {', '.join(get_args(Pooling))}")
 
 
 def attention_weights(

@@ -1,6 +1,8 @@
-"""The k best of many scores, in an order that repeats."""
+"""Finding ids among other ids."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -24,3 +26,36 @@ def top_k(
     order = np.lexsort((ids, -scores))[:k]
     order = order[scores[order] > -np.inf]
     return ids[order], scores[order]
+
+
+Ids = np.ndarray[Any, np.dtype[np.int64]]
+Scores = np.ndarray[Any, np.dtype[np.float32]]
+
+
+def positions(known: Ids, wanted: Ids) -> Ids:
+    """Where each wanted id stands among the known, which rise; those that are not known are left out.
+
+    >>> positions(np.array([3, 5, 8]), np.array([8, 4, 3])).tolist()
+    [2, 0]
+    """
+    if len(known) == 0:
+        return np.zeros(0, dtype=np.int64)
+    at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    return np.asarray(at[known[at] == wanted])
+
+
+def scores_at(wanted: Ids, ids: Ids, values: Scores) -> Scores:
+    """The values of the wanted ids, NaN where an id is not among `ids`.
+
+    >>> scores_at(np.array([4, 9]), np.array([9, 7]), np.array([0.5, 0.2])).tolist()
+    [nan, 0.5]
+    """
+    out = np.full(len(wanted), np.nan, dtype=np.float32)
+    if len(ids) == 0:
+        return out
+    order = np.argsort(ids)
+    at = np.minimum(np.searchsorted(ids, wanted, sorter=order), len(ids) - 1)
+    rows = order[at]
+    found = ids[rows] == wanted
+    out[found] = values[rows[found]]
+    return out

@@ -1,13 +1,22 @@
-"""Search by meaning: the query's vector against an index of document vectors."""
+"""Two-stage search: the first dimensions of every vector, then all dimensions of the best.
+
+Made for models trained so that a prefix is an embedding (Matryoshka representation learning, Kusupati et al.
+2022, arXiv:2205.13147, section 4.3.2 "adaptive retrieval"). With other models it works too, and loses more.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from gnomon.core.contracts import Encoder, Index
+from gnomon.core.errors import InvalidInput
 from gnomon.core.ranking import Query, Ranking
-from gnomon.retrieve.grouping import in_groups
+from gnomon.core.vectors import Vectors
+from gnomon.kernels.topk import scores_at
+from gnomon.retrieve.filter import in_groups
 
 
 @dataclass(frozen=True)
@@ -31,3 +40,43 @@ class Dense:
 
         found = in_groups(queries, search)
         return [Ranking(r.ids, r.scores, {"dense": r.scores}) for r in found]
+
+
+@dataclass(frozen=True)
+class PrefixDense:
+    """Searches an index of prefixes for `depth` candidates and ranks them by an index of whole vectors.
+
+    `prefix` holds `vectors.truncate(d)` of what `full` holds. Raises SpaceMismatch where `full` is not of the
+    encoder's space, or `prefix` not of a prefix of it.
+    """
+
+    encoder: Encoder
+    prefix: Index
+    full: Index
+    depth: int = 100
+
+    def __post_init__(self) -> None:
+        space = self.encoder.space
+        self.full.space.require(space)
+        self.prefix.space.require(space.truncate(min(self.prefix.space.dim, space.dim)))
+        if self.depth < 1:
+            raise InvalidInput(f"a depth of {self.depth}", expected="at least 1 candidate")
+
+    def __call__(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
+        """At most `k` chunks a query; "dense" holds their similarity, "prefix" that of the prefixes."""
+        if not queries:
+            return []
+        whole = self.encoder.encode([query.text for query in queries], role="query")
+        short = whole.truncate(self.prefix.space.dim)
+
+        def search(at: Sequence[int]) -> list[Ranking]:
+            depth, where = max(k, self.depth), queries[at[0]].where
+            first = self.prefix.search(short.take(at), k=depth, where=where)
+            return [self._ranked(whole.take([i]), ranking, k) for i, ranking in zip(at, first, strict=True)]
+
+        return in_groups(queries, search)
+
+    def _ranked(self, query: Vectors, ranking: Ranking, k: int) -> Ranking:
+        (found,) = self.full.search(query, k=k, where=np.sort(ranking.ids))
+        stages = {"dense": found.scores, "prefix": scores_at(found.ids, ranking.ids, ranking.scores)}
+        return Ranking(found.ids, found.scores, stages)

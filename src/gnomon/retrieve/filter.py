@@ -1,8 +1,8 @@
-"""Search among some chunks only."""
+"""Queries that share one filter are searched together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +10,21 @@ from jaxtyping import Int
 
 from gnomon.core.contracts import Retriever
 from gnomon.core.ranking import Query, Ranking
+from gnomon.core.vectors import Vectors
+from gnomon.kernels.topk import Ids
+
+VectorsOf = Callable[[Ids], tuple[Ids, Vectors]]
+"""Ids to those of them that have a vector, rising, and their vectors in that order."""
+TextsOf = Callable[[Ids], tuple[Ids, list[str], list[str]]]
+"""Ids to those of them that have a text, rising, with their titles and their texts in that order."""
+
+
+@dataclass(frozen=True)
+class Lookups:
+    """What the stages of one corpus read: vectors and texts by id."""
+
+    vectors_of: VectorsOf
+    texts_of: TextsOf
 
 
 @dataclass(frozen=True)
@@ -28,3 +43,14 @@ class Filter:
 
     def _among(self, query: Query) -> Int[np.ndarray, " allowed"]:
         return self.allowed if query.where is None else np.intersect1d(self.allowed, query.where)
+
+
+def in_groups(queries: Sequence[Query], search: Callable[[Sequence[int]], list[Ranking]]) -> list[Ranking]:
+    """Call `search` once for the positions of each group of queries with the same `where` array."""
+    groups: dict[int, list[int]] = {}
+    for position, query in enumerate(queries):
+        groups.setdefault(id(query.where), []).append(position)
+    found: dict[int, Ranking] = {}
+    for positions in groups.values():
+        found.update(zip(positions, search(positions), strict=True))
+    return [found[position] for position in range(len(queries))]

@@ -15,8 +15,7 @@ from gnomon.core.contracts import Retriever
 from gnomon.core.errors import InvalidInput
 from gnomon.core.ranking import Query, Ranking
 from gnomon.kernels.fusion import convex, reciprocal_rank, union
-from gnomon.kernels.topk import top_k
-from gnomon.retrieve.aligning import scores_at
+from gnomon.kernels.topk import scores_at, top_k
 
 _THREADS = "gnomon-fuse"
 Fusion = Literal["min-max", "rrf"]
@@ -36,11 +35,11 @@ class FuseSettings:
 
     def __post_init__(self) -> None:
         if self.fusion not in get_args(Fusion):
-            raise InvalidInput(f"fusion {self.fusion!r}", wanted=f"one of {', '.join(get_args(Fusion))}")
+            raise InvalidInput(f"fusion {self.fusion!r}", expected=f"one of {', '.join(get_args(Fusion))}")
         if self.depth < 1:
-            raise InvalidInput(f"a fusion depth of {self.depth}", wanted="at least 1")
+            raise InvalidInput(f"a fusion depth of {self.depth}", expected="at least 1")
         if self.weights is not None and (min(self.weights) < 0 or sum(self.weights) <= 0):
-            raise InvalidInput(f"fusion weights {self.weights}", wanted="weights of 0 or more, not all 0")
+            raise InvalidInput(f"fusion weights {self.weights}", expected="weights of 0 or more, not all 0")
 
 
 @lru_cache(maxsize=1)
@@ -61,7 +60,7 @@ class Fuse:
         if not self.parts or (given is not None and len(given) != len(self.parts)):
             raise InvalidInput(
                 f"{len(self.parts)} retrievers with {len(given or ())} weights",
-                wanted="at least one retriever and, where weights are given, one for each",
+                expected="at least one retriever and, where weights are given, one for each",
             )
 
     def __call__(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gnomon.core.contracts import TextIndex
 from gnomon.core.ranking import Query, Ranking
-from gnomon.retrieve.grouping import in_groups
+from gnomon.retrieve.filter import in_groups
 
 
 @dataclass(frozen=True)

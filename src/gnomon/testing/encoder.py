@@ -1,4 +1,4 @@
-"""What every encoder must do, checked from outside: the whole test of a new one is `check_encoder(it)`."""
+"""What every scorer must do, checked from outside: the whole test of a new one is `check_scorer(it)`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any, get_args
 
 import numpy as np
 
-from gnomon.core.contracts import Encoder, Role
+from gnomon.core.contracts import Encoder, Role, Scorer
 from gnomon.core.errors import InvalidInput, TruncatedText
 from gnomon.core.vectors import Vectors
-from gnomon.testing.expect import expect
+from gnomon.testing.expect import expect, refuses
 
 TEXTS = (
     "The sun throws the pointer's shadow on the dial.",
@@ -61,7 +61,7 @@ def check_encoder(encoder: Encoder, *, texts: Sequence[str] = TEXTS, tolerance: 
     others the squared distance over twice the product of the lengths.
     """
     if len(set(texts)) < 3 or len(set(texts)) != len(texts):
-        raise InvalidInput(f"{len(texts)} texts to check with", wanted="at least three, all different")
+        raise InvalidInput(f"{len(texts)} texts to check with", expected="at least three, all different")
     case = _Case(encoder, tuple(texts), tolerance)
     broken = []
     for check in CHECKS:
@@ -70,9 +70,7 @@ def check_encoder(encoder: Encoder, *, texts: Sequence[str] = TEXTS, tolerance: 
         except AssertionError as failure:
             broken.append(str(failure))
     if broken:
-        raise AssertionError(
-            f"{type(encoder).__name__} breaks {len(broken)} promises:\n- " + "\n- ".join(broken)
-        )
+        raise AssertionError(f"{type(encoder).__name__} breaks {len(broken)} promises:\n- " + "\n- ".join(broken))
 
 
 def drift(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
@@ -176,9 +174,7 @@ def _unit_norm(case: _Case) -> None:
     for role in get_args(Role):
         lengths = np.linalg.norm(case.encode(case.texts, role).data, axis=1)
         off = float(np.abs(lengths - 1).max())
-        expect(
-            off <= 1e-3, f"{similarity} vectors must have length 1; for role {role!r} one is off by {off:.2g}"
-        )
+        expect(off <= 1e-3, f"{similarity} vectors must have length 1; for role {role!r} one is off by {off:.2g}")
 
 
 def _wrong_input_is_refused(case: _Case) -> None:
@@ -194,7 +190,7 @@ def _refused(call: Callable[[], object], what: str) -> None:
     try:
         call()
     except InvalidInput as refusal:
-        expect(bool(refusal.wanted), f"{what} is refused without saying what is wanted")
+        expect(bool(refusal.expected), f"{what} is refused without saying what is wanted")
         return
     except Exception as error:
         raise AssertionError(f"{what} raises {type(error).__name__}, not InvalidInput") from error
@@ -219,16 +215,12 @@ def _truncation_is_told(case: _Case) -> None:
     words = limit
     while case.encoder.count_tokens([long := "sundial " * words], role="document")[0] <= limit:
         words *= 2
-        expect(
-            words < 100 * limit + 100, "count_tokens never rises above max_tokens: it counts after the cut"
-        )
+        expect(words < 100 * limit + 100, "count_tokens never rises above max_tokens: it counts after the cut")
     expect(
         TruncatedText in _warned(case, [case.texts[0], long]),
         "an over-long text gives no TruncatedText warning",
     )
-    expect(
-        TruncatedText not in _warned(case, case.texts), "TruncatedText is given though no text is over-long"
-    )
+    expect(TruncatedText not in _warned(case, case.texts), "TruncatedText is given though no text is over-long")
 
 
 def _warned(case: _Case, texts: Sequence[str]) -> set[type[Warning]]:
@@ -286,4 +278,127 @@ CHECKS: tuple[Callable[[_Case], None], ...] = (
     _oddities_are_encoded_or_refused,
     _threads_agree,
     _tokenizer_is_json,
+)
+
+
+_Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class _ScorerCase:
+    scorer: Scorer
+    query: str
+    texts: tuple[str, ...]
+    tolerance: float
+
+    def score(self, texts: Sequence[str], query: str | None = None) -> _Array:
+        scores: object = self.scorer.score(self.query if query is None else query, texts)
+        if not isinstance(scores, np.ndarray):
+            raise AssertionError(f"score gives {type(scores).__name__}, not an array")
+        return scores
+
+    def agree(self, one: _Array, other: _Array, otherwise: str) -> None:
+        apart = float(np.abs(one - other).max()) if len(one) == len(other) and len(one) else 0.0
+        expect(
+            len(one) == len(other) and apart <= self.tolerance,
+            f"{otherwise} (apart by {apart:.2g}, allowed {self.tolerance:.2g})",
+        )
+
+
+def check_scorer(
+    scorer: Scorer,
+    *,
+    query: str = "How does a sundial tell the time?",
+    texts: Sequence[str] = TEXTS,
+    tolerance: float = 1e-3,
+) -> None:
+    """Raise AssertionError with one sentence for every promise of `Scorer` that this one breaks.
+
+    `texts` are at least three different texts. `tolerance` is how far two scores of one pair may lie apart
+    when the text is scored in other company.
+    """
+    if len(set(texts)) < 3 or len(set(texts)) != len(texts):
+        raise InvalidInput(f"{len(texts)} texts to check with", expected="at least three, all different")
+    case = _ScorerCase(scorer, query, tuple(texts), tolerance)
+    broken = []
+    for check in SCORER_CHECKS:
+        try:
+            check(case)
+        except AssertionError as failure:
+            broken.append(str(failure))
+    broken = list(dict.fromkeys(broken))
+    if broken:
+        raise AssertionError(f"{type(scorer).__name__} breaks {len(broken)} promises:\n- " + "\n- ".join(broken))
+
+
+def _one_score_a_text(case: _ScorerCase) -> None:
+    scores = case.score(case.texts)
+    expect(scores.shape == (len(case.texts),), f"{len(case.texts)} texts gave scores of shape {scores.shape}")
+    expect(scores.dtype.kind == "f", f"scores are {scores.dtype}, not floating point")
+    expect(bool(np.isfinite(scores).all()), "some scores are not finite")
+    expect(case.score([]).shape == (0,), "no texts must give no scores")
+
+
+def _texts_and_query_matter(case: _ScorerCase) -> None:
+    scores = case.score(case.texts)
+    expect(float(np.ptp(scores)) > 0, "all texts get one score")
+    other = case.score(case.texts, case.texts[0])
+    expect(not np.array_equal(scores, other), "another query gets the same scores")
+
+
+def _scorer_order_is_kept(case: _ScorerCase) -> None:
+    backward = case.score(case.texts[::-1])[::-1]
+    case.agree(case.score(case.texts), backward, "scores are not in the order of the texts")
+
+
+def _scorer_neighbours_do_not_matter(case: _ScorerCase) -> None:
+    together = case.score(case.texts)
+    alone = np.concatenate([case.score([text]) for text in case.texts])
+    case.agree(together, alone, "a text's score depends on the texts beside it")
+    many = case.score(case.texts * 20)
+    case.agree(together, many[-len(case.texts) :], "a text's score depends on how many are scored")
+
+
+def _scorer_repeats(case: _ScorerCase) -> None:
+    case.agree(case.score(case.texts), case.score(case.texts), "the same call twice differs")
+
+
+def _scorer_wrong_input_is_refused(case: _ScorerCase) -> None:
+    wrong: dict[str, Any] = {"a lone string": "text", "None among texts": ["a", None], "bytes": [b"a"]}
+    for what, texts in wrong.items():
+        refuses(partial(case.score, texts), InvalidInput, f"scoring {what}")
+    query: Any = None
+    refuses(lambda: case.scorer.score(query, ["a"]), InvalidInput, "a query that is no string")
+
+
+def _oddities_are_scored_or_refused(case: _ScorerCase) -> None:
+    for name, text in ODDITIES.items():
+        for query, texts in ((case.query, [case.texts[0], text]), (text, [case.texts[0], case.texts[1]])):
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", TruncatedText)
+                    scores = case.score(texts, query)
+            except InvalidInput:
+                continue
+            except Exception as error:
+                raise AssertionError(f"{name} raises {type(error).__name__}, not InvalidInput") from error
+            expect(scores.shape == (2,) and bool(np.isfinite(scores).all()), f"{name} spoils the scores")
+
+
+def _scorer_threads_agree(case: _ScorerCase) -> None:
+    wanted = case.score(case.texts)
+    with ThreadPoolExecutor(4) as threads:
+        for scores in threads.map(case.score, [case.texts] * 12):
+            case.agree(scores, wanted, "four threads at once get other scores than one")
+
+
+SCORER_CHECKS: tuple[Callable[[_ScorerCase], None], ...] = (
+    _one_score_a_text,
+    _texts_and_query_matter,
+    _scorer_order_is_kept,
+    _scorer_neighbours_do_not_matter,
+    _scorer_repeats,
+    _scorer_wrong_input_is_refused,
+    _oddities_are_scored_or_refused,
+    _scorer_threads_agree,
 )

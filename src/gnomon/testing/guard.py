@@ -83,7 +83,7 @@ def try_to_mix(open_store: Open, folder: Path, first: Encoder, second: Encoder) 
     if first.space.dim != second.space.dim or first.space == second.space:
         raise InvalidInput(
             f"the models {first.space.short} and {second.space.short}",
-            wanted="two models of one dimension, which a store can only tell apart by more than a length",
+            expected="two models of one dimension, which a store can only tell apart by more than a length",
         )
     for name, encoder in (("one", first), ("two", second)):
         _require_sane(open_store, folder / name, encoder)
@@ -110,8 +110,8 @@ def _require_sane(open_store: Open, folder: Path, encoder: Encoder) -> None:
     if lost := _lost(open_store, folder, encoder, TEXTS):
         raise InvalidInput(
             f"{encoder.space.short} alone: {lost} of {len(TEXTS)} texts are not the best for their own words",
-            wanted="a store that finds a text by itself",
-            next_step="the attempts would say nothing about it; check how it is opened",
+            expected="a store that finds a text by itself",
+            hint="the attempts would say nothing about it; check how it is opened",
         )
 
 

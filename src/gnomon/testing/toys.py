@@ -116,6 +116,6 @@ class LateHashEncoder:
 
 def _check(texts: Sequence[str], role: Role) -> None:
     if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-        raise InvalidInput("texts that are not a sequence of strings", wanted='a list such as ["one text"]')
+        raise InvalidInput("texts that are not a sequence of strings", expected='a list such as ["one text"]')
     if role not in get_args(Role):
-        raise InvalidInput(f"role {role!r}", wanted=f"one of {', '.join(get_args(Role))}")
+        raise InvalidInput(f"role {role!r}", expected=f"one of {', '.join(get_args(Role))}")

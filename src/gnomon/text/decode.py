@@ -51,8 +51,8 @@ def encoding_of(data: bytes, path: Path, *, whole: bool = True) -> str:
     if is_binary(data):
         raise UnreadableFile(
             f"{path} holds binary data, not text",
-            wanted="text in UTF-8 or another encoding",
-            next_step="leave the file out with an exclude pattern, or convert it to text",
+            expected="text in UTF-8 or another encoding",
+            hint="leave the file out with an exclude pattern, or convert it to text",
         )
     try:
         codecs.getincrementaldecoder("utf-8")().decode(data, final=whole)
@@ -68,9 +68,7 @@ def is_binary(data: bytes) -> bool:
     if data.startswith((b"%PDF-", b"PK\x03\x04", b"\x89PNG", b"\xff\xd8\xff", b"\x1f\x8b", b"\x7fELF")):
         return True
     # A stray NUL happens in text; one in a thousand bytes does not.
-    return data.count(0) * 1000 > len(data) or (len(data) - len(data.translate(None, _CONTROL))) * 50 > len(
-        data
-    )
+    return data.count(0) * 1000 > len(data) or (len(data) - len(data.translate(None, _CONTROL))) * 50 > len(data)
 
 
 def clean(text: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gnomon.core.errors import InvalidInput
 from gnomon.text.decode import clean
-from gnomon.text.kinds import kind_of
+from gnomon.text.file_types import kind_of
 from gnomon.text.settings import ReadSettings
 
 _LEFT_OUT = frozenset({"__pycache__", "node_modules", "CVS", "venv"})
@@ -48,7 +48,7 @@ class _Walk:
             if label is not None:
                 below = path.relative_to(parent).as_posix()
                 return clean(label if below == "." else f"{label}/{below}")
-        raise InvalidInput(f"no label for {path}", wanted="a path below a given one")
+        raise InvalidInput(f"no label for {path}", expected="a path below a given one")
 
     def excludes(self, path: Path, root: Path) -> bool:
         below = path.relative_to(root).as_posix()
@@ -87,11 +87,7 @@ def label_roots(paths: Sequence[Path], known: Mapping[str, str] | None = None) -
         names = root.parts[1:] or ("root",)
         taken = set(labels.values())
         labels[str(root)] = next(
-            (
-                label
-                for count in range(1, len(names) + 1)
-                if not _meets(label := "/".join(names[-count:]), taken)
-            ),
+            (label for count in range(1, len(names) + 1) if not _meets(label := "/".join(names[-count:]), taken)),
             root.as_posix(),
         )
     return labels
@@ -99,30 +95,26 @@ def label_roots(paths: Sequence[Path], known: Mapping[str, str] | None = None) -
 
 def _meets(label: str, taken: set[str]) -> bool:
     """Whether ids under two labels could be the same: one is the other or lies below it."""
-    return any(
-        label == other or label.startswith(f"{other}/") or other.startswith(f"{label}/") for other in taken
-    )
+    return any(label == other or label.startswith(f"{other}/") or other.startswith(f"{label}/") for other in taken)
 
 
 def _checked(paths: Sequence[Path]) -> list[Path]:
     if isinstance(paths, (str, Path)):
-        raise InvalidInput(
-            f"one path ({paths}) where several are taken", wanted="a sequence", next_step="write [path]"
-        )
+        raise InvalidInput(f"one path ({paths}) where several are taken", expected="a sequence", hint="write [path]")
     missing = [str(path) for path in paths if not _is_there(Path(path))]
     if missing:
         raise InvalidInput(
             f"no such file or folder: {', '.join(missing)}",
-            wanted="files and folders that exist and may be looked at",
-            next_step="look for a typing error; relative paths count from the working directory",
+            expected="files and folders that exist and may be looked at",
+            hint="look for a typing error; relative paths count from the working directory",
         )
     roots = [Path(path).resolve() for path in paths]
     for root in roots:
         if _is_there(root / _CATALOG):
             raise InvalidInput(
                 f"{root} is a gnomon collection",
-                wanted="files and folders to index",
-                next_step="give the folder that holds your documents",
+                expected="files and folders to index",
+                hint="give the folder that holds your documents",
             )
     return roots
 
@@ -190,9 +182,7 @@ def _file(path: Path, walk: _Walk, *, given: bool = False, beir: bool = False) -
     if kind:
         yield Found(path, walk.id_of(path), facts.st_size, facts.st_mtime_ns, kind)
     else:
-        reason = (
-            f"no reader for {path.suffix.lower()} files" if path.suffix else "no text, by its first bytes"
-        )
+        reason = f"no reader for {path.suffix.lower()} files" if path.suffix else "no text, by its first bytes"
         yield Found(path, walk.id_of(path), facts.st_size, facts.st_mtime_ns, "", reason)
 
 

@@ -16,7 +16,7 @@ from gnomon.core.documents import Document
 from gnomon.core.errors import GnomonError, InvalidInput, UnreadableFile
 from gnomon.text.decode import clean
 from gnomon.text.discover import Found
-from gnomon.text.kinds import built_in, plugin
+from gnomon.text.file_types import built_in, plugin
 from gnomon.text.settings import ReadSettings, Report, silent
 
 _ROW_BY_ROW = frozenset({"csv", "jsonl", "beir"})
@@ -35,8 +35,8 @@ def read(found: Found, *, settings: ReadSettings, report: Report = silent) -> It
     if not found.kind:
         raise InvalidInput(
             f"{found.path} was found as skipped: {found.skipped}",
-            wanted="a file with a reader",
-            next_step="read only what `discover` did not skip",
+            expected="a file with a reader",
+            hint="read only what `discover` did not skip",
         )
     try:
         _check_size(found, settings)
@@ -58,8 +58,8 @@ def read(found: Found, *, settings: ReadSettings, report: Report = silent) -> It
 def _damaged(found: Found, error: Exception) -> UnreadableFile:
     return UnreadableFile(
         f"{found.path} cannot be read as {found.kind}: {type(error).__name__}: {error}",
-        wanted=f"a sound {found.kind} file",
-        next_step="open it in its own program and save it again, or leave it out with an exclude pattern",
+        expected=f"a sound {found.kind} file",
+        hint="open it in its own program and save it again, or leave it out with an exclude pattern",
     )
 
 
@@ -107,8 +107,8 @@ def _check_size(found: Found, settings: ReadSettings) -> None:
     if found.kind not in _ROW_BY_ROW and size > settings.max_bytes:
         raise UnreadableFile(
             f"{found.path} has {size / 1e6:,.1f} MB",
-            wanted=f"at most {settings.max_file_mb:g} MB",
-            next_step=f"raise max_file_mb to {math.ceil(size / 1e6)} to read it, or split the file",
+            expected=f"at most {settings.max_file_mb:g} MB",
+            hint=f"raise max_file_mb to {math.ceil(size / 1e6)} to read it, or split the file",
         )
 
 
@@ -117,17 +117,17 @@ def unopened(path: Path, error: OSError) -> UnreadableFile:
     if isinstance(error, FileNotFoundError):
         return UnreadableFile(
             f"{path} was there when files were listed and is gone now",
-            wanted="a file that stays while it is read",
-            next_step="index again once nothing writes to the folder",
+            expected="a file that stays while it is read",
+            hint="index again once nothing writes to the folder",
         )
     if isinstance(error, PermissionError):
         return UnreadableFile(
             f"{path} may not be read by this user",
-            wanted="permission to read it",
-            next_step=f"chmod u+r {path}, or leave it out with an exclude pattern",
+            expected="permission to read it",
+            hint=f"chmod u+r {path}, or leave it out with an exclude pattern",
         )
     return UnreadableFile(
         f"{path} cannot be read: {error.strerror or error}",
-        wanted="a file that can be read to its end",
-        next_step="look at the disk or the network drive it lies on",
+        expected="a file that can be read to its end",
+        hint="look at the disk or the network drive it lies on",
     )

@@ -35,13 +35,13 @@ class ReadSettings:
     def __post_init__(self) -> None:
         if not self.max_file_mb > 0:
             raise InvalidInput(
-                f"a largest file of {self.max_file_mb} MB", wanted="more than 0 MB", next_step="50 is usual"
+                f"a largest file of {self.max_file_mb} MB", expected="more than 0 MB", hint="50 is usual"
             )
         if isinstance(self.exclude, str):
             raise InvalidInput(
                 f"exclude is the string {self.exclude!r}",
-                wanted="a sequence of patterns",
-                next_step=f"write exclude=({self.exclude!r},)",
+                expected="a sequence of patterns",
+                hint=f"write exclude=({self.exclude!r},)",
             )
 
     @property

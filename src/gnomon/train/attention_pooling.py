@@ -25,7 +25,7 @@ class AttentionPooling(nn.Module):  # type: ignore[misc]
     def __init__(self, dim: int, *, include_prompt: bool = True) -> None:
         super().__init__()
         if dim < 1:
-            raise InvalidInput(f"attention pooling of {dim} dimensions", wanted="at least 1")
+            raise InvalidInput(f"attention pooling of {dim} dimensions", expected="at least 1")
         self.dim, self.include_prompt = dim, include_prompt
         self.query = nn.Parameter(torch.zeros(dim))
 
@@ -75,7 +75,7 @@ class AttentionPooling(nn.Module):  # type: ignore[misc]
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise ModelUnsupported(
                 f"{folder} holds no attention pooling: {error}",
-                wanted="config.json with dim, and model.safetensors with the tensor query [dim]",
-                next_step="save the model again",
+                expected="config.json with dim, and model.safetensors with the tensor query [dim]",
+                hint="save the model again",
             ) from error
         return made

@@ -28,7 +28,7 @@ def averaged(average: Weights, weights: Weights, decay: float) -> dict[str, Tens
     InvalidInput for weights of other names or shapes, or a decay outside [0, 1).
     """
     if not 0 <= decay < 1:
-        raise InvalidInput(f"decay = {decay}", wanted="a number from 0 (no average) to below 1, as 0.999")
+        raise InvalidInput(f"decay = {decay}", expected="a number from 0 (no average) to below 1, as 0.999")
     return between(average, weights, 1 - decay)
 
 
@@ -52,7 +52,7 @@ def between(start: Weights, end: Weights, share: float) -> dict[str, Tensor]:
     outside [0, 1].
     """
     if not 0 <= share <= 1:
-        raise InvalidInput(f"share = {share}", wanted="a number from 0 (the start) to 1 (the end)")
+        raise InvalidInput(f"share = {share}", expected="a number from 0 (the start) to 1 (the end)")
     _require_alike(start, end)
     with torch.no_grad():
         return {
@@ -67,8 +67,8 @@ def _require_alike(first: Weights, second: Weights) -> None:
     if names:
         raise InvalidInput(
             f"two sets of weights that differ in {len(names)} names or shapes, as {names[0]!r}",
-            wanted="weights of one architecture",
-            next_step="average a run's weights with its own start",
+            expected="weights of one architecture",
+            hint="average a run's weights with its own start",
         )
 
 

@@ -33,7 +33,7 @@ class Example:
             raise InvalidInput(
                 f"an example ({self.id or 'without id'}) of {len(self.documents)} documents and "
                 f"{len(self.labels)} labels",
-                wanted="at least one document, and a label for each",
+                expected="at least one document, and a label for each",
             )
 
 
@@ -64,7 +64,7 @@ class Batch:
         if not examples or len({example.source for example in examples}) > 1:
             raise InvalidInput(
                 f"a batch of {len(examples)} examples from {len({e.source for e in examples})} sources",
-                wanted="examples of one source",
+                expected="examples of one source",
             )
         documents = tuple(text for example in examples for text in example.documents)
         own = tuple(at for at, example in enumerate(examples) for _ in example.documents)

@@ -1,4 +1,4 @@
-"""All that a run needs to go on as if nothing had happened: written whole or not at all, without pickles."""
+"""What a run began with, and whether what is asked now goes on with it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 from torch import Tensor
 
 from gnomon.core.errors import InvalidInput, StorageError
+from gnomon.train.recipe.recipe import Recipe, load_recipe
 
 _TENSORS, _STATE = "tensors.safetensors", "state.json"
 _NEW, _OLD = ".new-", ".old-"
@@ -58,8 +60,8 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path
     except OSError as error:
         raise StorageError(
             f"{target} cannot be written: {error.strerror or error}",
-            wanted="room for a checkpoint: three times the model's size",
-            next_step="free some space, then run it again: it goes on from the last checkpoint",
+            expected="room for a checkpoint: three times the model's size",
+            hint="free some space, then run it again: it goes on from the last checkpoint",
         ) from error
     for old in checkpoints(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
@@ -120,8 +122,8 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
         if version != VERSION:
             raise InvalidInput(
                 f"{path} is a checkpoint of another version of gnomon",
-                wanted=f"version {VERSION}",
-                next_step="go on with the gnomon that wrote it, or name another output folder",
+                expected=f"version {VERSION}",
+                hint="go on with the gnomon that wrote it, or name another output folder",
             )
         return Checkpoint(int(step), tensors, plain)
     return None
@@ -159,3 +161,60 @@ def optimiser_state(state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
         at, _, own = name.partition("/")
         kept.setdefault(int(at), {})[own] = value
     return {**state, "state": kept}
+
+
+_KEPT, _DIVERGED = "recipe.toml", "diverged.json"
+_FREE = frozenset(
+    {"output.keep", "output.checkpoint_every", "optim.chunk", "optim.chunk_tokens", "data.strict", "dev.map"}
+)
+"""What may change along a run: it makes no other model."""
+_REMEDIES = frozenset({"optim.lr", "optim.clip", "optim.precision", "optim.warmup"})
+"""What may change too after a run whose loss became NaN."""
+_ANEW = "begin anew with resume=False (--fresh), or name another folder in [output]"
+
+
+def require_same(recipe: Recipe, work: Path, *, resume: bool) -> None:
+    """Raise InvalidInput where a run of another recipe was begun here; forget it where it is not resumed.
+
+    Then keep the recipe.
+    """
+    if not resume:
+        rmtree(work / "checkpoints", ignore_errors=True)
+    if not (work / "checkpoints").is_dir():
+        for name in ("log.jsonl", "seen.npz", "start.json", "end.json", _KEPT, _DIVERGED):
+            (work / name).unlink(missing_ok=True)
+    kept = work / _KEPT
+    if kept.is_file():
+        other = set(_changed(load_recipe(kept), recipe)) - _FREE
+        if (work / _DIVERGED).is_file():
+            other -= _REMEDIES
+        if other:
+            raise InvalidInput(
+                f"a run in {work} that began with another recipe: {', '.join(sorted(other)[:6])}",
+                expected="the recipe that the run began with",
+                hint=_ANEW,
+            )
+    beside = work / f"{_KEPT}.new"
+    beside.write_text(recipe.to_toml(), encoding="utf-8")
+    beside.replace(kept)
+
+
+def _changed(before: Recipe, now: Recipe) -> list[str]:
+    old, new = before.to_json(), now.to_json()
+    return [f"{table}.{key}" for table in new for key in new[table] if old[table].get(key) != new[table][key]]
+
+
+def require_data(before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Raise InvalidInput where a source's content is not what the run began with."""
+    other = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+    if other:
+        raise InvalidInput(
+            f"data that changed since the run began: {', '.join(other[:6])}",
+            expected="the data that the run began with",
+            hint=f"bring it back, {_ANEW}",
+        )
+
+
+def note_divergence(work: Path, step: int) -> None:
+    """Keep in mind that the step after `step` diverged: the run may go on with other settings."""
+    (work / _DIVERGED).write_text(json.dumps({"step": step}), encoding="utf-8")

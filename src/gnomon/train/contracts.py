@@ -73,11 +73,7 @@ class Reps:
             return Reps(torch.cat([part.values for part in parts])[back])
         longest = max(part.values.shape[1] for part in parts)
         wide = [torch.nn.functional.pad(p.values, (0, 0, 0, longest - p.values.shape[1])) for p in parts]
-        masks = [
-            torch.nn.functional.pad(p.mask, (0, longest - p.mask.shape[1]))
-            for p in parts
-            if p.mask is not None
-        ]
+        masks = [torch.nn.functional.pad(p.mask, (0, longest - p.mask.shape[1])) for p in parts if p.mask is not None]
         return Reps(torch.cat(wide)[back], torch.cat(masks)[back])
 
 

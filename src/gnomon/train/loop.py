@@ -17,24 +17,33 @@ from torch import Tensor
 from gnomon.core.errors import InvalidInput
 from gnomon.train.averaging import averaged, between, copied, in_place_of, warm_decay
 from gnomon.train.batch import Batch
-from gnomon.train.began import require_data
 from gnomon.train.checkpoint import (
     Checkpoint,
     optimiser_state,
     optimiser_tensors,
     read_checkpoint,
+    require_data,
     write_checkpoint,
 )
 from gnomon.train.contracts import Model
 from gnomon.train.data.batches import Place
-from gnomon.train.dev import look
-from gnomon.train.distributed import Across, average_gradients
+from gnomon.train.distributed import (
+    Across,
+    agree,
+    any_rank,
+    average_gradients,
+    by_first,
+    own_part,
+    rank,
+    rank_count,
+    seed_step,
+)
+from gnomon.train.evaluation import look
+from gnomon.train.grad_cache import RandomState, captured, resume
 from gnomon.train.prepare import Parts
-from gnomon.train.randomness import RandomState, captured, resume
-from gnomon.train.ranks import agree, any_rank, by_first, own_part, rank, rank_count, seed_step
+from gnomon.train.progress import End, FitProgress, Standing
+from gnomon.train.report.embedding_map import FILE, Watch
 from gnomon.train.schedule import Schedule
-from gnomon.train.seen import FILE, Watch
-from gnomon.train.standing import End, FitProgress, Standing
 from gnomon.train.step import StepSettings, TrainingDiverged, run_step
 
 LOG = "log.jsonl"
@@ -121,8 +130,8 @@ class Loop:
             if self.standing.step == begun.step and not begun.place.position:
                 raise InvalidInput(
                     f"no batch of {rank_count()} examples in a whole epoch, for {rank_count()} processes",
-                    wanted="at least one example for each process in a batch",
-                    next_step="set a larger batch_size in [optim], or start fewer processes",
+                    expected="at least one example for each process in a batch",
+                    hint="set a larger batch_size in [optim], or start fewer processes",
                 )
         if self.standing.end is None:
             self.standing = replace(self.standing, end="done")
@@ -159,8 +168,8 @@ class Loop:
         if not math.isfinite(norm):
             raise TrainingDiverged(
                 f"the gradient's norm is {norm} at step {before.step}: {', '.join(batch.ids[:20])}",
-                wanted="a finite gradient",
-                next_step="the last good checkpoint is kept: go on from it with a lower learning rate, or "
+                expected="a finite gradient",
+                hint="the last good checkpoint is kept: go on from it with a lower learning rate, or "
                 "precision float32; look at these examples",
             )
         self._optimiser.step()
@@ -179,9 +188,7 @@ class Loop:
         dev = before.looks[-1][1] if before.looks else None
         speed = self.standing.examples / self.standing.seconds
         self._tell(
-            FitProgress(
-                "training", self.standing.step, int(self.steps), done.loss, optim.lr * share, speed, dev
-            )
+            FitProgress("training", self.standing.step, int(self.steps), done.loss, optim.lr * share, speed, dev)
         )
 
     def _look(self) -> None:
@@ -206,9 +213,7 @@ class Loop:
     def _found(self, model: Model) -> dict[str, float]:
         dev, sets = self._parts.recipe.dev, self._parts.dev
         smaller = [one.smaller(dev.corpus) for one in sets]
-        return {
-            one.name: look(model, one, dev.metric, precision=self._parts.precision).value for one in smaller
-        }
+        return {one.name: look(model, one, dev.metric, precision=self._parts.precision).value for one in smaller}
 
     def keep(self) -> None:
         """Write a checkpoint."""
@@ -231,9 +236,7 @@ class Loop:
         if (log := self._folder / LOG).is_file():
             with log.open("rb") as file:
                 os.fsync(file.fileno())  # a checkpoint promises the log up to its step
-        write_checkpoint(
-            self._folder / "checkpoints", Checkpoint(self.standing.step, tensors, plain), keep=keep
-        )
+        write_checkpoint(self._folder / "checkpoints", Checkpoint(self.standing.step, tensors, plain), keep=keep)
 
     def _log(self, **row: Any) -> None:
         if rank() != 0:

@@ -68,6 +68,6 @@ class MaxSimScore(nn.Module):  # type: ignore[misc]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelUnsupported(
                 f"{folder} holds no score of matched tokens: {error}",
-                wanted="config.json with frame and separator",
-                next_step="save the model again",
+                expected="config.json with frame and separator",
+                hint="save the model again",
             ) from error

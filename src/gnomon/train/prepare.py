@@ -12,22 +12,21 @@ import torch
 
 from gnomon.core.contracts import Encoder, Role
 from gnomon.core.errors import GnomonError, InvalidInput
-from gnomon.train.backbone import BackboneSettings, NewBackbone
-from gnomon.train.building import Architecture, build_model
 from gnomon.train.contracts import WHOLE, Embedder, Model, Objective
 from gnomon.train.data.batches import Batches
-from gnomon.train.data.checks import check_data
-from gnomon.train.data.findings import DataReport, Lengths
+from gnomon.train.data.checks import DataReport, Lengths, check_data
 from gnomon.train.data.source import Source, open_source, prompts_by_source
-from gnomon.train.dev import DevSet, open_dev
-from gnomon.train.distil import Distilled, both_sides, load_teacher
-from gnomon.train.dropout import with_byte_dropout
-from gnomon.train.followed import Followed, followed_of
-from gnomon.train.late import LateSettings
-from gnomon.train.objectives import objective, wrapped
-from gnomon.train.pieces import Precision
-from gnomon.train.recipe import Recipe
-from gnomon.train.recipe_tables import Late
+from gnomon.train.distillation import Distilled, both_sides, load_teacher
+from gnomon.train.evaluation import DevSet, open_dev
+from gnomon.train.grad_cache import Precision
+from gnomon.train.losses import objective, wrapped
+from gnomon.train.models.attention import with_byte_dropout
+from gnomon.train.models.backbone import BackboneSettings, NewBackbone
+from gnomon.train.models.build import Architecture, build_model
+from gnomon.train.models.late_interaction import LateSettings
+from gnomon.train.recipe.recipe import Recipe
+from gnomon.train.recipe.tables import Late
+from gnomon.train.report.tracked_texts import Followed, followed_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,8 +102,8 @@ def require_contrast(recipe: Recipe, sources: Sequence[Source]) -> None:
         return
     raise InvalidInput(
         f"the objective {aim.name!r} on pairs alone ({', '.join(one.name for one in sources)}), all right",
-        wanted="scores, negatives, or other examples' documents as negatives",
-        next_step='say name = "infonce" or in_batch = true in [objective], or find negatives: gnomon mine',
+        expected="scores, negatives, or other examples' documents as negatives",
+        hint='say name = "infonce" or in_batch = true in [objective], or find negatives: gnomon mine',
     )
 
 
@@ -114,8 +113,8 @@ def require_views(model: Model, aim: Objective) -> None:
         if tuple(aim.views) != WHOLE:
             raise InvalidInput(
                 "matryoshka or layer_wise, with a cross-encoder",
-                wanted="a model that embeds: a cross-encoder has no dimensions to cut",
-                next_step="leave them out of [objective]",
+                expected="a model that embeds: a cross-encoder has no dimensions to cut",
+                hint="leave them out of [objective]",
             )
         return
     own = int(getattr(model, "dim", 0))
@@ -123,8 +122,8 @@ def require_views(model: Model, aim: Objective) -> None:
     if wide:
         raise InvalidInput(
             f"dims = {wide} for a model of {own} dimensions",
-            wanted=f"at most {own}; 0 is all of them",
-            next_step="correct dims in [objective]",
+            expected=f"at most {own}; 0 is all of them",
+            hint="correct dims in [objective]",
         )
     with torch.inference_mode():
         # The layers are known to be there when one text has gone through them.

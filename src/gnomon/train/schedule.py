@@ -27,14 +27,14 @@ class Schedule:
 
     def __post_init__(self) -> None:
         if self.shape not in get_args(Shape):
-            raise InvalidInput(f"the schedule {self.shape!r}", wanted=f"one of {', '.join(get_args(Shape))}")
+            raise InvalidInput(f"the schedule {self.shape!r}", expected=f"one of {', '.join(get_args(Shape))}")
         if self.steps < 1 or not 0 <= self.warmup <= self.steps:
             raise InvalidInput(
                 f"{self.warmup} steps of warm-up in {self.steps} steps",
-                wanted="at least one step, and no more of warm-up than there are",
+                expected="at least one step, and no more of warm-up than there are",
             )
         if not 0 <= self.floor <= 1:
-            raise InvalidInput(f"floor = {self.floor}", wanted="a share of the learning rate, 0 to 1")
+            raise InvalidInput(f"floor = {self.floor}", expected="a share of the learning rate, 0 to 1")
 
     def share(self, step: int) -> float:
         """What the learning rate is multiplied by at this step, counted from 0; past the last, the floor.

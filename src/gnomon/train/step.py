@@ -18,7 +18,7 @@ from gnomon.core.errors import GnomonError, InvalidInput
 from gnomon.train.batch import Batch
 from gnomon.train.contracts import WHOLE, Embedder, Features, Model, Objective, PairScorer, Reps
 from gnomon.train.distributed import Across, gather_batch, gather_blocks, gather_reps
-from gnomon.train.pieces import Computed, Precision, compute, cut, padded
+from gnomon.train.grad_cache import Computed, Precision, compute, cut, padded
 
 SCORED_TOGETHER = 2**26
 """Products of tokens that late interaction holds at once (256 MiB); beyond, queries are scored in blocks."""
@@ -50,9 +50,9 @@ class StepSettings:
         for name in ("chunk_items", "chunk_tokens", "piece_tokens"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise InvalidInput(f"{name} = {value}", wanted="at least 1, or none")
+                raise InvalidInput(f"{name} = {value}", expected="at least 1, or none")
         if self.precision not in get_args(Precision):
-            raise InvalidInput(f"precision = {self.precision!r}", wanted=f"one of {get_args(Precision)}")
+            raise InvalidInput(f"precision = {self.precision!r}", expected=f"one of {get_args(Precision)}")
 
     def on(self, device: torch.device) -> StepSettings:
         """These, with a piece's tokens as they suit the device where they are not given."""
@@ -87,12 +87,12 @@ def run_step(
     """
     towers = isinstance(model, Embedder)
     if not towers and not isinstance(model, PairScorer):
-        raise InvalidInput(f"a model of type {type(model).__name__}", wanted="an Embedder or a PairScorer")
+        raise InvalidInput(f"a model of type {type(model).__name__}", expected="an Embedder or a PairScorer")
     if not towers and tuple(objective.views) != WHOLE:
         raise InvalidInput(
             "an objective for several dimensions or layers, with a cross-encoder",
-            wanted="a model that embeds: a cross-encoder has no dimensions to cut",
-            next_step="leave matryoshka and layer_wise out of the recipe",
+            expected="a model that embeds: a cross-encoder has no dimensions to cut",
+            hint="leave matryoshka and layer_wise out of the recipe",
         )
     device = next(iter(model.parameters())).device
     settings = settings.on(device)
@@ -166,7 +166,7 @@ def _pairs(model: PairScorer, batch: Batch, settings: StepSettings) -> _Work:
     rows, columns = np.nonzero(~np.isnan(batch.labels))
     if not len(rows):
         raise InvalidInput(
-            f"a batch without a known label ({_named(batch.ids)})", wanted="a label for one pair at least"
+            f"a batch without a known label ({_named(batch.ids)})", expected="a label for one pair at least"
         )
     queries, documents = [batch.queries[at] for at in rows], [batch.documents[at] for at in columns]
     features = model.pairs(queries, documents, source=batch.source)
@@ -198,9 +198,7 @@ def _scored(model: Embedder, queries: Reps, documents: Reps) -> Tensor:
         if mask is None or mask.numel() * len(documents) * tokens <= SCORED_TOGETHER:
             return model.score(queries, documents)
         rows = max(1, SCORED_TOGETHER // (mask.shape[1] * len(documents) * tokens))
-        blocks = [
-            Reps(queries.values[at : at + rows], mask[at : at + rows]) for at in range(0, len(queries), rows)
-        ]
+        blocks = [Reps(queries.values[at : at + rows], mask[at : at + rows]) for at in range(0, len(queries), rows)]
         # What a block needs for its gradient is computed again when it is due.
         return torch.cat([checkpoint(model.score, b, documents, use_reentrant=False) for b in blocks])
 
@@ -227,8 +225,8 @@ def _loss(objective: Objective, scores: Iterator[Tensor], batch: Batch) -> Tenso
             raise TrainingDiverged(
                 f"the loss is {term.item()} in a batch of {len(batch.queries)} queries; "
                 f"{'scores that are not finite' if any(wrong) else 'all scores finite'}: {_named(ids)}",
-                wanted="a finite loss",
-                next_step="go on from the last checkpoint with a lower learning rate, clipped gradients or "
+                expected="a finite loss",
+                hint="go on from the last checkpoint with a lower learning rate, clipped gradients or "
                 "precision float32; look at these examples",
             )
         terms.append(term)
@@ -257,7 +255,7 @@ def _memory(work: _Work, settings: StepSettings) -> Iterator[None]:
         raise InvalidInput(
             f"the memory did not do for a batch of {items} texts, {tokens} tokens with padding, in {pieces} "
             f"pieces, of which up to {held} tokens were held together",
-            wanted="a batch, or pieces of it, that fit into the memory",
-            next_step=f"set chunk_tokens = {max(1, held // 2)}: gradients stay the same; if that does "
+            expected="a batch, or pieces of it, that fit into the memory",
+            hint=f"set chunk_tokens = {max(1, held // 2)}: gradients stay the same; if that does "
             "not do, a smaller batch or fewer tokens a text",
         ) from error

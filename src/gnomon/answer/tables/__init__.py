@@ -1,7 +1,5 @@
 """Tables beside the documents: CSV, SQLite and Parquet files that answer by rows."""
 
-from gnomon.answer.tables.info import Column, TableInfo
-from gnomon.answer.tables.looking import Looked, ask_tables, look_up
-from gnomon.answer.tables.registry import register, registered, unregister
+import lazy_loader
 
-__all__ = ["Column", "Looked", "TableInfo", "ask_tables", "look_up", "register", "registered", "unregister"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -9,18 +9,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gnomon.answer.tables import source
-from gnomon.answer.tables.info import TableInfo
 from gnomon.answer.tables.sqlite_file import look_into, tables_of
+from gnomon.answer.tables.types import TableInfo
 from gnomon.collection import Collection
-from gnomon.collection.registrations import Registration
+from gnomon.collection.tables import Registration
 from gnomon.core.errors import InvalidInput
 
 _NAME = re.compile(r"[^\W\d]\w{0,63}")
 
 
-def register(
-    kb: Collection, path: str | Path, name: str | None = None, *, table: str | None = None
-) -> TableInfo:
+def register(kb: Collection, path: str | Path, name: str | None = None, *, table: str | None = None) -> TableInfo:
     """Have a CSV, SQLite or Parquet file answer questions beside the documents.
 
     `name` is what its rows are cited by, by default the file's; a table of the same name and file is taken in
@@ -39,7 +37,7 @@ def register(
         info = replace(info, table=own)
     else:
         if table:
-            raise InvalidInput(f"table {table!r} of {file}", wanted="a SQLite file, which has several tables")
+            raise InvalidInput(f"table {table!r} of {file}", expected="a SQLite file, which has several tables")
         place = source.derived(called, file, info.kind, kb.tables.folder)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     info = replace(info, columns=place.columns, rows=place.rows, added=now)
@@ -64,8 +62,8 @@ def unregister(kb: Collection, name: str) -> None:
         names = ", ".join(info.name for info in registered(kb))
         raise InvalidInput(
             f"no table {name!r} is registered",
-            wanted=f"one of {names}" if names else "a registered table; there is none",
-            next_step="gnomon tables KB lists them",
+            expected=f"one of {names}" if names else "a registered table; there is none",
+            hint="gnomon tables KB lists them",
         )
     _drop_derived(kb, name)
 
@@ -79,14 +77,14 @@ def _check_name(name: str, before: TableInfo | None, file: Path) -> None:
     if not _NAME.fullmatch(name) or name.casefold().startswith("sqlite_"):
         raise InvalidInput(
             f"the name {name!r} for a table",
-            wanted="a letter, then letters, digits and _, 64 at most",
-            next_step="give it one with --name",
+            expected="a letter, then letters, digits and _, 64 at most",
+            hint="give it one with --name",
         )
     if before is not None and (before.path != str(file) or before.name != name):
         raise InvalidInput(
             f"the name {name!r}, which {before.path} is registered by as {before.name}",
-            wanted="a name that is free",
-            next_step=f"give it another with --name, or first: gnomon tables KB remove {before.name}",
+            expected="a name that is free",
+            hint=f"give it another with --name, or first: gnomon tables KB remove {before.name}",
         )
 
 
@@ -100,8 +98,8 @@ def _chosen(name: str, file: Path, table: str) -> str:
         return tables[0]
     raise InvalidInput(
         f"{file} has {'no table ' + repr(table) if table else str(len(tables)) + ' tables'}",
-        wanted=f"one of its tables: {', '.join(tables)}" if tables else "a file with a table in it",
-        next_step="say which with --table, once for each that you want",
+        expected=f"one of its tables: {', '.join(tables)}" if tables else "a file with a table in it",
+        hint="say which with --table, once for each that you want",
     )
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gnomon.answer.tables.info import Column, TableInfo, Value
-from gnomon.answer.tables.locked import Locked
+from gnomon.answer.tables.sandbox import Locked
 from gnomon.answer.tables.sqlite_file import quoted
-from gnomon.answer.values import Passage
+from gnomon.answer.tables.types import Column, TableInfo, Value
+from gnomon.answer.types import Passage
 
 LONGEST_CELL = 300
 """Characters of a cell in a passage's text."""
@@ -46,9 +46,7 @@ class Figure:
     total: int
 
 
-def figure_passage(
-    info: TableInfo, figure: Figure, how: Sequence[str], *, stage: str, score: float
-) -> Passage:
+def figure_passage(info: TableInfo, figure: Figure, how: Sequence[str], *, stage: str, score: float) -> Passage:
     """A figure, cited by the rows it was made of: up to `MOST_NUMBERS` of them are in the metadata."""
     ranges = _ranges(sorted(figure.numbers), more=figure.total > len(figure.numbers))
     document = f"{info.name}#{ranges}" if ranges else info.name

@@ -12,10 +12,10 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from gnomon.answer.tables.contents import Contents, contents, same_columns
-from gnomon.answer.tables.info import Column, Kind, TableInfo, unusable
+from gnomon.answer.tables.load import Contents, contents, same_columns
 from gnomon.answer.tables.sqlite_file import Place, look_into
-from gnomon.collection.catalog import explained
+from gnomon.answer.tables.types import Column, Kind, TableInfo, unusable
+from gnomon.collection.catalog.connection import explained
 from gnomon.core.errors import UnreadableFile
 
 FORMAT = 1
@@ -52,8 +52,8 @@ def kind_of(name: str, path: Path) -> Kind:
         raise unusable(
             name,
             f"{path} is no table that gnomon reads",
-            wanted="a CSV, TSV, SQLite or Parquet file",
-            next_step="convert it, for example to CSV",
+            expected="a CSV, TSV, SQLite or Parquet file",
+            hint="convert it, for example to CSV",
         )
     return kind
 
@@ -175,5 +175,5 @@ def state(info: TableInfo) -> str:
     try:
         require(info.name, Path(info.path))
     except UnreadableFile as error:
-        return error.came.removeprefix(f"table {info.name}: ")
+        return error.message.removeprefix(f"table {info.name}: ")
     return "here"

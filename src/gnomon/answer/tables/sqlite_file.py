@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gnomon.answer.tables.info import Column, ColumnKind, unique, unusable
+from gnomon.answer.tables.types import Column, ColumnKind, unique, unusable
 from gnomon.core.errors import GnomonError
 
 _BUSY_S = 5.0
@@ -68,7 +68,7 @@ def look_into(name: str, path: Path, table: str, *, count: bool = False) -> Plac
     with damage_explained(name, path), closing(connect(path)) as connection:
         connection.execute("PRAGMA trusted_schema=OFF")
         if table not in _tables(connection):
-            raise unusable(name, f"{path} has no table {table}", wanted=_list(_tables(connection)))
+            raise unusable(name, f"{path} has no table {table}", expected=_list(_tables(connection)))
         found = connection.execute(f"PRAGMA table_xinfo({quoted(table)})").fetchall()
         shown = [row for row in found if row[6] != 1]
         cells = tuple(quoted(row[1]) for row in shown)
@@ -114,7 +114,7 @@ def _number(connection: sqlite3.Connection, name: str, table: str, columns: list
     taken = {column.casefold() for column, _ in columns}
     free = [own for own in ("rowid", "_rowid_", "oid") if own not in taken]
     if not free:
-        raise unusable(name, "columns named rowid, _rowid_ and oid", wanted="one of these names left free")
+        raise unusable(name, "columns named rowid, _rowid_ and oid", expected="one of these names left free")
     try:
         connection.execute(f"SELECT {free[0]} FROM {quoted(table)} LIMIT 1").fetchone()
         return free[0]

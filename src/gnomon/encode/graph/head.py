@@ -8,11 +8,11 @@ import numpy as np
 import openvino as ov
 from openvino import opset15 as op
 
+from gnomon.encode.graph.layers import Node, inside, integers, linear, number, stored, token_range
 from gnomon.encode.graph.network import Network
-from gnomon.encode.graph.pieces import Node, inside, integers, linear, number, stored, token_range
 from gnomon.encode.graph.weights import Weights
-from gnomon.encode.late_layout import LateLayout
-from gnomon.encode.layout import ModelLayout, Projection
+from gnomon.encode.layout.late_interaction import LateLayout
+from gnomon.encode.layout.model import ModelLayout, Projection
 
 
 def token_model(network: Network) -> Any:

@@ -18,14 +18,13 @@ from jaxtyping import Float, Int
 from openvino import opset15 as op
 
 from gnomon.core.errors import ModelUnsupported
-from gnomon.encode.calibration import MIGRATION
-from gnomon.encode.graph.names import prefix_of
+from gnomon.encode.graph.layers import Node, constant_rows, integers, linear, number, stored
 from gnomon.encode.graph.network import Dense, build
-from gnomon.encode.graph.pieces import Node, constant_rows, integers, linear, number, stored
-from gnomon.encode.graph.recipe import recipe_of
-from gnomon.encode.graph.runtime import Compiled
+from gnomon.encode.graph.recipe import prefix_of, recipe_of
 from gnomon.encode.graph.weights import Weights
-from gnomon.encode.layout import ModelLayout
+from gnomon.encode.layout.model import ModelLayout
+from gnomon.encode.runtime.calibration import MIGRATION
+from gnomon.encode.runtime.compiled import Compiled
 from gnomon.encode.settings import EncoderSettings
 
 LEVELS = 256
@@ -56,9 +55,7 @@ def calibrate(layout: ModelLayout, rows: Sequence[Int[np.ndarray, " _"]], thread
     kept = _kept(layout, network.holds)
     inputs = [(x, names) for x, names in readers.values() if kept.isdisjoint(names)]
     outputs = [
-        op.result(reduce(x, integers([0, 1]), False))
-        for x, _ in inputs
-        for reduce in (op.reduce_min, op.reduce_max)
+        op.result(reduce(x, integers([0, 1]), False)) for x, _ in inputs for reduce in (op.reduce_min, op.reduce_max)
     ]
     model = ov.Model(outputs, [network.ids, network.lengths], "ranges")
     compiled = Compiled(model, EncoderSettings(threads=threads, precision="fp32"), holds=network.holds)
@@ -87,17 +84,15 @@ def quantised(ranges: Mapping[str, Range]) -> Dense:
     return dense
 
 
-def require_faithful(
-    ours: Float[np.ndarray, "texts dim"], exact: Float[np.ndarray, "texts dim"], name: str
-) -> None:
+def require_faithful(ours: Float[np.ndarray, "texts dim"], exact: Float[np.ndarray, "texts dim"], name: str) -> None:
     """Raise ModelUnsupported where the vectors in 8 bits stray from those in fp32."""
     lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(exact, axis=1)
     cosine = float(((ours * exact).sum(axis=1) / np.maximum(lengths, 1e-12)).mean())
     if not cosine >= FAITHFUL:
         raise ModelUnsupported(
             f"{name} in 8 bits keeps a mean cosine of {cosine:.4f} to fp32",
-            wanted=f"at least {FAITHFUL}",
-            next_step='leave precision at "auto"',
+            expected=f"at least {FAITHFUL}",
+            hint='leave precision at "auto"',
         )
 
 
@@ -134,6 +129,4 @@ def _coarse(values: Float[np.ndarray, " _"]) -> Float[np.ndarray, " _"]:
 
 def _kept(layout: ModelLayout, weights: Any) -> frozenset[str]:
     recipe, prefix = recipe_of(layout.family, layout.config), prefix_of(weights)
-    return frozenset(
-        prefix + recipe.names.layer.format(layer) + recipe.names.narrow for layer in range(recipe.layers)
-    )
+    return frozenset(prefix + recipe.names.layer.format(layer) + recipe.names.narrow for layer in range(recipe.layers))

@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 from openvino import opset15 as op
 
-from gnomon.encode.backbone import Backbone
-from gnomon.encode.graph.names import POSITIONS, WORDS, prefix_of, require_room
-from gnomon.encode.graph.pieces import (
+from gnomon.encode.graph.layers import (
     Node,
     activate,
     inside,
@@ -19,14 +17,15 @@ from gnomon.encode.graph.pieces import (
     join_heads,
     layer_norm,
     linear,
+    relative_bias,
     shut_out,
     split_heads,
     stored,
     token_range,
 )
-from gnomon.encode.graph.recipe import Recipe, recipe_of
-from gnomon.encode.graph.relative import relative_bias
+from gnomon.encode.graph.recipe import POSITIONS, WORDS, Recipe, prefix_of, recipe_of, require_room
 from gnomon.encode.graph.weights import Weights
+from gnomon.encode.layout.backbone import Backbone
 
 Dense = Callable[[Node, Weights, str], Node]
 """x, the tensors and a layer's name to x W^T + b; `linear` in floating point."""

@@ -1,10 +1,4 @@
-"""What distinguishes the encoder families: names of tensors, how positions are counted, relative bias.
-
-BERT (Devlin et al. 2018, arXiv:1810.04805), RoBERTa and XLM-R (Liu et al. 2019, arXiv:1907.11692; Conneau et
-al. 2019, arXiv:1911.02116), DistilBERT (Sanh et al. 2019, arXiv:1910.01108) and MPNet (Song et al. 2020,
-arXiv:2004.09297) are one network: embeddings, then blocks of attention and feed-forward, each followed by a
-residual sum and a layer norm.
-"""
+"""Where an encoder's tensors lie in its file, and whether they suffice: what every runtime asks first."""
 
 from __future__ import annotations
 
@@ -13,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gnomon.core.errors import ModelUnsupported
+from gnomon.encode.graph.weights import Weights
+from gnomon.encode.layout.backbone import Backbone
 
 Activation = Literal["gelu", "gelu_tanh", "relu", "silu"]
 ACTIVATIONS: Mapping[str, Activation] = {
@@ -144,8 +140,8 @@ def recipe_of(family: str, config: Mapping[str, Any]) -> Recipe:
     except KeyError as missing:
         raise ModelUnsupported(
             f"the config.json of a {family} model without {missing.args[0]}",
-            wanted="a complete config.json",
-            next_step="fetch the model's config.json again",
+            expected="a complete config.json",
+            hint="fetch the model's config.json again",
         ) from missing
 
 
@@ -155,8 +151,8 @@ def _sizes(config: Mapping[str, Any]) -> dict[str, Any]:
     if hidden % heads:
         raise ModelUnsupported(
             f"{heads} attention heads over a hidden size of {hidden}",
-            wanted="a hidden size that the heads divide",
-            next_step="check config.json against the model's source",
+            expected="a hidden size that the heads divide",
+            hint="check config.json against the model's source",
         )
     return {
         "layers": int(config["num_hidden_layers"]),
@@ -171,6 +167,37 @@ def _demand(config: Mapping[str, Any], key: str, allowed: tuple[Any, ...], defau
     if value not in allowed:
         raise ModelUnsupported(
             f"config.json says {key} = {value!r}",
-            wanted=f"{key} one of {', '.join(str(a) for a in allowed)}",
-            next_step="export the model to onnx/model.onnx in its folder (optimum-cli export onnx)",
+            expected=f"{key} one of {', '.join(str(a) for a in allowed)}",
+            hint="export the model to onnx/model.onnx in its folder (optimum-cli export onnx)",
+        )
+
+
+WORDS = "embeddings.word_embeddings.weight"
+POSITIONS = "embeddings.position_embeddings.weight"
+
+
+def prefix_of(weights: Weights) -> str:
+    """What stands before every tensor's name, such as "roberta." or nothing.
+
+    Raises ModelUnsupported where the file holds no encoder, or several.
+    """
+    found = [name.removesuffix(WORDS) for name in weights if name.endswith(WORDS)]
+    if len(found) == 1:
+        return found[0]
+    raise ModelUnsupported(
+        f"{weights.file} has {len(found)} tensors named …{WORDS}",
+        expected="one encoder in the file",
+        hint="save the encoder alone, as AutoModel.save_pretrained does",
+    )
+
+
+def require_room(layout: Backbone, recipe: Recipe, weights: Weights, prefix: str) -> None:
+    """Raise ModelUnsupported where the positions do not reach to the model's limit."""
+    rows = len(weights[prefix + POSITIONS].bits)
+    room = rows if recipe.count_from is None else rows - recipe.count_from - 1
+    if layout.max_tokens > room:
+        raise ModelUnsupported(
+            f"{layout.name} is to read {layout.max_tokens} tokens, and has positions for {room}",
+            expected=f"a limit of at most {room} tokens",
+            hint=f"set max_seq_length to {room} in the model's sentence_bert_config.json",
         )

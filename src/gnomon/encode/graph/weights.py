@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from gnomon.core.errors import ModelUnsupported
-from gnomon.encode.identity import shards
-from gnomon.encode.tensors import safetensors_header
+from gnomon.encode.layout.files import safetensors_header
+from gnomon.encode.layout.identity import shards
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -57,8 +57,8 @@ class Weights(Mapping[str, Stored]):
         if name not in self._tensors:
             raise ModelUnsupported(
                 f"{self.file} has no tensor {name}",
-                wanted="the tensors of the family that config.json names",
-                next_step="check model_type in config.json, or export the model to onnx/model.onnx",
+                expected="the tensors of the family that config.json names",
+                hint="check model_type in config.json, or export the model to onnx/model.onnx",
             )
         return self._tensors[name]
 
@@ -82,8 +82,8 @@ def _mapped(file: Path) -> dict[str, Stored]:
     except (ValueError, KeyError, TypeError) as error:
         raise ModelUnsupported(
             f"{file} is damaged: {error}",
-            wanted="a whole safetensors file",
-            next_step=f"delete {file} and fetch the model again",
+            expected="a whole safetensors file",
+            hint=f"delete {file} and fetch the model again",
         ) from error
 
 
@@ -91,9 +91,7 @@ def _view(data: Array, entry: Mapping[str, Any]) -> Stored:
     dtype = DTYPES[entry["dtype"]]
     start, end = entry["data_offsets"]
     shape = tuple(entry["shape"])
-    if not 0 <= start <= end <= len(data) or end - start != dtype.itemsize * int(
-        np.prod(shape, dtype=np.int64)
-    ):
+    if not 0 <= start <= end <= len(data) or end - start != dtype.itemsize * int(np.prod(shape, dtype=np.int64)):
         raise ValueError(f"a tensor of shape {shape} at bytes {start} to {end} of {len(data)}")
     piece = data[start:end]
     if piece.ctypes.data % dtype.itemsize:

@@ -10,9 +10,8 @@ from jaxtyping import Bool, Float, Int
 
 from gnomon.core.contracts import Encoder, Role
 from gnomon.core.errors import InvalidInput
-from gnomon.evaluate.lines import text_lines
-from gnomon.evaluate.tasks.report import Figure, TaskReport
-from gnomon.evaluate.tasks.vectors import unit_vectors
+from gnomon.evaluate.tasks.report import Figure, TaskReport, unit_vectors
+from gnomon.evaluate.text_files import text_lines
 
 _BLOCK = 256  # questions at a time: 256 x 100,000 words are 100 MB
 _TINY = 0.001
@@ -35,8 +34,8 @@ def analogy(encoder: Encoder, path: Path, *, vocabulary: Path | None, role: Role
     if not kept:
         raise InvalidInput(
             f"none of {len(questions)} questions has all its words in the vocabulary",
-            wanted="a vocabulary with the questions' words, as they are written",
-            next_step="leave the vocabulary out, or see whether upper and lower case go together",
+            expected="a vocabulary with the questions' words, as they are written",
+            hint="leave the vocabulary out, or see whether upper and lower case go together",
         )
     asked = np.array([[place[word] for word in questions[at]] for at in kept])
     right_add, right_mul = _answered(rows[sorted(place.values())], _renumbered(asked, place))
@@ -61,14 +60,14 @@ def read_questions(path: Path) -> list[tuple[str, list[Question]]]:
         if len(words) != 4:
             raise InvalidInput(
                 f"{path}, line {number}: {line[:60]!r}",
-                wanted='four words, or ": section"',
-                next_step="correct the line",
+                expected='four words, or ": section"',
+                hint="correct the line",
             )
         if not sections:
             sections.append(("all", []))
         sections[-1][1].append((words[0], words[1], words[2], words[3]))
     if not any(questions for _, questions in sections):
-        raise InvalidInput(f"{path} holds no questions", wanted="lines of four words")
+        raise InvalidInput(f"{path} holds no questions", expected="lines of four words")
     return sections
 
 
@@ -111,9 +110,7 @@ def _answered(
     return right[0], right[1]
 
 
-def _renumbered(
-    asked: Int[np.ndarray, "questions 4"], place: dict[str, int]
-) -> Int[np.ndarray, "questions 4"]:
+def _renumbered(asked: Int[np.ndarray, "questions 4"], place: dict[str, int]) -> Int[np.ndarray, "questions 4"]:
     return np.asarray(np.searchsorted(np.array(sorted(place.values())), asked))
 
 

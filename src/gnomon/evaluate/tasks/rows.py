@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gnomon.core.errors import InvalidInput
-from gnomon.evaluate.lines import first_line, json_rows, text_lines
+from gnomon.evaluate.text_files import first_line, json_rows, text_lines
 
 Fields = Mapping[str, Sequence[str]]
 """What each field may be called, best name first. Tables without a header have the fields in this order."""
@@ -43,7 +43,7 @@ def read_rows(path: Path, fields: Fields) -> list[Row]:
     is_json = first_line(path).lstrip().startswith("{")
     rows = _from_json(path, fields) if is_json else _from_table(path, fields)
     if not rows:
-        raise InvalidInput(f"{path} holds no rows", wanted=f"rows with {_wanted(fields)}")
+        raise InvalidInput(f"{path} holds no rows", expected=f"rows with {_wanted(fields)}")
     return rows
 
 
@@ -52,7 +52,7 @@ def text_of(row: Row, name: str) -> str:
     where, values = row
     value = values[name]
     if not isinstance(value, str) or not value.strip():
-        raise InvalidInput(f"{where}: {name} is {value!r}", wanted="a text", next_step="take the row out")
+        raise InvalidInput(f"{where}: {name} is {value!r}", expected="a text", hint="take the row out")
     return value
 
 
@@ -64,9 +64,7 @@ def number_of(row: Row, name: str) -> float:
     except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number):
-        raise InvalidInput(
-            f"{where}: {name} is {values[name]!r}", wanted="a finite number", next_step="correct the row"
-        )
+        raise InvalidInput(f"{where}: {name} is {values[name]!r}", expected="a finite number", hint="correct the row")
     return number
 
 
@@ -85,9 +83,7 @@ def _from_table(path: Path, fields: Fields) -> list[Row]:
     if not lines:
         return []
     by_tabs = "\t" in lines[0][1]
-    cells = (
-        [line.split("\t") for _, line in lines] if by_tabs else list(csv.reader(line for _, line in lines))
-    )
+    cells = [line.split("\t") for _, line in lines] if by_tabs else list(csv.reader(line for _, line in lines))
     places = _header(cells[0], fields)
     numbered = list(zip((number for number, _ in lines), cells, strict=False))[1 if places else 0 :]
     if places is None:
@@ -120,12 +116,10 @@ def _name(field: str, row: Mapping[str, Any], fields: Fields) -> str | None:
 def _missing(path: Path, number: int, seen: Sequence[str], fields: Fields) -> InvalidInput:
     return InvalidInput(
         f"{path}, line {number}: {', '.join(cell[:30] for cell in seen) or 'nothing'}",
-        wanted=f"the fields {_wanted(fields)}; a table without a header has them in this order",
-        next_step="rename the fields, or add a header",
+        expected=f"the fields {_wanted(fields)}; a table without a header has them in this order",
+        hint="rename the fields, or add a header",
     )
 
 
 def _wanted(fields: Fields) -> str:
-    return ", ".join(
-        f"{field} (or {', '.join(n for n in names if n != field)})" for field, names in fields.items()
-    )
+    return ", ".join(f"{field} (or {', '.join(n for n in names if n != field)})" for field, names in fields.items())

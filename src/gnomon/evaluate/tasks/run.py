@@ -8,11 +8,10 @@ from typing import Literal, get_args
 from gnomon.core.contracts import Encoder, Role
 from gnomon.core.errors import InvalidInput
 from gnomon.evaluate.tasks.analogy import analogy
-from gnomon.evaluate.tasks.context import context
-from gnomon.evaluate.tasks.pairs import pairs
+from gnomon.evaluate.tasks.pair_classification import pairs
 from gnomon.evaluate.tasks.report import TaskReport
-from gnomon.evaluate.tasks.similarity import similarity
-from gnomon.evaluate.tasks.sts import sts
+from gnomon.evaluate.tasks.similarity import similarity, sts
+from gnomon.evaluate.tasks.word_in_context import context
 
 Task = Literal["sts", "pairs", "analogy", "similarity", "context"]
 
@@ -33,15 +32,15 @@ def run_task(
     for; UnreadableFile.
     """
     if task not in get_args(Task):
-        raise InvalidInput(f"task {task!r}", wanted=f"one of {', '.join(get_args(Task))}")
+        raise InvalidInput(f"task {task!r}", expected=f"one of {', '.join(get_args(Task))}")
     _refuse_unused(task, "fit", fit, ("pairs", "context"))
     _refuse_unused(task, "vocabulary", vocabulary, ("analogy",))
     file, fitting = Path(path), None if fit is None else Path(fit)
     if fitting is not None and fitting.resolve() == file.resolve():
         raise InvalidInput(
             f"a threshold fitted on {file}, the file that is measured",
-            wanted="another file to fit on",
-            next_step="give the training split",
+            expected="another file to fit on",
+            hint="give the training split",
         )
     if task == "sts":
         return sts(encoder, file, role=role)
@@ -59,6 +58,6 @@ def _refuse_unused(task: Task, name: str, value: object, used_by: tuple[str, ...
     if value is not None and task not in used_by:
         raise InvalidInput(
             f"{name} for the task {task!r}",
-            wanted=f"{name} only for {', '.join(used_by)}",
-            next_step=f"leave {name} out",
+            expected=f"{name} only for {', '.join(used_by)}",
+            hint=f"leave {name} out",
         )

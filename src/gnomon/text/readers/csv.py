@@ -77,6 +77,6 @@ def _check_columns(columns: Sequence[str], path: Path, settings: ReadSettings) -
         if name and name not in columns:
             raise UnreadableFile(
                 f"{path} has no column {name!r}",
-                wanted=f"one of its columns: {', '.join(columns) or 'none'}",
-                next_step="name another column, or none to take them all",
+                expected=f"one of its columns: {', '.join(columns) or 'none'}",
+                hint="name another column, or none to take them all",
             )

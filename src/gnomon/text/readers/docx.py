@@ -76,8 +76,8 @@ def _check_archive(path: Path, settings: ReadSettings) -> None:
     if beginning == _OLE:
         raise UnreadableFile(
             f"{path} is encrypted, or in the format of Word before 2007",
-            wanted="a .docx file without password",
-            next_step="open it in Word or LibreOffice and save it as .docx without password",
+            expected="a .docx file without password",
+            hint="open it in Word or LibreOffice and save it as .docx without password",
         )
     try:
         with zipfile.ZipFile(path) as archive:
@@ -85,12 +85,12 @@ def _check_archive(path: Path, settings: ReadSettings) -> None:
     except zipfile.BadZipFile as error:
         raise UnreadableFile(
             f"{path} is no .docx file, or a damaged one: {error}",
-            wanted="a .docx file, which is a zip archive",
-            next_step="open it in Word or LibreOffice and save it again",
+            expected="a .docx file, which is a zip archive",
+            hint="open it in Word or LibreOffice and save it again",
         ) from error
     if unpacked > _UNPACKED * settings.max_bytes:
         raise UnreadableFile(
             f"{path} unpacks to {unpacked / 1e6:,.0f} MB of XML",
-            wanted=f"at most {_UNPACKED} times max_file_mb, {_UNPACKED * settings.max_file_mb:g} MB",
-            next_step="raise max_file_mb if the file is to be trusted",
+            expected=f"at most {_UNPACKED} times max_file_mb, {_UNPACKED * settings.max_file_mb:g} MB",
+            hint="raise max_file_mb if the file is to be trusted",
         )

@@ -41,9 +41,7 @@ def read_html(path: Path, settings: ReadSettings, report: Report) -> Iterator[Do
     data = path.read_bytes()
     declared = _CHARSET.search(data[:2048])
     text = decode(data, path, report, declared=declared[1].decode("ascii") if declared else "")
-    parser = HTMLParser(
-        encoding="utf-8", huge_tree=True, no_network=True, remove_comments=True, remove_pis=True
-    )
+    parser = HTMLParser(encoding="utf-8", huge_tree=True, no_network=True, remove_comments=True, remove_pis=True)
     try:
         root = document_fromstring(text.encode(), parser=parser, ensure_head_body=True)
     except ParserError:
@@ -72,8 +70,8 @@ def _check_whole(parser: Any, path: Path, report: Report, *, found: bool) -> Non
     if fatal and not found:
         raise UnreadableFile(
             f"{path} cannot be read as HTML: {fatal[0].message}",
-            wanted="a page that a browser shows",
-            next_step="open it in a browser and save it again, or leave it out with an exclude pattern",
+            expected="a page that a browser shows",
+            hint="open it in a browser and save it again, or leave it out with an exclude pattern",
         )
     if fatal:
         report(f"{path}: read up to line {fatal[0].line} only: {fatal[0].message}")

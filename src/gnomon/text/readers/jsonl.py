@@ -40,8 +40,8 @@ def read_jsonl(path: Path, settings: ReadSettings, report: Report) -> Iterator[D
     if complaints and not seen:
         raise UnreadableFile(
             f"{path}: none of {left_out} lines is a document; {complaints[0]}",
-            wanted=f"a JSON object a line, with its text in one of: {', '.join(_TEXT)}",
-            next_step="rename the field that holds the text, or leave the file out with an exclude pattern",
+            expected=f"a JSON object a line, with its text in one of: {', '.join(_TEXT)}",
+            hint="rename the field that holds the text, or leave the file out with an exclude pattern",
         )
     for complaint in complaints:
         report(f"{path}, {complaint}; left out")
@@ -72,8 +72,8 @@ def _lines(path: Path, most_bytes: int) -> Iterator[bytes]:
             if len(line) > most_bytes:
                 raise UnreadableFile(
                     f"{path}, line {number} is longer than {most_bytes / 1e6:g} MB",
-                    wanted="one JSON object a line",
-                    next_step="raise max_file_mb, or write one document a line",
+                    expected="one JSON object a line",
+                    hint="raise max_file_mb, or write one document a line",
                 )
             yield line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
 
@@ -92,9 +92,7 @@ def _parsed(line: bytes, number: int) -> Document | str:
         return f"line {number}: a JSON {type(row).__name__}, not an object"
     name = next((name for name in _TEXT if isinstance(row.get(name), str)), None)
     if name is None:
-        return (
-            f"line {number}: no text in one of {', '.join(_TEXT)}; its fields are {', '.join(row) or 'none'}"
-        )
+        return f"line {number}: no text in one of {', '.join(_TEXT)}; its fields are {', '.join(row) or 'none'}"
     return _document(row, name, number)
 
 

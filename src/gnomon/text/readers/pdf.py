@@ -22,14 +22,12 @@ def read_pdf(path: Path, settings: ReadSettings, report: Report) -> Iterator[Doc
     Raises UnreadableFile for a file that is damaged, needs a password, or holds no text, only images.
     """
     reader = _opened(path)
-    pages = [
-        _page(page, f"{path}, page {number}", report) for number, page in enumerate(reader.pages, start=1)
-    ]
+    pages = [_page(page, f"{path}, page {number}", report) for number, page in enumerate(reader.pages, start=1)]
     if not any(pages):
         raise UnreadableFile(
             f"{path} holds no text on its {len(pages)} pages, only images or nothing",
-            wanted="a PDF with a text layer",
-            next_step="run a text recognition over it, ocrmypdf for example",
+            expected="a PDF with a text layer",
+            hint="run a text recognition over it, ocrmypdf for example",
         )
     starts, at = [], 0
     for page in pages:
@@ -60,8 +58,8 @@ def _opened(path: Path) -> Any:
     if locked:
         raise UnreadableFile(
             f"{path} is encrypted",
-            wanted="a PDF that opens without password",
-            next_step="save a copy without password, with qpdf --decrypt for example",
+            expected="a PDF that opens without password",
+            hint="save a copy without password, with qpdf --decrypt for example",
         )
     return reader
 

@@ -1,4 +1,4 @@
-"""Text and source files, as they are."""
+"""Markdown, with simple front matter as metadata."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gnomon.core.documents import Document
 from gnomon.text.decode import decode
+from gnomon.text.outline import find_headings
 from gnomon.text.settings import ReadSettings, Report
 
 _UNDERLINED = re.compile(r"\s*(?P<words>\S[^\n]{1,119})\n(?P<line>[=\-~*#]{3,})[ \t]*(?:\n|$)")
@@ -28,3 +29,38 @@ def read_code(path: Path, settings: ReadSettings, report: Report) -> Iterator[Do
     """One document, its title the file's name."""
     text = decode(path.read_bytes(), path, report)
     yield Document(id="", text=text, title=path.name, media_type="text/x-source")
+
+
+_FRONT_MATTER = re.compile(r"---[ \t]*\n(?P<inside>(?:[^\n]*\n){0,200}?)(?:---|\.\.\.)[ \t]*(?:\n|\Z)")
+_PAIR = re.compile(r"(?P<key>[\w][\w .-]*?)[ \t]*:(?:[ \t]+(?P<value>.*))?$")
+
+
+def read_markdown(path: Path, settings: ReadSettings, report: Report) -> Iterator[Document]:
+    """One document. Its title is the front matter's `title`, else the first heading."""
+    text, metadata = front_matter(decode(path.read_bytes(), path, report))
+    heading = next(find_headings(text), None)
+    title = str(metadata.get("title") or (heading.words if heading else ""))
+    yield Document(id="", text=text, title=title, media_type="text/markdown", metadata=metadata)
+
+
+def front_matter(text: str) -> tuple[str, dict[str, object]]:
+    """The text after `---` lines at its top, and their `key: value` lines.
+
+    Values that continue over lines or nest are passed over: metadata is flat, and this is no YAML parser.
+    A block without one such line is text.
+    """
+    block = _FRONT_MATTER.match(text)
+    pairs = [_PAIR.match(line) for line in block["inside"].split("\n")] if block else []
+    metadata = {pair["key"]: _value(pair["value"]) for pair in pairs if pair and pair["value"]}
+    if block is None or not metadata:
+        return text, {}
+    return text[block.end() :], metadata
+
+
+def _value(written: str) -> object:
+    value = written.strip()
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
+        return value[1:-1]
+    if value.startswith("[") and value.endswith("]"):
+        return [str(_value(item)) for item in value[1:-1].split(",") if item.strip()]
+    return {"true": True, "false": False}.get(value.lower(), value)

@@ -8,6 +8,7 @@ that the stream needs to go on, as plain numbers: a run that stopped there conti
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -17,8 +18,44 @@ from jaxtyping import Int
 
 from gnomon.core.errors import InvalidInput
 from gnomon.train.batch import Batch, Example
-from gnomon.train.data.order import named, shuffled, uniform
 from gnomon.train.data.source import Source
+
+
+def shuffled(count: int, *seed: int) -> Int[np.ndarray, " count"]:
+    """The numbers 0 to count - 1 in an order that the seed decides.
+
+    By the raw stream of PCG64, which numpy promises to keep, and not by its shuffles, which it may change.
+
+    >>> shuffled(5, 1, 2).tolist() == shuffled(5, 1, 2).tolist()
+    True
+    >>> sorted(shuffled(5, 7).tolist())
+    [0, 1, 2, 3, 4]
+    """
+    order = np.argsort(_stream(seed).random_raw(count), kind="stable")
+    return order.astype(np.uint32 if count < 2**32 else np.int64)
+
+
+def uniform(*seed: int) -> float:
+    """A number from 0 to below 1 that the seed decides.
+
+    >>> 0 <= uniform(3, 4) < 1
+    True
+    """
+    return float(_stream(seed).random_raw() >> 11) * 2.0**-53
+
+
+def named(name: str) -> int:
+    """A number for a name, to be part of a seed.
+
+    >>> named("faq") != named("docs")
+    True
+    """
+    return zlib.crc32(name.encode())
+
+
+def _stream(seed: tuple[int, ...]) -> np.random.PCG64:
+    return np.random.PCG64(np.random.SeedSequence(seed))
+
 
 Mixing = Literal["proportional", "weighted"]
 _HELD = 8
@@ -49,15 +86,15 @@ class BatchSettings:
         if self.drop_short and self.mixing == "weighted":
             raise InvalidInput(
                 "drop_short where sources are mixed by weight",
-                wanted="one of the two: by weight a source starts over and has no end",
-                next_step='leave drop_short out, or say mixing = "proportional"',
+                expected="one of the two: by weight a source starts over and has no end",
+                hint='leave drop_short out, or say mixing = "proportional"',
             )
         if self.size < 1 or self.seed < 0:
             raise InvalidInput(
-                f"batches of {self.size} with the seed {self.seed}", wanted="a size from 1, a seed from 0"
+                f"batches of {self.size} with the seed {self.seed}", expected="a size from 1, a seed from 0"
             )
         if self.mixing not in ("proportional", "weighted"):
-            raise InvalidInput(f"mixing {self.mixing!r}", wanted="proportional or weighted")
+            raise InvalidInput(f"mixing {self.mixing!r}", expected="proportional or weighted")
 
 
 @dataclass(frozen=True)
@@ -96,18 +133,18 @@ class Batches:
         if not sources or len(set(names)) < len(names):
             raise InvalidInput(
                 f"sources named {', '.join(names) or 'nothing'}",
-                wanted="at least one, each with a name of its own",
-                next_step="give them names",
+                expected="at least one, each with a name of its own",
+                hint="give them names",
             )
         empty = [source.name for source in sources if not len(source)]
         if empty:
-            raise InvalidInput(f"the source {empty[0]} has no examples", wanted="at least one example")
+            raise InvalidInput(f"the source {empty[0]} has no examples", expected="at least one example")
         self.sources, self.settings = tuple(sources), settings
         if not self.about:
             raise InvalidInput(
                 f"no source has the {settings.size} examples that a batch takes, and short ones are left out",
-                wanted="one whole batch at least",
-                next_step="take a smaller batch size, or leave drop_short out",
+                expected="one whole batch at least",
+                hint="take a smaller batch size, or leave drop_short out",
             )
         self._orders: dict[tuple[int, int], Int[np.ndarray, " rows"]] = {}
 
@@ -142,8 +179,8 @@ class Batches:
             if examples is None:
                 raise InvalidInput(
                     f"batch {position} of epoch {epoch}",
-                    wanted=f"0 to {here.position}, the batches that it has",
-                    next_step="give the data and settings that the place was counted with",
+                    expected=f"0 to {here.position}, the batches that it has",
+                    hint="give the data and settings that the place was counted with",
                 )
             here = after
         return here
@@ -155,8 +192,8 @@ class Batches:
             if len(place.cursors) != len(self.sources):
                 raise InvalidInput(
                     f"a place among {len(place.cursors)} sources",
-                    wanted=f"one among {len(self.sources)}",
-                    next_step="resume with the data that the run began with",
+                    expected=f"one among {len(self.sources)}",
+                    hint="resume with the data that the run began with",
                 )
             return place
         if self.settings.mixing == "weighted" and place:
@@ -223,9 +260,7 @@ class Batches:
         if key not in self._orders:
             self._orders = {k: order for k, order in self._orders.items() if k[0] != at}
             source = self.sources[at]
-            self._orders[key] = shuffled(
-                len(source), self.settings.seed, _ORDER, named(source.name), round_number
-            )
+            self._orders[key] = shuffled(len(source), self.settings.seed, _ORDER, named(source.name), round_number)
         return self._orders[key]
 
 

@@ -12,8 +12,7 @@ import numpy as np
 from gnomon.core.errors import InvalidInput
 from gnomon.train.batch import Example
 from gnomon.train.data.columns import Form
-from gnomon.train.data.lines import file_digest
-from gnomon.train.data.tables import JsonRows
+from gnomon.train.data.tables import JsonRows, file_digest
 
 
 class Corpus:
@@ -47,7 +46,7 @@ def corpus_texts(place: Path, *, scratch: Path | None = None) -> Iterator[str]:
     if place.is_dir():
         found = sorted(place.glob("corpus.jsonl*"))
         if not found:
-            raise InvalidInput(f"{place} holds no corpus.jsonl", wanted='{"text": "…"} a line in that file')
+            raise InvalidInput(f"{place} holds no corpus.jsonl", expected='{"text": "…"} a line in that file')
         file = found[0]
     rows = JsonRows(file, scratch=scratch)
     for at in range(len(rows)):
@@ -59,8 +58,8 @@ def _text(row: Mapping[str, Any], where: str) -> str:
     if not isinstance(text, str) or not isinstance(title, str):
         raise InvalidInput(
             f"{where}: text {text!r:.60}",
-            wanted='{"_id": "…", "title": "…", "text": "…"}',
-            next_step="correct the line",
+            expected='{"_id": "…", "title": "…", "text": "…"}',
+            hint="correct the line",
         )
     return titled(title, text)
 
@@ -97,13 +96,11 @@ class BeirExamples:
         if not corpus:
             raise InvalidInput(
                 f"{folder} holds no corpus.jsonl",
-                wanted="the documents that judgments speak of",
-                next_step="put corpus.jsonl or corpus.jsonl.gz beside the queries",
+                expected="the documents that judgments speak of",
+                hint="put corpus.jsonl or corpus.jsonl.gz beside the queries",
             )
         self.corpus = Corpus(corpus[0], scratch=scratch)
-        self._queries = tuple(
-            query for query, grades in self._data.relevant.items() if max(grades.values()) > 0
-        )
+        self._queries = tuple(query for query, grades in self._data.relevant.items() if max(grades.values()) > 0)
         self._right = [self._of(query) for query in self._queries]
         self._ends = np.cumsum([len(right) for right in self._right], dtype=np.int64)
 
@@ -114,8 +111,8 @@ class BeirExamples:
             raise InvalidInput(
                 f"{self._where(query, (missing or right)[0])}: "
                 f"{f'{self.corpus.path.name} lacks the document' if missing else 'no file has the query'}",
-                wanted="judgments of queries and documents that are there",
-                next_step="take the judgment out, or give the files that belong to it",
+                expected="judgments of queries and documents that are there",
+                hint="take the judgment out, or give the files that belong to it",
             )
         return right
 

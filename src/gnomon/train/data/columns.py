@@ -63,9 +63,7 @@ def detect(names: Sequence[str], given: Mapping[str, Any] | None = None, *, wher
     known = {name.lower(): name for name in names}
     pair = _pair(known) if "query" not in chosen and "positive" not in chosen else None
     query = chosen.get("query") or _one(known, _QUERIES, "query", where, pair[0] if pair else None)
-    positives = chosen.get("positive") or _one(
-        known, _POSITIVES, "positive", where, pair[1] if pair else None
-    )
+    positives = chosen.get("positive") or _one(known, _POSITIVES, "positive", where, pair[1] if pair else None)
     negatives = chosen.get("negative", tuple(known[n] for n in known if _NEGATIVE.fullmatch(n)))
     taken = {*query, *positives, *negatives}
     labels = tuple(known[n] for n in _LABELS if n in known and known[n] not in taken)
@@ -85,13 +83,13 @@ def _check_given(chosen: Mapping[str, tuple[str, ...]], names: Sequence[str], wh
     roles = ("query", "positive", "negative", "label")
     for role, columns in chosen.items():
         if role not in roles:
-            raise InvalidInput(f"columns.{role}", wanted=f"one of {', '.join(roles)}", next_step=_HOW)
+            raise InvalidInput(f"columns.{role}", expected=f"one of {', '.join(roles)}", hint=_HOW)
         missing = [name for name in columns if name not in names]
         if missing:
             raise InvalidInput(
                 f"{where or 'the data'} has no column {missing[0]!r}; its columns: {', '.join(names)}",
-                wanted=f"a column for the {role}",
-                next_step="correct the name",
+                expected=f"a column for the {role}",
+                hint="correct the name",
             )
         if len(columns) > 1 and role in ("query", "label"):
             raise _ambiguous(role, columns, where)
@@ -104,9 +102,7 @@ def _pair(known: Mapping[str, str]) -> tuple[str, str] | None:
     return found[0] if found else None
 
 
-def _one(
-    known: Mapping[str, str], names: Sequence[str], role: str, where: str, paired: str | None
-) -> tuple[str, ...]:
+def _one(known: Mapping[str, str], names: Sequence[str], role: str, where: str, paired: str | None) -> tuple[str, ...]:
     if paired is not None:
         return (paired,)
     found = tuple(known[name] for name in names if name in known)
@@ -115,8 +111,8 @@ def _one(
     if not found:
         raise InvalidInput(
             f"{where or 'the data'} has columns {', '.join(known.values())}: none is the {role}",
-            wanted=f"one named {', '.join(names)}, or a pair such as sentence1 and sentence2",
-            next_step=_HOW,
+            expected=f"one named {', '.join(names)}, or a pair such as sentence1 and sentence2",
+            hint=_HOW,
         )
     return found
 
@@ -124,8 +120,8 @@ def _one(
 def _ambiguous(role: str, found: Sequence[str], where: str) -> InvalidInput:
     return InvalidInput(
         f"{where or 'the data'} has {len(found)} columns for the {role}: {', '.join(found)}",
-        wanted="one",
-        next_step=f'say which: columns = {{{role} = "{found[0]}"}}',
+        expected="one",
+        hint=f'say which: columns = {{{role} = "{found[0]}"}}',
     )
 
 
@@ -143,9 +139,7 @@ class Reading:
         if len(query) != 1:
             raise _bad(where, columns.query, row.get(columns.query), "one text")
         positives = [text for name in columns.positives for text in _texts(row, name, where)]
-        negatives = [
-            t for name in columns.negatives if row.get(name) is not None for t in _texts(row, name, where)
-        ]
+        negatives = [t for name in columns.negatives if row.get(name) is not None for t in _texts(row, name, where)]
         documents = (*positives, *negatives)
         if not documents:
             raise _bad(where, columns.positives[0], row.get(columns.positives[0]), "a text")
@@ -177,8 +171,6 @@ def _texts(row: Mapping[str, Any], name: str, where: str) -> Iterator[str]:
         yield text
 
 
-def _bad(where: str, name: str, value: Any, wanted: str) -> InvalidInput:
+def _bad(where: str, name: str, value: Any, expected: str) -> InvalidInput:
     shown = "is missing" if value is None else f"holds {value!r:.60}"
-    return InvalidInput(
-        f"{where}: {name} {shown}", wanted=wanted, next_step="correct the line, or name other columns"
-    )
+    return InvalidInput(f"{where}: {name} {shown}", expected=expected, hint="correct the line, or name other columns")

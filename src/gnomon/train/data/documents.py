@@ -46,10 +46,10 @@ def span_pairs(documents: Iterable[Document], *, words: int = 60) -> Iterator[Ex
     Neighbouring text as a weak label is the inverse cloze task's idea (Lee, Chang and Toutanova 2019,
     arXiv:1906.00300).
     """
-    from gnomon.evaluate.sentences import sentences
+    from gnomon.text.sentences import sentences
 
     if words < LEAST:
-        raise InvalidInput(f"spans of {words} words", wanted=f"at least {LEAST}", next_step="60 is usual")
+        raise InvalidInput(f"spans of {words} words", expected=f"at least {LEAST}", hint="60 is usual")
     for document in documents:
         spans = list(_spans(sentences(document.text), words))
         for at, (one, following) in enumerate(pairwise(spans)):
@@ -98,5 +98,5 @@ def from_documents(documents: Iterable[Document], make: Making) -> Iterator[Exam
     """Examples of one making."""
     makers = {"titles": title_pairs, "headings": heading_pairs, "spans": span_pairs}
     if make not in makers:
-        raise InvalidInput(f"make = {make!r}", wanted=f"one of {', '.join(makers)}")
+        raise InvalidInput(f"make = {make!r}", expected=f"one of {', '.join(makers)}")
     return makers[make](documents)

@@ -13,8 +13,7 @@ from typing import Any, Protocol
 from gnomon.core.errors import InvalidInput
 from gnomon.train.batch import Example
 from gnomon.train.data.columns import Form, Reading
-from gnomon.train.data.lines import LineFile
-from gnomon.train.data.tables import Rows
+from gnomon.train.data.tables import LineFile, Rows
 
 
 class Examples(Protocol):
@@ -76,7 +75,7 @@ class ListedExamples:
     def __init__(self, examples: Sequence[Example], *, name: str = "examples") -> None:
         self._examples, self._name = tuple(examples), name
         if not all(isinstance(example, Example) for example in self._examples):
-            raise InvalidInput("a list with items that are no Example", wanted="Example values only")
+            raise InvalidInput("a list with items that are no Example", expected="Example values only")
 
     @property
     def form(self) -> Form:
@@ -132,9 +131,7 @@ class SpooledExamples:
     def example(self, at: int, source: str) -> Example:
         """The example with this number."""
         query, documents, labels, also, own = json.loads(self._lines.text(at))
-        return Example(
-            query, tuple(documents), tuple(labels), source, own or self._lines.where(at), tuple(also)
-        )
+        return Example(query, tuple(documents), tuple(labels), source, own or self._lines.where(at), tuple(also))
 
     def where(self, at: int) -> str:
         """The example's id, or name:number, from 1."""

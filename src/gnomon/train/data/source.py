@@ -51,19 +51,17 @@ class SourceSettings:
 
     def __post_init__(self) -> None:
         if self.format not in get_args(Format):
-            raise InvalidInput(f"format {self.format!r}", wanted=f"one of {', '.join(get_args(Format))}")
+            raise InvalidInput(f"format {self.format!r}", expected=f"one of {', '.join(get_args(Format))}")
         if self.make not in get_args(Make):
-            raise InvalidInput(f"make {self.make!r}", wanted=f"one of {', '.join(get_args(Make))}")
+            raise InvalidInput(f"make {self.make!r}", expected=f"one of {', '.join(get_args(Make))}")
         if self.scale is not None and not self.scale[0] < self.scale[1]:
-            raise InvalidInput(f"scale {list(self.scale)}", wanted="the lowest score, then the highest")
+            raise InvalidInput(f"scale {list(self.scale)}", expected="the lowest score, then the highest")
         if not 0 < self.weight < float("inf"):
-            raise InvalidInput(f"weight {self.weight}", wanted="a number above 0")
+            raise InvalidInput(f"weight {self.weight}", expected="a number above 0")
         if self.limit is not None and self.limit < 1:
-            raise InvalidInput(f"limit {self.limit}", wanted="at least 1, or no limit")
+            raise InvalidInput(f"limit {self.limit}", expected="at least 1, or no limit")
         if unknown := set(self.prompts) - {"query", "document"}:
-            raise InvalidInput(
-                f"a prompt for {sorted(unknown)[0]!r}", wanted="prompts for query and document"
-            )
+            raise InvalidInput(f"a prompt for {sorted(unknown)[0]!r}", expected="prompts for query and document")
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,14 +133,12 @@ def open_source(settings: SourceSettings | str | Path, *, scratch: Path | None =
     name = settings.name or Path(path.name.removesuffix(".gz")).stem or settings.path
     found = _examples(settings, kind, path, scratch)
     if not len(found):
-        raise InvalidInput(f"{settings.path} holds no example", wanted="at least one", next_step="look at it")
+        raise InvalidInput(f"{settings.path} holds no example", expected="at least one", hint="look at it")
     source = Source(name, found, settings.prompts, settings.weight)
     return source if settings.limit is None else source.first(settings.limit)
 
 
-def listed_source(
-    rows: Sequence[Any], *, name: str = "rows", columns: Mapping[str, Any] | None = None
-) -> Source:
+def listed_source(rows: Sequence[Any], *, name: str = "rows", columns: Mapping[str, Any] | None = None) -> Source:
     """A source in memory: Examples, mappings with named columns, or tuples (query, positive, negative, …)."""
     if len(rows) and isinstance(rows[0], Example):
         return Source(name, ListedExamples(rows, name=name))
@@ -167,8 +163,8 @@ def _format(settings: SourceSettings) -> Format:
     if not path.exists():
         raise InvalidInput(
             f"{settings.path} does not exist",
-            wanted="a file or folder of examples",
-            next_step='correct the path; for a data set of the hub say format = "datasets"',
+            expected="a file or folder of examples",
+            hint='correct the path; for a data set of the hub say format = "datasets"',
         )
     if settings.format != "auto":
         return settings.format
@@ -183,8 +179,8 @@ def _format(settings: SourceSettings) -> Format:
     seen = "a folder" if path.is_dir() else f"a file that ends with {suffix!r}"
     raise InvalidInput(
         f"{settings.path}, {seen}",
-        wanted="jsonl, csv, tsv (each also .gz), parquet, a BEIR folder or a saved `datasets` folder",
-        next_step='say what it is: format = "documents" for files to make examples from',
+        expected="jsonl, csv, tsv (each also .gz), parquet, a BEIR folder or a saved `datasets` folder",
+        hint='say what it is: format = "documents" for files to make examples from',
     )
 
 

@@ -3,17 +3,152 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import hashlib
 import json
+import shutil
 import tempfile
+import threading
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import numpy as np
+from jaxtyping import Int
 
-from gnomon.core.errors import InvalidInput, UnreadableFile
-from gnomon.train.data.lines import LineFile, file_digest
+from gnomon.core.errors import InvalidInput, StorageError, UnreadableFile
+
+_GZIP = b"\x1f\x8b"
+_BLOCK = 1 << 22
+_NEWLINE, _QUOTE = 10, 34
+
+
+class LineFile:
+    """The rows of a UTF-8 text file by number from 0; blank lines are none.
+
+    With `quoted` a line's end between double quotes does not end a row (CSV). `scratch` is the folder for the
+    unpacked copy of a gzipped file; None is the system's. `file` is read in place of the path, whose name it
+    then only bears. Raises UnreadableFile, StorageError.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        quoted: bool = False,
+        scratch: Path | None = None,
+        file: IO[bytes] | None = None,
+    ) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        try:
+            self._file = file or _plain(path, scratch)
+            self._starts, self._ends, self._numbers = _indexed(self._file, quoted=quoted)
+        except (OSError, EOFError, zlib.error) as error:
+            raise UnreadableFile(
+                f"{path} cannot be read: {error}",
+                expected="a text file, gzipped or not",
+                hint="see whether the path is right and whether the file is whole",
+            ) from error
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def text(self, at: int) -> str:
+        """Row `at`, its end and a byte order mark taken off. Raises UnreadableFile where it is not UTF-8."""
+        start, end = int(self._starts[at]), int(self._ends[at])
+        with self._lock:
+            self._file.seek(start)
+            line = self._file.read(end - start)
+        try:
+            return line.removeprefix(b"\xef\xbb\xbf" if start == 0 else b"").decode().rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise UnreadableFile(
+                f"{self.where(at)}: not UTF-8 at byte {error.start} of the line",
+                expected="UTF-8 text, gzipped or not",
+                hint="convert the file, for example with iconv",
+            ) from error
+
+    def where(self, at: int) -> str:
+        """file:line, lines from 1."""
+        return f"{self.path}:{at + 1 if self._numbers is None else int(self._numbers[at])}"
+
+    def digest(self) -> str:
+        """Hex SHA-256 of the file as it lies there."""
+        return file_digest(self.path)
+
+
+def file_digest(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes. Raises UnreadableFile."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UnreadableFile(f"{path} cannot be read: {error}", expected="a file", hint="check the path") from error
+
+
+def _plain(path: Path, scratch: Path | None) -> IO[bytes]:
+    file = path.open("rb")
+    if file.read(2) != _GZIP:
+        return file
+    file.seek(0)
+    try:
+        copy = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115 - it lives as long as the rows
+    except OSError as error:
+        raise StorageError(
+            f"no temporary file for the content of {path}: {error}",
+            expected="a folder with room for the unpacked file",
+            hint="set TMPDIR, or unpack the file yourself: gunzip --keep",
+        ) from error
+    with file, gzip.GzipFile(fileobj=file) as packed:
+        shutil.copyfileobj(packed, copy, _BLOCK)
+    return copy
+
+
+Offsets = Int[np.ndarray, " rows"]
+
+
+def _indexed(file: IO[bytes], *, quoted: bool) -> tuple[Offsets, Offsets, Offsets | None]:
+    """Starts and ends of the rows, and their line numbers where these are not simply 1, 2, 3."""
+    file.seek(0)
+    found = [np.zeros(1, dtype=np.int64)]
+    numbers = [np.ones(1, dtype=np.int64)]
+    at = lines = quotes = 0
+    while block := file.read(_BLOCK):
+        data = np.frombuffer(block, dtype=np.uint8)
+        ends = np.flatnonzero(data == _NEWLINE)
+        if quoted:
+            inside = (quotes + np.cumsum(data == _QUOTE, dtype=np.int64)) % 2
+            quotes = int(inside[-1])
+            outer = np.flatnonzero(inside[ends] == 0)
+            numbers.append(outer + (lines + 2))
+            lines += len(ends)
+            ends = ends[outer]
+        found.append(ends + (at + 1))
+        at += len(block)
+    found.append(np.array([at], dtype=np.int64))
+    bounds = np.concatenate(found)
+    start, end = bounds[:-1], bounds[1:]  # views of one table
+    number = np.concatenate(numbers) if quoted else None
+    kept = _holds_text(file, start, end)
+    if not kept.all():
+        rows = np.flatnonzero(kept)
+        is_end_alone = not quoted and len(rows) and rows[-1] == len(rows) - 1
+        start, end = (bounds[: len(rows)], bounds[1 : len(rows) + 1]) if is_end_alone else (start[rows], end[rows])
+        number = number[rows] if number is not None else None if is_end_alone else rows + 1
+    return start, end, number
+
+
+def _holds_text(file: IO[bytes], start: Offsets, end: Offsets) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """False for lines that have nothing but their end; only the shortest are looked at."""
+    length = end - start
+    kept: np.ndarray[tuple[int], np.dtype[np.bool_]] = length > 1
+    for row in np.flatnonzero((length == 2) | ((length == 1) & (np.arange(len(end)) == len(end) - 1))):
+        file.seek(int(start[row]))
+        kept[row] = bool(file.read(int(length[row])).strip())
+    return kept
+
 
 _LOOKED_AT = 1000
 
@@ -71,14 +206,14 @@ class JsonRows:
         except (ValueError, RecursionError) as error:
             raise InvalidInput(
                 f"{self.where(at)}: not usable JSON: {error}",
-                wanted="one JSON object a line",
-                next_step="correct the line, or take it out",
+                expected="one JSON object a line",
+                hint="correct the line, or take it out",
             ) from error
         if not isinstance(found, dict):
             raise InvalidInput(
                 f"{self.where(at)}: a JSON {type(found).__name__}",
-                wanted="one JSON object a line",
-                next_step='write {"query": "…", "positive": "…"}',
+                expected="one JSON object a line",
+                hint='write {"query": "…", "positive": "…"}',
             )
         return found
 
@@ -94,9 +229,7 @@ class CellRows:
         self._lines = LineFile(path, quoted=not tabs, scratch=scratch)
         self._separator = "\t"
         if not len(self._lines):
-            raise InvalidInput(
-                f"{path} is empty", wanted="a first row that names the columns", next_step="check the path"
-            )
+            raise InvalidInput(f"{path} is empty", expected="a first row that names the columns", hint="check the path")
         head = self._lines.text(0)
         if not tabs:
             self._separator = ";" if ";" in head and "," not in head else ","
@@ -105,8 +238,8 @@ class CellRows:
         if len(set(self.names)) < len(self.names):
             raise InvalidInput(
                 f"{path}: columns {', '.join(self.names)}",
-                wanted="different names",
-                next_step="rename a column in the first row",
+                expected="different names",
+                hint="rename a column in the first row",
             )
 
     def __len__(self) -> int:
@@ -122,8 +255,8 @@ class CellRows:
         if len(cells) != len(self.names):
             raise InvalidInput(
                 f"{self.where(at)}: {len(cells)} cells",
-                wanted=f"{len(self.names)}: {', '.join(self.names)}",
-                next_step="look for a stray quote or separator in this row or the one before",
+                expected=f"{len(self.names)}: {', '.join(self.names)}",
+                hint="look for a stray quote or separator in this row or the one before",
             )
         return dict(zip(self.names, cells, strict=True))
 
@@ -136,8 +269,8 @@ class CellRows:
         except csv.Error as error:
             raise InvalidInput(
                 f"{self._lines.where(line)}: {error}",
-                wanted='cells with quotes doubled, as in "say ""this"""',
-                next_step="correct the line",
+                expected='cells with quotes doubled, as in "say ""this"""',
+                hint="correct the line",
             ) from error
 
 
@@ -160,8 +293,8 @@ class ListedRows:
         if isinstance(found, str) or len(found) != len(self.names):
             raise InvalidInput(
                 f"{self.where(at)}: {found!r:.80}",
-                wanted=f"a tuple of {', '.join(self.names)}",
-                next_step="give every row the same columns",
+                expected=f"a tuple of {', '.join(self.names)}",
+                hint="give every row the same columns",
             )
         return dict(zip(self.names, found, strict=True))
 
@@ -201,8 +334,8 @@ class ParquetRows:
         except (OSError, pyarrow.ArrowException) as error:
             raise UnreadableFile(
                 f"{path} cannot be read as Parquet: {error}",
-                wanted="a sound Parquet file, and room for a copy of its rows",
-                next_step="see whether the file is whole; TMPDIR says where the copy goes",
+                expected="a sound Parquet file, and room for a copy of its rows",
+                hint="see whether the file is whole; TMPDIR says where the copy goes",
             ) from error
         self.names = tuple(str(name) for name in self._reader.schema.names)
         sizes = [self._reader.get_batch(n).num_rows for n in range(self._reader.num_record_batches)]
@@ -234,8 +367,8 @@ def _arrow(path: Path) -> Any:
     except ImportError as error:
         raise InvalidInput(
             f"{path}, a Parquet file, without the library that reads it",
-            wanted="pyarrow, which the extra gnomon[data] installs",
-            next_step="pip install 'gnomon[data]', or convert the file to JSON lines",
+            expected="pyarrow, which the extra gnomon[data] installs",
+            hint="pip install 'gnomon[data]', or convert the file to JSON lines",
         ) from error
     return pyarrow
 
@@ -249,8 +382,8 @@ class DatasetRows:
         except ImportError as error:
             raise InvalidInput(
                 f"the data set {name} without the library that reads it",
-                wanted="datasets, which the extra gnomon[data] installs",
-                next_step="pip install 'gnomon[data]', or save the set as JSON lines",
+                expected="datasets, which the extra gnomon[data] installs",
+                hint="pip install 'gnomon[data]', or save the set as JSON lines",
             ) from error
         self._name, self._split = name, split
         try:
@@ -260,8 +393,8 @@ class DatasetRows:
         except (OSError, ValueError, KeyError) as error:
             raise InvalidInput(
                 f"the data set {name}, split {split}: {error}",
-                wanted="a folder that save_to_disk wrote, or a data set that can be had",
-                next_step="check name and split",
+                expected="a folder that save_to_disk wrote, or a data set that can be had",
+                hint="check name and split",
             ) from error
         self.names = tuple(str(name) for name in self._rows.column_names)
 

@@ -1,0 +1,162 @@
+"""Where a question's vector points: behind an instruction, or towards passages that might answer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+
+from gnomon.collection import Collection
+from gnomon.core.contracts import Array, Encoder, Role
+from gnomon.core.errors import GnomonError, InvalidInput
+from gnomon.core.space import Space
+from gnomon.core.vectors import Vectors
+from gnomon.encode.hub.local import SourceSettings
+from gnomon.encode.hub.locate import locate
+from gnomon.encode.layout.files import read_json
+from gnomon.encode.layout.prompts import resolve_prompts
+from gnomon.kernels.feedback import rocchio
+from gnomon.kernels.similarity import normalise
+
+_SLOTS = (  # E5-instruct, Qwen3-Embedding, gte-Qwen2 and others; EmbeddingGemma
+    re.compile(r"(?P<before>Instruct:\s*)(?P<task>\S[^\n]*)(?P<after>\n\s*Query:\s*)\Z"),
+    re.compile(r"(?P<before>task:\s*)(?P<task>\S[^|\n]*?)(?P<after>\s*\|\s*query:\s*)\Z"),
+)
+_SAME = 0.999
+"""The lowest cosine of two vectors of one text: bf16 and fp32 differ by less than 0.0005."""
+_CUTS = 8
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """The prompt before queries, as it is and as it is wanted."""
+
+    own: str
+    expected: str
+
+
+@dataclass(frozen=True)
+class Aimed:
+    """A collection's encoder whose query vectors point elsewhere: keeps `Encoder`, and makes its space.
+
+    With `passages` a query's vector is the mean of its own and of theirs, as in HyDE (Gao et al. 2022,
+    arXiv:2212.10496): they are written as documents are, so they are encoded as documents. With `prompts`
+    queries are encoded behind another prompt; what documents are compared with stays what the model makes,
+    so the space is the same. That the wanted prompt is all that differs is checked with every query.
+    """
+
+    encoder: Encoder
+    passages: tuple[str, ...] = ()
+    prompts: Prompts | None = None
+
+    @property
+    def space(self) -> Space:
+        """The wrapped encoder's."""
+        return self.encoder.space
+
+    @property
+    def max_tokens(self) -> int:
+        """The wrapped encoder's."""
+        return self.encoder.max_tokens
+
+    @property
+    def tokenizer_json(self) -> str | None:
+        """The wrapped encoder's."""
+        return self.encoder.tokenizer_json
+
+    def count_tokens(self, texts: Sequence[str], *, role: Role) -> list[int]:
+        """The wrapped encoder's."""
+        return self.encoder.count_tokens(texts, role=role)
+
+    def encode(self, texts: Sequence[str], *, role: Role) -> Vectors:
+        """Documents as ever, queries as they are aimed.
+
+        Raises InvalidInput where the model's queries are not what its documents are behind the prompt.
+        """
+        if role != "query" or not texts:
+            return self.encoder.encode(texts, role=role)
+        own = self.encoder.encode(texts, role="query")
+        if self.prompts is not None:
+            own = self._instructed(texts, own, self.prompts)
+        return self._moved(own) if self.passages else own
+
+    def _instructed(self, texts: Sequence[str], own: Vectors, prompts: Prompts) -> Vectors:
+        both = [prompts.own + text for text in texts] + [prompts.expected + text for text in texts]
+        made = self.encoder.encode(both, role="document").data
+        known, wanted = made[: len(texts)], made[len(texts) :]
+        if (_cosines(known, own.data) < _SAME).any():
+            raise _no_instruction(
+                self.space.name,
+                "its query vectors are not what it makes of prompt and query as one text: documents have a "
+                "prompt too, queries a tower of their own, or it was loaded with other prompts",
+            )
+        return Vectors(wanted, self.space)
+
+    def _moved(self, own: Vectors) -> Vectors:
+        cut = [_cut(text, self.encoder) for text in self.passages]
+        written = self.encoder.encode(cut, role="document").data
+        rows = np.array(own.data)
+        for row in rows:
+            # The mean of the query and n passages: theirs has n parts of n + 1.
+            mean = rocchio(row, written, alpha=1.0, beta=float(len(written)))
+            if self.space.similarity != "cosine":
+                row[:] = mean
+            elif mean.any():  # opposite vectors may cancel out: then there is no direction to move in
+                row[:] = normalise(mean[None])[0]
+        return Vectors(rows, self.space)
+
+
+def prompts_for(kb: Collection, instruction: str) -> Prompts:
+    """The collection's query prompt with `instruction` in the place of its task.
+
+    Raises InvalidInput where the model's query prompt has no place for a task, or is not known.
+    """
+    name = kb.version.model
+    try:
+        own = _query_prompt(name)
+    except GnomonError as error:
+        raise _no_instruction(name, f"its query prompt is not known ({error.message})") from error
+    return instructed_prompt(name, own, instruction)
+
+
+def instructed_prompt(name: str, own: str, instruction: str) -> Prompts:
+    """The prompt `own` with `instruction` in the place of its task. Raises InvalidInput where it has none."""
+    for slot in _SLOTS:
+        if found := slot.fullmatch(own):
+            task = " ".join(instruction.split())
+            return Prompts(own, found["before"] + task + found["after"])
+    what = f"its query prompt {own!r} has no place for one" if own else "it has no query prompt"
+    raise _no_instruction(name, what)
+
+
+@lru_cache(maxsize=8)
+def _query_prompt(model: str) -> str:
+    """The prompt before queries that the model's own files or its card give; nothing is fetched."""
+    located = locate(model, replace(SourceSettings.from_environment(), offline=True))
+    said = read_json(located.folder / "config_sentence_transformers.json")
+    return resolve_prompts(model, said, card=located.card, given=None)["query"]
+
+
+def _no_instruction(name: str, why: str) -> InvalidInput:
+    return InvalidInput(
+        f"an instruction for {name}: {why}",
+        expected='a model that was trained with tasks in its query prompt, such as "Instruct: …\\nQuery: "',
+        hint="leave the instruction out, or index with an instruction-tuned model",
+    )
+
+
+def _cosines(left: Array, right: Array) -> Array:
+    return np.asarray((normalise(left) * normalise(right)).sum(axis=1))
+
+
+def _cut(text: str, encoder: Encoder) -> str:
+    """As much of a text as the encoder reads: a model's prose is cut without a warning."""
+    for _ in range(_CUTS):
+        count = encoder.count_tokens([text], role="document")[0]
+        if count <= encoder.max_tokens or len(text) < 2:
+            break
+        text = text[: max(1, int(len(text) * encoder.max_tokens / count * 0.95))]
+    return text

@@ -1,0 +1,169 @@
+"""What an answer is made of: passages, sentences with citations, and how it came out."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a chat."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class ChatModel(Protocol):
+    """Messages to text, in pieces as they come."""
+
+    @property
+    def name(self) -> str:
+        """What an answer says it was written by."""
+        ...
+
+    def stream(
+        self, messages: Sequence[Message], *, max_tokens: int, temperature: float = 0.0
+    ) -> Generator[str, None, None]:
+        """The reply's text piece by piece. Closing the generator ends the request.
+
+        Raises GenerationFailed, before the first piece or after any.
+        """
+        ...
+
+
+Outcome = Literal["answered", "not in these documents", "failed"]
+"""failed: a language model was asked and gave nothing usable; the passages are there all the same."""
+Kind = Literal["extractive", "generated"]
+Turn = tuple[str, str]
+"""A question of the conversation so far, and its answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A span of a document, or a row of a table, that an answer may cite as [number].
+
+    `number` counts from 1, best first. `start` and `end` are character offsets of `text` in the document
+    (in `text` itself for a row). `chunk_ids` are the chunks that were merged into it, the best first; none
+    for a row. `score` is the best chunk's, `stages` its scores by stage. A row's `document` is
+    "table#row number", its `metadata` the row's values by column.
+    """
+
+    number: int
+    document: str
+    text: str
+    start: int
+    end: int
+    score: float
+    title: str = ""
+    heading: tuple[str, ...] = ()
+    source: str = ""
+    chunk_ids: tuple[int, ...] = ()
+    stages: Mapping[str, float] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    row: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """Where a sentence of an answer stands: `quote` is the document's text[start:end], in characters.
+
+    `support` is how surely the passage says what the sentence says, 0 to 1.
+    """
+
+    passage: int
+    document: str
+    start: int
+    end: int
+    quote: str
+    support: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence of an answer, at text[start:end]; `supported` where a citation was verified."""
+
+    text: str
+    start: int
+    end: int
+    citations: tuple[Citation, ...] = ()
+    support: float = 0.0
+    supported: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What went wrong and what to do: the three parts of the error that stopped a stage.
+
+    `stage` is "rewriting", "expanding", "tables" or "generating"; `kind` the error's class name.
+    """
+
+    stage: str
+    kind: str
+    message: str
+    expected: str = ""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer, and everything that it rests on.
+
+    `standalone` is the question as it was searched for, without need of the conversation; `queries` are all
+    texts that were searched for. `text` is what may be shown: sentences that were dropped as unsupported are
+    not in it. `confidence` is the probability that the passages hold an answer, 0 to 1; below `threshold`
+    the outcome is "not in these documents". `failures` of stages that something else stood in for do not
+    make the outcome "failed". `seconds` by stage.
+    """
+
+    question: str
+    standalone: str
+    outcome: Outcome
+    kind: Kind
+    text: str
+    sentences: tuple[Sentence, ...]
+    passages: tuple[Passage, ...]
+    confidence: float
+    threshold: float
+    queries: tuple[str, ...] = ()
+    model: str | None = None
+    dropped: tuple[Sentence, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain mapping."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Event: what was found, before anything is said."""
+
+    passages: tuple[Passage, ...]
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Event: text as the language model writes it. Nothing in it is verified yet."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Event: a sentence that is whole, with its verified citations, or with none."""
+
+    sentence: Sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Event, always the last: the whole answer."""
+
+    answer: Answer
+
+
+Event = Found | Piece | Checked | Done

@@ -1,0 +1,240 @@
+"""Passages as sentences are compared with them: each piece, and some in a row, with vectors and words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from gnomon.answer.types import Passage
+from gnomon.answer.verification.claims import Claim, Words, claim, together
+from gnomon.core.contracts import Encoder, Role
+from gnomon.core.errors import InvalidInput
+from gnomon.kernels.diversity import idf
+from gnomon.text.sentences import spans
+
+
+def unit_vectors(encoder: Encoder, texts: Sequence[str], role: Role) -> Float[np.ndarray, "texts dim"]:
+    """A row a text, of length 1 in any space with one vector a text, so that products are cosines.
+
+    A row is 0 for a text without a direction: a static model refuses texts of which it knows no word, and one
+    such line of a passage must not end a question.
+    """
+    rows = np.zeros((len(texts), encoder.space.dim), dtype=np.float32)
+    if not texts:
+        return rows
+    try:
+        rows[:] = encoder.encode(texts, role=role).data
+    except InvalidInput:
+        if len(texts) == 1:
+            return rows
+        half = len(texts) // 2
+        parts = [unit_vectors(encoder, part, role) for part in (texts[:half], texts[half:])]
+        return np.concatenate(parts)
+    return unit(rows)
+
+
+def unit(rows: Float[np.ndarray, "rows dim"]) -> Float[np.ndarray, "rows dim"]:
+    """Rows of length 1, or 0 where there is no direction, so that any space's products are cosines."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.where(lengths > 0, lengths, 1.0), dtype=np.float32)
+
+
+MOST_WORDS = 60
+"""Words of a piece; what is longer is a table, code or a list, and is cut at the ends of clauses."""
+_FEWEST_WORDS = 12
+_MOST_LETTERS = 600  # a script without spaces has no words to count
+# Lines that begin a thing of their own: list items, headings, rows of a table, fences of code.
+_LINE = re.compile(r"\n(?=[ \t]*(?:[-*+•|>]|#{1,6}|\d{1,3}[.)])[ \t])|\n(?=[ \t]*(?:```|\|))|(?<=\|)[ \t]*\n")
+_HEADING = re.compile(r"(?:^|(?<=\n))[ \t]*#{1,6}[ \t][^\n]*(\n)")
+_CLAUSE = re.compile(r"[;:,)\]|](?=\s)|[，、；：]|\s[—–-](?=\s)|\n")
+_WORD = re.compile(r"\S+")
+
+
+def pieces(text: str) -> list[tuple[int, int]]:
+    """Where each piece stands: text[start:end], in order, without the white space around it.
+
+    >>> text = "Two steps. Then:\\n- stop it\\n- start it"
+    >>> [text[a:b] for a, b in pieces(text)]
+    ['Two steps.', 'Then:', '- stop it', '- start it']
+    """
+    found: list[tuple[int, int]] = []
+    for start, end in spans(text):
+        for line in _between(text, start, end, _line_cuts(text, start, end)):
+            found += _short(text, *line)
+    return found
+
+
+def _line_cuts(text: str, start: int, end: int) -> list[int]:
+    cuts = {found.start() for found in _LINE.finditer(text, start, end)}
+    cuts |= {found.start(1) for found in _HEADING.finditer(text, start, end)}
+    return sorted(cuts)
+
+
+def _between(text: str, start: int, end: int, cuts: list[int]) -> Iterator[tuple[int, int]]:
+    for left, right in zip([start, *cuts], [*cuts, end], strict=True):
+        part = text[left:right]
+        left, right = left + len(part) - len(part.lstrip()), left + len(part.rstrip())
+        if left < right:
+            yield left, right
+
+
+def _short(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """The span itself, or parts of it that are short enough."""
+    cuts: list[int] = []
+    at = start
+    while True:
+        words = [word.end() for word in _WORD.finditer(text, at, end)]
+        last = min(words[MOST_WORDS - 1] if len(words) > MOST_WORDS else end, at + _MOST_LETTERS)
+        if last >= end:
+            return list(_between(text, start, end, cuts))
+        least = min(words[_FEWEST_WORDS - 1] if len(words) >= _FEWEST_WORDS else at, last)
+        ends = [clause.end() for clause in _CLAUSE.finditer(text, least, last)]
+        space = max(text.rfind(" ", at + 1, last), text.rfind("\n", at + 1, last))
+        at = ends[-1] if ends and ends[-1] > at else space if len(words) <= MOST_WORDS and space > at else last
+        cuts.append(at)
+
+
+WINDOW = 3
+"""The most pieces in a row that a sentence is compared with as one: answers put sentences together."""
+# What unlike texts score against each other differs between models: near 0 for some, 0.8 for others.
+_UNLIKE = (
+    "The ferry to the island leaves at seven in the morning.",
+    "Enzymes speed up the chemical reactions of a cell.",
+    "He painted the kitchen door green and oiled its hinges.",
+    "The court dismissed the appeal for lack of evidence.",
+    "Set the environment variable before you start the server.",
+    "Violins and cellos are tuned in fifths.",
+    "Wheat prices fell after a mild and rainy spring.",
+    "The striker scored twice in the second half.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Pieces `first` to `last` (not with it) in a row, at text[start:end] of passage `passage` (from 0)."""
+
+    passage: int
+    first: int
+    last: int
+    start: int
+    end: int
+
+
+class Material:
+    """The spans of some passages. Vectors are made when first needed, all at once."""
+
+    def __init__(self, passages: Sequence[Passage], encoder: Encoder, words: Words) -> None:
+        self.passages, self.words = tuple(passages), words
+        self._encoder = encoder
+        self.spans, self.pieces = _spans(self.passages)
+        self._facts: dict[int, Claim] = {}
+
+    def text(self, span: Span) -> str:
+        """What stands there."""
+        return self.passages[span.passage].text[span.start : span.end]
+
+    def claim(self, at: int) -> Claim:
+        """What can be looked up of the span number `at`."""
+        if at not in self._facts:
+            single = self.singles(at)
+            self._facts[at] = (
+                together([self.claim(one) for one in single])
+                if len(single) > 1
+                else claim(self.text(self.spans[at]), self.words)
+            )
+        return self._facts[at]
+
+    def singles(self, at: int) -> list[int]:
+        """The numbers of the single pieces that a span is made of."""
+        span = self.spans[at]
+        return [self.single[span.passage, one] for one in range(span.first, span.last)]
+
+    @cached_property
+    def single(self) -> dict[tuple[int, int], int]:
+        """The number of the span that is one piece alone, by its passage and its place there."""
+        return {(self.spans[at].passage, self.spans[at].first): at for at in self.pieces}
+
+    @cached_property
+    def around(self) -> tuple[frozenset[str], ...]:
+        """The words of each whole passage and of the titles above it: names often stand there alone."""
+        return tuple(
+            frozenset(self.words(" . ".join([one.title, *one.heading, one.text, *map(str, one.metadata)])))
+            for one in self.passages
+        )
+
+    @cached_property
+    def vocabulary(self) -> dict[str, int]:
+        """A number for every word of the passages."""
+        words = (word for at in self.pieces for word in self.claim(at).words)
+        return {word: number for number, word in enumerate(dict.fromkeys(words))}
+
+    @cached_property
+    def held(self) -> Bool[np.ndarray, "spans words"]:
+        """Which span has which word."""
+        rows = np.zeros((len(self.spans), len(self.vocabulary) + 1), dtype=bool)  # the last: unknown words
+        for row, at in zip(rows, range(len(self.spans)), strict=True):
+            row[[self.vocabulary[word] for word in self.claim(at).words if word in self.vocabulary]] = True
+        return rows
+
+    @cached_property
+    def weights(self) -> Float[np.ndarray, " words"]:
+        """How telling each word is among these pieces; the last is that of a word that none has."""
+        return idf(self.held[self.pieces].sum(axis=0), len(self.pieces))
+
+    @cached_property
+    def owners(self) -> Int[np.ndarray, " spans"]:
+        """Which passage each span is of."""
+        return np.array([span.passage for span in self.spans], dtype=np.int64)
+
+    def encode(self, texts: Sequence[str], role: Role = "document") -> Float[np.ndarray, "texts dim"]:
+        """Vectors of length 1, in any space with one vector a text."""
+        return unit_vectors(self._encoder, texts, role)
+
+    @cached_property
+    def vectors(self) -> Float[np.ndarray, "spans dim"]:
+        """A vector a span: a piece's own, and for several in a row their mean."""
+        texts = [self.text(self.spans[at]) for at in self.pieces]
+        own = self.encode([*texts, *_UNLIKE])
+        self._floor = _floor(own[len(texts) :])
+        rows = dict(zip(self.pieces, own, strict=False))
+        means = [
+            np.mean([rows[self.single[span.passage, one]] for one in range(span.first, span.last)], axis=0)
+            for span in self.spans
+        ]
+        return unit(np.stack(means))
+
+    def likeness(self, vector: Float[np.ndarray, " dim"]) -> Float[np.ndarray, " spans"]:
+        """Cosine with every span, on a scale where texts that have nothing in common are at 0."""
+        cosines = self.vectors @ vector
+        return np.asarray((cosines - self._floor) / (1.0 - self._floor))
+
+
+def neighbours(words: Sequence[str]) -> frozenset[tuple[str, str]]:
+    """Words that follow each other."""
+    return frozenset(pairwise(words))
+
+
+def _spans(passages: Sequence[Passage]) -> tuple[tuple[Span, ...], list[int]]:
+    """Every span, passage by passage, and which of them are single pieces."""
+    spans: list[Span] = []
+    single: list[int] = []
+    for passage, one in enumerate(passages):
+        own = pieces(one.text)
+        for first in range(len(own)):
+            single.append(len(spans))
+            lasts = range(first + 1, min(len(own), first + WINDOW) + 1)
+            spans.extend(Span(passage, first, last, own[first][0], own[last - 1][1]) for last in lasts)
+    return tuple(spans), single
+
+
+def _floor(rows: Float[np.ndarray, "rows dim"]) -> float:
+    """The mean cosine of texts that have nothing in common."""
+    count = len(rows)
+    mean = (float((rows @ rows.T).sum()) - count) / (count * (count - 1))
+    return min(max(mean, 0.0), 0.95)

@@ -1,0 +1,1 @@
+"""The catalog: the one source of truth, in SQLite."""

@@ -1,0 +1,208 @@
+"""The catalog: the one truth, in SQLite (WAL). Opening, transactions, and errors a person can act on."""
+
+from __future__ import annotations
+
+import sqlite3
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, update
+from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from gnomon.collection.catalog import schema
+from gnomon.core.errors import (
+    CollectionBusy,
+    CollectionDamaged,
+    CollectionNotFound,
+    CollectionTooNew,
+    GnomonError,
+    InvalidInput,
+    StorageError,
+)
+
+FILE = "collection.db"
+
+
+class Catalog:
+    """A connection pool on `folder`/collection.db. Readers never block; writers queue for `busy_s`."""
+
+    def __init__(self, folder: Path, *, create: bool, busy_s: float = 60.0) -> None:
+        self.path = folder / FILE
+        if not create and not self.path.is_file():
+            raise CollectionNotFound(
+                f"no collection at {folder}",
+                expected=f"a folder that holds {FILE}",
+                hint=f"make one: gnomon index PATH --into {folder}",
+            )
+        with explained(self.path):
+            folder.mkdir(parents=True, exist_ok=True)
+            _refuse_truncated(self.path)
+        self._closed = False
+        self._engine = _engine(self.path, busy_s)
+        with self.read() as connection:
+            current = _schema_of(connection, self.path)
+        if current < len(schema.MIGRATIONS):
+            with self.write() as connection:
+                _migrate(connection, self.path)
+        with self.read() as connection:
+            wanted = select(schema.meta.c.value).where(schema.meta.c.key == "collection_id")
+            self.collection_id: str = connection.execute(wanted).scalar_one()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A read transaction: one consistent view, never blocked by writers."""
+        self._require_open()
+        with explained(self.path), self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A write transaction: all of it or nothing.
+
+        Raises CollectionBusy, StorageError, CollectionDamaged.
+        """
+        self._require_open()
+        with explained(self.path), self._engine.connect() as connection:
+            connection = connection.execution_options(gnomon_write=True)
+            with connection.begin():
+                yield connection
+
+    def vacuum(self) -> None:
+        """Give the space of deleted rows back to the disk. Takes long, and twice the space meanwhile."""
+        self._require_open()
+        with explained(self.path), self._engine.connect() as connection:
+            plain = connection.connection.driver_connection
+            if plain is not None:
+                plain.execute("VACUUM")
+                plain.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def close(self) -> None:
+        """Give the connections back; whoever asks for one afterwards is refused."""
+        self._closed = True
+        self._engine.dispose()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise InvalidInput(
+                f"the collection at {self.path.parent}, which was closed",
+                expected="an open collection",
+                hint="open it again with gnomon.open",
+            )
+
+
+def _engine(path: Path, busy_s: float) -> Engine:
+    engine = create_engine(
+        f"sqlite:///{path}", connect_args={"timeout": busy_s, "check_same_thread": False}, pool_size=8
+    )
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # the "begin" event below says BEGIN, sqlite3 must not
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-65536"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        writing = connection.get_execution_options().get("gnomon_write", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+    return engine
+
+
+def _schema_of(connection: Connection, path: Path) -> int:
+    """The catalog's schema number, 0 for a new one."""
+    if not inspect(connection).has_table("meta"):
+        return 0
+    stored = connection.execute(select(schema.meta.c.value).where(schema.meta.c.key == "schema")).scalar_one()
+    if int(stored) > len(schema.MIGRATIONS):
+        raise CollectionTooNew(
+            f"{path} has schema {stored}",
+            expected=f"schema {len(schema.MIGRATIONS)} or older",
+            hint="upgrade gnomon",
+        )
+    return int(stored)
+
+
+def _migrate(connection: Connection, path: Path) -> None:
+    """Bring the tables to the newest schema, within the caller's write transaction."""
+    at = _schema_of(connection, path)
+    newest = str(len(schema.MIGRATIONS))
+    for migration in schema.MIGRATIONS[at:]:
+        migration(connection)
+    if at == 0:
+        rows = [{"key": "schema", "value": newest}, {"key": "collection_id", "value": uuid.uuid4().hex}]
+        connection.execute(insert(schema.meta), rows)
+    else:
+        connection.execute(update(schema.meta).where(schema.meta.c.key == "schema").values(value=newest))
+
+
+def _refuse_truncated(path: Path) -> None:
+    """A file shorter than its header says was cut; SQLite would notice only when it reads that far."""
+    if not path.exists() or path.stat().st_size == 0:
+        return
+    with path.open("rb") as file:
+        header = file.read(100)
+    if header[:16] != b"SQLite format 3\x00":
+        raise sqlite3.DatabaseError("file is not a database")
+    page = int.from_bytes(header[16:18], "big")
+    size = (65536 if page == 1 else page) * int.from_bytes(header[28:32], "big")
+    current = header[24:28] == header[92:96]  # the page count is valid only where these two agree
+    if current and path.stat().st_size < size:
+        raise sqlite3.DatabaseError(f"file is truncated: {path.stat().st_size} of {size} bytes")
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn storage errors into gnomon's, with the next step."""
+    try:
+        yield
+    except GnomonError:
+        raise
+    except PoolTimeout as error:
+        raise _busy(path) from error
+    except (DatabaseError, sqlite3.DatabaseError) as error:
+        raise _translated(error, path) from error
+    except OSError as error:
+        raise storage_error(error, path) from error
+
+
+def storage_error(error: OSError, path: Path) -> StorageError:
+    """An operating system's refusal, said with the path and the next step."""
+    return StorageError(
+        f"{path} cannot be written: {error.strerror or error}",
+        expected="a folder with space and write permission",
+        hint="free space or give the permission, then run it again: nothing committed is lost",
+    )
+
+
+def _busy(path: Path) -> CollectionBusy:
+    return CollectionBusy(
+        f"{path} is locked by another writer",
+        expected="a free moment within the time limit",
+        hint="wait for the other run to end, then run the same command again",
+    )
+
+
+def _translated(error: Exception, path: Path) -> Exception:
+    text = str(getattr(error, "orig", error)).lower()
+    if "locked" in text or "busy" in text:
+        return _busy(path)
+    if "full" in text:
+        return storage_error(OSError(28, "No space left on device"), path)
+    if "readonly" in text or "unable to open" in text:
+        return storage_error(OSError(13, "Permission denied"), path)
+    if "i/o error" in text:
+        return storage_error(OSError(5, "Input/output error"), path)
+    if isinstance(error, OperationalError | sqlite3.OperationalError) and "no such" not in text:
+        return error
+    if "constraint" in text:
+        return error
+    return CollectionDamaged(
+        f"{path} is damaged: {text}",
+        expected="an intact catalog",
+        hint="restore it from a backup, or delete the folder and index again",
+    )

@@ -1,0 +1,281 @@
+"""What was embedded of a chunk, from its row: the catalog keeps the text, and a hash of text and prefix.
+
+The prefix is made of the title and the headings, cut to what there was room for. There are a few dozen it can
+have been; the hash tells which. So another model can embed chunks whatever has cut them.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, func, select
+
+from gnomon.collection.catalog import schema, vector_cache
+from gnomon.core.contracts import Array
+from gnomon.core.documents import Chunk
+from gnomon.core.errors import CollectionDamaged
+from gnomon.core.space import Space
+
+_BLOCK = 500  # values in one IN list: SQLite's oldest limit is 999
+
+
+# What every search asks is built once: building and hashing a statement costs more than SQLite's answer.
+_HEAD = select(schema.journal.c.seq, schema.journal.c.nonce).order_by(schema.journal.c.seq.desc()).limit(1)
+# Every search begins with this: as plain text it takes a quarter less than as an expression.
+_OWN_HEAD = (
+    "SELECT seq, nonce, (SELECT id FROM versions WHERE state = 'live') FROM journal "
+    "WHERE chunking_id = ? ORDER BY seq DESC LIMIT 1"
+)
+_SHOWN = (
+    select(
+        schema.chunks.c.id,
+        schema.chunks.c.document_id,
+        schema.documents.c.key,
+        schema.documents.c.title,
+        schema.documents.c.source,
+        schema.documents.c.metadata,
+        schema.chunks.c.heading,
+        schema.chunks.c.text,
+        schema.chunks.c.start,
+        schema.chunks.c.end,
+    )
+    .join_from(schema.chunks, schema.documents, schema.documents.c.id == schema.chunks.c.document_id)
+    .where(schema.chunks.c.id.in_(bindparam("ids", expanding=True)))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in the journal. Two histories that reach the same `seq` differ in `nonce`."""
+
+    seq: int
+    nonce: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """The net effect of a stretch of the journal: chunk ids to take out, then chunk ids to put in."""
+
+    removed: Array
+    added: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The last place in the journal that concerns a chunking, and the version that is live, both at once."""
+
+    seq: int
+    nonce: int
+    live: int
+
+
+def head(connection: Connection) -> Position:
+    """The journal's end; (0, 0) for an empty one."""
+    row = connection.execute(_HEAD).first()
+    return Position(row.seq, row.nonce) if row else Position(0, 0)
+
+
+def own_head(connection: Connection, chunking_id: int) -> Head:
+    """Where a chunking's part of the journal ends: what is done to other chunkings does not move it."""
+    row = connection.exec_driver_sql(_OWN_HEAD, (chunking_id,)).first()
+    if row is None:
+        table = schema.versions.c
+        return Head(0, 0, int(connection.execute(select(table.id).where(table.state == "live")).scalar_one()))
+    return Head(*row)
+
+
+def nonce_at(connection: Connection, seq: int, chunking_id: int | None = None) -> int | None:
+    """The nonce of a journal entry, None where there is none (of that chunking); 0 before the first."""
+    if seq == 0:
+        return 0
+    journal = schema.journal.c
+    wanted = select(journal.nonce).where(journal.seq == seq)
+    if chunking_id is not None:
+        wanted = wanted.where(journal.chunking_id == chunking_id)
+    found = connection.execute(wanted).first()
+    return None if found is None else int(found.nonce)
+
+
+def delta(connection: Connection, chunking_id: int, after: int, upto: int) -> Delta:
+    """What happened to the chunks of a chunking after one journal position, up to and with another.
+
+    A chunk that came and went in between is among the removed only: ids are never used twice.
+    """
+    journal = schema.journal.c
+    inside = and_(journal.seq > after, journal.seq <= upto, journal.chunking_id == chunking_id)
+    rows = connection.execute(select(journal.op, journal.chunk_id).where(inside).order_by(journal.seq))
+    added: dict[int, None] = {}
+    removed: dict[int, None] = {}
+    for op, chunk_id in rows:
+        if op == "+":
+            added[chunk_id] = None
+        else:
+            added.pop(chunk_id, None)
+            removed[chunk_id] = None
+    return Delta(_ids(list(removed)), _ids(list(added)))
+
+
+def all_ids(connection: Connection, chunking_id: int) -> Array:
+    """Every chunk id of a chunking, rising."""
+    chunk = schema.chunks.c
+    rows = connection.execute(select(chunk.id).where(chunk.chunking_id == chunking_id).order_by(chunk.id))
+    return _ids([row[0] for row in rows])
+
+
+def vectors_of(connection: Connection, space_id: int, space: Space, ids: Array) -> tuple[Array, Array]:
+    """The chunk ids (rising) and their cached document vectors, float32 [ids, dim]."""
+    chunk = schema.chunks.c
+    found: list[int] = []
+    data: list[Array] = []
+    for block in _blocks(ids):
+        # Two questions, not a join: for 100 ids and more SQLite's planner begins a join at the vectors, and
+        # goes through all of them for every block.
+        wanted = select(chunk.id, chunk.text_hash).where(chunk.id.in_(block)).order_by(chunk.id)
+        pairs = [(row.id, row.text_hash) for row in connection.execute(wanted)]
+        rows = vector_cache.get(connection, space_id, "document", list(dict.fromkeys(key for _, key in pairs)))
+        found.extend(chunk_id for chunk_id, key in pairs if key in rows)
+        data.extend(rows[key] for _, key in pairs if key in rows)
+    stacked = np.stack(data) if data else np.zeros((0, space.dim), dtype="<f4")
+    return _ids(found), stacked
+
+
+def texts_of(connection: Connection, ids: Array) -> tuple[Array, list[str], list[str]]:
+    """The chunk ids (rising), their titles with headings, and their texts."""
+    chunk, document = schema.chunks.c, schema.documents.c
+    found, titles, texts = [], [], []
+    for block in _blocks(ids):
+        rows = connection.execute(
+            select(chunk.id, document.title, chunk.heading, chunk.text)
+            .join_from(schema.chunks, schema.documents, document.id == chunk.document_id)
+            .where(chunk.id.in_(block))
+            .order_by(chunk.id)
+        )
+        for chunk_id, title, heading, text in rows:
+            found.append(chunk_id)
+            titles.append(_with_headings(title, heading))
+            texts.append(text)
+    return _ids(found), titles, texts
+
+
+def chunk_rows(connection: Connection, ids: Sequence[int]) -> dict[int, Any]:
+    """What a hit shows of each chunk, by chunk id."""
+    rows: dict[int, Any] = {}
+    for block in _blocks(np.asarray(ids, dtype=np.int64)):
+        rows.update({row.id: row for row in connection.execute(_SHOWN, {"ids": block})})
+    return rows
+
+
+def document_ids(connection: Connection, ids: Array) -> dict[int, int]:
+    """Each chunk's document, by chunk id."""
+    chunk = schema.chunks.c
+    owners: dict[int, int] = {}
+    for block in _blocks(ids):
+        rows = connection.execute(select(chunk.id, chunk.document_id).where(chunk.id.in_(block)))
+        owners.update({row.id: row.document_id for row in rows})
+    return owners
+
+
+def document_text(connection: Connection, key: str) -> str | None:
+    """A document's whole text, None where there is no such document."""
+    table = schema.documents.c
+    body = connection.execute(select(table.body).where(table.key == key)).scalar_one_or_none()
+    return None if body is None else zlib.decompress(body).decode()
+
+
+def stored_sources(connection: Connection) -> dict[str, Any]:
+    """Every file known, by path: size, mtime_ns, sha256 ("" where it was not written whole)."""
+    table = schema.sources.c
+    columns = (table.path, table.size, table.mtime_ns, table.sha256)
+    return {row.path: row for row in connection.execute(select(*columns))}
+
+
+def token_sum(connection: Connection, chunking_id: int) -> int:
+    """Tokens of all chunks."""
+    total = select(func.coalesce(func.sum(schema.chunks.c.tokens), 0))
+    return int(connection.execute(total.where(schema.chunks.c.chunking_id == chunking_id)).scalar_one())
+
+
+def _with_headings(title: str, heading: str) -> str:
+    path = [part for part in json.loads(heading) if part != title]
+    return " ".join([title, *path]).strip()
+
+
+def _ids(values: Sequence[int]) -> Array:
+    return np.array(values, dtype=np.int64)
+
+
+def _blocks(ids: Array) -> Iterator[list[int]]:
+    plain = np.sort(ids).tolist()
+    for at in range(0, len(plain), _BLOCK):
+        yield plain[at : at + _BLOCK]
+
+
+def count(connection: Connection, table: Table, *conditions: ColumnElement[bool]) -> int:
+    """How many rows of a table meet the conditions."""
+    return int(connection.execute(select(func.count()).select_from(table).where(*conditions)).scalar_one())
+
+
+def root_labels(connection: Connection) -> dict[str, str]:
+    """What the ids of documents below each indexed path begin with."""
+    return {row.path: row.label for row in connection.execute(select(schema.roots))}
+
+
+def document_keys(connection: Connection) -> frozenset[str]:
+    """The ids of all documents."""
+    return frozenset(connection.execute(select(schema.documents.c.key)).scalars())
+
+
+_RECOVERING_BLOCK = 500  # values in one IN list: SQLite's oldest limit is 999
+
+
+def chunks_of(connection: Connection, ids: Sequence[int]) -> list[Chunk]:
+    """The chunks of these ids (rising) as they were cut, each with the text that is embedded.
+
+    `document_id` is the document's id as people know it. Raises CollectionDamaged where a chunk's text does
+    not belong to its hash.
+    """
+    chunk, document = schema.chunks.c, schema.documents.c
+    found = []
+    for at in range(0, len(ids), _RECOVERING_BLOCK):
+        rows = connection.execute(
+            select(schema.chunks, document.key, document.title)
+            .join_from(schema.chunks, schema.documents, document.id == chunk.document_id)
+            .where(chunk.id.in_(ids[at : at + _RECOVERING_BLOCK]))
+            .order_by(chunk.id)
+        )
+        found += [_chunk(row) for row in rows]
+    return found
+
+
+def _chunk(row: Any) -> Chunk:
+    heading = tuple(json.loads(row.heading))
+    for text in embedded_texts(row.title, heading, row.text):
+        if vector_cache.hash_of(text) == row.text_hash:
+            return Chunk(row.key, row.ordinal, row.start, row.end, row.text, text, row.tokens, heading)
+    raise CollectionDamaged(
+        f"chunk {row.id} of {row.key!r}: its text is not the one that was embedded",
+        expected="a text that belongs to its hash",
+        hint="take the document out and put it in again, or make a version with chunks of its own: "
+        "gnomon migrate --chunk-tokens N",
+    )
+
+
+def embedded_texts(title: str, heading: Sequence[str], text: str) -> Iterator[str]:
+    """All that can have been embedded of a chunk, the likeliest first."""
+    title = " ".join(title.split())
+    lines: dict[str, None] = {"": None}
+    for upto in range(len(heading), -1, -1):
+        above = [words for words in heading[:upto] if words != title]
+        for parts in ([title, *above], above) if title else (above,):
+            lines.update({" > ".join(parts[at:]): None for at in range(len(parts))})
+    for line in lines:
+        yield f"{line}\n{text}" if line else text
+    for line in lines:
+        words = line.split(" ")
+        for count in range(len(words) - 1, 0, -1):
+            yield f"{' '.join(words[:count])}\n{text}"

@@ -1,0 +1,179 @@
+"""The catalog's tables and its numbered migrations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    inspect,
+    text,
+)
+
+metadata = MetaData()
+_AUTO = {"sqlite_autoincrement": True}  # an id is never used twice, so a derived index cannot confuse two chunks
+
+meta = Table("meta", metadata, Column("key", String, primary_key=True), Column("value", Text, nullable=False))
+
+spaces = Table(
+    "spaces",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("fingerprint", String(64), nullable=False, unique=True),
+    Column("space", Text, nullable=False),  # Space.to_json
+    Column("model", Text, nullable=False),  # what to load it from: a short name, a hub id or a folder
+)
+canaries = Table(
+    "canaries",
+    metadata,
+    Column("space_id", ForeignKey("spaces.id"), primary_key=True),
+    Column("role", String, primary_key=True),
+    Column("text", Text, primary_key=True),
+    Column("vector", LargeBinary, nullable=False),
+)
+tokenizers = Table(  # kept so that a chunking outlives the model whose tokenizer cuts it
+    "tokenizers",
+    metadata,
+    Column("digest", String(64), primary_key=True),  # SHA-256 of the tokenizer's JSON
+    Column("body", LargeBinary, nullable=False),  # the JSON, zlib
+)
+chunkings = Table(
+    "chunkings",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    # All that makes it another one, as JSON: the settings, and where it is known which tokenizer cuts.
+    Column("settings", Text, nullable=False, unique=True),
+)
+versions = Table(
+    "versions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("chunking_id", ForeignKey("chunkings.id"), nullable=False),
+    Column("space_id", ForeignKey("spaces.id"), nullable=False),
+    Column("retrieval", Text, nullable=False),
+    Column("state", String, nullable=False),  # building, ready, live, retired
+    Column("created", String, nullable=False),
+    # Every document with an id up to this one has its chunks and vectors. The live version is always whole.
+    Column("upto", Integer, nullable=False, server_default="0"),
+    Index("versions_one_live", "state", unique=True, sqlite_where=text("state = 'live'")),
+)
+switches = Table(
+    "switches",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("at", String, nullable=False),
+    Column("from_id", ForeignKey("versions.id"), nullable=False),
+    Column("to_id", ForeignKey("versions.id"), nullable=False),
+    Column("why", Text, nullable=False),  # "switch", "rollback", or what else its caller says
+    sqlite_autoincrement=True,
+)
+roots = Table(  # what the documents' ids of each indexed path begin with, so that ids never change
+    "roots",
+    metadata,
+    Column("path", Text, primary_key=True),
+    Column("label", Text, nullable=False, unique=True),
+)
+sources = Table(
+    "sources",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("path", Text, nullable=False, unique=True),
+    Column("size", Integer, nullable=False),
+    Column("mtime_ns", Integer, nullable=False),
+    Column("sha256", String(64), nullable=False),  # "" while a file is only partly written
+)
+documents = Table(
+    "documents",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("key", Text, nullable=False, unique=True),
+    Column("source_id", ForeignKey("sources.id"), index=True),
+    Column("title", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("media_type", String, nullable=False),
+    Column("metadata", Text, nullable=False),
+    Column("content_hash", String(64), nullable=False),
+    Column("characters", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),  # the text, zlib
+    sqlite_autoincrement=True,
+)
+chunks = Table(
+    "chunks",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("document_id", ForeignKey("documents.id"), nullable=False),
+    Column("chunking_id", ForeignKey("chunkings.id"), nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("start", Integer, nullable=False),
+    Column("end", Integer, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("heading", Text, nullable=False),
+    Column("tokens", Integer, nullable=False),
+    Column("text_hash", LargeBinary(32), nullable=False),
+    UniqueConstraint("document_id", "chunking_id", "ordinal"),
+    Index("chunks_by_hash", "text_hash"),
+    sqlite_autoincrement=True,
+)
+vectors = Table(
+    "vectors",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("space_id", ForeignKey("spaces.id"), nullable=False),
+    Column("role", String, nullable=False),
+    Column("text_hash", LargeBinary(32), nullable=False),
+    Column("data", LargeBinary, nullable=False),  # float32, little-endian
+    UniqueConstraint("space_id", "role", "text_hash"),
+)
+journal = Table(
+    "journal",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("op", String(1), nullable=False),  # + chunk added, - chunk removed
+    Column("chunk_id", Integer, nullable=False),
+    Column("chunking_id", Integer, nullable=False),
+    Column("nonce", Integer, nullable=False),  # tells two histories apart after a catalog was restored
+    Index("journal_by_chunking", "chunking_id"),
+    sqlite_autoincrement=True,
+)
+tables = Table(  # files that are asked beside the documents: where they are, and what was in them
+    "tables",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("path", Text, nullable=False),
+    Column("about", Text, nullable=False),  # JSON
+)
+
+
+def _create(connection: Connection) -> None:
+    metadata.create_all(connection)
+
+
+def _add_tables(connection: Connection) -> None:
+    tables.create(connection, checkfirst=True)
+
+
+def _several_versions(connection: Connection) -> None:
+    """Columns, indexes and tables for more than one version."""
+    if "upto" not in {column["name"] for column in inspect(connection).get_columns("versions")}:
+        connection.exec_driver_sql("ALTER TABLE versions ADD COLUMN upto INTEGER NOT NULL DEFAULT 0")
+    metadata.create_all(connection, tables=[tokenizers, switches])
+    for table, name in ((versions, "versions_one_live"), (journal, "journal_by_chunking")):
+        (index,) = (each for each in table.indexes if each.name == name)
+        index.create(connection, checkfirst=True)
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create, _add_tables, _several_versions)
+"""Migration n brings a catalog from schema n to n + 1. Never edited once released; only added to.
+
+The first one makes all tables of today, so that in a new catalog the later ones find theirs made.
+"""

@@ -1,0 +1,113 @@
+"""A collection's encoder: found when first needed, held to the space it had when the collection was made."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from sqlalchemy import Connection, insert, select, update
+
+from gnomon.collection.catalog import schema
+from gnomon.core.contracts import Array, Encoder, Role
+from gnomon.core.errors import InvalidInput, SpaceMismatch
+from gnomon.core.space import Space
+
+CANARIES: tuple[tuple[Role, str], ...] = (
+    ("document", "The gnomon is the part of a sundial that casts the shadow."),
+    ("document", "def parse(path): return json.loads(path.read_text())"),
+    ("document", "Zürich, 42 km — größer als 3,5 % (naïve café)."),
+    ("query", "how does a sundial tell the time?"),
+    ("query", "read a JSON file"),
+)
+TOLERANCE = 0.999
+"""The lowest cosine between a canary's stored and fresh vector that counts as the same model: bf16 and fp32
+differ by less than 0.0005."""
+
+
+def register(connection: Connection, encoder: Encoder, model: str) -> int:
+    """The space's row in the catalog, made with its canaries where it is new.
+
+    Of a known space the place of its model stays, unless that was a folder which is gone.
+    """
+    require_single(encoder)
+    space, table = encoder.space, schema.spaces
+    known = select(table.c.id, table.c.model).where(table.c.fingerprint == space.fingerprint)
+    found = connection.execute(known).one_or_none()
+    if found is not None:
+        place = Path(found.model)
+        if place.is_absolute() and not place.exists():
+            connection.execute(update(table).where(table.c.id == found.id).values(model=model))
+        return int(found.id)
+    values = {
+        "fingerprint": space.fingerprint,
+        "space": json.dumps(space.to_json(), sort_keys=True),
+        "model": model,
+    }
+    space_id = int(connection.execute(insert(table).values(**values).returning(table.c.id)).scalar_one())
+    rows = [
+        {"space_id": space_id, "role": role, "text": text, "vector": vector.astype("<f4").tobytes()}
+        for (role, text), vector in zip(CANARIES, _canary_vectors(encoder, CANARIES), strict=True)
+    ]
+    connection.execute(insert(schema.canaries), rows)
+    return space_id
+
+
+def require_single(encoder: Encoder) -> None:
+    """Raise InvalidInput for an encoder that gives several vectors a text."""
+    if encoder.space.similarity == "maxsim":
+        raise InvalidInput(
+            f"{encoder.space.short} gives several vectors a text",
+            expected="an encoder with one vector a text",
+            hint="use a bi-encoder for a collection, and rerank by this one: gnomon.retrieve.LateRerank",
+        )
+
+
+def check_canaries(connection: Connection, space_id: int, encoder: Encoder) -> None:
+    """Raise SpaceMismatch when the encoder no longer makes the vectors that it made."""
+    table = schema.canaries.c
+    rows = connection.execute(select(table.role, table.text, table.vector).where(table.space_id == space_id)).all()
+    fresh = _canary_vectors(encoder, [(row.role, row.text) for row in rows])
+    for row, now in zip(rows, fresh, strict=True):
+        then = np.frombuffer(row.vector, dtype="<f4")
+        cosine = float(then @ now / max(float(np.linalg.norm(then) * np.linalg.norm(now)), 1e-12))
+        if not cosine >= TOLERANCE:
+            raise SpaceMismatch(
+                f"{encoder.space.short} encodes the canary {row.text[:40]!r} at cosine {cosine:.4f} to its "
+                "stored vector: the model or its runtime changed under the same fingerprint",
+                expected=f"cosine {TOLERANCE} or more",
+                hint="go back to the former runtime, or index into a new collection",
+            )
+
+
+def open_encoder(space: Space, model: str, load: Callable[[str], Encoder], check: Callable[[Encoder], None]) -> Encoder:
+    """Load the collection's model and make sure that it is the one that the vectors came from."""
+    encoder = load(model)
+    require_same(space, encoder.space, model)
+    check(encoder)
+    return encoder
+
+
+def require_same(space: Space, other: Space, model: str) -> None:
+    """Raise SpaceMismatch with the way out where `other`, made by `model`, is not the collection's space."""
+    if space == other:
+        return
+    raise SpaceMismatch(
+        f"the model {model!r} makes vectors of {other.short}; this collection holds {space.short}",
+        expected=f"the model that made its vectors, {space.short}",
+        hint="open it without naming a model, or index into a new collection with the other one",
+    )
+
+
+def _canary_vectors(encoder: Encoder, pairs: Sequence[tuple[Role, str]]) -> Array:
+    out = np.zeros((len(pairs), encoder.space.dim), dtype=np.float32)
+    roles: tuple[Role, ...] = ("document", "query")
+    for role in roles:
+        at = [i for i, (own, _) in enumerate(pairs) if own == role]
+        if at:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a tiny model may cut a canary: the same cut on both sides
+                out[at] = encoder.encode([pairs[i][1] for i in at], role=role).data
+    return out

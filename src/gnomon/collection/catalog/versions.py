@@ -1,0 +1,208 @@
+"""A version: (chunking, space, retrieval settings), immutable. One is live at any time.
+
+States: building, ready, live, retired. One that is not retired is kept. The live version is whole: every
+document has its chunks in its chunking, and each of them its vector in its space. Any other is whole up to a
+document's row id, its watermark: such ids only rise, and a changed document is a new row.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, insert, select
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from gnomon.collection.catalog import schema
+from gnomon.collection.settings import RetrievalSettings
+from gnomon.core.errors import InvalidInput
+from gnomon.core.space import Space
+
+KEPT = ("building", "ready", "live")
+FOLLOWING = ("building", "ready")
+"""States of versions that are caught up: the live one is whole with every write."""
+_LIVE = select(schema.versions.c.id).where(schema.versions.c.state == "live")
+
+
+class NotReady(InvalidInput):
+    """A version that cannot serve yet: it lacks documents, or is still being built."""
+
+
+@dataclass(frozen=True)
+class Cutter:
+    """What cuts a chunking: the digest of a tokenizer's JSON, and the tokens that a model adds to a text."""
+
+    tokenizer: str
+    overhead: int
+
+
+@dataclass(frozen=True)
+class Version:
+    """One row of the catalog's versions, with what it refers to. `model` is what to load the encoder from.
+
+    `cutter` is None where nothing but the model of the version itself can say what is a token.
+    """
+
+    id: int
+    chunking_id: int
+    chunking: dict[str, Any]
+    space_id: int
+    space: Space
+    model: str
+    retrieval: RetrievalSettings
+    cutter: Cutter | None = None
+
+    @property
+    def name(self) -> str:
+        """As people name it."""
+        return f"v{self.id}"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What may change of a version: its state, its watermark, and how many documents it lacks."""
+
+    state: str
+    upto: int
+    behind: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it may be served: kept, and no document is missing."""
+        return self.state in KEPT and self.behind == 0
+
+
+def live(connection: Connection) -> Version | None:
+    """The version that serves, None in a new collection."""
+    row = connection.execute(_all().where(schema.versions.c.state == "live")).one_or_none()
+    return None if row is None else _version(row)
+
+
+def live_id(connection: Connection) -> int:
+    """The id of the version that serves."""
+    return int(connection.execute(_LIVE).scalar_one())
+
+
+def live_chunking(connection: Connection) -> int:
+    """The row id of the chunking that serves."""
+    table = schema.versions.c
+    return int(connection.execute(select(table.chunking_id).where(table.state == "live")).scalar_one())
+
+
+def every(connection: Connection, states: Iterable[str] | None = None) -> list[Version]:
+    """All versions, or those in some states, oldest first."""
+    wanted = _all().order_by(schema.versions.c.id)
+    if states is not None:
+        wanted = wanted.where(schema.versions.c.state.in_(list(states)))
+    return [_version(row) for row in connection.execute(wanted)]
+
+
+def by_id(connection: Connection, version_id: int) -> Version:
+    """The version of an id that is known to be there."""
+    return _version(connection.execute(_all().where(schema.versions.c.id == version_id)).one())
+
+
+def named(connection: Connection, name: str) -> Version:
+    """The version that people name so. Raises InvalidInput with the names that there are."""
+    found = every(connection)
+    for version in found:
+        if version.name == name:
+            return version
+    raise InvalidInput(
+        f"the collection has no version {name}; its versions: {', '.join(each.name for each in found)}",
+        expected="a version that is there",
+        hint="gnomon versions lists them with their states",
+    )
+
+
+def standing(connection: Connection, version_id: int) -> Standing:
+    """State and watermark as they are in the caller's transaction."""
+    table, document = schema.versions.c, schema.documents.c
+    row = connection.execute(select(table.state, table.upto).where(table.id == version_id)).one()
+    if row.state == "live":
+        return Standing("live", last_document(connection), 0)
+    lacking = select(func.count()).select_from(schema.documents).where(document.id > row.upto)
+    return Standing(row.state, row.upto, int(connection.execute(lacking).scalar_one()))
+
+
+def state(connection: Connection, version_id: int) -> str:
+    """The version's state."""
+    table = schema.versions.c
+    return str(connection.execute(select(table.state).where(table.id == version_id)).scalar_one())
+
+
+def is_whole(connection: Connection, version_id: int) -> bool:
+    """Whether a version may be brought up to the journal's head: no document lacks in it."""
+    table, document = schema.versions.c, schema.documents.c
+    row = connection.execute(select(table.state, table.upto).where(table.id == version_id)).one()
+    if row.state not in FOLLOWING:
+        return bool(row.state == "live")
+    return connection.execute(select(document.id).where(document.id > row.upto).limit(1)).first() is None
+
+
+def last_document(connection: Connection) -> int:
+    """The highest row id that a document has; 0 without any."""
+    return int(connection.execute(select(func.max(schema.documents.c.id))).scalar_one() or 0)
+
+
+def chunking_id(connection: Connection, settings: dict[str, Any], cutter: Cutter | None) -> int:
+    """The row of a chunking, made where it is new."""
+    table, text = schema.chunkings, chunking_json(settings, cutter)
+    connection.execute(upsert(table).values(settings=text).on_conflict_do_nothing())
+    return int(connection.execute(select(table.c.id).where(table.c.settings == text)).scalar_one())
+
+
+def chunking_json(settings: dict[str, Any], cutter: Cutter | None) -> str:
+    """All that makes a chunking another one."""
+    known = {} if cutter is None else {"tokenizer": cutter.tokenizer, "overhead": cutter.overhead}
+    return json.dumps({**settings, **known}, sort_keys=True)
+
+
+def retrieval_json(retrieval: RetrievalSettings) -> str:
+    """Retrieval settings as the catalog keeps them."""
+    return json.dumps(retrieval.to_json(), sort_keys=True)
+
+
+def create(connection: Connection, state: str, chunking: int, space: int, retrieval: RetrievalSettings) -> int:
+    """Make a version of a chunking's row and a space's. Returns its id."""
+    values = {
+        "chunking_id": chunking,
+        "space_id": space,
+        "retrieval": retrieval_json(retrieval),
+        "state": state,
+        "created": now(),
+    }
+    table = schema.versions
+    return int(connection.execute(insert(table).values(**values).returning(table.c.id)).scalar_one())
+
+
+def now() -> str:
+    """The time as the catalog keeps it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _all() -> Select[Any]:
+    v, c, s = schema.versions.c, schema.chunkings.c, schema.spaces.c
+    return (
+        select(v.id, v.chunking_id, c.settings, v.space_id, s.space, s.model, v.retrieval)
+        .join_from(schema.versions, schema.chunkings, c.id == v.chunking_id)
+        .join(schema.spaces, s.id == v.space_id)
+    )
+
+
+def _version(row: Row[Any]) -> Version:
+    settings = json.loads(row.settings)
+    tokenizer, overhead = settings.pop("tokenizer", None), settings.pop("overhead", 0)
+    return Version(
+        id=row.id,
+        chunking_id=row.chunking_id,
+        chunking=settings,
+        space_id=row.space_id,
+        space=Space.from_json(json.loads(row.space)),
+        model=row.model,
+        retrieval=RetrievalSettings.from_json(json.loads(row.retrieval)),
+        cutter=None if tokenizer is None else Cutter(tokenizer, overhead),
+    )

@@ -1,0 +1,171 @@
+"""A collection as what is measured: runs of the retriever that serves, and texts to make queries from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sqlalchemy import Connection, select
+
+from gnomon.collection.catalog import schema, vector_cache
+from gnomon.collection.catalog.connection import Catalog
+from gnomon.collection.serving.snapshot import Pinned
+from gnomon.collection.settings import By, Mode
+from gnomon.core.contracts import Array, Encoder, Retriever, Role
+from gnomon.core.ranking import Query, Ranking
+from gnomon.core.space import Space
+from gnomon.core.vectors import Vectors
+from gnomon.evaluate.pseudo import ChunkText
+from gnomon.evaluate.run import Run
+from gnomon.retrieve.where import Condition
+
+BLOCK = 256
+"""Queries searched at once."""
+GROUP_DEPTH = 1000
+"""Chunks looked through when hits are grouped by document."""
+
+
+@dataclass(frozen=True)
+class CachedEncoder:
+    """An encoder that keeps query vectors in the collection's cache: judged queries are asked many times."""
+
+    encoder: Encoder
+    catalog: Catalog
+    space_id: int
+
+    @property
+    def space(self) -> Space:
+        """The wrapped encoder's."""
+        return self.encoder.space
+
+    @property
+    def max_tokens(self) -> int:
+        """The wrapped encoder's."""
+        return self.encoder.max_tokens
+
+    @property
+    def tokenizer_json(self) -> str | None:
+        """The wrapped encoder's."""
+        return self.encoder.tokenizer_json
+
+    def count_tokens(self, texts: Sequence[str], *, role: Role) -> list[int]:
+        """The wrapped encoder's."""
+        return self.encoder.count_tokens(texts, role=role)
+
+    def encode(self, texts: Sequence[str], *, role: Role) -> Vectors:
+        """Vectors from the cache, and from the encoder where the cache lacks them."""
+        by_hash = {vector_cache.hash_of(text): text for text in texts}
+        with self.catalog.read() as connection:
+            lacking = vector_cache.missing(connection, self.space_id, role, list(by_hash))
+        todo = [key for key in by_hash if key in lacking]
+        if todo:
+            vectors = self.encoder.encode([by_hash[key] for key in todo], role=role)
+            with self.catalog.write() as connection:
+                vector_cache.put(connection, self.space_id, role, todo, vectors)
+        with self.catalog.read() as connection:
+            rows = vector_cache.get(connection, self.space_id, role, list(by_hash))
+        data = [rows[vector_cache.hash_of(text)] for text in texts]
+        return Vectors(np.stack(data) if data else np.zeros((0, self.space.dim), "f4"), self.space)
+
+
+@dataclass(frozen=True)
+class Owners:
+    """Which document each chunk is of, for all chunks of a chunking: `chunk_ids` rise."""
+
+    chunk_ids: Array
+    documents: Array
+    keys: Mapping[int, str]
+
+    @classmethod
+    def read(cls, connection: Connection, chunking_id: int) -> Owners:
+        """All of them, in two columns."""
+        chunk = schema.chunks.c
+        wanted = select(chunk.id, chunk.document_id).where(chunk.chunking_id == chunking_id).order_by(chunk.id)
+        rows = np.array([tuple(row) for row in connection.execute(wanted)], dtype=np.int64).reshape(-1, 2)
+        names = connection.execute(select(schema.documents.c.id, schema.documents.c.key))
+        return cls(rows[:, 0], rows[:, 1], {row.id: row.key for row in names})
+
+    def ranked(self, ranking: Ranking, k: int, by: By) -> list[tuple[str, float]]:
+        """The first `k` documents with their best chunk's score, or the first `k` chunks, by id."""
+        if by == "chunk":
+            return [(str(i), float(s)) for i, s in zip(ranking.ids[:k], ranking.scores[:k], strict=True)]
+        at = np.searchsorted(self.chunk_ids, ranking.ids)
+        at[at == len(self.chunk_ids)] = 0
+        known = self.chunk_ids[at] == ranking.ids if len(self.chunk_ids) else np.zeros(len(at), dtype=bool)
+        owners, scores = self.documents[at[known]], ranking.scores[known]
+        first = np.sort(np.unique(owners, return_index=True)[1])[:k]
+        return [(self.keys[int(owners[i])], float(scores[i])) for i in first]
+
+
+def rankings(
+    retriever: Retriever, queries: Mapping[str, str], owners: Owners, *, k: int, depth: int, by: By
+) -> Iterator[tuple[str, list[tuple[str, float]]]]:
+    """Each query's ids with scores, best first, a block of queries at a time."""
+    items = list(queries.items())
+    for at in range(0, len(items), BLOCK):
+        block = items[at : at + BLOCK]
+        found = retriever([Query(text) for _, text in block], k=depth)
+        for (name, _), ranking in zip(block, found, strict=True):
+            yield name, owners.ranked(ranking, k, by)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How a version is asked: see `Collection.run`."""
+
+    k: int
+    mode: Mode | None
+    by: By
+    where: str | Condition | None
+
+
+def run(
+    pinned: Pinned,
+    queries: Mapping[str, str],
+    asked: Asked,
+    progress: Callable[[int, int], None] | None = None,
+) -> Run:
+    """What the retriever of a version finds for each query, with query vectors from the cache."""
+    version, catalog, folder = pinned.version, pinned.bundle.catalog, pinned.bundle.catalog.path.parent
+    mode, k, by, where = asked.mode or version.retrieval.mode, asked.k, asked.by, asked.where
+    retriever = pinned.retriever(
+        mode, where, lambda: CachedEncoder(pinned.bundle.encoders.own, catalog, version.space_id)
+    )
+    with catalog.read() as connection:
+        owners = Owners.read(connection, version.chunking_id)
+    depth = max(k, GROUP_DEPTH) if by == "document" else k
+    found = {}
+    for name, ranked in rankings(retriever, queries, owners, k=k, depth=depth, by=by):
+        found[name] = ranked
+        if progress and (len(found) % BLOCK == 0 or len(found) == len(queries)):
+            progress(len(found), len(queries))
+    about = {
+        "collection": str(folder), "version": version.name, "mode": mode, "by": by, "k": k,
+        "model": version.model, "space": version.space.fingerprint, "position": pinned.view.dense_at,
+        "where": str(where) if where is not None else None,
+    }  # fmt: skip
+    return Run.ranked(f"{folder.name}:{mode}", found, about)
+
+
+def chunk_texts(connection: Connection, chunking_id: int) -> list[ChunkText]:
+    """Every chunk with what stands above it: what pseudo-queries are made from."""
+    chunk, document = schema.chunks.c, schema.documents.c
+    rows = connection.execute(
+        select(chunk.id, document.key, chunk.text, chunk.ordinal, document.title, chunk.heading)
+        .join_from(schema.chunks, schema.documents, document.id == chunk.document_id)
+        .where(chunk.chunking_id == chunking_id)
+        .order_by(chunk.id)
+    )
+    return [
+        ChunkText(
+            chunk_id=str(row.id),
+            document=row.key,
+            text=row.text,
+            ordinal=row.ordinal,
+            title=row.title,
+            heading=tuple(json.loads(row.heading)),
+        )
+        for row in rows
+    ]

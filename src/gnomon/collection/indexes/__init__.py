@@ -1,0 +1,1 @@
+"""The derived indexes: caches that follow the catalog's journal."""

@@ -1,0 +1,143 @@
+"""Where a version's derived indexes lie, and the little file that says which are in force.
+
+An index that is built anew goes into a folder of its own, so that a reader of the old one is never disturbed;
+`state.json`, replaced atomically, names the folders in force.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from gnomon.collection.catalog.versions import Version
+from gnomon.collection.indexes.sync import PART, Live
+from gnomon.core.errors import IndexDamaged
+from gnomon.core.space import Space
+from gnomon.index.files import read_manifest
+from gnomon.index.lexical import MANIFEST, VERSION, LexicalIndex, LexicalSettings
+from gnomon.index.scan import ScanIndex
+from gnomon.index.scan_settings import ScanSettings, chosen_settings
+
+
+@dataclass(frozen=True)
+class State:
+    """Which folders are in force, for which catalog, and the journal position that none of them is beyond.
+
+    `dense_seq` is where the vectors on disk stand: what came later is taken from the catalog again.
+    """
+
+    collection: str = ""
+    seq: int = 0
+    nonce: int = 0
+    dense: str = ""
+    lexical: str = ""
+    dense_seq: int = -1
+
+    def fresh(self, name: Literal["dense", "lexical"]) -> str:
+        """A folder name for an index that is built anew."""
+        number = int((self.dense if name == "dense" else self.lexical).rpartition("-")[2] or 0)
+        return f"{name}-{number + 1:04d}"
+
+    def renewed(self, collection: str) -> State:
+        """A state for indexes that are all to be built anew."""
+        return State(collection, dense=self.fresh("dense"), lexical=self.fresh("lexical"))
+
+
+def read_state(folder: Path) -> State:
+    """The state in force; an empty one where the file is missing or damaged, and all is built anew."""
+    try:
+        return State(**json.loads((folder / "state.json").read_text()))
+    except (OSError, ValueError, TypeError):
+        return State()
+
+
+def write_state(folder: Path, state: State) -> None:
+    """Put a state in force: written beside, flushed, renamed."""
+    beside = folder / "state.json.new"
+    with beside.open("w") as file:
+        json.dump(asdict(state), file)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(folder / "state.json")
+
+
+def opened(folder: Path, state: State, version: Version, held: tuple[Live, State] | None) -> tuple[Live, State]:
+    """What is in force, from disk or, as far as it is the same, as it is held; anew where it is damaged."""
+    live, known = held or (None, State())
+    language, settings = version.retrieval.language, chosen_settings(version.retrieval.index)
+    if live is not None and (state.dense, state.dense_seq) == (known.dense, known.dense_seq):
+        dense, dense_at, unsaved, unmapped = live.dense, live.dense_at, live.unsaved, live.unmapped
+    else:
+        unsaved = unmapped = 0
+        try:
+            dense, dense_at = _dense_from(folder, state, version.space, settings)
+            state = replace(state, dense_seq=dense_at)
+        except IndexDamaged:
+            state = replace(state, dense=state.fresh("dense"), dense_seq=-1)
+            dense, dense_at = ScanIndex(version.space, settings), 0
+    try:
+        if live is not None and state.lexical == known.lexical:
+            lexical = live.lexical
+            lexical.reload()
+        else:
+            lexical = _lexical_from(folder, state, language)
+    except IndexDamaged:
+        state = replace(state, lexical=state.fresh("lexical"))
+        lexical = LexicalIndex.create(folder / state.lexical, LexicalSettings(language=language))
+    return Live(dense, dense_at, lexical, lexical.stamp, unsaved, unmapped), state
+
+
+def read_only(folder: Path, state: State, version: Version) -> Live | None:
+    """What is in force on disk, to be searched only; None where something is missing or being replaced."""
+    try:
+        settings = chosen_settings(version.retrieval.index)
+        dense, at = _dense_from(folder, state, version.space, settings)
+        lexical = _lexical_from(folder, state, version.retrieval.language)
+    except IndexDamaged:
+        return None
+    return Live(dense, at, lexical, lexical.stamp)
+
+
+def saved(folder: Path, live: Live, state: State) -> tuple[Live, State]:
+    """Save the vectors as they stand, put that in force, and clear away what is not."""
+    live.dense.save(folder / state.dense, stamp=live.dense_at)
+    state = replace(state, dense_seq=live.dense_at)
+    write_state(folder, state)
+    for path in folder.iterdir():
+        if path.is_dir() and path.name not in (state.dense, state.lexical):
+            shutil.rmtree(path, ignore_errors=True)
+    live = replace(live, unsaved=0)
+    if live.unmapped > PART:
+        dense, _ = ScanIndex.load(folder / state.dense, live.dense.space, live.dense.settings)
+        live = replace(live, dense=dense, unmapped=0)
+    return live, state
+
+
+def _dense_from(folder: Path, state: State, space: Space, settings: ScanSettings) -> tuple[ScanIndex, int]:
+    """The saved vector index and the journal position it stands at. Raises IndexDamaged."""
+    if not state.dense:
+        raise IndexDamaged("no vector index yet", expected="a saved index", hint="build it")
+    index, stamp = ScanIndex.load(folder / state.dense, space, settings)
+    if stamp == 0 and len(index):
+        raise IndexDamaged("half a vector index", expected="a whole one", hint="build it")
+    return index, stamp
+
+
+def _lexical_from(folder: Path, state: State, language: str) -> LexicalIndex:
+    """The saved keyword index. Raises IndexDamaged where it is missing or broken."""
+    if not state.lexical:
+        raise IndexDamaged("no keyword index yet", expected="a saved index", hint="build it")
+    return LexicalIndex.open(folder / state.lexical, LexicalSettings(language=language))
+
+
+def lexical_stands_at(folder: Path, state: State) -> int:
+    """The journal position of the keyword index on disk; 0 where there is none that can be read."""
+    try:
+        body = read_manifest(folder / state.lexical / MANIFEST, version=VERSION)
+        return int(body["stamp"])
+    except (IndexDamaged, KeyError, ValueError):
+        return 0

@@ -1,0 +1,207 @@
+"""Carrying the indexes along with the journal: blocks of the catalog's vectors and texts go into them."""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from sqlalchemy import Connection
+
+from gnomon.collection.catalog import queries
+from gnomon.collection.catalog.versions import Version
+from gnomon.core.contracts import Array
+from gnomon.core.vectors import Vectors
+from gnomon.index.lexical import LexicalIndex
+from gnomon.index.memory import require_room
+from gnomon.index.scan import ScanIndex
+
+BLOCK = 8192
+"""Chunks read at once while nobody searches: bounds memory."""
+_SLICE = 32
+"""Chunks read at once while somebody does: some milliseconds, which a search may have to wait."""
+_POLL_S = 0.25
+_LINGER_S = 10.0
+_SEARCHED_S = 1.0
+
+
+class Pace:
+    """Tells whether searches are going on, and cuts work so that they get in between."""
+
+    def __init__(self) -> None:
+        self._searched_at = float("-inf")
+
+    def searched(self) -> None:
+        """Say that a search has come."""
+        self._searched_at = time.monotonic()
+
+    def blocks(self, ids: Array) -> Iterator[Array]:
+        """The ids in blocks; with searches going on, small ones, with a pause as long as each one took."""
+        at = 0
+        while at < len(ids):
+            gently = time.monotonic() - self._searched_at < _SEARCHED_S
+            block = ids[at : at + (_SLICE if gently else BLOCK)]
+            started = time.perf_counter()
+            yield block
+            at += len(block)
+            if gently:
+                # Python code holds the interpreter's lock for 5 ms at a time, but gives it up in a pause.
+                time.sleep(min(time.perf_counter() - started, 0.05))
+
+
+class Follower:
+    """One thread at most that takes steps, again and again, until for some seconds there was nothing to do.
+
+    `step` says whether it did anything. What it raises ends the thread, and is raised by the next `start`.
+    """
+
+    def __init__(self, step: Callable[[], bool]) -> None:
+        self._step = step
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []  # the one that was started last
+        self._error: Exception | None = None
+        # A daemon that is cut off inside a library when the interpreter ends can bring it down.
+        weakref.finalize(self, _end, self._stop, self._threads)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a thread."""
+        return any(thread.is_alive() for thread in self._threads)
+
+    def start(self) -> None:
+        """See to it that there is a thread, unless closed. Raises what the last one ended with."""
+        with self._lock:
+            error, self._error = self._error, None
+            if error is not None:
+                raise error
+            if not self._stop.is_set() and not self.is_running:
+                self._threads[:] = [threading.Thread(target=self._run, name="gnomon-follower", daemon=True)]
+                self._threads[0].start()
+
+    def close(self) -> None:
+        """End the thread after the step that it is at; none is started any more."""
+        with self._lock:
+            _end(self._stop, self._threads)
+
+    def _run(self) -> None:
+        moved_at = time.monotonic()
+        try:
+            while not self._stop.is_set() and time.monotonic() - moved_at < _LINGER_S:
+                if self._step():
+                    moved_at = time.monotonic()
+                self._stop.wait(_POLL_S)
+        except Exception as error:  # noqa: BLE001 - raised again in the thread that next needs the steps
+            self._error = error
+
+
+def _end(stop: threading.Event, threads: list[threading.Thread]) -> None:
+    stop.set()
+    for thread in threads:
+        thread.join()
+
+
+PART = 131_072
+"""Vectors put in before they are saved, to be mapped from disk rather than held in memory."""
+
+
+@dataclass(frozen=True)
+class Live:
+    """The indexes that are written to, and the journal position each stands at.
+
+    `unsaved` counts changes since the vectors were last saved, `unmapped` vectors that are held in memory.
+    """
+
+    dense: ScanIndex
+    dense_at: int
+    lexical: LexicalIndex
+    lexical_at: int
+    unsaved: int = 0
+    unmapped: int = 0
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where changes come from: one consistent view of the catalog, a version of it, and how to go on."""
+
+    connection: Connection
+    version: Version
+    pace: Pace
+
+
+def advanced(source: Source, live: Live, folder: Path, upto: int) -> Live:
+    """Both indexes with all changes up to a journal position in them; the keyword index is committed.
+
+    `folder` is the vector index's. Raises InvalidInput when the vectors would not fit into memory.
+    """
+    live = dense_advanced(source, live, folder, upto)
+    removed, added = _changes(source, live.lexical_at, upto, is_empty=not len(live.lexical))
+    if len(removed):
+        live.lexical.remove(removed)
+    for block in source.pace.blocks(added):
+        live.lexical.add(*queries.texts_of(source.connection, block))
+    if live.lexical_at != upto or len(removed) or len(added):
+        live.lexical.commit(upto)
+    return replace(live, lexical_at=upto)
+
+
+def dense_advanced(source: Source, live: Live, folder: Path, upto: int) -> Live:
+    """The vectors alone with all changes up to a journal position in them."""
+    removed, added = _changes(source, live.dense_at, upto, is_empty=not len(live.dense))
+    if len(removed):
+        live.dense.remove(removed)
+    dense, unmapped, space = live.dense, live.unmapped, source.version.space
+    if len(added) > BLOCK:
+        _require_room(dense, len(added))
+    for ids, rows in _gathered(source, added):
+        dense.add(ids, Vectors(rows, space))
+        unmapped += len(ids)
+        if unmapped > PART:
+            # Stamped with the old position: after a crash the same changes go in once more.
+            dense.save(folder, stamp=live.dense_at)
+            dense, unmapped = ScanIndex.load(folder, space, dense.settings)[0], 0
+    changes = live.unsaved + len(removed) + len(added)
+    return replace(live, dense=dense, dense_at=upto, unsaved=changes, unmapped=unmapped)
+
+
+def _gathered(source: Source, added: Array) -> Iterator[tuple[Array, Array]]:
+    """Ids and vectors in large blocks, however small those are that they are read in."""
+    version, ids, rows, held = source.version, [], [], 0
+    for block in source.pace.blocks(added):
+        found, vectors = queries.vectors_of(source.connection, version.space_id, version.space, block)
+        ids.append(found)
+        rows.append(vectors)
+        held += len(found)
+        if held >= BLOCK:
+            yield np.concatenate(ids), np.concatenate(rows)
+            ids, rows, held = [], [], 0
+    if held:
+        yield np.concatenate(ids), np.concatenate(rows)
+
+
+def _require_room(dense: ScanIndex, count: int) -> None:
+    """Ask beforehand for what building takes: the codes of all rows, and one part of the rows themselves."""
+    on_disk = max(0, count - PART - BLOCK) * dense.space.dim * 4
+    require_room(
+        dense.bytes_to_add(count) - on_disk,
+        f"the index of {len(dense) + count:,} vectors of {dense.space.short}",
+        hint="free memory, or split the documents into several collections; nothing is lost, the next "
+        "search tries again",
+    )
+
+
+def _changes(source: Source, after: int, upto: int, *, is_empty: bool) -> tuple[Array, Array]:
+    """Chunk ids to take out and to put in; from the beginning on, to an empty index, all there are go in."""
+    chunking = source.version.chunking_id
+    if after:
+        change = queries.delta(source.connection, chunking, after, upto)
+        return change.removed, change.added
+    every = queries.all_ids(source.connection, chunking)
+    if is_empty:
+        return every[:0], every
+    # It was cut off between its own commit and the stamp: what it holds may have been deleted since.
+    return queries.delta(source.connection, chunking, 0, upto).removed, every

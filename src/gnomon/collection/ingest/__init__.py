@@ -1,0 +1,1 @@
+"""Files to chunks to vectors to rows of the catalog."""

@@ -1,0 +1,228 @@
+"""Bringing a version that is not live up to the documents there are: for who builds it, writes, or goes back.
+
+In order of the documents' row ids, a batch at a time: texts are embedded and committed by slices, then one
+transaction puts in the chunks that are lacking and raises the watermark. What a kill leaves is whole up to
+the watermark, and every vector that was committed is used. A document that was taken out meanwhile stays out.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from sqlalchemy import select, update
+
+from gnomon.collection.catalog import mutations, schema, vector_cache, versions
+from gnomon.collection.catalog.connection import Catalog, explained
+from gnomon.collection.catalog.queries import chunks_of
+from gnomon.collection.catalog.versions import FOLLOWING, Version
+from gnomon.collection.ingest.writer import SLICE, Embedded, Target, embedding
+from gnomon.core.documents import Chunk, Document
+from gnomon.core.errors import CollectionBusy
+
+_DOCUMENTS, _CHARACTERS = 256, 1_000_000
+"""Documents of one batch at most, and characters of their texts (a longer one is a batch by itself)."""
+_WAIT_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Caught:
+    """What catching up did. `behind` documents are lacking still; `stopped`: it was asked to end before."""
+
+    documents: int = 0
+    chunks: int = 0
+    embedded: Embedded = field(default_factory=Embedded)
+    behind: int = 0
+    stopped: bool = False
+
+    def then(self, later: Caught) -> Caught:
+        """Both together, as it stands after the later one."""
+        return Caught(
+            self.documents + later.documents,
+            self.chunks + later.chunks,
+            self.embedded + later.embedded,
+            later.behind,
+            later.stopped,
+        )
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How it is done. `said` hears of it after each slice, `stop` is asked then whether to end.
+
+    `pace` is given the seconds that a slice of `slice_texts` texts took, and may sleep.
+    """
+
+    said: Callable[[Caught], None] = lambda _: None
+    stop: Callable[[], bool] = lambda: False
+    pace: Callable[[float], None] = lambda _: None
+    slice_texts: int = SLICE
+    documents: int = _DOCUMENTS
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Documents above the watermark, rising, and of them the rows of those that are not cut yet.
+
+    `held` are the chunks that are there, by id, with their hashes; `behind` is how many documents lack.
+    """
+
+    ids: tuple[int, ...]
+    uncut: tuple[Any, ...]
+    held: dict[int, bytes]
+    behind: int
+
+
+class CatchUp:
+    """Catches one version up, a step at a time. `target` is asked for only when there is something to do.
+
+    `done` is what it did so far.
+    """
+
+    def __init__(
+        self, catalog: Catalog, version: Version, target: Callable[[], Target], manner: Manner | None = None
+    ) -> None:
+        self._catalog, self._version, self._target = catalog, version, target
+        self._manner = manner or Manner()
+        self._lock_file = catalog.path.parent / f"{version.name}.lock"
+        self.done = Caught(behind=self._behind())
+
+    def run(self) -> Caught:
+        """All steps, until nothing is lacking or it is told to stop. A retired version stays as it is."""
+        while self.step():
+            if self._manner.stop():
+                self.done = replace(self.done, stopped=True)
+        return self.done
+
+    def step(self) -> bool:
+        """Do one batch. False where there was none, where it was stopped, or the version is retired by now.
+
+        Steps of several processes take turns, so that nothing is embedded twice. Raises CollectionBusy.
+        """
+        if self.done.stopped:
+            return False
+        with _turn(self._lock_file):
+            while (batch := self._batch()) is not None:
+                cut = self._cut(batch)
+                if not self._embed(batch, [chunk for chunks in cut.values() for chunk in chunks]):
+                    return False
+                with suppress(_Cleared):
+                    return self._write(batch, cut)
+        self.done = replace(self.done, behind=self._behind())
+        return False
+
+    def _behind(self) -> int:
+        with self._catalog.read() as connection:
+            return versions.standing(connection, self._version.id).behind
+
+    def _batch(self) -> _Batch | None:
+        """What comes next, None where there is nothing."""
+        document, chunk = schema.documents.c, schema.chunks.c
+        with self._catalog.read() as connection:
+            standing = versions.standing(connection, self._version.id)
+            if standing.state not in FOLLOWING or not standing.behind:
+                return None
+            above = select(document.id, document.characters).where(document.id > standing.upto)
+            characters, ids = 0, list[int]()
+            for row in connection.execute(above.order_by(document.id).limit(self._manner.documents)):
+                characters += row.characters
+                if ids and characters > _CHARACTERS:
+                    break
+                ids.append(row.id)
+            there = (chunk.document_id.in_(ids), chunk.chunking_id == self._version.chunking_id)
+            held = connection.execute(select(chunk.id, chunk.text_hash, chunk.document_id).where(*there)).all()
+            uncut = set(ids).difference(row.document_id for row in held)
+            rows = connection.execute(select(schema.documents).where(document.id.in_(uncut))).all()
+        return _Batch(tuple(ids), tuple(rows), {row.id: row.text_hash for row in held}, standing.behind)
+
+    def _cut(self, batch: _Batch) -> dict[int, list[Chunk]]:
+        """The chunks of the documents that have none yet, by the document's row id."""
+        if not batch.uncut:
+            return {}
+        chunker = self._target().chunker
+        return {row.id: chunker.chunk(_document(row)) for row in batch.uncut}
+
+    def _embed(self, batch: _Batch, cut: Sequence[Chunk]) -> bool:
+        """Put the vectors that are lacking into the cache. False where it was stopped."""
+        held, space = sorted(batch.held), self._version.space_id
+        with self._catalog.read() as connection:
+            lacking = vector_cache.missing(connection, space, "document", list(batch.held.values()))
+            texts = [*chunks_of(connection, [at for at in held if batch.held[at] in lacking]), *cut]
+        before = self.done
+        embedded = Embedded(cached=len(held) + len(cut) - len(texts))
+        started = time.perf_counter()
+        for part in (
+            embedding(self._catalog, self._target(), texts, slice_texts=self._manner.slice_texts) if texts else ()
+        ):
+            embedded += part
+            self.done = before.then(Caught(embedded=embedded, behind=batch.behind))
+            self._manner.said(self.done)
+            self._manner.pace(time.perf_counter() - started)
+            started = time.perf_counter()
+            if self._manner.stop():
+                self.done = replace(self.done, stopped=True)
+                return False
+        self.done = before.then(Caught(embedded=embedded, behind=batch.behind))
+        return True
+
+    def _write(self, batch: _Batch, cut: dict[int, list[Chunk]]) -> bool:
+        """Put the chunks in of documents that are there still, and raise the watermark. Raises _Cleared."""
+        chunk, table, chunking = schema.chunks.c, schema.versions, self._version.chunking_id
+        with self._catalog.write() as connection:
+            if versions.state(connection, self._version.id) not in FOLLOWING:
+                return False
+            document = schema.documents.c.id
+            there = set(connection.execute(select(document).where(document.in_(batch.ids))).scalars())
+            of = (chunk.document_id.in_(batch.ids), chunk.chunking_id == chunking)
+            # Another version of the same chunking may have cut some of them since.
+            there.difference_update(connection.execute(select(chunk.document_id).where(*of)).scalars())
+            added = mutations.add_chunks(connection, chunking, {at: cut[at] for at in cut if at in there})
+            hashes = list(connection.execute(select(chunk.text_hash).where(*of)).scalars())
+            if vector_cache.missing(connection, self._version.space_id, "document", hashes):
+                raise _Cleared
+            row = update(table).where(table.c.id == self._version.id, table.c.upto < batch.ids[-1])
+            connection.execute(row.values(upto=batch.ids[-1]))
+        left = max(0, batch.behind - len(batch.ids))
+        self.done = self.done.then(Caught(len(batch.ids), added, behind=left))
+        self._manner.said(self.done)
+        return True
+
+
+class _Cleared(Exception):
+    """A vector is not in the cache any more, or belongs to a chunk that was cut since: once more."""
+
+
+@contextmanager
+def _turn(path: Path) -> Iterator[None]:
+    lock = FileLock(path)
+    with explained(path):
+        try:
+            lock.acquire(timeout=_WAIT_S, poll_interval=0.02)
+        except Timeout as error:
+            raise CollectionBusy(
+                f"another process has held {path} for {_WAIT_S:g} s",
+                expected="one that gives way",
+                hint="look for a stuck gnomon process, then run the same command again",
+            ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _document(row: Any) -> Document:
+    return Document(
+        id=row.key,
+        text=zlib.decompress(row.body).decode(),
+        title=row.title,
+        source=row.source,
+        media_type=row.media_type,
+        metadata=json.loads(row.metadata),
+    )

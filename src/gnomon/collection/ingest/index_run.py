@@ -1,0 +1,280 @@
+"""One index run: files to documents to chunks to vectors to the catalog, touching only what changed.
+
+A second thread reads and chunks while this one encodes and writes. The vectors of a batch are in the cache
+before its chunks are in the catalog, so every chunk that can be found has its vector. A file counts as done
+only when all of it is in; a run that was cut off carries on from what the catalog and the cache hold.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from gnomon.collection.catalog import mutations, queries, versions
+from gnomon.collection.catalog.connection import explained
+from gnomon.collection.catalog.mutations import Prepared
+from gnomon.collection.ingest.reader_thread import PART, Failed, Part, ReaderThread
+from gnomon.collection.ingest.writer import Embedded, Target, Writer
+from gnomon.collection.reports import IndexReport, Problem, Progress
+from gnomon.core.documents import Chunk, Document
+from gnomon.core.errors import CollectionBusy, GnomonError
+from gnomon.text.discover import Found, discover, label_roots
+from gnomon.text.settings import ReadSettings
+
+QUEUE_S = 3600.0
+"""How long a run waits for its turn."""
+
+
+@contextmanager
+def turn(folder: Path, tell: Callable[[Progress], None]) -> Iterator[None]:
+    """Hold the collection's one place for an index run. Raises CollectionBusy after an hour."""
+    lock = FileLock(folder / "index.lock")
+    with explained(folder):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            tell(Progress(0, 0, 0, "", "waiting for another index run"))
+            _wait(lock, folder)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _wait(lock: FileLock, folder: Path) -> None:
+    try:
+        lock.acquire(timeout=QUEUE_S, poll_interval=0.2)
+    except Timeout as error:
+        raise CollectionBusy(
+            f"another index run has held {folder} for {QUEUE_S:g} s",
+            expected="a run that ends",
+            hint="look for a stuck gnomon process, then run the same command again",
+        ) from error
+
+
+_FILES = 256
+"""Files in one batch at most, however small: what a kill can cost is bounded."""
+
+
+class IndexRun:
+    """The state of one run: what it did so far and the batch under way."""
+
+    def __init__(self, writer: Writer, reading: ReadSettings, progress: Callable[[Progress], None]) -> None:
+        self._writer, self._reading, self._progress = writer, reading, progress
+        self._cut_as = writer.now()  # what the reader thread cuts for, whatever is live later
+        self._batch: list[Part] = []
+        self._keys: dict[str, set[str]] = {}  # ids written so far of files that are under way
+        self._filled: set[str] = set()  # those of these files that have any text
+        self._embedded, self._change = Embedded(), mutations.Change()
+        self._problems: list[Problem] = []
+        self._files = self._done = self._chunks = self._unchanged = self._indexed = self._removed = 0
+        self._unread = 0  # found, but of a kind that no reader takes
+
+    def run(self, paths: Sequence[str | Path]) -> IndexReport:
+        """Bring the catalog in line with the files under `paths`. Ctrl-C ends it with what is committed."""
+        started = time.perf_counter()
+        interrupted = False
+        try:
+            self._run([Path(path) for path in paths])
+        except KeyboardInterrupt:
+            interrupted = True
+        report = _report(self._embedded, self._change, time.perf_counter() - started)
+        return replace(
+            report,
+            files=self._files + self._unread,
+            unchanged=self._unchanged,
+            indexed=self._indexed,
+            removed=self._removed,
+            interrupted=interrupted,
+            problems=tuple(self._problems),
+        )
+
+    def _run(self, paths: Sequence[Path]) -> None:
+        catalog = self._writer.catalog
+        with catalog.read() as connection:
+            known = queries.root_labels(connection)
+        labels = label_roots(paths, known)
+        with catalog.write() as connection:
+            mutations.keep_roots(connection, labels)
+        reading = replace(self._reading, labels=labels)
+        found = self._with_reader(discover(paths, settings=reading))
+        with catalog.read() as connection:
+            stored = queries.stored_sources(connection)
+        changed = [item for item in found if not _unchanged(item, stored.get(str(item.path)))]
+        self._files, self._unchanged = len(found), len(found) - len(changed)
+        self._done = self._unchanged
+        for item in ReaderThread(self._cut_as.chunker, reading).parts(changed, stored):
+            if isinstance(item, Failed):
+                self._fail(item)
+            else:
+                self._take(item)
+        self._flush()
+        self._remove_gone(paths, stored, {str(item.path) for item in found})
+
+    def _with_reader(self, found: Sequence[Found] | Any) -> list[Found]:
+        kept = []
+        for item in found:
+            if item.skipped:
+                self._unread += 1
+                self._problems.append(Problem(str(item.path), item.skipped, kind="no reader"))
+            else:
+                kept.append(item)
+        return kept
+
+    def _take(self, part: Part) -> None:
+        self._batch.append(part)
+        self._tell(part.source.path, "reading")
+        if len(self._batch) >= _FILES or sum(each.chunks for each in self._batch) >= PART:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Embed and write the batch: vectors first, then documents and chunks, in one transaction."""
+        batch, self._batch = self._batch, []
+        if not batch:
+            return
+
+        def said(count: int) -> None:
+            self._chunks += count
+            self._tell(batch[-1].source.path, "embedding")
+
+        said(0)
+        (change, keys), embedded = self._writer.put(
+            partial(self._cut, batch),
+            lambda connection, chunking, parts: mutations.write_parts(connection, chunking, parts, self._keys),
+            said,
+        )
+        self._embedded += embedded
+        self._change += change
+        for path, own in keys.items():
+            self._keys.setdefault(path, set()).update(own)
+        self._filled.update(part.source.path for part in batch if part.chunks)
+        for part in batch:
+            if part.last:
+                self._finish(part)
+
+    def _cut(self, batch: list[Part], target: Target) -> tuple[list[Part], list[Chunk]]:
+        """The batch as a version cuts it, which may not be the one that it was read for."""
+        if target.version.chunking_id != self._cut_as.version.chunking_id:
+            batch = [replace(part, documents=cut(target, part.documents)) for part in batch]
+        return batch, [chunk for part in batch for each in part.documents for chunk in each.chunks]
+
+    def _finish(self, part: Part) -> None:
+        path = part.source.path
+        self._keys.pop(path, None)
+        self._done += 1
+        if part.unchanged:
+            self._unchanged += 1
+        elif path in self._filled:
+            self._indexed += 1
+        else:
+            self._problems.append(Problem(path, "no text in it", "look at the file, or leave it out"))
+        remarks = [remark.removeprefix(path).lstrip(": ") for remark in part.remarks]
+        self._problems += [Problem(path, remark, skipped=False) for remark in remarks]
+        self._tell(path, "embedding")
+
+    def _fail(self, item: Failed) -> None:
+        if not isinstance(item.error, GnomonError):
+            raise item.error
+        self._done += 1
+        reason = item.error.message.removeprefix(item.path).lstrip(": ")
+        self._problems.append(Problem(item.path, reason, item.error.hint))
+
+    def _remove_gone(self, paths: Sequence[Path], stored: Mapping[str, Any], found: set[str]) -> None:
+        """Take out the files below these paths that exist no more. One that cannot be looked at stays."""
+        roots = [str(path.resolve()) for path in paths]
+        below = [path for path in stored if path not in found and any(_is_below(path, r) for r in roots)]
+        gone = [path for path in below if _is_gone(path)]
+        if gone:
+            with self._writer.catalog.write() as connection:
+                counted = versions.live_chunking(connection)
+                self._change += mutations.remove_sources(connection, gone, counted)
+            self._removed = len(gone)
+
+    def _tell(self, path: str, stage: str) -> None:
+        self._progress(Progress(self._files, self._done, self._chunks, path, stage))
+
+
+def add_documents(writer: Writer, documents: Sequence[Document], progress: Callable[[Progress], None]) -> IndexReport:
+    """Put documents in that come from no file, a batch at a time."""
+    started = time.perf_counter()
+    embedded, change = Embedded(), mutations.Change()
+    batch: list[Prepared] = []
+    done = counted = 0
+    cut_as = writer.now()
+
+    def said(count: int) -> None:
+        nonlocal counted
+        counted += count
+        progress(Progress(len(documents), done, counted, batch[-1].document.id, "embedding"))
+
+    def made(target: Target) -> tuple[tuple[Prepared, ...], list[Chunk]]:
+        same = target.version.chunking_id == cut_as.version.chunking_id
+        ready = tuple(batch) if same else cut(target, batch)
+        return ready, [chunk for prepared in ready for chunk in prepared.chunks]
+
+    def flush() -> None:
+        nonlocal embedded, change
+        if not batch:
+            return
+        said(0)
+        changed, more = writer.put(made, mutations.write_documents, said)
+        embedded, change = embedded + more, change + changed
+        batch.clear()
+
+    waiting = 0
+    for done, document in enumerate(documents):  # noqa: B007 - `said` tells it
+        batch.append(Prepared(document, tuple(cut_as.chunker.chunk(document))))
+        waiting += len(batch[-1].chunks)
+        if waiting >= PART or len(batch) >= PART:
+            flush()
+            waiting = 0
+    flush()
+    problems = tuple(Problem(p.id, "no text in it") for p in documents if not p.text.strip())
+    return replace(_report(embedded, change, time.perf_counter() - started), problems=problems)
+
+
+def cut(target: Target, documents: Sequence[Prepared]) -> tuple[Prepared, ...]:
+    """Documents that were cut for one version, cut for another."""
+    chunker = target.chunker
+    return tuple(Prepared(each.document, tuple(chunker.chunk(each.document))) for each in documents)
+
+
+def _report(embedded: Embedded, change: mutations.Change, seconds: float) -> IndexReport:
+    return IndexReport(
+        documents=change.documents,
+        chunks_added=change.added,
+        chunks_removed=change.removed,
+        embedded=embedded.embedded,
+        cached=embedded.cached,
+        truncated=embedded.truncated,
+        tokens=embedded.tokens,
+        seconds=seconds,
+        embed_seconds=embedded.seconds,
+    )
+
+
+def _unchanged(found: Found, stored: Any) -> bool:
+    if stored is None or not stored.sha256:
+        return False
+    return bool((stored.size, stored.mtime_ns) == (found.size, found.mtime_ns))
+
+
+def _is_below(path: str, root: str) -> bool:
+    return path == root or path.startswith(root.rstrip("/") + "/")
+
+
+def _is_gone(path: str) -> bool:
+    try:
+        Path(path).lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False

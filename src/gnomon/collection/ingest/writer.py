@@ -1,0 +1,156 @@
+"""How writers find the live version, and go on when another one takes over while they embed.
+
+Vectors are committed before chunks, and a switch may come in between. So the transaction that writes makes
+sure of the version and of every vector; where that does not hold any more, the batch is prepared once more.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from sqlalchemy import Connection
+
+from gnomon.collection.catalog import vector_cache, versions
+from gnomon.collection.catalog.connection import Catalog
+from gnomon.collection.catalog.versions import Version
+from gnomon.core.contracts import Encoder
+from gnomon.core.documents import Chunk
+from gnomon.text.chunk import Chunker
+
+if TYPE_CHECKING:
+    pass  # DROPPED
+
+
+SLICE = 256
+"""Texts encoded between two commits: what a kill can cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """What an embedding pass did."""
+
+    embedded: int = 0
+    cached: int = 0
+    truncated: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+
+    def __add__(self, other: Embedded) -> Embedded:
+        return Embedded(
+            self.embedded + other.embedded,
+            self.cached + other.cached,
+            self.truncated + other.truncated,
+            self.tokens + other.tokens,
+            self.seconds + other.seconds,
+        )
+
+
+def embed(catalog: Catalog, target: Target, chunks: Sequence[Chunk], said: Callable[[int], None]) -> Embedded:
+    """Make sure that the cache holds every chunk's vector. `said` is told the chunks done so far."""
+    done = Embedded()
+    for part in embedding(catalog, target, chunks):
+        done += part
+        said(part.embedded + part.cached)
+    return done
+
+
+def embedding(
+    catalog: Catalog, target: Target, chunks: Sequence[Chunk], *, slice_texts: int = SLICE
+) -> Iterator[Embedded]:
+    """The same in steps: what the cache had, if anything, then each slice as it is committed."""
+    by_hash = {chunk.text_hash: chunk for chunk in chunks}
+    with catalog.read() as connection:
+        lacking = vector_cache.missing(connection, target.version.space_id, "document", list(by_hash))
+    todo = [chunk for key, chunk in by_hash.items() if key in lacking]
+    if len(chunks) > len(todo):
+        yield Embedded(cached=len(chunks) - len(todo))
+    for at in range(0, len(todo), slice_texts):
+        yield _embed_slice(catalog, target, todo[at : at + slice_texts])
+
+
+def _embed_slice(catalog: Catalog, target: Target, chunks: Sequence[Chunk]) -> Embedded:
+    started = time.perf_counter()
+    vectors = target.encoder.encode([chunk.embed_text for chunk in chunks], role="document")
+    seconds = time.perf_counter() - started
+    tokens = target.tokens(chunks)
+    with catalog.write() as connection:
+        hashes = [chunk.text_hash for chunk in chunks]
+        vector_cache.put(connection, target.version.space_id, "document", hashes, vectors)
+    return Embedded(
+        embedded=len(chunks),
+        truncated=sum(count > target.encoder.max_tokens for count in tokens),
+        tokens=sum(tokens),
+        seconds=seconds,
+    )
+
+
+Batch = TypeVar("Batch")
+Done = TypeVar("Done")
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where chunks and vectors are put: a version, with the chunker and the encoder that make them.
+
+    `counts_itself`: chunks are counted by the encoder's own tokenizer, and not by another model's.
+    """
+
+    version: Version
+    chunker: Chunker
+    encoder: Encoder
+    counts_itself: bool = True
+
+    def tokens(self, chunks: Sequence[Chunk]) -> list[int]:
+        """What the encoder sees of each chunk."""
+        if self.counts_itself:
+            return [chunk.tokens for chunk in chunks]
+        return self.encoder.count_tokens([chunk.embed_text for chunk in chunks], role="document")
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Writes for whichever version is live. `target` makes that of a version's id."""
+
+    catalog: Catalog
+    target: Callable[[int], Target]
+
+    def now(self) -> Target:
+        """What is live at this moment."""
+        with self.catalog.read() as connection:
+            live = versions.live_id(connection)
+        return self.target(live)
+
+    def put(
+        self,
+        made: Callable[[Target], tuple[Batch, Sequence[Chunk]]],
+        write: Callable[[Connection, int, Batch], Done],
+        said: Callable[[int], None],
+    ) -> tuple[Done, Embedded]:
+        """Embed a batch's chunks and write it, in a transaction in which its version is live.
+
+        `made` cuts the batch for a version, `write` puts it in for a chunking, `said` is told of chunks.
+        A version that takes over meanwhile costs one more pass; one that was prepared for is not left again.
+        """
+        ready: dict[int, tuple[Target, Batch, Sequence[Chunk]]] = {}
+        embedded, target = Embedded(), self.now()
+        while True:
+            live = target.version
+            if live.id not in ready:
+                ready[live.id] = (target, *made(target))
+            embedded += embed(self.catalog, target, ready[live.id][2], said)
+            with self.catalog.write() as connection:
+                found = versions.live_id(connection)
+                if found in ready:
+                    target, batch, chunks = ready[found]
+                    if not _lacking(connection, target.version, chunks):
+                        return write(connection, target.version.chunking_id, batch), embedded
+            target = ready[found][0] if found in ready else self.target(found)
+
+
+def _lacking(connection: Connection, of: Version, chunks: Sequence[Chunk]) -> set[bytes]:
+    """Hashes without a vector: there are none but where somebody cleared the cache since it was looked up."""
+    hashes = list({chunk.text_hash for chunk in chunks})
+    return vector_cache.missing(connection, of.space_id, "document", hashes)

@@ -1,0 +1,1 @@
+"""What a request is pinned to: a version with its encoders and indexes."""

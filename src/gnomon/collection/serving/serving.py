@@ -1,0 +1,209 @@
+"""Which version serves: each request pins one, and a switch made elsewhere is followed without a pause.
+
+The live version's id comes with the journal's head, which every search asks for anyway. When it has moved,
+the last view of the former version, whole and unmixed, goes on answering until a thread beside has the new
+one's model and indexes ready; then all later requests are answered by that.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import warnings
+from contextlib import suppress
+from pathlib import Path
+
+from gnomon.collection.catalog import versions
+from gnomon.collection.catalog.connection import Catalog
+from gnomon.collection.catalog.queries import Head
+from gnomon.collection.catalog.versions import Version
+from gnomon.collection.indexes.sync import Follower
+from gnomon.collection.ingest.writer import Target, Writer
+from gnomon.collection.serving.encoders import Models
+from gnomon.collection.serving.snapshot import Bundle, Pinned
+from gnomon.core.errors import CollectionBusy, GnomonError
+
+_NEAR = 200
+"""Journal entries that a bundle may be behind for a search to go over to it at once."""
+_WAIT_S = 1.0
+"""How long the thread beside waits at once for another process that is at the files."""
+_AGAIN_S = 5.0
+"""How long after a version could not be loaded that is tried again."""
+
+
+class Serving:
+    """The bundles that a process holds, and the one that serves. `fixed`: that stays, whatever is live."""
+
+    def __init__(
+        self, folder: Path, catalog: Catalog, models: Models, version: Version, *, fixed: bool = False
+    ) -> None:
+        self.folder, self.catalog, self.models, self.fixed = folder, catalog, models, fixed
+        self._lock = threading.Lock()
+        self._bundles: dict[int, Bundle] = {}
+        self._now = self._made(version)
+        self._wanted = version.id
+        self._failed: tuple[int, float, Exception] | None = None
+        self._warned: set[int] = set()
+        self._leaving: list[Bundle] = []
+        self._loader = Follower(self._load)
+
+    @property
+    def now(self) -> Bundle:
+        """What serves in this process."""
+        return self._now
+
+    def pin(self) -> Pinned:
+        """The version and the view that a request is answered by."""
+        while True:
+            bundle, head = self.settled()
+            try:
+                return Pinned(bundle, bundle.derived.view(head))
+            except versions.NotReady:
+                # Another version went live since, and this one was never searched here.
+                if self.fixed or not self._gone_over(bundle):
+                    raise
+
+    def settled(self) -> tuple[Bundle, Head]:
+        """What serves, after a look at what is live; with the head of the journal for its view."""
+        bundle = self._now
+        head = bundle.derived.head()
+        if self.fixed or head.live == bundle.version.id:
+            return bundle, head
+        other = self._follow(bundle, head.live)
+        return (bundle, head) if other is bundle else (other, other.derived.head())
+
+    def bundle(self, version_id: int) -> Bundle:
+        """The bundle of a version, made where it is not there; nothing is loaded."""
+        with self._lock:
+            if version_id in self._bundles:
+                return self._bundles[version_id]
+        with self.catalog.read() as connection:
+            version = versions.by_id(connection, version_id)
+        with self._lock:
+            return self._made(version)
+
+    def target(self, version_id: int) -> Target:
+        """Where chunks and vectors of a version are put; loads its model."""
+        return self.bundle(version_id).target()
+
+    def writer(self) -> Writer:
+        """What writes for the version that is live at each moment."""
+        return Writer(self.catalog, self.target)
+
+    def flip(self, bundle: Bundle) -> None:
+        """Answer all later requests by this one, which is loaded. Only it and the one before are kept."""
+        with self._lock:
+            before = self._now
+            if self.fixed or before is bundle:
+                return
+            self._now, self._wanted = bundle, bundle.version.id
+            kept = {before.version.id: before, bundle.version.id: bundle}
+            self._leaving += [each for at, each in self._bundles.items() if at not in kept]
+            self._bundles = kept
+        if self._leaving:
+            self._loader.start()  # closes them: no search waits until what they hold is saved
+
+    def wrote(self, *, save: bool = False) -> None:
+        """After documents were put in: this process finds them, in the version that is live."""
+        while True:
+            with self.catalog.read() as connection:
+                live = versions.live_id(connection)
+            bundle = self._now if self.fixed else self.bundle(live)
+            try:
+                if not self.fixed or bundle.derived.is_open:
+                    bundle.derived.refresh(save=save)
+            except versions.NotReady:
+                with self.catalog.read() as connection:
+                    if versions.live_id(connection) == live:
+                        raise
+                continue  # yet another version took over meanwhile
+            return self.flip(bundle)
+
+    def removed(self) -> None:
+        """After documents were taken out: what serves in this process has them no more, and stays."""
+        with self.catalog.read() as connection:
+            is_live = versions.live_id(connection) == self._now.version.id
+        if is_live or self._now.derived.is_open:
+            self._now.derived.refresh()
+
+    def close(self) -> None:
+        """End the threads, and put on disk what is not there yet."""
+        self._loader.close()
+        for bundle in [*self._leaving, *self._bundles.values()]:
+            bundle.close()
+
+    def _made(self, version: Version) -> Bundle:
+        if version.id not in self._bundles:
+            opener = self.models.opener(version)
+            self._bundles[version.id] = Bundle(self.folder, self.catalog, version, opener)
+        return self._bundles[version.id]
+
+    def _follow(self, bundle: Bundle, live: int) -> Bundle:
+        """What answers now that another version is live: that one where it is ready, else the former."""
+        other = self.bundle(live)
+        if self._is_ready(other, bundle):
+            self.flip(other)
+            return other
+        with self.catalog.read() as connection:
+            is_kept = versions.state(connection, bundle.version.id) in versions.KEPT
+        if not is_kept:  # its chunks may go at any time: better to wait than to answer by what is left
+            self._gone_over(bundle)
+            return self._now
+        self._wanted = live
+        if not self._has_failed(live):
+            self._loader.start()
+        elif self._failed is not None and live not in self._warned:
+            self._warned.add(live)
+            warnings.warn(
+                f"{bundle.version.name} goes on serving in this process, since {other.version.name}, which "
+                f"is live, cannot be loaded: {self._failed[2]}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        return self._now
+
+    def _gone_over(self, bundle: Bundle) -> bool:
+        """Go over to what is live, however long that takes. False where that is this one."""
+        with self.catalog.read() as connection:
+            live = versions.live_id(connection)
+        if live == bundle.version.id:
+            return False
+        other = self.bundle(live)
+        other.warm(bundle)
+        self.flip(other)
+        return True
+
+    @staticmethod
+    def _is_ready(other: Bundle, like: Bundle) -> bool:
+        """Whether nothing of `other` has to be loaded that `like` has."""
+        if like.encoders.is_open and not other.encoders.is_open:
+            return False
+        if not like.derived.is_open:
+            return True
+        lag = other.derived.lag(other.derived.head())
+        return lag is not None and lag <= _NEAR
+
+    def _load(self) -> bool:
+        """What the thread beside does: bring the version that is wanted, and go over to it."""
+        while self._leaving:
+            with suppress(GnomonError):  # what cannot be saved now, the catalog has
+                self._leaving.pop().close()
+        wanted, before = self._wanted, self._now
+        if wanted == before.version.id or self._has_failed(wanted):
+            return False
+        try:
+            bundle = self.bundle(wanted)
+            bundle.warm(before, wait_s=_WAIT_S)
+        except (CollectionBusy, versions.NotReady):
+            return True  # another process builds its indexes, or yet another version went live: again
+        except Exception as error:  # noqa: BLE001 - said by the next search, which is answered all the same
+            self._failed = (wanted, time.monotonic(), error)
+            return False
+        if self._wanted == wanted:
+            self.flip(bundle)
+        return True
+
+    def _has_failed(self, wanted: int) -> bool:
+        """Whether it could not be loaded, and that is not long ago."""
+        failed = self._failed
+        return failed is not None and failed[0] == wanted and time.monotonic() - failed[1] < _AGAIN_S

@@ -1,0 +1,116 @@
+"""One version, ready to be served: its encoders, its indexes, its filters."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from gnomon.collection.catalog import queries
+from gnomon.collection.catalog.chunkers import chunker_for, cuts_itself
+from gnomon.collection.catalog.connection import Catalog
+from gnomon.collection.catalog.filters import Filters
+from gnomon.collection.catalog.spaces import CANARIES
+from gnomon.collection.catalog.versions import Version
+from gnomon.collection.indexes.derived import Derived, View
+from gnomon.collection.ingest.writer import Target
+from gnomon.collection.search import build_retriever
+from gnomon.collection.serving.encoders import Encoders, SecondModel
+from gnomon.collection.settings import Mode
+from gnomon.core.contracts import Array, Encoder, Retriever
+from gnomon.core.vectors import Vectors
+from gnomon.retrieve.filter import Filter, Lookups
+from gnomon.retrieve.where import Condition
+
+
+def lookups(catalog: Catalog, version: Version) -> Lookups:
+    """The lookups of a version. Each reads by itself: a chunk that was deleted since is left out."""
+
+    def vectors_of(ids: Array) -> tuple[Array, Vectors]:
+        with catalog.read() as connection:
+            found, rows = queries.vectors_of(connection, version.space_id, version.space, ids)
+        return found, Vectors(rows, version.space)
+
+    def texts_of(ids: Array) -> tuple[Array, list[str], list[str]]:
+        with catalog.read() as connection:
+            return queries.texts_of(connection, ids)
+
+    return Lookups(vectors_of, texts_of)
+
+
+_FIRST = next(text for role, text in CANARIES if role == "query")
+"""A query that every model of a collection was asked before: one of few words may know no others."""
+
+
+class Bundle:
+    """All that a process holds of a version. Nothing is loaded before it is needed."""
+
+    def __init__(self, folder: Path, catalog: Catalog, version: Version, open_encoder: Callable[[], Encoder]) -> None:
+        self.catalog, self.version = catalog, version
+        self.encoders = Encoders(open_encoder)
+        self.derived = Derived(catalog, derived_folder(folder, version), version)
+        self.filters = Filters(catalog, version.chunking_id)
+        self.second = SecondModel(version.retrieval.rerank, self.lookups().texts_of)
+        self._target: Target | None = None
+        self._mutex = threading.Lock()
+
+    def target(self) -> Target:
+        """Where a writer puts chunks and vectors of this version; loads the encoder."""
+        encoder = self.encoders.own
+        with self._mutex:
+            if self._target is None:
+                with self.catalog.read() as connection:
+                    chunker = chunker_for(connection, self.version, encoder)
+                self._target = Target(self.version, chunker, encoder, cuts_itself(self.version, encoder))
+            return self._target
+
+    def lookups(self) -> Lookups:
+        """Vectors and texts of its chunks, by id."""
+        return lookups(self.catalog, self.version)
+
+    def warm(self, like: Bundle, *, wait_s: float = 600.0) -> None:
+        """Open and bring up to date what the other one has open, so that the first search has not to wait.
+
+        What is so already costs one look at the journal: a switch back and forth is to take milliseconds.
+        Raises CollectionBusy where another process builds its indexes for longer than `wait_s`.
+        """
+        if like.encoders.is_open and not self.encoders.is_searching:
+            self.encoders.for_searches().encode([_FIRST], role="query")
+            self.second.warm(_FIRST)
+        if like.derived.is_open and self.derived.lag(self.derived.head()) != 0:
+            self.derived.refresh(save=True, wait_s=wait_s)
+
+    def close(self) -> None:
+        """End its thread, and put on disk what is not there yet."""
+        self.derived.close()
+
+
+class Pinned:
+    """A version at one journal position: what one request sees from its beginning to its end."""
+
+    def __init__(self, bundle: Bundle, view: View) -> None:
+        self.bundle, self.view, self.version = bundle, view, bundle.version
+
+    def retriever(self, mode: Mode | None, where: str | Condition | None, encoder: Callable[[], Encoder]) -> Retriever:
+        """The retriever that serves a mode; `encoder` is asked for the model where one is needed."""
+        mode = mode or self.version.retrieval.mode
+        allowed = None if where is None else self.allowed(where)  # before the model, which takes longest
+        retriever = build_retriever(
+            mode,
+            self.version.retrieval,
+            encoder=None if mode == "lexical" else encoder(),
+            dense=self.view.dense,
+            lexical=self.view.lexical,
+            lookups=self.bundle.lookups(),
+        )
+        retriever = self.bundle.second.over(retriever)
+        return retriever if allowed is None else Filter(retriever, allowed)
+
+    def allowed(self, where: str | Condition) -> Array:
+        """The ids of the chunks of all documents that meet a condition, rising."""
+        return self.bundle.filters.ids(where, upto=self.view.dense_at)
+
+
+def derived_folder(folder: Path, version: Version) -> Path:
+    """Where the indexes of a version lie in its collection's folder."""
+    return folder / "derived" / f"v{version.id:04d}"

@@ -1,0 +1,342 @@
+"""The versions of a collection: made, caught up, switched to, gone back to, given up, cleared away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from gnomon.collection.catalog import schema, versions
+from gnomon.collection.catalog import spaces as models
+from gnomon.collection.catalog.chunkers import keep_tokenizer, name_cutter
+from gnomon.collection.catalog.connection import Catalog
+from gnomon.collection.catalog.prune import pruned
+from gnomon.collection.catalog.versions import NotReady, Standing, Version
+from gnomon.collection.ingest.backfill import CatchUp, Caught, Manner
+from gnomon.collection.reports import Problem, Pruned, Switched, VersionInfo
+from gnomon.collection.serving.serving import Serving
+from gnomon.collection.settings import RetrievalSettings
+from gnomon.core.contracts import Encoder
+from gnomon.core.errors import GnomonError, InvalidInput
+from gnomon.text.chunk import ChunkSettings
+
+ROLLBACK = "rollback"
+
+
+def switched(catalog: Catalog, to: Version, why: str, *, after: int | None = None) -> Switched:
+    """Make a version the live one, in one transaction, in which it is ready and lacks nothing.
+
+    The one that was live is ready from then on, and whole up to the last document. `after` is the last switch
+    that the choice of the version rests on, where it does on any. Raises NotReady, also after a later one.
+    """
+    table = schema.versions
+    started = time.perf_counter()
+    with catalog.write() as connection:
+        live = versions.live(connection)
+        standing = versions.standing(connection, to.id)
+        if live is None or live.id == to.id:
+            raise InvalidInput(
+                f"{to.name} is live already", expected="another version", hint="gnomon versions lists them"
+            )
+        require_ready(to, standing)
+        if after is not None and last_switch(connection) != after:
+            raise NotReady(f"{to.name} is not what was live before, since another switch came in between")
+        # In this order: there is never a moment with two.
+        left = update(table).where(table.c.id == live.id)
+        connection.execute(left.values(state="ready", upto=versions.last_document(connection)))
+        connection.execute(update(table).where(table.c.id == to.id).values(state="live"))
+        row = {"at": versions.now(), "from_id": live.id, "to_id": to.id, "why": why}
+        connection.execute(insert(schema.switches).values(**row))
+    return Switched(live.name, to.name, time.perf_counter() - started, why)
+
+
+def require_ready(version: Version, standing: Standing) -> None:
+    """Raise NotReady where a version may not go live, with what it lacks."""
+    if standing.state == "ready" and standing.behind == 0:
+        return
+    if standing.state == "retired":
+        came, after = (
+            "retired, and gets no documents any more",
+            "make a version of its model anew: gnomon migrate",
+        )
+    elif standing.behind:
+        came, after = (
+            f"{standing.behind:,} documents behind",
+            "catch it up: gnomon migrate goes on where it was",
+        )
+    else:
+        came, after = "still being built", "let its build end: gnomon migrate goes on where it was"
+    raise NotReady(f"{version.name} is {came}", expected="a ready version that lacks nothing", hint=after)
+
+
+def made_ready(catalog: Catalog, version: Version) -> None:
+    """Say that a version is built: writers follow it from now on. Raises NotReady where it lacks any."""
+    with catalog.write() as connection:
+        standing = versions.standing(connection, version.id)
+        if standing.state in ("ready", "live"):
+            return
+        if standing.state == "retired" or standing.behind:
+            require_ready(version, standing)
+        _set(connection, version, "ready")
+
+
+def retired(catalog: Catalog, version: Version) -> None:
+    """Give a version up: nothing is written for it any more. Raises InvalidInput for the live one."""
+    with catalog.write() as connection:
+        if versions.state(connection, version.id) == "live":
+            raise InvalidInput(
+                f"{version.name} is live",
+                expected="a version that does not serve",
+                hint="switch to another one first",
+            )
+        _set(connection, version, "retired")
+
+
+def former(connection: Connection) -> Version:
+    """The version to go back to: the one that the live one took over from. Raises InvalidInput without any.
+
+    A switch back undoes what it goes back over: going back twice does not bring back what was left.
+    """
+    path: list[int] = []
+    # As plain text: after thousands of switches their rows would take longer than the transaction.
+    rows = connection.exec_driver_sql("SELECT from_id, to_id, why FROM switches ORDER BY seq")
+    for from_id, to_id, why in rows.all():
+        path = path or [from_id]
+        if why == ROLLBACK and to_id in path:
+            del path[len(path) - path[::-1].index(to_id) :]
+        else:
+            path.append(to_id)
+    kept = {version.id: version for version in versions.every(connection, versions.FOLLOWING)}
+    for version_id in reversed(path[:-1]):
+        if version_id in kept:
+            return kept[version_id]
+    raise InvalidInput(
+        "there is no former version to go back to",
+        expected="a switch before, and a former version that was not retired",
+        hint="gnomon versions lists what there is",
+    )
+
+
+def last_switch(connection: Connection) -> int:
+    """The number of the last switch or rollback, 0 before any."""
+    return int(connection.execute(select(func.max(schema.switches.c.seq))).scalar_one() or 0)
+
+
+def infos(connection: Connection) -> Sequence[VersionInfo]:
+    """All versions with how they stand, oldest first."""
+    table = schema.switches.c
+    latest = select(table.to_id, table.at).order_by(table.seq.desc()).limit(1)
+    switch = connection.execute(latest).first()
+    found = []
+    for version in versions.every(connection):
+        standing = versions.standing(connection, version.id)
+        own = schema.versions.c
+        created = connection.execute(select(own.created).where(own.id == version.id)).scalar_one()
+        since = switch.at if switch is not None else created
+        found.append(
+            VersionInfo(
+                id=version.id,
+                name=version.name,
+                state=standing.state,
+                model=version.model,
+                space=version.space.short,
+                fingerprint=version.space.fingerprint,
+                chunking=version.chunking,
+                retrieval=version.retrieval.to_json(),
+                created=created,
+                upto=standing.upto,
+                behind=standing.behind,
+                live_since=since if standing.state == "live" else None,
+            )
+        )
+    return found
+
+
+def _set(connection: Connection, version: Version, state: str) -> None:
+    table = schema.versions
+    connection.execute(update(table).where(table.c.id == version.id).values(state=state))
+
+
+_TRIES = 20
+"""How often a switch catches up once more, where writers of other processes come in between."""
+
+
+class Lineage:
+    """What is done with the versions of one open collection. Any number of processes may do so at once."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving, self._catalog = serving, serving.catalog
+
+    def versions(self) -> tuple[VersionInfo, ...]:
+        """All versions with how they stand, oldest first."""
+        with self._catalog.read() as connection:
+            return tuple(infos(connection))
+
+    def version(self, name: str) -> Version:
+        """The version of a name. Raises InvalidInput with the names that there are."""
+        with self._catalog.read() as connection:
+            return versions.named(connection, name)
+
+    def add(
+        self,
+        encoder: Encoder,
+        *,
+        model: str | None = None,
+        chunking: ChunkSettings | None = None,
+        retrieval: RetrievalSettings | None = None,
+    ) -> VersionInfo:
+        """Begin a version: of the live one's chunks and retrieval settings where none are given.
+
+        `model` is what to load the encoder from later (its space's name where not given). A version that is
+        being built of just these is given back, to be gone on with. Raises InvalidInput where a kept version
+        is the same, for an encoder of several vectors a text, and for chunks that it does not read whole.
+        """
+        models.require_single(encoder)
+        if chunking is not None and chunking.max_tokens > encoder.max_tokens:
+            raise InvalidInput(
+                f"chunks of {chunking.max_tokens} tokens for {encoder.space.short}",
+                expected=f"at most the {encoder.max_tokens} tokens that it reads whole",
+                hint="take smaller chunks, or a model that reads longer texts",
+            )
+        own = encoder if chunking is not None else self._own_encoder()
+        self._serving.models.give(encoder)
+        with self._catalog.write() as connection:
+            live = versions.by_id(connection, versions.live_id(connection))
+            space = models.register(connection, encoder, model or encoder.space.name)
+            if own is not None and own.space == live.space:
+                name_cutter(connection, live, own)
+            cut, settings = live.chunking_id, retrieval or live.retrieval
+            if chunking is not None:
+                cutter = keep_tokenizer(connection, encoder)
+                cut = versions.chunking_id(connection, chunking.to_json(), cutter)
+            wanted = (cut, space, settings)
+            found = _same(connection, wanted) or versions.create(connection, "building", *wanted)
+            return _info(connection, found)
+
+    def catch_up(self, name: str, manner: Manner | None = None) -> Caught:
+        """Bring a version up to the documents there are, in steps that `manner` watches, paces and stops.
+
+        Loads its model only where something is to be embedded. Nothing is done for the live one.
+        """
+        return self.catching_up(name, manner).run()
+
+    def catching_up(self, name: str, manner: Manner | None = None) -> CatchUp:
+        """The same, to be gone through a step at a time."""
+        version = self.version(name)
+        return CatchUp(self._catalog, version, lambda: self._serving.target(version.id), manner)
+
+    def follow(self) -> tuple[Problem, ...]:
+        """After a write: bring the ready versions along, so that going back loses nothing.
+
+        One that cannot be brought along, as its model is gone, lags behind, and that is told.
+        """
+        with self._catalog.read() as connection:
+            ready = versions.every(connection, ["ready"])
+        problems = []
+        for version in ready:
+            target = partial(self._serving.target, version.id)
+            try:
+                CatchUp(self._catalog, version, target).run()
+            except GnomonError as error:
+                reason = f"lacks what was put in, and cannot be gone back to before it has it: {error.message}"
+                problems.append(Problem(version.name, reason, error.hint, skipped=False))
+        return tuple(problems)
+
+    def ready(self, name: str) -> VersionInfo:
+        """Say that a version is built: writers follow it from now on. Raises NotReady where it lacks any."""
+        version = self.version(name)
+        made_ready(self._catalog, version)
+        with self._catalog.read() as connection:
+            return _info(connection, version.id)
+
+    def build_indexes(self, name: str) -> None:
+        """Put a version's indexes on disk, so that other processes need not build them after a switch.
+
+        Raises NotReady where it lacks documents.
+        """
+        self._serving.bundle(self.version(name).id).derived.refresh(save=True)
+
+    def switch(self, name: str, *, why: str = "switch") -> Switched:
+        """Make a ready version the live one, in one transaction; what it lacks is caught up before.
+
+        Raises NotReady for one that is not built, or that writers keep ahead of.
+        """
+        version = self.version(name)
+        return self._switched(lambda: (version, None), why)
+
+    def rollback(self) -> Switched:
+        """Go back to the version that was live before. Raises InvalidInput where there is none."""
+
+        def back() -> tuple[Version, int | None]:
+            with self._catalog.read() as connection:
+                return former(connection), last_switch(connection)
+
+        return self._switched(back, ROLLBACK)
+
+    def retire(self, name: str) -> VersionInfo:
+        """Give a version up: it gets no documents any more. Raises InvalidInput for the live one."""
+        version = self.version(name)
+        retired(self._catalog, version)
+        with self._catalog.read() as connection:
+            return _info(connection, version.id)
+
+    def prune(self, *, vacuum: bool = False) -> Pruned:
+        """Free what no kept version needs; with `vacuum` the file gets smaller too, which takes its time."""
+        return pruned(self._serving.folder, self._catalog, vacuum=vacuum)
+
+    def _switched(self, find: Callable[[], tuple[Version, int | None]], why: str) -> Switched:
+        """Catch up, load what this process serves with, switch: again where a writer came in between.
+
+        `find` says to which version, and the last switch that this rests on.
+        """
+        tries = 0
+        while True:
+            to, after = find()
+            bundle = self._serving.bundle(to.id)
+            standing = self._standing(to)
+            if standing.state == "ready" and standing.behind:
+                CatchUp(self._catalog, to, partial(self._serving.target, to.id)).run()
+                standing = self._standing(to)
+            try:
+                if standing.state == "ready" and standing.is_whole and not self._serving.fixed:
+                    bundle.warm(self._serving.now)
+                done = switched(self._catalog, to, why, after=after)
+            except NotReady:
+                tries += 1
+                if tries == _TRIES or self._standing(to).state != "ready":
+                    raise
+                continue
+            self._serving.flip(bundle)
+            return done
+
+    def _standing(self, version: Version) -> Standing:
+        with self._catalog.read() as connection:
+            return versions.standing(connection, version.id)
+
+    def _own_encoder(self) -> Encoder | None:
+        """The live version's encoder, where nothing else says how its chunks are cut."""
+        with self._catalog.read() as connection:
+            live = versions.by_id(connection, versions.live_id(connection))
+        return None if live.cutter is not None else self._serving.target(live.id).encoder
+
+
+def _same(connection: Connection, wanted: tuple[int, int, RetrievalSettings]) -> int | None:
+    """A version that is being built of just these. Raises InvalidInput where one is there that serves."""
+    for other in versions.every(connection, versions.KEPT):
+        if (other.chunking_id, other.space_id, other.retrieval) == wanted:
+            state = versions.state(connection, other.id)
+            if state != "building":
+                raise InvalidInput(
+                    f"{other.name}, which is {state}, has the same model, chunks and retrieval settings",
+                    expected="a version that differs from those there are",
+                    hint="name another model, or other settings"
+                    + ("" if state == "live" else f", or switch to {other.name}"),
+                )
+            return other.id
+    return None
+
+
+def _info(connection: Connection, version_id: int) -> VersionInfo:
+    return next(info for info in infos(connection) if info.id == version_id)

@@ -1,0 +1,179 @@
+"""A Chroma folder: SQLite holds ids, texts and the last vectors, HNSW files the others.
+
+Layout of chromadb 0.4 to 1.5: a record is in `embeddings_queue` until the vector index has saved it to the
+folder of its segment, in hnswlib's files. Read without Chroma, and without changing a byte.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import sqlite3
+import struct
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gnomon.core.contracts import Array
+from gnomon.core.errors import InvalidInput
+from gnomon.doctor.stores.source import Batch, Source
+
+FILE = "chroma.sqlite3"
+_ROWS = 2000
+_HEADER = struct.Struct("<IQQQQQQ")  # version, level-0 offset, room, items, bytes an item, label, vector
+_DELETE = 3  # the queue's operations: 0 add, 1 update, 2 upsert, 3 delete
+
+
+def sources(folder: Path) -> list[Source]:
+    """A source a collection. Raises InvalidInput where the file is not Chroma's."""
+    try:
+        with _opened(folder) as database:
+            rows = database.execute("SELECT id, name, dimension FROM collections ORDER BY name").fetchall()
+            spaces = _spaces(database)
+    except sqlite3.DatabaseError as error:
+        raise _not_chroma(folder, str(error)) from error
+    found = []
+    for key, name, _ in rows:
+        notes: tuple[str, ...] = ()
+        if spaces.get(key) == "cosine":
+            notes = ("cosine: Chroma normalises vectors when it saves its index; the last ones are as they came",)
+        found.append(Source(name, partial(_rows, folder, key), notes=notes))
+    return found
+
+
+class _opened:  # noqa: N801 - used as a function
+    """A connection that can change nothing; where no writer left a log, it leaves no file either."""
+
+    def __init__(self, folder: Path) -> None:
+        file = folder / FILE
+        log = file.with_name(file.name + "-wal")
+        how = "mode=ro" if log.is_file() and log.stat().st_size else "mode=ro&immutable=1"
+        self._connection = sqlite3.connect(f"{file.absolute().as_uri()}?{how}", uri=True)
+
+    def __enter__(self) -> sqlite3.Connection:
+        return self._connection
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+
+def _spaces(database: sqlite3.Connection) -> dict[str, str]:
+    query = "SELECT collection_id, str_value FROM collection_metadata WHERE key = 'hnsw:space'"
+    return dict(database.execute(query).fetchall())
+
+
+def _rows(folder: Path, collection: str) -> Iterator[Batch]:
+    """Every record of a collection, in order of its row."""
+    try:
+        with _opened(folder) as database:
+            of = "SELECT id FROM segments WHERE collection = ? AND scope = ?"
+            metadata = [row[0] for row in database.execute(of, (collection, "METADATA"))]
+            segments = [row[0] for row in database.execute(of, (collection, "VECTOR"))]
+            queued = _queued(database, collection)
+            saved = _Saved.none()
+            for segment in segments:
+                if (folder / segment / "header.bin").is_file():
+                    saved = _Saved.read(folder / segment)
+            for segment in metadata:
+                yield from _records(database, segment, queued, saved)
+    except sqlite3.DatabaseError as error:
+        raise _not_chroma(folder, str(error)) from error
+
+
+def _records(database: sqlite3.Connection, segment: str, queued: dict[str, Array], saved: _Saved) -> Iterator[Batch]:
+    query = """SELECT e.id, e.embedding_id, m.string_value FROM embeddings e
+        LEFT JOIN embedding_metadata m ON m.id = e.id AND m.key = 'chroma:document'
+        WHERE e.segment_id = ? AND e.id > ? ORDER BY e.id LIMIT ?"""
+    after = -1
+    while rows := database.execute(query, (segment, after, _ROWS)).fetchall():
+        after = rows[-1][0]
+        vectors = [queued[key] if key in queued else saved.vector(key) for _, key, _ in rows]
+        yield Batch([key for _, key, _ in rows], vectors, [text for _, _, text in rows])
+
+
+def _queued(database: sqlite3.Connection, collection: str) -> dict[str, Array]:
+    """The last vector of each record that the queue still has: it is the saved one, or a newer one."""
+    query = """SELECT id, operation, vector, encoding FROM embeddings_queue
+        WHERE topic LIKE '%' || ? ORDER BY seq_id"""
+    found: dict[str, Array] = {}
+    for key, operation, vector, encoding in database.execute(query, (collection,)):
+        if operation == _DELETE:
+            found.pop(key, None)
+        elif vector is not None:
+            kind = "<i4" if encoding == "INT32" else "<f4"
+            found[key] = np.frombuffer(vector, dtype=kind).astype(np.float32)
+    return found
+
+
+class _Saved:
+    """A saved index: rows of fixed size, each with its links, its vector and its label."""
+
+    def __init__(self, rows: Array, labels: dict[int, int], ids: dict[str, int]) -> None:
+        self._rows, self._labels, self._ids = rows, labels, ids
+
+    @classmethod
+    def none(cls) -> _Saved:
+        """No index."""
+        return cls(np.zeros((0, 0), dtype=np.float32), {}, {})
+
+    @classmethod
+    def read(cls, folder: Path) -> _Saved:
+        """The index in a segment's folder. Raises InvalidInput for files that do not fit together."""
+        header = (folder / "header.bin").read_bytes()
+        if len(header) < _HEADER.size:
+            raise _not_chroma(folder, "header.bin is too short")
+        _, _, _, items, size, label_at, vector_at = _HEADER.unpack(header[: _HEADER.size])
+        data = np.fromfile(folder / "data_level0.bin", dtype=np.uint8, count=items * size)
+        numbers = label_at - vector_at
+        if not (0 <= vector_at < label_at <= size - 8) or numbers % 4 or len(data) != items * size:
+            raise _not_chroma(folder, "its vector index has another layout")
+        table = data.reshape(items, size)
+        rows = np.ascontiguousarray(table[:, vector_at:label_at]).view("<f4")
+        labels = np.ascontiguousarray(table[:, label_at : label_at + 8]).view("<u8")[:, 0]
+        places = {int(label): at for at, label in enumerate(labels)}
+        return cls(rows, places, _labels(folder / "index_metadata.pickle"))
+
+    def vector(self, key: str) -> Array | None:
+        """The vector of an id; None where it has none."""
+        at = self._labels.get(self._ids.get(key, -1))
+        return None if at is None else np.array(self._rows[at], dtype=np.float32)
+
+
+class _Plain(pickle.Unpickler):
+    """Reads dictionaries, numbers and texts; any class is refused but the one that Chroma wrote once.
+
+    A pickle from elsewhere could otherwise run code.
+    """
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Chroma's own class as a plain holder."""
+        if (module, name) == ("chromadb.segment.impl.vector.local_persistent_hnsw", "PersistentData"):
+            return _Holder
+        raise pickle.UnpicklingError(f"{module}.{name} in a file of plain values")
+
+
+class _Holder:
+    """Takes the attributes that are set on it."""
+
+
+def _labels(path: Path) -> dict[str, int]:
+    if not path.is_file():
+        return {}
+    try:
+        held = _Plain(io.BytesIO(path.read_bytes())).load()
+    except (pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError) as error:
+        raise _not_chroma(path, str(error)) from error
+    plain = held if isinstance(held, dict) else vars(held)
+    labels = plain.get("id_to_label")
+    return {str(key): int(label) for key, label in labels.items()} if isinstance(labels, dict) else {}
+
+
+def _not_chroma(place: Path, why: str) -> InvalidInput:
+    return InvalidInput(
+        f"{place} cannot be read as a Chroma store: {why}",
+        expected=f"a folder with {FILE}, written by chromadb 0.4 or later",
+        hint="check the path; a store of an older version is read after `chroma migrate`",
+    )

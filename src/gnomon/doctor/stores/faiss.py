@@ -1,0 +1,107 @@
+"""A FAISS index file, and the texts in a file beside it, in the order in which they were put in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gnomon.core.errors import InvalidInput
+from gnomon.doctor.stores.source import TEXTS, Batch, Columns, Source
+
+_ROWS = 4096
+
+
+def sources(path: Path, texts: Path | None, columns: Columns) -> list[Source]:
+    """The one source of the file.
+
+    Raises InvalidInput for a file that is no index or keeps no vectors, and for another number of texts.
+    """
+    import faiss
+
+    try:
+        index = faiss.read_index(str(path))
+    except RuntimeError as error:
+        raise InvalidInput(
+            f"{path} cannot be read as a FAISS index",
+            expected="a collection's folder, or another store: a Chroma or LanceDB folder, a FAISS index file, "
+            "postgresql://…?table=…, http://…/collections/NAME",
+            hint="check the path; a FAISS index is written by faiss.write_index",
+        ) from error
+    given = None if texts is None else read_texts(texts, columns.text or "")
+    if given is not None and len(given) != index.ntotal:
+        raise InvalidInput(
+            f"{texts} has {len(given):,} texts, {path} {index.ntotal:,} vectors",
+            expected="a text a vector, in the order in which they were put in",
+            hint="write all texts, one a line (.txt) or as JSON (.jsonl)",
+        )
+    notes = [f"{type(faiss.downcast_index(index)).__name__} of {index.ntotal:,} vectors"]
+    inner, ids = _inside(faiss, index)
+    if _is_coded(faiss, inner):
+        notes.append("it keeps codes, not the vectors themselves: what comes back is near them")
+    # What is inside lives as long as the whole does: so that one is held on to.
+    rows = partial(_rows, (index, inner), ids, given)
+    return [Source(path.name, rows, has_texts=given is not None, notes=tuple(notes))]
+
+
+def read_texts(path: Path, field: str) -> list[str | None]:
+    """A text a line; of .jsonl a string, or a mapping with the text in a field. Raises InvalidInput."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(
+            f"{path} cannot be read: {error}", expected="a text file in UTF-8", hint="check the path"
+        ) from error
+    if path.suffix not in (".jsonl", ".json", ".ndjson"):
+        return list(lines)
+    found: list[str | None] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise InvalidInput(
+                f"{path}, line {number}: no JSON", expected='a line such as {"text": "…"}', hint="mend it"
+            ) from error
+        if isinstance(row, dict):
+            named = field or next((name for name in TEXTS if name in row), "")
+            row = row.get(named)
+        found.append(row if isinstance(row, str) else None)
+    return found
+
+
+def _inside(faiss: Any, index: Any) -> tuple[Any, Any]:
+    """The index that has the vectors, and the ids that were given to them, if any."""
+    index = faiss.downcast_index(index)
+    if isinstance(index, faiss.IndexIDMap):
+        ids = faiss.vector_to_array(index.id_map)
+        return faiss.downcast_index(index.index), ids
+    return index, None
+
+
+def _is_coded(faiss: Any, index: Any) -> bool:
+    plain = (faiss.IndexFlat, faiss.IndexHNSWFlat, faiss.IndexIVFFlat, faiss.IndexNSGFlat)
+    return not isinstance(index, plain)
+
+
+def _rows(held: tuple[Any, Any], ids: Any, texts: list[str | None] | None) -> Iterator[Batch]:
+    import faiss
+
+    _, index = held
+    if isinstance(index, faiss.IndexIVF):
+        index.make_direct_map()
+    for at in range(0, index.ntotal, _ROWS):
+        size = min(_ROWS, index.ntotal - at)
+        try:
+            rows = np.asarray(index.reconstruct_n(at, size), dtype=np.float32)
+        except RuntimeError as error:
+            raise InvalidInput(
+                f"a {type(index).__name__} does not give its vectors back",
+                expected="an index that keeps them, or codes of them",
+                hint="look at the vectors that it was made from",
+            ) from error
+        names = [str(at + n) if ids is None else str(ids[at + n]) for n in range(size)]
+        yield Batch(names, list(rows), [None] * size if texts is None else texts[at : at + size])

@@ -1,0 +1,73 @@
+"""A LanceDB folder, read with lancedb where that is installed."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gnomon.core.errors import InvalidInput
+from gnomon.doctor.stores.source import TEXTS, VECTORS, Batch, Columns, Source, chosen
+
+_ROWS = 2000
+
+
+def is_lance(folder: Path) -> bool:
+    """Whether the folder is a table, or holds some."""
+    return folder.suffix == ".lance" or any(path.is_dir() for path in folder.glob("*.lance"))
+
+
+def sources(folder: Path, columns: Columns) -> list[Source]:
+    """A source a table. Raises InvalidInput where lancedb is not installed, or no column has vectors."""
+    home, only = (folder.parent, folder.stem) if folder.suffix == ".lance" else (folder, "")
+    try:
+        lancedb = importlib.import_module("lancedb")
+    except ImportError as error:
+        raise InvalidInput(
+            f"{folder} is a LanceDB folder, and lancedb, which reads it, is not installed",
+            expected="lancedb",
+            hint="pip install 'gnomon[stores]', or pip install lancedb",
+        ) from error
+    database = lancedb.connect(str(home))
+    names = [only] if only else sorted(path.stem for path in home.glob("*.lance") if path.is_dir())
+    return [_source(database, name, columns, home) for name in names]
+
+
+def _source(database: Any, name: str, columns: Columns, home: Path) -> Source:
+    place = f"the table {name} of {home}"
+    try:
+        table = database.open_table(name)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InvalidInput(
+            f"{place} cannot be opened: {error}",
+            expected="a table that LanceDB wrote",
+            hint="check the path, and open it with lancedb",
+        ) from error
+    fields = list(table.schema)
+    lists = [field.name for field in fields if str(field.type).startswith(("fixed_size_list", "list<"))]
+    strings = [field.name for field in fields if str(field.type) in ("string", "large_string")]
+    vector = chosen("vector", columns.vector, lists, VECTORS, place)
+    if not vector:
+        raise InvalidInput(
+            f"{place} has no column of vectors", expected="a column of lists of numbers", hint="--vector"
+        )
+    words = [each for each in strings if each not in ("id", "_id")]
+    text = chosen("text", columns.text, words, TEXTS, place)
+    key = next((each for each in ("id", "_id", "key") if each in table.schema.names), "")
+    return Source(name, partial(_rows, table, vector, text, key), has_texts=bool(text))
+
+
+def _rows(table: Any, vector: str, text: str, key: str) -> Iterator[Batch]:
+    names = [name for name in dict.fromkeys((key, vector, text)) if name]
+    seen, count = 0, table.count_rows()
+    for batch in table.search().select(names).limit(max(1, count)).to_batches(_ROWS):
+        plain = batch.to_pydict()
+        size = batch.num_rows
+        ids = [str(each) for each in plain[key]] if key else [str(seen + at) for at in range(size)]
+        seen += size
+        vectors = [None if row is None else np.array(row, dtype=np.float32) for row in plain[vector]]
+        yield Batch(ids, vectors, plain[text] if text else [None] * size)

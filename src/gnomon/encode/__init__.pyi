@@ -1,0 +1,32 @@
+from .batched import BatchedEncoder
+from .cross_encoder import CrossEncoder
+from .dual import DualEncoder
+from .hub.cards import Card, all_cards, card_for
+from .hub.local import SourceSettings
+from .hub.locate import Located, locate
+from .late_interaction import LateEncoder
+from .layout.model import ModelLayout, read_layout
+from .load import load_encoder, load_scorer
+from .settings import EncoderSettings
+from .static import StaticEncoder
+from .transformer import TransformerEncoder
+
+__all__ = [
+    "BatchedEncoder",
+    "Card",
+    "CrossEncoder",
+    "DualEncoder",
+    "EncoderSettings",
+    "LateEncoder",
+    "Located",
+    "ModelLayout",
+    "SourceSettings",
+    "StaticEncoder",
+    "TransformerEncoder",
+    "all_cards",
+    "card_for",
+    "load_encoder",
+    "load_scorer",
+    "locate",
+    "read_layout",
+]

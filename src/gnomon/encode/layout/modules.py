@@ -1,0 +1,236 @@
+"""What sentence-transformers' modules.json says of a model: its parts, their order, pooling, projections.
+
+Read as version 6 writes them and as all versions since 1 wrote them; checked against 6.2.0.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NoReturn
+
+from gnomon.core.errors import ModelUnsupported
+from gnomon.encode.layout.files import inside, read_json, safetensors_header
+from gnomon.kernels.pooling import Pooling
+
+_MODES: Mapping[str, Pooling] = {
+    "mean": "mean",
+    "cls": "cls",
+    "lasttoken": "last",
+    "max": "max",
+    "weightedmean": "weightedmean",
+}
+ATTENTION_POOLING = "gnomon.train.attention_pooling.AttentionPooling"
+MAXSIM_SCORE = "gnomon.train.maxsim_score.MaxSimScore"
+_OWN = {ATTENTION_POOLING: "AttentionPooling", MAXSIM_SCORE: "MaxSimScore"}
+# The modules of sentence-transformers that are known, with the arguments at run time they may be saved with.
+_KNOWN: Mapping[str, frozenset[str]] = {
+    **dict.fromkeys(("Transformer", "Pooling", "Dense", "Normalize", "StaticEmbedding"), frozenset()),
+    **dict.fromkeys(("Router", "Asym"), frozenset({"task", "modality"})),
+    "MultiVectorMask": frozenset({"task"}),
+}
+_FLAGS = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+_ACTIVATIONS: Mapping[str, Literal["identity", "tanh"]] = {"Identity": "identity", "Tanh": "tanh"}
+_TO_SAFETENSORS = (
+    "convert them once where torch is installed: load the model with sentence-transformers or transformers "
+    "and save it (save_pretrained writes model.safetensors), or take a revision that has model.safetensors"
+)
+
+
+@dataclass(frozen=True)
+class Projection:
+    """A linear layer after pooling: `weight` is a safetensors file with linear.weight and linear.bias."""
+
+    weight: Path
+    in_dim: int
+    out_dim: int
+    bias: bool
+    activation: Literal["identity", "tanh"]
+
+
+@dataclass(frozen=True)
+class Modules:
+    """The parts of a model. `base` holds config, tokenizer and weights; `pooling` is None where not said."""
+
+    base: Path
+    kind: Literal["transformer", "static"]
+    pooling: Pooling | None
+    include_prompt: bool = True
+    projections: tuple[Projection, ...] = ()
+    normalise: bool = False
+    attention: Path | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """One module: the short name of its type, and its folder."""
+
+    kind: str
+    at: Path
+
+
+def read_modules(folder: Path) -> Modules | None:
+    """What modules.json says; None where there is none. Raises ModelUnsupported, naming the part."""
+    parts = read_parts(folder)
+    return None if parts is None else assemble(folder, parts)
+
+
+def read_parts(folder: Path) -> list[Part] | None:
+    """The modules in their order; None without a modules.json. Raises ModelUnsupported, naming the part."""
+    path = folder / "modules.json"
+    if not path.is_file():
+        return None
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        parts = [Part(short(str(row["type"])), inside(folder, str(row["path"]))) for row in rows]
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise ModelUnsupported(
+            f"{path} is not a list of modules: {error}",
+            expected="modules.json as sentence-transformers writes it",
+            hint="fetch the model again",
+        ) from error
+    for part, row in zip(parts, rows, strict=True):
+        if part.kind == "":
+            refuse(folder, f"the module {row['type']}")
+        strange = set(row.get("kwargs") or ()) - _KNOWN.get(part.kind, frozenset())
+        if strange:
+            refuse(folder, f"the module {row['type']} with arguments at run time ({', '.join(strange)})")
+    return parts
+
+
+def assemble(folder: Path, parts: list[Part]) -> Modules:
+    """The parts of a model that gives one vector a text. Raises ModelUnsupported for another order."""
+    names = [part.kind for part in parts]
+    static = names[:1] == ["StaticEmbedding"]
+    attention = names[1:2] == ["AttentionPooling"]
+    head = ["StaticEmbedding"] if static else ["Transformer", "AttentionPooling" if attention else "Pooling"]
+    tail = names[len(head) :]
+    normalise = tail[-1:] == ["Normalize"]
+    dense = tail[:-1] if normalise else tail
+    if names[: len(head)] != head or any(name != "Dense" for name in dense):
+        refuse(folder, f"the modules {' -> '.join(names)}")
+    if normalise:
+        check_normalises(parts[-1].at, "sentence_embedding")
+    pooling: Pooling = "mean"
+    include_prompt = True
+    if attention:
+        pooling, include_prompt = "attention", _read_attention(parts[1].at)
+    elif not static:
+        pooling, include_prompt = _read_pooling(parts[1].at)
+    return Modules(
+        base=parts[0].at,
+        kind="static" if static else "transformer",
+        pooling=pooling,
+        include_prompt=include_prompt,
+        projections=tuple(read_projection(part.at) for part in parts if part.kind == "Dense"),
+        normalise=normalise,
+        attention=parts[1].at / "model.safetensors" if attention else None,
+    )
+
+
+def short(kind: str) -> str:
+    """`sentence_transformers.base.modules.dense.Dense` to `Dense`; "" for a module that is not known."""
+    if kind in _OWN:
+        return _OWN[kind]
+    package, _, name = kind.rpartition(".")
+    return name if package.split(".")[0] == "sentence_transformers" and name in _KNOWN else ""
+
+
+def check_normalises(at: Path, feature: str) -> None:
+    """Raise ModelUnsupported where a Normalize module is for another feature than this one."""
+    config = read_json(at / "config.json")
+    into = config.get("module_input_name", "sentence_embedding")
+    if into != feature or (config.get("module_output_name") or into) != feature:
+        refuse(at, f"a Normalize module for {into}", f"one for {feature}")
+
+
+def _read_attention(at: Path) -> bool:
+    config, weight = read_json(at / "config.json"), at / "model.safetensors"
+    if not weight.is_file():
+        raise ModelUnsupported(
+            f"{at} has no model.safetensors",
+            expected="the query of trained pooling, in safetensors",
+            hint="train or fetch the model again",
+        )
+    shape, said = safetensors_header(weight).get("query", {}).get("shape"), config.get("dim")
+    if shape != [said]:
+        refuse(at, f"a query of shape {shape} where config.json says dim = {said}", "one length of both")
+    return bool(config.get("include_prompt", True))
+
+
+def _read_pooling(at: Path) -> tuple[Pooling, bool]:
+    config = read_json(at / "config.json")
+    if "pooling_mode" in config:
+        said = config["pooling_mode"]
+        modes = [said] if isinstance(said, str) else list(said)
+    else:
+        # Without one flag set, sentence-transformers takes the mean; without the file it cannot load at all.
+        modes = [mode for flag, mode in _FLAGS.items() if config.get(flag)] or (["mean"] if config else [])
+    if len(modes) != 1 or modes[0] not in _MODES:
+        refuse(at, f"pooling {' + '.join(map(str, modes)) or 'that is not said'}", f"one of {', '.join(_MODES)}")
+    return _MODES[modes[0]], bool(config.get("include_prompt", True))
+
+
+def read_projection(at: Path, feature: str = "sentence_embedding") -> Projection:
+    """The linear layer of a Dense module over this feature. Raises ModelUnsupported for another one."""
+    config = read_json(at / "config.json")
+    activation = str(config.get("activation_function", "torch.nn.modules.activation.Tanh"))
+    package, _, short = activation.rpartition(".")
+    if not package.startswith("torch.nn") or short not in _ACTIVATIONS:
+        refuse(at, f"a Dense layer with activation {activation}", "Identity or Tanh")
+    into = config.get("module_input_name", "sentence_embedding")
+    if config.get("use_residual") or into != feature or (config.get("module_output_name") or into) != feature:
+        refuse(at, "a Dense layer with a residual or between other features", f"a Dense layer of {feature}")
+    weight = at / "model.safetensors"
+    if not weight.is_file():
+        raise ModelUnsupported(
+            f"{at} has no model.safetensors"
+            + (", only pickled weights (pytorch_model.bin)" if (at / "pytorch_model.bin").is_file() else ""),
+            expected="weights in safetensors: a pickle runs code when it is loaded",
+            hint=_TO_SAFETENSORS,
+        )
+    try:
+        in_dim, out_dim = int(config["in_features"]), int(config["out_features"])
+    except (KeyError, TypeError, ValueError):
+        refuse(at, "a Dense layer that does not say its in_features and out_features", "both in its config.json")
+    return Projection(weight, in_dim, out_dim, bool(config.get("bias", True)), _ACTIVATIONS[short])
+
+
+def is_onnx_part(name: str) -> bool:
+    """Whether a file beside model.onnx holds some of its weights: those of more than 2 GB lie in
+    model.onnx_data, and older exporters write single tensors to files without a suffix.
+    """
+    return name.startswith("model.onnx_data") or "." not in name
+
+
+def find_weights(base: Path, folder: Path) -> Path:
+    """model.safetensors, its index, or an ONNX file. Raises ModelUnsupported for pickles and for nothing."""
+    for at in dict.fromkeys((base, folder)):
+        for name in ("model.safetensors", "model.safetensors.index.json", "onnx/model.onnx", "model.onnx"):
+            if (at / name).is_file():
+                return at / name
+    pickles = sorted(path.name for path in (*base.glob("*.bin"), *base.glob("*.pt"), *base.glob("*.ckpt")))
+    raise ModelUnsupported(
+        f"{folder} holds {'only pickled weights (' + ', '.join(pickles) + ')' if pickles else 'no weights'}",
+        expected="model.safetensors (or onnx/model.onnx): a pickle runs code when it is loaded",
+        hint=_TO_SAFETENSORS if pickles else "check the path, or fetch the model again",
+    )
+
+
+def refuse(folder: Path, message: str, expected: str = "") -> NoReturn:
+    """Raise ModelUnsupported for a part that gnomon does not run."""
+    raise ModelUnsupported(
+        f"{folder} has {message}",
+        expected=expected
+        or "Transformer, Pooling, Dense, Normalize in this order, or StaticEmbedding, Dense, Normalize",
+        hint="choose a model built of these modules: `gnomon models` lists some",
+    )

@@ -1,0 +1,1 @@
+"""What runs an encoder: tokenizer, batches, OpenVINO or torch."""

@@ -1,0 +1,234 @@
+"""The networks of `graph` on torch, for GPUs, when asked for. The one module that may import torch."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gnomon.core.errors import InvalidInput
+from gnomon.encode.graph.recipe import POSITIONS, WORDS, Recipe, prefix_of, recipe_of, require_room
+from gnomon.encode.graph.weights import Weights
+from gnomon.encode.layout.model import ModelLayout
+from gnomon.encode.settings import EncoderSettings
+
+if TYPE_CHECKING:
+    import torch
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Tensor = Any  # torch.Tensor, where torch is installed
+Tensors = Mapping[str, Tensor]
+
+
+def require_device(settings: EncoderSettings) -> None:
+    """Raise InvalidInput where torch, or the GPU that is asked for, is not there."""
+    if importlib.util.find_spec("torch") is None:
+        raise InvalidInput(
+            f"device {settings.device!r} without torch",
+            expected="torch, which only GPUs need",
+            hint="pip install 'gnomon[torch]', or leave out `device` to encode on the CPU",
+        )
+    if settings.device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise InvalidInput(
+                f"device 'cuda', and torch {torch.__version__} sees no GPU",
+                expected="a GPU with its driver, and a torch built for it",
+                hint="check nvidia-smi and pytorch.org/get-started/locally, or leave out `device`",
+            )
+
+
+class TorchRunner:
+    """A model on torch, from several threads at once. Pools where `pools`, else gives the last hidden state.
+
+    bf16 where the device multiplies it in hardware, else fp32, unless settings.precision says which. Raises
+    ModelUnsupported as the OpenVINO graph does, InvalidInput without torch or GPU.
+    """
+
+    def __init__(self, layout: ModelLayout, settings: EncoderSettings, *, pools: bool) -> None:
+        require_device(settings)
+        import torch
+
+        self._layout, self._pools = layout, pools
+        self._recipe = recipe_of(layout.family, layout.config)
+        self._device = torch.device("cuda" if settings.device == "cuda" else "cpu")
+        self._dtype = _dtype(settings)
+        weights = Weights(layout.weights)
+        prefix = prefix_of(weights)
+        require_room(layout, self._recipe, weights, prefix)
+        self._tensors = {
+            name.removeprefix(prefix): self._moved(stored.float32(), self._dtype)
+            for name, stored in weights.items()
+            if name.startswith(prefix) and stored.dtype in ("F64", "F32", "F16", "BF16")
+        }
+        self._weights = weights
+        self._heads = [self._head(projection) for projection in layout.projections] if pools else []
+        attention = layout.attention if pools else None
+        self._query = None if attention is None else self._moved(Weights(attention)["query"].float32(), torch.float32)
+        self._buckets = self._relative_buckets()
+        self._threads = settings.thread_count if settings.device == "torch-cpu" else None
+
+    def run(self, *inputs: Array) -> Array:
+        """int32 ids and lengths, and how many leading tokens not to pool, to float32 rows."""
+        import torch
+
+        if self._threads is not None:
+            torch.set_num_threads(self._threads)
+        ids, lengths = (torch.from_numpy(given).to(self._device, torch.int64) for given in inputs[:2])
+        with torch.inference_mode():
+            positions = torch.arange(ids.shape[1], device=self._device)
+            inside = positions < lengths[:, None]
+            hidden = self._hidden(ids, inside).float()
+            if self._pools:
+                first = int(inputs[2]) if len(inputs) > 2 else 0
+                hidden = self._text(hidden, inside & (positions >= first), lengths, first)
+            return np.asarray(hidden.cpu().numpy(), dtype=np.float32)
+
+    def _hidden(self, ids: Tensor, inside: Tensor) -> Tensor:
+        import torch
+
+        recipe, at = self._recipe, self._at
+        positions = torch.arange(ids.shape[1], device=self._device)
+        mask = self._mask(positions, inside)
+        if recipe.count_from is not None:
+            real = (ids != recipe.count_from).long()
+            positions = real.cumsum(1) * real + recipe.count_from
+        x = at(WORDS)[ids] + at(POSITIONS)[positions]
+        if recipe.names.token_types:
+            x = x + at(recipe.names.token_types)[0]
+        x = self._norm(x, "embeddings.LayerNorm")
+        for layer in range(recipe.layers):
+            x = self._block(x, mask, recipe.names.layer.format(layer))
+        return x
+
+    def _block(self, x: Tensor, mask: Tensor | None, at: str) -> Tensor:
+        import torch.nn.functional as f
+
+        names, heads = self._recipe.names, self._recipe.heads
+        query, key, value = (
+            self._linear(x, at + name).unflatten(-1, (heads, -1)).transpose(1, 2)
+            for name in (names.query, names.key, names.value)
+        )
+        attended = f.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        x = x + self._linear(attended.transpose(1, 2).flatten(2), at + names.attended)
+        x = self._norm(x, at + names.attended_norm)
+        wide = _activation(self._recipe)(self._linear(x, at + names.widen))
+        return self._norm(x + self._linear(wide, at + names.narrow), at + names.layer_norm)
+
+    def _mask(self, positions: Tensor, inside: Tensor) -> Tensor | None:
+        import torch
+
+        if self._buckets is not None:
+            table = self._at(self._recipe.names.relative_bias)
+            apart = positions[None, :] - positions[:, None] + self._layout.max_tokens - 1
+            bias = table[self._buckets[apart]].permute(2, 0, 1)[None]
+            return bias.masked_fill(~inside[:, None, None, :], -torch.inf)
+        # Texts of one length need no mask, and without one the fastest kernels run.
+        return None if bool(inside.all()) else inside[:, None, None, :]
+
+    def _text(self, hidden: Tensor, keep: Tensor, lengths: Tensor, first: int) -> Tensor:
+        import torch
+
+        how = self._layout.pooling
+        if how in ("mean", "weightedmean", "attention"):
+            x = _weighted_mean(hidden, _token_weights(hidden, keep, how=how, query=self._query))
+        else:
+            x = _picked(hidden, keep, lengths, how=how, first=first)
+        for weight, bias, activation in self._heads:
+            x = torch.nn.functional.linear(x, weight, bias)
+            x = torch.tanh(x) if activation == "tanh" else x
+        return torch.nn.functional.normalize(x, dim=1) if self._layout.normalise else x
+
+    def _linear(self, x: Tensor, name: str) -> Tensor:
+        import torch.nn.functional as f
+
+        return f.linear(x, self._at(f"{name}.weight"), self._at(f"{name}.bias"))
+
+    def _norm(self, x: Tensor, name: str) -> Tensor:
+        import torch.nn.functional as f
+
+        scale, shift = f"{name}.weight", f"{name}.bias"
+        if scale not in self._tensors and f"{name}.gamma" in self._tensors:
+            scale, shift = f"{name}.gamma", f"{name}.beta"
+        return f.layer_norm(x, x.shape[-1:], self._at(scale), self._at(shift), self._recipe.epsilon)
+
+    def _at(self, name: str) -> Tensor:
+        if name not in self._tensors:
+            return self._weights[name]  # raises: the same words as on OpenVINO's path
+        return self._tensors[name]
+
+    def _moved(self, values: Array, dtype: torch.dtype) -> Tensor:
+        import torch
+
+        return torch.from_numpy(np.ascontiguousarray(values)).to(self._device, dtype)
+
+    def _head(self, projection: Any) -> tuple[Tensor, Tensor | None, str]:
+        import torch
+
+        weights = Weights(projection.weight)
+        moved = partial(self._moved, dtype=torch.float32)
+        bias = moved(weights["linear.bias"].float32()) if projection.bias else None
+        return moved(weights["linear.weight"].float32()), bias, projection.activation
+
+    def _relative_buckets(self) -> Tensor | None:
+        if not self._recipe.names.relative_bias:
+            return None
+        import torch
+
+        from gnomon.encode.graph.layers import bucket
+
+        longest = self._layout.max_tokens
+        return self._moved(bucket(np.arange(-longest + 1, longest)), torch.int64)
+
+
+def _token_weights(hidden: Tensor, keep: Tensor, *, how: str, query: Tensor | None) -> Tensor:
+    """As kernels.pooling.pool weighs the tokens to keep."""
+    import torch
+
+    if how == "attention" and query is not None:
+        scores = hidden @ query / len(query) ** 0.5
+        return torch.softmax(scores.masked_fill(~keep, -1e9), dim=1)
+    weights = keep.to(hidden.dtype)
+    if how == "weightedmean":
+        weights = weights * torch.arange(1, keep.shape[1] + 1, device=keep.device)
+    return weights
+
+
+def _weighted_mean(hidden: Tensor, weights: Tensor) -> Tensor:
+    return (hidden * weights[:, :, None]).sum(1) / weights.sum(1, keepdim=True).clamp(min=1e-9)
+
+
+def _picked(hidden: Tensor, keep: Tensor, lengths: Tensor, *, how: str, first: int) -> Tensor:
+    """As kernels.pooling.pool picks among the tokens to keep."""
+    import torch
+
+    if how == "max":
+        return hidden.masked_fill(~keep[:, :, None], -torch.inf).amax(1)
+    if how == "cls":
+        return hidden[:, first]
+    return hidden[torch.arange(len(hidden), device=hidden.device), lengths - 1]
+
+
+def _activation(recipe: Recipe) -> Callable[[Tensor], Tensor]:
+    import torch.nn.functional as f
+
+    kinds: Mapping[str, Callable[[Tensor], Tensor]] = {
+        "gelu": f.gelu,
+        "gelu_tanh": partial(f.gelu, approximate="tanh"),
+        "relu": f.relu,
+        "silu": f.silu,
+    }
+    return kinds[recipe.activation]
+
+
+def _dtype(settings: EncoderSettings) -> torch.dtype:
+    import torch
+
+    if settings.precision == "auto":
+        fast = settings.device == "cuda" and torch.cuda.is_bf16_supported()
+        return torch.bfloat16 if fast else torch.float32
+    return torch.bfloat16 if settings.precision == "bf16" else torch.float32

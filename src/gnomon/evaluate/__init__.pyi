@@ -1,0 +1,35 @@
+from .checks import check_dataset, require_clean
+from .comparison import Verdict, compare, compare_many
+from .datasets import load_dataset
+from .judgments import DataSet
+from .metrics import Metric, Score, coverage, parse_metric, per_query, summary
+from .plot import plot_differences
+from .pseudo import PSEUDO_NOTE, found_by_kind, pseudo_queries
+from .run import Run
+from .significance import detectable, queries_needed
+from .tasks import TaskReport, run_task
+
+__all__ = [
+    "PSEUDO_NOTE",
+    "DataSet",
+    "Metric",
+    "Run",
+    "Score",
+    "TaskReport",
+    "Verdict",
+    "check_dataset",
+    "compare",
+    "compare_many",
+    "coverage",
+    "detectable",
+    "found_by_kind",
+    "load_dataset",
+    "parse_metric",
+    "per_query",
+    "plot_differences",
+    "pseudo_queries",
+    "queries_needed",
+    "require_clean",
+    "run_task",
+    "summary",
+]

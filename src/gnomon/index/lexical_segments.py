@@ -1,0 +1,254 @@
+"""Keyword search among some texts only, in the way that costs least.
+
+tantivy takes a filter only as one more query, built anew each time. So: many allowed ids, and its own
+results are looked through; few, and they are that query; between the two, the scores that it gives each word
+are added here. Words recur, and so each word's texts are kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import zlib
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from gnomon.core.errors import CollectionBusy, GnomonError, InvalidInput, StorageError
+from gnomon.core.ranking import Ranking
+from gnomon.index.files import DISK, damaged
+from gnomon.kernels.topk import top_k
+
+
+def fetched(searcher: Any, query: Any, limit: int) -> tuple[Int[np.ndarray, " hits"], Float[np.ndarray, " hits"]]:
+    """Ids and scores of the `limit` best matches, best first; which of those that tie come last is open."""
+    hits = searcher.search(query, limit, count=False).hits
+    ids = searcher.fast_field_values("id", [at for _, at in hits])
+    return np.array(ids, dtype=np.int64), np.array([score for score, _ in hits], dtype=np.float32)
+
+
+def best(searcher: Any, query: Any, k: int) -> Ranking:
+    """The `k` best matches, ties in order of id."""
+    everything = max(1, int(searcher.num_docs))
+    limit = k + 16
+    while True:
+        limit = min(limit, everything)
+        ids, scores = fetched(searcher, query, limit)
+        # With a k-th score above the last that was fetched, nothing that ties with it is missing.
+        if len(ids) < limit or limit == everything or (len(ids) >= k and scores[k - 1] > scores[-1]):
+            return Ranking(*top_k(scores, ids, k))
+        limit *= 4
+
+
+def any_of(schema: Any, terms: Mapping[str, float]) -> Any:
+    """A query for texts with any of the words: the sum of their BM25, each times its weight.
+
+    Raises InvalidInput for a weight that is not above 0: tantivy's bounds on scores would be wrong.
+    """
+    import tantivy
+
+    if not all(0 < weight < float("inf") for weight in terms.values()):
+        raise InvalidInput(
+            f"weights of words {sorted(set(terms.values()))[:5]}",
+            expected="finite weights above 0",
+            hint="leave out words that are not to count",
+        )
+
+    def one(term: str, weight: float) -> Any:
+        query = tantivy.Query.term_query(schema, "body", term, index_option="freq")
+        return query if weight == 1 else tantivy.Query.boost_query(query, weight)
+
+    should = tantivy.Occur.Should
+    return tantivy.Query.boolean_query([(should, one(term, weight)) for term, weight in terms.items()])
+
+
+def schema() -> Any:
+    """An id to filter by and to read back, and one field of words with their frequencies."""
+    import tantivy
+
+    builder = tantivy.SchemaBuilder()
+    builder.add_unsigned_field("id", indexed=True, fast=True)
+    builder.add_text_field("body", tokenizer_name="gnomon", index_option="freq")
+    return builder.build()
+
+
+def encodable(text: str) -> str:
+    """The text as UTF-8 can hold it."""
+    # Lone surrogates (from file names, broken JSON) are no words, and tantivy takes UTF-8 only.
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What tantivy's meta.json says: the commit's number and segments, with the file's own checksum."""
+
+    number: int
+    checksum: int
+    segments: frozenset[str]
+
+    @staticmethod
+    def of(folder: Path) -> Commit:
+        """The last commit. Raises IndexDamaged."""
+        try:
+            content = (folder / "meta.json").read_bytes()
+            meta = json.loads(content)
+            names = frozenset(segment["segment_id"].replace("-", "") for segment in meta["segments"])
+            return Commit(int(meta["opstamp"]), zlib.crc32(content), names)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise damaged(folder / "meta.json", f"cannot be read ({error})") from error
+
+    def owns(self, name: str) -> bool:
+        """Whether a file is of one of the segments."""
+        return name.partition(".")[0] in self.segments
+
+
+@contextlib.contextmanager
+def translated(folder: Path) -> Iterator[None]:
+    """gnomon's errors for tantivy's: ValueError for everything, and a panic that is no Exception."""
+    try:
+        yield
+    except GnomonError:
+        raise
+    except BaseException as error:
+        text = str(error)
+        if type(error).__name__ != "PanicException" and not isinstance(error, ValueError):
+            raise
+        if "LockBusy" in text:
+            raise CollectionBusy(
+                f"another process is writing to the keyword index in {folder}",
+                expected="one writer at a time",
+                hint="wait until it is done, then try again",
+            ) from error
+        if any(f"code: {number}," in text or f"os error {number})" in text for number in DISK):
+            raise StorageError(
+                f"{folder} cannot be written: {text[:300]}",
+                expected="room and permission to write there",
+                hint="free some space or change the permissions; what was committed is not lost",
+            ) from error
+        raise damaged(folder, text[:300]) from error
+
+
+_LOOKED_THROUGH = 1000
+"""Results, beside two for each asked for, up to which looking through is the quickest way."""
+_FEW, _LISTED = 64, 10_000
+"""Allowed ids up to which they are always made a query; beyond which they never are."""
+_PATIENCE = 20
+"""Times the cost of such a query that fetching a word's texts for good may be."""
+_BYTES, _BYTES_A_TEXT = 32 << 20, 64
+"""Memory for words' texts: at least, and for each text that there is."""
+
+_Ids = Int[np.ndarray, " allowed"]
+_Texts = tuple[Int[np.ndarray, " texts"], Float[np.ndarray, " texts"]]
+
+
+class Words:
+    """A searcher with what it found for single words. Used by any number of threads; new after a commit."""
+
+    def __init__(self, searcher: Any, schema: Any) -> None:
+        self.searcher, self._schema = searcher, schema
+        self._kept: OrderedDict[str, _Texts] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def search(self, terms: Mapping[str, float], k: int, allowed: _Ids | None) -> Ranking:
+        """The `k` best of the allowed ids (rising, distinct; None: all); ties in order of id."""
+        texts = int(self.searcher.num_docs)
+        if not terms or texts == 0 or (allowed is not None and len(allowed) == 0):
+            return Ranking.empty()
+        query = any_of(self._schema, terms)
+        if allowed is None:
+            return best(self.searcher, query, k)
+        many = len(allowed)
+        limit = min(texts, int(1.3 * (k + 16) * texts / many) + 32)
+        if limit <= _LOOKED_THROUGH + 2 * k:
+            found = self.looked_through(query, k, allowed, limit)
+            if found is not None:
+                return found
+        # In texts fetched: what is lacking of the words, and what making and running the query takes.
+        lacking, listing = self._lacking(terms), 500 + 4 * many
+        if many <= _FEW or (many <= _LISTED and lacking > _PATIENCE * listing):
+            return self.listed(query, k, allowed)
+        return self.added(terms, k, allowed)
+
+    def looked_through(self, query: Any, k: int, allowed: _Ids, limit: int) -> Ranking | None:
+        """The best of the allowed among the first `limit` results; None when they may not hold them all."""
+        ids, scores = fetched(self.searcher, query, limit)
+        keep = _is_in(ids, allowed)
+        kept = scores[keep]
+        complete = len(ids) < limit or limit >= int(self.searcher.num_docs)
+        # With a k-th score above the last that was fetched, nothing that ties with it is missing.
+        if complete or (len(kept) >= k and kept[k - 1] > scores[-1]):
+            return Ranking(*top_k(kept, ids[keep], k))
+        return None
+
+    def listed(self, query: Any, k: int, allowed: _Ids) -> Ranking:
+        """The best of the allowed, which become a part of the query."""
+        import tantivy
+
+        must = tantivy.Occur.Must
+        ids = tantivy.Query.term_set_query(self._schema, "id", allowed.tolist())
+        held = tantivy.Query.const_score_query(ids, 0.0)
+        return best(self.searcher, tantivy.Query.boolean_query([(must, query), (must, held)]), k)
+
+    def added(self, terms: Mapping[str, float], k: int, allowed: _Ids) -> Ranking:
+        """The best of the allowed by the sum of their words' scores."""
+        weighted = [(self._texts(term), np.float32(weight)) for term, weight in terms.items()]
+        total = sum(len(ids) for (ids, _), _ in weighted)
+        low, span = int(allowed[0]), int(allowed[-1] - allowed[0]) + 1
+        if 8 * len(allowed) < total or span > 8 * (total + len(allowed)):
+            sums = np.zeros(len(allowed), dtype=np.float32)
+            for (ids, scores), weight in weighted:
+                at = np.minimum(np.searchsorted(ids, allowed), max(len(ids) - 1, 0))
+                has = ids[at] == allowed if len(ids) else np.zeros(len(allowed), dtype=bool)
+                sums[has] += weight * scores[at[has]]
+        else:
+            table = np.zeros(span, dtype=np.float32)
+            for (ids, scores), weight in weighted:
+                first, last = np.searchsorted(ids, (low, low + span))
+                table[ids[first:last] - low] += weight * scores[first:last]
+            sums = table[allowed - low]
+        matched = np.flatnonzero(sums)
+        return Ranking(*top_k(sums[matched], allowed[matched], k))
+
+    def _texts(self, term: str) -> _Texts:
+        """The ids (rising) of the texts with a word, and their scores for it."""
+        with self._lock:
+            if term in self._kept:
+                self._kept.move_to_end(term)
+                return self._kept[term]
+        limit = max(1, self.frequency(term))
+        ids, scores = fetched(self.searcher, any_of(self._schema, {term: 1.0}), limit)
+        order = np.argsort(ids)
+        found = ids[order], scores[order]
+        with self._lock:
+            if term not in self._kept:
+                self._kept[term] = found
+                self._bytes += _size(found)
+            most = max(_BYTES, _BYTES_A_TEXT * int(self.searcher.num_docs))
+            while self._bytes > most and len(self._kept) > 1:
+                self._bytes -= _size(self._kept.popitem(last=False)[1])
+        return found
+
+    def _lacking(self, terms: Mapping[str, float]) -> int:
+        with self._lock:
+            lacking = [term for term in terms if term not in self._kept]
+        return sum(self.frequency(term) for term in lacking)
+
+    def frequency(self, term: str) -> int:
+        """How many texts have a word."""
+        return int(self.searcher.doc_freq("body", term))
+
+
+def _size(texts: _Texts) -> int:
+    return texts[0].nbytes + texts[1].nbytes
+
+
+def _is_in(ids: Int[np.ndarray, " ids"], allowed: _Ids) -> np.ndarray[Any, Any]:
+    at = np.minimum(np.searchsorted(allowed, ids), len(allowed) - 1)
+    return np.asarray(allowed[at] == ids)

@@ -1,0 +1,156 @@
+"""How many of the true neighbours codes find, measured on the index's own rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from gnomon.core.ranking import Ranking
+from gnomon.core.space import Similarity
+from gnomon.index.ann import Codes
+from gnomon.index.arguments import Allowed
+from gnomon.index.nearest import candidates, keys_of, rank, search_rows, slack
+from gnomon.index.rows import Rows
+from gnomon.index.scan_settings import ScanSettings
+
+_CELLS = 1 << 22
+"""Candidates held at once: queries are taken in blocks of as many as fit."""
+
+_FEW = 4
+"""Candidates that may be found for each result, from a kind that orders them well."""
+
+
+@dataclass(frozen=True, eq=False)
+class CodedRows:
+    """Rows, the codes of the first of them, and the items that may be found (None: all that are live)."""
+
+    rows: Rows
+    codes: Codes
+    allowed: Allowed | None
+
+    def admitted(self) -> Bool[np.ndarray, " items"] | None:
+        """Which positions may be found; None: every one."""
+        return self.rows.live if self.allowed is None else self.allowed.mask
+
+
+def needed(settings: ScanSettings, codes: Codes, k: int) -> int:
+    """How many candidates a search for `k` rescores."""
+    return codes.candidates(settings.rescored) + settings.per_result * k
+
+
+def search_coded(
+    queries: Float[np.ndarray, "queries dim"], coded: CodedRows, k: int, need: int, similarity: Similarity
+) -> list[Ranking]:
+    """The `k` best items for each query, of `need` candidates by code and of all rows that have none."""
+    rows, good = coded.rows, coded.admitted()
+    late = len(rows.ids) - coded.codes.coded
+    block = max(1, _CELLS // max(need, late))
+    found = []
+    for at in range(0, len(queries), block):
+        some = queries[at : at + block]
+        near = _by_code(coded.codes, some, k, need, good)
+        last = _uncoded(some, coded, k, similarity, good) if late else [near[0][:0]] * len(some)
+        for query, early, others in zip(some, near, last, strict=True):
+            found.append(rank(query, rows, np.concatenate([early, others]), k, similarity))
+    return found
+
+
+def _by_code(
+    codes: Codes,
+    queries: Float[np.ndarray, "queries dim"],
+    k: int,
+    need: int,
+    good: np.ndarray[Any, Any] | None,
+) -> list[Int[np.ndarray, " some"]]:
+    good = None if good is None else good[: codes.coded]
+    if need >= codes.coded:
+        return [np.arange(codes.coded) if good is None else np.flatnonzero(good)] * len(queries)
+    if good is None:
+        found = [own[own >= 0] for own in codes.nearest(queries, need)]
+        # A graph of many equal rows can fall apart, and lists can be short.
+        return [own if len(own) >= min(k, need) else np.arange(codes.coded) for own in found]
+    total = int(np.count_nonzero(good))
+    few = min(need, _FEW * k) if codes.finder.orders else need
+    few = min(few, total)
+    fetch = max(to_fetch(few, total, codes.coded), min(need, total))
+    return [_admitted(codes, query[None], few, fetch, good) for query in queries]
+
+
+def to_fetch(need: int, allowed: int, coded: int) -> int:
+    """Candidates to fetch for `need` that are allowed: more in proportion, as the codes know no filter."""
+    return int(1.5 * need * coded / max(allowed, 1)) + 16
+
+
+def _admitted(
+    codes: Codes, query: Float[np.ndarray, "1 dim"], need: int, fetch: int, good: np.ndarray[Any, Any]
+) -> Int[np.ndarray, " some"]:
+    while fetch < codes.coded // 4:
+        near = codes.nearest(query, fetch, reach=max(1.0, fetch / need))[0]
+        near = near[near >= 0]
+        kept = near[good[near]]
+        if len(kept) >= need:
+            return np.asarray(kept[:need])
+        # Those that may be found lie far from this query.
+        fetch *= 4
+    return np.flatnonzero(good)
+
+
+def _uncoded(
+    queries: Float[np.ndarray, "queries dim"],
+    coded: CodedRows,
+    k: int,
+    similarity: Similarity,
+    good: np.ndarray[Any, Any] | None,
+) -> list[Int[np.ndarray, " some"]]:
+    rows, first = coded.rows, coded.codes.coded
+    keys = keys_of(queries, rows, similarity, first=first)
+    if good is not None:
+        keys[:, ~good[first:]] = -np.inf
+    lengths = np.sqrt(np.vecdot(queries, queries)).tolist()
+    pairs = zip(keys, lengths, strict=True)
+    return [first + candidates(own, k, slack(rows, length, similarity)) for own, length in pairs]
+
+
+_NEAREST = 10
+
+
+def wide_enough(
+    rows: Rows, codes: Codes, similarity: Similarity, settings: ScanSettings, *, most: int | None = None
+) -> tuple[Codes, float]:
+    """The codes at the least width that finds the wanted share, or at the widest, and the share they find.
+
+    `most` bounds the widths that are tried.
+    """
+    queries = _questions(rows, settings.sample)
+    truth = search_rows(queries, rows, _NEAREST, similarity, None)
+    recall = 0.0
+    for step in codes.finder.steps:
+        if most is not None and step > most:
+            break
+        codes = replace(codes, widened=step, checked=len(rows.ids))
+        need = needed(settings, codes, _NEAREST)
+        found = search_coded(queries, CodedRows(rows, codes, None), _NEAREST, need, similarity)
+        recall = _share(found, truth)
+        if recall >= settings.wanted_recall:
+            break
+    return codes, recall
+
+
+def _questions(rows: Rows, count: int) -> Float[np.ndarray, "count dim"]:
+    # The index's own rows, each moved about as far again as it lies from the mean: as near to it as a
+    # question is to its answer.
+    rng = np.random.default_rng(len(rows.ids))
+    own = rows.take(rng.integers(0, len(rows.ids), count))
+    away = np.linalg.norm(own - own.mean(axis=0), axis=1, keepdims=True)
+    noise = rng.standard_normal(own.shape).astype(np.float32)
+    # float32 throughout: queries in float64 would have all rows copied to it.
+    return np.asarray(own + noise * (away / np.float32(np.sqrt(own.shape[1]))))
+
+
+def _share(found: list[Ranking], truth: list[Ranking]) -> float:
+    # Scores are comparable bit for bit, so a tie counts as found.
+    hits = sum(int((f.scores >= t.scores[-1]).sum()) for f, t in zip(found, truth, strict=True) if len(t))
+    return hits / max(1, sum(len(t) for t in truth))

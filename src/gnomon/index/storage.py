@@ -1,0 +1,217 @@
+"""An index's rows and codes in a folder, appended to rather than written again.
+
+    manifest.json   format version, space, stamp, counts, and each file's length and checksums; written last
+    ids-G.bin       int64, one an item          vectors-G.bin   float32 or float16 rows, one after another
+    starts-G.bin    int64, late interaction only  gone-N.bin    a bit an item, where any were removed
+    codes-N.bin     the scan's codes
+
+G changes when the rows were put in a new order (many removals), N with each new content: no byte that a
+manifest counts is ever changed, so another process may load while one saves, and a save that is cut short
+leaves the former one whole. Numbers are little-endian.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gnomon.core.errors import IndexDamaged
+from gnomon.core.space import Space
+from gnomon.index.ann import Codes
+from gnomon.index.files import append, check_files, damaged, read_manifest, write_manifest, writing
+from gnomon.index.rows import Rows
+
+VERSION = 1
+_MANIFEST = "manifest.json"
+_KINDS = ("ids-", "vectors-", "starts-", "gone-", "codes-")
+_Bytes = Iterator[memoryview]
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """What is saved. `lineage` is the RowStore's: while it is the same object, rows were only appended."""
+
+    rows: Rows
+    lineage: object
+    space: Space
+    precision: str
+    codes: Codes | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Saved:
+    """What a folder is known to hold."""
+
+    folder: Path
+    body: dict[str, Any]
+    lineage: object
+    live: object
+    codes: Codes | None
+
+    def of(self, lineage: object) -> Saved:
+        """The same, known to a RowStore."""
+        return replace(self, lineage=lineage)
+
+
+def save(folder: Path, content: Content, stamp: int, last: Saved | None) -> Saved:
+    """Bring the folder up to `content`, at the cost of what changed since `last`.
+
+    Raises StorageError when the folder cannot be written; it then still holds what it held.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        there = _present(folder)
+        known = last if last and last.body == there and last.folder == folder else None
+        grows = known is not None and known.lineage is content.lineage
+        number = int(there["number"]) + 1 if there else 1
+        old = known.body if known is not None and grows else None
+        files = _write_rows(folder, content, old, number)
+        files["gone"] = _write_gone(folder, content, known if grows else None, number)
+        files["codes"] = _write_codes(folder, content, known if grows else None, number)
+        body = {
+            "version": VERSION,
+            "space": content.space.fingerprint,
+            "precision": content.precision,
+            "stamp": stamp,
+            "number": number,
+            "items": len(content.rows.ids),
+            "rows": len(content.rows.base) + len(content.rows.tail),
+            "longest": content.rows.longest,
+            "codes": content.codes.counts() if content.codes else None,
+            "files": {kind: entry for kind, entry in files.items() if entry},
+        }
+        write_manifest(folder / _MANIFEST, body)
+        _sweep(folder, body)
+    return Saved(folder, body, content.lineage, content.rows.live, content.codes)
+
+
+def _present(folder: Path) -> dict[str, Any] | None:
+    try:
+        return read_manifest(folder / _MANIFEST, version=VERSION)
+    except IndexDamaged:
+        return None
+
+
+def _write_rows(folder: Path, content: Content, old: dict[str, Any] | None, number: int) -> dict[str, Any]:
+    rows, dtype = content.rows, np.dtype(content.precision).newbyteorder("<")
+    items, count = (old["items"], old["rows"]) if old else (0, 0)
+    vectors = (_bytes(p.astype(dtype, copy=False)) for _, p in rows.pieces(count) if p.size)
+    parts: dict[str, _Bytes] = {"ids": iter(_numbers(rows.ids[items:])), "vectors": vectors}
+    if rows.starts is not None:
+        parts["starts"] = iter(_numbers(rows.starts[items + 1 if old else 0 :]))
+    files = {}
+    for kind, more in parts.items():
+        name, length, sums = old["files"][kind] if old else (f"{kind}-{number}.bin", 0, [])
+        files[kind] = [name, *append(folder / name, length, sums, more)]
+    return files
+
+
+def _bytes(values: np.ndarray[Any, Any]) -> memoryview:
+    return np.ascontiguousarray(values).data.cast("B")
+
+
+def _numbers(values: np.ndarray[Any, Any]) -> list[memoryview]:
+    return [_bytes(values.astype("<i8"))] if len(values) else []
+
+
+def _write_gone(folder: Path, content: Content, known: Saved | None, number: int) -> Any:
+    live = content.rows.live
+    if live is None:
+        return None
+    if known is not None and known.live is live:
+        return known.body["files"]["gone"]
+    name = f"gone-{number}.bin"
+    return [name, *append(folder / name, 0, [], iter([_bytes(np.packbits(~live))]))]
+
+
+def _write_codes(folder: Path, content: Content, known: Saved | None, number: int) -> Any:
+    if content.codes is None:
+        return None
+    if known is not None and known.codes is content.codes:
+        return known.body["files"]["codes"]
+    name = f"codes-{number}.bin"
+    return [name, *append(folder / name, 0, [], map(memoryview, content.codes.to_parts()))]
+
+
+def _sweep(folder: Path, body: dict[str, Any]) -> None:
+    wanted = {entry[0] for entry in body["files"].values()}
+    for path in folder.iterdir():
+        if path.suffix == ".bin" and path.name.startswith(_KINDS) and path.name not in wanted:
+            # Windows refuses while another process has it open; the next save tries again.
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def load(folder: Path, space: Space, precision: str) -> tuple[Content, Saved, int]:
+    """What was saved, and its stamp. Arrays are mapped from disk, not read.
+
+    Raises IndexDamaged for files that are missing, damaged or of another space, precision or version.
+    """
+    while True:
+        body = read_manifest(folder / _MANIFEST, version=VERSION)
+        try:
+            content = _loaded(folder, body, space, precision)
+        except IndexDamaged:
+            # A save in another process may have replaced files between the two looks.
+            if _present(folder) in (None, body):
+                raise
+            continue
+        saved = Saved(folder, body, content.lineage, content.rows.live, content.codes)
+        return content, saved, int(body["stamp"])
+
+
+def _loaded(folder: Path, body: dict[str, Any], space: Space, precision: str) -> Content:
+    if body["space"] != space.fingerprint:
+        raise damaged(folder, f"vectors of the space {body['space'][:12]}", expected=f"vectors of {space.short}")
+    if body["precision"] != precision:
+        raise damaged(folder, f"rows in {body['precision']}", expected=precision)
+    check_files(folder, {name: (length, sums) for name, length, sums in body["files"].values()})
+    dtype = np.dtype(precision).newbyteorder("<")
+    ids = _mapped(folder, body, "ids", np.dtype("<i8"), body["items"])
+    vectors = _mapped(folder, body, "vectors", dtype, body["rows"] * space.dim).reshape(-1, space.dim)
+    starts = live = squares = None
+    if space.similarity == "maxsim":
+        starts = _mapped(folder, body, "starts", np.dtype("<i8"), body["items"] + 1)
+    if "gone" in body["files"]:
+        bits = _mapped(folder, body, "gone", np.dtype("u1"), -(-body["items"] // 8))
+        live = ~np.unpackbits(bits, count=body["items"]).astype(bool)
+    count = body["items"] if live is None else int(live.sum())
+    tail = np.zeros((0, space.dim), dtype=np.float32)
+    rows = Rows(ids, vectors, tail, starts, live, squares, count, body["longest"])
+    if space.similarity == "euclidean":
+        parts = [np.vecdot(piece, piece) for _, piece in rows.pieces()]
+        squares = np.concatenate([np.zeros(0, dtype=np.float32), *parts])
+        rows = replace(rows, squares=squares)
+    return Content(rows, None, space, precision, _loaded_codes(folder, body))
+
+
+def _loaded_codes(folder: Path, body: dict[str, Any]) -> Codes | None:
+    if "codes" not in body["files"]:
+        return None
+    name, length, _ = body["files"]["codes"]
+    content = _mapped(folder, body, "codes", np.dtype("u1"), length)
+    try:
+        return Codes.from_bytes(content, body["codes"])
+    except ValueError as error:
+        raise damaged(folder / name, str(error)) from error
+
+
+def _mapped(folder: Path, body: dict[str, Any], kind: str, dtype: np.dtype[Any], count: int) -> Any:
+    name, length, _ = body["files"][kind]
+    if length != count * dtype.itemsize:
+        raise damaged(folder / name, f"{length} bytes", expected=f"{count} numbers of {dtype.itemsize} bytes")
+    if count == 0:
+        return np.zeros(0, dtype=dtype)
+    try:
+        with (folder / name).open("rb") as file:
+            # np.frombuffer over a map rather than np.memmap, whose subclass makes every slice slower.
+            whole = mmap.mmap(file.fileno(), length, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:  # gone, or cut short, since it was checked
+        raise damaged(folder / name, str(error)) from error
+    return np.frombuffer(whole, dtype=dtype, count=count)

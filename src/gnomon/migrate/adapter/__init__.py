@@ -1,0 +1,1 @@
+"""Embedding adapters: queries of a new model answered from the vectors of the old one."""

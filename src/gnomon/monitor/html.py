@@ -1,0 +1,279 @@
+"""A look as one HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gnomon.collection.catalog.connection import explained
+from gnomon.kernels.cusum import cusum_limit
+from gnomon.monitor.report import Check, WatchReport
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+# Okabe and Ito's colours: told apart by colour-blind eyes too.
+_BLUE, _RED, _GREEN, _ORANGE, _SOFT = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#9AA5B1"
+_TESTS = {
+    "queries: MMD": (_BLUE, "o"),
+    "queries: classifier": (_BLUE, "x"),
+    "documents: MMD": (_GREEN, "o"),
+    "documents: classifier": (_GREEN, "x"),
+    "recall": (_ORANGE, "s"),
+    "golden: CUSUM": (_RED, "^"),
+}
+_LIMIT = "limit where all six tests are done"
+MOST = 100
+"""Looks that are drawn."""
+
+
+def has_matplotlib() -> bool:
+    """Whether pictures can be drawn."""
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def charts(report: WatchReport) -> dict[str, bytes]:
+    """Each picture as PNG by its name; those without anything to show are left out."""
+    looks = _of_baseline(report.history)[-MOST:]
+    found = {}
+    if any(look.get("golden") for look in looks):
+        found["golden queries"] = _png(_golden(looks, report.false_alarms))
+    if any(look.get("p") for look in looks):
+        found["tests over the looks"] = _png(_p_values(looks, report.false_alarms))
+    if report.maps:
+        found["drift"] = _png(_maps(report))
+    if sum(bool(look.get("latency")) for look in looks) > 1:
+        found["latency"] = _png(_latency(looks))
+    return found
+
+
+def _of_baseline(history: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The looks since the last baseline: others do not compare."""
+    return [look for look in history if look.get("baseline") == history[-1].get("baseline")]
+
+
+def _figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def _golden(looks: Sequence[Mapping[str, Any]], share: float) -> Figure:
+    """The mean of each look above, the sum of its falls with its limit below."""
+    figure, axes = _figure(2, 1, (9, 4.6))
+    kept = [(at, look["golden"], look) for at, look in enumerate(looks, start=1) if look.get("golden")]
+    above, below = axes[0][0], axes[1][0]
+    numbers = [at for at, _, _ in kept]
+    above.plot(numbers, [one["mean"] for _, one, _ in kept], "o-", color=_BLUE, markersize=4)
+    above.plot(numbers, [one["base"] for _, one, _ in kept], "--", color=_SOFT, label="baseline")
+    above.set_ylabel("mean of the golden queries")
+    above.legend(frameon=False, loc="lower left")
+    limit = cusum_limit(share / len(_TESTS))
+    below.plot(numbers, [one["sum"] for _, one, _ in kept], "o-", color=_RED, markersize=4)
+    below.axhline(limit, color=_SOFT, linestyle="--", label=_LIMIT)
+    alarms = [(at, one["sum"]) for at, one, look in kept if look.get("states", {}).get("golden") == "alarm"]
+    if alarms:
+        below.plot(*zip(*alarms, strict=True), "o", color=_RED, markersize=9, markerfacecolor="none")
+    below.set_ylabel("falls added up, in sd (CUSUM)")
+    below.set_xlabel("look")
+    below.legend(frameon=False, loc="upper left")
+    for each in (above, below):
+        _quiet(each)
+    return figure
+
+
+def _p_values(looks: Sequence[Mapping[str, Any]], share: float) -> Figure:
+    figure, axes = _figure(1, 1, (9, 3.4))
+    own = axes[0][0]
+    for place, (name, (colour, mark)) in enumerate(_TESTS.items()):
+        beside = 0.05 * (place - len(_TESTS) / 2)  # those of the same p-value do not cover each other
+        points = [(at, look["p"][name]) for at, look in enumerate(looks, start=1) if name in look.get("p", {})]
+        if points:
+            numbers, values = zip(*points, strict=True)
+            own.plot(
+                np.array(numbers) + beside,
+                np.maximum(values, 1e-6),
+                mark,
+                color=colour,
+                label=name,
+                markersize=5,
+            )
+    own.axhline(share / len(_TESTS), color=_SOFT, linestyle="--", label=_LIMIT)
+    own.set_yscale("log")
+    own.set_ylabel("p-value")
+    own.set_xlabel("look")
+    own.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    _quiet(own)
+    return figure
+
+
+def _maps(report: WatchReport) -> Figure:
+    figure, axes = _figure(1, len(report.maps), (4.5 * len(report.maps), 3.8))
+    for own, (name, points) in zip(axes[0], report.maps.items(), strict=True):
+        own.scatter(*points.before.T, s=9, color=_SOFT, label="baseline", alpha=0.7, linewidths=0)
+        is_alarm = report.check(name).state == "alarm"
+        colour = _RED if is_alarm else _BLUE
+        own.scatter(*points.now.T, s=9, color=colour, label="now", alpha=0.6, linewidths=0)
+        own.set_title(f"{name}: {'changed' if is_alarm else 'no change beyond chance'}", fontsize=10)
+        own.set_xlabel("where the means differ")
+        own.set_ylabel("widest spread besides")
+        own.legend(frameon=False, fontsize=8)
+        _quiet(own, looks=False)
+    return figure
+
+
+def _latency(looks: Sequence[Mapping[str, Any]]) -> Figure:
+    figure, axes = _figure(1, 1, (9, 2.8))
+    own = axes[0][0]
+    kept = [(at, look["latency"]) for at, look in enumerate(looks, start=1) if look.get("latency")]
+    for name, colour in (("p50", _BLUE), ("p95", _ORANGE)):
+        own.plot(
+            [at for at, _ in kept],
+            [one[name] for _, one in kept],
+            "o-",
+            color=colour,
+            label=name,
+            markersize=4,
+        )
+    own.set_ylim(bottom=0)
+    own.set_ylabel("search, ms")
+    own.set_xlabel("look")
+    own.legend(frameon=False)
+    _quiet(own)
+    return figure
+
+
+def _quiet(axes: Axes, *, looks: bool = True) -> None:
+    if looks:
+        from matplotlib.ticker import MaxNLocator
+
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        low, high = axes.get_xlim()
+        if high - low < 1:  # a single look: without room the axis would show parts of one
+            axes.set_xlim(round(low) - 0.5, round(high) + 0.5)
+    axes.grid(axis="y", color="#E5E9EE", linewidth=0.6)
+    axes.set_axisbelow(True)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
+
+
+_STYLE = """body{font:15px/1.5 system-ui,sans-serif;color:#1d2733}
+body{max-width:62rem;margin:2rem auto;padding:0 1rem}
+h1{font-size:1.5rem}h2{font-size:1.1rem;margin-top:2rem}table{border-collapse:collapse;width:100%}
+td,th{padding:.3rem .9rem .3rem 0;text-align:left;vertical-align:top;border-bottom:1px solid #e3e8ee}
+td.n,td.when{font-variant-numeric:tabular-nums;white-space:nowrap}div.wide{overflow-x:auto}
+td.text{min-width:18rem}.box{overflow-wrap:anywhere}img{max-width:100%}code{font:13px/1.45 monospace}
+.ok{color:#00664a}.alarm{color:#b3400a;font-weight:600}.none{color:#5f6b78}
+.box{border-left:4px solid #b3400a;padding:.1rem 1rem;margin:1rem 0;background:#fdf3ee}"""
+_SHOWN_LOOKS = 30
+
+
+def write_page(report: WatchReport, path: str | Path) -> Path:
+    """Write the page, beside and renamed. Raises StorageError."""
+    path = Path(path).expanduser()
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f"{path.name}.new")
+        beside.write_text(as_html(report), encoding="utf-8")
+        beside.replace(path)
+    return path
+
+
+def as_html(report: WatchReport) -> str:
+    """The page: alarms with their causes, a row a check, charts, the looks before."""
+    said = "No alarm" if report.is_healthy else "Alarm: " + ", ".join(alarm.cause for alarm in report.alarms)
+    parts = [f"<h1>{_text(said)}</h1>", f"<p>{_text(_about(report))}</p>"]
+    parts += [
+        f'<div class="box"><p><b>{_text(alarm.cause)}</b>: {_text(alarm.said)}</p>'
+        f"<p>Next: {_text(alarm.hint)}</p></div>"
+        for alarm in report.alarms
+    ]
+    if report.rolled_back is not None:
+        parts.append(f"<p><b>Rollback</b>: {_text(report.rolled_back.said)}.</p>")
+    parts += [f"<p>{_text(note)}</p>" for note in report.notes]
+    parts += ["<h2>Checks</h2>", _checks(report.checks), _pictures(report), _history(report)]
+    body = "\n".join(parts)
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>gnomon watch</title>'
+        '<meta name="viewport" content="width=device-width">'
+        f"<style>{_STYLE}</style><body>{body}</body></html>\n"
+    )
+
+
+def _about(report: WatchReport) -> str:
+    baseline = f"baseline of {report.baseline}" if report.baseline else "no baseline"
+    if report.took_baseline:
+        baseline = "this look is the baseline"
+    return (
+        f"{report.collection}, {report.version} ({report.model}), {report.at}; {baseline}. "
+        f"All tests together raise a false alarm in at most {report.false_alarms:.0%} of the looks."
+    )
+
+
+def _checks(checks: Sequence[Check]) -> str:
+    rows = []
+    for check in checks:
+        style = {"ok": "ok", "alarm": "alarm"}.get(check.state, "none")
+        p = "" if check.adjusted is None else f"{check.adjusted:.3g}"
+        said = _text(check.said)
+        if check.examples:
+            said += f"<br><small>such as {'; '.join(f'“{_text(text)}”' for text in check.examples)}</small>"
+        rows.append(
+            f'<tr><td>{check.name}</td><td class="{style}">{check.state}</td>'
+            f'<td class="text">{said}</td><td class="n">{p}</td></tr>'
+        )
+    head = "<tr><th>check</th><th>state</th><th>what was seen</th><th>p, corrected</th></tr>"
+    return f'<div class="wide"><table>{head}{"".join(rows)}</table></div>'
+
+
+def _pictures(report: WatchReport) -> str:
+    if not has_matplotlib():
+        return "<p>Charts need matplotlib: pip install 'gnomon[plot]'.</p>"
+    parts = []
+    for name, png in charts(report).items():
+        data = base64.b64encode(png).decode()
+        parts.append(f'<h2>{name.capitalize()}</h2><img alt="{name}" src="data:image/png;base64,{data}">')
+    return "".join(parts)
+
+
+def _history(report: WatchReport) -> str:
+    rows = []
+    for look in report.history[-_SHOWN_LOOKS:][::-1]:
+        golden, speed = look.get("golden") or {}, look.get("latency") or {}
+        cells = (
+            str(look["at"]),
+            str(look.get("version", "")),
+            ", ".join(look.get("causes") or ()) or "none",
+            f"{golden['mean']:.3f}" if golden else "",
+            f"{speed['p50']:.0f} / {speed['p95']:.0f}" if speed else "",
+        )
+        first, *others = (_text(cell) for cell in cells)
+        rows.append(f'<tr><td class="when">{first}</td>{"".join(f"<td>{cell}</td>" for cell in others)}</tr>')
+    names = ("look", "version", "alarms", "golden", "p50 / p95 ms")
+    head = f"<tr>{''.join(f'<th>{name}</th>' for name in names)}</tr>"
+    return f'<h2>The last looks</h2><div class="wide"><table>{head}{"".join(rows)}</table></div>'
+
+
+def _text(text: str) -> str:
+    return html.escape(text)

@@ -1,0 +1,71 @@
+"""Where a look is told besides: a file of JSON lines, and a webhook."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from gnomon.collection.catalog.connection import explained
+from gnomon.core.errors import InvalidInput
+from gnomon.monitor.report import WatchReport
+
+TIMEOUT_S = 10.0
+_PAUSE_S = 1.0
+
+
+def append_line(report: WatchReport, path: str | Path) -> None:
+    """Append the report as one JSON line, in one write. Raises StorageError."""
+    path = Path(path).expanduser()
+    line = json.dumps(report.to_json(), ensure_ascii=True, default=str) + "\n"
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(file, line.encode())
+        finally:
+            os.close(file)
+
+
+def require_web(url: str) -> None:
+    """Raise InvalidInput for what no POST can go to."""
+    try:
+        parts = urlsplit(url)
+        is_web = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        is_web = False
+    if not is_web:
+        raise InvalidInput(
+            "a webhook that is no web address",
+            expected="http://HOST/… or https://HOST/…",
+            hint="correct it",
+        )
+
+
+def post(report: WatchReport, url: str, *, timeout_s: float = TIMEOUT_S) -> str | None:
+    """POST the report as JSON, once more where that fails. None, or what went wrong, without the address.
+
+    Only the host is named: what follows it is often a secret. Raises InvalidInput for another address.
+    """
+    require_web(url)
+    body = json.dumps(report.to_json(), default=str).encode()
+    headers = {"Content-Type": "application/json", "User-Agent": "gnomon"}
+    failed = ""
+    for attempt in range(2):
+        if attempt:
+            time.sleep(_PAUSE_S)
+        request = urllib.request.Request(url, data=body, headers=headers, method="POST")
+        try:
+            with urllib.request.urlopen(request, timeout=timeout_s):
+                return None
+        except urllib.error.HTTPError as error:
+            failed = f"it answered {error.code}"
+            error.close()
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            failed = str(getattr(error, "reason", error))
+    return f"the webhook at {urlsplit(url).hostname} was not reached, tried twice: {failed}"

@@ -1,0 +1,26 @@
+from .dense import Dense, PrefixDense
+from .feedback import RM3, Neighbours, NeighbourSettings, RM3Settings, Rocchio, RocchioSettings
+from .filter import Filter, Lookups
+from .fuse import Fuse, FuseSettings
+from .lexical import Lexical
+from .rerank import EncodedTexts, LateRerank, Rerank, RerankSettings
+
+__all__ = [
+    "RM3",
+    "Dense",
+    "EncodedTexts",
+    "Filter",
+    "Fuse",
+    "FuseSettings",
+    "LateRerank",
+    "Lexical",
+    "Lookups",
+    "NeighbourSettings",
+    "Neighbours",
+    "PrefixDense",
+    "RM3Settings",
+    "Rerank",
+    "RerankSettings",
+    "Rocchio",
+    "RocchioSettings",
+]

@@ -1,0 +1,112 @@
+"""Which reader takes which file: by extension, by name, and by what the first bytes look like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+from gnomon.core.contracts import Reader
+from gnomon.core.documents import Document
+from gnomon.core.errors import InvalidInput
+from gnomon.text.settings import ReadSettings, Report
+
+BuiltIn = Callable[[Path, ReadSettings, Report], Iterator[Document]]
+
+_READERS = {
+    "text": "plain:read_text",
+    "code": "plain:read_code",
+    "markdown": "markdown:read_markdown",
+    "html": "html:read_html",
+    "pdf": "pdf:read_pdf",
+    "docx": "docx:read_docx",
+    "rst": "rst:read_rst",
+    "csv": "csv:read_csv",
+    "jsonl": "jsonl:read_jsonl",
+    "beir": "jsonl:read_beir",
+}
+_CODE = """
+    asm awk bash bat bib c cc cfg clj cljs cmake conf cpp cs css cxx dart diff el elm erl ex exs f90 fish fs
+    gd go gradle graphql groovy h hh hpp hrl hs hxx ini java jl js json json5 jsonc jsx kt kts less lisp lua
+    m mk ml mli mm nim nix patch php pl plist pm properties proto ps1 py pyi pyx r rb rkt rs s scala scm scss
+    sh sol sql sty svelte swift tcl tex tf thrift toml ts tsx v vb vhdl vim vue xml xsd yaml yml zig zsh
+"""
+KIND_BY_EXTENSION: dict[str, str] = {
+    **{f".{name}": "code" for name in _CODE.split()},
+    **{f".{name}": "text" for name in "txt text log adoc asciidoc asc org srt vtt man".split()},
+    **{f".{name}": "markdown" for name in "md markdown mdx mkd qmd rmd".split()},
+    **{f".{name}": "html" for name in "html htm xhtml".split()},
+    **{f".{name}": "csv" for name in "csv tsv".split()},
+    **{f".{name}": "jsonl" for name in "jsonl ndjson jsonl.gz ndjson.gz".split()},
+    ".pdf": "pdf",
+    ".docx": "docx",
+    ".rst": "rst",
+}
+_SNIFFED_BYTES = 8192
+_GROUP = "gnomon.readers"
+
+
+def kind_of(path: Path, *, given: bool = False) -> str:
+    """The kind of a file, or "" where no reader takes it.
+
+    A file without extension, or one that the caller named itself (`given`), is text if it looks like it.
+    Raises OSError when such a file cannot be opened.
+    """
+    name = path.name.lower()
+    known = plugins()
+    for extension in ("".join(path.suffixes[-2:]).lower(), path.suffix.lower()):
+        if extension in known:
+            return f"plugin:{extension}"
+        if extension in KIND_BY_EXTENSION:
+            return KIND_BY_EXTENSION[extension]
+    if name in ("makefile", "dockerfile", "rakefile", "gemfile", "jenkinsfile", "vagrantfile"):
+        return "code"
+    if (given or not path.suffix) and looks_like_text(path):
+        return "text"
+    return ""
+
+
+def looks_like_text(path: Path) -> bool:
+    """Whether the first 8 kB hold no NUL and hardly a control character, in UTF-8 or not."""
+    from gnomon.text.decode import is_binary
+
+    with path.open("rb") as file:
+        return not is_binary(file.read(_SNIFFED_BYTES))
+
+
+def built_in(kind: str) -> BuiltIn:
+    """The reader of a built-in kind, its module imported now."""
+    if kind not in _READERS:
+        raise InvalidInput(
+            f"the kind of file {kind!r}",
+            expected=f"one of {', '.join(_READERS)}, or plugin:.EXTENSION for an installed reader",
+            hint="take what `discover` found",
+        )
+    module, function = _READERS[kind].split(":")
+    reader: BuiltIn = getattr(import_module(f"gnomon.text.readers.{module}"), function)
+    return reader
+
+
+def plugin(kind: str) -> Reader:
+    """The reader that another package registered for the kind plugin:.EXTENSION."""
+    found = plugins().get(kind.removeprefix("plugin:"))
+    if found is None:
+        raise InvalidInput(
+            f"no reader is installed for {kind.removeprefix('plugin:')!r}",
+            expected=f"a package with an entry point of that name in the group {_GROUP}",
+            hint="install the package that read this file before",
+        )
+    reader: Reader = found.load()
+    return reader
+
+
+@cache
+def plugins() -> dict[str, EntryPoint]:
+    """Readers that other packages registered, by extension: they come before the built-in ones.
+
+    An entry point in the group gnomon.readers, its name the extension ("epub"), its value a function that
+    takes a path and yields Documents. Looked up once a process; nothing is imported.
+    """
+    return {f".{entry.name.lower().lstrip('.')}": entry for entry in entry_points(group=_GROUP)}

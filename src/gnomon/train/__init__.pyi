@@ -1,0 +1,24 @@
+from .batch import Batch, Example
+from .fit import FitReport, fit
+from .mining.mine import mine
+from .models.build import Architecture, build_model
+from .models.load import load_model
+from .progress import FitProgress
+from .recipe.recipe import Recipe, load_recipe, read_recipe
+from .step import TrainingDiverged
+
+__all__ = [
+    "Architecture",
+    "Batch",
+    "Example",
+    "FitProgress",
+    "FitReport",
+    "Recipe",
+    "TrainingDiverged",
+    "build_model",
+    "fit",
+    "load_model",
+    "load_recipe",
+    "mine",
+    "read_recipe",
+]

@@ -1,0 +1,85 @@
+"""Objectives over the score matrix [queries, documents]: whatever made the scores, one file an objective."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from gnomon.core.errors import InvalidInput
+from gnomon.train.contracts import Objective
+from gnomon.train.losses.distillation import ListwiseKL, MarginMSE
+from gnomon.train.losses.infonce import InfoNCE
+from gnomon.train.losses.pairwise import Contrastive, CoSENT, CosineRegression, TripletMargin
+from gnomon.train.losses.wrappers import LayerWise, MaskFalseNegatives, Matryoshka
+
+__all__ = [
+    "OBJECTIVES",
+    "WRAPPERS",
+    "CoSENT",
+    "Contrastive",
+    "CosineRegression",
+    "InfoNCE",
+    "LayerWise",
+    "ListwiseKL",
+    "MarginMSE",
+    "MaskFalseNegatives",
+    "Matryoshka",
+    "TripletMargin",
+    "objective",
+    "wrapped",
+]
+
+OBJECTIVES: Mapping[str, Any] = MappingProxyType(
+    {
+        "infonce": InfoNCE,
+        "triplet": TripletMargin,
+        "contrastive": Contrastive,
+        "cosent": CoSENT,
+        "margin_mse": MarginMSE,
+        "listwise_kl": ListwiseKL,
+        "cosine": CosineRegression,
+    }
+)
+WRAPPERS: Mapping[str, Any] = MappingProxyType(
+    {"matryoshka": Matryoshka, "layer_wise": LayerWise, "mask_false_negatives": MaskFalseNegatives}
+)
+
+
+def objective(name: str, **settings: Any) -> Objective:
+    """The objective of this name with these settings. Raises InvalidInput, naming the nearest known one."""
+    return _made(OBJECTIVES, "objective", name, settings)
+
+
+def wrapped(name: str, inner: Objective, **settings: Any) -> Objective:
+    """The objective inside the wrapper of this name. Raises InvalidInput, naming the nearest known one."""
+    return _made(WRAPPERS, "wrapper of objectives", name, {"objective": inner, **settings})
+
+
+def _made(table: Mapping[str, Any], what: str, name: str, settings: dict[str, Any]) -> Objective:
+    if name not in table:
+        raise _unknown(f"the {what} {name!r}", name, sorted(table))
+    known = [key for key in inspect.signature(table[name]).parameters if key not in ("args", "kwargs")]
+    for key in settings:
+        if key not in known:
+            offered = [option for option in known if option != "objective"]
+            raise _unknown(f"the setting {key!r} of the {what} {name!r}", key, offered)
+    try:
+        made: Objective = table[name](**settings)
+    except TypeError as error:
+        raise InvalidInput(
+            f"the {what} {name!r} with {sorted(settings) or 'no settings'}: {error}",
+            expected=f"its settings: {', '.join(known)}",
+        ) from error
+    return made
+
+
+def _unknown(message: str, name: str, known: list[str]) -> InvalidInput:
+    near = difflib.get_close_matches(name, known, 1, 0.4)
+    return InvalidInput(
+        f"{message}, which does not exist",
+        expected=f"one of {', '.join(known)}" if known else "no settings: it has none",
+        hint=f"did you mean {near[0]!r}?" if near else "see the list",
+    )

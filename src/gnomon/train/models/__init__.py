@@ -1,0 +1,1 @@
+"""Trainable models, built, loaded and saved."""

@@ -1,0 +1,141 @@
+"""Token vectors to one vector, in torch; the twin of `kernels.pooling`, with gradients."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from gnomon.core.errors import InvalidInput
+from gnomon.encode.layout.modules import Projection as Saved
+from gnomon.train.attention_pooling import AttentionPooling
+
+Activation = Literal["identity", "tanh"]
+_NAMES: dict[Activation, str] = {
+    "identity": "torch.nn.modules.linear.Identity",
+    "tanh": "torch.nn.modules.activation.Tanh",
+}
+
+
+class Projection(nn.Module):  # type: ignore[misc]
+    """in_dim to out_dim, in float32 whatever autocast says: it is small, and the last step to the vectors."""
+
+    def __init__(self, in_dim: int, out_dim: int, *, bias: bool = True, activation: Activation = "identity") -> None:
+        super().__init__()
+        self.linear = nn.Linear(in_dim, out_dim, bias=bias)
+        self.activation = activation
+
+    @property
+    def out_dim(self) -> int:
+        """The dimensions that come out."""
+        return int(self.linear.out_features)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """[..., in_dim] to [..., out_dim]."""
+        with torch.autocast(values.device.type, enabled=False):
+            projected: Tensor = self.linear(values.float())
+        return projected.tanh() if self.activation == "tanh" else projected
+
+    def keep_angles(self, seed: int = 0) -> None:
+        """Start where it came from: the identity, or for other sizes a random matrix of orthonormal rows or
+        columns, which changes inner products least.
+        """
+        weight = self.linear.weight
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(seed)
+            start = nn.init.eye_ if weight.shape[0] == weight.shape[1] else nn.init.orthogonal_
+            start(weight)
+            if self.linear.bias is not None:
+                nn.init.zeros_(self.linear.bias)
+
+    def save(self, folder: Path, *, between: str = "sentence_embedding") -> None:
+        """Write Dense's config.json and model.safetensors; `between` names the features it works on."""
+        from safetensors.torch import save_file
+
+        config = {
+            "in_features": self.linear.in_features,
+            "out_features": self.linear.out_features,
+            "bias": self.linear.bias is not None,
+            "activation_function": _NAMES[self.activation],
+            "module_input_name": between,
+            "module_output_name": between,
+        }
+        (folder / "config.json").write_text(json.dumps(config, indent=2), encoding="utf-8")
+        weights = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
+        save_file(weights, str(folder / "model.safetensors"))
+
+
+def open_projection(saved: Saved) -> Projection:
+    """A Dense of a model's folder."""
+    from safetensors.torch import load_file
+
+    made = Projection(saved.in_dim, saved.out_dim, bias=saved.bias, activation=saved.activation)
+    made.load_state_dict(load_file(str(saved.weight)))
+    return made
+
+
+PoolingName = Literal["mean", "cls", "last", "max", "weightedmean", "attention"]
+
+
+def pool(hidden: Tensor, mask: Tensor | None, *, how: PoolingName, skip: int = 0) -> Tensor:
+    """[texts, tokens, dim] to [texts, dim] in float32, over the tokens where `mask` is True.
+
+    `mask` None is all; padding is on the right. The first `skip` tokens are left out. "weightedmean" weighs
+    each token by its position, from 1 (Muennighoff 2022, SGPT, arXiv:2202.08904); the others as in
+    Reimers and Gurevych 2019 (arXiv:1908.10084).
+    """
+    if how == "cls":
+        return hidden[:, skip].float()
+    if how == "last":
+        if mask is None:
+            return hidden[:, -1].float()
+        return hidden[torch.arange(len(hidden), device=hidden.device), mask.sum(1) - 1].float()
+    inside = _inside(hidden, mask, skip)
+    if how == "max":
+        kept = hidden if inside is None else hidden.masked_fill(~inside[:, :, None], -torch.inf)
+        return kept.max(1).values.float()
+    if how == "mean" and inside is None:
+        return hidden.float().mean(1)
+    weights = hidden.new_ones(hidden.shape[:2]) if inside is None else inside
+    weights = weights.float()
+    if how == "weightedmean":
+        weights = weights * torch.arange(1, hidden.shape[1] + 1, device=hidden.device)
+    elif how != "mean":
+        raise InvalidInput(f"pooling {how!r}", expected=f"one of {', '.join(get_args(PoolingName))}")
+    weights = weights / weights.sum(1, keepdim=True)
+    # Not in bf16: a mean of many tokens would lose what they share.
+    with torch.autocast(hidden.device.type, enabled=False):
+        return torch.bmm(weights[:, None], hidden.float())[:, 0]
+
+
+class Pool(nn.Module):  # type: ignore[misc]
+    """A pooling of a model, by name; "attention" has weights of its own."""
+
+    def __init__(self, how: PoolingName, *, dim: int) -> None:
+        super().__init__()
+        if how not in get_args(PoolingName):
+            raise InvalidInput(f"pooling {how!r}", expected=f"one of {', '.join(get_args(PoolingName))}")
+        self.how, self.dim = how, dim
+        self.attention = AttentionPooling(dim) if how == "attention" else None
+
+    def forward(self, hidden: Tensor, mask: Tensor | None, skip: int = 0) -> Tensor:
+        """As `pool`."""
+        if self.attention is None:
+            return pool(hidden, mask, how=self.how, skip=skip)
+        pooled: Tensor = self.attention.pool(hidden, _inside(hidden, mask, skip))
+        return pooled
+
+    def config(self, *, include_prompt: bool) -> dict[str, Any]:
+        """What sentence-transformers keeps of a pooling (6.2)."""
+        mode = "lasttoken" if self.how == "last" else self.how
+        return {"embedding_dimension": self.dim, "pooling_mode": mode, "include_prompt": include_prompt}
+
+
+def _inside(hidden: Tensor, mask: Tensor | None, skip: int) -> Tensor | None:
+    if not skip:
+        return mask
+    after = (torch.arange(hidden.shape[1], device=hidden.device) >= skip).expand(hidden.shape[:2])
+    return after if mask is None else mask & after

@@ -1,0 +1,172 @@
+"""The dual encoder: one tower for queries and one for documents, into one space."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from gnomon.core.contracts import Role
+from gnomon.core.errors import InvalidInput
+from gnomon.core.space import Similarity
+from gnomon.train.contracts import Features, Kind, Reps
+from gnomon.train.models.backbone import Backbone
+from gnomon.train.models.pooling import Pool, Projection
+from gnomon.train.models.save import TYPES, Parts, whole_folder, write_json, write_sentence_model
+from gnomon.train.models.score_matrix import score_matrix
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """What is put before texts: by role ("query"), or by source and role ("nq/query"), which wins.
+
+    With `pooled` False the prompt is read, and its tokens do not count in pooling.
+    """
+
+    texts: Mapping[str, str] = field(default_factory=dict)
+    pooled: bool = True
+
+    def of(self, role: Role, source: str) -> str:
+        """The prompt of texts of this role from this source; "" for none."""
+        return self.texts.get(f"{source}/{role}", self.texts.get(role, ""))
+
+
+class Tower(nn.Module):  # type: ignore[misc]
+    """Texts to one vector each."""
+
+    def __init__(self, backbone: Backbone, pool: Pool, projections: Sequence[Projection] = ()) -> None:
+        super().__init__()
+        self.backbone, self.pool = backbone, pool
+        self.projections = nn.ModuleList(projections)
+
+    @property
+    def dim(self) -> int:
+        """Dimensions of the vectors."""
+        return int(self.projections[-1].out_dim) if len(self.projections) else self.backbone.dim
+
+    def features(self, texts: Sequence[str], role: Role, prompts: Prompts, source: str) -> Features:
+        """The texts tokenised, with their prompt."""
+        prompt = prompts.of(role, source)
+        tokenizer = self.backbone.tokenizer
+        ids = tokenizer.encode([prompt + text for text in texts] if prompt else texts)
+        return Features(ids, role, skip=0 if prompts.pooled else tokenizer.leading(prompt))
+
+    def embed(self, features: Features, layers: Sequence[int] = (-1,)) -> list[Reps]:
+        """One vector a text for each layer asked for; pooling and projections are the same for all."""
+        found, mask = self.backbone.embed(features.ids, layers)
+        return [Reps(self._finished(hidden, mask, features.skip)) for hidden in found]
+
+    def _finished(self, hidden: Tensor, mask: Tensor | None, skip: int) -> Tensor:
+        pooled: Tensor = self.pool(hidden, mask, skip)
+        for projection in self.projections:
+            pooled = projection(pooled)
+        return pooled
+
+
+class BiEncoder(nn.Module):  # type: ignore[misc]
+    """Keeps `Embedder`. Reimers and Gurevych 2019, Sentence-BERT (arXiv:1908.10084)."""
+
+    kind: Kind = "bi"
+
+    def __init__(self, tower: Tower, *, similarity: Similarity = "cosine", prompts: Prompts | None = None) -> None:
+        super().__init__()
+        self.tower, self.similarity, self.prompts = tower, similarity, prompts or Prompts()
+
+    @property
+    def dim(self) -> int:
+        """Dimensions of the vectors."""
+        return self.tower.dim
+
+    def features(self, texts: Sequence[str], role: Role, *, source: str = "") -> Features:
+        """The texts tokenised, with the prompt of this role and source."""
+        return self.tower.features(texts, role, self.prompts, source)
+
+    def embed(self, features: Features, *, layers: Sequence[int] = (-1,)) -> list[Reps]:
+        """One vector a text for each layer asked for, not normalised."""
+        return self.tower.embed(features, layers)
+
+    def score(self, queries: Reps, documents: Reps) -> Tensor:
+        """[queries, documents] similarities."""
+        return score_matrix(queries.values, documents.values, self.similarity)
+
+    def save(self, folder: Path) -> None:
+        """Write a sentence-transformers folder: Transformer, Pooling, Dense, Normalize."""
+        with whole_folder(folder) as made:
+            parts = Parts(made)
+            parts.add_tower(self.tower, include_prompt=self.prompts.pooled)
+            if self.similarity == "cosine":
+                parts.add_normalize("sentence_embedding")
+            write_sentence_model(made, parts, prompts=self.prompts.texts, similarity=self.similarity)
+
+
+class DualEncoder(nn.Module):  # type: ignore[misc]
+    """Keeps `Embedder`. Each tower has its own weights, tokenizer, pooling and projection.
+
+    Karpukhin et al. 2020, Dense Passage Retrieval (arXiv:2004.04906). Raises InvalidInput for towers of
+    different dimensions.
+    """
+
+    kind: Kind = "dual"
+
+    def __init__(
+        self,
+        query: Tower,
+        document: Tower,
+        *,
+        similarity: Similarity = "cosine",
+        prompts: Prompts | None = None,
+    ) -> None:
+        super().__init__()
+        if query.dim != document.dim:
+            raise InvalidInput(
+                f"a query tower of {query.dim} dimensions and a document tower of {document.dim}",
+                expected="one number of dimensions, which both share",
+                hint="give `dim`: both towers are then projected to it",
+            )
+        self.query, self.document = query, document
+        self.similarity, self.prompts = similarity, prompts or Prompts()
+
+    @property
+    def dim(self) -> int:
+        """Dimensions of the shared space."""
+        return self.query.dim
+
+    def tower(self, role: Role) -> Tower:
+        """The tower of this role."""
+        return self.query if role == "query" else self.document
+
+    def features(self, texts: Sequence[str], role: Role, *, source: str = "") -> Features:
+        """The texts tokenised by their role's tower."""
+        return self.tower(role).features(texts, role, self.prompts, source)
+
+    def embed(self, features: Features, *, layers: Sequence[int] = (-1,)) -> list[Reps]:
+        """One vector a text for each layer asked for, not normalised."""
+        return self.tower(features.role).embed(features, layers)
+
+    def score(self, queries: Reps, documents: Reps) -> Tensor:
+        """[queries, documents] similarities."""
+        return score_matrix(queries.values, documents.values, self.similarity)
+
+    def save(self, folder: Path) -> None:
+        """Write a sentence-transformers folder: a Router with both towers, Normalize."""
+        with whole_folder(folder) as made:
+            whole = Parts(made)
+            whole.place("Router")
+            routes = {}
+            for role, tower in (("query", self.query), ("document", self.document)):
+                routes[role] = Parts(made, role)
+                routes[role].add_tower(tower, include_prompt=self.prompts.pooled)
+            write_json(made / "router_config.json", _router(routes))
+            if self.similarity == "cosine":
+                whole.add_normalize("sentence_embedding")
+            write_sentence_model(made, whole, prompts=self.prompts.texts, similarity=self.similarity)
+
+
+def _router(routes: dict[str, Parts]) -> dict[str, object]:
+    return {
+        "types": {path: TYPES[name] for parts in routes.values() for name, path in parts.rows},
+        "structure": {role: [path for _, path in parts.rows] for role, parts in routes.items()},
+        "parameters": {"default_route": "document", "allow_empty_key": True, "route_mappings": {}},
+    }

@@ -1,0 +1,1 @@
+"""Recipes: training runs described in TOML."""

@@ -1,0 +1,101 @@
+"""Skip-gram, CBOW and FastText: vectors learned by predicting words from their neighbours, with gensim.
+
+Mikolov, Chen, Corrado and Dean 2013 (arXiv:1301.3781); negative sampling: Mikolov et al. 2013
+(arXiv:1310.4546); FastText: Bojanowski et al. 2017 (arXiv:1607.04606).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from gnomon.core.errors import InvalidInput
+from gnomon.word_vectors.corpus import Corpus
+from gnomon.word_vectors.progress import Progress, WordStep
+from gnomon.word_vectors.settings import SubwordSettings, WordSettings
+from gnomon.word_vectors.subwords import Subwords
+from gnomon.word_vectors.vectors import WordVectors
+
+
+def train_predicted(corpus: Corpus, settings: WordSettings, progress: Progress) -> WordVectors:
+    """Word vectors by word2vec, cbow or fasttext. The same corpus, settings and one worker: the same vectors.
+
+    Raises InvalidInput where gensim is not installed.
+    """
+    model = _model(settings)
+    vocabulary = dict(zip(corpus.words, corpus.counts.tolist(), strict=True))
+    passages = _Passages(corpus, settings.epochs, progress)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # gensim's own remarks on its environment
+        model.build_vocab_from_freq(vocabulary, corpus_count=passages.count)
+        model.train(passages, total_examples=passages.count, total_words=len(corpus.tokens), epochs=settings.epochs)
+    order = np.array([model.wv.key_to_index[word] for word in corpus.words])
+    subwords = _subwords(model.wv, settings.subwords) if settings.method == "fasttext" else None
+    return WordVectors.of(
+        corpus.words,
+        np.asarray(model.wv.vectors[order], dtype=np.float32),
+        name=settings.method,
+        counts=corpus.counts,
+        subwords=subwords,
+        lowercase=settings.lowercase,
+    )
+
+
+def gensim_models() -> Any:
+    """gensim's models. Raises InvalidInput where it is not installed."""
+    try:
+        import gensim.models
+    except ImportError as error:
+        raise InvalidInput(
+            f"word2vec, CBOW and FastText need gensim, which cannot be imported: {error}",
+            expected="the extra for word vectors",
+            hint='pip install "gnomon[words]"',
+        ) from error
+    return gensim.models
+
+
+def _model(settings: WordSettings) -> Any:
+    models = gensim_models()
+    shared = {
+        "vector_size": settings.dim,
+        "window": settings.window,
+        "min_count": 1,  # the corpus has left out rare words
+        "negative": settings.negative,
+        "sample": settings.sample,
+        "alpha": settings.learning_rate,
+        "sg": int(settings.method != "cbow"),
+        "seed": settings.seed,
+        "workers": settings.workers,
+        "epochs": settings.epochs,
+    }
+    if settings.method != "fasttext":
+        return models.Word2Vec(**shared)
+    grams = settings.subwords
+    return models.FastText(**shared, min_n=grams.shortest, max_n=grams.longest, bucket=grams.buckets)
+
+
+class _Passages:
+    """The passages as lists of words, as often as asked; tells how far it is."""
+
+    def __init__(self, corpus: Corpus, epochs: int, progress: Progress) -> None:
+        self._corpus, self._epochs, self._progress = corpus, epochs, progress
+        self._epoch = 0
+        self.count = sum(1 for _ in corpus.passages())
+
+    def __iter__(self) -> Iterator[list[str]]:
+        self._epoch += 1
+        done, whole = 0, len(self._corpus.tokens)
+        words = np.array(self._corpus.words, dtype=object)
+        for passage in self._corpus.passages():
+            yield words[passage].tolist()
+            done += len(passage)
+            self._progress(WordStep(self._epoch, self._epochs, done, whole))
+
+
+def _subwords(wv: Any, settings: SubwordSettings) -> Subwords:
+    touched = np.unique(np.concatenate([np.asarray(own, dtype=np.int64) for own in wv.buckets_word]))
+    rows = np.asarray(wv.vectors_ngrams[touched], dtype=np.float32)
+    return Subwords(settings, touched, rows)

@@ -1,0 +1,152 @@
+"""A collection that is searched by the model of a version that is being built."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from version_toys import WORDS, documents, one, opened, three, two
+
+from gnomon.collection import Collection, CollectionSettings
+from gnomon.core.errors import InvalidInput, SpaceMismatch
+from gnomon.core.ranking import Query
+from gnomon.migrate.adapter.fit import Bridge, BridgeRefused, BridgeSettings
+from gnomon.migrate.adapter.retriever import bridge_for, bridged, embed_in_order
+from gnomon.migrate.adapter.search import hits_of, hot_order
+from gnomon.text.chunk import ChunkSettings
+
+N = 260
+ANY = BridgeSettings(kinds=("scores",), least=0, least_pairs=200)
+QUERIES = [Query(f"{WORDS[at]} {WORDS[at + 3]} {WORDS[at + 5]}") for at in range(12)]
+
+
+def words(number: int) -> str:
+    """A short text of drawn words."""
+    return " ".join(np.random.default_rng(number).choice(WORDS, 8)) + f" n{number}"
+
+
+@pytest.fixture
+def kb(tmp_path: Path) -> Iterator[Collection]:
+    """One short passage a document; v2, of another model, has nothing embedded."""
+    with opened(tmp_path / "kb", settings=CollectionSettings(chunk_tokens=20, chunk_overlap=0)) as collection:
+        collection.add(documents({str(number): words(number) for number in range(N)}))
+        collection.lineage.add(two())
+        yield collection
+
+
+def passages(kb: Collection) -> np.ndarray:
+    with kb._catalog.read() as connection:
+        rows = connection.exec_driver_sql("SELECT id FROM chunks ORDER BY id").all()
+    return np.array([row[0] for row in rows], dtype=np.int64)
+
+
+def first(found: list) -> list[list[int]]:  # type: ignore[type-arg]
+    return [ranking.ids.tolist() for ranking in found]
+
+
+def made(kb: Collection) -> Bridge:
+    """As if it had been fitted before the version was begun: nothing is handed over by it."""
+    found = bridge_for(kb, two(), settings=ANY)
+    with kb._catalog.write() as connection:
+        connection.exec_driver_sql("DELETE FROM vectors WHERE space_id = 2")
+    return found
+
+
+def test_what_a_bridge_was_fitted_on_is_handed_over(kb: Collection) -> None:
+    bridge = bridge_for(kb, two(), pairs=220, settings=ANY)
+    assert bridged(kb, "v2", bridge).refresh().handed == 220
+    assert kb.lineage.catch_up("v2").embedded.embedded == N - 220
+
+
+def test_from_the_bridge_alone_to_the_new_version_alone(kb: Collection) -> None:
+    bridge = made(kb)
+    retriever = bridged(kb, "v2", bridge, mode="dense")
+    assert (retriever.refresh().handed, retriever.refresh().waiting) == (0, N)
+    vectors = two().encode([query.text for query in QUERIES], role="query")
+    assert first(retriever(QUERIES, k=9)) == first(bridge.search(kb.view().dense, vectors, k=9))
+
+    hot = hot_order(hits_of(retriever, [query.text for query in QUERIES], k=5), passages(kb))
+    done = [part.embedded for part in embed_in_order(kb, "v2", hot[:40], slice_texts=16)]
+    assert done == [16, 16, 8]
+    assert retriever.refresh().handed == 40
+    sides = retriever(QUERIES, k=5)
+    assert any(not np.isnan(ranking.stages["dense"]).all() for ranking in sides)
+
+    caught = kb.lineage.catch_up("v2")
+    assert caught.embedded.embedded == N - 40
+    assert retriever.refresh().waiting == 0
+    at_the_end = first(retriever(QUERIES, k=9))
+    kb.lineage.ready("v2")
+    kb.switch("v2")
+    assert first(retriever(QUERIES, k=9)) == at_the_end
+    with opened(Path(kb.status().path), version="v2") as alone:
+        for query, ids in zip(QUERIES, at_the_end, strict=True):
+            assert [hit.chunk_id for hit in alone.search(query.text, k=9, mode="dense", by="chunk")] == ids
+
+
+def test_words_are_searched_beside(kb: Collection) -> None:
+    retriever = bridged(kb, "v2", made(kb), mode="hybrid")
+    found = retriever([Query("n17"), Query("n42")], k=3)
+    named = [kb.search(f"n{number}", k=1, mode="lexical", by="chunk")[0].chunk_id for number in (17, 42)]
+    assert [ranking.ids[0] for ranking in found] == named
+    assert set(found[0].stages) >= {"bridged", "lexical"}
+    lexical = bridged(kb, "v2", made(kb), mode="lexical")
+    assert lexical([Query("n17")], k=1)[0].ids.tolist() == named[:1]
+
+
+def test_writes_are_followed(kb: Collection) -> None:
+    retriever = bridged(kb, "v2", made(kb), mode="dense")
+    list(embed_in_order(kb, "v2", passages(kb)[:100]))
+    retriever.refresh()
+    before = retriever([Query(words(3)), Query(words(200))], k=2)
+    kb.remove(["3", "200"])  # one that is handed over, one that waits
+    after = retriever([Query(words(3)), Query(words(200))], k=2)
+    for a, b in zip(before, after, strict=True):
+        assert a.ids[0] not in b.ids
+    kb.add(documents({"new": "zephyr zephyr willow n999"}))
+    found = retriever([Query("zephyr zephyr willow n999")], k=1)[0]
+    assert found.ids.tolist() == [int(passages(kb)[-1])]
+    assert retriever.refresh() == replace(retriever.refresh(), handed=99, waiting=N - 2 + 1 - 99)
+
+
+def test_the_bridge_must_be_between_these_two(kb: Collection) -> None:
+    bridge = made(kb)
+    with pytest.raises(SpaceMismatch):
+        bridged(kb, "v2", replace(bridge, old=bridge.new, new=bridge.old))
+    with pytest.raises(SpaceMismatch):
+        bridged(kb, kb.lineage.add(three()).name, bridge)
+    with pytest.raises(InvalidInput, match="has no version v9"):
+        bridged(kb, "v9", bridge)
+
+
+def test_other_passages_have_no_bridge(kb: Collection) -> None:
+    other = kb.lineage.add(two(), chunking=ChunkSettings(10, 0, True))
+    with pytest.raises(InvalidInput, match=f"{other.name} has other passages than v1"):
+        bridged(kb, other.name, made(kb))
+
+
+def test_a_third_version_that_goes_live_is_no_end_of_the_bridge(kb: Collection) -> None:
+    retriever = bridged(kb, "v2", made(kb), mode="dense")
+    third = kb.lineage.add(three()).name
+    kb.lineage.catch_up(third)
+    kb.lineage.ready(third)
+    kb.switch(third)
+    with pytest.raises(SpaceMismatch):
+        retriever(QUERIES, k=3)
+
+
+def test_fitting_says_how_far_it_is_and_may_refuse(kb: Collection) -> None:
+    heard: list[tuple[int, int]] = []
+    queries = [words(number) for number in range(1000, 1040)]
+    made = bridge_for(
+        kb, two(), pairs=220, queries=queries, settings=ANY, said=lambda done, of: heard.append((done, of))
+    )
+    assert heard[-1] == (220, 220)
+    assert (made.measured.pairs, made.measured.queries, made.measured.of_passages) == (220, 20, False)
+    with pytest.raises(BridgeRefused, match="fitted on 260 pairs"):
+        bridge_for(kb, two(), settings=BridgeSettings(least=1.0, least_pairs=200))
+    with pytest.raises(InvalidInput, match="120 pairs"):
+        bridge_for(kb, two(), pairs=120)
+    with pytest.raises(InvalidInput, match="both sides are of"):
+        bridge_for(kb, one())

@@ -1,0 +1,155 @@
+"""Hand-over from an old index to a new one: exact at both ends, on one scale between them."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gnomon.core.errors import InvalidInput, SpaceMismatch
+from gnomon.core.ranking import Query, Ranking
+from gnomon.core.vectors import Vectors
+from gnomon.index.exact import ExactIndex
+from gnomon.index.scan import ScanIndex
+from gnomon.migrate.adapter.fit import Bridge, BridgeSettings, fit_bridge
+from gnomon.migrate.adapter.search import HandOver, hits_of, hot_order, merged
+
+from .bridge_world import NEW, OLD, OTHER, Numbered, world
+
+N = 800
+PAIRS = world(N)
+ASKED = world(40, seed=3).new
+QUERIES = [Query(str(row)) for row in range(40)]
+OLD_INDEX, NEW_INDEX = ScanIndex(OLD), ExactIndex(NEW)
+OLD_INDEX.add(np.arange(N), PAIRS.old)
+NEW_INDEX.add(np.arange(N), PAIRS.new)
+BRIDGE = fit_bridge(PAIRS.old, PAIRS.new, settings=BridgeSettings(kinds=("scores",), least=0.2, least_pairs=200))
+
+
+def handed_over(ids: np.ndarray, bridge: Bridge = BRIDGE) -> HandOver:
+    """With these ids handed over."""
+    new = ExactIndex(NEW)
+    new.add(ids, PAIRS.new.take(ids))
+    return HandOver(Numbered(ASKED), bridge, OLD_INDEX, new, np.setdiff1d(np.arange(N), ids))
+
+
+def same(left: list[Ranking], right: list[Ranking], *, scores: bool = True) -> None:
+    """Equal ids, and equal scores."""
+    for a, b in zip(left, right, strict=True):
+        assert a.ids.tolist() == b.ids.tolist()
+        if scores:
+            assert a.scores.tolist() == b.scores.astype(np.float32).tolist()
+
+
+@pytest.mark.parametrize("k", [1, 10, 1000])
+def test_with_nothing_handed_over_it_is_the_bridge(k: int) -> None:
+    expected = BRIDGE.search(OLD_INDEX, ASKED, k=k)
+    same(handed_over(np.arange(0))(QUERIES, k=k), expected)
+    empty = HandOver(Numbered(ASKED), BRIDGE, OLD_INDEX, ExactIndex(NEW))
+    same(empty(QUERIES, k=k), expected)
+
+
+@pytest.mark.parametrize("k", [1, 10, 1000])
+def test_with_all_handed_over_it_is_the_new_index(k: int) -> None:
+    same(handed_over(np.arange(N))(QUERIES, k=k), NEW_INDEX.search(ASKED, k=k))
+
+
+@settings(max_examples=25)
+@given(st.integers(0, N), st.integers(0, 1000), st.sampled_from([3, 10, 40]))
+def test_each_passage_is_found_on_its_own_side(count: int, seed: int, k: int) -> None:
+    """Against a slow twin: every score of each side, sorted together."""
+    ids = np.sort(np.random.default_rng(seed).permutation(N)[:count])
+    waiting = np.setdiff1d(np.arange(N), ids)
+    found = handed_over(ids)(QUERIES[:5], k=k)
+    bridged = BRIDGE.search(OLD_INDEX, ASKED.take(range(5)), k=N)
+    true = NEW_INDEX.search(ASKED.take(range(5)), k=N)
+    for ranking, a, b in zip(found, bridged, true, strict=True):
+        scores = np.zeros(N)
+        scores[a.ids] = a.scores
+        new = np.zeros(N)
+        new[b.ids] = b.scores
+        scores[ids] = new[ids]
+        assert ranking.ids.tolist() == np.lexsort((np.arange(N), -scores))[:k].tolist()
+        assert np.isnan(ranking.stages["dense"]).tolist() == np.isin(ranking.ids, waiting).tolist()
+        assert np.isnan(ranking.stages["bridged"]).tolist() == np.isin(ranking.ids, ids).tolist()
+
+
+def test_more_handed_over_is_nearer_to_the_new_index() -> None:
+    true = [set(ranking.ids.tolist()) for ranking in NEW_INDEX.search(ASKED, k=10)]
+    order = np.random.default_rng(0).permutation(N)
+    shares = []
+    for count in (0, N // 2, N):
+        found = handed_over(np.sort(order[:count]))(QUERIES, k=10)
+        shares.append(np.mean([len(t & set(f.ids.tolist())) / 10 for t, f in zip(true, found, strict=True)]))
+    assert shares[0] < shares[1] < shares[2] == 1
+
+
+def test_filters_hold_on_both_sides() -> None:
+    where = np.arange(0, N, 7)
+    retriever = handed_over(np.arange(0, N, 2))
+    queries = [Query("1", where), Query("2", where), Query("3")]
+    for _ in range(2):  # the second time the filter is remembered
+        found = retriever(queries, k=30)
+        assert all(set(ranking.ids.tolist()) <= set(where.tolist()) for ranking in found[:2])
+        assert {bool(one % 2) for one in found[0].ids.tolist()} == {True, False}
+        assert not set(found[2].ids.tolist()) <= set(where.tolist())
+    nothing = np.zeros(0, dtype=np.int64)
+    assert len(retriever([Query("1", nothing)], k=3)[0]) == 0
+    same(retriever(queries, k=9), [retriever([query], k=9)[0] for query in queries])
+
+
+def test_many_filters_are_not_kept_for_ever() -> None:
+    retriever = handed_over(np.arange(0, N, 2))
+    for step in range(3, 40):
+        where = np.arange(0, N, step)
+        found = retriever([Query("1", where)], k=5)[0]
+        assert set(found.ids.tolist()) <= set(where.tolist())
+    assert len(retriever._allowed) < 12
+
+
+def test_no_queries_find_nothing() -> None:
+    assert handed_over(np.arange(3))([], k=5) == []
+
+
+def test_spaces_must_fit() -> None:
+    with pytest.raises(SpaceMismatch):
+        HandOver(Numbered(PAIRS.old), BRIDGE, OLD_INDEX, ExactIndex(NEW))
+    with pytest.raises(SpaceMismatch):
+        HandOver(Numbered(ASKED), BRIDGE, ExactIndex(OTHER), ExactIndex(NEW))
+    with pytest.raises(SpaceMismatch):
+        HandOver(Numbered(ASKED), BRIDGE, OLD_INDEX, ExactIndex(OLD))
+    with pytest.raises(InvalidInput, match="ids that wait in no order"):
+        HandOver(Numbered(ASKED), BRIDGE, OLD_INDEX, ExactIndex(NEW), np.array([3, 1]))
+
+
+def test_merging_keeps_the_best_of_both() -> None:
+    new = Ranking(np.array([4, 2]), np.array([0.9, 0.5], np.float32))
+    old = Ranking(np.array([7, 1]), np.array([0.7, 0.5]))
+    both = merged(new, old, 3)
+    assert both.ids.tolist() == [4, 7, 1]
+    assert both.stages["dense"].tolist() == pytest.approx([0.9, np.nan, np.nan], nan_ok=True)
+    assert both.stages["bridged"].tolist() == pytest.approx([np.nan, 0.7, 0.5], nan_ok=True)
+    assert len(merged(Ranking.empty(), Ranking.empty(), 5)) == 0
+
+
+def test_the_most_searched_come_first() -> None:
+    retriever = HandOver(Numbered(ASKED), BRIDGE, OLD_INDEX, NEW_INDEX, np.zeros(0, dtype=np.int64))
+    counts = hits_of(retriever, ["1", "2", "1"], k=3)
+    first, second = (retriever([Query(text)], k=3)[0].ids.tolist() for text in ("1", "2"))
+    assert sum(counts.values()) == 9
+    assert all(counts[one] == 2 + (one in second) for one in first)
+    assert hits_of(retriever, {"1": 2, "2": 1}, k=3) == counts
+    order = hot_order(counts, np.arange(N))
+    assert sorted(order.tolist()) == list(range(N))
+    assert set(order[: len(counts)].tolist()) == set(counts)
+    falling = [counts[int(one)] for one in order]
+    assert falling == sorted(falling, reverse=True)
+    assert order[len(counts) :].tolist() == [one for one in range(N) if one not in counts]
+
+
+def test_vectors_of_the_bridge_stay_in_it() -> None:
+    """A score of either side is of the new model's scale: no vector of a mapped query is handed out."""
+    found = handed_over(np.arange(0, N, 2))(QUERIES, k=20)
+    true = {row: ASKED.data[row] @ PAIRS.new.data.T for row in range(40)}
+    off = [r.scores - true[row][r.ids] for row, r in enumerate(found)]
+    assert np.abs(np.concatenate(off)).mean() < 0.05
+    assert not any(isinstance(value, Vectors) for value in vars(BRIDGE).values())

@@ -1,0 +1,173 @@
+"""What a plan says: tokens exactly, disk before it is full, and what cannot be before it is begun."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+import gnomon
+from gnomon.collection import Collection, CollectionSettings
+from gnomon.core.errors import InvalidInput, StorageError
+from gnomon.migrate import Plan, plan
+from gnomon.migrate.change import Change, aimed, changed_retrieval
+from gnomon.migrate.cost import vector_bytes
+from gnomon.migrate.process import share_of
+from gnomon.migrate.workload import Speed, measure_speed
+from gnomon.testing.toys import HashEncoder, LateHashEncoder
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "collection"))
+from version_toys import documents, one, text, three, two
+
+
+def planned_and_true(kb: Collection, encoder: HashEncoder, **change: object) -> tuple[Plan, object]:
+    """A plan, and what the build then did."""
+    found = plan(kb, encoder, **change)
+    aim = aimed(kb, Change(None, change.get("chunk_tokens")), encoder=encoder)
+    name = kb.lineage.add(encoder, chunking=aim.chunking).name
+    return found, kb.lineage.catch_up(name)
+
+
+def test_tokens_are_exact(kb: Collection) -> None:
+    assert gnomon.evolve.plan is plan
+    found, caught = planned_and_true(kb, two())
+    assert (found.texts, found.tokens) == (caught.embedded.embedded, caught.embedded.tokens)
+    assert found.cached == found.chunks - found.texts
+    assert (found.documents, found.chunks, found.keeps_chunks) == (30, kb.status().chunks, True)
+    assert found.speed.texts == found.texts
+    assert found.seconds > 0
+
+
+def test_tokens_of_other_passages_are_exact_too(kb: Collection) -> None:
+    found, caught = planned_and_true(kb, three(), chunk_tokens=10)
+    assert (found.texts, found.tokens) == (caught.embedded.embedded, caught.embedded.tokens)
+    assert (found.chunks, found.keeps_chunks) == (caught.chunks, False)
+    assert found.chunking == {"max_tokens": 10, "overlap": 0, "prepend_title": True}
+
+
+def test_what_the_cache_holds_is_free(kb: Collection) -> None:
+    name = kb.lineage.add(two()).name
+    kb.lineage.catch_up(name)
+    kb.add(documents({"new": text(77)}))
+    found = plan(kb, two(), retrieval={"mode": "dense"}, price=2.0)
+    whole = plan(kb, HashEncoder(16, salt="four"), price=2.0)
+    assert 0 < found.texts < 10 < whole.texts
+    assert found.cached + found.texts == found.chunks == whole.chunks
+    assert whole.cost == pytest.approx(whole.tokens * 2e-6)
+    assert plan(kb, retrieval={"mode": "dense"}).tokens == 0  # the same model: nothing to embed
+
+
+def test_nothing_is_changed(kb: Collection, tmp_path: Path) -> None:
+    def all_files() -> dict[str, int]:
+        return {str(path): path.stat().st_mtime_ns for path in (tmp_path / "kb").rglob("*")}
+
+    before = all_files()
+    plan(kb, two(), chunk_tokens=12)
+    after = {path: at for path, at in all_files().items() if not path.endswith("-shm")}
+    assert after == {path: at for path, at in before.items() if not path.endswith("-shm")}
+    assert [info.name for info in kb.versions()] == ["v1"]
+
+
+def test_the_same_space_is_refused(kb: Collection) -> None:
+    with pytest.raises(InvalidInput, match="the same space that v1 serves with: nothing to do"):
+        plan(kb, one())
+    with pytest.raises(InvalidInput, match="nothing to do"):
+        plan(kb)
+    with pytest.raises(InvalidInput, match="nothing to do"):
+        plan(kb, one(), chunk_tokens=20, retrieval={"mode": "hybrid"})
+    assert plan(kb, one(), chunk_tokens=24).keeps_chunks is False
+
+
+def test_a_model_that_cannot_hold_the_passages_is_refused(kb: Collection) -> None:
+    short = HashEncoder(32, salt="short", max_tokens=10)
+    with pytest.raises(InvalidInput) as refused:
+        plan(kb, short)
+    assert "passages are longer than the 10 tokens that hash-32-short" in refused.value.message
+    assert "--chunk-tokens 10" in refused.value.hint
+    assert plan(kb, short, chunk_tokens=10).too_long == 0
+    with pytest.raises(InvalidInput, match="at most the 10 tokens"):
+        plan(kb, short, chunk_tokens=16)
+    with pytest.raises(InvalidInput, match="several vectors a text"):
+        plan(kb, LateHashEncoder())
+
+
+def test_too_little_disk_is_known(kb: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9 - 10**6, 10**6))
+    found = plan(kb, two())
+    assert found.bytes.is_enough is False
+    with pytest.raises(StorageError) as refused:
+        found.bytes.require(tmp_path)
+    assert "1 MB are free" in refused.value.message
+    assert "64 MB more" in refused.value.expected
+    assert found.to_json()["bytes"]["is_enough"] is False
+
+
+def test_bytes_are_near_the_truth(tmp_path: Path) -> None:
+    with gnomon.open(tmp_path / "kb", encoder=HashEncoder(32), settings=CollectionSettings(chunk_tokens=16)) as kb:
+        kb.add(documents({str(number): text(number) for number in range(300)}))
+        wide = HashEncoder(768, salt="wide")
+        found = plan(kb, wide)
+        name = kb.lineage.add(wide).name
+        kb.lineage.catch_up(name)
+        kb.lineage.ready(name)
+        kb.lineage.build_indexes(name)
+    true = sum(path.stat().st_size for path in (tmp_path / "kb").rglob("*") if path.is_file())
+    assert found.bytes.after == pytest.approx(true, rel=0.2)
+    assert found.bytes.before < found.bytes.after
+    assert found.bytes.pruned < found.bytes.after
+
+
+# Measured: the size of an SQLite file with the table of vectors and 5,000 rows in it, by rows.
+@pytest.mark.parametrize(("dim", "measured"), [(32, 247), (384, 2110), (768, 4164), (1024, 4669)])
+def test_the_bytes_of_a_vector(dim: int, measured: int) -> None:
+    assert vector_bytes(dim) == pytest.approx(measured, rel=0.1)
+
+
+def test_settings_of_the_search(kb: Collection) -> None:
+    base = kb.version.retrieval
+    changed = changed_retrieval(base, {"fuse.weights": [0.3, 0.7], "rm3": {}, "index": "hnsw"})
+    assert (changed.fuse.weights, changed.index, changed.fuse.depth) == ((0.3, 0.7), "hnsw", base.fuse.depth)
+    assert changed.rm3 is not None
+    assert changed_retrieval(changed, {"rm3": None, "fuse.weights": None, "index": "auto"}) == base
+    with pytest.raises(InvalidInput, match=r"the setting 'fuse\.wieghts' of the search"):
+        changed_retrieval(base, {"fuse.wieghts": [1, 2]})
+    with pytest.raises(InvalidInput, match="the setting 'depth' of the search"):
+        changed_retrieval(base, {"depth": 3})
+    with pytest.raises(InvalidInput, match=r"fuse\.weights=x"):
+        changed_retrieval(base, {"fuse.weights": "x"})
+    with pytest.raises(InvalidInput, match="mode 'fuzzy'"):
+        changed_retrieval(base, {"mode": "fuzzy"})
+
+
+def test_a_share_of_the_processor() -> None:
+    assert (share_of(0.5, 4).threads, share_of(0.5, 4).duty) == (2, 1.0)
+    small = share_of(0.1, 4)
+    assert (small.threads, small.duty) == (1, pytest.approx(0.4))
+    assert small.pause_s(2.0) == pytest.approx(3.0)
+    assert (share_of(1, 8).threads, share_of(1, 8).pause_s(1)) == (8, 0)
+    for wrong in (0, 1.5, -1, float("nan")):
+        with pytest.raises(InvalidInput, match="above 0, at most 1"):
+            share_of(wrong)
+
+
+def test_speed_is_of_a_sample() -> None:
+    speed = measure_speed(one(), [text(number) for number in range(50)], sample=20, slice_texts=8)
+    assert (speed.texts, speed.tokens > 0) == (20, True)
+    assert measure_speed(one(), []).seconds_for(100) == 0
+    assert Speed(10, 100, 2.0).seconds_for(1000) == pytest.approx(20)
+    with pytest.raises(InvalidInput, match="a sample of 0 texts"):
+        measure_speed(one(), ["a"], sample=0)
+
+
+def test_as_json(kb: Collection) -> None:
+    plain = json.loads(json.dumps(plan(kb, two(), price=0.5).to_json()))
+    assert plain["commands"][0].startswith("gnomon migrate ")
+    assert "--to hash-64-two" in plain["commands"][0]
+    assert plain["tokens"] > 0
+    with pytest.raises(InvalidInput, match="a price of -1"):
+        plan(kb, two(), price=-1)
