@@ -77,7 +77,7 @@ def predicted(folder: Path, to: str, _: int) -> dict[str, Any]:
         space = kb.lineage.version("v2").space_id
         kept = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.suffix != ".html")
         query = f"SELECT count(*) FROM vectors WHERE space_id = {space} AND role = 'document'"
-        with kb._catalog.read() as connection:
+        with kb.internals.catalog.read() as connection:
             vectors = int(connection.exec_driver_sql(query).scalar_one())
     return {
         "seconds": {"predicted": round(plan.seconds, 1), "true": round(done.seconds, 1)},

@@ -1,5 +1,6 @@
 """What all tests share: arrays' shapes are checked as they run, and the real default model, fetched once."""
 
+import os
 import re
 import signal
 from pathlib import Path
@@ -14,6 +15,9 @@ from jaxtyping import install_import_hook
 # A busy machine is no fault: how long an example takes is not tested. What CI sets by itself stays.
 settings.register_profile("untimed", parent=settings(), deadline=None)
 settings.load_profile("untimed")
+
+# Processes that tests start import `support` too, as pytest does by `pythonpath`.
+os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 # A shell that starts a command in the background has it ignore Ctrl-C, and its children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -6,7 +6,17 @@ import time
 from contextlib import closing
 
 import pytest
-from endpoint_server import (
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import gnomon
+from gnomon.answer import AskSettings, Checked, ContextSettings, Done, Endpoint, Found, Piece, ask, stream
+from gnomon.answer.prompt import REFUSAL
+from gnomon.answer.tables import register, unregister
+from gnomon.answer.verification.verifier import LEAST
+from gnomon.core.errors import InvalidInput
+from gnomon.testing.toys import HashEncoder
+from support.endpoint_server import (
     cut,
     fails,
     fails_in_stream,
@@ -20,16 +30,6 @@ from endpoint_server import (
     stalls,
     too_long,
 )
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
-import gnomon
-from gnomon.answer import AskSettings, Checked, ContextSettings, Done, Endpoint, Found, Piece, ask, stream
-from gnomon.answer.prompt import REFUSAL
-from gnomon.answer.tables import register, unregister
-from gnomon.answer.verification.verifier import LEAST
-from gnomon.core.errors import InvalidInput
-from gnomon.testing.toys import HashEncoder
 
 DOCUMENTS = {
     "keys": "Keys live for 90 days. A key that is older is refused by the server. To rotate a key, make a "

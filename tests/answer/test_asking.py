@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from endpoint_server import EndpointServer, cut, fails, replies, says
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,6 +28,7 @@ from gnomon.core.vectors import Vectors
 from gnomon.kernels.similarity import normalise
 from gnomon.retrieve.feedback import RocchioSettings
 from gnomon.testing.toys import HashEncoder
+from support.endpoint_server import EndpointServer, cut, fails, replies, says
 
 HAMLET = ("Who wrote Hamlet?", "William Shakespeare wrote Hamlet.")
 TEXTS = {

@@ -13,7 +13,12 @@ from email.utils import format_datetime
 from typing import Any
 
 import pytest
-from endpoint_server import (
+
+from gnomon.answer.llm import endpoint as module
+from gnomon.answer.llm.endpoint import Endpoint, base_url, is_loopback
+from gnomon.answer.types import ChatModel, Message
+from gnomon.core.errors import GenerationFailed, InvalidInput, PromptTooLong
+from support.endpoint_server import (
     EndpointServer,
     Step,
     chunk,
@@ -34,11 +39,6 @@ from endpoint_server import (
     streams,
     too_long,
 )
-
-from gnomon.answer.llm import endpoint as module
-from gnomon.answer.llm.endpoint import Endpoint, base_url, is_loopback
-from gnomon.answer.types import ChatModel, Message
-from gnomon.core.errors import GenerationFailed, InvalidInput, PromptTooLong
 
 ASKED = [Message("system", "Answer."), Message("user", "What is the capital of France?")]
 KEY = "sk-secret-of-the-test"

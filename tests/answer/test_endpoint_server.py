@@ -6,7 +6,8 @@ import http.client
 import json
 
 import pytest
-from endpoint_server import EndpointServer, cut, fails, hangs_up, says, says_whole, silent, stalls, streams
+
+from support.endpoint_server import EndpointServer, cut, fails, hangs_up, says, says_whole, silent, stalls, streams
 
 
 def _ask(server: EndpointServer, *, stream: bool = True, timeout: float = 5) -> http.client.HTTPResponse:

@@ -4,7 +4,6 @@ import re
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -16,10 +15,7 @@ from gnomon.cli.ask_live import Writing
 from gnomon.cli.main import run
 from gnomon.cli.show_answer import NOT_SUPPORTED, print_answer, quoted_text
 from gnomon.testing.toys import HashEncoder
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "answer"))
-
-from endpoint_server import cut, endpoint_server, fails, free_port, says, stalls
+from support.endpoint_server import cut, endpoint_server, fails, free_port, says, stalls
 
 SCRIPT = "import sys; from gnomon.cli.main import run; sys.exit(run(sys.argv[1:]))"
 FILES = {
@@ -161,7 +157,7 @@ def test_a_model_is_taken_where_there_is_just_one(asked, server, monkeypatch):
     server.models = ["small", "large"]
     code, _, err = asked(QUESTION)
     assert code == 2
-    assert re.search(r"has 2\nwanted  the name of one of its models: small, large\nnext    --llm-model small", err)
+    assert re.search(r"has 2\nexpected  the name of one of its models: small, large\nhint      --llm-model small", err)
     server.models = None
     code, _, err = asked(QUESTION)
     assert code == 3

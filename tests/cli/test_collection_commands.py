@@ -119,9 +119,9 @@ def test_options_reach_the_collection(docs, tmp_path, minilm_folder, capsys):
 
 def test_other_settings_than_the_collections_are_refused(kb, docs, capsys):
     assert run(["index", str(docs), "--into", str(kb), "--chunk-tokens", "77"]) == 2
-    assert "next    leave them out, or index into a new collection" in capsys.readouterr().err
+    assert "hint      leave them out, or index into a new collection" in capsys.readouterr().err
     assert run(["index", str(docs), "--into", str(kb), "--index", "annoy"]) == 2
-    assert "wanted  one of auto, exact, hnsw, ivf\n" in capsys.readouterr().err
+    assert "expected  one of auto, exact, hnsw, ivf\n" in capsys.readouterr().err
 
 
 def test_another_model_than_the_collections_is_refused(docs, tmp_path, minilm_folder, capsys):
@@ -230,7 +230,7 @@ def test_status_shows_what_is_not_as_by_default(kb, capsys):
 def test_a_collection_that_is_not_there(command, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run(command) == 2
-    assert "next    make one: gnomon index PATH --into" in capsys.readouterr().err
+    assert "hint      make one: gnomon index PATH --into" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []  # looking for it does not make it
 
 
@@ -246,7 +246,7 @@ def test_a_place_that_cannot_hold_a_collection_is_exit_code_3(docs, minilm_folde
     place = docs / "keys.md" / "kb"  # below a file
     given = ["index", str(docs), "--into", str(place), "--model", str(minilm_folder)]
     assert run(given) == 3
-    assert "wanted  a folder with space and write permission" in capsys.readouterr().err
+    assert "expected  a folder with space and write permission" in capsys.readouterr().err
 
 
 def test_ctrl_c_keeps_what_is_done_and_the_same_command_carries_on(tmp_path, minilm_folder):

@@ -83,7 +83,7 @@ def test_files_without_texts(tmp_path, capsys, content, came):
 
 def test_an_output_that_is_no_array_is_refused(texts_file, capsys):
     assert run(["encode", str(texts_file), "--model", "all-MiniLM-L6-v2", "--out", "vectors.csv"]) == 2
-    assert "wanted  a name that ends with .npy" in capsys.readouterr().err
+    assert "expected  a name that ends with .npy" in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_written(texts_file, minilm_folder, tmp_path, capsys):

@@ -80,7 +80,7 @@ def test_topics_and_judgments_in_two_files(kb, tmp_path, capsys):
     assert as_json(capsys, "eval", f"{kb}:lexical", *data)["queries"]["measured"] == 2
     assert "--data 3 times" in refused(capsys, "eval", kb, *data, "--data", tmp_path)
     err = refused(capsys, "eval", kb, "--data", tmp_path, "--data", tmp_path / "topics.tsv")
-    assert "wanted  one folder, or two files: topics, then judgments" in err
+    assert "expected  one folder, or two files: topics, then judgments" in err
     assert "(--data twice)" in refused(capsys, "eval", kb, *data[:2])
 
 
@@ -99,9 +99,9 @@ def test_everything_left_out_is_told(kb, judged, capsys):
         r"^left out +1 without judgments, 1 judged but without a text, 1 with nothing relevant$", out, re.M
     )
     for line in (
-        r"error    1 judged documents that are not there: 'lost' (query 'q0')",
-        r"error    1 negative grades: query 'q1', document 'd2': -1",
-        r"error    1 judged queries that are not there: 'ghost'",
+        r"error      1 judged documents that are not there: 'lost' (query 'q0')",
+        r"error      1 negative grades: query 'q1', document 'd2': -1",
+        r"error      1 judged queries that are not there: 'ghost'",
         r"warning  1 queries without judgments: 'x1'",
         r"warning  1 queries with nothing relevant: 'x2'",
     ):
@@ -142,17 +142,17 @@ def test_strict_minds_a_collection_that_lacks_documents(kb, judged, capsys):
 )
 def test_what_cannot_be_is_refused(kb, judged, capsys, arguments, came):
     err = refused(capsys, "eval", f"{kb}:lexical", "--data", judged, *arguments)
-    assert err.startswith("error   ")
+    assert err.startswith("error     ")
     assert came in err
-    assert "\nwanted  " in err
+    assert "\nexpected  " in err
     if "nDCX@10" in arguments:
         assert "nDCG@k, recall@k, MRR@k, MAP@k" in err
 
 
 def test_names_that_mean_nothing(kb, judged, tmp_path, capsys):
     err = refused(capsys, "eval", "nowhere", "--data", judged)
-    assert err.startswith("error   there is no collection and no run at nowhere\nwanted  a collection's folder")
-    assert "next    a model is named model:all-MiniLM-L6-v2" in refused(
+    assert err.startswith("error     there is no collection and no run at nowhere\nexpected  a collection's folder")
+    assert "hint      a model is named model:all-MiniLM-L6-v2" in refused(
         capsys, "eval", "all-MiniLM-L6-v2", "--data", judged
     )
     assert "there is no mode 'denze'" in refused(capsys, "eval", f"{kb}:denze", "--data", judged)
@@ -241,7 +241,7 @@ def test_less_found_than_expected_is_an_alarm(tmp_path, capsys):
     better.write_text(json.dumps({**body, "run": {**body["run"], "mode": "dense"}}))
     assert "measured in mode dense, for mode lexical" in refused(capsys, *given, "--expect", better)
     better.write_text("{}")
-    assert "wanted  what gnomon eval kb --pseudo --json printed" in refused(capsys, *given, "--expect", better)
+    assert "expected  what gnomon eval kb --pseudo --json printed" in refused(capsys, *given, "--expect", better)
 
 
 def test_pseudo_queries_are_made_from_collections_only(saved, capsys):

@@ -2,9 +2,8 @@
 
 import json
 import re
-import sys
-from pathlib import Path
 
+import endpoint_server as servers
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -14,10 +13,6 @@ from gnomon.answer.evaluation.evaluate import evaluate_answers
 from gnomon.answer.evaluation.metrics import JUDGED, MEASURES
 from gnomon.answer.evaluation.questions import read_questions
 from gnomon.cli.main import run
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "answer"))
-
-import endpoint_server as servers
 
 TOPICS = (
     "sundial whale teapot glacier violin lantern orchard compass beetle harbour anvil meadow quarry saddle "

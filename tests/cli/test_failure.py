@@ -22,9 +22,9 @@ def test_an_error_says_what_came_what_was_wanted_and_what_to_do(capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert err == (
-        "error   there is no collection at nowhere\n"
-        "wanted  a folder that `gnomon index` made\n"
-        "next    make it: gnomon index PATH --into nowhere\n"
+        "error     there is no collection at nowhere\n"
+        "expected  a folder that `gnomon index` made\n"
+        "hint      make it: gnomon index PATH --into nowhere\n"
     )
 
 
@@ -55,7 +55,7 @@ def test_on_a_narrow_terminal_lines_wrap_beside_their_label(monkeypatch):
     )
     show_error(ERROR, as_json=False)
     lines = out.getvalue().splitlines()
-    assert lines[:2] == ["error   there is no collection at", "        nowhere"]
+    assert lines[:2] == ["error     there is no collection at", "        nowhere"]
     assert max(map(len, lines)) <= 40
 
 

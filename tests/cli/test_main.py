@@ -71,9 +71,9 @@ def test_wrong_usage_is_an_error_like_any_other(capsys, arguments, came, after):
     out, err = capsys.readouterr()
     lines = err.splitlines()
     assert out == ""
-    assert lines[0] == f"error   {came}"
-    assert lines[1].startswith("wanted  gnomon ")
-    assert lines[2] == f"next    {after}"
+    assert lines[0] == f"error     {came}"
+    assert lines[1].startswith("expected  gnomon ")
+    assert lines[2] == f"hint      {after}"
 
 
 def test_wrong_usage_as_json(capsys):

@@ -67,5 +67,5 @@ def test_what_it_does_not_take(kb, capsys, monkeypatch, arguments, came):
     assert run(["tables", "kb", *arguments]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith(f"error   {came}")
+    assert err.startswith(f"error     {came}")
     assert "next" in err

@@ -1,6 +1,5 @@
 """gnomon train: what it says of good and of bad input."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -13,17 +12,8 @@ import pytest
 import gnomon
 from gnomon.cli.main import run
 from gnomon.train.recipe.recipe import read_recipe
+from support import training_recipes as toys
 
-
-def _toys():
-    path = Path(__file__).parents[1] / "train" / "fit_toys.py"
-    spec = importlib.util.spec_from_file_location("fit_toys", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-toys = _toys()
 GNOMON = "import sys; from gnomon.cli.main import run; sys.exit(run())"
 SHORT = {"steps": 2, "epochs": 1}
 

@@ -187,7 +187,7 @@ def test_deleted_documents_vanish_from_an_old_view(
 
 def test_a_writer_says_so_when_another_process_does_not_end(kb: Collection, held: FileLock) -> None:
     with held, pytest.raises(CollectionBusy, match=r"building the indexes in .* for 0.01 s") as caught:
-        kb._serving.now.derived.refresh(wait_s=0.01)
+        kb.internals.serving.now.derived.refresh(wait_s=0.01)
     assert "everything committed is kept" in caught.value.hint
 
 

@@ -95,7 +95,7 @@ def test_two_folders_of_one_name_keep_apart(kb: Collection, tmp_path: Path) -> N
     assert len(set(found(kb, "whale"))) == len(found(kb, "whale"))
     assert kb.status().documents == 5
     assert kb.index([other]).unchanged == 1
-    assert kb.index([kb._folder.parent / "docs"]).unchanged == 4
+    assert kb.index([kb.internals.folder.parent / "docs"]).unchanged == 4
 
 
 def test_problems_do_not_stop_the_rest(opened, docs: Path) -> None:

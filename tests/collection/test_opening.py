@@ -159,12 +159,12 @@ def test_readers_are_not_blocked_by_a_writer_and_writers_wait_their_time(kb: Col
 
 
 def test_a_full_disk_loses_nothing(kb: Collection, tmp_path: Path) -> None:
-    with kb._catalog.write() as connection:
+    with kb.internals.catalog.write() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
-    kb._catalog._engine.dispose()
+    kb.internals.catalog._engine.dispose()
     from sqlalchemy import event
 
-    @event.listens_for(kb._catalog._engine, "connect")
+    @event.listens_for(kb.internals.catalog._engine, "connect")
     def _limit(connection: sqlite3.Connection, _: object) -> None:
         connection.execute(f"PRAGMA max_page_count={pages + 2}")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -94,8 +93,7 @@ def test_late_interaction_may_be_the_second_model(
     opened: Callable[..., Collection], docs: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("sentence_transformers")
-    sys.path.insert(0, str(Path(__file__).parents[1] / "encode"))
-    import st_models
+    from support import sentence_transformers_models as st_models
 
     folder, _ = st_models.late(tmp_path / "late")
     kb = opened(settings=settings(folder, depth=2))

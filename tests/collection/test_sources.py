@@ -59,7 +59,7 @@ def kb(top: Path) -> Iterator[Collection]:
 
 def names(kb: Collection, top: Path) -> dict[str, list[str]]:
     """Every document's names of its source: what conditions are to be judged by."""
-    with kb._catalog.read() as connection:
+    with kb.internals.catalog.read() as connection:
         rows = connection.exec_driver_sql("select key, source, source_id from documents").all()
     short = {str(top / name): label for name, label in SHORT.items()}
     return {row.key: [row.source] + ([short[row.source]] if row.source_id else []) for row in rows}

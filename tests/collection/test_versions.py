@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,20 @@ from gnomon.collection.systems import resolve
 from gnomon.core.errors import CollectionNotFound, InvalidInput, SpaceMismatch
 from gnomon.testing.toys import LateHashEncoder
 from gnomon.text.chunk import ChunkSettings
-
-sys.path.insert(0, str(Path(__file__).parent))
-from version_kills import abandoned
-from version_toys import built, check_sound, documents, one, opened, rows, served, text, three, two, until
+from support.version_collections import (
+    built,
+    check_sound,
+    documents,
+    one,
+    opened,
+    rows,
+    served,
+    text,
+    three,
+    two,
+    until,
+)
+from support.version_kills import abandoned
 
 SMALL = CollectionSettings(chunk_tokens=20, chunk_overlap=0)
 TEXTS = {str(number): text(number) for number in range(30)}
@@ -162,8 +171,8 @@ def test_catching_up_goes_in_steps_that_can_be_watched_paced_and_stopped(kb: Col
     assert states(kb)["v2"] == ("building", 20)
     kept = steps.done.embedded.embedded
     encoder = two()
-    kb._serving.models._given[encoder.space.fingerprint] = encoder
-    kb._serving._bundles.pop(2)
+    kb.internals.serving.models._given[encoder.space.fingerprint] = encoder
+    kb.internals.serving._bundles.pop(2)
     again = kb.lineage.catching_up("v2", Manner(documents=10))
     assert again.run().embedded.embedded == encoder.encoded
     distinct = rows(kb, "SELECT count(DISTINCT text_hash) FROM chunks")[0][0]

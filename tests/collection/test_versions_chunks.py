@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,9 +19,7 @@ from gnomon.core.documents import Document
 from gnomon.core.errors import CollectionDamaged
 from gnomon.testing.toys import HashEncoder
 from gnomon.text.chunk import Chunker, ChunkSettings
-
-sys.path.insert(0, str(Path(__file__).parent))
-from version_toys import built, check_sound, documents, opened, rows, served, text, two
+from support.version_collections import built, check_sound, documents, opened, rows, served, text, two
 
 SMALL = CollectionSettings(chunk_tokens=20, chunk_overlap=0)
 TEXTS = {str(number): text(number) for number in range(30)}
@@ -79,7 +76,7 @@ def test_what_was_embedded_is_found_again_from_a_chunks_row(tmp_path: Path, titl
     encoder = Pieces(40)
     with opened(tmp_path / "kb", encoder=encoder, settings=SMALL) as kb:
         kb.add(given)
-        with kb._catalog.read() as connection:
+        with kb.internals.catalog.read() as connection:
             ids = queries.all_ids(connection, kb.version.chunking_id).tolist()
             again = chunks_of(connection, ids)
             hashes = [row[0] for row in rows(kb, "SELECT text_hash FROM chunks ORDER BY id")]
@@ -97,7 +94,7 @@ def test_what_was_embedded_is_found_again_from_a_chunks_row(tmp_path: Path, titl
 def test_a_chunk_whose_text_is_not_what_was_embedded_is_said(tmp_path: Path) -> None:
     with opened(tmp_path / "kb", settings=SMALL) as kb:
         kb.add(documents(TEXTS))
-        with kb._catalog.write() as connection:
+        with kb.internals.catalog.write() as connection:
             connection.exec_driver_sql("UPDATE chunks SET text = 'other' WHERE id = 3")
         kb.lineage.add(two())
         with pytest.raises(CollectionDamaged, match="chunk 3 of '0'") as caught:
@@ -115,7 +112,7 @@ def test_a_step_puts_back_what_was_cleared_from_the_cache_meanwhile(
 
         def late(self: CatchUp, *given: object) -> bool:
             if not cleared:
-                with kb._catalog.write() as connection:
+                with kb.internals.catalog.write() as connection:
                     gone = connection.exec_driver_sql("DELETE FROM vectors WHERE space_id = 2 AND id % 3 = 0")
                     cleared.append(gone.rowcount)
             return write(self, *given)  # type: ignore[arg-type]

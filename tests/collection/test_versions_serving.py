@@ -18,9 +18,19 @@ from gnomon.collection.ingest.backfill import CatchUp
 from gnomon.collection.serving.snapshot import Bundle
 from gnomon.core.errors import InvalidInput
 from gnomon.text.chunk import ChunkSettings
-
-sys.path.insert(0, str(Path(__file__).parent))
-from version_toys import Counting, built, check_sound, documents, one, opened, served, text, three, two, until
+from support.version_collections import (
+    Counting,
+    built,
+    check_sound,
+    documents,
+    one,
+    opened,
+    served,
+    text,
+    three,
+    two,
+    until,
+)
 
 TEXTS = {str(number): text(number) for number in range(20)}
 SMALL = CollectionSettings(chunk_tokens=20, chunk_overlap=0)
@@ -61,11 +71,11 @@ def test_a_switch_is_followed_and_until_then_the_former_answers(kb: Collection, 
     assert other.search("heron")
     kb.switch("v3")
     assert kb.version.name == "v3"  # at once in the process that switches
-    assert other._serving.pin().view is before
+    assert other.internals.serving.pin().view is before
     assert until(lambda: other.version.name == "v3")
     assert served(other).keys() == TEXTS.keys()
     kb.switch("v1")
-    assert other._serving.pin().version.name == "v1"  # what is loaded already is gone over to at once
+    assert other.internals.serving.pin().version.name == "v1"  # what is loaded already is gone over to at once
 
 
 def test_a_switch_between_two_that_are_loaded_opens_and_encodes_nothing(
@@ -103,17 +113,17 @@ def test_a_way_back_that_another_switch_comes_in_between_is_found_anew(
 
 def test_what_was_not_loaded_is_not_waited_for(kb: Collection, other: Collection) -> None:
     kb.switch("v2")
-    assert other._serving.now.version.name == "v1"
+    assert other.internals.serving.now.version.name == "v1"
     assert other.version.name == "v2"
-    assert not other._serving.now.encoders.is_open
+    assert not other.internals.serving.now.encoders.is_open
     assert other.search("n3t0", mode="lexical")
     kb.switch("v1")
     assert until(lambda: other.version.name == "v1")
-    assert not other._serving.now.encoders.is_open  # words alone were searched for
+    assert not other.internals.serving.now.encoders.is_open  # words alone were searched for
 
 
 def test_a_pinned_request_ends_as_it_began(kb: Collection) -> None:
-    pinned = kb._serving.pin()
+    pinned = kb.internals.serving.pin()
     retriever = kb.retriever("dense")
     ids = pinned.allowed("id in ('1', '2')")
     kb.switch("v3")
@@ -121,7 +131,7 @@ def test_a_pinned_request_ends_as_it_began(kb: Collection) -> None:
     from gnomon.core.ranking import Query
 
     (ranking,) = retriever([Query("n1t0")], k=1000)
-    with kb._catalog.read() as connection:
+    with kb.internals.catalog.read() as connection:
         ids_found = ",".join(map(str, ranking.ids.tolist()))
         (chunking,) = connection.exec_driver_sql(
             f"SELECT DISTINCT chunking_id FROM chunks WHERE id IN ({ids_found})"
@@ -172,7 +182,7 @@ def test_a_version_that_cannot_be_loaded_leaves_the_former_serving(kb: Collectio
 def test_an_index_takes_in_no_half_of_a_document(kb: Collection, other: Collection) -> None:
     kb.switch("v2")
     kb.rollback()
-    pinned = kb._serving.bundle(2).derived
+    pinned = kb.internals.serving.bundle(2).derived
     assert len(pinned.view().dense) == 80
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(CatchUp, "run", lambda _: None)  # a writer that is killed before it brings v2 along
@@ -256,18 +266,18 @@ ASK = """
 import sys
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
-from version_toys import opened
+from support.version_collections import opened
 
 with opened(Path(sys.argv[1])) as kb:
     print("open", flush=True)
     versions = set()
     while not (Path(sys.argv[1]) / "stop").exists():
-        pinned = kb._serving.pin()
+        pinned = kb.internals.serving.pin()
         retriever = pinned.retriever("hybrid", None, pinned.bundle.encoders.for_searches)
         from gnomon.core.ranking import Query
         (ranking,) = retriever([Query("n3t0 heron")], k=200)
         ids = ",".join(map(str, ranking.ids.tolist()))
-        with kb._catalog.read() as connection:
+        with kb.internals.catalog.read() as connection:
             found = connection.exec_driver_sql(f"SELECT DISTINCT chunking_id FROM chunks WHERE id IN ({ids})")
             assert found.scalars().all() == [pinned.version.chunking_id]
         assert len(ranking.ids) == len(pinned.view.dense) == len(pinned.view.lexical)
@@ -280,7 +290,7 @@ with opened(Path(sys.argv[1])) as kb:
 
 
 def test_another_process_searches_through_a_hundred_switches(kb: Collection, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", ASK, str(tmp_path / "kb"), str(Path(__file__).parent)]
+    command = [sys.executable, "-c", ASK, str(tmp_path / "kb"), str(Path(__file__).parents[1])]
     reader = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert reader.stdout is not None
     assert reader.stdout.readline() == "open\n"
@@ -299,7 +309,7 @@ BUILD = """
 import sys, time
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
-from version_toys import one, opened, three
+from support.version_collections import one, opened, three
 from gnomon.collection.catching_up import Manner
 from gnomon.text.chunk import ChunkSettings
 
@@ -320,7 +330,7 @@ def test_a_builder_that_is_killed_embeds_nothing_twice(tmp_path: Path) -> None:
     folder = tmp_path / "kb"
     with opened(folder, settings=SMALL) as kb:
         kb.add([{"id": str(number), "text": text(number)} for number in range(65)])
-    command = [sys.executable, "-c", BUILD, str(folder), str(Path(__file__).parent)]
+    command = [sys.executable, "-c", BUILD, str(folder), str(Path(__file__).parents[1])]
     embedded, kills = 0, 0
     while True:
         pipe = subprocess.PIPE
@@ -341,7 +351,7 @@ def test_a_builder_that_is_killed_embeds_nothing_twice(tmp_path: Path) -> None:
         kills += 1
     assert kills > 1
     with opened(folder) as kb:
-        with kb._catalog.read() as connection:
+        with kb.internals.catalog.read() as connection:
             query = "SELECT count(DISTINCT text_hash) FROM chunks WHERE chunking_id = 2"
             distinct = connection.exec_driver_sql(query).scalar_one()
         # A slice may have been committed and not said; nothing that was said is embedded again.

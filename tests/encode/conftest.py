@@ -1,6 +1,5 @@
 """Tiny models with known weights, and their layouts."""
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -11,24 +10,21 @@ from gnomon.encode.layout.model import read_layout
 HERE = Path(__file__).parent
 
 
-def _module(name):
-    spec = importlib.util.spec_from_file_location(f"encode_{name}", HERE / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="session")
 def tiny():
     """The module that makes tiny models."""
-    return _module("tiny")
+    from support import tiny_encoders
+
+    return tiny_encoders
 
 
 @pytest.fixture(scope="session")
 def st_models():
     """The module that has sentence-transformers save tiny models."""
     pytest.importorskip("sentence_transformers")
-    return _module("st_models")
+    from support import sentence_transformers_models
+
+    return sentence_transformers_models
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,9 +11,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from gnomon.collection import Collection, CollectionSettings
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "collection"))
-from version_toys import WORDS, check_sound, documents, opened, text
+from support.version_collections import WORDS, check_sound, documents, opened, text
 
 SMALL = CollectionSettings(chunk_tokens=20, chunk_overlap=0)
 CANARIES = ("gnomon", "return", "km", "sundial", "read")  # a collection tries texts of its own

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,9 +18,7 @@ from gnomon.core.errors import CollectionBusy, CollectionNotFound, GnomonError, 
 from gnomon.encode.settings import available_cpus
 from gnomon.migrate import Change, GateSettings, MigrateSettings, Migration, follow, start, status, stop
 from gnomon.migrate.process import Started
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "collection"))
-from version_toys import check_sound, documents, text, vectors_in
+from support.version_collections import check_sound, documents, text, vectors_in
 
 MANY = 300
 

@@ -28,8 +28,7 @@ from gnomon.migrate.adapter.maps import (
     through,
     with_hidden,
 )
-
-from .bridge_world import NEW, OLD, OTHER, world
+from support.adapter_spaces import NEW, OLD, OTHER, world
 
 PAIRS = world(1500)
 FEW = RankedSettings(epochs=10, batch=128, rate=3e-4)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from version_toys import WORDS, documents, one, opened, three, two
 
 from gnomon.collection import Collection, CollectionSettings
 from gnomon.core.errors import InvalidInput, SpaceMismatch
@@ -15,6 +14,7 @@ from gnomon.migrate.adapter.fit import Bridge, BridgeRefused, BridgeSettings
 from gnomon.migrate.adapter.retriever import bridge_for, bridged, embed_in_order
 from gnomon.migrate.adapter.search import hits_of, hot_order
 from gnomon.text.chunk import ChunkSettings
+from support.version_collections import WORDS, documents, one, opened, three, two
 
 N = 260
 ANY = BridgeSettings(kinds=("scores",), least=0, least_pairs=200)
@@ -36,7 +36,7 @@ def kb(tmp_path: Path) -> Iterator[Collection]:
 
 
 def passages(kb: Collection) -> np.ndarray:
-    with kb._catalog.read() as connection:
+    with kb.internals.catalog.read() as connection:
         rows = connection.exec_driver_sql("SELECT id FROM chunks ORDER BY id").all()
     return np.array([row[0] for row in rows], dtype=np.int64)
 
@@ -48,7 +48,7 @@ def first(found: list) -> list[list[int]]:  # type: ignore[type-arg]
 def made(kb: Collection) -> Bridge:
     """As if it had been fitted before the version was begun: nothing is handed over by it."""
     found = bridge_for(kb, two(), settings=ANY)
-    with kb._catalog.write() as connection:
+    with kb.internals.catalog.write() as connection:
         connection.exec_driver_sql("DELETE FROM vectors WHERE space_id = 2")
     return found
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from version_toys import WORDS, built, check_sound, documents, one, opened, served, text, three, two
 
 from gnomon.collection import CollectionSettings
 from gnomon.collection.catalog.queries import chunks_of
@@ -20,6 +19,7 @@ from gnomon.core.errors import InvalidInput
 from gnomon.doctor.doctor import examine
 from gnomon.doctor.report import Examination, Finding
 from gnomon.testing.toys import HashEncoder
+from support.version_collections import WORDS, built, check_sound, documents, one, opened, served, text, three, two
 
 SMALL = CollectionSettings(chunk_tokens=20, chunk_overlap=0)
 COUNT = 30
@@ -209,7 +209,7 @@ def test_vectors_that_a_build_may_need_stay(folder: Path) -> None:
 
 def foreign(folder: Path, encoder: HashEncoder, every: int = 4) -> int:
     """Put another model's vectors in place of a quarter. Returns how many."""
-    with opened(folder) as kb, kb._catalog.read() as connection:
+    with opened(folder) as kb, kb.internals.catalog.read() as connection:
         ids = [row[0] for row in connection.exec_driver_sql("SELECT id FROM chunks ORDER BY id")]
         picked = chunks_of(connection, ids)[::every]
     rows = encoder.encode([chunk.embed_text for chunk in picked], role="document").data

@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from version_toys import WORDS
 
 from gnomon.core.errors import InvalidInput
 from gnomon.doctor.stores import chroma
 from gnomon.doctor.stores.examine import StoreSettings, examine_store
 from gnomon.testing.toys import HashEncoder
+from support.version_collections import WORDS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COUNT = 60
@@ -145,7 +145,7 @@ READ = """
 import json, sys
 sys.path[:0] = [sys.argv[1]]
 sys.path.append(sys.argv[2])
-from gnomon.evolve.examining.store import StoreSettings, examine_store
+from gnomon.doctor.stores.examine import StoreSettings, examine_store
 from gnomon.core.errors import InvalidInput
 from gnomon.testing.toys import HashEncoder
 try:

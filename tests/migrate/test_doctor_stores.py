@@ -14,13 +14,13 @@ from typing import Any
 import faiss
 import numpy as np
 import pytest
-from version_toys import WORDS
 
 from gnomon.core.errors import InvalidInput
 from gnomon.doctor.identify_model import makers
 from gnomon.doctor.stores.examine import StoreExamination, StorePart, StoreSettings, examine_store
 from gnomon.encode import load_encoder
 from gnomon.testing.toys import HashEncoder, LateHashEncoder
+from support.version_collections import WORDS
 
 COUNT = 40
 TEXTS = [" ".join(np.random.default_rng(n).choice(WORDS, 6, replace=False)) for n in range(COUNT)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import builtins
 import html
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,9 +19,7 @@ from gnomon.evaluate.judgments import DataSet
 from gnomon.migrate import Asking, Gated, GateSettings, gate
 from gnomon.migrate.gate import by_segment
 from gnomon.migrate.report import as_page, write_gate
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "collection"))
-from version_toys import text, two
+from support.version_collections import text, two
 
 LOOSE = GateSettings(margin=0.3)
 

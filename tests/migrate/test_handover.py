@@ -12,8 +12,7 @@ from gnomon.index.exact import ExactIndex
 from gnomon.index.scan import ScanIndex
 from gnomon.migrate.adapter.fit import Bridge, BridgeSettings, fit_bridge
 from gnomon.migrate.adapter.search import HandOver, hits_of, hot_order, merged
-
-from .bridge_world import NEW, OLD, OTHER, Numbered, world
+from support.adapter_spaces import NEW, OLD, OTHER, Numbered, world
 
 N = 800
 PAIRS = world(N)

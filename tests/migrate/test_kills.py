@@ -20,9 +20,7 @@ import gnomon
 from gnomon.collection import CollectionSettings
 from gnomon.encode.settings import available_cpus
 from gnomon.migrate import Change, MigrateSettings, follow, migrate, start, status
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "collection"))
-from version_toys import WORDS, check_sound, documents, text, vectors_in
+from support.version_collections import WORDS, check_sound, documents, text, vectors_in
 
 DOCUMENTS, KILLS = 1200, 50
 SETTINGS = MigrateSettings(without_proof=True, nice=0)

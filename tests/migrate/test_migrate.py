@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections import namedtuple
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +17,7 @@ from gnomon.core.errors import CollectionBusy, InvalidInput, StorageError
 from gnomon.migrate import GateSettings, MigrateSettings, Migration, migrate, status, stop
 from gnomon.migrate.migration import Watching, run_migration
 from gnomon.migrate.state import FOLDER, LOCK, STATE, STOP, error_of
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "collection"))
-from version_toys import documents, one, opened, served, text, three, two
+from support.version_collections import documents, one, opened, served, text, three, two
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +17,7 @@ from gnomon.migrate import Meanwhile, MigrateSettings, Migration, bridge_for, br
 from gnomon.migrate.adapter.files import bridge_file
 from gnomon.migrate.adapter.retriever import drawn_passages
 from gnomon.migrate.state import FOLDER, STOP
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "collection"))
-from version_toys import WORDS, check_sound, documents, one, opened, three, two
+from support.version_collections import WORDS, check_sound, documents, one, opened, three, two
 
 from .conftest import SMALL
 

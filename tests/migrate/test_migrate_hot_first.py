@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 import signal
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,9 +21,7 @@ from gnomon.encode.settings import available_cpus
 from gnomon.migrate import Change, Meanwhile, MigrateSettings, Migration, follow, migrate, start, status
 from gnomon.migrate.prefill import Built
 from gnomon.migrate.query_log import asked_of, searched_most
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "collection"))
-from version_toys import WORDS, check_sound, documents, rows, text, two
+from support.version_collections import WORDS, check_sound, documents, rows, text, two
 
 DOCUMENTS, KILLS = 240, 4
 HOT = list(range(DOCUMENTS - 1, 0, -4))

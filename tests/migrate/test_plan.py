@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections import namedtuple
 from pathlib import Path
 
@@ -16,12 +15,10 @@ from gnomon.core.errors import InvalidInput, StorageError
 from gnomon.migrate import Plan, plan
 from gnomon.migrate.change import Change, aimed, changed_retrieval
 from gnomon.migrate.cost import vector_bytes
-from gnomon.migrate.process import share_of
+from gnomon.migrate.throttle import share_of
 from gnomon.migrate.workload import Speed, measure_speed
 from gnomon.testing.toys import HashEncoder, LateHashEncoder
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "collection"))
-from version_toys import documents, one, text, three, two
+from support.version_collections import documents, one, text, three, two
 
 
 def planned_and_true(kb: Collection, encoder: HashEncoder, **change: object) -> tuple[Plan, object]:
@@ -33,7 +30,7 @@ def planned_and_true(kb: Collection, encoder: HashEncoder, **change: object) -> 
 
 
 def test_tokens_are_exact(kb: Collection) -> None:
-    assert gnomon.evolve.plan is plan
+    assert gnomon.migrate.plan is plan
     found, caught = planned_and_true(kb, two())
     assert (found.texts, found.tokens) == (caught.embedded.embedded, caught.embedded.tokens)
     assert found.cached == found.chunks - found.texts

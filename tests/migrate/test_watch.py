@@ -1,8 +1,6 @@
 """Looks at a collection with toy models: what is healthy, what is damaged, and what it is put down to."""
 
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +10,7 @@ from gnomon.core.errors import InvalidInput, NothingIndexed
 from gnomon.evaluate.judgments import DataSet
 from gnomon.monitor import WatchSettings, watch
 from gnomon.monitor.baseline import MOST_LOOKS, past_looks, remember
-
-sys.path.insert(0, str(Path(__file__).parent))
-from watch_toys import (
+from support.monitored_collections import (
     DOCUMENTS,
     Bad,
     Changed,

@@ -1,8 +1,6 @@
 """Looks at a model: what is ranked, what is scored, and that they leave the model alone."""
 
 import random
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,10 +10,8 @@ from gnomon.core.errors import InvalidInput
 from gnomon.train import fit
 from gnomon.train.data.source import SourceSettings
 from gnomon.train.evaluation import DevSet, embedded, first_by_words, look, mean_of, open_dev, spearman
-
-sys.path.insert(0, str(Path(__file__).parent))
-from fit_toys import parallel, scored, toy, triplets, write_rows
-from tiny_models import TEXTS, shared
+from support.tiny_backbones import TEXTS, shared
+from support.training_recipes import parallel, scored, toy, triplets, write_rows
 
 DOCUMENTS = {f"d{n}": text for n, text in enumerate(dict.fromkeys(TEXTS[:60]))}
 QUERIES = {f"q{n}": " ".join(text.split()[:3]) for n, text in enumerate(TEXTS[:12])}

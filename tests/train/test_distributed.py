@@ -4,7 +4,6 @@ import os
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,11 +14,7 @@ from hypothesis import strategies as st
 from gnomon.core.errors import InvalidInput
 from gnomon.train.batch import Batch, Example
 from gnomon.train.distributed import Across, merged
-
-sys.path.insert(0, str(Path(__file__).parent))
-from two_ranks import CASES, EXAMPLES, step
-
-SCRIPT = Path(__file__).parent / "two_ranks.py"
+from support.two_ranks import CASES, EXAMPLES, step
 
 
 def free_port() -> int:
@@ -36,7 +31,7 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[str, 
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     started = [
         subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(rank), port, str(folder)],
+            [sys.executable, "-m", "support.two_ranks", str(rank), port, str(folder)],
             env=environment,
             stderr=subprocess.PIPE,
             text=True,

@@ -1,6 +1,5 @@
 """What a run promises beside its resuming: the weights that are kept, the rates, kinds and objectives."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +15,7 @@ from gnomon.train.checkpoint import read_checkpoint
 from gnomon.train.loop import read_log
 from gnomon.train.schedule import Schedule
 from gnomon.train.step import TrainingDiverged
-
-sys.path.insert(0, str(Path(__file__).parent))
-from fit_toys import judged, pairs, parallel, scored, toy, triplets, write_rows
+from support.training_recipes import judged, pairs, parallel, scored, toy, triplets, write_rows
 
 WITHOUT_LOOKS = {"dev": []}
 

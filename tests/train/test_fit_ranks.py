@@ -4,19 +4,15 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from gnomon.train import fit
-
-sys.path.insert(0, str(Path(__file__).parent))
-from fit_toys import pairs, toml, write_rows
+from support.training_recipes import pairs, toml, write_rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-PROGRAM = Path(__file__).parent / "fit_ranks.py"
 TORCHRUN = ("torch.distributed.run", "--nproc-per-node", "2", "--master-addr", "127.0.0.1")
 # As it starts processes where there are GPUs; without one they meet on the CPU all the same.
 ACCELERATE = ("accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1")
@@ -26,7 +22,7 @@ def launch(how, recipe, *more, port="0"):
     ports = ("--master-port", port) if how == TORCHRUN else ("--main_process_port", port)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     done = subprocess.run(
-        [sys.executable, "-m", *how, *ports, str(PROGRAM), str(recipe), *more],
+        [sys.executable, "-m", *how, *ports, "-m", "support.fit_ranks", str(recipe), *more],
         env=environment,
         capture_output=True,
         text=True,

@@ -16,9 +16,7 @@ import torch
 from gnomon.core.errors import CollectionBusy, InvalidInput
 from gnomon.train import fit
 from gnomon.train.checkpoint import checkpoints, read_checkpoint
-
-sys.path.insert(0, str(Path(__file__).parent))
-from fit_toys import pairs, scored, toml, toy, write_rows
+from support.training_recipes import pairs, scored, toml, toy, write_rows
 
 GNOMON = "import sys; from gnomon.cli.main import run; sys.exit(run())"
 RUNS = {

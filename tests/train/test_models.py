@@ -1,7 +1,6 @@
 """Parts of models: padding, order, layers, gradients, tokenizers, folders; slow twins of sums."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +23,7 @@ from gnomon.train.models.save import whole_folder
 from gnomon.train.models.score_matrix import maxsim, score_matrix
 from gnomon.train.models.static import count_tokens, distil_static, principal
 from gnomon.train.models.tokenizer import train_tokenizer
-
-sys.path.insert(0, str(Path(__file__).parent))
-from tiny_models import NEW, SHORT_AND_LONG, TEXTS, shared, tiny
+from support.tiny_backbones import NEW, SHORT_AND_LONG, TEXTS, shared, tiny
 
 EMBEDDERS = ("bi", "dual", "late", "static")
 ROLES = ("query", "document")

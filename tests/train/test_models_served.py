@@ -1,8 +1,5 @@
 """Models as they are saved: gnomon serves them and sentence-transformers loads them, with the same result."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -17,9 +14,7 @@ from gnomon.train.models.build import Architecture, build_model
 from gnomon.train.models.cross_encoder import CrossEncoder, MatchingCrossEncoder
 from gnomon.train.models.load import LoadSettings, load_model
 from gnomon.train.models.pooling import Projection
-
-sys.path.insert(0, str(Path(__file__).parent))
-from tiny_models import NEW, SHORT_AND_LONG, TEXTS, shared, tiny
+from support.tiny_backbones import NEW, SHORT_AND_LONG, TEXTS, shared, tiny
 
 EXACT = EncoderSettings(precision="fp32")
 ROLES = ("query", "document")

@@ -3,16 +3,13 @@
 import html
 import json
 import re
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from gnomon.train import fit, read_recipe
-
-sys.path.insert(0, str(Path(__file__).parent))
-from fit_toys import pairs, toy, write_rows
+from support.training_recipes import pairs, toy, write_rows
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """What is seen of a run: texts that are followed, their vectors stage by stage, pictures, two seeds."""
 
 import random
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,10 +23,8 @@ from gnomon.train.recipe.recipe import Recipe, read_recipe
 from gnomon.train.report.embedding_map import FILE, Seen, Watch, due, read_seen
 from gnomon.train.report.map_plot import Map, draw_animation, draw_curve, draw_map
 from gnomon.train.report.tracked_texts import Followed, followed_of
-
-sys.path.insert(0, str(Path(__file__).parent))
-from fit_toys import NEW, WORDS, pairs, write_rows
-from tiny_models import TEXTS, tiny
+from support.tiny_backbones import TEXTS, tiny
+from support.training_recipes import NEW, WORDS, pairs, write_rows
 
 
 def source(count: int = 60) -> Any:

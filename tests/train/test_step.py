@@ -1,8 +1,6 @@
 """The step: GradCache's gradients against the whole batch's, pieces, views, and what it refuses."""
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,9 +15,7 @@ from gnomon.train.contracts import Reps
 from gnomon.train.grad_cache import captured, cut, padded, restored, resume
 from gnomon.train.losses import CoSENT, InfoNCE, LayerWise, ListwiseKL, Matryoshka
 from gnomon.train.step import StepSettings, TrainingDiverged, run_step
-
-sys.path.insert(0, str(Path(__file__).parent))
-from step_toys import ToyEmbedder, ToyScorer, gradients
+from support.training_models import ToyEmbedder, ToyScorer, gradients
 
 WHOLE_GRAPH = StepSettings(piece_tokens=10**6)
 

@@ -1,7 +1,5 @@
 """The step with each architecture: GradCache's gradients are those of one graph, dropout included."""
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,10 +8,8 @@ import torch
 from gnomon.train.batch import Batch, Example
 from gnomon.train.losses import InfoNCE, LayerWise
 from gnomon.train.step import StepSettings, run_step
-
-sys.path.insert(0, str(Path(__file__).parent))
-from step_toys import gradients
-from tiny_models import TEXTS, tiny
+from support.tiny_backbones import TEXTS, tiny
+from support.training_models import gradients
 
 EXAMPLES = [Example(TEXTS[at], (TEXTS[at + 20], TEXTS[at + 40]), (1.0, 0.0), id=str(at)) for at in range(0, 16, 2)]
 

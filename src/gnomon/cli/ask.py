@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from gnomon.answer.types import Turn
 from gnomon.cli.app import Json, app, example
 from gnomon.cli.errors import show_error
 from gnomon.core.errors import GenerationFailed, InvalidInput, StorageError
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     from gnomon.answer.llm.endpoint import Endpoint
     from gnomon.answer.settings import AskSettings
-    from gnomon.answer.types import Answer, Event, Failure
+    from gnomon.answer.types import Answer, Event, Failure, Turn
 
 
 EXAMPLE = '{"question": "…", "answer": "…"} a line'

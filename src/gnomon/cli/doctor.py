@@ -13,14 +13,13 @@ from rich.text import Text
 from gnomon.cli.app import Json, app, example
 from gnomon.cli.terminal import clean, counted, duration, print_hanging, print_rows
 from gnomon.core.errors import InvalidInput
-from gnomon.doctor.identify_model import Made
-from gnomon.doctor.report import Examination, Finding
-from gnomon.doctor.stores.examine import StoreExamination, StorePart
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gnomon.doctor.stores.examine import StoreSettings
+    from gnomon.doctor.identify_model import Made
+    from gnomon.doctor.report import Examination, Finding
+    from gnomon.doctor.stores.examine import StoreExamination, StorePart, StoreSettings
 
 
 _STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}

@@ -135,7 +135,7 @@ class _Job:
         from gnomon.cli.terminal import say
         from gnomon.collection.settings import CollectionSettings
         from gnomon.migrate.migration import Watching, run_migration
-        from gnomon.migrate.process import share_of
+        from gnomon.migrate.throttle import share_of
 
         threads = share_of(self.settings.cpu_share).threads
         opened = CollectionSettings(threads=threads)

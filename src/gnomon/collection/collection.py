@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from gnomon.collection.catalog import mutations, queries
+from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.versions import Version, by_id, live_chunking, live_id
 from gnomon.collection.evaluation import GROUP_DEPTH, Asked, chunk_texts, run
 from gnomon.collection.indexes.derived import View
@@ -52,6 +53,15 @@ def as_document(item: Document | str | Mapping[str, Any]) -> Document:
     return Document(**{"id": digest, **plain, "metadata": plain_metadata(plain.get("metadata") or {})})
 
 
+@dataclass(frozen=True)
+class Internals:
+    """What gnomon's own packages need of an open collection. Not part of the public API."""
+
+    folder: Path
+    catalog: Catalog
+    serving: Serving
+
+
 class Collection:
     """An open collection. Any number of threads may search it; writers queue. Made by `gnomon.open`.
 
@@ -61,6 +71,7 @@ class Collection:
 
     def __init__(self, serving: Serving) -> None:
         self._serving, self._folder, self._catalog = serving, serving.folder, serving.catalog
+        self.internals = Internals(serving.folder, serving.catalog, serving)
         self.lineage = Lineage(serving)
         self.tables = Registrations(self._catalog, self._folder / "tables")
 

@@ -45,12 +45,12 @@ class Look:
     @property
     def catalog(self) -> Catalog:
         """The collection's catalog."""
-        return self.kb._catalog
+        return self.kb.internals.catalog
 
     @property
     def folder(self) -> Path:
         """The collection's folder."""
-        return self.kb._folder
+        return self.kb.internals.folder
 
     def random(self) -> np.random.Generator:
         """The same draws in every look."""
@@ -59,7 +59,7 @@ class Look:
 
 def look_at(kb: Collection, sample: int, say: Callable[[str], None], loaded: dict[int, Encoder] | None = None) -> Look:
     """Begin a look: the versions that are kept, with how they stand."""
-    with kb._catalog.read() as connection:
+    with kb.internals.catalog.read() as connection:
         kept = versions.every(connection, versions.KEPT)
         standing = [(version, versions.standing(connection, version.id)) for version in kept]
     return Look(kb, sample, say, standing, loaded=loaded or {})

@@ -161,7 +161,7 @@ def _of_chunks(look: Look, chunking: int, seen: _Seen) -> Iterator[Found]:
 
 def _cut_again(look: Look, version: Version, ids: list[int]) -> str:
     """Cut documents anew, embed what is lacking, and put the passages in place of those that are there."""
-    target = look.kb._serving.target(version.id)
+    target = look.kb.internals.serving.target(version.id)
     table, chunk = schema.documents, schema.chunks.c
     made = 0
     for block in blocks(ids, _DOCUMENTS):

@@ -174,7 +174,7 @@ def _embed(look: Look, version: Version, standing: Standing) -> str:
     with look.catalog.read() as connection:
         ids = list(connection.execute(_without(version, standing)).scalars())
         chunks = whole_chunks(connection, ids)
-    target = look.kb._serving.target(version.id)
+    target = look.kb.internals.serving.target(version.id)
     done = sum(part.embedded for part in embedding(look.catalog, target, chunks))
     with look.catalog.write() as connection:
         tell_again(connection, ids)

@@ -297,7 +297,7 @@ def _about(kbs: tuple[Collection, Collection], queries: Sequence[str]) -> dict[s
 def _opened(kb: Collection, name: str) -> Iterator[Collection]:
     """A version by itself. Writers of other processes may put it behind for a moment."""
     # The model is loaded once: this process builds with it, or serves.
-    encoder, tries = kb._serving.bundle(kb.lineage.version(name).id).encoders.own, 0
+    encoder, tries = kb.internals.serving.bundle(kb.lineage.version(name).id).encoders.own, 0
     while True:
         try:
             opened = open_collection(kb.status().path, create=False, version=name, encoder=encoder)

@@ -138,7 +138,7 @@ def _segments(kb: Collection, field: str, relevant: Mapping[str, Mapping[str, in
 def _metadata(kb: Collection, documents: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     table = schema.documents.c
     for at in range(0, len(documents), _BLOCK):
-        with kb._catalog.read() as connection:
+        with kb.internals.catalog.read() as connection:
             wanted = select(table.key, table.metadata).where(table.key.in_(documents[at : at + _BLOCK]))
             rows = connection.execute(wanted).all()
         for row in rows:

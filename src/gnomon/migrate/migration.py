@@ -23,10 +23,10 @@ from gnomon.migrate.cost import bytes_of
 from gnomon.migrate.gate import Asking, Gated, SwitchIf, gate
 from gnomon.migrate.judgments import GateSettings, judgments
 from gnomon.migrate.prefill import Built, Meanwhile
-from gnomon.migrate.process import SLICE_TEXTS, share_of
 from gnomon.migrate.query_log import Asked, asked_of
 from gnomon.migrate.report import write_gate
 from gnomon.migrate.state import Migration, Outcome, Record, error_json, sole
+from gnomon.migrate.throttle import SLICE_TEXTS, share_of
 from gnomon.migrate.workload import work_of
 
 _TRIES = 20

@@ -14,7 +14,7 @@ from gnomon.core.contracts import Encoder
 from gnomon.core.errors import InvalidInput
 from gnomon.migrate.change import Aim, Change, aimed
 from gnomon.migrate.cost import Bytes, bytes_of
-from gnomon.migrate.process import SLICE_TEXTS, Share, share_of
+from gnomon.migrate.throttle import SLICE_TEXTS, Share, share_of
 from gnomon.migrate.workload import Speed, Work, measure_speed, work_of
 
 WRITING_S, INDEXING_S = 0.0003, 0.0002
@@ -94,7 +94,7 @@ def plan(
     name = str(to) if isinstance(to, str | Path) else None if given is None else given.space.name
     change = Change(name, chunk_tokens, retrieval)
     aim = aimed(kb, change, encoder=given, threads=share.threads, say=settings.say)
-    work = work_of(kb._catalog, aim)
+    work = work_of(kb.internals.catalog, aim)
     status = kb.status()
     folder = Path(status.path)
     speed = measure_speed(aim.encoder, work.sample, slice_texts=SLICE_TEXTS)

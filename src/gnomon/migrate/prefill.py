@@ -141,7 +141,7 @@ class Built:
     def _reported(self, about: Mapping[str, Any]) -> dict[str, Any]:
         """Beside what the gate will find."""
         about = {**about, "least": self.settings.least}
-        place = self.kb._folder / "reports" / self.version
+        place = self.kb.internals.folder / "reports" / self.version
         with explained(place):
             place.mkdir(parents=True, exist_ok=True)
             write_whole(place / "bridge.json", json.dumps(about, indent=1))
@@ -173,7 +173,7 @@ class Built:
         return f"{len(ids):,} passages first, of the documents that {asked} find"
 
     def _order_file(self) -> Path:
-        return self.kb._folder / FOLDER / f"{self.version}.order.npz"
+        return self.kb.internals.folder / FOLDER / f"{self.version}.order.npz"
 
 
 def _digest(asked: Asked) -> str:

@@ -13,52 +13,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from gnomon.collection.catalog.connection import FILE, explained
-from gnomon.core.errors import CollectionNotFound, GnomonError, InvalidInput
-from gnomon.encode.settings import available_cpus
+from gnomon.core.errors import CollectionNotFound, GnomonError
 from gnomon.migrate.change import Change, reference
 from gnomon.migrate.judgments import with_queries
 from gnomon.migrate.migration import MigrateSettings
 from gnomon.migrate.state import FOLDER, LOG, Migration, busy, error_of, is_running, status
-
-SLICE_TEXTS = 32
-"""Texts embedded between two looks at the clock: short enough that a pause is no gap."""
-
-_LOOK_S = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """`threads` that work for the part `duty` of the time."""
-
-    threads: int
-    duty: float
-
-    def pause_s(self, busy_s: float) -> float:
-        """How long to rest after so many seconds of work."""
-        return busy_s * (1 / self.duty - 1)
-
-    def pace(self, busy_s: float, is_over: Callable[[], bool] = lambda: False) -> None:
-        """Rest so long, or until it is over."""
-        end = time.monotonic() + self.pause_s(busy_s)
-        while (left := end - time.monotonic()) > 0 and not is_over():
-            time.sleep(min(left, _LOOK_S))
-
-
-def share_of(cpu_share: float, cpus: int | None = None) -> Share:
-    """That part of the processor: of 4 CPUs 0.5 are 2 threads, and 0.1 are 1 thread for 0.4 of the time.
-
-    Raises InvalidInput for a share that is not above 0 and at most 1.
-    """
-    if not 0 < cpu_share <= 1:
-        raise InvalidInput(
-            f"a share of {cpu_share:g} of the processor",
-            expected="above 0, at most 1",
-            hint="0.5 leaves half of it to searches",
-        )
-    wanted = cpu_share * (cpus or available_cpus())
-    threads = max(1, round(wanted))
-    return Share(threads, min(1.0, wanted / threads))
-
+from gnomon.migrate.throttle import share_of
 
 BUSY = 75
 """The builder's exit code where another one was first."""

@@ -91,7 +91,7 @@ def searched_most(kb: Collection, asked: Asked) -> Array:
     for at in range(0, len(texts), _AT_ONCE):
         some = texts[at : at + _AT_ONCE]
         rankings = retriever([Query(text) for text in some], k=_DEEP)
-        with kb._catalog.read() as connection:
+        with kb.internals.catalog.read() as connection:
             for text, ranking in zip(some, rankings, strict=True):
                 for document in set(queries.document_ids(connection, ranking.ids).values()):
                     counts[document] += asked.times[text]
@@ -106,7 +106,7 @@ def _passages(kb: Collection, documents: list[int]) -> Iterator[tuple[int, list[
     chunk = schema.chunks.c
     for at in range(0, len(documents), _BLOCK):
         some = documents[at : at + _BLOCK]
-        with kb._catalog.read() as connection:
+        with kb.internals.catalog.read() as connection:
             of = (chunk.document_id.in_(some), chunk.chunking_id == kb.version.chunking_id)
             rows = connection.execute(select(chunk.document_id, chunk.id).where(*of).order_by(chunk.id)).all()
         found: dict[int, list[int]] = {}

@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> int:
     from gnomon.collection.opening import open_collection
     from gnomon.collection.settings import CollectionSettings
     from gnomon.migrate.change import Change
-    from gnomon.migrate.process import share_of
+    from gnomon.migrate.throttle import share_of
 
     folder, given = Path(arguments[0]), json.loads(arguments[1])
     settings = MigrateSettings.from_json(given["settings"])

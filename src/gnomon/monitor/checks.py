@@ -75,7 +75,7 @@ def _unchecked(kb: Collection) -> Encoder | None:
 
 def _canary_cosines(kb: Collection, encoder: Encoder) -> dict[str, list[float]]:
     table = schema.canaries.c
-    with kb._catalog.read() as connection:
+    with kb.internals.catalog.read() as connection:
         wanted = select(table.role, table.text, table.vector).where(table.space_id == kb.version.space_id)
         rows = connection.execute(wanted).all()
     found: dict[str, list[float]] = {}
@@ -208,7 +208,7 @@ def vectors_check(
     if encoder is None:
         return Finding(Check("vectors", "not looked at", "the model is not the one that made them"))
     version = kb.version
-    with kb._catalog.read() as connection:
+    with kb.internals.catalog.read() as connection:
         ids = queries.all_ids(connection, version.chunking_id)
         ids = random.choice(ids, min(settings.checked, len(ids)), replace=False)
         held = samples.stored(connection, version, ids)
@@ -292,7 +292,7 @@ def recalls(kb: Collection, rows: Array) -> tuple[Array, int, int]:
     served = view.dense.search(queries, k=K)
     truth = [Ranking.empty() for _ in range(len(rows))]
     broken = missing = 0
-    with kb._catalog.read() as connection:
+    with kb.internals.catalog.read() as connection:
         ids, _ = samples.served_and_true(connection, version, view.dense_at)
         for part in samples.all_stored(connection, version, ids):
             broken, missing = broken + len(part.broken), missing + len(part.missing)

@@ -108,7 +108,7 @@ def measured(kb: Collection, golden: Golden) -> Golden:
         from gnomon.evaluate.metrics import parse_metric
 
         depth = parse_metric(golden.metric).cutoff or 100
-    with kb._catalog.read() as connection:
+    with kb.internals.catalog.read() as connection:
         owners = Owners.read(connection, kb.version.chunking_id)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TruncatedText)

@@ -41,11 +41,11 @@ def watch(kb: Collection, settings: WatchSettings | None = None) -> WatchReport:
     settings = settings or WatchSettings()
     if not kb.status().chunks:
         raise NothingIndexed(
-            f"{kb._folder} holds no text",
+            f"{kb.internals.folder} holds no text",
             expected="documents to watch",
             hint="gnomon index PATH --into KB",
         )
-    folder = kb._folder / FOLDER
+    folder = kb.internals.folder / FOLDER
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -53,7 +53,7 @@ def watch(kb: Collection, settings: WatchSettings | None = None) -> WatchReport:
             return _looked(kb, settings)
     except Timeout as error:
         raise CollectionBusy(
-            f"another process has been looking at {kb._folder} for {_WAIT_S:g} s",
+            f"another process has been looking at {kb.internals.folder} for {_WAIT_S:g} s",
             expected="one look at a time",
             hint="try again when it is done",
         ) from error
@@ -74,9 +74,9 @@ class _Seen:
 def _looked(kb: Collection, settings: WatchSettings) -> WatchReport:
     """Look, decide, act, remember."""
     started, at = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
-    before = None if settings.set_baseline else Baseline.load(kb._folder)
+    before = None if settings.set_baseline else Baseline.load(kb.internals.folder)
     seed = secrets.randbits(31) if settings.seed is None else settings.seed
-    ground = Ground(kb, settings, kb.version, before, past_looks(kb._folder), seed)
+    ground = Ground(kb, settings, kb.version, before, past_looks(kb.internals.folder), seed)
     seen = _seen(ground)
     checks = decided([seen.findings[name] for name in ORDER], settings.false_alarms)
     checks = tuple(replace(check, hint=_named(check.hint, kb)) for check in checks)
@@ -90,9 +90,9 @@ def _looked(kb: Collection, settings: WatchSettings) -> WatchReport:
     look = {"at": at, "version": ground.version.name, "baseline": None if known is None else known.id}
     look |= _remembered(seen, by_name, back)
     history = (*ground.past, look)
-    remember(kb._folder, history)
+    remember(kb.internals.folder, history)
     return WatchReport(
-        collection=str(kb._folder),
+        collection=str(kb.internals.folder),
         at=at,
         version=ground.version.name,
         space=ground.version.space.short,
@@ -117,7 +117,7 @@ def _seen(ground: Ground) -> _Seen:
     findings: dict[str, Finding] = {}
     findings["canaries"], encoder = canaries(kb)
     findings["vectors"] = vectors_check(kb, encoder, settings, random)
-    with kb._catalog.read() as connection:
+    with kb.internals.catalog.read() as connection:
         last_query = samples.last_query(connection, ground.version)
     # Of the cache, only what came since the baseline; queries that were given are recent as they come.
     queries = query_sample(kb, settings, encoder, 0 if before is None else before.last_query, random)
@@ -174,7 +174,7 @@ def _taken(
         latency=dict(checks["latency"].figures) or None,
         recall=checks["recall"].figures.get("recall"),
     )
-    taken.save(ground.kb._folder)
+    taken.save(ground.kb.internals.folder)
     return taken, ()
 
 
@@ -210,4 +210,4 @@ def _remembered(seen: _Seen, checks: Mapping[str, Check], back: RolledBack | Non
 
 def _named(step: str, kb: Collection) -> str:
     """What to type, for this collection."""
-    return step.replace("COLLECTION", str(kb._folder))
+    return step.replace("COLLECTION", str(kb.internals.folder))

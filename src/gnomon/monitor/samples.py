@@ -150,7 +150,7 @@ def query_sample(
     """Queries as given, embedded; else those of the embedding cache after a row. None without an encoder."""
     version = kb.version
     if settings.queries is None:
-        with kb._catalog.read() as connection:
+        with kb.internals.catalog.read() as connection:
             rows = cached_queries(connection, version, after, settings.sample)
         return Sample(rows, (), "the collection's cached query vectors")
     if encoder is None:
@@ -178,7 +178,7 @@ def embedded(encoder: Encoder, texts: Sequence[str]) -> Array:
 
 def document_sample(kb: Collection, version: Version, count: int, random: np.random.Generator) -> Sample:
     """The vectors of random chunks, each of another document, with what they are of."""
-    with kb._catalog.read() as connection:
+    with kb.internals.catalog.read() as connection:
         ids = documents_drawn(connection, version, count, random)
         held = stored(connection, version, ids)
         chunks, other = texts(connection, held.ids.tolist())

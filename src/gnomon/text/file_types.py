@@ -18,7 +18,7 @@ BuiltIn = Callable[[Path, ReadSettings, Report], Iterator[Document]]
 _READERS = {
     "text": "plain:read_text",
     "code": "plain:read_code",
-    "markdown": "markdown:read_markdown",
+    "markdown": "plain:read_markdown",
     "html": "html:read_html",
     "pdf": "pdf:read_pdf",
     "docx": "docx:read_docx",

@@ -27,7 +27,7 @@ _FORMAT = "gnomon-bridge-1"
 
 def bridge_file(kb: Collection, version: str) -> Path:
     """Where the bridge to a version that is being built lies."""
-    return kb._folder / FOLDER / f"{version}.bridge"
+    return kb.internals.folder / FOLDER / f"{version}.bridge"
 
 
 def kept_bridge(kb: Collection, version: str) -> Bridge:

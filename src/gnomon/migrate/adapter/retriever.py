@@ -65,7 +65,7 @@ class Bridged:
     def __init__(self, kb: Collection, version: Version, bridge: Bridge, mode: Mode | None) -> None:
         self._kb, self._version, self._bridge = kb, version, bridge
         self._mode = mode or version.retrieval.mode
-        self._encoders = kb._serving.bundle(version.id).encoders
+        self._encoders = kb.internals.serving.bundle(version.id).encoders
         self._lock = threading.Lock()
         self._new = ScanIndex(bridge.new)
         self._known: Array = np.zeros(0, dtype=np.int64)
@@ -177,7 +177,7 @@ def handed(kb: Collection, version: str) -> Handed:
     chunk, vector = schema.chunks.c, schema.vectors.c
     every = select(func.count()).where(chunk.chunking_id == found.chunking_id)
     own = (vector.space_id == found.space_id, vector.role == "document", vector.text_hash == chunk.text_hash)
-    with kb._catalog.read() as connection:
+    with kb.internals.catalog.read() as connection:
         total = int(connection.execute(every).scalar_one())
         done = int(connection.execute(every.where(exists().where(*own))).scalar_one())
     return Handed(done, total - done)
@@ -189,7 +189,7 @@ def drawn_passages(kb: Collection, many: int) -> Int[np.ndarray, " drawn"]:
     Each one's lot is its own (a mixing of its id: Steele, Lea and Flood 2014, SplitMix), so that after a few
     writes nearly the same ones are drawn.
     """
-    with kb._catalog.read() as connection:
+    with kb.internals.catalog.read() as connection:
         every = queries.all_ids(connection, kb.version.chunking_id)
     lots = every.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
@@ -212,7 +212,7 @@ def bridge_for(
     on is handed over at once. `queries`, such as those of a log, choose and measure the map. `said` is told
     how many of how many passages are embedded. Raises BridgeRefused, and InvalidInput for too few passages.
     """
-    live, catalog, encode = kb.version, kb._catalog, _kept_by(kb, to)
+    live, catalog, encode = kb.version, kb.internals.catalog, _kept_by(kb, to)
     drawn = drawn_passages(kb, pairs)
     with catalog.read() as connection:
         ids, old = vectors_of(connection, live.space_id, live.space, drawn)
@@ -231,17 +231,17 @@ def bridge_for(
 
 def _kept_by(kb: Collection, to: Encoder) -> Callable[[Sequence[Chunk]], Vectors]:
     """What embeds passages with a model, into the cache where a version of it is being built."""
-    with kb._catalog.read() as connection:
+    with kb.internals.catalog.read() as connection:
         building = [one for one in versions.every(connection, ["building"]) if one.space == to.space]
 
     def encode(chunks: Sequence[Chunk]) -> Vectors:
         if not building:
             return to.encode([chunk.embed_text for chunk in chunks], role="document")
-        target = replace(kb._serving.target(building[0].id), encoder=to)
-        for _ in embedding(kb._catalog, target, chunks):
+        target = replace(kb.internals.serving.target(building[0].id), encoder=to)
+        for _ in embedding(kb.internals.catalog, target, chunks):
             pass
         hashes = [chunk.text_hash for chunk in chunks]
-        with kb._catalog.read() as connection:
+        with kb.internals.catalog.read() as connection:
             rows = vector_cache.get(connection, building[0].space_id, "document", hashes)
         return Vectors(np.stack([rows[one] for one in hashes]), to.space)
 
@@ -256,9 +256,9 @@ def embed_in_order(
     Every slice is kept, and the build finds it done. For the most-searched first: see `hot_order`. Passages
     that are gone by now are left out.
     """
-    target = kb._serving.target(kb.lineage.version(version).id)
+    target = kb.internals.serving.target(kb.lineage.version(version).id)
     for at in range(0, len(ids), slice_texts):
         some = np.sort(ids[at : at + slice_texts]).tolist()
-        with kb._catalog.read() as connection:
+        with kb.internals.catalog.read() as connection:
             chunks = chunks_of(connection, some)
-        yield from embedding(kb._catalog, target, chunks, slice_texts=slice_texts)
+        yield from embedding(kb.internals.catalog, target, chunks, slice_texts=slice_texts)

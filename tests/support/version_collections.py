@@ -91,7 +91,7 @@ def check_catalog(catalog: Catalog) -> None:
 
 def served(kb: Collection) -> dict[str, str]:
     """Every document that a search can find, with its text as its chunks have it, in both indexes."""
-    pinned = kb._serving.pin()
+    pinned = kb.internals.serving.pin()
     view, lookups = pinned.view, pinned.bundle.lookups()
     query = pinned.bundle.encoders.own.encode(["note"], role="query")
     dense = view.dense.search(query, k=100_000)[0].ids
@@ -99,7 +99,7 @@ def served(kb: Collection) -> dict[str, str]:
     assert sorted(dense.tolist()) == sorted(lexical.tolist())
     assert view.dense_at == view.lexical_at
     found: dict[str, str] = {}
-    with kb._catalog.read() as connection:
+    with kb.internals.catalog.read() as connection:
         from gnomon.collection.catalog.queries import chunks_of
 
         for chunk in chunks_of(connection, sorted(dense.tolist())):
@@ -125,7 +125,7 @@ def built(kb: Collection, encoder: Any = None, **settings: Any) -> str:
 
 def rows(kb: Collection, query: str) -> list[tuple[Any, ...]]:
     """What a query finds in the catalog."""
-    with kb._catalog.read() as connection:
+    with kb.internals.catalog.read() as connection:
         return [tuple(row) for row in connection.exec_driver_sql(query)]
 
 

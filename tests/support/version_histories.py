@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import functools
 import shutil
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -22,11 +21,9 @@ from gnomon.collection.catalog.versions import NotReady
 from gnomon.collection.ingest.backfill import Manner
 from gnomon.core.errors import InvalidInput
 from gnomon.text.chunk import ChunkSettings
-
-sys.path.insert(0, str(Path(__file__).parent))
-from version_kills import Fuse, abandoned, boundaries, copied, lit
-from version_model import Kind, Model, Modelled
-from version_toys import built, check_catalog, one, opened, rows, served, text, three, two, until
+from support.version_collections import built, check_catalog, one, opened, rows, served, text, three, two, until
+from support.version_kills import Fuse, abandoned, boundaries, copied, lit
+from support.version_model import Kind, Model, Modelled
 
 SPECS: dict[str, tuple[Any, dict[str, Any]]] = {
     "first": (one, {}),
@@ -393,7 +390,7 @@ class Histories(RuleBasedStateMachine):
             self.serves_what_it_should()
             for info in self.kb.versions():
                 assert info.state == "retired" or info.behind == len(self.model.behind(info.name))
-            check_catalog(self.kb._catalog)
+            check_catalog(self.kb.internals.catalog)
             self.kb.close()
             if self.reader is not None:
                 self.reader.close()

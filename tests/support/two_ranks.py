@@ -10,13 +10,11 @@ from typing import Any
 import torch
 from torch import distributed as dist
 
-sys.path.insert(0, str(Path(__file__).parent))
-from step_toys import ToyEmbedder, ToyScorer
-
 from gnomon.train.batch import Batch, Example
 from gnomon.train.distributed import Across, average_gradients
 from gnomon.train.losses import CoSENT, InfoNCE, Matryoshka
 from gnomon.train.step import StepSettings, run_step
+from support.training_models import ToyEmbedder, ToyScorer
 
 EXAMPLES = (
     (

@@ -1,0 +1,1 @@
+"""What several tests share: models, collections and servers made small."""
