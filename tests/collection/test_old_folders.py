@@ -1,0 +1,57 @@
+"""A collection that gnomon 0.1.0 made opens, and finds what it found then.
+
+`fixtures/gnomon-0.1.tar.gz` was made by the last commit before the packages were regrouped (2958975): twelve small
+Markdown files, two static models and a late-interaction model with random weights, versions v1 to v5 (v2 live after a
+gated migration; v3 dense only; v4 with neighbour smoothing and fusion weights; v5 with a second model whose setting was
+still called `rerank.share`), a registered table, two monitoring runs, gate reports and a finished migration's state.
+`expected.json` holds the hits of each version as the old code gave them.
+"""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+import gnomon
+from gnomon.collection import Collection
+
+ARCHIVE = Path(__file__).parents[1] / "fixtures" / "gnomon-0.1.tar.gz"
+VERSIONS = ("v1", "v2", "v3", "v4", "v5")
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """The unpacked folder; the models lie elsewhere than when the collection was made."""
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(tmp_path, filter="data")
+    return tmp_path / "gnomon-0.1"
+
+
+def opened(old: Path, version: str | None = None) -> Collection:
+    models = [gnomon.load_encoder(str(old / "models" / name)) for name in ("first", "second")]
+    return gnomon.open(old / "kb", create=False, encoder=models, version=version)
+
+
+@pytest.mark.filterwarnings("ignore::gnomon.core.errors.TruncatedText")
+@pytest.mark.parametrize("rebuilt", [False, True], ids=["indexes as they were", "indexes rebuilt"])
+@pytest.mark.parametrize("version", VERSIONS[:4])
+def test_each_version_finds_what_it_found(old: Path, version: str, rebuilt: bool) -> None:
+    expected = json.loads((old / "expected.json").read_text())
+    if rebuilt:
+        (old / "kb" / "derived").rename(old / "derived")
+    with opened(old, version) as kb:
+        assert sorted(kb.documents()) == expected["documents"]
+        for query, hits in expected["versions"][version].items():
+            assert [(hit.document, pytest.approx(hit.score, abs=2e-3)) for hit in kb.search(query, k=3)] == [
+                tuple(hit) for hit in hits
+            ]
+
+
+def test_it_takes_writes_and_the_other_versions_follow(old: Path) -> None:
+    with opened(old) as kb:
+        assert kb.version.name == "v2"
+        kb.add([{"id": "new", "text": "the vault keeps signing keys"}])
+        assert "new" in [hit.document for hit in kb.search("vault signing keys", k=3)]
