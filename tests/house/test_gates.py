@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 HOUSE = Path(__file__).resolve().parents[2]
-ROOMS = "core kernels text encode index retrieve evaluate collection train word_vectors answer migrate doctor monitor cli testing".split()
+ROOMS = (
+    "core kernels text encode index retrieve evaluate collection train word_vectors answer migrate doctor monitor cli "
+    "evolve testing"
+).split()
 PUBLIC = '''"""A small package with the rooms of the large one."""
 
 __all__ = ["answer"]
