@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
 from gnomon.collection import Collection, CollectionSettings
+from support.static_models import write_static_model
 from support.version_collections import WORDS, check_sound, documents, opened, text
 
 SMALL = CollectionSettings(chunk_tokens=20, chunk_overlap=0)
-CANARIES = ("gnomon", "return", "km", "sundial", "read")  # a collection tries texts of its own
 
 
 def note(number: int, turn: int = 0) -> str:
@@ -34,36 +31,5 @@ def kb(tmp_path: Path) -> Iterator[Collection]:
 
 @pytest.fixture
 def static_model(tmp_path: Path) -> Callable[..., Path]:
-    """Makes the folder of a static model: each word of the toys' texts has a direction, drawn from a seed."""
-
-    def make(name: str, *, seed: int = 0, dim: int = 48, deaf: bool = False) -> Path:
-        words = ["[PAD]", "[UNK]", "note", *CANARIES, *WORDS]
-        words += [f"n{number}t{turn}" for number in range(400) for turn in range(3)]
-        random = np.random.default_rng(seed)
-        vectors = random.standard_normal((len(words), dim)).astype(np.float32)
-        if deaf:  # all words alike: nothing can be found
-            vectors = np.ones_like(vectors) + 1e-4 * vectors
-        vectors[:3] *= 0.01
-        folder = tmp_path / "models" / name
-        folder.mkdir(parents=True)
-        save_file({"embeddings": vectors}, folder / "model.safetensors")
-        (folder / "config.json").write_text(json.dumps({"model_type": "model2vec", "normalize": True}))
-        tokenizer = {
-            "version": "1.0",
-            "truncation": None,
-            "padding": None,
-            "added_tokens": [],
-            "normalizer": {"type": "Lowercase"},
-            "pre_tokenizer": {"type": "Whitespace"},
-            "post_processor": None,
-            "decoder": None,
-            "model": {
-                "type": "WordLevel",
-                "vocab": {word: at for at, word in enumerate(words)},
-                "unk_token": "[UNK]",
-            },
-        }
-        (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
-        return folder
-
-    return make
+    """Makes the folder of a static model by its name."""
+    return lambda name, **options: write_static_model(tmp_path / "models" / name, **options)
