@@ -170,7 +170,7 @@ def test_tables_with_problems(tmp_path):
     documents, reports = attempt(tmp_path / "a.csv", "csv")
     assert [document.text for document in documents] == ["a: 1\nb: 2\ncolumn 3: 3", "a: 4"]
     assert reports == [f"{tmp_path / 'a.csv'}, row 1: 3 values for 2 columns"]
-    with pytest.raises(UnreadableFile, match=r"(?s)no column 'body'.*one of its columns: a, b.*Next"):
+    with pytest.raises(UnreadableFile, match=r"(?s)no column 'body'.*one of its columns: a, b.*Hint"):
         attempt(tmp_path / "a.csv", "csv", text_column="body")
 
 

@@ -250,7 +250,7 @@ def test_settings_are_checked_and_survive_json():
         Chunker(ChunkSettings(96), tokenizer_json=WORDS, overhead=90)
     with pytest.raises(InvalidInput, match=r"(?s)neither a tokenizer nor.*`count` or both"):
         Chunker(ChunkSettings(96))
-    with pytest.raises(InvalidInput, match=r"(?s)cannot be read.*tokenizer\.json.*Next"):
+    with pytest.raises(InvalidInput, match=r"(?s)cannot be read.*tokenizer\.json.*Hint"):
         Chunker(ChunkSettings(96), tokenizer_json="{}")
 
 

@@ -11,11 +11,11 @@ import pytest
 
 from gnomon.core.documents import Document
 from gnomon.core.errors import InvalidInput
-from gnomon.text import file_types
 from gnomon.text.discover import discover, label_roots
 from gnomon.text.file_types import KIND_BY_EXTENSION, built_in, kind_of
 from gnomon.text.read import read
 from gnomon.text.settings import ReadSettings
+from support.plugins import installed_plugins
 
 
 def write(root: Path, *names: str, text: str = "some text") -> None:
@@ -190,22 +190,16 @@ def test_every_extension_has_a_reader():
         built_in("odt")
 
 
-def test_another_package_can_bring_a_reader(tmp_path, monkeypatch):
-    entry = EntryPoint("Epub", f"{__name__}:read_epub", "gnomon.readers")
-    monkeypatch.setattr(file_types, "entry_points", lambda group: [entry] if group == entry.group else [])
-    file_types.plugins.cache_clear()
-    try:
+def test_another_package_can_bring_a_reader(tmp_path):
+    with installed_plugins(EntryPoint("Epub", f"{__name__}:read_epub", "gnomon.readers")):
         write(tmp_path, "book.epub")
         (found,) = discover([tmp_path], settings=ReadSettings())
         assert found.kind == "plugin:.epub"
         documents = list(read(found, settings=ReadSettings()))
         assert [document.id for document in documents] == [f"{found.id}#1", f"{found.id}#2"]
         assert documents[0].source == str(tmp_path / "book.epub")
-    finally:
-        monkeypatch.undo()
-        file_types.plugins.cache_clear()
     assert kind_of(tmp_path / "book.epub") == ""
-    with pytest.raises(InvalidInput, match=r"(?s)no reader is installed for '.epub'.*gnomon.readers"):
+    with pytest.raises(InvalidInput, match=r"(?s)no plug-in '.epub' is installed.*gnomon.readers"):
         list(read(found, settings=ReadSettings()))
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from gnomon.core.contracts import Reader
 from gnomon.core.documents import Document
 from gnomon.core.errors import InvalidInput
+from gnomon.core.plugins import has_plugin
 from gnomon.text.settings import ReadSettings, Report
 
 BuiltIn = Callable[[Path, ReadSettings, Report], Iterator[Document]]
@@ -45,7 +43,6 @@ KIND_BY_EXTENSION: dict[str, str] = {
     ".rst": "rst",
 }
 _SNIFFED_BYTES = 8192
-_GROUP = "gnomon.readers"
 
 
 def kind_of(path: Path, *, given: bool = False) -> str:
@@ -55,9 +52,8 @@ def kind_of(path: Path, *, given: bool = False) -> str:
     Raises OSError when such a file cannot be opened.
     """
     name = path.name.lower()
-    known = plugins()
     for extension in ("".join(path.suffixes[-2:]).lower(), path.suffix.lower()):
-        if extension in known:
+        if has_plugin("gnomon.readers", extension):
             return f"plugin:{extension}"
         if extension in KIND_BY_EXTENSION:
             return KIND_BY_EXTENSION[extension]
@@ -87,26 +83,3 @@ def built_in(kind: str) -> BuiltIn:
     module, function = _READERS[kind].split(":")
     reader: BuiltIn = getattr(import_module(f"gnomon.text.readers.{module}"), function)
     return reader
-
-
-def plugin(kind: str) -> Reader:
-    """The reader that another package registered for the kind plugin:.EXTENSION."""
-    found = plugins().get(kind.removeprefix("plugin:"))
-    if found is None:
-        raise InvalidInput(
-            f"no reader is installed for {kind.removeprefix('plugin:')!r}",
-            expected=f"a package with an entry point of that name in the group {_GROUP}",
-            hint="install the package that read this file before",
-        )
-    reader: Reader = found.load()
-    return reader
-
-
-@cache
-def plugins() -> dict[str, EntryPoint]:
-    """Readers that other packages registered, by extension: they come before the built-in ones.
-
-    An entry point in the group gnomon.readers, its name the extension ("epub"), its value a function that
-    takes a path and yields Documents. Looked up once a process; nothing is imported.
-    """
-    return {f".{entry.name.lower().lstrip('.')}": entry for entry in entry_points(group=_GROUP)}

@@ -12,11 +12,13 @@ from gzip import BadGzipFile
 from pathlib import Path
 from typing import Any
 
+from gnomon.core.contracts import Reader
 from gnomon.core.documents import Document
 from gnomon.core.errors import GnomonError, InvalidInput, UnreadableFile
+from gnomon.core.plugins import load_plugin
 from gnomon.text.decode import clean
 from gnomon.text.discover import Found
-from gnomon.text.file_types import built_in, plugin
+from gnomon.text.file_types import built_in
 from gnomon.text.settings import ReadSettings, Report, silent
 
 _ROW_BY_ROW = frozenset({"csv", "jsonl", "beir"})
@@ -65,7 +67,8 @@ def _damaged(found: Found, error: Exception) -> UnreadableFile:
 
 def _documents(found: Found, settings: ReadSettings, report: Report) -> Iterator[Document]:
     if found.kind.startswith("plugin:"):
-        return plugin(found.kind)(found.path)
+        reader: Reader = load_plugin("gnomon.readers", found.kind.removeprefix("plugin:"))
+        return reader(found.path)
     return built_in(found.kind)(found.path, settings, report)
 
 
