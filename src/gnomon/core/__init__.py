@@ -1,1 +1,1 @@
-"""Values, errors and contracts. numpy and the standard library only; everything else stands on this room."""
+"""Values, errors and contracts, and what every package needs of files and settings."""
