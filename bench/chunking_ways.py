@@ -16,7 +16,7 @@ from gnomon.collection.evaluation import GROUP_DEPTH, Owners, rankings
 from gnomon.collection.search import build_retriever
 from gnomon.core.contracts import Encoder, Role
 from gnomon.core.documents import Chunk, Document
-from gnomon.core.space import Space
+from gnomon.core.encoders import DelegatingEncoder
 from gnomon.core.vectors import Vectors
 from gnomon.evaluate import Run
 from gnomon.index.exact import ExactIndex
@@ -41,7 +41,7 @@ class Way:
 
 
 @dataclass
-class Known:
+class Known(DelegatingEncoder):
     """An encoder that keeps every vector in a file: ways share most of their texts."""
 
     encoder: Encoder
@@ -57,25 +57,6 @@ class Known:
                     texts = held[f"{role}_texts"].tobytes().decode().split("\0")
                     self.rows |= {(role, text): row for text, row in zip(texts, held[f"{role}_rows"], strict=True)}
         self.kept = len(self.rows)
-
-    @property
-    def space(self) -> Space:
-        """The encoder's."""
-        return self.encoder.space
-
-    @property
-    def max_tokens(self) -> int:
-        """The encoder's."""
-        return self.encoder.max_tokens
-
-    @property
-    def tokenizer_json(self) -> str | None:
-        """The encoder's."""
-        return self.encoder.tokenizer_json
-
-    def count_tokens(self, texts: Sequence[str], *, role: Role) -> list[int]:
-        """The encoder's."""
-        return self.encoder.count_tokens(texts, role=role)
 
     def encode(self, texts: Sequence[str], *, role: Role) -> Vectors:
         """Known rows, and the encoder's for the others."""

@@ -21,7 +21,7 @@ import numpy as np
 import gnomon
 from encode import MODEL
 from gnomon.core.contracts import Encoder, Role
-from gnomon.core.space import Space
+from gnomon.core.encoders import DelegatingEncoder
 from gnomon.core.vectors import Vectors
 from real_vectors import real_vectors, texts
 from record import write
@@ -29,35 +29,17 @@ from record import write
 REAL, BLOCK, QUERIES = 50_000, 20_000, 300
 
 
-class Mixing:
+class Mixing(DelegatingEncoder):
     """An encoder whose documents are mixtures of real vectors, chosen by the text; queries are real."""
 
     def __init__(self, inner: Encoder, vectors: Any) -> None:
-        self._inner, self._vectors = inner, vectors
-
-    @property
-    def space(self) -> Space:
-        """The model's."""
-        return self._inner.space
-
-    @property
-    def max_tokens(self) -> int:
-        """The model's."""
-        return self._inner.max_tokens
-
-    @property
-    def tokenizer_json(self) -> str | None:
-        """The model's."""
-        return self._inner.tokenizer_json
-
-    def count_tokens(self, texts: Sequence[str], *, role: Role) -> list[int]:
-        """The model's."""
-        return self._inner.count_tokens(texts, role=role)
+        super().__init__(inner)
+        self._vectors = vectors
 
     def encode(self, texts: Sequence[str], *, role: Role) -> Vectors:
         """For a document a 0.7 : 0.5 : 0.3 mixture of three real vectors."""
         if role == "query":
-            return self._inner.encode(texts, role=role)
+            return self.encoder.encode(texts, role=role)
         seeds = np.array([zlib.crc32(text.encode()) for text in texts], dtype=np.uint64)
         mixed = np.zeros((len(texts), self.space.dim), dtype=np.float32)
         for weight, prime in ((0.7, 2654435761), (0.5, 40503), (0.3, 2246822519)):

@@ -16,6 +16,7 @@ import gnomon
 from data import DATA, beir, rows
 from gnomon.core.contracts import Encoder, Role
 from gnomon.core.documents import Document
+from gnomon.core.encoders import DelegatingEncoder
 from gnomon.core.vectors import Vectors
 from gnomon.evaluate.judgments import DataSet
 
@@ -25,7 +26,7 @@ DOCUMENTS, POOL, GOLDEN = 2000, 3000, 60
 PROMPT = "query: "
 
 
-class Known:
+class Known(DelegatingEncoder):
     """An encoder that knows what earlier benchmarks encoded; the rest it encodes once and keeps in a file.
 
     `change` is done to each row, `prompt` put before each query: a model that is not what it was.
@@ -39,13 +40,8 @@ class Known:
         change: Callable[[Array], Array] | None = None,
         prompt: str = "",
     ) -> None:
-        self._encoder, self._kept, self._change, self._prompt = encoder, kept, change, prompt
-        self.space, self.max_tokens = encoder.space, encoder.max_tokens
-        self.tokenizer_json = encoder.tokenizer_json
-
-    def count_tokens(self, texts: Sequence[str], *, role: Role) -> list[int]:
-        """As the encoder counts them."""
-        return self._encoder.count_tokens(texts, role=role)
+        super().__init__(encoder)
+        self._kept, self._change, self._prompt = kept, change, prompt
 
     def encode(self, texts: Sequence[str], *, role: Role) -> Vectors:
         """Each text once."""
@@ -53,14 +49,14 @@ class Known:
         keys = [(role, hashlib.sha256(text.encode()).digest()) for text in own]
         lacking = {key: text for key, text in zip(keys, own, strict=True) if key not in self._kept}
         if lacking:
-            made = self._encoder.encode(list(lacking.values()), role=role).data
+            made = self.encoder.encode(list(lacking.values()), role=role).data
             self._kept.update(zip(lacking, made, strict=True))
         data = np.stack([self._kept[key] for key in keys]) if keys else np.zeros((0, self.space.dim), "f4")
         return Vectors(data if self._change is None else self._change(data), self.space)
 
     def altered(self, **how: Any) -> Known:
         """The same model, changed."""
-        return Known(self._encoder, self._kept, **how)
+        return Known(self.encoder, self._kept, **how)
 
 
 def known(encoder: Encoder) -> Known:

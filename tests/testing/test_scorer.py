@@ -8,9 +8,7 @@ import pytest
 
 from gnomon.core.errors import InvalidInput
 from gnomon.kernels.similarity import maxsim
-from gnomon.testing.encoder import SCORER_CHECKS as CHECKS
-from gnomon.testing.encoder import _ScorerCase as _Case
-from gnomon.testing.encoder import check_scorer
+from gnomon.testing.encoder import QUERY, SCORER_CHECKS, TEXTS, ScorerCase, check_scorer
 from gnomon.testing.toys import LateHashEncoder
 
 pytestmark = pytest.mark.filterwarnings("ignore::gnomon.core.errors.TruncatedText")
@@ -107,16 +105,14 @@ def test_a_broken_promise_is_named(kind: type[Words]) -> None:
 
 
 def test_there_is_a_broken_scorer_for_every_check() -> None:
-    from gnomon.testing.encoder import TEXTS
-
     failed = set()
     for kind in BROKEN:
-        for check in CHECKS:
+        for check in SCORER_CHECKS:
             try:
-                check(_Case(kind(), "How does a sundial tell the time?", TEXTS, 1e-3))
+                check(ScorerCase(kind(), QUERY, TEXTS, 1e-3))
             except AssertionError:
                 failed.add(check)
-    assert [check.__name__ for check in CHECKS if check not in failed] == []
+    assert [check.__name__ for check in SCORER_CHECKS if check not in failed] == []
 
 
 def test_too_few_texts_are_refused() -> None:

@@ -11,8 +11,8 @@ import numpy as np
 
 from gnomon.collection import Collection
 from gnomon.core.contracts import Array, Encoder, Role
+from gnomon.core.encoders import DelegatingEncoder
 from gnomon.core.errors import GnomonError, InvalidInput
-from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
 from gnomon.encode.hub.local import SourceSettings
 from gnomon.encode.hub.locate import locate
@@ -39,7 +39,7 @@ class Prompts:
 
 
 @dataclass(frozen=True)
-class Aimed:
+class Aimed(DelegatingEncoder):
     """A collection's encoder whose query vectors point elsewhere: keeps `Encoder`, and makes its space.
 
     With `passages` a query's vector is the mean of its own and of theirs, as in HyDE (Gao et al. 2022,
@@ -51,25 +51,6 @@ class Aimed:
     encoder: Encoder
     passages: tuple[str, ...] = ()
     prompts: Prompts | None = None
-
-    @property
-    def space(self) -> Space:
-        """The wrapped encoder's."""
-        return self.encoder.space
-
-    @property
-    def max_tokens(self) -> int:
-        """The wrapped encoder's."""
-        return self.encoder.max_tokens
-
-    @property
-    def tokenizer_json(self) -> str | None:
-        """The wrapped encoder's."""
-        return self.encoder.tokenizer_json
-
-    def count_tokens(self, texts: Sequence[str], *, role: Role) -> list[int]:
-        """The wrapped encoder's."""
-        return self.encoder.count_tokens(texts, role=role)
 
     def encode(self, texts: Sequence[str], *, role: Role) -> Vectors:
         """Documents as ever, queries as they are aimed.

@@ -14,8 +14,8 @@ from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.serving.snapshot import Pinned
 from gnomon.collection.settings import By, Mode
 from gnomon.core.contracts import Array, Encoder, Retriever, Role
+from gnomon.core.encoders import DelegatingEncoder
 from gnomon.core.ranking import Query, Ranking
-from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
 from gnomon.evaluate.pseudo import ChunkText
 from gnomon.evaluate.run import Run
@@ -28,31 +28,12 @@ GROUP_DEPTH = 1000
 
 
 @dataclass(frozen=True)
-class CachedEncoder:
+class CachedEncoder(DelegatingEncoder):
     """An encoder that keeps query vectors in the collection's cache: judged queries are asked many times."""
 
     encoder: Encoder
     catalog: Catalog
     space_id: int
-
-    @property
-    def space(self) -> Space:
-        """The wrapped encoder's."""
-        return self.encoder.space
-
-    @property
-    def max_tokens(self) -> int:
-        """The wrapped encoder's."""
-        return self.encoder.max_tokens
-
-    @property
-    def tokenizer_json(self) -> str | None:
-        """The wrapped encoder's."""
-        return self.encoder.tokenizer_json
-
-    def count_tokens(self, texts: Sequence[str], *, role: Role) -> list[int]:
-        """The wrapped encoder's."""
-        return self.encoder.count_tokens(texts, role=role)
 
     def encode(self, texts: Sequence[str], *, role: Role) -> Vectors:
         """Vectors from the cache, and from the encoder where the cache lacks them."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gnomon.core.contracts import Encoder, Role
+from gnomon.core.encoders import DelegatingEncoder
 from gnomon.core.errors import InvalidInput
-from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
 
 
@@ -35,7 +35,7 @@ class _Call:
         return self.vectors
 
 
-class BatchedEncoder:
+class BatchedEncoder(DelegatingEncoder):
     """An encoder whose concurrent small calls run as one. Keeps the contract of `Encoder`.
 
     There is no thread of its own: the first caller encodes at once; those that come meanwhile wait, and when
@@ -52,39 +52,20 @@ class BatchedEncoder:
             raise InvalidInput(f"max_wait_s = {max_wait_s}", expected="0 or more seconds")
         if max_batch < 1:
             raise InvalidInput(f"max_batch = {max_batch}", expected="at least 1 text")
-        self._encoder, self._max_wait_s, self._max_batch = encoder, max_wait_s, max_batch
+        super().__init__(encoder)
+        self._max_wait_s, self._max_batch = max_wait_s, max_batch
         self._lock = threading.Lock()
-        self._lanes = int(getattr(encoder, "lanes", 1))
         self._leaders: list[_Call] = []
         self._waiting: list[_Call] = []
-
-    @property
-    def space(self) -> Space:
-        """The wrapped encoder's."""
-        return self._encoder.space
-
-    @property
-    def max_tokens(self) -> int:
-        """The wrapped encoder's."""
-        return self._encoder.max_tokens
-
-    @property
-    def tokenizer_json(self) -> str | None:
-        """The wrapped encoder's."""
-        return self._encoder.tokenizer_json
-
-    def count_tokens(self, texts: Sequence[str], *, role: Role) -> list[int]:
-        """The wrapped encoder's."""
-        return self._encoder.count_tokens(texts, role=role)
 
     def encode(self, texts: Sequence[str], *, role: Role) -> Vectors:
         """As the wrapped encoder's; together with what other threads ask for meanwhile."""
         if self._goes_apart(texts, role):
-            return self._encoder.encode(texts, role=role)
+            return self.encoder.encode(texts, role=role)
         mine = _Call(list(texts), role)
         try:
             with self._lock:
-                if len(self._leaders) < self._lanes:
+                if len(self._leaders) < self.lanes:
                     self._leaders.append(mine)
                 else:
                     self._waiting.append(mine)
@@ -101,10 +82,10 @@ class BatchedEncoder:
     def _goes_apart(self, texts: Sequence[str], role: Role) -> bool:
         if isinstance(texts, str) or not 0 < len(texts) <= self._max_batch:
             return True
-        if len(self._leaders) < self._lanes:
+        if len(self._leaders) < self.lanes:
             return False  # nobody to share with: the encoder looks at the texts itself
         # Wrong input is refused here, to this caller alone, while the others' texts are encoded.
-        return max(self._encoder.count_tokens(texts, role=role)) > self._encoder.max_tokens
+        return max(self.encoder.count_tokens(texts, role=role)) > self.encoder.max_tokens
 
     def _batch(self, mine: _Call) -> list[_Call]:
         if self._max_wait_s:
@@ -136,7 +117,7 @@ class BatchedEncoder:
     def _together(self, batch: list[_Call]) -> None:
         texts = [text for call in batch for text in call.texts]
         try:
-            vectors = self._encoder.encode(texts, role=batch[0].role)
+            vectors = self.encoder.encode(texts, role=batch[0].role)
         except Exception:  # noqa: BLE001 - whose texts caused it shows when each is encoded alone
             for call in batch:
                 self._alone(call)
@@ -148,7 +129,7 @@ class BatchedEncoder:
 
     def _alone(self, call: _Call) -> None:
         try:
-            call.vectors = self._encoder.encode(call.texts, role=call.role)
+            call.vectors = self.encoder.encode(call.texts, role=call.role)
         except Exception as error:  # noqa: BLE001 - raised again in the thread whose call this is
             call.error = error
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from gnomon.core.contracts import Encoder, Role
+from gnomon.core.encoders import RoleMethods
 from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.core.space import Ingredients, Space
 from gnomon.core.vectors import Vectors
@@ -15,7 +16,7 @@ from gnomon.encode.layout.model import ModelLayout
 from gnomon.encode.settings import EncoderSettings, check_dim
 
 
-class DualEncoder:
+class DualEncoder(RoleMethods):
     """Encodes queries with one encoder and documents with another, trained to meet in one space.
 
     The space's fingerprint digests both. `max_tokens` and the tokenizer are the document tower's, since

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from gnomon.core.contracts import Role
+from gnomon.core.encoders import RoleMethods
 from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 Rows = Float[np.ndarray, "_ dim"]
 
 
-class LateEncoder:
+class LateEncoder(RoleMethods):
     """A late-interaction model. Keeps the contract of `Encoder`, with `starts` in its vectors.
 
     Queries and documents have their own limits: `max_tokens` is the documents'. Safe to use from several

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gnomon.core.contracts import Encoder
+from gnomon.core.encoders import RoleEncoder
 from gnomon.core.errors import ModelUnsupported
 from gnomon.encode.hub.locate import locate, silent
 from gnomon.encode.layout.model import read_layout
@@ -23,7 +23,7 @@ def load_encoder(
     settings: EncoderSettings | None = None,
     prompts: Mapping[str, str] | None = None,
     say: Callable[[str], None] = silent,
-) -> Encoder:
+) -> RoleEncoder:
     """The encoder of a model: a short name, a hub id, or a folder. Fetches what is not on this machine.
 
     A folder may hold a model of one vector a text (a transformer or a static one), of two towers

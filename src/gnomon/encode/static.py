@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from gnomon.core.contracts import Role
+from gnomon.core.encoders import RoleMethods
 from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
@@ -43,7 +44,7 @@ class Table:
         return np.asarray(rows if self.weights is None else rows * self.weights[ids, None])
 
 
-class StaticEncoder:
+class StaticEncoder(RoleMethods):
     """A static model. Safe to use from several threads.
 
     Raises ModelUnsupported for a file without a table, and for a table that does not fit its tokenizer.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gnomon.core.contracts import Role
+from gnomon.core.encoders import RoleMethods
 from gnomon.core.errors import ModelUnsupported
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 ONNX = Path("onnx", "model.onnx")
 
 
-class TransformerEncoder:
+class TransformerEncoder(RoleMethods):
     """A model in sentence-transformers layout. Safe to use from several threads.
 
     Compiles on first use. Raises ModelUnsupported at once where there is neither a graph nor an ONNX file.

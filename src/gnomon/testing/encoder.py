@@ -1,18 +1,19 @@
-"""What every scorer must do, checked from outside: the whole test of a new one is `check_scorer(it)`."""
+"""Conformance checks: the whole test of a new encoder is `check_encoder(it)`, of a scorer `check_scorer(it)`."""
 
 from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, get_args
+from typing import Any, ClassVar, Protocol, TypeVar, get_args
 
 import numpy as np
 
 from gnomon.core.contracts import Encoder, Role, Scorer
+from gnomon.core.encoders import RoleEncoder
 from gnomon.core.errors import InvalidInput, TruncatedText
 from gnomon.core.vectors import Vectors
 from gnomon.testing.expect import expect, refuses
@@ -27,6 +28,7 @@ TEXTS = (
     "How do I renew a passport?",
     "3.14159 2.71828 1.41421",
 )
+QUERY = "How does a sundial tell the time?"
 ODDITIES = {
     "an empty text": "",
     "blanks only": " \t\n ",
@@ -39,18 +41,11 @@ ODDITIES = {
     "one very long word": "a" * 3000,
     "Chinese": "日晷的指针叫做晷针。",
 }
+WRONG_TEXTS: Mapping[str, Any] = {"a lone string": "text", "None among texts": ["a", None], "bytes": [b"a"]}
 LONGEST_TRIED = 20_000  # tokens: an encoder that reads more is not given an over-long text
 SAME_CALL = 1e-6
 
-
-@dataclass(frozen=True)
-class _Case:
-    encoder: Encoder
-    texts: tuple[str, ...]
-    tolerance: float
-
-    def encode(self, texts: Sequence[str], role: Role = "document") -> Vectors:
-        return self.encoder.encode(texts, role=role)
+Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def check_encoder(encoder: Encoder, *, texts: Sequence[str] = TEXTS, tolerance: float = 5e-4) -> None:
@@ -60,20 +55,21 @@ def check_encoder(encoder: Encoder, *, texts: Sequence[str] = TEXTS, tolerance: 
     text may lie apart when it is encoded in other company: 1 - cosine for vectors of length 1, and for
     others the squared distance over twice the product of the lengths.
     """
-    if len(set(texts)) < 3 or len(set(texts)) != len(texts):
-        raise InvalidInput(f"{len(texts)} texts to check with", expected="at least three, all different")
-    case = _Case(encoder, tuple(texts), tolerance)
-    broken = []
-    for check in CHECKS:
-        try:
-            check(case)
-        except AssertionError as failure:
-            broken.append(str(failure))
-    if broken:
-        raise AssertionError(f"{type(encoder).__name__} breaks {len(broken)} promises:\n- " + "\n- ".join(broken))
+    case = EncoderCase(encoder, _usable(texts), tolerance)
+    _run(case, ENCODER_CHECKS, type(encoder).__name__)
 
 
-def drift(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
+def check_scorer(scorer: Scorer, *, query: str = QUERY, texts: Sequence[str] = TEXTS, tolerance: float = 1e-3) -> None:
+    """Raise AssertionError with one sentence for every promise of `Scorer` that this one breaks.
+
+    `texts` are at least three different texts. `tolerance` is how far two scores of one pair may lie apart
+    when the text is scored in other company.
+    """
+    case = ScorerCase(scorer, query, _usable(texts), tolerance)
+    _run(case, SCORER_CHECKS, type(scorer).__name__)
+
+
+def drift(one: Array, other: Array) -> float:
     """How far two items lie apart: 1 - cosine for vectors of length 1; infinite for other shapes.
 
     >>> drift(np.array([1.0, 0.0]), np.array([0.0, 1.0]))
@@ -86,22 +82,222 @@ def drift(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
     return squared / (2 * lengths) if lengths else squared
 
 
-def _items(vectors: Vectors) -> list[np.ndarray[Any, Any]]:
+class Case(Protocol):
+    """What the checks that encoders and scorers share need of the part under test."""
+
+    noun: ClassVar[str]
+    roles: ClassVar[Sequence[Role]]
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Different texts to measure with."""
+        ...
+
+    @property
+    def tolerance(self) -> float:
+        """How far two results for one text may lie apart."""
+        ...
+
+    @property
+    def same_call(self) -> float:
+        """How far the results of the same call may lie apart."""
+        ...
+
+    @property
+    def calls(self) -> Mapping[str, Callable[[Any], object]]:
+        """Each function that takes texts, by what using it is called."""
+        ...
+
+    def measure(self, texts: Sequence[str], role: Role = "document") -> list[Array]:
+        """The results of the texts, one each."""
+        ...
+
+    def measure_oddity(self, text: str) -> list[list[Array]]:
+        """Results, of two texts at a time, where the odd text takes part."""
+        ...
+
+    def distance(self, one: Array, other: Array) -> float:
+        """How far two results lie apart."""
+        ...
+
+
+@dataclass(frozen=True)
+class EncoderCase:
+    """An encoder under test."""
+
+    encoder: Encoder
+    texts: tuple[str, ...]
+    tolerance: float
+    noun: ClassVar[str] = "vector"
+    roles: ClassVar[Sequence[Role]] = get_args(Role)
+
+    @property
+    def same_call(self) -> float:
+        """How far the vectors of the same call may lie apart."""
+        return SAME_CALL
+
+    @property
+    def calls(self) -> Mapping[str, Callable[[Any], object]]:
+        """`encode` and `count_tokens`."""
+        return {
+            "encode of": partial(self.encoder.encode, role="document"),
+            "count_tokens of": partial(self.encoder.count_tokens, role="document"),
+        }
+
+    def encode(self, texts: Sequence[str], role: Role = "document") -> Vectors:
+        """As the encoder does."""
+        return self.encoder.encode(texts, role=role)
+
+    def measure(self, texts: Sequence[str], role: Role = "document") -> list[Array]:
+        """A vector a text, or for late interaction its rows."""
+        return items_of(self.encode(texts, role))
+
+    def measure_oddity(self, text: str) -> list[list[Array]]:
+        """The odd text beside another one, as queries."""
+        self.encoder.count_tokens([text], role="query")
+        return [self.measure([self.texts[0], text], "query")]
+
+    def distance(self, one: Array, other: Array) -> float:
+        """See `drift`."""
+        return drift(one, other)
+
+
+@dataclass(frozen=True)
+class ScorerCase:
+    """A scorer under test."""
+
+    scorer: Scorer
+    query: str
+    texts: tuple[str, ...]
+    tolerance: float
+    noun: ClassVar[str] = "score"
+    roles: ClassVar[Sequence[Role]] = ("document",)
+
+    @property
+    def same_call(self) -> float:
+        """How far the scores of the same call may lie apart."""
+        return self.tolerance
+
+    @property
+    def calls(self) -> Mapping[str, Callable[[Any], object]]:
+        """`score`."""
+        return {"scoring": self.score}
+
+    def score(self, texts: Sequence[str], query: str | None = None) -> Array:
+        """The scores as they come, with `query` or the case's own."""
+        scores: object = self.scorer.score(self.query if query is None else query, texts)
+        if not isinstance(scores, np.ndarray):
+            raise AssertionError(f"score gives {type(scores).__name__}, not an array")
+        return scores
+
+    def measure(self, texts: Sequence[str], role: Role = "document") -> list[Array]:
+        """A score a text."""
+        return list(self.score(texts))
+
+    def measure_oddity(self, text: str) -> list[list[Array]]:
+        """The odd text among texts, and as the query."""
+        among = self.score([self.texts[0], text])
+        return [list(among), list(self.score(self.texts[:2], text))]
+
+    def distance(self, one: Array, other: Array) -> float:
+        """The absolute difference."""
+        return float(np.abs(one - other))
+
+
+C = TypeVar("C", EncoderCase, ScorerCase)
+
+
+def _run(case: C, checks: Sequence[Callable[[C], None]], name: str) -> None:
+    broken = []
+    for check in checks:
+        try:
+            check(case)
+        except AssertionError as failure:
+            broken.append(str(failure))
+    broken = list(dict.fromkeys(broken))
+    if broken:
+        raise AssertionError(f"{name} breaks {len(broken)} promises:\n- " + "\n- ".join(broken))
+
+
+def _usable(texts: Sequence[str]) -> tuple[str, ...]:
+    if len(set(texts)) < 3 or len(set(texts)) != len(texts):
+        raise InvalidInput(f"{len(texts)} texts to check with", expected="at least three, all different")
+    return tuple(texts)
+
+
+def items_of(vectors: Vectors) -> list[Array]:
+    """Each item's array: one row, or the rows of a text in late interaction."""
     if vectors.starts is None:
         return list(vectors.data)
     return np.split(vectors.data, vectors.starts[1:]) if len(vectors.starts) else []
 
 
-def _agree(one: Vectors, other: Vectors, *, within: float, otherwise: str) -> None:
-    pairs = list(zip(_items(one), _items(other), strict=False))
-    worst = max((drift(a, b) for a, b in pairs), default=0.0)
+def _agree(case: Case, one: Sequence[Array], other: Sequence[Array], otherwise: str, *, within: float) -> None:
+    worst = max((case.distance(a, b) for a, b in zip(one, other, strict=False)), default=0.0)
     expect(
         len(one) == len(other) and worst <= within,
         f"{otherwise} (apart by {worst:.2g}, allowed {within:.2g})",
     )
 
 
-def _space_matches(case: _Case) -> None:
+# What encoders and scorers promise alike.
+
+
+def _keeps_the_order(case: Case) -> None:
+    backward = case.measure(case.texts[::-1])[::-1]
+    otherwise = f"{case.noun}s are not in the order of the texts"
+    _agree(case, case.measure(case.texts), backward, otherwise, within=case.tolerance)
+
+
+def _treats_each_text_alone(case: Case) -> None:
+    together, depends = case.measure(case.texts), f"a text's {case.noun} depends on"
+    alone = [item for text in case.texts for item in case.measure([text])]
+    _agree(case, together, alone, f"{depends} the texts beside it", within=case.tolerance)
+    many = case.measure(case.texts * 30)[-len(case.texts) :]
+    _agree(case, together, many, f"{depends} how many texts there are", within=case.tolerance)
+
+
+def _repeats(case: Case) -> None:
+    for role in case.roles:
+        one, other = case.measure(case.texts, role), case.measure(case.texts, role)
+        _agree(case, one, other, f"the same call twice differs for role {role!r}", within=case.same_call)
+
+
+def _refuses_wrong_texts(case: Case) -> None:
+    for using, call in case.calls.items():
+        for what, texts in WRONG_TEXTS.items():
+            refuses(partial(call, texts), InvalidInput, f"{using} {what}")
+
+
+def _takes_or_refuses_oddities(case: Case) -> None:
+    for name, text in ODDITIES.items():
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", TruncatedText)
+                results = case.measure_oddity(text)
+        except InvalidInput:
+            continue
+        except AssertionError:
+            raise
+        except Exception as error:
+            raise AssertionError(f"{name} raises {type(error).__name__}, not InvalidInput") from error
+        for items in results:
+            expect(len(items) == 2, f"{name} changes the number of {case.noun}s: 2 texts gave {len(items)}")
+            expect(all(np.isfinite(item).all() for item in items), f"{name} gives a {case.noun} that is not finite")
+
+
+def _agrees_across_threads(case: Case) -> None:
+    expected = case.measure(case.texts)
+    with ThreadPoolExecutor(4) as threads:
+        for found in threads.map(case.measure, [case.texts] * 12):
+            otherwise = f"four threads at once get other {case.noun}s than one"
+            _agree(case, found, expected, otherwise, within=case.same_call)
+
+
+# What an encoder promises.
+
+
+def _makes_vectors_of_its_space(case: EncoderCase) -> None:
     vectors = case.encode(case.texts)
     expect(isinstance(vectors, Vectors), f"encode gives {type(vectors).__name__}, not Vectors")
     expect(vectors.space == case.encoder.space, "its vectors are of another space than encoder.space")
@@ -109,97 +305,79 @@ def _space_matches(case: _Case) -> None:
     expect(case.encoder.space == case.encoder.space, "encoder.space changes from one look to the next")
 
 
-def _one_item_a_text(case: _Case) -> None:
+def _makes_one_item_a_text(case: EncoderCase) -> None:
     count = len(case.encode(case.texts))
     expect(count == len(case.texts), f"{len(case.texts)} texts gave {count} items")
     count = len(case.encode(tuple(case.texts[:2])))
     expect(count == 2, f"a tuple of 2 texts gave {count} items")
 
 
-def _items_have_rows(case: _Case) -> None:
+def _makes_rows_a_token_for_maxsim(case: EncoderCase) -> None:
     vectors = case.encode(case.texts)
     many = vectors.space.similarity == "maxsim"
     expect((vectors.starts is not None) == many, "starts are for the similarity maxsim and for no other")
-    longer = [len(item) for item in _items(case.encode(["sundial", "sundial " * 12]))]
+    longer = [len(item) for item in case.measure(["sundial", "sundial " * 12])]
     expect(not many or longer[1] > longer[0], "a longer document has no more token vectors than one word")
 
 
-def _nothing_gives_nothing(case: _Case) -> None:
-    for role in get_args(Role):
+def _makes_nothing_of_nothing(case: EncoderCase) -> None:
+    for role in case.roles:
         vectors = case.encode([], role)
         expect(len(vectors) == 0, f"no texts gave {len(vectors)} items")
         expect(vectors.space == case.encoder.space, "no texts gave vectors of another space")
     expect(list(case.encoder.count_tokens([], role="query")) == [], "no texts gave token counts")
 
 
-def _texts_differ(case: _Case) -> None:
-    items = _items(case.encode(case.texts))
+def _tells_texts_apart(case: EncoderCase) -> None:
+    items = case.measure(case.texts)
     for at, one in enumerate(items):
         for other in range(at):
             alike = drift(one, items[other]) <= case.tolerance
             expect(not alike, f"two different texts, {at} and {other}, got the same vector")
 
 
-def _order_is_kept(case: _Case) -> None:
-    forward, backward = case.encode(case.texts), case.encode(case.texts[::-1])
-    backward = backward.take(np.arange(len(backward))[::-1])
-    _agree(forward, backward, within=case.tolerance, otherwise="items are not in the order of the texts")
+def _makes_equal_vectors_of_equal_texts(case: EncoderCase) -> None:
+    items = case.measure([case.texts[0], *case.texts, case.texts[0]])
+    otherwise = "one text given three times got different vectors"
+    _agree(case, [items[0], items[0]], [items[1], items[-1]], otherwise, within=case.tolerance)
 
 
-def _neighbours_do_not_matter(case: _Case) -> None:
-    together = case.encode(case.texts)
-    alone = Vectors.concatenate([case.encode([text]) for text in case.texts])
-    _agree(together, alone, within=case.tolerance, otherwise="a text's vector depends on the texts beside it")
-    many = case.encode(case.texts * 30)
-    some = many.take(np.arange(len(many))[-len(case.texts) :])
-    _agree(together, some, within=case.tolerance, otherwise="a text's vector depends on how many are encoded")
-
-
-def _duplicates_are_equal(case: _Case) -> None:
-    vectors = case.encode([case.texts[0], *case.texts, case.texts[0]])
-    ends = vectors.take([0, 0]), vectors.take([1, len(vectors) - 1])
-    _agree(*ends, within=case.tolerance, otherwise="one text given three times got different vectors")
-
-
-def _repeats(case: _Case) -> None:
-    for role in get_args(Role):
-        one, other = case.encode(case.texts, role), case.encode(case.texts, role)
-        _agree(one, other, within=SAME_CALL, otherwise=f"the same call twice differs for role {role!r}")
-
-
-def _unit_norm(case: _Case) -> None:
+def _makes_unit_vectors(case: EncoderCase) -> None:
     similarity = case.encoder.space.similarity
     if similarity not in ("cosine", "maxsim"):
         return
-    for role in get_args(Role):
+    for role in case.roles:
         lengths = np.linalg.norm(case.encode(case.texts, role).data, axis=1)
         off = float(np.abs(lengths - 1).max())
         expect(off <= 1e-3, f"{similarity} vectors must have length 1; for role {role!r} one is off by {off:.2g}")
 
 
-def _wrong_input_is_refused(case: _Case) -> None:
-    wrong: dict[str, Any] = {"a lone string": "text", "None among texts": ["a", None], "bytes": [b"a"]}
+def _refuses_unknown_roles(case: EncoderCase) -> None:
     calls: tuple[Callable[..., object], ...] = (case.encoder.encode, case.encoder.count_tokens)
     for name, call in zip(("encode", "count_tokens"), calls, strict=True):
-        for what, texts in wrong.items():
-            _refused(partial(call, texts, role="document"), f"{name} of {what}")
-        _refused(partial(call, ["a"], role="passage"), f"{name} for a role that does not exist")
+        refuses(partial(call, ["a"], role="passage"), InvalidInput, f"{name} for a role that does not exist")
 
 
-def _refused(call: Callable[[], object], what: str) -> None:
-    try:
-        call()
-    except InvalidInput as refusal:
-        expect(bool(refusal.expected), f"{what} is refused without saying what is wanted")
+def _has_a_method_for_each_role(case: EncoderCase) -> None:
+    """Where there are `encode_query` and `encode_document`, which the contract does not ask for."""
+    if not isinstance(case.encoder, RoleEncoder):
         return
-    except Exception as error:
-        raise AssertionError(f"{what} raises {type(error).__name__}, not InvalidInput") from error
-    raise AssertionError(f"{what} is accepted; InvalidInput is wanted")
+    methods: Mapping[Role, Callable[..., Vectors]] = {
+        "query": case.encoder.encode_query,
+        "document": case.encoder.encode_document,
+    }
+    for role, method in methods.items():
+        expected, name = case.measure(case.texts, role), f"encode_{role}"
+        otherwise = f"{name} differs from encode for the role {role!r}"
+        _agree(case, items_of(method(case.texts)), expected, otherwise, within=SAME_CALL)
+        lone = items_of(method(case.texts[0]))
+        expect(len(lone) == 1, f"{name} of a lone string gave {len(lone)} items, not 1")
+        _agree(case, lone, expected[:1], f"{otherwise} and a lone string", within=case.tolerance)
 
 
-def _tokens_are_counted(case: _Case) -> None:
+def _counts_tokens(case: EncoderCase) -> None:
     count = case.encoder.count_tokens
-    for role in get_args(Role):
+    for role in case.roles:
         growing = [" ".join(["sundial"] * words) for words in (1, 2, 4, 8, 16)]
         counts = list(count(growing, role=role))
         expect(counts == sorted(set(counts)), f"token counts of growing texts do not grow: {counts}")
@@ -208,7 +386,7 @@ def _tokens_are_counted(case: _Case) -> None:
         expect(alone == counts, f"token counts depend on the texts beside: {alone} alone, {counts} together")
 
 
-def _truncation_is_told(case: _Case) -> None:
+def _warns_of_truncated_texts(case: EncoderCase) -> None:
     limit = case.encoder.max_tokens
     if limit > LONGEST_TRIED:
         return
@@ -217,121 +395,31 @@ def _truncation_is_told(case: _Case) -> None:
         words *= 2
         expect(words < 100 * limit + 100, "count_tokens never rises above max_tokens: it counts after the cut")
     expect(
-        TruncatedText in _warned(case, [case.texts[0], long]),
-        "an over-long text gives no TruncatedText warning",
+        TruncatedText in _warnings_of(case, [case.texts[0], long]), "an over-long text gives no TruncatedText warning"
     )
-    expect(TruncatedText not in _warned(case, case.texts), "TruncatedText is given though no text is over-long")
+    expect(TruncatedText not in _warnings_of(case, case.texts), "TruncatedText is given though no text is over-long")
 
 
-def _warned(case: _Case, texts: Sequence[str]) -> set[type[Warning]]:
+def _warnings_of(case: EncoderCase, texts: Sequence[str]) -> set[type[Warning]]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         case.encode(texts)
     return {warning.category for warning in caught}
 
 
-def _oddities_are_encoded_or_refused(case: _Case) -> None:
-    for name, text in ODDITIES.items():
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", TruncatedText)
-                case.encoder.count_tokens([text], role="query")
-                count = len(case.encode([case.texts[0], text], "query"))
-        except InvalidInput:
-            continue
-        except Exception as error:
-            raise AssertionError(f"{name} raises {type(error).__name__}, not InvalidInput") from error
-        expect(count == 2, f"{name} changes the number of items: 2 texts gave {count}")
-
-
-def _threads_agree(case: _Case) -> None:
-    wanted = case.encode(case.texts)
-    with ThreadPoolExecutor(4) as threads:
-        found = list(threads.map(case.encode, [case.texts] * 12))
-    for vectors in found:
-        _agree(vectors, wanted, within=SAME_CALL, otherwise="four threads at once get other vectors than one")
-
-
-def _tokenizer_is_json(case: _Case) -> None:
+def _shares_its_tokenizer_as_json(case: EncoderCase) -> None:
     plain = case.encoder.tokenizer_json
     try:
-        held = plain is None or isinstance(json.loads(plain), dict)
+        valid = plain is None or isinstance(json.loads(plain), dict)
     except ValueError:
-        held = False
-    expect(held, "tokenizer_json is neither None nor a JSON object")
+        valid = False
+    expect(valid, "tokenizer_json is neither None nor a JSON object")
 
 
-CHECKS: tuple[Callable[[_Case], None], ...] = (
-    _space_matches,
-    _one_item_a_text,
-    _items_have_rows,
-    _nothing_gives_nothing,
-    _texts_differ,
-    _order_is_kept,
-    _neighbours_do_not_matter,
-    _duplicates_are_equal,
-    _repeats,
-    _unit_norm,
-    _wrong_input_is_refused,
-    _tokens_are_counted,
-    _truncation_is_told,
-    _oddities_are_encoded_or_refused,
-    _threads_agree,
-    _tokenizer_is_json,
-)
+# What a scorer promises.
 
 
-_Array = np.ndarray[Any, np.dtype[Any]]
-
-
-@dataclass(frozen=True)
-class _ScorerCase:
-    scorer: Scorer
-    query: str
-    texts: tuple[str, ...]
-    tolerance: float
-
-    def score(self, texts: Sequence[str], query: str | None = None) -> _Array:
-        scores: object = self.scorer.score(self.query if query is None else query, texts)
-        if not isinstance(scores, np.ndarray):
-            raise AssertionError(f"score gives {type(scores).__name__}, not an array")
-        return scores
-
-    def agree(self, one: _Array, other: _Array, otherwise: str) -> None:
-        apart = float(np.abs(one - other).max()) if len(one) == len(other) and len(one) else 0.0
-        expect(
-            len(one) == len(other) and apart <= self.tolerance,
-            f"{otherwise} (apart by {apart:.2g}, allowed {self.tolerance:.2g})",
-        )
-
-
-def check_scorer(
-    scorer: Scorer,
-    *,
-    query: str = "How does a sundial tell the time?",
-    texts: Sequence[str] = TEXTS,
-    tolerance: float = 1e-3,
-) -> None:
-    """Raise AssertionError with one sentence for every promise of `Scorer` that this one breaks.
-
-    `texts` are at least three different texts. `tolerance` is how far two scores of one pair may lie apart
-    when the text is scored in other company.
-    """
-    if len(set(texts)) < 3 or len(set(texts)) != len(texts):
-        raise InvalidInput(f"{len(texts)} texts to check with", expected="at least three, all different")
-    case = _ScorerCase(scorer, query, tuple(texts), tolerance)
-    broken = []
-    for check in SCORER_CHECKS:
-        try:
-            check(case)
-        except AssertionError as failure:
-            broken.append(str(failure))
-    broken = list(dict.fromkeys(broken))
-    if broken:
-        raise AssertionError(f"{type(scorer).__name__} breaks {len(broken)} promises:\n- " + "\n- ".join(broken))
-
-
-def _one_score_a_text(case: _ScorerCase) -> None:
+def _makes_one_score_a_text(case: ScorerCase) -> None:
     scores = case.score(case.texts)
     expect(scores.shape == (len(case.texts),), f"{len(case.texts)} texts gave scores of shape {scores.shape}")
     expect(scores.dtype.kind == "f", f"scores are {scores.dtype}, not floating point")
@@ -339,66 +427,44 @@ def _one_score_a_text(case: _ScorerCase) -> None:
     expect(case.score([]).shape == (0,), "no texts must give no scores")
 
 
-def _texts_and_query_matter(case: _ScorerCase) -> None:
+def _depends_on_texts_and_query(case: ScorerCase) -> None:
     scores = case.score(case.texts)
     expect(float(np.ptp(scores)) > 0, "all texts get one score")
     other = case.score(case.texts, case.texts[0])
     expect(not np.array_equal(scores, other), "another query gets the same scores")
 
 
-def _scorer_order_is_kept(case: _ScorerCase) -> None:
-    backward = case.score(case.texts[::-1])[::-1]
-    case.agree(case.score(case.texts), backward, "scores are not in the order of the texts")
-
-
-def _scorer_neighbours_do_not_matter(case: _ScorerCase) -> None:
-    together = case.score(case.texts)
-    alone = np.concatenate([case.score([text]) for text in case.texts])
-    case.agree(together, alone, "a text's score depends on the texts beside it")
-    many = case.score(case.texts * 20)
-    case.agree(together, many[-len(case.texts) :], "a text's score depends on how many are scored")
-
-
-def _scorer_repeats(case: _ScorerCase) -> None:
-    case.agree(case.score(case.texts), case.score(case.texts), "the same call twice differs")
-
-
-def _scorer_wrong_input_is_refused(case: _ScorerCase) -> None:
-    wrong: dict[str, Any] = {"a lone string": "text", "None among texts": ["a", None], "bytes": [b"a"]}
-    for what, texts in wrong.items():
-        refuses(partial(case.score, texts), InvalidInput, f"scoring {what}")
+def _refuses_wrong_queries(case: ScorerCase) -> None:
     query: Any = None
     refuses(lambda: case.scorer.score(query, ["a"]), InvalidInput, "a query that is no string")
 
 
-def _oddities_are_scored_or_refused(case: _ScorerCase) -> None:
-    for name, text in ODDITIES.items():
-        for query, texts in ((case.query, [case.texts[0], text]), (text, [case.texts[0], case.texts[1]])):
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", TruncatedText)
-                    scores = case.score(texts, query)
-            except InvalidInput:
-                continue
-            except Exception as error:
-                raise AssertionError(f"{name} raises {type(error).__name__}, not InvalidInput") from error
-            expect(scores.shape == (2,) and bool(np.isfinite(scores).all()), f"{name} spoils the scores")
-
-
-def _scorer_threads_agree(case: _ScorerCase) -> None:
-    wanted = case.score(case.texts)
-    with ThreadPoolExecutor(4) as threads:
-        for scores in threads.map(case.score, [case.texts] * 12):
-            case.agree(scores, wanted, "four threads at once get other scores than one")
-
-
-SCORER_CHECKS: tuple[Callable[[_ScorerCase], None], ...] = (
-    _one_score_a_text,
-    _texts_and_query_matter,
-    _scorer_order_is_kept,
-    _scorer_neighbours_do_not_matter,
-    _scorer_repeats,
-    _scorer_wrong_input_is_refused,
-    _oddities_are_scored_or_refused,
-    _scorer_threads_agree,
+SHARED_CHECKS: tuple[Callable[[Case], None], ...] = (
+    _keeps_the_order,
+    _treats_each_text_alone,
+    _repeats,
+    _refuses_wrong_texts,
+    _takes_or_refuses_oddities,
+    _agrees_across_threads,
+)
+ENCODER_CHECKS: tuple[Callable[[EncoderCase], None], ...] = (
+    _makes_vectors_of_its_space,
+    _makes_one_item_a_text,
+    _makes_rows_a_token_for_maxsim,
+    _makes_nothing_of_nothing,
+    _tells_texts_apart,
+    _makes_equal_vectors_of_equal_texts,
+    _makes_unit_vectors,
+    *SHARED_CHECKS,
+    _refuses_unknown_roles,
+    _has_a_method_for_each_role,
+    _counts_tokens,
+    _warns_of_truncated_texts,
+    _shares_its_tokenizer_as_json,
+)
+SCORER_CHECKS: tuple[Callable[[ScorerCase], None], ...] = (
+    _makes_one_score_a_text,
+    _depends_on_texts_and_query,
+    *SHARED_CHECKS,
+    _refuses_wrong_queries,
 )

@@ -12,6 +12,7 @@ from typing import get_args
 import numpy as np
 
 from gnomon.core.contracts import Role
+from gnomon.core.encoders import RoleMethods
 from gnomon.core.errors import InvalidInput, TruncatedText
 from gnomon.core.space import Ingredients, Space
 from gnomon.core.vectors import Vectors
@@ -20,7 +21,7 @@ from gnomon.kernels.similarity import normalise
 _WORD = re.compile(r"\w+")
 
 
-class HashEncoder:
+class HashEncoder(RoleMethods):
     """A bag of words, each hashed to a fixed random direction: texts that share words are near.
 
     `salt` makes another space of the same dimensions, as another model would.
@@ -82,7 +83,7 @@ class HashEncoder:
         return self._directions[word]
 
 
-class LateHashEncoder:
+class LateHashEncoder(RoleMethods):
     """A vector a word, from HashEncoder's directions: for MaxSim. Its texts share words, or nothing."""
 
     def __init__(self, dim: int = 32, *, salt: str = "", max_tokens: int = 64) -> None:
