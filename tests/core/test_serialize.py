@@ -18,7 +18,7 @@ from gnomon.core.errors import InvalidInput
 from gnomon.core.serialize import from_plain, key_paths, to_plain
 from gnomon.core.space import Space
 from gnomon.text.chunk import ChunkSettings
-from gnomon.train.recipe.tables import DevTable, NewNetwork, OptimTable, OutputTable
+from gnomon.train.recipe.tables import DevTable, NewNetworkTable, OptimTable, OutputTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ settings = st.one_of(
     outers,
     st.builds(ChunkSettings, max_tokens=st.integers(64, 512), overlap=st.integers(0, 32), prepend_title=st.booleans()),
     st.builds(Space, fingerprint=st.text(), dim=positive),
-    st.builds(NewNetwork, model_type=st.text(), layers=positive, more=st.dictionaries(st.text(), st.integers())),
+    st.builds(NewNetworkTable, model_type=st.text(), layers=positive, more=st.dictionaries(st.text(), st.integers())),
     st.builds(OptimTable, lr=st.floats(1e-9, 1), epochs=positive, steps=st.none() | positive),
     st.builds(DevTable, metric=st.text(), every=positive),
     st.builds(OutputTable, folder=st.text(min_size=1), keep=positive),
@@ -94,6 +94,7 @@ def test_whole_numbers_are_taken_for_floats_and_lists_for_tuples():
     made = from_plain(Outer, {"count": 1, "scale": [0, 5], "inner": {"weight": 2}, "columns": {"q": ["a", "b"]}})
     assert made == Outer(1, scale=(0.0, 5.0), inner=Inner(2.0), columns={"q": ("a", "b")})
     assert isinstance(made.inner.weight, float)
+    assert from_plain(Outer, {"count": 1, "path": Path("a")}).path == Path("a")
     assert from_plain(tuple[Inner, ...], [{"weight": 1}]) == (Inner(1.0),)
 
 

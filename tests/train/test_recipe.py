@@ -10,7 +10,8 @@ from typing import get_args, get_type_hints
 import pytest
 
 from gnomon.core.errors import InvalidInput, UnreadableFile
-from gnomon.train.recipe import other_names, toml
+from gnomon.core.serialize import key_paths
+from gnomon.train.recipe import recipe as recipe_module
 from gnomon.train.recipe.recipe import Recipe, load_recipe, read_recipe
 from gnomon.train.recipe.tables import OBJECTIVE_SETTINGS, ModelTable, ObjectiveTable
 
@@ -216,12 +217,12 @@ def test_names_from_elsewhere_lead_to_those_here(table, key, value, meant):
 
 
 def test_every_name_from_elsewhere_leads_to_one_that_is_here():
-    known = {path for path, _ in toml._keys(Recipe, "")}
-    assert set(other_names.KEYS.values()) <= known
+    assert set(recipe_module._KEY_ALIASES.values()) <= set(key_paths(Recipe))
     choices = {ModelTable: ("kind", "pooling"), ObjectiveTable: ("name",)}
     values = {one for kind, names in choices.items() for n in names for one in _choices(kind, n)}
-    assert set(other_names.VALUES.values()) <= values
-    assert all(other_names.plain(name) == name for name in other_names.VALUES)
+    aliases = recipe_module._VALUE_ALIASES
+    assert set(aliases.values()) <= values
+    assert all(recipe_module._meant_value(name) == meant for name, meant in aliases.items())
 
 
 def _choices(kind: type, name: str) -> set[str]:

@@ -115,7 +115,7 @@ def settings_of(given: Sequence[str], **options: str | None) -> AskSettings:
     import tomllib
 
     from gnomon.answer.settings import AskSettings
-    from gnomon.train.recipe.toml import read_table
+    from gnomon.core.serialize import from_plain
 
     tables: dict[str, Any] = {}
     for text in given:
@@ -129,11 +129,7 @@ def settings_of(given: Sequence[str], **options: str | None) -> AskSettings:
         for key, own in one.items():
             tables[key] = {**tables.get(key, {}), **own} if isinstance(own, dict) else own
     tables |= {name: option for name, option in options.items() if option is not None}
-    try:
-        return read_table(AskSettings, tables)
-    except InvalidInput as error:
-        came = error.message.removeprefix("the file: ").replace("the file has", "--set has")
-        raise InvalidInput(came, expected=error.expected, hint=error.hint) from error
+    return from_plain(AskSettings, tables, name="--set")
 
 
 @contextmanager

@@ -124,7 +124,7 @@ def _converter(*, forbid_extra_keys: bool) -> Converter:
     for kind in (str, int, bool, bytes, type(None)):
         converter.register_structure_hook(kind, _instance)
     converter.register_structure_hook(float, _float)
-    converter.register_structure_hook(Path, lambda value, _: Path(_instance(value, str)))
+    converter.register_structure_hook(Path, _path)
     converter.register_structure_hook_factory(lambda hint: is_dataclass(_class(hint)), dataclass_hook)
     converter.register_structure_hook_factory(lambda hint: issubclass(_class(hint), Mapping), mapping_hook)
     converter.register_structure_hook_factory(lambda hint: _class(hint) in _COLLECTIONS, collection_hook)
@@ -160,6 +160,10 @@ def _float(value: Any, hint: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _WrongValueError(value, hint, "a number")
     return float(value)
+
+
+def _path(value: Any, _: Any) -> Path:
+    return value if isinstance(value, Path) else Path(_instance(value, str))
 
 
 def _int_key(key: Any) -> Any:

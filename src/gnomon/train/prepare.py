@@ -25,7 +25,7 @@ from gnomon.train.models.backbone import BackboneSettings, NewBackbone
 from gnomon.train.models.build import Architecture, build_model
 from gnomon.train.models.late_interaction import LateSettings
 from gnomon.train.recipe.recipe import Recipe
-from gnomon.train.recipe.tables import Late
+from gnomon.train.recipe.tables import LateTable
 from gnomon.train.report.tracked_texts import Followed, followed_of
 
 
@@ -163,7 +163,7 @@ def model_of(recipe: Recipe, sources: list[Source]) -> Model:
     return build_model(what, settings=settings, corpus=partial(_texts, sources))
 
 
-def late_of(table: Late | None) -> LateSettings:
+def late_of(table: LateTable | None) -> LateSettings:
     """The settings of [model.late]."""
     if table is None:
         return LateSettings()

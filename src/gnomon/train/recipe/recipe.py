@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gnomon.core.errors import InvalidInput, UnreadableFile
+from gnomon.core.serialize import from_plain, to_plain
 from gnomon.train.data.batches import BatchSettings
 from gnomon.train.data.checks import CheckSettings, Lengths
 from gnomon.train.recipe.tables import (
@@ -19,7 +20,67 @@ from gnomon.train.recipe.tables import (
     OptimTable,
     OutputTable,
 )
-from gnomon.train.recipe.toml import read_table, to_toml
+
+_KEY_ALIASES: Mapping[str, str] = {
+    "learning_rate": "optim.lr",
+    "num_train_epochs": "optim.epochs",
+    "num_epochs": "optim.epochs",
+    "max_steps": "optim.steps",
+    "per_device_train_batch_size": "optim.batch_size",
+    "train_batch_size": "optim.batch_size",
+    "mini_batch_size": "optim.chunk",
+    "warmup_ratio": "optim.warmup",
+    "warmup_steps": "optim.warmup",
+    "lr_scheduler_type": "optim.schedule",
+    "scheduler": "optim.schedule",
+    "max_grad_norm": "optim.clip",
+    "bf16": "optim.precision",
+    "fp16": "optim.precision",
+    "eval_steps": "dev.every",
+    "early_stopping_patience": "dev.patience",
+    "metric_for_best_model": "dev.metric",
+    "save_steps": "output.checkpoint_every",
+    "save_total_limit": "output.keep",
+    "output_dir": "output.folder",
+    "model.name": "model.backbone",
+    "model_name": "model.backbone",
+    "model_name_or_path": "model.backbone",
+    "max_seq_length": "model.max_tokens",
+    "max_length": "model.max_tokens",
+    "pooling_mode": "model.pooling",
+    "gradient_checkpointing": "model.checkpointing",
+    "loss": "objective.name",
+    "loss_function": "objective.name",
+    "matryoshka_dims": "objective.matryoshka.dims",
+    "train_dataset": "data.sources",
+    "train": "data.sources",
+    "eval_dataset": "data.dev",
+    "eval": "data.dev",
+}
+"""What sentence-transformers and others call the keys of a recipe, to their paths here: for hints."""
+_VALUE_ALIASES: Mapping[str, str] = {
+    "multiplenegativesranking": "infonce",
+    "multiplenegativessymmetricranking": "infonce",
+    "cachedmultiplenegativesranking": "infonce",
+    "multiplenegatives": "infonce",
+    "mnrl": "infonce",
+    "mnr": "infonce",
+    "cosinesimilarity": "cosine",
+    "distillkldiv": "listwise_kl",
+    "biencoder": "bi",
+    "sentencetransformer": "bi",
+    "dense": "bi",
+    "dualencoder": "dual",
+    "twotower": "dual",
+    "colbert": "late",
+    "lateinteraction": "late",
+    "multivector": "late",
+    "crossencoder": "cross",
+    "reranker": "cross",
+    "lasttoken": "last",
+    "eos": "last",
+}
+"""What others call the values, as letters and digits without "loss", to the values here: for hints."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +113,8 @@ class Recipe:
 
     def to_json(self) -> dict[str, Any]:
         """All settings, defaults included, as plain tables."""
-        return asdict(self)
+        plain: dict[str, Any] = to_plain(self)
+        return plain
 
     def to_toml(self) -> str:
         """All settings, defaults included, as a file that `load_recipe` reads back to an equal recipe."""
@@ -80,6 +142,27 @@ def load_recipe(path: str | Path) -> Recipe:
 def read_recipe(tables: Mapping[str, Any], *, name: str = "the recipe") -> Recipe:
     """The recipe in plain tables. Raises InvalidInput as `load_recipe` does."""
     try:
-        return read_table(Recipe, tables)
+        return from_plain(Recipe, tables, name="the file", key_aliases=_KEY_ALIASES, suggest_value=_meant_value)
     except InvalidInput as error:
         raise InvalidInput(f"{name}: {error.message}", expected=error.expected, hint=error.hint) from error
+
+
+def to_toml(tables: Mapping[str, Any]) -> str:
+    """Plain tables as TOML. Keys that are None, which TOML has no value for, are left out."""
+    import tomli_w
+
+    return tomli_w.dumps(_without_none(tables))
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_none(item) for item in value]
+    return value
+
+
+def _meant_value(value: object) -> str | None:
+    """The value here that is called so elsewhere: "infonce" for "MultipleNegativesRankingLoss"."""
+    letters = "".join(one for one in str(value).lower() if one.isalnum())
+    return _VALUE_ALIASES.get(letters.removesuffix("loss"))

@@ -43,7 +43,7 @@ def _require(holds: bool, message: str, expected: str) -> None:
 
 
 @dataclass(frozen=True)
-class NewNetwork:
+class NewNetworkTable:
     """A network with random weights in place of a trained one; `more` goes into its config as it is."""
 
     model_type: str = "bert"
@@ -63,7 +63,7 @@ class NewNetwork:
 
 
 @dataclass(frozen=True)
-class Late:
+class LateTable:
     """Late interaction: the length of queries (0 leaves them as they are), and what fillers and marks do."""
 
     query_tokens: int = 32
@@ -82,7 +82,7 @@ class ModelTable:
 
     kind: Kind = "bi"
     backbone: str = "all-MiniLM-L6-v2"
-    new: NewNetwork | None = None
+    new: NewNetworkTable | None = None
     document_backbone: str = ""
     pooling: Pooling | None = None
     dim: int = 0
@@ -92,7 +92,7 @@ class ModelTable:
     pool_prompt: bool = True
     tokenizer: str = "wordpiece"
     vocabulary: int = 30_000
-    late: Late | None = None
+    late: LateTable | None = None
     head: Head | None = None
     teacher: str = ""
     dropout: float | None = None
@@ -140,7 +140,7 @@ class DataTable:
 
 
 @dataclass(frozen=True)
-class Matryoshka:
+class MatryoshkaTable:
     """[objective.matryoshka]: the prefixes of the dimensions to be good in; 0 is all dimensions."""
 
     dims: tuple[int, ...]
@@ -153,7 +153,7 @@ class Matryoshka:
 
 
 @dataclass(frozen=True)
-class LayerWise:
+class LayerWiseTable:
     """[objective.layer_wise]: layers to be good in too, counted from the end (-1 the last), and prefixes."""
 
     layers: tuple[int, ...]
@@ -164,7 +164,7 @@ class LayerWise:
 
 
 @dataclass(frozen=True)
-class MaskFalseNegatives:
+class MaskFalseNegativesTable:
     """[objective.mask_false_negatives]: negatives that score above the limit are not learned from."""
 
     threshold: float = 0.0
@@ -189,9 +189,9 @@ class ObjectiveTable:
     scale: float | None = None
     teacher_temperature: float | None = None
     in_batch: bool | None = None
-    matryoshka: Matryoshka | None = None
-    layer_wise: LayerWise | None = None
-    mask_false_negatives: MaskFalseNegatives | None = None
+    matryoshka: MatryoshkaTable | None = None
+    layer_wise: LayerWiseTable | None = None
+    mask_false_negatives: MaskFalseNegativesTable | None = None
 
     def __post_init__(self) -> None:
         for name in self.settings:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gnomon.core.errors import InvalidInput
 from gnomon.train.loop import LOG, read_log
-from gnomon.train.recipe.toml import to_toml
+from gnomon.train.recipe.recipe import to_toml
 
 if TYPE_CHECKING:
     from gnomon.train.fit import FitReport
