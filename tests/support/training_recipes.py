@@ -7,8 +7,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from gnomon.train.recipe.recipe import Recipe, read_recipe
-from gnomon.train.recipe.recipe import to_toml
+from gnomon.train.recipe.recipe import Recipe, read_recipe, to_toml
 
 WORDS = [f"{a}{b}{c}" for a in "bdfgklmn" for b in "aeiou" for c in ("r", "st", "ng")]
 LANGUAGE = {word: word[::-1] + "o" for word in WORDS}
