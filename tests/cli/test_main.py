@@ -4,12 +4,14 @@ import re
 import resource
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 
 import pytest
 from typer.testing import CliRunner
 
 import gnomon
 from gnomon.cli.main import COMMANDS, app, run
+from support.plugins import installed_plugins
 
 NAMES = [command.__name__ for command in COMMANDS]
 
@@ -132,6 +134,15 @@ def test_models_lists_every_card(capsys):
     table = capsys.readouterr().out
     assert all(card.name in table for card in all_cards())
     assert max(len(line) for line in table.splitlines()) <= 80
+
+
+def test_models_lists_encoders_of_installed_packages(capsys):
+    entry = EntryPoint("acme", "no_such_module:load", "gnomon.encoders")
+    with installed_plugins(entry):
+        assert run(["models"]) == 0
+        assert "from installed packages: acme:MODEL" in capsys.readouterr().out
+        assert run(["models", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[-1] == {"name": "acme:", "kind": "plug-in"}
 
 
 def test_models_shows_one_in_full(capsys):

@@ -27,11 +27,13 @@ def models(
     Any other model in sentence-transformers layout works as well, from a folder or by its hub id.
     """
     from gnomon.cli.terminal import data_console, print_json
+    from gnomon.core.plugins import plugin_names
     from gnomon.encode.hub.cards import all_cards, card_for
 
     if name is None:
         if as_json:
-            print_json([_card_json(card) for card in all_cards()])
+            plugins = [{"name": f"{plugin}:", "kind": "plug-in"} for plugin in plugin_names("gnomon.encoders")]
+            print_json([_card_json(card) for card in all_cards()] + plugins)
         else:
             print_table(data_console(), all_cards())
         return
@@ -66,6 +68,7 @@ def print_table(console: Console, cards: tuple[Card, ...]) -> None:
     from rich.text import Text
 
     from gnomon.cli.terminal import count
+    from gnomon.core.plugins import plugin_names
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("model", no_wrap=True)
@@ -80,6 +83,8 @@ def print_table(console: Console, cards: tuple[Card, ...]) -> None:
     console.print(table)
     console.print(f"\n{'million':>9}  parameters, in millions: they decide how long a text takes", style="dim")
     console.print(f"{'here':>9}  on this machine already; the others are fetched when first used", style="dim")
+    if plugins := plugin_names("gnomon.encoders"):
+        console.print("\nfrom installed packages: " + ", ".join(f"[bold]{plugin}:MODEL[/bold]" for plugin in plugins))
     console.print("\nnext  [bold]gnomon models NAME[/bold] shows one in full")
 
 

@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gnomon.core.encoders import RoleEncoder
-from gnomon.core.errors import ModelUnsupported
+from gnomon.core.contracts import Encoder
+from gnomon.core.encoders import RoleEncoder, with_role_methods
+from gnomon.core.errors import InvalidInput, ModelUnsupported
+from gnomon.core.plugins import has_plugin, load_plugin
+from gnomon.encode.hub.cards import card_for
 from gnomon.encode.hub.locate import locate, silent
 from gnomon.encode.layout.model import read_layout
 from gnomon.encode.layout.router import shape_of
@@ -27,10 +30,15 @@ def load_encoder(
     """The encoder of a model: a short name, a hub id, or a folder. Fetches what is not on this machine.
 
     A folder may hold a model of one vector a text (a transformer or a static one), of two towers
-    (DualEncoder), or of a vector a token (LateEncoder). `prompts` maps "query" and "document" to the text
-    put before each text of that role and wins over the model's own. `say` hears what is tried and downloaded.
+    (DualEncoder), or of a vector a token (LateEncoder). "PLUGIN:MODEL" is a model of an installed package that
+    declares an entry point PLUGIN in the group `gnomon.encoders`: a function that takes MODEL, `settings` and
+    `prompts` and gives an `Encoder`. `prompts` maps "query" and "document" to the text put before each text of
+    that role and wins over the model's own. `say` hears what is tried and downloaded.
     Raises ModelNotFound, WeightsMismatch, ModelUnsupported, MissingPrompt, StorageError.
     """
+    plugin, _, model = str(name).partition(":")
+    if not isinstance(name, Path) and card_for(plugin) is None and has_plugin("gnomon.encoders", plugin):
+        return _from_plugin(plugin, model, settings=settings, prompts=prompts)
     located = locate(name, say=say)
     settings = settings or EncoderSettings()
     shape = shape_of(located.folder, carded=located.card is not None)
@@ -61,6 +69,19 @@ def load_encoder(
     from gnomon.encode.transformer import TransformerEncoder
 
     return TransformerEncoder(layout, settings)
+
+
+def _from_plugin(
+    plugin: str, model: str, *, settings: EncoderSettings | None, prompts: Mapping[str, str] | None
+) -> RoleEncoder:
+    encoder = load_plugin("gnomon.encoders", plugin)(model, settings=settings, prompts=prompts)
+    if not isinstance(encoder, Encoder):
+        raise InvalidInput(
+            f"the plug-in {plugin!r} gave a {type(encoder).__name__} for {model!r}",
+            expected="an encoder: gnomon.core.contracts.Encoder, which gnomon.testing.check_encoder checks",
+            hint="update or uninstall its package",
+        )
+    return with_role_methods(encoder)
 
 
 def load_scorer(
