@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from chunking_sets import Judged
-from gnomon.collection.evaluation import GROUP_DEPTH, Owners, rankings
+from gnomon.collection.evaluation import GROUP_DEPTH, ChunkOwners, ranked_results
 from gnomon.collection.search import build_retriever
 from gnomon.core.contracts import Encoder, Role
 from gnomon.core.documents import Chunk, Document
@@ -115,7 +115,7 @@ def runs(data: Judged, way: Way, encoder: Known, modes: Mapping[str, Any]) -> di
     dense = ExactIndex(encoder.space)
     dense.add(ids, encoder.encode([chunk.embed_text for _, chunk in cut], role="document"))
     numbers = {document.id: number for number, document in enumerate(data.documents)}
-    owners = Owners(
+    owners = ChunkOwners(
         ids,
         np.array([numbers[document.id] for document, _ in cut], dtype=np.int64),
         {number: key for key, number in numbers.items()},
@@ -136,6 +136,6 @@ def runs(data: Judged, way: Way, encoder: Known, modes: Mapping[str, Any]) -> di
         lexical.commit(1)
         for name, (mode, settings) in modes.items():
             retriever = build_retriever(mode, settings, encoder=encoder, dense=dense, lexical=lexical)
-            ranked = rankings(retriever, data.queries, owners, k=10, depth=GROUP_DEPTH, by="document")
+            ranked = ranked_results(retriever, data.queries, owners, k=10, depth=GROUP_DEPTH, by="document")
             found[name] = Run.ranked(name, dict(ranked))
     return found

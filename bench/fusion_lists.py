@@ -14,7 +14,7 @@ import gnomon
 from data import DATA
 from gnomon.collection.catalog import queries
 from gnomon.collection.catalog.connection import Catalog
-from gnomon.collection.evaluation import GROUP_DEPTH, CachedEncoder, Owners
+from gnomon.collection.evaluation import GROUP_DEPTH, CachedEncoder, ChunkOwners
 from gnomon.core.ranking import Ranking
 from gnomon.core.vectors import Vectors
 from gnomon.evaluate import Run, load_dataset
@@ -73,7 +73,7 @@ class Asked:
     queries: Sequence[str]
     lists: Sequence[Lists]
     relevant: dict[str, dict[str, int]]
-    owners: Owners
+    owners: ChunkOwners
 
     def documents(self, at: int, scores: Any) -> list[tuple[str, float]]:
         """The first ten documents of one query by the scores of its chunks."""
@@ -102,7 +102,7 @@ def asked(case: Case, folder: Path) -> Asked:
         catalog, version = Catalog(place, create=False), kb.version
         encoder = CachedEncoder(kb.encoder, catalog, version.space_id)
         with catalog.read() as connection:
-            owners = Owners.read(connection, version.chunking_id)
+            owners = ChunkOwners.read(connection, version.chunking_id)
             _, rows = queries.vectors_of(connection, version.space_id, version.space, owners.chunk_ids)
         lists: list[Lists] = []
         for at in range(0, len(names), BLOCK):

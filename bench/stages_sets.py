@@ -14,7 +14,7 @@ import gnomon
 from data import DATA, beir
 from gnomon.collection.catalog import queries
 from gnomon.collection.catalog.connection import Catalog
-from gnomon.collection.evaluation import CachedEncoder, Owners, rankings
+from gnomon.collection.evaluation import CachedEncoder, ChunkOwners, ranked_results
 from gnomon.collection.search import build_retriever
 from gnomon.collection.serving.snapshot import lookups
 from gnomon.collection.settings import Mode, RetrievalSettings
@@ -65,7 +65,7 @@ class Corpus:
         self._catalog = Catalog(folder / name, create=False)
         self._view, self._version = self.kb.view(), self.kb.version
         with self._catalog.read() as connection:
-            self.owners = Owners.read(connection, self._version.chunking_id)
+            self.owners = ChunkOwners.read(connection, self._version.chunking_id)
 
     def vectors(self) -> tuple[Any, Vectors]:
         """All chunk ids and their vectors."""
@@ -97,7 +97,7 @@ class Corpus:
 
     def run(self, name: str, retriever: Retriever, asked: Asked, *, depth: int = GROUPED) -> Run:
         """The first ten documents of each query."""
-        found = rankings(retriever, asked.queries, self.owners, k=10, depth=depth, by="document")
+        found = ranked_results(retriever, asked.queries, self.owners, k=10, depth=depth, by="document")
         return Run.ranked(name, dict(found))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from gnomon.collection.serving.encoders import Encoders
+from gnomon.collection.serving.encoders import EncoderPool
 from gnomon.core.contracts import Encoder
 from gnomon.core.errors import ModelNotFound
 from gnomon.core.vectors import Vectors
@@ -41,7 +41,7 @@ class Stuck(HashEncoder):
 
 def test_one_model_serves_all_while_no_run_is_on() -> None:
     opens = Counted()
-    encoders = Encoders(opens)
+    encoders = EncoderPool(opens)
     assert opens.made == []
     assert encoders.own is encoders.own
     assert encoders.for_searches() is encoders.for_searches()
@@ -56,7 +56,7 @@ def test_one_model_serves_all_while_no_run_is_on() -> None:
 
 def test_a_run_alone_loads_one_model() -> None:
     opens = Counted()
-    encoders = Encoders(opens)
+    encoders = EncoderPool(opens)
     assert encoders.own
     with encoders.running():
         assert encoders.own
@@ -67,7 +67,7 @@ def test_a_run_alone_loads_one_model() -> None:
 def test_a_query_does_not_wait_for_a_batch_of_documents() -> None:
     stuck = Stuck()
     models = iter([stuck, HashEncoder(16)])
-    encoders = Encoders(lambda: next(models))
+    encoders = EncoderPool(lambda: next(models))
     with encoders.running():
         run = threading.Thread(target=lambda: encoders.own.encode(["a document"], role="document"))
         run.start()
@@ -80,7 +80,7 @@ def test_a_query_does_not_wait_for_a_batch_of_documents() -> None:
 
 
 def test_without_a_second_model_searches_share_the_first() -> None:
-    encoders = Encoders(Counted(most=1))
+    encoders = EncoderPool(Counted(most=1))
     before = encoders.for_searches()
     with encoders.running():
         assert encoders.for_searches() is before
@@ -88,7 +88,7 @@ def test_without_a_second_model_searches_share_the_first() -> None:
 
 def test_an_encoder_that_was_handed_in_is_the_only_one() -> None:
     given = HashEncoder(16)
-    encoders = Encoders(lambda: given)
+    encoders = EncoderPool(lambda: given)
     before = encoders.for_searches()
     with encoders.running():
         assert encoders.for_searches() is before

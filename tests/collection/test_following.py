@@ -15,7 +15,7 @@ from filelock import FileLock
 import gnomon
 from gnomon.collection import Collection
 from gnomon.collection.indexes import sync
-from gnomon.collection.indexes.derived import View
+from gnomon.collection.indexes.derived import IndexView
 from gnomon.core.errors import CollectionBusy, InvalidInput
 from gnomon.index import memory
 from gnomon.testing.toys import HashEncoder
@@ -41,7 +41,7 @@ def until(condition: Callable[[], bool]) -> bool:
     return False
 
 
-def contents(view: View) -> tuple[set[int], set[int]]:
+def contents(view: IndexView) -> tuple[set[int], set[int]]:
     """The chunk ids in the vector index, and those in the keyword index."""
     query = encoder().encode(["note"], role="query")
     dense = view.dense.search(query, k=100_000)[0].ids.tolist()
@@ -49,7 +49,7 @@ def contents(view: View) -> tuple[set[int], set[int]]:
     return set(dense), set(lexical)
 
 
-def check_whole(view: View) -> None:
+def check_whole(view: IndexView) -> None:
     """Both indexes hold the same chunks, and go on holding them."""
     dense, lexical = contents(view)
     assert view.dense_at == view.lexical_at
@@ -269,7 +269,7 @@ def test_an_interpreter_ends_with_the_thread_at_work(kb: Collection, tmp_path: P
 def in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     for room in (sync, sync):
         monkeypatch.setattr(room, "BLOCK", 16)
-    monkeypatch.setattr(sync, "PART", 100)
+    monkeypatch.setattr(sync, "SAVE_VECTORS", 100)
 
 
 def rebuilt(tmp_path: Path) -> Collection:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gnomon.collection.indexes import sync
-from gnomon.collection.indexes.sync import Follower, Pace
+from gnomon.collection.indexes.sync import BackgroundWorker, SearchPriority
 
 
 def test_one_thread_at_most_until_closed() -> None:
@@ -20,7 +20,7 @@ def test_one_thread_at_most_until_closed() -> None:
         took.set()
         return True
 
-    follower = Follower(step)
+    follower = BackgroundWorker(step)
     for _ in range(50):
         follower.start()
     assert took.wait(60)
@@ -36,7 +36,7 @@ def test_one_thread_at_most_until_closed() -> None:
 def test_ends_by_itself_when_there_is_nothing_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sync, "_LINGER_S", 0.02)
     monkeypatch.setattr(sync, "_POLL_S", 0.001)
-    follower = Follower(lambda: False)
+    follower = BackgroundWorker(lambda: False)
     for _ in range(2):  # and can be started again
         follower.start()
         end = time.monotonic() + 60
@@ -54,7 +54,7 @@ def test_an_error_is_raised_once_by_the_next_start() -> None:
             raise ValueError("the disk is full")
         return True
 
-    follower = Follower(step)
+    follower = BackgroundWorker(step)
     follower.start()
     assert done.wait(60)
     while follower.is_running:
@@ -69,7 +69,7 @@ def test_an_error_is_raised_once_by_the_next_start() -> None:
 @pytest.mark.parametrize("searched", [False, True])
 @pytest.mark.parametrize("count", [0, 1, 31, 32, 9000])
 def test_blocks_are_all_there_is_in_order(searched: bool, count: int) -> None:
-    pace = Pace()
+    pace = SearchPriority()
     if searched:
         pace.searched()
     blocks = list(pace.blocks(np.arange(count)))

@@ -12,7 +12,7 @@ import pytest
 
 from gnomon.collection import Collection, CollectionSettings, RetrievalSettings
 from gnomon.collection.catalog.versions import NotReady
-from gnomon.collection.ingest.backfill import CatchUp, Manner
+from gnomon.collection.ingest.backfill import Backfill, BackfillOptions
 from gnomon.collection.settings import DEFAULT_MODEL
 from gnomon.collection.systems import resolve
 from gnomon.core.errors import CollectionNotFound, InvalidInput, SpaceMismatch
@@ -152,7 +152,7 @@ def test_catching_up_goes_in_steps_that_can_be_watched_paced_and_stopped(kb: Col
     said: list[int] = []
     paced: list[float] = []
     stop = [False]
-    manner = Manner(
+    manner = BackfillOptions(
         lambda done: said.append(done.embedded.embedded),
         lambda: stop[0],
         paced.append,
@@ -173,7 +173,7 @@ def test_catching_up_goes_in_steps_that_can_be_watched_paced_and_stopped(kb: Col
     encoder = two()
     kb.internals.serving.models._given[encoder.space.fingerprint] = encoder
     kb.internals.serving._bundles.pop(2)
-    again = kb.lineage.catching_up("v2", Manner(documents=10))
+    again = kb.lineage.catching_up("v2", BackfillOptions(documents=10))
     assert again.run().embedded.embedded == encoder.encoded
     distinct = rows(kb, "SELECT count(DISTINCT text_hash) FROM chunks")[0][0]
     assert kept + encoder.encoded == distinct  # the slice that was committed before the stop was used
@@ -185,14 +185,14 @@ def test_a_step_brings_nothing_back_that_was_taken_out_meanwhile(
     kb: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = kb.lineage.add(three(), chunking=ChunkSettings(max_tokens=10, overlap=0)).name
-    write = CatchUp._write
+    write = Backfill._write
 
-    def late(self: CatchUp, *given: object) -> bool:
+    def late(self: Backfill, *given: object) -> bool:
         kb.remove(["3"])
         kb.add({"id": "4", "text": text(4, turn=1)})
         return write(self, *given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(CatchUp, "_write", late)
+    monkeypatch.setattr(Backfill, "_write", late)
     steps = kb.lineage.catching_up(name)
     assert steps.step()
     monkeypatch.undo()
@@ -208,13 +208,13 @@ def test_a_version_that_is_given_up_while_it_is_built_stays_as_it_is(
     kb: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kb.lineage.add(two())
-    write = CatchUp._write
+    write = Backfill._write
 
-    def late(self: CatchUp, *given: object) -> bool:
+    def late(self: Backfill, *given: object) -> bool:
         kb.retire("v2")
         return write(self, *given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(CatchUp, "_write", late)
+    monkeypatch.setattr(Backfill, "_write", late)
     assert kb.lineage.catch_up("v2").documents == 0
     assert states(kb)["v2"] == ("retired", 30)
     assert kb.lineage.catch_up("v2").documents == 0

@@ -13,7 +13,7 @@ from tokenizers.pre_tokenizers import Split
 from gnomon.collection import CollectionSettings
 from gnomon.collection.catalog import queries
 from gnomon.collection.catalog.queries import chunks_of
-from gnomon.collection.ingest.backfill import CatchUp
+from gnomon.collection.ingest.backfill import Backfill
 from gnomon.core.contracts import Role
 from gnomon.core.documents import Document
 from gnomon.core.errors import CollectionDamaged
@@ -108,16 +108,16 @@ def test_a_step_puts_back_what_was_cleared_from_the_cache_meanwhile(
     with opened(tmp_path / "kb", settings=SMALL) as kb:
         kb.add(documents(TEXTS))
         kb.lineage.add(two())
-        write, cleared = CatchUp._write, []
+        write, cleared = Backfill._write, []
 
-        def late(self: CatchUp, *given: object) -> bool:
+        def late(self: Backfill, *given: object) -> bool:
             if not cleared:
                 with kb.internals.catalog.write() as connection:
                     gone = connection.exec_driver_sql("DELETE FROM vectors WHERE space_id = 2 AND id % 3 = 0")
                     cleared.append(gone.rowcount)
             return write(self, *given)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(CatchUp, "_write", late)
+        monkeypatch.setattr(Backfill, "_write", late)
         kb.lineage.catch_up("v2")
         assert cleared[0] > 10
         kb.lineage.ready("v2")

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from gnomon.collection import Collection, CollectionSettings
-from gnomon.collection.indexes.derived import Derived
-from gnomon.collection.ingest.backfill import CatchUp
-from gnomon.collection.serving.snapshot import Bundle
+from gnomon.collection.indexes.derived import DerivedIndexes
+from gnomon.collection.ingest.backfill import Backfill
+from gnomon.collection.serving.snapshot import ServedVersion
 from gnomon.core.errors import InvalidInput
 from gnomon.text.chunk import ChunkSettings
 from support.version_collections import (
@@ -88,7 +88,7 @@ def test_a_switch_between_two_that_are_loaded_opens_and_encodes_nothing(
         raise AssertionError("not again")
 
     for name in ("refresh", "_bring"):
-        monkeypatch.setattr(Derived, name, refuse)
+        monkeypatch.setattr(DerivedIndexes, name, refuse)
     monkeypatch.setattr(Counting, "encode", refuse)
     assert kb.switch("v1").to == "v1"
     assert kb.rollback().to == "v2"
@@ -98,14 +98,14 @@ def test_a_way_back_that_another_switch_comes_in_between_is_found_anew(
     kb: Collection, other: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kb.switch("v2")
-    plain = Bundle.warm
+    plain = ServedVersion.warm
 
-    def warm(self: Bundle, like: Bundle, **given: float) -> None:
-        monkeypatch.setattr(Bundle, "warm", plain)
+    def warm(self: ServedVersion, like: ServedVersion, **given: float) -> None:
+        monkeypatch.setattr(ServedVersion, "warm", plain)
         other.switch("v3")  # v1 was what to go back to until here
         plain(self, like, **given)
 
-    monkeypatch.setattr(Bundle, "warm", warm)
+    monkeypatch.setattr(ServedVersion, "warm", warm)
     done = kb.rollback()
     assert (done.came_from, done.to) == ("v3", "v2")
     assert kb.rollback().to == "v1"
@@ -185,7 +185,7 @@ def test_an_index_takes_in_no_half_of_a_document(kb: Collection, other: Collecti
     pinned = kb.internals.serving.bundle(2).derived
     assert len(pinned.view().dense) == 80
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(CatchUp, "run", lambda _: None)  # a writer that is killed before it brings v2 along
+        patch.setattr(Backfill, "run", lambda _: None)  # a writer that is killed before it brings v2 along
         other.add({"id": "new", "text": text(44)})
     assert {info.name: info.behind for info in kb.versions()} == {"v1": 0, "v2": 1, "v3": 1}
     # v2 has the same chunks as v1, and so the chunks of the new document, but not their vectors.

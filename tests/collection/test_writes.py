@@ -15,8 +15,8 @@ from sqlalchemy import Connection, insert, select
 
 from gnomon.collection.catalog import mutations, queries, schema
 from gnomon.collection.catalog.connection import Catalog
-from gnomon.collection.catalog.mutations import Prepared, Source
-from gnomon.collection.ingest.reader_thread import Part
+from gnomon.collection.catalog.mutations import ChunkedDocument, SourceFile
+from gnomon.collection.ingest.reader_thread import FilePart
 from gnomon.core.documents import Chunk, Document
 
 CHUNKING = 1
@@ -46,7 +46,7 @@ class Twin:
             self.rows.pop(key, None)
             self.rows[key] = Row(path, document)
 
-    def write(self, part: Part) -> None:
+    def write(self, part: FilePart) -> None:
         path = part.source.path
         if part.unchanged:
             if path in self.sources:
@@ -75,10 +75,10 @@ class Twin:
         self.sources = {path: seen for path, seen in self.sources.items() if path not in paths}
 
 
-def prepared(document: Document) -> Prepared:
+def prepared(document: Document) -> ChunkedDocument:
     """A chunk each word."""
     words = document.text.split()
-    return Prepared(document, tuple(Chunk(document.id, n, n, n + 1, w, w, 1) for n, w in enumerate(words)))
+    return ChunkedDocument(document, tuple(Chunk(document.id, n, n, n + 1, w, w, 1) for n, w in enumerate(words)))
 
 
 documents = st.builds(
@@ -88,14 +88,14 @@ documents = st.builds(
     st.integers(0, 1),
 )
 parts = st.builds(
-    lambda path, size, digest, some, last: Part(Source(path, size, 0, digest), tuple(some), last=last),
+    lambda path, size, digest, some, last: FilePart(SourceFile(path, size, 0, digest), tuple(some), last=last),
     st.sampled_from(FILES),
     st.integers(1, 9),
     st.sampled_from(["x", "y"]),
     st.lists(documents, max_size=3),
     st.booleans(),
 ) | st.builds(
-    lambda path, size: Part(Source(path, size, 0, "x"), unchanged=True),
+    lambda path, size: FilePart(SourceFile(path, size, 0, "x"), unchanged=True),
     st.sampled_from(FILES),
     st.integers(1, 9),
 )
@@ -132,9 +132,9 @@ def undone(catalog: Catalog) -> Iterator[Connection]:
         transaction.rollback()
 
 
-def in_a_run(some: list[Part]) -> list[Part]:
+def in_a_run(some: list[FilePart]) -> list[FilePart]:
     """Those of the parts that a run could bring: nothing follows a file's last part."""
-    kept: list[Part] = []
+    kept: list[FilePart] = []
     for part in some:
         own = [other for other in kept if other.source.path == part.source.path]
         if not any(other.last for other in own) and not (own and part.unchanged):
@@ -142,7 +142,7 @@ def in_a_run(some: list[Part]) -> list[Part]:
     return kept
 
 
-def step(connection: Any, twin: Twin, kind: str, given: list[Any]) -> mutations.Change:
+def step(connection: Any, twin: Twin, kind: str, given: list[Any]) -> mutations.CatalogChange:
     """The same to the catalog, in one batch, and to the twin, one by one."""
     if kind == "files":
         given = in_a_run(given)
@@ -189,10 +189,10 @@ def expected(twin: Twin) -> dict[str, tuple[str | None, str, str, list[str]]]:
     }  # fmt: skip
 
 
-def whole(*names: str, last: bool = True) -> Part:
+def whole(*names: str, last: bool = True) -> FilePart:
     """A part of a file with documents of these names."""
     some = tuple(prepared(Document(name, "tea kettle", metadata={"year": 0})) for name in names)
-    return Part(Source("/a.csv", 1, 0, "x"), some, last=last)
+    return FilePart(SourceFile("/a.csv", 1, 0, "x"), some, last=last)
 
 
 @example([("files", [whole("1", "2", last=False)]), ("files", [whole("3")])])  # in two batches
@@ -224,10 +224,10 @@ def test_a_batch_of_any_size(catalog: Catalog) -> None:
     some = [prepared(Document(str(n), f"number {n}")) for n in range(1300)]
     new = [replace(each, document=replace(each.document, title="new")) for each in some]
     with undone(catalog) as connection:
-        assert mutations.write_documents(connection, CHUNKING, some) == mutations.Change(1300, 2600)
-        assert mutations.write_documents(connection, CHUNKING, some) == mutations.Change()
-        assert mutations.write_documents(connection, CHUNKING, [*new, *some]) == mutations.Change(2600, 5200, 5200)
-        assert mutations.remove_documents(connection, [str(n) for n in range(1300)]) == mutations.Change(0, 0, 2600)
+        assert mutations.write_documents(connection, CHUNKING, some) == mutations.CatalogChange(1300, 2600)
+        assert mutations.write_documents(connection, CHUNKING, some) == mutations.CatalogChange()
+        assert mutations.write_documents(connection, CHUNKING, [*new, *some]) == mutations.CatalogChange(2600, 5200, 5200)
+        assert mutations.remove_documents(connection, [str(n) for n in range(1300)]) == mutations.CatalogChange(0, 0, 2600)
         assert len(queries.delta(connection, CHUNKING, 0, queries.head(connection).seq).added) == 0
     with catalog.read() as connection:
         assert queries.count(connection, schema.documents) == queries.count(connection, schema.journal) == 0

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from gnomon.collection import Collection, CollectionSettings, RetrievalSettings
 from gnomon.collection.catalog.versions import NotReady
-from gnomon.collection.ingest.backfill import Manner
+from gnomon.collection.ingest.backfill import BackfillOptions
 from gnomon.core.errors import InvalidInput
 from gnomon.text.chunk import ChunkSettings
 from support.version_collections import built, check_catalog, one, opened, rows, served, text, three, two, until
@@ -130,7 +130,7 @@ class Histories(RuleBasedStateMachine):
     def act_step(self, name: str, count: int) -> Act:
         after = self.model.copy()
         after.caught(name, count)
-        manner = Manner(documents=count, slice_texts=2)
+        manner = BackfillOptions(documents=count, slice_texts=2)
         return lambda kb: kb.lineage.catching_up(name, manner).step(), [after]
 
     def act_finish(self, name: str) -> Act:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from gnomon.collection.systems import Answered
+    from gnomon.collection.systems import SystemRun
     from gnomon.evaluate import DataSet, Verdict
     from gnomon.evaluate.checks import Finding
 
@@ -112,7 +112,7 @@ class Report:
 
     asked: Asked
     dataset: DataSet
-    answered: tuple[Answered, Answered]
+    answered: tuple[SystemRun, SystemRun]
     verdicts: tuple[Verdict, ...]
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]

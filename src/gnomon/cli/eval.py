@@ -28,7 +28,7 @@ from gnomon.cli.judged import Data, Depth, Names, Split, Strict, Where, refuse
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gnomon.collection.systems import Answered
+    from gnomon.collection.systems import SystemRun
     from gnomon.evaluate import DataSet, Metric
 
 Mode = Literal["hybrid", "dense", "lexical"]
@@ -156,7 +156,7 @@ class Asked:
         require_suffix(self.save_run, "--save-run", ".json", ".trec")
         return [parse_metric(name) for name in self.metrics or default]
 
-    def keep(self, answered: Answered, dataset: DataSet, metrics: Sequence[Metric]) -> None:
+    def keep(self, answered: SystemRun, dataset: DataSet, metrics: Sequence[Metric]) -> None:
         """Write the run and each query's figures where they are wanted. Raises StorageError."""
         from gnomon.cli.judged import write_lines, writing
         from gnomon.evaluate import per_query

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from gnomon.cli.eval import Asked
-    from gnomon.collection.systems import Answered
+    from gnomon.collection.systems import SystemRun
     from gnomon.evaluate import DataSet, Score
     from gnomon.evaluate.checks import Finding
     from gnomon.evaluate.metrics import Coverage
@@ -23,7 +23,7 @@ class Report:
     """A system's figures on judged queries, and everything that they rest on."""
 
     target: str
-    answered: Answered
+    answered: SystemRun
     dataset: DataSet
     scores: tuple[Score, ...]
     coverage: Coverage

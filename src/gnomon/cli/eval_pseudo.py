@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from gnomon.cli.eval import Asked
-    from gnomon.collection.systems import Answered
+    from gnomon.collection.systems import SystemRun
     from gnomon.evaluate import DataSet, Score
     from gnomon.evaluate.pseudo import Alarm, Found
 
@@ -29,7 +29,7 @@ class PseudoReport:
     """How well each kind of pseudo-query finds its source; alarms, None where nothing was expected."""
 
     target: str
-    answered: Answered
+    answered: SystemRun
     dataset: DataSet
     scores: Mapping[str, tuple[Score, ...]]
     found: Mapping[str, Found]
@@ -121,7 +121,7 @@ def read_expected(path: Path) -> Expected:
         ) from error
 
 
-def _of_kind(answered: Answered, dataset: DataSet, kind: str) -> dict[str, Mapping[str, int]]:
+def _of_kind(answered: SystemRun, dataset: DataSet, kind: str) -> dict[str, Mapping[str, int]]:
     return {query: answered.relevant[query] for query, own in dataset.kinds.items() if own == kind}
 
 

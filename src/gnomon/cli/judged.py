@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from gnomon.collection.settings import Mode
-    from gnomon.collection.systems import Answered, System
+    from gnomon.collection.systems import SystemRun, System
     from gnomon.evaluate.checks import Finding
     from gnomon.evaluate.judgments import DataSet
     from gnomon.evaluate.metrics import Metric
@@ -123,7 +123,7 @@ def named_system(text: str, mode: Mode | None = None, where: str | None = None) 
     return replace(system, mode=mode)
 
 
-def ask(system: System, dataset: DataSet, k: int | None) -> Answered:
+def ask(system: System, dataset: DataSet, k: int | None) -> SystemRun:
     """Let a system answer, with progress on stderr. Raises InvalidInput for k < 1."""
     from gnomon.cli.bar import IndexBar
     from gnomon.cli.terminal import notes_console, say
@@ -135,7 +135,7 @@ def ask(system: System, dataset: DataSet, k: int | None) -> Answered:
         return system.answer(dataset, Asking(k or DEPTH, say=say, queries=bar.asked, indexing=bar.update))
 
 
-def require_depth(metrics: Sequence[Metric], answered: Answered) -> None:
+def require_depth(metrics: Sequence[Metric], answered: SystemRun) -> None:
     """Raise InvalidInput for a metric that looks further than the run goes."""
     held = answered.run.about.get("k")
     short = [metric.name for metric in metrics if isinstance(held, int) and (metric.cutoff or 0) > held]
@@ -171,7 +171,7 @@ def data_json(dataset: DataSet) -> dict[str, Any]:
     }
 
 
-def system_text(answered: Answered) -> str:
+def system_text(answered: SystemRun) -> str:
     """Where a run came from, in a line."""
     about = answered.run.about
     if {"mode", "version"} <= set(about):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from gnomon.collection.reports import Pruned, Switched, VersionInfo
+    from gnomon.collection.reports import PruneReport, SwitchReport, VersionInfo
 
 STYLES = {"live": "bold green", "ready": "green", "building": "yellow", "retired": "dim"}
 Folder = Annotated[Path, typer.Argument(help="The collection's folder.", metavar="COLLECTION")]
@@ -122,7 +122,7 @@ def print_versions(console: Console, found: Sequence[VersionInfo]) -> None:
         print_line(console, line)
 
 
-def print_freed(console: Console, freed: Pruned) -> None:
+def print_freed(console: Console, freed: PruneReport) -> None:
     """What pruning freed."""
     from rich.text import Text
 
@@ -159,7 +159,7 @@ def _standing(info: VersionInfo) -> str:
     return f"{counted(info.behind, 'document')} behind" if info.behind else "up to date"
 
 
-def _tell(done: Switched, collection: Path, *, as_json: bool) -> None:
+def _tell(done: SwitchReport, collection: Path, *, as_json: bool) -> None:
     from gnomon.cli.terminal import data_console, print_hanging, print_json
 
     if as_json:
@@ -169,7 +169,7 @@ def _tell(done: Switched, collection: Path, *, as_json: bool) -> None:
         print_hanging(data_console(), label, body)
 
 
-def _told(done: Switched, collection: Path) -> list[tuple[Text, Text]]:
+def _told(done: SwitchReport, collection: Path) -> list[tuple[Text, Text]]:
     from rich.text import Text
 
     from gnomon.cli.terminal import clean, duration, program

@@ -12,16 +12,16 @@ from typing import Any
 from gnomon.collection.catalog import mutations, queries
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.versions import Version, by_id, live_chunking, live_id
-from gnomon.collection.evaluation import GROUP_DEPTH, Asked, chunk_texts, run
-from gnomon.collection.indexes.derived import View
-from gnomon.collection.ingest.index_run import IndexRun, add_documents, turn
-from gnomon.collection.reports import IndexReport, Progress, Pruned, Status, Switched, VersionInfo, status_of
+from gnomon.collection.evaluation import GROUP_DEPTH, Asked, chunk_texts, run_queries
+from gnomon.collection.indexes.derived import IndexView
+from gnomon.collection.ingest.index_run import IndexRun, add_documents, run_lock
+from gnomon.collection.reports import IndexReport, Progress, PruneReport, Status, SwitchReport, VersionInfo, status_of
 from gnomon.collection.search import checked_queries, group_by_document, hits
-from gnomon.collection.serving.encoders import Models
+from gnomon.collection.serving.encoders import EncoderRegistry
 from gnomon.collection.serving.serving import Serving
 from gnomon.collection.settings import By, IndexOptions, Mode
-from gnomon.collection.tables import Registrations
-from gnomon.collection.version_manager import Lineage
+from gnomon.collection.tables import TableRegistry
+from gnomon.collection.version_manager import VersionManager
 from gnomon.core.contracts import Array, Encoder, Retriever
 from gnomon.core.documents import Document
 from gnomon.core.errors import InvalidInput
@@ -72,8 +72,8 @@ class Collection:
     def __init__(self, serving: Serving) -> None:
         self._serving, self._folder, self._catalog = serving, serving.folder, serving.catalog
         self.internals = Internals(serving.folder, serving.catalog, serving)
-        self.lineage = Lineage(serving)
-        self.tables = Registrations(self._catalog, self._folder / "tables")
+        self.lineage = VersionManager(serving)
+        self.tables = TableRegistry(self._catalog, self._folder / "tables")
 
     def index(
         self,
@@ -93,7 +93,7 @@ class Collection:
         reading = ReadSettings(max_file_mb=options.max_file_mb, exclude=options.exclude)
         writer = self._serving.writer()
         running = self._serving.bundle(writer.now().version.id).encoders.running()
-        with turn(self._folder, tell), running:
+        with run_lock(self._folder, tell), running:
             report = IndexRun(writer, reading, tell).run(given)
         if report.interrupted:
             return report  # the next search brings the indexes up to date
@@ -196,7 +196,7 @@ class Collection:
         """
         checked_queries(list(queries.values()), k, by)
         pinned = self._serving.pin()
-        return run(pinned, queries, Asked(k, mode, by, where), progress)
+        return run_queries(pinned, queries, Asked(k, mode, by, where), progress)
 
     def documents(self, where: str | Condition | None = None) -> frozenset[str]:
         """The ids of all documents, or of those that meet a condition."""
@@ -232,14 +232,14 @@ class Collection:
         """All versions with how they stand, oldest first. More is done with them by `lineage`."""
         return self.lineage.versions()
 
-    def switch(self, name: str) -> Switched:
+    def switch(self, name: str) -> SwitchReport:
         """Let a version serve that is ready, in all processes; what it lacks is caught up before.
 
         Raises InvalidInput for one that is not there, is live already, or is not built.
         """
         return self.lineage.switch(name)
 
-    def rollback(self) -> Switched:
+    def rollback(self) -> SwitchReport:
         """Go back to the version that was live before. Raises InvalidInput where there is none."""
         return self.lineage.rollback()
 
@@ -247,7 +247,7 @@ class Collection:
         """Give a version up that is not live: it gets no documents any more, and may be cleared away."""
         return self.lineage.retire(name)
 
-    def prune(self, *, vacuum: bool = False) -> Pruned:
+    def prune(self, *, vacuum: bool = False) -> PruneReport:
         """Clear away what only retired versions need; `vacuum` gives the space back to the disk, slowly."""
         return self.lineage.prune(vacuum=vacuum)
 
@@ -257,7 +257,7 @@ class Collection:
         return self._serving.now.encoders.own
 
     @property
-    def models(self) -> Models:
+    def models(self) -> EncoderRegistry:
         """What loads the encoder of any version and holds it to its canaries; nothing is loaded by this."""
         return self._serving.models
 
@@ -266,7 +266,7 @@ class Collection:
         """The version that serves."""
         return self._serving.settled()[0].version
 
-    def view(self) -> View:
+    def view(self) -> IndexView:
         """The derived indexes as a search uses them now: see `gnomon.collection.indexes.derived`."""
         return self._serving.pin().view
 

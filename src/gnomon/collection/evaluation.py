@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 
 from gnomon.collection.catalog import schema, vector_cache
 from gnomon.collection.catalog.connection import Catalog
-from gnomon.collection.serving.snapshot import Pinned
+from gnomon.collection.serving.snapshot import Snapshot
 from gnomon.collection.settings import By, Mode
 from gnomon.core.contracts import Array, Encoder, Retriever, Role
 from gnomon.core.encoders import DelegatingEncoder
@@ -52,7 +52,7 @@ class CachedEncoder(DelegatingEncoder):
 
 
 @dataclass(frozen=True)
-class Owners:
+class ChunkOwners:
     """Which document each chunk is of, for all chunks of a chunking: `chunk_ids` rise."""
 
     chunk_ids: Array
@@ -60,7 +60,7 @@ class Owners:
     keys: Mapping[int, str]
 
     @classmethod
-    def read(cls, connection: Connection, chunking_id: int) -> Owners:
+    def read(cls, connection: Connection, chunking_id: int) -> ChunkOwners:
         """All of them, in two columns."""
         chunk = schema.chunks.c
         wanted = select(chunk.id, chunk.document_id).where(chunk.chunking_id == chunking_id).order_by(chunk.id)
@@ -80,8 +80,8 @@ class Owners:
         return [(self.keys[int(owners[i])], float(scores[i])) for i in first]
 
 
-def rankings(
-    retriever: Retriever, queries: Mapping[str, str], owners: Owners, *, k: int, depth: int, by: By
+def ranked_results(
+    retriever: Retriever, queries: Mapping[str, str], owners: ChunkOwners, *, k: int, depth: int, by: By
 ) -> Iterator[tuple[str, list[tuple[str, float]]]]:
     """Each query's ids with scores, best first, a block of queries at a time."""
     items = list(queries.items())
@@ -102,8 +102,8 @@ class Asked:
     where: str | Condition | None
 
 
-def run(
-    pinned: Pinned,
+def run_queries(
+    pinned: Snapshot,
     queries: Mapping[str, str],
     asked: Asked,
     progress: Callable[[int, int], None] | None = None,
@@ -115,10 +115,10 @@ def run(
         mode, where, lambda: CachedEncoder(pinned.bundle.encoders.own, catalog, version.space_id)
     )
     with catalog.read() as connection:
-        owners = Owners.read(connection, version.chunking_id)
+        owners = ChunkOwners.read(connection, version.chunking_id)
     depth = max(k, GROUP_DEPTH) if by == "document" else k
     found = {}
-    for name, ranked in rankings(retriever, queries, owners, k=k, depth=depth, by=by):
+    for name, ranked in ranked_results(retriever, queries, owners, k=k, depth=depth, by=by):
         found[name] = ranked
         if progress and (len(found) % BLOCK == 0 or len(found) == len(queries)):
             progress(len(found), len(queries))

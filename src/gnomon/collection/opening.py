@@ -13,7 +13,7 @@ from gnomon.collection.catalog import versions
 from gnomon.collection.catalog.connection import FILE, Catalog, explained
 from gnomon.collection.catalog.versions import Version
 from gnomon.collection.collection import Collection
-from gnomon.collection.serving.encoders import Models, settled
+from gnomon.collection.serving.encoders import EncoderRegistry, resolve_reranker
 from gnomon.collection.serving.serving import Serving
 from gnomon.collection.settings import DEFAULT_MODEL, CollectionSettings, RetrievalSettings
 from gnomon.core.contracts import Encoder
@@ -70,7 +70,7 @@ def open_collection(
             serving = _create(catalog, settings, given[0], _reference(name))
         _require_agreement(serving, settings)
         given = _stand_ins(serving, settings.model, given, load)
-        opened = Models(catalog, lambda model, space: load(model, space=space), given)
+        opened = EncoderRegistry(catalog, lambda model, space: load(model, space=space), given)
         return Collection(Serving(folder, catalog, opened, serving, fixed=version is not None))
     except BaseException:
         catalog.close()
@@ -80,11 +80,11 @@ def open_collection(
 def _serving_version(catalog: Catalog, name: str | None) -> Version | None:
     """The version to serve, None in a new collection. Raises NotReady where a named one cannot serve."""
     with catalog.read() as connection:
-        live = versions.live(connection)
+        live = versions.live_version(connection)
         if name is None or live is None:
             return live
-        version = versions.named(connection, name)
-        standing = versions.standing(connection, version.id)
+        version = versions.by_name(connection, name)
+        standing = versions.version_state(connection, version.id)
     if standing.is_whole:
         return version
     is_retired = standing.state == "retired"
@@ -109,12 +109,12 @@ def _create(catalog: Catalog, settings: CollectionSettings, encoder: Encoder, mo
             hint="take smaller chunks, or a model that reads longer texts",
         )
     with catalog.write() as connection:
-        made = versions.live(connection)  # another process may have been first
+        made = versions.live_version(connection)  # another process may have been first
         if made is None:
             space = models.register(connection, encoder, model)
             cut = versions.chunking_id(connection, chunking.to_json(), None)
             versions.create(connection, "live", cut, space, _retrieval(settings))
-            made = versions.live(connection)
+            made = versions.live_version(connection)
     if made is None:
         raise InvalidInput("a collection without a version", expected="the one just written")
     return made
@@ -154,7 +154,7 @@ def _require_agreement(version: Version, settings: CollectionSettings) -> None:
 def _retrieval(settings: CollectionSettings) -> RetrievalSettings:
     given = settings.retrieval
     whole = RetrievalSettings(**given) if isinstance(given, Mapping) else given or RetrievalSettings()
-    return settled(whole)
+    return resolve_reranker(whole)
 
 
 def _reference(model: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from gnomon.collection.catalog import queries, schema
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.versions import Version
-from gnomon.collection.indexes.state import lexical_stands_at, read_state
+from gnomon.collection.indexes.state import lexical_position, read_state
 from gnomon.index.scan_settings import chosen_settings
 
 
@@ -131,7 +131,7 @@ class VersionInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Switched:
+class SwitchReport:
     """A switch: from which version to which, and the seconds that its transaction took."""
 
     came_from: str
@@ -145,7 +145,7 @@ class Switched:
 
 
 @dataclass(frozen=True, slots=True)
-class Pruned:
+class PruneReport:
     """What pruning freed: chunks, vectors, tokenizers, folders of indexes, and bytes on disk."""
 
     chunks: int = 0
@@ -162,7 +162,7 @@ class Pruned:
 def status_of(folder: Path, catalog: Catalog, version: Version) -> Status:
     """Counts, sizes and settings of a version; loads no model and no index."""
     with catalog.read() as connection:
-        position = queries.own_head(connection, version.chunking_id).seq
+        position = queries.chunking_head(connection, version.chunking_id).seq
         chunks = queries.count(connection, schema.chunks, schema.chunks.c.chunking_id == version.chunking_id)
         numbers = {
             "sources": queries.count(connection, schema.sources),
@@ -195,7 +195,7 @@ def _derived(
     kinds = (
         # Vectors are saved now and then: what is between is taken from the catalog when it is opened.
         ("dense", state.dense, dense, state.seq if state.dense_seq >= 0 else 0),
-        ("lexical", state.lexical, "tantivy", lexical_stands_at(folder, state) if state.lexical else 0),
+        ("lexical", state.lexical, "tantivy", lexical_position(folder, state) if state.lexical else 0),
     )
     found = []
     for name, inside, kind, at in kinds:

@@ -81,7 +81,7 @@ class Asking:
 
 
 @dataclass(frozen=True)
-class Answered:
+class SystemRun:
     """A system's run over a data set, and what was measured: the judgments of the queries that it was asked.
 
     `documents` are the collection's ids, None for a saved run; `seconds` is what searching took, loading and
@@ -105,7 +105,7 @@ class CollectionSystem:
     version: str | None = None
     where: str | None = None
 
-    def answer(self, dataset: DataSet, asking: Asking) -> Answered:
+    def answer(self, dataset: DataSet, asking: Asking) -> SystemRun:
         """Search for every judged query. Judged documents that do not meet `where` count as not found.
 
         Raises InvalidInput for another corpus or version, for a condition on an unknown field or one that no
@@ -127,7 +127,7 @@ class RunSystem:
     text: str
     file: Path
 
-    def answer(self, dataset: DataSet, asking: Asking) -> Answered:
+    def answer(self, dataset: DataSet, asking: Asking) -> SystemRun:
         """Read the run. A TREC file has no place for a query that found nothing: such queries are put back.
 
         Raises InvalidInput for a run of another corpus or of other queries, UnreadableFile.
@@ -143,7 +143,7 @@ class RunSystem:
         if lacking and self.file.suffix != ".json":
             run = run.asked(dataset.relevant)
             notes.append(f"{self.file}: {len(lacking)} judged queries are not in it and count as having found nothing")
-        return _of_this_corpus(Answered(run, dataset.relevant, notes=tuple(notes)), dataset, self.text)
+        return _of_this_corpus(SystemRun(run, dataset.relevant, notes=tuple(notes)), dataset, self.text)
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class ModelSystem:
     text: str
     model: str
 
-    def answer(self, dataset: DataSet, asking: Asking) -> Answered:
+    def answer(self, dataset: DataSet, asking: Asking) -> SystemRun:
         """Search the corpus with the model. Raises InvalidInput where the data set brings no corpus."""
         from gnomon.encode import load_encoder
 
@@ -197,7 +197,7 @@ def resolve(text: str) -> System:
     return CollectionSystem(text, _place(folder), kept, version if folder != rest else None)
 
 
-def findings(answered: Answered, dataset: DataSet) -> tuple[Finding, ...]:
+def findings(answered: SystemRun, dataset: DataSet) -> tuple[Finding, ...]:
     """What does not fit between a run and the judgments, errors first: unknown documents and queries."""
     found = []
     if answered.documents is not None:
@@ -218,7 +218,7 @@ def judged_documents(relevant: Relevant) -> frozenset[str]:
     return frozenset(document for grades in relevant.values() for document in grades)
 
 
-def _answered(kb: Collection, dataset: DataSet, system: CollectionSystem, asking: Asking) -> Answered:
+def _answered(kb: Collection, dataset: DataSet, system: CollectionSystem, asking: Asking) -> SystemRun:
     name, mode, where = system.text, system.mode, system.where
     documents = kb.documents()
     queries = _askable(dataset)
@@ -236,7 +236,7 @@ def _answered(kb: Collection, dataset: DataSet, system: CollectionSystem, asking
     started = time.perf_counter()
     run = kb.run(queries, k=asking.k, mode=mode, where=where, progress=asking.queries)
     seconds = time.perf_counter() - started
-    return _of_this_corpus(Answered(run, relevant, documents, seconds, notes), dataset, name)
+    return _of_this_corpus(SystemRun(run, relevant, documents, seconds, notes), dataset, name)
 
 
 def _left_out(judged: frozenset[str], allowed: frozenset[str], where: str) -> tuple[str, ...]:
@@ -266,7 +266,7 @@ def _askable(dataset: DataSet) -> dict[str, str]:
     return queries
 
 
-def _of_this_corpus(answered: Answered, dataset: DataSet, name: str) -> Answered:
+def _of_this_corpus(answered: SystemRun, dataset: DataSet, name: str) -> SystemRun:
     """Raise InvalidInput where no returned document is judged or of the data set's corpus."""
     returned, judged = _returned(answered.run), judged_documents(dataset.relevant)
     known = judged | (dataset.documents or frozenset()) | (answered.documents or frozenset())

@@ -15,7 +15,7 @@ from gnomon.collection.catalog.connection import Catalog
 
 
 @dataclass(frozen=True)
-class Registration:
+class TableRegistration:
     """A name, the file's absolute path, and what is known of it."""
 
     name: str
@@ -23,20 +23,20 @@ class Registration:
     about: Mapping[str, Any]
 
 
-class Registrations:
+class TableRegistry:
     """The tables of one collection. `folder` is where what is derived from them may be kept."""
 
     def __init__(self, catalog: Catalog, folder: Path) -> None:
         self._catalog, self.folder = catalog, folder
 
-    def all(self) -> tuple[Registration, ...]:
+    def all(self) -> tuple[TableRegistration, ...]:
         """Every table, by name."""
         table = schema.tables
         with self._catalog.read() as connection:
             rows = connection.execute(select(table).order_by(table.c.name)).all()
-        return tuple(Registration(row.name, row.path, json.loads(row.about)) for row in rows)
+        return tuple(TableRegistration(row.name, row.path, json.loads(row.about)) for row in rows)
 
-    def put(self, registration: Registration) -> None:
+    def put(self, registration: TableRegistration) -> None:
         """Keep a table, in place of one of the same name."""
         table = schema.tables
         about = json.dumps(dict(registration.about), ensure_ascii=False)

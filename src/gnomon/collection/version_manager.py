@@ -10,12 +10,12 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from gnomon.collection.catalog import schema, versions
 from gnomon.collection.catalog import spaces as models
-from gnomon.collection.catalog.chunkers import keep_tokenizer, name_cutter
+from gnomon.collection.catalog.chunkers import keep_tokenizer, record_tokenizer
 from gnomon.collection.catalog.connection import Catalog
-from gnomon.collection.catalog.prune import pruned
-from gnomon.collection.catalog.versions import NotReady, Standing, Version
-from gnomon.collection.ingest.backfill import CatchUp, Caught, Manner
-from gnomon.collection.reports import Problem, Pruned, Switched, VersionInfo
+from gnomon.collection.catalog.prune import prune
+from gnomon.collection.catalog.versions import NotReady, VersionState, Version
+from gnomon.collection.ingest.backfill import Backfill, BackfillProgress, BackfillOptions
+from gnomon.collection.reports import Problem, PruneReport, SwitchReport, VersionInfo
 from gnomon.collection.serving.serving import Serving
 from gnomon.collection.settings import RetrievalSettings
 from gnomon.core.contracts import Encoder
@@ -25,7 +25,7 @@ from gnomon.text.chunk import ChunkSettings
 ROLLBACK = "rollback"
 
 
-def switched(catalog: Catalog, to: Version, why: str, *, after: int | None = None) -> Switched:
+def make_live(catalog: Catalog, to: Version, why: str, *, after: int | None = None) -> SwitchReport:
     """Make a version the live one, in one transaction, in which it is ready and lacks nothing.
 
     The one that was live is ready from then on, and whole up to the last document. `after` is the last switch
@@ -34,8 +34,8 @@ def switched(catalog: Catalog, to: Version, why: str, *, after: int | None = Non
     table = schema.versions
     started = time.perf_counter()
     with catalog.write() as connection:
-        live = versions.live(connection)
-        standing = versions.standing(connection, to.id)
+        live = versions.live_version(connection)
+        standing = versions.version_state(connection, to.id)
         if live is None or live.id == to.id:
             raise InvalidInput(
                 f"{to.name} is live already", expected="another version", hint="gnomon versions lists them"
@@ -47,12 +47,12 @@ def switched(catalog: Catalog, to: Version, why: str, *, after: int | None = Non
         left = update(table).where(table.c.id == live.id)
         connection.execute(left.values(state="ready", upto=versions.last_document(connection)))
         connection.execute(update(table).where(table.c.id == to.id).values(state="live"))
-        row = {"at": versions.now(), "from_id": live.id, "to_id": to.id, "why": why}
+        row = {"at": versions.timestamp(), "from_id": live.id, "to_id": to.id, "why": why}
         connection.execute(insert(schema.switches).values(**row))
-    return Switched(live.name, to.name, time.perf_counter() - started, why)
+    return SwitchReport(live.name, to.name, time.perf_counter() - started, why)
 
 
-def require_ready(version: Version, standing: Standing) -> None:
+def require_ready(version: Version, standing: VersionState) -> None:
     """Raise NotReady where a version may not go live, with what it lacks."""
     if standing.state == "ready" and standing.behind == 0:
         return
@@ -71,10 +71,10 @@ def require_ready(version: Version, standing: Standing) -> None:
     raise NotReady(f"{version.name} is {came}", expected="a ready version that lacks nothing", hint=after)
 
 
-def made_ready(catalog: Catalog, version: Version) -> None:
+def mark_ready(catalog: Catalog, version: Version) -> None:
     """Say that a version is built: writers follow it from now on. Raises NotReady where it lacks any."""
     with catalog.write() as connection:
-        standing = versions.standing(connection, version.id)
+        standing = versions.version_state(connection, version.id)
         if standing.state in ("ready", "live"):
             return
         if standing.state == "retired" or standing.behind:
@@ -82,10 +82,10 @@ def made_ready(catalog: Catalog, version: Version) -> None:
         _set(connection, version, "ready")
 
 
-def retired(catalog: Catalog, version: Version) -> None:
+def retire(catalog: Catalog, version: Version) -> None:
     """Give a version up: nothing is written for it any more. Raises InvalidInput for the live one."""
     with catalog.write() as connection:
-        if versions.state(connection, version.id) == "live":
+        if versions.state_name(connection, version.id) == "live":
             raise InvalidInput(
                 f"{version.name} is live",
                 expected="a version that does not serve",
@@ -94,7 +94,7 @@ def retired(catalog: Catalog, version: Version) -> None:
         _set(connection, version, "retired")
 
 
-def former(connection: Connection) -> Version:
+def previous_version(connection: Connection) -> Version:
     """The version to go back to: the one that the live one took over from. Raises InvalidInput without any.
 
     A switch back undoes what it goes back over: going back twice does not bring back what was left.
@@ -108,7 +108,7 @@ def former(connection: Connection) -> Version:
             del path[len(path) - path[::-1].index(to_id) :]
         else:
             path.append(to_id)
-    kept = {version.id: version for version in versions.every(connection, versions.FOLLOWING)}
+    kept = {version.id: version for version in versions.all_versions(connection, versions.FOLLOWING)}
     for version_id in reversed(path[:-1]):
         if version_id in kept:
             return kept[version_id]
@@ -124,14 +124,14 @@ def last_switch(connection: Connection) -> int:
     return int(connection.execute(select(func.max(schema.switches.c.seq))).scalar_one() or 0)
 
 
-def infos(connection: Connection) -> Sequence[VersionInfo]:
+def version_infos(connection: Connection) -> Sequence[VersionInfo]:
     """All versions with how they stand, oldest first."""
     table = schema.switches.c
     latest = select(table.to_id, table.at).order_by(table.seq.desc()).limit(1)
     switch = connection.execute(latest).first()
     found = []
-    for version in versions.every(connection):
-        standing = versions.standing(connection, version.id)
+    for version in versions.all_versions(connection):
+        standing = versions.version_state(connection, version.id)
         own = schema.versions.c
         created = connection.execute(select(own.created).where(own.id == version.id)).scalar_one()
         since = switch.at if switch is not None else created
@@ -163,7 +163,7 @@ _TRIES = 20
 """How often a switch catches up once more, where writers of other processes come in between."""
 
 
-class Lineage:
+class VersionManager:
     """What is done with the versions of one open collection. Any number of processes may do so at once."""
 
     def __init__(self, serving: Serving) -> None:
@@ -172,12 +172,12 @@ class Lineage:
     def versions(self) -> tuple[VersionInfo, ...]:
         """All versions with how they stand, oldest first."""
         with self._catalog.read() as connection:
-            return tuple(infos(connection))
+            return tuple(version_infos(connection))
 
     def version(self, name: str) -> Version:
         """The version of a name. Raises InvalidInput with the names that there are."""
         with self._catalog.read() as connection:
-            return versions.named(connection, name)
+            return versions.by_name(connection, name)
 
     def add(
         self,
@@ -206,7 +206,7 @@ class Lineage:
             live = versions.by_id(connection, versions.live_id(connection))
             space = models.register(connection, encoder, model or encoder.space.name)
             if own is not None and own.space == live.space:
-                name_cutter(connection, live, own)
+                record_tokenizer(connection, live, own)
             cut, settings = live.chunking_id, retrieval or live.retrieval
             if chunking is not None:
                 cutter = keep_tokenizer(connection, encoder)
@@ -215,17 +215,17 @@ class Lineage:
             found = _same(connection, wanted) or versions.create(connection, "building", *wanted)
             return _info(connection, found)
 
-    def catch_up(self, name: str, manner: Manner | None = None) -> Caught:
+    def catch_up(self, name: str, manner: BackfillOptions | None = None) -> BackfillProgress:
         """Bring a version up to the documents there are, in steps that `manner` watches, paces and stops.
 
         Loads its model only where something is to be embedded. Nothing is done for the live one.
         """
         return self.catching_up(name, manner).run()
 
-    def catching_up(self, name: str, manner: Manner | None = None) -> CatchUp:
+    def catching_up(self, name: str, manner: BackfillOptions | None = None) -> Backfill:
         """The same, to be gone through a step at a time."""
         version = self.version(name)
-        return CatchUp(self._catalog, version, lambda: self._serving.target(version.id), manner)
+        return Backfill(self._catalog, version, lambda: self._serving.target(version.id), manner)
 
     def follow(self) -> tuple[Problem, ...]:
         """After a write: bring the ready versions along, so that going back loses nothing.
@@ -233,12 +233,12 @@ class Lineage:
         One that cannot be brought along, as its model is gone, lags behind, and that is told.
         """
         with self._catalog.read() as connection:
-            ready = versions.every(connection, ["ready"])
+            ready = versions.all_versions(connection, ["ready"])
         problems = []
         for version in ready:
             target = partial(self._serving.target, version.id)
             try:
-                CatchUp(self._catalog, version, target).run()
+                Backfill(self._catalog, version, target).run()
             except GnomonError as error:
                 reason = f"lacks what was put in, and cannot be gone back to before it has it: {error.message}"
                 problems.append(Problem(version.name, reason, error.hint, skipped=False))
@@ -247,7 +247,7 @@ class Lineage:
     def ready(self, name: str) -> VersionInfo:
         """Say that a version is built: writers follow it from now on. Raises NotReady where it lacks any."""
         version = self.version(name)
-        made_ready(self._catalog, version)
+        mark_ready(self._catalog, version)
         with self._catalog.read() as connection:
             return _info(connection, version.id)
 
@@ -258,7 +258,7 @@ class Lineage:
         """
         self._serving.bundle(self.version(name).id).derived.refresh(save=True)
 
-    def switch(self, name: str, *, why: str = "switch") -> Switched:
+    def switch(self, name: str, *, why: str = "switch") -> SwitchReport:
         """Make a ready version the live one, in one transaction; what it lacks is caught up before.
 
         Raises NotReady for one that is not built, or that writers keep ahead of.
@@ -266,27 +266,27 @@ class Lineage:
         version = self.version(name)
         return self._switched(lambda: (version, None), why)
 
-    def rollback(self) -> Switched:
+    def rollback(self) -> SwitchReport:
         """Go back to the version that was live before. Raises InvalidInput where there is none."""
 
         def back() -> tuple[Version, int | None]:
             with self._catalog.read() as connection:
-                return former(connection), last_switch(connection)
+                return previous_version(connection), last_switch(connection)
 
         return self._switched(back, ROLLBACK)
 
     def retire(self, name: str) -> VersionInfo:
         """Give a version up: it gets no documents any more. Raises InvalidInput for the live one."""
         version = self.version(name)
-        retired(self._catalog, version)
+        retire(self._catalog, version)
         with self._catalog.read() as connection:
             return _info(connection, version.id)
 
-    def prune(self, *, vacuum: bool = False) -> Pruned:
+    def prune(self, *, vacuum: bool = False) -> PruneReport:
         """Free what no kept version needs; with `vacuum` the file gets smaller too, which takes its time."""
-        return pruned(self._serving.folder, self._catalog, vacuum=vacuum)
+        return prune(self._serving.folder, self._catalog, vacuum=vacuum)
 
-    def _switched(self, find: Callable[[], tuple[Version, int | None]], why: str) -> Switched:
+    def _switched(self, find: Callable[[], tuple[Version, int | None]], why: str) -> SwitchReport:
         """Catch up, load what this process serves with, switch: again where a writer came in between.
 
         `find` says to which version, and the last switch that this rests on.
@@ -297,12 +297,12 @@ class Lineage:
             bundle = self._serving.bundle(to.id)
             standing = self._standing(to)
             if standing.state == "ready" and standing.behind:
-                CatchUp(self._catalog, to, partial(self._serving.target, to.id)).run()
+                Backfill(self._catalog, to, partial(self._serving.target, to.id)).run()
                 standing = self._standing(to)
             try:
                 if standing.state == "ready" and standing.is_whole and not self._serving.fixed:
                     bundle.warm(self._serving.now)
-                done = switched(self._catalog, to, why, after=after)
+                done = make_live(self._catalog, to, why, after=after)
             except NotReady:
                 tries += 1
                 if tries == _TRIES or self._standing(to).state != "ready":
@@ -311,9 +311,9 @@ class Lineage:
             self._serving.flip(bundle)
             return done
 
-    def _standing(self, version: Version) -> Standing:
+    def _standing(self, version: Version) -> VersionState:
         with self._catalog.read() as connection:
-            return versions.standing(connection, version.id)
+            return versions.version_state(connection, version.id)
 
     def _own_encoder(self) -> Encoder | None:
         """The live version's encoder, where nothing else says how its chunks are cut."""
@@ -324,9 +324,9 @@ class Lineage:
 
 def _same(connection: Connection, wanted: tuple[int, int, RetrievalSettings]) -> int | None:
     """A version that is being built of just these. Raises InvalidInput where one is there that serves."""
-    for other in versions.every(connection, versions.KEPT):
+    for other in versions.all_versions(connection, versions.KEPT):
         if (other.chunking_id, other.space_id, other.retrieval) == wanted:
-            state = versions.state(connection, other.id)
+            state = versions.state_name(connection, other.id)
             if state != "building":
                 raise InvalidInput(
                     f"{other.name}, which is {state}, has the same model, chunks and retrieval settings",
@@ -339,4 +339,4 @@ def _same(connection: Connection, wanted: tuple[int, int, RetrievalSettings]) ->
 
 
 def _info(connection: Connection, version_id: int) -> VersionInfo:
-    return next(info for info in infos(connection) if info.id == version_id)
+    return next(info for info in version_infos(connection) if info.id == version_id)

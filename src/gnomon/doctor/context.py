@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 from gnomon.collection.catalog import schema, vector_cache, versions
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.queries import chunks_of
-from gnomon.collection.catalog.versions import Standing, Version
+from gnomon.collection.catalog.versions import VersionState, Version
 from gnomon.collection.collection import Collection
 from gnomon.core.contracts import Encoder
 from gnomon.core.documents import Chunk
@@ -36,7 +36,7 @@ class Look:
     kb: Collection
     sample: int
     say: Callable[[str], None]
-    kept: list[tuple[Version, Standing]] = field(default_factory=list)
+    kept: list[tuple[Version, VersionState]] = field(default_factory=list)
     encoders: dict[int, Encoder] = field(default_factory=dict)
     loaded: dict[int, Encoder] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
@@ -60,20 +60,20 @@ class Look:
 def look_at(kb: Collection, sample: int, say: Callable[[str], None], loaded: dict[int, Encoder] | None = None) -> Look:
     """Begin a look: the versions that are kept, with how they stand."""
     with kb.internals.catalog.read() as connection:
-        kept = versions.every(connection, versions.KEPT)
-        standing = [(version, versions.standing(connection, version.id)) for version in kept]
+        kept = versions.all_versions(connection, versions.KEPT)
+        standing = [(version, versions.version_state(connection, version.id)) for version in kept]
     return Look(kb, sample, say, standing, loaded=loaded or {})
 
 
-def by_space(look: Look) -> dict[int, list[tuple[Version, Standing]]]:
+def by_space(look: Look) -> dict[int, list[tuple[Version, VersionState]]]:
     """The kept versions of each space."""
-    found: dict[int, list[tuple[Version, Standing]]] = {}
+    found: dict[int, list[tuple[Version, VersionState]]] = {}
     for version, standing in look.kept:
         found.setdefault(version.space_id, []).append((version, standing))
     return found
 
 
-def names(some: Sequence[tuple[Version, Standing]]) -> str:
+def names(some: Sequence[tuple[Version, VersionState]]) -> str:
     """Versions as people name them."""
     return ", ".join(version.name for version, _ in some)
 

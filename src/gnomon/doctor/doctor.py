@@ -116,7 +116,7 @@ def _spaces(look: Look) -> tuple[SpaceHeld, ...]:
         by_role = select(vector.space_id, vector.role, func.count()).group_by(vector.space_id, vector.role)
         counts = {(row[0], row[1]): int(row[2]) for row in connection.execute(by_role)}
         rows = connection.execute(select(space.id, space.space, space.model).order_by(space.id)).all()
-        every = versions.every(connection)
+        every = versions.all_versions(connection)
     held = []
     for row in rows:
         own = Space.from_json(json.loads(row.space))

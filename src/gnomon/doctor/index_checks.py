@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from gnomon.collection.catalog import queries
 from gnomon.collection.catalog.versions import Version
-from gnomon.collection.indexes.state import State, lexical_stands_at, read_state, write_state
+from gnomon.collection.indexes.state import IndexState, lexical_position, read_state, write_state
 from gnomon.collection.serving.snapshot import derived_folder
 from gnomon.core.contracts import Array
 from gnomon.core.errors import GnomonError, IndexDamaged
@@ -46,19 +46,19 @@ def indexes(look: Look) -> Iterator[Found]:
             yield _to_build(look, version)
 
 
-def _state(folder: Path, state: State, look: Look) -> list[str]:
+def _state(folder: Path, state: IndexState, look: Look) -> list[str]:
     if not folder.is_dir() or not any(folder.iterdir()):
         return ["missing"]
     if not (folder / "state.json").is_file():
         return ["state.json: missing"]
-    if state == State():
+    if state == IndexState():
         return ["state.json: damaged"]
     if state.collection != look.catalog.collection_id:
         return ["state.json: made for another collection"]
     return []
 
 
-def _dense(look: Look, folder: Path, state: State, version: Version) -> Iterator[str]:
+def _dense(look: Look, folder: Path, state: IndexState, version: Version) -> Iterator[str]:
     """What is wrong with the vectors on disk. Their place in the journal is read before the catalog is."""
     if state.dense_seq < 0:
         return  # made, not saved yet: the next search builds it
@@ -73,7 +73,7 @@ def _dense(look: Look, folder: Path, state: State, version: Version) -> Iterator
     places = np.arange(len(rows.ids)) if rows.live is None else np.flatnonzero(rows.live)
     ids = np.asarray(rows.ids)[places]
     with look.catalog.read() as connection:
-        if stamp > queries.own_head(connection, version.chunking_id).seq:
+        if stamp > queries.chunking_head(connection, version.chunking_id).seq:
             yield f"{place}: stands at a place that the journal does not have"
             return
         wanted, touched = _ids_at(connection, version, stamp)
@@ -118,7 +118,7 @@ def _ids_at(connection: Connection, version: Version, stamp: int) -> tuple[Array
     return np.union1d(np.setdiff1d(now, touched), were), touched
 
 
-def _lexical(look: Look, folder: Path, state: State, version: Version) -> Iterator[str]:
+def _lexical(look: Look, folder: Path, state: IndexState, version: Version) -> Iterator[str]:
     """What is wrong with the keyword index on disk, by its manifest and its files' checksums."""
     place = folder / state.lexical
     try:
@@ -130,7 +130,7 @@ def _lexical(look: Look, folder: Path, state: State, version: Version) -> Iterat
         yield f"{state.lexical}: {came}"
         return
     with look.catalog.read() as connection:
-        if lexical_stands_at(folder, state) > queries.own_head(connection, version.chunking_id).seq:
+        if lexical_position(folder, state) > queries.chunking_head(connection, version.chunking_id).seq:
             yield f"{state.lexical}: stands at a place that the journal does not have"
 
 
@@ -169,8 +169,8 @@ def _rebuild(look: Look, version: Version) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock").acquire(timeout=_WAIT_S):
         state = read_state(folder)
-        if state == State():
-            state = State(dense=_last(folder, "dense"), lexical=_last(folder, "lexical"))
+        if state == IndexState():
+            state = IndexState(dense=_last(folder, "dense"), lexical=_last(folder, "lexical"))
         # Of no collection: whoever comes next sees that nothing here is to be used.
         write_state(folder, replace(state, collection="", dense_seq=-1))
     look.kb.lineage.build_indexes(version.name)

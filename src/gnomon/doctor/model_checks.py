@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 
 from gnomon.collection.catalog import schema, vector_cache, versions
 from gnomon.collection.catalog.spaces import CANARIES
-from gnomon.collection.catalog.versions import Standing, Version
+from gnomon.collection.catalog.versions import VersionState, Version
 from gnomon.core.contracts import Array, Encoder
 from gnomon.core.documents import Chunk
 from gnomon.core.errors import GnomonError, SpaceMismatch
@@ -20,7 +20,7 @@ from gnomon.doctor.report import Finding, Found, Severity
 from gnomon.doctor.vector_checks import renew
 from gnomon.kernels.statistics import share_interval
 
-Kept = Sequence[tuple[Version, Standing]]
+Kept = Sequence[tuple[Version, VersionState]]
 
 
 def models(look: Look) -> Iterator[Found]:
@@ -187,7 +187,7 @@ def _whose(made: Made) -> str:
 def _suspects(look: Look, version: Version) -> list[Candidate]:
     """Other models: those of all versions that there ever were, then the known ones on this machine."""
     with look.catalog.read() as connection:
-        every = versions.every(connection)
+        every = versions.all_versions(connection)
     found, seen, tried = [], {version.space.fingerprint}, [version.model, version.space.name]
     for other in every:
         fingerprint = other.space.fingerprint

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, func, select
 from gnomon.collection.catalog import mutations, schema, vector_cache
 from gnomon.collection.catalog.queries import embedded_texts
 from gnomon.collection.catalog.versions import Version
-from gnomon.collection.ingest.writer import embedding
+from gnomon.collection.ingest.writer import embed_slices
 from gnomon.core.documents import Document
 from gnomon.doctor.context import SHOWN, Look, blocks, excerpt, named_chunks, names
 from gnomon.doctor.report import Finding, Found, Severity
@@ -174,7 +174,7 @@ def _cut_again(look: Look, version: Version, ids: list[int]) -> str:
                 cut[row.id] = target.chunker.chunk(
                     Document(row.key, text, row.title, row.source, row.media_type, json.loads(row.metadata))
                 )
-        for _ in embedding(look.catalog, target, [each for some in cut.values() for each in some]):
+        for _ in embed_slices(look.catalog, target, [each for some in cut.values() for each in some]):
             pass
         with look.catalog.write() as connection:
             there = set(connection.execute(select(table.c.id).where(table.c.id.in_(list(cut)))).scalars())

@@ -10,8 +10,8 @@ import numpy as np
 from sqlalchemy import Connection, Select, delete, exists, func, select, update
 
 from gnomon.collection.catalog import schema
-from gnomon.collection.catalog.versions import Standing, Version
-from gnomon.collection.ingest.writer import SLICE, embedding
+from gnomon.collection.catalog.versions import VersionState, Version
+from gnomon.collection.ingest.writer import SLICE_TEXTS, embed_slices
 from gnomon.doctor.catalog_checks import tell_again
 from gnomon.doctor.context import (
     SHOWN,
@@ -27,7 +27,7 @@ from gnomon.doctor.report import Finding, Found, Severity
 from gnomon.doctor.vector_scan import NEAR, UNIT, Entry, Scanned, Wanted, scanned
 from gnomon.kernels.statistics import share_interval
 
-Kept = Sequence[tuple[Version, Standing]]
+Kept = Sequence[tuple[Version, VersionState]]
 
 
 def vectors(look: Look) -> Iterator[Found]:
@@ -136,7 +136,7 @@ def _twins(look: Look, version: Version, seen: Scanned) -> Iterator[Found]:
     )
 
 
-def _lacking(look: Look, version: Version, standing: Standing) -> Iterator[Found]:
+def _lacking(look: Look, version: Version, standing: VersionState) -> Iterator[Found]:
     with look.catalog.read() as connection:
         ids = list(connection.execute(_without(version, standing)).scalars())
         examples = named_chunks(connection, ids)
@@ -157,7 +157,7 @@ def _lacking(look: Look, version: Version, standing: Standing) -> Iterator[Found
     yield Found(finding, partial(_embed, look, version, standing) if can else None)
 
 
-def _without(version: Version, standing: Standing) -> Select[Any]:
+def _without(version: Version, standing: VersionState) -> Select[Any]:
     chunk, vector = schema.chunks.c, schema.vectors.c
     has = exists(
         select(vector.id).where(
@@ -170,12 +170,12 @@ def _without(version: Version, standing: Standing) -> Select[Any]:
     return select(chunk.id).where(*own, ~has).order_by(chunk.id)
 
 
-def _embed(look: Look, version: Version, standing: Standing) -> str:
+def _embed(look: Look, version: Version, standing: VersionState) -> str:
     with look.catalog.read() as connection:
         ids = list(connection.execute(_without(version, standing)).scalars())
         chunks = whole_chunks(connection, ids)
     target = look.kb.internals.serving.target(version.id)
-    done = sum(part.embedded for part in embedding(look.catalog, target, chunks))
+    done = sum(part.embedded for part in embed_slices(look.catalog, target, chunks))
     with look.catalog.write() as connection:
         tell_again(connection, ids)
     return f"embedded {done:,} texts that had no vector in {version.space.short}"
@@ -200,7 +200,7 @@ def renew(look: Look, own: Kept, hashes: Sequence[bytes], said: Callable[[int], 
     """
     version, vector = own[0][0], schema.vectors.c
     encoder, done = look.encoders[version.space_id], 0
-    for block in blocks(hashes, SLICE):
+    for block in blocks(hashes, SLICE_TEXTS):
         by_hash: dict[bytes, list[int]] = {}
         with look.catalog.read() as connection:
             for each, _ in own:

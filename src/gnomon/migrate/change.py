@@ -7,12 +7,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from gnomon.collection.catalog.chunkers import cutter_of
+from gnomon.collection.catalog.chunkers import chunk_tokenizer_of
 from gnomon.collection.catalog.spaces import require_single
 from gnomon.collection.catalog.versions import Version
 from gnomon.collection.collection import Collection
 from gnomon.collection.reports import VersionInfo
-from gnomon.collection.serving.encoders import settled
+from gnomon.collection.serving.encoders import resolve_reranker
 from gnomon.collection.settings import STAGES, RetrievalSettings
 from gnomon.core.contracts import Encoder
 from gnomon.core.errors import InvalidInput
@@ -76,7 +76,7 @@ def aimed(
     model does not read whole; as loading a model does.
     """
     live = live_version(kb)
-    retrieval = settled(changed_retrieval(live.retrieval, change.retrieval or {}), say)
+    retrieval = resolve_reranker(changed_retrieval(live.retrieval, change.retrieval or {}), say)
     if encoder is None:
         encoder = _loaded(kb, live, change.to, threads, say)
     require_single(encoder)
@@ -98,7 +98,7 @@ def ready_twin(kb: Collection, aim: Aim) -> VersionInfo | None:
         if aim.chunking is None:
             same = version.chunking_id == aim.live.chunking_id
         else:
-            same = (version.chunking, version.cutter) == (aim.chunking.to_json(), cutter_of(aim.encoder))
+            same = (version.chunking, version.cutter) == (aim.chunking.to_json(), chunk_tokenizer_of(aim.encoder))
         alike = version.space == aim.encoder.space and version.retrieval == aim.retrieval
         if info.state == "ready" and same and alike:
             return info
@@ -169,5 +169,5 @@ def _chunking(live: Version, chunk_tokens: int | None, encoder: Encoder) -> Chun
             expected=f"at most the {encoder.max_tokens} tokens that it reads whole",
             hint=f"--chunk-tokens {encoder.max_tokens} or less, or a model that reads longer texts",
         )
-    same_cutter = encoder.space == live.space or (live.cutter is not None and live.cutter == cutter_of(encoder))
+    same_cutter = encoder.space == live.space or (live.cutter is not None and live.cutter == chunk_tokenizer_of(encoder))
     return None if same_cutter and wanted.to_json() == live.chunking else wanted

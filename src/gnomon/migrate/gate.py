@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from gnomon.collection.catalog.versions import NotReady, now
+from gnomon.collection.catalog.versions import NotReady, timestamp
 from gnomon.collection.collection import Collection
 from gnomon.collection.opening import open_collection
 from gnomon.collection.settings import Mode
@@ -209,7 +209,7 @@ def gate(kb: Collection, version: str, settings: GateSettings | None = None, ask
             found = _broken((first, second), settings, asking)
         else:
             found = _judged((first, second), judged, settings, asking)
-    return replace(found, at=now(), seconds=time.perf_counter() - started)
+    return replace(found, at=timestamp(), seconds=time.perf_counter() - started)
 
 
 def _judged(kbs: tuple[Collection, Collection], judged: Judgments, settings: GateSettings, asking: Asking) -> Gated:

@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-from gnomon.collection.catalog.versions import NotReady, now
+from gnomon.collection.catalog.versions import NotReady, timestamp
 from gnomon.collection.collection import Collection
-from gnomon.collection.ingest.backfill import Caught, Manner
-from gnomon.collection.ingest.writer import Embedded
+from gnomon.collection.ingest.backfill import BackfillProgress, BackfillOptions
+from gnomon.collection.ingest.writer import EmbeddingCounts
 from gnomon.collection.reports import VersionInfo
 from gnomon.core.contracts import Array, Encoder
 from gnomon.core.errors import GnomonError, InvalidInput
@@ -118,7 +118,7 @@ def run_migration(
         change=asdict(change),
         settings=settings.to_json(),
         pid=os.getpid(),
-        started=now(),
+        started=timestamp(),
         running=True,
     )
     with sole(folder, first) as record:
@@ -189,7 +189,7 @@ class _Run:
         built = Built(self._kb, name, aim.encoder, self._settings.meanwhile, asked)
         if info.state == "building":
             built.embed_ahead(lambda ids: self._ahead(name, ids), self._tell)
-        manner = Manner(
+        manner = BackfillOptions(
             said=self._built,
             stop=self._record.is_to_stop,
             pace=lambda busy_s: self._share.pace(busy_s, self._record.is_to_stop),
@@ -214,16 +214,16 @@ class _Run:
 
     def _ahead(self, name: str, ids: Array) -> None:
         """Embed passages before their turn, as slowly as all the rest, and be stopped as soon."""
-        self._before, done, started = self._record.now, Embedded(), time.perf_counter()
+        self._before, done, started = self._record.now, EmbeddingCounts(), time.perf_counter()
         for part in embed_in_order(self._kb, name, ids, slice_texts=SLICE_TEXTS):
             done += part
-            self._built(Caught(embedded=done, behind=self._before.behind))
+            self._built(BackfillProgress(embedded=done, behind=self._before.behind))
             self._share.pace(time.perf_counter() - started, self._record.is_to_stop)
             if self._record.is_to_stop():
                 raise _Stopped
             started = time.perf_counter()
 
-    def _built(self, caught: Caught) -> None:
+    def _built(self, caught: BackfillProgress) -> None:
         self._record.tell(
             behind=caught.behind,
             texts_done=self._before.texts_done + caught.embedded.embedded,

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from gnomon.collection.catalog.connection import explained
-from gnomon.collection.catalog.versions import now
+from gnomon.collection.catalog.versions import timestamp
 from gnomon.core.errors import CollectionBusy, GnomonError, InvalidInput
 
 FOLDER, STATE, LOG, LOCK, STOP = "migration", "state.json", "log.txt", "lock", "stop"
@@ -110,7 +110,7 @@ class Record:
 
     def set(self, **known: Any) -> Migration:
         """Take note of something, at once."""
-        self.now = replace(self.now, **known, updated=now())
+        self.now = replace(self.now, **known, updated=timestamp())
         self._written = time.monotonic()
         with explained(self._file):
             write_whole(self._file, json.dumps(self.now.to_json(), indent=1, ensure_ascii=False))

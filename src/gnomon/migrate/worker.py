@@ -66,9 +66,9 @@ class _Log:
 
     def say(self, text: str) -> None:
         """Write a line."""
-        from gnomon.collection.catalog.versions import now
+        from gnomon.collection.catalog.versions import timestamp
 
-        sys.stderr.write(f"{now()} {os.getpid()} {text}\n")
+        sys.stderr.write(f"{timestamp()} {os.getpid()} {text}\n")
         sys.stderr.flush()
 
 

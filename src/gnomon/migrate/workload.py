@@ -13,7 +13,7 @@ import numpy as np
 from sqlalchemy import select
 
 from gnomon.collection.catalog import schema, vector_cache
-from gnomon.collection.catalog.chunkers import chunker_for, cutter_of
+from gnomon.collection.catalog.chunkers import chunker_for, chunk_tokenizer_of
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.queries import chunks_of
 from gnomon.collection.catalog.versions import Version
@@ -213,7 +213,7 @@ def _cut(catalog: Catalog, aim: Aim) -> Iterator[list[Chunk]]:
         space=aim.encoder.space,
         model=aim.model,
         retrieval=aim.retrieval,
-        cutter=cutter_of(aim.encoder),
+        cutter=chunk_tokenizer_of(aim.encoder),
     )
     table, after = schema.documents, 0
     with catalog.read() as connection:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gnomon.collection import Collection
-from gnomon.collection.evaluation import GROUP_DEPTH, Owners, rankings
+from gnomon.collection.evaluation import GROUP_DEPTH, ChunkOwners, ranked_results
 from gnomon.collection.settings import Mode
 from gnomon.core.errors import InvalidInput, TruncatedText
 from gnomon.evaluate.judgments import DataSet
@@ -109,11 +109,11 @@ def measured(kb: Collection, golden: Golden) -> Golden:
 
         depth = parse_metric(golden.metric).cutoff or 100
     with kb.internals.catalog.read() as connection:
-        owners = Owners.read(connection, kb.version.chunking_id)
+        owners = ChunkOwners.read(connection, kb.version.chunking_id)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TruncatedText)
         found = dict(
-            rankings(
+            ranked_results(
                 kb.retriever(mode),
                 golden.queries,
                 owners,

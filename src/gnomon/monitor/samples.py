@@ -111,7 +111,7 @@ def cached_queries(connection: Connection, version: Version, after: int, count: 
 
 def served_and_true(connection: Connection, version: Version, upto: int) -> tuple[Array, Array]:
     """The ids of all chunks that were there at a journal position, and of those that came since."""
-    now = queries.own_head(connection, version.chunking_id).seq
+    now = queries.chunking_head(connection, version.chunking_id).seq
     since = queries.delta(connection, version.chunking_id, upto, now).added if now > upto else np.zeros(0, int)
     everything = queries.all_ids(connection, version.chunking_id)
     return np.setdiff1d(everything, since), since

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gnomon.answer.tables.sqlite_file import quoted
 from gnomon.answer.tables.types import Column, TableInfo
-from gnomon.collection.catalog.filters import glob
+from gnomon.collection.catalog.filters import glob_pattern
 from gnomon.retrieve.where import Absent, Comparison, Condition, Constant, Every, Field, Some, fields
 
 _TYPES = {"text": ("text",), "number": ("integer", "real"), "truth": ("integer",)}
@@ -53,7 +53,7 @@ def _fits(cell: str, column: Column, condition: Comparison, kind: str) -> str:
 
 def _compared(cell: str, operator: str, constants: list[Constant]) -> str:
     if operator in ("like", "ilike"):
-        pattern = glob(str(constants[0].value), any_case=operator == "ilike")
+        pattern = glob_pattern(str(constants[0].value), any_case=operator == "ilike")
         return f"{cell} GLOB {literal(pattern)}"
     if operator in ("=", "in"):
         return f"{cell} IN ({', '.join(literal(constant.value) for constant in constants)})"

@@ -12,7 +12,7 @@ from gnomon.answer.tables import source
 from gnomon.answer.tables.sqlite_file import look_into, tables_of
 from gnomon.answer.tables.types import TableInfo
 from gnomon.collection import Collection
-from gnomon.collection.tables import Registration
+from gnomon.collection.tables import TableRegistration
 from gnomon.core.errors import InvalidInput
 
 _NAME = re.compile(r"[^\W\d]\w{0,63}")
@@ -47,7 +47,7 @@ def register(kb: Collection, path: str | Path, name: str | None = None, *, table
         if before is None:
             _drop_derived(kb, called)
         raise
-    kb.tables.put(Registration(called, str(file), _about(info)))
+    kb.tables.put(TableRegistration(called, str(file), _about(info)))
     return info
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from gnomon.collection.catalog import schema
-from gnomon.collection.catalog.versions import Cutter, Version, chunking_json
+from gnomon.collection.catalog.versions import ChunkTokenizer, Version, chunking_json
 from gnomon.core.contracts import Encoder
 from gnomon.core.errors import CollectionDamaged
 from gnomon.text.chunk import Chunker, ChunkSettings
@@ -21,7 +21,7 @@ def chunker_for(connection: Connection, version: Version, encoder: Encoder) -> C
     Raises CollectionDamaged where that tokenizer is gone.
     """
     settings, cutter = ChunkSettings.from_json(version.chunking), version.cutter
-    if cuts_itself(version, encoder):
+    if uses_own_tokenizer(version, encoder):
         return Chunker(
             settings,
             tokenizer_json=encoder.tokenizer_json,
@@ -40,21 +40,21 @@ def chunker_for(connection: Connection, version: Version, encoder: Encoder) -> C
     return Chunker(settings, tokenizer_json=zlib.decompress(body).decode(), overhead=cutter.overhead)
 
 
-def cuts_itself(version: Version, encoder: Encoder) -> bool:
+def uses_own_tokenizer(version: Version, encoder: Encoder) -> bool:
     """Whether the chunks of a version are cut by the tokenizer of its own model."""
-    return version.cutter is None or cutter_of(encoder) == version.cutter
+    return version.cutter is None or chunk_tokenizer_of(encoder) == version.cutter
 
 
-def cutter_of(encoder: Encoder) -> Cutter | None:
+def chunk_tokenizer_of(encoder: Encoder) -> ChunkTokenizer | None:
     """What an encoder cuts by; None for one without a tokenizer that could be kept."""
     if encoder.tokenizer_json is None:
         return None
-    return Cutter(hashlib.sha256(encoder.tokenizer_json.encode()).hexdigest(), _overhead(encoder))
+    return ChunkTokenizer(hashlib.sha256(encoder.tokenizer_json.encode()).hexdigest(), _overhead(encoder))
 
 
-def keep_tokenizer(connection: Connection, encoder: Encoder) -> Cutter | None:
+def keep_tokenizer(connection: Connection, encoder: Encoder) -> ChunkTokenizer | None:
     """Put an encoder's tokenizer into the catalog, where it has one."""
-    cutter = cutter_of(encoder)
+    cutter = chunk_tokenizer_of(encoder)
     if cutter is not None and encoder.tokenizer_json is not None:
         body = zlib.compress(encoder.tokenizer_json.encode(), 6)
         row = upsert(schema.tokenizers).values(digest=cutter.tokenizer, body=body)
@@ -62,7 +62,7 @@ def keep_tokenizer(connection: Connection, encoder: Encoder) -> Cutter | None:
     return cutter
 
 
-def name_cutter(connection: Connection, version: Version, encoder: Encoder) -> None:
+def record_tokenizer(connection: Connection, version: Version, encoder: Encoder) -> None:
     """Keep what cuts the chunking of a version, whose own encoder this is: it is to outlive the model."""
     if version.cutter is not None:
         return

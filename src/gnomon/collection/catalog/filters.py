@@ -26,7 +26,7 @@ from sqlalchemy import (
 
 from gnomon.collection.catalog import queries, schema
 from gnomon.collection.catalog.connection import Catalog
-from gnomon.collection.catalog.queries import Position
+from gnomon.collection.catalog.queries import JournalPosition
 from gnomon.core.contracts import Array
 from gnomon.core.errors import InvalidInput
 from gnomon.retrieve.where import OWN, Absent, Comparison, Condition, Every, Field, Some, fields, parse
@@ -135,7 +135,7 @@ def _fits(column: ColumnElement[Any], condition: Comparison, kind: str = "text")
     """Whether a column of one kind of values fits the constants of that kind."""
     values = [constant.value for constant in condition.constants if constant.kind == kind]
     if condition.operator in ("like", "ilike"):
-        pattern = glob(str(values[0]), any_case=condition.operator == "ilike")
+        pattern = glob_pattern(str(values[0]), any_case=condition.operator == "ilike")
         return column.bool_op("GLOB")(pattern)
     # One JSON list, whatever its length; and numbers in it are read just as those in the metadata are.
     constants = _entries(literal(json.dumps(values, ensure_ascii=False)))
@@ -148,7 +148,7 @@ def _entries(source: Any) -> TableValuedAlias:
     return func.json_each(source).table_valued("key", "value", "type").alias()
 
 
-def glob(pattern: str, *, any_case: bool = False) -> str:
+def glob_pattern(pattern: str, *, any_case: bool = False) -> str:
     """A like pattern for SQLite's GLOB, which heeds case; its LIKE does not, and knows ASCII only.
 
     >>> glob("docs/%_[1]", any_case=False), glob("ü_", any_case=True)
@@ -177,7 +177,7 @@ _MOVED = 20_000
 
 @dataclass(frozen=True)
 class _Allowed:
-    at: Position
+    at: JournalPosition
     ids: Array
 
 
@@ -219,7 +219,7 @@ class Filters:
             check_fields(connection, condition)
             return frozenset(connection.execute(select(document.key).where(expression(condition))).scalars())
 
-    def _found(self, connection: Connection, condition: Condition, known: _Allowed | None, head: Position) -> Array:
+    def _found(self, connection: Connection, condition: Condition, known: _Allowed | None, head: JournalPosition) -> Array:
         if known is not None and len(known.ids) > 0 and self._continues(connection, known.at, head):
             change = queries.delta(connection, self._chunking_id, known.at.seq, head.seq)
             if len(change.added) <= _MOVED:
@@ -230,11 +230,11 @@ class Filters:
         return self._matching(connection, condition)
 
     @staticmethod
-    def _continues(connection: Connection, at: Position, head: Position) -> bool:
+    def _continues(connection: Connection, at: JournalPosition, head: JournalPosition) -> bool:
         """Whether the journal still holds that position, and not another history's."""
         return at.seq <= head.seq and queries.nonce_at(connection, at.seq) == at.nonce
 
-    def _changed(self, connection: Connection, condition: Condition, ids: Array, change: queries.Delta) -> Array:
+    def _changed(self, connection: Connection, condition: Condition, ids: Array, change: queries.JournalDelta) -> Array:
         new = self._matching(connection, condition, change.added) if len(change.added) else change.added
         gone = np.isin(ids, change.removed)
         if not len(new) and not gone.any():

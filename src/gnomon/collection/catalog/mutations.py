@@ -35,14 +35,14 @@ from gnomon.collection.catalog import schema
 from gnomon.core.documents import Chunk, Document
 
 if TYPE_CHECKING:
-    from gnomon.collection.ingest.reader_thread import Part
+    from gnomon.collection.ingest.reader_thread import FilePart
 
 
 _plain = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str).encode
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class ChunkedDocument:
     """A document with its chunks, ready to be written."""
 
     document: Document
@@ -50,7 +50,7 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class DocumentContent:
     """What makes a document another one: the digest of its title and text, its metadata as JSON, its type."""
 
     digest: str
@@ -59,16 +59,16 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class PlannedDocument:
     """A document as it would stand now: of the catalog (its row's id), or still to be put in."""
 
     source_id: int | None
-    content: Content
+    content: DocumentContent
     row_id: int | None = None
-    prepared: Prepared | None = None
+    prepared: ChunkedDocument | None = None
 
 
-class Plan:
+class BatchPlan:
     """What a batch does to the documents that the catalog has. `stored` are all that it could touch.
 
     `dropped`: row ids of documents to take out. `came` and `went`: documents put in, and chunks of those that
@@ -78,28 +78,28 @@ class Plan:
     def __init__(self, stored: Iterable[Any]) -> None:
         self.dropped: list[int] = []
         self.came = self.added = self.went = 0
-        self._held: dict[str, Held] = {}
+        self._held: dict[str, PlannedDocument] = {}
         self._owned: dict[int | None, dict[str, None]] = {}
         for row in stored:
-            content = Content(row.content_hash, row.metadata, row.media_type)
-            self._hold(row.key, Held(row.source_id, content, row_id=row.id))
+            content = DocumentContent(row.content_hash, row.metadata, row.media_type)
+            self._hold(row.key, PlannedDocument(row.source_id, content, row_id=row.id))
 
     def free_key(self, key: str, other: str, source_id: int) -> str:
         """A document's id, or the other one where another file, or a hand, has put that id in."""
         owner = self._held.get(key)
         return key if owner is None or owner.source_id == source_id else other
 
-    def put(self, key: str, source_id: int | None, prepared: Prepared) -> None:
+    def put(self, key: str, source_id: int | None, prepared: ChunkedDocument) -> None:
         """Put a document in. One that is there unchanged stays, any other of that id goes."""
         document = prepared.document
         metadata: Mapping[str, Any] = document.metadata
-        content = Content(document.content_hash, _plain(dict(metadata)), document.media_type)
+        content = DocumentContent(document.content_hash, _plain(dict(metadata)), document.media_type)
         old = self._held.get(key)
         if old is not None:
             if old.content == content:
                 return
             self._take_out(key)
-        self._hold(key, Held(source_id, content, prepared=prepared))
+        self._hold(key, PlannedDocument(source_id, content, prepared=prepared))
         self.came += 1
         self.added += len(prepared.chunks)
 
@@ -108,13 +108,13 @@ class Plan:
         for key in [key for key in self._owned.get(source_id, ()) if key not in keys]:
             self._take_out(key)
 
-    def new(self) -> Iterator[tuple[str, Held, Prepared]]:
+    def new(self) -> Iterator[tuple[str, PlannedDocument, ChunkedDocument]]:
         """The documents to put in, in the order in which they came."""
         for key, held in self._held.items():
             if held.prepared is not None:
                 yield key, held, held.prepared
 
-    def _hold(self, key: str, held: Held) -> None:
+    def _hold(self, key: str, held: PlannedDocument) -> None:
         self._held[key] = held
         self._owned.setdefault(held.source_id, {})[key] = None
 
@@ -132,7 +132,7 @@ _heading = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceFile:
     """A file as it stood when it was read. Size in bytes, `sha256` over its bytes."""
 
     path: str
@@ -142,20 +142,20 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class CatalogChange:
     """What a write did."""
 
     documents: int = 0
     added: int = 0
     removed: int = 0
 
-    def __add__(self, other: Change) -> Change:
-        return Change(self.documents + other.documents, self.added + other.added, self.removed + other.removed)
+    def __add__(self, other: CatalogChange) -> CatalogChange:
+        return CatalogChange(self.documents + other.documents, self.added + other.added, self.removed + other.removed)
 
 
 def write_parts(
-    connection: Connection, chunking_id: int, parts: Sequence[Part], written: Mapping[str, Keys[str]]
-) -> tuple[Change, dict[str, set[str]]]:
+    connection: Connection, chunking_id: int, parts: Sequence[FilePart], written: Mapping[str, Keys[str]]
+) -> tuple[CatalogChange, dict[str, set[str]]]:
     """Put parts of files in, and say under which ids; a file's last part takes out what it has no more.
 
     `written` are the ids of earlier parts by path. A file counts as written whole with its last part.
@@ -165,7 +165,7 @@ def write_parts(
     ids, known = _hold_sources(connection, parts)
     ends = [ids[part.source.path] for part in parts if part.last and part.source.path in known]
     names = [name for part in parts for p in part.documents for name in _names(p, part.source)]
-    plan = Plan(_documents(connection, names, ends))
+    plan = BatchPlan(_documents(connection, names, ends))
     keys: dict[str, set[str]] = {}
     for part in parts:
         source_id = ids[part.source.path]
@@ -186,16 +186,16 @@ def keep_roots(connection: Connection, labels: Mapping[str, str]) -> None:
         connection.execute(upsert(schema.roots).on_conflict_do_nothing(), rows)
 
 
-def write_documents(connection: Connection, chunking_id: int, documents: Sequence[Prepared]) -> Change:
+def write_documents(connection: Connection, chunking_id: int, documents: Sequence[ChunkedDocument]) -> CatalogChange:
     """Put documents in that come from no file; one whose id is there already is replaced."""
     keys = [prepared.document.id for prepared in documents]
-    plan = Plan(_documents(connection, keys))
+    plan = BatchPlan(_documents(connection, keys))
     for key, prepared in zip(keys, documents, strict=True):
         plan.put(key, None, prepared)
     return _apply(connection, chunking_id, plan)
 
 
-def remove_sources(connection: Connection, paths: Iterable[str], counted: int | None = None) -> Change:
+def remove_sources(connection: Connection, paths: Iterable[str], counted: int | None = None) -> CatalogChange:
     """Take files that are gone out, with their documents and chunks; those of one chunking are counted."""
     source, document = schema.sources.c, schema.documents.c
     ids = [row.id for row in _found(connection, (source.id,), source.path, list(paths))]
@@ -205,7 +205,7 @@ def remove_sources(connection: Connection, paths: Iterable[str], counted: int | 
     return change
 
 
-def remove_documents(connection: Connection, keys: Iterable[str], counted: int | None = None) -> Change:
+def remove_documents(connection: Connection, keys: Iterable[str], counted: int | None = None) -> CatalogChange:
     """Take documents out by id; chunks of one chunking are counted.
 
     Their file, if any, is forgotten when nothing of it is left.
@@ -236,7 +236,7 @@ def drop_chunks(connection: Connection, ids: Sequence[int]) -> None:
         connection.execute(delete(schema.chunks).where(schema.chunks.c.id.in_(block)))
 
 
-def _touch_sources(connection: Connection, sources: Sequence[Source]) -> None:
+def _touch_sources(connection: Connection, sources: Sequence[SourceFile]) -> None:
     """Remember the new sizes and times of files whose content is unchanged."""
     known = update(schema.sources).where(schema.sources.c.path == bindparam("of"))
     rows = [{"of": source.path, "size": source.size, "mtime_ns": source.mtime_ns} for source in sources]
@@ -244,7 +244,7 @@ def _touch_sources(connection: Connection, sources: Sequence[Source]) -> None:
         connection.execute(known.values(size=bindparam("size"), mtime_ns=bindparam("mtime_ns")), rows)
 
 
-def _hold_sources(connection: Connection, parts: Sequence[Part]) -> tuple[dict[str, int], set[str]]:
+def _hold_sources(connection: Connection, parts: Sequence[FilePart]) -> tuple[dict[str, int], set[str]]:
     """The row ids of files by path, new ones made; and the paths that were there before."""
     source = schema.sources.c
     paths = list(dict.fromkeys(part.source.path for part in parts))
@@ -258,7 +258,7 @@ def _hold_sources(connection: Connection, parts: Sequence[Part]) -> tuple[dict[s
     return ids, known
 
 
-def _names(prepared: Prepared, source: Source) -> tuple[str, str]:
+def _names(prepared: ChunkedDocument, source: SourceFile) -> tuple[str, str]:
     """The id that a file's document is to have, and the one it gets where that is taken."""
     return prepared.document.id, f"{source.path}#{prepared.document.id}"
 
@@ -271,7 +271,7 @@ def _documents(connection: Connection, keys: Sequence[str], sources: Sequence[in
     return rows + list(_found(connection, columns, c.source_id, sources))
 
 
-def _apply(connection: Connection, chunking_id: int, plan: Plan) -> Change:
+def _apply(connection: Connection, chunking_id: int, plan: BatchPlan) -> CatalogChange:
     """Take out and put in what a plan says, and say so in the journal."""
     gone = _drop(connection, plan.dropped, chunking_id)
     documents: list[dict[str, Any]] = []
@@ -286,7 +286,7 @@ def _apply(connection: Connection, chunking_id: int, plan: Plan) -> Change:
     if chunks:
         connection.execute(insert(schema.chunks), chunks)
         _journal(connection, "+", schema.chunks.c.id > before)
-    return Change(plan.came, plan.added, gone.removed + plan.went)
+    return CatalogChange(plan.came, plan.added, gone.removed + plan.went)
 
 
 def _last_id(connection: Connection, of: Table) -> int:
@@ -296,7 +296,7 @@ def _last_id(connection: Connection, of: Table) -> int:
     return int(connection.execute(given).scalar_one_or_none() or 0)
 
 
-def _document_row(row_id: int, key: str, held: Held, document: Document) -> dict[str, Any]:
+def _document_row(row_id: int, key: str, held: PlannedDocument, document: Document) -> dict[str, Any]:
     return {
         "id": row_id,
         "key": key,
@@ -325,7 +325,7 @@ def _chunk_row(document_id: int, chunking_id: int, chunk: Chunk) -> dict[str, An
     }
 
 
-def _drop(connection: Connection, document_ids: Sequence[int], counted: int | None) -> Change:
+def _drop(connection: Connection, document_ids: Sequence[int], counted: int | None) -> CatalogChange:
     """Delete documents and their chunks of all chunkings, and say so in the journal.
 
     What is told is the number of chunks of one chunking: those that a version has.
@@ -338,7 +338,7 @@ def _drop(connection: Connection, document_ids: Sequence[int], counted: int | No
             connection.execute(delete(schema.chunks).where(among, chunk.chunking_id != counted))
         removed += connection.execute(delete(schema.chunks).where(among)).rowcount
         connection.execute(delete(schema.documents).where(schema.documents.c.id.in_(block)))
-    return Change(removed=removed)
+    return CatalogChange(removed=removed)
 
 
 def _journal(connection: Connection, op: str, which: ColumnElement[bool]) -> None:

@@ -16,14 +16,14 @@ from sqlalchemy import Connection, delete, exists, select
 from gnomon.collection.catalog import mutations, schema, versions
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.versions import KEPT
-from gnomon.collection.reports import Pruned
+from gnomon.collection.reports import PruneReport
 from gnomon.collection.serving.snapshot import derived_folder
 
 _BATCH = 2000
 """Rows that one transaction deletes at most."""
 
 
-def pruned(folder: Path, catalog: Catalog, *, vacuum: bool = False) -> Pruned:
+def prune(folder: Path, catalog: Catalog, *, vacuum: bool = False) -> PruneReport:
     """Free it all, and with `vacuum` give the space back to the disk, which takes long and twice the space.
 
     Vectors of documents' texts go where no kept version has the space, or no chunk the text.
@@ -34,7 +34,7 @@ def pruned(folder: Path, catalog: Catalog, *, vacuum: bool = False) -> Pruned:
     with catalog.write() as connection:
         tokenizers = _tokenizers(connection)
     with catalog.read() as connection:
-        gone = versions.every(connection, ["retired"])
+        gone = versions.all_versions(connection, ["retired"])
     folders = [derived_folder(folder, version) for version in gone]
     folders = [path for path in folders if path.is_dir()]
     for path in folders:
@@ -42,7 +42,7 @@ def pruned(folder: Path, catalog: Catalog, *, vacuum: bool = False) -> Pruned:
     if vacuum:
         catalog.vacuum()
     names = tuple(path.name for path in folders)
-    return Pruned(chunks, vectors, tokenizers, names, max(0, before - _size(folder)))
+    return PruneReport(chunks, vectors, tokenizers, names, max(0, before - _size(folder)))
 
 
 def _all(catalog: Catalog, batch: Callable[[Connection, int], tuple[int, int] | None]) -> int:
@@ -99,7 +99,7 @@ def _vectors_of_texts(connection: Connection, after: int) -> tuple[int, int] | N
 
 def _tokenizers(connection: Connection) -> int:
     table = schema.tokenizers
-    kept = {each.cutter.tokenizer for each in versions.every(connection, KEPT) if each.cutter is not None}
+    kept = {each.cutter.tokenizer for each in versions.all_versions(connection, KEPT) if each.cutter is not None}
     return connection.execute(delete(table).where(table.c.digest.not_in(kept))).rowcount
 
 

@@ -50,7 +50,7 @@ _SHOWN = (
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class JournalPosition:
     """A place in the journal. Two histories that reach the same `seq` differ in `nonce`."""
 
     seq: int
@@ -58,7 +58,7 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
-class Delta:
+class JournalDelta:
     """The net effect of a stretch of the journal: chunk ids to take out, then chunk ids to put in."""
 
     removed: Array
@@ -66,7 +66,7 @@ class Delta:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class JournalHead:
     """The last place in the journal that concerns a chunking, and the version that is live, both at once."""
 
     seq: int
@@ -74,19 +74,19 @@ class Head:
     live: int
 
 
-def head(connection: Connection) -> Position:
+def head(connection: Connection) -> JournalPosition:
     """The journal's end; (0, 0) for an empty one."""
     row = connection.execute(_HEAD).first()
-    return Position(row.seq, row.nonce) if row else Position(0, 0)
+    return JournalPosition(row.seq, row.nonce) if row else JournalPosition(0, 0)
 
 
-def own_head(connection: Connection, chunking_id: int) -> Head:
+def chunking_head(connection: Connection, chunking_id: int) -> JournalHead:
     """Where a chunking's part of the journal ends: what is done to other chunkings does not move it."""
     row = connection.exec_driver_sql(_OWN_HEAD, (chunking_id,)).first()
     if row is None:
         table = schema.versions.c
-        return Head(0, 0, int(connection.execute(select(table.id).where(table.state == "live")).scalar_one()))
-    return Head(*row)
+        return JournalHead(0, 0, int(connection.execute(select(table.id).where(table.state == "live")).scalar_one()))
+    return JournalHead(*row)
 
 
 def nonce_at(connection: Connection, seq: int, chunking_id: int | None = None) -> int | None:
@@ -101,7 +101,7 @@ def nonce_at(connection: Connection, seq: int, chunking_id: int | None = None) -
     return None if found is None else int(found.nonce)
 
 
-def delta(connection: Connection, chunking_id: int, after: int, upto: int) -> Delta:
+def delta(connection: Connection, chunking_id: int, after: int, upto: int) -> JournalDelta:
     """What happened to the chunks of a chunking after one journal position, up to and with another.
 
     A chunk that came and went in between is among the removed only: ids are never used twice.
@@ -117,7 +117,7 @@ def delta(connection: Connection, chunking_id: int, after: int, upto: int) -> De
         else:
             added.pop(chunk_id, None)
             removed[chunk_id] = None
-    return Delta(_ids(list(removed)), _ids(list(added)))
+    return JournalDelta(_ids(list(removed)), _ids(list(added)))
 
 
 def all_ids(connection: Connection, chunking_id: int) -> Array:

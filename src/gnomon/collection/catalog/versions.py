@@ -32,7 +32,7 @@ class NotReady(InvalidInput):
 
 
 @dataclass(frozen=True)
-class Cutter:
+class ChunkTokenizer:
     """What cuts a chunking: the digest of a tokenizer's JSON, and the tokens that a model adds to a text."""
 
     tokenizer: str
@@ -53,7 +53,7 @@ class Version:
     space: Space
     model: str
     retrieval: RetrievalSettings
-    cutter: Cutter | None = None
+    cutter: ChunkTokenizer | None = None
 
     @property
     def name(self) -> str:
@@ -62,7 +62,7 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Standing:
+class VersionState:
     """What may change of a version: its state, its watermark, and how many documents it lacks."""
 
     state: str
@@ -75,7 +75,7 @@ class Standing:
         return self.state in KEPT and self.behind == 0
 
 
-def live(connection: Connection) -> Version | None:
+def live_version(connection: Connection) -> Version | None:
     """The version that serves, None in a new collection."""
     row = connection.execute(_all().where(schema.versions.c.state == "live")).one_or_none()
     return None if row is None else _version(row)
@@ -92,7 +92,7 @@ def live_chunking(connection: Connection) -> int:
     return int(connection.execute(select(table.chunking_id).where(table.state == "live")).scalar_one())
 
 
-def every(connection: Connection, states: Iterable[str] | None = None) -> list[Version]:
+def all_versions(connection: Connection, states: Iterable[str] | None = None) -> list[Version]:
     """All versions, or those in some states, oldest first."""
     wanted = _all().order_by(schema.versions.c.id)
     if states is not None:
@@ -105,9 +105,9 @@ def by_id(connection: Connection, version_id: int) -> Version:
     return _version(connection.execute(_all().where(schema.versions.c.id == version_id)).one())
 
 
-def named(connection: Connection, name: str) -> Version:
+def by_name(connection: Connection, name: str) -> Version:
     """The version that people name so. Raises InvalidInput with the names that there are."""
-    found = every(connection)
+    found = all_versions(connection)
     for version in found:
         if version.name == name:
             return version
@@ -118,23 +118,23 @@ def named(connection: Connection, name: str) -> Version:
     )
 
 
-def standing(connection: Connection, version_id: int) -> Standing:
+def version_state(connection: Connection, version_id: int) -> VersionState:
     """State and watermark as they are in the caller's transaction."""
     table, document = schema.versions.c, schema.documents.c
     row = connection.execute(select(table.state, table.upto).where(table.id == version_id)).one()
     if row.state == "live":
-        return Standing("live", last_document(connection), 0)
+        return VersionState("live", last_document(connection), 0)
     lacking = select(func.count()).select_from(schema.documents).where(document.id > row.upto)
-    return Standing(row.state, row.upto, int(connection.execute(lacking).scalar_one()))
+    return VersionState(row.state, row.upto, int(connection.execute(lacking).scalar_one()))
 
 
-def state(connection: Connection, version_id: int) -> str:
+def state_name(connection: Connection, version_id: int) -> str:
     """The version's state."""
     table = schema.versions.c
     return str(connection.execute(select(table.state).where(table.id == version_id)).scalar_one())
 
 
-def is_whole(connection: Connection, version_id: int) -> bool:
+def is_complete(connection: Connection, version_id: int) -> bool:
     """Whether a version may be brought up to the journal's head: no document lacks in it."""
     table, document = schema.versions.c, schema.documents.c
     row = connection.execute(select(table.state, table.upto).where(table.id == version_id)).one()
@@ -148,14 +148,14 @@ def last_document(connection: Connection) -> int:
     return int(connection.execute(select(func.max(schema.documents.c.id))).scalar_one() or 0)
 
 
-def chunking_id(connection: Connection, settings: dict[str, Any], cutter: Cutter | None) -> int:
+def chunking_id(connection: Connection, settings: dict[str, Any], cutter: ChunkTokenizer | None) -> int:
     """The row of a chunking, made where it is new."""
     table, text = schema.chunkings, chunking_json(settings, cutter)
     connection.execute(upsert(table).values(settings=text).on_conflict_do_nothing())
     return int(connection.execute(select(table.c.id).where(table.c.settings == text)).scalar_one())
 
 
-def chunking_json(settings: dict[str, Any], cutter: Cutter | None) -> str:
+def chunking_json(settings: dict[str, Any], cutter: ChunkTokenizer | None) -> str:
     """All that makes a chunking another one."""
     known = {} if cutter is None else {"tokenizer": cutter.tokenizer, "overhead": cutter.overhead}
     return json.dumps({**settings, **known}, sort_keys=True)
@@ -173,13 +173,13 @@ def create(connection: Connection, state: str, chunking: int, space: int, retrie
         "space_id": space,
         "retrieval": retrieval_json(retrieval),
         "state": state,
-        "created": now(),
+        "created": timestamp(),
     }
     table = schema.versions
     return int(connection.execute(insert(table).values(**values).returning(table.c.id)).scalar_one())
 
 
-def now() -> str:
+def timestamp() -> str:
     """The time as the catalog keeps it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
@@ -204,5 +204,5 @@ def _version(row: Row[Any]) -> Version:
         space=Space.from_json(json.loads(row.space)),
         model=row.model,
         retrieval=RetrievalSettings.from_json(json.loads(row.retrieval)),
-        cutter=None if tokenizer is None else Cutter(tokenizer, overhead),
+        cutter=None if tokenizer is None else ChunkTokenizer(tokenizer, overhead),
     )

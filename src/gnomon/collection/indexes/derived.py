@@ -19,10 +19,10 @@ from sqlalchemy import Connection
 
 from gnomon.collection.catalog import queries
 from gnomon.collection.catalog.connection import Catalog, explained
-from gnomon.collection.catalog.queries import Head
-from gnomon.collection.catalog.versions import NotReady, Version, is_whole
-from gnomon.collection.indexes.state import State, opened, read_only, read_state, saved, write_state
-from gnomon.collection.indexes.sync import Follower, Live, Pace, Source, advanced, dense_advanced
+from gnomon.collection.catalog.queries import JournalHead
+from gnomon.collection.catalog.versions import NotReady, Version, is_complete
+from gnomon.collection.indexes.state import IndexState, open_indexes, open_read_only, read_state, save_indexes, write_state
+from gnomon.collection.indexes.sync import BackgroundWorker, WritableIndexes, SearchPriority, ChangeSource, apply_changes, apply_dense_changes
 from gnomon.core.errors import CollectionBusy, StorageError
 from gnomon.index.lexical import LexicalIndex
 from gnomon.index.scan import ScanIndex
@@ -38,7 +38,7 @@ _OPENING_S, _WRITING_S, _SEARCHING_S = 60.0, 600.0, 0.25
 
 
 @dataclass(frozen=True)
-class View:
+class IndexView:
     """What a search uses: both indexes at one journal position. Later changes do not reach it."""
 
     dense: ScanIndex
@@ -47,35 +47,35 @@ class View:
     lexical_at: int
 
 
-class Derived:
+class DerivedIndexes:
     """Keeps a version's indexes in step with the journal. Used by any number of threads."""
 
     def __init__(self, catalog: Catalog, folder: Path, version: Version) -> None:
         self._catalog, self._folder, self._version = catalog, folder, version
         self._lock_file = folder / "lock"
-        self._view: View | None = None
+        self._view: IndexView | None = None
         self._newest_at = 0.0  # when the view was last known to be
-        self._held: tuple[Live, State] | None = None
+        self._held: tuple[WritableIndexes, IndexState] | None = None
         self._mutex = threading.Lock()  # held by who changes the indexes
         self._turn, self._is_long = threading.Lock(), False  # held by who may take long to
-        self._pace = Pace()
-        self._follower = Follower(self._step)
+        self._pace = SearchPriority()
+        self._follower = BackgroundWorker(self._step)
 
     @property
     def is_open(self) -> bool:
         """Whether there is a view already."""
         return self._view is not None
 
-    def head(self) -> Head:
+    def head(self) -> JournalHead:
         """What `view` is to reach, and the version that is live."""
         with self._catalog.read() as connection:
-            return queries.own_head(connection, self._version.chunking_id)
+            return queries.chunking_head(connection, self._version.chunking_id)
 
-    def lag(self, head: Head) -> int | None:
+    def lag(self, head: JournalHead) -> int | None:
         """How many entries of the journal the view is behind `head` at most; None without a view."""
         return None if self._view is None else max(0, head.seq - self._view.dense_at)
 
-    def view(self, head: Head | None = None) -> View:
+    def view(self, head: JournalHead | None = None) -> IndexView:
         """Both indexes, to be searched, with what was committed before this call in them.
 
         Where that is more than a few documents, which another thread or process must have put in (this
@@ -98,28 +98,28 @@ class Derived:
             self._follower.start()
         return self._view or view
 
-    def _first(self) -> View:
+    def _first(self) -> IndexView:
         """The first view. While another process is at the files, it is what they held before."""
         with self._working():
             view = self._view or self._bring(_SEARCHING_S) or self._as_saved()
         return view or self.refresh(wait_s=_OPENING_S)
 
-    def _as_saved(self) -> View | None:
+    def _as_saved(self) -> IndexView | None:
         """Both indexes as they are on disk, at the keyword index's position; None where that takes long."""
         with explained(self._folder), self._catalog.read() as connection:
             state = read_state(self._folder)
-            head = queries.own_head(connection, self._version.chunking_id)
+            head = queries.chunking_head(connection, self._version.chunking_id)
             if not self._belongs(connection, state, head):
                 return None
-            live = read_only(self._folder, state, self._version)
+            live = open_read_only(self._folder, state, self._version)
             if live is None or not 0 <= live.lexical_at - live.dense_at <= _UNSAVED:
                 return None
-            source = Source(connection, self._version, self._pace)
-            live = dense_advanced(source, live, self._folder / state.dense, live.lexical_at)
-            self._view = View(live.dense, live.dense_at, live.lexical.pinned(), live.lexical_at)
+            source = ChangeSource(connection, self._version, self._pace)
+            live = apply_dense_changes(source, live, self._folder / state.dense, live.lexical_at)
+            self._view = IndexView(live.dense, live.dense_at, live.lexical.pinned(), live.lexical_at)
             return self._view
 
-    def refresh(self, *, save: bool = False, wait_s: float = _WRITING_S) -> View:
+    def refresh(self, *, save: bool = False, wait_s: float = _WRITING_S) -> IndexView:
         """Bring the indexes to the journal's head, waiting for another process that is at it.
 
         `save`: and all of it to disk. Raises CollectionBusy when the other does not end.
@@ -129,7 +129,7 @@ class Derived:
         if view is not None:
             return view
         with self._catalog.read() as connection:
-            if not is_whole(connection, self._version.id):
+            if not is_complete(connection, self._version.id):
                 raise NotReady(
                     f"{self._version.name} of {self._folder.parent.parent} is not complete, and was not "
                     "searched before",
@@ -152,7 +152,7 @@ class Derived:
             # What cannot be saved now, as the disk is full or another process is at it, the catalog has.
             with suppress(StorageError), explained(self._folder), FileLock(self._lock_file, timeout=0):
                 if read_state(self._folder) == state:
-                    self._held = saved(self._folder, live, state)
+                    self._held = save_indexes(self._folder, live, state)
 
     def _step(self) -> bool:
         """What the thread beside does again and again: whether there was anything to do."""
@@ -174,7 +174,7 @@ class Derived:
             finally:
                 self._is_long = False
 
-    def _caught_up(self, head: Head) -> bool:
+    def _caught_up(self, head: JournalHead) -> bool:
         """Whether a search could bring the view up to `head` by itself, with nobody at work on more."""
         while not self._mutex.acquire(timeout=0.02):
             if self._is_long:
@@ -186,13 +186,13 @@ class Derived:
         finally:
             self._mutex.release()
 
-    def _bring(self, wait_s: float, *, save: bool = False) -> View | None:
+    def _bring(self, wait_s: float, *, save: bool = False) -> IndexView | None:
         """The newest view; None where another process is at the files for so long.
 
         Of a version that lacks documents, and so cannot be brought forward, the last one if any.
         """
         with self._catalog.read() as connection:
-            if not is_whole(connection, self._version.id):
+            if not is_complete(connection, self._version.id):
                 return self._view  # and no folder is made for one that was retired
         with explained(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -203,37 +203,37 @@ class Derived:
             with lock, self._catalog.read() as connection:
                 # In the very view of the catalog that is taken in: a vector that is passed over once would
                 # be missing for ever.
-                if not is_whole(connection, self._version.id):
+                if not is_complete(connection, self._version.id):
                     return self._view
                 return self._brought(connection, save=save)
 
-    def _brought(self, connection: Connection, *, save: bool) -> View:
-        now, head = time.monotonic(), queries.own_head(connection, self._version.chunking_id)
+    def _brought(self, connection: Connection, *, save: bool) -> IndexView:
+        now, head = time.monotonic(), queries.chunking_head(connection, self._version.chunking_id)
         there = read_state(self._folder)
         state = there
         if not self._belongs(connection, state, head):
             state = state.renewed(self._catalog.collection_id)
         if self._held is None or state != self._held[1]:
-            live, state = opened(self._folder, state, self._version, self._held)
+            live, state = open_indexes(self._folder, state, self._version, self._held)
         else:
             live = self._held[0]
         state = replace(state, seq=head.seq, nonce=head.nonce)
         if state != there:
             # First, so that no index is ever at a position that is not known to be of this history.
             write_state(self._folder, state)
-        live = advanced(Source(connection, self._version, self._pace), live, self._folder / state.dense, head.seq)
+        live = apply_changes(ChangeSource(connection, self._version, self._pace), live, self._folder / state.dense, head.seq)
         view = self._publish(live, state, now)
         if state.dense_seq < 0 or live.unsaved > _UNSAVED or (save and live.unsaved):
-            live, state = saved(self._folder, live, state)
+            live, state = save_indexes(self._folder, live, state)
             view = self._publish(live, state, now)
         return view
 
-    def _publish(self, live: Live, state: State, now: float) -> View:
-        view = View(live.dense.pinned(), live.dense_at, live.lexical.pinned(), live.lexical_at)
+    def _publish(self, live: WritableIndexes, state: IndexState, now: float) -> IndexView:
+        view = IndexView(live.dense.pinned(), live.dense_at, live.lexical.pinned(), live.lexical_at)
         self._held, self._view, self._newest_at = (live, state), view, now
         return view
 
-    def _belongs(self, connection: Connection, state: State, head: Head) -> bool:
+    def _belongs(self, connection: Connection, state: IndexState, head: JournalHead) -> bool:
         """Whether the files were made from this catalog's history, and not from one before a restore."""
         if state.collection != self._catalog.collection_id or state.seq > head.seq:
             return False

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from gnomon.collection.catalog.versions import Version
-from gnomon.collection.indexes.sync import PART, Live
+from gnomon.collection.indexes.sync import SAVE_VECTORS, WritableIndexes
 from gnomon.core.errors import IndexDamaged
 from gnomon.core.space import Space
 from gnomon.index.files import read_manifest
@@ -24,7 +24,7 @@ from gnomon.index.scan_settings import ScanSettings, chosen_settings
 
 
 @dataclass(frozen=True)
-class State:
+class IndexState:
     """Which folders are in force, for which catalog, and the journal position that none of them is beyond.
 
     `dense_seq` is where the vectors on disk stand: what came later is taken from the catalog again.
@@ -42,20 +42,20 @@ class State:
         number = int((self.dense if name == "dense" else self.lexical).rpartition("-")[2] or 0)
         return f"{name}-{number + 1:04d}"
 
-    def renewed(self, collection: str) -> State:
+    def renewed(self, collection: str) -> IndexState:
         """A state for indexes that are all to be built anew."""
-        return State(collection, dense=self.fresh("dense"), lexical=self.fresh("lexical"))
+        return IndexState(collection, dense=self.fresh("dense"), lexical=self.fresh("lexical"))
 
 
-def read_state(folder: Path) -> State:
+def read_state(folder: Path) -> IndexState:
     """The state in force; an empty one where the file is missing or damaged, and all is built anew."""
     try:
-        return State(**json.loads((folder / "state.json").read_text()))
+        return IndexState(**json.loads((folder / "state.json").read_text()))
     except (OSError, ValueError, TypeError):
-        return State()
+        return IndexState()
 
 
-def write_state(folder: Path, state: State) -> None:
+def write_state(folder: Path, state: IndexState) -> None:
     """Put a state in force: written beside, flushed, renamed."""
     beside = folder / "state.json.new"
     with beside.open("w") as file:
@@ -65,9 +65,9 @@ def write_state(folder: Path, state: State) -> None:
     beside.replace(folder / "state.json")
 
 
-def opened(folder: Path, state: State, version: Version, held: tuple[Live, State] | None) -> tuple[Live, State]:
+def open_indexes(folder: Path, state: IndexState, version: Version, held: tuple[WritableIndexes, IndexState] | None) -> tuple[WritableIndexes, IndexState]:
     """What is in force, from disk or, as far as it is the same, as it is held; anew where it is damaged."""
-    live, known = held or (None, State())
+    live, known = held or (None, IndexState())
     language, settings = version.retrieval.language, chosen_settings(version.retrieval.index)
     if live is not None and (state.dense, state.dense_seq) == (known.dense, known.dense_seq):
         dense, dense_at, unsaved, unmapped = live.dense, live.dense_at, live.unsaved, live.unmapped
@@ -88,10 +88,10 @@ def opened(folder: Path, state: State, version: Version, held: tuple[Live, State
     except IndexDamaged:
         state = replace(state, lexical=state.fresh("lexical"))
         lexical = LexicalIndex.create(folder / state.lexical, LexicalSettings(language=language))
-    return Live(dense, dense_at, lexical, lexical.stamp, unsaved, unmapped), state
+    return WritableIndexes(dense, dense_at, lexical, lexical.stamp, unsaved, unmapped), state
 
 
-def read_only(folder: Path, state: State, version: Version) -> Live | None:
+def open_read_only(folder: Path, state: IndexState, version: Version) -> WritableIndexes | None:
     """What is in force on disk, to be searched only; None where something is missing or being replaced."""
     try:
         settings = chosen_settings(version.retrieval.index)
@@ -99,10 +99,10 @@ def read_only(folder: Path, state: State, version: Version) -> Live | None:
         lexical = _lexical_from(folder, state, version.retrieval.language)
     except IndexDamaged:
         return None
-    return Live(dense, at, lexical, lexical.stamp)
+    return WritableIndexes(dense, at, lexical, lexical.stamp)
 
 
-def saved(folder: Path, live: Live, state: State) -> tuple[Live, State]:
+def save_indexes(folder: Path, live: WritableIndexes, state: IndexState) -> tuple[WritableIndexes, IndexState]:
     """Save the vectors as they stand, put that in force, and clear away what is not."""
     live.dense.save(folder / state.dense, stamp=live.dense_at)
     state = replace(state, dense_seq=live.dense_at)
@@ -111,13 +111,13 @@ def saved(folder: Path, live: Live, state: State) -> tuple[Live, State]:
         if path.is_dir() and path.name not in (state.dense, state.lexical):
             shutil.rmtree(path, ignore_errors=True)
     live = replace(live, unsaved=0)
-    if live.unmapped > PART:
+    if live.unmapped > SAVE_VECTORS:
         dense, _ = ScanIndex.load(folder / state.dense, live.dense.space, live.dense.settings)
         live = replace(live, dense=dense, unmapped=0)
     return live, state
 
 
-def _dense_from(folder: Path, state: State, space: Space, settings: ScanSettings) -> tuple[ScanIndex, int]:
+def _dense_from(folder: Path, state: IndexState, space: Space, settings: ScanSettings) -> tuple[ScanIndex, int]:
     """The saved vector index and the journal position it stands at. Raises IndexDamaged."""
     if not state.dense:
         raise IndexDamaged("no vector index yet", expected="a saved index", hint="build it")
@@ -127,14 +127,14 @@ def _dense_from(folder: Path, state: State, space: Space, settings: ScanSettings
     return index, stamp
 
 
-def _lexical_from(folder: Path, state: State, language: str) -> LexicalIndex:
+def _lexical_from(folder: Path, state: IndexState, language: str) -> LexicalIndex:
     """The saved keyword index. Raises IndexDamaged where it is missing or broken."""
     if not state.lexical:
         raise IndexDamaged("no keyword index yet", expected="a saved index", hint="build it")
     return LexicalIndex.open(folder / state.lexical, LexicalSettings(language=language))
 
 
-def lexical_stands_at(folder: Path, state: State) -> int:
+def lexical_position(folder: Path, state: IndexState) -> int:
     """The journal position of the keyword index on disk; 0 where there is none that can be read."""
     try:
         body = read_manifest(folder / state.lexical / MANIFEST, version=VERSION)

@@ -29,7 +29,7 @@ _LINGER_S = 10.0
 _SEARCHED_S = 1.0
 
 
-class Pace:
+class SearchPriority:
     """Tells whether searches are going on, and cuts work so that they get in between."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Pace:
                 time.sleep(min(time.perf_counter() - started, 0.05))
 
 
-class Follower:
+class BackgroundWorker:
     """One thread at most that takes steps, again and again, until for some seconds there was nothing to do.
 
     `step` says whether it did anything. What it raises ends the thread, and is raised by the next `start`.
@@ -105,12 +105,12 @@ def _end(stop: threading.Event, threads: list[threading.Thread]) -> None:
         thread.join()
 
 
-PART = 131_072
+SAVE_VECTORS = 131_072
 """Vectors put in before they are saved, to be mapped from disk rather than held in memory."""
 
 
 @dataclass(frozen=True)
-class Live:
+class WritableIndexes:
     """The indexes that are written to, and the journal position each stands at.
 
     `unsaved` counts changes since the vectors were last saved, `unmapped` vectors that are held in memory.
@@ -125,20 +125,20 @@ class Live:
 
 
 @dataclass(frozen=True)
-class Source:
+class ChangeSource:
     """Where changes come from: one consistent view of the catalog, a version of it, and how to go on."""
 
     connection: Connection
     version: Version
-    pace: Pace
+    pace: SearchPriority
 
 
-def advanced(source: Source, live: Live, folder: Path, upto: int) -> Live:
+def apply_changes(source: ChangeSource, live: WritableIndexes, folder: Path, upto: int) -> WritableIndexes:
     """Both indexes with all changes up to a journal position in them; the keyword index is committed.
 
     `folder` is the vector index's. Raises InvalidInput when the vectors would not fit into memory.
     """
-    live = dense_advanced(source, live, folder, upto)
+    live = apply_dense_changes(source, live, folder, upto)
     removed, added = _changes(source, live.lexical_at, upto, is_empty=not len(live.lexical))
     if len(removed):
         live.lexical.remove(removed)
@@ -149,7 +149,7 @@ def advanced(source: Source, live: Live, folder: Path, upto: int) -> Live:
     return replace(live, lexical_at=upto)
 
 
-def dense_advanced(source: Source, live: Live, folder: Path, upto: int) -> Live:
+def apply_dense_changes(source: ChangeSource, live: WritableIndexes, folder: Path, upto: int) -> WritableIndexes:
     """The vectors alone with all changes up to a journal position in them."""
     removed, added = _changes(source, live.dense_at, upto, is_empty=not len(live.dense))
     if len(removed):
@@ -160,7 +160,7 @@ def dense_advanced(source: Source, live: Live, folder: Path, upto: int) -> Live:
     for ids, rows in _gathered(source, added):
         dense.add(ids, Vectors(rows, space))
         unmapped += len(ids)
-        if unmapped > PART:
+        if unmapped > SAVE_VECTORS:
             # Stamped with the old position: after a crash the same changes go in once more.
             dense.save(folder, stamp=live.dense_at)
             dense, unmapped = ScanIndex.load(folder, space, dense.settings)[0], 0
@@ -168,7 +168,7 @@ def dense_advanced(source: Source, live: Live, folder: Path, upto: int) -> Live:
     return replace(live, dense=dense, dense_at=upto, unsaved=changes, unmapped=unmapped)
 
 
-def _gathered(source: Source, added: Array) -> Iterator[tuple[Array, Array]]:
+def _gathered(source: ChangeSource, added: Array) -> Iterator[tuple[Array, Array]]:
     """Ids and vectors in large blocks, however small those are that they are read in."""
     version, ids, rows, held = source.version, [], [], 0
     for block in source.pace.blocks(added):
@@ -185,7 +185,7 @@ def _gathered(source: Source, added: Array) -> Iterator[tuple[Array, Array]]:
 
 def _require_room(dense: ScanIndex, count: int) -> None:
     """Ask beforehand for what building takes: the codes of all rows, and one part of the rows themselves."""
-    on_disk = max(0, count - PART - BLOCK) * dense.space.dim * 4
+    on_disk = max(0, count - SAVE_VECTORS - BLOCK) * dense.space.dim * 4
     require_room(
         dense.bytes_to_add(count) - on_disk,
         f"the index of {len(dense) + count:,} vectors of {dense.space.short}",
@@ -194,7 +194,7 @@ def _require_room(dense: ScanIndex, count: int) -> None:
     )
 
 
-def _changes(source: Source, after: int, upto: int, *, is_empty: bool) -> tuple[Array, Array]:
+def _changes(source: ChangeSource, after: int, upto: int, *, is_empty: bool) -> tuple[Array, Array]:
     """Chunk ids to take out and to put in; from the beginning on, to an empty index, all there are go in."""
     chunking = source.version.chunking_id
     if after:

@@ -23,7 +23,7 @@ from gnomon.collection.catalog import mutations, schema, vector_cache, versions
 from gnomon.collection.catalog.connection import Catalog, explained
 from gnomon.collection.catalog.queries import chunks_of
 from gnomon.collection.catalog.versions import FOLLOWING, Version
-from gnomon.collection.ingest.writer import SLICE, Embedded, Target, embedding
+from gnomon.collection.ingest.writer import SLICE_TEXTS, EmbeddingCounts, Target, embed_slices
 from gnomon.core.documents import Chunk, Document
 from gnomon.core.errors import CollectionBusy
 
@@ -33,18 +33,18 @@ _WAIT_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Caught:
+class BackfillProgress:
     """What catching up did. `behind` documents are lacking still; `stopped`: it was asked to end before."""
 
     documents: int = 0
     chunks: int = 0
-    embedded: Embedded = field(default_factory=Embedded)
+    embedded: EmbeddingCounts = field(default_factory=EmbeddingCounts)
     behind: int = 0
     stopped: bool = False
 
-    def then(self, later: Caught) -> Caught:
+    def then(self, later: BackfillProgress) -> BackfillProgress:
         """Both together, as it stands after the later one."""
-        return Caught(
+        return BackfillProgress(
             self.documents + later.documents,
             self.chunks + later.chunks,
             self.embedded + later.embedded,
@@ -54,16 +54,16 @@ class Caught:
 
 
 @dataclass(frozen=True)
-class Manner:
+class BackfillOptions:
     """How it is done. `said` hears of it after each slice, `stop` is asked then whether to end.
 
     `pace` is given the seconds that a slice of `slice_texts` texts took, and may sleep.
     """
 
-    said: Callable[[Caught], None] = lambda _: None
+    said: Callable[[BackfillProgress], None] = lambda _: None
     stop: Callable[[], bool] = lambda: False
     pace: Callable[[float], None] = lambda _: None
-    slice_texts: int = SLICE
+    slice_texts: int = SLICE_TEXTS
     documents: int = _DOCUMENTS
 
 
@@ -80,21 +80,21 @@ class _Batch:
     behind: int
 
 
-class CatchUp:
+class Backfill:
     """Catches one version up, a step at a time. `target` is asked for only when there is something to do.
 
     `done` is what it did so far.
     """
 
     def __init__(
-        self, catalog: Catalog, version: Version, target: Callable[[], Target], manner: Manner | None = None
+        self, catalog: Catalog, version: Version, target: Callable[[], Target], manner: BackfillOptions | None = None
     ) -> None:
         self._catalog, self._version, self._target = catalog, version, target
-        self._manner = manner or Manner()
+        self._manner = manner or BackfillOptions()
         self._lock_file = catalog.path.parent / f"{version.name}.lock"
-        self.done = Caught(behind=self._behind())
+        self.done = BackfillProgress(behind=self._behind())
 
-    def run(self) -> Caught:
+    def run(self) -> BackfillProgress:
         """All steps, until nothing is lacking or it is told to stop. A retired version stays as it is."""
         while self.step():
             if self._manner.stop():
@@ -120,13 +120,13 @@ class CatchUp:
 
     def _behind(self) -> int:
         with self._catalog.read() as connection:
-            return versions.standing(connection, self._version.id).behind
+            return versions.version_state(connection, self._version.id).behind
 
     def _batch(self) -> _Batch | None:
         """What comes next, None where there is nothing."""
         document, chunk = schema.documents.c, schema.chunks.c
         with self._catalog.read() as connection:
-            standing = versions.standing(connection, self._version.id)
+            standing = versions.version_state(connection, self._version.id)
             if standing.state not in FOLLOWING or not standing.behind:
                 return None
             above = select(document.id, document.characters).where(document.id > standing.upto)
@@ -156,27 +156,27 @@ class CatchUp:
             lacking = vector_cache.missing(connection, space, "document", list(batch.held.values()))
             texts = [*chunks_of(connection, [at for at in held if batch.held[at] in lacking]), *cut]
         before = self.done
-        embedded = Embedded(cached=len(held) + len(cut) - len(texts))
+        embedded = EmbeddingCounts(cached=len(held) + len(cut) - len(texts))
         started = time.perf_counter()
         for part in (
-            embedding(self._catalog, self._target(), texts, slice_texts=self._manner.slice_texts) if texts else ()
+            embed_slices(self._catalog, self._target(), texts, slice_texts=self._manner.slice_texts) if texts else ()
         ):
             embedded += part
-            self.done = before.then(Caught(embedded=embedded, behind=batch.behind))
+            self.done = before.then(BackfillProgress(embedded=embedded, behind=batch.behind))
             self._manner.said(self.done)
             self._manner.pace(time.perf_counter() - started)
             started = time.perf_counter()
             if self._manner.stop():
                 self.done = replace(self.done, stopped=True)
                 return False
-        self.done = before.then(Caught(embedded=embedded, behind=batch.behind))
+        self.done = before.then(BackfillProgress(embedded=embedded, behind=batch.behind))
         return True
 
     def _write(self, batch: _Batch, cut: dict[int, list[Chunk]]) -> bool:
         """Put the chunks in of documents that are there still, and raise the watermark. Raises _Cleared."""
         chunk, table, chunking = schema.chunks.c, schema.versions, self._version.chunking_id
         with self._catalog.write() as connection:
-            if versions.state(connection, self._version.id) not in FOLLOWING:
+            if versions.state_name(connection, self._version.id) not in FOLLOWING:
                 return False
             document = schema.documents.c.id
             there = set(connection.execute(select(document).where(document.in_(batch.ids))).scalars())
@@ -190,7 +190,7 @@ class CatchUp:
             row = update(table).where(table.c.id == self._version.id, table.c.upto < batch.ids[-1])
             connection.execute(row.values(upto=batch.ids[-1]))
         left = max(0, batch.behind - len(batch.ids))
-        self.done = self.done.then(Caught(len(batch.ids), added, behind=left))
+        self.done = self.done.then(BackfillProgress(len(batch.ids), added, behind=left))
         self._manner.said(self.done)
         return True
 

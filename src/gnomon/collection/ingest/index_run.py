@@ -19,9 +19,9 @@ from filelock import FileLock, Timeout
 
 from gnomon.collection.catalog import mutations, queries, versions
 from gnomon.collection.catalog.connection import explained
-from gnomon.collection.catalog.mutations import Prepared
-from gnomon.collection.ingest.reader_thread import PART, Failed, Part, ReaderThread
-from gnomon.collection.ingest.writer import Embedded, Target, Writer
+from gnomon.collection.catalog.mutations import ChunkedDocument
+from gnomon.collection.ingest.reader_thread import PART_CHUNKS, FailedFile, FilePart, ReaderThread
+from gnomon.collection.ingest.writer import EmbeddingCounts, Target, Writer
 from gnomon.collection.reports import IndexReport, Problem, Progress
 from gnomon.core.documents import Chunk, Document
 from gnomon.core.errors import CollectionBusy, GnomonError
@@ -33,7 +33,7 @@ QUEUE_S = 3600.0
 
 
 @contextmanager
-def turn(folder: Path, tell: Callable[[Progress], None]) -> Iterator[None]:
+def run_lock(folder: Path, tell: Callable[[Progress], None]) -> Iterator[None]:
     """Hold the collection's one place for an index run. Raises CollectionBusy after an hour."""
     lock = FileLock(folder / "index.lock")
     with explained(folder):
@@ -69,10 +69,10 @@ class IndexRun:
     def __init__(self, writer: Writer, reading: ReadSettings, progress: Callable[[Progress], None]) -> None:
         self._writer, self._reading, self._progress = writer, reading, progress
         self._cut_as = writer.now()  # what the reader thread cuts for, whatever is live later
-        self._batch: list[Part] = []
+        self._batch: list[FilePart] = []
         self._keys: dict[str, set[str]] = {}  # ids written so far of files that are under way
         self._filled: set[str] = set()  # those of these files that have any text
-        self._embedded, self._change = Embedded(), mutations.Change()
+        self._embedded, self._change = EmbeddingCounts(), mutations.CatalogChange()
         self._problems: list[Problem] = []
         self._files = self._done = self._chunks = self._unchanged = self._indexed = self._removed = 0
         self._unread = 0  # found, but of a kind that no reader takes
@@ -111,7 +111,7 @@ class IndexRun:
         self._files, self._unchanged = len(found), len(found) - len(changed)
         self._done = self._unchanged
         for item in ReaderThread(self._cut_as.chunker, reading).parts(changed, stored):
-            if isinstance(item, Failed):
+            if isinstance(item, FailedFile):
                 self._fail(item)
             else:
                 self._take(item)
@@ -128,10 +128,10 @@ class IndexRun:
                 kept.append(item)
         return kept
 
-    def _take(self, part: Part) -> None:
+    def _take(self, part: FilePart) -> None:
         self._batch.append(part)
         self._tell(part.source.path, "reading")
-        if len(self._batch) >= _FILES or sum(each.chunks for each in self._batch) >= PART:
+        if len(self._batch) >= _FILES or sum(each.chunks for each in self._batch) >= PART_CHUNKS:
             self._flush()
 
     def _flush(self) -> None:
@@ -159,13 +159,13 @@ class IndexRun:
             if part.last:
                 self._finish(part)
 
-    def _cut(self, batch: list[Part], target: Target) -> tuple[list[Part], list[Chunk]]:
+    def _cut(self, batch: list[FilePart], target: Target) -> tuple[list[FilePart], list[Chunk]]:
         """The batch as a version cuts it, which may not be the one that it was read for."""
         if target.version.chunking_id != self._cut_as.version.chunking_id:
-            batch = [replace(part, documents=cut(target, part.documents)) for part in batch]
+            batch = [replace(part, documents=rechunk(target, part.documents)) for part in batch]
         return batch, [chunk for part in batch for each in part.documents for chunk in each.chunks]
 
-    def _finish(self, part: Part) -> None:
+    def _finish(self, part: FilePart) -> None:
         path = part.source.path
         self._keys.pop(path, None)
         self._done += 1
@@ -179,7 +179,7 @@ class IndexRun:
         self._problems += [Problem(path, remark, skipped=False) for remark in remarks]
         self._tell(path, "embedding")
 
-    def _fail(self, item: Failed) -> None:
+    def _fail(self, item: FailedFile) -> None:
         if not isinstance(item.error, GnomonError):
             raise item.error
         self._done += 1
@@ -204,8 +204,8 @@ class IndexRun:
 def add_documents(writer: Writer, documents: Sequence[Document], progress: Callable[[Progress], None]) -> IndexReport:
     """Put documents in that come from no file, a batch at a time."""
     started = time.perf_counter()
-    embedded, change = Embedded(), mutations.Change()
-    batch: list[Prepared] = []
+    embedded, change = EmbeddingCounts(), mutations.CatalogChange()
+    batch: list[ChunkedDocument] = []
     done = counted = 0
     cut_as = writer.now()
 
@@ -214,9 +214,9 @@ def add_documents(writer: Writer, documents: Sequence[Document], progress: Calla
         counted += count
         progress(Progress(len(documents), done, counted, batch[-1].document.id, "embedding"))
 
-    def made(target: Target) -> tuple[tuple[Prepared, ...], list[Chunk]]:
+    def made(target: Target) -> tuple[tuple[ChunkedDocument, ...], list[Chunk]]:
         same = target.version.chunking_id == cut_as.version.chunking_id
-        ready = tuple(batch) if same else cut(target, batch)
+        ready = tuple(batch) if same else rechunk(target, batch)
         return ready, [chunk for prepared in ready for chunk in prepared.chunks]
 
     def flush() -> None:
@@ -230,9 +230,9 @@ def add_documents(writer: Writer, documents: Sequence[Document], progress: Calla
 
     waiting = 0
     for done, document in enumerate(documents):  # noqa: B007 - `said` tells it
-        batch.append(Prepared(document, tuple(cut_as.chunker.chunk(document))))
+        batch.append(ChunkedDocument(document, tuple(cut_as.chunker.chunk(document))))
         waiting += len(batch[-1].chunks)
-        if waiting >= PART or len(batch) >= PART:
+        if waiting >= PART_CHUNKS or len(batch) >= PART_CHUNKS:
             flush()
             waiting = 0
     flush()
@@ -240,13 +240,13 @@ def add_documents(writer: Writer, documents: Sequence[Document], progress: Calla
     return replace(_report(embedded, change, time.perf_counter() - started), problems=problems)
 
 
-def cut(target: Target, documents: Sequence[Prepared]) -> tuple[Prepared, ...]:
+def rechunk(target: Target, documents: Sequence[ChunkedDocument]) -> tuple[ChunkedDocument, ...]:
     """Documents that were cut for one version, cut for another."""
     chunker = target.chunker
-    return tuple(Prepared(each.document, tuple(chunker.chunk(each.document))) for each in documents)
+    return tuple(ChunkedDocument(each.document, tuple(chunker.chunk(each.document))) for each in documents)
 
 
-def _report(embedded: Embedded, change: mutations.Change, seconds: float) -> IndexReport:
+def _report(embedded: EmbeddingCounts, change: mutations.CatalogChange, seconds: float) -> IndexReport:
     return IndexReport(
         documents=change.documents,
         chunks_added=change.added,

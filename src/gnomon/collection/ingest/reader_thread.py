@@ -10,23 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gnomon.collection.catalog.mutations import Prepared, Source
+from gnomon.collection.catalog.mutations import ChunkedDocument, SourceFile
 from gnomon.text.chunk import Chunker
 from gnomon.text.discover import Found
 from gnomon.text.read import read, unopened
 from gnomon.text.settings import ReadSettings
 
-PART = 512
+PART_CHUNKS = 512
 """Chunks after which a file of many documents is handed on in parts: memory stays bounded."""
 _AHEAD = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class FilePart:
     """Some documents of a file, in order. `unchanged`: the file's content is what the catalog has."""
 
-    source: Source
-    documents: tuple[Prepared, ...] = ()
+    source: SourceFile
+    documents: tuple[ChunkedDocument, ...] = ()
     last: bool = True
     unchanged: bool = False
     remarks: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class FailedFile:
     """A file that could not be read, or not to its end."""
 
     path: str
@@ -50,10 +50,10 @@ class ReaderThread:
 
     def __init__(self, chunker: Chunker, settings: ReadSettings) -> None:
         self._chunker, self._settings = chunker, settings
-        self._ready: queue.Queue[Part | Failed | None] = queue.Queue(maxsize=_AHEAD)
+        self._ready: queue.Queue[FilePart | FailedFile | None] = queue.Queue(maxsize=_AHEAD)
         self._stop = threading.Event()
 
-    def parts(self, found: Sequence[Found], stored: Mapping[str, Any]) -> Iterator[Part | Failed]:
+    def parts(self, found: Sequence[Found], stored: Mapping[str, Any]) -> Iterator[FilePart | FailedFile]:
         """Every part of every file, in order. The thread ends with the iterator."""
         thread = threading.Thread(target=self._work, args=(found, stored), name="gnomon-reader", daemon=True)
         thread.start()
@@ -70,10 +70,10 @@ class ReaderThread:
                     if not self._offer(part):
                         return
             except Exception as error:  # noqa: BLE001 - handed to the other thread, which reports or raises it
-                self._offer(Failed(str(item.path), error))
+                self._offer(FailedFile(str(item.path), error))
         self._offer(None)
 
-    def _offer(self, item: Part | Failed | None) -> bool:
+    def _offer(self, item: FilePart | FailedFile | None) -> bool:
         while not self._stop.is_set():
             try:
                 self._ready.put(item, timeout=0.2)
@@ -82,23 +82,23 @@ class ReaderThread:
             return True
         return False
 
-    def _read(self, found: Found, stored: Any) -> Iterator[Part]:
+    def _read(self, found: Found, stored: Any) -> Iterator[FilePart]:
         digest = _sha256(found.path)
-        source = Source(str(found.path), found.size, found.mtime_ns, digest)
+        source = SourceFile(str(found.path), found.size, found.mtime_ns, digest)
         if stored is not None and stored.sha256 == digest:
-            yield Part(source, unchanged=True)
+            yield FilePart(source, unchanged=True)
             return
         remarks: list[str] = []
-        waiting: list[Prepared] = []
+        waiting: list[ChunkedDocument] = []
         chunks = 0
         for document in read(found, settings=self._settings, report=remarks.append):
-            prepared = Prepared(document, tuple(self._chunker.chunk(document)))
+            prepared = ChunkedDocument(document, tuple(self._chunker.chunk(document)))
             waiting.append(prepared)
             chunks += len(prepared.chunks)
-            if chunks >= PART:
-                yield Part(source, tuple(waiting), last=False)
+            if chunks >= PART_CHUNKS:
+                yield FilePart(source, tuple(waiting), last=False)
                 waiting, chunks = [], 0
-        yield Part(source, tuple(waiting), remarks=tuple(remarks))
+        yield FilePart(source, tuple(waiting), remarks=tuple(remarks))
 
 
 def _sha256(path: Path) -> str:

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     pass  # DROPPED
 
 
-SLICE = 256
+SLICE_TEXTS = 256
 """Texts encoded between two commits: what a kill can cost."""
 
 
 @dataclass(frozen=True, slots=True)
-class Embedded:
+class EmbeddingCounts:
     """What an embedding pass did."""
 
     embedded: int = 0
@@ -38,8 +38,8 @@ class Embedded:
     tokens: int = 0
     seconds: float = 0.0
 
-    def __add__(self, other: Embedded) -> Embedded:
-        return Embedded(
+    def __add__(self, other: EmbeddingCounts) -> EmbeddingCounts:
+        return EmbeddingCounts(
             self.embedded + other.embedded,
             self.cached + other.cached,
             self.truncated + other.truncated,
@@ -48,30 +48,30 @@ class Embedded:
         )
 
 
-def embed(catalog: Catalog, target: Target, chunks: Sequence[Chunk], said: Callable[[int], None]) -> Embedded:
+def embed_all(catalog: Catalog, target: Target, chunks: Sequence[Chunk], said: Callable[[int], None]) -> EmbeddingCounts:
     """Make sure that the cache holds every chunk's vector. `said` is told the chunks done so far."""
-    done = Embedded()
-    for part in embedding(catalog, target, chunks):
+    done = EmbeddingCounts()
+    for part in embed_slices(catalog, target, chunks):
         done += part
         said(part.embedded + part.cached)
     return done
 
 
-def embedding(
-    catalog: Catalog, target: Target, chunks: Sequence[Chunk], *, slice_texts: int = SLICE
-) -> Iterator[Embedded]:
+def embed_slices(
+    catalog: Catalog, target: Target, chunks: Sequence[Chunk], *, slice_texts: int = SLICE_TEXTS
+) -> Iterator[EmbeddingCounts]:
     """The same in steps: what the cache had, if anything, then each slice as it is committed."""
     by_hash = {chunk.text_hash: chunk for chunk in chunks}
     with catalog.read() as connection:
         lacking = vector_cache.missing(connection, target.version.space_id, "document", list(by_hash))
     todo = [chunk for key, chunk in by_hash.items() if key in lacking]
     if len(chunks) > len(todo):
-        yield Embedded(cached=len(chunks) - len(todo))
+        yield EmbeddingCounts(cached=len(chunks) - len(todo))
     for at in range(0, len(todo), slice_texts):
         yield _embed_slice(catalog, target, todo[at : at + slice_texts])
 
 
-def _embed_slice(catalog: Catalog, target: Target, chunks: Sequence[Chunk]) -> Embedded:
+def _embed_slice(catalog: Catalog, target: Target, chunks: Sequence[Chunk]) -> EmbeddingCounts:
     started = time.perf_counter()
     vectors = target.encoder.encode([chunk.embed_text for chunk in chunks], role="document")
     seconds = time.perf_counter() - started
@@ -79,7 +79,7 @@ def _embed_slice(catalog: Catalog, target: Target, chunks: Sequence[Chunk]) -> E
     with catalog.write() as connection:
         hashes = [chunk.text_hash for chunk in chunks]
         vector_cache.put(connection, target.version.space_id, "document", hashes, vectors)
-    return Embedded(
+    return EmbeddingCounts(
         embedded=len(chunks),
         truncated=sum(count > target.encoder.max_tokens for count in tokens),
         tokens=sum(tokens),
@@ -128,19 +128,19 @@ class Writer:
         made: Callable[[Target], tuple[Batch, Sequence[Chunk]]],
         write: Callable[[Connection, int, Batch], Done],
         said: Callable[[int], None],
-    ) -> tuple[Done, Embedded]:
+    ) -> tuple[Done, EmbeddingCounts]:
         """Embed a batch's chunks and write it, in a transaction in which its version is live.
 
         `made` cuts the batch for a version, `write` puts it in for a chunking, `said` is told of chunks.
         A version that takes over meanwhile costs one more pass; one that was prepared for is not left again.
         """
         ready: dict[int, tuple[Target, Batch, Sequence[Chunk]]] = {}
-        embedded, target = Embedded(), self.now()
+        embedded, target = EmbeddingCounts(), self.now()
         while True:
             live = target.version
             if live.id not in ready:
                 ready[live.id] = (target, *made(target))
-            embedded += embed(self.catalog, target, ready[live.id][2], said)
+            embedded += embed_all(self.catalog, target, ready[live.id][2], said)
             with self.catalog.write() as connection:
                 found = versions.live_id(connection)
                 if found in ready:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gnomon.encode import CrossEncoder
 
 
-class Encoders:
+class EncoderPool:
     """Opens the encoder when it is first needed. Used by any number of threads.
 
     One model runs one batch after another, so a query would wait for batches of an index run's documents,
@@ -96,7 +96,7 @@ class Encoders:
 Load = Callable[[str, Space], Encoder]
 
 
-class Models:
+class EncoderRegistry:
     """Encoders that were handed in stand for those of their space; any other is loaded by its name."""
 
     def __init__(self, catalog: Catalog, load: Load, given: Sequence[Encoder] = ()) -> None:
@@ -131,7 +131,7 @@ class _Loaded:
     judge: Callable[[str], object]
 
 
-class SecondModel:
+class LazyReranker:
     """Puts the reranker of the settings over a retriever. It is loaded when first needed, by any thread."""
 
     def __init__(self, settings: RerankSettings | None, texts_of: TextsOf) -> None:
@@ -158,7 +158,7 @@ class SecondModel:
             return self._loaded
 
     def _load(self, settings: RerankSettings) -> _Loaded:
-        model, texts_of, depth, share = opened(settings.model), self._texts_of, settings.depth, settings.share
+        model, texts_of, depth, share = load_reranker(settings.model), self._texts_of, settings.depth, settings.share
         if settings.fingerprint and _identity(model) != settings.fingerprint:
             raise WeightsMismatch(
                 f"the reranker {settings.model} is another model than the one that was set",
@@ -179,7 +179,7 @@ class SecondModel:
         )
 
 
-def settled(settings: RetrievalSettings, say: Callable[[str], None] = lambda _: None) -> RetrievalSettings:
+def resolve_reranker(settings: RetrievalSettings, say: Callable[[str], None] = lambda _: None) -> RetrievalSettings:
     """Settings that say which model reranks: a folder's absolute path, and what its files come to.
 
     Raises as `load_scorer` does, and ModelUnsupported for a model of one vector a text.
@@ -189,10 +189,10 @@ def settled(settings: RetrievalSettings, say: Callable[[str], None] = lambda _: 
         return settings
     folder = Path(rerank.model).expanduser()
     name = str(folder.resolve()) if folder.is_dir() else rerank.model
-    return replace(settings, rerank=replace(rerank, model=name, fingerprint=_identity(opened(name, say))))
+    return replace(settings, rerank=replace(rerank, model=name, fingerprint=_identity(load_reranker(name, say))))
 
 
-def opened(name: str, say: Callable[[str], None] = lambda _: None) -> CrossEncoder | Encoder:
+def load_reranker(name: str, say: Callable[[str], None] = lambda _: None) -> CrossEncoder | Encoder:
     """A cross-encoder or a late interaction model. Raises as `settled` does."""
     from gnomon.encode import load_encoder, load_scorer
     from gnomon.encode.hub.locate import locate

@@ -15,12 +15,12 @@ from pathlib import Path
 
 from gnomon.collection.catalog import versions
 from gnomon.collection.catalog.connection import Catalog
-from gnomon.collection.catalog.queries import Head
+from gnomon.collection.catalog.queries import JournalHead
 from gnomon.collection.catalog.versions import Version
-from gnomon.collection.indexes.sync import Follower
+from gnomon.collection.indexes.sync import BackgroundWorker
 from gnomon.collection.ingest.writer import Target, Writer
-from gnomon.collection.serving.encoders import Models
-from gnomon.collection.serving.snapshot import Bundle, Pinned
+from gnomon.collection.serving.encoders import EncoderRegistry
+from gnomon.collection.serving.snapshot import ServedVersion, Snapshot
 from gnomon.core.errors import CollectionBusy, GnomonError
 
 _NEAR = 200
@@ -35,35 +35,35 @@ class Serving:
     """The bundles that a process holds, and the one that serves. `fixed`: that stays, whatever is live."""
 
     def __init__(
-        self, folder: Path, catalog: Catalog, models: Models, version: Version, *, fixed: bool = False
+        self, folder: Path, catalog: Catalog, models: EncoderRegistry, version: Version, *, fixed: bool = False
     ) -> None:
         self.folder, self.catalog, self.models, self.fixed = folder, catalog, models, fixed
         self._lock = threading.Lock()
-        self._bundles: dict[int, Bundle] = {}
+        self._bundles: dict[int, ServedVersion] = {}
         self._now = self._made(version)
         self._wanted = version.id
         self._failed: tuple[int, float, Exception] | None = None
         self._warned: set[int] = set()
-        self._leaving: list[Bundle] = []
-        self._loader = Follower(self._load)
+        self._leaving: list[ServedVersion] = []
+        self._loader = BackgroundWorker(self._load)
 
     @property
-    def now(self) -> Bundle:
+    def now(self) -> ServedVersion:
         """What serves in this process."""
         return self._now
 
-    def pin(self) -> Pinned:
+    def pin(self) -> Snapshot:
         """The version and the view that a request is answered by."""
         while True:
             bundle, head = self.settled()
             try:
-                return Pinned(bundle, bundle.derived.view(head))
+                return Snapshot(bundle, bundle.derived.view(head))
             except versions.NotReady:
                 # Another version went live since, and this one was never searched here.
                 if self.fixed or not self._gone_over(bundle):
                     raise
 
-    def settled(self) -> tuple[Bundle, Head]:
+    def settled(self) -> tuple[ServedVersion, JournalHead]:
         """What serves, after a look at what is live; with the head of the journal for its view."""
         bundle = self._now
         head = bundle.derived.head()
@@ -72,7 +72,7 @@ class Serving:
         other = self._follow(bundle, head.live)
         return (bundle, head) if other is bundle else (other, other.derived.head())
 
-    def bundle(self, version_id: int) -> Bundle:
+    def bundle(self, version_id: int) -> ServedVersion:
         """The bundle of a version, made where it is not there; nothing is loaded."""
         with self._lock:
             if version_id in self._bundles:
@@ -90,7 +90,7 @@ class Serving:
         """What writes for the version that is live at each moment."""
         return Writer(self.catalog, self.target)
 
-    def flip(self, bundle: Bundle) -> None:
+    def flip(self, bundle: ServedVersion) -> None:
         """Answer all later requests by this one, which is loaded. Only it and the one before are kept."""
         with self._lock:
             before = self._now
@@ -132,20 +132,20 @@ class Serving:
         for bundle in [*self._leaving, *self._bundles.values()]:
             bundle.close()
 
-    def _made(self, version: Version) -> Bundle:
+    def _made(self, version: Version) -> ServedVersion:
         if version.id not in self._bundles:
             opener = self.models.opener(version)
-            self._bundles[version.id] = Bundle(self.folder, self.catalog, version, opener)
+            self._bundles[version.id] = ServedVersion(self.folder, self.catalog, version, opener)
         return self._bundles[version.id]
 
-    def _follow(self, bundle: Bundle, live: int) -> Bundle:
+    def _follow(self, bundle: ServedVersion, live: int) -> ServedVersion:
         """What answers now that another version is live: that one where it is ready, else the former."""
         other = self.bundle(live)
         if self._is_ready(other, bundle):
             self.flip(other)
             return other
         with self.catalog.read() as connection:
-            is_kept = versions.state(connection, bundle.version.id) in versions.KEPT
+            is_kept = versions.state_name(connection, bundle.version.id) in versions.KEPT
         if not is_kept:  # its chunks may go at any time: better to wait than to answer by what is left
             self._gone_over(bundle)
             return self._now
@@ -162,7 +162,7 @@ class Serving:
             )
         return self._now
 
-    def _gone_over(self, bundle: Bundle) -> bool:
+    def _gone_over(self, bundle: ServedVersion) -> bool:
         """Go over to what is live, however long that takes. False where that is this one."""
         with self.catalog.read() as connection:
             live = versions.live_id(connection)
@@ -174,7 +174,7 @@ class Serving:
         return True
 
     @staticmethod
-    def _is_ready(other: Bundle, like: Bundle) -> bool:
+    def _is_ready(other: ServedVersion, like: ServedVersion) -> bool:
         """Whether nothing of `other` has to be loaded that `like` has."""
         if like.encoders.is_open and not other.encoders.is_open:
             return False

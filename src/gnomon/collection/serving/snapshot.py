@@ -7,15 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gnomon.collection.catalog import queries
-from gnomon.collection.catalog.chunkers import chunker_for, cuts_itself
+from gnomon.collection.catalog.chunkers import chunker_for, uses_own_tokenizer
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.filters import Filters
 from gnomon.collection.catalog.spaces import CANARIES
 from gnomon.collection.catalog.versions import Version
-from gnomon.collection.indexes.derived import Derived, View
+from gnomon.collection.indexes.derived import DerivedIndexes, IndexView
 from gnomon.collection.ingest.writer import Target
 from gnomon.collection.search import build_retriever
-from gnomon.collection.serving.encoders import Encoders, SecondModel
+from gnomon.collection.serving.encoders import EncoderPool, LazyReranker
 from gnomon.collection.settings import Mode
 from gnomon.core.contracts import Array, Encoder, Retriever
 from gnomon.core.vectors import Vectors
@@ -42,15 +42,15 @@ _FIRST = next(text for role, text in CANARIES if role == "query")
 """A query that every model of a collection was asked before: one of few words may know no others."""
 
 
-class Bundle:
+class ServedVersion:
     """All that a process holds of a version. Nothing is loaded before it is needed."""
 
     def __init__(self, folder: Path, catalog: Catalog, version: Version, open_encoder: Callable[[], Encoder]) -> None:
         self.catalog, self.version = catalog, version
-        self.encoders = Encoders(open_encoder)
-        self.derived = Derived(catalog, derived_folder(folder, version), version)
+        self.encoders = EncoderPool(open_encoder)
+        self.derived = DerivedIndexes(catalog, derived_folder(folder, version), version)
         self.filters = Filters(catalog, version.chunking_id)
-        self.second = SecondModel(version.retrieval.rerank, self.lookups().texts_of)
+        self.second = LazyReranker(version.retrieval.rerank, self.lookups().texts_of)
         self._target: Target | None = None
         self._mutex = threading.Lock()
 
@@ -61,14 +61,14 @@ class Bundle:
             if self._target is None:
                 with self.catalog.read() as connection:
                     chunker = chunker_for(connection, self.version, encoder)
-                self._target = Target(self.version, chunker, encoder, cuts_itself(self.version, encoder))
+                self._target = Target(self.version, chunker, encoder, uses_own_tokenizer(self.version, encoder))
             return self._target
 
     def lookups(self) -> Lookups:
         """Vectors and texts of its chunks, by id."""
         return lookups(self.catalog, self.version)
 
-    def warm(self, like: Bundle, *, wait_s: float = 600.0) -> None:
+    def warm(self, like: ServedVersion, *, wait_s: float = 600.0) -> None:
         """Open and bring up to date what the other one has open, so that the first search has not to wait.
 
         What is so already costs one look at the journal: a switch back and forth is to take milliseconds.
@@ -85,10 +85,10 @@ class Bundle:
         self.derived.close()
 
 
-class Pinned:
+class Snapshot:
     """A version at one journal position: what one request sees from its beginning to its end."""
 
-    def __init__(self, bundle: Bundle, view: View) -> None:
+    def __init__(self, bundle: ServedVersion, view: IndexView) -> None:
         self.bundle, self.view, self.version = bundle, view, bundle.version
 
     def retriever(self, mode: Mode | None, where: str | Condition | None, encoder: Callable[[], Encoder]) -> Retriever:

@@ -20,9 +20,9 @@ from gnomon.collection.catalog.queries import chunks_of, vectors_of
 from gnomon.collection.catalog.versions import Version
 from gnomon.collection.collection import Collection
 from gnomon.collection.evaluation import GROUP_DEPTH
-from gnomon.collection.ingest.writer import SLICE, Embedded, embedding
+from gnomon.collection.ingest.writer import SLICE_TEXTS, EmbeddingCounts, embed_slices
 from gnomon.collection.search import build_retriever, checked_queries
-from gnomon.collection.serving.snapshot import Pinned
+from gnomon.collection.serving.snapshot import Snapshot
 from gnomon.collection.settings import By, Mode
 from gnomon.core.contracts import Array, Encoder, Retriever
 from gnomon.core.documents import Chunk
@@ -92,7 +92,7 @@ class Bridged:
         (ranking,) = self([asked], k=k if by == "chunk" else max(k, GROUP_DEPTH))
         return self._kb.hits(query, ranking, k=k, by=by)
 
-    def _retriever(self, pinned: Pinned) -> Retriever:
+    def _retriever(self, pinned: Snapshot) -> Retriever:
         settings = replace(self._version.retrieval, rocchio=None, neighbours=None, rerank=None)
         words = build_retriever(
             "lexical",
@@ -111,7 +111,7 @@ class Bridged:
         dense = HandOver(encoder, self._bridge, pinned.view.dense, state.new, state.waiting)
         return dense if self._mode == "dense" else Fuse((dense, words), settings.fuse)
 
-    def _looked(self, pinned: Pinned, *, anew: bool = False) -> _State:
+    def _looked(self, pinned: Snapshot, *, anew: bool = False) -> _State:
         """What is handed over and what waits, in this view of the collection; `anew`: what has come since."""
         space = self._bridge.new
         with self._lock:
@@ -232,13 +232,13 @@ def bridge_for(
 def _kept_by(kb: Collection, to: Encoder) -> Callable[[Sequence[Chunk]], Vectors]:
     """What embeds passages with a model, into the cache where a version of it is being built."""
     with kb.internals.catalog.read() as connection:
-        building = [one for one in versions.every(connection, ["building"]) if one.space == to.space]
+        building = [one for one in versions.all_versions(connection, ["building"]) if one.space == to.space]
 
     def encode(chunks: Sequence[Chunk]) -> Vectors:
         if not building:
             return to.encode([chunk.embed_text for chunk in chunks], role="document")
         target = replace(kb.internals.serving.target(building[0].id), encoder=to)
-        for _ in embedding(kb.internals.catalog, target, chunks):
+        for _ in embed_slices(kb.internals.catalog, target, chunks):
             pass
         hashes = [chunk.text_hash for chunk in chunks]
         with kb.internals.catalog.read() as connection:
@@ -249,8 +249,8 @@ def _kept_by(kb: Collection, to: Encoder) -> Callable[[Sequence[Chunk]], Vectors
 
 
 def embed_in_order(
-    kb: Collection, version: str, ids: Int[np.ndarray, " n"], *, slice_texts: int = SLICE
-) -> Iterator[Embedded]:
+    kb: Collection, version: str, ids: Int[np.ndarray, " n"], *, slice_texts: int = SLICE_TEXTS
+) -> Iterator[EmbeddingCounts]:
     """Embed passages for a version that is being built, in this order, a slice at a time.
 
     Every slice is kept, and the build finds it done. For the most-searched first: see `hot_order`. Passages
@@ -261,4 +261,4 @@ def embed_in_order(
         some = np.sort(ids[at : at + slice_texts]).tolist()
         with kb.internals.catalog.read() as connection:
             chunks = chunks_of(connection, some)
-        yield from embedding(kb.internals.catalog, target, chunks, slice_texts=slice_texts)
+        yield from embed_slices(kb.internals.catalog, target, chunks, slice_texts=slice_texts)
