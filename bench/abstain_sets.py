@@ -135,7 +135,7 @@ def sampled(dataset: DataSet, count: int) -> list[str]:
 
 def _ask(kb: gnomon.Collection, encoder: Once, dataset: DataSet, case: Case, mode: Any, wanted: Sequence[str]) -> Asked:
     taker = _Taker.of(kb, case)
-    view = kb.view()
+    view = kb.internals.indexes
     retriever = build_retriever(mode, kb.version.retrieval, encoder=encoder, dense=view.dense, lexical=view.lexical)
     rows: dict[str, dict[str, list[Any]]] = {part: {} for part in _PARTS}
 

@@ -82,10 +82,10 @@ def busy_times(
         with state:
             for query in queries[:WARM_UP]:
                 kb.search(query)
-            before = kb.view().dense_at
+            before = kb.internals.indexes.dense_at
             with Age(kb, folder) as age:
                 found[name] = summary(asked(kb.search, queries, time.perf_counter() + seconds), seconds)
-            found[name]["journal_moved"] = kb.view().dense_at - before
+            found[name]["journal_moved"] = kb.internals.indexes.dense_at - before
             found[name]["behind_s"] = round(age.most_s, 2)
     for figures in found.values():
         for key in ("p50", "p99"):
@@ -116,7 +116,7 @@ class Age:
         while not self._stop.wait(0.05):
             now, (head,) = time.perf_counter(), catalog.execute("SELECT max(seq) FROM journal").fetchone()
             heads.append((now, head))
-            found = self._kb.view().dense_at
+            found = self._kb.internals.indexes.dense_at
             heads = [(seen, seq) for seen, seq in heads if seq > found]
             self.most_s = max([self.most_s, *(now - seen for seen, _ in heads)])
         catalog.close()
@@ -196,7 +196,7 @@ def throughput(kb: gnomon.Collection, queries: Sequence[str], seconds: float) ->
 
 def searcher(kb: gnomon.Collection, encoder: Encoder) -> Search:
     """`Collection.search` with an encoder of its own."""
-    view, settings = kb.view(), kb.version.retrieval
+    view, settings = kb.internals.indexes, kb.version.retrieval
     retriever = build_retriever("hybrid", settings, encoder=encoder, dense=view.dense, lexical=view.lexical)
 
     def search(text: str) -> Any:

@@ -77,7 +77,7 @@ def main() -> None:
             "chunks": kb.status().chunks,
             "dimensions": DIM,
             "words_a_chunk": LENGTH,
-            "is_approximate": kb.view().dense.is_approximate,
+            "is_approximate": kb.internals.indexes.dense.is_approximate,
             "condition_ms": condition_times(kb, words),
             "collection": {
                 mode: compared(search_of(kb, mode), warm, queries, conditions)
@@ -142,7 +142,7 @@ def index_figures(
     kb: Collection, warm: Sequence[str], queries: Sequence[str], conditions: dict[float, str]
 ) -> dict[str, Any]:
     """The two indexes alone; the keyword index also to the depth that a hybrid search asks for."""
-    view, ids = kb.view(), {where: kb.chunk_ids(where) for where in conditions.values()}
+    view, ids = kb.internals.indexes, {where: kb.chunk_ids(where) for where in conditions.values()}
     vectors = {text: kb.encoder.encode([text], role="query") for text in (*warm, *queries)}
 
     def dense(query: str, where: str | None) -> object:

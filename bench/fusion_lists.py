@@ -112,7 +112,7 @@ def asked(case: Case, folder: Path) -> Asked:
 
 
 def _listed(kb: gnomon.Collection, texts: list[str], vectors: Vectors, rows: Any) -> list[Lists]:
-    view = kb.view()
+    view = kb.internals.indexes
     products = vectors.data @ np.asarray(rows, dtype=np.float32).T
     dense = view.dense.search(vectors, k=GROUP_DEPTH)
     lexical = view.lexical.search(texts, k=GROUP_DEPTH)

@@ -74,7 +74,7 @@ def predicted(folder: Path, to: str, _: int) -> dict[str, Any]:
     started = begun(folder, to)
     done = migrate.follow(started, lambda _: None)
     with gnomon.open(folder) as kb:
-        space = kb.lineage.version("v2").space_id
+        space = kb.versions.get("v2").space_id
         kept = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.suffix != ".html")
         query = f"SELECT count(*) FROM vectors WHERE space_id = {space} AND role = 'document'"
         with kb.internals.catalog.read() as connection:

@@ -90,7 +90,7 @@ class Corpus:
         dense: Index | None = None,
     ) -> Retriever:
         """The retriever that serves a mode, over other queries' vectors or another index where given."""
-        view = self.kb.view()
+        view = self.kb.internals.indexes
         settings = gnomon.RetrievalSettings() if fuse is None else gnomon.RetrievalSettings(fuse=fuse)
         return build_retriever(
             mode,

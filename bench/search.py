@@ -166,7 +166,7 @@ def rrf_quality(data: Beir, folder: Path) -> float:
 
     settings = gnomon.RetrievalSettings(fuse=FuseSettings(fusion="rrf"))
     with gnomon.open(folder) as kb:
-        view = kb.view()
+        view = kb.internals.indexes
         retriever = build_retriever("hybrid", settings, encoder=kb.encoder, dense=view.dense, lexical=view.lexical)
         rankings = retriever(checked_queries(list(data.queries.values()), 100, "document"), k=1000)
         run = {

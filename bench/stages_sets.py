@@ -63,7 +63,7 @@ class Corpus:
         if not self.kb.documents():
             self.kb.index([DATA / name])
         self._catalog = Catalog(folder / name, create=False)
-        self._view, self._version = self.kb.view(), self.kb.version
+        self._view, self._version = self.kb.internals.indexes, self.kb.version
         with self._catalog.read() as connection:
             self.owners = ChunkOwners.read(connection, self._version.chunking_id)
 

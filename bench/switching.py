@@ -111,10 +111,10 @@ def built(folder: Path, many: int) -> Path:
             {"retrieval": RetrievalSettings(fuse=FuseSettings(weights=(0.2, 0.8)))},
         )
         for other in others:
-            name = kb.lineage.add(kb.encoder, **other).name
-            kb.lineage.catch_up(name)
-            kb.lineage.ready(name)
-            kb.lineage.build_indexes(name)
+            name = kb.versions.add(kb.encoder, **other).name
+            kb.versions.backfill(name)
+            kb.versions.mark_ready(name)
+            kb.versions.build_indexes(name)
     (folder / "whole").touch()
     return folder
 

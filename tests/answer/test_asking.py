@@ -273,7 +273,7 @@ def test_hyde_searches_with_the_mean_of_question_and_passages(kb: Collection) ->
     settings = AskSettings(mode="dense", expand="hyde")
     rows = kb.encoder.encode([question, *texts], role="document").data
     mean = Vectors(normalise(rows.mean(axis=0, keepdims=True)), kb.encoder.space)
-    (wanted,) = kb.view().dense.search(mean, k=settings.context.candidates)
+    (wanted,) = kb.internals.indexes.dense.search(mean, k=settings.context.candidates)
     found = find(kb, question, settings, texts)
     assert found.ids.tolist() == wanted.ids.tolist()
     assert found.scores == pytest.approx(wanted.scores, abs=1e-6)
@@ -377,7 +377,7 @@ def test_an_instruction_takes_the_place_of_the_task(instructed) -> None:  # type
     assert np.abs(np.sort(other.scores) - np.sort(plain.scores)).max() > 0.01
     prompt = OWN.replace("Given a question, find passages", TASK)
     wanted = kb.encoder.encode([f"{prompt}how hot is the water"], role="document")
-    (direct,) = kb.view().dense.search(wanted, k=30)
+    (direct,) = kb.internals.indexes.dense.search(wanted, k=30)
     assert other.scores == pytest.approx(direct.scores, abs=1e-4)
     both = search(AskSettings(instruction=TASK, expand="multi"), ["tea"])
     assert "lexical" in both.stages

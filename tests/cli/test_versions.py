@@ -14,9 +14,9 @@ from gnomon.text.chunk import ChunkSettings
 def two(kb):
     """A collection with two versions: v1 live, v2 ready."""
     with gnomon.open(kb, encoder=HashEncoder(32)) as opened:
-        opened.lineage.add(HashEncoder(32, salt="two"), chunking=ChunkSettings(max_tokens=24))
-        opened.lineage.catch_up("v2")
-        opened.lineage.ready("v2")
+        opened.versions.add(HashEncoder(32, salt="two"), chunking=ChunkSettings(max_tokens=24))
+        opened.versions.backfill("v2")
+        opened.versions.mark_ready("v2")
     return kb
 
 
@@ -67,7 +67,7 @@ def test_what_cannot_be_switched_to_is_refused_and_nothing_changes(two, capsys):
     assert "the collection has no version v7; its versions: v1, v2" in error(capsys, "switch", two, "v7")
     assert "v1 is live already" in error(capsys, "switch", two, "v1")
     with gnomon.open(two, encoder=HashEncoder(32)) as kb:
-        kb.lineage.add(HashEncoder(32, salt="three"))
+        kb.versions.add(HashEncoder(32, salt="three"))
     said = error(capsys, "switch", two, "v3")
     assert "v3 is 16 documents behind" in said
     assert "gnomon migrate" in said

@@ -43,23 +43,23 @@ def test_one_model_serves_all_while_no_run_is_on() -> None:
     opens = Counted()
     encoders = EncoderPool(opens)
     assert opens.made == []
-    assert encoders.own is encoders.own
+    assert encoders.encoder is encoders.encoder
     assert encoders.for_searches() is encoders.for_searches()
-    with encoders.running():
+    with encoders.index_run():
         assert len(opens.made) == 2, "loaded by the run, so that no search has to wait for it"
         encoders.for_searches().encode(["a query"], role="query")
-    with encoders.running():
+    with encoders.index_run():
         pass
     assert len(opens.made) == 2
-    assert encoders.own is opens.made[0]
+    assert encoders.encoder is opens.made[0]
 
 
 def test_a_run_alone_loads_one_model() -> None:
     opens = Counted()
     encoders = EncoderPool(opens)
-    assert encoders.own
-    with encoders.running():
-        assert encoders.own
+    assert encoders.encoder
+    with encoders.index_run():
+        assert encoders.encoder
     encoders.for_searches()
     assert len(opens.made) == 1
 
@@ -68,8 +68,8 @@ def test_a_query_does_not_wait_for_a_batch_of_documents() -> None:
     stuck = Stuck()
     models = iter([stuck, HashEncoder(16)])
     encoders = EncoderPool(lambda: next(models))
-    with encoders.running():
-        run = threading.Thread(target=lambda: encoders.own.encode(["a document"], role="document"))
+    with encoders.index_run():
+        run = threading.Thread(target=lambda: encoders.encoder.encode(["a document"], role="document"))
         run.start()
         assert stuck.begun.wait(60)
         found = encoders.for_searches().encode(["a query"], role="query")
@@ -82,7 +82,7 @@ def test_a_query_does_not_wait_for_a_batch_of_documents() -> None:
 def test_without_a_second_model_searches_share_the_first() -> None:
     encoders = EncoderPool(Counted(most=1))
     before = encoders.for_searches()
-    with encoders.running():
+    with encoders.index_run():
         assert encoders.for_searches() is before
 
 
@@ -90,5 +90,5 @@ def test_an_encoder_that_was_handed_in_is_the_only_one() -> None:
     given = HashEncoder(16)
     encoders = EncoderPool(lambda: given)
     before = encoders.for_searches()
-    with encoders.running():
+    with encoders.index_run():
         assert encoders.for_searches() is before

@@ -313,7 +313,7 @@ def test_following_gives_what_looking_anew_gives(shared: Collection, changes: li
         else:
             shared.add([{"id": document, "text": f"text {document}", "metadata": {"n": number}}])
         for where in ("n >= 2", "n != 3 or id = 'a'"):
-            anew = Filters(shared._catalog, shared.version.chunking_id).ids(where, upto=0)
+            anew = Filters(shared.internals.catalog, shared.version.chunking_id).ids(where, upto=0)
             assert shared.chunk_ids(where).tolist() == anew.tolist()
 
 

@@ -77,7 +77,7 @@ def test_searches_of_several_threads_see_whole_states_during_a_run(kb: Collectio
         at = 0
         while not stop.is_set():
             try:
-                view = kb.view()
+                view = kb.internals.indexes
                 check_whole(view)
                 assert view.dense_at >= at
                 at = view.dense_at
@@ -99,18 +99,18 @@ def test_searches_of_several_threads_see_whole_states_during_a_run(kb: Collectio
         thread.join()
     assert failures == []
     assert len(set(seen)) > 2
-    check_whole(kb.view())
-    assert kb.view().dense_at == kb.status().position
-    assert len(kb.view().dense) == kb.status().chunks
+    check_whole(kb.internals.indexes)
+    assert kb.internals.indexes.dense_at == kb.status().position
+    assert len(kb.internals.indexes.dense) == kb.status().chunks
 
 
 def test_a_view_keeps_what_it_had(kb: Collection) -> None:
-    view = kb.view()
+    view = kb.internals.indexes
     before = contents(view)
     kb.add(MANY)
     kb.remove(["docs/whales.txt"])
     assert contents(view) == before
-    assert len(kb.view().dense) == len(view.dense) + len(MANY) - 1
+    assert len(kb.internals.indexes.dense) == len(view.dense) + len(MANY) - 1
 
 
 def test_own_writes_are_found_however_many(kb: Collection, opened: Callable[..., Collection]) -> None:
@@ -138,13 +138,13 @@ def test_own_writes_are_found_however_many(kb: Collection, opened: Callable[...,
 def test_while_another_process_is_at_the_files_the_last_view_serves(
     kb: Collection, opened: Callable[..., Collection], held: FileLock
 ) -> None:
-    before = kb.view()
+    before = kb.internals.indexes
     opened().add(MANY)
     with held:
-        assert kb.view() is before or kb.view().dense_at == before.dense_at
+        assert kb.internals.indexes is before or kb.internals.indexes.dense_at == before.dense_at
         assert kb.search("blue whale", k=1)[0].document == "docs/whales.txt"
         assert len(followers()) == 1
-    assert until(lambda: kb.view().dense_at == kb.status().position)
+    assert until(lambda: kb.internals.indexes.dense_at == kb.status().position)
     assert kb.search("note 599", k=1, mode="lexical")[0].document == "note599"
     kb.close()
     assert followers() == []
@@ -158,7 +158,7 @@ def test_a_fresh_process_does_not_wait_for_one_that_is_at_the_files(
         fresh = opened()
         assert fresh.search("blue whale", k=1)[0].document == "docs/whales.txt"
         assert fresh.search("oak churchyard", k=1)[0].document == "late"
-        check_whole(fresh.view())
+        check_whole(fresh.internals.indexes)
     kb.add({"id": "later", "text": "An elm by the mill."})
     assert until(lambda: fresh.search("elm mill", k=1)[0].document == "later")
 
@@ -167,7 +167,7 @@ def test_few_changes_of_another_are_found_at_once(kb: Collection, opened: Callab
     other = opened()
     for number in range(5):
         other.add(MANY[number * 30 : number * 30 + 30])
-        assert len(kb.view().dense) == len(other.view().dense)
+        assert len(kb.internals.indexes.dense) == len(other.internals.indexes.dense)
         assert kb.search(f"note {number * 30}", k=1)[0].document == f"note{number * 30}"
     assert followers() == []
 
@@ -177,17 +177,17 @@ def test_deleted_documents_vanish_from_an_old_view(
 ) -> None:
     other = opened()
     other.add(MANY)
-    assert until(lambda: len(kb.view().dense) == len(other.view().dense))
+    assert until(lambda: len(kb.internals.indexes.dense) == len(other.internals.indexes.dense))
     other.remove([row["id"] for row in MANY])
     with held:
         found = kb.search("note on nothing in particular", k=50)
         assert not {hit.document for hit in found} & {row["id"] for row in MANY}
-    assert until(lambda: len(kb.view().dense) == len(other.view().dense))
+    assert until(lambda: len(kb.internals.indexes.dense) == len(other.internals.indexes.dense))
 
 
 def test_a_writer_says_so_when_another_process_does_not_end(kb: Collection, held: FileLock) -> None:
     with held, pytest.raises(CollectionBusy, match=r"building the indexes in .* for 0.01 s") as caught:
-        kb.internals.serving.now.derived.refresh(wait_s=0.01)
+        kb.internals.serving.active.derived.refresh(wait_s=0.01)
     assert "everything committed is kept" in caught.value.hint
 
 
@@ -220,7 +220,7 @@ def test_what_was_not_saved_is_taken_from_the_catalog(kb: Collection, tmp_path: 
     with gnomon.open(copy, encoder=encoder()) as again:
         assert again.search("heron", k=1, mode="dense")[0].document == "one"
         assert "docs/whales.txt" not in {hit.document for hit in again.search("blue whale", k=50)}
-        check_whole(again.view())
+        check_whole(again.internals.indexes)
 
 
 def test_two_processes(kb: Collection, docs: Path, tmp_path: Path) -> None:
@@ -234,11 +234,11 @@ def test_two_processes(kb: Collection, docs: Path, tmp_path: Path) -> None:
     )
     run = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "kb"), str(docs)])
     while run.poll() is None:
-        check_whole(kb.view())
+        check_whole(kb.internals.indexes)
         assert kb.search("blue whale", k=1)[0].document == "docs/whales.txt"
     assert run.returncode == 0
-    assert until(lambda: kb.view().dense_at == kb.status().position)
-    check_whole(kb.view())
+    assert until(lambda: kb.internals.indexes.dense_at == kb.status().position)
+    check_whole(kb.internals.indexes)
     assert kb.search("note 699", k=1, mode="lexical")[0].document == "docs/note699.txt"
 
 
@@ -283,7 +283,7 @@ def test_a_build_in_parts_finds_the_same(kb: Collection, tmp_path: Path, in_part
     kb.close()
     with rebuilt(tmp_path) as again:
         assert [(hit.document, hit.score) for hit in again.search("note 77", k=50, mode="dense")] == expected
-        check_whole(again.view())
+        check_whole(again.internals.indexes)
 
 
 def test_half_a_build_is_made_anew(kb: Collection, tmp_path: Path, in_parts: None) -> None:
@@ -300,8 +300,8 @@ def test_half_a_build_is_made_anew(kb: Collection, tmp_path: Path, in_parts: Non
     (half,) = (tmp_path / "kb" / "derived" / "v0001").glob("dense-*")
     assert (half / "manifest.json").exists()
     with gnomon.open(tmp_path / "kb", encoder=encoder()) as again:
-        check_whole(again.view())
-        assert len(again.view().dense) == again.status().chunks
+        check_whole(again.internals.indexes)
+        assert len(again.internals.indexes.dense) == again.status().chunks
     assert not half.exists()
 
 
@@ -313,7 +313,7 @@ def test_more_vectors_than_memory_are_refused_beforehand(
     monkeypatch.setattr(memory, "_UNASKED", 0)
     monkeypatch.setattr(memory, "available_bytes", lambda: 100_000)  # 600 vectors are 153,600
     with rebuilt(tmp_path) as again:
-        assert len(again.view().dense) == again.status().chunks, "a part at a time fits"
+        assert len(again.internals.indexes.dense) == again.status().chunks, "a part at a time fits"
         again.close()
     monkeypatch.setattr(memory, "available_bytes", lambda: 20_000)
     with rebuilt(tmp_path) as again, pytest.raises(InvalidInput) as caught:

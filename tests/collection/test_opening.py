@@ -225,8 +225,8 @@ def test_a_model_that_moved_is_loaded_from_where_it_is_now(tmp_path: Path) -> No
         kb.add(["a text"])
 
         def begun() -> str:
-            name = kb.lineage.add(two, model=str(places[0])).name
-            return kb.lineage.version(name).model
+            name = kb.versions.add(two, model=str(places[0])).name
+            return kb.versions.get(name).model
 
         assert begun() == str(places[0])
         places.reverse()

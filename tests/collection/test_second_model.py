@@ -53,13 +53,13 @@ def test_it_orders_what_the_search_finds(
     hits = kb.search(QUESTION)
     assert Path(hits[0].document).name == "tea.txt"
     assert {"found", "rerank", "dense", "lexical"} <= set(hits[0].stages)
-    by_hand = Rerank(kb.retriever("dense"), load_scorer(matching), kb.lookups().texts_of)
+    by_hand = Rerank(kb.retriever("dense"), load_scorer(matching), kb.internals.lookups().texts_of)
     # Put twice over the same: what reranks by one score alone does not mind.
     (ranking,) = by_hand([Query(QUESTION)], k=10)
     np.testing.assert_allclose([hit.score for hit in hits], ranking.scores, rtol=1e-5)
     own = kb.run({"q": QUESTION})
     assert [Path(name).name for name in own.results["q"]] == list(dict.fromkeys(order(kb)))
-    (lone,) = kb.reranked(kb.retriever("lexical"))([Query("shadow")], k=3)
+    (lone,) = kb.internals.rerank(kb.retriever("lexical"))([Query("shadow")], k=3)
     assert "rerank" in lone.stages
 
 

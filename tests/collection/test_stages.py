@@ -63,7 +63,7 @@ def test_what_was_removed_is_no_feedback(opened, docs: Path) -> None:
 
 
 def test_stages_without_lookups_are_refused(kb) -> None:
-    view = kb.view()
+    view = kb.internals.indexes
     parts = {"encoder": kb.encoder, "dense": view.dense, "lexical": view.lexical}
     assert isinstance(build_retriever("hybrid", RetrievalSettings(), **parts), Fuse)
     for mode, settings in (

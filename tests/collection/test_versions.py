@@ -48,18 +48,18 @@ def kb(tmp_path: Path) -> Iterator[Collection]:
 
 
 def states(kb: Collection) -> dict[str, tuple[str, int]]:
-    return {info.name: (info.state, info.behind) for info in kb.versions()}
+    return {info.name: (info.state, info.behind) for info in kb.versions.list()}
 
 
 def test_a_model_is_changed_and_the_chunks_stay(kb: Collection) -> None:
     before = rows(kb, "SELECT id, chunking_id FROM chunks"), rows(kb, "SELECT count(*) FROM journal")
-    info = kb.lineage.add(two())
+    info = kb.versions.add(two())
     assert (info.name, info.state, info.behind, info.chunking) == ("v2", "building", 30, kb.version.chunking)
-    caught = kb.lineage.catch_up("v2")
+    caught = kb.versions.backfill("v2")
     assert (caught.documents, caught.chunks, caught.behind, caught.stopped) == (30, 0, 0, False)
     distinct = rows(kb, "SELECT count(DISTINCT text_hash) FROM chunks")[0][0]
-    assert caught.embedded.embedded == distinct
-    assert kb.lineage.ready("v2").state == "ready"
+    assert caught.embedding.embedded == distinct
+    assert kb.versions.mark_ready("v2").state == "ready"
     assert kb.version.name == "v1"
     switched = kb.switch("v2")
     assert (switched.came_from, switched.to, switched.why) == ("v1", "v2", "switch")
@@ -70,7 +70,7 @@ def test_a_model_is_changed_and_the_chunks_stay(kb: Collection) -> None:
     ) == before
     assert served(kb).keys() == TEXTS.keys()
     assert kb.search("n7t0", mode="lexical", k=1)[0].document == "7"
-    live = {info.name: info.live_since for info in kb.versions()}
+    live = {info.name: info.live_since for info in kb.versions.list()}
     assert live["v1"] is None
     assert live["v2"] is not None
 
@@ -93,9 +93,9 @@ def test_other_chunks_are_a_version_too(kb: Collection) -> None:
 
 def test_other_retrieval_settings_are_a_version_and_embed_nothing(kb: Collection) -> None:
     encoder = one()
-    name = kb.lineage.add(encoder, retrieval=RetrievalSettings(mode="lexical")).name
-    assert kb.lineage.catch_up(name).embedded.embedded == encoder.encoded == 0
-    kb.lineage.ready(name)
+    name = kb.versions.add(encoder, retrieval=RetrievalSettings(mode="lexical")).name
+    assert kb.versions.backfill(name).embedding.embedded == encoder.encoded == 0
+    kb.versions.mark_ready(name)
     kb.switch(name)
     assert kb.version.retrieval.mode == "lexical"
     assert {hit.document for hit in kb.search("n3t0")} == {"3"}
@@ -103,24 +103,24 @@ def test_other_retrieval_settings_are_a_version_and_embed_nothing(kb: Collection
 
 def test_what_is_there_already_is_refused_or_gone_on_with(kb: Collection) -> None:
     with pytest.raises(InvalidInput, match="v1, which is live, has the same model") as caught:
-        kb.lineage.add(one())
+        kb.versions.add(one())
     assert "name another model" in caught.value.hint
     with pytest.raises(InvalidInput, match="v1, which is live, has the same"):
-        kb.lineage.add(one(), chunking=ChunkSettings.from_json(kb.version.chunking))
-    first = kb.lineage.add(two())
-    assert kb.lineage.add(two()) == first
-    kb.lineage.catch_up("v2")
-    kb.lineage.ready("v2")
+        kb.versions.add(one(), chunking=ChunkSettings.from_json(kb.version.chunking))
+    first = kb.versions.add(two())
+    assert kb.versions.add(two()) == first
+    kb.versions.backfill("v2")
+    kb.versions.mark_ready("v2")
     with pytest.raises(InvalidInput, match="v2, which is ready") as caught:
-        kb.lineage.add(two())
+        kb.versions.add(two())
     assert "or switch to v2" in caught.value.hint
     kb.retire("v2")
-    assert kb.lineage.add(two()).name == "v3"
+    assert kb.versions.add(two()).name == "v3"
     with pytest.raises(InvalidInput, match="chunks of 40 tokens for hash-32-three") as caught:
-        kb.lineage.add(three(), chunking=ChunkSettings(max_tokens=40))
+        kb.versions.add(three(), chunking=ChunkSettings(max_tokens=40))
     assert "at most the 24 tokens" in caught.value.expected
     with pytest.raises(InvalidInput, match="several vectors a text"):
-        kb.lineage.add(LateHashEncoder())  # type: ignore[arg-type]
+        kb.versions.add(LateHashEncoder())  # type: ignore[arg-type]
     with pytest.raises(InvalidInput, match="has no version v9; its versions: v1, v2, v3"):
         kb.switch("v9")
 
@@ -128,53 +128,53 @@ def test_what_is_there_already_is_refused_or_gone_on_with(kb: Collection) -> Non
 def test_only_what_lacks_nothing_goes_live(kb: Collection) -> None:
     with pytest.raises(InvalidInput, match="v1 is live already"):
         kb.switch("v1")
-    kb.lineage.add(two())
+    kb.versions.add(two())
     with pytest.raises(NotReady, match="v2 is 30 documents behind") as caught:
         kb.switch("v2")
     assert "gnomon migrate" in caught.value.hint
     with pytest.raises(NotReady, match="v2 is 30 documents behind"):
-        kb.lineage.ready("v2")
+        kb.versions.mark_ready("v2")
     with pytest.raises(NotReady, match="is not complete"):
-        kb.lineage.build_indexes("v2")
-    kb.lineage.catch_up("v2")
+        kb.versions.build_indexes("v2")
+    kb.versions.backfill("v2")
     with pytest.raises(NotReady, match="v2 is still being built"):
         kb.switch("v2")
     kb.add({"id": "late", "text": text(99)})  # a version that is being built is its builder's to follow
     assert states(kb) == {"v1": ("live", 0), "v2": ("building", 1)}
     with pytest.raises(NotReady, match="v2 is 1 documents behind"):
-        kb.lineage.ready("v2")
+        kb.versions.mark_ready("v2")
     assert kb.version.name == "v1"
     assert states(kb)["v2"][0] == "building"
 
 
 def test_catching_up_goes_in_steps_that_can_be_watched_paced_and_stopped(kb: Collection) -> None:
-    kb.lineage.add(two())
+    kb.versions.add(two())
     said: list[int] = []
     paced: list[float] = []
     stop = [False]
     manner = BackfillOptions(
-        lambda done: said.append(done.embedded.embedded),
+        lambda done: said.append(done.embedding.embedded),
         lambda: stop[0],
         paced.append,
         slice_texts=8,
         documents=10,
     )
-    steps = kb.lineage.catching_up("v2", manner)
-    assert steps.done.behind == 30
+    steps = kb.versions.prepare_backfill("v2", manner)
+    assert steps.progress.behind == 30
     assert steps.step()
-    assert (steps.done.documents, steps.done.behind, states(kb)["v2"][1]) == (10, 20, 20)
+    assert (steps.progress.documents, steps.progress.behind, states(kb)["v2"][1]) == (10, 20, 20)
     assert said == sorted(said)
     assert len(paced) > 2
     stop[0] = True
     assert not steps.step()
-    assert steps.done.stopped
+    assert steps.progress.stopped
     assert states(kb)["v2"] == ("building", 20)
-    kept = steps.done.embedded.embedded
+    kept = steps.progress.embedding.embedded
     encoder = two()
-    kb.internals.serving.models._given[encoder.space.fingerprint] = encoder
-    kb.internals.serving._bundles.pop(2)
-    again = kb.lineage.catching_up("v2", BackfillOptions(documents=10))
-    assert again.run().embedded.embedded == encoder.encoded
+    kb.internals.serving.encoders._registered[encoder.space.fingerprint] = encoder
+    kb.internals.serving._versions.pop(2)
+    again = kb.versions.prepare_backfill("v2", BackfillOptions(batch_documents=10))
+    assert again.run().embedding.embedded == encoder.encoded
     distinct = rows(kb, "SELECT count(DISTINCT text_hash) FROM chunks")[0][0]
     assert kept + encoder.encoded == distinct  # the slice that was committed before the stop was used
     assert not again.step()
@@ -184,7 +184,7 @@ def test_catching_up_goes_in_steps_that_can_be_watched_paced_and_stopped(kb: Col
 def test_a_step_brings_nothing_back_that_was_taken_out_meanwhile(
     kb: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = kb.lineage.add(three(), chunking=ChunkSettings(max_tokens=10, overlap=0)).name
+    name = kb.versions.add(three(), chunking=ChunkSettings(max_tokens=10, overlap=0)).name
     write = Backfill._write
 
     def late(self: Backfill, *given: object) -> bool:
@@ -193,11 +193,11 @@ def test_a_step_brings_nothing_back_that_was_taken_out_meanwhile(
         return write(self, *given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Backfill, "_write", late)
-    steps = kb.lineage.catching_up(name)
+    steps = kb.versions.prepare_backfill(name)
     assert steps.step()
     monkeypatch.undo()
     assert steps.run().behind == 0
-    kb.lineage.ready(name)
+    kb.versions.mark_ready(name)
     kb.switch(name)
     found = served(kb)
     assert found.keys() == TEXTS.keys() - {"3"}
@@ -207,7 +207,7 @@ def test_a_step_brings_nothing_back_that_was_taken_out_meanwhile(
 def test_a_version_that_is_given_up_while_it_is_built_stays_as_it_is(
     kb: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kb.lineage.add(two())
+    kb.versions.add(two())
     write = Backfill._write
 
     def late(self: Backfill, *given: object) -> bool:
@@ -215,10 +215,10 @@ def test_a_version_that_is_given_up_while_it_is_built_stays_as_it_is(
         return write(self, *given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Backfill, "_write", late)
-    assert kb.lineage.catch_up("v2").documents == 0
+    assert kb.versions.backfill("v2").documents == 0
     assert states(kb)["v2"] == ("retired", 30)
-    assert kb.lineage.catch_up("v2").documents == 0
-    for refused in (kb.switch, kb.lineage.ready):
+    assert kb.versions.backfill("v2").documents == 0
+    for refused in (kb.switch, kb.versions.mark_ready):
         with pytest.raises(NotReady, match="v2 is retired"):
             refused("v2")
 
@@ -344,7 +344,7 @@ def test_going_back_undoes_and_never_brings_back_what_was_left(kb: Collection) -
 def test_pruning_frees_what_no_kept_version_needs(kb: Collection, tmp_path: Path) -> None:
     name = built(kb, three(), chunking=ChunkSettings(max_tokens=10, overlap=0))
     kb.switch(name)
-    kb.lineage.build_indexes("v1")
+    kb.versions.build_indexes("v1")
     assert kb.prune().chunks == 0
     with pytest.raises(InvalidInput, match=f"{name} is live"):
         kb.retire(name)
@@ -358,9 +358,9 @@ def test_pruning_frees_what_no_kept_version_needs(kb: Collection, tmp_path: Path
     assert rows(kb, "SELECT DISTINCT chunking_id FROM chunks") == [(kb.version.chunking_id,)]
     assert rows(kb, "SELECT DISTINCT space_id FROM vectors") == [(kb.version.space_id,)]
     assert served(kb).keys() == TEXTS.keys()
-    again = kb.lineage.add(one(), chunking=ChunkSettings(max_tokens=20, overlap=0))
-    kb.lineage.catch_up(again.name)
-    kb.lineage.ready(again.name)
+    again = kb.versions.add(one(), chunking=ChunkSettings(max_tokens=20, overlap=0))
+    kb.versions.backfill(again.name)
+    kb.versions.mark_ready(again.name)
     kb.switch(again.name)
     assert served(kb).keys() == TEXTS.keys()
 
@@ -382,12 +382,12 @@ def test_one_version_is_opened_for_good(kb: Collection, tmp_path: Path) -> None:
     pinned.close()
     with pytest.raises(NotReady, match="v2 is retired"):
         opened(tmp_path / "kb", version="v2")
-    third = kb.lineage.add(three(), chunking=ChunkSettings(max_tokens=10, overlap=0)).name
+    third = kb.versions.add(three(), chunking=ChunkSettings(max_tokens=10, overlap=0)).name
     with pytest.raises(NotReady, match="v3 is 32 documents behind"):
         opened(tmp_path / "kb", version=third)
     with pytest.raises(InvalidInput, match="has no version v7"):
         opened(tmp_path / "kb", version="v7")
-    kb.lineage.catch_up(third)
+    kb.versions.backfill(third)
     opened(tmp_path / "kb", version=third).close()  # whole, though not ready: it is to be measured
     with pytest.raises(SpaceMismatch, match="hash-64-two"):
         opened(tmp_path / "kb", encoder=two())
@@ -429,8 +429,8 @@ def test_a_catalog_of_before_is_migrated(kb: Collection, tmp_path: Path) -> None
 
 
 def test_the_model_that_a_version_is_loaded_by_is_kept(kb: Collection) -> None:
-    assert kb.lineage.add(two(), model=DEFAULT_MODEL).model == DEFAULT_MODEL
-    assert kb.lineage.add(three(), chunking=ChunkSettings(max_tokens=10)).model == "hash-32-three"
+    assert kb.versions.add(two(), model=DEFAULT_MODEL).model == DEFAULT_MODEL
+    assert kb.versions.add(three(), chunking=ChunkSettings(max_tokens=10)).model == "hash-32-three"
 
 
 def test_no_version_is_named_of_a_collection_that_is_not_there(tmp_path: Path) -> None:
@@ -456,7 +456,7 @@ def test_what_a_cut_off_first_commit_holds_is_not_resurrected(tmp_path: Path, mo
         patched.setattr(lexical, "write_manifest", cut_off)
         with contextlib.suppress(KeyboardInterrupt):
             kb.add(documents({str(number): text(number) for number in range(4)}))
-            kb.view()
+            kb.internals.snapshot()
     assert cut
     abandoned(kb)
     again = opened(tmp_path / "kb")

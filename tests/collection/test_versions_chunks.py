@@ -96,9 +96,9 @@ def test_a_chunk_whose_text_is_not_what_was_embedded_is_said(tmp_path: Path) -> 
         kb.add(documents(TEXTS))
         with kb.internals.catalog.write() as connection:
             connection.exec_driver_sql("UPDATE chunks SET text = 'other' WHERE id = 3")
-        kb.lineage.add(two())
+        kb.versions.add(two())
         with pytest.raises(CollectionDamaged, match="chunk 3 of '0'") as caught:
-            kb.lineage.catch_up("v2")
+            kb.versions.backfill("v2")
     assert "--chunk-tokens" in caught.value.hint
 
 
@@ -107,7 +107,7 @@ def test_a_step_puts_back_what_was_cleared_from_the_cache_meanwhile(
 ) -> None:
     with opened(tmp_path / "kb", settings=SMALL) as kb:
         kb.add(documents(TEXTS))
-        kb.lineage.add(two())
+        kb.versions.add(two())
         write, cleared = Backfill._write, []
 
         def late(self: Backfill, *given: object) -> bool:
@@ -118,9 +118,9 @@ def test_a_step_puts_back_what_was_cleared_from_the_cache_meanwhile(
             return write(self, *given)  # type: ignore[arg-type]
 
         monkeypatch.setattr(Backfill, "_write", late)
-        kb.lineage.catch_up("v2")
+        kb.versions.backfill("v2")
         assert cleared[0] > 10
-        kb.lineage.ready("v2")
+        kb.versions.mark_ready("v2")
         kb.switch("v2")
         assert served(kb).keys() == TEXTS.keys()
     check_sound(tmp_path / "kb")

@@ -44,7 +44,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         collection.add(documents(TEXTS))
         for name, encoder, chunking in (("v2", two(), None), ("v3", three(), ChunkSettings(max_tokens=10))):
             assert built(collection, encoder, chunking=chunking) == name
-            collection.lineage.build_indexes(name)
+            collection.versions.build_indexes(name)
     return folder
 
 
@@ -52,7 +52,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def kb(template: Path, tmp_path: Path) -> Iterator[Collection]:
     """A copy of it, which has searched."""
     collection = opened(shutil.copytree(template, tmp_path / "kb"))
-    collection.view()
+    collection.internals.snapshot()
     yield collection
     collection.close()
     check_sound(tmp_path / "kb")
@@ -67,15 +67,15 @@ def other(kb: Collection, tmp_path: Path) -> Iterator[Collection]:
 
 
 def test_a_switch_is_followed_and_until_then_the_former_answers(kb: Collection, other: Collection) -> None:
-    before = other.view()
+    before = other.internals.indexes
     assert other.search("heron")
     kb.switch("v3")
     assert kb.version.name == "v3"  # at once in the process that switches
-    assert other.internals.serving.pin().view is before
+    assert other.internals.serving.snapshot().indexes is before
     assert until(lambda: other.version.name == "v3")
     assert served(other).keys() == TEXTS.keys()
     kb.switch("v1")
-    assert other.internals.serving.pin().version.name == "v1"  # what is loaded already is gone over to at once
+    assert other.internals.serving.snapshot().version.name == "v1"  # what is loaded already is gone over to at once
 
 
 def test_a_switch_between_two_that_are_loaded_opens_and_encodes_nothing(
@@ -113,17 +113,17 @@ def test_a_way_back_that_another_switch_comes_in_between_is_found_anew(
 
 def test_what_was_not_loaded_is_not_waited_for(kb: Collection, other: Collection) -> None:
     kb.switch("v2")
-    assert other.internals.serving.now.version.name == "v1"
+    assert other.internals.serving.active.version.name == "v1"
     assert other.version.name == "v2"
-    assert not other.internals.serving.now.encoders.is_open
+    assert not other.internals.serving.active.encoders.is_open
     assert other.search("n3t0", mode="lexical")
     kb.switch("v1")
     assert until(lambda: other.version.name == "v1")
-    assert not other.internals.serving.now.encoders.is_open  # words alone were searched for
+    assert not other.internals.serving.active.encoders.is_open  # words alone were searched for
 
 
 def test_a_pinned_request_ends_as_it_began(kb: Collection) -> None:
-    pinned = kb.internals.serving.pin()
+    pinned = kb.internals.serving.snapshot()
     retriever = kb.retriever("dense")
     ids = pinned.allowed("id in ('1', '2')")
     kb.switch("v3")
@@ -182,29 +182,29 @@ def test_a_version_that_cannot_be_loaded_leaves_the_former_serving(kb: Collectio
 def test_an_index_takes_in_no_half_of_a_document(kb: Collection, other: Collection) -> None:
     kb.switch("v2")
     kb.rollback()
-    pinned = kb.internals.serving.bundle(2).derived
+    pinned = kb.internals.serving.served_version(2).derived
     assert len(pinned.view().dense) == 80
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Backfill, "run", lambda _: None)  # a writer that is killed before it brings v2 along
         other.add({"id": "new", "text": text(44)})
-    assert {info.name: info.behind for info in kb.versions()} == {"v1": 0, "v2": 1, "v3": 1}
+    assert {info.name: info.behind for info in kb.versions.list()} == {"v1": 0, "v2": 1, "v3": 1}
     # v2 has the same chunks as v1, and so the chunks of the new document, but not their vectors.
     before = pinned.view()
     assert len(before.dense) == len(before.lexical) == 80
     assert pinned.refresh() is before
-    kb.lineage.catch_up("v2")
+    kb.versions.backfill("v2")
     after = pinned.view()
     assert len(after.dense) == len(after.lexical) == 84
 
 
 def test_what_is_done_to_other_chunks_does_not_move_a_view(kb: Collection) -> None:
-    before = kb.view()
-    kb.lineage.add(two(), chunking=ChunkSettings(max_tokens=14))
-    assert kb.lineage.catch_up("v4").chunks > 0
-    assert kb.view() is before
+    before = kb.internals.indexes
+    kb.versions.add(two(), chunking=ChunkSettings(max_tokens=14))
+    assert kb.versions.backfill("v4").chunks > 0
+    assert kb.internals.indexes is before
     kb.retire("v4")
     assert kb.prune().chunks > 0
-    assert kb.view() is before
+    assert kb.internals.indexes is before
     assert {item.state for item in kb.status().derived} == {"current"}
 
 
@@ -234,7 +234,7 @@ def test_searches_of_threads_through_many_switches_and_writes(kb: Collection, ot
     def ask(of: Collection) -> None:
         try:
             while not stop.is_set():
-                pinned = of._serving.pin()
+                pinned = of.internals.serving.snapshot()
                 answered.add(pinned.version.name)
                 found = of.search_many(["n3t0", "n7t0"], k=5)
                 assert [hits[0].document for hits in found] == ["3", "7"]
@@ -272,15 +272,15 @@ with opened(Path(sys.argv[1])) as kb:
     print("open", flush=True)
     versions = set()
     while not (Path(sys.argv[1]) / "stop").exists():
-        pinned = kb.internals.serving.pin()
-        retriever = pinned.retriever("hybrid", None, pinned.bundle.encoders.for_searches)
+        pinned = kb.internals.serving.snapshot()
+        retriever = pinned.retriever("hybrid", None, pinned.served.encoders.for_searches)
         from gnomon.core.ranking import Query
         (ranking,) = retriever([Query("n3t0 heron")], k=200)
         ids = ",".join(map(str, ranking.ids.tolist()))
         with kb.internals.catalog.read() as connection:
             found = connection.exec_driver_sql(f"SELECT DISTINCT chunking_id FROM chunks WHERE id IN ({ids})")
             assert found.scalars().all() == [pinned.version.chunking_id]
-        assert len(ranking.ids) == len(pinned.view.dense) == len(pinned.view.lexical)
+        assert len(ranking.ids) == len(pinned.indexes.dense) == len(pinned.indexes.lexical)
         assert kb.search("n3t0", k=1)[0].document == "3"
         versions.add(pinned.version.name)
         if len(versions) > 1:
@@ -315,13 +315,13 @@ from gnomon.text.chunk import ChunkSettings
 
 encoder = three()
 with opened(Path(sys.argv[1]), encoder=[one(), encoder]) as kb:
-    name = kb.lineage.add(encoder, chunking=ChunkSettings(max_tokens=10, overlap=0)).name
+    name = kb.versions.add(encoder, chunking=ChunkSettings(max_tokens=10, overlap=0)).name
     def said(done):
-        print(done.embedded.embedded, flush=True)
+        print(done.embedding.embedded, flush=True)
         time.sleep(0.002)
-        if done.embedded.embedded >= 140:
+        if done.embedding.embedded >= 140:
             sys.stdin.read()  # however late the kill comes, there is enough left for the next one
-    kb.lineage.catch_up(name, Manner(said, slice_texts=16, documents=8))
+    kb.versions.backfill(name, Manner(said, slice_texts=16, documents=8))
     print("finished", flush=True)
 """
 
@@ -356,6 +356,6 @@ def test_a_builder_that_is_killed_embeds_nothing_twice(tmp_path: Path) -> None:
             distinct = connection.exec_driver_sql(query).scalar_one()
         # A slice may have been committed and not said; nothing that was said is embedded again.
         assert distinct - 32 * kills <= embedded <= distinct
-        kb.lineage.ready("v2")
+        kb.versions.mark_ready("v2")
         kb.switch("v2")
         assert len(served(kb)) == 65

@@ -45,7 +45,7 @@ def folder(tmp_path: Path) -> Path:
     path = tmp_path / "kb"
     with opened(path, settings=SMALL) as kb:
         kb.add(documents({str(number): body(number) for number in range(COUNT)}))
-        kb.lineage.build_indexes("v1")
+        kb.versions.build_indexes("v1")
     return path
 
 
@@ -186,7 +186,7 @@ def test_lacking_vectors_are_made(folder: Path) -> None:
 def test_vectors_without_use_are_dropped(folder: Path) -> None:
     with opened(folder) as kb:
         kb.remove(["7"])
-        kb.lineage.build_indexes("v1")
+        kb.versions.build_indexes("v1")
     found = looked(folder)
     orphans = finding(found, "orphans")
     assert (orphans.severity, found.errors) == ("warning", 0)
@@ -197,8 +197,8 @@ def test_vectors_without_use_are_dropped(folder: Path) -> None:
 
 def test_vectors_that_a_build_may_need_stay(folder: Path) -> None:
     with opened(folder) as kb:
-        kb.lineage.add(two())
-        kb.lineage.catch_up("v2")
+        kb.versions.add(two())
+        kb.versions.backfill("v2")
         kb.remove(["7"])
         found = examine(kb, fix=True)
         spaces = [space.documents for space in found.spaces]
@@ -225,7 +225,7 @@ def foreign(folder: Path, encoder: HashEncoder, every: int = 4) -> int:
 def test_vectors_of_another_model_are_found_named_and_renewed(folder: Path) -> None:
     before = asked(folder, "SELECT text_hash, data FROM vectors ORDER BY id")
     with opened(folder) as kb:
-        name = kb.lineage.add(two()).name  # a model that was tried, and given up
+        name = kb.versions.add(two()).name  # a model that was tried, and given up
         kb.retire(name)
     count = foreign(folder, two())
     found = finding(looked(folder), "foreign-vectors")

@@ -62,7 +62,7 @@ def slowly(settings: MigrateSettings, duty: float) -> MigrateSettings:
 
 def states(folder: Path) -> dict[str, str]:
     with gnomon.open(folder, create=False) as kb:
-        return {info.name: info.state for info in kb.versions()}
+        return {info.name: info.state for info in kb.versions.list()}
 
 
 def test_it_builds_beside_what_serves_and_all_follow(

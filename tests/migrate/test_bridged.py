@@ -31,7 +31,7 @@ def kb(tmp_path: Path) -> Iterator[Collection]:
     """One short passage a document; v2, of another model, has nothing embedded."""
     with opened(tmp_path / "kb", settings=CollectionSettings(chunk_tokens=20, chunk_overlap=0)) as collection:
         collection.add(documents({str(number): words(number) for number in range(N)}))
-        collection.lineage.add(two())
+        collection.versions.add(two())
         yield collection
 
 
@@ -56,7 +56,7 @@ def made(kb: Collection) -> Bridge:
 def test_what_a_bridge_was_fitted_on_is_handed_over(kb: Collection) -> None:
     bridge = bridge_for(kb, two(), pairs=220, settings=ANY)
     assert bridged(kb, "v2", bridge).refresh().handed == 220
-    assert kb.lineage.catch_up("v2").embedded.embedded == N - 220
+    assert kb.versions.backfill("v2").embedding.embedded == N - 220
 
 
 def test_from_the_bridge_alone_to_the_new_version_alone(kb: Collection) -> None:
@@ -64,7 +64,7 @@ def test_from_the_bridge_alone_to_the_new_version_alone(kb: Collection) -> None:
     retriever = bridged(kb, "v2", bridge, mode="dense")
     assert (retriever.refresh().handed, retriever.refresh().waiting) == (0, N)
     vectors = two().encode([query.text for query in QUERIES], role="query")
-    assert first(retriever(QUERIES, k=9)) == first(bridge.search(kb.view().dense, vectors, k=9))
+    assert first(retriever(QUERIES, k=9)) == first(bridge.search(kb.internals.indexes.dense, vectors, k=9))
 
     hot = hot_order(hits_of(retriever, [query.text for query in QUERIES], k=5), passages(kb))
     done = [part.embedded for part in embed_in_order(kb, "v2", hot[:40], slice_texts=16)]
@@ -73,11 +73,11 @@ def test_from_the_bridge_alone_to_the_new_version_alone(kb: Collection) -> None:
     sides = retriever(QUERIES, k=5)
     assert any(not np.isnan(ranking.stages["dense"]).all() for ranking in sides)
 
-    caught = kb.lineage.catch_up("v2")
-    assert caught.embedded.embedded == N - 40
+    caught = kb.versions.backfill("v2")
+    assert caught.embedding.embedded == N - 40
     assert retriever.refresh().waiting == 0
     at_the_end = first(retriever(QUERIES, k=9))
-    kb.lineage.ready("v2")
+    kb.versions.mark_ready("v2")
     kb.switch("v2")
     assert first(retriever(QUERIES, k=9)) == at_the_end
     with opened(Path(kb.status().path), version="v2") as alone:
@@ -115,22 +115,22 @@ def test_the_bridge_must_be_between_these_two(kb: Collection) -> None:
     with pytest.raises(SpaceMismatch):
         bridged(kb, "v2", replace(bridge, old=bridge.new, new=bridge.old))
     with pytest.raises(SpaceMismatch):
-        bridged(kb, kb.lineage.add(three()).name, bridge)
+        bridged(kb, kb.versions.add(three()).name, bridge)
     with pytest.raises(InvalidInput, match="has no version v9"):
         bridged(kb, "v9", bridge)
 
 
 def test_other_passages_have_no_bridge(kb: Collection) -> None:
-    other = kb.lineage.add(two(), chunking=ChunkSettings(10, 0, True))
+    other = kb.versions.add(two(), chunking=ChunkSettings(10, 0, True))
     with pytest.raises(InvalidInput, match=f"{other.name} has other passages than v1"):
         bridged(kb, other.name, made(kb))
 
 
 def test_a_third_version_that_goes_live_is_no_end_of_the_bridge(kb: Collection) -> None:
     retriever = bridged(kb, "v2", made(kb), mode="dense")
-    third = kb.lineage.add(three()).name
-    kb.lineage.catch_up(third)
-    kb.lineage.ready(third)
+    third = kb.versions.add(three()).name
+    kb.versions.backfill(third)
+    kb.versions.mark_ready(third)
     kb.switch(third)
     with pytest.raises(SpaceMismatch):
         retriever(QUERIES, k=3)

@@ -33,9 +33,9 @@ def dataset(kb: Collection, many: int = 30, **more: object) -> DataSet:
 @pytest.fixture
 def candidate(kb: Collection) -> str:
     """A version that is ready, of another model."""
-    name = kb.lineage.add(two()).name
-    kb.lineage.catch_up(name)
-    kb.lineage.ready(name)
+    name = kb.versions.add(two()).name
+    kb.versions.backfill(name)
+    kb.versions.mark_ready(name)
     return name
 
 
@@ -61,10 +61,10 @@ def test_it_tells_quality_time_and_size(kb: Collection, candidate: str) -> None:
 
 
 def test_a_version_that_lags_is_caught_up_first(kb: Collection) -> None:
-    name = kb.lineage.add(two()).name
+    name = kb.versions.add(two()).name
     found = gate(kb, name, LOOSE, Asking(dataset=dataset(kb)))
     assert found.queries == 30
-    assert kb.versions()[1].behind == 0
+    assert kb.versions.list()[1].behind == 0
     with pytest.raises(InvalidInput, match="v1 against itself: it is live"):
         gate(kb, "v1")
     with pytest.raises(InvalidInput, match="no version v9"):

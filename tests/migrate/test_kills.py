@@ -86,7 +86,7 @@ def test_killed_once_it_is_built(tmp_path: Path, static_model: Callable[..., Pat
                 break
         started.process.wait()
         with gnomon.open(tmp_path / "kb") as kb:
-            states = [info.state for info in kb.versions()]
+            states = [info.state for info in kb.versions.list()]
             assert states.count("live") == 1
             assert len(states) == 2
             if kb.version.name == "v2":

@@ -38,7 +38,7 @@ def judged(queries: str, **settings: object) -> MigrateSettings:
 
 
 def states(kb: Collection) -> dict[str, str]:
-    return {info.name: info.state for info in kb.versions()}
+    return {info.name: info.state for info in kb.versions.list()}
 
 
 def test_a_model_is_changed(kb: Collection, queries: str, tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_writers_that_keep_ahead_keep_the_switch_back(
     def never(*_: object, **__: object) -> None:
         raise NotReady("v2 is 3 documents behind", expected="none", hint="again")
 
-    monkeypatch.setattr(kb.lineage, "switch", never)
+    monkeypatch.setattr(kb.versions, "switch", never)
     done = migrate(kb, two(), settings=judged(queries, margin=0.2))
     assert (done.outcome, states(kb)["v2"]) == ("ready", "ready")
     assert "was not switched to: v2 is 3 documents behind" in done.why

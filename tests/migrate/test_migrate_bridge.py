@@ -132,7 +132,7 @@ def test_a_bridge_that_is_not_good_enough_any_more_is_fitted_anew(kb: Collection
 
 
 def test_hits_keep_to_a_condition_and_group_by_document(kb: Collection) -> None:
-    kb.lineage.add(two())
+    kb.versions.add(two())
     bridge = bridge_for(kb, two(), pairs=PAIRS, settings=migrate.BridgeSettings(least=0, least_pairs=200))
     found = bridged(kb, "v2", bridge)
     for hit in found.search(words(7), k=5, where="id like '1%'"):
@@ -168,5 +168,5 @@ def test_what_has_no_bridge_is_said_before_anything_is_built(kb: Collection) -> 
         Meanwhile(asked="log.txt")
     with pytest.raises(InvalidInput, match="least 2"):
         Meanwhile(bridge=True, least=2)
-    assert [info.name for info in kb.versions()] == ["v1"]
+    assert [info.name for info in kb.versions.list()] == ["v1"]
     assert one().space == kb.version.space

@@ -172,7 +172,7 @@ def test_judged_queries_say_it_too_and_their_verdict_is_the_same(kb: Collection,
 
 
 def test_another_log_is_another_order(kb: Collection, tmp_path: Path) -> None:
-    kb.lineage.add(two())
+    kb.versions.add(two())
     (tmp_path / "kb/migration").mkdir()
     first, other = (dict.fromkeys(some, 1) for some in (range(3), range(20, 23)))
     orders = []
@@ -192,4 +192,4 @@ def test_a_log_that_is_none_is_said_before_anything_is_built(kb: Collection, tmp
     (tmp_path / "empty").write_text("\n\n")
     with pytest.raises(InvalidInput, match="holds no query"):
         migrate(kb, two(), settings=settings(str(tmp_path / "empty")))
-    assert [info.name for info in kb.versions()] == ["v1"]
+    assert [info.name for info in kb.versions.list()] == ["v1"]

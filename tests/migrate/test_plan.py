@@ -25,14 +25,14 @@ def planned_and_true(kb: Collection, encoder: HashEncoder, **change: object) -> 
     """A plan, and what the build then did."""
     found = plan(kb, encoder, **change)
     aim = aimed(kb, Change(None, change.get("chunk_tokens")), encoder=encoder)
-    name = kb.lineage.add(encoder, chunking=aim.chunking).name
-    return found, kb.lineage.catch_up(name)
+    name = kb.versions.add(encoder, chunking=aim.chunking).name
+    return found, kb.versions.backfill(name)
 
 
 def test_tokens_are_exact(kb: Collection) -> None:
     assert gnomon.migrate.plan is plan
     found, caught = planned_and_true(kb, two())
-    assert (found.texts, found.tokens) == (caught.embedded.embedded, caught.embedded.tokens)
+    assert (found.texts, found.tokens) == (caught.embedding.embedded, caught.embedding.tokens)
     assert found.cached == found.chunks - found.texts
     assert (found.documents, found.chunks, found.keeps_chunks) == (30, kb.status().chunks, True)
     assert found.speed.texts == found.texts
@@ -41,14 +41,14 @@ def test_tokens_are_exact(kb: Collection) -> None:
 
 def test_tokens_of_other_passages_are_exact_too(kb: Collection) -> None:
     found, caught = planned_and_true(kb, three(), chunk_tokens=10)
-    assert (found.texts, found.tokens) == (caught.embedded.embedded, caught.embedded.tokens)
+    assert (found.texts, found.tokens) == (caught.embedding.embedded, caught.embedding.tokens)
     assert (found.chunks, found.keeps_chunks) == (caught.chunks, False)
     assert found.chunking == {"max_tokens": 10, "overlap": 0, "prepend_title": True}
 
 
 def test_what_the_cache_holds_is_free(kb: Collection) -> None:
-    name = kb.lineage.add(two()).name
-    kb.lineage.catch_up(name)
+    name = kb.versions.add(two()).name
+    kb.versions.backfill(name)
     kb.add(documents({"new": text(77)}))
     found = plan(kb, two(), retrieval={"mode": "dense"}, price=2.0)
     whole = plan(kb, HashEncoder(16, salt="four"), price=2.0)
@@ -66,7 +66,7 @@ def test_nothing_is_changed(kb: Collection, tmp_path: Path) -> None:
     plan(kb, two(), chunk_tokens=12)
     after = {path: at for path, at in all_files().items() if not path.endswith("-shm")}
     assert after == {path: at for path, at in before.items() if not path.endswith("-shm")}
-    assert [info.name for info in kb.versions()] == ["v1"]
+    assert [info.name for info in kb.versions.list()] == ["v1"]
 
 
 def test_the_same_space_is_refused(kb: Collection) -> None:
@@ -109,10 +109,10 @@ def test_bytes_are_near_the_truth(tmp_path: Path) -> None:
         kb.add(documents({str(number): text(number) for number in range(300)}))
         wide = HashEncoder(768, salt="wide")
         found = plan(kb, wide)
-        name = kb.lineage.add(wide).name
-        kb.lineage.catch_up(name)
-        kb.lineage.ready(name)
-        kb.lineage.build_indexes(name)
+        name = kb.versions.add(wide).name
+        kb.versions.backfill(name)
+        kb.versions.mark_ready(name)
+        kb.versions.build_indexes(name)
     true = sum(path.stat().st_size for path in (tmp_path / "kb").rglob("*") if path.is_file())
     assert found.bytes.after == pytest.approx(true, rel=0.2)
     assert found.bytes.before < found.bytes.after

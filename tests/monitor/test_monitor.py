@@ -217,9 +217,9 @@ def test_too_few_golden_queries_are_refused(tmp_path):
 
 def worse(kb, encoder):
     """A version of a model that finds nothing takes over."""
-    info = kb.lineage.add(encoder)
-    kb.lineage.catch_up(info.name)
-    kb.lineage.ready(info.name)
+    info = kb.versions.add(encoder)
+    kb.versions.backfill(info.name)
+    kb.versions.mark_ready(info.name)
     kb.switch(info.name)
 
 

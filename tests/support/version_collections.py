@@ -91,9 +91,9 @@ def check_catalog(catalog: Catalog) -> None:
 
 def served(kb: Collection) -> dict[str, str]:
     """Every document that a search can find, with its text as its chunks have it, in both indexes."""
-    pinned = kb.internals.serving.pin()
-    view, lookups = pinned.view, pinned.bundle.lookups()
-    query = pinned.bundle.encoders.own.encode(["note"], role="query")
+    pinned = kb.internals.serving.snapshot()
+    view, lookups = pinned.indexes, pinned.served.lookups()
+    query = pinned.served.encoders.encoder.encode(["note"], role="query")
     dense = view.dense.search(query, k=100_000)[0].ids
     lexical = view.lexical.search(["note " + " ".join(WORDS)], k=100_000)[0].ids
     assert sorted(dense.tolist()) == sorted(lexical.tolist())
@@ -104,7 +104,7 @@ def served(kb: Collection) -> dict[str, str]:
 
         for chunk in chunks_of(connection, sorted(dense.tolist())):
             found[chunk.document_id] = found.get(chunk.document_id, "") + chunk.text
-    expected = pinned.bundle.encoders.own
+    expected = pinned.served.encoders.encoder
     ids, vectors = lookups.vectors_of(dense)
     assert len(ids) == len(dense)
     assert vectors.space == expected.space == view.dense.space
@@ -117,9 +117,9 @@ def documents(many: dict[str, str]) -> list[Document]:
 
 def built(kb: Collection, encoder: Any = None, **settings: Any) -> str:
     """A version that is ready."""
-    name = kb.lineage.add(encoder or two(), **settings).name
-    kb.lineage.catch_up(name)
-    kb.lineage.ready(name)
+    name = kb.versions.add(encoder or two(), **settings).name
+    kb.versions.backfill(name)
+    kb.versions.mark_ready(name)
     return name
 
 

@@ -60,7 +60,7 @@ def _template(is_built: bool) -> Path:
         if is_built:
             for name in ("model", "chunks", "all"):
                 make, given = SPECS[name]
-                built(kb, make(), **given) if name != "all" else kb.lineage.add(make(), **given)
+                built(kb, make(), **given) if name != "all" else kb.versions.add(make(), **given)
     return folder
 
 
@@ -125,13 +125,13 @@ class Histories(RuleBasedStateMachine):
         make, given = SPECS[spec]
         after = self.model.copy()
         after.begin(self.kind(spec))
-        return lambda kb: kb.lineage.add(make(), **given), [after]
+        return lambda kb: kb.versions.add(make(), **given), [after]
 
     def act_step(self, name: str, count: int) -> Act:
         after = self.model.copy()
         after.caught(name, count)
-        manner = BackfillOptions(documents=count, slice_texts=2)
-        return lambda kb: kb.lineage.catching_up(name, manner).step(), [after]
+        manner = BackfillOptions(batch_documents=count, slice_texts=2)
+        return lambda kb: kb.versions.prepare_backfill(name, manner).step(), [after]
 
     def act_finish(self, name: str) -> Act:
         caught = self.model.copy()
@@ -140,16 +140,16 @@ class Histories(RuleBasedStateMachine):
         after.versions[name].state = "ready"
 
         def finish(kb: Collection) -> None:
-            kb.lineage.catch_up(name)
-            kb.lineage.ready(name)
-            kb.lineage.build_indexes(name)
+            kb.versions.backfill(name)
+            kb.versions.mark_ready(name)
+            kb.versions.build_indexes(name)
 
         return finish, [caught, after]
 
     def act_index(self, name: str) -> Act:
         def index(kb: Collection) -> None:
             with suppress(NotReady):  # of a version that lacks documents nothing is taken in
-                kb.lineage.build_indexes(name)
+                kb.versions.build_indexes(name)
 
         return index, [self.model.copy()]
 
@@ -178,7 +178,7 @@ class Histories(RuleBasedStateMachine):
         return lambda kb: kb.prune(vacuum=vacuum), [self.model.copy()]
 
     def act_reopen(self) -> Act:
-        return lambda kb: (kb.close(), opened(self.folder).view()), [self.model.copy()]
+        return lambda kb: (kb.close(), opened(self.folder).internals.indexes), [self.model.copy()]
 
     def kind(self, spec: str) -> Kind:
         make, given = SPECS[spec]
@@ -215,7 +215,7 @@ class Histories(RuleBasedStateMachine):
         make, given = SPECS[spec]
         if self.model.has(self.kind(spec)):
             with pytest.raises(InvalidInput, match="has the same model"):
-                self.kb.lineage.add(make(), **given)
+                self.kb.versions.add(make(), **given)
         elif self.fits(spec):
             name = self.model.copy().begin(self.kind(spec))
             assert self.done(self.act_begin(spec)).name == name
@@ -233,7 +233,7 @@ class Histories(RuleBasedStateMachine):
         name = data.draw(st.sampled_from(self.model.named("building")))
         if self.model.behind(name):
             with pytest.raises(NotReady, match="behind"):
-                self.kb.lineage.ready(name)
+                self.kb.versions.mark_ready(name)
         self.done(self.act_finish(name))
 
     @precondition(lambda self: self.model.named("building", "ready"))
@@ -288,7 +288,7 @@ class Histories(RuleBasedStateMachine):
         reader = self.reader
         assert until(lambda: reader.version.name == self.model.live)
         # After more than a search waits for, the last view is served until a thread has brought a newer one.
-        assert until(lambda: reader.view().dense_at == reader._serving.now.derived.head().seq)
+        assert until(lambda: reader.internals.indexes.dense_at == reader.internals.serving.active.derived.head().seq)
         assert plain(served(reader)) == self.texts()
 
     @counted(data=st.data(), what=st.sampled_from(sorted(CUT_OFF)), copy=st.booleans())
@@ -350,7 +350,7 @@ class Histories(RuleBasedStateMachine):
         Who was catching a version up came so far in its order; what is left is what follows.
         """
         texts = {key: self.kb.text(key) for key in self.kb.documents()}
-        infos = {info.name: info for info in self.kb.versions()}
+        infos = {info.name: info for info in self.kb.versions.list()}
         for stage in [self.model, *stages]:
             states = {name: version.state for name, version in stage.versions.items()}
             if texts == {key: body for key, (_, body) in stage.documents.items()} and states == {
@@ -388,7 +388,7 @@ class Histories(RuleBasedStateMachine):
         try:
             self.is_looked_at = False
             self.serves_what_it_should()
-            for info in self.kb.versions():
+            for info in self.kb.versions.list():
                 assert info.state == "retired" or info.behind == len(self.model.behind(info.name))
             check_catalog(self.kb.internals.catalog)
             self.kb.close()

@@ -115,7 +115,7 @@ class _Samples:
         self._lock = threading.Lock()
 
     def of(self, kb: Collection) -> Rows:
-        size = len(kb.view().lexical)
+        size = len(kb.internals.indexes.lexical)
         with self._lock:
             known = self._kept.get(kb)
         if known is not None and abs(size - known[0]) <= _CHANGED * known[0]:
@@ -132,7 +132,7 @@ _SAMPLES = _Samples()
 
 
 def _vectors(kb: Collection, ids: Any) -> Rows:
-    return unit(kb.lookups().vectors_of(ids)[1].data)
+    return unit(kb.internals.lookups().vectors_of(ids)[1].data)
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class _Words:
 
     @classmethod
     def of(cls, kb: Collection, question: str) -> _Words:
-        index = kb.view().lexical
+        index = kb.internals.indexes.lexical
         words = tuple(dict.fromkeys(index.words(question)))
         holders = np.array([*index.frequencies(words), 0], dtype=np.int64)
         weights = idf(holders, max(len(index), int(holders.max())) + _UNSEEN)

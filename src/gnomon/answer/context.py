@@ -95,7 +95,7 @@ def _by_marginal_relevance(kb: Collection, hits: Sequence[Hit], settings: Contex
     A chunk without a vector is like no other. Scores are stretched to 0 to 1, to be of the cosines' scale.
     """
     ids = np.array([hit.chunk_id for hit in hits], dtype=np.int64)
-    found, vectors = kb.lookups().vectors_of(ids)
+    found, vectors = kb.internals.lookups().vectors_of(ids)
     rows = np.zeros((len(ids), vectors.data.shape[1]), dtype=np.float32)
     known = np.isin(ids, found)
     rows[known] = vectors.data[np.searchsorted(found, ids[known])]

@@ -149,7 +149,7 @@ def _retriever(kb: Collection, settings: AskSettings, passages: tuple[str, ...])
             hint="search in mode hybrid or dense, or leave them out",
         )
     prompts = prompts_for(kb, instruction) if instruction else None
-    view = kb.view()
+    view = kb.internals.indexes
     allowed = None if settings.where is None else kb.chunk_ids(settings.where)
     found = build_retriever(
         mode,
@@ -157,9 +157,9 @@ def _retriever(kb: Collection, settings: AskSettings, passages: tuple[str, ...])
         encoder=Aimed(kb.encoder, passages, prompts),
         dense=view.dense,
         lexical=view.lexical,
-        lookups=kb.lookups(),
+        lookups=kb.internals.lookups(),
     )
-    found = kb.reranked(found)
+    found = kb.internals.rerank(found)
     return found if allowed is None else Filter(found, allowed)
 
 

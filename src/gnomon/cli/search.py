@@ -113,8 +113,8 @@ def _opened(collection: Path, version: str | None, mode: Mode | None) -> Iterato
             yield kb, None
         return
     with gnomon.open(collection, create=False, say=say) as kb:
-        kb.lineage.version(version)  # one that is not there is said by name
-        (info,) = [each for each in kb.versions() if each.name == version]
+        kb.versions.get(version)  # one that is not there is said by name
+        (info,) = [each for each in kb.versions.list() if each.name == version]
         if info.state == "building" and info.behind:
             from gnomon.migrate import bridged
 

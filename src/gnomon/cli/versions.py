@@ -57,7 +57,7 @@ def versions(
         for name in dict.fromkeys(retire or ()):
             kb.retire(name)
         freed = kb.prune(vacuum=vacuum) if prune else None
-        found = kb.versions()
+        found = kb.versions.list()
     if as_json:
         print_json(
             {

@@ -92,7 +92,7 @@ class Collection:
         options, tell = options or IndexOptions(), progress or _silent
         reading = ReadSettings(max_file_mb=options.max_file_mb, exclude=options.exclude)
         writer = self._serving.writer()
-        running = self._serving.bundle(writer.now().version.id).encoders.running()
+        running = self._serving.served_version(writer.now().version.id).encoders.index_run()
         with run_lock(self._folder, tell), running:
             report = IndexRun(writer, reading, tell).run(given)
         if report.interrupted:
@@ -120,7 +120,7 @@ class Collection:
         with self._catalog.write() as connection:
             chunking = live_chunking(connection)
             change = mutations.remove_documents(connection, wanted, chunking)
-        self._serving.removed()
+        self._serving.after_removal()
         return change.removed
 
     def search(
@@ -167,16 +167,16 @@ class Collection:
 
     def retriever(self, mode: Mode | None = None, *, where: str | Condition | None = None) -> Retriever:
         """The retriever that serves a mode, over the collection as it stands now, or over a part of it."""
-        pinned = self._serving.pin()
-        return pinned.retriever(mode, where, pinned.bundle.encoders.for_searches)
+        snapshot = self._serving.snapshot()
+        return snapshot.retriever(mode, where, snapshot.served.encoders.for_searches)
 
     def reranked(self, found: Retriever) -> Retriever:
         """A retriever of your own with the second model after it that this collection is set with, if any."""
-        return self._serving.settled()[0].second.over(found)
+        return self._serving.current()[0].reranker.wrap(found)
 
     def chunk_ids(self, where: str | Condition) -> Array:
         """The ids of the chunks of all documents that meet a condition, rising: for a `Query` of your own."""
-        return self._serving.pin().allowed(where)
+        return self._serving.snapshot().allowed(where)
 
     def run(
         self,
@@ -195,19 +195,19 @@ class Collection:
         many. Raises InvalidInput for empty queries, k < 1 or a condition as `search` does.
         """
         checked_queries(list(queries.values()), k, by)
-        pinned = self._serving.pin()
-        return run_queries(pinned, queries, Asked(k, mode, by, where), progress)
+        snapshot = self._serving.snapshot()
+        return run_queries(snapshot, queries, Asked(k, mode, by, where), progress)
 
     def documents(self, where: str | Condition | None = None) -> frozenset[str]:
         """The ids of all documents, or of those that meet a condition."""
         if where is not None:
-            return self._serving.now.filters.documents(where)
+            return self._serving.active.filters.documents(where)
         with self._catalog.read() as connection:
             return queries.document_keys(connection)
 
     def chunk_texts(self) -> list[ChunkText]:
         """Every chunk with its document and what stands above it."""
-        version = self._serving.settled()[0].version
+        version = self._serving.current()[0].version
         with self._catalog.read() as connection:
             return chunk_texts(connection, version.chunking_id)
 
@@ -218,17 +218,17 @@ class Collection:
 
     def lookups(self) -> Lookups:
         """Vectors and texts of chunks by id, as kept: for stages of your own."""
-        return self._serving.settled()[0].lookups()
+        return self._serving.current()[0].lookups()
 
     def status(self) -> Status:
         """What is in here, from the catalog and the files; loads no model."""
-        version = self._serving.now.version
+        version = self._serving.active.version
         if not self._serving.fixed:
             with self._catalog.read() as connection:
                 version = by_id(connection, live_id(connection))
         return status_of(self._folder, self._catalog, version)
 
-    def versions(self) -> tuple[VersionInfo, ...]:
+    def list(self) -> tuple[VersionInfo, ...]:
         """All versions with how they stand, oldest first. More is done with them by `lineage`."""
         return self.lineage.versions()
 
@@ -254,7 +254,7 @@ class Collection:
     @property
     def encoder(self) -> Encoder:
         """The collection's encoder, loaded and checked against its canaries when first needed."""
-        return self._serving.now.encoders.own
+        return self._serving.active.encoders.encoder
 
     @property
     def models(self) -> EncoderRegistry:
@@ -264,11 +264,11 @@ class Collection:
     @property
     def version(self) -> Version:
         """The version that serves."""
-        return self._serving.settled()[0].version
+        return self._serving.current()[0].version
 
     def view(self) -> IndexView:
         """The derived indexes as a search uses them now: see `gnomon.collection.indexes.derived`."""
-        return self._serving.pin().view
+        return self._serving.snapshot().view
 
     def close(self) -> None:
         """Give back files, connections and threads."""
@@ -285,7 +285,7 @@ class Collection:
 
     def _followed(self, report: IndexReport, *, save: bool = False) -> IndexReport:
         """After a write: what serves finds it, and versions that may be gone back to have it too."""
-        self._serving.wrote(save=save)
+        self._serving.after_write(save=save)
         try:
             problems = self.lineage.follow()
         except KeyboardInterrupt:  # all of it is committed; what lags is caught up by the next write

@@ -103,16 +103,16 @@ class Asked:
 
 
 def run_queries(
-    pinned: Snapshot,
+    snapshot: Snapshot,
     queries: Mapping[str, str],
     asked: Asked,
     progress: Callable[[int, int], None] | None = None,
 ) -> Run:
     """What the retriever of a version finds for each query, with query vectors from the cache."""
-    version, catalog, folder = pinned.version, pinned.bundle.catalog, pinned.bundle.catalog.path.parent
+    version, catalog, folder = snapshot.version, snapshot.served.catalog, snapshot.served.catalog.path.parent
     mode, k, by, where = asked.mode or version.retrieval.mode, asked.k, asked.by, asked.where
-    retriever = pinned.retriever(
-        mode, where, lambda: CachedEncoder(pinned.bundle.encoders.own, catalog, version.space_id)
+    retriever = snapshot.retriever(
+        mode, where, lambda: CachedEncoder(snapshot.served.encoders.encoder, catalog, version.space_id)
     )
     with catalog.read() as connection:
         owners = ChunkOwners.read(connection, version.chunking_id)
@@ -124,7 +124,7 @@ def run_queries(
             progress(len(found), len(queries))
     about = {
         "collection": str(folder), "version": version.name, "mode": mode, "by": by, "k": k,
-        "model": version.model, "space": version.space.fingerprint, "position": pinned.view.dense_at,
+        "model": version.model, "space": version.space.fingerprint, "position": snapshot.indexes.dense_at,
         "where": str(where) if where is not None else None,
     }  # fmt: skip
     return Run.ranked(f"{folder.name}:{mode}", found, about)

@@ -85,7 +85,7 @@ def _serving_version(catalog: Catalog, name: str | None) -> Version | None:
             return live
         version = versions.by_name(connection, name)
         standing = versions.version_state(connection, version.id)
-    if standing.is_whole:
+    if standing.is_complete:
         return version
     is_retired = standing.state == "retired"
     raise versions.NotReady(

@@ -169,7 +169,7 @@ class VersionManager:
     def __init__(self, serving: Serving) -> None:
         self._serving, self._catalog = serving, serving.catalog
 
-    def versions(self) -> tuple[VersionInfo, ...]:
+    def list(self) -> tuple[VersionInfo, ...]:
         """All versions with how they stand, oldest first."""
         with self._catalog.read() as connection:
             return tuple(version_infos(connection))
@@ -201,7 +201,7 @@ class VersionManager:
                 hint="take smaller chunks, or a model that reads longer texts",
             )
         own = encoder if chunking is not None else self._own_encoder()
-        self._serving.models.give(encoder)
+        self._serving.encoders.register(encoder)
         with self._catalog.write() as connection:
             live = versions.by_id(connection, versions.live_id(connection))
             space = models.register(connection, encoder, model or encoder.space.name)
@@ -209,20 +209,20 @@ class VersionManager:
                 record_tokenizer(connection, live, own)
             cut, settings = live.chunking_id, retrieval or live.retrieval
             if chunking is not None:
-                cutter = keep_tokenizer(connection, encoder)
-                cut = versions.chunking_id(connection, chunking.to_json(), cutter)
+                tokenizer = keep_tokenizer(connection, encoder)
+                cut = versions.chunking_id(connection, chunking.to_json(), tokenizer)
             wanted = (cut, space, settings)
             found = _same(connection, wanted) or versions.create(connection, "building", *wanted)
             return _info(connection, found)
 
-    def catch_up(self, name: str, manner: BackfillOptions | None = None) -> BackfillProgress:
+    def backfill(self, name: str, manner: BackfillOptions | None = None) -> BackfillProgress:
         """Bring a version up to the documents there are, in steps that `manner` watches, paces and stops.
 
         Loads its model only where something is to be embedded. Nothing is done for the live one.
         """
-        return self.catching_up(name, manner).run()
+        return self.prepare_backfill(name, manner).run()
 
-    def catching_up(self, name: str, manner: BackfillOptions | None = None) -> Backfill:
+    def prepare_backfill(self, name: str, manner: BackfillOptions | None = None) -> Backfill:
         """The same, to be gone through a step at a time."""
         version = self.version(name)
         return Backfill(self._catalog, version, lambda: self._serving.target(version.id), manner)
@@ -256,7 +256,7 @@ class VersionManager:
 
         Raises NotReady where it lacks documents.
         """
-        self._serving.bundle(self.version(name).id).derived.refresh(save=True)
+        self._serving.served_version(self.version(name).id).derived.refresh(save=True)
 
     def switch(self, name: str, *, why: str = "switch") -> SwitchReport:
         """Make a ready version the live one, in one transaction; what it lacks is caught up before.
@@ -294,21 +294,21 @@ class VersionManager:
         tries = 0
         while True:
             to, after = find()
-            bundle = self._serving.bundle(to.id)
+            served = self._serving.served_version(to.id)
             standing = self._standing(to)
             if standing.state == "ready" and standing.behind:
                 Backfill(self._catalog, to, partial(self._serving.target, to.id)).run()
                 standing = self._standing(to)
             try:
-                if standing.state == "ready" and standing.is_whole and not self._serving.fixed:
-                    bundle.warm(self._serving.now)
+                if standing.state == "ready" and standing.is_complete and not self._serving.fixed:
+                    served.warm(self._serving.active)
                 done = make_live(self._catalog, to, why, after=after)
             except NotReady:
                 tries += 1
                 if tries == _TRIES or self._standing(to).state != "ready":
                     raise
                 continue
-            self._serving.flip(bundle)
+            self._serving.activate(served)
             return done
 
     def _standing(self, version: Version) -> VersionState:
@@ -319,7 +319,7 @@ class VersionManager:
         """The live version's encoder, where nothing else says how its chunks are cut."""
         with self._catalog.read() as connection:
             live = versions.by_id(connection, versions.live_id(connection))
-        return None if live.cutter is not None else self._serving.target(live.id).encoder
+        return None if live.chunk_tokenizer is not None else self._serving.target(live.id).encoder
 
 
 def _same(connection: Connection, wanted: tuple[int, int, RetrievalSettings]) -> int | None:

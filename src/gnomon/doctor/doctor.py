@@ -89,7 +89,7 @@ def _report(look: Look, found: list[Found], mended: tuple[str, ...], seconds: fl
         documents=documents,
         files=files,
         spaces=_spaces(look),
-        versions=look.kb.versions(),
+        versions=look.kb.versions.list(),
         checks=tuple(look.done),
         findings=tuple(sorted((each.finding for each in found), key=_rank)),
         skipped=tuple(look.skipped),
@@ -102,7 +102,7 @@ def _follow(look: Look) -> None:
     """Bring the indexes of all whole versions in line with what was mended."""
     for version, standing in look.kept:
         if standing.state != "building" and not standing.behind:
-            look.kb.lineage.build_indexes(version.name)
+            look.kb.versions.build_indexes(version.name)
 
 
 def _rank(finding: Finding) -> tuple[int, str]:

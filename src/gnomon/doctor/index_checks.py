@@ -173,7 +173,7 @@ def _rebuild(look: Look, version: Version) -> str:
             state = IndexState(dense=_last(folder, "dense"), lexical=_last(folder, "lexical"))
         # Of no collection: whoever comes next sees that nothing here is to be used.
         write_state(folder, replace(state, collection="", dense_seq=-1))
-    look.kb.lineage.build_indexes(version.name)
+    look.kb.versions.build_indexes(version.name)
     return f"made the indexes of {version.name} again"
 
 

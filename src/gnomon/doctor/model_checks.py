@@ -43,7 +43,7 @@ def models(look: Look) -> Iterator[Found]:
             continue
         look.say(f"loading {version.model}")
         try:
-            look.encoders[space_id] = look.kb.models.opener(version)()
+            look.encoders[space_id] = look.kb.internals.encoders.opener(version)()
         except SpaceMismatch as error:
             look.skipped.append(f"vectors of {version.space.short} against their model: it has changed")
             yield Found(_changed(version, own, severity, error))
@@ -54,7 +54,7 @@ def models(look: Look) -> Iterator[Found]:
 
 def _is_at_hand(look: Look, version: Version) -> bool:
     """Whether the model was handed in when the collection was opened, or lies on this machine."""
-    return look.kb.models.is_given(version) or found_at(version.model) is not None
+    return look.kb.internals.encoders.is_registered(version) or found_at(version.model) is not None
 
 
 def _missing(version: Version, own: Kept, severity: Severity, error: GnomonError | None = None) -> Finding:
@@ -195,7 +195,7 @@ def _suspects(look: Look, version: Version) -> list[Candidate]:
             continue
         seen.add(fingerprint)
         tried += [other.model, other.space.name]
-        opener = look.kb.models.opener(other)
+        opener = look.kb.internals.encoders.opener(other)
         found.append(Candidate(f"{other.space.name} (of {other.name})", opener))
     return found + candidates(version.space.dim, but=tried)
 

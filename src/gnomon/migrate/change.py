@@ -58,8 +58,8 @@ class Aim:
 
 def live_version(kb: Collection) -> Version:
     """The version that is live, whatever this process serves."""
-    name = next(info.name for info in kb.versions() if info.state == "live")
-    return kb.lineage.version(name)
+    name = next(info.name for info in kb.versions.list() if info.state == "live")
+    return kb.versions.get(name)
 
 
 def aimed(
@@ -93,12 +93,12 @@ def aimed(
 
 def ready_twin(kb: Collection, aim: Aim) -> VersionInfo | None:
     """A version that is ready of just these: its gate is asked again, and nothing is built twice."""
-    for info in kb.versions():
-        version = kb.lineage.version(info.name)
+    for info in kb.versions.list():
+        version = kb.versions.get(info.name)
         if aim.chunking is None:
             same = version.chunking_id == aim.live.chunking_id
         else:
-            same = (version.chunking, version.cutter) == (aim.chunking.to_json(), chunk_tokenizer_of(aim.encoder))
+            same = (version.chunking, version.chunk_tokenizer) == (aim.chunking.to_json(), chunk_tokenizer_of(aim.encoder))
         alike = version.space == aim.encoder.space and version.retrieval == aim.retrieval
         if info.state == "ready" and same and alike:
             return info
@@ -169,5 +169,5 @@ def _chunking(live: Version, chunk_tokens: int | None, encoder: Encoder) -> Chun
             expected=f"at most the {encoder.max_tokens} tokens that it reads whole",
             hint=f"--chunk-tokens {encoder.max_tokens} or less, or a model that reads longer texts",
         )
-    same_cutter = encoder.space == live.space or (live.cutter is not None and live.cutter == chunk_tokenizer_of(encoder))
-    return None if same_cutter and wanted.to_json() == live.chunking else wanted
+    same_tokenizer = encoder.space == live.space or (live.chunk_tokenizer is not None and live.chunk_tokenizer == chunk_tokenizer_of(encoder))
+    return None if same_tokenizer and wanted.to_json() == live.chunking else wanted

@@ -200,8 +200,8 @@ def gate(kb: Collection, version: str, settings: GateSettings | None = None, ask
     Raises InvalidInput for the live version itself and as `judgments` does; NotReady where documents lack.
     """
     settings, asking, started = settings or GateSettings(), asking or Asking(), time.perf_counter()
-    live = next(info.name for info in kb.versions() if info.state == "live")
-    if kb.lineage.version(version).name == live:
+    live = next(info.name for info in kb.versions.list() if info.state == "live")
+    if kb.versions.get(version).name == live:
         raise InvalidInput(f"{version} against itself: it is live", expected="another version", hint="gnomon versions")
     judged = judgments(kb, settings, asking.dataset)
     with _opened(kb, live) as first, _opened(kb, version) as second:
@@ -297,7 +297,7 @@ def _about(kbs: tuple[Collection, Collection], queries: Sequence[str]) -> dict[s
 def _opened(kb: Collection, name: str) -> Iterator[Collection]:
     """A version by itself. Writers of other processes may put it behind for a moment."""
     # The model is loaded once: this process builds with it, or serves.
-    encoder, tries = kb.internals.serving.bundle(kb.lineage.version(name).id).encoders.own, 0
+    encoder, tries = kb.internals.serving.served_version(kb.versions.get(name).id).encoders.encoder, 0
     while True:
         try:
             opened = open_collection(kb.status().path, create=False, version=name, encoder=encoder)
@@ -306,6 +306,6 @@ def _opened(kb: Collection, name: str) -> Iterator[Collection]:
             tries += 1
             if tries == _TRIES:
                 raise
-            kb.lineage.catch_up(name)
+            kb.versions.backfill(name)
     with opened:
         yield opened

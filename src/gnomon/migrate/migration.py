@@ -175,13 +175,13 @@ class _Run:
     def _begun(self, aim: Aim) -> VersionInfo:
         """The version, made or found again, once it is sure that it can be built."""
         twin = ready_twin(self._kb, aim)
-        work = work_of(self._kb._catalog, aim)
+        work = work_of(self._kb.internals.catalog, aim)
         self._tell(documents=work.documents, texts=work.texts, tokens=work.tokens)
         if twin is not None:
             return twin
         folder, status = Path(self._record.now.collection), self._kb.status()
         bytes_of(folder, status, work, aim).require(folder)
-        return self._kb.lineage.add(aim.encoder, model=aim.model, chunking=aim.chunking, retrieval=aim.retrieval)
+        return self._kb.versions.add(aim.encoder, model=aim.model, chunking=aim.chunking, retrieval=aim.retrieval)
 
     def _build(self, info: VersionInfo, aim: Aim, asked: Asked) -> None:
         """Embed what comes first, catch up until nothing is lacking, and put the indexes on disk."""
@@ -195,7 +195,7 @@ class _Run:
             pace=lambda busy_s: self._share.pace(busy_s, self._record.is_to_stop),
             slice_texts=SLICE_TEXTS,
         )
-        lineage = self._kb.lineage
+        lineage = self._kb.versions
         for tries in range(_TRIES):
             self._before = self._record.now
             if lineage.catch_up(name, manner).stopped:
@@ -226,8 +226,8 @@ class _Run:
     def _built(self, caught: BackfillProgress) -> None:
         self._record.tell(
             behind=caught.behind,
-            texts_done=self._before.texts_done + caught.embedded.embedded,
-            tokens_done=self._before.tokens_done + caught.embedded.tokens,
+            texts_done=self._before.texts_done + caught.embedding.embedded,
+            tokens_done=self._before.tokens_done + caught.embedding.tokens,
             seconds=time.perf_counter() - self._started,
         )
         self._watching.told(self._record.now)
@@ -239,7 +239,7 @@ class _Run:
             return self._tell(outcome=outcome, why=why, stage="over", running=False)
         self._tell(stage="switching")
         try:
-            switched = self._kb.lineage.switch(name, why="migrate")
+            switched = self._kb.versions.switch(name, why="migrate")
         except NotReady as error:
             why = f"{name} is built and passed, and was not switched to: {error.message}. gnomon switch does it"
             return self._tell(outcome="ready", why=why, stage="over", running=False)

@@ -69,7 +69,7 @@ def canaries(kb: Collection) -> tuple[Finding, Encoder | None]:
 def _unchecked(kb: Collection) -> Encoder | None:
     """The encoder without the check that it just failed, to be looked at; None where it is another model."""
     version = kb.version
-    encoder = kb.models.unchecked(version)
+    encoder = kb.internals.encoders.load_unchecked(version)
     return encoder if encoder.space == version.space else None
 
 
@@ -287,7 +287,7 @@ def below_p(shares: Array, floor: float) -> float:
 
 def recalls(kb: Collection, rows: Array) -> tuple[Array, int, int]:
     """Each query's share of the nearest that the served index finds; broken and missing vectors."""
-    version, view = kb.version, kb.view()
+    version, view = kb.version, kb.internals.indexes
     queries = Vectors(rows, version.space)
     served = view.dense.search(queries, k=K)
     truth = [Ranking.empty() for _ in range(len(rows))]

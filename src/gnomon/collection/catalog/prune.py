@@ -99,7 +99,8 @@ def _vectors_of_texts(connection: Connection, after: int) -> tuple[int, int] | N
 
 def _tokenizers(connection: Connection) -> int:
     table = schema.tokenizers
-    kept = {each.cutter.tokenizer for each in versions.all_versions(connection, KEPT) if each.cutter is not None}
+    tokenizers = [version.chunk_tokenizer for version in versions.all_versions(connection, KEPT)]
+    kept = {tokenizer.digest for tokenizer in tokenizers if tokenizer is not None}
     return connection.execute(delete(table).where(table.c.digest.not_in(kept))).rowcount
 
 

@@ -33,9 +33,9 @@ class NotReady(InvalidInput):
 
 @dataclass(frozen=True)
 class ChunkTokenizer:
-    """What cuts a chunking: the digest of a tokenizer's JSON, and the tokens that a model adds to a text."""
+    """The tokenizer of a chunking: SHA-256 of its JSON, and how many tokens the model adds to a text."""
 
-    tokenizer: str
+    digest: str
     overhead: int
 
 
@@ -43,7 +43,7 @@ class ChunkTokenizer:
 class Version:
     """One row of the catalog's versions, with what it refers to. `model` is what to load the encoder from.
 
-    `cutter` is None where nothing but the model of the version itself can say what is a token.
+    `chunk_tokenizer` is None where the version's own model counts the tokens of its chunks.
     """
 
     id: int
@@ -53,7 +53,7 @@ class Version:
     space: Space
     model: str
     retrieval: RetrievalSettings
-    cutter: ChunkTokenizer | None = None
+    chunk_tokenizer: ChunkTokenizer | None = None
 
     @property
     def name(self) -> str:
@@ -63,15 +63,15 @@ class Version:
 
 @dataclass(frozen=True)
 class VersionState:
-    """What may change of a version: its state, its watermark, and how many documents it lacks."""
+    """What may change of a version: its state, its watermark (a document's row id), and how many documents it lacks."""
 
     state: str
     upto: int
     behind: int
 
     @property
-    def is_whole(self) -> bool:
-        """Whether it may be served: kept, and no document is missing."""
+    def is_complete(self) -> bool:
+        """Whether it may serve: not retired, and no document is missing."""
         return self.state in KEPT and self.behind == 0
 
 
@@ -106,7 +106,7 @@ def by_id(connection: Connection, version_id: int) -> Version:
 
 
 def by_name(connection: Connection, name: str) -> Version:
-    """The version that people name so. Raises InvalidInput with the names that there are."""
+    """The version of a name ("v2"). Raises InvalidInput that lists the names there are."""
     found = all_versions(connection)
     for version in found:
         if version.name == name:
@@ -148,16 +148,16 @@ def last_document(connection: Connection) -> int:
     return int(connection.execute(select(func.max(schema.documents.c.id))).scalar_one() or 0)
 
 
-def chunking_id(connection: Connection, settings: dict[str, Any], cutter: ChunkTokenizer | None) -> int:
+def chunking_id(connection: Connection, settings: dict[str, Any], tokenizer: ChunkTokenizer | None) -> int:
     """The row of a chunking, made where it is new."""
-    table, text = schema.chunkings, chunking_json(settings, cutter)
+    table, text = schema.chunkings, chunking_json(settings, tokenizer)
     connection.execute(upsert(table).values(settings=text).on_conflict_do_nothing())
     return int(connection.execute(select(table.c.id).where(table.c.settings == text)).scalar_one())
 
 
-def chunking_json(settings: dict[str, Any], cutter: ChunkTokenizer | None) -> str:
+def chunking_json(settings: dict[str, Any], tokenizer: ChunkTokenizer | None) -> str:
     """All that makes a chunking another one."""
-    known = {} if cutter is None else {"tokenizer": cutter.tokenizer, "overhead": cutter.overhead}
+    known = {} if tokenizer is None else {"tokenizer": tokenizer.digest, "overhead": tokenizer.overhead}
     return json.dumps({**settings, **known}, sort_keys=True)
 
 
@@ -204,5 +204,5 @@ def _version(row: Row[Any]) -> Version:
         space=Space.from_json(json.loads(row.space)),
         model=row.model,
         retrieval=RetrievalSettings.from_json(json.loads(row.retrieval)),
-        cutter=None if tokenizer is None else ChunkTokenizer(tokenizer, overhead),
+        chunk_tokenizer=None if tokenizer is None else ChunkTokenizer(tokenizer, overhead),
     )

@@ -95,17 +95,17 @@ Done = TypeVar("Done")
 class Target:
     """Where chunks and vectors are put: a version, with the chunker and the encoder that make them.
 
-    `counts_itself`: chunks are counted by the encoder's own tokenizer, and not by another model's.
+    `own_tokenizer`: chunks are counted by the encoder's own tokenizer, and not by another model's.
     """
 
     version: Version
     chunker: Chunker
     encoder: Encoder
-    counts_itself: bool = True
+    own_tokenizer: bool = True
 
     def tokens(self, chunks: Sequence[Chunk]) -> list[int]:
         """What the encoder sees of each chunk."""
-        if self.counts_itself:
+        if self.own_tokenizer:
             return [chunk.tokens for chunk in chunks]
         return self.encoder.count_tokens([chunk.embed_text for chunk in chunks], role="document")
 

@@ -1,1 +1,1 @@
-"""What a request is pinned to: a version with its encoders and indexes."""
+"""Which version a request is answered by, with its encoders and indexes."""

@@ -51,7 +51,7 @@ class EncoderPool:
         return self._shared is not None
 
     @property
-    def own(self) -> Encoder:
+    def encoder(self) -> Encoder:
         """The encoder for all but searches, loaded and checked against its canaries when first needed."""
         with self._lock:
             return self._opened()
@@ -66,7 +66,7 @@ class EncoderPool:
             return self._apart or self._shared
 
     @contextmanager
-    def running(self) -> Iterator[None]:
+    def index_run(self) -> Iterator[None]:
         """An index run is on."""
         with self._lock:
             self._runs += 1
@@ -101,19 +101,19 @@ class EncoderRegistry:
 
     def __init__(self, catalog: Catalog, load: Load, given: Sequence[Encoder] = ()) -> None:
         self._catalog, self._load = catalog, load
-        self._given = {encoder.space.fingerprint: encoder for encoder in given}
+        self._registered = {encoder.space.fingerprint: encoder for encoder in given}
 
-    def give(self, encoder: Encoder) -> None:
+    def register(self, encoder: Encoder) -> None:
         """Let an encoder stand for those of its space."""
-        self._given.setdefault(encoder.space.fingerprint, encoder)
+        self._registered.setdefault(encoder.space.fingerprint, encoder)
 
-    def is_given(self, version: Version) -> bool:
+    def is_registered(self, version: Version) -> bool:
         """Whether a version's encoder was handed in, so that none has to be loaded."""
-        return version.space.fingerprint in self._given
+        return version.space.fingerprint in self._registered
 
-    def unchecked(self, version: Version) -> Encoder:
+    def load_unchecked(self, version: Version) -> Encoder:
         """A version's encoder, or what lies at its place by now: a look at one that fails its canaries."""
-        return self._given.get(version.space.fingerprint) or self._load(version.model, version.space)
+        return self._registered.get(version.space.fingerprint) or self._load(version.model, version.space)
 
     def opener(self, version: Version) -> Callable[[], Encoder]:
         """What opens a version's encoder and holds it to the canaries. It raises SpaceMismatch."""
@@ -122,7 +122,7 @@ class EncoderRegistry:
             with self._catalog.read() as connection:
                 models.check_canaries(connection, version.space_id, encoder)
 
-        return lambda: models.open_encoder(version.space, version.model, lambda _: self.unchecked(version), check)
+        return lambda: models.open_encoder(version.space, version.model, lambda _: self.load_unchecked(version), check)
 
 
 @dataclass(frozen=True)
@@ -139,12 +139,12 @@ class LazyReranker:
         self._lock = threading.Lock()
         self._loaded: _Loaded | None = None
 
-    def over(self, part: Retriever) -> Retriever:
+    def wrap(self, part: Retriever) -> Retriever:
         """The retriever as it is, where no second model is set.
 
         Raises WeightsMismatch where another model lies at its place than the one that was set.
         """
-        return part if self._settings is None else self._opened(self._settings).over(part)
+        return part if self._settings is None else self._opened(self._settings).wrap(part)
 
     def warm(self, query: str) -> None:
         """Load it and let it judge once, so that the first search has not to wait. Raises as `over` does."""

@@ -24,7 +24,7 @@ from gnomon.collection.serving.snapshot import ServedVersion, Snapshot
 from gnomon.core.errors import CollectionBusy, GnomonError
 
 _NEAR = 200
-"""Journal entries that a bundle may be behind for a search to go over to it at once."""
+"""Journal entries that a served may be behind for a search to go over to it at once."""
 _WAIT_S = 1.0
 """How long the thread beside waits at once for another process that is at the files."""
 _AGAIN_S = 5.0
@@ -32,145 +32,145 @@ _AGAIN_S = 5.0
 
 
 class Serving:
-    """The bundles that a process holds, and the one that serves. `fixed`: that stays, whatever is live."""
+    """The versions that a process holds, and the one that serves. `fixed`: that stays, whatever is live."""
 
     def __init__(
         self, folder: Path, catalog: Catalog, models: EncoderRegistry, version: Version, *, fixed: bool = False
     ) -> None:
         self.folder, self.catalog, self.models, self.fixed = folder, catalog, models, fixed
         self._lock = threading.Lock()
-        self._bundles: dict[int, ServedVersion] = {}
-        self._now = self._made(version)
+        self._versions: dict[int, ServedVersion] = {}
+        self._active = self._served(version)
         self._wanted = version.id
         self._failed: tuple[int, float, Exception] | None = None
         self._warned: set[int] = set()
-        self._leaving: list[ServedVersion] = []
+        self._closing: list[ServedVersion] = []
         self._loader = BackgroundWorker(self._load)
 
     @property
-    def now(self) -> ServedVersion:
+    def active(self) -> ServedVersion:
         """What serves in this process."""
-        return self._now
+        return self._active
 
-    def pin(self) -> Snapshot:
+    def snapshot(self) -> Snapshot:
         """The version and the view that a request is answered by."""
         while True:
-            bundle, head = self.settled()
+            served, head = self.current()
             try:
-                return Snapshot(bundle, bundle.derived.view(head))
+                return Snapshot(served, served.derived.view(head))
             except versions.NotReady:
                 # Another version went live since, and this one was never searched here.
-                if self.fixed or not self._gone_over(bundle):
+                if self.fixed or not self._switch_over(served):
                     raise
 
-    def settled(self) -> tuple[ServedVersion, JournalHead]:
+    def current(self) -> tuple[ServedVersion, JournalHead]:
         """What serves, after a look at what is live; with the head of the journal for its view."""
-        bundle = self._now
-        head = bundle.derived.head()
-        if self.fixed or head.live == bundle.version.id:
-            return bundle, head
-        other = self._follow(bundle, head.live)
-        return (bundle, head) if other is bundle else (other, other.derived.head())
+        served = self._active
+        head = served.derived.head()
+        if self.fixed or head.live == served.version.id:
+            return served, head
+        other = self._follow(served, head.live)
+        return (served, head) if other is served else (other, other.derived.head())
 
-    def bundle(self, version_id: int) -> ServedVersion:
-        """The bundle of a version, made where it is not there; nothing is loaded."""
+    def served_version(self, version_id: int) -> ServedVersion:
+        """The served of a version, made where it is not there; nothing is loaded."""
         with self._lock:
-            if version_id in self._bundles:
-                return self._bundles[version_id]
+            if version_id in self._versions:
+                return self._versions[version_id]
         with self.catalog.read() as connection:
             version = versions.by_id(connection, version_id)
         with self._lock:
-            return self._made(version)
+            return self._served(version)
 
     def target(self, version_id: int) -> Target:
         """Where chunks and vectors of a version are put; loads its model."""
-        return self.bundle(version_id).target()
+        return self.served_version(version_id).target()
 
     def writer(self) -> Writer:
         """What writes for the version that is live at each moment."""
         return Writer(self.catalog, self.target)
 
-    def flip(self, bundle: ServedVersion) -> None:
+    def activate(self, served: ServedVersion) -> None:
         """Answer all later requests by this one, which is loaded. Only it and the one before are kept."""
         with self._lock:
-            before = self._now
-            if self.fixed or before is bundle:
+            before = self._active
+            if self.fixed or before is served:
                 return
-            self._now, self._wanted = bundle, bundle.version.id
-            kept = {before.version.id: before, bundle.version.id: bundle}
-            self._leaving += [each for at, each in self._bundles.items() if at not in kept]
-            self._bundles = kept
-        if self._leaving:
+            self._active, self._wanted = served, served.version.id
+            kept = {before.version.id: before, served.version.id: served}
+            self._closing += [each for at, each in self._versions.items() if at not in kept]
+            self._versions = kept
+        if self._closing:
             self._loader.start()  # closes them: no search waits until what they hold is saved
 
-    def wrote(self, *, save: bool = False) -> None:
+    def after_write(self, *, save: bool = False) -> None:
         """After documents were put in: this process finds them, in the version that is live."""
         while True:
             with self.catalog.read() as connection:
                 live = versions.live_id(connection)
-            bundle = self._now if self.fixed else self.bundle(live)
+            served = self._active if self.fixed else self.served_version(live)
             try:
-                if not self.fixed or bundle.derived.is_open:
-                    bundle.derived.refresh(save=save)
+                if not self.fixed or served.derived.is_open:
+                    served.derived.refresh(save=save)
             except versions.NotReady:
                 with self.catalog.read() as connection:
                     if versions.live_id(connection) == live:
                         raise
                 continue  # yet another version took over meanwhile
-            return self.flip(bundle)
+            return self.activate(served)
 
-    def removed(self) -> None:
+    def after_removal(self) -> None:
         """After documents were taken out: what serves in this process has them no more, and stays."""
         with self.catalog.read() as connection:
-            is_live = versions.live_id(connection) == self._now.version.id
-        if is_live or self._now.derived.is_open:
-            self._now.derived.refresh()
+            is_live = versions.live_id(connection) == self._active.version.id
+        if is_live or self._active.derived.is_open:
+            self._active.derived.refresh()
 
     def close(self) -> None:
         """End the threads, and put on disk what is not there yet."""
         self._loader.close()
-        for bundle in [*self._leaving, *self._bundles.values()]:
-            bundle.close()
+        for served in [*self._closing, *self._versions.values()]:
+            served.close()
 
-    def _made(self, version: Version) -> ServedVersion:
-        if version.id not in self._bundles:
-            opener = self.models.opener(version)
-            self._bundles[version.id] = ServedVersion(self.folder, self.catalog, version, opener)
-        return self._bundles[version.id]
+    def _served(self, version: Version) -> ServedVersion:
+        if version.id not in self._versions:
+            opener = self.encoders.opener(version)
+            self._versions[version.id] = ServedVersion(self.folder, self.catalog, version, opener)
+        return self._versions[version.id]
 
-    def _follow(self, bundle: ServedVersion, live: int) -> ServedVersion:
+    def _follow(self, served: ServedVersion, live: int) -> ServedVersion:
         """What answers now that another version is live: that one where it is ready, else the former."""
-        other = self.bundle(live)
-        if self._is_ready(other, bundle):
-            self.flip(other)
+        other = self.served_version(live)
+        if self._is_ready(other, served):
+            self.activate(other)
             return other
         with self.catalog.read() as connection:
-            is_kept = versions.state_name(connection, bundle.version.id) in versions.KEPT
+            is_kept = versions.state_name(connection, served.version.id) in versions.KEPT
         if not is_kept:  # its chunks may go at any time: better to wait than to answer by what is left
-            self._gone_over(bundle)
-            return self._now
+            self._switch_over(served)
+            return self._active
         self._wanted = live
         if not self._has_failed(live):
             self._loader.start()
         elif self._failed is not None and live not in self._warned:
             self._warned.add(live)
             warnings.warn(
-                f"{bundle.version.name} goes on serving in this process, since {other.version.name}, which "
+                f"{served.version.name} goes on serving in this process, since {other.version.name}, which "
                 f"is live, cannot be loaded: {self._failed[2]}",
                 RuntimeWarning,
                 stacklevel=2,
             )
-        return self._now
+        return self._active
 
-    def _gone_over(self, bundle: ServedVersion) -> bool:
+    def _switch_over(self, served: ServedVersion) -> bool:
         """Go over to what is live, however long that takes. False where that is this one."""
         with self.catalog.read() as connection:
             live = versions.live_id(connection)
-        if live == bundle.version.id:
+        if live == served.version.id:
             return False
-        other = self.bundle(live)
-        other.warm(bundle)
-        self.flip(other)
+        other = self.served_version(live)
+        other.warm(served)
+        self.activate(other)
         return True
 
     @staticmethod
@@ -185,22 +185,22 @@ class Serving:
 
     def _load(self) -> bool:
         """What the thread beside does: bring the version that is wanted, and go over to it."""
-        while self._leaving:
+        while self._closing:
             with suppress(GnomonError):  # what cannot be saved now, the catalog has
-                self._leaving.pop().close()
-        wanted, before = self._wanted, self._now
+                self._closing.pop().close()
+        wanted, before = self._wanted, self._active
         if wanted == before.version.id or self._has_failed(wanted):
             return False
         try:
-            bundle = self.bundle(wanted)
-            bundle.warm(before, wait_s=_WAIT_S)
+            served = self.served_version(wanted)
+            served.warm(before, wait_s=_WAIT_S)
         except (CollectionBusy, versions.NotReady):
             return True  # another process builds its indexes, or yet another version went live: again
         except Exception as error:  # noqa: BLE001 - said by the next search, which is answered all the same
             self._failed = (wanted, time.monotonic(), error)
             return False
         if self._wanted == wanted:
-            self.flip(bundle)
+            self.activate(served)
         return True
 
     def _has_failed(self, wanted: int) -> bool:

@@ -50,13 +50,13 @@ class ServedVersion:
         self.encoders = EncoderPool(open_encoder)
         self.derived = DerivedIndexes(catalog, derived_folder(folder, version), version)
         self.filters = Filters(catalog, version.chunking_id)
-        self.second = LazyReranker(version.retrieval.rerank, self.lookups().texts_of)
+        self.reranker = LazyReranker(version.retrieval.rerank, self.lookups().texts_of)
         self._target: Target | None = None
         self._mutex = threading.Lock()
 
     def target(self) -> Target:
         """Where a writer puts chunks and vectors of this version; loads the encoder."""
-        encoder = self.encoders.own
+        encoder = self.encoders.encoder
         with self._mutex:
             if self._target is None:
                 with self.catalog.read() as connection:
@@ -76,7 +76,7 @@ class ServedVersion:
         """
         if like.encoders.is_open and not self.encoders.is_searching:
             self.encoders.for_searches().encode([_FIRST], role="query")
-            self.second.warm(_FIRST)
+            self.reranker.warm(_FIRST)
         if like.derived.is_open and self.derived.lag(self.derived.head()) != 0:
             self.derived.refresh(save=True, wait_s=wait_s)
 
@@ -88,8 +88,8 @@ class ServedVersion:
 class Snapshot:
     """A version at one journal position: what one request sees from its beginning to its end."""
 
-    def __init__(self, bundle: ServedVersion, view: IndexView) -> None:
-        self.bundle, self.view, self.version = bundle, view, bundle.version
+    def __init__(self, served: ServedVersion, view: IndexView) -> None:
+        self.served, self.indexes, self.version = served, view, served.version
 
     def retriever(self, mode: Mode | None, where: str | Condition | None, encoder: Callable[[], Encoder]) -> Retriever:
         """The retriever that serves a mode; `encoder` is asked for the model where one is needed."""
@@ -99,16 +99,16 @@ class Snapshot:
             mode,
             self.version.retrieval,
             encoder=None if mode == "lexical" else encoder(),
-            dense=self.view.dense,
-            lexical=self.view.lexical,
-            lookups=self.bundle.lookups(),
+            dense=self.indexes.dense,
+            lexical=self.indexes.lexical,
+            lookups=self.served.lookups(),
         )
-        retriever = self.bundle.second.over(retriever)
+        retriever = self.served.reranker.wrap(retriever)
         return retriever if allowed is None else Filter(retriever, allowed)
 
     def allowed(self, where: str | Condition) -> Array:
         """The ids of the chunks of all documents that meet a condition, rising."""
-        return self.bundle.filters.ids(where, upto=self.view.dense_at)
+        return self.served.filters.ids(where, upto=self.indexes.dense_at)
 
 
 def derived_folder(folder: Path, version: Version) -> Path:

@@ -65,7 +65,7 @@ class Bridged:
     def __init__(self, kb: Collection, version: Version, bridge: Bridge, mode: Mode | None) -> None:
         self._kb, self._version, self._bridge = kb, version, bridge
         self._mode = mode or version.retrieval.mode
-        self._encoders = kb.internals.serving.bundle(version.id).encoders
+        self._encoders = kb.internals.serving.served_version(version.id).encoders
         self._lock = threading.Lock()
         self._new = ScanIndex(bridge.new)
         self._known: Array = np.zeros(0, dtype=np.int64)
@@ -74,12 +74,12 @@ class Bridged:
 
     def refresh(self) -> Handed:
         """Take in what has been embedded since, and say how far it is."""
-        state = self._looked(self._kb._serving.pin(), anew=True)
+        state = self._looked(self._kb.internals.serving.snapshot(), anew=True)
         return Handed(len(state.new), len(state.waiting))
 
     def __call__(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
         """At most `k` passages for each query, best first."""
-        pinned = self._kb._serving.pin()
+        pinned = self._kb.internals.serving.snapshot()
         if pinned.version.space == self._bridge.new:
             return pinned.retriever(self._mode, None, self._encoders.for_searches)(queries, k=k)
         return self._retriever(pinned)(queries, k=k)
@@ -98,17 +98,17 @@ class Bridged:
             "lexical",
             settings,
             encoder=None,
-            dense=pinned.view.dense,
-            lexical=pinned.view.lexical,
-            lookups=pinned.bundle.lookups(),
+            dense=pinned.indexes.dense,
+            lexical=pinned.indexes.lexical,
+            lookups=pinned.served.lookups(),
         )
         if self._mode == "lexical":
             return words
         state = self._state
-        if state is None or state.position != pinned.view.dense_at:
+        if state is None or state.position != pinned.indexes.dense_at:
             state = self._looked(pinned)
         encoder = self._encoders.for_searches()
-        dense = HandOver(encoder, self._bridge, pinned.view.dense, state.new, state.waiting)
+        dense = HandOver(encoder, self._bridge, pinned.indexes.dense, state.new, state.waiting)
         return dense if self._mode == "dense" else Fuse((dense, words), settings.fuse)
 
     def _looked(self, pinned: Snapshot, *, anew: bool = False) -> _State:
@@ -116,7 +116,7 @@ class Bridged:
         space = self._bridge.new
         with self._lock:
             self._bridge.old.require(pinned.version.space)
-            with self._kb._catalog.read() as connection:
+            with self._kb.internals.catalog.read() as connection:
                 every = queries.all_ids(connection, pinned.version.chunking_id)
                 others = np.setdiff1d(every, self._known, assume_unique=True)
                 if anew:
@@ -127,7 +127,7 @@ class Bridged:
             self._new.remove(np.setdiff1d(self._known, every, assume_unique=True))
             self._known = np.intersect1d(self._known, every, assume_unique=True)
             waiting = np.setdiff1d(every, self._known, assume_unique=True)
-            self._state = _State(pinned.view.dense_at, self._new.pinned(), waiting)
+            self._state = _State(pinned.indexes.dense_at, self._new.pinned(), waiting)
             return self._state
 
 
@@ -157,7 +157,7 @@ def bridged(kb: Collection, version: str, bridge: Bridge | None = None, *, mode:
     version is to be searched. Raises NotReady where no bridge serves, SpaceMismatch where it is not between
     the live version's model and this one's, InvalidInput where their passages differ.
     """
-    found, live = kb.lineage.version(version), kb.version
+    found, live = kb.versions.get(version), kb.version
     if bridge is None:
         bridge = kept_bridge(kb, version)
     bridge.old.require(live.space)
@@ -173,7 +173,7 @@ def bridged(kb: Collection, version: str, bridge: Bridge | None = None, *, mode:
 
 def handed(kb: Collection, version: str) -> Handed:
     """How many passages of a version have their vector, and how many wait; loads no model."""
-    found = kb.lineage.version(version)
+    found = kb.versions.get(version)
     chunk, vector = schema.chunks.c, schema.vectors.c
     every = select(func.count()).where(chunk.chunking_id == found.chunking_id)
     own = (vector.space_id == found.space_id, vector.role == "document", vector.text_hash == chunk.text_hash)
@@ -256,7 +256,7 @@ def embed_in_order(
     Every slice is kept, and the build finds it done. For the most-searched first: see `hot_order`. Passages
     that are gone by now are left out.
     """
-    target = kb.internals.serving.target(kb.lineage.version(version).id)
+    target = kb.internals.serving.target(kb.versions.get(version).id)
     for at in range(0, len(ids), slice_texts):
         some = np.sort(ids[at : at + slice_texts]).tolist()
         with kb.internals.catalog.read() as connection:
