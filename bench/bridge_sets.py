@@ -70,7 +70,7 @@ def material(name: str, encoder: Encoder, folder: Path = HOME) -> Material:
     searched = np.isin(keys, _kept(distinct, asked.relevant, DOCUMENTS[name]))
     used = np.isin(keys, _kept(distinct, asked.relevant, DOCUMENTS[name] + OTHERS[name]))
     ids, rows = corpus.vectors()
-    with corpus.internals.catalog.read() as connection:
+    with corpus._catalog.read() as connection:
         texts = [chunk.embed_text for chunk in chunks_of(connection, ids[used].tolist())]
     sides = {}
     for part, known in (("queries", asked), ("train", train)):

@@ -152,14 +152,14 @@ def test_catching_up_goes_in_steps_that_can_be_watched_paced_and_stopped(kb: Col
     said: list[int] = []
     paced: list[float] = []
     stop = [False]
-    manner = BackfillOptions(
+    options = BackfillOptions(
         lambda done: said.append(done.embedding.embedded),
         lambda: stop[0],
         paced.append,
         slice_texts=8,
-        documents=10,
+        batch_documents=10,
     )
-    steps = kb.versions.prepare_backfill("v2", manner)
+    steps = kb.versions.prepare_backfill("v2", options)
     assert steps.progress.behind == 30
     assert steps.step()
     assert (steps.progress.documents, steps.progress.behind, states(kb)["v2"][1]) == (10, 20, 20)

@@ -310,7 +310,7 @@ import sys, time
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
 from support.version_collections import one, opened, three
-from gnomon.collection.catching_up import Manner
+from gnomon.collection.ingest.backfill import BackfillOptions
 from gnomon.text.chunk import ChunkSettings
 
 encoder = three()
@@ -321,7 +321,7 @@ with opened(Path(sys.argv[1]), encoder=[one(), encoder]) as kb:
         time.sleep(0.002)
         if done.embedding.embedded >= 140:
             sys.stdin.read()  # however late the kill comes, there is enough left for the next one
-    kb.versions.backfill(name, Manner(said, slice_texts=16, documents=8))
+    kb.versions.backfill(name, BackfillOptions(said, slice_texts=16, batch_documents=8))
     print("finished", flush=True)
 """
 

@@ -130,8 +130,8 @@ class Histories(RuleBasedStateMachine):
     def act_step(self, name: str, count: int) -> Act:
         after = self.model.copy()
         after.caught(name, count)
-        manner = BackfillOptions(batch_documents=count, slice_texts=2)
-        return lambda kb: kb.versions.prepare_backfill(name, manner).step(), [after]
+        options = BackfillOptions(batch_documents=count, slice_texts=2)
+        return lambda kb: kb.versions.prepare_backfill(name, options).step(), [after]
 
     def act_finish(self, name: str) -> Act:
         caught = self.model.copy()

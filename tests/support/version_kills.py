@@ -109,7 +109,7 @@ def abandoned(kb: Any) -> None:
     """Leave an open collection as a process does that is killed: nothing more is saved."""
     serving = kb.internals.serving
     serving._loader.close()
-    for bundle in [*serving._leaving, *serving._versions.values()]:
+    for bundle in [*serving._closing, *serving._versions.values()]:
         bundle.derived._follower.close()
         if bundle.derived._held is not None:  # its lock on the folder goes with it
             bundle.derived._held[0].lexical._writer = None

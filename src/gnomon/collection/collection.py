@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from gnomon.collection.reports import IndexReport, Progress, PruneReport, Status
 from gnomon.collection.search import checked_queries, group_by_document, hits
 from gnomon.collection.serving.encoders import EncoderRegistry
 from gnomon.collection.serving.serving import Serving
+from gnomon.collection.serving.snapshot import Snapshot
 from gnomon.collection.settings import By, IndexOptions, Mode
 from gnomon.collection.tables import TableRegistry
 from gnomon.collection.version_manager import VersionManager
@@ -55,24 +57,46 @@ def as_document(item: Document | str | Mapping[str, Any]) -> Document:
 
 @dataclass(frozen=True)
 class Internals:
-    """What gnomon's own packages need of an open collection. Not part of the public API."""
+    """What gnomon's own packages need of an open collection. Not part of the public API: it may change at any time."""
 
     folder: Path
     catalog: Catalog
     serving: Serving
 
+    @property
+    def encoders(self) -> EncoderRegistry:
+        """Loads the encoder of any version and checks it against its canaries; nothing is loaded by this."""
+        return self.serving.encoders
+
+    @property
+    def indexes(self) -> IndexView:
+        """The derived indexes as a search uses them now."""
+        return self.snapshot().indexes
+
+    def snapshot(self) -> Snapshot:
+        """The version and indexes that a request is answered by now."""
+        return self.serving.snapshot()
+
+    def lookups(self) -> Lookups:
+        """Vectors and texts of chunks by id, as kept: for retrieval stages of one's own."""
+        return self.serving.current()[0].lookups()
+
+    def rerank(self, retriever: Retriever) -> Retriever:
+        """A retriever with the collection's own reranker after it, or as it is where none is set."""
+        return self.serving.current()[0].reranker.wrap(retriever)
+
 
 class Collection:
     """An open collection. Any number of threads may search it; writers queue. Made by `gnomon.open`.
 
-    `lineage` is what is done with its versions: see `gnomon.collection.version_manager`. `tables` are those that are
+    `versions` lists, makes and switches its versions: see `gnomon.collection.version_manager`. `tables` are those that are
     registered with it: see `gnomon.answer.tables`.
     """
 
     def __init__(self, serving: Serving) -> None:
         self._serving, self._folder, self._catalog = serving, serving.folder, serving.catalog
         self.internals = Internals(serving.folder, serving.catalog, serving)
-        self.lineage = VersionManager(serving)
+        self.versions = VersionManager(serving)
         self.tables = TableRegistry(self._catalog, self._folder / "tables")
 
     def index(
@@ -170,10 +194,6 @@ class Collection:
         snapshot = self._serving.snapshot()
         return snapshot.retriever(mode, where, snapshot.served.encoders.for_searches)
 
-    def reranked(self, found: Retriever) -> Retriever:
-        """A retriever of your own with the second model after it that this collection is set with, if any."""
-        return self._serving.current()[0].reranker.wrap(found)
-
     def chunk_ids(self, where: str | Condition) -> Array:
         """The ids of the chunks of all documents that meet a condition, rising: for a `Query` of your own."""
         return self._serving.snapshot().allowed(where)
@@ -216,10 +236,6 @@ class Collection:
         with self._catalog.read() as connection:
             return queries.document_text(connection, document)
 
-    def lookups(self) -> Lookups:
-        """Vectors and texts of chunks by id, as kept: for stages of your own."""
-        return self._serving.current()[0].lookups()
-
     def status(self) -> Status:
         """What is in here, from the catalog and the files; loads no model."""
         version = self._serving.active.version
@@ -228,28 +244,24 @@ class Collection:
                 version = by_id(connection, live_id(connection))
         return status_of(self._folder, self._catalog, version)
 
-    def list(self) -> tuple[VersionInfo, ...]:
-        """All versions with how they stand, oldest first. More is done with them by `lineage`."""
-        return self.lineage.versions()
-
     def switch(self, name: str) -> SwitchReport:
         """Let a version serve that is ready, in all processes; what it lacks is caught up before.
 
         Raises InvalidInput for one that is not there, is live already, or is not built.
         """
-        return self.lineage.switch(name)
+        return self.versions.switch(name)
 
     def rollback(self) -> SwitchReport:
         """Go back to the version that was live before. Raises InvalidInput where there is none."""
-        return self.lineage.rollback()
+        return self.versions.rollback()
 
     def retire(self, name: str) -> VersionInfo:
         """Give a version up that is not live: it gets no documents any more, and may be cleared away."""
-        return self.lineage.retire(name)
+        return self.versions.retire(name)
 
     def prune(self, *, vacuum: bool = False) -> PruneReport:
         """Clear away what only retired versions need; `vacuum` gives the space back to the disk, slowly."""
-        return self.lineage.prune(vacuum=vacuum)
+        return self.versions.prune(vacuum=vacuum)
 
     @property
     def encoder(self) -> Encoder:
@@ -257,18 +269,15 @@ class Collection:
         return self._serving.active.encoders.encoder
 
     @property
-    def models(self) -> EncoderRegistry:
-        """What loads the encoder of any version and holds it to its canaries; nothing is loaded by this."""
-        return self._serving.models
+    def lineage(self) -> VersionManager:
+        """The former name of `versions`."""
+        warnings.warn("Collection.lineage is now Collection.versions", DeprecationWarning, stacklevel=2)
+        return self.versions
 
     @property
     def version(self) -> Version:
         """The version that serves."""
         return self._serving.current()[0].version
-
-    def view(self) -> IndexView:
-        """The derived indexes as a search uses them now: see `gnomon.collection.indexes.derived`."""
-        return self._serving.snapshot().view
 
     def close(self) -> None:
         """Give back files, connections and threads."""
@@ -287,7 +296,7 @@ class Collection:
         """After a write: what serves finds it, and versions that may be gone back to have it too."""
         self._serving.after_write(save=save)
         try:
-            problems = self.lineage.follow()
+            problems = self.versions.follow()
         except KeyboardInterrupt:  # all of it is committed; what lags is caught up by the next write
             return replace(report, interrupted=True)
         return replace(report, problems=(*report.problems, *problems)) if problems else report

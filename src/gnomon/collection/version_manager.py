@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -174,7 +175,12 @@ class VersionManager:
         with self._catalog.read() as connection:
             return tuple(version_infos(connection))
 
-    def version(self, name: str) -> Version:
+    def __call__(self) -> tuple[VersionInfo, ...]:
+        """The former way to list the versions: `kb.versions()`."""
+        warnings.warn("Collection.versions() is now Collection.versions.list()", DeprecationWarning, stacklevel=2)
+        return self.list()
+
+    def get(self, name: str) -> Version:
         """The version of a name. Raises InvalidInput with the names that there are."""
         with self._catalog.read() as connection:
             return versions.by_name(connection, name)
@@ -215,17 +221,17 @@ class VersionManager:
             found = _same(connection, wanted) or versions.create(connection, "building", *wanted)
             return _info(connection, found)
 
-    def backfill(self, name: str, manner: BackfillOptions | None = None) -> BackfillProgress:
-        """Bring a version up to the documents there are, in steps that `manner` watches, paces and stops.
+    def backfill(self, name: str, options: BackfillOptions | None = None) -> BackfillProgress:
+        """Bring a version up to the documents there are, in steps that `options` can watch, pace and stop.
 
         Loads its model only where something is to be embedded. Nothing is done for the live one.
         """
-        return self.prepare_backfill(name, manner).run()
+        return self.prepare_backfill(name, options).run()
 
-    def prepare_backfill(self, name: str, manner: BackfillOptions | None = None) -> Backfill:
+    def prepare_backfill(self, name: str, options: BackfillOptions | None = None) -> Backfill:
         """The same, to be gone through a step at a time."""
-        version = self.version(name)
-        return Backfill(self._catalog, version, lambda: self._serving.target(version.id), manner)
+        version = self.get(name)
+        return Backfill(self._catalog, version, lambda: self._serving.target(version.id), options)
 
     def follow(self) -> tuple[Problem, ...]:
         """After a write: bring the ready versions along, so that going back loses nothing.
@@ -244,9 +250,9 @@ class VersionManager:
                 problems.append(Problem(version.name, reason, error.hint, skipped=False))
         return tuple(problems)
 
-    def ready(self, name: str) -> VersionInfo:
+    def mark_ready(self, name: str) -> VersionInfo:
         """Say that a version is built: writers follow it from now on. Raises NotReady where it lacks any."""
-        version = self.version(name)
+        version = self.get(name)
         mark_ready(self._catalog, version)
         with self._catalog.read() as connection:
             return _info(connection, version.id)
@@ -256,14 +262,14 @@ class VersionManager:
 
         Raises NotReady where it lacks documents.
         """
-        self._serving.served_version(self.version(name).id).derived.refresh(save=True)
+        self._serving.served_version(self.get(name).id).derived.refresh(save=True)
 
     def switch(self, name: str, *, why: str = "switch") -> SwitchReport:
         """Make a ready version the live one, in one transaction; what it lacks is caught up before.
 
         Raises NotReady for one that is not built, or that writers keep ahead of.
         """
-        version = self.version(name)
+        version = self.get(name)
         return self._switched(lambda: (version, None), why)
 
     def rollback(self) -> SwitchReport:
@@ -277,7 +283,7 @@ class VersionManager:
 
     def retire(self, name: str) -> VersionInfo:
         """Give a version up: it gets no documents any more. Raises InvalidInput for the live one."""
-        version = self.version(name)
+        version = self.get(name)
         retire(self._catalog, version)
         with self._catalog.read() as connection:
             return _info(connection, version.id)

@@ -189,21 +189,21 @@ class _Run:
         built = Built(self._kb, name, aim.encoder, self._settings.meanwhile, asked)
         if info.state == "building":
             built.embed_ahead(lambda ids: self._ahead(name, ids), self._tell)
-        manner = BackfillOptions(
-            said=self._built,
-            stop=self._record.is_to_stop,
+        options = BackfillOptions(
+            progress=self._built,
+            should_stop=self._record.is_to_stop,
             pace=lambda busy_s: self._share.pace(busy_s, self._record.is_to_stop),
             slice_texts=SLICE_TEXTS,
         )
-        lineage = self._kb.versions
+        versions = self._kb.versions
         for tries in range(_TRIES):
             self._before = self._record.now
-            if lineage.catch_up(name, manner).stopped:
+            if versions.backfill(name, options).stopped:
                 raise _Stopped
             self._tell(stage="indexing", behind=0)
             try:
-                lineage.ready(name)
-                lineage.build_indexes(name)
+                versions.mark_ready(name)
+                versions.build_indexes(name)
                 break
             except NotReady:
                 if tries == _TRIES - 1:
@@ -217,7 +217,7 @@ class _Run:
         self._before, done, started = self._record.now, EmbeddingCounts(), time.perf_counter()
         for part in embed_in_order(self._kb, name, ids, slice_texts=SLICE_TEXTS):
             done += part
-            self._built(BackfillProgress(embedded=done, behind=self._before.behind))
+            self._built(BackfillProgress(embedding=done, behind=self._before.behind))
             self._share.pace(time.perf_counter() - started, self._record.is_to_stop)
             if self._record.is_to_stop():
                 raise _Stopped

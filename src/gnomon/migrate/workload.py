@@ -213,7 +213,7 @@ def _cut(catalog: Catalog, aim: Aim) -> Iterator[list[Chunk]]:
         space=aim.encoder.space,
         model=aim.model,
         retrieval=aim.retrieval,
-        cutter=chunk_tokenizer_of(aim.encoder),
+        chunk_tokenizer=chunk_tokenizer_of(aim.encoder),
     )
     table, after = schema.documents, 0
     with catalog.read() as connection:

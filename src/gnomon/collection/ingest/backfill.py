@@ -38,16 +38,16 @@ class BackfillProgress:
 
     documents: int = 0
     chunks: int = 0
-    embedded: EmbeddingCounts = field(default_factory=EmbeddingCounts)
+    embedding: EmbeddingCounts = field(default_factory=EmbeddingCounts)
     behind: int = 0
     stopped: bool = False
 
-    def then(self, later: BackfillProgress) -> BackfillProgress:
-        """Both together, as it stands after the later one."""
+    def plus(self, later: BackfillProgress) -> BackfillProgress:
+        """Both steps counted together; `behind` and `stopped` are those after the later one."""
         return BackfillProgress(
             self.documents + later.documents,
             self.chunks + later.chunks,
-            self.embedded + later.embedded,
+            self.embedding + later.embedding,
             later.behind,
             later.stopped,
         )
@@ -55,16 +55,17 @@ class BackfillProgress:
 
 @dataclass(frozen=True)
 class BackfillOptions:
-    """How it is done. `said` hears of it after each slice, `stop` is asked then whether to end.
+    """Callbacks and sizes of a backfill.
 
-    `pace` is given the seconds that a slice of `slice_texts` texts took, and may sleep.
+    `progress` is called after each slice of `slice_texts` texts, then `pace` with the seconds that the slice took
+    (it may sleep), then `should_stop`. A batch has at most `batch_documents` documents.
     """
 
-    said: Callable[[BackfillProgress], None] = lambda _: None
-    stop: Callable[[], bool] = lambda: False
+    progress: Callable[[BackfillProgress], None] = lambda _: None
+    should_stop: Callable[[], bool] = lambda: False
     pace: Callable[[float], None] = lambda _: None
     slice_texts: int = SLICE_TEXTS
-    documents: int = _DOCUMENTS
+    batch_documents: int = _DOCUMENTS
 
 
 @dataclass(frozen=True)
@@ -87,26 +88,26 @@ class Backfill:
     """
 
     def __init__(
-        self, catalog: Catalog, version: Version, target: Callable[[], Target], manner: BackfillOptions | None = None
+        self, catalog: Catalog, version: Version, target: Callable[[], Target], options: BackfillOptions | None = None
     ) -> None:
         self._catalog, self._version, self._target = catalog, version, target
-        self._manner = manner or BackfillOptions()
+        self._options = options or BackfillOptions()
         self._lock_file = catalog.path.parent / f"{version.name}.lock"
-        self.done = BackfillProgress(behind=self._behind())
+        self.progress = BackfillProgress(behind=self._behind())
 
     def run(self) -> BackfillProgress:
         """All steps, until nothing is lacking or it is told to stop. A retired version stays as it is."""
         while self.step():
-            if self._manner.stop():
-                self.done = replace(self.done, stopped=True)
-        return self.done
+            if self._options.should_stop():
+                self.progress = replace(self.progress, stopped=True)
+        return self.progress
 
     def step(self) -> bool:
         """Do one batch. False where there was none, where it was stopped, or the version is retired by now.
 
         Steps of several processes take turns, so that nothing is embedded twice. Raises CollectionBusy.
         """
-        if self.done.stopped:
+        if self.progress.stopped:
             return False
         with _turn(self._lock_file):
             while (batch := self._batch()) is not None:
@@ -115,7 +116,7 @@ class Backfill:
                     return False
                 with suppress(_Cleared):
                     return self._write(batch, cut)
-        self.done = replace(self.done, behind=self._behind())
+        self.progress = replace(self.progress, behind=self._behind())
         return False
 
     def _behind(self) -> int:
@@ -131,7 +132,7 @@ class Backfill:
                 return None
             above = select(document.id, document.characters).where(document.id > standing.upto)
             characters, ids = 0, list[int]()
-            for row in connection.execute(above.order_by(document.id).limit(self._manner.documents)):
+            for row in connection.execute(above.order_by(document.id).limit(self._options.batch_documents)):
                 characters += row.characters
                 if ids and characters > _CHARACTERS:
                     break
@@ -155,21 +156,21 @@ class Backfill:
         with self._catalog.read() as connection:
             lacking = vector_cache.missing(connection, space, "document", list(batch.held.values()))
             texts = [*chunks_of(connection, [at for at in held if batch.held[at] in lacking]), *cut]
-        before = self.done
+        before = self.progress
         embedded = EmbeddingCounts(cached=len(held) + len(cut) - len(texts))
         started = time.perf_counter()
         for part in (
-            embed_slices(self._catalog, self._target(), texts, slice_texts=self._manner.slice_texts) if texts else ()
+            embed_slices(self._catalog, self._target(), texts, slice_texts=self._options.slice_texts) if texts else ()
         ):
             embedded += part
-            self.done = before.then(BackfillProgress(embedded=embedded, behind=batch.behind))
-            self._manner.said(self.done)
-            self._manner.pace(time.perf_counter() - started)
+            self.progress = before.plus(BackfillProgress(embedding=embedded, behind=batch.behind))
+            self._options.progress(self.progress)
+            self._options.pace(time.perf_counter() - started)
             started = time.perf_counter()
-            if self._manner.stop():
-                self.done = replace(self.done, stopped=True)
+            if self._options.should_stop():
+                self.progress = replace(self.progress, stopped=True)
                 return False
-        self.done = before.then(BackfillProgress(embedded=embedded, behind=batch.behind))
+        self.progress = before.plus(BackfillProgress(embedding=embedded, behind=batch.behind))
         return True
 
     def _write(self, batch: _Batch, cut: dict[int, list[Chunk]]) -> bool:
@@ -190,8 +191,8 @@ class Backfill:
             row = update(table).where(table.c.id == self._version.id, table.c.upto < batch.ids[-1])
             connection.execute(row.values(upto=batch.ids[-1]))
         left = max(0, batch.behind - len(batch.ids))
-        self.done = self.done.then(BackfillProgress(len(batch.ids), added, behind=left))
-        self._manner.said(self.done)
+        self.progress = self.progress.plus(BackfillProgress(len(batch.ids), added, behind=left))
+        self._options.progress(self.progress)
         return True
 
 

@@ -127,7 +127,7 @@ class EncoderRegistry:
 
 @dataclass(frozen=True)
 class _Loaded:
-    over: Callable[[Retriever], Retriever]
+    wrap: Callable[[Retriever], Retriever]
     judge: Callable[[str], object]
 
 

@@ -35,9 +35,9 @@ class Serving:
     """The versions that a process holds, and the one that serves. `fixed`: that stays, whatever is live."""
 
     def __init__(
-        self, folder: Path, catalog: Catalog, models: EncoderRegistry, version: Version, *, fixed: bool = False
+        self, folder: Path, catalog: Catalog, encoders: EncoderRegistry, version: Version, *, fixed: bool = False
     ) -> None:
-        self.folder, self.catalog, self.models, self.fixed = folder, catalog, models, fixed
+        self.folder, self.catalog, self.encoders, self.fixed = folder, catalog, encoders, fixed
         self._lock = threading.Lock()
         self._versions: dict[int, ServedVersion] = {}
         self._active = self._served(version)
