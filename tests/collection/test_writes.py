@@ -226,8 +226,12 @@ def test_a_batch_of_any_size(catalog: Catalog) -> None:
     with undone(catalog) as connection:
         assert mutations.write_documents(connection, CHUNKING, some) == mutations.CatalogChange(1300, 2600)
         assert mutations.write_documents(connection, CHUNKING, some) == mutations.CatalogChange()
-        assert mutations.write_documents(connection, CHUNKING, [*new, *some]) == mutations.CatalogChange(2600, 5200, 5200)
-        assert mutations.remove_documents(connection, [str(n) for n in range(1300)]) == mutations.CatalogChange(0, 0, 2600)
+        assert mutations.write_documents(connection, CHUNKING, [*new, *some]) == mutations.CatalogChange(
+            2600, 5200, 5200
+        )
+        assert mutations.remove_documents(connection, [str(n) for n in range(1300)]) == mutations.CatalogChange(
+            0, 0, 2600
+        )
         assert len(queries.delta(connection, CHUNKING, 0, queries.head(connection).seq).added) == 0
     with catalog.read() as connection:
         assert queries.count(connection, schema.documents) == queries.count(connection, schema.journal) == 0

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from gnomon.collection.settings import Mode
-    from gnomon.collection.systems import SystemRun, System
+    from gnomon.collection.systems import System, SystemRun
     from gnomon.evaluate.checks import Finding
     from gnomon.evaluate.judgments import DataSet
     from gnomon.evaluate.metrics import Metric

@@ -89,8 +89,8 @@ class Internals:
 class Collection:
     """An open collection. Any number of threads may search it; writers queue. Made by `gnomon.open`.
 
-    `versions` lists, makes and switches its versions: see `gnomon.collection.version_manager`. `tables` are those that are
-    registered with it: see `gnomon.answer.tables`.
+    `versions` lists, makes and switches its versions: see `gnomon.collection.version_manager`. `tables` are the
+    files registered with it: see `gnomon.answer.tables`.
     """
 
     def __init__(self, serving: Serving) -> None:

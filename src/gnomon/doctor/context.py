@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 from gnomon.collection.catalog import schema, vector_cache, versions
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.queries import chunks_of
-from gnomon.collection.catalog.versions import VersionState, Version
+from gnomon.collection.catalog.versions import Version, VersionState
 from gnomon.collection.collection import Collection
 from gnomon.core.contracts import Encoder
 from gnomon.core.documents import Chunk

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 
 from gnomon.collection.catalog import schema, vector_cache, versions
 from gnomon.collection.catalog.spaces import CANARIES
-from gnomon.collection.catalog.versions import VersionState, Version
+from gnomon.collection.catalog.versions import Version, VersionState
 from gnomon.core.contracts import Array, Encoder
 from gnomon.core.documents import Chunk
 from gnomon.core.errors import GnomonError, SpaceMismatch

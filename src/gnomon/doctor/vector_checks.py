@@ -10,7 +10,7 @@ import numpy as np
 from sqlalchemy import Connection, Select, delete, exists, func, select, update
 
 from gnomon.collection.catalog import schema
-from gnomon.collection.catalog.versions import VersionState, Version
+from gnomon.collection.catalog.versions import Version, VersionState
 from gnomon.collection.ingest.writer import SLICE_TEXTS, embed_slices
 from gnomon.doctor.catalog_checks import tell_again
 from gnomon.doctor.context import (

@@ -98,7 +98,10 @@ def ready_twin(kb: Collection, aim: Aim) -> VersionInfo | None:
         if aim.chunking is None:
             same = version.chunking_id == aim.live.chunking_id
         else:
-            same = (version.chunking, version.chunk_tokenizer) == (aim.chunking.to_json(), chunk_tokenizer_of(aim.encoder))
+            same = (version.chunking, version.chunk_tokenizer) == (
+                aim.chunking.to_json(),
+                chunk_tokenizer_of(aim.encoder),
+            )
         alike = version.space == aim.encoder.space and version.retrieval == aim.retrieval
         if info.state == "ready" and same and alike:
             return info
@@ -169,5 +172,7 @@ def _chunking(live: Version, chunk_tokens: int | None, encoder: Encoder) -> Chun
             expected=f"at most the {encoder.max_tokens} tokens that it reads whole",
             hint=f"--chunk-tokens {encoder.max_tokens} or less, or a model that reads longer texts",
         )
-    same_tokenizer = encoder.space == live.space or (live.chunk_tokenizer is not None and live.chunk_tokenizer == chunk_tokenizer_of(encoder))
+    same_tokenizer = encoder.space == live.space or (
+        live.chunk_tokenizer is not None and live.chunk_tokenizer == chunk_tokenizer_of(encoder)
+    )
     return None if same_tokenizer and wanted.to_json() == live.chunking else wanted

@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from gnomon.collection.catalog.versions import NotReady, timestamp
 from gnomon.collection.collection import Collection
-from gnomon.collection.ingest.backfill import BackfillProgress, BackfillOptions
+from gnomon.collection.ingest.backfill import BackfillOptions, BackfillProgress
 from gnomon.collection.ingest.writer import EmbeddingCounts
 from gnomon.collection.reports import VersionInfo
 from gnomon.core.contracts import Array, Encoder

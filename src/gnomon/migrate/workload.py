@@ -13,7 +13,7 @@ import numpy as np
 from sqlalchemy import select
 
 from gnomon.collection.catalog import schema, vector_cache
-from gnomon.collection.catalog.chunkers import chunker_for, chunk_tokenizer_of
+from gnomon.collection.catalog.chunkers import chunk_tokenizer_of, chunker_for
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.queries import chunks_of
 from gnomon.collection.catalog.versions import Version

@@ -219,7 +219,9 @@ class Filters:
             check_fields(connection, condition)
             return frozenset(connection.execute(select(document.key).where(expression(condition))).scalars())
 
-    def _found(self, connection: Connection, condition: Condition, known: _Allowed | None, head: JournalPosition) -> Array:
+    def _found(
+        self, connection: Connection, condition: Condition, known: _Allowed | None, head: JournalPosition
+    ) -> Array:
         if known is not None and len(known.ids) > 0 and self._continues(connection, known.at, head):
             change = queries.delta(connection, self._chunking_id, known.at.seq, head.seq)
             if len(change.added) <= _MOVED:

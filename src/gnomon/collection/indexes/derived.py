@@ -21,8 +21,22 @@ from gnomon.collection.catalog import queries
 from gnomon.collection.catalog.connection import Catalog, explained
 from gnomon.collection.catalog.queries import JournalHead
 from gnomon.collection.catalog.versions import NotReady, Version, is_complete
-from gnomon.collection.indexes.state import IndexState, open_indexes, open_read_only, read_state, save_indexes, write_state
-from gnomon.collection.indexes.sync import BackgroundWorker, WritableIndexes, SearchPriority, ChangeSource, apply_changes, apply_dense_changes
+from gnomon.collection.indexes.state import (
+    IndexState,
+    open_indexes,
+    open_read_only,
+    read_state,
+    save_indexes,
+    write_state,
+)
+from gnomon.collection.indexes.sync import (
+    BackgroundWorker,
+    ChangeSource,
+    SearchPriority,
+    WritableIndexes,
+    apply_changes,
+    apply_dense_changes,
+)
 from gnomon.core.errors import CollectionBusy, StorageError
 from gnomon.index.lexical import LexicalIndex
 from gnomon.index.scan import ScanIndex
@@ -221,7 +235,9 @@ class DerivedIndexes:
         if state != there:
             # First, so that no index is ever at a position that is not known to be of this history.
             write_state(self._folder, state)
-        live = apply_changes(ChangeSource(connection, self._version, self._pace), live, self._folder / state.dense, head.seq)
+        live = apply_changes(
+            ChangeSource(connection, self._version, self._pace), live, self._folder / state.dense, head.seq
+        )
         view = self._publish(live, state, now)
         if state.dense_seq < 0 or live.unsaved > _UNSAVED or (save and live.unsaved):
             live, state = save_indexes(self._folder, live, state)

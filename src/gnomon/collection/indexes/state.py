@@ -65,7 +65,9 @@ def write_state(folder: Path, state: IndexState) -> None:
     beside.replace(folder / "state.json")
 
 
-def open_indexes(folder: Path, state: IndexState, version: Version, held: tuple[WritableIndexes, IndexState] | None) -> tuple[WritableIndexes, IndexState]:
+def open_indexes(
+    folder: Path, state: IndexState, version: Version, held: tuple[WritableIndexes, IndexState] | None
+) -> tuple[WritableIndexes, IndexState]:
     """What is in force, from disk or, as far as it is the same, as it is held; anew where it is damaged."""
     live, known = held or (None, IndexState())
     language, settings = version.retrieval.language, chosen_settings(version.retrieval.index)

@@ -48,7 +48,9 @@ class EmbeddingCounts:
         )
 
 
-def embed_all(catalog: Catalog, target: Target, chunks: Sequence[Chunk], said: Callable[[int], None]) -> EmbeddingCounts:
+def embed_all(
+    catalog: Catalog, target: Target, chunks: Sequence[Chunk], said: Callable[[int], None]
+) -> EmbeddingCounts:
     """Make sure that the cache holds every chunk's vector. `said` is told the chunks done so far."""
     done = EmbeddingCounts()
     for part in embed_slices(catalog, target, chunks):
