@@ -131,7 +131,7 @@ def test_when_the_model_fails_the_passages_are_shown_and_the_error(asked, server
     assert code == 3
     assert "[1]  Keys" in out
     assert re.search(r"^error +http.*(500|broke off)", err)
-    assert "\nnext " in err
+    assert "\nhint " in err
     code, out, err = asked(QUESTION, "--llm", server.url, "--json")
     assert code == 3
     assert json.loads(out)["outcome"] == "failed"

@@ -99,9 +99,9 @@ def test_everything_left_out_is_told(kb, judged, capsys):
         r"^left out +1 without judgments, 1 judged but without a text, 1 with nothing relevant$", out, re.M
     )
     for line in (
-        r"error      1 judged documents that are not there: 'lost' (query 'q0')",
-        r"error      1 negative grades: query 'q1', document 'd2': -1",
-        r"error      1 judged queries that are not there: 'ghost'",
+        r"error    1 judged documents that are not there: 'lost' (query 'q0')",
+        r"error    1 negative grades: query 'q1', document 'd2': -1",
+        r"error    1 judged queries that are not there: 'ghost'",
         r"warning  1 queries without judgments: 'x1'",
         r"warning  1 queries with nothing relevant: 'x2'",
     ):
@@ -307,7 +307,7 @@ def test_only_documents_that_meet_a_condition_are_searched(kb, judged, tmp_path,
 def test_a_condition_that_cannot_be(kb, judged, saved, model, capsys):
     given = ["eval", f"{kb}:lexical", "--data", judged, "--where"]
     err = refused(capsys, *given, "id lik 'd%'")
-    assert "column 4\n        id lik 'd%'\n           ^\n" in err
+    assert "column 4\n          id lik 'd%'\n             ^\n" in err
     assert "no document has a field 'yaer'" in refused(capsys, *given, "yaer > 2020")
     assert "an empty condition" in refused(capsys, *given, "")
     err = refused(capsys, *given, "id = 'elsewhere'")
@@ -315,7 +315,7 @@ def test_a_condition_that_cannot_be(kb, judged, saved, model, capsys):
     assert "0 documents meet it: change the condition" in err
     for target in (saved("run.json", 3), f"model:{model}"):
         err = refused(capsys, "eval", target, "--data", judged, "--where", "id = 'd0'")
-        assert f"--where for {target}" in err.replace("\n        ", "")
+        assert f"--where for {target}" in err.replace("\n          ", "")
         assert "a condition only for a collection" in err
     assert "--where with --pseudo" in refused(capsys, "eval", kb, "--pseudo", "--where", "id = 'd0'")
     assert "--where with --task sts" in refused(capsys, "eval", kb, "--task", "sts", "--where", "id = 'd0'")

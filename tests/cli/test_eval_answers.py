@@ -3,7 +3,7 @@
 import json
 import re
 
-import endpoint_server as servers
+from support import endpoint_server as servers
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -182,8 +182,8 @@ def test_settings_that_there_are_not(kb, qa, capsys):
         return refused(capsys, kb, "--answers", qa, "--set", text)
 
     assert "sentence" in error("sentence=3")["message"]
-    assert "'sentences'" in error("sentence=3")["next"]
-    assert "'passages'" in error("context.pasages=3")["next"]
+    assert "'sentences'" in error("sentence=3")["hint"]
+    assert "'passages'" in error("context.pasages=3")["hint"]
     assert error("sentences=many")["expected"] == "a whole number"
     assert error("sentences=0")["message"].endswith("sentences = 0")
     assert error("sentences")["expected"] == "NAME=VALUE, such as sentences=3"
@@ -211,7 +211,7 @@ def test_options_that_would_do_nothing(kb, qa, judged, saved, tmp_path, capsys):
     assert "--per-query" in refused(capsys, kb, "--answers", qa, "--per-query", tmp_path / "x.csv")["message"]
     lost = ["--per-query", tmp_path / "lost" / "rows.jsonl"]
     error = as_json(capsys, "eval", kb, "--answers", qa, *lost, code=3)["error"]
-    assert (error["kind"], error["next"]) == ("StorageError", "name another file")
+    assert (error["kind"], error["hint"]) == ("StorageError", "name another file")
     assert "the first 0 questions" in refused(capsys, kb, "--answers", qa, "--limit", 0)["message"]
 
 

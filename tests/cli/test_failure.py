@@ -5,8 +5,9 @@ import json
 import pytest
 from rich.console import Console
 
-from gnomon.cli import main, terminal
-from gnomon.cli.main import exit_code, show_error
+from gnomon.cli import errors as cli_errors
+from gnomon.cli import terminal
+from gnomon.cli.errors import exit_code, show_error
 from gnomon.core import errors
 from gnomon.core.errors import CollectionNotFound, GnomonError
 
@@ -36,9 +37,9 @@ def test_as_json_it_is_one_line_on_stderr(capsys):
     assert json.loads(err) == {
         "error": {
             "kind": "CollectionNotFound",
-            "came": "there is no collection at nowhere",
-            "wanted": "a folder that `gnomon index` made",
-            "next": "make it: gnomon index PATH --into nowhere",
+            "message": "there is no collection at nowhere",
+            "expected": "a folder that `gnomon index` made",
+            "hint": "make it: gnomon index PATH --into nowhere",
         }
     }
 
@@ -55,7 +56,7 @@ def test_on_a_narrow_terminal_lines_wrap_beside_their_label(monkeypatch):
     )
     show_error(ERROR, as_json=False)
     lines = out.getvalue().splitlines()
-    assert lines[:2] == ["error     there is no collection at", "        nowhere"]
+    assert lines[:2] == ["error     there is no collection at", "          nowhere"]
     assert max(map(len, lines)) <= 40
 
 
@@ -91,5 +92,5 @@ def test_exit_codes(kind, code):
 
 def test_every_error_has_an_exit_code_on_purpose():
     kinds = {kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, GnomonError)}
-    decided = {kind for kind in kinds if any(issubclass(kind, known) for known, _ in main.CODES)}
+    decided = {kind for kind in kinds if any(issubclass(kind, known) for known, _ in cli_errors.CODES)}
     assert kinds - decided == {GnomonError, errors.NothingIndexed}

@@ -78,7 +78,7 @@ def test_a_plan(indexed, other, capsys):
 def test_a_plan_refuses_what_cannot_be(indexed, model, other, capsys, monkeypatch):
     assert "nothing to do" in error(capsys, "plan", indexed, "--to", model)
     assert "the setting 'wieghts'" in error(capsys, "plan", indexed, "--set", "wieghts=1")
-    assert "wanted NAME=VALUE" in error(capsys, "plan", indexed, "--set", "mode")
+    assert "expected NAME=VALUE" in error(capsys, "plan", indexed, "--set", "mode")
     assert "--set mode twice" in error(capsys, "plan", indexed, "--set", "mode=dense", "--set", "mode=dense")
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9 - 10**6, 10**6))

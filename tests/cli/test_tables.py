@@ -68,4 +68,4 @@ def test_what_it_does_not_take(kb, capsys, monkeypatch, arguments, came):
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith(f"error     {came}")
-    assert "next" in err
+    assert "hint" in err
