@@ -3,7 +3,6 @@
 import json
 import re
 
-from support import endpoint_server as servers
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -13,6 +12,7 @@ from gnomon.answer.evaluation.evaluate import evaluate_answers
 from gnomon.answer.evaluation.metrics import JUDGED, MEASURES
 from gnomon.answer.evaluation.questions import read_questions
 from gnomon.cli.main import run
+from support import endpoint_server as servers
 
 TOPICS = (
     "sundial whale teapot glacier violin lantern orchard compass beetle harbour anvil meadow quarry saddle "
