@@ -22,9 +22,9 @@ from data import DATA
 from gnomon import load_encoder
 from gnomon.encode import locate
 from gnomon.evaluate.tasks import TokenEncoder, run_task
-from gnomon.evaluate.tasks.pair_classification import roc_auc
 from gnomon.evaluate.tasks.report import with_interval
 from gnomon.evaluate.tasks.word_in_context import word_vector
+from gnomon.kernels.statistics import roc_auc
 from record import write
 
 MODEL = "all-MiniLM-L6-v2"
@@ -122,7 +122,7 @@ def main() -> None:
 
 def auc_difference(left: Any, right: Any, same: Any) -> float:
     """By how much the first tells better."""
-    return roc_auc(left, same) - roc_auc(right, same)
+    return roc_auc(left[~same], left[same]) - roc_auc(right[~same], right[same])
 
 
 def interval(figure: Any) -> list[float] | None:

@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 
 from gnomon.core.contracts import Encoder
+from gnomon.core.similarity import maxsim
 from gnomon.encode import load_encoder
 from gnomon.encode.load import load_scorer
 from gnomon.evaluate import Run
 from gnomon.evaluate.comparison import compare_many
-from gnomon.kernels.similarity import maxsim
 from gnomon.train.data.source import SourceSettings
 from gnomon.train.evaluation import DevSet, first_by_words, mean_of, open_dev
 from record import write

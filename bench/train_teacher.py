@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from gnomon.core.similarity import maxsim
 from gnomon.encode import load_encoder
-from gnomon.kernels.similarity import maxsim
 from gnomon.train.data.source import SourceSettings
 from gnomon.train.evaluation import DevSet, first_by_words, open_dev
 

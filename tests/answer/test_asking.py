@@ -24,8 +24,8 @@ from gnomon.collection import Collection
 from gnomon.collection.catalog.spaces import CANARIES
 from gnomon.core.errors import GenerationFailed, InvalidInput, PromptTooLong
 from gnomon.core.ranking import Query, Ranking
+from gnomon.core.similarity import normalise
 from gnomon.core.vectors import Vectors
-from gnomon.kernels.similarity import normalise
 from gnomon.retrieve.feedback import RocchioSettings
 from gnomon.testing.toys import HashEncoder
 from support.endpoint_server import EndpointServer, cut, fails, replies, says

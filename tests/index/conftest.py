@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from gnomon.core.similarity import normalise
 from gnomon.core.space import Similarity, Space
 from gnomon.core.vectors import Vectors
-from gnomon.kernels.similarity import normalise
 
 MakeVectors = Callable[..., Vectors]
 

@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnomon.core.errors import InvalidInput, InvalidVectors
+from gnomon.core.similarity import pairwise_scores
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
 from gnomon.index.exact import ExactIndex
 from gnomon.index.rows import PIECE
-from gnomon.kernels.similarity import scores
 from gnomon.testing.index import check_index
 
 
@@ -97,7 +97,7 @@ def test_any_history_ends_as_a_fresh_index_would(steps, seed, k, kind):
     query = rng.integers(-2, 3, (1, 3)).astype(np.float32)
     (ranking,) = index.search(Vectors(query, space), k=k)
     rows = np.array([held[one] for one in sorted(held)], dtype=np.float32).reshape(-1, 3)
-    exact = scores(query.astype(float), rows.astype(float), similarity=kind)[0]
+    exact = pairwise_scores(query.astype(float), rows.astype(float), similarity=kind)[0]
     order = sorted(zip(-exact, sorted(held), strict=True))[:k]
     assert len(index) == len(held)
     assert ranking.ids.tolist() == [one for _, one in order]

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from gnomon.core.errors import InvalidInput, InvalidVectors
+from gnomon.core.similarity import maxsim, normalise, pairwise_scores
 from gnomon.kernels.pooling import Pooling, pool
-from gnomon.kernels.similarity import maxsim, normalise, scores
 
 HOW = ("mean", "cls", "last", "max", "weightedmean", "attention")
 QUERY = np.array([0.3, -1.0, 0.7], dtype=np.float32)
@@ -80,6 +80,26 @@ def test_normalise_refuses_rows_without_a_direction() -> None:
     )
 
 
+@given(arrays(np.float32, (4, 3), elements=st.integers(-3, 3).map(float)))
+def test_normalise_leaves_zeros_where_they_are_allowed(rows: np.ndarray) -> None:
+    unit = normalise(rows, allow_zero=True)
+    assert unit.dtype == rows.dtype
+    zero = ~rows.any(axis=1)
+    assert not unit[zero].any()
+    if not zero.all():
+        np.testing.assert_array_equal(unit[~zero], normalise(rows[~zero]))
+
+
+def test_normalise_of_no_rows() -> None:
+    assert normalise(np.zeros((0, 3))).shape == (0, 3)
+
+
+@pytest.mark.parametrize("allow_zero", [False, True])
+def test_normalise_refuses_nan(allow_zero: bool) -> None:
+    with pytest.raises(InvalidVectors, match="1 of 2 vectors have no finite length"):
+        normalise(np.array([[1.0, np.nan], [1.0, 0.0]]), allow_zero=allow_zero)
+
+
 @pytest.mark.filterwarnings("ignore:overflow")
 def test_normalise_refuses_lengths_beyond_the_type() -> None:
     # Divided by an infinite length they would come out as zeros.
@@ -95,10 +115,10 @@ def test_scores_against_a_loop(queries: np.ndarray, documents: np.ndarray) -> No
     dot = np.array([[q @ d for d in documents] for q in queries]).reshape(len(queries), len(documents))
     away = np.array([[-np.linalg.norm(q - d) for d in documents] for q in queries]).reshape(dot.shape)
     for similarity in ("cosine", "dot"):
-        found = scores(queries, documents, similarity=similarity)  # type: ignore[arg-type]
+        found = pairwise_scores(queries, documents, similarity=similarity)  # type: ignore[arg-type]
         np.testing.assert_allclose(found, dot, atol=1e-9)
     # The square root makes 1e-6 of the rounding, 1e-13, that is left of a distance of 0.
-    np.testing.assert_allclose(scores(queries, documents, similarity="euclidean"), away, atol=1e-5)
+    np.testing.assert_allclose(pairwise_scores(queries, documents, similarity="euclidean"), away, atol=1e-5)
 
 
 @given(

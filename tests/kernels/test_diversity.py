@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from gnomon.kernels.diversity import cosines, mmr
+from gnomon.kernels.diversity import mmr
 
 SIXTEENTHS = st.integers(0, 16).map(lambda n: n / 16)  # exact in binary: the twins may not differ by rounding
 
@@ -54,12 +54,3 @@ def test_without_diversity_it_is_the_order_of_relevance(found: tuple[np.ndarray,
 def test_with_diversity_alone_the_least_alike_comes_second() -> None:
     alike = np.array([[1.0, 0.9, -0.5], [0.9, 1.0, 0.0], [-0.5, 0.0, 1.0]])
     assert mmr(np.array([1.0, 0.9, 0.1]), alike, diversity=1.0).tolist() == [0, 2, 1]
-
-
-def test_cosines_are_of_directions_and_never_beyond_one() -> None:
-    rows = np.random.default_rng(5).standard_normal((40, 7)).astype(np.float32)
-    rows[3] = 0
-    found = cosines(np.vstack([rows, 3 * rows]))
-    assert found.max() <= 1.0
-    assert not found[3].any()
-    np.testing.assert_allclose(np.delete(np.diag(found[:40, 40:]), 3), 1.0, rtol=1e-6)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gnomon.kernels import drift
 from gnomon.kernels.drift import median_distance, mmd_test, tell_apart
-from gnomon.kernels.statistics import binomial_tail, share_interval
+from gnomon.kernels.statistics import binomial_tail, roc_auc, share_interval
 
 rng = np.random.default_rng
 
@@ -89,7 +89,7 @@ def test_the_classifier_names_the_rows_that_are_new():
     found = tell_apart(first, second, permutations=99)
     assert set(np.argsort(-found.scores)[:8]) <= set(range(12))
     pairs = [(a < b) + 0.5 * (a == b) for a in (0.0, 1.0, 2.0) for b in (1.0, 2.0)]
-    assert drift._auc(np.array([0.0, 1.0, 2.0]), np.array([1.0, 2.0])) == pytest.approx(np.mean(pairs))
+    assert roc_auc(np.array([0.0, 1.0, 2.0]), np.array([1.0, 2.0])) == pytest.approx(np.mean(pairs))
 
 
 def test_more_dimensions_than_rows():

@@ -47,6 +47,17 @@ def test_min_max_of_nothing_is_nothing() -> None:
     assert len(min_max(np.zeros(0))) == 0
 
 
+def test_min_max_of_one_is_1_whatever_it_is() -> None:
+    assert min_max(np.array([-7.0])).tolist() == [1.0]
+    assert min_max(np.array([0.0, 0.0], dtype=np.float32)).tolist() == [1.0, 1.0]
+
+
+def test_min_max_passes_over_nan() -> None:
+    np.testing.assert_array_equal(min_max(np.array([np.nan, 2.0, 4.0])), [np.nan, 0.0, 1.0])
+    np.testing.assert_array_equal(min_max(np.array([np.nan, 2.0])), [np.nan, 1.0])
+    assert np.isnan(min_max(np.array([np.nan, np.nan]))).all()
+
+
 def slow_convex(lists: list[Given], weights: list[float]) -> dict[int, float]:
     total: dict[int, float] = {i: 0.0 for one in lists for i in one}
     for one, weight in zip(lists, weights, strict=True):

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from gnomon.core.errors import InvalidInput, SpaceMismatch
 from gnomon.core.ranking import Query, Ranking
+from gnomon.core.similarity import maxsim
 from gnomon.index.exact import ExactIndex
-from gnomon.kernels.similarity import maxsim
 from gnomon.retrieve import Dense, EncodedTexts, LateRerank, Lexical, Rerank
 from gnomon.testing import HashEncoder, LateHashEncoder
 from gnomon.testing.encoder import check_scorer

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gnomon.core.errors import InvalidInput
-from gnomon.kernels.similarity import maxsim
+from gnomon.core.similarity import maxsim
 from gnomon.testing.encoder import QUERY, SCORER_CHECKS, TEXTS, ScorerCase, check_scorer
 from gnomon.testing.toys import LateHashEncoder
 

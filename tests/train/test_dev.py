@@ -1,7 +1,5 @@
 """Looks at a model: what is ranked, what is scored, and that they leave the model alone."""
 
-import random
-
 import pytest
 import torch
 from scipy.stats import spearmanr
@@ -9,7 +7,7 @@ from scipy.stats import spearmanr
 from gnomon.core.errors import InvalidInput
 from gnomon.train import fit
 from gnomon.train.data.source import SourceSettings
-from gnomon.train.evaluation import DevSet, embedded, first_by_words, look, mean_of, open_dev, spearman
+from gnomon.train.evaluation import DevSet, embedded, first_by_words, look, mean_of, open_dev
 from support.tiny_backbones import TEXTS, shared
 from support.training_recipes import parallel, scored, toy, triplets, write_rows
 
@@ -119,13 +117,6 @@ def test_a_look_draws_no_random_number_and_leaves_training_on(kind):
     assert torch.equal(torch.get_rng_state(), before)
     assert found.metric == "spearman"
     assert found.value == pytest.approx(spearmanr(found.predicted, pairs.scores).statistic)
-
-
-def test_spearman_is_scipys():
-    rng = random.Random(2)
-    left, right = ([rng.choice((0.1, 0.2, 0.5, 3.0)) for _ in range(40)] for _ in range(2))
-    assert spearman(left, right) == pytest.approx(spearmanr(left, right).statistic)
-    assert spearman([1.0, 1.0], [1.0, 2.0]) == 0.0
 
 
 def test_a_metric_that_there_is_not():

@@ -10,7 +10,7 @@ from gnomon.testing.toys import HashEncoder
 from gnomon.train.batch import Example
 from gnomon.train.data import listed_source, open_source
 from gnomon.train.data.examples import to_row
-from gnomon.train.mining.false_negatives import mixture, wilson
+from gnomon.train.mining.false_negatives import mixture
 from gnomon.train.mining.mine import mine
 from gnomon.train.mining.settings import MineSettings
 
@@ -179,7 +179,6 @@ def test_mixture_of_known_parts():
         right = rng.normal(2, 1, int(4000 * truth))
         mined = np.concatenate([right, rng.normal(-2, 1, 4000 - len(right))])
         assert truth - 0.01 < mixture(mined, rng.normal(2, 1, 4000)) < truth + 0.06
-    assert wilson(0, 0) == (0.0, 0.0, 1.0)
 
 
 def test_the_report_is_plain_and_counts():

@@ -20,9 +20,10 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from gnomon.answer.types import Passage
-from gnomon.answer.verification.spans import unit, unit_vectors
+from gnomon.answer.verification.spans import unit_vectors
 from gnomon.collection import Collection
 from gnomon.core.ranking import Ranking
+from gnomon.core.similarity import normalise
 from gnomon.kernels.diversity import containment, idf
 from gnomon.text.sentences import sentences
 
@@ -132,7 +133,7 @@ _SAMPLES = _Samples()
 
 
 def _vectors(kb: Collection, ids: Any) -> Rows:
-    return unit(kb.internals.lookups().vectors_of(ids)[1].data)
+    return normalise(kb.internals.lookups().vectors_of(ids)[1].data, allow_zero=True)
 
 
 @dataclass(frozen=True)

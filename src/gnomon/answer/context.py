@@ -13,8 +13,9 @@ from gnomon.answer.types import Passage
 from gnomon.collection import Collection
 from gnomon.core.contracts import Encoder
 from gnomon.core.ranking import Hit, Ranking
-from gnomon.kernels.diversity import cosines, mmr
+from gnomon.kernels.diversity import mmr
 from gnomon.kernels.fusion import min_max
+from gnomon.kernels.similarity import cosine_matrix
 from gnomon.text.sentences import spans
 
 Count = Callable[[str], int]
@@ -100,7 +101,7 @@ def _by_marginal_relevance(kb: Collection, hits: Sequence[Hit], settings: Contex
     known = np.isin(ids, found)
     rows[known] = vectors.data[np.searchsorted(found, ids[known])]
     relevance = min_max(np.array([hit.score for hit in hits], dtype=np.float64))
-    taken = mmr(relevance, cosines(rows), diversity=settings.diversity, duplicate=settings.duplicate)
+    taken = mmr(relevance, cosine_matrix(rows), diversity=settings.diversity, duplicate=settings.duplicate)
     return [int(place) for place in taken]
 
 

@@ -10,16 +10,17 @@ from functools import lru_cache
 import numpy as np
 
 from gnomon.collection import Collection
-from gnomon.core.contracts import Array, Encoder, Role
+from gnomon.core.contracts import Encoder, Role
 from gnomon.core.encoders import DelegatingEncoder
 from gnomon.core.errors import GnomonError, InvalidInput
+from gnomon.core.similarity import normalise
 from gnomon.core.vectors import Vectors
 from gnomon.encode.hub.local import SourceSettings
 from gnomon.encode.hub.locate import locate
 from gnomon.encode.layout.files import read_json
 from gnomon.encode.layout.prompts import resolve_prompts
 from gnomon.kernels.feedback import rocchio
-from gnomon.kernels.similarity import normalise
+from gnomon.kernels.similarity import paired_cosines
 
 _SLOTS = (  # E5-instruct, Qwen3-Embedding, gte-Qwen2 and others; EmbeddingGemma
     re.compile(r"(?P<before>Instruct:\s*)(?P<task>\S[^\n]*)(?P<after>\n\s*Query:\s*)\Z"),
@@ -68,7 +69,7 @@ class Aimed(DelegatingEncoder):
         both = [prompts.own + text for text in texts] + [prompts.expected + text for text in texts]
         made = self.encoder.encode(both, role="document").data
         known, wanted = made[: len(texts)], made[len(texts) :]
-        if (_cosines(known, own.data) < _SAME).any():
+        if (paired_cosines(known, own.data) < _SAME).any():
             raise _no_instruction(
                 self.space.name,
                 "its query vectors are not what it makes of prompt and query as one text: documents have a "
@@ -127,10 +128,6 @@ def _no_instruction(name: str, why: str) -> InvalidInput:
         expected='a model that was trained with tasks in its query prompt, such as "Instruct: …\\nQuery: "',
         hint="leave the instruction out, or index with an instruction-tuned model",
     )
-
-
-def _cosines(left: Array, right: Array) -> Array:
-    return np.asarray((normalise(left) * normalise(right)).sum(axis=1))
 
 
 def _cut(text: str, encoder: Encoder) -> str:

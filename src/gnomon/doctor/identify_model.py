@@ -15,6 +15,7 @@ from gnomon.core.contracts import Array, Encoder, Role
 from gnomon.core.errors import GnomonError
 from gnomon.encode.hub.cards import all_cards, card_for
 from gnomon.encode.hub.local import SourceSettings, in_hub_cache, in_own_cache
+from gnomon.kernels.similarity import paired_cosines
 from gnomon.kernels.statistics import share_interval
 
 
@@ -175,7 +176,7 @@ def makers(candidates: Sequence[Candidate], texts: Sequence[str], rows: Array, s
         except GnomonError as error:
             failed.append(f"{candidate.name}: {error.message}")
             continue
-        tried += [(candidate.name, how, cosines(wanted, made)) for how, made in ways]
+        tried += [(candidate.name, how, paired_cosines(wanted, made)) for how, made in ways]
     return _judged(tried, len(texts), tuple(failed))
 
 
@@ -221,7 +222,7 @@ def _ways(candidate: Candidate, texts: Sequence[str], wanted: Array) -> Iterator
             continue  # no prompt tells the roles apart
         seen.append(made)
         yield ", ".join(part for part in (how, cut) if part), made
-        if (cosines(wanted, made) >= SAME).all():
+        if (paired_cosines(wanted, made) >= SAME).all():
             return
 
 
@@ -230,15 +231,6 @@ def _asked(candidate: Candidate, encoder: Encoder) -> Iterator[tuple[str, Callab
     yield "as queries", lambda: encoder, "query"
     if candidate.bare is not None:
         yield "without prompts", candidate.bare, "document"
-
-
-def cosines(some: Array, others: Array) -> Array:
-    """The cosine of each row with the other's row of the same place; 0 where one of them has no direction."""
-    one, two = some.astype(np.float64), others.astype(np.float64)
-    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(two, axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        found = np.vecdot(one, two) / lengths
-    return np.asarray(np.nan_to_num(found, nan=0.0, posinf=0.0, neginf=0.0))
 
 
 def encoded(encoder: Encoder, texts: Sequence[str], role: Role) -> Array:

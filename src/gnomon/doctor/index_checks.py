@@ -17,13 +17,13 @@ from gnomon.collection.indexes.state import IndexState, lexical_position, read_s
 from gnomon.collection.serving.snapshot import derived_folder
 from gnomon.core.contracts import Array
 from gnomon.core.errors import GnomonError, IndexDamaged
+from gnomon.core.similarity import normalise
 from gnomon.doctor.context import Look
 from gnomon.doctor.report import Finding, Found
 from gnomon.index import storage
 from gnomon.index.files import check_files, read_manifest
 from gnomon.index.lexical import MANIFEST, VERSION
 from gnomon.index.scan_settings import chosen_settings
-from gnomon.kernels.similarity import normalise
 
 _SAMPLE = 2000
 """Rows of an index that are held against the catalog."""

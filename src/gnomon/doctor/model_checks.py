@@ -15,9 +15,10 @@ from gnomon.core.contracts import Array, Encoder
 from gnomon.core.documents import Chunk
 from gnomon.core.errors import GnomonError, SpaceMismatch
 from gnomon.doctor.context import SHOWN, Look, blocks, by_space, excerpt, names, whole_chunks
-from gnomon.doctor.identify_model import SAME, Candidate, Made, candidates, cosines, encoded, found_at, makers
+from gnomon.doctor.identify_model import SAME, Candidate, Made, candidates, encoded, found_at, makers
 from gnomon.doctor.report import Finding, Found, Severity
 from gnomon.doctor.vector_checks import renew
+from gnomon.kernels.similarity import paired_cosines
 from gnomon.kernels.statistics import share_interval
 
 Kept = Sequence[tuple[Version, VersionState]]
@@ -151,7 +152,7 @@ def _usable(connection: Connection, version: Version, chunks: list[Chunk]) -> tu
 
 def _cosines(encoder: Encoder, chunks: Sequence[Chunk], rows: Array) -> Array:
     fresh = encoded(encoder, [chunk.embed_text for chunk in chunks], "document")
-    return cosines(rows, fresh)
+    return paired_cosines(rows, fresh)
 
 
 def _foreign(look: Look, own: Kept, chunks: list[Chunk], rows: Array, near: Array, wrong: Array) -> Found:

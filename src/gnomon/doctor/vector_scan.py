@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 from gnomon.collection.catalog import schema
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.core.contracts import Array
-from gnomon.kernels.similarity import normalise
+from gnomon.core.similarity import normalise
 
 NEAR = 0.999
 """The cosine from which on two vectors count as nearly the same."""

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from gnomon.core.contracts import Role
 from gnomon.core.encoders import RoleMethods
 from gnomon.core.errors import InvalidInput, ModelUnsupported
+from gnomon.core.similarity import normalise
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
 from gnomon.encode.graph.weights import Weights
@@ -23,7 +24,6 @@ from gnomon.encode.layout.model import ModelLayout, Projection
 from gnomon.encode.runtime.batches import batches
 from gnomon.encode.runtime.tokenizer import TextTokenizer, check_texts, warn_truncated
 from gnomon.encode.settings import EncoderSettings, check_dim
-from gnomon.kernels.similarity import normalise
 
 GATHER_TOKENS = 16_384  # rows gathered at a time: 16 MB at 256 dimensions
 WINDOW_TEXTS = 8192

@@ -13,10 +13,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from gnomon.core.errors import InvalidInput, InvalidVectors
+from gnomon.core.similarity import normalise
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
 from gnomon.index.rows import Rows
-from gnomon.kernels.similarity import normalise
 
 
 def checked_k(k: int) -> int:

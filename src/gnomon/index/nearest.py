@@ -12,10 +12,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from gnomon.core.ranking import Ranking
+from gnomon.core.similarity import maxsim
 from gnomon.core.space import Similarity
 from gnomon.index.arguments import Allowed
 from gnomon.index.rows import PIECE, Rows
-from gnomon.kernels.similarity import maxsim
 from gnomon.kernels.topk import top_k
 
 _CELLS = 1 << 24

@@ -5,15 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-
-def unit(rows: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n dim"]:
-    """The rows at length one, in float64; a zero row stays zero.
-
-    >>> unit(np.array([[3.0, 4.0], [0.0, 0.0]])).tolist()
-    [[0.6, 0.8], [0.0, 0.0]]
-    """
-    lengths = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
-    return np.asarray(rows / np.maximum(lengths, 1e-12))
+from gnomon.core.similarity import normalise
+from gnomon.kernels.similarity import cosine_matrix
 
 
 def alignment(left: Float[np.ndarray, "n dim"], right: Float[np.ndarray, "n dim"], *, alpha: float = 2.0) -> float:
@@ -25,7 +18,7 @@ def alignment(left: Float[np.ndarray, "n dim"], right: Float[np.ndarray, "n dim"
     >>> alignment(np.array([[1.0, 0.0], [2.0, 0.0]]), np.array([[1.0, 0.0], [-3.0, 0.0]]))
     2.0
     """
-    distances = np.linalg.norm(unit(left) - unit(right), axis=1)
+    distances = np.linalg.norm(_unit(left) - _unit(right), axis=1)
     return float((distances**alpha).mean())
 
 
@@ -40,7 +33,7 @@ def uniformity(rows: Float[np.ndarray, "n dim"], *, t: float = 2.0) -> float:
     """
     if len(rows) < 2:
         return float("nan")
-    one = unit(rows)
+    one = _unit(rows)
     squared = np.maximum(2 - 2 * (one @ one.T)[np.triu_indices(len(one), k=1)], 0)
     return float(np.log(np.exp(-t * squared).mean()))
 
@@ -60,11 +53,14 @@ def neighbour_overlap(left: Float[np.ndarray, "n dim"], right: Float[np.ndarray,
 
 
 def _nearest(rows: Float[np.ndarray, "n dim"], k: int) -> list[list[int]]:
-    one = unit(rows)
-    cosines = one @ one.T
+    cosines = cosine_matrix(rows.astype(np.float64))
     np.fill_diagonal(cosines, -np.inf)
     nearest: list[list[int]] = np.argsort(-cosines, axis=1, kind="stable")[:, :k].tolist()
     return nearest
+
+
+def _unit(rows: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n dim"]:
+    return normalise(rows.astype(np.float64), allow_zero=True)
 
 
 def principal_plane(rows: Float[np.ndarray, "n dim"]) -> tuple[Float[np.ndarray, "n 2"], float]:

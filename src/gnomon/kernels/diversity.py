@@ -29,17 +29,6 @@ def containment(
     return np.asarray(held @ weights / total) if total > 0 else np.zeros(len(held))
 
 
-def cosines(rows: Float[np.ndarray, "rows dim"]) -> Float[np.ndarray, "rows rows"]:
-    """The cosine of every row with every other, clipped to -1 to 1. A zero row is like none: 0.
-
-    >>> cosines(np.array([[2.0, 0.0], [1.0, 0.0], [0.0, 0.0]])).tolist()
-    [[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
-    """
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit = rows / np.where(lengths > 0, lengths, 1.0)
-    return np.asarray(np.clip(unit @ unit.T, -1.0, 1.0))
-
-
 def mmr(
     relevance: Float[np.ndarray, " n"],
     alike: Float[np.ndarray, "n n"],

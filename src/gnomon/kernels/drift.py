@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from gnomon.kernels.statistics import roc_auc
+
 EXACT_UP_TO = 4096
 """Rows of both samples together up to which all pairs are compared; beyond, random features stand in."""
 FEATURES = 1024
@@ -149,7 +151,7 @@ def tell_apart(
         found.append(value)
     values = np.concatenate(found)
     p_value = _share_as_large(values, 1e-9 + _ROUNDING * float(np.abs(values).max()))
-    return Separation(_auc(scores[:n], scores[n:]), p_value, scores[n:])
+    return Separation(roc_auc(scores[:n], scores[n:]), p_value, scores[n:])
 
 
 def _sizes(first: _Array, second: _Array) -> tuple[int, int]:
@@ -222,13 +224,6 @@ def _solved(pooled: Rows, part: _Array) -> tuple[_Array, _Array, _Array]:
 def _share_as_large(values: Float[np.ndarray, " deals"], slack: float) -> float:
     """The share of deals, the true one first and counted, that are at least as extreme as it."""
     return float(np.count_nonzero(values >= values[0] - slack)) / len(values)
-
-
-def _auc(low: Float[np.ndarray, " n"], high: Float[np.ndarray, " m"]) -> float:
-    """Mann and Whitney's share of pairs in order, ties counted half."""
-    ordered = np.sort(low)
-    below = np.searchsorted(ordered, high, "left") + np.searchsorted(ordered, high, "right")
-    return float(below.mean() / (2 * len(low)))
 
 
 def _squared_distances(rows: Rows) -> Float[np.ndarray, "rows rows"]:

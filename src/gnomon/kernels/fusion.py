@@ -1,4 +1,4 @@
-"""Scores of several rankings made one."""
+"""Several rankings fused into one."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-# "_" is any length: a name would demand the same of every list.
 # Each list has its own length, so the axis has no name: a name would bind to the first.
 Lists = Sequence[tuple[Int[np.ndarray, " _"], Float[np.ndarray, " _"]]]
 
 
 def min_max(scores: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Scores stretched to 0 to 1; all 1 where they are all equal.
+    """Scores stretched to 0 to 1; all 1 where they are all equal. NaN stays NaN and bounds nothing.
 
+    Equal scores are 1 and not 0, so that the only result of one ranking outweighs what that ranking lacks.
     Theoretical min-max fusion is analysed by Bruch, Gai and Ingber 2023 (arXiv:2210.11934).
 
     >>> min_max(np.array([2.0, 4.0, 3.0])).tolist()
     [0.0, 1.0, 0.5]
+    >>> min_max(np.array([7.0, np.nan])).tolist()
+    [1.0, nan]
     """
     if len(scores) == 0:
         return scores
-    low, high = scores.min(), scores.max()
+    low, high = np.fmin.reduce(scores), np.fmax.reduce(scores)
     if high == low:
-        return np.ones_like(scores)
+        return np.where(np.isnan(scores), scores, np.ones_like(scores))
     return np.asarray((scores - low) / (high - low))
 
 
@@ -53,8 +55,7 @@ def convex(columns: Sequence[Float[np.ndarray, " ids"]], weights: Sequence[float
     """
     total = np.zeros(len(columns[0]), dtype=np.float64)
     for column, weight in zip(columns, weights, strict=True):
-        found = ~np.isnan(column)
-        total[found] += weight * min_max(column[found])
+        total += weight * np.nan_to_num(min_max(column), nan=0.0)
     return total
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from gnomon.core.errors import InvalidInput
+from gnomon.kernels.statistics import softmax
 
 Pooling = Literal["mean", "cls", "last", "max", "weightedmean", "attention"]
 
@@ -68,8 +69,7 @@ def attention_weights(
     """
     kept = np.where(mask[:, :, None] > 0, tokens, tokens.dtype.type(0))
     scores = np.where(mask > 0, kept @ query / np.sqrt(len(query)), -np.inf)
-    grown = np.exp(scores - scores.max(1, keepdims=True))
-    return np.asarray(grown / grown.sum(1, keepdims=True), dtype=tokens.dtype)
+    return softmax(scores).astype(tokens.dtype)
 
 
 def weighted_mean(

@@ -1,75 +1,37 @@
-"""What all vectors of a table have in common, taken out."""
+"""Cosines of rows, and what all rows have in common taken out."""
 
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
-from gnomon.core.errors import InvalidVectors
-from gnomon.core.space import Similarity
+from gnomon.core.similarity import normalise
 
 
-def normalise(rows: Float[np.ndarray, "rows dim"]) -> Float[np.ndarray, "rows dim"]:
-    """Each row divided by its Euclidean length.
+def cosine_matrix(rows: Float[np.ndarray, "rows dim"]) -> Float[np.ndarray, "rows rows"]:
+    """The cosine of every row with every other, clipped to -1 to 1; 0 with a zero row, which has no direction.
 
-    Raises InvalidVectors when a row is zero, which has no direction, or too long for its type.
+    Raises InvalidVectors for NaN and infinite values.
 
-    >>> normalise(np.array([[3.0, 4.0]])).tolist()
-    [[0.6, 0.8]]
+    >>> cosine_matrix(np.array([[2.0, 0.0], [1.0, 0.0], [0.0, 0.0]])).tolist()
+    [[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
     """
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    if not lengths.all():
-        raise InvalidVectors(
-            f"{int((lengths == 0).sum())} of {len(rows)} vectors are zero",
-            expected="vectors with a direction",
-            hint="leave out empty texts",
-        )
-    if not np.isfinite(lengths).all():
-        raise InvalidVectors(
-            f"{int((~np.isfinite(lengths)).sum())} of {len(rows)} vectors have no finite length",
-            expected="finite values whose squares fit their type",
-            hint="look at the encoder's input and weights",
-        )
-    return np.asarray(rows / lengths, dtype=rows.dtype)
+    unit = normalise(rows, allow_zero=True)
+    return np.asarray(np.clip(unit @ unit.T, -1.0, 1.0))
 
 
-def scores(
-    queries: Float[np.ndarray, "queries dim"],
-    documents: Float[np.ndarray, "documents dim"],
-    *,
-    similarity: Similarity,
-) -> Float[np.ndarray, "queries documents"]:
-    """Similarity of every query with every document, higher is nearer.
+def paired_cosines(left: Float[np.ndarray, "n dim"], right: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, " n"]:
+    """The cosine of each row with the other's row of the same place, in float64, clipped to -1 to 1.
 
-    Cosine expects normalised rows, as Vectors of a cosine space are stored. Euclidean gives the negative
-    distance. For maxsim see `maxsim`.
+    0 where a row of the two has no direction: it is zero, or holds NaN or infinite values.
 
-    >>> scores(np.array([[1.0, 0.0]]), np.array([[0.0, 2.0]]), similarity="euclidean").round(3).tolist()
-    [[-2.236]]
+    >>> paired_cosines(np.array([[2.0, 0.0], [0.0, 0.0]]), np.array([[1.0, 0.0], [1.0, 0.0]])).tolist()
+    [1.0, 0.0]
     """
-    products = queries @ documents.T
-    if similarity != "euclidean":
-        return np.asarray(products)
-    squared = (queries**2).sum(1)[:, None] + (documents**2).sum(1)[None, :] - 2 * products
-    return np.asarray(-np.sqrt(np.maximum(squared, 0.0)))
-
-
-def maxsim(
-    query: Float[np.ndarray, "query_rows dim"],
-    documents: Float[np.ndarray, "rows dim"],
-    starts: Int[np.ndarray, " items"],
-) -> Float[np.ndarray, " items"]:
-    """Late interaction: for each document the sum over query rows of their best match among its rows.
-
-    Khattab and Zaharia 2020, ColBERT, equation 3 (arXiv:2004.12832).
-
-    >>> maxsim(np.eye(2), np.array([[1.0, 0.0], [0.0, 0.5]]), np.array([0])).tolist()
-    [1.5]
-    """
-    if len(starts) == 0:
-        return np.zeros(0, dtype=np.float32)
-    best = np.maximum.reduceat(query @ documents.T, starts, axis=1)
-    return np.asarray(best.sum(axis=0))
+    one, other = left.astype(np.float64), right.astype(np.float64)
+    with np.errstate(all="ignore"):
+        cosines = np.vecdot(one, other) / (np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1))
+    return np.asarray(np.clip(np.nan_to_num(cosines, nan=0.0, posinf=0.0, neginf=0.0), -1.0, 1.0))
 
 
 def without_common(

@@ -18,6 +18,7 @@ from gnomon.core.ranking import Ranking
 from gnomon.core.vectors import Vectors
 from gnomon.index.exact import ExactIndex
 from gnomon.kernels.drift import mmd_test, tell_apart
+from gnomon.kernels.similarity import paired_cosines
 from gnomon.kernels.statistics import share_interval
 from gnomon.monitor import samples
 from gnomon.monitor.alarms import Finding
@@ -87,14 +88,8 @@ def _canary_cosines(kb: Collection, encoder: Encoder) -> dict[str, list[float]]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", TruncatedText)
                 now = encoder.encode([row.text for row in own], role=role).data
-            found[role] = [round(float(value), 6) for value in cosines(then, now)]
+            found[role] = [round(float(value), 6) for value in paired_cosines(then, now)]
     return found
-
-
-def cosines(first: Array, second: Array) -> Array:
-    """Row by row; 0 where one is zero."""
-    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
-    return np.asarray(np.einsum("rd,rd->r", first, second) / np.maximum(lengths, 1e-12))
 
 
 def drift(name: str, before: Array, now: Sample, settings: WatchSettings, seed: int) -> tuple[Finding, Map | None]:
@@ -217,7 +212,7 @@ def vectors_check(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TruncatedText)
         fresh = encoder.encode([chunk.embed_text for chunk in chunks], role="document").data
-    near = cosines(held.data[kept], fresh)
+    near = paired_cosines(held.data[kept], fresh)
     foreign = [chunk.document_id for chunk, cosine in zip(chunks, near, strict=True) if not cosine >= TOLERANCE]
     bad = len(foreign) + len(held.missing) + len(held.broken) + len(other)
     low, high = share_interval(bad, len(ids))

@@ -13,9 +13,9 @@ from jaxtyping import Float, Int
 from gnomon.core.contracts import Encoder, Index, Retriever, TextIndex
 from gnomon.core.errors import InvalidInput
 from gnomon.core.ranking import Query, Ranking
+from gnomon.core.similarity import normalise
 from gnomon.core.vectors import Vectors
 from gnomon.kernels.feedback import interpolate, relevance_model, rocchio, smooth
-from gnomon.kernels.similarity import normalise
 from gnomon.kernels.topk import Ids, positions, scores_at
 from gnomon.retrieve.filter import TextsOf, VectorsOf, in_groups
 

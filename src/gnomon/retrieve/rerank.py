@@ -12,9 +12,10 @@ import numpy as np
 from gnomon.core.contracts import Array, Encoder, Index, Retriever, Scorer
 from gnomon.core.errors import InvalidInput
 from gnomon.core.ranking import Query, Ranking
+from gnomon.core.similarity import maxsim
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
-from gnomon.kernels.similarity import maxsim
+from gnomon.kernels.fusion import min_max
 from gnomon.kernels.topk import Ids, Scores, scores_at
 from gnomon.retrieve.filter import TextsOf, VectorsOf
 
@@ -133,17 +134,12 @@ def reordered(query: str, ranking: Ranking, judge: Judge, second: Second) -> Ran
     rest = np.flatnonzero(np.isnan(judged))
     mixed = judged.copy()
     if second.share < 1 and len(has):
-        own, found = _unit(judged[has]), _unit(ranking.scores[has])
+        own, found = min_max(judged[has]), min_max(ranking.scores[has])
         mixed[has] = second.share * own + (1 - second.share) * found
     order = np.concatenate([has[np.argsort(-mixed[has], kind="stable")], rest])
     stages = {"found": ranking.scores, **ranking.stages, second.stage: judged}
     scores = np.concatenate([mixed[order[: len(has)]], _below(mixed[has], ranking.scores[rest])])
     return Ranking(ranking.ids[order], scores.astype(np.float32), {name: s[order] for name, s in stages.items()})
-
-
-def _unit(scores: Scores) -> Scores:
-    low, high = float(scores.min()), float(scores.max())
-    return np.asarray((scores - low) / max(high - low, 1e-9))
 
 
 def _below(judged: Scores, rest: Scores) -> Scores:

@@ -11,9 +11,9 @@ import numpy as np
 from gnomon.core.contracts import Index, TextIndex
 from gnomon.core.errors import InvalidInput, InvalidVectors, SpaceMismatch
 from gnomon.core.ranking import Ranking
+from gnomon.core.similarity import maxsim, normalise, pairwise_scores
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
-from gnomon.kernels.similarity import maxsim, normalise, scores
 from gnomon.kernels.topk import top_k
 from gnomon.testing.expect import expect, fail, refuses
 
@@ -202,7 +202,7 @@ def _similarities(query: Vectors, data: Vectors, items: _Array) -> _Array:
     if chosen.starts is not None:
         return maxsim(query.data.astype(np.float64), chosen.data.astype(np.float64), chosen.starts)
     wide = chosen.data.astype(np.float64)
-    return np.asarray(scores(query.data.astype(np.float64), wide, similarity=data.space.similarity)[0])
+    return np.asarray(pairwise_scores(query.data.astype(np.float64), wide, similarity=data.space.similarity)[0])
 
 
 def _check_ranking(ranking: Ranking, allowed: dict[int, float], length: int, when: str) -> None:

@@ -14,9 +14,9 @@ import numpy as np
 from gnomon.core.contracts import Role
 from gnomon.core.encoders import RoleMethods
 from gnomon.core.errors import InvalidInput, TruncatedText
+from gnomon.core.similarity import normalise
 from gnomon.core.space import Ingredients, Space
 from gnomon.core.vectors import Vectors
-from gnomon.kernels.similarity import normalise
 
 _WORD = re.compile(r"\w+")
 

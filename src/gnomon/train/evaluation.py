@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gnomon.core.contracts import Array, Role
+from gnomon.core.contracts import Role
 from gnomon.core.errors import InvalidInput
 from gnomon.evaluate.run import Relevant, Run
+from gnomon.kernels.statistics import spearman
 from gnomon.train.contracts import Embedder, Features, Model, PairScorer, Reps
 from gnomon.train.data.source import Source, SourceSettings, open_source
 from gnomon.train.grad_cache import Precision, autocast, cut
@@ -135,7 +136,8 @@ def look(model: Model, dev: DevSet, metric: str, *, precision: Precision = "floa
         with torch.inference_mode():
             if dev.is_scored:
                 predicted = _pair_scores(model, dev, precision)
-                return Look(dev.name, "spearman", spearman(predicted, dev.scores), None, tuple(predicted))
+                value = spearman(np.asarray(predicted, float), np.asarray(dev.scores, float))
+                return Look(dev.name, "spearman", value, None, tuple(predicted))
             ranked = _ranked(model, dev, precision)
     finally:
         model.train(was)
@@ -150,16 +152,6 @@ def mean_of(run: Run, relevant: Relevant, metric: str) -> float:
     parsed = parse_metric(metric)
     values = per_query(run, relevant, [parsed])[parsed]
     return float(np.mean(list(values.values())))
-
-
-def spearman(left: Sequence[float] | Array, right: Sequence[float] | Array) -> float:
-    """Spearman's rank correlation, ties by their mean rank; 0 where one side is all the same."""
-    from gnomon.kernels.statistics import mean_ranks
-
-    a, b = mean_ranks(np.asarray(left, dtype=np.float64)), mean_ranks(np.asarray(right, dtype=np.float64))
-    a, b = a - a.mean(), b - b.mean()
-    length = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b) / length if length else 0.0
 
 
 def _ranked(model: Model, dev: DevSet, precision: Precision) -> dict[str, list[tuple[str, float]]]:

@@ -12,8 +12,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from gnomon.core.errors import InvalidInput
+from gnomon.core.similarity import normalise
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
+from gnomon.kernels.similarity import paired_cosines
 from gnomon.kernels.topk import top_k
 from gnomon.word_vectors.corpus import lower
 from gnomon.word_vectors.subwords import Subwords
@@ -99,11 +101,11 @@ class WordVectors:
 
     def similarity(self, first: str, second: str) -> float:
         """The cosine of two words' vectors; 0 where one of them is zero."""
-        return float(_unit(self.vector(first)[None])[0] @ _unit(self.vector(second)[None])[0])
+        return float(paired_cosines(self.vector(first)[None], self.vector(second)[None])[0])
 
     def nearest(self, word: str, *, k: int = 10) -> list[Neighbour]:
         """The `k` words nearest to a word by cosine, itself left out. Raises InvalidInput."""
-        return self._best(_unit(self.vector(word)[None])[0], {self._written(word)}, k)
+        return self._best(normalise(self.vector(word)[None], allow_zero=True)[0], {self._written(word)}, k)
 
     def analogy(self, a: str, b: str, c: str, *, k: int = 10) -> list[Neighbour]:
         """What is to `c` as `b` is to `a`: the words nearest to b - a + c, these three left out.
@@ -111,8 +113,8 @@ class WordVectors:
         3CosAdd over unit vectors, Mikolov, Yih and Zweig 2013, "Linguistic regularities in continuous space
         word representations". Raises InvalidInput.
         """
-        first, second, third = _unit(np.stack([self.vector(word) for word in (a, b, c)]))
-        aim = _unit((second - first + third)[None])[0]
+        first, second, third = normalise(np.stack([self.vector(word) for word in (a, b, c)]), allow_zero=True)
+        aim = normalise((second - first + third)[None], allow_zero=True)[0]
         return self._best(aim, {self._written(word) for word in (a, b, c)}, k)
 
     def near_spellings(self, word: str, *, n: int = 3) -> list[str]:
@@ -124,7 +126,7 @@ class WordVectors:
     @cached_property
     def unit(self) -> Float[np.ndarray, "words dim"]:
         """The rows at unit length; zero rows stay zero."""
-        return _unit(self.vectors.data)
+        return normalise(self.vectors.data, allow_zero=True)
 
     @cached_property
     def _places(self) -> dict[str, int]:
@@ -162,8 +164,3 @@ def space_of(
         digest.update(repr(subwords.settings).encode() + subwords.buckets.astype("<i8").tobytes())
         digest.update(np.ascontiguousarray(subwords.rows, dtype="<f4").tobytes())
     return Space(digest.hexdigest(), rows.shape[1], "dot", "float", name)
-
-
-def _unit(rows: Float[np.ndarray, "rows dim"]) -> Float[np.ndarray, "rows dim"]:
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.where(lengths > 0, lengths, 1), dtype=np.float32)

@@ -15,6 +15,7 @@ from gnomon.answer.types import Passage
 from gnomon.answer.verification.claims import Claim, Words, claim, together
 from gnomon.core.contracts import Encoder, Role
 from gnomon.core.errors import InvalidInput
+from gnomon.core.similarity import normalise
 from gnomon.kernels.diversity import idf
 from gnomon.text.sentences import spans
 
@@ -36,13 +37,7 @@ def unit_vectors(encoder: Encoder, texts: Sequence[str], role: Role) -> Float[np
         half = len(texts) // 2
         parts = [unit_vectors(encoder, part, role) for part in (texts[:half], texts[half:])]
         return np.concatenate(parts)
-    return unit(rows)
-
-
-def unit(rows: Float[np.ndarray, "rows dim"]) -> Float[np.ndarray, "rows dim"]:
-    """Rows of length 1, or 0 where there is no direction, so that any space's products are cosines."""
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.where(lengths > 0, lengths, 1.0), dtype=np.float32)
+    return normalise(rows, allow_zero=True)
 
 
 MOST_WORDS = 60
@@ -207,7 +202,7 @@ class Material:
             np.mean([rows[self.single[span.passage, one]] for one in range(span.first, span.last)], axis=0)
             for span in self.spans
         ]
-        return unit(np.stack(means))
+        return normalise(np.stack(means), allow_zero=True)
 
     def likeness(self, vector: Float[np.ndarray, " dim"]) -> Float[np.ndarray, " spans"]:
         """Cosine with every span, on a scale where texts that have nothing in common are at 0."""

@@ -14,6 +14,7 @@ from gnomon.collection.catalog import schema
 from gnomon.core.contracts import Array, Encoder, Role
 from gnomon.core.errors import InvalidInput, SpaceMismatch
 from gnomon.core.space import Space
+from gnomon.kernels.similarity import paired_cosines
 
 CANARIES: tuple[tuple[Role, str], ...] = (
     ("document", "The gnomon is the part of a sundial that casts the shadow."),
@@ -72,7 +73,7 @@ def check_canaries(connection: Connection, space_id: int, encoder: Encoder) -> N
     fresh = _canary_vectors(encoder, [(row.role, row.text) for row in rows])
     for row, now in zip(rows, fresh, strict=True):
         then = np.frombuffer(row.vector, dtype="<f4")
-        cosine = float(then @ now / max(float(np.linalg.norm(then) * np.linalg.norm(now)), 1e-12))
+        cosine = float(paired_cosines(then[None], now[None])[0])
         if not cosine >= TOLERANCE:
             raise SpaceMismatch(
                 f"{encoder.space.short} encodes the canary {row.text[:40]!r} at cosine {cosine:.4f} to its "

@@ -26,6 +26,7 @@ from gnomon.encode.layout.model import ModelLayout
 from gnomon.encode.runtime.calibration import MIGRATION
 from gnomon.encode.runtime.compiled import Compiled
 from gnomon.encode.settings import EncoderSettings
+from gnomon.kernels.similarity import paired_cosines
 
 LEVELS = 256
 FAITHFUL = 0.995  # mean cosine to fp32 under which 8 bits are refused
@@ -86,8 +87,7 @@ def quantised(ranges: Mapping[str, Range]) -> Dense:
 
 def require_faithful(ours: Float[np.ndarray, "texts dim"], exact: Float[np.ndarray, "texts dim"], name: str) -> None:
     """Raise ModelUnsupported where the vectors in 8 bits stray from those in fp32."""
-    lengths = np.linalg.norm(ours, axis=1) * np.linalg.norm(exact, axis=1)
-    cosine = float(((ours * exact).sum(axis=1) / np.maximum(lengths, 1e-12)).mean())
+    cosine = float(paired_cosines(ours, exact).mean())
     if not cosine >= FAITHFUL:
         raise ModelUnsupported(
             f"{name} in 8 bits keeps a mean cosine of {cosine:.4f} to fp32",

@@ -10,8 +10,9 @@ from jaxtyping import Bool, Float
 
 from gnomon.core.contracts import Encoder, Role
 from gnomon.core.errors import InvalidInput
-from gnomon.evaluate.tasks.report import Figure, TaskReport, cosines, require_two, with_interval
+from gnomon.evaluate.tasks.report import Figure, TaskReport, pair_cosines, require_two, with_interval
 from gnomon.evaluate.tasks.rows import TEXTS, Row, read_rows, text_of
+from gnomon.kernels.statistics import roc_auc
 
 UPPER_BOUND = "best accuracy (threshold from the same data: an upper bound)"
 
@@ -23,7 +24,7 @@ def figures(measured: Scored, fitted: Scored | None) -> tuple[Figure, ...]:
     scores, positive = measured
     ranked = (
         with_interval("average precision", average_precision, scores, positive),
-        with_interval("ROC AUC", roc_auc, scores, positive),
+        with_interval("ROC AUC", _auc_of, scores, positive),
     )
     if fitted is None:
         cut = best_threshold(scores, positive)
@@ -57,21 +58,8 @@ def average_precision(scores: Float[np.ndarray, " n"], positive: Bool[np.ndarray
     return float((gained * true / taken).sum())
 
 
-def roc_auc(scores: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]) -> float:
-    """The chance that a positive scores above a negative, ties half; NaN where one of them is missing.
-
-    Hanley and McNeil 1982, "The meaning and use of the area under a ROC curve".
-
-    >>> roc_auc(np.array([0.9, 0.8, 0.8]), np.array([True, True, False]))
-    0.75
-    """
-    true, taken = _cumulated(scores, positive)
-    false = taken - true
-    if not true[-1] or not false[-1]:
-        return float("nan")
-    before = np.concatenate([[0], true[:-1]])
-    area = (np.diff(false, prepend=0) * (true + before) / 2).sum()
-    return float(area / (true[-1] * false[-1]))
+def _auc_of(scores: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]) -> float:
+    return roc_auc(scores[~positive], scores[positive])
 
 
 def best_threshold(scores: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]) -> float:
@@ -119,7 +107,7 @@ def _scored(encoder: Encoder, path: Path, role: Role) -> tuple[Scored, int, str]
     rows = read_rows(path, FIELDS)
     texts = [(text_of(row, "a"), text_of(row, "b")) for row in rows]
     positive, yes = positives(rows, path)
-    near, known = cosines(encoder, texts, role=role)
+    near, known = pair_cosines(encoder, texts, role=role)
     require_two(int(known.sum()), len(rows), encoder.space.name)
     return (near[known], positive[known]), len(rows), yes
 

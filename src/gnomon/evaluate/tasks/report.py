@@ -11,9 +11,9 @@ from jaxtyping import Bool, Float, Shaped
 
 from gnomon.core.contracts import Encoder, Role
 from gnomon.core.errors import InvalidInput
-from gnomon.kernels.similarity import normalise
-
-_RESAMPLES = 1000
+from gnomon.core.similarity import normalise
+from gnomon.kernels.similarity import paired_cosines
+from gnomon.kernels.statistics import bootstrap_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +59,13 @@ class TaskReport:
 
 
 def with_interval(name: str, statistic: Callable[..., float], *columns: Shaped[np.ndarray, " n"]) -> Figure:
-    """The statistic of paired columns with a 95 % interval from 1,000 resamples of the pairs.
-
-    Percentile bootstrap, Efron 1979, "Bootstrap methods: another look at the jackknife", with a fixed seed.
-    Resamples in which the statistic is undefined (NaN) are left out.
+    """The statistic of paired columns with its 95 % bootstrap interval; see `bootstrap_interval`.
 
     >>> with_interval("mean", lambda x: float(x.mean()), np.array([1.0, 1.0, 1.0])).low
     1.0
     """
-    random_state = np.random.default_rng(0)
-    size = len(columns[0])
-    drawn = random_state.integers(0, size, (_RESAMPLES, size))
-    values = np.array([statistic(*(column[at] for column in columns)) for at in drawn])
-    values = values[~np.isnan(values)]
-    value = statistic(*columns)
-    if len(values) < _RESAMPLES / 2:
-        return Figure(name, value)
-    low, high = np.quantile(values, [0.025, 0.975])
-    return Figure(name, value, float(low), float(high))
+    low, high = bootstrap_interval(statistic, *columns) or (None, None)
+    return Figure(name, statistic(*columns), low, high)
 
 
 def unit_vectors(
@@ -103,13 +92,12 @@ def unit_vectors(
     return rows[at], at < len(distinct)
 
 
-def cosines(
+def pair_cosines(
     encoder: Encoder, pairs: Sequence[tuple[str, str]], *, role: Role
 ) -> tuple[Float[np.ndarray, " pairs"], Bool[np.ndarray, " pairs"]]:
     """The cosine of each pair, and whether the model knows both texts."""
     rows, known = unit_vectors(encoder, [text for pair in pairs for text in pair], role=role)
-    products = np.einsum("ij,ij->i", rows[0::2].astype(np.float64), rows[1::2].astype(np.float64))
-    return np.asarray(products), np.asarray(known[0::2] & known[1::2])
+    return paired_cosines(rows[0::2], rows[1::2]), np.asarray(known[0::2] & known[1::2])
 
 
 def require_two(covered: int, n: int, model: str) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
 
 from gnomon.core.contracts import Encoder, Role
 from gnomon.core.errors import InvalidInput
-from gnomon.evaluate.tasks.report import TaskReport, cosines, require_two, with_interval
+from gnomon.evaluate.tasks.report import TaskReport, pair_cosines, require_two, with_interval
 from gnomon.evaluate.tasks.rows import TEXTS, number_of, read_rows, text_of
-from gnomon.kernels.statistics import mean_ranks
+from gnomon.kernels.statistics import pearson, spearman
 
 FIELDS = {
     **TEXTS,
@@ -29,7 +28,7 @@ def rank_agreement(task: str, encoder: Encoder, path: Path, role: Role) -> TaskR
     rows = read_rows(path, FIELDS)
     pairs = [(text_of(row, "a"), text_of(row, "b")) for row in rows]
     scores = np.array([number_of(row, "score") for row in rows])
-    near, known = cosines(encoder, pairs, role=role)
+    near, known = pair_cosines(encoder, pairs, role=role)
     covered = int(known.sum())
     require_two(covered, len(rows), encoder.space.name)
     near, scores = near[known], scores[known]
@@ -45,26 +44,6 @@ def rank_agreement(task: str, encoder: Encoder, path: Path, role: Role) -> TaskR
     )
     left_out = (f"{len(rows) - covered} pairs with words unknown to the model left out",)
     return TaskReport(task, encoder.space.name, figures, len(rows), covered, left_out if covered < len(rows) else ())
-
-
-def pearson(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float:
-    """Pearson's correlation; NaN where a side does not vary.
-
-    >>> round(pearson(np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 6.0])), 6)
-    1.0
-    """
-    x, y = x - x.mean(), y - y.mean()
-    spread = float(np.sqrt((x @ x) * (y @ y)))
-    return float(x @ y) / spread if spread else float("nan")
-
-
-def spearman(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float:
-    """Spearman's rank correlation: Pearson's of the ranks, tied values at their mean rank.
-
-    >>> spearman(np.array([1.0, 2.0, 9.0]), np.array([3.0, 4.0, 5.0]))
-    1.0
-    """
-    return pearson(mean_ranks(x), mean_ranks(y))
 
 
 def similarity(encoder: Encoder, path: Path, *, role: Role) -> TaskReport:

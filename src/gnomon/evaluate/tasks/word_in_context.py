@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 
 from gnomon.core.contracts import Role
 from gnomon.core.errors import InvalidInput
+from gnomon.core.similarity import normalise
 from gnomon.core.space import Space
 from gnomon.evaluate.tasks.pair_classification import Scored, figures, positives
 from gnomon.evaluate.tasks.report import TaskReport, require_two
@@ -102,8 +103,8 @@ def word_vector(states: TokenStates, start: int, end: int) -> Float[np.ndarray, 
     inside = (states.offsets[:, 0] < end) & (states.offsets[:, 1] > start)
     if not inside.any():
         return None
-    mean = states.vectors[inside].astype(np.float64).mean(0)
-    return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12))
+    mean = states.vectors[inside].mean(0, keepdims=True, dtype=np.float64)
+    return np.asarray(normalise(mean, allow_zero=True)[0])
 
 
 def _span(row: Row, name: str, number: str) -> tuple[str, int, int]:

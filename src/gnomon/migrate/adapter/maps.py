@@ -11,8 +11,10 @@ from jaxtyping import Float
 
 from gnomon.core.contracts import Array
 from gnomon.core.errors import InvalidInput
+from gnomon.core.similarity import normalise
 from gnomon.core.vectors import Vectors
 from gnomon.kernels.linear_maps import affine, rotation
+from gnomon.kernels.statistics import softmax
 
 Arrays = Mapping[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]
 
@@ -86,8 +88,8 @@ def slopes(
     values: Arrays, new: Float[np.ndarray, "n a"], old: Float[np.ndarray, "n b"], heat: float
 ) -> dict[str, np.ndarray]:
     """The gradient of the divergence with respect to each of the values."""
-    goal = _softmax(_others(new @ new.T) / heat)
-    made = _softmax(_others(through(values, new) @ old.T) / heat)
+    goal = softmax(_others(new @ new.T) / heat)
+    made = softmax(_others(through(values, new) @ old.T) / heat)
     by_made = (made - goal) @ old / (heat * len(new))
     found = {"weights": new.T @ by_made, "offset": by_made.sum(0)}
     if "into" in values:
@@ -101,11 +103,6 @@ def _others(scores: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
     """Without each row's score with itself."""
     np.fill_diagonal(scores, -np.inf)
     return scores
-
-
-def _softmax(scores: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
-    weights = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
 Kind = Literal["rotation", "affine", "scores", "ranked", "residual"]
@@ -138,8 +135,7 @@ def comparable(vectors: Vectors) -> Float[np.ndarray, "n dim"]:
     """The rows as their space compares them: for cosine at length one, a zero row as it is."""
     if vectors.space.similarity != "cosine":
         return vectors.data
-    lengths = np.linalg.norm(vectors.data, axis=1, keepdims=True)
-    return np.asarray(vectors.data / np.where(lengths == 0, 1, lengths), dtype=np.float32)
+    return normalise(vectors.data, allow_zero=True)
 
 
 def mapped_rows(arrays: Mapping[str, Array], rows: Float[np.ndarray, "n a"]) -> Float[np.ndarray, "n b"]:

@@ -26,12 +26,13 @@ leaves out the best, it is too low.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+
+from gnomon.kernels.statistics import wilson_interval
 
 LEAST = 20
 """Hidden positives that must have been mined for a mixture to be estimated."""
@@ -57,12 +58,12 @@ class Withheld:
     @property
     def kept_in(self) -> tuple[float, float, float]:
         """Share, lower and upper end."""
-        return wilson(self.mined, self.hidden)
+        return _share(self.mined, self.hidden)
 
     @property
     def rate(self) -> tuple[float, float, float]:
         """Share, lower and upper end."""
-        return wilson(self.mined, self.negatives)
+        return _share(self.mined, self.negatives)
 
 
 @dataclass(frozen=True)
@@ -105,23 +106,12 @@ def mixture(mined: np.ndarray[Any, Any], hidden: np.ndarray[Any, Any]) -> float:
     thresholds = np.unique(hidden)
     ratios = [1.0]
     for threshold in thresholds[:: max(1, len(thresholds) // _THRESHOLDS)]:
-        share, low, _ = wilson(int((hidden >= threshold).sum()), len(hidden))
+        share, low, _ = _share(int((hidden >= threshold).sum()), len(hidden))
         if share >= _TOP:
-            ratios.append(wilson(int((mined >= threshold).sum()), len(mined))[2] / low)
+            ratios.append(_share(int((mined >= threshold).sum()), len(mined))[2] / low)
     return min(ratios)
 
 
-def wilson(hits: int, of: int) -> tuple[float, float, float]:
-    """A share and its 95% score interval; (0, 0, 1) where there is nothing.
-
-    E. B. Wilson: Probable inference, the law of succession, and statistical inference, JASA 22, 1927.
-
-    >>> [round(end, 3) for end in wilson(5, 10)]
-    [0.5, 0.237, 0.763]
-    """
-    if not of:
-        return 0.0, 0.0, 1.0
-    z, share = 1.959964, hits / of
-    middle = (share + z * z / (2 * of)) / (1 + z * z / of)
-    half = z / (1 + z * z / of) * math.sqrt(share * (1 - share) / of + z * z / (4 * of * of))
-    return share, max(0.0, middle - half), min(1.0, middle + half)
+def _share(hits: int, n: int) -> tuple[float, float, float]:
+    """A share with the ends of its 95 % interval; 0 where there is nothing."""
+    return hits / n if n else 0.0, *wilson_interval(hits, n)

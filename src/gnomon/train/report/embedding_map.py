@@ -14,7 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gnomon.core.contracts import Role
-from gnomon.kernels.alignment import alignment, uniformity, unit
+from gnomon.core.similarity import normalise
+from gnomon.kernels.alignment import alignment, uniformity
 from gnomon.train.averaging import in_place_of
 from gnomon.train.contracts import Embedder, Model, Reps
 from gnomon.train.evaluation import embedded
@@ -126,7 +127,7 @@ def vectors(
         found = _flat(embedded(model, texts, role, precision))
     finally:
         module.train(was)
-    return unit(found.cpu().numpy()).astype(np.float32)
+    return normalise(found.cpu().numpy().astype(np.float64), allow_zero=True).astype(np.float32)
 
 
 def _flat(reps: Reps) -> Tensor:

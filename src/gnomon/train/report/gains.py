@@ -81,7 +81,7 @@ def _gain(one: DevSet, split: str, start: Look, end: Look) -> Gain:
 
     plain = Gain(one.name, split, end.metric, start.value, end.value)
     if one.is_scored:
-        low, high = _bootstrap(start.predicted, end.predicted, one.scores)
+        low, high = _difference_interval(start.predicted, end.predicted, one.scores)
         return replace(plain, low=low, high=high)
     if start.run is None or end.run is None or len(one.relevant) < 10:
         return plain
@@ -90,19 +90,12 @@ def _gain(one: DevSet, split: str, start: Look, end: Look) -> Gain:
     return replace(plain, verdict=verdict.to_json())
 
 
-def _bootstrap(
-    start: Sequence[float], end: Sequence[float], scores: Sequence[float], *, draws: int = 1000
-) -> tuple[float, float]:
-    """The 95 % interval of the difference of two correlations over the same pairs, by percentiles."""
+def _difference_interval(start: Sequence[float], end: Sequence[float], scores: Sequence[float]) -> tuple[float, float]:
+    """The 95 % interval of the difference of two correlations over the same pairs."""
     import numpy as np
 
-    from gnomon.train.evaluation import spearman
+    from gnomon.kernels.statistics import bootstrap_interval, spearman
 
-    rng = np.random.default_rng(0)
-    before, after, truth = (np.asarray(one, dtype=np.float64) for one in (start, end, scores))
-    found = []
-    for _ in range(draws):
-        at = rng.integers(0, len(truth), len(truth))
-        found.append(spearman(after[at], truth[at]) - spearman(before[at], truth[at]))
-    low, high = np.quantile(found, (0.025, 0.975))
-    return float(low), float(high)
+    before, after, truth = (np.asarray(column, dtype=np.float64) for column in (start, end, scores))
+    interval = bootstrap_interval(lambda a, b, c: spearman(b, c) - spearman(a, c), before, after, truth)
+    return interval or (0.0, 0.0)
