@@ -60,20 +60,18 @@ api: $(VENV)/.dev  ## Write tests/house/public_api.txt anew after a wanted chang
 pins: $(VENV)/.dev  ## Write constraints.txt anew with the newest releases
 	@$(BIN)/python tools/pins.py
 
-bench: $(VENV)/.dev $(REFERENCE)/.made  ## Run the benchmarks; results go to bench/results
-	@$(BIN)/python bench/install.py
-	@set -e; for script in bench/encode.py bench/search.py; do \
-	  $(BIN)/python $$script --reference-python $(REFERENCE)/bin/python; done
-	@set -e; for name in quality filters stages scan scan_costs callers million; do \
-	  $(BIN)/python bench/$$name.py; done
+bench: $(VENV)/.dev $(REFERENCE)/.made  ## Run the benchmarks of speed and quality; results go to bench/results
+	@$(BIN)/python -m bench install
+	@set -e; for name in encode search; do $(BIN)/python -m bench $$name --reference-python $(REFERENCE)/bin/python; done
+	@$(BIN)/python -m bench quality filters stages scan scan_costs callers million
 
 bench-train: $(VENV)/.dev $(REFERENCE)/.made  ## Run the benchmarks of training, which take about two hours
-	@$(BIN)/python bench/train.py --reference-python $(REFERENCE)/bin/python
-	@set -e; for name in train_kinds words seen context train_page; do $(BIN)/python bench/$$name.py; done
+	@$(BIN)/python -m bench train --reference-python $(REFERENCE)/bin/python
+	@$(BIN)/python -m bench train_kinds words seen context train_page
 
 # PEERS passes options on: make bench-peers PEERS="--set scifact --one-core"
 bench-peers: $(VENV)/.dev  ## Compare with other libraries, each in its own environment; see docs/peers.md
-	@PYTHONPATH=bench $(BIN)/python bench/peers/run.py $(PEERS)
+	@$(BIN)/python -m bench peers $(PEERS)
 
 clean:  ## Remove the environment and all caches
 	rm -rf $(VENV) $(REFERENCE) .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -64,6 +64,26 @@ def spread(values: Sequence[float], digits: int = 3) -> dict[str, Any]:
     }
 
 
+def compact(value: Any, indent: int = 0, width: int = 118) -> str:
+    """JSON with a row a line: what fits into `width` characters is not broken up."""
+    line = json.dumps(value, ensure_ascii=False)
+    if len(line) + indent <= width or not isinstance(value, dict | list) or not value:
+        return line
+    pad = " " * (indent + 1)
+    if isinstance(value, dict):
+        items = [f"{json.dumps(key, ensure_ascii=False)}: {compact(item, indent + 1)}" for key, item in value.items()]
+        return "{\n" + ",\n".join(pad + item for item in items) + "\n" + " " * indent + "}"
+    if not any(isinstance(item, dict | list) for item in value):  # numbers fill the lines
+        lines, row = [], ""
+        for item in map(json.dumps, value):
+            if row and len(row) + len(item) + 2 > width - indent:
+                lines.append(row)
+                row = ""
+            row += (", " if row else "") + item
+        return "[\n" + ",\n".join(pad + one for one in [*lines, row]) + "\n" + " " * indent + "]"
+    return "[\n" + ",\n".join(pad + compact(item, indent + 1) for item in value) + "\n" + " " * indent + "]"
+
+
 def write(name: str, figures: dict[str, Any]) -> Path:
     """Put the figures with their circumstances into results/NAME.json, and say where."""
     RESULTS.mkdir(exist_ok=True)
@@ -76,7 +96,7 @@ def write(name: str, figures: dict[str, Any]) -> Path:
         "versions": versions(),
         **figures,
     }
-    path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-    print(json.dumps(figures, indent=1, ensure_ascii=False))
+    path.write_text(compact(record) + "\n", encoding="utf-8")
+    print(compact(figures))
     print(f"written to {path.relative_to(RESULTS.parent.parent)}")
     return path

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jobs import Hit, serve, whole
+from bench.peers.jobs import Hit, serve, whole
 
 
 @dataclass

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jobs import Hit, serve
+from bench.peers.jobs import Hit, serve
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""One store opened with one model, driven by lines of JSON: what bench/guard.py tries to mix models in.
+"""One store opened with one model, driven by lines of JSON: what bench/migration/guard.py tries to mix models in.
 
     python guard_peer.py chroma|llamaindex FOLDER MODEL_FOLDER
 

@@ -2,7 +2,7 @@
 
 Where peers.json is of a part of the set, peers_whole.json beside it, if there, gives a second part.
 
-PYTHONPATH=bench python bench/peers/peers_page.py
+python -m bench peers_page
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from environments import PEERS, ROOT
+from bench.peers.environments import PEERS, ROOT
 
 _OPENING = """# Beside other libraries
 
@@ -33,7 +33,7 @@ a run. Runs of each: {runs} (medians where there are several).
 
 Most of indexing is the encoder's work: the libraries that run the same torch model in fp32 differ by their
 batches, by how much of a text they read and by what they do besides. gnomon encodes with OpenVINO, in bf16
-where the CPU has it; how much of its lead is bf16 was not taken apart here. `bench/encode.py` compares the
+where the CPU has it; how much of its lead is bf16 was not taken apart here. `bench/speed/encode.py` compares the
 two encoders alone, vectors and speed, on one thread each.
 """
 _CORPUS = """

@@ -1,6 +1,6 @@
 """gnomon beside the libraries that a user could pick instead: same corpus, model and machine, in turn.
 
-    PYTHONPATH=bench python bench/peers/run.py [--set scifact] [--only faiss,chroma] [--one-core] [--runs 1]
+    python -m bench peers [--set scifact] [--only faiss,chroma] [--one-core] [--runs 1]
 
 Every peer gets an environment of its own in .venv-peers, and a fresh process a run. Nothing goes to the
 network once the environments are made: telemetry is off, and the proxies of the processes lead nowhere.
@@ -21,12 +21,11 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
-from environments import PEERS, ROOT, Peer, environment, weight
 
-from data import Beir, beir, mean_ndcg
-from record import RESULTS, write
+from bench.data import Beir, beir, mean_ndcg
+from bench.peers.environments import PEERS, ROOT, Peer, environment, weight
+from bench.record import RESULTS, write
 
-HERE = Path(__file__).parent
 MODEL = "all-MiniLM-L6-v2"
 OFFLINE = {
     **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9"),
@@ -87,13 +86,13 @@ def once(peer: Peer, python: Path, task: Task, cores: str) -> dict[str, Any]:
         folder, log = Path(scratch) / "index", Path(scratch) / "log"
         with log.open("w") as errors:
             process = subprocess.Popen(
-                [str(python), str(HERE / f"{peer.name}_peer.py"), str(task.model), cores],
+                [str(python), "-m", f"bench.peers.{peer.name}_peer", str(task.model), cores],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
                 cwd=scratch,
-                env={**os.environ, **OFFLINE},
+                env={**os.environ, **OFFLINE, "PYTHONPATH": str(ROOT)},
             )
         running = Running(process, log, task.limit_s)
         try:
@@ -199,8 +198,7 @@ def corpus(name: str, documents: int | None, queries: int | None) -> Beir:
 
 def main() -> None:
     """Measure and write results/peers.json and docs/peers.md."""
-    from peers_page import write_page
-
+    from bench.peers.peers_page import write_page
     from gnomon.encode import locate
 
     given = options()

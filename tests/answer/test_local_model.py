@@ -10,7 +10,7 @@ QUESTIONS = 12
 
 @pytest.fixture(scope="module")
 def bench():
-    """bench/answers_generated.py, with the path that its own imports need."""
+    """bench/answers/answers_generated.py, with the path that its own imports need."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(ROOT / "bench"))
         import answers_generated
@@ -21,7 +21,7 @@ def bench():
 @pytest.fixture(scope="module")
 def chat(bench):
     if bench.prepared() is None:
-        pytest.skip("there is no local model: python bench/local_model.py fetches one")
+        pytest.skip("there is no local model: python -m bench local_model fetches one")
     with bench.endpoint(None, "local", 1) as running:
         yield running
 

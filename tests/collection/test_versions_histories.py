@@ -1,6 +1,6 @@
 """Writes, steps of builds, kills, switches, ways back and clearing up in any order, beside a plain model.
 
-bench/histories.py generates ten thousand of these; here a few are, and many in the slow tests.
+bench/migration/histories.py generates ten thousand of these; here a few are, and many in the slow tests.
 """
 
 from __future__ import annotations

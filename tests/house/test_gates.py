@@ -35,7 +35,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("pyproject.toml", "Makefile", "constraints.txt"):
         shutil.copy(HOUSE / name, root / name)
     shutil.copytree(HOUSE / "tools", root / "tools", ignore=shutil.ignore_patterns("__pycache__"))
-    files = {"src/gnomon/__init__.py": PUBLIC, "bench/encode.py": '"""Nothing to measure."""\n'}
+    files = {"src/gnomon/__init__.py": PUBLIC, "bench/speed/encode.py": '"""Nothing to measure."""\n'}
     for room in ROOMS:
         files[f"src/gnomon/{room}/__init__.py"] = f'"""The {room} room."""\n'
         files[f"src/gnomon/{room}/part.py"] = module(room)

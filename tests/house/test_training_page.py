@@ -32,7 +32,7 @@ def page(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def test_the_key_tables_are_those_of_the_code(page: ModuleType) -> None:
-    assert page.with_keys(GUIDE) == GUIDE, "python bench/train_page.py"
+    assert page.with_keys(GUIDE) == GUIDE, "python -m bench train_page"
 
 
 def test_each_key_has_a_meaning_and_each_meaning_a_key(page: ModuleType) -> None:

@@ -1,0 +1,167 @@
+"""How well "not in these documents" is told: fits the confidence, chooses its threshold, measures both.
+
+    python -m bench abstain [--folder WORK] [--only-fit]
+
+Fitted on development sets alone, checked by leaving each of them out; COVID-QA is only measured. Writes
+src/gnomon/answer/abstain.json, results/abstain.json, docs/abstaining.md and its picture. What was found is
+kept in the work folder, so that a second run searches nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import gnomon
+from bench.answers.abstain_fit import WANTED, Fitted, answered_at, auc, compared, curve, even_threshold, fit, removals
+from bench.answers.abstain_page import write_page
+from bench.answers.abstain_sets import DEVELOPMENT, FOREIGN, SCORES, TEST, WHOLE, Asked, asked, sampled
+from bench.data import DATA
+from bench.record import spread, write
+from gnomon.answer.abstention import NAMES, signals
+from gnomon.answer.context import choose
+from gnomon.answer.settings import ContextSettings
+from gnomon.core.ranking import Query
+from gnomon.evaluate.datasets import load_dataset
+
+MODEL = Path(__file__).resolve().parents[2] / "src" / "gnomon" / "answer" / "abstain.json"
+_TIMED = 60
+_IN_MODES = 150
+
+
+def main() -> None:
+    """Fit, and measure."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--folder", type=Path, default=Path.home() / ".cache" / "gnomon" / "bench")
+    arguments.add_argument("--only-fit", action="store_true", help="leave the test set alone")
+    given = arguments.parse_args()
+    sets = {case.label: asked(case, "hybrid", given.folder) for case in DEVELOPMENT}
+    model = fit(list(sets.values()))
+    threshold = even_threshold(list(sets.values()), [_odds(model, one) for one in sets.values()])
+    left_out = {name: _left_out(sets, name) for name in sets}
+    print(json.dumps(left_out, indent=1))
+    _save(model, threshold, sets)
+    if given.only_fit:
+        return
+    record = {
+        "weights": dict(model.weights),
+        "bias": model.bias,
+        "threshold": _share(threshold),
+        "left_out": left_out,
+        "alone": {name: _alone(sets, name) for name in NAMES},
+        "test": measured(model, threshold, asked(TEST, "hybrid", given.folder)),
+        "modes": {
+            mode: brief(model, threshold, asked(replace(TEST, questions=_IN_MODES), mode, given.folder))
+            for mode in ("dense", "lexical")
+        },
+        "cost_ms": cost(given.folder),
+    }
+    write("abstain", record)
+    write_page(record)
+
+
+def _odds(model: Fitted, one: Asked) -> dict[str, Any]:
+    return {kind: model.of(rows) for kind, rows in one.signals.items()}
+
+
+def _share(odds: float) -> float:
+    return round(1 / (1 + math.exp(-odds)), 3)
+
+
+def _save(model: Fitted, threshold: float, sets: Mapping[str, Asked]) -> None:
+    plain = {
+        "weights": {name: round(weight, 4) for name, weight in model.weights.items()},
+        "bias": round(model.bias, 4),
+        "threshold": _share(threshold),
+        "written_by": "bench/answers/abstain.py",
+        "fitted_on": {name: len(one.questions) for name, one in sets.items()},
+        "model": "all-MiniLM-L6-v2",
+        "when": date.today().isoformat(),
+    }
+    MODEL.write_text(json.dumps(plain, indent=1) + "\n")
+
+
+def _left_out(sets: Mapping[str, Asked], name: str) -> dict[str, Any]:
+    """What a model of the other sets is worth on this one, at a threshold of the others."""
+    others = [one for other, one in sets.items() if other != name]
+    model = fit(others)
+    return brief(model, even_threshold(others, [_odds(model, one) for one in others]), sets[name])
+
+
+def brief(model: Fitted, threshold: float, one: Asked) -> dict[str, Any]:
+    """Each kind of removal: the area under the curve beside the simple scores', and the shares."""
+    odds = _odds(model, one)
+    return {
+        "questions": len(one.questions),
+        "evidence_found": round(float(one.evidence[WHOLE].mean()), 4),
+        "answered": _of(odds[WHOLE] >= threshold),
+        **{
+            kind: {
+                "abstained": _of(odds[kind] < threshold),
+                "auc": round(auc(odds[WHOLE], odds[kind]), 4),
+                "auc_with_evidence": round(auc(odds[WHOLE][one.evidence[WHOLE]], odds[kind]), 4),
+                "answered_at_80": round(answered_at(odds[WHOLE], odds[kind]), 4),
+                "simple": {
+                    name: round(auc(one.scores[WHOLE][:, at], one.scores[kind][:, at]), 4)
+                    for at, name in enumerate(SCORES)
+                },
+            }
+            for kind in (*removals(odds), FOREIGN)
+        },
+    }
+
+
+def _of(flags: Any) -> float:
+    return round(float(flags.mean()), 4)
+
+
+def _alone(sets: Mapping[str, Asked], name: str) -> float:
+    """A signal by itself: the mean over sets and kinds of removal of its area under the curve."""
+    at = NAMES.index(name)
+    areas = [
+        auc(one.signals[WHOLE][:, at], one.signals[kind][:, at])
+        for one in sets.values()
+        for kind in removals(one.signals)
+    ]
+    return round(sum(areas) / len(areas), 4)
+
+
+def measured(model: Fitted, threshold: float, one: Asked) -> dict[str, Any]:
+    """The test set, with intervals and curves, against each simple score."""
+    odds, made = _odds(model, one), brief(model, threshold, one)
+    for kind in removals(odds):
+        made[kind]["against"], made[kind]["curves"] = {}, {"confidence": curve(odds[WHOLE], odds[kind])}
+        for at, name in enumerate(SCORES):
+            there, gone = one.scores[WHOLE][:, at], one.scores[kind][:, at]
+            made[kind]["against"][name] = compared(odds[WHOLE], odds[kind], there, gone)
+            made[kind]["curves"][name] = curve(there, gone)
+        made[kind]["goal"] = WANTED
+    return made
+
+
+def cost(folder: Path) -> dict[str, Any]:
+    """Milliseconds of processor time that signals take beyond search and passages, on one thread."""
+    dataset = load_dataset(DATA / TEST.name, split=TEST.split)
+    questions: Sequence[str] = [dataset.judged[name] for name in sampled(dataset, _TIMED)]
+    encoder = gnomon.load_encoder("all-MiniLM-L6-v2", settings=gnomon.EncoderSettings(threads=1))
+    taken = []
+    with gnomon.open(folder / TEST.label, encoder=encoder) as kb:
+        retriever = kb.retriever()
+        for text in questions:
+            ranking = retriever([Query(text)], k=30)[0]
+            passages = choose(kb, ranking, ContextSettings())
+            started = time.process_time()
+            signals(kb, text, ranking, passages)
+            taken.append(1000 * (time.process_time() - started))
+    return {**spread(taken[5:], 1), "runs": len(taken) - 5}
+
+
+if __name__ == "__main__":
+    main()

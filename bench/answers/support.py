@@ -1,0 +1,243 @@
+"""How surely a sentence is said by its passages: the weights of a citation's support, and what they see.
+
+    python -m bench support
+
+Fits the weights of gnomon.answer.verification.verifier on
+ sentences that are said by their passages and on others that are
+not (bench/answers/support_sets.py), in five parts by source text: each is judged by weights that have not seen it.
+Prints weights to be put into the code; writes results/support.json and docs/support.md by those in the code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize
+
+from bench.answers.support_sets import Example, examples
+from bench.quality.pseudo_sets import Once
+from bench.record import write
+from gnomon.answer.verification import verifier
+from gnomon.answer.verification.claims import bare, claim, is_claim
+from gnomon.answer.verification.spans import pieces
+from gnomon.answer.verification.verifier import FEATURES, LEAST, Verifier
+from gnomon.encode import load_encoder
+
+PAGE = Path(__file__).parents[2] / "docs" / "support.md"
+MODEL = "all-MiniLM-L6-v2"
+FOLDS, ROUNDS, RIDGE = 5, 4, 1e-3
+WRITTEN = "written from the passages"
+Array = Any
+_OPENING = """# Verified citations: what they can tell apart
+
+Written by `bench/answers/support.py` from `bench/results/support.json`; do not edit.
+
+A sentence of an answer is matched to every piece of its passages, and to two or three in a row: by the
+cosine of their vectors, the share of its words that is there, words that follow each other, names, other
+names in their place, and signs of contradiction. Their weights are those of a logistic regression, fitted on
+development data alone; a number or a unit that the place lacks, or a name that the whole passage lacks,
+refuses a citation whatever else agrees. What stands word for word has support 1. A sentence counts as
+supported from {least:g} on. Model: {model}.
+
+Half of what follows is said by its passages and half is not, and every kind counts alike. Of the sentences
+accepted {precision:.1%} are said (cross-validated: {crossed:.1%}), and {recall:.1%} of those said are
+accepted. A generated answer that keeps to its passages thus has sentences marked that are right: the
+threshold is set where a mark is worth more than a wrong citation.
+
+| source | sentences | said | n | accepted |
+|---|---|---|---|---|
+"""
+_CLOSING = """
+## Other thresholds
+
+| threshold | accepted that are said | cross-validated | said that are accepted | of these, in rhdh_docs |
+|---|---|---|---|---|
+{thresholds}
+
+What is left: opposite meanings in words that the list of opposites lacks, and names of the same passage put
+in each other's place. To tell these apart takes a model that reads both; none is used here.
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """An example, the features of its spans, and which of them a hard check refuses; else it is quoted."""
+
+    example: Example
+    table: Any
+    refused: Any
+    sure: float = 0.0
+
+
+def main() -> None:
+    """Fit, judge and write."""
+    rows = measured(examples())
+    weights, bias = fitted(rows)
+    print(dict(zip(FEATURES, weights.round(2).tolist(), strict=True)), "bias", round(bias, 2))
+    crossed = crossed_supports(rows)
+    own = np.array([supported(row, verifier._WEIGHTS, verifier._BIAS) for row in rows])
+    precision, recall = balanced(rows, own, LEAST)
+    figures = {
+        "model": MODEL,
+        "weights": dict(zip(FEATURES, verifier._WEIGHTS.tolist(), strict=True)) | {"bias": verifier._BIAS},
+        "least": LEAST,
+        "precision": round(precision, 4),
+        "precision_crossed": round(balanced(rows, crossed, LEAST)[0], 4),
+        "recall": round(recall, 4),
+        "kinds": kinds(rows, own),
+        "thresholds": thresholds(rows, own, crossed),
+    }
+    write("support", figures)
+    PAGE.write_text(page(figures), encoding="utf-8")
+
+
+def measured(every: Sequence[Example]) -> list[Row]:
+    """Each example's features."""
+    encoder = Once(load_encoder(MODEL))
+    texts = {p.text[a:b] for one in every for p in one.passages for a, b in pieces(p.text)}
+    encoder.encode(sorted(texts | {bare(one.text) for one in every}, key=len), role="document")
+    verifiers: dict[tuple[str, ...], Verifier] = {}
+    rows: list[Row] = []
+    for one in every:
+        key = tuple(passage.text for passage in one.passages)
+        verifier = verifiers.setdefault(key, Verifier(one.passages, encoder))
+        own = bare(one.text)
+        if not is_claim(own, verifier.material.words):
+            rows.append(Row(one, None, None))
+        elif verifier._verbatim(own):
+            rows.append(Row(one, None, None, 1.0))
+        else:
+            looked_at, table = verifier.features(own)
+            looked_up = claim(own, verifier.material.words)
+            refused = np.array([verifier.lacking(looked_up, at) for at in looked_at])
+            rows.append(Row(one, table, refused))
+    return rows
+
+
+def supported(row: Row, weights: Array, bias: float) -> float:
+    """The best support of any span, as the verifier computes it."""
+    if row.table is None:
+        return row.sure
+    values = 1 / (1 + np.exp(-(row.table @ weights + bias)))
+    return float(np.where(row.refused, np.minimum(values, verifier.REFUSED), values).max())
+
+
+def fitted(rows: Sequence[Row]) -> tuple[Array, float]:
+    """Weights of a logistic regression on the best span of each example, which the weights choose again.
+
+    Every kind of example counts alike, and those that are said as much as those that are not. Examples with
+    no span that a hard check lets through decide nothing.
+    """
+    used = [row for row in rows if row.table is not None and not row.refused.all()]
+    labels = np.array([row.example.supported for row in used], dtype=float)
+    shares = share_of(used)
+    weights, bias = verifier._WEIGHTS.astype(float), float(verifier._BIAS)
+    for _ in range(ROUNDS):
+        best = [np.where(row.refused, -np.inf, row.table @ weights).argmax() for row in used]
+        table = np.stack([row.table[at] for row, at in zip(used, best, strict=True)])
+
+        def loss(x: Array, table: Array = table) -> tuple[float, Array]:
+            z = table @ x[:-1] + x[-1]
+            p = 1 / (1 + np.exp(-z))
+            value = float(shares @ (np.logaddexp(0, z) - labels * z)) + RIDGE * float(x[:-1] @ x[:-1])
+            slope = np.append((shares * (p - labels)) @ table, (shares * (p - labels)).sum())
+            return value, slope + 2 * RIDGE * np.append(x[:-1], 0)
+
+        x = minimize(loss, np.append(weights, bias), jac=True, method="L-BFGS-B").x
+        weights, bias = x[:-1], float(x[-1])
+    return weights, bias
+
+
+def share_of(rows: Sequence[Row]) -> Array:
+    """How much each row counts."""
+    of = [(row.example.supported, row.example.source, row.example.kind) for row in rows]
+    counts = {key: of.count(key) for key in set(of)}
+    sides = {said: sum(1 for key in counts if key[0] == said) for said in (True, False)}
+    return np.array([0.5 / sides[key[0]] / counts[key] for key in of])
+
+
+def crossed_supports(rows: Sequence[Row]) -> Array:
+    """The support of each example by weights that were fitted without its passages."""
+    fold = [hash_of(row.example.passages[0].text if row.example.passages else "") % FOLDS for row in rows]
+    found = np.zeros(len(rows))
+    for part in range(FOLDS):
+        weights, bias = fitted([row for row, at in zip(rows, fold, strict=True) if at != part])
+        for at, row in enumerate(rows):
+            if fold[at] == part:
+                found[at] = supported(row, weights, bias)
+    return found
+
+
+def hash_of(text: str) -> int:
+    return sum(text[:200].encode("utf-8"))
+
+
+def balanced(rows: Sequence[Row], supports: Array, least: float) -> tuple[float, float]:
+    """Precision and recall where every kind counts alike."""
+    shares, said = share_of(rows), np.array([row.example.supported for row in rows])
+    accepted = supports >= least
+    return (
+        float(shares[accepted & said].sum() / max(shares[accepted].sum(), 1e-12)),
+        float(shares[accepted & said].sum() / shares[said].sum()),
+    )
+
+
+def thresholds(rows: Sequence[Row], own: Array, crossed: Array) -> list[dict[str, float]]:
+    """What other thresholds would give, and how many sentences of real answers they would accept."""
+    written = np.array([row.example.kind == WRITTEN for row in rows])
+    return [
+        {
+            "least": round(float(least), 2),
+            "precision": round(balanced(rows, own, least)[0], 4),
+            "precision_crossed": round(balanced(rows, crossed, least)[0], 4),
+            "recall": round(balanced(rows, own, least)[1], 4),
+            "written": round(float((own[written] >= least).mean()), 4),
+        }
+        for least in (0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.78, 0.8, 0.85)
+    ]
+
+
+def kinds(rows: Sequence[Row], supports: Array) -> list[dict[str, Any]]:
+    """The share accepted of each kind."""
+    found: dict[tuple[str, str, bool], list[bool]] = {}
+    for row, value in zip(rows, supports, strict=True):
+        key = (row.example.source, row.example.kind, row.example.supported)
+        found.setdefault(key, []).append(bool(value >= LEAST))
+    return [
+        {
+            "source": key[0],
+            "kind": key[1],
+            "said": key[2],
+            "n": len(own),
+            "accepted": round(float(np.mean(own)), 4),
+        }
+        for key, own in sorted(found.items(), key=lambda item: (not item[0][2], item[0]))
+    ]
+
+
+def page(figures: dict[str, Any]) -> str:
+    """The page for people."""
+    opening = _OPENING.format(
+        least=figures["least"], model=figures["model"], precision=figures["precision"],
+        crossed=figures["precision_crossed"], recall=figures["recall"],
+    )  # fmt: skip
+    lines = [
+        f"| {row['source']} | {row['kind']} | {'yes' if row['said'] else 'no'} | {row['n']} | {row['accepted']:.1%} |"
+        for row in figures["kinds"]
+    ]
+    weights = ", ".join(f"{name} {value:g}" for name, value in figures["weights"].items())
+    other = [
+        f"| {row['least']:g} | {row['precision']:.1%} | {row['precision_crossed']:.1%} | {row['recall']:.1%} "
+        f"| {row['written']:.1%} |"
+        for row in figures["thresholds"]
+    ]
+    closing = _CLOSING.format(thresholds="\n".join(other))
+    return opening + "\n".join(lines) + f"\n{closing}\nWeights: {weights}.\n"
+
+
+if __name__ == "__main__":
+    main()

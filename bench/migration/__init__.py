@@ -1,0 +1,1 @@
+"""Changing and watching a collection that serves."""
