@@ -1,7 +1,7 @@
 """Answers that a small language model on this machine writes: what of them is supported, and is that true?
 
     python -m bench local_model                    # once: fetches the model
-    python -m bench answers_generated [--most 60] [--url URL --model NAME]
+    python -m bench answers_generated [--most 60] [--url URL --model NAME] [--print]
 
 The first questions of covidqa, in the order of their ids, are asked with their document there and with it
 left out; then questions of a collection whose documents order the model about. The model is small and its
@@ -12,6 +12,7 @@ which is checked here by other means than the ones that gave it. Writes results/
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 import time
@@ -54,6 +55,7 @@ def main() -> None:
     arguments.add_argument("--url", help="an endpoint that runs already")
     arguments.add_argument("--model", default=Path(WEIGHTS).stem)
     arguments.add_argument("--threads", type=int, default=1)
+    arguments.add_argument("--print", action="store_true", help="print the figures as JSON, write nothing")
     given = arguments.parse_args()
     started = time.perf_counter()
     with endpoint(given.url, given.model, given.threads) as chat:
@@ -63,7 +65,8 @@ def main() -> None:
             figures: dict[str, Any] = {"covidqa": covidqa(kb, chat, given.most)}
         figures["orders in documents"] = ordered(chat)
     figures["seconds"] = round(time.perf_counter() - started)
-    write("answers_generated", {"model": given.model, **figures})
+    figures = {"model": given.model, **figures}
+    print(json.dumps(figures)) if given.print else write("answers_generated", figures)
 
 
 @contextmanager

@@ -3,41 +3,31 @@
     python -m bench histories [--histories 10000] [--steps 20] [--processes 2]
 
 Writes, steps of builds, switches, ways back, clearing up, and kills of any of these at any boundary, in an
-order that hypothesis draws: see tests/collection/version_histories.py. Goes on where it was cut off, by whole
+order that hypothesis draws: see tests/support/version_histories.py. Goes on where it was cut off, by whole
 batches. Begin it anew with another seed, or --anew.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
 import json
-import multiprocessing
+import os
 import secrets
+import subprocess
 import sys
-import tempfile
-import time
-import traceback
 from collections import Counter
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis import seed as seeded
-from hypothesis.configuration import set_hypothesis_home_dir
-from hypothesis.stateful import run_state_machine_as_test
-from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
-
 from bench.record import commit, write
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "collection"))
+ROOT = Path(__file__).parents[2]
 BATCH = 200
 FAILURES = 10
 """Batches that may fail before it gives up; what a batch did until then counts."""
 Batch = tuple[dict[str, int], float, str | None]
 """How often each thing was done, the seconds that it took, and what failed."""
-MEMORY = Path("/dev/shm")
 
 
 def main() -> None:
@@ -63,15 +53,14 @@ def main() -> None:
         "seconds": 0.0,
     }
     state.update(histories=given.histories, processes=given.processes)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(given.processes, mp_context=context, initializer=prepare) as pool:
+    with ThreadPoolExecutor(given.processes) as pool:
         run(state, pool, None if given.try_out else kept)
     figures = summary(state)
     print(json.dumps(figures, indent=1)) if given.try_out else write("histories", figures)
     sys.exit(1 if state["failures"] else 0)
 
 
-def run(state: dict[str, Any], pool: ProcessPoolExecutor, kept: Path | None) -> None:
+def run(state: dict[str, Any], pool: ThreadPoolExecutor, kept: Path | None) -> None:
     """Batch after batch until there are enough histories; what is done is put down after each."""
     waiting: set[Future[Batch]] = set()
     begun = done = state["done"].get("histories", 0)
@@ -98,51 +87,15 @@ def run(state: dict[str, Any], pool: ProcessPoolExecutor, kept: Path | None) -> 
             kept.write_text(json.dumps(state))
 
 
-def prepare() -> None:
-    """What a process does before its first batch."""
-    if MEMORY.is_dir():  # a history takes files, and what is asked of them is not to outlive a power cut
-        tempfile.tempdir = str(MEMORY)
-    set_hypothesis_home_dir(tempfile.mkdtemp())
-    compile_once()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)  # of much that is made and forgotten little can be freed by looking
-
-
 def batch(seed: int, steps: int, many: int) -> Batch:
-    """So many histories of a seed. What failed comes with the steps that lead there."""
-    from version_histories import DONE, Histories  # type: ignore[import-not-found]
-
-    started = time.perf_counter()
-    DONE.clear()
-    rules = settings(
-        max_examples=many, stateful_step_count=steps, deadline=None, database=None,
-        derandomize=False, suppress_health_check=list(HealthCheck), phases=(Phase.generate,),
-    )  # fmt: skip
-    failure = None
-    try:
-        run_state_machine_as_test(seeded(seed)(Histories), settings=rules)
-    except Exception:  # noqa: BLE001 - it is recorded
-        failure = f"seed {seed}\n{traceback.format_exc()}"
-    tried = DONE.pop("histories", 0)  # with those that hypothesis gave up half-way: not counted
-    DONE.update(histories=many if failure is None else min(tried, many), begun=tried)
-    return dict(DONE), time.perf_counter() - started, failure
-
-
-def compile_once() -> None:
-    """Let all catalogs of this process share the statements that SQLAlchemy compiled, as one process' do."""
-    from gnomon.collection.catalog import connection
-
-    plain = connection._engine
-    shared: dict[Any, Any] = {}
-
-    def engine(path: Path, busy_s: float) -> Any:
-        made = plain(path, busy_s)
-        made._compiled_cache = shared
-        return made
-
-    connection._engine = engine
-    setattr(SQLiteDialect_pysqlite, "__hash__", lambda self: hash(type(self)))  # noqa: B010
-    setattr(SQLiteDialect_pysqlite, "__eq__", lambda self, other: type(self) is type(other))  # noqa: B010
+    """So many histories of a seed, in a process of its own: see tests/support/history_batch.py."""
+    command = [sys.executable, "-m", "support.history_batch", str(seed), str(steps), str(many)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])}
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    if run.returncode:
+        return {"histories": 0, "begun": 0}, 0.0, f"seed {seed}\n{run.stderr}"
+    found = json.loads(run.stdout)
+    return found["done"], found["seconds"], found["failure"]
 
 
 def summary(state: dict[str, Any]) -> dict[str, Any]:

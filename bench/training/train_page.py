@@ -1,4 +1,4 @@
-"""The key tables of docs/training.md, and docs/training-figures.md from the results of five benchmarks.
+"""docs/training-figures.md from the results of five benchmarks.
 
     python -m bench train_page
 
@@ -12,13 +12,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bench.training.train_keys import key_tables
-
 HERE = Path(__file__).resolve().parents[1]
 RESULTS = HERE / "results"
-GUIDE = HERE.parent / "docs" / "training.md"
 FIGURES = HERE.parent / "docs" / "training-figures.md"
-BEGIN, END = "<!-- keys: bench/training/train_page.py writes from here -->\n", "<!-- keys: to here -->\n"
 BENCHMARKS = ("train", "train_kinds", "train_rerank", "words", "context", "seen")
 STAGES = ("start", "speed", "reference", "equal", "best", "short", "shorter")
 KINDS = ("sts", "shared", "dual", "words", "bi", "late", "cross")
@@ -95,16 +91,8 @@ models agree on, {chance:.2f} by chance. *Cosine* is that of the two models' vec
 
 
 def main() -> None:
-    """Write both."""
-    GUIDE.write_text(with_keys(GUIDE.read_text(encoding="utf-8")), encoding="utf-8")
+    """Write the page."""
     FIGURES.write_text(figures_page(read_results()), encoding="utf-8")
-
-
-def with_keys(guide: str) -> str:
-    """The guide with the key tables as the code has them."""
-    before, rest = guide.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n{key_tables()}\n{END}{after}"
 
 
 def read_results(folder: Path = RESULTS) -> Results:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import sys
 import tomllib
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 pytest.importorskip("torch")
+
+from tools import recipe_keys
 
 from gnomon.core.errors import InvalidInput
 from gnomon.train.data.source import open_source
@@ -23,27 +23,18 @@ RECIPES = re.findall(r"```toml\n(.*?)```", GUIDE, re.DOTALL)
 ROWS = re.findall(r"```json\n(.*?)```", GUIDE, re.DOTALL)
 
 
-@pytest.fixture
-def page(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(str(ROOT / "bench"))
-    import train_page
-
-    return train_page
+def test_the_key_tables_are_those_of_the_code() -> None:
+    assert recipe_keys.with_keys(GUIDE) == GUIDE, "python tools/recipe_keys.py"
 
 
-def test_the_key_tables_are_those_of_the_code(page: ModuleType) -> None:
-    assert page.with_keys(GUIDE) == GUIDE, "python -m bench train_page"
+def test_each_key_has_a_meaning_and_each_meaning_a_key() -> None:
+    assert {way for way, _, _ in recipe_keys.all_keys()} == set(recipe_keys.MEANINGS)
 
 
-def test_each_key_has_a_meaning_and_each_meaning_a_key(page: ModuleType) -> None:
-    keys = sys.modules["train_keys"]
-    assert {way for way, _, _ in keys.all_keys()} == set(keys.MEANINGS)
-
-
-def test_an_old_table_is_replaced(page: ModuleType) -> None:
+def test_an_old_table_is_replaced() -> None:
     old = GUIDE.replace("| `lr` | number | `2e-05` |", "| `lr` | number | `3e-05` |")
     assert old != GUIDE
-    assert page.with_keys(old) == GUIDE
+    assert recipe_keys.with_keys(old) == GUIDE
 
 
 @pytest.mark.parametrize("text", RECIPES)
@@ -92,32 +83,3 @@ SPEED = {
 }
 RUN = {"steps": 190, "pairs_a_cpu_s": 25.5, "wall_s": 600.0, "ndcg_at_10": 0.7123}
 GAIN = {"set": "stsb", "split": "test", "metric": "Spearman", "start": 0.82, "end": 0.85}
-
-
-def test_figures_are_shown_and_what_is_missing_is_named(page: ModuleType) -> None:
-    nothing = page.figures_page({})
-    for stage in (*page.STAGES, *page.KINDS, *page.BENCHMARKS[2:]):
-        assert re.search(rf"Not measured yet: .*\b{stage}\b", nothing)
-    about = {"when": "2026-01-02T03:04:05", "commit": "abc", "machine": {"python": "3.12.1"}}
-    best = {**RUN, "share_kept": 0.975}
-    train = {**about, "tokens": 128, "speed": SPEED, "start": {"ndcg_at_10": 0.5}, "equal": RUN, "best": best}
-    gains = [
-        {**GAIN, "interval": [0.01, 0.05], "outcome": None},
-        {**GAIN, "interval": [None, None], "outcome": "x"},
-    ]
-    stages = {"sts": {"gains": gains, "whole_cpu_s": 1200}, "words": {"insuranceqa-dev": 0.25}}
-    shown = page.figures_page({"train": train, "train_kinds": {**about, "stages": stages}})
-    assert "| gnomon, equal settings | 0.7123 | 190 | 25.5 | 10.0 |" in shown
-    assert "| 33.1 | 20.2 | 1.64 |" in shown
-    assert "dimensions keep 97.5%" in shown
-    assert "| stsb (test) | Spearman | 0.8200 | 0.8500 | +0.0100 to +0.0500 |" in shown
-    assert "BM25 alone: insuranceqa-dev 0.2500." in shown
-    assert "Not measured yet: reference, short, shorter.\n" in shown
-    assert "Not measured yet: shared, dual, bi, late, cross.\n" in shown
-
-
-def test_the_results_that_are_there_make_a_page(page: ModuleType) -> None:
-    found = page.read_results()
-    assert {"words", "context", "seen"} <= set(found)
-    text = page.figures_page(found)
-    assert all(f"| {name} | " in text for name in found)

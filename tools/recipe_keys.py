@@ -1,4 +1,7 @@
-"""The keys of a recipe, as tables: types and defaults from the dataclasses, the meanings from here."""
+"""The key tables of docs/training.md: types and defaults from the dataclasses, the meanings from here.
+
+Usage: python tools/recipe_keys.py writes them into the page.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import inspect
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
+from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from gnomon.train.checkpoint import _FREE, _REMEDIES
@@ -13,6 +17,8 @@ from gnomon.train.losses import OBJECTIVES
 from gnomon.train.recipe.recipe import Recipe
 from gnomon.train.recipe.tables import OBJECTIVE_SETTINGS
 
+GUIDE = Path(__file__).resolve().parents[1] / "docs" / "training.md"
+BEGIN, END = "<!-- keys: tools/recipe_keys.py writes from here -->\n", "<!-- keys: to here -->\n"
 SAME_AS = {"data.dev": "data.sources", "data.test": "data.sources"}
 """Tables that have the keys of another one."""
 MEANINGS: Mapping[str, str] = {
@@ -195,3 +201,14 @@ def _literal(value: Any) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(map(_literal, value)) + "]"
     return "{}" if isinstance(value, Mapping) else repr(value)
+
+
+def with_keys(guide: str) -> str:
+    """The guide with the key tables as the code has them."""
+    before, rest = guide.split(BEGIN)
+    _, after = rest.split(END)
+    return f"{before}{BEGIN}\n{key_tables()}\n{END}{after}"
+
+
+if __name__ == "__main__":
+    GUIDE.write_text(with_keys(GUIDE.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,1 @@
+"""What keeps the project in order: gates, pins and generated tables."""
