@@ -39,7 +39,7 @@ from bench.record import write
 from gnomon.encode import load_encoder
 from gnomon.kernels.statistics import share_interval
 from gnomon.monitor import WatchReport, WatchSettings, watch
-from gnomon.monitor.html import charts
+from gnomon.monitor.html_report import charts
 
 MODEL = "all-MiniLM-L6-v2"
 QUERIES, BASELINE, SAMPLE, PERMUTATIONS = 200, 500, 500, 299

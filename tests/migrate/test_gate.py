@@ -202,4 +202,4 @@ def test_the_page_without_matplotlib(gated: Gated, monkeypatch: pytest.MonkeyPat
     assert "No picture of the differences: matplotlib" in page
     assert "data:image" not in page
     assert "Queries that changed most" in page or not gated.verdict.changed
-    assert page.endswith("</body></html>\n")
+    assert page.endswith("</html>\n")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gnomon.core.errors import InvalidInput
-from gnomon.monitor import Check, WatchReport, html, notify
+from gnomon.monitor import Check, WatchReport, html_report, notify
 from gnomon.monitor.alarms import Finding, attributed, decided
 from gnomon.monitor.report import Alarm, Map
 
@@ -142,7 +142,7 @@ def test_lines_are_appended(report, tmp_path):
 
 def test_the_page_needs_nothing_else_and_trusts_no_text(report, tmp_path):
     pytest.importorskip("matplotlib")
-    text = html.write_page(report, tmp_path / "watch.html").read_text()
+    text = html_report.write_page(report, tmp_path / "watch.html").read_text()
     assert "Alarm: queries changed" in text
     assert text.count("data:image/png;base64,") == 4
     assert "a &lt;i&gt; text" in text
@@ -154,7 +154,7 @@ def test_the_page_needs_nothing_else_and_trusts_no_text(report, tmp_path):
 def test_the_page_without_matplotlib(report, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    text = html.as_html(report)
+    text = html_report.as_html(report)
     assert "gnomon[plot]" in text
     assert "0.400" in text
 

@@ -53,7 +53,7 @@ def test_the_page_says_what_was_done(ended):
     low, high = gain.verdict["interval"]
     wanted = f"{gain.start:.4f} {gain.end:.4f} {gain.end - gain.start:+.4f} {low:+.4f} to {high:+.4f}"
     assert f"dev (dev) nDCG@10 {wanted} {gain.verdict['outcome']}" in said
-    assert "best look at the dev sets" in said
+    assert "best evaluation on the dev sets" in said
 
 
 def test_texts_of_the_data_are_text_in_the_page(ended):
@@ -76,5 +76,5 @@ def test_an_interrupted_run_says_so(tmp_path):
     report = fit(toy(tmp_path), stop=lambda: True)
     said = plain(Path(report.training, "report.html").read_text(encoding="utf-8"))
     assert "1 steps, 16 examples; it was interrupted" in said
-    assert "the same command goes on with it" in said
+    assert "the same command resumes it" in said
     assert "space not yet" in said

@@ -155,7 +155,7 @@ class Outlets:
 
     def tell(self, report: WatchReport) -> WatchReport:
         """Send it on. A webhook that is down is a note: it changes nothing of what was found."""
-        from gnomon.monitor.html import write_page
+        from gnomon.monitor.html_report import write_page
         from gnomon.monitor.notify import append_line, post
 
         if self.webhook is not None and not report.is_healthy:

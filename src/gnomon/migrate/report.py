@@ -1,59 +1,46 @@
-"""The report of a gate, kept with the version: gate.json, and gate.html, a page that needs nothing else."""
+"""The report of a migration gate, kept with the version: gate.json, and gate.html for people."""
 
 from __future__ import annotations
 
-import base64
-import html
 import json
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
-from gnomon.collection.catalog.connection import explained
 from gnomon.core.errors import InvalidInput
+from gnomon.core.files import storage_errors, write_atomic
 from gnomon.evaluate.plot import plot_differences
+from gnomon.html import render
 from gnomon.migrate.gate import Gated, Segment
-from gnomon.migrate.state import write_whole
 
 JSON, PAGE = "gate.json", "gate.html"
-_STYLE = """body{font:15px/1.5 system-ui,sans-serif;color:#1d2733}
-body{max-width:60rem;margin:2rem auto;padding:0 1rem}
-h1{font-size:1.5rem}h2{font-size:1.1rem;margin-top:2rem}table{border-collapse:collapse}
-td,th{padding:.25rem .9rem .25rem 0;text-align:left;vertical-align:top;border-bottom:1px solid #e3e8ee}
-.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}img{max-width:100%}
-td.text{min-width:16rem}div.wide{overflow-x:auto}
-p.outcome{font-size:1.1rem;padding:.6rem 1rem;border-left:4px solid #767676;background:#f5f7fa}
-p.better,p.not-worse{border-color:#0072B2}p.worse,p.broken{border-color:#D55E00}.bad{color:#B54300}"""
+_STYLES = {"better": "better", "not worse": "better", "worse": "worse", "broken": "worse"}
 
 
 def write_gate(gated: Gated, folder: Path) -> Path:
-    """Both files, each put in its place whole. Returns the JSON's path. Raises StorageError."""
-    with explained(folder):
+    """Write both files into a folder. Returns the JSON's path. Raises StorageError."""
+    with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / JSON, json.dumps(gated.to_json(), indent=1, ensure_ascii=False))
-        write_whole(folder / PAGE, as_page(gated))
+        write_atomic(folder / JSON, json.dumps(gated.to_json(), indent=1, ensure_ascii=False))
+        write_atomic(folder / PAGE, as_page(gated))
     return folder / JSON
 
 
 def as_page(gated: Gated) -> str:
-    """One page: the outcome first, then what it rests on."""
-    title = f"Gate: {gated.version} against {gated.baseline}"
-    parts = [
-        f"<h1>{_safe(title)}</h1>",
-        f'<p class="outcome {gated.outcome.replace(" ", "-")}">{_safe(gated.explained)}</p>',
-        _table(("", ""), _about(gated)),
-        _picture(gated),
-        _segments(gated.segments),
-        _recall(gated),
-        "<h2>Beside quality</h2><p>Searches are timed one by one, in turn, in the process that builds.</p>",
-        _table(("", gated.baseline, gated.version), _costs(gated), numbers=(1, 2)),
-        _changed(gated),
-    ]
-    body = "\n".join(part for part in parts if part)
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{_safe(title)}</title>'
-        '<meta name="viewport" content="width=device-width">'
-        f"<style>{_STYLE}</style><body>{body}</body></html>\n"
+    """The page: the outcome first, then what it rests on."""
+    png, no_picture = _picture(gated)
+    return render(
+        "gnomon.migrate",
+        "gate.html",
+        title=f"Gate: {gated.version} against {gated.baseline}",
+        gated=gated,
+        outcome_style=_STYLES.get(gated.outcome, ""),
+        about=_about(gated),
+        differences_png=png,
+        no_picture=no_picture,
+        segments=[_segment(segment) for segment in gated.segments],
+        recall=[(kind, f"{then:.1%}", f"{now:.1%}") for kind, (then, now) in gated.recall.items()],
+        costs=_costs(gated),
+        changed=_changed(gated),
     )
 
 
@@ -82,49 +69,29 @@ def _about(gated: Gated) -> list[tuple[str, ...]]:
     return rows
 
 
-def _picture(gated: Gated) -> str:
-    """Every query's difference, sorted; without matplotlib a line that says so."""
+def _picture(gated: Gated) -> tuple[bytes, str]:
+    """Every query's difference, sorted, as PNG; or why there is none."""
     if gated.verdict is None:
-        return ""
+        return b"", ""
     with tempfile.TemporaryDirectory() as folder:
         try:
-            png = plot_differences(gated.verdict, Path(folder) / "differences.png").read_bytes()
+            return plot_differences(gated.verdict, Path(folder) / "differences.png").read_bytes(), ""
         except InvalidInput as error:
-            return f"<p>No picture of the differences: {_safe(error.message)} ({_safe(error.hint)}).</p>"
-    data = base64.b64encode(png).decode()
-    return f'<p><img alt="differences by query" src="data:image/png;base64,{data}"></p>'
+            return b"", f"No picture of the differences: {error.message} ({error.hint})."
 
 
-def _segments(segments: Sequence[Segment]) -> str:
-    if not segments:
-        return ""
-    head = ("segment", "queries", "live", "candidate", "difference", "interval", "outcome")
-    rows = []
-    for segment in segments:
-        low_high = "" if segment.interval is None else "{:+.4f} to {:+.4f}".format(*segment.interval)
-        outcome = "too few queries" if segment.outcome is None else segment.outcome
-        rows.append(
-            (
-                segment.name,
-                f"{segment.n:,}",
-                f"{segment.mean_baseline:.4f}",
-                f"{segment.mean_candidate:.4f}",
-                f"{segment.difference:+.4f}",
-                low_high,
-                f"{outcome}, worse beyond chance" if segment.is_worse else outcome,
-            )
-        )
-    said = "<p>Intervals are corrected for the number of segments; a query may be in several.</p>"
-    return f"<h2>By segment</h2>{said}{_table(head, rows, numbers=(1, 2, 3, 4, 5))}"
-
-
-def _recall(gated: Gated) -> str:
-    if not gated.recall:
-        return ""
-    rows = [(kind, f"{then:.1%}", f"{found:.1%}") for kind, (then, found) in gated.recall.items()]
-    head = ("queries made from", f"source among {gated.baseline}'s first ten", f"among {gated.version}'s")
-    alarms = "".join(f'<p class="bad">{_safe(str(alarm))}</p>' for alarm in gated.alarms)
-    return f"<h2>Does it find what it holds?</h2>{_table(head, rows, numbers=(1, 2))}{alarms}"
+def _segment(segment: Segment) -> tuple[str, ...]:
+    interval = "" if segment.interval is None else "{:+.4f} to {:+.4f}".format(*segment.interval)
+    outcome = "too few queries" if segment.outcome is None else segment.outcome
+    return (
+        segment.name,
+        f"{segment.n:,}",
+        f"{segment.mean_baseline:.4f}",
+        f"{segment.mean_candidate:.4f}",
+        f"{segment.difference:+.4f}",
+        interval,
+        f"{outcome}, worse beyond chance" if segment.is_worse else outcome,
+    )
 
 
 def _costs(gated: Gated) -> list[tuple[str, ...]]:
@@ -143,10 +110,11 @@ def _costs(gated: Gated) -> list[tuple[str, ...]]:
     ]
 
 
-def _changed(gated: Gated) -> str:
-    if gated.verdict is None or not gated.verdict.changed:
-        return ""
-    rows = [
+def _changed(gated: Gated) -> list[tuple[str, ...]]:
+    """The queries that changed most, with their texts."""
+    if gated.verdict is None:
+        return []
+    return [
         (
             change.query,
             gated.texts.get(change.query, ""),
@@ -156,27 +124,3 @@ def _changed(gated: Gated) -> str:
         )
         for change in gated.verdict.changed
     ]
-    head = ("query", "text", gated.baseline, gated.version, "difference")
-    return f"<h2>Queries that changed most</h2>{_table(head, rows, numbers=(2, 3, 4), text=1)}"
-
-
-def _table(
-    head: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    *,
-    numbers: Sequence[int] = (),
-    text: int | None = None,
-) -> str:
-    """Columns of numbers stand to the right; one of long text is not squeezed: a small screen scrolls."""
-
-    def cells(row: Sequence[str], tag: str) -> str:
-        kinds = [" class=n" if at in numbers else " class=text" if at == text else "" for at in range(len(row))]
-        return "".join(f"<{tag}{kind}>{_safe(cell)}</{tag}>" for kind, cell in zip(kinds, row, strict=True))
-
-    above = f"<tr>{cells(head, 'th')}</tr>" if any(head) else ""
-    below = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
-    return f'<div class="wide"><table>{above}{below}</table></div>'
-
-
-def _safe(text: str) -> str:
-    return html.escape(text)

@@ -1,9 +1,7 @@
-"""A look as one HTML page that needs nothing else."""
+"""A monitoring report as an HTML page, with charts."""
 
 from __future__ import annotations
 
-import base64
-import html
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gnomon.collection.catalog.connection import explained
+from gnomon.core.files import storage_errors, write_atomic
+from gnomon.html import render
 from gnomon.kernels.cusum import cusum_limit
-from gnomon.monitor.report import Check, WatchReport
+from gnomon.monitor.report import WatchReport
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +50,7 @@ def charts(report: WatchReport) -> dict[str, bytes]:
     if any(look.get("golden") for look in looks):
         found["golden queries"] = _png(_golden(looks, report.false_alarms))
     if any(look.get("p") for look in looks):
-        found["tests over the looks"] = _png(_p_values(looks, report.false_alarms))
+        found["tests over the runs"] = _png(_p_values(looks, report.false_alarms))
     if report.maps:
         found["drift"] = _png(_maps(report))
     if sum(bool(look.get("latency")) for look in looks) > 1:
@@ -90,7 +89,7 @@ def _golden(looks: Sequence[Mapping[str, Any]], share: float) -> Figure:
     if alarms:
         below.plot(*zip(*alarms, strict=True), "o", color=_RED, markersize=9, markerfacecolor="none")
     below.set_ylabel("falls added up, in sd (CUSUM)")
-    below.set_xlabel("look")
+    below.set_xlabel("run")
     below.legend(frameon=False, loc="upper left")
     for each in (above, below):
         _quiet(each)
@@ -116,7 +115,7 @@ def _p_values(looks: Sequence[Mapping[str, Any]], share: float) -> Figure:
     own.axhline(share / len(_TESTS), color=_SOFT, linestyle="--", label=_LIMIT)
     own.set_yscale("log")
     own.set_ylabel("p-value")
-    own.set_xlabel("look")
+    own.set_xlabel("run")
     own.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     _quiet(own)
     return figure
@@ -152,7 +151,7 @@ def _latency(looks: Sequence[Mapping[str, Any]]) -> Figure:
         )
     own.set_ylim(bottom=0)
     own.set_ylabel("search, ms")
-    own.set_xlabel("look")
+    own.set_xlabel("run")
     own.legend(frameon=False)
     _quiet(own)
     return figure
@@ -178,102 +177,48 @@ def _png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-_STYLE = """body{font:15px/1.5 system-ui,sans-serif;color:#1d2733}
-body{max-width:62rem;margin:2rem auto;padding:0 1rem}
-h1{font-size:1.5rem}h2{font-size:1.1rem;margin-top:2rem}table{border-collapse:collapse;width:100%}
-td,th{padding:.3rem .9rem .3rem 0;text-align:left;vertical-align:top;border-bottom:1px solid #e3e8ee}
-td.n,td.when{font-variant-numeric:tabular-nums;white-space:nowrap}div.wide{overflow-x:auto}
-td.text{min-width:18rem}.box{overflow-wrap:anywhere}img{max-width:100%}code{font:13px/1.45 monospace}
-.ok{color:#00664a}.alarm{color:#b3400a;font-weight:600}.none{color:#5f6b78}
-.box{border-left:4px solid #b3400a;padding:.1rem 1rem;margin:1rem 0;background:#fdf3ee}"""
 _SHOWN_LOOKS = 30
+_CHART_TEXTS = {
+    "golden queries": "Above, the mean of the golden queries and their baseline in each run; below, their falls "
+    "added up, with the limit of an alarm",
+    "tests over the runs": "The p-values of all tests in each run, with the limit of an alarm",
+    "drift": "The vectors of the baseline and of now, on the plane where they differ most",
+    "latency": "The median and the 95th percentile of search times in each run",
+}
 
 
 def write_page(report: WatchReport, path: str | Path) -> Path:
-    """Write the page, beside and renamed. Raises StorageError."""
+    """Write the page. Raises StorageError."""
     path = Path(path).expanduser()
-    with explained(path):
+    with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f"{path.name}.new")
-        beside.write_text(as_html(report), encoding="utf-8")
-        beside.replace(path)
+        write_atomic(path, as_html(report))
     return path
 
 
 def as_html(report: WatchReport) -> str:
-    """The page: alarms with their causes, a row a check, charts, the looks before."""
-    said = "No alarm" if report.is_healthy else "Alarm: " + ", ".join(alarm.cause for alarm in report.alarms)
-    parts = [f"<h1>{_text(said)}</h1>", f"<p>{_text(_about(report))}</p>"]
-    parts += [
-        f'<div class="box"><p><b>{_text(alarm.cause)}</b>: {_text(alarm.said)}</p>'
-        f"<p>Next: {_text(alarm.hint)}</p></div>"
-        for alarm in report.alarms
-    ]
-    if report.rolled_back is not None:
-        parts.append(f"<p><b>Rollback</b>: {_text(report.rolled_back.said)}.</p>")
-    parts += [f"<p>{_text(note)}</p>" for note in report.notes]
-    parts += ["<h2>Checks</h2>", _checks(report.checks), _pictures(report), _history(report)]
-    body = "\n".join(parts)
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>gnomon watch</title>'
-        '<meta name="viewport" content="width=device-width">'
-        f"<style>{_STYLE}</style><body>{body}</body></html>\n"
-    )
-
-
-def _about(report: WatchReport) -> str:
+    """The page: alarms with their causes, a row for each check, charts, the last runs."""
+    healthy = "No alarm" if report.is_healthy else "Alarm: " + ", ".join(alarm.cause for alarm in report.alarms)
     baseline = f"baseline of {report.baseline}" if report.baseline else "no baseline"
-    if report.took_baseline:
-        baseline = "this look is the baseline"
-    return (
-        f"{report.collection}, {report.version} ({report.model}), {report.at}; {baseline}. "
-        f"All tests together raise a false alarm in at most {report.false_alarms:.0%} of the looks."
+    return render(
+        "gnomon.monitor",
+        "report.html",
+        title="gnomon monitor",
+        heading=healthy,
+        report=report,
+        baseline="this run is the baseline" if report.took_baseline else baseline,
+        charts=charts(report) if has_matplotlib() else None,
+        chart_texts=_CHART_TEXTS,
+        history=[_history_row(look) for look in report.history[-_SHOWN_LOOKS:][::-1]],
     )
 
 
-def _checks(checks: Sequence[Check]) -> str:
-    rows = []
-    for check in checks:
-        style = {"ok": "ok", "alarm": "alarm"}.get(check.state, "none")
-        p = "" if check.adjusted is None else f"{check.adjusted:.3g}"
-        said = _text(check.said)
-        if check.examples:
-            said += f"<br><small>such as {'; '.join(f'“{_text(text)}”' for text in check.examples)}</small>"
-        rows.append(
-            f'<tr><td>{check.name}</td><td class="{style}">{check.state}</td>'
-            f'<td class="text">{said}</td><td class="n">{p}</td></tr>'
-        )
-    head = "<tr><th>check</th><th>state</th><th>what was seen</th><th>p, corrected</th></tr>"
-    return f'<div class="wide"><table>{head}{"".join(rows)}</table></div>'
-
-
-def _pictures(report: WatchReport) -> str:
-    if not has_matplotlib():
-        return "<p>Charts need matplotlib: pip install 'gnomon[plot]'.</p>"
-    parts = []
-    for name, png in charts(report).items():
-        data = base64.b64encode(png).decode()
-        parts.append(f'<h2>{name.capitalize()}</h2><img alt="{name}" src="data:image/png;base64,{data}">')
-    return "".join(parts)
-
-
-def _history(report: WatchReport) -> str:
-    rows = []
-    for look in report.history[-_SHOWN_LOOKS:][::-1]:
-        golden, speed = look.get("golden") or {}, look.get("latency") or {}
-        cells = (
-            str(look["at"]),
-            str(look.get("version", "")),
-            ", ".join(look.get("causes") or ()) or "none",
-            f"{golden['mean']:.3f}" if golden else "",
-            f"{speed['p50']:.0f} / {speed['p95']:.0f}" if speed else "",
-        )
-        first, *others = (_text(cell) for cell in cells)
-        rows.append(f'<tr><td class="when">{first}</td>{"".join(f"<td>{cell}</td>" for cell in others)}</tr>')
-    names = ("look", "version", "alarms", "golden", "p50 / p95 ms")
-    head = f"<tr>{''.join(f'<th>{name}</th>' for name in names)}</tr>"
-    return f'<h2>The last looks</h2><div class="wide"><table>{head}{"".join(rows)}</table></div>'
-
-
-def _text(text: str) -> str:
-    return html.escape(text)
+def _history_row(look: Mapping[str, Any]) -> tuple[str, ...]:
+    golden, latency = look.get("golden") or {}, look.get("latency") or {}
+    return (
+        str(look["at"]),
+        str(look.get("version", "")),
+        ", ".join(look.get("causes") or ()) or "none",
+        f"{golden['mean']:.3f}" if golden else "",
+        f"{latency['p50']:.0f} / {latency['p95']:.0f}" if latency else "",
+    )
