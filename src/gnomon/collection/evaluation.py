@@ -13,6 +13,7 @@ from gnomon.collection.catalog import schema, vector_cache
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.serving.snapshot import Snapshot
 from gnomon.collection.settings import By, Mode
+from gnomon.core.batching import in_blocks
 from gnomon.core.contracts import Array, Encoder, Retriever, Role
 from gnomon.core.encoders import DelegatingEncoder
 from gnomon.core.ranking import Query, Ranking
@@ -85,8 +86,7 @@ def ranked_results(
 ) -> Iterator[tuple[str, list[tuple[str, float]]]]:
     """Each query's ids with scores, best first, a block of queries at a time."""
     items = list(queries.items())
-    for at in range(0, len(items), BLOCK):
-        block = items[at : at + BLOCK]
+    for block in in_blocks(items, BLOCK):
         found = retriever([Query(text) for _, text in block], k=depth)
         for (name, _), ranking in zip(block, found, strict=True):
             yield name, owners.ranked(ranking, k, by)

@@ -9,7 +9,7 @@ from typing import Any
 from gnomon.collection.catalog import queries, schema
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.versions import Version
-from gnomon.collection.indexes.state import lexical_position, read_state
+from gnomon.collection.indexes.state import derived_folder, lexical_position, read_state
 from gnomon.index.scan_settings import chosen_settings
 
 
@@ -188,7 +188,7 @@ def status_of(folder: Path, catalog: Catalog, version: Version) -> Status:
 def _derived(
     collection: Path, catalog: Catalog, version: Version, position: int, chunks: int
 ) -> tuple[DerivedStatus, ...]:
-    folder = collection / "derived" / f"v{version.id:04d}"
+    folder = derived_folder(collection, version)
     state, settings = read_state(folder), chosen_settings(version.retrieval.index)
     ours = state.collection == catalog.collection_id
     dense = "exact" if chunks <= settings.exact_below else settings.find

@@ -13,9 +13,9 @@ from gnomon.collection.catalog import schema, versions
 from gnomon.collection.catalog import spaces as models
 from gnomon.collection.catalog.chunkers import keep_tokenizer, record_tokenizer
 from gnomon.collection.catalog.connection import Catalog
-from gnomon.collection.catalog.prune import prune
 from gnomon.collection.catalog.versions import NotReady, Version, VersionState
 from gnomon.collection.ingest.backfill import Backfill, BackfillOptions, BackfillProgress
+from gnomon.collection.prune import prune
 from gnomon.collection.reports import Problem, PruneReport, SwitchReport, VersionInfo
 from gnomon.collection.serving.serving import Serving
 from gnomon.collection.settings import RetrievalSettings

@@ -13,8 +13,7 @@ from sqlalchemy import Connection
 
 from gnomon.collection.catalog import queries
 from gnomon.collection.catalog.versions import Version
-from gnomon.collection.indexes.state import IndexState, lexical_position, read_state, write_state
-from gnomon.collection.serving.snapshot import derived_folder
+from gnomon.collection.indexes.state import IndexState, derived_folder, lexical_position, read_state, write_state
 from gnomon.core.contracts import Array
 from gnomon.core.errors import GnomonError, IndexDamaged
 from gnomon.core.similarity import normalise

@@ -1,4 +1,4 @@
-"""What changes the catalog. Every function runs inside its caller's write transaction.
+"""Writes to the catalog. Every function runs inside its caller's write transaction.
 
 A batch takes a few statements, however many documents it has: what SQLAlchemy does for each statement costs
 more than what SQLite does for a small document.
@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Collection as Keys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -32,13 +32,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from gnomon.collection.catalog import schema
+from gnomon.core.batching import in_blocks
 from gnomon.core.documents import Chunk, Document
 
-if TYPE_CHECKING:
-    from gnomon.collection.ingest.reader_thread import FilePart
-
-
-_plain = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str).encode
+_metadata_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str).encode
+_heading_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,90 +48,8 @@ class ChunkedDocument:
 
 
 @dataclass(frozen=True, slots=True)
-class DocumentContent:
-    """What makes a document another one: the digest of its title and text, its metadata as JSON, its type."""
-
-    digest: str
-    metadata: str
-    media_type: str
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedDocument:
-    """A document as it would stand now: of the catalog (its row's id), or still to be put in."""
-
-    source_id: int | None
-    content: DocumentContent
-    row_id: int | None = None
-    prepared: ChunkedDocument | None = None
-
-
-class BatchPlan:
-    """What a batch does to the documents that the catalog has. `stored` are all that it could touch.
-
-    `dropped`: row ids of documents to take out. `came` and `went`: documents put in, and chunks of those that
-    a later one of the batch replaced.
-    """
-
-    def __init__(self, stored: Iterable[Any]) -> None:
-        self.dropped: list[int] = []
-        self.came = self.added = self.went = 0
-        self._held: dict[str, PlannedDocument] = {}
-        self._owned: dict[int | None, dict[str, None]] = {}
-        for row in stored:
-            content = DocumentContent(row.content_hash, row.metadata, row.media_type)
-            self._hold(row.key, PlannedDocument(row.source_id, content, row_id=row.id))
-
-    def free_key(self, key: str, other: str, source_id: int) -> str:
-        """A document's id, or the other one where another file, or a hand, has put that id in."""
-        owner = self._held.get(key)
-        return key if owner is None or owner.source_id == source_id else other
-
-    def put(self, key: str, source_id: int | None, prepared: ChunkedDocument) -> None:
-        """Put a document in. One that is there unchanged stays, any other of that id goes."""
-        document = prepared.document
-        metadata: Mapping[str, Any] = document.metadata
-        content = DocumentContent(document.content_hash, _plain(dict(metadata)), document.media_type)
-        old = self._held.get(key)
-        if old is not None:
-            if old.content == content:
-                return
-            self._take_out(key)
-        self._hold(key, PlannedDocument(source_id, content, prepared=prepared))
-        self.came += 1
-        self.added += len(prepared.chunks)
-
-    def keep_only(self, source_id: int, keys: Keys[str]) -> None:
-        """Take out the file's documents that are not among `keys`."""
-        for key in [key for key in self._owned.get(source_id, ()) if key not in keys]:
-            self._take_out(key)
-
-    def new(self) -> Iterator[tuple[str, PlannedDocument, ChunkedDocument]]:
-        """The documents to put in, in the order in which they came."""
-        for key, held in self._held.items():
-            if held.prepared is not None:
-                yield key, held, held.prepared
-
-    def _hold(self, key: str, held: PlannedDocument) -> None:
-        self._held[key] = held
-        self._owned.setdefault(held.source_id, {})[key] = None
-
-    def _take_out(self, key: str) -> None:
-        old = self._held.pop(key)
-        del self._owned[old.source_id][key]
-        if old.row_id is not None:
-            self.dropped.append(old.row_id)
-        elif old.prepared is not None:
-            self.went += len(old.prepared.chunks)
-
-
-_BLOCK = 500  # values in one IN list: SQLite's oldest limit is 999
-_heading = json.JSONEncoder(ensure_ascii=False).encode
-
-
-@dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file as it stood when it was read. Size in bytes, `sha256` over its bytes."""
+    """A file as it was when it was read. Size in bytes, `sha256` over its bytes."""
 
     path: str
     size: int
@@ -143,7 +59,7 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class CatalogChange:
-    """What a write did."""
+    """What a write did: documents put in, chunks added and removed."""
 
     documents: int = 0
     added: int = 0
@@ -153,26 +69,121 @@ class CatalogChange:
         return CatalogChange(self.documents + other.documents, self.added + other.added, self.removed + other.removed)
 
 
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """Some documents of a file, in order. `unchanged`: the file's content is what the catalog has."""
+
+    source: SourceFile
+    documents: tuple[ChunkedDocument, ...] = ()
+    last: bool = True
+    unchanged: bool = False
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def chunks(self) -> int:
+        """Chunks of all its documents."""
+        return sum(len(document.chunks) for document in self.documents)
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentContent:
+    """What a change of a document is told by: the digest of title and text, metadata as JSON, media type."""
+
+    digest: str
+    metadata: str
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedDocument:
+    """A document as it is after the batch: a row of the catalog that stays, or a new document to insert."""
+
+    source_id: int | None
+    content: DocumentContent
+    row_id: int | None = None
+    new: ChunkedDocument | None = None
+
+
+class BatchPlan:
+    """What a batch of documents changes. `stored` are the rows of all documents that it could touch.
+
+    `deleted_rows` are row ids of documents to delete; `documents` and `chunks` count what was put in, and
+    `replaced_chunks` the chunks of new documents that a later one of the same batch replaced.
+    """
+
+    def __init__(self, stored: Iterable[Any]) -> None:
+        self.deleted_rows: list[int] = []
+        self.documents = self.chunks = self.replaced_chunks = 0
+        self._by_key: dict[str, PlannedDocument] = {}
+        self._keys_of_source: dict[int | None, dict[str, None]] = {}
+        for row in stored:
+            content = DocumentContent(row.content_hash, row.metadata, row.media_type)
+            self._set(row.key, PlannedDocument(row.source_id, content, row_id=row.id))
+
+    def free_key(self, key: str, other: str, source_id: int) -> str:
+        """`key`, or `other` where a document of another file, or of none, has that id."""
+        owner = self._by_key.get(key)
+        return key if owner is None or owner.source_id == source_id else other
+
+    def put(self, key: str, source_id: int | None, chunked: ChunkedDocument) -> None:
+        """Put a document in, in place of any other of that id. An unchanged one stays."""
+        document = chunked.document
+        metadata: Mapping[str, Any] = document.metadata
+        content = DocumentContent(document.content_hash, _metadata_json(dict(metadata)), document.media_type)
+        old = self._by_key.get(key)
+        if old is not None:
+            if old.content == content:
+                return
+            self._remove(key)
+        self._set(key, PlannedDocument(source_id, content, new=chunked))
+        self.documents += 1
+        self.chunks += len(chunked.chunks)
+
+    def keep_only(self, source_id: int, keys: Keys[str]) -> None:
+        """Take out the file's documents that are not among `keys`."""
+        for key in [key for key in self._keys_of_source.get(source_id, ()) if key not in keys]:
+            self._remove(key)
+
+    def new(self) -> Iterator[tuple[str, PlannedDocument, ChunkedDocument]]:
+        """The documents to insert, in the order in which they were put in."""
+        for key, planned in self._by_key.items():
+            if planned.new is not None:
+                yield key, planned, planned.new
+
+    def _set(self, key: str, planned: PlannedDocument) -> None:
+        self._by_key[key] = planned
+        self._keys_of_source.setdefault(planned.source_id, {})[key] = None
+
+    def _remove(self, key: str) -> None:
+        old = self._by_key.pop(key)
+        del self._keys_of_source[old.source_id][key]
+        if old.row_id is not None:
+            self.deleted_rows.append(old.row_id)
+        elif old.new is not None:
+            self.replaced_chunks += len(old.new.chunks)
+
+
 def write_parts(
     connection: Connection, chunking_id: int, parts: Sequence[FilePart], written: Mapping[str, Keys[str]]
 ) -> tuple[CatalogChange, dict[str, set[str]]]:
-    """Put parts of files in, and say under which ids; a file's last part takes out what it has no more.
+    """Write parts of files. Returns what changed, and the ids of the documents written, by path.
 
-    `written` are the ids of earlier parts by path. A file counts as written whole with its last part.
+    A file's last part marks it as completely written, and deletes those of its documents that are in none of
+    its parts; `written` are the ids of earlier parts, by path.
     """
     _touch_sources(connection, [part.source for part in parts if part.unchanged])
     parts = [part for part in parts if not part.unchanged]
-    ids, known = _hold_sources(connection, parts)
+    ids, known = _upsert_sources(connection, parts)
     ends = [ids[part.source.path] for part in parts if part.last and part.source.path in known]
-    names = [name for part in parts for p in part.documents for name in _names(p, part.source)]
-    plan = BatchPlan(_documents(connection, names, ends))
+    candidates = [key for part in parts for each in part.documents for key in _keys_for(each, part.source)]
+    plan = BatchPlan(_documents(connection, candidates, ends))
     keys: dict[str, set[str]] = {}
     for part in parts:
         source_id = ids[part.source.path]
         own = keys.setdefault(part.source.path, set())
-        for prepared in part.documents:
-            key = plan.free_key(*_names(prepared, part.source), source_id)
-            plan.put(key, source_id, prepared)
+        for chunked in part.documents:
+            key = plan.free_key(*_keys_for(chunked, part.source), source_id)
+            plan.put(key, source_id, chunked)
             own.add(key)
         if part.last:
             plan.keep_only(source_id, own | set(written.get(part.source.path, ())))
@@ -180,47 +191,49 @@ def write_parts(
 
 
 def keep_roots(connection: Connection, labels: Mapping[str, str]) -> None:
-    """Remember what the ids of documents below each indexed path begin with."""
+    """Remember the label that the ids of documents below each indexed path begin with."""
     rows = [{"path": path, "label": label} for path, label in labels.items()]
     if rows:
         connection.execute(upsert(schema.roots).on_conflict_do_nothing(), rows)
 
 
 def write_documents(connection: Connection, chunking_id: int, documents: Sequence[ChunkedDocument]) -> CatalogChange:
-    """Put documents in that come from no file; one whose id is there already is replaced."""
-    keys = [prepared.document.id for prepared in documents]
+    """Write documents that come from no file; one whose id is there already is replaced."""
+    keys = [chunked.document.id for chunked in documents]
     plan = BatchPlan(_documents(connection, keys))
-    for key, prepared in zip(keys, documents, strict=True):
-        plan.put(key, None, prepared)
+    for key, chunked in zip(keys, documents, strict=True):
+        plan.put(key, None, chunked)
     return _apply(connection, chunking_id, plan)
 
 
 def remove_sources(connection: Connection, paths: Iterable[str], counted: int | None = None) -> CatalogChange:
-    """Take files that are gone out, with their documents and chunks; those of one chunking are counted."""
+    """Delete files with their documents and chunks. `counted`: only chunks of this chunking are counted."""
     source, document = schema.sources.c, schema.documents.c
-    ids = [row.id for row in _found(connection, (source.id,), source.path, list(paths))]
-    change = _drop(connection, [row.id for row in _found(connection, (document.id,), document.source_id, ids)], counted)
-    for block in _blocks(ids):
+    ids = [row.id for row in _rows_where(connection, (source.id,), source.path, list(paths))]
+    change = _delete(
+        connection, [row.id for row in _rows_where(connection, (document.id,), document.source_id, ids)], counted
+    )
+    for block in in_blocks(ids, schema.IN_VALUES):
         connection.execute(delete(schema.sources).where(source.id.in_(block)))
     return change
 
 
 def remove_documents(connection: Connection, keys: Iterable[str], counted: int | None = None) -> CatalogChange:
-    """Take documents out by id; chunks of one chunking are counted.
+    """Delete documents by id, and their file when nothing of it is left.
 
-    Their file, if any, is forgotten when nothing of it is left.
+    `counted`: only chunks of this chunking are counted.
     """
     source, document = schema.sources.c, schema.documents.c
-    rows = list(_found(connection, (document.id, document.source_id), document.key, list(dict.fromkeys(keys))))
-    change = _drop(connection, [row.id for row in rows], counted)
+    rows = list(_rows_where(connection, (document.id, document.source_id), document.key, list(dict.fromkeys(keys))))
+    change = _delete(connection, [row.id for row in rows], counted)
     left = exists(select(literal(1)).where(document.source_id == source.id).correlate(schema.sources))
-    for block in _blocks(list({row.source_id for row in rows} - {None})):
+    for block in in_blocks(list({row.source_id for row in rows} - {None}), schema.IN_VALUES):
         connection.execute(delete(schema.sources).where(source.id.in_(block), not_(left)))
     return change
 
 
 def add_chunks(connection: Connection, chunking_id: int, chunks: Mapping[int, Sequence[Chunk]]) -> int:
-    """Put chunks in of documents (by row id) that have none of this chunking. Returns how many."""
+    """Insert chunks of documents (by row id) that have none of this chunking. Returns how many."""
     rows = [_chunk_row(of, chunking_id, chunk) for of, each in chunks.items() for chunk in each]
     if rows:
         before = _last_id(connection, schema.chunks)
@@ -230,8 +243,8 @@ def add_chunks(connection: Connection, chunking_id: int, chunks: Mapping[int, Se
 
 
 def drop_chunks(connection: Connection, ids: Sequence[int]) -> None:
-    """Delete chunks of versions that are given up, and say so in the journal. Their documents stay."""
-    for block in _blocks(ids):
+    """Delete chunks of retired versions, with entries in the journal. Their documents stay."""
+    for block in in_blocks(ids, schema.IN_VALUES):
         _journal(connection, "-", schema.chunks.c.id.in_(block))
         connection.execute(delete(schema.chunks).where(schema.chunks.c.id.in_(block)))
 
@@ -244,49 +257,49 @@ def _touch_sources(connection: Connection, sources: Sequence[SourceFile]) -> Non
         connection.execute(known.values(size=bindparam("size"), mtime_ns=bindparam("mtime_ns")), rows)
 
 
-def _hold_sources(connection: Connection, parts: Sequence[FilePart]) -> tuple[dict[str, int], set[str]]:
-    """The row ids of files by path, new ones made; and the paths that were there before."""
+def _upsert_sources(connection: Connection, parts: Sequence[FilePart]) -> tuple[dict[str, int], set[str]]:
+    """Insert or update the rows of files. Returns row ids by path, and the paths that were there before."""
     source = schema.sources.c
     paths = list(dict.fromkeys(part.source.path for part in parts))
-    known = {row.path for row in _found(connection, (source.path,), source.path, paths)}
+    known = {row.path for row in _rows_where(connection, (source.path,), source.path, paths)}
     rows = [{**asdict(part.source), **({} if part.last else {"sha256": ""})} for part in parts]
     if rows:
         new = upsert(schema.sources)
         now = {name: new.excluded[name] for name in ("size", "mtime_ns", "sha256")}
         connection.execute(new.on_conflict_do_update(index_elements=[source.path], set_=now), rows)
-    ids = {row.path: row.id for row in _found(connection, (source.path, source.id), source.path, paths)}
+    ids = {row.path: row.id for row in _rows_where(connection, (source.path, source.id), source.path, paths)}
     return ids, known
 
 
-def _names(prepared: ChunkedDocument, source: SourceFile) -> tuple[str, str]:
+def _keys_for(chunked: ChunkedDocument, source: SourceFile) -> tuple[str, str]:
     """The id that a file's document is to have, and the one it gets where that is taken."""
-    return prepared.document.id, f"{source.path}#{prepared.document.id}"
+    return chunked.document.id, f"{source.path}#{chunked.document.id}"
 
 
 def _documents(connection: Connection, keys: Sequence[str], sources: Sequence[int] = ()) -> list[Any]:
-    """What a plan needs to know of the documents of these ids, and of all those of these files."""
+    """The rows that a plan needs: of the documents of these ids, and of all those of these files."""
     c = schema.documents.c
     columns = (c.id, c.key, c.source_id, c.content_hash, c.metadata, c.media_type)
-    rows = list(_found(connection, columns, c.key, list(dict.fromkeys(keys))))
-    return rows + list(_found(connection, columns, c.source_id, sources))
+    rows = list(_rows_where(connection, columns, c.key, list(dict.fromkeys(keys))))
+    return rows + list(_rows_where(connection, columns, c.source_id, sources))
 
 
 def _apply(connection: Connection, chunking_id: int, plan: BatchPlan) -> CatalogChange:
-    """Take out and put in what a plan says, and say so in the journal."""
-    gone = _drop(connection, plan.dropped, chunking_id)
+    """Delete and insert what a plan says, with entries in the journal."""
+    gone = _delete(connection, plan.deleted_rows, chunking_id)
     documents: list[dict[str, Any]] = []
     chunks: list[dict[str, Any]] = []
     # Only this transaction writes, so the ids that come next are known.
     first, before = _last_id(connection, schema.documents) + 1, _last_id(connection, schema.chunks)
-    for row_id, (key, held, prepared) in enumerate(plan.new(), first):
-        documents.append(_document_row(row_id, key, held, prepared.document))
-        chunks.extend(_chunk_row(row_id, chunking_id, chunk) for chunk in prepared.chunks)
+    for row_id, (key, planned, chunked) in enumerate(plan.new(), first):
+        documents.append(_document_row(row_id, key, planned, chunked.document))
+        chunks.extend(_chunk_row(row_id, chunking_id, chunk) for chunk in chunked.chunks)
     if documents:
         connection.execute(insert(schema.documents), documents)
     if chunks:
         connection.execute(insert(schema.chunks), chunks)
         _journal(connection, "+", schema.chunks.c.id > before)
-    return CatalogChange(plan.came, plan.added, gone.removed + plan.went)
+    return CatalogChange(plan.documents, plan.chunks, gone.removed + plan.replaced_chunks)
 
 
 def _last_id(connection: Connection, of: Table) -> int:
@@ -296,16 +309,16 @@ def _last_id(connection: Connection, of: Table) -> int:
     return int(connection.execute(given).scalar_one_or_none() or 0)
 
 
-def _document_row(row_id: int, key: str, held: PlannedDocument, document: Document) -> dict[str, Any]:
+def _document_row(row_id: int, key: str, planned: PlannedDocument, document: Document) -> dict[str, Any]:
     return {
         "id": row_id,
         "key": key,
-        "source_id": held.source_id,
+        "source_id": planned.source_id,
         "title": document.title,
         "source": document.source,
-        "media_type": held.content.media_type,
-        "metadata": held.content.metadata,
-        "content_hash": held.content.digest,
+        "media_type": planned.content.media_type,
+        "metadata": planned.content.metadata,
+        "content_hash": planned.content.digest,
         "characters": len(document.text),
         "body": zlib.compress(document.text.encode(), 1),
     }
@@ -320,18 +333,18 @@ def _chunk_row(document_id: int, chunking_id: int, chunk: Chunk) -> dict[str, An
         "end": chunk.end,
         "text": chunk.text,
         "tokens": chunk.tokens,
-        "heading": _heading(chunk.heading),
+        "heading": _heading_json(chunk.heading),
         "text_hash": chunk.text_hash,
     }
 
 
-def _drop(connection: Connection, document_ids: Sequence[int], counted: int | None) -> CatalogChange:
-    """Delete documents and their chunks of all chunkings, and say so in the journal.
+def _delete(connection: Connection, document_ids: Sequence[int], counted: int | None) -> CatalogChange:
+    """Delete documents and their chunks of all chunkings, with entries in the journal.
 
-    What is told is the number of chunks of one chunking: those that a version has.
+    What is counted are the chunks of one chunking, those that a version has.
     """
     chunk, removed = schema.chunks.c, 0
-    for block in _blocks(document_ids):
+    for block in in_blocks(document_ids, schema.IN_VALUES):
         among = chunk.document_id.in_(block)
         _journal(connection, "-", among)
         if counted is not None:
@@ -349,14 +362,9 @@ def _journal(connection: Connection, op: str, which: ColumnElement[bool]) -> Non
     connection.execute(insert(schema.journal).from_select(columns, entries))
 
 
-def _found(
+def _rows_where(
     connection: Connection, columns: Sequence[Any], among: ColumnElement[Any], values: Sequence[Any]
 ) -> Iterator[Any]:
     """Rows of the columns' table whose column `among` has one of the values."""
-    for block in _blocks(values):
+    for block in in_blocks(values, schema.IN_VALUES):
         yield from connection.execute(select(*columns).where(among.in_(block)))
-
-
-def _blocks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for at in range(0, len(values), _BLOCK):
-        yield values[at : at + _BLOCK]

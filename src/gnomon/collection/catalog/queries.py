@@ -1,7 +1,8 @@
-"""What was embedded of a chunk, from its row: the catalog keeps the text, and a hash of text and prefix.
+"""Reads of the catalog: the journal, chunks with their texts and vectors, documents, files.
 
-The prefix is made of the title and the headings, cut to what there was room for. There are a few dozen it can
-have been; the hash tells which. So another model can embed chunks whatever has cut them.
+The catalog keeps a chunk's text, and a hash of what was embedded: the text after a prefix of title and headings,
+shortened to what there was room for. `chunks_of` recovers that prefix, one of a few dozen candidates, by the hash,
+so that another model can embed chunks whichever chunker made them.
 """
 
 from __future__ import annotations
@@ -16,13 +17,11 @@ import numpy as np
 from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, func, select
 
 from gnomon.collection.catalog import schema, vector_cache
+from gnomon.core.batching import in_blocks
 from gnomon.core.contracts import Array
 from gnomon.core.documents import Chunk
 from gnomon.core.errors import CollectionDamaged
 from gnomon.core.space import Space
-
-_BLOCK = 500  # values in one IN list: SQLite's oldest limit is 999
-
 
 # What every search asks is built once: building and hashing a statement costs more than SQLite's answer.
 _HEAD = select(schema.journal.c.seq, schema.journal.c.nonce).order_by(schema.journal.c.seq.desc()).limit(1)
@@ -210,9 +209,8 @@ def _ids(values: Sequence[int]) -> Array:
 
 
 def _blocks(ids: Array) -> Iterator[list[int]]:
-    plain = np.sort(ids).tolist()
-    for at in range(0, len(plain), _BLOCK):
-        yield plain[at : at + _BLOCK]
+    """Rising ids, as many at a time as one statement takes."""
+    yield from in_blocks(np.sort(ids).tolist(), schema.IN_VALUES)
 
 
 def count(connection: Connection, table: Table, *conditions: ColumnElement[bool]) -> int:
@@ -230,9 +228,6 @@ def document_keys(connection: Connection) -> frozenset[str]:
     return frozenset(connection.execute(select(schema.documents.c.key)).scalars())
 
 
-_RECOVERING_BLOCK = 500  # values in one IN list: SQLite's oldest limit is 999
-
-
 def chunks_of(connection: Connection, ids: Sequence[int]) -> list[Chunk]:
     """The chunks of these ids (rising) as they were cut, each with the text that is embedded.
 
@@ -241,11 +236,11 @@ def chunks_of(connection: Connection, ids: Sequence[int]) -> list[Chunk]:
     """
     chunk, document = schema.chunks.c, schema.documents.c
     found = []
-    for at in range(0, len(ids), _RECOVERING_BLOCK):
+    for block in in_blocks(ids, schema.IN_VALUES):
         rows = connection.execute(
             select(schema.chunks, document.key, document.title)
             .join_from(schema.chunks, schema.documents, document.id == chunk.document_id)
-            .where(chunk.id.in_(ids[at : at + _RECOVERING_BLOCK]))
+            .where(chunk.id.in_(block))
             .order_by(chunk.id)
         )
         found += [_chunk(row) for row in rows]

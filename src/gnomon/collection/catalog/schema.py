@@ -21,6 +21,8 @@ from sqlalchemy import (
 )
 
 metadata = MetaData()
+IN_VALUES = 500
+"""Values in one IN list at most: SQLite's oldest limit is 999 parameters."""
 _AUTO = {"sqlite_autoincrement": True}  # an id is never used twice, so a derived index cannot confuse two chunks
 
 meta = Table("meta", metadata, Column("key", String, primary_key=True), Column("value", Text, nullable=False))

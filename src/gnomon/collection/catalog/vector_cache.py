@@ -10,10 +10,9 @@ from sqlalchemy import Connection, select
 from sqlalchemy.dialects.sqlite import insert
 
 from gnomon.collection.catalog import schema
+from gnomon.core.batching import in_blocks
 from gnomon.core.contracts import Array, Role
 from gnomon.core.vectors import Vectors
-
-_BLOCK = 500
 
 
 def missing(connection: Connection, space_id: int, role: Role, hashes: Sequence[bytes]) -> set[bytes]:
@@ -21,8 +20,7 @@ def missing(connection: Connection, space_id: int, role: Role, hashes: Sequence[
     vector = schema.vectors.c
     wanted = list(dict.fromkeys(hashes))
     lacking = set(wanted)
-    for at in range(0, len(wanted), _BLOCK):
-        block = wanted[at : at + _BLOCK]
+    for block in in_blocks(wanted, schema.IN_VALUES):
         here = (vector.space_id == space_id, vector.role == role, vector.text_hash.in_(block))
         lacking.difference_update(connection.execute(select(vector.text_hash).where(*here)).scalars())
     return lacking
@@ -37,8 +35,7 @@ def get(connection: Connection, space_id: int, role: Role, hashes: Sequence[byte
     """The vectors of those hashes that have one, float32."""
     vector = schema.vectors.c
     found: dict[bytes, Array] = {}
-    for at in range(0, len(hashes), _BLOCK):
-        block = hashes[at : at + _BLOCK]
+    for block in in_blocks(hashes, schema.IN_VALUES):
         here = (vector.space_id == space_id, vector.role == role, vector.text_hash.in_(block))
         rows = connection.execute(select(vector.text_hash, vector.data).where(*here))
         found.update({row.text_hash: np.frombuffer(row.data, dtype="<f4") for row in rows})

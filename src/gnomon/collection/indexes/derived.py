@@ -226,7 +226,7 @@ class DerivedIndexes:
         there = read_state(self._folder)
         state = there
         if not self._belongs(connection, state, head):
-            state = state.renewed(self._catalog.collection_id)
+            state = state.rebuilt(self._catalog.collection_id)
         if self._held is None or state != self._held[1]:
             live, state = open_indexes(self._folder, state, self._version, self._held)
         else:

@@ -7,15 +7,16 @@ An index that is built anew goes into a folder of its own, so that a reader of t
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from gnomon.collection.catalog.versions import Version
 from gnomon.collection.indexes.sync import SAVE_VECTORS, WritableIndexes
-from gnomon.core.errors import IndexDamaged
+from gnomon.core.errors import IndexDamaged, InvalidInput
+from gnomon.core.files import write_atomic
+from gnomon.core.serialize import from_plain, to_plain
 from gnomon.core.space import Space
 from gnomon.index.files import read_manifest
 from gnomon.index.lexical import MANIFEST, VERSION, LexicalIndex, LexicalSettings
@@ -37,32 +38,32 @@ class IndexState:
     lexical: str = ""
     dense_seq: int = -1
 
-    def fresh(self, name: Literal["dense", "lexical"]) -> str:
+    def next_folder(self, name: Literal["dense", "lexical"]) -> str:
         """A folder name for an index that is built anew."""
         number = int((self.dense if name == "dense" else self.lexical).rpartition("-")[2] or 0)
         return f"{name}-{number + 1:04d}"
 
-    def renewed(self, collection: str) -> IndexState:
+    def rebuilt(self, collection: str) -> IndexState:
         """A state for indexes that are all to be built anew."""
-        return IndexState(collection, dense=self.fresh("dense"), lexical=self.fresh("lexical"))
+        return IndexState(collection, dense=self.next_folder("dense"), lexical=self.next_folder("lexical"))
+
+
+def derived_folder(folder: Path, version: Version) -> Path:
+    """The folder of a version's indexes, in its collection's folder."""
+    return folder / "derived" / f"v{version.id:04d}"
 
 
 def read_state(folder: Path) -> IndexState:
     """The state in force; an empty one where the file is missing or damaged, and all is built anew."""
     try:
-        return IndexState(**json.loads((folder / "state.json").read_text()))
-    except (OSError, ValueError, TypeError):
+        return from_plain(IndexState, json.loads((folder / "state.json").read_text()))
+    except (OSError, ValueError, InvalidInput):
         return IndexState()
 
 
 def write_state(folder: Path, state: IndexState) -> None:
-    """Put a state in force: written beside, flushed, renamed."""
-    beside = folder / "state.json.new"
-    with beside.open("w") as file:
-        json.dump(asdict(state), file)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(folder / "state.json")
+    """Put a state in force, atomically."""
+    write_atomic(folder / "state.json", json.dumps(to_plain(state)))
 
 
 def open_indexes(
@@ -79,7 +80,7 @@ def open_indexes(
             dense, dense_at = _dense_from(folder, state, version.space, settings)
             state = replace(state, dense_seq=dense_at)
         except IndexDamaged:
-            state = replace(state, dense=state.fresh("dense"), dense_seq=-1)
+            state = replace(state, dense=state.next_folder("dense"), dense_seq=-1)
             dense, dense_at = ScanIndex(version.space, settings), 0
     try:
         if live is not None and state.lexical == known.lexical:
@@ -88,7 +89,7 @@ def open_indexes(
         else:
             lexical = _lexical_from(folder, state, language)
     except IndexDamaged:
-        state = replace(state, lexical=state.fresh("lexical"))
+        state = replace(state, lexical=state.next_folder("lexical"))
         lexical = LexicalIndex.create(folder / state.lexical, LexicalSettings(language=language))
     return WritableIndexes(dense, dense_at, lexical, lexical.stamp, unsaved, unmapped), state
 

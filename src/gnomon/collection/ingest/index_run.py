@@ -19,8 +19,8 @@ from filelock import FileLock, Timeout
 
 from gnomon.collection.catalog import mutations, queries, versions
 from gnomon.collection.catalog.connection import explained
-from gnomon.collection.catalog.mutations import ChunkedDocument
-from gnomon.collection.ingest.reader_thread import PART_CHUNKS, FailedFile, FilePart, ReaderThread
+from gnomon.collection.catalog.mutations import ChunkedDocument, FilePart
+from gnomon.collection.ingest.reader_thread import PART_CHUNKS, FailedFile, ReaderThread
 from gnomon.collection.ingest.writer import EmbeddingCounts, Target, Writer
 from gnomon.collection.reports import IndexReport, Problem, Progress
 from gnomon.core.documents import Chunk, Document

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gnomon.collection.catalog.mutations import ChunkedDocument, SourceFile
+from gnomon.collection.catalog.mutations import ChunkedDocument, FilePart, SourceFile
 from gnomon.text.chunk import Chunker
 from gnomon.text.discover import Found
 from gnomon.text.read import read, unopened
@@ -19,22 +19,6 @@ from gnomon.text.settings import ReadSettings
 PART_CHUNKS = 512
 """Chunks after which a file of many documents is handed on in parts: memory stays bounded."""
 _AHEAD = 8
-
-
-@dataclass(frozen=True, slots=True)
-class FilePart:
-    """Some documents of a file, in order. `unchanged`: the file's content is what the catalog has."""
-
-    source: SourceFile
-    documents: tuple[ChunkedDocument, ...] = ()
-    last: bool = True
-    unchanged: bool = False
-    remarks: tuple[str, ...] = ()
-
-    @property
-    def chunks(self) -> int:
-        """Chunks of all its documents."""
-        return sum(len(prepared.chunks) for prepared in self.documents)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,20 +9,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
 from gnomon.collection.catalog import vector_cache, versions
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.versions import Version
+from gnomon.core.batching import in_blocks
 from gnomon.core.contracts import Encoder
 from gnomon.core.documents import Chunk
 from gnomon.text.chunk import Chunker
-
-if TYPE_CHECKING:
-    pass  # DROPPED
-
 
 SLICE_TEXTS = 256
 """Texts encoded between two commits: what a kill can cost."""
@@ -69,8 +66,8 @@ def embed_slices(
     todo = [chunk for key, chunk in by_hash.items() if key in lacking]
     if len(chunks) > len(todo):
         yield EmbeddingCounts(cached=len(chunks) - len(todo))
-    for at in range(0, len(todo), slice_texts):
-        yield _embed_slice(catalog, target, todo[at : at + slice_texts])
+    for block in in_blocks(todo, slice_texts):
+        yield _embed_slice(catalog, target, block)
 
 
 def _embed_slice(catalog: Catalog, target: Target, chunks: Sequence[Chunk]) -> EmbeddingCounts:

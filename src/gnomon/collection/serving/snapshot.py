@@ -13,6 +13,7 @@ from gnomon.collection.catalog.filters import Filters
 from gnomon.collection.catalog.spaces import CANARIES
 from gnomon.collection.catalog.versions import Version
 from gnomon.collection.indexes.derived import DerivedIndexes, IndexView
+from gnomon.collection.indexes.state import derived_folder
 from gnomon.collection.ingest.writer import Target
 from gnomon.collection.search import build_retriever
 from gnomon.collection.serving.encoders import EncoderPool, LazyReranker
@@ -109,8 +110,3 @@ class Snapshot:
     def allowed(self, where: str | Condition) -> Array:
         """The ids of the chunks of all documents that meet a condition, rising."""
         return self.served.filters.ids(where, upto=self.indexes.dense_at)
-
-
-def derived_folder(folder: Path, version: Version) -> Path:
-    """Where the indexes of a version lie in its collection's folder."""
-    return folder / "derived" / f"v{version.id:04d}"

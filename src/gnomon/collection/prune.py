@@ -16,8 +16,8 @@ from sqlalchemy import Connection, delete, exists, select
 from gnomon.collection.catalog import mutations, schema, versions
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.versions import KEPT
+from gnomon.collection.indexes.state import derived_folder
 from gnomon.collection.reports import PruneReport
-from gnomon.collection.serving.snapshot import derived_folder
 
 _BATCH = 2000
 """Rows that one transaction deletes at most."""
