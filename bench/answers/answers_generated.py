@@ -60,7 +60,7 @@ def main() -> None:
     started = time.perf_counter()
     with endpoint(given.url, given.model, given.threads) as chat:
         with gnomon.open(given.folder / "covidqa") as kb:
-            if not kb.documents():
+            if not kb.ids():
                 kb.index([DATA / "covidqa"])
             figures: dict[str, Any] = {"covidqa": covidqa(kb, chat, given.most)}
         figures["orders in documents"] = ordered(chat)

@@ -97,7 +97,7 @@ def asked(case: Case, folder: Path) -> Asked:
     names = sorted(names[: case.most]) if case.drawn else names[: case.most]
     place = folder / case.name.replace("/", "_")
     with gnomon.open(place, settings=gnomon.CollectionSettings(threads=1)) as kb:
-        if not kb.documents():
+        if not kb.ids():
             kb.index([DATA / case.name])
         catalog, version = Catalog(place, create=False), kb.version
         encoder = CachedEncoder(kb.encoder, catalog, version.space_id)

@@ -60,7 +60,7 @@ class Corpus:
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
         self.kb = gnomon.open(folder / name, settings=gnomon.CollectionSettings(threads=1))
-        if not self.kb.documents():
+        if not self.kb.ids():
             self.kb.index([DATA / name])
         self._catalog = Catalog(folder / name, create=False)
         self._view, self._version = self.kb.internals.indexes, self.kb.version

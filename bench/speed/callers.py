@@ -175,7 +175,7 @@ def index_until_ended(folder: Path, *, again: bool) -> None:
         if not again:
             kb.index([DATA / BIG], progress=tell)
             return
-        cached = kb.documents() - {row["_id"] for row in beir("scifact", "test").documents}
+        cached = set(kb.ids()) - {row["_id"] for row in beir("scifact", "test").documents}
         texts = [{"id": key, "text": kb.text(key) or ""} for key in cached]
         while True:
             kb.remove(cached)

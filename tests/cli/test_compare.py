@@ -157,7 +157,7 @@ def test_data_that_no_verdict_can_rest_on(kb, judged, saved, tmp_path, capsys):
 
 def test_faults_name_the_system_that_has_them(kb, judged, saved, capsys):
     with gnomon.open(kb, create=False) as collection:
-        before = collection.documents()
+        before = collection.ids()
     rows = (judged / "corpus.jsonl").read_text() + '{"_id": "new", "title": "", "text": "new"}\n'
     (judged / "corpus.jsonl").write_text(rows)
     with (judged / "qrels" / "test.tsv").open("a") as file:

@@ -113,7 +113,7 @@ def test_everything_left_out_is_told(kb, judged, capsys):
 
 def test_strict_minds_a_collection_that_lacks_documents(kb, judged, capsys):
     with gnomon.open(kb, create=False) as collection:
-        assert "d3" in collection.documents()
+        assert "d3" in collection.ids()
     rows = (judged / "corpus.jsonl").read_text() + '{"_id": "new", "title": "", "text": "new"}\n'
     (judged / "corpus.jsonl").write_text(rows)
     with (judged / "qrels" / "test.tsv").open("a") as file:
@@ -206,7 +206,7 @@ def test_a_model_gets_its_collection_once(model, judged, tmp_path, monkeypatch, 
 
 def test_pseudo_queries_are_marked_everywhere(kb, tmp_path, capsys):
     with gnomon.open(kb, create=False) as collection:
-        assert len(collection.documents()) == 16
+        assert len(collection.ids()) == 16
     given = ["eval", f"{kb}:lexical", "--pseudo", "--metric", "success@10"]
     rows = tmp_path / "rows.jsonl"
     assert run([*given, "--per-query", str(rows)]) == 0

@@ -259,6 +259,6 @@ def test_two_corpora_of_the_same_ids_keep_apart(opened, tmp_path: Path) -> None:
         (folder / "corpus.jsonl").write_text("\n".join(rows))
         assert kb.index([folder]).documents == 3
         assert kb.index([folder]).unchanged == 1
-    assert len(kb.documents()) == 7
+    assert len(kb.ids()) == 7
     assert len(kb.search("plums number", k=9, mode="lexical")) == 6
-    assert {"d0", "d1", "d2"} < kb.documents()
+    assert {"d0", "d1", "d2"} < set(kb.ids())

@@ -43,7 +43,7 @@ def test_each_version_finds_what_it_found(old: Path, version: str, rebuilt: bool
     if rebuilt:
         (old / "kb" / "derived").rename(old / "derived")
     with opened(old, version) as kb:
-        assert sorted(kb.documents()) == expected["documents"]
+        assert sorted(kb.ids()) == expected["documents"]
         for query, hits in expected["versions"][version].items():
             assert [(hit.document, pytest.approx(hit.score, abs=2e-3)) for hit in kb.search(query, k=3)] == [
                 tuple(hit) for hit in hits

@@ -69,4 +69,4 @@ def test_what_pseudo_queries_are_made_from(kb: Collection) -> None:
     texts = {item.document: item for item in kb.chunk_texts()}
     assert texts["docs/sundial.md"].title == "Sundials"
     assert "casts the shadow" in texts["docs/sundial.md"].text
-    assert kb.documents() == set(texts)
+    assert set(kb.ids()) == set(texts)

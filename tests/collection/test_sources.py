@@ -117,20 +117,20 @@ def test_either_name_fits_and_a_negation_is_all_the_others(kb: Collection, top: 
     patterns = ["docs/%", "sub/%", "docs%", f"{top}/docs/%", f"{top}/%", "%.md", "%/a.md", "_ub/%", "%", ""]
     typed, judge = data.draw(condition([*known, *patterns]))
     expected = {key for key, each in own.items() if judge(each)}
-    assert kb.documents(typed) == expected
-    assert kb.documents(f"not ({typed})") == own.keys() - expected
+    assert set(kb.ids(typed)) == expected
+    assert set(kb.ids(f"not ({typed})")) == own.keys() - expected
 
 
 def test_the_path_is_taken_as_ids_show_it(kb: Collection, top: Path) -> None:
     docs = {"docs/c #1.md", "docs/sub-x.md", "docs/rows.csv#1", "docs/rows.csv#2"}
-    assert kb.documents("source like 'docs/%'") == docs | {"like"}
-    assert kb.documents("source like 'docs/%' and source != 'docs/rows.csv'") == {
+    assert set(kb.ids("source like 'docs/%'")) == docs | {"like"}
+    assert set(kb.ids("source like 'docs/%' and source != 'docs/rows.csv'")) == {
         "docs/c #1.md", "docs/sub-x.md", "like"
     }  # fmt: skip
-    assert kb.documents("source = 'topics/corpus.jsonl'") == {"d1"}
-    assert kb.documents("source in ('alone.md', 'sub/a.md')") == {"alone.md", "sub/a.md"}
-    assert kb.documents(f"source like '{top}/docs/%'") == docs | {"sub/a.md", "sub/deep/b.md", "within"}
-    assert kb.documents("source is null") == {"none"}
+    assert set(kb.ids("source = 'topics/corpus.jsonl'")) == {"d1"}
+    assert set(kb.ids("source in ('alone.md', 'sub/a.md')")) == {"alone.md", "sub/a.md"}
+    assert set(kb.ids(f"source like '{top}/docs/%'")) == docs | {"sub/a.md", "sub/deep/b.md", "within"}
+    assert set(kb.ids("source is null")) == {"none"}
     hits = kb.search("the words", k=50, mode="lexical", where="source like 'docs/%'")
     assert {hit.document for hit in hits} == docs
 
@@ -142,14 +142,14 @@ def test_files_that_come_later_are_looked_at_in_the_same_way(kb: Collection, top
     for name in ("x.md", "y.md"):
         (top / "later" / name).write_text(f"The words of {name}.")
         kb.index([top / "later"])
-        assert f"later/{name}" in kb.documents(where)
+        assert f"later/{name}" in kb.ids(where)
         found = kb.search("words", k=9, mode="lexical", where=where)
-        assert {hit.document for hit in found} == kb.documents(where)
-    kb.remove(kb.documents(where))
+        assert {hit.document for hit in found} == set(kb.ids(where))
+    kb.remove(kb.ids(where))
 
 
 def test_documents_by_condition(kb: Collection) -> None:
     with pytest.raises(InvalidInput, match="no document has a field 'yaer'"):
-        kb.documents("yaer = 1")
-    assert kb.documents("id = 'web'") == {"web"}
-    assert kb.documents("id = 'nothing'") == frozenset()
+        kb.ids("yaer = 1")
+    assert set(kb.ids("id = 'web'")) == {"web"}
+    assert kb.ids("id = 'nothing'") == []

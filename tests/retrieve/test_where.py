@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+from datetime import date
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,8 +23,10 @@ from gnomon.retrieve.where import (
     Field,
     Some,
     fields,
+    from_mapping,
     negation,
     parse,
+    to_condition,
 )
 
 A = Field("a")
@@ -165,3 +169,60 @@ def test_a_filter_keeps_a_querys_own() -> None:
     assert asked[0].where is allowed
     assert asked[1].where is not None
     assert asked[1].where.tolist() == [2, 6]
+
+
+def test_a_mapping_says_what_the_text_says() -> None:
+    where = {
+        "year": {">=": np.int64(2020), "<": 2030},
+        "lang": "de",
+        "tags": {"in": ["a", "b"]},
+        "or": [{"id": {"not like": "old/%"}}, {"not": {"draft": np.bool_(True)}}],
+        '"id"': None,
+    }
+    said = (
+        "year >= 2020 and year < 2030 and lang = 'de' and tags in ('a', 'b') "
+        "and (id not like 'old/%' or not draft = true) and \"id\" is null"
+    )
+    assert from_mapping(where) == to_condition(where) == to_condition(said) == to_condition(parse(said))
+
+
+@pytest.mark.parametrize(
+    ("where", "message", "said"),
+    [
+        ({}, "where: an empty mapping", "mapping of fields"),
+        ({"year": {}}, "where['year']: an empty mapping", ">="),
+        ({"year": {"=>": 2020}}, "where['year']: the operator '=>'", ">="),
+        ({"year": [2020, 2021]}, "where['year']: [2020, 2021]", 'write {"in": […]}'),
+        ({"year": {"in": []}}, "where['year']: in []", "at least one"),
+        ({"year": {"in": [2020, None]}}, "where['year']: None", "a number"),
+        ({"year": {"<": True}}, "where['year']: < with True", "= or !="),
+        ({"year": 2**63}, f"where['year']: {2**63}", "64 bits"),
+        ({"year": float("nan")}, "where['year']: nan", "64 bits"),
+        ({"year": date(2020, 1, 31)}, "where['year']: datetime.date(2020, 1, 31)", "'2026-01-31'"),
+        ({"title": {"like": 3}}, "where['title']: 3", "title is text"),
+        ({"lang": {"like": 3}}, "where['lang']: like with 3", "a text"),
+        ({"lang": "\ud800"}, "where['lang']: '\\ud800'", "a text"),
+        ({"id": 3}, "where['id']: 3", "id is text"),
+        ({3: 4}, "where[3]: the key 3", "name of a field"),
+        ({"and": {"a": 1}}, "where['and']: {'a': 1}", "list of mappings"),
+        ({"or": []}, "where['or']: []", "at least one"),
+        ({"or": [{"a": 1}, {"b": {"~": 2}}]}, "where['or'][1]['b']: the operator '~'", "like"),
+        ({"not": "a = 1"}, "where['not']: 'a = 1'", "a mapping"),
+    ],
+)
+def test_an_error_in_a_mapping_names_its_entry(where: dict[str, Any], message: str, said: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        to_condition(where)
+    assert refused.value.message == message
+    assert said in refused.value.expected + refused.value.hint
+
+
+def test_mappings_have_the_limits_of_texts() -> None:
+    assert from_mapping({"a": {"in": list(range(1000))}}) == parse(f"a in ({', '.join(map(str, range(1000)))})")
+    with pytest.raises(InvalidInput, match="201 comparisons"):
+        from_mapping({"or": [{"a": number} for number in range(201)]})
+    deep: dict[str, Any] = {"a": 1}
+    for _ in range(10_000):
+        deep = {"not": deep}
+    with pytest.raises(InvalidInput, match="mappings deep"):
+        from_mapping(deep)

@@ -349,7 +349,7 @@ class Histories(RuleBasedStateMachine):
 
         Who was catching a version up came so far in its order; what is left is what follows.
         """
-        texts = {key: self.kb.text(key) for key in self.kb.documents()}
+        texts = {key: self.kb.text(key) for key in self.kb.ids()}
         infos = {info.name: info for info in self.kb.versions.list()}
         for stage in [self.model, *stages]:
             states = {name: version.state for name, version in stage.versions.items()}

@@ -32,7 +32,7 @@ def texts_of_collection(folder: Path) -> Iterator[str]:
     import gnomon
 
     with gnomon.open(folder, create=False) as kb:
-        for document in sorted(kb.documents()):
+        for document in sorted(kb.ids()):
             yield from (kb.text(document) or "").split("\n\n")
 
 

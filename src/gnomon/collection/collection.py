@@ -8,16 +8,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
-from gnomon.collection.catalog import mutations, queries
+from gnomon.collection import export
+from gnomon.collection.catalog import mutations, queries, schema
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.versions import Version, by_id, live_chunking, live_id
-from gnomon.collection.evaluation import GROUP_DEPTH, Asked, chunk_texts, run_queries
+from gnomon.collection.evaluation import GROUP_DEPTH, chunk_texts, run_queries
 from gnomon.collection.indexes.derived import IndexView
 from gnomon.collection.ingest.index_run import IndexRun, add_documents, run_lock
 from gnomon.collection.reports import IndexReport, Progress, PruneReport, Status, SwitchReport, VersionInfo, status_of
-from gnomon.collection.search import checked_queries, group_by_document, hits
+from gnomon.collection.search import VectorQueries, checked_queries, group_by_document, hits
 from gnomon.collection.serving.encoders import EncoderRegistry
 from gnomon.collection.serving.serving import Serving
 from gnomon.collection.serving.snapshot import Snapshot
@@ -28,12 +29,16 @@ from gnomon.core.contracts import Array, Encoder, Retriever
 from gnomon.core.documents import Document
 from gnomon.core.errors import InvalidInput
 from gnomon.core.ranking import Hit, Ranking
+from gnomon.core.vectors import Vectors
 from gnomon.evaluate.pseudo import ChunkText
 from gnomon.evaluate.run import Run
 from gnomon.retrieve.filter import Lookups
-from gnomon.retrieve.where import Condition
+from gnomon.retrieve.where import Where
 from gnomon.text.read import plain_metadata
 from gnomon.text.settings import ReadSettings
+
+if TYPE_CHECKING:
+    import pyarrow
 
 
 def as_document(item: Document | str | Mapping[str, Any]) -> Document:
@@ -43,16 +48,16 @@ def as_document(item: Document | str | Mapping[str, Any]) -> Document:
     """
     if isinstance(item, Document):
         return replace(item, metadata=plain_metadata(item.metadata))
-    plain: Mapping[str, Any] = {"text": item} if isinstance(item, str) else item
-    unknown = set(plain) - {"id", "text", "title", "metadata", "source", "media_type"}
-    if unknown or not isinstance(plain.get("text"), str):
+    fields: Mapping[str, Any] = {"text": item} if isinstance(item, str) else item
+    unknown = set(fields) - {"id", "text", "title", "metadata", "source", "media_type"}
+    if unknown or not isinstance(fields.get("text"), str):
         raise InvalidInput(
-            f"a document with fields {sorted(map(str, plain))}",
+            f"a document with fields {sorted(map(str, fields))}",
             expected="text (a string), and maybe id, title, metadata, source, media_type",
             hint='for example {"id": "a", "text": "…", "metadata": {"year": 2026}}',
         )
-    digest = hashlib.sha256(plain["text"].encode("utf-8", "replace")).hexdigest()[:16]
-    return Document(**{"id": digest, **plain, "metadata": plain_metadata(plain.get("metadata") or {})})
+    digest = hashlib.sha256(fields["text"].encode("utf-8", "replace")).hexdigest()[:16]
+    return Document(**{"id": digest, **fields, "metadata": plain_metadata(fields.get("metadata") or {})})
 
 
 @dataclass(frozen=True)
@@ -87,10 +92,19 @@ class Internals:
 
 
 class Collection:
-    """An open collection. Any number of threads may search it; writers queue. Made by `gnomon.open`.
+    """An open collection of documents, made by `gnomon.open`. Any number of threads may use it; writers queue.
 
-    `versions` lists, makes and switches its versions: see `gnomon.collection.version_manager`. `tables` are the
-    files registered with it: see `gnomon.answer.tables`.
+    Documents are split into chunks, which are what is embedded and searched. A document has an id (text), a text,
+    and maybe title, source, media type and metadata (plain JSON values). `versions` (a `VersionManager`) lists,
+    makes and switches versions: the same documents with another model, other chunks or other search settings.
+    `tables` are the files registered to be asked beside the documents: see `gnomon.answer.tables`.
+
+    Where a method takes `where`, it is a condition on documents: a text such as "id like 'docs/%' and year >= 2020",
+    or a mapping such as {"year": {">=": 2020}, "lang": "de"}; see `gnomon.retrieve.where`. Such a method raises
+    InvalidInput for a condition that is not understood, and for a field that no document has.
+
+    Every method may raise StorageError (the disk refuses), CollectionBusy (another process holds a lock for too
+    long) and CollectionDamaged.
     """
 
     def __init__(self, serving: Serving) -> None:
@@ -101,45 +115,57 @@ class Collection:
 
     def index(
         self,
-        paths: Sequence[str | Path],
+        paths: str | Path | Sequence[str | Path],
         *,
         options: IndexOptions | None = None,
         progress: Callable[[Progress], None] | None = None,
     ) -> IndexReport:
-        """Bring the collection in line with files and folders: what changed is read, what is gone goes.
+        """Bring the collection in line with files and folders: changed files are read, missing ones removed.
 
-        Problems with single files are in the report. Raises InvalidInput for paths that do not exist,
-        CollectionBusy when another run does not end, StorageError when the disk refuses; what was
-        committed until then stays, and the next call carries on.
+        Problems with single files are in the report. Interrupted (Ctrl-C) or cut off, it keeps what was committed,
+        and the next call carries on. Raises InvalidInput for paths that do not exist, CollectionBusy when another
+        index run does not end within an hour.
         """
-        given = [paths] if isinstance(paths, str | Path) else list(paths)
-        options, tell = options or IndexOptions(), progress or _silent
+        paths = [paths] if isinstance(paths, str | Path) else list(paths)
+        options, progress = options or IndexOptions(), progress or _no_progress
         reading = ReadSettings(max_file_mb=options.max_file_mb, exclude=options.exclude)
         writer = self._serving.writer()
-        running = self._serving.served_version(writer.now().version.id).encoders.index_run()
-        with run_lock(self._folder, tell), running:
-            report = IndexRun(writer, reading, tell).run(given)
+        index_run = self._serving.served_version(writer.live_target().version.id).encoders.index_run()
+        with run_lock(self._folder, progress), index_run:
+            report = IndexRun(writer, reading, progress).run(paths)
         if report.interrupted:
             return report  # the next search brings the indexes up to date
-        tell(Progress(report.files, report.files, report.embedded + report.cached, "", "indexing"))
-        return self._followed(report, save=True)
+        progress(Progress(report.files, report.files, report.embedded + report.cached, "", "indexing"))
+        return self._after_write(report, save=True)
 
     def add(
         self,
-        documents: Iterable[Document | str | Mapping[str, Any]],
+        documents: Document | str | Mapping[str, Any] | Iterable[Document | str | Mapping[str, Any]],
         *,
         progress: Callable[[Progress], None] | None = None,
     ) -> IndexReport:
-        """Put documents in. A string is a text whose id is its digest; a mapping has text, and maybe id,
-        title and metadata. A document whose id is there already is replaced.
+        """Put documents in; one whose id is there already is replaced, or left alone where nothing of it changed.
+
+        Each is a Document, a text (its id is a digest of it), or a mapping with text and maybe id, title, metadata,
+        source and media_type. Raises InvalidInput for a mapping without text or with unknown fields, and for
+        metadata that is not plain JSON.
         """
         if isinstance(documents, str | Document | Mapping):
             documents = [documents]
-        given = [as_document(item) for item in documents]
-        return self._followed(add_documents(self._serving.writer(), given, progress or _silent))
+        checked = [as_document(item) for item in documents]
+        return self._after_write(add_documents(self._serving.writer(), checked, progress or _no_progress))
 
-    def remove(self, ids: Iterable[str]) -> int:
-        """Take documents out by id; unknown ids are passed over. Returns how many chunks went."""
+    def upsert(
+        self,
+        documents: Document | str | Mapping[str, Any] | Iterable[Document | str | Mapping[str, Any]],
+        *,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> IndexReport:
+        """The same as `add`, by the name that says what happens to ids that are there already."""
+        return self.add(documents, progress=progress)
+
+    def remove(self, ids: str | Iterable[str]) -> int:
+        """Delete documents by id; unknown ids are ignored. Returns how many chunks were deleted."""
         wanted = [ids] if isinstance(ids, str) else list(ids)
         with self._catalog.write() as connection:
             chunking = live_chunking(connection)
@@ -147,55 +173,149 @@ class Collection:
         self._serving.after_removal()
         return change.removed
 
+    @overload
+    def get(self, ids: str) -> Document | None: ...  # type: ignore[overload-overlap]
+    @overload
+    def get(self, ids: Iterable[str]) -> list[Document]: ...
+    def get(self, ids: str | Iterable[str]) -> Document | list[Document] | None:
+        """Documents by id, with text, title, source, media type and metadata.
+
+        For one id: its document, or None where there is none. For several: the documents in the order of the ids;
+        those that are not there are left out.
+        """
+        wanted = [ids] if isinstance(ids, str) else list(ids)
+        with self._catalog.read() as connection:
+            found = queries.documents(connection, wanted)
+        if isinstance(ids, str):
+            return found.get(ids)
+        return [found[each] for each in wanted if each in found]
+
+    def ids(self, where: Where | None = None) -> list[str]:
+        """The ids of all documents, or of those that meet a condition, in the order in which they were last written."""
+        if where is not None:
+            return self._serving.active.filters.documents(where)
+        with self._catalog.read() as connection:
+            return queries.document_keys(connection)
+
+    def __len__(self) -> int:
+        """How many documents there are."""
+        with self._catalog.read() as connection:
+            return queries.count(connection, schema.documents)
+
+    def __bool__(self) -> bool:
+        """True, also without documents: an open collection is there."""
+        return True
+
+    def text(self, document: str) -> str | None:
+        """A document's whole text by its id, None where there is none: what a hit's offsets refer to."""
+        found = self.get(document)
+        return None if found is None else found.text
+
+    def to_arrow(
+        self,
+        rows: Literal["documents", "chunks"] = "documents",
+        *,
+        where: Where | None = None,
+        vectors: bool = False,
+    ) -> pyarrow.Table:
+        """All documents, or their chunks, or those that meet a condition, as a pyarrow Table.
+
+        Columns of documents: id, title, text, source, media_type, metadata (JSON). Of chunks: chunk_id (int64),
+        document (its id), ordinal, start, end (character offsets in the document), text, heading (list of texts),
+        tokens, and with `vectors` also vector (fixed size list of float32, as long as the model's vectors).
+        Raises InvalidInput where pyarrow is not installed (extra "data"), and for vectors of documents.
+        """
+        if rows not in ("documents", "chunks"):
+            raise InvalidInput(f"rows {rows!r}", expected='"documents" or "chunks"')
+        if vectors and rows == "documents":
+            raise InvalidInput("vectors of documents", expected='rows="chunks", as chunks are what is embedded')
+        if rows == "documents":
+            keys = self.ids(where)
+            with self._catalog.read() as connection:
+                return export.documents_table(connection, keys)
+        version, allowed = self.version, None if where is None else self.chunk_ids(where)
+        with self._catalog.read() as connection:
+            ids = queries.all_ids(connection, version.chunking_id) if allowed is None else allowed
+            return export.chunks_table(connection, version, ids, vectors=vectors)
+
+    def to_pandas(
+        self,
+        rows: Literal["documents", "chunks"] = "documents",
+        *,
+        where: Where | None = None,
+        vectors: bool = False,
+    ) -> Any:  # a pandas.DataFrame
+        """`to_arrow` as a pandas DataFrame. Raises InvalidInput where pandas or pyarrow is not installed."""
+        export.require_pandas()
+        return self.to_arrow(rows, where=where, vectors=vectors).to_pandas()
+
     def search(
         self,
-        query: str,
+        query: str | Vectors,
         *,
         k: int = 10,
         mode: Mode | None = None,
         by: By = "chunk",
-        where: str | Condition | None = None,
+        where: Where | None = None,
     ) -> list[Hit]:
-        """The best `k` chunks, or documents with their best chunk. Modes: hybrid, dense, lexical.
+        """The best `k` chunks, or with by="document" the best documents with their best chunk.
 
-        `where` is a condition on documents, such as "id like 'docs/%' and year >= 2020": see
-        `gnomon.retrieve.where`. Raises InvalidInput for an empty query, k < 1, a condition that is not
-        understood or a field that no document has; SpaceMismatch where the model changed.
+        `query` is a text, or Vectors of one item, which are searched by similarity alone (dense, without the
+        collection's reranker). `mode` is "hybrid", "dense" or "lexical"; by default the collection's own.
+        Raises InvalidInput for an empty query, k < 1, or another mode than dense for a vector; SpaceMismatch for a
+        vector of another space, and where the model is not the one that the collection was made with.
         """
-        return self.search_many([query], k=k, mode=mode, by=by, where=where)[0]
+        if isinstance(query, Vectors) and len(query) != 1:
+            raise InvalidInput(
+                f"Vectors of {len(query)} items", expected="one item", hint="search_many searches for several at once"
+            )
+        found = self.search_many(query if isinstance(query, Vectors) else [query], k=k, mode=mode, by=by, where=where)
+        return found[0]
 
     def search_many(
         self,
-        queries: Sequence[str],
+        queries: Sequence[str] | Vectors,
         *,
         k: int = 10,
         mode: Mode | None = None,
         by: By = "chunk",
-        where: str | Condition | None = None,
+        where: Where | None = None,
     ) -> list[list[Hit]]:
-        """`search` for several queries at once, which costs less than one by one."""
-        asked = checked_queries(queries, k, by)
-        retriever = self.retriever(mode, where=where)
+        """`search` for several texts or vectors at once, which costs less than one by one. One list of hits each."""
+        if isinstance(queries, Vectors):
+            given = VectorQueries(queries)
+            checked = given.queries(k=k, mode=mode, by=by)
+            snapshot = self._serving.snapshot()
+            snapshot.version.space.require(queries.space)
+            retriever = snapshot.retriever("dense", where, lambda: given, rerank=False)
+        else:
+            checked = checked_queries(queries, k, by)
+            retriever = self.retriever(mode, where=where)
         depth = k if by == "chunk" else max(k, GROUP_DEPTH)
-        rankings = retriever(asked, k=depth)
-        pairs = zip(asked, rankings, strict=True)
+        pairs = zip(checked, retriever(checked, k=depth), strict=True)
         return [self.hits(query.text, ranking, k=k, by=by) for query, ranking in pairs]
 
     def hits(self, query: str, ranking: Ranking, *, k: int = 10, by: By = "chunk") -> list[Hit]:
-        """A ranking of this collection's chunks as hits: for retrievers of your own."""
+        """The first `k` of a ranking of this collection's chunk ids as hits: for retrievers of your own.
+
+        `query` is what is highlighted. A chunk that was deleted since the ranking was made is left out.
+        """
         more: Mapping[int, int] = {}
         with self._catalog.read() as connection:
             if by == "document":
                 ranking, more = group_by_document(connection, ranking, k)
             return hits(connection, query, ranking.first(k), more)
 
-    def retriever(self, mode: Mode | None = None, *, where: str | Condition | None = None) -> Retriever:
-        """The retriever that serves a mode, over the collection as it stands now, or over a part of it."""
+    def retriever(self, mode: Mode | None = None, *, where: Where | None = None) -> Retriever:
+        """The retriever of a mode, over the collection as it is now, or over the documents that meet a condition.
+
+        Called with queries (`gnomon.Query`) and `k`, it gives rankings of chunk ids. Raises as `search` does.
+        """
         snapshot = self._serving.snapshot()
         return snapshot.retriever(mode, where, snapshot.served.encoders.for_searches)
 
-    def chunk_ids(self, where: str | Condition) -> Array:
-        """The ids of the chunks of all documents that meet a condition, rising: for a `Query` of your own."""
+    def chunk_ids(self, where: Where) -> Array:
+        """The ids of the chunks of all documents that meet a condition, int64, rising: for a `Query` of your own."""
         return self._serving.snapshot().allowed(where)
 
     def run(
@@ -206,38 +326,24 @@ class Collection:
         mode: Mode | None = None,
         by: By = "document",
         progress: Callable[[int, int], None] | None = None,
-        where: str | Condition | None = None,
+        where: Where | None = None,
     ) -> Run:
-        """What the retriever that serves finds for each query (id -> text): to be evaluated.
+        """The first `k` results of each query (id -> text), to be evaluated: ids of documents, or of chunks.
 
-        Query vectors are kept in the collection's cache, so that asking again costs no encoding. Ids are the
-        documents', or with by="chunk" the chunk numbers. `progress` hears how many queries are done, of how
-        many. Raises InvalidInput for empty queries, k < 1 or a condition as `search` does.
+        Query vectors are kept in the collection's cache, so that the next run of the same queries encodes nothing.
+        `progress` is called with the number of queries done and their total. Raises as `search` does.
         """
         checked_queries(list(queries.values()), k, by)
-        snapshot = self._serving.snapshot()
-        return run_queries(snapshot, queries, Asked(k, mode, by, where), progress)
-
-    def documents(self, where: str | Condition | None = None) -> frozenset[str]:
-        """The ids of all documents, or of those that meet a condition."""
-        if where is not None:
-            return self._serving.active.filters.documents(where)
-        with self._catalog.read() as connection:
-            return queries.document_keys(connection)
+        return run_queries(self._serving.snapshot(), queries, k=k, mode=mode, by=by, where=where, progress=progress)
 
     def chunk_texts(self) -> list[ChunkText]:
-        """Every chunk with its document and what stands above it."""
+        """Every chunk with its document's id, title and headings."""
         version = self._serving.current()[0].version
         with self._catalog.read() as connection:
             return chunk_texts(connection, version.chunking_id)
 
-    def text(self, document: str) -> str | None:
-        """A document's whole text by its id, None where there is none: what a hit's offsets refer to."""
-        with self._catalog.read() as connection:
-            return queries.document_text(connection, document)
-
     def status(self) -> Status:
-        """What is in here, from the catalog and the files; loads no model."""
+        """Counts, sizes in bytes and settings, from the catalog and the files; loads no model."""
         version = self._serving.active.version
         if not self._serving.fixed:
             with self._catalog.read() as connection:
@@ -245,7 +351,7 @@ class Collection:
         return status_of(self._folder, self._catalog, version)
 
     def switch(self, name: str) -> SwitchReport:
-        """Let a version serve that is ready, in all processes; what it lacks is caught up before.
+        """Make a ready version the live one, in all processes; documents that it lacks are put in before.
 
         Raises InvalidInput for one that is not there, is live already, or is not built.
         """
@@ -256,17 +362,25 @@ class Collection:
         return self.versions.rollback()
 
     def retire(self, name: str) -> VersionInfo:
-        """Give a version up that is not live: it gets no documents any more, and may be cleared away."""
+        """Retire a version that is not live: it gets no documents any more, and `prune` deletes it."""
         return self.versions.retire(name)
 
     def prune(self, *, vacuum: bool = False) -> PruneReport:
-        """Clear away what only retired versions need; `vacuum` gives the space back to the disk, slowly."""
+        """Delete what only retired versions need; `vacuum` gives the space back to the disk, slowly."""
         return self.versions.prune(vacuum=vacuum)
 
     @property
     def encoder(self) -> Encoder:
-        """The collection's encoder, loaded and checked against its canaries when first needed."""
+        """The collection's encoder, loaded and checked against its canaries when first needed.
+
+        Raises SpaceMismatch where the model changed, and what loading a model raises.
+        """
         return self._serving.active.encoders.encoder
+
+    @property
+    def version(self) -> Version:
+        """The version that serves."""
+        return self._serving.current()[0].version
 
     @property
     def lineage(self) -> VersionManager:
@@ -274,13 +388,13 @@ class Collection:
         warnings.warn("Collection.lineage is now Collection.versions", DeprecationWarning, stacklevel=2)
         return self.versions
 
-    @property
-    def version(self) -> Version:
-        """The version that serves."""
-        return self._serving.current()[0].version
+    def documents(self, where: Where | None = None) -> frozenset[str]:
+        """The former name of `ids`."""
+        warnings.warn("Collection.documents() is now Collection.ids()", DeprecationWarning, stacklevel=2)
+        return frozenset(self.ids(where))
 
     def close(self) -> None:
-        """Give back files, connections and threads."""
+        """Close files, connections and threads."""
         self._serving.close()
         self._catalog.close()
 
@@ -292,15 +406,15 @@ class Collection:
     ) -> None:
         self.close()
 
-    def _followed(self, report: IndexReport, *, save: bool = False) -> IndexReport:
-        """After a write: what serves finds it, and versions that may be gone back to have it too."""
+    def _after_write(self, report: IndexReport, *, save: bool = False) -> IndexReport:
+        """What serves in this process finds what was written, and versions that may be gone back to get it too."""
         self._serving.after_write(save=save)
         try:
-            problems = self.versions.follow()
-        except KeyboardInterrupt:  # all of it is committed; what lags is caught up by the next write
+            problems = self.versions.update_ready()
+        except KeyboardInterrupt:  # all of it is committed; the next write brings along what lags
             return replace(report, interrupted=True)
         return replace(report, problems=(*report.problems, *problems)) if problems else report
 
 
-def _silent(_: Progress) -> None:
+def _no_progress(_: Progress) -> None:
     return None

@@ -20,7 +20,7 @@ from gnomon.core.ranking import Query, Ranking
 from gnomon.core.vectors import Vectors
 from gnomon.evaluate.pseudo import ChunkText
 from gnomon.evaluate.run import Run
-from gnomon.retrieve.where import Condition
+from gnomon.retrieve.where import Where
 
 BLOCK = 256
 """Queries searched at once."""
@@ -92,25 +92,19 @@ def ranked_results(
             yield name, owners.ranked(ranking, k, by)
 
 
-@dataclass(frozen=True)
-class Asked:
-    """How a version is asked: see `Collection.run`."""
-
-    k: int
-    mode: Mode | None
-    by: By
-    where: str | Condition | None
-
-
 def run_queries(
     snapshot: Snapshot,
     queries: Mapping[str, str],
-    asked: Asked,
+    *,
+    k: int,
+    mode: Mode | None,
+    by: By,
+    where: Where | None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Run:
     """What the retriever of a version finds for each query, with query vectors from the cache."""
     version, catalog, folder = snapshot.version, snapshot.served.catalog, snapshot.served.catalog.path.parent
-    mode, k, by, where = asked.mode or version.retrieval.mode, asked.k, asked.by, asked.where
+    mode = mode or version.retrieval.mode
     retriever = snapshot.retriever(
         mode, where, lambda: CachedEncoder(snapshot.served.encoders.encoder, catalog, version.space_id)
     )
@@ -125,7 +119,7 @@ def run_queries(
     about = {
         "collection": str(folder), "version": version.name, "mode": mode, "by": by, "k": k,
         "model": version.model, "space": version.space.fingerprint, "position": snapshot.indexes.dense_at,
-        "where": str(where) if where is not None else None,
+        "where": None if where is None else str(where),
     }  # fmt: skip
     return Run.ranked(f"{folder.name}:{mode}", found, about)
 

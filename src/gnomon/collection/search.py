@@ -13,9 +13,11 @@ from sqlalchemy import Connection
 
 from gnomon.collection.catalog import queries
 from gnomon.collection.settings import By, Mode, RetrievalSettings
-from gnomon.core.contracts import Encoder, Index, Retriever
+from gnomon.core.contracts import Encoder, Index, Retriever, Role
+from gnomon.core.encoders import RoleMethods
 from gnomon.core.errors import InvalidInput
 from gnomon.core.ranking import Hit, Query, Ranking
+from gnomon.core.vectors import Vectors
 from gnomon.retrieve import RM3, Dense, Fuse, Lexical, Lookups, Neighbours, Rocchio
 from gnomon.retrieve.feedback import WordIndex
 
@@ -229,6 +231,32 @@ def checked_queries(texts: Sequence[str], k: int, by: By) -> list[Query]:
         if not isinstance(text, str) or not text.strip():
             raise InvalidInput(
                 "an empty query" if isinstance(text, str) else f"a query of type {type(text).__name__}",
-                expected="some words to look for",
+                expected="some words to look for, or gnomon.Vectors of the collection's space",
             )
     return [Query(text) for text in texts]
+
+
+class VectorQueries(RoleMethods):
+    """Stands for an encoder where queries come as vectors: it gives these vectors for the texts of `queries`."""
+
+    max_tokens, tokenizer_json = 0, None
+
+    def __init__(self, vectors: Vectors) -> None:
+        self.vectors, self.space = vectors, vectors.space
+
+    def queries(self, *, k: int, mode: Mode | None, by: By) -> list[Query]:
+        """A query without words for each vector. Raises InvalidInput as `checked_queries`, and for other modes."""
+        if mode not in (None, "dense"):
+            raise InvalidInput(
+                f"mode {mode!r} for vectors", expected='"dense"', hint="search for a text, which has words too"
+            )
+        checked_queries([], k, by)
+        return [Query("")] * len(self.vectors)
+
+    def count_tokens(self, texts: Sequence[str], *, role: Role) -> list[int]:
+        """None: nothing is read."""
+        return [0] * len(texts)
+
+    def encode(self, texts: Sequence[str], *, role: Role) -> Vectors:
+        """The vectors, for as many texts."""
+        return self.vectors

@@ -54,7 +54,7 @@ def index_once(
     report = kb.index([corpus], options=IndexOptions(max_file_mb=most_mb), progress=progress)
     if report.interrupted:
         raise KeyboardInterrupt  # what is done is kept: the next time carries on
-    if not kb.documents():
+    if not len(kb):
         reason = report.problems[0].reason if report.problems else "no text in it"
         raise NothingIndexed(f"{corpus}: {reason}", expected="a corpus of documents with text", hint="look at the file")
     done.touch()
@@ -220,7 +220,7 @@ def judged_documents(relevant: Relevant) -> frozenset[str]:
 
 def _answered(kb: Collection, dataset: DataSet, system: CollectionSystem, asking: Asking) -> SystemRun:
     name, mode, where = system.text, system.mode, system.where
-    documents = kb.documents()
+    documents = frozenset(kb.ids())
     queries = _askable(dataset)
     relevant = {query: dataset.relevant[query] for query in queries}
     judged = judged_documents(relevant)
@@ -231,7 +231,7 @@ def _answered(kb: Collection, dataset: DataSet, system: CollectionSystem, asking
             hint=f"its documents are {_some(documents) or 'none'}: index the judged corpus, or give the "
             "judgments of this one",
         )
-    notes = () if where is None else _left_out(judged & documents, kb.documents(where), where)
+    notes = () if where is None else _left_out(judged & documents, frozenset(kb.ids(where)), where)
     kb.retriever(mode, where=where)  # loads the model and the indexes, so that the time is that of searching
     started = time.perf_counter()
     run = kb.run(queries, k=asking.k, mode=mode, where=where, progress=asking.queries)

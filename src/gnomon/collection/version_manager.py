@@ -233,7 +233,7 @@ class VersionManager:
         version = self.get(name)
         return Backfill(self._catalog, version, lambda: self._serving.target(version.id), options)
 
-    def follow(self) -> tuple[Problem, ...]:
+    def update_ready(self) -> tuple[Problem, ...]:
         """After a write: bring the ready versions along, so that going back loses nothing.
 
         One that cannot be brought along, as its model is gone, lags behind, and that is told.

@@ -70,7 +70,7 @@ def judgments(kb: Collection, settings: GateSettings, dataset: DataSet | None = 
     # So that what computes metrics is known to be there.
     per_query(Run("none", {"q": {"d": 1.0}}), {"q": {"d": 1}}, [metric])
     dataset = dataset or load_dataset(Path(str(settings.queries)), split=settings.split)
-    documents = kb.documents()
+    documents = frozenset(kb.ids())
     relevant = {
         query: dataset.relevant[query]
         for query in dataset.judged

@@ -75,7 +75,7 @@ def ask_golden(ground: Ground, encoder: Encoder | None) -> GoldenSeen:
     if golden is None:
         return _first(ground, given)
     now = measured(ground.kb, golden)
-    finding, kept = golden_check(golden, now, ground.kb.documents(), _sum_until_now(ground))
+    finding, kept = golden_check(golden, now, frozenset(ground.kb.ids()), _sum_until_now(ground))
     return GoldenSeen(finding, golden, kept)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from typing import Any, Literal, cast
@@ -71,6 +71,18 @@ class Some:
 
 
 Condition = Comparison | Absent | Every | Some
+Where = str | Mapping[str, Any] | Condition
+"""A condition as a text ("year >= 2020"), as a mapping ({"year": {">=": 2020}}), or made of the classes above."""
+
+
+def to_condition(where: Where) -> Condition:
+    """The condition that a text (see `parse`) or a mapping (see `from_mapping`) says; a condition as it is.
+
+    Raises InvalidInput for what is not understood.
+    """
+    if isinstance(where, Mapping):
+        return from_mapping(where)
+    return where if isinstance(where, Condition) else parse(where)
 
 
 @lru_cache(maxsize=256)
@@ -85,19 +97,24 @@ def parse(text: str) -> Condition:
     if not isinstance(text, str) or not text.strip():
         came = "an empty condition" if isinstance(text, str) else f"a condition of type {type(text).__name__}"
         raise InvalidInput(came, expected="a condition on documents", hint=EXAMPLE)
-    if any("\ud800" <= character <= "\udfff" or character == "\0" for character in text):
+    if not _is_text(text):
         raise InvalidInput("a condition with characters that no text holds", expected="valid Unicode without NUL")
-    # DROPPED
+    return _within_limits(read(text))
 
-    condition = read(text)
-    tests, depth = _size(condition)
-    if tests > MOST_TESTS or depth > DEEPEST:
-        raise InvalidInput(
-            f"a condition of {tests} comparisons, and and or {depth} deep within each other",
-            expected=f"at most {MOST_TESTS} comparisons, {DEEPEST} deep",
-            hint="write alternatives as field in ('a', 'b', …), which takes any number",
-        )
-    return condition
+
+def from_mapping(where: Mapping[str, Any]) -> Condition:
+    """The condition that a mapping says: all of its entries hold.
+
+    An entry is a field with a value (equal to it; None: it has no value) or with a mapping of operators to values:
+    = != < <= > >=, in, not in (lists), like, not like, ilike, not ilike (patterns as in the text form). Or it is
+    "and" or "or" with a list of mappings, or "not" with one. A metadata key of such a name, or of the name of a
+    document's own field, is put in double quotes: {'"id"': 3}. Values are texts, numbers, True and False, and mean
+    what they mean in `parse`. Raises InvalidInput that names the entry.
+
+    >>> from_mapping({"year": {">=": 2020}, "lang": "de"}) == parse("year >= 2020 and lang = 'de'")
+    True
+    """
+    return _within_limits(_entries(where, "where", 0))
 
 
 EXAMPLE = "for example: id like 'docs/%' and year >= 2020 and lang in ('en', 'de')"
@@ -125,6 +142,22 @@ def fields(condition: Condition) -> list[Field]:
     if isinstance(condition, Every | Some):
         return list(dict.fromkeys(found for part in condition.parts for found in fields(part)))
     return [condition.field]
+
+
+def _within_limits(condition: Condition) -> Condition:
+    tests, depth = _size(condition)
+    if tests > MOST_TESTS or depth > DEEPEST:
+        raise InvalidInput(
+            f"a condition of {tests} comparisons, and and or {depth} deep within each other",
+            expected=f"at most {MOST_TESTS} comparisons, {DEEPEST} deep",
+            hint="write alternatives as field in ('a', 'b', …), which takes any number",
+        )
+    return condition
+
+
+def _is_text(text: str) -> bool:
+    """Whether a text is valid Unicode without NUL."""
+    return not any("\ud800" <= character <= "\udfff" or character == "\0" for character in text)
 
 
 def _size(condition: Condition) -> tuple[int, int]:
@@ -327,3 +360,76 @@ def _expected(names: Iterable[str]) -> str:
     wanted = sorted(names, key=lambda name: (order.index(name) if name in order else -1, name))
     shown = [_SHOWN.get(name, name.strip("_").lower()) for name in wanted]
     return ", ".join(dict.fromkeys(word for word in shown if word)) or "a condition"
+
+
+def _entries(where: Any, at: str, depth: int) -> Condition:
+    if depth > DEEPEST:
+        raise InvalidInput(f"a condition more than {DEEPEST} mappings deep", expected=f"at most {DEEPEST}")
+    if not isinstance(where, Mapping) or not where:
+        came = "an empty mapping" if isinstance(where, Mapping) else f"{where!r}"
+        raise _bad_entry(at, came, 'a mapping of fields to conditions, such as {"year": {">=": 2020}}')
+    parts = [_entry(key, value, f"{at}[{key!r}]", depth + 1) for key, value in where.items()]
+    return joined(Every, tuple(parts))
+
+
+def _entry(key: Any, value: Any, at: str, depth: int) -> Condition:
+    if not isinstance(key, str) or not key.strip() or not _is_text(key):
+        raise _bad_entry(at, f"the key {key!r}", "the name of a field, or and, or, not")
+    if key in ("and", "or"):
+        if not isinstance(value, list | tuple) or not value:
+            raise _bad_entry(at, f"{value!r}", "a list of mappings, at least one")
+        parts = tuple(_entries(each, f"{at}[{number}]", depth) for number, each in enumerate(value))
+        return joined(Every if key == "and" else Some, parts)
+    if key == "not":
+        return negation(_entries(value, at, depth))
+    quoted = len(key) > 2 and key[0] == key[-1] == '"'
+    field = Field(key[1:-1].replace('""', '"')) if quoted else Field(key, own=key in OWN)
+    if not isinstance(value, Mapping):
+        return _comparison(field, "=", value, at)
+    if not value:
+        raise _bad_entry(at, "an empty mapping", f"operators: {', '.join(_OPERATORS)}")
+    return joined(Every, tuple(_comparison(field, operator, each, at) for operator, each in value.items()))
+
+
+_OPERATORS = ("=", "!=", "<", "<=", ">", ">=", "in", "not in", "like", "not like", "ilike", "not ilike")
+
+
+def _comparison(field: Field, operator: Any, value: Any, at: str) -> Condition:
+    if operator not in _OPERATORS:
+        raise _bad_entry(at, f"the operator {operator!r}", f"one of {', '.join(_OPERATORS)}")
+    negated, operator = operator.startswith(("not ", "!")), operator.removeprefix("not ").replace("!=", "=")
+    if operator == "in":
+        if not isinstance(value, list | tuple | set | frozenset) or not value:
+            raise _bad_entry(at, f"in {value!r}", "a list of values, at least one")
+        constants = tuple(dict.fromkeys(_constant(field, each, at) for each in value))
+        return Comparison(field, "in", constants, negated)
+    if value is None and operator == "=":
+        return Absent(field, negated)
+    if isinstance(value, list | tuple | set | frozenset):
+        raise _bad_entry(at, f"{value!r}", "one value", hint='write {"in": […]} for any one of several values')
+    constant = _constant(field, value, at)
+    if constant.kind == "truth" and operator != "=":
+        raise _bad_entry(at, f"{operator} with {value!r}", "= or != with True and False")
+    if operator in ("like", "ilike") and (constant.kind != "text" or len(str(constant.value)) > LONGEST_PATTERN):
+        raise _bad_entry(at, f"{operator} with {value!r}"[:80], f"a text of at most {LONGEST_PATTERN} characters")
+    return Comparison(field, operator, (constant,), negated)
+
+
+def _constant(field: Field, value: Any, at: str) -> Constant:
+    plain = value.item() if hasattr(value, "item") and getattr(value, "shape", None) == () else value  # numpy's
+    if isinstance(plain, bool):
+        constant = Constant("truth", plain)
+    elif (isinstance(plain, int) and -(2**63) <= plain < 2**63) or (isinstance(plain, float) and math.isfinite(plain)):
+        constant = Constant("number", plain)
+    elif isinstance(plain, str) and _is_text(plain):
+        constant = Constant("text", str(plain))
+    else:
+        hint = "write dates as metadata has them, such as '2026-01-31'" if hasattr(plain, "isoformat") else ""
+        raise _bad_entry(at, f"{value!r}", "a text, a number of 64 bits, True, False or None", hint=hint)
+    if field.own and constant.kind != "text":
+        raise _bad_entry(at, f"{value!r}", f"a text, as {field.name} is text")
+    return constant
+
+
+def _bad_entry(at: str, came: str, expected: str, *, hint: str = "") -> InvalidInput:
+    return InvalidInput(f"{at}: {came}", expected=expected, hint=hint)

@@ -149,7 +149,7 @@ def ask_all(
     """
     from gnomon.answer.answer import ask
 
-    settings, there, failed = settings or AskSettings(), kb.documents(), 0
+    settings, there, failed = settings or AskSettings(), frozenset(kb.ids()), 0
     for number, one in enumerate(questions, 1):
         answer = ask(kb, one.text, chat=writer, settings=settings)
         failed = failed + 1 if answer.outcome == "failed" else 0
@@ -199,7 +199,7 @@ def evaluate_answers(
     are judged alike. Raises InvalidInput for a collection that lacks all evidence, and as `ask_all` does.
     """
     models = models or Models()
-    checked = questions.checked(kb.documents())
+    checked = questions.checked(frozenset(kb.ids()))
     support = Support(kb)
     asked: list[Asked] = []
     values: dict[str, dict[str, float]] = {}

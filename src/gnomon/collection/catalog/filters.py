@@ -29,7 +29,7 @@ from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.queries import JournalPosition
 from gnomon.core.contracts import Array
 from gnomon.core.errors import InvalidInput
-from gnomon.retrieve.where import OWN, Absent, Comparison, Condition, Every, Field, Some, fields, parse
+from gnomon.retrieve.where import OWN, Absent, Comparison, Condition, Every, Field, Some, Where, fields, to_condition
 
 _TYPES = {"text": ("text",), "number": ("integer", "real"), "truth": ("true", "false")}
 """What SQLite calls the values of each kind of constant."""
@@ -189,13 +189,13 @@ class Filters:
         self._kept: OrderedDict[Condition, _Allowed] = OrderedDict()
         self._mutex = threading.Lock()
 
-    def ids(self, where: str | Condition, *, upto: int) -> Array:
+    def ids(self, where: Where, *, upto: int) -> Array:
         """The allowed chunk ids, rising, read-only: the same array again until one of them comes or goes.
 
         Everything up to the journal position `upto` is in. Raises InvalidInput for a condition that is not
         understood, and for a field that no document has.
         """
-        condition = parse(where) if isinstance(where, str) else where
+        condition = to_condition(where)
         with self._mutex:
             known = self._kept.get(condition)
             if known is not None:
@@ -212,12 +212,13 @@ class Filters:
                 self._kept.popitem(last=False)
         return ids
 
-    def documents(self, where: str | Condition) -> frozenset[str]:
-        """The ids of the documents that meet a condition. Raises InvalidInput as `ids` does."""
-        condition, document = parse(where) if isinstance(where, str) else where, schema.documents.c
+    def documents(self, where: Where) -> list[str]:
+        """The ids of the documents that meet a condition, by row id. Raises InvalidInput as `ids` does."""
+        condition, document = to_condition(where), schema.documents.c
         with self._catalog.read() as connection:
             check_fields(connection, condition)
-            return frozenset(connection.execute(select(document.key).where(expression(condition))).scalars())
+            wanted = select(document.key).where(expression(condition)).order_by(document.id)
+            return list(connection.execute(wanted).scalars())
 
     def _found(
         self, connection: Connection, condition: Condition, known: _Allowed | None, head: JournalPosition

@@ -19,7 +19,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, func, 
 from gnomon.collection.catalog import schema, vector_cache
 from gnomon.core.batching import in_blocks
 from gnomon.core.contracts import Array
-from gnomon.core.documents import Chunk
+from gnomon.core.documents import Chunk, Document
 from gnomon.core.errors import CollectionDamaged
 from gnomon.core.space import Space
 
@@ -179,11 +179,26 @@ def document_ids(connection: Connection, ids: Array) -> dict[int, int]:
     return owners
 
 
-def document_text(connection: Connection, key: str) -> str | None:
-    """A document's whole text, None where there is no such document."""
-    table = schema.documents.c
-    body = connection.execute(select(table.body).where(table.key == key)).scalar_one_or_none()
-    return None if body is None else zlib.decompress(body).decode()
+def documents(connection: Connection, keys: Sequence[str]) -> dict[str, Document]:
+    """The documents of these ids, by id; those that are not there are left out."""
+    table = schema.documents
+    found: dict[str, Document] = {}
+    for block in in_blocks(list(dict.fromkeys(keys)), schema.IN_VALUES):
+        rows = connection.execute(select(table).where(table.c.key.in_(block)))
+        found.update({row.key: document_of(row) for row in rows})
+    return found
+
+
+def document_of(row: Any) -> Document:
+    """The document of a row of the documents' table."""
+    return Document(
+        id=row.key,
+        text=zlib.decompress(row.body).decode(),
+        title=row.title,
+        source=row.source,
+        media_type=row.media_type,
+        metadata=json.loads(row.metadata),
+    )
 
 
 def stored_sources(connection: Connection) -> dict[str, Any]:
@@ -223,9 +238,9 @@ def root_labels(connection: Connection) -> dict[str, str]:
     return {row.path: row.label for row in connection.execute(select(schema.roots))}
 
 
-def document_keys(connection: Connection) -> frozenset[str]:
-    """The ids of all documents."""
-    return frozenset(connection.execute(select(schema.documents.c.key)).scalars())
+def document_keys(connection: Connection) -> list[str]:
+    """The ids of all documents, in the order in which they were last written."""
+    return list(connection.execute(select(schema.documents.c.key).order_by(schema.documents.c.id)).scalars())
 
 
 def chunks_of(connection: Connection, ids: Sequence[int]) -> list[Chunk]:

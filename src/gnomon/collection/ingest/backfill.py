@@ -7,9 +7,7 @@ the watermark, and every vector that was committed is used. A document that was 
 
 from __future__ import annotations
 
-import json
 import time
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -21,10 +19,10 @@ from sqlalchemy import select, update
 
 from gnomon.collection.catalog import mutations, schema, vector_cache, versions
 from gnomon.collection.catalog.connection import Catalog, explained
-from gnomon.collection.catalog.queries import chunks_of
+from gnomon.collection.catalog.queries import chunks_of, document_of
 from gnomon.collection.catalog.versions import FOLLOWING, Version
 from gnomon.collection.ingest.writer import SLICE_TEXTS, EmbeddingCounts, Target, embed_slices
-from gnomon.core.documents import Chunk, Document
+from gnomon.core.documents import Chunk
 from gnomon.core.errors import CollectionBusy
 
 _DOCUMENTS, _CHARACTERS = 256, 1_000_000
@@ -148,7 +146,7 @@ class Backfill:
         if not batch.uncut:
             return {}
         chunker = self._target().chunker
-        return {row.id: chunker.chunk(_document(row)) for row in batch.uncut}
+        return {row.id: chunker.chunk(document_of(row)) for row in batch.uncut}
 
     def _embed(self, batch: _Batch, cut: Sequence[Chunk]) -> bool:
         """Put the vectors that are lacking into the cache. False where it was stopped."""
@@ -216,14 +214,3 @@ def _turn(path: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _document(row: Any) -> Document:
-    return Document(
-        id=row.key,
-        text=zlib.decompress(row.body).decode(),
-        title=row.title,
-        source=row.source,
-        media_type=row.media_type,
-        metadata=json.loads(row.metadata),
-    )

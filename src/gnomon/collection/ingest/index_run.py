@@ -68,7 +68,7 @@ class IndexRun:
 
     def __init__(self, writer: Writer, reading: ReadSettings, progress: Callable[[Progress], None]) -> None:
         self._writer, self._reading, self._progress = writer, reading, progress
-        self._cut_as = writer.now()  # what the reader thread cuts for, whatever is live later
+        self._cut_as = writer.live_target()  # what the reader thread cuts for, whatever is live later
         self._batch: list[FilePart] = []
         self._keys: dict[str, set[str]] = {}  # ids written so far of files that are under way
         self._filled: set[str] = set()  # those of these files that have any text
@@ -207,7 +207,7 @@ def add_documents(writer: Writer, documents: Sequence[Document], progress: Calla
     embedded, change = EmbeddingCounts(), mutations.CatalogChange()
     batch: list[ChunkedDocument] = []
     done = counted = 0
-    cut_as = writer.now()
+    cut_as = writer.live_target()
 
     def said(count: int) -> None:
         nonlocal counted

@@ -116,7 +116,7 @@ class Writer:
     catalog: Catalog
     target: Callable[[int], Target]
 
-    def now(self) -> Target:
+    def live_target(self) -> Target:
         """What is live at this moment."""
         with self.catalog.read() as connection:
             live = versions.live_id(connection)
@@ -134,7 +134,7 @@ class Writer:
         A version that takes over meanwhile costs one more pass; one that was prepared for is not left again.
         """
         ready: dict[int, tuple[Target, Batch, Sequence[Chunk]]] = {}
-        embedded, target = EmbeddingCounts(), self.now()
+        embedded, target = EmbeddingCounts(), self.live_target()
         while True:
             live = target.version
             if live.id not in ready:

@@ -21,7 +21,7 @@ from gnomon.collection.settings import Mode
 from gnomon.core.contracts import Array, Encoder, Retriever
 from gnomon.core.vectors import Vectors
 from gnomon.retrieve.filter import Filter, Lookups
-from gnomon.retrieve.where import Condition
+from gnomon.retrieve.where import Where
 
 
 def lookups(catalog: Catalog, version: Version) -> Lookups:
@@ -92,8 +92,10 @@ class Snapshot:
     def __init__(self, served: ServedVersion, view: IndexView) -> None:
         self.served, self.indexes, self.version = served, view, served.version
 
-    def retriever(self, mode: Mode | None, where: str | Condition | None, encoder: Callable[[], Encoder]) -> Retriever:
-        """The retriever that serves a mode; `encoder` is asked for the model where one is needed."""
+    def retriever(
+        self, mode: Mode | None, where: Where | None, encoder: Callable[[], Encoder], *, rerank: bool = True
+    ) -> Retriever:
+        """The retriever of a mode; `encoder` is called for the model where one is needed."""
         mode = mode or self.version.retrieval.mode
         allowed = None if where is None else self.allowed(where)  # before the model, which takes longest
         retriever = build_retriever(
@@ -104,9 +106,10 @@ class Snapshot:
             lexical=self.indexes.lexical,
             lookups=self.served.lookups(),
         )
-        retriever = self.served.reranker.wrap(retriever)
+        if rerank:
+            retriever = self.served.reranker.wrap(retriever)
         return retriever if allowed is None else Filter(retriever, allowed)
 
-    def allowed(self, where: str | Condition) -> Array:
+    def allowed(self, where: Where) -> Array:
         """The ids of the chunks of all documents that meet a condition, rising."""
         return self.served.filters.ids(where, upto=self.indexes.dense_at)
