@@ -1,68 +1,60 @@
 """Pin the public API: every public name with its signature, in one text file that a review can read.
 
-Usage: python tools/api.py writes tests/house/public_api.txt; with --check it compares and exits 1 on a
-difference. Public are the names in `__all__` of the MODULES.
+Usage: python tools/api.py writes tests/house/public_api.txt; with --check it compares and exits 1 on a difference.
+Public is what the packages' `__all__` name; griffe reads it from the sources, nothing is imported.
 """
 
 from __future__ import annotations
 
 import difflib
-import importlib
-import inspect
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-MODULES = ("gnomon", "gnomon.answer", "gnomon.evaluate", "gnomon.testing")
+import griffe
+
+SOURCES = Path("src")
 PINNED = Path("tests") / "house" / "public_api.txt"
 
 
-def signature(thing: object) -> str:
-    """The signature as text, the same on every Python: no addresses, no quotes around annotations."""
-    if not callable(thing):
-        return ""
-    try:
-        text = str(inspect.signature(thing))
-    except (TypeError, ValueError):
-        return "(...)"
-    return re.sub(r"(: |-> )'([^']*)'", r"\1\2", re.sub(r" at 0x[0-9a-f]+", "", text))
+def packages(module: griffe.Module) -> Iterator[griffe.Module]:
+    """The package and all packages within that say what is public."""
+    if module.exports:
+        yield module
+    for _, part in sorted(module.modules.items()):
+        if not part.is_alias and isinstance(part, griffe.Module):
+            yield from packages(part)
 
 
-def members(kind: type) -> Iterator[str]:
-    """A class's own public attributes, methods and properties; those of foreign bases are not ours to pin."""
-    seen: set[str] = set()
-    for base in kind.__mro__:
-        if not base.__module__.startswith("gnomon"):
-            continue
-        for name, member in sorted(vars(base).items()):
-            if name in seen or (name.startswith("_") and name != "__call__"):
+def described(name: str, thing: griffe.Object | griffe.Alias) -> Iterator[str]:
+    """A line for a name, and one for each public member of a class."""
+    thing = thing.final_target if isinstance(thing, griffe.Alias) else thing
+    if isinstance(thing, griffe.Function):
+        yield thing.signature(name=name)
+    elif isinstance(thing, griffe.Class):
+        bases = f" [{', '.join(str(base) for base in thing.bases)}]" if thing.bases else ""
+        yield f"{name}: class{bases}"
+        for member_name, member in sorted(thing.all_members.items()):
+            if member_name.startswith("_") and member_name not in ("__call__", "__init__"):
                 continue
-            seen.add(name)
-            if isinstance(member, property):
-                yield f"{name}: property{signature(member.fget)}"
-            elif isinstance(member, staticmethod | classmethod):
-                yield f"{name}{signature(member.__func__)}"
-            elif inspect.isroutine(member):
-                yield f"{name}{signature(member)}"
+            if not member.canonical_path.startswith("gnomon."):
+                continue
+            yield from described(f"{name}.{member_name}", member)
+    elif isinstance(thing, griffe.Attribute):
+        shown = thing.annotation if thing.annotation is not None else thing.value
+        yield f"{name}: {shown}"
+    else:
+        yield f"{name}: {thing.kind.value}"
 
 
 def surface() -> str:
     """The public API as text."""
-    lines = []
-    for module_name in MODULES:
-        module = importlib.import_module(module_name)
-        for name in sorted(getattr(module, "__all__", ())):
-            thing = getattr(module, name)
-            if isinstance(thing, type):
-                bases = ", ".join(b.__name__ for b in thing.__bases__ if b is not object)
-                shown = signature(thing) if not issubclass(thing, BaseException) else ""
-                lines.append(f"{module_name}.{name}: class {shown} [{bases}]".replace(" []", ""))
-                lines += [f"{module_name}.{name}.{member}" for member in sorted(members(thing))]
-            elif callable(thing):
-                lines.append(f"{module_name}.{name}{signature(thing)}")
-            else:
-                lines.append(f"{module_name}.{name}: {type(thing).__name__}")
+    root = griffe.load("gnomon", search_paths=[SOURCES])
+    assert isinstance(root, griffe.Module)  # noqa: S101 - for mypy
+    lines: list[str] = []
+    for package in packages(root):
+        for export in sorted({str(name) for name in package.exports or ()}):
+            lines += described(f"{package.path}.{export}", package[export])
     return "\n".join(lines) + "\n"
 
 
