@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test slow check format api pins bench bench-train bench-peers clean
-.PHONY: format-gate lint-gate types-gate layers-gate budgets-gate api-gate
+.PHONY: format-gate lint-gate types-gate layers-gate dependencies-gate budgets-gate api-gate
 
 help:  ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -30,7 +30,7 @@ test: $(VENV)/.dev  ## Run the tests, all but the slow ones
 slow: $(VENV)/.dev  ## Run the slow tests
 	@$(PYTEST) -m slow
 
-check: format-gate lint-gate types-gate layers-gate budgets-gate api-gate  ## Run every gate; make -k check goes on after a failure
+check: format-gate lint-gate types-gate layers-gate dependencies-gate budgets-gate api-gate  ## Run every gate; make -k check goes on after a failure
 
 format-gate: $(VENV)/.dev
 	@$(BIN)/ruff format --check .
@@ -43,6 +43,9 @@ types-gate: $(VENV)/.dev
 
 layers-gate: $(VENV)/.dev
 	@$(BIN)/lint-imports --no-logo
+
+dependencies-gate: $(VENV)/.dev
+	@$(BIN)/deptry src
 
 budgets-gate: $(VENV)/.dev
 	@$(BIN)/python tools/budgets.py

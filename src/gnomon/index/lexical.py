@@ -212,7 +212,7 @@ class LexicalIndex:
         """What was last committed, to be searched only: later changes of this index do not reach it."""
         with self._lock:
             pinned = copy.copy(self)
-            pinned._lock, pinned._writer, pinned._pending = threading.RLock(), None, False
+            pinned._lock, pinned._writer, pinned._pending = threading.RLock(), None, False  # noqa: SLF001
             return pinned
 
     def reload(self) -> None:

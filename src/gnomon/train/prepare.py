@@ -135,7 +135,7 @@ def precision_of(asked: str, device: torch.device) -> Precision:
     if asked == "auto":
         if device.type == "cuda":
             return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-        return "bfloat16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "float32"
+        return "bfloat16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "float32"  # noqa: SLF001
     return "bfloat16" if asked == "bfloat16" else "float32"
 
 

@@ -64,8 +64,8 @@ def _cells(line: Any) -> list[str]:
     cells: list[str] = []
     seen: set[int] = set()
     for cell in line.cells:
-        if id(cell._tc) not in seen:
-            seen.add(id(cell._tc))
+        if id(cell._tc) not in seen:  # noqa: SLF001
+            seen.add(id(cell._tc))  # noqa: SLF001
             cells.append(cell.text)
     return cells
 

@@ -284,7 +284,7 @@ def _prepared(network: Any, settings: BackboneSettings) -> Any:
             hint="choose another backbone",
         )
     # Families with an attention of their own do not take another, and say so by another than sdpa.
-    if network.config._attn_implementation == "sdpa":
+    if network.config._attn_implementation == "sdpa":  # noqa: SLF001
         network.set_attn_implementation(register_attention())
     if settings.checkpointing:
         # transformers 5.23 renames it, and warns of the old name.
