@@ -34,7 +34,8 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("house")
     for name in ("pyproject.toml", "Makefile", "constraints.txt"):
         shutil.copy(HOUSE / name, root / name)
-    shutil.copytree(HOUSE / "tools", root / "tools", ignore=shutil.ignore_patterns("__pycache__", "recipe_keys.py", "fit"))
+    about_gnomon = shutil.ignore_patterns("__pycache__", "recipe_keys.py", "fit")
+    shutil.copytree(HOUSE / "tools", root / "tools", ignore=about_gnomon)
     files = {"src/gnomon/__init__.py": PUBLIC, "bench/speed/encode.py": '"""Nothing to measure."""\n'}
     for room in ROOMS:
         files[f"src/gnomon/{room}/__init__.py"] = f'"""The {room} room."""\n'
