@@ -18,7 +18,7 @@ FOLDERS = ("speed", "quality", "answers", "migration", "training", "peers")
 
 def benchmarks() -> dict[str, str]:
     """Names to modules: files of FOLDERS that run as a script."""
-    found = {}
+    found = {"pages": "bench.pages"}
     for folder in FOLDERS:
         for path in sorted((HERE / folder).glob("*.py")):
             is_part = path.stem.endswith(("_peer", "reference"))  # started by another benchmark

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import gnomon
+from bench import pages
 from bench.data import DATA
 from bench.record import write
 from gnomon.collection.settings import Mode
@@ -25,15 +26,6 @@ from gnomon.evaluate.tasks import run_task
 SETS = {"scifact": "test", "cranfield": "test", "insuranceqa": "dev", "cosqa": "dev"}
 METRICS = ("nDCG@10", "recall@10", "recall@100", "MRR@10", "MAP", "success@10")
 MODES: tuple[Mode, ...] = ("dense", "lexical", "hybrid")
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "quality.md"
-_HEAD = """# Quality of the default model
-
-Written by `bench/quality/quality.py` from `bench/results/quality.json`; do not edit.
-
-A collection of each set as `gnomon index` makes it (chunks of at most 256 tokens, titles prepended), searched
-by document as `gnomon eval` does it. Intervals are 95 % (BCa bootstrap over queries). Parts of SciFact may
-have been in the training data of public models.
-"""
 
 
 def main() -> None:
@@ -48,7 +40,7 @@ def main() -> None:
     if "insuranceqa" in sets:
         record["many_queries"] = many_queries(given.folder)
     write("quality", record)
-    PAGE.write_text(page(record), encoding="utf-8")
+    pages.write("quality")
 
 
 def figures_of(name: str, split: str, folder: Path) -> dict[str, Any]:
@@ -86,35 +78,6 @@ def many_queries(folder: Path) -> dict[str, Any]:
         "asked_and_scored_s": round(time.perf_counter() - started, 1),
         "cpu_s": round(time.process_time() - cpu, 1),
     }
-
-
-def page(record: dict[str, Any]) -> str:
-    """The table for people."""
-    lines = [_HEAD, "| set | documents | queries | mode | " + " | ".join(METRICS) + " |"]
-    lines.append("|---|---|---|---|" + "---|" * len(METRICS))
-    for name, own in record["sets"].items():
-        for mode, scores in own["scores"].items():
-            first = scores[METRICS[0]]
-            cells = [f"{first[0]:.3f} [{first[1]:.3f}, {first[2]:.3f}]"]
-            cells += [f"{scores[metric][0]:.3f}" for metric in METRICS[1:]]
-            row = [f"{name} {own['split']}", str(own["documents"]), str(own["queries"]), mode, *cells]
-            lines.append(f"| {' | '.join(row)} |")
-    sts = record["stsb_test"]
-    lines += ["", f"STS-B test, {sts['n']} pairs: " + "; ".join(_figure(f) for f in sts["figures"])]
-    many = record.get("many_queries")
-    if many:
-        lines += [
-            "",
-            f"{many['queries']:,} InsuranceQA training queries over {many['chunks']:,} chunks, hybrid, with",
-            f"query vectors cached: asked in {many['asked_s']} s, asked and scored in "
-            f"{many['asked_and_scored_s']} s ({many['cpu_s']} CPU seconds).",
-        ]
-    return "\n".join(lines) + "\n"
-
-
-def _figure(figure: dict[str, Any]) -> str:
-    interval = "" if figure["low"] is None else f" [{figure['low']:.3f}, {figure['high']:.3f}]"
-    return f"{figure['name']} {figure['value']:.3f}{interval}"
 
 
 if __name__ == "__main__":

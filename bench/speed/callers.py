@@ -10,7 +10,6 @@ journal as fast as it ever does. What counts is the ratio of the p99 to that of 
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sqlite3
 import subprocess
@@ -27,14 +26,13 @@ from typing import Any
 import numpy as np
 
 import gnomon
+from bench import pages
 from bench.data import DATA, beir
 from bench.record import write
-from bench.speed.callers_page import page
 from gnomon.collection.search import build_retriever, checked_queries
 from gnomon.core.contracts import Encoder
 from gnomon.encode.batched import BatchedEncoder
 
-PAGE = Path(__file__).parents[2] / "docs" / "callers.md"
 BIG = "insuranceqa"
 THREADS = (1, 2, 4, 8)
 WARM_UP = 50
@@ -63,8 +61,8 @@ def main() -> None:
             times = busy_times(kb, folder, queries, given.seconds)
             added = kb.status().chunks - chunks
     figures = {"chunks": chunks, "chunks_added": added, "query_ms": times, "throughput": rates}
-    written = json.loads(write("callers", figures).read_text())
-    PAGE.write_text(page(figures, written["machine"]), encoding="utf-8")
+    write("callers", figures)
+    pages.write("callers")
 
 
 def busy_times(
