@@ -26,14 +26,15 @@ from gnomon.core.vectors import Vectors
 from gnomon.encode import EncoderSettings, load_encoder
 from gnomon.evaluate.significance import mean_intervals
 from gnomon.index.exact import ExactIndex
-from gnomon.migrate.adapter.fit import Bridge, BridgeSettings, fit_bridge, is_allowed
-from gnomon.migrate.adapter.maps import KINDS, Kind, Pairs
-from gnomon.migrate.adapter.search import HandOver, hot_order
+from gnomon.migrate.adapter.fit import AdapterSettings, EmbeddingAdapter, fit_adapter, is_good_enough
+from gnomon.migrate.adapter.maps import MAP_KINDS, MapKind, VectorPairs
+from gnomon.migrate.adapter.search import DualIndexSearch
+from gnomon.migrate.query_log import most_searched_first
 from gnomon.retrieve import Dense
 
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.85, 1.0)
 LOGGED, DEEP, PLACES = 3000, 40, 100
-SHOWN: tuple[Kind, ...] = ("rotation", "affine", "scores", "ranked", "residual")
+SHOWN: tuple[MapKind, ...] = ("rotation", "affine", "scores", "ranked", "residual")
 Array = np.ndarray[Any, Any]
 
 
@@ -97,7 +98,7 @@ def ratio(left: Array, right: Array) -> dict[str, float]:
     return {"kept": float(left.mean() / right.mean()), "low": float(low), "high": float(high)}
 
 
-def first_placed(given: Material, bridge: Bridge, index: ExactIndex) -> float:
+def first_placed(given: Material, bridge: EmbeddingAdapter, index: ExactIndex) -> float:
     """How high a bridge puts the passage that the new model puts first: the mean reciprocal rank over the
     training queries, 0 below the first hundred.
     """
@@ -108,19 +109,19 @@ def first_placed(given: Material, bridge: Bridge, index: ExactIndex) -> float:
     return float(np.mean([1 / (1 + at[0]) if len(at) else 0.0 for at in places]))
 
 
-def bridges(given: Material, judged: Judged, before: Mapping[str, Array]) -> tuple[Bridge, dict[str, Any]]:
+def bridges(given: Material, judged: Judged, before: Mapping[str, Array]) -> tuple[EmbeddingAdapter, dict[str, Any]]:
     """The bridge that is chosen; each kind of map by itself; and fewer pairs of passages."""
     old, new = given.pairs.old, given.pairs.new
     every = np.arange(len(old))
     index = index_of(given.documents.old, np.arange(len(given.owners)))
-    queries = Pairs(given.train.old, given.train.new)
+    queries = VectorPairs(given.train.old, given.train.new)
 
-    def measured(pairs: Array, settings: BridgeSettings) -> tuple[Bridge, dict[str, Any]]:
+    def measured(pairs: Array, settings: AdapterSettings) -> tuple[EmbeddingAdapter, dict[str, Any]]:
         started = time.process_time()
-        found = fit_bridge(old.take(pairs), new.take(pairs), queries=queries, settings=settings)
+        found = fit_adapter(old.take(pairs), new.take(pairs), queries=queries, settings=settings)
         seconds = time.process_time() - started
         scores = judged.ndcg(found.search(index, given.queries.new, k=DEEP))
-        about = found.measured
+        about = found.quality
         return found, {
             "kind": found.kind,
             "pairs": len(pairs),
@@ -133,13 +134,13 @@ def bridges(given: Material, judged: Judged, before: Mapping[str, Array]) -> tup
             "cpu_s": round(seconds, 1),
         }
 
-    free = BridgeSettings(least=0, least_pairs=100)
+    free = AdapterSettings(min_recall=0, min_pairs=100)
     each = {kind: measured(every, replace(free, kinds=(kind,))) for kind in SHOWN}
     # What fit_bridge would choose of them: the halves of the queries that choose and measure are the same.
-    kind = max(KINDS, key=lambda one: each[one][0].measured.tried[one])
+    kind = max(MAP_KINDS, key=lambda one: each[one][0].quality.tried[one])
     bridge, chosen = each[kind]
-    if not is_allowed(bridge.measured, BridgeSettings()):
-        raise SystemExit(f"refused: {bridge.measured}")
+    if not is_good_enough(bridge.quality, AdapterSettings()):
+        raise SystemExit(f"refused: {bridge.quality}")
     drawn = np.random.default_rng(1).permutation(len(old))
     sizes = [size for size in (500, 1000, 2000, 4000) if size < len(old)]
     best = replace(free, kinds=(kind,))
@@ -156,7 +157,7 @@ def traffic(queries: int, seed: int = 0) -> tuple[Array, Array]:
     return often, np.bincount(draws.choice(queries, LOGGED, p=often), minlength=queries)
 
 
-def orders(given: Material, bridge: Bridge, logged: Array) -> dict[str, list[Array]]:
+def orders(given: Material, bridge: EmbeddingAdapter, logged: Array) -> dict[str, list[Array]]:
     """Documents in the order of hand-over, as their passages: most-searched first, and at random."""
     old = index_of(given.documents.old, np.arange(len(given.owners)))
     found = bridge.search(old, given.queries.new, k=10)
@@ -167,11 +168,11 @@ def orders(given: Material, bridge: Bridge, logged: Array) -> dict[str, list[Arr
             counts[document] += times
     parts = np.split(np.argsort(owner, kind="stable"), np.flatnonzero(np.diff(np.sort(owner))) + 1)
     documents = np.random.default_rng(2).permutation(len(names))
-    hot = hot_order(counts, documents)
+    hot = most_searched_first(counts, documents)
     return {"hot": [parts[one] for one in hot], "random": [parts[one] for one in documents]}
 
 
-def curve(given: Material, judged: Judged, bridge: Bridge, order: Sequence[Array]) -> list[Array]:
+def curve(given: Material, judged: Judged, bridge: EmbeddingAdapter, order: Sequence[Array]) -> list[Array]:
     """Each query's quality with the first shares of the passages handed over."""
     old = index_of(given.documents.old, np.arange(len(given.owners)))
     line, upto = np.concatenate(order), np.cumsum([len(part) for part in order])
@@ -182,7 +183,7 @@ def curve(given: Material, judged: Judged, bridge: Bridge, order: Sequence[Array
         ids = np.sort(line[: len(line) if share == 1 else done])
         waiting = np.setdiff1d(np.arange(len(line)), ids)
         new = index_of(given.documents.new, ids)
-        retriever = HandOver(Rows(given.queries.new), bridge, old, new, waiting)
+        retriever = DualIndexSearch(Rows(given.queries.new), bridge, old, new, waiting)
         found.append(judged.ndcg(retriever(judged.asked, k=DEEP)))
     return found
 
@@ -252,7 +253,7 @@ def main() -> None:
             "from": "all-MiniLM-L6-v2",
             "to": encoder.space.name,
             "logged": LOGGED,
-            "settings": asdict(BridgeSettings()),
+            "settings": asdict(AdapterSettings()),
             "sets": sets,
         }
         write("bridge", record)

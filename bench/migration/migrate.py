@@ -26,7 +26,7 @@ import gnomon
 from bench.data import DATA, beir
 from bench.record import spread, write
 from gnomon import migrate
-from gnomon.migrate.process import Started
+from gnomon.migrate.process import BackgroundRun
 
 CPU_SHARE, WARM_UP, SWITCHES = 0.5, 50, 30
 
@@ -92,7 +92,7 @@ def predicted(folder: Path, to: str, _: int) -> dict[str, Any]:
     }
 
 
-def begun(folder: Path, to: str) -> Started:
+def begun(folder: Path, to: str) -> BackgroundRun:
     """A migration in the background that is judged and not switched to."""
     gate = migrate.GateSettings(queries=str(DATA / "scifact"), split="test")
     settings = migrate.MigrateSettings(gate, switch_if="never", cpu_share=CPU_SHARE)
@@ -161,7 +161,7 @@ def times_of(pipe: Connection, wanted: int) -> list[float]:
     return taken
 
 
-def in_stage(folder: Path, started: Started, stage: str) -> float:
+def in_stage(folder: Path, started: BackgroundRun, stage: str) -> float:
     """Wait until a build has come to a stage, and say when that was seen."""
     while True:
         found = migrate.status(folder)

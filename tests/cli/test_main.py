@@ -33,7 +33,7 @@ def test_help_shows_the_commands_in_the_order_of_use_and_the_exit_codes():
     code, text = shown("--help")
     assert code == 0
     searched = ["demo", "index", "search", "ask", "tables", "status", "eval", "compare"]
-    changed = ["versions", "plan", "migrate", "bridge", "switch", "rollback", "doctor", "watch"]
+    changed = ["versions", "plan", "migrate", "adapter", "switch", "rollback", "doctor", "watch"]
     assert [*searched, *changed, "models", "encode", "train", "mine", "words"] == NAMES
     listed = [line.split()[1] for line in text.split("Commands")[1].splitlines() if line.startswith("│ ")]
     assert [word for word in listed if word in NAMES] == NAMES

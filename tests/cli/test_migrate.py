@@ -77,7 +77,7 @@ def test_a_plan(indexed, other, capsys):
 
 def test_a_plan_refuses_what_cannot_be(indexed, model, other, capsys, monkeypatch):
     assert "nothing to do" in error(capsys, "plan", indexed, "--to", model)
-    assert "the setting 'wieghts'" in error(capsys, "plan", indexed, "--set", "wieghts=1")
+    assert "the search setting 'wieghts'" in error(capsys, "plan", indexed, "--set", "wieghts=1")
     assert "expected NAME=VALUE" in error(capsys, "plan", indexed, "--set", "mode")
     assert "--set mode twice" in error(capsys, "plan", indexed, "--set", "mode=dense", "--set", "mode=dense")
     usage = namedtuple("usage", "total used free")
@@ -120,7 +120,7 @@ def test_without_queries(indexed, other, capsys):
     assert run(given) == 1
     caught = capsys.readouterr()
     assert "without --queries the version is built and checked for breakage" in caught.err
-    assert "Without judged queries nobody knows whether v2 is as good as v1" in caught.out
+    assert "Without judged queries it is unknown whether v2 is as good as v1" in caught.out
     assert re.search("outcome +refused", caught.out)
     assert run([*given, "--without-proof"]) == 0
     assert re.search("outcome +switched", capsys.readouterr().out)
@@ -173,7 +173,7 @@ def test_ctrl_c_leaves_the_build_at_work(indexed, judged, other, capsys):
 def test_how_it_stands_in_words(capsys):
     at = Migration("kb", version="v2", stage="building", tokens=1000, tokens_done=250, seconds=5.0, running=True)
     assert progress(at) == (250, 1000, "v2 building  250/1,000 tokens  50/s  15.0 s left")
-    judging = Migration("kb", version="v2", stage="judging", asked=3, asked_of=40)
+    judging = Migration("kb", version="v2", stage="judging", queries_done=3, queries=40)
     assert progress(judging)[2] == "v2 judging  3/40 queries"
     print_migration(data_console(), at)
     out = capsys.readouterr().out

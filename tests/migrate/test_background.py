@@ -17,7 +17,7 @@ from gnomon.collection import CollectionSettings
 from gnomon.core.errors import CollectionBusy, CollectionNotFound, GnomonError, InvalidInput
 from gnomon.encode.settings import available_cpus
 from gnomon.migrate import Change, GateSettings, MigrateSettings, Migration, follow, start, status, stop
-from gnomon.migrate.process import Started
+from gnomon.migrate.process import BackgroundRun
 from support.version_collections import check_sound, documents, text, vectors_in
 
 MANY = 300
@@ -44,7 +44,7 @@ def settings(tmp_path: Path) -> MigrateSettings:
     return MigrateSettings(gate=GateSettings(queries=str(path), margin=0.3), nice=0)
 
 
-def until(folder: Path, condition: Callable[[Migration], bool], started: Started) -> Migration:
+def until(folder: Path, condition: Callable[[Migration], bool], started: BackgroundRun) -> Migration:
     """How it stands once a condition holds."""
     end = time.monotonic() + 120
     while time.monotonic() < end:

@@ -16,9 +16,9 @@ from gnomon.core.documents import Document
 from gnomon.core.errors import InvalidInput
 from gnomon.evaluate.comparison import Rule
 from gnomon.evaluate.judgments import DataSet
-from gnomon.migrate import Asking, Gated, GateSettings, gate
-from gnomon.migrate.gate import by_segment
-from gnomon.migrate.report import as_page, write_gate
+from gnomon.migrate import GateReport, GateSettings, gate
+from gnomon.migrate.gate import compare_segments
+from gnomon.migrate.report import report_page, write_report
 from support.version_collections import text, two
 
 LOOSE = GateSettings(margin=0.3)
@@ -40,14 +40,14 @@ def candidate(kb: Collection) -> str:
 
 
 def test_it_tells_quality_time_and_size(kb: Collection, candidate: str) -> None:
-    asked: list[tuple[int, int]] = []
+    counts: list[tuple[int, int]] = []
     data = dataset(kb)
-    found = gate(kb, candidate, LOOSE, Asking(lambda done, of: asked.append((done, of)), data))
+    found = gate(kb, candidate, LOOSE, dataset=data, progress=lambda done, of: counts.append((done, of)))
     assert (found.version, found.baseline, found.queries) == ("v2", "v1", 30)
     assert found.verdict is not None
     assert found.verdict.outcome == found.outcome
     assert (found.verdict.baseline, found.verdict.candidate) == ("v1", "v2")
-    assert asked[-1] == (60, 60)
+    assert counts[-1] == (60, 60)
     assert [each.n for each in found.latency] == [30, 30]
     assert all(0 < each.p50_s <= each.p95_s for each in found.latency)
     live, other = found.size
@@ -62,7 +62,7 @@ def test_it_tells_quality_time_and_size(kb: Collection, candidate: str) -> None:
 
 def test_a_version_that_lags_is_caught_up_first(kb: Collection) -> None:
     name = kb.versions.add(two()).name
-    found = gate(kb, name, LOOSE, Asking(dataset=dataset(kb)))
+    found = gate(kb, name, LOOSE, dataset=dataset(kb))
     assert found.queries == 30
     assert kb.versions.list()[1].behind == 0
     with pytest.raises(InvalidInput, match="v1 against itself: it is live"):
@@ -74,7 +74,7 @@ def test_a_version_that_lags_is_caught_up_first(kb: Collection) -> None:
 def test_what_it_refuses_to_decide_by(kb: Collection, candidate: str) -> None:
     def refused(data: DataSet | None = None, **settings: object) -> str:
         with pytest.raises(InvalidInput) as error:
-            gate(kb, candidate, GateSettings(**settings), Asking(dataset=data))
+            gate(kb, candidate, GateSettings(**settings), dataset=data)
         return str(error.value)
 
     assert "has 9 queries with a relevant document: too few for a gate" in refused(dataset(kb, 9))
@@ -95,19 +95,19 @@ def test_segments_by_a_field_of_the_documents(kb: Collection, candidate: str) ->
         Document(str(n), text(n), metadata={"kind": kinds if n == 0 else kinds[n % 2], "year": n}) for n in range(30)
     )
     settings = GateSettings(margin=0.3, segment="kind")
-    found = gate(kb, candidate, settings, Asking(dataset=dataset(kb)))
+    found = gate(kb, candidate, settings, dataset=dataset(kb))
     assert {segment.name: segment.n for segment in found.segments} == {"easy": 15, "hard": 16}
     assert all(segment.interval is not None for segment in found.segments)
-    years = gate(kb, candidate, GateSettings(margin=0.3, segment="year"), Asking(dataset=dataset(kb)))
+    years = gate(kb, candidate, GateSettings(margin=0.3, segment="year"), dataset=dataset(kb))
     assert {segment.n for segment in years.segments} == {1}
     assert all(segment.outcome is None for segment in years.segments)
     with pytest.raises(InvalidInput, match="one of kind, year"):
-        gate(kb, candidate, GateSettings(segment="color"), Asking(dataset=dataset(kb)))
+        gate(kb, candidate, GateSettings(segment="color"), dataset=dataset(kb))
 
 
 def test_segments_by_the_kinds_of_a_query_set(kb: Collection, candidate: str) -> None:
     data = dataset(kb, kinds={f"q{n}": "short" if n < 20 else "long" for n in range(30)})
-    found = gate(kb, candidate, LOOSE, Asking(dataset=data))
+    found = gate(kb, candidate, LOOSE, dataset=data)
     assert [(segment.name, segment.n) for segment in found.segments] == [("short", 20), ("long", 10)]
 
 
@@ -121,13 +121,13 @@ def test_a_segment_that_got_worse_is_named_although_the_mean_is_not_worse() -> N
     }
     segments = {name: ["legal" if n < 40 else "other", "all"] for n, name in enumerate(names)}
     segments |= {"q399": ["rare"]}
-    found = {one.name: one for one in by_segment(before, after, segments, Rule())}
+    found = {one.name: one for one in compare_segments(before, after, segments, Rule())}
     assert found["legal"].is_worse
     assert (found["legal"].outcome, found["other"].outcome) == ("worse", "better")
     assert not found["all"].is_worse
     assert not found["other"].is_worse
     assert (found["rare"].n, found["rare"].interval, found["rare"].is_worse) == (1, None, False)
-    assert next(one.name for one in by_segment(before, after, segments, Rule())) == "all"
+    assert next(one.name for one in compare_segments(before, after, segments, Rule())) == "all"
     assert found["legal"].difference == pytest.approx(-0.2, abs=0.02)
 
 
@@ -138,7 +138,7 @@ def test_chance_names_no_segment() -> None:
     for _ in range(12):
         before = {f"q{n}": float(v) for n, v in enumerate(random.uniform(0, 0.9, 400))}
         after = {name: value + float(random.normal(0, 0.03)) for name, value in before.items()}
-        named += any(one.is_worse for one in by_segment(before, after, segments, Rule()))
+        named += any(one.is_worse for one in compare_segments(before, after, segments, Rule()))
     assert named <= 3
 
 
@@ -146,25 +146,25 @@ def test_without_queries_only_breakage_is_seen(kb: Collection, candidate: str) -
     found = gate(kb, candidate)
     assert (found.outcome, found.verdict, found.segments) == ("unproven", None, ())
     assert set(found.recall) <= {"heading", "first sentence", "sampled sentence", "keywords"}
-    assert found.explained.startswith("Without judged queries nobody knows whether v2 is as good as v1")
+    assert found.explained.startswith("Without judged queries it is unknown whether v2 is as good as v1")
     assert not found.allows("not-worse")
     assert found.allows("not-worse", without_proof=True)
     assert not found.allows("never", without_proof=True)
-    page = as_page(found)
+    page = report_page(found)
     assert "Does it find what it holds?" in page
 
 
-def test_where_nothing_can_be_asked(kb: Collection, candidate: str) -> None:
+def test_where_no_query_can_be_generated(kb: Collection, candidate: str) -> None:
     kb.remove([str(n) for n in range(30)])
     kb.add(["one two"])
     found = gate(kb, candidate)
     assert (found.outcome, found.queries, found.latency[0].n) == ("unproven", 0, 0)
-    assert "no queries could be made" in found.explained
-    assert "<h1>Gate: v2 against v1</h1>" in as_page(found)
+    assert "no queries could be generated" in found.explained
+    assert "<h1>Gate: v2 against v1</h1>" in report_page(found)
 
 
 def test_what_passes(kb: Collection, candidate: str) -> None:
-    found = gate(kb, candidate, LOOSE, Asking(dataset=dataset(kb)))
+    found = gate(kb, candidate, LOOSE, dataset=dataset(kb))
     assert found.outcome == "not worse"
     assert found.allows("not-worse")
     assert not found.allows("better")
@@ -172,14 +172,14 @@ def test_what_passes(kb: Collection, candidate: str) -> None:
 
 
 @pytest.fixture
-def gated(kb: Collection, candidate: str) -> Gated:
+def gated(kb: Collection, candidate: str) -> GateReport:
     data = dataset(kb)
     data = DataSet("<b>bold</b>", {**data.queries, "q3": "<script>alert(1)</script>"}, data.relevant)
-    return gate(kb, candidate, LOOSE, Asking(dataset=data))
+    return gate(kb, candidate, LOOSE, dataset=data)
 
 
-def test_the_page_is_whole_and_safe(gated: Gated, tmp_path: Path) -> None:
-    kept = write_gate(gated, tmp_path / "reports" / "v2")
+def test_the_page_is_whole_and_safe(gated: GateReport, tmp_path: Path) -> None:
+    kept = write_report(gated, tmp_path / "reports" / "v2")
     assert json.loads(kept.read_text())["outcome"] == "not worse"
     page = kept.with_name("gate.html").read_text()
     assert "data:image/png;base64," in page
@@ -189,7 +189,7 @@ def test_the_page_is_whole_and_safe(gated: Gated, tmp_path: Path) -> None:
     assert sorted(path.name for path in kept.parent.iterdir()) == ["gate.html", "gate.json"]
 
 
-def test_the_page_without_matplotlib(gated: Gated, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_without_matplotlib(gated: GateReport, monkeypatch: pytest.MonkeyPatch) -> None:
     real: Callable[..., object] = builtins.__import__
 
     def none(name: str, *rest: object, **more: object) -> object:
@@ -198,7 +198,7 @@ def test_the_page_without_matplotlib(gated: Gated, monkeypatch: pytest.MonkeyPat
         return real(name, *rest, **more)
 
     monkeypatch.setattr(builtins, "__import__", none)
-    page = as_page(gated)
+    page = report_page(gated)
     assert "No picture of the differences: matplotlib" in page
     assert "data:image" not in page
     assert "Queries that changed most" in page or not gated.verdict.changed

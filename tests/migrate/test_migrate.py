@@ -14,9 +14,9 @@ from filelock import FileLock
 from gnomon.collection import Collection
 from gnomon.collection.catalog.versions import NotReady
 from gnomon.core.errors import CollectionBusy, InvalidInput, StorageError
-from gnomon.migrate import GateSettings, MigrateSettings, Migration, migrate, status, stop
-from gnomon.migrate.migration import Watching, run_migration
-from gnomon.migrate.state import FOLDER, LOCK, STATE, STOP, error_of
+from gnomon.migrate import Change, GateSettings, MigrateSettings, Migration, migrate, status, stop
+from gnomon.migrate.migration import run_migration
+from gnomon.migrate.state import FOLDER, LOCK, STATE, STOP, error_from_plain
 from support.version_collections import documents, one, opened, served, text, three, two
 
 
@@ -47,7 +47,7 @@ def test_a_model_is_changed(kb: Collection, queries: str, tmp_path: Path) -> Non
     assert (done.outcome, done.stage, done.version, done.live) == ("switched", "over", "v2", "v1")
     assert done.switch_seconds is not None
     assert (done.tokens, done.texts) == (done.tokens_done, done.texts_done) != (0, 0)
-    assert done.why.startswith("v2 serves in place of v1. v2 is ")
+    assert done.why.startswith("v2 is live in place of v1. v2 is ")
     assert states(kb) == {"v1": "ready", "v2": "live"}
     assert served(kb).keys() == {str(n) for n in range(30)}
     stages = list(dict.fromkeys(each.stage for each in heard))
@@ -69,7 +69,7 @@ def test_one_that_is_worse_is_not_switched_to(kb: Collection, queries: str) -> N
     deaf = Deaf(64, salt="deaf", max_tokens=48)
     done = migrate(kb, deaf, settings=judged(queries))
     assert (done.outcome, done.gate) == ("refused", "worse")
-    assert "v2 is built and not switched to, wanted: not worse, or better. v2 is worse than v1" in done.why
+    assert "v2 is built but not switched to, expected: not worse, or better. v2 is worse than v1" in done.why
     assert states(kb) == {"v1": "live", "v2": "ready"}
 
 
@@ -80,7 +80,7 @@ class Deaf(type(one())):  # type: ignore[misc]
         return super().encode([each[:1] for each in texts], role=role)
 
 
-def test_better_may_be_asked_for(kb: Collection, queries: str) -> None:
+def test_better_may_be_required(kb: Collection, queries: str) -> None:
     done = migrate(kb, two(), settings=judged(queries, margin=0.2, switch_if="better"))
     assert (done.outcome, done.gate) == ("refused", "not worse")
     again = migrate(kb, two(), settings=judged(queries, margin=0.2))  # what is built is judged once more
@@ -90,14 +90,14 @@ def test_better_may_be_asked_for(kb: Collection, queries: str) -> None:
 def test_a_switch_may_be_left_to_people(kb: Collection, queries: str) -> None:
     done = migrate(kb, two(), settings=judged(queries, switch_if="never"))
     assert done.outcome == "ready"
-    assert done.why.startswith("v2 is ready; no switch was asked for.")
+    assert done.why.startswith("v2 is ready; no switch was requested.")
     assert states(kb) == {"v1": "live", "v2": "ready"}
 
 
 def test_without_judged_queries_a_switch_needs_a_word(kb: Collection) -> None:
     done = migrate(kb, two())
     assert (done.outcome, done.gate) == ("refused", "unproven")
-    assert "give judged queries with --queries, or say --without-proof" in done.why
+    assert "give judged queries with --queries, or --without-proof" in done.why
     assert states(kb)["v1"] == "live"
     done = migrate(kb, two(), settings=MigrateSettings(without_proof=True))
     assert (done.outcome, states(kb)["v2"]) == ("switched", "live")
@@ -158,12 +158,12 @@ def test_two_at_once_are_refused_by_name(kb: Collection, tmp_path: Path) -> None
     def begin_another(at: Migration) -> None:
         if at.stage == "building" and not second:
             with pytest.raises(CollectionBusy) as refused:
-                run_migration(kb, migrate.Change(), MigrateSettings())
+                run_migration(kb, Change(), MigrateSettings())
             second.append(str(refused.value))
 
     migrate(kb, two(), told=begin_another)
     assert "is running: v2 with hash-64-two" in second[0]
-    assert "building, begun 20" in second[0]
+    assert "building, started 20" in second[0]
     assert "--stop ends it" in second[0]
 
 
@@ -178,7 +178,7 @@ def test_a_builder_that_was_killed_is_known(kb: Collection, tmp_path: Path) -> N
     assert "process 123" in found.why
     with FileLock(tmp_path / "kb" / FOLDER / LOCK):
         assert status(tmp_path / "kb").running is True
-        with pytest.raises(CollectionBusy, match="was asked to stop and is still at it"):
+        with pytest.raises(CollectionBusy, match=r"has not stopped after 0\.1 s"):
             stop(tmp_path / "kb", wait_s=0.1)
     with pytest.raises(InvalidInput, match="no migration of"):
         stop(tmp_path / "kb")
@@ -203,7 +203,7 @@ def test_what_cannot_be_is_said_before_anything_is_built(
     found = status(tmp_path / "kb")
     assert found is not None
     assert (found.outcome, found.running) == ("failed", False)
-    assert isinstance(error_of(found.error or {}), StorageError)
+    assert isinstance(error_from_plain(found.error or {}), StorageError)
     with pytest.raises(InvalidInput, match="no former version"):
         kb.rollback()
 
@@ -245,8 +245,7 @@ def test_a_migration_at_large_is_followed_by_others(kb: Collection, tmp_path: Pa
                 added.append(at.stage)
                 other.add(documents({f"in {at.stage}": text(len(added), 1)}))
 
-        watching = Watching(told=add, encoder=two())
-        done = run_migration(kb, migrate.Change("two"), judged(queries, margin=0.2), watching)
+        done = run_migration(kb, Change("two"), judged(queries, margin=0.2), encoder=two(), told=add)
         assert done.outcome == "switched"
         assert {"in building", "in judging"} <= served(kb).keys()
         assert three().space != kb.version.space == two().space

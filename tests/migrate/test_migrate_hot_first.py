@@ -18,9 +18,9 @@ import gnomon
 from gnomon.collection import Collection, CollectionSettings
 from gnomon.core.errors import InvalidInput, UnreadableFile
 from gnomon.encode.settings import available_cpus
-from gnomon.migrate import Change, Meanwhile, MigrateSettings, Migration, follow, migrate, start, status
-from gnomon.migrate.prefill import Built
-from gnomon.migrate.query_log import asked_of, searched_most
+from gnomon.migrate import Change, MigrateSettings, Migration, Prefill, follow, migrate, start, status
+from gnomon.migrate.prefill import PrefillRun
+from gnomon.migrate.query_log import load_query_log, most_searched_passages
 from support.version_collections import WORDS, check_sound, documents, rows, text, two
 
 DOCUMENTS, KILLS = 240, 4
@@ -42,7 +42,7 @@ def asked(path: Path, often: dict[int, int]) -> str:
 
 
 def settings(log: str, **more: float) -> MigrateSettings:
-    return replace(SETTINGS, meanwhile=Meanwhile(hot_first=True, asked=log), **more)
+    return replace(SETTINGS, prefill=Prefill(hot_first=True, query_log=log), **more)
 
 
 def embedded(kb: Collection, ids: list[int]) -> list[bool]:
@@ -133,7 +133,7 @@ def test_interrupted_again_and_again(kb: Collection, tmp_path: Path) -> None:
 
 def test_the_most_searched_document_comes_first(kb: Collection, tmp_path: Path) -> None:
     log = asked(tmp_path / "log.txt", {3: 1, 28: 5, 17: 2})
-    ids = searched_most(kb, asked_of(log, None)).tolist()
+    ids = most_searched_passages(kb, load_query_log(log, None)).tolist()
     owners = dict(rows(kb, "SELECT c.id, d.key FROM chunks c JOIN documents d ON d.id = c.document_id"))
     documents_in_order = list(dict.fromkeys(owners[one] for one in ids))
     assert documents_in_order.index("28") < documents_in_order.index("3")
@@ -155,7 +155,7 @@ def test_it_says_what_the_order_is_from(kb: Collection, tmp_path: Path) -> None:
     assert done.outcome == "switched"
     assert done.order.endswith(f"passages first, of the documents that 10 queries of {log} find")
     assert done.texts_done == encoder.encoded  # nothing twice
-    again = migrate(kb, two(salt="other"), settings=replace(SETTINGS, meanwhile=Meanwhile(hot_first=True)))
+    again = migrate(kb, two(salt="other"), settings=replace(SETTINGS, prefill=Prefill(hot_first=True)))
     assert again.order == "as the documents were put in: no queries say what is searched most"
 
 
@@ -165,7 +165,7 @@ def test_judged_queries_say_it_too_and_their_verdict_is_the_same(kb: Collection,
         "".join(f'{{"id": "q{n}", "query": "note n{n}t0 {text(n)[12:40]}", "relevant": ["{n}"]}}\n' for n in range(30))
     )
     gate = replace(SETTINGS.gate, queries=str(path), margin=0.2)
-    how = replace(SETTINGS, gate=gate, without_proof=False, meanwhile=Meanwhile(hot_first=True))
+    how = replace(SETTINGS, gate=gate, without_proof=False, prefill=Prefill(hot_first=True))
     done = migrate(kb, two(), settings=how)
     assert done.outcome == "switched"
     assert "30 queries of the judged queries of queries" in done.order
@@ -178,11 +178,11 @@ def test_another_log_is_another_order(kb: Collection, tmp_path: Path) -> None:
     orders = []
     for often in (first, other, other):
         log = asked(tmp_path / "log.txt", often)
-        how, found = Meanwhile(hot_first=True, asked=log), asked_of(log, None)
-        Built(kb, "v2", two(), how, found).embed_ahead(lambda ids: orders.append(ids.tolist()), dict)
+        how, found = Prefill(hot_first=True, query_log=log), load_query_log(log, None)
+        PrefillRun(kb, "v2", two(), how, found).embed_ahead(lambda ids: orders.append(ids.tolist()), dict)
     assert orders[0] != orders[1] == orders[2]
     (tmp_path / "kb/migration/v2.order.npz").write_bytes(b"cut off")
-    Built(kb, "v2", two(), how, found).embed_ahead(lambda ids: orders.append(ids.tolist()), dict)
+    PrefillRun(kb, "v2", two(), how, found).embed_ahead(lambda ids: orders.append(ids.tolist()), dict)
     assert orders[3] == orders[2]
 
 

@@ -13,10 +13,10 @@ import gnomon
 from gnomon.collection import Collection, CollectionSettings
 from gnomon.core.errors import InvalidInput, StorageError
 from gnomon.migrate import Plan, plan
-from gnomon.migrate.change import Change, aimed, changed_retrieval
+from gnomon.migrate.change import Change, change_retrieval, resolve_change
 from gnomon.migrate.cost import vector_bytes
-from gnomon.migrate.throttle import share_of
-from gnomon.migrate.workload import Speed, measure_speed
+from gnomon.migrate.throttle import throttle_for
+from gnomon.migrate.workload import EncodingSpeed, measure_speed
 from gnomon.testing.toys import HashEncoder, LateHashEncoder
 from support.version_collections import documents, one, text, three, two
 
@@ -24,7 +24,7 @@ from support.version_collections import documents, one, text, three, two
 def planned_and_true(kb: Collection, encoder: HashEncoder, **change: object) -> tuple[Plan, object]:
     """A plan, and what the build then did."""
     found = plan(kb, encoder, **change)
-    aim = aimed(kb, Change(None, change.get("chunk_tokens")), encoder=encoder)
+    aim = resolve_change(kb, Change(None, change.get("chunk_tokens")), encoder=encoder)
     name = kb.versions.add(encoder, chunking=aim.chunking).name
     return found, kb.versions.backfill(name)
 
@@ -125,38 +125,38 @@ def test_the_bytes_of_a_vector(dim: int, measured: int) -> None:
     assert vector_bytes(dim) == pytest.approx(measured, rel=0.1)
 
 
-def test_settings_of_the_search(kb: Collection) -> None:
+def test_search_settings(kb: Collection) -> None:
     base = kb.version.retrieval
-    changed = changed_retrieval(base, {"fuse.weights": [0.3, 0.7], "rm3": {}, "index": "hnsw"})
+    changed = change_retrieval(base, {"fuse.weights": [0.3, 0.7], "rm3": {}, "index": "hnsw"})
     assert (changed.fuse.weights, changed.index, changed.fuse.depth) == ((0.3, 0.7), "hnsw", base.fuse.depth)
     assert changed.rm3 is not None
-    assert changed_retrieval(changed, {"rm3": None, "fuse.weights": None, "index": "auto"}) == base
-    with pytest.raises(InvalidInput, match=r"the setting 'fuse\.wieghts' of the search"):
-        changed_retrieval(base, {"fuse.wieghts": [1, 2]})
-    with pytest.raises(InvalidInput, match="the setting 'depth' of the search"):
-        changed_retrieval(base, {"depth": 3})
+    assert change_retrieval(changed, {"rm3": None, "fuse.weights": None, "index": "auto"}) == base
+    with pytest.raises(InvalidInput, match=r"the search setting 'fuse\.wieghts'"):
+        change_retrieval(base, {"fuse.wieghts": [1, 2]})
+    with pytest.raises(InvalidInput, match="the search setting 'depth'"):
+        change_retrieval(base, {"depth": 3})
     with pytest.raises(InvalidInput, match=r"fuse\.weights=x"):
-        changed_retrieval(base, {"fuse.weights": "x"})
+        change_retrieval(base, {"fuse.weights": "x"})
     with pytest.raises(InvalidInput, match="mode 'fuzzy'"):
-        changed_retrieval(base, {"mode": "fuzzy"})
+        change_retrieval(base, {"mode": "fuzzy"})
 
 
 def test_a_share_of_the_processor() -> None:
-    assert (share_of(0.5, 4).threads, share_of(0.5, 4).duty) == (2, 1.0)
-    small = share_of(0.1, 4)
+    assert (throttle_for(0.5, 4).threads, throttle_for(0.5, 4).duty) == (2, 1.0)
+    small = throttle_for(0.1, 4)
     assert (small.threads, small.duty) == (1, pytest.approx(0.4))
     assert small.pause_s(2.0) == pytest.approx(3.0)
-    assert (share_of(1, 8).threads, share_of(1, 8).pause_s(1)) == (8, 0)
+    assert (throttle_for(1, 8).threads, throttle_for(1, 8).pause_s(1)) == (8, 0)
     for wrong in (0, 1.5, -1, float("nan")):
         with pytest.raises(InvalidInput, match="above 0, at most 1"):
-            share_of(wrong)
+            throttle_for(wrong)
 
 
 def test_speed_is_of_a_sample() -> None:
-    speed = measure_speed(one(), [text(number) for number in range(50)], sample=20, slice_texts=8)
+    speed = measure_speed(one(), [text(number) for number in range(50)], sample=20, batch_size=8)
     assert (speed.texts, speed.tokens > 0) == (20, True)
     assert measure_speed(one(), []).seconds_for(100) == 0
-    assert Speed(10, 100, 2.0).seconds_for(1000) == pytest.approx(20)
+    assert EncodingSpeed(10, 100, 2.0).seconds_for(1000) == pytest.approx(20)
     with pytest.raises(InvalidInput, match="a sample of 0 texts"):
         measure_speed(one(), ["a"], sample=0)
 

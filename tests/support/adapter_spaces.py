@@ -1,13 +1,16 @@
 """Two models that see the same texts, each in its own way: latent points, bent into spaces."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from gnomon.core.contracts import Role
+from gnomon.core.contracts import Retriever, Role
+from gnomon.core.ranking import Query
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
-from gnomon.migrate.adapter.maps import Pairs
+from gnomon.migrate.adapter.maps import VectorPairs
 
 OLD = Space("a" * 64, 48, "cosine", "float", "old")
 NEW = Space("b" * 64, 64, "cosine", "float", "new")
@@ -23,12 +26,12 @@ def bent(points: np.ndarray, seed: int, space: Space) -> Vectors:
     return Vectors(rows / np.linalg.norm(rows, axis=1, keepdims=True), space)
 
 
-def world(n: int, seed: int = 0, *, old: Space = OLD) -> Pairs:
+def world(n: int, seed: int = 0, *, old: Space = OLD) -> VectorPairs:
     """The same n texts in both spaces: a few topics, and what is each text's own."""
     draws = np.random.default_rng(seed)
     topics = np.random.default_rng(7).normal(size=(12, 32))
     points = topics[draws.integers(0, 12, n)] + draws.normal(size=(n, 32))
-    return Pairs(bent(points, 11, old), bent(points, 12, NEW))
+    return VectorPairs(bent(points, 11, old), bent(points, 12, NEW))
 
 
 @dataclass(frozen=True)
@@ -51,3 +54,9 @@ class Numbered:
     def encode(self, texts: list[str], *, role: Role) -> Vectors:
         """The rows of these numbers."""
         return self.vectors.take([int(text) for text in texts])
+
+
+def count_hits(retriever: Retriever, queries: Sequence[str], *, k: int = 10) -> Counter[int]:
+    """How often each id is among the first `k` of the queries."""
+    rankings = retriever([Query(text) for text in queries], k=k)
+    return Counter(one for ranking in rankings for one in ranking.ids.tolist())

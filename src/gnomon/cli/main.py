@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import typer
 
 from gnomon.cli import (
+    adapter,
     ask,
-    bridge,
     compare,
     demo,
     doctor,
@@ -32,6 +32,7 @@ from gnomon.cli import (
 from gnomon.cli import eval as evaluation
 from gnomon.cli.app import app
 from gnomon.cli.errors import show_error
+from gnomon.cli.renamed import with_new_names
 from gnomon.core.errors import GnomonError, InvalidInput
 
 COMMANDS = (
@@ -46,7 +47,7 @@ COMMANDS = (
     versions.versions,
     plan.plan,
     migrate.migrate,
-    bridge.bridge,
+    adapter.adapter,
     versions.switch,
     versions.rollback,
     doctor.doctor,
@@ -72,7 +73,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 gets "?", not a traceback
     as_json = not {"--json", "--events"}.isdisjoint(given)
     try:
-        code = app(args=given, prog_name="gnomon", standalone_mode=False)
+        code = app(args=with_new_names(given), prog_name="gnomon", standalone_mode=False)
         sys.stdout.flush()
         return int(code or 0)
     except typer.TyperException as error:

@@ -35,21 +35,21 @@ HotFirst = Annotated[
     bool,
     typer.Option(
         "--hot-first",
-        help="Embed the documents first that --asked, else the judged --queries, find most often; without "
-        "either they come in the order in which they were put in.",
+        help="Embed the documents first that the queries of --query-log, else the judged --queries, find most "
+        "often; without either in the order in which they were added.",
     ),
 ]
-Bridge = Annotated[
+Adapter = Annotated[
     bool,
     typer.Option(
-        "--bridge",
-        help="Answer the new model's queries while it is built: gnomon search COLLECTION QUESTION --version "
-        "v2. A map from new queries to old vectors is fitted first; one that finds too little is refused.",
+        "--adapter",
+        help="Answer the new model's queries during the build: gnomon search COLLECTION QUESTION --version "
+        "v2. An embedding adapter from new queries to old vectors is fitted first; one of low recall is refused.",
     ),
 ]
-Asked = Annotated[
+QueryLog = Annotated[
     Path | None,
-    typer.Option(help="Queries that were asked, one a line, for --hot-first and --bridge.", metavar="FILE"),
+    typer.Option(help="A log of past queries, one a line, for --hot-first and --adapter.", metavar="FILE"),
 ]
 
 
@@ -57,7 +57,7 @@ Asked = Annotated[
     epilog=example(
         "gnomon migrate kb --to bge-small-en-v1.5 --queries judged.jsonl",
         "gnomon migrate kb --status",
-        "gnomon migrate kb --to gte-small --bridge --hot-first --asked asked.txt --queries judged.jsonl",
+        "gnomon migrate kb --to gte-small --adapter --hot-first --query-log log.txt --queries judged.jsonl",
         "gnomon migrate kb --chunk-tokens 128 --set fuse.weights=0.3,0.7 --queries judged.jsonl",
     )
 )
@@ -74,8 +74,8 @@ def migrate(
     switch_if: SwitchIf = "not-worse",
     without_proof: Without = False,
     hot_first: HotFirst = False,
-    bridge: Bridge = False,
-    asked: Asked = None,
+    adapter: Adapter = False,
+    query_log: QueryLog = None,
     cpu_share: CpuShare = 0.5,
     foreground: Annotated[bool, typer.Option("--foreground", help="Build in this process: Ctrl-C stops it.")] = False,
     status: Annotated[bool, typer.Option("--status", help="Show how a migration stands, or how it ended.")] = False,
@@ -85,9 +85,9 @@ def migrate(
     """Change the model, passages or search of a collection that goes on serving, and prove it as good.
 
     The new version is built in the background, judged on your queries and switched to if it passes. The same
-    command goes on with what was stopped.
+    command resumes a stopped migration.
     """
-    from gnomon.migrate import Change, GateSettings, Meanwhile, MigrateSettings
+    from gnomon.migrate import Change, GateSettings, MigrateSettings, Prefill
 
     retrieval = parsed_settings(settings)
     if status or stop:
@@ -101,8 +101,8 @@ def migrate(
             hint="gnomon models lists models; --status shows how a migration stands",
         )
     gate = GateSettings(None if queries is None else str(queries), split, metric, margin, segment=segment)
-    ahead = Meanwhile(hot_first, bridge, None if asked is None else str(asked))
-    how = MigrateSettings(gate, switch_if, without_proof, cpu_share, meanwhile=ahead)
+    prefill = Prefill(hot_first, adapter, None if query_log is None else str(query_log))
+    how = MigrateSettings(gate, switch_if, without_proof, cpu_share, prefill=prefill)
     job = _Job(collection, Change(to, chunk_tokens, retrieval), how)
     raise typer.Exit(job.done(foreground=foreground, as_json=as_json))
 
@@ -134,13 +134,13 @@ class _Job:
         import gnomon
         from gnomon.cli.terminal import say
         from gnomon.collection.settings import CollectionSettings
-        from gnomon.migrate.migration import Watching, run_migration
-        from gnomon.migrate.throttle import share_of
+        from gnomon.migrate.migration import run_migration
+        from gnomon.migrate.throttle import throttle_for
 
-        threads = share_of(self.settings.cpu_share).threads
+        threads = throttle_for(self.settings.cpu_share).threads
         opened = CollectionSettings(threads=threads)
         with gnomon.open(self.collection, create=False, settings=opened, say=say) as kb:
-            return run_migration(kb, self.change, self.settings, Watching(told=bar.told, say=say))
+            return run_migration(kb, self.change, self.settings, told=bar.told, say=say)
 
     def _followed(self, bar: Any) -> Migration | None:
         """None where this was left with Ctrl-C: the build goes on."""
@@ -161,7 +161,7 @@ class _Job:
         from gnomon.cli.terminal import say
 
         if self.settings.without_proof:
-            say("without --queries only breakage is looked for: nobody knows whether the switch is a loss")
+            say("without --queries only breakage is detected: it is unknown whether the switch is a loss")
         else:
             say(
                 "without --queries the version is built and checked for breakage, and not switched to: give "
@@ -187,21 +187,21 @@ def _looked(collection: Path, *, stop: bool, as_json: bool) -> int:
     import gnomon
     from gnomon.cli.show_migration import print_migration
     from gnomon.cli.terminal import data_console, print_json
-    from gnomon.migrate import handed, status
+    from gnomon.migrate import embedding_coverage, status
     from gnomon.migrate import stop as stopped
 
     with gnomon.open(collection, create=False) as kb:
         found = stopped(collection) if stop else status(collection)
-        over = None
-        if found is not None and found.version is not None and (found.bridge or found.order):
-            over = handed(kb, found.version)
+        coverage = None
+        if found is not None and found.version is not None and (found.adapter or found.order):
+            coverage = embedding_coverage(kb, found.version)
     if as_json:
-        more = {} if over is None else {"handed_over": over.handed, "waiting": over.waiting}
+        more = {} if coverage is None else {"embedded": coverage.embedded, "pending": coverage.pending}
         print_json(None if found is None else {**found.to_json(), **more})
     elif found is None:
         data_console().print(f"No migration of {collection} was begun.", soft_wrap=True)
     else:
-        print_migration(data_console(), found, over)
+        print_migration(data_console(), found, coverage)
     return 0
 
 

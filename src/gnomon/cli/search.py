@@ -16,8 +16,8 @@ from gnomon.cli.app import Json, app, example
 if TYPE_CHECKING:
     from gnomon.collection import Collection
     from gnomon.core.ranking import Hit
-    from gnomon.migrate import Bridged
-    from gnomon.migrate.adapter.retriever import Side
+    from gnomon.migrate import DualIndexRetriever
+    from gnomon.migrate.adapter.retriever import FoundBy
 
 Mode = Literal["hybrid", "dense", "lexical"]
 By = Literal["chunk", "document"]
@@ -33,11 +33,11 @@ Version = Annotated[
     str | None,
     typer.Option(
         help="Search this version instead of the live one. One that is being built answers through its "
-        "bridge: see gnomon migrate --bridge.",
+        "embedding adapter: see gnomon migrate --adapter.",
         metavar="NAME",
     ),
 ]
-_SIDES: dict[Side, str] = {"new": "new vectors", "bridged": "the bridge", "words": "words alone"}
+_FOUND_BY: dict[FoundBy, str] = {"new": "new vectors", "adapter": "the adapter", "words": "words alone"}
 
 
 @app.command(
@@ -74,17 +74,17 @@ def search(
     )
 
     started = time.perf_counter()
-    with noted() as notes, _opened(collection, version, mode) as (kb, bridged):
-        if bridged is None:
+    with noted() as notes, _opened(collection, version, mode) as (kb, dual_index):
+        if dual_index is None:
             kb.retriever(mode, where=where)  # loads what is needed, so that the two times can be told apart
         loaded = time.perf_counter()
-        if bridged is None:
+        if dual_index is None:
             hits = kb.search(query, k=k, mode=mode, by=by, where=where)
         else:
-            hits = bridged.search(query, k=k, by=by, where=where)
+            hits = dual_index.search(query, k=k, by=by, where=where)
         ended = time.perf_counter()
     if as_json:
-        found = _json(hits, is_bridged=bridged is not None)
+        found = _json(hits, is_building=dual_index is not None)
         asked = {"query": query, "k": k, "mode": mode, "by": by, "where": where}
         times = {"seconds": round(ended - loaded, 6), "load_seconds": round(loaded - started, 6)}
         print_json({**asked, **times, "hits": found, "warnings": notes})
@@ -95,16 +95,18 @@ def search(
         console.print("Nothing found.", soft_wrap=True)
         return
     print_hits(console, hits, explain=explain)
-    if bridged is not None:
-        console.print(f"\nFound by {_sides(hits)}.", soft_wrap=True)
+    if dual_index is not None:
+        console.print(f"\nFound by {_counts_found_by(hits)}.", soft_wrap=True)
     if console.is_terminal:
         took = f"{duration(ended - loaded)}, after {duration(loaded - started)} to load"
         notes_console().print(f"\n[dim]{counted(len(hits), 'hit')} in {took}[/dim]")
 
 
 @contextmanager
-def _opened(collection: Path, version: str | None, mode: Mode | None) -> Iterator[tuple[Collection, Bridged | None]]:
-    """The collection; with what searches a version that is not built yet."""
+def _opened(
+    collection: Path, version: str | None, mode: Mode | None
+) -> Iterator[tuple[Collection, DualIndexRetriever | None]]:
+    """The collection, and a retriever for a version that is still being built."""
     import gnomon
     from gnomon.cli.terminal import say
 
@@ -116,28 +118,28 @@ def _opened(collection: Path, version: str | None, mode: Mode | None) -> Iterato
         kb.versions.get(version)  # one that is not there is said by name
         (info,) = [each for each in kb.versions.list() if each.name == version]
         if info.state == "building" and info.behind:
-            from gnomon.migrate import bridged
+            from gnomon.migrate import dual_index_retriever
 
-            yield kb, bridged(kb, version, mode=mode)
+            yield kb, dual_index_retriever(kb, version, mode=mode)
             return
     with gnomon.open(collection, create=False, say=say, version=version) as kb:
         yield kb, None
 
 
-def _json(hits: Sequence[Hit], *, is_bridged: bool) -> list[dict[str, Any]]:
+def _json(hits: Sequence[Hit], *, is_building: bool) -> list[dict[str, Any]]:
     from gnomon.cli.show import hit_json
 
     found = [hit_json(hit, rank) for rank, hit in enumerate(hits, 1)]
-    if is_bridged:
-        from gnomon.migrate import side_of
+    if is_building:
+        from gnomon.migrate import found_by
 
-        found = [{**row, "side": side_of(hit)} for row, hit in zip(found, hits, strict=True)]
+        found = [{**row, "side": found_by(hit)} for row, hit in zip(found, hits, strict=True)]
     return found
 
 
-def _sides(hits: Sequence[Hit]) -> str:
-    """How many hits are there by which side."""
-    from gnomon.migrate import side_of
+def _counts_found_by(hits: Sequence[Hit]) -> str:
+    """How many hits were found by what."""
+    from gnomon.migrate import found_by
 
-    counts = Counter(side_of(hit) for hit in hits)
-    return ", ".join(f"{_SIDES[side]}: {counts[side]}" for side in _SIDES if counts[side])
+    counts = Counter(found_by(hit) for hit in hits)
+    return ", ".join(f"{_FOUND_BY[how]}: {counts[how]}" for how in _FOUND_BY if counts[how])

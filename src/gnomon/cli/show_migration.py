@@ -31,7 +31,7 @@ from gnomon.cli.terminal import (
 from gnomon.migrate.state import Migration
 
 if TYPE_CHECKING:
-    from gnomon.migrate.adapter.retriever import Handed
+    from gnomon.migrate.adapter.retriever import EmbeddingCoverage
 
 OUTCOMES = {
     "switched": "bold green",
@@ -76,7 +76,7 @@ class MigrationBar:
     def told(self, at: Migration) -> None:
         """Take note of how it stands."""
         done, of, figures = progress(at)
-        for name, said in (("bridge", at.bridge and bridge_said(at)), ("order", at.order)):
+        for name, said in (("adapter", at.adapter and describe_adapter(at)), ("order", at.order)):
             if said and name not in self._known:
                 self._known.add(name)
                 print_hanging(self._console, Text(f"{name}  ", style="dim"), clean(said))
@@ -98,18 +98,19 @@ def progress(at: Migration) -> tuple[int, int, str]:
         left = at.left_s
         figures += f"  {duration(left)} left" if left is not None and at.tokens_done < at.tokens else ""
         return at.tokens_done, at.tokens, figures
-    if at.stage == "judging" and at.asked_of:
-        return at.asked, at.asked_of, f"{name}judging  {count(at.asked)}/{count(at.asked_of)} queries"
+    if at.stage == "judging" and at.queries:
+        figures = f"{name}judging  {count(at.queries_done)}/{count(at.queries)} queries"
+        return at.queries_done, at.queries, figures
     words = {
         "indexing": "building the indexes",
         "checking": "checking what it takes",
-        "bridging": "fitting the bridge",
+        "fitting": "fitting the adapter",
     }
     return 0, 0, f"{name}{words.get(at.stage, at.stage)}"
 
 
-def print_migration(console: Console, at: Migration, over: Handed | None = None) -> None:
-    """How a migration stands, or how it ended; `over` is how many passages have a new vector."""
+def print_migration(console: Console, at: Migration, coverage: EmbeddingCoverage | None = None) -> None:
+    """The state of a migration; `coverage` is how many passages have a new vector."""
     rows = [("version", clean(f"{at.version or 'none yet'}: {at.model or 'not loaded yet'}"))]
     if at.running:
         rows.append(("stage", Text(progress(at)[2], style="bold")))
@@ -122,14 +123,13 @@ def print_migration(console: Console, at: Migration, over: Handed | None = None)
         rows.append(("embedded", Text(f"{said}, {duration(at.seconds)} at {rate(at.tokens_done, at.seconds)}/s")))
     if at.order:
         rows.append(("order", clean(at.order)))
-    wanted = at.settings.get("meanwhile", {})
-    if at.bridge is not None:
-        rows.append(("bridge", clean(bridge_said(at))))
-    elif wanted.get("bridge") and at.running:
-        rows.append(("bridge", Text("none yet: it is fitted and measured once enough passages are embedded")))
-    if over is not None:
-        said = f"{over.share:.1%}, {count(over.handed)} of {counted(over.handed + over.waiting, 'passage')}"
-        rows.append(("handed over", Text(said)))
+    if at.adapter is not None:
+        rows.append(("adapter", clean(describe_adapter(at))))
+    elif at.settings.get("prefill", {}).get("adapter") and at.running:
+        rows.append(("adapter", Text("none yet: it is fitted and measured once enough passages are embedded")))
+    if coverage is not None:
+        passages = counted(coverage.embedded + coverage.pending, "passage")
+        rows.append(("new vectors", Text(f"{coverage.share:.1%}, {count(coverage.embedded)} of {passages}")))
     if at.switch_seconds is not None:
         rows.append(("switch", Text(duration(at.switch_seconds))))
     if at.report is not None:
@@ -139,15 +139,15 @@ def print_migration(console: Console, at: Migration, over: Handed | None = None)
     print_hanging(console, Text("next  ", style="bold"), clean(_next(at)))
 
 
-def bridge_said(at: Migration) -> str:
-    """What the bridge finds and how it is asked, or why there is none."""
-    about = at.bridge or {}
-    if not about["serves"]:
-        return f"none, {at.live} answers until the build is done: {about['why']}; {about['wanted']} is wanted"
+def describe_adapter(at: Migration) -> str:
+    """The adapter's recall and how to search through it, or why there is none."""
+    adapter = at.adapter or {}
+    if not adapter["serves"]:
+        return f"none, {at.live} answers until the build is done: {adapter['why']}; {adapter['expected']} is required"
     finds = (
-        f"finds {about['recall']:.1%} of what {at.version} will find ({about['low']:.1%} to "
-        f"{about['high']:.1%}, at least {about['least']:.0%} is wanted); {at.live}'s model finds "
-        f"{about['old_model']:.1%}"
+        f"finds {adapter['recall']:.1%} of what {at.version} will find ({adapter['low']:.1%} to "
+        f"{adapter['high']:.1%}, at least {adapter['min_recall']:.0%} is required); {at.live}'s model finds "
+        f"{adapter['old_model']:.1%}"
     )
     if at.stage in ("building", "indexing"):
         return f"serves: {program()} search {at.collection} QUESTION --version {at.version}; {finds}"
@@ -162,7 +162,7 @@ def _next(at: Migration) -> str:
         return f"{kb % 'rollback'} goes back; {kb % 'versions'} --retire {at.live} --prune frees {at.live}"
     if at.outcome in ("ready", "refused"):
         return f"{kb % 'switch'} {at.version} takes it all the same; {kb % 'versions'} --retire {at.version}"
-    return "the same command goes on where it was; what was embedded is kept"
+    return "the same command resumes it; what was embedded is kept"
 
 
 def read_report(at: Migration) -> dict[str, Any] | None:

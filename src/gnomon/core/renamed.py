@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
+
+C = TypeVar("C", bound=type)
 
 
 def renamed(package: str, load: Callable[[str], Any], names: Mapping[str, str]) -> Callable[[str], Any]:
@@ -19,11 +22,42 @@ def renamed(package: str, load: Callable[[str], Any], names: Mapping[str, str]) 
             return load(name)
         place, _, new = names[name].rpartition(":")
         place = place or package
-        warnings.warn(
-            f"{package}.{name} is now {place}.{new}; the old name will be removed in 0.3",
-            DeprecationWarning,
-            stacklevel=2,
-        )
+        _warn(f"{package}.{name} is now {place}.{new}", stacklevel=2)
         return getattr(importlib.import_module(place), new)
 
     return get
+
+
+def renamed_fields(**names: str) -> Callable[[C], C]:
+    """A class decorator that keeps the old names (keys) of a dataclass's fields, with a warning: as arguments and
+    as attributes to read.
+    """
+
+    def decorate(cls: C) -> C:
+        init = cls.__init__  # type: ignore[misc]
+
+        @functools.wraps(init)
+        def init_with_old_names(self: Any, *arguments: Any, **given: Any) -> None:
+            for old in names.keys() & given.keys():
+                _warn(f"{cls.__name__}({old}=...) is now {names[old]}=...", stacklevel=3)
+                given[names[old]] = given.pop(old)
+            init(self, *arguments, **given)
+
+        cls.__init__ = init_with_old_names  # type: ignore[misc]
+        for old, new in names.items():
+            setattr(cls, old, _old_attribute(cls, old, new))
+        return cls
+
+    return decorate
+
+
+def _old_attribute(cls: type, old: str, new: str) -> property:
+    def get(self: Any) -> Any:
+        _warn(f"{cls.__name__}.{old} is now {new}", stacklevel=3)
+        return getattr(self, new)
+
+    return property(get)
+
+
+def _warn(what: str, *, stacklevel: int) -> None:
+    warnings.warn(f"{what}; the old name will be removed in 0.3", DeprecationWarning, stacklevel=stacklevel + 1)

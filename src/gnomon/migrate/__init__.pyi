@@ -1,42 +1,48 @@
-from .adapter.files import load_bridge, save_bridge
-from .adapter.fit import Bridge, BridgeRefused, BridgeSettings, Measured, fit_bridge
-from .adapter.retriever import Bridged, Handed, bridge_for, bridged, handed, side_of
+from .adapter.files import load_adapter, save_adapter
+from .adapter.fit import AdapterQuality, AdapterRefused, AdapterSettings, EmbeddingAdapter, fit_adapter
+from .adapter.retriever import (
+    DualIndexRetriever,
+    EmbeddingCoverage,
+    dual_index_retriever,
+    embedding_coverage,
+    fit_adapter_for,
+    found_by,
+)
 from .change import Change
-from .gate import Asking, Gated, gate
+from .gate import GateReport, gate
 from .judgments import GateSettings
 from .migration import MigrateSettings, migrate
 from .plan import Plan, PlanSettings, plan
-from .prefill import Meanwhile
+from .prefill import Prefill
 from .process import follow, start
 from .state import Migration, status, stop
 
 __all__ = [
-    "Asking",
-    "Bridge",
-    "BridgeRefused",
-    "BridgeSettings",
-    "Bridged",
+    "AdapterQuality",
+    "AdapterRefused",
+    "AdapterSettings",
     "Change",
+    "DualIndexRetriever",
+    "EmbeddingAdapter",
+    "EmbeddingCoverage",
+    "GateReport",
     "GateSettings",
-    "Gated",
-    "Handed",
-    "Meanwhile",
-    "Measured",
     "MigrateSettings",
     "Migration",
     "Plan",
     "PlanSettings",
-    "bridge_for",
-    "bridged",
-    "fit_bridge",
+    "Prefill",
+    "dual_index_retriever",
+    "embedding_coverage",
+    "fit_adapter",
+    "fit_adapter_for",
     "follow",
+    "found_by",
     "gate",
-    "handed",
-    "load_bridge",
+    "load_adapter",
     "migrate",
     "plan",
-    "save_bridge",
-    "side_of",
+    "save_adapter",
     "start",
     "status",
     "stop",

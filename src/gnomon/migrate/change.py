@@ -1,4 +1,4 @@
-"""What a new version is to be: of another model, of other chunks, with another search, or all of these."""
+"""How a new version differs from the live one: by its model, its chunks, its search settings, or all of these."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _GROUPS = {"fuse": FuseSettings, **STAGES}
 
 @dataclass(frozen=True)
 class Change:
-    """How a version is to differ from the live one. What is None stays.
+    """The wanted differences from the live version. What is None stays.
 
-    `to` is a model's name or folder. `retrieval` names settings as {"fuse.weights": [0.3, 0.7], "mode":
-    "dense"}; a stage of search is put in by {} and taken out by None.
+    `to` is a model's name or folder. `retrieval` has settings such as {"fuse.weights": [0.3, 0.7], "mode":
+    "dense"}; a search stage is added by {} and removed by None.
     """
 
     to: str | None = None
@@ -36,8 +36,11 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Aim:
-    """The same, settled: the encoder, what to load it by later, the chunks (None: they stay), the search."""
+class ResolvedChange:
+    """A `Change` with its encoder loaded and its settings complete. `chunking` None: the chunks stay.
+
+    `model` is the name or folder to load the encoder from later.
+    """
 
     live: Version
     encoder: Encoder
@@ -47,36 +50,36 @@ class Aim:
 
     @property
     def chunk_settings(self) -> ChunkSettings:
-        """How its passages are cut."""
+        """The chunk settings of the new version."""
         return self.chunking or ChunkSettings.from_json(self.live.chunking)
 
     @property
     def is_new_space(self) -> bool:
-        """Whether vectors of another space than the live one's are needed."""
+        """Whether the new version needs vectors of another space."""
         return self.encoder.space != self.live.space
 
 
 def live_version(kb: Collection) -> Version:
-    """The version that is live, whatever this process serves."""
+    """The live version, also if this process serves another one."""
     name = next(info.name for info in kb.versions.list() if info.state == "live")
     return kb.versions.get(name)
 
 
-def aimed(
+def resolve_change(
     kb: Collection,
     change: Change,
     *,
     encoder: Encoder | None = None,
     threads: int | None = None,
     say: Callable[[str], None] = lambda _: None,
-) -> Aim:
-    """What a change comes to. Loads the model, unless `encoder` stands for it.
+) -> ResolvedChange:
+    """Load the model (unless `encoder` is given) and complete the settings of a change.
 
-    Raises InvalidInput where nothing would change, for settings that are not there, and for chunks that the
-    model does not read whole; as loading a model does.
+    Raises InvalidInput if nothing would change, for unknown settings, and for chunks longer than the model's
+    maximum; and the errors of loading a model.
     """
     live = live_version(kb)
-    retrieval = resolve_reranker(changed_retrieval(live.retrieval, change.retrieval or {}), say)
+    retrieval = resolve_reranker(change_retrieval(live.retrieval, change.retrieval or {}), say)
     if encoder is None:
         encoder = _loaded(kb, live, change.to, threads, say)
     require_single(encoder)
@@ -84,48 +87,48 @@ def aimed(
     if encoder.space == live.space and chunking is None and retrieval == live.retrieval:
         raise InvalidInput(
             f"{encoder.space.short}, the same space that {live.name} serves with: nothing to do",
-            expected="another model, other passages (--chunk-tokens) or other settings of the search (--set)",
-            hint="gnomon models lists models; gnomon versions shows what serves",
+            expected="another model, other passages (--chunk-tokens) or other search settings (--set)",
+            hint="gnomon models lists models; gnomon versions shows the live version",
         )
-    model = live.model if encoder.space == live.space else reference(change.to or encoder.space.name)
-    return Aim(live, encoder, model, chunking, retrieval)
+    model = live.model if encoder.space == live.space else model_reference(change.to or encoder.space.name)
+    return ResolvedChange(live, encoder, model, chunking, retrieval)
 
 
-def ready_twin(kb: Collection, aim: Aim) -> VersionInfo | None:
-    """A version that is ready of just these: its gate is asked again, and nothing is built twice."""
+def find_ready_version(kb: Collection, change: ResolvedChange) -> VersionInfo | None:
+    """A version with just these settings that is already built, so that only its gate has to run again."""
     for info in kb.versions.list():
         version = kb.versions.get(info.name)
-        if aim.chunking is None:
-            same = version.chunking_id == aim.live.chunking_id
+        if change.chunking is None:
+            same = version.chunking_id == change.live.chunking_id
         else:
             same = (version.chunking, version.chunk_tokenizer) == (
-                aim.chunking.to_json(),
-                chunk_tokenizer_of(aim.encoder),
+                change.chunking.to_json(),
+                chunk_tokenizer_of(change.encoder),
             )
-        alike = version.space == aim.encoder.space and version.retrieval == aim.retrieval
+        alike = version.space == change.encoder.space and version.retrieval == change.retrieval
         if info.state == "ready" and same and alike:
             return info
     return None
 
 
-def reference(model: str) -> str:
-    """What is kept to load a model by: a folder's absolute path, a name as it is."""
+def model_reference(model: str) -> str:
+    """What the model is loaded from later: a folder's absolute path, a name as it is."""
     folder = Path(model).expanduser()
     return str(folder.resolve()) if folder.is_dir() else model
 
 
-def changed_retrieval(base: RetrievalSettings, named: Mapping[str, Any]) -> RetrievalSettings:
-    """Settings with some of them changed; see `Change`. Raises InvalidInput for what is not a setting."""
+def change_retrieval(base: RetrievalSettings, changes: Mapping[str, Any]) -> RetrievalSettings:
+    """Search settings with some changed, see `Change`. Raises InvalidInput for unknown settings."""
     plain = base.to_json()
-    for path, value in named.items():
+    for path, value in changes.items():
         group, dot, name = path.partition(".")
-        known = _known(group)
+        known = _field_names(group)
         if group not in [field.name for field in fields(RetrievalSettings)] or (dot and name not in known):
             settings = sorted({f.name for f in fields(RetrievalSettings)} - _GROUPS.keys())
-            inside = [f"{group}.{name}" for group in _GROUPS for name in _known(group)]
-            raise InvalidInput(f"the setting {path!r} of the search", expected=", ".join([*settings, *inside]))
+            inside = [f"{group}.{name}" for group in _GROUPS for name in _field_names(group)]
+            raise InvalidInput(f"the search setting {path!r}", expected=", ".join([*settings, *inside]))
         if group == "rerank" and name in ("", "model"):
-            plain[group] = {**(plain.get(group) or {}), "fingerprint": ""}  # that of the model before
+            plain[group] = {**(plain.get(group) or {}), "fingerprint": ""}  # the former model's
         if dot:
             plain[group] = {**(plain.get(group) or {}), name: value}
         elif value is None:
@@ -137,21 +140,21 @@ def changed_retrieval(base: RetrievalSettings, named: Mapping[str, Any]) -> Retr
     except InvalidInput:
         raise
     except (TypeError, ValueError, KeyError, AttributeError) as error:
-        given = ", ".join(f"{path}={value}" for path, value in named.items())
+        values = ", ".join(f"{path}={value}" for path, value in changes.items())
         raise InvalidInput(
-            f"{given}: {error}",
+            f"{values}: {error}",
             expected="settings such as mode=dense, fuse.weights=0.3,0.7 or rm3={}",
             hint="gnomon versions --json shows the settings of each version",
         ) from error
 
 
-def _known(group: str) -> list[str]:
+def _field_names(group: str) -> list[str]:
     return [field.name for field in fields(_GROUPS[group])] if group in _GROUPS else []
 
 
 def _loaded(kb: Collection, live: Version, to: str | None, threads: int | None, say: Callable[[str], None]) -> Encoder:
-    """The model by its name. The live one is the collection's own, in the precision that it has there."""
-    if to is None or reference(to) == live.model:
+    """Load a model by its name; the live one is the collection's own encoder, in the precision it has there."""
+    if to is None or model_reference(to) == live.model:
         own = kb.encoder
         if own.space == live.space:
             return own
@@ -161,7 +164,7 @@ def _loaded(kb: Collection, live: Version, to: str | None, threads: int | None, 
 
 
 def _chunking(live: Version, chunk_tokens: int | None, encoder: Encoder) -> ChunkSettings | None:
-    """Chunks of another length with as large a share of overlap; None where they come out the same."""
+    """Chunks of another length with the same share of overlap; None if they are the live version's."""
     if chunk_tokens is None:
         return None
     overlap = chunk_tokens * live.chunking["overlap"] // live.chunking["max_tokens"]
@@ -169,7 +172,7 @@ def _chunking(live: Version, chunk_tokens: int | None, encoder: Encoder) -> Chun
     if chunk_tokens > encoder.max_tokens:
         raise InvalidInput(
             f"--chunk-tokens {chunk_tokens} for {encoder.space.short}",
-            expected=f"at most the {encoder.max_tokens} tokens that it reads whole",
+            expected=f"at most the {encoder.max_tokens} tokens that it reads",
             hint=f"--chunk-tokens {encoder.max_tokens} or less, or a model that reads longer texts",
         )
     same_tokenizer = encoder.space == live.space or (

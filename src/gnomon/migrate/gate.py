@@ -1,11 +1,11 @@
-"""The gate: may a candidate take over? Judged queries decide; without any, only breakage is looked for."""
+"""The gate: may a candidate version go live? Judged queries decide; without any, only breakage is detected."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from gnomon.collection.catalog.versions import NotReady, timestamp
@@ -13,25 +13,26 @@ from gnomon.collection.collection import Collection
 from gnomon.collection.opening import open_collection
 from gnomon.collection.settings import Mode
 from gnomon.core.errors import InvalidInput
+from gnomon.core.serialize import to_plain
 from gnomon.evaluate.comparison import FEWEST, Outcome, Pair, Rule, Verdict, compare, judge
 from gnomon.evaluate.judgments import DataSet
 from gnomon.evaluate.metrics import parse_metric, per_query
 from gnomon.evaluate.pseudo import Alarm, breakage, found_by_kind, pseudo_queries
 from gnomon.evaluate.run import Run
 from gnomon.evaluate.significance import holm, sign_flip_p
-from gnomon.migrate.cost import Latency, Size, latencies, size_of
-from gnomon.migrate.judgments import GateSettings, Judgments, judgments
+from gnomon.migrate.cost import Latency, VersionSize, measure_latencies, measure_size
+from gnomon.migrate.judgments import GateSettings, Judgments, load_judgments
 
-MOST = 50
-"""Segments looked at: the largest. Each one more makes all the others less certain."""
+MAX_SEGMENTS = 50
+"""Only so many of the largest segments are compared: each one more widens the intervals of all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """The queries of one segment: means, their difference with its interval, and the outcome.
+    """The comparison on one segment's queries: means, the difference with its interval, and the outcome.
 
-    Where there are fewer than ten queries, `interval`, `p_value` and `outcome` are None. Intervals and
-    p-values are corrected for the number of segments.
+    With fewer than ten queries `interval`, `p_value` and `outcome` are None. Intervals and p-values are
+    corrected for the number of segments.
     """
 
     name: str
@@ -49,31 +50,29 @@ class Segment:
 
     @property
     def is_worse(self) -> bool:
-        """Whether it is worse beyond chance, by however little."""
+        """Whether the candidate is significantly worse, by however little."""
         return self.interval is not None and self.interval[1] < 0
 
     def to_json(self) -> dict[str, Any]:
-        """A plain mapping."""
-        interval = None if self.interval is None else list(self.interval)
-        more = {"difference": self.difference, "is_worse": self.is_worse}
-        return {**asdict(self), "interval": interval, **more}
+        """A plain mapping for JSON."""
+        return {**to_plain(self), "difference": self.difference, "is_worse": self.is_worse}
 
 
-def by_segment(
+def compare_segments(
     baseline: Mapping[str, float],
     candidate: Mapping[str, float],
     segments: Mapping[str, Sequence[str]],
     rule: Rule,
 ) -> tuple[Segment, ...]:
-    """Each segment's queries compared, the largest first. A query may belong to several.
+    """Compare each segment's queries, the largest segment first. A query may belong to several.
 
-    `baseline` and `candidate` are values by query id, `segments` the names that each id belongs to.
+    `baseline` and `candidate` are the metric by query id, `segments` the names of each query's segments.
     """
     members: dict[str, list[str]] = {}
     for query in baseline:
         for name in segments.get(query, ()):
             members.setdefault(name, []).append(query)
-    names = sorted(members, key=lambda name: (-len(members[name]), name))[:MOST]
+    names = sorted(members, key=lambda name: (-len(members[name]), name))[:MAX_SEGMENTS]
     judged = [name for name in names if len(members[name]) >= FEWEST]
     pairs = {
         name: Pair(
@@ -99,24 +98,24 @@ def by_segment(
 
 GateOutcome = Literal["better", "not worse", "worse", "undecided", "unproven", "broken"]
 SwitchIf = Literal["not-worse", "better", "never"]
-ENOUGH: Mapping[SwitchIf, tuple[GateOutcome, ...]] = {
+PASSING_OUTCOMES: Mapping[SwitchIf, tuple[GateOutcome, ...]] = {
     "better": ("better",),
     "not-worse": ("better", "not worse"),
     "never": (),
 }
-BROKEN = 0.1
-"""A share of its own sources that a candidate may not lose, beyond chance, of any kind of made query."""
-_DEPTH, _PER_KIND, _TRIES = 100, 200, 20
-_SHOWN = 10
+MAX_RECALL_LOSS = 0.1
+"""The loss of recall of its own texts, for any kind of generated query, by which a candidate is broken."""
+_DEPTH, _QUERIES_PER_KIND, _MAX_TRIES = 100, 200, 20
+_QUERIES_SHOWN = 10
 
 
 @dataclass(frozen=True)
-class Gated:
-    """What a gate found between two versions. `outcome` is the verdict's; without judged queries it is
-    "unproven", or "broken" where the candidate finds its own texts much less often than the live version.
+class GateReport:
+    """The comparison of a candidate `version` with the live one (`baseline`). `outcome` is the verdict's; without
+    judged queries it is "unproven", or "broken" if the candidate finds its own texts much less often.
 
-    `latency` and `size` are the live version's, then the candidate's. `segments` are empty where none were
-    asked for. `recall` has for each kind of made query the shares found, live and candidate.
+    `latency`, `size` and each value of `recall` (by kind of generated query) have the live version's figures,
+    then the candidate's. `data` describes the data set; `texts` has the queries that changed most.
     """
 
     version: str
@@ -125,178 +124,165 @@ class Gated:
     outcome: GateOutcome
     settings: GateSettings
     queries: int
-    verdict: Verdict | None
-    segments: tuple[Segment, ...]
-    recall: Mapping[str, tuple[float, float]]
-    alarms: tuple[Alarm, ...]
     latency: tuple[Latency, ...]
-    size: tuple[Size, Size]
+    size: tuple[VersionSize, VersionSize]
     data: Mapping[str, Any]
+    verdict: Verdict | None = None
+    segments: tuple[Segment, ...] = ()
+    recall: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    alarms: tuple[Alarm, ...] = ()
     texts: Mapping[str, str] = field(default_factory=dict, repr=False)
     at: str = ""
     seconds: float = 0.0
 
     @property
     def worse_segments(self) -> tuple[Segment, ...]:
-        """Those that are worse beyond chance, whatever the mean says."""
+        """The segments that are significantly worse, whatever the mean of all queries."""
         return tuple(segment for segment in self.segments if segment.is_worse)
 
     @property
     def explained(self) -> str:
-        """The outcome in a sentence."""
+        """The outcome in a sentence or two."""
         if self.verdict is not None:
             worse = ", ".join(f"{s.name} ({s.difference:+.4f})" for s in self.worse_segments)
-            return self.verdict.explain() + (f" Worse beyond chance: {worse}." if worse else "")
+            return self.verdict.explain() + (f" Significantly worse: {worse}." if worse else "")
         if self.outcome == "broken":
             return f"{self.version} is broken: {'; '.join(map(str, self.alarms))}."
-        seen = "; ".join(map(str, self.alarms)) or (
-            f"it finds its own texts about as often ({self.queries:,} queries made from them)"
+        evidence = "; ".join(map(str, self.alarms)) or (
+            f"it finds its own texts about as often ({self.queries:,} queries generated from them)"
             if self.queries
             else self.data["name"]
         )
         versions = f"{self.version} is as good as {self.baseline}"
-        return f"Without judged queries nobody knows whether {versions}; {seen}."
+        return f"Without judged queries it is unknown whether {versions}; {evidence}."
 
     def allows(self, switch_if: SwitchIf, *, without_proof: bool = False) -> bool:
-        """Whether it may take over."""
+        """Whether the candidate may go live."""
         if self.outcome == "unproven":
             return without_proof and switch_if != "never"
-        return self.outcome in ENOUGH[switch_if]
+        return self.outcome in PASSING_OUTCOMES[switch_if]
 
     def to_json(self) -> dict[str, Any]:
-        """A plain mapping: all but the queries that did not change most."""
+        """A plain mapping for JSON; of the verdict's queries only those that changed most."""
         return {
-            "version": self.version,
-            "baseline": self.baseline,
-            "spaces": list(self.spaces),
-            "outcome": self.outcome,
+            **to_plain(self),
             "explained": self.explained,
-            "settings": self.settings.to_json(),
-            "queries": self.queries,
             "verdict": None if self.verdict is None else self.verdict.to_json(),
             "segments": [segment.to_json() for segment in self.segments],
-            "recall": {kind: list(shares) for kind, shares in self.recall.items()},
             "alarms": [alarm.to_json() for alarm in self.alarms],
-            "latency": [each.to_json() for each in self.latency],
             "size": [each.to_json() for each in self.size],
-            "data": dict(self.data),
-            "texts": dict(self.texts),
-            "at": self.at,
-            "seconds": self.seconds,
         }
 
 
-@dataclass(frozen=True)
-class Asking:
-    """Who hears of queries done, of how many; `dataset` stands for what the settings name."""
-
-    queries: Callable[[int, int], None] = lambda _done, _of: None
-    dataset: DataSet | None = None
+Progress = Callable[[int, int], None]
 
 
-def gate(kb: Collection, version: str, settings: GateSettings | None = None, asking: Asking | None = None) -> Gated:
-    """Hold a version against the live one. It must be whole; one that lags a little is caught up first.
+def gate(
+    kb: Collection,
+    version: str,
+    settings: GateSettings | None = None,
+    *,
+    dataset: DataSet | None = None,
+    progress: Progress = lambda _done, _of: None,
+) -> GateReport:
+    """Compare a built version with the live one; a version that lags behind is caught up first.
 
-    Raises InvalidInput for the live version itself and as `judgments` does; NotReady where documents lack.
+    `dataset` replaces the data set that the settings name; `progress` is called with the queries done, and of
+    how many. Raises InvalidInput for the live version itself and as `load_judgments` does; NotReady if the
+    version lacks documents.
     """
-    settings, asking, started = settings or GateSettings(), asking or Asking(), time.perf_counter()
+    settings, started = settings or GateSettings(), time.perf_counter()
     live = next(info.name for info in kb.versions.list() if info.state == "live")
     if kb.versions.get(version).name == live:
         raise InvalidInput(f"{version} against itself: it is live", expected="another version", hint="gnomon versions")
-    judged = judgments(kb, settings, asking.dataset)
-    with _opened(kb, live) as first, _opened(kb, version) as second:
+    judged = load_judgments(kb, settings, dataset)
+    with _open_version(kb, live) as first, _open_version(kb, version) as second:
         if judged is None:
-            found = _broken((first, second), settings, asking)
+            report = _detect_breakage((first, second), settings, progress)
         else:
-            found = _judged((first, second), judged, settings, asking)
-    return replace(found, at=timestamp(), seconds=time.perf_counter() - started)
+            report = _compare((first, second), judged, settings, progress)
+    return replace(report, at=timestamp(), seconds=time.perf_counter() - started)
 
 
-def _judged(kbs: tuple[Collection, Collection], judged: Judgments, settings: GateSettings, asking: Asking) -> Gated:
+def _compare(
+    kbs: tuple[Collection, Collection], judged: Judgments, settings: GateSettings, progress: Progress
+) -> GateReport:
     queries, metric = judged.queries, parse_metric(settings.metric)
-    depth = max(_DEPTH, metric.cutoff or 0)
-    runs = _runs(kbs, queries, asking, k=depth)
+    runs = _runs(kbs, queries, progress, k=max(_DEPTH, metric.cutoff or 0))
     verdict = compare(*runs, judged.relevant, metric=metric, margin=settings.margin, alpha=settings.alpha)
     before, after = (per_query(run, judged.relevant, [metric])[metric] for run in runs)
     rule = Rule(settings.margin, settings.alpha)
     dataset = judged.dataset
-    return Gated(
-        **_about(kbs, list(queries.values())),
+    return GateReport(
+        **_version_facts(kbs, list(queries.values())),
         outcome=verdict.outcome,
         settings=settings,
         queries=len(queries),
         verdict=verdict,
-        segments=by_segment(before, after, judged.segments, rule) if judged.segments else (),
-        recall={},
-        alarms=(),
+        segments=compare_segments(before, after, judged.segments, rule) if judged.segments else (),
         data={"name": dataset.name, "split": dataset.split, "path": str(dataset.path or "")},
-        texts={change.query: queries[change.query] for change in verdict.changes[:_SHOWN]},
+        texts={change.query: queries[change.query] for change in verdict.changes[:_QUERIES_SHOWN]},
     )
 
 
-def _broken(kbs: tuple[Collection, Collection], settings: GateSettings, asking: Asking) -> Gated:
-    """Ask both for what they hold, by vectors where these differ: words would hide what is wrong there."""
+def _detect_breakage(kbs: tuple[Collection, Collection], settings: GateSettings, progress: Progress) -> GateReport:
+    """Whether both find their own texts; by vectors alone if these differ, as keywords would hide a broken model."""
     live, candidate = kbs
     try:
-        dataset = pseudo_queries(live.chunk_texts(), per_kind=_PER_KIND)
+        dataset = pseudo_queries(live.chunk_texts(), per_kind=_QUERIES_PER_KIND)
     except InvalidInput as error:  # hardly any text, or all of it alike
-        return _unproven(kbs, settings, error.message)
+        return _without_queries(kbs, settings, error.message)
     mode: Mode | None = None if live.version.space == candidate.version.space else "dense"
-    runs = [kb.run(dataset.queries, k=10, mode=mode, progress=asking.queries) for kb in kbs]
+    runs = [kb.run(dataset.queries, k=10, mode=mode, progress=progress) for kb in kbs]
     then, found = (found_by_kind(dataset, {query: run.ranking(query) for query in dataset.queries}) for run in runs)
     alarms = breakage(found, then)
-    is_broken = any(alarm.expected.recall - alarm.found.recall >= BROKEN for alarm in alarms)
-    return Gated(
-        **_about(kbs, list(dataset.queries.values())),
+    is_broken = any(alarm.expected.recall - alarm.found.recall >= MAX_RECALL_LOSS for alarm in alarms)
+    return GateReport(
+        **_version_facts(kbs, list(dataset.queries.values())),
         outcome="broken" if is_broken else "unproven",
         settings=settings,
         queries=len(dataset.queries),
-        verdict=None,
-        segments=(),
         recall={kind: (then[kind].recall, found[kind].recall) for kind in then},
         alarms=alarms,
-        data={"name": "queries made from the collection", "split": "", "path": ""},
+        data={"name": "queries generated from the collection", "split": "", "path": ""},
     )
 
 
-def _unproven(kbs: tuple[Collection, Collection], settings: GateSettings, why: str) -> Gated:
-    """Nothing could be asked at all."""
-    return Gated(
-        **_about(kbs, []),
+def _without_queries(kbs: tuple[Collection, Collection], settings: GateSettings, why: str) -> GateReport:
+    return GateReport(
+        **_version_facts(kbs, []),
         outcome="unproven",
         settings=settings,
         queries=0,
-        verdict=None,
-        segments=(),
-        recall={},
-        alarms=(),
-        data={"name": f"no queries could be made: {why}", "split": "", "path": ""},
+        data={"name": f"no queries could be generated: {why}", "split": "", "path": ""},
     )
 
 
-def _runs(kbs: tuple[Collection, Collection], queries: Mapping[str, str], asking: Asking, *, k: int) -> tuple[Run, Run]:
-    """Runs that are named by their versions. Whoever hears of it, hears of both together."""
+def _runs(
+    kbs: tuple[Collection, Collection], queries: Mapping[str, str], progress: Progress, *, k: int
+) -> tuple[Run, Run]:
+    """Both versions' runs, named by the versions; progress counts the queries of both."""
     of = len(queries)
-    first = kbs[0].run(queries, k=k, progress=lambda done, _: asking.queries(done, 2 * of))
-    second = kbs[1].run(queries, k=k, progress=lambda done, _: asking.queries(of + done, 2 * of))
+    first = kbs[0].run(queries, k=k, progress=lambda done, _: progress(done, 2 * of))
+    second = kbs[1].run(queries, k=k, progress=lambda done, _: progress(of + done, 2 * of))
     return replace(first, name=kbs[0].version.name), replace(second, name=kbs[1].version.name)
 
 
-def _about(kbs: tuple[Collection, Collection], queries: Sequence[str]) -> dict[str, Any]:
+def _version_facts(kbs: tuple[Collection, Collection], queries: Sequence[str]) -> dict[str, Any]:
     live, candidate = kbs
     return {
         "version": candidate.version.name,
         "baseline": live.version.name,
         "spaces": (live.version.space.short, candidate.version.space.short),
-        "latency": latencies(kbs, queries),
-        "size": (size_of(live), size_of(candidate)),
+        "latency": measure_latencies(kbs, queries),
+        "size": (measure_size(live), measure_size(candidate)),
     }
 
 
 @contextmanager
-def _opened(kb: Collection, name: str) -> Iterator[Collection]:
-    """A version by itself. Writers of other processes may put it behind for a moment."""
-    # The model is loaded once: this process builds with it, or serves.
+def _open_version(kb: Collection, name: str) -> Iterator[Collection]:
+    """A collection that serves this version. Writers of other processes may put it behind for a moment."""
+    # Shares the encoder that this process has already loaded.
     encoder, tries = kb.internals.serving.served_version(kb.versions.get(name).id).encoders.encoder, 0
     while True:
         try:
@@ -304,7 +290,7 @@ def _opened(kb: Collection, name: str) -> Iterator[Collection]:
             break
         except NotReady:
             tries += 1
-            if tries == _TRIES:
+            if tries == _MAX_TRIES:
                 raise
             kb.versions.backfill(name)
     with opened:

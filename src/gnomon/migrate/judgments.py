@@ -1,4 +1,4 @@
-"""The judgments that a gate decides by: read and held against the collection before anything is built."""
+"""The judged queries of a gate, checked against the collection before anything is built."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from gnomon.collection.catalog import schema
 from gnomon.collection.collection import Collection
+from gnomon.core.batching import in_blocks
 from gnomon.core.errors import InvalidInput
 from gnomon.evaluate.comparison import FEWEST, Rule
 from gnomon.evaluate.datasets import load_dataset
@@ -24,10 +25,10 @@ _BLOCK = 500
 
 @dataclass(frozen=True)
 class GateSettings:
-    """How a candidate is judged. `queries` is a data set or where one lies; without, only breakage is seen.
+    """How a candidate is judged. `queries` is the path of a data set; without one only breakage is detected.
 
-    `margin` is the loss of the mean that would be accepted, `alpha` the error allowed. `segment` is a field
-    of the documents' metadata by which the verdict is broken down as well.
+    `margin` is the accepted loss of the mean, `alpha` the allowed error rate. `segment` is a field of the
+    documents' metadata by which the verdict is also broken down.
     """
 
     queries: str | None = None
@@ -38,13 +39,17 @@ class GateSettings:
     segment: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """A plain mapping."""
+        """A plain mapping for JSON."""
         return asdict(self)
+
+    def with_absolute_paths(self) -> GateSettings:
+        """The same for a process with another working folder."""
+        return replace(self, queries=self.queries and str(Path(self.queries).expanduser().resolve()))
 
 
 @dataclass(frozen=True)
 class Judgments:
-    """Judged queries that a collection can be asked, and the segments that each one belongs to."""
+    """Judged queries of a collection, and the segments of each query."""
 
     dataset: DataSet
     relevant: Mapping[str, Mapping[str, int]]
@@ -52,22 +57,22 @@ class Judgments:
 
     @property
     def queries(self) -> dict[str, str]:
-        """The texts of those that count, by id."""
+        """The texts of the queries with a relevant document, by id."""
         return {query: self.dataset.queries[query] for query in self.relevant}
 
 
-def judgments(kb: Collection, settings: GateSettings, dataset: DataSet | None = None) -> Judgments | None:
-    """Read and check them; None where none are given. `dataset` stands for what `settings.queries` names.
+def load_judgments(kb: Collection, settings: GateSettings, dataset: DataSet | None = None) -> Judgments | None:
+    """Read and check the judged queries; None without any. `dataset` replaces what `settings.queries` names.
 
-    Raises InvalidInput for settings that no verdict can be based on, for data of another corpus, for fewer
-    than ten judged queries and for a segment that no judged document has; UnreadableFile.
+    Raises InvalidInput for settings without a verdict, judgments of another corpus, fewer than ten judged
+    queries, and a segment that no judged document has; UnreadableFile.
     """
     Rule(settings.margin, settings.alpha)
     metric = parse_metric(settings.metric)
     if settings.queries is None and dataset is None:
-        _refuse_idle(settings)
+        _require_no_options(settings)
         return None
-    # So that what computes metrics is known to be there.
+    # Fails early if the metrics' library is missing.
     per_query(Run("none", {"q": {"d": 1.0}}), {"q": {"d": 1}}, [metric])
     dataset = dataset or load_dataset(Path(str(settings.queries)), split=settings.split)
     documents = frozenset(kb.ids())
@@ -80,19 +85,21 @@ def judgments(kb: Collection, settings: GateSettings, dataset: DataSet | None = 
     if len(relevant) < FEWEST:
         raise InvalidInput(
             f"{dataset.name!r} has {len(relevant)} queries with a relevant document: too few for a gate",
-            expected=f"at least {FEWEST}; small differences take hundreds",
-            hint="judge more queries, or leave --queries out: then only breakage is looked for, and the "
+            expected=f"at least {FEWEST}; small differences need hundreds",
+            hint="judge more queries, or leave --queries out: then only breakage is detected, and the "
             "switch needs --without-proof",
         )
-    segments = _segments(kb, settings.segment, relevant) if settings.segment else _kinds(dataset, relevant)
+    segments = (
+        _segments_by_field(kb, settings.segment, relevant) if settings.segment else _segments_by_kind(dataset, relevant)
+    )
     return Judgments(dataset, relevant, segments)
 
 
-def _refuse_idle(settings: GateSettings) -> None:
-    idle = [name for name in ("split", "segment") if getattr(settings, name) is not None]
-    if idle:
+def _require_no_options(settings: GateSettings) -> None:
+    unused = [name for name in ("split", "segment") if getattr(settings, name) is not None]
+    if unused:
         raise InvalidInput(
-            f"--{' and --'.join(idle)} without --queries", expected="judged queries", hint="add --queries"
+            f"--{' and --'.join(unused)} without --queries", expected="judged queries", hint="add --queries"
         )
 
 
@@ -109,12 +116,14 @@ def _require_same_corpus(
         )
 
 
-def _kinds(dataset: DataSet, relevant: Mapping[str, object]) -> dict[str, list[str]]:
+def _segments_by_kind(dataset: DataSet, relevant: Mapping[str, object]) -> dict[str, list[str]]:
     return {query: [dataset.kinds[query]] for query in relevant if query in dataset.kinds}
 
 
-def _segments(kb: Collection, field: str, relevant: Mapping[str, Mapping[str, int]]) -> dict[str, Sequence[str]]:
-    """The field's values in the relevant documents of each query. Raises InvalidInput where none has it."""
+def _segments_by_field(
+    kb: Collection, field: str, relevant: Mapping[str, Mapping[str, int]]
+) -> dict[str, Sequence[str]]:
+    """The field's values in the relevant documents of each query. Raises InvalidInput if none has the field."""
     wanted = {document for grades in relevant.values() for document, grade in grades.items() if grade > 0}
     found: dict[str, list[str]] = {}
     fields: set[str] = set()
@@ -127,7 +136,7 @@ def _segments(kb: Collection, field: str, relevant: Mapping[str, Mapping[str, in
         raise InvalidInput(
             f"--segment {field}: no relevant document has that field",
             expected=f"one of {', '.join(sorted(fields))}" if fields else "documents with metadata",
-            hint="leave --segment out, or name a field that is there",
+            hint="leave --segment out, or name a field of the documents",
         )
     return {
         query: sorted({value for document in grades for value in found.get(document, ()) if grades[document] > 0})
@@ -135,16 +144,11 @@ def _segments(kb: Collection, field: str, relevant: Mapping[str, Mapping[str, in
     }
 
 
-def _metadata(kb: Collection, documents: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _metadata(kb: Collection, documents: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     table = schema.documents.c
-    for at in range(0, len(documents), _BLOCK):
+    for block in in_blocks(documents, _BLOCK):
         with kb.internals.catalog.read() as connection:
-            wanted = select(table.key, table.metadata).where(table.key.in_(documents[at : at + _BLOCK]))
+            wanted = select(table.key, table.metadata).where(table.key.in_(block))
             rows = connection.execute(wanted).all()
         for row in rows:
             yield row.key, json.loads(row.metadata)
-
-
-def with_queries(settings: GateSettings, queries: str | None) -> GateSettings:
-    """The same with the place of the queries made absolute: another process works elsewhere."""
-    return settings if queries is None else replace(settings, queries=str(Path(queries).expanduser().resolve()))

@@ -1,4 +1,4 @@
-"""A migration: checked, built beside what serves, judged, switched to. It can be cut off anywhere."""
+"""A migration: check, build beside the live version, judge, switch. It can be interrupted anywhere and resumed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,29 +17,31 @@ from gnomon.collection.ingest.writer import EmbeddingCounts
 from gnomon.collection.reports import VersionInfo
 from gnomon.core.contracts import Array, Encoder
 from gnomon.core.errors import GnomonError, InvalidInput
+from gnomon.core.renamed import renamed_fields
+from gnomon.core.serialize import from_plain, to_plain
 from gnomon.migrate.adapter.retriever import embed_in_order
-from gnomon.migrate.change import Aim, Change, aimed, ready_twin
-from gnomon.migrate.cost import bytes_of
-from gnomon.migrate.gate import Asking, Gated, SwitchIf, gate
-from gnomon.migrate.judgments import GateSettings, judgments
-from gnomon.migrate.prefill import Built, Meanwhile
-from gnomon.migrate.query_log import Asked, asked_of
-from gnomon.migrate.report import write_gate
-from gnomon.migrate.state import Migration, Outcome, Record, error_json, sole
-from gnomon.migrate.throttle import SLICE_TEXTS, share_of
-from gnomon.migrate.workload import work_of
+from gnomon.migrate.change import Change, ResolvedChange, find_ready_version, resolve_change
+from gnomon.migrate.cost import estimate_disk
+from gnomon.migrate.gate import GateReport, SwitchIf, gate
+from gnomon.migrate.judgments import GateSettings, load_judgments
+from gnomon.migrate.prefill import Prefill, PrefillRun
+from gnomon.migrate.query_log import QueryLog, load_query_log
+from gnomon.migrate.report import write_report
+from gnomon.migrate.state import Migration, Outcome, RunState, error_to_plain, exclusive_run, upgraded_settings
+from gnomon.migrate.throttle import SLICE_TEXTS, throttle_for
+from gnomon.migrate.workload import count_workload
 
-_TRIES = 20
-"""How often building goes on where writers came in between, before a version counts as ready."""
+_MAX_TRIES = 20
+"""How often a build catches up with writers before it gives up."""
 
 
+@renamed_fields(meanwhile="prefill")
 @dataclass(frozen=True)
 class MigrateSettings:
-    """How a migration goes: its gate, the verdict that it switches by, its share of the processor, and what
-    it does besides while it builds.
+    """How a migration goes: its gate, the outcome needed for the switch, its share of the processor, its prefill.
 
-    `without_proof` lets it switch where there are no judged queries and nothing seems broken. `nice` is how
-    far a process of its own stands back for others (POSIX: 0 to 19).
+    `without_proof` allows the switch without judged queries, if nothing seems broken. `nice` lowers the priority
+    of a build in a process of its own (POSIX: 0 to 19).
     """
 
     gate: GateSettings = field(default_factory=GateSettings)
@@ -47,42 +49,38 @@ class MigrateSettings:
     without_proof: bool = False
     cpu_share: float = 0.5
     nice: int = 10
-    meanwhile: Meanwhile = field(default_factory=Meanwhile)
+    prefill: Prefill = field(default_factory=Prefill)
 
     def __post_init__(self) -> None:
-        share_of(self.cpu_share)
+        throttle_for(self.cpu_share)
         if self.switch_if not in get_args(SwitchIf):
             raise InvalidInput(f"switch_if {self.switch_if!r}", expected=f"one of {', '.join(get_args(SwitchIf))}")
         if self.without_proof and self.gate.queries is not None:
             raise InvalidInput(
                 "--without-proof with --queries",
                 expected="one of them: judged queries are the proof",
-                hint="leave --without-proof out; gnomon switch takes a version in spite of its gate",
+                hint="leave --without-proof out; gnomon switch switches in spite of the gate",
             )
 
+    def with_absolute_paths(self) -> MigrateSettings:
+        """The same for a process with another working folder."""
+        log = self.prefill.query_log
+        prefill = replace(self.prefill, query_log=log and str(Path(log).expanduser().resolve()))
+        return replace(self, gate=self.gate.with_absolute_paths(), prefill=prefill)
+
     def to_json(self) -> dict[str, Any]:
-        """A plain mapping, read back by `from_json`."""
-        return asdict(self)
+        """A plain mapping for JSON, read back by `from_json`."""
+        plain: dict[str, Any] = to_plain(self)
+        return plain
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> MigrateSettings:
-        """The settings that `to_json` wrote."""
-        parts = {"gate": GateSettings(**plain["gate"]), "meanwhile": Meanwhile(**plain["meanwhile"])}
-        return cls(**{**plain, **parts})
-
-
-@dataclass(frozen=True)
-class Watching:
-    """Who hears how it stands and of steps that take a while, and an encoder that stands for loading one."""
-
-    told: Callable[[Migration], None] = lambda _: None
-    say: Callable[[str], None] = lambda _: None
-    encoder: Encoder | None = None
-    run: str = ""
+        """The settings that `to_json` wrote, also in gnomon 0.1."""
+        return from_plain(cls, upgraded_settings(plain))
 
 
 class _Stopped(Exception):
-    """Somebody asked it to end."""
+    """The migration was asked to stop."""
 
 
 def migrate(
@@ -92,192 +90,189 @@ def migrate(
     chunk_tokens: int | None = None,
     retrieval: Mapping[str, Any] | None = None,
     settings: MigrateSettings | None = None,
-    told: Callable[[Migration], None] | None = None,
+    told: Callable[[Migration], None] = lambda _: None,
 ) -> Migration:
-    """Build a version in this process, judge it, and switch to it where it may be; searches go on meanwhile.
+    """Build a version in this process, judge it, and switch to it if it passes; searches go on all the time.
 
-    What was begun before and not ended is gone on with. `to` and `retrieval` are as in `plan`; `told` hears
-    how it stands. Raises InvalidInput for what cannot be, before anything is built; StorageError for too
-    little disk, CollectionBusy while another migration runs.
+    Resumes an unfinished migration. `to` and `retrieval` are as in `plan`; `told` is called with the state.
+    Raises InvalidInput for an impossible change, before anything is built; StorageError for too little disk,
+    CollectionBusy while another migration is running.
     """
-    given = None if to is None or isinstance(to, str | Path) else to
-    name = str(to) if isinstance(to, str | Path) else None if given is None else given.space.name
+    encoder = None if to is None or isinstance(to, str | Path) else to
+    name = str(to) if isinstance(to, str | Path) else None if encoder is None else encoder.space.name
     change = Change(name, chunk_tokens, retrieval)
-    return run_migration(kb, change, settings or MigrateSettings(), Watching(told or _silent, encoder=given))
+    return run_migration(kb, change, settings or MigrateSettings(), encoder=encoder, told=told)
 
 
 def run_migration(
-    kb: Collection, change: Change, settings: MigrateSettings, watching: Watching | None = None
+    kb: Collection,
+    change: Change,
+    settings: MigrateSettings,
+    *,
+    encoder: Encoder | None = None,
+    run_id: str | None = None,
+    told: Callable[[Migration], None] = lambda _: None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Migration:
-    """The same, of values: what another process runs too."""
-    watching = watching or Watching()
+    """As `migrate`, with the change as a value. `encoder` replaces loading one; `say` receives messages."""
     folder = Path(kb.status().path)
     first = Migration(
         collection=str(folder),
-        run=watching.run or uuid.uuid4().hex,
+        run=run_id or uuid.uuid4().hex,
         change=asdict(change),
         settings=settings.to_json(),
         pid=os.getpid(),
         started=timestamp(),
         running=True,
     )
-    with sole(folder, first) as record:
+    with exclusive_run(folder, first) as state:
         try:
-            return _Run(kb, change, settings, record, watching).go()
+            return _Run(kb, settings, state, told=told).run(change, encoder, say)
         except _Stopped:
-            return record.set(outcome="stopped", why="it was stopped; the same command goes on", running=False)
+            return state.update(outcome="stopped", why="it was stopped; the same command resumes it", running=False)
         except KeyboardInterrupt:
-            record.set(outcome="stopped", why="it was interrupted; the same command goes on", running=False)
+            state.update(outcome="stopped", why="it was interrupted; the same command resumes it", running=False)
             raise
         except GnomonError as error:
-            record.set(outcome="failed", why=error.message, error=error_json(error), running=False)
+            state.update(outcome="failed", why=error.message, error=error_to_plain(error), running=False)
             raise
         except Exception as error:
-            kept = {"kind": "GnomonError", "message": repr(error), "expected": "no defect", "hint": "see the log"}
-            record.set(outcome="failed", why=repr(error), error=kept, running=False)
+            plain = {"kind": "GnomonError", "message": repr(error), "expected": "no defect", "hint": "see the log"}
+            state.update(outcome="failed", why=repr(error), error=plain, running=False)
             raise
 
 
 class _Run:
-    """One run of a migration, step by step."""
+    """One run of a migration, step by step. Steps raise _Stopped when the run should stop."""
 
     def __init__(
-        self, kb: Collection, change: Change, settings: MigrateSettings, record: Record, watching: Watching
+        self, kb: Collection, settings: MigrateSettings, state: RunState, *, told: Callable[[Migration], None]
     ) -> None:
-        self._kb, self._change, self._settings = kb, change, settings
-        self._record, self._watching, self._share = record, watching, share_of(settings.cpu_share)
-        self._started, self._before = 0.0, record.now
+        self._kb, self._settings, self._state, self._told = kb, settings, state, told
+        self._throttle = throttle_for(settings.cpu_share)
+        self._started, self._before = 0.0, state.current
 
-    def go(self) -> Migration:
-        """All steps. Raises _Stopped between two of them, and what any of them raises."""
-        self._tell()
-        judged = judgments(self._kb, self._settings.gate)  # before anything that takes long
-        asked = asked_of(self._settings.meanwhile.asked, judged)
-        aim = aimed(
-            self._kb,
-            self._change,
-            encoder=self._watching.encoder,
-            threads=self._share.threads,
-            say=self._watching.say,
+    def run(self, change: Change, encoder: Encoder | None, say: Callable[[str], None]) -> Migration:
+        """All steps. Raises what any of them raises."""
+        self._update()
+        judged = load_judgments(self._kb, self._settings.gate)  # fails before anything that takes long
+        query_log = load_query_log(self._settings.prefill.query_log, judged)
+        resolved = resolve_change(self._kb, change, encoder=encoder, threads=self._throttle.threads, say=say)
+        same_passages = resolved.chunking is None
+        self._settings.prefill.require_possible(same_passages=same_passages, new_space=resolved.is_new_space)
+        self._update(live=resolved.live.name, model=resolved.encoder.space.short)
+        version = self._create_version(resolved)
+        self._update(version=version.name, stage="building", behind=version.behind)
+        self._build(version, resolved.encoder, query_log)
+        self._update(stage="judging")
+        report = gate(self._kb, version.name, self._settings.gate, progress=self._update_judging)
+        path = write_report(report, Path(self._state.current.collection) / "reports" / version.name)
+        self._update(gate=report.outcome, report=str(path))
+        return self._switch(report)
+
+    def _create_version(self, change: ResolvedChange) -> VersionInfo:
+        """The version, created or found again, once it is certain that it can be built."""
+        ready = find_ready_version(self._kb, change)
+        workload = count_workload(self._kb.internals.catalog, change)
+        self._update(documents=workload.documents, texts=workload.texts, tokens=workload.tokens)
+        if ready is not None:
+            return ready
+        folder, status = Path(self._state.current.collection), self._kb.status()
+        estimate_disk(folder, status, workload, change).require(folder)
+        return self._kb.versions.add(
+            change.encoder, model=change.model, chunking=change.chunking, retrieval=change.retrieval
         )
-        same_passages = aim.chunking is None
-        self._settings.meanwhile.require_fits(same_passages=same_passages, new_space=aim.is_new_space)
-        self._tell(live=aim.live.name, model=aim.encoder.space.short)
-        info = self._begun(aim)
-        self._tell(version=info.name, stage="building", behind=info.behind)
-        self._build(info, aim, asked)
-        self._tell(stage="judging")
-        gated = gate(self._kb, info.name, self._settings.gate, Asking(self._asked))
-        report = write_gate(gated, Path(self._record.now.collection) / "reports" / info.name)
-        self._tell(gate=gated.outcome, report=str(report))
-        return self._decided(gated)
 
-    def _begun(self, aim: Aim) -> VersionInfo:
-        """The version, made or found again, once it is sure that it can be built."""
-        twin = ready_twin(self._kb, aim)
-        work = work_of(self._kb.internals.catalog, aim)
-        self._tell(documents=work.documents, texts=work.texts, tokens=work.tokens)
-        if twin is not None:
-            return twin
-        folder, status = Path(self._record.now.collection), self._kb.status()
-        bytes_of(folder, status, work, aim).require(folder)
-        return self._kb.versions.add(aim.encoder, model=aim.model, chunking=aim.chunking, retrieval=aim.retrieval)
-
-    def _build(self, info: VersionInfo, aim: Aim, asked: Asked) -> None:
-        """Embed what comes first, catch up until nothing is lacking, and put the indexes on disk."""
-        self._started, name = time.perf_counter(), info.name
-        built = Built(self._kb, name, aim.encoder, self._settings.meanwhile, asked)
-        if info.state == "building":
-            built.embed_ahead(lambda ids: self._ahead(name, ids), self._tell)
+    def _build(self, version: VersionInfo, encoder: Encoder, query_log: QueryLog) -> None:
+        """Prefill, catch up with all documents, and write the indexes."""
+        self._started, name = time.perf_counter(), version.name
+        prefill = PrefillRun(self._kb, name, encoder, self._settings.prefill, query_log)
+        if version.state == "building":
+            prefill.run(lambda ids: self._embed(name, ids), self._update)
         options = BackfillOptions(
-            progress=self._built,
-            should_stop=self._record.is_to_stop,
-            pace=lambda busy_s: self._share.pace(busy_s, self._record.is_to_stop),
+            progress=self._update_building,
+            should_stop=self._state.should_stop,
+            pace=lambda busy_s: self._throttle.pause(busy_s, self._state.should_stop),
             slice_texts=SLICE_TEXTS,
         )
         versions = self._kb.versions
-        for tries in range(_TRIES):
-            self._before = self._record.now
+        for tries in range(_MAX_TRIES):
+            self._before = self._state.current
             if versions.backfill(name, options).stopped:
                 raise _Stopped
-            self._tell(stage="indexing", behind=0)
+            self._update(stage="indexing", behind=0)
             try:
                 versions.mark_ready(name)
                 versions.build_indexes(name)
                 break
             except NotReady:
-                if tries == _TRIES - 1:
+                if tries == _MAX_TRIES - 1:
                     raise
-                self._tell(stage="building")
-        built.clear()
-        self._tell(seconds=time.perf_counter() - self._started)
+                self._update(stage="building")
+        prefill.clear()
+        self._update(seconds=time.perf_counter() - self._started)
 
-    def _ahead(self, name: str, ids: Array) -> None:
-        """Embed passages before their turn, as slowly as all the rest, and be stopped as soon."""
-        self._before, done, started = self._record.now, EmbeddingCounts(), time.perf_counter()
+    def _embed(self, name: str, ids: Array) -> None:
+        """Embed passages in this order, throttled and stoppable like the rest of the build."""
+        self._before, done, started = self._state.current, EmbeddingCounts(), time.perf_counter()
         for part in embed_in_order(self._kb, name, ids, slice_texts=SLICE_TEXTS):
             done += part
-            self._built(BackfillProgress(embedding=done, behind=self._before.behind))
-            self._share.pace(time.perf_counter() - started, self._record.is_to_stop)
-            if self._record.is_to_stop():
+            self._update_building(BackfillProgress(embedding=done, behind=self._before.behind))
+            self._throttle.pause(time.perf_counter() - started, self._state.should_stop)
+            if self._state.should_stop():
                 raise _Stopped
             started = time.perf_counter()
 
-    def _built(self, caught: BackfillProgress) -> None:
-        self._record.tell(
-            behind=caught.behind,
-            texts_done=self._before.texts_done + caught.embedding.embedded,
-            tokens_done=self._before.tokens_done + caught.embedding.tokens,
-            seconds=time.perf_counter() - self._started,
-        )
-        self._watching.told(self._record.now)
-
-    def _decided(self, gated: Gated) -> Migration:
-        settings, name = self._settings, gated.version
-        if not gated.allows(settings.switch_if, without_proof=settings.without_proof):
-            outcome, why = _kept_back(gated, settings)
-            return self._tell(outcome=outcome, why=why, stage="over", running=False)
-        self._tell(stage="switching")
+    def _switch(self, report: GateReport) -> Migration:
+        """Switch to the version if the gate's report allows it."""
+        settings, name = self._settings, report.version
+        if not report.allows(settings.switch_if, without_proof=settings.without_proof):
+            outcome, why = _why_not_switched(report, settings)
+            return self._update(outcome=outcome, why=why, stage="over", running=False)
+        self._update(stage="switching")
         try:
             switched = self._kb.versions.switch(name, why="migrate")
         except NotReady as error:
-            why = f"{name} is built and passed, and was not switched to: {error.message}. gnomon switch does it"
-            return self._tell(outcome="ready", why=why, stage="over", running=False)
-        return self._tell(
+            why = f"{name} is built and passed, but was not switched to: {error.message}. Run gnomon switch"
+            return self._update(outcome="ready", why=why, stage="over", running=False)
+        return self._update(
             outcome="switched",
-            why=f"{name} serves in place of {switched.came_from}. {gated.explained}",
+            why=f"{name} is live in place of {switched.came_from}. {report.explained}",
             stage="over",
             switch_seconds=switched.seconds,
             running=False,
         )
 
-    def _asked(self, done: int, of: int) -> None:
-        self._record.tell(asked=done, asked_of=of)
-        self._watching.told(self._record.now)
-        if self._record.is_to_stop():
+    def _update(self, **changes: Any) -> Migration:
+        """Record a step, unless the run should stop here."""
+        current = self._state.update(**changes)
+        self._told(current)
+        if current.outcome is None and self._state.should_stop():
+            raise _Stopped
+        return current
+
+    def _update_building(self, caught: BackfillProgress) -> None:
+        current = self._state.update_counts(
+            behind=caught.behind,
+            texts_done=self._before.texts_done + caught.embedding.embedded,
+            tokens_done=self._before.tokens_done + caught.embedding.tokens,
+            seconds=time.perf_counter() - self._started,
+        )
+        self._told(current)
+
+    def _update_judging(self, done: int, of: int) -> None:
+        self._told(self._state.update_counts(queries_done=done, queries=of))
+        if self._state.should_stop():
             raise _Stopped
 
-    def _tell(self, **known: Any) -> Migration:
-        """Take note of a step, unless it is to end here."""
-        found = self._record.set(**known)
-        self._watching.told(found)
-        if found.outcome is None and self._record.is_to_stop():
-            raise _Stopped
-        return found
 
-
-def _kept_back(gated: Gated, settings: MigrateSettings) -> tuple[Outcome, str]:
-    """Why it is not switched to, and whether that was asked for."""
-    if settings.switch_if == "never" and gated.outcome != "broken":
-        return "ready", f"{gated.version} is ready; no switch was asked for. {gated.explained}"
-    if gated.outcome == "unproven":
-        way = "give judged queries with --queries, or say --without-proof"
-        return "refused", f"{gated.version} is built and not switched to: {way}. {gated.explained}"
-    wanted = "a candidate that is not broken"
-    if gated.verdict is not None:
-        wanted = "better" if settings.switch_if == "better" else "not worse, or better"
-    return "refused", f"{gated.version} is built and not switched to, wanted: {wanted}. {gated.explained}"
-
-
-def _silent(_: Migration) -> None:
-    return None
+def _why_not_switched(report: GateReport, settings: MigrateSettings) -> tuple[Outcome, str]:
+    if settings.switch_if == "never" and report.outcome != "broken":
+        return "ready", f"{report.version} is ready; no switch was requested. {report.explained}"
+    if report.outcome == "unproven":
+        hint = "give judged queries with --queries, or --without-proof"
+        return "refused", f"{report.version} is built but not switched to: {hint}. {report.explained}"
+    expected = "a candidate that is not broken"
+    if report.verdict is not None:
+        expected = "better" if settings.switch_if == "better" else "not worse, or better"
+    return "refused", f"{report.version} is built but not switched to, expected: {expected}. {report.explained}"

@@ -1,36 +1,37 @@
-"""What a migration will take: counted where it can be counted, measured where not. Changes nothing."""
+"""The cost of a migration before it starts: tokens counted, seconds from a measured sample, bytes estimated."""
 
 from __future__ import annotations
 
 import json
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gnomon.collection.collection import Collection
 from gnomon.core.contracts import Encoder
 from gnomon.core.errors import InvalidInput
-from gnomon.migrate.change import Aim, Change, aimed
-from gnomon.migrate.cost import Bytes, bytes_of
-from gnomon.migrate.throttle import SLICE_TEXTS, Share, share_of
-from gnomon.migrate.workload import Speed, Work, measure_speed, work_of
+from gnomon.core.serialize import to_plain
+from gnomon.migrate.change import Change, ResolvedChange, resolve_change
+from gnomon.migrate.cost import DiskEstimate, estimate_disk
+from gnomon.migrate.throttle import SLICE_TEXTS, Throttle, throttle_for
+from gnomon.migrate.workload import EncodingSpeed, Workload, count_workload, measure_speed
 
-WRITING_S, INDEXING_S = 0.0003, 0.0002
-"""A vector kept in the catalog, a passage in both indexes. Of 4,001 passages of SciFact in 384 dimensions, by
-an encoder that takes no time: 0.25 to 0.34 ms, most of it the commits of slices of 32, and 0.22 to 0.30 ms,
-on two cores that others were busy on. Small beside embedding, but for static models."""
+WRITE_S_PER_TEXT, INDEX_S_PER_CHUNK = 0.0003, 0.0002
+"""Seconds to commit a vector and to index a passage in both indexes. Measured with 4,001 passages of SciFact in
+384 dimensions and an encoder that takes no time, on two busy cores: 0.25 to 0.34 ms, mostly the commits of
+slices of 32, and 0.22 to 0.30 ms. Small compared to embedding, except for static models."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What it takes to build a version.
+    """The cost of building a version.
 
-    `texts` are to be embedded, `tokens` in all, counted one by one by the new model's tokenizer; `cached`
-    passages need no work. `too_long` texts would be cut by the model. `seconds` is for the build with `share`
-    of the processor, from the `speed` on a sample, measured on this machine as busy as it was; loading the
-    model and the gate are not in it. `cost` is None without a price.
+    `texts` are to be embedded, `tokens` in all, counted with the new model's tokenizer; `cached` passages
+    already have a vector. `too_long` texts would be truncated by the model. `seconds` is the build's time with
+    the processor `share`, from the `speed` measured on a sample; loading the model and the gate are not
+    included. `cost` is None without a price.
     """
 
     collection: str
@@ -48,24 +49,24 @@ class Plan:
     texts: int
     tokens: int
     too_long: int
-    speed: Speed
-    share: Share
+    speed: EncodingSpeed
+    share: Throttle
     seconds: float
     cost: float | None
-    bytes: Bytes
+    bytes: DiskEstimate
     commands: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """A plain mapping."""
-        plain = asdict(self)
+        """A plain mapping for JSON."""
+        plain: dict[str, Any] = to_plain(self)
         plain["speed"]["tokens_per_second"] = self.speed.tokens_per_second
         plain["bytes"]["is_enough"] = self.bytes.is_enough
-        return {**plain, "commands": list(self.commands)}
+        return plain
 
 
 @dataclass(frozen=True)
 class PlanSettings:
-    """What of the processor the build is to have, and who hears what loading a model tries."""
+    """The share of the processor that the build may use; `say` receives messages of loading a model."""
 
     cpu_share: float = 0.5
     say: Callable[[str], None] = lambda _: None
@@ -80,68 +81,68 @@ def plan(
     price: float | None = None,
     settings: PlanSettings | None = None,
 ) -> Plan:
-    """What it takes to change a collection's model, its passages or its search; see `Plan`.
+    """Estimate the cost of changing a collection's model, passages or search settings; changes nothing.
 
-    `to` is a model's name, its folder or its encoder, None where it stays; `retrieval` is as in `Change`;
-    `price` is money for a million tokens.
-    Raises InvalidInput where nothing would change, and for passages that the model does not read whole.
+    `to` is a model's name, folder or encoder (None: it stays); `retrieval` is as in `Change`; `price` is money
+    per million tokens. Raises InvalidInput if nothing would change, and for passages longer than the model's
+    maximum.
     """
     settings = settings or PlanSettings()
     if price is not None and not price >= 0:
-        raise InvalidInput(f"a price of {price:g}", expected="money for a million tokens: 0 or more")
-    share = share_of(settings.cpu_share)
-    given = None if to is None or isinstance(to, str | Path) else to
-    name = str(to) if isinstance(to, str | Path) else None if given is None else given.space.name
+        raise InvalidInput(f"a price of {price:g}", expected="money per million tokens: 0 or more")
+    share = throttle_for(settings.cpu_share)
+    encoder = None if to is None or isinstance(to, str | Path) else to
+    name = str(to) if isinstance(to, str | Path) else None if encoder is None else encoder.space.name
     change = Change(name, chunk_tokens, retrieval)
-    aim = aimed(kb, change, encoder=given, threads=share.threads, say=settings.say)
-    work = work_of(kb.internals.catalog, aim)
+    resolved = resolve_change(kb, change, encoder=encoder, threads=share.threads, say=settings.say)
+    workload = count_workload(kb.internals.catalog, resolved)
     status = kb.status()
     folder = Path(status.path)
-    speed = measure_speed(aim.encoder, work.sample, slice_texts=SLICE_TEXTS)
+    speed = measure_speed(resolved.encoder, workload.sample, batch_size=SLICE_TEXTS)
     return Plan(
         collection=str(folder),
-        live=aim.live.name,
-        live_model=aim.live.space.short,
-        model=aim.model,
-        space=aim.encoder.space.short,
-        dim=aim.encoder.space.dim,
-        chunking=aim.chunk_settings.to_json(),
-        keeps_chunks=aim.chunking is None,
-        retrieval=aim.retrieval.to_json(),
-        documents=work.documents,
-        chunks=work.chunks,
-        cached=work.cached,
-        texts=work.texts,
-        tokens=work.tokens,
-        too_long=work.too_long,
+        live=resolved.live.name,
+        live_model=resolved.live.space.short,
+        model=resolved.model,
+        space=resolved.encoder.space.short,
+        dim=resolved.encoder.space.dim,
+        chunking=resolved.chunk_settings.to_json(),
+        keeps_chunks=resolved.chunking is None,
+        retrieval=resolved.retrieval.to_json(),
+        documents=workload.documents,
+        chunks=workload.chunks,
+        cached=workload.cached,
+        texts=workload.texts,
+        tokens=workload.tokens,
+        too_long=workload.too_long,
         speed=speed,
         share=share,
-        seconds=predicted_s(work, speed, share),
-        cost=None if price is None else work.tokens / 1e6 * price,
-        bytes=bytes_of(folder, status, work, aim),
-        commands=commands(folder, aim, change),
+        seconds=predict_seconds(workload, speed, share),
+        cost=None if price is None else workload.tokens / 1e6 * price,
+        bytes=estimate_disk(folder, status, workload, resolved),
+        commands=commands(folder, resolved, change),
     )
 
 
-def predicted_s(work: Work, speed: Speed, share: Share) -> float:
-    """Seconds from the first text to indexes that are ready."""
-    paced = speed.seconds_for(work.tokens) + WRITING_S * work.texts  # a pause follows each slice as a whole
-    return paced / share.duty + work.seconds + INDEXING_S * work.chunks
+def predict_seconds(workload: Workload, speed: EncodingSpeed, throttle: Throttle) -> float:
+    """Seconds from the first text to finished indexes."""
+    throttled = speed.seconds_for(workload.tokens) + WRITE_S_PER_TEXT * workload.texts  # each slice, with its commit
+    return throttled / throttle.duty + workload.seconds + INDEX_S_PER_CHUNK * workload.chunks
 
 
-def commands(folder: Path, aim: Aim, change: Change) -> tuple[str, ...]:
-    """What to type: the migration, how it stands, the way back, and clearing away."""
+def commands(folder: Path, resolved: ResolvedChange, change: Change) -> tuple[str, ...]:
+    """The commands for the migration, its status, the rollback, and removing the old version."""
     kb = shlex.quote(str(folder))
-    given = [] if change.to is None else ["--to", shlex.quote(aim.model if aim.is_new_space else change.to)]
-    given += [] if change.chunk_tokens is None else ["--chunk-tokens", str(change.chunk_tokens)]
+    options = [] if change.to is None else ["--to", shlex.quote(resolved.model if resolved.is_new_space else change.to)]
+    options += [] if change.chunk_tokens is None else ["--chunk-tokens", str(change.chunk_tokens)]
     for name, value in (change.retrieval or {}).items():
         text = ",".join(map(str, value)) if isinstance(value, list | tuple) else _text(value)
-        given += ["--set", shlex.quote(f"{name}={text}")]
+        options += ["--set", shlex.quote(f"{name}={text}")]
     return (
-        " ".join(["gnomon migrate", kb, *given, "--queries JUDGMENTS"]),
+        " ".join(["gnomon migrate", kb, *options, "--queries JUDGMENTS"]),
         f"gnomon migrate {kb} --status",
         f"gnomon rollback {kb}",
-        f"gnomon versions {kb} --retire {aim.live.name} --prune --vacuum",
+        f"gnomon versions {kb} --retire {resolved.live.name} --prune --vacuum",
     )
 
 

@@ -1,4 +1,4 @@
-"""A migration in a process of its own, which outlives the one that began it."""
+"""A migration in a background process, which outlives the process that started it."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from gnomon.collection.catalog.connection import FILE, explained
+from gnomon.collection.catalog.connection import FILE
 from gnomon.core.errors import CollectionNotFound, GnomonError
-from gnomon.migrate.change import Change, reference
-from gnomon.migrate.judgments import with_queries
+from gnomon.core.files import storage_errors
+from gnomon.migrate.change import Change, model_reference
 from gnomon.migrate.migration import MigrateSettings
-from gnomon.migrate.state import FOLDER, LOG, Migration, busy, error_of, is_running, status
-from gnomon.migrate.throttle import share_of
+from gnomon.migrate.state import FOLDER, LOG, Migration, busy_error, error_from_plain, is_running, status
+from gnomon.migrate.throttle import throttle_for
 
-BUSY = 75
-"""The builder's exit code where another one was first."""
-_LOG_BYTES = 1_000_000
+EXIT_BUSY = 75
+"""The process's exit code if another migration is running."""
+_MAX_LOG_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
-class Started:
-    """A builder that was begun: its process, and what it calls its run."""
+class BackgroundRun:
+    """A migration in a background process; `run` is the id that its state file has."""
 
     folder: Path
     process: subprocess.Popen[bytes]
     run: str
 
 
-def start(folder: str | Path, change: Change, settings: MigrateSettings | None = None) -> Started:
-    """Begin a migration in the background, and return at once. Its log is migration/log.txt.
+def start(folder: str | Path, change: Change, settings: MigrateSettings | None = None) -> BackgroundRun:
+    """Start a migration in the background and return at once. Its log is migration/log.txt.
 
     Raises CollectionNotFound, and CollectionBusy, which names the migration that is running.
     """
@@ -48,63 +48,59 @@ def start(folder: str | Path, change: Change, settings: MigrateSettings | None =
             hint=f"make one: gnomon index PATH --into {place}",
         )
     if is_running(place):
-        raise busy(place)
-    ahead = settings.meanwhile
-    if ahead.asked is not None:
-        ahead = replace(ahead, asked=str(Path(ahead.asked).expanduser().resolve()))
-    settings = replace(settings, gate=with_queries(settings.gate, settings.gate.queries), meanwhile=ahead)
-    change = replace(change, to=None if change.to is None else reference(change.to))
+        raise busy_error(place)
+    change = replace(change, to=None if change.to is None else model_reference(change.to))
     run = uuid.uuid4().hex
-    given = {"change": asdict(change), "settings": settings.to_json(), "run": run}
-    threads = str(share_of(settings.cpu_share).threads)
+    job = {"change": asdict(change), "settings": settings.with_absolute_paths().to_json(), "run": run}
+    threads = str(throttle_for(settings.cpu_share).threads)
     environment = {**os.environ, "OMP_NUM_THREADS": threads, "RAYON_NUM_THREADS": threads}
-    with explained(place):
+    with storage_errors(place):
         (place / FOLDER).mkdir(exist_ok=True)
         log = place / FOLDER / LOG
-        if log.exists() and log.stat().st_size > _LOG_BYTES:
+        if log.exists() and log.stat().st_size > _MAX_LOG_BYTES:
             log.unlink()
         with log.open("ab") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", "gnomon.migrate.worker", str(place), json.dumps(given)],
+                [sys.executable, "-m", "gnomon.migrate.worker", str(place), json.dumps(job)],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
                 env=environment,
-                start_new_session=True,  # Ctrl-C in the terminal is not for it
+                start_new_session=True,  # Ctrl-C in the terminal does not reach it
             )
-    return Started(place, process, run)
+    return BackgroundRun(place, process, run)
 
 
-def follow(started: Started, told: Callable[[Migration], None], *, poll_s: float = 0.2) -> Migration:
-    """Wait until a builder has ended, and tell how it stands meanwhile. Leaving this leaves it at work.
+def follow(started: BackgroundRun, told: Callable[[Migration], None], *, poll_s: float = 0.2) -> Migration:
+    """Wait for the end of a background migration; `told` is called with its state. Interrupting does not stop it.
 
-    Raises what it raised, CollectionBusy where another one was first, and GnomonError where it was killed.
+    Raises what the process raised, CollectionBusy if another migration was running, GnomonError if it was killed.
     """
     while True:
-        ended = started.process.poll()
-        found = status(started.folder)
-        own = found is not None and found.run == started.run
-        if found is not None and own:
-            told(found)
-            if found.outcome == "failed" and found.error is not None:
-                raise error_of(found.error)
-            if found.outcome is not None and found.outcome != "killed":
+        exit_code = started.process.poll()
+        current = status(started.folder)
+        is_own = current is not None and current.run == started.run
+        if current is not None and is_own:
+            told(current)
+            if current.outcome == "failed" and current.error is not None:
+                raise error_from_plain(current.error)
+            if current.outcome is not None and current.outcome != "killed":
                 started.process.wait()
-                return found
-        if ended == BUSY and not own:
-            raise busy(started.folder)
-        if ended is not None:
-            raise _ended(started, ended)
+                return current
+        if exit_code == EXIT_BUSY and not is_own:
+            raise busy_error(started.folder)
+        if exit_code is not None:
+            raise _died(started, exit_code)
         time.sleep(poll_s)
 
 
-def _ended(started: Started, code: int) -> GnomonError:
+def _died(started: BackgroundRun, code: int) -> GnomonError:
     log = started.folder / FOLDER / LOG
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
-    last = f"; the last it said: {lines[-1]}" if lines else ""
+    last = f"; its last log line: {lines[-1]}" if lines else ""
     return GnomonError(
-        f"the builder, process {started.process.pid}, ended with {how} before it was done{last}",
-        expected="a word of how it went",
-        hint=f"its log is {log}; the same command goes on where it was",
+        f"the migration's process {started.process.pid} ended with {how} before it was done{last}",
+        expected="an outcome",
+        hint=f"its log is {log}; the same command resumes the migration",
     )

@@ -1,54 +1,55 @@
-"""Queries that were asked: what tells which documents are searched most."""
+"""A log of past queries, and which passages they search most."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int
 from sqlalchemy import select
 
 from gnomon.collection.catalog import queries, schema
 from gnomon.collection.collection import Collection
+from gnomon.core.batching import in_blocks
 from gnomon.core.contracts import Array
 from gnomon.core.errors import InvalidInput
 from gnomon.core.ranking import Query
 from gnomon.evaluate.text_files import text_lines
-from gnomon.migrate.adapter.search import hot_order
 from gnomon.migrate.judgments import Judgments
 
-_DEEP, _MOST, _AT_ONCE, _BLOCK = 10, 2000, 100, 500
+_DEPTH, _MAX_QUERIES, _QUERY_BATCH, _SQL_BLOCK = 10, 2000, 100, 500
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Queries with how often each was asked, and where they come from; empty where there are none."""
+class QueryLog:
+    """How often each query was searched, and where the log is from; empty if there is none."""
 
-    times: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
     source: str = ""
 
-    def most(self, many: int) -> list[str]:
-        """The distinct ones that were asked most, `many` at most."""
-        return [text for text, _ in Counter(self.times).most_common(many)]
+    def most_frequent(self, count: int) -> list[str]:
+        """The `count` most frequent distinct queries."""
+        return [text for text, _ in Counter(self.counts).most_common(count)]
 
 
-def asked_of(path: str | None, judged: Judgments | None) -> Asked:
-    """The queries of a file; else the judged ones, each as if it had been asked once; else none.
+def load_query_log(path: str | None, judged: Judgments | None) -> QueryLog:
+    """The queries of a file; without one the judged queries, each counted once; without these an empty log.
 
     Raises InvalidInput for a file without queries, UnreadableFile.
     """
     if path is not None:
-        return Asked(Counter(read_queries(Path(path))), str(path))
+        return QueryLog(Counter(read_queries(Path(path))), str(path))
     if judged is not None:
-        return Asked(Counter(judged.queries.values()), f"the judged queries of {judged.dataset.name}")
-    return Asked()
+        return QueryLog(Counter(judged.queries.values()), f"the judged queries of {judged.dataset.name}")
+    return QueryLog()
 
 
 def read_queries(path: Path) -> tuple[str, ...]:
-    """A text a line; or JSON lines, each a string or an object with "text" or "query".
+    """Read a file of one query a line: plain text, or JSON: a string or an object with "text" or "query".
 
     Raises InvalidInput for a file without queries, UnreadableFile.
     """
@@ -56,7 +57,7 @@ def read_queries(path: Path) -> tuple[str, ...]:
     for number, line in text_lines(path):
         text: object = line
         if line.lstrip()[:1] in ("{", '"'):
-            text = _of_json(line, path, number)
+            text = _from_json(line, path, number)
         found.append(str(text).strip())
     found = [text for text in found if text]
     if not found:
@@ -64,11 +65,11 @@ def read_queries(path: Path) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _of_json(line: str, path: Path, number: int) -> str:
+def _from_json(line: str, path: Path, number: int) -> str:
     try:
         row = json.loads(line)
     except ValueError:
-        return line  # a query may well begin with a quotation mark
+        return line  # plain text may begin with a quotation mark too
     text = row.get("text", row.get("query")) if isinstance(row, dict) else row
     if not isinstance(text, str):
         raise InvalidInput(
@@ -79,37 +80,43 @@ def _of_json(line: str, path: Path, number: int) -> str:
     return text
 
 
-def searched_most(kb: Collection, asked: Asked) -> Array:
-    """Ids of the passages of all documents that the queries find, the most-searched document first.
+def most_searched_passages(kb: Collection, log: QueryLog) -> Array:
+    """Ids of the passages of all documents that the queries find, those of the most-searched document first.
 
-    A document counts once for each time that a query was asked that has it among its first ten passages, by
-    the search of what serves. Of more than 2,000 distinct queries the most-asked ones are taken. Documents
-    that are searched alike come in the order in which they were put in, and a document's passages together.
+    A document's count is the sum of the counts of the queries that have it among their first ten passages, by
+    the live version's search. At most the 2,000 most frequent distinct queries are used. Documents with equal
+    counts keep the order in which they were added, and a document's passages stay together.
     """
     counts: Counter[int] = Counter()
-    texts, retriever = asked.most(_MOST), kb.retriever()
-    for at in range(0, len(texts), _AT_ONCE):
-        some = texts[at : at + _AT_ONCE]
-        rankings = retriever([Query(text) for text in some], k=_DEEP)
+    retriever = kb.retriever()
+    for texts in in_blocks(log.most_frequent(_MAX_QUERIES), _QUERY_BATCH):
+        rankings = retriever([Query(text) for text in texts], k=_DEPTH)
         with kb.internals.catalog.read() as connection:
-            for text, ranking in zip(some, rankings, strict=True):
+            for text, ranking in zip(texts, rankings, strict=True):
                 for document in set(queries.document_ids(connection, ranking.ids).values()):
-                    counts[document] += asked.times[text]
-    documents = hot_order(counts, np.array(sorted(counts), dtype=np.int64))
-    passages = dict(_passages(kb, documents.tolist()))
-    found = [passages.get(one, []) for one in documents.tolist()]
-    return np.array([one for some in found for one in some], dtype=np.int64)
+                    counts[document] += log.counts[text]
+    documents = most_searched_first(counts, np.array(sorted(counts), dtype=np.int64)).tolist()
+    passages = _passages(kb, documents)
+    return np.array([one for document in documents for one in passages.get(document, ())], dtype=np.int64)
 
 
-def _passages(kb: Collection, documents: list[int]) -> Iterator[tuple[int, list[int]]]:
-    """The passages of documents, by the document's row."""
-    chunk = schema.chunks.c
-    for at in range(0, len(documents), _BLOCK):
-        some = documents[at : at + _BLOCK]
+def most_searched_first(counts: Mapping[int, float], ids: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """The ids by falling count; ids of equal count keep their order.
+
+    >>> most_searched_first({7: 2, 9: 5}, np.array([3, 7, 8, 9])).tolist()
+    [9, 7, 3, 8]
+    """
+    searched = np.array([counts.get(int(one), 0) for one in ids], dtype=np.float64)
+    return np.asarray(ids[np.argsort(-searched, kind="stable")])
+
+
+def _passages(kb: Collection, documents: list[int]) -> dict[int, list[int]]:
+    """The ids of each document's passages, by the document's row id."""
+    chunk, found = schema.chunks.c, dict[int, list[int]]()
+    for block in in_blocks(documents, _SQL_BLOCK):
+        of = (chunk.document_id.in_(block), chunk.chunking_id == kb.version.chunking_id)
         with kb.internals.catalog.read() as connection:
-            of = (chunk.document_id.in_(some), chunk.chunking_id == kb.version.chunking_id)
             rows = connection.execute(select(chunk.document_id, chunk.id).where(*of).order_by(chunk.id)).all()
-        found: dict[int, list[int]] = {}
-        for document, one in rows:
-            found.setdefault(document, []).append(one)
-        yield from found.items()
+        for document, passage in rows:
+            found.setdefault(document, []).append(passage)
+    return found

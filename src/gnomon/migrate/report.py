@@ -10,54 +10,54 @@ from gnomon.core.errors import InvalidInput
 from gnomon.core.files import storage_errors, write_atomic
 from gnomon.evaluate.plot import plot_differences
 from gnomon.html import render
-from gnomon.migrate.gate import Gated, Segment
+from gnomon.migrate.gate import GateReport, Segment
 
 JSON, PAGE = "gate.json", "gate.html"
 _STYLES = {"better": "better", "not worse": "better", "worse": "worse", "broken": "worse"}
 
 
-def write_gate(gated: Gated, folder: Path) -> Path:
+def write_report(report: GateReport, folder: Path) -> Path:
     """Write both files into a folder. Returns the JSON's path. Raises StorageError."""
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomic(folder / JSON, json.dumps(gated.to_json(), indent=1, ensure_ascii=False))
-        write_atomic(folder / PAGE, as_page(gated))
+        write_atomic(folder / JSON, json.dumps(report.to_json(), indent=1, ensure_ascii=False))
+        write_atomic(folder / PAGE, report_page(report))
     return folder / JSON
 
 
-def as_page(gated: Gated) -> str:
-    """The page: the outcome first, then what it rests on."""
-    png, no_picture = _picture(gated)
+def report_page(report: GateReport) -> str:
+    """The page: the outcome first, then its evidence."""
+    png, no_picture = _picture(report)
     return render(
         "gnomon.migrate",
         "gate.html",
-        title=f"Gate: {gated.version} against {gated.baseline}",
-        gated=gated,
-        outcome_style=_STYLES.get(gated.outcome, ""),
-        about=_about(gated),
+        title=f"Gate: {report.version} against {report.baseline}",
+        report=report,
+        outcome_style=_STYLES.get(report.outcome, ""),
+        about=_about(report),
         differences_png=png,
         no_picture=no_picture,
-        segments=[_segment(segment) for segment in gated.segments],
-        recall=[(kind, f"{then:.1%}", f"{now:.1%}") for kind, (then, now) in gated.recall.items()],
-        costs=_costs(gated),
-        changed=_changed(gated),
+        segments=[_segment(segment) for segment in report.segments],
+        recall=[(kind, f"{then:.1%}", f"{now:.1%}") for kind, (then, now) in report.recall.items()],
+        costs=_costs(report),
+        changed=_changed(report),
     )
 
 
-def _about(gated: Gated) -> list[tuple[str, ...]]:
-    # A file of queries is named as its only split is.
-    data = ", ".join(dict.fromkeys(part for part in (gated.data["name"], gated.data["split"]) if part))
+def _about(report: GateReport) -> list[tuple[str, ...]]:
+    # A single file's name is also the name of its only split.
+    data = ", ".join(dict.fromkeys(part for part in (report.data["name"], report.data["split"]) if part))
     rows: list[tuple[str, ...]] = [
-        (gated.baseline, f"{gated.spaces[0]}, live"),
-        (gated.version, f"{gated.spaces[1]}, the candidate"),
-        ("queries", f"{gated.queries:,}: {data}"),
-        ("judged", f"{gated.at}, in {gated.seconds:.1f} s"),
+        (report.baseline, f"{report.spaces[0]}, live"),
+        (report.version, f"{report.spaces[1]}, the candidate"),
+        ("queries", f"{report.queries:,}: {data}"),
+        ("judged", f"{report.at}, in {report.seconds:.1f} s"),
     ]
-    verdict = gated.verdict
+    verdict = report.verdict
     if verdict is not None:
         low, high = verdict.interval
         rows[3:3] = [
-            ("metric", f"{verdict.metric}, a loss of {verdict.margin:g} would be accepted"),
+            ("metric", f"{verdict.metric}, accepted loss {verdict.margin:g}"),
             ("means", f"{verdict.mean_baseline:.4f} and {verdict.mean_candidate:.4f}"),
             (
                 "difference",
@@ -69,13 +69,13 @@ def _about(gated: Gated) -> list[tuple[str, ...]]:
     return rows
 
 
-def _picture(gated: Gated) -> tuple[bytes, str]:
+def _picture(report: GateReport) -> tuple[bytes, str]:
     """Every query's difference, sorted, as PNG; or why there is none."""
-    if gated.verdict is None:
+    if report.verdict is None:
         return b"", ""
     with tempfile.TemporaryDirectory() as folder:
         try:
-            return plot_differences(gated.verdict, Path(folder) / "differences.png").read_bytes(), ""
+            return plot_differences(report.verdict, Path(folder) / "differences.png").read_bytes(), ""
         except InvalidInput as error:
             return b"", f"No picture of the differences: {error.message} ({error.hint})."
 
@@ -90,37 +90,37 @@ def _segment(segment: Segment) -> tuple[str, ...]:
         f"{segment.mean_candidate:.4f}",
         f"{segment.difference:+.4f}",
         interval,
-        f"{outcome}, worse beyond chance" if segment.is_worse else outcome,
+        f"{outcome}, significantly worse" if segment.is_worse else outcome,
     )
 
 
-def _costs(gated: Gated) -> list[tuple[str, ...]]:
+def _costs(report: GateReport) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
-    if gated.latency and all(each.n for each in gated.latency):
+    if report.latency and all(each.n for each in report.latency):
         rows = [
-            ("search, half are faster", *(f"{1000 * each.p50_s:.1f} ms" for each in gated.latency)),
-            ("search, one in twenty is slower", *(f"{1000 * each.p95_s:.1f} ms" for each in gated.latency)),
+            ("search, median", *(f"{1000 * each.p50_s:.1f} ms" for each in report.latency)),
+            ("search, 95th percentile", *(f"{1000 * each.p95_s:.1f} ms" for each in report.latency)),
         ]
     return [
         *rows,
-        ("passages", *(f"{size.chunks:,}" for size in gated.size)),
-        ("dimensions", *(f"{size.dim:,}" for size in gated.size)),
-        ("vectors in the catalog", *(f"{size.vector_bytes / 1e6:,.1f} MB" for size in gated.size)),
-        ("indexes", *(f"{size.index_bytes / 1e6:,.1f} MB" for size in gated.size)),
+        ("passages", *(f"{size.chunks:,}" for size in report.size)),
+        ("dimensions", *(f"{size.dim:,}" for size in report.size)),
+        ("vectors in the catalog", *(f"{size.vector_bytes / 1e6:,.1f} MB" for size in report.size)),
+        ("indexes", *(f"{size.index_bytes / 1e6:,.1f} MB" for size in report.size)),
     ]
 
 
-def _changed(gated: Gated) -> list[tuple[str, ...]]:
+def _changed(report: GateReport) -> list[tuple[str, ...]]:
     """The queries that changed most, with their texts."""
-    if gated.verdict is None:
+    if report.verdict is None:
         return []
     return [
         (
             change.query,
-            gated.texts.get(change.query, ""),
+            report.texts.get(change.query, ""),
             f"{change.baseline:.4f}",
             f"{change.candidate:.4f}",
             f"{change.difference:+.4f}",
         )
-        for change in gated.verdict.changed
+        for change in report.verdict.changed
     ]

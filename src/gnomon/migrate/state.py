@@ -1,42 +1,48 @@
-"""What is known of a migration: one JSON file, replaced whole, and a lock that its builder holds.
+"""The state of a migration: one JSON file, replaced atomically, and a lock held by the process that builds.
 
-Who holds the lock is at work; a file that speaks of work while nobody holds it was left by one that was
-killed.
+A state file of an unfinished migration whose lock nobody holds was left by a process that was killed.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from gnomon.collection.catalog.connection import explained
-from gnomon.collection.catalog.versions import timestamp
+from gnomon.collection.catalog.versions import NotReady, timestamp
+from gnomon.core import errors
 from gnomon.core.errors import CollectionBusy, GnomonError, InvalidInput
+from gnomon.core.files import storage_errors, write_atomic
+from gnomon.core.renamed import renamed_fields
+from gnomon.core.serialize import from_plain, to_plain
 
 FOLDER, STATE, LOG, LOCK, STOP = "migration", "state.json", "log.txt", "lock", "stop"
-Stage = Literal["checking", "bridging", "building", "indexing", "judging", "switching", "over"]
+Stage = Literal["checking", "fitting", "building", "indexing", "judging", "switching", "over"]
 Outcome = Literal["switched", "ready", "refused", "stopped", "failed", "killed"]
-_CLAIM_S = 2.0  # a look at the lock takes it for a moment
-_EVERY_S = 0.3
+_LOCK_S = 2.0  # `is_running` takes the lock for a moment
+_WRITE_EVERY_S = 0.3
+_RENAMED = {"bridge": "adapter", "asked": "queries_done", "asked_of": "queries"}
+_RENAMED_SETTINGS = {"bridge": "adapter", "asked": "query_log", "least": "min_recall", "least_pairs": "min_pairs"}
+_RENAMED_REPORT = {"least": "min_recall", "wanted": "expected"}
 
 
+@renamed_fields(**_RENAMED)
 @dataclass(frozen=True)
 class Migration:
-    """How a migration stands. `stage` is checking, building, bridging, indexing, judging, switching or over.
+    """The state of a migration. `stage` "fitting" is of the embedding adapter, "judging" is the gate.
 
-    `outcome` is None while it goes on; then switched, ready (built; no switch was asked for), refused (the
-    gate or the lack of one), stopped, failed or killed. Of `tokens` and `texts` that this run was to embed,
-    `tokens_done` and `texts_done` are. `behind` documents lack still. `seconds` is since the first text of
-    this run, `left_s` what is expected still. `why` says what came of it, `error` what went wrong. `bridge`
-    has whether one serves, and what it finds or why it was refused; `order` says what is embedded first.
+    `outcome` is None while it is running; then switched, ready (built; no switch was wanted), refused (by the
+    gate, or for lack of judged queries), stopped, failed or killed; `why` explains it and `error` has what was
+    raised. This run embeds `texts` of `tokens`, of which `texts_done` and `tokens_done` are embedded; `behind`
+    documents are not in the version yet. `seconds` counts from the first text of this run. The gate searches
+    `queries`. `adapter` says whether an embedding adapter serves, and its quality or why it was refused; `order`
+    describes what is embedded first.
     """
 
     collection: str
@@ -59,107 +65,130 @@ class Migration:
     tokens: int = 0
     tokens_done: int = 0
     seconds: float = 0.0
-    asked: int = 0
-    asked_of: int = 0
+    queries_done: int = 0
+    queries: int = 0
     gate: str | None = None
     report: str | None = None
     switch_seconds: float | None = None
     error: dict[str, str] | None = None
-    bridge: dict[str, Any] | None = None
+    adapter: dict[str, Any] | None = None
     order: str = ""
     log: str | None = None
     running: bool = False
 
     @property
     def rate(self) -> float:
-        """Tokens a second, pauses included."""
+        """Tokens per second, pauses included."""
         return self.tokens_done / self.seconds if self.seconds else 0.0
 
     @property
     def left_s(self) -> float | None:
-        """Seconds until the texts are embedded, at the rate so far; None before there is one."""
+        """Seconds until all texts are embedded, at the rate so far; None before there is a rate."""
         if not self.tokens_done or not self.seconds:
             return None
         return max(0, self.tokens - self.tokens_done) / self.rate
 
     @property
     def share(self) -> float:
-        """The part of the tokens that is done."""
+        """The part of the tokens that is embedded, from 0 to 1."""
         return min(1.0, self.tokens_done / self.tokens) if self.tokens else 1.0
 
     def to_json(self) -> dict[str, Any]:
-        """A plain mapping."""
-        return {**asdict(self), "rate": self.rate, "left_s": self.left_s}
+        """A plain mapping for JSON."""
+        return {**to_plain(self), "rate": self.rate, "left_s": self.left_s}
 
     @classmethod
-    def from_json(cls, plain: dict[str, Any]) -> Migration:
-        """What `to_json` wrote; what another release wrote besides is passed over."""
-        known = {each.name for each in fields(cls)}
-        return cls(**{name: value for name, value in plain.items() if name in known})
+    def from_json(cls, plain: Mapping[str, Any]) -> Migration:
+        """The state that `to_json` wrote, also in gnomon 0.1; keys of later releases are ignored."""
+        return from_plain(cls, _upgraded(plain), ignore_unknown=True)
 
 
-class Record:
-    """Writes how the one migration stands that holds the lock. Made by `sole`."""
+def upgraded_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """A migration's settings with today's keys, where gnomon 0.1 wrote them."""
+    if "meanwhile" not in settings:
+        return dict(settings)
+    rest = {key: value for key, value in settings.items() if key != "meanwhile"}
+    return {**rest, "prefill": _with_keys(settings["meanwhile"], _RENAMED_SETTINGS)}
+
+
+def _upgraded(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """A state with today's keys, where gnomon 0.1 wrote it."""
+    state = _with_keys(plain, _RENAMED)
+    state["settings"] = upgraded_settings(state.get("settings", {}))
+    if state.get("adapter") is not None:
+        state["adapter"] = _with_keys(state["adapter"], _RENAMED_REPORT)
+    if state.get("stage") == "bridging":
+        state["stage"] = "fitting"
+    return state
+
+
+def _with_keys(plain: Mapping[str, Any], renamed: Mapping[str, str]) -> dict[str, Any]:
+    return {renamed.get(key, key): value for key, value in plain.items()}
+
+
+class RunState:
+    """The state of the running migration, and the file it is kept in. Made by `exclusive_run`."""
 
     def __init__(self, folder: Path, first: Migration) -> None:
         self._file = folder / FOLDER / STATE
         self._stop = folder / FOLDER / STOP
         self._written = 0.0
-        self.now = first
-        self.set()
+        self.current = first
+        self.update()
 
-    def set(self, **known: Any) -> Migration:
-        """Take note of something, at once."""
-        self.now = replace(self.now, **known, updated=timestamp())
+    def update(self, **changes: Any) -> Migration:
+        """Change the state and write it."""
+        self.current = replace(self.current, **changes, updated=timestamp())
         self._written = time.monotonic()
-        with explained(self._file):
-            write_whole(self._file, json.dumps(self.now.to_json(), indent=1, ensure_ascii=False))
-        return self.now
+        with storage_errors(self._file):
+            write_atomic(self._file, json.dumps(self.current.to_json(), indent=1, ensure_ascii=False))
+        return self.current
 
-    def tell(self, **known: Any) -> None:
-        """The same, on the disk only now and then."""
-        self.now = replace(self.now, **known)
-        if time.monotonic() - self._written >= _EVERY_S:
-            self.set()
+    def update_counts(self, **changes: Any) -> Migration:
+        """Change the state, and write it only if the last write is a while ago."""
+        self.current = replace(self.current, **changes)
+        if time.monotonic() - self._written >= _WRITE_EVERY_S:
+            self.update()
+        return self.current
 
-    def is_to_stop(self) -> bool:
-        """Whether somebody asked it to."""
+    def should_stop(self) -> bool:
+        """Whether `stop` was called for this collection."""
         return self._stop.exists()
 
 
 @contextmanager
-def sole(folder: Path, first: Migration) -> Iterator[Record]:
-    """Be the one migration of a collection. Raises CollectionBusy, which names the other one."""
-    with explained(folder):
+def exclusive_run(folder: Path, first: Migration) -> Iterator[RunState]:
+    """Hold the lock of a collection's only migration. Raises CollectionBusy, which names the running one."""
+    with storage_errors(folder):
         (folder / FOLDER).mkdir(exist_ok=True)
         lock = FileLock(folder / FOLDER / LOCK)
         try:
-            lock.acquire(timeout=_CLAIM_S, poll_interval=0.05)
+            lock.acquire(timeout=_LOCK_S, poll_interval=0.05)
         except Timeout as error:
-            raise busy(folder) from error
+            raise busy_error(folder) from error
     try:
         (folder / FOLDER / STOP).unlink(missing_ok=True)
-        yield Record(folder, first)
+        yield RunState(folder, first)
     finally:
         lock.release()
 
 
 def status(folder: str | Path) -> Migration | None:
-    """How the migration of a collection stands, or how the last one ended; None where there was none."""
+    """The state of a collection's running or last migration; None if there was none."""
     place = Path(folder).expanduser().absolute()
     running, found = is_running(place), _read(place)
     if found is not None and found.outcome is None and not running:
-        running, found = is_running(place), _read(place)  # it may have begun, or ended, between the two looks
+        running, found = is_running(place), _read(place)  # it may have started or ended between the two reads
     if found is None:
         return None
     if running or found.outcome is not None:
         return replace(found, running=running and found.outcome is None)
-    why = f"the process {found.pid} that built it ended without a word; the same command goes on"
+    why = f"process {found.pid} ended without a result; the same command resumes the migration"
     return replace(found, outcome="killed", why=why, running=False)
 
 
 def is_running(folder: Path) -> bool:
-    """Whether a builder is at work."""
+    """Whether a migration of the collection is running."""
     if not (folder / FOLDER / LOCK).exists():
         return False
     lock = FileLock(folder / FOLDER / LOCK)
@@ -172,58 +201,55 @@ def is_running(folder: Path) -> bool:
 
 
 def stop(folder: str | Path, *, wait_s: float = 120.0) -> Migration:
-    """Ask a running migration to end, and wait for it: what it has done stays.
+    """Stop a running migration and wait for its end; what is embedded stays.
 
-    Raises InvalidInput where none runs, CollectionBusy where it does not end in time.
+    Raises InvalidInput if none is running, CollectionBusy if it does not end within `wait_s` seconds.
     """
     place = Path(folder).expanduser().absolute()
     if not is_running(place):
         raise InvalidInput(
             f"no migration of {place} is running",
-            expected="one to stop",
-            hint="gnomon migrate COLLECTION --status says how the last one ended",
+            expected="a running migration",
+            hint="gnomon migrate COLLECTION --status shows how the last one ended",
         )
     (place / FOLDER / STOP).touch()
     end = time.monotonic() + wait_s
     while is_running(place):
         if time.monotonic() > end:
             raise CollectionBusy(
-                f"the migration of {place} was asked to stop and is still at it after {wait_s:g} s",
-                expected="its end",
-                hint="it looks after each slice of texts: wait, then look with --status",
+                f"the migration of {place} has not stopped after {wait_s:g} s",
+                expected="its end after the current slice of texts",
+                hint="wait, then check with --status",
             )
         time.sleep(0.1)
     found = status(place)
     if found is None:
-        raise InvalidInput(f"{place} has no migration any more", expected="its state", hint="begin again")
+        raise InvalidInput(f"{place} has no migration any more", expected="its state file", hint="start it again")
     return found
 
 
-def busy(folder: Path) -> CollectionBusy:
-    """That another migration is on, and which."""
+def busy_error(folder: Path) -> CollectionBusy:
+    """The error that names the running migration."""
     found = status(folder)
-    known = ""
+    which = ""
     if found is not None:
         to = found.version or "a new version"
         model = f" with {found.model}" if found.model else ""
-        known = f": {to}{model}, {found.stage}, begun {found.started} by process {found.pid}"
+        which = f": {to}{model}, {found.stage}, started {found.started} by process {found.pid}"
     return CollectionBusy(
-        f"a migration of {folder} is running{known}",
+        f"a migration of {folder} is running{which}",
         expected="one migration at a time",
         hint=f"gnomon migrate {folder} --status shows it, --stop ends it",
     )
 
 
-def error_json(error: GnomonError) -> dict[str, str]:
-    """An error as it is kept."""
+def error_to_plain(error: GnomonError) -> dict[str, str]:
+    """An error as plain values, for the state file."""
     return {"kind": type(error).__name__, "message": error.message, "expected": error.expected, "hint": error.hint}
 
 
-def error_of(kept: dict[str, str]) -> GnomonError:
-    """The error that was kept, to be raised in the process that follows."""
-    from gnomon.collection.catalog.versions import NotReady
-    from gnomon.core import errors
-
+def error_from_plain(kept: dict[str, str]) -> GnomonError:
+    """The error of a state file, also of gnomon 0.1, to be raised in the process that follows the migration."""
     kind = NotReady if kept["kind"] == "NotReady" else getattr(errors, kept["kind"], GnomonError)
     error: GnomonError = kind(
         kept.get("message", kept.get("came", "")),
@@ -233,16 +259,9 @@ def error_of(kept: dict[str, str]) -> GnomonError:
     return error
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file beside and put it in its place: whoever reads it sees all of it, old or new."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text, encoding="utf-8", errors="surrogatepass")
-    beside.replace(path)
-
-
 def _read(folder: Path) -> Migration | None:
     try:
         text = (folder / FOLDER / STATE).read_text(encoding="utf-8")
         return Migration.from_json(json.loads(text))
-    except (OSError, ValueError):  # there is none, or what is there was written by something else
+    except (OSError, ValueError, InvalidInput):  # no file, or one that something else wrote
         return None

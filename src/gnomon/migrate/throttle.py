@@ -1,4 +1,4 @@
-"""A share of the processor: fewer threads first, and pauses for what they are still too many."""
+"""Limits a build to a share of the processor: by fewer threads, then by pauses."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from gnomon.core.errors import InvalidInput
 from gnomon.encode.settings import available_cpus
 
 SLICE_TEXTS = 32
-"""Texts embedded between two looks at the clock: short enough that a pause is no gap."""
+"""Texts embedded between two pauses: few enough that pauses stay short."""
 
-_LOOK_S = 0.5
+_CHECK_EVERY_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
-    """`threads` that work for the part `duty` of the time."""
+class Throttle:
+    """`threads` that work for the fraction `duty` of the time."""
 
     threads: int
     duty: float
 
     def pause_s(self, busy_s: float) -> float:
-        """How long to rest after so many seconds of work."""
+        """Seconds to pause after `busy_s` seconds of work."""
         return busy_s * (1 / self.duty - 1)
 
-    def pace(self, busy_s: float, is_over: Callable[[], bool] = lambda: False) -> None:
-        """Rest so long, or until it is over."""
+    def pause(self, busy_s: float, should_stop: Callable[[], bool] = lambda: False) -> None:
+        """Pause after `busy_s` seconds of work, or until `should_stop`."""
         end = time.monotonic() + self.pause_s(busy_s)
-        while (left := end - time.monotonic()) > 0 and not is_over():
-            time.sleep(min(left, _LOOK_S))
+        while (left := end - time.monotonic()) > 0 and not should_stop():
+            time.sleep(min(left, _CHECK_EVERY_S))
 
 
-def share_of(cpu_share: float, cpus: int | None = None) -> Share:
-    """That part of the processor: of 4 CPUs 0.5 are 2 threads, and 0.1 are 1 thread for 0.4 of the time.
+def throttle_for(cpu_share: float, cpus: int | None = None) -> Throttle:
+    """The throttle for a share of the processor: 0.5 of 4 CPUs is 2 threads, 0.1 is 1 thread 0.4 of the time.
 
     Raises InvalidInput for a share that is not above 0 and at most 1.
     """
@@ -46,4 +46,4 @@ def share_of(cpu_share: float, cpus: int | None = None) -> Share:
         )
     wanted = cpu_share * (cpus or available_cpus())
     threads = max(1, round(wanted))
-    return Share(threads, min(1.0, wanted / threads))
+    return Throttle(threads, min(1.0, wanted / threads))

@@ -1,4 +1,4 @@
-"""The process that builds: python -m gnomon.migrate.worker FOLDER JSON. `background` begins it."""
+"""The background process of a migration: python -m gnomon.migrate.worker FOLDER JSON. `process.start` runs it."""
 
 from __future__ import annotations
 
@@ -10,41 +10,39 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 
+from gnomon.collection.catalog.versions import timestamp
+from gnomon.collection.opening import open_collection
+from gnomon.collection.settings import CollectionSettings
 from gnomon.core.errors import CollectionBusy, GnomonError
-from gnomon.migrate.migration import MigrateSettings, Watching, run_migration
-from gnomon.migrate.process import BUSY
+from gnomon.migrate.change import Change
+from gnomon.migrate.migration import MigrateSettings, run_migration
+from gnomon.migrate.process import EXIT_BUSY
 from gnomon.migrate.state import Migration
+from gnomon.migrate.throttle import throttle_for
 
-_FAILED = 1
+_EXIT_FAILED, _EXIT_INTERRUPTED = 1, 130
 
 
 def main(arguments: list[str]) -> int:
     """Run one migration at low priority, with a log on stderr. Returns the exit code."""
-    from gnomon.collection.opening import open_collection
-    from gnomon.collection.settings import CollectionSettings
-    from gnomon.migrate.change import Change
-    from gnomon.migrate.throttle import share_of
-
-    folder, given = Path(arguments[0]), json.loads(arguments[1])
-    settings = MigrateSettings.from_json(given["settings"])
+    folder, job = Path(arguments[0]), json.loads(arguments[1])
+    settings = MigrateSettings.from_json(job["settings"])
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with suppress(AttributeError, OSError):  # not everywhere, and not allowed everywhere
+    with suppress(AttributeError, OSError):  # not on every system, not always permitted
         os.nice(settings.nice)
-    threads = share_of(settings.cpu_share).threads
+    opened = CollectionSettings(threads=throttle_for(settings.cpu_share).threads)
     log = _Log()
-    watching = Watching(told=log.told, say=log.say, run=given["run"])
     try:
-        opened = CollectionSettings(threads=threads)
-        with open_collection(folder, create=False, settings=opened, say=log.say) as kb:
-            run_migration(kb, Change(**given["change"]), settings, watching)
+        with open_collection(folder, create=False, settings=opened, say=log.write) as kb:
+            run_migration(kb, Change(**job["change"]), settings, run_id=job["run"], told=log.write_stage, say=log.write)
     except CollectionBusy as error:
-        log.say(str(error))
-        return BUSY
+        log.write(str(error))
+        return EXIT_BUSY
     except KeyboardInterrupt:
-        return 130
+        return _EXIT_INTERRUPTED
     except GnomonError as error:
-        log.say(str(error))
-        return _FAILED
+        log.write(str(error))
+        return _EXIT_FAILED
     except Exception:
         traceback.print_exc()
         raise
@@ -52,22 +50,20 @@ def main(arguments: list[str]) -> int:
 
 
 class _Log:
-    """Lines with the time, where a stage begins or something is said."""
+    """Lines with the time: new stages of the migration, and messages."""
 
     def __init__(self) -> None:
         self._stage = ""
 
-    def told(self, at: Migration) -> None:
-        """Take note of a new stage."""
+    def write_stage(self, at: Migration) -> None:
+        """Write a line if the stage is a new one."""
         stage = f"{at.version or ''} {at.stage} {at.outcome or ''}".strip()
         if stage != self._stage:
             self._stage = stage
-            self.say(f"{stage}: {at.why}" if at.why else stage)
+            self.write(f"{stage}: {at.why}" if at.why else stage)
 
-    def say(self, text: str) -> None:
+    def write(self, text: str) -> None:
         """Write a line."""
-        from gnomon.collection.catalog.versions import timestamp
-
         sys.stderr.write(f"{timestamp()} {os.getpid()} {text}\n")
         sys.stderr.flush()
 

@@ -1,4 +1,4 @@
-"""What a version takes to build: each passage that has no vector yet, with its tokens, counted one by one."""
+"""The workload of building a version: the texts that have no vector yet and their tokens, counted exactly."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from gnomon.collection.catalog.versions import Version
 from gnomon.core.contracts import Encoder
 from gnomon.core.documents import Chunk, Document
 from gnomon.core.errors import InvalidInput, TruncatedText
-from gnomon.migrate.change import Aim
+from gnomon.migrate.change import ResolvedChange
 
 SAMPLE = 512
 """Texts encoded to measure the speed, at most."""
-_SECONDS = 20.0
-_SLICE = 64
+_MAX_S = 20.0
+_BATCH_SIZE = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Speed:
-    """How fast a sample was encoded: `texts` and `tokens` in `seconds`."""
+class EncodingSpeed:
+    """The time in which a sample was encoded: `texts` with `tokens` in `seconds`."""
 
     texts: int
     tokens: int
@@ -38,11 +38,11 @@ class Speed:
 
     @property
     def tokens_per_second(self) -> float:
-        """Tokens encoded in a second; 0 where nothing was measured."""
+        """Tokens per second; 0 if nothing was measured."""
         return self.tokens / self.seconds if self.seconds else 0.0
 
     def seconds_for(self, tokens: int) -> float:
-        """How long so many tokens take, were they of texts like the sample's."""
+        """Seconds for so many tokens of texts like the sample's."""
         return tokens / self.tokens_per_second if tokens and self.seconds else 0.0
 
 
@@ -51,48 +51,46 @@ def measure_speed(
     texts: Sequence[str],
     *,
     sample: int = SAMPLE,
-    most_s: float = _SECONDS,
-    slice_texts: int = _SLICE,
+    max_s: float = _MAX_S,
+    batch_size: int = _BATCH_SIZE,
     seed: int = 0,
-) -> Speed:
-    """Encode texts drawn at random until `sample` of them or `most_s` seconds are through.
+) -> EncodingSpeed:
+    """Encode `sample` randomly drawn texts, or as many as `max_s` seconds allow.
 
-    `slice_texts` at once, as the build will: a smaller slice can be sorted by length less well.
-
-    The first slice is encoded twice and its first time left out: what compiling takes is paid once, not by
-    every text. Raises InvalidInput for a sample below 1.
+    `batch_size` should be the build's: larger batches are sorted by length better. The first batch is encoded
+    once before, untimed, as compilation happens only once. Raises InvalidInput for a sample below 1.
     """
     if sample < 1:
         raise InvalidInput(f"a sample of {sample} texts", expected="at least 1")
     if not texts:
-        return Speed(0, 0, 0.0)
+        return EncodingSpeed(0, 0, 0.0)
     rows = np.random.default_rng(seed).permutation(len(texts))[:sample]
     drawn = [texts[row] for row in rows]
     done = tokens = 0
     seconds = 0.0
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", TruncatedText)  # the plan says how many are too long
-        encoder.encode(drawn[:slice_texts], role="document")
-        while done < len(drawn) and seconds < most_s:
-            part = drawn[done : done + slice_texts]
+        warnings.simplefilter("ignore", TruncatedText)  # the plan reports how many are too long
+        encoder.encode(drawn[:batch_size], role="document")
+        while done < len(drawn) and seconds < max_s:
+            part = drawn[done : done + batch_size]
             started = time.perf_counter()
             encoder.encode(part, role="document")
             seconds += time.perf_counter() - started
             tokens += sum(encoder.count_tokens(part, role="document"))
             done += len(part)
-    return Speed(done, tokens, seconds)
+    return EncodingSpeed(done, tokens, seconds)
 
 
-_CHUNKS, _DOCUMENTS = 2000, 100
+_CHUNK_BLOCK, _DOCUMENT_BLOCK = 2000, 100
 
 
 @dataclass(frozen=True)
-class Work:
-    """What there is to do: `texts` to embed, of `tokens` in all, for `chunks` of `documents`.
+class Workload:
+    """The `texts` to embed, of `tokens` in all, for `chunks` of `documents`.
 
-    `cached` chunks have their vector, or share one that is counted. `too_long` texts are longer than the
-    model reads, `longest` is the longest in tokens. `text_bytes` are those of all chunks. `seconds` is what
-    cutting and counting took: the build takes it again. `sample` are some of the texts, drawn at random.
+    `cached` chunks already have their vector, or have the text of a counted one. `too_long` texts exceed the
+    model's maximum, `longest` is the tokens of the longest. `text_bytes` are of all chunks. `seconds` is the
+    time for chunking and counting, which the build needs again. `sample` is a random sample of the texts.
     """
 
     documents: int = 0
@@ -107,54 +105,54 @@ class Work:
     sample: tuple[str, ...] = field(default=(), repr=False)
 
 
-def work_of(catalog: Catalog, aim: Aim, *, sample: int = SAMPLE) -> Work:
-    """Count it, by the new model's own tokenizer; changes nothing. One pass over all chunks or documents.
+def count_workload(catalog: Catalog, change: ResolvedChange, *, sample: int = SAMPLE) -> Workload:
+    """Count the texts to embed with the new model's own tokenizer, in one pass; changes nothing.
 
-    Raises InvalidInput where chunks that are to stay are longer than the model reads.
+    Raises InvalidInput if the chunks stay and some are longer than the model's maximum.
     """
-    counted = _Counted(catalog, aim.encoder, sample)
+    counter = _Counter(catalog, change.encoder, sample)
     started = time.perf_counter()
-    for chunks in _kept(catalog, aim) if aim.chunking is None else _cut(catalog, aim):
-        counted.take(chunks)
+    for chunks in _existing_chunks(catalog, change) if change.chunking is None else _new_chunks(catalog, change):
+        counter.add(chunks)
     with catalog.read() as connection:
         documents = connection.execute(select(schema.documents.c.id)).scalars()
-        work = counted.work(sum(1 for _ in documents), time.perf_counter() - started)
-    if work.too_long and aim.chunking is None:
+        workload = counter.workload(sum(1 for _ in documents), time.perf_counter() - started)
+    if workload.too_long and change.chunking is None:
         raise InvalidInput(
-            f"{work.too_long:,} of {work.chunks:,} passages are longer than the {aim.encoder.max_tokens} "
-            f"tokens that {aim.encoder.space.short} reads; the longest has {work.longest:,}",
+            f"{workload.too_long:,} of {workload.chunks:,} passages are longer than the {change.encoder.max_tokens} "
+            f"tokens that {change.encoder.space.short} reads; the longest has {workload.longest:,}",
             expected="passages that the model reads whole",
-            hint=f"have them cut anew: --chunk-tokens {aim.encoder.max_tokens}, or less",
+            hint=f"make new passages: --chunk-tokens {change.encoder.max_tokens}, or less",
         )
-    return work
+    return workload
 
 
-class _Counted:
-    """Adds up blocks of chunks. A text that comes again is embedded once."""
+class _Counter:
+    """Adds up blocks of chunks. Equal texts are embedded once."""
 
     def __init__(self, catalog: Catalog, encoder: Encoder, sample: int) -> None:
-        self._catalog, self._encoder, self._most = catalog, encoder, sample
+        self._catalog, self._encoder, self._sample_size = catalog, encoder, sample
         with catalog.read() as connection:
             table = schema.spaces.c
-            known = select(table.id).where(table.fingerprint == encoder.space.fingerprint)
-            self._space: int | None = connection.execute(known).scalar_one_or_none()
-        self._seen: set[bytes] = set()
+            same = select(table.id).where(table.fingerprint == encoder.space.fingerprint)
+            self._space: int | None = connection.execute(same).scalar_one_or_none()
+        self._hashes: set[bytes] = set()
         self._sample: list[str] = []
         self._random = np.random.default_rng(0)
         self._chunks = self._tokens = self._too_long = self._longest = self._bytes = 0
         self._texts = 0
 
-    def take(self, block: Sequence[Chunk]) -> None:
+    def add(self, block: Sequence[Chunk]) -> None:
         """Count a block; only texts without a vector are tokenized."""
         self._chunks += len(block)
         self._bytes += sum(len(chunk.text.encode("utf-8", "surrogatepass")) for chunk in block)
-        fresh = {chunk.text_hash: chunk.embed_text for chunk in block if chunk.text_hash not in self._seen}
-        self._seen.update(fresh)
+        new = {chunk.text_hash: chunk.embed_text for chunk in block if chunk.text_hash not in self._hashes}
+        self._hashes.update(new)
         if self._space is not None:
             with self._catalog.read() as connection:
-                lacking = vector_cache.missing(connection, self._space, "document", list(fresh))
-            fresh = {key: text for key, text in fresh.items() if key in lacking}
-        texts = list(fresh.values())
+                lacking = vector_cache.missing(connection, self._space, "document", list(new))
+            new = {key: text for key, text in new.items() if key in lacking}
+        texts = list(new.values())
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", TruncatedText)
             counts = self._encoder.count_tokens(texts, role="document") if texts else []
@@ -164,9 +162,9 @@ class _Counted:
         for text in texts:
             self._draw(text)
 
-    def work(self, documents: int, seconds: float) -> Work:
-        """What it comes to."""
-        return Work(
+    def workload(self, documents: int, seconds: float) -> Workload:
+        """The sums."""
+        return Workload(
             documents=documents,
             chunks=self._chunks,
             cached=self._chunks - self._texts,
@@ -180,21 +178,21 @@ class _Counted:
         )
 
     def _draw(self, text: str) -> None:
-        """Each text is in the sample with the same chance (Vitter 1985, algorithm R)."""
+        """Reservoir sampling: each text has the same chance (Vitter 1985, algorithm R)."""
         self._texts += 1
-        if len(self._sample) < self._most:
+        if len(self._sample) < self._sample_size:
             self._sample.append(text)
-        elif (at := int(self._random.integers(self._texts))) < self._most:
+        elif (at := int(self._random.integers(self._texts))) < self._sample_size:
             self._sample[at] = text
 
 
-def _kept(catalog: Catalog, aim: Aim) -> Iterator[list[Chunk]]:
-    """The chunks that are there, in blocks, each in a short transaction."""
+def _existing_chunks(catalog: Catalog, change: ResolvedChange) -> Iterator[list[Chunk]]:
+    """The live version's chunks, in blocks, each in a short transaction."""
     chunk, after = schema.chunks.c, 0
-    own = chunk.chunking_id == aim.live.chunking_id
+    own = chunk.chunking_id == change.live.chunking_id
     while True:
         with catalog.read() as connection:
-            wanted = select(chunk.id).where(own, chunk.id > after).order_by(chunk.id).limit(_CHUNKS)
+            wanted = select(chunk.id).where(own, chunk.id > after).order_by(chunk.id).limit(_CHUNK_BLOCK)
             ids = list(connection.execute(wanted).scalars())
             block = chunks_of(connection, ids)
         if not ids:
@@ -203,24 +201,24 @@ def _kept(catalog: Catalog, aim: Aim) -> Iterator[list[Chunk]]:
         yield block
 
 
-def _cut(catalog: Catalog, aim: Aim) -> Iterator[list[Chunk]]:
-    """All documents, cut as the new version will have them."""
+def _new_chunks(catalog: Catalog, change: ResolvedChange) -> Iterator[list[Chunk]]:
+    """All documents, chunked as the new version will."""
     version = Version(
         id=0,
         chunking_id=0,
-        chunking=aim.chunk_settings.to_json(),
+        chunking=change.chunk_settings.to_json(),
         space_id=0,
-        space=aim.encoder.space,
-        model=aim.model,
-        retrieval=aim.retrieval,
-        chunk_tokenizer=chunk_tokenizer_of(aim.encoder),
+        space=change.encoder.space,
+        model=change.model,
+        retrieval=change.retrieval,
+        chunk_tokenizer=chunk_tokenizer_of(change.encoder),
     )
     table, after = schema.documents, 0
     with catalog.read() as connection:
-        chunker = chunker_for(connection, version, aim.encoder)
+        chunker = chunker_for(connection, version, change.encoder)
     while True:
         with catalog.read() as connection:
-            wanted = select(table).where(table.c.id > after).order_by(table.c.id).limit(_DOCUMENTS)
+            wanted = select(table).where(table.c.id > after).order_by(table.c.id).limit(_DOCUMENT_BLOCK)
             rows = connection.execute(wanted).all()
         if not rows:
             return

@@ -1,4 +1,4 @@
-"""gnomon bridge: measured, shown, kept where it is allowed; and a build that is searched through one."""
+"""gnomon adapter: measured, shown, kept where it is allowed; and a build that is searched through one."""
 
 import json
 import shutil
@@ -14,8 +14,8 @@ from gnomon.cli.show_migration import MigrationBar, print_migration
 from gnomon.cli.terminal import data_console
 from gnomon.core.documents import Document
 from gnomon.core.errors import UnreadableFile
-from gnomon.migrate import Meanwhile, MigrateSettings, handed, migrate, status
-from gnomon.migrate.adapter.files import load_bridge
+from gnomon.migrate import MigrateSettings, Prefill, embedding_coverage, migrate, status
+from gnomon.migrate.adapter.files import load_adapter
 from gnomon.migrate.query_log import read_queries
 from gnomon.testing.toys import HashEncoder
 
@@ -32,22 +32,22 @@ def many(tmp_path):
 
 
 def test_what_is_measured_is_shown(many, model, tmp_path, capsys):
-    code = run(["bridge", str(many), "--to", str(model), "--out", str(tmp_path / "kept")])
+    code = run(["adapter", str(many), "--to", str(model), "--out", str(tmp_path / "kept")])
     out = capsys.readouterr().out
     assert code in (0, 1)
     assert "vectors of hash-32 (32-d" in out
     assert "fitted on 2,100 passages" in out
     assert "the old model finds" in out
-    assert ("allowed" in out and "yes" in out) if code == 0 else "no: 50% is wanted" in out
+    assert ("allowed" in out and "yes" in out) if code == 0 else "no: 50% is required" in out
     assert (tmp_path / "kept").exists() == (code == 0)
     capsys.readouterr()
-    assert run(["bridge", str(many), "--to", str(model), "--json"]) == code
+    assert run(["adapter", str(many), "--to", str(model), "--json"]) == code
     found = json.loads(capsys.readouterr().out)
     assert found["allowed"] == (code == 0)
     assert found["pairs"] == 2100
     assert 0 <= found["low"] <= found["recall"] <= found["high"] <= 1
     if code == 0:
-        assert load_bridge(tmp_path / "kept").measured.recall == found["recall"]
+        assert load_adapter(tmp_path / "kept").quality.recall == found["recall"]
 
 
 def test_queries_of_a_file(tmp_path):
@@ -57,9 +57,9 @@ def test_queries_of_a_file(tmp_path):
 
 
 def test_what_is_wrong_is_said(kb, many, model, tmp_path, capsys):
-    assert run(["bridge", str(kb), "--to", str(model)]) == 2
+    assert run(["adapter", str(kb), "--to", str(model)]) == 2
     assert "16 pairs of passages" in capsys.readouterr().err
-    assert run(["bridge", str(many), "--to", str(model), "--queries", str(tmp_path / "none")]) == 2
+    assert run(["adapter", str(many), "--to", str(model), "--queries", str(tmp_path / "none")]) == 2
     assert "cannot be read after line 0" in capsys.readouterr().err
     (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UnreadableFile, match="bytes"):
@@ -68,7 +68,7 @@ def test_what_is_wrong_is_said(kb, many, model, tmp_path, capsys):
 
 @pytest.fixture
 def half_built(model, tmp_path):
-    """A collection whose v2 was stopped when its bridge served, and a part was embedded."""
+    """A collection whose v2 was stopped when its adapter served, and a part was embedded."""
     folder = tmp_path / "bent-model"
     shutil.copytree(model, folder)
     vectors = load_file(model / "model.safetensors")["embeddings"]
@@ -82,12 +82,12 @@ def half_built(model, tmp_path):
         kb.add(Document(str(n), " ".join(draws.choice(TOPICS, 6))) for n in range(300))
 
         def stop_soon(at):
-            if at.bridge is not None:
+            if at.adapter is not None:
                 (tmp_path / "half" / "migration" / "stop").touch()
 
-        ahead = Meanwhile(bridge=True, pairs=200, least_pairs=200)
-        at = migrate(kb, folder, settings=MigrateSettings(meanwhile=ahead), told=stop_soon)
-        assert (at.outcome, at.bridge["serves"]) == ("stopped", True)
+        ahead = Prefill(adapter=True, pairs=200, min_pairs=200)
+        at = migrate(kb, folder, settings=MigrateSettings(prefill=ahead), told=stop_soon)
+        assert (at.outcome, at.adapter["serves"]) == ("stopped", True)
     return tmp_path / "half"
 
 
@@ -96,10 +96,10 @@ def test_a_version_that_is_built_is_searched_on_both_sides(half_built, capsys):
     assert run([*asked, "-k", "30", "--json"]) == 0
     hits = json.loads(capsys.readouterr().out)["hits"]
     sides = [hit["side"] for hit in hits]
-    assert set(sides) == {"new", "bridged"}
-    assert all(("bridged" in hit["stages"]) == (hit["side"] == "bridged") for hit in hits)
+    assert set(sides) == {"new", "adapter"}
+    assert all(("adapter" in hit["stages"]) == (hit["side"] == "adapter") for hit in hits)
     assert run([*asked, "-k", "30"]) == 0
-    said = f"Found by new vectors: {sides.count('new')}, the bridge: {sides.count('bridged')}."
+    said = f"Found by new vectors: {sides.count('new')}, the adapter: {sides.count('adapter')}."
     assert said in capsys.readouterr().out
     assert run([*asked[:3], "--mode", "dense", "--json"]) == 0
     live = json.loads(capsys.readouterr().out)["hits"]
@@ -110,26 +110,26 @@ def test_a_version_that_is_built_is_searched_on_both_sides(half_built, capsys):
     assert "has no version v7" in capsys.readouterr().err
 
 
-def test_the_status_says_how_far_it_is_and_that_the_bridge_serves(half_built, capsys):
+def test_the_status_says_how_far_it_is_and_that_the_adapter_serves(half_built, capsys):
     assert run(["migrate", str(half_built), "--status"]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert f"serves: gnomon search {half_built} QUESTION --version v2; finds " in out
-    assert "at least 50% is wanted" in out
+    assert "at least 50% is required" in out
     with gnomon.open(half_built) as kb:
-        over = handed(kb, "v2")
-    assert f"handed over {over.share:.1%}, {over.handed} of 300 passages" in out
+        over = embedding_coverage(kb, "v2")
+    assert f"new vectors {over.share:.1%}, {over.embedded} of 300 passages" in out
     assert run(["migrate", str(half_built), "--status", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["handed_over"], found["waiting"]) == (over.handed, over.waiting) == (200, 100)
-    assert found["bridge"]["serves"] is True
+    assert (found["embedded"], found["pending"]) == (over.embedded, over.pending) == (200, 100)
+    assert found["adapter"]["serves"] is True
 
 
 def test_one_that_was_refused_is_said_with_the_reason(half_built, capsys):
-    (half_built / "migration" / "v2.bridge").unlink()
+    (half_built / "migration" / "v2.adapter").unlink()
     assert run(["search", str(half_built), "whale", "--version", "v2"]) == 2
-    assert "no bridge to v2 serves" in " ".join(capsys.readouterr().err.split())
+    assert "there is no adapter to v2" in " ".join(capsys.readouterr().err.split())
     at = status(half_built)
-    refused = replace(at, bridge={"serves": False, "why": "it finds 1% of it", "wanted": "at least 50%"})
+    refused = replace(at, adapter={"serves": False, "why": "it finds 1% of it", "expected": "at least 50%"})
     bar = MigrationBar(data_console())
     for now in (at, replace(at, order="as they stand"), refused):  # each is said once
         bar.told(now)
@@ -137,12 +137,12 @@ def test_one_that_was_refused_is_said_with_the_reason(half_built, capsys):
     assert out.count("serves: ") == out.count("order  as they stand") == 1
     print_migration(data_console(), refused)
     out = " ".join(capsys.readouterr().out.split())
-    assert "none, v1 answers until the build is done: it finds 1% of it; at least 50% is wanted" in out
+    assert "none, v1 answers until the build is done: it finds 1% of it; at least 50% is required" in out
 
 
-def test_what_goes_with_no_bridge_is_refused(half_built, tmp_path, capsys):
+def test_what_goes_with_no_adapter_is_refused(half_built, tmp_path, capsys):
     given = ["migrate", str(half_built), "--to", str(tmp_path / "bent-model")]
-    assert run([*given, "--asked", str(tmp_path / "log.txt")]) == 2
-    assert "--hot-first, --bridge, or both" in " ".join(capsys.readouterr().err.split())
-    assert run([*given, "--chunk-tokens", "8", "--bridge", "--foreground"]) == 2
-    assert "--bridge with passages that are cut anew" in " ".join(capsys.readouterr().err.split())
+    assert run([*given, "--query-log", str(tmp_path / "log.txt")]) == 2
+    assert "--hot-first, --adapter, or both" in " ".join(capsys.readouterr().err.split())
+    assert run([*given, "--chunk-tokens", "8", "--adapter", "--foreground"]) == 2
+    assert "--adapter with new passages" in " ".join(capsys.readouterr().err.split())

@@ -10,9 +10,10 @@ from gnomon.core.ranking import Query, Ranking
 from gnomon.core.vectors import Vectors
 from gnomon.index.exact import ExactIndex
 from gnomon.index.scan import ScanIndex
-from gnomon.migrate.adapter.fit import Bridge, BridgeSettings, fit_bridge
-from gnomon.migrate.adapter.search import HandOver, hits_of, hot_order, merged
-from support.adapter_spaces import NEW, OLD, OTHER, Numbered, world
+from gnomon.migrate.adapter.fit import AdapterSettings, EmbeddingAdapter, fit_adapter
+from gnomon.migrate.adapter.search import DualIndexSearch, merge_rankings
+from gnomon.migrate.query_log import most_searched_first
+from support.adapter_spaces import NEW, OLD, OTHER, Numbered, count_hits, world
 
 N = 800
 PAIRS = world(N)
@@ -21,14 +22,14 @@ QUERIES = [Query(str(row)) for row in range(40)]
 OLD_INDEX, NEW_INDEX = ScanIndex(OLD), ExactIndex(NEW)
 OLD_INDEX.add(np.arange(N), PAIRS.old)
 NEW_INDEX.add(np.arange(N), PAIRS.new)
-BRIDGE = fit_bridge(PAIRS.old, PAIRS.new, settings=BridgeSettings(kinds=("scores",), least=0.2, least_pairs=200))
+ADAPTER = fit_adapter(PAIRS.old, PAIRS.new, settings=AdapterSettings(kinds=("scores",), min_recall=0.2, min_pairs=200))
 
 
-def handed_over(ids: np.ndarray, bridge: Bridge = BRIDGE) -> HandOver:
+def handed_over(ids: np.ndarray, adapter: EmbeddingAdapter = ADAPTER) -> DualIndexSearch:
     """With these ids handed over."""
     new = ExactIndex(NEW)
     new.add(ids, PAIRS.new.take(ids))
-    return HandOver(Numbered(ASKED), bridge, OLD_INDEX, new, np.setdiff1d(np.arange(N), ids))
+    return DualIndexSearch(Numbered(ASKED), adapter, OLD_INDEX, new, np.setdiff1d(np.arange(N), ids))
 
 
 def same(left: list[Ranking], right: list[Ranking], *, scores: bool = True) -> None:
@@ -40,10 +41,10 @@ def same(left: list[Ranking], right: list[Ranking], *, scores: bool = True) -> N
 
 
 @pytest.mark.parametrize("k", [1, 10, 1000])
-def test_with_nothing_handed_over_it_is_the_bridge(k: int) -> None:
-    expected = BRIDGE.search(OLD_INDEX, ASKED, k=k)
+def test_with_nothing_handed_over_it_is_the_adapter(k: int) -> None:
+    expected = ADAPTER.search(OLD_INDEX, ASKED, k=k)
     same(handed_over(np.arange(0))(QUERIES, k=k), expected)
-    empty = HandOver(Numbered(ASKED), BRIDGE, OLD_INDEX, ExactIndex(NEW))
+    empty = DualIndexSearch(Numbered(ASKED), ADAPTER, OLD_INDEX, ExactIndex(NEW))
     same(empty(QUERIES, k=k), expected)
 
 
@@ -59,9 +60,9 @@ def test_each_passage_is_found_on_its_own_side(count: int, seed: int, k: int) ->
     ids = np.sort(np.random.default_rng(seed).permutation(N)[:count])
     waiting = np.setdiff1d(np.arange(N), ids)
     found = handed_over(ids)(QUERIES[:5], k=k)
-    bridged = BRIDGE.search(OLD_INDEX, ASKED.take(range(5)), k=N)
+    adapted = ADAPTER.search(OLD_INDEX, ASKED.take(range(5)), k=N)
     true = NEW_INDEX.search(ASKED.take(range(5)), k=N)
-    for ranking, a, b in zip(found, bridged, true, strict=True):
+    for ranking, a, b in zip(found, adapted, true, strict=True):
         scores = np.zeros(N)
         scores[a.ids] = a.scores
         new = np.zeros(N)
@@ -69,7 +70,7 @@ def test_each_passage_is_found_on_its_own_side(count: int, seed: int, k: int) ->
         scores[ids] = new[ids]
         assert ranking.ids.tolist() == np.lexsort((np.arange(N), -scores))[:k].tolist()
         assert np.isnan(ranking.stages["dense"]).tolist() == np.isin(ranking.ids, waiting).tolist()
-        assert np.isnan(ranking.stages["bridged"]).tolist() == np.isin(ranking.ids, ids).tolist()
+        assert np.isnan(ranking.stages["adapter"]).tolist() == np.isin(ranking.ids, ids).tolist()
 
 
 def test_more_handed_over_is_nearer_to_the_new_index() -> None:
@@ -111,33 +112,32 @@ def test_no_queries_find_nothing() -> None:
 
 def test_spaces_must_fit() -> None:
     with pytest.raises(SpaceMismatch):
-        HandOver(Numbered(PAIRS.old), BRIDGE, OLD_INDEX, ExactIndex(NEW))
+        DualIndexSearch(Numbered(PAIRS.old), ADAPTER, OLD_INDEX, ExactIndex(NEW))
     with pytest.raises(SpaceMismatch):
-        HandOver(Numbered(ASKED), BRIDGE, ExactIndex(OTHER), ExactIndex(NEW))
+        DualIndexSearch(Numbered(ASKED), ADAPTER, ExactIndex(OTHER), ExactIndex(NEW))
     with pytest.raises(SpaceMismatch):
-        HandOver(Numbered(ASKED), BRIDGE, OLD_INDEX, ExactIndex(OLD))
-    with pytest.raises(InvalidInput, match="ids that wait in no order"):
-        HandOver(Numbered(ASKED), BRIDGE, OLD_INDEX, ExactIndex(NEW), np.array([3, 1]))
+        DualIndexSearch(Numbered(ASKED), ADAPTER, OLD_INDEX, ExactIndex(OLD))
+    with pytest.raises(InvalidInput, match="pending ids in no order"):
+        DualIndexSearch(Numbered(ASKED), ADAPTER, OLD_INDEX, ExactIndex(NEW), np.array([3, 1]))
 
 
 def test_merging_keeps_the_best_of_both() -> None:
     new = Ranking(np.array([4, 2]), np.array([0.9, 0.5], np.float32))
     old = Ranking(np.array([7, 1]), np.array([0.7, 0.5]))
-    both = merged(new, old, 3)
+    both = merge_rankings(new, old, 3)
     assert both.ids.tolist() == [4, 7, 1]
     assert both.stages["dense"].tolist() == pytest.approx([0.9, np.nan, np.nan], nan_ok=True)
-    assert both.stages["bridged"].tolist() == pytest.approx([np.nan, 0.7, 0.5], nan_ok=True)
-    assert len(merged(Ranking.empty(), Ranking.empty(), 5)) == 0
+    assert both.stages["adapter"].tolist() == pytest.approx([np.nan, 0.7, 0.5], nan_ok=True)
+    assert len(merge_rankings(Ranking.empty(), Ranking.empty(), 5)) == 0
 
 
 def test_the_most_searched_come_first() -> None:
-    retriever = HandOver(Numbered(ASKED), BRIDGE, OLD_INDEX, NEW_INDEX, np.zeros(0, dtype=np.int64))
-    counts = hits_of(retriever, ["1", "2", "1"], k=3)
+    retriever = DualIndexSearch(Numbered(ASKED), ADAPTER, OLD_INDEX, NEW_INDEX, np.zeros(0, dtype=np.int64))
+    counts = count_hits(retriever, ["1", "2", "1"], k=3)
     first, second = (retriever([Query(text)], k=3)[0].ids.tolist() for text in ("1", "2"))
     assert sum(counts.values()) == 9
     assert all(counts[one] == 2 + (one in second) for one in first)
-    assert hits_of(retriever, {"1": 2, "2": 1}, k=3) == counts
-    order = hot_order(counts, np.arange(N))
+    order = most_searched_first(counts, np.arange(N))
     assert sorted(order.tolist()) == list(range(N))
     assert set(order[: len(counts)].tolist()) == set(counts)
     falling = [counts[int(one)] for one in order]
@@ -145,10 +145,10 @@ def test_the_most_searched_come_first() -> None:
     assert order[len(counts) :].tolist() == [one for one in range(N) if one not in counts]
 
 
-def test_vectors_of_the_bridge_stay_in_it() -> None:
+def test_vectors_of_the_adapter_stay_in_it() -> None:
     """A score of either side is of the new model's scale: no vector of a mapped query is handed out."""
     found = handed_over(np.arange(0, N, 2))(QUERIES, k=20)
     true = {row: ASKED.data[row] @ PAIRS.new.data.T for row in range(40)}
     off = [r.scores - true[row][r.ids] for row, r in enumerate(found)]
     assert np.abs(np.concatenate(off)).mean() < 0.05
-    assert not any(isinstance(value, Vectors) for value in vars(BRIDGE).values())
+    assert not any(isinstance(value, Vectors) for value in vars(ADAPTER).values())

@@ -10,14 +10,15 @@ import pytest
 from gnomon.collection import Collection, CollectionSettings
 from gnomon.core.errors import InvalidInput, SpaceMismatch
 from gnomon.core.ranking import Query
-from gnomon.migrate.adapter.fit import Bridge, BridgeRefused, BridgeSettings
-from gnomon.migrate.adapter.retriever import bridge_for, bridged, embed_in_order
-from gnomon.migrate.adapter.search import hits_of, hot_order
+from gnomon.migrate.adapter.fit import AdapterRefused, AdapterSettings, EmbeddingAdapter
+from gnomon.migrate.adapter.retriever import dual_index_retriever, embed_in_order, fit_adapter_for
+from gnomon.migrate.query_log import most_searched_first
 from gnomon.text.chunk import ChunkSettings
+from support.adapter_spaces import count_hits
 from support.version_collections import WORDS, documents, one, opened, three, two
 
 N = 260
-ANY = BridgeSettings(kinds=("scores",), least=0, least_pairs=200)
+ANY = AdapterSettings(kinds=("scores",), min_recall=0, min_pairs=200)
 QUERIES = [Query(f"{WORDS[at]} {WORDS[at + 3]} {WORDS[at + 5]}") for at in range(12)]
 
 
@@ -45,37 +46,37 @@ def first(found: list) -> list[list[int]]:  # type: ignore[type-arg]
     return [ranking.ids.tolist() for ranking in found]
 
 
-def made(kb: Collection) -> Bridge:
+def made(kb: Collection) -> EmbeddingAdapter:
     """As if it had been fitted before the version was begun: nothing is handed over by it."""
-    found = bridge_for(kb, two(), settings=ANY)
+    found = fit_adapter_for(kb, two(), settings=ANY)
     with kb.internals.catalog.write() as connection:
         connection.exec_driver_sql("DELETE FROM vectors WHERE space_id = 2")
     return found
 
 
-def test_what_a_bridge_was_fitted_on_is_handed_over(kb: Collection) -> None:
-    bridge = bridge_for(kb, two(), pairs=220, settings=ANY)
-    assert bridged(kb, "v2", bridge).refresh().handed == 220
+def test_what_an_adapter_was_fitted_on_is_handed_over(kb: Collection) -> None:
+    adapter = fit_adapter_for(kb, two(), pairs=220, settings=ANY)
+    assert dual_index_retriever(kb, "v2", adapter).refresh().embedded == 220
     assert kb.versions.backfill("v2").embedding.embedded == N - 220
 
 
-def test_from_the_bridge_alone_to_the_new_version_alone(kb: Collection) -> None:
-    bridge = made(kb)
-    retriever = bridged(kb, "v2", bridge, mode="dense")
-    assert (retriever.refresh().handed, retriever.refresh().waiting) == (0, N)
+def test_from_the_adapter_alone_to_the_new_version_alone(kb: Collection) -> None:
+    adapter = made(kb)
+    retriever = dual_index_retriever(kb, "v2", adapter, mode="dense")
+    assert (retriever.refresh().embedded, retriever.refresh().pending) == (0, N)
     vectors = two().encode([query.text for query in QUERIES], role="query")
-    assert first(retriever(QUERIES, k=9)) == first(bridge.search(kb.internals.indexes.dense, vectors, k=9))
+    assert first(retriever(QUERIES, k=9)) == first(adapter.search(kb.internals.indexes.dense, vectors, k=9))
 
-    hot = hot_order(hits_of(retriever, [query.text for query in QUERIES], k=5), passages(kb))
+    hot = most_searched_first(count_hits(retriever, [query.text for query in QUERIES], k=5), passages(kb))
     done = [part.embedded for part in embed_in_order(kb, "v2", hot[:40], slice_texts=16)]
     assert done == [16, 16, 8]
-    assert retriever.refresh().handed == 40
+    assert retriever.refresh().embedded == 40
     sides = retriever(QUERIES, k=5)
     assert any(not np.isnan(ranking.stages["dense"]).all() for ranking in sides)
 
     caught = kb.versions.backfill("v2")
     assert caught.embedding.embedded == N - 40
-    assert retriever.refresh().waiting == 0
+    assert retriever.refresh().pending == 0
     at_the_end = first(retriever(QUERIES, k=9))
     kb.versions.mark_ready("v2")
     kb.switch("v2")
@@ -86,17 +87,17 @@ def test_from_the_bridge_alone_to_the_new_version_alone(kb: Collection) -> None:
 
 
 def test_words_are_searched_beside(kb: Collection) -> None:
-    retriever = bridged(kb, "v2", made(kb), mode="hybrid")
+    retriever = dual_index_retriever(kb, "v2", made(kb), mode="hybrid")
     found = retriever([Query("n17"), Query("n42")], k=3)
     named = [kb.search(f"n{number}", k=1, mode="lexical", by="chunk")[0].chunk_id for number in (17, 42)]
     assert [ranking.ids[0] for ranking in found] == named
-    assert set(found[0].stages) >= {"bridged", "lexical"}
-    lexical = bridged(kb, "v2", made(kb), mode="lexical")
+    assert set(found[0].stages) >= {"adapter", "lexical"}
+    lexical = dual_index_retriever(kb, "v2", made(kb), mode="lexical")
     assert lexical([Query("n17")], k=1)[0].ids.tolist() == named[:1]
 
 
 def test_writes_are_followed(kb: Collection) -> None:
-    retriever = bridged(kb, "v2", made(kb), mode="dense")
+    retriever = dual_index_retriever(kb, "v2", made(kb), mode="dense")
     list(embed_in_order(kb, "v2", passages(kb)[:100]))
     retriever.refresh()
     before = retriever([Query(words(3)), Query(words(200))], k=2)
@@ -107,27 +108,27 @@ def test_writes_are_followed(kb: Collection) -> None:
     kb.add(documents({"new": "zephyr zephyr willow n999"}))
     found = retriever([Query("zephyr zephyr willow n999")], k=1)[0]
     assert found.ids.tolist() == [int(passages(kb)[-1])]
-    assert retriever.refresh() == replace(retriever.refresh(), handed=99, waiting=N - 2 + 1 - 99)
+    assert retriever.refresh() == replace(retriever.refresh(), embedded=99, pending=N - 2 + 1 - 99)
 
 
-def test_the_bridge_must_be_between_these_two(kb: Collection) -> None:
-    bridge = made(kb)
+def test_the_adapter_must_be_between_these_two(kb: Collection) -> None:
+    adapter = made(kb)
     with pytest.raises(SpaceMismatch):
-        bridged(kb, "v2", replace(bridge, old=bridge.new, new=bridge.old))
+        dual_index_retriever(kb, "v2", replace(adapter, old=adapter.new, new=adapter.old))
     with pytest.raises(SpaceMismatch):
-        bridged(kb, kb.versions.add(three()).name, bridge)
+        dual_index_retriever(kb, kb.versions.add(three()).name, adapter)
     with pytest.raises(InvalidInput, match="has no version v9"):
-        bridged(kb, "v9", bridge)
+        dual_index_retriever(kb, "v9", adapter)
 
 
-def test_other_passages_have_no_bridge(kb: Collection) -> None:
+def test_other_passages_have_no_adapter(kb: Collection) -> None:
     other = kb.versions.add(two(), chunking=ChunkSettings(10, 0, True))
     with pytest.raises(InvalidInput, match=f"{other.name} has other passages than v1"):
-        bridged(kb, other.name, made(kb))
+        dual_index_retriever(kb, other.name, made(kb))
 
 
-def test_a_third_version_that_goes_live_is_no_end_of_the_bridge(kb: Collection) -> None:
-    retriever = bridged(kb, "v2", made(kb), mode="dense")
+def test_a_third_version_that_goes_live_is_no_end_of_the_adapter(kb: Collection) -> None:
+    retriever = dual_index_retriever(kb, "v2", made(kb), mode="dense")
     third = kb.versions.add(three()).name
     kb.versions.backfill(third)
     kb.versions.mark_ready(third)
@@ -139,14 +140,14 @@ def test_a_third_version_that_goes_live_is_no_end_of_the_bridge(kb: Collection) 
 def test_fitting_says_how_far_it_is_and_may_refuse(kb: Collection) -> None:
     heard: list[tuple[int, int]] = []
     queries = [words(number) for number in range(1000, 1040)]
-    made = bridge_for(
+    made = fit_adapter_for(
         kb, two(), pairs=220, queries=queries, settings=ANY, said=lambda done, of: heard.append((done, of))
     )
     assert heard[-1] == (220, 220)
-    assert (made.measured.pairs, made.measured.queries, made.measured.of_passages) == (220, 20, False)
-    with pytest.raises(BridgeRefused, match="fitted on 260 pairs"):
-        bridge_for(kb, two(), settings=BridgeSettings(least=1.0, least_pairs=200))
+    assert (made.quality.pairs, made.quality.queries, made.quality.of_passages) == (220, 20, False)
+    with pytest.raises(AdapterRefused, match="fitted on 260 pairs"):
+        fit_adapter_for(kb, two(), settings=AdapterSettings(min_recall=1.0, min_pairs=200))
     with pytest.raises(InvalidInput, match="120 pairs"):
-        bridge_for(kb, two(), pairs=120)
+        fit_adapter_for(kb, two(), pairs=120)
     with pytest.raises(InvalidInput, match="both sides are of"):
-        bridge_for(kb, one())
+        fit_adapter_for(kb, one())

@@ -1,4 +1,4 @@
-"""Bridges between two spaces: chosen, measured, refused, kept in a file."""
+"""Embedding adapters between two spaces: chosen, measured, refused, kept in a file."""
 
 import io
 import json
@@ -14,30 +14,30 @@ from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
 from gnomon.index.exact import ExactIndex
 from gnomon.kernels.linear_maps import recall
-from gnomon.migrate.adapter.files import load_bridge, save_bridge
-from gnomon.migrate.adapter.fit import Bridge, BridgeRefused, BridgeSettings, fit_bridge
+from gnomon.migrate.adapter.files import load_adapter, save_adapter
+from gnomon.migrate.adapter.fit import AdapterRefused, AdapterSettings, EmbeddingAdapter, fit_adapter
 from gnomon.migrate.adapter.maps import (
-    KINDS,
-    Pairs,
-    RankedSettings,
-    fitted_map,
-    mapped_rows,
-    ranked_map,
-    rises,
-    slopes,
-    through,
-    with_hidden,
+    MAP_KINDS,
+    MapTrainingSettings,
+    VectorPairs,
+    adapted_scores,
+    add_hidden_layer,
+    apply_map,
+    fit_map,
+    gradients,
+    map_queries,
+    train_ranked_map,
 )
 from support.adapter_spaces import NEW, OLD, OTHER, world
 
 PAIRS = world(1500)
-FEW = RankedSettings(epochs=10, batch=128, rate=3e-4)
-SETTINGS = BridgeSettings(training=FEW, least_pairs=200)
+FEW = MapTrainingSettings(epochs=10, batch_size=128, learning_rate=3e-4)
+SETTINGS = AdapterSettings(training=FEW, min_pairs=200)
 
 
 @pytest.fixture(scope="module")
-def bridge() -> Bridge:
-    return fit_bridge(PAIRS.old, PAIRS.new, settings=SETTINGS)
+def adapter() -> EmbeddingAdapter:
+    return fit_adapter(PAIRS.old, PAIRS.new, settings=SETTINGS)
 
 
 @pytest.fixture(scope="module")
@@ -47,45 +47,45 @@ def old_index() -> ExactIndex:
     return index
 
 
-def test_it_finds_what_re_embedding_finds(bridge: Bridge) -> None:
+def test_it_finds_what_re_embedding_finds(adapter: EmbeddingAdapter) -> None:
     """Among passages that it was not fitted on, as many as it was measured with."""
     asked, unseen = world(100, seed=5), world(300, seed=6)
     truth = asked.new.data @ unseen.new.data.T
-    found = rises(bridge.arrays, asked.new.data, unseen.old)
+    found = adapted_scores(adapter.arrays, asked.new.data, unseen.old)
     share = recall(found, truth, 10).mean()
     assert share > 0.6
     # What it said of itself holds for texts that it has not seen.
-    assert bridge.measured.low - 0.05 < share < bridge.measured.high + 0.05
-    assert bridge.measured.recall > bridge.measured.old_model
-    assert bridge.measured.of_passages
-    assert (bridge.measured.passages, bridge.measured.pairs) == (300, 1500)
-    assert set(bridge.measured.tried) == set(KINDS)
+    assert adapter.quality.low - 0.05 < share < adapter.quality.high + 0.05
+    assert adapter.quality.recall > adapter.quality.old_model
+    assert adapter.quality.of_passages
+    assert (adapter.quality.passages, adapter.quality.pairs) == (300, 1500)
+    assert set(adapter.quality.tried) == set(MAP_KINDS)
 
 
 def test_what_it_was_fitted_on_does_not_flatter_it() -> None:
     """Hardly more pairs than dimensions: what was fitted comes out well, all else badly."""
     few = PAIRS.take(np.arange(250))
-    found = fit_bridge(few.old, few.new, settings=replace(SETTINGS, kinds=("scores",), least=0))
+    found = fit_adapter(few.old, few.new, settings=replace(SETTINGS, kinds=("scores",), min_recall=0))
     asked = world(200, seed=5).new.data
-    seen = recall(rises(found.arrays, asked, few.old), asked @ few.new.data.T, 10).mean()
+    seen = recall(adapted_scores(found.arrays, asked, few.old), asked @ few.new.data.T, 10).mean()
     unseen = world(50, seed=6)
-    true = recall(rises(found.arrays, asked, unseen.old), asked @ unseen.new.data.T, 10).mean()
-    assert found.measured.passages == 50
-    assert abs(found.measured.recall - true) < 0.08
+    true = recall(adapted_scores(found.arrays, asked, unseen.old), asked @ unseen.new.data.T, 10).mean()
+    assert found.quality.passages == 50
+    assert abs(found.quality.recall - true) < 0.08
     assert seen > 0
 
 
-def test_the_best_of_those_tried_is_taken(bridge: Bridge) -> None:
-    assert bridge.kind == max(bridge.measured.tried, key=lambda kind: bridge.measured.tried[kind])
-    alone = fit_bridge(PAIRS.old, PAIRS.new, settings=replace(SETTINGS, kinds=("rotation",), least=0))
+def test_the_best_of_those_tried_is_taken(adapter: EmbeddingAdapter) -> None:
+    assert adapter.kind == max(adapter.quality.tried, key=lambda kind: adapter.quality.tried[kind])
+    alone = fit_adapter(PAIRS.old, PAIRS.new, settings=replace(SETTINGS, kinds=("rotation",), min_recall=0))
     assert alone.kind == "rotation"
     assert set(alone.arrays) == {"weights", "offset", "mean"}
 
 
-def test_scores_come_out_as_the_new_models(bridge: Bridge, old_index: ExactIndex) -> None:
+def test_scores_come_out_as_the_new_models(adapter: EmbeddingAdapter, old_index: ExactIndex) -> None:
     asked = world(100, seed=6)
     truth = asked.new.data @ PAIRS.new.data.T
-    found = bridge.search(old_index, asked.new, k=20)
+    found = adapter.search(old_index, asked.new, k=20)
     off = [ranking.scores - truth[row, ranking.ids] for row, ranking in enumerate(found)]
     assert abs(np.mean(off)) < 0.02
     assert np.abs(off).mean() < 0.05
@@ -93,24 +93,24 @@ def test_scores_come_out_as_the_new_models(bridge: Bridge, old_index: ExactIndex
 
 def test_queries_choose_and_measure_where_they_are_given() -> None:
     asked = world(60, seed=8)
-    found = fit_bridge(PAIRS.old, PAIRS.new, queries=asked, settings=SETTINGS)
-    assert not found.measured.of_passages
-    assert found.measured.queries == 30
-    assert found.measured.pairs == 1500
+    found = fit_adapter(PAIRS.old, PAIRS.new, queries=asked, settings=SETTINGS)
+    assert not found.quality.of_passages
+    assert found.quality.queries == 30
+    assert found.quality.pairs == 1500
 
 
-def test_one_fit_is_like_another(bridge: Bridge) -> None:
-    again = fit_bridge(PAIRS.old, PAIRS.new, settings=SETTINGS)
-    assert again.measured == bridge.measured
-    assert again.scale == bridge.scale
-    for name, array in bridge.arrays.items():
+def test_one_fit_is_like_another(adapter: EmbeddingAdapter) -> None:
+    again = fit_adapter(PAIRS.old, PAIRS.new, settings=SETTINGS)
+    assert again.quality == adapter.quality
+    assert again.calibration == adapter.calibration
+    for name, array in adapter.arrays.items():
         assert np.array_equal(array, again.arrays[name])
 
 
 def test_texts_that_do_not_belong_together_are_refused() -> None:
     mixed = PAIRS.new.take(np.random.default_rng(0).permutation(1500))
-    with pytest.raises(BridgeRefused) as caught:
-        fit_bridge(PAIRS.old, mixed, settings=SETTINGS)
+    with pytest.raises(AdapterRefused) as caught:
+        fit_adapter(PAIRS.old, mixed, settings=SETTINGS)
     said = str(caught.value)
     assert "of what re-embedding finds" in said
     assert "1500 pairs" in said
@@ -120,15 +120,15 @@ def test_texts_that_do_not_belong_together_are_refused() -> None:
 
 
 def test_refused_below_the_recall_that_is_asked_for() -> None:
-    with pytest.raises(BridgeRefused, match=r"at least 100\.0%"):
-        fit_bridge(PAIRS.old, PAIRS.new, settings=replace(SETTINGS, least=1.0))
+    with pytest.raises(AdapterRefused, match=r"at least 100\.0%"):
+        fit_adapter(PAIRS.old, PAIRS.new, settings=replace(SETTINGS, min_recall=1.0))
 
 
 def test_refused_where_the_old_model_is_as_near() -> None:
     # The new model is the old one under another name, with a map that can only lose.
     same = Vectors(PAIRS.old.data, OTHER)
-    with pytest.raises(BridgeRefused, match=r"the old model finds 100\.0% of it"):
-        fit_bridge(PAIRS.old, same, settings=replace(SETTINGS, least=0.1))
+    with pytest.raises(AdapterRefused, match=r"the old model finds 100\.0% of it"):
+        fit_adapter(PAIRS.old, same, settings=replace(SETTINGS, min_recall=0.1))
 
 
 @pytest.mark.parametrize(
@@ -140,47 +140,47 @@ def test_refused_where_the_old_model_is_as_near() -> None:
         (PAIRS.old, PAIRS.new, PAIRS.take(np.arange(5)), "5 queries"),
     ],
 )
-def test_what_cannot_be_fitted(old: Vectors, new: Vectors, queries: Pairs | None, said: str) -> None:
+def test_what_cannot_be_fitted(old: Vectors, new: Vectors, queries: VectorPairs | None, said: str) -> None:
     with pytest.raises(InvalidInput, match=said) as caught:
-        fit_bridge(old, new, queries=queries, settings=SETTINGS)
+        fit_adapter(old, new, queries=queries, settings=SETTINGS)
     assert caught.value.expected
 
 
-def test_euclidean_spaces_have_no_bridge() -> None:
+def test_euclidean_spaces_have_no_adapter() -> None:
     flat = Space("d" * 64, 48, "euclidean", "float", "flat")
     with pytest.raises(InvalidInput, match="euclidean of flat"):
-        fit_bridge(Vectors(PAIRS.old.data, flat), PAIRS.new, settings=SETTINGS)
+        fit_adapter(Vectors(PAIRS.old.data, flat), PAIRS.new, settings=SETTINGS)
 
 
-def test_dot_products_are_bridged() -> None:
+def test_dot_products_are_adapted() -> None:
     dot = Space("e" * 64, 48, "dot", "float", "dot")
     old = Vectors(PAIRS.old.data * np.linspace(0.9, 1.1, 1500)[:, None], dot)
-    found = fit_bridge(old, PAIRS.new, settings=replace(SETTINGS, kinds=("scores",), least=0.3))
+    found = fit_adapter(old, PAIRS.new, settings=replace(SETTINGS, kinds=("scores",), min_recall=0.3))
     index = ExactIndex(dot)
     index.add(np.arange(1500), old)
     asked = world(50, seed=9)
-    expected = rises(found.arrays, asked.new.data, old)
+    expected = adapted_scores(found.arrays, asked.new.data, old)
     for row, ranking in enumerate(found.search(index, asked.new, k=5)):
         assert ranking.ids.tolist() == np.argsort(-expected[row])[:5].tolist()
         assert (np.diff(ranking.scores) <= 0).all()
 
 
 def test_bad_settings() -> None:
-    with pytest.raises(InvalidInput, match="held 0, least"):
-        BridgeSettings(held=0)
+    with pytest.raises(InvalidInput, match="held_out_share 0, min_recall"):
+        AdapterSettings(held_out_share=0)
 
 
-def test_spaces_are_checked_where_it_searches(bridge: Bridge, old_index: ExactIndex) -> None:
+def test_spaces_are_checked_where_it_searches(adapter: EmbeddingAdapter, old_index: ExactIndex) -> None:
     with pytest.raises(SpaceMismatch):
-        bridge.search(old_index, PAIRS.old.take([0]), k=3)
+        adapter.search(old_index, PAIRS.old.take([0]), k=3)
     other = ExactIndex(OTHER)
     other.add(np.arange(10), Vectors(PAIRS.old.data[:10], OTHER))
     with pytest.raises(SpaceMismatch):
-        bridge.search(other, PAIRS.new.take([0]), k=3)
+        adapter.search(other, PAIRS.new.take([0]), k=3)
 
 
-def test_a_query_that_maps_to_nothing_still_gets_an_answer(bridge: Bridge, old_index: ExactIndex) -> None:
-    empty = replace(bridge, arrays={**{n: np.zeros_like(a) for n, a in bridge.arrays.items()}})
+def test_a_query_that_maps_to_nothing_still_gets_an_answer(adapter: EmbeddingAdapter, old_index: ExactIndex) -> None:
+    empty = replace(adapter, arrays={**{n: np.zeros_like(a) for n, a in adapter.arrays.items()}})
     found = empty.search(old_index, PAIRS.new.take([0]), k=3)
     assert len(found[0]) == 3
     assert np.isfinite(found[0].scores).all()
@@ -205,7 +205,7 @@ def test_the_gradient_of_training(hidden: dict[str, Any]) -> None:
             logs.append(top - np.log(np.exp(top).sum(1, keepdims=True)))
         return float((np.exp(logs[0]) * (logs[0] - logs[1])).sum() / len(new))
 
-    found = slopes(values, new, old, 0.1)
+    found = gradients(values, new, old, 0.1)
     for name, value in values.items():
         at = tuple(draws.integers(0, size) for size in value.shape)
         before = value[at]
@@ -221,7 +221,7 @@ def test_training_betters_what_it_starts_from() -> None:
     unseen, asked = world(300, seed=6), world(100, seed=5).new.data
     truth = asked @ unseen.new.data.T
     shares = {
-        kind: recall(rises(fitted_map(kind, PAIRS, FEW), asked, unseen.old), truth, 10).mean()
+        kind: recall(adapted_scores(fit_map(kind, PAIRS, FEW), asked, unseen.old), truth, 10).mean()
         for kind in ("rotation", "ranked", "residual")
     }
     assert shares["ranked"] > shares["rotation"] + 0.02
@@ -233,75 +233,75 @@ def test_a_hidden_layer_starts_as_nothing_and_learns_what_no_linear_map_can() ->
     angles = np.random.default_rng(3).uniform(0.3, 2.8, 1200)[:, None]
     new, old = (np.hstack([np.cos(each), np.sin(each)]).astype(np.float32) for each in (2 * angles, angles))
     start = {"weights": np.eye(2), "offset": np.zeros(2)}
-    settings = RankedSettings(epochs=20, rate=1e-2, heat=0.1, hidden=32)
-    plain = ranked_map(new[:1000], old[:1000], start, settings)
-    begun = with_hidden(plain, settings)
-    np.testing.assert_array_equal(through(begun, new), through(plain, new))
-    learnt = ranked_map(new[:1000], old[:1000], begun, settings)
+    settings = MapTrainingSettings(epochs=20, learning_rate=1e-2, temperature=0.1, hidden=32)
+    plain = train_ranked_map(new[:1000], old[:1000], start, settings)
+    begun = add_hidden_layer(plain, settings)
+    np.testing.assert_array_equal(apply_map(begun, new), apply_map(plain, new))
+    learnt = train_ranked_map(new[:1000], old[:1000], begun, settings)
     truth = new[1000:] @ new[1000:].T
-    shares = [recall(through(one, new[1000:]) @ old[1000:].T, truth, 10).mean() for one in (plain, learnt)]
+    shares = [recall(apply_map(one, new[1000:]) @ old[1000:].T, truth, 10).mean() for one in (plain, learnt)]
     assert shares[1] > shares[0] + 0.05, shares
 
 
-def test_a_residual_bridge_is_kept_in_a_file(tmp_path: Path) -> None:
-    settings = BridgeSettings(kinds=("residual",), training=FEW, least=0, least_pairs=100)
-    made = fit_bridge(PAIRS.old, PAIRS.new, settings=settings)
-    save_bridge(made, tmp_path / "bridge")
-    again = load_bridge(tmp_path / "bridge")
+def test_a_residual_adapter_is_kept_in_a_file(tmp_path: Path) -> None:
+    settings = AdapterSettings(kinds=("residual",), training=FEW, min_recall=0, min_pairs=100)
+    made = fit_adapter(PAIRS.old, PAIRS.new, settings=settings)
+    save_adapter(made, tmp_path / "adapter")
+    again = load_adapter(tmp_path / "adapter")
     assert (again.kind, set(again.arrays)) == ("residual", set(made.arrays))
 
 
 def test_the_scores_map_guesses_scores() -> None:
-    arrays = fitted_map("scores", PAIRS, FEW)
+    arrays = fit_map("scores", PAIRS, FEW)
     asked = world(30, seed=4).new.data
-    guessed = mapped_rows(arrays, asked) @ PAIRS.old.data.T
+    guessed = map_queries(arrays, asked) @ PAIRS.old.data.T
     true = asked @ PAIRS.new.data.T
     correlations = [np.corrcoef(a, b)[0, 1] for a, b in zip(guessed, true, strict=True)]
     assert min(correlations) > 0.8
 
 
-def test_kept_in_a_file(bridge: Bridge, old_index: ExactIndex, tmp_path: Path) -> None:
-    path = tmp_path / "to-new.bridge"
-    save_bridge(bridge, path)
-    again = load_bridge(path)
-    assert (again.old, again.new, again.kind, again.scale) == (OLD, NEW, bridge.kind, bridge.scale)
-    assert again.measured == bridge.measured
+def test_kept_in_a_file(adapter: EmbeddingAdapter, old_index: ExactIndex, tmp_path: Path) -> None:
+    path = tmp_path / "to-new.adapter"
+    save_adapter(adapter, path)
+    again = load_adapter(path)
+    assert (again.old, again.new, again.kind, again.calibration) == (OLD, NEW, adapter.kind, adapter.calibration)
+    assert again.quality == adapter.quality
     asked = PAIRS.new.take([3, 4])
-    for a, b in zip(bridge.search(old_index, asked, k=9), again.search(old_index, asked, k=9), strict=True):
+    for a, b in zip(adapter.search(old_index, asked, k=9), again.search(old_index, asked, k=9), strict=True):
         assert a.ids.tolist() == b.ids.tolist()
         assert a.scores.tolist() == b.scores.tolist()
-    assert [one.name for one in tmp_path.iterdir()] == ["to-new.bridge"]
+    assert [one.name for one in tmp_path.iterdir()] == ["to-new.adapter"]
 
 
-def test_files_that_are_no_bridges(bridge: Bridge, tmp_path: Path) -> None:
-    path = tmp_path / "bridge"
+def test_files_that_are_no_adapters(adapter: EmbeddingAdapter, tmp_path: Path) -> None:
+    path = tmp_path / "adapter"
     with pytest.raises(StorageError, match="cannot be read"):
-        load_bridge(path)
-    save_bridge(bridge, path)
+        load_adapter(path)
+    save_adapter(adapter, path)
     whole = path.read_bytes()
     for broken in (b"", b"text", whole[: len(whole) // 2]):
         path.write_bytes(broken)
-        with pytest.raises(InvalidInput, match="is no bridge"):
-            load_bridge(path)
+        with pytest.raises(InvalidInput, match="is no embedding adapter"):
+            load_adapter(path)
     for changed in ({"weights": np.zeros((2, 2))}, {"offset": np.full(48, np.nan)}, {"evil": np.zeros(1)}):
-        _written(path, bridge, changed)
-        with pytest.raises(InvalidInput, match="is no bridge"):
-            load_bridge(path)
-    _written(path, bridge, {"weights": np.array([object()])})  # a pickle is not opened
-    with pytest.raises(InvalidInput, match="is no bridge"):
-        load_bridge(path)
+        _written(path, adapter, changed)
+        with pytest.raises(InvalidInput, match="is no embedding adapter"):
+            load_adapter(path)
+    _written(path, adapter, {"weights": np.array([object()])})  # a pickle is not opened
+    with pytest.raises(InvalidInput, match="is no embedding adapter"):
+        load_adapter(path)
 
 
-def _written(path: Path, bridge: Bridge, changed: dict[str, np.ndarray]) -> None:
-    save_bridge(bridge, path)
+def _written(path: Path, adapter: EmbeddingAdapter, changed: dict[str, np.ndarray]) -> None:
+    save_adapter(adapter, path)
     with np.load(path) as kept:
         arrays = {name: kept[name] for name in kept.files}
-    assert json.loads(str(arrays["about"]))["format"] == "gnomon-bridge-1"
+    assert json.loads(str(arrays["about"]))["format"] == "gnomon-adapter-2"
     buffer = io.BytesIO()
     np.savez(buffer, **{**arrays, **changed})
     path.write_bytes(buffer.getvalue())
 
 
-def test_a_folder_that_is_not_there(bridge: Bridge, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there(adapter: EmbeddingAdapter, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="cannot be written"):
-        save_bridge(bridge, tmp_path / "none" / "bridge")
+        save_adapter(adapter, tmp_path / "none" / "adapter")
