@@ -10,8 +10,8 @@ import pytest
 from pyarrow import parquet
 
 import gnomon
-from gnomon.answer.tables import TableInfo, ask_tables, look_up, register, registered, unregister
-from gnomon.answer.tables.load import Kinds, value
+from gnomon.answer.tables import TableInfo, ask_tables, register, registered, search_tables, unregister
+from gnomon.answer.tables.load import ColumnKinds, parse_cell
 from gnomon.answer.tables.source import derived_file
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.core.errors import InvalidInput, UnreadableFile
@@ -103,11 +103,11 @@ def test_a_csv_file_is_typed_and_cited_by_its_own_rows(kb, orders):
     ],
 )
 def test_kinds(cells, kind, first):
-    seen = Kinds(1)
+    kinds = ColumnKinds(1)
     for cell in cells:
-        seen.see([cell])
-    assert seen.found() == (kind,)
-    assert value(seen.found()[0], cells[0]) == first
+        kinds.add_row([cell])
+    assert kinds.detected() == (kind,)
+    assert parse_cell(kinds.detected()[0], cells[0]) == first
 
 
 def test_column_names_differ_and_stay_on_one_line(kb, tmp_path):
@@ -230,7 +230,7 @@ def test_a_file_that_went_wrong_says_so_and_the_other_tables_answer(kb, orders, 
     assert came in caught.value.message
     assert caught.value.expected
     assert "--name orders" in caught.value.hint
-    looked = look_up(kb, "people named Grace")
+    looked = search_tables(kb, "people named Grace")
     assert [p.document for p in looked.passages] == ["people#17"]
     assert [error.message for error in looked.errors] == [caught.value.message]
 
@@ -254,7 +254,7 @@ def test_a_database_that_went_wrong(kb, shop, harm, came):
 
 
 def test_a_database_that_is_being_written_is_not_read_half_way(kb, shop, monkeypatch):
-    monkeypatch.setattr("gnomon.answer.tables.sqlite_file._BUSY_S", 0.01)
+    monkeypatch.setattr("gnomon.answer.tables.source._BUSY_TIMEOUT_S", 0.01)
     register(kb, shop, table="people")
     writer = sqlite3.connect(shop, isolation_level=None)
     writer.execute("BEGIN EXCLUSIVE")
@@ -342,3 +342,12 @@ def test_long_cells_are_cut_in_the_text(kb, tmp_path):
     assert len(row.text) < 400
     assert row.text.endswith("…")
     assert len(row.metadata["note"]) == 4000
+
+
+def test_old_names_of_the_search_still_work_and_warn():
+    import gnomon.answer.tables as tables
+
+    with pytest.warns(DeprecationWarning, match="search_tables"):
+        assert tables.look_up is tables.search_tables
+    with pytest.warns(DeprecationWarning, match="TableSearchResult"):
+        assert tables.Looked is tables.TableSearchResult

@@ -214,11 +214,11 @@ def _expanded(asked: _Asked, question: str, stages: _Stages) -> tuple[str, ...]:
 
 def _rows(asked: _Asked, question: str, stages: _Stages) -> tuple[Passage, ...]:
     """What registered tables say; where a language model's query is no good, what a plain filter finds."""
-    from gnomon.answer.tables import look_up
+    from gnomon.answer.tables import search_tables
 
     with stages.timed("tables"):
         chat, where = stages.helper(asked.chat), asked.settings.where
-        looked = look_up(asked.kb, question, chat=chat, where=where)
+        looked = search_tables(asked.kb, question, chat=chat, where=where)
         for error in looked.errors:
             stages.failed("tables", error)
     return looked.passages

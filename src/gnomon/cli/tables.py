@@ -83,15 +83,15 @@ def _remove(kb: Collection, name: str, *, as_json: bool) -> None:
 
 def _list(kb: Collection, collection: Path, *, as_json: bool) -> None:
     from gnomon.answer.tables import registered
-    from gnomon.answer.tables.source import state
+    from gnomon.answer.tables.source import file_state
     from gnomon.cli.terminal import data_console, print_json
 
     found = registered(kb)
     if as_json:
-        listed = [{**info.to_json(), "state": state(info)} for info in found]
+        listed = [{**info.to_json(), "state": file_state(info)} for info in found]
         print_json({"collection": str(collection), "tables": listed})
         return
-    print_list(data_console(), [(info, state(info)) for info in found], collection)
+    print_list(data_console(), [(info, file_state(info)) for info in found], collection)
 
 
 def print_list(console: Console, found: list[tuple[TableInfo, str]], collection: Path) -> None:
@@ -102,12 +102,12 @@ def print_list(console: Console, found: list[tuple[TableInfo, str]], collection:
     from gnomon.cli.terminal import clean, counted, print_hanging, print_rows, program
 
     rows = []
-    for info, state in found:
+    for info, file_state in found:
         size = f"{counted(info.rows, 'row')}, {counted(len(info.columns), 'column')}"
         of = f", table {info.table}" if info.table not in ("", info.name) else ""
         body = clean(f"{size}, {info.kind} {near(info.path)}{of}")
-        if state != "here":
-            body.append_text(clean(f"\n{state}", style="yellow"))
+        if file_state != "here":
+            body.append_text(clean(f"\n{file_state}", style="yellow"))
         rows.append((clean(info.name, style="bold"), body))
     print_rows(console, rows)
     if not found:

@@ -1,5 +1,8 @@
-"""Tables beside the documents: CSV, SQLite and Parquet files that answer by rows."""
+"""Tables beside the documents: CSV, SQLite and Parquet files whose rows answer questions."""
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+from gnomon.core.renamed import renamed
+
+_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__ = renamed(__name__, _load, {"Looked": "TableSearchResult", "look_up": "search_tables"})

@@ -1,14 +1,14 @@
-from .query import Looked, ask_tables, look_up
 from .registry import register, registered, unregister
+from .search import TableSearchResult, ask_tables, search_tables
 from .types import Column, TableInfo
 
 __all__ = [
     "Column",
-    "Looked",
     "TableInfo",
+    "TableSearchResult",
     "ask_tables",
-    "look_up",
     "register",
     "registered",
+    "search_tables",
     "unregister",
 ]

@@ -1,7 +1,7 @@
-"""What a question asks of a table, by its words: names of columns, values of cells, comparisons, an order.
+"""A table query read off a question's words: names of columns, values of cells, comparisons, an order.
 
-A filter that leaves out a part of the question finds the wrong rows, so a comparison whose column is not
-clear, a denial or too many words that nothing in the table explains give no filter at all.
+A filter that ignores a part of the question finds the wrong rows, so a comparison whose column is not clear, a
+negation, or too many words that nothing in the table explains give no filter at all.
 """
 
 from __future__ import annotations
@@ -9,22 +9,21 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from gnomon.answer.tables.query_words import (
+from gnomon.answer.tables.question_words import (
     ASCENDING,
-    DENIALS,
+    COMPARISON_PHRASES,
     DESCENDING,
     IN_TIME,
-    SIGNS,
-    STOP,
-    Sign,
-    Word,
-    after,
+    NEGATIONS,
+    STOP_WORDS,
+    ComparisonSign,
+    QuestionWord,
     name_words,
-    words_of,
+    next_period,
+    tokenize_question,
 )
-from gnomon.answer.tables.sandbox import Locked
-from gnomon.answer.tables.sqlite_file import quoted
-from gnomon.answer.tables.types import NUMBERS, Column, TableInfo
+from gnomon.answer.tables.sandbox import SandboxedTable
+from gnomon.answer.tables.types import NUMBERS, Column, TableInfo, quote_name
 from gnomon.retrieve.where import Comparison, Condition, Constant, Every, Field, Operator, Some
 
 _FILLERS = frozenset("the a an of than is was are".split())
@@ -41,20 +40,20 @@ class _Mention:
 
 
 @dataclass(frozen=True)
-class _Bound:
-    """A comparison as said: the words first to last of the question, without a column yet."""
+class _ComparisonPhrase:
+    """A comparison, made by the words first to last (exclusive) of the question, without a column yet."""
 
     first: int
     last: int
-    sign: Sign
-    value: Word
+    sign: ComparisonSign
+    value: QuestionWord
     temporal: bool
 
 
-class Reading:
-    """A question being read: which of its words are explained, and where it names columns and the table."""
+class QuestionAnalysis:
+    """A question's words against a table: which are explained, and where they name columns and the table."""
 
-    def __init__(self, words: Sequence[Word], info: TableInfo) -> None:
+    def __init__(self, words: Sequence[QuestionWord], info: TableInfo) -> None:
         self.words, self.info = words, info
         self.used: set[int] = set()
         self.signs: set[int] = set()
@@ -128,135 +127,135 @@ class Reading:
         return [(at, at + width) for at in starts if tuple(self._folded[at : at + width]) == parts]
 
 
-def comparisons(reading: Reading) -> list[Condition] | None:
+def parse_comparisons(analysis: QuestionAnalysis) -> list[Condition] | None:
     """What is compared with numbers and dates, and truths. None where the column is not clear."""
     conditions: list[Condition] = []
     at = 0
-    while at < len(reading.words):
-        bounds = _bounds(reading, at)
+    while at < len(analysis.words):
+        bounds = _comparison_phrases(analysis, at)
         for bound in bounds:
-            condition = _resolved(reading, bound)
+            condition = _resolve_column(analysis, bound)
             if condition is None:
                 return None
             conditions.append(condition)
-            reading.used.update(range(bound.first, bound.last))
-            named = {at for each in reading.mentions for at in range(each.first, each.last)}
-            named |= {at for first, last in reading.table_at for at in range(first, last)}
-            spoken = {at for at in range(bound.first, bound.last) if not _measures(reading.words[at])}
-            reading.signs.update(spoken - named)
+            analysis.used.update(range(bound.first, bound.last))
+            named = {at for each in analysis.mentions for at in range(each.first, each.last)}
+            named |= {at for first, last in analysis.table_at for at in range(first, last)}
+            spoken = {at for at in range(bound.first, bound.last) if not _is_measure(analysis.words[at])}
+            analysis.signs.update(spoken - named)
         at = max([at + 1, *(bound.last for bound in bounds)])
-    return conditions + _truths(reading)
+    return conditions + _boolean_conditions(analysis)
 
 
-def order_of(reading: Reading) -> str | None:
+def parse_order(analysis: QuestionAnalysis) -> str | None:
     """The SQL order that a superlative asks for, "" without one. None where its column is not clear."""
-    for at, word in enumerate(reading.words):
-        said = word.text.casefold()
-        if at in reading.used or said not in DESCENDING | ASCENDING:
+    for at, word in enumerate(analysis.words):
+        lower = word.text.casefold()
+        if at in analysis.used or lower not in DESCENDING | ASCENDING:
             continue
-        kinds = ("date",) if said in IN_TIME else NUMBERS
-        column = reading.nearest(at, at + 1, kinds)
+        kinds = ("date",) if lower in IN_TIME else NUMBERS
+        column = analysis.nearest(at, at + 1, kinds)
         if column is None:
             return None
-        reading.used.add(at)
-        down = said in DESCENDING
-        return f"{quoted(column.name)} {'DESC' if down else 'ASC'} NULLS LAST"
+        analysis.used.add(at)
+        down = lower in DESCENDING
+        return f"{quote_name(column.name)} {'DESC' if down else 'ASC'} NULLS LAST"
     return ""
 
 
-def _bounds(reading: Reading, at: int) -> list[_Bound]:
+def _comparison_phrases(analysis: QuestionAnalysis, at: int) -> list[_ComparisonPhrase]:
     """The comparison that begins at a word: one, or two for between."""
-    words = reading.words
-    said = words[at].text.casefold() if words[at].kind == "word" else ""
-    if said in ("between", "from") and at + 3 < len(words):
+    words = analysis.words
+    lower = words[at].text.casefold() if words[at].kind == "word" else ""
+    if lower in ("between", "from") and at + 3 < len(words):
         low, high = words[at + 1], words[at + 3]
         joins = words[at + 2].text.casefold() in ("and", "to", "until")
-        if joins and _measures(low) and _measures(high):
-            return [_Bound(at, at + 4, ">=", low, True), _Bound(at, at + 4, "<=", high, True)]
-    for phrase, sign in SIGNS:
-        if reading.phrase_at(at, phrase):
-            value = _skip(reading, at + len(phrase))
-            if value < len(words) and _measures(words[value]):
-                return [_Bound(at, value + 1, sign, words[value], said in _TEMPORAL)]
+        if joins and _is_measure(low) and _is_measure(high):
+            return [_ComparisonPhrase(at, at + 4, ">=", low, True), _ComparisonPhrase(at, at + 4, "<=", high, True)]
+    for phrase, sign in COMPARISON_PHRASES:
+        if analysis.phrase_at(at, phrase):
+            value = _skip_fillers(analysis, at + len(phrase))
+            if value < len(words) and _is_measure(words[value]):
+                return [_ComparisonPhrase(at, value + 1, sign, words[value], lower in _TEMPORAL)]
             return []
-    if said in _WHEN and at + 1 < len(words) and (words[at + 1].kind == "date" or words[at + 1].is_year):
-        return [_Bound(at, at + 2, "=", words[at + 1], True)]
-    return _named(reading, at)
+    if lower in _WHEN and at + 1 < len(words) and (words[at + 1].kind == "date" or words[at + 1].is_year):
+        return [_ComparisonPhrase(at, at + 2, "=", words[at + 1], True)]
+    return _named_value(analysis, at)
 
 
-def _named(reading: Reading, at: int) -> list[_Bound]:
+def _named_value(analysis: QuestionAnalysis, at: int) -> list[_ComparisonPhrase]:
     """A column and its value: "order id 17", "year is 2020"; or the table's: "order 17"."""
-    words = reading.words
-    ends = [each.last for each in reading.mentions if each.first == at]
-    ends += [last for first, last in reading.table_at if first == at]
+    words = analysis.words
+    ends = [each.last for each in analysis.mentions if each.first == at]
+    ends += [last for first, last in analysis.table_at if first == at]
     for end in ends:
-        value = _skip(reading, end)
+        value = _skip_fillers(analysis, end)
         if value < len(words) and (words[value].kind in ("number", "date")):
-            return [_Bound(at, value + 1, "=", words[value], words[value].kind == "date")]
+            return [_ComparisonPhrase(at, value + 1, "=", words[value], words[value].kind == "date")]
     return []
 
 
-def _skip(reading: Reading, at: int) -> int:
-    while at < len(reading.words) and reading.words[at].text.casefold() in _FILLERS:
+def _skip_fillers(analysis: QuestionAnalysis, at: int) -> int:
+    while at < len(analysis.words) and analysis.words[at].text.casefold() in _FILLERS:
         at += 1
     return at
 
 
-def _measures(word: Word) -> bool:
+def _is_measure(word: QuestionWord) -> bool:
     return word.kind in ("number", "date")
 
 
-def _resolved(reading: Reading, bound: _Bound) -> Condition | None:
+def _resolve_column(analysis: QuestionAnalysis, bound: _ComparisonPhrase) -> Condition | None:
     """The comparison with its column; None where that is not clear."""
     first, last = bound.first, bound.last
     if bound.value.kind == "date":
-        column = reading.nearest(first, last, ("date",))
-        return None if column is None else _in_time(column, bound.sign, bound.value.text)
-    begun = reading.mention_at(first)
-    if begun is None and first in [place[0] for place in reading.table_at]:
-        begun = _own_id(reading.info)
+        column = analysis.nearest(first, last, ("date",))
+        return None if column is None else _date_condition(column, bound.sign, bound.value.text)
+    begun = analysis.mention_at(first)
+    if begun is None and first in [place[0] for place in analysis.table_at]:
+        begun = _own_id(analysis.info)
         if begun is None:
             return None
     if begun is not None and begun.kind in NUMBERS:
-        return _number(begun, bound)
+        return _number_condition(begun, bound)
     if bound.value.is_year and (bound.temporal or begun is not None):
-        years = [c for c in reading.info.columns if c.kind == "integer" and "year" in name_words(c.name)]
-        column = reading.nearest(first, last, ("date",))
-        if column is not None and not any(each.column in years for each in reading.mentions):
-            return _in_time(column, bound.sign, bound.value.text)
+        years = [c for c in analysis.info.columns if c.kind == "integer" and "year" in name_words(c.name)]
+        column = analysis.nearest(first, last, ("date",))
+        if column is not None and not any(each.column in years for each in analysis.mentions):
+            return _date_condition(column, bound.sign, bound.value.text)
         if len(years) == 1:
-            return _number(years[0], bound)
-    column = reading.nearest(first, last, NUMBERS)
-    return None if column is None else _number(column, bound)
+            return _number_condition(years[0], bound)
+    column = analysis.nearest(first, last, NUMBERS)
+    return None if column is None else _number_condition(column, bound)
 
 
-def _number(column: Column, bound: _Bound) -> Condition | None:
+def _number_condition(column: Column, bound: _ComparisonPhrase) -> Condition | None:
     number = bound.value.number
-    return None if number is None else _test(column, bound.sign, Constant("number", number))
+    return None if number is None else _comparison(column, bound.sign, Constant("number", number))
 
 
-def _in_time(column: Column, sign: Sign, day: str) -> Condition:
+def _date_condition(column: Column, sign: ComparisonSign, day: str) -> Condition:
     """Dates begin with their year and month, so a year compares with them as a text does."""
     if sign == "=":
-        return _test(column, "like", Constant("text", f"{day}%"))
+        return _comparison(column, "like", Constant("text", f"{day}%"))
     if sign in ("<=", ">"):
-        return _test(column, "<" if sign == "<=" else ">=", Constant("text", after(day)))
-    return _test(column, sign, Constant("text", day))
+        return _comparison(column, "<" if sign == "<=" else ">=", Constant("text", next_period(day)))
+    return _comparison(column, sign, Constant("text", day))
 
 
-def _truths(reading: Reading) -> list[Condition]:
+def _boolean_conditions(analysis: QuestionAnalysis) -> list[Condition]:
     found: list[Condition] = []
-    for each in reading.mentions:
+    for each in analysis.mentions:
         if each.column.kind != "truth":
             continue
-        denied = each.first > 0 and reading.words[each.first - 1].folded in DENIALS
+        denied = each.first > 0 and analysis.words[each.first - 1].folded in NEGATIONS
         if denied:
-            reading.used.add(each.first - 1)
-        found.append(_test(each.column, "=", Constant("truth", not denied)))
+            analysis.used.add(each.first - 1)
+        found.append(_comparison(each.column, "=", Constant("truth", not denied)))
     return found
 
 
-def _test(column: Column, operator: Operator, constant: Constant) -> Condition:
+def _comparison(column: Column, operator: Operator, constant: Constant) -> Condition:
     return Comparison(Field(column.name), operator, (constant,))
 
 
@@ -271,16 +270,16 @@ def _identifies(column: Column) -> bool:
     return bool(_IDENTIFIERS & set(name_words(column.name)))
 
 
-LEAST_EXPLAINED = 0.6
-"""Of the words that say something, so many must be a value, a column, the table or a comparison."""
-_MOST_WORDS, _LONGEST_VALUE, _MOST_COLUMNS, _MOST_VALUES = 60, 6, 60, 50
+MIN_EXPLAINED = 0.6
+"""The share of the content words that must be a value, a column, the table or a comparison."""
+_MAX_WORDS, _MAX_VALUE_WORDS, _MAX_COLUMNS, _MAX_VALUES = 60, 6, 60, 50
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The rows that a question asks for: those that meet the condition, in an order (SQL, "" for the file's).
+class KeywordQuery:
+    """Selects the rows that meet the condition, in an order (SQL, "" for the file's), or counts them.
 
-    `explained` is the share of the question's words that this rests on.
+    `explained` is the share of the question's content words that it accounts for.
     """
 
     condition: Condition | None
@@ -289,66 +288,66 @@ class Asked:
     explained: float
 
 
-def understand(table: Locked, question: str) -> Asked | None:
+def parse_question(table: SandboxedTable, question: str) -> KeywordQuery | None:
     """None where the words do not say clearly what to filter by. Raises Refused."""
-    words = words_of(question)[:_MOST_WORDS]
-    reading = Reading(words, table.info)
-    conditions = comparisons(reading)
+    words = tokenize_question(question)[:_MAX_WORDS]
+    analysis = QuestionAnalysis(words, table.info)
+    conditions = parse_comparisons(analysis)
     if conditions is None:
         return None
-    order = order_of(reading)
-    if order is None or any(w.folded in DENIALS and at not in reading.used for at, w in enumerate(words)):
+    order = parse_order(analysis)
+    if order is None or any(w.folded in NEGATIONS and at not in analysis.used for at, w in enumerate(words)):
         return None
-    texts = [column for column in table.info.columns if column.kind == "text"][:_MOST_COLUMNS]
-    phrases = _phrases(table, texts, reading)
+    texts = [column for column in table.info.columns if column.kind == "text"][:_MAX_COLUMNS]
+    phrases = _quoted_phrases(table, texts, analysis)
     if phrases is None:
         return None
-    values = phrases + _values(table, texts, reading)
-    if not (reading.names_it or values):
+    values = phrases + _cell_values(table, texts, analysis)
+    if not (analysis.names_it or values):
         return None
     conditions += values
-    explained = reading.explained(STOP)
-    counting = _counts(reading)
-    whole = counting and reading.table_named and explained == 1
-    if explained < LEAST_EXPLAINED or not (conditions or order or whole):
+    explained = analysis.explained(STOP_WORDS)
+    counting = _is_counting(analysis)
+    whole = counting and analysis.table_named and explained == 1
+    if explained < MIN_EXPLAINED or not (conditions or order or whole):
         return None
     condition = Every(tuple(conditions)) if len(conditions) > 1 else next(iter(conditions), None)
-    return Asked(condition, order, counting, explained)
+    return KeywordQuery(condition, order, counting, explained)
 
 
-def _counts(reading: Reading) -> bool:
+def _is_counting(analysis: QuestionAnalysis) -> bool:
     """Whether rows are to be counted: "how many units" asks for the sum of a column, and not for that."""
-    said = [word.folded for word in reading.words]
-    for at in range(len(said) - 1):
-        if tuple(said[at : at + 2]) in (("how", "many"), ("number", "of"), ("count", "of")):
-            named = reading.mention_at(at + 2)
+    folded = [word.folded for word in analysis.words]
+    for at in range(len(folded) - 1):
+        if tuple(folded[at : at + 2]) in (("how", "many"), ("number", "of"), ("count", "of")):
+            named = analysis.mention_at(at + 2)
             return named is None or named.kind not in ("integer", "real")
     return False
 
 
-def _phrases(table: Locked, texts: list[Column], reading: Reading) -> list[Condition] | None:
+def _quoted_phrases(table: SandboxedTable, texts: list[Column], analysis: QuestionAnalysis) -> list[Condition] | None:
     """Quoted phrases: whole cells, else parts of cells. None where one is in no cell."""
     conditions: list[Condition] = []
-    for at, word in enumerate(reading.words):
+    for at, word in enumerate(analysis.words):
         if word.kind != "quoted":
             continue
-        reading.used.add(at)
-        where = _holding(table, texts, [word.text])
-        whole = [_among(name, values) for name, values in where.items()]
+        analysis.used.add(at)
+        where = _matching_cells(table, texts, [word.text])
+        whole = [_one_of(name, values) for name, values in where.items()]
         pattern = "%" + word.text.replace("%", "_") + "%"
         parts = whole or [Comparison(Field(c.name), "ilike", (Constant("text", pattern),)) for c in texts]
         if not parts or len(pattern) > 200:
             return None
-        conditions.append(_any(parts))
+        conditions.append(_any_of(parts))
     return conditions
 
 
-def _values(table: Locked, texts: list[Column], reading: Reading) -> list[Condition]:
+def _cell_values(table: SandboxedTable, texts: list[Column], analysis: QuestionAnalysis) -> list[Condition]:
     """Whole cells that stand in the question, the longest first; of one column any, of several each."""
-    spans = _spans(reading)
+    spans = _unexplained_spans(analysis)
     if not spans:
         return []
-    held = _holding(table, texts, [text for _, _, text in spans])
+    held = _matching_cells(table, texts, [text for _, _, text in spans])
     by_value: dict[str, list[tuple[str, str]]] = {}
     for name, values in held.items():
         for value in values:
@@ -356,55 +355,55 @@ def _values(table: Locked, texts: list[Column], reading: Reading) -> list[Condit
     groups: dict[tuple[str, ...], list[str]] = {}
     for first, last, text in spans:
         pairs = by_value.get(text.casefold())
-        if not pairs or reading.used & set(range(first, last)):
+        if not pairs or analysis.used & set(range(first, last)):
             continue
-        near = {column.name for column in reading.mentions_near(first, last)}
+        near = {column.name for column in analysis.mentions_near(first, last)}
         pairs = [pair for pair in pairs if pair[0] in near] or pairs
-        reading.used.update(range(first, last))
+        analysis.used.update(range(first, last))
         columns = tuple(dict.fromkeys(name for name, _ in pairs))
         groups.setdefault(columns, []).extend(dict.fromkeys(value for _, value in pairs))
-    return [_any([_among(name, values) for name in columns]) for columns, values in groups.items()]
+    return [_any_of([_one_of(name, values) for name in columns]) for columns, values in groups.items()]
 
 
-def _spans(reading: Reading) -> list[tuple[int, int, str]]:
+def _unexplained_spans(analysis: QuestionAnalysis) -> list[tuple[int, int, str]]:
     """Runs of words that nothing has explained yet, the longest first, as they stand in the question."""
     spans = []
-    words = reading.words
-    for width in range(_LONGEST_VALUE, 0, -1):
+    words = analysis.words
+    for width in range(_MAX_VALUE_WORDS, 0, -1):
         for first in range(len(words) - width + 1):
             some = words[first : first + width]
-            taken = reading.used & set(range(first, first + width))
+            taken = analysis.used & set(range(first, first + width))
             if taken or any(word.kind in ("quoted", "sign") for word in some):
                 continue
-            if all(word.text.casefold() in STOP for word in some):
+            if all(word.text.casefold() in STOP_WORDS for word in some):
                 continue
-            spans.append((first, first + width, _said(some)))
+            spans.append((first, first + width, _phrase(some)))
     return spans
 
 
-def _said(words: Sequence[Word]) -> str:
+def _phrase(words: Sequence[QuestionWord]) -> str:
     return " ".join(word.text for word in words)
 
 
-def _holding(table: Locked, texts: list[Column], values: list[str]) -> dict[str, list[str]]:
+def _matching_cells(table: SandboxedTable, texts: list[Column], values: list[str]) -> dict[str, list[str]]:
     """By column, which of its cells are one of the values, whatever the case."""
     forms = {form for value in values for form in (value, value.lower(), value.upper(), value.title())}
     marks = ", ".join("?" * len(forms))
     found = {}
     for column in texts:
-        cell = quoted(column.name)
-        sql = f"SELECT DISTINCT {cell} FROM {quoted(table.info.name)} WHERE +{cell} COLLATE NOCASE IN ({marks})"
-        rows = table.select(sql, sorted(forms), most=_MOST_VALUES).rows
+        cell = quote_name(column.name)
+        sql = f"SELECT DISTINCT {cell} FROM {quote_name(table.info.name)} WHERE +{cell} COLLATE NOCASE IN ({marks})"
+        rows = table.select(sql, sorted(forms), limit=_MAX_VALUES).rows
         cells = [row[0] for row in rows if isinstance(row[0], str)]
         if cells:
             found[column.name] = cells
     return found
 
 
-def _among(name: str, values: list[str]) -> Condition:
+def _one_of(name: str, values: list[str]) -> Condition:
     constants = tuple(Constant("text", value) for value in dict.fromkeys(values))
     return Comparison(Field(name), "=" if len(constants) == 1 else "in", constants)
 
 
-def _any(parts: list[Condition]) -> Condition:
+def _any_of(parts: list[Condition]) -> Condition:
     return parts[0] if len(parts) == 1 else Some(tuple(parts))

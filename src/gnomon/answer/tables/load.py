@@ -1,4 +1,4 @@
-"""Rows of CSV and Parquet files, with their numbers and with values of one kind a column."""
+"""Reads CSV and Parquet files: numbered rows, and values of one kind for each column."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from gnomon.answer.tables.types import Column, ColumnKind, TableInfo, Value, unique, unusable
+from gnomon.answer.tables.types import Column, ColumnKind, TableInfo, Value, table_error, unique_names
 from gnomon.core.errors import GnomonError, InvalidInput, UnreadableFile
 from gnomon.text.decode import clean
 from gnomon.text.readers.csv import open_table
@@ -29,28 +29,28 @@ _DOTTED = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})", re.ASCII)
 _ORDER: tuple[ColumnKind, ...] = ("truth", "integer", "real", "date")
 
 
-class Kinds:
-    """The kind of each column, from all of its cells."""
+class ColumnKinds:
+    """Detects the kind of each column from all of its cells."""
 
     def __init__(self, columns: int) -> None:
-        self._may = [list(_ORDER) for _ in range(columns)]
-        self._seen = [False] * columns
+        self._possible = [list(_ORDER) for _ in range(columns)]
+        self._has_value = [False] * columns
 
-    def see(self, cells: Sequence[str]) -> None:
-        """Look at a row's cells, stripped; one for each column."""
+    def add_row(self, cells: Sequence[str]) -> None:
+        """Takes a row's stripped cells, one for each column."""
         for at, cell in enumerate(cells):
-            may = self._may[at]
-            if may and cell.lower() not in MISSING:
-                self._seen[at] = True
-                self._may[at] = [kind for kind in may if _fits(kind, cell)]
+            possible = self._possible[at]
+            if possible and cell.lower() not in MISSING:
+                self._has_value[at] = True
+                self._possible[at] = [kind for kind in possible if _fits(kind, cell)]
 
-    def found(self) -> tuple[ColumnKind, ...]:
-        """A column without any value is text."""
-        pairs = zip(self._may, self._seen, strict=True)
-        return tuple(may[0] if may and seen else "text" for may, seen in pairs)
+    def detected(self) -> tuple[ColumnKind, ...]:
+        """The kinds; a column without any value is text."""
+        pairs = zip(self._possible, self._has_value, strict=True)
+        return tuple(possible[0] if possible and has_value else "text" for possible, has_value in pairs)
 
 
-def value(kind: ColumnKind, cell: str) -> Value:
+def parse_cell(kind: ColumnKind, cell: str) -> Value:
     """A cell as it is stored. Raises ValueError for one that is not of the kind."""
     if kind == "text":
         return clean(cell) or None
@@ -60,15 +60,15 @@ def value(kind: ColumnKind, cell: str) -> Value:
         return int(cell.lower() == "true")
     if kind == "integer":
         return int(cell)
-    return float(cell) if kind == "real" else as_date(cell)
+    return float(cell) if kind == "real" else parse_date(cell)
 
 
-def as_date(cell: str) -> str:
+def parse_date(cell: str) -> str:
     """A date as in ISO 8601; with its time where it has one. Raises ValueError for what is none.
 
     Day and month with slashes are left alone: 3/4/2020 is two dates.
 
-    >>> as_date("5.11.2020"), as_date("2020-11-05T10:00")
+    >>> parse_date("5.11.2020"), parse_date("2020-11-05T10:00")
     ('2020-11-05', '2020-11-05 10:00')
     """
     if found := _ISO.fullmatch(cell):
@@ -89,45 +89,44 @@ def _fits(kind: ColumnKind, cell: str) -> bool:
     if kind == "real":
         return _REAL.fullmatch(cell) is not None
     try:
-        return bool(as_date(cell))
+        return bool(parse_date(cell))
     except ValueError:
         return False
 
 
-MOST_COLUMNS = 1000
-_LONGEST = 16_000_000
-"""Characters in a cell."""
-_BATCH = 4096
+MAX_COLUMNS = 1000
+_MAX_CELL_CHARACTERS = 16_000_000
+_BATCH_ROWS = 4096
 
 
 @dataclass(frozen=True)
-class Contents:
+class TableData:
     """A file's columns and its rows: (number, values). Numbers count from 1; empty rows are passed over."""
 
     columns: tuple[Column, ...]
     rows: Iterator[tuple[int, tuple[Value, ...]]]
 
 
-def contents(name: str, path: Path, kind: str) -> Contents:
-    """What is in a file. Raises UnreadableFile naming the table, InvalidInput where a library is missing."""
+def read_table(name: str, path: Path, kind: str) -> TableData:
+    """A file's columns and rows. Raises UnreadableFile naming the table, InvalidInput where a library is missing."""
     return _parquet(name, path) if kind == "parquet" else _csv(name, path)
 
 
-def _csv(name: str, path: Path) -> Contents:
-    with _explained(name, path), open_table(path, _LONGEST) as (names, rows):
-        kinds = Kinds(len(names))
+def _csv(name: str, path: Path) -> TableData:
+    with _read_errors(name, path), open_table(path, _MAX_CELL_CHARACTERS) as (names, rows):
+        kinds = ColumnKinds(len(names))
         for _, cells in _cells(name, len(names), rows):
-            kinds.see(cells)
-    pairs = zip(_checked(name, names), kinds.found(), strict=True)
+            kinds.add_row(cells)
+    pairs = zip(_checked(name, names), kinds.detected(), strict=True)
     columns = tuple(Column(column, kind) for column, kind in pairs)
-    return Contents(columns, _csv_rows(name, path, columns))
+    return TableData(columns, _csv_rows(name, path, columns))
 
 
 def _csv_rows(name: str, path: Path, columns: tuple[Column, ...]) -> Iterator[tuple[int, tuple[Value, ...]]]:
     kinds = [column.kind for column in columns]
-    with _explained(name, path), open_table(path, _LONGEST) as (names, rows):
+    with _read_errors(name, path), open_table(path, _MAX_CELL_CHARACTERS) as (names, rows):
         for number, cells in _cells(name, len(names), rows):
-            yield number, tuple(value(kind, cell) for kind, cell in zip(kinds, cells, strict=True))
+            yield number, tuple(parse_cell(kind, cell) for kind, cell in zip(kinds, cells, strict=True))
 
 
 def _cells(name: str, width: int, rows: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
@@ -135,7 +134,7 @@ def _cells(name: str, width: int, rows: Iterator[list[str]]) -> Iterator[tuple[i
         cells = [cell.strip() for cell in row]
         if any(cells[width:]):
             # Which column a value belongs to is not known here: a comma too many moves all that follow.
-            raise unusable(
+            raise table_error(
                 name,
                 f"row {number} has {len(cells)} values for {width} columns",
                 expected="a value for each column, with quotes around one that holds the separator",
@@ -144,24 +143,24 @@ def _cells(name: str, width: int, rows: Iterator[list[str]]) -> Iterator[tuple[i
             yield number, (cells + [""] * width)[:width]
 
 
-def _parquet(name: str, path: Path) -> Contents:
+def _parquet(name: str, path: Path) -> TableData:
     parquet = _library(path)
-    with _explained(name, path):
+    with _read_errors(name, path):
         file = parquet.ParquetFile(path)
         fields = list(file.schema_arrow)
         file.close()
     names = _checked(name, [str(field.name) or f"column {at}" for at, field in enumerate(fields, start=1)])
     pairs = zip(names, fields, strict=True)
     columns = tuple(Column(column, _arrow_kind(str(field.type))) for column, field in pairs)
-    return Contents(columns, _parquet_rows(name, path, columns))
+    return TableData(columns, _parquet_rows(name, path, columns))
 
 
 def _parquet_rows(name: str, path: Path, columns: tuple[Column, ...]) -> Iterator[tuple[int, tuple[Value, ...]]]:
     parquet = _library(path)
     kinds = [column.kind for column in columns]
     number = 0
-    with _explained(name, path), parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=_BATCH):
+    with _read_errors(name, path), parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=_BATCH_ROWS):
             cells = [column.to_pylist() for column in batch.columns]
             for row in zip(*cells, strict=True):
                 number += 1
@@ -198,10 +197,10 @@ def _arrow_value(kind: ColumnKind, cell: Any) -> Value:
 
 def _checked(name: str, names: list[str]) -> list[str]:
     if not names:
-        raise unusable(name, "its file is empty", expected="a line that names the columns, and rows below it")
-    if len(names) > MOST_COLUMNS:
-        raise unusable(name, f"{len(names)} columns", expected=f"at most {MOST_COLUMNS}")
-    return unique(names)
+        raise table_error(name, "its file is empty", expected="a line that names the columns, and rows below it")
+    if len(names) > MAX_COLUMNS:
+        raise table_error(name, f"{len(names)} columns", expected=f"at most {MAX_COLUMNS}")
+    return unique_names(names)
 
 
 def _library(path: Path) -> Any:
@@ -217,30 +216,30 @@ def _library(path: Path) -> Any:
 
 
 @contextmanager
-def _explained(name: str, path: Path) -> Iterator[None]:
-    """Errors of reading a table's file, with the table's name."""
+def _read_errors(name: str, path: Path) -> Iterator[None]:
+    """Turns errors of reading a table's file into UnreadableFile with the table's name."""
     try:
         yield
     except UnreadableFile as error:
         if error.message.startswith("table "):
             raise
-        raise unusable(name, error.message, expected=error.expected) from error
+        raise table_error(name, error.message, expected=error.expected) from error
     except GnomonError:
         raise
     except (OSError, csv.Error, ValueError, ArithmeticError) as error:  # Arrow's own are of these kinds
-        raise unusable(name, f"{path} cannot be read: {error}") from error
+        raise table_error(name, f"{path} cannot be read: {error}") from error
 
 
-def same_columns(info: TableInfo, found: tuple[Column, ...]) -> None:
-    """Raise UnreadableFile where columns are gone or new since the table was registered."""
-    before, now = [column.name for column in info.columns], [column.name for column in found]
+def require_same_columns(info: TableInfo, columns: tuple[Column, ...]) -> None:
+    """Raises UnreadableFile where columns are gone or new since the table was registered."""
+    before, now = [column.name for column in info.columns], [column.name for column in columns]
     if before == now:
         return
     gone = [name for name in before if name not in now]
     new = [name for name in now if name not in before]
     parts = [f"without {', '.join(gone)}" if gone else "", f"with {', '.join(new)}" if new else ""]
     what = " and ".join(part for part in parts if part) or "in another order"
-    raise unusable(
+    raise table_error(
         info.name,
         f"the columns of {info.path} changed: now {what}",
         expected=", ".join(before),

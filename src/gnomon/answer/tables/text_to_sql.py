@@ -9,34 +9,28 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from itertools import pairwise
 from string import Template
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gnomon.answer.tables.rows import LONGEST_CELL, Figure, figure_passage, row_passages, shown
-from gnomon.answer.tables.sandbox import Locked, Refused, number_column
-from gnomon.answer.tables.sqlite_file import quoted
-from gnomon.answer.tables.types import Column, TableInfo, Value
+from gnomon.answer.tables.passages import MAX_CELL_LENGTH, AggregateRow, aggregate_passage, format_value, row_passages
+from gnomon.answer.tables.sandbox import QueryRefused, SandboxedTable, number_column
+from gnomon.answer.tables.types import Column, TableInfo, Value, quote_name
 from gnomon.answer.types import ChatModel, Message, Passage
-from gnomon.core.errors import GenerationFailed
+from gnomon.core.errors import GenerationFailed, missing_extra
 
-LONGEST = 4000
+if TYPE_CHECKING:
+    from sqlglot import exp
+
+MAX_QUERY_LENGTH = 4000
 """Characters of a query."""
-_TOKEN = re.compile(
-    r"(?P<space>\s+|--[^\n]*|/\*.*?\*/)|(?P<text>'(?:[^']|'')*')"
-    r"|(?P<name>\"(?:[^\"]|\"\")*\"|`[^`]*`|\[[^\]]*\])"
-    r"|(?P<number>\d[\w.]*)|(?P<word>[^\W\d]\w*)|(?P<sign>[-+*/%<>=!|&~,.();])",
-    re.DOTALL,
-)
-_CLAUSES = ("from", "where", "group", "having", "order", "limit")
-_REFUSED = ("union", "intersect", "except", "over", "join")
-_AGGREGATES = ("count", "sum", "avg", "total", "min", "max", "group_concat", "json_group_array")
+_OTHER_AGGREGATES = ("total", "json_group_array")  # functions that sqlglot has no class for
 
 
 @dataclass(frozen=True)
 class Statement:
-    """A query over one table. `items` are what is selected, as written. `sql` selects these, and then the
-    rows' numbers (of an aggregate their JSON list); `written` is the query without comments.
+    """A checked query over one table. `items` are the selected expressions, without the aliases that could
+    say anything of them. `sql` selects these, and then the rows' numbers (of an aggregate their JSON list);
+    `written` is the query as it is shown.
     """
 
     info: TableInfo
@@ -46,186 +40,135 @@ class Statement:
     written: str
 
 
-@dataclass(frozen=True)
-class _Token:
-    kind: str
-    text: str
-    depth: int
+def parse_statement(text: str, tables: Sequence[TableInfo]) -> Statement:
+    """Raises QueryRefused, with what is wrong, for what is not one SELECT over one of the tables.
 
-    @property
-    def word(self) -> str:
-        return self.text.lower() if self.kind == "word" else ""
+    This reads what a query means; what it may do is enforced by the sandbox that runs it.
+    """
+    from sqlglot import exp
 
-
-def read_statement(text: str, tables: Sequence[TableInfo]) -> Statement:
-    """Raises Refused, with what is wrong, for what is not one SELECT over one of the tables."""
-    tokens = _tokens(text)
-    clauses = _clauses(tokens)
-    info = _table(clauses["from"], tables)
-    _check_names(tokens, info)
-    items = _items(clauses["select"])
-    aggregate = "group" in clauses or "having" in clauses or any(_is_aggregate(item) for item in items)
-    if aggregate and any("".join(token.text for token in item).rstrip().endswith("*") for item in items):
-        raise Refused("it has * beside a figure: name the columns")
-    number = quoted(number_column(info))
-    rows = f"json_group_array({number})" if aggregate else number
-    rest = "".join(_joined(clauses[name]) for name in _CLAUSES if name in clauses)
-    shown = tuple(_joined(item).strip() for item in items)
-    written = " ".join(f"SELECT {', '.join(shown)} {rest}".split())
-    # Last, so that the numbers in ORDER BY 2 mean what they meant.
-    return Statement(info, shown, aggregate, f"SELECT {', '.join(shown)}, {rows} {rest}", written)
-
-
-def _tokens(text: str) -> list[_Token]:
-    if len(text) > LONGEST:
-        raise Refused(f"it is longer than {LONGEST} characters")
-    found, at, depth = [], 0, 0
-    while at < len(text):
-        match = _TOKEN.match(text, at)
-        if match is None:
-            raise Refused(f"{text[at]!r} is not understood")
-        at, kind, token = match.end(), match.lastgroup or "", match.group()
-        depth -= token == ")"
-        found.append(_Token(kind, " " if kind == "space" else token, depth))
-        depth += token == "("
-    while found and (found[-1].kind == "space" or found[-1].text == ";"):
-        found.pop()
-    if any(token.text == ";" for token in found):
-        raise Refused("it is more than one statement")
-    if depth or any(token.depth < 0 for token in found):
-        raise Refused("its parentheses do not match")
-    return found
+    select = _parsed_select(text)
+    table = select.args["from_"].this
+    plain = isinstance(table, exp.Table) and isinstance(table.this, exp.Identifier) and not table.db
+    if not plain or select.args.get("joins"):
+        raise QueryRefused("FROM must name one table, without a JOIN or a query in it")
+    info = next((info for info in tables if info.name.casefold() == table.name.casefold()), None)
+    if info is None:
+        raise QueryRefused(f"there is no table {table.name}; there are: {', '.join(one.name for one in tables)}")
+    _check_quoted_names(select, info)
+    aggregate = bool(select.args.get("group") or select.args.get("having")) or any(
+        _is_aggregate(item) for item in select.expressions
+    )
+    if aggregate and any(item.is_star for item in select.expressions):
+        raise QueryRefused("it has * beside an aggregate: name the columns")
+    rows: exp.Expression = exp.column(number_column(info), quoted=True)
+    rows = exp.Anonymous(this="json_group_array", expressions=[rows]) if aggregate else rows
+    return Statement(
+        info,
+        tuple(_sql(item.unalias()) for item in select.expressions),
+        aggregate,
+        # The numbers come last, so that those in ORDER BY 2 mean what they meant.
+        _sql(select.select(rows)),
+        _sql(select),
+    )
 
 
-def _clauses(tokens: list[_Token]) -> dict[str, list[_Token]]:
-    """The tokens of each clause, its own word first; of "select" without it."""
-    while tokens and tokens[0].kind == "space":
-        tokens = tokens[1:]
-    if not tokens or tokens[0].word != "select":
-        raise Refused("it does not begin with SELECT")
-    clauses: dict[str, list[_Token]] = {"select": []}
-    now = "select"
-    for token in tokens[1:]:
-        if token.depth == 0 and token.word in _REFUSED:
-            raise Refused(f"{token.text} is not allowed: one plain SELECT over one table")
-        if token.depth == 0 and token.word in _CLAUSES:
-            now = token.word
-            if now in clauses:
-                raise Refused(f"it has {token.text} twice")
-            clauses[now] = []
-        clauses[now].append(token)
-    if "from" not in clauses:
-        raise Refused("it has no FROM: the rows that it rests on must be known")
-    return clauses
+def _parsed_select(text: str) -> exp.Select:
+    """One SELECT with a FROM and no set operation, window or parameter in it."""
+    try:
+        import sqlglot
+    except ImportError:
+        raise missing_extra("sqlglot", extra="answer") from None
+    from sqlglot import exp
+
+    if len(text) > MAX_QUERY_LENGTH:
+        raise QueryRefused(f"it is longer than {MAX_QUERY_LENGTH} characters")
+    if "\0" in text:
+        raise QueryRefused("it is not understood: it has a NUL character")
+    try:
+        tokens = sqlglot.tokenize(text, read="sqlite")
+        if not tokens or tokens[0].text.lower() != "select":
+            raise QueryRefused("it does not begin with SELECT")
+        statements = [one for one in sqlglot.parse(text, read="sqlite") if one is not None]
+    except sqlglot.errors.SqlglotError as error:
+        (details, *_) = getattr(error, "errors", None) or [{"description": str(error), "highlight": ""}]
+        place = f" at {details['highlight']}" if details["highlight"] else ""
+        raise QueryRefused(f"it is not understood: {details['description']}{place}") from None
+    except RecursionError:
+        raise QueryRefused("it is nested too deeply") from None
+    if len(statements) != 1:
+        raise QueryRefused("it is more than one statement")
+    (select,) = statements
+    if not isinstance(select, exp.Select):
+        raise QueryRefused(f"{select.key.upper()} is not allowed: one plain SELECT over one table")
+    if select.find(exp.Window):
+        raise QueryRefused("OVER is not allowed: one plain SELECT over one table")
+    if select.find(exp.Placeholder, exp.Parameter):
+        raise QueryRefused("it is not understood: it has a parameter")
+    if not select.args.get("from_"):
+        raise QueryRefused("it has no FROM: the rows that it rests on must be known")
+    if not select.expressions:
+        raise QueryRefused("it selects nothing")
+    return select
 
 
-def _table(clause: list[_Token], tables: Sequence[TableInfo]) -> TableInfo:
-    """The one table of FROM, which may have an alias."""
-    solid = [token for token in clause[1:] if token.kind != "space"]
-    names = [token for token in solid if token.word != "as"]
-    if not 1 <= len(names) <= 2 or any(token.kind not in ("word", "name") for token in names):
-        raise Refused("FROM must name one table, without a join or a query in it")
-    wanted = _bare(names[0]).casefold()
-    for info in tables:
-        if info.name.casefold() == wanted:
-            return info
-    known = ", ".join(info.name for info in tables)
-    raise Refused(f"there is no table {_bare(names[0])}; there are: {known}")
-
-
-def _check_names(tokens: list[_Token], info: TableInfo) -> None:
+def _check_quoted_names(select: exp.Select, info: TableInfo) -> None:
     """A quoted name that nothing has is a text to SQLite, which would compare without an error."""
-    solid = [token for token in tokens if token.kind != "space"]
-    known = {column.name.casefold() for column in info.columns}
-    known |= {info.name.casefold(), number_column(info)}
-    known |= {_bare(after).casefold() for word, after in pairwise(solid) if word.word == "as"}
-    for token in solid:
-        if token.kind == "name" and _bare(token).casefold() not in known:
-            raise Refused(f"no such column: {_bare(token)}; texts stand in single quotes")
+    from sqlglot import exp
+
+    known = {column.name.casefold() for column in info.columns} | {info.name.casefold(), number_column(info)}
+    known |= {alias.alias.casefold() for alias in select.find_all(exp.Alias, exp.TableAlias, exp.Table)}
+    for name in select.find_all(exp.Identifier):
+        if name.quoted and name.name.casefold() not in known:
+            raise QueryRefused(f"no such column: {name.name}; texts stand in single quotes")
 
 
-def _items(tokens: list[_Token]) -> list[list[_Token]]:
-    items: list[list[_Token]] = [[]]
-    for token in tokens:
-        if not any(items) and token.word in ("distinct", "all"):
-            continue  # the row's number is selected too, which makes every row another
-        if token.kind == "space" and not items[-1]:
-            continue
-        if token.depth == 0 and token.text == ",":
-            items.append([])
-        else:
-            items[-1].append(token)
-    if not all(items):
-        raise Refused("it selects nothing")
-    return items
+def _is_aggregate(item: exp.Expression) -> bool:
+    """Whether an aggregate function is called, outside of any query of its own."""
+    from sqlglot import exp
 
-
-def _is_aggregate(item: list[_Token]) -> bool:
-    """Whether an aggregate is called, outside of any query of its own."""
-    solid = [token for token in item if token.kind != "space"]
-    inner: list[int] = []  # the depths at which queries within begin
-    for at, token in enumerate(solid):
-        while inner and token.depth < inner[-1]:
-            inner.pop()
-        if token.word == "select":
-            inner.append(token.depth)
-        called = at + 1 < len(solid) and solid[at + 1].text == "("
-        if inner or not called or token.word not in _AGGREGATES:
-            continue
-        if token.word in ("min", "max") and _arguments(solid[at + 2 :], token.depth + 1) > 1:
-            continue
-        return True
+    for node in item.walk(prune=lambda node: isinstance(node, exp.Query)):
+        if isinstance(node, exp.Max | exp.Min) and node.expressions:
+            continue  # of several arguments: a function of one row
+        if isinstance(node, exp.AggFunc) or (
+            node.name.lower() in _OTHER_AGGREGATES and isinstance(node, exp.Anonymous)
+        ):
+            return True
     return False
 
 
-def _arguments(tokens: list[_Token], depth: int) -> int:
-    commas = 0
-    for token in tokens:
-        if token.depth < depth:
-            break
-        commas += token.depth == depth and token.text == ","
-    return commas + 1
+def _sql(expression: exp.Expression) -> str:
+    return expression.sql(dialect="sqlite", comments=False, normalize_functions="lower")
 
 
-def _bare(token: _Token) -> str:
-    if token.kind != "name":
-        return token.text
-    inner = token.text[1:-1]
-    return inner.replace('""', '"') if token.text[0] == '"' else inner
+_SAMPLE_ROWS, _MAX_LISTED_VALUES, _MAX_COLUMNS = 3, 12, 100
+_MAX_REPLY_LENGTH, _MAX_PROMPT_LENGTH, _REPLY_TOKENS = 20_000, 24_000, 512
+_MAX_ROWS = 1000
+_CODE_BLOCK = re.compile(r"```[\w-]*\n?(.*?)(?:```|\Z)", re.DOTALL)
+_SELECT = re.compile(r"\bselect\b", re.IGNORECASE)
+TableOpener = Callable[[TableInfo], AbstractContextManager[SandboxedTable]]
 
 
-def _joined(tokens: list[_Token]) -> str:
-    return "".join(token.text for token in tokens)
-
-
-_SAMPLE_ROWS, _FEW_VALUES, _SHOWN_COLUMNS = 3, 12, 100
-_LONGEST_REPLY, _LONGEST_PROMPT, _REPLY_TOKENS = 20_000, 24_000, 512
-_MOST_ROWS = 1000
-_FENCE = re.compile(r"```[\w-]*\n?(.*?)(?:```|\Z)", re.DOTALL)
-_BEGINS = re.compile(r"\bselect\b", re.IGNORECASE)
-Open = Callable[[TableInfo], AbstractContextManager[Locked]]
-
-
-def by_query(
-    tables: Sequence[TableInfo], question: str, chat: ChatModel, open_table: Open, *, limit: int
+def rows_by_generated_sql(
+    tables: Sequence[TableInfo], question: str, chat: ChatModel, open_table: TableOpener, *, limit: int
 ) -> list[Passage]:
-    """What the model's query finds; nothing where it says that no table can answer.
+    """The rows that the model's query selects; none where it says that no table can answer.
 
-    Raises GenerationFailed where the second query is wrong too, or the model gives none.
+    A refused query is sent back once with the reason. Raises GenerationFailed where the second is refused too.
     """
-    messages = _messages(tables, question, open_table)
+    messages = _prompt(tables, question, open_table)
     refused = ""
     for _ in range(2):
         reply = _reply(chat, messages)
-        written = _query(reply)
-        if written is None:
+        query = _extract_query(reply)
+        if query is None:
             return []
         try:
-            statement = read_statement(written, tables)
+            statement = parse_statement(query, tables)
             with open_table(statement.info) as table:
-                return _run(table, statement, limit)
-        except Refused as error:
-            refused = f"{written[:LONGEST_CELL]}: {error}"
+                return _run_statement(table, statement, limit)
+        except QueryRefused as error:
+            refused = f"{query[:MAX_CELL_LENGTH]}: {error}"
             again = f"That query is refused: {error}. Reply with one SELECT that works, or with NONE."
             messages = [*messages, Message("assistant", reply[:2000]), Message("user", again)]
     raise GenerationFailed(
@@ -235,22 +178,22 @@ def by_query(
     )
 
 
-def _run(table: Locked, statement: Statement, limit: int) -> list[Passage]:
-    how = [statement.written]
-    found = table.select(statement.sql, most=limit if statement.aggregate else _MOST_ROWS)
+def _run_statement(table: SandboxedTable, statement: Statement, limit: int) -> list[Passage]:
+    steps = [statement.written]
+    found = table.select(statement.sql, limit=limit if statement.aggregate else _MAX_ROWS)
     if not statement.aggregate:
         numbers = list(dict.fromkeys(row[-1] for row in found.rows if isinstance(row[-1], int)))
         if len(numbers) > limit:
-            how.append(f"{limit} of {len(numbers):,}{' or more' * found.more} rows")
-        return row_passages(table, numbers[:limit], how, stage="sql", score=1.0)
+            steps.append(f"{limit} of {len(numbers):,}{' or more' * found.more} rows")
+        return row_passages(table, numbers[:limit], steps, stage="sql", score=1.0)
     passages = []
     for row in found.rows:
         numbers = json.loads(str(row[-1]))
         pairs = zip(statement.items, _cells(row[:-1]), strict=True)
-        values = {_label(item): cell for item, cell in pairs if cell is not None}
+        values = {item: cell for item, cell in pairs if cell is not None}
         if values:
-            figure = Figure(values, numbers, len(numbers))
-            passages.append(figure_passage(table.info, figure, how, stage="sql", score=1.0))
+            aggregate = AggregateRow(values, numbers, len(numbers))
+            passages.append(aggregate_passage(table.info, aggregate, steps, stage="sql", score=1.0))
     return passages
 
 
@@ -258,49 +201,44 @@ def _cells(cells: Sequence[Value]) -> list[Any]:
     return [f"<{len(cell)} bytes>" if isinstance(cell, bytes) else cell for cell in cells]
 
 
-def _label(item: str) -> str:
-    """What a figure is: the expression itself. A name that the model gave it could say anything."""
-    return re.sub(r"\s+as\s+(\"[^\"]*\"|\w+)\s*$", "", " ".join(item.split()), flags=re.IGNORECASE)
-
-
 def _reply(chat: ChatModel, messages: Sequence[Message]) -> str:
     text = ""
     with closing(chat.stream(messages, max_tokens=_REPLY_TOKENS, temperature=0.0)) as pieces:
         for piece in pieces:
             text += piece
-            if len(text) > _LONGEST_REPLY:
+            if len(text) > _MAX_REPLY_LENGTH:
                 break
     return text
 
 
-def _query(reply: str) -> str | None:
-    """The SQL of a reply, None where it says NONE. What a model thinks aloud, and fences, are left out.
+def _extract_query(reply: str) -> str | None:
+    """The SQL of a reply, None where it says NONE. The model's thoughts and code marks are left out.
 
-    >>> _query("Here it is:\\n```sql\\nSELECT a FROM t;\\n```\\nDone.")
+    >>> _extract_query("Here it is:\\n```sql\\nSELECT a FROM t;\\n```\\nDone.")
     'SELECT a FROM t;'
     """
-    said = reply.rpartition("</think>")[2].strip()
-    fenced = _FENCE.search(said)
-    code = (fenced[1] if fenced else said).strip()
+    text = reply.rpartition("</think>")[2].strip()
+    block = _CODE_BLOCK.search(text)
+    code = (block[1] if block else text).strip()
     if re.match(r"none\b", code, re.IGNORECASE):
         return None
-    begins = None if fenced else _BEGINS.search(code)
-    return code[begins.start() :] if begins else code
+    start = None if block else _SELECT.search(code)
+    return code[start.start() :] if start else code
 
 
-def _messages(tables: Sequence[TableInfo], question: str, open_table: Open) -> list[Message]:
-    rules, _, ask = _template().partition("\n===\n")
+def _prompt(tables: Sequence[TableInfo], question: str, open_table: TableOpener) -> list[Message]:
+    rules, _, question_template = _template().partition("\n===\n")
     parts: list[str] = []
-    room = _LONGEST_PROMPT
+    remaining = _MAX_PROMPT_LENGTH
     for info in tables:
         with open_table(info) as table:
-            part = _described(table)
-        if len(part) > room and parts:
+            part = _description(table)
+        if len(part) > remaining and parts:
             break
-        parts.append(part[:room])
-        room -= len(part)
-    asked = Template(ask).substitute(tables="\n\n".join(parts), question=question.strip())
-    return [Message("system", rules.strip()), Message("user", asked.strip())]
+        parts.append(part[:remaining])
+        remaining -= len(part)
+    user = Template(question_template).substitute(tables="\n\n".join(parts), question=question.strip())
+    return [Message("system", rules.strip()), Message("user", user.strip())]
 
 
 @cache
@@ -308,38 +246,40 @@ def _template() -> str:
     return resources.files("gnomon.answer").joinpath("templates/sql.txt").read_text(encoding="utf-8")
 
 
-def _described(table: Locked) -> str:
-    """A table's columns with their kinds, the values of those that have few, and its first rows, fenced."""
+def _description(table: SandboxedTable) -> str:
+    """A table's columns with their kinds, the values of those that have few, and its first rows between <rows> tags."""
     info = table.info
-    lines = [f"Table {_spelt(info.name)}, with the columns:"]
-    lines += [f"- {_spelt(c.name)} ({c.kind}){_few(table, c)}" for c in info.columns[:_SHOWN_COLUMNS]]
-    names = [column.name for column in info.columns[:_SHOWN_COLUMNS]]
-    picked = ", ".join(quoted(name) for name in names)
-    rows = table.select(f"SELECT {picked} FROM {quoted(info.name)} LIMIT {_SAMPLE_ROWS}", most=_SAMPLE_ROWS)
+    lines = [f"Table {_as_written(info.name)}, with the columns:"]
+    lines += [f"- {_as_written(c.name)} ({c.kind}){_listed_values(table, c)}" for c in info.columns[:_MAX_COLUMNS]]
+    names = [column.name for column in info.columns[:_MAX_COLUMNS]]
+    selected = ", ".join(quote_name(name) for name in names)
+    rows = table.select(f"SELECT {selected} FROM {quote_name(info.name)} LIMIT {_SAMPLE_ROWS}", limit=_SAMPLE_ROWS)
     lines.append("<rows>")
-    lines += [_fenced({name: _short(cell) for name, cell in zip(names, row, strict=True)}) for row in rows.rows]
+    lines += [_json_line({name: _shorten(cell) for name, cell in zip(names, row, strict=True)}) for row in rows.rows]
     lines.append("</rows>")
     return "\n".join(lines)
 
 
-def _few(table: Locked, column: Column) -> str:
+def _listed_values(table: SandboxedTable, column: Column) -> str:
     if column.kind != "text":
         return ""
-    cell = quoted(column.name)
-    some = f"SELECT {cell} AS v FROM {quoted(table.info.name)} WHERE {cell} IS NOT NULL LIMIT 10000"
-    found = table.select(f"SELECT DISTINCT v FROM ({some}) LIMIT {_FEW_VALUES + 1}", most=_FEW_VALUES + 1)
-    values = [_short(row[0]) for row in found.rows]
-    return f", one of <rows>{_fenced(values)}</rows>" if len(values) <= _FEW_VALUES else ""
+    cell = quote_name(column.name)
+    sample = f"SELECT {cell} AS v FROM {quote_name(table.info.name)} WHERE {cell} IS NOT NULL LIMIT 10000"
+    found = table.select(
+        f"SELECT DISTINCT v FROM ({sample}) LIMIT {_MAX_LISTED_VALUES + 1}", limit=_MAX_LISTED_VALUES + 1
+    )
+    values = [_shorten(row[0]) for row in found.rows]
+    return f", one of <rows>{_json_line(values)}</rows>" if len(values) <= _MAX_LISTED_VALUES else ""
 
 
-def _short(cell: Value) -> Any:
-    return cell if cell is None or isinstance(cell, int | float) else shown(cell)[:80]
+def _shorten(cell: Value) -> Any:
+    return cell if cell is None or isinstance(cell, int | float) else format_value(cell)[:80]
 
 
-def _fenced(value: Any) -> str:
-    """JSON on one line without angle brackets, so that no cell can end the fence."""
+def _json_line(value: Any) -> str:
+    """JSON on one line without angle brackets, so that no cell can close the <rows> tag."""
     return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def _spelt(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) else quoted(name)
+def _as_written(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) else quote_name(name)

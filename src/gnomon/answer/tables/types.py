@@ -1,22 +1,22 @@
-"""What is known of a registered table."""
+"""Registered tables, their columns, and names that are safe in SQL and in prompts."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from gnomon.core.errors import UnreadableFile
+from gnomon.core.serialize import to_plain
 from gnomon.text.decode import clean
 
-Kind = Literal["csv", "parquet", "sqlite"]
+TableKind = Literal["csv", "parquet", "sqlite"]
 ColumnKind = Literal["integer", "real", "text", "date", "truth"]
 """Dates are text as in ISO 8601, truths 0 and 1."""
 NUMBERS: tuple[ColumnKind, ...] = ("integer", "real")
-LONGEST_NAME = 100
+MAX_NAME_LENGTH = 100
 """Characters of a column's name."""
-_FENCES = re.compile(r"</?rows>|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_DELIMITERS = re.compile(r"</?rows>|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 Value = str | int | float | bytes | None
 
 
@@ -37,7 +37,7 @@ class TableInfo:
 
     name: str
     path: str
-    kind: Kind
+    kind: TableKind
     columns: tuple[Column, ...]
     rows: int
     table: str = ""
@@ -50,41 +50,41 @@ class TableInfo:
 
     def to_json(self) -> dict[str, Any]:
         """A plain mapping."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, name: str, path: str, about: Mapping[str, Any]) -> TableInfo:
-        """The inverse of `to_json`."""
-        columns = tuple(Column(**column) for column in about["columns"])
-        return cls(name, path, about["kind"], columns, about["rows"], about["table"], about["added"])
+        plain: dict[str, Any] = to_plain(self)
+        return plain
 
 
-def unusable(name: str, message: str, *, expected: str = "", hint: str = "") -> UnreadableFile:
-    """The error of a table that cannot be asked; it begins with the table's name."""
-    again = "gnomon tables KB add FILE"
+def table_error(name: str, message: str, *, expected: str = "", hint: str = "") -> UnreadableFile:
+    """The error of a table that cannot be queried; its message begins with the table's name."""
     return UnreadableFile(
         f"table {name}: {message}",
         expected=expected or "the file as it was registered, with rows in it",
         hint=hint
-        or f"put the file right, register it anew ({again} --name {name}), "
+        or f"put the file right, register it anew (gnomon tables KB add FILE --name {name}), "
         f"or forget it: gnomon tables KB remove {name}",
     )
 
 
-def unique(names: list[str]) -> list[str]:
+def unique_names(names: list[str]) -> list[str]:
     """Column names on one line each that differ even where case does not count, as in SQL.
 
-    >>> unique(["Name", "name", " net  total "])
+    >>> unique_names(["Name", "name", " net  total "])
     ['Name', 'name 2', 'net total']
     """
     taken: set[str] = set()
-    found = []
+    unique = []
     for at, name in enumerate(names, start=1):
-        # A name stands in prompts and in SQL, where neither a line's end nor a fence may come from a file.
-        first = " ".join(_FENCES.sub("", clean(name)).split())[:LONGEST_NAME] or f"column {at}"
+        # A name stands in prompts and in SQL, where neither a line's end nor a delimiter may come from a file.
+        first = " ".join(_DELIMITERS.sub("", clean(name)).split())[:MAX_NAME_LENGTH] or f"column {at}"
         plain, number = first, 2
         while plain.casefold() in taken:
             plain, number = f"{first} {number}", number + 1
         taken.add(plain.casefold())
-        found.append(plain)
-    return found
+        unique.append(plain)
+    return unique
+
+
+def quote_name(name: str) -> str:
+    """A name as SQL writes it."""
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'

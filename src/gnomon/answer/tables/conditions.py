@@ -1,9 +1,11 @@
-"""A condition as SQL on a table's columns, with every constant written as a literal of its own kind."""
+"""A condition as SQL on a table's columns, with every constant written as a literal of its own kind.
+
+A condition becomes part of the sandbox's view, and views take no parameters.
+"""
 
 from __future__ import annotations
 
-from gnomon.answer.tables.sqlite_file import quoted
-from gnomon.answer.tables.types import Column, TableInfo
+from gnomon.answer.tables.types import Column, TableInfo, quote_name
 from gnomon.collection.catalog.filters import glob_pattern
 from gnomon.retrieve.where import Absent, Comparison, Condition, Constant, Every, Field, Some, fields
 
@@ -11,7 +13,7 @@ _TYPES = {"text": ("text",), "number": ("integer", "real"), "truth": ("integer",
 """What SQLite calls the values of each kind of constant."""
 
 
-def applies(condition: Condition, info: TableInfo) -> bool:
+def has_all_fields(condition: Condition, info: TableInfo) -> bool:
     """Whether all that the condition compares are columns of the table."""
     return all(column_of(field, info) is not None for field in fields(condition))
 
@@ -22,15 +24,15 @@ def column_of(field: Field, info: TableInfo) -> Column | None:
     return next((column for column in info.columns if column.name.casefold() == wanted), None)
 
 
-def sql(condition: Condition, info: TableInfo) -> str:
+def condition_sql(condition: Condition, info: TableInfo) -> str:
     """True for the rows that meet the condition; a cell of another kind than the constant's does not."""
     if isinstance(condition, Every | Some):
         word = " AND " if isinstance(condition, Every) else " OR "
-        return f"({word.join(sql(part, info) for part in condition.parts)})"
+        return f"({word.join(condition_sql(part, info) for part in condition.parts)})"
     column = column_of(condition.field, info)
     if column is None:
         return "0"
-    cell = quoted(column.name)
+    cell = quote_name(column.name)
     if isinstance(condition, Absent):
         return f"(coalesce({cell}, '') {'!=' if condition.negated else '='} '')"
     kinds = sorted({constant.kind for constant in condition.constants})
@@ -72,21 +74,21 @@ def literal(value: str | int | float | bool) -> str:
     return repr(int(value) if isinstance(value, bool) else value)
 
 
-def shown(condition: Condition) -> str:
-    """A condition as people type it.
+def format_condition(condition: Condition) -> str:
+    """A condition as users type it.
 
     >>> from gnomon.retrieve.where import parse
-    >>> shown(parse("a = 'x' and (b > 3 or not c in (1, 2))"))
+    >>> format_condition(parse("a = 'x' and (b > 3 or not c in (1, 2))"))
     "a = 'x' and (b > 3 or c not in (1, 2))"
     """
     if isinstance(condition, Every | Some):
         word = " and " if isinstance(condition, Every) else " or "
-        parts = [shown(part) for part in condition.parts]
+        parts = [format_condition(part) for part in condition.parts]
         nested = [isinstance(part, Every | Some) for part in condition.parts]
         return word.join(f"({part})" if deep else part for part, deep in zip(parts, nested, strict=True))
     name, no = condition.field.name, "not " if condition.negated else ""
     if not name.isidentifier():
-        name = quoted(name)
+        name = quote_name(name)
     if isinstance(condition, Absent):
         return f"{name} is {no}null"
     values = [_typed(constant) for constant in condition.constants]

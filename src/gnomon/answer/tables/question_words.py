@@ -1,4 +1,4 @@
-"""The words of a question, and those that compare, count, order and deny. English."""
+"""Tokenizes a question, and lists the English words that compare, order and negate."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
-Sign = Literal["<", "<=", ">", ">=", "="]
-STOP = frozenset(
+ComparisonSign = Literal["<", "<=", ">", ">=", "="]
+STOP_WORDS = frozenset(
     "a an the of in on at to for from by with and or is are was were be been do does did has have had i "
     "me my we our you your it its this that these those there their they them he she his her what which "
     "who whom whose when where why how many much show list give tell find get all any some us please "
     "can could would should will as than then if about into within entries entry rows row records "
     "record number count value values dated called named between up until no s".split()
 )
-"""Words that say nothing about what is looked for."""
-DENIALS = frozenset("not no never without except excluding nor neither other cannot".split())
-SIGNS: tuple[tuple[tuple[str, ...], Sign], ...] = (
+"""Words without content."""
+NEGATIONS = frozenset("not no never without except excluding nor neither other cannot".split())
+COMPARISON_PHRASES: tuple[tuple[tuple[str, ...], ComparisonSign], ...] = (
     (("greater", "than", "or", "equal", "to"), ">="),
     (("less", "than", "or", "equal", "to"), "<="),
     (("no", "more", "than"), "<="),
@@ -73,8 +73,8 @@ _TOKEN = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
-    """A piece of a question: as typed (without its quotes), folded, and where it stands."""
+class QuestionWord:
+    """A token of a question: as typed (without its quotes), folded, and its character offsets."""
 
     kind: Literal["word", "quoted", "number", "date", "sign"]
     text: str
@@ -84,7 +84,7 @@ class Word:
 
     @property
     def number(self) -> int | float | None:
-        """What a number says."""
+        """The value of a number."""
         if self.kind != "number":
             return None
         plain = self.text.replace(",", "")
@@ -97,8 +97,8 @@ class Word:
         return bool(re.fullmatch(r"(1[89]|20)\d\d", self.text))
 
 
-def words_of(question: str) -> list[Word]:
-    """The pieces of a question, with months and days read as dates: "3 March 2021" is 2021-03-03."""
+def tokenize_question(question: str) -> list[QuestionWord]:
+    """A question's tokens, with months and days read as dates: "3 March 2021" is 2021-03-03."""
     found = []
     for match in _TOKEN.finditer(question):
         kind, text = match.lastgroup or "word", match.group()
@@ -106,8 +106,8 @@ def words_of(question: str) -> list[Word]:
             text = text[1:-1].strip()
         elif kind == "word":
             text = re.sub(r"['’]s?$", "", text)
-        found.append(Word(kind, text, fold(text), match.start(), match.end()))  # type: ignore[arg-type]
-    return _dated(found)
+        found.append(QuestionWord(kind, text, fold(text), match.start(), match.end()))  # type: ignore[arg-type]
+    return _join_dates(found)
 
 
 def fold(word: str) -> str:
@@ -130,10 +130,10 @@ def name_words(name: str) -> tuple[str, ...]:
     return tuple(fold(word) for word in re.findall(r"[^\W_]+", apart))
 
 
-def after(day: str) -> str:
+def next_period(day: str) -> str:
     """The first date beyond a year, a month or a day.
 
-    >>> after("2020"), after("2020-12"), after("2020-02-28")
+    >>> next_period("2020"), next_period("2020-12"), next_period("2020-02-28")
     ('2021', '2021-01', '2020-02-29')
     """
     if len(day) == 4:
@@ -144,15 +144,15 @@ def after(day: str) -> str:
     return date.fromordinal(date.fromisoformat(day).toordinal() + 1).isoformat()
 
 
-def _dated(words: list[Word]) -> list[Word]:
-    found: list[Word] = []
+def _join_dates(words: list[QuestionWord]) -> list[QuestionWord]:
+    found: list[QuestionWord] = []
     at = 0
     while at < len(words):
         for width in (3, 2):
             some = words[at : at + width]
             day = _day(some) if len(some) == width else None
             if day:
-                found.append(Word("date", day, day, some[0].start, some[-1].end))
+                found.append(QuestionWord("date", day, day, some[0].start, some[-1].end))
                 at += width
                 break
         else:
@@ -163,7 +163,7 @@ def _dated(words: list[Word]) -> list[Word]:
     return found
 
 
-def _day(words: list[Word]) -> str | None:
+def _day(words: list[QuestionWord]) -> str | None:
     """March 2021, 3 March 2021 or March 3, 2021."""
     months = [at for at, word in enumerate(words) if word.text.casefold() in _MONTHS]
     if len(months) != 1 or not words[-1].is_year or months[0] == len(words) - 1:

@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from gnomon.answer.tables.sandbox import Limits, Refused, locked
-from gnomon.answer.tables.sqlite_file import look_into
-from gnomon.answer.tables.text_to_sql import read_statement
+from gnomon.answer.tables.sandbox import QueryLimits, QueryRefused, open_sandboxed
+from gnomon.answer.tables.source import inspect_table
+from gnomon.answer.tables.text_to_sql import parse_statement
 from gnomon.answer.tables.types import Column, TableInfo
 from gnomon.core.errors import UnreadableFile
 
@@ -37,7 +37,7 @@ def shop(tmp_path):
 
 @pytest.fixture
 def people(shop):
-    with locked(PEOPLE, look_into("people", shop, "people"), limits=Limits(seconds=0.5)) as table:
+    with open_sandboxed(PEOPLE, inspect_table("people", shop, "people"), limits=QueryLimits(time_s=0.5)) as table:
         yield table
 
 
@@ -116,11 +116,11 @@ ATTACKS = [
 @pytest.mark.parametrize("sql", ATTACKS)
 def test_an_attack_is_refused(people, shop, sql):
     before, files = hashlib.sha256(shop.read_bytes()).hexdigest(), sorted(shop.parent.iterdir())
-    with pytest.raises(Refused):
-        people.select(sql, most=10)
+    with pytest.raises(QueryRefused):
+        people.select(sql, limit=10)
     assert hashlib.sha256(shop.read_bytes()).hexdigest() == before
     assert sorted(shop.parent.iterdir()) == files
-    assert people.select("SELECT count(*) FROM people", most=1).rows == ((3,),)  # it still serves
+    assert people.select("SELECT count(*) FROM people", limit=1).rows == ((3,),)  # it still serves
 
 
 @pytest.mark.parametrize(
@@ -135,43 +135,43 @@ def test_an_attack_is_refused(people, shop, sql):
     ],
 )
 def test_a_query_that_does_not_end_is_ended(people, sql):
-    with pytest.raises(Refused, match=r"longer than 0\.5 seconds|ambiguous"):
-        people.select(sql.replace("SELECT name", "SELECT a.name"), most=10)
+    with pytest.raises(QueryRefused, match=r"longer than 0\.5 seconds|ambiguous"):
+        people.select(sql.replace("SELECT name", "SELECT a.name"), limit=10)
 
 
 def test_values_cannot_be_made_large(people):
     grown = "name || name || name || name || name || name || name || name"
     for _ in range(3):
         grown = f"replace({grown}, 'n', '{'n' * 200}')"
-    with pytest.raises(Refused, match="too big"):
-        people.select(f"SELECT length({grown}) FROM people", most=10)
+    with pytest.raises(QueryRefused, match="too big"):
+        people.select(f"SELECT length({grown}) FROM people", limit=10)
 
 
 def test_deep_and_long_queries_are_refused(people):
     for sql in (f"SELECT {'-' * 5000}1", f"SELECT {'(' * 2000}1{')' * 2000}", f"SELECT '{'x' * 300_000}'"):
-        with pytest.raises(Refused):
-            people.select(sql, most=1)
+        with pytest.raises(QueryRefused):
+            people.select(sql, limit=1)
 
 
 def test_rows_are_bounded_and_more_is_told(people):
-    found = people.select("SELECT name FROM people", most=2)
+    found = people.select("SELECT name FROM people", limit=2)
     assert found.rows == (("n1",), ("n2",))
     assert found.more
-    assert not people.select("SELECT name FROM people", most=3).more
+    assert not people.select("SELECT name FROM people", limit=3).more
 
 
 def test_the_rows_number_has_a_name_of_its_own(people):
     assert people.number == "row_number_"
-    assert people.select("SELECT row_number_, row_number FROM people LIMIT 1", most=1).rows == ((1, -1),)
+    assert people.select("SELECT row_number_, row_number FROM people LIMIT 1", limit=1).rows == ((1, -1),)
 
 
 def test_only_some_rows_can_be_seen(shop):
-    place = look_into("people", shop, "people")
-    with locked(PEOPLE, place, only='"id" > 1') as table:
-        assert table.select("SELECT id FROM people", most=9).rows == ((2,), (3,))
-        assert table.select("SELECT count(*) FROM people", most=9).rows == ((2,),)
-        with pytest.raises(Refused):
-            table.select("SELECT id FROM main.people", most=9)
+    location = inspect_table("people", shop, "people")
+    with open_sandboxed(PEOPLE, location, condition='"id" > 1') as table:
+        assert table.select("SELECT id FROM people", limit=9).rows == ((2,), (3,))
+        assert table.select("SELECT count(*) FROM people", limit=9).rows == ((2,),)
+        with pytest.raises(QueryRefused):
+            table.select("SELECT id FROM main.people", limit=9)
 
 
 def test_a_writer_is_not_in_the_way(shop):
@@ -180,11 +180,11 @@ def test_a_writer_is_not_in_the_way(shop):
     writer.execute("PRAGMA journal_mode=WAL")
     writer.execute("BEGIN IMMEDIATE")
     writer.execute("DELETE FROM people WHERE id = 1")
-    with locked(PEOPLE, look_into("people", shop, "people")) as table:
-        assert table.select("SELECT count(*) FROM people", most=1).rows == ((3,),)
+    with open_sandboxed(PEOPLE, inspect_table("people", shop, "people")) as table:
+        assert table.select("SELECT count(*) FROM people", limit=1).rows == ((3,),)
     writer.execute("COMMIT")
-    with locked(PEOPLE, look_into("people", shop, "people")) as table:
-        assert table.select("SELECT count(*) FROM people", most=1).rows == ((2,),)
+    with open_sandboxed(PEOPLE, inspect_table("people", shop, "people")) as table:
+        assert table.select("SELECT count(*) FROM people", limit=1).rows == ((2,),)
     writer.close()
 
 
@@ -197,15 +197,15 @@ def test_a_hostile_schema_runs_nothing(tmp_path):
         connection.execute("INSERT INTO t (a) VALUES ('x')")
     connection.close()
     with pytest.raises(UnreadableFile, match=r"table t: .*spy"):
-        look_into("t", path, "t")
+        inspect_table("t", path, "t")
 
 
 def test_threads_have_a_connection_each(shop):
     found = []
 
     def ask():
-        with locked(PEOPLE, look_into("people", shop, "people")) as table:
-            found.append(table.select("SELECT count(*) FROM people", most=1).rows)
+        with open_sandboxed(PEOPLE, inspect_table("people", shop, "people")) as table:
+            found.append(table.select("SELECT count(*) FROM people", limit=1).rows)
 
     threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:
@@ -220,7 +220,7 @@ def test_threads_have_a_connection_each(shop):
     [
         ("select name from people", False, ("name",)),
         ("SELECT * FROM people p WHERE p.id > 1;", False, ("*",)),
-        ('SELECT "name", id AS "the id" FROM people ORDER BY "the id"', False, ('"name"', 'id AS "the id"')),
+        ('SELECT "name", id AS "the id" FROM people ORDER BY "the id"', False, ('"name"', "id")),
         ("SELECT max(id, 2) FROM people", False, ("max(id, 2)",)),
         ("SELECT max(id) FROM people", True, ("max(id)",)),
         (
@@ -240,9 +240,33 @@ def test_threads_have_a_connection_each(shop):
     ],
 )
 def test_statements_are_taken_apart(people, sql, aggregate, items):
-    read = read_statement(sql, [PEOPLE])
+    read = parse_statement(sql, [PEOPLE])
     assert (read.aggregate, read.items) == (aggregate, items)
-    assert people.select(read.sql, most=5).columns[-1] in ("row_number_", 'json_group_array("row_number_")')
+    assert people.select(read.sql, limit=5).columns[-1] in ("row_number_", 'json_group_array("row_number_")')
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        "name || '-' || id, id / 2, id % 2, -id, id * 1.5, 7 / 2, 7 / 2.0",
+        "ifnull(name, 'x'), coalesce(NULL, id), nullif(id, 2), iif(id > 1, 'a', 'b'), typeof(id), abs(row_number)",
+        "substr(name, 1, 1), length(name), upper(name), instr(name, '2'), trim(' a '), replace(name, 'n', 'm')",
+        "strftime('%Y-%m', '2024-03-05'), date('2024-03-05', '+1 month'), julianday('2024-03-05'), round(2.345, 2)",
+        "id = 1, id <> 1, id != 1, id IS NULL, name LIKE 'N%', name GLOB 'n[12]', id BETWEEN 1 AND 2, id NOT IN (1, 2)",
+        "CASE id WHEN 1 THEN 'one' ELSE 'more' END, CAST(id AS TEXT), CAST('3x' AS INTEGER), x'41', 1e3, NOT id > 1",
+        "count(*), count(DISTINCT name), sum(id), total(id), avg(id), min(name), max(id), group_concat(name, ';')",
+        "sum(CASE WHEN id > 1 THEN 1 ELSE 0 END), count(*) FILTER (WHERE id > 1), max(id) - min(id)",
+    ],
+)
+def test_a_parsed_query_means_what_was_written(people, items):
+    for rest in (
+        "",
+        " WHERE id > 1 AND name IS NOT NULL ORDER BY 1 DESC NULLS LAST LIMIT 2",
+        " GROUP BY id % 2 ORDER BY 1",
+    ):
+        sql = f"SELECT {items} FROM people{rest}"
+        own = people.select(parse_statement(sql, [PEOPLE]).sql, limit=9).rows
+        assert [row[:-1] for row in own] == list(people.select(sql, limit=9).rows)
 
 
 @pytest.mark.parametrize(
@@ -253,24 +277,24 @@ def test_statements_are_taken_apart(people, sql, aggregate, items):
         ("SELECT 1", "no FROM"),
         ("SELECT (SELECT name FROM people)", "no FROM"),
         ("SELECT 1 FROM people, people", "name one table"),
-        ("SELECT 1 FROM people JOIN people b", "JOIN is not allowed"),
+        ("SELECT 1 FROM people JOIN people b", "without a JOIN"),
         ("SELECT 1 FROM (SELECT * FROM people)", "name one table"),
         ("SELECT 1 FROM main.people", "name one table"),
         ("SELECT 1 FROM secrets", "no table secrets; there are: people"),
         ("SELECT 1 FROM people UNION SELECT 2 FROM people", "UNION is not allowed"),
         ("SELECT sum(id) OVER () FROM people", "OVER is not allowed"),
         ("SELECT 1 FROM people; SELECT 2", "more than one statement"),
-        ("SELECT (1 FROM people", "parentheses"),
-        ("SELECT 1) FROM people", "parentheses"),
+        ("SELECT (1 FROM people", r"not understood: Expecting \)"),
+        ("SELECT 1) FROM people", r"not understood: .* at \)"),
         ("SELECT name FROM people WHERE name = 'x", "is not understood"),
         ("SELECT name FROM people WHERE name = ?", "is not understood"),
         ("SELECT name FROM people WHERE \"nmae\" = 'x'", "no such column: nmae"),
         ("SELECT FROM people", "selects nothing"),
-        ("SELECT name FROM people WHERE 1 FROM people", "FROM twice"),
+        ("SELECT name FROM people WHERE 1 FROM people", "not understood: .* at FROM"),
         ("SELECT name, " + "x" * 5000 + " FROM people", "longer than 4000"),
         ("SELECT name \0 FROM people", "is not understood"),
     ],
 )
 def test_what_is_no_plain_select_is_refused_with_the_reason(sql, why):
-    with pytest.raises(Refused, match=why):
-        read_statement(sql, [PEOPLE])
+    with pytest.raises(QueryRefused, match=why):
+        parse_statement(sql, [PEOPLE])

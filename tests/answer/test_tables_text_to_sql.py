@@ -5,7 +5,7 @@ from collections.abc import Generator, Sequence
 import pytest
 
 import gnomon
-from gnomon.answer.tables import ask_tables, look_up, register
+from gnomon.answer.tables import ask_tables, register, search_tables
 from gnomon.answer.types import Message
 from gnomon.core.errors import GenerationFailed
 from gnomon.testing.toys import HashEncoder
@@ -181,7 +181,7 @@ def test_the_prompt_fences_what_comes_from_the_tables(kb):
 
 
 def test_a_model_that_fails_leaves_the_words_of_the_question(kb):
-    looked = look_up(kb, "What did Rossi order?", chat=Down())
+    looked = search_tables(kb, "What did Rossi order?", chat=Down())
     assert [row.document for row in looked.passages] == ["orders#4"]
     assert [error.message for error in looked.errors] == ["nobody answers"]
     with pytest.raises(GenerationFailed, match="nobody answers"):

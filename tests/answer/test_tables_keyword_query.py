@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gnomon
-from gnomon.answer.tables import ask_tables, look_up, register
-from gnomon.answer.tables.query_words import fold, name_words, words_of
+from gnomon.answer.tables import ask_tables, register, search_tables
+from gnomon.answer.tables.question_words import fold, name_words, tokenize_question
 from gnomon.core.errors import InvalidInput
 from gnomon.testing.toys import HashEncoder
 
@@ -178,7 +178,7 @@ def test_a_condition_and_a_question(kb):
 
 @given(st.text(max_size=200))
 def test_any_question_is_answered_or_left_alone(kb, question):
-    looked = look_up(kb, question)
+    looked = search_tables(kb, question)
     assert looked.errors == ()
     assert all(passage.row for passage in looked.passages)
 
@@ -195,7 +195,8 @@ def test_words_in_any_order_find_only_rows_that_meet_what_is_shown(kb):
 
 def test_words():
     said = [
-        (word.kind, word.text) for word in words_of("Rossi's “old town” 3 March 2021, -1,250.5 > A-17 U.S. 2021-02-30")
+        (word.kind, word.text)
+        for word in tokenize_question("Rossi's “old town” 3 March 2021, -1,250.5 > A-17 U.S. 2021-02-30")
     ]
     assert said == [
         ("word", "Rossi"),
@@ -206,7 +207,7 @@ def test_words():
         ("word", "A-17"),
         ("word", "U.S"),
     ]
-    assert words_of("-1,250.5")[0].number == -1250.5
+    assert tokenize_question("-1,250.5")[0].number == -1250.5
     assert [fold(word) for word in ("Boss", "status", "analyses", "Orders")] == [
         "boss",
         "status",
