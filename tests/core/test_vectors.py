@@ -154,3 +154,103 @@ def test_concatenate_refuses_two_spaces_and_nothing() -> None:
 def test_take_refuses_what_is_no_position(positions: list[float]) -> None:
     with pytest.raises(InvalidInput, match="Expected: whole numbers"):
         Vectors(rows(2, 2), space(2)).take(positions)  # type: ignore[arg-type]
+
+
+@given(st.one_of(single(), multi()), st.data())
+def test_a_slice_gives_the_items_of_a_list_slice(vectors: Vectors, data: st.DataObject) -> None:
+    span = data.draw(st.slices(len(vectors)))
+    assert items(vectors[span]) == items(vectors)[span]
+    assert vectors[span].space == vectors.space
+
+
+@given(st.one_of(single(), multi()), st.data())
+def test_a_mask_gives_the_items_where_it_is_true(vectors: Vectors, data: st.DataObject) -> None:
+    mask = data.draw(st.lists(st.booleans(), min_size=len(vectors), max_size=len(vectors)))
+    wanted = [item for item, keep in zip(items(vectors), mask, strict=True) if keep]
+    assert items(vectors[np.array(mask, dtype=bool)]) == wanted
+    if mask:
+        assert items(vectors[mask]) == wanted
+
+
+@given(st.one_of(single(), multi()), st.data())
+def test_positions_give_the_items_in_their_order(vectors: Vectors, data: st.DataObject) -> None:
+    n = len(vectors)
+    positions = data.draw(st.lists(st.integers(-n, n - 1), max_size=8)) if n else []
+    assert items(vectors[positions]) == items(vectors.take(positions))
+    for position in positions:
+        assert items(vectors[position]) == [items(vectors)[position]]
+
+
+@given(st.one_of(single(), multi()))
+def test_iteration_gives_one_item_at_a_time(vectors: Vectors) -> None:
+    each = list(vectors)
+    assert all(isinstance(item, Vectors) and len(item) == 1 and item.space == vectors.space for item in each)
+    assert [items(item)[0] for item in each] == items(vectors)
+
+
+@pytest.mark.parametrize("position", [3, -4, [0, 3]], ids=str)
+def test_a_position_beyond_the_end_is_an_index_error(position: int | list[int]) -> None:
+    for vectors in (Vectors(rows(3, 2), space(2)), Vectors(rows(3, 2), space(2, "maxsim"), np.arange(3))):
+        with pytest.raises(IndexError):
+            vectors[position]
+
+
+@pytest.mark.parametrize("mask", [[True, False], [True] * 4, [[True], [False], [True]], True], ids=str)
+def test_a_mask_of_another_length_is_refused(mask: list[bool]) -> None:
+    with pytest.raises(InvalidInput, match=r"Expected: shape \(3,\)"):
+        Vectors(rows(3, 2), space(2))[mask]
+
+
+@pytest.mark.parametrize("position", [0.5, "1", [[0, 1]], None], ids=str)
+def test_what_is_no_position_is_refused(position: object) -> None:
+    with pytest.raises(InvalidInput, match="Expected: whole numbers in one dimension"):
+        Vectors(rows(3, 2), space(2))[position]  # type: ignore[index]
+
+
+def test_as_an_array_it_is_its_rows_without_a_copy() -> None:
+    vectors = Vectors(rows(3, 2), space(2, "maxsim"), np.array([0, 2]))
+    array = np.asarray(vectors)
+    assert np.shares_memory(array, vectors.data)
+    assert not array.flags.writeable
+    assert np.asarray(vectors, dtype=np.float64).dtype == np.float64
+    copied = np.array(vectors)
+    copied[0] = 7
+    assert vectors.data.tolist() == rows(3, 2).tolist()
+    with pytest.raises(ValueError, match="copy"):
+        np.asarray(vectors, dtype=np.float64, copy=False)
+
+
+def slow_similarity(kind: Similarity, left: list[list[float]], right: list[list[float]]) -> float:
+    """Of two items, each a list of rows."""
+    one, other = np.array(left), np.array(right)
+    if kind == "maxsim":
+        return float(sum(max(float(row @ column) for column in other) for row in one))
+    if kind == "euclidean":
+        return -float(np.linalg.norm(one[0] - other[0]))
+    lengths = float(np.linalg.norm(one[0]) * np.linalg.norm(other[0])) if kind == "cosine" else 1.0
+    return float(one[0] @ other[0]) / lengths if lengths else 0.0
+
+
+WHOLE = st.integers(-8, 8).map(float)
+
+
+@pytest.mark.parametrize("kind", ["cosine", "dot", "euclidean", "maxsim"])
+@given(data=st.data())
+def test_similarity_against_a_loop(kind: Similarity, data: st.DataObject) -> None:
+    sides = []
+    for _ in range(2):
+        lengths = data.draw(st.lists(st.integers(1, 3) if kind == "maxsim" else st.just(1), max_size=4))
+        values = data.draw(arrays(np.float32, (sum(lengths), 3), elements=WHOLE))
+        starts = np.cumsum([0, *lengths])[:-1] if kind == "maxsim" else None
+        sides.append(Vectors(values, space(3, kind), starts))
+    left, right = sides
+    found = left.similarity(right)
+    assert found.shape == (len(left), len(right))
+    slow = [[slow_similarity(kind, a, b) for b in items(right)] for a in items(left)]
+    np.testing.assert_allclose(found, np.array(slow).reshape(found.shape), atol=1e-5, rtol=1e-5)
+
+
+def test_vectors_of_two_spaces_have_no_similarity() -> None:
+    one, other = Vectors(rows(1, 2), space(2)), Vectors(rows(1, 2), space(2, fingerprint="b"))
+    with pytest.raises(SpaceMismatch):
+        one.similarity(other)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from gnomon.core.errors import InvalidInput, InvalidVectors
+from gnomon.core.similarity import maxsim, normalise, pairwise_scores
 from gnomon.core.space import Space
+
+Positions = int | slice | Sequence[int] | Sequence[bool] | np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +23,9 @@ class Vectors:
     `data` is float32, one row a vector. `starts` holds the first row of each multi-vector item
     (similarity "maxsim"); item i owns rows starts[i] to starts[i+1]. The array is made read-only.
     Raises InvalidVectors for another number of dimensions and for NaN or infinite values.
+
+    `vectors[2]`, `vectors[10:20]`, `vectors[[4, 1]]` and `vectors[mask]` are Vectors of the same space, and
+    iteration gives one item at a time. `np.asarray(vectors)` is `data`, of shape (rows, dim).
     """
 
     data: Float[np.ndarray, "rows dim"]
@@ -53,14 +59,56 @@ class Vectors:
     def __len__(self) -> int:
         return len(self.data) if self.starts is None else len(self.starts)
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    def __iter__(self) -> Iterator[Vectors]:
+        return (self[at] for at in range(len(self)))
+
+    def __getitem__(self, items: Positions) -> Vectors:
+        """The items at a position, a slice, several positions or where a mask is true; in the order asked for.
+
+        Raises IndexError for a position that is not there, InvalidInput for a mask of another length and for
+        anything that is no position.
+        """
+        if isinstance(items, slice):
+            if self.starts is None:
+                return Vectors(self.data[items], self.space)
+            return self.take(np.arange(len(self))[items])
+        asked = np.asarray(items)
+        if asked.dtype == bool:
+            if asked.shape != (len(self),):
+                raise InvalidInput(
+                    f"a mask of shape {asked.shape} over {len(self)} vectors", expected=f"shape ({len(self)},)"
+                )
+            return self.take(np.flatnonzero(asked))
+        return self.take(np.atleast_1d(asked))
+
+    def similarity(self, other: Vectors) -> Float[np.ndarray, "items others"]:
+        """The space's similarity of every item with every one of `other`, higher is nearer.
+
+        Cosine and dot product, the negative distance for euclidean, and MaxSim for multi-vector items, these
+        as the queries. A zero vector's cosine is 0. Raises SpaceMismatch for vectors of another space.
+        """
+        self.space.require(other.space)
+        if self.starts is not None and other.starts is not None:
+            scores = [maxsim(item.data, other.data, other.starts) for item in self]
+            return np.array(scores, dtype=np.float32).reshape(len(self), len(other))
+        left, right = self.data, other.data
+        if self.space.similarity == "cosine":
+            left, right = normalise(left, allow_zero=True), normalise(right, allow_zero=True)
+        return pairwise_scores(left, right, similarity=self.space.similarity)
+
     def take(self, items: Sequence[int] | np.ndarray[Any, Any]) -> Vectors:
         """The items at these positions, in this order. Raises InvalidInput for a mask or fractions."""
-        given = np.asarray(items)
-        if given.size and given.dtype.kind not in "iu":
+        asked = np.asarray(items)
+        if asked.ndim != 1 or (asked.size and asked.dtype.kind not in "iu"):
             raise InvalidInput(
-                f"positions of type {given.dtype}", expected="whole numbers", hint="np.flatnonzero(mask)"
+                f"positions of shape {asked.shape} and type {asked.dtype}",
+                expected="whole numbers in one dimension",
+                hint="np.flatnonzero(mask)",
             )
-        wanted = given.astype(np.int64)
+        wanted = asked.astype(np.int64)
         if self.starts is None:
             return Vectors(self.data[wanted], self.space)
         ends = np.append(self.starts[1:], len(self.data))
@@ -77,14 +125,13 @@ class Vectors:
             return self
         data = self.data[:, :dim]
         if self.space.similarity in ("cosine", "maxsim"):
-            norms = np.linalg.norm(data, axis=1, keepdims=True)
-            if not norms.all():
+            if not (norms := np.linalg.norm(data, axis=1)).all():
                 raise InvalidVectors(
                     f"{int((norms == 0).sum())} vectors are zero in their first {dim} dimensions",
                     expected="vectors with a direction",
                     hint="truncate to more dimensions",
                 )
-            data = data / norms
+            data = normalise(data)
         return Vectors(data, space, self.starts)
 
     @staticmethod
