@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import warnings
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
@@ -45,3 +48,39 @@ def test_a_renamed_name_of_a_package_leads_to_the_new_one() -> None:
     with pytest.warns(DeprecationWarning, match=r"is now gnomon\.core\.vectors\.Vectors"):
         assert get("Rows").__name__ == "Vectors"
     assert get("other") == "other"
+
+
+def load(name: str) -> Any:
+    if name == "own":
+        return "loaded"
+    raise AttributeError(f"module 'json' has no attribute {name!r}")
+
+
+GET = renamed("json", load, {"read": "loads", "JoinPath": "os.path:join"})
+
+
+def test_an_old_name_gives_the_new_thing_of_the_same_package() -> None:
+    with pytest.warns(DeprecationWarning, match=r"^json\.read is now json\.loads; the old name"):
+        assert GET("read") is json.loads
+
+
+def test_an_old_name_may_have_gone_to_another_package() -> None:
+    import os.path
+
+    with pytest.warns(DeprecationWarning, match=r"^json\.JoinPath is now os\.path\.join;"):
+        assert GET("JoinPath") is os.path.join
+
+
+def test_the_warning_points_at_the_line_that_uses_the_old_name() -> None:
+    plain = getattr(GET, "__wrapped__", GET)  # the tests' check of shapes puts a frame between
+    with pytest.warns(DeprecationWarning, match="is now") as caught:
+        plain("read")
+    assert caught[0].filename == __file__
+
+
+def test_other_names_are_left_to_the_module_without_a_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert GET("own") == "loaded"
+        with pytest.raises(AttributeError, match="nothing"):
+            GET("nothing")

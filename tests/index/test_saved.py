@@ -10,7 +10,7 @@ import pytest
 
 from gnomon.core.errors import IndexDamaged
 from gnomon.core.vectors import Vectors
-from gnomon.index import files
+from gnomon.index import manifest
 from gnomon.index.ann import Codes
 from gnomon.index.exact import ExactIndex
 from gnomon.index.scan import ScanIndex, ScanSettings
@@ -205,7 +205,7 @@ def test_another_space_or_version_is_refused(space, clustered, tmp_path):
         ScanIndex.load(tmp_path, space(name="other"))
     assert "other" in caught.value.expected
     body = json.loads((tmp_path / "manifest.json").read_bytes())["body"]
-    files.write_manifest(tmp_path / "manifest.json", {**body, "version": 99})
+    manifest.write_manifest(tmp_path / "manifest.json", {**body, "version": 99})
     with pytest.raises(IndexDamaged, match="format version 99"):
         ScanIndex.load(tmp_path, space())
     with pytest.raises(IndexDamaged, match="missing"):
@@ -214,38 +214,38 @@ def test_another_space_or_version_is_refused(space, clustered, tmp_path):
 
 def test_checksums_of_blocks_follow_what_is_appended(tmp_path):
     rng = np.random.default_rng(0)
-    parts = [rng.bytes(n) for n in (0, 10, files.BLOCK - 10, 1, 3 * files.BLOCK, 5)]
+    parts = [rng.bytes(n) for n in (0, 10, manifest.BLOCK - 10, 1, 3 * manifest.BLOCK, 5)]
     path, length, sums = tmp_path / "file.bin", 0, []
     for part in parts:
-        length, sums = files.append(path, length, sums, [memoryview(part)])
-        assert sums == files.checksums(path)
+        length, sums = manifest.append(path, length, sums, [memoryview(part)])
+        assert sums == manifest.checksums(path)
     whole = b"".join(parts)
-    blocks = [whole[at : at + files.BLOCK] for at in range(0, len(whole), files.BLOCK)]
+    blocks = [whole[at : at + manifest.BLOCK] for at in range(0, len(whole), manifest.BLOCK)]
     assert sums == [zlib.crc32(block) for block in blocks]
-    files.check_files(tmp_path, {"file.bin": (length, sums)}, whole=True)
+    manifest.check_files(tmp_path, {"file.bin": (length, sums)}, whole=True)
 
 
 def test_a_large_folder_is_checked_at_its_ends_and_in_samples(tmp_path):
-    blocks = files.CHECKED_BYTES // files.BLOCK + 40
+    blocks = manifest.CHECKED_BYTES // manifest.BLOCK + 40
     path = tmp_path / "big.bin"
     with path.open("wb") as file:
-        file.truncate(blocks * files.BLOCK)
-    sums = [zlib.crc32(bytes(files.BLOCK))] * blocks
-    entry = {"big.bin": (blocks * files.BLOCK, sums)}
-    files.check_files(tmp_path, entry)
+        file.truncate(blocks * manifest.BLOCK)
+    sums = [zlib.crc32(bytes(manifest.BLOCK))] * blocks
+    entry = {"big.bin": (blocks * manifest.BLOCK, sums)}
+    manifest.check_files(tmp_path, entry)
     with path.open("r+b") as file:
         file.seek(-1, 2)
         file.write(b"x")
     with pytest.raises(IndexDamaged, match="do not match"):
-        files.check_files(tmp_path, entry)
+        manifest.check_files(tmp_path, entry)
     with path.open("r+b") as file:
         file.seek(-1, 2)
         file.write(b"\0")
-        file.seek(files.BLOCK)  # the second block: between two samples
+        file.seek(manifest.BLOCK)  # the second block: between two samples
         file.write(b"x")
-    files.check_files(tmp_path, entry)
+    manifest.check_files(tmp_path, entry)
     with pytest.raises(IndexDamaged, match="from 1048576 on"):
-        files.check_files(tmp_path, entry, whole=True)
+        manifest.check_files(tmp_path, entry, whole=True)
 
 
 SAVING = textwrap.dedent("""

@@ -20,8 +20,8 @@ from gnomon.core.similarity import normalise
 from gnomon.doctor.context import Look
 from gnomon.doctor.report import Finding, Found
 from gnomon.index import storage
-from gnomon.index.files import check_files, read_manifest
 from gnomon.index.lexical import MANIFEST, VERSION
+from gnomon.index.manifest import check_files, read_manifest
 from gnomon.index.scan_settings import chosen_settings
 
 _SAMPLE = 2000

@@ -20,11 +20,12 @@ import numpy as np
 from jaxtyping import Int
 
 from gnomon.core.errors import IndexDamaged, InvalidInput
+from gnomon.core.files import storage_errors
 from gnomon.core.ranking import Ranking
 from gnomon.index.analysis import Analysis, spread
 from gnomon.index.arguments import Remembered, checked_ids, checked_k, checked_new
-from gnomon.index.files import check_files, checksums, damaged, read_manifest, write_manifest, writing
 from gnomon.index.lexical_segments import Commit, Words, encodable, schema, translated
+from gnomon.index.manifest import check_files, checksums, damaged, read_manifest, write_manifest
 
 VERSION = 1
 """Of the manifest and of the analysis: a change of what words a text becomes must raise it."""
@@ -85,7 +86,7 @@ class LexicalIndex:
                 expected="an empty folder, a new one or an old index",
                 hint="choose another folder",
             )
-        with writing(folder), translated(folder):
+        with storage_errors(folder), translated(folder):
             if folder.exists():
                 shutil.rmtree(folder)
             folder.mkdir(parents=True)
@@ -180,7 +181,7 @@ class LexicalIndex:
 
     def commit(self, stamp: int) -> None:
         """Keep everything for good, with the journal position that it stands for, and let the folder go."""
-        with self._lock, writing(self.folder), translated(self.folder):
+        with self._lock, storage_errors(self.folder), translated(self.folder):
             self._settle()
             files, commit = {}, Commit.of(self.folder)
             for name in sorted(p.name for p in self.folder.iterdir() if commit.owns(p.name)):

@@ -21,8 +21,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from gnomon.core.errors import CollectionBusy, GnomonError, InvalidInput, StorageError
+from gnomon.core.files import DISK_ERRORS
 from gnomon.core.ranking import Ranking
-from gnomon.index.files import DISK, damaged
+from gnomon.index.manifest import damaged
 from gnomon.kernels.topk import top_k
 
 
@@ -125,7 +126,7 @@ def translated(folder: Path) -> Iterator[None]:
                 expected="one writer at a time",
                 hint="wait until it is done, then try again",
             ) from error
-        if any(f"code: {number}," in text or f"os error {number})" in text for number in DISK):
+        if any(f"code: {number}," in text or f"os error {number})" in text for number in DISK_ERRORS):
             raise StorageError(
                 f"{folder} cannot be written: {text[:300]}",
                 expected="room and permission to write there",

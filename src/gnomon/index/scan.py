@@ -21,7 +21,7 @@ from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
 from gnomon.index.ann import Codes, codes_bytes
 from gnomon.index.arguments import Allowed, Remembered, checked_ids, checked_k, checked_new, comparable
-from gnomon.index.files import damaged
+from gnomon.index.manifest import damaged
 from gnomon.index.memory import require_room
 from gnomon.index.nearest import search_rows
 from gnomon.index.quantised_search import CodedRows, needed, search_coded, to_fetch, wide_enough

@@ -22,9 +22,10 @@ from typing import Any
 import numpy as np
 
 from gnomon.core.errors import IndexDamaged
+from gnomon.core.files import storage_errors
 from gnomon.core.space import Space
 from gnomon.index.ann import Codes
-from gnomon.index.files import append, check_files, damaged, read_manifest, write_manifest, writing
+from gnomon.index.manifest import append, check_files, damaged, read_manifest, write_manifest
 from gnomon.index.rows import Rows
 
 VERSION = 1
@@ -64,7 +65,7 @@ def save(folder: Path, content: Content, stamp: int, last: Saved | None) -> Save
 
     Raises StorageError when the folder cannot be written; it then still holds what it held.
     """
-    with writing(folder):
+    with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         there = _present(folder)
         known = last if last and last.body == there and last.folder == folder else None

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from gnomon.core.batching import in_blocks
 from gnomon.kernels.statistics import roc_auc
 
 EXACT_UP_TO = 4096
@@ -196,9 +197,9 @@ def _by_features(
     m, scale = len(pooled) - n, np.float32(math.sqrt(2 / len(phases)))
     sums = np.zeros((dealt.shape[1], len(phases)))
     squares, total, all_squares = np.zeros(dealt.shape[1]), np.zeros(len(phases)), 0.0
-    for at in range(0, len(pooled), _ROWS):
-        features = scale * np.cos(pooled[at : at + _ROWS] @ directions + phases)
-        own, lengths = dealt[at : at + _ROWS].astype(np.float32), (features**2).sum(axis=1)
+    for rows, labels in zip(in_blocks(pooled, _ROWS), in_blocks(dealt, _ROWS), strict=True):
+        features = scale * np.cos(rows @ directions + phases)
+        own, lengths = labels.astype(np.float32), (features**2).sum(axis=1)
         sums += own.T @ features
         squares += own.T @ lengths
         total += features.sum(axis=0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from gnomon.core.batching import in_blocks
+
 _MOST_ROWS = 1 << 14
 """Rows taken at once: the products below are sums over rows."""
 
@@ -93,7 +95,6 @@ def recall(
 def _product(left: Float[np.ndarray, "n a"], right: Float[np.ndarray, "n b"]) -> Float[np.ndarray, "a b"]:
     """left' right in float64, a stretch of rows at a time."""
     total = np.zeros((left.shape[1], right.shape[1]))
-    for at in range(0, len(left), _MOST_ROWS):
-        a, b = left[at : at + _MOST_ROWS], right[at : at + _MOST_ROWS]
+    for a, b in zip(in_blocks(left, _MOST_ROWS), in_blocks(right, _MOST_ROWS), strict=True):
         total += a.astype(np.float64).T @ b.astype(np.float64)
     return total

@@ -18,8 +18,8 @@ from gnomon.core.errors import IndexDamaged, InvalidInput
 from gnomon.core.files import write_atomic
 from gnomon.core.serialize import from_plain, to_plain
 from gnomon.core.space import Space
-from gnomon.index.files import read_manifest
 from gnomon.index.lexical import MANIFEST, VERSION, LexicalIndex, LexicalSettings
+from gnomon.index.manifest import read_manifest
 from gnomon.index.scan import ScanIndex
 from gnomon.index.scan_settings import ScanSettings, chosen_settings
 

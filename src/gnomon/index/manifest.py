@@ -1,4 +1,4 @@
-"""Files that survive a crash: written beside and replaced, or appended to and counted in a manifest.
+"""An index folder's manifest, and the files that it counts: appended to, never changed.
 
 A manifest is one small JSON file, written last. It names the other files with their lengths and checksums;
 bytes that a crash left behind the length it names do not count. So at every instant the folder holds the
@@ -11,21 +11,18 @@ lengths, checks every block of up to CHECKED_BYTES a folder, and of a larger one
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import json
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gnomon.core.errors import IndexDamaged, StorageError
+from gnomon.core.errors import IndexDamaged
+from gnomon.core.files import write_atomic
 
 BLOCK = 1 << 20
 CHECKED_BYTES = 128 << 20
-DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG}
-"""What the system says of a disk that is full, failing, read-only or not permitted."""
 
 
 def damaged(path: Path, what: str, *, expected: str = "the file as it was written") -> IndexDamaged:
@@ -35,43 +32,6 @@ def damaged(path: Path, what: str, *, expected: str = "the file as it was writte
         expected=expected,
         hint="rebuild it from the collection, which happens by itself when the collection is opened",
     )
-
-
-@contextlib.contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Turns the system's refusals (disk full, read-only, not permitted) into StorageError."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in DISK or isinstance(error, StorageError):
-            raise
-        raise StorageError(
-            f"{folder} cannot be written: {error.strerror}",
-            expected="room and permission to write there",
-            hint="free some space or change the permissions; nothing that was saved before is lost",
-        ) from error
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """The whole file or none of it: written beside, flushed to disk, put in place."""
-    beside = path.with_name(path.name + ".new")
-    with beside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush a folder's names to disk, where the system can (Windows cannot, and need not)."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def read_manifest(path: Path, *, version: int) -> dict[str, Any]:
@@ -98,7 +58,7 @@ def read_manifest(path: Path, *, version: int) -> dict[str, Any]:
 def write_manifest(path: Path, body: Mapping[str, Any]) -> None:
     """Write a manifest with its own checksum, atomically."""
     crc = zlib.crc32(_canonical(body))
-    write_atomically(path, json.dumps({"crc": crc, "body": body}).encode())
+    write_atomic(path, json.dumps({"crc": crc, "body": body}))
 
 
 def _canonical(body: Any) -> bytes:
