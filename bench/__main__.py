@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
     if arguments[0] not in known:
         print(f"no benchmark {arguments[0]!r}; python -m bench lists them", file=sys.stderr)
         return 2
-    several = all(name in known for name in arguments)
+    several = arguments[0] != "pages" and all(name in known for name in arguments)
     runs = [[name] for name in arguments] if several else [arguments]
     for name, *options in runs:
         code = subprocess.run([sys.executable, "-m", known[name], *options], cwd=HERE.parent, check=False).returncode

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,13 @@ from bench.record import RESULTS
 TEMPLATES = Path(__file__).parent / "templates"
 DOCS = Path(__file__).parents[1] / "docs"
 BEGIN, END = "<!-- figures: from here -->\n", "<!-- figures: to here -->\n"
-CONTEXTS: dict[str, str] = {}
+CONTEXTS = {
+    "answers": "bench.answers.answers_page",
+    "chunking": "bench.quality.chunking_page",
+    "fusion": "bench.quality.fusion_page",
+    "gate": "bench.quality.gate_page",
+    "pseudo": "bench.quality.pseudo_page",
+}
 """Page to the module whose `context(results)` gives its template more names."""
 
 
@@ -47,8 +54,16 @@ def environment() -> Environment:
         autoescape=False,
     )
     made.globals["results"] = results
+    made.globals["table"] = table
     made.filters["fmt"] = lambda value, spec: format(value, spec)
     return made
+
+
+def table(heads: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
+    """A Markdown table."""
+    titles = list(heads)
+    lines = [f"| {' | '.join(map(str, cells))} |" for cells in (titles, *rows)]
+    return "\n".join([lines[0], "|" + "---|" * len(titles), *lines[1:]])
 
 
 def names() -> list[str]:

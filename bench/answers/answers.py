@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.answers.answers_page import PAGE, page
+from bench import pages
 from bench.answers.answers_sets import SETS, Asked, asked, retrieval
 from bench.data import DATA
 from bench.quality.pseudo_sets import Once
@@ -69,7 +69,7 @@ def main() -> None:
             print(json.dumps(figures["sets"][name], indent=1))
         else:
             write("answers", figures)
-            PAGE.write_text(page(figures), encoding="utf-8")
+            pages.write("answers")
 
 
 def figures_of(name: str, folder: Path, most: int | None = None) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """How documents are cut, and what is done with their titles: other ways against the default.
 
-    python -m bench chunking [--folder WORK] [--page]
+    python -m bench chunking [--folder WORK]
 
 Tried on development sets; on the test set only what these leave standing is looked at. Vectors are kept in
 the work folder, so that a second run encodes nothing. Writes results/chunking.json and docs/chunking.md.
@@ -9,17 +9,17 @@ the work folder, so that a second run encodes nothing. Writes results/chunking.j
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench.quality.chunking_page import PAGE, page, passing
+from bench import pages
+from bench.quality.chunking_page import passing
 from bench.quality.chunking_sets import DEVELOPMENT, TEST, WHOLE, Judged, judged
 from bench.quality.chunking_ways import Known, Way, runs
-from bench.record import RESULTS, write
+from bench.record import write
 from gnomon.collection.settings import RetrievalSettings
 from gnomon.encode import EncoderSettings, load_encoder
 from gnomon.evaluate import Run, compare, parse_metric, per_query
@@ -45,13 +45,9 @@ def main() -> None:
     """Measure and write."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--folder", type=Path, default=Path.home() / ".cache" / "gnomon" / "bench")
-    arguments.add_argument("--page", action="store_true", help="write the page anew, and measure nothing")
     given = arguments.parse_args()
-    if given.page:
-        figures = json.loads((RESULTS / "chunking.json").read_text(encoding="utf-8"))
-    else:
-        figures = measured(given.folder)
-    PAGE.write_text(page(figures), encoding="utf-8")
+    write("chunking", measured(given.folder))
+    pages.write("chunking")
 
 
 def measured(folder: Path) -> dict[str, Any]:
@@ -61,10 +57,8 @@ def measured(folder: Path) -> dict[str, Any]:
     figures: dict[str, Any] = {"margin": MARGIN, "development": {}, "test": {}}
     for name in DEVELOPMENT:
         figures["development"][name] = figures_of(judged(name), known, tuple(WAYS))
-        write("chunking", figures)
     for name in TEST:
         figures["test"][name] = figures_of(judged(name), known, passing(figures))
-        write("chunking", figures)
     return figures
 
 

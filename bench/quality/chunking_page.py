@@ -1,54 +1,18 @@
-"""docs/chunking.md from results/chunking.json."""
+"""What docs/chunking.md is made of, from the figures of `chunking.py`."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "chunking.md"
-_HEAD = """# Chunks and titles
-
-Written by `bench/quality/chunking.py` from `bench/results/chunking.json`; do not edit.
-
-A document is cut into chunks of at most 256 tokens that share up to 32 with their neighbours; its title and
-the headings above stand before each chunk's text for embedding, and twice among its words. This page holds
-what else was tried, by changing one thing at a time. **Nothing became the default:** a way had to lose no
-more than {margin} nDCG@10 on any development set and to gain on their mean, in a hybrid search.
-{outcome}
-A title that some thirty passages share says nothing within its article. covidqa, a test set, is made so, and
-no development set comes so; two are made from those at hand:
-
-- *rhdh_docs, titles of files*: each passage under the first title of its file instead of its section's.
-- *xquad/en, titles of articles*: the paragraphs in passages of some forty words, each under the title of its
-  Wikipedia article; the passage that holds the answer counts.
-
-*Titles of at most N* are those that no more than N documents share; others stay among the words only. Such a
-rule could not be kept as it stands: how many documents share a title is known only when all are there, so
-what is added in two runs would be embedded otherwise than what is added in one.
-
-`scifact train` is 400 of its claims with 1,200 documents. Even chunks are as many as before, and of equal
-length; they and shorter ones were not tried on all sets. Each interval is of 95 % by itself: with this many
-some leave out 0 by chance.
-"""
-_TEST = """## Test set
-
-Looked at once, for the way that the development sets leave standing. Evidence among the first ten is
-`success@10`. The figures are no fresh proof: it was known before that covidqa does better without titles,
-which is why they were looked into.
-"""
 _METRICS = ("nDCG@10", "success@10")
 
 
-def page(figures: dict[str, Any]) -> str:
-    """The page."""
-    lines = [_HEAD.format(outcome=_outcome(figures), margin=figures["margin"])]
-    lines += ["## Development sets", "", *_summary(figures["development"]), ""]
-    for name, own in figures["development"].items():
-        lines += [f"### {name}", "", *_table(own), ""]
-    lines += [_TEST]
-    for name, own in figures["test"].items():
-        lines += [f"### {name}", "", *_table(own), ""]
-    return "\n".join(lines).rstrip() + "\n"
+def context(results: Callable[[str], Any]) -> dict[str, Any]:
+    """The rows of its tables, and which ways the development sets leave standing."""
+    figures = results("chunking")
+    rows = {name: _rows(own) for kind in ("development", "test") for name, own in figures[kind].items()}
+    return {"outcome": _outcome(figures), "summary": _summary(figures["development"]), "rows": rows}
 
 
 def moved(sets: dict[str, Any], way: str) -> dict[str, float]:
@@ -94,39 +58,26 @@ def _outcome(figures: dict[str, Any]) -> str:
     )
 
 
-def _summary(sets: dict[str, Any]) -> list[str]:
-    ways = _ways(sets)
-    lines = ["nDCG@10 of the default in a hybrid search, and differences to it.", ""]
-    lines += [f"| way | {' | '.join(sets)} | mean | least |", "|---|" + "---|" * (len(sets) + 2)]
+def _summary(sets: dict[str, Any]) -> list[list[str]]:
     defaults = [own["default"]["hybrid"]["nDCG@10"] for own in sets.values()]
-    cells = [f"{value:.4f}" for value in (*defaults, sum(defaults) / len(defaults))]
-    lines.append(f"| default | {' | '.join(cells)} |  |")
-    for way in ways:
+    rows = [["default", *(f"{value:.4f}" for value in (*defaults, sum(defaults) / len(defaults))), ""]]
+    for way in _ways(sets):
         found = moved(sets, way)
         own = [f"{found[name]:+.4f}" if name in found else "not tried" for name in sets]
-        cells = [*own, f"{_mean(found):+.4f}", f"{min(found.values()):+.4f}"]
-        lines.append(f"| {way} | {' | '.join(cells)} |")
-    return lines
+        rows.append([way, *own, f"{_mean(found):+.4f}", f"{min(found.values()):+.4f}"])
+    return rows
 
 
-def _table(own: dict[str, Any]) -> list[str]:
+def _rows(own: dict[str, Any]) -> list[list[str]]:
     before = own["default"]
-    titles = f"{own['titles']:,} titles" if own["titles"] else "no titles"
-    lines = [
-        f"{own['documents']:,} documents, {titles}, {own['queries']:,} questions. Beside the hybrid search: "
-        "success@10 of its parts.",
-        "",
-        "| way | nDCG@10 | difference | p | success@10 | difference | p | dense | keyword |",
-        "|---|---|---|---|---|---|---|---|---|",
-        f"| default | {before['hybrid']['nDCG@10']:.4f} |  |  | {before['hybrid']['success@10']:.4f} |  |  | "
-        f"{before['dense']['success@10']:.4f} | {before['lexical']['success@10']:.4f} |",
-    ]
+    hybrid = [f"{before['hybrid'][metric]:.4f}" for metric in _METRICS]
+    parts = [f"{before[mode]['success@10']:.4f}" for mode in ("dense", "lexical")]
+    rows = [["default", hybrid[0], "", "", hybrid[1], "", "", *parts]]
     for name, way in own["ways"].items():
         cells = []
         for metric in _METRICS:
-            told, (low, high) = way[metric], way[metric]["interval"]
-            difference = f"{told['difference']:+.4f} [{low:+.4f}, {high:+.4f}]"
-            cells += [f"{way['means']['hybrid'][metric]:.4f}", difference, f"{told['p']:.2g}"]
-        cells += [f"{way['means'][mode]['success@10']:.4f}" for mode in ("dense", "lexical")]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return lines
+            change, (low, high) = way[metric], way[metric]["interval"]
+            difference = f"{change['difference']:+.4f} [{low:+.4f}, {high:+.4f}]"
+            cells += [f"{way['means']['hybrid'][metric]:.4f}", difference, f"{change['p']:.2g}"]
+        rows.append([name, *cells, *(f"{way['means'][mode]['success@10']:.4f}" for mode in ("dense", "lexical"))])
+    return rows

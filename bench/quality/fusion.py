@@ -1,6 +1,6 @@
 """Ways to fuse a hybrid search's two lists, and weights for each query, against the default.
 
-    python -m bench fusion [--folder WORK] [--page]
+    python -m bench fusion [--folder WORK]
 
 Chosen on the development sets only; the test sets were looked at once, for the way that was chosen and for
 the default. Collections are kept in the work folder. Writes results/fusion.json and docs/fusion.md.
@@ -9,17 +9,16 @@ the default. Collections are kept in the work folder. Writes results/fusion.json
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bench import pages
 from bench.quality.fusion_fit import Tried, fused
 from bench.quality.fusion_lists import Asked, Case, asked
-from bench.quality.fusion_page import PAGE, page
 from bench.quality.fusion_ways import CHOSEN, DEFAULT, FITTED, WAYS
-from bench.record import RESULTS, write
+from bench.record import write
 from gnomon.evaluate import Run, compare, parse_metric, per_query
 
 DEVELOPMENT = (
@@ -40,14 +39,9 @@ def main() -> None:
     """Measure and write."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--folder", type=Path, default=Path.home() / ".cache" / "gnomon" / "bench")
-    arguments.add_argument("--page", action="store_true", help="write the page anew, and measure nothing")
     given = arguments.parse_args()
-    if given.page:
-        figures = json.loads((RESULTS / "fusion.json").read_text(encoding="utf-8"))
-    else:
-        figures = measured(given.folder)
-        write("fusion", figures)
-    PAGE.write_text(page(figures), encoding="utf-8")
+    write("fusion", measured(given.folder))
+    pages.write("fusion")
 
 
 def measured(folder: Path) -> dict[str, Any]:

@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
+from bench import pages
 from bench.data import Beir, beir
-from bench.quality.gate_page import PAGE, page
 from bench.record import write
 from gnomon.evaluate.comparison import Rule, outcome_of
 from gnomon.evaluate.metrics import parse_metric, per_query
@@ -84,7 +84,7 @@ def main() -> None:
         "cpu_s": round(time.process_time() - started, 1),
     }
     write("gate", figures)
-    PAGE.write_text(page(figures), encoding="utf-8")
+    pages.write("gate")
     worst = max(c["better"] for c in cells if c["effect"] == 0)
     if worst > Rule().alpha:
         raise SystemExit(f"an equal system was called better in {worst:.1%} of the trials")

@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bench import pages
 from bench.data import Beir, mean_ndcg
-from bench.quality.pseudo_page import PAGE, page
 from bench.quality.pseudo_sets import SETS, Corpus, Once, Run, corpus, mixed, part_of, permuted, with_cls_pooling
 from bench.record import write
 from gnomon.encode import load_encoder, locate
@@ -59,7 +59,7 @@ def main() -> None:
             print(name, "done", flush=True)
     figures["looks"], figures["queries_a_kind"] = LOOKS, A_LOOK
     write("pseudo", figures)
-    PAGE.write_text(page(figures))
+    pages.write("pseudo")
 
 
 def agreement(data: Beir, kb: Corpus, asked: DataSet, untitled: Path) -> dict[str, Any]:
