@@ -56,14 +56,14 @@ def matrix_peak(size: int = 1024, repeats: int = 12) -> float:
     from openvino import opset15 as op
 
     from gnomon.encode import EncoderSettings
-    from gnomon.encode.runtime.compiled import Compiled
+    from gnomon.encode.graph.compiled import CompiledModel
 
     given = op.parameter([size, size], np.float32)
     rng = np.random.default_rng(0)
     weight = op.constant(rng.standard_normal((size, size)).astype(np.float32))
     product = op.matmul(op.add(given, op.constant(np.float32(0))), weight, False, False)
     settings = EncoderSettings(threads=1)
-    compiled = Compiled(ov.Model([op.result(product)], [given], "peak"), settings, holds=weight)
+    compiled = CompiledModel(ov.Model([op.result(product)], [given], "peak"), settings, keep_alive=weight)
     values = rng.standard_normal((size, size)).astype(np.float32)
     compiled.run(values)
     best = float("inf")

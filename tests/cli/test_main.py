@@ -113,7 +113,7 @@ def test_help_is_fast_and_loads_nothing_heavy():
 
 
 def test_models_lists_every_card(capsys):
-    from gnomon.encode.hub.cards import all_cards
+    from gnomon.encode.cards import all_cards
 
     assert run(["models", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)

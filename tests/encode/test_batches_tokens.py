@@ -11,14 +11,14 @@ from safetensors.numpy import save_file
 
 from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.encode.graph.weights import Weights
-from gnomon.encode.runtime.batches import batches, in_advance, pad
+from gnomon.encode.runtime.batches import length_batches, pad, prefetch
 from gnomon.encode.runtime.tokenizer import TextTokenizer, check_texts
 from gnomon.encode.settings import EncoderSettings, available_cpus
 
 
 @given(st.lists(st.integers(0, 600), max_size=60), st.integers(1, 2000))
 def test_batches_hold_every_text_once_within_the_budget_longest_first(lengths, budget):
-    made = batches(np.array(lengths, dtype=np.int64), budget_tokens=budget)
+    made = length_batches(np.array(lengths, dtype=np.int64), budget_tokens=budget)
     assert sorted(at for batch in made for at in batch.tolist()) == list(range(len(lengths)))
     for batch in made:
         longest = max(lengths[at] for at in batch)
@@ -41,18 +41,18 @@ def test_the_next_item_is_made_while_this_one_is_worked_with():
         made[item].set()
         return item
 
-    work = in_advance(make, range(3))
+    work = prefetch(make, range(3))
     for item in work:
         assert item == 2 or made[item + 1].wait(20)
         assert not made[min(item + 2, 3)].is_set()
 
 
 def test_an_error_ahead_comes_in_its_turn_and_an_early_end_leaves_no_thread():
-    work = in_advance(lambda item: 6 // item, [3, 2, 0, 1])
+    work = prefetch(lambda item: 6 // item, [3, 2, 0, 1])
     assert [next(work), next(work)] == [2, 3]
     with pytest.raises(ZeroDivisionError):
         next(work)
-    work = in_advance(str, range(9))
+    work = prefetch(str, range(9))
     assert next(work) == "0"
     work.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("gnomon-ahead")]
@@ -182,10 +182,10 @@ def test_stored_tensors_are_views_and_bfloat16_is_widened(tmp_path):
 
 
 def test_mpnet_buckets_change_where_the_trained_ones_do():
-    from gnomon.encode.graph.layers import bucket
+    from gnomon.encode.graph.layers import relative_position_bucket
 
     # MPNetEncoder.relative_position_bucket of transformers 5.23.0 over -600..600.
-    found = bucket(np.arange(-600, 601))
+    found = relative_position_bucket(np.arange(-600, 601))
     ahead, behind = found[600:], found[600::-1]
     assert (np.flatnonzero(np.diff(ahead)) + 1).tolist() == [*range(1, 9), 12, 16, 23, 32, 46, 64, 91]
     assert (ahead[1:] - behind[1:] == 16).all()

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from gnomon.encode.hub.cards import all_cards, card_for
+from gnomon.encode.cards import all_cards, card_for
 from gnomon.encode.layout.model import read_layout
 
 CARDS = all_cards()

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from gnomon.encode.runtime.batches import side_by_side
+from gnomon.encode.runtime.batches import parallel_map
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 5])
@@ -15,12 +15,12 @@ def test_results_come_in_the_order_of_the_items(lanes, count):
         time.sleep(0.002 if n % 3 == 0 else 0)
         return n * n
 
-    assert list(side_by_side(slow_first, range(count), lanes=lanes)) == [n * n for n in range(count)]
+    assert list(parallel_map(slow_first, range(count), lanes=lanes)) == [n * n for n in range(count)]
 
 
 def test_as_many_run_at_once_as_there_are_lanes():
     barrier = threading.Barrier(3, timeout=20)
-    assert list(side_by_side(lambda _: barrier.wait() >= 0, range(6), lanes=3)) == [True] * 6
+    assert list(parallel_map(lambda _: barrier.wait() >= 0, range(6), lanes=3)) == [True] * 6
 
 
 def test_items_are_drawn_as_they_are_needed():
@@ -31,7 +31,7 @@ def test_items_are_drawn_as_they_are_needed():
             drawn.append(n)
             yield n
 
-    results = side_by_side(lambda n: n, items(), lanes=2)
+    results = parallel_map(lambda n: n, items(), lanes=2)
     assert next(results) == 0
     assert len(drawn) <= 6
     results.close()
@@ -39,4 +39,4 @@ def test_items_are_drawn_as_they_are_needed():
 
 def test_an_error_reaches_the_caller():
     with pytest.raises(ZeroDivisionError):
-        list(side_by_side(lambda n: 1 // (3 - n), range(9), lanes=2))
+        list(parallel_map(lambda n: 1 // (3 - n), range(9), lanes=2))

@@ -69,7 +69,7 @@ def _ranges(layout):
     from gnomon.encode.graph.int8 import calibrate
 
     tokenizer = TextTokenizer(layout.tokenizer, prompts=layout.prompts, max_tokens=layout.max_tokens, threads=1)
-    return calibrate(layout, calibration.calibration_rows(tokenizer), 1)
+    return calibrate(layout, calibration.calibration_rows(tokenizer), migration=0.6, threads=1)
 
 
 def test_two_encoders_made_apart_are_the_same_to_the_bit(tiny_layout, tiny):
@@ -83,10 +83,10 @@ def test_how_it_is_calibrated_is_part_of_the_space(tiny_layout, monkeypatch):
     space = TransformerEncoder(layout, INT8).space
     assert TransformerEncoder(layout, replace(INT8, threads=2)).space == space
     assert space.fingerprint != layout.ingredients(precision="int8").fingerprint()
-    monkeypatch.setattr(calibration, "MIGRATION", 0.5)
+    monkeypatch.setattr(calibration, "MIGRATION_STRENGTH", 0.5)
     assert TransformerEncoder(layout, INT8).space != space
     monkeypatch.undo()
-    monkeypatch.setattr(calibration, "lines", lambda: ("another text",))
+    monkeypatch.setattr(calibration, "calibration_texts", lambda: ("another text",))
     assert TransformerEncoder(layout, INT8).space != space
 
 
@@ -114,7 +114,7 @@ def test_vectors_that_stray_from_fp32_are_refused(tiny_layout, monkeypatch):
             int8.require_faithful(far, exact, "tiny")
         assert told.value.hint == 'leave precision at "auto"'
     # An encoder asks this of itself, when it is first used.
-    monkeypatch.setattr(int8, "FAITHFUL", 1.1)
+    monkeypatch.setattr(int8, "LEAST_COSINE", 1.1)
     with pytest.raises(ModelUnsupported, match=r"in 8 bits keeps a mean cosine of 0\.99"):
         TransformerEncoder(tiny_layout("bert"), INT8).encode(["w1"], role="query")
 

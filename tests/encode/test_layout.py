@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gnomon.core.errors import InvalidInput, MissingPrompt, ModelNotFound, ModelUnsupported
-from gnomon.encode.hub.cards import Card
+from gnomon.encode.cards import Card
 from gnomon.encode.layout.model import read_layout
 
 CARD = Card(
@@ -201,7 +201,7 @@ REFUSED = {
     "pooling mean_sqrt_len_tokens": lambda f: write(
         f / "1_Pooling" / "config.json", {"pooling_mode_mean_sqrt_len_tokens": True}
     ),
-    "pooling that is not said": lambda f: (f / "1_Pooling" / "config.json").unlink(),
+    "pooling not given": lambda f: (f / "1_Pooling" / "config.json").unlink(),
     "some_author.Whitening": lambda f: modules(f, V6["Transformer"], V6["Pooling"], "some_author.Whitening"),
     "Transformer -> Normalize -> Pooling": lambda f: modules(f, V6["Transformer"], V6["Normalize"], V6["Pooling"]),
     "outside itself": lambda f: write(

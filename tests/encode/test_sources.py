@@ -13,11 +13,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from gnomon.core.errors import ModelNotFound, ModelUnsupported, StorageError, WeightsMismatch
-from gnomon.encode.hub.huggingface import needed
-from gnomon.encode.hub.local import SourceSettings
+from gnomon.encode.hub.cache import SourceSettings
+from gnomon.encode.hub.huggingface import needed_files
 from gnomon.encode.hub.locate import locate
-from gnomon.encode.layout.model import read_layout
-from gnomon.encode.layout.router import read_towers
+from gnomon.encode.layout.model import read_layout, read_towers
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 HUB_ID = "some-author/tiny-bert"
@@ -159,7 +158,7 @@ def test_the_hubs_own_cache_is_used_and_a_part_of_a_model_is_not(model, here):
     assert found.source.startswith("the hub's cache")
     assert same_model(found.folder, model)
     (found.folder / "model.safetensors").unlink()
-    with pytest.raises(ModelNotFound, match="there in part only"):
+    with pytest.raises(ModelNotFound, match="incomplete"):
         locate(HUB_ID, here)
 
 
@@ -368,4 +367,4 @@ NAMES = ["config.json", "tokenizer.json", "model.safetensors", "pytorch_model.bi
     ],
 )
 def test_only_needed_files_are_fetched(names, family, wanted):
-    assert needed(names, [""], family=family) == wanted
+    assert needed_files(names, [""], family=family) == wanted

@@ -15,7 +15,7 @@ from gnomon.core.encoders import DelegatingEncoder
 from gnomon.core.errors import GnomonError, InvalidInput
 from gnomon.core.similarity import normalise
 from gnomon.core.vectors import Vectors
-from gnomon.encode.hub.local import SourceSettings
+from gnomon.encode.hub.cache import SourceSettings
 from gnomon.encode.hub.locate import locate
 from gnomon.encode.layout.files import read_json
 from gnomon.encode.layout.prompts import resolve_prompts
@@ -119,7 +119,7 @@ def _query_prompt(model: str) -> str:
     """The prompt before queries that the model's own files or its card give; nothing is fetched."""
     located = locate(model, replace(SourceSettings.from_environment(), offline=True))
     said = read_json(located.folder / "config_sentence_transformers.json")
-    return resolve_prompts(model, said, card=located.card, given=None)["query"]
+    return resolve_prompts(model, said, card=located.card, overrides=None)["query"]
 
 
 def _no_instruction(name: str, why: str) -> InvalidInput:

@@ -14,7 +14,7 @@ from gnomon.core.errors import InvalidInput
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from gnomon.encode.hub.cards import Card
+    from gnomon.encode.cards import Card
 
 
 @app.command(epilog=example("gnomon models", "gnomon models bge-small-en-v1.5"))
@@ -28,7 +28,7 @@ def models(
     """
     from gnomon.cli.terminal import data_console, print_json
     from gnomon.core.plugins import plugin_names
-    from gnomon.encode.hub.cards import all_cards, card_for
+    from gnomon.encode.cards import all_cards, card_for
 
     if name is None:
         if as_json:
@@ -52,14 +52,9 @@ def models(
 
 def found_at(card: Card) -> Path | None:
     """Where the model lies on this machine; None where it would have to be fetched."""
-    from gnomon.encode.hub.local import SourceSettings, in_hub_cache, in_own_cache
+    from gnomon.encode.hub.cache import SourceSettings, find_on_this_machine
 
-    settings = SourceSettings.from_environment()
-    for look in (in_own_cache, in_hub_cache):
-        attempt = look(settings, card.hub_id, card.revision)
-        if attempt.folder is not None:
-            return attempt.folder
-    return None
+    return find_on_this_machine(SourceSettings.from_environment(), card.hub_id, card.revision)
 
 
 def print_table(console: Console, cards: tuple[Card, ...]) -> None:

@@ -64,7 +64,7 @@ def _encoded(encoder: Encoder, words: Sequence[str], say: Callable[[str], None])
     import numpy as np
 
     from gnomon.core.vectors import Vectors
-    from gnomon.encode.hub.digest import cache_home, digest_json
+    from gnomon.encode.digest import cache_home, digest_json
 
     kept = cache_home() / "words" / f"{digest_json([encoder.space.fingerprint, list(words)])[:32]}.npy"
     try:

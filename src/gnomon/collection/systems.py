@@ -14,7 +14,7 @@ from gnomon.collection.opening import open_collection
 from gnomon.collection.reports import Progress
 from gnomon.collection.settings import CollectionSettings, IndexOptions, Mode
 from gnomon.core.errors import GnomonError, InvalidInput, NothingIndexed
-from gnomon.encode.hub.digest import cache_home, digest_file, digest_json
+from gnomon.encode.digest import cache_home, digest_file, digest_json
 from gnomon.evaluate.checks import Finding
 from gnomon.evaluate.judgments import DataSet
 from gnomon.evaluate.pseudo import ChunkText

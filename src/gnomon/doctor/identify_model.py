@@ -13,8 +13,8 @@ import numpy as np
 
 from gnomon.core.contracts import Array, Encoder, Role
 from gnomon.core.errors import GnomonError
-from gnomon.encode.hub.cards import all_cards, card_for
-from gnomon.encode.hub.local import SourceSettings, in_hub_cache, in_own_cache
+from gnomon.encode.cards import all_cards, card_for
+from gnomon.encode.hub.cache import SourceSettings, find_on_this_machine
 from gnomon.kernels.similarity import paired_cosines
 from gnomon.kernels.statistics import share_interval
 
@@ -34,12 +34,8 @@ def found_at(model: str) -> Path | None:
     if folder.is_dir():
         return folder
     card = card_for(model)
-    settings = SourceSettings.from_environment()
-    for look in (in_own_cache, in_hub_cache):
-        attempt = look(settings, card.hub_id if card else model, card.revision if card else "")
-        if attempt.folder is not None:
-            return attempt.folder
-    return None
+    hub_id, revision = (card.hub_id, card.revision) if card else (model, "")
+    return find_on_this_machine(SourceSettings.from_environment(), hub_id, revision)
 
 
 def candidates(dim: int, *, but: Sequence[str] = ()) -> list[Candidate]:

@@ -1,8 +1,8 @@
 from .batched import BatchedEncoder
+from .cards import Card, all_cards, card_for
 from .cross_encoder import CrossEncoder
 from .dual import DualEncoder
-from .hub.cards import Card, all_cards, card_for
-from .hub.local import SourceSettings
+from .hub.cache import SourceSettings
 from .hub.locate import Located, locate
 from .late_interaction import LateEncoder
 from .layout.model import ModelLayout, read_layout

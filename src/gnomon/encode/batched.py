@@ -1,4 +1,4 @@
-"""Calls of several threads, encoded together: whoever comes while an encoding runs shares the next one."""
+"""Calls of several threads, encoded together: those that arrive during an inference share the next one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gnomon.core.vectors import Vectors
 
 @dataclass(eq=False, slots=True)
 class _Call:
-    """One caller's texts, and what became of them. `woken` is set when it is done, or is to lead."""
+    """One caller's texts and their result. `woken` is set when it is done, or becomes a leader."""
 
     texts: list[str]
     role: Role
@@ -38,11 +38,11 @@ class _Call:
 class BatchedEncoder(DelegatingEncoder):
     """An encoder whose concurrent small calls run as one. Keeps the contract of `Encoder`.
 
-    There is no thread of its own: the first caller encodes at once; those that come meanwhile wait, and when
-    it is done the first of them encodes for all of them (of one role, up to `max_batch` texts). Where the
-    encoder has several `lanes`, as many callers encode at once before others wait. A lone caller never waits,
-    unless `max_wait_s` asks it to wait for company. Calls of more than `max_batch` texts, and
-    texts that are over-long, are encoded apart, beside the others, so that warnings reach their own caller.
+    It has no thread of its own: the first caller encodes at once; those that arrive during that wait, and then
+    the first of them encodes for all of them (of one role, up to `max_batch` texts). Where the
+    encoder has several `lanes`, as many callers encode at once before others wait. A lone caller never waits
+    for others, unless `max_wait_s` is set. Calls of more than `max_batch` texts, and
+    texts that are over-long, are encoded separately, so that warnings reach their own caller.
     An error goes to the caller whose texts caused it; the others get their vectors.
     Raises InvalidInput for settings out of range.
     """
@@ -59,8 +59,8 @@ class BatchedEncoder(DelegatingEncoder):
         self._waiting: list[_Call] = []
 
     def encode(self, texts: Sequence[str], *, role: Role) -> Vectors:
-        """As the wrapped encoder's; together with what other threads ask for meanwhile."""
-        if self._goes_apart(texts, role):
+        """As the wrapped encoder's; together with the texts of other threads."""
+        if self._is_separate(texts, role):
             return self.encoder.encode(texts, role=role)
         mine = _Call(list(texts), role)
         try:
@@ -75,11 +75,11 @@ class BatchedEncoder(DelegatingEncoder):
                 else:
                     mine.woken.wait()
         finally:
-            # Also when this thread is interrupted, wherever it stands: nobody may wait for one who left.
+            # Also when this thread is interrupted: no other thread may wait for it.
             self._leave(mine)
         return mine.outcome()
 
-    def _goes_apart(self, texts: Sequence[str], role: Role) -> bool:
+    def _is_separate(self, texts: Sequence[str], role: Role) -> bool:
         if isinstance(texts, str) or not 0 < len(texts) <= self._max_batch:
             return True
         if len(self._leaders) < self.lanes:
@@ -91,20 +91,20 @@ class BatchedEncoder(DelegatingEncoder):
         if self._max_wait_s:
             time.sleep(self._max_wait_s)
         with self._lock:
-            batch, room = [mine], self._max_batch - len(mine.texts)
+            batch, left = [mine], self._max_batch - len(mine.texts)
             for call in self._waiting:
-                if call.role == mine.role and len(call.texts) <= room:
+                if call.role == mine.role and len(call.texts) <= left:
                     batch.append(call)
-                    room -= len(call.texts)
+                    left -= len(call.texts)
             self._waiting = [call for call in self._waiting if call not in batch]
         return batch
 
     def _run(self, batch: list[_Call]) -> None:
         try:
             if len(batch) > 1:
-                self._together(batch)
+                self._encode_together(batch)
             else:
-                self._alone(batch[0])
+                self._encode_alone(batch[0])
         finally:
             unfinished = [call for call in batch[1:] if not call.done]
             if unfinished:  # the leader was interrupted
@@ -114,20 +114,20 @@ class BatchedEncoder(DelegatingEncoder):
                 if call.done:
                     call.woken.set()
 
-    def _together(self, batch: list[_Call]) -> None:
+    def _encode_together(self, batch: list[_Call]) -> None:
         texts = [text for call in batch for text in call.texts]
         try:
             vectors = self.encoder.encode(texts, role=batch[0].role)
         except Exception:  # noqa: BLE001 - whose texts caused it shows when each is encoded alone
             for call in batch:
-                self._alone(call)
+                self._encode_alone(call)
             return
         end = 0
         for call in batch:
             end += len(call.texts)
             call.vectors = vectors.take(np.arange(end - len(call.texts), end))
 
-    def _alone(self, call: _Call) -> None:
+    def _encode_alone(self, call: _Call) -> None:
         try:
             call.vectors = self.encoder.encode(call.texts, role=call.role)
         except Exception as error:  # noqa: BLE001 - raised again in the thread whose call this is

@@ -1,4 +1,4 @@
-"""A query and a text as one row of tokens, as a cross-encoder reads them."""
+"""Cross-encoders: a score for a query and a text that are read together."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from gnomon.core.errors import InvalidInput, ModelUnsupported, TruncatedText
-from gnomon.encode.graph.recipe import recipe_of
-from gnomon.encode.layout.cross_encoder import CrossLayout
-from gnomon.encode.runtime.batches import pad, padded_batches, side_by_side
+from gnomon.encode.layout.cross_encoder import CrossEncoderLayout
+from gnomon.encode.layout.families import transformer_spec
+from gnomon.encode.runtime.batches import pad, padded_batches, parallel_map
 from gnomon.encode.runtime.runners import require_floating
-from gnomon.encode.runtime.tokenizer import SLICE_TEXTS, check_texts, load_tokenizer, not_unicode
+from gnomon.encode.runtime.tokenizer import SLICE_TEXTS, check_texts, invalid_unicode, load_tokenizer
 from gnomon.encode.settings import EncoderSettings
 
 if TYPE_CHECKING:
@@ -26,60 +26,60 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Pairs:
-    """Ids and token types of each pair, and how many tokens it had before the cut."""
+class TokenisedPairs:
+    """Ids and token types of each pair, and its number of tokens before truncation."""
 
     ids: list[Int[np.ndarray, " _"]]
-    kinds: list[Int[np.ndarray, " _"]]
+    types: list[Int[np.ndarray, " _"]]
     counts: list[int]
 
 
 class PairTokenizer:
-    """A tokenizer.json for pairs. Of a pair beyond `max_tokens` the longer side is cut, then both alike.
+    """A tokenizer.json for pairs. A pair beyond `max_tokens` is truncated, the longer side first.
 
     Raises ModelUnsupported for a file that is not a tokenizer, and for a limit that leaves no room.
     """
 
     def __init__(self, file: Path, *, max_tokens: int) -> None:
-        self._whole, self._cut = load_tokenizer(file), load_tokenizer(file)
-        frame = self._whole.num_special_tokens_to_add(True)
-        if max_tokens <= frame + 1:
+        self._whole, self._truncating = load_tokenizer(file), load_tokenizer(file)
+        special = self._whole.num_special_tokens_to_add(True)
+        if max_tokens <= special + 1:
             raise ModelUnsupported(
-                f"a limit of {max_tokens} tokens a pair, {frame} of which are special tokens",
+                f"a limit of {max_tokens} tokens a pair, {special} of which are special tokens",
                 expected="room for at least a token of the query and one of the text",
                 hint=f"correct model_max_length in {file.parent / 'tokenizer_config.json'}",
             )
-        self._cut.enable_truncation(max_tokens, strategy="longest_first")
+        self._truncating.enable_truncation(max_tokens, strategy="longest_first")
         self._max_tokens = max_tokens
 
-    def tokenise(self, query: str, texts: Sequence[str]) -> Pairs:
+    def tokenise(self, query: str, texts: Sequence[str]) -> TokenisedPairs:
         """The query with each of the texts. Raises InvalidInput for what is not Unicode."""
-        found = Pairs([], [], [])
+        tokenised = TokenisedPairs([], [], [])
         for start in range(0, len(texts), SLICE_TEXTS):
             part = [(query, text) for text in texts[start : start + SLICE_TEXTS]]
             try:
                 encodings = self._whole.encode_batch(part)
             except (UnicodeEncodeError, TypeError) as error:
-                raise not_unicode([query, *texts]) from error
+                raise invalid_unicode([query, *texts]) from error
             for pair, encoding in zip(part, encodings, strict=True):
-                self._append(found, pair, encoding)
-        return found
+                self._append(tokenised, pair, encoding)
+        return tokenised
 
-    def _append(self, found: Pairs, pair: tuple[str, str], encoding: Any) -> None:
-        found.counts.append(len(encoding.ids))
-        kept = self._cut.encode(*pair) if len(encoding.ids) > self._max_tokens else encoding
-        found.ids.append(np.array(kept.ids, dtype=np.int32))
-        found.kinds.append(np.array(kept.type_ids, dtype=np.int32))
+    def _append(self, tokenised: TokenisedPairs, pair: tuple[str, str], encoding: Any) -> None:
+        tokenised.counts.append(len(encoding.ids))
+        kept = self._truncating.encode(*pair) if len(encoding.ids) > self._max_tokens else encoding
+        tokenised.ids.append(np.array(kept.ids, dtype=np.int32))
+        tokenised.types.append(np.array(kept.type_ids, dtype=np.int32))
 
 
 class CrossEncoder:
     """A cross-encoder. Keeps the contract of `Scorer`. Safe to use from several threads.
 
-    Compiles on first use. Raises ModelUnsupported for a config that the graph does not do, and InvalidInput
-    for settings that it does not run on (`dim` among them: there are no vectors to cut).
+    Compiles on first use. Raises ModelUnsupported for a config that is not supported, and InvalidInput
+    for settings that it does not run on (`dim` among them: there are no vectors to truncate).
     """
 
-    def __init__(self, layout: CrossLayout, settings: EncoderSettings | None = None) -> None:
+    def __init__(self, layout: CrossEncoderLayout, settings: EncoderSettings | None = None) -> None:
         self._layout, self._settings = layout, settings or EncoderSettings()
         require_floating(self._settings, layout.name)
         if self._settings.dim is not None:
@@ -88,7 +88,7 @@ class CrossEncoder:
                 expected="no dim: a cross-encoder makes no vectors",
                 hint="leave `dim` out",
             )
-        recipe_of(layout.family, layout.config)
+        transformer_spec(layout.family, layout.config)
         self._lock = threading.Lock()
         self._network: Runner | None = None
         self._tokenizer = PairTokenizer(layout.tokenizer, max_tokens=layout.max_tokens)
@@ -121,11 +121,11 @@ class CrossEncoder:
 
         def run(batch: tuple[Any, Any, Any]) -> tuple[Any, Any]:
             positions, ids, lengths = batch
-            kinds = (pad([pairs.kinds[at] for at in positions], pad_id=0),) if self._layout.types else ()
-            return positions, self._runner().run(ids, lengths, *kinds)
+            types = (pad([pairs.types[at] for at in positions], pad_id=0),) if self._layout.token_types else ()
+            return positions, self._runner().run(ids, lengths, *types)
 
         batches = padded_batches(pairs.ids, self._layout, budget_tokens=budget)
-        for positions, made in side_by_side(run, batches, lanes=self._settings.lanes):
+        for positions, made in parallel_map(run, batches, lanes=self._settings.lanes):
             scores[positions] = made
         self._warn(pairs.counts)
         return scores

@@ -11,7 +11,7 @@ from gnomon.core.encoders import RoleMethods
 from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.core.space import Ingredients, Space
 from gnomon.core.vectors import Vectors
-from gnomon.encode.hub.digest import digest_json
+from gnomon.encode.digest import digest_json
 from gnomon.encode.layout.model import ModelLayout
 from gnomon.encode.settings import EncoderSettings, check_dim
 
@@ -86,7 +86,7 @@ class DualEncoder(RoleMethods):
         return self._towers[role]
 
 
-def of_towers(towers: Mapping[Role, ModelLayout], *, name: str, settings: EncoderSettings) -> DualEncoder:
+def build_dual_encoder(towers: Mapping[Role, ModelLayout], *, name: str, settings: EncoderSettings) -> DualEncoder:
     """The encoder of a folder's two towers, each a transformer or a static model."""
     whole = replace(settings, dim=None)
     query, document = (_encoder(towers["query"], whole), _encoder(towers["document"], whole))

@@ -18,9 +18,9 @@ from gnomon.core.encoders import RoleMethods
 from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
-from gnomon.encode.graph.recipe import recipe_of
-from gnomon.encode.layout.late_interaction import LateLayout
-from gnomon.encode.runtime.batches import padded_batches, side_by_side, windows
+from gnomon.encode.layout.families import transformer_spec
+from gnomon.encode.layout.late_interaction import LateInteractionLayout
+from gnomon.encode.runtime.batches import padded_batches, parallel_map, windows
 from gnomon.encode.runtime.runners import require_floating
 from gnomon.encode.runtime.tokenizer import TextTokenizer, check_texts, warn_truncated
 from gnomon.encode.settings import EncoderSettings, check_dim
@@ -38,11 +38,11 @@ class LateEncoder(RoleMethods):
     threads; compiles on first use. Raises ModelUnsupported, and InvalidInput for settings it does not run on.
     """
 
-    def __init__(self, layout: LateLayout, settings: EncoderSettings | None = None) -> None:
+    def __init__(self, layout: LateInteractionLayout, settings: EncoderSettings | None = None) -> None:
         self._layout, self._settings = layout, settings or EncoderSettings()
         check_dim(self._settings, layout.dim, layout.name)
         require_floating(self._settings, layout.name)
-        recipe_of(layout.family, layout.config)
+        transformer_spec(layout.family, layout.config)
         self._lock = threading.Lock()
         self._network: Runner | None = None
         self._tokenizers = {role: self._tokenizer_of(role) for role in get_args(Role)}
@@ -74,7 +74,7 @@ class LateEncoder(RoleMethods):
         return self._tokenizers["document"].json
 
     def count_tokens(self, texts: Sequence[str], *, role: Role) -> list[int]:
-        """Each text's length in tokens, special tokens and prompt included, before cut and augmentation."""
+        """Each text's length in tokens, special tokens and prompt included, before truncation and augmentation."""
         check_texts(texts)
         return self._tokenizer(role).tokenise(texts, role=role).counts
 
@@ -93,23 +93,23 @@ class LateEncoder(RoleMethods):
             for at, rows in self._encoded(tokenised.ids, role, start):
                 items[at] = rows
         warn_truncated(counts, limit=self._layout.limits[role], name=self._layout.name)
-        vectors = self._joined(items)
+        vectors = self._concatenated(items)
         return vectors if self._settings.dim is None else vectors.truncate(self._settings.dim)
 
     def _encoded(self, rows: Sequence[Int[np.ndarray, " _"]], role: Role, start: int) -> Iterator[tuple[int, Rows]]:
         wide = [self._augmented(row, role) for row in rows]
         expansion = self._layout.expansion
-        seen = wide if expansion and expansion.attend else rows
-        attended = np.array([len(row) for row in seen], dtype=np.int32)
+        attended_rows = wide if expansion and expansion.attend else rows
+        attended = np.array([len(row) for row in attended_rows], dtype=np.int32)
         budget = self._settings.batch_budget
         batches = padded_batches(wide, self._layout, budget_tokens=budget, start=start)
-        for (positions, ids, lengths), states in side_by_side(
+        for (positions, ids, lengths), states in parallel_map(
             lambda batch: (batch, self._runner().run(batch[1], attended[batch[0]])),
             batches,
             lanes=self.lanes,
         ):
             for at, row, length, own in zip(positions, ids, lengths, states, strict=True):
-                yield start + int(at), own[:length][self._counts(row[:length], role)]
+                yield start + int(at), own[:length][self._kept_tokens(row[:length], role)]
 
     def _augmented(self, row: Int[np.ndarray, " _"], role: Role) -> Int[np.ndarray, " _"]:
         expansion = self._layout.expansion
@@ -117,12 +117,12 @@ class LateEncoder(RoleMethods):
             return row
         return np.pad(row, (0, expansion.length - len(row)), constant_values=self._filler)
 
-    def _counts(self, ids: Int[np.ndarray, " _"], role: Role) -> Bool[np.ndarray, " _"]:
+    def _kept_tokens(self, ids: Int[np.ndarray, " _"], role: Role) -> Bool[np.ndarray, " _"]:
         if role not in self._layout.skiplist_roles:
             return np.ones(len(ids), dtype=np.bool_)
         return np.isin(ids, self._skipped, invert=True)
 
-    def _joined(self, items: Sequence[Rows]) -> Vectors:
+    def _concatenated(self, items: Sequence[Rows]) -> Vectors:
         lengths = np.array([len(item) for item in items], dtype=np.int64)
         if not lengths.all():
             raise InvalidInput(
@@ -149,7 +149,7 @@ class LateEncoder(RoleMethods):
         )
 
     def _ids_of(self, words: Sequence[str]) -> np.ndarray[Any, Any]:
-        # As sentence-transformers does: a word that is no token of the vocabulary is never met.
+        # As sentence-transformers does: a word that is no token of the vocabulary is ignored.
         found = [self._tokenizers["document"].id_of(word) for word in words]
         return np.array([at for at in found if at is not None], dtype=np.int64)
 

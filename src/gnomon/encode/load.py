@@ -10,10 +10,10 @@ from gnomon.core.contracts import Encoder
 from gnomon.core.encoders import RoleEncoder, with_role_methods
 from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.core.plugins import has_plugin, load_plugin
-from gnomon.encode.hub.cards import card_for
+from gnomon.encode.cards import card_for
 from gnomon.encode.hub.locate import locate, silent
 from gnomon.encode.layout.model import read_layout
-from gnomon.encode.layout.router import shape_of
+from gnomon.encode.layout.modules import architecture_of
 from gnomon.encode.settings import EncoderSettings
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def load_encoder(
     (DualEncoder), or of a vector a token (LateEncoder). "PLUGIN:MODEL" is a model of an installed package that
     declares an entry point PLUGIN in the group `gnomon.encoders`: a function that takes MODEL, `settings` and
     `prompts` and gives an `Encoder`. `prompts` maps "query" and "document" to the text put before each text of
-    that role and wins over the model's own. `say` hears what is tried and downloaded.
+    that role and wins over the model's own. `say` is called with what is tried and downloaded.
     Raises ModelNotFound, WeightsMismatch, ModelUnsupported, MissingPrompt, StorageError.
     """
     plugin, _, model = str(name).partition(":")
@@ -41,7 +41,7 @@ def load_encoder(
         return _from_plugin(plugin, model, settings=settings, prompts=prompts)
     located = locate(name, say=say)
     settings = settings or EncoderSettings()
-    shape = shape_of(located.folder, carded=located.card is not None)
+    shape = architecture_of(located.folder, carded=located.card is not None)
     # By its weights, the backbone of a model of another shape may have a card: it is not that model.
     title = located.card.name if located.card and shape == "single" else Path(name).name
     if shape == "cross":
@@ -51,16 +51,16 @@ def load_encoder(
             hint=f"gnomon.encode.load_scorer({str(name)!r})",
         )
     if shape == "dual":
-        from gnomon.encode.dual import of_towers
-        from gnomon.encode.layout.router import read_towers
+        from gnomon.encode.dual import build_dual_encoder
+        from gnomon.encode.layout.model import read_towers
 
         towers = read_towers(located.folder, name=title, prompts=prompts)
-        return of_towers(towers, name=title, settings=settings)
+        return build_dual_encoder(towers, name=title, settings=settings)
     if shape == "late":
         from gnomon.encode.late_interaction import LateEncoder
-        from gnomon.encode.layout.late_interaction import read_late
+        from gnomon.encode.layout.late_interaction import read_late_interaction
 
-        return LateEncoder(read_late(located.folder, name=title, prompts=prompts), settings)
+        return LateEncoder(read_late_interaction(located.folder, name=title, prompts=prompts), settings)
     layout = read_layout(located.folder, name=title, card=located.card, prompts=prompts)
     if layout.kind == "static":
         from gnomon.encode.static import StaticEncoder
@@ -95,15 +95,15 @@ def load_scorer(
     Raises as `load_encoder` does, and ModelUnsupported for a model that makes vectors.
     """
     from gnomon.encode.cross_encoder import CrossEncoder
-    from gnomon.encode.layout.cross_encoder import read_cross
+    from gnomon.encode.layout.cross_encoder import read_cross_encoder
 
     located = locate(name, say=say)
     title = Path(name).name
-    if shape_of(located.folder, carded=located.card is not None) != "cross":
+    if architecture_of(located.folder, carded=located.card is not None) != "cross":
         raise ModelUnsupported(
             f"{title} makes vectors: it is no cross-encoder",
             expected="a transformer with a classification head of one label",
             hint=f"gnomon.load_encoder({str(name)!r}); to rerank by a late-interaction model, "
             "gnomon.retrieve.LateRerank",
         )
-    return CrossEncoder(read_cross(located.folder, name=title), settings)
+    return CrossEncoder(read_cross_encoder(located.folder, name=title), settings)

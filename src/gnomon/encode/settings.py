@@ -1,4 +1,4 @@
-"""How an encoder runs on this machine. None of it changes a vector beyond its precision class, but `dim`."""
+"""How an encoder runs on this machine. Only `dim` changes a vector beyond its precision class."""
 
 from __future__ import annotations
 

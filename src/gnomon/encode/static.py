@@ -20,8 +20,9 @@ from gnomon.core.similarity import normalise
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
 from gnomon.encode.graph.weights import Weights
-from gnomon.encode.layout.model import ModelLayout, Projection
-from gnomon.encode.runtime.batches import batches
+from gnomon.encode.layout.model import ModelLayout
+from gnomon.encode.layout.modules import ProjectionLayer
+from gnomon.encode.runtime.batches import length_batches
 from gnomon.encode.runtime.tokenizer import TextTokenizer, check_texts, warn_truncated
 from gnomon.encode.settings import EncoderSettings, check_dim
 
@@ -30,8 +31,8 @@ WINDOW_TEXTS = 8192
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
-    """A row a token. model2vec may share rows between tokens (`mapping`) and weigh each token (`weights`)."""
+class EmbeddingTable:
+    """A row a token. model2vec may share rows between tokens (`mapping`) and weight each token (`weights`)."""
 
     rows: np.ndarray[Any, np.dtype[Any]]  # [rows, dim], float32, float16 or int8 as stored
     mapping: Int[np.ndarray, " vocabulary"] | None
@@ -39,7 +40,7 @@ class Table:
     drops_unknown: bool
 
     def look_up(self, ids: Int[np.ndarray, " tokens"]) -> Float[np.ndarray, "tokens dim"]:
-        """The weighed row of each token."""
+        """The weighted row of each token."""
         rows = self.rows[ids if self.mapping is None else self.mapping[ids]].astype(np.float32, copy=False)
         return np.asarray(rows if self.weights is None else rows * self.weights[ids, None])
 
@@ -85,7 +86,7 @@ class StaticEncoder(RoleMethods):
         return self._tokenizer.json
 
     def count_tokens(self, texts: Sequence[str], *, role: Role) -> list[int]:
-        """How many known tokens each text has, the role's prompt included, before any cut."""
+        """How many known tokens each text has, the role's prompt included, before truncation."""
         check_texts(texts)
         return [len(row) for row in self._known(texts, role)]
 
@@ -115,7 +116,7 @@ class StaticEncoder(RoleMethods):
         cut = [row[: self._layout.max_tokens] for row in known]
         lengths = np.array([len(row) for row in cut], dtype=np.int64)
         out = np.empty((len(cut), self._table.rows.shape[1]), dtype=np.float32)
-        for positions in batches(lengths, budget_tokens=GATHER_TOKENS):
+        for positions in length_batches(lengths, budget_tokens=GATHER_TOKENS):
             looked_up = self._table.look_up(np.concatenate([cut[at] for at in positions]))
             starts = np.cumsum(lengths[positions]) - lengths[positions]
             out[positions] = np.add.reduceat(looked_up, starts, axis=0) / lengths[positions, None]
@@ -129,10 +130,10 @@ class StaticEncoder(RoleMethods):
 
 
 def _require_plain(settings: EncoderSettings, name: str) -> None:
-    asked = settings.device if settings.on_torch else settings.precision
-    if settings.on_torch or asked == "int8":
+    unsupported = settings.device if settings.on_torch else settings.precision
+    if settings.on_torch or unsupported == "int8":
         raise InvalidInput(
-            f"{asked!r} for {name}, a static model",
+            f"{unsupported!r} for {name}, a static model",
             expected="a static model as it is: it looks rows up and multiplies nothing",
             hint="leave out device and precision",
         )
@@ -149,7 +150,7 @@ def _require_tokens(counts: Sequence[int], start: int) -> None:
         )
 
 
-def _read_table(layout: ModelLayout, vocabulary: int) -> Table:
+def _read_table(layout: ModelLayout, vocabulary: int) -> EmbeddingTable:
     weights = Weights(layout.weights)
     # sentence-transformers means over unknown tokens too; model2vec leaves them out.
     own = "embedding.weight" in weights
@@ -162,19 +163,19 @@ def _read_table(layout: ModelLayout, vocabulary: int) -> Table:
         or (len(mapping) >= vocabulary and mapping.min() >= 0 and mapping.max() < len(rows.bits)),
         "weights that miss tokens": scale is None or len(scale) >= vocabulary,
     }
-    for came, right in fits.items():
-        if not right:
+    for problem, is_fine in fits.items():
+        if not is_fine:
             raise ModelUnsupported(
-                f"{layout.weights} has {came}, for a tokenizer of {vocabulary} tokens",
+                f"{layout.weights} has {problem}, for a tokenizer of {vocabulary} tokens",
                 expected="a row for every token",
                 hint="fetch the model again: tokenizer and weights are of two versions",
             )
     table = rows.float32() if rows.dtype == "BF16" else rows.bits
-    return Table(table, mapping, scale, drops_unknown=not own)
+    return EmbeddingTable(table, mapping, scale, drops_unknown=not own)
 
 
 def _read_projection(
-    projection: Projection,
+    projection: ProjectionLayer,
 ) -> tuple[Float[np.ndarray, "out in"], Float[np.ndarray, " out"], str]:
     weights = Weights(projection.weight)
     shift = weights["linear.bias"].float32() if projection.bias else np.zeros(projection.out_dim, np.float32)

@@ -1,4 +1,4 @@
-"""Transformer encoders: texts to batches, batches through the network, rows back in order."""
+"""Transformer encoders: one vector a text from a transformer's pooled token vectors."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from gnomon.core.encoders import RoleMethods
 from gnomon.core.errors import ModelUnsupported
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
-from gnomon.encode.graph.recipe import FAMILIES, recipe_of
+from gnomon.encode.layout.families import FAMILIES, transformer_spec
 from gnomon.encode.layout.model import ModelLayout
-from gnomon.encode.runtime.batches import padded_batches, side_by_side, windows
+from gnomon.encode.runtime.batches import padded_batches, parallel_map, windows
 from gnomon.encode.runtime.tokenizer import (
     TextTokenizer,
-    Tokenised,
+    TokenisedTexts,
     TokenVectors,
     check_texts,
     warn_truncated,
@@ -84,7 +84,7 @@ class TransformerEncoder(RoleMethods):
         return self._tokenizer.json
 
     def count_tokens(self, texts: Sequence[str], *, role: Role) -> list[int]:
-        """Each text's length in tokens, special tokens and prompt included, before any cut."""
+        """Each text's length in tokens, special tokens and prompt included, before truncation."""
         check_texts(texts)
         return self._tokenizer.tokenise(texts, role=role).counts
 
@@ -106,7 +106,7 @@ class TransformerEncoder(RoleMethods):
 
         for start, tokenised in self._windows(texts, role):
             counts += tokenised.counts
-            for positions, made in side_by_side(run, self._batches(tokenised, start), lanes=self.lanes):
+            for positions, made in parallel_map(run, self._batches(tokenised, start), lanes=self.lanes):
                 rows[start + positions] = made
         warn_truncated(counts, limit=self._layout.max_tokens, name=self._layout.name)
         vectors = Vectors(rows, self._full_space)
@@ -119,7 +119,7 @@ class TransformerEncoder(RoleMethods):
         counts: list[int] = []
         for start, tokenised in self._windows(texts, role):
             counts += tokenised.counts
-            for (positions, ids, _), hidden in side_by_side(
+            for (positions, ids, _), hidden in parallel_map(
                 lambda batch: (batch, self._token_model().run(*batch[1:])),
                 self._batches(tokenised, start),
                 lanes=self.lanes,
@@ -130,10 +130,10 @@ class TransformerEncoder(RoleMethods):
         warn_truncated(counts, limit=self._layout.max_tokens, name=self._layout.name)
         return [item for item in found if item is not None]
 
-    def _windows(self, texts: Sequence[str], role: Role) -> Iterator[tuple[int, Tokenised]]:
+    def _windows(self, texts: Sequence[str], role: Role) -> Iterator[tuple[int, TokenisedTexts]]:
         return windows(texts, partial(self._tokenizer.tokenise, role=role), threads=self._settings.thread_count)
 
-    def _batches(self, tokenised: Tokenised, start: int) -> Iterator[tuple[Any, Any, Any]]:
+    def _batches(self, tokenised: TokenisedTexts, start: int) -> Iterator[tuple[Any, Any, Any]]:
         budget = self._settings.batch_budget
         return padded_batches(tokenised.ids, self._layout, budget_tokens=budget, start=start)
 
@@ -162,10 +162,10 @@ def _require_supported(layout: ModelLayout, settings: EncoderSettings) -> None:
         from gnomon.encode.runtime.torch_runner import require_device
 
         require_device(settings)
-    asked = settings.device if settings.on_torch else settings.precision
-    if layout.weights.suffix == ".onnx" and (settings.on_torch or asked == "int8"):
+    unsupported = settings.device if settings.on_torch else settings.precision
+    if layout.weights.suffix == ".onnx" and (settings.on_torch or unsupported == "int8"):
         raise ModelUnsupported(
-            f"{layout.name} runs from {layout.weights.name}, and {asked!r} needs its safetensors",
+            f"{layout.name} runs from {layout.weights.name}, and {unsupported!r} needs its safetensors",
             expected=f"a model of one of the families {', '.join(sorted(FAMILIES))}",
             hint="leave out device and precision: this model runs on the CPU, in floating point",
         )
@@ -175,7 +175,7 @@ def _with_runnable_weights(layout: ModelLayout) -> ModelLayout:
     """The layout with the weights that will be run, which are the ones that its fingerprint digests."""
     file = layout.weights if layout.weights.suffix == ".onnx" else layout.folder / ONNX
     if layout.weights.suffix != ".onnx" and layout.family in FAMILIES:
-        recipe_of(layout.family, layout.config)
+        transformer_spec(layout.family, layout.config)
         return layout
     if not file.is_file():
         raise ModelUnsupported(

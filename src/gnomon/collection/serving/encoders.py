@@ -196,10 +196,10 @@ def load_reranker(name: str, say: Callable[[str], None] = lambda _: None) -> Cro
     """A cross-encoder or a late interaction model. Raises as `settled` does."""
     from gnomon.encode import load_encoder, load_scorer
     from gnomon.encode.hub.locate import locate
-    from gnomon.encode.layout.router import shape_of
+    from gnomon.encode.layout.modules import architecture_of
 
     located = locate(name, say=say)
-    shape = shape_of(located.folder, carded=located.card is not None)
+    shape = architecture_of(located.folder, carded=located.card is not None)
     if shape == "cross":
         return load_scorer(name, say=say)
     if shape != "late":

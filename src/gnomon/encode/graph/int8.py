@@ -18,22 +18,21 @@ from jaxtyping import Float, Int
 from openvino import opset15 as op
 
 from gnomon.core.errors import ModelUnsupported
-from gnomon.encode.graph.layers import Node, constant_rows, integers, linear, number, stored
-from gnomon.encode.graph.network import Dense, build
-from gnomon.encode.graph.recipe import prefix_of, recipe_of
-from gnomon.encode.graph.weights import Weights
+from gnomon.encode.graph.compiled import CompiledModel
+from gnomon.encode.graph.layers import Node, float_constant, int_constant, linear, table_constant, tensor_constant
+from gnomon.encode.graph.network import LinearLayer, build_network
+from gnomon.encode.graph.weights import Weights, prefix_of
+from gnomon.encode.layout.families import transformer_spec
 from gnomon.encode.layout.model import ModelLayout
-from gnomon.encode.runtime.calibration import MIGRATION
-from gnomon.encode.runtime.compiled import Compiled
 from gnomon.encode.settings import EncoderSettings
 from gnomon.kernels.similarity import paired_cosines
 
 LEVELS = 256
-FAITHFUL = 0.995  # mean cosine to fp32 under which 8 bits are refused
+LEAST_COSINE = 0.995  # mean cosine to fp32 under which 8 bits are refused
 
 
 @dataclass(frozen=True, eq=False)
-class Range:
+class ActivationRange:
     """A layer's input: each channel times `shrink` lies between `low` and `high`."""
 
     shrink: Float[np.ndarray, " channels"]
@@ -41,84 +40,91 @@ class Range:
     high: float
 
 
-def calibrate(layout: ModelLayout, rows: Sequence[Int[np.ndarray, " _"]], threads: int) -> dict[str, Range]:
-    """The range of every layer that may run in 8 bits, by name, over these texts' token ids, in fp32.
+def calibrate(
+    layout: ModelLayout, rows: Sequence[Int[np.ndarray, " _"]], *, migration: float, threads: int
+) -> dict[str, ActivationRange]:
+    """The input range of every layer that may run in 8 bits, by name, over these token ids, in fp32.
 
-    Layers that read one input share one range, so that it is made 8 bits wide once.
+    `migration` is SmoothQuant's strength: the share of an activation's size that its weights take over. Layers
+    with the same input share one range, so that it is quantised once.
     """
-    readers: dict[int, tuple[Node, list[str]]] = {}  # by identity: == between nodes makes a node
+    by_input: dict[int, tuple[Node, list[str]]] = {}  # by identity: == between nodes makes a node
 
     def tap(x: Node, weights: Weights, name: str) -> Node:
-        readers.setdefault(id(x), (x, []))[1].append(name)
+        by_input.setdefault(id(x), (x, []))[1].append(name)
         return linear(x, weights, name)
 
-    network = build(layout, tap)
-    kept = _kept(layout, network.holds)
-    inputs = [(x, names) for x, names in readers.values() if kept.isdisjoint(names)]
+    network = build_network(layout, tap)
+    excluded = _floating_layers(layout, network.keep_alive)
+    inputs = [(x, names) for x, names in by_input.values() if excluded.isdisjoint(names)]
     outputs = [
-        op.result(reduce(x, integers([0, 1]), False)) for x, _ in inputs for reduce in (op.reduce_min, op.reduce_max)
+        op.result(reduce(x, int_constant([0, 1]), False))
+        for x, _ in inputs
+        for reduce in (op.reduce_min, op.reduce_max)
     ]
     model = ov.Model(outputs, [network.ids, network.lengths], "ranges")
-    compiled = Compiled(model, EncoderSettings(threads=threads, precision="fp32"), holds=network.holds)
+    compiled = CompiledModel(model, EncoderSettings(threads=threads, precision="fp32"), keep_alive=network.keep_alive)
     ends = [compiled.run_all(row[None, :], np.array([len(row)], dtype=np.int32)) for row in rows]
-    found = {}
+    ranges = {}
     for at, (_, names) in enumerate(inputs):
         low = np.min([one[2 * at] for one in ends], axis=0)
         high = np.max([one[2 * at + 1] for one in ends], axis=0)
-        sizes = [np.abs(network.holds[f"{name}.weight"].float32()).max(axis=0) for name in names]
-        found.update(dict.fromkeys(names, _range(low, high, np.max(sizes, axis=0))))
-    return found
+        sizes = [np.abs(network.keep_alive[f"{name}.weight"].float32()).max(axis=0) for name in names]
+        ranges.update(dict.fromkeys(names, _range(low, high, np.max(sizes, axis=0), migration=migration)))
+    return ranges
 
 
-def quantised(ranges: Mapping[str, Range]) -> Dense:
-    """What makes the layers named in `ranges` run in 8 bits, and the others in floating point."""
-    made: dict[int, tuple[Node, Node]] = {}
+def quantised_linear(ranges: Mapping[str, ActivationRange]) -> LinearLayer:
+    """Makes the layers named in `ranges` run in 8 bits, and the others in floating point."""
+    activations: dict[int, tuple[Node, Node]] = {}
 
     def dense(x: Node, weights: Weights, name: str) -> Node:
         if name not in ranges:
             return linear(x, weights, name)
-        if id(x) not in made:
-            made[id(x)] = x, _activation(x, ranges[name])
+        if id(x) not in activations:
+            activations[id(x)] = x, _activation(x, ranges[name])
         weight = _weight(weights[f"{name}.weight"].float32(), ranges[name])
-        return op.add(op.matmul(made[id(x)][1], weight, False, True), stored(weights[f"{name}.bias"]))
+        return op.add(op.matmul(activations[id(x)][1], weight, False, True), tensor_constant(weights[f"{name}.bias"]))
 
     return dense
 
 
 def require_faithful(ours: Float[np.ndarray, "texts dim"], exact: Float[np.ndarray, "texts dim"], name: str) -> None:
-    """Raise ModelUnsupported where the vectors in 8 bits stray from those in fp32."""
+    """Raise ModelUnsupported where the vectors in 8 bits differ too much from those in fp32."""
     cosine = float(paired_cosines(ours, exact).mean())
-    if not cosine >= FAITHFUL:
+    if not cosine >= LEAST_COSINE:
         raise ModelUnsupported(
             f"{name} in 8 bits keeps a mean cosine of {cosine:.4f} to fp32",
-            expected=f"at least {FAITHFUL}",
+            expected=f"at least {LEAST_COSINE}",
             hint='leave precision at "auto"',
         )
 
 
-def _activation(x: Node, found: Range) -> Node:
-    low, high = (number(value) for value in (found.low, found.high))
-    return op.fake_quantize(op.multiply(x, constant_rows(found.shrink[None])), low, high, low, high, LEVELS)
+def _activation(x: Node, range_: ActivationRange) -> Node:
+    low, high = (float_constant(value) for value in (range_.low, range_.high))
+    return op.fake_quantize(op.multiply(x, table_constant(range_.shrink[None])), low, high, low, high, LEVELS)
 
 
-def _weight(weight: Float[np.ndarray, "out in"], found: Range) -> Node:
-    grown = weight / found.shrink
+def _weight(weight: Float[np.ndarray, "out in"], range_: ActivationRange) -> Node:
+    grown = weight / range_.shrink
     step = np.maximum(np.abs(grown).max(axis=1, keepdims=True), np.finfo(np.float32).tiny) / 127
-    held = op.constant(np.rint(grown / step).astype(np.int8))
-    return op.multiply(op.convert(held, "f32"), constant_rows(step))
+    quantised = op.constant(np.rint(grown / step).astype(np.int8))
+    return op.multiply(op.convert(quantised, "f32"), table_constant(step))
 
 
 def _range(
     low: Float[np.ndarray, " channels"],
     high: Float[np.ndarray, " channels"],
     weight: Float[np.ndarray, " channels"],
-) -> Range:
+    *,
+    migration: float,
+) -> ActivationRange:
     size = np.maximum(np.maximum(-low, high), 1e-5)
-    shrink = np.maximum(weight, 1e-5) ** (1 - MIGRATION) / size**MIGRATION
+    shrink = np.maximum(weight, 1e-5) ** (1 - migration) / size**migration
     shrink = _coarse(shrink / np.exp(np.log(shrink).mean()))
     # Zero must be one of the levels: most of an activation lies near it.
     ends = _coarse(np.array([min((low * shrink).min(), 0.0), max((high * shrink).max(), 1e-5)]))
-    return Range(shrink, float(ends[0]), float(ends[1]))
+    return ActivationRange(shrink, float(ends[0]), float(ends[1]))
 
 
 def _coarse(values: Float[np.ndarray, " _"]) -> Float[np.ndarray, " _"]:
@@ -127,6 +133,6 @@ def _coarse(values: Float[np.ndarray, " _"]) -> Float[np.ndarray, " _"]:
     return np.asarray(np.ldexp(np.rint(mantissa * 256) / 256, exponent), dtype=np.float32)
 
 
-def _kept(layout: ModelLayout, weights: Any) -> frozenset[str]:
-    recipe, prefix = recipe_of(layout.family, layout.config), prefix_of(weights)
-    return frozenset(prefix + recipe.names.layer.format(layer) + recipe.names.narrow for layer in range(recipe.layers))
+def _floating_layers(layout: ModelLayout, weights: Any) -> frozenset[str]:
+    spec, prefix = transformer_spec(layout.family, layout.config), prefix_of(weights)
+    return frozenset(prefix + spec.names.layer.format(layer) + spec.names.narrow for layer in range(spec.layers))

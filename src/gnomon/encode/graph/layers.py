@@ -1,4 +1,4 @@
-"""MPNet's bias by relative position: T5's bucketing (Raffel et al. 2019, arXiv:1910.10683, section 2.1)."""
+"""Building blocks of the graphs: constants, layers, attention heads, masks, the bias by relative position."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import openvino as ov
 from jaxtyping import Float, Int
 from openvino import opset15 as op
 
-from gnomon.encode.graph.recipe import Activation
-from gnomon.encode.graph.weights import Stored, Weights
+from gnomon.encode.graph.weights import StoredTensor, Weights
+from gnomon.encode.layout.families import Activation
 
 Node = Any  # openvino.Node; the package has no type information that mypy can follow
 
 
-def integers(values: int | list[int]) -> Node:
+def int_constant(values: int | list[int]) -> Node:
     """An int32 constant: axes and shapes."""
     return op.constant(np.array(values, dtype=np.int32))
 
 
-def number(value: float) -> Node:
+def float_constant(value: float) -> Node:
     """A float32 constant."""
     return op.constant(np.array(value, dtype=np.float32))
 
 
-def stored(tensor: Stored) -> Node:
-    """A tensor of the file as a float32 node over the mapped memory; the caller keeps `Weights` alive."""
+def tensor_constant(tensor: StoredTensor) -> Node:
+    """A stored tensor as a float32 node over the mapped memory; the caller keeps `Weights` alive."""
     if tensor.dtype == "BF16":
         shared = ov.Tensor(tensor.bits, ov.Shape(list(tensor.bits.shape)), ov.Type.bf16)
         return op.convert(ov.op.Constant(shared, shared_memory=True), "f32")
@@ -38,8 +38,8 @@ def stored(tensor: Stored) -> Node:
 
 def linear(x: Node, weights: Weights, name: str) -> Node:
     """x W^T + b, with W as torch stores it: [out, in]."""
-    product = op.matmul(x, stored(weights[f"{name}.weight"]), False, True)
-    return op.add(product, stored(weights[f"{name}.bias"]))
+    product = op.matmul(x, tensor_constant(weights[f"{name}.weight"]), False, True)
+    return op.add(product, tensor_constant(weights[f"{name}.bias"]))
 
 
 def layer_norm(x: Node, weights: Weights, name: str, *, epsilon: float) -> Node:
@@ -47,8 +47,8 @@ def layer_norm(x: Node, weights: Weights, name: str, *, epsilon: float) -> Node:
     scale, shift = f"{name}.weight", f"{name}.bias"
     if scale not in weights and f"{name}.gamma" in weights:
         scale, shift = f"{name}.gamma", f"{name}.beta"
-    centred = op.mvn(x, integers([-1]), True, epsilon, "inside_sqrt")
-    return op.add(op.multiply(centred, stored(weights[scale])), stored(weights[shift]))
+    centred = op.mvn(x, int_constant([-1]), True, epsilon, "inside_sqrt")
+    return op.add(op.multiply(centred, tensor_constant(weights[scale])), tensor_constant(weights[shift]))
 
 
 def activate(x: Node, activation: Activation) -> Node:
@@ -62,42 +62,42 @@ def activate(x: Node, activation: Activation) -> Node:
 
 def split_heads(x: Node, heads: int) -> Node:
     """[texts, tokens, hidden] to [texts, heads, tokens, hidden / heads]."""
-    apart = op.reshape(x, integers([0, 0, heads, -1]), True)
-    return op.transpose(apart, integers([0, 2, 1, 3]))
+    apart = op.reshape(x, int_constant([0, 0, heads, -1]), True)
+    return op.transpose(apart, int_constant([0, 2, 1, 3]))
 
 
 def join_heads(x: Node) -> Node:
     """The way back from `split_heads`."""
-    return op.reshape(op.transpose(x, integers([0, 2, 1, 3])), integers([0, 0, -1]), True)
+    return op.reshape(op.transpose(x, int_constant([0, 2, 1, 3])), int_constant([0, 0, -1]), True)
 
 
-def token_range(ids: Node) -> Node:
+def token_positions(ids: Node) -> Node:
     """0, 1, … up to the padded length, int32 [tokens]."""
-    width = op.gather(op.shape_of(ids, "i32"), integers(1), integers(0))
-    return op.range(integers(0), width, integers(1), "i32")
+    width = op.gather(op.shape_of(ids, "i32"), int_constant(1), int_constant(0))
+    return op.range(int_constant(0), width, int_constant(1), "i32")
 
 
-def inside(positions: Node, lengths: Node) -> Node:
+def token_mask(positions: Node, lengths: Node) -> Node:
     """Boolean [texts, tokens]: True where a token is not padding."""
-    return op.less(op.unsqueeze(positions, integers([0])), op.unsqueeze(lengths, integers([1])))
+    return op.less(op.unsqueeze(positions, int_constant([0])), op.unsqueeze(lengths, int_constant([1])))
 
 
-def shut_out(keep: Node) -> Node:
-    """What is added to attention scores: 0 where `keep`, minus infinity where not; [texts, 1, 1, tokens]."""
-    return op.unsqueeze(op.select(keep, number(0.0), number(-np.inf)), integers([1, 2]))
+def attention_mask(keep: Node) -> Node:
+    """Added to attention scores: 0 where `keep`, minus infinity elsewhere; [texts, 1, 1, tokens]."""
+    return op.unsqueeze(op.select(keep, float_constant(0.0), float_constant(-np.inf)), int_constant([1, 2]))
 
 
-def constant_rows(rows: Float[np.ndarray, "rows columns"]) -> Node:
-    """A float32 table that is computed, not stored."""
+def table_constant(rows: Float[np.ndarray, "rows columns"]) -> Node:
+    """A float32 table that is computed and not read from the weights."""
     return op.constant(np.ascontiguousarray(rows, dtype=np.float32))
 
 
-BUCKETS, FARTHEST = 32, 128
+BUCKETS, FARTHEST_DISTANCE = 32, 128
 
 
-def bucket(relative: Int[np.ndarray, " distances"]) -> Int[np.ndarray, " distances"]:
-    """The bucket of each distance (key minus query position): half of the buckets a direction, exact up to 7
-    and logarithmic from there to 128.
+def relative_position_bucket(relative: Int[np.ndarray, " distances"]) -> Int[np.ndarray, " distances"]:
+    """T5's bucket of each distance (key minus query position): half of the buckets for each direction, exact up
+    to 7 and logarithmic from there to 128 (Raffel et al. 2019, arXiv:1910.10683, section 2.1).
 
     >>> bucket(np.array([0, -7, -8, 7, 1000])).tolist()
     [0, 7, 8, 23, 31]
@@ -107,15 +107,15 @@ def bucket(relative: Int[np.ndarray, " distances"]) -> Int[np.ndarray, " distanc
     distance = np.abs(relative)
     # In float32 as the models were trained: at 16, 32 and 64 a rounding decides the bucket.
     ratio = np.log(np.maximum(distance, 1).astype(np.float32) / np.float32(exact))
-    steps = ratio / np.float32(math.log(FARTHEST / exact)) * np.float32(half - exact)
+    steps = ratio / np.float32(math.log(FARTHEST_DISTANCE / exact)) * np.float32(half - exact)
     far = np.minimum(exact + steps.astype(np.int64), half - 1)
     return np.asarray(np.where(relative > 0, half, 0) + np.where(distance < exact, distance, far))
 
 
-def relative_bias(positions: Node, table: Stored, *, longest: int) -> Node:
-    """What is added to attention scores, [1, heads, tokens, tokens], for up to `longest` tokens."""
-    buckets = bucket(np.arange(-longest + 1, longest)).astype(np.int32)
-    by_distance = op.gather(stored(table), op.constant(buckets), integers(0))
-    apart = op.subtract(op.unsqueeze(positions, integers([0])), op.unsqueeze(positions, integers([1])))
-    looked_up = op.gather(by_distance, op.add(apart, integers(longest - 1)), integers(0))
-    return op.unsqueeze(op.transpose(looked_up, integers([2, 0, 1])), integers([0]))
+def relative_position_bias(positions: Node, table: StoredTensor, *, longest: int) -> Node:
+    """MPNet's bias, added to attention scores: [1, heads, tokens, tokens], for up to `longest` tokens."""
+    buckets = relative_position_bucket(np.arange(-longest + 1, longest)).astype(np.int32)
+    by_distance = op.gather(tensor_constant(table), op.constant(buckets), int_constant(0))
+    apart = op.subtract(op.unsqueeze(positions, int_constant([0])), op.unsqueeze(positions, int_constant([1])))
+    looked_up = op.gather(by_distance, op.add(apart, int_constant(longest - 1)), int_constant(0))
+    return op.unsqueeze(op.transpose(looked_up, int_constant([2, 0, 1])), int_constant([0]))

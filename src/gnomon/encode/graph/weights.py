@@ -1,4 +1,4 @@
-"""Tensors of a safetensors file, mapped from disk and not copied."""
+"""Tensors of safetensors files, memory-mapped and not copied."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from gnomon.core.errors import ModelUnsupported
+from gnomon.encode.layout.backbone import BackboneLayout
+from gnomon.encode.layout.families import POSITION_EMBEDDINGS, WORD_EMBEDDINGS, TransformerSpec
 from gnomon.encode.layout.files import safetensors_header
-from gnomon.encode.layout.identity import shards
+from gnomon.encode.layout.fingerprint import shard_files
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -28,8 +30,8 @@ DTYPES: Mapping[str, np.dtype[Any]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Stored:
-    """A tensor as it lies in the file: `bits` is a view of the mapped pages; bfloat16 shows as uint16."""
+class StoredTensor:
+    """A tensor as it is stored: `bits` is a view of the mapped file; bfloat16 shows as uint16."""
 
     dtype: str
     bits: Array
@@ -41,7 +43,7 @@ class Stored:
         return self.bits.astype(np.float32, copy=False)
 
 
-class Weights(Mapping[str, Stored]):
+class Weights(Mapping[str, StoredTensor]):
     """All tensors of model.safetensors, or of the shards that its index names.
 
     Raises ModelUnsupported for a damaged or truncated file, and for a tensor that is not there.
@@ -49,11 +51,11 @@ class Weights(Mapping[str, Stored]):
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self._tensors: dict[str, Stored] = {}
-        for part in shards(file) if file.suffix == ".json" else (file,):
+        self._tensors: dict[str, StoredTensor] = {}
+        for part in shard_files(file) if file.suffix == ".json" else (file,):
             self._tensors.update(_mapped(part))
 
-    def __getitem__(self, name: str) -> Stored:
+    def __getitem__(self, name: str) -> StoredTensor:
         if name not in self._tensors:
             raise ModelUnsupported(
                 f"{self.file} has no tensor {name}",
@@ -72,7 +74,34 @@ class Weights(Mapping[str, Stored]):
         return len(self._tensors)
 
 
-def _mapped(file: Path) -> dict[str, Stored]:
+def prefix_of(weights: Weights) -> str:
+    """What precedes every tensor's name, such as "roberta." or nothing.
+
+    Raises ModelUnsupported where the file holds no encoder, or several.
+    """
+    found = [name.removesuffix(WORD_EMBEDDINGS) for name in weights if name.endswith(WORD_EMBEDDINGS)]
+    if len(found) == 1:
+        return found[0]
+    raise ModelUnsupported(
+        f"{weights.file} has {len(found)} tensors named …{WORD_EMBEDDINGS}",
+        expected="one encoder in the file",
+        hint="save the encoder alone, as AutoModel.save_pretrained does",
+    )
+
+
+def require_positions(layout: BackboneLayout, spec: TransformerSpec, weights: Weights, prefix: str) -> None:
+    """Raise ModelUnsupported where there are fewer position embeddings than `layout.max_tokens`."""
+    rows = len(weights[prefix + POSITION_EMBEDDINGS].bits)
+    positions = rows if spec.position_padding_id is None else rows - spec.position_padding_id - 1
+    if layout.max_tokens > positions:
+        raise ModelUnsupported(
+            f"{layout.name} is to read {layout.max_tokens} tokens, and has positions for {positions}",
+            expected=f"a limit of at most {positions} tokens",
+            hint=f"set max_seq_length to {positions} in the model's sentence_bert_config.json",
+        )
+
+
+def _mapped(file: Path) -> dict[str, StoredTensor]:
     header = safetensors_header(file)
     try:
         # Copy on write: OpenVINO takes only writable memory to share; nothing is ever written.
@@ -87,13 +116,13 @@ def _mapped(file: Path) -> dict[str, Stored]:
         ) from error
 
 
-def _view(data: Array, entry: Mapping[str, Any]) -> Stored:
+def _view(data: Array, entry: Mapping[str, Any]) -> StoredTensor:
     dtype = DTYPES[entry["dtype"]]
     start, end = entry["data_offsets"]
     shape = tuple(entry["shape"])
     if not 0 <= start <= end <= len(data) or end - start != dtype.itemsize * int(np.prod(shape, dtype=np.int64)):
         raise ValueError(f"a tensor of shape {shape} at bytes {start} to {end} of {len(data)}")
-    piece = data[start:end]
-    if piece.ctypes.data % dtype.itemsize:
-        piece = piece.copy()  # headers are padded to 8 bytes by every current writer; older files are not
-    return Stored(entry["dtype"], piece.view(dtype).reshape(shape))
+    stored = data[start:end]
+    if stored.ctypes.data % dtype.itemsize:
+        stored = stored.copy()  # headers are padded to 8 bytes by every current writer; older files are not
+    return StoredTensor(entry["dtype"], stored.view(dtype).reshape(shape))

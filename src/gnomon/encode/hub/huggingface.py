@@ -1,7 +1,7 @@
-"""Models from a Hugging Face hub: only the files that are needed, and never a wait without end.
+"""Models from a Hugging Face hub: only the files that are needed, and never an endless wait.
 
 The hub client's own snapshot_download lists a model's files without any time-out and repeats a request for
-minutes, so gnomon asks and streams by itself, through that client's session, addresses and credentials.
+minutes, so gnomon lists and streams by itself, with that client's session, addresses and credentials.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from gnomon.core.errors import ModelUnsupported, WeightsMismatch
-from gnomon.encode.graph.recipe import FAMILIES
-from gnomon.encode.hub.cards import Card, verify
-from gnomon.encode.hub.local import Attempt, SourceSettings, incoming, model_home, settle
+from gnomon.encode.cards import Card, verify_weights
+from gnomon.encode.hub.cache import SourceResult, SourceSettings, download_folder, install, model_folder
+from gnomon.encode.layout.families import FAMILIES
 from gnomon.encode.layout.files import inside, read_json
-from gnomon.encode.layout.modules import is_onnx_part
+from gnomon.encode.layout.modules import is_onnx_data
 
 T = TypeVar("T")
 Say = Callable[[str], None]
 
 # Families that run from safetensors; the others run from the repository's ONNX file.
-NATIVE = frozenset({*FAMILIES, "static", "model2vec"})
+NATIVE_FAMILIES = frozenset({*FAMILIES, "static", "model2vec"})
 _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
-class Listing:
+class RepositoryListing:
     """A model's files at one commit: name to size in bytes, and the SHA-256 of those that have one."""
 
     commit: str
@@ -41,32 +41,32 @@ class Listing:
     sha256: Mapping[str, str]
 
 
-def fetch_from_hub(hub_id: str, card: Card | None, settings: SourceSettings, say: Say) -> Attempt:
+def fetch_from_hub(hub_id: str, card: Card | None, settings: SourceSettings, say: Say) -> SourceResult:
     """Download the model into gnomon's cache.
 
     Raises ModelUnsupported where the hub has only pickled weights, WeightsMismatch where a file is not what
     the hub itself or the card says it is.
     """
     host = urlsplit(settings.endpoint).netloc or settings.endpoint
-    where = f"the hub, {host}"
+    source = f"the hub, {host}"
     if settings.offline:
-        return Attempt(where, reason="not asked, since HF_HUB_OFFLINE is set")
+        return SourceResult(source, reason="not asked, since HF_HUB_OFFLINE is set")
     say(f"asking {host} for {hub_id}")
     try:
         revision = card.revision if card else ""
-        listing = _within(settings.hub_timeout_s, lambda: _list(hub_id, revision, settings))
-        target = model_home(settings, hub_id) / listing.commit
-        with incoming(target) as folder:
+        listing = _within(settings.hub_timeout_s, lambda: _list_files(hub_id, revision, settings))
+        target = model_folder(settings, hub_id) / listing.commit
+        with download_folder(target) as folder:
             _download(hub_id, listing, folder, settings, say)
-            verify(folder, card)
-            return Attempt(where, settle(folder, target))
+            verify_weights(folder, card)
+            return SourceResult(source, install(folder, target))
     except TimeoutError:
-        return Attempt(where, reason=f"did not answer within {settings.hub_timeout_s:g} s")
+        return SourceResult(source, reason=f"did not answer within {settings.hub_timeout_s:g} s")
     except _network_errors() as error:
-        return Attempt(where, reason=_plain(error))
+        return SourceResult(source, reason=_reason(error))
 
 
-def needed(names: Sequence[str], folders: Sequence[str], *, family: str) -> list[str]:
+def needed_files(names: Sequence[str], folders: Sequence[str], *, family: str) -> list[str]:
     """The files to fetch: configuration, tokenizer, safetensors; ONNX only where nothing else runs.
 
     `folders` are the module folders, "" the root. Raises ModelUnsupported for a model of pickles only.
@@ -75,10 +75,10 @@ def needed(names: Sequence[str], folders: Sequence[str], *, family: str) -> list
     wanted = [n for n in here if n.endswith(".json") and not n.endswith(".bin.index.json")]
     weights = [n for n in here if _is_weights(PurePosixPath(n).name)]
     roots = [f for f in folders if not f or any(_folder(n) == f for n in weights)]
-    if family not in NATIVE or not weights:
+    if family not in NATIVE_FAMILIES or not weights:
         onnx = {f"{root}/onnx".lstrip("/") for root in roots}
         beside = [(n, PurePosixPath(n).name) for n in names if _folder(n) in onnx]
-        weights += [n for n, name in beside if name == "model.onnx" or is_onnx_part(name)]
+        weights += [n for n, name in beside if name == "model.onnx" or is_onnx_data(name)]
     if not any(n.endswith((".safetensors", ".onnx")) for n in weights):
         pickles = [n for n in here if n.endswith((".bin", ".pt", ".ckpt"))]
         raise ModelUnsupported(
@@ -98,7 +98,7 @@ def _folder(name: str) -> str:
     return name.rpartition("/")[0]
 
 
-def _list(hub_id: str, revision: str, settings: SourceSettings) -> Listing:
+def _list_files(hub_id: str, revision: str, settings: SourceSettings) -> RepositoryListing:
     from huggingface_hub import HfApi
 
     hub = HfApi(endpoint=settings.endpoint)
@@ -108,14 +108,14 @@ def _list(hub_id: str, revision: str, settings: SourceSettings) -> Listing:
         # A login page of the network, for one, answers everything with HTML.
         raise ConnectionError("something else than a hub answered") from error
     files = info.siblings or []
-    return Listing(
+    return RepositoryListing(
         commit=inside(Path(), info.sha or "main").name,
         sizes={file.rfilename: file.size or 0 for file in files},
         sha256={file.rfilename: file.lfs.sha256 for file in files if file.lfs},
     )
 
 
-def _download(hub_id: str, listing: Listing, folder: Path, settings: SourceSettings, say: Say) -> None:
+def _download(hub_id: str, listing: RepositoryListing, folder: Path, settings: SourceSettings, say: Say) -> None:
     fetched: set[str] = set()
 
     def get(*names: str) -> None:
@@ -129,7 +129,7 @@ def _download(hub_id: str, listing: Listing, folder: Path, settings: SourceSetti
     get(*(f"{part}/router_config.json".lstrip("/") for part in parts))
     parts += [route for part in parts for route in _routed_folders(folder, part)]
     get(*(f"{part}/config.json" for part in parts if part))
-    names = needed(list(listing.sizes), ["", *parts], family=_family(folder, parts))
+    names = needed_files(list(listing.sizes), ["", *parts], family=_family(folder, parts))
     total = sum(listing.sizes[name] for name in names)
     say(f"downloading {hub_id}: {len(names)} files, {total / 1e6:,.0f} MB")
     get(*names)
@@ -163,7 +163,7 @@ def _family(folder: Path, parts: Sequence[str]) -> str:
     return str(config.get("model_type", "static"))
 
 
-def _stream(hub_id: str, name: str, listing: Listing, folder: Path, settings: SourceSettings) -> None:
+def _stream(hub_id: str, name: str, listing: RepositoryListing, folder: Path, settings: SourceSettings) -> None:
     from huggingface_hub import get_session, hf_hub_url
     from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]
 
@@ -188,19 +188,19 @@ def _stream(hub_id: str, name: str, listing: Listing, folder: Path, settings: So
         )
 
 
-def _within(seconds: float, ask: Callable[[], T]) -> T:
-    """The answer, or TimeoutError: a name server that is silent holds up the request before its time-out."""
+def _within(timeout_s: float, request: Callable[[], T]) -> T:
+    """The answer, or TimeoutError: a name server that does not answer delays the request before its time-out."""
     future: Future[T] = Future()
 
     def work() -> None:
         try:
-            future.set_result(ask())
+            future.set_result(request())
         except BaseException as error:  # noqa: BLE001  it goes to the thread that waits
             future.set_exception(error)
 
     # A daemon, not a pool's thread: the program may end while a request still hangs.
     threading.Thread(target=work, name="gnomon-hub", daemon=True).start()
-    return future.result(timeout=seconds + 1)
+    return future.result(timeout=timeout_s + 1)
 
 
 def _network_errors() -> tuple[type[Exception], ...]:
@@ -212,7 +212,7 @@ def _network_errors() -> tuple[type[Exception], ...]:
     return (HfHubHTTPError, ConnectionError, transport.HTTPError, transport.InvalidURL)
 
 
-def _plain(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
     if isinstance(error, GatedRepoError):

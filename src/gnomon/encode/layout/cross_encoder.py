@@ -1,41 +1,41 @@
-"""Cross-encoders, as their folders describe them: a classification head of one label, or matched tokens.
+"""Folders of cross-encoders: a transformer with a classification head of one label, or with a MaxSim score.
 
-The form of sentence-transformers' CrossEncoder, checked against 6.2.0, and transformers' own without it.
+As sentence-transformers' CrossEncoder saves them (checked against 6.2.0), or transformers alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeGuard
 
 from gnomon.core.errors import ModelUnsupported
-from gnomon.encode.hub.digest import digest_json
+from gnomon.encode.digest import digest_json
 from gnomon.encode.layout.backbone import check_backbone, find_tokenizer, read_max_tokens
 from gnomon.encode.layout.files import read_json
-from gnomon.encode.layout.identity import architecture_digest, tokenizer_digest, weights_digest
-from gnomon.encode.layout.modules import find_weights, read_parts, refuse
+from gnomon.encode.layout.fingerprint import architecture_digest, tokenizer_digest, weights_digest
+from gnomon.encode.layout.modules import find_weights, list_modules, refuse
 
 
 @dataclass(frozen=True)
-class Head:
-    """Two linear layers with a non-linearity between them. Only BERT's first one lies inside its encoder."""
+class ClassificationHead:
+    """Two linear layers with a non-linearity between them. `in_encoder`: the first one's tensors are the encoder's."""
 
     inner: str
     outer: str
     activation: Literal["tanh", "relu"]
-    within: bool = False
+    in_encoder: bool = False
 
 
-_ROBERTA = Head("classifier.dense", "classifier.out_proj", "tanh")
-HEADS: Mapping[str, Head] = {
-    "bert": Head("pooler.dense", "classifier", "tanh", within=True),
+_ROBERTA = ClassificationHead("classifier.dense", "classifier.out_proj", "tanh")
+CLASSIFICATION_HEADS: Mapping[str, ClassificationHead] = {
+    "bert": ClassificationHead("pooler.dense", "classifier", "tanh", in_encoder=True),
     "roberta": _ROBERTA,
     "xlm-roberta": _ROBERTA,
     "camembert": _ROBERTA,
     "mpnet": _ROBERTA,
-    "distilbert": Head("pre_classifier", "classifier", "relu"),
+    "distilbert": ClassificationHead("pre_classifier", "classifier", "relu"),
 }
 
 
@@ -49,21 +49,23 @@ _ACTIVATIONS: Mapping[str, ScoreActivation] = {
 
 
 @dataclass(frozen=True)
-class Match:
-    """A score of matched tokens, as train.maxsim_score has it: the special tokens' ids, and the first
-    separator's, which ends the query."""
+class TokenMatching:
+    """A MaxSim score between a pair's tokens, as `gnomon.train.maxsim_score` defines it.
 
-    frame: tuple[int, ...]
-    separator: int
+    Tokens of `special_ids` do not count; the first token of `separator_id` ends the query.
+    """
+
+    special_ids: tuple[int, ...]
+    separator_id: int
 
 
 @dataclass(frozen=True)
-class CrossLayout:
+class CrossEncoderLayout:
     """All that a cross-encoder needs of a model's folder.
 
     `prompt` is put before each query. `max_tokens` counts query, text and special tokens together. With
-    `types` False every token is of type 0, else the text's are of type 1. Without a
-    `match` there is a classification head.
+    `token_types` False every token is of type 0, else the text's are of type 1. Without `matching` there is a
+    classification head.
     """
 
     name: str
@@ -74,41 +76,44 @@ class CrossLayout:
     max_tokens: int
     activation: ScoreActivation
     prompt: str
-    types: bool
-    match: Match | None = None
+    token_types: bool
+    matching: TokenMatching | None = None
 
     @property
     def fingerprint(self) -> str:
         """Hex SHA-256 of all that decides a score, by content: no path and no name goes in."""
-        said: dict[str, Any] = {
+        ingredients: dict[str, Any] = {
             "weights": weights_digest(self.weights),
             "architecture": architecture_digest("cross", self.config),
             "tokenizer": tokenizer_digest(self.tokenizer),
             "max_tokens": self.max_tokens,
             "activation": self.activation,
             "prompt": self.prompt,
-            "types": self.types,
+            "types": self.token_types,
         }
-        return digest_json(said if self.match is None else {**said, "match": asdict(self.match)})
+        if self.matching is not None:
+            matching = {"frame": self.matching.special_ids, "separator": self.matching.separator_id}
+            ingredients["match"] = matching
+        return digest_json(ingredients)
 
 
-def read_cross(folder: Path, *, name: str) -> CrossLayout:
-    """Understand a cross-encoder's folder. Raises ModelNotFound, ModelUnsupported for what cannot be run."""
-    parts = read_parts(folder)
-    names = [part.kind for part in parts or ()]
-    if parts is not None and names not in (["Transformer"], ["Transformer", "MaxSimScore"]):
+def read_cross_encoder(folder: Path, *, name: str) -> CrossEncoderLayout:
+    """Read a cross-encoder's folder. Raises ModelNotFound, ModelUnsupported for what cannot be run."""
+    entries = list_modules(folder)
+    names = [entry.kind for entry in entries or ()]
+    if entries is not None and names not in (["Transformer"], ["Transformer", "MaxSimScore"]):
         refuse(folder, f"the modules {' -> '.join(names)}", "a Transformer, alone or with a MaxSimScore")
-    base = parts[0].at if parts else folder
+    base = entries[0].folder if entries else folder
     config = read_json(base / "config.json")
-    match = _match(parts[1].at) if parts and len(parts) > 1 else None
-    check_backbone(base, config, task="sequence-classification" if match is None else "feature-extraction")
-    if match is None:
+    matching = _read_matching(entries[1].folder) if entries and len(entries) > 1 else None
+    check_backbone(base, config, task="sequence-classification" if matching is None else "feature-extraction")
+    if matching is None:
         _check_head(name, config)
     weights = find_weights(base, folder)
     if weights.suffix == ".onnx":
         refuse(base, "only an ONNX file", "model.safetensors")
     family, settings = str(config["model_type"]), read_json(folder / "config_sentence_transformers.json")
-    return CrossLayout(
+    return CrossEncoderLayout(
         name=name,
         config=config,
         family=family,
@@ -117,21 +122,21 @@ def read_cross(folder: Path, *, name: str) -> CrossLayout:
         max_tokens=read_max_tokens(base, family, config, card=None),
         activation=_activation(folder, settings, config),
         prompt=_prompt(settings),
-        types=_has_types(base, config),
-        match=match,
+        token_types=_has_token_types(base, config),
+        matching=matching,
     )
 
 
-def _match(at: Path) -> Match:
-    config = read_json(at / "config.json")
+def _read_matching(folder: Path) -> TokenMatching:
+    config = read_json(folder / "config.json")
     frame, separator = config.get("frame"), config.get("separator")
     if not isinstance(separator, int) or not _are_ids(frame):
         raise ModelUnsupported(
-            f"{at} holds no score of matched tokens",
+            f"{folder} holds no score of matched tokens",
             expected="config.json with frame, a list of ids, and separator, an id",
             hint="save the model again",
         )
-    return Match(tuple(frame), separator)
+    return TokenMatching(tuple(frame), separator)
 
 
 def _are_ids(frame: Any) -> TypeGuard[list[int]]:
@@ -140,10 +145,10 @@ def _are_ids(frame: Any) -> TypeGuard[list[int]]:
 
 def _check_head(name: str, config: Mapping[str, Any]) -> None:
     family, labels = str(config["model_type"]), _labels(config)
-    if family not in HEADS:
+    if family not in CLASSIFICATION_HEADS:
         raise ModelUnsupported(
             f"{name} is a cross-encoder of the family {family!r}",
-            expected=f"one of {', '.join(sorted(HEADS))}",
+            expected=f"one of {', '.join(sorted(CLASSIFICATION_HEADS))}",
             hint="choose a cross-encoder of one of these families",
         )
     if labels != 1:
@@ -162,15 +167,15 @@ def _labels(config: Mapping[str, Any]) -> int:
 
 def _activation(folder: Path, settings: Mapping[str, Any], config: Mapping[str, Any]) -> ScoreActivation:
     """What CrossEncoder.predict applies: the newest place that names one; a sigmoid where none does."""
-    said = (
+    name = (
         settings.get("activation_fn")
         or (config.get("sentence_transformers") or {}).get("activation_fn")
         or config.get("sbert_ce_default_activation_function")
         or "torch.nn.modules.activation.Sigmoid"
     )
-    if said not in _ACTIVATIONS:
-        refuse(folder, f"the activation {said}", "Identity or Sigmoid of torch.nn")
-    return _ACTIVATIONS[said]
+    if name not in _ACTIVATIONS:
+        refuse(folder, f"the activation {name}", "Identity or Sigmoid of torch.nn")
+    return _ACTIVATIONS[name]
 
 
 def _prompt(settings: Mapping[str, Any]) -> str:
@@ -178,6 +183,6 @@ def _prompt(settings: Mapping[str, Any]) -> str:
     return str((settings.get("prompts") or {}).get(str(settings.get("default_prompt_name"))) or "")
 
 
-def _has_types(base: Path, config: Mapping[str, Any]) -> bool:
+def _has_token_types(base: Path, config: Mapping[str, Any]) -> bool:
     inputs = read_json(base / "tokenizer_config.json").get("model_input_names")
     return int(config.get("type_vocab_size", 1)) > 1 and (not inputs or "token_type_ids" in inputs)

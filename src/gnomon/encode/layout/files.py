@@ -1,4 +1,4 @@
-"""Special tokens by their role, as a tokenizer's own files name them."""
+"""Files of a model's folder, read and checked: JSON, safetensors headers, the tokenizer's settings."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Late-interaction models: a folder that sentence-transformers' MultiVectorEncoder saved, understood.
-
-Checked against version 6.2.0.
-"""
+"""Folders of late-interaction models, as sentence-transformers' MultiVectorEncoder 6.2.0 saves them."""
 
 from __future__ import annotations
 
@@ -13,28 +10,28 @@ from typing import Any, Literal, get_args
 from gnomon.core.contracts import Role
 from gnomon.core.errors import ModelUnsupported
 from gnomon.core.space import Ingredients
-from gnomon.encode.graph.recipe import FAMILIES
-from gnomon.encode.hub.digest import digest_json
+from gnomon.encode.digest import digest_json
 from gnomon.encode.layout.backbone import (
     check_backbone,
     find_tokenizer,
-    positions,
+    position_count,
     read_max_tokens,
     sentence_config,
 )
+from gnomon.encode.layout.families import FAMILIES
 from gnomon.encode.layout.files import read_json, special_token
-from gnomon.encode.layout.identity import (
+from gnomon.encode.layout.fingerprint import (
     architecture_digest,
     projection_digest,
     tokenizer_digest,
     weights_digest,
 )
 from gnomon.encode.layout.modules import (
-    Part,
-    Projection,
-    check_normalises,
+    ModuleEntry,
+    ProjectionLayer,
+    check_normalize,
     find_weights,
-    read_parts,
+    list_modules,
     read_projection,
     refuse,
 )
@@ -46,7 +43,7 @@ _OLDER = ("query_prefix", "document_prefix", "skiplist_words", "do_query_expansi
 
 
 @dataclass(frozen=True)
-class Expansion:
+class QueryExpansion:
     """Query augmentation: shorter queries are filled up to `length` tokens with `token`, whose vectors count.
 
     "fixed" also cuts longer queries to it. With `attend` the other tokens see the added ones.
@@ -59,7 +56,7 @@ class Expansion:
 
 
 @dataclass(frozen=True)
-class LateLayout:
+class LateInteractionLayout:
     """All that a late-interaction encoder needs of a model's folder.
 
     `limits` are tokens a text by role, special tokens, prompt and augmentation included; `max_tokens` is the
@@ -71,10 +68,10 @@ class LateLayout:
     family: str
     weights: Path
     tokenizer: Path
-    projections: tuple[Projection, ...]
+    projections: tuple[ProjectionLayer, ...]
     prompts: Mapping[str, str]
     limits: Mapping[Role, int]
-    expansion: Expansion | None
+    expansion: QueryExpansion | None
     skiplist: tuple[str, ...]
     skiplist_roles: tuple[str, ...]
     dim: int
@@ -107,32 +104,34 @@ class LateLayout:
         )
 
 
-def read_late(folder: Path, *, name: str, prompts: Mapping[str, str] | None = None) -> LateLayout:
-    """Understand a folder with a Transformer, Dense layers over tokens, a MultiVectorMask and Normalize.
+def read_late_interaction(
+    folder: Path, *, name: str, prompts: Mapping[str, str] | None = None
+) -> LateInteractionLayout:
+    """Read a folder with a Transformer, Dense layers over tokens, a MultiVectorMask and Normalize.
 
     `prompts` by role win over the folder's. Raises MissingPrompt, and ModelUnsupported for what cannot run.
     """
     settings = read_json(folder / "config_sentence_transformers.json")
     _check_settings(folder, settings)
-    base, dense, mask = _parts(folder, read_parts(folder) or [])
+    base, dense, mask = _split_modules(folder, list_modules(folder) or [])
     config = read_json(base / "config.json")
     check_backbone(base, config)
     family = str(config["model_type"])
     if family not in FAMILIES:
         refuse(base, f"a transformer of the family {family!r}", f"one of {', '.join(sorted(FAMILIES))}")
     expansion = _expansion(base)
-    projections = tuple(read_projection(at, _FEATURE) for at in dense)
+    projections = tuple(read_projection(module, _FEATURE) for module in dense)
     masked = read_json(mask / "config.json") if mask else {}
     if masked.get("keep_only_token_ids"):
         refuse(mask or folder, "keep_only_token_ids", "all tokens but those of a skiplist")
-    return LateLayout(
+    return LateInteractionLayout(
         name=name,
         config=config,
         family=family,
         weights=_safetensors(find_weights(base, folder)),
         tokenizer=find_tokenizer(base, folder),
         projections=projections,
-        prompts=resolve_prompts(name, settings, card=None, given=prompts),
+        prompts=resolve_prompts(name, settings, card=None, overrides=prompts),
         limits=_limits(base, family, config, expansion),
         expansion=expansion,
         skiplist=tuple(masked.get("skiplist_words") or ()),
@@ -153,9 +152,9 @@ def _check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
         )
 
 
-def _parts(folder: Path, parts: list[Part]) -> tuple[Path, list[Path], Path | None]:
+def _split_modules(folder: Path, entries: list[ModuleEntry]) -> tuple[Path, list[Path], Path | None]:
     """The transformer's folder, those of the linear layers, and that of the mask."""
-    names = [part.kind for part in parts]
+    names = [entry.kind for entry in entries]
     rest = [name for name in names[1:] if name != "MultiVectorMask"]
     dense = rest[:-1]
     if (
@@ -165,45 +164,45 @@ def _parts(folder: Path, parts: list[Part]) -> tuple[Path, list[Path], Path | No
         or names.count("MultiVectorMask") > 1
     ):
         refuse(folder, f"the modules {' -> '.join(names)}", "Transformer, Dense, MultiVectorMask, Normalize")
-    check_normalises(next(part.at for part in parts if part.kind == "Normalize"), _FEATURE)
-    masks = [part.at for part in parts if part.kind == "MultiVectorMask"]
-    if not masks and sentence_config(parts[0].at).get("query_expansion"):
+    check_normalize(next(entry.folder for entry in entries if entry.kind == "Normalize"), _FEATURE)
+    masks = [entry.folder for entry in entries if entry.kind == "MultiVectorMask"]
+    if not masks and sentence_config(entries[0].folder).get("query_expansion"):
         refuse(folder, "query_expansion and no MultiVectorMask", "a MultiVectorMask, which lets it count")
     return (
-        parts[0].at,
-        [part.at for part in parts if part.kind == "Dense"],
+        entries[0].folder,
+        [entry.folder for entry in entries if entry.kind == "Dense"],
         (masks[0] if masks else None),
     )
 
 
-def _expansion(base: Path) -> Expansion | None:
-    said = sentence_config(base).get("query_expansion")
-    if not said:
+def _expansion(base: Path) -> QueryExpansion | None:
+    config = sentence_config(base).get("query_expansion")
+    if not config:
         return None
-    length, strategy = said.get("length"), said.get("strategy")
+    length, strategy = config.get("length"), config.get("strategy")
     if strategy not in ("fixed", "min") or not isinstance(length, int) or length < 1:
-        refuse(base, f"query_expansion {said}", "strategy fixed or min, and a length")
-    token = said.get("token") or special_token(base, ("mask_token", "eos_token"))
+        refuse(base, f"query_expansion {config}", "strategy fixed or min, and a length")
+    token = config.get("token") or special_token(base, ("mask_token", "eos_token"))
     if not token:
         refuse(base, "query_expansion without a token, and a tokenizer without a mask token", "either")
-    return Expansion(strategy, length, str(token), bool(said.get("attend", False)))
+    return QueryExpansion(strategy, length, str(token), bool(config.get("attend", False)))
 
 
-def _limits(base: Path, family: str, config: Mapping[str, Any], expansion: Expansion | None) -> dict[Role, int]:
-    said, longest = sentence_config(base), read_max_tokens(base, family, config, card=None)
-    query = int(said.get("query_length") or longest)
+def _limits(base: Path, family: str, config: Mapping[str, Any], expansion: QueryExpansion | None) -> dict[Role, int]:
+    declared, longest = sentence_config(base), read_max_tokens(base, family, config, card=None)
+    query = int(declared.get("query_length") or longest)
     if expansion:
         query = expansion.length if expansion.strategy == "fixed" else max(query, expansion.length)
-    limits: dict[Role, int] = {"query": query, "document": int(said.get("document_length") or longest)}
-    room = positions(family, config)
-    if room is not None and max(limits.values()) > room:
-        refuse(base, f"lengths of {limits}", f"lengths of at most {room}, the model's positions")
+    limits: dict[Role, int] = {"query": query, "document": int(declared.get("document_length") or longest)}
+    available = position_count(family, config)
+    if available is not None and max(limits.values()) > available:
+        refuse(base, f"lengths of {limits}", f"lengths of at most {available}, the model's positions")
     return limits
 
 
 def _roles(mask: Path | None, masked: Mapping[str, Any]) -> tuple[str, ...]:
-    said = masked.get("skiplist_tasks", ["document"])
-    roles = (said,) if isinstance(said, str) else tuple(said or ())
+    tasks = masked.get("skiplist_tasks", ["document"])
+    roles = (tasks,) if isinstance(tasks, str) else tuple(tasks or ())
     if mask and not set(roles) <= set(get_args(Role)):
         refuse(mask, f"skiplist_tasks {', '.join(roles)}", "query and document")
     return roles

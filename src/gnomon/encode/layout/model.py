@@ -1,37 +1,46 @@
-"""A model's folder, understood: what its encoder needs to know, and the ingredients of its space."""
+"""Folders of models with one vector a text: what the encoder needs to know, and the ingredients of its space."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from gnomon.core.contracts import Role
 from gnomon.core.errors import ModelNotFound, ModelUnsupported
 from gnomon.core.space import Ingredients, Precision, Similarity
-from gnomon.encode.hub.cards import Card
-from gnomon.encode.hub.digest import digest_file
+from gnomon.encode.cards import Card
+from gnomon.encode.digest import digest_file
 from gnomon.encode.layout.backbone import (
-    STATIC_TOKENS,
+    STATIC_MAX_TOKENS,
     check_backbone,
     find_tokenizer,
     read_max_tokens,
     refuse_keys,
     sentence_config,
 )
-from gnomon.encode.layout.files import read_json, static_dim
-from gnomon.encode.layout.identity import (
+from gnomon.encode.layout.files import inside, read_json, static_dim
+from gnomon.encode.layout.fingerprint import (
     architecture_digest,
     projection_digest,
-    shards,
     tokenizer_digest,
     weights_digest,
 )
-from gnomon.encode.layout.modules import Modules, Projection, find_weights, read_modules
+from gnomon.encode.layout.modules import (
+    EmbeddingModules,
+    ModuleEntry,
+    ProjectionLayer,
+    embedding_modules,
+    find_weights,
+    is_routed,
+    list_modules,
+    module_kind,
+    read_modules,
+    refuse,
+)
 from gnomon.encode.layout.prompts import resolve_prompts
 from gnomon.kernels.pooling import Pooling
-
-__all__ = ["ModelLayout", "Projection", "read_layout", "shards"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,7 @@ class ModelLayout:
     weights: Path
     tokenizer: Path
     pooling: Pooling
-    projections: tuple[Projection, ...]
+    projections: tuple[ProjectionLayer, ...]
     normalise: bool
     prompts: Mapping[str, str]
     include_prompt: bool
@@ -86,7 +95,7 @@ class ModelLayout:
 def read_layout(
     folder: Path, *, name: str, card: Card | None = None, prompts: Mapping[str, str] | None = None
 ) -> ModelLayout:
-    """Understand a folder in sentence-transformers, transformers or model2vec layout.
+    """Read a folder in sentence-transformers, transformers or model2vec layout.
 
     What the model's own files say wins over its card; the card fills in what they leave out, above all
     prompts. The shortest of all lengths counts. A folder without modules.json does not say how to pool, and
@@ -97,65 +106,120 @@ def read_layout(
         raise ModelNotFound(f"{folder} is not a folder", expected="a model's folder", hint="check the path")
     modules = read_modules(folder) or _bare(folder, card)
     settings = read_json(folder / "config_sentence_transformers.json")
-    said = Said(
-        prompts=resolve_prompts(name, settings, card=card, given=prompts),
-        similarity=read_similarity(folder, settings, card),
+    return _layout_of(
+        modules,
+        name=name,
         folder=folder,
+        prompts=resolve_prompts(name, settings, card=card, overrides=prompts),
+        similarity=_read_similarity(folder, settings, card),
+        card=card,
     )
-    return layout_of(modules, said, name=name, card=card)
 
 
-@dataclass(frozen=True)
-class Said:
-    """What a model's folder says beside its modules; `folder` is where weights and tokenizer may lie too."""
+def read_towers(folder: Path, *, name: str, prompts: Mapping[str, str] | None = None) -> dict[Role, ModelLayout]:
+    """The layout of each role's tower: the modules of its route, then those that follow the Router.
 
-    prompts: Mapping[str, str]
-    similarity: Similarity
-    folder: Path
+    A tower has the prompt of its own role and no other. `prompts` by role win over the folder's.
+    Raises ModelUnsupported for routes other than "query" and "document", and for what a tower cannot run.
+    """
+    entries = list_modules(folder) or []
+    if not is_routed(entries):
+        refuse(folder, "no Router as its first module", "a Router with a query and a document route")
+    settings = read_json(folder / "config_sentence_transformers.json")
+    similarity = _read_similarity(folder, settings)
+    resolved = resolve_prompts(name, settings, card=None, overrides=prompts)
+    towers = {}
+    for role, route in _routes(entries[0].folder).items():
+        modules = embedding_modules(folder, [*route, *entries[1:]])
+        towers[role] = _layout_of(
+            modules,
+            name=f"{name} ({role} tower)",
+            folder=modules.base,
+            prompts={role: resolved[role]},
+            similarity=similarity,
+        )
+    return towers
 
 
-def layout_of(modules: Modules, said: Said, *, name: str, card: Card | None = None) -> ModelLayout:
-    """The layout of modules that were read. Raises ModelUnsupported for what gnomon cannot run."""
+def _routes(folder: Path) -> dict[Role, list[ModuleEntry]]:
+    """The modules of each role's route in a Router's folder."""
+    config = read_json(folder / "router_config.json") or read_json(folder / "config.json")
+    try:
+        structure = {str(route): [str(module) for module in names] for route, names in config["structure"].items()}
+        types = {str(module): str(kind) for module, kind in config["types"].items()}
+        unknown = [types[name] for names in structure.values() for name in names if not module_kind(types[name])]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ModelUnsupported(
+            f"{folder} has no routes that can be read ({type(error).__name__}: {error})",
+            expected="router_config.json as sentence-transformers writes it",
+            hint="fetch the model again",
+        ) from error
+    if unknown:
+        refuse(folder, f"the module {unknown[0]}")
+    mapped = (config.get("parameters") or {}).get("route_mappings")
+    if mapped or set(structure) != set(get_args(Role)):
+        raise ModelUnsupported(
+            f"{folder} routes by {', '.join(sorted([*structure, *(mapped or ())]))}",
+            expected="two routes, query and document, and no further mapping",
+            hint="save it once with Router.for_query_document",
+        )
+
+    def entries(role: Role) -> list[ModuleEntry]:
+        return [ModuleEntry(module_kind(types[name]), inside(folder, name)) for name in structure[role]]
+
+    return {"query": entries("query"), "document": entries("document")}
+
+
+def _layout_of(
+    modules: EmbeddingModules,
+    *,
+    name: str,
+    folder: Path,
+    prompts: Mapping[str, str],
+    similarity: Similarity,
+    card: Card | None = None,
+) -> ModelLayout:
+    """The layout of modules that were read. Weights and tokenizer may be in `folder` too."""
     config = read_json(modules.base / "config.json")
     static = modules.kind == "static"
     if not static:
         check_backbone(modules.base, config)
         _check_pooled(modules.base)
-    weights = find_weights(modules.base, said.folder)
+    weights = find_weights(modules.base, folder)
     family = str(config.get("model_type") or ("static" if static else ""))
     return ModelLayout(
-        folder=said.folder,
+        folder=folder,
         name=name,
         kind=modules.kind,
         config=config,
         family=family,
         weights=weights,
-        tokenizer=find_tokenizer(modules.base, said.folder),
-        pooling=modules.pooling or _pooling(said.folder, card),
+        tokenizer=find_tokenizer(modules.base, folder),
+        pooling=modules.pooling or _pooling(folder, card),
         projections=modules.projections,
-        normalise=modules.normalise or said.similarity == "cosine",
-        prompts=said.prompts,
+        normalise=modules.normalise or similarity == "cosine",
+        prompts=prompts,
         include_prompt=modules.include_prompt,
         max_tokens=_static_tokens(config, card) if static else read_max_tokens(modules.base, family, config, card=card),
         dim=_dim(modules, config, weights),
-        similarity=said.similarity,
+        similarity=similarity,
         attention=modules.attention,
     )
 
 
-def _bare(folder: Path, card: Card | None) -> Modules:
+def _bare(folder: Path, card: Card | None) -> EmbeddingModules:
     config = read_json(folder / "config.json")
     model2vec = config.get("model_type") == "model2vec"
     # Early model2vec folders have no model_type; no transformer's config has `normalize`.
     if model2vec or ("model_type" not in config and "normalize" in config):
-        return Modules(base=folder, kind="static", pooling="mean", normalise=bool(config.get("normalize")))
+        return EmbeddingModules(base=folder, kind="static", pooling="mean", normalise=bool(config.get("normalize")))
     if not config:
         raise ModelUnsupported(
             f"{folder} has neither modules.json nor config.json",
             expected="a model in sentence-transformers, transformers or model2vec layout",
             hint="check the path: it must be the folder that holds these files",
         )
-    return Modules(base=folder, kind="transformer", pooling=None, normalise=card.normalise if card else False)
+    return EmbeddingModules(base=folder, kind="transformer", pooling=None, normalise=card.normalise if card else False)
 
 
 def _pooling(folder: Path, card: Card | None) -> Pooling:
@@ -171,33 +235,33 @@ def _pooling(folder: Path, card: Card | None) -> Pooling:
 
 
 def _check_pooled(base: Path) -> None:
-    said = sentence_config(base)
-    odd = [key for key in ("query_length", "document_length", "query_expansion") if said.get(key)]
-    refuse_keys(base, said, odd, "a model that reads queries and documents alike")
+    config = sentence_config(base)
+    keys = [key for key in ("query_length", "document_length", "query_expansion") if config.get(key)]
+    refuse_keys(base, config, keys, "a model that reads queries and documents alike")
 
 
-def read_similarity(folder: Path, settings: Mapping[str, Any], card: Card | None = None) -> Similarity:
+def _read_similarity(folder: Path, settings: Mapping[str, Any], card: Card | None = None) -> Similarity:
     """What config_sentence_transformers.json says. Raises ModelUnsupported for what is not known."""
-    said = settings.get("similarity_fn_name")
-    if said is None:
-        # sentence-transformers compares by cosine where nothing is said.
+    similarity = settings.get("similarity_fn_name")
+    if similarity is None:
+        # sentence-transformers compares by cosine where nothing is set.
         return card.similarity if card else "cosine"
     known: Mapping[str, Similarity] = {"cosine": "cosine", "dot": "dot", "euclidean": "euclidean"}
-    if said not in known:
+    if similarity not in known:
         raise ModelUnsupported(
-            f"{folder} compares its vectors by {said!r}",
+            f"{folder} compares its vectors by {similarity!r}",
             expected=f"one of {', '.join(known)}",
             hint="choose another model: `gnomon models` lists some",
         )
-    return known[said]
+    return known[similarity]
 
 
 def _static_tokens(config: Mapping[str, Any], card: Card | None) -> int:
-    said = config.get("seq_length")
-    return min(said if isinstance(said, int) else STATIC_TOKENS, card.max_tokens if card else STATIC_TOKENS)
+    length = config.get("seq_length")
+    return min(length if isinstance(length, int) else STATIC_MAX_TOKENS, card.max_tokens if card else STATIC_MAX_TOKENS)
 
 
-def _dim(modules: Modules, config: Mapping[str, Any], weights: Path) -> int:
+def _dim(modules: EmbeddingModules, config: Mapping[str, Any], weights: Path) -> int:
     if modules.projections:
         return modules.projections[-1].out_dim
     if modules.kind == "static":

@@ -1,6 +1,6 @@
-"""What sentence-transformers' modules.json says of a model: its parts, their order, pooling, projections.
+"""sentence-transformers' modules.json: a model's modules in their order, pooling, projections, architecture.
 
-Read as version 6 writes them and as all versions since 1 wrote them; checked against 6.2.0.
+As version 6 and all versions since 1 write them; checked against 6.2.0.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, NoReturn
 
 from gnomon.core.errors import ModelUnsupported
+from gnomon.encode.layout.backbone import sentence_config
 from gnomon.encode.layout.files import inside, read_json, safetensors_header
 from gnomon.kernels.pooling import Pooling
 
@@ -45,9 +46,13 @@ _TO_SAFETENSORS = (
     "and save it (save_pretrained writes model.safetensors), or take a revision that has model.safetensors"
 )
 
+_ROUTERS = ("Router", "Asym")
+Architecture = Literal["single", "dual", "late", "cross"]
+"""One vector a text, two towers, a vector a token (late interaction), a score a pair (cross-encoder)."""
+
 
 @dataclass(frozen=True)
-class Projection:
+class ProjectionLayer:
     """A linear layer after pooling: `weight` is a safetensors file with linear.weight and linear.bias."""
 
     weight: Path
@@ -58,58 +63,61 @@ class Projection:
 
 
 @dataclass(frozen=True)
-class Modules:
-    """The parts of a model. `base` holds config, tokenizer and weights; `pooling` is None where not said."""
+class EmbeddingModules:
+    """The modules of a model with one vector a text. `base` holds config, tokenizer and weights.
+
+    `pooling` is None where no file gives it.
+    """
 
     base: Path
     kind: Literal["transformer", "static"]
     pooling: Pooling | None
     include_prompt: bool = True
-    projections: tuple[Projection, ...] = ()
+    projections: tuple[ProjectionLayer, ...] = ()
     normalise: bool = False
     attention: Path | None = None
 
 
 @dataclass(frozen=True)
-class Part:
+class ModuleEntry:
     """One module: the short name of its type, and its folder."""
 
     kind: str
-    at: Path
+    folder: Path
 
 
-def read_modules(folder: Path) -> Modules | None:
-    """What modules.json says; None where there is none. Raises ModelUnsupported, naming the part."""
-    parts = read_parts(folder)
-    return None if parts is None else assemble(folder, parts)
+def read_modules(folder: Path) -> EmbeddingModules | None:
+    """As modules.json lists them; None where there is none. Raises ModelUnsupported, naming the module."""
+    entries = list_modules(folder)
+    return None if entries is None else embedding_modules(folder, entries)
 
 
-def read_parts(folder: Path) -> list[Part] | None:
-    """The modules in their order; None without a modules.json. Raises ModelUnsupported, naming the part."""
+def list_modules(folder: Path) -> list[ModuleEntry] | None:
+    """The modules in their order; None without a modules.json. Raises ModelUnsupported, naming the module."""
     path = folder / "modules.json"
     if not path.is_file():
         return None
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
-        parts = [Part(short(str(row["type"])), inside(folder, str(row["path"]))) for row in rows]
+        entries = [ModuleEntry(module_kind(str(row["type"])), inside(folder, str(row["path"]))) for row in rows]
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise ModelUnsupported(
             f"{path} is not a list of modules: {error}",
             expected="modules.json as sentence-transformers writes it",
             hint="fetch the model again",
         ) from error
-    for part, row in zip(parts, rows, strict=True):
-        if part.kind == "":
+    for entry, row in zip(entries, rows, strict=True):
+        if entry.kind == "":
             refuse(folder, f"the module {row['type']}")
-        strange = set(row.get("kwargs") or ()) - _KNOWN.get(part.kind, frozenset())
+        strange = set(row.get("kwargs") or ()) - _KNOWN.get(entry.kind, frozenset())
         if strange:
             refuse(folder, f"the module {row['type']} with arguments at run time ({', '.join(strange)})")
-    return parts
+    return entries
 
 
-def assemble(folder: Path, parts: list[Part]) -> Modules:
-    """The parts of a model that gives one vector a text. Raises ModelUnsupported for another order."""
-    names = [part.kind for part in parts]
+def embedding_modules(folder: Path, entries: list[ModuleEntry]) -> EmbeddingModules:
+    """The modules of a model with one vector a text. Raises ModelUnsupported for another order."""
+    names = [entry.kind for entry in entries]
     static = names[:1] == ["StaticEmbedding"]
     attention = names[1:2] == ["AttentionPooling"]
     head = ["StaticEmbedding"] if static else ["Transformer", "AttentionPooling" if attention else "Pooling"]
@@ -119,25 +127,25 @@ def assemble(folder: Path, parts: list[Part]) -> Modules:
     if names[: len(head)] != head or any(name != "Dense" for name in dense):
         refuse(folder, f"the modules {' -> '.join(names)}")
     if normalise:
-        check_normalises(parts[-1].at, "sentence_embedding")
+        check_normalize(entries[-1].folder, "sentence_embedding")
     pooling: Pooling = "mean"
     include_prompt = True
     if attention:
-        pooling, include_prompt = "attention", _read_attention(parts[1].at)
+        pooling, include_prompt = "attention", _read_attention(entries[1].folder)
     elif not static:
-        pooling, include_prompt = _read_pooling(parts[1].at)
-    return Modules(
-        base=parts[0].at,
+        pooling, include_prompt = _read_pooling(entries[1].folder)
+    return EmbeddingModules(
+        base=entries[0].folder,
         kind="static" if static else "transformer",
         pooling=pooling,
         include_prompt=include_prompt,
-        projections=tuple(read_projection(part.at) for part in parts if part.kind == "Dense"),
+        projections=tuple(read_projection(entry.folder) for entry in entries if entry.kind == "Dense"),
         normalise=normalise,
-        attention=parts[1].at / "model.safetensors" if attention else None,
+        attention=entries[1].folder / "model.safetensors" if attention else None,
     )
 
 
-def short(kind: str) -> str:
+def module_kind(kind: str) -> str:
     """`sentence_transformers.base.modules.dense.Dense` to `Dense`; "" for a module that is not known."""
     if kind in _OWN:
         return _OWN[kind]
@@ -145,67 +153,97 @@ def short(kind: str) -> str:
     return name if package.split(".")[0] == "sentence_transformers" and name in _KNOWN else ""
 
 
-def check_normalises(at: Path, feature: str) -> None:
+def is_routed(entries: list[ModuleEntry]) -> bool:
+    """Whether the model begins with a Router."""
+    return bool(entries) and entries[0].kind in _ROUTERS
+
+
+def architecture_of(folder: Path, *, carded: bool = False) -> Architecture:
+    """Which architecture a folder's files describe.
+
+    A folder without modules.json is a cross-encoder where its config has a classification head, unless a card
+    knows the model. Raises ModelUnsupported for modules that are not known.
+    """
+    entries = list_modules(folder)
+    kind = read_json(folder / "config_sentence_transformers.json").get("model_type")
+    if entries is None:
+        architectures = read_json(folder / "config.json").get("architectures") or [""]
+        classifies = str(architectures[0]).endswith("ForSequenceClassification")
+        return "cross" if kind == "CrossEncoder" or (classifies and not carded) else "single"
+    if is_routed(entries):
+        return "dual"
+    names = [entry.kind for entry in entries]
+    if "MaxSimScore" in names:
+        return "cross"
+    if kind == "MultiVectorEncoder" or "MultiVectorMask" in names:
+        return "late"
+    task = sentence_config(entries[0].folder).get("transformer_task") if entries else None
+    if names == ["Transformer"] and (kind == "CrossEncoder" or task == "sequence-classification"):
+        return "cross"
+    return "single"
+
+
+def check_normalize(folder: Path, feature: str) -> None:
     """Raise ModelUnsupported where a Normalize module is for another feature than this one."""
-    config = read_json(at / "config.json")
+    config = read_json(folder / "config.json")
     into = config.get("module_input_name", "sentence_embedding")
     if into != feature or (config.get("module_output_name") or into) != feature:
-        refuse(at, f"a Normalize module for {into}", f"one for {feature}")
+        refuse(folder, f"a Normalize module for {into}", f"one for {feature}")
 
 
-def _read_attention(at: Path) -> bool:
-    config, weight = read_json(at / "config.json"), at / "model.safetensors"
+def _read_attention(folder: Path) -> bool:
+    config, weight = read_json(folder / "config.json"), folder / "model.safetensors"
     if not weight.is_file():
         raise ModelUnsupported(
-            f"{at} has no model.safetensors",
+            f"{folder} has no model.safetensors",
             expected="the query of trained pooling, in safetensors",
             hint="train or fetch the model again",
         )
-    shape, said = safetensors_header(weight).get("query", {}).get("shape"), config.get("dim")
-    if shape != [said]:
-        refuse(at, f"a query of shape {shape} where config.json says dim = {said}", "one length of both")
+    shape, dim = safetensors_header(weight).get("query", {}).get("shape"), config.get("dim")
+    if shape != [dim]:
+        refuse(folder, f"a query of shape {shape} where config.json says dim = {dim}", "one length of both")
     return bool(config.get("include_prompt", True))
 
 
-def _read_pooling(at: Path) -> tuple[Pooling, bool]:
-    config = read_json(at / "config.json")
+def _read_pooling(folder: Path) -> tuple[Pooling, bool]:
+    config = read_json(folder / "config.json")
     if "pooling_mode" in config:
-        said = config["pooling_mode"]
-        modes = [said] if isinstance(said, str) else list(said)
+        mode = config["pooling_mode"]
+        modes = [mode] if isinstance(mode, str) else list(mode)
     else:
-        # Without one flag set, sentence-transformers takes the mean; without the file it cannot load at all.
+        # Without one flag set, sentence-transformers takes the mean; without the file it cannot load folder all.
         modes = [mode for flag, mode in _FLAGS.items() if config.get(flag)] or (["mean"] if config else [])
     if len(modes) != 1 or modes[0] not in _MODES:
-        refuse(at, f"pooling {' + '.join(map(str, modes)) or 'that is not said'}", f"one of {', '.join(_MODES)}")
+        refuse(folder, f"pooling {' + '.join(map(str, modes)) or 'not given'}", f"one of {', '.join(_MODES)}")
     return _MODES[modes[0]], bool(config.get("include_prompt", True))
 
 
-def read_projection(at: Path, feature: str = "sentence_embedding") -> Projection:
+def read_projection(folder: Path, feature: str = "sentence_embedding") -> ProjectionLayer:
     """The linear layer of a Dense module over this feature. Raises ModelUnsupported for another one."""
-    config = read_json(at / "config.json")
+    config = read_json(folder / "config.json")
     activation = str(config.get("activation_function", "torch.nn.modules.activation.Tanh"))
-    package, _, short = activation.rpartition(".")
-    if not package.startswith("torch.nn") or short not in _ACTIVATIONS:
-        refuse(at, f"a Dense layer with activation {activation}", "Identity or Tanh")
+    package, _, name = activation.rpartition(".")
+    if not package.startswith("torch.nn") or name not in _ACTIVATIONS:
+        refuse(folder, f"a Dense layer with activation {activation}", "Identity or Tanh")
     into = config.get("module_input_name", "sentence_embedding")
     if config.get("use_residual") or into != feature or (config.get("module_output_name") or into) != feature:
-        refuse(at, "a Dense layer with a residual or between other features", f"a Dense layer of {feature}")
-    weight = at / "model.safetensors"
+        refuse(folder, "a Dense layer with a residual or between other features", f"a Dense layer of {feature}")
+    weight = folder / "model.safetensors"
     if not weight.is_file():
         raise ModelUnsupported(
-            f"{at} has no model.safetensors"
-            + (", only pickled weights (pytorch_model.bin)" if (at / "pytorch_model.bin").is_file() else ""),
+            f"{folder} has no model.safetensors"
+            + (", only pickled weights (pytorch_model.bin)" if (folder / "pytorch_model.bin").is_file() else ""),
             expected="weights in safetensors: a pickle runs code when it is loaded",
             hint=_TO_SAFETENSORS,
         )
     try:
         in_dim, out_dim = int(config["in_features"]), int(config["out_features"])
     except (KeyError, TypeError, ValueError):
-        refuse(at, "a Dense layer that does not say its in_features and out_features", "both in its config.json")
-    return Projection(weight, in_dim, out_dim, bool(config.get("bias", True)), _ACTIVATIONS[short])
+        refuse(folder, "a Dense layer that does not say its in_features and out_features", "both in its config.json")
+    return ProjectionLayer(weight, in_dim, out_dim, bool(config.get("bias", True)), _ACTIVATIONS[name])
 
 
-def is_onnx_part(name: str) -> bool:
+def is_onnx_data(name: str) -> bool:
     """Whether a file beside model.onnx holds some of its weights: those of more than 2 GB lie in
     model.onnx_data, and older exporters write single tensors to files without a suffix.
     """
@@ -227,7 +265,7 @@ def find_weights(base: Path, folder: Path) -> Path:
 
 
 def refuse(folder: Path, message: str, expected: str = "") -> NoReturn:
-    """Raise ModelUnsupported for a part that gnomon does not run."""
+    """Raise ModelUnsupported for a module or setting that gnomon does not run."""
     raise ModelUnsupported(
         f"{folder} has {message}",
         expected=expected

@@ -1,4 +1,4 @@
-"""How texts reach a network: in windows, tokenised; within a window in padded batches of like length."""
+"""From texts to batches: tokenised in windows, and within a window in padded batches of similar length."""
 
 from __future__ import annotations
 
@@ -12,30 +12,34 @@ import numpy as np
 from jaxtyping import Int
 
 from gnomon.core.errors import InvalidInput, ModelUnsupported
-from gnomon.encode.layout.backbone import Backbone
+from gnomon.encode.layout.backbone import BackboneLayout
+
+WINDOW_TEXTS = 2048  # texts sorted by length together: enough to fill every batch, and few enough to hold
 
 Item = TypeVar("Item")
-Made = TypeVar("Made")
+Result = TypeVar("Result")
+Ids = Int[np.ndarray, " _"]
+Padded = Int[np.ndarray, "rows tokens"]
 
 
-def in_advance(make: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
-    """`make` of each item, in order; a thread makes the next one while the caller works with this one.
+def prefetch(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """`function` of each item, in order; a thread computes the next one while the caller works with this one.
 
     >>> list(in_advance(str.upper, "abc"))
     ['A', 'B', 'C']
     """
     with ThreadPoolExecutor(1, thread_name_prefix="gnomon-ahead") as thread:
-        coming: Future[Made] | None = None
+        pending: Future[Result] | None = None
         for item in items:
-            following = thread.submit(make, item)
-            if coming is not None:
-                yield coming.result()
-            coming = following
-        if coming is not None:
-            yield coming.result()
+            following = thread.submit(function, item)
+            if pending is not None:
+                yield pending.result()
+            pending = following
+        if pending is not None:
+            yield pending.result()
 
 
-def batches(lengths: Int[np.ndarray, " texts"], *, budget_tokens: int) -> list[Int[np.ndarray, " _"]]:
+def length_batches(lengths: Int[np.ndarray, " texts"], *, budget_tokens: int) -> list[Int[np.ndarray, " _"]]:
     """Positions of the texts in each batch, longest texts first.
 
     A batch's longest length times its number of texts stays within the budget; a text longer than the
@@ -66,29 +70,22 @@ def pad(rows: Sequence[Int[np.ndarray, " _"]], *, pad_id: int) -> Int[np.ndarray
     return out
 
 
-WINDOW_TEXTS = 2048  # texts sorted by length together: enough to fill every batch, little enough to hold
-Given = TypeVar("Given")
-Found = TypeVar("Found")
-Ids = Int[np.ndarray, " _"]
-Padded = Int[np.ndarray, "rows tokens"]
-
-
 def windows(
-    texts: Sequence[str], tokenise: Callable[[Sequence[str]], Made], *, threads: int
-) -> Iterator[tuple[int, Made]]:
-    """Where each window of texts starts, and what `tokenise` makes of it."""
+    texts: Sequence[str], tokenise: Callable[[Sequence[str]], Result], *, threads: int
+) -> Iterator[tuple[int, Result]]:
+    """The position of each window's first text, and the window tokenised."""
 
-    def window(start: int) -> tuple[int, Made]:
+    def window(start: int) -> tuple[int, Result]:
         return start, tokenise(texts[start : start + WINDOW_TEXTS])
 
     starts = range(0, len(texts), WINDOW_TEXTS)
     # A GPU would stand still while its next texts are tokenised. One thread asked for is one thread.
     ahead = len(starts) > 1 and threads > 1
-    yield from in_advance(window, starts) if ahead else map(window, starts)
+    yield from prefetch(window, starts) if ahead else map(window, starts)
 
 
 def padded_batches(
-    rows: Sequence[Ids], backbone: Backbone, *, budget_tokens: int, start: int = 0
+    rows: Sequence[Ids], backbone: BackboneLayout, *, budget_tokens: int, start: int = 0
 ) -> Iterator[tuple[Ids, Padded, Ids]]:
     """Positions of the rows in each batch, their ids padded, and their lengths; the longest rows first.
 
@@ -104,38 +101,38 @@ def padded_batches(
             hint="leave these texts out",
         )
     filler = pad_id(backbone)
-    for positions in batches(lengths, budget_tokens=budget_tokens):
+    for positions in length_batches(lengths, budget_tokens=budget_tokens):
         ids = pad([rows[at] for at in positions], pad_id=filler)
         _require_known(ids, backbone)
         yield positions, ids, lengths[positions]
 
 
-def side_by_side(call: Callable[[Given], Found], items: Iterable[Given], *, lanes: int) -> Iterator[Found]:
-    """What `call` makes of each item, in their order; up to `lanes` of them are at work at once.
+def parallel_map(function: Callable[[Item], Result], items: Iterable[Item], *, lanes: int) -> Iterator[Result]:
+    """`function` of each item, in order; up to `lanes` of them are computed at once.
 
-    No more than twice as many are drawn from `items` ahead of what is taken.
+    No more than twice as many are drawn from `items` ahead of the results that are taken.
     """
     drawn = iter(items)
     first = list(islice(drawn, 2))
     if lanes == 1 or len(first) < 2:
-        yield from map(call, chain(first, drawn))
+        yield from map(function, chain(first, drawn))
         return
     with ThreadPoolExecutor(lanes) as pool:
-        coming = deque(pool.submit(call, item) for item in first)
+        pending = deque(pool.submit(function, item) for item in first)
         for item in drawn:
-            coming.append(pool.submit(call, item))
-            if len(coming) > 2 * lanes:
-                yield coming.popleft().result()
-        while coming:
-            yield coming.popleft().result()
+            pending.append(pool.submit(function, item))
+            if len(pending) > 2 * lanes:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
-def pad_id(backbone: Backbone) -> int:
-    """The id that rows are filled up with."""
+def pad_id(backbone: BackboneLayout) -> int:
+    """The id that rows are padded with."""
     return int(backbone.config.get("pad_token_id") or 0)
 
 
-def _require_known(ids: Padded, backbone: Backbone) -> None:
+def _require_known(ids: Padded, backbone: BackboneLayout) -> None:
     # A lookup beyond the table reads whatever lies there.
     size = int(backbone.config.get("vocab_size", np.iinfo(np.int32).max))
     if ids.max() >= size:

@@ -1,16 +1,15 @@
-"""What runs an encoder's network: OpenVINO on the CPU, or torch where it is asked for."""
+"""The network of each kind of encoder, ready to run: on OpenVINO, or on torch where that is set."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from gnomon.core.errors import InvalidInput
-from gnomon.encode.layout.cross_encoder import CrossLayout
-from gnomon.encode.layout.late_interaction import LateLayout
+from gnomon.encode.layout.cross_encoder import CrossEncoderLayout
+from gnomon.encode.layout.late_interaction import LateInteractionLayout
 from gnomon.encode.layout.model import ModelLayout
 from gnomon.encode.runtime.tokenizer import TextTokenizer
 from gnomon.encode.settings import EncoderSettings
@@ -22,7 +21,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Runner(Protocol):
-    """A network ready to run, from several threads at once; what goes in and out is the graph's to say."""
+    """A network ready to run, from several threads at once."""
 
     def run(self, *inputs: Array) -> Array:
         """int32 ids [texts, tokens] and lengths [texts], and the count of leading tokens not to pool for a
@@ -47,69 +46,68 @@ def token_runner(layout: ModelLayout, settings: EncoderSettings, tokenizer: Text
         from gnomon.encode.runtime.torch_runner import TorchRunner
 
         return TorchRunner(layout, settings, pools=False)
-    from gnomon.encode.graph.head import token_model
-    from gnomon.encode.runtime.compiled import Compiled
+    from gnomon.encode.graph.compiled import CompiledModel
+    from gnomon.encode.graph.heads import token_model
 
     int8 = settings.precision == "int8"
     network = _int8_network(layout, settings, tokenizer) if int8 else _network(layout)
-    return Compiled(token_model(network), settings, holds=network.holds)
+    return CompiledModel(token_model(network), settings, keep_alive=network.keep_alive)
 
 
-def late_runner(layout: LateLayout, settings: EncoderSettings) -> Runner:
+def late_runner(layout: LateInteractionLayout, settings: EncoderSettings) -> Runner:
     """Gives a projected, normalised vector a token. Raises ModelUnsupported as the others do."""
-    from gnomon.encode.graph.head import late_model
-    from gnomon.encode.graph.network import build
-    from gnomon.encode.runtime.compiled import Compiled
+    from gnomon.encode.graph.compiled import CompiledModel
+    from gnomon.encode.graph.heads import late_model
+    from gnomon.encode.graph.network import build_network
 
-    model, holds = late_model(build(layout), layout)
-    return Compiled(model, settings, holds=holds)
+    model, keep_alive = late_model(build_network(layout), layout)
+    return CompiledModel(model, settings, keep_alive=keep_alive)
 
 
-def pair_runner(layout: CrossLayout, settings: EncoderSettings) -> Runner:
+def pair_runner(layout: CrossEncoderLayout, settings: EncoderSettings) -> Runner:
     """Gives one score a pair. Raises ModelUnsupported as the others do."""
-    from gnomon.encode.graph.cross_encoder import pair_model
-    from gnomon.encode.runtime.compiled import Compiled
+    from gnomon.encode.graph.compiled import CompiledModel
+    from gnomon.encode.graph.heads import pair_model
 
-    model, holds = pair_model(layout)
-    return Compiled(model, settings, holds=holds)
+    model, keep_alive = pair_model(layout)
+    return CompiledModel(model, settings, keep_alive=keep_alive)
 
 
 def require_floating(settings: EncoderSettings, name: str) -> None:
     """Raise InvalidInput for a device or a precision that only encoders of one vector a text have."""
-    asked = settings.device if settings.on_torch else settings.precision
-    if settings.on_torch or asked == "int8":
+    unsupported = settings.device if settings.on_torch else settings.precision
+    if settings.on_torch or unsupported == "int8":
         raise InvalidInput(
-            f"{asked!r} for {name}",
+            f"{unsupported!r} for {name}",
             expected="the CPU and floating point: late-interaction models and cross-encoders run there only",
             hint="leave out device, and leave precision at auto, bf16 or fp32",
         )
 
 
 def _compiled(network: Network, layout: ModelLayout, settings: EncoderSettings) -> Runner:
-    from gnomon.encode.graph.head import text_model
-    from gnomon.encode.runtime.compiled import Compiled
+    from gnomon.encode.graph.compiled import CompiledModel
+    from gnomon.encode.graph.heads import text_model
 
-    model, holds = text_model(network, layout)
-    return Compiled(model, settings, holds=holds)
+    model, keep_alive = text_model(network, layout)
+    return CompiledModel(model, settings, keep_alive=keep_alive)
 
 
 def _network(layout: ModelLayout) -> Network:
+    from gnomon.encode.graph.network import build_network, read_onnx
+
     if layout.weights.suffix == ".onnx":
-        from gnomon.encode.runtime.compiled import read
-
-        return read(Path(layout.weights))
-    from gnomon.encode.graph.network import build
-
-    return build(layout)
+        return read_onnx(layout.weights)
+    return build_network(layout)
 
 
 def _int8_network(layout: ModelLayout, settings: EncoderSettings, tokenizer: TextTokenizer) -> Network:
-    from gnomon.encode.graph.int8 import calibrate, quantised
-    from gnomon.encode.graph.network import build
-    from gnomon.encode.runtime.calibration import calibration_rows
+    from gnomon.encode.graph.int8 import calibrate, quantised_linear
+    from gnomon.encode.graph.network import build_network
+    from gnomon.encode.runtime.calibration import MIGRATION_STRENGTH, calibration_rows
 
-    ranges = calibrate(layout, calibration_rows(tokenizer), settings.thread_count)
-    return build(layout, quantised(ranges))
+    rows = calibration_rows(tokenizer)
+    ranges = calibrate(layout, rows, migration=MIGRATION_STRENGTH, threads=settings.thread_count)
+    return build_network(layout, quantised_linear(ranges))
 
 
 def _checked_int8(layout: ModelLayout, settings: EncoderSettings, tokenizer: TextTokenizer) -> Runner:
@@ -118,9 +116,9 @@ def _checked_int8(layout: ModelLayout, settings: EncoderSettings, tokenizer: Tex
 
     rows = probe_rows(tokenizer)
     exact = EncoderSettings(threads=settings.threads, precision="fp32")
-    wanted = _vectors(_compiled(_network(layout), layout, exact), layout, rows)
+    expected = _vectors(_compiled(_network(layout), layout, exact), layout, rows)
     runner = _compiled(_int8_network(layout, settings, tokenizer), layout, settings)
-    require_faithful(_vectors(runner, layout, rows), wanted, layout.name)
+    require_faithful(_vectors(runner, layout, rows), expected, layout.name)
     return runner
 
 

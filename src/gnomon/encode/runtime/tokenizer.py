@@ -31,17 +31,17 @@ class TokenVectors:
 
 
 @dataclass(frozen=True, eq=False)
-class Tokenised:
-    """Token ids of each text as the encoder reads them, and how many there were before the cut."""
+class TokenisedTexts:
+    """Token ids of each text as the encoder reads them, and their number before truncation."""
 
     ids: list[Int[np.ndarray, " _"]]
     counts: list[int]
 
 
 class TextTokenizer:
-    """A tokenizer.json with gnomon's truncation and no padding; what the file says of both is dropped.
+    """A tokenizer.json with gnomon's truncation and no padding; the file's own settings of both are dropped.
 
-    `max_tokens` None: nothing is cut. Safe to use from several threads.
+    `max_tokens` None: nothing is truncated. Safe to use from several threads.
     Raises ModelUnsupported for a file that is not a tokenizer.
     """
 
@@ -57,12 +57,12 @@ class TextTokenizer:
         self._file, self._prompts = file, prompts
         self._threads, self._special = threads, special
         self._tokenizer = load_tokenizer(file)
-        self._frame = self._tokenizer.num_special_tokens_to_add(False) if special else 0
+        self._special_count = self._tokenizer.num_special_tokens_to_add(False) if special else 0
         if max_tokens is None:
             return
-        if max_tokens <= self._frame:
+        if max_tokens <= self._special_count:
             raise ModelUnsupported(
-                f"a limit of {max_tokens} tokens, {self._frame} of which are special tokens",
+                f"a limit of {max_tokens} tokens, {self._special_count} of which are special tokens",
                 expected="room for at least one token of text",
                 hint=f"correct max_seq_length in {file.parent}",
             )
@@ -97,16 +97,16 @@ class TextTokenizer:
         found = self._tokenizer.token_to_id(token)
         return None if found is None else int(found)
 
-    def tokenise(self, texts: Sequence[str], *, role: Role) -> Tokenised:
-        """Each text's ids, the role's prompt before it, cut to the limit."""
+    def tokenise(self, texts: Sequence[str], *, role: Role) -> TokenisedTexts:
+        """Each text's ids, the role's prompt before it, truncated to the limit."""
         ids: list[Int[np.ndarray, " _"]] = []
         counts: list[int] = []
         for encodings in self._slices(texts, self.prompt(role)):
             for encoding in encodings:
                 row = np.array(encoding.ids, dtype=np.int32)
                 ids.append(row)
-                counts.append(len(row) + self._beyond(encoding))
-        return Tokenised(ids, counts)
+                counts.append(len(row) + self._overflow(encoding))
+        return TokenisedTexts(ids, counts)
 
     def spans(self, text: str, *, role: Role) -> tuple[Int[np.ndarray, " kept"], Int[np.ndarray, "kept 2"]]:
         """Positions of the text's own tokens among its ids, and their characters in `text`."""
@@ -124,7 +124,7 @@ class TextTokenizer:
         return tuple(self._tokenizer.id_to_token(int(i)) for i in ids)
 
     def prompt(self, role: Role) -> str:
-        """What is put before every text of this role. Raises InvalidInput for another role."""
+        """The text before every text of this role. Raises InvalidInput for another role."""
         if role not in get_args(Role):
             raise InvalidInput(f"role {role!r}", expected=f"one of {', '.join(get_args(Role))}")
         return self._prompts.get(role, "")
@@ -153,7 +153,7 @@ class TextTokenizer:
             try:
                 encodings = self._encode(list(part))
             except (UnicodeEncodeError, TypeError) as error:
-                raise not_unicode(texts) from error
+                raise invalid_unicode(texts) from error
             yield encodings
 
     def _encode(self, texts: list[str]) -> list[Any]:
@@ -169,8 +169,8 @@ class TextTokenizer:
             for encoding in encode(texts[at : at + step], add_special_tokens=self._special)
         ]
 
-    def _beyond(self, encoding: Any) -> int:
-        return sum(len(piece.ids) - self._frame for piece in encoding.overflowing)
+    def _overflow(self, encoding: Any) -> int:
+        return sum(len(part.ids) - self._special_count for part in encoding.overflowing)
 
 
 def check_texts(texts: Sequence[str]) -> None:
@@ -200,7 +200,7 @@ def warn_truncated(counts: Sequence[int], *, limit: int, name: str) -> None:
 
 
 def load_tokenizer(file: Path) -> Any:
-    """A tokenizer.json that neither cuts nor fills up. Raises ModelUnsupported for another file."""
+    """A tokenizer.json that neither truncates nor pads. Raises ModelUnsupported for another file."""
     from tokenizers import Tokenizer
 
     try:
@@ -216,7 +216,7 @@ def load_tokenizer(file: Path) -> Any:
     return tokenizer
 
 
-def not_unicode(texts: Sequence[str]) -> InvalidInput:
+def invalid_unicode(texts: Sequence[str]) -> InvalidInput:
     """The error that names the texts with lone surrogates."""
     bad = [at for at, text in enumerate(texts) if any("\ud800" <= char <= "\udfff" for char in text)]
     return InvalidInput(

@@ -1,4 +1,4 @@
-"""The networks of `graph` on torch, for GPUs, when asked for. The one module that may import torch."""
+"""The networks of `graph` on torch, for GPUs. The one module of this package that may import torch."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gnomon.core.errors import InvalidInput
-from gnomon.encode.graph.recipe import POSITIONS, WORDS, Recipe, prefix_of, recipe_of, require_room
-from gnomon.encode.graph.weights import Weights
+from gnomon.encode.graph.weights import Weights, prefix_of, require_positions
+from gnomon.encode.layout.families import POSITION_EMBEDDINGS, WORD_EMBEDDINGS, TransformerSpec, transformer_spec
 from gnomon.encode.layout.model import ModelLayout
 from gnomon.encode.settings import EncoderSettings
 
@@ -54,12 +54,12 @@ class TorchRunner:
         import torch
 
         self._layout, self._pools = layout, pools
-        self._recipe = recipe_of(layout.family, layout.config)
+        self._spec = transformer_spec(layout.family, layout.config)
         self._device = torch.device("cuda" if settings.device == "cuda" else "cpu")
         self._dtype = _dtype(settings)
         weights = Weights(layout.weights)
         prefix = prefix_of(weights)
-        require_room(layout, self._recipe, weights, prefix)
+        require_positions(layout, self._spec, weights, prefix)
         self._tensors = {
             name.removeprefix(prefix): self._moved(stored.float32(), self._dtype)
             for name, stored in weights.items()
@@ -78,7 +78,7 @@ class TorchRunner:
 
         if self._threads is not None:
             torch.set_num_threads(self._threads)
-        ids, lengths = (torch.from_numpy(given).to(self._device, torch.int64) for given in inputs[:2])
+        ids, lengths = (torch.from_numpy(array).to(self._device, torch.int64) for array in inputs[:2])
         with torch.inference_mode():
             positions = torch.arange(ids.shape[1], device=self._device)
             inside = positions < lengths[:, None]
@@ -91,24 +91,24 @@ class TorchRunner:
     def _hidden(self, ids: Tensor, inside: Tensor) -> Tensor:
         import torch
 
-        recipe, at = self._recipe, self._at
+        spec, at = self._spec, self._at
         positions = torch.arange(ids.shape[1], device=self._device)
         mask = self._mask(positions, inside)
-        if recipe.count_from is not None:
-            real = (ids != recipe.count_from).long()
-            positions = real.cumsum(1) * real + recipe.count_from
-        x = at(WORDS)[ids] + at(POSITIONS)[positions]
-        if recipe.names.token_types:
-            x = x + at(recipe.names.token_types)[0]
+        if spec.position_padding_id is not None:
+            real = (ids != spec.position_padding_id).long()
+            positions = real.cumsum(1) * real + spec.position_padding_id
+        x = at(WORD_EMBEDDINGS)[ids] + at(POSITION_EMBEDDINGS)[positions]
+        if spec.names.token_types:
+            x = x + at(spec.names.token_types)[0]
         x = self._norm(x, "embeddings.LayerNorm")
-        for layer in range(recipe.layers):
-            x = self._block(x, mask, recipe.names.layer.format(layer))
+        for layer in range(spec.layers):
+            x = self._block(x, mask, spec.names.layer.format(layer))
         return x
 
     def _block(self, x: Tensor, mask: Tensor | None, at: str) -> Tensor:
         import torch.nn.functional as f
 
-        names, heads = self._recipe.names, self._recipe.heads
+        names, heads = self._spec.names, self._spec.heads
         query, key, value = (
             self._linear(x, at + name).unflatten(-1, (heads, -1)).transpose(1, 2)
             for name in (names.query, names.key, names.value)
@@ -116,14 +116,14 @@ class TorchRunner:
         attended = f.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         x = x + self._linear(attended.transpose(1, 2).flatten(2), at + names.attended)
         x = self._norm(x, at + names.attended_norm)
-        wide = _activation(self._recipe)(self._linear(x, at + names.widen))
+        wide = _activation(self._spec)(self._linear(x, at + names.widen))
         return self._norm(x + self._linear(wide, at + names.narrow), at + names.layer_norm)
 
     def _mask(self, positions: Tensor, inside: Tensor) -> Tensor | None:
         import torch
 
         if self._buckets is not None:
-            table = self._at(self._recipe.names.relative_bias)
+            table = self._at(self._spec.names.relative_bias)
             apart = positions[None, :] - positions[:, None] + self._layout.max_tokens - 1
             bias = table[self._buckets[apart]].permute(2, 0, 1)[None]
             return bias.masked_fill(~inside[:, None, None, :], -torch.inf)
@@ -133,11 +133,11 @@ class TorchRunner:
     def _text(self, hidden: Tensor, keep: Tensor, lengths: Tensor, first: int) -> Tensor:
         import torch
 
-        how = self._layout.pooling
-        if how in ("mean", "weightedmean", "attention"):
-            x = _weighted_mean(hidden, _token_weights(hidden, keep, how=how, query=self._query))
+        pooling = self._layout.pooling
+        if pooling in ("mean", "weightedmean", "attention"):
+            x = _weighted_mean(hidden, _token_weights(hidden, keep, pooling=pooling, query=self._query))
         else:
-            x = _picked(hidden, keep, lengths, how=how, first=first)
+            x = _picked(hidden, keep, lengths, pooling=pooling, first=first)
         for weight, bias, activation in self._heads:
             x = torch.nn.functional.linear(x, weight, bias)
             x = torch.tanh(x) if activation == "tanh" else x
@@ -154,11 +154,11 @@ class TorchRunner:
         scale, shift = f"{name}.weight", f"{name}.bias"
         if scale not in self._tensors and f"{name}.gamma" in self._tensors:
             scale, shift = f"{name}.gamma", f"{name}.beta"
-        return f.layer_norm(x, x.shape[-1:], self._at(scale), self._at(shift), self._recipe.epsilon)
+        return f.layer_norm(x, x.shape[-1:], self._at(scale), self._at(shift), self._spec.epsilon)
 
     def _at(self, name: str) -> Tensor:
         if name not in self._tensors:
-            return self._weights[name]  # raises: the same words as on OpenVINO's path
+            return self._weights[name]  # raises, as on OpenVINO
         return self._tensors[name]
 
     def _moved(self, values: Array, dtype: torch.dtype) -> Tensor:
@@ -175,25 +175,25 @@ class TorchRunner:
         return moved(weights["linear.weight"].float32()), bias, projection.activation
 
     def _relative_buckets(self) -> Tensor | None:
-        if not self._recipe.names.relative_bias:
+        if not self._spec.names.relative_bias:
             return None
         import torch
 
-        from gnomon.encode.graph.layers import bucket
+        from gnomon.encode.graph.layers import relative_position_bucket
 
         longest = self._layout.max_tokens
-        return self._moved(bucket(np.arange(-longest + 1, longest)), torch.int64)
+        return self._moved(relative_position_bucket(np.arange(-longest + 1, longest)), torch.int64)
 
 
-def _token_weights(hidden: Tensor, keep: Tensor, *, how: str, query: Tensor | None) -> Tensor:
+def _token_weights(hidden: Tensor, keep: Tensor, *, pooling: str, query: Tensor | None) -> Tensor:
     """As kernels.pooling.pool weighs the tokens to keep."""
     import torch
 
-    if how == "attention" and query is not None:
+    if pooling == "attention" and query is not None:
         scores = hidden @ query / len(query) ** 0.5
         return torch.softmax(scores.masked_fill(~keep, -1e9), dim=1)
     weights = keep.to(hidden.dtype)
-    if how == "weightedmean":
+    if pooling == "weightedmean":
         weights = weights * torch.arange(1, keep.shape[1] + 1, device=keep.device)
     return weights
 
@@ -202,18 +202,18 @@ def _weighted_mean(hidden: Tensor, weights: Tensor) -> Tensor:
     return (hidden * weights[:, :, None]).sum(1) / weights.sum(1, keepdim=True).clamp(min=1e-9)
 
 
-def _picked(hidden: Tensor, keep: Tensor, lengths: Tensor, *, how: str, first: int) -> Tensor:
+def _picked(hidden: Tensor, keep: Tensor, lengths: Tensor, *, pooling: str, first: int) -> Tensor:
     """As kernels.pooling.pool picks among the tokens to keep."""
     import torch
 
-    if how == "max":
+    if pooling == "max":
         return hidden.masked_fill(~keep[:, :, None], -torch.inf).amax(1)
-    if how == "cls":
+    if pooling == "cls":
         return hidden[:, first]
     return hidden[torch.arange(len(hidden), device=hidden.device), lengths - 1]
 
 
-def _activation(recipe: Recipe) -> Callable[[Tensor], Tensor]:
+def _activation(spec: TransformerSpec) -> Callable[[Tensor], Tensor]:
     import torch.nn.functional as f
 
     kinds: Mapping[str, Callable[[Tensor], Tensor]] = {
@@ -222,7 +222,7 @@ def _activation(recipe: Recipe) -> Callable[[Tensor], Tensor]:
         "relu": f.relu,
         "silu": f.silu,
     }
-    return kinds[recipe.activation]
+    return kinds[spec.activation]
 
 
 def _dtype(settings: EncoderSettings) -> torch.dtype:

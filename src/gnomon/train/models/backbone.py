@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.encode.hub.locate import locate
-from gnomon.encode.layout.backbone import positions, read_max_tokens
+from gnomon.encode.layout.backbone import position_count, read_max_tokens
 from gnomon.encode.layout.files import read_json
-from gnomon.encode.layout.modules import read_parts
+from gnomon.encode.layout.modules import list_modules
 from gnomon.train.models.attention import register_attention
 from gnomon.train.models.tokenizer import ModelTokenizer, open_tokenizer
 
@@ -183,16 +183,16 @@ def new_network(
                 expected="a family that transformers knows, and a hidden size that its heads divide",
                 hint="for example model_type 'bert', hidden 384, layers 6, heads 12",
             ) from error
-    room = positions(new.model_type, config.to_dict()) or new.max_tokens
+    room = position_count(new.model_type, config.to_dict()) or new.max_tokens
     if tokenizer.max_tokens > room:
         tokenizer = tokenizer.with_limit(room)
     return _prepared(network, settings), tokenizer
 
 
 def base_folder(folder: Path) -> Path:
-    """Where weights, config and tokenizer lie: the first part that modules.json names, or the folder."""
-    parts = read_parts(folder)
-    return parts[0].at if parts else folder
+    """Where weights, config and tokenizer are: the first module that modules.json names, or the folder."""
+    entries = list_modules(folder)
+    return entries[0].folder if entries else folder
 
 
 def open_network(base: Path, settings: BackboneSettings, head: str, **more: Any) -> Any:
@@ -257,7 +257,7 @@ def text_limit(base: Path, asked: int | None) -> int:
     family = str(config.get("model_type", ""))
     if asked is None:
         return read_max_tokens(base, family, config, card=None)
-    room = positions(family, config)
+    room = position_count(family, config)
     if room is not None and asked > room:
         raise InvalidInput(
             f"max_tokens = {asked} for {base.name}",

@@ -10,7 +10,7 @@ from typing import Literal
 from gnomon.core.errors import InvalidInput
 from gnomon.core.space import Similarity
 from gnomon.encode.hub.locate import locate
-from gnomon.encode.layout.backbone import STATIC_TOKENS
+from gnomon.encode.layout.backbone import STATIC_MAX_TOKENS
 from gnomon.train.contracts import Kind, Model
 from gnomon.train.models.backbone import (
     Backbone,
@@ -143,7 +143,7 @@ class _Maker:
     def static(self) -> Model:
         what = self.what
         if isinstance(what.backbone, NewBackbone):
-            model = new_static(self._tokenizer(STATIC_TOKENS), dim=what.dim or STATIC_DIM, seed=what.seed)
+            model = new_static(self._tokenizer(STATIC_MAX_TOKENS), dim=what.dim or STATIC_DIM, seed=what.seed)
         else:
             source = load_model(what.backbone)
             model = source if source.kind == "static" else distil_static(source, dim=what.dim or STATIC_DIM)

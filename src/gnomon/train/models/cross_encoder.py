@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gnomon.core.errors import ModelUnsupported
 from gnomon.encode.layout.files import read_json
-from gnomon.encode.layout.modules import read_parts
+from gnomon.encode.layout.modules import list_modules
 from gnomon.train.contracts import Features, Kind
 from gnomon.train.maxsim_score import MaxSimScore
 from gnomon.train.models.backbone import (
@@ -90,7 +90,7 @@ def matches(folder: Path) -> bool:
 
 
 def _matched(folder: Path) -> Path | None:
-    return next((part.at for part in read_parts(folder) or () if part.kind == "MaxSimScore"), None)
+    return next((entry.folder for entry in list_modules(folder) or () if entry.kind == "MaxSimScore"), None)
 
 
 def _head(backbone: Backbone) -> MaxSimScore:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from gnomon.core.contracts import Role
 from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.core.space import Similarity
-from gnomon.encode.layout.late_interaction import LateLayout
+from gnomon.encode.layout.late_interaction import LateInteractionLayout
 from gnomon.train.contracts import Features, Kind, Reps
 from gnomon.train.models.backbone import Backbone, padded
 from gnomon.train.models.pooling import Projection, open_projection
@@ -122,7 +122,7 @@ class LateInteraction(nn.Module):  # type: ignore[misc]
             )
 
 
-def open_late(layout: LateLayout, backbone: Backbone, prompts: Prompts) -> LateInteraction:
+def open_late(layout: LateInteractionLayout, backbone: Backbone, prompts: Prompts) -> LateInteraction:
     """The model of a folder. Raises ModelUnsupported for what is served and cannot be trained further."""
     expansion = layout.expansion
     mask = backbone.tokenizer.special_id("mask_token")

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gnomon.core.errors import ModelUnsupported
-from gnomon.encode.hub.cards import Card
+from gnomon.encode.cards import Card
 from gnomon.encode.hub.locate import locate
 from gnomon.encode.layout.files import read_json
-from gnomon.encode.layout.late_interaction import read_late
-from gnomon.encode.layout.model import ModelLayout, read_layout
-from gnomon.encode.layout.router import read_towers, shape_of
+from gnomon.encode.layout.late_interaction import read_late_interaction
+from gnomon.encode.layout.model import ModelLayout, read_layout, read_towers
+from gnomon.encode.layout.modules import architecture_of
 from gnomon.train.attention_pooling import AttentionPooling
 from gnomon.train.contracts import Kind, Model
 from gnomon.train.models.backbone import BackboneSettings, open_backbone
@@ -42,7 +42,7 @@ def load_model(name: str | Path, settings: LoadSettings | None = None) -> Model:
     MissingPrompt.
     """
     located, settings = locate(name), settings or LoadSettings()
-    folder, shape = located.folder, shape_of(located.folder, carded=located.card is not None)
+    folder, shape = located.folder, architecture_of(located.folder, carded=located.card is not None)
     if shape == "cross":
         opened = open_matching if matches(folder) else open_cross
         model: Model = opened(folder, settings=settings.network, max_tokens=settings.max_tokens)
@@ -57,7 +57,7 @@ def load_model(name: str | Path, settings: LoadSettings | None = None) -> Model:
 
 def kind_in(folder: Path, card: Card | None = None) -> Kind | None:
     """What a folder holds; None for a bare network, which does not say how to pool."""
-    shape = shape_of(folder, carded=card is not None)
+    shape = architecture_of(folder, carded=card is not None)
     if shape != "single":
         return shape
     if card is None and not (folder / "modules.json").is_file():
@@ -90,7 +90,7 @@ def _dual(folder: Path, settings: LoadSettings) -> DualEncoder:
 
 
 def _late(folder: Path, settings: LoadSettings) -> LateInteraction:
-    layout = read_late(folder, name=folder.name, prompts=_role_prompts(folder, settings))
+    layout = read_late_interaction(folder, name=folder.name, prompts=_role_prompts(folder, settings))
     backbone = open_backbone(
         layout.weights.parent,
         settings=settings.network,

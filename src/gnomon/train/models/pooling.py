@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gnomon.core.errors import InvalidInput
-from gnomon.encode.layout.modules import Projection as Saved
+from gnomon.encode.layout.modules import ProjectionLayer as Saved
 from gnomon.train.attention_pooling import AttentionPooling
 
 Activation = Literal["identity", "tanh"]

@@ -13,7 +13,7 @@ from torch.nn import functional
 from gnomon.core.contracts import Role
 from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.core.space import Similarity
-from gnomon.encode.layout.backbone import STATIC_TOKENS
+from gnomon.encode.layout.backbone import STATIC_MAX_TOKENS
 from gnomon.encode.layout.model import ModelLayout
 from gnomon.train.contracts import Features, Kind, Reps
 from gnomon.train.models.save import Parts, whole_folder, write_sentence_model
@@ -94,7 +94,7 @@ def new_static(tokenizer: ModelTokenizer, *, dim: int, seed: int = 0) -> StaticE
         raise InvalidInput(f"a static encoder of {dim} dimensions", expected="at least 1")
     random = torch.Generator().manual_seed(seed)
     table = torch.randn(tokenizer.vocabulary, dim, generator=random)
-    return StaticEmbedder(table, tokenizer.with_limit(STATIC_TOKENS))
+    return StaticEmbedder(table, tokenizer.with_limit(STATIC_MAX_TOKENS))
 
 
 def open_static(layout: ModelLayout, prompts: Prompts) -> StaticEmbedder:
@@ -115,7 +115,7 @@ def open_static(layout: ModelLayout, prompts: Prompts) -> StaticEmbedder:
     rows = table.float() if "mapping" not in held else table.float()[held["mapping"].long()]
     if "weights" in held:
         rows = rows * held["weights"].float()[:, None]
-    tokenizer = open_tokenizer(layout.tokenizer.parent, max_tokens=STATIC_TOKENS)
+    tokenizer = open_tokenizer(layout.tokenizer.parent, max_tokens=STATIC_MAX_TOKENS)
     return StaticEmbedder(rows, tokenizer, similarity=layout.similarity, prompts=prompts)
 
 
@@ -139,7 +139,9 @@ def distil_static(
     tokenizer = teacher.tower.backbone.tokenizer
     rows = principal(_alone(teacher), dim)
     weights = sif / (sif + _probabilities(tokenizer.vocabulary, counts))
-    return StaticEmbedder(rows * weights[:, None], tokenizer.with_limit(STATIC_TOKENS), similarity=teacher.similarity)
+    return StaticEmbedder(
+        rows * weights[:, None], tokenizer.with_limit(STATIC_MAX_TOKENS), similarity=teacher.similarity
+    )
 
 
 def count_tokens(tokenizer: ModelTokenizer, texts: Iterable[str]) -> dict[int, int]:

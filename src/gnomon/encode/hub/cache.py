@@ -1,4 +1,4 @@
-"""Where models lie on this machine, and how a new one gets there whole or not at all."""
+"""Models on this machine: gnomon's cache and the hub client's, and how a new one is installed whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gnomon.encode.hub.digest import cache_home
+from gnomon.core.files import sync_file, sync_folder
+from gnomon.encode.digest import cache_home
 
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "model.onnx")
 _DAY_S = 24 * 3600.0
@@ -45,10 +46,10 @@ class SourceSettings:
 
 
 @dataclass(frozen=True)
-class Attempt:
-    """What one source gave: a folder, or the reason why not. `where` names the source for people."""
+class SourceResult:
+    """What one source of models gave: a folder, or the reason why not. `source` is its name for people."""
 
-    where: str
+    source: str
     folder: Path | None = None
     reason: str = ""
 
@@ -63,53 +64,61 @@ def hub_cache_home() -> Path:
     return base.expanduser() / "huggingface" / "hub"
 
 
-def model_home(settings: SourceSettings, hub_id: str) -> Path:
+def model_folder(settings: SourceSettings, hub_id: str) -> Path:
     """The folder in gnomon's cache that holds the versions of one model, each a folder."""
     return settings.cache / "models" / hub_id.replace("/", "--")
 
 
-def in_own_cache(settings: SourceSettings, hub_id: str, revision: str) -> Attempt:
+def find_in_cache(settings: SourceSettings, hub_id: str, revision: str) -> SourceResult:
     """The newest version of the model in gnomon's cache, or the one of that revision."""
-    home = model_home(settings, hub_id)
-    where = f"gnomon's cache, {home}"
+    home = model_folder(settings, hub_id)
+    source = f"gnomon's cache, {home}"
     names = [revision] if revision else [p.name for p in _listed(home) if not p.name.startswith(".")]
     found = [home / name for name in names if holds_model(home / name)]
     if not found:
-        return Attempt(where, reason="not there")
-    return Attempt(where, max(found, key=lambda path: path.stat().st_mtime))
+        return SourceResult(source, reason="not there")
+    return SourceResult(source, max(found, key=lambda path: path.stat().st_mtime))
 
 
-def in_hub_cache(settings: SourceSettings, hub_id: str, revision: str) -> Attempt:
+def find_in_hub_cache(settings: SourceSettings, hub_id: str, revision: str) -> SourceResult:
     """The model in the cache of the hub's client, if whole.
 
     Read straight from its documented layout (refs/NAME holds a commit, snapshots/COMMIT the files), since
     importing that client takes longer than opening a model.
     """
     home = settings.hub_cache / ("models--" + hub_id.replace("/", "--"))
-    where = f"the hub's cache, {home}"
+    source = f"the hub's cache, {home}"
     try:
         commit = (home / "refs" / (revision or "main")).read_text(encoding="utf-8").strip()
     except OSError:
         commit = revision
     folder = home / "snapshots" / commit
     if not commit or not folder.is_dir():
-        return Attempt(where, reason="not there")
+        return SourceResult(source, reason="not there")
     if not holds_model(folder):
-        return Attempt(where, reason="there in part only")
-    return Attempt(where, folder)
+        return SourceResult(source, reason="incomplete")
+    return SourceResult(source, folder)
+
+
+def find_on_this_machine(settings: SourceSettings, hub_id: str, revision: str = "") -> Path | None:
+    """The model's folder in one of the two caches; None where it would have to be fetched."""
+    for find in (find_in_cache, find_in_hub_cache):
+        if folder := find(settings, hub_id, revision).folder:
+            return folder
+    return None
 
 
 def holds_model(folder: Path) -> bool:
-    """Whether weights and a tokenizer lie in the folder or one below it."""
+    """Whether weights and a tokenizer are in the folder or one below it."""
     names = {path.name for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.is_file()}
     return "tokenizer.json" in names and any(name in names for name in _WEIGHTS)
 
 
 @contextmanager
-def incoming(target: Path) -> Iterator[Path]:
-    """A folder to fill, beside where `target` will be; it goes away unless `settle` takes it.
+def download_folder(target: Path) -> Iterator[Path]:
+    """A folder to download into, beside `target`; it is deleted unless `install` moves it.
 
-    What killed processes left there is swept after a day.
+    What killed processes left there is deleted after a day.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     for old in target.parent.glob(".incoming-*"):
@@ -122,18 +131,18 @@ def incoming(target: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def settle(folder: Path, target: Path) -> Path:
-    """Put a filled folder in its place in one step. Where another process was faster, its folder stays."""
+def install(folder: Path, target: Path) -> Path:
+    """Move a filled folder to `target` in one step. Where another process was faster, its folder stays."""
     for path in folder.rglob("*"):
         if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
+            sync_file(path)
     folder.chmod(0o755)
     try:
         folder.replace(target)
     except OSError:
         if not holds_model(target):
             raise
+    sync_folder(target.parent)
     return target
 
 

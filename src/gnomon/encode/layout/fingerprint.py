@@ -1,4 +1,4 @@
-"""What decides a model's vectors, digested by content: no path and no name goes in."""
+"""Digests of what decides a model's vectors, by content: no path and no name takes part."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from gnomon.core.errors import ModelUnsupported
-from gnomon.encode.hub.digest import digest_file, digest_json, remembered
+from gnomon.encode.digest import cached_digest, digest_file, digest_json
 from gnomon.encode.layout.files import inside, read_json
-from gnomon.encode.layout.modules import Projection, is_onnx_part
+from gnomon.encode.layout.modules import ProjectionLayer, is_onnx_data
 
 # Keys of config.json that no vector depends on: provenance, training, and classification heads.
-COSMETIC = frozenset(
+IGNORED_CONFIG_KEYS = frozenset(
     """_name_or_path name_or_path transformers_version torch_dtype dtype architectures use_cache id2label
     label2id num_labels problem_type finetuning_task gradient_checkpointing initializer_range
     initializer_factor hidden_dropout_prob attention_probs_dropout_prob classifier_dropout
@@ -22,7 +22,7 @@ COSMETIC = frozenset(
 )
 
 
-def shards(index: Path) -> tuple[Path, ...]:
+def shard_files(index: Path) -> tuple[Path, ...]:
     """The weight files that a model.safetensors.index.json names, each once, sorted.
 
     Raises ModelUnsupported where it names none, or one that is not there.
@@ -42,26 +42,26 @@ def shards(index: Path) -> tuple[Path, ...]:
 def weights_digest(weights: Path) -> str:
     """Of a safetensors file, of all its shards, or of an ONNX file and what lies beside it."""
     if weights.suffix == ".json":
-        return digest_json([digest_file(shard) for shard in shards(weights)])
+        return digest_json([digest_file(shard) for shard in shard_files(weights)])
     files = sorted(weights.parent.iterdir()) if weights.suffix == ".onnx" else []
-    beside = [path for path in files if path.is_file() and is_onnx_part(path.name)]
+    beside = [path for path in files if path.is_file() and is_onnx_data(path.name)]
     own = digest_file(weights)
     return digest_json([own, *(digest_file(path) for path in beside)]) if beside else own
 
 
 def architecture_digest(kind: str, config: Mapping[str, Any]) -> str:
-    """Of config.json, what does not matter left out, and the kind of encoder it is for."""
-    plain = {key: value for key, value in config.items() if key not in COSMETIC}
+    """Of config.json without IGNORED_CONFIG_KEYS, and the kind of encoder it is for."""
+    plain = {key: value for key, value in config.items() if key not in IGNORED_CONFIG_KEYS}
     return digest_json({"kind": kind, "config": plain})
 
 
 def tokenizer_digest(file: Path) -> str:
     """Of a tokenizer.json without its truncation and padding: gnomon sets both itself."""
-    # Remembered: reading and writing a large vocabulary anew takes up to a second at every start.
-    return remembered(file, "tokenizer without truncation and padding", _without_limits)
+    # Cached: reading and writing a large vocabulary anew takes up to a second at every start.
+    return cached_digest(file, "tokenizer without truncation and padding", _without_limits)
 
 
-def projection_digest(projections: Sequence[Projection]) -> str:
+def projection_digest(projections: Sequence[ProjectionLayer]) -> str:
     """Of the linear layers after pooling; "" for none."""
     if not projections:
         return ""
@@ -70,6 +70,6 @@ def projection_digest(projections: Sequence[Projection]) -> str:
 
 def _without_limits(file: Path) -> str:
     plain = json.loads(file.read_bytes())
-    for ours in ("truncation", "padding"):
-        plain.pop(ours, None)
+    for key in ("truncation", "padding"):
+        plain.pop(key, None)
     return digest_json(plain)

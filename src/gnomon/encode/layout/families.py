@@ -1,4 +1,4 @@
-"""Where an encoder's tensors lie in its file, and whether they suffice: what every runtime asks first."""
+"""The transformer families that gnomon runs from safetensors: sizes and tensor names, by a model's config.json."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gnomon.core.errors import ModelUnsupported
-from gnomon.encode.graph.weights import Weights
-from gnomon.encode.layout.backbone import Backbone
+
+WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
+POSITION_EMBEDDINGS = "embeddings.position_embeddings.weight"
 
 Activation = Literal["gelu", "gelu_tanh", "relu", "silu"]
 ACTIVATIONS: Mapping[str, Activation] = {
@@ -23,8 +24,8 @@ ACTIVATIONS: Mapping[str, Activation] = {
 
 
 @dataclass(frozen=True)
-class Names:
-    """Tensor names without ".weight" and ".bias"; those of a layer come after `layer` with its number."""
+class TensorNames:
+    """Tensor names without ".weight" and ".bias"; the names of a layer follow `layer` with its number."""
 
     layer: str
     query: str
@@ -40,22 +41,22 @@ class Names:
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """All that the graph needs beside the tensors.
+class TransformerSpec:
+    """What a network needs to know beside the tensors.
 
-    `count_from` None: positions are 0, 1, 2, …. Else it is the padding id p: a token's position is p plus its
-    rank among the tokens that are not p, as fairseq counts.
+    `position_padding_id` None: positions are 0, 1, 2, …. Else it is the padding id p: a token's position is p
+    plus its rank among the tokens that are not p, as fairseq counts.
     """
 
-    names: Names
+    names: TensorNames
     layers: int
     heads: int
     epsilon: float
     activation: Activation
-    count_from: int | None = None
+    position_padding_id: int | None = None
 
 
-BERT = Names(
+BERT_NAMES = TensorNames(
     layer="encoder.layer.{}.",
     query="attention.self.query",
     key="attention.self.key",
@@ -67,7 +68,7 @@ BERT = Names(
     layer_norm="output.LayerNorm",
     token_types="embeddings.token_type_embeddings.weight",
 )
-DISTILBERT = Names(
+DISTILBERT_NAMES = TensorNames(
     layer="transformer.layer.{}.",
     query="attention.q_lin",
     key="attention.k_lin",
@@ -78,7 +79,7 @@ DISTILBERT = Names(
     narrow="ffn.lin2",
     layer_norm="output_layer_norm",
 )
-MPNET = Names(
+MPNET_NAMES = TensorNames(
     layer="encoder.layer.{}.",
     query="attention.attn.q",
     key="attention.attn.k",
@@ -92,24 +93,24 @@ MPNET = Names(
 )
 
 
-def bert(config: Mapping[str, Any]) -> Recipe:
-    """BERT's recipe from its config.json."""
-    return Recipe(BERT, **_sizes(config))
+def bert(config: Mapping[str, Any]) -> TransformerSpec:
+    """BERT."""
+    return TransformerSpec(BERT_NAMES, **_sizes(config))
 
 
-def roberta(config: Mapping[str, Any]) -> Recipe:
-    """RoBERTa's and XLM-R's: BERT's with positions counted from the padding id."""
-    return Recipe(BERT, **_sizes(config), count_from=int(config.get("pad_token_id", 1)))
+def roberta(config: Mapping[str, Any]) -> TransformerSpec:
+    """RoBERTa and XLM-R: as BERT, with positions counted from the padding id."""
+    return TransformerSpec(BERT_NAMES, **_sizes(config), position_padding_id=int(config.get("pad_token_id", 1)))
 
 
-def mpnet(config: Mapping[str, Any]) -> Recipe:
-    """MPNet's: a bias by relative position in every layer; its padding id is 1 whatever the config says."""
-    _demand(config, "relative_attention_num_buckets", (32,), 32)
-    return Recipe(MPNET, **_sizes(config), count_from=1)
+def mpnet(config: Mapping[str, Any]) -> TransformerSpec:
+    """MPNet: a bias by relative position in every layer; its padding id is 1 whatever the config says."""
+    _require(config, "relative_attention_num_buckets", (32,), 32)
+    return TransformerSpec(MPNET_NAMES, **_sizes(config), position_padding_id=1)
 
 
-def distilbert(config: Mapping[str, Any]) -> Recipe:
-    """DistilBERT's: other keys in the config, no token types."""
+def distilbert(config: Mapping[str, Any]) -> TransformerSpec:
+    """DistilBERT: other keys in the config, no token types."""
     renamed = {
         "num_hidden_layers": config["n_layers"],
         "num_attention_heads": config["n_heads"],
@@ -117,10 +118,10 @@ def distilbert(config: Mapping[str, Any]) -> Recipe:
         "hidden_act": config.get("activation", "gelu"),
         "layer_norm_eps": 1e-12,
     }
-    return Recipe(DISTILBERT, **_sizes({**config, **renamed}))
+    return TransformerSpec(DISTILBERT_NAMES, **_sizes({**config, **renamed}))
 
 
-FAMILIES: Mapping[str, Callable[[Mapping[str, Any]], Recipe]] = {
+FAMILIES: Mapping[str, Callable[[Mapping[str, Any]], TransformerSpec]] = {
     "bert": bert,
     "roberta": roberta,
     "xlm-roberta": roberta,
@@ -130,11 +131,11 @@ FAMILIES: Mapping[str, Callable[[Mapping[str, Any]], Recipe]] = {
 }
 
 
-def recipe_of(family: str, config: Mapping[str, Any]) -> Recipe:
-    """The family's recipe. Raises ModelUnsupported for a config that asks for what the graph does not do."""
-    _demand(config, "position_embedding_type", ("absolute",), "absolute")
+def transformer_spec(family: str, config: Mapping[str, Any]) -> TransformerSpec:
+    """A model of one of FAMILIES. Raises ModelUnsupported for a config that asks for what the networks do not do."""
+    _require(config, "position_embedding_type", ("absolute",), "absolute")
     for key in ("is_decoder", "add_cross_attention"):
-        _demand(config, key, (False,), False)
+        _require(config, key, (False,), False)
     try:
         return FAMILIES[family](config)
     except KeyError as missing:
@@ -146,7 +147,7 @@ def recipe_of(family: str, config: Mapping[str, Any]) -> Recipe:
 
 
 def _sizes(config: Mapping[str, Any]) -> dict[str, Any]:
-    _demand(config, "hidden_act", tuple(ACTIVATIONS), "gelu")
+    _require(config, "hidden_act", tuple(ACTIVATIONS), "gelu")
     hidden, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
     if hidden % heads:
         raise ModelUnsupported(
@@ -162,42 +163,11 @@ def _sizes(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _demand(config: Mapping[str, Any], key: str, allowed: tuple[Any, ...], default: Any) -> None:
+def _require(config: Mapping[str, Any], key: str, allowed: tuple[Any, ...], default: Any) -> None:
     value = config.get(key, default)
     if value not in allowed:
         raise ModelUnsupported(
             f"config.json says {key} = {value!r}",
             expected=f"{key} one of {', '.join(str(a) for a in allowed)}",
             hint="export the model to onnx/model.onnx in its folder (optimum-cli export onnx)",
-        )
-
-
-WORDS = "embeddings.word_embeddings.weight"
-POSITIONS = "embeddings.position_embeddings.weight"
-
-
-def prefix_of(weights: Weights) -> str:
-    """What stands before every tensor's name, such as "roberta." or nothing.
-
-    Raises ModelUnsupported where the file holds no encoder, or several.
-    """
-    found = [name.removesuffix(WORDS) for name in weights if name.endswith(WORDS)]
-    if len(found) == 1:
-        return found[0]
-    raise ModelUnsupported(
-        f"{weights.file} has {len(found)} tensors named …{WORDS}",
-        expected="one encoder in the file",
-        hint="save the encoder alone, as AutoModel.save_pretrained does",
-    )
-
-
-def require_room(layout: Backbone, recipe: Recipe, weights: Weights, prefix: str) -> None:
-    """Raise ModelUnsupported where the positions do not reach to the model's limit."""
-    rows = len(weights[prefix + POSITIONS].bits)
-    room = rows if recipe.count_from is None else rows - recipe.count_from - 1
-    if layout.max_tokens > room:
-        raise ModelUnsupported(
-            f"{layout.name} is to read {layout.max_tokens} tokens, and has positions for {room}",
-            expected=f"a limit of at most {room} tokens",
-            hint=f"set max_seq_length to {room} in the model's sentence_bert_config.json",
         )

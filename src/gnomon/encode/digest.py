@@ -1,4 +1,4 @@
-"""SHA-256 of large files, remembered: opening a model must not hash its weights each time."""
+"""SHA-256 of large files, cached: opening a model must not hash its weights each time."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import contextlib
 import hashlib
 import json
 import os
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from gnomon.core.files import write_atomic
+
 _SETTLED_NS = 1_000_000_000
-_APART = "\n"  # between a path and what was computed of it
+_SEPARATOR = "\n"  # between a path and the kind of its digest
 
 
 def cache_home() -> Path:
@@ -26,29 +27,29 @@ def cache_home() -> Path:
 
 
 def digest_file(path: Path) -> str:
-    """Hex SHA-256 of the file's content, from the cache where size, times and inode are as they were.
+    """Hex SHA-256 of the file's content, from the cache where size, times and inode have not changed.
 
     A cache that cannot be read or written only costs the time to hash again.
     """
-    return remembered(path, "", _sha256)
+    return cached_digest(path, "", _sha256)
 
 
-def remembered(path: Path, what: str, compute: Callable[[Path], str]) -> str:
-    """`compute` of the file, from the cache where it was computed before and the file is as it was.
+def cached_digest(path: Path, kind: str, compute: Callable[[Path], str]) -> str:
+    """`compute` of the file, from the cache where it was computed before and the file has not changed.
 
-    `what` tells the digests of one file apart: "" is that of its bytes.
+    `kind` distinguishes the digests of one file: "" is that of its bytes.
     """
     resolved = path.resolve()
-    found = resolved.stat()
-    stamp = [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
-    book, key = cache_home() / "digests.json", f"{resolved}{_APART}{what}" if what else str(resolved)
-    entry = _read(book).get(key)
+    stat = resolved.stat()
+    stamp = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+    cache_file, key = cache_home() / "digests.json", f"{resolved}{_SEPARATOR}{kind}" if kind else str(resolved)
+    entry = _read(cache_file).get(key)
     if isinstance(entry, dict) and entry.get("stamp") == stamp and isinstance(entry.get("sha256"), str):
         return str(entry["sha256"])
     digest = compute(resolved)
     # A file younger than the clock's grain could change again and keep its stamp.
-    if time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) > _SETTLED_NS:
-        _remember(book, key, {"stamp": stamp, "sha256": digest})
+    if time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > _SETTLED_NS:
+        _store(cache_file, key, {"stamp": stamp, "sha256": digest})
     return digest
 
 
@@ -63,24 +64,17 @@ def digest_json(plain: Any) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _read(book: Path) -> dict[str, Any]:
+def _read(cache_file: Path) -> dict[str, Any]:
     try:
-        plain = json.loads(book.read_bytes())
+        plain = json.loads(cache_file.read_bytes())
     except (OSError, ValueError):
         return {}
     return plain if isinstance(plain, dict) else {}
 
 
-def _remember(book: Path, key: str, entry: dict[str, Any]) -> None:
+def _store(cache_file: Path, key: str, entry: dict[str, Any]) -> None:
     # Read again just before writing: two processes may lose one entry to each other, never the file.
-    entries = {k: v for k, v in _read(book).items() if Path(k.partition(_APART)[0]).exists()}
+    entries = {k: v for k, v in _read(cache_file).items() if Path(k.partition(_SEPARATOR)[0]).exists()}
     with contextlib.suppress(OSError):
-        book.parent.mkdir(parents=True, exist_ok=True)
-        handle, beside = tempfile.mkstemp(dir=book.parent, prefix="digests-", suffix=".tmp")
-        try:
-            with os.fdopen(handle, "w") as file:
-                json.dump({**entries, key: entry}, file)
-            Path(beside).replace(book)
-        except OSError:
-            Path(beside).unlink(missing_ok=True)
-            raise
+        cache_file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(cache_file, json.dumps({**entries, key: entry}))

@@ -1,0 +1,158 @@
+"""From hidden states to a model's output, within the graph: pooled vectors, token vectors, scores of pairs."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from openvino import opset15 as op
+
+from gnomon.encode.graph.layers import (
+    Node,
+    float_constant,
+    int_constant,
+    linear,
+    tensor_constant,
+    token_mask,
+    token_positions,
+)
+from gnomon.encode.graph.network import Network, build_network
+from gnomon.encode.graph.weights import Weights, prefix_of
+from gnomon.encode.layout.cross_encoder import CLASSIFICATION_HEADS, CrossEncoderLayout, TokenMatching
+from gnomon.encode.layout.late_interaction import LateInteractionLayout
+from gnomon.encode.layout.model import ModelLayout
+from gnomon.encode.layout.modules import ProjectionLayer
+
+
+def token_model(network: Network) -> Any:
+    """The model whose output is the last hidden state, [texts, tokens, hidden]."""
+    return ov.Model([op.result(network.hidden)], [network.ids, network.lengths], "tokens")
+
+
+def text_model(network: Network, layout: ModelLayout) -> tuple[Any, Any]:
+    """The model whose output is one vector a text, [texts, dim], and what must live as long as it does.
+
+    Where the prompt is not pooled, a third input, an int32 scalar, counts the leading tokens to leave out.
+    """
+    parameters = [network.ids, network.lengths]
+    first = int_constant(0)
+    if not layout.include_prompt:
+        first = op.parameter([], np.int32, "skip")
+        parameters.append(first)
+    keep_alive = [network.keep_alive]
+    query = None
+    if layout.attention is not None:
+        trained = Weights(layout.attention)
+        keep_alive.append(trained)
+        query = tensor_constant(trained["query"])
+    x = pool(network, layout.pooling, first, query)
+    for projection in layout.projections:
+        x, weights_used = _project(x, projection)
+        keep_alive.append(weights_used)
+    if layout.normalise:
+        x = op.normalize_l2(x, int_constant([1]), 1e-24, "max")
+    return ov.Model([op.result(x)], parameters, "texts"), keep_alive
+
+
+def late_model(network: Network, layout: LateInteractionLayout) -> tuple[Any, Any]:
+    """The model whose output is a projected, normalised vector a token, [texts, tokens, dim]."""
+    x, keep_alive = network.hidden, [network.keep_alive]
+    for projection in layout.projections:
+        x, weights_used = _project(x, projection)
+        keep_alive.append(weights_used)
+    x = op.normalize_l2(x, int_constant([2]), 1e-24, "max")
+    return ov.Model([op.result(x)], [network.ids, network.lengths], "late"), keep_alive
+
+
+def pair_model(layout: CrossEncoderLayout) -> tuple[Any, Any]:
+    """The model whose output is one score a pair, [pairs], and what must live as long as it does.
+
+    Its inputs are ids and lengths, and token types [pairs, tokens] where the model has them.
+    """
+    network = build_network(layout, token_types=layout.token_types)
+    weights = Weights(layout.weights)
+    score = _classified(network, layout, weights) if layout.matching is None else maxsim_score(network, layout.matching)
+    if layout.activation == "sigmoid":
+        score = op.sigmoid(score)
+    inputs = [network.ids, network.lengths, *([network.token_types] if network.token_types is not None else [])]
+    return ov.Model([op.result(score)], inputs, "pairs"), [network.keep_alive, weights]
+
+
+def pool(network: Network, how: str, first: Node, query: Node | None) -> Node:
+    """As kernels.pooling.pool, over the tokens from `first` on that are not padding."""
+    positions = token_positions(network.ids)
+    keep = token_mask(positions, network.lengths)
+    keep = op.logical_and(keep, op.unsqueeze(op.greater_equal(positions, first), int_constant([0])))
+    if how == "mean":
+        return _weighted_mean(op.convert(keep, "f32"), network.hidden)
+    if how == "weightedmean":
+        # Places count as sentence-transformers counts them: those of a prompt left out are taken.
+        places = op.convert(op.unsqueeze(op.add(positions, int_constant(1)), int_constant([0])), "f32")
+        return _weighted_mean(op.multiply(op.convert(keep, "f32"), places), network.hidden)
+    if how == "attention":
+        return _weighted_mean(_attention(keep, network.hidden, query), network.hidden)
+    if how == "max":
+        penalty = op.unsqueeze(op.select(keep, float_constant(0.0), float_constant(-np.inf)), int_constant([2]))
+        return op.reduce_max(op.add(network.hidden, penalty), int_constant([1]), False)
+    if how == "cls":
+        return op.gather(network.hidden, first, int_constant(1))
+    last = op.unsqueeze(op.subtract(network.lengths, int_constant(1)), int_constant([1]))
+    return op.squeeze(op.gather(network.hidden, last, int_constant(1), 1), int_constant([1]))
+
+
+def _weighted_mean(weights: Node, hidden: Node) -> Node:
+    sums = op.matmul(op.unsqueeze(weights, int_constant([1])), hidden, False, False)
+    total = op.reduce_sum(weights, int_constant([1]), True)
+    # A prompt that fills the whole text leaves nothing to pool: 0 and not NaN, which no error would explain.
+    return op.divide(op.squeeze(sums, int_constant([1])), op.maximum(total, float_constant(1e-9)))
+
+
+def _attention(keep: Node, hidden: Node, query: Node) -> Node:
+    width = op.convert(op.gather(op.shape_of(query, "i32"), int_constant(0), int_constant(0)), "f32")
+    # Not a matrix product: one would round these few scores to bfloat16, and the softmax feels it.
+    scores = op.divide(op.reduce_sum(op.multiply(hidden, query), int_constant([2])), op.sqrt(width))
+    # Far below any score, but finite: a row without one token to keep must not be NaN.
+    return op.softmax(op.select(keep, scores, float_constant(-1e9)), 1)
+
+
+def _project(x: Node, projection: ProjectionLayer) -> tuple[Node, Weights]:
+    weights = Weights(projection.weight)
+    if projection.bias:
+        x = linear(x, weights, "linear")
+    else:
+        x = op.matmul(x, tensor_constant(weights["linear.weight"]), False, True)
+    return (op.tanh(x) if projection.activation == "tanh" else x), weights
+
+
+def maxsim_score(network: Network, matching: TokenMatching) -> Node:
+    """[pairs] means, over a query's tokens, of the greatest cosine with a token of the document."""
+    query, document = _token_masks(network, matching)
+    rows = op.normalize_l2(network.hidden, int_constant([2]), 1e-24, "max")
+    near = op.matmul(rows, rows, False, True)
+    penalty = op.unsqueeze(op.select(document, float_constant(0.0), float_constant(-4.0)), int_constant([1]))
+    best = op.reduce_max(op.add(near, penalty), int_constant([2]), False)
+    # A document or a query without a token scores 0.
+    some = op.reduce_max(op.convert(document, "f32"), int_constant([1]), True)
+    counts = op.multiply(op.convert(query, "f32"), some)
+    total = op.reduce_sum(op.multiply(best, counts), int_constant([1]), False)
+    return op.divide(total, op.maximum(op.reduce_sum(counts, int_constant([1]), False), float_constant(1.0)))
+
+
+def _token_masks(network: Network, matching: TokenMatching) -> tuple[Node, Node]:
+    """Which tokens are the query's and which the document's, boolean [pairs, tokens] both."""
+    ids = network.ids
+    text_tokens = reduce(op.logical_and, (op.not_equal(ids, int_constant(one)) for one in matching.special_ids))
+    text_tokens = op.logical_and(text_tokens, token_mask(token_positions(ids), network.lengths))
+    ends = op.convert(op.equal(ids, int_constant(matching.separator_id)), "i32")
+    second = op.greater(op.cum_sum(ends, int_constant(1)), int_constant(0))
+    return op.logical_and(text_tokens, op.logical_not(second)), op.logical_and(text_tokens, second)
+
+
+def _classified(network: Network, layout: CrossEncoderLayout, weights: Weights) -> Node:
+    head = CLASSIFICATION_HEADS[layout.family]
+    first = op.gather(network.hidden, int_constant(0), int_constant(1))
+    inner = linear(first, weights, (prefix_of(weights) if head.in_encoder else "") + head.inner)
+    inner = op.tanh(inner) if head.activation == "tanh" else op.relu(inner)
+    return op.squeeze(linear(inner, weights, head.outer), int_constant([1]))
