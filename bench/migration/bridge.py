@@ -1,10 +1,10 @@
-"""Queries of a new model on the vectors of the old one, and the hand-over, passage by passage.
+"""Queries of a new model on the vectors of the old one, and passages re-embedded one after another.
 
     python -m bench bridge --to MODEL [--only scifact,insuranceqa]
 
 Needs the collections that bench/quality/quality.py keeps. Maps are fitted on passages of documents that are not
 searched, and chosen with training queries; the judged ones report. Writes results/bridge.json,
-docs/bridge.md and docs/images/bridge.png.
+docs/embedding-adapter.md and docs/images/bridge.png.
 """
 
 from __future__ import annotations
@@ -98,19 +98,21 @@ def ratio(left: Array, right: Array) -> dict[str, float]:
     return {"kept": float(left.mean() / right.mean()), "low": float(low), "high": float(high)}
 
 
-def first_placed(given: Material, bridge: EmbeddingAdapter, index: ExactIndex) -> float:
-    """How high a bridge puts the passage that the new model puts first: the mean reciprocal rank over the
+def first_placed(given: Material, adapter: EmbeddingAdapter, index: ExactIndex) -> float:
+    """How high an adapter puts the passage that the new model puts first: the mean reciprocal rank over the
     training queries, 0 below the first hundred.
     """
     new = index_of(given.documents.new, np.arange(len(given.owners)))
     true = [ranking.ids[0] for ranking in new.search(given.train.new, k=1)]
-    found = bridge.search(index, given.train.new, k=PLACES)
+    found = adapter.search(index, given.train.new, k=PLACES)
     places = [np.flatnonzero(one.ids == first) for one, first in zip(found, true, strict=True)]
     return float(np.mean([1 / (1 + at[0]) if len(at) else 0.0 for at in places]))
 
 
-def bridges(given: Material, judged: Judged, before: Mapping[str, Array]) -> tuple[EmbeddingAdapter, dict[str, Any]]:
-    """The bridge that is chosen; each kind of map by itself; and fewer pairs of passages."""
+def fitted_adapters(
+    given: Material, judged: Judged, before: Mapping[str, Array]
+) -> tuple[EmbeddingAdapter, dict[str, Any]]:
+    """The adapter that is chosen; each kind of map by itself; and fewer pairs of passages."""
     old, new = given.pairs.old, given.pairs.new
     every = np.arange(len(old))
     index = index_of(given.documents.old, np.arange(len(given.owners)))
@@ -136,17 +138,17 @@ def bridges(given: Material, judged: Judged, before: Mapping[str, Array]) -> tup
 
     free = AdapterSettings(min_recall=0, min_pairs=100)
     each = {kind: measured(every, replace(free, kinds=(kind,))) for kind in SHOWN}
-    # What fit_bridge would choose of them: the halves of the queries that choose and measure are the same.
+    # What fit_adapter would choose of them: the halves of the queries that choose and measure are the same.
     kind = max(MAP_KINDS, key=lambda one: each[one][0].quality.tried[one])
-    bridge, chosen = each[kind]
-    if not is_good_enough(bridge.quality, AdapterSettings()):
-        raise SystemExit(f"refused: {bridge.quality}")
+    adapter, chosen = each[kind]
+    if not is_good_enough(adapter.quality, AdapterSettings()):
+        raise SystemExit(f"refused: {adapter.quality}")
     drawn = np.random.default_rng(1).permutation(len(old))
     sizes = [size for size in (500, 1000, 2000, 4000) if size < len(old)]
     best = replace(free, kinds=(kind,))
     fewer = [measured(np.sort(drawn[:size]), best)[1] for size in sizes]
     kinds = {name: about for name, (_, about) in each.items()}
-    return bridge, {"chosen": chosen, "kinds": kinds, "fewer_pairs": fewer}
+    return adapter, {"chosen": chosen, "kinds": kinds, "fewer_pairs": fewer}
 
 
 def traffic(queries: int, seed: int = 0) -> tuple[Array, Array]:
@@ -157,10 +159,10 @@ def traffic(queries: int, seed: int = 0) -> tuple[Array, Array]:
     return often, np.bincount(draws.choice(queries, LOGGED, p=often), minlength=queries)
 
 
-def orders(given: Material, bridge: EmbeddingAdapter, logged: Array) -> dict[str, list[Array]]:
-    """Documents in the order of hand-over, as their passages: most-searched first, and at random."""
+def orders(given: Material, adapter: EmbeddingAdapter, logged: Array) -> dict[str, list[Array]]:
+    """Documents in the order of re-embedding, as their passages: most-searched first, and at random."""
     old = index_of(given.documents.old, np.arange(len(given.owners)))
-    found = bridge.search(old, given.queries.new, k=10)
+    found = adapter.search(old, given.queries.new, k=10)
     names, owner = np.unique(given.owners, return_inverse=True)
     counts = dict.fromkeys(range(len(names)), 0)
     for ranking, times in zip(found, logged.tolist(), strict=True):
@@ -172,8 +174,8 @@ def orders(given: Material, bridge: EmbeddingAdapter, logged: Array) -> dict[str
     return {"hot": [parts[one] for one in hot], "random": [parts[one] for one in documents]}
 
 
-def curve(given: Material, judged: Judged, bridge: EmbeddingAdapter, order: Sequence[Array]) -> list[Array]:
-    """Each query's quality with the first shares of the passages handed over."""
+def curve(given: Material, judged: Judged, adapter: EmbeddingAdapter, order: Sequence[Array]) -> list[Array]:
+    """Each query's quality with the first shares of the passages re-embedded."""
     old = index_of(given.documents.old, np.arange(len(given.owners)))
     line, upto = np.concatenate(order), np.cumsum([len(part) for part in order])
     found = []
@@ -183,13 +185,13 @@ def curve(given: Material, judged: Judged, bridge: EmbeddingAdapter, order: Sequ
         ids = np.sort(line[: len(line) if share == 1 else done])
         waiting = np.setdiff1d(np.arange(len(line)), ids)
         new = index_of(given.documents.new, ids)
-        retriever = DualIndexSearch(Rows(given.queries.new), bridge, old, new, waiting)
+        retriever = DualIndexSearch(Rows(given.queries.new), adapter, old, new, waiting)
         found.append(judged.ndcg(retriever(judged.asked, k=DEEP)))
     return found
 
 
 def naive(given: Material, judged: Judged, order: Sequence[Array]) -> list[Array]:
-    """The same with no bridge: the new model's query against whichever vector is there."""
+    """The same with no adapter: the new model's query against whichever vector is there."""
     old, new = given.documents.old.data, given.documents.new
     line, found = np.concatenate(order), []
     for share in SHARES:
@@ -207,11 +209,11 @@ def figures_of(given: Material) -> dict[str, Any]:
     """All of a set."""
     judged = Judged(given)
     before = ends(given, judged)
-    bridge, fitted = bridges(given, judged, before)
+    adapter, fitted = fitted_adapters(given, judged, before)
     often, logged = traffic(len(given.names))
     tenth = np.argsort(-often)[: len(often) // 10]
-    order = orders(given, bridge, logged)
-    curves = {name: curve(given, judged, bridge, order[name]) for name in ("hot", "random")}
+    order = orders(given, adapter, logged)
+    curves = {name: curve(given, judged, adapter, order[name]) for name in ("hot", "random")}
     curves["naive"] = naive(given, judged, order["random"])
     at = SHARES.index(0.1)
     ten = {name: curves[name][at][tenth] - before["new"][tenth] for name in ("hot", "random")}

@@ -1,4 +1,4 @@
-"""docs/bridge.md and its picture, from results/bridge.json."""
+"""docs/embedding-adapter.md and its picture, from results/bridge.json."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 # Okabe and Ito: told apart by colour-blind eyes too.
 _COLOURS = {"hot": "#D55E00", "random": "#0072B2", "naive": "#999999", "old": "#222222"}
 _NAMES = {
-    "hot": "bridge, most-searched first",
-    "random": "bridge, any order",
-    "naive": "no bridge: both models' vectors in one index",
+    "hot": "adapter, most-searched first",
+    "random": "adapter, any order",
+    "naive": "no adapter: both models' vectors in one index",
 }
-_HEAD = """# A bridge between two models
+_HEAD = """# An embedding adapter between two models
 
 Written by `bench/migration/bridge.py` from `bench/results/bridge.json`; do not edit.
 
-While a new version is being built, most passages have a vector of the old model only. A *bridge* is a map,
-fitted on passages that both models have embedded, from a query's new vector to where its answers lie among
-the old ones. So the new model's queries can be answered before its build is done. Passages that are handed
-over are scored by their new vectors, the others through the bridge, on one scale of scores.
+While a new version is being built, most passages only have a vector of the old model. An *embedding adapter* is
+a map from the new model's space to the old one, fitted on passages that both models have embedded. With it the
+new model's queries are answered before its build is done: re-embedded passages are scored by their new vectors,
+the others by their old ones through the adapter, on one scale of scores.
 
-`gnomon migrate kb --to MODEL --bridge` fits one before it builds; `--hot-first --asked FILE` hands those
-documents over first that the queries of a log find most often. Until the gate is passed the old version
-answers as before; who wants the new model's answers asks `gnomon search kb QUESTION --version v2`, or
-`gnomon.evolve.bridged(kb, "v2").search(question)` in Python, and is told by which side each hit was found.
+`gnomon migrate kb --to MODEL --adapter` fits one before it builds; `--hot-first --query-log FILE` embeds the
+documents first that the queries of a log find most often. Until the gate is passed the old version answers as
+before; the new model's answers come from `gnomon search kb QUESTION --version v2`, or
+`gnomon.migrate.dual_index_retriever(kb, "v2").search(question)` in Python, with what each hit was found by.
 
 Here from {old} to {new}; passages as `gnomon index` cuts them, searched by meaning
 alone; parts of both sets, whose documents include all relevant ones. Maps are fitted on passages
 of other documents of the set, as in a collection so large that they are a small part of it; chosen
 and measured with queries of the training split. The maps' settings were settled on those too, but by people
-who had seen figures of the judged ones in earlier rounds, and the bound of {least_pairs:,} pairs was set by
+who had seen figures of the judged ones in earlier rounds, and the bound of {min_pairs:,} pairs was set by
 what the tables below show of them: what is kept is thus a little too good.
 
 """
 _MAPS = """## The maps
 
-`recall`: the share of the new model's own {recall_at} nearest of up to {most_held:,} passages that the map
+`recall`: the share of the new model's own {recall_at} nearest of up to {max_held_out:,} passages that the map
 was not fitted on, for training queries; `old model`: what the old model finds of them by itself. `first`: how
 high the map puts the passage that the new model puts first, among those that are searched (mean reciprocal
-rank, all training queries). nDCG@10 is that of the judged queries, with nothing handed over; `kept` is
+rank, all training queries). nDCG@10 is that of the judged queries, before any passage is re-embedded; `kept` is
 the share of the old version's, with a 95 % interval.
 
 - `rotation`: orthogonal Procrustes (Schönemann 1966), about the means.
@@ -56,25 +56,25 @@ does, which `recall` does not see, and in both sets judged queries find less by 
 `residual` is not tried by default either: it takes more than twice as long and finds no more of the nearest.
 
 """
-_OVER = """## Handing over
+_OVER = """## During the build
 
 ![Quality against the share that is re-embedded](images/bridge.png)
 
 Queries are asked unequally often (Zipf: the n-th most asked one n times less than the first); quality is what
-those who ask see. The order of hand-over is from a log of {logged} such queries, answered through the
-bridge: no judgment is used. *The most-asked tenth* are {tenth} queries.
+users see. The order of re-embedding is from a log of {logged} such queries, answered through the
+adapter: no judgment is used. *The most-asked tenth* are {tenth} queries.
 
 """
 _LIMITS = """## What to know
 
-- A bridge is refused below a recall of {least:g} (`BridgeSettings.least`), and where the old model finds as
-  much by itself. Recall near 1 is out of reach: two models never agree so far on passages that were not
+- An adapter is refused below a recall of {min_recall:g} (`AdapterSettings.min_recall`), and if the old model's
+  own recall is as high. Recall near 1 is out of reach: two models never agree so far on passages that were not
   re-embedded.
-- Fewer than {least_pairs:,} pairs are refused too (`least_pairs`): the tables show what they lose, although
-  recall among their own held-out passages looks well. The passages that a map is fitted on are handed over.
-- In the middle of a hand-over in any order quality may be lower than at its beginning: true scores meet
-  calibrated ones. It is so less with the most-searched first.
-- The passages must be the same in both versions: with another length of passages there is nothing to pair.
+- Fewer than {min_pairs:,} pairs are refused too (`min_pairs`): the tables show what they lose, although
+  recall among their own held-out passages is high. The passages that a map is fitted on are not embedded again.
+- In the middle of a build in any order quality may be lower than at its beginning: true scores are ranked
+  against calibrated ones. The effect is smaller with the most-searched first.
+- The passages must be the same in both versions: with another passage length there are no pairs.
 """
 
 
@@ -84,7 +84,7 @@ def write_page(record: Mapping[str, Any]) -> None:
     _plot(sets, DOCS / "images" / "bridge.png")
     settings = record["settings"]
     lines = [_HEAD.format(old=record["from"], new=record["to"], **settings)]
-    lines += ["| set | documents | passages | queries | old nDCG@10 | new nDCG@10 | bridge nDCG@10 | kept |\n"]
+    lines += ["| set | documents | passages | queries | old nDCG@10 | new nDCG@10 | adapter nDCG@10 | kept |\n"]
     lines += ["|---|---|---|---|---|---|---|---|\n"]
     for name, one in sets.items():
         chosen = one["bridge"]["chosen"]
@@ -110,15 +110,15 @@ def write_page(record: Mapping[str, Any]) -> None:
     tenth = " and ".join(str(one["queries"] // 10) for one in sets.values())
     lines += [_OVER.format(logged=f"{record['logged']:,}", tenth=tenth)]
     for name, one in sets.items():
-        lines += _handed(name, one)
-    (DOCS / "bridge.md").write_text("".join([*lines, _LIMITS.format(**settings)]), encoding="utf-8")
+        lines += _during_build(name, one)
+    (DOCS / "embedding-adapter.md").write_text("".join([*lines, _LIMITS.format(**settings)]), encoding="utf-8")
 
 
 def _kept(row: Mapping[str, Any]) -> str:
     return f"{row['kept']:.1%} ({row['low']:.1%} to {row['high']:.1%})"
 
 
-def _handed(name: str, one: Mapping[str, Any]) -> list[str]:
+def _during_build(name: str, one: Mapping[str, Any]) -> list[str]:
     shares, tenth = one["shares"], one["tenth"]
     lines = [f"### {name}\n\n", "| re-embedded | " + " | ".join(f"{share:.0%}" for share in shares) + " |\n"]
     lines += ["|---" * (len(shares) + 1) + "|\n"]
@@ -131,7 +131,7 @@ def _handed(name: str, one: Mapping[str, Any]) -> list[str]:
     return [
         *lines,
         f"\nOld version until done: {one['old_asked']:.3f}, then {one['new_asked']:.3f}. Most-asked tenth: "
-        f"{tenth['old']:.3f}, then {tenth['new']:.3f}; with a tenth handed over, most-searched first, it is "
+        f"{tenth['old']:.3f}, then {tenth['new']:.3f}; with a tenth re-embedded, most-searched first, it is "
         f"{gap['mean']:+.3f} off the new version (95 %: {low:+.3f} to {high:+.3f}).\n\n",
     ]
 

@@ -25,7 +25,7 @@ SETS = {"scifact": "test", "insuranceqa": "dev"}
 DOCUMENTS = {"scifact": 2000, "insuranceqa": 3000}
 """Documents searched in a set: all that are relevant are among them."""
 OTHERS = {"scifact": 3183, "insuranceqa": 7000}
-"""Documents on whose passages a bridge is fitted."""
+"""Documents on whose passages an adapter is fitted."""
 QUERIES, LEARNT = 300, 500
 """Judged queries, and those of the training split."""
 _SLICE = 128
@@ -47,7 +47,7 @@ class Both:
 class Material:
     """A set. `owners` is each passage's document; `train` queries have no judgments here and need none.
 
-    `pairs` are passages of other documents of the set: what a bridge is fitted on, none of which is searched.
+    `pairs` are passages of other documents of the set: what an adapter is fitted on, none of which is searched.
     """
 
     name: str
