@@ -30,9 +30,13 @@ BEGIN, END = "<!-- figures: from here -->\n", "<!-- figures: to here -->\n"
 CONTEXTS = {
     "answers": "bench.answers.answers_page",
     "chunking": "bench.quality.chunking_page",
+    "context": "bench.quality.context",
     "fusion": "bench.quality.fusion_page",
     "gate": "bench.quality.gate_page",
+    "guard": "bench.migration.guard",
     "pseudo": "bench.quality.pseudo_page",
+    "seen": "bench.training.seen_page",
+    "stages": "bench.quality.stages_page",
 }
 """Page to the module whose `context(results)` gives its template more names."""
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import gnomon
+from bench import pages
 from bench.record import write
 from gnomon.core.contracts import Encoder
 from gnomon.testing import try_to_mix
@@ -24,7 +25,6 @@ from gnomon.testing import try_to_mix
 MODEL = "all-MiniLM-L6-v2"
 FOLDER = Path(__file__).resolve().parents[2] / ".venv-peers"
 """Where peers/environments.py makes an environment for each store."""
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "guard.md"
 ROTATE = """
 import sys, torch
 from sentence_transformers import SentenceTransformer, models
@@ -35,18 +35,6 @@ turn = models.Dense(384, 384, bias=False, activation_function=torch.nn.Identity(
 turn.linear.weight.data = torch.linalg.qr(torch.randn(384, 384))[0]
 parts = [model[0], model[1], turn, models.Normalize()]
 SentenceTransformer(modules=parts, device="cpu").save(target)
-"""
-HEAD = """\
-# Who lets two models mix?
-
-Written by `bench/migration/guard.py`; do not edit. `gnomon.testing.check_guard` opens a store with one model, closes
-it, opens it again with another one of the same dimensions, and tries to add, to ask, and to put the same
-texts in again. The second model here is the first, {model}, turned by a random rotation: each finds
-all {texts} texts alone. *Mixed* is a store that takes the second model without a word and no longer
-finds texts by their own words. Measured {when} at commit {commit}.
-
-| store | versions | add | query | cache |
-|---|---|---|---|---|
 """
 
 
@@ -135,7 +123,7 @@ def main() -> None:
             found[name] = tried(opened, Path(scratch) / name, encoders, versions)
             print(name, json.dumps(found[name]), flush=True)
     write("guard", {"model": MODEL, "stores": found})
-    page(json.loads((Path(__file__).parents[1] / "results" / "guard.json").read_text()))
+    pages.write("guard")
 
 
 def tried(open_store: Any, folder: Path, encoders: Sequence[Encoder], versions: dict[str, str]) -> dict[str, Any]:
@@ -144,22 +132,11 @@ def tried(open_store: Any, folder: Path, encoders: Sequence[Encoder], versions: 
     return {"versions": versions, "attempts": attempts}
 
 
-def page(result: dict[str, Any]) -> None:
-    """Write docs/guard.md."""
+def context(_: Any) -> dict[str, Any]:
+    """What docs/guard.md is made of besides the figures."""
     from gnomon.testing.guard import TEXTS
 
-    about = {"model": result["model"], "texts": len(TEXTS), "when": result["when"][:10]}
-    out = [HEAD.format(commit=result["commit"], **about)]
-    said = []
-    for name, one in result["stores"].items():
-        versions = ", ".join(f"{package} {number}" for package, number in one["versions"].items())
-        cells = [
-            f"{a['outcome']}, {a['lost']} of {len(TEXTS)} lost" if a["lost"] else a["outcome"] for a in one["attempts"]
-        ]
-        out.append("| " + " | ".join([name, versions, *cells]) + " |\n")
-        for words in dict.fromkeys(a["words"] for a in one["attempts"] if a["words"]):
-            said.append(f'\n{name} refuses with: "{words[:300]}"\n')
-    PAGE.write_text("".join([*out, *said]), encoding="utf-8")
+    return {"texts": len(TEXTS)}
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from bench import pages
 from bench.data import DATA
 from bench.record import write
 from gnomon import load_encoder
@@ -28,7 +29,6 @@ from gnomon.evaluate.tasks.word_in_context import word_vector
 from gnomon.kernels.statistics import roc_auc
 
 MODEL = "all-MiniLM-L6-v2"
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "context.md"
 TRAIN, DEV = (DATA / "words" / f"wic.{split}.jsonl.gz" for split in ("train", "validation"))
 EXAMPLES: dict[str, dict[str, list[str]]] = {
     "bank, in two words": {"shore": ["river bank", "muddy bank"], "money": ["bank account", "bank loan"]},
@@ -117,7 +117,7 @@ def main() -> None:
         for word, senses in EXAMPLES.items()
     }
     write("context", figures)
-    PAGE.write_text(page(figures), encoding="utf-8")
+    pages.write("context")
 
 
 def auc_difference(left: Any, right: Any, same: Any) -> float:
@@ -162,85 +162,9 @@ def example(way: TokenEncoder, word: str, senses: dict[str, list[str]]) -> dict[
     }
 
 
-HEAD = """\
-# Words in context
-
-Written by `bench/quality/context.py` from `bench/results/context.json`; do not edit.
-
-A static vector gives a word one place, whatever it means. A transformer's token vectors depend on the
-sentence: "bank" in "river bank" is not "bank" in "bank account". `encoder.tokens(texts)` gives them, each
-with its characters in the text; `gnomon eval --task context` measures a model on pairs of your own.
-
-## One word in two sentences, the same sense or not
-
-WiC dev, {pairs} pairs, half of them of one sense. The cosine of the word's vectors is to say whether the
-sense is the same; the threshold for the accuracy is the best on WiC's train split. Intervals are 95 %, by
-bootstrap over pairs.
-
-| vectors of {model} | accuracy | ROC AUC | pairs whose cosine is 1 |
-|---|---|---|---|
-"""
-
-MIDDLE = """
-*Token table* is the same model's input table: the word's row before any layer, the same in every sentence.
-Where both sentences have the word in one form, its cosine is 1 and says nothing; what it tells at all comes
-from words in two forms. *Whole sentences* compares the texts and not the word.
-
-In context, the AUC is higher by {table:+.3f} [{table_low:+.3f}, {table_high:+.3f}] than the table's. To
-that of whole sentences the difference is {whole:+.3f} [{whole_low:+.3f}, {whole_high:+.3f}].
-{topic}"""
-
-TOPIC = """
-Nothing here shows that this model's token vectors say more of a word's sense than what its sentence is about:
-it was trained for vectors of sentences, which are the mean of the token vectors.
-"""
-
-WORDS = """
-## "River bank" and "bank account"
-
-Cosines of one word's vectors in four texts, two of each sense. The table's are 1 throughout. The levels
-differ from word to word, which is why one threshold for all words does no better than above.
-"""
-
-
-def page(figures: dict[str, Any]) -> str:
-    """docs/context.md."""
-    ways = figures["ways"]
-    out = [HEAD.format(pairs=next(iter(ways.values()))["pairs"], model=figures["model"])]
-    for name, own in ways.items():
-        cells = (name, shown(own["accuracy"]), shown(own["ROC AUC"]), f"{own['pairs with cosine 1']:.0%}")
-        out.append(f"| {' | '.join(cells)} |\n")
-    (table, whole) = figures["differences"].values()
-    out.append(
-        MIDDLE.format(
-            table=table["AUC"], table_low=table["interval"][0], table_high=table["interval"][1],
-            whole=whole["AUC"], whole_low=whole["interval"][0], whole_high=whole["interval"][1],
-            topic=TOPIC if whole["AUC"] <= 0 else "",
-        )
-    )  # fmt: skip
-    out.append(WORDS)
-    for word, senses in EXAMPLES.items():
-        own = next(iter(figures["examples"][word].values()))
-        out.append(words_table(word, senses, own))
-    return "".join(out)
-
-
-def words_table(word: str, senses: dict[str, list[str]], own: dict[str, Any]) -> str:
-    """The cosines of one word."""
-    texts = [(sense, text) for sense, found in senses.items() for text in found]
-    lines = [f"\n### {word}\n\n| | sense | text | 1 | 2 | 3 | 4 |\n|---|---|---|---|---|---|---|\n"]
-    for number, ((sense, text), row) in enumerate(zip(texts, own["cosines"], strict=True), 1):
-        cells = " | ".join(f"{value:.2f}" for value in row)
-        lines.append(f"| {number} | {sense} | {text} | {cells} |\n")
-    (low, high), (least, most) = own["same sense"], own["another sense"]
-    lines.append(f"\nSame sense {low:.2f} to {high:.2f}, another sense {least:.2f} to {most:.2f}.\n")
-    return "".join(lines)
-
-
-def shown(figure: dict[str, Any]) -> str:
-    """A figure with its interval."""
-    low, high = figure["interval"]
-    return f"{figure['value']:.3f} [{low:.3f}, {high:.3f}]"
+def context(_: Any) -> dict[str, Any]:
+    """What docs/context.md is made of besides the figures."""
+    return {"examples": EXAMPLES}
 
 
 if __name__ == "__main__":

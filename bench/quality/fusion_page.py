@@ -16,7 +16,7 @@ def context(results: Callable[[str], Any]) -> dict[str, Any]:
     for name in next(iter(sets.values()))["ways"]:
         moved = [own["ways"][name]["nDCG@10"]["difference"] for own in sets.values()]
         ways.append([name, *(f"{value:+.4f}" for value in (*moved, fmean(moved), min(moved)))])
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for kind in ("development", "test"):
         for name, own in figures[kind].items():
             rows += _rows(f"{name}{' (test set)' if kind == 'test' else ''}", own, figures["chosen"])

@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bench import pages
 from bench.data import mean_ndcg
-from bench.quality.stages_page import PAGE, page
 from bench.quality.stages_prefix import prefix_figures
 from bench.quality.stages_sets import Asked, Corpus, milliseconds
 from bench.record import RESULTS, write
@@ -85,7 +85,7 @@ def main() -> None:
         corpus.kb.close()
         print(name, "done", flush=True)
     write("stages", figures)
-    PAGE.write_text(page(figures), encoding="utf-8")
+    pages.write("stages")
 
 
 def time_anew(corpus: Corpus, modes: dict[str, Any]) -> None:

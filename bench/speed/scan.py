@@ -34,8 +34,8 @@ def main() -> None:
     arguments.add_argument("--queries", type=int, default=300)
     given = arguments.parse_args()
     _one_thread()
+    from bench import pages
     from bench.speed.real_vectors import average_cosine, narrowed, real_vectors
-    from bench.speed.scan_page import write_page
 
     vectors = real_vectors(given.work, given.vectors + 1000)
     sets = []
@@ -56,7 +56,7 @@ def main() -> None:
         "sets": sets,
     }
     write("scan", figures)
-    write_page()
+    pages.write("scan")
 
 
 def _one_thread() -> None:

@@ -23,9 +23,9 @@ from typing import Any
 
 import numpy as np
 
+from bench import pages
 from bench.record import RESULTS, write
 from bench.speed.real_vectors import real_vectors
-from bench.speed.scan_page import write_page
 from bench.speed.scan_plot import plot
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
@@ -57,7 +57,7 @@ def main() -> None:
         shutil.rmtree(_folder(given.work, size, rows))
     write("scan_costs", {"real_vectors": REAL, "part": PART, "cases": cases})
     plot(cases, RESULTS.parent.parent / "docs" / "scan-costs.png")
-    write_page()
+    pages.write("scan")
 
 
 def _child(work: Path, case: int, step: str) -> dict[str, Any]:

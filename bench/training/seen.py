@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
+from bench import pages
 from bench.data import beir
 from bench.record import write
-from bench.training.seen_page import IMAGES, PAGE, page
 from gnomon import load_encoder
 from gnomon.core.errors import SpaceMismatch
 from gnomon.core.vectors import Vectors
@@ -70,7 +70,7 @@ def main() -> None:
         "cpu_s": round(time.process_time() - started, 1),
     }
     write("seen", figures)
-    PAGE.write_text(page(figures), encoding="utf-8")
+    pages.write("seen")
 
 
 def course(run: Path) -> list[list[float]]:
@@ -121,14 +121,14 @@ class Bench:
         recipe = self._recipe("own", MODELS[SEEN], 1)
         fit(replace(recipe, data=replace(recipe.data, dev=())), resume=False)
         own = self._folder / "own.training"
-        IMAGES.mkdir(exist_ok=True)
+        (pages.DOCS / "images").mkdir(exist_ok=True)
         for run, name in (
             (unseen, "seen.png"),
             (unseen, "alignment.png"),
             (own, "seen-train.png"),
             (own, "seen-train.gif"),
         ):
-            shutil.copyfile(run / name.replace("-train", ""), IMAGES / name)
+            shutil.copyfile(run / name.replace("-train", ""), pages.DOCS / "images" / name)
         return {"not trained on": course(unseen), "trained on": course(own)}
 
     def _recipe(self, name: str, settings: dict[str, Any], seed: int) -> Recipe:
