@@ -17,16 +17,12 @@ from gnomon.core.contracts import Encoder, Index, Retriever, Role
 from gnomon.core.encoders import RoleMethods
 from gnomon.core.errors import InvalidInput
 from gnomon.core.ranking import Hit, Query, Ranking
+from gnomon.core.stop_words import ENGLISH
 from gnomon.core.vectors import Vectors
 from gnomon.retrieve import RM3, Dense, Fuse, Lexical, Lookups, Neighbours, Rocchio
 from gnomon.retrieve.feedback import WordIndex
 
 _WORD = re.compile(r"\w+")
-_STOP = frozenset(
-    "a an and are as at be but by can could did do does for from had has have how i if in into is it its me "
-    "my no not of on or should so that the their them then there these they this to was we were what when "
-    "where which who why will with would you your".split()
-)
 LENGTH = 240
 """Characters of a snippet."""
 _LEAD = 30
@@ -36,7 +32,7 @@ _INFLECTION = 4
 
 def highlighter(query: str) -> tuple[str, ...]:
     """The beginnings of the query's words that are worth showing, longest first; () where there are none."""
-    words = {word for word in _WORD.findall(query.lower()) if word not in _STOP}
+    words = {word for word in _WORD.findall(query.lower()) if word not in ENGLISH}
     return tuple(sorted({_stem(word) for word in words}, key=lambda stem: (-len(stem), stem)))
 
 

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from gnomon.core.errors import InvalidInput
+from gnomon.core.stop_words import ENGLISH
 
 LANGUAGES: Mapping[str, str] = MappingProxyType(
     {
@@ -41,15 +42,6 @@ LANGUAGES: Mapping[str, str] = MappingProxyType(
 """Language settings and tantivy's names for their stemmers; "none" neither stems nor leaves words out."""
 
 _NO_STOP_WORDS = {"", "arabic", "greek", "romanian", "tamil", "turkish"}
-
-# Longer than Lucene's 33 words: questions are full of auxiliaries and question words that carry no topic.
-_ENGLISH = """
-a an the and or but nor if then than so as of at by for from in into on to with about between during before
-after above below up down out over under again is am are was were be been being do does did doing have has
-had having can could will would shall should may might must i me my we us our you your he him his she her it
-its they them their this that these those there here what which who whom whose when where why how not no
-such too very just also only own same some any each other both few more most once
-"""
 
 _IDENTIFIER = re.compile(r"\b\w*(?:[a-z0-9][A-Z]|[^\W_]_[^\W_])\w*")
 _PART = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z0-9]+|[A-Z0-9]+|[^\W_A-Za-z0-9]+")
@@ -119,7 +111,7 @@ def _analyser(language: str, *, stop: bool) -> Any:
     chain = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
     chain = chain.filter(tantivy.Filter.remove_long(_LONGEST)).filter(tantivy.Filter.lowercase())
     if stop and language == "english":
-        chain = chain.filter(tantivy.Filter.custom_stopword(_ENGLISH.split()))
+        chain = chain.filter(tantivy.Filter.custom_stopword(sorted(ENGLISH)))
     elif stop and language not in _NO_STOP_WORDS:
         chain = chain.filter(tantivy.Filter.stopword(language))
     if language:

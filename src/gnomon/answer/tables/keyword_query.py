@@ -15,7 +15,6 @@ from gnomon.answer.tables.question_words import (
     DESCENDING,
     IN_TIME,
     NEGATIONS,
-    STOP_WORDS,
     ComparisonSign,
     QuestionWord,
     name_words,
@@ -24,6 +23,7 @@ from gnomon.answer.tables.question_words import (
 )
 from gnomon.answer.tables.sandbox import SandboxedTable
 from gnomon.answer.tables.types import NUMBERS, Column, TableInfo, quote_name
+from gnomon.core.stop_words import ENGLISH_TABLE_QUESTIONS
 from gnomon.retrieve.where import Comparison, Condition, Constant, Every, Field, Operator, Some
 
 _FILLERS = frozenset("the a an of than is was are".split())
@@ -306,7 +306,7 @@ def parse_question(table: SandboxedTable, question: str) -> KeywordQuery | None:
     if not (analysis.names_it or values):
         return None
     conditions += values
-    explained = analysis.explained(STOP_WORDS)
+    explained = analysis.explained(ENGLISH_TABLE_QUESTIONS)
     counting = _is_counting(analysis)
     whole = counting and analysis.table_named and explained == 1
     if explained < MIN_EXPLAINED or not (conditions or order or whole):
@@ -375,7 +375,7 @@ def _unexplained_spans(analysis: QuestionAnalysis) -> list[tuple[int, int, str]]
             taken = analysis.used & set(range(first, first + width))
             if taken or any(word.kind in ("quoted", "sign") for word in some):
                 continue
-            if all(word.text.casefold() in STOP_WORDS for word in some):
+            if all(word.text.casefold() in ENGLISH_TABLE_QUESTIONS for word in some):
                 continue
             spans.append((first, first + width, _phrase(some)))
     return spans

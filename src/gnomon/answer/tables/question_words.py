@@ -8,14 +8,6 @@ from datetime import date
 from typing import Literal
 
 ComparisonSign = Literal["<", "<=", ">", ">=", "="]
-STOP_WORDS = frozenset(
-    "a an the of in on at to for from by with and or is are was were be been do does did has have had i "
-    "me my we our you your it its this that these those there their they them he she his her what which "
-    "who whom whose when where why how many much show list give tell find get all any some us please "
-    "can could would should will as than then if about into within entries entry rows row records "
-    "record number count value values dated called named between up until no s".split()
-)
-"""Words without content."""
 NEGATIONS = frozenset("not no never without except excluding nor neither other cannot".split())
 COMPARISON_PHRASES: tuple[tuple[tuple[str, ...], ComparisonSign], ...] = (
     (("greater", "than", "or", "equal", "to"), ">="),
