@@ -71,7 +71,7 @@ def test_an_error_is_raised_once_by_the_next_start() -> None:
 def test_blocks_are_all_there_is_in_order(searched: bool, count: int) -> None:
     pace = SearchPriority()
     if searched:
-        pace.searched()
+        pace.record_search()
     blocks = list(pace.blocks(np.arange(count)))
     assert np.concatenate([*blocks, np.zeros(0, dtype=np.int64)]).tolist() == list(range(count))
     assert max([len(block) for block in blocks[:1]], default=0) <= (32 if searched else 8192)

@@ -87,7 +87,7 @@ def test_a_switch_between_two_that_are_loaded_opens_and_encodes_nothing(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("not again")
 
-    for name in ("refresh", "_bring"):
+    for name in ("refresh", "_update"):
         monkeypatch.setattr(DerivedIndexes, name, refuse)
     monkeypatch.setattr(Counting, "encode", refuse)
     assert kb.switch("v1").to == "v1"

@@ -110,9 +110,9 @@ def abandoned(kb: Any) -> None:
     serving = kb.internals.serving
     serving._loader.close()
     for bundle in [*serving._closing, *serving._versions.values()]:
-        bundle.derived._follower.close()
-        if bundle.derived._held is not None:  # its lock on the folder goes with it
-            bundle.derived._held[0].lexical._writer = None
+        bundle.derived._worker.close()
+        if bundle.derived._current is not None:  # its lock on the folder goes with it
+            bundle.derived._current[0].lexical._writer = None
     kb.internals.catalog.close()
 
 

@@ -8,8 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gnomon.collection.catalog import spaces as models
-from gnomon.collection.catalog import versions
+from gnomon.collection.catalog import spaces, versions
 from gnomon.collection.catalog.connection import FILE, Catalog, explained
 from gnomon.collection.catalog.versions import Version
 from gnomon.collection.collection import Collection
@@ -55,7 +54,7 @@ def open_collection(
     if is_new:
         # Before anything is made, so that a model that is not there, or will not do, leaves nothing behind.
         given = given or (load(name),)
-        models.require_single(given[0])
+        spaces.require_single(given[0])
     catalog = Catalog(folder, create=create)
     try:
         serving = _serving_version(catalog, version)
@@ -111,7 +110,7 @@ def _create(catalog: Catalog, settings: CollectionSettings, encoder: Encoder, mo
     with catalog.write() as connection:
         made = versions.live_version(connection)  # another process may have been first
         if made is None:
-            space = models.register(connection, encoder, model)
+            space = spaces.register(connection, encoder, model)
             cut = versions.chunking_id(connection, chunking.to_json(), None)
             versions.create(connection, "live", cut, space, _retrieval(settings))
             made = versions.live_version(connection)
@@ -124,9 +123,9 @@ def _stand_ins(version: Version, named: str | None, given: tuple[Encoder, ...], 
     """The encoders that need not be loaded; one that is not of the version's space is refused at once."""
     if not given and named is not None and _reference(named) != version.model:
         given = (load(named),)
-        models.require_same(version.space, given[0].space, named)
+        spaces.require_same(version.space, given[0].space, named)
     if given and version.space not in [encoder.space for encoder in given]:
-        models.require_same(version.space, given[0].space, given[0].space.name)
+        spaces.require_same(version.space, given[0].space, given[0].space.name)
     return given
 
 

@@ -1,4 +1,4 @@
-"""The versions of a collection: made, caught up, switched to, gone back to, given up, cleared away."""
+"""The versions of a collection: add, backfill, switch, roll back, retire, prune."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from functools import partial
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from gnomon.collection.catalog import schema, versions
-from gnomon.collection.catalog import spaces as models
+from gnomon.collection.catalog import schema, spaces, versions
 from gnomon.collection.catalog.chunkers import keep_tokenizer, record_tokenizer
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.versions import NotReady, Version, VersionState
@@ -27,21 +26,21 @@ ROLLBACK = "rollback"
 
 
 def make_live(catalog: Catalog, to: Version, why: str, *, after: int | None = None) -> SwitchReport:
-    """Make a version the live one, in one transaction, in which it is ready and lacks nothing.
+    """Make a version the live one, in one transaction that checks that it is ready and lacks nothing.
 
-    The one that was live is ready from then on, and whole up to the last document. `after` is the last switch
-    that the choice of the version rests on, where it does on any. Raises NotReady, also after a later one.
+    The one that was live is then ready, and complete up to the last document. `after` is the number of the last
+    switch that the choice of the version was based on, if any. Raises NotReady, also where a later switch came.
     """
     table = schema.versions
     started = time.perf_counter()
     with catalog.write() as connection:
         live = versions.live_version(connection)
-        standing = versions.version_state(connection, to.id)
+        state = versions.version_state(connection, to.id)
         if live is None or live.id == to.id:
             raise InvalidInput(
                 f"{to.name} is live already", expected="another version", hint="gnomon versions lists them"
             )
-        require_ready(to, standing)
+        require_ready(to, state)
         if after is not None and last_switch(connection) != after:
             raise NotReady(f"{to.name} is not what was live before, since another switch came in between")
         # In this order: there is never a moment with two.
@@ -53,38 +52,32 @@ def make_live(catalog: Catalog, to: Version, why: str, *, after: int | None = No
     return SwitchReport(live.name, to.name, time.perf_counter() - started, why)
 
 
-def require_ready(version: Version, standing: VersionState) -> None:
-    """Raise NotReady where a version may not go live, with what it lacks."""
-    if standing.state == "ready" and standing.behind == 0:
+def require_ready(version: Version, state: VersionState) -> None:
+    """Raise NotReady that says what is missing, where a version may not go live."""
+    if state.state == "ready" and state.behind == 0:
         return
-    if standing.state == "retired":
-        came, after = (
-            "retired, and gets no documents any more",
-            "make a version of its model anew: gnomon migrate",
-        )
-    elif standing.behind:
-        came, after = (
-            f"{standing.behind:,} documents behind",
-            "catch it up: gnomon migrate goes on where it was",
-        )
+    if state.state == "retired":
+        found, hint = "retired, and gets no documents any more", "add a version of its model again: gnomon migrate"
+    elif state.behind:
+        found, hint = f"{state.behind:,} documents behind", "put them in: gnomon migrate resumes its build"
     else:
-        came, after = "still being built", "let its build end: gnomon migrate goes on where it was"
-    raise NotReady(f"{version.name} is {came}", expected="a ready version that lacks nothing", hint=after)
+        found, hint = "still being built", "wait until it is built: gnomon migrate resumes its build"
+    raise NotReady(f"{version.name} is {found}", expected="a ready version that lacks no document", hint=hint)
 
 
 def mark_ready(catalog: Catalog, version: Version) -> None:
-    """Say that a version is built: writers follow it from now on. Raises NotReady where it lacks any."""
+    """Mark a version as built: later writes are put into it too. Raises NotReady where it lacks documents."""
     with catalog.write() as connection:
-        standing = versions.version_state(connection, version.id)
-        if standing.state in ("ready", "live"):
+        state = versions.version_state(connection, version.id)
+        if state.state in ("ready", "live"):
             return
-        if standing.state == "retired" or standing.behind:
-            require_ready(version, standing)
+        if state.state == "retired" or state.behind:
+            require_ready(version, state)
         _set(connection, version, "ready")
 
 
 def retire(catalog: Catalog, version: Version) -> None:
-    """Give a version up: nothing is written for it any more. Raises InvalidInput for the live one."""
+    """Retire a version: nothing is written for it any more. Raises InvalidInput for the live one."""
     with catalog.write() as connection:
         if versions.state_name(connection, version.id) == "live":
             raise InvalidInput(
@@ -96,9 +89,9 @@ def retire(catalog: Catalog, version: Version) -> None:
 
 
 def previous_version(connection: Connection) -> Version:
-    """The version to go back to: the one that the live one took over from. Raises InvalidInput without any.
+    """The version to roll back to: the one that the live one took over from. Raises InvalidInput without any.
 
-    A switch back undoes what it goes back over: going back twice does not bring back what was left.
+    A rollback undoes the switches it goes back over: rolling back twice does not return to the version left first.
     """
     path: list[int] = []
     # As plain text: after thousands of switches their rows would take longer than the transaction.
@@ -109,7 +102,7 @@ def previous_version(connection: Connection) -> Version:
             del path[len(path) - path[::-1].index(to_id) :]
         else:
             path.append(to_id)
-    kept = {version.id: version for version in versions.all_versions(connection, versions.FOLLOWING)}
+    kept = {version.id: version for version in versions.all_versions(connection, versions.BACKFILL_STATES)}
     for version_id in reversed(path[:-1]):
         if version_id in kept:
             return kept[version_id]
@@ -126,13 +119,13 @@ def last_switch(connection: Connection) -> int:
 
 
 def version_infos(connection: Connection) -> Sequence[VersionInfo]:
-    """All versions with how they stand, oldest first."""
+    """All versions with their states, oldest first."""
     table = schema.switches.c
     latest = select(table.to_id, table.at).order_by(table.seq.desc()).limit(1)
     switch = connection.execute(latest).first()
     found = []
     for version in versions.all_versions(connection):
-        standing = versions.version_state(connection, version.id)
+        state = versions.version_state(connection, version.id)
         own = schema.versions.c
         created = connection.execute(select(own.created).where(own.id == version.id)).scalar_one()
         since = switch.at if switch is not None else created
@@ -140,16 +133,16 @@ def version_infos(connection: Connection) -> Sequence[VersionInfo]:
             VersionInfo(
                 id=version.id,
                 name=version.name,
-                state=standing.state,
+                state=state.state,
                 model=version.model,
                 space=version.space.short,
                 fingerprint=version.space.fingerprint,
                 chunking=version.chunking,
                 retrieval=version.retrieval.to_json(),
                 created=created,
-                upto=standing.upto,
-                behind=standing.behind,
-                live_since=since if standing.state == "live" else None,
+                upto=state.upto,
+                behind=state.behind,
+                live_since=since if state.state == "live" else None,
             )
         )
     return found
@@ -161,17 +154,17 @@ def _set(connection: Connection, version: Version, state: str) -> None:
 
 
 _TRIES = 20
-"""How often a switch catches up once more, where writers of other processes come in between."""
+"""How often a switch is tried where writers of other processes come in between."""
 
 
 class VersionManager:
-    """What is done with the versions of one open collection. Any number of processes may do so at once."""
+    """The versions of one open collection (`kb.versions`). Any number of processes may change them at once."""
 
     def __init__(self, serving: Serving) -> None:
         self._serving, self._catalog = serving, serving.catalog
 
     def list(self) -> tuple[VersionInfo, ...]:
-        """All versions with how they stand, oldest first."""
+        """All versions with their states, oldest first."""
         with self._catalog.read() as connection:
             return tuple(version_infos(connection))
 
@@ -181,7 +174,7 @@ class VersionManager:
         return self.list()
 
     def get(self, name: str) -> Version:
-        """The version of a name. Raises InvalidInput with the names that there are."""
+        """The version of a name, such as "v2". Raises InvalidInput that lists the names there are."""
         with self._catalog.read() as connection:
             return versions.by_name(connection, name)
 
@@ -193,13 +186,13 @@ class VersionManager:
         chunking: ChunkSettings | None = None,
         retrieval: RetrievalSettings | None = None,
     ) -> VersionInfo:
-        """Begin a version: of the live one's chunks and retrieval settings where none are given.
+        """Add a version in state "building": with the live one's chunks and retrieval settings by default.
 
-        `model` is what to load the encoder from later (its space's name where not given). A version that is
-        being built of just these is given back, to be gone on with. Raises InvalidInput where a kept version
-        is the same, for an encoder of several vectors a text, and for chunks that it does not read whole.
+        `model` is what to load the encoder from later (by default its space's name). Where the same version is being
+        built already, that one is returned, to be resumed. Raises InvalidInput where a ready or live version is the
+        same, for an encoder of several vectors a text, and for chunks longer than the encoder reads.
         """
-        models.require_single(encoder)
+        spaces.require_single(encoder)
         if chunking is not None and chunking.max_tokens > encoder.max_tokens:
             raise InvalidInput(
                 f"chunks of {chunking.max_tokens} tokens for {encoder.space.short}",
@@ -210,33 +203,33 @@ class VersionManager:
         self._serving.encoders.register(encoder)
         with self._catalog.write() as connection:
             live = versions.by_id(connection, versions.live_id(connection))
-            space = models.register(connection, encoder, model or encoder.space.name)
+            space = spaces.register(connection, encoder, model or encoder.space.name)
             if own is not None and own.space == live.space:
                 record_tokenizer(connection, live, own)
-            cut, settings = live.chunking_id, retrieval or live.retrieval
+            chunking_id, settings = live.chunking_id, retrieval or live.retrieval
             if chunking is not None:
                 tokenizer = keep_tokenizer(connection, encoder)
-                cut = versions.chunking_id(connection, chunking.to_json(), tokenizer)
-            wanted = (cut, space, settings)
+                chunking_id = versions.chunking_id(connection, chunking.to_json(), tokenizer)
+            wanted = (chunking_id, space, settings)
             found = _same(connection, wanted) or versions.create(connection, "building", *wanted)
             return _info(connection, found)
 
     def backfill(self, name: str, options: BackfillOptions | None = None) -> BackfillProgress:
-        """Bring a version up to the documents there are, in steps that `options` can watch, pace and stop.
+        """Put the documents that a version lacks into it, in steps that `options` can watch, pace and stop.
 
-        Loads its model only where something is to be embedded. Nothing is done for the live one.
+        Loads its model only where something is to be embedded. Does nothing for the live version.
         """
         return self.prepare_backfill(name, options).run()
 
     def prepare_backfill(self, name: str, options: BackfillOptions | None = None) -> Backfill:
-        """The same, to be gone through a step at a time."""
+        """The same, to be run a step at a time."""
         version = self.get(name)
         return Backfill(self._catalog, version, lambda: self._serving.target(version.id), options)
 
     def update_ready(self) -> tuple[Problem, ...]:
-        """After a write: bring the ready versions along, so that going back loses nothing.
+        """After a write: put the documents into the ready versions too, so that a rollback loses nothing.
 
-        One that cannot be brought along, as its model is gone, lags behind, and that is told.
+        Returns a problem for each that cannot be updated, as its model is gone.
         """
         with self._catalog.read() as connection:
             ready = versions.all_versions(connection, ["ready"])
@@ -251,23 +244,24 @@ class VersionManager:
         return tuple(problems)
 
     def mark_ready(self, name: str) -> VersionInfo:
-        """Say that a version is built: writers follow it from now on. Raises NotReady where it lacks any."""
+        """Mark a version as built: later writes are put into it too. Raises NotReady where it lacks documents."""
         version = self.get(name)
         mark_ready(self._catalog, version)
         with self._catalog.read() as connection:
             return _info(connection, version.id)
 
     def build_indexes(self, name: str) -> None:
-        """Put a version's indexes on disk, so that other processes need not build them after a switch.
+        """Save a version's indexes to disk, so that other processes need not build them after a switch.
 
         Raises NotReady where it lacks documents.
         """
         self._serving.served_version(self.get(name).id).derived.refresh(save=True)
 
     def switch(self, name: str, *, why: str = "switch") -> SwitchReport:
-        """Make a ready version the live one, in one transaction; what it lacks is caught up before.
+        """Make a ready version the live one, in one transaction, after a backfill of what it lacks.
 
-        Raises NotReady for one that is not built, or that writers keep ahead of.
+        `why` is recorded with the switch. Raises NotReady for a version that is not built, or where writers are
+        faster than the backfill.
         """
         version = self.get(name)
         return self._switched(lambda: (version, None), why)
@@ -282,54 +276,54 @@ class VersionManager:
         return self._switched(back, ROLLBACK)
 
     def retire(self, name: str) -> VersionInfo:
-        """Give a version up: it gets no documents any more. Raises InvalidInput for the live one."""
+        """Retire a version: it gets no documents any more. Raises InvalidInput for the live one."""
         version = self.get(name)
         retire(self._catalog, version)
         with self._catalog.read() as connection:
             return _info(connection, version.id)
 
     def prune(self, *, vacuum: bool = False) -> PruneReport:
-        """Free what no kept version needs; with `vacuum` the file gets smaller too, which takes its time."""
+        """Delete what only retired versions need; `vacuum` makes the file smaller too, which takes long."""
         return prune(self._serving.folder, self._catalog, vacuum=vacuum)
 
     def _switched(self, find: Callable[[], tuple[Version, int | None]], why: str) -> SwitchReport:
-        """Catch up, load what this process serves with, switch: again where a writer came in between.
+        """Backfill, load what this process searches with, switch: again where a writer came in between.
 
-        `find` says to which version, and the last switch that this rests on.
+        `find` returns the version, and the number of the last switch that the choice is based on.
         """
         tries = 0
         while True:
             to, after = find()
             served = self._serving.served_version(to.id)
-            standing = self._standing(to)
-            if standing.state == "ready" and standing.behind:
+            state = self._state_of(to)
+            if state.state == "ready" and state.behind:
                 Backfill(self._catalog, to, partial(self._serving.target, to.id)).run()
-                standing = self._standing(to)
+                state = self._state_of(to)
             try:
-                if standing.state == "ready" and standing.is_complete and not self._serving.fixed:
+                if state.state == "ready" and state.is_complete and not self._serving.fixed:
                     served.warm(self._serving.active)
                 done = make_live(self._catalog, to, why, after=after)
             except NotReady:
                 tries += 1
-                if tries == _TRIES or self._standing(to).state != "ready":
+                if tries == _TRIES or self._state_of(to).state != "ready":
                     raise
                 continue
             self._serving.activate(served)
             return done
 
-    def _standing(self, version: Version) -> VersionState:
+    def _state_of(self, version: Version) -> VersionState:
         with self._catalog.read() as connection:
             return versions.version_state(connection, version.id)
 
     def _own_encoder(self) -> Encoder | None:
-        """The live version's encoder, where nothing else says how its chunks are cut."""
+        """The live version's encoder, where no kept tokenizer counts the tokens of its chunks."""
         with self._catalog.read() as connection:
             live = versions.by_id(connection, versions.live_id(connection))
         return None if live.chunk_tokenizer is not None else self._serving.target(live.id).encoder
 
 
 def _same(connection: Connection, wanted: tuple[int, int, RetrievalSettings]) -> int | None:
-    """A version that is being built of just these. Raises InvalidInput where one is there that serves."""
+    """The same version if it is being built. Raises InvalidInput where it is ready or live."""
     for other in versions.all_versions(connection, versions.KEPT):
         if (other.chunking_id, other.space_id, other.retrieval) == wanted:
             state = versions.state_name(connection, other.id)

@@ -1,4 +1,4 @@
-"""Which chunks a condition allows: found once, then carried along with the journal."""
+"""Conditions in SQL, and the chunks that they allow: found once, then kept up to date by the journal."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import difflib
 import json
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Select,
     TableValuedAlias,
     and_,
     case,
@@ -29,122 +31,160 @@ from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.queries import JournalPosition
 from gnomon.core.contracts import Array
 from gnomon.core.errors import InvalidInput
-from gnomon.retrieve.where import OWN, Absent, Comparison, Condition, Every, Field, Some, Where, fields, to_condition
+from gnomon.retrieve.where import (
+    OWN,
+    Absent,
+    Comparison,
+    Condition,
+    Every,
+    Field,
+    Operator,
+    Some,
+    Where,
+    fields,
+    to_condition,
+)
 
-_TYPES = {"text": ("text",), "number": ("integer", "real"), "truth": ("true", "false")}
-"""What SQLite calls the values of each kind of constant."""
+
+class ComparedFields(Protocol):
+    """How the fields of one kind of rows are compared in SQL: what differs between documents and other tables."""
+
+    def matches(self, comparison: Comparison) -> ColumnElement[bool]:
+        """True for the rows whose field fits the constants, never NULL; negated: it has a value, and none fits."""
+        ...
+
+    def is_absent(self, absent: Absent) -> ColumnElement[bool]:
+        """True for the rows where the field has no value (negated: where it has one), never NULL."""
+        ...
 
 
-def expression(condition: Condition) -> ColumnElement[bool]:
-    """True for the documents that meet the condition, never NULL."""
+def where_clause(condition: Condition, fields: ComparedFields) -> ColumnElement[bool]:
+    """True for the rows that meet the condition, never NULL."""
     if isinstance(condition, Every):
-        return and_(*(expression(part) for part in condition.parts))
+        return and_(*(where_clause(part, fields) for part in condition.parts))
     if isinstance(condition, Some):
-        return or_(*(expression(part) for part in condition.parts))
-    if condition.field.own:
-        return _own(condition)
-    return _absent(condition) if isinstance(condition, Absent) else _metadata(condition)
+        return or_(*(where_clause(part, fields) for part in condition.parts))
+    return fields.is_absent(condition) if isinstance(condition, Absent) else fields.matches(condition)
 
 
-def has_field(field: Field) -> ColumnElement[bool]:
-    """True for the documents that have a metadata key, whatever its value."""
-    entry = _entries(schema.documents.c.metadata)
-    return exists(select(literal(1)).select_from(entry).where(entry.c.key == field.name))
+def compare(column: ColumnElement[Any], operator: Operator, values: Sequence[Any] | Select[Any]) -> ColumnElement[bool]:
+    """One column against constants of one kind (a list of them, or a query of one column)."""
+    first = values.scalar_subquery() if isinstance(values, Select) else values[0]
+    if operator in ("like", "ilike"):
+        return column.bool_op("GLOB")(first)
+    return column.in_(values) if operator in ("=", "in") else column.bool_op(operator)(first)
 
 
-def _own(condition: Comparison | Absent) -> ColumnElement[bool]:
-    name = "key" if condition.field.name == "id" else condition.field.name
-    column = schema.documents.c[name]
-    if isinstance(condition, Absent):
-        return column != "" if condition.negated else column == ""
-    met = _fits(column, condition)
-    if name == "source":
-        met = or_(met, _fits(_short_path(), condition))
-    return not_(met) if condition.negated else met
+class DocumentFields:
+    """The catalog's documents: their own columns, and metadata, where a list fits if one of its items does."""
 
+    _TYPES: ClassVar = {"text": ("text",), "number": ("integer", "real"), "truth": ("true", "false")}
+    """What SQLite's json_each calls the values of each kind of constant."""
 
-def _short_path() -> ColumnElement[str]:
-    """A file's path as the ids below its root begin, "docs/a.md"; of documents by hand, their source.
+    def matches(self, comparison: Comparison) -> ColumnElement[bool]:
+        """Some value of a kind that the constants have fits; negated: there is one of such a kind, and none fits."""
+        if comparison.field.own:
+            met = self._fits(self._column(comparison.field), comparison)
+            if comparison.field.name == "source":
+                met = or_(met, self._fits(self._short_path(), comparison))
+            return not_(met) if comparison.negated else met
+        met = self._any_value(comparison, self._entry_fits)
+        if not comparison.negated:
+            return met
+        return and_(self._any_value(comparison, self._is_comparable), not_(met))
 
-    A source has thus two names, and is compared as a list of both: one fits, or negated none does.
-    """
-    root, document = schema.roots.c, schema.documents.c
-    stem = func.rtrim(root.path, "/")
-    below = func.substr(document.source, 1, func.length(stem) + 1) == stem.concat("/")
-    # Backwards from the path itself: the first root above it is the innermost, and next to nothing is passed.
-    labelled = (
-        select(root.label.concat(func.substr(document.source, func.length(stem) + 1)))
-        .where(document.source_id.is_not(None), root.path <= document.source)
-        .where(or_(below, document.source == root.path))
-        .order_by(root.path.desc())
-        .limit(1)
-        .correlate(schema.documents)
-    )
-    return func.coalesce(labelled.scalar_subquery(), document.source)
+    def is_absent(self, absent: Absent) -> ColumnElement[bool]:
+        """An own field: it is empty. Metadata: the key is missing, or its value is null or a list without values."""
+        if absent.field.own:
+            column = self._column(absent.field)
+            return column != "" if absent.negated else column == ""
+        entry = _json_entries(schema.documents.c.metadata)
+        member = _json_entries(entry.c.value)
+        has_member = exists(select(literal(1)).select_from(member).where(member.c.type != "null"))
+        has_value = case((entry.c.type == "array", has_member), else_=entry.c.type != "null")
+        there = exists(select(literal(1)).select_from(entry).where(entry.c.key == absent.field.name, has_value))
+        return there if absent.negated else not_(there)
 
+    @staticmethod
+    def has_key(field: Field) -> ColumnElement[bool]:
+        """True for the documents that have a metadata key, whatever its value."""
+        entry = _json_entries(schema.documents.c.metadata)
+        return exists(select(literal(1)).select_from(entry).where(entry.c.key == field.name))
 
-def _absent(condition: Absent) -> ColumnElement[bool]:
-    entry = _entries(schema.documents.c.metadata)
-    member = _entries(entry.c.value)
-    has_member = exists(select(literal(1)).select_from(member).where(member.c.type != "null"))
-    has_value = case((entry.c.type == "array", has_member), else_=entry.c.type != "null")
-    there = exists(select(literal(1)).select_from(entry).where(entry.c.key == condition.field.name, has_value))
-    return there if condition.negated else not_(there)
+    @staticmethod
+    def _column(field: Field) -> ColumnElement[Any]:
+        return schema.documents.c["key" if field.name == "id" else field.name]
 
+    @staticmethod
+    def _short_path() -> ColumnElement[str]:
+        """A file's path as the ids below its root begin, "docs/a.md"; of documents by hand, their source.
 
-def _metadata(condition: Comparison) -> ColumnElement[bool]:
-    """Some value of a kind that is asked for fits; negated: there is one of such a kind, and none fits."""
-    met = _any_value(condition, fitting=True)
-    if not condition.negated:
-        return met
-    return and_(_any_value(condition, fitting=False), not_(met))
-
-
-def _any_value(condition: Comparison, *, fitting: bool) -> ColumnElement[bool]:
-    entry = _entries(schema.documents.c.metadata)
-    member = _entries(entry.c.value)
-    test = _fits_entry if fitting else _comparable
-    among = exists(select(literal(1)).select_from(member).where(test(member, condition)))
-    # CASE, since it alone promises an order: a text is no JSON, and must not be read as a list.
-    met = case((entry.c.type == "array", among), else_=test(entry, condition))
-    return exists(select(literal(1)).select_from(entry).where(entry.c.key == condition.field.name, met))
-
-
-def _comparable(entry: TableValuedAlias, condition: Comparison) -> ColumnElement[bool]:
-    kinds = {constant.kind for constant in condition.constants}
-    return entry.c.type.in_(sorted(name for kind in kinds for name in _TYPES[kind]))
-
-
-def _fits_entry(entry: TableValuedAlias, condition: Comparison) -> ColumnElement[bool]:
-    kinds = sorted({constant.kind for constant in condition.constants})
-    return or_(
-        *(
-            entry.c.type.in_(_truths(condition))
-            if kind == "truth"
-            else and_(entry.c.type.in_(_TYPES[kind]), _fits(entry.c.value, condition, kind))
-            for kind in kinds
+        A source has thus two names, and is compared as a list of both: one fits, or negated none does.
+        """
+        root, document = schema.roots.c, schema.documents.c
+        stem = func.rtrim(root.path, "/")
+        below = func.substr(document.source, 1, func.length(stem) + 1) == stem.concat("/")
+        # Backwards from the path itself: the first root above it is the innermost, and next to nothing is passed.
+        labelled = (
+            select(root.label.concat(func.substr(document.source, func.length(stem) + 1)))
+            .where(document.source_id.is_not(None), root.path <= document.source)
+            .where(or_(below, document.source == root.path))
+            .order_by(root.path.desc())
+            .limit(1)
+            .correlate(schema.documents)
         )
-    )
+        return func.coalesce(labelled.scalar_subquery(), document.source)
+
+    @staticmethod
+    def _any_value(
+        comparison: Comparison, test: Callable[[TableValuedAlias, Comparison], ColumnElement[bool]]
+    ) -> ColumnElement[bool]:
+        """Whether the key's value, or an item of it where it is a list, passes a test."""
+        entry = _json_entries(schema.documents.c.metadata)
+        member = _json_entries(entry.c.value)
+        among = exists(select(literal(1)).select_from(member).where(test(member, comparison)))
+        # CASE, since it alone promises an order: a text is no JSON, and must not be read as a list.
+        met = case((entry.c.type == "array", among), else_=test(entry, comparison))
+        return exists(select(literal(1)).select_from(entry).where(entry.c.key == comparison.field.name, met))
+
+    def _is_comparable(self, entry: TableValuedAlias, comparison: Comparison) -> ColumnElement[bool]:
+        kinds = {constant.kind for constant in comparison.constants}
+        return entry.c.type.in_(sorted(name for kind in kinds for name in self._TYPES[kind]))
+
+    def _entry_fits(self, entry: TableValuedAlias, comparison: Comparison) -> ColumnElement[bool]:
+        kinds = sorted({constant.kind for constant in comparison.constants})
+        truths = [str(each.value).lower() for each in comparison.constants if each.kind == "truth"]
+        return or_(
+            *(
+                entry.c.type.in_(truths)
+                if kind == "truth"
+                else and_(entry.c.type.in_(self._TYPES[kind]), self._fits(entry.c.value, comparison, kind))
+                for kind in kinds
+            )
+        )
+
+    @staticmethod
+    def _fits(column: ColumnElement[Any], comparison: Comparison, kind: str = "text") -> ColumnElement[bool]:
+        values = constants_of(comparison, kind)
+        if comparison.operator in ("like", "ilike"):
+            return compare(column, comparison.operator, values)
+        # One JSON list, whatever its length; and numbers in it are read just as those in the metadata are.
+        listed = _json_entries(literal(json.dumps(values, ensure_ascii=False)))
+        return compare(column, comparison.operator, select(listed.c.value))
 
 
-def _truths(condition: Comparison) -> list[str]:
-    return [str(c.value).lower() for c in condition.constants if c.kind == "truth"]
+DOCUMENT_FIELDS = DocumentFields()
 
 
-def _fits(column: ColumnElement[Any], condition: Comparison, kind: str = "text") -> ColumnElement[bool]:
-    """Whether a column of one kind of values fits the constants of that kind."""
-    values = [constant.value for constant in condition.constants if constant.kind == kind]
-    if condition.operator in ("like", "ilike"):
-        pattern = glob_pattern(str(values[0]), any_case=condition.operator == "ilike")
-        return column.bool_op("GLOB")(pattern)
-    # One JSON list, whatever its length; and numbers in it are read just as those in the metadata are.
-    constants = _entries(literal(json.dumps(values, ensure_ascii=False)))
-    if condition.operator in ("=", "in"):
-        return column.in_(select(constants.c.value))
-    return column.bool_op(condition.operator)(select(constants.c.value).scalar_subquery())
+def constants_of(comparison: Comparison, kind: str) -> list[Any]:
+    """The values of the constants of one kind; of like and ilike the pattern, as SQLite's GLOB reads it."""
+    values = [constant.value for constant in comparison.constants if constant.kind == kind]
+    if comparison.operator in ("like", "ilike"):
+        return [glob_pattern(str(value), any_case=comparison.operator == "ilike") for value in values]
+    return values
 
 
-def _entries(source: Any) -> TableValuedAlias:
+def _json_entries(source: Any) -> TableValuedAlias:
     return func.json_each(source).table_valued("key", "value", "type").alias()
 
 
@@ -182,7 +222,7 @@ class _Allowed:
 
 
 class Filters:
-    """The chunk ids that conditions allow, for one chunking of a catalog. Used by any number of threads."""
+    """The chunk ids that conditions allow, for one chunking of a catalog. Thread-safe."""
 
     def __init__(self, catalog: Catalog, chunking_id: int) -> None:
         self._catalog, self._chunking_id = catalog, chunking_id
@@ -190,10 +230,10 @@ class Filters:
         self._mutex = threading.Lock()
 
     def ids(self, where: Where, *, upto: int) -> Array:
-        """The allowed chunk ids, rising, read-only: the same array again until one of them comes or goes.
+        """The allowed chunk ids, int64, rising, read-only: the same array again until one is added or removed.
 
-        Everything up to the journal position `upto` is in. Raises InvalidInput for a condition that is not
-        understood, and for a field that no document has.
+        Everything up to the journal position `upto` is taken into account. Raises InvalidInput for a condition that
+        is not understood, and for a field that no document has.
         """
         condition = to_condition(where)
         with self._mutex:
@@ -217,7 +257,7 @@ class Filters:
         condition, document = to_condition(where), schema.documents.c
         with self._catalog.read() as connection:
             check_fields(connection, condition)
-            wanted = select(document.key).where(expression(condition)).order_by(document.id)
+            wanted = select(document.key).where(where_clause(condition, DOCUMENT_FIELDS)).order_by(document.id)
             return list(connection.execute(wanted).scalars())
 
     def _found(
@@ -234,7 +274,7 @@ class Filters:
 
     @staticmethod
     def _continues(connection: Connection, at: JournalPosition, head: JournalPosition) -> bool:
-        """Whether the journal still holds that position, and not another history's."""
+        """Whether the journal still holds that position (a restored catalog has another history)."""
         return at.seq <= head.seq and queries.nonce_at(connection, at.seq) == at.nonce
 
     def _changed(self, connection: Connection, condition: Condition, ids: Array, change: queries.JournalDelta) -> Array:
@@ -243,24 +283,24 @@ class Filters:
         if not len(new) and not gone.any():
             return ids
         # A chunk's id is above all that were given before it, so these stay rising.
-        return _settled(np.concatenate([ids[~gone], new]))
+        return _read_only(np.concatenate([ids[~gone], new]))
 
     def _matching(self, connection: Connection, condition: Condition, among: Array | None = None) -> Array:
         chunk, document = schema.chunks.c, schema.documents.c
         wanted = select(chunk.id).where(chunk.chunking_id == self._chunking_id)
         if among is None:
             # Each document is looked at once; joined, it would be once for each of its chunks.
-            met = select(document.id).where(expression(condition))
+            met = select(document.id).where(where_clause(condition, DOCUMENT_FIELDS))
             wanted = wanted.where(chunk.document_id.in_(met))
         else:
             some = func.json_each(literal(json.dumps(among.tolist()))).table_valued("value")
             wanted = wanted.join(schema.documents, document.id == chunk.document_id)
-            wanted = wanted.where(chunk.id.in_(select(some.c.value)), expression(condition))
+            wanted = wanted.where(chunk.id.in_(select(some.c.value)), where_clause(condition, DOCUMENT_FIELDS))
         found = connection.execute(wanted).scalars()
-        return _settled(np.sort(np.fromiter(found, dtype=np.int64)))
+        return _read_only(np.sort(np.fromiter(found, dtype=np.int64)))
 
 
-def _settled(ids: Array) -> Array:
+def _read_only(ids: Array) -> Array:
     ids = ids if ids.base is None else ids.copy()  # an index remembers only what cannot change
     ids.flags.writeable = False
     return ids
@@ -273,7 +313,7 @@ def check_fields(connection: Connection, condition: Condition) -> None:
     """
     table = schema.documents
     for field in fields(condition):
-        if field.own or connection.execute(select(table.c.id).where(has_field(field)).limit(1)).first():
+        if field.own or connection.execute(select(table.c.id).where(DOCUMENT_FIELDS.has_key(field)).limit(1)).first():
             continue
         if connection.execute(select(table.c.id).limit(1)).first():
             raise _unknown(field, field_counts(connection))

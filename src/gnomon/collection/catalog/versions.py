@@ -1,7 +1,7 @@
 """A version: (chunking, space, retrieval settings), immutable. One is live at any time.
 
-States: building, ready, live, retired. One that is not retired is kept. The live version is whole: every
-document has its chunks in its chunking, and each of them its vector in its space. Any other is whole up to a
+States: building, ready, live, retired. One that is not retired is kept. The live version is complete: every
+document has its chunks in its chunking, and each of them its vector in its space. Any other is complete up to a
 document's row id, its watermark: such ids only rise, and a changed document is a new row.
 """
 
@@ -22,13 +22,13 @@ from gnomon.core.errors import InvalidInput
 from gnomon.core.space import Space
 
 KEPT = ("building", "ready", "live")
-FOLLOWING = ("building", "ready")
-"""States of versions that are caught up: the live one is whole with every write."""
+BACKFILL_STATES = ("building", "ready")
+"""States of versions that a backfill completes: the live one is complete after every write."""
 _LIVE = select(schema.versions.c.id).where(schema.versions.c.state == "live")
 
 
 class NotReady(InvalidInput):
-    """A version that cannot serve yet: it lacks documents, or is still being built."""
+    """A version that cannot serve: it lacks documents, is still being built, or is retired."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Version:
 
     @property
     def name(self) -> str:
-        """As people name it."""
+        """Its name: "v" and its id."""
         return f"v{self.id}"
 
 
@@ -119,7 +119,7 @@ def by_name(connection: Connection, name: str) -> Version:
 
 
 def version_state(connection: Connection, version_id: int) -> VersionState:
-    """State and watermark as they are in the caller's transaction."""
+    """State, watermark and number of missing documents, as they are in the caller's transaction."""
     table, document = schema.versions.c, schema.documents.c
     row = connection.execute(select(table.state, table.upto).where(table.id == version_id)).one()
     if row.state == "live":
@@ -135,10 +135,10 @@ def state_name(connection: Connection, version_id: int) -> str:
 
 
 def is_complete(connection: Connection, version_id: int) -> bool:
-    """Whether a version may be brought up to the journal's head: no document lacks in it."""
+    """Whether a version lacks no document, so that its indexes may be brought to the journal's head."""
     table, document = schema.versions.c, schema.documents.c
     row = connection.execute(select(table.state, table.upto).where(table.id == version_id)).one()
-    if row.state not in FOLLOWING:
+    if row.state not in BACKFILL_STATES:
         return bool(row.state == "live")
     return connection.execute(select(document.id).where(document.id > row.upto).limit(1)).first() is None
 
@@ -149,14 +149,14 @@ def last_document(connection: Connection) -> int:
 
 
 def chunking_id(connection: Connection, settings: dict[str, Any], tokenizer: ChunkTokenizer | None) -> int:
-    """The row of a chunking, made where it is new."""
+    """The id of a chunking's row, inserted where it is new."""
     table, text = schema.chunkings, chunking_json(settings, tokenizer)
     connection.execute(upsert(table).values(settings=text).on_conflict_do_nothing())
     return int(connection.execute(select(table.c.id).where(table.c.settings == text)).scalar_one())
 
 
 def chunking_json(settings: dict[str, Any], tokenizer: ChunkTokenizer | None) -> str:
-    """All that makes a chunking another one."""
+    """A chunking as the catalog keeps it: all that tells it from another one."""
     known = {} if tokenizer is None else {"tokenizer": tokenizer.digest, "overhead": tokenizer.overhead}
     return json.dumps({**settings, **known}, sort_keys=True)
 
@@ -180,7 +180,7 @@ def create(connection: Connection, state: str, chunking: int, space: int, retrie
 
 
 def timestamp() -> str:
-    """The time as the catalog keeps it."""
+    """The time now as the catalog keeps it: ISO 8601, UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 

@@ -1,8 +1,8 @@
 """The derived indexes of a version: caches of the catalog, stamped with a journal position.
 
-Lost, stale or damaged, they are rebuilt; the catalog alone is the truth. Whoever searches brings them up to
-date: at once where little has changed, in a thread beside the searches where much has. One process at a time
-does so (a file lock); the others take over what it has written.
+Lost, stale or damaged, they are rebuilt from the catalog, which alone is authoritative. A search brings them up to
+date: at once where little has changed, in a background thread where much has. One process at a time does so (a
+file lock); the others open what it has written.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ from gnomon.index.lexical import LexicalIndex
 from gnomon.index.scan import ScanIndex
 
 _AT_ONCE = 200
-"""Chunks come or gone that a search waits for. A batch of an index run has more."""
+"""Changed chunks that a search waits for. A batch of an index run has more."""
 _STALE_S = 1.0
-"""How long ago a view must have been the newest to be served without anybody working on a newer one."""
+"""How long ago a view may have been the newest, to be served while no newer one is being made."""
 _UNSAVED = 2048
-"""Changed vectors that are not yet on disk at most: what a crash costs is to take them from the catalog."""
+"""Changed vectors that are not yet on disk, at most: after a crash they are read from the catalog again."""
 _OPENING_S, _WRITING_S, _SEARCHING_S = 60.0, 600.0, 0.25
-"""How long another process is waited for that is at the files."""
+"""How long to wait for another process that has the files locked."""
 
 
 @dataclass(frozen=True)
 class IndexView:
-    """What a search uses: both indexes at one journal position. Later changes do not reach it."""
+    """What a search uses: both indexes at one journal position. It never changes."""
 
     dense: ScanIndex
     dense_at: int
@@ -62,84 +62,84 @@ class IndexView:
 
 
 class DerivedIndexes:
-    """Keeps a version's indexes in step with the journal. Used by any number of threads."""
+    """Keeps a version's indexes up to date with the journal. Thread-safe."""
 
     def __init__(self, catalog: Catalog, folder: Path, version: Version) -> None:
         self._catalog, self._folder, self._version = catalog, folder, version
         self._lock_file = folder / "lock"
         self._view: IndexView | None = None
-        self._newest_at = 0.0  # when the view was last known to be
-        self._held: tuple[WritableIndexes, IndexState] | None = None
-        self._mutex = threading.Lock()  # held by who changes the indexes
-        self._turn, self._is_long = threading.Lock(), False  # held by who may take long to
-        self._pace = SearchPriority()
-        self._follower = BackgroundWorker(self._step)
+        self._newest_at = 0.0  # when the view was last known to be the newest
+        self._current: tuple[WritableIndexes, IndexState] | None = None
+        self._mutex = threading.Lock()  # held while the indexes are changed
+        self._long_work_lock, self._long_work_runs = threading.Lock(), False  # held for work that may take long
+        self._priority = SearchPriority()
+        self._worker = BackgroundWorker(self._step)
 
     @property
     def is_open(self) -> bool:
-        """Whether there is a view already."""
+        """Whether there is a view."""
         return self._view is not None
 
     def head(self) -> JournalHead:
-        """What `view` is to reach, and the version that is live."""
+        """The journal position that `view` is to reach, and the version that is live."""
         with self._catalog.read() as connection:
             return queries.chunking_head(connection, self._version.chunking_id)
 
     def lag(self, head: JournalHead) -> int | None:
-        """How many entries of the journal the view is behind `head` at most; None without a view."""
+        """How many journal entries the view is behind `head`, at most; None without a view."""
         return None if self._view is None else max(0, head.seq - self._view.dense_at)
 
     def view(self, head: JournalHead | None = None) -> IndexView:
-        """Both indexes, to be searched, with what was committed before this call in them.
+        """Both indexes, with everything that was committed before this call.
 
-        Where that is more than a few documents, which another thread or process must have put in (this
-        one's writes call `refresh`), the last view is served and a thread beside brings it up to date:
-        what a search finds is then about a second old, or as old as that work takes. Of a version that lacks
-        documents, since another one is live, the last view is served too: no index takes in half of them.
-        `head` is what this call's `head()` said, where it was asked already.
+        Where that is more than a few documents, written by another thread or process (this one's writes call
+        `refresh`), the last view is returned and a background thread brings it up to date: results are then
+        about a second old, or as old as that update takes. Of a version that lacks documents, as another one is
+        live, the last view is returned too: no index has half of them. `head` saves a call of `head()`.
         """
-        self._pace.searched()
+        self._priority.record_search()
         now, head = time.monotonic(), head or self.head()
         view = self._view
         if view is None:
-            return self._first()
+            return self._first_view()
         if view.dense_at == head.seq:
             self._newest_at = now
             return view
         is_small = head.seq - view.dense_at <= _AT_ONCE
-        is_stale = now - self._newest_at > _STALE_S and not self._follower.is_running
-        if not (is_small or is_stale) or not self._caught_up(head):
-            self._follower.start()
+        is_stale = now - self._newest_at > _STALE_S and not self._worker.is_running
+        if not (is_small or is_stale) or not self._try_update(head):
+            self._worker.start()
         return self._view or view
 
-    def _first(self) -> IndexView:
-        """The first view. While another process is at the files, it is what they held before."""
-        with self._working():
-            view = self._view or self._bring(_SEARCHING_S) or self._as_saved()
+    def _first_view(self) -> IndexView:
+        """The first view. While another process has the files locked, it is what they held before."""
+        with self._long_work():
+            view = self._view or self._update(_SEARCHING_S) or self._open_saved()
         return view or self.refresh(wait_s=_OPENING_S)
 
-    def _as_saved(self) -> IndexView | None:
-        """Both indexes as they are on disk, at the keyword index's position; None where that takes long."""
+    def _open_saved(self) -> IndexView | None:
+        """Both indexes as they are on disk, at the keyword index's position; None where that would take long."""
         with explained(self._folder), self._catalog.read() as connection:
             state = read_state(self._folder)
             head = queries.chunking_head(connection, self._version.chunking_id)
-            if not self._belongs(connection, state, head):
+            if not self._is_of_this_history(connection, state, head):
                 return None
             live = open_read_only(self._folder, state, self._version)
             if live is None or not 0 <= live.lexical_at - live.dense_at <= _UNSAVED:
                 return None
-            source = ChangeSource(connection, self._version, self._pace)
+            source = ChangeSource(connection, self._version, self._priority)
             live = apply_dense_changes(source, live, self._folder / state.dense, live.lexical_at)
             self._view = IndexView(live.dense, live.dense_at, live.lexical.pinned(), live.lexical_at)
             return self._view
 
     def refresh(self, *, save: bool = False, wait_s: float = _WRITING_S) -> IndexView:
-        """Bring the indexes to the journal's head, waiting for another process that is at it.
+        """Bring the indexes to the journal's head, waiting at most `wait_s` for another process that does so.
 
-        `save`: and all of it to disk. Raises CollectionBusy when the other does not end.
+        `save` writes all of it to disk. Raises CollectionBusy when the other process does not end, and NotReady
+        for a version that lacks documents and was never searched.
         """
-        with self._working():
-            view = self._bring(wait_s, save=save)
+        with self._long_work():
+            view = self._update(wait_s, save=save)
         if view is not None:
             return view
         with self._catalog.read() as connection:
@@ -157,53 +157,53 @@ class DerivedIndexes:
         )
 
     def close(self) -> None:
-        """End the thread, and put on disk what is not there yet."""
-        self._follower.close()
+        """End the thread, and save what is not on disk yet."""
+        self._worker.close()
         with self._mutex:
-            if self._held is None or not self._held[0].unsaved or not self._folder.is_dir():
+            if self._current is None or not self._current[0].unsaved or not self._folder.is_dir():
                 return
-            live, state = self._held
-            # What cannot be saved now, as the disk is full or another process is at it, the catalog has.
+            live, state = self._current
+            # What cannot be saved now (the disk is full, another process has the lock) is in the catalog.
             with suppress(StorageError), explained(self._folder), FileLock(self._lock_file, timeout=0):
                 if read_state(self._folder) == state:
-                    self._held = save_indexes(self._folder, live, state)
+                    self._current = save_indexes(self._folder, live, state)
 
     def _step(self) -> bool:
-        """What the thread beside does again and again: whether there was anything to do."""
+        """One step of the background thread. Returns whether there was anything to do."""
         now, head, before = time.monotonic(), self.head(), self._view
         if before is not None and before.dense_at == head.seq:
             self._newest_at = now
             return False
-        with self._working():
-            # While another process is at it that is something to wait for; an incomplete version is not.
-            return self._bring(0) is not before or before is None
+        with self._long_work():
+            # Another process that has the lock is something to wait for; an incomplete version is not.
+            return self._update(0) is not before or before is None
 
     @contextmanager
-    def _working(self) -> Iterator[None]:
-        with self._turn:
-            self._is_long = True
+    def _long_work(self) -> Iterator[None]:
+        with self._long_work_lock:
+            self._long_work_runs = True
             try:
                 with self._mutex:
                     yield
             finally:
-                self._is_long = False
+                self._long_work_runs = False
 
-    def _caught_up(self, head: JournalHead) -> bool:
-        """Whether a search could bring the view up to `head` by itself, with nobody at work on more."""
+    def _try_update(self, head: JournalHead) -> bool:
+        """Bring the view up to `head`, unless long work holds the lock. Returns whether it is up to date."""
         while not self._mutex.acquire(timeout=0.02):
-            if self._is_long:
+            if self._long_work_runs:
                 return False
         try:
             if self._view is not None and self._view.dense_at >= head.seq > 0:
                 return True
-            return self._bring(_SEARCHING_S) is not None
+            return self._update(_SEARCHING_S) is not None
         finally:
             self._mutex.release()
 
-    def _bring(self, wait_s: float, *, save: bool = False) -> IndexView | None:
-        """The newest view; None where another process is at the files for so long.
+    def _update(self, wait_s: float, *, save: bool = False) -> IndexView | None:
+        """The newest view; None where another process holds the lock for `wait_s`.
 
-        Of a version that lacks documents, and so cannot be brought forward, the last one if any.
+        Of a version that lacks documents, and so cannot be updated, the last view if any.
         """
         with self._catalog.read() as connection:
             if not is_complete(connection, self._version.id):
@@ -215,28 +215,28 @@ class DerivedIndexes:
             except Timeout:
                 return None
             with lock, self._catalog.read() as connection:
-                # In the very view of the catalog that is taken in: a vector that is passed over once would
-                # be missing for ever.
+                # Checked in the same view of the catalog that is read from: a vector that is passed over once
+                # would be missing for ever.
                 if not is_complete(connection, self._version.id):
                     return self._view
-                return self._brought(connection, save=save)
+                return self._updated(connection, save=save)
 
-    def _brought(self, connection: Connection, *, save: bool) -> IndexView:
+    def _updated(self, connection: Connection, *, save: bool) -> IndexView:
         now, head = time.monotonic(), queries.chunking_head(connection, self._version.chunking_id)
         there = read_state(self._folder)
         state = there
-        if not self._belongs(connection, state, head):
+        if not self._is_of_this_history(connection, state, head):
             state = state.rebuilt(self._catalog.collection_id)
-        if self._held is None or state != self._held[1]:
-            live, state = open_indexes(self._folder, state, self._version, self._held)
+        if self._current is None or state != self._current[1]:
+            live, state = open_indexes(self._folder, state, self._version, self._current)
         else:
-            live = self._held[0]
+            live = self._current[0]
         state = replace(state, seq=head.seq, nonce=head.nonce)
         if state != there:
-            # First, so that no index is ever at a position that is not known to be of this history.
+            # First, so that no index is ever at a position that is not recorded as one of this history.
             write_state(self._folder, state)
         live = apply_changes(
-            ChangeSource(connection, self._version, self._pace), live, self._folder / state.dense, head.seq
+            ChangeSource(connection, self._version, self._priority), live, self._folder / state.dense, head.seq
         )
         view = self._publish(live, state, now)
         if state.dense_seq < 0 or live.unsaved > _UNSAVED or (save and live.unsaved):
@@ -246,11 +246,11 @@ class DerivedIndexes:
 
     def _publish(self, live: WritableIndexes, state: IndexState, now: float) -> IndexView:
         view = IndexView(live.dense.pinned(), live.dense_at, live.lexical.pinned(), live.lexical_at)
-        self._held, self._view, self._newest_at = (live, state), view, now
+        self._current, self._view, self._newest_at = (live, state), view, now
         return view
 
-    def _belongs(self, connection: Connection, state: IndexState, head: JournalHead) -> bool:
-        """Whether the files were made from this catalog's history, and not from one before a restore."""
+    def _is_of_this_history(self, connection: Connection, state: IndexState, head: JournalHead) -> bool:
+        """Whether the files were made from this catalog's journal, and not from one before a restore."""
         if state.collection != self._catalog.collection_id or state.seq > head.seq:
             return False
         return queries.nonce_at(connection, state.seq, self._version.chunking_id) == state.nonce

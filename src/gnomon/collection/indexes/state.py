@@ -1,7 +1,7 @@
-"""Where a version's derived indexes lie, and the little file that says which are in force.
+"""A version's derived indexes on disk: their folders, and the state file that names the current ones.
 
-An index that is built anew goes into a folder of its own, so that a reader of the old one is never disturbed;
-`state.json`, replaced atomically, names the folders in force.
+An index that is rebuilt goes into a folder of its own, so that readers of the old one are never disturbed;
+`state.json`, replaced atomically, names the current folders.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from gnomon.index.scan_settings import ScanSettings, chosen_settings
 
 @dataclass(frozen=True)
 class IndexState:
-    """Which folders are in force, for which catalog, and the journal position that none of them is beyond.
+    """The current folders, the catalog they belong to, and a journal position that none of them is beyond.
 
-    `dense_seq` is where the vectors on disk stand: what came later is taken from the catalog again.
+    `dense_seq` is the position of the vectors on disk: later changes are read from the catalog again.
     """
 
     collection: str = ""
@@ -39,12 +39,12 @@ class IndexState:
     dense_seq: int = -1
 
     def next_folder(self, name: Literal["dense", "lexical"]) -> str:
-        """A folder name for an index that is built anew."""
+        """The name of the next folder, for an index that is rebuilt."""
         number = int((self.dense if name == "dense" else self.lexical).rpartition("-")[2] or 0)
         return f"{name}-{number + 1:04d}"
 
     def rebuilt(self, collection: str) -> IndexState:
-        """A state for indexes that are all to be built anew."""
+        """The state from which all indexes are rebuilt."""
         return IndexState(collection, dense=self.next_folder("dense"), lexical=self.next_folder("lexical"))
 
 
@@ -54,7 +54,7 @@ def derived_folder(folder: Path, version: Version) -> Path:
 
 
 def read_state(folder: Path) -> IndexState:
-    """The state in force; an empty one where the file is missing or damaged, and all is built anew."""
+    """The current state; an empty one where the file is missing or damaged, so that all indexes are rebuilt."""
     try:
         return from_plain(IndexState, json.loads((folder / "state.json").read_text()))
     except (OSError, ValueError, InvalidInput):
@@ -62,14 +62,14 @@ def read_state(folder: Path) -> IndexState:
 
 
 def write_state(folder: Path, state: IndexState) -> None:
-    """Put a state in force, atomically."""
+    """Replace the state file, atomically."""
     write_atomic(folder / "state.json", json.dumps(to_plain(state)))
 
 
 def open_indexes(
     folder: Path, state: IndexState, version: Version, held: tuple[WritableIndexes, IndexState] | None
 ) -> tuple[WritableIndexes, IndexState]:
-    """What is in force, from disk or, as far as it is the same, as it is held; anew where it is damaged."""
+    """The current indexes: kept as they are in memory where they are the same, else from disk; empty where damaged."""
     live, known = held or (None, IndexState())
     language, settings = version.retrieval.language, chosen_settings(version.retrieval.index)
     if live is not None and (state.dense, state.dense_seq) == (known.dense, known.dense_seq):
@@ -95,7 +95,7 @@ def open_indexes(
 
 
 def open_read_only(folder: Path, state: IndexState, version: Version) -> WritableIndexes | None:
-    """What is in force on disk, to be searched only; None where something is missing or being replaced."""
+    """The current indexes on disk, for searching only; None where one is missing or being replaced."""
     try:
         settings = chosen_settings(version.retrieval.index)
         dense, at = _dense_from(folder, state, version.space, settings)
@@ -106,7 +106,7 @@ def open_read_only(folder: Path, state: IndexState, version: Version) -> Writabl
 
 
 def save_indexes(folder: Path, live: WritableIndexes, state: IndexState) -> tuple[WritableIndexes, IndexState]:
-    """Save the vectors as they stand, put that in force, and clear away what is not."""
+    """Save the vectors, record that in the state file, and delete folders that are not current."""
     live.dense.save(folder / state.dense, stamp=live.dense_at)
     state = replace(state, dense_seq=live.dense_at)
     write_state(folder, state)
@@ -121,7 +121,7 @@ def save_indexes(folder: Path, live: WritableIndexes, state: IndexState) -> tupl
 
 
 def _dense_from(folder: Path, state: IndexState, space: Space, settings: ScanSettings) -> tuple[ScanIndex, int]:
-    """The saved vector index and the journal position it stands at. Raises IndexDamaged."""
+    """The saved vector index and its journal position. Raises IndexDamaged."""
     if not state.dense:
         raise IndexDamaged("no vector index yet", expected="a saved index", hint="build it")
     index, stamp = ScanIndex.load(folder / state.dense, space, settings)

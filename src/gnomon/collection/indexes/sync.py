@@ -1,4 +1,4 @@
-"""Carrying the indexes along with the journal: blocks of the catalog's vectors and texts go into them."""
+"""Updates of the indexes: what the journal records goes into them, a block of vectors and texts at a time."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from gnomon.index.memory import require_room
 from gnomon.index.scan import ScanIndex
 
 BLOCK = 8192
-"""Chunks read at once while nobody searches: bounds memory."""
+"""Chunks of one block while nobody searches: bounds memory."""
 _SLICE = 32
-"""Chunks read at once while somebody does: some milliseconds, which a search may have to wait."""
+"""Chunks of one block while somebody does: some milliseconds, which a search may have to wait."""
 _POLL_S = 0.25
 _LINGER_S = 10.0
 _SEARCHED_S = 1.0
 
 
 class SearchPriority:
-    """Tells whether searches are going on, and cuts work so that they get in between."""
+    """Knows whether searches are going on, and splits work into blocks so that they get in between."""
 
     def __init__(self) -> None:
         self._searched_at = float("-inf")
 
-    def searched(self) -> None:
-        """Say that a search has come."""
+    def record_search(self) -> None:
+        """Note that a search has begun."""
         self._searched_at = time.monotonic()
 
     def blocks(self, ids: Array) -> Iterator[Array]:
-        """The ids in blocks; with searches going on, small ones, with a pause as long as each one took."""
+        """The ids in blocks; while searches go on, small ones, with a pause after each that is as long as it took."""
         at = 0
         while at < len(ids):
             gently = time.monotonic() - self._searched_at < _SEARCHED_S
@@ -54,9 +54,9 @@ class SearchPriority:
 
 
 class BackgroundWorker:
-    """One thread at most that takes steps, again and again, until for some seconds there was nothing to do.
+    """At most one thread that calls `step` again and again, until for 10 seconds it had nothing to do.
 
-    `step` says whether it did anything. What it raises ends the thread, and is raised by the next `start`.
+    `step` returns whether it did anything. An error ends the thread, and is raised by the next `start`.
     """
 
     def __init__(self, step: Callable[[], bool]) -> None:
@@ -74,17 +74,17 @@ class BackgroundWorker:
         return any(thread.is_alive() for thread in self._threads)
 
     def start(self) -> None:
-        """See to it that there is a thread, unless closed. Raises what the last one ended with."""
+        """Start the thread where none is running, unless closed. Raises the error that the last one ended with."""
         with self._lock:
             error, self._error = self._error, None
             if error is not None:
                 raise error
             if not self._stop.is_set() and not self.is_running:
-                self._threads[:] = [threading.Thread(target=self._run, name="gnomon-follower", daemon=True)]
+                self._threads[:] = [threading.Thread(target=self._run, name="gnomon-background", daemon=True)]
                 self._threads[0].start()
 
     def close(self) -> None:
-        """End the thread after the step that it is at; none is started any more."""
+        """End the thread after its current step; none is started any more."""
         with self._lock:
             _end(self._stop, self._threads)
 
@@ -106,12 +106,12 @@ def _end(stop: threading.Event, threads: list[threading.Thread]) -> None:
 
 
 SAVE_VECTORS = 131_072
-"""Vectors put in before they are saved, to be mapped from disk rather than held in memory."""
+"""New vectors after which the index is saved, to be mapped from disk rather than held in memory."""
 
 
 @dataclass(frozen=True)
 class WritableIndexes:
-    """The indexes that are written to, and the journal position each stands at.
+    """The indexes that are written to, and the journal position that each is at.
 
     `unsaved` counts changes since the vectors were last saved, `unmapped` vectors that are held in memory.
     """
@@ -126,15 +126,15 @@ class WritableIndexes:
 
 @dataclass(frozen=True)
 class ChangeSource:
-    """Where changes come from: one consistent view of the catalog, a version of it, and how to go on."""
+    """Where changes are read from: one consistent view of the catalog, and the version that is indexed."""
 
     connection: Connection
     version: Version
-    pace: SearchPriority
+    priority: SearchPriority
 
 
 def apply_changes(source: ChangeSource, live: WritableIndexes, folder: Path, upto: int) -> WritableIndexes:
-    """Both indexes with all changes up to a journal position in them; the keyword index is committed.
+    """Apply all changes up to a journal position to both indexes; the keyword index is committed.
 
     `folder` is the vector index's. Raises InvalidInput when the vectors would not fit into memory.
     """
@@ -142,7 +142,7 @@ def apply_changes(source: ChangeSource, live: WritableIndexes, folder: Path, upt
     removed, added = _changes(source, live.lexical_at, upto, is_empty=not len(live.lexical))
     if len(removed):
         live.lexical.remove(removed)
-    for block in source.pace.blocks(added):
+    for block in source.priority.blocks(added):
         live.lexical.add(*queries.texts_of(source.connection, block))
     if live.lexical_at != upto or len(removed) or len(added):
         live.lexical.commit(upto)
@@ -150,14 +150,14 @@ def apply_changes(source: ChangeSource, live: WritableIndexes, folder: Path, upt
 
 
 def apply_dense_changes(source: ChangeSource, live: WritableIndexes, folder: Path, upto: int) -> WritableIndexes:
-    """The vectors alone with all changes up to a journal position in them."""
+    """Apply all changes up to a journal position to the vector index alone."""
     removed, added = _changes(source, live.dense_at, upto, is_empty=not len(live.dense))
     if len(removed):
         live.dense.remove(removed)
     dense, unmapped, space = live.dense, live.unmapped, source.version.space
     if len(added) > BLOCK:
         _require_room(dense, len(added))
-    for ids, rows in _gathered(source, added):
+    for ids, rows in _vector_blocks(source, added):
         dense.add(ids, Vectors(rows, space))
         unmapped += len(ids)
         if unmapped > SAVE_VECTORS:
@@ -168,23 +168,23 @@ def apply_dense_changes(source: ChangeSource, live: WritableIndexes, folder: Pat
     return replace(live, dense=dense, dense_at=upto, unsaved=changes, unmapped=unmapped)
 
 
-def _gathered(source: ChangeSource, added: Array) -> Iterator[tuple[Array, Array]]:
-    """Ids and vectors in large blocks, however small those are that they are read in."""
-    version, ids, rows, held = source.version, [], [], 0
-    for block in source.pace.blocks(added):
+def _vector_blocks(source: ChangeSource, added: Array) -> Iterator[tuple[Array, Array]]:
+    """Ids and vectors in large blocks, however small the blocks are that they are read in."""
+    version, ids, rows, count = source.version, [], [], 0
+    for block in source.priority.blocks(added):
         found, vectors = queries.vectors_of(source.connection, version.space_id, version.space, block)
         ids.append(found)
         rows.append(vectors)
-        held += len(found)
-        if held >= BLOCK:
+        count += len(found)
+        if count >= BLOCK:
             yield np.concatenate(ids), np.concatenate(rows)
-            ids, rows, held = [], [], 0
-    if held:
+            ids, rows, count = [], [], 0
+    if count:
         yield np.concatenate(ids), np.concatenate(rows)
 
 
 def _require_room(dense: ScanIndex, count: int) -> None:
-    """Ask beforehand for what building takes: the codes of all rows, and one part of the rows themselves."""
+    """Check the memory that building takes: the codes of all rows, and the rows that are not yet saved."""
     on_disk = max(0, count - SAVE_VECTORS - BLOCK) * dense.space.dim * 4
     require_room(
         dense.bytes_to_add(count) - on_disk,
@@ -195,7 +195,7 @@ def _require_room(dense: ScanIndex, count: int) -> None:
 
 
 def _changes(source: ChangeSource, after: int, upto: int, *, is_empty: bool) -> tuple[Array, Array]:
-    """Chunk ids to take out and to put in; from the beginning on, to an empty index, all there are go in."""
+    """Chunk ids to remove and to add; an empty index gets all there are."""
     chunking = source.version.chunking_id
     if after:
         change = queries.delta(source.connection, chunking, after, upto)
@@ -203,5 +203,5 @@ def _changes(source: ChangeSource, after: int, upto: int, *, is_empty: bool) -> 
     every = queries.all_ids(source.connection, chunking)
     if is_empty:
         return every[:0], every
-    # It was cut off between its own commit and the stamp: what it holds may have been deleted since.
+    # A crash between its commit and the stamp: what it holds may have been deleted since.
     return queries.delta(source.connection, chunking, 0, upto).removed, every

@@ -1,8 +1,8 @@
-"""Bringing a version that is not live up to the documents there are: for who builds it, writes, or goes back.
+"""Backfill: a version that is not live gets the documents that it lacks.
 
-In order of the documents' row ids, a batch at a time: texts are embedded and committed by slices, then one
-transaction puts in the chunks that are lacking and raises the watermark. What a kill leaves is whole up to
-the watermark, and every vector that was committed is used. A document that was taken out meanwhile stays out.
+In order of the documents' row ids, a batch at a time: texts are embedded and committed in slices, then one
+transaction inserts the missing chunks and raises the watermark. A killed backfill leaves a version that is complete
+up to the watermark, and every vector that was committed is used. A document that was removed in between stays out.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from sqlalchemy import select, update
 from gnomon.collection.catalog import mutations, schema, vector_cache, versions
 from gnomon.collection.catalog.connection import Catalog, explained
 from gnomon.collection.catalog.queries import chunks_of, document_of
-from gnomon.collection.catalog.versions import FOLLOWING, Version
+from gnomon.collection.catalog.versions import BACKFILL_STATES, Version
 from gnomon.collection.ingest.writer import SLICE_TEXTS, EmbeddingCounts, Target, embed_slices
 from gnomon.core.documents import Chunk
 from gnomon.core.errors import CollectionBusy
 
 _DOCUMENTS, _CHARACTERS = 256, 1_000_000
-"""Documents of one batch at most, and characters of their texts (a longer one is a batch by itself)."""
+"""At most so many documents in a batch, and characters of their texts (a longer one is a batch by itself)."""
 _WAIT_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class BackfillProgress:
-    """What catching up did. `behind` documents are lacking still; `stopped`: it was asked to end before."""
+    """What a backfill did. `behind` documents are still missing; `stopped`: `should_stop` ended it before its end."""
 
     documents: int = 0
     chunks: int = 0
@@ -68,21 +68,21 @@ class BackfillOptions:
 
 @dataclass(frozen=True)
 class _Batch:
-    """Documents above the watermark, rising, and of them the rows of those that are not cut yet.
+    """Row ids of documents above the watermark, rising, and the rows of those that have no chunks yet.
 
-    `held` are the chunks that are there, by id, with their hashes; `behind` is how many documents lack.
+    `chunks` are the chunks that are there, by id, with their hashes; `behind` is how many documents are missing.
     """
 
     ids: tuple[int, ...]
-    uncut: tuple[Any, ...]
-    held: dict[int, bytes]
+    unchunked: tuple[Any, ...]
+    chunks: dict[int, bytes]
     behind: int
 
 
 class Backfill:
-    """Catches one version up, a step at a time. `target` is asked for only when there is something to do.
+    """The backfill of one version, a step at a time. `target` is called only when there is something to do.
 
-    `done` is what it did so far.
+    `progress` is what it did so far.
     """
 
     def __init__(
@@ -94,26 +94,26 @@ class Backfill:
         self.progress = BackfillProgress(behind=self._behind())
 
     def run(self) -> BackfillProgress:
-        """All steps, until nothing is lacking or it is told to stop. A retired version stays as it is."""
+        """All steps, until nothing is missing or it is to stop. A retired version stays as it is."""
         while self.step():
             if self._options.should_stop():
                 self.progress = replace(self.progress, stopped=True)
         return self.progress
 
     def step(self) -> bool:
-        """Do one batch. False where there was none, where it was stopped, or the version is retired by now.
+        """Do one batch. False where there is none, where it was stopped, or the version is retired by now.
 
-        Steps of several processes take turns, so that nothing is embedded twice. Raises CollectionBusy.
+        A lock lets one process at a time do a step, so that nothing is embedded twice. Raises CollectionBusy.
         """
         if self.progress.stopped:
             return False
-        with _turn(self._lock_file):
+        with _step_lock(self._lock_file):
             while (batch := self._batch()) is not None:
-                cut = self._cut(batch)
-                if not self._embed(batch, [chunk for chunks in cut.values() for chunk in chunks]):
+                new_chunks = self._chunk(batch)
+                if not self._embed(batch, [chunk for chunks in new_chunks.values() for chunk in chunks]):
                     return False
-                with suppress(_Cleared):
-                    return self._write(batch, cut)
+                with suppress(_VectorMissing):
+                    return self._write(batch, new_chunks)
         self.progress = replace(self.progress, behind=self._behind())
         return False
 
@@ -122,13 +122,13 @@ class Backfill:
             return versions.version_state(connection, self._version.id).behind
 
     def _batch(self) -> _Batch | None:
-        """What comes next, None where there is nothing."""
+        """The next batch, None where nothing is missing."""
         document, chunk = schema.documents.c, schema.chunks.c
         with self._catalog.read() as connection:
-            standing = versions.version_state(connection, self._version.id)
-            if standing.state not in FOLLOWING or not standing.behind:
+            state = versions.version_state(connection, self._version.id)
+            if state.state not in BACKFILL_STATES or not state.behind:
                 return None
-            above = select(document.id, document.characters).where(document.id > standing.upto)
+            above = select(document.id, document.characters).where(document.id > state.upto)
             characters, ids = 0, list[int]()
             for row in connection.execute(above.order_by(document.id).limit(self._options.batch_documents)):
                 characters += row.characters
@@ -136,26 +136,26 @@ class Backfill:
                     break
                 ids.append(row.id)
             there = (chunk.document_id.in_(ids), chunk.chunking_id == self._version.chunking_id)
-            held = connection.execute(select(chunk.id, chunk.text_hash, chunk.document_id).where(*there)).all()
-            uncut = set(ids).difference(row.document_id for row in held)
-            rows = connection.execute(select(schema.documents).where(document.id.in_(uncut))).all()
-        return _Batch(tuple(ids), tuple(rows), {row.id: row.text_hash for row in held}, standing.behind)
+            stored = connection.execute(select(chunk.id, chunk.text_hash, chunk.document_id).where(*there)).all()
+            unchunked = set(ids).difference(row.document_id for row in stored)
+            rows = connection.execute(select(schema.documents).where(document.id.in_(unchunked))).all()
+        return _Batch(tuple(ids), tuple(rows), {row.id: row.text_hash for row in stored}, state.behind)
 
-    def _cut(self, batch: _Batch) -> dict[int, list[Chunk]]:
-        """The chunks of the documents that have none yet, by the document's row id."""
-        if not batch.uncut:
+    def _chunk(self, batch: _Batch) -> dict[int, list[Chunk]]:
+        """Make the chunks of the documents that have none yet, by the document's row id."""
+        if not batch.unchunked:
             return {}
         chunker = self._target().chunker
-        return {row.id: chunker.chunk(document_of(row)) for row in batch.uncut}
+        return {row.id: chunker.chunk(document_of(row)) for row in batch.unchunked}
 
-    def _embed(self, batch: _Batch, cut: Sequence[Chunk]) -> bool:
-        """Put the vectors that are lacking into the cache. False where it was stopped."""
-        held, space = sorted(batch.held), self._version.space_id
+    def _embed(self, batch: _Batch, new_chunks: Sequence[Chunk]) -> bool:
+        """Put the missing vectors into the cache. False where it was stopped."""
+        stored, space = sorted(batch.chunks), self._version.space_id
         with self._catalog.read() as connection:
-            lacking = vector_cache.missing(connection, space, "document", list(batch.held.values()))
-            texts = [*chunks_of(connection, [at for at in held if batch.held[at] in lacking]), *cut]
+            missing = vector_cache.missing(connection, space, "document", list(batch.chunks.values()))
+            texts = [*chunks_of(connection, [at for at in stored if batch.chunks[at] in missing]), *new_chunks]
         before = self.progress
-        embedded = EmbeddingCounts(cached=len(held) + len(cut) - len(texts))
+        embedded = EmbeddingCounts(cached=len(stored) + len(new_chunks) - len(texts))
         started = time.perf_counter()
         for part in (
             embed_slices(self._catalog, self._target(), texts, slice_texts=self._options.slice_texts) if texts else ()
@@ -171,21 +171,21 @@ class Backfill:
         self.progress = before.plus(BackfillProgress(embedding=embedded, behind=batch.behind))
         return True
 
-    def _write(self, batch: _Batch, cut: dict[int, list[Chunk]]) -> bool:
-        """Put the chunks in of documents that are there still, and raise the watermark. Raises _Cleared."""
+    def _write(self, batch: _Batch, new_chunks: dict[int, list[Chunk]]) -> bool:
+        """Insert the chunks of documents that are still there, and raise the watermark. Raises _VectorMissing."""
         chunk, table, chunking = schema.chunks.c, schema.versions, self._version.chunking_id
         with self._catalog.write() as connection:
-            if versions.state_name(connection, self._version.id) not in FOLLOWING:
+            if versions.state_name(connection, self._version.id) not in BACKFILL_STATES:
                 return False
             document = schema.documents.c.id
             there = set(connection.execute(select(document).where(document.in_(batch.ids))).scalars())
             of = (chunk.document_id.in_(batch.ids), chunk.chunking_id == chunking)
-            # Another version of the same chunking may have cut some of them since.
+            # Another version of the same chunking may have inserted some of them since.
             there.difference_update(connection.execute(select(chunk.document_id).where(*of)).scalars())
-            added = mutations.add_chunks(connection, chunking, {at: cut[at] for at in cut if at in there})
+            added = mutations.add_chunks(connection, chunking, {at: new_chunks[at] for at in new_chunks if at in there})
             hashes = list(connection.execute(select(chunk.text_hash).where(*of)).scalars())
             if vector_cache.missing(connection, self._version.space_id, "document", hashes):
-                raise _Cleared
+                raise _VectorMissing
             row = update(table).where(table.c.id == self._version.id, table.c.upto < batch.ids[-1])
             connection.execute(row.values(upto=batch.ids[-1]))
         left = max(0, batch.behind - len(batch.ids))
@@ -194,12 +194,12 @@ class Backfill:
         return True
 
 
-class _Cleared(Exception):
-    """A vector is not in the cache any more, or belongs to a chunk that was cut since: once more."""
+class _VectorMissing(Exception):
+    """A vector was pruned from the cache, or belongs to a chunk that was inserted since: the batch is done again."""
 
 
 @contextmanager
-def _turn(path: Path) -> Iterator[None]:
+def _step_lock(path: Path) -> Iterator[None]:
     lock = FileLock(path)
     with explained(path):
         try:
@@ -207,7 +207,7 @@ def _turn(path: Path) -> Iterator[None]:
         except Timeout as error:
             raise CollectionBusy(
                 f"another process has held {path} for {_WAIT_S:g} s",
-                expected="one that gives way",
+                expected="one that ends",
                 hint="look for a stuck gnomon process, then run the same command again",
             ) from error
     try:

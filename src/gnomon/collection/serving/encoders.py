@@ -1,4 +1,4 @@
-"""The second model of a version's search: loaded by its name, and held to be the one that was set."""
+"""The models of a version: its encoder, loaded when first needed and checked, and its reranker."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gnomon.collection.catalog import spaces as models
+from gnomon.collection.catalog import spaces
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.versions import Version
 from gnomon.collection.settings import RetrievalSettings
@@ -25,53 +25,53 @@ if TYPE_CHECKING:
 
 
 class EncoderPool:
-    """Opens the encoder when it is first needed. Used by any number of threads.
+    """Loads a version's encoder when it is first needed. Thread-safe.
 
-    One model runs one batch after another, so a query would wait for batches of an index run's documents,
-    each of which takes many times as long. So while a run is on, searches have a model of their own, and the
-    processor is shared between the two. For MiniLM it takes 40 MB.
+    One model runs one batch after another, so a query would wait for batches of an index run's documents, each of
+    which takes many times as long. During an index run searches therefore have a second instance of the model (40 MB
+    for MiniLM), and the two share the processor.
     """
 
     def __init__(self, open_encoder: Callable[[], Encoder]) -> None:
         self._open = open_encoder
         self._lock = threading.Lock()
-        self._own: Encoder | None = None
-        self._shared: BatchedEncoder | None = None
-        self._apart: BatchedEncoder | None = None
+        self._encoder: Encoder | None = None
+        self._for_searches: BatchedEncoder | None = None
+        self._during_runs: BatchedEncoder | None = None
         self._runs = 0
 
     @property
     def is_open(self) -> bool:
         """Whether the encoder is loaded."""
-        return self._own is not None
+        return self._encoder is not None
 
     @property
     def is_searching(self) -> bool:
-        """Whether searches have asked for it."""
-        return self._shared is not None
+        """Whether a search has used it."""
+        return self._for_searches is not None
 
     @property
     def encoder(self) -> Encoder:
-        """The encoder for all but searches, loaded and checked against its canaries when first needed."""
+        """The encoder for everything but searches, loaded and checked against its canaries when first needed."""
         with self._lock:
             return self._opened()
 
     def for_searches(self) -> Encoder:
-        """The encoder for searches: queries of concurrent callers share an inference."""
+        """The encoder for searches: queries of concurrent callers share a batch."""
         with self._lock:
-            if self._shared is None:
-                self._shared = BatchedEncoder(self._opened())
+            if self._for_searches is None:
+                self._for_searches = BatchedEncoder(self._opened())
             if self._runs:
-                self._open_apart(self._shared)
-            return self._apart or self._shared
+                self._open_second(self._for_searches)
+            return self._during_runs or self._for_searches
 
     @contextmanager
     def index_run(self) -> Iterator[None]:
-        """An index run is on."""
+        """Within it an index run is going on, and searches have an instance of their own."""
         with self._lock:
             self._runs += 1
-            if self._shared is not None:  # here, so that no search has to wait until it is loaded
-                self._open_apart(self._shared)
+            if self._for_searches is not None:  # here, so that no search waits until it is loaded
+                self._open_second(self._for_searches)
         try:
             yield
         finally:
@@ -79,60 +79,60 @@ class EncoderPool:
                 self._runs -= 1
 
     def _opened(self) -> Encoder:
-        if self._own is None:
-            self._own = self._open()
-        return self._own
+        if self._encoder is None:
+            self._encoder = self._open()
+        return self._encoder
 
-    def _open_apart(self, instead: BatchedEncoder) -> None:
-        if self._apart is not None:
+    def _open_second(self, instead: BatchedEncoder) -> None:
+        if self._during_runs is not None:
             return
         try:
             other = self._open()
-        except GnomonError:  # its files are gone since: searches share the one that there is
+        except GnomonError:  # its files are gone since: searches share the loaded one
             other = self._opened()
-        self._apart = instead if other is self._own else BatchedEncoder(other)
+        self._during_runs = instead if other is self._encoder else BatchedEncoder(other)
 
 
 Load = Callable[[str, Space], Encoder]
 
 
 class EncoderRegistry:
-    """Encoders that were handed in stand for those of their space; any other is loaded by its name."""
+    """Encoders by space: those that were registered, and any other loaded by its version's model name."""
 
-    def __init__(self, catalog: Catalog, load: Load, given: Sequence[Encoder] = ()) -> None:
+    def __init__(self, catalog: Catalog, load: Load, encoders: Sequence[Encoder] = ()) -> None:
         self._catalog, self._load = catalog, load
-        self._registered = {encoder.space.fingerprint: encoder for encoder in given}
+        self._registered = {encoder.space.fingerprint: encoder for encoder in encoders}
 
     def register(self, encoder: Encoder) -> None:
-        """Let an encoder stand for those of its space."""
+        """Use this encoder for its space, unless one is registered already."""
         self._registered.setdefault(encoder.space.fingerprint, encoder)
 
     def is_registered(self, version: Version) -> bool:
-        """Whether a version's encoder was handed in, so that none has to be loaded."""
+        """Whether a version's encoder is registered, so that none has to be loaded."""
         return version.space.fingerprint in self._registered
 
     def load_unchecked(self, version: Version) -> Encoder:
-        """A version's encoder, or what lies at its place by now: a look at one that fails its canaries."""
+        """A version's encoder without checking its canaries: to examine a model that may have changed."""
         return self._registered.get(version.space.fingerprint) or self._load(version.model, version.space)
 
     def opener(self, version: Version) -> Callable[[], Encoder]:
-        """What opens a version's encoder and holds it to the canaries. It raises SpaceMismatch."""
+        """A function that loads a version's encoder and checks its canaries. It raises SpaceMismatch."""
 
         def check(encoder: Encoder) -> None:
             with self._catalog.read() as connection:
-                models.check_canaries(connection, version.space_id, encoder)
+                spaces.check_canaries(connection, version.space_id, encoder)
 
-        return lambda: models.open_encoder(version.space, version.model, lambda _: self.load_unchecked(version), check)
+        return lambda: spaces.open_encoder(version.space, version.model, lambda _: self.load_unchecked(version), check)
 
 
 @dataclass(frozen=True)
 class _Loaded:
     wrap: Callable[[Retriever], Retriever]
-    judge: Callable[[str], object]
+    score: Callable[[str], object]
 
 
 class LazyReranker:
-    """Puts the reranker of the settings over a retriever. It is loaded when first needed, by any thread."""
+    """The reranker of a version's settings, loaded when first needed. Thread-safe."""
 
     def __init__(self, settings: RerankSettings | None, texts_of: TextsOf) -> None:
         self._settings, self._texts_of = settings, texts_of
@@ -140,16 +140,16 @@ class LazyReranker:
         self._loaded: _Loaded | None = None
 
     def wrap(self, part: Retriever) -> Retriever:
-        """The retriever as it is, where no second model is set.
+        """A retriever with the reranker after it, or as it is where none is set.
 
-        Raises WeightsMismatch where another model lies at its place than the one that was set.
+        Raises WeightsMismatch where the model at its place is not the one that was set.
         """
         return part if self._settings is None else self._opened(self._settings).wrap(part)
 
     def warm(self, query: str) -> None:
-        """Load it and let it judge once, so that the first search has not to wait. Raises as `over` does."""
+        """Load it and score once, so that the first search does not wait. Raises as `wrap` does."""
         if self._settings is not None:
-            self._opened(self._settings).judge(query)
+            self._opened(self._settings).score(query)
 
     def _opened(self, settings: RerankSettings) -> _Loaded:
         with self._lock:
@@ -180,7 +180,7 @@ class LazyReranker:
 
 
 def resolve_reranker(settings: RetrievalSettings, say: Callable[[str], None] = lambda _: None) -> RetrievalSettings:
-    """Settings that say which model reranks: a folder's absolute path, and what its files come to.
+    """The settings with the reranker's absolute path, where it is a folder, and its fingerprint.
 
     Raises as `load_scorer` does, and ModelUnsupported for a model of one vector a text.
     """
@@ -193,7 +193,7 @@ def resolve_reranker(settings: RetrievalSettings, say: Callable[[str], None] = l
 
 
 def load_reranker(name: str, say: Callable[[str], None] = lambda _: None) -> CrossEncoder | Encoder:
-    """A cross-encoder or a late interaction model. Raises as `settled` does."""
+    """A cross-encoder or a late interaction model. Raises as `resolve_reranker` does."""
     from gnomon.encode import load_encoder, load_scorer
     from gnomon.encode.hub.locate import locate
     from gnomon.encode.layout.modules import architecture_of

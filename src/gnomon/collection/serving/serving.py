@@ -1,8 +1,8 @@
-"""Which version serves: each request pins one, and a switch made elsewhere is followed without a pause.
+"""Which version answers: each request gets a snapshot, and a switch by another process takes effect without a pause.
 
-The live version's id comes with the journal's head, which every search asks for anyway. When it has moved,
-the last view of the former version, whole and unmixed, goes on answering until a thread beside has the new
-one's model and indexes ready; then all later requests are answered by that.
+The live version's id comes with the journal's head, which every search reads anyway. When another version is live,
+the last view of the former one, complete and consistent, goes on answering until a background thread has loaded
+the new one's model and indexes; all later requests are then answered by that.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from gnomon.collection.serving.snapshot import ServedVersion, Snapshot
 from gnomon.core.errors import CollectionBusy, GnomonError
 
 _NEAR = 200
-"""Journal entries that a served may be behind for a search to go over to it at once."""
+"""Journal entries that a loaded version may be behind for a search to use it at once."""
 _WAIT_S = 1.0
-"""How long the thread beside waits at once for another process that is at the files."""
+"""How long the background thread waits at a time for another process that has the files locked."""
 _AGAIN_S = 5.0
-"""How long after a version could not be loaded that is tried again."""
+"""How long after a failure loading a version is tried again."""
 
 
 class Serving:
-    """The versions that a process holds, and the one that serves. `fixed`: that stays, whatever is live."""
+    """The versions that this process has open, and the one that answers. `fixed`: it stays, whatever is live."""
 
     def __init__(
         self, folder: Path, catalog: Catalog, encoders: EncoderRegistry, version: Version, *, fixed: bool = False
@@ -49,31 +49,31 @@ class Serving:
 
     @property
     def active(self) -> ServedVersion:
-        """What serves in this process."""
+        """The version that answers in this process."""
         return self._active
 
     def snapshot(self) -> Snapshot:
-        """The version and the view that a request is answered by."""
+        """The version and indexes that answer one request."""
         while True:
             served, head = self.current()
             try:
                 return Snapshot(served, served.derived.view(head))
             except versions.NotReady:
-                # Another version went live since, and this one was never searched here.
+                # Another version went live since, and this one was never searched in this process.
                 if self.fixed or not self._switch_over(served):
                     raise
 
     def current(self) -> tuple[ServedVersion, JournalHead]:
-        """What serves, after a look at what is live; with the head of the journal for its view."""
+        """The version that answers, after checking which one is live, and the journal's head for its view."""
         served = self._active
         head = served.derived.head()
         if self.fixed or head.live == served.version.id:
             return served, head
-        other = self._follow(served, head.live)
+        other = self._version_for(served, head.live)
         return (served, head) if other is served else (other, other.derived.head())
 
     def served_version(self, version_id: int) -> ServedVersion:
-        """The served of a version, made where it is not there; nothing is loaded."""
+        """The version of an id, opened where it is not yet; nothing is loaded."""
         with self._lock:
             if version_id in self._versions:
                 return self._versions[version_id]
@@ -83,15 +83,15 @@ class Serving:
             return self._served(version)
 
     def target(self, version_id: int) -> Target:
-        """Where chunks and vectors of a version are put; loads its model."""
+        """What writes chunks and vectors of a version; loads its model."""
         return self.served_version(version_id).target()
 
     def writer(self) -> Writer:
-        """What writes for the version that is live at each moment."""
+        """Writes for the version that is live at each moment."""
         return Writer(self.catalog, self.target)
 
     def activate(self, served: ServedVersion) -> None:
-        """Answer all later requests by this one, which is loaded. Only it and the one before are kept."""
+        """Answer all later requests by this version, which is loaded. Only it and the one before stay open."""
         with self._lock:
             before = self._active
             if self.fixed or before is served:
@@ -104,7 +104,7 @@ class Serving:
             self._loader.start()  # closes them: no search waits until what they hold is saved
 
     def after_write(self, *, save: bool = False) -> None:
-        """After documents were put in: this process finds them, in the version that is live."""
+        """After documents were written: searches of this process find them, in the version that is live."""
         while True:
             with self.catalog.read() as connection:
                 live = versions.live_id(connection)
@@ -120,14 +120,14 @@ class Serving:
             return self.activate(served)
 
     def after_removal(self) -> None:
-        """After documents were taken out: what serves in this process has them no more, and stays."""
+        """After documents were removed: the version that answers in this process loses them too."""
         with self.catalog.read() as connection:
             is_live = versions.live_id(connection) == self._active.version.id
         if is_live or self._active.derived.is_open:
             self._active.derived.refresh()
 
     def close(self) -> None:
-        """End the threads, and put on disk what is not there yet."""
+        """End the threads, and save what is not on disk yet."""
         self._loader.close()
         for served in [*self._closing, *self._versions.values()]:
             served.close()
@@ -138,15 +138,15 @@ class Serving:
             self._versions[version.id] = ServedVersion(self.folder, self.catalog, version, opener)
         return self._versions[version.id]
 
-    def _follow(self, served: ServedVersion, live: int) -> ServedVersion:
-        """What answers now that another version is live: that one where it is ready, else the former."""
+    def _version_for(self, served: ServedVersion, live: int) -> ServedVersion:
+        """The version that answers now that another is live: that one where it is loaded, else the former."""
         other = self.served_version(live)
         if self._is_ready(other, served):
             self.activate(other)
             return other
         with self.catalog.read() as connection:
             is_kept = versions.state_name(connection, served.version.id) in versions.KEPT
-        if not is_kept:  # its chunks may go at any time: better to wait than to answer by what is left
+        if not is_kept:  # its chunks may be deleted at any time: better to wait than to answer incompletely
             self._switch_over(served)
             return self._active
         self._wanted = live
@@ -163,7 +163,7 @@ class Serving:
         return self._active
 
     def _switch_over(self, served: ServedVersion) -> bool:
-        """Go over to what is live, however long that takes. False where that is this one."""
+        """Load and use the live version, however long that takes. False where that is this one."""
         with self.catalog.read() as connection:
             live = versions.live_id(connection)
         if live == served.version.id:
@@ -175,7 +175,7 @@ class Serving:
 
     @staticmethod
     def _is_ready(other: ServedVersion, like: ServedVersion) -> bool:
-        """Whether nothing of `other` has to be loaded that `like` has."""
+        """Whether `other` has everything loaded that `like` has."""
         if like.encoders.is_open and not other.encoders.is_open:
             return False
         if not like.derived.is_open:
@@ -184,7 +184,7 @@ class Serving:
         return lag is not None and lag <= _NEAR
 
     def _load(self) -> bool:
-        """What the thread beside does: bring the version that is wanted, and go over to it."""
+        """One step of the background thread: load the version that is wanted, and use it."""
         while self._closing:
             with suppress(GnomonError):  # what cannot be saved now, the catalog has
                 self._closing.pop().close()
@@ -196,7 +196,7 @@ class Serving:
             served.warm(before, wait_s=_WAIT_S)
         except (CollectionBusy, versions.NotReady):
             return True  # another process builds its indexes, or yet another version went live: again
-        except Exception as error:  # noqa: BLE001 - said by the next search, which is answered all the same
+        except Exception as error:  # noqa: BLE001 - the next search, which is answered all the same, warns of it
             self._failed = (wanted, time.monotonic(), error)
             return False
         if self._wanted == wanted:
@@ -204,6 +204,6 @@ class Serving:
         return True
 
     def _has_failed(self, wanted: int) -> bool:
-        """Whether it could not be loaded, and that is not long ago."""
+        """Whether loading it failed a short while ago."""
         failed = self._failed
         return failed is not None and failed[0] == wanted and time.monotonic() - failed[1] < _AGAIN_S

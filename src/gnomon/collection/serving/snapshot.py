@@ -1,4 +1,4 @@
-"""One version, ready to be served: its encoders, its indexes, its filters."""
+"""One version as this process has it open, and the snapshot of it that answers one request."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from gnomon.retrieve.where import Where
 
 
 def lookups(catalog: Catalog, version: Version) -> Lookups:
-    """The lookups of a version. Each reads by itself: a chunk that was deleted since is left out."""
+    """Reads vectors and texts of a version by chunk id. A chunk that was deleted since is left out."""
 
     def vectors_of(ids: Array) -> tuple[Array, Vectors]:
         with catalog.read() as connection:
@@ -40,11 +40,11 @@ def lookups(catalog: Catalog, version: Version) -> Lookups:
 
 
 _FIRST = next(text for role, text in CANARIES if role == "query")
-"""A query that every model of a collection was asked before: one of few words may know no others."""
+"""A query that every model of a collection has encoded before: a model of few words may know no others."""
 
 
 class ServedVersion:
-    """All that a process holds of a version. Nothing is loaded before it is needed."""
+    """A version's encoders, indexes, filters and reranker. Nothing is loaded before it is needed."""
 
     def __init__(self, folder: Path, catalog: Catalog, version: Version, open_encoder: Callable[[], Encoder]) -> None:
         self.catalog, self.version = catalog, version
@@ -56,7 +56,7 @@ class ServedVersion:
         self._mutex = threading.Lock()
 
     def target(self) -> Target:
-        """Where a writer puts chunks and vectors of this version; loads the encoder."""
+        """What writes chunks and vectors of this version; loads the encoder."""
         encoder = self.encoders.encoder
         with self._mutex:
             if self._target is None:
@@ -66,13 +66,13 @@ class ServedVersion:
             return self._target
 
     def lookups(self) -> Lookups:
-        """Vectors and texts of its chunks, by id."""
+        """Reads vectors and texts of its chunks, by id."""
         return lookups(self.catalog, self.version)
 
     def warm(self, like: ServedVersion, *, wait_s: float = 600.0) -> None:
-        """Open and bring up to date what the other one has open, so that the first search has not to wait.
+        """Load and update what `like` has loaded, so that the first search does not wait.
 
-        What is so already costs one look at the journal: a switch back and forth is to take milliseconds.
+        Where all is loaded already it costs one read of the journal: switching back and forth takes milliseconds.
         Raises CollectionBusy where another process builds its indexes for longer than `wait_s`.
         """
         if like.encoders.is_open and not self.encoders.is_searching:
@@ -82,12 +82,12 @@ class ServedVersion:
             self.derived.refresh(save=True, wait_s=wait_s)
 
     def close(self) -> None:
-        """End its thread, and put on disk what is not there yet."""
+        """End its thread, and save what is not on disk yet."""
         self.derived.close()
 
 
 class Snapshot:
-    """A version at one journal position: what one request sees from its beginning to its end."""
+    """A version at one journal position: what one request sees from beginning to end."""
 
     def __init__(self, served: ServedVersion, view: IndexView) -> None:
         self.served, self.indexes, self.version = served, view, served.version
@@ -97,7 +97,7 @@ class Snapshot:
     ) -> Retriever:
         """The retriever of a mode; `encoder` is called for the model where one is needed."""
         mode = mode or self.version.retrieval.mode
-        allowed = None if where is None else self.allowed(where)  # before the model, which takes longest
+        allowed = None if where is None else self.allowed(where)  # before the model, which takes longest to load
         retriever = build_retriever(
             mode,
             self.version.retrieval,
