@@ -27,8 +27,8 @@ def encoder() -> HashEncoder:
     return HashEncoder(64, max_tokens=48)
 
 
-def followers() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "gnomon-follower"]
+def background_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "gnomon-background"]
 
 
 def until(condition: Callable[[], bool]) -> bool:
@@ -143,11 +143,11 @@ def test_while_another_process_is_at_the_files_the_last_view_serves(
     with held:
         assert kb.internals.indexes is before or kb.internals.indexes.dense_at == before.dense_at
         assert kb.search("blue whale", k=1)[0].document == "docs/whales.txt"
-        assert len(followers()) == 1
+        assert len(background_threads()) == 1
     assert until(lambda: kb.internals.indexes.dense_at == kb.status().position)
     assert kb.search("note 599", k=1, mode="lexical")[0].document == "note599"
     kb.close()
-    assert followers() == []
+    assert background_threads() == []
 
 
 def test_a_fresh_process_does_not_wait_for_one_that_is_at_the_files(
@@ -169,7 +169,7 @@ def test_few_changes_of_another_are_found_at_once(kb: Collection, opened: Callab
         other.add(MANY[number * 30 : number * 30 + 30])
         assert len(kb.internals.indexes.dense) == len(other.internals.indexes.dense)
         assert kb.search(f"note {number * 30}", k=1)[0].document == f"note{number * 30}"
-    assert followers() == []
+    assert background_threads() == []
 
 
 def test_deleted_documents_vanish_from_an_old_view(
@@ -251,7 +251,7 @@ def test_an_interpreter_ends_with_the_thread_at_work(kb: Collection, tmp_path: P
         "print('open', flush=True)\n"
         "sys.stdin.readline()\n"
         "kb.search('note')\n"
-        "print(any(thread.name == 'gnomon-follower' for thread in threading.enumerate()))\n"
+        "print(any(thread.name == 'gnomon-background' for thread in threading.enumerate()))\n"
     )
     run = subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path / "kb")],

@@ -5,12 +5,16 @@ A condition becomes part of the sandbox's view, and views take no parameters.
 
 from __future__ import annotations
 
-from gnomon.answer.tables.types import Column, TableInfo, quote_name
-from gnomon.collection.catalog.filters import glob_pattern
-from gnomon.retrieve.where import Absent, Comparison, Condition, Constant, Every, Field, Some, fields
+from typing import Any, ClassVar
 
-_TYPES = {"text": ("text",), "number": ("integer", "real"), "truth": ("integer",)}
-"""What SQLite calls the values of each kind of constant."""
+from sqlalchemy import ColumnElement, UnaryExpression, and_, false, func, not_, or_, quoted_name
+from sqlalchemy import column as sql_column
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.sql.operators import custom_op
+
+from gnomon.answer.tables.types import Column, TableInfo, quote_name
+from gnomon.collection.catalog.filters import compare, constants_of, where_clause
+from gnomon.retrieve.where import Absent, Comparison, Condition, Constant, Every, Field, Kind, Some, fields
 
 
 def has_all_fields(condition: Condition, info: TableInfo) -> bool:
@@ -25,53 +29,56 @@ def column_of(field: Field, info: TableInfo) -> Column | None:
 
 
 def condition_sql(condition: Condition, info: TableInfo) -> str:
-    """True for the rows that meet the condition; a cell of another kind than the constant's does not."""
-    if isinstance(condition, Every | Some):
-        word = " AND " if isinstance(condition, Every) else " OR "
-        return f"({word.join(condition_sql(part, info) for part in condition.parts)})"
-    column = column_of(condition.field, info)
-    if column is None:
-        return "0"
-    cell = quote_name(column.name)
-    if isinstance(condition, Absent):
-        return f"(coalesce({cell}, '') {'!=' if condition.negated else '='} '')"
-    kinds = sorted({constant.kind for constant in condition.constants})
-    types = sorted({name for kind in kinds for name in _TYPES[kind]})
-    met = " OR ".join(_fits(cell, column, condition, kind) for kind in kinds)
-    if not condition.negated:
-        return f"({met})"
-    return f"(typeof({cell}) IN ({', '.join(map(literal, types))}) AND NOT ({met}))"
+    """SQL that is true for the rows that meet the condition, with its constants quoted by SQLAlchemy."""
+    compiled = where_clause(condition, TableFields(info)).compile(
+        dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}
+    )
+    return f"({compiled})"
 
 
-def _fits(cell: str, column: Column, condition: Comparison, kind: str) -> str:
-    constants = [constant for constant in condition.constants if constant.kind == kind]
-    if kind == "truth" and column.kind != "truth":
-        return "0"
-    types = ", ".join(literal(name) for name in _TYPES[kind])
-    # "+" takes a column's declared type away, by which SQLite would turn '007' into 7 before it compares.
-    plain = f"+{cell}" if kind == "text" else cell
-    return f"(typeof({cell}) IN ({types}) AND {_compared(plain, condition.operator, constants)})"
+class TableFields:
+    """The columns of a registered table, by name in any case. A cell fits constants of its own kind only."""
+
+    _TYPES: ClassVar = {"text": ("text",), "number": ("integer", "real"), "truth": ("integer",)}
+    """What SQLite calls the values of each kind of constant."""
+
+    def __init__(self, info: TableInfo) -> None:
+        self._info = info
+
+    def matches(self, comparison: Comparison) -> ColumnElement[bool]:
+        """A cell of a constant's kind fits it; negated: a cell of some constant's kind fits none."""
+        column = column_of(comparison.field, self._info)
+        if column is None:
+            return false()
+        kinds = sorted({constant.kind for constant in comparison.constants})
+        met = or_(*(self._fits(column, comparison, kind) for kind in kinds))
+        if not comparison.negated:
+            return met
+        types = sorted({name for kind in kinds for name in self._TYPES[kind]})
+        return and_(func.typeof(_cell(column)).in_(types), not_(met))
+
+    def is_absent(self, absent: Absent) -> ColumnElement[bool]:
+        """The cell is NULL or empty."""
+        column = column_of(absent.field, self._info)
+        if column is None:
+            return false()
+        value = func.coalesce(_cell(column), "")
+        return value != "" if absent.negated else value == ""
+
+    def _fits(self, column: Column, comparison: Comparison, kind: Kind) -> ColumnElement[bool]:
+        if kind == "truth" and column.kind != "truth":
+            return false()
+        cell, values = _cell(column), constants_of(comparison, kind)
+        # "+" takes a column's declared type away, by which SQLite would turn '007' into 7 before it compares.
+        compared = UnaryExpression(cell, operator=custom_op("+")) if kind == "text" else cell
+        stored = [value.replace("\0", "") if isinstance(value, str) else value for value in values]  # SQL has no NUL
+        if kind == "truth":
+            stored = [int(value) for value in values]
+        return and_(func.typeof(cell).in_(self._TYPES[kind]), compare(compared, comparison.operator, stored))
 
 
-def _compared(cell: str, operator: str, constants: list[Constant]) -> str:
-    if operator in ("like", "ilike"):
-        pattern = glob_pattern(str(constants[0].value), any_case=operator == "ilike")
-        return f"{cell} GLOB {literal(pattern)}"
-    if operator in ("=", "in"):
-        return f"{cell} IN ({', '.join(literal(constant.value) for constant in constants)})"
-    return f"{cell} {operator} {literal(constants[0].value)}"
-
-
-def literal(value: str | int | float | bool) -> str:
-    """A constant as SQL writes it.
-
-    >>> literal("it's"), literal(2.5), literal(True)
-    ("'it''s'", '2.5', '1')
-    """
-    if isinstance(value, str):
-        doubled = value.replace("\0", "").replace("'", "''")
-        return f"'{doubled}'"
-    return repr(int(value) if isinstance(value, bool) else value)
+def _cell(column: Column) -> ColumnElement[Any]:
+    return sql_column(quoted_name(column.name, quote=True))
 
 
 def format_condition(condition: Condition) -> str:
@@ -100,4 +107,6 @@ def format_condition(condition: Condition) -> str:
 
 
 def _typed(constant: Constant) -> str:
-    return str(constant.value).lower() if constant.kind == "truth" else literal(constant.value)
+    if isinstance(constant.value, str):
+        return "'" + constant.value.replace("'", "''") + "'"
+    return str(constant.value).lower() if constant.kind == "truth" else repr(constant.value)

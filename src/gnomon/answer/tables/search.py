@@ -17,7 +17,7 @@ from gnomon.answer.tables.types import TableInfo, quote_name, table_error
 from gnomon.answer.types import ChatModel, Passage
 from gnomon.collection import Collection
 from gnomon.core.errors import GnomonError, InvalidInput
-from gnomon.retrieve.where import Condition, parse
+from gnomon.retrieve.where import Condition, Where, to_condition
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class TableSearchResult:
 
 
 def ask_tables(
-    kb: Collection, question: str, *, chat: ChatModel | None = None, where: str | None = None, limit: int = 5
+    kb: Collection, question: str, *, chat: ChatModel | None = None, where: Where | None = None, limit: int = 5
 ) -> tuple[Passage, ...]:
     """`search_tables`'s passages, at most `limit`; () where no table has an answer.
 
@@ -42,7 +42,7 @@ def ask_tables(
 
 
 def search_tables(
-    kb: Collection, question: str, *, chat: ChatModel | None = None, where: str | None = None, limit: int = 5
+    kb: Collection, question: str, *, chat: ChatModel | None = None, where: Where | None = None, limit: int = 5
 ) -> TableSearchResult:
     """Rows of the registered tables that answer a question, and counts of rows.
 
@@ -53,7 +53,7 @@ def search_tables(
     """
     if limit < 1:
         raise InvalidInput(f"limit = {limit}", expected="at least 1 row")
-    condition = parse(where) if where is not None else None
+    condition = to_condition(where) if where is not None else None
     tables = [info for info in registered(kb) if condition is None or has_all_fields(condition, info)]
     errors: list[GnomonError] = []
     open_table = _TableOpener(kb, condition)
