@@ -70,7 +70,8 @@ bench: $(VENV)/.dev $(REFERENCE)/.made  ## Run the benchmarks of speed and quali
 
 bench-train: $(VENV)/.dev $(REFERENCE)/.made  ## Run the benchmarks of training, which take about two hours
 	@$(BIN)/python -m bench train --reference-python $(REFERENCE)/bin/python
-	@$(BIN)/python -m bench train_kinds words seen context train_page
+	@$(BIN)/python -m bench train_kinds words seen context
+	@$(BIN)/python -m bench pages training-figures
 
 # PEERS passes options on: make bench-peers PEERS="--set scifact --one-core"
 bench-peers: $(VENV)/.dev  ## Compare with other libraries, each in its own environment; see docs/peers.md

@@ -31,12 +31,15 @@ CONTEXTS = {
     "answers": "bench.answers.answers_page",
     "chunking": "bench.quality.chunking_page",
     "context": "bench.quality.context",
+    "encoders": "bench.quality.encoders_page",
     "fusion": "bench.quality.fusion_page",
     "gate": "bench.quality.gate_page",
     "guard": "bench.migration.guard",
+    "peers": "bench.peers.peers_page",
     "pseudo": "bench.quality.pseudo_page",
     "seen": "bench.training.seen_page",
     "stages": "bench.quality.stages_page",
+    "training-figures": "bench.training.train_page",
 }
 """Page to the module whose `context(results)` gives its template more names."""
 

@@ -1,64 +1,15 @@
-"""The page docs/peers.md, from bench/results/peers.json; every sentence about who wins follows the figures.
+"""What docs/peers.md is made of, from peers.json; every sentence about who wins follows the figures.
 
 Where peers.json is of a part of the set, peers_whole.json beside it, if there, gives a second part.
-
-python -m bench peers_page
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from bench.peers.environments import PEERS, ROOT
+from bench.peers.environments import PEERS
 
-_OPENING = """# Beside other libraries
-
-Written by `make bench-peers` from `bench/results/peers.json`; do not edit.
-
-The same corpus, the same model ({model}, from one local folder) and the same machine ({cores} cores,
-{memory_gib} GiB, no GPU), one library after the other, each in an environment of its own and a fresh process
-a run. Runs of each: {runs} (medians where there are several).
-
-- **Index**: from texts in memory to an index saved on disk, with the texts, model already loaded
-  (gnomon loads its model within this time, and reads the texts from a file; words are indexed too where
-  hybrid search is listed).
-- **Query**: text in, ten hits out, one at a time, after 20 to warm up.
-- **nDCG@10**: by ir-measures, from the order of the ten hits. **Peak RSS**: VmHWM. **CPU**: all threads.
-- **Install**: site-packages without pip and compiled caches; torch is a build for CPUs only.
-- "x" after a figure: as many times gnomon's.
-
-Most of indexing is the encoder's work: the libraries that run the same torch model in fp32 differ by their
-batches, by how much of a text they read and by what they do besides. gnomon encodes with OpenVINO, in bf16
-where the CPU has it; how much of its lead is bf16 was not taken apart here. `bench/speed/encode.py` compares the
-two encoders alone, vectors and speed, on one thread each.
-"""
-_CORPUS = """
-## {set}: {documents} documents, {queries} judged queries
-"""
-_SUBSET = """
-A part of the set only: its first documents, with some of the queries they answer and what is judged of them.
-So few documents make nDCG@10 high and comparable with nothing outside this table, let what a library costs
-once weigh more, and show nothing of how it grows. `make bench-peers` without options measures the whole set.
-"""
-_NOISE = """
-The machine was shared with other work while this ran: the load average before each peer was {low} to {high}
-on {cores} cores. Wall times and latencies are inflated by that, unevenly. CPU seconds are moved less, but
-threads of torch may wait by spinning, which on a busy machine counts against all that encode with torch.
-Compare CPU seconds of indexing first, and read differences of less than a third as none. Query times here
-are no measure of the libraries, so no ratios are given: with a core taken by other work, each small operation
-of torch on two threads was seen to take 5 ms (presumably waiting for its other half): half a second a query.
-It comes and goes, and hit some libraries and not others; Qdrant Edge's own search, timed by itself on 20
-documents, took 0.2 to 15 ms of such a query. `--one-core` should be free of it.
-"""
-_AHEAD = """
-Other work ran on the machine meanwhile (load averages of {low} to {high} on {cores} cores) at a lower
-priority: the processes measured had a niceness of {niceness}, so that the scheduler gave them nearly all of
-the processor. Caches and memory bandwidth were shared. Read differences of less than a fifth as none.
-"""
 _HEAD = (
     "library",
     "index CPU s",
@@ -73,11 +24,33 @@ _QUERY = ("library", "mode", "CPU ms a query", "p50 ms", "p99 ms", "nDCG@10")
 _ORDER = {peer.name: peer for peer in PEERS}
 
 
-def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    """A Markdown table."""
-    names = list(head)
-    lines = [names, ["---"] * len(names), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"
+def context(results: Callable[[str], Any]) -> dict[str, Any]:
+    """Tables and sentences of each set and each number of cores."""
+    record = results("peers")
+    records = [record]
+    if record["subset"] and (whole := results("peers_whole")):
+        records.append(whole)
+    return {
+        "record": record,
+        "records": [(one, measurements(one["peers"])) for one in records],
+        "cost_heads": _HEAD,
+        "query_heads": _QUERY,
+        "remarks": remarks(record["peers"]),
+    }
+
+
+def measurements(peers: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What was measured on all cores and on one."""
+    parts = []
+    for part, title in (("all_cores", "all cores"), ("one_core", "one core")):
+        figures = [peer[part] for peer in peers.values() if part in peer]
+        if figures:
+            loads = [own["load_average_before"] for own in figures]
+            about = {"title": title, "quietest": min(loads), "busiest": max(loads)}
+            about["niceness"] = max(own.get("niceness", 0) for own in figures)
+            rows = {"costs": costs(peers, part), "queries": queries(peers, part), "wins": wins(peers, part)}
+            parts.append(about | rows)
+    return parts
 
 
 def ratio(value: float, base: float | None) -> str:
@@ -166,42 +139,3 @@ def remarks(peers: Mapping[str, Any]) -> list[str]:
             line += f" Could not be run here: {peer['could_not_be_run_here']}."
         lines.append(line)
     return lines
-
-
-def measurements(record: Mapping[str, Any]) -> list[str]:
-    """The tables of one file of results."""
-    peers, text = record["peers"], [_CORPUS.format(**record)]
-    if record["subset"]:
-        text.append(_SUBSET)
-    for part, title in (("all_cores", "all cores"), ("one_core", "one core")):
-        figures = [peer[part] for peer in peers.values() if part in peer]
-        if not figures:
-            continue
-        loads = [own["load_average_before"] for own in figures]
-        niceness = max(own.get("niceness", 0) for own in figures)
-        noise = (_AHEAD if niceness <= -10 else _NOISE).format(
-            low=min(loads), high=max(loads), cores=record["machine"]["cores"], niceness=niceness
-        )
-        text += [
-            f"\n### On {title}\n",
-            table(_HEAD, costs(peers, part)),
-            "",
-            table(_QUERY, queries(peers, part)),
-        ]
-        text += [noise if max(loads) > 1 else "", f"Where a peer wins, on {title}:\n"]
-        text += ["\n".join(wins(peers, part)), ""]
-    return text
-
-
-def write_page(record: Mapping[str, Any], path: Path) -> None:
-    """The whole page, in Markdown, with results of the whole set that have a file of their own."""
-    text = [_OPENING.format(**{**record["machine"], **record}), *measurements(record)]
-    more = ROOT / "bench" / "results" / "peers_whole.json"
-    if record["subset"] and more.exists():
-        text += measurements(json.loads(more.read_text()))
-    text += ["\n## What each does by default\n", "\n".join(remarks(record["peers"])), ""]
-    path.write_text(re.sub("\n{3,}", "\n\n", "\n".join(text)))
-
-
-if __name__ == "__main__":
-    write_page(json.loads((ROOT / "bench/results/peers.json").read_text()), ROOT / "docs" / "peers.md")

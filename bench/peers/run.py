@@ -198,7 +198,7 @@ def corpus(name: str, documents: int | None, queries: int | None) -> Beir:
 
 def main() -> None:
     """Measure and write results/peers.json and docs/peers.md."""
-    from bench.peers.peers_page import write_page
+    from bench import pages
     from gnomon.encode import locate
 
     given = options()
@@ -214,9 +214,9 @@ def main() -> None:
             if peer.name in given.only.split(","):
                 found[peer.name] = measured(peer, task, given)
                 ordered = {each.name: found[each.name] for each in PEERS if each.name in found}
-                results = write(given.name, {"model": MODEL, **sizes, "runs": given.runs, "peers": ordered})
+                write(given.name, {"model": MODEL, **sizes, "runs": given.runs, "peers": ordered})
     if given.name == "peers":
-        write_page(json.loads(results.read_text()), ROOT / "docs" / "peers.md")
+        pages.write("peers")
 
 
 if __name__ == "__main__":
