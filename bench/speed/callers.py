@@ -31,6 +31,7 @@ from bench.data import DATA, beir
 from bench.record import write
 from gnomon.collection.search import build_retriever, checked_queries
 from gnomon.core.contracts import Encoder
+from gnomon.core.progress import Progress
 from gnomon.encode.batched import BatchedEncoder
 
 BIG = "insuranceqa"
@@ -144,7 +145,7 @@ def other_thread(kb: gnomon.Collection) -> Iterator[None]:
     """An index run in a thread, which is interrupted in the middle of it."""
     going, stop = threading.Event(), threading.Event()
 
-    def tell(progress: gnomon.collection.Progress) -> None:
+    def tell(progress: Progress) -> None:
         if progress.stage == "embedding":
             going.set()
         if stop.is_set():
@@ -164,7 +165,7 @@ def index_until_ended(folder: Path, *, again: bool) -> None:
     """Put the big set in; `again`: take out what is cached of it and put it in again, for ever."""
     told = threading.Event()
 
-    def tell(progress: gnomon.collection.Progress) -> None:
+    def tell(progress: Progress) -> None:
         if progress.stage == "embedding" and not told.is_set():
             told.set()
             print("embedding", flush=True)

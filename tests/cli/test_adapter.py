@@ -86,7 +86,7 @@ def half_built(model, tmp_path):
                 (tmp_path / "half" / "migration" / "stop").touch()
 
         ahead = Prefill(adapter=True, pairs=200, min_pairs=200)
-        at = migrate(kb, folder, settings=MigrateSettings(prefill=ahead), told=stop_soon)
+        at = migrate(kb, folder, settings=MigrateSettings(prefill=ahead), on_state=stop_soon)
         assert (at.outcome, at.adapter["serves"]) == ("stopped", True)
     return tmp_path / "half"
 

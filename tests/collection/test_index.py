@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 import gnomon
-from gnomon.collection import Collection, CollectionSettings, IndexOptions, Progress
+from gnomon.collection import Collection, CollectionSettings, IndexOptions
 from gnomon.core.documents import Document
 from gnomon.core.errors import InvalidInput
+from gnomon.core.progress import Progress
 from gnomon.testing.toys import HashEncoder
 
 encoder = partial(HashEncoder, 64, max_tokens=48)
@@ -141,7 +142,7 @@ def test_progress_counts_up_to_the_end(opened, docs: Path) -> None:
     seen: list[Progress] = []
     opened().index([docs], progress=seen.append)
     assert [p.done for p in seen] == sorted(p.done for p in seen)
-    assert (seen[-1].files, seen[-1].done, seen[-1].chunks) == (4, 4, 4)
+    assert (seen[-1].total, seen[-1].done, seen[-1].metrics["chunks"]) == (4, 4, 4)
 
 
 def test_ctrl_c_keeps_what_is_committed_and_the_next_run_carries_on(opened, tmp_path: Path) -> None:

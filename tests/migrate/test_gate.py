@@ -42,7 +42,7 @@ def candidate(kb: Collection) -> str:
 def test_it_tells_quality_time_and_size(kb: Collection, candidate: str) -> None:
     counts: list[tuple[int, int]] = []
     data = dataset(kb)
-    found = gate(kb, candidate, LOOSE, dataset=data, progress=lambda done, of: counts.append((done, of)))
+    found = gate(kb, candidate, LOOSE, dataset=data, progress=lambda now: counts.append((now.done, now.total)))
     assert (found.version, found.baseline, found.queries) == ("v2", "v1", 30)
     assert found.verdict is not None
     assert found.verdict.outcome == found.outcome

@@ -43,7 +43,7 @@ def states(kb: Collection) -> dict[str, str]:
 
 def test_a_model_is_changed(kb: Collection, queries: str, tmp_path: Path) -> None:
     heard: list[Migration] = []
-    done = migrate(kb, two(), settings=judged(queries, margin=0.2), told=heard.append)
+    done = migrate(kb, two(), settings=judged(queries, margin=0.2), on_state=heard.append)
     assert (done.outcome, done.stage, done.version, done.live) == ("switched", "over", "v2", "v1")
     assert done.switch_seconds is not None
     assert (done.tokens, done.texts) == (done.tokens_done, done.texts_done) != (0, 0)
@@ -125,7 +125,7 @@ def test_it_is_stopped_and_gone_on_with(kb: Collection, queries: str, tmp_path: 
         if at.texts_done >= 40:
             (tmp_path / "kb" / FOLDER / STOP).touch()
 
-    done = migrate(kb, encoder, settings=judged(queries, margin=0.2), told=stop_soon)
+    done = migrate(kb, encoder, settings=judged(queries, margin=0.2), on_state=stop_soon)
     assert (done.outcome, done.version) == ("stopped", "v2")
     assert 0 < done.texts_done < done.texts
     assert states(kb) == {"v1": "live", "v2": "building"}
@@ -146,7 +146,7 @@ def test_ctrl_c_is_a_stop(kb: Collection, tmp_path: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        migrate(kb, two(), told=interrupt)
+        migrate(kb, two(), on_state=interrupt)
     found = status(tmp_path / "kb")
     assert found is not None
     assert (found.outcome, found.stage) == ("stopped", "building")
@@ -161,7 +161,7 @@ def test_two_at_once_are_refused_by_name(kb: Collection, tmp_path: Path) -> None
                 run_migration(kb, Change(), MigrateSettings())
             second.append(str(refused.value))
 
-    migrate(kb, two(), told=begin_another)
+    migrate(kb, two(), on_state=begin_another)
     assert "is running: v2 with hash-64-two" in second[0]
     assert "building, started 20" in second[0]
     assert "--stop ends it" in second[0]
@@ -245,7 +245,7 @@ def test_a_migration_at_large_is_followed_by_others(kb: Collection, tmp_path: Pa
                 added.append(at.stage)
                 other.add(documents({f"in {at.stage}": text(len(added), 1)}))
 
-        done = run_migration(kb, Change("two"), judged(queries, margin=0.2), encoder=two(), told=add)
+        done = run_migration(kb, Change("two"), judged(queries, margin=0.2), encoder=two(), on_state=add)
         assert done.outcome == "switched"
         assert {"in building", "in judging"} <= served(kb).keys()
         assert three().space != kb.version.space == two().space

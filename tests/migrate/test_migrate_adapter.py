@@ -63,7 +63,7 @@ def test_it_serves_while_it_is_built_and_goes_then(kb: Collection, tmp_path: Pat
             seen.append((embedding_coverage(reader, "v2").share, {found_by(hit) for hit in hits}, hits[0].document))
 
     encoder = two(salt="fresh")
-    done = migrate(kb, encoder, settings=SETTINGS, told=look)
+    done = migrate(kb, encoder, settings=SETTINGS, on_state=look)
     assert (done.outcome, done.texts_done, encoder.encoded) == ("switched", N, N)  # nothing twice
     assert [each[0] for each in seen] == sorted(each[0] for each in seen)
     assert seen[0][0] == PAIRS / N
@@ -88,7 +88,7 @@ def test_one_that_finds_too_little_is_refused_and_the_build_goes_on(kb: Collecti
                 dual_index_retriever(kb, "v2")
             refused.append(str(error.value))
 
-    done = migrate(kb, two(), settings=least, told=look)
+    done = migrate(kb, two(), settings=least, on_state=look)
     assert (done.outcome, done.texts_done, len(refused)) == ("switched", N, 1)
     assert done.adapter is not None
     assert not done.adapter["serves"]
@@ -112,7 +112,7 @@ def test_it_is_stopped_and_the_adapter_stays(kb: Collection, tmp_path: Path) -> 
         if at.adapter is not None and at.texts_done > PAIRS:
             (tmp_path / "kb" / FOLDER / STOP).touch()
 
-    migrate(kb, two(), settings=SETTINGS, told=stop_soon)
+    migrate(kb, two(), settings=SETTINGS, on_state=stop_soon)
     fitted = adapter_file(kb, "v2").stat().st_mtime_ns
     kb.add(documents({"late": "zephyr willow zephyr n399t2"}))
     found = dual_index_retriever(kb, "v2", mode="dense").search("zephyr willow zephyr n399t2", k=1)[0]
@@ -123,7 +123,7 @@ def test_it_is_stopped_and_the_adapter_stays(kb: Collection, tmp_path: Path) -> 
         if at.stage == "building" and at.adapter is not None:
             again.append(adapter_file(kb, "v2").stat().st_mtime_ns)
 
-    done = migrate(kb, two(), settings=SETTINGS, told=look)
+    done = migrate(kb, two(), settings=SETTINGS, on_state=look)
     assert done.outcome == "switched"
     assert set(again) == {fitted}  # found, not fitted anew
 
@@ -133,9 +133,9 @@ def test_an_adapter_that_is_not_good_enough_any_more_is_fitted_anew(kb: Collecti
         if at.adapter is not None:
             (tmp_path / "kb" / FOLDER / STOP).touch()
 
-    migrate(kb, two(), settings=SETTINGS, told=stop_soon)
+    migrate(kb, two(), settings=SETTINGS, on_state=stop_soon)
     strict = replace(SETTINGS, prefill=replace(ADAPTER, min_recall=1.0))
-    stopped = migrate(kb, two(), settings=strict, told=stop_soon)
+    stopped = migrate(kb, two(), settings=strict, on_state=stop_soon)
     assert (stopped.outcome, (stopped.adapter or {})["serves"]) == ("stopped", False)
     with pytest.raises(NotReady):
         dual_index_retriever(kb, "v2")

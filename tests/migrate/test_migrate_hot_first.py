@@ -116,7 +116,7 @@ def test_interrupted_again_and_again(kb: Collection, tmp_path: Path) -> None:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            migrate(kb, encoder, settings=settings(log), told=interrupt)
+            migrate(kb, encoder, settings=settings(log), on_state=interrupt)
         with np.load(tmp_path / "kb/migration/v2.order.npz") as kept:
             assert order in ([], kept["ids"].tolist())
             order = kept["ids"].tolist()
@@ -151,7 +151,7 @@ def test_it_says_what_the_order_is_from(kb: Collection, tmp_path: Path) -> None:
     log = asked(tmp_path / "log.txt", dict.fromkeys(range(5), 2))
     heard: list[Migration] = []
     encoder = two(salt="fresh")
-    done = migrate(kb, encoder, settings=settings(log), told=heard.append)
+    done = migrate(kb, encoder, settings=settings(log), on_state=heard.append)
     assert done.outcome == "switched"
     assert done.order.endswith(f"passages first, of the documents that 10 queries of {log} find")
     assert done.texts_done == encoder.encoded  # nothing twice

@@ -40,7 +40,7 @@ def adapter(
     Exit code 1 if the recall is too low: then the old version should serve until the new one is built.
     """
     import gnomon
-    from gnomon.cli.terminal import data_console, noted, print_json, print_notes, say
+    from gnomon.cli.terminal import data_console, noted, print_json, print_message, print_notes
     from gnomon.encode import load_encoder
     from gnomon.migrate.adapter.files import save_adapter
     from gnomon.migrate.adapter.fit import AdapterSettings, is_good_enough
@@ -49,8 +49,8 @@ def adapter(
 
     texts = None if queries is None else read_queries(queries)
     settings = AdapterSettings()
-    with noted() as notes, gnomon.open(collection, create=False, say=say) as kb:
-        encoder = load_encoder(to, say=say)
+    with noted() as notes, gnomon.open(collection, create=False, progress=print_message) as kb:
+        encoder = load_encoder(to, progress=print_message)
         # A refused adapter is shown too.
         found = fit_adapter_for(kb, encoder, pairs=pairs, queries=texts, settings=AdapterSettings(min_recall=0))
     allowed = is_good_enough(found.quality, settings)

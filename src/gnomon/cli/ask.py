@@ -228,15 +228,13 @@ def _answered(collection: Path, asked: _Asked, form: Form) -> Answer:
     """Ask, show what comes in the form that is wanted, and keep the turn of a conversation."""
     import gnomon
     from gnomon.answer import stream
-
-    # DROPPED
     from gnomon.cli.show_answer import answer_json, print_answer
-    from gnomon.cli.terminal import data_console, noted, print_json, print_notes, say
+    from gnomon.cli.terminal import data_console, noted, print_json, print_message, print_notes
 
     history = read(asked.history) if asked.history else ()
     with (
         noted() as notes,
-        gnomon.open(collection, create=False, say=say) as kb,
+        gnomon.open(collection, create=False, progress=print_message) as kb,
         closing(asked.chat) if asked.chat else nullcontext(),
         closing(stream(kb, asked.question, chat=asked.chat, settings=asked.settings, history=history)) as events,
     ):

@@ -60,11 +60,11 @@ def demo(
     """Index the documentation of the running Python and answer five questions from it."""
     import gnomon
     from gnomon.cli.demo_corpus import python_documentation
-    from gnomon.cli.terminal import data_console, noted, notes_console, print_json, print_notes, say
+    from gnomon.cli.terminal import data_console, noted, notes_console, print_json, print_message, print_notes
 
     with noted() as notes:
         documents = python_documentation()
-        with gnomon.open(into, say=say) as kb:
+        with gnomon.open(into, progress=print_message) as kb:
             built = build(kb, documents, notes_console())
             answers = ask(kb, QUESTIONS)
             passages = kb.status().chunks
@@ -78,10 +78,10 @@ def demo(
 
 def build(kb: Collection, documents: Sequence[Document], console: Console) -> Built:
     """Put the documents in, with a progress bar."""
-    from gnomon.cli.bar import IndexBar
+    from gnomon.cli.progress import ProgressBar
 
     started = time.perf_counter()
-    with IndexBar(console, noun="documents") as bar:
+    with ProgressBar(console) as bar:
         report = kb.add(documents, progress=bar.update)
     return Built(
         documents=len(documents),

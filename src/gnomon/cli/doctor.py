@@ -15,8 +15,7 @@ from gnomon.cli.terminal import clean, counted, duration, print_hanging, print_r
 from gnomon.core.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from gnomon.core.progress import ProgressCallback
     from gnomon.doctor.identify_model import Made
     from gnomon.doctor.report import Examination, Finding
     from gnomon.doctor.stores.examine import StoreExamination, StorePart, StoreSettings
@@ -153,10 +152,11 @@ def doctor(
     Other stores are only read: a Chroma or LanceDB folder, a FAISS index file, a table of PostgreSQL, a
     collection of Qdrant. Exit code 1 where there are errors.
     """
-    from gnomon.cli.terminal import say
+    from gnomon.cli.terminal import print_message
+    from gnomon.core.progress import no_progress
     from gnomon.doctor.stores.examine import StoreSettings, is_store
 
-    tell = _quiet if as_json else say
+    progress = no_progress if as_json else print_message
     if is_store(place):
         if fix:
             raise InvalidInput(
@@ -164,7 +164,7 @@ def doctor(
                 expected="a look: other stores are only read",
                 hint="leave --fix out",
             )
-        settings = StoreSettings(text=text, vector=vector, texts=texts, say=tell)
+        settings = StoreSettings(text=text, vector=vector, texts=texts, progress=progress)
         errors = _store(place, model or [], _sampled(settings, sample), as_json=as_json)
     else:
         given = zip(_FOREIGN, (model, texts, text, vector), strict=True)
@@ -174,20 +174,18 @@ def doctor(
                 expected="a place that is one, or no such option: a collection knows its models",
                 hint=f"gnomon doctor {place}",
             )
-        errors = _own(place, sample, tell, fix=fix, as_json=as_json)
+        errors = _own(place, sample, progress, fix=fix, as_json=as_json)
     if errors:
         raise typer.Exit(1)
 
 
-def _own(place: str, sample: int | None, tell: Callable[[str], None], *, fix: bool, as_json: bool) -> int:
+def _own(place: str, sample: int | None, progress: ProgressCallback, *, fix: bool, as_json: bool) -> int:
     import gnomon
-
-    # DROPPED
     from gnomon.cli.terminal import data_console, print_json
     from gnomon.doctor.doctor import SAMPLE, examine
 
     with gnomon.open(place, create=False) as kb:
-        found = examine(kb, sample=SAMPLE if sample is None else sample, fix=fix, say=tell)
+        found = examine(kb, sample=SAMPLE if sample is None else sample, fix=fix, progress=progress)
     if as_json:
         print_json(found.to_json())
     else:
@@ -196,7 +194,6 @@ def _own(place: str, sample: int | None, tell: Callable[[str], None], *, fix: bo
 
 
 def _store(place: str, models: list[str], settings: StoreSettings, *, as_json: bool) -> int:
-    # DROPPED
     from gnomon.cli.terminal import data_console, print_json
     from gnomon.doctor.stores.examine import examine_store
 
@@ -212,7 +209,3 @@ def _sampled(settings: StoreSettings, sample: int | None) -> StoreSettings:
     from dataclasses import replace
 
     return settings if sample is None else replace(settings, sample=sample)
-
-
-def _quiet(_: str) -> None:
-    return None

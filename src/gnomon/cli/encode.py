@@ -39,7 +39,7 @@ def encode(
     as_json: Json = False,
 ) -> None:
     """Turn texts into vectors: JSON lines on stdout, or a .npy file."""
-    from gnomon.cli.terminal import clean, counted, noted, notes_console, print_json, print_notes, say
+    from gnomon.cli.terminal import clean, counted, noted, notes_console, print_json, print_message, print_notes
     from gnomon.encode import load_encoder
 
     if out is not None and out.suffix != ".npy":
@@ -49,7 +49,7 @@ def encode(
         first = _block(texts)
         if not first:
             raise InvalidInput(f"{file} holds no text", expected="a text a line")
-        encoder = load_encoder(model, say=say)
+        encoder = load_encoder(model, progress=print_message)
         encoded = Encoded(encoder, role)
         blocks = encoded.blocks(first, texts)
         summary = _to_file(out, blocks, encoded) if out else _to_stdout(blocks, encoded)

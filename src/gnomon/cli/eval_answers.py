@@ -61,9 +61,9 @@ def eval_answers(asked: Asked, file: Path, more: Answering, *, as_json: bool) ->
     """Ask every question, twice where its evidence is known, and measure the answers."""
     from gnomon.answer.evaluation.evaluate import against, evaluate_answers
     from gnomon.answer.evaluation.questions import read_questions
-    from gnomon.cli.bar import IndexBar
     from gnomon.cli.judged import require_suffix, write_lines, writing
-    from gnomon.cli.terminal import data_console, noted, notes_console, print_json, print_notes, say
+    from gnomon.cli.progress import ProgressBar
+    from gnomon.cli.terminal import data_console, noted, print_json, print_message, print_notes
     from gnomon.collection.opening import open_collection
 
     require_suffix(asked.per_query, "--per-query", ".jsonl")
@@ -77,10 +77,10 @@ def eval_answers(asked: Asked, file: Path, more: Answering, *, as_json: bool) ->
     with (
         noted() as notes,
         models_of(more) as models,
-        open_collection(system.folder, create=False, say=say, version=system.version) as kb,
-        IndexBar(notes_console(), early=False) as bar,
+        open_collection(system.folder, create=False, progress=print_message, version=system.version) as kb,
+        ProgressBar() as bar,
     ):
-        report = evaluate_answers(kb, questions, settings=settings, models=models, progress=bar.asked)
+        report = evaluate_answers(kb, questions, settings=settings, models=models, progress=bar.update)
     if asked.per_query:
         write_lines(asked.per_query, report.rows())
     verdict = None

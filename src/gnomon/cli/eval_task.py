@@ -27,7 +27,7 @@ class TaskAsked:
 
 def eval_task(asked: TaskAsked, *, as_json: bool) -> None:
     """Measure a model on a task's file."""
-    from gnomon.cli.terminal import data_console, noted, print_json, print_notes, say
+    from gnomon.cli.terminal import data_console, noted, print_json, print_message, print_notes
     from gnomon.encode import load_encoder
     from gnomon.evaluate import run_task
 
@@ -38,7 +38,7 @@ def eval_task(asked: TaskAsked, *, as_json: bool) -> None:
             hint=f"name it: gnomon eval {asked.model} --task {asked.task} --data FILE",
         )
     with noted() as notes:
-        encoder = load_encoder(asked.model.removeprefix("model:"), say=say)
+        encoder = load_encoder(asked.model.removeprefix("model:"), progress=print_message)
         file, fit, words = asked.data[0], asked.fit, asked.vocabulary
         report = run_task(asked.task, encoder, file, fit=fit, vocabulary=words)
     if as_json:

@@ -52,9 +52,10 @@ def index(
 ) -> None:
     """Index files and folders, or bring a collection up to date: only what changed is read again."""
     import gnomon
-    from gnomon.cli.bar import IndexBar
-    from gnomon.cli.terminal import data_console, noted, notes_console, print_json, print_notes, say
+    from gnomon.cli.progress import ProgressBar
+    from gnomon.cli.terminal import data_console, noted, print_json, print_message, print_notes
     from gnomon.collection.settings import CollectionSettings, IndexOptions
+    from gnomon.core.progress import Progress
 
     given = {"language": language, "index": kind}
     named: dict[str, Any] = {name: value for name, value in given.items() if value}
@@ -67,8 +68,9 @@ def index(
         threads=threads,
     )
     options = IndexOptions(exclude=tuple(exclude or ()), max_file_mb=max_file_mb)
-    with noted() as notes, gnomon.open(into, settings=settings, say=say) as kb:
-        with IndexBar(notes_console()) as bar:
+    with noted() as notes, gnomon.open(into, settings=settings, progress=print_message) as kb:
+        with ProgressBar() as bar:
+            bar.update(Progress("finding files"))
             report = kb.index(paths, options=options, progress=bar.update)
         nothing = _is_nothing(report, kb.status().chunks)
     if as_json:
@@ -137,8 +139,7 @@ def print_problems(console: Console, problems: tuple[Problem, ...]) -> None:
     """The first problems, each with its next step, and how many more there are."""
     from rich.text import Text
 
-    from gnomon.cli.show import near
-    from gnomon.cli.terminal import clean, count, counted, print_hanging
+    from gnomon.cli.terminal import clean, count, counted, near, print_hanging
 
     console.print(Text(counted(len(problems), "problem"), style="bold"))
     for problem in problems[:SHOWN_PROBLEMS]:

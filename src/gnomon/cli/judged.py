@@ -125,14 +125,12 @@ def named_system(text: str, mode: Mode | None = None, where: str | None = None) 
 
 def ask(system: System, dataset: DataSet, k: int | None) -> SystemRun:
     """Let a system answer, with progress on stderr. Raises InvalidInput for k < 1."""
-    from gnomon.cli.bar import IndexBar
-    from gnomon.cli.terminal import notes_console, say
-    from gnomon.collection.systems import Asking
+    from gnomon.cli.progress import ProgressBar
 
     if k is not None and k < 1:
         raise InvalidInput(f"--k {k}", expected="1 or more")
-    with IndexBar(notes_console(), early=False) as bar:
-        return system.answer(dataset, Asking(k or DEPTH, say=say, queries=bar.asked, indexing=bar.update))
+    with ProgressBar() as bar:
+        return system.answer(dataset, k=k or DEPTH, progress=bar.update)
 
 
 def require_depth(metrics: Sequence[Metric], answered: SystemRun) -> None:

@@ -132,15 +132,15 @@ class _Job:
 
     def _here(self, bar: Any) -> Migration:
         import gnomon
-        from gnomon.cli.terminal import say
+        from gnomon.cli.terminal import print_message
         from gnomon.collection.settings import CollectionSettings
         from gnomon.migrate.migration import run_migration
         from gnomon.migrate.throttle import throttle_for
 
         threads = throttle_for(self.settings.cpu_share).threads
         opened = CollectionSettings(threads=threads)
-        with gnomon.open(self.collection, create=False, settings=opened, say=say) as kb:
-            return run_migration(kb, self.change, self.settings, told=bar.told, say=say)
+        with gnomon.open(self.collection, create=False, settings=opened, progress=print_message) as kb:
+            return run_migration(kb, self.change, self.settings, on_state=bar.update, progress=print_message)
 
     def _followed(self, bar: Any) -> Migration | None:
         """None where this was left with Ctrl-C: the build goes on."""
@@ -149,7 +149,7 @@ class _Job:
 
         started = start(self.collection, self.change, self.settings)
         try:
-            return follow(started, bar.told)
+            return follow(started, bar.update)
         except KeyboardInterrupt:
             bar.end()
             kb = f"{program()} migrate {self.collection}"
@@ -158,12 +158,13 @@ class _Job:
             return None
 
     def _warn(self) -> None:
-        from gnomon.cli.terminal import say
+
+        from gnomon.cli.terminal import print_step
 
         if self.settings.without_proof:
-            say("without --queries only breakage is detected: it is unknown whether the switch is a loss")
+            print_step("without --queries only breakage is detected: it is unknown whether the switch is a loss")
         else:
-            say(
+            print_step(
                 "without --queries the version is built and checked for breakage, and not switched to: give "
                 "--queries, or --without-proof"
             )

@@ -106,19 +106,19 @@ def _window(ranks: str) -> tuple[int, int]:
 
 
 def _encoder(name: str | None) -> Encoder | None:
-    from gnomon.cli.terminal import say
+    from gnomon.cli.terminal import print_message
     from gnomon.encode import load_encoder
 
-    return None if name is None else load_encoder(name, say=say)
+    return None if name is None else load_encoder(name, progress=print_message)
 
 
 def _scorer(name: str | None) -> Scorer | None:
     if name is None:
         return None
-    from gnomon.cli.terminal import say
+    from gnomon.cli.terminal import print_message
     from gnomon.encode.load import load_scorer
 
-    return load_scorer(name, say=say)
+    return load_scorer(name, progress=print_message)
 
 
 def _write(out: Path, mining: Mining, bar: MineBar) -> None:

@@ -43,19 +43,19 @@ def plan(
 ) -> None:
     """Say what a change of model takes before it is made: tokens, time, disk. Changes nothing."""
     import gnomon
-    from gnomon.cli.terminal import data_console, noted, print_json, print_notes, say
+    from gnomon.cli.terminal import data_console, noted, print_json, print_message, print_notes
     from gnomon.migrate import PlanSettings
     from gnomon.migrate import plan as planned
 
     retrieval = parsed_settings(settings)
-    with noted() as notes, gnomon.open(collection, create=False, say=say) as kb:
+    with noted() as notes, gnomon.open(collection, create=False, progress=print_message) as kb:
         found = planned(
             kb,
             to,
             chunk_tokens=chunk_tokens,
             retrieval=retrieval,
             price=price,
-            settings=PlanSettings(cpu_share, say),
+            settings=PlanSettings(cpu_share, print_message),
         )
     if as_json:
         print_json({**found.to_json(), "warnings": notes})

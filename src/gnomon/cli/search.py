@@ -108,13 +108,13 @@ def _opened(
 ) -> Iterator[tuple[Collection, DualIndexRetriever | None]]:
     """The collection, and a retriever for a version that is still being built."""
     import gnomon
-    from gnomon.cli.terminal import say
+    from gnomon.cli.terminal import print_message
 
     if version is None:
-        with gnomon.open(collection, create=False, say=say) as kb:
+        with gnomon.open(collection, create=False, progress=print_message) as kb:
             yield kb, None
         return
-    with gnomon.open(collection, create=False, say=say) as kb:
+    with gnomon.open(collection, create=False, progress=print_message) as kb:
         kb.versions.get(version)  # one that is not there is said by name
         (info,) = [each for each in kb.versions.list() if each.name == version]
         if info.state == "building" and info.behind:
@@ -122,7 +122,7 @@ def _opened(
 
             yield kb, dual_index_retriever(kb, version, mode=mode)
             return
-    with gnomon.open(collection, create=False, say=say, version=version) as kb:
+    with gnomon.open(collection, create=False, progress=print_message, version=version) as kb:
         yield kb, None
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-from gnomon.cli.terminal import clean, print_hanging, print_line, printable
+from gnomon.cli.terminal import clean, near, print_hanging, print_line, printable
 from gnomon.core.ranking import Hit
 
 MATCH = "bold yellow"
@@ -75,12 +73,6 @@ def place_text(hit: Hit) -> Text:
     if hit.more:
         place.append(f"  +{hit.more} more here", style="dim")
     return place
-
-
-def near(path: str) -> str:
-    """A path below the working folder, relative to it; any other as it is."""
-    here = f"{Path.cwd()}{os.sep}"
-    return path.removeprefix(here)
 
 
 def hit_json(hit: Hit, rank: int) -> dict[str, Any]:

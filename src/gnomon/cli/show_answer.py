@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.text import Text
 
 from gnomon.answer.types import Answer, Event, Passage, Sentence
-from gnomon.cli.show import MATCH, near
-from gnomon.cli.terminal import clean, print_hanging, print_line, printable
+from gnomon.cli.show import MATCH
+from gnomon.cli.terminal import clean, near, print_hanging, print_line, printable
 
 NOT_SUPPORTED = "[not supported by the passages]"
 LENGTH = 240

@@ -14,8 +14,8 @@ from rich.progress import BarColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from gnomon.cli.bar import EVERY_S
 from gnomon.cli.judged import interval_text, print_table
+from gnomon.cli.progress import LINE_INTERVAL_S as EVERY_S
 from gnomon.cli.show_verdict import STYLES
 from gnomon.cli.terminal import (
     clean,
@@ -73,7 +73,7 @@ class MigrationBar:
         if self._bar:
             self._bar.stop()
 
-    def told(self, at: Migration) -> None:
+    def update(self, at: Migration) -> None:
         """Take note of how it stands."""
         done, of, figures = progress(at)
         for name, said in (("adapter", at.adapter and describe_adapter(at)), ("order", at.order)):

@@ -98,8 +98,7 @@ def print_list(console: Console, found: list[tuple[TableInfo, str]], collection:
     """One line a table, and what to do next."""
     from rich.text import Text
 
-    from gnomon.cli.show import near
-    from gnomon.cli.terminal import clean, counted, print_hanging, print_rows, program
+    from gnomon.cli.terminal import clean, counted, near, print_hanging, print_rows, program
 
     rows = []
     for info, file_state in found:
@@ -122,8 +121,7 @@ def print_table(console: Console, info: TableInfo, collection: Path) -> None:
     """A table that was taken in: its columns and what they hold, so that a wrong guess is seen."""
     from rich.text import Text
 
-    from gnomon.cli.show import near
-    from gnomon.cli.terminal import clean, count, print_hanging, print_rows, program
+    from gnomon.cli.terminal import clean, count, near, print_hanging, print_rows, program
 
     columns = ", ".join(f"{column.name} ({column.kind})" for column in info.columns)
     lines: list[tuple[str, Any]] = [

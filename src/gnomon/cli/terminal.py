@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import warnings
@@ -15,6 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gnomon.core.errors import LowRecall, TruncatedText
+from gnomon.core.progress import Progress
 
 
 def count(number: int) -> str:
@@ -128,9 +130,20 @@ def print_rows(console: Console, rows: Sequence[tuple[Text, Text]], *, indent: i
         print_hanging(console, Text.assemble(" " * indent, label, gap), body)
 
 
-def say(message: str) -> None:
+def print_step(message: str) -> None:
     """One step that takes a while, on stderr."""
     notes_console().print(clean(message, style="dim"), soft_wrap=True)
+
+
+def print_message(event: Progress) -> None:
+    """A callback that shows the messages of an operation, such as what loading a model tries, on stderr."""
+    if event.message:
+        print_step(event.message)
+
+
+def near(path: str) -> str:
+    """A path below the working folder, relative to it; any other as it is."""
+    return path.removeprefix(f"{Path.cwd()}{os.sep}")
 
 
 def print_json(value: Any) -> None:

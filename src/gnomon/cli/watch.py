@@ -117,7 +117,7 @@ def watch(
     The first look takes a baseline. Exits with 1 on an alarm.
     """
     import gnomon
-    from gnomon.cli.terminal import data_console, noted, print_json, print_notes, say
+    from gnomon.cli.terminal import data_console, noted, print_json, print_message, print_notes
     from gnomon.migrate.query_log import read_queries
     from gnomon.monitor import WatchSettings
     from gnomon.monitor import watch as look
@@ -132,14 +132,12 @@ def watch(
         rollback_on=rollback_on,
         sample=sample,
     )
-    with noted() as warned, gnomon.open(collection, create=False, say=say) as kb:
+    with noted() as warned, gnomon.open(collection, create=False, progress=print_message) as kb:
         report = look(kb, settings)
     report = Outlets(log, webhook, html).tell(report.with_notes(*warned))
     if as_json:
         print_json(report.to_json())
     else:
-        # DROPPED
-
         print_watch(data_console(), report, html)
         print_notes(report.notes)
     raise typer.Exit(0 if report.is_healthy else ALARM)

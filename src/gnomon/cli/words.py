@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,6 +11,7 @@ import typer
 
 from gnomon.cli.app import Json, app, example
 from gnomon.core.errors import InvalidInput
+from gnomon.core.progress import Progress, ProgressCallback
 
 if TYPE_CHECKING:
     from gnomon.core.contracts import Encoder
@@ -36,7 +37,7 @@ def texts_of_collection(folder: Path) -> Iterator[str]:
             yield from (kb.text(document) or "").split("\n\n")
 
 
-def vectors_of_collection(folder: Path, say: Callable[[str], None]) -> WordVectors:
+def vectors_of_collection(folder: Path, progress: ProgressCallback) -> WordVectors:
     """A vector a word for the words of the documents, each encoded alone; kept in gnomon's cache.
 
     Raises CollectionNotFound, and InvalidInput for a collection without words that its model knows.
@@ -45,7 +46,7 @@ def vectors_of_collection(folder: Path, say: Callable[[str], None]) -> WordVecto
     from gnomon.word_vectors import WordVectors, corpus_of
 
     corpus = corpus_of(texts_of_collection(folder), min_count=1)
-    with gnomon.open(folder, create=False, say=say) as kb:
+    with gnomon.open(folder, create=False, progress=progress) as kb:
         encoder = kb.encoder
     words = corpus.words[:MOST_WORDS]
     known = [count > 0 for count in encoder.count_tokens(words, role="document")]
@@ -57,10 +58,10 @@ def vectors_of_collection(folder: Path, say: Callable[[str], None]) -> WordVecto
         )
     kept = tuple(word for word, is_known in zip(words, known, strict=True) if is_known)
     counts = corpus.counts[: len(words)][known]
-    return WordVectors(kept, _encoded(encoder, kept, say), counts, lowercase=True)
+    return WordVectors(kept, _encoded(encoder, kept, progress), counts, lowercase=True)
 
 
-def _encoded(encoder: Encoder, words: Sequence[str], say: Callable[[str], None]) -> Vectors:
+def _encoded(encoder: Encoder, words: Sequence[str], progress: ProgressCallback) -> Vectors:
     import numpy as np
 
     from gnomon.core.vectors import Vectors
@@ -72,7 +73,7 @@ def _encoded(encoder: Encoder, words: Sequence[str], say: Callable[[str], None])
         if rows.shape == (len(words), encoder.space.dim):
             return Vectors(rows, encoder.space)
     except (OSError, ValueError):
-        say(f"encoding {len(words):,} words with {encoder.space.name}, once")
+        progress(Progress("encoding", message=f"encoding {len(words):,} words with {encoder.space.name}, once"))
     vectors = encoder.encode(words, role="document")
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +81,8 @@ def _encoded(encoder: Encoder, words: Sequence[str], say: Callable[[str], None])
         np.save(beside, vectors.data)
         beside.replace(kept)
     except OSError as error:
-        say(f"the words' vectors are not kept: {error.strerror or error}")
+        message = f"the words' vectors are not kept: {error.strerror or error}"
+        progress(Progress("encoding", message=message))
     return vectors
 
 
@@ -209,7 +211,6 @@ def _train(texts: list[Path], into: Path | None, method: Method, changes: dict[s
 
 
 def _texts(paths: list[Path]) -> Iterator[str]:
-    # DROPPED
     from gnomon.word_vectors.corpus import texts_of
 
     for path in paths:
@@ -252,9 +253,7 @@ def _look_up(what: str, action: str, asked: list[str], k: int, *, as_json: bool)
 
 def opened(what: str) -> WordVectors:
     """The word vectors of a words folder, a file, or a collection. Raises InvalidInput for anything else."""
-    from gnomon.cli.terminal import say
-
-    # DROPPED
+    from gnomon.cli.terminal import print_message
     from gnomon.word_vectors import is_words_folder, load_vectors, load_words
 
     path = Path(what).expanduser()
@@ -263,7 +262,7 @@ def opened(what: str) -> WordVectors:
     if path.is_file():
         return load_vectors(path)
     if is_collection(path):
-        return vectors_of_collection(path, say)
+        return vectors_of_collection(path, print_message)
     raise InvalidInput(
         f"{what} is no words folder, no file and no collection",
         expected="what `gnomon words train` or `gnomon index` wrote, or a file of word vectors",

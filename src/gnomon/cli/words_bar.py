@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
-from gnomon.cli.bar import EVERY_S
+from gnomon.cli.progress import LINE_INTERVAL_S as EVERY_S
 from gnomon.cli.terminal import rate
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 from .collection import Collection
 from .opening import open_collection
-from .reports import IndexReport, Problem, Progress, Status
+from .reports import IndexReport, Problem, Status
 from .settings import CollectionSettings, IndexOptions, RetrievalSettings
 
 __all__ = [
@@ -9,7 +9,6 @@ __all__ = [
     "IndexOptions",
     "IndexReport",
     "Problem",
-    "Progress",
     "RetrievalSettings",
     "Status",
     "open_collection",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,7 @@ from gnomon.collection.catalog.versions import Version, by_id, live_chunking, li
 from gnomon.collection.evaluation import GROUP_DEPTH, chunk_texts, run_queries
 from gnomon.collection.indexes.derived import IndexView
 from gnomon.collection.ingest.index_run import IndexRun, add_documents, run_lock
-from gnomon.collection.reports import IndexReport, Progress, PruneReport, Status, SwitchReport, VersionInfo, status_of
+from gnomon.collection.reports import IndexReport, PruneReport, Status, SwitchReport, VersionInfo, status_of
 from gnomon.collection.search import VectorQueries, checked_queries, group_by_document, hits
 from gnomon.collection.serving.encoders import EncoderRegistry
 from gnomon.collection.serving.serving import Serving
@@ -28,6 +28,7 @@ from gnomon.collection.version_manager import VersionManager
 from gnomon.core.contracts import Array, Encoder, Retriever
 from gnomon.core.documents import Document
 from gnomon.core.errors import InvalidInput
+from gnomon.core.progress import Progress, ProgressCallback, no_progress
 from gnomon.core.ranking import Hit, Ranking
 from gnomon.core.vectors import Vectors
 from gnomon.evaluate.pseudo import ChunkText
@@ -118,7 +119,7 @@ class Collection:
         paths: str | Path | Sequence[str | Path],
         *,
         options: IndexOptions | None = None,
-        progress: Callable[[Progress], None] | None = None,
+        progress: ProgressCallback = no_progress,
     ) -> IndexReport:
         """Bring the collection in line with files and folders: changed files are read, missing ones removed.
 
@@ -127,7 +128,7 @@ class Collection:
         index run does not end within an hour.
         """
         paths = [paths] if isinstance(paths, str | Path) else list(paths)
-        options, progress = options or IndexOptions(), progress or _no_progress
+        options = options or IndexOptions()
         reading = ReadSettings(max_file_mb=options.max_file_mb, exclude=options.exclude)
         writer = self._serving.writer()
         index_run = self._serving.served_version(writer.live_target().version.id).encoders.index_run()
@@ -135,14 +136,15 @@ class Collection:
             report = IndexRun(writer, reading, progress).run(paths)
         if report.interrupted:
             return report  # the next search brings the indexes up to date
-        progress(Progress(report.files, report.files, report.embedded + report.cached, "", "indexing"))
+        chunks = {"chunks": report.embedded + report.cached}
+        progress(Progress("indexing", report.files, report.files, "file", metrics=chunks))
         return self._after_write(report, save=True)
 
     def add(
         self,
         documents: Document | str | Mapping[str, Any] | Iterable[Document | str | Mapping[str, Any]],
         *,
-        progress: Callable[[Progress], None] | None = None,
+        progress: ProgressCallback = no_progress,
     ) -> IndexReport:
         """Put documents in; one whose id is there already is replaced, or left alone where nothing of it changed.
 
@@ -153,13 +155,13 @@ class Collection:
         if isinstance(documents, str | Document | Mapping):
             documents = [documents]
         checked = [as_document(item) for item in documents]
-        return self._after_write(add_documents(self._serving.writer(), checked, progress or _no_progress))
+        return self._after_write(add_documents(self._serving.writer(), checked, progress))
 
     def upsert(
         self,
         documents: Document | str | Mapping[str, Any] | Iterable[Document | str | Mapping[str, Any]],
         *,
-        progress: Callable[[Progress], None] | None = None,
+        progress: ProgressCallback = no_progress,
     ) -> IndexReport:
         """The same as `add`, by the name that says what happens to ids that are there already."""
         return self.add(documents, progress=progress)
@@ -325,13 +327,13 @@ class Collection:
         k: int = 100,
         mode: Mode | None = None,
         by: By = "document",
-        progress: Callable[[int, int], None] | None = None,
+        progress: ProgressCallback = no_progress,
         where: Where | None = None,
     ) -> Run:
         """The first `k` results of each query (id -> text), to be evaluated: ids of documents, or of chunks.
 
         Query vectors are kept in the collection's cache, so that the next run of the same queries encodes nothing.
-        `progress` is called with the number of queries done and their total. Raises as `search` does.
+        Raises as `search` does.
         """
         checked_queries(list(queries.values()), k, by)
         return run_queries(self._serving.snapshot(), queries, k=k, mode=mode, by=by, where=where, progress=progress)
@@ -414,7 +416,3 @@ class Collection:
         except KeyboardInterrupt:  # all of it is committed; the next write brings along what lags
             return replace(report, interrupted=True)
         return replace(report, problems=(*report.problems, *problems)) if problems else report
-
-
-def _no_progress(_: Progress) -> None:
-    return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from gnomon.collection.settings import By, Mode
 from gnomon.core.batching import in_blocks
 from gnomon.core.contracts import Array, Encoder, Retriever, Role
 from gnomon.core.encoders import DelegatingEncoder
+from gnomon.core.progress import Progress, ProgressCallback, no_progress
 from gnomon.core.ranking import Query, Ranking
 from gnomon.core.vectors import Vectors
 from gnomon.evaluate.pseudo import ChunkText
@@ -100,7 +101,7 @@ def run_queries(
     mode: Mode | None,
     by: By,
     where: Where | None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback = no_progress,
 ) -> Run:
     """What the retriever of a version finds for each query, with query vectors from the cache."""
     version, catalog, folder = snapshot.version, snapshot.served.catalog, snapshot.served.catalog.path.parent
@@ -114,8 +115,8 @@ def run_queries(
     found = {}
     for name, ranked in ranked_results(retriever, queries, owners, k=k, depth=depth, by=by):
         found[name] = ranked
-        if progress and (len(found) % BLOCK == 0 or len(found) == len(queries)):
-            progress(len(found), len(queries))
+        if len(found) % BLOCK == 0 or len(found) == len(queries):
+            progress(Progress("searching", len(found), len(queries), "query"))
     about = {
         "collection": str(folder), "version": version.name, "mode": mode, "by": by, "k": k,
         "model": version.model, "space": version.space.fingerprint, "position": snapshot.indexes.dense_at,

@@ -17,6 +17,7 @@ from gnomon.collection.serving.serving import Serving
 from gnomon.collection.settings import DEFAULT_MODEL, CollectionSettings, RetrievalSettings
 from gnomon.core.contracts import Encoder
 from gnomon.core.errors import CollectionNotFound, InvalidInput
+from gnomon.core.progress import ProgressCallback, accepts_say, no_progress
 from gnomon.core.space import Space
 from gnomon.text.chunk import ChunkSettings
 
@@ -24,20 +25,21 @@ _CHUNK_TOKENS = 256
 Load = Callable[[str], Encoder]
 
 
+@accepts_say
 def open_collection(
     path: str | Path,
     *,
     settings: CollectionSettings | None = None,
     encoder: Encoder | Sequence[Encoder] | None = None,
     create: bool = True,
-    say: Callable[[str], None] | None = None,
+    progress: ProgressCallback = no_progress,
     version: str | None = None,
 ) -> Collection:
     """Open the collection in a folder, or make one there.
 
     `settings` decide how a new collection is made; an existing one must agree with what they name, and is
     opened with its own model when they name none. `encoder` stands in for loading a model; several stand for
-    those of several versions, by their spaces. `say` is told what loading a model tries and does. What serves
+    those of several versions, by their spaces. `progress` receives messages of loading a model. What serves
     is the live version at each moment, or where `version` names one ("v2") that one for good.
     Raises CollectionNotFound where there is none and `create` is False, SpaceMismatch for another model than
     the collection's, InvalidInput for other settings or a version that cannot serve, CollectionDamaged,
@@ -47,7 +49,7 @@ def open_collection(
     settings = settings or CollectionSettings()
     given = () if encoder is None else tuple(encoder) if isinstance(encoder, Sequence) else (encoder,)
     name = settings.model or (given[0].space.name if given else DEFAULT_MODEL)
-    load = partial(_loaded, threads=settings.threads, say=say or _silent)
+    load = partial(_loaded, threads=settings.threads, progress=progress)
     create = create and version is None  # a version is named of what is there
     with explained(folder):
         is_new = create and not (folder / FILE).exists()
@@ -162,7 +164,7 @@ def _reference(model: str) -> str:
     return str(folder.resolve()) if folder.is_dir() else model
 
 
-def _loaded(name: str, *, threads: int | None, say: Callable[[str], None], space: Space | None = None) -> Encoder:
+def _loaded(name: str, *, threads: int | None, progress: ProgressCallback, space: Space | None = None) -> Encoder:
     """The model as it comes, or in the precision and with the dimensions that a space was made with."""
     from gnomon.encode import EncoderSettings, load_encoder
 
@@ -171,11 +173,7 @@ def _loaded(name: str, *, threads: int | None, say: Callable[[str], None], space
         settings = replace(settings, precision="int8")
     if space is not None and space.parent is not None:
         settings = replace(settings, dim=space.dim)
-    return load_encoder(name, settings=settings, say=say)
-
-
-def _silent(_: str) -> None:
-    return None
+    return load_encoder(name, settings=settings, progress=progress)
 
 
 open = open_collection  # noqa: A001 - `gnomon.open`

@@ -25,17 +25,6 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """How far an index run is. `files` counts all that were found, `done` those dealt with."""
-
-    files: int
-    done: int
-    chunks: int
-    path: str
-    stage: str  # "reading", "embedding" or "indexing"
-
-
-@dataclass(frozen=True, slots=True)
 class IndexReport:
     """What an index run did. Times are wall seconds; `tokens` counts those embedded in this run."""
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast, get_args
 
 from gnomon.collection.collection import Collection
 from gnomon.collection.opening import open_collection
-from gnomon.collection.reports import Progress
 from gnomon.collection.settings import CollectionSettings, IndexOptions, Mode
 from gnomon.core.errors import GnomonError, InvalidInput, NothingIndexed
+from gnomon.core.progress import Progress, ProgressCallback, no_progress
 from gnomon.encode.digest import cache_home, digest_file, digest_json
 from gnomon.evaluate.checks import Finding
 from gnomon.evaluate.judgments import DataSet
@@ -41,15 +40,13 @@ def evaluation_folder(corpus: Path, fingerprint: str) -> Path:
     return cache_home() / "evaluations" / digest_json(made)[:16]
 
 
-def index_once(
-    kb: Collection, corpus: Path, model: str, say: Callable[[str], None], progress: Callable[[Progress], None]
-) -> str:
+def index_once(kb: Collection, corpus: Path, model: str, progress: ProgressCallback) -> str:
     """Index the corpus into its collection where that is not done. Returns what to tell of it."""
     folder = Path(kb.status().path)
     done = folder / "complete"
     if done.exists():
         return f"{model} searches its collection of {corpus.name} in {folder}, made before"
-    say(f"indexing {corpus} with {model}, once, into {folder}")
+    progress(Progress("indexing", message=f"indexing {corpus} with {model}, once, into {folder}"))
     most_mb = corpus.stat().st_size / 1e6 + 50
     report = kb.index([corpus], options=IndexOptions(max_file_mb=most_mb), progress=progress)
     if report.interrupted:
@@ -68,16 +65,6 @@ FORMS = (
 _MODES = cast("tuple[Mode, ...]", get_args(Mode))
 _MODEL = "model:"
 _SHOWN = 5
-
-
-@dataclass(frozen=True)
-class Asking:
-    """How a system is asked: `k` results a query; who hears of steps, of queries done, of indexing."""
-
-    k: int = 100
-    say: Callable[[str], None] = lambda _: None
-    queries: Callable[[int, int], None] = lambda _done, _of: None
-    indexing: Callable[[Progress], None] = lambda _: None
 
 
 @dataclass(frozen=True)
@@ -105,14 +92,15 @@ class CollectionSystem:
     version: str | None = None
     where: str | None = None
 
-    def answer(self, dataset: DataSet, asking: Asking) -> SystemRun:
-        """Search for every judged query. Judged documents that do not meet `where` count as not found.
+    def answer(self, dataset: DataSet, *, k: int = 100, progress: ProgressCallback = no_progress) -> SystemRun:
+        """Search for every judged query, `k` results each. Judged documents that do not meet `where` count as
+        not found.
 
         Raises InvalidInput for another corpus or version, for a condition on an unknown field or one that no
         judged document meets, and as opening does.
         """
-        with open_collection(self.folder, create=False, say=asking.say, version=self.version) as kb:
-            return _answered(kb, dataset, self, asking)
+        with open_collection(self.folder, create=False, progress=progress, version=self.version) as kb:
+            return _answered(kb, dataset, self, k, progress)
 
     def chunk_texts(self) -> list[ChunkText]:
         """What pseudo-queries are made from."""
@@ -127,7 +115,7 @@ class RunSystem:
     text: str
     file: Path
 
-    def answer(self, dataset: DataSet, asking: Asking) -> SystemRun:
+    def answer(self, dataset: DataSet, *, k: int = 100, progress: ProgressCallback = no_progress) -> SystemRun:
         """Read the run. A TREC file has no place for a query that found nothing: such queries are put back.
 
         Raises InvalidInput for a run of another corpus or of other queries, UnreadableFile.
@@ -153,17 +141,17 @@ class ModelSystem:
     text: str
     model: str
 
-    def answer(self, dataset: DataSet, asking: Asking) -> SystemRun:
+    def answer(self, dataset: DataSet, *, k: int = 100, progress: ProgressCallback = no_progress) -> SystemRun:
         """Search the corpus with the model. Raises InvalidInput where the data set brings no corpus."""
         from gnomon.encode import load_encoder
 
         corpus = corpus_of(dataset)
-        encoder = load_encoder(self.model, say=asking.say)
+        encoder = load_encoder(self.model, progress=progress)
         folder = evaluation_folder(corpus, encoder.space.fingerprint)
         settings = CollectionSettings(model=self.model)
         with open_collection(folder, settings=settings, encoder=encoder) as kb:
-            note = index_once(kb, corpus, self.model, asking.say, asking.indexing)
-            answered = _answered(kb, dataset, CollectionSystem(self.text, folder, "dense"), asking)
+            note = index_once(kb, corpus, self.model, progress)
+            answered = _answered(kb, dataset, CollectionSystem(self.text, folder, "dense"), k, progress)
         return replace(answered, notes=(*answered.notes, note))
 
 
@@ -218,7 +206,9 @@ def judged_documents(relevant: Relevant) -> frozenset[str]:
     return frozenset(document for grades in relevant.values() for document in grades)
 
 
-def _answered(kb: Collection, dataset: DataSet, system: CollectionSystem, asking: Asking) -> SystemRun:
+def _answered(
+    kb: Collection, dataset: DataSet, system: CollectionSystem, k: int, progress: ProgressCallback
+) -> SystemRun:
     name, mode, where = system.text, system.mode, system.where
     documents = frozenset(kb.ids())
     queries = _askable(dataset)
@@ -234,7 +224,7 @@ def _answered(kb: Collection, dataset: DataSet, system: CollectionSystem, asking
     notes = () if where is None else _left_out(judged & documents, frozenset(kb.ids(where)), where)
     kb.retriever(mode, where=where)  # loads the model and the indexes, so that the time is that of searching
     started = time.perf_counter()
-    run = kb.run(queries, k=asking.k, mode=mode, where=where, progress=asking.queries)
+    run = kb.run(queries, k=k, mode=mode, where=where, progress=progress)
     seconds = time.perf_counter() - started
     return _of_this_corpus(SystemRun(run, relevant, documents, seconds, notes), dataset, name)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from gnomon.core.renamed import renamed_argument
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -29,3 +31,17 @@ ProgressCallback = Callable[[Progress], None]
 
 def no_progress(_: Progress) -> None:
     """Ignores every event."""
+
+
+def messages_to(write: Callable[[str], None]) -> ProgressCallback:
+    """A callback that passes on the messages alone."""
+
+    def progress(event: Progress) -> None:
+        if event.message:
+            write(event.message)
+
+    return progress
+
+
+accepts_say = renamed_argument("say", "progress", lambda say: no_progress if say is None else messages_to(say))
+"""A decorator of a function or a class that keeps its old keyword `say`, a function of a message, with a warning."""

@@ -6,9 +6,11 @@ import functools
 import importlib
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 C = TypeVar("C", bound=type)
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def renamed(package: str, load: Callable[[str], Any], names: Mapping[str, str]) -> Callable[[str], Any]:
@@ -47,6 +49,32 @@ def renamed_fields(**names: str) -> Callable[[C], C]:
         for old, new in names.items():
             setattr(cls, old, _old_attribute(cls, old, new))
         return cls
+
+    return decorate
+
+
+def renamed_argument(
+    old: str, new: str, convert: Callable[[Any], Any] | None = None
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """A decorator of a function or a class that keeps a keyword's old name, with a warning.
+
+    `convert` makes the new value of the old one.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        if isinstance(function, type):
+            function.__init__ = decorate(function.__init__)  # type: ignore[misc]
+            return function
+
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> R:
+            if old in kwargs:
+                _warn(f"{function.__qualname__.removesuffix('.__init__')}({old}=...) is now {new}=...", stacklevel=2)
+                value = kwargs.pop(old)
+                kwargs[new] = value if convert is None else convert(value)
+            return function(*args, **kwargs)
+
+        return wrapper
 
     return decorate
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from gnomon.collection.collection import Collection
 from gnomon.core.contracts import Encoder
 from gnomon.core.documents import Chunk
 from gnomon.core.errors import CollectionDamaged
+from gnomon.core.progress import ProgressCallback
 
 BLOCK = 500
 SHOWN = 3
@@ -35,7 +36,7 @@ class Look:
 
     kb: Collection
     sample: int
-    say: Callable[[str], None]
+    progress: ProgressCallback
     kept: list[tuple[Version, VersionState]] = field(default_factory=list)
     encoders: dict[int, Encoder] = field(default_factory=dict)
     loaded: dict[int, Encoder] = field(default_factory=dict)
@@ -57,12 +58,12 @@ class Look:
         return np.random.default_rng(0)
 
 
-def look_at(kb: Collection, sample: int, say: Callable[[str], None], loaded: dict[int, Encoder] | None = None) -> Look:
+def look_at(kb: Collection, sample: int, progress: ProgressCallback, loaded: dict[int, Encoder] | None = None) -> Look:
     """Begin a look: the versions that are kept, with how they stand."""
     with kb.internals.catalog.read() as connection:
         kept = versions.all_versions(connection, versions.KEPT)
         standing = [(version, versions.version_state(connection, version.id)) for version in kept]
-    return Look(kb, sample, say, standing, loaded=loaded or {})
+    return Look(kb, sample, progress, standing, loaded=loaded or {})
 
 
 def by_space(look: Look) -> dict[int, list[tuple[Version, VersionState]]]:

@@ -12,6 +12,7 @@ from gnomon.collection.catalog import queries, schema, versions
 from gnomon.collection.collection import Collection
 from gnomon.core.contracts import Encoder
 from gnomon.core.errors import GnomonError, InvalidInput
+from gnomon.core.progress import Progress, ProgressCallback, accepts_say, no_progress
 from gnomon.core.space import Space
 from gnomon.doctor import catalog_checks, index_checks, model_checks, text_checks, vector_checks
 from gnomon.doctor.context import Look, look_at
@@ -36,37 +37,38 @@ _CHECKS: tuple[tuple[str, Callable[[Look], Iterator[Found]]], ...] = (
 )
 
 
+@accepts_say
 def examine(
-    kb: Collection, *, sample: int = SAMPLE, fix: bool = False, say: Callable[[str], None] | None = None
+    kb: Collection, *, sample: int = SAMPLE, fix: bool = False, progress: ProgressCallback = no_progress
 ) -> Examination:
     """What is in a collection, and what is wrong with it; nothing is changed without `fix`.
 
     `sample` texts are encoded again by each model. With `fix` indexes are made again, vectors that nothing
     needs are dropped, passages without one embedded, and vectors that are broken or not their model's made
-    again; documents are never touched. `say` hears what is done. Raises InvalidInput for a sample below 1.
+    again; documents are never touched. `progress` receives a message for each step. Raises
+    InvalidInput for a sample below 1.
     """
     if sample < 1:
         raise InvalidInput(f"a sample of {sample}", expected="1 text or more", hint=f"leave it out: {SAMPLE}")
-    say = say or (lambda _: None)
     started = time.perf_counter()
     mended: list[str] = []
-    look, found = _looked(kb, sample, say, {})
+    look, found = _looked(kb, sample, progress, {})
     mends = [each for each in found if each.mend is not None]
     if fix and mends:
         for each in mends:
-            say(f"mending: {each.finding.what}")
+            progress(Progress("fixing", message=f"mending: {each.finding.what}"))
             if each.mend is not None:
                 mended.append(each.mend())
         _follow(look)
-        look, found = _looked(kb, sample, say, look.encoders)
+        look, found = _looked(kb, sample, progress, look.encoders)
     return _report(look, found, tuple(mended), time.perf_counter() - started)
 
 
 def _looked(
-    kb: Collection, sample: int, say: Callable[[str], None], loaded: dict[int, Encoder]
+    kb: Collection, sample: int, progress: ProgressCallback, loaded: dict[int, Encoder]
 ) -> tuple[Look, list[Found]]:
     found: list[Found] = []
-    look = look_at(kb, sample, say, loaded)
+    look = look_at(kb, sample, progress, loaded)
     for name, check in _CHECKS:
         try:
             found += check(look)

@@ -13,6 +13,7 @@ import numpy as np
 
 from gnomon.core.contracts import Array, Encoder, Role
 from gnomon.core.errors import GnomonError
+from gnomon.core.progress import Progress, ProgressCallback
 from gnomon.encode.cards import all_cards, card_for
 from gnomon.encode.hub.cache import SourceSettings, find_on_this_machine
 from gnomon.kernels.similarity import paired_cosines
@@ -157,7 +158,7 @@ class Made:
         return "vectors are mixed: " + ", ".join(parts)
 
 
-def makers(candidates: Sequence[Candidate], texts: Sequence[str], rows: Array, say: Callable[[str], None]) -> Made:
+def makers(candidates: Sequence[Candidate], texts: Sequence[str], rows: Array, progress: ProgressCallback) -> Made:
     """Encode the texts with each candidate, as documents and as queries, and give each vector to its maker.
 
     `rows` are finite and not zero, float32 [texts, dim].
@@ -166,7 +167,7 @@ def makers(candidates: Sequence[Candidate], texts: Sequence[str], rows: Array, s
         return Made("unknown", len(texts))
     wanted, tried, failed = np.asarray(rows, dtype=np.float32), [], []
     for candidate in candidates:
-        say(f"encoding {len(texts)} texts with {candidate.name}")
+        progress(Progress("encoding", message=f"encoding {len(texts)} texts with {candidate.name}"))
         try:
             ways = list(_ways(candidate, texts, wanted))
         except GnomonError as error:

@@ -14,6 +14,7 @@ from gnomon.collection.catalog.versions import Version, VersionState
 from gnomon.core.contracts import Array, Encoder
 from gnomon.core.documents import Chunk
 from gnomon.core.errors import GnomonError, SpaceMismatch
+from gnomon.core.progress import Progress
 from gnomon.doctor.context import SHOWN, Look, blocks, by_space, excerpt, names, whole_chunks
 from gnomon.doctor.identify_model import SAME, Candidate, Made, candidates, encoded, found_at, makers
 from gnomon.doctor.report import Finding, Found, Severity
@@ -42,7 +43,7 @@ def models(look: Look) -> Iterator[Found]:
         if wrong:
             yield Found(_canaries(version, wrong))
             continue
-        look.say(f"loading {version.model}")
+        look.progress(Progress("examining", message=f"loading {version.model}"))
         try:
             look.encoders[space_id] = look.kb.internals.encoders.opener(version)()
         except SpaceMismatch as error:
@@ -124,7 +125,7 @@ def own_vectors(look: Look) -> Iterator[Found]:
         chunks, rows = _sample(look, version)
         if not chunks:
             continue
-        look.say(f"encoding {len(chunks)} texts with {version.space.name}")
+        look.progress(Progress("examining", message=f"encoding {len(chunks)} texts with {version.space.name}"))
         near = _cosines(encoder, chunks, rows)
         wrong = np.flatnonzero(near < SAME)
         if len(wrong):
@@ -159,7 +160,7 @@ def _foreign(look: Look, own: Kept, chunks: list[Chunk], rows: Array, near: Arra
     version = own[0][0]
     low, high = share_interval(len(wrong), len(chunks))
     texts = [chunks[at].embed_text for at in wrong]
-    made = makers(_suspects(look, version), texts, rows[wrong], look.say)
+    made = makers(_suspects(look, version), texts, rows[wrong], look.progress)
     examples = tuple(
         f"cosine {near[at]:.3f}: {chunks[at].document_id}, {chunks[at].start} to {chunks[at].end}"
         for at in wrong[:SHOWN]
@@ -218,7 +219,7 @@ def _put_right(look: Look, own: Kept) -> str:
                 near = _cosines(encoder, chunks, rows)
                 wrong |= {chunk.text_hash for chunk, c in zip(chunks, near, strict=True) if c < SAME}
             seen += len(chunks)
-            look.say(f"encoded {seen:,} passages: {len(wrong):,} vectors differ")
+            look.progress(Progress("examining", message=f"encoded {seen:,} passages: {len(wrong):,} vectors differ"))
     renew(look, own, sorted(wrong))
     name = version.space.short
     return f"encoded {seen:,} passages, and renewed {len(wrong):,} vectors that were not of {name}"

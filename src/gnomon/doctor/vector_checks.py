@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Select, delete, exists, func, select, update
 from gnomon.collection.catalog import schema
 from gnomon.collection.catalog.versions import Version, VersionState
 from gnomon.collection.ingest.writer import SLICE_TEXTS, embed_slices
+from gnomon.core.progress import Progress
 from gnomon.doctor.catalog_checks import tell_again
 from gnomon.doctor.context import (
     SHOWN,
@@ -39,7 +40,7 @@ def vectors(look: Look) -> Iterator[Found]:
             is_unit = _is_unit(connection, space_id)
         sample = look.sample if any(standing.state == "live" for _, standing in own) else 0
         wanted = Wanted(space_id, version.space.dim, is_unit, used, sample)
-        look.say(f"reading the vectors of {version.space.short}")
+        look.progress(Progress("examining", message=f"reading the vectors of {version.space.short}"))
         seen = scanned(look.catalog, wanted, look.random())
         yield from _broken(look, own, seen)
         yield from _orphans(look, own, seen)
@@ -193,7 +194,7 @@ def _renew(look: Look, own: Kept, entries: Sequence[Entry]) -> str:
     return f"embedded {done:,} texts again for {own[0][0].space.short}{also}"
 
 
-def renew(look: Look, own: Kept, hashes: Sequence[bytes], said: Callable[[int], None] | None = None) -> int:
+def renew(look: Look, own: Kept, hashes: Sequence[bytes]) -> int:
     """Embed texts again and put the new vectors in place of the old; the indexes follow. Returns how many.
 
     Texts that no passage has are left alone.
@@ -215,8 +216,6 @@ def renew(look: Look, own: Kept, hashes: Sequence[bytes], said: Callable[[int], 
                 connection.execute(of.values(data=row.astype("<f4").tobytes()))
             tell_again(connection, [i for chunk in chunks for i in by_hash[chunk.text_hash]])
         done += len(chunks)
-        if said is not None:
-            said(done)
     return done
 
 

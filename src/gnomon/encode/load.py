@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +10,9 @@ from gnomon.core.contracts import Encoder
 from gnomon.core.encoders import RoleEncoder, with_role_methods
 from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.core.plugins import has_plugin, load_plugin
+from gnomon.core.progress import ProgressCallback, accepts_say, no_progress
 from gnomon.encode.cards import card_for
-from gnomon.encode.hub.locate import locate, silent
+from gnomon.encode.hub.locate import locate
 from gnomon.encode.layout.model import read_layout
 from gnomon.encode.layout.modules import architecture_of
 from gnomon.encode.settings import EncoderSettings
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
     from gnomon.encode.cross_encoder import CrossEncoder
 
 
+@accepts_say
 def load_encoder(
     name: str | Path,
     *,
     settings: EncoderSettings | None = None,
     prompts: Mapping[str, str] | None = None,
-    say: Callable[[str], None] = silent,
+    progress: ProgressCallback = no_progress,
 ) -> RoleEncoder:
     """The encoder of a model: a short name, a hub id, or a folder. Fetches what is not on this machine.
 
@@ -33,13 +35,13 @@ def load_encoder(
     (DualEncoder), or of a vector a token (LateEncoder). "PLUGIN:MODEL" is a model of an installed package that
     declares an entry point PLUGIN in the group `gnomon.encoders`: a function that takes MODEL, `settings` and
     `prompts` and gives an `Encoder`. `prompts` maps "query" and "document" to the text put before each text of
-    that role and wins over the model's own. `say` is called with what is tried and downloaded.
+    that role and wins over the model's own. `progress` receives messages of what is tried and downloaded.
     Raises ModelNotFound, WeightsMismatch, ModelUnsupported, MissingPrompt, StorageError.
     """
     plugin, _, model = str(name).partition(":")
     if not isinstance(name, Path) and card_for(plugin) is None and has_plugin("gnomon.encoders", plugin):
         return _from_plugin(plugin, model, settings=settings, prompts=prompts)
-    located = locate(name, say=say)
+    located = locate(name, progress=progress)
     settings = settings or EncoderSettings()
     shape = architecture_of(located.folder, carded=located.card is not None)
     # By its weights, the backbone of a model of another shape may have a card: it is not that model.
@@ -84,11 +86,12 @@ def _from_plugin(
     return with_role_methods(encoder)
 
 
+@accepts_say
 def load_scorer(
     name: str | Path,
     *,
     settings: EncoderSettings | None = None,
-    say: Callable[[str], None] = silent,
+    progress: ProgressCallback = no_progress,
 ) -> CrossEncoder:
     """The cross-encoder in a folder or under a hub id: a Scorer, for `retrieve.Rerank`.
 
@@ -97,7 +100,7 @@ def load_scorer(
     from gnomon.encode.cross_encoder import CrossEncoder
     from gnomon.encode.layout.cross_encoder import read_cross_encoder
 
-    located = locate(name, say=say)
+    located = locate(name, progress=progress)
     title = Path(name).name
     if architecture_of(located.folder, carded=located.card is not None) != "cross":
         raise ModelUnsupported(

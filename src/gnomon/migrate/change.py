@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from gnomon.collection.serving.encoders import resolve_reranker
 from gnomon.collection.settings import STAGES, RetrievalSettings
 from gnomon.core.contracts import Encoder
 from gnomon.core.errors import InvalidInput
+from gnomon.core.progress import ProgressCallback, no_progress
 from gnomon.retrieve.fuse import FuseSettings
 from gnomon.text.chunk import ChunkSettings
 
@@ -71,7 +72,7 @@ def resolve_change(
     *,
     encoder: Encoder | None = None,
     threads: int | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    progress: ProgressCallback = no_progress,
 ) -> ResolvedChange:
     """Load the model (unless `encoder` is given) and complete the settings of a change.
 
@@ -79,9 +80,9 @@ def resolve_change(
     maximum; and the errors of loading a model.
     """
     live = live_version(kb)
-    retrieval = resolve_reranker(change_retrieval(live.retrieval, change.retrieval or {}), say)
+    retrieval = resolve_reranker(change_retrieval(live.retrieval, change.retrieval or {}), progress)
     if encoder is None:
-        encoder = _loaded(kb, live, change.to, threads, say)
+        encoder = _loaded(kb, live, change.to, threads, progress)
     require_single(encoder)
     chunking = _chunking(live, change.chunk_tokens, encoder)
     if encoder.space == live.space and chunking is None and retrieval == live.retrieval:
@@ -152,7 +153,7 @@ def _field_names(group: str) -> list[str]:
     return [field.name for field in fields(_GROUPS[group])] if group in _GROUPS else []
 
 
-def _loaded(kb: Collection, live: Version, to: str | None, threads: int | None, say: Callable[[str], None]) -> Encoder:
+def _loaded(kb: Collection, live: Version, to: str | None, threads: int | None, progress: ProgressCallback) -> Encoder:
     """Load a model by its name; the live one is the collection's own encoder, in the precision it has there."""
     if to is None or model_reference(to) == live.model:
         own = kb.encoder
@@ -160,7 +161,7 @@ def _loaded(kb: Collection, live: Version, to: str | None, threads: int | None, 
             return own
     from gnomon.encode import EncoderSettings, load_encoder
 
-    return load_encoder(to or live.model, settings=EncoderSettings(threads=threads), say=say)
+    return load_encoder(to or live.model, settings=EncoderSettings(threads=threads), progress=progress)
 
 
 def _chunking(live: Version, chunk_tokens: int | None, encoder: Encoder) -> ChunkSettings | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -13,6 +13,7 @@ from gnomon.collection.collection import Collection
 from gnomon.collection.opening import open_collection
 from gnomon.collection.settings import Mode
 from gnomon.core.errors import InvalidInput
+from gnomon.core.progress import ProgressCallback, no_progress
 from gnomon.core.serialize import to_plain
 from gnomon.evaluate.comparison import FEWEST, Outcome, Pair, Rule, Verdict, compare, judge
 from gnomon.evaluate.judgments import DataSet
@@ -174,21 +175,18 @@ class GateReport:
         }
 
 
-Progress = Callable[[int, int], None]
-
-
 def gate(
     kb: Collection,
     version: str,
     settings: GateSettings | None = None,
     *,
     dataset: DataSet | None = None,
-    progress: Progress = lambda _done, _of: None,
+    progress: ProgressCallback = no_progress,
 ) -> GateReport:
     """Compare a built version with the live one; a version that lags behind is caught up first.
 
-    `dataset` replaces the data set that the settings name; `progress` is called with the queries done, and of
-    how many. Raises InvalidInput for the live version itself and as `load_judgments` does; NotReady if the
+    `dataset` replaces the data set that the settings name; `progress` counts the queries done.
+    Raises InvalidInput for the live version itself and as `load_judgments` does; NotReady if the
     version lacks documents.
     """
     settings, started = settings or GateSettings(), time.perf_counter()
@@ -205,7 +203,7 @@ def gate(
 
 
 def _compare(
-    kbs: tuple[Collection, Collection], judged: Judgments, settings: GateSettings, progress: Progress
+    kbs: tuple[Collection, Collection], judged: Judgments, settings: GateSettings, progress: ProgressCallback
 ) -> GateReport:
     queries, metric = judged.queries, parse_metric(settings.metric)
     runs = _runs(kbs, queries, progress, k=max(_DEPTH, metric.cutoff or 0))
@@ -225,7 +223,9 @@ def _compare(
     )
 
 
-def _detect_breakage(kbs: tuple[Collection, Collection], settings: GateSettings, progress: Progress) -> GateReport:
+def _detect_breakage(
+    kbs: tuple[Collection, Collection], settings: GateSettings, progress: ProgressCallback
+) -> GateReport:
     """Whether both find their own texts; by vectors alone if these differ, as keywords would hide a broken model."""
     live, candidate = kbs
     try:
@@ -259,13 +259,18 @@ def _without_queries(kbs: tuple[Collection, Collection], settings: GateSettings,
 
 
 def _runs(
-    kbs: tuple[Collection, Collection], queries: Mapping[str, str], progress: Progress, *, k: int
+    kbs: tuple[Collection, Collection], queries: Mapping[str, str], progress: ProgressCallback, *, k: int
 ) -> tuple[Run, Run]:
     """Both versions' runs, named by the versions; progress counts the queries of both."""
     of = len(queries)
-    first = kbs[0].run(queries, k=k, progress=lambda done, _: progress(done, 2 * of))
-    second = kbs[1].run(queries, k=k, progress=lambda done, _: progress(of + done, 2 * of))
+    first = kbs[0].run(queries, k=k, progress=_part_of(progress, 0, 2 * of))
+    second = kbs[1].run(queries, k=k, progress=_part_of(progress, of, 2 * of))
     return replace(first, name=kbs[0].version.name), replace(second, name=kbs[1].version.name)
+
+
+def _part_of(progress: ProgressCallback, before: int, total: int) -> ProgressCallback:
+    """A callback for one of several runs, which counts those before it too."""
+    return lambda event: progress(replace(event, done=before + event.done, total=total))
 
 
 def _version_facts(kbs: tuple[Collection, Collection], queries: Sequence[str]) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from gnomon.collection.ingest.writer import EmbeddingCounts
 from gnomon.collection.reports import VersionInfo
 from gnomon.core.contracts import Array, Encoder
 from gnomon.core.errors import GnomonError, InvalidInput
-from gnomon.core.renamed import renamed_fields
+from gnomon.core.progress import Progress, ProgressCallback, no_progress
+from gnomon.core.renamed import renamed_argument, renamed_fields
 from gnomon.core.serialize import from_plain, to_plain
 from gnomon.migrate.adapter.retriever import embed_in_order
 from gnomon.migrate.change import Change, ResolvedChange, find_ready_version, resolve_change
@@ -83,6 +84,7 @@ class _Stopped(Exception):
     """The migration was asked to stop."""
 
 
+@renamed_argument("told", "on_state")
 def migrate(
     kb: Collection,
     to: str | Path | Encoder | None = None,
@@ -90,18 +92,18 @@ def migrate(
     chunk_tokens: int | None = None,
     retrieval: Mapping[str, Any] | None = None,
     settings: MigrateSettings | None = None,
-    told: Callable[[Migration], None] = lambda _: None,
+    on_state: Callable[[Migration], None] = lambda _: None,
 ) -> Migration:
     """Build a version in this process, judge it, and switch to it if it passes; searches go on all the time.
 
-    Resumes an unfinished migration. `to` and `retrieval` are as in `plan`; `told` is called with the state.
+    Resumes an unfinished migration. `to` and `retrieval` are as in `plan`; `on_state` is called with the state.
     Raises InvalidInput for an impossible change, before anything is built; StorageError for too little disk,
     CollectionBusy while another migration is running.
     """
     encoder = None if to is None or isinstance(to, str | Path) else to
     name = str(to) if isinstance(to, str | Path) else None if encoder is None else encoder.space.name
     change = Change(name, chunk_tokens, retrieval)
-    return run_migration(kb, change, settings or MigrateSettings(), encoder=encoder, told=told)
+    return run_migration(kb, change, settings or MigrateSettings(), encoder=encoder, on_state=on_state)
 
 
 def run_migration(
@@ -111,10 +113,10 @@ def run_migration(
     *,
     encoder: Encoder | None = None,
     run_id: str | None = None,
-    told: Callable[[Migration], None] = lambda _: None,
-    say: Callable[[str], None] = lambda _: None,
+    on_state: Callable[[Migration], None] = lambda _: None,
+    progress: ProgressCallback = no_progress,
 ) -> Migration:
-    """As `migrate`, with the change as a value. `encoder` replaces loading one; `say` receives messages."""
+    """As `migrate`, with the change as a value. `encoder` replaces loading one; `progress` receives messages."""
     folder = Path(kb.status().path)
     first = Migration(
         collection=str(folder),
@@ -127,7 +129,7 @@ def run_migration(
     )
     with exclusive_run(folder, first) as state:
         try:
-            return _Run(kb, settings, state, told=told).run(change, encoder, say)
+            return _Run(kb, settings, state, on_state=on_state).run(change, encoder, progress)
         except _Stopped:
             return state.update(outcome="stopped", why="it was stopped; the same command resumes it", running=False)
         except KeyboardInterrupt:
@@ -146,18 +148,18 @@ class _Run:
     """One run of a migration, step by step. Steps raise _Stopped when the run should stop."""
 
     def __init__(
-        self, kb: Collection, settings: MigrateSettings, state: RunState, *, told: Callable[[Migration], None]
+        self, kb: Collection, settings: MigrateSettings, state: RunState, *, on_state: Callable[[Migration], None]
     ) -> None:
-        self._kb, self._settings, self._state, self._told = kb, settings, state, told
+        self._kb, self._settings, self._state, self._on_state = kb, settings, state, on_state
         self._throttle = throttle_for(settings.cpu_share)
         self._started, self._before = 0.0, state.current
 
-    def run(self, change: Change, encoder: Encoder | None, say: Callable[[str], None]) -> Migration:
+    def run(self, change: Change, encoder: Encoder | None, progress: ProgressCallback) -> Migration:
         """All steps. Raises what any of them raises."""
         self._update()
         judged = load_judgments(self._kb, self._settings.gate)  # fails before anything that takes long
         query_log = load_query_log(self._settings.prefill.query_log, judged)
-        resolved = resolve_change(self._kb, change, encoder=encoder, threads=self._throttle.threads, say=say)
+        resolved = resolve_change(self._kb, change, encoder=encoder, threads=self._throttle.threads, progress=progress)
         same_passages = resolved.chunking is None
         self._settings.prefill.require_possible(same_passages=same_passages, new_space=resolved.is_new_space)
         self._update(live=resolved.live.name, model=resolved.encoder.space.short)
@@ -246,7 +248,7 @@ class _Run:
     def _update(self, **changes: Any) -> Migration:
         """Record a step, unless the run should stop here."""
         current = self._state.update(**changes)
-        self._told(current)
+        self._on_state(current)
         if current.outcome is None and self._state.should_stop():
             raise _Stopped
         return current
@@ -258,10 +260,10 @@ class _Run:
             tokens_done=self._before.tokens_done + caught.embedding.tokens,
             seconds=time.perf_counter() - self._started,
         )
-        self._told(current)
+        self._on_state(current)
 
-    def _update_judging(self, done: int, of: int) -> None:
-        self._told(self._state.update_counts(queries_done=done, queries=of))
+    def _update_judging(self, event: Progress) -> None:
+        self._on_state(self._state.update_counts(queries_done=event.done, queries=event.total or 0))
         if self._state.should_stop():
             raise _Stopped
 

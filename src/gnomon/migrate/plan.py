@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from gnomon.collection.collection import Collection
 from gnomon.core.contracts import Encoder
 from gnomon.core.errors import InvalidInput
+from gnomon.core.progress import ProgressCallback, accepts_say, no_progress
 from gnomon.core.serialize import to_plain
 from gnomon.migrate.change import Change, ResolvedChange, resolve_change
 from gnomon.migrate.cost import DiskEstimate, estimate_disk
@@ -64,12 +65,13 @@ class Plan:
         return plain
 
 
+@accepts_say
 @dataclass(frozen=True)
 class PlanSettings:
-    """The share of the processor that the build may use; `say` receives messages of loading a model."""
+    """The share of the processor that the build may use; `progress` receives messages of loading a model."""
 
     cpu_share: float = 0.5
-    say: Callable[[str], None] = lambda _: None
+    progress: ProgressCallback = no_progress
 
 
 def plan(
@@ -94,7 +96,7 @@ def plan(
     encoder = None if to is None or isinstance(to, str | Path) else to
     name = str(to) if isinstance(to, str | Path) else None if encoder is None else encoder.space.name
     change = Change(name, chunk_tokens, retrieval)
-    resolved = resolve_change(kb, change, encoder=encoder, threads=share.threads, say=settings.say)
+    resolved = resolve_change(kb, change, encoder=encoder, threads=share.threads, progress=settings.progress)
     workload = count_workload(kb.internals.catalog, resolved)
     status = kb.status()
     folder = Path(status.path)

@@ -15,6 +15,7 @@ from pathlib import Path
 from gnomon.collection.catalog.connection import FILE
 from gnomon.core.errors import CollectionNotFound, GnomonError
 from gnomon.core.files import storage_errors
+from gnomon.core.renamed import renamed_argument
 from gnomon.migrate.change import Change, model_reference
 from gnomon.migrate.migration import MigrateSettings
 from gnomon.migrate.state import FOLDER, LOG, Migration, busy_error, error_from_plain, is_running, status
@@ -71,8 +72,9 @@ def start(folder: str | Path, change: Change, settings: MigrateSettings | None =
     return BackgroundRun(place, process, run)
 
 
-def follow(started: BackgroundRun, told: Callable[[Migration], None], *, poll_s: float = 0.2) -> Migration:
-    """Wait for the end of a background migration; `told` is called with its state. Interrupting does not stop it.
+@renamed_argument("told", "on_state")
+def follow(started: BackgroundRun, on_state: Callable[[Migration], None], *, poll_s: float = 0.2) -> Migration:
+    """Wait for the end of a background migration; `on_state` is called with its state. Interrupting does not stop it.
 
     Raises what the process raised, CollectionBusy if another migration was running, GnomonError if it was killed.
     """
@@ -81,7 +83,7 @@ def follow(started: BackgroundRun, told: Callable[[Migration], None], *, poll_s:
         current = status(started.folder)
         is_own = current is not None and current.run == started.run
         if current is not None and is_own:
-            told(current)
+            on_state(current)
             if current.outcome == "failed" and current.error is not None:
                 raise error_from_plain(current.error)
             if current.outcome is not None and current.outcome != "killed":

@@ -14,6 +14,7 @@ from gnomon.collection.catalog.versions import timestamp
 from gnomon.collection.opening import open_collection
 from gnomon.collection.settings import CollectionSettings
 from gnomon.core.errors import CollectionBusy, GnomonError
+from gnomon.core.progress import messages_to
 from gnomon.migrate.change import Change
 from gnomon.migrate.migration import MigrateSettings, run_migration
 from gnomon.migrate.process import EXIT_BUSY
@@ -33,8 +34,9 @@ def main(arguments: list[str]) -> int:
     opened = CollectionSettings(threads=throttle_for(settings.cpu_share).threads)
     log = _Log()
     try:
-        with open_collection(folder, create=False, settings=opened, say=log.write) as kb:
-            run_migration(kb, Change(**job["change"]), settings, run_id=job["run"], told=log.write_stage, say=log.write)
+        with open_collection(folder, create=False, settings=opened, progress=messages_to(log.write)) as kb:
+            change, progress = Change(**job["change"]), messages_to(log.write)
+            run_migration(kb, change, settings, run_id=job["run"], on_state=log.write_stage, progress=progress)
     except CollectionBusy as error:
         log.write(str(error))
         return EXIT_BUSY

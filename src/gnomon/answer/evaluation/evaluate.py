@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from gnomon.answer.prompt import neutralised
 from gnomon.answer.settings import AskSettings
 from gnomon.answer.types import Answer, ChatModel, Message
 from gnomon.core.errors import GenerationFailed
+from gnomon.core.progress import Progress, ProgressCallback, no_progress
 
 if TYPE_CHECKING:
     from gnomon.collection import Collection
@@ -140,7 +141,7 @@ def ask_all(
     *,
     settings: AskSettings | None = None,
     writer: ChatModel | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback = no_progress,
 ) -> Iterator[Asked]:
     """Every question's answer, and its answer with its evidence left out of the search.
 
@@ -160,8 +161,7 @@ def ask_all(
             left = replace(settings, where=left_out(evidence, settings.where))
             without = ask(kb, one.text, chat=writer, settings=left)
         yield Asked(one, answer, first_documents(kb, answer, settings), without)
-        if progress:
-            progress(number, len(questions))
+        progress(Progress("answering", number, len(questions), "question"))
 
 
 def left_out(documents: Sequence[str], where: str | None) -> str:
@@ -191,7 +191,7 @@ def evaluate_answers(
     *,
     settings: AskSettings | None = None,
     models: Models | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback = no_progress,
 ) -> AnswerReport:
     """Ask all questions and measure the answers; without a language model they are extractive.
 

@@ -8,7 +8,7 @@ only when all of it is in; a run that was cut off carries on from what the catal
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -22,9 +22,10 @@ from gnomon.collection.catalog.connection import explained
 from gnomon.collection.catalog.mutations import ChunkedDocument, FilePart
 from gnomon.collection.ingest.reader_thread import PART_CHUNKS, FailedFile, ReaderThread
 from gnomon.collection.ingest.writer import EmbeddingCounts, Target, Writer
-from gnomon.collection.reports import IndexReport, Problem, Progress
+from gnomon.collection.reports import IndexReport, Problem
 from gnomon.core.documents import Chunk, Document
 from gnomon.core.errors import CollectionBusy, GnomonError
+from gnomon.core.progress import Progress, ProgressCallback
 from gnomon.text.discover import Found, discover, label_roots
 from gnomon.text.settings import ReadSettings
 
@@ -33,14 +34,14 @@ QUEUE_S = 3600.0
 
 
 @contextmanager
-def run_lock(folder: Path, tell: Callable[[Progress], None]) -> Iterator[None]:
+def run_lock(folder: Path, progress: ProgressCallback) -> Iterator[None]:
     """Hold the collection's one place for an index run. Raises CollectionBusy after an hour."""
     lock = FileLock(folder / "index.lock")
     with explained(folder):
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            tell(Progress(0, 0, 0, "", "waiting for another index run"))
+            progress(Progress("waiting for another index run"))
             _wait(lock, folder)
     try:
         yield
@@ -66,7 +67,7 @@ _FILES = 256
 class IndexRun:
     """The state of one run: what it did so far and the batch under way."""
 
-    def __init__(self, writer: Writer, reading: ReadSettings, progress: Callable[[Progress], None]) -> None:
+    def __init__(self, writer: Writer, reading: ReadSettings, progress: ProgressCallback) -> None:
         self._writer, self._reading, self._progress = writer, reading, progress
         self._cut_as = writer.live_target()  # what the reader thread cuts for, whatever is live later
         self._batch: list[FilePart] = []
@@ -130,7 +131,7 @@ class IndexRun:
 
     def _take(self, part: FilePart) -> None:
         self._batch.append(part)
-        self._tell(part.source.path, "reading")
+        self._report_progress(part.source.path, "reading")
         if len(self._batch) >= _FILES or sum(each.chunks for each in self._batch) >= PART_CHUNKS:
             self._flush()
 
@@ -140,15 +141,15 @@ class IndexRun:
         if not batch:
             return
 
-        def said(count: int) -> None:
-            self._chunks += count
-            self._tell(batch[-1].source.path, "embedding")
+        def count_chunks(event: Progress) -> None:
+            self._chunks += event.done
+            self._report_progress(batch[-1].source.path, "embedding")
 
-        said(0)
+        self._report_progress(batch[-1].source.path, "embedding")
         (change, keys), embedded = self._writer.put(
             partial(self._cut, batch),
             lambda connection, chunking, parts: mutations.write_parts(connection, chunking, parts, self._keys),
-            said,
+            count_chunks,
         )
         self._embedded += embedded
         self._change += change
@@ -177,7 +178,7 @@ class IndexRun:
             self._problems.append(Problem(path, "no text in it", "look at the file, or leave it out"))
         remarks = [remark.removeprefix(path).lstrip(": ") for remark in part.remarks]
         self._problems += [Problem(path, remark, skipped=False) for remark in remarks]
-        self._tell(path, "embedding")
+        self._report_progress(path, "embedding")
 
     def _fail(self, item: FailedFile) -> None:
         if not isinstance(item.error, GnomonError):
@@ -197,11 +198,11 @@ class IndexRun:
                 self._change += mutations.remove_sources(connection, gone, counted)
             self._removed = len(gone)
 
-    def _tell(self, path: str, stage: str) -> None:
-        self._progress(Progress(self._files, self._done, self._chunks, path, stage))
+    def _report_progress(self, path: str, stage: str) -> None:
+        self._progress(Progress(stage, self._done, self._files, "file", path, metrics={"chunks": self._chunks}))
 
 
-def add_documents(writer: Writer, documents: Sequence[Document], progress: Callable[[Progress], None]) -> IndexReport:
+def add_documents(writer: Writer, documents: Sequence[Document], progress: ProgressCallback) -> IndexReport:
     """Put documents in that come from no file, a batch at a time."""
     started = time.perf_counter()
     embedded, change = EmbeddingCounts(), mutations.CatalogChange()
@@ -209,10 +210,11 @@ def add_documents(writer: Writer, documents: Sequence[Document], progress: Calla
     done = counted = 0
     cut_as = writer.live_target()
 
-    def said(count: int) -> None:
+    def count_chunks(event: Progress) -> None:
         nonlocal counted
-        counted += count
-        progress(Progress(len(documents), done, counted, batch[-1].document.id, "embedding"))
+        counted += event.done
+        chunks = {"chunks": counted}
+        progress(Progress("embedding", done, len(documents), "document", batch[-1].document.id, metrics=chunks))
 
     def made(target: Target) -> tuple[tuple[ChunkedDocument, ...], list[Chunk]]:
         same = target.version.chunking_id == cut_as.version.chunking_id
@@ -223,13 +225,13 @@ def add_documents(writer: Writer, documents: Sequence[Document], progress: Calla
         nonlocal embedded, change
         if not batch:
             return
-        said(0)
-        changed, more = writer.put(made, mutations.write_documents, said)
+        count_chunks(Progress("embedding"))
+        changed, more = writer.put(made, mutations.write_documents, count_chunks)
         embedded, change = embedded + more, change + changed
         batch.clear()
 
     waiting = 0
-    for done, document in enumerate(documents):  # noqa: B007 - `said` tells it
+    for done, document in enumerate(documents):  # noqa: B007 - `count_chunks` reports it
         batch.append(ChunkedDocument(document, tuple(cut_as.chunker.chunk(document))))
         waiting += len(batch[-1].chunks)
         if waiting >= PART_CHUNKS or len(batch) >= PART_CHUNKS:

@@ -19,6 +19,7 @@ from gnomon.collection.catalog.versions import Version
 from gnomon.core.batching import in_blocks
 from gnomon.core.contracts import Encoder
 from gnomon.core.documents import Chunk
+from gnomon.core.progress import Progress, ProgressCallback
 from gnomon.text.chunk import Chunker
 
 SLICE_TEXTS = 256
@@ -45,14 +46,12 @@ class EmbeddingCounts:
         )
 
 
-def embed_all(
-    catalog: Catalog, target: Target, chunks: Sequence[Chunk], said: Callable[[int], None]
-) -> EmbeddingCounts:
-    """Make sure that the cache holds every chunk's vector. `said` is told the chunks done so far."""
+def embed_all(catalog: Catalog, target: Target, chunks: Sequence[Chunk], progress: ProgressCallback) -> EmbeddingCounts:
+    """Make sure that the cache holds every chunk's vector. `progress` receives the chunks of each step."""
     done = EmbeddingCounts()
     for part in embed_slices(catalog, target, chunks):
         done += part
-        said(part.embedded + part.cached)
+        progress(Progress("embedding", part.embedded + part.cached, unit="chunk"))
     return done
 
 
@@ -126,11 +125,11 @@ class Writer:
         self,
         made: Callable[[Target], tuple[Batch, Sequence[Chunk]]],
         write: Callable[[Connection, int, Batch], Done],
-        said: Callable[[int], None],
+        progress: ProgressCallback,
     ) -> tuple[Done, EmbeddingCounts]:
         """Embed a batch's chunks and write it, in a transaction in which its version is live.
 
-        `made` cuts the batch for a version, `write` puts it in for a chunking, `said` is told of chunks.
+        `made` cuts the batch for a version, `write` puts it in for a chunking, `progress` is as in `embed_all`.
         A version that takes over meanwhile costs one more pass; one that was prepared for is not left again.
         """
         ready: dict[int, tuple[Target, Batch, Sequence[Chunk]]] = {}
@@ -139,7 +138,7 @@ class Writer:
             live = target.version
             if live.id not in ready:
                 ready[live.id] = (target, *made(target))
-            embedded += embed_all(self.catalog, target, ready[live.id][2], said)
+            embedded += embed_all(self.catalog, target, ready[live.id][2], progress)
             with self.catalog.write() as connection:
                 found = versions.live_id(connection)
                 if found in ready:

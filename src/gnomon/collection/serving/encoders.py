@@ -15,6 +15,7 @@ from gnomon.collection.catalog.versions import Version
 from gnomon.collection.settings import RetrievalSettings
 from gnomon.core.contracts import Encoder, Retriever
 from gnomon.core.errors import GnomonError, ModelUnsupported, WeightsMismatch
+from gnomon.core.progress import ProgressCallback, no_progress
 from gnomon.core.space import Space
 from gnomon.encode.batched import BatchedEncoder
 from gnomon.retrieve.filter import TextsOf
@@ -179,7 +180,7 @@ class LazyReranker:
         )
 
 
-def resolve_reranker(settings: RetrievalSettings, say: Callable[[str], None] = lambda _: None) -> RetrievalSettings:
+def resolve_reranker(settings: RetrievalSettings, progress: ProgressCallback = no_progress) -> RetrievalSettings:
     """The settings with the reranker's absolute path, where it is a folder, and its fingerprint.
 
     Raises as `load_scorer` does, and ModelUnsupported for a model of one vector a text.
@@ -189,26 +190,26 @@ def resolve_reranker(settings: RetrievalSettings, say: Callable[[str], None] = l
         return settings
     folder = Path(rerank.model).expanduser()
     name = str(folder.resolve()) if folder.is_dir() else rerank.model
-    return replace(settings, rerank=replace(rerank, model=name, fingerprint=_identity(load_reranker(name, say))))
+    return replace(settings, rerank=replace(rerank, model=name, fingerprint=_identity(load_reranker(name, progress))))
 
 
-def load_reranker(name: str, say: Callable[[str], None] = lambda _: None) -> CrossEncoder | Encoder:
+def load_reranker(name: str, progress: ProgressCallback = no_progress) -> CrossEncoder | Encoder:
     """A cross-encoder or a late interaction model. Raises as `resolve_reranker` does."""
     from gnomon.encode import load_encoder, load_scorer
     from gnomon.encode.hub.locate import locate
     from gnomon.encode.layout.modules import architecture_of
 
-    located = locate(name, say=say)
+    located = locate(name, progress=progress)
     shape = architecture_of(located.folder, carded=located.card is not None)
     if shape == "cross":
-        return load_scorer(name, say=say)
+        return load_scorer(name, progress=progress)
     if shape != "late":
         raise ModelUnsupported(
             f"{Path(name).name} gives one vector a text: it does not rerank",
             expected="a cross-encoder or a late interaction model",
             hint="train one: docs/training.md; a model of vectors is what a collection is indexed with",
         )
-    return load_encoder(name, say=say)
+    return load_encoder(name, progress=progress)
 
 
 def _identity(model: CrossEncoder | Encoder) -> str:

