@@ -132,7 +132,7 @@ def test_one_that_was_refused_is_said_with_the_reason(half_built, capsys):
     refused = replace(at, adapter={"serves": False, "why": "it finds 1% of it", "expected": "at least 50%"})
     bar = MigrationBar(data_console())
     for now in (at, replace(at, order="as they stand"), refused):  # each is said once
-        bar.told(now)
+        bar.update(now)
     out = capsys.readouterr().out
     assert out.count("serves: ") == out.count("order  as they stand") == 1
     print_migration(data_console(), refused)

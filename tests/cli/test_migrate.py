@@ -180,6 +180,6 @@ def test_how_it_stands_in_words(capsys):
     assert "stage    v2 building  250/1,000 tokens" in out
     assert "next  gnomon migrate kb --status shows it, --stop ends it" in out
     with MigrationBar(data_console()) as bar:
-        bar.told(at)
-        bar.told(at)
+        bar.update(at)
+        bar.update(at)
     assert capsys.readouterr().out == "v2 building  250/1,000 tokens  50/s  15.0 s left\n"
