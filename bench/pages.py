@@ -31,6 +31,7 @@ CONTEXTS = {
     "answers": "bench.answers.answers_page",
     "chunking": "bench.quality.chunking_page",
     "context": "bench.quality.context",
+    "embedding-adapter": "bench.migration.adapter_page",
     "encoders": "bench.quality.encoders_page",
     "fusion": "bench.quality.fusion_page",
     "gate": "bench.quality.gate_page",

@@ -1,10 +1,10 @@
 """Queries of a new model on the vectors of the old one, and passages re-embedded one after another.
 
-    python -m bench bridge --to MODEL [--only scifact,insuranceqa]
+    python -m bench adapter --to MODEL [--only scifact,insuranceqa]
 
 Needs the collections that bench/quality/quality.py keeps. Maps are fitted on passages of documents that are not
-searched, and chosen with training queries; the judged ones report. Writes results/bridge.json,
-docs/embedding-adapter.md and docs/images/bridge.png.
+searched, and chosen with training queries; the judged ones report. Writes results/adapter.json,
+docs/embedding-adapter.md and docs/images/adapter.png.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.migration.bridge_page import write_page
-from bench.migration.bridge_sets import SETS, Material, material
+from bench import pages
+from bench.migration.adapter_page import draw
+from bench.migration.adapter_sets import SETS, Material, material
 from bench.record import write
 from gnomon.core.contracts import Role
 from gnomon.core.ranking import Query, Ranking
@@ -258,8 +259,9 @@ def main() -> None:
             "settings": asdict(AdapterSettings()),
             "sets": sets,
         }
-        write("bridge", record)
-        write_page(record)
+        write("adapter", record)
+        draw(record["sets"], pages.DOCS / "images" / "adapter.png")
+        pages.write("embedding-adapter")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Sets for bench/migration/bridge.py: the same passages and queries in two models' spaces, each encoded once and kept.
+"""Sets for bench/migration/adapter.py: the same passages and queries in two models' spaces, each encoded once and kept.
 
-python -m bench bridge_sets --to MODEL      # encodes what is lacking, in slices, and can be cut off
+python -m bench adapter_sets --to MODEL      # encodes what is lacking, in slices, and can be cut off
 """
 
 from __future__ import annotations
