@@ -70,7 +70,7 @@ def judged_first(many: int) -> list[dict[str, Any]]:
 def predicted(folder: Path, to: str, _: int) -> dict[str, Any]:
     """What the plan said, and what the build then took on a machine that does nothing else."""
     with gnomon.open(folder) as kb:
-        plan = migrate.plan(kb, to, settings=migrate.PlanSettings(CPU_SHARE))
+        plan = migrate.plan(kb, to, cpu_share=CPU_SHARE)
     started = begun(folder, to)
     done = migrate.follow(started, lambda _: None)
     with gnomon.open(folder) as kb:

@@ -14,9 +14,8 @@ from gnomon.collection import Collection, CollectionSettings
 from gnomon.core.errors import InvalidInput, StorageError
 from gnomon.migrate import Plan, plan
 from gnomon.migrate.change import Change, change_retrieval, resolve_change
-from gnomon.migrate.cost import vector_bytes
+from gnomon.migrate.cost import EncodingSpeed, measure_speed, vector_bytes
 from gnomon.migrate.throttle import throttle_for
-from gnomon.migrate.workload import EncodingSpeed, measure_speed
 from gnomon.testing.toys import HashEncoder, LateHashEncoder
 from support.version_collections import documents, one, text, three, two
 

@@ -44,7 +44,6 @@ def plan(
     """Say what a change of model takes before it is made: tokens, time, disk. Changes nothing."""
     import gnomon
     from gnomon.cli.terminal import data_console, noted, print_json, print_message, print_notes
-    from gnomon.migrate import PlanSettings
     from gnomon.migrate import plan as planned
 
     retrieval = parsed_settings(settings)
@@ -55,7 +54,8 @@ def plan(
             chunk_tokens=chunk_tokens,
             retrieval=retrieval,
             price=price,
-            settings=PlanSettings(cpu_share, print_message),
+            cpu_share=cpu_share,
+            progress=print_message,
         )
     if as_json:
         print_json({**found.to_json(), "warnings": notes})

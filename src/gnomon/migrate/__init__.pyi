@@ -12,7 +12,7 @@ from .change import Change
 from .gate import GateReport, gate
 from .judgments import GateSettings
 from .migration import MigrateSettings, migrate
-from .plan import Plan, PlanSettings, plan
+from .plan import Plan, plan
 from .prefill import Prefill
 from .process import follow, start
 from .state import Migration, status, stop
@@ -30,7 +30,6 @@ __all__ = [
     "MigrateSettings",
     "Migration",
     "Plan",
-    "PlanSettings",
     "Prefill",
     "dual_index_retriever",
     "embedding_coverage",

@@ -22,7 +22,7 @@ from gnomon.core.renamed import renamed_argument, renamed_fields
 from gnomon.core.serialize import from_plain, to_plain
 from gnomon.migrate.adapter.retriever import embed_in_order
 from gnomon.migrate.change import Change, ResolvedChange, find_ready_version, resolve_change
-from gnomon.migrate.cost import estimate_disk
+from gnomon.migrate.cost import count_workload, estimate_disk
 from gnomon.migrate.gate import GateReport, SwitchIf, gate
 from gnomon.migrate.judgments import GateSettings, load_judgments
 from gnomon.migrate.prefill import Prefill, PrefillRun
@@ -30,7 +30,6 @@ from gnomon.migrate.query_log import QueryLog, load_query_log
 from gnomon.migrate.report import write_report
 from gnomon.migrate.state import Migration, Outcome, RunState, error_to_plain, exclusive_run, upgraded_settings
 from gnomon.migrate.throttle import SLICE_TEXTS, throttle_for
-from gnomon.migrate.workload import count_workload
 
 _MAX_TRIES = 20
 """How often a build catches up with writers before it gives up."""

@@ -12,12 +12,11 @@ from typing import Any
 from gnomon.collection.collection import Collection
 from gnomon.core.contracts import Encoder
 from gnomon.core.errors import InvalidInput
-from gnomon.core.progress import ProgressCallback, accepts_say, no_progress
+from gnomon.core.progress import ProgressCallback, no_progress
 from gnomon.core.serialize import to_plain
 from gnomon.migrate.change import Change, ResolvedChange, resolve_change
-from gnomon.migrate.cost import DiskEstimate, estimate_disk
+from gnomon.migrate.cost import DiskEstimate, EncodingSpeed, Workload, count_workload, estimate_disk, measure_speed
 from gnomon.migrate.throttle import SLICE_TEXTS, Throttle, throttle_for
-from gnomon.migrate.workload import EncodingSpeed, Workload, count_workload, measure_speed
 
 WRITE_S_PER_TEXT, INDEX_S_PER_CHUNK = 0.0003, 0.0002
 """Seconds to commit a vector and to index a passage in both indexes. Measured with 4,001 passages of SciFact in
@@ -65,15 +64,6 @@ class Plan:
         return plain
 
 
-@accepts_say
-@dataclass(frozen=True)
-class PlanSettings:
-    """The share of the processor that the build may use; `progress` receives messages of loading a model."""
-
-    cpu_share: float = 0.5
-    progress: ProgressCallback = no_progress
-
-
 def plan(
     kb: Collection,
     to: str | Path | Encoder | None = None,
@@ -81,22 +71,23 @@ def plan(
     chunk_tokens: int | None = None,
     retrieval: Mapping[str, Any] | None = None,
     price: float | None = None,
-    settings: PlanSettings | None = None,
+    cpu_share: float = 0.5,
+    progress: ProgressCallback = no_progress,
 ) -> Plan:
     """Estimate the cost of changing a collection's model, passages or search settings; changes nothing.
 
     `to` is a model's name, folder or encoder (None: it stays); `retrieval` is as in `Change`; `price` is money
-    per million tokens. Raises InvalidInput if nothing would change, and for passages longer than the model's
+    per million tokens; `cpu_share` is the build's share of the processor; `progress` receives messages of loading
+    the model. Raises InvalidInput if nothing would change, and for passages longer than the model's
     maximum.
     """
-    settings = settings or PlanSettings()
     if price is not None and not price >= 0:
         raise InvalidInput(f"a price of {price:g}", expected="money per million tokens: 0 or more")
-    share = throttle_for(settings.cpu_share)
+    share = throttle_for(cpu_share)
     encoder = None if to is None or isinstance(to, str | Path) else to
     name = str(to) if isinstance(to, str | Path) else None if encoder is None else encoder.space.name
     change = Change(name, chunk_tokens, retrieval)
-    resolved = resolve_change(kb, change, encoder=encoder, threads=share.threads, progress=settings.progress)
+    resolved = resolve_change(kb, change, encoder=encoder, threads=share.threads, progress=progress)
     workload = count_workload(kb.internals.catalog, resolved)
     status = kb.status()
     folder = Path(status.path)
