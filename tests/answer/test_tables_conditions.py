@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gnomon.answer.tables.conditions import condition_sql
 from gnomon.answer.tables.types import Column, TableInfo, quote_name
-from gnomon.retrieve.where import Comparison, Constant, Every, Field, from_mapping
+from gnomon.retrieve.where import And, Comparison, Constant, Field, from_mapping
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 HOSTILE = TEXTS | st.text("'\"%?:;-*[]_\\ \n)(", max_size=12)
@@ -42,7 +42,7 @@ def test_a_text_is_only_compared(cells, data):
 
 @given(HOSTILE.filter(str.strip), HOSTILE)
 def test_a_column_of_any_name_is_only_a_column(name, value):
-    condition = Every((Comparison(Field(name.upper()), "=", (Constant("text", value),)),))
+    condition = And((Comparison(Field(name.upper()), "=", (Constant("text", value),)),))
     column = name if name.casefold() == name.upper().casefold() else name.upper()
     assert matches(condition, {column: "text"}, [(value,), (value + "x",)]) == [1]
 

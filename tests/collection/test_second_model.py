@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from gnomon.core.ranking import Query
 from gnomon.encode import load_scorer
 from gnomon.encode.layout.modules import MAXSIM_SCORE
 from gnomon.migrate import migrate
+from gnomon.migrate.change import change_retrieval
 from gnomon.retrieve import Rerank, RerankSettings
 
 QUESTION = "a drink that needs hot water"
@@ -48,7 +50,7 @@ def order(kb: Collection) -> list[str]:
 def test_it_orders_what_the_search_finds(
     opened: Callable[..., Collection], docs: Path, matching: Path, tmp_path: Path
 ) -> None:
-    kb = opened(settings=settings(matching, share=1.0))
+    kb = opened(settings=settings(matching, weight=1.0))
     kb.index([docs])
     hits = kb.search(QUESTION)
     assert Path(hits[0].document).name == "tea.txt"
@@ -108,17 +110,33 @@ def test_a_model_of_vectors_is_refused(opened: Callable[..., Collection], minilm
         opened(settings=settings(minilm_folder))
 
 
-@pytest.mark.parametrize("wrong", [{"model": ""}, {"model": "m", "depth": 0}, {"model": "m", "share": 0.0}])
+@pytest.mark.parametrize("wrong", [{"model": ""}, {"model": "m", "depth": 0}, {"model": "m", "weight": 0.0}])
 def test_settings_out_of_range(wrong: dict[str, object]) -> None:
     with pytest.raises(InvalidInput):
         RerankSettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_the_weight_is_read_by_its_old_name_from_old_catalogs() -> None:
+    written = RetrievalSettings(rerank=RerankSettings("model", weight=0.4)).to_json()
+    assert written["rerank"]["weight"] == 0.4
+    old = {**written, "rerank": {"model": "model", "depth": 30, "share": 0.4, "fingerprint": ""}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert RetrievalSettings.from_json(old) == RetrievalSettings.from_json(written)
+
+
+def test_the_weight_is_set_by_its_old_name_with_a_line_that_says_the_new_one() -> None:
+    base = RetrievalSettings(rerank=RerankSettings("model", weight=0.4))
+    with pytest.warns(FutureWarning, match=r"rerank\.share is now rerank\.weight"):
+        changed = change_retrieval(base, {"rerank.share": 0.6})
+    assert changed == RetrievalSettings(rerank=RerankSettings("model", weight=0.6))
 
 
 def test_a_version_gets_one_and_loses_it(opened: Callable[..., Collection], docs: Path, matching: Path) -> None:
     kb = opened()
     kb.index([docs])
     plain = order(kb)
-    done = migrate(kb, retrieval={"rerank.model": str(matching), "rerank.share": 1.0})
+    done = migrate(kb, retrieval={"rerank.model": str(matching), "rerank.weight": 1.0})
     assert (done.gate, done.version, done.texts) == ("unproven", "v2", 0), "no vector is made anew"
     kb.switch("v2")
     assert kb.version.retrieval.rerank is not None

@@ -11,7 +11,7 @@ import pytest
 from gnomon.core.vectors import Vectors
 from gnomon.index.exact import ExactIndex
 from gnomon.index.lexical import LexicalIndex
-from gnomon.retrieve.filter import Lookups
+from gnomon.retrieve.filter import ChunkLookup
 from gnomon.testing.toys import HashEncoder
 
 WORDS = "tea kettle water leaf whale ocean krill ship engine wing flow drag pump valve".split()
@@ -29,8 +29,8 @@ class World:
     lexical: LexicalIndex
 
     @property
-    def lookups(self) -> Lookups:
-        return Lookups(self._vectors_of, self._texts_of)
+    def lookups(self) -> ChunkLookup:
+        return ChunkLookup(self._vectors_of, self._texts_of)
 
     def _at(self, ids):
         assert len(ids) == len(np.unique(ids)), "asked for an id twice"

@@ -13,7 +13,7 @@ from gnomon.core.errors import InvalidInput, SpaceMismatch
 from gnomon.core.ranking import Query, Ranking
 from gnomon.core.similarity import maxsim
 from gnomon.index.exact import ExactIndex
-from gnomon.retrieve import Dense, EncodedTexts, LateRerank, Lexical, Rerank
+from gnomon.retrieve import Dense, EncodedTexts, LateRerank, Lexical, Rerank, RerankSettings
 from gnomon.testing import HashEncoder, LateHashEncoder
 from gnomon.testing.encoder import check_scorer
 
@@ -91,18 +91,31 @@ def test_k_and_depth():
     assert Rerank(part, ByLength(), lengths)([], k=3) == []
 
 
-def test_a_share_mixes_both_scores():
+def test_a_weight_below_one_mixes_both_scores():
     part = Fixed(ranking([2, 6, 4, 7], [8, 4, 0, -1]))
     # The scorer says 2, 6 and 4, which is 0, 1 and 0.5; those found are 1, 0.5 and 0; 7 has no text.
-    found = Rerank(part, ByLength(), lengths, share=0.25)([Query("any")], k=9)[0]
+    found = Rerank(part, ByLength(), lengths, weight=0.25)([Query("any")], k=9)[0]
     assert found.ids.tolist() == [2, 6, 4, 7]
     np.testing.assert_allclose(found.scores[:3], [0.75, 0.625, 0.125])
     assert found.stages["rerank"][:3].tolist() == [2, 6, 4]
-    found = Rerank(part, ByLength(), lengths, share=0.75)([Query("any")], k=9)[0]
+    found = Rerank(part, ByLength(), lengths, weight=0.75)([Query("any")], k=9)[0]
     assert found.ids.tolist() == [6, 4, 2, 7]
-    for share in (0, -1, 1.1, float("nan")):
-        with pytest.raises(InvalidInput, match="share"):
-            Rerank(part, ByLength(), lengths, share=share)
+    for weight in (0, -1, 1.1, float("nan")):
+        with pytest.raises(InvalidInput, match="weight"):
+            Rerank(part, ByLength(), lengths, weight=weight)
+
+
+def test_equal_scores_are_the_best_of_their_scale():
+    found = Rerank(Fixed(ranking([2], [8])), ByLength(), lengths, weight=0.25)([Query("any")], k=9)[0]
+    assert found.scores.tolist() == [1.0]
+
+
+def test_the_weight_is_still_taken_by_its_old_name():
+    with pytest.warns(DeprecationWarning, match="is now weight"):
+        settings = RerankSettings("model", share=0.5)
+    assert settings == RerankSettings("model", weight=0.5)
+    with pytest.warns(DeprecationWarning, match="is now weight"):
+        assert settings.share == 0.5
 
 
 @given(

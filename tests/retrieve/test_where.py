@@ -15,13 +15,13 @@ from gnomon.core.errors import InvalidInput
 from gnomon.core.ranking import Query, Ranking
 from gnomon.retrieve import Filter
 from gnomon.retrieve.where import (
-    Absent,
+    And,
     Comparison,
     Condition,
     Constant,
-    Every,
     Field,
-    Some,
+    IsNull,
+    Or,
     fields,
     from_mapping,
     negation,
@@ -52,12 +52,12 @@ def text(value: str) -> Constant:
         ("a not ilike 'x_'", Comparison(A, "ilike", (text("x_"),), negated=True)),
         ("a in (1, 'b', 1)", Comparison(A, "in", (number(1), text("b")))),
         ("a not in (false)", Comparison(A, "in", (Constant("truth", False),), negated=True)),
-        ("a is null", Absent(A)),
-        ("a is not null", Absent(A, negated=True)),
-        ("not not a is null", Absent(A)),
+        ("a is null", IsNull(A)),
+        ("a is not null", IsNull(A, negated=True)),
+        ("not not a is null", IsNull(A)),
         ("id = 'x'", Comparison(Field("id", own=True), "=", (text("x"),))),
         ('"id" = 5', Comparison(Field("id"), "=", (number(5),))),
-        ('"say ""no""" is null', Absent(Field('say "no"'))),
+        ('"say ""no""" is null', IsNull(Field('say "no"'))),
         ("größe.in-cm = 1", Comparison(Field("größe.in-cm"), "=", (number(1),))),
         ("like = 1", Comparison(Field("like"), "=", (number(1),))),
     ],
@@ -67,14 +67,12 @@ def test_what_is_typed_is_what_is_meant(typed: str, meant: Condition) -> None:
 
 
 def test_and_binds_before_or_and_not_before_both() -> None:
-    a, b, c = (Absent(Field(name)) for name in "abc")
-    assert parse("a is null or b is null and c is null") == Some((a, Every((b, c))))
-    assert parse("(a is null or b is null) and c is null") == Every((Some((a, b)), c))
-    assert parse("not a is null and b is null") == Every((negation(a), b))
-    assert parse("not (a is null and (b is null or c is null))") == Some(
-        (negation(a), Every((negation(b), negation(c))))
-    )
-    assert parse("((a is null)) AND\n(b is null and c is null)") == Every((a, b, c))
+    a, b, c = (IsNull(Field(name)) for name in "abc")
+    assert parse("a is null or b is null and c is null") == Or((a, And((b, c))))
+    assert parse("(a is null or b is null) and c is null") == And((Or((a, b)), c))
+    assert parse("not a is null and b is null") == And((negation(a), b))
+    assert parse("not (a is null and (b is null or c is null))") == Or((negation(a), And((negation(b), negation(c)))))
+    assert parse("((a is null)) AND\n(b is null and c is null)") == And((a, b, c))
 
 
 def test_1_and_true_are_two_conditions() -> None:

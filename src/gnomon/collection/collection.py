@@ -33,7 +33,7 @@ from gnomon.core.ranking import Hit, Ranking
 from gnomon.core.vectors import Vectors
 from gnomon.evaluate.pseudo import ChunkText
 from gnomon.evaluate.run import Run
-from gnomon.retrieve.filter import Lookups
+from gnomon.retrieve.filter import ChunkLookup
 from gnomon.retrieve.where import Where
 from gnomon.text.read import plain_metadata
 from gnomon.text.settings import ReadSettings
@@ -83,7 +83,7 @@ class Internals:
         """The version and indexes that a request is answered by now."""
         return self.serving.snapshot()
 
-    def lookups(self) -> Lookups:
+    def lookups(self) -> ChunkLookup:
         """Vectors and texts of chunks by id, as kept: for retrieval stages of one's own."""
         return self.serving.current()[0].lookups()
 

@@ -19,7 +19,7 @@ from gnomon.core.errors import InvalidInput
 from gnomon.core.ranking import Hit, Query, Ranking
 from gnomon.core.stop_words import ENGLISH
 from gnomon.core.vectors import Vectors
-from gnomon.retrieve import RM3, Dense, Fuse, Lexical, Lookups, Neighbours, Rocchio
+from gnomon.retrieve import RM3, ChunkLookup, Dense, Fuse, Lexical, Neighbours, Rocchio
 from gnomon.retrieve.feedback import WordIndex
 
 _WORD = re.compile(r"\w+")
@@ -110,7 +110,7 @@ def build_retriever(
     encoder: Encoder | None,
     dense: Index,
     lexical: WordIndex,
-    lookups: Lookups | None = None,
+    lookups: ChunkLookup | None = None,
 ) -> Retriever:
     """The retriever that serves a mode: the same object that is evaluated. Lexical needs no encoder.
 
@@ -132,19 +132,19 @@ def build_retriever(
     return Neighbours(found, _given(lookups).vectors_of, settings.neighbours)
 
 
-def _dense(settings: RetrievalSettings, encoder: Encoder, index: Index, lookups: Lookups | None) -> Retriever:
+def _dense(settings: RetrievalSettings, encoder: Encoder, index: Index, lookups: ChunkLookup | None) -> Retriever:
     if settings.rocchio is None:
         return Dense(encoder, index)
     return Rocchio(encoder, index, _given(lookups).vectors_of, settings.rocchio)
 
 
-def _lexical(settings: RetrievalSettings, index: WordIndex, lookups: Lookups | None) -> Retriever:
+def _lexical(settings: RetrievalSettings, index: WordIndex, lookups: ChunkLookup | None) -> Retriever:
     if settings.rm3 is None:
         return Lexical(index)
     return RM3(index, _given(lookups).texts_of, settings.rm3)
 
 
-def _given(lookups: Lookups | None) -> Lookups:
+def _given(lookups: ChunkLookup | None) -> ChunkLookup:
     if lookups is None:
         raise InvalidInput(
             "stages without lookups",

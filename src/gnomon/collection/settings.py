@@ -22,6 +22,8 @@ STAGES = {
     "rerank": RerankSettings,
 }
 """What can be added to a search, by the name of its setting."""
+RENAMED_SETTINGS = {"rerank.share": "rerank.weight"}
+"""Old names of settings of a group: in catalogs of 0.1, and on the command line for one minor version."""
 _INDEX: Chosen = "auto"
 
 
@@ -67,10 +69,16 @@ class RetrievalSettings:
         fuse = dict(plain["fuse"])
         fuse["weights"] = tuple(fuse["weights"]) if fuse["weights"] is not None else None
         stages: dict[str, Any] = {
-            name: kind(**plain[name]) for name, kind in STAGES.items() if plain.get(name) is not None
+            name: kind(**_with_new_names(name, plain[name]))
+            for name, kind in STAGES.items()
+            if plain.get(name) is not None
         }
         others = {"index": plain.get("index", _INDEX), **stages}
         return cls(mode=plain["mode"], fuse=FuseSettings(**fuse), language=plain["language"], **others)
+
+
+def _with_new_names(group: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {RENAMED_SETTINGS.get(f"{group}.{name}", name).removeprefix(f"{group}."): v for name, v in values.items()}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,7 +14,7 @@ from gnomon.collection.catalog.versions import Version
 from gnomon.collection.collection import Collection
 from gnomon.collection.reports import VersionInfo
 from gnomon.collection.serving.encoders import resolve_reranker
-from gnomon.collection.settings import STAGES, RetrievalSettings
+from gnomon.collection.settings import RENAMED_SETTINGS, STAGES, RetrievalSettings
 from gnomon.core.contracts import Encoder
 from gnomon.core.errors import InvalidInput
 from gnomon.core.progress import ProgressCallback, no_progress
@@ -122,6 +123,11 @@ def change_retrieval(base: RetrievalSettings, changes: Mapping[str, Any]) -> Ret
     """Search settings with some changed, see `Change`. Raises InvalidInput for unknown settings."""
     plain = base.to_json()
     for path, value in changes.items():
+        if path in RENAMED_SETTINGS:
+            new = RENAMED_SETTINGS[path]
+            # For users of the command line, to whom Python shows no DeprecationWarning.
+            warnings.warn(f"{path} is now {new}; the old name will be removed in 0.3", FutureWarning, stacklevel=3)
+            path = new
         group, dot, name = path.partition(".")
         known = _field_names(group)
         if group not in [field.name for field in fields(RetrievalSettings)] or (dot and name not in known):

@@ -1,12 +1,13 @@
 from .dense import Dense, PrefixDense
 from .feedback import RM3, Neighbours, NeighbourSettings, RM3Settings, Rocchio, RocchioSettings
-from .filter import Filter, Lookups
+from .filter import ChunkLookup, Filter
 from .fuse import Fuse, FuseSettings
 from .lexical import Lexical
 from .rerank import EncodedTexts, LateRerank, Rerank, RerankSettings
 
 __all__ = [
     "RM3",
+    "ChunkLookup",
     "Dense",
     "EncodedTexts",
     "Filter",
@@ -14,7 +15,6 @@ __all__ = [
     "FuseSettings",
     "LateRerank",
     "Lexical",
-    "Lookups",
     "NeighbourSettings",
     "Neighbours",
     "PrefixDense",

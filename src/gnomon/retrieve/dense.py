@@ -1,8 +1,4 @@
-"""Two-stage search: the first dimensions of every vector, then all dimensions of the best.
-
-Made for models trained so that a prefix is an embedding (Matryoshka representation learning, Kusupati et al.
-2022, arXiv:2205.13147, section 4.3.2 "adaptive retrieval"). With other models it works too, and loses more.
-"""
+"""Search by vectors: by whole ones, or by prefixes first and by whole ones among the best."""
 
 from __future__ import annotations
 
@@ -46,8 +42,10 @@ class Dense:
 class PrefixDense:
     """Searches an index of prefixes for `depth` candidates and ranks them by an index of whole vectors.
 
-    `prefix` holds `vectors.truncate(d)` of what `full` holds. Raises SpaceMismatch where `full` is not of the
-    encoder's space, or `prefix` not of a prefix of it.
+    For Matryoshka models, of whose vectors a prefix is an embedding (Kusupati et al. 2022, arXiv:2205.13147,
+    section 4.3.2 "adaptive retrieval"); other models lose more. `prefix` holds `vectors.truncate(d)` of what
+    `full` holds. Raises SpaceMismatch where `full` is not of the encoder's space, or `prefix` not of a prefix
+    of it.
     """
 
     encoder: Encoder

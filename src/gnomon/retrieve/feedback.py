@@ -1,4 +1,4 @@
-"""Documents that resemble each other score alike: each one's score is mixed with its neighbours'."""
+"""Pseudo-relevance feedback (Rocchio, RM3), and scores smoothed over nearest neighbours: without a second model."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Rocchio:
 
 
 class WordIndex(TextIndex, Protocol):
-    """A text index that can be asked for words with weights."""
+    """A text index that can be searched by weighted words."""
 
     def words(self, text: str) -> list[str]:
         """A text's words as they are indexed, function words left out."""

@@ -1,4 +1,4 @@
-"""Queries that share one filter are searched together."""
+"""Filters by chunk id, and lookups of vectors and texts by chunk id."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ TextsOf = Callable[[Ids], tuple[Ids, list[str], list[str]]]
 
 
 @dataclass(frozen=True)
-class Lookups:
-    """What the stages of one corpus read: vectors and texts by id."""
+class ChunkLookup:
+    """Vectors and texts of one corpus by chunk id, as feedback and reranking stages read them."""
 
     vectors_of: VectorsOf
     texts_of: TextsOf
@@ -29,9 +29,9 @@ class Lookups:
 
 @dataclass(frozen=True)
 class Filter:
-    """Asks a retriever for nothing but the `allowed` ids (rising); the indexes leave all others out.
+    """Restricts a retriever to the `allowed` ids (rising); the indexes leave out all others.
 
-    Keep one array for many searches, and make it read-only: the indexes remember what they made of it.
+    Keep one read-only array for many searches: the indexes cache what they derive from it.
     """
 
     retriever: Retriever

@@ -1,4 +1,4 @@
-"""Several retrievers' rankings made one."""
+"""Fusion of several retrievers' rankings."""
 
 from __future__ import annotations
 

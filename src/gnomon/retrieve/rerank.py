@@ -1,4 +1,4 @@
-"""Reranking by late interaction: MaxSim between the query's token vectors and the candidates'."""
+"""Reranking by a second model: a cross-encoder, or late interaction (MaxSim of token vectors)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from gnomon.core.contracts import Array, Encoder, Index, Retriever, Scorer
 from gnomon.core.errors import InvalidInput
 from gnomon.core.ranking import Query, Ranking
+from gnomon.core.renamed import renamed_fields
 from gnomon.core.similarity import maxsim
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
@@ -22,56 +23,58 @@ from gnomon.retrieve.filter import TextsOf, VectorsOf
 DEPTH = 100
 
 Judge = Callable[[str, Ids], tuple[Ids, Scores]]
-"""A query and candidates to those of them that can be judged, rising, and their scores in that order."""
+"""A query and candidate ids to those ids that can be scored, rising, and their scores in that order."""
 
 
+@renamed_fields(share="weight")
 @dataclass(frozen=True)
 class RerankSettings:
-    """A second model looks at the first `depth` results: a cross-encoder or late interaction, by its name.
+    """A second model scores the first `depth` results: a cross-encoder or late interaction, by its name.
 
-    `share` is what its scores count beside those that the results were found with, each brought to 0 to 1.
-    `fingerprint` (hex SHA-256) says which model it was that a collection was set with; it is filled in there.
-    Raises InvalidInput for no name, a depth below 1 and a share that is not above 0 and at most 1.
+    `weight` is that of its scores against 1 - `weight` of the retrieval scores, each stretched to 0 to 1.
+    `fingerprint` (hex SHA-256) identifies the model that a collection was set up with; it is filled in there.
+    Raises InvalidInput for no name, a depth below 1 and a weight that is not above 0 and at most 1.
     """
 
     model: str
     depth: int = 30
-    share: float = 0.7
+    weight: float = 0.7
     fingerprint: str = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, str) or not self.model:
             raise InvalidInput(f"rerank.model = {self.model!r}", expected="a model's name or folder")
         check_depth(self.depth)
-        check_share(self.share)
+        check_weight(self.weight)
 
 
+@renamed_fields(share="weight")
 @dataclass(frozen=True)
 class Rerank:
-    """Puts the first `depth` of another retriever in the order of a Scorer, such as a cross-encoder.
+    """Reranks the first `depth` results of another retriever by a Scorer, such as a cross-encoder.
 
-    Nogueira and Cho 2019 (arXiv:1901.04085). No candidate is lost: those without a text come after the
-    scored ones, and what lies beyond `depth` after these, each in the order that they were found in. With a
-    `share` below 1 the rest of the score is what they were found with, each of the two brought to 0 to 1. The
-    scorer reads a text with its title before it. Raises InvalidInput for a depth below 1 or such a share, and
-    for scores that are not one finite number a text.
+    Nogueira and Cho 2019 (arXiv:1901.04085). No candidate is lost: those without a text come after the scored
+    ones, and those beyond `depth` after these, each in their former order. With a `weight` below 1 the score is
+    a mix of the scorer's and the retrieval score, each stretched to 0 to 1. The scorer reads a text with its
+    title before it. Raises InvalidInput for a depth or a weight out of range, and for scores that are not one
+    finite number a text.
     """
 
     part: Retriever
     scorer: Scorer
     texts_of: TextsOf
     depth: int = DEPTH
-    share: float = 1.0
+    weight: float = 1.0
 
     def __post_init__(self) -> None:
         check_depth(self.depth)
-        check_share(self.share)
+        check_weight(self.weight)
 
     def __call__(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
         """At most `k` chunks a query; "rerank" holds the scorer's score, "found" the first one."""
         found = self.part(queries, k=max(k, self.depth))
         return [
-            reordered(query.text, ranking, self._judge, Second("rerank", self.depth, self.share)).first(k)
+            rerank(ranking, self._judge, query.text, stage="rerank", depth=self.depth, weight=self.weight).first(k)
             for query, ranking in zip(queries, found, strict=True)
         ]
 
@@ -87,10 +90,10 @@ def check_depth(depth: int) -> None:
         raise InvalidInput(f"a reranking depth of {depth}", expected="at least 1 candidate")
 
 
-def check_share(share: float) -> None:
-    """Raise InvalidInput for a share that is not above 0 and at most 1."""
-    if not 0 < share <= 1:
-        raise InvalidInput(f"a reranker's share of {share}", expected="above 0 and at most 1")
+def check_weight(weight: float) -> None:
+    """Raise InvalidInput for a weight that is not above 0 and at most 1."""
+    if not 0 < weight <= 1:
+        raise InvalidInput(f"a reranker's weight of {weight}", expected="above 0 and at most 1")
 
 
 def titled(title: str, text: str) -> str:
@@ -102,24 +105,15 @@ def titled(title: str, text: str) -> str:
     return f"{title}\n{text}" if title and not text.startswith(title) else text
 
 
-@dataclass(frozen=True)
-class Second:
-    """How a judge's scores are used: the stage that they are named by, how many it gives, its share."""
-
-    stage: str
-    depth: int
-    share: float = 1.0
-
-
-def reordered(query: str, ranking: Ranking, judge: Judge, second: Second) -> Ranking:
-    """The ranking with its first by the judge's scores, or by a mix with theirs; equal ones as they were.
+def rerank(ranking: Ranking, judge: Judge, query: str, *, stage: str, depth: int, weight: float = 1.0) -> Ranking:
+    """The ranking with its first `depth` by the judge's scores, or by their mix; equal scores in former order.
 
     What is not judged keeps its order below, with scores that go on falling from the lowest judged one by
     what they fell by before: the two kinds of scores have no scale in common.
     """
     if len(ranking) == 0:
         return ranking
-    head = ranking.ids[: second.depth]
+    head = ranking.ids[:depth]
     ids, values = judge(query, np.unique(head))
     if values.shape != ids.shape or not np.isfinite(values).all():
         raise InvalidInput(
@@ -133,11 +127,11 @@ def reordered(query: str, ranking: Ranking, judge: Judge, second: Second) -> Ran
     has = np.flatnonzero(~np.isnan(judged))
     rest = np.flatnonzero(np.isnan(judged))
     mixed = judged.copy()
-    if second.share < 1 and len(has):
+    if weight < 1 and len(has):
         own, found = min_max(judged[has]), min_max(ranking.scores[has])
-        mixed[has] = second.share * own + (1 - second.share) * found
+        mixed[has] = weight * own + (1 - weight) * found
     order = np.concatenate([has[np.argsort(-mixed[has], kind="stable")], rest])
-    stages = {"found": ranking.scores, **ranking.stages, second.stage: judged}
+    stages = {"found": ranking.scores, **ranking.stages, stage: judged}
     scores = np.concatenate([mixed[order[: len(has)]], _below(mixed[has], ranking.scores[rest])])
     return Ranking(ranking.ids[order], scores.astype(np.float32), {name: s[order] for name, s in stages.items()})
 
@@ -148,13 +142,14 @@ def _below(judged: Scores, rest: Scores) -> Scores:
     return np.asarray(judged.min() - (rest[0] - rest), dtype=np.float32)
 
 
+@renamed_fields(share="weight")
 @dataclass(frozen=True)
 class LateRerank:
-    """Puts the first `depth` of another retriever in the order of MaxSim. Loses no candidate, as `Rerank`.
+    """Reranks the first `depth` results of another retriever by MaxSim. Loses no candidate, as `Rerank`.
 
     Khattab and Zaharia 2020, ColBERT (arXiv:2004.12832), section 3.5. `source` gives the candidates' token
     vectors: an Index of the encoder's space, or a VectorsOf such as `EncodedTexts`, which encodes their texts
-    as they come. `share` is as in `Rerank`. Raises SpaceMismatch, and InvalidInput for an encoder that gives
+    as they come. `weight` is as in `Rerank`. Raises SpaceMismatch, and InvalidInput for an encoder that gives
     one vector a text.
     """
 
@@ -162,11 +157,11 @@ class LateRerank:
     encoder: Encoder
     source: Index | VectorsOf
     depth: int = DEPTH
-    share: float = 1.0
+    weight: float = 1.0
 
     def __post_init__(self) -> None:
         check_depth(self.depth)
-        check_share(self.share)
+        check_weight(self.weight)
         _require_late(self.encoder.space)
         if isinstance(self.source, Index):
             self.source.space.require(self.encoder.space)
@@ -184,7 +179,7 @@ class LateRerank:
             def judge(_: str, candidates: Ids, own: Vectors = own) -> tuple[Ids, Scores]:
                 return self._judge(own, candidates)
 
-            out.append(reordered(query.text, ranking, judge, Second("late", self.depth, self.share)).first(k))
+            out.append(rerank(ranking, judge, query.text, stage="late", depth=self.depth, weight=self.weight).first(k))
         return out
 
     def _judge(self, query: Vectors, candidates: Ids) -> tuple[Ids, Scores]:
@@ -199,7 +194,7 @@ class LateRerank:
 
 
 class EncodedTexts:
-    """Token vectors of candidates, encoded from their texts as they are asked for: a VectorsOf.
+    """Token vectors of candidates, encoded from their texts on demand: a VectorsOf.
 
     The latest `capacity` are remembered, by id and text: a chunk whose text has changed is encoded anew. A
     vector of 128 dimensions takes 0.5 KB, a text of 200 tokens 100 KB. Safe to use from several threads.

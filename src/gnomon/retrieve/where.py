@@ -49,7 +49,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class Absent:
+class IsNull:
     """The field is missing, null or an empty list; one of the document's own: empty. Negated: it is not."""
 
     field: Field
@@ -57,20 +57,20 @@ class Absent:
 
 
 @dataclass(frozen=True, slots=True)
-class Every:
-    """All of the parts hold."""
+class And:
+    """All of the parts hold: a conjunction."""
 
     parts: tuple[Condition, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Some:
-    """At least one of the parts holds."""
+class Or:
+    """At least one of the parts holds: a disjunction."""
 
     parts: tuple[Condition, ...]
 
 
-Condition = Comparison | Absent | Every | Some
+Condition = Comparison | IsNull | And | Or
 Where = str | Mapping[str, Any] | Condition
 """A condition as a text ("year >= 2020"), as a mapping ({"year": {">=": 2020}}), or made of the classes above."""
 
@@ -122,15 +122,15 @@ EXAMPLE = "for example: id like 'docs/%' and year >= 2020 and lang in ('en', 'de
 
 def negation(condition: Condition) -> Condition:
     """What holds where the condition is decided and does not: De Morgan, down to the comparisons."""
-    if isinstance(condition, Every):
-        return Some(tuple(negation(part) for part in condition.parts))
-    if isinstance(condition, Some):
-        return Every(tuple(negation(part) for part in condition.parts))
+    if isinstance(condition, And):
+        return Or(tuple(negation(part) for part in condition.parts))
+    if isinstance(condition, Or):
+        return And(tuple(negation(part) for part in condition.parts))
     return replace(condition, negated=not condition.negated)
 
 
-def joined(kind: type[Every] | type[Some], parts: tuple[Condition, ...]) -> Condition:
-    """The parts under one Every or Some; those that are of this kind themselves are merged in."""
+def joined(kind: type[And] | type[Or], parts: tuple[Condition, ...]) -> Condition:
+    """The parts under one And or Or; those that are of this kind themselves are merged in."""
     flat: list[Condition] = []
     for part in parts:
         flat.extend(part.parts if isinstance(part, kind) else [part])
@@ -139,7 +139,7 @@ def joined(kind: type[Every] | type[Some], parts: tuple[Condition, ...]) -> Cond
 
 def fields(condition: Condition) -> list[Field]:
     """The fields of a condition, each once, as they come."""
-    if isinstance(condition, Every | Some):
+    if isinstance(condition, And | Or):
         return list(dict.fromkeys(found for part in condition.parts for found in fields(part)))
     return [condition.field]
 
@@ -162,7 +162,7 @@ def _is_text(text: str) -> bool:
 
 def _size(condition: Condition) -> tuple[int, int]:
     """How many comparisons, and how deep."""
-    if isinstance(condition, Every | Some):
+    if isinstance(condition, And | Or):
         sizes = [_size(part) for part in condition.parts]
         return sum(tests for tests, _ in sizes), 1 + max(depth for _, depth in sizes)
     return 1, 0
@@ -292,19 +292,19 @@ class _Values(Transformer[Token, Condition]):
         return _test(field, "in", constants, negated=True)
 
     def absent(self, field: Field) -> Condition:
-        return Absent(field)
+        return IsNull(field)
 
     def present(self, field: Field) -> Condition:
-        return Absent(field, negated=True)
+        return IsNull(field, negated=True)
 
     def negated(self, condition: Condition) -> Condition:
         return negation(condition)
 
     def conjunction(self, *parts: Condition) -> Condition:
-        return joined(Every, parts)
+        return joined(And, parts)
 
     def alternative(self, *parts: Condition) -> Condition:
-        return joined(Some, parts)
+        return joined(Or, parts)
 
 
 def _test(
@@ -369,7 +369,7 @@ def _entries(where: Any, at: str, depth: int) -> Condition:
         came = "an empty mapping" if isinstance(where, Mapping) else f"{where!r}"
         raise _bad_entry(at, came, 'a mapping of fields to conditions, such as {"year": {">=": 2020}}')
     parts = [_entry(key, value, f"{at}[{key!r}]", depth + 1) for key, value in where.items()]
-    return joined(Every, tuple(parts))
+    return joined(And, tuple(parts))
 
 
 def _entry(key: Any, value: Any, at: str, depth: int) -> Condition:
@@ -379,7 +379,7 @@ def _entry(key: Any, value: Any, at: str, depth: int) -> Condition:
         if not isinstance(value, list | tuple) or not value:
             raise _bad_entry(at, f"{value!r}", "a list of mappings, at least one")
         parts = tuple(_entries(each, f"{at}[{number}]", depth) for number, each in enumerate(value))
-        return joined(Every if key == "and" else Some, parts)
+        return joined(And if key == "and" else Or, parts)
     if key == "not":
         return negation(_entries(value, at, depth))
     quoted = len(key) > 2 and key[0] == key[-1] == '"'
@@ -388,7 +388,7 @@ def _entry(key: Any, value: Any, at: str, depth: int) -> Condition:
         return _comparison(field, "=", value, at)
     if not value:
         raise _bad_entry(at, "an empty mapping", f"operators: {', '.join(_OPERATORS)}")
-    return joined(Every, tuple(_comparison(field, operator, each, at) for operator, each in value.items()))
+    return joined(And, tuple(_comparison(field, operator, each, at) for operator, each in value.items()))
 
 
 _OPERATORS = ("=", "!=", "<", "<=", ">", ">=", "in", "not in", "like", "not like", "ilike", "not ilike")
@@ -404,7 +404,7 @@ def _comparison(field: Field, operator: Any, value: Any, at: str) -> Condition:
         constants = tuple(dict.fromkeys(_constant(field, each, at) for each in value))
         return Comparison(field, "in", constants, negated)
     if value is None and operator == "=":
-        return Absent(field, negated)
+        return IsNull(field, negated)
     if isinstance(value, list | tuple | set | frozenset):
         raise _bad_entry(at, f"{value!r}", "one value", hint='write {"in": […]} for any one of several values')
     constant = _constant(field, value, at)

@@ -14,7 +14,7 @@ from sqlalchemy.sql.operators import custom_op
 
 from gnomon.answer.tables.types import Column, TableInfo, quote_name
 from gnomon.collection.catalog.filters import compare, constants_of, where_clause
-from gnomon.retrieve.where import Absent, Comparison, Condition, Constant, Every, Field, Kind, Some, fields
+from gnomon.retrieve.where import And, Comparison, Condition, Constant, Field, IsNull, Kind, Or, fields
 
 
 def has_all_fields(condition: Condition, info: TableInfo) -> bool:
@@ -57,7 +57,7 @@ class TableFields:
         types = sorted({name for kind in kinds for name in self._TYPES[kind]})
         return and_(func.typeof(_cell(column)).in_(types), not_(met))
 
-    def is_absent(self, absent: Absent) -> ColumnElement[bool]:
+    def is_absent(self, absent: IsNull) -> ColumnElement[bool]:
         """The cell is NULL or empty."""
         column = column_of(absent.field, self._info)
         if column is None:
@@ -88,15 +88,15 @@ def format_condition(condition: Condition) -> str:
     >>> format_condition(parse("a = 'x' and (b > 3 or not c in (1, 2))"))
     "a = 'x' and (b > 3 or c not in (1, 2))"
     """
-    if isinstance(condition, Every | Some):
-        word = " and " if isinstance(condition, Every) else " or "
+    if isinstance(condition, And | Or):
+        word = " and " if isinstance(condition, And) else " or "
         parts = [format_condition(part) for part in condition.parts]
-        nested = [isinstance(part, Every | Some) for part in condition.parts]
+        nested = [isinstance(part, And | Or) for part in condition.parts]
         return word.join(f"({part})" if deep else part for part, deep in zip(parts, nested, strict=True))
     name, no = condition.field.name, "not " if condition.negated else ""
     if not name.isidentifier():
         name = quote_name(name)
-    if isinstance(condition, Absent):
+    if isinstance(condition, IsNull):
         return f"{name} is {no}null"
     values = [_typed(constant) for constant in condition.constants]
     if condition.operator == "=" and condition.negated:

@@ -24,7 +24,7 @@ from gnomon.answer.tables.question_words import (
 from gnomon.answer.tables.sandbox import SandboxedTable
 from gnomon.answer.tables.types import NUMBERS, Column, TableInfo, quote_name
 from gnomon.core.stop_words import ENGLISH_TABLE_QUESTIONS
-from gnomon.retrieve.where import Comparison, Condition, Constant, Every, Field, Operator, Some
+from gnomon.retrieve.where import And, Comparison, Condition, Constant, Field, Operator, Or
 
 _FILLERS = frozenset("the a an of than is was are".split())
 _WHEN = frozenset("in during of from on for dated".split())
@@ -311,7 +311,7 @@ def parse_question(table: SandboxedTable, question: str) -> KeywordQuery | None:
     whole = counting and analysis.table_named and explained == 1
     if explained < MIN_EXPLAINED or not (conditions or order or whole):
         return None
-    condition = Every(tuple(conditions)) if len(conditions) > 1 else next(iter(conditions), None)
+    condition = And(tuple(conditions)) if len(conditions) > 1 else next(iter(conditions), None)
     return KeywordQuery(condition, order, counting, explained)
 
 
@@ -406,4 +406,4 @@ def _one_of(name: str, values: list[str]) -> Condition:
 
 
 def _any_of(parts: list[Condition]) -> Condition:
-    return parts[0] if len(parts) == 1 else Some(tuple(parts))
+    return parts[0] if len(parts) == 1 else Or(tuple(parts))

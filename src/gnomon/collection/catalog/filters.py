@@ -33,13 +33,13 @@ from gnomon.core.contracts import Array
 from gnomon.core.errors import InvalidInput
 from gnomon.retrieve.where import (
     OWN,
-    Absent,
+    And,
     Comparison,
     Condition,
-    Every,
     Field,
+    IsNull,
     Operator,
-    Some,
+    Or,
     Where,
     fields,
     to_condition,
@@ -53,18 +53,18 @@ class ComparedFields(Protocol):
         """True for the rows whose field fits the constants, never NULL; negated: it has a value, and none fits."""
         ...
 
-    def is_absent(self, absent: Absent) -> ColumnElement[bool]:
+    def is_absent(self, absent: IsNull) -> ColumnElement[bool]:
         """True for the rows where the field has no value (negated: where it has one), never NULL."""
         ...
 
 
 def where_clause(condition: Condition, fields: ComparedFields) -> ColumnElement[bool]:
     """True for the rows that meet the condition, never NULL."""
-    if isinstance(condition, Every):
+    if isinstance(condition, And):
         return and_(*(where_clause(part, fields) for part in condition.parts))
-    if isinstance(condition, Some):
+    if isinstance(condition, Or):
         return or_(*(where_clause(part, fields) for part in condition.parts))
-    return fields.is_absent(condition) if isinstance(condition, Absent) else fields.matches(condition)
+    return fields.is_absent(condition) if isinstance(condition, IsNull) else fields.matches(condition)
 
 
 def compare(column: ColumnElement[Any], operator: Operator, values: Sequence[Any] | Select[Any]) -> ColumnElement[bool]:
@@ -93,7 +93,7 @@ class DocumentFields:
             return met
         return and_(self._any_value(comparison, self._is_comparable), not_(met))
 
-    def is_absent(self, absent: Absent) -> ColumnElement[bool]:
+    def is_absent(self, absent: IsNull) -> ColumnElement[bool]:
         """An own field: it is empty. Metadata: the key is missing, or its value is null or a list without values."""
         if absent.field.own:
             column = self._column(absent.field)

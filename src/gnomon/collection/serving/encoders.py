@@ -159,7 +159,7 @@ class LazyReranker:
             return self._loaded
 
     def _load(self, settings: RerankSettings) -> _Loaded:
-        model, texts_of, depth, share = load_reranker(settings.model), self._texts_of, settings.depth, settings.share
+        model, texts_of, depth, weight = load_reranker(settings.model), self._texts_of, settings.depth, settings.weight
         if settings.fingerprint and _identity(model) != settings.fingerprint:
             raise WeightsMismatch(
                 f"the reranker {settings.model} is another model than the one that was set",
@@ -170,12 +170,12 @@ class LazyReranker:
         if isinstance(model, Encoder):
             encoder, vectors = model, EncodedTexts(model, texts_of)
             return _Loaded(
-                lambda part: LateRerank(part, encoder, vectors, depth, share),
+                lambda part: LateRerank(part, encoder, vectors, depth, weight),
                 lambda query: encoder.encode([query], role="query"),
             )
         scorer = model
         return _Loaded(
-            lambda part: Rerank(part, scorer, texts_of, depth, share),
+            lambda part: Rerank(part, scorer, texts_of, depth, weight),
             lambda query: scorer.score(query, [query]),
         )
 

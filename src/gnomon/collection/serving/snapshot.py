@@ -20,11 +20,11 @@ from gnomon.collection.serving.encoders import EncoderPool, LazyReranker
 from gnomon.collection.settings import Mode
 from gnomon.core.contracts import Array, Encoder, Retriever
 from gnomon.core.vectors import Vectors
-from gnomon.retrieve.filter import Filter, Lookups
+from gnomon.retrieve.filter import ChunkLookup, Filter
 from gnomon.retrieve.where import Where
 
 
-def lookups(catalog: Catalog, version: Version) -> Lookups:
+def lookups(catalog: Catalog, version: Version) -> ChunkLookup:
     """Reads vectors and texts of a version by chunk id. A chunk that was deleted since is left out."""
 
     def vectors_of(ids: Array) -> tuple[Array, Vectors]:
@@ -36,7 +36,7 @@ def lookups(catalog: Catalog, version: Version) -> Lookups:
         with catalog.read() as connection:
             return queries.texts_of(connection, ids)
 
-    return Lookups(vectors_of, texts_of)
+    return ChunkLookup(vectors_of, texts_of)
 
 
 _FIRST = next(text for role, text in CANARIES if role == "query")
@@ -65,7 +65,7 @@ class ServedVersion:
                 self._target = Target(self.version, chunker, encoder, uses_own_tokenizer(self.version, encoder))
             return self._target
 
-    def lookups(self) -> Lookups:
+    def lookups(self) -> ChunkLookup:
         """Reads vectors and texts of its chunks, by id."""
         return lookups(self.catalog, self.version)
 
