@@ -11,7 +11,10 @@ from gnomon.core.progress import messages_to
 from gnomon.core.renamed import renamed
 
 _NEW = {
-    "gnomon.doctor": ("Examination", "Finding", "StoreExamination", "StoreSettings", "examine", "examine_store"),
+    "gnomon.doctor": (
+        "Examination=DoctorReport", "Finding=DoctorFinding", "StoreExamination=StoreReport", "StoreSettings", "examine",
+        "examine_store",
+    ),
     "gnomon.monitor": ("WatchReport", "WatchSettings", "watch"),
     "gnomon.migrate": (
         "Bridge=EmbeddingAdapter", "BridgeRefused=AdapterRefused", "BridgeSettings=AdapterSettings",

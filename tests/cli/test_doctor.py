@@ -64,10 +64,10 @@ def test_errors_end_with_1_until_they_are_mended(own, capsys):
     out = said(capsys, "doctor", own, code=1)
     assert "error 1 of 16 vectors of words-model" in out
     assert "such as d1, 0 to" in out
-    assert "next have them embedded again: --fix" in out
+    assert "next embed them again: --fix" in out
     assert "error" in as_json(capsys, "doctor", own, code=1)["findings"][0]["severity"]
     out = said(capsys, "doctor", own, "--fix")
-    assert "mended embedded 1 texts again" in out
+    assert "fixed embedded 1 texts again" in out
     assert "result nothing is wrong" in out
     assert as_json(capsys, "doctor", own, "--sample", 3)["errors"] == 0
 
@@ -103,7 +103,7 @@ def test_another_store(tmp_path, model, capsys):
     assert "made 67% of them" in out
     assert "median cosines of all 3" in out
     found = as_json(capsys, *given, code=1)
-    assert (found["kind"], found["errors"], found["parts"][0]["made"]["verdict"]) == ("faiss", 1, "partly")
+    assert (found["kind"], found["errors"], found["parts"][0]["model"]["verdict"]) == ("faiss", 1, "partly")
 
 
 def test_options_of_the_wrong_kind_of_place(own, tmp_path, capsys):

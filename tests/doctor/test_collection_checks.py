@@ -17,7 +17,7 @@ from gnomon.collection.catalog.queries import chunks_of
 from gnomon.core.documents import Document
 from gnomon.core.errors import InvalidInput
 from gnomon.doctor.doctor import examine
-from gnomon.doctor.report import Examination, Finding
+from gnomon.doctor.report import DoctorFinding, DoctorReport
 from gnomon.testing.toys import HashEncoder
 from support.version_collections import WORDS, built, check_sound, documents, one, opened, served, text, three, two
 
@@ -49,7 +49,7 @@ def folder(tmp_path: Path) -> Path:
     return path
 
 
-def looked(folder: Path, *, fix: bool = False, **options: object) -> Examination:
+def looked(folder: Path, *, fix: bool = False, **options: object) -> DoctorReport:
     with opened(folder, **options) as kb:
         return examine(kb, fix=fix)
 
@@ -71,12 +71,12 @@ def asked(folder: Path, query: str) -> list[tuple[object, ...]]:
         connection.close()
 
 
-def finding(found: Examination, check: str) -> Finding:
+def finding(found: DoctorReport, check: str) -> DoctorFinding:
     (match,) = [each for each in found.findings if each.check == check]
     return match
 
 
-def checks(found: Examination) -> list[str]:
+def checks(found: DoctorReport) -> list[str]:
     return [each.check for each in found.findings]
 
 
@@ -93,10 +93,10 @@ def spaceless(texts: dict[str, str]) -> dict[str, str]:
     return {key: "".join(text.split()) for key, text in texts.items()}
 
 
-def mended(folder: Path) -> Examination:
+def mended(folder: Path) -> DoctorReport:
     """After mending all is well, for good; and a search finds every document."""
     found = looked(folder, fix=True)
-    assert found.mended
+    assert found.fixed
     assert not found.findings
     assert not looked(folder).findings
     check_sound(folder)
@@ -109,7 +109,7 @@ def test_a_sound_collection(folder: Path) -> None:
     with opened(folder) as kb:
         name = built(kb)
         found = examine(kb)
-    assert found.findings == found.mended == found.skipped == ()
+    assert found.findings == found.fixed == found.skipped == ()
     assert found.errors == 0
     assert found.documents == COUNT
     assert [(space.model, space.versions) for space in found.spaces] == [
@@ -141,18 +141,18 @@ def test_a_sample_of_none_is_refused(folder: Path) -> None:
     [
         ("zero", np.zeros(64, "<f4"), "are zero"),
         ("not-finite", np.full(64, np.nan, "<f4"), "hold NaN or infinite values"),
-        ("wrong-length", np.ones(32, "<f4"), "have not the 64 numbers of the space"),
+        ("wrong-length", np.ones(32, "<f4"), "do not have the 64 dimensions of the space"),
     ],
 )
 def test_broken_vectors_are_embedded_again(folder: Path, check: str, data: np.ndarray, what: str) -> None:
     before = asked(folder, "SELECT text_hash, data FROM vectors ORDER BY id")
     changed(folder, "UPDATE vectors SET data = ? WHERE id IN (2, 9)", parameters=(data.tobytes(),))
     found = finding(looked(folder), check)
-    assert (found.severity, found.count, found.of) == ("error", 2, len(before))
-    assert what in found.what
+    assert (found.severity, found.count, found.total) == ("error", 2, len(before))
+    assert what in found.message
     assert len(found.examples) == 2
     assert found.is_fixable
-    assert "embedded 2 texts again" in mended(folder).mended[0]
+    assert "embedded 2 texts again" in mended(folder).fixed[0]
     assert asked(folder, "SELECT text_hash, data FROM vectors ORDER BY id") == before
 
 
@@ -180,7 +180,7 @@ def test_lacking_vectors_are_made(folder: Path) -> None:
     found = finding(looked(folder), "no-vector")
     assert (found.severity, found.count) == ("error", 3)
     assert found.examples[0].startswith("0, 0 to ")
-    assert mended(folder).mended[0].startswith("embedded 3 texts that had no vector")
+    assert mended(folder).fixed[0].startswith("embedded 3 texts that had no vector")
 
 
 def test_vectors_without_use_are_dropped(folder: Path) -> None:
@@ -191,7 +191,7 @@ def test_vectors_without_use_are_dropped(folder: Path) -> None:
     orphans = finding(found, "orphans")
     assert (orphans.severity, found.errors) == ("warning", 0)
     fixed = looked(folder, fix=True)
-    assert fixed.mended == (f"dropped {orphans.count} vectors that no passage needs",)
+    assert fixed.fixed == (f"dropped {orphans.count} vectors of no passage",)
     assert not fixed.findings
 
 
@@ -230,16 +230,16 @@ def test_vectors_of_another_model_are_found_named_and_renewed(folder: Path) -> N
     count = foreign(folder, two())
     found = finding(looked(folder), "foreign-vectors")
     assert found.severity == "error"
-    assert 0.15 < found.count / found.of < 0.35
-    assert f"hash-64-two (of {name}) made them: median cosine 1.0000" in found.means
-    assert f"renewed {count} vectors" in " ".join(mended(folder).mended)
+    assert 0.15 < found.count / found.total < 0.35
+    assert f"hash-64-two (of {name}) made them: median cosine 1.0000" in found.explanation
+    assert f"replaced {count} vectors" in " ".join(mended(folder).fixed)
     assert asked(folder, "SELECT text_hash, data FROM vectors WHERE role = 'document' ORDER BY id") == before
 
 
 def test_vectors_of_a_model_that_nobody_knows(folder: Path) -> None:
     foreign(folder, HashEncoder(64, salt="unknown"), every=10)
     found = finding(looked(folder), "foreign-vectors")
-    assert "No other model of as many dimensions" in found.means
+    assert "No other model of as many dimensions" in found.explanation
     mended(folder)
 
 
@@ -247,7 +247,7 @@ def test_a_few_foreign_vectors_beyond_the_sample_are_renewed_too(folder: Path) -
     count = foreign(folder, two(), every=2)
     with opened(folder) as kb:
         found = examine(kb, sample=12, fix=True)
-    assert f"renewed {count} vectors" in " ".join(found.mended)
+    assert f"replaced {count} vectors" in " ".join(found.fixed)
     assert not found.findings
 
 
@@ -257,14 +257,14 @@ def test_passages_that_are_not_in_their_document(folder: Path) -> None:
     found = finding(looked(folder), "misplaced")
     assert (found.severity, found.count) == ("error", 1)
     assert found.examples[0].endswith("something else")
-    assert "cut 1 documents again for v1" in mended(folder).mended[0]
+    assert "chunked 1 documents again for v1" in mended(folder).fixed[0]
     assert asked(folder, "SELECT document_id, text FROM chunks ORDER BY document_id, ordinal") == before
 
 
 def test_documents_without_passages(folder: Path) -> None:
     changed(folder, "DELETE FROM chunks WHERE document_id = 4")
     found = looked(folder)
-    assert finding(found, "uncut").examples == ("3",)
+    assert finding(found, "unchunked").examples == ("3",)
     assert "journal" in checks(found)  # it tells of passages that are gone
     mended(folder)
 
@@ -332,7 +332,7 @@ def test_indexes_are_made_again(folder: Path, damage: Callable[[Path], None]) ->
     damage(folder)
     found = finding(looked(folder), "indexes-damaged")
     assert (found.severity, found.is_fixable) == ("error", True)
-    assert "made the indexes of v1 again" in mended(folder).mended
+    assert "rebuilt the indexes of v1" in mended(folder).fixed
 
 
 def test_indexes_that_are_behind_are_sound(folder: Path) -> None:
@@ -376,7 +376,7 @@ def test_files_that_are_gone_or_changed(tmp_path: Path) -> None:
         found = examine(kb, fix=True)
     assert checks(found) == ["files-part", "files-changed", "files-gone"]
     assert finding(found, "files-gone").examples == (str(texts / "a.txt"),)
-    assert not found.mended
+    assert not found.fixed
 
 
 def test_a_model_that_is_gone(folder: Path, static_model: Callable[..., Path], tmp_path: Path) -> None:
@@ -388,10 +388,10 @@ def test_a_model_that_is_gone(folder: Path, static_model: Callable[..., Path], t
     found = looked(tmp_path / "own", encoder=None, fix=True)
     missing = finding(found, "model-missing")
     assert (missing.severity, missing.count) == ("error", 1)
-    assert str(path) in missing.what
+    assert str(path) in missing.message
     assert finding(found, "no-vector").is_fixable is False
-    assert found.mended == ()
-    assert any("against their model: it is not here" in line for line in found.skipped)
+    assert found.fixed == ()
+    assert any("against their model: it is not on this machine" in line for line in found.skipped)
 
 
 def test_a_model_that_changed(tmp_path: Path, static_model: Callable[..., Path]) -> None:
@@ -424,7 +424,7 @@ def test_a_catalog_with_a_broken_index_is_mended(folder: Path) -> None:
     found = finding(looked(folder), "integrity")
     assert (found.severity, found.is_fixable) == ("error", True)
     assert "chunks_by_hash" in found.examples[0]
-    assert "made the indexes of the catalog's tables anew" in mended(folder).mended
+    assert "rebuilt the indexes of the catalog's tables" in mended(folder).fixed
 
 
 def test_a_version_that_lags(folder: Path) -> None:

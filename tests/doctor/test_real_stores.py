@@ -92,12 +92,12 @@ def test_a_chroma_folder(tmp_path: Path, space: str, step: int) -> None:
     assert digests(tmp_path / "store") == before
     bare, items = found.parts
     assert (found.kind, items.rows, items.vectors, items.dim) == ("chroma", COUNT - 1, COUNT - 1, 32)
-    assert items.made is not None
-    assert items.made.sampled == COUNT - 1
-    assert {maker.model: maker.vectors for maker in items.made.makers} == {"hash-32": 38, "hash-32-two": 20}
-    assert items.made.unexplained == 1  # the one that was put in the wrong way round
+    assert items.model is not None
+    assert items.model.sampled == COUNT - 1
+    assert {maker.model: maker.vectors for maker in items.model.models} == {"hash-32": 38, "hash-32-two": 20}
+    assert items.model.unexplained == 1  # the one that was put in the wrong way round
     assert (bare.rows, bare.dim, bare.lengths) == (1, 2, (5.0, 5.0, 5.0))
-    assert bare.made is None
+    assert bare.model is None
 
 
 def test_chromas_saved_index_is_read(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_a_lancedb_folder(tmp_path: Path) -> None:
         COUNT - 1,
         32,
     )
-    assert part["made"]["said"].startswith("hash-32 made them: median cosine 1.0000")
+    assert part["model"]["summary"].startswith("hash-32 made them: median cosine 1.0000")
     assert "columns that may be its vector: a, b" in read(tmp_path / "store" / "two.lance")["message"]
     assert read(tmp_path / "store" / "two.lance", "b")["parts"][0]["lengths"] == [5.0, 5.0, 5.0]
 
@@ -280,8 +280,8 @@ def test_arrays_of_numbers(postgres: str, sql: Sql) -> None:
         32,
     )
     assert "secret" not in json.dumps(found.to_json())
-    assert part.made is not None
-    assert {maker.model: maker.vectors for maker in part.made.makers} == {"hash-32": 45, "hash-32-two": 15}
+    assert part.model is not None
+    assert {maker.model: maker.vectors for maker in part.model.models} == {"hash-32": 45, "hash-32-two": 15}
     counts = {each.check: each.count for each in part.findings}
     assert counts == {
         "wrong-length": 2,
@@ -304,8 +304,8 @@ def test_pgvectors_type(postgres: str, sql: Sql) -> None:
     found = examine_store(f"{postgres}?table=other.items&text=body&vector=embedding&id=id", [ONE, TWO])
     (part,) = found.parts
     assert (part.rows, part.dim, part.is_normalised) == (COUNT, 32, True)
-    assert part.made is not None
-    assert part.made.verdict == "mixed"
+    assert part.model is not None
+    assert part.model.verdict == "mixed"
     assert part.notes[0].startswith("embedding: ")
 
 
@@ -323,7 +323,7 @@ def test_nothing_is_written(postgres: str, sql: Sql) -> None:
     ("asked", "said"),
     [
         ("", "names no table"),
-        ("?table=none", "public.none is not there"),
+        ("?table=none", "public.none does not exist"),
         ("?table=two", "columns that may be its text: Page, said"),
         ("?table=items&text=nobody", "no text column 'nobody'"),
         ("?table=items&text=body&vector=id", "in the column of vectors"),

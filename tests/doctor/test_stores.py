@@ -8,6 +8,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ import numpy as np
 import pytest
 
 from gnomon.core.errors import InvalidInput
-from gnomon.doctor.identify_model import makers
-from gnomon.doctor.stores.examine import StoreExamination, StorePart, StoreSettings, examine_store
+from gnomon.doctor import ColumnNames, StoreReport, StoreSettings, StoreSource, VectorBatch, examine_store
+from gnomon.doctor.identify_model import identify_models
+from gnomon.doctor.stores.examine import StorePart, is_store
 from gnomon.encode import load_encoder
 from gnomon.testing.toys import HashEncoder, LateHashEncoder
+from support.plugins import installed_plugins
 from support.version_collections import WORDS
 
 COUNT = 40
@@ -72,10 +75,10 @@ def test_the_model_that_made_them(tmp_path: Path, static_model: Callable[..., Pa
     path = written(tmp_path, encoded(right))
     part = looked(path, wrong, right, texts=texts_file(tmp_path))
     assert (part.rows, part.vectors, part.dim, part.is_normalised) == (COUNT, COUNT, 48, True)
-    assert part.made is not None
-    assert part.made.verdict == "one"
-    assert part.made.said == f"{right} made them: median cosine 1.0000 of {COUNT}"
-    assert [name for name, _ in part.made.nearest] == [str(right), str(wrong)]
+    assert part.model is not None
+    assert part.model.verdict == "one"
+    assert part.model.summary == f"{right} made them: median cosine 1.0000 of {COUNT}"
+    assert [name for name, _ in part.model.nearest] == [str(right), str(wrong)]
     assert part.findings == ()
 
 
@@ -86,16 +89,16 @@ def test_models_of_this_machine_are_tried(tmp_path: Path, static_model: Callable
         (cache / "models" / name).mkdir(parents=True)
         at.rename(cache / "models" / name / "main")
     path = written(tmp_path, encoded(cache / "models" / "someone--right" / "main"))
-    made = looked(path, texts=texts_file(tmp_path)).made
-    assert made is not None
-    assert [name for name, _ in made.nearest] == ["someone/right"]  # the other has more dimensions
-    assert made.said.startswith("someone/right made them")
+    model = looked(path, texts=texts_file(tmp_path)).model
+    assert model is not None
+    assert [name for name, _ in model.nearest] == ["someone/right"]  # the other has more dimensions
+    assert model.summary.startswith("someone/right made them")
 
 
 def test_no_model_of_so_many_dimensions(tmp_path: Path) -> None:
     part = looked(written(tmp_path, encoded(HashEncoder(12))), texts=texts_file(tmp_path))
-    assert part.made is not None
-    assert part.made.verdict == "unknown"
+    assert part.model is not None
+    assert part.model.verdict == "unknown"
     assert any("no known model of 12 dimensions is on this machine" in note for note in part.notes)
     assert checks(part) == []
 
@@ -105,13 +108,13 @@ def test_two_models_are_mixed(tmp_path: Path) -> None:
     rows = encoded(one)
     rows[:10] = encoded(two)[:10]
     part = looked(written(tmp_path, rows), one, two, HashEncoder(32, salt="x"), texts=texts_file(tmp_path))
-    assert part.made is not None
-    assert (part.made.verdict, part.made.unexplained) == ("mixed", 0)
-    assert [(maker.model, maker.vectors) for maker in part.made.makers] == [
+    assert part.model is not None
+    assert (part.model.verdict, part.model.unexplained) == ("mixed", 0)
+    assert [(maker.model, maker.vectors) for maker in part.model.models] == [
         ("hash-32", 30),
         ("hash-32-two", 10),
     ]
-    assert "75% (59% to 87%) are of hash-32, 25% (13% to 41%) are of hash-32-two" in part.made.said
+    assert "75% (59% to 87%) are of hash-32, 25% (13% to 41%) are of hash-32-two" in part.model.summary
     (finding,) = part.findings
     assert (finding.check, finding.severity, finding.count) == ("model", "error", 10)
 
@@ -120,41 +123,41 @@ def test_one_model_and_something_else(tmp_path: Path) -> None:
     rows = encoded(HashEncoder(32))
     rows[:4] = encoded(HashEncoder(32, salt="unknown"))[:4]
     part = looked(written(tmp_path, rows), HashEncoder(32), texts=texts_file(tmp_path))
-    assert part.made is not None
-    assert (part.made.verdict, part.made.unexplained) == ("partly", 4)
-    assert "hash-32 made 90% of them" in part.made.said
+    assert part.model is not None
+    assert (part.model.verdict, part.model.unexplained) == ("partly", 4)
+    assert "hash-32 made 90% of them" in part.model.summary
     assert checks(part) == ["model"]
 
 
 def test_none_of_the_models(tmp_path: Path) -> None:
     path = written(tmp_path, encoded(HashEncoder(32)))
     part = looked(path, HashEncoder(32, salt="other"), texts=texts_file(tmp_path))
-    assert part.made is not None
-    assert part.made.verdict == "none"
-    assert part.made.said.startswith("none of the 1 models tried made them: the nearest, hash-32-other, has")
+    assert part.model is not None
+    assert part.model.verdict == "none"
+    assert part.model.summary.startswith("none of the 1 models tried made them: the nearest, hash-32-other, has")
     assert checks(part) == ["model"]  # since it was named
 
 
 def test_late_and_narrower_models_cannot_have_made_them(tmp_path: Path) -> None:
     path = written(tmp_path, encoded(HashEncoder(32)))
     part = looked(path, LateHashEncoder(32), HashEncoder(16), texts=texts_file(tmp_path))
-    assert part.made is not None
-    assert part.made.verdict == "unknown"
+    assert part.model is not None
+    assert part.model.verdict == "unknown"
 
 
 def test_a_model_that_is_not_to_be_had_is_told(tmp_path: Path) -> None:
     path = written(tmp_path, encoded(HashEncoder(32)))
     part = looked(path, HashEncoder(32), "no-such-model", texts=texts_file(tmp_path))
-    assert part.made is not None
-    assert part.made.verdict == "one"
+    assert part.model is not None
+    assert part.model.verdict == "one"
     assert any(note.startswith("could not be tried: no-such-model") for note in part.notes)
 
 
 def test_vectors_cut_to_a_prefix(tmp_path: Path) -> None:
     rows = encoded(HashEncoder(32))[:, :24]
     part = looked(written(tmp_path, np.ascontiguousarray(rows)), HashEncoder(32), texts=texts_file(tmp_path))
-    assert part.made is not None
-    assert part.made.makers[0].how == "cut to 24 of 32 dimensions"
+    assert part.model is not None
+    assert part.model.models[0].how == "truncated to 24 of 32 dimensions"
     assert not part.is_normalised
 
 
@@ -164,24 +167,24 @@ def test_prompts_left_out_or_of_the_other_role(tmp_path: Path, static_model: Cal
     (folder / "config_sentence_transformers.json").write_text(json.dumps({"prompts": prompts}))
     texts = texts_file(tmp_path)
     bare = load_encoder(folder, prompts={"query": "", "document": ""}).encode(TEXTS, role="document").data
-    made = looked(written(tmp_path, np.array(bare)), folder, texts=texts).made
-    assert made is not None
-    assert made.said.startswith(f"{folder} (without prompts) made them")
+    model = looked(written(tmp_path, np.array(bare)), folder, texts=texts).model
+    assert model is not None
+    assert model.summary.startswith(f"{folder} (without prompts) made them")
     queries = load_encoder(folder).encode(TEXTS, role="query").data
-    made = looked(written(tmp_path, np.array(queries)), folder, texts=texts).made
-    assert made is not None
-    assert made.said.startswith(f"{folder} (as queries) made them")
+    model = looked(written(tmp_path, np.array(queries)), folder, texts=texts).model
+    assert model is not None
+    assert model.summary.startswith(f"{folder} (as queries) made them")
     rows = np.concatenate([bare[:20], queries[20:]])
-    made = looked(written(tmp_path, rows), folder, texts=texts).made
-    assert made is not None
-    assert {maker.how for maker in made.makers} == {"as queries", "without prompts"}
+    model = looked(written(tmp_path, rows), folder, texts=texts).model
+    assert model is not None
+    assert {maker.how for maker in model.models} == {"as queries", "without prompts"}
 
 
 def test_minilm_is_recognised(tmp_path: Path, minilm_folder: Path) -> None:
     rows = encoded(minilm_folder, TEXTS[:12])
     part = looked(written(tmp_path, rows), texts=texts_file(tmp_path, TEXTS[:12]))
-    assert part.made is not None
-    assert part.made.said == "all-MiniLM-L6-v2 made them: median cosine 1.0000 of 12"
+    assert part.model is not None
+    assert part.model.summary == "all-MiniLM-L6-v2 made them: median cosine 1.0000 of 12"
 
 
 @pytest.mark.parametrize(
@@ -202,8 +205,8 @@ def test_kinds_of_faiss_indexes(tmp_path: Path, make: Callable[[], Any], note: s
     else:
         path = written(tmp_path, rows, index)
     part = looked(path, HashEncoder(32), texts=texts_file(tmp_path))
-    assert part.made is not None
-    assert part.made.verdict == "one"
+    assert part.model is not None
+    assert part.model.verdict == "one"
     assert any(note in each for each in part.notes)
 
 
@@ -221,19 +224,19 @@ def test_vectors_that_cannot_be_and_copies(tmp_path: Path) -> None:
     ]
     assert part.lengths == pytest.approx((1, 1, 3), abs=1e-5)
     assert not part.is_normalised
-    assert part.made is None
-    assert "no texts are given: which model made the vectors cannot be said" in " ".join(part.notes)
+    assert part.model is None
+    assert "no texts are known: which model made the vectors is unknown" in " ".join(part.notes)
 
 
 def test_texts_as_json_lines(tmp_path: Path) -> None:
     path = written(tmp_path, encoded(HashEncoder(32)))
     lines = tmp_path / "texts.jsonl"
     lines.write_text("".join(json.dumps({"body": text, "n": 1}) + "\n" for text in TEXTS))
-    assert looked(path, HashEncoder(32), texts=lines).made is not None
+    assert looked(path, HashEncoder(32), texts=lines).model is not None
     lines.write_text("".join(json.dumps({"said": text, "text": "x"}) + "\n" for text in TEXTS))
     part = looked(path, HashEncoder(32), texts=lines, text="said")
-    assert part.made is not None
-    assert part.made.verdict == "one"
+    assert part.model is not None
+    assert part.model.verdict == "one"
     lines.write_text("{\n" * COUNT)
     with pytest.raises(InvalidInput, match="line 1: no JSON"):
         looked(path, texts=lines)
@@ -250,9 +253,9 @@ def test_a_look_changes_nothing(tmp_path: Path) -> None:
     ("place", "said"),
     [
         ("nothing", "there is no "),
-        ("folder", "is no store that is known"),
+        ("folder", "is of no known store"),
         ("rubbish", "cannot be read as a FAISS index"),
-        ("ftp://host/x", "is no store that is known"),
+        ("ftp://host/x", "is of no known store"),
     ],
 )
 def test_places_that_are_no_store(tmp_path: Path, place: str, said: str) -> None:
@@ -275,7 +278,10 @@ def test_texts_that_do_not_fit(tmp_path: Path) -> None:
 
 
 def test_makers_without_anything_to_compare() -> None:
-    assert makers([], ["x"], np.ones((1, 3), "f4"), lambda _: None).said == "no model was there to compare with"
+    assert (
+        identify_models([], ["x"], np.ones((1, 3), "f4"), lambda _: None).summary
+        == "there was no model to compare with"
+    )
 
 
 @pytest.mark.skipif(importlib.util.find_spec("lancedb") is not None, reason="lancedb is installed")
@@ -355,18 +361,18 @@ def address(server: Server, path: str = "/collections/items") -> str:
     return f"http://127.0.0.1:{server.server_port}{path}"
 
 
-def asked_of(place: str, *models: Any) -> StoreExamination:
+def examined(place: str, *models: Any) -> StoreReport:
     return examine_store(place, models or (HashEncoder(32),))
 
 
 def test_a_qdrant_collection(qdrant: Server) -> None:
-    found = asked_of(address(qdrant))
+    found = examined(address(qdrant))
     (part,) = found.parts
     assert (found.kind, part.name, part.rows, part.dim) == ("qdrant", "items", COUNT, 32)
-    assert part.made is not None
-    assert part.made.verdict == "one"
-    assert "Qdrant keeps vectors of a cosine collection normalised" in part.notes
-    assert json.loads(json.dumps(found.to_json()))["parts"][0]["made"]["said"] == part.made.said
+    assert part.model is not None
+    assert part.model.verdict == "one"
+    assert "Qdrant normalises the vectors of a cosine collection" in part.notes
+    assert json.loads(json.dumps(found.to_json()))["parts"][0]["model"]["summary"] == part.model.summary
     assert [each["with_payload"] for each in qdrant.asked[1:]] == [["text"]] * 3
 
 
@@ -377,28 +383,65 @@ def test_named_vectors_and_rows_that_lack_something(qdrant: Server) -> None:
     qdrant.points[4]["vector"] = {"title": [1.0, 2.0]}
     qdrant.points[5]["payload"] = {}
     with pytest.raises(InvalidInput, match="may be its vector: title, body"):
-        asked_of(address(qdrant))
-    (part,) = asked_of(address(qdrant) + "?vector=body&text=text").parts
+        examined(address(qdrant))
+    (part,) = examined(address(qdrant) + "?vector=body&text=text").parts
     assert (part.rows, part.vectors) == (COUNT, COUNT - 1)
     assert {each.check: each.examples for each in part.findings} == {"no-vector": ("5",), "no-text": ("6",)}
     with pytest.raises(InvalidInput, match="no vector column 'other'"):
-        asked_of(address(qdrant) + "?vector=other")
+        examined(address(qdrant) + "?vector=other")
 
 
 def test_a_qdrant_server_that_refuses_or_is_none(qdrant: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InvalidInput, match="is not there"):
-        asked_of(address(qdrant, "/collections/others"))
+    with pytest.raises(InvalidInput, match="does not exist"):
+        examined(address(qdrant, "/collections/others"))
     with pytest.raises(InvalidInput, match="names no collection") as error:
-        asked_of(address(qdrant, ""))
+        examined(address(qdrant, ""))
     assert "there are: items" in error.value.expected
     qdrant.key = "secret"
     with pytest.raises(InvalidInput, match="refuses: 401") as error:
-        asked_of(address(qdrant))
+        examined(address(qdrant))
     assert "QDRANT_API_KEY" in error.value.hint
     monkeypatch.setenv("QDRANT_API_KEY", "secret")
-    assert asked_of(address(qdrant)).errors == 0
+    assert examined(address(qdrant)).errors == 0
 
 
 def test_no_server_at_all() -> None:
     with pytest.raises(InvalidInput, match="nothing answers at"):
-        asked_of("http://127.0.0.1:9/collections/items")
+        examined("http://127.0.0.1:9/collections/items")
+
+
+def toy_store(place: str, columns: ColumnNames) -> list[StoreSource]:
+    """A reader of another package: the texts and their vectors, by the name of the text's column."""
+    rows = encoded(HashEncoder(32))
+    batch = VectorBatch([str(n) for n in range(COUNT)], list(rows), TEXTS)
+    return [StoreSource(f"{place} {columns.text}", lambda: iter([batch]))]
+
+
+def test_a_store_of_a_plug_in_by_scheme_and_by_suffix(tmp_path: Path) -> None:
+    folder = tmp_path / "vectors.TOY"
+    folder.mkdir()
+    assert not is_store(folder)
+    settings = StoreSettings(text="body")
+    with installed_plugins(EntryPoint("toy", f"{__name__}:toy_store", "gnomon.stores")):
+        assert is_store(folder)
+        for place in ("toy://host/x", str(folder)):
+            found = examine_store(place, [HashEncoder(32)], settings)
+            (part,) = found.parts
+            assert (found.kind, part.name, part.rows) == ("toy", f"{place} body", COUNT)
+            assert part.model is not None
+            assert part.model.verdict == "one"
+        with pytest.raises(InvalidInput, match="of no known store") as error:
+            examine_store("ftp://host/x")
+        assert error.value.expected.endswith(", toy")
+
+
+def test_old_names_are_the_new_ones() -> None:
+    import gnomon.doctor
+
+    for old, new in {
+        "Examination": "DoctorReport",
+        "Finding": "DoctorFinding",
+        "StoreExamination": "StoreReport",
+    }.items():
+        with pytest.warns(DeprecationWarning, match=f"gnomon.doctor.{old} is now gnomon.doctor.{new}"):
+            assert getattr(gnomon.doctor, old) is getattr(gnomon.doctor, new)

@@ -16,17 +16,17 @@ from gnomon.core.errors import InvalidInput
 
 if TYPE_CHECKING:
     from gnomon.core.progress import ProgressCallback
-    from gnomon.doctor.identify_model import Made
-    from gnomon.doctor.report import Examination, Finding
-    from gnomon.doctor.stores.examine import StoreExamination, StorePart, StoreSettings
+    from gnomon.doctor.identify_model import ModelIdentification
+    from gnomon.doctor.report import DoctorFinding, DoctorReport
+    from gnomon.doctor.stores.examine import StorePart, StoreReport, StoreSettings
 
 
 _STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
-_MADE = {"one": "green", "partly": "red", "mixed": "red", "none": "yellow", "unknown": "yellow"}
+_VERDICT_STYLES = {"one": "green", "partly": "red", "mixed": "red", "none": "yellow", "unknown": "yellow"}
 
 
-def print_examination(console: Console, found: Examination) -> None:
-    """What is in a collection, what is wrong, worst first, and what was looked at."""
+def print_report(console: Console, found: DoctorReport) -> None:
+    """Print what is in a collection, what is wrong, worst first, and what was checked."""
     head = [
         ("collection", clean(found.collection, style="bold")),
         ("holds", Text(f"{counted(found.documents, 'document')} of {counted(found.files, 'file')}")),
@@ -44,15 +44,15 @@ def print_examination(console: Console, found: Examination) -> None:
     for finding in found.findings:
         _print_finding(console, finding)
     console.print()
-    rows = [(Text("mended", style="green"), clean(what)) for what in found.mended]
+    rows = [(Text("fixed", style="green"), clean(what)) for what in found.fixed]
     rows += [(Text("skipped", style="yellow"), clean(what)) for what in found.skipped]
     rows.append((Text("checked", style="dim"), clean(", ".join(found.checks) or "nothing")))
     rows.append((Text("result", style="bold"), _result(found.findings, found.seconds)))
     print_rows(console, rows)
 
 
-def print_store(console: Console, found: StoreExamination) -> None:
-    """What is in another store: a part after the other."""
+def print_store(console: Console, found: StoreReport) -> None:
+    """Print what is in another store, part by part."""
     print_rows(console, [(Text("store", style="dim"), clean(f"{found.place}, {found.kind}", style="bold"))])
     for part in found.parts:
         console.print()
@@ -72,43 +72,43 @@ def _print_part(console: Console, part: StorePart) -> None:
     ]
     if part.lengths is not None:
         least, median, most = part.lengths
-        told = "all 1: normalised" if part.is_normalised else f"{least:.4g} to {most:.4g}, median {median:.4g}"
-        rows.append(("lengths", Text(told)))
-    if part.made is not None:
-        rows.append(("model", _made(part.made)))
+        lengths = "all 1: normalised" if part.is_normalised else f"{least:.4g} to {most:.4g}, median {median:.4g}"
+        rows.append(("lengths", Text(lengths)))
+    if part.model is not None:
+        rows.append(("model", _model(part.model)))
     rows += [("note", clean(note)) for note in part.notes]
     print_rows(console, [(Text(label, style="dim"), body) for label, body in rows])
     for finding in part.findings:
         _print_finding(console, finding)
 
 
-def _made(made: Made) -> Text:
-    said = clean(made.said, style=_MADE[made.verdict])
-    if made.verdict != "one" and made.nearest:
-        near = ", ".join(f"{name} {cosine:.2f}" for name, cosine in made.nearest[:3])
-        said.append(f"\nmedian cosines of all {made.sampled}: {near}", style="dim")
-    return said
+def _model(model: ModelIdentification) -> Text:
+    line = clean(model.summary, style=_VERDICT_STYLES[model.verdict])
+    if model.verdict != "one" and model.nearest:
+        near = ", ".join(f"{name} {cosine:.2f}" for name, cosine in model.nearest[:3])
+        line.append(f"\nmedian cosines of all {model.sampled}: {near}", style="dim")
+    return line
 
 
-def _print_finding(console: Console, finding: Finding) -> None:
+def _print_finding(console: Console, finding: DoctorFinding) -> None:
     label = Text(f"{finding.severity:<9}", style=_STYLES[finding.severity])
-    print_hanging(console, label, clean(finding.what, style="bold"))
+    print_hanging(console, label, clean(finding.message, style="bold"))
     rows = [(Text("such as" if not at else "", style="dim"), clean(each)) for at, each in enumerate(finding.examples)]
-    rows.append((Text("means", style="dim"), clean(finding.means)))
+    rows.append((Text("means", style="dim"), clean(finding.explanation)))
     rows.append((Text("next", style="bold"), clean(finding.advice)))
     print_rows(console, rows, indent=9)
 
 
-def _result(findings: Sequence[Finding], seconds: float) -> Text:
+def _result(findings: Sequence[DoctorFinding], seconds: float) -> Text:
     kinds = ("error", "warning", "note")
     counts = [sum(each.severity == kind for each in findings) for kind in kinds]
-    told = [counted(count, kind) for count, kind in zip(counts, kinds, strict=True) if count]
+    counts_by_kind = [counted(count, kind) for count, kind in zip(counts, kinds, strict=True) if count]
     style = "red" if counts[0] else "yellow" if counts[1] else "green"
-    return Text.assemble((", ".join(told) or "nothing is wrong", style), f", {duration(seconds)}")
+    return Text.assemble((", ".join(counts_by_kind) or "nothing is wrong", style), f", {duration(seconds)}")
 
 
-# Options of the one kind of place that say nothing of the other.
-_FOREIGN = ("--model", "--texts", "--text", "--vector")
+# Options that apply to other stores only.
+_STORE_OPTIONS = ("--model", "--texts", "--text", "--vector")
 
 Sample = Annotated[
     int | None,
@@ -139,7 +139,7 @@ def doctor(
         str,
         typer.Argument(help="A collection's folder, or another store.", metavar="PLACE", show_default=False),
     ],
-    fix: Annotated[bool, typer.Option("--fix", help="Mend what can be mended; documents are never touched.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Fix what can be fixed; documents are never changed.")] = False,
     sample: Sample = None,
     model: Models = None,
     texts: TextsFile = None,
@@ -147,7 +147,7 @@ def doctor(
     vector: Annotated[str, typer.Option(help="Other stores: the vector's column.", metavar="COLUMN")] = "",
     as_json: Json = False,
 ) -> None:
-    """Look what is in a collection, and what is wrong with it; or which model made another store's vectors.
+    """Check what is in a collection and what is wrong with it, or which model made another store's vectors.
 
     Other stores are only read: a Chroma or LanceDB folder, a FAISS index file, a table of PostgreSQL, a
     collection of Qdrant. Exit code 1 where there are errors.
@@ -161,25 +161,25 @@ def doctor(
         if fix:
             raise InvalidInput(
                 f"--fix for {place}, which is no collection of gnomon's",
-                expected="a look: other stores are only read",
+                expected="no fix: other stores are only read",
                 hint="leave --fix out",
             )
         settings = StoreSettings(text=text, vector=vector, texts=texts, progress=progress)
-        errors = _store(place, model or [], _sampled(settings, sample), as_json=as_json)
+        errors = _examine_store(place, model or [], _sampled(settings, sample), as_json=as_json)
     else:
-        given = zip(_FOREIGN, (model, texts, text, vector), strict=True)
+        given = zip(_STORE_OPTIONS, (model, texts, text, vector), strict=True)
         if named := [name for name, value in given if value]:
             raise InvalidInput(
                 f"{', '.join(named)} for {place}, which is no other store",
                 expected="a place that is one, or no such option: a collection knows its models",
                 hint=f"gnomon doctor {place}",
             )
-        errors = _own(place, sample, progress, fix=fix, as_json=as_json)
+        errors = _examine_collection(place, sample, progress, fix=fix, as_json=as_json)
     if errors:
         raise typer.Exit(1)
 
 
-def _own(place: str, sample: int | None, progress: ProgressCallback, *, fix: bool, as_json: bool) -> int:
+def _examine_collection(place: str, sample: int | None, progress: ProgressCallback, *, fix: bool, as_json: bool) -> int:
     import gnomon
     from gnomon.cli.terminal import data_console, print_json
     from gnomon.doctor.doctor import SAMPLE, examine
@@ -189,11 +189,11 @@ def _own(place: str, sample: int | None, progress: ProgressCallback, *, fix: boo
     if as_json:
         print_json(found.to_json())
     else:
-        print_examination(data_console(), found)
+        print_report(data_console(), found)
     return found.errors
 
 
-def _store(place: str, models: list[str], settings: StoreSettings, *, as_json: bool) -> int:
+def _examine_store(place: str, models: list[str], settings: StoreSettings, *, as_json: bool) -> int:
     from gnomon.cli.terminal import data_console, print_json
     from gnomon.doctor.stores.examine import examine_store
 

@@ -1,12 +1,16 @@
 from .doctor import examine
-from .report import Examination, Finding
-from .stores.examine import StoreExamination, StoreSettings, examine_store
+from .report import DoctorFinding, DoctorReport
+from .stores.examine import StoreReport, StoreSettings, examine_store
+from .stores.source import ColumnNames, StoreSource, VectorBatch
 
 __all__ = [
-    "Examination",
-    "Finding",
-    "StoreExamination",
+    "ColumnNames",
+    "DoctorFinding",
+    "DoctorReport",
+    "StoreReport",
     "StoreSettings",
+    "StoreSource",
+    "VectorBatch",
     "examine",
     "examine_store",
 ]

@@ -1,47 +1,60 @@
-"""What every check of a collection is given: its catalog, its versions, and their models where they are."""
+"""What every check of a collection is given: the catalog, the kept versions, and their encoders."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, select
 
-from gnomon.collection.catalog import schema, vector_cache, versions
+from gnomon.collection.catalog import schema, versions
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.queries import chunks_of
 from gnomon.collection.catalog.versions import Version, VersionState
 from gnomon.collection.collection import Collection
+from gnomon.core.batching import in_blocks
 from gnomon.core.contracts import Encoder
 from gnomon.core.documents import Chunk
 from gnomon.core.errors import CollectionDamaged
 from gnomon.core.progress import ProgressCallback
 
 BLOCK = 500
-SHOWN = 3
-"""Examples of each finding."""
+MAX_EXAMPLES = 3
+"""Examples shown with each finding."""
 _EXCERPT = 60
+
+KeptVersions = Sequence[tuple[Version, VersionState]]
 
 
 @dataclass
-class Look:
-    """One look at a collection.
+class CheckContext:
+    """One examination of a collection.
 
-    `encoders` are those that were loaded and found to be the same, by space; `loaded` are those of a look
-    before. `done` are the checks that were made, `skipped` says which were not, and why.
+    `versions` are the kept ones with their states. `encoders` are those that were loaded and passed their
+    canaries, by space; `loaded` are those of an examination before. `done` are the checks that were made,
+    `skipped` says which were not, and why.
     """
 
     kb: Collection
     sample: int
     progress: ProgressCallback
-    kept: list[tuple[Version, VersionState]] = field(default_factory=list)
+    versions: KeptVersions = ()
     encoders: dict[int, Encoder] = field(default_factory=dict)
     loaded: dict[int, Encoder] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(
+        cls, kb: Collection, sample: int, progress: ProgressCallback, loaded: dict[int, Encoder] | None = None
+    ) -> CheckContext:
+        """The context of a collection as it is now."""
+        with kb.internals.catalog.read() as connection:
+            kept = versions.all_versions(connection, versions.KEPT)
+            with_states = [(version, versions.version_state(connection, version.id)) for version in kept]
+        return cls(kb, sample, progress, with_states, loaded=loaded or {})
 
     @property
     def catalog(self) -> Catalog:
@@ -54,41 +67,26 @@ class Look:
         return self.kb.internals.folder
 
     def random(self) -> np.random.Generator:
-        """The same draws in every look."""
+        """A generator with the same draws in every examination."""
         return np.random.default_rng(0)
 
-
-def look_at(kb: Collection, sample: int, progress: ProgressCallback, loaded: dict[int, Encoder] | None = None) -> Look:
-    """Begin a look: the versions that are kept, with how they stand."""
-    with kb.internals.catalog.read() as connection:
-        kept = versions.all_versions(connection, versions.KEPT)
-        standing = [(version, versions.version_state(connection, version.id)) for version in kept]
-    return Look(kb, sample, progress, standing, loaded=loaded or {})
-
-
-def by_space(look: Look) -> dict[int, list[tuple[Version, VersionState]]]:
-    """The kept versions of each space."""
-    found: dict[int, list[tuple[Version, VersionState]]] = {}
-    for version, standing in look.kept:
-        found.setdefault(version.space_id, []).append((version, standing))
-    return found
+    def by_space(self) -> dict[int, list[tuple[Version, VersionState]]]:
+        """The kept versions of each space."""
+        found: dict[int, list[tuple[Version, VersionState]]] = {}
+        for version, state in self.versions:
+            found.setdefault(version.space_id, []).append((version, state))
+        return found
 
 
-def names(some: Sequence[tuple[Version, VersionState]]) -> str:
-    """Versions as people name them."""
-    return ", ".join(version.name for version, _ in some)
+def version_names(versions: KeptVersions) -> str:
+    """The names of versions, for a message."""
+    return ", ".join(version.name for version, _ in versions)
 
 
-def blocks(values: Sequence[Any], size: int = BLOCK) -> Iterator[Sequence[Any]]:
-    """So many at a time."""
-    for at in range(0, len(values), size):
-        yield values[at : at + size]
-
-
-def whole_chunks(connection: Connection, ids: Sequence[int]) -> list[Chunk]:
-    """The chunks of these ids with what is embedded of them, but those of which that is unknown."""
+def readable_chunks(connection: Connection, ids: Sequence[int]) -> list[Chunk]:
+    """The chunks of these ids, without those whose embedded text cannot be rebuilt."""
     found: list[Chunk] = []
-    for block in blocks(sorted(ids)):
+    for block in in_blocks(sorted(ids), BLOCK):
         try:
             found += chunks_of(connection, block)
         except CollectionDamaged:
@@ -96,15 +94,15 @@ def whole_chunks(connection: Connection, ids: Sequence[int]) -> list[Chunk]:
                 try:
                     found += chunks_of(connection, [chunk_id])
                 except CollectionDamaged:
-                    continue  # told by the check of chunks
+                    continue  # reported by the check of documents
     return found
 
 
 def chunks_with(connection: Connection, version: Version, hashes: Sequence[bytes]) -> dict[bytes, list[int]]:
-    """The ids of a version's chunks that have these texts, by text."""
+    """The ids of a version's chunks that have these texts, by the text's hash."""
     chunk = schema.chunks.c
     found: dict[bytes, list[int]] = {}
-    for block in blocks(hashes):
+    for block in in_blocks(hashes, BLOCK):
         wanted = select(chunk.id, chunk.text_hash).where(
             chunk.text_hash.in_(block), chunk.chunking_id == version.chunking_id
         )
@@ -113,24 +111,19 @@ def chunks_with(connection: Connection, version: Version, hashes: Sequence[bytes
     return found
 
 
-def lacking(connection: Connection, space_id: int, hashes: Sequence[bytes]) -> set[bytes]:
-    """Those of the texts that have no document vector in a space."""
-    return vector_cache.missing(connection, space_id, "document", hashes)
-
-
-def named_chunks(connection: Connection, ids: Sequence[int]) -> tuple[str, ...]:
-    """A few chunks as people find them: the document, where in it, and how the text begins."""
+def describe_chunks(connection: Connection, ids: Sequence[int]) -> tuple[str, ...]:
+    """A few chunks for people: the document, the place in it, and how the text begins."""
     chunk, document = schema.chunks.c, schema.documents.c
     rows = connection.execute(
         select(document.key, chunk.start, chunk.end, chunk.text)
         .join_from(schema.chunks, schema.documents, document.id == chunk.document_id)
-        .where(chunk.id.in_(sorted(ids)[:SHOWN]))
+        .where(chunk.id.in_(sorted(ids)[:MAX_EXAMPLES]))
         .order_by(chunk.id)
     )
     return tuple(f"{row.key}, {row.start} to {row.end}: {excerpt(row.text)}" for row in rows)
 
 
 def excerpt(text: str) -> str:
-    """How a text begins, in a line."""
+    """The beginning of a text, in one line."""
     line = " ".join(text.split())
     return line if len(line) <= _EXCERPT else line[: _EXCERPT - 1] + "…"

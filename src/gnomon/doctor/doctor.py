@@ -1,4 +1,4 @@
-"""`examine`: everything that is looked at in a collection, in order; and mending it."""
+"""`examine`: makes all checks of a collection in order, and fixes what can be fixed."""
 
 from __future__ import annotations
 
@@ -10,19 +10,17 @@ from sqlalchemy import func, select
 
 from gnomon.collection.catalog import queries, schema, versions
 from gnomon.collection.collection import Collection
-from gnomon.core.contracts import Encoder
 from gnomon.core.errors import GnomonError, InvalidInput
 from gnomon.core.progress import Progress, ProgressCallback, accepts_say, no_progress
 from gnomon.core.space import Space
 from gnomon.doctor import catalog_checks, index_checks, model_checks, text_checks, vector_checks
-from gnomon.doctor.context import Look, look_at
-from gnomon.doctor.report import Examination, Finding, Found, SpaceHeld
+from gnomon.doctor.context import CheckContext
+from gnomon.doctor.report import Diagnosis, DoctorFinding, DoctorReport, SpaceSummary
 
 SAMPLE = 200
-"""Texts that are encoded again and held against all others: with none of them wrong, at most 1.8 % of all
-are, at 95 %."""
+"""Texts encoded again: when all of these agree, at most 1.8 % of all vectors are wrong, with 95 % confidence."""
 
-_CHECKS: tuple[tuple[str, Callable[[Look], Iterator[Found]]], ...] = (
+_CHECKS: tuple[tuple[str, Callable[[CheckContext], Iterator[Diagnosis]]], ...] = (
     ("the catalog's file", catalog_checks.integrity),
     ("references", catalog_checks.references),
     ("models and canaries", model_checks.models),
@@ -40,89 +38,86 @@ _CHECKS: tuple[tuple[str, Callable[[Look], Iterator[Found]]], ...] = (
 @accepts_say
 def examine(
     kb: Collection, *, sample: int = SAMPLE, fix: bool = False, progress: ProgressCallback = no_progress
-) -> Examination:
-    """What is in a collection, and what is wrong with it; nothing is changed without `fix`.
+) -> DoctorReport:
+    """Reports what is in a collection and what is wrong with it; changes nothing without `fix`.
 
-    `sample` texts are encoded again by each model. With `fix` indexes are made again, vectors that nothing
-    needs are dropped, passages without one embedded, and vectors that are broken or not their model's made
-    again; documents are never touched. `progress` receives a message for each step. Raises
-    InvalidInput for a sample below 1.
+    `sample` texts are encoded again by each model. `fix` rebuilds damaged indexes, drops unused vectors,
+    embeds passages without a vector, and replaces vectors that are broken or of another model; documents are
+    never changed. `progress` receives a message for each step. Raises InvalidInput for a sample below 1.
     """
     if sample < 1:
         raise InvalidInput(f"a sample of {sample}", expected="1 text or more", hint=f"leave it out: {SAMPLE}")
     started = time.perf_counter()
-    mended: list[str] = []
-    look, found = _looked(kb, sample, progress, {})
-    mends = [each for each in found if each.mend is not None]
-    if fix and mends:
-        for each in mends:
-            progress(Progress("fixing", message=f"mending: {each.finding.what}"))
-            if each.mend is not None:
-                mended.append(each.mend())
-        _follow(look)
-        look, found = _looked(kb, sample, progress, look.encoders)
-    return _report(look, found, tuple(mended), time.perf_counter() - started)
+    fixed: list[str] = []
+    context = CheckContext.of(kb, sample, progress)
+    diagnoses = _run_checks(context)
+    if fix and any(each.fix for each in diagnoses):
+        for each in diagnoses:
+            if each.fix is not None:
+                progress(Progress("fixing", message=f"fixing: {each.finding.message}"))
+                fixed.append(each.fix())
+        _update_indexes(context)
+        context = CheckContext.of(kb, sample, progress, context.encoders)
+        diagnoses = _run_checks(context)
+    return _report(context, diagnoses, tuple(fixed), time.perf_counter() - started)
 
 
-def _looked(
-    kb: Collection, sample: int, progress: ProgressCallback, loaded: dict[int, Encoder]
-) -> tuple[Look, list[Found]]:
-    found: list[Found] = []
-    look = look_at(kb, sample, progress, loaded)
+def _run_checks(context: CheckContext) -> list[Diagnosis]:
+    found: list[Diagnosis] = []
     for name, check in _CHECKS:
         try:
-            found += check(look)
+            found += check(context)
         except GnomonError as error:
-            look.skipped.append(f"{name}: {error.message}")
+            context.skipped.append(f"{name}: {error.message}")
             continue
-        if name == _CHECKS[0][0] and any(not each.mend for each in found):
-            look.skipped.append("everything else: a damaged catalog says nothing that can be relied on")
+        if name == _CHECKS[0][0] and any(not each.fix for each in found):
+            context.skipped.append("all other checks: what a damaged catalog says cannot be relied on")
             break
-        look.done.append(name)
-    return look, found
+        context.done.append(name)
+    return found
 
 
-def _report(look: Look, found: list[Found], mended: tuple[str, ...], seconds: float) -> Examination:
-    with look.catalog.read() as connection:
+def _report(context: CheckContext, diagnoses: list[Diagnosis], fixed: tuple[str, ...], seconds: float) -> DoctorReport:
+    with context.catalog.read() as connection:
         documents = queries.count(connection, schema.documents)
         files = queries.count(connection, schema.sources)
-    return Examination(
-        collection=str(look.folder),
+    return DoctorReport(
+        collection=str(context.folder),
         documents=documents,
         files=files,
-        spaces=_spaces(look),
-        versions=look.kb.versions.list(),
-        checks=tuple(look.done),
-        findings=tuple(sorted((each.finding for each in found), key=_rank)),
-        skipped=tuple(look.skipped),
-        mended=mended,
+        spaces=_spaces(context),
+        versions=context.kb.versions.list(),
+        checks=tuple(context.done),
+        findings=tuple(sorted((each.finding for each in diagnoses), key=_rank)),
+        skipped=tuple(context.skipped),
+        fixed=fixed,
         seconds=seconds,
     )
 
 
-def _follow(look: Look) -> None:
-    """Bring the indexes of all whole versions in line with what was mended."""
-    for version, standing in look.kept:
-        if standing.state != "building" and not standing.behind:
-            look.kb.versions.build_indexes(version.name)
+def _update_indexes(context: CheckContext) -> None:
+    """Bring the indexes of all complete versions in line with what was fixed."""
+    for version, state in context.versions:
+        if state.state != "building" and not state.behind:
+            context.kb.versions.build_indexes(version.name)
 
 
-def _rank(finding: Finding) -> tuple[int, str]:
+def _rank(finding: DoctorFinding) -> tuple[int, str]:
     return ("error", "warning", "note").index(finding.severity), finding.check
 
 
-def _spaces(look: Look) -> tuple[SpaceHeld, ...]:
-    """Every space of the catalog, with what it holds."""
+def _spaces(context: CheckContext) -> tuple[SpaceSummary, ...]:
+    """Every space of the catalog, with its numbers of vectors."""
     vector, space = schema.vectors.c, schema.spaces.c
-    with look.catalog.read() as connection:
+    with context.catalog.read() as connection:
         by_role = select(vector.space_id, vector.role, func.count()).group_by(vector.space_id, vector.role)
         counts = {(row[0], row[1]): int(row[2]) for row in connection.execute(by_role)}
         rows = connection.execute(select(space.id, space.space, space.model).order_by(space.id)).all()
         every = versions.all_versions(connection)
-    held = []
+    found = []
     for row in rows:
         own = Space.from_json(json.loads(row.space))
         users = tuple(version.name for version in every if version.space_id == row.id)
         documents, queries = counts.get((row.id, "document"), 0), counts.get((row.id, "query"), 0)
-        held.append(SpaceHeld(own.short, own.fingerprint, row.model, own.dim, documents, queries, users))
-    return tuple(held)
+        found.append(SpaceSummary(own.short, own.fingerprint, row.model, own.dim, documents, queries, users))
+    return tuple(found)

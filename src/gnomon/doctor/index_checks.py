@@ -1,4 +1,4 @@
-"""The derived indexes on disk: are they there, whole, and what the catalog says."""
+"""Checks of the derived indexes on disk: they exist, are undamaged, and match the catalog."""
 
 from __future__ import annotations
 
@@ -17,79 +17,78 @@ from gnomon.collection.indexes.state import IndexState, derived_folder, lexical_
 from gnomon.core.contracts import Array
 from gnomon.core.errors import GnomonError, IndexDamaged
 from gnomon.core.similarity import normalise
-from gnomon.doctor.context import Look
-from gnomon.doctor.report import Finding, Found
+from gnomon.doctor.context import CheckContext
+from gnomon.doctor.report import Diagnosis, DoctorFinding
 from gnomon.index import storage
 from gnomon.index.lexical import MANIFEST, VERSION
 from gnomon.index.manifest import check_files, read_manifest
 from gnomon.index.scan_settings import chosen_settings
 
 _SAMPLE = 2000
-"""Rows of an index that are held against the catalog."""
-_WAIT_S = 600.0
+"""Rows of an index that are compared with the catalog."""
+_LOCK_TIMEOUT_S = 600.0
 
 
-def indexes(look: Look) -> Iterator[Found]:
+def indexes(context: CheckContext) -> Iterator[Diagnosis]:
     """Both indexes of every version that is live or ready."""
-    for version, standing in look.kept:
-        if standing.state == "building":
+    for version, version_state in context.versions:
+        if version_state.state == "building":
             continue
-        folder = derived_folder(look.folder, version)
+        folder = derived_folder(context.folder, version)
         state = read_state(folder)
-        wrong = _state(folder, state, look)
+        wrong = _state(folder, state, context)
         if not wrong:
-            wrong = [*_dense(look, folder, state, version), *_lexical(look, folder, state, version)]
+            wrong = [*_dense(context, folder, state, version), *_lexical(context, folder, state, version)]
         if wrong and wrong != ["missing"]:
-            yield _found(look, version, wrong)
-        elif wrong and standing.state == "live":
-            yield _to_build(look, version)
+            yield _damaged(context, version, wrong)
+        elif wrong and version_state.state == "live":
+            yield _missing(context, version)
 
 
-def _state(folder: Path, state: IndexState, look: Look) -> list[str]:
+def _state(folder: Path, state: IndexState, context: CheckContext) -> list[str]:
     if not folder.is_dir() or not any(folder.iterdir()):
         return ["missing"]
     if not (folder / "state.json").is_file():
         return ["state.json: missing"]
     if state == IndexState():
         return ["state.json: damaged"]
-    if state.collection != look.catalog.collection_id:
-        return ["state.json: made for another collection"]
+    if state.collection != context.catalog.collection_id:
+        return ["state.json: of another collection"]
     return []
 
 
-def _dense(look: Look, folder: Path, state: IndexState, version: Version) -> Iterator[str]:
-    """What is wrong with the vectors on disk. Their place in the journal is read before the catalog is."""
+def _dense(context: CheckContext, folder: Path, state: IndexState, version: Version) -> Iterator[str]:
+    """Faults of the vectors on disk. Their position in the journal is read before the catalog is."""
     if state.dense_seq < 0:
-        return  # made, not saved yet: the next search builds it
-    place = state.dense
+        return  # created but not saved yet: the next search builds it
     try:
         settings = chosen_settings(version.retrieval.index)
         content, _, stamp = storage.load(folder / state.dense, version.space, settings.rows)
     except IndexDamaged as error:
-        yield f"{place}: {error.message}"
+        yield f"{state.dense}: {error.message}"
         return
     rows = content.rows
     places = np.arange(len(rows.ids)) if rows.live is None else np.flatnonzero(rows.live)
     ids = np.asarray(rows.ids)[places]
-    with look.catalog.read() as connection:
+    with context.catalog.read() as connection:
         if stamp > queries.chunking_head(connection, version.chunking_id).seq:
-            yield f"{place}: stands at a place that the journal does not have"
+            yield f"{state.dense}: is at a position that the journal does not have"
             return
         wanted, touched = _ids_at(connection, version, stamp)
-        few = look.random().permutation(np.flatnonzero(~np.isin(ids, touched)))[:_SAMPLE]
+        few = context.random().permutation(np.flatnonzero(~np.isin(ids, touched)))[:_SAMPLE]
         there, held = _vectors(connection, version, ids[few])
     other = len(np.setxor1d(ids, wanted))
     if other:
-        yield f"{place}: {other:,} passages are lacking or too many"
+        yield f"{state.dense}: {other:,} passages are missing or superfluous"
     at = dict(zip(ids[few].tolist(), places[few].tolist(), strict=True))
     mine = rows.take(np.array([at[i] for i in there.tolist()], dtype=np.int64))
     far = int((np.vecdot(normalise(mine), normalise(held)) < 0.999).sum()) if len(there) else 0
     if far:
-        yield f"{place}: {far:,} of {len(there):,} vectors are not those of the catalog"
+        yield f"{state.dense}: {far:,} of {len(there):,} vectors are not those of the catalog"
 
 
 def _vectors(connection: Connection, version: Version, ids: Array) -> tuple[Array, Array]:
-    """Ids and usable vectors of those passages that have one; broken ones are told by another check."""
+    """Ids and usable vectors of the passages that have one; another check reports broken ones."""
     found, rows = [], []
     for block in np.array_split(np.sort(ids), max(1, len(ids) // 100)):
         try:
@@ -106,76 +105,74 @@ def _vectors(connection: Connection, version: Version, ids: Array) -> tuple[Arra
 
 
 def _ids_at(connection: Connection, version: Version, stamp: int) -> tuple[Array, Array]:
-    """The passages that there were at a place of the journal, and those that were touched since."""
+    """The passages at a position of the journal, and those added or removed since."""
     now = queries.all_ids(connection, version.chunking_id)
     query = "SELECT chunk_id, op FROM journal WHERE seq > ? AND chunking_id = ? ORDER BY seq"
-    first: dict[int, str] = {}  # the first thing that happened to a passage says whether it was there
+    first: dict[int, str] = {}  # the first entry of a passage says whether it was there
     for chunk_id, op in connection.exec_driver_sql(query, (stamp, version.chunking_id)):
         first.setdefault(chunk_id, op)
     touched = np.array(list(first), dtype=np.int64)
-    were = np.array([chunk_id for chunk_id, op in first.items() if op == "-"], dtype=np.int64)
-    return np.union1d(np.setdiff1d(now, touched), were), touched
+    present = np.array([chunk_id for chunk_id, op in first.items() if op == "-"], dtype=np.int64)
+    return np.union1d(np.setdiff1d(now, touched), present), touched
 
 
-def _lexical(look: Look, folder: Path, state: IndexState, version: Version) -> Iterator[str]:
-    """What is wrong with the keyword index on disk, by its manifest and its files' checksums."""
+def _lexical(context: CheckContext, folder: Path, state: IndexState, version: Version) -> Iterator[str]:
+    """Faults of the keyword index on disk, by its manifest and its files' checksums."""
     place = folder / state.lexical
     try:
         body = read_manifest(place / MANIFEST, version=VERSION)
         files = {name: (size, sums) for name, (size, sums) in body["files"].items()}
         check_files(place, files, whole=True)
     except (IndexDamaged, KeyError, ValueError) as error:
-        came = error.message if isinstance(error, GnomonError) else str(error)
-        yield f"{state.lexical}: {came}"
+        message = error.message if isinstance(error, GnomonError) else str(error)
+        yield f"{state.lexical}: {message}"
         return
-    with look.catalog.read() as connection:
+    with context.catalog.read() as connection:
         if lexical_position(folder, state) > queries.chunking_head(connection, version.chunking_id).seq:
-            yield f"{state.lexical}: stands at a place that the journal does not have"
+            yield f"{state.lexical}: is at a position that the journal does not have"
 
 
-def _to_build(look: Look, version: Version) -> Found:
-    finding = Finding(
+def _missing(context: CheckContext, version: Version) -> Diagnosis:
+    finding = DoctorFinding(
         "indexes-missing",
         "note",
-        f"the indexes of {version.name} are not on disk",
-        1,
-        0,
-        "They are made from the catalog by the first search, which waits for it.",
-        "have them made now: --fix",
+        message=f"the indexes of {version.name} are not on disk",
+        count=1,
+        explanation="The first search builds them from the catalog, and waits for it.",
+        advice="build them now: --fix",
         is_fixable=True,
     )
-    return Found(finding, partial(_rebuild, look, version))
+    return Diagnosis(finding, partial(_rebuild, context, version))
 
 
-def _found(look: Look, version: Version, wrong: list[str]) -> Found:
-    finding = Finding(
+def _damaged(context: CheckContext, version: Version, wrong: list[str]) -> Diagnosis:
+    finding = DoctorFinding(
         "indexes-damaged",
         "error",
-        f"the indexes of {version.name} on disk are not what the catalog says",
-        len(wrong),
-        0,
-        "Passages are not found, or the wrong ones are. The catalog has everything to make them again.",
-        "have them made again: --fix",
-        tuple(wrong),
-        True,
+        message=f"the indexes of {version.name} on disk do not match the catalog",
+        count=len(wrong),
+        explanation="Passages are not found, or wrong ones are. They can be rebuilt from the catalog.",
+        advice="rebuild them: --fix",
+        examples=tuple(wrong),
+        is_fixable=True,
     )
-    return Found(finding, partial(_rebuild, look, version))
+    return Diagnosis(finding, partial(_rebuild, context, version))
 
 
-def _rebuild(look: Look, version: Version) -> str:
-    """Have a version's indexes made anew in other folders, so that no search elsewhere is disturbed."""
-    folder = derived_folder(look.folder, version)
+def _rebuild(context: CheckContext, version: Version) -> str:
+    """Rebuild a version's indexes in new folders, so that searches of other processes go on."""
+    folder = derived_folder(context.folder, version)
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "lock").acquire(timeout=_WAIT_S):
+    with FileLock(folder / "lock").acquire(timeout=_LOCK_TIMEOUT_S):
         state = read_state(folder)
         if state == IndexState():
-            state = IndexState(dense=_last(folder, "dense"), lexical=_last(folder, "lexical"))
-        # Of no collection: whoever comes next sees that nothing here is to be used.
+            state = IndexState(dense=_latest(folder, "dense"), lexical=_latest(folder, "lexical"))
+        # Of no collection: the next process sees that nothing here may be used.
         write_state(folder, replace(state, collection="", dense_seq=-1))
-    look.kb.versions.build_indexes(version.name)
-    return f"made the indexes of {version.name} again"
+    context.kb.versions.build_indexes(version.name)
+    return f"rebuilt the indexes of {version.name}"
 
 
-def _last(folder: Path, name: str) -> str:
+def _latest(folder: Path, name: str) -> str:
     numbers = [path.name for path in folder.glob(f"{name}-*") if path.is_dir()]
     return max(numbers, default="")

@@ -1,45 +1,47 @@
-"""What a look inside a collection found."""
+"""What the examination of a collection finds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from gnomon.collection.reports import VersionInfo
+from gnomon.core.serialize import to_plain
 
 Severity = Literal["error", "warning", "note"]
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing that is as it should not be, or that is worth knowing.
+class DoctorFinding:
+    """A fault, or something worth knowing.
 
     An error: searches are wrong or fail, now or later. A warning: something may be lost or slow. A note:
-    worth knowing. `of` is how many were looked at, 0 where that says nothing. `is_fixable`: `--fix` does it.
+    worth knowing. `count` of `total` that were examined are affected; `total` is 0 where it says nothing.
+    `is_fixable`: `--fix` corrects it.
     """
 
     check: str
     severity: Severity
-    what: str
+    message: str
     count: int
-    of: int
-    means: str
+    explanation: str
     advice: str
+    total: int = 0
     examples: tuple[str, ...] = ()
     is_fixable: bool = False
 
 
 @dataclass(frozen=True)
-class Found:
-    """A finding with what mends it: a call that says what it did."""
+class Diagnosis:
+    """A finding with its fix: a call that corrects it and returns a line about what it did."""
 
-    finding: Finding
-    mend: Callable[[], str] | None = None
+    finding: DoctorFinding
+    fix: Callable[[], str] | None = None
 
 
 @dataclass(frozen=True)
-class SpaceHeld:
+class SpaceSummary:
     """A vector space in the catalog: its model, its vectors by role, and the versions that use it."""
 
     space: str
@@ -52,22 +54,22 @@ class SpaceHeld:
 
 
 @dataclass(frozen=True)
-class Examination:
+class DoctorReport:
     """What is in a collection, and what is wrong with it.
 
-    `checks` are those that were made; `skipped` says which were not, and why; `mended` what `fix` did, and
-    `findings` what is left. `documents` and `files` are counts.
+    `checks` are those that were made; `skipped` says which were not, and why; `fixed` says what was corrected,
+    and `findings` are what is left. `documents` and `files` are counts.
     """
 
     collection: str
     documents: int
     files: int
-    spaces: tuple[SpaceHeld, ...]
+    spaces: tuple[SpaceSummary, ...]
     versions: tuple[VersionInfo, ...]
     checks: tuple[str, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[DoctorFinding, ...]
     skipped: tuple[str, ...]
-    mended: tuple[str, ...]
+    fixed: tuple[str, ...]
     seconds: float
 
     @property
@@ -77,4 +79,4 @@ class Examination:
 
     def to_json(self) -> dict[str, Any]:
         """A plain mapping."""
-        return {**asdict(self), "errors": self.errors}
+        return {**to_plain(self), "errors": self.errors}

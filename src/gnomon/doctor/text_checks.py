@@ -1,4 +1,4 @@
-"""Documents and the passages cut from them: do they belong together, is anything lacking, what is twice."""
+"""Checks of documents and their passages: damage, missing passages, duplicates, changed files."""
 
 from __future__ import annotations
 
@@ -17,67 +17,68 @@ from gnomon.collection.catalog import mutations, schema, vector_cache
 from gnomon.collection.catalog.queries import embedded_texts
 from gnomon.collection.catalog.versions import Version
 from gnomon.collection.ingest.writer import embed_slices
+from gnomon.core.batching import in_blocks
 from gnomon.core.documents import Document
-from gnomon.doctor.context import SHOWN, Look, blocks, excerpt, named_chunks, names
-from gnomon.doctor.report import Finding, Found, Severity
+from gnomon.doctor.context import BLOCK, MAX_EXAMPLES, CheckContext, describe_chunks, excerpt, version_names
+from gnomon.doctor.report import Diagnosis, DoctorFinding, Severity
 
-_DOCUMENTS = 200
+_DOCUMENTS_PER_BLOCK = 200
 
 
 @dataclass
-class _Seen:
-    """What a pass over all documents found: ids of documents, and of passages by chunking."""
+class _DocumentScan:
+    """Faults that a pass over all documents found: documents, and passages by chunking."""
 
     unreadable: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
-    uncut: dict[int, list[int]] = field(default_factory=dict)
+    unchunked: dict[int, list[int]] = field(default_factory=dict)
     misplaced: dict[int, list[int]] = field(default_factory=dict)
 
 
-def texts(look: Look) -> Iterator[Found]:
-    """Every document is read and held against its hash, every passage against its place in its document."""
-    seen, after = _Seen(), 0
+def texts(context: CheckContext) -> Iterator[Diagnosis]:
+    """Compares every document with its hash, and every passage with its place in its document."""
+    scan, after = _DocumentScan(), 0
     wanted: dict[int, int] = {}
-    for version, standing in look.kept:
-        wanted[version.chunking_id] = max(wanted.get(version.chunking_id, 0), standing.upto)
+    for version, state in context.versions:
+        wanted[version.chunking_id] = max(wanted.get(version.chunking_id, 0), state.upto)
     table = schema.documents
     while True:
-        with look.catalog.read() as connection:
-            some = select(table).where(table.c.id > after).order_by(table.c.id).limit(_DOCUMENTS)
+        with context.catalog.read() as connection:
+            some = select(table).where(table.c.id > after).order_by(table.c.id).limit(_DOCUMENTS_PER_BLOCK)
             rows = connection.execute(some).all()
             if not rows:
                 break
-            _see(connection, rows, wanted, seen)
+            _scan_documents(connection, rows, wanted, scan)
         after = rows[-1].id
-    yield from _of_documents(seen)
+    yield from _document_findings(scan)
     for chunking in wanted:
-        yield from _of_chunks(look, chunking, seen)
+        yield from _chunk_findings(context, chunking, scan)
 
 
-def _see(connection: Connection, rows: Sequence[Any], wanted: dict[int, int], seen: _Seen) -> None:
+def _scan_documents(connection: Connection, rows: Sequence[Any], wanted: dict[int, int], scan: _DocumentScan) -> None:
     chunk = schema.chunks.c
     columns = (chunk.id, chunk.document_id, chunk.chunking_id, chunk.start, chunk.end, chunk.text)
     held: dict[tuple[int, int], list[Any]] = {}
-    for block in blocks([row.id for row in rows]):
+    for block in in_blocks([row.id for row in rows], BLOCK):
         of = select(*columns, chunk.heading, chunk.text_hash).where(chunk.document_id.in_(block))
         for each in connection.execute(of):
             held.setdefault((each.document_id, each.chunking_id), []).append(each)
     for row in rows:
-        text = _text(row)
+        text = _decompressed(row)
         if text is None:
-            seen.unreadable.append(row.key)
+            scan.unreadable.append(row.key)
             continue
         if Document(row.key, text, title=row.title).content_hash != row.content_hash:
-            seen.changed.append(row.key)
+            scan.changed.append(row.key)
         for chunking, upto in wanted.items():
             chunks = held.get((row.id, chunking), [])
             if not chunks and text.strip() and row.id <= upto:
-                seen.uncut.setdefault(chunking, []).append(row.id)
+                scan.unchunked.setdefault(chunking, []).append(row.id)
             wrong = [each.id for each in chunks if not _belongs(each, row.title, text)]
-            seen.misplaced.setdefault(chunking, []).extend(wrong)
+            scan.misplaced.setdefault(chunking, []).extend(wrong)
 
 
-def _text(row: Any) -> str | None:
+def _decompressed(row: Any) -> str | None:
     try:
         return zlib.decompress(row.body).decode()
     except (zlib.error, UnicodeDecodeError):
@@ -85,113 +86,112 @@ def _text(row: Any) -> str | None:
 
 
 def _belongs(chunk: Any, title: str, text: str) -> bool:
+    """Whether a passage is the text at its place, and its hash is of what was embedded."""
     if chunk.text != text[chunk.start : chunk.end]:
         return False
     heading = tuple(json.loads(chunk.heading))
-    could = embedded_texts(title, heading, chunk.text)
-    return any(vector_cache.hash_of(each) == chunk.text_hash for each in could)
+    possible = embedded_texts(title, heading, chunk.text)
+    return any(vector_cache.hash_of(each) == chunk.text_hash for each in possible)
 
 
-def _of_documents(seen: _Seen) -> Iterator[Found]:
-    for keys, what, means in (
-        (seen.unreadable, "documents cannot be read", "What the catalog keeps of their texts is damaged."),
+def _document_findings(scan: _DocumentScan) -> Iterator[Diagnosis]:
+    for keys, message, explanation in (
+        (scan.unreadable, "documents cannot be read", "Their compressed texts in the catalog are damaged."),
         (
-            seen.changed,
-            "documents are not what they were when they were put in",
-            "Their title or text does not have the hash that was taken of them.",
+            scan.changed,
+            "documents are not what was added",
+            "Their title or text does not have the hash that was stored with them.",
         ),
     ):
         if keys:
-            advice = "put them in again: take them out by id, then add or index them"
-            finding = Finding(
+            advice = "remove them by id, then add or index them again"
+            finding = DoctorFinding(
                 "documents",
                 "error",
-                f"{len(keys):,} {what}",
-                len(keys),
-                0,
-                means,
-                advice,
-                tuple(keys[:SHOWN]),
+                message=f"{len(keys):,} {message}",
+                count=len(keys),
+                explanation=explanation,
+                advice=advice,
+                examples=tuple(keys[:MAX_EXAMPLES]),
             )
-            yield Found(finding)
+            yield Diagnosis(finding)
 
 
-def _of_chunks(look: Look, chunking: int, seen: _Seen) -> Iterator[Found]:
-    own = [(version, standing) for version, standing in look.kept if version.chunking_id == chunking]
-    encoder = next((look.encoders[v.space_id] for v, _ in own if v.space_id in look.encoders), None)
-    can = encoder is not None
-    advice = "have them cut again: --fix" if can else "bring their model back, then --fix cuts them again"
-    uncut, misplaced = seen.uncut.get(chunking, []), seen.misplaced.get(chunking, [])
+def _chunk_findings(context: CheckContext, chunking: int, scan: _DocumentScan) -> Iterator[Diagnosis]:
+    own = [(version, state) for version, state in context.versions if version.chunking_id == chunking]
+    encoder = next((context.encoders[v.space_id] for v, _ in own if v.space_id in context.encoders), None)
+    can_fix = encoder is not None
+    advice = "chunk them again: --fix" if can_fix else "bring their model back, then --fix chunks them again"
+    unchunked, misplaced = scan.unchunked.get(chunking, []), scan.misplaced.get(chunking, [])
     document, chunk = schema.documents.c, schema.chunks.c
-    with look.catalog.read() as connection:
-        keys = select(document.key).where(document.id.in_(uncut[:SHOWN]))
+    with context.catalog.read() as connection:
+        keys = select(document.key).where(document.id.in_(unchunked[:MAX_EXAMPLES]))
         lost = tuple(connection.execute(keys).scalars())
-        some = named_chunks(connection, misplaced)
+        some = describe_chunks(connection, misplaced)
         of: set[int] = set()
-        for block in blocks(misplaced):
+        for block in in_blocks(misplaced, BLOCK):
             which = select(chunk.document_id).where(chunk.id.in_(block))
             of.update(connection.execute(which).scalars())
-    if uncut:
-        finding = Finding(
-            "uncut",
+    if unchunked:
+        finding = DoctorFinding(
+            "unchunked",
             "error",
-            f"{len(uncut):,} documents with text have no passage in {names(own)}",
-            len(uncut),
-            0,
-            "No search finds them.",
-            advice,
-            lost,
-            can,
+            message=f"{len(unchunked):,} documents with text have no passage in {version_names(own)}",
+            count=len(unchunked),
+            explanation="No search finds them.",
+            advice=advice,
+            examples=lost,
+            is_fixable=can_fix,
         )
-        yield Found(finding, partial(_cut_again, look, own[0][0], uncut) if can else None)
+        yield Diagnosis(finding, partial(_chunk_again, context, own[0][0], unchunked) if can_fix else None)
     if misplaced:
-        finding = Finding(
+        finding = DoctorFinding(
             "misplaced",
             "error",
-            f"{len(misplaced):,} passages of {names(own)} are not what stands at their place in the document",
-            len(misplaced),
-            0,
-            "What a search shows is not what the document says, or not what was embedded.",
-            advice,
-            some,
-            can,
+            message=f"{len(misplaced):,} passages of {version_names(own)} do not match the text at their place "
+            "in the document",
+            count=len(misplaced),
+            explanation="Search results show something else than the document says, or than was embedded.",
+            advice=advice,
+            examples=some,
+            is_fixable=can_fix,
         )
-        yield Found(finding, partial(_cut_again, look, own[0][0], sorted(of)) if can else None)
+        yield Diagnosis(finding, partial(_chunk_again, context, own[0][0], sorted(of)) if can_fix else None)
 
 
-def _cut_again(look: Look, version: Version, ids: list[int]) -> str:
-    """Cut documents anew, embed what is lacking, and put the passages in place of those that are there."""
-    target = look.kb.internals.serving.target(version.id)
+def _chunk_again(context: CheckContext, version: Version, ids: list[int]) -> str:
+    """Chunk documents again, embed what has no vector, and replace their passages."""
+    target = context.kb.internals.serving.target(version.id)
     table, chunk = schema.documents, schema.chunks.c
     made = 0
-    for block in blocks(ids, _DOCUMENTS):
-        with look.catalog.read() as connection:
+    for block in in_blocks(ids, _DOCUMENTS_PER_BLOCK):
+        with context.catalog.read() as connection:
             rows = connection.execute(select(table).where(table.c.id.in_(block))).all()
-        cut = {}
+        chunked = {}
         for row in rows:
-            text = _text(row)
+            text = _decompressed(row)
             if text is not None:
-                cut[row.id] = target.chunker.chunk(
+                chunked[row.id] = target.chunker.chunk(
                     Document(row.key, text, row.title, row.source, row.media_type, json.loads(row.metadata))
                 )
-        for _ in embed_slices(look.catalog, target, [each for some in cut.values() for each in some]):
+        for _ in embed_slices(context.catalog, target, [each for some in chunked.values() for each in some]):
             pass
-        with look.catalog.write() as connection:
-            there = set(connection.execute(select(table.c.id).where(table.c.id.in_(list(cut)))).scalars())
+        with context.catalog.write() as connection:
+            there = set(connection.execute(select(table.c.id).where(table.c.id.in_(list(chunked)))).scalars())
             of = (chunk.document_id.in_(there), chunk.chunking_id == version.chunking_id)
             old = list(connection.execute(select(chunk.id).where(*of)).scalars())
             mutations.drop_chunks(connection, old)
             made += mutations.add_chunks(
-                connection, version.chunking_id, {at: some for at, some in cut.items() if at in there}
+                connection, version.chunking_id, {at: some for at, some in chunked.items() if at in there}
             )
-    return f"cut {len(ids):,} documents again for {version.name}: {made:,} passages"
+    return f"chunked {len(ids):,} documents again for {version.name}: {made:,} passages"
 
 
-def duplicates(look: Look) -> Iterator[Found]:
-    """Passages of the live version whose text another one has as well."""
-    live = look.kb.version
+def duplicates(context: CheckContext) -> Iterator[Diagnosis]:
+    """Passages of the live version with the text of another passage."""
+    live = context.kb.version
     chunk = schema.chunks.c
-    with look.catalog.read() as connection:
+    with context.catalog.read() as connection:
         of = chunk.chunking_id == live.chunking_id
         twice = (
             select(chunk.text_hash, func.count().label("n"), func.min(chunk.id).label("first"))
@@ -203,57 +203,57 @@ def duplicates(look: Look) -> Iterator[Found]:
         rows = connection.execute(twice).all()
         total = connection.execute(select(func.count()).select_from(schema.chunks).where(of)).scalar_one()
         examples = []
-        for row in rows[:SHOWN]:
+        for row in rows[:MAX_EXAMPLES]:
             text = connection.execute(select(chunk.text).where(chunk.id == row.first)).scalar_one()
             examples.append(f"{row.n} times: {excerpt(text)}")
     extra = sum(row.n - 1 for row in rows)
     if extra:
-        yield Found(
-            Finding(
+        yield Diagnosis(
+            DoctorFinding(
                 "equal-texts",
                 "note",
-                f"{extra:,} of {total:,} passages have the text of another one",
-                extra,
-                total,
-                "They are embedded once, but each takes a place among the results.",
-                "leave copies out (--exclude), or ask --by document",
-                tuple(examples),
+                message=f"{extra:,} of {total:,} passages have the text of another one",
+                count=extra,
+                total=total,
+                explanation="They are embedded once, but each takes a place among the results.",
+                advice="leave copies out (--exclude), or search --by document",
+                examples=tuple(examples),
             )
         )
 
 
-def sources(look: Look) -> Iterator[Found]:
-    """Files that are gone or have changed since they were read, and those that were read in part only."""
+def sources(context: CheckContext) -> Iterator[Diagnosis]:
+    """Files that are missing or have changed since they were read, and files that were read in part."""
     table = schema.sources.c
-    with look.catalog.read() as connection:
+    with context.catalog.read() as connection:
         rows = connection.execute(select(table.path, table.size, table.mtime_ns, table.sha256)).all()
-    stands: dict[str, list[str]] = {"gone": [], "changed": [], "part": []}
+    by_state: dict[str, list[str]] = {"gone": [], "changed": [], "part": []}
     for row in rows:
-        if stand := _stand(row):
-            stands[stand].append(row.path)
-    told: tuple[tuple[str, Severity, str, str], ...] = (
-        ("gone", "note", "are not there any more", "They stay to be found until the next gnomon index."),
-        ("changed", "note", "have changed since they were read", "Searches find what they said before."),
-        ("part", "warning", "were read in part only", "An index run was broken off; the rest is lacking."),
+        if state := _file_state(row):
+            by_state[state].append(row.path)
+    kinds: tuple[tuple[str, Severity, str, str], ...] = (
+        ("gone", "note", "do not exist any more", "Searches find them until the next gnomon index."),
+        ("changed", "note", "have changed since they were read", "Searches find their old contents."),
+        ("part", "warning", "were read in part only", "An index run was interrupted; the rest is missing."),
     )
-    for key, severity, what, means in told:
-        paths = stands[key]
+    for key, severity, message, explanation in kinds:
+        paths = by_state[key]
         if paths:
-            yield Found(
-                Finding(
+            yield Diagnosis(
+                DoctorFinding(
                     f"files-{key}",
                     severity,
-                    f"{len(paths):,} of {len(rows):,} files {what}",
-                    len(paths),
-                    len(rows),
-                    means,
-                    "gnomon index brings the collection in line with the files",
-                    tuple(_places(paths)),
+                    message=f"{len(paths):,} of {len(rows):,} files {message}",
+                    count=len(paths),
+                    total=len(rows),
+                    explanation=explanation,
+                    advice="gnomon index updates the collection from the files",
+                    examples=tuple(_file_examples(paths)),
                 )
             )
 
 
-def _stand(row: Any) -> str:
+def _file_state(row: Any) -> str:
     if not row.sha256:
         return "part"
     try:
@@ -263,9 +263,9 @@ def _stand(row: Any) -> str:
     return "" if (found.st_size, found.st_mtime_ns) == (row.size, row.mtime_ns) else "changed"
 
 
-def _places(paths: list[str]) -> list[str]:
-    """Three files; where there are many of one folder, the folder."""
-    if len(paths) <= SHOWN:
+def _file_examples(paths: list[str]) -> list[str]:
+    """The files, or for many the folders with most of them."""
+    if len(paths) <= MAX_EXAMPLES:
         return paths
     folders = Counter(str(Path(path).parent) for path in paths)
-    return [f"{count:,} in {folder}" for folder, count in folders.most_common(SHOWN)]
+    return [f"{count:,} in {folder}" for folder, count in folders.most_common(MAX_EXAMPLES)]

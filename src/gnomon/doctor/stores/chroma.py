@@ -1,7 +1,7 @@
-"""A Chroma folder: SQLite holds ids, texts and the last vectors, HNSW files the others.
+"""Reads a Chroma folder: SQLite holds ids, texts and the last vectors, HNSW files the others.
 
 Layout of chromadb 0.4 to 1.5: a record is in `embeddings_queue` until the vector index has saved it to the
-folder of its segment, in hnswlib's files. Read without Chroma, and without changing a byte.
+folder of its segment, in hnswlib's files. Read without chromadb, and without changing a byte.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ import numpy as np
 
 from gnomon.core.contracts import Array
 from gnomon.core.errors import InvalidInput
-from gnomon.doctor.stores.source import Batch, Source
+from gnomon.doctor.stores.source import StoreSource, VectorBatch
 
 FILE = "chroma.sqlite3"
-_ROWS = 2000
+_ROWS_PER_BATCH = 2000
 _HEADER = struct.Struct("<IQQQQQQ")  # version, level-0 offset, room, items, bytes an item, label, vector
 _DELETE = 3  # the queue's operations: 0 add, 1 update, 2 upsert, 3 delete
 
 
-def sources(folder: Path) -> list[Source]:
-    """A source a collection. Raises InvalidInput where the file is not Chroma's."""
+def sources(folder: Path) -> list[StoreSource]:
+    """One source per collection. Raises InvalidInput where the file is not Chroma's."""
     try:
         with _opened(folder) as database:
             rows = database.execute("SELECT id, name, dimension FROM collections ORDER BY name").fetchall()
@@ -39,13 +39,13 @@ def sources(folder: Path) -> list[Source]:
     for key, name, _ in rows:
         notes: tuple[str, ...] = ()
         if spaces.get(key) == "cosine":
-            notes = ("cosine: Chroma normalises vectors when it saves its index; the last ones are as they came",)
-        found.append(Source(name, partial(_rows, folder, key), notes=notes))
+            notes = ("cosine: Chroma normalises vectors when it saves its index; the last ones are as they were added",)
+        found.append(StoreSource(name, partial(_rows, folder, key), notes=notes))
     return found
 
 
 class _opened:  # noqa: N801 - used as a function
-    """A connection that can change nothing; where no writer left a log, it leaves no file either."""
+    """A read-only connection; without a write-ahead log it also leaves no file behind."""
 
     def __init__(self, folder: Path) -> None:
         file = folder / FILE
@@ -65,37 +65,39 @@ def _spaces(database: sqlite3.Connection) -> dict[str, str]:
     return dict(database.execute(query).fetchall())
 
 
-def _rows(folder: Path, collection: str) -> Iterator[Batch]:
-    """Every record of a collection, in order of its row."""
+def _rows(folder: Path, collection: str) -> Iterator[VectorBatch]:
+    """Every record of a collection, in the order of rows."""
     try:
         with _opened(folder) as database:
             of = "SELECT id FROM segments WHERE collection = ? AND scope = ?"
             metadata = [row[0] for row in database.execute(of, (collection, "METADATA"))]
             segments = [row[0] for row in database.execute(of, (collection, "VECTOR"))]
             queued = _queued(database, collection)
-            saved = _Saved.none()
+            saved = _SavedIndex.none()
             for segment in segments:
                 if (folder / segment / "header.bin").is_file():
-                    saved = _Saved.read(folder / segment)
+                    saved = _SavedIndex.read(folder / segment)
             for segment in metadata:
                 yield from _records(database, segment, queued, saved)
     except sqlite3.DatabaseError as error:
         raise _not_chroma(folder, str(error)) from error
 
 
-def _records(database: sqlite3.Connection, segment: str, queued: dict[str, Array], saved: _Saved) -> Iterator[Batch]:
+def _records(
+    database: sqlite3.Connection, segment: str, queued: dict[str, Array], saved: _SavedIndex
+) -> Iterator[VectorBatch]:
     query = """SELECT e.id, e.embedding_id, m.string_value FROM embeddings e
         LEFT JOIN embedding_metadata m ON m.id = e.id AND m.key = 'chroma:document'
         WHERE e.segment_id = ? AND e.id > ? ORDER BY e.id LIMIT ?"""
     after = -1
-    while rows := database.execute(query, (segment, after, _ROWS)).fetchall():
+    while rows := database.execute(query, (segment, after, _ROWS_PER_BATCH)).fetchall():
         after = rows[-1][0]
         vectors = [queued[key] if key in queued else saved.vector(key) for _, key, _ in rows]
-        yield Batch([key for _, key, _ in rows], vectors, [text for _, _, text in rows])
+        yield VectorBatch([key for _, key, _ in rows], vectors, [text for _, _, text in rows])
 
 
 def _queued(database: sqlite3.Connection, collection: str) -> dict[str, Array]:
-    """The last vector of each record that the queue still has: it is the saved one, or a newer one."""
+    """The last vector of each record in the queue: the saved one, or a newer one."""
     query = """SELECT id, operation, vector, encoding FROM embeddings_queue
         WHERE topic LIKE '%' || ? ORDER BY seq_id"""
     found: dict[str, Array] = {}
@@ -108,19 +110,19 @@ def _queued(database: sqlite3.Connection, collection: str) -> dict[str, Array]:
     return found
 
 
-class _Saved:
+class _SavedIndex:
     """A saved index: rows of fixed size, each with its links, its vector and its label."""
 
     def __init__(self, rows: Array, labels: dict[int, int], ids: dict[str, int]) -> None:
         self._rows, self._labels, self._ids = rows, labels, ids
 
     @classmethod
-    def none(cls) -> _Saved:
+    def none(cls) -> _SavedIndex:
         """No index."""
         return cls(np.zeros((0, 0), dtype=np.float32), {}, {})
 
     @classmethod
-    def read(cls, folder: Path) -> _Saved:
+    def read(cls, folder: Path) -> _SavedIndex:
         """The index in a segment's folder. Raises InvalidInput for files that do not fit together."""
         header = (folder / "header.bin").read_bytes()
         if len(header) < _HEADER.size:
@@ -142,20 +144,20 @@ class _Saved:
         return None if at is None else np.array(self._rows[at], dtype=np.float32)
 
 
-class _Plain(pickle.Unpickler):
-    """Reads dictionaries, numbers and texts; any class is refused but the one that Chroma wrote once.
+class _PlainUnpickler(pickle.Unpickler):
+    """Reads dictionaries, numbers and texts; refuses every class except one that old versions of Chroma wrote.
 
-    A pickle from elsewhere could otherwise run code.
+    A pickle could otherwise run code.
     """
 
     def find_class(self, module: str, name: str) -> Any:
-        """Chroma's own class as a plain holder."""
+        """Chroma's own class as a plain one."""
         if (module, name) == ("chromadb.segment.impl.vector.local_persistent_hnsw", "PersistentData"):
-            return _Holder
+            return _Attributes
         raise pickle.UnpicklingError(f"{module}.{name} in a file of plain values")
 
 
-class _Holder:
+class _Attributes:
     """Takes the attributes that are set on it."""
 
 
@@ -163,7 +165,7 @@ def _labels(path: Path) -> dict[str, int]:
     if not path.is_file():
         return {}
     try:
-        held = _Plain(io.BytesIO(path.read_bytes())).load()
+        held = _PlainUnpickler(io.BytesIO(path.read_bytes())).load()
     except (pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError) as error:
         raise _not_chroma(path, str(error)) from error
     plain = held if isinstance(held, dict) else vars(held)

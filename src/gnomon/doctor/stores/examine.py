@@ -1,11 +1,11 @@
-"""`examine_store`: what is in another store, and which model made its vectors. Nothing is changed."""
+"""`examine_store`: what is in another vector store, and which model made its vectors. Only reads."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -14,99 +14,31 @@ import numpy as np
 
 from gnomon.core.contracts import Array, Encoder
 from gnomon.core.errors import InvalidInput
+from gnomon.core.plugins import has_plugin, load_plugin, plugin_names
 from gnomon.core.progress import Progress, ProgressCallback, accepts_say, no_progress
-from gnomon.doctor.context import SHOWN
-from gnomon.doctor.identify_model import Candidate, Made, candidates, makers, named
-from gnomon.doctor.report import Finding, Severity
+from gnomon.core.serialize import to_plain
+from gnomon.doctor.context import MAX_EXAMPLES
+from gnomon.doctor.identify_model import (
+    CandidateModel,
+    ModelIdentification,
+    identify_models,
+    installed_candidates,
+    named_candidates,
+)
+from gnomon.doctor.report import DoctorFinding, Severity
 from gnomon.doctor.stores import chroma, faiss, lancedb, pgvector, qdrant
-from gnomon.doctor.stores.source import Batch, Columns, Source
+from gnomon.doctor.stores.source import ColumnNames, StoreSource, VectorBatch
 from gnomon.doctor.vector_scan import UNIT
 
-
-@dataclass
-class Tally:
-    """What a pass saw. Ids stand for rows; `lengths` are those of finite vectors that are not zero.
-
-    `sample` are rows with text and a usable vector, each with the same chance, by the vector's dimensions.
-    """
-
-    rows: int = 0
-    dims: Counter[int] = field(default_factory=Counter)
-    no_vector: list[str] = field(default_factory=list)
-    no_text: list[str] = field(default_factory=list)
-    not_finite: list[str] = field(default_factory=list)
-    zero: list[str] = field(default_factory=list)
-    twice: list[str] = field(default_factory=list)
-    by_dim: dict[int, list[str]] = field(default_factory=dict)
-    lengths: list[Array] = field(default_factory=list)
-    sample: dict[int, list[tuple[str, str, Array]]] = field(default_factory=dict)
-
-    @property
-    def dim(self) -> int:
-        """The dimensions that most vectors have; 0 without any."""
-        return self.dims.most_common(1)[0][0] if self.dims else 0
-
-
-_FEW = 20  # ids kept of rows of each number of dimensions
-
-
-def tallied(batches: Iterable[Batch], size: int) -> Tally:
-    """Go through all of it; memory grows by a few bytes a vector."""
-    out, random = Tally(), np.random.default_rng(0)
-    seen: set[bytes] = set()
-    drawn: Counter[int] = Counter()
-    for batch in batches:
-        norms = []
-        for key, vector, text in zip(batch.ids, batch.vectors, batch.texts, strict=True):
-            out.rows += 1
-            is_text = bool(text and text.strip())
-            if not is_text:
-                out.no_text.append(key)
-            if vector is None or not len(vector):
-                out.no_vector.append(key)
-                continue
-            dim = len(vector)
-            out.dims[dim] += 1
-            if len(out.by_dim.setdefault(dim, [])) < _FEW:
-                out.by_dim[dim].append(key)
-            length = float(np.linalg.norm(vector.astype(np.float64)))
-            if not np.isfinite(length):
-                out.not_finite.append(key)
-                continue
-            if length == 0:
-                out.zero.append(key)
-                continue
-            norms.append(length)
-            digest = blake2b(vector.tobytes(), digest_size=12).digest()
-            if digest in seen:
-                out.twice.append(key)
-            seen.add(digest)
-            if is_text and text is not None:
-                _draw(out, drawn, (key, text, vector), size, random)
-        out.lengths.append(np.array(norms, dtype=np.float64))
-    return out
-
-
-def _draw(out: Tally, drawn: Counter[int], row: tuple[str, str, Array], size: int, random: np.random.Generator) -> None:
-    """Each with the same chance (Vitter 1985, algorithm R)."""
-    dim = len(row[2])
-    drawn[dim] += 1
-    held = out.sample.setdefault(dim, [])
-    if len(held) < size:
-        held.append(row)
-    elif (at := int(random.integers(drawn[dim]))) < size:
-        held[at] = row
-
-
 SAMPLE = 64
-"""Texts that are encoded again by each model."""
+"""Texts encoded again by each model."""
 
 
 @dataclass(frozen=True)
 class StorePart:
-    """One collection, table or file. `lengths` are the least, the median and the greatest of its vectors.
+    """One collection, table or file. `lengths` are the least, median and greatest length of its vectors.
 
-    `made` says whose they are; None where there was nothing to encode again, and `notes` say why.
+    `model` says which model made them; None where there was nothing to encode again, and `notes` say why.
     """
 
     name: str
@@ -115,19 +47,21 @@ class StorePart:
     dim: int
     lengths: tuple[float, float, float] | None
     is_normalised: bool
-    findings: tuple[Finding, ...]
-    made: Made | None
+    findings: tuple[DoctorFinding, ...]
+    model: ModelIdentification | None
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
         """A plain mapping."""
-        made = None if self.made is None else {**asdict(self.made), "said": self.made.said}
-        return {**asdict(self), "made": made}
+        model = None if self.model is None else {**to_plain(self.model), "summary": self.model.summary}
+        return {**to_plain(self), "model": model}
 
 
 @dataclass(frozen=True)
-class StoreExamination:
-    """What is in another store: its kind ("chroma", "lancedb", "faiss", "postgresql", "qdrant") and parts."""
+class StoreReport:
+    """What is in another store: its kind ("chroma", "lancedb", "faiss", "postgresql", "qdrant" or a plug-in's name)
+    and its parts.
+    """
 
     place: str
     kind: str
@@ -154,8 +88,10 @@ class StoreExamination:
 @accepts_say
 @dataclass(frozen=True)
 class StoreSettings:
-    """How a store is looked at: the columns of text and vector ("" where they are to be found), the file with
-    the texts of a FAISS index, how many texts are encoded again, and a callback for messages of progress.
+    """How a store is examined.
+
+    `text` and `vector` name columns; "" finds them by their usual names. `texts` is the file with the texts of a
+    FAISS index. `sample` texts are encoded again. `progress` receives a message for each step.
     """
 
     text: str = ""
@@ -169,34 +105,37 @@ def examine_store(
     place: str | Path,
     models: Sequence[str | Path | Encoder] = (),
     settings: StoreSettings | None = None,
-) -> StoreExamination:
-    """Look into a Chroma or LanceDB folder, a FAISS index file, a PostgreSQL table or a Qdrant collection.
+) -> StoreReport:
+    """Examines a Chroma or LanceDB folder, a FAISS index file, a PostgreSQL table, a Qdrant collection, or a store
+    of a plug-in (see `gnomon.doctor.stores`).
 
-    `models` are those that may have made the vectors: names, folders or encoders; without any, the known ones
-    on this machine are tried whose vectors have as many dimensions. Raises InvalidInput where the place is no
-    such store, a library that reads it is not installed, or a server does not answer.
+    `models` may have made the vectors: names, folders or encoders; by default the known ones on this machine
+    with as many dimensions. Raises InvalidInput where the place is no such store, a library that reads it is
+    not installed, or a server does not answer.
     """
     settings = settings or StoreSettings()
     if settings.sample < 1:
         raise InvalidInput(f"a sample of {settings.sample}", expected="1 text or more")
     started = time.perf_counter()
     kind, sources = _sources(place, settings)
-    given = [_candidate(model) for model in models]
-    parts = tuple(_part(source, given, settings) for source in sources)
-    shown = pgvector.shown(str(place)) if kind == "postgresql" else str(place)
-    return StoreExamination(shown, kind, parts, time.perf_counter() - started)
+    candidates = [_candidate(model) for model in models]
+    parts = tuple(_part(source, candidates, settings) for source in sources)
+    shown = pgvector.without_password(str(place)) if kind == "postgresql" else str(place)
+    return StoreReport(shown, kind, parts, time.perf_counter() - started)
 
 
 def is_store(place: str | Path) -> bool:
-    """Whether a place is looked at as another store, and not as a collection of gnomon's."""
+    """Whether a place is examined as another store, and not as a collection of gnomon."""
     text, path = str(place), Path(place)
     if "://" in text:
         return True
-    return path.is_file() or (path / chroma.FILE).is_file() or (path.is_dir() and lancedb.is_lance(path))
+    if path.is_file() or (path / chroma.FILE).is_file():
+        return True
+    return path.is_dir() and (lancedb.is_lance(path) or has_plugin("gnomon.stores", path.suffix))
 
 
-def _sources(place: str | Path, settings: StoreSettings) -> tuple[str, list[Source]]:
-    text, columns = str(place), Columns(settings.text, settings.vector)
+def _sources(place: str | Path, settings: StoreSettings) -> tuple[str, list[StoreSource]]:
+    text, columns = str(place), ColumnNames(settings.text, settings.vector)
     scheme = text.partition("://")[0] if "://" in text else ""
     texts = None if settings.texts is None else Path(settings.texts).expanduser()
     path = Path(place).expanduser()
@@ -204,77 +143,81 @@ def _sources(place: str | Path, settings: StoreSettings) -> tuple[str, list[Sour
         return "postgresql", pgvector.sources(text.replace(scheme, "postgresql", 1), columns)
     if scheme in ("http", "https"):
         return "qdrant", qdrant.sources(text, columns)
+    plugin = scheme or (path.suffix.lower().lstrip(".") if path.exists() else "")
+    if plugin and has_plugin("gnomon.stores", plugin):
+        return plugin, list(load_plugin("gnomon.stores", plugin)(text, columns))
     if not scheme and path.is_file():
         return "faiss", faiss.sources(path, texts, columns)
     if not scheme and (path / chroma.FILE).is_file():
         return "chroma", chroma.sources(path)
     if not scheme and path.is_dir() and lancedb.is_lance(path):
         return "lancedb", lancedb.sources(path, columns)
+    plugins = "".join(f", {name}" for name in plugin_names("gnomon.stores"))
     raise InvalidInput(
-        f"{text} is no store that is known" if scheme or path.exists() else f"there is no {text}",
+        f"{text} is of no known store" if scheme or path.exists() else f"there is no {text}",
         expected="a collection's folder, a Chroma or LanceDB folder, a FAISS index file, "
-        "postgresql://…/DATABASE?table=NAME, or http://HOST:6333/collections/NAME",
+        f"postgresql://…/DATABASE?table=NAME, http://HOST:6333/collections/NAME{plugins}",
         hint="check the path or the address",
     )
 
 
-def _candidate(model: str | Path | Encoder) -> Candidate:
+def _candidate(model: str | Path | Encoder) -> CandidateModel:
     if isinstance(model, str | Path):
-        return named([str(model)])[0]
-    return Candidate(model.space.name, lambda: model)
+        return named_candidates([str(model)])[0]
+    return CandidateModel(model.space.name, lambda: model)
 
 
-def _part(source: Source, given: list[Candidate], settings: StoreSettings) -> StorePart:
+def _part(source: StoreSource, candidates: list[CandidateModel], settings: StoreSettings) -> StorePart:
     settings.progress(Progress("reading", message=f"reading {source.name}"))
-    seen = tallied(source.rows(), settings.sample)
-    lengths = np.concatenate(seen.lengths) if seen.lengths else np.zeros(0)
-    made, notes = _made(source, seen, given, settings)
+    scan = scan_store(source.rows(), settings.sample)
+    lengths = np.concatenate(scan.lengths) if scan.lengths else np.zeros(0)
+    model, notes = _identify(source, scan, candidates, settings)
     spread = None
     if len(lengths):
         spread = (float(lengths.min()), float(np.median(lengths)), float(lengths.max()))
     return StorePart(
         name=source.name,
-        rows=seen.rows,
-        vectors=sum(seen.dims.values()),
-        dim=seen.dim,
+        rows=scan.rows,
+        vectors=sum(scan.dims.values()),
+        dim=scan.dim,
         lengths=spread,
         is_normalised=bool(len(lengths)) and bool((np.abs(lengths - 1) <= UNIT).all()),
-        findings=tuple(_findings(seen, made, is_named=bool(given))),
-        made=made,
+        findings=tuple(_findings(scan, model, is_named=bool(candidates))),
+        model=model,
         notes=(*source.notes, *notes),
     )
 
 
-def _made(
-    source: Source, seen: Tally, given: list[Candidate], settings: StoreSettings
-) -> tuple[Made | None, list[str]]:
-    """Whose vectors they are, and why that was not looked at."""
-    sample = seen.sample.get(seen.dim, [])
+def _identify(
+    source: StoreSource, scan: StoreScan, candidates: list[CandidateModel], settings: StoreSettings
+) -> tuple[ModelIdentification | None, list[str]]:
+    """Which model made the vectors, or notes about why that is not known."""
+    sample = scan.sample.get(scan.dim, [])
     if not sample:
-        if seen.dim == 0:
+        if scan.dim == 0:
             return None, ["it has no vectors"]
-        why = "no texts are given" if not source.has_texts else "no row has both a text and a usable vector"
-        return None, [f"{why}: which model made the vectors cannot be said, only the numbers were checked"]
-    tried = given or candidates(seen.dim)
+        why = "no texts are known" if not source.has_texts else "no row has both a text and a usable vector"
+        return None, [f"{why}: which model made the vectors is unknown, only the numbers were checked"]
+    tried = candidates or installed_candidates(scan.dim)
     if not tried:
-        return Made("unknown", len(sample)), [
-            f"no known model of {seen.dim} dimensions is on this machine: name those that may have made "
+        return ModelIdentification("unknown", len(sample)), [
+            f"no known model of {scan.dim} dimensions is on this machine: name those that may have made "
             "them with --model"
         ]
     rows = np.stack([vector for _, _, vector in sample])
-    made = makers(tried, [text for _, text, _ in sample], rows, settings.progress)
-    return made, [f"could not be tried: {line}" for line in made.failed]
+    model = identify_models(tried, [text for _, text, _ in sample], rows, settings.progress)
+    return model, [f"could not be tried: {line}" for line in model.failed]
 
 
-def _findings(seen: Tally, made: Made | None, *, is_named: bool) -> list[Finding]:
-    total, found = sum(seen.dims.values()), []
-    others = [key for dim, keys in seen.by_dim.items() if dim != seen.dim for key in keys]
-    told: list[tuple[str, Severity, str, int, Sequence[str], str]] = [
+def _findings(scan: StoreScan, model: ModelIdentification | None, *, is_named: bool) -> list[DoctorFinding]:
+    total, found = sum(scan.dims.values()), []
+    others = [key for dim, keys in scan.by_dim.items() if dim != scan.dim for key in keys]
+    kinds: list[tuple[str, Severity, str, int, Sequence[str], str]] = [
         (
             "wrong-length",
             "error",
-            f"have not the {seen.dim} dimensions of most",
-            total - seen.dims.get(seen.dim, 0),
+            f"do not have the {scan.dim} dimensions of most",
+            total - scan.dims.get(scan.dim, 0),
             others,
             "They are of another model, and cannot be compared with the others.",
         ),
@@ -282,50 +225,157 @@ def _findings(seen: Tally, made: Made | None, *, is_named: bool) -> list[Finding
             "not-finite",
             "error",
             "hold NaN or infinite values",
-            len(seen.not_finite),
-            seen.not_finite,
+            len(scan.not_finite),
+            scan.not_finite,
             "No similarity to them is a number.",
         ),
-        ("zero", "error", "are zero", len(seen.zero), seen.zero, "They have no direction to be found by."),
+        ("zero", "error", "are zero", len(scan.zero), scan.zero, "They have no direction, so no search finds them."),
         (
             "equal-vectors",
             "note",
             "are equal to another one",
-            len(seen.twice),
-            seen.twice,
-            "The same text more than once, or texts that the model cannot tell apart.",
+            len(scan.equal),
+            scan.equal,
+            "The same text more than once, or texts that the model cannot distinguish.",
         ),
     ]
-    for check, severity, what, count, ids, means in told:
+    for check, severity, what, count, ids, explanation in kinds:
         if count:
-            said = f"{count:,} of {total:,} vectors {what}"
+            message = f"{count:,} of {total:,} vectors {what}"
             advice = "embed these rows again" if severity == "error" else "keep one of each"
-            found.append(Finding(check, severity, said, count, total, means, advice, tuple(ids[:SHOWN])))
-    found += _lacking(seen)
-    if made is not None and (made.verdict in ("mixed", "partly") or (made.verdict == "none" and is_named)):
-        found.append(_mixed(made))
+            found.append(
+                DoctorFinding(
+                    check,
+                    severity,
+                    message=message,
+                    count=count,
+                    total=total,
+                    explanation=explanation,
+                    advice=advice,
+                    examples=tuple(ids[:MAX_EXAMPLES]),
+                )
+            )
+    found += _missing(scan)
+    if model is not None and (model.verdict in ("mixed", "partly") or (model.verdict == "none" and is_named)):
+        found.append(_wrong_model(model))
     return found
 
 
-def _lacking(seen: Tally) -> list[Finding]:
+def _missing(scan: StoreScan) -> list[DoctorFinding]:
     found = []
     for check, what, ids in (
-        ("no-vector", "have no vector", seen.no_vector),
-        ("no-text", "have no text", seen.no_text if len(seen.no_text) < seen.rows else []),
+        ("no-vector", "have no vector", scan.no_vector),
+        ("no-text", "have no text", scan.no_text if len(scan.no_text) < scan.rows else []),
     ):
         if ids:
-            means = "They are never found." if check == "no-vector" else "What is found cannot be shown."
-            said, shown = f"{len(ids):,} of {seen.rows:,} rows {what}", tuple(ids[:SHOWN])
+            explanation = "They are never found." if check == "no-vector" else "What is found cannot be shown."
+            message, shown = f"{len(ids):,} of {scan.rows:,} rows {what}", tuple(ids[:MAX_EXAMPLES])
             advice = "look where the rows come from"
-            found.append(Finding(check, "warning", said, len(ids), seen.rows, means, advice, shown))
+            found.append(
+                DoctorFinding(
+                    check,
+                    "warning",
+                    message=message,
+                    count=len(ids),
+                    total=scan.rows,
+                    explanation=explanation,
+                    advice=advice,
+                    examples=shown,
+                )
+            )
     return found
 
 
-def _mixed(made: Made) -> Finding:
-    means = "Vectors of two models cannot be compared: what is found among them is chance."
-    advice = "embed all texts anew with one model: gnomon index, or gnomon migrate"
-    if made.verdict == "none":
-        means = "Queries encoded with it would be compared with vectors of something else."
+def _wrong_model(model: ModelIdentification) -> DoctorFinding:
+    explanation = "Vectors of two models cannot be compared: what a search finds among them is chance."
+    advice = "embed all texts again with one model: gnomon index, or gnomon migrate"
+    if model.verdict == "none":
+        explanation = "Queries encoded with it would be compared with vectors of something else."
         advice = "name other models with --model; a prompt or a title put before the texts makes a difference"
-    count = made.sampled - (made.makers[0].vectors if made.makers else 0)
-    return Finding("model", "error", made.said, count, made.sampled, means, advice)
+    count = model.sampled - (model.models[0].vectors if model.models else 0)
+    return DoctorFinding(
+        "model",
+        "error",
+        message=model.summary,
+        count=count,
+        total=model.sampled,
+        explanation=explanation,
+        advice=advice,
+    )
+
+
+@dataclass
+class StoreScan:
+    """What a pass over a store found. Lists hold ids of rows; `lengths` are of finite vectors that are not zero.
+
+    `sample` has random rows (id, text, vector) with text and a usable vector, by the vector's dimensions.
+    """
+
+    rows: int = 0
+    dims: Counter[int] = field(default_factory=Counter)
+    no_vector: list[str] = field(default_factory=list)
+    no_text: list[str] = field(default_factory=list)
+    not_finite: list[str] = field(default_factory=list)
+    zero: list[str] = field(default_factory=list)
+    equal: list[str] = field(default_factory=list)
+    by_dim: dict[int, list[str]] = field(default_factory=dict)
+    lengths: list[Array] = field(default_factory=list)
+    sample: dict[int, list[tuple[str, str, Array]]] = field(default_factory=dict)
+
+    @property
+    def dim(self) -> int:
+        """The dimensions that most vectors have; 0 without any."""
+        return self.dims.most_common(1)[0][0] if self.dims else 0
+
+
+_MAX_IDS = 20  # kept of the rows of each number of dimensions
+
+
+def scan_store(batches: Iterable[VectorBatch], size: int) -> StoreScan:
+    """Read all batches once; memory grows by a few bytes a vector."""
+    scan, random = StoreScan(), np.random.default_rng(0)
+    seen: set[bytes] = set()
+    drawn: Counter[int] = Counter()
+    for batch in batches:
+        norms = []
+        for key, vector, text in zip(batch.ids, batch.vectors, batch.texts, strict=True):
+            scan.rows += 1
+            is_text = bool(text and text.strip())
+            if not is_text:
+                scan.no_text.append(key)
+            if vector is None or not len(vector):
+                scan.no_vector.append(key)
+                continue
+            dim = len(vector)
+            scan.dims[dim] += 1
+            if len(scan.by_dim.setdefault(dim, [])) < _MAX_IDS:
+                scan.by_dim[dim].append(key)
+            length = float(np.linalg.norm(vector.astype(np.float64)))
+            if not np.isfinite(length):
+                scan.not_finite.append(key)
+                continue
+            if length == 0:
+                scan.zero.append(key)
+                continue
+            norms.append(length)
+            digest = blake2b(vector.tobytes(), digest_size=12).digest()
+            if digest in seen:
+                scan.equal.append(key)
+            seen.add(digest)
+            if is_text and text is not None:
+                _sample_row(scan, drawn, (key, text, vector), size, random)
+        scan.lengths.append(np.array(norms, dtype=np.float64))
+    return scan
+
+
+def _sample_row(
+    scan: StoreScan, drawn: Counter[int], row: tuple[str, str, Array], size: int, random: np.random.Generator
+) -> None:
+    """Reservoir sampling: each row has the same chance (Vitter 1985, algorithm R)."""
+    dim = len(row[2])
+    drawn[dim] += 1
+    held = scan.sample.setdefault(dim, [])
+    if len(held) < size:
+        held.append(row)
+    elif (at := int(random.integers(drawn[dim]))) < size:
+        held[at] = row

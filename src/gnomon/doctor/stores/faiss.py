@@ -1,4 +1,4 @@
-"""A FAISS index file, and the texts in a file beside it, in the order in which they were put in."""
+"""Reads a FAISS index file, and its texts from another file, in the order in which they were added."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from gnomon.core.errors import InvalidInput
-from gnomon.doctor.stores.source import TEXTS, Batch, Columns, Source
+from gnomon.doctor.stores.source import TEXT_COLUMNS, ColumnNames, StoreSource, VectorBatch
 
-_ROWS = 4096
+_ROWS_PER_BATCH = 4096
 
 
-def sources(path: Path, texts: Path | None, columns: Columns) -> list[Source]:
-    """The one source of the file.
+def sources(path: Path, texts: Path | None, columns: ColumnNames) -> list[StoreSource]:
+    """The index as one source.
 
     Raises InvalidInput for a file that is no index or keeps no vectors, and for another number of texts.
     """
@@ -32,24 +32,24 @@ def sources(path: Path, texts: Path | None, columns: Columns) -> list[Source]:
             "postgresql://…?table=…, http://…/collections/NAME",
             hint="check the path; a FAISS index is written by faiss.write_index",
         ) from error
-    given = None if texts is None else read_texts(texts, columns.text or "")
-    if given is not None and len(given) != index.ntotal:
+    lines = None if texts is None else read_texts(texts, columns.text or "")
+    if lines is not None and len(lines) != index.ntotal:
         raise InvalidInput(
-            f"{texts} has {len(given):,} texts, {path} {index.ntotal:,} vectors",
-            expected="a text a vector, in the order in which they were put in",
+            f"{texts} has {len(lines):,} texts, {path} {index.ntotal:,} vectors",
+            expected="one text per vector, in the order in which they were added",
             hint="write all texts, one a line (.txt) or as JSON (.jsonl)",
         )
     notes = [f"{type(faiss.downcast_index(index)).__name__} of {index.ntotal:,} vectors"]
     inner, ids = _inside(faiss, index)
     if _is_coded(faiss, inner):
-        notes.append("it keeps codes, not the vectors themselves: what comes back is near them")
-    # What is inside lives as long as the whole does: so that one is held on to.
-    rows = partial(_rows, (index, inner), ids, given)
-    return [Source(path.name, rows, has_texts=given is not None, notes=tuple(notes))]
+        notes.append("it keeps codes: the vectors are approximate")
+    # The inner index is freed with the outer one, which is therefore kept.
+    rows = partial(_rows, (index, inner), ids, lines)
+    return [StoreSource(path.name, rows, has_texts=lines is not None, notes=tuple(notes))]
 
 
 def read_texts(path: Path, field: str) -> list[str | None]:
-    """A text a line; of .jsonl a string, or a mapping with the text in a field. Raises InvalidInput."""
+    """One text per line; in .jsonl a string, or an object with the text in a field. Raises InvalidInput."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -64,17 +64,17 @@ def read_texts(path: Path, field: str) -> list[str | None]:
             row = json.loads(line)
         except ValueError as error:
             raise InvalidInput(
-                f"{path}, line {number}: no JSON", expected='a line such as {"text": "…"}', hint="mend it"
+                f"{path}, line {number}: no JSON", expected='a line such as {"text": "…"}', hint="correct it"
             ) from error
         if isinstance(row, dict):
-            named = field or next((name for name in TEXTS if name in row), "")
+            named = field or next((name for name in TEXT_COLUMNS if name in row), "")
             row = row.get(named)
         found.append(row if isinstance(row, str) else None)
     return found
 
 
 def _inside(faiss: Any, index: Any) -> tuple[Any, Any]:
-    """The index that has the vectors, and the ids that were given to them, if any."""
+    """The index that has the vectors, and their ids, if it has some of its own."""
     index = faiss.downcast_index(index)
     if isinstance(index, faiss.IndexIDMap):
         ids = faiss.vector_to_array(index.id_map)
@@ -87,21 +87,21 @@ def _is_coded(faiss: Any, index: Any) -> bool:
     return not isinstance(index, plain)
 
 
-def _rows(held: tuple[Any, Any], ids: Any, texts: list[str | None] | None) -> Iterator[Batch]:
+def _rows(indexes: tuple[Any, Any], ids: Any, texts: list[str | None] | None) -> Iterator[VectorBatch]:
     import faiss
 
-    _, index = held
+    _, index = indexes
     if isinstance(index, faiss.IndexIVF):
         index.make_direct_map()
-    for at in range(0, index.ntotal, _ROWS):
-        size = min(_ROWS, index.ntotal - at)
+    for at in range(0, index.ntotal, _ROWS_PER_BATCH):
+        size = min(_ROWS_PER_BATCH, index.ntotal - at)
         try:
             rows = np.asarray(index.reconstruct_n(at, size), dtype=np.float32)
         except RuntimeError as error:
             raise InvalidInput(
-                f"a {type(index).__name__} does not give its vectors back",
+                f"a {type(index).__name__} does not return its vectors",
                 expected="an index that keeps them, or codes of them",
-                hint="look at the vectors that it was made from",
+                hint="examine the vectors that it was built from",
             ) from error
         names = [str(at + n) if ids is None else str(ids[at + n]) for n in range(size)]
-        yield Batch(names, list(rows), [None] * size if texts is None else texts[at : at + size])
+        yield VectorBatch(names, list(rows), [None] * size if texts is None else texts[at : at + size])

@@ -1,4 +1,4 @@
-"""A LanceDB folder, read with lancedb where that is installed."""
+"""Reads a LanceDB folder with lancedb, which must be installed."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 
 from gnomon.core.errors import InvalidInput
-from gnomon.doctor.stores.source import TEXTS, VECTORS, Batch, Columns, Source, chosen
+from gnomon.doctor.stores.source import ColumnNames, StoreSource, VectorBatch, choose_column
 
-_ROWS = 2000
+_ROWS_PER_BATCH = 2000
 
 
 def is_lance(folder: Path) -> bool:
-    """Whether the folder is a table, or holds some."""
+    """Whether the folder is a LanceDB table, or holds some."""
     return folder.suffix == ".lance" or any(path.is_dir() for path in folder.glob("*.lance"))
 
 
-def sources(folder: Path, columns: Columns) -> list[Source]:
-    """A source a table. Raises InvalidInput where lancedb is not installed, or no column has vectors."""
+def sources(folder: Path, columns: ColumnNames) -> list[StoreSource]:
+    """One source per table. Raises InvalidInput where lancedb is not installed, or no column has vectors."""
     home, only = (folder.parent, folder.stem) if folder.suffix == ".lance" else (folder, "")
     try:
         lancedb = importlib.import_module("lancedb")
@@ -37,7 +37,7 @@ def sources(folder: Path, columns: Columns) -> list[Source]:
     return [_source(database, name, columns, home) for name in names]
 
 
-def _source(database: Any, name: str, columns: Columns, home: Path) -> Source:
+def _source(database: Any, name: str, columns: ColumnNames, home: Path) -> StoreSource:
     place = f"the table {name} of {home}"
     try:
         table = database.open_table(name)
@@ -50,24 +50,24 @@ def _source(database: Any, name: str, columns: Columns, home: Path) -> Source:
     fields = list(table.schema)
     lists = [field.name for field in fields if str(field.type).startswith(("fixed_size_list", "list<"))]
     strings = [field.name for field in fields if str(field.type) in ("string", "large_string")]
-    vector = chosen("vector", columns.vector, lists, VECTORS, place)
+    vector = choose_column("vector", columns.vector, lists, place=place)
     if not vector:
         raise InvalidInput(
             f"{place} has no column of vectors", expected="a column of lists of numbers", hint="--vector"
         )
     words = [each for each in strings if each not in ("id", "_id")]
-    text = chosen("text", columns.text, words, TEXTS, place)
+    text = choose_column("text", columns.text, words, place=place)
     key = next((each for each in ("id", "_id", "key") if each in table.schema.names), "")
-    return Source(name, partial(_rows, table, vector, text, key), has_texts=bool(text))
+    return StoreSource(name, partial(_rows, table, vector, text, key), has_texts=bool(text))
 
 
-def _rows(table: Any, vector: str, text: str, key: str) -> Iterator[Batch]:
+def _rows(table: Any, vector: str, text: str, key: str) -> Iterator[VectorBatch]:
     names = [name for name in dict.fromkeys((key, vector, text)) if name]
     seen, count = 0, table.count_rows()
-    for batch in table.search().select(names).limit(max(1, count)).to_batches(_ROWS):
+    for batch in table.search().select(names).limit(max(1, count)).to_batches(_ROWS_PER_BATCH):
         plain = batch.to_pydict()
         size = batch.num_rows
         ids = [str(each) for each in plain[key]] if key else [str(seen + at) for at in range(size)]
         seen += size
         vectors = [None if row is None else np.array(row, dtype=np.float32) for row in plain[vector]]
-        yield Batch(ids, vectors, plain[text] if text else [None] * size)
+        yield VectorBatch(ids, vectors, plain[text] if text else [None] * size)

@@ -1,4 +1,4 @@
-"""A table of PostgreSQL with vectors, of pgvector or arrays of numbers, read in a read-only transaction."""
+"""Reads a PostgreSQL table with vectors (pgvector or arrays of numbers) in a read-only transaction."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gnomon.core.contracts import Array
 from gnomon.core.errors import InvalidInput
-from gnomon.doctor.stores.source import TEXTS, VECTORS, Batch, Columns, Source, chosen
+from gnomon.doctor.stores.source import ColumnNames, StoreSource, VectorBatch, choose_column
 
-_ROWS = 2000
-_OURS = ("table", "vector", "text", "id")
-_KINDS = ("vector", "halfvec", "_float4", "_float8", "_numeric")
+_ROWS_PER_BATCH = 2000
+_OPTIONS = ("table", "vector", "text", "id")
+_VECTOR_TYPES = ("vector", "halfvec", "_float4", "_float8", "_numeric")
 _COLUMNS = """SELECT column_name, udt_name FROM information_schema.columns
     WHERE table_schema = :schema AND table_name = :name ORDER BY ordinal_position"""
 _TABLES = """SELECT table_schema || '.' || table_name FROM information_schema.columns
     WHERE udt_name IN ('vector', 'halfvec') ORDER BY 1 LIMIT 20"""
 
 
-def sources(place: str, columns: Columns) -> list[Source]:
-    """The one source of the table that the address names.
+def sources(place: str, columns: ColumnNames) -> list[StoreSource]:
+    """The table that the address names, as one source.
 
     Raises InvalidInput where psycopg is not installed, nothing answers, or the table has no such columns.
     """
@@ -39,38 +39,38 @@ def sources(place: str, columns: Columns) -> list[Source]:
             expected="psycopg",
             hint="pip install 'gnomon[stores]', or pip install 'psycopg[binary]'",
         ) from error
-    url, asked = _split(place)
+    url, options = _split(place)
     engine = create_engine(url, execution_options={"postgresql_readonly": True})
-    schema, _, name = asked.get("table", "").rpartition(".")
+    schema, _, name = options.get("table", "").rpartition(".")
     schema = schema or "public"
-    with _explained(url), engine.connect() as connection:
+    with _database_errors(url), engine.connect() as connection:
         if not name:
-            there = list(dict.fromkeys(connection.execute(text(_TABLES)).scalars()))
+            tables = list(dict.fromkeys(connection.execute(text(_TABLES)).scalars()))
             raise InvalidInput(
-                f"{shown(place)} names no table",
-                expected=f"one of: {', '.join(there) or '(no table with vectors)'}",
-                hint="add ?table=NAME, with &vector=COLUMN and &text=COLUMN where they are not plain",
+                f"{without_password(place)} names no table",
+                expected=f"one of: {', '.join(tables) or '(no table with vectors)'}",
+                hint="add ?table=NAME, with &vector=COLUMN and &text=COLUMN where they have other names",
             )
-        found = connection.execute(text(_COLUMNS), {"schema": schema, "name": name})
-        kinds = {row[0]: row[1] for row in found}
+        rows = connection.execute(text(_COLUMNS), {"schema": schema, "name": name})
+        kinds = {row[0]: row[1] for row in rows}
     where = f"the table {schema}.{name}"
     if not kinds:
-        raise InvalidInput(f"{where} is not there, or may not be read", expected="a table", hint="check ?table=")
-    named = Columns(columns.text or asked.get("text", ""), columns.vector or asked.get("vector", ""))
-    vector = chosen("vector", named.vector, _of(kinds, _KINDS, named.vector), VECTORS, where)
+        raise InvalidInput(f"{where} does not exist, or may not be read", expected="a table", hint="check ?table=")
+    named = ColumnNames(columns.text or options.get("text", ""), columns.vector or options.get("vector", ""))
+    vector = choose_column("vector", named.vector, _of(kinds, _VECTOR_TYPES, named.vector), place=where)
     if not vector:
         raise InvalidInput(
             f"{where} has no column of vectors",
             expected=f"a column of pgvector or an array of numbers; it has {', '.join(kinds)}",
             hint="name it: ?vector=COLUMN",
         )
-    body = chosen("text", named.text, _of(kinds, ("text", "varchar", "bpchar"), named.text), TEXTS, where)
-    key = asked.get("id", "id" if "id" in kinds else "")
-    rows = partial(_rows, engine, (schema, name), (key, vector, body))
-    return [Source(f"{schema}.{name}", rows, has_texts=bool(body), notes=(f"{vector}: {kinds[vector]}",))]
+    body = choose_column("text", named.text, _of(kinds, ("text", "varchar", "bpchar"), named.text), place=where)
+    key = options.get("id", "id" if "id" in kinds else "")
+    read = partial(_rows, engine, (schema, name), (key, vector, body))
+    return [StoreSource(f"{schema}.{name}", read, has_texts=bool(body), notes=(f"{vector}: {kinds[vector]}",))]
 
 
-def shown(place: str) -> str:
+def without_password(place: str) -> str:
     """The address without its password."""
     return make_url(place).render_as_string(hide_password=True)
 
@@ -80,12 +80,12 @@ def _split(place: str) -> tuple[URL, dict[str, str]]:
         url = make_url(place)
     except SQLAlchemyError as error:
         raise InvalidInput(
-            f"the address {place.split('@')[-1]} is not understood",
+            f"the address {place.split('@')[-1]} is not valid",
             expected="postgresql://user@host/database?table=NAME&vector=COLUMN&text=COLUMN",
         ) from error
-    asked = {name: value for name in _OURS if isinstance(value := url.query.get(name), str)}
-    url = url.difference_update_query(_OURS).set(drivername="postgresql+psycopg")
-    return url, asked
+    options = {name: value for name in _OPTIONS if isinstance(value := url.query.get(name), str)}
+    url = url.difference_update_query(_OPTIONS).set(drivername="postgresql+psycopg")
+    return url, options
 
 
 def _of(kinds: dict[str, str], wanted: tuple[str, ...], named: str) -> list[str]:
@@ -93,41 +93,41 @@ def _of(kinds: dict[str, str], wanted: tuple[str, ...], named: str) -> list[str]
     return [name for name, kind in kinds.items() if kind in wanted or name == named]
 
 
-def _rows(engine: Engine, place: tuple[str, str], names: tuple[str, str, str]) -> Iterator[Batch]:
+def _rows(engine: Engine, place: tuple[str, str], names: tuple[str, str, str]) -> Iterator[VectorBatch]:
     key, vector, body = names
     wanted = [cast(column(vector), Text).label("vector_")]
     wanted += [cast(column(key), Text).label("id_")] if key else []
     wanted += [cast(column(body), Text).label("text_")] if body else []
     query = select(*wanted).select_from(table(place[1], schema=place[0]))
     seen = 0
-    with _explained(engine.url), engine.connect() as connection:
-        result = connection.execution_options(stream_results=True, yield_per=_ROWS).execute(query)
+    with _database_errors(engine.url), engine.connect() as connection:
+        result = connection.execution_options(stream_results=True, yield_per=_ROWS_PER_BATCH).execute(query)
         for rows in result.partitions():
             ids = [row.id_ if key else str(seen + at) for at, row in enumerate(rows)]
             seen += len(rows)
-            vectors = [None if row.vector_ is None else parsed(row.vector_) for row in rows]
-            yield Batch(ids, vectors, [row.text_ if body else None for row in rows])
+            vectors = [None if row.vector_ is None else parse_vector(row.vector_) for row in rows]
+            yield VectorBatch(ids, vectors, [row.text_ if body else None for row in rows])
 
 
-def parsed(written: str) -> Array:
-    """A vector as PostgreSQL writes it: [1,2] of pgvector, {1,2} of an array. Raises InvalidInput."""
-    inside = written.strip()[1:-1]
+def parse_vector(text: str) -> Array:
+    """Parse a vector as PostgreSQL writes it: [1,2] of pgvector, {1,2} of an array. Raises InvalidInput."""
+    inside = text.strip()[1:-1]
     try:
-        if written.strip()[:1] not in ("[", "{"):
-            raise ValueError(written)
+        if text.strip()[:1] not in ("[", "{"):
+            raise ValueError(text)
         parts = [part.strip() for part in inside.split(",")] if inside else []
         numbers = [float("nan") if part.upper() == "NULL" else float(part) for part in parts]
     except ValueError as error:
         raise InvalidInput(
-            f"a value {json.dumps(written[:40])} in the column of vectors",
+            f"a value {json.dumps(text[:40])} in the column of vectors",
             expected="pgvector's vector or halfvec, or an array of numbers",
             hint="name another column: ?vector=COLUMN",
         ) from error
     return np.array(numbers, dtype=np.float32)
 
 
-class _explained:  # noqa: N801 - used as a function
-    """Turns the database's errors into gnomon's, without the password."""
+class _database_errors:  # noqa: N801 - used as a function
+    """Turns the database's errors into InvalidInput, without the password."""
 
     def __init__(self, url: URL) -> None:
         self._url = url
@@ -137,9 +137,9 @@ class _explained:  # noqa: N801 - used as a function
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, SQLAlchemyError):
-            said = str(getattr(error, "orig", error)).strip().splitlines()
+            lines = str(getattr(error, "orig", error)).strip().splitlines()
             raise InvalidInput(
-                f"{self._url.render_as_string(hide_password=True)}: {said[0] if said else error}",
+                f"{self._url.render_as_string(hide_password=True)}: {lines[0] if lines else error}",
                 expected="a PostgreSQL server that answers, and a table that may be read",
                 hint="check the address, the user and the password",
             ) from error

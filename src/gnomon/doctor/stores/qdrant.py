@@ -1,4 +1,4 @@
-"""A Qdrant collection, over its REST API: GET /collections/NAME, POST /collections/NAME/points/scroll."""
+"""Reads a Qdrant collection over its REST API: GET /collections/NAME, POST /collections/NAME/points/scroll."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ import numpy as np
 
 from gnomon.core.contracts import Array
 from gnomon.core.errors import InvalidInput
-from gnomon.doctor.stores.source import TEXTS, VECTORS, Batch, Columns, Source, chosen
+from gnomon.doctor.stores.source import ColumnNames, StoreSource, VectorBatch, choose_column
 
-_ROWS = 500
-_WAIT_S = 30.0
-_WANTED = "http://HOST:PORT/collections/NAME"
+_ROWS_PER_BATCH = 500
+_TIMEOUT_S = 30.0
+_ADDRESS = "http://HOST:PORT/collections/NAME"
 
 
-def sources(place: str, columns: Columns) -> list[Source]:
-    """The one source of the address.
+def sources(place: str, columns: ColumnNames) -> list[StoreSource]:
+    """The collection that the address names, as one source.
 
     Raises InvalidInput where nothing answers, the server refuses, or there is no such collection.
     """
@@ -33,51 +33,51 @@ def sources(place: str, columns: Columns) -> list[Source]:
     if not name or "/" in name:
         raise InvalidInput(
             f"{place} names no collection",
-            expected=f"{_WANTED}; there are: {', '.join(_names(base)) or 'none'}",
+            expected=f"{_ADDRESS}; there are: {', '.join(_names(base)) or 'none'}",
             hint="name one of them",
         )
-    given = {key: values[-1] for key, values in parse_qs(parts.query).items()}
-    named = Columns(columns.text or given.get("text", ""), columns.vector or given.get("vector", ""))
+    options = {key: values[-1] for key, values in parse_qs(parts.query).items()}
+    named = ColumnNames(columns.text or options.get("text", ""), columns.vector or options.get("vector", ""))
     home = f"{base}/collections/{quote(name, safe='')}"
-    info = _asked(home)
+    info = _request(home)
     params = info.get("config", {}).get("params", {}).get("vectors") or {}
     where = f"the collection {name}"
     if "size" in params:
         vector, params = "", {"": params}
     else:
-        vector = chosen("vector", named.vector, list(params), VECTORS, where)
+        vector = choose_column("vector", named.vector, list(params), place=where)
     if vector not in params:
-        raise InvalidInput(f"{where} has no dense vectors", expected="a collection with vectors", hint=_WANTED)
+        raise InvalidInput(f"{where} has no dense vectors", expected="a collection with vectors", hint=_ADDRESS)
     notes = [f"{params[vector].get('distance', 'unknown')} distance"]
     if params[vector].get("distance") == "Cosine":
-        notes.append("Qdrant keeps vectors of a cosine collection normalised")
+        notes.append("Qdrant normalises the vectors of a cosine collection")
     text = _text_key(home, named.text, where)
     rows = partial(_rows, home, vector, text)
-    return [Source(name, rows, has_texts=bool(text), notes=tuple(notes))]
+    return [StoreSource(name, rows, has_texts=bool(text), notes=tuple(notes))]
 
 
 def _text_key(home: str, named: str, where: str) -> str:
-    """The key of the payload that holds the text, by the first points."""
-    page = _asked(f"{home}/points/scroll", {"limit": 20, "with_payload": True, "with_vector": False})
+    """The payload's key that holds the text, by the first points."""
+    page = _request(f"{home}/points/scroll", {"limit": 20, "with_payload": True, "with_vector": False})
     keys: dict[str, None] = {}
     for point in page.get("points", []):
         for key, value in (point.get("payload") or {}).items():
             if isinstance(value, str):
                 keys[key] = None
-    return chosen("text", named, [key for key in keys if key not in ("id", "_id")], TEXTS, where)
+    return choose_column("text", named, [key for key in keys if key not in ("id", "_id")], place=where)
 
 
-def _rows(home: str, vector: str, text: str) -> Iterator[Batch]:
-    asked: dict[str, Any] = {
-        "limit": _ROWS,
+def _rows(home: str, vector: str, text: str) -> Iterator[VectorBatch]:
+    body: dict[str, Any] = {
+        "limit": _ROWS_PER_BATCH,
         "with_payload": [text] if text else False,
         "with_vector": [vector] if vector else True,
     }
     while True:
-        page = _asked(f"{home}/points/scroll", asked)
+        page = _request(f"{home}/points/scroll", body)
         points = page.get("points") or []
         texts = [(point.get("payload") or {}).get(text) if text else None for point in points]
-        yield Batch(
+        yield VectorBatch(
             [str(point.get("id")) for point in points],
             [_vector(point.get("vector"), vector) for point in points],
             [each if isinstance(each, str) else None for each in texts],
@@ -85,7 +85,7 @@ def _rows(home: str, vector: str, text: str) -> Iterator[Batch]:
         after = page.get("next_page_offset")
         if after is None or not points:
             return
-        asked["offset"] = after
+        body["offset"] = after
 
 
 def _vector(held: Any, name: str) -> Array | None:
@@ -97,22 +97,22 @@ def _vector(held: Any, name: str) -> Array | None:
 
 
 def _names(base: str) -> list[str]:
-    return sorted(each["name"] for each in _asked(f"{base}/collections").get("collections", []))
+    return sorted(each["name"] for each in _request(f"{base}/collections").get("collections", []))
 
 
-def _asked(address: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    """What the server says to a question that changes nothing. Raises InvalidInput."""
+def _request(address: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The result of a request that changes nothing. Raises InvalidInput."""
     headers = {"Content-Type": "application/json"}
     if key := os.environ.get("QDRANT_API_KEY"):
         headers["api-key"] = key
     data = None if body is None else json.dumps(body).encode()
     request = Request(address, data=data, headers=headers)
     try:
-        with urlopen(request, timeout=_WAIT_S) as answer:
+        with urlopen(request, timeout=_TIMEOUT_S) as answer:
             plain = json.load(answer)
         result = plain["result"]
     except HTTPError as error:
-        raise _refused(address, error) from error
+        raise _http_error(address, error) from error
     except (URLError, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
         raise InvalidInput(
@@ -122,14 +122,16 @@ def _asked(address: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidInput(
-            f"what answers at {address} is no Qdrant server", expected=_WANTED, hint="check the address"
+            f"the server at {address} is not Qdrant", expected=_ADDRESS, hint="check the address"
         ) from error
     return result if isinstance(result, dict) else {}
 
 
-def _refused(address: str, error: HTTPError) -> InvalidInput:
+def _http_error(address: str, error: HTTPError) -> InvalidInput:
     if error.code in (401, 403):
-        return InvalidInput(f"{address} refuses: {error.code}", expected="an API key", hint="give it in QDRANT_API_KEY")
+        return InvalidInput(f"{address} refuses: {error.code}", expected="an API key", hint="set QDRANT_API_KEY")
     if error.code == 404:
-        return InvalidInput(f"{address} is not there", expected=_WANTED, hint="GET /collections lists what there is")
-    return InvalidInput(f"{address} answers {error.code} {error.reason}", expected="an answer", hint="look at its log")
+        return InvalidInput(
+            f"{address} does not exist", expected=_ADDRESS, hint="GET /collections lists the collections"
+        )
+    return InvalidInput(f"{address} answers {error.code} {error.reason}", expected="an answer", hint="see its log")

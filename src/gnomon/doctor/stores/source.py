@@ -1,4 +1,4 @@
-"""What a reader of a store gives, and how columns are chosen."""
+"""What a reader of a store returns, and how columns are found."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from gnomon.core.contracts import Array
 from gnomon.core.errors import InvalidInput
 
-TEXTS = ("text", "document", "content", "page_content", "chunk", "body", "passage")
-"""What a text's field is most often called."""
-VECTORS = ("vector", "embedding", "embeddings", "vec")
+TEXT_COLUMNS = ("text", "document", "content", "page_content", "chunk", "body", "passage")
+"""Usual names of the column of texts."""
+VECTOR_COLUMNS = ("vector", "embedding", "embeddings", "vec")
+"""Usual names of the column of vectors."""
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Some rows: their ids, their vectors (float32, None where there is none) and their texts likewise."""
+class VectorBatch:
+    """Some rows: their ids, their vectors (float32 [dim], or None) and their texts (or None)."""
 
     ids: Sequence[str]
     vectors: Sequence[Array | None]
@@ -23,46 +24,47 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Source:
-    """One collection, table or file of vectors. `rows` goes through all of it, once a call.
+class StoreSource:
+    """One collection, table or file of vectors. Each call of `rows` reads all of it once.
 
-    `has_texts` is False where there are none to compare with. `notes` are told with the result.
+    `has_texts` is False if there are no texts to encode again. `notes` are shown with the result.
     """
 
     name: str
-    rows: Callable[[], Iterator[Batch]]
+    rows: Callable[[], Iterator[VectorBatch]]
     has_texts: bool = True
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Columns:
-    """What the caller names: the field of the text, that of the vector; "" where it is to be found."""
+class ColumnNames:
+    """The columns of the text and of the vector as the user named them; "" to find them."""
 
     text: str = ""
     vector: str = ""
 
 
-def chosen(what: str, named: str, there: Sequence[str], usual: Sequence[str], place: str) -> str:
-    """The column that is named, or the one that is usual, or the only one; "" where there is none at all.
+def choose_column(kind: str, named: str, columns: Sequence[str], *, place: str) -> str:
+    """The named column, or one of a usual name, or the only one; "" if there is none.
 
-    Raises InvalidInput for one that is not there, and where several could be meant.
+    `kind` is "text" or "vector". Raises InvalidInput for a named one that does not exist, and where several are
+    possible.
     """
     if named:
-        if named in there:
+        if named in columns:
             return named
         raise InvalidInput(
-            f"{place} has no {what} column {named!r}",
-            expected=f"one of: {', '.join(there) or '(none)'}",
-            hint=f"name it: --{what} COLUMN",
+            f"{place} has no {kind} column {named!r}",
+            expected=f"one of: {', '.join(columns) or '(none)'}",
+            hint=f"name it: --{kind} COLUMN",
         )
-    for name in usual:
-        if name in there:
+    for name in TEXT_COLUMNS if kind == "text" else VECTOR_COLUMNS:
+        if name in columns:
             return name
-    if len(there) > 1:
+    if len(columns) > 1:
         raise InvalidInput(
-            f"{place} has {len(there)} columns that may be its {what}: {', '.join(there)}",
-            expected="one that is named",
-            hint=f"name it: --{what} {there[0]}",
+            f"{place} has {len(columns)} columns that may be its {kind}: {', '.join(columns)}",
+            expected="a named column",
+            hint=f"name it: --{kind} {columns[0]}",
         )
-    return there[0] if there else ""
+    return columns[0] if columns else ""
