@@ -25,10 +25,10 @@ import numpy as np
 from bench import pages
 from bench.data import Beir, beir
 from bench.record import write
-from gnomon.evaluate.comparison import Rule, outcome_of
+from gnomon.evaluate.comparison import DecisionRule, outcome_of
 from gnomon.evaluate.metrics import parse_metric, per_query
 from gnomon.evaluate.run import Run
-from gnomon.evaluate.significance import bca, mean_intervals, sign_flip_p
+from gnomon.evaluate.significance import bca_intervals, mean_intervals, sign_flip_p
 from gnomon.index.lexical import LexicalIndex, LexicalSettings
 
 COUNTS = (30, 100, 300, 1000)
@@ -76,7 +76,7 @@ def main() -> None:
     figures = {
         "trials": given.trials,
         "draws": DRAWS,
-        "alpha": Rule().alpha,
+        "alpha": DecisionRule().alpha,
         "margins": MARGINS,
         "fixed_rule": {"fall": FIXED_FALL, "fewest_queries": FIXED_QUERIES},
         "populations": [described(population) for population in pairs],
@@ -86,7 +86,7 @@ def main() -> None:
     write("gate", figures)
     pages.write("gate")
     worst = max(c["better"] for c in cells if c["effect"] == 0)
-    if worst > Rule().alpha:
+    if worst > DecisionRule().alpha:
         raise SystemExit(f"an equal system was called better in {worst:.1%} of the trials")
 
 
@@ -124,13 +124,13 @@ def cell(population: Population, effect: float, n: int, trials: int) -> dict[str
     draws = np.random.default_rng([n, round(1000 * (effect + 1))])
     picked = draws.choice(len(population.differences), size=(n, trials), p=population.chances)
     columns = population.differences[picked]
-    rule = Rule(margin=MARGINS[population.metric])
+    rule = DecisionRule(margin=MARGINS[population.metric])
     outcomes: list[str] = []
     for column, interval in zip(columns.T, mean_intervals(columns, limits=(-1.0, 1.0), resamples=DRAWS), strict=True):
         # The test decides only where the interval leaves 0 out.
         decides = interval[0] > 0 or interval[1] < 0
         outcomes.append(outcome_of(interval, sign_flip_p(column, flips=DRAWS) if decides else 1.0, rule))
-    alone = np.array([low > -rule.margin for low, _ in bca(columns, resamples=DRAWS)])
+    alone = np.array([low > -rule.margin for low, _ in bca_intervals(columns, resamples=DRAWS)])
     names = ("better", "not worse", "worse", "undecided")
     shares = {name.replace(" ", "_"): round(outcomes.count(name) / trials, 4) for name in names}
     fixed = (columns.mean(axis=0) >= -FIXED_FALL) & (n >= FIXED_QUERIES)

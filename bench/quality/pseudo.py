@@ -21,7 +21,7 @@ from bench.quality.pseudo_sets import SETS, Corpus, Once, Run, corpus, mixed, pa
 from bench.record import write
 from gnomon.encode import load_encoder, locate
 from gnomon.evaluate.judgments import DataSet
-from gnomon.evaluate.pseudo import KINDS, Found, breakage, pseudo_queries
+from gnomon.evaluate.pseudo import KINDS, SourceRecall, detect_breakage, pseudo_queries
 from gnomon.retrieve import FuseSettings
 
 MODEL = "all-MiniLM-L6-v2"
@@ -187,15 +187,15 @@ def alarm_rate(sound: Hits, now: Hits, *, same: bool = False) -> float:
             at = drawn.sample(range(len(sound[kind])), 2 * size)
             before[kind] = look(kind, sound[kind], at[:size])
             after[kind] = look(kind, now[kind], at[:size] if same else at[size:])
-        alarms += bool(breakage(after, before))
+        alarms += bool(detect_breakage(after, before))
     return round(alarms / LOOKS, 3)
 
 
-def look(kind: str, hits: list[bool], at: list[int]) -> Found:
+def look(kind: str, hits: list[bool], at: list[int]) -> SourceRecall:
     """What was found of the queries at these places."""
     names = {i: f"{kind} {i}" for i in at}
     missed = tuple(name for i, name in names.items() if not hits[i])
-    return Found(len(at) - len(missed), len(at), tuple(names.values()), missed)
+    return SourceRecall(len(at) - len(missed), len(at), tuple(names.values()), missed)
 
 
 def growth(kb: Corpus, asked: DataSet) -> dict[str, float]:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from gnomon.core.errors import InvalidInput
-from gnomon.evaluate.checks import Finding, check_dataset, require_clean
+from gnomon.evaluate.checks import DataSetIssue, check_dataset, require_clean
 from gnomon.evaluate.judgments import DataSet, Fault
 
 CLEAN = DataSet("clean", {"a": "one", "b": "two"}, {"a": {"d1": 1}, "b": {"d2": 2, "d1": 0}})
@@ -45,7 +45,7 @@ def test_each_fault_is_found(
     queries: dict[str, str], relevant: dict[str, dict[str, int]], kind: str, severity: str, example: str
 ) -> None:
     (finding,) = check_dataset(DataSet("set", queries, relevant))
-    assert finding == Finding(kind, 1, (example,), severity)  # type: ignore[arg-type]
+    assert finding == DataSetIssue(kind, 1, (example,), severity)  # type: ignore[arg-type]
 
 
 def test_documents_that_are_not_there_are_seen_by_the_corpus_given_or_beside() -> None:

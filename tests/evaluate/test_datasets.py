@@ -6,7 +6,7 @@ import pytest
 
 from gnomon.core.errors import InvalidInput, UnreadableFile
 from gnomon.evaluate.datasets import load_dataset
-from gnomon.evaluate.judgments import Judgment, gather
+from gnomon.evaluate.judgments import Judgment, collect_judgments
 
 SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 
@@ -116,7 +116,7 @@ def test_what_a_mapping_cannot_hold_is_recorded() -> None:
         Judgment("r", "e", "nan", "f:5"),
         Judgment("q", "", "1", "f:6"),
     ]
-    relevant, faults = gather(rows)
+    relevant, faults = collect_judgments(rows)
     assert relevant == {"q": {"d": 1}}
     assert [(fault.kind, fault.where) for fault in faults] == [
         ("duplicate judgments", "f:2"),
@@ -147,8 +147,8 @@ def test_a_second_query_of_one_id_is_recorded(tmp_path: Path) -> None:
         ("topics.tsv", ["q1\twords"], r"queries \(topics\) without judgments"),
         ("queries.jsonl", ['{"_id": "1", "text": "x"}'], "queries without judgments"),
         ("corpus.jsonl", ['{"_id": "1", "title": "", "text": "x"}'], "documents, no queries"),
-        ("notes.txt", ["just a sentence"], "nothing that is known"),
-        ("empty.txt", [], "nothing that is known"),
+        ("notes.txt", ["just a sentence"], "an unknown form"),
+        ("empty.txt", [], "an unknown form"),
     ],
 )
 def test_other_files_are_named_for_what_they_are(tmp_path: Path, name: str, lines: list[str], said: str) -> None:
@@ -174,7 +174,7 @@ def test_wrong_lines_are_named(tmp_path: Path) -> None:
         ({"query": 3, "relevant": ["a"]}, "line 2"),
         ("{broken", "line 2: not usable JSON"),
         ("[1]", "line 2: a JSON list"),
-        ('{"query": "x", "relevant": {"a": 1, "a": 2}}', "line 2: .*'a' stands there twice"),
+        ('{"query": "x", "relevant": {"a": 1, "a": 2}}', "line 2: .*'a' is there twice"),
     ]
     for row, said in rows:
         with pytest.raises(InvalidInput, match=said):

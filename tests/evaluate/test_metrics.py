@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnomon.core.errors import InvalidInput
-from gnomon.evaluate.metrics import DEFAULT, Metric, coverage, parse_metric, per_query, summary
+from gnomon.evaluate.metrics import DEFAULT_METRICS, Metric, coverage, parse_metric, per_query, summary
 from gnomon.evaluate.run import Run
 
 DOCUMENTS = [f"d{i}" for i in range(12)]
@@ -139,7 +139,7 @@ def test_a_summary_has_a_mean_and_an_interval_for_each_metric() -> None:
     judged = {f"q{i}": {"a": 1} for i in range(60)}
     run = Run("r", {f"q{i}": {"a": 1.0, "b": 2.0} if i % 3 else {"a": 1.0} for i in range(60)})
     scores = summary(run, judged)
-    assert [score.metric for score in scores] == list(DEFAULT)
+    assert [score.metric for score in scores] == list(DEFAULT_METRICS)
     mrr = next(score for score in scores if score.metric == "MRR@10")
     assert (mrr.mean, mrr.n) == (pytest.approx((20 + 40 / 2) / 60), 60)
     assert 0.58 < mrr.low < mrr.mean < mrr.high < 0.76

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gnomon.core.errors import InvalidInput
-from gnomon.evaluate.comparison import Pair, Verdict, judge
+from gnomon.evaluate.comparison import PairedValues, Verdict, judge
 from gnomon.evaluate.plot import plot_differences
 
 
@@ -17,7 +17,7 @@ def verdict(n: int = 80) -> Verdict:
     queries = [f"q{i}" for i in range(n)]
     old = draws.random(n).round(2)
     new = np.where(draws.random(n) < 0.5, old, draws.random(n))
-    return judge(Pair("nDCG@10", *(dict(zip(queries, v, strict=True)) for v in (old, new)), ("old", "new")))
+    return judge(PairedValues("nDCG@10", *(dict(zip(queries, v, strict=True)) for v in (old, new)), ("old", "new")))
 
 
 def test_a_picture_is_drawn(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_the_words_are_those_of_the_verdict(tmp_path: Path) -> None:
 def test_one_sided_verdicts_are_drawn_too(tmp_path: Path, differences: np.ndarray) -> None:
     queries = [f"q{i}" for i in range(12)]
     values = [dict.fromkeys(queries, 0.0), dict(zip(queries, differences, strict=True))]
-    assert plot_differences(judge(Pair("MAP", *values)), tmp_path / "out.png").stat().st_size > 5_000
+    assert plot_differences(judge(PairedValues("MAP", *values)), tmp_path / "out.png").stat().st_size > 5_000
 
 
 def test_no_window_system_is_touched(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_no_window_system_is_touched(tmp_path: Path) -> None:
 
 def test_without_matplotlib_the_error_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(InvalidInput, match="matplotlib, which draws the plot, is not installed") as error:
+    with pytest.raises(InvalidInput, match="matplotlib is not installed") as error:
         plot_differences(verdict(), tmp_path / "out.png")
     assert error.value.hint == "pip install 'gnomon[plot]'"
 

@@ -8,18 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import gnomon.evaluate
 from gnomon.core.errors import InvalidInput
 from gnomon.evaluate.checks import check_dataset
 from gnomon.evaluate.judgments import DataSet
 from gnomon.evaluate.pseudo import (
-    ALL,
+    ALL_KINDS,
     KINDS,
     ChunkText,
-    Found,
     PseudoKind,
-    breakage,
-    found_by_kind,
+    SourceRecall,
+    detect_breakage,
     pseudo_queries,
+    recall_by_kind,
 )
 from gnomon.text.sentences import sentences
 
@@ -178,29 +179,29 @@ def pseudo(kinds: dict[str, PseudoKind]) -> DataSet:
 def test_found_by_kind_counts_sources_among_the_first_ten() -> None:
     dataset = pseudo({"a": "heading", "b": "heading", "c": "keywords"})
     eleven = [f"other{i}" for i in range(10)]
-    found = found_by_kind(dataset, {"a": [*eleven[:9], "d-a"], "b": [*eleven, "d-b"]})
+    found = recall_by_kind(dataset, {"a": [*eleven[:9], "d-a"], "b": [*eleven, "d-b"]})
     assert {kind: (of.hits, of.queries) for kind, of in found.items()} == {
         "heading": (1, 2),
         "keywords": (0, 1),
     }
-    assert found["heading"].missed == found["heading"].asked[1:]
-    assert Found.from_json(json.loads(json.dumps(found["heading"].to_json()))) == found["heading"]
-    assert Found.from_json({"hits": 1, "queries": 2}) == Found(1, 2)
+    assert found["heading"].missed_digests == found["heading"].query_digests[1:]
+    assert SourceRecall.from_json(json.loads(json.dumps(found["heading"].to_json()))) == found["heading"]
+    assert SourceRecall.from_json({"hits": 1, "queries": 2}) == SourceRecall(1, 2)
     with pytest.raises(InvalidInput, match="true judgments"):
-        found_by_kind(DataSet("real", {}, {}), {})
+        recall_by_kind(DataSet("real", {}, {}), {})
 
 
 def test_breakage_alarms_where_a_share_fell_beyond_chance() -> None:
-    sound = {"heading": Found(95, 100), "keywords": Found(80, 100)}
-    assert breakage(sound, sound) == ()
-    assert breakage({"heading": Found(92, 100), "keywords": Found(82, 100)}, sound) == ()
-    first, second = breakage({"heading": Found(70, 100), "keywords": Found(80, 100)}, sound)
-    assert (first.kind, second.kind) == ("heading", ALL)
+    sound = {"heading": SourceRecall(95, 100), "keywords": SourceRecall(80, 100)}
+    assert detect_breakage(sound, sound) == ()
+    assert detect_breakage({"heading": SourceRecall(92, 100), "keywords": SourceRecall(82, 100)}, sound) == ()
+    first, second = detect_breakage({"heading": SourceRecall(70, 100), "keywords": SourceRecall(80, 100)}, sound)
+    assert (first.kind, second.kind) == ("heading", ALL_KINDS)
     assert str(first).startswith("heading: the source is among the first 10 for 70.0% of 100 queries; it was for 95.0%")
-    assert second.found == Found(150, 200)
+    assert second.measured == SourceRecall(150, 200)
     assert first.to_json()["expected"] == 0.95
     # A rise is no breakage.
-    assert breakage({"heading": Found(100, 100)}, {"heading": Found(60, 100)}) == ()
+    assert detect_breakage({"heading": SourceRecall(100, 100)}, {"heading": SourceRecall(60, 100)}) == ()
 
 
 def test_a_sound_collection_raises_an_alarm_in_at_most_one_look_of_a_hundred() -> None:
@@ -208,28 +209,28 @@ def test_a_sound_collection_raises_an_alarm_in_at_most_one_look_of_a_hundred() -
     alarms = 0
     for _ in range(1000):
         now, then = random_state.binomial(100, 0.9, (2, 4))
-        found = {kind: Found(int(hits), 100) for kind, hits in zip(KINDS, now, strict=True)}
-        expected = {kind: Found(int(hits), 100) for kind, hits in zip(KINDS, then, strict=True)}
-        alarms += bool(breakage(found, expected))
+        found = {kind: SourceRecall(int(hits), 100) for kind, hits in zip(KINDS, now, strict=True)}
+        expected = {kind: SourceRecall(int(hits), 100) for kind, hits in zip(KINDS, then, strict=True)}
+        alarms += bool(detect_breakage(found, expected))
     assert alarms <= 20
 
 
-def looked(misses: Sequence[int], names: Sequence[int] = range(100)) -> Found:
+def looked(misses: Sequence[int], names: Sequence[int] = range(100)) -> SourceRecall:
     asked, missed = tuple(map(str, names)), tuple(map(str, misses))
-    return Found(len(asked) - len(missed), len(asked), asked, missed)
+    return SourceRecall(len(asked) - len(missed), len(asked), asked, missed)
 
 
 def test_the_same_queries_are_compared_one_by_one() -> None:
     then = looked(range(10))
-    assert breakage({"heading": looked([*range(2, 10), 50, 51])}, {"heading": then}) == ()
-    (alarm,) = breakage({"heading": looked(range(1, 24))}, {"heading": then})
+    assert detect_breakage({"heading": looked([*range(2, 10), 50, 51])}, {"heading": then}) == ()
+    (alarm,) = detect_breakage({"heading": looked(range(1, 24))}, {"heading": then})
     assert (alarm.lost, alarm.gained) == (14, 1)
     # scipy.stats.binomtest(14, 15, alternative="greater"): 16 of 2 ** 15 orders
     assert alarm.p_value == pytest.approx(16 / 2**15)
 
 
 def test_few_shared_queries_are_not_enough_to_pair() -> None:
-    (alarm,) = breakage({"heading": looked(range(40), range(60, 160))}, {"heading": looked([])})
+    (alarm,) = detect_breakage({"heading": looked(range(40), range(60, 160))}, {"heading": looked([])})
     assert alarm.lost is None
     assert "of the same" not in str(alarm)
 
@@ -243,10 +244,22 @@ def test_most_queries_stay_when_documents_come() -> None:
 def test_breakage_is_fishers_exact_test() -> None:
     from scipy.stats import fisher_exact
 
-    (alarm,) = breakage({"heading": Found(70, 90)}, {"heading": Found(95, 100)})
+    (alarm,) = detect_breakage({"heading": SourceRecall(70, 90)}, {"heading": SourceRecall(95, 100)})
     assert alarm.p_value == pytest.approx(fisher_exact([[70, 20], [95, 5]], alternative="less").pvalue)
 
 
 def test_breakage_needs_a_kind_on_both_sides() -> None:
     with pytest.raises(InvalidInput, match="kinds heading against none"):
-        breakage({"heading": Found(1, 1)}, {})
+        detect_breakage({"heading": SourceRecall(1, 1)}, {})
+
+
+def test_a_recall_that_an_earlier_version_saved_is_read() -> None:
+    saved = {"hits": 1, "queries": 2, "asked": ["a1", "b2"], "missed": ["b2"]}
+    recall = SourceRecall.from_json(saved)
+    assert recall == SourceRecall(1, 2, query_digests=("a1", "b2"), missed_digests=("b2",))
+    assert recall.to_json() == saved
+
+
+def test_the_old_name_still_works_and_names_the_new_one() -> None:
+    with pytest.warns(DeprecationWarning, match="recall_by_kind"):
+        assert gnomon.evaluate.found_by_kind is recall_by_kind

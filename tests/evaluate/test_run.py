@@ -55,7 +55,7 @@ def test_queries_that_found_nothing_stay_in_json_and_can_be_put_back_after_trec(
     assert Run.load(run.save(tmp_path / "run.json")).queries == {"q1", "q2"}
     lost = Run.load(run.save(tmp_path / "run.trec"))
     assert lost.queries == {"q1"}
-    assert lost.asked(["q1", "q2"]) == Run("r", run.results)
+    assert lost.with_queries(["q1", "q2"]) == Run("r", run.results)
 
 
 def test_gzipped_files_and_tabs_are_read(tmp_path: Path) -> None:
@@ -126,3 +126,9 @@ def test_a_run_cannot_be_changed() -> None:
     run = Run("r", {"q": {"a": 1.0}})
     with pytest.raises(TypeError):
         run.results["q"]["a"] = 2.0  # type: ignore[index]
+
+
+def test_the_old_name_of_with_queries_still_works() -> None:
+    run = Run("r", {"q1": {"d": 1.0}})
+    with pytest.warns(DeprecationWarning, match="with_queries"):
+        assert run.asked(["q2"]) == run.with_queries(["q2"])

@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnomon.core.errors import InvalidInput
-from gnomon.evaluate.significance import EXACT_UP_TO, bca, gaffke, holm, mean_intervals, sign_flip_p
+from gnomon.evaluate.significance import (
+    EXACT_UP_TO,
+    bca_intervals,
+    gaffke_intervals,
+    holm_adjusted,
+    mean_intervals,
+    sign_flip_p,
+)
 
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=6)
 
@@ -66,14 +73,14 @@ def test_equal_systems_have_even_p_values() -> None:
 
 def test_holm_by_hand() -> None:
     """Sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1: 0.02, 0.03, 0.06, 0.04 raised to 0.06 (Holm 1979)."""
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.7, 0.9]) == [1.0, 1.0]
-    assert holm([]) == []
+    assert holm_adjusted([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm_adjusted([0.7, 0.9]) == [1.0, 1.0]
+    assert holm_adjusted([]) == []
 
 
 @given(P_VALUES)
 def test_holm_lies_between_the_plain_p_and_bonferronis_and_keeps_the_order(p: list[float]) -> None:
-    adjusted = holm(p)
+    adjusted = holm_adjusted(p)
     assert all(a <= b <= min(1.0, len(p) * a) for a, b in zip(p, adjusted, strict=True))
     for (a, b), (c, d) in itertools.combinations(zip(p, adjusted, strict=True), 2):
         assert (a - c) * (b - d) >= 0
@@ -85,7 +92,9 @@ def test_bca_is_scipys(seed: int) -> None:
     draws = np.random.default_rng(seed)
     values = draws.beta(0.4, 1.5, 80) if seed % 2 else draws.normal(0, 1, 80) * draws.integers(0, 2, 80)
     expected = scipy.stats.bootstrap((values,), np.mean, method="BCa", rng=seed).confidence_interval
-    assert bca(values[:, None])[0] == pytest.approx(tuple(expected), abs=0.04 * (expected.high - expected.low))
+    assert bca_intervals(values[:, None])[0] == pytest.approx(
+        tuple(expected), abs=0.04 * (expected.high - expected.low)
+    )
 
 
 def test_columns_are_judged_each_by_itself() -> None:
@@ -96,7 +105,7 @@ def test_columns_are_judged_each_by_itself() -> None:
 
 
 def test_equal_values_have_a_bca_interval_of_no_width() -> None:
-    assert bca(np.full((30, 1), 0.25)) == [(0.25, 0.25)]
+    assert bca_intervals(np.full((30, 1), 0.25)) == [(0.25, 0.25)]
 
 
 @pytest.mark.parametrize(("ones", "n"), [(0, 30), (3, 30), (50, 100), (100, 100)])
@@ -104,7 +113,7 @@ def test_gaffke_on_zeros_and_ones_is_clopper_and_pearson(ones: int, n: int) -> N
     """scipy's exact binomial interval of level 0.9: 5% on either side."""
     column = np.repeat([1.0, 0.0], [ones, n - ones])[:, None]
     exact = scipy.stats.binomtest(ones, n).proportion_ci(0.9, method="exact")
-    assert gaffke(column)[0] == pytest.approx((exact.low, exact.high), abs=0.006)
+    assert gaffke_intervals(column)[0] == pytest.approx((exact.low, exact.high), abs=0.006)
 
 
 def test_rare_great_losses_are_not_overlooked() -> None:
@@ -112,7 +121,7 @@ def test_rare_great_losses_are_not_overlooked() -> None:
     draws = np.random.default_rng(5)
     columns = -(draws.random((60, 400)) < 0.02).astype(float)
     wide = mean_intervals(columns, limits=(-1.0, 1.0), resamples=1_000)
-    wrong_alone = np.mean([low > -0.02 for low, _ in bca(columns, resamples=1_000)])
+    wrong_alone = np.mean([low > -0.02 for low, _ in bca_intervals(columns, resamples=1_000)])
     wrong = np.mean([low > -0.02 for low, _ in wide])
     assert wrong_alone > 0.25
     assert wrong <= 0.05

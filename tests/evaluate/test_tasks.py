@@ -13,7 +13,7 @@ from gnomon.core.contracts import Role
 from gnomon.core.errors import InvalidInput
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
-from gnomon.evaluate.tasks import Figure, TaskReport, TokenEncoder, run_task
+from gnomon.evaluate.tasks import TaskFigure, TaskReport, TokenEncoder, run_task
 from gnomon.evaluate.tasks.report import with_interval
 from gnomon.testing.toys import HashEncoder
 
@@ -341,7 +341,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
 
 
 def test_reports_say_what_they_have() -> None:
-    report = TaskReport("sts", "m", (Figure("Spearman", 0.5, 0.4, 0.6), Figure("threshold", 0.25)), 4, 4)
+    report = TaskReport("sts", "m", (TaskFigure("Spearman", 0.5, 0.4, 0.6), TaskFigure("threshold", 0.25)), 4, 4)
     assert [str(figure) for figure in report.figures] == [
         "Spearman 0.5000 [0.4000, 0.6000]",
         "threshold 0.2500",
@@ -366,3 +366,10 @@ def test_minilm_on_public_sets(minilm_folder: Path, task: Any, file: str, name: 
     report = run_task(task, load_encoder(str(minilm_folder)), SHARED / file)
     assert report.covered == report.n
     assert report.figure(name).value == pytest.approx(value, abs=0.003)
+
+
+def test_the_old_name_of_a_tasks_figure_still_works() -> None:
+    from gnomon.evaluate import tasks
+
+    with pytest.warns(DeprecationWarning, match="TaskFigure"):
+        assert tasks.Figure is tasks.TaskFigure

@@ -9,19 +9,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnomon.core.errors import InvalidInput
-from gnomon.evaluate.comparison import Change, Pair, Rule, Verdict, compare, compare_many, judge, outcome_of
+from gnomon.evaluate.comparison import (
+    DecisionRule,
+    PairedValues,
+    QueryDifference,
+    Verdict,
+    compare,
+    compare_many,
+    judge,
+    outcome_of,
+)
 from gnomon.evaluate.run import Run
 from gnomon.evaluate.significance import detectable, mean_intervals, sign_flip_p
 
 MIRRORED = {"better": "worse", "worse": "better", "undecided": "undecided"}
 
 
-def pair(differences: np.ndarray, names: tuple[str, str] = ("old", "new")) -> Pair:
+def pair(differences: np.ndarray, names: tuple[str, str] = ("old", "new")) -> PairedValues:
     """Values around the middle whose differences are the given ones."""
     queries = [f"q{i:04}" for i in range(len(differences))]
     baseline = {query: 0.5 - d / 2 for query, d in zip(queries, differences, strict=True)}
     candidate = {query: 0.5 + d / 2 for query, d in zip(queries, differences, strict=True)}
-    return Pair("nDCG@10", baseline, candidate, names)
+    return PairedValues("nDCG@10", baseline, candidate, names)
 
 
 def drawn(mean: float, sd: float, n: int, seed: int = 0) -> np.ndarray:
@@ -72,14 +81,14 @@ def test_a_real_loss_within_the_margin_is_not_worse_and_noted() -> None:
     ],
 )
 def test_interval_and_test_must_agree(interval: tuple[float, float], p: float, outcome: str) -> None:
-    assert outcome_of(interval, p, Rule()) == outcome
+    assert outcome_of(interval, p, DecisionRule()) == outcome
 
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([-0.08, -0.03, 0.0, 0.03, 0.08]))
 def test_sides_can_be_swapped(seed: int, mean: float) -> None:
     """The interval is mirrored but for the draws; with the margin out of reach, so is the outcome."""
-    differences, rule = drawn(mean, 0.15, 60, seed), Rule(margin=1e-6)
+    differences, rule = drawn(mean, 0.15, 60, seed), DecisionRule(margin=1e-6)
     one, other = judge(pair(differences), rule), judge(pair(-differences), rule)
     assert one.p_value == pytest.approx(other.p_value, abs=1e-12)
     assert one.interval == pytest.approx([-end for end in reversed(other.interval)], abs=0.012)
@@ -88,7 +97,7 @@ def test_sides_can_be_swapped(seed: int, mean: float) -> None:
         assert other.outcome == MIRRORED[one.outcome]
 
 
-def shares(differences: np.ndarray, rule: Rule) -> dict[str, float]:
+def shares(differences: np.ndarray, rule: DecisionRule) -> dict[str, float]:
     """How often each outcome comes: columns are samples; the test decides only where 0 is left out."""
     outcomes = []
     intervals = mean_intervals(differences, limits=(-1.0, 1.0), resamples=1_000)
@@ -105,7 +114,7 @@ def test_an_equal_system_is_seldom_called_better_or_worse(n: int) -> None:
     changed = draws.random((n, 600)) < 0.4
     wins = draws.random((n, 600)) < 0.75
     differences = changed * np.where(wins, 0.1, -0.3)
-    found = shares(differences, Rule())
+    found = shares(differences, DecisionRule())
     assert found["better"] <= 0.044
     assert found["worse"] <= 0.044
 
@@ -116,7 +125,7 @@ def test_a_system_worse_by_the_margin_seldom_passes(n: int, loss: float) -> None
     """2,000 samples in which few queries lose much: alpha with two standard errors is 6%."""
     draws = np.random.default_rng(n)
     differences = -loss * (draws.random((n, 2_000)) < 0.02 / loss)
-    found = shares(differences, Rule(margin=0.02))
+    found = shares(differences, DecisionRule(margin=0.02))
     assert found["better"] + found["not worse"] <= 0.06
 
 
@@ -130,7 +139,7 @@ def test_the_queries_that_would_settle_it_do(mean: float, most: int) -> None:
     assert first.queries_to_settle < most
     draws = np.random.default_rng(1)
     again = draws.choice(differences, (first.queries_to_settle, 200))
-    found = shares(again, Rule())
+    found = shares(again, DecisionRule())
     assert 0.7 < sum(found.values()) < 0.92
 
 
@@ -157,7 +166,7 @@ def test_compare_counts_and_names_what_changed() -> None:
     assert (verdict.baseline, verdict.candidate, verdict.metric) == ("old", "new", "MRR@10")
     assert verdict.mean_baseline == pytest.approx((30 * 0.5 + 10) / 40)
     assert verdict.mean_candidate == pytest.approx((36 + 4 * 0.5) / 40)
-    assert verdict.changed[0] == Change("q00", 0.5, 1.0)
+    assert verdict.changed[0] == QueryDifference("q00", 0.5, 1.0)
     assert len(verdict.changed) == 10
     assert len(verdict.changes) == 40
     assert verdict == compare(old, new, judged, metric="MRR@10", margin=0.02)
@@ -169,7 +178,7 @@ def test_a_verdict_explains_itself_and_goes_into_json() -> None:
     verdict = Verdict(
         "undecided", "old", "new", "nDCG@10", 0.7, 0.69, -0.01, (-0.03, 0.012), 0.31,
         1200, 100, 1000, 100, 0.01, 0.05, 0.02, 5400, ("a note",),
-        (Change("q", 0.0, 1.0), Change("r", 1.0, 1.0)),
+        (QueryDifference("q", 0.0, 1.0), QueryDifference("r", 1.0, 1.0)),
     )  # fmt: skip
     assert verdict.explain() == (
         "Undecided whether new is worse than old: nDCG@10 0.6900 against 0.7000, a difference of -0.0100 "
@@ -203,7 +212,7 @@ def test_several_comparisons_share_alpha() -> None:
 
 def test_what_is_left_out_is_noted() -> None:
     old, new, judged = runs()
-    more = old.asked(["extra1", "extra2"])
+    more = old.with_queries(["extra1", "extra2"])
     verdict = compare(more, new, {**judged, "none": {"a": 0}})
     assert verdict.notes == (
         "2 queries without judgments are left out",
@@ -217,8 +226,8 @@ def test_runs_that_were_not_asked_the_same_are_refused() -> None:
     with pytest.raises(InvalidInput) as error:
         compare(old, part, judged)
     assert error.value.message == "5 of 40 judged queries are not in the run 'part': q00, q01, q02, …"
-    assert "run.asked(queries)" in error.value.hint
-    assert compare(old, part.asked(judged), judged).losses == 9
+    assert "run.with_queries(queries)" in error.value.hint
+    assert compare(old, part.with_queries(judged), judged).losses == 9
 
 
 def test_a_run_of_another_corpus_is_refused() -> None:
@@ -252,6 +261,6 @@ def test_other_bad_arguments_are_refused() -> None:
     with pytest.raises(InvalidInput, match="there is no metric 'speed'"):
         compare(*runs(), metric="speed")
     with pytest.raises(InvalidInput, match="0 comparisons"):
-        Rule(comparisons=0)
+        DecisionRule(comparisons=0)
     with pytest.raises(InvalidInput, match="1 are on one side only, 'q' first"):
-        Pair("MAP", {"q": 1.0}, {})
+        PairedValues("MAP", {"q": 1.0}, {})

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from gnomon.collection.systems import SystemRun
     from gnomon.evaluate import DataSet, Verdict
-    from gnomon.evaluate.checks import Finding
+    from gnomon.evaluate.checks import DataSetIssue
 
 METRIC = "nDCG@10"
 FELL_SHORT = 1
@@ -95,9 +95,9 @@ class Asked:
         """Raise InvalidInput for what cannot be, before any work is done."""
         from gnomon.cli.judged import require_suffix
         from gnomon.evaluate import parse_metric
-        from gnomon.evaluate.comparison import Rule
+        from gnomon.evaluate.comparison import DecisionRule
 
-        Rule(self.margin, self.alpha)
+        DecisionRule(self.margin, self.alpha)
         names = [parse_metric(name).name for name in self.metrics]
         if len(set(names)) < len(names):
             raise InvalidInput(f"metrics {', '.join(names)}", expected="each metric once")
@@ -114,7 +114,7 @@ class Report:
     dataset: DataSet
     answered: tuple[SystemRun, SystemRun]
     verdicts: tuple[Verdict, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[DataSetIssue, ...]
     notes: tuple[str, ...]
 
     def to_json(self, changed: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gnomon.cli.eval import Asked
     from gnomon.collection.systems import SystemRun
     from gnomon.evaluate import DataSet, Score
-    from gnomon.evaluate.checks import Finding
+    from gnomon.evaluate.checks import DataSetIssue
     from gnomon.evaluate.metrics import Coverage
 
 
@@ -27,7 +27,7 @@ class Report:
     dataset: DataSet
     scores: tuple[Score, ...]
     coverage: Coverage
-    findings: tuple[Finding, ...]
+    findings: tuple[DataSetIssue, ...]
 
     @property
     def left_out(self) -> dict[str, int]:
@@ -69,9 +69,9 @@ def eval_judged(asked: Asked, data: Sequence[Path] | None, split: str | None, *,
     from gnomon.cli.terminal import data_console, noted, print_json, print_notes
     from gnomon.collection.systems import RunSystem, findings
     from gnomon.evaluate import coverage, require_clean, summary
-    from gnomon.evaluate.metrics import DEFAULT
+    from gnomon.evaluate.metrics import DEFAULT_METRICS
 
-    metrics = asked.parsed(DEFAULT)
+    metrics = asked.parsed(DEFAULT_METRICS)
     with noted() as notes:
         dataset = read_data(data, split)
         found = check_data(dataset, strict=strict)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gnomon.cli.eval import Asked
     from gnomon.collection.systems import SystemRun
     from gnomon.evaluate import DataSet, Score
-    from gnomon.evaluate.pseudo import Alarm, Found
+    from gnomon.evaluate.pseudo import RecallAlarm, SourceRecall
 
 METRICS = ("success@10", "MRR@10")
 BROKEN = 1
@@ -32,8 +32,8 @@ class PseudoReport:
     answered: SystemRun
     dataset: DataSet
     scores: Mapping[str, tuple[Score, ...]]
-    found: Mapping[str, Found]
-    alarms: tuple[Alarm, ...] | None
+    found: Mapping[str, SourceRecall]
+    alarms: tuple[RecallAlarm, ...] | None
 
     def to_json(self) -> dict[str, Any]:
         """A plain mapping; `found` is what --expect reads."""
@@ -58,8 +58,8 @@ def eval_pseudo(asked: Asked, *, per_kind: int, expect: Path | None, as_json: bo
     from gnomon.cli.judged import ask, named_system, require_depth
     from gnomon.cli.terminal import data_console, noted, print_json, print_notes
     from gnomon.collection.systems import CollectionSystem
-    from gnomon.evaluate import found_by_kind, pseudo_queries, summary
-    from gnomon.evaluate.pseudo import breakage
+    from gnomon.evaluate import pseudo_queries, recall_by_kind, summary
+    from gnomon.evaluate.pseudo import detect_breakage
 
     metrics = asked.parsed(METRICS)
     system = named_system(asked.target, asked.mode)
@@ -75,8 +75,8 @@ def eval_pseudo(asked: Asked, *, per_kind: int, expect: Path | None, as_json: bo
         asked.keep(answered, dataset, metrics)
         kinds = {kind: _of_kind(answered, dataset, kind) for kind in dict.fromkeys(dataset.kinds.values())}
         scores = {kind: summary(answered.run, relevant, metrics) for kind, relevant in kinds.items()}
-    found = found_by_kind(dataset, {query: answered.run.ranking(query) for query in dataset.queries})
-    alarms = None if before is None else breakage(found, before.in_mode(answered.run.about["mode"]))
+    found = recall_by_kind(dataset, {query: answered.run.ranking(query) for query in dataset.queries})
+    alarms = None if before is None else detect_breakage(found, before.in_mode(answered.run.about["mode"]))
     report = PseudoReport(asked.target, answered, dataset, scores, found, alarms)
     if as_json:
         print_json({**report.to_json(), "warnings": notes})
@@ -92,9 +92,9 @@ class Expected:
 
     path: Path
     mode: str
-    found: Mapping[str, Found]
+    found: Mapping[str, SourceRecall]
 
-    def in_mode(self, mode: str) -> Mapping[str, Found]:
+    def in_mode(self, mode: str) -> Mapping[str, SourceRecall]:
         """What was found. Raises InvalidInput for another mode: that finds other things when all is well."""
         if mode != self.mode:
             raise InvalidInput(
@@ -107,11 +107,11 @@ class Expected:
 
 def read_expected(path: Path) -> Expected:
     """What was found when all was well, from the JSON of an earlier run. Raises InvalidInput."""
-    from gnomon.evaluate.pseudo import Found
+    from gnomon.evaluate.pseudo import SourceRecall
 
     try:
         body = json.loads(path.read_bytes())
-        found = {kind: Found.from_json(one) for kind, one in body["found"].items()}
+        found = {kind: SourceRecall.from_json(one) for kind, one in body["found"].items()}
         return Expected(path, body["run"]["mode"], found)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InvalidInput(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from gnomon.collection.settings import Mode
     from gnomon.collection.systems import System, SystemRun
-    from gnomon.evaluate.checks import Finding
+    from gnomon.evaluate.checks import DataSetIssue
     from gnomon.evaluate.judgments import DataSet
     from gnomon.evaluate.metrics import Metric
 
@@ -82,7 +82,7 @@ def read_data(data: Sequence[Path] | None, split: str | None) -> DataSet:
     return load_dataset(data[0], split=split)
 
 
-def check_data(dataset: DataSet, *, strict: bool) -> tuple[Finding, ...]:
+def check_data(dataset: DataSet, *, strict: bool) -> tuple[DataSetIssue, ...]:
     """The data set's own faults. Raises InvalidInput for any with `strict`."""
     from gnomon.evaluate import check_dataset, require_clean
 
@@ -179,7 +179,7 @@ def system_text(answered: SystemRun) -> str:
     return f"saved run {answered.run.name}"
 
 
-def print_findings(console: Console, findings: Sequence[Finding]) -> None:
+def print_findings(console: Console, findings: Sequence[DataSetIssue]) -> None:
     """Each fault of the data with examples, errors first."""
     from rich.text import Text
 

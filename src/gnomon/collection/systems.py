@@ -14,7 +14,7 @@ from gnomon.collection.settings import CollectionSettings, IndexOptions, Mode
 from gnomon.core.errors import GnomonError, InvalidInput, NothingIndexed
 from gnomon.core.progress import Progress, ProgressCallback, no_progress
 from gnomon.encode.digest import cache_home, digest_file, digest_json
-from gnomon.evaluate.checks import Finding
+from gnomon.evaluate.checks import DataSetIssue
 from gnomon.evaluate.judgments import DataSet
 from gnomon.evaluate.pseudo import ChunkText
 from gnomon.evaluate.run import Relevant, Run
@@ -129,7 +129,7 @@ class RunSystem:
                 hint=f"its queries are {_some(run.results)}: take the run of these judgments",
             )
         if lacking and self.file.suffix != ".json":
-            run = run.asked(dataset.relevant)
+            run = run.with_queries(dataset.relevant)
             notes.append(f"{self.file}: {len(lacking)} judged queries are not in it and count as having found nothing")
         return _of_this_corpus(SystemRun(run, dataset.relevant, notes=tuple(notes)), dataset, self.text)
 
@@ -185,7 +185,7 @@ def resolve(text: str) -> System:
     return CollectionSystem(text, _place(folder), kept, version if folder != rest else None)
 
 
-def findings(answered: SystemRun, dataset: DataSet) -> tuple[Finding, ...]:
+def findings(answered: SystemRun, dataset: DataSet) -> tuple[DataSetIssue, ...]:
     """What does not fit between a run and the judgments, errors first: unknown documents and queries."""
     found = []
     if answered.documents is not None:
@@ -274,9 +274,9 @@ def _returned(run: Run) -> frozenset[str]:
     return frozenset(document for found in run.results.values() for document in found)
 
 
-def _finding(kind: str, ids: set[str] | frozenset[str], *, fatal: bool) -> Finding:
+def _finding(kind: str, ids: set[str] | frozenset[str], *, fatal: bool) -> DataSetIssue:
     examples = tuple(map(repr, sorted(ids)[:_SHOWN]))
-    return Finding(kind, len(ids), examples, "error" if fatal else "warning")
+    return DataSetIssue(kind, len(ids), examples, "error" if fatal else "warning")
 
 
 def _some(ids: object) -> str:

@@ -4,7 +4,7 @@ from .datasets import load_dataset
 from .judgments import DataSet
 from .metrics import Metric, Score, coverage, parse_metric, per_query, summary
 from .plot import plot_differences
-from .pseudo import PSEUDO_NOTE, found_by_kind, pseudo_queries
+from .pseudo import PSEUDO_NOTE, pseudo_queries, recall_by_kind
 from .run import Run
 from .significance import detectable, queries_needed
 from .tasks import TaskReport, run_task
@@ -22,13 +22,13 @@ __all__ = [
     "compare_many",
     "coverage",
     "detectable",
-    "found_by_kind",
     "load_dataset",
     "parse_metric",
     "per_query",
     "plot_differences",
     "pseudo_queries",
     "queries_needed",
+    "recall_by_kind",
     "require_clean",
     "run_task",
     "summary",

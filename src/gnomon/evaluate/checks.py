@@ -1,4 +1,4 @@
-"""What is wrong with a data set: each fault named, counted and shown, before any figure is believed."""
+"""Checks of a data set: each kind of fault is named, counted and shown."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One kind of fault: how often it is there, and a few examples.
+class DataSetIssue:
+    """One kind of fault in a data set: how often it occurs, and a few examples.
 
-    An "error" makes figures wrong; a "warning" makes them rest on less than it seems.
+    An "error" makes metrics wrong; a "warning" makes them rest on fewer queries than it seems.
     """
 
     kind: str
@@ -41,36 +41,37 @@ class Finding:
         }
 
 
-def check_dataset(dataset: DataSet, *, corpus: AbstractSet[str] | None = None) -> tuple[Finding, ...]:
-    """All that is wrong with a data set, errors first. `corpus` holds the ids that can be found.
+def check_dataset(dataset: DataSet, *, corpus: AbstractSet[str] | None = None) -> tuple[DataSetIssue, ...]:
+    """A data set's issues, errors first. `corpus` holds the ids of the documents that can be found.
 
-    Without it the ids of the set's own corpus are taken; where there is none either, judged but missing
-    documents cannot be seen.
+    Without it the ids of the set's own corpus are taken; where there is none either, judged documents that are
+    missing cannot be detected.
     """
     known = dataset.documents if corpus is None else corpus
     kinds: dict[tuple[Severity, str], list[str]] = defaultdict(list)
-    for severity, kind, example in _all(dataset, known):
+    for severity, kind, example in _all_issues(dataset, known):
         kinds[severity, kind].append(example)
-    found = [
-        Finding(kind, len(examples), tuple(examples[:_SHOWN]), severity) for (severity, kind), examples in kinds.items()
+    issues = [
+        DataSetIssue(kind, len(examples), tuple(examples[:_SHOWN]), severity)
+        for (severity, kind), examples in kinds.items()
     ]
-    return tuple(sorted(found, key=lambda finding: finding.severity != "error"))
+    return tuple(sorted(issues, key=lambda issue: issue.severity != "error"))
 
 
-def require_clean(findings: Sequence[Finding], *, name: str = "the data set") -> None:
-    """Raise InvalidInput where anything was found, a warning too: what `--strict` means."""
-    if findings:
+def require_clean(issues: Sequence[DataSetIssue], *, name: str = "the data set") -> None:
+    """Raise InvalidInput where there is any issue, a warning too: what `--strict` means."""
+    if issues:
         raise InvalidInput(
-            f"{name} has faults:\n" + "\n".join(f"  {finding}" for finding in findings),
+            f"{name} has faults:\n" + "\n".join(f"  {issue}" for issue in issues),
             expected="a data set without faults, since --strict was asked for",
             hint="correct the files, or leave --strict out to measure with what is there",
         )
 
 
-Seen = Iterator[tuple[Severity, str, str]]
+Issues = Iterator[tuple[Severity, str, str]]
 
 
-def _all(dataset: DataSet, known: AbstractSet[str] | None) -> Seen:
+def _all_issues(dataset: DataSet, known: AbstractSet[str] | None) -> Issues:
     yield from _queries(dataset)
     yield from _judgments(dataset, known)
     for fault in dataset.faults:
@@ -78,7 +79,7 @@ def _all(dataset: DataSet, known: AbstractSet[str] | None) -> Seen:
         yield "warning" if mild else "error", fault.kind, f"{fault.what} ({fault.where})"
 
 
-def _queries(dataset: DataSet) -> Seen:
+def _queries(dataset: DataSet) -> Issues:
     by_text: dict[str, list[str]] = defaultdict(list)
     for query, text in dataset.queries.items():
         plain = " ".join(text.split()).casefold()
@@ -93,7 +94,7 @@ def _queries(dataset: DataSet) -> Seen:
             yield "warning", "queries with the same text", " = ".join(map(repr, same))
 
 
-def _judgments(dataset: DataSet, known: AbstractSet[str] | None) -> Seen:
+def _judgments(dataset: DataSet, known: AbstractSet[str] | None) -> Issues:
     for query, grades in dataset.relevant.items():
         if query not in dataset.queries:
             yield "error", "judged queries that are not there", repr(query)

@@ -1,4 +1,4 @@
-"""Two runs, or several, over the same judged queries: a verdict on each candidate.
+"""Comparison of runs over the same judged queries: a verdict on each candidate.
 
 The file is not named after its function: a submodule `compare` would hide `gnomon.evaluate.compare`.
 """
@@ -15,21 +15,21 @@ from jaxtyping import Float
 from gnomon.core.errors import InvalidInput
 from gnomon.evaluate.metrics import Metric, coverage, parse_metric, per_query
 from gnomon.evaluate.run import Relevant, Run
-from gnomon.evaluate.significance import detectable, holm, mean_intervals, queries_to_clear, sign_flip_p
+from gnomon.evaluate.significance import detectable, holm_adjusted, mean_intervals, queries_to_clear, sign_flip_p
 
 Outcome = Literal["better", "not worse", "worse", "undecided"]
-FEWEST = 10
+MIN_QUERIES = 10
 """Queries below which no verdict is given: even ten that all agree prove little."""
 _SAME = 1e-9
 _SHOWN = 10
 
 
 @dataclass(frozen=True)
-class Rule:
-    """What decides. `margin` is the loss of the mean that would be accepted, `alpha` the error allowed.
+class DecisionRule:
+    """When a difference counts. `margin` is the loss of the mean that is acceptable, `alpha` the allowed error rate.
 
     `comparisons` is how many are made together: each interval is then of level 1 - alpha / comparisons.
-    Raises InvalidInput for a margin or an alpha that no verdict can be based on.
+    Raises InvalidInput for a margin or an alpha out of range.
     """
 
     margin: float = 0.01
@@ -51,7 +51,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class QueryDifference:
     """One query's value in both systems."""
 
     query: str
@@ -67,12 +67,12 @@ class Change:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome with what it rests on. All differences are candidate minus baseline.
+    """The outcome and its evidence. All differences are candidate minus baseline.
 
     `interval` is that of the mean difference, `p_value` the paired randomisation test's. `wins` counts the
     queries on which the candidate is better. `detectable` is the smallest true difference that these queries
-    show four times out of five; `queries_to_settle`, for an undecided verdict, how many in all would settle
-    it as often, were the true difference the one seen. `changes` has every query, the most changed first.
+    show with a power of 0.8; `queries_to_settle`, for an undecided verdict, how many in all would settle it
+    as often, were the true difference the observed one. `changes` has every query, the most changed first.
     """
 
     outcome: Outcome
@@ -93,10 +93,10 @@ class Verdict:
     detectable: float
     queries_to_settle: int | None
     notes: tuple[str, ...] = ()
-    changes: tuple[Change, ...] = field(default=(), repr=False)
+    changes: tuple[QueryDifference, ...] = field(default=(), repr=False)
 
     @property
-    def changed(self) -> tuple[Change, ...]:
+    def changed(self) -> tuple[QueryDifference, ...]:
         """The ten queries that changed most, or fewer."""
         return tuple(change for change in self.changes[:_SHOWN] if change.difference)
 
@@ -108,7 +108,7 @@ class Verdict:
 
     @property
     def headline(self) -> str:
-        """The outcome in words, without figures."""
+        """The outcome in words, without numbers."""
         a, b = self.baseline, self.candidate
         return {
             "better": f"{b} is better than {a}",
@@ -119,7 +119,7 @@ class Verdict:
 
     @property
     def figures(self) -> str:
-        """The figures that the outcome rests on, in words."""
+        """The numbers that the outcome rests on, as a text."""
         low, high = self.interval
         text = (
             f"{self.metric} {self.mean_candidate:.4f} against {self.mean_baseline:.4f}, a difference of "
@@ -136,7 +136,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Pair:
+class PairedValues:
     """The per-query values, from 0 to 1, of two systems, and their names.
 
     Raises InvalidInput when the queries differ or are fewer than 10.
@@ -154,17 +154,17 @@ class Pair:
                 f"values of different queries: {len(odd)} are on one side only, {odd[0]!r} first",
                 expected="a value of both systems for every query",
             )
-        if len(self.baseline) < FEWEST:
+        if len(self.baseline) < MIN_QUERIES:
             raise InvalidInput(
                 f"{len(self.baseline)} queries: too few for a verdict",
-                expected=f"at least {FEWEST} queries with a relevant document; small differences take hundreds",
+                expected=f"at least {MIN_QUERIES} queries with a relevant document; small differences take hundreds",
                 hint="judge more queries, or look at the queries one by one",
             )
 
     @property
-    def changes(self) -> tuple[Change, ...]:
+    def changes(self) -> tuple[QueryDifference, ...]:
         """Every query, the most changed first, then by id."""
-        found = [Change(query, a, self.candidate[query]) for query, a in self.baseline.items()]
+        found = [QueryDifference(query, a, self.candidate[query]) for query, a in self.baseline.items()]
         return tuple(sorted(found, key=lambda change: (-abs(change.difference), change.query)))
 
     @property
@@ -173,8 +173,8 @@ class Pair:
         return np.array([change.difference for change in self.changes])
 
 
-def outcome_of(interval: tuple[float, float], p_value: float, rule: Rule) -> Outcome:
-    """What the interval of the mean difference and the p-value say; see the top of this module."""
+def outcome_of(interval: tuple[float, float], p_value: float, rule: DecisionRule) -> Outcome:
+    """What the interval of the mean difference and the p-value decide."""
     low, high = interval
     if p_value < rule.alpha and low > 0:
         return "better"
@@ -185,9 +185,11 @@ def outcome_of(interval: tuple[float, float], p_value: float, rule: Rule) -> Out
     return "undecided"
 
 
-def judge(pair: Pair, rule: Rule | None = None, *, p_value: float | None = None, notes: Sequence[str] = ()) -> Verdict:
-    """The verdict on per-query values. `p_value`, where given, has been corrected for several comparisons."""
-    rule = rule or Rule()
+def judge(
+    pair: PairedValues, rule: DecisionRule | None = None, *, p_value: float | None = None, notes: Sequence[str] = ()
+) -> Verdict:
+    """The verdict on per-query values. `p_value`, where given, is corrected for several comparisons already."""
+    rule = rule or DecisionRule()
     differences = pair.differences
     p = sign_flip_p(differences) if p_value is None else p_value
     n, mean = len(differences), float(differences.mean())
@@ -221,7 +223,7 @@ def judge(pair: Pair, rule: Rule | None = None, *, p_value: float | None = None,
     )
 
 
-def _notes(outcome: Outcome, interval: tuple[float, float], p: float, rule: Rule) -> list[str]:
+def _notes(outcome: Outcome, interval: tuple[float, float], p: float, rule: DecisionRule) -> list[str]:
     notes = []
     if outcome == "not worse" and interval[1] < 0 and p < rule.alpha:
         notes.append(f"there is a real loss (p = {p:.2g}), but it is smaller than the margin of {rule.margin:g}")
@@ -241,7 +243,7 @@ def compare(
 ) -> Verdict:
     """The verdict on `candidate` against `baseline`, over every query that has a relevant document.
 
-    Raises InvalidInput when the runs were not asked the same judged queries, when no document that one
+    Raises InvalidInput when the runs have other judged queries than each other, when no document that one
     returned is judged, for fewer than 10 queries, a margin of 0, and a metric that does not exist.
     """
     return compare_many(baseline, [candidate], relevant, metrics=[metric], margin=margin, alpha=alpha)[0]
@@ -263,29 +265,30 @@ def compare_many(
     Raises InvalidInput as `compare` does.
     """
     parsed = [metric if isinstance(metric, Metric) else parse_metric(metric) for metric in metrics]
-    rule = Rule(margin, alpha, comparisons=max(1, len(candidates) * len(parsed)))
+    rule = DecisionRule(margin, alpha, comparisons=max(1, len(candidates) * len(parsed)))
     pairs = []
     for candidate in candidates:
         notes = _check_alike(baseline, candidate, relevant)
         values = [per_query(run, relevant, parsed) for run in (baseline, candidate)]
         for metric in parsed:
-            pair = Pair(metric.name, values[0][metric], values[1][metric], (baseline.name, candidate.name))
+            pair = PairedValues(metric.name, values[0][metric], values[1][metric], (baseline.name, candidate.name))
             pairs.append((pair, notes))
-    p_values = holm([sign_flip_p(pair.differences) for pair, _ in pairs])
+    p_values = holm_adjusted([sign_flip_p(pair.differences) for pair, _ in pairs])
     return tuple(judge(pair, rule, p_value=p, notes=n) for (pair, n), p in zip(pairs, p_values, strict=True))
 
 
 def _check_alike(baseline: Run, candidate: Run, relevant: Relevant) -> list[str]:
-    """That both runs were asked every counted query and know its documents; notes on what is left out."""
-    seen = [coverage(run, relevant) for run in (baseline, candidate)]
-    judged = set(seen[0].counted)
-    for run, cover in zip((baseline, candidate), seen, strict=True):
-        if lacking := judged - run.queries:
+    """Raise unless both runs have every counted query and judged documents; notes on what is left out."""
+    covers = [coverage(run, relevant) for run in (baseline, candidate)]
+    judged = set(covers[0].counted)
+    for run, cover in zip((baseline, candidate), covers, strict=True):
+        if missing := judged - run.queries:
             raise InvalidInput(
-                f"{len(lacking)} of {len(judged)} judged queries are not in the run {run.name!r}: {_some(lacking)}",
-                expected="runs that were asked every query with a relevant document",
-                hint="give the judgments of the queries that were asked; if these were asked and found "
-                "nothing, say so with run.asked(queries)",
+                f"{len(missing)} of {len(judged)} judged queries are not in the run {run.name!r}: "
+                f"{_first_three(missing)}",
+                expected="runs with every query that has a relevant document",
+                hint="give the judgments of the queries that were run; if these were run and found nothing, add "
+                "them with run.with_queries(queries)",
             )
         if judged and not cover.judged_returned:
             count = sum(map(len, run.results.values()))
@@ -296,13 +299,13 @@ def _check_alike(baseline: Run, candidate: Run, relevant: Relevant) -> list[str]
                 "its search is broken: compare its ids with those of the judgments",
             )
     notes = []
-    if unjudged := set(seen[0].unjudged) | set(seen[1].unjudged):
+    if unjudged := set(covers[0].unjudged) | set(covers[1].unjudged):
         notes.append(f"{len(unjudged):,} queries without judgments are left out")
-    if nothing := seen[0].nothing_relevant:
+    if nothing := covers[0].nothing_relevant:
         notes.append(f"{len(nothing):,} judged queries without a relevant document are left out")
     return notes
 
 
-def _some(ids: Iterable[str]) -> str:
+def _first_three(ids: Iterable[str]) -> str:
     found = sorted(ids)
     return ", ".join(found[:3]) + (", …" if len(found) > 3 else "")

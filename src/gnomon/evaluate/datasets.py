@@ -1,4 +1,4 @@
-"""Data sets from files: BEIR folders, JSON lines with their answers, and TREC's topics and judgments."""
+"""Data sets from files: BEIR folders, JSON lines of queries with answers, and TREC's topics and judgments."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gnomon.core.errors import InvalidInput
-from gnomon.evaluate.judgments import DataSet, Fault, Judgment, gather
+from gnomon.evaluate.judgments import DataSet, Fault, Judgment, collect_judgments
 from gnomon.evaluate.text_files import first_line, json_rows
 from gnomon.evaluate.trec import looks_like_qrels, looks_like_run, read_qrels, read_topics
 
-FORMS = (
+ACCEPTED_FORMS = (
     "a BEIR folder (queries.jsonl and qrels/SPLIT.tsv), a JSON-lines file of "
     '{"query": "…", "relevant": ["id", …]}, or TREC topics ("id TAB text") '
     'with judgments ("query 0 document grade")'
@@ -21,33 +21,33 @@ FORMS = (
 _DEFAULT_SPLIT = "test"
 _ENDS = re.compile(r"\.(jsonl|json|tsv|txt|csv|gz|qrels?|topics?)(?=\.|$)", re.IGNORECASE)
 _WORDS = re.compile(r"(?i)\b(qrels?|topics?|queries|query|judg\w+|relevance)\b")
-Kind = Literal["answers", "queries", "qrels", "topics", "run", "corpus", "nothing known"]
-Given = str | Path
-Queries = tuple[dict[str, str], tuple[Fault, ...]]
+FileKind = Literal["answers", "queries", "qrels", "topics", "run", "corpus", "nothing known"]
+FilePath = str | Path
+QueriesWithFaults = tuple[dict[str, str], tuple[Fault, ...]]
 
 
-def load_dataset(path: Given | tuple[Given, Given], *, split: str | None = None) -> DataSet:
-    """The data set in a folder or file, told by its content; or of a pair (topics, judgments).
+def load_dataset(path: FilePath | tuple[FilePath, FilePath], *, split: str | None = None) -> DataSet:
+    """The data set in a folder or file, whose form is detected by content; or of a pair (topics, judgments).
 
-    The split is the given one, else "test", else the only one there is. Faults that a mapping cannot hold
+    The split is `split`, else "test", else the only one there is. Faults that a mapping cannot hold
     (a pair judged twice, grades that are no whole numbers) are recorded in the set for `check_dataset`.
-    Raises InvalidInput for another form, for a split that is not there and for a choice that is not made,
+    Raises InvalidInput for another form, for a split that is not there and for an ambiguous choice,
     UnreadableFile.
     """
     if isinstance(path, tuple):
         topics, qrels = (_existing(part) for part in path)
         own = _split_name(qrels)
-        return _judged(_ENDS.sub("", topics.name), topics, {own: qrels}, _chosen(split, {own: qrels}, qrels))
+        return _with_qrels(_ENDS.sub("", topics.name), topics, {own: qrels}, _choose_split(split, {own: qrels}, qrels))
     place = _existing(path)
     if place.is_dir():
-        return _folder(place, split)
+        return _from_folder(place, split)
     kind = kind_of(place)
     if kind == "answers":
-        return _answers(place, split)
-    raise _unknown(f"{place} holds {_seen(kind)}", alone=kind)
+        return _from_answers(place, split)
+    raise _unknown(f"{place} holds {_describe(kind)}", alone=kind)
 
 
-def kind_of(path: Path) -> Kind:
+def kind_of(path: Path) -> FileKind:
     """What a file holds, by its first line. Raises UnreadableFile."""
     line = first_line(path)
     if line.lstrip().startswith("{"):
@@ -68,33 +68,33 @@ def kind_of(path: Path) -> Kind:
     return "topics" if len(cells) == 2 and all(cell.strip() for cell in cells) else "nothing known"
 
 
-def _existing(path: Given) -> Path:
+def _existing(path: FilePath) -> Path:
     place = Path(path).expanduser()
     if not place.exists():
-        raise InvalidInput(f"{place} does not exist", expected=FORMS, hint="correct the path")
+        raise InvalidInput(f"{place} does not exist", expected=ACCEPTED_FORMS, hint="correct the path")
     return place
 
 
-def _folder(folder: Path, split: str | None) -> DataSet:
+def _from_folder(folder: Path, split: str | None) -> DataSet:
     inside = _kinds(folder)
     below = folder / "qrels"
     judged = _kinds(below) if below.is_dir() else inside
     qrels = {_split_name(path): path for path, kind in judged.items() if kind == "qrels"}
     answers = {_split_name(path): path for path, kind in inside.items() if kind == "answers"}
     if not qrels and answers:
-        return _answers(answers[_chosen(split, answers, folder)], split, name=folder.name)
+        return _from_answers(answers[_choose_split(split, answers, folder)], split, name=folder.name)
     queries = {path: kind for path, kind in inside.items() if kind in ("queries", "topics")}
     if not qrels or not queries:
         raise _unknown(f"{folder} holds {_listing(inside, judged)}")
-    wanted = _chosen(split, qrels, folder)
-    return _judged(folder.name, _queries_for(wanted, queries, folder), qrels, wanted)
+    wanted = _choose_split(split, qrels, folder)
+    return _with_qrels(folder.name, _queries_for(wanted, queries, folder), qrels, wanted)
 
 
-def _kinds(folder: Path) -> dict[Path, Kind]:
+def _kinds(folder: Path) -> dict[Path, FileKind]:
     """What each file of a folder holds; a corpus is known by its name, since it may be large."""
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     texts = (".jsonl", ".tsv", ".txt", ".qrels", ".qrel", ".topics", ".gz", "")
-    found: dict[Path, Kind] = {}
+    found: dict[Path, FileKind] = {}
     for path in files:
         if path.name.lower().startswith("corpus.jsonl"):
             found[path] = "corpus"
@@ -103,7 +103,7 @@ def _kinds(folder: Path) -> dict[Path, Kind]:
     return found
 
 
-def _queries_for(split: str, found: Mapping[Path, Kind], folder: Path) -> Path:
+def _queries_for(split: str, found: Mapping[Path, FileKind], folder: Path) -> Path:
     """The split's own queries where each split has its own, else the only ones there are."""
     if len(found) == 1:
         return next(iter(found))
@@ -124,32 +124,34 @@ def _split_name(path: Path) -> str:
     return " ".join(re.findall(r"[^\s.\-]+", plain))
 
 
-def _chosen(split: str | None, there: Mapping[str, Path], folder: Path) -> str:
+def _choose_split(split: str | None, splits: Mapping[str, Path], folder: Path) -> str:
     if split is None:
-        if _DEFAULT_SPLIT in there or len(there) == 1:
-            return _DEFAULT_SPLIT if _DEFAULT_SPLIT in there else next(iter(there))
-    elif split in there:
+        if _DEFAULT_SPLIT in splits or len(splits) == 1:
+            return _DEFAULT_SPLIT if _DEFAULT_SPLIT in splits else next(iter(splits))
+    elif split in splits:
         return split
-    listed = ", ".join(name or "(unnamed)" for name in sorted(there))
+    listed = ", ".join(name or "(unnamed)" for name in sorted(splits))
     raise InvalidInput(
         f"{folder} has no split {split or _DEFAULT_SPLIT!r}; its splits: {listed}",
         expected="one of its splits" if split else "a split, since there is more than one",
-        hint=f"name one, for example split={sorted(there)[0]!r} (--split {sorted(there)[0]})",
+        hint=f"name one, for example split={sorted(splits)[0]!r} (--split {sorted(splits)[0]})",
     )
 
 
-def _judged(name: str, queries_file: Path, qrels: Mapping[str, Path], split: str) -> DataSet:
+def _with_qrels(name: str, queries_file: Path, qrels: Mapping[str, Path], split: str) -> DataSet:
     kind = kind_of(queries_file)
-    read: Mapping[Kind, Callable[[Path], Queries]] = {"queries": _json_queries, "topics": read_topics}
+    read: Mapping[FileKind, Callable[[Path], QueriesWithFaults]] = {"queries": _json_queries, "topics": read_topics}
     if kind not in read:
-        raise _unknown(f"{queries_file}, wanted for queries, holds {_seen(kind)}")
+        raise _unknown(f"{queries_file}, wanted for queries, holds {_describe(kind)}")
     queries, faults = read[kind](queries_file)
-    relevant, more = gather(read_qrels(qrels[split]))
+    relevant, more = collect_judgments(read_qrels(qrels[split]))
     # Queries of other splits are no queries without judgments.
     others = {row.query for at, path in qrels.items() if at != split for row in read_qrels(path)}
     kept = {query: text for query, text in queries.items() if query in relevant or query not in others}
     if not relevant:
-        raise InvalidInput(f"{qrels[split]} holds no judgment that can be read", expected="at least one", hint=FORMS)
+        raise InvalidInput(
+            f"{qrels[split]} holds no judgment that can be read", expected="at least one", hint=ACCEPTED_FORMS
+        )
     corpus = [path for path in queries_file.parent.glob("corpus.jsonl*") if path.is_file()]
     return DataSet(
         name=name,
@@ -162,7 +164,7 @@ def _judged(name: str, queries_file: Path, qrels: Mapping[str, Path], split: str
     )
 
 
-def _json_queries(path: Path) -> Queries:
+def _json_queries(path: Path) -> QueriesWithFaults:
     queries: dict[str, str] = {}
     faults: list[Fault] = []
     for number, row in json_rows(path):
@@ -180,7 +182,7 @@ def _json_queries(path: Path) -> Queries:
     return queries, tuple(faults)
 
 
-def _answers(path: Path, split: str | None, *, name: str = "") -> DataSet:
+def _from_answers(path: Path, split: str | None, *, name: str = "") -> DataSet:
     own = _split_name(path)
     if split is not None and split != own:
         raise InvalidInput(
@@ -203,9 +205,9 @@ def _answers(path: Path, split: str | None, *, name: str = "") -> DataSet:
         if graded is None:
             raise _bad_answer(path, number, row)
         rows += [Judgment(query, document, grade, where) for document, grade in graded]
-    relevant, more = gather(rows)
+    relevant, more = collect_judgments(rows)
     if not relevant:
-        raise InvalidInput(f"{path} holds no judgment", expected=FORMS, hint="name relevant documents")
+        raise InvalidInput(f"{path} holds no judgment", expected=ACCEPTED_FORMS, hint="name relevant documents")
     plain = name or _ENDS.sub("", path.name)
     return DataSet(plain, queries, relevant, own, path, faults=(*faults, *more))
 
@@ -233,15 +235,15 @@ def _id_of(row: Mapping[str, Any]) -> str | None:
 
 
 def _corpus_ids(path: Path) -> frozenset[str]:
-    return frozenset(_numbered(path))
+    return frozenset(_ids_in_order(path))
 
 
-def _numbered(path: Path) -> Iterator[str]:
+def _ids_in_order(path: Path) -> Iterator[str]:
     for number, row in json_rows(path):
         yield _id_of(row) or str(number)
 
 
-def _seen(kind: Kind) -> str:
+def _describe(kind: FileKind) -> str:
     return {
         "answers": "queries with their answers",
         "queries": "queries without judgments",
@@ -249,21 +251,21 @@ def _seen(kind: Kind) -> str:
         "topics": "queries (topics) without judgments",
         "run": "a run, which is compared and not loaded as a data set",
         "corpus": "documents, no queries",
-        "nothing known": "nothing that is known here",
+        "nothing known": "an unknown form",
     }[kind]
 
 
-def _listing(*kinds: Mapping[Path, Kind]) -> str:
+def _listing(*kinds: Mapping[Path, FileKind]) -> str:
     merged = {path: kind for found in kinds for path, kind in found.items()}
-    parts = [f"{path.name}: {_seen(kind)}" for path, kind in list(merged.items())[:8]]
+    parts = [f"{path.name}: {_describe(kind)}" for path, kind in list(merged.items())[:8]]
     return "; ".join(parts) + ("; …" if len(merged) > 8 else "") if parts else "no files"
 
 
-def _unknown(message: str, *, alone: Kind | None = None) -> InvalidInput:
+def _unknown(message: str, *, alone: FileKind | None = None) -> InvalidInput:
     pair = alone in ("topics", "qrels", "queries")
     return InvalidInput(
         message,
-        expected=FORMS,
+        expected=ACCEPTED_FORMS,
         hint="give the folder, or both files: load_dataset((topics, judgments)) (--data twice)"
         if pair
         else "bring it into one of these forms",

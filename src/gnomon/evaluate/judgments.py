@@ -1,4 +1,4 @@
-"""Queries and what is relevant to them, with a record of everything odd that was met while reading."""
+"""Queries and their relevance judgments, with a record of the faults that were found while reading."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FaultKind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something in a file that a mapping cannot hold. `where` is file:line, `what` what stands there."""
+    """Something in a file that a mapping cannot hold. `where` is file:line, `what` the content there."""
 
     kind: FaultKind
     what: str
@@ -26,8 +26,8 @@ class DataSet:
     """Queries by id, and each one's judged documents with grades (0: judged and not relevant).
 
     `queries` holds those of this split, and those that no split judges. `documents` are the corpus's ids
-    where a corpus lies beside. `faults` is what was met while reading and is not in the mappings.
-    `pseudo` marks judgments that were made, not given; `kinds` then says of each query how.
+    where a corpus lies beside. `faults` were found while reading and are not in the mappings.
+    `pseudo` marks generated judgments; `kinds` then has the kind of each query.
     """
 
     name: str
@@ -48,7 +48,7 @@ class DataSet:
 
 @dataclass(frozen=True, slots=True)
 class Judgment:
-    """One line of judgments as it stands: the grade is still text."""
+    """One line of judgments, its grade still as text."""
 
     query: str
     document: str
@@ -56,8 +56,8 @@ class Judgment:
     where: str
 
 
-def gather(rows: Iterable[Judgment]) -> tuple[dict[str, dict[str, int]], tuple[Fault, ...]]:
-    """Grades by query and document, and what could not go in.
+def collect_judgments(rows: Iterable[Judgment]) -> tuple[dict[str, dict[str, int]], tuple[Fault, ...]]:
+    """Grades by query and document, and the faults of what was left out.
 
     Of a pair that is judged twice the first grade stays. A grade that is no whole number is left out.
     """

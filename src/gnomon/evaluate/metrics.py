@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gnomon.core.errors import InvalidInput
+from gnomon.core.errors import InvalidInput, missing_extra
 from gnomon.evaluate.run import Relevant, Run
 from gnomon.evaluate.significance import mean_intervals
 
@@ -26,10 +26,10 @@ _KINDS: Mapping[str, tuple[tuple[str, ...], str]] = {
 }
 _BY_NAME = {name: kind for kind, (names, _) in _KINDS.items() for name in names}
 _NEEDS_CUTOFF = ("recall", "precision", "success")
-KNOWN = ("nDCG@k", "recall@k", "MRR@k", "MAP@k", "precision@k", "success@k", "nDCG", "MRR", "MAP")
-"""How the metrics that exist are written; k is a number such as 10."""
-DEFAULT = ("nDCG@10", "recall@10", "recall@100", "MRR@10", "MAP", "precision@1", "precision@10", "success@5")
-"""What an evaluation reports when nothing else is asked for."""
+METRIC_FORMS = ("nDCG@k", "recall@k", "MRR@k", "MAP@k", "precision@k", "success@k", "nDCG", "MRR", "MAP")
+"""The forms of a metric's name; k is a number such as 10."""
+DEFAULT_METRICS = ("nDCG@10", "recall@10", "recall@100", "MRR@10", "MAP", "precision@1", "precision@10", "success@5")
+"""What an evaluation reports by default."""
 
 
 @dataclass(frozen=True, order=True)
@@ -69,12 +69,12 @@ class Score:
 
 @dataclass(frozen=True)
 class Coverage:
-    """Which queries a metric counts, and which not: all are query ids in order of their names.
+    """Which queries a metric counts and which not: query ids, sorted.
 
-    `counted`: with a relevant document; `without_results`: those of them that found nothing or were not
-    asked, and count 0; `nothing_relevant`: judged, but no document is relevant: left out; `unjudged`: asked,
+    `counted`: with a relevant document; `without_results`: those of them without results or not in the run,
+    which count 0; `nothing_relevant`: judged, but no document is relevant: left out; `unjudged`: in the run,
     but without judgments: left out. `judged_returned` counts the returned documents that are judged at all:
-    none means a run of another corpus, or a broken search.
+    0 means a run of another corpus, or a broken search.
     """
 
     counted: tuple[str, ...]
@@ -110,7 +110,7 @@ def _unknown(name: str) -> InvalidInput:
     meant = _BY_NAME[near[0]] if near else "nDCG"
     return InvalidInput(
         f"there is no metric {name!r}",
-        expected=f"one of {', '.join(KNOWN)}, k being 1 or more",
+        expected=f"one of {', '.join(METRIC_FORMS)}, k being 1 or more",
         hint=f"did you mean {meant}@10?" if near else "nDCG@10 is a good first choice",
     )
 
@@ -118,7 +118,7 @@ def _unknown(name: str) -> InvalidInput:
 def per_query(run: Run, relevant: Relevant, metrics: Iterable[Metric]) -> dict[Metric, dict[str, float]]:
     """For each metric the value of each query that has a relevant document, by query id in sorted order.
 
-    Queries without results count 0; queries without a relevant document are left out (`coverage` tells them).
+    Queries without results count 0; queries without a relevant document are left out (see `coverage`).
     Equal to trec_eval's values, ties included. Raises InvalidInput when nothing is left.
     """
     ir_measures = _ir_measures()
@@ -147,11 +147,7 @@ def _ir_measures() -> Any:
     try:
         import ir_measures
     except ImportError as error:
-        raise InvalidInput(
-            "metrics are computed by ir-measures, which is not installed",
-            expected="the extra for evaluation",
-            hint="pip install 'gnomon[eval]'",
-        ) from error
+        raise missing_extra("ir-measures", extra="eval") from error
     return ir_measures
 
 
@@ -189,7 +185,7 @@ def coverage(run: Run, relevant: Relevant) -> Coverage:
     )
 
 
-def summary(run: Run, relevant: Relevant, metrics: Sequence[Metric | str] = DEFAULT) -> tuple[Score, ...]:
+def summary(run: Run, relevant: Relevant, metrics: Sequence[Metric | str] = DEFAULT_METRICS) -> tuple[Score, ...]:
     """Each metric's mean over the counted queries with its 95% interval (BCa bootstrap, fixed seed).
 
     One query has no spread to learn from: its interval is 0 to 1. Raises InvalidInput as `per_query` does.

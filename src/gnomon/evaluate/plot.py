@@ -1,4 +1,4 @@
-"""A picture of a verdict: every query's difference, sorted, as a PNG file."""
+"""A plot of a verdict: every query's difference, sorted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gnomon.core.errors import InvalidInput
+from gnomon.core.errors import InvalidInput, missing_extra
 from gnomon.evaluate.comparison import Verdict
 
 if TYPE_CHECKING:
@@ -34,16 +34,12 @@ def plot_differences(verdict: Verdict, path: str | Path) -> Path:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise InvalidInput(
-            "matplotlib, which draws the plot, is not installed",
-            expected="the extra `plot`",
-            hint="pip install 'gnomon[plot]'",
-        ) from error
+        raise missing_extra("matplotlib", extra="plot") from error
     figure = Figure(figsize=(9, 5.6), dpi=160, layout="constrained")
     FigureCanvasAgg(figure)
     bars, strip = figure.subplots(2, 1, height_ratios=[8, 1])
     _bars(bars, verdict)
-    _words(bars, verdict)
+    _text(bars, verdict)
     _strip(strip, verdict)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, facecolor="white", bbox_inches="tight", pad_inches=0.2)
@@ -65,7 +61,7 @@ def _bars(axes: Axes, verdict: Verdict) -> None:
     axes.set_ylabel(f"difference in {verdict.metric}", color=_INK)
     axes.set_xlabel(f"{verdict.n:,} queries, sorted by difference", color=_INK, labelpad=24)
     axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
-    _quiet(axes, ("left", "bottom"))
+    _style(axes, ("left", "bottom"))
 
 
 def _strip(axes: Axes, verdict: Verdict) -> None:
@@ -83,10 +79,10 @@ def _strip(axes: Axes, verdict: Verdict) -> None:
     axes.set_yticks([])
     text = f"mean difference and its interval; dashed: the margin, a loss of {verdict.margin:g}"
     axes.set_xlabel(text, color=_INK)
-    _quiet(axes, ("bottom",))
+    _style(axes, ("bottom",))
 
 
-def _words(axes: Axes, verdict: Verdict) -> None:
+def _text(axes: Axes, verdict: Verdict) -> None:
     """The verdict above, the counts below."""
     figures = textwrap.wrap(verdict.figures, 125)
     headline = "\n".join(textwrap.wrap(verdict.headline, 75))
@@ -104,7 +100,7 @@ def _words(axes: Axes, verdict: Verdict) -> None:
     counts = ((verdict.wins, "better", _WIN), (verdict.ties, "same", _SOFT), (verdict.losses, "worse", _LOSS))
     start = 0
     for count, word, colour in counts:
-        # A part too narrow for its words is left without them: the axis still shows it.
+        # A section too narrow for its label has none: the axis still shows it.
         if count > 0.07 * verdict.n:
             axes.text(
                 start + count / 2,
@@ -121,7 +117,7 @@ def _words(axes: Axes, verdict: Verdict) -> None:
     axes.set_xticks([0, verdict.wins, verdict.wins + verdict.ties, verdict.n], labels=[""] * 4)
 
 
-def _quiet(axes: Axes, shown: tuple[str, ...]) -> None:
+def _style(axes: Axes, shown: tuple[str, ...]) -> None:
     axes.set_axisbelow(True)
     axes.tick_params(colors=_SOFT, labelsize=9)
     for side, spine in axes.spines.items():

@@ -1,14 +1,13 @@
-"""What a system returned: for each query the documents with their scores, and files of it.
+"""Runs: for each query the documents that a system returned with their scores, in memory and in files.
 
-One order holds everywhere, trec_eval's: scores fall, compared in single precision, and documents of one score
-come by id, the greater first. So a run gives the same figures here and in trec_eval, and repeats.
+The order is always trec_eval's: by falling score in single precision, and documents of equal scores by falling
+id. So a run gives the same metrics here and in trec_eval.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from gnomon.core.errors import InvalidInput
+from gnomon.core.files import write_atomic
 from gnomon.evaluate.text_files import text_lines
 
 Relevant = Mapping[str, Mapping[str, int]]
@@ -51,7 +51,7 @@ class Run:
         for query, document, score in pairs:
             found = results.setdefault(query, {})
             if document in found:
-                raise _twice(query, document)
+                raise _duplicate_document(query, document)
             found[document] = float(score)
         return cls(name, results, about)
 
@@ -62,7 +62,7 @@ class Run:
         rankings: Mapping[str, Sequence[tuple[str, float]]],
         about: Mapping[str, Any] = EMPTY,
     ) -> Run:
-        """A run that keeps the order of each query's (document id, score), best first, as it was served.
+        """A run that keeps the order of each query's (document id, score), best first, as it was returned.
 
         Where a score does not fall below the one before it (in single precision), it is set to the next
         smaller number: no tie is left for a tool to break in its own way.
@@ -73,7 +73,7 @@ class Run:
             above = np.float32(np.inf)
             for document, score in ranking:
                 if document in found:
-                    raise _twice(query, document)
+                    raise _duplicate_document(query, document)
                 with np.errstate(over="ignore"):
                     own = np.float32(score)
                 above = own if own < above or not np.isfinite(own) else np.nextafter(above, _LEAST)
@@ -83,22 +83,27 @@ class Run:
 
     @property
     def queries(self) -> frozenset[str]:
-        """The ids of the queries that were asked."""
+        """The ids of the queries that were run, also of those that found nothing."""
         return frozenset(self.results)
 
     def ranking(self, query: str) -> list[str]:
-        """The documents found for a query, best first; none for a query that was not asked."""
+        """The documents found for a query, best first; none for a query that is not in the run."""
         found = self.results.get(query, EMPTY)
         return sorted(found, key=lambda document: (np.float32(found[document]), document), reverse=True)
 
-    def asked(self, queries: Iterable[str]) -> Run:
-        """This run with the statement that `queries` were asked too: those not in it found nothing."""
+    def with_queries(self, queries: Iterable[str]) -> Run:
+        """This run with `queries` in it too: those that were not in it found nothing."""
         return replace(self, results={**{query: {} for query in queries}, **self.results})
+
+    def asked(self, queries: Iterable[str]) -> Run:
+        """The old name of `with_queries`."""
+        warnings.warn("Run.asked is now Run.with_queries; the old name will be removed in 0.3", DeprecationWarning, 2)
+        return self.with_queries(queries)
 
     def save(self, path: str | Path) -> Path:
         """Write a JSON file (.json: everything) or a TREC run file (any other suffix: results only).
 
-        A TREC file has no place for a query that found nothing; `asked` puts such queries back after loading.
+        A TREC file cannot hold a query that found nothing; `with_queries` adds such queries after loading.
         Raises InvalidInput for ids with white space in a TREC file.
         """
         path = Path(path)
@@ -106,9 +111,11 @@ class Run:
             body = {"name": self.name, "about": dict(self.about)}
             results = {query: dict(found) for query, found in self.results.items()}
             text = json.dumps({**body, "results": results}, ensure_ascii=False, separators=(",", ":"))
-            _replace(path, [text, "\n"])
+            text += "\n"
         else:
-            _replace(path, self._lines())
+            text = "".join(self._lines())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, text)
         return path
 
     def _lines(self) -> Iterator[str]:
@@ -136,7 +143,7 @@ class Run:
 
 
 def _checked(query: str, found: Mapping[str, float]) -> Mapping[str, float]:
-    """The results of one query as Python floats, in order of their coming."""
+    """The results of one query as Python floats, in the order given."""
     own = {document: float(score) for document, score in found.items()}
     if not query or "" in own:
         raise InvalidInput(
@@ -154,7 +161,7 @@ def _checked(query: str, found: Mapping[str, float]) -> Mapping[str, float]:
     return MappingProxyType(own)
 
 
-def _twice(query: str, document: str, where: str = "") -> InvalidInput:
+def _duplicate_document(query: str, document: str, where: str = "") -> InvalidInput:
     return InvalidInput(
         f"{where}document {document!r} comes twice for query {query!r}",
         expected="each document once a query",
@@ -196,7 +203,7 @@ def _from_trec(path: Path) -> Run:
         tag = tag or parts[5]
         found = results.setdefault(query, {})
         if document in found:
-            raise _twice(query, document, f"{path}, line {number}: ")
+            raise _duplicate_document(query, document, f"{path}, line {number}: ")
         found[document] = score
     return Run(tag or path.stem, results)
 
@@ -206,19 +213,3 @@ def _number(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
-
-
-def _replace(path: Path, parts: Iterable[str]) -> None:
-    """Write beside the file, then take its place: a crash leaves the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.writelines(parts)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(beside).chmod(0o644)
-        Path(beside).replace(path)
-    except BaseException:
-        Path(beside).unlink(missing_ok=True)
-        raise

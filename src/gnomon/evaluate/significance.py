@@ -1,4 +1,4 @@
-"""How many queries a question needs: what a number of them can show, and how many show a given difference."""
+"""Significance of a difference, intervals of means, and power: how many queries show how large a difference."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ _BLOCK = 4_000_000
 """Numbers drawn at a time: bounds memory to some 64 MB whatever the count of queries."""
 _ROUNDING = 1e-12
 _SLACK = 1e-9
+_MOST_QUERIES = 1_000_000_000
 
 Columns = Float[np.ndarray, "queries metrics"]
 Interval = tuple[float, float]
@@ -54,7 +55,7 @@ def sign_flip_p(differences: Float[np.ndarray, " n"], *, flips: int | None = Non
     return (extreme + 1) / (flips + 1)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
+def holm_adjusted(p_values: Sequence[float]) -> list[float]:
     """P-values adjusted for being several, by Holm 1979's step-down procedure; in the order given.
 
     >>> holm([0.01, 0.04, 0.03])
@@ -90,12 +91,12 @@ def mean_intervals(
             expected=f"at least one value, all from {lowest:g} to {highest:g}",
         )
     count = resamples or max(int(np.clip(10_000_000 // n, 2_000, 9_999)), round(40 / alpha))
-    inner = bca(columns, alpha=alpha, resamples=count)
-    outer = gaffke(columns, alpha=alpha, limits=limits, resamples=count)
+    inner = bca_intervals(columns, alpha=alpha, resamples=count)
+    outer = gaffke_intervals(columns, alpha=alpha, limits=limits, resamples=count)
     return [(max(lowest, min(a, c)), min(highest, max(b, d))) for (a, b), (c, d) in zip(inner, outer, strict=True)]
 
 
-def bca(columns: Columns, *, alpha: float = 0.05, resamples: int = 9_999) -> list[Interval]:
+def bca_intervals(columns: Columns, *, alpha: float = 0.05, resamples: int = 9_999) -> list[Interval]:
     """Bias-corrected and accelerated bootstrap intervals of the columns' means (Efron 1987).
 
     All columns share their resamples. The acceleration of a mean is its skewness over 6 (the jackknife in
@@ -132,7 +133,7 @@ def _bca_of(column: Float[np.ndarray, " n"], mean: float, drawn: Float[np.ndarra
     return float(low), float(high)
 
 
-def gaffke(
+def gaffke_intervals(
     columns: Columns, *, alpha: float = 0.05, limits: Interval = (0.0, 1.0), resamples: int = 9_999
 ) -> list[Interval]:
     """Lower and upper bounds of the columns' means, each of one-sided level 1 - alpha, for bounded values.
@@ -158,13 +159,10 @@ def gaffke(
 
 
 def _blocks(rows: int, width: int) -> Iterator[int]:
-    """`rows` in parts of at most _BLOCK numbers."""
+    """The counts of rows in blocks of at most _BLOCK numbers."""
     step = max(1, _BLOCK // width)
     for start in range(0, rows, step):
         yield min(step, rows - start)
-
-
-_MOST = 1_000_000_000
 
 
 def detectable(sd: float, n: int, *, power: float = 0.8, alpha: float = 0.05) -> float:
@@ -222,7 +220,7 @@ def _beyond(n: int, reach: float, sd: float) -> float:
         return math.exp(-n * reach)
     cdf = NormalDist().cdf
     if rate > 20:
-        # The exponential is narrow against the normal: it only shifts it.
+        # The exponential is narrow compared with the normal: it only shifts it.
         return cdf((1 / n - reach) / error)
     return cdf(-reach / error) + math.exp(rate * rate / 2 - n * reach) * cdf(reach / error - rate)
 
@@ -232,8 +230,8 @@ def _fewest(enough: Callable[[int], bool]) -> int:
     low, high = 1, 2
     while not enough(high):
         low, high = high, 2 * high
-        if high > _MOST:
-            return _MOST
+        if high > _MOST_QUERIES:
+            return _MOST_QUERIES
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)

@@ -1,4 +1,4 @@
-"""Lines of text files, gzipped or not, with their numbers; JSON lines and tables among them."""
+"""Numbered lines and JSON lines of text files, gzipped or not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _GZIP = b"\x1f\x8b"
 def text_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Line numbers from 1 with the lines, their ends and a byte order mark taken off; blank lines left out.
 
-    What is gzipped is seen by its content. Raises UnreadableFile for a missing or damaged file or one that
+    Gzip is detected by content. Raises UnreadableFile for a missing or damaged file or one that
     is not UTF-8.
     """
     number = 0
@@ -64,7 +64,7 @@ def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     row = dict(pairs)
     if len(row) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"the field {next(n for n in names if names.count(n) > 1)!r} stands there twice")
+        raise ValueError(f"the field {next(n for n in names if names.count(n) > 1)!r} is there twice")
     return row
 
 

@@ -1,4 +1,4 @@
-"""Judgments alone, without the texts of their queries: enough to measure a saved run."""
+"""TREC's files: judgments (qrels) and queries (topics)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gnomon.core.errors import InvalidInput
-from gnomon.evaluate.judgments import DataSet, Fault, Judgment, gather
+from gnomon.evaluate.judgments import DataSet, Fault, Judgment, collect_judgments
 from gnomon.evaluate.text_files import text_lines
 
 _NAMES = {
@@ -115,7 +115,7 @@ def load_qrels(path: Path) -> DataSet:
 
     Raises InvalidInput for a line with other columns and where nothing can be read, UnreadableFile.
     """
-    relevant, faults = gather(read_qrels(path))
+    relevant, faults = collect_judgments(read_qrels(path))
     if not relevant:
         raise InvalidInput(
             f"{path} holds no judgment that can be read",

@@ -15,12 +15,12 @@ from gnomon.collection.settings import Mode
 from gnomon.core.errors import InvalidInput
 from gnomon.core.progress import ProgressCallback, no_progress
 from gnomon.core.serialize import to_plain
-from gnomon.evaluate.comparison import FEWEST, Outcome, Pair, Rule, Verdict, compare, judge
+from gnomon.evaluate.comparison import MIN_QUERIES, DecisionRule, Outcome, PairedValues, Verdict, compare, judge
 from gnomon.evaluate.judgments import DataSet
 from gnomon.evaluate.metrics import parse_metric, per_query
-from gnomon.evaluate.pseudo import Alarm, breakage, found_by_kind, pseudo_queries
+from gnomon.evaluate.pseudo import RecallAlarm, detect_breakage, pseudo_queries, recall_by_kind
 from gnomon.evaluate.run import Run
-from gnomon.evaluate.significance import holm, sign_flip_p
+from gnomon.evaluate.significance import holm_adjusted, sign_flip_p
 from gnomon.migrate.cost import Latency, VersionSize, measure_latencies, measure_size
 from gnomon.migrate.judgments import GateSettings, Judgments, load_judgments
 
@@ -63,7 +63,7 @@ def compare_segments(
     baseline: Mapping[str, float],
     candidate: Mapping[str, float],
     segments: Mapping[str, Sequence[str]],
-    rule: Rule,
+    rule: DecisionRule,
 ) -> tuple[Segment, ...]:
     """Compare each segment's queries, the largest segment first. A query may belong to several.
 
@@ -74,17 +74,17 @@ def compare_segments(
         for name in segments.get(query, ()):
             members.setdefault(name, []).append(query)
     names = sorted(members, key=lambda name: (-len(members[name]), name))[:MAX_SEGMENTS]
-    judged = [name for name in names if len(members[name]) >= FEWEST]
+    judged = [name for name in names if len(members[name]) >= MIN_QUERIES]
     pairs = {
-        name: Pair(
+        name: PairedValues(
             name,
             {query: baseline[query] for query in members[name]},
             {query: candidate[query] for query in members[name]},
         )
         for name in judged
     }
-    p_values = dict(zip(judged, holm([sign_flip_p(pairs[name].differences) for name in judged]), strict=True))
-    corrected = Rule(rule.margin, rule.alpha, comparisons=max(1, len(judged)))
+    p_values = dict(zip(judged, holm_adjusted([sign_flip_p(pairs[name].differences) for name in judged]), strict=True))
+    corrected = DecisionRule(rule.margin, rule.alpha, comparisons=max(1, len(judged)))
     found = []
     for name in names:
         of = members[name]
@@ -131,7 +131,7 @@ class GateReport:
     verdict: Verdict | None = None
     segments: tuple[Segment, ...] = ()
     recall: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    alarms: tuple[Alarm, ...] = ()
+    alarms: tuple[RecallAlarm, ...] = ()
     texts: Mapping[str, str] = field(default_factory=dict, repr=False)
     at: str = ""
     seconds: float = 0.0
@@ -209,7 +209,7 @@ def _compare(
     runs = _runs(kbs, queries, progress, k=max(_DEPTH, metric.cutoff or 0))
     verdict = compare(*runs, judged.relevant, metric=metric, margin=settings.margin, alpha=settings.alpha)
     before, after = (per_query(run, judged.relevant, [metric])[metric] for run in runs)
-    rule = Rule(settings.margin, settings.alpha)
+    rule = DecisionRule(settings.margin, settings.alpha)
     dataset = judged.dataset
     return GateReport(
         **_version_facts(kbs, list(queries.values())),
@@ -234,9 +234,9 @@ def _detect_breakage(
         return _without_queries(kbs, settings, error.message)
     mode: Mode | None = None if live.version.space == candidate.version.space else "dense"
     runs = [kb.run(dataset.queries, k=10, mode=mode, progress=progress) for kb in kbs]
-    then, found = (found_by_kind(dataset, {query: run.ranking(query) for query in dataset.queries}) for run in runs)
-    alarms = breakage(found, then)
-    is_broken = any(alarm.expected.recall - alarm.found.recall >= MAX_RECALL_LOSS for alarm in alarms)
+    then, found = (recall_by_kind(dataset, {query: run.ranking(query) for query in dataset.queries}) for run in runs)
+    alarms = detect_breakage(found, then)
+    is_broken = any(alarm.expected.recall - alarm.measured.recall >= MAX_RECALL_LOSS for alarm in alarms)
     return GateReport(
         **_version_facts(kbs, list(dataset.queries.values())),
         outcome="broken" if is_broken else "unproven",

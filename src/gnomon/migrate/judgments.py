@@ -14,7 +14,7 @@ from gnomon.collection.catalog import schema
 from gnomon.collection.collection import Collection
 from gnomon.core.batching import in_blocks
 from gnomon.core.errors import InvalidInput
-from gnomon.evaluate.comparison import FEWEST, Rule
+from gnomon.evaluate.comparison import MIN_QUERIES, DecisionRule
 from gnomon.evaluate.datasets import load_dataset
 from gnomon.evaluate.judgments import DataSet
 from gnomon.evaluate.metrics import parse_metric, per_query
@@ -67,7 +67,7 @@ def load_judgments(kb: Collection, settings: GateSettings, dataset: DataSet | No
     Raises InvalidInput for settings without a verdict, judgments of another corpus, fewer than ten judged
     queries, and a segment that no judged document has; UnreadableFile.
     """
-    Rule(settings.margin, settings.alpha)
+    DecisionRule(settings.margin, settings.alpha)
     metric = parse_metric(settings.metric)
     if settings.queries is None and dataset is None:
         _require_no_options(settings)
@@ -82,10 +82,10 @@ def load_judgments(kb: Collection, settings: GateSettings, dataset: DataSet | No
         if any(grade > 0 for grade in dataset.relevant[query].values())
     }
     _require_same_corpus(dataset, documents, relevant)
-    if len(relevant) < FEWEST:
+    if len(relevant) < MIN_QUERIES:
         raise InvalidInput(
             f"{dataset.name!r} has {len(relevant)} queries with a relevant document: too few for a gate",
-            expected=f"at least {FEWEST}; small differences need hundreds",
+            expected=f"at least {MIN_QUERIES}; small differences need hundreds",
             hint="judge more queries, or leave --queries out: then only breakage is detected, and the "
             "switch needs --without-proof",
         )

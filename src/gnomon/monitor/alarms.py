@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from gnomon.evaluate.significance import holm
+from gnomon.evaluate.significance import holm_adjusted
 from gnomon.monitor.report import Alarm, Cause, Check
 
 
@@ -23,7 +23,7 @@ class Finding:
 def decided(findings: Sequence[Finding], false_alarms: float) -> tuple[Check, ...]:
     """The checks with their states: Holm's correction over every test of the look."""
     names = [(at, name) for at, finding in enumerate(findings) for name in finding.tests]
-    adjusted = holm([findings[at].tests[name] for at, name in names])
+    adjusted = holm_adjusted([findings[at].tests[name] for at, name in names])
     least: dict[int, float] = {}
     for (at, _), value in zip(names, adjusted, strict=True):
         least[at] = min(value, least.get(at, 1.0))

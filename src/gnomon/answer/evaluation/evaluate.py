@@ -272,9 +272,9 @@ def against(report: AnswerReport, saved: Mapping[str, float], names: tuple[str, 
 
     Raises InvalidInput for other questions, or fewer than 10.
     """
-    from gnomon.evaluate.comparison import Pair, judge
+    from gnomon.evaluate.comparison import PairedValues, judge
 
-    return judge(Pair(F1, saved, {name: own[F1] for name, own in report.values.items()}, names))
+    return judge(PairedValues(F1, saved, {name: own[F1] for name, own in report.values.items()}, names))
 
 
 def _abstentions(values: Mapping[str, float]) -> list[float]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gnomon.core.errors import InvalidInput
-from gnomon.evaluate.checks import Finding
+from gnomon.evaluate.checks import DataSetIssue
 from gnomon.evaluate.text_files import json_rows
 
 EXAMPLE = '{"id": "q1", "question": "…", "answer": "…", "document": "its id"}'
@@ -34,7 +34,7 @@ class QuestionSet:
     path: Path
     questions: tuple[Question, ...]
     of: int
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[DataSetIssue, ...] = ()
 
     def first(self, limit: int | None) -> QuestionSet:
         """The first so many questions. Raises InvalidInput for less than 1."""
@@ -130,9 +130,9 @@ def _bad(where: str, message: str, expected: str) -> InvalidInput:
     )
 
 
-def _finding(kind: str, examples: Iterable[str], severity: Any) -> tuple[Finding, ...]:
+def _finding(kind: str, examples: Iterable[str], severity: Any) -> tuple[DataSetIssue, ...]:
     found = list(examples)
-    return (Finding(kind, len(found), tuple(found[:_SHOWN]), severity),) if found else ()
+    return (DataSetIssue(kind, len(found), tuple(found[:_SHOWN]), severity),) if found else ()
 
 
 def _some(names: AbstractSet[str]) -> str:

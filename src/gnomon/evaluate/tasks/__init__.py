@@ -1,5 +1,8 @@
-"""What a model is worth without a corpus: similarity, pairs, analogies, words in context."""
+"""Evaluation of a model without a corpus: similarity, pairs, analogies, words in context."""
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+from gnomon.core.renamed import renamed
+
+_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__ = renamed(__name__, _load, {"Figure": "TaskFigure"})

@@ -1,10 +1,10 @@
-from .report import Figure, TaskReport
+from .report import TaskFigure, TaskReport
 from .run import Task, run_task
 from .word_in_context import TokenEncoder, TokenStates
 
 __all__ = [
-    "Figure",
     "Task",
+    "TaskFigure",
     "TaskReport",
     "TokenEncoder",
     "TokenStates",

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from gnomon.core.contracts import Encoder, Role
 from gnomon.core.errors import InvalidInput
-from gnomon.evaluate.tasks.report import Figure, TaskReport, unit_vectors
+from gnomon.evaluate.tasks.report import TaskFigure, TaskReport, unit_vectors
 from gnomon.evaluate.text_files import text_lines
 
 _BLOCK = 256  # questions at a time: 256 x 100,000 words are 100 MB
@@ -18,10 +18,10 @@ _TINY = 0.001
 Question = tuple[str, str, str, str]
 
 
-def analogy(encoder: Encoder, path: Path, *, vocabulary: Path | None, role: Role) -> TaskReport:
+def measure_analogies(encoder: Encoder, path: Path, *, vocabulary: Path | None, role: Role) -> TaskReport:
     """Accuracy by 3CosAdd and 3CosMul, over all questions and for each section.
 
-    The answer is looked for among the questions' own words, or those of `vocabulary`, one a line. A question
+    The candidates are the questions' own words, or those of `vocabulary`, one a line. A question
     counts when all four words are there and the model knows them.
     """
     sections = read_questions(path)
@@ -37,14 +37,14 @@ def analogy(encoder: Encoder, path: Path, *, vocabulary: Path | None, role: Role
             expected="a vocabulary with the questions' words, as they are written",
             hint="leave the vocabulary out, or see whether upper and lower case go together",
         )
-    asked = np.array([[place[word] for word in questions[at]] for at in kept])
-    right_add, right_mul = _answered(rows[sorted(place.values())], _renumbered(asked, place))
+    ids = np.array([[place[word] for word in questions[at]] for at in kept])
+    right_add, right_mul = _correct(rows[sorted(place.values())], _renumbered(ids, place))
     owners = np.array([names[at] for at in kept])
-    figures = [Figure("3CosAdd", _share(right_add)), Figure("3CosMul", _share(right_mul))]
+    figures = [TaskFigure("3CosAdd", _share(right_add)), TaskFigure("3CosMul", _share(right_mul))]
     for name in dict.fromkeys(owners.tolist()):
         own = owners == name
-        figures.append(Figure(f"3CosAdd, {name}", _share(right_add[own])))
-        figures.append(Figure(f"3CosMul, {name}", _share(right_mul[own])))
+        figures.append(TaskFigure(f"3CosAdd, {name}", _share(right_add[own])))
+        figures.append(TaskFigure(f"3CosMul, {name}", _share(right_mul[own])))
     note = f"answers among {len(place)} words" + ("" if vocabulary else ": those of the questions")
     return TaskReport("analogy", encoder.space.name, tuple(figures), len(questions), len(kept), (note,))
 
@@ -95,13 +95,13 @@ def cos_mul(near: Float[np.ndarray, "questions 3 words"]) -> Float[np.ndarray, "
     return np.asarray(moved[:, 1] * moved[:, 2] / (moved[:, 0] + _TINY))
 
 
-def _answered(
-    rows: Float[np.ndarray, "words dim"], asked: Int[np.ndarray, "questions 4"]
+def _correct(
+    rows: Float[np.ndarray, "words dim"], ids: Int[np.ndarray, "questions 4"]
 ) -> tuple[Bool[np.ndarray, " questions"], Bool[np.ndarray, " questions"]]:
-    """Whether each question's answer comes first by each rule, its own three words left out."""
-    right = np.zeros((2, len(asked)), dtype=bool)
-    for start in range(0, len(asked), _BLOCK):
-        block = asked[start : start + _BLOCK]
+    """Whether each question's answer comes first by each rule, its own three words excluded."""
+    right = np.zeros((2, len(ids)), dtype=bool)
+    for start in range(0, len(ids), _BLOCK):
+        block = ids[start : start + _BLOCK]
         distinct, at = np.unique(block[:, :3], return_inverse=True)
         near = (rows[distinct] @ rows.T)[at.reshape(-1, 3)]
         for rule, score in enumerate((cos_add(near), cos_mul(near))):
@@ -110,8 +110,8 @@ def _answered(
     return right[0], right[1]
 
 
-def _renumbered(asked: Int[np.ndarray, "questions 4"], place: dict[str, int]) -> Int[np.ndarray, "questions 4"]:
-    return np.asarray(np.searchsorted(np.array(sorted(place.values())), asked))
+def _renumbered(ids: Int[np.ndarray, "questions 4"], place: dict[str, int]) -> Int[np.ndarray, "questions 4"]:
+    return np.asarray(np.searchsorted(np.array(sorted(place.values())), ids))
 
 
 def _words(path: Path) -> list[str]:

@@ -10,16 +10,16 @@ from jaxtyping import Bool, Float
 
 from gnomon.core.contracts import Encoder, Role
 from gnomon.core.errors import InvalidInput
-from gnomon.evaluate.tasks.report import Figure, TaskReport, pair_cosines, require_two, with_interval
+from gnomon.evaluate.tasks.report import TaskFigure, TaskReport, pair_cosines, require_two, with_interval
 from gnomon.evaluate.tasks.rows import TEXTS, Row, read_rows, text_of
 from gnomon.kernels.statistics import roc_auc
 
 UPPER_BOUND = "best accuracy (threshold from the same data: an upper bound)"
 
-Scored = tuple[Float[np.ndarray, " n"], Bool[np.ndarray, " n"]]
+ScoredPairs = tuple[Float[np.ndarray, " n"], Bool[np.ndarray, " n"]]
 
 
-def figures(measured: Scored, fitted: Scored | None) -> tuple[Figure, ...]:
+def pair_figures(measured: ScoredPairs, fitted: ScoredPairs | None) -> tuple[TaskFigure, ...]:
     """Average precision, ROC AUC and accuracy; without data to fit on, the best accuracy, named as such."""
     scores, positive = measured
     ranked = (
@@ -28,9 +28,9 @@ def figures(measured: Scored, fitted: Scored | None) -> tuple[Figure, ...]:
     )
     if fitted is None:
         cut = best_threshold(scores, positive)
-        return (*ranked, Figure(UPPER_BOUND, accuracy(scores >= cut, positive)))
+        return (*ranked, TaskFigure(UPPER_BOUND, accuracy(scores >= cut, positive)))
     cut = best_threshold(*fitted)
-    return (with_interval("accuracy", accuracy, scores >= cut, positive), *ranked, Figure("threshold", cut))
+    return (with_interval("accuracy", accuracy, scores >= cut, positive), *ranked, TaskFigure("threshold", cut))
 
 
 def accuracy(guessed: Bool[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]) -> float:
@@ -90,7 +90,7 @@ FIELDS = {**TEXTS, "label": ("label", "is_duplicate", "duplicate", "gold_label",
 _YES = ("1", "true", "yes", "duplicate", "paraphrase", "positive", "entailment")
 
 
-def pairs(encoder: Encoder, path: Path, *, fit: Path | None, role: Role) -> TaskReport:
+def measure_pairs(encoder: Encoder, path: Path, *, fit: Path | None, role: Role) -> TaskReport:
     """Average precision and AUC of cosines, and accuracy at the threshold that is best on `fit`."""
     scored, n, yes = _scored(encoder, path, role)
     fitted = None if fit is None else _scored(encoder, fit, role)[0]
@@ -100,10 +100,10 @@ def pairs(encoder: Encoder, path: Path, *, fit: Path | None, role: Role) -> Task
         notes.append(f"{n - covered} pairs unknown to the model left out")
     if fit is None:
         notes.append("no data to fit a threshold on: give --fit for an accuracy that means something")
-    return TaskReport("pairs", encoder.space.name, figures(scored, fitted), n, covered, tuple(notes))
+    return TaskReport("pairs", encoder.space.name, pair_figures(scored, fitted), n, covered, tuple(notes))
 
 
-def _scored(encoder: Encoder, path: Path, role: Role) -> tuple[Scored, int, str]:
+def _scored(encoder: Encoder, path: Path, role: Role) -> tuple[ScoredPairs, int, str]:
     rows = read_rows(path, FIELDS)
     texts = [(text_of(row, "a"), text_of(row, "b")) for row in rows]
     positive, yes = positives(rows, path)

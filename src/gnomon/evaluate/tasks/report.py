@@ -1,4 +1,4 @@
-"""Unit vectors of texts for the tasks: each text encoded once, and texts unknown to a model left out."""
+"""A task's report: figures with intervals, and the vectors and cosines that they are computed of."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from gnomon.kernels.statistics import bootstrap_interval
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """A number with its 95 % interval; `low` and `high` are None where an interval makes no sense."""
+class TaskFigure:
+    """A number with its 95 % interval; `low` and `high` are None where there is no interval."""
 
     name: str
     value: float
@@ -36,12 +36,12 @@ class TaskReport:
 
     task: str
     model: str
-    figures: tuple[Figure, ...]
+    figures: tuple[TaskFigure, ...]
     n: int
     covered: int
     notes: tuple[str, ...] = ()
 
-    def figure(self, name: str) -> Figure:
+    def figure(self, name: str) -> TaskFigure:
         """The figure of that name. Raises KeyError where there is none."""
         found = {figure.name: figure for figure in self.figures}
         return found[name]
@@ -58,14 +58,14 @@ class TaskReport:
         }
 
 
-def with_interval(name: str, statistic: Callable[..., float], *columns: Shaped[np.ndarray, " n"]) -> Figure:
+def with_interval(name: str, statistic: Callable[..., float], *columns: Shaped[np.ndarray, " n"]) -> TaskFigure:
     """The statistic of paired columns with its 95 % bootstrap interval; see `bootstrap_interval`.
 
     >>> with_interval("mean", lambda x: float(x.mean()), np.array([1.0, 1.0, 1.0])).low
     1.0
     """
     low, high = bootstrap_interval(statistic, *columns) or (None, None)
-    return Figure(name, statistic(*columns), low, high)
+    return TaskFigure(name, statistic(*columns), low, high)
 
 
 def unit_vectors(

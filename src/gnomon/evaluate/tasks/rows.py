@@ -15,7 +15,7 @@ Fields = Mapping[str, Sequence[str]]
 """What each field may be called, best name first. Tables without a header have the fields in this order."""
 
 Row = tuple[str, dict[str, Any]]
-"""Where a row stands ("file:line"), and its fields by their own names."""
+"""Where a row is ("file:line"), and its fields by their standard names."""
 
 TEXTS: Fields = {
     "a": ("a", "sentence1", "sentence_1", "text1", "text_1", "sent1", "s1", "premise", "question1", "word1"),
@@ -37,7 +37,7 @@ TEXTS: Fields = {
 def read_rows(path: Path, fields: Fields) -> list[Row]:
     """The rows with the wanted fields; other fields are passed over, lines that begin with # in tables too.
 
-    Raises InvalidInput where a field is missing (it says which were seen), or there are no rows;
+    Raises InvalidInput where a field is missing (and names those that are there), or there are no rows;
     UnreadableFile.
     """
     is_json = first_line(path).lstrip().startswith("{")
@@ -113,9 +113,9 @@ def _name(field: str, row: Mapping[str, Any], fields: Fields) -> str | None:
     return next((name for name in fields[field] if name in row), None)
 
 
-def _missing(path: Path, number: int, seen: Sequence[str], fields: Fields) -> InvalidInput:
+def _missing(path: Path, number: int, present: Sequence[str], fields: Fields) -> InvalidInput:
     return InvalidInput(
-        f"{path}, line {number}: {', '.join(cell[:30] for cell in seen) or 'nothing'}",
+        f"{path}, line {number}: {', '.join(cell[:30] for cell in present) or 'nothing'}",
         expected=f"the fields {_wanted(fields)}; a table without a header has them in this order",
         hint="rename the fields, or add a header",
     )

@@ -1,4 +1,4 @@
-"""The tasks by name."""
+"""Runs a task by its name."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Literal, get_args
 
 from gnomon.core.contracts import Encoder, Role
 from gnomon.core.errors import InvalidInput
-from gnomon.evaluate.tasks.analogy import analogy
-from gnomon.evaluate.tasks.pair_classification import pairs
+from gnomon.evaluate.tasks.analogy import measure_analogies
+from gnomon.evaluate.tasks.pair_classification import measure_pairs
 from gnomon.evaluate.tasks.report import TaskReport
-from gnomon.evaluate.tasks.similarity import similarity, sts
-from gnomon.evaluate.tasks.word_in_context import context
+from gnomon.evaluate.tasks.similarity import measure_similarity
+from gnomon.evaluate.tasks.word_in_context import measure_words_in_context
 
 Task = Literal["sts", "pairs", "analogy", "similarity", "context"]
 
@@ -25,8 +25,8 @@ def run_task(
     vocabulary: str | Path | None = None,
     role: Role = "document",
 ) -> TaskReport:
-    """A model's figures on a task's file. `fit` is where a threshold is found (pairs, context), `vocabulary`
-    where answers are looked for (analogy); `role` decides the prompt, the same on both sides.
+    """A model's figures on a task's file. `fit` is a file to fit a threshold on (pairs, context), `vocabulary` one
+    of candidate answers (analogy); `role` decides the prompt, the same on both sides.
 
     Raises InvalidInput for an unknown task, a file of another form and an argument that the task has no use
     for; UnreadableFile.
@@ -42,16 +42,14 @@ def run_task(
             expected="another file to fit on",
             hint="give the training split",
         )
-    if task == "sts":
-        return sts(encoder, file, role=role)
+    if task in ("sts", "similarity"):
+        return measure_similarity(task, encoder, file, role=role)
     if task == "pairs":
-        return pairs(encoder, file, fit=fitting, role=role)
+        return measure_pairs(encoder, file, fit=fitting, role=role)
     if task == "analogy":
         words = None if vocabulary is None else Path(vocabulary)
-        return analogy(encoder, file, vocabulary=words, role=role)
-    if task == "similarity":
-        return similarity(encoder, file, role=role)
-    return context(encoder, file, fit=fitting, role=role)
+        return measure_analogies(encoder, file, vocabulary=words, role=role)
+    return measure_words_in_context(encoder, file, fit=fitting, role=role)
 
 
 def _refuse_unused(task: Task, name: str, value: object, used_by: tuple[str, ...]) -> None:

@@ -1,4 +1,8 @@
-"""Word similarity: SimLex-999 (Hill, Reichart and Korhonen 2015), WordSim-353 (Finkelstein et al. 2002)."""
+"""Similarity of words or sentences: correlation of cosines with people's scores.
+
+STS (Cer et al. 2017, arXiv:1708.00055), SimLex-999 (Hill, Reichart and Korhonen 2015), WordSim-353 (Finkelstein
+et al. 2002).
+"""
 
 from __future__ import annotations
 
@@ -18,13 +22,8 @@ FIELDS = {
 }
 
 
-def sts(encoder: Encoder, path: Path, *, role: Role) -> TaskReport:
-    """Spearman and Pearson of cosines with the scores, with intervals."""
-    return rank_agreement("sts", encoder, path, role)
-
-
-def rank_agreement(task: str, encoder: Encoder, path: Path, role: Role) -> TaskReport:
-    """The figures of a file of pairs with scores; pairs that the model does not know are left out."""
+def measure_similarity(task: str, encoder: Encoder, path: Path, *, role: Role) -> TaskReport:
+    """Spearman and Pearson of the pairs' cosines with their scores; pairs unknown to the model are left out."""
     rows = read_rows(path, FIELDS)
     pairs = [(text_of(row, "a"), text_of(row, "b")) for row in rows]
     scores = np.array([number_of(row, "score") for row in rows])
@@ -44,8 +43,3 @@ def rank_agreement(task: str, encoder: Encoder, path: Path, role: Role) -> TaskR
     )
     left_out = (f"{len(rows) - covered} pairs with words unknown to the model left out",)
     return TaskReport(task, encoder.space.name, figures, len(rows), covered, left_out if covered < len(rows) else ())
-
-
-def similarity(encoder: Encoder, path: Path, *, role: Role) -> TaskReport:
-    """Spearman and Pearson of cosines with people's scores, over the pairs whose words the model knows."""
-    return rank_agreement("similarity", encoder, path, role)

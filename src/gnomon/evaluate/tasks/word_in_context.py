@@ -16,7 +16,7 @@ from gnomon.core.contracts import Role
 from gnomon.core.errors import InvalidInput
 from gnomon.core.similarity import normalise
 from gnomon.core.space import Space
-from gnomon.evaluate.tasks.pair_classification import Scored, figures, positives
+from gnomon.evaluate.tasks.pair_classification import ScoredPairs, pair_figures, positives
 from gnomon.evaluate.tasks.report import TaskReport, require_two
 from gnomon.evaluate.tasks.rows import TEXTS, Row, number_of, read_rows, text_of
 
@@ -63,7 +63,7 @@ class TokenEncoder(Protocol):
         ...
 
 
-def context(encoder: object, path: Path, *, fit: Path | None, role: Role) -> TaskReport:
+def measure_words_in_context(encoder: object, path: Path, *, fit: Path | None, role: Role) -> TaskReport:
     """Accuracy at the threshold that is best on `fit`, AUC and average precision of the word's two cosines.
 
     Raises InvalidInput for encoders without token vectors.
@@ -82,10 +82,10 @@ def context(encoder: object, path: Path, *, fit: Path | None, role: Role) -> Tas
         notes.append(f"{n - covered} pairs whose word lies beyond what the model reads left out")
     if fit is None:
         notes.append("no data to fit a threshold on: give --fit for an accuracy that means something")
-    return TaskReport("context", encoder.space.name, figures(scored, fitted), n, covered, tuple(notes))
+    return TaskReport("context", encoder.space.name, pair_figures(scored, fitted), n, covered, tuple(notes))
 
 
-def _scored(encoder: TokenEncoder, path: Path, role: Role) -> tuple[Scored, int]:
+def _scored(encoder: TokenEncoder, path: Path, role: Role) -> tuple[ScoredPairs, int]:
     rows = read_rows(path, FIELDS)
     positive, _ = positives(rows, path)
     spans = [_span(row, "a", "1") for row in rows] + [_span(row, "b", "2") for row in rows]
@@ -99,7 +99,7 @@ def _scored(encoder: TokenEncoder, path: Path, role: Role) -> tuple[Scored, int]
 
 
 def word_vector(states: TokenStates, start: int, end: int) -> Float[np.ndarray, " dim"] | None:
-    """The mean of the tokens that overlap the span, of unit length; None where the model saw none of it."""
+    """The mean of the tokens that overlap the span, of unit length; None where the model read none of it."""
     inside = (states.offsets[:, 0] < end) & (states.offsets[:, 1] > start)
     if not inside.any():
         return None
