@@ -260,7 +260,7 @@ def main() -> None:
             "sets": sets,
         }
         write("adapter", record)
-        draw(record["sets"], pages.DOCS / "images" / "adapter.png")
+        draw(sets, pages.DOCS / "images" / "adapter.png")
         pages.write("embedding-adapter")
 
 
