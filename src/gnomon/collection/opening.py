@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gnomon.collection.catalog import spaces, versions
-from gnomon.collection.catalog.connection import FILE, Catalog, explained
+from gnomon.collection.catalog.connection import FILE, Catalog, translated_errors
 from gnomon.collection.catalog.versions import Version
 from gnomon.collection.collection import Collection
 from gnomon.collection.serving.encoders import EncoderRegistry, resolve_reranker
@@ -51,7 +51,7 @@ def open_collection(
     name = settings.model or (given[0].space.name if given else DEFAULT_MODEL)
     load = partial(_loaded, threads=settings.threads, progress=progress)
     create = create and version is None  # a version is named of what is there
-    with explained(folder):
+    with translated_errors(folder):
         is_new = create and not (folder / FILE).exists()
     if is_new:
         # Before anything is made, so that a model that is not there, or will not do, leaves nothing behind.

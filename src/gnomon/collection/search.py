@@ -1,4 +1,4 @@
-"""Queries to hits: the retriever of a mode, grouping by document, and what a person sees of each chunk."""
+"""Queries to hits: the retriever of a mode, grouping by document, and the snippet of each chunk."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ LENGTH = 240
 """Characters of a snippet."""
 _LEAD = 30
 _INFLECTION = 4
-"""Letters that a word may have beyond a stem and still be taken for its inflection."""
+"""Letters that a word may have after a stem and still count as its inflection."""
 
 
 def highlighter(query: str) -> tuple[str, ...]:
-    """The beginnings of the query's words that are worth showing, longest first; () where there are none."""
+    """Stems of the query's words without stop words, longest first: what is highlighted."""
     words = {word for word in _WORD.findall(query.lower()) if word not in ENGLISH}
     return tuple(sorted({_stem(word) for word in words}, key=lambda stem: (-len(stem), stem)))
 
 
 def _matches(text: str, stems: tuple[str, ...]) -> list[tuple[int, int, str]]:
-    """Start, end and stem of each word that begins with a stem and goes on for at most 4 letters, in order.
+    """Start, end and stem of each word that begins with a stem and has at most 4 letters after it, in order.
 
     Plain searches: a regular expression of all stems, case ignored, takes five times as long.
     """
@@ -112,10 +112,10 @@ def build_retriever(
     lexical: WordIndex,
     lookups: ChunkLookup | None = None,
 ) -> Retriever:
-    """The retriever that serves a mode: the same object that is evaluated. Lexical needs no encoder.
+    """The retriever of a mode: what is searched with is also what is evaluated. Lexical needs no encoder.
 
-    A stage of the settings is used where its part is: `rocchio` in dense, `rm3` in lexical, both in hybrid.
-    Raises InvalidInput for stages without `lookups`, which they read vectors and texts by.
+    Of the settings' stages, `rocchio` is used in dense, `rm3` in lexical, both in hybrid. Raises InvalidInput for
+    an unknown mode, and for stages without `lookups`, which read vectors and texts for them.
     """
     if mode not in get_args(Mode):
         raise InvalidInput(f"mode {mode!r}", expected=f"one of {', '.join(get_args(Mode))}")
@@ -129,22 +129,22 @@ def build_retriever(
         found = Fuse(parts, settings.fuse)
     if settings.neighbours is None:
         return found
-    return Neighbours(found, _given(lookups).vectors_of, settings.neighbours)
+    return Neighbours(found, _required(lookups).vectors_of, settings.neighbours)
 
 
 def _dense(settings: RetrievalSettings, encoder: Encoder, index: Index, lookups: ChunkLookup | None) -> Retriever:
     if settings.rocchio is None:
         return Dense(encoder, index)
-    return Rocchio(encoder, index, _given(lookups).vectors_of, settings.rocchio)
+    return Rocchio(encoder, index, _required(lookups).vectors_of, settings.rocchio)
 
 
 def _lexical(settings: RetrievalSettings, index: WordIndex, lookups: ChunkLookup | None) -> Retriever:
     if settings.rm3 is None:
         return Lexical(index)
-    return RM3(index, _given(lookups).texts_of, settings.rm3)
+    return RM3(index, _required(lookups).texts_of, settings.rm3)
 
 
-def _given(lookups: ChunkLookup | None) -> ChunkLookup:
+def _required(lookups: ChunkLookup | None) -> ChunkLookup:
     if lookups is None:
         raise InvalidInput(
             "stages without lookups",
@@ -155,7 +155,7 @@ def _given(lookups: ChunkLookup | None) -> ChunkLookup:
 
 
 def group_by_document(connection: Connection, ranking: Ranking, k: int) -> tuple[Ranking, dict[int, int]]:
-    """The best chunk of each of the first `k` documents, and how many further chunks of it were found."""
+    """The best chunk of each of the first `k` documents, and the number of further chunks found of its document."""
     owners = queries.document_ids(connection, ranking.ids)
     first: dict[int, int] = {}
     more: dict[int, int] = {}
@@ -176,7 +176,7 @@ def group_by_document(connection: Connection, ranking: Ranking, k: int) -> tuple
 
 
 def hits(connection: Connection, query: str, ranking: Ranking, more: Mapping[int, int]) -> list[Hit]:
-    """What a person sees. A chunk that was deleted since the index was read is left out."""
+    """The hits of a ranking. A chunk that was deleted since the index was read is left out."""
     rows = queries.chunk_rows(connection, ranking.ids.tolist())
     stems = highlighter(query)
     found = []

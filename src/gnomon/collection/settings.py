@@ -1,12 +1,13 @@
-"""What a collection is made with. Fixed for a version: changing one of these makes another version."""
+"""The settings that a collection is made with. They are fixed for a version: other settings make another version."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from gnomon.core.errors import InvalidInput
+from gnomon.core.serialize import from_plain, to_plain
 from gnomon.index.scan_settings import Chosen, require_chosen
 from gnomon.retrieve.feedback import NeighbourSettings, RM3Settings, RocchioSettings
 from gnomon.retrieve.fuse import FuseSettings
@@ -21,7 +22,7 @@ STAGES = {
     "neighbours": NeighbourSettings,
     "rerank": RerankSettings,
 }
-"""What can be added to a search, by the name of its setting."""
+"""The optional stages of a search, by the names of their settings."""
 RENAMED_SETTINGS = {"rerank.share": "rerank.weight"}
 """Old names of settings of a group: in catalogs of 0.1, and on the command line for one minor version."""
 _INDEX: Chosen = "auto"
@@ -32,12 +33,12 @@ class RetrievalSettings:
     """How a collection searches: the mode, the fusion of a hybrid search, and the language of its words.
 
     Stages that need no model are off by default, since each helps some corpora and harms others: see
-    docs/stages.md. `rocchio` is feedback of the dense part, `rm3` of the keyword part, and `neighbours`
-    smooths what comes out. `rerank` is a second model that looks at the first results last.
+    docs/stages.md. `rocchio` is relevance feedback for the dense part, `rm3` for the keyword part, and `neighbours`
+    smooths the scores of the result. `rerank` is a second model that reorders the first results.
 
     `index` is how similar vectors are found: auto (a scan of short codes), exact (every vector compared), or
-    hnsw or ivf, which look at fewer vectors and aim at 0.99 of the ten nearest rather than 0.998. Up to
-    20,000 passages all of them compare every vector.
+    hnsw or ivf, which compare fewer vectors and aim at 0.99 of the ten nearest rather than 0.998. Up to
+    20,000 passages all of them compare every vector. Raises InvalidInput for an unknown mode or index.
     """
 
     mode: Mode = "hybrid"
@@ -56,40 +57,34 @@ class RetrievalSettings:
 
     def to_json(self) -> dict[str, Any]:
         """A plain mapping, read back by `from_json`."""
-        plain = asdict(self)
-        # A stage that is off is left out, and so is the usual index: catalogs from before there were any to
-        # choose say the same.
+        plain: dict[str, Any] = to_plain(self)
+        # A stage that is off is left out, and so is the default index, as catalogs of the first schema have it.
         if self.index == _INDEX:
             del plain["index"]
         return {name: value for name, value in plain.items() if value is not None}
 
     @classmethod
-    def from_json(cls, plain: dict[str, Any]) -> RetrievalSettings:
-        """The settings that `to_json` wrote."""
-        fuse = dict(plain["fuse"])
-        fuse["weights"] = tuple(fuse["weights"]) if fuse["weights"] is not None else None
-        stages: dict[str, Any] = {
-            name: kind(**_with_new_names(name, plain[name]))
-            for name, kind in STAGES.items()
-            if plain.get(name) is not None
-        }
-        others = {"index": plain.get("index", _INDEX), **stages}
-        return cls(mode=plain["mode"], fuse=FuseSettings(**fuse), language=plain["language"], **others)
+    def from_json(cls, plain: Mapping[str, Any]) -> RetrievalSettings:
+        """The settings that `to_json` wrote. Raises InvalidInput that names an unknown or wrong key."""
+        renamed = {name: _with_new_names(name, value) if name in STAGES else value for name, value in plain.items()}
+        return from_plain(cls, renamed, name="retrieval settings")
 
 
-def _with_new_names(group: str, values: Mapping[str, Any]) -> dict[str, Any]:
+def _with_new_names(group: str, values: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if values is None:
+        return None
     return {RENAMED_SETTINGS.get(f"{group}.{name}", name).removeprefix(f"{group}."): v for name, v in values.items()}
 
 
 @dataclass(frozen=True)
 class CollectionSettings:
-    """What a new collection is made with; an existing one must agree with whatever is not None.
+    """The settings of a new collection; an existing one must agree with whatever is not None.
 
     `model` is a short name, a hub id or a folder (default: all-MiniLM-L6-v2). `chunk_tokens` (default: what
     the model reads whole, at most 256) and `chunk_overlap` (default: an eighth) are in the model's tokens.
     `prepend_title` (default: yes) puts title and headings before the text for embedding. `retrieval` as a
-    mapping names some of its settings, and says nothing of the others. `threads` is for this process only and
-    not kept.
+    mapping sets some of its settings, and leaves the others open. `threads` is for this process only and not
+    stored. Raises InvalidInput for unknown or wrong retrieval settings.
     """
 
     model: str | None = None
@@ -109,7 +104,7 @@ class CollectionSettings:
 
 @dataclass(frozen=True)
 class IndexOptions:
-    """How an index run reads files: glob patterns to leave out, and the largest file that is read."""
+    """How an index run reads files: glob patterns to leave out, and the largest file that is read, in megabytes."""
 
     exclude: tuple[str, ...] = ()
     max_file_mb: float = 50.0

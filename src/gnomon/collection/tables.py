@@ -1,4 +1,4 @@
-"""Tables registered with a collection: files asked beside its documents. The catalog remembers them."""
+"""Tables registered with a collection: files that are queried beside its documents, recorded in the catalog."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gnomon.collection.catalog.connection import Catalog
 
 @dataclass(frozen=True)
 class TableRegistration:
-    """A name, the file's absolute path, and what is known of it."""
+    """A table's name, the file's absolute path, and a description of its columns as plain JSON values."""
 
     name: str
     path: str
@@ -24,20 +24,20 @@ class TableRegistration:
 
 
 class TableRegistry:
-    """The tables of one collection. `folder` is where what is derived from them may be kept."""
+    """The tables of one collection. `folder` is where files derived from them may be kept."""
 
     def __init__(self, catalog: Catalog, folder: Path) -> None:
         self._catalog, self.folder = catalog, folder
 
     def all(self) -> tuple[TableRegistration, ...]:
-        """Every table, by name."""
+        """Every table, in order of name."""
         table = schema.tables
         with self._catalog.read() as connection:
             rows = connection.execute(select(table).order_by(table.c.name)).all()
         return tuple(TableRegistration(row.name, row.path, json.loads(row.about)) for row in rows)
 
     def put(self, registration: TableRegistration) -> None:
-        """Keep a table, in place of one of the same name."""
+        """Record a table, in place of one of the same name."""
         table = schema.tables
         about = json.dumps(dict(registration.about), ensure_ascii=False)
         with self._catalog.write() as connection:
@@ -46,7 +46,7 @@ class TableRegistry:
             connection.execute(row)
 
     def remove(self, name: str) -> bool:
-        """Forget a table; False where there was none of that name."""
+        """Delete a table's record. Returns False where there is none of that name."""
         table = schema.tables
         with self._catalog.write() as connection:
             return connection.execute(delete(table).where(table.c.name == name)).rowcount > 0

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from gnomon.collection.catalog.connection import explained
+from gnomon.collection.catalog.connection import translated_errors
 from gnomon.core.contracts import Array
 from gnomon.core.errors import InvalidInput
 from gnomon.monitor.golden import Golden
@@ -50,7 +50,7 @@ class Baseline:
     def save(self, collection: Path) -> None:
         """Put it in the place of the one before. Raises StorageError."""
         folder = collection / FOLDER
-        with explained(folder):
+        with translated_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             names = {}
             for role, rows in (("queries", self.queries), ("documents", self.documents)):
@@ -127,7 +127,7 @@ def past_looks(collection: Path) -> tuple[dict[str, Any], ...]:
 def remember(collection: Path, looks: Sequence[Mapping[str, Any]]) -> None:
     """Keep the last looks. Raises StorageError."""
     folder = collection / FOLDER
-    with explained(folder):
+    with translated_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         kept = [dict(look) for look in looks[-MOST_LOOKS:]]
         _replace(folder / _HISTORY, json.dumps({"looks": kept}, ensure_ascii=False))

@@ -13,7 +13,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from gnomon.collection import Collection
-from gnomon.collection.catalog.connection import explained
+from gnomon.collection.catalog.connection import translated_errors
 from gnomon.core.contracts import Encoder
 from gnomon.core.errors import CollectionBusy, InvalidInput, NothingIndexed
 from gnomon.monitor import samples
@@ -46,7 +46,7 @@ def watch(kb: Collection, settings: WatchSettings | None = None) -> WatchReport:
             hint="gnomon index PATH --into KB",
         )
     folder = kb.internals.folder / FOLDER
-    with explained(folder):
+    with translated_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / "lock", timeout=_WAIT_S):

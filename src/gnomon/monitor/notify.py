@@ -11,7 +11,7 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from gnomon.collection.catalog.connection import explained
+from gnomon.collection.catalog.connection import translated_errors
 from gnomon.core.errors import InvalidInput
 from gnomon.monitor.report import WatchReport
 
@@ -23,7 +23,7 @@ def append_line(report: WatchReport, path: str | Path) -> None:
     """Append the report as one JSON line, in one write. Raises StorageError."""
     path = Path(path).expanduser()
     line = json.dumps(report.to_json(), ensure_ascii=True, default=str) + "\n"
-    with explained(path):
+    with translated_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:

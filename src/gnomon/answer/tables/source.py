@@ -15,7 +15,7 @@ from pathlib import Path
 
 from gnomon.answer.tables.load import TableData, read_table, require_same_columns
 from gnomon.answer.tables.types import Column, ColumnKind, TableInfo, TableKind, quote_name, table_error, unique_names
-from gnomon.collection.catalog.connection import explained
+from gnomon.collection.catalog.connection import translated_errors
 from gnomon.core.errors import GnomonError, UnreadableFile
 from gnomon.core.files import replacing
 from gnomon.core.serialize import from_plain, to_plain
@@ -119,7 +119,7 @@ def locate_derived(name: str, path: Path, kind: TableKind, folder: Path) -> Tabl
         return _derived_location(file, *derived[1:])
     stamp = FileStamp(status.st_size, status.st_mtime_ns, _digest(name, path))
     if derived and derived[0].sha256 == stamp.sha256:
-        with explained(file), closing(sqlite3.connect(file)) as connection, connection:
+        with translated_errors(file), closing(sqlite3.connect(file)) as connection, connection:
             connection.execute("UPDATE about SET stamp = ?", (json.dumps(to_plain(stamp)),))
         return _derived_location(file, *derived[1:])
     columns, rows = write_derived(file, read_table(name, path, kind), stamp)
@@ -128,7 +128,7 @@ def locate_derived(name: str, path: Path, kind: TableKind, folder: Path) -> Tabl
 
 def write_derived(file: Path, data: TableData, stamp: FileStamp) -> tuple[tuple[Column, ...], int]:
     """Writes the rows to a SQLite file, put in place only when it is whole; returns its columns and row count."""
-    with explained(file):
+    with translated_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(file) as beside, closing(sqlite3.connect(beside)) as connection, connection:
             rows = _fill(connection, data, stamp)

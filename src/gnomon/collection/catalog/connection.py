@@ -1,4 +1,4 @@
-"""The catalog: the one truth, in SQLite (WAL). Opening, transactions, and errors a person can act on."""
+"""The catalog's SQLite database (WAL): opening, transactions, and errors that say what to do."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ FILE = "collection.db"
 
 
 class Catalog:
-    """A connection pool on `folder`/collection.db. Readers never block; writers queue for `busy_s`."""
+    """A connection pool on `folder`/collection.db. Readers never block; writers queue for at most `busy_s` seconds.
+
+    Raises CollectionNotFound where there is none and `create` is False, CollectionTooNew, CollectionDamaged,
+    StorageError. A catalog of an older schema is migrated.
+    """
 
     def __init__(self, folder: Path, *, create: bool, busy_s: float = 60.0) -> None:
         self.path = folder / FILE
@@ -38,7 +42,7 @@ class Catalog:
                 expected=f"a folder that holds {FILE}",
                 hint=f"make one: gnomon index PATH --into {folder}",
             )
-        with explained(self.path):
+        with translated_errors(self.path):
             folder.mkdir(parents=True, exist_ok=True)
             _refuse_truncated(self.path)
         self._closed = False
@@ -56,7 +60,7 @@ class Catalog:
     def read(self) -> Iterator[Connection]:
         """A read transaction: one consistent view, never blocked by writers."""
         self._require_open()
-        with explained(self.path), self._engine.connect() as connection, connection.begin():
+        with translated_errors(self.path), self._engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
@@ -66,22 +70,22 @@ class Catalog:
         Raises CollectionBusy, StorageError, CollectionDamaged.
         """
         self._require_open()
-        with explained(self.path), self._engine.connect() as connection:
+        with translated_errors(self.path), self._engine.connect() as connection:
             connection = connection.execution_options(gnomon_write=True)
             with connection.begin():
                 yield connection
 
     def vacuum(self) -> None:
-        """Give the space of deleted rows back to the disk. Takes long, and twice the space meanwhile."""
+        """Give the space of deleted rows back to the disk. Takes long, and needs twice the space until it ends."""
         self._require_open()
-        with explained(self.path), self._engine.connect() as connection:
+        with translated_errors(self.path), self._engine.connect() as connection:
             plain = connection.connection.driver_connection
             if plain is not None:
                 plain.execute("VACUUM")
                 plain.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
-        """Give the connections back; whoever asks for one afterwards is refused."""
+        """Close the connections; later transactions raise InvalidInput."""
         self._closed = True
         self._engine.dispose()
 
@@ -101,7 +105,7 @@ def _engine(path: Path, busy_s: float) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # the "begin" event below says BEGIN, sqlite3 must not
+        connection.isolation_level = None  # the "begin" event below executes BEGIN, sqlite3 must not
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-65536"):
             connection.execute(f"PRAGMA {pragma}")
 
@@ -141,7 +145,7 @@ def _migrate(connection: Connection, path: Path) -> None:
 
 
 def _refuse_truncated(path: Path) -> None:
-    """A file shorter than its header says was cut; SQLite would notice only when it reads that far."""
+    """Raise for a file shorter than its header says: SQLite would notice only when it reads that far."""
     if not path.exists() or path.stat().st_size == 0:
         return
     with path.open("rb") as file:
@@ -156,8 +160,8 @@ def _refuse_truncated(path: Path) -> None:
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn storage errors into gnomon's, with the next step."""
+def translated_errors(path: Path) -> Iterator[None]:
+    """Turns errors of SQLite and of the file system into gnomon's, with the next step."""
     try:
         yield
     except GnomonError:
@@ -171,7 +175,7 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def storage_error(error: OSError, path: Path) -> StorageError:
-    """An operating system's refusal, said with the path and the next step."""
+    """The StorageError for an error of the operating system, with the path and the next step."""
     return StorageError(
         f"{path} cannot be written: {error.strerror or error}",
         expected="a folder with space and write permission",

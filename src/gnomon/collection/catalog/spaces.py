@@ -1,4 +1,4 @@
-"""A collection's encoder: found when first needed, held to the space it had when the collection was made."""
+"""The spaces of a collection's vectors, and canaries: texts whose stored vectors show whether a model changed."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ differ by less than 0.0005."""
 
 
 def register(connection: Connection, encoder: Encoder, model: str) -> int:
-    """The space's row in the catalog, made with its canaries where it is new.
+    """The id of the space's row, inserted with its canaries where it is new.
 
-    Of a known space the place of its model stays, unless that was a folder which is gone.
+    A known space keeps where its model is loaded from, unless that is a folder which is gone. Raises InvalidInput
+    for an encoder of several vectors a text.
     """
     require_single(encoder)
     space, table = encoder.space, schema.spaces
@@ -67,7 +68,7 @@ def require_single(encoder: Encoder) -> None:
 
 
 def check_canaries(connection: Connection, space_id: int, encoder: Encoder) -> None:
-    """Raise SpaceMismatch when the encoder no longer makes the vectors that it made."""
+    """Raise SpaceMismatch when the encoder no longer makes the stored vectors of the canaries."""
     table = schema.canaries.c
     rows = connection.execute(select(table.role, table.text, table.vector).where(table.space_id == space_id)).all()
     fresh = _canary_vectors(encoder, [(row.role, row.text) for row in rows])
@@ -84,7 +85,7 @@ def check_canaries(connection: Connection, space_id: int, encoder: Encoder) -> N
 
 
 def open_encoder(space: Space, model: str, load: Callable[[str], Encoder], check: Callable[[Encoder], None]) -> Encoder:
-    """Load the collection's model and make sure that it is the one that the vectors came from."""
+    """Load a model and check that it makes vectors of this space. Raises SpaceMismatch, also where `check` does."""
     encoder = load(model)
     require_same(space, encoder.space, model)
     check(encoder)

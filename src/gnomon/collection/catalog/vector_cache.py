@@ -16,7 +16,7 @@ from gnomon.core.vectors import Vectors
 
 
 def missing(connection: Connection, space_id: int, role: Role, hashes: Sequence[bytes]) -> set[bytes]:
-    """Those of the hashes that have no vector yet."""
+    """The hashes that have no vector yet."""
     vector = schema.vectors.c
     wanted = list(dict.fromkeys(hashes))
     lacking = set(wanted)
@@ -27,12 +27,12 @@ def missing(connection: Connection, space_id: int, role: Role, hashes: Sequence[
 
 
 def hash_of(text: str) -> bytes:
-    """SHA-256 of a text: what the cache knows it by."""
+    """SHA-256 of a text, 32 bytes: its key in the cache."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
 def get(connection: Connection, space_id: int, role: Role, hashes: Sequence[bytes]) -> dict[bytes, Array]:
-    """The vectors of those hashes that have one, float32."""
+    """The vectors of those hashes that have one, float32 [dim] each."""
     vector = schema.vectors.c
     found: dict[bytes, Array] = {}
     for block in in_blocks(hashes, schema.IN_VALUES):
@@ -43,7 +43,7 @@ def get(connection: Connection, space_id: int, role: Role, hashes: Sequence[byte
 
 
 def put(connection: Connection, space_id: int, role: Role, hashes: Sequence[bytes], vectors: Vectors) -> None:
-    """Keep vectors; one that another writer put in first stays. `vectors` must be of the space's encoder."""
+    """Store vectors; one that is there already stays. `vectors` must be of the space's encoder."""
     rows = [
         {"space_id": space_id, "role": role, "text_hash": text_hash, "data": row.astype("<f4").tobytes()}
         for text_hash, row in zip(hashes, vectors.data, strict=True)

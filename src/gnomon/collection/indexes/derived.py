@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from sqlalchemy import Connection
 
 from gnomon.collection.catalog import queries
-from gnomon.collection.catalog.connection import Catalog, explained
+from gnomon.collection.catalog.connection import Catalog, translated_errors
 from gnomon.collection.catalog.queries import JournalHead
 from gnomon.collection.catalog.versions import NotReady, Version, is_complete
 from gnomon.collection.indexes.state import (
@@ -119,7 +119,7 @@ class DerivedIndexes:
 
     def _open_saved(self) -> IndexView | None:
         """Both indexes as they are on disk, at the keyword index's position; None where that would take long."""
-        with explained(self._folder), self._catalog.read() as connection:
+        with translated_errors(self._folder), self._catalog.read() as connection:
             state = read_state(self._folder)
             head = queries.chunking_head(connection, self._version.chunking_id)
             if not self._is_of_this_history(connection, state, head):
@@ -164,7 +164,7 @@ class DerivedIndexes:
                 return
             live, state = self._current
             # What cannot be saved now (the disk is full, another process has the lock) is in the catalog.
-            with suppress(StorageError), explained(self._folder), FileLock(self._lock_file, timeout=0):
+            with suppress(StorageError), translated_errors(self._folder), FileLock(self._lock_file, timeout=0):
                 if read_state(self._folder) == state:
                     self._current = save_indexes(self._folder, live, state)
 
@@ -208,7 +208,7 @@ class DerivedIndexes:
         with self._catalog.read() as connection:
             if not is_complete(connection, self._version.id):
                 return self._view  # and no folder is made for one that was retired
-        with explained(self._folder):
+        with translated_errors(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             try:
                 lock = FileLock(self._lock_file).acquire(timeout=wait_s, poll_interval=0.01)

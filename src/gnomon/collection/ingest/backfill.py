@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from sqlalchemy import select, update
 
 from gnomon.collection.catalog import mutations, schema, vector_cache, versions
-from gnomon.collection.catalog.connection import Catalog, explained
+from gnomon.collection.catalog.connection import Catalog, translated_errors
 from gnomon.collection.catalog.queries import chunks_of, document_of
 from gnomon.collection.catalog.versions import BACKFILL_STATES, Version
 from gnomon.collection.ingest.writer import SLICE_TEXTS, EmbeddingCounts, Target, embed_slices
@@ -201,7 +201,7 @@ class _VectorMissing(Exception):
 @contextmanager
 def _step_lock(path: Path) -> Iterator[None]:
     lock = FileLock(path)
-    with explained(path):
+    with translated_errors(path):
         try:
             lock.acquire(timeout=_WAIT_S, poll_interval=0.02)
         except Timeout as error:

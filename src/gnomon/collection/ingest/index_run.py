@@ -18,7 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from gnomon.collection.catalog import mutations, queries, versions
-from gnomon.collection.catalog.connection import explained
+from gnomon.collection.catalog.connection import translated_errors
 from gnomon.collection.catalog.mutations import ChunkedDocument, FilePart
 from gnomon.collection.ingest.reader_thread import PART_CHUNKS, FailedFile, ReaderThread
 from gnomon.collection.ingest.writer import EmbeddingCounts, Target, Writer
@@ -37,7 +37,7 @@ QUEUE_S = 3600.0
 def run_lock(folder: Path, progress: ProgressCallback) -> Iterator[None]:
     """Hold the collection's one place for an index run. Raises CollectionBusy after an hour."""
     lock = FileLock(folder / "index.lock")
-    with explained(folder):
+    with translated_errors(folder):
         try:
             lock.acquire(timeout=0)
         except Timeout:
