@@ -130,7 +130,7 @@ def ask(system: System, dataset: DataSet, k: int | None) -> SystemRun:
     if k is not None and k < 1:
         raise InvalidInput(f"--k {k}", expected="1 or more")
     with ProgressBar() as bar:
-        return system.answer(dataset, k=k or DEPTH, progress=bar.update)
+        return system.run(dataset, k=k or DEPTH, progress=bar.update)
 
 
 def require_depth(metrics: Sequence[Metric], answered: SystemRun) -> None:

@@ -37,26 +37,27 @@ def open_collection(
 ) -> Collection:
     """Open the collection in a folder, or make one there.
 
-    `settings` decide how a new collection is made; an existing one must agree with what they name, and is
-    opened with its own model when they name none. `encoder` stands in for loading a model; several stand for
-    those of several versions, by their spaces. `progress` receives messages of loading a model. What serves
-    is the live version at each moment, or where `version` names one ("v2") that one for good.
+    `settings` decide how a new collection is made; an existing one must agree with those that are not None, and is
+    opened with its own model where they name none. `encoder` is used instead of loading a model; several are used
+    for the versions of their spaces. `progress` receives messages of loading a model. The live version answers, also
+    after a later switch, or with `version` ("v2") that one always.
+
     Raises CollectionNotFound where there is none and `create` is False, SpaceMismatch for another model than
-    the collection's, InvalidInput for other settings or a version that cannot serve, CollectionDamaged,
-    StorageError.
+    the collection's, InvalidInput for other settings, NotReady for a version that cannot serve, CollectionDamaged,
+    StorageError, and what loading a model raises.
     """
     folder = Path(path).expanduser().absolute()
     settings = settings or CollectionSettings()
-    given = () if encoder is None else tuple(encoder) if isinstance(encoder, Sequence) else (encoder,)
-    name = settings.model or (given[0].space.name if given else DEFAULT_MODEL)
+    encoders = () if encoder is None else tuple(encoder) if isinstance(encoder, Sequence) else (encoder,)
+    name = settings.model or (encoders[0].space.name if encoders else DEFAULT_MODEL)
     load = partial(_loaded, threads=settings.threads, progress=progress)
     create = create and version is None  # a version is named of what is there
     with translated_errors(folder):
         is_new = create and not (folder / FILE).exists()
     if is_new:
-        # Before anything is made, so that a model that is not there, or will not do, leaves nothing behind.
-        given = given or (load(name),)
-        spaces.require_single(given[0])
+        # Before anything is written, so that a missing or unsuitable model leaves nothing behind.
+        encoders = encoders or (load(name),)
+        spaces.require_single(encoders[0])
     catalog = Catalog(folder, create=create)
     try:
         serving = _serving_version(catalog, version)
@@ -67,30 +68,30 @@ def open_collection(
                     expected="a collection with a model",
                     hint=f"make it: gnomon index PATH --into {folder}",
                 )
-            given = given or (load(name),)
-            serving = _create(catalog, settings, given[0], _reference(name))
+            encoders = encoders or (load(name),)
+            serving = _create(catalog, settings, encoders[0], _reference(name))
         _require_agreement(serving, settings)
-        given = _stand_ins(serving, settings.model, given, load)
-        opened = EncoderRegistry(catalog, lambda model, space: load(model, space=space), given)
-        return Collection(Serving(folder, catalog, opened, serving, fixed=version is not None))
+        encoders = _checked_encoders(serving, settings.model, encoders, load)
+        registry = EncoderRegistry(catalog, lambda model, space: load(model, space=space), encoders)
+        return Collection(Serving(folder, catalog, registry, serving, fixed=version is not None))
     except BaseException:
         catalog.close()
         raise
 
 
 def _serving_version(catalog: Catalog, name: str | None) -> Version | None:
-    """The version to serve, None in a new collection. Raises NotReady where a named one cannot serve."""
+    """The version that answers, None in a new collection. Raises NotReady where a named one cannot serve."""
     with catalog.read() as connection:
         live = versions.live_version(connection)
         if name is None or live is None:
             return live
         version = versions.by_name(connection, name)
-        standing = versions.version_state(connection, version.id)
-    if standing.is_complete:
+        state = versions.version_state(connection, version.id)
+    if state.is_complete:
         return version
-    is_retired = standing.state == "retired"
+    is_retired = state.state == "retired"
     raise versions.NotReady(
-        f"{name} is retired" if is_retired else f"{name} is {standing.behind:,} documents behind",
+        f"{name} is retired" if is_retired else f"{name} is {state.behind:,} documents behind",
         expected="a version that holds every document",
         hint="gnomon versions shows which do" + ("" if is_retired else ", and how far this one is"),
     )
@@ -113,59 +114,61 @@ def _create(catalog: Catalog, settings: CollectionSettings, encoder: Encoder, mo
         made = versions.live_version(connection)  # another process may have been first
         if made is None:
             space = spaces.register(connection, encoder, model)
-            cut = versions.chunking_id(connection, chunking.to_json(), None)
-            versions.create(connection, "live", cut, space, _retrieval(settings))
+            chunking_row = versions.chunking_id(connection, chunking.to_json(), None)
+            versions.create(connection, "live", chunking_row, space, _retrieval(settings))
             made = versions.live_version(connection)
     if made is None:
         raise InvalidInput("a collection without a version", expected="the one just written")
     return made
 
 
-def _stand_ins(version: Version, named: str | None, given: tuple[Encoder, ...], load: Load) -> tuple[Encoder, ...]:
-    """The encoders that need not be loaded; one that is not of the version's space is refused at once."""
-    if not given and named is not None and _reference(named) != version.model:
-        given = (load(named),)
-        spaces.require_same(version.space, given[0].space, named)
-    if given and version.space not in [encoder.space for encoder in given]:
-        spaces.require_same(version.space, given[0].space, given[0].space.name)
-    return given
+def _checked_encoders(
+    version: Version, named: str | None, encoders: tuple[Encoder, ...], load: Load
+) -> tuple[Encoder, ...]:
+    """The encoders that need not be loaded. Raises SpaceMismatch where none is of the version's space."""
+    if not encoders and named is not None and _reference(named) != version.model:
+        encoders = (load(named),)
+        spaces.require_same(version.space, encoders[0].space, named)
+    if encoders and version.space not in [encoder.space for encoder in encoders]:
+        spaces.require_same(version.space, encoders[0].space, encoders[0].space.name)
+    return encoders
 
 
 def _require_agreement(version: Version, settings: CollectionSettings) -> None:
-    """Raise InvalidInput where settings name something else than the collection was made with."""
+    """Raise InvalidInput where settings differ from those that the collection was made with."""
     wanted: dict[str, Any] = {
         "max_tokens": settings.chunk_tokens,
         "overlap": settings.chunk_overlap,
         "prepend_title": settings.prepend_title,
     }
     other = {k: v for k, v in wanted.items() if v is not None and version.chunking[k] != v}
-    held = {**version.chunking, **asdict(version.retrieval)}
+    stored = {**version.chunking, **asdict(version.retrieval)}
     if settings.retrieval is not None:
         whole = asdict(_retrieval(settings))
         named = settings.retrieval if isinstance(settings.retrieval, Mapping) else whole
-        other |= {name: whole[name] for name in named if held[name] != whole[name]}
+        other |= {name: whole[name] for name in named if stored[name] != whole[name]}
     if other:
         raise InvalidInput(
-            f"settings {other} for a collection made with { ({key: held[key] for key in other}) }",
+            f"settings {other} for a collection made with { ({key: stored[key] for key in other}) }",
             expected="the collection's own settings",
             hint="leave them out, or index into a new collection with the new ones",
         )
 
 
 def _retrieval(settings: CollectionSettings) -> RetrievalSettings:
-    given = settings.retrieval
-    whole = RetrievalSettings(**given) if isinstance(given, Mapping) else given or RetrievalSettings()
+    named = settings.retrieval
+    whole = RetrievalSettings(**named) if isinstance(named, Mapping) else named or RetrievalSettings()
     return resolve_reranker(whole)
 
 
 def _reference(model: str) -> str:
-    """What is kept to load the model from: a folder by its absolute path, a name as it is."""
+    """What the catalog keeps to load the model from: a folder's absolute path, or a name as it is."""
     folder = Path(model).expanduser()
     return str(folder.resolve()) if folder.is_dir() else model
 
 
 def _loaded(name: str, *, threads: int | None, progress: ProgressCallback, space: Space | None = None) -> Encoder:
-    """The model as it comes, or in the precision and with the dimensions that a space was made with."""
+    """The model in its default precision and dimension, or in those of a space."""
     from gnomon.encode import EncoderSettings, load_encoder
 
     settings = EncoderSettings(threads=threads)

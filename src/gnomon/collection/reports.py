@@ -1,4 +1,4 @@
-"""What is in a collection, from the catalog and the files alone."""
+"""Reports: what an index run, a switch or a prune did, and what is in a collection."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gnomon.index.scan_settings import chosen_settings
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A file or text that did not go in as wanted. `skipped` is True where nothing of it was indexed."""
+    """A file or text that was not indexed as it should be. `skipped` is True where nothing of it was indexed."""
 
     path: str
     reason: str
@@ -56,7 +56,7 @@ class IndexReport:
 
 @dataclass(frozen=True, slots=True)
 class DerivedStatus:
-    """One derived index: its kind, rows, the journal position it stands at, and bytes on disk."""
+    """One derived index: its kind, rows, journal position, and bytes on disk."""
 
     name: str
     kind: str
@@ -70,7 +70,7 @@ class DerivedStatus:
 class Status:
     """What is in a collection, as a version has it. Bytes are on disk.
 
-    `position` is where the part of the journal ends that concerns the version's chunks.
+    `position` is the last journal entry that concerns the version's chunks.
     """
 
     path: str
@@ -95,10 +95,10 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class VersionInfo:
-    """A version and how it stands. `state` is building, ready, live or retired.
+    """A version. `state` is building, ready, live or retired.
 
-    `upto` is the row id of the last document that it is whole to, `behind` the number of those after that;
-    `live_since` is when it went live, for the live one.
+    `upto` is the row id of the last document up to which it is complete, `behind` the number of documents after
+    that; `created` and `live_since` (for the live one) are times in ISO 8601, UTC.
     """
 
     id: int
@@ -135,7 +135,7 @@ class SwitchReport:
 
 @dataclass(frozen=True, slots=True)
 class PruneReport:
-    """What pruning freed: chunks, vectors, tokenizers, folders of indexes, and bytes on disk."""
+    """What pruning deleted: chunks, vectors, tokenizers, folders of indexes, and bytes on disk."""
 
     chunks: int = 0
     vectors: int = 0
@@ -189,9 +189,9 @@ def _derived(
     found = []
     for name, inside, kind, at in kinds:
         there = ours and bool(inside) and (folder / inside).is_dir()
-        standing = "missing" if not there else "current" if at == position else "behind"
+        freshness = "missing" if not there else "current" if at == position else "behind"
         size = _bytes(folder / inside) if there else 0
-        found.append(DerivedStatus(name, kind, chunks if standing == "current" else 0, at, size, standing))
+        found.append(DerivedStatus(name, kind, chunks if freshness == "current" else 0, at, size, freshness))
     return tuple(found)
 
 

@@ -1,4 +1,4 @@
-"""What is evaluated, as people name it: a collection, a mode or a version of it, a saved run, a model."""
+"""The systems that can be evaluated, by their names: a collection, a mode or version of it, a saved run, a model."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def corpus_of(dataset: DataSet) -> Path:
 
 
 def evaluation_folder(corpus: Path, fingerprint: str) -> Path:
-    """Where the collection of a corpus in a space lies: in gnomon's cache, by the content of both."""
+    """The folder of a corpus's collection in a space: in gnomon's cache, by the content of both."""
     made = {"corpus": digest_file(corpus), "space": fingerprint}
     return cache_home() / "evaluations" / digest_json(made)[:16]
 
 
 def index_once(kb: Collection, corpus: Path, model: str, progress: ProgressCallback) -> str:
-    """Index the corpus into its collection where that is not done. Returns what to tell of it."""
+    """Index the corpus into its collection unless that is done. Returns a note for the report."""
     folder = Path(kb.status().path)
     done = folder / "complete"
     if done.exists():
@@ -69,10 +69,10 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class SystemRun:
-    """A system's run over a data set, and what was measured: the judgments of the queries that it was asked.
+    """A system's run over a data set, with the judgments of the queries that were searched for.
 
-    `documents` are the collection's ids, None for a saved run; `seconds` is what searching took, loading and
-    indexing left out, None for a saved run. `notes` say what people should know of how it was made.
+    `documents` are the collection's ids, None for a saved run; `seconds` is what searching took, without loading and
+    indexing, None for a saved run. `notes` say what readers of the figures should know.
     """
 
     run: Run
@@ -92,7 +92,7 @@ class CollectionSystem:
     version: str | None = None
     where: str | None = None
 
-    def answer(self, dataset: DataSet, *, k: int = 100, progress: ProgressCallback = no_progress) -> SystemRun:
+    def run(self, dataset: DataSet, *, k: int = 100, progress: ProgressCallback = no_progress) -> SystemRun:
         """Search for every judged query, `k` results each. Judged documents that do not meet `where` count as
         not found.
 
@@ -100,7 +100,7 @@ class CollectionSystem:
         judged document meets, and as opening does.
         """
         with open_collection(self.folder, create=False, progress=progress, version=self.version) as kb:
-            return _answered(kb, dataset, self, k, progress)
+            return _search_collection(kb, dataset, self, k, progress)
 
     def chunk_texts(self) -> list[ChunkText]:
         """What pseudo-queries are made from."""
@@ -115,7 +115,7 @@ class RunSystem:
     text: str
     file: Path
 
-    def answer(self, dataset: DataSet, *, k: int = 100, progress: ProgressCallback = no_progress) -> SystemRun:
+    def run(self, dataset: DataSet, *, k: int = 100, progress: ProgressCallback = no_progress) -> SystemRun:
         """Read the run. A TREC file has no place for a query that found nothing: such queries are put back.
 
         Raises InvalidInput for a run of another corpus or of other queries, UnreadableFile.
@@ -136,12 +136,12 @@ class RunSystem:
 
 @dataclass(frozen=True)
 class ModelSystem:
-    """A model: its collection of the data set's corpus is made once, in gnomon's cache, and asked dense."""
+    """A model: its collection of the data set's corpus is made once, in gnomon's cache, and searched dense."""
 
     text: str
     model: str
 
-    def answer(self, dataset: DataSet, *, k: int = 100, progress: ProgressCallback = no_progress) -> SystemRun:
+    def run(self, dataset: DataSet, *, k: int = 100, progress: ProgressCallback = no_progress) -> SystemRun:
         """Search the corpus with the model. Raises InvalidInput where the data set brings no corpus."""
         from gnomon.encode import load_encoder
 
@@ -151,30 +151,30 @@ class ModelSystem:
         settings = CollectionSettings(model=self.model)
         with open_collection(folder, settings=settings, encoder=encoder) as kb:
             note = index_once(kb, corpus, self.model, progress)
-            answered = _answered(kb, dataset, CollectionSystem(self.text, folder, "dense"), k, progress)
-        return replace(answered, notes=(*answered.notes, note))
+            system_run = _search_collection(kb, dataset, CollectionSystem(self.text, folder, "dense"), k, progress)
+        return replace(system_run, notes=(*system_run.notes, note))
 
 
 System = CollectionSystem | RunSystem | ModelSystem
 
 
 def resolve(text: str) -> System:
-    """What a name means; see FORMS. Raises InvalidInput where there is nothing of it."""
+    """The system of a name; see FORMS. Raises InvalidInput where there is none."""
     if text.startswith(_MODEL):
         name = text.removeprefix(_MODEL)
         if not name:
             raise InvalidInput(f"{text!r} without a name", expected=FORMS, hint="gnomon models lists them")
         return ModelSystem(text, name)
-    if _place(text).is_file():
-        return RunSystem(text, _place(text))
-    if _place(text).is_dir():
-        return CollectionSystem(text, _place(text))
+    if _path(text).is_file():
+        return RunSystem(text, _path(text))
+    if _path(text).is_dir():
+        return CollectionSystem(text, _path(text))
     rest, colon, mode = text.rpartition(":")
     rest = rest if colon else text
     folder, at, version = rest.rpartition("@")
     folder = folder if at and re.fullmatch(r"v\d+", version) else rest
-    if not _place(folder).is_dir():
-        raise _nothing(text)
+    if not _path(folder).is_dir():
+        raise _nothing_at(text)
     if colon and mode not in _MODES:
         raise InvalidInput(
             f"{text}: there is no mode {mode!r}",
@@ -182,21 +182,21 @@ def resolve(text: str) -> System:
             hint=f"for example {rest}:dense",
         )
     kept = next((known for known in _MODES if known == mode), None)
-    return CollectionSystem(text, _place(folder), kept, version if folder != rest else None)
+    return CollectionSystem(text, _path(folder), kept, version if folder != rest else None)
 
 
-def findings(answered: SystemRun, dataset: DataSet) -> tuple[DataSetIssue, ...]:
-    """What does not fit between a run and the judgments, errors first: unknown documents and queries."""
+def findings(system_run: SystemRun, dataset: DataSet) -> tuple[DataSetIssue, ...]:
+    """Mismatches between a run and the judgments, errors first: unknown documents and queries."""
     found = []
-    if answered.documents is not None:
-        lacking = judged_documents(answered.relevant) - answered.documents
+    if system_run.documents is not None:
+        lacking = judged_documents(system_run.relevant) - system_run.documents
         if dataset.documents is not None:
             lacking &= dataset.documents  # what the corpus itself lacks is a fault of the data set
         found.append(_finding("judged documents that the collection lacks", lacking, fatal=True))
-    unasked = set(answered.relevant) - answered.run.queries
+    unasked = set(system_run.relevant) - system_run.run.queries
     found.append(_finding("judged queries that the run lacks; they count 0", unasked, fatal=True))
     if dataset.documents is not None:
-        unknown = _returned(answered.run) - dataset.documents
+        unknown = _returned(system_run.run) - dataset.documents
         found.append(_finding("returned documents that the data set's corpus lacks", unknown, fatal=False))
     return tuple(finding for finding in found if finding.count)
 
@@ -206,12 +206,12 @@ def judged_documents(relevant: Relevant) -> frozenset[str]:
     return frozenset(document for grades in relevant.values() for document in grades)
 
 
-def _answered(
+def _search_collection(
     kb: Collection, dataset: DataSet, system: CollectionSystem, k: int, progress: ProgressCallback
 ) -> SystemRun:
     name, mode, where = system.text, system.mode, system.where
     documents = frozenset(kb.ids())
-    queries = _askable(dataset)
+    queries = _judged_queries(dataset)
     relevant = {query: dataset.relevant[query] for query in queries}
     judged = judged_documents(relevant)
     if judged.isdisjoint(documents):
@@ -230,7 +230,7 @@ def _answered(
 
 
 def _left_out(judged: frozenset[str], allowed: frozenset[str], where: str) -> tuple[str, ...]:
-    """What to tell of judged documents that a condition keeps from being found."""
+    """A note on judged documents that a condition keeps from being found."""
     if judged.isdisjoint(allowed):
         raise InvalidInput(
             f"none of the {len(judged):,} judged documents meets {where}",
@@ -245,7 +245,7 @@ def _left_out(judged: frozenset[str], allowed: frozenset[str], where: str) -> tu
     return (f"{len(lacking):,} of {len(judged):,} judged documents do not meet {where}; they count as not found",)
 
 
-def _askable(dataset: DataSet) -> dict[str, str]:
+def _judged_queries(dataset: DataSet) -> dict[str, str]:
     queries = dataset.judged
     if not queries:
         raise InvalidInput(
@@ -256,10 +256,10 @@ def _askable(dataset: DataSet) -> dict[str, str]:
     return queries
 
 
-def _of_this_corpus(answered: SystemRun, dataset: DataSet, name: str) -> SystemRun:
+def _of_this_corpus(system_run: SystemRun, dataset: DataSet, name: str) -> SystemRun:
     """Raise InvalidInput where no returned document is judged or of the data set's corpus."""
-    returned, judged = _returned(answered.run), judged_documents(dataset.relevant)
-    known = judged | (dataset.documents or frozenset()) | (answered.documents or frozenset())
+    returned, judged = _returned(system_run.run), judged_documents(dataset.relevant)
+    known = judged | (dataset.documents or frozenset()) | (system_run.documents or frozenset())
     if returned and returned.isdisjoint(known):
         raise InvalidInput(
             f"{name} is a run of another corpus: none of the {len(returned):,} documents that it returned is "
@@ -267,7 +267,7 @@ def _of_this_corpus(answered: SystemRun, dataset: DataSet, name: str) -> SystemR
             expected=f"documents such as {_some(judged)}",
             hint=f"the run's are {_some(returned)}: take the run of this corpus, or correct the ids",
         )
-    return answered
+    return system_run
 
 
 def _returned(run: Run) -> frozenset[str]:
@@ -283,11 +283,11 @@ def _some(ids: object) -> str:
     return ", ".join(map(repr, sorted(map(str, ids))[:3]))  # type: ignore[call-overload]
 
 
-def _place(text: str) -> Path:
+def _path(text: str) -> Path:
     return Path(text).expanduser()
 
 
-def _nothing(text: str) -> GnomonError:
+def _nothing_at(text: str) -> GnomonError:
     from gnomon.encode import card_for
 
     after = "correct the path, or make the collection: gnomon index PATH --into kb"
@@ -297,6 +297,6 @@ def _nothing(text: str) -> GnomonError:
 
 
 def labels(*texts: str) -> list[str]:
-    """Short names for systems that are told apart by them: the end of each path, or all of it."""
+    """Short names that tell the systems apart: the end of each path, or all of it."""
     short = [text if text.startswith(_MODEL) else Path(text).name or text for text in texts]
     return short if len(set(short)) == len(set(texts)) else list(texts)

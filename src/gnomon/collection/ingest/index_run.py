@@ -2,7 +2,7 @@
 
 A second thread reads and chunks while this one encodes and writes. The vectors of a batch are in the cache
 before its chunks are in the catalog, so every chunk that can be found has its vector. A file counts as done
-only when all of it is in; a run that was cut off carries on from what the catalog and the cache hold.
+only when all of it is written; after an interruption the next run continues from what the catalog and the cache have.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from gnomon.text.discover import Found, discover, label_roots
 from gnomon.text.settings import ReadSettings
 
 QUEUE_S = 3600.0
-"""How long a run waits for its turn."""
+"""How long a run waits for another one to end."""
 
 
 @contextmanager
 def run_lock(folder: Path, progress: ProgressCallback) -> Iterator[None]:
-    """Hold the collection's one place for an index run. Raises CollectionBusy after an hour."""
+    """Hold the lock that lets one index run at a time work on a collection. Raises CollectionBusy after an hour."""
     lock = FileLock(folder / "index.lock")
     with translated_errors(folder):
         try:
@@ -61,17 +61,17 @@ def _wait(lock: FileLock, folder: Path) -> None:
 
 
 _FILES = 256
-"""Files in one batch at most, however small: what a kill can cost is bounded."""
+"""Files in one batch at most, however small: bounds what a killed process can lose."""
 
 
 class IndexRun:
-    """The state of one run: what it did so far and the batch under way."""
+    """One index run: counts of what it did so far, and the batch that it collects."""
 
     def __init__(self, writer: Writer, reading: ReadSettings, progress: ProgressCallback) -> None:
         self._writer, self._reading, self._progress = writer, reading, progress
-        self._cut_as = writer.live_target()  # what the reader thread cuts for, whatever is live later
+        self._read_for = writer.live_target()  # whose chunker the reader thread uses, whatever is live later
         self._batch: list[FilePart] = []
-        self._keys: dict[str, set[str]] = {}  # ids written so far of files that are under way
+        self._keys: dict[str, set[str]] = {}  # ids written so far of files that are not yet complete
         self._filled: set[str] = set()  # those of these files that have any text
         self._embedded, self._change = EmbeddingCounts(), mutations.CatalogChange()
         self._problems: list[Problem] = []
@@ -79,7 +79,7 @@ class IndexRun:
         self._unread = 0  # found, but of a kind that no reader takes
 
     def run(self, paths: Sequence[str | Path]) -> IndexReport:
-        """Bring the catalog in line with the files under `paths`. Ctrl-C ends it with what is committed."""
+        """Bring the catalog in line with the files under `paths`. After Ctrl-C the report is of what was committed."""
         started = time.perf_counter()
         interrupted = False
         try:
@@ -111,13 +111,13 @@ class IndexRun:
         changed = [item for item in found if not _unchanged(item, stored.get(str(item.path)))]
         self._files, self._unchanged = len(found), len(found) - len(changed)
         self._done = self._unchanged
-        for item in ReaderThread(self._cut_as.chunker, reading).parts(changed, stored):
+        for item in ReaderThread(self._read_for.chunker, reading).parts(changed, stored):
             if isinstance(item, FailedFile):
                 self._fail(item)
             else:
                 self._take(item)
         self._flush()
-        self._remove_gone(paths, stored, {str(item.path) for item in found})
+        self._remove_missing(paths, stored, {str(item.path) for item in found})
 
     def _with_reader(self, found: Sequence[Found] | Any) -> list[Found]:
         kept = []
@@ -147,7 +147,7 @@ class IndexRun:
 
         self._report_progress(batch[-1].source.path, "embedding")
         (change, keys), embedded = self._writer.put(
-            partial(self._cut, batch),
+            partial(self._chunked, batch),
             lambda connection, chunking, parts: mutations.write_parts(connection, chunking, parts, self._keys),
             count_chunks,
         )
@@ -160,9 +160,9 @@ class IndexRun:
             if part.last:
                 self._finish(part)
 
-    def _cut(self, batch: list[FilePart], target: Target) -> tuple[list[FilePart], list[Chunk]]:
-        """The batch as a version cuts it, which may not be the one that it was read for."""
-        if target.version.chunking_id != self._cut_as.version.chunking_id:
+    def _chunked(self, batch: list[FilePart], target: Target) -> tuple[list[FilePart], list[Chunk]]:
+        """The batch and its chunks, made again for a version with another chunking than it was read for."""
+        if target.version.chunking_id != self._read_for.version.chunking_id:
             batch = [replace(part, documents=rechunk(target, part.documents)) for part in batch]
         return batch, [chunk for part in batch for each in part.documents for chunk in each.chunks]
 
@@ -187,28 +187,28 @@ class IndexRun:
         reason = item.error.message.removeprefix(item.path).lstrip(": ")
         self._problems.append(Problem(item.path, reason, item.error.hint))
 
-    def _remove_gone(self, paths: Sequence[Path], stored: Mapping[str, Any], found: set[str]) -> None:
-        """Take out the files below these paths that exist no more. One that cannot be looked at stays."""
+    def _remove_missing(self, paths: Sequence[Path], stored: Mapping[str, Any], found: set[str]) -> None:
+        """Remove the files below these paths that do not exist any more. One whose state is unknown stays."""
         roots = [str(path.resolve()) for path in paths]
         below = [path for path in stored if path not in found and any(_is_below(path, r) for r in roots)]
-        gone = [path for path in below if _is_gone(path)]
-        if gone:
+        missing = [path for path in below if _is_missing(path)]
+        if missing:
             with self._writer.catalog.write() as connection:
                 counted = versions.live_chunking(connection)
-                self._change += mutations.remove_sources(connection, gone, counted)
-            self._removed = len(gone)
+                self._change += mutations.remove_sources(connection, missing, counted)
+            self._removed = len(missing)
 
     def _report_progress(self, path: str, stage: str) -> None:
         self._progress(Progress(stage, self._done, self._files, "file", path, metrics={"chunks": self._chunks}))
 
 
 def add_documents(writer: Writer, documents: Sequence[Document], progress: ProgressCallback) -> IndexReport:
-    """Put documents in that come from no file, a batch at a time."""
+    """Write documents that come from no file, a batch at a time."""
     started = time.perf_counter()
     embedded, change = EmbeddingCounts(), mutations.CatalogChange()
     batch: list[ChunkedDocument] = []
     done = counted = 0
-    cut_as = writer.live_target()
+    read_for = writer.live_target()
 
     def count_chunks(event: Progress) -> None:
         nonlocal counted
@@ -216,23 +216,23 @@ def add_documents(writer: Writer, documents: Sequence[Document], progress: Progr
         chunks = {"chunks": counted}
         progress(Progress("embedding", done, len(documents), "document", batch[-1].document.id, metrics=chunks))
 
-    def made(target: Target) -> tuple[tuple[ChunkedDocument, ...], list[Chunk]]:
-        same = target.version.chunking_id == cut_as.version.chunking_id
+    def prepare(target: Target) -> tuple[tuple[ChunkedDocument, ...], list[Chunk]]:
+        same = target.version.chunking_id == read_for.version.chunking_id
         ready = tuple(batch) if same else rechunk(target, batch)
-        return ready, [chunk for prepared in ready for chunk in prepared.chunks]
+        return ready, [chunk for each in ready for chunk in each.chunks]
 
     def flush() -> None:
         nonlocal embedded, change
         if not batch:
             return
         count_chunks(Progress("embedding"))
-        changed, more = writer.put(made, mutations.write_documents, count_chunks)
+        changed, more = writer.put(prepare, mutations.write_documents, count_chunks)
         embedded, change = embedded + more, change + changed
         batch.clear()
 
     waiting = 0
     for done, document in enumerate(documents):  # noqa: B007 - `count_chunks` reports it
-        batch.append(ChunkedDocument(document, tuple(cut_as.chunker.chunk(document))))
+        batch.append(ChunkedDocument(document, tuple(read_for.chunker.chunk(document))))
         waiting += len(batch[-1].chunks)
         if waiting >= PART_CHUNKS or len(batch) >= PART_CHUNKS:
             flush()
@@ -243,7 +243,7 @@ def add_documents(writer: Writer, documents: Sequence[Document], progress: Progr
 
 
 def rechunk(target: Target, documents: Sequence[ChunkedDocument]) -> tuple[ChunkedDocument, ...]:
-    """Documents that were cut for one version, cut for another."""
+    """The documents with chunks made for another version."""
     chunker = target.chunker
     return tuple(ChunkedDocument(each.document, tuple(chunker.chunk(each.document))) for each in documents)
 
@@ -272,7 +272,7 @@ def _is_below(path: str, root: str) -> bool:
     return path == root or path.startswith(root.rstrip("/") + "/")
 
 
-def _is_gone(path: str) -> bool:
+def _is_missing(path: str) -> bool:
     try:
         Path(path).lstat()
     except (FileNotFoundError, NotADirectoryError):

@@ -1,4 +1,4 @@
-"""The reading half of an index run: changed files to chunked documents, in a thread of its own."""
+"""Reads changed files and chunks their documents, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gnomon.text.read import read, unopened
 from gnomon.text.settings import ReadSettings
 
 PART_CHUNKS = 512
-"""Chunks after which a file of many documents is handed on in parts: memory stays bounded."""
+"""Chunks after which a file of many documents is passed on in parts: bounds memory."""
 _AHEAD = 8
 
 
@@ -30,7 +30,7 @@ class FailedFile:
 
 
 class ReaderThread:
-    """Reads the files that changed, a few parts ahead of whoever takes them. Stops when told to."""
+    """Reads changed files, a few parts ahead of the consumer of `parts`."""
 
     def __init__(self, chunker: Chunker, settings: ReadSettings) -> None:
         self._chunker, self._settings = chunker, settings
@@ -53,7 +53,7 @@ class ReaderThread:
                 for part in self._read(item, stored.get(str(item.path))):
                     if not self._offer(part):
                         return
-            except Exception as error:  # noqa: BLE001 - handed to the other thread, which reports or raises it
+            except Exception as error:  # noqa: BLE001 - passed to the other thread, which reports or raises it
                 self._offer(FailedFile(str(item.path), error))
         self._offer(None)
 

@@ -1,7 +1,7 @@
-"""How writers find the live version, and go on when another one takes over while they embed.
+"""Embedding into the vector cache, and writing into the live version, whichever that is.
 
-Vectors are committed before chunks, and a switch may come in between. So the transaction that writes makes
-sure of the version and of every vector; where that does not hold any more, the batch is prepared once more.
+Vectors are committed before chunks, and a switch may come in between. So the transaction that writes checks the
+version and every vector; where that fails, the batch is prepared again, for the version that is live by then.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from gnomon.core.progress import Progress, ProgressCallback
 from gnomon.text.chunk import Chunker
 
 SLICE_TEXTS = 256
-"""Texts encoded between two commits: what a kill can cost."""
+"""Texts encoded between two commits: what a killed process can lose."""
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingCounts:
-    """What an embedding pass did."""
+    """What an embedding pass did: numbers of texts, tokens of those embedded, and seconds in the encoder."""
 
     embedded: int = 0
     cached: int = 0
@@ -47,7 +47,7 @@ class EmbeddingCounts:
 
 
 def embed_all(catalog: Catalog, target: Target, chunks: Sequence[Chunk], progress: ProgressCallback) -> EmbeddingCounts:
-    """Make sure that the cache holds every chunk's vector. `progress` receives the chunks of each step."""
+    """Embed the chunks whose vectors are not in the cache. `progress` receives the number of chunks of each step."""
     done = EmbeddingCounts()
     for part in embed_slices(catalog, target, chunks):
         done += part
@@ -58,7 +58,7 @@ def embed_all(catalog: Catalog, target: Target, chunks: Sequence[Chunk], progres
 def embed_slices(
     catalog: Catalog, target: Target, chunks: Sequence[Chunk], *, slice_texts: int = SLICE_TEXTS
 ) -> Iterator[EmbeddingCounts]:
-    """The same in steps: what the cache had, if anything, then each slice as it is committed."""
+    """The same in steps: first what the cache had, if anything, then each slice as it is committed."""
     by_hash = {chunk.text_hash: chunk for chunk in chunks}
     with catalog.read() as connection:
         lacking = vector_cache.missing(connection, target.version.space_id, "document", list(by_hash))
@@ -86,14 +86,14 @@ def _embed_slice(catalog: Catalog, target: Target, chunks: Sequence[Chunk]) -> E
 
 
 Batch = TypeVar("Batch")
-Done = TypeVar("Done")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where chunks and vectors are put: a version, with the chunker and the encoder that make them.
+    """A version with the chunker and the encoder that make its chunks and vectors.
 
-    `own_tokenizer`: chunks are counted by the encoder's own tokenizer, and not by another model's.
+    `own_tokenizer`: the tokens of its chunks are counted by the encoder's own tokenizer, not by another model's.
     """
 
     version: Version
@@ -102,7 +102,7 @@ class Target:
     own_tokenizer: bool = True
 
     def tokens(self, chunks: Sequence[Chunk]) -> list[int]:
-        """What the encoder sees of each chunk."""
+        """Each chunk's length in the encoder's tokens."""
         if self.own_tokenizer:
             return [chunk.tokens for chunk in chunks]
         return self.encoder.count_tokens([chunk.embed_text for chunk in chunks], role="document")
@@ -110,34 +110,34 @@ class Target:
 
 @dataclass(frozen=True)
 class Writer:
-    """Writes for whichever version is live. `target` makes that of a version's id."""
+    """Writes into whichever version is live. `target` gives the Target of a version's id."""
 
     catalog: Catalog
     target: Callable[[int], Target]
 
     def live_target(self) -> Target:
-        """What is live at this moment."""
+        """The Target of the version that is live at this moment."""
         with self.catalog.read() as connection:
             live = versions.live_id(connection)
         return self.target(live)
 
     def put(
         self,
-        made: Callable[[Target], tuple[Batch, Sequence[Chunk]]],
-        write: Callable[[Connection, int, Batch], Done],
+        prepare: Callable[[Target], tuple[Batch, Sequence[Chunk]]],
+        write: Callable[[Connection, int, Batch], Result],
         progress: ProgressCallback,
-    ) -> tuple[Done, EmbeddingCounts]:
+    ) -> tuple[Result, EmbeddingCounts]:
         """Embed a batch's chunks and write it, in a transaction in which its version is live.
 
-        `made` cuts the batch for a version, `write` puts it in for a chunking, `progress` is as in `embed_all`.
-        A version that takes over meanwhile costs one more pass; one that was prepared for is not left again.
+        `prepare` makes the batch and its chunks for a version, `write` writes it for a chunking, `progress` is as in
+        `embed_all`. Where another version goes live in between, the batch is prepared for that one too, once.
         """
         ready: dict[int, tuple[Target, Batch, Sequence[Chunk]]] = {}
         embedded, target = EmbeddingCounts(), self.live_target()
         while True:
             live = target.version
             if live.id not in ready:
-                ready[live.id] = (target, *made(target))
+                ready[live.id] = (target, *prepare(target))
             embedded += embed_all(self.catalog, target, ready[live.id][2], progress)
             with self.catalog.write() as connection:
                 found = versions.live_id(connection)
@@ -149,6 +149,6 @@ class Writer:
 
 
 def _lacking(connection: Connection, of: Version, chunks: Sequence[Chunk]) -> set[bytes]:
-    """Hashes without a vector: there are none but where somebody cleared the cache since it was looked up."""
+    """Hashes without a vector: there are some only where the cache was pruned since the batch was embedded."""
     hashes = list({chunk.text_hash for chunk in chunks})
     return vector_cache.missing(connection, of.space_id, "document", hashes)
