@@ -1,4 +1,4 @@
-"""One named corpus: catalog, ingest, search. The room that wires the others."""
+"""One named corpus: catalog, ingest, search. The package that wires the others."""
 
 import lazy_loader
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 def as_document(item: Document | str | Mapping[str, Any]) -> Document:
-    """The document that a value, a text (its id is its digest) or a mapping stands for.
+    """The document that a value, a text (its id is its digest) or a mapping is given as.
 
     Raises InvalidInput for a mapping without text or with unknown fields.
     """
@@ -98,7 +98,7 @@ class Collection:
     Documents are split into chunks, which are what is embedded and searched. A document has an id (text), a text,
     and maybe title, source, media type and metadata (plain JSON values). `versions` (a `VersionManager`) lists,
     makes and switches versions: the same documents with another model, other chunks or other search settings.
-    `tables` are the files registered to be asked beside the documents: see `gnomon.answer.tables`.
+    `tables` are the files registered to be queried beside the documents: see `gnomon.answer.tables`.
 
     Where a method takes `where`, it is a condition on documents: a text such as "id like 'docs/%' and year >= 2020",
     or a mapping such as {"year": {">=": 2020}, "lang": "de"}; see `gnomon.retrieve.where`. Such a method raises
@@ -285,11 +285,11 @@ class Collection:
     ) -> list[list[Hit]]:
         """`search` for several texts or vectors at once, which costs less than one by one. One list of hits each."""
         if isinstance(queries, Vectors):
-            given = VectorQueries(queries)
-            checked = given.queries(k=k, mode=mode, by=by)
+            encoder = VectorQueries(queries)
+            checked = encoder.queries(k=k, mode=mode, by=by)
             snapshot = self._serving.snapshot()
             snapshot.version.space.require(queries.space)
-            retriever = snapshot.retriever("dense", where, lambda: given, rerank=False)
+            retriever = snapshot.retriever("dense", where, lambda: encoder, rerank=False)
         else:
             checked = checked_queries(queries, k, by)
             retriever = self.retriever(mode, where=where)

@@ -1,4 +1,4 @@
-"""A collection as what is measured: runs of the retriever that serves, and texts to make queries from."""
+"""A collection under evaluation: runs of its retriever, and texts to make queries from."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from gnomon.retrieve.where import Where
 BLOCK = 256
 """Queries searched at once."""
 GROUP_DEPTH = 1000
-"""Chunks looked through when hits are grouped by document."""
+"""Chunks retrieved when hits are grouped by document."""
 
 
 @dataclass(frozen=True)
 class CachedEncoder(DelegatingEncoder):
-    """An encoder that keeps query vectors in the collection's cache: judged queries are asked many times."""
+    """An encoder that keeps query vectors in the collection's cache: judged queries are searched many times."""
 
     encoder: Encoder
     catalog: Catalog
@@ -55,7 +55,7 @@ class CachedEncoder(DelegatingEncoder):
 
 @dataclass(frozen=True)
 class ChunkOwners:
-    """Which document each chunk is of, for all chunks of a chunking: `chunk_ids` rise."""
+    """The document of each chunk: `chunk_ids` (int64, rising), `documents` (their row ids), `keys` by row id."""
 
     chunk_ids: Array
     documents: Array
@@ -63,7 +63,7 @@ class ChunkOwners:
 
     @classmethod
     def read(cls, connection: Connection, chunking_id: int) -> ChunkOwners:
-        """All of them, in two columns."""
+        """Read all chunks of a chunking."""
         chunk = schema.chunks.c
         wanted = select(chunk.id, chunk.document_id).where(chunk.chunking_id == chunking_id).order_by(chunk.id)
         rows = np.array([tuple(row) for row in connection.execute(wanted)], dtype=np.int64).reshape(-1, 2)
@@ -103,7 +103,7 @@ def run_queries(
     where: Where | None,
     progress: ProgressCallback = no_progress,
 ) -> Run:
-    """What the retriever of a version finds for each query, with query vectors from the cache."""
+    """The results of each query (id -> text) with a snapshot's retriever, with query vectors from the cache."""
     version, catalog, folder = snapshot.version, snapshot.served.catalog, snapshot.served.catalog.path.parent
     mode = mode or version.retrieval.mode
     retriever = snapshot.retriever(
@@ -126,7 +126,7 @@ def run_queries(
 
 
 def chunk_texts(connection: Connection, chunking_id: int) -> list[ChunkText]:
-    """Every chunk with what stands above it: what pseudo-queries are made from."""
+    """Every chunk with its document, title and headings: what pseudo-queries are made from."""
     chunk, document = schema.chunks.c, schema.documents.c
     rows = connection.execute(
         select(chunk.id, document.key, chunk.text, chunk.ordinal, document.title, chunk.heading)

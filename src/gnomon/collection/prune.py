@@ -1,7 +1,7 @@
-"""Freeing what no kept version needs: chunks, vectors, tokenizers, folders of indexes.
+"""Deletes what only retired versions need: chunks, vectors, tokenizers, folders of indexes.
 
-In short transactions, each of which looks anew at what is kept, so that writers and builders get in between.
-Rows of versions, spaces and canaries stay: they are small, and a model that comes back is held to them.
+In short transactions, each of which reads anew which versions are kept, so that writers get in between. Rows of
+versions, spaces and canaries stay: they are small, and a model that is used again is checked against them.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _BATCH = 2000
 
 
 def prune(folder: Path, catalog: Catalog, *, vacuum: bool = False) -> PruneReport:
-    """Free it all, and with `vacuum` give the space back to the disk, which takes long and twice the space.
+    """Delete it all, and with `vacuum` give the space back to the disk, which takes long and twice the space.
 
-    Vectors of documents' texts go where no kept version has the space, or no chunk the text.
+    Vectors of documents' texts are deleted where no kept version has the space, or no chunk the text.
     """
     before = _size(folder)
     chunks = _all(catalog, _chunks)
@@ -46,7 +46,7 @@ def prune(folder: Path, catalog: Catalog, *, vacuum: bool = False) -> PruneRepor
 
 
 def _all(catalog: Catalog, batch: Callable[[Connection, int], tuple[int, int] | None]) -> int:
-    """Batch after batch, each beginning above the row that the one before ended at. Returns how many went."""
+    """Batch after batch, each beginning after the last row of the one before. Returns how many rows were deleted."""
     removed, after = 0, 0
     while True:
         with catalog.write() as connection:
@@ -80,7 +80,7 @@ def _vectors_of_spaces(connection: Connection, after: int) -> tuple[int, int] | 
 
 
 def _vectors_of_texts(connection: Connection, after: int) -> tuple[int, int] | None:
-    """Of a stretch of all vectors those of documents' texts that no chunk has.
+    """Of a range of all vectors those of documents' texts that no chunk has.
 
     A version that is being built may have its vectors before its chunks: those of its space stay.
     """

@@ -233,7 +233,7 @@ def checked_queries(texts: Sequence[str], k: int, by: By) -> list[Query]:
 
 
 class VectorQueries(RoleMethods):
-    """Stands for an encoder where queries come as vectors: it gives these vectors for the texts of `queries`."""
+    """Takes an encoder's place where queries come as vectors: it encodes the texts of `queries` as these vectors."""
 
     max_tokens, tokenizer_json = 0, None
 

@@ -282,7 +282,7 @@ class Filters:
         gone = np.isin(ids, change.removed)
         if not len(new) and not gone.any():
             return ids
-        # A chunk's id is above all that were given before it, so these stay rising.
+        # A new chunk's id is above all earlier ones, so these stay rising.
         return _read_only(np.concatenate([ids[~gone], new]))
 
     def _matching(self, connection: Connection, condition: Condition, among: Array | None = None) -> Array:

@@ -87,7 +87,7 @@ class FilePart:
 
 @dataclass(frozen=True, slots=True)
 class DocumentContent:
-    """What a change of a document is told by: the digest of title and text, metadata as JSON, media type."""
+    """What shows that a document changed: the digest of title and text, metadata as JSON, media type."""
 
     digest: str
     metadata: str
@@ -305,8 +305,8 @@ def _apply(connection: Connection, chunking_id: int, plan: BatchPlan) -> Catalog
 def _last_id(connection: Connection, of: Table) -> int:
     """The highest id that a table ever gave out."""
     seq: ColumnElement[int] = column("seq")
-    given = select(seq).select_from(table("sqlite_sequence")).where(column("name") == of.name)
-    return int(connection.execute(given).scalar_one_or_none() or 0)
+    last = select(seq).select_from(table("sqlite_sequence")).where(column("name") == of.name)
+    return int(connection.execute(last).scalar_one_or_none() or 0)
 
 
 def _document_row(row_id: int, key: str, planned: PlannedDocument, document: Document) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Reads of the catalog: the journal, chunks with their texts and vectors, documents, files.
 
 The catalog keeps a chunk's text, and a hash of what was embedded: the text after a prefix of title and headings,
-shortened to what there was room for. `chunks_of` recovers that prefix, one of a few dozen candidates, by the hash,
+shortened to what fitted the chunk. `chunks_of` recovers that prefix, one of a few dozen candidates, by the hash,
 so that another model can embed chunks whichever chunker made them.
 """
 
@@ -23,9 +23,9 @@ from gnomon.core.documents import Chunk, Document
 from gnomon.core.errors import CollectionDamaged
 from gnomon.core.space import Space
 
-# What every search asks is built once: building and hashing a statement costs more than SQLite's answer.
+# What every search reads is built once: building and hashing a statement costs more than executing it.
 _HEAD = select(schema.journal.c.seq, schema.journal.c.nonce).order_by(schema.journal.c.seq.desc()).limit(1)
-# Every search begins with this: as plain text it takes a quarter less than as an expression.
+# Every search begins with this: as plain text it takes a quarter less time than as an expression.
 _OWN_HEAD = (
     "SELECT seq, nonce, (SELECT id FROM versions WHERE state = 'live') FROM journal "
     "WHERE chunking_id = ? ORDER BY seq DESC LIMIT 1"
@@ -50,7 +50,7 @@ _SHOWN = (
 
 @dataclass(frozen=True, slots=True)
 class JournalPosition:
-    """A place in the journal. Two histories that reach the same `seq` differ in `nonce`."""
+    """A position in the journal. Two histories that reach the same `seq` differ in `nonce`."""
 
     seq: int
     nonce: int
@@ -66,7 +66,7 @@ class JournalDelta:
 
 @dataclass(frozen=True, slots=True)
 class JournalHead:
-    """The last place in the journal that concerns a chunking, and the version that is live, both at once."""
+    """The last journal entry of a chunking, and the version that is live at the same moment."""
 
     seq: int
     nonce: int
@@ -80,7 +80,7 @@ def head(connection: Connection) -> JournalPosition:
 
 
 def chunking_head(connection: Connection, chunking_id: int) -> JournalHead:
-    """Where a chunking's part of the journal ends: what is done to other chunkings does not move it."""
+    """The last journal entry of a chunking, whatever was written for others, and the live version."""
     row = connection.exec_driver_sql(_OWN_HEAD, (chunking_id,)).first()
     if row is None:
         table = schema.versions.c
@@ -101,9 +101,9 @@ def nonce_at(connection: Connection, seq: int, chunking_id: int | None = None) -
 
 
 def delta(connection: Connection, chunking_id: int, after: int, upto: int) -> JournalDelta:
-    """What happened to the chunks of a chunking after one journal position, up to and with another.
+    """What happened to the chunks of a chunking after one journal position, up to and including another.
 
-    A chunk that came and went in between is among the removed only: ids are never used twice.
+    A chunk that was added and removed in between is among the removed only: ids are never used twice.
     """
     journal = schema.journal.c
     inside = and_(journal.seq > after, journal.seq <= upto, journal.chunking_id == chunking_id)
@@ -132,8 +132,8 @@ def vectors_of(connection: Connection, space_id: int, space: Space, ids: Array) 
     found: list[int] = []
     data: list[Array] = []
     for block in _blocks(ids):
-        # Two questions, not a join: for 100 ids and more SQLite's planner begins a join at the vectors, and
-        # goes through all of them for every block.
+        # Two queries, not a join: for 100 ids and more SQLite's planner begins a join at the vectors, and
+        # scans all of them for every block.
         wanted = select(chunk.id, chunk.text_hash).where(chunk.id.in_(block)).order_by(chunk.id)
         pairs = [(row.id, row.text_hash) for row in connection.execute(wanted)]
         rows = vector_cache.get(connection, space_id, "document", list(dict.fromkeys(key for _, key in pairs)))
@@ -162,7 +162,7 @@ def texts_of(connection: Connection, ids: Array) -> tuple[Array, list[str], list
 
 
 def chunk_rows(connection: Connection, ids: Sequence[int]) -> dict[int, Any]:
-    """What a hit shows of each chunk, by chunk id."""
+    """What a hit contains of each chunk, by chunk id."""
     rows: dict[int, Any] = {}
     for block in _blocks(np.asarray(ids, dtype=np.int64)):
         rows.update({row.id: row for row in connection.execute(_SHOWN, {"ids": block})})
@@ -202,14 +202,14 @@ def document_of(row: Any) -> Document:
 
 
 def stored_sources(connection: Connection) -> dict[str, Any]:
-    """Every file known, by path: size, mtime_ns, sha256 ("" where it was not written whole)."""
+    """Every file in the catalog, by path: size, mtime_ns, sha256 ("" where it is not completely written)."""
     table = schema.sources.c
     columns = (table.path, table.size, table.mtime_ns, table.sha256)
     return {row.path: row for row in connection.execute(select(*columns))}
 
 
 def token_sum(connection: Connection, chunking_id: int) -> int:
-    """Tokens of all chunks."""
+    """The number of tokens in all chunks."""
     total = select(func.coalesce(func.sum(schema.chunks.c.tokens), 0))
     return int(connection.execute(total.where(schema.chunks.c.chunking_id == chunking_id)).scalar_one())
 
@@ -234,7 +234,7 @@ def count(connection: Connection, table: Table, *conditions: ColumnElement[bool]
 
 
 def root_labels(connection: Connection) -> dict[str, str]:
-    """What the ids of documents below each indexed path begin with."""
+    """The label that the ids of documents below each indexed path begin with, by path."""
     return {row.path: row.label for row in connection.execute(select(schema.roots))}
 
 
@@ -244,9 +244,9 @@ def document_keys(connection: Connection) -> list[str]:
 
 
 def chunks_of(connection: Connection, ids: Sequence[int]) -> list[Chunk]:
-    """The chunks of these ids (rising) as they were cut, each with the text that is embedded.
+    """The chunks of these ids (rising) as the chunker made them, each with the text that is embedded.
 
-    `document_id` is the document's id as people know it. Raises CollectionDamaged where a chunk's text does
+    `document_id` is the document's id (text). Raises CollectionDamaged where a chunk's text does
     not belong to its hash.
     """
     chunk, document = schema.chunks.c, schema.documents.c
@@ -276,7 +276,7 @@ def _chunk(row: Any) -> Chunk:
 
 
 def embedded_texts(title: str, heading: Sequence[str], text: str) -> Iterator[str]:
-    """All that can have been embedded of a chunk, the likeliest first."""
+    """All texts that can have been embedded of a chunk, the likeliest first."""
     title = " ".join(title.split())
     lines: dict[str, None] = {"": None}
     for upto in range(len(heading), -1, -1):

@@ -43,7 +43,7 @@ canaries = Table(
     Column("text", Text, primary_key=True),
     Column("vector", LargeBinary, nullable=False),
 )
-tokenizers = Table(  # kept so that a chunking outlives the model whose tokenizer cuts it
+tokenizers = Table(  # kept so that a chunking outlives the model whose tokenizer counts its tokens
     "tokenizers",
     metadata,
     Column("digest", String(64), primary_key=True),  # SHA-256 of the tokenizer's JSON
@@ -53,7 +53,7 @@ chunkings = Table(
     "chunkings",
     metadata,
     Column("id", Integer, primary_key=True),
-    # All that makes it another one, as JSON: the settings, and where it is known which tokenizer cuts.
+    # All that tells it from another one, as JSON: the settings, and the tokenizer where that is known.
     Column("settings", Text, nullable=False, unique=True),
 )
 versions = Table(
@@ -147,7 +147,7 @@ journal = Table(
     Index("journal_by_chunking", "chunking_id"),
     sqlite_autoincrement=True,
 )
-tables = Table(  # files that are asked beside the documents: where they are, and what was in them
+tables = Table(  # files that are queried beside the documents: where they are, and their columns
     "tables",
     metadata,
     Column("name", String, primary_key=True),

@@ -110,6 +110,6 @@ def _canary_vectors(encoder: Encoder, pairs: Sequence[tuple[Role, str]]) -> Arra
         at = [i for i, (own, _) in enumerate(pairs) if own == role]
         if at:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # a tiny model may cut a canary: the same cut on both sides
+                warnings.simplefilter("ignore")  # a tiny model may truncate a canary, always in the same way
                 out[at] = encoder.encode([pairs[i][1] for i in at], role=role).data
     return out

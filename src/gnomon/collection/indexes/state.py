@@ -67,10 +67,10 @@ def write_state(folder: Path, state: IndexState) -> None:
 
 
 def open_indexes(
-    folder: Path, state: IndexState, version: Version, held: tuple[WritableIndexes, IndexState] | None
+    folder: Path, state: IndexState, version: Version, in_memory: tuple[WritableIndexes, IndexState] | None
 ) -> tuple[WritableIndexes, IndexState]:
     """The current indexes: kept as they are in memory where they are the same, else from disk; empty where damaged."""
-    live, known = held or (None, IndexState())
+    live, known = in_memory or (None, IndexState())
     language, settings = version.retrieval.language, chosen_settings(version.retrieval.index)
     if live is not None and (state.dense, state.dense_seq) == (known.dense, known.dense_seq):
         dense, dense_at, unsaved, unmapped = live.dense, live.dense_at, live.unsaved, live.unmapped

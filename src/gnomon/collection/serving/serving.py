@@ -116,7 +116,7 @@ class Serving:
                 with self.catalog.read() as connection:
                     if versions.live_id(connection) == live:
                         raise
-                continue  # yet another version took over meanwhile
+                continue  # yet another version went live in between
             return self.activate(served)
 
     def after_removal(self) -> None:
