@@ -14,7 +14,7 @@ import pytest
 
 import gnomon
 from gnomon.collection import Collection, CollectionSettings, RetrievalSettings
-from gnomon.collection.catalog.connection import Catalog
+from gnomon.collection.catalog.connection import Catalog, exclusive_lock
 from gnomon.core.contracts import Role
 from gnomon.core.errors import (
     CollectionBusy,
@@ -234,3 +234,14 @@ def test_a_model_that_moved_is_loaded_from_where_it_is_now(tmp_path: Path) -> No
         (tmp_path / "first").rmdir()
         assert begun() == str(tmp_path / "second")
         assert kb.version.model == "hash-32"  # a name is no folder that could be gone
+
+
+def test_an_exclusive_lock_waits_and_says_who_has_it(tmp_path: Path) -> None:
+    path, waited = tmp_path / "lock", list[str]()
+    with exclusive_lock(path, wait_s=1.0, owner="run"):
+        again = exclusive_lock(path, wait_s=0.01, owner="index run", waiting=lambda: waited.append("waiting"))
+        with pytest.raises(CollectionBusy, match=r"another index run has held .*lock for 0.01 s"), again:
+            pytest.fail("two have it")
+    assert waited == ["waiting"]
+    with exclusive_lock(path, wait_s=0.01, owner="run", waiting=lambda: waited.append("again")):
+        assert waited == ["waiting"]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, update
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -172,6 +173,34 @@ def translated_errors(path: Path) -> Iterator[None]:
         raise _translated(error, path) from error
     except OSError as error:
         raise storage_error(error, path) from error
+
+
+@contextmanager
+def exclusive_lock(
+    path: Path, *, wait_s: float, owner: str, waiting: Callable[[], None] = lambda: None
+) -> Iterator[None]:
+    """Hold a file lock that one process has at a time; `waiting` is called where another process has it.
+
+    Raises CollectionBusy where the other, an `owner` such as "index run", holds it for longer than `wait_s`.
+    """
+    lock = FileLock(path)
+    with translated_errors(path):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            waiting()
+            try:
+                lock.acquire(timeout=wait_s, poll_interval=0.02)
+            except Timeout as error:
+                raise CollectionBusy(
+                    f"another {owner} has held {path} for {wait_s:g} s",
+                    expected="one that ends",
+                    hint="look for a stuck gnomon process, then run the same command again",
+                ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def storage_error(error: OSError, path: Path) -> StorageError:

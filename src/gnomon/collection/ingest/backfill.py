@@ -8,22 +8,19 @@ up to the watermark, and every vector that was committed is used. A document tha
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from sqlalchemy import select, update
 
 from gnomon.collection.catalog import mutations, schema, vector_cache, versions
-from gnomon.collection.catalog.connection import Catalog, translated_errors
+from gnomon.collection.catalog.connection import Catalog, exclusive_lock
 from gnomon.collection.catalog.queries import chunks_of, document_of
 from gnomon.collection.catalog.versions import BACKFILL_STATES, Version
 from gnomon.collection.ingest.writer import SLICE_TEXTS, EmbeddingCounts, Target, embed_slices
 from gnomon.core.documents import Chunk
-from gnomon.core.errors import CollectionBusy
 
 _DOCUMENTS, _CHARACTERS = 256, 1_000_000
 """At most so many documents in a batch, and characters of their texts (a longer one is a batch by itself)."""
@@ -107,7 +104,7 @@ class Backfill:
         """
         if self.progress.stopped:
             return False
-        with _step_lock(self._lock_file):
+        with exclusive_lock(self._lock_file, wait_s=_WAIT_S, owner="backfill"):
             while (batch := self._batch()) is not None:
                 new_chunks = self._chunk(batch)
                 if not self._embed(batch, [chunk for chunks in new_chunks.values() for chunk in chunks]):
@@ -196,21 +193,3 @@ class Backfill:
 
 class _VectorMissing(Exception):
     """A vector was pruned from the cache, or belongs to a chunk that was inserted since: the batch is done again."""
-
-
-@contextmanager
-def _step_lock(path: Path) -> Iterator[None]:
-    lock = FileLock(path)
-    with translated_errors(path):
-        try:
-            lock.acquire(timeout=_WAIT_S, poll_interval=0.02)
-        except Timeout as error:
-            raise CollectionBusy(
-                f"another process has held {path} for {_WAIT_S:g} s",
-                expected="one that ends",
-                hint="look for a stuck gnomon process, then run the same command again",
-            ) from error
-    try:
-        yield
-    finally:
-        lock.release()

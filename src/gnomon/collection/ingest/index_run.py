@@ -8,60 +8,39 @@ only when all of it is written; after an interruption the next run continues fro
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from gnomon.collection.catalog import mutations, queries, versions
-from gnomon.collection.catalog.connection import translated_errors
+from gnomon.collection.catalog.connection import exclusive_lock
 from gnomon.collection.catalog.mutations import ChunkedDocument, FilePart
 from gnomon.collection.ingest.reader_thread import PART_CHUNKS, FailedFile, ReaderThread
 from gnomon.collection.ingest.writer import EmbeddingCounts, Target, Writer
 from gnomon.collection.reports import IndexReport, Problem
 from gnomon.core.documents import Chunk, Document
-from gnomon.core.errors import CollectionBusy, GnomonError
+from gnomon.core.errors import GnomonError
 from gnomon.core.progress import Progress, ProgressCallback
 from gnomon.text.discover import Found, discover, label_roots
 from gnomon.text.settings import ReadSettings
 
-QUEUE_S = 3600.0
+_WAIT_S = 3600.0
 """How long a run waits for another one to end."""
-
-
-@contextmanager
-def run_lock(folder: Path, progress: ProgressCallback) -> Iterator[None]:
-    """Hold the lock that lets one index run at a time work on a collection. Raises CollectionBusy after an hour."""
-    lock = FileLock(folder / "index.lock")
-    with translated_errors(folder):
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            progress(Progress("waiting for another index run"))
-            _wait(lock, folder)
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _wait(lock: FileLock, folder: Path) -> None:
-    try:
-        lock.acquire(timeout=QUEUE_S, poll_interval=0.2)
-    except Timeout as error:
-        raise CollectionBusy(
-            f"another index run has held {folder} for {QUEUE_S:g} s",
-            expected="a run that ends",
-            hint="look for a stuck gnomon process, then run the same command again",
-        ) from error
-
-
 _FILES = 256
 """Files in one batch at most, however small: bounds what a killed process can lose."""
+
+
+def run_lock(folder: Path, progress: ProgressCallback) -> AbstractContextManager[None]:
+    """The lock that lets one index run at a time work on a collection. Raises CollectionBusy after an hour."""
+    return exclusive_lock(
+        folder / "index.lock",
+        wait_s=_WAIT_S,
+        owner="index run",
+        waiting=lambda: progress(Progress("waiting for another index run")),
+    )
 
 
 class IndexRun:
