@@ -52,8 +52,5 @@ def test_the_python_runs(minilm_folder: Path, tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     code = "\n".join(block for kind, block in BLOCKS if kind == "python")
     names: dict[str, object] = {}
-    exec(
-        code.replace("vectors.space.require(other.space)", "other = vectors; " + "other.space.require(vectors.space)"),
-        names,
-    )
+    exec(code, names)
     assert len(names["kb"].search("shadow")) >= 2  # type: ignore[attr-defined]
