@@ -1,4 +1,4 @@
-"""gnomon eval --answers: what it says of good and of bad input."""
+"""gnomon eval answers: what it says of good and of bad input."""
 
 import json
 import re
@@ -79,7 +79,7 @@ def as_json(capsys, *arguments, code=0):
 
 def refused(capsys, *arguments):
     """What an error says."""
-    body = as_json(capsys, "eval", *arguments, code=2)["error"]
+    body = as_json(capsys, "eval", "answers", *arguments, code=2)["error"]
     assert body["expected"]
     return body
 
@@ -89,7 +89,7 @@ def metrics(body):
 
 
 def test_figures_with_intervals_and_what_they_count(kb, qa, capsys):
-    assert run(["eval", str(kb), "--answers", str(qa), "--set", "abstain_below=0"]) == 0
+    assert run(["eval", "answers", str(kb), "--data", str(qa), "--set", "abstain_below=0"]) == 0
     out = capsys.readouterr().out
     assert re.search(rf"^target +{re.escape(str(kb))}$", out, re.M)
     assert re.search(r"^data +\S+qa.jsonl: 16 questions$", out, re.M)
@@ -106,7 +106,7 @@ def test_figures_with_intervals_and_what_they_count(kb, qa, capsys):
 
 
 def test_the_figures_are_those_of_the_library(kb, qa, capsys):
-    body = as_json(capsys, "eval", kb, "--answers", qa)
+    body = as_json(capsys, "eval", "answers", kb, "--data", qa)
     with gnomon.open(kb, create=False) as collection:
         report = evaluate_answers(collection, read_questions(qa))
         assert set(collection.ids()) == {f"d{n}" for n in range(16)}  # nothing was deleted
@@ -125,7 +125,7 @@ def test_the_figures_are_those_of_the_library(kb, qa, capsys):
 def test_the_threshold_trades_answers_for_abstentions(kb, qa, capsys):
     found = {}
     for threshold in ("0", "1"):
-        body = as_json(capsys, "eval", kb, "--answers", qa, "--set", f"abstain_below={threshold}")
+        body = as_json(capsys, "eval", "answers", kb, "--data", qa, "--set", f"abstain_below={threshold}")
         assert body["threshold"] == float(threshold)
         found[threshold] = metrics(body)
         curve = {point["threshold"]: point for point in body["curve"]}
@@ -140,7 +140,7 @@ def test_the_threshold_trades_answers_for_abstentions(kb, qa, capsys):
 
 def test_each_answer_is_kept_and_compared_with(kb, qa, tmp_path, capsys):
     before = tmp_path / "before.jsonl"
-    given = ["eval", kb, "--answers", qa, "--set", "abstain_below=0"]
+    given = ["eval", "answers", kb, "--data", qa, "--set", "abstain_below=0"]
     first = as_json(capsys, *given, "--per-query", before)
     rows = [json.loads(line) for line in before.read_text().splitlines()]
     assert len(rows) == 16
@@ -163,7 +163,7 @@ def test_each_answer_is_kept_and_compared_with(kb, qa, tmp_path, capsys):
 
 def test_what_is_set_is_what_answers(kb, qa, tmp_path, capsys):
     rows = tmp_path / "rows.jsonl"
-    given = ["eval", f"{kb}:lexical", "--answers", qa, "--per-query", rows, "--limit", 3]
+    given = ["eval", "answers", f"{kb}:lexical", "--data", qa, "--per-query", rows, "--limit", 3]
     body = as_json(capsys, *given, "--where", "id != 'd0'", "--set", "context.passages=1")
     assert body["data"] == {"path": str(qa), "questions": 3, "of": 16}
     settings = body["settings"]
@@ -179,7 +179,7 @@ def test_what_is_set_is_what_answers(kb, qa, tmp_path, capsys):
 
 def test_settings_that_there_are_not(kb, qa, capsys):
     def error(text):
-        return refused(capsys, kb, "--answers", qa, "--set", text)
+        return refused(capsys, kb, "--data", qa, "--set", text)
 
     assert "sentence" in error("sentence=3")["message"]
     assert "'sentences'" in error("sentence=3")["hint"]
@@ -192,33 +192,21 @@ def test_settings_that_there_are_not(kb, qa, capsys):
 
 
 def test_options_that_would_do_nothing(kb, qa, judged, saved, tmp_path, capsys):
-    for more in (
-        ["--data", judged],
-        ["--metric", "MAP"],
-        ["--k", 5],
-        ["--save-run", "run.json"],
-        ["--pseudo"],
-        ["--strict"],
-        ["--fit", qa],
-        ["--expect", qa],
-    ):
-        assert refused(capsys, kb, "--answers", qa, *more)["message"] == f"{more[0]} with --answers"
-    for more in (["--limit", 3], ["--against", qa], ["--set", "a=1"], ["--llm", "http://localhost"]):
-        assert refused(capsys, kb, "--data", judged, *more)["message"] == f"{more[0]} without --answers"
-    assert "--answers with --task" in refused(capsys, kb, "--answers", qa, "--task", "sts")["message"]
-    assert "--llm-model m without --llm" in refused(capsys, kb, "--answers", qa, "--llm-model", "m")["message"]
-    assert "run.json" in refused(capsys, saved("run.json", 3), "--answers", qa)["message"]
-    assert "--per-query" in refused(capsys, kb, "--answers", qa, "--per-query", tmp_path / "x.csv")["message"]
+    for option in ("--metric", "--k", "--save-run", "--pseudo", "--strict", "--fit", "--expect", "--split"):
+        assert refused(capsys, kb, "--data", qa, option, "x")["message"].startswith(f"No such option: {option}")
+    assert "--llm-model m without --llm" in refused(capsys, kb, "--data", qa, "--llm-model", "m")["message"]
+    assert "run.json" in refused(capsys, saved("run.json", 3), "--data", qa)["message"]
+    assert "--per-query" in refused(capsys, kb, "--data", qa, "--per-query", tmp_path / "x.csv")["message"]
     lost = ["--per-query", tmp_path / "lost" / "rows.jsonl"]
-    error = as_json(capsys, "eval", kb, "--answers", qa, *lost, code=3)["error"]
+    error = as_json(capsys, "eval", "answers", kb, "--data", qa, *lost, code=3)["error"]
     assert (error["kind"], error["hint"]) == ("StorageError", "name another file")
-    assert "the first 0 questions" in refused(capsys, kb, "--answers", qa, "--limit", 0)["message"]
+    assert "the first 0 questions" in refused(capsys, kb, "--data", qa, "--limit", 0)["message"]
 
 
 def test_answers_to_other_questions_are_not_compared_with(kb, qa, tmp_path, capsys):
-    given = ["eval", kb, "--answers", qa, "--limit", 12]
+    given = ["eval", "answers", kb, "--data", qa, "--limit", 12]
     as_json(capsys, *given, "--per-query", tmp_path / "before.jsonl")
-    more = refused(capsys, kb, "--answers", qa, "--against", tmp_path / "before.jsonl")
+    more = refused(capsys, kb, "--data", qa, "--against", tmp_path / "before.jsonl")
     assert "holds 12 answers, and not to the 16 questions asked" in more["message"]
     assert "line 1: no answer with its token F1" in refused(capsys, *given[1:], "--against", qa)["message"]
 
@@ -227,7 +215,7 @@ def test_evidence_that_is_not_there(kb, qa, capsys):
     rows = [json.loads(line) for line in qa.read_text().splitlines()]
     rows[0]["doc"], rows[1]["doc"] = "lost", None
     write_lines(qa, rows)
-    body = as_json(capsys, "eval", kb, "--answers", qa)
+    body = as_json(capsys, "eval", "answers", kb, "--data", qa)
     found = {finding["kind"]: finding["examples"] for finding in body["findings"]}
     assert found == {
         "documents that are not in the collection": ["'lost'"],
@@ -239,9 +227,9 @@ def test_evidence_that_is_not_there(kb, qa, capsys):
     assert counts["abstention recall"] == 14
     for row in rows:
         row["doc"] = "lost"
-    assert "none of the 1 documents" in refused(capsys, kb, "--answers", write_lines(qa, rows))["message"]
+    assert "none of the 1 documents" in refused(capsys, kb, "--data", write_lines(qa, rows))["message"]
     del rows[2]["answer"]
-    assert "line 3: no answer" in refused(capsys, kb, "--answers", write_lines(qa, rows))["message"]
+    assert "line 3: no answer" in refused(capsys, kb, "--data", write_lines(qa, rows))["message"]
 
 
 def speaks(asked):
@@ -256,7 +244,7 @@ def speaks(asked):
 def test_a_language_model_writes_and_another_judges(kb, qa, capsys):
     pytest.importorskip("openai", reason="an endpoint wants the extra gnomon[answer]")
     with servers.endpoint_server(servers.replies(speaks)) as server:
-        given = ["eval", kb, "--answers", qa, "--limit", 12, "--set", "abstain_below=0"]
+        given = ["eval", "answers", kb, "--data", qa, "--limit", 12, "--set", "abstain_below=0"]
         models = ["--llm", server.url, "--llm-model", "toy", "--judge", server.url, "strict-toy"]
         try:
             body = as_json(capsys, *given, *models)
@@ -276,7 +264,7 @@ def test_a_language_model_writes_and_another_judges(kb, qa, capsys):
 
 def test_an_endpoint_that_is_down_ends_it_and_one_that_stumbles_does_not(kb, qa, capsys):
     pytest.importorskip("openai", reason="an endpoint wants the extra gnomon[answer]")
-    given = ["eval", kb, "--answers", qa, "--limit", 12, "--set", "abstain_below=0"]
+    given = ["eval", "answers", kb, "--data", qa, "--limit", 12, "--set", "abstain_below=0"]
     with servers.endpoint_server(servers.fails(401)) as server:
         models = ["--llm", server.url, "--llm-model", "toy"]
         error = as_json(capsys, *given, *models, code=3)["error"]

@@ -31,6 +31,8 @@ def test_each_command_is_one(command: str) -> None:
     group = typer.main.get_command(app)
     _, name, *rest = shlex.split(command)
     known = group.commands[name]  # type: ignore[attr-defined]
+    if hasattr(known, "commands"):
+        known = known.commands[rest[0]]
     options = {option for parameter in known.params for option in (*parameter.opts, *parameter.secondary_opts)}
     assert {word for word in rest if word.startswith("-")} <= options
 

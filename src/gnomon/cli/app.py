@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,14 +17,59 @@ EXIT_CODES = """[dim]Exit codes[/dim]
     4  damage: a corrupt catalog, weights with another digest
   130  stopped with Ctrl-C; what was acknowledged is kept"""
 
+PANELS = {
+    "Index, search and ask": ("demo", "index", "search", "ask", "tables", "status"),
+    "Evaluate": ("eval", "compare"),
+    "Versions and migration": ("versions", "plan", "migrate", "adapter", "switch", "rollback"),
+    "Health": ("doctor", "watch"),
+    "Models and training": ("models", "encode", "train", "mine", "words"),
+}
+"""The commands in the groups and the order in which help shows them."""
+COMMANDS = tuple(name for names in PANELS.values() for name in names)
+
+
+class _Commands(typer.core.TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=COMMANDS.index)
+
+
 app = typer.Typer(
     name="gnomon",
+    cls=_Commands,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+
+def _sub_app(name: str, help_text: str) -> typer.Typer:
+    sub_app = typer.Typer(name=name, help=help_text, rich_markup_mode="rich")
+    app.add_typer(sub_app, name=name)
+    return sub_app
+
+
+eval_app = _sub_app("eval", "Measure search, answers or a model: figures with 95% intervals.")
+tables_app = _sub_app(
+    "tables",
+    "Answer questions from the rows of CSV, SQLite and Parquet files, beside a collection's documents.\n\n"
+    "The files stay where they are and are only read. `gnomon ask` searches them.",
+)
+words_app = _sub_app(
+    "words",
+    "Train word vectors, and look up neighbours and analogies.\n\n"
+    "What train and convert write is a model folder too: gnomon index PATH --into kb --model FOLDER.",
+)
+
 Json = Annotated[bool, typer.Option("--json", help="Only data on stdout, for scripts.")]
+
+
+def arrange() -> None:
+    """Put the commands, once they are registered, into their groups of help."""
+    panels = {name: panel for panel, names in PANELS.items() for name in names}
+    for command in app.registered_commands:
+        command.rich_help_panel = panels[command.name or str(getattr(command.callback, "__name__", ""))]
+    for group in app.registered_groups:
+        group.rich_help_panel = panels[str(group.name)]
 
 
 def example(*lines: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gnomon.cli.app import Json, app, example
-from gnomon.cli.judged import Data, Depth, Names, Split, Strict, Where
+from gnomon.cli.evaluation import Data, Depth, Metrics, Split, Strict, Where
 from gnomon.core.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def compare(
     b: Candidate,
     data: Data = None,
     split: Split = None,
-    metric: Names = None,
+    metric: Metrics = None,
     margin: Margin = 0.01,
     alpha: Alpha = 0.05,
     k: Depth = None,
@@ -93,7 +93,7 @@ class Asked:
 
     def check(self, plot: Path | None, changed: int) -> None:
         """Raise InvalidInput for what cannot be, before any work is done."""
-        from gnomon.cli.judged import require_suffix
+        from gnomon.cli.evaluation import require_suffix
         from gnomon.evaluate import parse_metric
         from gnomon.evaluate.comparison import DecisionRule
 
@@ -119,7 +119,7 @@ class Report:
 
     def to_json(self, changed: int) -> dict[str, Any]:
         """A plain mapping; `changed` queries a verdict."""
-        from gnomon.cli.judged import data_json
+        from gnomon.cli.evaluation import data_json
 
         systems = []
         for text, answered in zip(self.asked.names, self.answered, strict=True):
@@ -152,7 +152,7 @@ def measured(asked: Asked, data: Sequence[Path] | None, split: str | None, *, st
     """Ask both systems, and judge. Raises InvalidInput as reading, asking and judging do."""
     from dataclasses import replace
 
-    from gnomon.cli.judged import ask, check_data, named_system, read_data, refuse, require_depth
+    from gnomon.cli.evaluation import check_data, read_data, refuse, require_depth, resolve_system, run_system
     from gnomon.collection.systems import RunSystem, findings, labels
     from gnomon.evaluate import parse_metric, require_clean
     from gnomon.evaluate.comparison import compare_many
@@ -160,13 +160,13 @@ def measured(asked: Asked, data: Sequence[Path] | None, split: str | None, *, st
     dataset = read_data(data, split)
     found = list(check_data(dataset, strict=strict))
     metrics = [parse_metric(name) for name in asked.metrics]
-    systems = [named_system(name, where=asked.where) for name in asked.names]
+    systems = [resolve_system(name, where=asked.where) for name in asked.names]
     short = labels(*asked.names)
     if all(isinstance(system, RunSystem) for system in systems):
         refuse({"--k": asked.k}, "for two saved runs")
     answered = []
     for system, label in zip(systems, short, strict=True):
-        one = ask(system, dataset, asked.k)
+        one = run_system(system, dataset, asked.k)
         require_depth(metrics, one)
         unfit = findings(one, dataset)
         if strict:
@@ -183,7 +183,7 @@ def measured(asked: Asked, data: Sequence[Path] | None, split: str | None, *, st
 
 def drawn(verdicts: Sequence[Verdict], path: Path) -> list[Path]:
     """A picture of each verdict; with several, each has its metric in its name."""
-    from gnomon.cli.judged import writing
+    from gnomon.cli.evaluation import writing
     from gnomon.evaluate import plot_differences
 
     with writing(path):
@@ -196,8 +196,7 @@ def print_report(console: Console, report: Report, changed: int) -> None:
     """The two systems, a block a verdict, and what is wrong with the data."""
     from rich.text import Text
 
-    from gnomon.cli.judged import data_text, print_findings, system_text
-    from gnomon.cli.show_verdict import print_verdict
+    from gnomon.cli.evaluation import data_text, print_findings, print_verdict, system_text
     from gnomon.cli.terminal import clean, print_rows
 
     rows = [

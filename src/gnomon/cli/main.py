@@ -9,13 +9,14 @@ from collections.abc import Sequence
 
 import typer
 
-from gnomon.cli import (
+from gnomon.cli import (  # noqa: F401 - each registers its commands on the app
     adapter,
     ask,
     compare,
     demo,
     doctor,
     encode,
+    eval,  # noqa: A004 - the command's name
     index,
     migrate,
     mine,
@@ -29,37 +30,12 @@ from gnomon.cli import (
     watch,
     words,
 )
-from gnomon.cli import eval as evaluation
-from gnomon.cli.app import app
+from gnomon.cli.app import app, arrange
 from gnomon.cli.errors import show_error
 from gnomon.cli.renamed import with_new_names
 from gnomon.core.errors import GnomonError, InvalidInput
 
-COMMANDS = (
-    demo.demo,
-    index.index,
-    search.search,
-    ask.ask,
-    tables.tables,
-    status.status,
-    evaluation.eval,
-    compare.compare,
-    versions.versions,
-    plan.plan,
-    migrate.migrate,
-    adapter.adapter,
-    versions.switch,
-    versions.rollback,
-    doctor.doctor,
-    watch.watch,
-    models.models,
-    encode.encode,
-    train.train,
-    mine.mine,
-    words.words,
-)
-"""Importing a command's module hangs it on the app; this is the order that help shows them in."""
-app.registered_commands.sort(key=lambda command: [c is command.callback for c in COMMANDS].index(True))
+arrange()
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -14,9 +14,8 @@ from rich.progress import BarColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from gnomon.cli.judged import interval_text, print_table
+from gnomon.cli.evaluation import OUTCOME_STYLES, interval_text, print_table
 from gnomon.cli.progress import LINE_INTERVAL_S as EVERY_S
-from gnomon.cli.show_verdict import STYLES
 from gnomon.cli.terminal import (
     clean,
     count,
@@ -175,7 +174,7 @@ def read_report(at: Migration) -> dict[str, Any] | None:
 
 def print_report(console: Console, report: Mapping[str, Any]) -> None:
     """A gate's outcome, then quality, cost and segments side by side."""
-    style = STYLES.get(report["outcome"], "bold red" if report["outcome"] == "broken" else "bold yellow")
+    style = OUTCOME_STYLES.get(report["outcome"], "bold red" if report["outcome"] == "broken" else "bold yellow")
     print_hanging(console, Text("gate  ", style="dim"), clean(report["explained"], style=style))
     console.print()
     names = (report["baseline"], report["version"])

@@ -1,4 +1,4 @@
-"""gnomon tables."""
+"""gnomon tables: list, add and remove."""
 
 from __future__ import annotations
 
@@ -7,91 +7,76 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gnomon.cli.app import Json, app, example
-from gnomon.core.errors import InvalidInput
+from gnomon.cli.app import Json, example, tables_app
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from gnomon.answer.tables import TableInfo
-    from gnomon.collection import Collection
 
-_FORMS = "COLLECTION; COLLECTION add FILE; COLLECTION remove NAME"
+Collection = Annotated[Path, typer.Argument(help="The collection's folder.", metavar="COLLECTION")]
 
 
-@app.command(
+@tables_app.command("list", epilog=example("gnomon tables list kb"))
+def list_tables(collection: Collection, as_json: Json = False) -> None:
+    """List the tables of a collection, and whether their files are there."""
+    import gnomon
+    from gnomon.answer.tables import registered
+    from gnomon.answer.tables.source import file_state
+    from gnomon.cli.terminal import data_console, print_json
+
+    with gnomon.open(collection, create=False) as kb:
+        found = [(info, file_state(info)) for info in registered(kb)]
+    if as_json:
+        listed = [{**info.to_json(), "state": state} for info, state in found]
+        print_json({"collection": str(collection), "tables": listed})
+        return
+    print_list(data_console(), found, collection)
+
+
+@tables_app.command(
     epilog=example(
-        "gnomon tables kb",
-        "gnomon tables kb add orders.csv",
-        "gnomon tables kb add shop.db --table customers --name people",
-        "gnomon tables kb remove orders",
+        "gnomon tables add kb orders.csv",
+        "gnomon tables add kb shop.db --table customers --name people",
     )
 )
-def tables(
-    collection: Annotated[Path, typer.Argument(help="The collection's folder.", metavar="COLLECTION")],
-    action: Annotated[str | None, typer.Argument(help="Nothing, to list them.", metavar="[add|remove]")] = None,
-    what: Annotated[
-        str | None, typer.Argument(help="A file to add; the name of a table to remove.", metavar="[WHAT]")
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option(help="add: what its rows are cited by; by default the file's name.")
-    ] = None,
-    table: Annotated[str | None, typer.Option(help="add: the table to take of a SQLite file with several.")] = None,
+def add(
+    collection: Collection,
+    file: Annotated[str, typer.Argument(help="A CSV, SQLite or Parquet file.", metavar="FILE")],
+    name: Annotated[str | None, typer.Option(help="What its rows are cited by; by default the file's name.")] = None,
+    table: Annotated[str | None, typer.Option(help="The table of a SQLite file that has several.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Have CSV, SQLite and Parquet files answer questions beside a collection's documents, row by row.
-
-    The files stay where they are and are never written. `gnomon ask` looks into them.
-    """
+    """Register a file's table with a collection."""
     import gnomon
-
-    if (action is None) != (what is None) or action not in (None, "add", "remove"):
-        given = " ".join(part for part in (action, what) if part)
-        raise InvalidInput(f"tables {collection} {given}", expected=_FORMS, hint="gnomon tables --help shows examples")
-    if action != "add" and (name or table):
-        raise InvalidInput("--name or --table without add", expected=_FORMS, hint="leave them out")
-    with gnomon.open(collection, create=False) as kb:
-        if action == "add":
-            _add(kb, collection, str(what), name, table, as_json=as_json)
-        elif action == "remove":
-            _remove(kb, str(what), as_json=as_json)
-        else:
-            _list(kb, collection, as_json=as_json)
-
-
-def _add(kb: Collection, collection: Path, file: str, name: str | None, table: str | None, *, as_json: bool) -> None:
     from gnomon.answer.tables import register
     from gnomon.cli.terminal import data_console, print_json
 
-    info = register(kb, file, name, table=table)
+    with gnomon.open(collection, create=False) as kb:
+        info = register(kb, file, name, table=table)
     if as_json:
         print_json({"collection": str(collection), "added": info.to_json()})
     else:
         print_table(data_console(), info, collection)
 
 
-def _remove(kb: Collection, name: str, *, as_json: bool) -> None:
+@tables_app.command(epilog=example("gnomon tables remove kb orders"))
+def remove(
+    collection: Collection,
+    name: Annotated[str, typer.Argument(help="A table that `gnomon tables list` shows.", metavar="NAME")],
+    as_json: Json = False,
+) -> None:
+    """Remove a table from a collection; its file stays as it is."""
+    import gnomon
     from gnomon.answer.tables import unregister
     from gnomon.cli.terminal import clean, data_console, print_json
 
-    unregister(kb, name)
+    with gnomon.open(collection, create=False) as kb:
+        unregister(kb, name)
     if as_json:
         print_json({"removed": name})
     else:
-        data_console().print(clean(f"{name} is forgotten; its file stays as it is"), soft_wrap=True)
-
-
-def _list(kb: Collection, collection: Path, *, as_json: bool) -> None:
-    from gnomon.answer.tables import registered
-    from gnomon.answer.tables.source import file_state
-    from gnomon.cli.terminal import data_console, print_json
-
-    found = registered(kb)
-    if as_json:
-        listed = [{**info.to_json(), "state": file_state(info)} for info in found]
-        print_json({"collection": str(collection), "tables": listed})
-        return
-    print_list(data_console(), [(info, file_state(info)) for info in found], collection)
+        data_console().print(clean(f"{name} is removed; its file stays as it is"), soft_wrap=True)
 
 
 def print_list(console: Console, found: list[tuple[TableInfo, str]], collection: Path) -> None:
@@ -113,7 +98,7 @@ def print_list(console: Console, found: list[tuple[TableInfo, str]], collection:
         console.print("No tables.", soft_wrap=True)
     console.print()
     then = f'{program()} ask {collection} "your question"' if found else ""
-    hint = then or f"{program()} tables {collection} add FILE"
+    hint = then or f"{program()} tables add {collection} FILE"
     print_hanging(console, Text("next  ", style="bold"), clean(hint))
 
 

@@ -167,6 +167,6 @@ class Outlets:
 
 
 def _judged(golden: list[Path] | None) -> DataSet | None:
-    from gnomon.cli.judged import read_data
+    from gnomon.cli.evaluation import read_data
 
     return read_data(golden, None) if golden else None

@@ -1,15 +1,15 @@
-"""gnomon words."""
+"""gnomon words: train, neighbours, analogy and convert."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from gnomon.cli.app import Json, app, example
+from gnomon.cli.app import Json, example, words_app
 from gnomon.core.errors import InvalidInput
 from gnomon.core.progress import Progress, ProgressCallback
 
@@ -88,115 +88,60 @@ def _encoded(encoder: Encoder, words: Sequence[str], progress: ProgressCallback)
 
 Method = Literal["word2vec", "cbow", "fasttext", "glove"]
 Format = Literal["word2vec", "word2vec-binary", "glove", "fasttext"]
-_FORMS = "train TEXT... --into FOLDER; VECTORS nearest WORD; VECTORS analogy A B C; VECTORS save FILE_OR_FOLDER"
-
-
-What = Annotated[
+VectorsArgument = Annotated[
     str,
     typer.Argument(
-        help='"train", or what to look words up in: a folder that train wrote, a file of vectors (word2vec, '
-        "GloVe, fastText), or a collection: its documents' words under its model.",
-        metavar="train|VECTORS",
+        help="A folder that train wrote, a file of vectors (word2vec, GloVe, fastText), or a collection: its "
+        "documents' words under its model.",
+        metavar="VECTORS",
     ),
 ]
-Rest = Annotated[
-    list[str],
-    typer.Argument(
-        help="TEXT... (files, folders, collections) | nearest WORD | analogy A B C | save PLACE",
-        metavar="ARGUMENTS",
-    ),
-]
+Neighbours = Annotated[int, typer.Option("--k", "-k", help="How many words.")]
 
 
-@app.command(
+@words_app.command(
     epilog=example(
         "gnomon words train docs/ book.txt --into vectors",
         "gnomon words train kb --into vectors --method fasttext",
-        "gnomon words vectors nearest king",
-        "gnomon words kb analogy man king woman",
-        "gnomon words glove.txt save vectors",
     )
 )
-def words(
-    what: What,
-    rest: Rest,
-    into: Annotated[Path | None, typer.Option(help="train: the folder for the vectors.")] = None,
-    method: Annotated[Method | None, typer.Option(help="train: by default word2vec (skip-gram).")] = None,
-    dim: Annotated[int | None, typer.Option(help="train: dimensions, by default 200.")] = None,
-    window: Annotated[int | None, typer.Option(help="train: words looked at on each side.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="train: times through the texts.")] = None,
-    min_count: Annotated[int | None, typer.Option(help="train: leave out words seen less often, by default 5.")] = None,
-    keep_case: Annotated[bool, typer.Option("--keep-case", help="train: King and king are two words.")] = False,
-    seed: Annotated[int | None, typer.Option(help="train: by default 1.")] = None,
-    workers: Annotated[int | None, typer.Option(help="train: threads; above 1 no two runs are quite the same.")] = None,
+def train(
+    texts: Annotated[list[Path], typer.Argument(help="Files, folders, collections.", metavar="TEXT...")],
+    into: Annotated[Path, typer.Option(help="The folder for the vectors.")],
+    method: Annotated[Method, typer.Option(help="word2vec is skip-gram.")] = "word2vec",
+    dim: Annotated[int | None, typer.Option(help="Dimensions, by default 200.")] = None,
+    window: Annotated[int | None, typer.Option(help="Words of context on each side.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the texts.")] = None,
+    min_count: Annotated[int | None, typer.Option(help="Leave out words seen less often, by default 5.")] = None,
+    keep_case: Annotated[bool, typer.Option("--keep-case", help="King and king are two words.")] = False,
+    seed: Annotated[int | None, typer.Option(help="By default 1.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Threads; above 1 no two runs are quite the same.")] = None,
     remove_common: Annotated[
         int | None,
-        typer.Option(help="train: directions that all vectors share, to take out; dim / 100 helps glove."),
+        typer.Option(help="Directions that all vectors share, to take out; dim / 100 helps glove."),
     ] = None,
-    to_format: Annotated[
-        Format | None, typer.Option("--format", help="save: a file of this format, not a folder.")
-    ] = None,
-    k: Annotated[int | None, typer.Option("-k", help="nearest, analogy: how many, by default 10.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Train word vectors, and look up neighbours and analogies.
-
-    What train and save write is a model folder too: gnomon index PATH --into kb --model FOLDER.
-    """
-    numbers = {"dim": dim, "window": window, "epochs": epochs, "min_count": min_count}
-    numbers |= {"seed": seed, "remove_common": remove_common}
-    training = {**numbers, "workers": workers, "lowercase": False if keep_case else None}
-    action = _action(what, rest)
-    asked = {"--into": into, "--method": method, "--keep-case": training["lowercase"], "--workers": workers}
-    asked |= {f"--{name.replace('_', '-')}": value for name, value in numbers.items()}
-    _refuse(action, asked, ("train",))
-    _refuse(action, {"--format": to_format}, ("save",))
-    _refuse(action, {"-k": k}, ("nearest", "analogy"))
-    if action == "train":
-        _train([Path(text) for text in rest], into, method or "word2vec", training, as_json=as_json)
-    elif action == "save":
-        _save(what, rest[1:], to_format, as_json=as_json)
-    else:
-        _look_up(what, action, rest[1:], k or 10, as_json=as_json)
-
-
-def _action(what: str, rest: list[str]) -> str:
-    action = "train" if what == "train" else rest[0]
-    if action not in ("train", "nearest", "analogy", "save"):
-        raise InvalidInput(f"{action!r} after {what}", expected=_FORMS, hint=f"gnomon words {what} nearest WORD")
-    return action
-
-
-def _refuse(action: str, given: dict[str, Any], used_by: tuple[str, ...]) -> None:
-    named = [name for name, value in given.items() if value is not None]
-    if named and action not in used_by:
-        raise InvalidInput(
-            f"{named[0]} with {action}",
-            expected=f"{named[0]} only with {' or '.join(used_by)}",
-            hint=f"leave {named[0]} out",
-        )
-
-
-def _train(texts: list[Path], into: Path | None, method: Method, changes: dict[str, Any], *, as_json: bool) -> None:
+    """Train word vectors on texts."""
     import time
 
     from gnomon.cli.terminal import count, data_console, duration, notes_console, print_json
     from gnomon.cli.words_bar import WordBar
     from gnomon.word_vectors import corpus_of, save_words, settings_for, train_words
 
-    if into is None:
-        raise InvalidInput("train without --into", expected="a folder for the vectors", hint="add --into FOLDER")
-    settings = settings_for(method, **changes)
+    options = {"dim": dim, "window": window, "epochs": epochs, "min_count": min_count, "seed": seed}
+    options |= {"workers": workers, "remove_common": remove_common, "lowercase": False if keep_case else None}
+    settings = settings_for(method, **options)
     started = time.perf_counter()
     with WordBar(notes_console()) as bar:
         corpus = corpus_of(_texts(texts), min_count=settings.min_count, lowercase=settings.lowercase)
         vectors = train_words(corpus, settings, progress=bar.update)
     seconds = time.perf_counter() - started
     folder = save_words(vectors, into, settings=settings.to_json())
-    summary = {"folder": str(folder), "words": len(vectors), "tokens": len(corpus.tokens)}
     if as_json:
-        settled = settings.to_json()
-        print_json({**summary, "space": vectors.space.to_json(), "settings": settled, "seconds": seconds})
+        summary = {"folder": str(folder), "words": len(vectors), "tokens": len(corpus.tokens)}
+        plain = settings.to_json()
+        print_json({**summary, "space": vectors.space.to_json(), "settings": plain, "seconds": seconds})
         return
     rows = [
         (
@@ -207,7 +152,7 @@ def _train(texts: list[Path], into: Path | None, method: Method, changes: dict[s
         ("time", duration(seconds)),
         ("written", str(into)),
     ]
-    _print(data_console(), rows, then=f"words {into} nearest {vectors.words[min(100, len(vectors) - 1)]}")
+    _print(data_console(), rows, then=f"words neighbours {into} {vectors.words[min(100, len(vectors) - 1)]}")
 
 
 def _texts(paths: list[Path]) -> Iterator[str]:
@@ -217,41 +162,72 @@ def _texts(paths: list[Path]) -> Iterator[str]:
         yield from texts_of_collection(path) if is_collection(path) else texts_of([path])
 
 
-def _save(what: str, rest: list[str], to_format: Format | None, *, as_json: bool) -> None:
+@words_app.command(epilog=example("gnomon words neighbours vectors king", "gnomon words neighbours kb king -k 20"))
+def neighbours(
+    vectors: VectorsArgument,
+    word: Annotated[str, typer.Argument(help="A word of the vocabulary.", metavar="WORD")],
+    k: Neighbours = 10,
+    as_json: Json = False,
+) -> None:
+    """Show the nearest words of a word, by cosine."""
+    opened = open_vectors(vectors)
+    _show_neighbours(opened, opened.nearest(word, k=k), {"nearest": [word]}, as_json=as_json)
+
+
+@words_app.command(epilog=example("gnomon words analogy vectors man king woman"))
+def analogy(
+    vectors: VectorsArgument,
+    a: Annotated[str, typer.Argument(help="A is to", metavar="A")],
+    b: Annotated[str, typer.Argument(help="B as", metavar="B")],
+    c: Annotated[str, typer.Argument(help="C is to the words shown.", metavar="C")],
+    k: Neighbours = 10,
+    as_json: Json = False,
+) -> None:
+    """Show the words that complete an analogy: A is to B as C is to which word?"""
+    opened = open_vectors(vectors)
+    _show_neighbours(opened, opened.analogy(a, b, c, k=k), {"analogy": [a, b, c]}, as_json=as_json)
+
+
+@words_app.command(
+    epilog=example(
+        "gnomon words convert glove.txt vectors",
+        "gnomon words convert vectors vectors.bin --format word2vec-binary",
+    )
+)
+def convert(
+    vectors: VectorsArgument,
+    out: Annotated[Path, typer.Argument(help="A folder, or with --format a file.", metavar="OUT")],
+    to_format: Annotated[Format | None, typer.Option("--format", help="Write a file of this format.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write word vectors as a model folder, or as a file for other tools."""
     from gnomon.cli.terminal import count, data_console, print_json
     from gnomon.word_vectors import save_vectors, save_words
 
-    if len(rest) != 1:
-        raise InvalidInput(f"save with {len(rest)} places", expected="save FILE_OR_FOLDER", hint="name one place")
-    vectors = opened(what)
-    place = save_vectors(vectors, rest[0], format=to_format) if to_format else save_words(vectors, Path(rest[0]))
+    opened = open_vectors(vectors)
+    written = save_vectors(opened, out, format=to_format) if to_format else save_words(opened, out)
     if as_json:
-        print_json({"written": str(place), "words": len(vectors), "format": to_format or "folder"})
+        print_json({"written": str(written), "words": len(opened), "format": to_format or "folder"})
         return
-    rows = [("words", count(len(vectors))), ("written", str(place))]
-    _print(data_console(), rows, then=f"words {rest[0]} nearest {vectors.words[0]}")
+    rows = [("words", count(len(opened))), ("written", str(written))]
+    _print(data_console(), rows, then=f"words neighbours {out} {opened.words[0]}")
 
 
-def _look_up(what: str, action: str, asked: list[str], k: int, *, as_json: bool) -> None:
+def _show_neighbours(
+    vectors: WordVectors, found: Sequence[tuple[str, float]], query: Mapping[str, list[str]], *, as_json: bool
+) -> None:
     from gnomon.cli.terminal import data_console, print_json, print_notes
 
-    wanted = 1 if action == "nearest" else 3
-    if len(asked) != wanted:
-        form = "nearest WORD" if wanted == 1 else "analogy A B C: A is to B as C is to which word?"
-        raise InvalidInput(f"{action} with {len(asked)} words", expected=form, hint=f"gnomon words {what} {action} ...")
-    vectors = opened(what)
-    found = vectors.nearest(asked[0], k=k) if wanted == 1 else vectors.analogy(*asked, k=k)
-    composed = [word for word in asked if vectors.is_composed(word)]
+    composed = [word for words in query.values() for word in words if vectors.is_composed(word)]
     if as_json:
-        neighbours = [{"word": word, "cosine": cosine} for word, cosine in found]
-        shown = {"space": vectors.space.to_json(), action: asked, "composed": composed}
-        print_json({**shown, "neighbours": neighbours})
+        rows = [{"word": word, "cosine": cosine} for word, cosine in found]
+        print_json({"space": vectors.space.to_json(), **query, "composed": composed, "neighbours": rows})
         return
     print_notes([f"{word!r} never came in training: its vector is made of its n-grams" for word in composed])
     _print(data_console(), [(f"{cosine:.3f}", word) for word, cosine in found])
 
 
-def opened(what: str) -> WordVectors:
+def open_vectors(what: str) -> WordVectors:
     """The word vectors of a words folder, a file, or a collection. Raises InvalidInput for anything else."""
     from gnomon.cli.terminal import print_message
     from gnomon.word_vectors import is_words_folder, load_vectors, load_words

@@ -128,7 +128,7 @@ _MORE = {
 }
 _STEPS = {
     "queries": "look at the newest texts; judge some of them to see whether they are answered (gnomon eval "
-    "--data), and take the change in with --set-baseline when it is meant",
+    "queries), and take the change in with --set-baseline when it is meant",
     "documents": "look at the newest texts; when the change is meant, take it in with --set-baseline",
 }
 

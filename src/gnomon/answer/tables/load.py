@@ -243,5 +243,5 @@ def require_same_columns(info: TableInfo, columns: tuple[Column, ...]) -> None:
         info.name,
         f"the columns of {info.path} changed: now {what}",
         expected=", ".join(before),
-        hint=f"register it anew: gnomon tables KB add {info.path} --name {info.name}",
+        hint=f"register it anew: gnomon tables add KB {info.path} --name {info.name}",
     )

@@ -65,7 +65,7 @@ def unregister(kb: Collection, name: str) -> None:
         raise InvalidInput(
             f"no table {name!r} is registered",
             expected=f"one of {names}" if names else "a registered table; there is none",
-            hint="gnomon tables KB lists them",
+            hint="gnomon tables list KB shows them",
         )
     _drop_derived(kb, name)
 
@@ -86,7 +86,7 @@ def _check_name(name: str, previous: TableInfo | None, file: Path) -> None:
         raise InvalidInput(
             f"the name {name!r}, which {previous.path} is registered by as {previous.name}",
             expected="a name that is free",
-            hint=f"give it another with --name, or first: gnomon tables KB remove {previous.name}",
+            hint=f"give it another with --name, or first: gnomon tables remove KB {previous.name}",
         )
 
 

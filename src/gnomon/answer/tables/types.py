@@ -60,8 +60,8 @@ def table_error(name: str, message: str, *, expected: str = "", hint: str = "") 
         f"table {name}: {message}",
         expected=expected or "the file as it was registered, with rows in it",
         hint=hint
-        or f"put the file right, register it anew (gnomon tables KB add FILE --name {name}), "
-        f"or forget it: gnomon tables KB remove {name}",
+        or f"put the file right, register it anew (gnomon tables add KB FILE --name {name}), "
+        f"or forget it: gnomon tables remove KB {name}",
     )
 
 

@@ -1,4 +1,4 @@
-"""gnomon eval --pseudo: queries made from the corpus, to detect breakage and never to choose."""
+"""gnomon eval pseudo: queries made from the corpus, to detect breakage and never to choose."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from gnomon.cli.app import Json, eval_app, example
+from gnomon.cli.evaluation import Depth, Metrics, PerQuery, SaveRun
 from gnomon.core.errors import InvalidInput
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from gnomon.cli.eval import Asked
     from gnomon.collection.systems import SystemRun
     from gnomon.evaluate import DataSet, Score
     from gnomon.evaluate.pseudo import RecallAlarm, SourceRecall
 
+Mode = Literal["hybrid", "dense", "lexical"]
 METRICS = ("success@10", "MRR@10")
 BROKEN = 1
 
@@ -37,7 +39,7 @@ class PseudoReport:
 
     def to_json(self) -> dict[str, Any]:
         """A plain mapping; `found` is what --expect reads."""
-        from gnomon.cli.judged import data_json
+        from gnomon.cli.evaluation import data_json
         from gnomon.evaluate import PSEUDO_NOTE
 
         return {
@@ -53,31 +55,54 @@ class PseudoReport:
         }
 
 
-def eval_pseudo(asked: Asked, *, per_kind: int, expect: Path | None, as_json: bool) -> None:
-    """Ask a collection for what it holds. Exits with 1 where less is found than was expected."""
-    from gnomon.cli.judged import ask, named_system, require_depth
+@eval_app.command(
+    epilog=example(
+        "gnomon eval pseudo kb",
+        "gnomon eval pseudo kb --json > sound.json",
+        "gnomon eval pseudo kb --expect sound.json",
+    )
+)
+def pseudo(
+    target: Annotated[str, typer.Argument(help="A collection (kb, kb:dense, kb@v1).", metavar="COLLECTION")],
+    mode: Annotated[Mode | None, typer.Option(help="By default dense: words would hide a broken model.")] = None,
+    metric: Metrics = None,
+    k: Depth = None,
+    per_kind: Annotated[int, typer.Option(help="Pseudo-queries of each kind.")] = 200,
+    expect: Annotated[
+        Path | None,
+        typer.Option(help="What --json wrote when all was well; exit with 1 if fewer are found now.", metavar="FILE"),
+    ] = None,
+    per_query: PerQuery = None,
+    save_run: SaveRun = None,
+    as_json: Json = False,
+) -> None:
+    """Detect breakage without labels, by queries made from the corpus itself.
+
+    Exit code 1 where fewer are found than --expect holds.
+    """
+    from gnomon.cli.evaluation import parse_metrics, require_depth, resolve_system, run_system, write_results
     from gnomon.cli.terminal import data_console, noted, print_json, print_notes
     from gnomon.collection.systems import CollectionSystem
     from gnomon.evaluate import pseudo_queries, recall_by_kind, summary
     from gnomon.evaluate.pseudo import detect_breakage
 
-    metrics = asked.parsed(METRICS)
-    system = named_system(asked.target, asked.mode)
+    metrics = parse_metrics(metric or METRICS, per_query=per_query, save_run=save_run)
+    system = resolve_system(target, mode)
     if not isinstance(system, CollectionSystem):
-        raise InvalidInput(f"--pseudo for {asked.target}", expected="a collection: queries are made from it")
+        raise InvalidInput(f"eval pseudo of {target}", expected="a collection: queries are made from it")
     if system.mode is None:
         system = replace(system, mode="dense")  # in a hybrid search the words hide what is wrong with vectors
     before = None if expect is None else read_expected(expect)
     with noted() as notes:
         dataset = pseudo_queries(system.chunk_texts(), per_kind=per_kind)
-        answered = ask(system, dataset, asked.k)
+        answered = run_system(system, dataset, k)
         require_depth(metrics, answered)
-        asked.keep(answered, dataset, metrics)
+        write_results(answered, dataset, metrics, per_query=per_query, save_run=save_run)
         kinds = {kind: _of_kind(answered, dataset, kind) for kind in dict.fromkeys(dataset.kinds.values())}
         scores = {kind: summary(answered.run, relevant, metrics) for kind, relevant in kinds.items()}
     found = recall_by_kind(dataset, {query: answered.run.ranking(query) for query in dataset.queries})
     alarms = None if before is None else detect_breakage(found, before.in_mode(answered.run.about["mode"]))
-    report = PseudoReport(asked.target, answered, dataset, scores, found, alarms)
+    report = PseudoReport(target, answered, dataset, scores, found, alarms)
     if as_json:
         print_json({**report.to_json(), "warnings": notes})
     else:
@@ -116,8 +141,8 @@ def read_expected(path: Path) -> Expected:
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InvalidInput(
             f"--expect {path}: {error}",
-            expected="what gnomon eval kb --pseudo --json printed when all was well",
-            hint="make it: gnomon eval kb --pseudo --json > sound.json",
+            expected="what gnomon eval pseudo kb --json printed when all was well",
+            hint="make it: gnomon eval pseudo kb --json > sound.json",
         ) from error
 
 
@@ -129,7 +154,7 @@ def print_pseudo(console: Console, report: PseudoReport) -> None:
     """A kind of query a line, marked for what it is."""
     from rich.text import Text
 
-    from gnomon.cli.judged import interval_text, print_table, system_text
+    from gnomon.cli.evaluation import interval_text, print_table, system_text
     from gnomon.cli.terminal import clean, count, print_hanging, print_rows, program
     from gnomon.evaluate import PSEUDO_NOTE
 
@@ -154,7 +179,7 @@ def print_pseudo(console: Console, report: PseudoReport) -> None:
     print_table(console, ("kind", "queries", "metric", "mean", "95% interval"), table)
     console.print()
     if report.alarms is None:
-        again = f"{program()} eval {report.target} --pseudo"
+        again = f"{program()} eval pseudo {report.target}"
         then = f"while all is well: {again} --json > sound.json; later: {again} --expect sound.json"
         print_hanging(console, Text("next  ", style="bold"), clean(then))
     elif not report.alarms:

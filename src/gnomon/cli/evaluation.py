@@ -1,4 +1,4 @@
-"""What `eval` and `compare` share: their options, reading judgments, asking systems, and findings shown."""
+"""What `eval`, `compare` and `monitor` share: options, judged data, running systems, tables of scores."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
     from gnomon.collection.settings import Mode
     from gnomon.collection.systems import System, SystemRun
+    from gnomon.evaluate import Verdict
     from gnomon.evaluate.checks import DataSetIssue
     from gnomon.evaluate.judgments import DataSet
     from gnomon.evaluate.metrics import Metric
 
 DEPTH = 100
+OUTCOME_STYLES = {"better": "bold green", "not worse": "bold green", "worse": "bold red", "undecided": "bold yellow"}
 Data = Annotated[
     list[Path] | None,
     typer.Option(
@@ -35,7 +37,7 @@ Data = Annotated[
     ),
 ]
 Split = Annotated[str | None, typer.Option(help="The split; by default test, or the only one.")]
-Names = Annotated[
+Metrics = Annotated[
     list[str] | None,
     typer.Option("--metric", help="Such as nDCG@10, recall@100, MAP; may be repeated.", metavar="NAME"),
 ]
@@ -43,6 +45,10 @@ Depth = Annotated[int | None, typer.Option("--k", "-k", help=f"Documents a query
 Where = Annotated[
     str | None,
     typer.Option(help="Search only documents that meet a condition, as gnomon search does.", metavar="CONDITION"),
+]
+PerQuery = Annotated[Path | None, typer.Option(help="Write each query's figures to a .jsonl file.", metavar="FILE")]
+SaveRun = Annotated[
+    Path | None, typer.Option(help="Save what was found: .json, or .trec for trec_eval.", metavar="FILE")
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse data with any fault.")]
 
@@ -64,7 +70,7 @@ def read_data(data: Sequence[Path] | None, split: str | None) -> DataSet:
         raise InvalidInput(
             "no --data",
             expected="judged queries: a BEIR folder, a JSONL file, or TREC topics and judgments",
-            hint="name them with --data; without labels, gnomon eval kb --pseudo detects breakage",
+            hint="name them with --data; without labels, gnomon eval pseudo kb detects breakage",
         )
     if len(data) > 2:
         raise InvalidInput(f"--data {len(data)} times", expected="once, or twice: topics, then judgments")
@@ -94,7 +100,7 @@ def check_data(dataset: DataSet, *, strict: bool) -> tuple[DataSetIssue, ...]:
     return found
 
 
-def named_system(text: str, mode: Mode | None = None, where: str | None = None) -> System:
+def resolve_system(text: str, mode: Mode | None = None, where: str | None = None) -> System:
     """What is meant, in the mode and with the condition that options give.
 
     Raises InvalidInput where these do not fit, and for a condition that is not understood.
@@ -123,7 +129,7 @@ def named_system(text: str, mode: Mode | None = None, where: str | None = None) 
     return replace(system, mode=mode)
 
 
-def ask(system: System, dataset: DataSet, k: int | None) -> SystemRun:
+def run_system(system: System, dataset: DataSet, k: int | None) -> SystemRun:
     """Let a system answer, with progress on stderr. Raises InvalidInput for k < 1."""
     from gnomon.cli.progress import ProgressBar
 
@@ -143,6 +149,43 @@ def require_depth(metrics: Sequence[Metric], answered: SystemRun) -> None:
             expected="metrics that look no further than the run goes",
             hint="ask for more with --k, or name other metrics with --metric",
         )
+
+
+def parse_metrics(names: Sequence[str], *, per_query: Path | None, save_run: Path | None) -> list[Metric]:
+    """The metrics of these names. Raises InvalidInput for unknown ones and for files of another suffix."""
+    from gnomon.evaluate import parse_metric
+
+    require_suffix(per_query, "--per-query", ".jsonl")
+    require_suffix(save_run, "--save-run", ".json", ".trec")
+    return [parse_metric(name) for name in names]
+
+
+def write_results(
+    answered: SystemRun,
+    dataset: DataSet,
+    metrics: Sequence[Metric],
+    *,
+    per_query: Path | None,
+    save_run: Path | None,
+) -> None:
+    """Write the run and each query's figures to the files that are named. Raises StorageError."""
+    from gnomon.evaluate import per_query as values_of
+
+    if save_run:
+        with writing(save_run):
+            answered.run.save(save_run)
+    if per_query:
+        values = values_of(answered.run, answered.relevant, metrics)
+        rows = (
+            {
+                "query": query,
+                "text": dataset.queries.get(query, ""),
+                **({"kind": dataset.kinds[query], "pseudo": True} if dataset.pseudo else {}),
+                "metrics": {metric.name: values[metric][query] for metric in metrics},
+            }
+            for query in values[metrics[0]]
+        )
+        write_lines(per_query, rows)
 
 
 def data_text(dataset: DataSet) -> str:
@@ -212,6 +255,66 @@ def print_table(console: Console, head: Sequence[str], rows: Sequence[Sequence[T
 def interval_text(low: float, high: float, *, signed: bool = False) -> str:
     """0.6820 to 0.7650."""
     return f"{low:+.4f} to {high:+.4f}" if signed else f"{low:.4f} to {high:.4f}"
+
+
+def print_verdict(
+    console: Console, verdict: Verdict, texts: Mapping[str, str], *, changed: int, comparisons: int
+) -> None:
+    """One metric's verdict, of so many made together, and what it rests on. `texts` are the queries."""
+    from rich.text import Text
+
+    from gnomon.cli.terminal import clean, print_hanging, print_rows, printable
+
+    head = Text.assemble((verdict.metric, "bold"), "  ")
+    print_hanging(console, head, clean(f"{verdict.headline}.", style=OUTCOME_STYLES[verdict.outcome]))
+    console.print()
+    rows = [(Text(label, style="dim"), body) for label, body in _verdict_rows(verdict, comparisons)]
+    print_rows(console, rows, indent=2)
+    most = [change for change in verdict.changes[:changed] if change.difference]
+    if not most:
+        return
+    console.print()
+    columns = f"  {'changed most':<12}{'A':>8}{'B':>9}{'B - A':>10}"
+    console.print(Text(columns, style="dim"), soft_wrap=True)
+    for change in most:
+        numbers = f"  {change.baseline:>20.4f}{change.candidate:>9.4f}{change.difference:>+10.4f}   "
+        text = " ".join(printable(texts.get(change.query, "")).split())
+        body = Text.assemble(clean(change.query, style="cyan"), "  ", clean(text))
+        if console.is_terminal:
+            body.truncate(max(20, console.width - len(numbers)), overflow="ellipsis")
+        print_hanging(console, Text(numbers), body)
+
+
+def _verdict_rows(verdict: Verdict, comparisons: int) -> list[tuple[str, Text]]:
+    """What the verdict rests on, a line each."""
+    from rich.text import Text
+
+    from gnomon.cli.terminal import clean, count
+
+    level = 100 * (1 - verdict.alpha / comparisons)
+    interval = f"{level:.4g}% interval {interval_text(*verdict.interval, signed=True)}"
+    style = OUTCOME_STYLES[verdict.outcome]
+    rows = [
+        ("A", clean(f"{verdict.mean_baseline:.4f}  {verdict.baseline}")),
+        ("B", clean(f"{verdict.mean_candidate:.4f}  {verdict.candidate}")),
+        ("B - A", Text.assemble((f"{verdict.difference:+.4f}", style), f"  {interval}")),
+        ("p", Text(f"{verdict.p_value:.2g}, paired randomisation test")),
+        (
+            "queries",
+            Text(
+                f"{count(verdict.n)}: B better on {count(verdict.wins)}, the same on {count(verdict.ties)}, "
+                f"worse on {count(verdict.losses)}"
+            ),
+        ),
+        ("margin", Text(f"a loss of {verdict.margin:g} would be accepted")),
+    ]
+    if verdict.detectable > 0:  # where all are ties there is no spread to tell it from
+        power = f"these queries show a true difference of {verdict.detectable:.4f} in 4 of 5 cases"
+        rows.append(("power", Text(power)))
+    if verdict.queries_to_settle:
+        settle = f"about {count(verdict.queries_to_settle)} such queries would settle it"
+        rows.append(("to settle", Text(settle, style="bold")))
+    return [*rows, *(("note", clean(note)) for note in verdict.notes)]
 
 
 @contextmanager

@@ -1,14 +1,15 @@
-"""gnomon eval --answers: how good a collection's answers are."""
+"""gnomon eval answers: how good a collection's answers are."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from gnomon.cli.app import Json, eval_app, example
+from gnomon.cli.evaluation import PerQuery, Where
 from gnomon.core.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -19,14 +20,15 @@ if TYPE_CHECKING:
     from gnomon.answer.evaluation.evaluate import AnswerReport, Models
     from gnomon.answer.evaluation.questions import Question
     from gnomon.answer.settings import AskSettings
-    from gnomon.cli.eval import Asked
     from gnomon.collection.systems import CollectionSystem
     from gnomon.evaluate import Verdict
 
-Answers = Annotated[
-    Path | None,
+Mode = Literal["hybrid", "dense", "lexical"]
+Questions = Annotated[
+    Path,
     typer.Option(
-        help="Questions with right answers and their documents, .jsonl or .jsonl.gz: measure answers.",
+        "--data",
+        help="Questions with right answers and their documents, .jsonl or .jsonl.gz.",
         metavar="FILE",
     ),
 ]
@@ -46,47 +48,59 @@ Settings = Annotated[
 ]
 
 
-@dataclass(frozen=True)
-class Answering:
-    """How questions are answered: what only --answers takes. `settings` are NAME=VALUE."""
+@eval_app.command(
+    epilog=example(
+        "gnomon eval answers kb --data qa.jsonl --per-query before.jsonl",
+        "gnomon eval answers kb --data qa.jsonl --set sentences=3 --against before.jsonl",
+    )
+)
+def answers(
+    target: Annotated[str, typer.Argument(help="A collection (kb, kb:dense, kb@v1).", metavar="COLLECTION")],
+    data: Questions,
+    mode: Annotated[Mode | None, typer.Option(help="By default as the collection is set.")] = None,
+    where: Where = None,
+    llm: Llm = None,
+    llm_model: LlmModel = None,
+    judge: Judge = None,
+    settings: Settings = None,
+    limit: Limit = None,
+    against: Against = None,
+    per_query: PerQuery = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a collection's answers: evidence found, F1, citations, abstention.
 
-    llm: tuple[str | None, str | None] = (None, None)
-    judge: tuple[str, str] | None = None
-    settings: tuple[str, ...] = ()
-    limit: int | None = None
-    against: Path | None = None
-
-
-def eval_answers(asked: Asked, file: Path, more: Answering, *, as_json: bool) -> None:
-    """Ask every question, twice where its evidence is known, and measure the answers."""
-    from gnomon.answer.evaluation.evaluate import against, evaluate_answers
+    Every question is asked; where its evidence is known, once more with the evidence left out of the search.
+    """
+    from gnomon.answer.evaluation.evaluate import against as compare_answers
+    from gnomon.answer.evaluation.evaluate import evaluate_answers
     from gnomon.answer.evaluation.questions import read_questions
-    from gnomon.cli.judged import require_suffix, write_lines, writing
+    from gnomon.cli.evaluation import require_suffix, write_lines, writing
     from gnomon.cli.progress import ProgressBar
     from gnomon.cli.terminal import data_console, noted, print_json, print_message, print_notes
     from gnomon.collection.opening import open_collection
 
-    require_suffix(asked.per_query, "--per-query", ".jsonl")
-    if asked.per_query:
-        with writing(asked.per_query):  # before all the asking, which may take long
-            asked.per_query.parent.stat()
-    system = system_of(asked)
-    settings = settings_of(more.settings, mode=system.mode, where=system.where)
-    questions = read_questions(file).first(more.limit)
-    before = None if more.against is None else saved_f1(more.against, questions.questions)
+    require_suffix(per_query, "--per-query", ".jsonl")
+    if per_query:
+        with writing(per_query):  # before all the asking, which may take long
+            per_query.parent.stat()
+    system = resolve_collection(target, mode, where)
+    ask_settings = parse_settings(settings or (), mode=system.mode, where=system.where)
+    questions = read_questions(data).first(limit)
+    before = None if against is None else read_f1(against, questions.questions)
     with (
         noted() as notes,
-        models_of(more) as models,
+        open_models(llm, llm_model, judge) as models,
         open_collection(system.folder, create=False, progress=print_message, version=system.version) as kb,
         ProgressBar() as bar,
     ):
-        report = evaluate_answers(kb, questions, settings=settings, models=models, progress=bar.update)
-    if asked.per_query:
-        write_lines(asked.per_query, report.rows())
+        report = evaluate_answers(kb, questions, settings=ask_settings, models=models, progress=bar.update)
+    if per_query:
+        write_lines(per_query, report.rows())
     verdict = None
-    if before is not None and more.against is not None:
-        verdict = against(report, before, (more.against.stem, asked.target))
-    about = described(asked.target, models, settings)
+    if before is not None and against is not None:
+        verdict = compare_answers(report, before, (against.stem, target))
+    about = _description(target, models, ask_settings)
     if as_json:
         judged = None if verdict is None else {**verdict.to_json(), "explained": verdict.explain()}
         print_json({**about, **report.to_json(), "against": judged, "warnings": notes})
@@ -95,22 +109,22 @@ def eval_answers(asked: Asked, file: Path, more: Answering, *, as_json: bool) ->
     print_answers(data_console(), report, about, verdict)
 
 
-def system_of(asked: Asked) -> CollectionSystem:
+def resolve_collection(target: str, mode: Mode | None, where: str | None) -> CollectionSystem:
     """The collection that is meant. Raises InvalidInput for what is none."""
-    from gnomon.cli.judged import named_system
+    from gnomon.cli.evaluation import resolve_system
     from gnomon.collection.systems import CollectionSystem
 
-    system = named_system(asked.target, asked.mode, asked.where)
+    system = resolve_system(target, mode, where)
     if not isinstance(system, CollectionSystem):
         raise InvalidInput(
-            f"--answers for {asked.target}",
+            f"eval answers of {target}",
             expected="a collection: only there are passages to answer from",
             hint="name its folder",
         )
     return system
 
 
-def settings_of(given: Sequence[str], **options: str | None) -> AskSettings:
+def parse_settings(given: Sequence[str], **options: str | None) -> AskSettings:
     """How to answer. Raises InvalidInput for a setting that there is not, or of another type."""
     import tomllib
 
@@ -133,32 +147,31 @@ def settings_of(given: Sequence[str], **options: str | None) -> AskSettings:
 
 
 @contextmanager
-def models_of(asked: Answering) -> Iterator[Models]:
+def open_models(url: str | None, name: str | None, judge: tuple[str, str] | None) -> Iterator[Models]:
     """The language models that are asked. Raises InvalidInput for a model's name without its address."""
     from gnomon.answer.evaluation.evaluate import Models
 
-    url, name = asked.llm
     if name is not None and url is None:
         raise InvalidInput(
             f"--llm-model {name} without --llm",
             expected="the address of its server",
             hint="give --llm URL, or neither for answers that are quoted",
         )
-    if url is None and asked.judge is None:
+    if url is None and judge is None:
         yield Models()
         return
     from gnomon.answer.llm.endpoint import Endpoint, only_model
 
     with ExitStack() as open_ones:
         writer = None if url is None else Endpoint(url, name or only_model(url))
-        judge = None if asked.judge is None else Endpoint(*asked.judge)
-        for one in (writer, judge):
+        judging = None if judge is None else Endpoint(*judge)
+        for one in (writer, judging):
             if one is not None:
                 open_ones.enter_context(closing(one))
-        yield Models(writer, judge)
+        yield Models(writer, judging)
 
 
-def saved_f1(path: Path, questions: Sequence[Question]) -> dict[str, float]:
+def read_f1(path: Path, questions: Sequence[Question]) -> dict[str, float]:
     """The token F1 of each question that an earlier run wrote. Raises InvalidInput for other questions."""
     from gnomon.answer.evaluation.metrics import F1
     from gnomon.evaluate.text_files import json_rows
@@ -170,7 +183,7 @@ def saved_f1(path: Path, questions: Sequence[Question]) -> dict[str, float]:
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidInput(
                 f"--against {path}, line {line}: no answer with its {F1}",
-                expected="what gnomon eval kb --answers FILE --per-query wrote",
+                expected="what gnomon eval answers kb --data FILE --per-query wrote",
                 hint="make it with the other settings, and --per-query",
             ) from error
     asked = {one.id: one.text for one in questions}
@@ -183,7 +196,7 @@ def saved_f1(path: Path, questions: Sequence[Question]) -> dict[str, float]:
     return {name: value for name, (_, value) in found.items()}
 
 
-def described(target: str, models: Models, settings: AskSettings) -> dict[str, Any]:
+def _description(target: str, models: Models, settings: AskSettings) -> dict[str, Any]:
     """What was measured, and how, for scripts and people."""
     from dataclasses import asdict
 
@@ -195,8 +208,7 @@ def print_answers(console: Console, report: AnswerReport, about: dict[str, Any],
     """What was asked, the figures, what abstaining costs and gains, and what went wrong."""
     from rich.text import Text
 
-    from gnomon.cli.judged import print_findings
-    from gnomon.cli.show_verdict import print_verdict
+    from gnomon.cli.evaluation import print_findings, print_verdict
     from gnomon.cli.terminal import clean, print_hanging, print_rows
 
     print_rows(console, [(Text(label, style="dim"), clean(text)) for label, text in head(report, about)])
@@ -241,7 +253,7 @@ def print_figures(console: Console, report: AnswerReport) -> None:
     """A figure a line, with its interval and what it counts."""
     from rich.text import Text
 
-    from gnomon.cli.judged import interval_text, print_table
+    from gnomon.cli.evaluation import interval_text, print_table
     from gnomon.cli.terminal import count
 
     rows = [
