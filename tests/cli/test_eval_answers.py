@@ -208,7 +208,7 @@ def test_answers_to_other_questions_are_not_compared_with(kb, qa, tmp_path, caps
     as_json(capsys, *given, "--per-query", tmp_path / "before.jsonl")
     more = refused(capsys, kb, "--data", qa, "--against", tmp_path / "before.jsonl")
     assert "holds 12 answers, and not to the 16 questions asked" in more["message"]
-    assert "line 1: no answer with its token F1" in refused(capsys, *given[1:], "--against", qa)["message"]
+    assert "line 1: no answer with its token F1" in refused(capsys, *given[2:], "--against", qa)["message"]
 
 
 def test_evidence_that_is_not_there(kb, qa, capsys):
