@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from gnomon.core.errors import InvalidInput
-from gnomon.index import lexical_segments
-from gnomon.index.arguments import Allowed, Remembered
+from gnomon.index import tantivy_search
+from gnomon.index.arguments import AllowedItems, FilterCache
 from gnomon.index.exact import ExactIndex
 from gnomon.index.lexical import LexicalIndex
 from gnomon.index.scan import ScanIndex, ScanSettings
@@ -52,9 +52,9 @@ def test_words_are_found_among_some(words, size, k):
 
 
 WAYS = {
-    "looked_through": {"_LOOKED_THROUGH": 10**9},
-    "listed": {"_LOOKED_THROUGH": -(10**9), "_FEW": 10**9},
-    "added": {"_LOOKED_THROUGH": -(10**9), "_FEW": 0, "_LISTED": 0},
+    "filter_results": {"_FILTERED_RESULTS": 10**9},
+    "filter_in_query": {"_FILTERED_RESULTS": -(10**9), "_FEW_IDS": 10**9},
+    "sum_scores": {"_FILTERED_RESULTS": -(10**9), "_FEW_IDS": 0, "_MOST_QUERY_IDS": 0},
 }
 
 
@@ -62,10 +62,10 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 def test_each_way_of_finding_words_agrees(words, way, size, monkeypatch):
     for name, value in WAYS[way].items():
-        monkeypatch.setattr(lexical_segments, name, value)
+        monkeypatch.setattr(tantivy_search, name, value)
     used = []
-    whole = getattr(lexical_segments.Words, way)
-    monkeypatch.setattr(lexical_segments.Words, way, lambda *given: used.append(way) or whole(*given))
+    whole = getattr(tantivy_search.TermSearcher, way)
+    monkeypatch.setattr(tantivy_search.TermSearcher, way, lambda *given: used.append(way) or whole(*given))
     (everything,) = words.search_terms([QUERY], k=TEXTS)
     for k in (7, 2000):
         where = some_of(size, seed=k)
@@ -82,15 +82,15 @@ def test_a_filter_that_holds_none_of_the_best_is_not_looked_through_in_vain(word
 
 
 def test_words_texts_are_kept_within_their_memory(words, monkeypatch):
-    monkeypatch.setattr(lexical_segments, "_BYTES", 3000)
-    monkeypatch.setattr(lexical_segments, "_BYTES_A_TEXT", 0)
-    kept = lexical_segments.Words(words._words.searcher, words._schema)
+    monkeypatch.setattr(tantivy_search, "_CACHE_BYTES", 3000)
+    monkeypatch.setattr(tantivy_search, "_CACHE_BYTES_PER_TEXT", 0)
+    kept = tantivy_search.TermSearcher(words._words.searcher, words._schema)
     (everything,) = words.search_terms([{"w9": 1.0}], k=TEXTS)
     where = some_of(300)
     for number in range(40):
-        kept.added({f"w{number}": 1.0}, 5, where)
+        kept.sum_scores({f"w{number}": 1.0}, 5, where)
         assert sum(a.nbytes + b.nbytes for a, b in kept._kept.values()) == kept._bytes <= 3000
-    same(kept.added({"w9": 1.0}, 5, where), everything, where, 5)
+    same(kept.sum_scores({"w9": 1.0}, 5, where), everything, where, 5)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_a_filter_is_kept_by_the_array_while_neither_it_nor_the_state_can_change
         made.append((ids.tolist(), state))
         return len(made)
 
-    kept, first, second = Remembered(make), object(), object()
+    kept, first, second = FilterCache(make), object(), object()
     frozen = np.arange(3)
     frozen.flags.writeable = False
     assert [kept.of(frozen, first), kept.of(frozen, first), kept.of(frozen, second)] == [1, 1, 2]
@@ -142,7 +142,7 @@ def test_a_filter_is_kept_by_the_array_while_neither_it_nor_the_state_can_change
 
 def test_only_the_last_filters_are_kept():
     calls = []
-    kept = Remembered(lambda ids, _: calls.append(ids[0]))
+    kept = FilterCache(lambda ids, _: calls.append(ids[0]))
     arrays = [np.array([n]) for n in range(9)]
     for array in arrays:
         array.flags.writeable = False
@@ -168,11 +168,11 @@ def test_a_change_of_the_index_is_seen_through_a_kept_filter(space, clustered):
 
 def test_allowed_ids_are_whole_numbers():
     with pytest.raises(InvalidInput, match="type float64"):
-        Remembered(Allowed.of).of(np.array([0.5]), None)
+        FilterCache(AllowedItems.of).of(np.array([0.5]), None)
 
 
 def test_a_mask_is_of_the_positions():
-    assert Allowed(np.array([1, 3]), 5).mask.tolist() == [False, True, False, True, False]
+    assert AllowedItems(np.array([1, 3]), 5).mask.tolist() == [False, True, False, True, False]
 
 
 def test_of_texts_that_tie_the_lowest_ids_are_found(tmp_path):

@@ -115,12 +115,12 @@ def test_a_graph_that_has_doubled_is_looked_through_wider_rather_than_made_anew(
     settings = ScanSettings(exact_below=100, rescored=20, per_result=1, min_recall=0.0, find="hnsw")
     index = ScanIndex(here, settings)
     index.add(np.arange(1000), clustered(here, 1000))
-    width = index._state.codes.widened
+    width = index._state.codes.width
     # The new rows have no clusters: their neighbours are much harder to find.
     index.add(np.arange(1000, 5000), Vectors(rng.standard_normal((4000, 64)).astype(np.float32), here))
     codes = index._state.codes
     assert (codes.trained, codes.checked) == (1000, 5000)
-    assert codes.widened > 2 * width
+    assert codes.width > 2 * width
 
 
 @pytest.mark.parametrize("find", KINDS)

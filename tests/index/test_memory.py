@@ -7,7 +7,7 @@ import pytest
 
 from gnomon.core.errors import InvalidInput
 from gnomon.index import memory
-from gnomon.index.memory import available_bytes, require_room
+from gnomon.index.memory import available_bytes, require_memory
 from gnomon.index.scan import ScanIndex, ScanSettings
 
 GIB = 1 << 30
@@ -43,13 +43,13 @@ def test_the_first_cgroups_are_read_too(tmp_path: Path) -> None:
 def test_unknown_memory_refuses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert available_bytes(tmp_path / "none", tmp_path) is None
     monkeypatch.setattr(memory, "available_bytes", lambda: None)
-    require_room(1 << 60, "vectors")
+    require_memory(1 << 60, "vectors")
 
 
 def test_the_error_says_both_sizes_and_the_way_out() -> None:
-    require_room(9 * GIB, "vectors", available=10 * GIB)
+    require_memory(9 * GIB, "vectors", available=10 * GIB)
     with pytest.raises(InvalidInput) as error:
-        require_room(91 * GIB // 10, "5 vectors of toy", available=10 * GIB)
+        require_memory(91 * GIB // 10, "5 vectors of toy", available=10 * GIB)
     text = str(error.value)
     assert "5 vectors of toy: they take about 9.1 GiB of memory, and 10.0 GiB are free" in text
     assert 'ScanSettings(rows="float16")' in text
@@ -59,7 +59,7 @@ def test_the_error_says_both_sizes_and_the_way_out() -> None:
 def test_an_index_refuses_and_stays_as_it_was(space, clustered, monkeypatch: pytest.MonkeyPatch) -> None:
     index = ScanIndex(space(), ScanSettings(exact_below=100))
     index.add(np.arange(50), clustered(space(), 50))
-    monkeypatch.setattr(memory, "_UNASKED", 1000)
+    monkeypatch.setattr(memory, "_UNCHECKED_BYTES", 1000)
     monkeypatch.setattr(memory, "available_bytes", lambda: 20_000)
     with pytest.raises(InvalidInput, match="500 vectors of toy "):
         index.add(np.arange(100, 600), clustered(space(), 500))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gnomon.index import ann
-from gnomon.index.ann import SCAN, Codes
+from gnomon.index.ann import RABITQ, Codes
 from gnomon.index.scan import ScanIndex, ScanSettings
 from gnomon.testing.index import check_index
 
@@ -18,7 +18,7 @@ def segments(monkeypatch):
     """Sets how many rows a segment has."""
 
     def of(rows):
-        monkeypatch.setitem(ann.FINDERS, "scan", replace(SCAN, segment=rows))
+        monkeypatch.setitem(ann.ANN_METHODS, "scan", replace(RABITQ, segment_rows=rows))
 
     return of
 
@@ -33,8 +33,8 @@ def test_segments_find_the_same_candidates(space, clustered, segments, similarit
     segments(400)
     parts = ScanIndex(here, SETTINGS)
     parts.add(np.arange(1500), data)
-    assert [one.ntotal for one in parts._state.codes.index] == [400, 400, 400, 300]
-    assert len(whole._state.codes.index) == 1
+    assert [one.ntotal for one in parts._state.codes.segments] == [400, 400, 400, 300]
+    assert len(whole._state.codes.segments) == 1
     for queries in (data.take([7]), data.take(np.arange(20))):
         near = [index._state.codes.nearest(queries.data, 50) for index in (whole, parts)]
         assert [sorted(row) for row in near[0].tolist()] == [sorted(row) for row in near[1].tolist()]
@@ -48,12 +48,12 @@ def test_rows_that_come_later_fill_the_last_segment(space, clustered, segments, 
     for at in range(0, 9000, 1500):
         index.add(np.arange(at, at + 1500), data.take(np.arange(at, at + 1500)))
     made: Codes = index._state.codes
-    assert all(one.ntotal == 1000 for one in made.index[:-1])
-    assert sum(one.ntotal for one in made.index) == made.coded
+    assert all(one.ntotal == 1000 for one in made.segments[:-1])
+    assert sum(one.ntotal for one in made.segments) == made.coded
     index.save(tmp_path, stamp=3)
     loaded, stamp = ScanIndex.load(tmp_path, here, SETTINGS)
     assert stamp == 3
-    assert [one.ntotal for one in loaded._state.codes.index] == [one.ntotal for one in made.index]
+    assert [one.ntotal for one in loaded._state.codes.segments] == [one.ntotal for one in made.segments]
     query = data.take([4321])
     assert loaded.search(query, k=5)[0].ids.tolist() == index.search(query, k=5)[0].ids.tolist()
     assert loaded.search(query, k=5)[0].ids[0] == 4321

@@ -16,7 +16,7 @@ import pytest
 
 from gnomon.core.documents import Document
 from gnomon.core.errors import UnreadableFile
-from gnomon.text.discover import Found
+from gnomon.text.discover import DiscoveredFile
 from gnomon.text.read import read
 from gnomon.text.settings import ReadSettings
 
@@ -24,7 +24,7 @@ from gnomon.text.settings import ReadSettings
 def attempt(path: Path, kind: str, **chosen: object) -> tuple[list[Document], list[str]]:
     """What a reader makes of the file, and what it reports."""
     reports: list[str] = []
-    found = Found(path, path.name, 0, 0, kind)
+    found = DiscoveredFile(path, path.name, 0, 0, kind)
     return list(read(found, settings=ReadSettings(**chosen), report=reports.append)), reports
 
 

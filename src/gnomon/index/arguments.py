@@ -1,4 +1,4 @@
-"""What an index makes of a filter, kept for the next search with it."""
+"""The arguments of an index, checked, and filters as positions, cached by the array."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gnomon.core.errors import InvalidInput, InvalidVectors
 from gnomon.core.similarity import normalise
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
-from gnomon.index.rows import Rows
+from gnomon.index.rows import RowSnapshot
 
 
 def checked_k(k: int) -> int:
@@ -68,11 +68,11 @@ _KEPT = 8
 T = TypeVar("T")
 
 
-class Remembered(Generic[T]):
-    """What was made of the last few `where` arrays, by the array itself and the state that it was made for.
+class FilterCache(Generic[T]):
+    """What was derived from the last few `where` arrays, by the array object and the state it was derived for.
 
-    Only read-only arrays that own their data are remembered, as they alone cannot change in between. Each is
-    held, so that its place in memory cannot become another's.
+    Only read-only arrays that own their data are cached, as they alone cannot change in between. Each is
+    referenced, so that its `id` cannot become another's.
     """
 
     def __init__(self, make: Callable[[Int[np.ndarray, " ids"], Any], T]) -> None:
@@ -98,16 +98,16 @@ class Remembered(Generic[T]):
 
 
 @dataclass(frozen=True, eq=False)
-class Allowed:
-    """The items of a snapshot that may be found: rising positions, of `total` that there are."""
+class AllowedItems:
+    """The items of a snapshot that a filter allows: rising positions, among `total`."""
 
     positions: Int[np.ndarray, " allowed"]
     total: int
 
     @staticmethod
-    def of(where: Int[np.ndarray, " ids"], rows: Rows) -> Allowed:
+    def of(where: Int[np.ndarray, " ids"], rows: RowSnapshot) -> AllowedItems:
         """The live items whose ids are in `where`."""
-        return Allowed(rows.places(where), len(rows.ids))
+        return AllowedItems(rows.positions(where), len(rows.ids))
 
     def __len__(self) -> int:
         return len(self.positions)

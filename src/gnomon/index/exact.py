@@ -10,10 +10,10 @@ from jaxtyping import Int
 from gnomon.core.ranking import Ranking
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
-from gnomon.index.arguments import Allowed, Remembered, checked_ids, checked_k, checked_new, comparable
-from gnomon.index.nearest import search_items, search_rows
+from gnomon.index.arguments import AllowedItems, FilterCache, checked_ids, checked_k, checked_new, comparable
+from gnomon.index.exact_search import search_multi_vector, search_rows
 from gnomon.index.rows import RowStore
-from gnomon.index.storage import Content, Saved, load, save
+from gnomon.index.storage import IndexContent, SavedState, load, save
 
 
 class ExactIndex:
@@ -29,8 +29,8 @@ class ExactIndex:
         self._store = store or RowStore.empty(
             space.dim, multi=similarity == "maxsim", squares=similarity == "euclidean"
         )
-        self._saved: Saved | None = None
-        self._filters = Remembered(Allowed.of)
+        self._saved: SavedState | None = None
+        self._filters = FilterCache(AllowedItems.of)
 
     @property
     def space(self) -> Space:
@@ -70,7 +70,7 @@ class ExactIndex:
             return search_rows(data, rows, wanted, self._space.similarity, allowed)
         ends = np.append(queries.starts[1:], len(data))
         spans = zip(queries.starts, ends, strict=True)
-        return [search_items(data[a:b], rows, wanted, allowed) for a, b in spans]
+        return [search_multi_vector(data[a:b], rows, wanted, allowed) for a, b in spans]
 
     def save(self, folder: Path, *, stamp: int) -> None:
         """Write what has changed since the last save to this folder; see `gnomon.index.storage`.
@@ -78,7 +78,7 @@ class ExactIndex:
         `stamp` is the journal position that the index stands for. Raises StorageError.
         """
         with self._store.lock:
-            content = Content(self._store.rows, self._store.lineage, self._space, "float32")
+            content = IndexContent(self._store.rows, self._store.generation, self._space, "float32")
             self._saved = save(folder, content, stamp, self._saved)
 
     @classmethod
@@ -89,5 +89,5 @@ class ExactIndex:
         """
         content, saved, stamp = load(folder, space, "float32")
         index = cls(space, store=RowStore(content.rows))
-        index._saved = saved.of(index._store.lineage)
+        index._saved = saved.of(index._store.generation)
         return index, stamp

@@ -23,9 +23,9 @@ from gnomon.core.errors import IndexDamaged, InvalidInput
 from gnomon.core.files import storage_errors
 from gnomon.core.ranking import Ranking
 from gnomon.index.analysis import Analysis, spread
-from gnomon.index.arguments import Remembered, checked_ids, checked_k, checked_new
-from gnomon.index.lexical_segments import Commit, Words, encodable, schema, translated
+from gnomon.index.arguments import FilterCache, checked_ids, checked_k, checked_new
 from gnomon.index.manifest import check_files, checksums, damaged, read_manifest, write_manifest
+from gnomon.index.tantivy_search import Commit, TermSearcher, encodable, schema, tantivy_errors
 
 VERSION = 1
 """Of the manifest and of the analysis: a change of what words a text becomes must raise it."""
@@ -70,8 +70,8 @@ class LexicalIndex:
         self._writer: Any = None
         self._pending = False
         self._sums: dict[str, Any] = {}
-        self._filters = Remembered(_rising)
-        with translated(folder):
+        self._filters = FilterCache(_rising)
+        with tantivy_errors(folder):
             self._refresh()
 
     @classmethod
@@ -86,7 +86,7 @@ class LexicalIndex:
                 expected="an empty folder, a new one or an old index",
                 hint="choose another folder",
             )
-        with storage_errors(folder), translated(folder):
+        with storage_errors(folder), tantivy_errors(folder):
             if folder.exists():
                 shutil.rmtree(folder)
             folder.mkdir(parents=True)
@@ -103,12 +103,12 @@ class LexicalIndex:
         """
         settings = settings or LexicalSettings()
         while True:
-            before = _glance(folder)
+            before = _file_contents(folder)
             try:
                 return cls._opened(folder, settings)
             except IndexDamaged:
                 # A commit in another process may have replaced files between two looks.
-                if _glance(folder) == before:
+                if _file_contents(folder) == before:
                     raise
 
     @classmethod
@@ -116,8 +116,8 @@ class LexicalIndex:
         import tantivy
 
         body = read_manifest(folder / MANIFEST, version=VERSION)
-        if body["settings"] != _deciding(settings):
-            raise damaged(folder, f"indexed with {body['settings']}", expected=f"{_deciding(settings)}")
+        if body["settings"] != _index_settings(settings):
+            raise damaged(folder, f"indexed with {body['settings']}", expected=f"{_index_settings(settings)}")
         commit, (number, checksum) = Commit.of(folder), body["commit"]
         if commit.number == number and commit.checksum != checksum:
             raise damaged(folder / "meta.json", "its checksum does not match")
@@ -125,7 +125,7 @@ class LexicalIndex:
         # After a commit that a crash left unstamped, merged segments and older deletions are gone.
         there = {n: e for n, e in known.items() if commit.owns(n)}
         check_files(folder, {n: e for n, e in there.items() if not n.endswith(".del") or (folder / n).exists()})
-        with translated(folder):
+        with tantivy_errors(folder):
             made = cls(folder, settings, tantivy.Index.open(str(folder)), int(body["stamp"]))
         made._sums = known
         return made
@@ -181,7 +181,7 @@ class LexicalIndex:
 
     def commit(self, stamp: int) -> None:
         """Keep everything for good, with the journal position that it stands for, and let the folder go."""
-        with self._lock, storage_errors(self.folder), translated(self.folder):
+        with self._lock, storage_errors(self.folder), tantivy_errors(self.folder):
             self._settle()
             files, commit = {}, Commit.of(self.folder)
             for name in sorted(p.name for p in self.folder.iterdir() if commit.owns(p.name)):
@@ -191,7 +191,7 @@ class LexicalIndex:
                 files[name] = known if same else (size, checksums(self.folder / name))
             body = {
                 "version": VERSION,
-                "settings": _deciding(self.settings),
+                "settings": _index_settings(self.settings),
                 "stamp": stamp,
                 "commit": [commit.number, commit.checksum],
                 "files": files,
@@ -219,27 +219,27 @@ class LexicalIndex:
     def reload(self) -> None:
         """See what another process has committed since. Raises IndexDamaged."""
         body = read_manifest(self.folder / MANIFEST, version=VERSION)
-        with self._lock, translated(self.folder):
+        with self._lock, tantivy_errors(self.folder):
             self._refresh()
             self._stamp = int(body["stamp"])
 
     def _refresh(self) -> None:
         self._index.reload()
-        self._words = Words(self._index.searcher(), self._schema)
+        self._words = TermSearcher(self._index.searcher(), self._schema)
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[Any]:
-        with self._lock, translated(self.folder):
+        with self._lock, tantivy_errors(self.folder):
             if self._writer is None:
                 self._writer = self._index.writer(self.settings.heap_bytes, 1)
             yield self._writer
             self._pending = True
 
-    def _fresh(self) -> Words:
+    def _fresh(self) -> TermSearcher:
         # Another thread in the midst of adding is not waited for: its work is seen once it is done.
         if self._pending and self._lock.acquire(blocking=False):
             try:
-                with translated(self.folder):
+                with tantivy_errors(self.folder):
                     self._settle()
             finally:
                 self._lock.release()
@@ -277,7 +277,7 @@ class LexicalIndex:
         wanted = checked_k(k)
         words = self._fresh()
         allowed = None if where is None else self._filters.of(where, None)
-        with translated(self.folder):
+        with tantivy_errors(self.folder):
             return [words.search(query, wanted, allowed) for query in queries]
 
 
@@ -285,11 +285,11 @@ def _rising(ids: Int[np.ndarray, " ids"], _: None) -> Int[np.ndarray, " allowed"
     return np.unique(ids[ids >= 0])
 
 
-def _deciding(settings: LexicalSettings) -> dict[str, Any]:
+def _index_settings(settings: LexicalSettings) -> dict[str, Any]:
     plain = asdict(settings)
     return {name: plain[name] for name in ("language", "title_weight")}
 
 
-def _glance(folder: Path) -> list[bytes]:
+def _file_contents(folder: Path) -> list[bytes]:
     paths = (folder / MANIFEST, folder / "meta.json")
     return [path.read_bytes() if path.is_file() else b"" for path in paths]

@@ -1,4 +1,4 @@
-"""Whether vectors will fit into memory, asked before they are put there: the system kills who is too late."""
+"""Checks that vectors will fit into memory before they are added, as the system kills a process that runs out."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 from gnomon.core.errors import InvalidInput
 
-_UNASKED = 64 << 20
+_UNCHECKED_BYTES = 64 << 20
 """Bytes that are taken without a look: the look would cost more than small additions do."""
-_KEPT_FREE = 0.1
+_RESERVED_SHARE = 0.1
 """Share of the free memory that is left for everything else."""
 
 
@@ -60,16 +60,16 @@ _ON_DISK = (
 )
 
 
-def require_room(needed: int, what: str, *, available: int | None = None, hint: str = _ON_DISK) -> None:
+def require_memory(needed: int, what: str, *, available: int | None = None, hint: str = _ON_DISK) -> None:
     """Raise InvalidInput where `needed` bytes for `what` are more than may be taken.
 
     `available` stands in for what the system says. Where that is unknown, nothing is refused.
     """
     if available is None:
-        if needed <= _UNASKED:
+        if needed <= _UNCHECKED_BYTES:
             return
         available = available_bytes()
-    if available is None or needed <= available * (1 - _KEPT_FREE):
+    if available is None or needed <= available * (1 - _RESERVED_SHARE):
         return
     raise InvalidInput(
         f"{what}: they take about {_size(needed)} of memory, and {_size(available)} are free",

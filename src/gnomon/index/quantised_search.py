@@ -1,4 +1,4 @@
-"""How many of the true neighbours codes find, measured on the index's own rows."""
+"""Search by quantised codes with exact rescoring, and its recall, measured on the index's own rows."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from jaxtyping import Bool, Float, Int
 from gnomon.core.ranking import Ranking
 from gnomon.core.space import Similarity
 from gnomon.index.ann import Codes
-from gnomon.index.arguments import Allowed
-from gnomon.index.nearest import candidates, keys_of, rank, search_rows, slack
-from gnomon.index.rows import Rows
+from gnomon.index.arguments import AllowedItems
+from gnomon.index.exact_search import candidates, rank, rounding_slack, search_rows, sort_keys
+from gnomon.index.rows import RowSnapshot
 from gnomon.index.scan_settings import ScanSettings
 
 _CELLS = 1 << 22
@@ -27,16 +27,16 @@ _FEW = 4
 class CodedRows:
     """Rows, the codes of the first of them, and the items that may be found (None: all that are live)."""
 
-    rows: Rows
+    rows: RowSnapshot
     codes: Codes
-    allowed: Allowed | None
+    allowed: AllowedItems | None
 
     def admitted(self) -> Bool[np.ndarray, " items"] | None:
         """Which positions may be found; None: every one."""
         return self.rows.live if self.allowed is None else self.allowed.mask
 
 
-def needed(settings: ScanSettings, codes: Codes, k: int) -> int:
+def candidates_needed(settings: ScanSettings, codes: Codes, k: int) -> int:
     """How many candidates a search for `k` rescores."""
     return codes.candidates(settings.rescored) + settings.per_result * k
 
@@ -73,13 +73,13 @@ def _by_code(
         # A graph of many equal rows can fall apart, and lists can be short.
         return [own if len(own) >= min(k, need) else np.arange(codes.coded) for own in found]
     total = int(np.count_nonzero(good))
-    few = min(need, _FEW * k) if codes.finder.orders else need
+    few = min(need, _FEW * k) if codes.method.ranks_well else need
     few = min(few, total)
-    fetch = max(to_fetch(few, total, codes.coded), min(need, total))
+    fetch = max(fetch_count(few, total, codes.coded), min(need, total))
     return [_admitted(codes, query[None], few, fetch, good) for query in queries]
 
 
-def to_fetch(need: int, allowed: int, coded: int) -> int:
+def fetch_count(need: int, allowed: int, coded: int) -> int:
     """Candidates to fetch for `need` that are allowed: more in proportion, as the codes know no filter."""
     return int(1.5 * need * coded / max(allowed, 1)) + 16
 
@@ -106,40 +106,40 @@ def _uncoded(
     good: np.ndarray[Any, Any] | None,
 ) -> list[Int[np.ndarray, " some"]]:
     rows, first = coded.rows, coded.codes.coded
-    keys = keys_of(queries, rows, similarity, first=first)
+    keys = sort_keys(queries, rows, similarity, first=first)
     if good is not None:
         keys[:, ~good[first:]] = -np.inf
     lengths = np.sqrt(np.vecdot(queries, queries)).tolist()
     pairs = zip(keys, lengths, strict=True)
-    return [first + candidates(own, k, slack(rows, length, similarity)) for own, length in pairs]
+    return [first + candidates(own, k, rounding_slack(rows, length, similarity)) for own, length in pairs]
 
 
 _NEAREST = 10
 
 
-def wide_enough(
-    rows: Rows, codes: Codes, similarity: Similarity, settings: ScanSettings, *, most: int | None = None
+def tune_width(
+    rows: RowSnapshot, codes: Codes, similarity: Similarity, settings: ScanSettings, *, most: int | None = None
 ) -> tuple[Codes, float]:
-    """The codes at the least width that finds the wanted share, or at the widest, and the share they find.
+    """The codes at the least width that reaches the wanted recall, or at the widest, and their recall.
 
     `most` bounds the widths that are tried.
     """
-    queries = _questions(rows, settings.sample)
+    queries = _sample_queries(rows, settings.sample)
     truth = search_rows(queries, rows, _NEAREST, similarity, None)
     recall = 0.0
-    for step in codes.finder.steps:
+    for step in codes.method.widths:
         if most is not None and step > most:
             break
-        codes = replace(codes, widened=step, checked=len(rows.ids))
-        need = needed(settings, codes, _NEAREST)
+        codes = replace(codes, width=step, checked=len(rows.ids))
+        need = candidates_needed(settings, codes, _NEAREST)
         found = search_coded(queries, CodedRows(rows, codes, None), _NEAREST, need, similarity)
-        recall = _share(found, truth)
+        recall = _measured_recall(found, truth)
         if recall >= settings.wanted_recall:
             break
     return codes, recall
 
 
-def _questions(rows: Rows, count: int) -> Float[np.ndarray, "count dim"]:
+def _sample_queries(rows: RowSnapshot, count: int) -> Float[np.ndarray, "count dim"]:
     # The index's own rows, each moved about as far again as it lies from the mean: as near to it as a
     # question is to its answer.
     rng = np.random.default_rng(len(rows.ids))
@@ -150,7 +150,7 @@ def _questions(rows: Rows, count: int) -> Float[np.ndarray, "count dim"]:
     return np.asarray(own + noise * (away / np.float32(np.sqrt(own.shape[1]))))
 
 
-def _share(found: list[Ranking], truth: list[Ranking]) -> float:
+def _measured_recall(found: list[Ranking], truth: list[Ranking]) -> float:
     # Scores are comparable bit for bit, so a tie counts as found.
     hits = sum(int((f.scores >= t.scores[-1]).sum()) for f, t in zip(found, truth, strict=True) if len(t))
     return hits / max(1, sum(len(t) for t in truth))

@@ -1,7 +1,6 @@
-"""Rows by id that grow, change and shrink while others read them.
+"""Vectors by id: one writer adds and removes, readers search immutable snapshots without a lock.
 
-One writer at a time; readers take `RowStore.rows`, a snapshot that never changes, and need no lock. New rows
-go behind the ones that a snapshot sees, into the same buffer; a removed item is only marked.
+New rows are appended to the buffer that snapshots share; a removed item is only marked, until `compact`.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ PIECE = 32_768
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class RowSnapshot:
     """A snapshot. Item i has id `ids[i]` and row i, or rows starts[i] to starts[i+1] where `starts` is given.
 
     Rows come first from `base` (float32 or float16, often mapped from disk), then from `tail` (float32).
@@ -46,7 +45,7 @@ class Rows:
             ids, places = ids[order], places[order]
         return ids, places
 
-    def places(self, where: Int[np.ndarray, " allowed"]) -> Int[np.ndarray, " found"]:
+    def positions(self, where: Int[np.ndarray, " allowed"]) -> Int[np.ndarray, " found"]:
         """Rising positions of the items whose ids are in `where`."""
         ids, places = self._by_id
         if len(ids) == 0 or len(where) == 0:
@@ -64,7 +63,7 @@ class Rows:
         return found if (found[1:] > found[:-1]).all() else np.unique(found)
 
     def find(self, ids: Int[np.ndarray, " some"]) -> Int[np.ndarray, " found"]:
-        """Positions of the live items with these ids, by one pass (no sort to keep, unlike `places`)."""
+        """Positions of the live items with these ids, by one pass (no sort to keep, unlike `positions`)."""
         found = np.isin(self.ids, ids)
         if self.live is not None:
             found &= self.live
@@ -103,7 +102,7 @@ class Rows:
         return flat, begins
 
 
-class Growing:
+class GrowingArray:
     """An array that grows at its end; what `append` returned before stays as it was."""
 
     def __init__(self, first: np.ndarray[Any, Any]) -> None:
@@ -127,8 +126,8 @@ class Growing:
         self._used = used
         return self._buffer[:used]
 
-    def to_touch(self, more: int) -> int:
-        """How many entries an `append` of `more` writes: all there are where it must move them first."""
+    def entries_to_write(self, more: int) -> int:
+        """How many entries an `append` of `more` writes: all of them where the buffer must grow."""
         used = self._used + more
         return used if used > len(self._buffer) else more
 
@@ -136,7 +135,7 @@ class Growing:
 class RowStore:
     """The writer's side of `Rows`."""
 
-    def __init__(self, rows: Rows, *, half: bool = False) -> None:
+    def __init__(self, rows: RowSnapshot, *, half: bool = False) -> None:
         self.lock = threading.RLock()
         self._half = half
         self._restart(rows)
@@ -145,7 +144,7 @@ class RowStore:
     def empty(dim: int, *, multi: bool, squares: bool, half: bool = False) -> RowStore:
         """A store that holds nothing. `half`: rows are rounded to float16."""
         nothing = np.zeros((0, dim), dtype=np.float32)
-        rows = Rows(
+        rows = RowSnapshot(
             ids=np.zeros(0, dtype=np.int64),
             base=nothing,
             tail=nothing,
@@ -157,13 +156,13 @@ class RowStore:
         )
         return RowStore(rows, half=half)
 
-    def _restart(self, rows: Rows) -> None:
-        self._ids, self._tail = Growing(rows.ids), Growing(rows.tail)
-        self._starts = None if rows.starts is None else Growing(rows.starts)
-        self._squares = None if rows.squares is None else Growing(rows.squares)
+    def _restart(self, rows: RowSnapshot) -> None:
+        self._ids, self._tail = GrowingArray(rows.ids), GrowingArray(rows.tail)
+        self._starts = None if rows.starts is None else GrowingArray(rows.starts)
+        self._squares = None if rows.squares is None else GrowingArray(rows.squares)
         self.rows = rows
-        # Another object each time positions change: who keeps one knows whether its positions still hold.
-        self.lineage = object()
+        # A new object whenever positions change, so that whoever keeps one can tell.
+        self.generation = object()
 
     def add(
         self,
@@ -191,7 +190,7 @@ class RowStore:
                 before = len(rows.base) + len(rows.tail)
                 new_starts = self._starts.append(np.append(starts[1:], len(data)) + before)
             squares = np.vecdot(data, data)
-            self.rows = Rows(
+            self.rows = RowSnapshot(
                 ids=self._ids.append(ids),
                 base=rows.base,
                 tail=self._tail.append(data, owned=owned),
@@ -205,7 +204,7 @@ class RowStore:
     def bytes_to_add(self, items: int) -> int:
         """Memory that adding as many items of one row takes, on its way included."""
         one = int(self.rows.tail.shape[1]) * 4
-        return self._tail.to_touch(items) * one + (items * one * 3 // 2 if self._half else 0)
+        return self._tail.entries_to_write(items) * one + (items * one * 3 // 2 if self._half else 0)
 
     def remove(self, ids: Int[np.ndarray, " items"]) -> None:
         """Mark items as gone."""
@@ -216,7 +215,7 @@ class RowStore:
                 self.rows = _changed(rows, live=live, count=rows.count - gone)
 
     @staticmethod
-    def _marked(rows: Rows, ids: Int[np.ndarray, " items"]) -> tuple[np.ndarray[Any, Any] | None, int]:
+    def _marked(rows: RowSnapshot, ids: Int[np.ndarray, " items"]) -> tuple[np.ndarray[Any, Any] | None, int]:
         found = rows.find(ids)
         if len(found) == 0:
             return rows.live, 0
@@ -239,7 +238,7 @@ class RowStore:
             flat, begins = (items, None) if rows.starts is None else rows.item_rows(items)
             data = rows.take(flat)
             self._restart(
-                Rows(
+                RowSnapshot(
                     ids=rows.ids[items],
                     base=data[:0],
                     tail=data,
@@ -252,7 +251,7 @@ class RowStore:
             )
 
 
-def _changed(rows: Rows, **changes: Any) -> Rows:
+def _changed(rows: RowSnapshot, **changes: Any) -> RowSnapshot:
     # dataclasses.replace would do, but it is spelt here so that the cached `_by_id` is plainly left behind.
     names = ("ids", "base", "tail", "starts", "live", "squares", "count", "longest")
-    return Rows(**{name: changes.get(name, getattr(rows, name)) for name in names})
+    return RowSnapshot(**{name: changes.get(name, getattr(rows, name)) for name in names})

@@ -20,14 +20,14 @@ from gnomon.core.ranking import Ranking
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
 from gnomon.index.ann import Codes, codes_bytes
-from gnomon.index.arguments import Allowed, Remembered, checked_ids, checked_k, checked_new, comparable
+from gnomon.index.arguments import AllowedItems, FilterCache, checked_ids, checked_k, checked_new, comparable
+from gnomon.index.exact_search import search_rows
 from gnomon.index.manifest import damaged
-from gnomon.index.memory import require_room
-from gnomon.index.nearest import search_rows
-from gnomon.index.quantised_search import CodedRows, needed, search_coded, to_fetch, wide_enough
-from gnomon.index.rows import Rows, RowStore
+from gnomon.index.memory import require_memory
+from gnomon.index.quantised_search import CodedRows, candidates_needed, fetch_count, search_coded, tune_width
+from gnomon.index.rows import RowSnapshot, RowStore
 from gnomon.index.scan_settings import ScanSettings
-from gnomon.index.storage import Content, Saved, load, save
+from gnomon.index.storage import IndexContent, SavedState, load, save
 
 __all__ = ["ScanIndex", "ScanSettings"]
 
@@ -37,7 +37,7 @@ _TAIL = 4096
 
 @dataclass(frozen=True, eq=False)
 class _State:
-    rows: Rows
+    rows: RowSnapshot
     codes: Codes | None
     refused: int = 0
     """How many rows there were when codes were last found wanting."""
@@ -66,8 +66,8 @@ class ScanIndex:
             half=self.settings.rows == "float16",
         )
         self._state = _State(self._store.rows, None)
-        self._saved: Saved | None = None
-        self._filters = Remembered(Allowed.of)
+        self._saved: SavedState | None = None
+        self._filters = FilterCache(AllowedItems.of)
 
     @property
     def space(self) -> Space:
@@ -95,7 +95,7 @@ class ScanIndex:
         data = comparable(self._space, vectors)
         with self._lock:
             new = checked_new(ids, len(vectors))
-            require_room(self.bytes_to_add(len(new)), f"{len(new)} vectors of {self._space.short}")
+            require_memory(self.bytes_to_add(len(new)), f"{len(new)} vectors of {self._space.short}")
             # Rows of a cosine space were divided by their lengths: no one else has them.
             self._store.add(new, data, owned=self._space.similarity == "cosine")
             self._publish(len(new))
@@ -136,23 +136,23 @@ class ScanIndex:
             refused = 0 if codes else total
         self._state = _State(rows, codes, refused)
 
-    def _grown(self, rows: Rows, codes: Codes, added: int) -> Codes | None:
+    def _grown(self, rows: RowSnapshot, codes: Codes, added: int) -> Codes | None:
         """The codes with those of the new rows; made anew only where a measurement asks for it."""
         longer = codes.extended(rows)
         if not codes.is_outgrown(len(rows.ids), added):
             return longer
-        similarity, drifts = self._space.similarity, codes.finder.drifts
-        most = 2 * codes.widened if drifts else None
-        longer, recall = wide_enough(rows, longer, similarity, self.settings, most=most)
-        may_help = drifts and codes.widened < codes.finder.steps[-1]
+        similarity, drifts = self._space.similarity, codes.method.depends_on_data
+        most = 2 * codes.width if drifts else None
+        longer, recall = tune_width(rows, longer, similarity, self.settings, most=most)
+        may_help = drifts and codes.width < codes.method.widths[-1]
         if recall >= (self.settings.wanted_recall if may_help else self.settings.min_recall):
             return longer
         return self._tried(rows)
 
-    def _tried(self, rows: Rows) -> Codes | None:
+    def _tried(self, rows: RowSnapshot) -> Codes | None:
         similarity = self._space.similarity
         codes = Codes.of(rows, similarity, self.settings.find)
-        codes, recall = wide_enough(rows, codes, similarity, self.settings)
+        codes, recall = tune_width(rows, codes, similarity, self.settings)
         if recall >= self.settings.min_recall:
             return codes
         warnings.warn(
@@ -181,18 +181,18 @@ class ScanIndex:
         if self.settings.filtered_exactly is not None:
             return allowed <= self.settings.filtered_exactly
         # In rows scored exactly, as measured: codes take a twentieth each, and 5 for each candidate to fetch.
-        need = needed(self.settings, codes, k)
-        return allowed <= codes.coded / 20 + 5 * to_fetch(need, allowed, codes.coded)
+        need = candidates_needed(self.settings, codes, k)
+        return allowed <= codes.coded / 20 + 5 * fetch_count(need, allowed, codes.coded)
 
     def _coded(
         self,
-        rows: Rows,
+        rows: RowSnapshot,
         codes: Codes,
         queries: Float[np.ndarray, "queries dim"],
         k: int,
-        allowed: Allowed | None,
+        allowed: AllowedItems | None,
     ) -> list[Ranking]:
-        coded, need = CodedRows(rows, codes, allowed), needed(self.settings, codes, k)
+        coded, need = CodedRows(rows, codes, allowed), candidates_needed(self.settings, codes, k)
         return search_coded(queries, coded, k, need, self._space.similarity)
 
     def pinned(self) -> ScanIndex:
@@ -206,8 +206,8 @@ class ScanIndex:
     def save(self, folder: Path, *, stamp: int) -> None:
         """Write what has changed since the last save to this folder; see `gnomon.index.storage`."""
         with self._lock:
-            state, lineage = self._state, self._store.lineage
-            content = Content(state.rows, lineage, self._space, self.settings.rows, state.codes)
+            state, generation = self._state, self._store.generation
+            content = IndexContent(state.rows, generation, self._space, self.settings.rows, state.codes)
             self._saved = save(folder, content, stamp, self._saved)
 
     @classmethod
@@ -218,11 +218,11 @@ class ScanIndex:
         """
         settings = settings or ScanSettings()
         content, saved, stamp = load(folder, space, settings.rows)
-        made = content.codes.finder.name if content.codes else settings.find
+        made = content.codes.method.name if content.codes else settings.find
         if made != settings.find:
             raise damaged(folder, f"codes for {made}", expected=f"codes for {settings.find}")
         index = cls(space, settings, store=RowStore(content.rows, half=settings.rows == "float16"))
-        index._saved = saved.of(index._store.lineage)
+        index._saved = saved.of(index._store.generation)
         # Rows without codes were found wanting before: that is not tried again at every start.
         index._state = _State(content.rows, content.codes, 0 if content.codes else len(content.rows.ids))
         return index, stamp

@@ -26,7 +26,7 @@ from gnomon.core.files import storage_errors
 from gnomon.core.space import Space
 from gnomon.index.ann import Codes
 from gnomon.index.manifest import append, check_files, damaged, read_manifest, write_manifest
-from gnomon.index.rows import Rows
+from gnomon.index.rows import RowSnapshot
 
 VERSION = 1
 _MANIFEST = "manifest.json"
@@ -35,32 +35,32 @@ _Bytes = Iterator[memoryview]
 
 
 @dataclass(frozen=True, eq=False)
-class Content:
-    """What is saved. `lineage` is the RowStore's: while it is the same object, rows were only appended."""
+class IndexContent:
+    """What is saved. While RowStore's `generation` is the same object, rows were only appended."""
 
-    rows: Rows
-    lineage: object
+    rows: RowSnapshot
+    generation: object
     space: Space
     precision: str
     codes: Codes | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Saved:
-    """What a folder is known to hold."""
+class SavedState:
+    """What a folder held after the last save or load."""
 
     folder: Path
     body: dict[str, Any]
-    lineage: object
+    generation: object
     live: object
     codes: Codes | None
 
-    def of(self, lineage: object) -> Saved:
-        """The same, known to a RowStore."""
-        return replace(self, lineage=lineage)
+    def of(self, generation: object) -> SavedState:
+        """The same for a RowStore that was made of it."""
+        return replace(self, generation=generation)
 
 
-def save(folder: Path, content: Content, stamp: int, last: Saved | None) -> Saved:
+def save(folder: Path, content: IndexContent, stamp: int, last: SavedState | None) -> SavedState:
     """Bring the folder up to `content`, at the cost of what changed since `last`.
 
     Raises StorageError when the folder cannot be written; it then still holds what it held.
@@ -69,7 +69,7 @@ def save(folder: Path, content: Content, stamp: int, last: Saved | None) -> Save
         folder.mkdir(parents=True, exist_ok=True)
         there = _present(folder)
         known = last if last and last.body == there and last.folder == folder else None
-        grows = known is not None and known.lineage is content.lineage
+        grows = known is not None and known.generation is content.generation
         number = int(there["number"]) + 1 if there else 1
         old = known.body if known is not None and grows else None
         files = _write_rows(folder, content, old, number)
@@ -89,7 +89,7 @@ def save(folder: Path, content: Content, stamp: int, last: Saved | None) -> Save
         }
         write_manifest(folder / _MANIFEST, body)
         _sweep(folder, body)
-    return Saved(folder, body, content.lineage, content.rows.live, content.codes)
+    return SavedState(folder, body, content.generation, content.rows.live, content.codes)
 
 
 def _present(folder: Path) -> dict[str, Any] | None:
@@ -99,7 +99,7 @@ def _present(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def _write_rows(folder: Path, content: Content, old: dict[str, Any] | None, number: int) -> dict[str, Any]:
+def _write_rows(folder: Path, content: IndexContent, old: dict[str, Any] | None, number: int) -> dict[str, Any]:
     rows, dtype = content.rows, np.dtype(content.precision).newbyteorder("<")
     items, count = (old["items"], old["rows"]) if old else (0, 0)
     vectors = (_bytes(p.astype(dtype, copy=False)) for _, p in rows.pieces(count) if p.size)
@@ -121,7 +121,7 @@ def _numbers(values: np.ndarray[Any, Any]) -> list[memoryview]:
     return [_bytes(values.astype("<i8"))] if len(values) else []
 
 
-def _write_gone(folder: Path, content: Content, known: Saved | None, number: int) -> Any:
+def _write_gone(folder: Path, content: IndexContent, known: SavedState | None, number: int) -> Any:
     live = content.rows.live
     if live is None:
         return None
@@ -131,7 +131,7 @@ def _write_gone(folder: Path, content: Content, known: Saved | None, number: int
     return [name, *append(folder / name, 0, [], iter([_bytes(np.packbits(~live))]))]
 
 
-def _write_codes(folder: Path, content: Content, known: Saved | None, number: int) -> Any:
+def _write_codes(folder: Path, content: IndexContent, known: SavedState | None, number: int) -> Any:
     if content.codes is None:
         return None
     if known is not None and known.codes is content.codes:
@@ -149,7 +149,7 @@ def _sweep(folder: Path, body: dict[str, Any]) -> None:
                 path.unlink()
 
 
-def load(folder: Path, space: Space, precision: str) -> tuple[Content, Saved, int]:
+def load(folder: Path, space: Space, precision: str) -> tuple[IndexContent, SavedState, int]:
     """What was saved, and its stamp. Arrays are mapped from disk, not read.
 
     Raises IndexDamaged for files that are missing, damaged or of another space, precision or version.
@@ -163,11 +163,11 @@ def load(folder: Path, space: Space, precision: str) -> tuple[Content, Saved, in
             if _present(folder) in (None, body):
                 raise
             continue
-        saved = Saved(folder, body, content.lineage, content.rows.live, content.codes)
+        saved = SavedState(folder, body, content.generation, content.rows.live, content.codes)
         return content, saved, int(body["stamp"])
 
 
-def _loaded(folder: Path, body: dict[str, Any], space: Space, precision: str) -> Content:
+def _loaded(folder: Path, body: dict[str, Any], space: Space, precision: str) -> IndexContent:
     if body["space"] != space.fingerprint:
         raise damaged(folder, f"vectors of the space {body['space'][:12]}", expected=f"vectors of {space.short}")
     if body["precision"] != precision:
@@ -184,12 +184,12 @@ def _loaded(folder: Path, body: dict[str, Any], space: Space, precision: str) ->
         live = ~np.unpackbits(bits, count=body["items"]).astype(bool)
     count = body["items"] if live is None else int(live.sum())
     tail = np.zeros((0, space.dim), dtype=np.float32)
-    rows = Rows(ids, vectors, tail, starts, live, squares, count, body["longest"])
+    rows = RowSnapshot(ids, vectors, tail, starts, live, squares, count, body["longest"])
     if space.similarity == "euclidean":
         parts = [np.vecdot(piece, piece) for _, piece in rows.pieces()]
         squares = np.concatenate([np.zeros(0, dtype=np.float32), *parts])
         rows = replace(rows, squares=squares)
-    return Content(rows, None, space, precision, _loaded_codes(folder, body))
+    return IndexContent(rows, None, space, precision, _loaded_codes(folder, body))
 
 
 def _loaded_codes(folder: Path, body: dict[str, Any]) -> Codes | None:

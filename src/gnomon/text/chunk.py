@@ -11,7 +11,7 @@ from unicodedata import combining
 from gnomon.core.documents import Chunk, Document
 from gnomon.core.errors import InvalidInput
 from gnomon.text.outline import MARKDOWN_LIKE, Heading, Outline
-from gnomon.text.token_counts import Count, Measure, Ruler
+from gnomon.text.token_counts import CountTokens, Ruler, TokenCounter
 
 SEGMENT_CHARACTERS = 200_000
 LINE_CHARACTERS = 10_000
@@ -146,11 +146,11 @@ class Chunker:
         settings: ChunkSettings,
         *,
         tokenizer_json: str | None = None,
-        count: Count | None = None,
+        count: CountTokens | None = None,
         overhead: int = 0,
     ) -> None:
         self._settings = settings
-        self._measure = Measure(tokenizer_json, count, overhead)
+        self._measure = TokenCounter(tokenizer_json, count, overhead)
         self._room = settings.max_tokens - self._measure.overhead
         if self._room < _LEAST_ROOM:
             raise InvalidInput(

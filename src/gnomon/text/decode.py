@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from gnomon.core.errors import UnreadableFile
-from gnomon.text.settings import Report
+from gnomon.text.settings import ProblemCallback
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -21,7 +21,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _SAMPLE_BYTES = 65_536
 
 
-def decode(data: bytes, path: Path, report: Report, *, declared: str = "") -> str:
+def decode(data: bytes, path: Path, report: ProblemCallback, *, declared: str = "") -> str:
     """The text of a file, newlines as `\\n`, without NUL.
 
     By its byte order mark, else UTF-8, else the encoding that the file declares, else the one that its

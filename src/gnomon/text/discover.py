@@ -21,7 +21,7 @@ _CORPUS = ("corpus.jsonl", "corpus.jsonl.gz")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class DiscoveredFile:
     """A file: `path` is absolute, `id` the name of its document. `kind` names its reader.
 
     `skipped` is empty, or says why the file will not be read; kind is then "".
@@ -58,7 +58,7 @@ class _Walk:
         )
 
 
-def discover(paths: Sequence[Path], *, settings: ReadSettings) -> Iterator[Found]:
+def discover(paths: Sequence[Path], *, settings: ReadSettings) -> Iterator[DiscoveredFile]:
     """Every file under the paths, folders in sorted order; files that no reader takes come as skipped.
 
     Left out: hidden names, version control, caches, virtual environments, gnomon collections, what `exclude`
@@ -128,7 +128,7 @@ def _is_there(path: Path) -> bool:
     return True
 
 
-def _found(roots: Sequence[Path], walk: _Walk) -> Iterator[Found]:
+def _found(roots: Sequence[Path], walk: _Walk) -> Iterator[DiscoveredFile]:
     for root in roots:
         if root.is_dir():
             yield from _folder(root, root, walk)
@@ -136,7 +136,7 @@ def _found(roots: Sequence[Path], walk: _Walk) -> Iterator[Found]:
             yield from _file(root, walk, given=True)
 
 
-def _folder(folder: Path, root: Path, walk: _Walk) -> Iterator[Found]:
+def _folder(folder: Path, root: Path, walk: _Walk) -> Iterator[DiscoveredFile]:
     pending = [folder]
     while pending:
         here = pending.pop()
@@ -166,7 +166,7 @@ def _folder(folder: Path, root: Path, walk: _Walk) -> Iterator[Found]:
         pending += reversed(folders)
 
 
-def _file(path: Path, walk: _Walk, *, given: bool = False, beir: bool = False) -> Iterator[Found]:
+def _file(path: Path, walk: _Walk, *, given: bool = False, beir: bool = False) -> Iterator[DiscoveredFile]:
     if str(path) in walk.seen:
         return
     walk.seen.add(str(path))
@@ -180,14 +180,14 @@ def _file(path: Path, walk: _Walk, *, given: bool = False, beir: bool = False) -
         yield _skip(path, walk, f"cannot be opened: {error.strerror}")
         return
     if kind:
-        yield Found(path, walk.id_of(path), facts.st_size, facts.st_mtime_ns, kind)
+        yield DiscoveredFile(path, walk.id_of(path), facts.st_size, facts.st_mtime_ns, kind)
     else:
         reason = f"no reader for {path.suffix.lower()} files" if path.suffix else "no text, by its first bytes"
-        yield Found(path, walk.id_of(path), facts.st_size, facts.st_mtime_ns, "", reason)
+        yield DiscoveredFile(path, walk.id_of(path), facts.st_size, facts.st_mtime_ns, "", reason)
 
 
-def _skip(path: Path, walk: _Walk, reason: str) -> Found:
-    return Found(path, walk.id_of(path), 0, 0, "", reason)
+def _skip(path: Path, walk: _Walk, reason: str) -> DiscoveredFile:
+    return DiscoveredFile(path, walk.id_of(path), 0, 0, "", reason)
 
 
 def _is_beir(path: Path) -> bool:

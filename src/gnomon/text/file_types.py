@@ -9,9 +9,9 @@ from pathlib import Path
 from gnomon.core.documents import Document
 from gnomon.core.errors import InvalidInput
 from gnomon.core.plugins import has_plugin
-from gnomon.text.settings import ReadSettings, Report
+from gnomon.text.settings import ProblemCallback, ReadSettings
 
-BuiltIn = Callable[[Path, ReadSettings, Report], Iterator[Document]]
+BuiltInReader = Callable[[Path, ReadSettings, ProblemCallback], Iterator[Document]]
 
 _READERS = {
     "text": "plain:read_text",
@@ -72,7 +72,7 @@ def looks_like_text(path: Path) -> bool:
         return not is_binary(file.read(_SNIFFED_BYTES))
 
 
-def built_in(kind: str) -> BuiltIn:
+def built_in(kind: str) -> BuiltInReader:
     """The reader of a built-in kind, its module imported now."""
     if kind not in _READERS:
         raise InvalidInput(
@@ -81,5 +81,5 @@ def built_in(kind: str) -> BuiltIn:
             hint="take what `discover` found",
         )
     module, function = _READERS[kind].split(":")
-    reader: BuiltIn = getattr(import_module(f"gnomon.text.readers.{module}"), function)
+    reader: BuiltInReader = getattr(import_module(f"gnomon.text.readers.{module}"), function)
     return reader

@@ -17,16 +17,16 @@ from gnomon.core.documents import Document
 from gnomon.core.errors import GnomonError, InvalidInput, UnreadableFile
 from gnomon.core.plugins import load_plugin
 from gnomon.text.decode import clean
-from gnomon.text.discover import Found
+from gnomon.text.discover import DiscoveredFile
 from gnomon.text.file_types import built_in
-from gnomon.text.settings import ReadSettings, Report, silent
+from gnomon.text.settings import ProblemCallback, ReadSettings, silent
 
 _ROW_BY_ROW = frozenset({"csv", "jsonl", "beir"})
 _OURS = frozenset({"text", "code", "markdown", "csv", "jsonl", "beir"})
 """Kinds read without another parser: what they raise beyond OSError is a fault here, and not the file's."""
 
 
-def read(found: Found, *, settings: ReadSettings, report: Report = silent) -> Iterator[Document]:
+def read(found: DiscoveredFile, *, settings: ReadSettings, report: ProblemCallback = silent) -> Iterator[Document]:
     """The file's documents, one at a time. `report` gets a sentence for every row or page left out.
 
     A file of one document gives `found.id` as its id, a file of rows `found.id#row`; a BEIR corpus gives
@@ -57,7 +57,7 @@ def read(found: Found, *, settings: ReadSettings, report: Report = silent) -> It
         raise _damaged(found, error) from error
 
 
-def _damaged(found: Found, error: Exception) -> UnreadableFile:
+def _damaged(found: DiscoveredFile, error: Exception) -> UnreadableFile:
     return UnreadableFile(
         f"{found.path} cannot be read as {found.kind}: {type(error).__name__}: {error}",
         expected=f"a sound {found.kind} file",
@@ -65,14 +65,14 @@ def _damaged(found: Found, error: Exception) -> UnreadableFile:
     )
 
 
-def _documents(found: Found, settings: ReadSettings, report: Report) -> Iterator[Document]:
+def _documents(found: DiscoveredFile, settings: ReadSettings, report: ProblemCallback) -> Iterator[Document]:
     if found.kind.startswith("plugin:"):
         reader: Reader = load_plugin("gnomon.readers", found.kind.removeprefix("plugin:"))
         return reader(found.path)
     return built_in(found.kind)(found.path, settings, report)
 
 
-def _finished(document: Document, found: Found) -> Document:
+def _finished(document: Document, found: DiscoveredFile) -> Document:
     """A reader names a document by its place in the file ("" for the only one); here it gets its full id."""
     if found.kind == "beir":
         full_id = document.id
@@ -105,7 +105,7 @@ def _plain(value: Any) -> Any:
     return clean(str(value))
 
 
-def _check_size(found: Found, settings: ReadSettings) -> None:
+def _check_size(found: DiscoveredFile, settings: ReadSettings) -> None:
     size = found.path.stat().st_size
     if found.kind not in _ROW_BY_ROW and size > settings.max_bytes:
         raise UnreadableFile(

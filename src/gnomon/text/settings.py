@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from gnomon.core.errors import InvalidInput
 
-Report = Callable[[str], None]
+ProblemCallback = Callable[[str], None]
 """Takes one sentence on something that was left out or repaired while a file was read."""
 
 

@@ -11,14 +11,14 @@ from typing import Any
 
 from gnomon.core.errors import InvalidInput
 
-Count = Callable[[Sequence[str]], list[int]]
+CountTokens = Callable[[Sequence[str]], list[int]]
 
 _PIECE = re.compile(r"\S{1,32}|[^\S ]+|[ ]{2,}")
 _SAMPLE = "The pointer of a sundial, a “gnomon”, isn't new:\n\n- it projects (in 2 steps) what\n- e.g. x_1 = 3.14"
 _MOST_PIECES = 400_000
 
 
-class Measure:
+class TokenCounter:
     """Counts tokens as the encoder sees them.
 
     `exact` runs the tokenizer. `ruler` adds up the lengths of words, each tokenised once and kept, which
@@ -27,16 +27,16 @@ class Measure:
     a megabyte without a space as one unknown word.
     """
 
-    def __init__(self, tokenizer_json: str | None, count: Count | None, overhead: int) -> None:
+    def __init__(self, tokenizer_json: str | None, count: CountTokens | None, overhead: int) -> None:
         if tokenizer_json is None and count is None:
             raise InvalidInput(
                 "neither a tokenizer nor a function that counts tokens",
                 expected="`tokenizer_json`, `count` or both",
                 hint="pass the encoder's tokenizer_json, or its count_tokens with role='document'",
             )
-        self._count: Count = count or _token_counter(tokenizer_json or "", overhead)
+        self._count: CountTokens = count or _token_counter(tokenizer_json or "", overhead)
         self.overhead = self._count([""])[0]
-        self._bare: Count = _token_counter(tokenizer_json, 0) if tokenizer_json else self._above_overhead
+        self._bare: CountTokens = _token_counter(tokenizer_json, 0) if tokenizer_json else self._above_overhead
         self._lead = self._nearer_lead()
         self._lengths: dict[str, int] = {}
 
@@ -116,7 +116,7 @@ class Ruler:
         return self._before[piece] + self._tokens[piece] * min(at - self._starts[piece], width) / width
 
 
-def _token_counter(tokenizer_json: str, overhead: int) -> Count:
+def _token_counter(tokenizer_json: str, overhead: int) -> CountTokens:
     from tokenizers import Tokenizer
 
     try:

@@ -17,7 +17,7 @@ from gnomon.collection.catalog.versions import Version
 from gnomon.core.contracts import Array
 from gnomon.core.vectors import Vectors
 from gnomon.index.lexical import LexicalIndex
-from gnomon.index.memory import require_room
+from gnomon.index.memory import require_memory
 from gnomon.index.scan import ScanIndex
 
 BLOCK = 8192
@@ -186,7 +186,7 @@ def _vector_blocks(source: ChangeSource, added: Array) -> Iterator[tuple[Array, 
 def _require_room(dense: ScanIndex, count: int) -> None:
     """Check the memory that building takes: the codes of all rows, and the rows that are not yet saved."""
     on_disk = max(0, count - SAVE_VECTORS - BLOCK) * dense.space.dim * 4
-    require_room(
+    require_memory(
         dense.bytes_to_add(count) - on_disk,
         f"the index of {len(dense) + count:,} vectors of {dense.space.short}",
         hint="free memory, or split the documents into several collections; nothing is lost, the next "

@@ -24,7 +24,7 @@ from gnomon.collection.reports import IndexReport, Problem
 from gnomon.core.documents import Chunk, Document
 from gnomon.core.errors import GnomonError
 from gnomon.core.progress import Progress, ProgressCallback
-from gnomon.text.discover import Found, discover, label_roots
+from gnomon.text.discover import DiscoveredFile, discover, label_roots
 from gnomon.text.settings import ReadSettings
 
 _WAIT_S = 3600.0
@@ -98,7 +98,7 @@ class IndexRun:
         self._flush()
         self._remove_missing(paths, stored, {str(item.path) for item in found})
 
-    def _with_reader(self, found: Sequence[Found] | Any) -> list[Found]:
+    def _with_reader(self, found: Sequence[DiscoveredFile] | Any) -> list[DiscoveredFile]:
         kept = []
         for item in found:
             if item.skipped:
@@ -241,7 +241,7 @@ def _report(embedded: EmbeddingCounts, change: mutations.CatalogChange, seconds:
     )
 
 
-def _unchanged(found: Found, stored: Any) -> bool:
+def _unchanged(found: DiscoveredFile, stored: Any) -> bool:
     if stored is None or not stored.sha256:
         return False
     return bool((stored.size, stored.mtime_ns) == (found.size, found.mtime_ns))

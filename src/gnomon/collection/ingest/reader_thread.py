@@ -12,7 +12,7 @@ from typing import Any
 
 from gnomon.collection.catalog.mutations import ChunkedDocument, FilePart, SourceFile
 from gnomon.text.chunk import Chunker
-from gnomon.text.discover import Found
+from gnomon.text.discover import DiscoveredFile
 from gnomon.text.read import read, unopened
 from gnomon.text.settings import ReadSettings
 
@@ -37,7 +37,7 @@ class ReaderThread:
         self._ready: queue.Queue[FilePart | FailedFile | None] = queue.Queue(maxsize=_AHEAD)
         self._stop = threading.Event()
 
-    def parts(self, found: Sequence[Found], stored: Mapping[str, Any]) -> Iterator[FilePart | FailedFile]:
+    def parts(self, found: Sequence[DiscoveredFile], stored: Mapping[str, Any]) -> Iterator[FilePart | FailedFile]:
         """Every part of every file, in order. The thread ends with the iterator."""
         thread = threading.Thread(target=self._work, args=(found, stored), name="gnomon-reader", daemon=True)
         thread.start()
@@ -47,7 +47,7 @@ class ReaderThread:
         finally:
             self._stop.set()
 
-    def _work(self, found: Sequence[Found], stored: Mapping[str, Any]) -> None:
+    def _work(self, found: Sequence[DiscoveredFile], stored: Mapping[str, Any]) -> None:
         for item in found:
             try:
                 for part in self._read(item, stored.get(str(item.path))):
@@ -66,7 +66,7 @@ class ReaderThread:
             return True
         return False
 
-    def _read(self, found: Found, stored: Any) -> Iterator[FilePart]:
+    def _read(self, found: DiscoveredFile, stored: Any) -> Iterator[FilePart]:
         digest = _sha256(found.path)
         source = SourceFile(str(found.path), found.size, found.mtime_ns, digest)
         if stored is not None and stored.sha256 == digest:

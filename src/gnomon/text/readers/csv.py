@@ -11,13 +11,13 @@ from pathlib import Path
 from gnomon.core.documents import Document
 from gnomon.core.errors import UnreadableFile
 from gnomon.text.decode import encoding_of
-from gnomon.text.settings import ReadSettings, Report
+from gnomon.text.settings import ProblemCallback, ReadSettings
 
 _SAMPLE_BYTES = 1_000_000
 _DELIMITERS = ",;\t|"
 
 
-def read_csv(path: Path, settings: ReadSettings, report: Report) -> Iterator[Document]:
+def read_csv(path: Path, settings: ReadSettings, report: ProblemCallback) -> Iterator[Document]:
     """A document a row, with all columns as metadata; the first row names the columns.
 
     The text is `column: value` lines, or the column that the settings name. Rows without text are passed

@@ -10,14 +10,14 @@ from typing import Any
 from gnomon.core.documents import Document
 from gnomon.core.errors import UnreadableFile
 from gnomon.text.readers.blocks import GAP, Block, heading, item, joined, paragraph, row
-from gnomon.text.settings import ReadSettings, Report
+from gnomon.text.settings import ProblemCallback, ReadSettings
 
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 _OLE = b"\xd0\xcf\x11\xe0"
 _UNPACKED = 4
 
 
-def read_docx(path: Path, settings: ReadSettings, report: Report) -> Iterator[Document]:
+def read_docx(path: Path, settings: ReadSettings, report: ProblemCallback) -> Iterator[Document]:
     """One document: headings, paragraphs and tables in their order. Left out: headers, footers, comments.
 
     Its title is that of the file's properties, else a paragraph in the style Title or the first heading.

@@ -12,7 +12,7 @@ from gnomon.core.documents import Document
 from gnomon.core.errors import UnreadableFile
 from gnomon.text.decode import clean, decode
 from gnomon.text.readers.blocks import GAP, Block, code, heading, item, joined, paragraph
-from gnomon.text.settings import ReadSettings, Report
+from gnomon.text.settings import ProblemCallback, ReadSettings
 
 _DROPPED = frozenset({"script", "style", "nav", "footer", "noscript", "template", "svg", "iframe", "head"})
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
@@ -30,7 +30,7 @@ _SHORT_CELL = 300
 _BREAK = "\x00"
 
 
-def read_html(path: Path, settings: ReadSettings, report: Report) -> Iterator[Document]:
+def read_html(path: Path, settings: ReadSettings, report: ProblemCallback) -> Iterator[Document]:
     """One document: the body's text as markdown-like lines, without scripts, menus and page footers.
 
     Its title is <title>, else the first heading.
@@ -64,7 +64,7 @@ def read_html(path: Path, settings: ReadSettings, report: Report) -> Iterator[Do
     )
 
 
-def _check_whole(parser: Any, path: Path, report: Report, *, found: bool) -> None:
+def _check_whole(parser: Any, path: Path, report: ProblemCallback, *, found: bool) -> None:
     """libxml2 ends the page where elements nest 2,048 deep, and says so only in its log."""
     fatal = [entry for entry in parser.error_log if entry.level_name == "FATAL"]
     if fatal and not found:

@@ -11,14 +11,14 @@ from typing import IO, Any
 
 from gnomon.core.documents import Document
 from gnomon.core.errors import UnreadableFile
-from gnomon.text.settings import ReadSettings, Report
+from gnomon.text.settings import ProblemCallback, ReadSettings
 
 _TEXT = ("text", "contents", "content", "body")
 _ID = ("_id", "id")
 _SHOWN = 5
 
 
-def read_jsonl(path: Path, settings: ReadSettings, report: Report) -> Iterator[Document]:
+def read_jsonl(path: Path, settings: ReadSettings, report: ProblemCallback) -> Iterator[Document]:
     """A document a line: `text` (or contents, content, body), `title`, `_id` or `id`, the rest metadata.
 
     Lines that are no such object are reported with their number and left out. Raises UnreadableFile
@@ -49,7 +49,7 @@ def read_jsonl(path: Path, settings: ReadSettings, report: Report) -> Iterator[D
         report(f"{path}: {left_out - _SHOWN} more lines left out")
 
 
-def read_beir(path: Path, settings: ReadSettings, report: Report) -> Iterator[Document]:
+def read_beir(path: Path, settings: ReadSettings, report: ProblemCallback) -> Iterator[Document]:
     """BEIR's corpus.jsonl: the ids are those of the file."""
     return read_jsonl(path, settings, report)
 

@@ -10,12 +10,12 @@ from typing import Any
 from gnomon.core.documents import Document
 from gnomon.core.errors import UnreadableFile
 from gnomon.text.decode import clean, one_newline
-from gnomon.text.settings import ReadSettings, Report
+from gnomon.text.settings import ProblemCallback, ReadSettings
 
 _BETWEEN = "\n\n"
 
 
-def read_pdf(path: Path, settings: ReadSettings, report: Report) -> Iterator[Document]:
+def read_pdf(path: Path, settings: ReadSettings, report: ProblemCallback) -> Iterator[Document]:
     """One document: the pages' text with an empty line between. `metadata["pages"]` holds, for each page,
     the offset in the text at which it begins.
 
@@ -64,7 +64,7 @@ def _opened(path: Path) -> Any:
     return reader
 
 
-def _page(page: Any, name: str, report: Report) -> str:
+def _page(page: Any, name: str, report: ProblemCallback) -> str:
     try:
         return one_newline(clean(page.extract_text())).strip()
     except (MemoryError, OSError):

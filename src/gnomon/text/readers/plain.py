@@ -9,13 +9,13 @@ from pathlib import Path
 from gnomon.core.documents import Document
 from gnomon.text.decode import decode
 from gnomon.text.outline import find_headings
-from gnomon.text.settings import ReadSettings, Report
+from gnomon.text.settings import ProblemCallback, ReadSettings
 
 _UNDERLINED = re.compile(r"\s*(?P<words>\S[^\n]{1,119})\n(?P<line>[=\-~*#]{3,})[ \t]*(?:\n|$)")
 _ASCIIDOC = re.compile(r"\s*= (?P<words>\S[^\n]*)")
 
 
-def read_text(path: Path, settings: ReadSettings, report: Report) -> Iterator[Document]:
+def read_text(path: Path, settings: ReadSettings, report: ProblemCallback) -> Iterator[Document]:
     """One document. Its title is a first line that is underlined or, in AsciiDoc, begins with `= `."""
     text = decode(path.read_bytes(), path, report)
     found = _ASCIIDOC.match(text) or _UNDERLINED.match(text)
@@ -25,7 +25,7 @@ def read_text(path: Path, settings: ReadSettings, report: Report) -> Iterator[Do
     yield Document(id="", text=text, title=found["words"].strip() if found and alike else "")
 
 
-def read_code(path: Path, settings: ReadSettings, report: Report) -> Iterator[Document]:
+def read_code(path: Path, settings: ReadSettings, report: ProblemCallback) -> Iterator[Document]:
     """One document, its title the file's name."""
     text = decode(path.read_bytes(), path, report)
     yield Document(id="", text=text, title=path.name, media_type="text/x-source")
@@ -35,7 +35,7 @@ _FRONT_MATTER = re.compile(r"---[ \t]*\n(?P<inside>(?:[^\n]*\n){0,200}?)(?:---|\
 _PAIR = re.compile(r"(?P<key>[\w][\w .-]*?)[ \t]*:(?:[ \t]+(?P<value>.*))?$")
 
 
-def read_markdown(path: Path, settings: ReadSettings, report: Report) -> Iterator[Document]:
+def read_markdown(path: Path, settings: ReadSettings, report: ProblemCallback) -> Iterator[Document]:
     """One document. Its title is the front matter's `title`, else the first heading."""
     text, metadata = front_matter(decode(path.read_bytes(), path, report))
     heading = next(find_headings(text), None)

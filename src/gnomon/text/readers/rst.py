@@ -11,7 +11,7 @@ from typing import Any
 from gnomon.core.documents import Document
 from gnomon.text.decode import decode
 from gnomon.text.readers.blocks import GAP, Block, code, heading, item, joined, paragraph, row
-from gnomon.text.settings import ReadSettings, Report
+from gnomon.text.settings import ProblemCallback, ReadSettings
 
 _SETTINGS = {
     "_disable_config": True,
@@ -39,7 +39,7 @@ _SILENT = frozenset(
 _DEEPEST = 20
 
 
-def read_rst(path: Path, settings: ReadSettings, report: Report) -> Iterator[Document]:
+def read_rst(path: Path, settings: ReadSettings, report: ProblemCallback) -> Iterator[Document]:
     """One document, its title the first heading. Includes and raw parts are not followed.
 
     A directive that docutils does not know gives its arguments and its body, an unknown role its text.

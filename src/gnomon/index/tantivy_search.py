@@ -1,8 +1,8 @@
-"""Keyword search among some texts only, in the way that costs least.
+"""tantivy's schema, queries and errors, and filtered keyword search in the way that costs least.
 
-tantivy takes a filter only as one more query, built anew each time. So: many allowed ids, and its own
-results are looked through; few, and they are that query; between the two, the scores that it gives each word
-are added here. Words recur, and so each word's texts are kept.
+tantivy takes a filter only as one more query, built anew each time. So with many allowed ids its own results
+are filtered, few become that query, and between the two the scores that it gives each word are added here.
+Words recur, so each word's postings are cached.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from gnomon.index.manifest import damaged
 from gnomon.kernels.topk import top_k
 
 
-def fetched(searcher: Any, query: Any, limit: int) -> tuple[Int[np.ndarray, " hits"], Float[np.ndarray, " hits"]]:
+def fetch(searcher: Any, query: Any, limit: int) -> tuple[Int[np.ndarray, " hits"], Float[np.ndarray, " hits"]]:
     """Ids and scores of the `limit` best matches, best first; which of those that tie come last is open."""
     hits = searcher.search(query, limit, count=False).hits
     ids = searcher.fast_field_values("id", [at for _, at in hits])
@@ -40,7 +40,7 @@ def best(searcher: Any, query: Any, k: int) -> Ranking:
     limit = k + 16
     while True:
         limit = min(limit, everything)
-        ids, scores = fetched(searcher, query, limit)
+        ids, scores = fetch(searcher, query, limit)
         # With a k-th score above the last that was fetched, nothing that ties with it is missing.
         if len(ids) < limit or limit == everything or (len(ids) >= k and scores[k - 1] > scores[-1]):
             return Ranking(*top_k(scores, ids, k))
@@ -110,7 +110,7 @@ class Commit:
 
 
 @contextlib.contextmanager
-def translated(folder: Path) -> Iterator[None]:
+def tantivy_errors(folder: Path) -> Iterator[None]:
     """gnomon's errors for tantivy's: ValueError for everything, and a panic that is no Exception."""
     try:
         yield
@@ -135,25 +135,25 @@ def translated(folder: Path) -> Iterator[None]:
         raise damaged(folder, text[:300]) from error
 
 
-_LOOKED_THROUGH = 1000
-"""Results, beside two for each asked for, up to which looking through is the quickest way."""
-_FEW, _LISTED = 64, 10_000
+_FILTERED_RESULTS = 1000
+"""Results, beside two for each wanted, up to which filtering tantivy's results is the quickest way."""
+_FEW_IDS, _MOST_QUERY_IDS = 64, 10_000
 """Allowed ids up to which they are always made a query; beyond which they never are."""
-_PATIENCE = 20
-"""Times the cost of such a query that fetching a word's texts for good may be."""
-_BYTES, _BYTES_A_TEXT = 32 << 20, 64
-"""Memory for words' texts: at least, and for each text that there is."""
+_FETCH_COST_FACTOR = 20
+"""How many times the cost of such a query fetching a word's postings, which are kept, may be."""
+_CACHE_BYTES, _CACHE_BYTES_PER_TEXT = 32 << 20, 64
+"""Memory for cached postings: at least, and for each text in the index."""
 
 _Ids = Int[np.ndarray, " allowed"]
-_Texts = tuple[Int[np.ndarray, " texts"], Float[np.ndarray, " texts"]]
+_Postings = tuple[Int[np.ndarray, " texts"], Float[np.ndarray, " texts"]]
 
 
-class Words:
-    """A searcher with what it found for single words. Used by any number of threads; new after a commit."""
+class TermSearcher:
+    """A tantivy searcher with a cache of postings by word. Thread-safe; made anew after a commit."""
 
     def __init__(self, searcher: Any, schema: Any) -> None:
         self.searcher, self._schema = searcher, schema
-        self._kept: OrderedDict[str, _Texts] = OrderedDict()
+        self._kept: OrderedDict[str, _Postings] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
 
@@ -167,19 +167,19 @@ class Words:
             return best(self.searcher, query, k)
         many = len(allowed)
         limit = min(texts, int(1.3 * (k + 16) * texts / many) + 32)
-        if limit <= _LOOKED_THROUGH + 2 * k:
-            found = self.looked_through(query, k, allowed, limit)
+        if limit <= _FILTERED_RESULTS + 2 * k:
+            found = self.filter_results(query, k, allowed, limit)
             if found is not None:
                 return found
         # In texts fetched: what is lacking of the words, and what making and running the query takes.
         lacking, listing = self._lacking(terms), 500 + 4 * many
-        if many <= _FEW or (many <= _LISTED and lacking > _PATIENCE * listing):
-            return self.listed(query, k, allowed)
-        return self.added(terms, k, allowed)
+        if many <= _FEW_IDS or (many <= _MOST_QUERY_IDS and lacking > _FETCH_COST_FACTOR * listing):
+            return self.filter_in_query(query, k, allowed)
+        return self.sum_scores(terms, k, allowed)
 
-    def looked_through(self, query: Any, k: int, allowed: _Ids, limit: int) -> Ranking | None:
+    def filter_results(self, query: Any, k: int, allowed: _Ids, limit: int) -> Ranking | None:
         """The best of the allowed among the first `limit` results; None when they may not hold them all."""
-        ids, scores = fetched(self.searcher, query, limit)
+        ids, scores = fetch(self.searcher, query, limit)
         keep = _is_in(ids, allowed)
         kept = scores[keep]
         complete = len(ids) < limit or limit >= int(self.searcher.num_docs)
@@ -188,7 +188,7 @@ class Words:
             return Ranking(*top_k(kept, ids[keep], k))
         return None
 
-    def listed(self, query: Any, k: int, allowed: _Ids) -> Ranking:
+    def filter_in_query(self, query: Any, k: int, allowed: _Ids) -> Ranking:
         """The best of the allowed, which become a part of the query."""
         import tantivy
 
@@ -197,7 +197,7 @@ class Words:
         held = tantivy.Query.const_score_query(ids, 0.0)
         return best(self.searcher, tantivy.Query.boolean_query([(must, query), (must, held)]), k)
 
-    def added(self, terms: Mapping[str, float], k: int, allowed: _Ids) -> Ranking:
+    def sum_scores(self, terms: Mapping[str, float], k: int, allowed: _Ids) -> Ranking:
         """The best of the allowed by the sum of their words' scores."""
         weighted = [(self._texts(term), np.float32(weight)) for term, weight in terms.items()]
         total = sum(len(ids) for (ids, _), _ in weighted)
@@ -217,21 +217,21 @@ class Words:
         matched = np.flatnonzero(sums)
         return Ranking(*top_k(sums[matched], allowed[matched], k))
 
-    def _texts(self, term: str) -> _Texts:
+    def _texts(self, term: str) -> _Postings:
         """The ids (rising) of the texts with a word, and their scores for it."""
         with self._lock:
             if term in self._kept:
                 self._kept.move_to_end(term)
                 return self._kept[term]
         limit = max(1, self.frequency(term))
-        ids, scores = fetched(self.searcher, any_of(self._schema, {term: 1.0}), limit)
+        ids, scores = fetch(self.searcher, any_of(self._schema, {term: 1.0}), limit)
         order = np.argsort(ids)
         found = ids[order], scores[order]
         with self._lock:
             if term not in self._kept:
                 self._kept[term] = found
                 self._bytes += _size(found)
-            most = max(_BYTES, _BYTES_A_TEXT * int(self.searcher.num_docs))
+            most = max(_CACHE_BYTES, _CACHE_BYTES_PER_TEXT * int(self.searcher.num_docs))
             while self._bytes > most and len(self._kept) > 1:
                 self._bytes -= _size(self._kept.popitem(last=False)[1])
         return found
@@ -246,7 +246,7 @@ class Words:
         return int(self.searcher.doc_freq("body", term))
 
 
-def _size(texts: _Texts) -> int:
+def _size(texts: _Postings) -> int:
     return texts[0].nbytes + texts[1].nbytes
 
 

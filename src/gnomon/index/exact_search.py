@@ -14,15 +14,15 @@ from jaxtyping import Float, Int
 from gnomon.core.ranking import Ranking
 from gnomon.core.similarity import maxsim
 from gnomon.core.space import Similarity
-from gnomon.index.arguments import Allowed
-from gnomon.index.rows import PIECE, Rows
+from gnomon.index.arguments import AllowedItems
+from gnomon.index.rows import PIECE, RowSnapshot
 from gnomon.kernels.topk import top_k
 
-_CELLS = 1 << 24
+_SCORES_AT_ONCE = 1 << 24
 """Scores held at once, 64 MB: queries are taken in blocks of as many as fit."""
 _GATHERED, _GATHER = 4, 1024
 """The share of items, one in so many, up to which they are gathered; rows at once: they stay in the cache."""
-_UNIT = 2.0**-24
+_UNIT_ROUNDOFF = 2.0**-24
 """Unit roundoff of float32; a sum of d products is off by at most d of these times both lengths."""
 
 
@@ -38,7 +38,7 @@ def exact_scores(
 
 def rank(
     query: Float[np.ndarray, " dim"],
-    rows: Rows,
+    rows: RowSnapshot,
     items: Int[np.ndarray, " some"],
     k: int,
     similarity: Similarity,
@@ -50,10 +50,10 @@ def rank(
 
 def search_rows(
     queries: Float[np.ndarray, "queries dim"],
-    rows: Rows,
+    rows: RowSnapshot,
     k: int,
     similarity: Similarity,
-    allowed: Allowed | None,
+    allowed: AllowedItems | None,
 ) -> list[Ranking]:
     """The `k` best items for each query, exactly."""
     total = len(rows.ids) if allowed is None else len(allowed)
@@ -64,14 +64,14 @@ def search_rows(
     width = len(rows.ids) if own is None else len(own)
     lengths = np.sqrt(np.vecdot(queries, queries))
     found = []
-    block = max(1, _CELLS // width)
+    block = max(1, _SCORES_AT_ONCE // width)
     for at in range(0, len(queries), block):
         some = queries[at : at + block]
-        keys = keys_of(some, rows, similarity, allowed=own)
+        keys = sort_keys(some, rows, similarity, allowed=own)
         if own is None:
             _mask(keys, rows, allowed)
         for query, row, length in zip(some, keys, lengths[at : at + block], strict=True):
-            chosen = candidates(row, k, slack(rows, float(length), similarity))
+            chosen = candidates(row, k, rounding_slack(rows, float(length), similarity))
             items = chosen if own is None else own[chosen]
             found.append(rank(query, rows, items, k, similarity))
     return found
@@ -85,17 +85,17 @@ def candidates(keys: Float[np.ndarray, " n"], k: int, slack: float) -> Int[np.nd
     return np.flatnonzero(keys >= kth - slack) if kth > -np.inf else np.flatnonzero(keys > -np.inf)
 
 
-def slack(rows: Rows, length: float, similarity: Similarity) -> float:
+def rounding_slack(rows: RowSnapshot, length: float, similarity: Similarity) -> float:
     """How far two keys of a query of this length can be apart by rounding alone."""
-    bound = 2 * len(rows.base[0] if len(rows.base) else rows.tail[0]) * _UNIT
+    bound = 2 * len(rows.base[0] if len(rows.base) else rows.tail[0]) * _UNIT_ROUNDOFF
     if similarity == "euclidean":
         return bound * (2 * length * rows.longest + rows.longest**2)
     return bound * length * rows.longest
 
 
-def keys_of(
+def sort_keys(
     queries: Float[np.ndarray, "queries dim"],
-    rows: Rows,
+    rows: RowSnapshot,
     similarity: Similarity,
     *,
     allowed: Int[np.ndarray, " allowed"] | None = None,
@@ -127,19 +127,19 @@ def _products(
     return np.asarray(queries @ rows.T)
 
 
-def _mask(keys: Float[np.ndarray, "queries items"], rows: Rows, allowed: Allowed | None) -> None:
+def _mask(keys: Float[np.ndarray, "queries items"], rows: RowSnapshot, allowed: AllowedItems | None) -> None:
     if allowed is not None:
-        # `Rows.places`, where this comes from, leaves out the items that are gone.
+        # `RowSnapshot.positions`, where this comes from, leaves out the items that are gone.
         keys[:, ~allowed.mask] = -np.inf
     elif rows.live is not None:
         keys[:, ~rows.live] = -np.inf
 
 
-def search_items(
+def search_multi_vector(
     query: Float[np.ndarray, "query_rows dim"],
-    rows: Rows,
+    rows: RowSnapshot,
     k: int,
-    allowed: Allowed | None,
+    allowed: AllowedItems | None,
 ) -> Ranking:
     """Late interaction: the `k` best multi-vector items for one multi-vector query."""
     if allowed is not None:
@@ -150,13 +150,13 @@ def search_items(
         return Ranking.empty()
     keys = np.concatenate([maxsim(query, *part) for part in _item_pieces(rows, items)])
     lengths = float(np.sqrt(np.vecdot(query, query)).sum())
-    chosen = items[candidates(keys, k, 2 * query.shape[1] * _UNIT * lengths * rows.longest)]
-    exact = [_own_maxsim(query, *part) for part in _item_pieces(rows, chosen)]
+    chosen = items[candidates(keys, k, 2 * query.shape[1] * _UNIT_ROUNDOFF * lengths * rows.longest)]
+    exact = [_exact_maxsim(query, *part) for part in _item_pieces(rows, chosen)]
     ids, values = top_k(np.concatenate(exact), rows.ids[chosen], k)
     return Ranking(ids, values)
 
 
-def _item_pieces(rows: Rows, items: Int[np.ndarray, " some"]) -> list[tuple[Any, Any]]:
+def _item_pieces(rows: RowSnapshot, items: Int[np.ndarray, " some"]) -> list[tuple[Any, Any]]:
     starts = rows.starts if rows.starts is not None else np.arange(len(rows.ids) + 1)
     piece_of = np.cumsum(starts[items + 1] - starts[items]) // PIECE
     cuts = np.flatnonzero(np.diff(piece_of)) + 1
@@ -167,7 +167,7 @@ def _item_pieces(rows: Rows, items: Int[np.ndarray, " some"]) -> list[tuple[Any,
     return parts
 
 
-def _own_maxsim(
+def _exact_maxsim(
     query: Float[np.ndarray, "query_rows dim"],
     data: Float[np.ndarray, "rows dim"],
     begins: Int[np.ndarray, " some"],
