@@ -1,4 +1,4 @@
-"""The thread beside searches: one at most, ends by itself, and its errors reach who needs it."""
+"""The background thread of searches: at most one, ends by itself, and its errors reach who needs it."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ def test_one_thread_at_most_until_closed() -> None:
         took.set()
         return True
 
-    follower = BackgroundWorker(step)
+    worker = BackgroundWorker(step)
     for _ in range(50):
-        follower.start()
+        worker.start()
     assert took.wait(60)
-    assert follower.is_running
-    follower.close()
-    assert not follower.is_running
+    assert worker.is_running
+    worker.close()
+    assert not worker.is_running
     assert len(set(inside)) == 1
-    follower.start()
-    assert not follower.is_running, "nothing starts after close"
-    follower.close()
+    worker.start()
+    assert not worker.is_running, "nothing starts after close"
+    worker.close()
 
 
 def test_ends_by_itself_when_there_is_nothing_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sync, "_LINGER_S", 0.02)
     monkeypatch.setattr(sync, "_POLL_S", 0.001)
-    follower = BackgroundWorker(lambda: False)
+    worker = BackgroundWorker(lambda: False)
     for _ in range(2):  # and can be started again
-        follower.start()
+        worker.start()
         end = time.monotonic() + 60
-        while follower.is_running and time.monotonic() < end:
+        while worker.is_running and time.monotonic() < end:
             time.sleep(0.005)
-        assert not follower.is_running
+        assert not worker.is_running
 
 
 def test_an_error_is_raised_once_by_the_next_start() -> None:
@@ -54,16 +54,16 @@ def test_an_error_is_raised_once_by_the_next_start() -> None:
             raise ValueError("the disk is full")
         return True
 
-    follower = BackgroundWorker(step)
-    follower.start()
+    worker = BackgroundWorker(step)
+    worker.start()
     assert done.wait(60)
-    while follower.is_running:
+    while worker.is_running:
         time.sleep(0.001)
     with pytest.raises(ValueError, match="the disk is full"):
-        follower.start()
-    follower.start()
-    assert follower.is_running
-    follower.close()
+        worker.start()
+    worker.start()
+    assert worker.is_running
+    worker.close()
 
 
 @pytest.mark.parametrize("searched", [False, True])

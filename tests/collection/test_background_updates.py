@@ -1,4 +1,4 @@
-"""Searches beside a big index run: they go on with the last view, and a thread brings the next one."""
+"""Searches beside a big index run use the last view, while a background thread makes the next one."""
 
 from __future__ import annotations
 
