@@ -36,7 +36,7 @@ from gnomon.migrate.adapter.fit import AdapterSettings, EmbeddingAdapter, fit_ad
 from gnomon.migrate.adapter.maps import VectorPairs
 from gnomon.migrate.adapter.search import DualIndexSearch
 from gnomon.retrieve import Fuse
-from gnomon.retrieve.where import Condition
+from gnomon.retrieve.where import Where
 
 _PAIRS, _BATCH = 4000, 256
 FoundBy = Literal["new", "adapter", "words"]
@@ -86,7 +86,7 @@ class DualIndexRetriever:
             return snapshot.retriever(self._mode, None, self._encoders.for_searches)(queries, k=k)
         return self._retriever(snapshot)(queries, k=k)
 
-    def search(self, query: str, *, k: int = 10, by: By = "chunk", where: str | Condition | None = None) -> list[Hit]:
+    def search(self, query: str, *, k: int = 10, by: By = "chunk", where: Where | None = None) -> list[Hit]:
         """As `Collection.search`; `found_by` tells which vector found a hit."""
         (checked,) = checked_queries([query], k, by)
         if where is not None:
