@@ -12,10 +12,10 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from gnomon.train.checkpoint import _FREE, _REMEDIES
-from gnomon.train.losses import OBJECTIVES
+from gnomon.train.checkpoint import FREE_KEYS, REMEDY_KEYS
+from gnomon.train.losses import LOSSES
 from gnomon.train.recipe.recipe import Recipe
-from gnomon.train.recipe.tables import OBJECTIVE_SETTINGS
+from gnomon.train.recipe.tables import LOSS_SETTINGS
 
 GUIDE = Path(__file__).resolve().parents[1] / "docs" / "training.md"
 BEGIN, END = "<!-- keys: tools/recipe_keys.py writes from here -->\n", "<!-- keys: to here -->\n"
@@ -64,10 +64,10 @@ MEANINGS: Mapping[str, str] = {
     "data.sources.scale": "Lowest and highest score in the file; brought to 0 to 1.",
     "data.sources.make": "What format `documents` makes queries of.",
     "data.sources.weight": 'Share of the batches with `mixing = "weighted"`.',
-    "data.sources.limit": "Only the first so many examples (of a BEIR folder to look at: queries).",
+    "data.sources.limit": "Only the first so many examples (of a BEIR folder to evaluate on: queries).",
     "data.sources.prompts": "As `model.prompts`, for this source alone.",
-    "data.dev": "What to look at during the run: one or more `[[data.dev]]`, with the keys of a source.",
-    "data.test": "What to look at once, at the start and the end: `[[data.test]]`.",
+    "data.dev": "What to evaluate on during the run: one or more `[[data.dev]]`, with the keys of a source.",
+    "data.test": "What to evaluate on once, at the start and the end: `[[data.test]]`.",
     "data.mixing": "`proportional`: an epoch is every example once. `weighted`: by the sources' weights.",
     "data.distinct": "No query twice in a batch, and no document that is right for another of its queries.",
     "data.drop_short": "Leave out the short batch at a source's end.",
@@ -107,10 +107,10 @@ MEANINGS: Mapping[str, str] = {
     "optim.ema": "Decay of a running mean of the weights, which is then what is kept; such as 0.999.",
     "optim.average": "Share of the trained weights in their mean with the starting ones. Not with `ema`.",
     "dev.metric": "What is watched. Scored pairs are always judged by Spearman's correlation.",
-    "dev.every": "Look after so many steps; 0: at each epoch's end.",
-    "dev.patience": "So many looks without a better one end the run; 0: never.",
-    "dev.corpus": "A look during the run ranks at most so many documents; 0: all.",
-    "dev.map": "So many queries are followed for the report's pictures; 0: none.",
+    "dev.every": "Evaluate after so many steps; 0: at each epoch's end.",
+    "dev.patience": "So many evaluations without a better one end the run; 0: never.",
+    "dev.corpus": "An evaluation during the run ranks at most so many documents; 0: all.",
+    "dev.map": "So many queries are tracked for the report's pictures; 0: none.",
     "output.folder": "The model's folder. Checkpoints and report go to FOLDER.training beside it.",
     "output.checkpoint_every": "Steps between checkpoints; 0: at each epoch's end.",
     "output.keep": "Checkpoints that stay.",
@@ -131,7 +131,7 @@ def all_keys(kind: type = Recipe, path: str = "") -> Iterator[Key]:
 
 
 def key_tables() -> str:
-    """A table for each of the recipe's tables, then what objectives take, and what may change in a run."""
+    """A table for each of the recipe's tables, then what losses take, and what may change in a run."""
     tables: dict[str, list[str]] = {}
     for way, hint, one in all_keys():
         table, _, key = way.rpartition(".")
@@ -141,21 +141,21 @@ def key_tables() -> str:
     for table, rows in tables.items():
         head = f"[[{table}]]" if table == "data.sources" else f"[{table}]"
         out.append(f"### `{head}`\n\n| key | type | default | meaning |\n|---|---|---|---|\n" + "\n".join(rows))
-    return "\n\n".join([*out, _objectives(), _changes()]) + "\n"
+    return "\n\n".join([*out, _losses(), _changes()]) + "\n"
 
 
-def _objectives() -> str:
+def _losses() -> str:
     rows = []
-    for name, made in OBJECTIVES.items():
+    for name, made in LOSSES.items():
         own = inspect.signature(made).parameters
-        taken = ", ".join(f"`{key} = {_literal(own[key].default)}`" for key in OBJECTIVE_SETTINGS[name])
+        taken = ", ".join(f"`{key} = {_literal(own[key].default)}`" for key in LOSS_SETTINGS[name])
         rows.append(f"| `{name}` | {taken or 'nothing'} |")
-    head = "### What each objective takes, with its own defaults\n\n| objective | settings |\n|---|---|\n"
+    head = "### What each loss takes, with its own defaults\n\n| loss | settings |\n|---|---|\n"
     return head + "\n".join(rows)
 
 
 def _changes() -> str:
-    free, remedies = (", ".join(f"`{key}`" for key in sorted(keys)) for keys in (_FREE, _REMEDIES))
+    free, remedies = (", ".join(f"`{key}`" for key in sorted(keys)) for keys in (FREE_KEYS, REMEDY_KEYS))
     return (
         "### What may change in a run that goes on\n\n"
         f"- always: {free};\n- after the loss became NaN also: {remedies};\n- nothing else."

@@ -31,7 +31,7 @@ from gnomon.kernels.alignment import neighbour_overlap
 from gnomon.train import fit, read_recipe
 from gnomon.train.prepare import prepare
 from gnomon.train.recipe.recipe import Recipe
-from gnomon.train.report.embedding_map import FILE, read_seen
+from gnomon.train.report.embedding_map import MAP_FILE, read_map
 
 START, PAIRS, ANSWERS, K = "all-MiniLM-L6-v2", 4000, 500, 10
 QUESTIONS = 300
@@ -75,9 +75,9 @@ def main() -> None:
 
 def course(run: Path) -> list[list[float]]:
     """Step, alignment, uniformity and the two cosines of each stage of a run."""
-    seen = read_seen(run / FILE)
+    seen = read_map(run / MAP_FILE)
     if seen is None:
-        raise SystemExit(f"{run / FILE} is missing")
+        raise SystemExit(f"{run / MAP_FILE} is missing")
     rows = zip(seen.curve(), map(seen.cosines, range(len(seen.steps))), strict=True)
     return [[step, *(round(value, 4) for value in (a, u, *cosines))] for (step, a, u), cosines in rows]
 

@@ -81,7 +81,7 @@ def trained(folder: Path, name: str, recipe: dict[str, Any]) -> dict[str, Any]:
         "examples": report.examples,
         "steps_wall_s": round(report.seconds, 1),
         "whole_cpu_s": round(time.process_time() - cpu, 1),
-        "looks": report.looks,
+        "looks": report.evaluations,
         "gains": gains,
         "optim": recipe["optim"],
     }
@@ -129,14 +129,14 @@ def small(folder: Path, kind: str) -> dict[str, Any]:
 def words(folder: Path) -> dict[str, Any]:
     """BM25 on the same dev sets."""
     from gnomon.evaluate import Run
-    from gnomon.train.data.source import SourceSettings
-    from gnomon.train.evaluation import first_by_words, mean_of, open_dev
+    from gnomon.train.data.source import DataSourceSettings
+    from gnomon.train.evaluation import bm25_candidates, mean_metric, open_dev_set
 
     found = {}
     for one in (DEV, TEST):
-        dev = open_dev(SourceSettings(**one))
-        ranked = {q: [(d, -float(n)) for n, d in enumerate(names)] for q, names in first_by_words(dev).items()}
-        found[dev.name] = round(mean_of(Run.ranked("bm25", ranked), dev.relevant, "nDCG@10"), 4)
+        dev = open_dev_set(DataSourceSettings(**one))
+        ranked = {q: [(d, -float(n)) for n, d in enumerate(names)] for q, names in bm25_candidates(dev).items()}
+        found[dev.name] = round(mean_metric(Run.ranked("bm25", ranked), dev.relevant, "nDCG@10"), 4)
     return found
 
 
@@ -202,15 +202,14 @@ def late_taught(folder: Path) -> dict[str, Any]:
 
 def cross_alike(folder: Path, head: str) -> dict[str, Any]:
     """From MiniLM, on each pair with four wrong answers that BM25 finds: a head of either kind."""
-    from gnomon.train.data.source import SourceSettings, open_source
-    from gnomon.train.mining.mine import mine
-    from gnomon.train.mining.settings import MineSettings
+    from gnomon.train.data.source import DataSourceSettings, open_source
+    from gnomon.train.mining.mine import MineSettings, mine
 
     sources = []
     for one in (INSURANCE, SCIFACT):
         rows = folder / f"{one['name']}.jsonl"
         mining = mine(
-            open_source(SourceSettings(**one)),
+            open_source(DataSourceSettings(**one)),
             settings=MineSettings(method="bm25", per_query=4, ranks=(5, 60), choice="random"),
         )
         with rows.open("w") as file:

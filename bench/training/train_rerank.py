@@ -30,8 +30,8 @@ from gnomon.encode import load_encoder
 from gnomon.encode.load import load_scorer
 from gnomon.evaluate import Run
 from gnomon.evaluate.comparison import compare_many
-from gnomon.train.data.source import SourceSettings
-from gnomon.train.evaluation import DevSet, first_by_words, mean_of, open_dev
+from gnomon.train.data.source import DataSourceSettings
+from gnomon.train.evaluation import DevSet, bm25_candidates, mean_metric, open_dev_set
 
 METRIC = "nDCG@10"
 QUERIES = 600
@@ -50,7 +50,7 @@ def main() -> None:
     warnings.simplefilter("ignore")  # long documents are cut, as they were in training
     sets = {}
     for one, train in (({**DEV, "limit": QUERIES}, INSURANCE), (TEST, SCIFACT)):
-        dev = open_dev(SourceSettings(**one))
+        dev = open_dev_set(DataSourceSettings(**one))
         sets[dev.name] = compared(folder, dev, learned(train))
         print(dev.name, json.dumps(sets[dev.name]), flush=True)
         write("train_rerank", {"metric": METRIC, "sets": sets})
@@ -58,7 +58,7 @@ def main() -> None:
 
 def learned(train: dict[str, Any]) -> set[str]:
     """The documents that are right for a question of a training split."""
-    return {name for names in open_dev(SourceSettings(**train)).relevant.values() for name in names}
+    return {name for names in open_dev_set(DataSourceSettings(**train)).relevant.values() for name in names}
 
 
 def compared(folder: Path, dev: DevSet, seen: set[str]) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def compared(folder: Path, dev: DevSet, seen: set[str]) -> dict[str, Any]:
 
     `apart` has the means over questions none of whose right documents is right for a training question too.
     """
-    first = first_by_words(dev)
+    first = bm25_candidates(dev)
     runs = {"bm25": {q: falling(names) for q, names in first.items()}}
     kept_in = folder / "runs" / f"{dev.name}-{len(dev.queries)}"
     runs["bi, all documents"] = known(kept_in / "bi-all.json", lambda: whole(bi(folder), dev))
@@ -86,7 +86,7 @@ def compared(folder: Path, dev: DevSet, seen: set[str]) -> dict[str, Any]:
             body = verdict.to_json()
             shown = ("baseline", "candidate", "outcome", "difference", "interval", "p_value", "n")
             verdicts.append({name: body[name] for name in shown})
-    means = {name: round(mean_of(run, dev.relevant, METRIC), 4) for name, run in kept.items()}
+    means = {name: round(mean_metric(run, dev.relevant, METRIC), 4) for name, run in kept.items()}
     apart = {query: right for query, right in dev.relevant.items() if seen.isdisjoint(right)}
     return {
         "queries": len(dev.queries),
@@ -94,7 +94,7 @@ def compared(folder: Path, dev: DevSet, seen: set[str]) -> dict[str, Any]:
         "means": means,
         "apart": {
             "queries": len(apart),
-            "means": {name: round(mean_of(only(run, apart), apart, METRIC), 4) for name, run in kept.items()},
+            "means": {name: round(mean_metric(only(run, apart), apart, METRIC), 4) for name, run in kept.items()},
         },
         "verdicts": verdicts,
     }

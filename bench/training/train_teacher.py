@@ -18,8 +18,8 @@ from jaxtyping import Float
 
 from gnomon.core.similarity import maxsim
 from gnomon.encode import load_encoder
-from gnomon.train.data.source import SourceSettings
-from gnomon.train.evaluation import DevSet, first_by_words, open_dev
+from gnomon.train.data.source import DataSourceSettings
+from gnomon.train.evaluation import DevSet, bm25_candidates, open_dev_set
 
 NEAR, FAR = 2, 2
 """Wrong documents a row: of the teacher's first 15 of BM25's, and of the others."""
@@ -54,8 +54,8 @@ def taught(sets: Sequence[Asked], folder: Path) -> list[dict[str, Any]]:
 
 
 def _rows(one: Asked, folder: Path, drawn: random.Random) -> list[dict[str, Any]]:
-    dev = open_dev(SourceSettings(**one.source))
-    first = first_by_words(dev)
+    dev = open_dev_set(DataSourceSettings(**one.source))
+    first = bm25_candidates(dev)
     wanted = {query: sorted({*names, *dev.relevant[query]}) for query, names in first.items()}
     models = [_nearness(dev, wanted, folder / "bi"), _nearness(dev, wanted, folder / "late")]
     labelled = len(wanted) if one.labelled is None else one.labelled

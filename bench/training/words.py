@@ -22,12 +22,12 @@ from typing import Any, get_args
 from bench.data import DATA
 from bench.record import commit, versions, write
 from gnomon.core.contracts import Encoder
+from gnomon.core.progress import Progress
 from gnomon.encode import load_encoder
 from gnomon.evaluate.tasks import TaskReport, run_task
 from gnomon.word_vectors import (
     GloveSettings,
     WordSettings,
-    WordStep,
     WordVectors,
     load_words,
     read_corpus,
@@ -95,13 +95,13 @@ class Shown:
     def __init__(self, name: str) -> None:
         self.name, self.said = name, time.monotonic()
 
-    def __call__(self, step: WordStep) -> None:
+    def __call__(self, event: Progress) -> None:
         """Print a line when the last one is 20 seconds old."""
         if time.monotonic() - self.said > 20:
             self.said = time.monotonic()
-            loss = "" if step.loss is None else f", loss {step.loss:.5f}"
-            share = step.done / step.whole
-            print(f"{self.name}: epoch {step.epoch}/{step.epochs}, {share:.0%}{loss}", flush=True)
+            loss = f", loss {event.metrics['loss']:.5f}" if "loss" in event.metrics else ""
+            share = event.done / (event.total or 1)
+            print(f"{self.name}: epoch {event.metrics['epoch']:.0f}, {share:.0%}{loss}", flush=True)
 
 
 def figures_of(folder: Path) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def test_a_recipe_to_a_model(tmp_path, capsys):
     assert "18 steps, 288 examples" in " ".join(said.out.split())
     assert "nothing wrong was found" in said.out
     assert "nDCG@10" in said.out
-    assert "looking at the model" in said.err
+    assert "evaluating the model" in said.err
     assert gnomon.load_encoder(tmp_path / "model").space.dim == 32
     code, report = asked(recipe, capsys)
     assert code == 0
@@ -160,7 +160,7 @@ def test_another_recipe_in_the_folder(tmp_path, capsys):
     other = toys.toml(tmp_path, optim={**SHORT, "seed": 5})
     code, said = asked(other, capsys)
     assert code == 2
-    assert said["error"]["message"].endswith("began with another recipe: optim.seed")
+    assert said["error"]["message"].endswith("started with another recipe: optim.seed")
     assert "--fresh" in said["error"]["hint"]
     assert asked(other, capsys, "--fresh")[0] == 0
 
@@ -189,7 +189,7 @@ from gnomon.train import fit
 
 def limit(now):
     # As soon as the data is read: what is mapped by then, and a little.
-    if now.stage == "looking" or now.stage == "training":
+    if now.stage == "evaluating" or now.stage == "training":
         held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (held + 150 * 2**20,) * 2)
 

@@ -15,7 +15,7 @@ from tools import recipe_keys
 from gnomon.core.errors import InvalidInput
 from gnomon.train.data.source import open_source
 from gnomon.train.recipe.recipe import load_recipe, read_recipe
-from gnomon.train.recipe.tables import OBJECTIVE_SETTINGS
+from gnomon.train.recipe.tables import LOSS_SETTINGS
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
@@ -53,7 +53,7 @@ def test_a_recipe_with_a_wrong_key_would_be_found() -> None:
 def test_there_is_a_recipe_for_each_kind_and_a_row_for_each_form(tmp_path: Path) -> None:
     recipes = [read_recipe(tomllib.loads(text)) for text in RECIPES]
     assert {one.model.kind for one in recipes} == {"bi", "dual", "late", "cross", "static"}
-    assert {one.objective.name for one in recipes} <= set(OBJECTIVE_SETTINGS)
+    assert {one.objective.name for one in recipes} <= set(LOSS_SETTINGS)
     assert any(one.objective.name == "cosent" for one in recipes)
     assert any(one.model.teacher for one in recipes)
     forms = []

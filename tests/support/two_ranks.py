@@ -11,7 +11,7 @@ import torch
 from torch import distributed as dist
 
 from gnomon.train.batch import Batch, Example
-from gnomon.train.distributed import Across, average_gradients
+from gnomon.train.distributed import BatchAcrossRanks, average_gradients
 from gnomon.train.losses import CoSENT, InfoNCE, Matryoshka
 from gnomon.train.step import StepSettings, run_step
 from support.training_models import ToyEmbedder, ToyScorer
@@ -44,7 +44,7 @@ CASES: dict[str, tuple[Any, Any, StepSettings, bool]] = {
 }
 
 
-def step(case: str, batch: Batch, across: Across | None) -> dict[str, torch.Tensor]:
+def step(case: str, batch: Batch, across: BatchAcrossRanks | None) -> dict[str, torch.Tensor]:
     """The loss and the gradients of one step."""
     model, objective, settings, _ = CASES[case]
     model, objective = model(dropout=0.0), objective()
@@ -75,7 +75,7 @@ def main() -> None:
         found = {"idle": idle(rank)}
         for case, (_, _, _, in_batch) in CASES.items():
             batch = Batch.of(EXAMPLES[rank], in_batch=in_batch)
-            found[case] = step(case, batch, Across.now(in_batch=in_batch))
+            found[case] = step(case, batch, BatchAcrossRanks.now(in_batch=in_batch))
         torch.save(found, folder / f"{rank}.pt")
         dist.barrier()
     finally:

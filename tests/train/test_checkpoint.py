@@ -8,7 +8,7 @@ import torch
 from gnomon.core.errors import InvalidInput, StorageError
 from gnomon.train.checkpoint import (
     Checkpoint,
-    drop_newest,
+    drop_newest_checkpoint,
     optimiser_state,
     optimiser_tensors,
     read_checkpoint,
@@ -72,8 +72,8 @@ def test_one_of_another_version(tmp_path):
     state.write_text(json.dumps({**json.loads(state.read_text()), "version": 99}))
     with pytest.raises(InvalidInput) as caught:
         read_checkpoint(tmp_path)
-    assert "of another version of gnomon" in caught.value.message
-    assert caught.value.expected == "version 1"
+    assert "of a newer gnomon" in caught.value.message
+    assert caught.value.expected == "version 2 or before"
 
 
 def test_no_room(tmp_path):
@@ -81,15 +81,15 @@ def test_no_room(tmp_path):
     with pytest.raises(StorageError) as caught:
         write_checkpoint(tmp_path / "kept", made(3), keep=1)
     assert "step-00000003 cannot be written" in caught.value.message
-    assert "goes on from the last checkpoint" in caught.value.hint
+    assert "continues from the last checkpoint" in caught.value.hint
 
 
 def test_the_newest_goes_only_where_another_is_left(tmp_path):
     write_checkpoint(tmp_path, made(3), keep=2)
-    assert not drop_newest(tmp_path, 3)
+    assert not drop_newest_checkpoint(tmp_path, 3)
     write_checkpoint(tmp_path, made(6), keep=2)
-    assert not drop_newest(tmp_path, 7)
-    assert drop_newest(tmp_path, 6)
+    assert not drop_newest_checkpoint(tmp_path, 7)
+    assert drop_newest_checkpoint(tmp_path, 6)
     assert names(tmp_path) == ["step-00000003"]
 
 

@@ -15,15 +15,14 @@ from gnomon.core.documents import Document
 from gnomon.core.errors import InvalidInput, UnreadableFile
 from gnomon.train.batch import Batch, Example
 from gnomon.train.data import (
-    SourceSettings,
+    DataSourceSettings,
     from_documents,
     listed_source,
     open_source,
     prompts_by_source,
     spooled_source,
 )
-from gnomon.train.data.columns import detect
-from gnomon.train.data.examples import to_row
+from gnomon.train.data.examples import detect_columns, to_row
 
 DATA = Path(__file__).resolve().parents[2] / "../shared/data"
 PAIRS = [
@@ -81,7 +80,7 @@ def test_csv_with_quotes_and_lines_in_cells(tmp_path):
 def test_tsv_knows_no_quotes(tmp_path):
     file = tmp_path / "faq.tsv"
     file.write_text('sentence1\tsentence2\tscore\n5" disk\ta "disk\t4.5\n', encoding="utf-8")
-    source = open_source(SourceSettings(str(file), scale=(0, 5)))
+    source = open_source(DataSourceSettings(str(file), scale=(0, 5)))
     assert source.form == "scored"
     assert source[0].documents == ('a "disk',)
     assert source[0].labels == (0.9,)
@@ -113,7 +112,7 @@ def test_a_missing_library_is_named_with_its_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     monkeypatch.setitem(__import__("sys").modules, "datasets", None)
     (tmp_path / "t.parquet").write_bytes(b"")
-    for wanted in (SourceSettings(str(tmp_path / "t.parquet")), SourceSettings("x/y", format="datasets")):
+    for wanted in (DataSourceSettings(str(tmp_path / "t.parquet")), DataSourceSettings("x/y", format="datasets")):
         with pytest.raises(InvalidInput, match=r"pip install 'gnomon\[data\]'"):
             open_source(wanted)
 
@@ -137,20 +136,20 @@ def test_a_missing_library_is_named_with_its_extra(tmp_path, monkeypatch):
     ],
 )
 def test_columns_by_their_names(names, query, rest, form):
-    found = detect(names)
+    found = detect_columns(names)
     assert (found.query, (*found.positives, *found.negatives), found.form) == (query, rest, form)
 
 
 def test_columns_that_are_not_clear_are_refused():
     with pytest.raises(InvalidInput, match=r"f has 2 columns for the positive: answer, text\nExpected: one"):
-        detect(("question", "answer", "text"), where="f")
+        detect_columns(("question", "answer", "text"), where="f")
     with pytest.raises(InvalidInput, match=r"none is the query\n.*sentence1 and sentence2\nHint: name them"):
-        detect(("title", "body"))
+        detect_columns(("title", "body"))
     with pytest.raises(InvalidInput, match=r"no column 'boddy'; its columns: title, body"):
-        detect(("title", "body"), {"query": "title", "positive": "boddy"})
+        detect_columns(("title", "body"), {"query": "title", "positive": "boddy"})
     with pytest.raises(InvalidInput, match=r"columns.qery"):
-        detect(("title", "body"), {"qery": "title"})
-    chosen = detect(("title", "body", "label"), {"query": "title", "positive": ["body"], "label": ""})
+        detect_columns(("title", "body"), {"qery": "title"})
+    chosen = detect_columns(("title", "body", "label"), {"query": "title", "positive": ["body"], "label": ""})
     assert chosen.form == "pairs"
 
 
@@ -211,13 +210,13 @@ def test_beir(tmp_path):
     assert texts(source) == [("one", "T\ntext 1"), ("one", "text 2")]
     assert source[0].also == ("text 2",)
     assert source.where(1).endswith("set/train:q1→d2")
-    held = open_source(SourceSettings(str(tmp_path / "set"), split="test"))
+    held = open_source(DataSourceSettings(str(tmp_path / "set"), split="test"))
     assert texts(held) == [("two", "text 0")]
     assert held.digest() != source.digest()
     with (tmp_path / "set/qrels/test.tsv").open("a") as file:
         file.write("q2\td9\t1\n")
     with pytest.raises(InvalidInput, match=r"test:q2→d9: corpus.jsonl lacks the document"):
-        open_source(SourceSettings(str(tmp_path / "set"), split="test"))
+        open_source(DataSourceSettings(str(tmp_path / "set"), split="test"))
 
 
 def test_in_memory_and_spooled():
@@ -263,11 +262,11 @@ def test_examples_from_documents(tmp_path):
     assert [one.documents[0] for one in spans[:-1]] == [one.query for one in spans[1:]]
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs/guide.md").write_text(text)
-    source = open_source(SourceSettings(str(tmp_path / "docs"), format="documents", make="headings"))
+    source = open_source(DataSourceSettings(str(tmp_path / "docs"), format="documents", make="headings"))
     assert source[1].query == "Install > Linux"
     assert source.where(1).startswith("docs/guide.md@")
     with pytest.raises(InvalidInput, match=r"make 'title'"):
-        SourceSettings("x", make="title")
+        DataSourceSettings("x", make="title")
 
 
 def test_prompts_by_source_and_role():
@@ -309,10 +308,10 @@ def test_a_batchs_labels_are_those_of_the_slow_twin(in_batch):
 
 @pytest.mark.skipif(not (DATA / "sts").is_dir(), reason="the shared data sets are not here")
 def test_public_files():
-    sts = open_source(SourceSettings(str(DATA / "sts/stsb.train.jsonl.gz"), scale=(0, 5)))
+    sts = open_source(DataSourceSettings(str(DATA / "sts/stsb.train.jsonl.gz"), scale=(0, 5)))
     assert (len(sts), sts.form) == (5749, "scored")
     assert sts[0].labels == (1.0,)
-    assert len(open_source(SourceSettings(str(DATA / "scifact"), split="train"))) == 919  # rows of train.tsv
+    assert len(open_source(DataSourceSettings(str(DATA / "scifact"), split="train"))) == 919  # rows of train.tsv
 
 
 @settings(max_examples=80, deadline=None)

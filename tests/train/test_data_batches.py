@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnomon.core.errors import InvalidInput
+from gnomon.core.serialize import from_plain, to_plain
 from gnomon.train.batch import Example
-from gnomon.train.data import Batches, BatchSettings, Place, Source, listed_source
-from gnomon.train.data.batches import shuffled, uniform
+from gnomon.train.data import Batches, BatchSettings, DataSource, StreamState, listed_source
+from gnomon.train.data.batches import shuffled_rows, uniform_draw
 
 # Few different texts, so that examples often meet their like.
 TEXT = st.sampled_from("abcdef")
@@ -22,7 +23,7 @@ EXAMPLE = st.tuples(TEXT, TEXT, st.lists(TEXT, max_size=2)).map(
 SOURCES = st.lists(st.lists(EXAMPLE, min_size=1, max_size=25), min_size=1, max_size=3)
 
 
-def sources_of(lists) -> list[Source]:
+def sources_of(lists) -> list[DataSource]:
     return [listed_source(examples, name=f"s{n}") for n, examples in enumerate(lists)]
 
 
@@ -30,9 +31,9 @@ def plain(batches) -> list[tuple[str, ...]]:
     return [batch.ids for batch, _ in batches]
 
 
-def pairs(count: int, name: str = "s", *, weight: float = 1.0) -> Source:
+def pairs(count: int, name: str = "s", *, weight: float = 1.0) -> DataSource:
     made = listed_source([(f"{name}q{n}", f"{name}p{n}") for n in range(count)], name=name)
-    return Source(name, made.examples, weight=weight)
+    return DataSource(name, made.examples, weight=weight)
 
 
 @settings(max_examples=60, deadline=None)
@@ -59,9 +60,9 @@ def test_resuming_gives_the_same_batches(lists, size, mixing, data):
     whole = list(Batches(sources_of(lists), chosen).epoch(1))
     cut = data.draw(st.integers(0, len(whole) - 1))
     again = Batches(sources_of(lists), chosen)
-    found = again.place(1, cut)
+    found = again.state_at(1, cut)
     if cut:
-        kept = Place.from_json(json.loads(json.dumps(whole[cut - 1][1].to_json())))
+        kept = from_plain(StreamState, json.loads(json.dumps(to_plain(whole[cut - 1][1]))))
         assert kept == found
     rest = list(again.epoch(found))
     assert plain(rest) == plain(whole[cut:])
@@ -76,7 +77,7 @@ def test_the_last_place_begins_the_next_epoch():
     assert (last.epoch, last.position) == (1, 0)
     assert plain(stream.epoch(last)) == plain(stream.epoch(1))
     assert plain(stream.epoch(1)) != plain(stream.epoch(0))
-    assert plain(stream.epoch(Place(1, 2))) == plain(stream.epoch(1))[2:]
+    assert plain(stream.epoch(StreamState(1, 2))) == plain(stream.epoch(1))[2:]
 
 
 def test_order_depends_on_the_seed_and_not_on_other_sources():
@@ -94,9 +95,9 @@ def test_each_epoch_has_an_order_of_its_own():
 
 def test_orders_stay_as_they_are():
     # From this code: a change would give resumed runs other batches.
-    assert shuffled(8, 1, 2).tolist() == [5, 6, 3, 2, 1, 0, 4, 7]
-    assert uniform(1, 2) == 0.44841514333227195
-    assert Counter(shuffled(1000, 5).tolist()) == Counter(range(1000))
+    assert shuffled_rows(8, 1, 2).tolist() == [5, 6, 3, 2, 1, 0, 4, 7]
+    assert uniform_draw(1, 2) == 0.44841514333227195
+    assert Counter(shuffled_rows(1000, 5).tolist()) == Counter(range(1000))
 
 
 def test_proportional_mixing_follows_what_is_left():
@@ -156,7 +157,7 @@ def test_a_batch_is_made_when_it_is_asked_for():
             read.append(at)
             return Example(f"q{at}", (f"p{at}",), (1.0,), source, str(at))
 
-    stream = Batches([Source("s", Watched())], BatchSettings(10))  # type: ignore[arg-type]
+    stream = Batches([DataSource("s", Watched())], BatchSettings(10))  # type: ignore[arg-type]
     list(islice(stream.epoch(0), 2))
     assert len(read) == 30
 
@@ -171,7 +172,7 @@ def test_a_batch_is_made_when_it_is_asked_for():
         (lambda: BatchSettings(0), "batches of 0"),
         (lambda: BatchSettings(4, mixing="even"), "mixing 'even'"),
         (lambda: BatchSettings(4, mixing="weighted", drop_short=True), "one of the two"),
-        (lambda: Batches([pairs(8)], BatchSettings(4)).place(0, 9), "batch 9 of epoch 0\nExpected: 0 to 2"),
+        (lambda: Batches([pairs(8)], BatchSettings(4)).state_at(0, 9), "batch 9 of epoch 0\nExpected: 0 to 2"),
     ],
 )
 def test_wrong_settings(make, said):
@@ -179,7 +180,7 @@ def test_wrong_settings(make, said):
         make()
 
 
-def test_a_place_of_other_sources_is_refused():
-    place = Batches([pairs(8), pairs(8, "t")], BatchSettings(4)).place(0, 1)
-    with pytest.raises(InvalidInput, match="a place among 2 sources\nExpected: one among 1"):
-        next(Batches([pairs(8)], BatchSettings(4)).epoch(place))
+def test_a_state_of_other_sources_is_refused():
+    state = Batches([pairs(8), pairs(8, "t")], BatchSettings(4)).state_at(0, 1)
+    with pytest.raises(InvalidInput, match="a state of 2 sources\nExpected: one of 1"):
+        next(Batches([pairs(8)], BatchSettings(4)).epoch(state))

@@ -8,7 +8,7 @@ import pytest
 
 from gnomon.core.errors import InvalidInput
 from gnomon.train.batch import Example
-from gnomon.train.data import CheckSettings, Lengths, check_data, listed_source, open_source, spooled_source
+from gnomon.train.data import CheckSettings, LengthLimits, check_data, listed_source, open_source, spooled_source
 
 
 def file_of(path: Path, rows: list[object]) -> Path:
@@ -103,7 +103,7 @@ def test_triplets_that_differ_in_the_negative_are_no_duplicates():
 def test_over_long_texts():
     rows = [("one two three", "a " * n) for n in range(1, 11)]
     count = lambda texts, role: [len(text.split()) for text in texts]  # noqa: E731
-    lengths = Lengths(count, max_query=2, max_document=7)
+    lengths = LengthLimits(count, max_query=2, max_document=7)
     report = check_data([listed_source(rows)], settings=CheckSettings(lengths=lengths))
     assert report.train[0].over_long == {"query": 1.0, "document": 0.3}
 

@@ -6,8 +6,8 @@ from scipy.stats import spearmanr
 
 from gnomon.core.errors import InvalidInput
 from gnomon.train import fit
-from gnomon.train.data.source import SourceSettings
-from gnomon.train.evaluation import DevSet, embedded, first_by_words, look, mean_of, open_dev
+from gnomon.train.data.source import DataSourceSettings
+from gnomon.train.evaluation import DevSet, bm25_candidates, embed_texts, evaluate_set, mean_metric, open_dev_set
 from support.tiny_backbones import TEXTS, shared
 from support.training_recipes import parallel, scored, toy, triplets, write_rows
 
@@ -17,7 +17,7 @@ RANKED = DevSet("toy", QUERIES, DOCUMENTS, {q: {f"d{n}": 1} for n, q in enumerat
 
 
 def written(folder, rows, **more):
-    return open_dev(SourceSettings(str(write_rows(folder / "held.jsonl", rows)), **more))
+    return open_dev_set(DataSourceSettings(str(write_rows(folder / "held.jsonl", rows)), **more))
 
 
 def test_triplets_are_ranked_among_all_documents(tmp_path):
@@ -50,7 +50,7 @@ def test_of_a_beir_folder_the_whole_corpus_is_ranked(tmp_path):
     (tmp_path / "qrels").mkdir()
     lines = "".join(f"a{n}\tc{n}\t{int(n != 1)}\n" for n in range(5))
     (tmp_path / "qrels" / "dev.tsv").write_text(f"query-id\tcorpus-id\tscore\n{lines}")
-    found = open_dev(SourceSettings(str(tmp_path), split="dev", limit=3))
+    found = open_dev_set(DataSourceSettings(str(tmp_path), split="dev", limit=3))
     assert len(found.documents) == 30
     # The second has no right answer.
     assert list(found.queries) == list(found.relevant) == ["a0", "a2", "a3"]
@@ -68,9 +68,9 @@ def test_a_smaller_set_keeps_what_is_judged():
 @pytest.mark.parametrize("kind", ["bi", "dual", "static"])
 def test_what_embeds_ranks_all_by_its_scores(kind):
     model = shared(kind)
-    found = look(model, RANKED, "MRR@10")
-    queries = embedded(model, list(QUERIES.values()), "query", "float32")
-    documents = embedded(model, list(DOCUMENTS.values()), "document", "float32")
+    found = evaluate_set(model, RANKED, "MRR@10")
+    queries = embed_texts(model, list(QUERIES.values()), "query", "float32")
+    documents = embed_texts(model, list(DOCUMENTS.values()), "document", "float32")
     with torch.inference_mode():
         scores = model.score(queries, documents)
     best = scores.argsort(dim=1, descending=True)
@@ -80,14 +80,14 @@ def test_what_embeds_ranks_all_by_its_scores(kind):
         reciprocal.append(1 / (place + 1) if place < 10 else 0.0)
         assert set(found.run.results[query]) <= set(DOCUMENTS)
     assert found.value == pytest.approx(sum(reciprocal) / len(reciprocal), abs=1e-6)
-    assert found.value == pytest.approx(mean_of(found.run, RANKED.relevant, "MRR@10"))
+    assert found.value == pytest.approx(mean_metric(found.run, RANKED.relevant, "MRR@10"))
 
 
 @pytest.mark.parametrize("kind", ["late", "cross"])
 def test_what_costs_more_ranks_what_words_find(kind):
     model = shared(kind)
-    found = look(model, RANKED, "nDCG@10")
-    first = first_by_words(RANKED)
+    found = evaluate_set(model, RANKED, "nDCG@10")
+    first = bm25_candidates(RANKED)
     for query, documents in first.items():
         assert found.run.results[query].keys() == set(documents)
     query, documents = next(iter(first.items()))
@@ -96,8 +96,8 @@ def test_what_costs_more_ranks_what_words_find(kind):
         if kind == "cross":
             scores = model.judge(model.pairs([QUERIES[query]] * len(texts), texts))
         else:
-            own = embedded(model, [QUERIES[query]], "query", "float32")
-            scores = model.score(own, embedded(model, texts, "document", "float32"))[0]
+            own = embed_texts(model, [QUERIES[query]], "query", "float32")
+            scores = model.score(own, embed_texts(model, texts, "document", "float32"))[0]
     expected = dict(zip(documents, scores.tolist(), strict=True))
     assert found.run.results[query] == pytest.approx(expected, abs=0.02)
 
@@ -109,8 +109,8 @@ def test_a_look_draws_no_random_number_and_leaves_training_on(kind):
     model.train()
     before = torch.get_rng_state()
     try:
-        found = look(model, pairs, "nDCG@10")
-        look(model, RANKED, "nDCG@10")
+        found = evaluate_set(model, pairs, "nDCG@10")
+        evaluate_set(model, RANKED, "nDCG@10")
         assert model.training
     finally:
         model.eval()
@@ -121,7 +121,7 @@ def test_a_look_draws_no_random_number_and_leaves_training_on(kind):
 
 def test_a_metric_that_there_is_not():
     with pytest.raises(InvalidInput):
-        look(shared("static"), RANKED, "nDGC@10")
+        evaluate_set(shared("static"), RANKED, "nDGC@10")
 
 
 def test_the_metric_is_known_to_be_none_before_anything_is_done(tmp_path):

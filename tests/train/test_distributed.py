@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gnomon.core.errors import InvalidInput
 from gnomon.train.batch import Batch, Example
-from gnomon.train.distributed import Across, merged
+from gnomon.train.distributed import BatchAcrossRanks, merge_batches
 from support.two_ranks import CASES, EXAMPLES, step
 
 
@@ -84,7 +84,7 @@ examples = st.builds(
 @settings(deadline=None)
 @given(st.lists(st.lists(examples, min_size=1, max_size=3), min_size=1, max_size=3), st.booleans())
 def test_merged_batches_are_the_batch_of_all_examples(parts: list[list[Example]], in_batch: bool) -> None:
-    together = merged([Batch.of(own, in_batch=in_batch) for own in parts], in_batch=in_batch)
+    together = merge_batches([Batch.of(own, in_batch=in_batch) for own in parts], in_batch=in_batch)
     expected = Batch.of([example for own in parts for example in own], in_batch=in_batch)
     np.testing.assert_array_equal(together.labels, expected.labels)
     for field in ("queries", "documents", "own", "source", "ids"):
@@ -94,10 +94,10 @@ def test_merged_batches_are_the_batch_of_all_examples(parts: list[list[Example]]
 def test_ranks_with_different_sources_are_refused() -> None:
     batches = [Batch.of([Example("q", ("d",), (1.0,), source)], in_batch=True) for source in ("faq", "news")]
     with pytest.raises(InvalidInput) as caught:
-        merged(batches, in_batch=True)
+        merge_batches(batches, in_batch=True)
     assert caught.value.message == "batches of the sources ['faq', 'news'] on the ranks of one step"
     assert "one stream" in caught.value.hint
 
 
 def test_alone_nothing_is_gathered() -> None:
-    assert Across.now(in_batch=True) is None
+    assert BatchAcrossRanks.now(in_batch=True) is None

@@ -13,7 +13,7 @@ from gnomon.encode.load import load_scorer
 from gnomon.train import fit, load_model
 from gnomon.train.checkpoint import read_checkpoint
 from gnomon.train.loop import read_log
-from gnomon.train.schedule import Schedule
+from gnomon.train.optim import LearningRateSchedule
 from gnomon.train.step import TrainingDiverged
 from support.training_recipes import judged, pairs, parallel, scored, toy, triplets, write_rows
 
@@ -50,11 +50,11 @@ def same(left, right):
 def test_the_best_looks_weights_are_kept_and_patience_ends_the_run(tmp_path):
     # A rate that makes it better at first and spoils it soon.
     report = fit(toy(tmp_path, optim={"lr": 0.02, "epochs": 20}, dev={"every": 2, "patience": 3}))
-    values = dict(report.looks)
+    values = dict(report.evaluations)
     assert report.end == "early"
-    assert report.steps == report.looks[-1][0] < 120
+    assert report.steps == report.evaluations[-1][0] < 120
     assert values[report.best] == max(values.values())
-    assert [step for step, _ in report.looks if step > report.best] == [report.best + 2 * n for n in (1, 2, 3)]
+    assert [step for step, _ in report.evaluations if step > report.best] == [report.best + 2 * n for n in (1, 2, 3)]
     assert report.gains[0].end == pytest.approx(values[report.best])
     own = saved(report)
     assert same(own, kept(report, "best"))
@@ -81,7 +81,7 @@ def test_between_the_start_and_the_end(tmp_path):
 @pytest.mark.parametrize("shape", ["linear", "cosine", "constant"])
 def test_rates_as_logged(shape, tmp_path):
     report = fit(toy(tmp_path, data=WITHOUT_LOOKS, optim={"epochs": 1, "steps": 5, "warmup": 0.4, "schedule": shape}))
-    plan = Schedule(5, 2, shape)
+    plan = LearningRateSchedule(5, 2, shape)
     rates = [row["lr"] for row in read_log(Path(report.training) / "log.jsonl")]
     # No step has a rate of 0: neither the first of the warm-up nor the last.
     assert rates == [1e-3 * plan.share(at) for at in (1, 2, 2, 3, 4)]
@@ -106,7 +106,9 @@ def test_each_kind_from_random_weights_is_served(kind, tmp_path):
     assert report.kind == kind
     assert report.space["fingerprint"] == served.space.fingerprint
     (gain,) = report.gains
-    assert gain.end == pytest.approx(report.looks[-1][1] if report.best < 0 else dict(report.looks)[report.best])
+    assert gain.end == pytest.approx(
+        report.evaluations[-1][1] if report.best < 0 else dict(report.evaluations)[report.best]
+    )
     assert gain.verdict["metric"] == "nDCG@10"
     texts = [row["query"] for row in pairs(3, seed=1)]
     other = (MultiVectorEncoder if kind == "late" else SentenceTransformer)(report.folder, device="cpu")
@@ -178,7 +180,7 @@ def test_scored_pairs_are_looked_at_by_their_order(tmp_path):
     (gain,) = report.gains
     assert (gain.name, gain.split, gain.metric) == ("held", "test", "spearman")
     assert gain.low < gain.end - gain.start < gain.high
-    assert report.looks == ()
+    assert report.evaluations == ()
 
 
 def test_a_loss_that_is_not_a_number_stops_the_run(tmp_path):

@@ -65,7 +65,7 @@ def test_the_model_of_two_processes_is_that_of_one(how, tmp_path):
     assert [one["threads"] for one in said] == [0, 0]
     report = said[0]["report"]
     assert (report["steps"], report["examples"], report["end"]) == (whole.steps, whole.examples, "done")
-    assert [step for step, _ in report["looks"]] == [step for step, _ in whole.looks]
+    assert [step for step, _ in report["looks"]] == [step for step, _ in whole.evaluations]
     fit(toml(tmp_path / "none", **{**changes(tmp_path / "start"), "optim": {"lr": 1e-12, "steps": 1}}))
     own, expected, start = (
         load_file(tmp_path / name / "model" / "model.safetensors") for name in ("two", "one", "none")
@@ -75,7 +75,7 @@ def test_the_model_of_two_processes_is_that_of_one(how, tmp_path):
     assert [name for name in far if not name.endswith("key.bias")] == []
     assert any((tensor - start[name]).abs().max() > 1e-3 for name, tensor in expected.items())
     rows = (tmp_path / "two" / "model.training" / "log.jsonl").read_text().splitlines()
-    assert len(rows) == whole.steps + len(whole.looks)
+    assert len(rows) == whole.steps + len(whole.evaluations)
 
 
 def test_two_processes_go_on_where_they_were_stopped(tmp_path):

@@ -97,7 +97,7 @@ def test_stopped_and_resumed(name, tmp_path):
     assert rows == expected[1]
     assert said == expected[2]
     assert weights == expected[0]
-    assert whole.looks
+    assert whole.evaluations
     assert len({row["loss"] for row in rows if "loss" in row}) > 1
 
 
@@ -107,7 +107,7 @@ def test_what_is_done_is_not_done_again(tmp_path):
     heard = []
     assert outcome(fit(recipe, progress=lambda now: heard.append(now.stage))) == outcome(first)
     assert "training" not in heard
-    assert len((Path(first.training) / "log.jsonl").read_text().splitlines()) == first.steps + len(first.looks)
+    assert len((Path(first.training) / "log.jsonl").read_text().splitlines()) == first.steps + len(first.evaluations)
 
 
 @pytest.mark.parametrize("how", ["cut off", "other bytes", "no state", "half a state"])
@@ -135,13 +135,18 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(how, tmp_path):
     assert outcome(report) == outcome(whole)
 
 
-def test_what_an_end_in_the_middle_of_writing_leaves(tmp_path):
+@pytest.mark.parametrize(
+    ("half", "aside"),
+    [(".step-00000005.ab12.new", ".{name}.ab12.old"), (".new-abc", ".old-{name}")],
+    ids=["now", "0.1"],
+)
+def test_what_an_end_in_the_middle_of_writing_leaves(half, aside, tmp_path):
     recipe = toy(tmp_path, output={"keep": 1})
     stopped = fit(recipe, stop=after(4))
     folder = Path(stopped.training) / "checkpoints"
     (only,) = checkpoints(folder)
-    (folder / ".new-abc").mkdir()
-    only.rename(folder / f".old-{only.name}")
+    (folder / half).mkdir()
+    only.rename(folder / aside.format(name=only.name))
     found = read_checkpoint(folder)
     assert found is not None
     assert found.step == 4
@@ -153,7 +158,7 @@ def test_another_recipe_is_refused_and_fresh_begins_anew(tmp_path):
     other = toy(tmp_path, optim={"lr": 2e-3, "epochs": 1})
     with pytest.raises(InvalidInput) as caught:
         fit(other)
-    assert caught.value.message.endswith("began with another recipe: optim.epochs, optim.lr")
+    assert caught.value.message.endswith("started with another recipe: optim.epochs, optim.lr")
     assert "--fresh" in caught.value.hint
     # What makes no other model may change.
     assert fit(toy(tmp_path, optim={"chunk": 8}, output={"keep": 3}), stop=after(1)).steps == 5
@@ -169,7 +174,7 @@ def test_other_data_is_refused(tmp_path):
     write_rows(tmp_path / "train.jsonl", pairs(96, seed=8))
     with pytest.raises(InvalidInput) as caught:
         fit(recipe)
-    assert caught.value.message == "data that changed since the run began: train/train"
+    assert caught.value.message == "data that changed since the run started: train/train"
     assert "--fresh" in caught.value.hint
 
 

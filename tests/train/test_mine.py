@@ -11,8 +11,7 @@ from gnomon.train.batch import Example
 from gnomon.train.data import listed_source, open_source
 from gnomon.train.data.examples import to_row
 from gnomon.train.mining.false_negatives import mixture
-from gnomon.train.mining.mine import mine
-from gnomon.train.mining.settings import MineSettings
+from gnomon.train.mining.mine import MineSettings, mine
 
 RANKS = {"ranks": (1, 20)}
 

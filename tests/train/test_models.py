@@ -18,9 +18,8 @@ from gnomon.train.contracts import Embedder, PairScorer, Reps
 from gnomon.train.models.attention import short_attention
 from gnomon.train.models.backbone import BackboneSettings, NewBackbone, new_backbone, open_backbone
 from gnomon.train.models.late_interaction import LateSettings
-from gnomon.train.models.pooling import Pool, pool
-from gnomon.train.models.save import whole_folder
-from gnomon.train.models.score_matrix import maxsim, score_matrix
+from gnomon.train.models.layers import TrainablePooling, maxsim, pool, score_matrix
+from gnomon.train.models.save import replacing_model
 from gnomon.train.models.static import count_tokens, distil_static, principal
 from gnomon.train.models.tokenizer import train_tokenizer
 from support.tiny_backbones import NEW, SHORT_AND_LONG, TEXTS, shared, tiny
@@ -77,7 +76,7 @@ def test_pooling_is_its_slow_twin(how, skip):
     torch.manual_seed(0)
     hidden, lengths = torch.randn(5, 7, 3), torch.tensor([7, 3, 5, 4, 6])
     mask = torch.arange(7) < lengths[:, None]
-    made = Pool(how, dim=3)
+    made = TrainablePooling(how, dim=3)
     query = torch.tensor([1.0, -2.0, 0.5])
     if made.attention is not None:
         made.attention.query.data.copy_(query)
@@ -349,7 +348,7 @@ def test_weights_of_another_network_are_refused(tmp_path):
 
 def cut_off(target: Path) -> None:
     """A save that fails in the middle."""
-    with whole_folder(target) as made:
+    with replacing_model(target) as made:
         (made / "modules.json").write_text("[]")
         raise RuntimeError("cut off")
 
@@ -359,7 +358,7 @@ def test_a_folder_is_whole_or_not_there(tmp_path):
     with pytest.raises(RuntimeError, match="cut off"):
         cut_off(target)
     assert not list(tmp_path.iterdir())
-    with whole_folder(target) as made:
+    with replacing_model(target) as made:
         (made / "modules.json").write_text("[]")
         assert not target.exists()
     shared("bi").save(target)

@@ -10,10 +10,9 @@ from gnomon.core.errors import InvalidInput
 from gnomon.encode import EncoderSettings
 from gnomon.encode.load import load_scorer
 from gnomon.train.attention_pooling import AttentionPooling
-from gnomon.train.models.build import Architecture, build_model
-from gnomon.train.models.cross_encoder import CrossEncoder, MatchingCrossEncoder
-from gnomon.train.models.load import LoadSettings, load_model
-from gnomon.train.models.pooling import Projection
+from gnomon.train.models.build import Architecture, LoadSettings, build_model, load_model
+from gnomon.train.models.cross_encoder import TrainableCrossEncoder, TrainableMaxSimCrossEncoder
+from gnomon.train.models.layers import TrainableProjection
 from support.tiny_backbones import NEW, SHORT_AND_LONG, TEXTS, shared, tiny
 
 EXACT = EncoderSettings(precision="fp32")
@@ -92,7 +91,7 @@ def test_a_projection_with_tanh(bias, tmp_path):
     from sentence_transformers import SentenceTransformer
 
     model = tiny("bi")
-    model.tower.projections.append(Projection(32, 8, bias=bias, activation="tanh"))
+    model.tower.projections.append(TrainableProjection(32, 8, bias=bias, activation="tanh"))
     model.save(tmp_path / "model")
     ours = vectors(model, SHORT_AND_LONG, "query")
     served = gnomon.load_encoder(tmp_path / "model", settings=EXACT)
@@ -131,7 +130,6 @@ def test_late_interaction(attend, query_tokens, tmp_path):
 @WARNED
 @pytest.mark.parametrize("more", [{}, {"head": "maxsim"}, {"head": "maxsim", "tokenizer": "bpe", "vocabulary": 400}])
 def test_cross_encoder(more, tmp_path):
-    from sentence_transformers import CrossEncoder
 
     model = tiny("cross", **more)
     model.save(tmp_path / "model")
@@ -140,7 +138,7 @@ def test_cross_encoder(more, tmp_path):
         ours = model.judge(model.pairs(queries, documents)).numpy()
         again = load_model(tmp_path / "model")
         reloaded = again.judge(again.pairs(queries, documents)).numpy()
-    other = CrossEncoder(str(tmp_path / "model"), device="cpu", trust_remote_code="head" in more)
+    other = TrainableCrossEncoder(str(tmp_path / "model"), device="cpu", trust_remote_code="head" in more)
     served = load_scorer(tmp_path / "model", settings=EXACT)
     assert np.ptp(ours) > 0.01
     np.testing.assert_allclose(reloaded, ours, atol=1e-5)
@@ -157,12 +155,12 @@ def test_a_head_can_be_chosen_anew(tmp_path):
         return build_model(Architecture("cross", tmp_path / start, head=head))
 
     kept, anew = build("matching", None), build("classifying", "maxsim")
-    assert isinstance(kept, MatchingCrossEncoder)
-    assert isinstance(anew, MatchingCrossEncoder)
+    assert isinstance(kept, TrainableMaxSimCrossEncoder)
+    assert isinstance(anew, TrainableMaxSimCrossEncoder)
     assert kept.head.frame.tolist() == anew.head.frame.tolist()
     assert len(kept.head.frame) == 3
-    assert isinstance(build("classifying", None), CrossEncoder)
-    assert isinstance(build("matching", "classifier"), CrossEncoder)
+    assert isinstance(build("classifying", None), TrainableCrossEncoder)
+    assert isinstance(build("matching", "classifier"), TrainableCrossEncoder)
 
 
 def test_matched_tokens_rank_before_training(minilm_folder, tmp_path):

@@ -13,7 +13,7 @@ from gnomon.core.errors import InvalidInput, UnreadableFile
 from gnomon.core.serialize import key_paths
 from gnomon.train.recipe import recipe as recipe_module
 from gnomon.train.recipe.recipe import Recipe, load_recipe, read_recipe
-from gnomon.train.recipe.tables import OBJECTIVE_SETTINGS, ModelTable, ObjectiveTable
+from gnomon.train.recipe.tables import LOSS_SETTINGS, ModelTable, ObjectiveTable
 
 FULL = """
 [model]
@@ -159,7 +159,7 @@ def changed(table: str, **values: object) -> dict[str, object]:
         (changed("model", prompts={"question": "q: "}), r"a prompt for \['question'\]"),
         (changed("model", new={"hidden": 10, "heads": 3}), r"\[model.new\]: hidden = 10\nExpected: a multiple"),
         (changed("objective", name="mnrl"), r"\[objective\]: name = 'mnrl'\nExpected: one of infonce"),
-        (changed("objective", name="cosent", margin=1), "margin, which the objective 'cosent' does not have"),
+        (changed("objective", name="cosent", margin=1), "margin, which the loss 'cosent' does not have"),
         (changed("objective", matryoshka={"dims": []}), r"\[objective.matryoshka\]: dims = \[\]"),
         (
             {"data": {"sources": [{"path": "a", "scale": [5, 0]}]}},
@@ -182,12 +182,12 @@ def test_files_that_are_no_recipe(tmp_path):
 
 def test_the_objectives_settings_are_those_they_have():
     pytest.importorskip("torch")
-    from gnomon.train.losses import OBJECTIVES
+    from gnomon.train.losses import LOSSES
 
-    assert set(OBJECTIVES) == set(OBJECTIVE_SETTINGS)
-    for name, made in OBJECTIVES.items():
+    assert set(LOSSES) == set(LOSS_SETTINGS)
+    for name, made in LOSSES.items():
         taken = [key for key in inspect.signature(made).parameters if key not in ("args", "kwargs")]
-        assert set(OBJECTIVE_SETTINGS[name]) == set(taken), name
+        assert set(LOSS_SETTINGS[name]) == set(taken), name
 
 
 def test_none_of_it_needs_torch():

@@ -8,8 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gnomon.core.errors import InvalidInput
-from gnomon.train.averaging import averaged, between, copied, in_place_of, warm_decay
-from gnomon.train.schedule import Schedule
+from gnomon.train.optim import (
+    LearningRateSchedule,
+    copy_weights,
+    interpolate,
+    temporary_weights,
+    update_average,
+    warm_decay,
+)
 
 
 @pytest.mark.parametrize("shape", ["linear", "cosine", "constant"])
@@ -19,7 +25,7 @@ def test_the_schedules_of_transformers(shape: str, steps: int, warmup: int) -> N
     name = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}[shape]
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     peer = optimization.get_scheduler(name, optimizer, warmup, steps)
-    ours = Schedule(steps, warmup, shape)  # type: ignore[arg-type]
+    ours = LearningRateSchedule(steps, warmup, shape)  # type: ignore[arg-type]
     for step in range(steps):
         assert ours.share(step) == pytest.approx(peer.get_last_lr()[0], abs=1e-9)
         optimizer.step()
@@ -33,7 +39,7 @@ def test_the_schedules_of_transformers(shape: str, steps: int, warmup: int) -> N
     shape=st.sampled_from(["linear", "cosine", "constant"]),
 )
 def test_a_schedule_rises_then_never_rises_again(steps: int, warmup: int, floor: float, shape: Any) -> None:
-    plan = Schedule(steps, min(warmup, steps), shape, floor)
+    plan = LearningRateSchedule(steps, min(warmup, steps), shape, floor)
     shares = [plan.share(step) for step in range(steps + 5)]
     top = plan.warmup
     assert shares[: top + 1] == sorted(shares[: top + 1])
@@ -45,14 +51,14 @@ def test_a_schedule_rises_then_never_rises_again(steps: int, warmup: int, floor:
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: Schedule(10, shape="step"), "the schedule 'step'"),  # type: ignore[arg-type]
-        (lambda: Schedule(10, 11), "11 steps of warm-up in 10 steps"),
-        (lambda: Schedule(0), "0 steps of warm-up in 0 steps"),
-        (lambda: Schedule(10, floor=2), "floor = 2"),
-        (lambda: between({}, {}, 1.5), "share = 1.5"),
-        (lambda: averaged({}, {}, 1.0), "decay = 1.0"),
-        (lambda: between({"a": torch.zeros(1)}, {"b": torch.zeros(1)}, 0.5), "2 names or shapes, as 'a'"),
-        (lambda: between({"a": torch.zeros(1)}, {"a": torch.zeros(2)}, 0.5), "1 names or shapes, as 'a'"),
+        (lambda: LearningRateSchedule(10, shape="step"), "the schedule 'step'"),  # type: ignore[arg-type]
+        (lambda: LearningRateSchedule(10, 11), "11 steps of warm-up in 10 steps"),
+        (lambda: LearningRateSchedule(0), "0 steps of warm-up in 0 steps"),
+        (lambda: LearningRateSchedule(10, floor=2), "floor = 2"),
+        (lambda: interpolate({}, {}, 1.5), "share = 1.5"),
+        (lambda: update_average({}, {}, 1.0), "decay = 1.0"),
+        (lambda: interpolate({"a": torch.zeros(1)}, {"b": torch.zeros(1)}, 0.5), "2 names or shapes, as 'a'"),
+        (lambda: interpolate({"a": torch.zeros(1)}, {"a": torch.zeros(2)}, 0.5), "1 names or shapes, as 'a'"),
     ],
 )
 def test_what_cannot_be_is_refused(call: Any, said: str) -> None:
@@ -68,17 +74,17 @@ def weights(seed: int) -> dict[str, torch.Tensor]:
 
 def test_between_start_and_end() -> None:
     start, end = weights(1), weights(2)
-    assert torch.equal(between(start, end, 0.0)["w"], start["w"])
-    assert torch.equal(between(start, end, 1.0)["w"], end["w"])
-    torch.testing.assert_close(between(start, end, 0.25)["w"], 0.75 * start["w"] + 0.25 * end["w"])
-    assert between(start, end, 0.25)["positions"].tolist() == [2, 7]
+    assert torch.equal(interpolate(start, end, 0.0)["w"], start["w"])
+    assert torch.equal(interpolate(start, end, 1.0)["w"], end["w"])
+    torch.testing.assert_close(interpolate(start, end, 0.25)["w"], 0.75 * start["w"] + 0.25 * end["w"])
+    assert interpolate(start, end, 0.25)["positions"].tolist() == [2, 7]
     assert torch.equal(start["w"], weights(1)["w"])  # what came in is as it was
 
 
 def test_the_moving_average_is_the_weighted_sum_of_all_steps() -> None:
-    average = copied(weights(0))
+    average = copy_weights(weights(0))
     for step in range(1, 5):
-        average = averaged(average, weights(step), 0.9)
+        average = update_average(average, weights(step), 0.9)
     expected = 0.9**4 * weights(0)["w"] + sum(0.1 * 0.9 ** (4 - step) * weights(step)["w"] for step in range(1, 5))
     torch.testing.assert_close(average["w"], expected)
     assert warm_decay(0.5, 0) == pytest.approx(0.1)
@@ -87,14 +93,14 @@ def test_the_moving_average_is_the_weighted_sum_of_all_steps() -> None:
 
 def test_a_model_has_other_weights_for_a_while() -> None:
     model = torch.nn.Linear(2, 3)
-    before = copied(model.state_dict())
+    before = copy_weights(model.state_dict())
     other = {name: tensor + 1 for name, tensor in before.items()}
-    with in_place_of(model, other):
+    with temporary_weights(model, other):
         assert torch.equal(model.weight, other["weight"])
     assert torch.equal(model.weight, before["weight"])
     with (
         pytest.raises(RuntimeError, match="size mismatch"),
-        in_place_of(model, {**other, "bias": torch.zeros(9)}),
+        temporary_weights(model, {**other, "bias": torch.zeros(9)}),
     ):
         pass
     assert torch.equal(model.weight, before["weight"])
@@ -102,7 +108,7 @@ def test_a_model_has_other_weights_for_a_while() -> None:
 
 def test_a_copy_does_not_follow_the_training() -> None:
     model = torch.nn.Linear(2, 3)
-    kept = copied(model.state_dict())
+    kept = copy_weights(model.state_dict())
     with torch.no_grad():
         model.weight.add_(1)
     assert not torch.equal(kept["weight"], model.weight)

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from gnomon.core.errors import GnomonError, InvalidInput
 from gnomon.train.batch import Batch, Example
 from gnomon.train.contracts import Reps
-from gnomon.train.grad_cache import captured, cut, padded, restored, resume
+from gnomon.train.grad_cache import (
+    capture_random_state,
+    padded_tokens,
+    set_random_state,
+    split_into_pieces,
+    temporary_random_state,
+)
 from gnomon.train.losses import CoSENT, InfoNCE, LayerWise, ListwiseKL, Matryoshka
 from gnomon.train.step import StepSettings, TrainingDiverged, run_step
 from support.training_models import ToyEmbedder, ToyScorer, gradients
@@ -76,7 +82,7 @@ def test_gradcache_has_the_gradients_of_one_graph_with_the_same_dropout(late: bo
         # Without dropout also those of the batch as a whole, padded to its longest text.
         whole, at_once, _ = stepped(model, objective, WHOLE_GRAPH, batch())
         assert whole.pieces == 2
-        assert whole.padded > report.padded
+        assert whole.padded_tokens > report.padded_tokens
         same(at_once, found)
 
 
@@ -166,11 +172,11 @@ def test_bf16_is_near_and_scores_stay_float32() -> None:
 def test_pieces_hold_each_text_once_and_keep_their_limits(
     lengths: list[int], items: int | None, tokens: int | None
 ) -> None:
-    pieces = cut(lengths, items=items, tokens=tokens)
+    pieces = split_into_pieces(lengths, items=items, tokens=tokens)
     assert sorted(at for piece in pieces for at in piece) == list(range(len(lengths)))
     for piece in pieces:
         assert items is None or len(piece) <= items
-        assert tokens is None or len(piece) == 1 or padded(lengths, [piece]) <= tokens
+        assert tokens is None or len(piece) == 1 or padded_tokens(lengths, [piece]) <= tokens
     in_order = [lengths[at] for piece in pieces for at in piece]
     assert in_order == sorted(lengths, reverse=True)
 
@@ -179,7 +185,7 @@ def test_what_was_computed_is_reported() -> None:
     model = ToyEmbedder()
     report = run_step(model, InfoNCE(), batch(), StepSettings(piece_tokens=20))
     assert report.items == 18
-    assert report.padded == sum(tokens for _, tokens in model.seen)
+    assert report.padded_tokens == sum(tokens for _, tokens in model.seen)
     assert report.pieces == len(model.seen)
     lengths = [len(words.split()) for words in (*batch().queries, *batch().documents)]
     assert report.tokens == sum(lengths)
@@ -245,7 +251,7 @@ class Huge(ToyEmbedder):
 def test_too_little_memory_says_which_chunk_size_to_set() -> None:
     with pytest.raises(InvalidInput) as caught:
         run_step(Huge(), InfoNCE(), batch(), WHOLE_GRAPH)
-    held = run_step(ToyEmbedder(), InfoNCE(), batch(), WHOLE_GRAPH).padded
+    held = run_step(ToyEmbedder(), InfoNCE(), batch(), WHOLE_GRAPH).padded_tokens
     assert f"of which up to {held} tokens were held together" in caught.value.message
     assert f"set chunk_tokens = {held // 2}" in caught.value.hint
     with pytest.raises(InvalidInput, match=r"up to 40 tokens(.|\n)*set chunk_tokens = 20"):
@@ -286,10 +292,10 @@ def test_what_cannot_be_is_refused(call: Any, said: str) -> None:
 
 def test_random_numbers_are_restored_and_go_on_as_if_nothing_was_drawn() -> None:
     torch.manual_seed(3)
-    state = captured(torch.device("cpu"))
+    state = capture_random_state(torch.device("cpu"))
     first, second = torch.rand(4), torch.rand(4)
-    resume(state)
+    set_random_state(state)
     assert torch.equal(torch.rand(4), first)
-    with restored(state):
+    with temporary_random_state(state):
         assert torch.equal(torch.rand(4), first)
     assert torch.equal(torch.rand(4), second)

@@ -19,7 +19,7 @@ from gnomon.word_vectors import corpus as corpora
 from gnomon.word_vectors.corpus import tokenizer_json, words_of
 from gnomon.word_vectors.folder import sif_weights
 from gnomon.word_vectors.settings import SubwordSettings, settings_for
-from gnomon.word_vectors.subwords import Subwords, buckets_of, n_grams
+from gnomon.word_vectors.vectors import Subwords, buckets_of, n_grams
 
 RNG = np.random.default_rng(11)
 NAMES = ("sundial", "shadow", "noon", "gnomon", "stone")

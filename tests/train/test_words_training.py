@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnomon.core.errors import InvalidInput
-from gnomon.word_vectors import WordStep, corpus_of, settings_for, train_words
+from gnomon.core.progress import Progress, no_progress
+from gnomon.word_vectors import corpus_of, settings_for, train_words
 from gnomon.word_vectors.glove import Side, co_occurrences, step, tiles_of, train_glove
-from gnomon.word_vectors.progress import silent
 from gnomon.word_vectors.settings import GloveSettings, SubwordSettings
 
 METHODS = ("word2vec", "cbow", "fasttext", "glove")
@@ -65,12 +65,12 @@ def test_the_same_seed_gives_the_same_vectors(method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_progress_counts_every_epoch_to_its_end(method):
-    steps: list[WordStep] = []
-    train_words(planted(40), small(method, epochs=3), progress=steps.append)
-    ends = [(s.epoch, s.epochs) for s in steps if s.done == s.whole]
-    assert ends == [(1, 3), (2, 3), (3, 3)]
+    events: list[Progress] = []
+    train_words(planted(40), small(method, epochs=3), progress=events.append)
+    ends = [event for event in events if 3 * event.done == event.metrics["epoch"] * event.total]
+    assert [event.metrics["epoch"] for event in ends] == [1, 2, 3]
     if method == "glove":
-        losses = [s.loss for s in steps if s.done == s.whole]
+        losses = [event.metrics["loss"] for event in ends]
         assert losses[-1] < losses[0]
 
 
@@ -166,14 +166,14 @@ def test_glove_fits_the_logarithms_of_counts_whatever_the_parts():
     chosen = replace(small("glove", epochs=150, learning_rate=0.2), glove=GloveSettings(x_max=5))
     for part_words in (3, 100):
         losses = []
-        train_glove(corpus, chosen, lambda s, to=losses: to.append(s.loss), part_words=part_words)
+        train_glove(corpus, chosen, lambda s, to=losses: to.append(s.metrics["loss"]), part_words=part_words)
         assert losses[-1] < losses[0] / 100
 
 
 def test_glove_without_neighbours_is_refused():
     corpus = corpus_of(["one", "two"], min_count=1)
     with pytest.raises(InvalidInput, match="2 words, none of them near another") as raised:
-        train_glove(corpus, small("glove"), silent)
+        train_glove(corpus, small("glove"), no_progress)
     assert raised.value.hint == "give longer texts, or a lower min_count"
 
 
@@ -181,7 +181,7 @@ def test_glove_without_neighbours_is_refused():
 def test_without_the_extra_the_error_says_what_to_install(method, blocked):
     script = (
         f"import sys; sys.modules[{blocked!r}] = None\n"
-        "from gnomon.train.words import settings_for, train_words\n"
+        "from gnomon.word_vectors import settings_for, train_words\n"
         "from gnomon.core.errors import InvalidInput\n"
         f"try: train_words(['a b a b'], settings_for({method!r}, min_count=1))\n"
         "except InvalidInput as error: sys.exit(error.hint)"

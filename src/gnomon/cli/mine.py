@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
     from gnomon.cli.mine_bar import MineBar
     from gnomon.core.contracts import Encoder, Scorer
-    from gnomon.train.mining.mine import Mining
-    from gnomon.train.mining.settings import MineReport
+    from gnomon.train.mining.mine import MinedExamples, MineReport
 
 Method = Literal["bm25", "dense", "both"]
 Choice = Literal["first", "random"]
@@ -73,13 +72,13 @@ def mine(
     """Find hard negatives for training: texts that a search takes for answers and that are none."""
     from gnomon.cli.mine_bar import MineBar
     from gnomon.cli.terminal import data_console, noted, notes_console, print_json, print_notes
-    from gnomon.train.data import SourceSettings, open_source
+    from gnomon.train.data import DataSourceSettings, open_source
     from gnomon.train.data.beir import corpus_texts
+    from gnomon.train.mining.mine import MineSettings
     from gnomon.train.mining.mine import mine as mined
-    from gnomon.train.mining.settings import MineSettings
 
     settings = MineSettings(method, per_query, _window(ranks), margin, share, scorer_margin, choice, language, seed)
-    source = open_source(SourceSettings(data, split=split, limit=limit))
+    source = open_source(DataSourceSettings(data, split=split, limit=limit))
     place = corpus or (Path(data) if source.is_beir else None)
     with noted() as notes, MineBar(notes_console()) as bar:
         mining = mined(
@@ -121,7 +120,7 @@ def _scorer(name: str | None) -> Scorer | None:
     return load_scorer(name, progress=print_message)
 
 
-def _write(out: Path, mining: Mining, bar: MineBar) -> None:
+def _write(out: Path, mining: MinedExamples, bar: MineBar) -> None:
     """The examples, written beside and put in place whole."""
     from gnomon.train.data.examples import to_row
 

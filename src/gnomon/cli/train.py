@@ -14,7 +14,7 @@ from gnomon.cli.app import Json, app, example
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from gnomon.train.fit import FitReport
+    from gnomon.train.report.results import FitReport
 
 INTERRUPTED = 130
 RECIPE = r"""[dim]A recipe[/dim]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 EVERY_S = 10.0
 """Seconds between two plain lines."""
-_STAGES = {"checking": "reading the data", "looking": "looking at the model", "saving": "saving the model"}
+_STAGES = {"checking": "reading the data", "evaluating": "evaluating the model", "saving": "saving the model"}
 
 
 class TrainBar:

@@ -13,7 +13,7 @@ from gnomon.cli.progress import LINE_INTERVAL_S as EVERY_S
 from gnomon.cli.terminal import rate
 
 if TYPE_CHECKING:
-    from gnomon.word_vectors import WordStep
+    from gnomon.core.progress import Progress as Event
 
 
 class WordBar:
@@ -43,14 +43,14 @@ class WordBar:
         if self._bar:
             self._bar.stop()
 
-    def update(self, step: WordStep) -> None:
+    def update(self, event: Event) -> None:
         """Take note of how far training is."""
         now = time.monotonic()
         self._started = self._started or now
         self._said = self._said or now
-        done, whole = (step.epoch - 1) * step.whole + step.done, step.epochs * step.whole
-        loss = "" if step.loss is None else f"  loss {step.loss:.5f}"
-        figures = f"epoch {step.epoch}/{step.epochs}  {rate(done, now - self._started)}/s{loss}"
+        done, whole = event.done, event.total or 1
+        loss = f"  loss {event.metrics['loss']:.5f}" if "loss" in event.metrics else ""
+        figures = f"epoch {event.metrics['epoch']:.0f}  {rate(done, now - self._started)}/s{loss}"
         if self._bar:
             self._bar.update(self._task, total=whole, completed=done, figures=figures)
         elif now - self._said >= EVERY_S:

@@ -1,10 +1,10 @@
 from .batch import Batch, Example
-from .fit import FitReport, fit
+from .fit import fit
 from .mining.mine import mine
-from .models.build import Architecture, build_model
-from .models.load import load_model
+from .models.build import Architecture, build_model, load_model
 from .progress import FitProgress
 from .recipe.recipe import Recipe, load_recipe, read_recipe
+from .report.results import FitReport
 from .step import TrainingDiverged
 
 __all__ = [

@@ -42,9 +42,9 @@ class AttentionPooling(nn.Module):  # type: ignore[misc]
         """sentence-transformers' features: reads token_embeddings, adds sentence_embedding."""
         hidden = features["token_embeddings"]
         mask = features["attention_mask"].bool()
-        said = features.get("prompt_length")
-        if said is not None and not self.include_prompt:
-            skip = int(said[0]) if isinstance(said, Tensor) else int(said)
+        prompt = features.get("prompt_length")
+        if prompt is not None and not self.include_prompt:
+            skip = int(prompt[0]) if isinstance(prompt, Tensor) else int(prompt)
             mask = mask & (torch.arange(mask.shape[1], device=mask.device) >= skip)
         features["sentence_embedding"] = self.pool(hidden, mask)
         return features

@@ -1,26 +1,24 @@
-"""What a run began with, and whether what is asked now goes on with it."""
+"""Checkpoints of a run, and whether a run may be resumed with the recipe and data at hand."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
+import re
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import rmtree
 from typing import Any
 
 from torch import Tensor
 
 from gnomon.core.errors import InvalidInput, StorageError
+from gnomon.core.files import replacing_folder, write_atomic
 from gnomon.train.recipe.recipe import Recipe, load_recipe
 
 _TENSORS, _STATE = "tensors.safetensors", "state.json"
-_NEW, _OLD = ".new-", ".old-"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,56 +36,29 @@ class Checkpoint:
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path:
-    """Write `folder`/step-NNNNNNNN beside, flush, rename; then let go of all but the newest `keep`.
+    """Write `folder`/step-NNNNNNNN, whole or not at all, then delete all but the newest `keep`.
 
     Raises StorageError.
     """
+    from safetensors.torch import save_file
+
     target = folder / f"step-{checkpoint.step:08d}"
+    # Tensors that share memory (tied weights) cannot be written twice under two names.
+    tensors = {k: t.detach().cpu().contiguous().clone() for k, t in checkpoint.tensors.items()}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(dir=folder, prefix=_NEW))
-        try:
-            _fill(made, checkpoint)
-            # Not one step: where the process ends between, the one aside comes back.
-            aside = folder / f"{_OLD}{target.name}"
-            if target.exists():
-                target.replace(aside)
-            made.replace(target)
-            _flush(folder)
-            shutil.rmtree(aside, ignore_errors=True)
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
+        with replacing_folder(target) as made:
+            save_file(tensors, made / _TENSORS)
+            plain = {"version": VERSION, "step": checkpoint.step, "sha256": _digest(made / _TENSORS)}
+            (made / _STATE).write_text(json.dumps({**plain, **checkpoint.plain}), encoding="utf-8")
     except OSError as error:
         raise StorageError(
             f"{target} cannot be written: {error.strerror or error}",
             expected="room for a checkpoint: three times the model's size",
-            hint="free some space, then run it again: it goes on from the last checkpoint",
+            hint="free some space, then run it again: it continues from the last checkpoint",
         ) from error
     for old in checkpoints(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return target
-
-
-def _fill(made: Path, checkpoint: Checkpoint) -> None:
-    from safetensors.torch import save_file
-
-    # Tensors that share memory (tied weights) cannot be written twice under two names.
-    tensors = {k: t.detach().cpu().contiguous().clone() for k, t in checkpoint.tensors.items()}
-    save_file(tensors, made / _TENSORS)
-    body = {
-        "version": VERSION, "step": checkpoint.step, "sha256": _digest(made / _TENSORS), **checkpoint.plain
-    }  # fmt: skip
-    (made / _STATE).write_text(json.dumps(body), encoding="utf-8")
-    for path in (made / _TENSORS, made / _STATE, made):
-        _flush(path)
-
-
-def _flush(path: Path) -> None:
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 def _digest(path: Path) -> str:
@@ -103,8 +74,8 @@ def checkpoints(folder: Path) -> list[Path]:
 def read_checkpoint(folder: Path) -> Checkpoint | None:
     """The newest checkpoint in a folder that is whole; None where there is none.
 
-    What a process that was ended while it wrote left behind is cleared away. Raises InvalidInput for one of
-    another version of gnomon.
+    Leftovers of a process that died while it wrote are removed. Raises InvalidInput for a checkpoint of a newer
+    gnomon.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -114,23 +85,25 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
         try:
             plain = json.loads((path / _STATE).read_text(encoding="utf-8"))
             version, step, digest = (plain.pop(key) for key in ("version", "step", "sha256"))
-            if version == VERSION and digest != _digest(path / _TENSORS):
+            if version <= VERSION and digest != _digest(path / _TENSORS):
                 continue
             tensors = load_file(path / _TENSORS)
-        except (OSError, ValueError, KeyError, AttributeError, SafetensorError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError):
             continue  # damaged: the one before it will do
-        if version != VERSION:
+        if version > VERSION:
             raise InvalidInput(
-                f"{path} is a checkpoint of another version of gnomon",
-                expected=f"version {VERSION}",
-                hint="go on with the gnomon that wrote it, or name another output folder",
+                f"{path} is a checkpoint of a newer gnomon",
+                expected=f"version {VERSION} or before",
+                hint="continue with the gnomon that wrote it, or name another output folder",
             )
+        if version == 1:
+            plain, tensors = _upgraded(plain, tensors)
         return Checkpoint(int(step), tensors, plain)
     return None
 
 
-def drop_newest(folder: Path, step: int) -> bool:
-    """Let go of the checkpoint of this step, where it is the newest and not the only one."""
+def drop_newest_checkpoint(folder: Path, step: int) -> bool:
+    """Delete the checkpoint of this step, if it is the newest and not the only one."""
     found = checkpoints(folder)
     if len(found) < 2 or found[-1].name != f"step-{step:08d}":
         return False
@@ -138,11 +111,28 @@ def drop_newest(folder: Path, step: int) -> bool:
     return True
 
 
+def _upgraded(plain: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """A checkpoint of version 1 (gnomon 0.1), whose keys had other names."""
+    names = {"place": "stream", "looks": "evaluations"}
+    state = {names.get(key, key): value for key, value in plain["standing"].items()}
+    inner = {"objective": "loss"}  # of a loss, and of a wrapper's inner loss
+    return (
+        {"state": state, "digests": plain["digests"]},
+        {
+            "/".join(".".join(inner.get(step, step) for step in part.split(".")) for part in key.split("/"))
+            if key.startswith("objective/")
+            else key: tensor
+            for key, tensor in tensors.items()
+        },
+    )
+
+
 def _clear(folder: Path) -> None:
-    for path in folder.glob(f"{_NEW}*"):
+    """Remove half-written checkpoints; one that was being replaced comes back."""
+    for path in (*folder.glob(".step-*.new"), *folder.glob(".new-*")):
         shutil.rmtree(path, ignore_errors=True)
-    for path in folder.glob(f"{_OLD}*"):
-        whole = folder / path.name.removeprefix(_OLD)
+    for path in (*folder.glob(".step-*.old"), *folder.glob(".old-step-*")):
+        whole = folder / re.sub(r"^\.(?:old-)?(step-\d+).*$", r"\1", path.name)
         if whole.exists():
             shutil.rmtree(path, ignore_errors=True)
         else:
@@ -164,39 +154,37 @@ def optimiser_state(state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
 
 
 _KEPT, _DIVERGED = "recipe.toml", "diverged.json"
-_FREE = frozenset(
+FREE_KEYS = frozenset(
     {"output.keep", "output.checkpoint_every", "optim.chunk", "optim.chunk_tokens", "data.strict", "dev.map"}
 )
-"""What may change along a run: it makes no other model."""
-_REMEDIES = frozenset({"optim.lr", "optim.clip", "optim.precision", "optim.warmup"})
-"""What may change too after a run whose loss became NaN."""
-_ANEW = "begin anew with resume=False (--fresh), or name another folder in [output]"
+"""Settings that may change when a run is resumed: they do not change the model."""
+REMEDY_KEYS = frozenset({"optim.lr", "optim.clip", "optim.precision", "optim.warmup"})
+"""Settings that may change too after the loss became NaN."""
+_START_ANEW = "start anew with resume=False (--fresh), or name another folder in [output]"
 
 
-def require_same(recipe: Recipe, work: Path, *, resume: bool) -> None:
-    """Raise InvalidInput where a run of another recipe was begun here; forget it where it is not resumed.
+def require_same_recipe(recipe: Recipe, work: Path, *, resume: bool) -> None:
+    """Raise InvalidInput if the run to resume here is of another recipe; keep the recipe for the next time.
 
-    Then keep the recipe.
+    Without `resume` the former run's files are removed first.
     """
     if not resume:
-        rmtree(work / "checkpoints", ignore_errors=True)
+        shutil.rmtree(work / "checkpoints", ignore_errors=True)
     if not (work / "checkpoints").is_dir():
         for name in ("log.jsonl", "seen.npz", "start.json", "end.json", _KEPT, _DIVERGED):
             (work / name).unlink(missing_ok=True)
     kept = work / _KEPT
     if kept.is_file():
-        other = set(_changed(load_recipe(kept), recipe)) - _FREE
+        other = set(_changed(load_recipe(kept), recipe)) - FREE_KEYS
         if (work / _DIVERGED).is_file():
-            other -= _REMEDIES
+            other -= REMEDY_KEYS
         if other:
             raise InvalidInput(
-                f"a run in {work} that began with another recipe: {', '.join(sorted(other)[:6])}",
-                expected="the recipe that the run began with",
-                hint=_ANEW,
+                f"a run in {work} that started with another recipe: {', '.join(sorted(other)[:6])}",
+                expected="the recipe that the run started with",
+                hint=_START_ANEW,
             )
-    beside = work / f"{_KEPT}.new"
-    beside.write_text(recipe.to_toml(), encoding="utf-8")
-    beside.replace(kept)
+    write_atomic(kept, recipe.to_toml())
 
 
 def _changed(before: Recipe, now: Recipe) -> list[str]:
@@ -204,17 +192,17 @@ def _changed(before: Recipe, now: Recipe) -> list[str]:
     return [f"{table}.{key}" for table in new for key in new[table] if old[table].get(key) != new[table][key]]
 
 
-def require_data(before: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """Raise InvalidInput where a source's content is not what the run began with."""
+def require_same_data(before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Raise InvalidInput if a source's content is not what the run started with."""
     other = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
     if other:
         raise InvalidInput(
-            f"data that changed since the run began: {', '.join(other[:6])}",
-            expected="the data that the run began with",
-            hint=f"bring it back, {_ANEW}",
+            f"data that changed since the run started: {', '.join(other[:6])}",
+            expected="the data that the run started with",
+            hint=f"bring it back, {_START_ANEW}",
         )
 
 
-def note_divergence(work: Path, step: int) -> None:
-    """Keep in mind that the step after `step` diverged: the run may go on with other settings."""
-    (work / _DIVERGED).write_text(json.dumps({"step": step}), encoding="utf-8")
+def record_divergence(work: Path, step: int) -> None:
+    """Record that the step after `step` diverged: the run may continue with other settings."""
+    write_atomic(work / _DIVERGED, json.dumps({"step": step}))

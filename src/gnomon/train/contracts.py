@@ -1,4 +1,4 @@
-"""What the parts of training offer each other: whatever the architecture, an objective sees scores."""
+"""Contracts between the parts of training: whatever the architecture, a loss sees scores."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ class Reps:
 
 
 @dataclass(frozen=True)
-class View:
-    """One way of looking at a model that is to be good in several: a prefix of its dimensions, a layer.
+class ScoreView:
+    """One of the outputs that a model is trained to be good in: a prefix of its dimensions, at a layer.
 
     `dim` None is all dimensions; `layer` counts as Python does (-1 the last) among the backbone's layers.
     """
@@ -89,7 +89,7 @@ class View:
     weight: float = 1.0
 
 
-WHOLE = (View(),)
+WHOLE = (ScoreView(),)
 
 
 @runtime_checkable
@@ -143,14 +143,14 @@ class PairScorer(Protocol):
         ...
 
 
-class Objective(Protocol):
+class Loss(Protocol):
     """Scores and labels to one number to be made small. A torch.nn.Module, for what it may learn itself.
 
-    `views` are the looks at the model that it wants scores of; the step calls it once for each and adds
+    `views` are the outputs of the model that it wants scores of; the step calls it once for each and adds
     the results by the views' weights. A NaN label is a cell that must not matter.
     """
 
-    views: tuple[View, ...]
+    views: tuple[ScoreView, ...]
 
     def __call__(self, scores: Tensor, labels: Tensor) -> Tensor:
         """Scores and labels [queries, documents] to a scalar; a mean over queries, not a sum."""

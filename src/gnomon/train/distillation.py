@@ -15,8 +15,8 @@ from gnomon.core.errors import InvalidInput
 from gnomon.core.space import Similarity
 from gnomon.train.batch import Example
 from gnomon.train.contracts import Embedder, Features, Kind, Reps
-from gnomon.train.data.columns import Form
-from gnomon.train.data.source import Source
+from gnomon.train.data.examples import Form
+from gnomon.train.data.source import DataSource
 
 
 def load_teacher(name: str, student: Embedder) -> Encoder:
@@ -44,7 +44,7 @@ def load_teacher(name: str, student: Embedder) -> Encoder:
 
 
 @dataclass(frozen=True, eq=False)
-class Distilled:
+class DistilledEmbedder:
     """Keeps `Embedder`: queries are the student's, documents the teacher's vectors, which do not change.
 
     Reimers and Gurevych 2020, Making Monolingual Sentence Embeddings Multilingual (arXiv:2004.09813).
@@ -92,7 +92,7 @@ class Distilled:
         self.student.save(folder)
 
 
-class BothSides:
+class ParallelExamples:
     """Parallel sentences as examples: each sentence, and each translation, with the sentence as document.
 
     Keeps `Examples`; the source must have its bad rows left out already.
@@ -100,7 +100,7 @@ class BothSides:
 
     form: Form = "pairs"
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: DataSource) -> None:
         self._source = source
 
     def __len__(self) -> int:
@@ -121,7 +121,7 @@ class BothSides:
         return hashlib.sha256(b"both sides\n" + self._source.digest().encode()).hexdigest()
 
 
-def both_sides(sources: Sequence[Source]) -> tuple[Source, ...]:
+def parallel_sources(sources: Sequence[DataSource]) -> tuple[DataSource, ...]:
     """The sources of parallel sentences for a teacher. Raises InvalidInput for one of another form."""
     for source in sources:
         if source.form != "parallel":
@@ -131,4 +131,4 @@ def both_sides(sources: Sequence[Source]) -> tuple[Source, ...]:
                 "non_english)",
                 hint="name the columns so, or leave teacher out of [model]",
             )
-    return tuple(replace(source, examples=BothSides(source), kept=None) for source in sources)
+    return tuple(replace(source, examples=ParallelExamples(source), kept=None) for source in sources)

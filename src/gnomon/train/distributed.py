@@ -21,11 +21,11 @@ from gnomon.train.contracts import Reps
 
 T = TypeVar("T")
 _PATIENCE = timedelta(hours=12)
-"""How long ranks wait for one another: the first looks at whole corpora alone."""
+"""How long ranks wait for one another: the first evaluates on whole corpora alone."""
 
 
 @contextmanager
-def joined_ranks() -> Iterator[None]:
+def process_group() -> Iterator[None]:
     """Inside, the processes that `torchrun` or `accelerate launch` started know of each other.
 
     They are told by WORLD_SIZE; alone, or where torch.distributed runs already, nothing is done.
@@ -56,10 +56,10 @@ def rank() -> int:
     return dist.get_rank() if rank_count() > 1 else 0
 
 
-def by_first(work: Callable[[], T]) -> T:
+def on_first_rank(work: Callable[[], T]) -> T:
     """What the first rank's work gives, on every rank. An error of gnomon is raised on every rank.
 
-    The others wait meanwhile; alone, it is a call.
+    The others wait for it; in a lone process it is a plain call.
     """
     if rank_count() == 1:
         return work()
@@ -87,7 +87,7 @@ def any_rank(flag: bool, device: torch.device) -> bool:
     return bool(told.item())
 
 
-def agree(tensors: Iterable[Tensor]) -> None:
+def broadcast_from_first(tensors: Iterable[Tensor]) -> None:
     """Give every rank the first one's values."""
     if rank_count() > 1:
         for tensor in tensors:
@@ -99,12 +99,12 @@ def seed_step(seed: int, step: int) -> None:
     torch.manual_seed(((seed * 1_000_003 + step) * 4096 + rank()) % 2**63)
 
 
-def own_part(batch: Batch) -> Batch:
+def own_shard(batch: Batch) -> Batch:
     """This rank's part; the whole batch where the process is alone."""
-    return batch if rank_count() == 1 else part_of(batch, rank(), rank_count())
+    return batch if rank_count() == 1 else shard_of(batch, rank(), rank_count())
 
 
-def part_of(batch: Batch, rank: int, ranks: int) -> Batch:
+def shard_of(batch: Batch, rank: int, ranks: int) -> Batch:
     """The stretch of a rank: some queries with their documents. Raises InvalidInput for fewer than ranks."""
     if len(batch.queries) < ranks:
         raise InvalidInput(
@@ -126,7 +126,7 @@ def part_of(batch: Batch, rank: int, ranks: int) -> Batch:
 
 
 @dataclass(frozen=True)
-class Across:
+class BatchAcrossRanks:
     """The ranks of torch.distributed (as `accelerate` starts them) work on one batch.
 
     `in_batch` says whether another rank's documents are negatives, as for Batch.of.
@@ -135,13 +135,13 @@ class Across:
     in_batch: bool
 
     @classmethod
-    def now(cls, *, in_batch: bool) -> Across | None:
+    def now(cls, *, in_batch: bool) -> BatchAcrossRanks | None:
         """This, where there are several ranks; None where this process is alone."""
         several = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
         return cls(in_batch) if several else None
 
 
-def merged(batches: Sequence[Batch], *, in_batch: bool) -> Batch:
+def merge_batches(batches: Sequence[Batch], *, in_batch: bool) -> Batch:
     """The batches as one: Batch.of all their examples. Raises InvalidInput for more than one source."""
     sources = sorted({batch.source for batch in batches})
     if len(sources) > 1:
@@ -180,11 +180,11 @@ def _perhaps_right(
     return np.array(cells, dtype=np.bool_).reshape(len(queries), len(documents))
 
 
-def gather_batch(batch: Batch, across: Across) -> Batch:
+def gather_batch(batch: Batch, across: BatchAcrossRanks) -> Batch:
     """The batches of all ranks, in their order, as one. Raises InvalidInput as `merged` does."""
     batches: list[Batch] = [batch] * dist.get_world_size()
     dist.all_gather_object(batches, batch)
-    return merged(batches, in_batch=across.in_batch)
+    return merge_batches(batches, in_batch=across.in_batch)
 
 
 def gather_reps(reps: Reps) -> Reps:

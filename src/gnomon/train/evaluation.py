@@ -1,4 +1,4 @@
-"""Looking at a model in training: its rankings, or its scores of pairs, on data it does not learn from.
+"""Evaluating a model in training: its rankings, or its scores of pairs, on data it does not learn from.
 
 A model that embeds ranks all documents; late interaction and cross-encoders, for which that costs too much,
 rank the first that BM25 finds.
@@ -18,10 +18,10 @@ from gnomon.core.errors import InvalidInput
 from gnomon.evaluate.run import Relevant, Run
 from gnomon.kernels.statistics import spearman
 from gnomon.train.contracts import Embedder, Features, Model, PairScorer, Reps
-from gnomon.train.data.source import Source, SourceSettings, open_source
-from gnomon.train.grad_cache import Precision, autocast, cut
+from gnomon.train.data.source import DataSource, DataSourceSettings, open_source
+from gnomon.train.grad_cache import Precision, autocast, split_into_pieces
 
-KEPT = 100
+RANKED = 100
 """Documents kept of each ranking, and those of BM25's that are ranked anew."""
 _TOKENS = 8192
 """Tokens computed at once: without gradients, larger pieces than training's cost no more."""
@@ -61,8 +61,8 @@ class DevSet:
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
-    """What a look found: a run of the rankings, or Spearman's correlation of the pairs."""
+class SetEvaluation:
+    """A model's figure on a set, with the run of its rankings, or its predicted scores of the pairs."""
 
     name: str
     metric: str
@@ -71,7 +71,7 @@ class Look:
     predicted: tuple[float, ...] = ()
 
 
-def open_dev(settings: SourceSettings, *, scratch: Path | None = None) -> DevSet:
+def open_dev_set(settings: DataSourceSettings, *, scratch: Path | None = None) -> DevSet:
     """The set of a source. Of a BEIR folder the whole corpus is ranked, for the first `limit` queries.
 
     Raises InvalidInput as `open_source` does.
@@ -106,7 +106,7 @@ def open_dev(settings: SourceSettings, *, scratch: Path | None = None) -> DevSet
     )
 
 
-def _beir(settings: SourceSettings, source: Source) -> DevSet:
+def _beir(settings: DataSourceSettings, source: DataSource) -> DevSet:
     from gnomon.evaluate import load_dataset
     from gnomon.train.data.beir import BeirExamples
 
@@ -115,16 +115,16 @@ def _beir(settings: SourceSettings, source: Source) -> DevSet:
         raise InvalidInput(f"{settings.path} is no BEIR folder", expected="corpus, queries and qrels")
     data = load_dataset(Path(settings.path).expanduser(), split=beir.split)
     # The ids of the first queries that have a right answer, in the order of the judgments.
-    asked = [q for q, grades in data.relevant.items() if max(grades.values()) > 0][: settings.limit]
+    answered = [q for q, grades in data.relevant.items() if max(grades.values()) > 0][: settings.limit]
     return DevSet(
         source.name,
-        {q: data.queries[q] for q in asked},
+        {q: data.queries[q] for q in answered},
         {d: beir.corpus.text(d) for d in beir.corpus.ids},
-        {q: dict(data.relevant[q]) for q in asked},
+        {q: dict(data.relevant[q]) for q in answered},
     )
 
 
-def look(model: Model, dev: DevSet, metric: str, *, precision: Precision = "float32") -> Look:
+def evaluate_set(model: Model, dev: DevSet, metric: str, *, precision: Precision = "float32") -> SetEvaluation:
     """The model's figure on a set, in eval(); no random number is drawn, and the model is left as it was.
 
     `metric` is for what is ranked; pairs have Spearman's correlation. Raises InvalidInput for a metric that
@@ -137,15 +137,15 @@ def look(model: Model, dev: DevSet, metric: str, *, precision: Precision = "floa
             if dev.is_scored:
                 predicted = _pair_scores(model, dev, precision)
                 value = spearman(np.asarray(predicted, float), np.asarray(dev.scores, float))
-                return Look(dev.name, "spearman", value, None, tuple(predicted))
+                return SetEvaluation(dev.name, "spearman", value, None, tuple(predicted))
             ranked = _ranked(model, dev, precision)
     finally:
         model.train(was)
     run = Run.ranked(dev.name, ranked)
-    return Look(dev.name, metric, mean_of(run, dev.relevant, metric), run)
+    return SetEvaluation(dev.name, metric, mean_metric(run, dev.relevant, metric), run)
 
 
-def mean_of(run: Run, relevant: Relevant, metric: str) -> float:
+def mean_metric(run: Run, relevant: Relevant, metric: str) -> float:
     """The metric's mean over the judged queries."""
     from gnomon.evaluate import parse_metric, per_query
 
@@ -160,23 +160,23 @@ def _ranked(model: Model, dev: DevSet, precision: Precision) -> dict[str, list[t
     if model.kind == "late":
         return _reranked_late(model, dev, precision)
     names = list(dev.documents)
-    documents = embedded(model, list(dev.documents.values()), "document", precision)
-    queries = embedded(model, list(dev.queries.values()), "query", precision)
+    documents = embed_texts(model, list(dev.documents.values()), "document", precision)
+    queries = embed_texts(model, list(dev.queries.values()), "query", precision)
     ranked = {}
     block = max(1, (1 << 24) // max(1, len(names)))
     for at in range(0, len(queries), block):
         scores = model.score(Reps(queries.values[at : at + block]), documents)
-        best = scores.topk(min(KEPT, len(names)), dim=1)
+        best = scores.topk(min(RANKED, len(names)), dim=1)
         rows = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         for query, (ids, values) in zip(list(dev.queries)[at : at + block], rows, strict=True):
             ranked[query] = [(names[i], v) for i, v in zip(ids, values, strict=True)]
     return ranked
 
 
-def embedded(model: Embedder, texts: Sequence[str], role: Role, precision: Precision) -> Reps:
+def embed_texts(model: Embedder, texts: Sequence[str], role: Role, precision: Precision) -> Reps:
     """All texts embedded, without gradients."""
     features = model.features(texts, role)
-    pieces = cut(features.lengths, items=None, tokens=_TOKENS)
+    pieces = split_into_pieces(features.lengths, items=None, tokens=_TOKENS)
     device = next(iter(model.parameters())).device
     with torch.inference_mode(), autocast(precision, device):
         parts = [model.embed(features.take(piece))[0] for piece in pieces]
@@ -184,9 +184,9 @@ def embedded(model: Embedder, texts: Sequence[str], role: Role, precision: Preci
     return Reps.joined(floats, [at for piece in pieces for at in piece])
 
 
-def judged(model: PairScorer, features: Features, precision: Precision) -> list[float]:
+def score_pairs(model: PairScorer, features: Features, precision: Precision) -> list[float]:
     """The scores of all pairs, without gradients."""
-    pieces = cut(features.lengths, items=None, tokens=_TOKENS)
+    pieces = split_into_pieces(features.lengths, items=None, tokens=_TOKENS)
     device = next(iter(model.parameters())).device
     found = [0.0] * len(features)
     with torch.inference_mode(), autocast(precision, device):
@@ -201,16 +201,16 @@ def _pair_scores(model: Model, dev: DevSet, precision: Precision) -> list[float]
     lefts = [dev.queries[q] for q, _ in dev.pairs]
     rights = [dev.documents[d] for _, d in dev.pairs]
     if isinstance(model, PairScorer):
-        return judged(model, model.pairs(lefts, rights), precision)
+        return score_pairs(model, model.pairs(lefts, rights), precision)
     found: list[float] = []
     for at in range(0, len(lefts), 256):
-        left = embedded(model, lefts[at : at + 256], "query", precision)
-        right = embedded(model, rights[at : at + 256], "document", precision)
+        left = embed_texts(model, lefts[at : at + 256], "query", precision)
+        right = embed_texts(model, rights[at : at + 256], "document", precision)
         found += model.score(left, right).diagonal().tolist()
     return found
 
 
-def first_by_words(dev: DevSet, k: int = KEPT) -> dict[str, list[str]]:
+def bm25_candidates(dev: DevSet, k: int = RANKED) -> dict[str, list[str]]:
     """BM25's first `k` documents for each query."""
     import tempfile
 
@@ -226,26 +226,26 @@ def first_by_words(dev: DevSet, k: int = KEPT) -> dict[str, list[str]]:
 
 
 def _reranked_pairs(model: PairScorer, dev: DevSet, precision: Precision) -> dict[str, list[tuple[str, float]]]:
-    first = first_by_words(dev)
+    first = bm25_candidates(dev)
     pairs = [(q, d) for q, found in first.items() for d in found]
     features = model.pairs([dev.queries[q] for q, _ in pairs], [dev.documents[d] for _, d in pairs])
     ranked: dict[str, list[tuple[str, float]]] = {q: [] for q in dev.queries}
-    for (query, document), score in zip(pairs, judged(model, features, precision), strict=True):
+    for (query, document), score in zip(pairs, score_pairs(model, features, precision), strict=True):
         ranked[query].append((document, score))
     return {q: sorted(found, key=lambda one: -one[1]) for q, found in ranked.items()}
 
 
 def _reranked_late(model: Embedder, dev: DevSet, precision: Precision) -> dict[str, list[tuple[str, float]]]:
-    first = first_by_words(dev)
+    first = bm25_candidates(dev)
     wanted = list(dict.fromkeys(d for found in first.values() for d in found))
     place = {d: at for at, d in enumerate(wanted)}
     parts: dict[int, Reps] = {}
     for at in range(0, len(wanted), 512):  # padded together: memory stays within a block of documents
-        block = embedded(model, [dev.documents[d] for d in wanted[at : at + 512]], "document", precision)
+        block = embed_texts(model, [dev.documents[d] for d in wanted[at : at + 512]], "document", precision)
         parts[at // 512] = replace(block, values=block.values.half())
     ranked = {}
     for query, found in first.items():
-        own = embedded(model, [dev.queries[query]], "query", precision)
+        own = embed_texts(model, [dev.queries[query]], "query", precision)
         documents = _gathered(parts, [place[d] for d in found])
         scores = model.score(own, documents)[0].tolist() if found else []
         ranked[query] = sorted(zip(found, scores, strict=True), key=lambda one: -one[1])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,51 +11,32 @@ from filelock import BaseFileLock, FileLock, Timeout
 
 from gnomon.core.errors import CollectionBusy
 from gnomon.evaluate import parse_metric
-from gnomon.train.checkpoint import drop_newest, note_divergence, require_same
-from gnomon.train.distributed import agree, by_first, joined_ranks, rank
-from gnomon.train.evaluation import Look
+from gnomon.train.checkpoint import drop_newest_checkpoint, record_divergence, require_same_recipe
+from gnomon.train.distributed import broadcast_from_first, on_first_rank, process_group, rank
+from gnomon.train.evaluation import SetEvaluation
 from gnomon.train.loop import Loop
-from gnomon.train.prepare import Parts, prepare
-from gnomon.train.progress import End, FitProgress
+from gnomon.train.prepare import TrainingSetup, prepare
+from gnomon.train.progress import FitProgress
 from gnomon.train.recipe.recipe import Recipe, load_recipe
-from gnomon.train.report.gains import Gain, gains_of, looks
+from gnomon.train.report.report import write_report
+from gnomon.train.report.results import (
+    End,
+    FitReport,
+    Gain,
+    evaluate_all,
+    gain,
+    read_evaluations,
+    write_evaluations,
+)
 from gnomon.train.step import TrainingDiverged
 
-Tell = Callable[[FitProgress], None]
-
-
-@dataclass(frozen=True)
-class FitReport:
-    """What a run did. `folder` is the model's, `training` holds checkpoints, the log and the report.
-
-    `looks` are (step, figure) of the dev sets during the run, `best` the step whose weights were kept (-1:
-    the last). `data` has each source's digest, examples and findings.
-    """
-
-    folder: str
-    training: str
-    kind: str
-    end: End
-    steps: int
-    examples: int
-    seconds: float
-    precision: str
-    looks: tuple[tuple[int, float], ...]
-    best: int
-    gains: tuple[Gain, ...]
-    space: Mapping[str, Any] | None
-    data: Mapping[str, Any]
-    recipe: Mapping[str, Any]
-
-    def to_json(self) -> dict[str, Any]:
-        """A plain mapping."""
-        return asdict(self)
+ProgressCallback = Callable[[FitProgress], None]
 
 
 def fit(
     recipe: Recipe | str | Path,
     *,
-    progress: Callable[[FitProgress], None] | None = None,
+    progress: ProgressCallback | None = None,
     stop: Callable[[], bool] | None = None,
     resume: bool = True,
 ) -> FitReport:
@@ -76,16 +56,19 @@ def fit(
     work = folder.with_name(f"{folder.name}.training")
     work.mkdir(parents=True, exist_ok=True)
     lock = FileLock(work / "lock", timeout=0)
-    asked = _Asked(progress or _silent, stop or _never, resume)
-    with joined_ranks(), tempfile.TemporaryDirectory() as scratch:
-        by_first(lambda: _take(lock, folder))
+    with process_group(), tempfile.TemporaryDirectory() as scratch:
+        on_first_rank(lambda: _acquire(lock, folder))
         try:
-            return _fit(recipe, folder, work, asked, Path(scratch))
+            heard = progress if progress is not None and rank() == 0 else _no_progress
+            on_first_rank(lambda: require_same_recipe(recipe, work, resume=resume))
+            heard(FitProgress("checking", 0, 0))
+            setup = prepare(recipe, scratch=Path(scratch))
+            return _train(setup, folder, work, progress=heard, stop=stop or _never, resume=resume)
         finally:
             lock.release()
 
 
-def _take(lock: BaseFileLock, folder: Path) -> None:
+def _acquire(lock: BaseFileLock, folder: Path) -> None:
     try:
         lock.acquire()
     except Timeout as error:
@@ -96,81 +79,110 @@ def _take(lock: BaseFileLock, folder: Path) -> None:
         ) from error
 
 
-@dataclass(frozen=True)
-class _Asked:
-    tell: Tell
-    stop: Callable[[], bool]
-    resume: bool
-
-
-def _fit(recipe: Recipe, folder: Path, work: Path, asked: _Asked, scratch: Path) -> FitReport:
-    tell = asked.tell if rank() == 0 else _silent
-    by_first(lambda: require_same(recipe, work, resume=asked.resume))
-    tell(FitProgress("checking", 0, 0))
-    parts = prepare(recipe, scratch=scratch)
-    agree(parts.model.state_dict().values())
-    loop = Loop(parts, work, tell=tell, stop=asked.stop)
-    starts: list[Look] = []
-    by_first(lambda: starts.extend(looks(parts, work / "start.json", parts.model, _looking(tell))))
-    if asked.resume:
-        loop.resumed()
+def _train(
+    setup: TrainingSetup,
+    folder: Path,
+    work: Path,
+    *,
+    progress: ProgressCallback,
+    stop: Callable[[], bool],
+    resume: bool,
+) -> FitReport:
+    broadcast_from_first(setup.model.state_dict().values())
+    loop = Loop(setup, work, progress=progress, stop=stop)
+    starts: list[SetEvaluation] = []
+    on_first_rank(lambda: starts.extend(_start_evaluations(setup, work / "start.json", progress)))
+    if resume:
+        loop.resume()
     try:
         end = loop.run()
     except TrainingDiverged:
         # Weights that gave such a loss at once were not good: the checkpoint before them is the last one.
-        by_first(lambda: drop_newest(work / "checkpoints", loop.standing.step))
-        by_first(lambda: note_divergence(work, loop.standing.step))
+        on_first_rank(lambda: drop_newest_checkpoint(work / "checkpoints", loop.state.step))
+        on_first_rank(lambda: record_divergence(work, loop.state.step))
         raise
-    if end != "interrupted":
-        loop.finish()
-    return by_first(lambda: _closed(parts, loop, end, starts, _Places(folder, work, tell)))
+    if end == "interrupted":
+        return on_first_rank(lambda: _report(setup, loop, folder, work, end=end))
+    loop.finish()
+    return on_first_rank(lambda: _save(setup, loop, folder, work, end=end, starts=starts, progress=progress))
 
 
-@dataclass(frozen=True)
-class _Places:
-    folder: Path
-    work: Path
-    tell: Tell
+def _start_evaluations(setup: TrainingSetup, kept: Path, progress: ProgressCallback) -> list[SetEvaluation]:
+    if not kept.is_file():
+        write_evaluations(kept, _evaluations(setup, progress))
+    return read_evaluations(kept)
 
 
-def _closed(parts: Parts, loop: Loop, end: End, starts: list[Look], at: _Places) -> FitReport:
-    """Save the model where the run is through, and write the report."""
-    from gnomon.train.report.report import write_report
+def _evaluations(setup: TrainingSetup, progress: ProgressCallback) -> list[SetEvaluation]:
+    """The model as it is, on all dev and test sets."""
+    return evaluate_all(
+        (*setup.dev, *setup.test),
+        setup.model,
+        setup.recipe.dev.metric,
+        precision=setup.precision,
+        progress=lambda done, of: progress(FitProgress("evaluating", done, of)),
+    )
 
-    standing = loop.standing
-    gains: tuple[Gain, ...] = ()
-    space = None
-    if end != "interrupted":
-        at.tell(FitProgress("saving", standing.step, int(loop.steps)))
-        parts.model.save(at.folder)
-        ends = looks(parts, at.work / "end.json", parts.model, _looking(at.tell), anew=True)
-        gains = gains_of(parts, starts, ends)
-        space = _space(at.folder, parts)
+
+def _save(
+    setup: TrainingSetup,
+    loop: Loop,
+    folder: Path,
+    work: Path,
+    *,
+    end: End,
+    starts: list[SetEvaluation],
+    progress: ProgressCallback,
+) -> FitReport:
+    """Save the trained model, evaluate it, and write the report."""
+    progress(FitProgress("saving", loop.state.step, int(loop.steps)))
+    setup.model.save(folder)
+    ends = _evaluations(setup, progress)
+    write_evaluations(work / "end.json", ends)
+    sets = [*((one, "dev") for one in setup.dev), *((one, "test") for one in setup.test)]
+    gains = tuple(gain(*each, before, after) for each, before, after in zip(sets, starts, ends, strict=True))
+    return _report(setup, loop, folder, work, end=end, gains=gains, space=_space(folder, setup))
+
+
+def _report(
+    setup: TrainingSetup,
+    loop: Loop,
+    folder: Path,
+    work: Path,
+    *,
+    end: End,
+    gains: tuple[Gain, ...] = (),
+    space: Mapping[str, Any] | None = None,
+) -> FitReport:
+    state = loop.state
+    teacher = {} if setup.teacher is None else {"teacher": setup.teacher.space.fingerprint}
     report = FitReport(
-        str(at.folder), str(at.work), parts.model.kind, end, standing.step, standing.examples,
-        round(standing.seconds, 2), parts.precision, standing.looks, standing.best, gains, space,
-        _data(parts), parts.recipe.to_json(),
-    )  # fmt: skip
-    write_report(report, at.work)
+        folder=str(folder),
+        training=str(work),
+        kind=setup.model.kind,
+        end=end,
+        steps=state.step,
+        examples=state.examples,
+        seconds=round(state.seconds, 2),
+        precision=setup.precision,
+        evaluations=state.evaluations,
+        best=state.best,
+        gains=gains,
+        space=space,
+        data={"digests": dict(setup.digests), "checked": setup.data.to_json(), **teacher},
+        recipe=setup.recipe.to_json(),
+    )
+    write_report(report, work)
     return report
 
 
-def _data(parts: Parts) -> dict[str, Any]:
-    teacher = {} if parts.teacher is None else {"teacher": parts.teacher.space.fingerprint}
-    return {"digests": dict(parts.digests), "checked": parts.data.to_json(), **teacher}
-
-
-def _looking(tell: Tell) -> Callable[[int, int], None]:
-    return lambda done, of: tell(FitProgress("looking", done, of))
-
-
-def _space(folder: Path, parts: Parts) -> Mapping[str, Any] | None:
+def _space(folder: Path, setup: TrainingSetup) -> Mapping[str, Any] | None:
     """The space of what was written, as it is served; None for a cross-encoder, which has none."""
     from gnomon.encode import load_encoder
 
-    if parts.model.kind == "cross":
+    if setup.model.kind == "cross":
         return None
-    prompts = parts.model.prompts
+    prompts = setup.model.prompts
     roles: dict[str, str] = {role: prompts.of(role, "") for role in ("query", "document")}
     # A folder with prompts for sources alone is served where the caller says which to use: none, here.
     given = roles if prompts.texts and not any(roles.values()) else None
@@ -178,7 +190,7 @@ def _space(folder: Path, parts: Parts) -> Mapping[str, Any] | None:
     return space
 
 
-def _silent(_: FitProgress) -> None:
+def _no_progress(_: FitProgress) -> None:
     return None
 
 

@@ -22,13 +22,13 @@ class RandomState:
     cuda: Tensor | None = None
 
 
-def captured(device: torch.device) -> RandomState:
+def capture_random_state(device: torch.device) -> RandomState:
     """The state as it is now, of the CPU and, where `device` is one, of that GPU."""
     cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
     return RandomState(device, torch.get_rng_state(), cuda)
 
 
-def resume(state: RandomState) -> None:
+def set_random_state(state: RandomState) -> None:
     """Let the generators go on from this state."""
     torch.set_rng_state(state.cpu)
     if state.cuda is not None:
@@ -36,23 +36,23 @@ def resume(state: RandomState) -> None:
 
 
 @contextmanager
-def restored(state: RandomState) -> Iterator[None]:
+def temporary_random_state(state: RandomState) -> Iterator[None]:
     """Inside, random numbers start from this state; afterwards they go on as if nothing had been drawn."""
-    before = captured(state.device)
-    resume(state)
+    before = capture_random_state(state.device)
+    set_random_state(state)
     try:
         yield
     finally:
-        resume(before)
+        set_random_state(before)
 
 
 Precision = Literal["float32", "bfloat16"]
 
-Run = Callable[[], list[Reps]]
+PieceRun = Callable[[], list[Reps]]
 """Computes one piece: a Reps for each layer."""
 
 
-def cut(lengths: Sequence[int], *, items: int | None, tokens: int | None) -> list[list[int]]:
+def split_into_pieces(lengths: Sequence[int], *, items: int | None, tokens: int | None) -> list[list[int]]:
     """Positions in pieces of like length, longest first, so that little padding is computed.
 
     A piece has at most `items` members and at most `tokens` tokens with its padding (None: any number), but
@@ -74,17 +74,17 @@ def cut(lengths: Sequence[int], *, items: int | None, tokens: int | None) -> lis
     return pieces
 
 
-def padded(lengths: Sequence[int], pieces: Sequence[Sequence[int]]) -> int:
+def padded_tokens(lengths: Sequence[int], pieces: Sequence[Sequence[int]]) -> int:
     """Tokens of the pieces with their padding."""
     return sum(max(lengths[at] for at in piece) * len(piece) for piece in pieces)
 
 
 @dataclass(frozen=True, eq=False)
-class Computed:
+class ComputedPieces:
     """What the pieces gave, float32. `replays` is empty where it hangs in the graph of the model."""
 
     parts: tuple[list[Reps], ...]
-    replays: tuple[tuple[Run, RandomState], ...]
+    replays: tuple[tuple[PieceRun, RandomState], ...]
     precision: Precision
     device: torch.device
 
@@ -99,13 +99,15 @@ class Computed:
             gradients = [leaf.values.grad for leaf in leaves]
             if all(gradient is None for gradient in gradients):
                 continue
-            with restored(state), autocast(self.precision, self.device):
+            with temporary_random_state(state), autocast(self.precision, self.device):
                 again = run()
             pairs = [(r.values.float(), g) for r, g in zip(again, gradients, strict=True) if g is not None]
             torch.autograd.backward([values for values, _ in pairs], [gradient for _, gradient in pairs])
 
 
-def compute(runs: Sequence[Run], *, cached: bool, precision: Precision, device: torch.device) -> Computed:
+def compute_pieces(
+    runs: Sequence[PieceRun], *, cached: bool, precision: Precision, device: torch.device
+) -> ComputedPieces:
     """Compute each piece. With `cached`, without a graph: the parts are leaves, and runs are kept for replay.
 
     L. Gao, Y. Zhang, J. Han, J. Callan: Scaling Deep Contrastive Learning Batch Size under Memory Limited
@@ -114,13 +116,13 @@ def compute(runs: Sequence[Run], *, cached: bool, precision: Precision, device: 
     """
     if not cached:
         with autocast(precision, device):
-            return Computed(tuple(_single(run()) for run in runs), (), precision, device)
+            return ComputedPieces(tuple(_single(run()) for run in runs), (), precision, device)
     states, parts = [], []
     with torch.no_grad(), autocast(precision, device):
         for run in runs:
-            states.append(captured(device))
+            states.append(capture_random_state(device))
             parts.append([replace(r, values=r.values.requires_grad_()) for r in _single(run())])
-    return Computed(tuple(parts), tuple(zip(runs, states, strict=True)), precision, device)
+    return ComputedPieces(tuple(parts), tuple(zip(runs, states, strict=True)), precision, device)
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[Any]:

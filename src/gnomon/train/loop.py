@@ -1,13 +1,12 @@
-"""The steps of a run, and the state that a checkpoint keeps: what comes after it is what would have come."""
+"""The training loop, and the state that its checkpoints keep: a resumed run takes the steps it would have taken."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,78 +14,113 @@ import torch
 from torch import Tensor
 
 from gnomon.core.errors import InvalidInput
-from gnomon.train.averaging import averaged, between, copied, in_place_of, warm_decay
+from gnomon.core.files import sync_file, write_atomic
+from gnomon.core.serialize import from_plain, to_plain
 from gnomon.train.batch import Batch
 from gnomon.train.checkpoint import (
     Checkpoint,
     optimiser_state,
     optimiser_tensors,
     read_checkpoint,
-    require_data,
+    require_same_data,
     write_checkpoint,
 )
 from gnomon.train.contracts import Model
-from gnomon.train.data.batches import Place
+from gnomon.train.data.batches import StreamState
 from gnomon.train.distributed import (
-    Across,
-    agree,
+    BatchAcrossRanks,
     any_rank,
     average_gradients,
-    by_first,
-    own_part,
+    broadcast_from_first,
+    on_first_rank,
+    own_shard,
     rank,
     rank_count,
     seed_step,
 )
-from gnomon.train.evaluation import look
-from gnomon.train.grad_cache import RandomState, captured, resume
-from gnomon.train.prepare import Parts
-from gnomon.train.progress import End, FitProgress, Standing
-from gnomon.train.report.embedding_map import FILE, Watch
-from gnomon.train.schedule import Schedule
+from gnomon.train.evaluation import evaluate_set
+from gnomon.train.grad_cache import RandomState, capture_random_state, set_random_state
+from gnomon.train.optim import (
+    LearningRateSchedule,
+    adamw,
+    copy_weights,
+    interpolate,
+    temporary_weights,
+    update_average,
+    warm_decay,
+)
+from gnomon.train.prepare import TrainingSetup
+from gnomon.train.progress import FitProgress
+from gnomon.train.report.embedding_map import MAP_FILE, MapRecorder
+from gnomon.train.report.results import LOG, End, read_log
 from gnomon.train.step import StepSettings, TrainingDiverged, run_step
 
-LOG = "log.jsonl"
+
+@dataclass(frozen=True)
+class RunState:
+    """What is counted along a run, kept with each checkpoint.
+
+    `stream` is where the next batch comes from, `seconds` the time spent in steps. `evaluations` are
+    (step, figure) of the dev sets, `best` the step of the best one (-1: none yet).
+    """
+
+    step: int = 0
+    stream: StreamState = field(default_factory=StreamState)
+    examples: int = 0
+    seconds: float = 0.0
+    evaluations: tuple[tuple[int, float], ...] = ()
+    best: int = -1
+    end: End | None = None
+
+    @property
+    def best_value(self) -> float:
+        """The best evaluation's figure; NaN is no figure."""
+        return max((value for _, value in self.evaluations if not math.isnan(value)), default=-math.inf)
+
+    @property
+    def since_best(self) -> int:
+        """Evaluations after the best one."""
+        return sum(step > self.best for step, _ in self.evaluations)
 
 
 class Loop:
-    """Runs the steps of `parts` and keeps their state in `folder`."""
+    """Runs the steps of a setup and keeps its checkpoints, log and embedding map in `folder`."""
 
     def __init__(
         self,
-        parts: Parts,
+        setup: TrainingSetup,
         folder: Path,
         *,
-        tell: Callable[[FitProgress], None],
+        progress: Callable[[FitProgress], None],
         stop: Callable[[], bool],
     ) -> None:
-        self._parts, self._folder, self._tell, self._stop = parts, folder, tell, stop
-        optim = parts.recipe.optim
-        self.steps = min(optim.epochs * parts.batches.about, optim.steps or math.inf)
-        self._schedule = Schedule(int(self.steps), int(optim.warmup * self.steps), optim.schedule)
-        self._optimiser = _optimiser(parts)
-        self._step = StepSettings(optim.chunk, optim.chunk_tokens, precision=parts.precision)
-        self._across = Across.now(in_batch=parts.recipe.objective.uses_batch)
-        self._device = next(iter(parts.model.parameters())).device
-        self._start = copied(parts.model.state_dict()) if optim.average is not None else {}
-        self._ema = copied(parts.model.state_dict()) if optim.ema is not None else {}
+        self._setup, self._folder, self._progress, self._stop = setup, folder, progress, stop
+        optim = setup.recipe.optim
+        self.steps = min(optim.epochs * setup.batches.about, optim.steps or math.inf)
+        self._schedule = LearningRateSchedule(int(self.steps), int(optim.warmup * self.steps), optim.schedule)
+        self._optimiser = adamw((setup.model, setup.loss), lr=optim.lr, weight_decay=optim.weight_decay)
+        self._step_settings = StepSettings(optim.chunk, optim.chunk_tokens, precision=setup.precision)
+        self._across = BatchAcrossRanks.now(in_batch=setup.recipe.objective.uses_batch)
+        self._device = next(iter(setup.model.parameters())).device
+        self._start = copy_weights(setup.model.state_dict()) if optim.average is not None else {}
+        self._ema = copy_weights(setup.model.state_dict()) if optim.ema is not None else {}
         self._best: dict[str, Tensor] = {}
-        followed = parts.followed if rank() == 0 else None
-        self._watch = Watch(followed, folder / FILE, precision=parts.precision)
-        self.standing = Standing()
+        tracked = setup.tracked if rank() == 0 else None
+        self._recorder = MapRecorder(tracked, folder / MAP_FILE, precision=setup.precision)
+        self.state = RunState()
         torch.manual_seed(optim.seed)
 
-    def resumed(self) -> bool:
-        """Go on from the newest checkpoint, if there is one."""
-        found = by_first(lambda: read_checkpoint(self._folder / "checkpoints"))
+    def resume(self) -> bool:
+        """Continue from the newest checkpoint. Returns whether there is one."""
+        found = on_first_rank(lambda: read_checkpoint(self._folder / "checkpoints"))
         if found is None:
             self._cut_log(0)
             return False
-        require_data(found.plain["digests"], self._parts.digests)
-        parts = self._parts
-        parts.model.load_state_dict(found.part("model"))
-        if isinstance(parts.objective, torch.nn.Module):
-            parts.objective.load_state_dict(found.part("objective"))
+        require_same_data(found.plain["digests"], self._setup.digests)
+        setup = self._setup
+        setup.model.load_state_dict(found.part("model"))
+        if isinstance(setup.loss, torch.nn.Module):
+            setup.loss.load_state_dict(found.part("loss"))
         state = optimiser_state(self._optimiser.state_dict(), found.part("optimiser"))
         self._optimiser.load_state_dict(state)
         self._ema, self._best, self._start = (
@@ -94,64 +128,64 @@ class Loop:
             for own in ("ema", "best", "start")
         )
         random = found.part("random")
-        resume(RandomState(self._device, random["cpu"], random.get("cuda")))
-        self.standing = Standing.from_json(found.plain["standing"])
-        self._cut_log(self.standing.step)
-        self._watch.back_to(self.standing.step)
+        set_random_state(RandomState(self._device, random["cpu"], random.get("cuda")))
+        self.state = from_plain(RunState, found.plain["state"])
+        self._cut_log(self.state.step)
+        self._recorder.rewind(self.state.step)
         return True
 
     def run(self) -> End:
-        """Train to the end, or until `stop` says so after a step. Raises TrainingDiverged."""
-        parts, recipe = self._parts, self._parts.recipe
-        parts.model.train()
-        agree(parts.model.state_dict().values())
-        if self.standing.step == 0:
-            self._watch.see(parts.model, 0, of=int(self.steps), weights=self._ema)
-            self.keep()
-        while self.standing.end is None and self.standing.step < self.steps:
-            epoch, begun = self.standing.place.epoch, self.standing
-            for batch, after in parts.batches.epoch(self.standing.place):
+        """Train to the end, or until `stop` returns True after a step. Raises TrainingDiverged."""
+        setup, recipe = self._setup, self._setup.recipe
+        setup.model.train()
+        broadcast_from_first(setup.model.state_dict().values())
+        if self.state.step == 0:
+            self._recorder.record(setup.model, 0, of=int(self.steps), weights=self._ema)
+            self.save_checkpoint()
+        while self.state.end is None and self.state.step < self.steps:
+            epoch, start = self.state.stream.epoch, self.state
+            for batch, after in setup.batches.epoch(self.state.stream):
                 # What a source's end leaves may be too little for all ranks.
                 if stepped := len(batch.queries) >= rank_count():
-                    self._one(batch, after)
-                    self._watch.see(parts.model, self.standing.step, of=int(self.steps), weights=self._ema)
+                    self._step(batch, after)
+                    self._recorder.record(setup.model, self.state.step, of=int(self.steps), weights=self._ema)
                 else:
-                    self.standing = replace(self.standing, place=after)
-                step, ended = self.standing.step, after.epoch != epoch
+                    self.state = replace(self.state, stream=after)
+                step, ended = self.state.step, after.epoch != epoch
                 if _due(step, recipe.dev.every, stepped, ended) or step >= self.steps:
-                    self._look()
+                    self._evaluate()
                 if _due(step, recipe.output.checkpoint_every, stepped, ended):
-                    self.keep()
+                    self.save_checkpoint()
                 if any_rank(self._stop(), self._device):
-                    self.keep()
+                    self.save_checkpoint()
                     return "interrupted"
-                if self.standing.end is not None or self.standing.step >= self.steps:
+                if self.state.end is not None or self.state.step >= self.steps:
                     break
-            if self.standing.step == begun.step and not begun.place.position:
+            if self.state.step == start.step and not start.stream.position:
                 raise InvalidInput(
                     f"no batch of {rank_count()} examples in a whole epoch, for {rank_count()} processes",
                     expected="at least one example for each process in a batch",
                     hint="set a larger batch_size in [optim], or start fewer processes",
                 )
-        if self.standing.end is None:
-            self.standing = replace(self.standing, end="done")
-        self.keep()
-        return self.standing.end or "done"
+        if self.state.end is None:
+            self.state = replace(self.state, end="done")
+        self.save_checkpoint()
+        return self.state.end or "done"
 
     def finish(self) -> None:
-        """Give the model the weights that the run is for: the best look's, the running mean, or between."""
-        model, optim = self._parts.model, self._parts.recipe.optim
+        """Give the model its final weights: the best evaluation's, the running mean, or a mean with the start."""
+        model, optim = self._setup.model, self._setup.recipe.optim
         if self._best:
             model.load_state_dict(self._best)
         elif self._ema:
             model.load_state_dict(self._ema)
         if optim.average is not None:
-            model.load_state_dict(between(self._start, copied(model.state_dict()), optim.average))
+            model.load_state_dict(interpolate(self._start, copy_weights(model.state_dict()), optim.average))
         model.eval()
-        self._watch.end(model, self.standing.best if self._best else self.standing.step)
+        self._recorder.record_final(model, self.state.best if self._best else self.state.step)
 
-    def _one(self, batch: Batch, after: Place) -> None:
-        parts, optim, before = self._parts, self._parts.recipe.optim, self.standing
+    def _step(self, batch: Batch, after: StreamState) -> None:
+        setup, optim, before = self._setup, self._setup.recipe.optim, self.state
         # The first step of a warm-up has a share of it, and the last step of the run is not for nothing.
         share = self._schedule.share(before.step + (before.step < self._schedule.warmup))
         for group in self._optimiser.param_groups:
@@ -160,7 +194,7 @@ class Loop:
         self._optimiser.zero_grad(set_to_none=True)
         if self._across is not None:
             seed_step(optim.seed, before.step)
-        done = run_step(parts.learner, parts.objective, own_part(batch), self._step, self._across)
+        done = run_step(setup.learner, setup.loss, own_shard(batch), self._step_settings, self._across)
         everything = [p for group in self._optimiser.param_groups for p in group["params"]]
         if self._across is not None:
             average_gradients(everything)
@@ -175,55 +209,57 @@ class Loop:
         self._optimiser.step()
         if self._ema:
             decay = warm_decay(optim.ema or 0.0, before.step)
-            self._ema = averaged(self._ema, parts.model.state_dict(), decay)
+            self._ema = update_average(self._ema, setup.model.state_dict(), decay)
         taken = time.monotonic() - started
-        self.standing = replace(
+        self.state = replace(
             before,
             step=before.step + 1,
-            place=after,
+            stream=after,
             examples=before.examples + len(batch.queries),
             seconds=before.seconds + taken,
         )
         self._log(loss=done.loss, lr=optim.lr * share, norm=norm, tokens=done.tokens, seconds=taken)
-        dev = before.looks[-1][1] if before.looks else None
-        speed = self.standing.examples / self.standing.seconds
-        self._tell(
-            FitProgress("training", self.standing.step, int(self.steps), done.loss, optim.lr * share, speed, dev)
+        dev = before.evaluations[-1][1] if before.evaluations else None
+        speed = self.state.examples / self.state.seconds
+        self._progress(
+            FitProgress("training", self.state.step, int(self.steps), done.loss, optim.lr * share, speed, dev)
         )
 
-    def _look(self) -> None:
-        """A look at the dev sets; the best weights are kept. Too many looks without better ones: the end."""
-        parts, dev = self._parts, self._parts.recipe.dev
-        if not parts.dev:
+    def _evaluate(self) -> None:
+        """Evaluate on the dev sets and keep the best weights; without a better one for too long the run ends."""
+        setup, dev = self._setup, self._setup.recipe.dev
+        if not setup.dev:
             return
-        step = self.standing.step
-        self._tell(FitProgress("looking", step, int(self.steps)))
-        weights = self._ema or copied(parts.model.state_dict())
-        with in_place_of(parts.model, weights):
-            found = by_first(lambda: self._found(parts.model))
+        step = self.state.step
+        self._progress(FitProgress("evaluating", step, int(self.steps)))
+        weights = self._ema or copy_weights(setup.model.state_dict())
+        with temporary_weights(setup.model, weights):
+            found = on_first_rank(lambda: self._figures(setup.model))
         value = sum(found.values()) / len(found)
-        if value > self.standing.best_value:
-            self._best = copied(weights)
-            self.standing = replace(self.standing, best=step)
-        self.standing = replace(self.standing, looks=(*self.standing.looks, (step, value)))
+        if value > self.state.best_value:
+            self._best = copy_weights(weights)
+            self.state = replace(self.state, best=step)
+        self.state = replace(self.state, evaluations=(*self.state.evaluations, (step, value)))
         self._log(dev=found, mean=value)
-        if dev.patience and self.standing.since_best >= dev.patience:
-            self.standing = replace(self.standing, end="early")
+        if dev.patience and self.state.since_best >= dev.patience:
+            self.state = replace(self.state, end="early")
 
-    def _found(self, model: Model) -> dict[str, float]:
-        dev, sets = self._parts.recipe.dev, self._parts.dev
+    def _figures(self, model: Model) -> dict[str, float]:
+        dev, sets = self._setup.recipe.dev, self._setup.dev
         smaller = [one.smaller(dev.corpus) for one in sets]
-        return {one.name: look(model, one, dev.metric, precision=self._parts.precision).value for one in smaller}
+        return {
+            one.name: evaluate_set(model, one, dev.metric, precision=self._setup.precision).value for one in smaller
+        }
 
-    def keep(self) -> None:
+    def save_checkpoint(self) -> None:
         """Write a checkpoint."""
         if rank() != 0:
             return
-        parts, random = self._parts, captured(self._device)
-        aim = parts.objective.state_dict() if isinstance(parts.objective, torch.nn.Module) else {}
+        setup, random = self._setup, capture_random_state(self._device)
+        loss = setup.loss.state_dict() if isinstance(setup.loss, torch.nn.Module) else {}
         sets: dict[str, Mapping[str, Tensor]] = {
-            "model": parts.model.state_dict(),
-            "objective": aim,
+            "model": setup.model.state_dict(),
+            "loss": loss,
             "optimiser": optimiser_tensors(self._optimiser.state_dict()),
             "ema": self._ema,
             "best": self._best,
@@ -231,53 +267,25 @@ class Loop:
             "random": {"cpu": random.cpu, **({} if random.cuda is None else {"cuda": random.cuda})},
         }
         tensors = {f"{part}/{name}": t for part, own in sets.items() for name, t in own.items()}
-        plain = {"standing": self.standing.to_json(), "digests": dict(parts.digests)}
-        keep = parts.recipe.output.keep
+        plain = {"state": to_plain(self.state), "digests": dict(setup.digests)}
+        keep = setup.recipe.output.keep
         if (log := self._folder / LOG).is_file():
-            with log.open("rb") as file:
-                os.fsync(file.fileno())  # a checkpoint promises the log up to its step
-        write_checkpoint(self._folder / "checkpoints", Checkpoint(self.standing.step, tensors, plain), keep=keep)
+            sync_file(log)  # a checkpoint promises the log up to its step
+        write_checkpoint(self._folder / "checkpoints", Checkpoint(self.state.step, tensors, plain), keep=keep)
 
     def _log(self, **row: Any) -> None:
         if rank() != 0:
             return
         with (self._folder / LOG).open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": self.standing.step, **row}) + "\n")
+            file.write(json.dumps({"step": self.state.step, **row}) + "\n")
 
     def _cut_log(self, step: int) -> None:
-        """Lines of steps that the checkpoint knows nothing of are written again by the steps themselves."""
+        """Drop lines of steps after the checkpoint: these steps are taken, and logged, again."""
         path = self._folder / LOG
         if rank() == 0 and path.is_file():
             kept = [row for row in read_log(path) if row["step"] <= step]
-            beside = path.with_suffix(".new")
-            beside.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
-            beside.replace(path)
-
-
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """The rows of a log; a last line that was cut off is left out."""
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            break
-    return rows
+            write_atomic(path, "".join(json.dumps(row) + "\n" for row in kept))
 
 
 def _due(step: int, every: int, stepped: bool, ended: bool) -> bool:
     return stepped and step % every == 0 if every else ended
-
-
-def _optimiser(parts: Parts) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101); no decay of biases, norms and what is learned
-    by the objective: they have one dimension.
-    """
-    optim = parts.recipe.optim
-    trained = [p for p in parts.model.parameters() if p.requires_grad]
-    trained += [p for p in parts.objective.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": optim.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=optim.lr, fused=True)

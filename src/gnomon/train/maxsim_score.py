@@ -40,8 +40,8 @@ class MaxSimScore(nn.Module):  # type: ignore[misc]
         with torch.autocast(hidden.device.type, enabled=False):
             rows = functional.normalize(hidden.float(), dim=2)
             # A query is much shorter than its document: what lies behind the last of its words asks nothing.
-            asked = query.any(0).nonzero()
-            width = int(asked[-1]) + 1 if len(asked) else 1
+            present = query.any(0).nonzero()
+            width = int(present[-1]) + 1 if len(present) else 1
             near = torch.bmm(rows[:, :width], rows.transpose(1, 2))
             near = near.masked_fill(~document[:, None, :], -2.0).amax(2)
             near = near.masked_fill(~(query[:, :width] & document.any(1, keepdim=True)), 0.0)

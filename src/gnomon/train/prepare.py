@@ -1,4 +1,4 @@
-"""From a recipe to the parts of a run: model, objective, batches, and what it is looked at with."""
+"""From a recipe to all that a run works with: model, loss, batches, and the sets it is evaluated on."""
 
 from __future__ import annotations
 
@@ -12,48 +12,49 @@ import torch
 
 from gnomon.core.contracts import Encoder, Role
 from gnomon.core.errors import GnomonError, InvalidInput
-from gnomon.train.contracts import WHOLE, Embedder, Model, Objective
+from gnomon.train.contracts import WHOLE, Embedder, Loss, Model
 from gnomon.train.data.batches import Batches
-from gnomon.train.data.checks import DataReport, Lengths, check_data
-from gnomon.train.data.source import Source, open_source, prompts_by_source
-from gnomon.train.distillation import Distilled, both_sides, load_teacher
-from gnomon.train.evaluation import DevSet, open_dev
+from gnomon.train.data.checks import DataReport, LengthLimits, check_data
+from gnomon.train.data.source import DataSource, open_source, prompts_by_source
+from gnomon.train.distillation import DistilledEmbedder, load_teacher, parallel_sources
+from gnomon.train.evaluation import DevSet, open_dev_set
 from gnomon.train.grad_cache import Precision
-from gnomon.train.losses import objective, wrapped
+from gnomon.train.losses import make_loss, wrap_loss
 from gnomon.train.models.attention import with_byte_dropout
 from gnomon.train.models.backbone import BackboneSettings, NewBackbone
 from gnomon.train.models.build import Architecture, build_model
 from gnomon.train.models.late_interaction import LateSettings
 from gnomon.train.recipe.recipe import Recipe
 from gnomon.train.recipe.tables import LateTable
-from gnomon.train.report.tracked_texts import Followed, followed_of
+from gnomon.train.report.embedding_map import TrackedTexts, choose_texts
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
-    """What a run works with. `digests` are of the sources' files, by name; `followed` the texts that the
-    report shows the course of.
+class TrainingSetup:
+    """All that a run works with.
+
+    `digests` are those of the sources' files by name, `tracked` the texts that the embedding map shows.
     """
 
     recipe: Recipe
     model: Model
-    objective: Objective
+    loss: Loss
     batches: Batches
     dev: tuple[DevSet, ...]
     test: tuple[DevSet, ...]
     data: DataReport
     digests: Mapping[str, str]
     precision: Precision
-    followed: Followed | None = None
+    tracked: TrackedTexts | None = None
     teacher: Encoder | None = None
 
     @property
     def learner(self) -> Model:
-        """What a step is computed with: the model, or the model beside its teacher."""
-        return self.model if self.teacher is None else Distilled(self.model, self.teacher)
+        """What a step trains: the model, or the model with its teacher."""
+        return self.model if self.teacher is None else DistilledEmbedder(self.model, self.teacher)
 
 
-def prepare(recipe: Recipe, *, scratch: Path | None = None) -> Parts:
+def prepare(recipe: Recipe, *, scratch: Path | None = None) -> TrainingSetup:
     """Open and check the data, build the model. Raises InvalidInput as its parts do."""
     sources = [open_source(one, scratch=scratch) for one in recipe.data.sources]
     watched = [open_source(one, scratch=scratch) for one in (*recipe.data.dev, *recipe.data.test)]
@@ -61,28 +62,28 @@ def prepare(recipe: Recipe, *, scratch: Path | None = None) -> Parts:
     report = check_data(sources, watched, settings=recipe.checks(lengths_of(model)))
     kept = report.kept(sources)
     teacher = load_teacher(recipe.model.teacher, model) if recipe.model.teacher else None
-    learned = both_sides(kept) if teacher is not None else kept
+    learned = parallel_sources(kept) if teacher is not None else kept
     if teacher is None:
         require_contrast(recipe, kept)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cpu":
         with_byte_dropout(model)
-    aim = objective_of(recipe)
-    require_views(model, aim)
-    if isinstance(aim, torch.nn.Module):
-        aim.to(device)
-    dev = tuple(open_dev(one, scratch=scratch) for one in recipe.data.dev)
-    return Parts(
+    loss = loss_of(recipe)
+    require_views(model, loss)
+    if isinstance(loss, torch.nn.Module):
+        loss.to(device)
+    dev = tuple(open_dev_set(one, scratch=scratch) for one in recipe.data.dev)
+    return TrainingSetup(
         recipe,
         model.to(device),
-        aim,
+        loss,
         Batches(learned, recipe.batches),
         dev,
-        tuple(open_dev(one, scratch=scratch) for one in recipe.data.test),
+        tuple(open_dev_set(one, scratch=scratch) for one in recipe.data.test),
         report,
         digests_of(recipe, report),
         precision_of(recipe.optim.precision, device),
-        followed_of(dev, kept, anchors=recipe.dev.map) if isinstance(model, Embedder) else None,
+        choose_texts(dev, kept, anchors=recipe.dev.map) if isinstance(model, Embedder) else None,
         teacher,
     )
 
@@ -95,22 +96,22 @@ def digests_of(recipe: Recipe, report: DataReport) -> dict[str, str]:
     return {f"{split}/{one.name}": one.digest for split, one in zip(splits, sources, strict=True)}
 
 
-def require_contrast(recipe: Recipe, sources: Sequence[Source]) -> None:
+def require_contrast(recipe: Recipe, sources: Sequence[DataSource]) -> None:
     """Raise InvalidInput where every document is right: there is nothing to tell it from, and no gain."""
-    aim = recipe.objective
-    if aim.uses_batch or not all(one.form in ("pairs", "parallel") for one in sources):
+    table = recipe.objective
+    if table.uses_batch or not all(one.form in ("pairs", "parallel") for one in sources):
         return
     raise InvalidInput(
-        f"the objective {aim.name!r} on pairs alone ({', '.join(one.name for one in sources)}), all right",
+        f"the loss {table.name!r} on pairs alone ({', '.join(one.name for one in sources)}), all right",
         expected="scores, negatives, or other examples' documents as negatives",
         hint='say name = "infonce" or in_batch = true in [objective], or find negatives: gnomon mine',
     )
 
 
-def require_views(model: Model, aim: Objective) -> None:
+def require_views(model: Model, loss: Loss) -> None:
     """Raise InvalidInput for dimensions or layers to be good in that the model does not have."""
     if not isinstance(model, Embedder):
-        if tuple(aim.views) != WHOLE:
+        if tuple(loss.views) != WHOLE:
             raise InvalidInput(
                 "matryoshka or layer_wise, with a cross-encoder",
                 expected="a model that embeds: a cross-encoder has no dimensions to cut",
@@ -118,7 +119,7 @@ def require_views(model: Model, aim: Objective) -> None:
             )
         return
     own = int(getattr(model, "dim", 0))
-    wide = sorted({view.dim for view in aim.views if view.dim is not None and view.dim > own})
+    wide = sorted({view.dim for view in loss.views if view.dim is not None and view.dim > own})
     if wide:
         raise InvalidInput(
             f"dims = {wide} for a model of {own} dimensions",
@@ -127,19 +128,19 @@ def require_views(model: Model, aim: Objective) -> None:
         )
     with torch.inference_mode():
         # The layers are known to be there when one text has gone through them.
-        model.embed(model.features(["a"], "query"), layers=sorted({view.layer for view in aim.views}))
+        model.embed(model.features(["a"], "query"), layers=sorted({view.layer for view in loss.views}))
 
 
-def precision_of(asked: str, device: torch.device) -> Precision:
-    """bfloat16 where it is asked for, or "auto" and the hardware multiplies in it; else float32."""
-    if asked == "auto":
+def precision_of(wanted: str, device: torch.device) -> Precision:
+    """bfloat16 where the recipe says so, or "auto" and the hardware multiplies in it; else float32."""
+    if wanted == "auto":
         if device.type == "cuda":
             return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
         return "bfloat16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "float32"  # noqa: SLF001
-    return "bfloat16" if asked == "bfloat16" else "float32"
+    return "bfloat16" if wanted == "bfloat16" else "float32"
 
 
-def model_of(recipe: Recipe, sources: list[Source]) -> Model:
+def model_of(recipe: Recipe, sources: list[DataSource]) -> Model:
     """The model of [model], its prompts and those of the sources stored with it."""
     table = recipe.model
     new = None if table.new is None else NewBackbone(**{**vars(table.new), "more": dict(table.new.more)})
@@ -171,16 +172,16 @@ def late_of(table: LateTable | None) -> LateSettings:
     return own if table.skip_punctuation else replace(own, skip=())
 
 
-def objective_of(recipe: Recipe) -> Objective:
-    """The objective of [objective] with what is wrapped around it."""
+def loss_of(recipe: Recipe) -> Loss:
+    """The loss of [objective] with its wrappers."""
     table = recipe.objective
-    made = objective(table.name, **table.settings)
+    made = make_loss(table.name, **table.settings)
     if table.mask_false_negatives is not None:
-        made = wrapped("mask_false_negatives", made, **vars(table.mask_false_negatives))
+        made = wrap_loss("mask_false_negatives", made, **vars(table.mask_false_negatives))
     if table.matryoshka is not None:
-        made = wrapped("matryoshka", made, **_views(vars(table.matryoshka)))
+        made = wrap_loss("matryoshka", made, **_views(vars(table.matryoshka)))
     if table.layer_wise is not None:
-        made = wrapped("layer_wise", made, **_views(vars(table.layer_wise)))
+        made = wrap_loss("layer_wise", made, **_views(vars(table.layer_wise)))
     return made
 
 
@@ -190,7 +191,7 @@ def _views(plain: Mapping[str, Any]) -> dict[str, Any]:
     return {**given, "dims": tuple(dim or None for dim in given["dims"])}
 
 
-def lengths_of(model: Model) -> Lengths | None:
+def lengths_of(model: Model) -> LengthLimits | None:
     """What counts the tokens of texts, and how many are read; None for a model that reads pairs."""
     if not isinstance(model, Embedder):
         return None
@@ -201,7 +202,7 @@ def lengths_of(model: Model) -> Lengths | None:
     if model.kind == "static":
         return None
     # Over-long texts are cut: their length is the limit, which else only texts that just fit have.
-    return Lengths(count, _longest(model, "query"), _longest(model, "document"))
+    return LengthLimits(count, _longest(model, "query"), _longest(model, "document"))
 
 
 def _longest(model: Any, role: Role) -> int:
@@ -209,7 +210,7 @@ def _longest(model: Any, role: Role) -> int:
     return int(tower.backbone.tokenizer.max_tokens)
 
 
-def _texts(sources: list[Source]) -> Iterator[str]:
+def _texts(sources: list[DataSource]) -> Iterator[str]:
     for source in sources:
         for at in range(len(source)):
             try:

@@ -16,9 +16,9 @@ from torch.utils.checkpoint import checkpoint
 
 from gnomon.core.errors import GnomonError, InvalidInput
 from gnomon.train.batch import Batch
-from gnomon.train.contracts import WHOLE, Embedder, Features, Model, Objective, PairScorer, Reps
-from gnomon.train.distributed import Across, gather_batch, gather_blocks, gather_reps
-from gnomon.train.grad_cache import Computed, Precision, compute, cut, padded
+from gnomon.train.contracts import WHOLE, Embedder, Features, Loss, Model, PairScorer, Reps
+from gnomon.train.distributed import BatchAcrossRanks, gather_batch, gather_blocks, gather_reps
+from gnomon.train.grad_cache import ComputedPieces, Precision, compute_pieces, padded_tokens, split_into_pieces
 
 SCORED_TOGETHER = 2**26
 """Products of tokens that late interaction holds at once (256 MiB); beyond, queries are scored in blocks."""
@@ -71,15 +71,15 @@ class StepReport:
     loss: float
     items: int
     tokens: int
-    padded: int
+    padded_tokens: int
     pieces: int
     cached: bool
 
 
 def run_step(
-    model: Model, objective: Objective, batch: Batch, settings: StepSettings, across: Across | None = None
+    model: Model, loss: Loss, batch: Batch, settings: StepSettings, across: BatchAcrossRanks | None = None
 ) -> StepReport:
-    """Add the gradients of the objective on this batch to those of the model and of the objective.
+    """Add the gradients of the loss on this batch to those of the model and of the loss.
 
     With `across` the batches of all ranks are one: call `average_gradients` afterwards. Raises
     TrainingDiverged, naming the batch's ids, for a loss that is NaN or infinite, before any gradient;
@@ -88,23 +88,23 @@ def run_step(
     towers = isinstance(model, Embedder)
     if not towers and not isinstance(model, PairScorer):
         raise InvalidInput(f"a model of type {type(model).__name__}", expected="an Embedder or a PairScorer")
-    if not towers and tuple(objective.views) != WHOLE:
+    if not towers and tuple(loss.views) != WHOLE:
         raise InvalidInput(
-            "an objective for several dimensions or layers, with a cross-encoder",
+            "a loss for several dimensions or layers, with a cross-encoder",
             expected="a model that embeds: a cross-encoder has no dimensions to cut",
             hint="leave matryoshka and layer_wise out of the recipe",
         )
     device = next(iter(model.parameters())).device
     settings = settings.on(device)
-    work = _texts(model, objective, batch, settings) if towers else _pairs(model, batch, settings)
+    work = _texts(model, loss, batch, settings) if towers else _pairs(model, batch, settings)
     with _memory(work, settings):
         computed = work.compute(settings, device)
         known = batch if across is None else gather_batch(batch, across)
-        scores = (_view_scores if towers else _pair_scores)(model, objective, batch, work, computed, across)
-        loss = _loss(objective, scores, known)
-        loss.backward()
+        scores = (_view_scores if towers else _pair_scores)(model, loss, batch, work, computed, across)
+        total = _weighted_loss(loss, scores, known)
+        total.backward()
         computed.backward()
-    return StepReport(loss.item(), *work.figures, cached=work.cached(settings))
+    return StepReport(total.item(), *work.figures, cached=work.cached(settings))
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +119,7 @@ class _Work:
     def of(cls, sides: Sequence[Features], call: Any, settings: StepSettings) -> _Work:
         limits = [limit for limit in (settings.piece_tokens, settings.chunk_tokens) if limit is not None]
         tokens = min(limits, default=None)
-        cuts = tuple(cut(side.lengths, items=settings.chunk_items, tokens=tokens) for side in sides)
+        cuts = tuple(split_into_pieces(side.lengths, items=settings.chunk_items, tokens=tokens) for side in sides)
         return cls(tuple(sides), cuts, call)
 
     @property
@@ -129,7 +129,7 @@ class _Work:
         return (
             sum(len(side) for side in self.sides),
             sum(sum(side.lengths) for side in self.sides),
-            sum(padded(side.lengths, pieces) for side, pieces in both),
+            sum(padded_tokens(side.lengths, pieces) for side, pieces in both),
             sum(len(pieces) for pieces in self.pieces),
         )
 
@@ -141,24 +141,24 @@ class _Work:
             for given, limit in ((items, settings.chunk_items), (tokens, settings.chunk_tokens))
         )
 
-    def compute(self, settings: StepSettings, device: torch.device) -> Computed:
+    def compute(self, settings: StepSettings, device: torch.device) -> ComputedPieces:
         both = zip(self.sides, self.pieces, strict=True)
         runs = [partial(self.call, side.take(piece)) for side, pieces in both for piece in pieces]
-        return compute(runs, cached=self.cached(settings), precision=settings.precision, device=device)
+        return compute_pieces(runs, cached=self.cached(settings), precision=settings.precision, device=device)
 
-    def joined(self, computed: Computed, side: int, layer: int) -> Reps:
+    def joined(self, computed: ComputedPieces, side: int, layer: int) -> Reps:
         """The representations of one side at the layer of this position, in the features' order."""
         first = sum(len(pieces) for pieces in self.pieces[:side])
         parts = [part[layer] for part in computed.parts[first : first + len(self.pieces[side])]]
         return Reps.joined(parts, list(chain.from_iterable(self.pieces[side])))
 
 
-def _texts(model: Embedder, objective: Objective, batch: Batch, settings: StepSettings) -> _Work:
+def _texts(model: Embedder, loss: Loss, batch: Batch, settings: StepSettings) -> _Work:
     sides = (
         model.features(batch.queries, "query", source=batch.source),
         model.features(batch.documents, "document", source=batch.source),
     )
-    return _Work.of(sides, partial(model.embed, layers=_layers(objective)), settings)
+    return _Work.of(sides, partial(model.embed, layers=_layers(loss)), settings)
 
 
 def _pairs(model: PairScorer, batch: Batch, settings: StepSettings) -> _Work:
@@ -173,20 +173,20 @@ def _pairs(model: PairScorer, batch: Batch, settings: StepSettings) -> _Work:
     return _Work.of([features], lambda part: [Reps(model.judge(part)[:, None])], settings)
 
 
-def _layers(objective: Objective) -> list[int]:
-    return sorted({view.layer for view in objective.views})
+def _layers(loss: Loss) -> list[int]:
+    return sorted({view.layer for view in loss.views})
 
 
 def _view_scores(
-    model: Embedder, objective: Objective, _: Batch, work: _Work, computed: Computed, across: Across | None
+    model: Embedder, loss: Loss, _: Batch, work: _Work, computed: ComputedPieces, across: BatchAcrossRanks | None
 ) -> Iterator[Tensor]:
     """The score matrix of each view, float32."""
-    layers = _layers(objective)
+    layers = _layers(loss)
     sides = []
     for side in (0, 1):
         reps = [work.joined(computed, side, at) for at in range(len(layers))]
         sides.append(reps if across is None else [gather_reps(each) for each in reps])
-    for view in objective.views:
+    for view in loss.views:
         queries, documents = (side[layers.index(view.layer)].truncate(view.dim) for side in sides)
         yield _scored(model, queries, documents)
 
@@ -204,7 +204,7 @@ def _scored(model: Embedder, queries: Reps, documents: Reps) -> Tensor:
 
 
 def _pair_scores(
-    model: PairScorer, _: Objective, batch: Batch, work: _Work, computed: Computed, across: Across | None
+    model: PairScorer, _: Loss, batch: Batch, work: _Work, computed: ComputedPieces, across: BatchAcrossRanks | None
 ) -> Iterator[Tensor]:
     """The score matrix with 0 for pairs that were not read: their labels are NaN."""
     scores = work.joined(computed, 0, 0).values[:, 0]
@@ -213,12 +213,12 @@ def _pair_scores(
     yield matrix if across is None else gather_blocks(matrix)
 
 
-def _loss(objective: Objective, scores: Iterator[Tensor], batch: Batch) -> Tensor:
+def _weighted_loss(loss: Loss, scores: Iterator[Tensor], batch: Batch) -> Tensor:
     """The weighted sum over the views. Raises TrainingDiverged where it is not finite."""
     terms = []
-    for view, matrix in zip(objective.views, scores, strict=True):
+    for view, matrix in zip(loss.views, scores, strict=True):
         labels = torch.from_numpy(batch.labels).to(matrix.device)
-        term = view.weight * objective(matrix, labels)
+        term = view.weight * loss(matrix, labels)
         if not torch.isfinite(term):
             wrong = (~torch.isfinite(matrix) & ~torch.isnan(labels)).any(1).tolist()
             ids = [name for name, bad in zip(batch.ids, wrong, strict=False) if bad] or batch.ids
@@ -251,7 +251,7 @@ def _memory(work: _Work, settings: StepSettings) -> Iterator[None]:
         held = tokens
         if work.cached(settings):
             both = zip(work.sides, work.pieces, strict=True)
-            held = max(padded(side.lengths, [piece]) for side, cuts in both for piece in cuts)
+            held = max(padded_tokens(side.lengths, [piece]) for side, cuts in both for piece in cuts)
         raise InvalidInput(
             f"the memory did not do for a batch of {items} texts, {tokens} tokens with padding, in {pieces} "
             f"pieces, of which up to {held} tokens were held together",

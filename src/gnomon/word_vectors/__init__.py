@@ -1,7 +1,11 @@
-"""Word embeddings: Word2Vec, CBOW, FastText and GloVe; served as static models. No torch.
+"""Word embeddings: Word2Vec, CBOW, FastText and GloVe, served as static models. No torch.
 
-Word2Vec, CBOW and FastText want the extra `gnomon[words]`. Names are imported when they are first used."""
+Word2Vec, CBOW and FastText need the extra `gnomon[words]`.
+"""
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+from gnomon.core.renamed import renamed
+
+_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__ = renamed(__name__, _load, {"WordStep": "gnomon.core.progress:Progress"})

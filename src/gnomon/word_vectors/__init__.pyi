@@ -1,7 +1,6 @@
 from .corpus import Corpus, corpus_of, read_corpus
 from .folder import is_words_folder, load_words, save_words
 from .formats import Format, load_vectors, save_vectors
-from .progress import WordStep
 from .settings import GloveSettings, SubwordSettings, WordSettings, settings_for
 from .training import train_words
 from .vectors import WordVectors
@@ -12,7 +11,6 @@ __all__ = [
     "GloveSettings",
     "SubwordSettings",
     "WordSettings",
-    "WordStep",
     "WordVectors",
     "corpus_of",
     "is_words_folder",

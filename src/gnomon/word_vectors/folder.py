@@ -8,9 +8,6 @@ settings of the training.
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,10 +16,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from gnomon.core.errors import InvalidInput, StorageError, WeightsMismatch
+from gnomon.core.files import replacing_folder
+from gnomon.core.serialize import from_plain, to_plain
 from gnomon.word_vectors.corpus import tokenizer_json
 from gnomon.word_vectors.settings import SubwordSettings
-from gnomon.word_vectors.subwords import Subwords
-from gnomon.word_vectors.vectors import WordVectors
+from gnomon.word_vectors.vectors import Subwords, WordVectors
 
 FILE, TENSORS = "words.json", "words.safetensors"
 SIF = 1e-3
@@ -62,15 +60,8 @@ def save_words(
             hint="name another folder",
         )
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
+        with replacing_folder(folder) as beside:
             _write(beside, vectors, settings or {}, sif)
-            if folder.exists():
-                shutil.rmtree(folder)
-            beside.replace(folder)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
     except OSError as error:
         raise StorageError(
             f"{folder} cannot be written: {error.strerror or error}",
@@ -137,7 +128,7 @@ def _write(folder: Path, vectors: WordVectors, settings: Mapping[str, Any], sif:
     if vectors.subwords is not None:
         grams = vectors.subwords
         own |= {"buckets": grams.buckets.astype(np.int64), "rows": np.ascontiguousarray(grams.rows)}
-        plain["subwords"] = vars(grams.settings)
+        plain["subwords"] = to_plain(grams.settings)
     plain |= {"fingerprint": vectors.space.fingerprint, "settings": dict(settings)}
     # What model2vec writes: the mean of rows, at unit length.
     config = {"model_type": "model2vec", "normalize": True, "hidden_dim": rows.shape[1]}
@@ -148,16 +139,12 @@ def _write(folder: Path, vectors: WordVectors, settings: Mapping[str, Any], sif:
     (folder / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
     (folder / FILE).write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
-    for file in folder.iterdir():
-        with file.open("rb") as written:
-            os.fsync(written.fileno())
-    folder.chmod(0o755)  # a temporary folder is made for its owner alone
 
 
 def _subwords(plain: Mapping[str, Any], tensors: Mapping[str, np.ndarray[Any, np.dtype[Any]]]) -> Subwords | None:
     if "subwords" not in plain:
         return None
-    return Subwords(SubwordSettings(**plain["subwords"]), tensors["buckets"], tensors["rows"])
+    return Subwords(from_plain(SubwordSettings, plain["subwords"]), tensors["buckets"], tensors["rows"])
 
 
 def _is_empty(folder: Path) -> bool:

@@ -8,7 +8,6 @@ Binary: that line, then for each word its bytes, a space, and its numbers as lit
 from __future__ import annotations
 
 import gzip
-import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -20,40 +19,40 @@ import numpy as np
 from jaxtyping import Float
 
 from gnomon.core.errors import InvalidInput, StorageError, UnreadableFile
-from gnomon.word_vectors.gensim_models import gensim_models
+from gnomon.core.files import replacing
 from gnomon.word_vectors.settings import SubwordSettings
-from gnomon.word_vectors.subwords import Subwords
-from gnomon.word_vectors.vectors import WordVectors
+from gnomon.word_vectors.training import gensim_models
+from gnomon.word_vectors.vectors import Subwords, WordVectors
 
 _GZIP = b"\x1f\x8b"
 
 
 @dataclass
-class Table:
-    """Words and rows as they come in. The only mutable value here: files are larger than lists of arrays."""
+class VectorTable:
+    """Words and rows as they come in. Mutable: a list of arrays would take more memory than the file."""
 
     path: Path
     dim: int
     rows: Float[np.ndarray, "room dim"]
     words: list[str] = field(default_factory=list)
-    places: dict[str, str] = field(default_factory=dict)
+    first_seen: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, path: Path, dim: int, room: int) -> Table:
+    def of(cls, path: Path, dim: int, room: int) -> VectorTable:
         """An empty table with room for so many rows to begin with."""
         return cls(path, dim, np.empty((max(room, 1), dim), dtype=np.float32))
 
     def add(self, word: str, row: Float[np.ndarray, " dim"], where: str) -> None:
         """Put a row in. Raises InvalidInput for a word that is there already, NaN or infinity."""
-        if not word or word in self.places:
-            came = f"the word {word!r} for the second time, first at {self.places[word]}" if word else "no word"
+        if not word or word in self.first_seen:
+            came = f"the word {word!r} for the second time, first at {self.first_seen[word]}" if word else "no word"
             raise bad_row(self.path, where, came)
         if not np.isfinite(row).all():
             raise bad_row(self.path, where, f"{word!r} with NaN or infinite numbers")
         if len(self.words) == len(self.rows):
             self.rows = np.concatenate([self.rows, np.empty_like(self.rows)])
         self.rows[len(self.words)] = row
-        self.places[word] = where
+        self.first_seen[word] = where
         self.words.append(word)
 
     def done(self) -> WordVectors:
@@ -193,8 +192,6 @@ def load_vectors(path: str | Path, *, format: Format | None = None) -> WordVecto
     if kind not in get_args(Format):
         raise InvalidInput(f"format {kind!r}", expected=f"one of {', '.join(get_args(Format))}")
     if kind == "fasttext":
-        # DROPPED
-
         return load_fasttext(path)
     return _binary(path) if kind == "word2vec-binary" else _text(path, header=kind == "word2vec")
 
@@ -230,7 +227,7 @@ def save_vectors(vectors: WordVectors, path: str | Path, *, format: Format) -> P
         "word2vec": lambda words, to: _write_text(words, to, header=True),
         "word2vec-binary": _write_binary,
         "glove": lambda words, to: _write_text(words, to, header=False),
-        "fasttext": _write_fasttext,
+        "fasttext": write_fasttext,
     }
     if format not in writers:
         raise InvalidInput(f"format {format!r}", expected=f"one of {', '.join(writers)}")
@@ -241,18 +238,15 @@ def save_vectors(vectors: WordVectors, path: str | Path, *, format: Format) -> P
             expected="words without spaces, which part the fields of these formats",
             hint="write such words with an underscore",
         )
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        writers[format](vectors, beside)
-        beside.replace(path)
+        with replacing(path) as beside:
+            writers[format](vectors, beside)
     except OSError as error:
         raise StorageError(
             f"{path} cannot be written: {error.strerror or error}",
             expected="a folder with space and write permission",
             hint="name another file",
         ) from error
-    finally:
-        beside.unlink(missing_ok=True)
     return path
 
 
@@ -264,11 +258,11 @@ def _text(path: Path, *, header: bool) -> WordVectors:
         said = _header(line.encode())
         if said is None:
             raise bad_row(path, "line 1", f"{line[:60]!r} where the count of words and dimensions belongs")
-    table = None if said is None else Table.of(path, said[1], min(said[0], 100_000))
+    table = None if said is None else VectorTable.of(path, said[1], min(said[0], 100_000))
     for number, line in lines:
         cells = line.rstrip().split(" ")
         if table is None:
-            table = Table.of(path, len(cells) - 1, 1000)
+            table = VectorTable.of(path, len(cells) - 1, 1000)
         row = numbers_of(cells[-table.dim :]) if table.dim and len(cells) > table.dim else None
         if row is None:
             raise bad_row(path, f"line {number}", f"{line[:60]!r}, not a word and {table.dim} numbers")
@@ -276,8 +270,8 @@ def _text(path: Path, *, header: bool) -> WordVectors:
     return _counted(path, table, said)
 
 
-def _counted(path: Path, table: Table | None, said: tuple[int, int] | None) -> WordVectors:
-    table = table or Table.of(path, 1, 0)
+def _counted(path: Path, table: VectorTable | None, said: tuple[int, int] | None) -> WordVectors:
+    table = table or VectorTable.of(path, 1, 0)
     if said is not None and len(table.words) != said[0]:
         raise bad_row(path, "line 1", f"{said[0]} words announced, {len(table.words)} there")
     return table.done()
@@ -288,7 +282,7 @@ def _binary(path: Path) -> WordVectors:
         said = _header(file.readline(_LONGEST_WORD).rstrip(b"\n"))
         if said is None:
             raise bad_row(path, "line 1", "no count of words and dimensions")
-        table = Table.of(path, said[1], min(said[0], 100_000))
+        table = VectorTable.of(path, said[1], min(said[0], 100_000))
         try:
             for number, (word, data) in enumerate(_records(file, *said), 1):
                 if len(data) < 4 * said[1]:
@@ -330,12 +324,6 @@ def _write_binary(vectors: WordVectors, path: Path) -> None:
         file.write(f"{len(vectors)} {vectors.space.dim}\n".encode())
         for word, row in zip(vectors.words, vectors.vectors.data, strict=True):
             file.write(word.encode() + b" " + row.astype("<f4").tobytes() + b"\n")
-
-
-def _write_fasttext(vectors: WordVectors, path: Path) -> None:
-    # DROPPED
-
-    write_fasttext(vectors, path)
 
 
 def _header(line: bytes) -> tuple[int, int] | None:

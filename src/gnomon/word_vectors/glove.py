@@ -23,8 +23,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from gnomon.core.errors import InvalidInput
+from gnomon.core.progress import Progress, ProgressCallback
 from gnomon.word_vectors.corpus import Corpus
-from gnomon.word_vectors.progress import Progress, WordStep
 from gnomon.word_vectors.settings import GloveSettings, WordSettings
 from gnomon.word_vectors.vectors import WordVectors
 
@@ -139,7 +139,7 @@ class Side:
 
 
 def train_glove(
-    corpus: Corpus, settings: WordSettings, progress: Progress, *, part_words: int = PART_WORDS
+    corpus: Corpus, settings: WordSettings, progress: ProgressCallback, *, part_words: int = PART_WORDS
 ) -> WordVectors:
     """Word vectors by GloVe. The same corpus and settings give the same vectors, whatever `workers` is.
 
@@ -163,7 +163,9 @@ def train_glove(
             loss += step(sides, tiles[at], settings.learning_rate)
             done += len(tiles[at].goal)
             if number % 50 == 0 or number == len(tiles):
-                progress(WordStep(epoch, settings.epochs, done, counts.nnz, loss / done))
+                before, total = (epoch - 1) * counts.nnz, settings.epochs * counts.nnz
+                metrics = {"epoch": epoch, "loss": loss / done}
+                progress(Progress("training", before + done, total, "co-occurrences", metrics=metrics))
     rows = (sides[0].rows + sides[1].rows)[dealt]
     lower = settings.lowercase
     return WordVectors.of(corpus.words, rows, name="glove", counts=corpus.counts, lowercase=lower)

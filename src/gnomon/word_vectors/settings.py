@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from gnomon.core.errors import InvalidInput
+from gnomon.core.serialize import to_plain
 
 Method = Literal["word2vec", "cbow", "fasttext", "glove"]
 
@@ -108,7 +109,7 @@ class WordSettings:
 
     def to_json(self) -> dict[str, Any]:
         """A plain mapping, for the record beside the vectors."""
-        plain = asdict(self)
+        plain: dict[str, Any] = to_plain(self)
         if not self.remove_common:
             plain.pop("remove_common")  # records from before there was any say the same
         if self.method != "fasttext":

@@ -1,5 +1,19 @@
-"""What training reads: sources of examples, checks of them, and the stream of batches. No torch here."""
+"""Training data: sources of examples, checks of them, and the stream of batches. No torch here."""
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+from gnomon.core.renamed import renamed
+
+_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__ = renamed(
+    __name__,
+    _load,
+    {
+        "Cursor": "SourceCursor",
+        "Finding": "DataFinding",
+        "Lengths": "LengthLimits",
+        "Place": "StreamState",
+        "Source": "DataSource",
+        "SourceSettings": "DataSourceSettings",
+    },
+)

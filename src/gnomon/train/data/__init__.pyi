@@ -1,19 +1,19 @@
-from .batches import Batches, BatchSettings, Cursor, Place
-from .checks import CheckSettings, DataReport, Finding, Lengths, check_data
+from .batches import Batches, BatchSettings, SourceCursor, StreamState
+from .checks import CheckSettings, DataFinding, DataReport, LengthLimits, check_data
 from .documents import from_documents, heading_pairs, span_pairs, title_pairs
-from .source import Source, SourceSettings, listed_source, open_source, prompts_by_source, spooled_source
+from .source import DataSource, DataSourceSettings, listed_source, open_source, prompts_by_source, spooled_source
 
 __all__ = [
     "BatchSettings",
     "Batches",
     "CheckSettings",
-    "Cursor",
+    "DataFinding",
     "DataReport",
-    "Finding",
-    "Lengths",
-    "Place",
-    "Source",
-    "SourceSettings",
+    "DataSource",
+    "DataSourceSettings",
+    "LengthLimits",
+    "SourceCursor",
+    "StreamState",
     "check_data",
     "from_documents",
     "heading_pairs",

@@ -1,27 +1,27 @@
-"""The stream of batches: each example once an epoch, none twice alike in a batch, resumed at any place.
+"""The stream of batches: each example once an epoch, none twice alike in a batch, resumed from any state.
 
 Rows are read in a shuffled order that seed, source and round decide: a permutation of row numbers is in
 memory (4 bytes a row, for as many sources as there are), the rows stay on disk. An example that would meet
-its like in a batch is deferred: it is the first to be asked for the source's next batch. A `Place` holds all
+its like in a batch is deferred: it comes first in the source's next batch. A `StreamState` holds all
 that the stream needs to go on, as plain numbers: a run that stopped there continues with the same batches.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Int
 
 from gnomon.core.errors import InvalidInput
 from gnomon.train.batch import Batch, Example
-from gnomon.train.data.source import Source
+from gnomon.train.data.source import DataSource
 
 
-def shuffled(count: int, *seed: int) -> Int[np.ndarray, " count"]:
+def shuffled_rows(count: int, *seed: int) -> Int[np.ndarray, " count"]:
     """The numbers 0 to count - 1 in an order that the seed decides.
 
     By the raw stream of PCG64, which numpy promises to keep, and not by its shuffles, which it may change.
@@ -35,7 +35,7 @@ def shuffled(count: int, *seed: int) -> Int[np.ndarray, " count"]:
     return order.astype(np.uint32 if count < 2**32 else np.int64)
 
 
-def uniform(*seed: int) -> float:
+def uniform_draw(*seed: int) -> float:
     """A number from 0 to below 1 that the seed decides.
 
     >>> 0 <= uniform(3, 4) < 1
@@ -44,7 +44,7 @@ def uniform(*seed: int) -> float:
     return float(_stream(seed).random_raw() >> 11) * 2.0**-53
 
 
-def named(name: str) -> int:
+def name_seed(name: str) -> int:
     """A number for a name, to be part of a seed.
 
     >>> named("faq") != named("docs")
@@ -66,7 +66,7 @@ _SOURCES, _ORDER = 0, 1
 
 @dataclass(frozen=True)
 class BatchSettings:
-    """`size` is examples a batch. `in_batch`: other examples' documents are negatives, as the objective says.
+    """`size` is examples a batch. `in_batch`: other examples' documents are negatives, as the loss wants.
 
     Each batch is of one source. "proportional": sources come in proportion to what is left of them, and an
     epoch is every example once. "weighted": they come by their weights, a source that is through starts over
@@ -98,7 +98,7 @@ class BatchSettings:
 
 
 @dataclass(frozen=True)
-class Cursor:
+class SourceCursor:
     """How far a source is: its round, rows taken of the round's order, and rows deferred, in order."""
 
     round: int = 0
@@ -107,28 +107,18 @@ class Cursor:
 
 
 @dataclass(frozen=True)
-class Place:
+class StreamState:
     """Where the next batch comes from: `position` counts the batches of the epoch that were given."""
 
     epoch: int = 0
     position: int = 0
-    cursors: tuple[Cursor, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """A plain mapping, read back by `from_json`."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, plain: Mapping[str, Any]) -> Place:
-        """The place that `to_json` wrote."""
-        cursors = [Cursor(c["round"], c["taken"], tuple(c["deferred"])) for c in plain["cursors"]]
-        return cls(plain["epoch"], plain["position"], tuple(cursors))
+    cursors: tuple[SourceCursor, ...] = ()
 
 
 class Batches:
-    """Batches of sources. Raises InvalidInput for no source, an empty one, or two of one name."""
+    """The stream of batches of some sources. Raises InvalidInput for no source, an empty one, or two of one name."""
 
-    def __init__(self, sources: Sequence[Source], settings: BatchSettings) -> None:
+    def __init__(self, sources: Sequence[DataSource], settings: BatchSettings) -> None:
         names = [source.name for source in sources]
         if not sources or len(set(names)) < len(names):
             raise InvalidInput(
@@ -156,96 +146,96 @@ class Batches:
             return sum(len(source) // size for source in self.sources)
         return sum(-(-len(source) // size) for source in self.sources)
 
-    def epoch(self, place: Place | int = 0) -> Iterator[tuple[Batch, Place]]:
-        """The batches from a place to the end of its epoch, each with the place that follows it.
+    def epoch(self, state: StreamState | int = 0) -> Iterator[tuple[Batch, StreamState]]:
+        """The batches from a state of the stream to the end of its epoch, each with the state after it.
 
-        A number is the beginning of that epoch. The place after the last batch begins the next epoch.
+        A number is the beginning of that epoch. The state after the last batch begins the next epoch.
         """
-        here = self._begun(place)
+        here = self._started(state)
         batch, after = self._following(here)
         while batch is not None:
             following, further = self._following(after)
             yield batch, after if following is not None else further
             batch, after = following, further
 
-    def place(self, epoch: int, position: int) -> Place:
-        """The place after so many batches of an epoch, found by going there: rows are read, nothing is made.
+    def state_at(self, epoch: int, position: int) -> StreamState:
+        """The state after so many batches of an epoch, found by going through them: rows are read, no batch is made.
 
-        Keeping the `Place` that came with a batch is quicker. Raises InvalidInput for one beyond the epoch.
+        Keeping the state that came with a batch is quicker. Raises InvalidInput for one beyond the epoch.
         """
-        here = self._begun(epoch)
+        here = self._started(epoch)
         while here.position < position:
             examples, after = self._following_examples(here)
             if examples is None:
                 raise InvalidInput(
                     f"batch {position} of epoch {epoch}",
                     expected=f"0 to {here.position}, the batches that it has",
-                    hint="give the data and settings that the place was counted with",
+                    hint="give the data and settings that the position was counted with",
                 )
             here = after
         return here
 
-    def _begun(self, place: Place | int) -> Place:
-        if isinstance(place, Place) and not place.cursors:
-            return self.place(place.epoch, place.position)
-        if isinstance(place, Place):
-            if len(place.cursors) != len(self.sources):
+    def _started(self, state: StreamState | int) -> StreamState:
+        if isinstance(state, StreamState) and not state.cursors:
+            return self.state_at(state.epoch, state.position)
+        if isinstance(state, StreamState):
+            if len(state.cursors) != len(self.sources):
                 raise InvalidInput(
-                    f"a place among {len(place.cursors)} sources",
-                    expected=f"one among {len(self.sources)}",
-                    hint="resume with the data that the run began with",
+                    f"a state of {len(state.cursors)} sources",
+                    expected=f"one of {len(self.sources)}",
+                    hint="resume with the data that the run started with",
                 )
-            return place
-        if self.settings.mixing == "weighted" and place:
-            return self._end_of(place - 1)
-        return Place(place, 0, tuple(Cursor(round=place) for _ in self.sources))
+            return state
+        if self.settings.mixing == "weighted" and state:
+            return self._end_of(state - 1)
+        return StreamState(state, 0, tuple(SourceCursor(round=state) for _ in self.sources))
 
-    def _end_of(self, epoch: int) -> Place:
-        here = self.place(epoch, self.about)
+    def _end_of(self, epoch: int) -> StreamState:
+        here = self.state_at(epoch, self.about)
         return self._following_examples(here)[1]
 
-    def _following(self, place: Place) -> tuple[Batch | None, Place]:
-        examples, after = self._following_examples(place)
+    def _following(self, state: StreamState) -> tuple[Batch | None, StreamState]:
+        examples, after = self._following_examples(state)
         if examples is None:
             return None, after
         return Batch.of(examples, in_batch=self.settings.in_batch), after
 
-    def _following_examples(self, place: Place) -> tuple[list[Example] | None, Place]:
+    def _following_examples(self, state: StreamState) -> tuple[list[Example] | None, StreamState]:
         """The next batch's examples, or None and the next epoch's beginning."""
-        here = place
+        here = state
         while (at := self._source(here)) is not None:
             cursor = here.cursors[at]
             if cursor.taken == len(self.sources[at]) and not cursor.deferred:
-                cursor = Cursor(round=cursor.round + 1)
+                cursor = SourceCursor(round=cursor.round + 1)
             examples, cursor = self._taken(at, cursor)
             cursors = (*here.cursors[:at], cursor, *here.cursors[at + 1 :])
             is_end = len(examples) < self.settings.size and cursor.taken == len(self.sources[at])
             if not (is_end and self.settings.drop_short):
-                return examples, Place(here.epoch, here.position + 1, cursors)
+                return examples, StreamState(here.epoch, here.position + 1, cursors)
             ended = replace(cursor, deferred=())
             here = replace(here, cursors=(*here.cursors[:at], ended, *here.cursors[at + 1 :]))
         weighted = self.settings.mixing == "weighted"
-        cursors = here.cursors if weighted else tuple(Cursor(here.epoch + 1) for _ in self.sources)
-        return None, Place(here.epoch + 1, 0, cursors)
+        cursors = here.cursors if weighted else tuple(SourceCursor(here.epoch + 1) for _ in self.sources)
+        return None, StreamState(here.epoch + 1, 0, cursors)
 
-    def _source(self, place: Place) -> int | None:
-        """Which source the next batch is of; None at the epoch's end. Decided by seed and place alone."""
+    def _source(self, state: StreamState) -> int | None:
+        """Which source the next batch is of; None at the epoch's end. Decided by seed and state alone."""
         if self.settings.mixing == "weighted":
             shares = [source.weight for source in self.sources]
-            if place.position >= self.about:
+            if state.position >= self.about:
                 return None
         else:
-            pairs = zip(self.sources, place.cursors, strict=True)
+            pairs = zip(self.sources, state.cursors, strict=True)
             shares = [float(len(source) - c.taken + len(c.deferred)) for source, c in pairs]
         if sum(shares) == 0:
             return None
-        drawn = uniform(self.settings.seed, _SOURCES, place.epoch, place.position) * sum(shares)
+        drawn = uniform_draw(self.settings.seed, _SOURCES, state.epoch, state.position) * sum(shares)
         reached = np.cumsum(shares)
         return min(int(np.searchsorted(reached, drawn, side="right")), int(np.flatnonzero(shares)[-1]))
 
-    def _taken(self, at: int, cursor: Cursor) -> tuple[list[Example], Cursor]:
+    def _taken(self, at: int, cursor: SourceCursor) -> tuple[list[Example], SourceCursor]:
         source, order = self.sources[at], self._order(at, cursor.round)
-        filling = _Filling(self.settings.size, distinct=self.settings.distinct)
+        filling = _BatchBuilder(self.settings.size, distinct=self.settings.distinct)
         left = [row for row in cursor.deferred if filling.is_full or not filling.takes(source[row])]
         taken = cursor.taken
         while taken < len(source) and not filling.is_full and len(left) < _HELD * self.settings.size:
@@ -253,18 +243,20 @@ class Batches:
             taken += 1
             if not filling.takes(source[row]):
                 left.append(row)
-        return filling.examples, Cursor(cursor.round, taken, tuple(left))
+        return filling.examples, SourceCursor(cursor.round, taken, tuple(left))
 
     def _order(self, at: int, round_number: int) -> Int[np.ndarray, " rows"]:
         key = (at, round_number)
         if key not in self._orders:
             self._orders = {k: order for k, order in self._orders.items() if k[0] != at}
             source = self.sources[at]
-            self._orders[key] = shuffled(len(source), self.settings.seed, _ORDER, named(source.name), round_number)
+            self._orders[key] = shuffled_rows(
+                len(source), self.settings.seed, _ORDER, name_seed(source.name), round_number
+            )
         return self._orders[key]
 
 
-class _Filling:
+class _BatchBuilder:
     """A batch while it fills."""
 
     def __init__(self, size: int, *, distinct: bool) -> None:

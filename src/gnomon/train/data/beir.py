@@ -11,11 +11,11 @@ import numpy as np
 
 from gnomon.core.errors import InvalidInput
 from gnomon.train.batch import Example
-from gnomon.train.data.columns import Form
+from gnomon.train.data.examples import Form
 from gnomon.train.data.tables import JsonRows, file_digest
 
 
-class Corpus:
+class BeirCorpus:
     """Documents of a corpus.jsonl by id: ids are kept in memory, texts are read from disk."""
 
     def __init__(self, path: Path, *, scratch: Path | None = None) -> None:
@@ -99,7 +99,7 @@ class BeirExamples:
                 expected="the documents that judgments speak of",
                 hint="put corpus.jsonl or corpus.jsonl.gz beside the queries",
             )
-        self.corpus = Corpus(corpus[0], scratch=scratch)
+        self.corpus = BeirCorpus(corpus[0], scratch=scratch)
         self._queries = tuple(query for query, grades in self._data.relevant.items() if max(grades.values()) > 0)
         self._right = [self._of(query) for query in self._queries]
         self._ends = np.cumsum([len(right) for right in self._right], dtype=np.int64)

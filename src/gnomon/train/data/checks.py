@@ -10,7 +10,7 @@ import hashlib
 import math
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -18,10 +18,11 @@ from jaxtyping import Int, UInt
 
 from gnomon.core.contracts import Role
 from gnomon.core.errors import GnomonError, InvalidInput
+from gnomon.core.serialize import to_plain
 from gnomon.train.batch import Example
-from gnomon.train.data.source import Source
+from gnomon.train.data.source import DataSource
 
-FindingKind = Literal[
+DataFindingKind = Literal[
     "unreadable row",
     "empty query",
     "empty document",
@@ -32,7 +33,7 @@ FindingKind = Literal[
     "leaked query",
     "leaked pair",
 ]
-LEFT_OUT: frozenset[FindingKind] = frozenset(
+LEFT_OUT: frozenset[DataFindingKind] = frozenset(
     {
         "unreadable row",
         "empty query",
@@ -48,7 +49,7 @@ SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Lengths:
+class LengthLimits:
     """How long texts may be, in tokens, and who counts them; `sample` texts of each role are looked at."""
 
     count: Callable[[Sequence[str], Role], Sequence[int]]
@@ -59,18 +60,18 @@ class Lengths:
 
 @dataclass(frozen=True)
 class CheckSettings:
-    """`labels` is the range that the objective takes (None: any finite number). `strict` refuses findings."""
+    """`labels` is the range that the loss takes (None: any finite number). `strict` refuses findings."""
 
     labels: tuple[float, float] | None = (0.0, 1.0)
     strict: bool = False
-    lengths: Lengths | None = None
+    lengths: LengthLimits | None = None
 
 
 @dataclass(frozen=True)
-class Finding:
+class DataFinding:
     """Something wrong: its kind, file:line, and what stands there."""
 
-    kind: FindingKind
+    kind: DataFindingKind
     where: str
     what: str
 
@@ -84,7 +85,7 @@ class SourceReport:
     examples: int
     digest: str
     counts: Mapping[str, int]
-    shown: tuple[Finding, ...]
+    shown: tuple[DataFinding, ...]
     over_long: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -106,11 +107,11 @@ class DataReport:
         return total
 
     @property
-    def shown(self) -> tuple[Finding, ...]:
+    def shown(self) -> tuple[DataFinding, ...]:
         """A few findings of each kind and source."""
         return tuple(one for report in (*self.train, *self.held_out) for one in report.shown)
 
-    def kept(self, sources: Sequence[Source]) -> tuple[Source, ...]:
+    def kept(self, sources: Sequence[DataSource]) -> tuple[DataSource, ...]:
         """The sources that were trained on, without the examples that cannot be learned from."""
         return tuple(
             source.without(self.left_out[source.name]) if len(self.left_out[source.name]) else source
@@ -120,8 +121,8 @@ class DataReport:
     def to_json(self) -> dict[str, Any]:
         """A plain mapping, for a run's report."""
         return {
-            "train": [asdict(report) for report in self.train],
-            "held_out": [asdict(report) for report in self.held_out],
+            "train": to_plain(self.train),
+            "held_out": to_plain(self.held_out),
             "left_out": {name: len(rows) for name, rows in self.left_out.items()},
         }
 
@@ -129,7 +130,7 @@ class DataReport:
         """Raise InvalidInput where anything was found, naming the first of each kind."""
         if not self.counts:
             return
-        first: dict[str, Finding] = {finding.kind: finding for finding in reversed(self.shown)}
+        first: dict[str, DataFinding] = {finding.kind: finding for finding in reversed(self.shown)}
         listed = "; ".join(
             f"{count} × {kind}, as {first[kind].where} ({first[kind].what})" for kind, count in self.counts.items()
         )
@@ -142,8 +143,8 @@ class DataReport:
 
 
 def check_data(
-    train: Sequence[Source],
-    held_out: Sequence[Source] = (),
+    train: Sequence[DataSource],
+    held_out: Sequence[DataSource] = (),
     *,
     settings: CheckSettings | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -156,17 +157,17 @@ def check_data(
     """
     settings = settings or CheckSettings()
     steps = _Steps(sum(len(source) for source in (*train, *held_out)), progress)
-    held = [_Look(source, settings, steps) for source in held_out]
-    queries = np.unique(np.concatenate([look.queries for look in held])) if held else None
-    pairs = np.unique(np.concatenate([look.pairs for look in held])) if held else None
-    looks = [_Look(source, settings, steps) for source in train]
-    for look in looks:
+    held = [_SourceCheck(source, settings, steps) for source in held_out]
+    queries = np.unique(np.concatenate([one.queries for one in held])) if held else None
+    pairs = np.unique(np.concatenate([one.pairs for one in held])) if held else None
+    checked = [_SourceCheck(source, settings, steps) for source in train]
+    for one in checked:
         if queries is not None and pairs is not None:
-            look.compare(queries, pairs)
+            one.compare(queries, pairs)
     report = DataReport(
-        tuple(look.report(settings) for look in looks),
-        tuple(look.report(settings) for look in held),
-        {look.source.name: look.left_out for look in looks},
+        tuple(one.report(settings) for one in checked),
+        tuple(one.report(settings) for one in held),
+        {one.source.name: one.left_out for one in checked},
     )
     if settings.strict:
         report.require()
@@ -185,13 +186,13 @@ class _Steps:
             self._hear(self._done, self._total)
 
 
-class _Look:
+class _SourceCheck:
     """One pass over a source: hashes of what it holds, and findings."""
 
-    def __init__(self, source: Source, settings: CheckSettings, steps: _Steps) -> None:
+    def __init__(self, source: DataSource, settings: CheckSettings, steps: _Steps) -> None:
         self.source = source
-        self._counts: dict[FindingKind, int] = {}
-        self._shown: list[Finding] = []
+        self._counts: dict[DataFindingKind, int] = {}
+        self._shown: list[DataFinding] = []
         self.queries = np.zeros(len(source), dtype=np.uint64)
         self.pairs = np.zeros(len(source), dtype=np.uint64)
         self._wholes = np.zeros(len(source), dtype=np.uint64)
@@ -206,7 +207,7 @@ class _Look:
         self._sound[self.left_out] = False
         self._find_duplicates()
 
-    def _row(self, at: int, settings: CheckSettings) -> Iterator[FindingKind]:
+    def _row(self, at: int, settings: CheckSettings) -> Iterator[DataFindingKind]:
         try:
             example = self.source[at]
         except GnomonError as error:
@@ -221,10 +222,10 @@ class _Look:
         self.pairs[at] = _hash("\0".join(sides[:2]))
         self._wholes[at] = _hash("\0".join(sides))
 
-    def _found(self, kind: FindingKind, where: str, what: str) -> FindingKind:
+    def _found(self, kind: DataFindingKind, where: str, what: str) -> DataFindingKind:
         self._counts[kind] = self._counts.get(kind, 0) + 1
         if self._counts[kind] <= SHOWN:
-            self._shown.append(Finding(kind, where, what if len(what) <= 160 else what[:159] + "…"))
+            self._shown.append(DataFinding(kind, where, what if len(what) <= 160 else what[:159] + "…"))
         return kind
 
     def _find_duplicates(self) -> None:
@@ -234,7 +235,7 @@ class _Look:
             row, same = int(rows[at]), int(rows[first[back[at]]])
             self._note(row, "duplicate", f"the same as {self.source.where(same)}")
 
-    def _note(self, row: int, kind: FindingKind, what: str) -> None:
+    def _note(self, row: int, kind: DataFindingKind, what: str) -> None:
         shown = self._counts.get(kind, 0) < SHOWN
         self._found(kind, self.source.where(row) if shown else "", what)
 
@@ -247,7 +248,7 @@ class _Look:
             for row in np.flatnonzero(np.isin(self.queries, queries) & self._sound & ~leaked):
                 self._note(int(row), "leaked query", f"held out too: {self._query(int(row), 'leaked query')}")
 
-    def _query(self, row: int, kind: FindingKind) -> str:
+    def _query(self, row: int, kind: DataFindingKind) -> str:
         return self.source[row].query if self._counts.get(kind, 0) < SHOWN else ""
 
     def report(self, settings: CheckSettings) -> SourceReport:
@@ -265,7 +266,7 @@ class _Look:
 
 def _wrong(
     example: Example, labels: tuple[float, float] | None, *, is_scored: bool
-) -> Iterator[tuple[FindingKind, str]]:
+) -> Iterator[tuple[DataFindingKind, str]]:
     if not example.query.strip():
         yield "empty query", f"its first document: {example.documents[0]}"
     if not all(text.strip() for text in example.documents):
@@ -282,7 +283,7 @@ def _wrong(
         yield "label out of range", f"{list(example.labels)}, wanted {wanted}"
 
 
-def _over_long(source: Source, sound: np.ndarray[Any, Any], lengths: Lengths) -> dict[str, float]:
+def _over_long(source: DataSource, sound: np.ndarray[Any, Any], lengths: LengthLimits) -> dict[str, float]:
     """The share of queries and of documents with more tokens than the model reads."""
     rows = np.flatnonzero(sound)
     rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), lengths.sample)).astype(np.int64)]

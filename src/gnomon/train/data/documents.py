@@ -11,7 +11,7 @@ from gnomon.core.documents import Document
 from gnomon.core.errors import InvalidInput
 from gnomon.train.batch import Example
 
-Making = Literal["titles", "headings", "spans"]
+Make = Literal["titles", "headings", "spans"]
 LEAST = 3
 """Words that a body, a section or a span must have."""
 
@@ -94,7 +94,7 @@ def read_documents(paths: Iterable[Path]) -> Iterator[Document]:
             yield from read(found, settings=settings)
 
 
-def from_documents(documents: Iterable[Document], make: Making) -> Iterator[Example]:
+def from_documents(documents: Iterable[Document], make: Make) -> Iterator[Example]:
     """Examples of one making."""
     makers = {"titles": title_pairs, "headings": heading_pairs, "spans": span_pairs}
     if make not in makers:

@@ -1,19 +1,184 @@
-"""Examples by number, whatever they are kept in."""
+"""Examples by number: rows of a table, read by the roles of its columns; lists; and examples spooled to disk."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from gnomon.core.errors import InvalidInput
 from gnomon.train.batch import Example
-from gnomon.train.data.columns import Form, Reading
-from gnomon.train.data.tables import LineFile, Rows
+from gnomon.train.data.tables import LineFile, RowTable
+
+Form = Literal["pairs", "triplets", "n-tuples", "scored", "parallel"]
+_NEGATIVE = re.compile(r"neg(?:ative)?s?(?:[_-]?\d+)?")
+_LABELS = ("score", "scores", "label", "labels", "similarity", "similarity_score")
+_QUERIES = ("query", "anchor", "question")
+_POSITIVES = ("positive", "positives", "pos", "document", "answer", "passage", "text")
+_PAIRS = (
+    ("source", "translation"),
+    ("source", "target"),
+    ("english", "non_english"),
+    ("sentence1", "sentence2"),
+    ("premise", "hypothesis"),
+    ("a", "b"),
+)
+_PARALLEL = 3
+"""So many of the pairs, from the first, are a sentence and its translation."""
+_HOW = 'name them, for example columns = {query = "title", positive = ["body"]}'
+
+
+@dataclass(frozen=True)
+class ColumnRoles:
+    """Names of columns. Positives and negatives may hold one text or a list; a negative may be missing.
+
+    `label` is a column of numbers, one for the only document, or a list of one for each document.
+    """
+
+    query: str
+    positives: tuple[str, ...]
+    negatives: tuple[str, ...] = ()
+    label: str | None = None
+    parallel: bool = False
+
+    @property
+    def form(self) -> Form:
+        """What a row is."""
+        if self.label is not None:
+            return "scored"
+        if self.parallel:
+            return "parallel"
+        return ("pairs", "triplets", "n-tuples")[min(2, len(self.negatives))]
+
+
+def detect_columns(names: Sequence[str], given: Mapping[str, Any] | None = None, *, where: str = "") -> ColumnRoles:
+    """The columns by their names; `given` (query, positive, negative, label) wins, "" leaves a role out.
+
+    Known names: query, anchor, question; positive, document, answer, passage, text; negative, negative_1;
+    score, label, similarity; and the pairs sentence1/sentence2, a/b, source/translation. Case does not count.
+    Raises InvalidInput for columns that are not there, for none that fit and for two that fit one role.
+    """
+    chosen = {role: _listed(value) for role, value in (given or {}).items()}
+    _check_given(chosen, names, where)
+    known = {name.lower(): name for name in names}
+    pair = _pair(known) if "query" not in chosen and "positive" not in chosen else None
+    query = chosen.get("query") or _one(known, _QUERIES, "query", where, pair[0] if pair else None)
+    positives = chosen.get("positive") or _one(known, _POSITIVES, "positive", where, pair[1] if pair else None)
+    negatives = chosen.get("negative", tuple(known[n] for n in known if _NEGATIVE.fullmatch(n)))
+    taken = {*query, *positives, *negatives}
+    labels = tuple(known[n] for n in _LABELS if n in known and known[n] not in taken)
+    if "label" in chosen:
+        labels = chosen["label"]
+    elif len(labels) > 1:
+        raise _ambiguous("label", labels, where)
+    parallel = pair is not None and tuple(n.lower() for n in pair) in _PAIRS[:_PARALLEL]
+    return ColumnRoles(query[0], positives, negatives, labels[0] if labels else None, parallel)
+
+
+def _listed(value: Any) -> tuple[str, ...]:
+    return ((value,) if value else ()) if isinstance(value, str) else tuple(value)
+
+
+def _check_given(chosen: Mapping[str, tuple[str, ...]], names: Sequence[str], where: str) -> None:
+    roles = ("query", "positive", "negative", "label")
+    for role, columns in chosen.items():
+        if role not in roles:
+            raise InvalidInput(f"columns.{role}", expected=f"one of {', '.join(roles)}", hint=_HOW)
+        missing = [name for name in columns if name not in names]
+        if missing:
+            raise InvalidInput(
+                f"{where or 'the data'} has no column {missing[0]!r}; its columns: {', '.join(names)}",
+                expected=f"a column for the {role}",
+                hint="correct the name",
+            )
+        if len(columns) > 1 and role in ("query", "label"):
+            raise _ambiguous(role, columns, where)
+
+
+def _pair(known: Mapping[str, str]) -> tuple[str, str] | None:
+    if any(name in known for name in _QUERIES):
+        return None
+    found = [(known[a], known[b]) for a, b in _PAIRS if a in known and b in known]
+    return found[0] if found else None
+
+
+def _one(known: Mapping[str, str], names: Sequence[str], role: str, where: str, paired: str | None) -> tuple[str, ...]:
+    if paired is not None:
+        return (paired,)
+    found = tuple(known[name] for name in names if name in known)
+    if len(found) > 1:
+        raise _ambiguous(role, found, where)
+    if not found:
+        raise InvalidInput(
+            f"{where or 'the data'} has columns {', '.join(known.values())}: none is the {role}",
+            expected=f"one named {', '.join(names)}, or a pair such as sentence1 and sentence2",
+            hint=_HOW,
+        )
+    return found
+
+
+def _ambiguous(role: str, found: Sequence[str], where: str) -> InvalidInput:
+    return InvalidInput(
+        f"{where or 'the data'} has {len(found)} columns for the {role}: {', '.join(found)}",
+        expected="one",
+        hint=f'say which: columns = {{{role} = "{found[0]}"}}',
+    )
+
+
+@dataclass(frozen=True)
+class RowReader:
+    """How a row becomes an example: its columns, and the range of its scores, brought to 0 to 1."""
+
+    columns: ColumnRoles
+    scale: tuple[float, float] | None = None
+
+    def example(self, row: Mapping[str, Any], *, source: str, where: str) -> Example:
+        """The example of a row. Raises InvalidInput, naming `where`, for a row that is none."""
+        columns = self.columns
+        query = list(_texts(row, columns.query, where))
+        if len(query) != 1:
+            raise _bad(where, columns.query, row.get(columns.query), "one text")
+        positives = [text for name in columns.positives for text in _texts(row, name, where)]
+        negatives = [t for name in columns.negatives if row.get(name) is not None for t in _texts(row, name, where)]
+        documents = (*positives, *negatives)
+        if not documents:
+            raise _bad(where, columns.positives[0], row.get(columns.positives[0]), "a text")
+        labels = (1.0,) * len(positives) + (0.0,) * len(negatives)
+        if columns.label is not None:
+            labels = self._labels(row.get(columns.label), len(documents), where)
+        return Example(query[0], documents, labels, source, where)
+
+    def _labels(self, value: Any, wanted: int, where: str) -> tuple[float, ...]:
+        name = self.columns.label or ""
+        given = value if isinstance(value, list | tuple) else [value]
+        if len(given) != wanted:
+            raise _bad(where, name, value, "a number" if wanted == 1 else f"{wanted} numbers, one a document")
+        try:
+            numbers = [float(one) for one in given]
+        except (TypeError, ValueError):
+            raise _bad(where, name, value, "a number") from None
+        if self.scale is None:
+            return tuple(numbers)
+        low, high = self.scale
+        return tuple((number - low) / (high - low) for number in numbers)
+
+
+def _texts(row: Mapping[str, Any], name: str, where: str) -> Iterator[str]:
+    value = row.get(name)
+    for text in value if isinstance(value, list | tuple) else [value]:
+        if not isinstance(text, str):
+            raise _bad(where, name, value, "a text")
+        yield text
+
+
+def _bad(where: str, name: str, value: Any, expected: str) -> InvalidInput:
+    shown = "is missing" if value is None else f"holds {value!r:.60}"
+    return InvalidInput(f"{where}: {name} {shown}", expected=expected, hint="correct the line, or name other columns")
 
 
 class Examples(Protocol):
@@ -45,8 +210,8 @@ class Examples(Protocol):
 class TableExamples:
     """A row of a table each."""
 
-    rows: Rows
-    reading: Reading
+    rows: RowTable
+    reading: RowReader
 
     @property
     def form(self) -> Form:

@@ -12,9 +12,16 @@ from jaxtyping import Int
 
 from gnomon.core.errors import InvalidInput
 from gnomon.train.batch import Example
-from gnomon.train.data.columns import Form, Reading, detect
-from gnomon.train.data.examples import Examples, ListedExamples, SpooledExamples, TableExamples
-from gnomon.train.data.tables import CellRows, DatasetRows, JsonRows, ListedRows, ParquetRows, Rows
+from gnomon.train.data.examples import (
+    Examples,
+    Form,
+    ListedExamples,
+    RowReader,
+    SpooledExamples,
+    TableExamples,
+    detect_columns,
+)
+from gnomon.train.data.tables import CsvRows, DatasetRows, JsonRows, ListedRows, ParquetRows, RowTable
 
 Format = Literal["auto", "jsonl", "csv", "tsv", "parquet", "datasets", "beir", "documents"]
 Make = Literal["titles", "headings", "spans"]
@@ -28,7 +35,7 @@ _SUFFIXES: Mapping[str, Format] = {
 
 
 @dataclass(frozen=True)
-class SourceSettings:
+class DataSourceSettings:
     """Where examples come from. `path` is a file, a folder, or (format "datasets") a data set's name.
 
     `name` is what batches and prompts call it; "" is the file's own. `columns` maps query, positive, negative
@@ -65,7 +72,7 @@ class SourceSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class DataSource:
     """Examples by number. `kept` holds the numbers that are used, rising; None is all of them."""
 
     name: str
@@ -105,12 +112,12 @@ class Source:
             raise IndexError(at)
         return at if self.kept is None else int(self.kept[at])
 
-    def without(self, positions: Iterable[int]) -> Source:
+    def without(self, positions: Iterable[int]) -> DataSource:
         """The same source, these examples left out."""
         own = np.arange(len(self.examples), dtype=np.int64) if self.kept is None else self.kept
         return replace(self, kept=np.delete(own, np.array(sorted(positions), dtype=np.int64)))
 
-    def first(self, count: int) -> Source:
+    def first(self, count: int) -> DataSource:
         """The same source, no more than its first `count`."""
         own = np.arange(len(self.examples), dtype=np.int64) if self.kept is None else self.kept
         return replace(self, kept=own[:count])
@@ -120,43 +127,43 @@ class Source:
         return self.examples.digest()
 
 
-def open_source(settings: SourceSettings | str | Path, *, scratch: Path | None = None) -> Source:
-    """The source at a path, told by its suffix or content. A file's rows are read when they are asked for.
+def open_source(settings: DataSourceSettings | str | Path, *, scratch: Path | None = None) -> DataSource:
+    """The source at a path, recognised by its suffix or content. A file's rows are read when they are asked for.
 
-    Raises InvalidInput for what is not there or in no known form, and for columns that are not told by their
+    Raises InvalidInput for what is not there or in no known form, and for columns that are not recognised by their
     names; UnreadableFile, StorageError.
     """
-    if not isinstance(settings, SourceSettings):
-        settings = SourceSettings(str(settings))
+    if not isinstance(settings, DataSourceSettings):
+        settings = DataSourceSettings(str(settings))
     kind = _format(settings)
     path = Path(settings.path).expanduser()
     name = settings.name or Path(path.name.removesuffix(".gz")).stem or settings.path
     found = _examples(settings, kind, path, scratch)
     if not len(found):
         raise InvalidInput(f"{settings.path} holds no example", expected="at least one", hint="look at it")
-    source = Source(name, found, settings.prompts, settings.weight)
+    source = DataSource(name, found, settings.prompts, settings.weight)
     return source if settings.limit is None else source.first(settings.limit)
 
 
-def listed_source(rows: Sequence[Any], *, name: str = "rows", columns: Mapping[str, Any] | None = None) -> Source:
+def listed_source(rows: Sequence[Any], *, name: str = "rows", columns: Mapping[str, Any] | None = None) -> DataSource:
     """A source in memory: Examples, mappings with named columns, or tuples (query, positive, negative, …)."""
     if len(rows) and isinstance(rows[0], Example):
-        return Source(name, ListedExamples(rows, name=name))
+        return DataSource(name, ListedExamples(rows, name=name))
     table = ListedRows(rows, name=name)
-    return Source(name, TableExamples(table, Reading(detect(table.names, columns, where=name))))
+    return DataSource(name, TableExamples(table, RowReader(detect_columns(table.names, columns, where=name))))
 
 
-def spooled_source(examples: Iterable[Example], *, name: str, scratch: Path | None = None) -> Source:
+def spooled_source(examples: Iterable[Example], *, name: str, scratch: Path | None = None) -> DataSource:
     """A source of what a generator gives, kept in a temporary file: it need not fit in memory."""
-    return Source(name, SpooledExamples(examples, name=name, scratch=scratch))
+    return DataSource(name, SpooledExamples(examples, name=name, scratch=scratch))
 
 
-def prompts_by_source(sources: Iterable[Source]) -> dict[str, str]:
+def prompts_by_source(sources: Iterable[DataSource]) -> dict[str, str]:
     """The sources' prompts by "source/role": a plain mapping, as models store it."""
     return {f"{source.name}/{role}": text for source in sources for role, text in source.prompts.items()}
 
 
-def _format(settings: SourceSettings) -> Format:
+def _format(settings: DataSourceSettings) -> Format:
     path = Path(settings.path).expanduser()
     if settings.format == "datasets":
         return "datasets"
@@ -176,15 +183,15 @@ def _format(settings: SourceSettings) -> Format:
     suffix = Path(path.name.lower().removesuffix(".gz")).suffix
     if path.is_file() and suffix in _SUFFIXES:
         return _SUFFIXES[suffix]
-    seen = "a folder" if path.is_dir() else f"a file that ends with {suffix!r}"
+    found_path = "a folder" if path.is_dir() else f"a file that ends with {suffix!r}"
     raise InvalidInput(
-        f"{settings.path}, {seen}",
+        f"{settings.path}, {found_path}",
         expected="jsonl, csv, tsv (each also .gz), parquet, a BEIR folder or a saved `datasets` folder",
         hint='say what it is: format = "documents" for files to make examples from',
     )
 
 
-def _examples(settings: SourceSettings, kind: Format, path: Path, scratch: Path | None) -> Examples:
+def _examples(settings: DataSourceSettings, kind: Format, path: Path, scratch: Path | None) -> Examples:
     if kind == "beir":
         from gnomon.train.data.beir import BeirExamples
 
@@ -195,17 +202,17 @@ def _examples(settings: SourceSettings, kind: Format, path: Path, scratch: Path 
         made = from_documents(read_documents([path]), settings.make)
         return SpooledExamples(made, name=path.name, scratch=scratch)
     rows = _rows(settings, kind, path, scratch)
-    columns = detect(rows.names, settings.columns, where=settings.path) if len(rows) else None
+    columns = detect_columns(rows.names, settings.columns, where=settings.path) if len(rows) else None
     if columns is None:
         return ListedExamples(())
-    return TableExamples(rows, Reading(columns, settings.scale))
+    return TableExamples(rows, RowReader(columns, settings.scale))
 
 
-def _rows(settings: SourceSettings, kind: Format, path: Path, scratch: Path | None) -> Rows:
+def _rows(settings: DataSourceSettings, kind: Format, path: Path, scratch: Path | None) -> RowTable:
     if kind == "jsonl":
         return JsonRows(path, scratch=scratch)
     if kind == "parquet":
         return ParquetRows(path, scratch=scratch)
     if kind == "datasets":
         return DatasetRows(settings.path, split=settings.split or "train")
-    return CellRows(path, tabs=kind == "tsv", scratch=scratch)
+    return CsvRows(path, tabs=kind == "tsv", scratch=scratch)

@@ -153,7 +153,7 @@ def _holds_text(file: IO[bytes], start: Offsets, end: Offsets) -> np.ndarray[tup
 _LOOKED_AT = 1000
 
 
-class Rows(Protocol):
+class RowTable(Protocol):
     """A table whose rows are read by number, from 0, in any order."""
 
     @property
@@ -218,7 +218,7 @@ class JsonRows:
         return found
 
 
-class CellRows:
+class CsvRows:
     """A CSV or TSV file whose first row names the columns, gzipped or not.
 
     CSV is quoted as RFC 4180 says; its separator is a comma, or a semicolon where the first row has no comma.
@@ -418,7 +418,7 @@ class DatasetRows:
 class _Numbered(Sequence[Any]):
     """Rows as a sequence of mappings."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: RowTable) -> None:
         self._rows = rows
 
     def __len__(self) -> int:

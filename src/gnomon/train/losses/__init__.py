@@ -1,4 +1,4 @@
-"""Objectives over the score matrix [queries, documents]: whatever made the scores, one file an objective."""
+"""Losses over the score matrix [queries, documents], whatever made the scores."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from types import MappingProxyType
 from typing import Any
 
 from gnomon.core.errors import InvalidInput
-from gnomon.train.contracts import Objective
+from gnomon.train.contracts import Loss
 from gnomon.train.losses.distillation import ListwiseKL, MarginMSE
 from gnomon.train.losses.infonce import InfoNCE
 from gnomon.train.losses.pairwise import Contrastive, CoSENT, CosineRegression, TripletMargin
 from gnomon.train.losses.wrappers import LayerWise, MaskFalseNegatives, Matryoshka
 
 __all__ = [
-    "OBJECTIVES",
+    "LOSSES",
     "WRAPPERS",
     "CoSENT",
     "Contrastive",
@@ -28,11 +28,11 @@ __all__ = [
     "MaskFalseNegatives",
     "Matryoshka",
     "TripletMargin",
-    "objective",
-    "wrapped",
+    "make_loss",
+    "wrap_loss",
 ]
 
-OBJECTIVES: Mapping[str, Any] = MappingProxyType(
+LOSSES: Mapping[str, Any] = MappingProxyType(
     {
         "infonce": InfoNCE,
         "triplet": TripletMargin,
@@ -48,26 +48,26 @@ WRAPPERS: Mapping[str, Any] = MappingProxyType(
 )
 
 
-def objective(name: str, **settings: Any) -> Objective:
-    """The objective of this name with these settings. Raises InvalidInput, naming the nearest known one."""
-    return _made(OBJECTIVES, "objective", name, settings)
+def make_loss(name: str, **settings: Any) -> Loss:
+    """The loss of this name with these settings. Raises InvalidInput, naming the nearest known one."""
+    return _made(LOSSES, "loss", name, settings)
 
 
-def wrapped(name: str, inner: Objective, **settings: Any) -> Objective:
-    """The objective inside the wrapper of this name. Raises InvalidInput, naming the nearest known one."""
-    return _made(WRAPPERS, "wrapper of objectives", name, {"objective": inner, **settings})
+def wrap_loss(name: str, inner: Loss, **settings: Any) -> Loss:
+    """The loss inside the wrapper of this name. Raises InvalidInput, naming the nearest known one."""
+    return _made(WRAPPERS, "wrapper of losses", name, {"loss": inner, **settings})
 
 
-def _made(table: Mapping[str, Any], what: str, name: str, settings: dict[str, Any]) -> Objective:
+def _made(table: Mapping[str, Any], what: str, name: str, settings: dict[str, Any]) -> Loss:
     if name not in table:
         raise _unknown(f"the {what} {name!r}", name, sorted(table))
     known = [key for key in inspect.signature(table[name]).parameters if key not in ("args", "kwargs")]
     for key in settings:
         if key not in known:
-            offered = [option for option in known if option != "objective"]
+            offered = [option for option in known if option != "loss"]
             raise _unknown(f"the setting {key!r} of the {what} {name!r}", key, offered)
     try:
-        made: Objective = table[name](**settings)
+        made: Loss = table[name](**settings)
     except TypeError as error:
         raise InvalidInput(
             f"the {what} {name!r} with {sorted(settings) or 'no settings'}: {error}",

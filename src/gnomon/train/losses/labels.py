@@ -1,4 +1,4 @@
-"""The cells of a label matrix: which are known, whether an objective can take them, means over them."""
+"""The cells of a label matrix: which are known, whether a loss can take them, means over them."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ def cleaned(scores: Tensor, labels: Tensor) -> Tensor:
     return torch.where(known(labels), scores, 0.0)
 
 
-def require_binary(labels: Tensor, objective: str) -> None:
+def require_binary(labels: Tensor, loss: str) -> None:
     """Raise InvalidInput unless each known label is 0 or 1."""
-    _require(labels, ~((labels == 0) | (labels == 1)), objective, "labels 0 (negative) or 1 (positive)")
+    _require(labels, ~((labels == 0) | (labels == 1)), loss, "labels 0 (negative) or 1 (positive)")
 
 
-def require_within(labels: Tensor, low: float, high: float, objective: str) -> None:
+def require_within(labels: Tensor, low: float, high: float, loss: str) -> None:
     """Raise InvalidInput unless each known label is finite and in [low, high]."""
     wanted = f"labels in [{low:g}, {high:g}]" if low > -float("inf") else "finite labels"
-    _require(labels, (labels < low) | (labels > high) | torch.isinf(labels), objective, wanted)
+    _require(labels, (labels < low) | (labels > high) | torch.isinf(labels), loss, wanted)
 
 
-def _require(labels: Tensor, wrong: Tensor, objective: str, expected: str) -> None:
+def _require(labels: Tensor, wrong: Tensor, loss: str, expected: str) -> None:
     wrong = wrong & known(labels)
     if wrong.any():
         row, column = (int(at) for at in wrong.nonzero()[0])
         raise InvalidInput(
             f"a label {float(labels[row, column]):g} (query {row}, document {column} of its batch) "
-            f"for the objective {objective!r}",
+            f"for the loss {loss!r}",
             expected=f"{expected}, or NaN where nothing is known",
-            hint="bring the labels into this range, or choose an objective that takes them",
+            hint="bring the labels into this range, or choose a loss that takes them",
         )
 
 

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from gnomon.core.errors import InvalidInput
-from gnomon.train.contracts import WHOLE, View
+from gnomon.train.contracts import WHOLE, ScoreView
 from gnomon.train.losses.labels import known
 
 Against = Literal["absolute", "margin", "share"]
 
 
 class MaskFalseNegatives(nn.Module):  # type: ignore[misc]
-    """An objective that no longer sees negatives (label 0) whose score is above a limit: they become NaN.
+    """A loss that no longer sees negatives (label 0) whose score is above a limit: they become NaN.
 
     The limit, with p the best score among the query's positives: `threshold` itself ("absolute"),
     p - threshold ("margin"), p * threshold ("share"). Queries without positives keep their negatives unless
@@ -27,7 +27,7 @@ class MaskFalseNegatives(nn.Module):  # type: ignore[misc]
     mining, 2024, arXiv:2407.15831 (TopK-Abs, TopK-MarginPos, TopK-PercPos, here applied in the batch).
     """
 
-    def __init__(self, objective: Any, threshold: float = 0.0, against: Against = "margin") -> None:
+    def __init__(self, loss: Any, threshold: float = 0.0, against: Against = "margin") -> None:
         super().__init__()
         if against not in get_args(Against):
             raise InvalidInput(f"against = {against!r}", expected=f"one of {get_args(Against)}")
@@ -35,12 +35,12 @@ class MaskFalseNegatives(nn.Module):  # type: ignore[misc]
             raise InvalidInput(
                 f"threshold = {threshold} against {against!r}", expected="a finite number, for a share above 0"
             )
-        self.objective, self.threshold, self.against = objective, threshold, against
-        self.views = objective.views
+        self.loss, self.threshold, self.against = loss, threshold, against
+        self.views = loss.views
 
     def forward(self, scores: Tensor, labels: Tensor) -> Tensor:
-        """The inner objective, with suspicious negatives unknown."""
-        return self.objective(scores, self.masked(scores, labels))
+        """The inner loss, with suspicious negatives unknown."""
+        return self.loss(scores, self.masked(scores, labels))
 
     def masked(self, scores: Tensor, labels: Tensor) -> Tensor:
         """The labels [queries, documents] with NaN for suspicious negatives."""
@@ -57,27 +57,27 @@ class MaskFalseNegatives(nn.Module):  # type: ignore[misc]
 
 
 class Matryoshka(nn.Module):  # type: ignore[misc]
-    """An objective for each prefix of the dimensions: the sum over dims of weight * loss of the prefix.
+    """A loss for each prefix of the dimensions: the sum over dims of weight * loss of the prefix.
 
     None among `dims` is all dimensions, whatever their number. Weights are 1 unless given.
 
     A. Kusupati et al.: Matryoshka Representation Learning, NeurIPS 2022, arXiv:2205.13147.
     """
 
-    def __init__(self, objective: Any, dims: Sequence[int | None], weights: Sequence[float] | None = None) -> None:
+    def __init__(self, loss: Any, dims: Sequence[int | None], weights: Sequence[float] | None = None) -> None:
         super().__init__()
-        _require_plain(objective)
-        self.objective = objective
+        _require_plain(loss)
+        self.loss = loss
         pairs = zip(_dims(dims), _weights(weights, len(dims), "dims"), strict=True)
-        self.views = tuple(View(dim=dim, weight=weight) for dim, weight in pairs)
+        self.views = tuple(ScoreView(dim=dim, weight=weight) for dim, weight in pairs)
 
     def forward(self, scores: Tensor, labels: Tensor) -> Tensor:
-        """The inner objective, on the scores of one view."""
-        return self.objective(scores, labels)
+        """The inner loss, on the scores of one view."""
+        return self.loss(scores, labels)
 
 
 class LayerWise(nn.Module):  # type: ignore[misc]
-    """An objective for each layer and each prefix of the dimensions: 2D Matryoshka.
+    """A loss for each layer and each prefix of the dimensions: 2D Matryoshka.
 
     The sum over layers and dims of weight(layer) * weight(dim) * loss. `layers` count as Python does, -1 the
     last. A layer's weight is 1 / (1 + ln(1 + its distance from the last)) unless `layer_weights` says
@@ -89,7 +89,7 @@ class LayerWise(nn.Module):  # type: ignore[misc]
 
     def __init__(
         self,
-        objective: Any,
+        loss: Any,
         layers: Sequence[int],
         dims: Sequence[int | None] = (None,),
         *,
@@ -97,23 +97,23 @@ class LayerWise(nn.Module):  # type: ignore[misc]
         weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
-        _require_plain(objective)
-        self.objective = objective
+        _require_plain(loss)
+        self.loss = loss
         by_layer = list(zip(layers, _layer_weights(layers, layer_weights), strict=True))
         by_dim = list(zip(_dims(dims), _weights(weights, len(dims), "dims"), strict=True))
-        self.views = tuple(View(dim, layer, first * second) for layer, first in by_layer for dim, second in by_dim)
+        self.views = tuple(ScoreView(dim, layer, first * second) for layer, first in by_layer for dim, second in by_dim)
 
     def forward(self, scores: Tensor, labels: Tensor) -> Tensor:
-        """The inner objective, on the scores of one view."""
-        return self.objective(scores, labels)
+        """The inner loss, on the scores of one view."""
+        return self.loss(scores, labels)
 
 
-def _require_plain(objective: Any) -> None:
-    if objective.views != WHOLE:
+def _require_plain(loss: Any) -> None:
+    if loss.views != WHOLE:
         raise InvalidInput(
-            f"{type(objective).__name__} inside a Matryoshka objective",
-            expected="an objective that sees the whole model",
-            hint="for layers and dimensions together use LayerWise(objective, layers, dims)",
+            f"{type(loss).__name__} inside a Matryoshka loss",
+            expected="a loss that sees the whole model",
+            hint="for layers and dimensions together use LayerWise(loss, layers, dims)",
         )
 
 

@@ -27,11 +27,12 @@ leaves out the best, it is too low.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from gnomon.core.serialize import to_plain
 from gnomon.kernels.statistics import wilson_interval
 
 LEAST = 20
@@ -43,7 +44,7 @@ _TOP = 0.1
 
 
 @dataclass(frozen=True)
-class Withheld:
+class WithheldPositives:
     """`hidden` positives of `examples` were hidden, and `mined` of them were among `negatives` mined so.
 
     `kept_in` is the share of the hidden that was mined, with its 95% interval (Wilson 1927), and `rate` the
@@ -67,27 +68,29 @@ class Withheld:
 
 
 @dataclass(frozen=True)
-class Rates:
+class FalseNegativeRates:
     """The estimates, None where there is too little for one. `mixture` and `threshold` are upper bounds."""
 
-    withheld: Withheld | None
+    withheld: WithheldPositives | None
     mixture: float | None
     threshold: float | None
 
     def to_json(self) -> dict[str, Any]:
         """A plain mapping."""
-        plain = asdict(self)
+        plain: dict[str, Any] = to_plain(self)
         if self.withheld is not None:
-            plain["withheld"] |= {"kept_in": self.withheld.kept_in, "rate": self.withheld.rate}
+            plain["withheld"] |= {"kept_in": list(self.withheld.kept_in), "rate": list(self.withheld.rate)}
         return plain
 
 
-def estimate(withheld: Withheld, *, mined: Sequence[float], hidden: Sequence[float], above: tuple[int, int]) -> Rates:
+def estimate(
+    withheld: WithheldPositives, *, mined: Sequence[float], hidden: Sequence[float], above: tuple[int, int]
+) -> FalseNegativeRates:
     """All three. `mined` and `hidden` are scores minus the known positive's: of mined negatives, and of
     hidden positives that were mined. `above`: candidates that scored at least as the positive, of how many.
     """
     over, candidates = above
-    return Rates(
+    return FalseNegativeRates(
         withheld if withheld.hidden else None,
         mixture(np.array(mined), np.array(hidden)) if len(hidden) >= LEAST and len(mined) else None,
         min(1.0, 2 * over / candidates) if candidates else None,

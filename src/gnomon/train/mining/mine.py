@@ -3,24 +3,109 @@
 Candidates are a window of ranks of BM25, of an encoder, or of both; known right answers are taken out, then
 those that score too near the known positive (Moreira et al. 2024, NV-Retriever, arXiv:2407.15831) or that a
 scorer takes for an answer (Qu et al. 2021, RocketQA, arXiv:2010.08191). How many false negatives are left is
-estimated: see `mining_rates`.
+estimated: see `mining.false_negatives`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from gnomon.core.contracts import Encoder, Scorer
 from gnomon.core.errors import InvalidInput
+from gnomon.core.serialize import to_plain
 from gnomon.train.batch import Example
-from gnomon.train.data.batches import named, shuffled
-from gnomon.train.data.source import Source
-from gnomon.train.mining.false_negatives import Withheld, estimate
-from gnomon.train.mining.search import ByVectors, ByWords, Found, Miner, Progress, Searched, TextPool
-from gnomon.train.mining.settings import MineReport, MineSettings
+from gnomon.train.data.batches import name_seed, shuffled_rows
+from gnomon.train.data.source import DataSource
+from gnomon.train.mining.false_negatives import FalseNegativeRates, WithheldPositives, estimate
+from gnomon.train.mining.search import (
+    Candidates,
+    CandidateSearch,
+    KeywordSearch,
+    Progress,
+    SearchIndex,
+    TextPool,
+    VectorSearch,
+)
+
+Method = Literal["bm25", "dense", "both"]
+
+
+@dataclass(frozen=True)
+class MineSettings:
+    """`ranks` is the window, from 1, known right answers not counted; `per_query` how many are taken of it.
+
+    A negative must score at most the positive's score minus `margin`, and at most `share` of it; scores are
+    the encoder's where there is one, else BM25's. With a scorer it must besides score `scorer_margin` below
+    the positive there. `choice`: the first of the window, or any. `language` is that of the words. `probes`
+    is how many examples with several positives are used to estimate the false-negative rate.
+    """
+
+    method: Method = "bm25"
+    per_query: int = 5
+    ranks: tuple[int, int] = (10, 100)
+    margin: float | None = None
+    share: float | None = None
+    scorer_margin: float = 0.0
+    choice: Literal["first", "random"] = "first"
+    language: str = "en"
+    seed: int = 0
+    probes: int = 2000
+
+    def __post_init__(self) -> None:
+        if self.method not in get_args(Method):
+            raise InvalidInput(f"method {self.method!r}", expected=f"one of {', '.join(get_args(Method))}")
+        if self.choice not in ("first", "random"):
+            raise InvalidInput(f"choice {self.choice!r}", expected="first or random")
+        first, last = self.ranks
+        if not 1 <= first <= last:
+            raise InvalidInput(f"ranks {first} to {last}", expected="ranks from 1, the lower first")
+        if not 1 <= self.per_query <= last - first + 1:
+            raise InvalidInput(
+                f"{self.per_query} negatives of ranks {first} to {last}",
+                expected=f"1 to {last - first + 1}, as many as the window has",
+                hint="widen the window, or take fewer",
+            )
+        if self.share is not None and not 0 < self.share <= 1:
+            raise InvalidInput(f"share {self.share}", expected="above 0 to 1, such as 0.95")
+        if self.margin is not None and not 0 <= self.margin < float("inf"):
+            raise InvalidInput(f"margin {self.margin}", expected="0 or more")
+
+    def limit(self, reference: float) -> float:
+        """The highest score that a negative may have, where the positive has this one."""
+        limit = float("inf")
+        if self.margin is not None:
+            limit = reference - self.margin
+        if self.share is not None:
+            # A share of a score below 0 would be above it.
+            limit = min(limit, reference * self.share if reference > 0 else reference / self.share)
+        return limit
+
+
+@dataclass(frozen=True)
+class MineReport:
+    """What was mined. `short` examples have fewer negatives than answers for, `without` of them none.
+
+    `dropped` counts candidates that a filter took out, by filter. `rates` says how many false negatives
+    are to be expected.
+    """
+
+    settings: MineSettings
+    examples: int
+    texts: int
+    negatives: int
+    short: int
+    without: int
+    dropped: dict[str, int]
+    rates: FalseNegativeRates
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain mapping."""
+        return {**to_plain(self), "rates": self.rates.to_json()}
+
 
 _AT_ONCE = 128
 _SCORES = 200_000
@@ -32,7 +117,7 @@ def _unheard(stage: str, done: int, of: int) -> None:
 
 
 @dataclass
-class _Tally:
+class _Counts:
     examples: int = 0
     negatives: int = 0
     short: int = 0
@@ -49,7 +134,7 @@ class _Tally:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _KnownAnswers:
     """An example with the ids of its own right answers, of its wrong ones, and of all known right ones."""
 
     example: Example
@@ -59,7 +144,7 @@ class _Asked:
 
 
 @dataclass(frozen=True)
-class _Chosen:
+class _Selection:
     """Ids taken, each one's score minus the positive's, and what the filters took out."""
 
     ids: tuple[int, ...]
@@ -68,15 +153,15 @@ class _Chosen:
     scorer: int
 
 
-class Mining:
+class MinedExamples:
     """Examples with their mined negatives, one at a time; `report` says what was mined so far."""
 
     def __init__(
-        self, source: Source, settings: MineSettings, miner: Miner, pool: TextPool, scorer: Scorer | None
+        self, source: DataSource, settings: MineSettings, search: CandidateSearch, pool: TextPool, scorer: Scorer | None
     ) -> None:
-        self._source, self._settings, self._miner = source, settings, miner
+        self._source, self._settings, self._search = source, settings, search
         self._pool, self._scorer = pool, scorer
-        self._tally = _Tally()
+        self._counts = _Counts()
         self._right: dict[str, set[int]] = {}
         for example in source:
             if not _right(example) or not all(text.strip() for text in example.documents):
@@ -92,16 +177,16 @@ class Mining:
         return len(self._source)
 
     def __iter__(self) -> Iterator[Example]:
-        self._tally = _Tally()
+        self._counts = _Counts()
         for start in range(0, len(self._source), _AT_ONCE):
             end = min(start + _AT_ONCE, len(self._source))
-            yield from self._block([self._asked(self._source[at]) for at in range(start, end)])
+            yield from self._block([self._answers(self._source[at]) for at in range(start, end)])
 
     @property
     def report(self) -> MineReport:
         """What was mined in the last pass, as far as it went."""
-        t = self._tally
-        withheld = Withheld(t.probes, t.withheld, t.probed, t.found)
+        t = self._counts
+        withheld = WithheldPositives(t.probes, t.withheld, t.probed, t.found)
         rates = estimate(withheld, mined=t.mined, hidden=t.hidden, above=(t.above, t.candidates))
         return MineReport(
             self._settings,
@@ -114,53 +199,55 @@ class Mining:
             rates,
         )
 
-    def _asked(self, example: Example) -> _Asked:
+    def _answers(self, example: Example) -> _KnownAnswers:
         right, documents = set(_right(example)), set(example.documents)
         own = frozenset(self._pool.add(text) for text in right)
         wrong = frozenset(self._pool.add(text) for text in documents - right)
-        return _Asked(example, own, wrong, frozenset(self._right[_key(example.query)]))
+        return _KnownAnswers(example, own, wrong, frozenset(self._right[_key(example.query)]))
 
-    def _block(self, block: Sequence[_Asked]) -> Iterator[Example]:
+    def _block(self, block: Sequence[_KnownAnswers]) -> Iterator[Example]:
         depth = self._settings.ranks[1] + max(len(one.right | one.wrong) for one in block)
-        found = self._miner.find([one.example.query for one in block], k=depth)
-        for asked, ranked in zip(block, found, strict=True):
-            chosen = self._choose(asked, ranked, known=asked.right)
-            self._note(asked, chosen)
-            if asked.right - asked.own and self._tally.probes < self._settings.probes:
-                self._probe(asked, self._choose(asked, ranked, known=asked.own))
+        found = self._search.find([one.example.query for one in block], k=depth)
+        for answers, ranked in zip(block, found, strict=True):
+            chosen = self._choose(answers, ranked, known=answers.right)
+            self._note(answers, chosen)
+            if answers.right - answers.own and self._counts.probes < self._settings.probes:
+                self._probe(answers, self._choose(answers, ranked, known=answers.own))
             mined = tuple(self._pool.texts[i] for i in chosen.ids)
-            example = asked.example
+            example = answers.example
             labels = (*example.labels, *(0.0,) * len(mined))
             yield Example(example.query, (*example.documents, *mined), labels, example.source, example.id, example.also)
 
-    def _choose(self, asked: _Asked, found: Found, *, known: frozenset[int]) -> _Chosen:
+    def _choose(self, answers: _KnownAnswers, found: Candidates, *, known: frozenset[int]) -> _Selection:
         """The negatives of a ranking, if these right answers were known and no others."""
-        settings, query = self._settings, asked.example.query
+        settings, query = self._settings, answers.example.query
         first, last = settings.ranks
-        window = [i for i in found.ids if i not in known and i not in asked.wrong][first - 1 : last]
-        scores = self._miner.scores(found, (*window, *asked.own))
-        reference = max(scores[i] for i in asked.own)
+        window = [i for i in found.ids if i not in known and i not in answers.wrong][first - 1 : last]
+        scores = self._search.scores(found, (*window, *answers.own))
+        reference = max(scores[i] for i in answers.own)
         limit = settings.limit(reference)
         below = [i for i in window if scores[i] <= limit]
         difference = {i: scores[i] - reference for i in window}
         kept = below
         if self._scorer is not None and below:
-            judged = self._judged(self._scorer, query, [*asked.own, *below])
-            best = max(judged[i] for i in asked.own)
+            judged = self._judged(self._scorer, query, [*answers.own, *below])
+            best = max(judged[i] for i in answers.own)
             kept = [i for i in below if judged[i] <= best - settings.scorer_margin]
             difference |= {i: judged[i] - best for i in below}
         taken = kept
         if settings.choice == "random":
-            order = shuffled(len(kept), settings.seed, named(query))
+            order = shuffled_rows(len(kept), settings.seed, name_seed(query))
             taken = [kept[int(at)] for at in order]
-        return _Chosen(tuple(taken[: settings.per_query]), difference, len(window) - len(below), len(below) - len(kept))
+        return _Selection(
+            tuple(taken[: settings.per_query]), difference, len(window) - len(below), len(below) - len(kept)
+        )
 
     def _judged(self, scorer: Scorer, query: str, ids: Sequence[int]) -> dict[int, float]:
         scores = np.asarray(scorer.score(query, [self._pool.texts[i] for i in ids]), dtype=np.float64)
         return dict(zip(ids, scores.tolist(), strict=True))
 
-    def _note(self, asked: _Asked, chosen: _Chosen) -> None:
-        t = self._tally
+    def _note(self, answers: _KnownAnswers, chosen: _Selection) -> None:
+        t = self._counts
         t.examples += 1
         t.negatives += len(chosen.ids)
         t.short += len(chosen.ids) < self._settings.per_query
@@ -172,8 +259,8 @@ class Mining:
         if len(t.mined) < _SCORES:
             t.mined += [chosen.above[i] for i in chosen.ids]
 
-    def _probe(self, asked: _Asked, chosen: _Chosen) -> None:
-        t, hidden = self._tally, asked.right - asked.own
+    def _probe(self, answers: _KnownAnswers, chosen: _Selection) -> None:
+        t, hidden = self._counts, answers.right - answers.own
         found = [i for i in chosen.ids if i in hidden]
         t.probes += 1
         t.withheld += len(hidden)
@@ -183,14 +270,14 @@ class Mining:
 
 
 def mine(
-    source: Source,
+    source: DataSource,
     settings: MineSettings | None = None,
     *,
     corpus: Iterable[str] | None = None,
     encoder: Encoder | None = None,
     scorer: Scorer | None = None,
     progress: Progress = _unheard,
-) -> Mining:
+) -> MinedExamples:
     """Negatives for a source's examples, from its own positives or from `corpus`; mined as they are iterated.
 
     Texts are held in memory, and so are an encoder's vectors of them. Negatives that an example has stay.
@@ -207,16 +294,16 @@ def mine(
     offered = len(pool)
     # A given corpus may lack the positives: they are needed for their scores, and never offered.
     pool.add_all(text for example in source for text in (*example.documents, *example.also))
-    searched: list[Searched] = []
+    searched: list[SearchIndex] = []
     if settings.method != "dense":
-        searched.append(ByWords(pool.texts, settings.language, progress))
+        searched.append(KeywordSearch(pool.texts, settings.language, progress))
     if encoder is not None:
-        searched.append(ByVectors(pool.texts, encoder, progress))
+        searched.append(VectorSearch(pool.texts, encoder, progress))
     allowed = np.arange(offered, dtype=np.int64) if offered < len(pool) else None
-    return Mining(source, settings, Miner(searched, allowed), pool, scorer)
+    return MinedExamples(source, settings, CandidateSearch(searched, allowed), pool, scorer)
 
 
-def _check(source: Source, settings: MineSettings, encoder: Encoder | None) -> None:
+def _check(source: DataSource, settings: MineSettings, encoder: Encoder | None) -> None:
     if (settings.method == "bm25") != (encoder is None):
         needs = encoder is None
         raise InvalidInput(

@@ -47,7 +47,7 @@ class TextPool:
                 self.add(text)
 
 
-class Searched(Protocol):
+class SearchIndex(Protocol):
     """Texts that are searched for many queries, and scored for one."""
 
     def search(
@@ -57,7 +57,7 @@ class Searched(Protocol):
         ...
 
 
-class ByWords:
+class KeywordSearch:
     """BM25 over a temporary keyword index."""
 
     def __init__(self, texts: Sequence[str], language: str, progress: Progress) -> None:
@@ -72,7 +72,7 @@ class ByWords:
         self.search = index.search
 
 
-class ByVectors:
+class VectorSearch:
     """An encoder's vectors in a scan index, in memory."""
 
     def __init__(self, texts: Sequence[str], encoder: Encoder, progress: Progress) -> None:
@@ -92,15 +92,15 @@ class ByVectors:
         known, vectors = self._last
         at = {query: n for n, query in enumerate(known)}
         if all(query in at for query in queries):
-            asked = vectors.take([at[query] for query in queries])
+            vectors_of_queries = vectors.take([at[query] for query in queries])
         else:
-            asked = self._encoder.encode(list(queries), role="query")
-            self._last = (tuple(queries), asked)
-        return self._index.search(asked, k=k, where=where)
+            vectors_of_queries = self._encoder.encode(list(queries), role="query")
+            self._last = (tuple(queries), vectors_of_queries)
+        return self._index.search(vectors_of_queries, k=k, where=where)
 
 
 @dataclass(frozen=True)
-class Found:
+class Candidates:
     """A query's ranking, and the scores that came with it."""
 
     query: str
@@ -108,17 +108,17 @@ class Found:
     scores: Mapping[int, float]
 
 
-class Miner:
+class CandidateSearch:
     """Searches by all that it is given; scores are those of the last: of vectors, where there are any.
 
     Lists are fused by reciprocal ranks (Cormack, Clarke and Büttcher 2009). `allowed` are the ids that may
     come back, None for all.
     """
 
-    def __init__(self, searched: Sequence[Searched], allowed: Int[np.ndarray, " allowed"] | None) -> None:
+    def __init__(self, searched: Sequence[SearchIndex], allowed: Int[np.ndarray, " allowed"] | None) -> None:
         self._searched, self._allowed = tuple(searched), allowed
 
-    def find(self, queries: Sequence[str], *, k: int) -> list[Found]:
+    def find(self, queries: Sequence[str], *, k: int) -> list[Candidates]:
         """What is found for each query, best first."""
         lists = [one.search(queries, k=k, where=self._allowed) for one in self._searched]
         found = []
@@ -126,10 +126,10 @@ class Miner:
             ids = rankings[0].ids if len(rankings) == 1 else _fused(rankings)[:k]
             last = rankings[-1]
             scores = dict(zip(last.ids.tolist(), last.scores.tolist(), strict=True))
-            found.append(Found(query, tuple(ids.tolist()), scores))
+            found.append(Candidates(query, tuple(ids.tolist()), scores))
         return found
 
-    def scores(self, found: Found, ids: Iterable[int]) -> dict[int, float]:
+    def scores(self, found: Candidates, ids: Iterable[int]) -> dict[int, float]:
         """The score of each id; 0 for a text that shares no word with the query, where words are searched."""
         wanted = set(ids)
         known = {i: found.scores[i] for i in wanted if i in found.scores}

@@ -20,7 +20,7 @@ from gnomon.train.models.attention import register_attention
 from gnomon.train.models.tokenizer import ModelTokenizer, open_tokenizer
 
 
-def padded(
+def pad_ids(
     rows: Sequence[Tensor], fill: int, device: torch.device, *, at_least: int = 0
 ) -> tuple[Tensor, Tensor | None]:
     """Ids [rows, longest] and a boolean mask of the real ones; None where no row was padded.
@@ -83,7 +83,7 @@ class NewBackbone:
     more: dict[str, Any] = field(default_factory=dict)
 
 
-class Backbone(nn.Module):  # type: ignore[misc]
+class TrainableBackbone(nn.Module):  # type: ignore[misc]
     """A network with its tokenizer. Raises ModelUnsupported for a network that says no dimensions."""
 
     def __init__(self, network: Any, tokenizer: ModelTokenizer) -> None:
@@ -107,7 +107,7 @@ class Backbone(nn.Module):  # type: ignore[misc]
         A layer counts as Python does among the layers, embeddings not included. Raises InvalidInput for one
         that is not there.
         """
-        ids, mask = padded(rows, self.pad_id, self.device)
+        ids, mask = pad_ids(rows, self.pad_id, self.device)
         return self.run(ids, mask, layers), mask
 
     def run(self, ids: Tensor, mask: Tensor | None, layers: Sequence[int] = (-1,)) -> list[Tensor]:
@@ -120,7 +120,7 @@ class Backbone(nn.Module):  # type: ignore[misc]
 
     def save(self, folder: Path) -> None:
         """Write config.json, model.safetensors and the tokenizer."""
-        with quiet():
+        with quiet_transformers():
             self.network.save_pretrained(folder)
         self.tokenizer.save(folder)
 
@@ -135,7 +135,7 @@ class Backbone(nn.Module):  # type: ignore[misc]
 
 def open_backbone(
     name: str | Path, *, settings: BackboneSettings | None = None, max_tokens: int | None = None
-) -> Backbone:
+) -> TrainableBackbone:
     """The network of a folder, a hub id or a short name, whatever stands around it.
 
     `max_tokens` None: what the model says. Raises ModelNotFound, and ModelUnsupported for weights that are
@@ -143,15 +143,17 @@ def open_backbone(
     """
     base = base_folder(locate(name).folder)
     tokenizer = open_tokenizer(base, max_tokens=text_limit(base, max_tokens))
-    return Backbone(open_network(base, settings or BackboneSettings(), "AutoModel"), tokenizer)
+    return TrainableBackbone(open_network(base, settings or BackboneSettings(), "AutoModel"), tokenizer)
 
 
-def new_backbone(new: NewBackbone, tokenizer: ModelTokenizer, *, settings: BackboneSettings | None = None) -> Backbone:
+def new_backbone(
+    new: NewBackbone, tokenizer: ModelTokenizer, *, settings: BackboneSettings | None = None
+) -> TrainableBackbone:
     """A network of random weights for this tokenizer.
 
     Raises InvalidInput for a family that transformers does not know, or sizes that do not fit it.
     """
-    return Backbone(*new_network(new, tokenizer, settings or BackboneSettings(), "AutoModel"))
+    return TrainableBackbone(*new_network(new, tokenizer, settings or BackboneSettings(), "AutoModel"))
 
 
 def new_network(
@@ -208,7 +210,7 @@ def open_network(base: Path, settings: BackboneSettings, head: str, **more: Any)
             expected="model.safetensors: a pickle runs code when it is loaded",
             hint="load and save the model once with transformers, which writes safetensors",
         )
-    with quiet():
+    with quiet_transformers():
         config = transformers.AutoConfig.from_pretrained(base, local_files_only=True, **more)
         _set_dropout(config, settings)
         network, found = getattr(transformers, head).from_pretrained(
@@ -233,7 +235,7 @@ def open_network(base: Path, settings: BackboneSettings, head: str, **more: Any)
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """transformers without its own progress bars and reports: training draws one bar, its own."""
     from transformers.utils import logging
 
@@ -248,22 +250,22 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def text_limit(base: Path, asked: int | None) -> int:
-    """The longest text to read: what is asked for, or what the model's files name.
+def text_limit(base: Path, wanted: int | None) -> int:
+    """The longest text to read: `wanted`, or what the model's files name.
 
     Raises InvalidInput for more than the network has positions for, ModelUnsupported where nothing names it.
     """
     config = read_json(base / "config.json")
     family = str(config.get("model_type", ""))
-    if asked is None:
+    if wanted is None:
         return read_max_tokens(base, family, config, card=None)
     room = position_count(family, config)
-    if room is not None and asked > room:
+    if room is not None and wanted > room:
         raise InvalidInput(
-            f"max_tokens = {asked} for {base.name}",
+            f"max_tokens = {wanted} for {base.name}",
             expected=f"at most {room}, for which it has positions",
         )
-    return asked
+    return wanted
 
 
 def _set_dropout(config: Any, settings: BackboneSettings) -> None:

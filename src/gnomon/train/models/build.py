@@ -1,4 +1,4 @@
-"""A model to train, from a description: what a recipe says of it."""
+"""A model to train: built from a description, or loaded from a folder to be trained further."""
 
 from __future__ import annotations
 
@@ -7,32 +7,37 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from gnomon.core.errors import InvalidInput
+from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.core.space import Similarity
+from gnomon.encode.cards import Card
 from gnomon.encode.hub.locate import locate
 from gnomon.encode.layout.backbone import STATIC_MAX_TOKENS
+from gnomon.encode.layout.files import read_json
+from gnomon.encode.layout.late_interaction import read_late_interaction
+from gnomon.encode.layout.model import ModelLayout, read_layout, read_towers
+from gnomon.encode.layout.modules import architecture_of
+from gnomon.train.attention_pooling import AttentionPooling
 from gnomon.train.contracts import Kind, Model
 from gnomon.train.models.backbone import (
-    Backbone,
     BackboneSettings,
     NewBackbone,
+    TrainableBackbone,
     base_folder,
     new_backbone,
     open_backbone,
 )
 from gnomon.train.models.cross_encoder import (
-    MatchingCrossEncoder,
-    matches,
+    TrainableMaxSimCrossEncoder,
+    has_maxsim_score,
     new_cross,
     open_cross,
-    open_matching,
+    open_maxsim_cross,
 )
-from gnomon.train.models.late_interaction import LateInteraction, LateSettings
-from gnomon.train.models.load import LoadSettings, kind_in, load_model
-from gnomon.train.models.pooling import Pool, PoolingName, Projection
-from gnomon.train.models.static import distil_static, new_static
+from gnomon.train.models.late_interaction import LateSettings, TrainableLateInteraction, open_late
+from gnomon.train.models.layers import PoolingName, TrainablePooling, TrainableProjection, open_projection
+from gnomon.train.models.static import distil_static, new_static, open_static
 from gnomon.train.models.tokenizer import ModelTokenizer, open_tokenizer, train_tokenizer
-from gnomon.train.models.towers import BiEncoder, DualEncoder, Prompts, Tower
+from gnomon.train.models.towers import ModelPrompts, Tower, TrainableBiEncoder, TrainableDualEncoder
 
 Corpus = Callable[[], Iterable[str]]
 Head = Literal["classifier", "maxsim"]
@@ -75,7 +80,7 @@ def build_model(what: Architecture, *, settings: BackboneSettings | None = None,
     maker = _Maker(what, settings or BackboneSettings(), corpus)
     if what.kind in ("bi", "late", "cross") and not isinstance(what.backbone, NewBackbone):
         located = locate(what.backbone)
-        other = what.head is not None and (what.head == "maxsim") != matches(located.folder)
+        other = what.head is not None and (what.head == "maxsim") != has_maxsim_score(located.folder)
         if kind_in(located.folder, located.card) == what.kind and not other:
             model = load_model(what.backbone, LoadSettings(maker.settings, what.max_tokens, dict(what.prompts) or None))
             return maker.changed(model).eval() if what.kind == "bi" else model
@@ -95,15 +100,15 @@ class _Maker:
     settings: BackboneSettings
     corpus: Corpus | None
 
-    def bi(self) -> BiEncoder:
+    def bi(self) -> TrainableBiEncoder:
         tower = self._tower(self.what.backbone)
-        return BiEncoder(tower, similarity=self.what.similarity or "cosine", prompts=self._prompts())
+        return TrainableBiEncoder(tower, similarity=self.what.similarity or "cosine", prompts=self._prompts())
 
-    def changed(self, model: BiEncoder) -> BiEncoder:
+    def changed(self, model: TrainableBiEncoder) -> TrainableBiEncoder:
         """A loaded bi-encoder with what the description adds to it."""
         what, tower = self.what, model.tower
         if what.pooling is not None and what.pooling != tower.pool.how:
-            tower.pool = Pool(what.pooling, dim=tower.backbone.dim)
+            tower.pool = TrainablePooling(what.pooling, dim=tower.backbone.dim)
         if what.dim and what.dim != tower.dim:
             tower.projections.append(self._projection(tower.dim, what.dim))
         if what.similarity is not None:
@@ -112,32 +117,32 @@ class _Maker:
             model.prompts = replace(model.prompts, pooled=False)
         return model
 
-    def dual(self) -> DualEncoder:
+    def dual(self) -> TrainableDualEncoder:
         second = self.what.document_backbone or self.what.backbone
         if isinstance(second, NewBackbone) and second is self.what.backbone:
             second = replace(second, seed=second.seed + 1)
-        return DualEncoder(
+        return TrainableDualEncoder(
             self._tower(self.what.backbone),
             self._tower(second),
             similarity=self.what.similarity or "cosine",
             prompts=self._prompts(),
         )
 
-    def late(self) -> LateInteraction:
+    def late(self) -> TrainableLateInteraction:
         backbone = self._backbone(self.what.backbone)
         projection = self._projection(backbone.dim, self.what.dim or LATE_DIM, bias=False)
         projection.keep_angles(self.what.seed)
-        return LateInteraction(backbone, projection, settings=self.what.late, prompts=self._prompts())
+        return TrainableLateInteraction(backbone, projection, settings=self.what.late, prompts=self._prompts())
 
     def cross(self) -> Model:
         what = self.what
         if what.head == "maxsim" and isinstance(what.backbone, NewBackbone):
-            return MatchingCrossEncoder(self._backbone(what.backbone))
+            return TrainableMaxSimCrossEncoder(self._backbone(what.backbone))
         if isinstance(what.backbone, NewBackbone):
             return new_cross(what.backbone, self._tokenizer(what.backbone.max_tokens), settings=self.settings)
         folder = locate(what.backbone).folder
         if what.head == "maxsim":
-            return open_matching(folder, settings=self.settings, max_tokens=what.max_tokens)
+            return open_maxsim_cross(folder, settings=self.settings, max_tokens=what.max_tokens)
         return open_cross(folder, settings=self.settings, max_tokens=what.max_tokens, seed=what.seed)
 
     def static(self) -> Model:
@@ -154,9 +159,9 @@ class _Maker:
     def _tower(self, backbone: str | Path | NewBackbone) -> Tower:
         what, made = self.what, self._backbone(backbone)
         projections = [self._projection(made.dim, what.dim)] if what.dim else []
-        return Tower(made, Pool(what.pooling or "mean", dim=made.dim), projections)
+        return Tower(made, TrainablePooling(what.pooling or "mean", dim=made.dim), projections)
 
-    def _backbone(self, backbone: str | Path | NewBackbone) -> Backbone:
+    def _backbone(self, backbone: str | Path | NewBackbone) -> TrainableBackbone:
         if isinstance(backbone, NewBackbone):
             return new_backbone(backbone, self._tokenizer(backbone.max_tokens), settings=self.settings)
         return open_backbone(backbone, settings=self.settings, max_tokens=self.what.max_tokens)
@@ -179,15 +184,15 @@ class _Maker:
             max_tokens=limit,
         )
 
-    def _projection(self, into: int, out: int, *, bias: bool = True) -> Projection:
+    def _projection(self, into: int, out: int, *, bias: bool = True) -> TrainableProjection:
         import torch
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.what.seed)
-            return Projection(into, out, bias=bias)
+            return TrainableProjection(into, out, bias=bias)
 
-    def _prompts(self) -> Prompts:
-        return Prompts(dict(self.what.prompts), self.what.pool_prompt)
+    def _prompts(self) -> ModelPrompts:
+        return ModelPrompts(dict(self.what.prompts), self.what.pool_prompt)
 
 
 def _check(what: Architecture) -> None:
@@ -209,3 +214,109 @@ def _check(what: Architecture) -> None:
                 expected="settings of this kind",
                 hint=f"leave out {name}",
             )
+
+
+@dataclass(frozen=True)
+class LoadSettings:
+    """What wins over a folder's own word; None, or no prompts: as the folder says.
+
+    `prompts` are by role ("query"), or by source and role ("nq/query").
+    """
+
+    network: BackboneSettings = field(default_factory=BackboneSettings)
+    max_tokens: int | None = None
+    prompts: Mapping[str, str] | None = None
+
+
+def load_model(name: str | Path, settings: LoadSettings | None = None) -> Model:
+    """The model of a folder, a hub id or a short name, of the kind that its folder says; in eval().
+
+    Its own pooling, projections, prompts and length are kept. Raises ModelNotFound, ModelUnsupported,
+    MissingPrompt.
+    """
+    located, settings = locate(name), settings or LoadSettings()
+    folder, shape = located.folder, architecture_of(located.folder, carded=located.card is not None)
+    if shape == "cross":
+        opened = open_maxsim_cross if has_maxsim_score(folder) else open_cross
+        model: Model = opened(folder, settings=settings.network, max_tokens=settings.max_tokens)
+    elif shape == "dual":
+        model = _dual(folder, settings)
+    elif shape == "late":
+        model = _late(folder, settings)
+    else:
+        model = _single(folder, located.card, settings)
+    return model.eval()
+
+
+def kind_in(folder: Path, card: Card | None = None) -> Kind | None:
+    """What a folder holds; None for a bare network, which does not say how to pool."""
+    shape = architecture_of(folder, carded=card is not None)
+    if shape != "single":
+        return shape
+    if card is None and not (folder / "modules.json").is_file():
+        return "static" if read_json(folder / "config.json").get("model_type") == "model2vec" else None
+    return "static" if read_layout(folder, name=folder.name, card=card, prompts=_NONE).kind == "static" else "bi"
+
+
+def _single(folder: Path, card: Card | None, settings: LoadSettings) -> Model:
+    layout = read_layout(folder, name=folder.name, card=card, prompts=_role_prompts(folder, settings))
+    prompts = _prompts(folder, layout.prompts, settings, pooled=layout.include_prompt)
+    if layout.kind == "static":
+        return open_static(layout, prompts)
+    return TrainableBiEncoder(_tower(layout, settings), similarity=layout.similarity, prompts=prompts)
+
+
+def _dual(folder: Path, settings: LoadSettings) -> TrainableDualEncoder:
+    towers = read_towers(folder, name=folder.name, prompts=_role_prompts(folder, settings))
+    query, document = towers["query"], towers["document"]
+    if query.include_prompt != document.include_prompt:
+        raise ModelUnsupported(
+            f"{folder}, of whose towers one pools its prompt and the other does not",
+            expected="towers that treat their prompts alike",
+            hint="choose another model to start from",
+        )
+    roles = {"query": query.prompts["query"], "document": document.prompts["document"]}
+    prompts = _prompts(folder, roles, settings, pooled=query.include_prompt)
+    return TrainableDualEncoder(
+        _tower(query, settings), _tower(document, settings), similarity=query.similarity, prompts=prompts
+    )
+
+
+def _late(folder: Path, settings: LoadSettings) -> TrainableLateInteraction:
+    layout = read_late_interaction(folder, name=folder.name, prompts=_role_prompts(folder, settings))
+    backbone = open_backbone(
+        layout.weights.parent,
+        settings=settings.network,
+        max_tokens=settings.max_tokens or layout.limits["document"],
+    )
+    return open_late(layout, backbone, _prompts(folder, layout.prompts, settings))
+
+
+def _tower(layout: ModelLayout, settings: LoadSettings) -> Tower:
+    backbone = open_backbone(
+        layout.weights.parent, settings=settings.network, max_tokens=settings.max_tokens or layout.max_tokens
+    )
+    pool = TrainablePooling(layout.pooling, dim=backbone.dim)
+    if layout.attention is not None:
+        pool.attention = AttentionPooling.load(str(layout.attention.parent))
+    return Tower(backbone, pool, [open_projection(saved) for saved in layout.projections])
+
+
+_NONE = {"query": "", "document": ""}
+
+
+def _role_prompts(folder: Path, settings: LoadSettings) -> Mapping[str, str] | None:
+    """What the caller gives for roles. A folder with prompts for sources only needs none for roles."""
+    given = {key: text for key, text in (settings.prompts or {}).items() if "/" not in key}
+    stored = {key for key, text in _stored_prompts(folder).items() if text}
+    return given or (_NONE if stored and all("/" in key for key in stored) else None)
+
+
+def _prompts(folder: Path, roles: Mapping[str, str], settings: LoadSettings, *, pooled: bool = True) -> ModelPrompts:
+    every = {**_stored_prompts(folder), **(settings.prompts or {})}
+    sources = {key: text for key, text in every.items() if "/" in key}
+    return ModelPrompts({**{role: text for role, text in roles.items() if text}, **sources}, pooled)
+
+
+def _stored_prompts(folder: Path) -> dict[str, str]:
+    return dict(read_json(folder / "config_sentence_transformers.json").get("prompts") or {})

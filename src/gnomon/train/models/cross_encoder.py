@@ -16,22 +16,22 @@ from gnomon.encode.layout.modules import list_modules
 from gnomon.train.contracts import Features, Kind
 from gnomon.train.maxsim_score import MaxSimScore
 from gnomon.train.models.backbone import (
-    Backbone,
     BackboneSettings,
     NewBackbone,
+    TrainableBackbone,
     base_folder,
     new_network,
     open_backbone,
     open_network,
-    padded,
-    quiet,
+    pad_ids,
+    quiet_transformers,
     text_limit,
 )
 from gnomon.train.models.save import (
     IDENTITY,
-    Parts,
+    ModuleWriter,
+    replacing_model,
     transformer_config,
-    whole_folder,
     write_cross_settings,
     write_json,
     write_modules,
@@ -39,8 +39,8 @@ from gnomon.train.models.save import (
 from gnomon.train.models.tokenizer import ModelTokenizer, open_tokenizer
 
 
-class MatchingCrossEncoder(nn.Module):  # type: ignore[misc]
-    """Keeps `PairScorer`: the score is that of MaxSimScore, whose docstring has the papers.
+class TrainableMaxSimCrossEncoder(nn.Module):  # type: ignore[misc]
+    """A `PairScorer`: the score is that of MaxSimScore, whose docstring has the papers.
 
     Tokens of both sides are of type 0: the networks it starts from have learned little of another. Raises
     ModelUnsupported for a tokenizer that puts nothing between the texts of a pair.
@@ -48,7 +48,7 @@ class MatchingCrossEncoder(nn.Module):  # type: ignore[misc]
 
     kind: Kind = "cross"
 
-    def __init__(self, backbone: Backbone, head: MaxSimScore | None = None) -> None:
+    def __init__(self, backbone: TrainableBackbone, head: MaxSimScore | None = None) -> None:
         super().__init__()
         self.backbone, self.head = backbone, head or _head(backbone)
 
@@ -61,30 +61,30 @@ class MatchingCrossEncoder(nn.Module):  # type: ignore[misc]
 
     def judge(self, features: Features) -> Tensor:
         """[pairs] scores in float32, -1 to 1."""
-        ids, mask = padded(features.ids, self.backbone.pad_id, self.backbone.device)
+        ids, mask = pad_ids(features.ids, self.backbone.pad_id, self.backbone.device)
         return self.head.score(ids, self.backbone.run(ids, mask)[0], mask)
 
     def save(self, folder: Path) -> None:
         """Write a folder that sentence-transformers' CrossEncoder loads, with trust_remote_code=True."""
         self.backbone.network.config.num_labels = 1
-        with whole_folder(folder) as made:
-            parts = Parts(made)
-            parts.add_backbone(self.backbone)
+        with replacing_model(folder) as made:
+            modules = ModuleWriter(made)
+            modules.add_backbone(self.backbone.save)
             self.backbone.tokenizer.save(made, model_input_names=["input_ids", "attention_mask"])
-            self.head.save(str(parts.place("MaxSimScore")))
-            write_modules(made, parts)
+            self.head.save(str(modules.add("MaxSimScore")))
+            write_modules(made, modules)
             write_cross_settings(made)
 
 
-def open_matching(
+def open_maxsim_cross(
     folder: Path, *, settings: BackboneSettings | None = None, max_tokens: int | None = None
-) -> MatchingCrossEncoder:
+) -> TrainableMaxSimCrossEncoder:
     """From any folder with a network; a head that is there already is kept."""
     backbone = open_backbone(folder, settings=settings, max_tokens=max_tokens)
-    return MatchingCrossEncoder(backbone, MaxSimScore.load(str(at)) if (at := _matched(folder)) else None)
+    return TrainableMaxSimCrossEncoder(backbone, MaxSimScore.load(str(at)) if (at := _matched(folder)) else None)
 
 
-def matches(folder: Path) -> bool:
+def has_maxsim_score(folder: Path) -> bool:
     """Whether a cross-encoder's folder has this score."""
     return _matched(folder) is not None
 
@@ -93,7 +93,7 @@ def _matched(folder: Path) -> Path | None:
     return next((entry.folder for entry in list_modules(folder) or () if entry.kind == "MaxSimScore"), None)
 
 
-def _head(backbone: Backbone) -> MaxSimScore:
+def _head(backbone: TrainableBackbone) -> MaxSimScore:
     """The special tokens around texts, by the tokenizer: of a pair with empty sides there is nothing else."""
     frame = backbone.tokenizer.encode_pairs([""], [""])[0][0].tolist()
     after = backbone.tokenizer.frame()[1]
@@ -109,8 +109,8 @@ def _head(backbone: Backbone) -> MaxSimScore:
 _HEAD = "AutoModelForSequenceClassification"
 
 
-class CrossEncoder(nn.Module):  # type: ignore[misc]
-    """Keeps `PairScorer`. Nogueira and Cho 2019, Passage re-ranking with BERT (arXiv:1901.04085).
+class TrainableCrossEncoder(nn.Module):  # type: ignore[misc]
+    """A `PairScorer`. Nogueira and Cho 2019, Passage re-ranking with BERT (arXiv:1901.04085).
 
     `activation` is the torch module that sentence-transformers applies to the score; `judge` does not.
     """
@@ -135,30 +135,30 @@ class CrossEncoder(nn.Module):  # type: ignore[misc]
     def judge(self, features: Features) -> Tensor:
         """[pairs] scores in float32, before any activation."""
         device = next(self.network.parameters()).device
-        ids, mask = padded(features.ids, self._pad_id, device)
+        ids, mask = pad_ids(features.ids, self._pad_id, device)
         types = {}
         if self._typed and features.kinds is not None:
-            types["token_type_ids"] = padded(features.kinds, 0, device)[0]
+            types["token_type_ids"] = pad_ids(features.kinds, 0, device)[0]
         logits: Tensor = self.network(input_ids=ids, attention_mask=mask, return_dict=True, **types).logits
         return logits[:, 0].float()
 
     def save(self, folder: Path) -> None:
         """Write a folder that sentence-transformers' CrossEncoder loads."""
-        with whole_folder(folder) as made:
-            parts = Parts(made)
-            parts.place("Transformer")
-            with quiet():
+        with replacing_model(folder) as made:
+            modules = ModuleWriter(made)
+            modules.add("Transformer")
+            with quiet_transformers():
                 self.network.save_pretrained(made)
             names = ["input_ids", *(["token_type_ids"] if self._typed else []), "attention_mask"]
             self.tokenizer.save(made, model_input_names=names)
-            said = {
+            config = {
                 **transformer_config(),
                 "transformer_task": "sequence-classification",
                 "modality_config": {"text": {"method": "forward", "method_output_name": "logits"}},
                 "module_output_name": "scores",
             }
-            write_json(made / "sentence_bert_config.json", said)
-            write_modules(made, parts)
+            write_json(made / "sentence_bert_config.json", config)
+            write_modules(made, modules)
             write_cross_settings(made, self.activation)
 
 
@@ -175,7 +175,7 @@ def open_cross(
     settings: BackboneSettings | None = None,
     max_tokens: int | None = None,
     seed: int = 0,
-) -> CrossEncoder:
+) -> TrainableCrossEncoder:
     """A cross-encoder from a folder; where its weights have no head for one score, a new one from the seed.
 
     Raises ModelUnsupported for a head of several scores.
@@ -192,12 +192,14 @@ def open_cross(
                 expected="a backbone, or a cross-encoder with one score",
                 hint="choose another model to start from",
             ) from error
-    said = read_json(folder / "config_sentence_transformers.json")
-    was_cross = said.get("model_type") == "CrossEncoder" and said.get("activation_fn")
-    return CrossEncoder(network, tokenizer, activation=str(was_cross or IDENTITY))
+    config = read_json(folder / "config_sentence_transformers.json")
+    activation = config.get("activation_fn") if config.get("model_type") == "CrossEncoder" else None
+    return TrainableCrossEncoder(network, tokenizer, activation=str(activation or IDENTITY))
 
 
-def new_cross(new: NewBackbone, tokenizer: ModelTokenizer, *, settings: BackboneSettings | None = None) -> CrossEncoder:
+def new_cross(
+    new: NewBackbone, tokenizer: ModelTokenizer, *, settings: BackboneSettings | None = None
+) -> TrainableCrossEncoder:
     """A cross-encoder of random weights."""
     network, tokenizer = new_network(new, tokenizer, settings or BackboneSettings(), _HEAD, num_labels=1)
-    return CrossEncoder(network, tokenizer)
+    return TrainableCrossEncoder(network, tokenizer)

@@ -16,11 +16,10 @@ from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.core.space import Similarity
 from gnomon.encode.layout.late_interaction import LateInteractionLayout
 from gnomon.train.contracts import Features, Kind, Reps
-from gnomon.train.models.backbone import Backbone, padded
-from gnomon.train.models.pooling import Projection, open_projection
-from gnomon.train.models.save import Parts, whole_folder, write_json, write_sentence_model
-from gnomon.train.models.score_matrix import maxsim
-from gnomon.train.models.towers import Prompts
+from gnomon.train.models.backbone import TrainableBackbone, pad_ids
+from gnomon.train.models.layers import TrainableProjection, maxsim, open_projection
+from gnomon.train.models.save import ModuleWriter, replacing_model, write_json, write_sentence_model
+from gnomon.train.models.towers import ModelPrompts
 
 _TOKENS = "token_embeddings"
 
@@ -38,7 +37,7 @@ class LateSettings:
     skip: tuple[str, ...] = tuple(string.punctuation)
 
 
-class LateInteraction(nn.Module):  # type: ignore[misc]
+class TrainableLateInteraction(nn.Module):  # type: ignore[misc]
     """Keeps `Embedder`. Khattab and Zaharia 2020, ColBERT (arXiv:2004.12832).
 
     Raises ModelUnsupported where queries are to be filled and the tokenizer has no mask token.
@@ -49,15 +48,15 @@ class LateInteraction(nn.Module):  # type: ignore[misc]
 
     def __init__(
         self,
-        backbone: Backbone,
-        projection: Projection,
+        backbone: TrainableBackbone,
+        projection: TrainableProjection,
         *,
         settings: LateSettings | None = None,
-        prompts: Prompts | None = None,
+        prompts: ModelPrompts | None = None,
     ) -> None:
         super().__init__()
         self.backbone, self.projection = backbone, projection
-        self.settings, self.prompts = settings or LateSettings(), prompts or Prompts()
+        self.settings, self.prompts = settings or LateSettings(), prompts or ModelPrompts()
         tokenizer, wide = backbone.tokenizer, self.settings.query_tokens
         if wide is not None and wide > tokenizer.max_tokens:
             raise InvalidInput(
@@ -92,11 +91,11 @@ class LateInteraction(nn.Module):  # type: ignore[misc]
         """A vector a token for each layer asked for, and the mask of those that are scored."""
         backbone, wide = self.backbone, self.settings.query_tokens
         if features.role == "query" and wide is not None:
-            ids, mask = padded(features.ids, self._mask_id or 0, backbone.device, at_least=wide)
+            ids, mask = pad_ids(features.ids, self._mask_id or 0, backbone.device, at_least=wide)
             scored = torch.ones_like(ids, dtype=torch.bool)
             hidden = backbone.run(ids, None if self.settings.attend else mask, layers)
         else:
-            ids, mask = padded(features.ids, backbone.pad_id, backbone.device)
+            ids, mask = pad_ids(features.ids, backbone.pad_id, backbone.device)
             scored = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask
             if features.role == "document" and len(self._skip):
                 scored = scored & ~torch.isin(ids, self._skip)
@@ -109,20 +108,20 @@ class LateInteraction(nn.Module):  # type: ignore[misc]
 
     def save(self, folder: Path) -> None:
         """Write sentence-transformers' MultiVectorEncoder: Transformer, Dense, MultiVectorMask, Normalize."""
-        with whole_folder(folder) as made:
-            parts = Parts(made)
-            parts.add_backbone(self.backbone, _expansion(self.settings))
-            parts.add_dense(self.projection, _TOKENS)
+        with replacing_model(folder) as made:
+            modules = ModuleWriter(made)
+            modules.add_backbone(self.backbone.save, _expansion(self.settings))
+            self.projection.save(modules.add("Dense"), between=_TOKENS)
             skip = {"skiplist_words": list(self.settings.skip), "skiplist_tasks": ["document"]}
-            where = parts.place("MultiVectorMask") / "config.json"
+            where = modules.add("MultiVectorMask") / "config.json"
             write_json(where, {**skip, "keep_only_token_ids": None})
-            parts.add_normalize(_TOKENS)
+            modules.add_normalize(_TOKENS)
             write_sentence_model(
-                made, parts, prompts=self.prompts.texts, similarity=None, model_type="MultiVectorEncoder"
+                made, modules, prompts=self.prompts.texts, similarity=None, model_type="MultiVectorEncoder"
             )
 
 
-def open_late(layout: LateInteractionLayout, backbone: Backbone, prompts: Prompts) -> LateInteraction:
+def open_late(layout: LateInteractionLayout, backbone: TrainableBackbone, prompts: ModelPrompts) -> TrainableLateInteraction:
     """The model of a folder. Raises ModelUnsupported for what is served and cannot be trained further."""
     expansion = layout.expansion
     mask = backbone.tokenizer.special_id("mask_token")
@@ -144,7 +143,9 @@ def open_late(layout: LateInteractionLayout, backbone: Backbone, prompts: Prompt
     settings = LateSettings(
         expansion.length if expansion else None, bool(expansion and expansion.attend), layout.skiplist
     )
-    return LateInteraction(backbone, open_projection(layout.projections[0]), settings=settings, prompts=prompts)
+    return TrainableLateInteraction(
+        backbone, open_projection(layout.projections[0]), settings=settings, prompts=prompts
+    )
 
 
 def _expansion(settings: LateSettings) -> dict[str, Any]:

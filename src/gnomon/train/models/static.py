@@ -16,13 +16,13 @@ from gnomon.core.space import Similarity
 from gnomon.encode.layout.backbone import STATIC_MAX_TOKENS
 from gnomon.encode.layout.model import ModelLayout
 from gnomon.train.contracts import Features, Kind, Reps
-from gnomon.train.models.save import Parts, whole_folder, write_sentence_model
-from gnomon.train.models.score_matrix import score_matrix
+from gnomon.train.models.layers import score_matrix
+from gnomon.train.models.save import ModuleWriter, replacing_model, write_sentence_model
 from gnomon.train.models.tokenizer import ModelTokenizer, open_tokenizer
-from gnomon.train.models.towers import BiEncoder, Prompts
+from gnomon.train.models.towers import ModelPrompts, TrainableBiEncoder
 
 
-class StaticEmbedder(nn.Module):  # type: ignore[misc]
+class TrainableStaticEncoder(nn.Module):  # type: ignore[misc]
     """Keeps `Embedder`. A token's weight is the length of its row, so weights are learned with the rows.
 
     Raises InvalidInput for a table that has not a row for every token.
@@ -36,7 +36,7 @@ class StaticEmbedder(nn.Module):  # type: ignore[misc]
         tokenizer: ModelTokenizer,
         *,
         similarity: Similarity = "cosine",
-        prompts: Prompts | None = None,
+        prompts: ModelPrompts | None = None,
     ) -> None:
         super().__init__()
         if len(table) < tokenizer.vocabulary:
@@ -46,7 +46,7 @@ class StaticEmbedder(nn.Module):  # type: ignore[misc]
             )
         self.table = nn.Parameter(table.detach().float().clone())
         self.tokenizer = tokenizer
-        self.similarity, self.prompts = similarity, prompts or Prompts()
+        self.similarity, self.prompts = similarity, prompts or ModelPrompts()
 
     @property
     def dim(self) -> int:
@@ -77,27 +77,27 @@ class StaticEmbedder(nn.Module):  # type: ignore[misc]
         """Write sentence-transformers' StaticEmbedding."""
         from safetensors.torch import save_file
 
-        with whole_folder(folder) as made:
-            parts = Parts(made)
-            parts.place("StaticEmbedding")
+        with replacing_model(folder) as made:
+            modules = ModuleWriter(made)
+            modules.add("StaticEmbedding")
             rows = {"embedding.weight": self.table.detach().cpu().contiguous()}
             save_file(rows, str(made / "model.safetensors"))
             self.tokenizer.raw().save(str(made / "tokenizer.json"))
             if self.similarity == "cosine":
-                parts.add_normalize("sentence_embedding")
-            write_sentence_model(made, parts, prompts=self.prompts.texts, similarity=self.similarity)
+                modules.add_normalize("sentence_embedding")
+            write_sentence_model(made, modules, prompts=self.prompts.texts, similarity=self.similarity)
 
 
-def new_static(tokenizer: ModelTokenizer, *, dim: int, seed: int = 0) -> StaticEmbedder:
+def new_static(tokenizer: ModelTokenizer, *, dim: int, seed: int = 0) -> TrainableStaticEncoder:
     """A table of random rows, each dimension of variance one."""
     if dim < 1:
         raise InvalidInput(f"a static encoder of {dim} dimensions", expected="at least 1")
     random = torch.Generator().manual_seed(seed)
     table = torch.randn(tokenizer.vocabulary, dim, generator=random)
-    return StaticEmbedder(table, tokenizer.with_limit(STATIC_MAX_TOKENS))
+    return TrainableStaticEncoder(table, tokenizer.with_limit(STATIC_MAX_TOKENS))
 
 
-def open_static(layout: ModelLayout, prompts: Prompts) -> StaticEmbedder:
+def open_static(layout: ModelLayout, prompts: ModelPrompts) -> TrainableStaticEncoder:
     """From a folder of sentence-transformers or model2vec, whose weights and mapping go into the rows.
 
     Raises ModelUnsupported for one with Dense layers after its table.
@@ -116,15 +116,15 @@ def open_static(layout: ModelLayout, prompts: Prompts) -> StaticEmbedder:
     if "weights" in held:
         rows = rows * held["weights"].float()[:, None]
     tokenizer = open_tokenizer(layout.tokenizer.parent, max_tokens=STATIC_MAX_TOKENS)
-    return StaticEmbedder(rows, tokenizer, similarity=layout.similarity, prompts=prompts)
+    return TrainableStaticEncoder(rows, tokenizer, similarity=layout.similarity, prompts=prompts)
 
 
 BATCH = 512
 
 
 def distil_static(
-    teacher: BiEncoder, *, dim: int = 256, counts: Mapping[int, int] | None = None, sif: float = 1e-4
-) -> StaticEmbedder:
+    teacher: TrainableBiEncoder, *, dim: int = 256, counts: Mapping[int, int] | None = None, sif: float = 1e-4
+) -> TrainableStaticEncoder:
     """Each token encoded alone, the principal `dim` directions kept, then weighed by rarity.
 
     As model2vec does (https://github.com/MinishLab/model2vec); the weights are SIF's, a/(a + p) (Arora et
@@ -139,7 +139,7 @@ def distil_static(
     tokenizer = teacher.tower.backbone.tokenizer
     rows = principal(_alone(teacher), dim)
     weights = sif / (sif + _probabilities(tokenizer.vocabulary, counts))
-    return StaticEmbedder(
+    return TrainableStaticEncoder(
         rows * weights[:, None], tokenizer.with_limit(STATIC_MAX_TOKENS), similarity=teacher.similarity
     )
 
@@ -161,7 +161,7 @@ def principal(rows: Tensor, dim: int) -> Tensor:
     return (centred @ directions.flip(1)[:, :dim]).float()
 
 
-def _alone(teacher: BiEncoder) -> Tensor:
+def _alone(teacher: TrainableBiEncoder) -> Tensor:
     tokenizer, was = teacher.tower.backbone.tokenizer, teacher.training
     before, after = tokenizer.frame()
     teacher.eval()

@@ -48,8 +48,8 @@ class ModelTokenizer:
 
     def special_id(self, role: Literal["pad_token", "mask_token", "unk_token"]) -> int | None:
         """The id of the token that has this role, as "pad_token"."""
-        said = self.config.get(role)
-        name = said.get("content") if isinstance(said, dict) else said
+        token = self.config.get(role)
+        name = token.get("content") if isinstance(token, dict) else token
         return None if not name else self.id_of(str(name))
 
     def encode(self, texts: Sequence[str], *, special: bool = True) -> tuple[Tensor, ...]:
@@ -128,9 +128,9 @@ def open_tokenizer(folder: Path, *, max_tokens: int) -> ModelTokenizer:
             expected="a tokenizer.json of the `tokenizers` library",
             hint="fetch the model again",
         ) from error
-    said = read_json(folder / _CONFIG)
+    stored = read_json(folder / _CONFIG)
     roles = {**_roles(tokenizer), **_mapped(read_json(folder / "special_tokens_map.json"))}
-    config = {**roles, **said} if said else {"tokenizer_class": "PreTrainedTokenizerFast", **roles}
+    config = {**roles, **stored} if stored else {"tokenizer_class": "PreTrainedTokenizerFast", **roles}
     return ModelTokenizer(tokenizer, max_tokens=max_tokens, config=config)
 
 
@@ -144,7 +144,7 @@ def train_tokenizer(
 ) -> ModelTokenizer:
     """A new tokenizer of at most `size` tokens, trained on texts, with BERT's special tokens and frame.
 
-    `corpus` gives the texts, and is asked twice. The same texts give the same tokenizer.
+    `corpus` gives the texts, and is called twice. The same texts give the same tokenizer.
     WordPiece: Schuster and Nakajima 2012. BPE on bytes: Sennrich et al. 2016 (arXiv:1508.07909).
     Raises InvalidInput for a size without room for special tokens and letters, and for no text.
     """
@@ -201,12 +201,12 @@ def _train_bpe(corpus: Callable[[], Iterable[str]], size: int, lowercase: bool) 
 
 
 def _inner_letters(tokenizer: Any, texts: Iterable[str]) -> set[str]:
-    seen: set[str] = set()
+    words: set[str] = set()
     letters: set[str] = set()
     for text in texts:
         for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(text)):
-            if word not in seen:
-                seen.add(word)
+            if word not in words:
+                words.add(word)
                 letters.update(word[1:])
     return letters
 
@@ -238,4 +238,4 @@ def _roles(tokenizer: Any) -> dict[str, Any]:
 
 
 def _mapped(plain: dict[str, Any]) -> dict[str, Any]:
-    return {role: said for role, said in plain.items() if isinstance(said, str | dict)}
+    return {role: token for role, token in plain.items() if isinstance(token, str | dict)}

@@ -12,14 +12,13 @@ from gnomon.core.contracts import Role
 from gnomon.core.errors import InvalidInput
 from gnomon.core.space import Similarity
 from gnomon.train.contracts import Features, Kind, Reps
-from gnomon.train.models.backbone import Backbone
-from gnomon.train.models.pooling import Pool, Projection
-from gnomon.train.models.save import TYPES, Parts, whole_folder, write_json, write_sentence_model
-from gnomon.train.models.score_matrix import score_matrix
+from gnomon.train.models.backbone import TrainableBackbone
+from gnomon.train.models.layers import TrainablePooling, TrainableProjection, score_matrix
+from gnomon.train.models.save import TYPES, ModuleWriter, replacing_model, write_json, write_sentence_model
 
 
 @dataclass(frozen=True)
-class Prompts:
+class ModelPrompts:
     """What is put before texts: by role ("query"), or by source and role ("nq/query"), which wins.
 
     With `pooled` False the prompt is read, and its tokens do not count in pooling.
@@ -36,7 +35,9 @@ class Prompts:
 class Tower(nn.Module):  # type: ignore[misc]
     """Texts to one vector each."""
 
-    def __init__(self, backbone: Backbone, pool: Pool, projections: Sequence[Projection] = ()) -> None:
+    def __init__(
+        self, backbone: TrainableBackbone, pool: TrainablePooling, projections: Sequence[TrainableProjection] = ()
+    ) -> None:
         super().__init__()
         self.backbone, self.pool = backbone, pool
         self.projections = nn.ModuleList(projections)
@@ -46,7 +47,7 @@ class Tower(nn.Module):  # type: ignore[misc]
         """Dimensions of the vectors."""
         return int(self.projections[-1].out_dim) if len(self.projections) else self.backbone.dim
 
-    def features(self, texts: Sequence[str], role: Role, prompts: Prompts, source: str) -> Features:
+    def features(self, texts: Sequence[str], role: Role, prompts: ModelPrompts, source: str) -> Features:
         """The texts tokenised, with their prompt."""
         prompt = prompts.of(role, source)
         tokenizer = self.backbone.tokenizer
@@ -58,6 +59,18 @@ class Tower(nn.Module):  # type: ignore[misc]
         found, mask = self.backbone.embed(features.ids, layers)
         return [Reps(self._finished(hidden, mask, features.skip)) for hidden in found]
 
+    def write(self, modules: ModuleWriter, *, include_prompt: bool) -> None:
+        """Write Transformer, Pooling, and a Dense for each projection."""
+        modules.add_backbone(self.backbone.save)
+        attention = self.pool.attention
+        if attention is None:
+            write_json(modules.add("Pooling") / "config.json", self.pool.config(include_prompt=include_prompt))
+        else:
+            attention.include_prompt = include_prompt
+            attention.save(str(modules.add("AttentionPooling")))
+        for projection in self.projections:
+            projection.save(modules.add("Dense"))
+
     def _finished(self, hidden: Tensor, mask: Tensor | None, skip: int) -> Tensor:
         pooled: Tensor = self.pool(hidden, mask, skip)
         for projection in self.projections:
@@ -65,14 +78,14 @@ class Tower(nn.Module):  # type: ignore[misc]
         return pooled
 
 
-class BiEncoder(nn.Module):  # type: ignore[misc]
+class TrainableBiEncoder(nn.Module):  # type: ignore[misc]
     """Keeps `Embedder`. Reimers and Gurevych 2019, Sentence-BERT (arXiv:1908.10084)."""
 
     kind: Kind = "bi"
 
-    def __init__(self, tower: Tower, *, similarity: Similarity = "cosine", prompts: Prompts | None = None) -> None:
+    def __init__(self, tower: Tower, *, similarity: Similarity = "cosine", prompts: ModelPrompts | None = None) -> None:
         super().__init__()
-        self.tower, self.similarity, self.prompts = tower, similarity, prompts or Prompts()
+        self.tower, self.similarity, self.prompts = tower, similarity, prompts or ModelPrompts()
 
     @property
     def dim(self) -> int:
@@ -93,15 +106,15 @@ class BiEncoder(nn.Module):  # type: ignore[misc]
 
     def save(self, folder: Path) -> None:
         """Write a sentence-transformers folder: Transformer, Pooling, Dense, Normalize."""
-        with whole_folder(folder) as made:
-            parts = Parts(made)
-            parts.add_tower(self.tower, include_prompt=self.prompts.pooled)
+        with replacing_model(folder) as made:
+            modules = ModuleWriter(made)
+            self.tower.write(modules, include_prompt=self.prompts.pooled)
             if self.similarity == "cosine":
-                parts.add_normalize("sentence_embedding")
-            write_sentence_model(made, parts, prompts=self.prompts.texts, similarity=self.similarity)
+                modules.add_normalize("sentence_embedding")
+            write_sentence_model(made, modules, prompts=self.prompts.texts, similarity=self.similarity)
 
 
-class DualEncoder(nn.Module):  # type: ignore[misc]
+class TrainableDualEncoder(nn.Module):  # type: ignore[misc]
     """Keeps `Embedder`. Each tower has its own weights, tokenizer, pooling and projection.
 
     Karpukhin et al. 2020, Dense Passage Retrieval (arXiv:2004.04906). Raises InvalidInput for towers of
@@ -116,7 +129,7 @@ class DualEncoder(nn.Module):  # type: ignore[misc]
         document: Tower,
         *,
         similarity: Similarity = "cosine",
-        prompts: Prompts | None = None,
+        prompts: ModelPrompts | None = None,
     ) -> None:
         super().__init__()
         if query.dim != document.dim:
@@ -126,7 +139,7 @@ class DualEncoder(nn.Module):  # type: ignore[misc]
                 hint="give `dim`: both towers are then projected to it",
             )
         self.query, self.document = query, document
-        self.similarity, self.prompts = similarity, prompts or Prompts()
+        self.similarity, self.prompts = similarity, prompts or ModelPrompts()
 
     @property
     def dim(self) -> int:
@@ -151,20 +164,20 @@ class DualEncoder(nn.Module):  # type: ignore[misc]
 
     def save(self, folder: Path) -> None:
         """Write a sentence-transformers folder: a Router with both towers, Normalize."""
-        with whole_folder(folder) as made:
-            whole = Parts(made)
-            whole.place("Router")
+        with replacing_model(folder) as made:
+            whole = ModuleWriter(made)
+            whole.add("Router")
             routes = {}
             for role, tower in (("query", self.query), ("document", self.document)):
-                routes[role] = Parts(made, role)
-                routes[role].add_tower(tower, include_prompt=self.prompts.pooled)
+                routes[role] = ModuleWriter(made, role)
+                tower.write(routes[role], include_prompt=self.prompts.pooled)
             write_json(made / "router_config.json", _router(routes))
             if self.similarity == "cosine":
                 whole.add_normalize("sentence_embedding")
             write_sentence_model(made, whole, prompts=self.prompts.texts, similarity=self.similarity)
 
 
-def _router(routes: dict[str, Parts]) -> dict[str, object]:
+def _router(routes: dict[str, ModuleWriter]) -> dict[str, object]:
     return {
         "types": {path: TYPES[name] for parts in routes.values() for name, path in parts.rows},
         "structure": {role: [path for _, path in parts.rows] for role, parts in routes.items()},

@@ -11,7 +11,7 @@ from typing import Any
 from gnomon.core.errors import InvalidInput, UnreadableFile
 from gnomon.core.serialize import from_plain, to_plain
 from gnomon.train.data.batches import BatchSettings
-from gnomon.train.data.checks import CheckSettings, Lengths
+from gnomon.train.data.checks import CheckSettings, LengthLimits
 from gnomon.train.recipe.tables import (
     DataTable,
     DevTable,
@@ -107,7 +107,7 @@ class Recipe:
             data.drop_short,
         )
 
-    def checks(self, lengths: Lengths | None = None) -> CheckSettings:
+    def checks(self, lengths: LengthLimits | None = None) -> CheckSettings:
         """How its data is checked."""
         return CheckSettings(self.objective.labels, self.data.strict, lengths)
 

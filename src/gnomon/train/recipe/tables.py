@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from gnomon.core.errors import InvalidInput
 from gnomon.train.data.batches import Mixing
-from gnomon.train.data.source import SourceSettings
+from gnomon.train.data.source import DataSourceSettings
 
 Kind = Literal["bi", "dual", "late", "cross", "static"]
 Pooling = Literal["mean", "cls", "last", "max", "weightedmean", "attention"]
@@ -17,8 +17,8 @@ Similarity = Literal["cosine", "dot", "euclidean"]
 Head = Literal["classifier", "maxsim"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Schedule = Literal["linear", "cosine", "constant"]
-ObjectiveName = Literal["infonce", "triplet", "contrastive", "cosent", "margin_mse", "listwise_kl", "cosine"]
-OBJECTIVE_SETTINGS: Mapping[str, tuple[str, ...]] = {
+LossName = Literal["infonce", "triplet", "contrastive", "cosent", "margin_mse", "listwise_kl", "cosine"]
+LOSS_SETTINGS: Mapping[str, tuple[str, ...]] = {
     "infonce": ("temperature", "direction", "learned", "hardness"),
     "triplet": ("margin", "hardest"),
     "contrastive": ("margin",),
@@ -34,7 +34,7 @@ _LABELS: Mapping[str, tuple[float, float]] = {
     "contrastive": (0.0, 1.0),
     "cosine": (-1.0, 1.0),
 }
-"""The labels that objectives take; the others take any finite number."""
+"""The labels that losses take; the others take any finite number."""
 
 
 def _require(holds: bool, message: str, expected: str) -> None:
@@ -125,9 +125,9 @@ class DataTable:
     `strict` refuses data with any finding; without it bad rows are left out and the rest is reported.
     """
 
-    sources: tuple[SourceSettings, ...]
-    dev: tuple[SourceSettings, ...] = ()
-    test: tuple[SourceSettings, ...] = ()
+    sources: tuple[DataSourceSettings, ...]
+    dev: tuple[DataSourceSettings, ...] = ()
+    test: tuple[DataSourceSettings, ...] = ()
     mixing: Mixing = "proportional"
     distinct: bool = True
     drop_short: bool = False
@@ -179,7 +179,7 @@ class ObjectiveTable:
     triplet, and for no other.
     """
 
-    name: ObjectiveName = "infonce"
+    name: LossName = "infonce"
     temperature: float | None = None
     direction: Literal["query", "document", "both"] | None = None
     learned: bool | None = None
@@ -195,10 +195,10 @@ class ObjectiveTable:
 
     def __post_init__(self) -> None:
         for name in self.settings:
-            known = OBJECTIVE_SETTINGS[self.name]
+            known = LOSS_SETTINGS[self.name]
             _require(
                 name in known,
-                f"{name}, which the objective {self.name!r} does not have",
+                f"{name}, which the loss {self.name!r} does not have",
                 f"its settings: {', '.join(known) or 'none'}",
             )
         both = self.matryoshka is not None and self.layer_wise is not None
@@ -206,8 +206,8 @@ class ObjectiveTable:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings that were given, as `train.objectives.objective` takes them."""
-        names = {name for known in OBJECTIVE_SETTINGS.values() for name in known}
+        """The settings that were given, as `train.losses.make_loss` takes them."""
+        names = {name for known in LOSS_SETTINGS.values() for name in known}
         return {name: getattr(self, name) for name in sorted(names) if getattr(self, name) is not None}
 
     @property
@@ -262,10 +262,10 @@ class OptimTable:
 
 @dataclass(frozen=True)
 class DevTable:
-    """[dev]: the metric that is watched, every how many steps (0: at each epoch's end), and the patience:
-    so many looks without a better one end the run (0: never). A look during the run ranks at most `corpus`
+    """[dev]: the metric, every how many steps (0: at each epoch's end), and the patience:
+    so many evaluations without a better one end the run (0: never). One during the run ranks at most `corpus`
     documents, all that are judged among them (0: all there are); the report at the end ranks all. `map` is
-    how many queries are followed for the report's picture of what training does to them (0: none).
+    how many queries are tracked for the report's picture of what training does to them (0: none).
     """
 
     metric: str = "nDCG@10"
@@ -278,7 +278,7 @@ class DevTable:
         _require(0 <= self.map <= 8, f"map = {self.map}", "0 to 8 queries")
         _require(self.corpus >= 0, f"corpus = {self.corpus}", "documents, or 0 for all")
         _require(self.every >= 0, f"every = {self.every}", "steps, or 0 for each epoch's end")
-        _require(self.patience >= 0, f"patience = {self.patience}", "looks, or 0 for no early end")
+        _require(self.patience >= 0, f"patience = {self.patience}", "evaluations, or 0 for no early end")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Pictures of what training did to a few texts: a map before, during and after, its animation, a curve."""
+"""Pictures of an embedding map: three stages of it, an animation, and the curve of alignment and uniformity."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from gnomon.core.errors import InvalidInput
 from gnomon.kernels.alignment import principal_plane
-from gnomon.train.report.embedding_map import Seen
+from gnomon.train.report.embedding_map import EmbeddingMap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +26,7 @@ _BETWEEN, _MOVING_MS, _STILL_MS = 3, 120, 700
 
 
 @dataclass(frozen=True, eq=False)
-class Map:
+class EmbeddingPlane:
     """Points [stage, text, 2] of queries and documents in one plane, and the variance that it holds."""
 
     queries: Float[np.ndarray, "stages queries 2"]
@@ -34,20 +34,20 @@ class Map:
     share: float
 
     @classmethod
-    def of(cls, seen: Seen) -> Map:
+    def of(cls, stages: EmbeddingMap) -> EmbeddingPlane:
         """One plane for all stages, so that they can be compared: that of the anchors' own texts.
 
         The other texts, of the curve, are NaN.
         """
-        asked = sorted({a.query for a in seen.followed.anchors})
-        found = sorted({d for a in seen.followed.anchors for d in (*a.positives, *a.negatives)})
-        shown = np.concatenate([seen.queries[:, asked], seen.documents[:, found]], axis=1)
-        stages, count, dim = shown.shape
+        anchors = sorted({a.query for a in stages.tracked.anchors})
+        found = sorted({d for a in stages.tracked.anchors for d in (*a.positives, *a.negatives)})
+        shown = np.concatenate([stages.queries[:, anchors], stages.documents[:, found]], axis=1)
+        number, count, dim = shown.shape
         points, share = principal_plane(shown.reshape(-1, dim))
-        placed = points.reshape(stages, count, 2)
-        queries = np.full((*seen.queries.shape[:2], 2), np.nan)
-        documents = np.full((*seen.documents.shape[:2], 2), np.nan)
-        queries[:, asked], documents[:, found] = placed[:, : len(asked)], placed[:, len(asked) :]
+        placed = points.reshape(number, count, 2)
+        queries = np.full((*stages.queries.shape[:2], 2), np.nan)
+        documents = np.full((*stages.documents.shape[:2], 2), np.nan)
+        queries[:, anchors], documents[:, found] = placed[:, : len(anchors)], placed[:, len(anchors) :]
         return cls(queries, documents, share)
 
     @property
@@ -60,34 +60,34 @@ class Map:
         return (left, right), (below, above)
 
 
-def draw_map(seen: Seen, path: Path) -> Path:
+def draw_map(stages: EmbeddingMap, path: Path) -> Path:
     """Three panels as a PNG: the first stage, the middle one, the last. Raises InvalidInput as `drawing`."""
-    plane = Map.of(seen)
-    last = len(seen.steps) - 1
+    plane = EmbeddingPlane.of(stages)
+    last = len(stages.steps) - 1
     shown = sorted({0, last // 2, last})
-    with drawing() as new:
+    with figures() as new:
         figure = new((4.1 * len(shown), 4.9))
         for axes, stage in zip(np.atleast_1d(figure.subplots(1, len(shown))), shown, strict=True):
-            _panel(axes, seen, plane, stage)
-            axes.set_title(_title(seen, stage), fontsize=10, color=_INK, loc="left", parse_math=False)
-        _legend(figure, seen, plane.share)
+            _panel(axes, stages, plane, stage)
+            axes.set_title(_title(stages, stage), fontsize=10, color=_INK, loc="left", parse_math=False)
+        _legend(figure, stages, plane.share)
         figure.savefig(path, format="png", facecolor="white")
     return path
 
 
-def draw_animation(seen: Seen, path: Path) -> Path:
+def draw_animation(stages: EmbeddingMap, path: Path) -> Path:
     """The map from stage to stage as a GIF, points moving straight. Raises InvalidInput as `drawing`."""
-    plane, last = Map.of(seen), len(seen.steps) - 1
+    plane, last = EmbeddingPlane.of(stages), len(stages.steps) - 1
     images = []
-    with drawing() as new:
+    with figures() as new:
         from PIL import Image
 
         figure = new((4.4, 4.4), dpi=80, constrained=False)
         axes = figure.add_axes((0.02, 0.02, 0.96, 0.86))
         for stage, share in _frames(last):
             axes.clear()
-            _panel(axes, seen, plane, stage, share)
-            axes.set_title(_title(seen, stage), fontsize=9, color=_INK, loc="left", parse_math=False)
+            _panel(axes, stages, plane, stage, share)
+            axes.set_title(_title(stages, stage), fontsize=9, color=_INK, loc="left", parse_math=False)
             figure.canvas.draw()
             images.append(Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()))
     still = [_STILL_MS, *[_MOVING_MS] * (len(images) - 2), 2 * _STILL_MS][-len(images) :]
@@ -95,15 +95,15 @@ def draw_animation(seen: Seen, path: Path) -> Path:
     return path
 
 
-def draw_curve(seen: Seen, path: Path) -> Path:
+def draw_curve(stages: EmbeddingMap, path: Path) -> Path:
     """Alignment and uniformity over the steps as a PNG. Raises InvalidInput as `drawing`."""
-    rows = seen.curve()
-    count = len(rows) - seen.ended
-    with drawing() as new:
+    rows = stages.curve()
+    count = len(rows) - stages.ended
+    with figures() as new:
         figure = new((8.2, 3.4))
         for axes, at, name in zip(figure.subplots(1, 2), (1, 2), ("alignment", "uniformity"), strict=True):
             axes.plot([r[0] for r in rows[:count]], [r[at] for r in rows[:count]], "o-", color=_COLOURS[0])
-            if seen.ended:
+            if stages.ended:
                 axes.plot([rows[-1][0]], [rows[-1][at]], "*", color=_COLOURS[1], markersize=13)
             axes.set_title(f"{name} (lower is better)", fontsize=10, color=_INK, loc="left")
             axes.set_xlabel("step", color=_SOFT)
@@ -115,7 +115,7 @@ def draw_curve(seen: Seen, path: Path) -> Path:
 
 
 @contextmanager
-def drawing() -> Iterator[Any]:
+def figures() -> Iterator[Any]:
     """What makes a figure of a size. Raises InvalidInput where matplotlib is not installed."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -138,12 +138,12 @@ def drawing() -> Iterator[Any]:
         yield new
 
 
-def _panel(axes: Axes, seen: Seen, plane: Map, stage: int, share: float = 0.0) -> None:
+def _panel(axes: Axes, stages: EmbeddingMap, plane: EmbeddingPlane, stage: int, share: float = 0.0) -> None:
     """One stage, or a `share` of the way to the next."""
-    after = min(stage + 1, len(seen.steps) - 1)
+    after = min(stage + 1, len(stages.steps) - 1)
     queries = (1 - share) * plane.queries[stage] + share * plane.queries[after]
     documents = (1 - share) * plane.documents[stage] + share * plane.documents[after]
-    for number, anchor in enumerate(seen.followed.anchors):
+    for number, anchor in enumerate(stages.tracked.anchors):
         colour, at = _COLOURS[number % len(_COLOURS)], queries[anchor.query]
         right, wrong = documents[list(anchor.positives)], documents[list(anchor.negatives)]
         for point in right:
@@ -160,18 +160,18 @@ def _panel(axes: Axes, seen: Seen, plane: Map, stage: int, share: float = 0.0) -
         spine.set_color("#CCCCCC")
 
 
-def _title(seen: Seen, stage: int) -> str:
-    near, far = seen.cosines(stage)
-    last = seen.ended and stage == len(seen.steps) - 1
-    name = f"kept: step {seen.steps[stage]:,}" if last else f"step {seen.steps[stage]:,}"
+def _title(stages: EmbeddingMap, stage: int) -> str:
+    near, far = stages.cosines(stage)
+    last = stages.ended and stage == len(stages.steps) - 1
+    name = f"kept: step {stages.steps[stage]:,}" if last else f"step {stages.steps[stage]:,}"
     return f"{name}\ncosine to positives {near:.2f}, to negatives {far:.2f}"
 
 
-def _legend(figure: Any, seen: Seen, share: float) -> None:
+def _legend(figure: Any, stages: EmbeddingMap, share: float) -> None:
     """The anchors' words below the panels: text, not mathematics, whatever signs it holds."""
     lines = [
-        (_short(seen.followed.queries[anchor.query]), _COLOURS[number % len(_COLOURS)])
-        for number, anchor in enumerate(seen.followed.anchors)
+        (_short(stages.tracked.queries[anchor.query]), _COLOURS[number % len(_COLOURS)])
+        for number, anchor in enumerate(stages.tracked.anchors)
     ]
     signs = "star: query, dot: its documents, cross: documents that only share its words"
     note = f"{signs}. The plane holds {share:.0%} of the variance"

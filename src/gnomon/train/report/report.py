@@ -6,17 +6,14 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gnomon.core.errors import InvalidInput
 from gnomon.core.files import write_atomic
 from gnomon.html import render
-from gnomon.train.loop import LOG, read_log
 from gnomon.train.recipe.recipe import to_toml
-
-if TYPE_CHECKING:
-    from gnomon.train.fit import FitReport
-    from gnomon.train.report.gains import Gain
+from gnomon.train.report.embedding_map import MAP_FILE, read_map
+from gnomon.train.report.results import LOG, FitReport, Gain, read_log
 
 
 def write_report(report: FitReport, folder: Path) -> None:
@@ -31,16 +28,14 @@ def draw_pictures(report: FitReport, folder: Path) -> tuple[bytes, bytes] | None
 
     None where there is nothing to draw, or matplotlib is not installed.
     """
-    from gnomon.train.report.embedding_map import FILE, read_seen
-
-    seen = read_seen(folder / FILE)
-    if seen is None or report.end == "interrupted" or not report.recipe["dev"]["map"]:
+    stages = read_map(folder / MAP_FILE)
+    if stages is None or report.end == "interrupted" or not report.recipe["dev"]["map"]:
         return None
     try:
         from gnomon.train.report.map_plot import draw_animation, draw_curve, draw_map
 
-        pictures = draw_map(seen, folder / "seen.png"), draw_curve(seen, folder / "alignment.png")
-        draw_animation(seen, folder / "seen.gif")
+        pictures = draw_map(stages, folder / "seen.png"), draw_curve(stages, folder / "alignment.png")
+        draw_animation(stages, folder / "seen.gif")
     except InvalidInput:
         return None  # the page says below the curves that matplotlib is not installed
     return pictures[0].read_bytes(), pictures[1].read_bytes()
@@ -133,7 +128,7 @@ def _curves(report: FitReport, rows: Sequence[dict[str, Any]]) -> bytes | None:
     rate.plot(at, [row["lr"] for row in steps], color="#c98a1b", linewidth=1, linestyle="--")
     rate.set_ylabel("learning rate")
     above.legend(loc="upper right", frameon=False)
-    below.plot(*zip(*report.looks, strict=True), "o-", color="#1f5fa8") if report.looks else None
+    below.plot(*zip(*report.evaluations, strict=True), "o-", color="#1f5fa8") if report.evaluations else None
     below.set_ylabel("dev figure")
     below.set_xlabel("step")
     buffer = io.BytesIO()

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnomon.core.errors import InvalidInput
-from gnomon.train.contracts import WHOLE, Objective, View
+from gnomon.train.contracts import WHOLE, Loss, ScoreView
 from gnomon.train.losses import (
-    OBJECTIVES,
+    LOSSES,
     WRAPPERS,
     Contrastive,
     CoSENT,
@@ -22,13 +22,13 @@ from gnomon.train.losses import (
     MaskFalseNegatives,
     Matryoshka,
     TripletMargin,
-    objective,
-    wrapped,
+    make_loss,
+    wrap_loss,
 )
 
 nan = math.nan
 EVERY = {
-    **{name: made() for name, made in OBJECTIVES.items()},
+    **{name: made() for name, made in LOSSES.items()},
     "infonce, both, learned": InfoNCE(direction="both", learned=True),
     "infonce, document, hard": InfoNCE(direction="document", hardness=0.5),
     "triplet, hardest": TripletMargin(hardest=True),
@@ -50,7 +50,7 @@ def matrices(draw: st.DrawFn) -> tuple[torch.Tensor, torch.Tensor]:
     return scores, torch.tensor(draw(cells)).reshape(queries, documents)
 
 
-def loss_and_gradient(made: Objective, scores: torch.Tensor, labels: torch.Tensor) -> tuple[float, torch.Tensor]:
+def loss_and_gradient(made: Loss, scores: torch.Tensor, labels: torch.Tensor) -> tuple[float, torch.Tensor]:
     scores = scores.clone().requires_grad_()
     loss = made(scores, labels)
     assert loss.ndim == 0
@@ -220,13 +220,13 @@ def test_a_query_without_positives_keeps_its_negatives_unless_the_limit_is_absol
 def test_wrappers_set_the_views_and_pass_on_what_is_learned() -> None:
     inner = InfoNCE(learned=True)
     assert inner.views == WHOLE
-    assert Matryoshka(inner, [None, 8], [1.0, 0.5]).views == (View(None, -1, 1.0), View(8, -1, 0.5))
+    assert Matryoshka(inner, [None, 8], [1.0, 0.5]).views == (ScoreView(None, -1, 1.0), ScoreView(8, -1, 0.5))
     two = LayerWise(inner, [-1, -3], [None, 8])
     assert [(v.layer, v.dim) for v in two.views] == [(-1, None), (-1, 8), (-3, None), (-3, 8)]
     assert [v.weight for v in two.views] == pytest.approx([1, 1, 1 / (1 + math.log(3)), 1 / (1 + math.log(3))])
     assert len(list(two.parameters())) == 1
     assert MaskFalseNegatives(two).views == two.views
-    assert LayerWise(inner, [1, 2], layer_weights=[1, 2]).views[1] == View(None, 2, 2.0)
+    assert LayerWise(inner, [1, 2], layer_weights=[1, 2]).views[1] == ScoreView(None, 2, 2.0)
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_wrappers_set_the_views_and_pass_on_what_is_learned() -> None:
         (ListwiseKL(), math.inf, "finite labels"),
     ],
 )
-def test_labels_out_of_range_are_refused(made: Objective, label: float, expected: str) -> None:
+def test_labels_out_of_range_are_refused(made: Loss, label: float, expected: str) -> None:
     labels = torch.tensor([[1.0, nan], [nan, label]])
     with pytest.raises(InvalidInput) as caught:
         made(torch.zeros(2, 2), labels)
@@ -250,29 +250,29 @@ def test_labels_out_of_range_are_refused(made: Objective, label: float, expected
     assert "NaN where nothing is known" in caught.value.expected
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("name", LOSSES)
 def test_by_name(name: str) -> None:
-    assert isinstance(objective(name), OBJECTIVES[name])
-    assert objective(name).views == WHOLE
+    assert isinstance(make_loss(name), LOSSES[name])
+    assert make_loss(name).views == WHOLE
 
 
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: objective("infonse"), "did you mean 'infonce'?"),
-        (lambda: objective("infonce", temprature=0.1), "did you mean 'temperature'?"),
-        (lambda: objective("cosine", scale=2), "it has none"),
-        (lambda: wrapped("matrioshka", InfoNCE(), dims=[3]), "did you mean 'matryoshka'?"),
-        (lambda: wrapped("matryoshka", InfoNCE()), "dims"),
-        (lambda: objective("infonce", temperature=0), "temperature = 0"),
-        (lambda: objective("infonce", temperature=2, learned=True), "a start between 0.005 and 1.0"),
-        (lambda: objective("infonce", direction="up"), "direction = 'up'"),
-        (lambda: objective("infonce", hardness=-1), "hardness = -1"),
-        (lambda: objective("triplet", margin=nan), "margin = nan"),
+        (lambda: make_loss("infonse"), "did you mean 'infonce'?"),
+        (lambda: make_loss("infonce", temprature=0.1), "did you mean 'temperature'?"),
+        (lambda: make_loss("cosine", scale=2), "it has none"),
+        (lambda: wrap_loss("matrioshka", InfoNCE(), dims=[3]), "did you mean 'matryoshka'?"),
+        (lambda: wrap_loss("matryoshka", InfoNCE()), "dims"),
+        (lambda: make_loss("infonce", temperature=0), "temperature = 0"),
+        (lambda: make_loss("infonce", temperature=2, learned=True), "a start between 0.005 and 1.0"),
+        (lambda: make_loss("infonce", direction="up"), "direction = 'up'"),
+        (lambda: make_loss("infonce", hardness=-1), "hardness = -1"),
+        (lambda: make_loss("triplet", margin=nan), "margin = nan"),
         (lambda: Matryoshka(InfoNCE(), [0]), "dims = [0]"),
         (lambda: Matryoshka(InfoNCE(), [4, 4]), "different dimensions"),
         (lambda: Matryoshka(InfoNCE(), [4], [1, 2]), "weights = [1, 2] for 1 dims"),
-        (lambda: Matryoshka(Matryoshka(InfoNCE(), [4]), [2]), "LayerWise(objective, layers, dims)"),
+        (lambda: Matryoshka(Matryoshka(InfoNCE(), [4]), [2]), "LayerWise(loss, layers, dims)"),
         (lambda: LayerWise(InfoNCE(), [0, -1]), "give layer_weights"),
         (lambda: LayerWise(InfoNCE(), []), "at least one layer"),
         (lambda: MaskFalseNegatives(InfoNCE(), nan), "threshold = nan"),
@@ -286,6 +286,6 @@ def test_settings_that_cannot_be(call: object, said: str) -> None:
 
 
 def test_wrappers_by_name() -> None:
-    made = wrapped("matryoshka", wrapped("mask_false_negatives", objective("infonce"), threshold=0.2), dims=[8])
-    assert made.views == (View(dim=8),)
+    made = wrap_loss("matryoshka", wrap_loss("mask_false_negatives", make_loss("infonce"), threshold=0.2), dims=[8])
+    assert made.views == (ScoreView(dim=8),)
     assert set(WRAPPERS) == {"matryoshka", "layer_wise", "mask_false_negatives"}

@@ -1,4 +1,4 @@
-"""What is seen of a run: texts that are followed, their vectors stage by stage, pictures, two seeds."""
+"""The embedding map of a run: its tracked texts, their vectors stage by stage, pictures, two seeds."""
 
 import random
 from dataclasses import replace
@@ -20,9 +20,16 @@ from gnomon.train.evaluation import DevSet
 from gnomon.train.fit import fit
 from gnomon.train.prepare import prepare
 from gnomon.train.recipe.recipe import Recipe, read_recipe
-from gnomon.train.report.embedding_map import FILE, Seen, Watch, due, read_seen
-from gnomon.train.report.map_plot import Map, draw_animation, draw_curve, draw_map
-from gnomon.train.report.tracked_texts import Followed, followed_of
+from gnomon.train.report.embedding_map import (
+    MAP_FILE,
+    EmbeddingMap,
+    MapRecorder,
+    TrackedTexts,
+    choose_texts,
+    is_recorded,
+    read_map,
+)
+from gnomon.train.report.map_plot import EmbeddingPlane, draw_animation, draw_curve, draw_map
 from support.tiny_backbones import TEXTS, tiny
 from support.training_recipes import NEW, WORDS, pairs, write_rows
 
@@ -31,8 +38,8 @@ def source(count: int = 60) -> Any:
     return listed_source([(TEXTS[at], TEXTS[at + 1]) for at in range(0, 2 * count, 2)])
 
 
-def followed() -> Followed:
-    found = followed_of([], [source()], anchors=3)
+def tracked() -> TrackedTexts:
+    found = choose_texts([], [source()], anchors=3)
     assert found is not None
     return found
 
@@ -63,20 +70,20 @@ def test_a_turned_space_has_the_same_neighbours_and_plane_up_to_signs() -> None:
 
 
 def test_the_stages_of_a_run() -> None:
-    assert [step for step in range(4) if due(step, 3)] == [0, 1, 2, 3]
+    assert [step for step in range(4) if is_recorded(step, 3)] == [0, 1, 2, 3]
     for steps in (8, 9, 100, 1237):
-        seen = [step for step in range(steps + 1) if due(step, steps)]
+        seen = [step for step in range(steps + 1) if is_recorded(step, steps)]
         assert (len(seen), seen[0], seen[-1]) == (9, 0, steps)
 
 
-def test_what_is_followed_of_a_dev_set() -> None:
+def test_the_texts_tracked_of_a_dev_set() -> None:
     dev = DevSet(
         "dev",
         {"q1": "red apple pie", "q2": "blue whale song", "none": "green tea"},
         {"d1": "an apple", "d2": "a red car", "d3": "whales sing", "d4": "blue paint", "d5": "red apple pie"},
         {"q1": {"d1": 1, "d2": 0}, "q2": {"d3": 2}, "none": {"d4": 0}},
     )
-    found = followed_of([dev], [source()], anchors=5)
+    found = choose_texts([dev], [source()], anchors=5)
     assert found is not None
     assert found.queries == ("red apple pie", "blue whale song")
     texts = [
@@ -98,15 +105,15 @@ def test_pairs_with_scores_belong_together_where_they_score_high() -> None:
         pairs=(("q0", "d0"), ("q1", "d1"), ("q2", "d2")),
         scores=(4.8, 1.0, 4.0),
     )
-    found = followed_of([dev], [], anchors=2)
+    found = choose_texts([dev], [], anchors=2)
     assert found is not None
     assert found.queries == ("a cat sleeps",)
     assert found.anchors[0].positives == (0,)
 
 
 def test_nothing_to_follow() -> None:
-    assert followed_of([], [source()], anchors=0) is None
-    assert followed_of([DevSet("empty", {"q": "what"}, {"d": " "}, {"q": {"d": 1}})], [], anchors=3) is None
+    assert choose_texts([], [source()], anchors=0) is None
+    assert choose_texts([DevSet("empty", {"q": "what"}, {"d": " "}, {"q": {"d": 1}})], [], anchors=3) is None
 
 
 @pytest.mark.parametrize("kind", ["bi", "dual", "late", "static"])
@@ -116,24 +123,24 @@ def test_looking_draws_no_random_number_and_leaves_the_model(kind: Any, tmp_path
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
-    watch = Watch(followed(), tmp_path / FILE)
+    recorder = MapRecorder(tracked(), tmp_path / MAP_FILE)
     other = {name: torch.zeros_like(t) + 0.1 for name, t in before.items()} if kind == "static" else {}
-    watch.see(model, 0, of=8, weights={})
-    watch.see(model, 1, of=8, weights=other)
+    recorder.record(model, 0, of=8, weights={})
+    recorder.record(model, 1, of=8, weights=other)
     assert torch.rand(1) == expected
     assert model.training
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[name]), name
-    seen = read_seen(tmp_path / FILE)
+    seen = read_map(tmp_path / MAP_FILE)
     assert seen is not None
     assert seen.steps == (0, 1)
     np.testing.assert_allclose(np.linalg.norm(seen.documents, axis=2), 1, atol=1e-5)
     assert np.array_equal(seen.documents[0], seen.documents[1]) == (not other)
 
 
-def moving(stages: int = 5) -> Seen:
+def moving(stages: int = 5) -> EmbeddingMap:
     """Random vectors that walk to their anchors."""
-    what = followed()
+    what = tracked()
     rng = np.random.default_rng(0)
     queries = rng.normal(size=(len(what.queries), 12))
     documents = rng.normal(size=(len(what.documents), 12))
@@ -144,7 +151,7 @@ def moving(stages: int = 5) -> Seen:
             now[document] += stage * queries[query]
         found.append(now / np.linalg.norm(now, axis=1, keepdims=True))
     asked = queries / np.linalg.norm(queries, axis=1, keepdims=True)
-    return Seen(what, tuple(range(stages)), np.stack([asked] * stages), np.stack(found))
+    return EmbeddingMap(what, tuple(range(stages)), np.stack([asked] * stages), np.stack(found))
 
 
 def test_the_curve_and_the_cosines_say_what_happened() -> None:
@@ -153,20 +160,20 @@ def test_the_curve_and_the_cosines_say_what_happened() -> None:
     assert aligned == sorted(aligned, reverse=True)
     assert aligned[-1] < 0.5 * aligned[0]
     assert seen.cosines(4)[0] > 0.9 > 0.5 > seen.cosines(0)[0]
-    pairs = np.array(seen.followed.pairs)
+    pairs = np.array(seen.tracked.pairs)
     assert aligned[0] == pytest.approx(alignment(seen.queries[0][pairs[:, 0]], seen.documents[0][pairs[:, 1]]))
 
 
 def test_one_plane_for_all_stages() -> None:
     seen = moving()
-    plane = Map.of(seen)
+    plane = EmbeddingPlane.of(seen)
     assert 0 < plane.share < 1
-    shown = {d for a in seen.followed.anchors for d in (*a.positives, *a.negatives)}
-    hidden = [d for d in range(len(seen.followed.documents)) if d not in shown]
+    shown = {d for a in seen.tracked.anchors for d in (*a.positives, *a.negatives)}
+    hidden = [d for d in range(len(seen.tracked.documents)) if d not in shown]
     assert np.isnan(plane.documents[:, hidden]).all()
     assert np.isfinite(plane.documents[:, sorted(shown)]).all()
     # Texts that did not move stay where they are.
-    asked = [a.query for a in seen.followed.anchors]
+    asked = [a.query for a in seen.tracked.anchors]
     np.testing.assert_allclose(plane.queries[0][asked], plane.queries[-1][asked], atol=1e-9)
 
 
@@ -174,8 +181,8 @@ def test_pictures(tmp_path: Path) -> None:
     from PIL import Image
 
     seen = moving()
-    first = replace(seen.followed, queries=("costs $5\nor $6_a, Ωmega 漢字", *seen.followed.queries[1:]))
-    seen = replace(seen, followed=first, ended=True)
+    first = replace(seen.tracked, queries=("costs $5\nor $6_a, Ωmega 漢字", *seen.tracked.queries[1:]))
+    seen = replace(seen, tracked=first, ended=True)
     for draw, name, limit in ((draw_map, "m.png", 200_000), (draw_curve, "c.png", 200_000)):
         path = draw(seen, tmp_path / name)
         assert path.read_bytes().startswith(b"\x89PNG")
@@ -189,9 +196,9 @@ def test_pictures(tmp_path: Path) -> None:
 
 
 def test_a_damaged_file_is_no_file(tmp_path: Path) -> None:
-    assert read_seen(tmp_path / FILE) is None
-    (tmp_path / FILE).write_bytes(b"PK\x03\x04 cut off")
-    assert read_seen(tmp_path / FILE) is None
+    assert read_map(tmp_path / MAP_FILE) is None
+    (tmp_path / MAP_FILE).write_bytes(b"PK\x03\x04 cut off")
+    assert read_map(tmp_path / MAP_FILE) is None
 
 
 def recipe(folder: Path, name: str, *, seed: int = 0, **tables: Any) -> Recipe:
@@ -215,7 +222,7 @@ def test_a_resumed_run_has_seen_the_same(tmp_path: Path) -> None:
     assert fit(recipe(tmp_path, "cut"), stop=lambda: next(asked)).end == "interrupted"
     assert not (tmp_path / "cut.training" / "seen.png").exists()
     fit(recipe(tmp_path, "cut"))
-    whole, cut = (read_seen(tmp_path / f"{name}.training" / FILE) for name in ("whole", "cut"))
+    whole, cut = (read_map(tmp_path / f"{name}.training" / MAP_FILE) for name in ("whole", "cut"))
     assert whole is not None
     assert cut is not None
     assert whole.steps == cut.steps == (0, 2, 3, 5, 6, 8, 9, 11, 12, 12)
@@ -234,9 +241,9 @@ def test_a_resumed_run_has_seen_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize("tables", [{"dev": {"map": 0}}, {"model": {"kind": "cross"}}])
 def test_runs_of_which_nothing_is_seen(tables: Any, tmp_path: Path) -> None:
     (tmp_path / "model.training").mkdir()
-    (tmp_path / "model.training" / FILE).write_bytes(b"of a run before")
+    (tmp_path / "model.training" / MAP_FILE).write_bytes(b"of a run before")
     fit(recipe(tmp_path, "model", **tables), resume=False)
-    assert not (tmp_path / "model.training" / FILE).exists()
+    assert not (tmp_path / "model.training" / MAP_FILE).exists()
     page = (tmp_path / "model.training" / "report.html").read_text(encoding="utf-8")
     assert page.count("<img") == 1
 

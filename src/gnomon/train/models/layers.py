@@ -1,4 +1,4 @@
-"""Token vectors to one vector, in torch; the twin of `kernels.pooling`, with gradients."""
+"""Layers after the network, with gradients: pooling, projection, and the score matrix of the representations."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from gnomon.core.errors import InvalidInput
+from gnomon.core.space import Similarity
 from gnomon.encode.layout.modules import ProjectionLayer as Saved
 from gnomon.train.attention_pooling import AttentionPooling
+from gnomon.train.contracts import Reps
 
 Activation = Literal["identity", "tanh"]
 _NAMES: dict[Activation, str] = {
@@ -20,7 +23,7 @@ _NAMES: dict[Activation, str] = {
 }
 
 
-class Projection(nn.Module):  # type: ignore[misc]
+class TrainableProjection(nn.Module):  # type: ignore[misc]
     """in_dim to out_dim, in float32 whatever autocast says: it is small, and the last step to the vectors."""
 
     def __init__(self, in_dim: int, out_dim: int, *, bias: bool = True, activation: Activation = "identity") -> None:
@@ -68,11 +71,11 @@ class Projection(nn.Module):  # type: ignore[misc]
         save_file(weights, str(folder / "model.safetensors"))
 
 
-def open_projection(saved: Saved) -> Projection:
+def open_projection(saved: Saved) -> TrainableProjection:
     """A Dense of a model's folder."""
     from safetensors.torch import load_file
 
-    made = Projection(saved.in_dim, saved.out_dim, bias=saved.bias, activation=saved.activation)
+    made = TrainableProjection(saved.in_dim, saved.out_dim, bias=saved.bias, activation=saved.activation)
     made.load_state_dict(load_file(str(saved.weight)))
     return made
 
@@ -111,7 +114,7 @@ def pool(hidden: Tensor, mask: Tensor | None, *, how: PoolingName, skip: int = 0
         return torch.bmm(weights[:, None], hidden.float())[:, 0]
 
 
-class Pool(nn.Module):  # type: ignore[misc]
+class TrainablePooling(nn.Module):  # type: ignore[misc]
     """A pooling of a model, by name; "attention" has weights of its own."""
 
     def __init__(self, how: PoolingName, *, dim: int) -> None:
@@ -139,3 +142,51 @@ def _inside(hidden: Tensor, mask: Tensor | None, skip: int) -> Tensor | None:
         return mask
     after = (torch.arange(hidden.shape[1], device=hidden.device) >= skip).expand(hidden.shape[:2])
     return after if mask is None else mask & after
+
+
+# Token similarities held at a time: 256 MB. The backward pass keeps only where each maximum was.
+MAXSIM_CELLS = 1 << 26
+
+
+def score_matrix(queries: Tensor, documents: Tensor, similarity: Similarity) -> Tensor:
+    """[queries, dim] and [documents, dim] to [queries, documents]; euclidean is the negative distance.
+
+    Raises InvalidInput for another similarity.
+    """
+    with torch.autocast(queries.device.type, enabled=False):
+        queries, documents = queries.float(), documents.float()
+        if similarity == "cosine":
+            return functional.normalize(queries, dim=1) @ functional.normalize(documents, dim=1).T
+        if similarity == "dot":
+            return queries @ documents.T
+        if similarity == "euclidean":
+            return -torch.cdist(queries, documents)
+    raise InvalidInput(f"similarity {similarity!r}", expected="cosine, dot or euclidean")
+
+
+def maxsim(queries: Reps, documents: Reps, *, cells: int = MAXSIM_CELLS) -> Tensor:
+    """[queries, documents]: for each query token its nearest document token, summed over the query's tokens.
+
+    Token vectors are normalised here. Khattab and Zaharia 2020, ColBERT, equation 3 (arXiv:2004.12832).
+    `cells` bounds how many token similarities are held at a time.
+    """
+    with torch.autocast(queries.values.device.type, enabled=False):
+        left = functional.normalize(queries.values.float(), dim=2)
+        right = functional.normalize(documents.values.float(), dim=2)
+        step = max(1, cells // max(1, left.shape[1] * right.shape[0] * right.shape[1]))
+        kept = queries.mask
+        rows = [
+            _maxsim(left[at : at + step], None if kept is None else kept[at : at + step], right, documents.mask)
+            for at in range(0, len(left), step)
+        ]
+    return rows[0] if len(rows) == 1 else torch.cat(rows)
+
+
+def _maxsim(left: Tensor, kept: Tensor | None, right: Tensor, mask: Tensor | None) -> Tensor:
+    near = torch.einsum("qid,kjd->qkij", left, right)
+    if mask is not None:
+        near = near.masked_fill(~mask[None, :, None, :], -torch.inf)
+    best = near.max(3).values
+    if kept is not None:
+        best = best.masked_fill(~kept[:, None, :], 0.0)
+    return best.sum(2)
