@@ -121,7 +121,9 @@ class TrainableLateInteraction(nn.Module):  # type: ignore[misc]
             )
 
 
-def open_late(layout: LateInteractionLayout, backbone: TrainableBackbone, prompts: ModelPrompts) -> TrainableLateInteraction:
+def open_late(
+    layout: LateInteractionLayout, backbone: TrainableBackbone, prompts: ModelPrompts
+) -> TrainableLateInteraction:
     """The model of a folder. Raises ModelUnsupported for what is served and cannot be trained further."""
     expansion = layout.expansion
     mask = backbone.tokenizer.special_id("mask_token")
