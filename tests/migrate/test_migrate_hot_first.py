@@ -156,7 +156,7 @@ def test_it_says_what_the_order_is_from(kb: Collection, tmp_path: Path) -> None:
     assert done.order.endswith(f"passages first, of the documents that 10 queries of {log} find")
     assert done.texts_done == encoder.encoded  # nothing twice
     again = migrate(kb, two(salt="other"), settings=replace(SETTINGS, prefill=Prefill(hot_first=True)))
-    assert again.order == "as the documents were put in: no queries say what is searched most"
+    assert again.order == "in the order in which documents were added: no queries tell which are searched most"
 
 
 def test_judged_queries_say_it_too_and_their_verdict_is_the_same(kb: Collection, tmp_path: Path) -> None:
@@ -179,10 +179,10 @@ def test_another_log_is_another_order(kb: Collection, tmp_path: Path) -> None:
     for often in (first, other, other):
         log = asked(tmp_path / "log.txt", often)
         how, found = Prefill(hot_first=True, query_log=log), load_query_log(log, None)
-        PrefillRun(kb, "v2", two(), how, found).embed_ahead(lambda ids: orders.append(ids.tolist()), dict)
+        PrefillRun(kb, "v2", two(), how, found).run(lambda ids: orders.append(ids.tolist()), dict)
     assert orders[0] != orders[1] == orders[2]
     (tmp_path / "kb/migration/v2.order.npz").write_bytes(b"cut off")
-    PrefillRun(kb, "v2", two(), how, found).embed_ahead(lambda ids: orders.append(ids.tolist()), dict)
+    PrefillRun(kb, "v2", two(), how, found).run(lambda ids: orders.append(ids.tolist()), dict)
     assert orders[3] == orders[2]
 
 
