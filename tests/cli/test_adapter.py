@@ -1,4 +1,4 @@
-"""gnomon adapter: measured, shown, kept where it is allowed; and a build that is searched through one."""
+"""gnomon adapter, and searches of a version that is being built."""
 
 import json
 import shutil
@@ -31,7 +31,7 @@ def many(tmp_path):
     return tmp_path / "many"
 
 
-def test_what_is_measured_is_shown(many, model, tmp_path, capsys):
+def test_the_measured_quality_is_shown(many, model, tmp_path, capsys):
     code = run(["adapter", str(many), "--to", str(model), "--out", str(tmp_path / "kept")])
     out = capsys.readouterr().out
     assert code in (0, 1)
@@ -50,13 +50,13 @@ def test_what_is_measured_is_shown(many, model, tmp_path, capsys):
         assert load_adapter(tmp_path / "kept").quality.recall == found["recall"]
 
 
-def test_queries_of_a_file(tmp_path):
+def test_queries_are_read_from_a_file(tmp_path):
     log = tmp_path / "log.txt"
     log.write_text("\n\n".join(f"about the {topic} and n{n}" for n, topic in enumerate(TOPICS * 2)))
     assert len(read_queries(log)) == 32
 
 
-def test_what_is_wrong_is_said(kb, many, model, tmp_path, capsys):
+def test_unusable_input_is_reported(kb, many, model, tmp_path, capsys):
     assert run(["adapter", str(kb), "--to", str(model)]) == 2
     assert "16 pairs of passages" in capsys.readouterr().err
     assert run(["adapter", str(many), "--to", str(model), "--queries", str(tmp_path / "none")]) == 2
@@ -91,7 +91,7 @@ def half_built(model, tmp_path):
     return tmp_path / "half"
 
 
-def test_a_version_that_is_built_is_searched_on_both_sides(half_built, capsys):
+def test_a_version_being_built_is_searched_by_both_indexes(half_built, capsys):
     asked = ["search", str(half_built), "whale violin compass", "--version", "v2", "--mode", "dense"]
     assert run([*asked, "-k", "30", "--json"]) == 0
     hits = json.loads(capsys.readouterr().out)["hits"]
@@ -110,7 +110,7 @@ def test_a_version_that_is_built_is_searched_on_both_sides(half_built, capsys):
     assert "has no version v7" in capsys.readouterr().err
 
 
-def test_the_status_says_how_far_it_is_and_that_the_adapter_serves(half_built, capsys):
+def test_the_status_shows_the_coverage_and_the_adapter(half_built, capsys):
     assert run(["migrate", str(half_built), "--status"]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert f"serves: gnomon search {half_built} QUESTION --version v2; finds " in out
@@ -124,7 +124,7 @@ def test_the_status_says_how_far_it_is_and_that_the_adapter_serves(half_built, c
     assert found["adapter"]["serves"] is True
 
 
-def test_one_that_was_refused_is_said_with_the_reason(half_built, capsys):
+def test_a_refused_adapter_is_shown_with_the_reason(half_built, capsys):
     (half_built / "migration" / "v2.adapter").unlink()
     assert run(["search", str(half_built), "whale", "--version", "v2"]) == 2
     assert "there is no adapter to v2" in " ".join(capsys.readouterr().err.split())
@@ -140,7 +140,7 @@ def test_one_that_was_refused_is_said_with_the_reason(half_built, capsys):
     assert "none, v1 answers until the build is done: it finds 1% of it; at least 50% is required" in out
 
 
-def test_what_goes_with_no_adapter_is_refused(half_built, tmp_path, capsys):
+def test_options_that_do_not_fit_an_adapter_are_refused(half_built, tmp_path, capsys):
     given = ["migrate", str(half_built), "--to", str(tmp_path / "bent-model")]
     assert run([*given, "--query-log", str(tmp_path / "log.txt")]) == 2
     assert "--hot-first, --adapter, or both" in " ".join(capsys.readouterr().err.split())

@@ -1,4 +1,4 @@
-"""Embedding adapters between two spaces: chosen, measured, refused, kept in a file."""
+"""Embedding adapters: fitted, chosen, measured, refused, saved and loaded."""
 
 import io
 import json
@@ -47,7 +47,7 @@ def old_index() -> ExactIndex:
     return index
 
 
-def test_it_finds_what_re_embedding_finds(adapter: EmbeddingAdapter) -> None:
+def test_recall_on_unseen_passages_is_as_measured(adapter: EmbeddingAdapter) -> None:
     """Among passages that it was not fitted on, as many as it was measured with."""
     asked, unseen = world(100, seed=5), world(300, seed=6)
     truth = asked.new.data @ unseen.new.data.T
@@ -62,7 +62,7 @@ def test_it_finds_what_re_embedding_finds(adapter: EmbeddingAdapter) -> None:
     assert set(adapter.quality.tried) == set(MAP_KINDS)
 
 
-def test_what_it_was_fitted_on_does_not_flatter_it() -> None:
+def test_quality_is_measured_on_held_out_passages() -> None:
     """Hardly more pairs than dimensions: what was fitted comes out well, all else badly."""
     few = PAIRS.take(np.arange(250))
     found = fit_adapter(few.old, few.new, settings=replace(SETTINGS, kinds=("scores",), min_recall=0))
@@ -75,14 +75,14 @@ def test_what_it_was_fitted_on_does_not_flatter_it() -> None:
     assert seen > 0
 
 
-def test_the_best_of_those_tried_is_taken(adapter: EmbeddingAdapter) -> None:
+def test_the_map_with_the_highest_recall_is_chosen(adapter: EmbeddingAdapter) -> None:
     assert adapter.kind == max(adapter.quality.tried, key=lambda kind: adapter.quality.tried[kind])
     alone = fit_adapter(PAIRS.old, PAIRS.new, settings=replace(SETTINGS, kinds=("rotation",), min_recall=0))
     assert alone.kind == "rotation"
     assert set(alone.arrays) == {"weights", "offset", "mean"}
 
 
-def test_scores_come_out_as_the_new_models(adapter: EmbeddingAdapter, old_index: ExactIndex) -> None:
+def test_scores_are_calibrated_to_the_new_model(adapter: EmbeddingAdapter, old_index: ExactIndex) -> None:
     asked = world(100, seed=6)
     truth = asked.new.data @ PAIRS.new.data.T
     found = adapter.search(old_index, asked.new, k=20)
@@ -91,7 +91,7 @@ def test_scores_come_out_as_the_new_models(adapter: EmbeddingAdapter, old_index:
     assert np.abs(off).mean() < 0.05
 
 
-def test_queries_choose_and_measure_where_they_are_given() -> None:
+def test_given_queries_choose_and_measure_the_map() -> None:
     asked = world(60, seed=8)
     found = fit_adapter(PAIRS.old, PAIRS.new, queries=asked, settings=SETTINGS)
     assert not found.quality.of_passages
@@ -99,7 +99,7 @@ def test_queries_choose_and_measure_where_they_are_given() -> None:
     assert found.quality.pairs == 1500
 
 
-def test_one_fit_is_like_another(adapter: EmbeddingAdapter) -> None:
+def test_fitting_is_deterministic(adapter: EmbeddingAdapter) -> None:
     again = fit_adapter(PAIRS.old, PAIRS.new, settings=SETTINGS)
     assert again.quality == adapter.quality
     assert again.calibration == adapter.calibration
@@ -107,7 +107,7 @@ def test_one_fit_is_like_another(adapter: EmbeddingAdapter) -> None:
         assert np.array_equal(array, again.arrays[name])
 
 
-def test_texts_that_do_not_belong_together_are_refused() -> None:
+def test_pairs_of_different_texts_are_refused() -> None:
     mixed = PAIRS.new.take(np.random.default_rng(0).permutation(1500))
     with pytest.raises(AdapterRefused) as caught:
         fit_adapter(PAIRS.old, mixed, settings=SETTINGS)
@@ -119,12 +119,12 @@ def test_texts_that_do_not_belong_together_are_refused() -> None:
     assert "fit it on more pairs" in said
 
 
-def test_refused_below_the_recall_that_is_asked_for() -> None:
+def test_an_adapter_below_the_required_recall_is_refused() -> None:
     with pytest.raises(AdapterRefused, match=r"at least 100\.0%"):
         fit_adapter(PAIRS.old, PAIRS.new, settings=replace(SETTINGS, min_recall=1.0))
 
 
-def test_refused_where_the_old_model_is_as_near() -> None:
+def test_an_adapter_no_better_than_the_old_model_is_refused() -> None:
     # The new model is the old one under another name, with a map that can only lose.
     same = Vectors(PAIRS.old.data, OTHER)
     with pytest.raises(AdapterRefused, match=r"the old model finds 100\.0% of it"):
@@ -140,19 +140,21 @@ def test_refused_where_the_old_model_is_as_near() -> None:
         (PAIRS.old, PAIRS.new, PAIRS.take(np.arange(5)), "5 queries"),
     ],
 )
-def test_what_cannot_be_fitted(old: Vectors, new: Vectors, queries: VectorPairs | None, said: str) -> None:
+def test_unusable_pairs_and_queries_are_refused(
+    old: Vectors, new: Vectors, queries: VectorPairs | None, said: str
+) -> None:
     with pytest.raises(InvalidInput, match=said) as caught:
         fit_adapter(old, new, queries=queries, settings=SETTINGS)
     assert caught.value.expected
 
 
-def test_euclidean_spaces_have_no_adapter() -> None:
+def test_euclidean_spaces_are_refused() -> None:
     flat = Space("d" * 64, 48, "euclidean", "float", "flat")
     with pytest.raises(InvalidInput, match="euclidean of flat"):
         fit_adapter(Vectors(PAIRS.old.data, flat), PAIRS.new, settings=SETTINGS)
 
 
-def test_dot_products_are_adapted() -> None:
+def test_dot_product_spaces_are_supported() -> None:
     dot = Space("e" * 64, 48, "dot", "float", "dot")
     old = Vectors(PAIRS.old.data * np.linspace(0.9, 1.1, 1500)[:, None], dot)
     found = fit_adapter(old, PAIRS.new, settings=replace(SETTINGS, kinds=("scores",), min_recall=0.3))
@@ -165,12 +167,12 @@ def test_dot_products_are_adapted() -> None:
         assert (np.diff(ranking.scores) <= 0).all()
 
 
-def test_bad_settings() -> None:
+def test_impossible_settings_are_refused() -> None:
     with pytest.raises(InvalidInput, match="held_out_share 0, min_recall"):
         AdapterSettings(held_out_share=0)
 
 
-def test_spaces_are_checked_where_it_searches(adapter: EmbeddingAdapter, old_index: ExactIndex) -> None:
+def test_search_requires_the_old_index_and_new_queries(adapter: EmbeddingAdapter, old_index: ExactIndex) -> None:
     with pytest.raises(SpaceMismatch):
         adapter.search(old_index, PAIRS.old.take([0]), k=3)
     other = ExactIndex(OTHER)
@@ -179,7 +181,7 @@ def test_spaces_are_checked_where_it_searches(adapter: EmbeddingAdapter, old_ind
         adapter.search(other, PAIRS.new.take([0]), k=3)
 
 
-def test_a_query_that_maps_to_nothing_still_gets_an_answer(adapter: EmbeddingAdapter, old_index: ExactIndex) -> None:
+def test_a_query_that_maps_to_zero_still_finds_passages(adapter: EmbeddingAdapter, old_index: ExactIndex) -> None:
     empty = replace(adapter, arrays={**{n: np.zeros_like(a) for n, a in adapter.arrays.items()}})
     found = empty.search(old_index, PAIRS.new.take([0]), k=3)
     assert len(found[0]) == 3
@@ -187,7 +189,7 @@ def test_a_query_that_maps_to_nothing_still_gets_an_answer(adapter: EmbeddingAda
 
 
 @pytest.mark.parametrize("hidden", [{}, {"into": (64, 5), "bias": 5, "out": (5, 48)}])
-def test_the_gradient_of_training(hidden: dict[str, Any]) -> None:
+def test_gradients_match_finite_differences(hidden: dict[str, Any]) -> None:
     draws = np.random.default_rng(0)
     new, old = PAIRS.new.data[:40].astype(np.float64), PAIRS.old.data[:40].astype(np.float64)
     sizes = {"weights": (64, 48), "offset": 48, **hidden}
@@ -217,7 +219,7 @@ def test_the_gradient_of_training(hidden: dict[str, Any]) -> None:
         assert found[name][at] == pytest.approx((above - below) / 2e-5, rel=1e-4, abs=1e-8), name
 
 
-def test_training_betters_what_it_starts_from() -> None:
+def test_training_improves_on_the_rotation() -> None:
     unseen, asked = world(300, seed=6), world(100, seed=5).new.data
     truth = asked @ unseen.new.data.T
     shares = {
@@ -228,7 +230,7 @@ def test_training_betters_what_it_starts_from() -> None:
     assert shares["residual"] > shares["rotation"] + 0.02
 
 
-def test_a_hidden_layer_starts_as_nothing_and_learns_what_no_linear_map_can() -> None:
+def test_a_hidden_layer_starts_at_zero_and_learns_a_nonlinear_map() -> None:
     # Half the angle: no matrix takes one to the other.
     angles = np.random.default_rng(3).uniform(0.3, 2.8, 1200)[:, None]
     new, old = (np.hstack([np.cos(each), np.sin(each)]).astype(np.float32) for each in (2 * angles, angles))
@@ -243,7 +245,7 @@ def test_a_hidden_layer_starts_as_nothing_and_learns_what_no_linear_map_can() ->
     assert shares[1] > shares[0] + 0.05, shares
 
 
-def test_a_residual_adapter_is_kept_in_a_file(tmp_path: Path) -> None:
+def test_a_residual_adapter_is_saved_and_loaded(tmp_path: Path) -> None:
     settings = AdapterSettings(kinds=("residual",), training=FEW, min_recall=0, min_pairs=100)
     made = fit_adapter(PAIRS.old, PAIRS.new, settings=settings)
     save_adapter(made, tmp_path / "adapter")
@@ -251,7 +253,7 @@ def test_a_residual_adapter_is_kept_in_a_file(tmp_path: Path) -> None:
     assert (again.kind, set(again.arrays)) == ("residual", set(made.arrays))
 
 
-def test_the_scores_map_guesses_scores() -> None:
+def test_the_scores_map_correlates_with_true_scores() -> None:
     arrays = fit_map("scores", PAIRS, FEW)
     asked = world(30, seed=4).new.data
     guessed = map_queries(arrays, asked) @ PAIRS.old.data.T
@@ -260,7 +262,7 @@ def test_the_scores_map_guesses_scores() -> None:
     assert min(correlations) > 0.8
 
 
-def test_kept_in_a_file(adapter: EmbeddingAdapter, old_index: ExactIndex, tmp_path: Path) -> None:
+def test_an_adapter_is_saved_and_loaded(adapter: EmbeddingAdapter, old_index: ExactIndex, tmp_path: Path) -> None:
     path = tmp_path / "to-new.adapter"
     save_adapter(adapter, path)
     again = load_adapter(path)
@@ -273,7 +275,7 @@ def test_kept_in_a_file(adapter: EmbeddingAdapter, old_index: ExactIndex, tmp_pa
     assert [one.name for one in tmp_path.iterdir()] == ["to-new.adapter"]
 
 
-def test_files_that_are_no_adapters(adapter: EmbeddingAdapter, tmp_path: Path) -> None:
+def test_damaged_and_foreign_files_are_refused(adapter: EmbeddingAdapter, tmp_path: Path) -> None:
     path = tmp_path / "adapter"
     with pytest.raises(StorageError, match="cannot be read"):
         load_adapter(path)
@@ -302,6 +304,6 @@ def _written(path: Path, adapter: EmbeddingAdapter, changed: dict[str, np.ndarra
     path.write_bytes(buffer.getvalue())
 
 
-def test_a_folder_that_is_not_there(adapter: EmbeddingAdapter, tmp_path: Path) -> None:
+def test_saving_to_a_missing_folder_is_a_storage_error(adapter: EmbeddingAdapter, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="cannot be written"):
         save_adapter(adapter, tmp_path / "none" / "adapter")

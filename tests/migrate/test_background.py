@@ -1,4 +1,4 @@
-"""The builder as a process of its own: followed, left, killed, stopped, and one at a time."""
+"""Migrations in a background process: followed, left, killed, stopped, one at a time."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def states(folder: Path) -> dict[str, str]:
         return {info.name: info.state for info in kb.versions.list()}
 
 
-def test_it_builds_beside_what_serves_and_all_follow(
+def test_a_background_migration_switches_open_collections(
     folder: Path, settings: MigrateSettings, static_model: Callable[..., Path]
 ) -> None:
     heard: list[Migration] = []
@@ -88,7 +88,7 @@ def test_it_builds_beside_what_serves_and_all_follow(
     assert "v2 over switched" in log
 
 
-def test_killed_it_goes_on_and_embeds_nothing_twice(
+def test_a_killed_migration_resumes_and_embeds_nothing_twice(
     folder: Path, settings: MigrateSettings, static_model: Callable[..., Path]
 ) -> None:
     change, total, texts = Change(str(static_model("two", seed=2))), 0, None
@@ -117,7 +117,7 @@ def test_killed_it_goes_on_and_embeds_nothing_twice(
     assert vectors_in(folder, 2) == texts
 
 
-def test_a_second_one_is_refused_and_the_first_can_be_stopped(
+def test_a_second_migration_is_refused_and_the_first_can_be_stopped(
     folder: Path, settings: MigrateSettings, static_model: Callable[..., Path]
 ) -> None:
     change = Change(str(static_model("two", seed=2)))
@@ -135,7 +135,9 @@ def test_a_second_one_is_refused_and_the_first_can_be_stopped(
     assert (done.outcome, done.texts_done) == ("switched", found.texts - found.texts_done)
 
 
-def test_what_goes_wrong_over_there_is_raised_here(folder: Path, settings: MigrateSettings, tmp_path: Path) -> None:
+def test_errors_of_the_background_process_are_raised_by_follow(
+    folder: Path, settings: MigrateSettings, tmp_path: Path
+) -> None:
     with pytest.raises(CollectionNotFound, match="no collection at"):
         start(tmp_path / "nothing", Change("two"), settings)
     with pytest.raises(GnomonError, match="no model is called 'no-such-model'"):

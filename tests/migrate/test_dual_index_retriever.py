@@ -1,4 +1,4 @@
-"""A collection that is searched by the model of a version that is being built."""
+"""A version that is being built, searched by new vectors and by old ones through an adapter."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -47,20 +47,20 @@ def first(found: list) -> list[list[int]]:  # type: ignore[type-arg]
 
 
 def made(kb: Collection) -> EmbeddingAdapter:
-    """As if it had been fitted before the version was begun: nothing is handed over by it."""
+    """As if it had been fitted before the version was created: no new vector is kept."""
     found = fit_adapter_for(kb, two(), settings=ANY)
     with kb.internals.catalog.write() as connection:
         connection.exec_driver_sql("DELETE FROM vectors WHERE space_id = 2")
     return found
 
 
-def test_what_an_adapter_was_fitted_on_is_handed_over(kb: Collection) -> None:
+def test_passages_an_adapter_was_fitted_on_are_not_embedded_again(kb: Collection) -> None:
     adapter = fit_adapter_for(kb, two(), pairs=220, settings=ANY)
     assert dual_index_retriever(kb, "v2", adapter).refresh().embedded == 220
     assert kb.versions.backfill("v2").embedding.embedded == N - 220
 
 
-def test_from_the_adapter_alone_to_the_new_version_alone(kb: Collection) -> None:
+def test_results_move_from_the_adapter_to_the_new_version(kb: Collection) -> None:
     adapter = made(kb)
     retriever = dual_index_retriever(kb, "v2", adapter, mode="dense")
     assert (retriever.refresh().embedded, retriever.refresh().pending) == (0, N)
@@ -86,7 +86,7 @@ def test_from_the_adapter_alone_to_the_new_version_alone(kb: Collection) -> None
             assert [hit.chunk_id for hit in alone.search(query.text, k=9, mode="dense", by="chunk")] == ids
 
 
-def test_words_are_searched_beside(kb: Collection) -> None:
+def test_the_keyword_index_is_searched_too(kb: Collection) -> None:
     retriever = dual_index_retriever(kb, "v2", made(kb), mode="hybrid")
     found = retriever([Query("n17"), Query("n42")], k=3)
     named = [kb.search(f"n{number}", k=1, mode="lexical", by="chunk")[0].chunk_id for number in (17, 42)]
@@ -96,12 +96,12 @@ def test_words_are_searched_beside(kb: Collection) -> None:
     assert lexical([Query("n17")], k=1)[0].ids.tolist() == named[:1]
 
 
-def test_writes_are_followed(kb: Collection) -> None:
+def test_added_and_removed_documents_are_seen(kb: Collection) -> None:
     retriever = dual_index_retriever(kb, "v2", made(kb), mode="dense")
     list(embed_in_order(kb, "v2", passages(kb)[:100]))
     retriever.refresh()
     before = retriever([Query(words(3)), Query(words(200))], k=2)
-    kb.remove(["3", "200"])  # one that is handed over, one that waits
+    kb.remove(["3", "200"])  # one with a new vector, one without
     after = retriever([Query(words(3)), Query(words(200))], k=2)
     for a, b in zip(before, after, strict=True):
         assert a.ids[0] not in b.ids
@@ -111,7 +111,7 @@ def test_writes_are_followed(kb: Collection) -> None:
     assert retriever.refresh() == replace(retriever.refresh(), embedded=99, pending=N - 2 + 1 - 99)
 
 
-def test_the_adapter_must_be_between_these_two(kb: Collection) -> None:
+def test_an_adapter_of_other_models_is_refused(kb: Collection) -> None:
     adapter = made(kb)
     with pytest.raises(SpaceMismatch):
         dual_index_retriever(kb, "v2", replace(adapter, old=adapter.new, new=adapter.old))
@@ -121,13 +121,13 @@ def test_the_adapter_must_be_between_these_two(kb: Collection) -> None:
         dual_index_retriever(kb, "v9", adapter)
 
 
-def test_other_passages_have_no_adapter(kb: Collection) -> None:
+def test_versions_with_other_passages_are_refused(kb: Collection) -> None:
     other = kb.versions.add(two(), chunking=ChunkSettings(10, 0, True))
     with pytest.raises(InvalidInput, match=f"{other.name} has other passages than v1"):
         dual_index_retriever(kb, other.name, made(kb))
 
 
-def test_a_third_version_that_goes_live_is_no_end_of_the_adapter(kb: Collection) -> None:
+def test_a_switch_to_a_third_version_is_a_space_mismatch(kb: Collection) -> None:
     retriever = dual_index_retriever(kb, "v2", made(kb), mode="dense")
     third = kb.versions.add(three()).name
     kb.versions.backfill(third)
@@ -137,7 +137,7 @@ def test_a_third_version_that_goes_live_is_no_end_of_the_adapter(kb: Collection)
         retriever(QUERIES, k=3)
 
 
-def test_fitting_says_how_far_it_is_and_may_refuse(kb: Collection) -> None:
+def test_fitting_reports_progress_and_may_refuse(kb: Collection) -> None:
     heard: list[tuple[int, int]] = []
     queries = [words(number) for number in range(1000, 1040)]
     made = fit_adapter_for(

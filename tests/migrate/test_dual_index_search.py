@@ -1,4 +1,4 @@
-"""Hand-over from an old index to a new one: exact at both ends, on one scale between them."""
+"""Search over two indexes: exact at both ends, on one scale of scores between them."""
 
 import numpy as np
 import pytest
@@ -25,8 +25,8 @@ NEW_INDEX.add(np.arange(N), PAIRS.new)
 ADAPTER = fit_adapter(PAIRS.old, PAIRS.new, settings=AdapterSettings(kinds=("scores",), min_recall=0.2, min_pairs=200))
 
 
-def handed_over(ids: np.ndarray, adapter: EmbeddingAdapter = ADAPTER) -> DualIndexSearch:
-    """With these ids handed over."""
+def partly_embedded(ids: np.ndarray, adapter: EmbeddingAdapter = ADAPTER) -> DualIndexSearch:
+    """A search with these ids in the new index."""
     new = ExactIndex(NEW)
     new.add(ids, PAIRS.new.take(ids))
     return DualIndexSearch(Numbered(ASKED), adapter, OLD_INDEX, new, np.setdiff1d(np.arange(N), ids))
@@ -41,25 +41,25 @@ def same(left: list[Ranking], right: list[Ranking], *, scores: bool = True) -> N
 
 
 @pytest.mark.parametrize("k", [1, 10, 1000])
-def test_with_nothing_handed_over_it_is_the_adapter(k: int) -> None:
+def test_with_nothing_embedded_it_is_the_adapter(k: int) -> None:
     expected = ADAPTER.search(OLD_INDEX, ASKED, k=k)
-    same(handed_over(np.arange(0))(QUERIES, k=k), expected)
+    same(partly_embedded(np.arange(0))(QUERIES, k=k), expected)
     empty = DualIndexSearch(Numbered(ASKED), ADAPTER, OLD_INDEX, ExactIndex(NEW))
     same(empty(QUERIES, k=k), expected)
 
 
 @pytest.mark.parametrize("k", [1, 10, 1000])
-def test_with_all_handed_over_it_is_the_new_index(k: int) -> None:
-    same(handed_over(np.arange(N))(QUERIES, k=k), NEW_INDEX.search(ASKED, k=k))
+def test_with_everything_embedded_it_is_the_new_index(k: int) -> None:
+    same(partly_embedded(np.arange(N))(QUERIES, k=k), NEW_INDEX.search(ASKED, k=k))
 
 
 @settings(max_examples=25)
 @given(st.integers(0, N), st.integers(0, 1000), st.sampled_from([3, 10, 40]))
-def test_each_passage_is_found_on_its_own_side(count: int, seed: int, k: int) -> None:
+def test_each_passage_is_scored_by_its_own_index(count: int, seed: int, k: int) -> None:
     """Against a slow twin: every score of each side, sorted together."""
     ids = np.sort(np.random.default_rng(seed).permutation(N)[:count])
-    waiting = np.setdiff1d(np.arange(N), ids)
-    found = handed_over(ids)(QUERIES[:5], k=k)
+    pending = np.setdiff1d(np.arange(N), ids)
+    found = partly_embedded(ids)(QUERIES[:5], k=k)
     adapted = ADAPTER.search(OLD_INDEX, ASKED.take(range(5)), k=N)
     true = NEW_INDEX.search(ASKED.take(range(5)), k=N)
     for ranking, a, b in zip(found, adapted, true, strict=True):
@@ -69,23 +69,23 @@ def test_each_passage_is_found_on_its_own_side(count: int, seed: int, k: int) ->
         new[b.ids] = b.scores
         scores[ids] = new[ids]
         assert ranking.ids.tolist() == np.lexsort((np.arange(N), -scores))[:k].tolist()
-        assert np.isnan(ranking.stages["dense"]).tolist() == np.isin(ranking.ids, waiting).tolist()
+        assert np.isnan(ranking.stages["dense"]).tolist() == np.isin(ranking.ids, pending).tolist()
         assert np.isnan(ranking.stages["adapter"]).tolist() == np.isin(ranking.ids, ids).tolist()
 
 
-def test_more_handed_over_is_nearer_to_the_new_index() -> None:
+def test_more_new_vectors_bring_results_nearer_to_the_new_index() -> None:
     true = [set(ranking.ids.tolist()) for ranking in NEW_INDEX.search(ASKED, k=10)]
     order = np.random.default_rng(0).permutation(N)
     shares = []
     for count in (0, N // 2, N):
-        found = handed_over(np.sort(order[:count]))(QUERIES, k=10)
+        found = partly_embedded(np.sort(order[:count]))(QUERIES, k=10)
         shares.append(np.mean([len(t & set(f.ids.tolist())) / 10 for t, f in zip(true, found, strict=True)]))
     assert shares[0] < shares[1] < shares[2] == 1
 
 
-def test_filters_hold_on_both_sides() -> None:
+def test_filters_apply_to_both_indexes() -> None:
     where = np.arange(0, N, 7)
-    retriever = handed_over(np.arange(0, N, 2))
+    retriever = partly_embedded(np.arange(0, N, 2))
     queries = [Query("1", where), Query("2", where), Query("3")]
     for _ in range(2):  # the second time the filter is remembered
         found = retriever(queries, k=30)
@@ -97,8 +97,8 @@ def test_filters_hold_on_both_sides() -> None:
     same(retriever(queries, k=9), [retriever([query], k=9)[0] for query in queries])
 
 
-def test_many_filters_are_not_kept_for_ever() -> None:
-    retriever = handed_over(np.arange(0, N, 2))
+def test_the_filter_cache_is_bounded() -> None:
+    retriever = partly_embedded(np.arange(0, N, 2))
     for step in range(3, 40):
         where = np.arange(0, N, step)
         found = retriever([Query("1", where)], k=5)[0]
@@ -107,10 +107,10 @@ def test_many_filters_are_not_kept_for_ever() -> None:
 
 
 def test_no_queries_find_nothing() -> None:
-    assert handed_over(np.arange(3))([], k=5) == []
+    assert partly_embedded(np.arange(3))([], k=5) == []
 
 
-def test_spaces_must_fit() -> None:
+def test_mismatched_spaces_are_refused() -> None:
     with pytest.raises(SpaceMismatch):
         DualIndexSearch(Numbered(PAIRS.old), ADAPTER, OLD_INDEX, ExactIndex(NEW))
     with pytest.raises(SpaceMismatch):
@@ -145,9 +145,9 @@ def test_the_most_searched_come_first() -> None:
     assert order[len(counts) :].tolist() == [one for one in range(N) if one not in counts]
 
 
-def test_vectors_of_the_adapter_stay_in_it() -> None:
-    """A score of either side is of the new model's scale: no vector of a mapped query is handed out."""
-    found = handed_over(np.arange(0, N, 2))(QUERIES, k=20)
+def test_merged_scores_are_on_the_new_models_scale() -> None:
+    """A score of either side is of the new model's scale: no mapped query vector is exposed."""
+    found = partly_embedded(np.arange(0, N, 2))(QUERIES, k=20)
     true = {row: ASKED.data[row] @ PAIRS.new.data.T for row in range(40)}
     off = [r.scores - true[row][r.ids] for row, r in enumerate(found)]
     assert np.abs(np.concatenate(off)).mean() < 0.05

@@ -39,7 +39,7 @@ def candidate(kb: Collection) -> str:
     return name
 
 
-def test_it_tells_quality_time_and_size(kb: Collection, candidate: str) -> None:
+def test_a_report_has_quality_latency_and_size(kb: Collection, candidate: str) -> None:
     counts: list[tuple[int, int]] = []
     data = dataset(kb)
     found = gate(kb, candidate, LOOSE, dataset=data, progress=lambda now: counts.append((now.done, now.total)))
@@ -60,7 +60,7 @@ def test_it_tells_quality_time_and_size(kb: Collection, candidate: str) -> None:
     assert kb.version.name == "v1"  # nothing is switched by it
 
 
-def test_a_version_that_lags_is_caught_up_first(kb: Collection) -> None:
+def test_a_version_that_lags_is_backfilled_first(kb: Collection) -> None:
     name = kb.versions.add(two()).name
     found = gate(kb, name, LOOSE, dataset=dataset(kb))
     assert found.queries == 30
@@ -71,7 +71,7 @@ def test_a_version_that_lags_is_caught_up_first(kb: Collection) -> None:
         gate(kb, "v9")
 
 
-def test_what_it_refuses_to_decide_by(kb: Collection, candidate: str) -> None:
+def test_unusable_judgments_are_refused(kb: Collection, candidate: str) -> None:
     def refused(data: DataSet | None = None, **settings: object) -> str:
         with pytest.raises(InvalidInput) as error:
             gate(kb, candidate, GateSettings(**settings), dataset=data)
@@ -111,7 +111,7 @@ def test_segments_by_the_kinds_of_a_query_set(kb: Collection, candidate: str) ->
     assert [(segment.name, segment.n) for segment in found.segments] == [("short", 20), ("long", 10)]
 
 
-def test_a_segment_that_got_worse_is_named_although_the_mean_is_not_worse() -> None:
+def test_a_worse_segment_is_reported_even_if_the_mean_is_not_worse() -> None:
     random = np.random.default_rng(0)
     names = [f"q{n}" for n in range(400)]
     before = {name: float(value) for name, value in zip(names, random.uniform(0.4, 0.6, 400), strict=True)}
@@ -131,7 +131,7 @@ def test_a_segment_that_got_worse_is_named_although_the_mean_is_not_worse() -> N
     assert found["legal"].difference == pytest.approx(-0.2, abs=0.02)
 
 
-def test_chance_names_no_segment() -> None:
+def test_segments_without_a_difference_are_rarely_reported() -> None:
     """Of 12 looks at twenty segments with no difference hardly any names one: at most 5 % in all."""
     random, named = np.random.default_rng(1), 0
     segments = {f"q{n}": [f"s{n % 20}"] for n in range(400)}
@@ -142,7 +142,7 @@ def test_chance_names_no_segment() -> None:
     assert named <= 3
 
 
-def test_without_queries_only_breakage_is_seen(kb: Collection, candidate: str) -> None:
+def test_without_queries_only_breakage_is_detected(kb: Collection, candidate: str) -> None:
     found = gate(kb, candidate)
     assert (found.outcome, found.verdict, found.segments) == ("unproven", None, ())
     assert set(found.recall) <= {"heading", "first sentence", "sampled sentence", "keywords"}
@@ -154,7 +154,7 @@ def test_without_queries_only_breakage_is_seen(kb: Collection, candidate: str) -
     assert "Does it find what it holds?" in page
 
 
-def test_where_no_query_can_be_generated(kb: Collection, candidate: str) -> None:
+def test_a_collection_without_usable_text_is_unproven(kb: Collection, candidate: str) -> None:
     kb.remove([str(n) for n in range(30)])
     kb.add(["one two"])
     found = gate(kb, candidate)
@@ -163,7 +163,7 @@ def test_where_no_query_can_be_generated(kb: Collection, candidate: str) -> None
     assert "<h1>Gate: v2 against v1</h1>" in report_page(found)
 
 
-def test_what_passes(kb: Collection, candidate: str) -> None:
+def test_a_candidate_that_is_not_worse_passes(kb: Collection, candidate: str) -> None:
     found = gate(kb, candidate, LOOSE, dataset=dataset(kb))
     assert found.outcome == "not worse"
     assert found.allows("not-worse")
@@ -178,7 +178,7 @@ def gated(kb: Collection, candidate: str) -> GateReport:
     return gate(kb, candidate, LOOSE, dataset=data)
 
 
-def test_the_page_is_whole_and_safe(gated: GateReport, tmp_path: Path) -> None:
+def test_the_page_is_self_contained_and_escaped(gated: GateReport, tmp_path: Path) -> None:
     kept = write_report(gated, tmp_path / "reports" / "v2")
     assert json.loads(kept.read_text())["outcome"] == "not worse"
     page = kept.with_name("gate.html").read_text()

@@ -1,4 +1,4 @@
-"""kill -9 of the builder at fifty random moments: it goes on, embeds nothing twice, and ends the same."""
+"""kill -9 of the migration's process at random moments: it resumes, embeds nothing twice, and ends the same."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SETTINGS = MigrateSettings(without_proof=True, nice=0)
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_fifty_kills(tmp_path: Path, static_model: Callable[..., Path]) -> None:
+def test_fifty_kills_lose_and_repeat_nothing(tmp_path: Path, static_model: Callable[..., Path]) -> None:
     settings = CollectionSettings(model=str(static_model("one", seed=1)), chunk_tokens=16, chunk_overlap=0)
     with gnomon.open(tmp_path / "kb", settings=settings) as kb:
         kb.add(documents({str(number): unlike(number) for number in range(DOCUMENTS)}))
@@ -71,7 +71,9 @@ def test_fifty_kills(tmp_path: Path, static_model: Callable[..., Path]) -> None:
 
 
 @pytest.mark.slow
-def test_killed_once_it_is_built(tmp_path: Path, static_model: Callable[..., Path]) -> None:
+def test_a_migration_killed_after_the_build_is_judged_again_not_rebuilt(
+    tmp_path: Path, static_model: Callable[..., Path]
+) -> None:
     """Between the last text and the switch: the version is judged again, and nothing is built again."""
     settings = CollectionSettings(model=str(static_model("one", seed=1)), chunk_tokens=16, chunk_overlap=0)
     with gnomon.open(tmp_path / "kb", settings=settings) as kb:
@@ -135,7 +137,7 @@ def answers(folder: Path) -> list[object]:
         ]
 
 
-def test_the_module_runs_by_itself() -> None:
+def test_the_worker_reports_a_missing_collection_without_a_traceback() -> None:
     """As `start` runs it: a wrong folder is told, not traced."""
     given = json.dumps({"change": {}, "settings": SETTINGS.to_json(), "run": "x"})
     command = [sys.executable, "-m", "gnomon.migrate.worker", "no-such-folder", given]

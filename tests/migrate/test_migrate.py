@@ -1,4 +1,4 @@
-"""Migrations in this process: built, judged, switched to or not, stopped and gone on with."""
+"""Migrations in this process: built, judged, switched to or not, stopped and resumed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def states(kb: Collection) -> dict[str, str]:
     return {info.name: info.state for info in kb.versions.list()}
 
 
-def test_a_model_is_changed(kb: Collection, queries: str, tmp_path: Path) -> None:
+def test_a_migration_switches_to_another_model(kb: Collection, queries: str, tmp_path: Path) -> None:
     heard: list[Migration] = []
     done = migrate(kb, two(), settings=judged(queries, margin=0.2), on_state=heard.append)
     assert (done.outcome, done.stage, done.version, done.live) == ("switched", "over", "v2", "v1")
@@ -65,7 +65,7 @@ def test_a_model_is_changed(kb: Collection, queries: str, tmp_path: Path) -> Non
     assert kb.rollback().to == "v1"
 
 
-def test_one_that_is_worse_is_not_switched_to(kb: Collection, queries: str) -> None:
+def test_a_worse_candidate_is_not_switched_to(kb: Collection, queries: str) -> None:
     deaf = Deaf(64, salt="deaf", max_tokens=48)
     done = migrate(kb, deaf, settings=judged(queries))
     assert (done.outcome, done.gate) == ("refused", "worse")
@@ -80,21 +80,21 @@ class Deaf(type(one())):  # type: ignore[misc]
         return super().encode([each[:1] for each in texts], role=role)
 
 
-def test_better_may_be_required(kb: Collection, queries: str) -> None:
+def test_a_better_outcome_may_be_required(kb: Collection, queries: str) -> None:
     done = migrate(kb, two(), settings=judged(queries, margin=0.2, switch_if="better"))
     assert (done.outcome, done.gate) == ("refused", "not worse")
     again = migrate(kb, two(), settings=judged(queries, margin=0.2))  # what is built is judged once more
     assert (again.outcome, again.version, again.tokens) == ("switched", "v2", 0)
 
 
-def test_a_switch_may_be_left_to_people(kb: Collection, queries: str) -> None:
+def test_switch_if_never_leaves_the_version_ready(kb: Collection, queries: str) -> None:
     done = migrate(kb, two(), settings=judged(queries, switch_if="never"))
     assert done.outcome == "ready"
     assert done.why.startswith("v2 is ready; no switch was requested.")
     assert states(kb) == {"v1": "live", "v2": "ready"}
 
 
-def test_without_judged_queries_a_switch_needs_a_word(kb: Collection) -> None:
+def test_without_judged_queries_a_switch_needs_without_proof(kb: Collection) -> None:
     done = migrate(kb, two())
     assert (done.outcome, done.gate) == ("refused", "unproven")
     assert "give judged queries with --queries, or --without-proof" in done.why
@@ -103,14 +103,14 @@ def test_without_judged_queries_a_switch_needs_a_word(kb: Collection) -> None:
     assert (done.outcome, states(kb)["v2"]) == ("switched", "live")
 
 
-def test_what_is_broken_is_refused_even_so(kb: Collection) -> None:
+def test_a_broken_candidate_is_refused_even_without_proof(kb: Collection) -> None:
     done = migrate(kb, Deaf(64, salt="deaf"), settings=MigrateSettings(without_proof=True))
     assert (done.outcome, done.gate) == ("refused", "broken")
     assert "v2 is broken: " in done.why
     assert states(kb)["v1"] == "live"
 
 
-def test_other_passages_and_another_search_go_through_the_same_door(kb: Collection, queries: str) -> None:
+def test_chunks_and_search_settings_are_migrated_too(kb: Collection, queries: str) -> None:
     done = migrate(kb, chunk_tokens=12, retrieval={"fuse.weights": [0.2, 0.8]}, settings=judged(queries, margin=0.2))
     assert done.outcome == "switched"
     assert kb.version.chunking["max_tokens"] == 12
@@ -118,7 +118,7 @@ def test_other_passages_and_another_search_go_through_the_same_door(kb: Collecti
     assert kb.version.space == one().space
 
 
-def test_it_is_stopped_and_gone_on_with(kb: Collection, queries: str, tmp_path: Path) -> None:
+def test_a_stopped_migration_is_resumed(kb: Collection, queries: str, tmp_path: Path) -> None:
     encoder = type(two())(64, salt="fresh", max_tokens=48)
 
     def stop_soon(at: Migration) -> None:
@@ -140,7 +140,7 @@ def test_it_is_stopped_and_gone_on_with(kb: Collection, queries: str, tmp_path: 
     assert "late" in served(kb)
 
 
-def test_ctrl_c_is_a_stop(kb: Collection, tmp_path: Path) -> None:
+def test_ctrl_c_stops_the_migration(kb: Collection, tmp_path: Path) -> None:
     def interrupt(at: Migration) -> None:
         if at.texts_done:
             raise KeyboardInterrupt
@@ -152,7 +152,7 @@ def test_ctrl_c_is_a_stop(kb: Collection, tmp_path: Path) -> None:
     assert (found.outcome, found.stage) == ("stopped", "building")
 
 
-def test_two_at_once_are_refused_by_name(kb: Collection, tmp_path: Path) -> None:
+def test_a_second_migration_is_refused_by_name(kb: Collection, tmp_path: Path) -> None:
     second: list[str] = []
 
     def begin_another(at: Migration) -> None:
@@ -167,7 +167,7 @@ def test_two_at_once_are_refused_by_name(kb: Collection, tmp_path: Path) -> None
     assert "--stop ends it" in second[0]
 
 
-def test_a_builder_that_was_killed_is_known(kb: Collection, tmp_path: Path) -> None:
+def test_a_killed_migration_is_reported_as_killed(kb: Collection, tmp_path: Path) -> None:
     assert status(tmp_path / "kb") is None
     (tmp_path / "kb" / FOLDER).mkdir()
     left = Migration(str(tmp_path / "kb"), run="x", pid=123, stage="building", running=True)
@@ -184,7 +184,7 @@ def test_a_builder_that_was_killed_is_known(kb: Collection, tmp_path: Path) -> N
         stop(tmp_path / "kb")
 
 
-def test_what_cannot_be_is_said_before_anything_is_built(
+def test_impossible_migrations_fail_before_anything_is_built(
     kb: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     few = write_queries(tmp_path / "few.jsonl", 9)
@@ -212,7 +212,7 @@ def replace_max(tokens: int) -> object:
     return type(one())(64, salt="short", max_tokens=tokens)
 
 
-def test_writers_that_keep_ahead_keep_the_switch_back(
+def test_a_version_that_falls_behind_at_the_switch_stays_ready(
     kb: Collection, queries: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def never(*_: object, **__: object) -> None:
@@ -235,7 +235,9 @@ def test_settings_are_checked(queries: str) -> None:
     assert MigrateSettings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
 
 
-def test_a_migration_at_large_is_followed_by_others(kb: Collection, tmp_path: Path, queries: str) -> None:
+def test_documents_added_by_another_process_are_in_the_new_version(
+    kb: Collection, tmp_path: Path, queries: str
+) -> None:
     """Another process' collection adds while this one builds: the new version has it at the switch."""
     with opened(tmp_path / "kb") as other:
         added: list[str] = []

@@ -1,4 +1,4 @@
-"""What a plan says: tokens exactly, disk before it is full, and what cannot be before it is begun."""
+"""Plans: exact tokens, disk estimates, and impossible changes refused."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def planned_and_true(kb: Collection, encoder: HashEncoder, **change: object) -> 
     return found, kb.versions.backfill(name)
 
 
-def test_tokens_are_exact(kb: Collection) -> None:
+def test_counted_tokens_are_those_embedded(kb: Collection) -> None:
     assert gnomon.migrate.plan is plan
     found, caught = planned_and_true(kb, two())
     assert (found.texts, found.tokens) == (caught.embedding.embedded, caught.embedding.tokens)
@@ -38,14 +38,14 @@ def test_tokens_are_exact(kb: Collection) -> None:
     assert found.seconds > 0
 
 
-def test_tokens_of_other_passages_are_exact_too(kb: Collection) -> None:
+def test_counted_tokens_of_new_passages_are_those_embedded(kb: Collection) -> None:
     found, caught = planned_and_true(kb, three(), chunk_tokens=10)
     assert (found.texts, found.tokens) == (caught.embedding.embedded, caught.embedding.tokens)
     assert (found.chunks, found.keeps_chunks) == (caught.chunks, False)
     assert found.chunking == {"max_tokens": 10, "overlap": 0, "prepend_title": True}
 
 
-def test_what_the_cache_holds_is_free(kb: Collection) -> None:
+def test_cached_vectors_cost_nothing(kb: Collection) -> None:
     name = kb.versions.add(two()).name
     kb.versions.backfill(name)
     kb.add(documents({"new": text(77)}))
@@ -57,7 +57,7 @@ def test_what_the_cache_holds_is_free(kb: Collection) -> None:
     assert plan(kb, retrieval={"mode": "dense"}).tokens == 0  # the same model: nothing to embed
 
 
-def test_nothing_is_changed(kb: Collection, tmp_path: Path) -> None:
+def test_planning_changes_no_file(kb: Collection, tmp_path: Path) -> None:
     def all_files() -> dict[str, int]:
         return {str(path): path.stat().st_mtime_ns for path in (tmp_path / "kb").rglob("*")}
 
@@ -78,7 +78,7 @@ def test_the_same_space_is_refused(kb: Collection) -> None:
     assert plan(kb, one(), chunk_tokens=24).keeps_chunks is False
 
 
-def test_a_model_that_cannot_hold_the_passages_is_refused(kb: Collection) -> None:
+def test_a_model_too_short_for_the_passages_is_refused(kb: Collection) -> None:
     short = HashEncoder(32, salt="short", max_tokens=10)
     with pytest.raises(InvalidInput) as refused:
         plan(kb, short)
@@ -91,7 +91,7 @@ def test_a_model_that_cannot_hold_the_passages_is_refused(kb: Collection) -> Non
         plan(kb, LateHashEncoder())
 
 
-def test_too_little_disk_is_known(kb: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_disk_is_reported(kb: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9 - 10**6, 10**6))
     found = plan(kb, two())
@@ -103,7 +103,7 @@ def test_too_little_disk_is_known(kb: Collection, tmp_path: Path, monkeypatch: p
     assert found.to_json()["bytes"]["is_enough"] is False
 
 
-def test_bytes_are_near_the_truth(tmp_path: Path) -> None:
+def test_estimated_bytes_are_near_the_true_ones(tmp_path: Path) -> None:
     with gnomon.open(tmp_path / "kb", encoder=HashEncoder(32), settings=CollectionSettings(chunk_tokens=16)) as kb:
         kb.add(documents({str(number): text(number) for number in range(300)}))
         wide = HashEncoder(768, salt="wide")
@@ -120,11 +120,11 @@ def test_bytes_are_near_the_truth(tmp_path: Path) -> None:
 
 # Measured: the size of an SQLite file with the table of vectors and 5,000 rows in it, by rows.
 @pytest.mark.parametrize(("dim", "measured"), [(32, 247), (384, 2110), (768, 4164), (1024, 4669)])
-def test_the_bytes_of_a_vector(dim: int, measured: int) -> None:
+def test_bytes_of_a_vector_are_near_the_measured_ones(dim: int, measured: int) -> None:
     assert vector_bytes(dim) == pytest.approx(measured, rel=0.1)
 
 
-def test_search_settings(kb: Collection) -> None:
+def test_search_settings_are_changed_by_name(kb: Collection) -> None:
     base = kb.version.retrieval
     changed = change_retrieval(base, {"fuse.weights": [0.3, 0.7], "rm3": {}, "index": "hnsw"})
     assert (changed.fuse.weights, changed.index, changed.fuse.depth) == ((0.3, 0.7), "hnsw", base.fuse.depth)
@@ -140,7 +140,7 @@ def test_search_settings(kb: Collection) -> None:
         change_retrieval(base, {"mode": "fuzzy"})
 
 
-def test_a_share_of_the_processor() -> None:
+def test_a_share_of_the_processor_is_threads_and_duty() -> None:
     assert (throttle_for(0.5, 4).threads, throttle_for(0.5, 4).duty) == (2, 1.0)
     small = throttle_for(0.1, 4)
     assert (small.threads, small.duty) == (1, pytest.approx(0.4))
@@ -151,7 +151,7 @@ def test_a_share_of_the_processor() -> None:
             throttle_for(wrong)
 
 
-def test_speed_is_of_a_sample() -> None:
+def test_speed_is_measured_on_a_sample() -> None:
     speed = measure_speed(one(), [text(number) for number in range(50)], sample=20, batch_size=8)
     assert (speed.texts, speed.tokens > 0) == (20, True)
     assert measure_speed(one(), []).seconds_for(100) == 0
@@ -160,7 +160,7 @@ def test_speed_is_of_a_sample() -> None:
         measure_speed(one(), ["a"], sample=0)
 
 
-def test_as_json(kb: Collection) -> None:
+def test_a_plan_is_plain_json(kb: Collection) -> None:
     plain = json.loads(json.dumps(plan(kb, two(), price=0.5).to_json()))
     assert plain["commands"][0].startswith("gnomon migrate ")
     assert "--to hash-64-two" in plain["commands"][0]

@@ -24,6 +24,17 @@ from gnomon.evaluate.significance import holm_adjusted, sign_flip_p
 from gnomon.migrate.cost import Latency, VersionSize, measure_latencies, measure_size
 from gnomon.migrate.judgments import GateSettings, Judgments, load_judgments
 
+GateOutcome = Literal["better", "not worse", "worse", "undecided", "unproven", "broken"]
+SwitchIf = Literal["not-worse", "better", "never"]
+PASSING_OUTCOMES: Mapping[SwitchIf, tuple[GateOutcome, ...]] = {
+    "better": ("better",),
+    "not-worse": ("better", "not worse"),
+    "never": (),
+}
+MAX_RECALL_LOSS = 0.1
+"""The loss of recall of its own texts, for any kind of generated query, by which a candidate is broken."""
+_DEPTH, _QUERIES_PER_KIND, _MAX_TRIES = 100, 200, 20
+_QUERIES_SHOWN = 10
 MAX_SEGMENTS = 50
 """Only so many of the largest segments are compared: each one more widens the intervals of all."""
 
@@ -95,19 +106,6 @@ def compare_segments(
             one = replace(one, interval=verdict.interval, p_value=verdict.p_value, outcome=verdict.outcome)
         found.append(one)
     return tuple(found)
-
-
-GateOutcome = Literal["better", "not worse", "worse", "undecided", "unproven", "broken"]
-SwitchIf = Literal["not-worse", "better", "never"]
-PASSING_OUTCOMES: Mapping[SwitchIf, tuple[GateOutcome, ...]] = {
-    "better": ("better",),
-    "not-worse": ("better", "not worse"),
-    "never": (),
-}
-MAX_RECALL_LOSS = 0.1
-"""The loss of recall of its own texts, for any kind of generated query, by which a candidate is broken."""
-_DEPTH, _QUERIES_PER_KIND, _MAX_TRIES = 100, 200, 20
-_QUERIES_SHOWN = 10
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A migration with an adapter: what is searched by the new model while it is built, and what is refused."""
+"""Migrations with an embedding adapter: searches during the build, and refused adapters."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def kb(tmp_path: Path) -> Iterator[Collection]:
     check_sound(tmp_path / "kb")
 
 
-def test_it_serves_while_it_is_built_and_goes_then(kb: Collection, tmp_path: Path) -> None:
+def test_the_adapter_serves_during_the_build_and_is_removed_after_it(kb: Collection, tmp_path: Path) -> None:
     seen: list[tuple[float, set[str], str]] = []
 
     def look(at: Migration) -> None:
@@ -78,7 +78,7 @@ def test_it_serves_while_it_is_built_and_goes_then(kb: Collection, tmp_path: Pat
         dual_index_retriever(kb, "v2")
 
 
-def test_one_that_finds_too_little_is_refused_and_the_build_goes_on(kb: Collection) -> None:
+def test_an_adapter_of_low_recall_is_refused_and_the_build_continues(kb: Collection) -> None:
     least = replace(SETTINGS, prefill=replace(ADAPTER, min_recall=1.0))
     refused: list[str] = []
 
@@ -96,7 +96,7 @@ def test_one_that_finds_too_little_is_refused_and_the_build_goes_on(kb: Collecti
     assert done.adapter["expected"] == "at least 100.0%, and more than the old model"
 
 
-def test_too_few_passages_for_one(kb: Collection) -> None:
+def test_an_adapter_of_too_few_passages_is_refused(kb: Collection) -> None:
     done = migrate(kb, two(), settings=replace(SETTINGS, prefill=Prefill(adapter=True)))
     assert done.outcome == "switched"
     assert done.adapter == {
@@ -107,7 +107,7 @@ def test_too_few_passages_for_one(kb: Collection) -> None:
     }
 
 
-def test_it_is_stopped_and_the_adapter_stays(kb: Collection, tmp_path: Path) -> None:
+def test_a_stopped_build_keeps_its_adapter(kb: Collection, tmp_path: Path) -> None:
     def stop_soon(at: Migration) -> None:
         if at.adapter is not None and at.texts_done > PAIRS:
             (tmp_path / "kb" / FOLDER / STOP).touch()
@@ -128,7 +128,7 @@ def test_it_is_stopped_and_the_adapter_stays(kb: Collection, tmp_path: Path) -> 
     assert set(again) == {fitted}  # found, not fitted anew
 
 
-def test_an_adapter_that_is_not_good_enough_any_more_is_fitted_anew(kb: Collection, tmp_path: Path) -> None:
+def test_an_adapter_below_stricter_settings_is_fitted_again(kb: Collection, tmp_path: Path) -> None:
     def stop_soon(at: Migration) -> None:
         if at.adapter is not None:
             (tmp_path / "kb" / FOLDER / STOP).touch()
@@ -141,7 +141,7 @@ def test_an_adapter_that_is_not_good_enough_any_more_is_fitted_anew(kb: Collecti
         dual_index_retriever(kb, "v2")
 
 
-def test_hits_keep_to_a_condition_and_group_by_document(kb: Collection) -> None:
+def test_searches_filter_and_group_by_document(kb: Collection) -> None:
     kb.versions.add(two())
     adapter = fit_adapter_for(kb, two(), pairs=PAIRS, settings=AdapterSettings(min_recall=0, min_pairs=200))
     found = dual_index_retriever(kb, "v2", adapter)
@@ -157,7 +157,7 @@ def test_hits_keep_to_a_condition_and_group_by_document(kb: Collection) -> None:
     assert found_by(lexical[0]) == "words"
 
 
-def test_nearly_the_same_passages_are_drawn_after_a_write(kb: Collection) -> None:
+def test_the_sample_of_passages_hardly_changes_after_writes(kb: Collection) -> None:
     before = sample_passages(kb, 100)
     kb.add(documents({f"more {number}": words(1000 + number) for number in range(13)}))
     kb.remove(["3", "4"])
@@ -168,7 +168,7 @@ def test_nearly_the_same_passages_are_drawn_after_a_write(kb: Collection) -> Non
     assert 30 < halves.sum() < 70  # from everywhere
 
 
-def test_what_has_no_adapter_is_said_before_anything_is_built(kb: Collection) -> None:
+def test_impossible_prefills_are_refused_before_anything_is_built(kb: Collection) -> None:
     with pytest.raises(InvalidInput, match="--adapter with new passages"):
         migrate(kb, three(), chunk_tokens=10, settings=SETTINGS)
     both = replace(SETTINGS, prefill=Prefill(hot_first=True, adapter=True))

@@ -1,4 +1,4 @@
-"""The most-searched documents first: in that order through kills, nothing twice, the same index after it."""
+"""The most-searched documents first: the order survives kills, nothing is embedded twice."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def answers(folder: Path) -> list[object]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_killed_again_and_again(tmp_path: Path, static_model: Callable[..., Path]) -> None:
+def test_a_killed_build_keeps_the_order(tmp_path: Path, static_model: Callable[..., Path]) -> None:
     made = CollectionSettings(model=str(static_model("one", seed=1)), chunk_tokens=16, chunk_overlap=0)
     with gnomon.open(tmp_path / "kb", settings=made) as kb:
         kb.add(documents({str(number): unlike(number) for number in range(DOCUMENTS)}))
@@ -102,7 +102,7 @@ def test_killed_again_and_again(tmp_path: Path, static_model: Callable[..., Path
     assert not (tmp_path / "kb/migration/v2.order.npz").exists()
 
 
-def test_interrupted_again_and_again(kb: Collection, tmp_path: Path) -> None:
+def test_an_interrupted_build_keeps_the_order(kb: Collection, tmp_path: Path) -> None:
     """Each run goes on in the order that the first one settled, whatever was written since."""
     kb.add(documents({f"more {number}": unlike(number) for number in range(200, 260)}))
     log = asked(tmp_path / "log.txt", {n: 1 + n % 3 for n in range(259, 200, -3)})
@@ -147,7 +147,7 @@ def test_the_most_searched_document_comes_first(kb: Collection, tmp_path: Path) 
     assert [counts[key] for key in documents_in_order] == sorted(counts.values(), reverse=True)
 
 
-def test_it_says_what_the_order_is_from(kb: Collection, tmp_path: Path) -> None:
+def test_the_state_describes_the_order(kb: Collection, tmp_path: Path) -> None:
     log = asked(tmp_path / "log.txt", dict.fromkeys(range(5), 2))
     heard: list[Migration] = []
     encoder = two(salt="fresh")
@@ -159,7 +159,7 @@ def test_it_says_what_the_order_is_from(kb: Collection, tmp_path: Path) -> None:
     assert again.order == "in the order in which documents were added: no queries tell which are searched most"
 
 
-def test_judged_queries_say_it_too_and_their_verdict_is_the_same(kb: Collection, tmp_path: Path) -> None:
+def test_judged_queries_give_the_order_without_changing_the_verdict(kb: Collection, tmp_path: Path) -> None:
     path = tmp_path / "queries.jsonl"
     path.write_text(
         "".join(f'{{"id": "q{n}", "query": "note n{n}t0 {text(n)[12:40]}", "relevant": ["{n}"]}}\n' for n in range(30))
@@ -171,7 +171,7 @@ def test_judged_queries_say_it_too_and_their_verdict_is_the_same(kb: Collection,
     assert "30 queries of the judged queries of queries" in done.order
 
 
-def test_another_log_is_another_order(kb: Collection, tmp_path: Path) -> None:
+def test_another_query_log_gives_another_order(kb: Collection, tmp_path: Path) -> None:
     kb.versions.add(two())
     (tmp_path / "kb/migration").mkdir()
     first, other = (dict.fromkeys(some, 1) for some in (range(3), range(20, 23)))
@@ -186,7 +186,7 @@ def test_another_log_is_another_order(kb: Collection, tmp_path: Path) -> None:
     assert orders[3] == orders[2]
 
 
-def test_a_log_that_is_none_is_said_before_anything_is_built(kb: Collection, tmp_path: Path) -> None:
+def test_an_unreadable_query_log_fails_before_anything_is_built(kb: Collection, tmp_path: Path) -> None:
     with pytest.raises(UnreadableFile):
         migrate(kb, two(), settings=settings(str(tmp_path / "none")))
     (tmp_path / "empty").write_text("\n\n")
