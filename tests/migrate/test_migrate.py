@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections import namedtuple
 from dataclasses import replace
@@ -58,7 +59,7 @@ def test_a_migration_switches_to_another_model(kb: Collection, queries: str, tmp
     page = (tmp_path / "kb/reports/v2/gate.html").read_text()
     assert "v2 against v1" in page
     assert "data:image/png;base64," in page
-    assert "<th class=n>v2</th>" in page  # over numbers, which stand to the right
+    assert re.search(r'<th scope="col"\s+class="number">v2</th>', page)
     assert "30: queries</td>" in page  # the name of a file of queries once, and no number
     now = status(tmp_path / "kb")
     assert now == replace(done, running=False)

@@ -163,7 +163,7 @@ def test_an_unfinished_migration_is_resumed_with_its_adapter(kb: Collection, tmp
 
     prefill = Prefill(adapter=True, pairs=220, min_recall=0, min_pairs=200)
     settings = MigrateSettings(without_proof=True, prefill=prefill)
-    migrate(kb, two(), settings=settings, told=stop_soon)
+    migrate(kb, two(), settings=settings, on_state=stop_soon)
     path = adapter_file(kb, "v2")
     as_0_1_named_it = path.rename(path.with_name("v2.bridge"))
     _write_as_0_1(as_0_1_named_it)
@@ -175,7 +175,7 @@ def test_an_unfinished_migration_is_resumed_with_its_adapter(kb: Collection, tmp
         if at.stage == "building" and at.adapter is not None:
             seen.append(as_0_1_named_it.read_bytes())
 
-    done = migrate(kb, two(), settings=replace(settings), told=look)
+    done = migrate(kb, two(), settings=replace(settings), on_state=look)
     assert done.outcome == "switched"
     assert set(seen) == {before}  # found, not fitted again
     assert not list((tmp_path / "kb" / FOLDER).glob("v2.*"))
