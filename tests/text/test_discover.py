@@ -114,7 +114,7 @@ def test_links_are_followed_to_files_and_never_to_folders(tmp_path):
     assert ids(tmp_path / "d") == ["d/a.md", "d/b.md"]
     reasons = skipped(tmp_path / "d")
     assert set(reasons) == {"d/loop", "d/out", "d/gone.md", "d/self.md"}
-    assert reasons["d/loop"] == "a link to a folder; give that folder itself to index it"
+    assert reasons["d/loop"] == "a link to a folder; name that folder itself to index it"
     assert reasons["d/gone.md"] == "cannot be opened: No such file or directory"
     assert ids(tmp_path / "d/loop") == ["d/a.md", "d/b.md"]
 
@@ -135,7 +135,7 @@ def test_what_no_reader_takes_is_skipped_with_its_reason(tmp_path):
     assert ids(tmp_path / "d/a.xyz") == ["a.xyz"]
     assert skipped(tmp_path / "d/photo.PNG") == {"photo.PNG": "no reader for .png files"}
     found = next(discover([tmp_path / "d/junk"], settings=ReadSettings()))
-    with pytest.raises(InvalidInput, match=r"(?s)found as skipped: no text.*did not skip"):
+    with pytest.raises(InvalidInput, match=r"(?s)was skipped: no text.*did not skip"):
         list(read(found, settings=ReadSettings()))
 
 

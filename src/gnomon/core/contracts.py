@@ -1,4 +1,4 @@
-"""What a part must offer to stand in for another. `gnomon.testing` holds a conformance check for each."""
+"""The protocols of exchangeable parts. `gnomon.testing` has a conformance check for each."""
 
 from __future__ import annotations
 

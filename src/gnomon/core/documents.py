@@ -1,4 +1,4 @@
-"""What is indexed: documents and the chunks cut from them."""
+"""Documents, and the chunks that they are split into."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole error tree. Every error has a message, what was expected, and a hint what to do next."""
+"""All errors and warnings. Every error has a message, what was expected, and a hint."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _rebuild(kind: type[GnomonError], message: str, expected: str, hint: str) ->
 
 
 class InvalidInput(GnomonError, ValueError):
-    """A value handed in by the caller is not of the form that the function takes."""
+    """An argument is not of the form that the function takes."""
 
 
 def missing_extra(package: str, *, extra: str) -> InvalidInput:
@@ -43,7 +43,7 @@ def missing_extra(package: str, *, extra: str) -> InvalidInput:
 
 
 class SpaceMismatch(GnomonError):
-    """Vectors of two spaces met, or an encoder no longer makes the vectors of its space."""
+    """Vectors of different spaces were combined, or an encoder no longer makes the vectors of its space."""
 
 
 class InvalidVectors(InvalidInput):
@@ -102,7 +102,7 @@ class IndexDamaged(GnomonError):
 
 
 class GenerationFailed(GnomonError):
-    """A language model's endpoint is down, refuses, is too slow, answers rubbish or breaks off."""
+    """A language model's endpoint is down, refuses, times out, sends no valid reply or breaks off."""
 
 
 class PromptTooLong(GenerationFailed):

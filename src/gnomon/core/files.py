@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all: written beside, flushed to disk, put in place."""
+"""Atomic writes of files and folders: written beside, flushed to disk, put in place."""
 
 from __future__ import annotations
 

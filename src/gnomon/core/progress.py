@@ -1,4 +1,4 @@
-"""How far a long operation is: one event for every callback."""
+"""Progress of long operations: one event type for every callback."""
 
 from __future__ import annotations
 

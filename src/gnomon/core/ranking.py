@@ -1,4 +1,4 @@
-"""What comes back from a search: arrays while it is being computed, hits at the end."""
+"""Queries, and the results of a search: rankings as arrays, hits for people."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gnomon.core.errors import InvalidInput
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is looked for. `where`, if given, is a sorted int64 array of the only chunk ids allowed."""
+    """A search text. `where`, if set, is a sorted int64 array of the only chunk ids allowed."""
 
     text: str
     where: Int[np.ndarray, " allowed"] | None = None
@@ -46,13 +46,13 @@ class Ranking:
 
     @staticmethod
     def empty() -> Ranking:
-        """A ranking that holds nothing."""
+        """A ranking without results."""
         return Ranking(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32))
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One search result: a chunk, where it stands in its document, and why it is here.
+    """One search result: a chunk, its position in its document, and its scores.
 
     `start` and `end` are character offsets of `text` in the document. `stages` maps a stage's name
     ("dense", "lexical", …) to its own score. `highlights` are (start, end) spans within `snippet`

@@ -1,4 +1,4 @@
-"""How vectors lie: near their partners, spread over the sphere, among the same neighbours as elsewhere."""
+"""Geometry of embeddings: alignment, uniformity, overlap of neighbours, principal plane."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Page's cumulative sum: small falls that last are seen, single ones of chance are forgotten.
+"""Page's cumulative sum (CUSUM): detects small lasting falls and ignores single ones by chance.
 
 Limits come from the sum's own distribution while nothing is wrong, solved as a Markov chain (Brook and Evans
 1972), not from tables.

@@ -1,4 +1,4 @@
-"""Which of what was found says something new."""
+"""Diversity of results: maximal marginal relevance, and overlap of words weighted by idf."""
 
 from __future__ import annotations
 

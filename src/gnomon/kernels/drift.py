@@ -1,4 +1,4 @@
-"""Do two samples of vectors come from one distribution? Two tests, each by permutation: exact at any size.
+"""Permutation tests of whether two samples of vectors come from one distribution: exact at any size.
 
 Under the null hypothesis rows may be dealt out to the two samples in any way, so the share of random deals
 that look at least as different as the one seen is a p-value, whatever the distribution (Phipson and Smyth

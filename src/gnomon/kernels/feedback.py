@@ -1,4 +1,4 @@
-"""Scores that agree with those of similar documents."""
+"""Formulas of pseudo-relevance feedback (Rocchio, RM3) and of smoothing scores over neighbours."""
 
 from __future__ import annotations
 

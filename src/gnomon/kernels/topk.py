@@ -1,4 +1,4 @@
-"""Finding ids among other ids."""
+"""The best of some scores, and the positions and scores of ids."""
 
 from __future__ import annotations
 

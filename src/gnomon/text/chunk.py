@@ -1,4 +1,4 @@
-"""Documents to chunks that fit the encoder and know their offsets."""
+"""Splits documents into chunks that fit the encoder and know their offsets."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class _View:
 
 
 class Chunker:
-    """Cuts documents at their own seams: headings, paragraphs, sentences, words, and characters at last.
+    """Splits documents at headings, paragraphs, sentences, words, and at last characters.
 
     Tokens are counted by `count` (all that the encoder sees, as `Encoder.count_tokens` does) or else by
     `tokenizer_json` plus `overhead`, the tokens that the encoder adds itself. With both, `count` judges.

@@ -1,4 +1,4 @@
-"""Bytes to text, whatever the encoding."""
+"""Decodes bytes to text in any encoding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files lie under the given paths, in a fixed order, with ids that stay."""
+"""Finds the files under some paths, in a fixed order and with stable ids."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class _Walk:
             if label is not None:
                 below = path.relative_to(parent).as_posix()
                 return clean(label if below == "." else f"{label}/{below}")
-        raise InvalidInput(f"no label for {path}", expected="a path below a given one")
+        raise InvalidInput(f"no label for {path}", expected="a path below one of the roots")
 
     def excludes(self, path: Path, root: Path) -> bool:
         below = path.relative_to(root).as_posix()
@@ -63,7 +63,7 @@ def discover(paths: Sequence[Path], *, settings: ReadSettings) -> Iterator[Disco
 
     Left out: hidden names, version control, caches, virtual environments, gnomon collections, what `exclude`
     matches. Links to files are read; links to folders are skipped, so that no loop and no way
-    out of the given folder exists. A folder holding a BEIR corpus.jsonl is that one file.
+    out of the root exists. A folder holding a BEIR corpus.jsonl is that one file.
     Ids do not depend on the working directory: see `label_roots`.
     Raises InvalidInput for paths that do not exist, before anything is yielded.
     """
@@ -76,8 +76,8 @@ def label_roots(paths: Sequence[Path], known: Mapping[str, str] | None = None) -
     """A short unique name for each given path, by absolute path: what its documents' ids begin with.
 
     The path's own name, with parents' names in front where it is taken already. Paths below a known
-    one need none. Keep the result and hand it in as `known` next time, and no id ever changes or
-    means two files. Raises InvalidInput for paths that do not exist.
+    one need none. Pass the result as `known` the next time, and no id ever changes or means two files.
+    Raises InvalidInput for paths that do not exist.
     """
     labels = dict(known or {})
     # Outer folders first, so that the order of the arguments changes no id.
@@ -133,7 +133,7 @@ def _found(roots: Sequence[Path], walk: _Walk) -> Iterator[DiscoveredFile]:
         if root.is_dir():
             yield from _folder(root, root, walk)
         else:
-            yield from _file(root, walk, given=True)
+            yield from _file(root, walk, named=True)
 
 
 def _folder(folder: Path, root: Path, walk: _Walk) -> Iterator[DiscoveredFile]:
@@ -160,13 +160,13 @@ def _folder(folder: Path, root: Path, walk: _Walk) -> Iterator[DiscoveredFile]:
             if entry.is_dir(follow_symlinks=False):
                 folders.append(path)
             elif entry.is_symlink() and path.is_dir():
-                yield _skip(path, walk, "a link to a folder; give that folder itself to index it")
+                yield _skip(path, walk, "a link to a folder; name that folder itself to index it")
             else:
                 yield from _file(path, walk)
         pending += reversed(folders)
 
 
-def _file(path: Path, walk: _Walk, *, given: bool = False, beir: bool = False) -> Iterator[DiscoveredFile]:
+def _file(path: Path, walk: _Walk, *, named: bool = False, beir: bool = False) -> Iterator[DiscoveredFile]:
     if str(path) in walk.seen:
         return
     walk.seen.add(str(path))
@@ -175,7 +175,7 @@ def _file(path: Path, walk: _Walk, *, given: bool = False, beir: bool = False) -
         if not stat.S_ISREG(facts.st_mode):
             yield _skip(path, walk, "no regular file")
             return
-        kind = "beir" if beir or (path.name in _CORPUS and _is_beir(path)) else kind_of(path, given=given)
+        kind = "beir" if beir or (path.name in _CORPUS and _is_beir(path)) else kind_of(path, named=named)
     except OSError as error:
         yield _skip(path, walk, f"cannot be opened: {error.strerror}")
         return

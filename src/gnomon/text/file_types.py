@@ -1,4 +1,4 @@
-"""Which reader takes which file: by extension, by name, and by what the first bytes look like."""
+"""Which reader reads which file: by extension, by name, and by its first bytes."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ KIND_BY_EXTENSION: dict[str, str] = {
 _SNIFFED_BYTES = 8192
 
 
-def kind_of(path: Path, *, given: bool = False) -> str:
+def kind_of(path: Path, *, named: bool = False) -> str:
     """The kind of a file, or "" where no reader takes it.
 
-    A file without extension, or one that the caller named itself (`given`), is text if it looks like it.
+    A file without extension, or one that the caller named itself (`named`), is text if it looks like it.
     Raises OSError when such a file cannot be opened.
     """
     name = path.name.lower()
@@ -59,7 +59,7 @@ def kind_of(path: Path, *, given: bool = False) -> str:
             return KIND_BY_EXTENSION[extension]
     if name in ("makefile", "dockerfile", "rakefile", "gemfile", "jenkinsfile", "vagrantfile"):
         return "code"
-    if (given or not path.suffix) and looks_like_text(path):
+    if (named or not path.suffix) and looks_like_text(path):
         return "text"
     return ""
 
@@ -78,7 +78,7 @@ def built_in(kind: str) -> BuiltInReader:
         raise InvalidInput(
             f"the kind of file {kind!r}",
             expected=f"one of {', '.join(_READERS)}, or plugin:.EXTENSION for an installed reader",
-            hint="take what `discover` found",
+            hint="take the kind that `discover` gives",
         )
     module, function = _READERS[kind].split(":")
     reader: BuiltInReader = getattr(import_module(f"gnomon.text.readers.{module}"), function)

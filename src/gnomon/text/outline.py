@@ -1,4 +1,4 @@
-"""The headings of a markdown-like text and where they stand."""
+"""The headings of a markdown-like text and their positions."""
 
 from __future__ import annotations
 

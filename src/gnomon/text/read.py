@@ -1,4 +1,4 @@
-"""A found file to its documents, with every failure as one kind of error."""
+"""Reads a file into documents; every failure is an UnreadableFile."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def read(found: DiscoveredFile, *, settings: ReadSettings, report: ProblemCallba
     """
     if not found.kind:
         raise InvalidInput(
-            f"{found.path} was found as skipped: {found.skipped}",
+            f"{found.path} was skipped: {found.skipped}",
             expected="a file with a reader",
             hint="read only what `discover` did not skip",
         )

@@ -1,4 +1,4 @@
-"""Text to sentences: by their ends, not at abbreviations, initials or numbers; Chinese and Japanese too."""
+"""Splits text into sentences, not at abbreviations, initials or numbers; Chinese and Japanese too."""
 
 from __future__ import annotations
 

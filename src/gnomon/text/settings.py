@@ -1,4 +1,4 @@
-"""What a caller can decide about finding and reading files."""
+"""Settings for finding and reading files."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from gnomon.core.errors import InvalidInput
 
 ProblemCallback = Callable[[str], None]
-"""Takes one sentence on something that was left out or repaired while a file was read."""
+"""Called with one sentence for each part of a file that was left out or repaired."""
 
 
 def silent(_: str) -> None:
-    """The report that nobody reads."""
+    """Ignores every problem."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class ReadSettings:
     """`max_file_mb` bounds a file, and one row of the formats that are read row by row.
 
     `exclude` holds glob patterns: without a slash for the name of a file or folder at any depth, with one
-    for the path below the folder that was given. `text_column` and `title_column` name the columns of a
+    for the path below the root. `text_column` and `title_column` name the columns of a
     table that become text and title; without them a row's text is all its columns. `labels` maps
     folders (absolute) to the name that stands in front of their documents' ids: what earlier runs
     got from `label_roots`, so that ids stay the same.

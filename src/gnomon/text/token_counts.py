@@ -1,4 +1,4 @@
-"""How many tokens a text has: exactly, and fast enough to be asked ten times for every chunk."""
+"""Token counts of texts and spans: exact ones, and approximate ones fast enough for every candidate chunk."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _MOST_PIECES = 400_000
 class TokenCounter:
     """Counts tokens as the encoder sees them.
 
-    `exact` runs the tokenizer. `ruler` adds up the lengths of words, each tokenised once and kept, which
-    is right to within a few tokens a chunk at fifty times the speed; what is cut by it is counted exactly
-    afterwards. Runs of more than 32 characters are measured in pieces, since a tokenizer may count
-    a megabyte without a space as one unknown word.
+    `exact` runs the tokenizer. `ruler` adds up the lengths of words, each tokenised once and cached, which
+    is within a few tokens a chunk at fifty times the speed; the chunks are counted exactly afterwards. Runs of
+    more than 32 characters are counted in pieces, since a tokenizer may count a megabyte without a space as
+    one unknown word.
     """
 
     def __init__(self, tokenizer_json: str | None, count: CountTokens | None, overhead: int) -> None:
@@ -100,7 +100,7 @@ class Ruler:
     def size(self, part: str) -> int:
         """Tokens of a string that stands somewhere in the text.
 
-        The splitter hands over strings without their offsets. It moves forward, so that looking near
+        The splitter passes strings without their offsets. It moves forward, so that looking near
         the last one finds most at once; a twin at another place has the same length in tokens.
         """
         if not self.text.startswith(part, self._near):

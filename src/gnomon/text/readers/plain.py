@@ -1,4 +1,4 @@
-"""Markdown, with simple front matter as metadata."""
+"""Plain text, source code, and Markdown, whose simple front matter becomes metadata."""
 
 from __future__ import annotations
 
