@@ -91,9 +91,9 @@ def check_catalog(catalog: Catalog) -> None:
 
 def served(kb: Collection) -> dict[str, str]:
     """Every document that a search can find, with its text as its chunks have it, in both indexes."""
-    pinned = kb.internals.serving.snapshot()
-    view, lookups = pinned.indexes, pinned.served.lookups()
-    query = pinned.served.encoders.encoder.encode(["note"], role="query")
+    snapshot = kb.internals.serving.snapshot()
+    view, lookups = snapshot.indexes, snapshot.served.lookups()
+    query = snapshot.served.encoders.encoder.encode(["note"], role="query")
     dense = view.dense.search(query, k=100_000)[0].ids
     lexical = view.lexical.search(["note " + " ".join(WORDS)], k=100_000)[0].ids
     assert sorted(dense.tolist()) == sorted(lexical.tolist())
@@ -104,7 +104,7 @@ def served(kb: Collection) -> dict[str, str]:
 
         for chunk in chunks_of(connection, sorted(dense.tolist())):
             found[chunk.document_id] = found.get(chunk.document_id, "") + chunk.text
-    expected = pinned.served.encoders.encoder
+    expected = snapshot.served.encoders.encoder
     ids, vectors = lookups.vectors_of(dense)
     assert len(ids) == len(dense)
     assert vectors.space == expected.space == view.dense.space

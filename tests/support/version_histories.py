@@ -129,14 +129,14 @@ class Histories(RuleBasedStateMachine):
 
     def act_step(self, name: str, count: int) -> Act:
         after = self.model.copy()
-        after.caught(name, count)
+        after.backfilled(name, count)
         options = BackfillOptions(batch_documents=count, slice_texts=2)
         return lambda kb: kb.versions.prepare_backfill(name, options).step(), [after]
 
     def act_finish(self, name: str) -> Act:
-        caught = self.model.copy()
-        caught.caught(name)
-        after = caught.copy()
+        backfilled = self.model.copy()
+        backfilled.backfilled(name)
+        after = backfilled.copy()
         after.versions[name].state = "ready"
 
         def finish(kb: Collection) -> None:
@@ -144,7 +144,7 @@ class Histories(RuleBasedStateMachine):
             kb.versions.mark_ready(name)
             kb.versions.build_indexes(name)
 
-        return finish, [caught, after]
+        return finish, [backfilled, after]
 
     def act_index(self, name: str) -> Act:
         def index(kb: Collection) -> None:
@@ -154,20 +154,20 @@ class Histories(RuleBasedStateMachine):
         return index, [self.model.copy()]
 
     def act_switch(self, name: str) -> Act:
-        caught = self.model.copy()
-        caught.caught(name)
-        after = caught.copy()
+        backfilled = self.model.copy()
+        backfilled.backfilled(name)
+        after = backfilled.copy()
         after.switch(name)
-        return lambda kb: kb.switch(name), [caught, after]
+        return lambda kb: kb.switch(name), [backfilled, after]
 
     def act_back(self) -> Act:
         name = self.model.former()
         assert name is not None
-        caught = self.model.copy()
-        caught.caught(name)
-        after = caught.copy()
+        backfilled = self.model.copy()
+        backfilled.backfilled(name)
+        after = backfilled.copy()
         after.back(name)
-        return lambda kb: kb.rollback().to, [caught, after]
+        return lambda kb: kb.rollback().to, [backfilled, after]
 
     def act_retire(self, name: str) -> Act:
         after = self.model.copy()

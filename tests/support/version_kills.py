@@ -109,10 +109,10 @@ def abandoned(kb: Any) -> None:
     """Leave an open collection as a process does that is killed: nothing more is saved."""
     serving = kb.internals.serving
     serving._loader.close()
-    for bundle in [*serving._closing, *serving._versions.values()]:
-        bundle.derived._worker.close()
-        if bundle.derived._current is not None:  # its lock on the folder goes with it
-            bundle.derived._current[0].lexical._writer = None
+    for served in [*serving._closing, *serving._versions.values()]:
+        served.derived._worker.close()
+        if served.derived._current is not None:  # its lock on the folder goes with it
+            served.derived._current[0].lexical._writer = None
     kb.internals.catalog.close()
 
 

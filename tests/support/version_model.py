@@ -1,7 +1,7 @@
 """A collection with versions as it should be: what each thing done to it makes of it, in plain data.
 
 What is done in several transactions goes through stages; a kill leaves one of them, with each version that is
-caught up as far as it came.
+backfilled as far as it came.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Model:
         """Whether a version that is built is of just that."""
         return any(self.versions[name].kind == kind for name in self.named("ready", "live"))
 
-    def caught(self, name: str, count: int | None = None) -> None:
+    def backfilled(self, name: str, count: int | None = None) -> None:
         """The first documents that a version lacks are in it, or all."""
         lacking = self.behind(name)
         self.versions[name].lacks = [] if count is None else lacking[count:]

@@ -63,11 +63,7 @@ def open_collection(
         serving = _serving_version(catalog, version)
         if serving is None:
             if not create:
-                raise CollectionNotFound(
-                    f"the collection at {folder} was never finished: it has no version",
-                    expected="a collection with a model",
-                    hint=f"make it: gnomon index PATH --into {folder}",
-                )
+                raise _unfinished(folder)
             encoders = encoders or (load(name),)
             serving = _create(catalog, settings, encoders[0], _reference(name))
         _require_agreement(serving, settings)
@@ -94,6 +90,14 @@ def _serving_version(catalog: Catalog, name: str | None) -> Version | None:
         f"{name} is retired" if is_retired else f"{name} is {state.behind:,} documents behind",
         expected="a version that holds every document",
         hint="gnomon versions shows which do" + ("" if is_retired else ", and how far this one is"),
+    )
+
+
+def _unfinished(folder: Path) -> CollectionNotFound:
+    return CollectionNotFound(
+        f"the collection at {folder} was never finished: it has no version",
+        expected="a collection with a model",
+        hint=f"make it: gnomon index PATH --into {folder}",
     )
 
 
