@@ -147,3 +147,9 @@ def test_former_names_warn_and_work(small: Collection) -> None:
         assert small.versions() == small.versions.list()
     with pytest.warns(DeprecationWarning, match=r"Collection\.ids"):
         assert small.documents() == {"tea", "whale", "dial"}
+    with pytest.warns(DeprecationWarning, match=r"internals\.indexes"):
+        assert len(small.view().dense) == 3
+    with pytest.warns(DeprecationWarning, match=r"internals\.lookups"):
+        assert small.lookups().texts_of(small.chunk_ids("id = 'tea'"))[1] == ["Tea"]
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        small.nothing  # noqa: B018

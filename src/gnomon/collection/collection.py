@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -90,6 +90,16 @@ class Internals:
     def rerank(self, retriever: Retriever) -> Retriever:
         """A retriever with the collection's own reranker after it, or as it is where none is set."""
         return self.serving.current()[0].reranker.wrap(retriever)
+
+
+_FORMER_NAMES: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "documents": ("ids", lambda kb: lambda where=None: frozenset(kb.ids(where))),
+    "lineage": ("versions", lambda kb: kb.versions),
+    "lookups": ("internals.lookups", lambda kb: kb.internals.lookups),
+    "models": ("internals.encoders", lambda kb: kb.internals.encoders),
+    "reranked": ("internals.rerank", lambda kb: kb.internals.rerank),
+    "view": ("internals.indexes", lambda kb: lambda: kb.internals.indexes),
+}
 
 
 class Collection:
@@ -384,16 +394,19 @@ class Collection:
         """The version that serves."""
         return self._serving.current()[0].version
 
-    @property
-    def lineage(self) -> VersionManager:
-        """The former name of `versions`."""
-        warnings.warn("Collection.lineage is now Collection.versions", DeprecationWarning, stacklevel=2)
-        return self.versions
+    if not TYPE_CHECKING:  # type checkers know the new names only
 
-    def documents(self, where: Where | None = None) -> frozenset[str]:
-        """The former name of `ids`."""
-        warnings.warn("Collection.documents() is now Collection.ids()", DeprecationWarning, stacklevel=2)
-        return frozenset(self.ids(where))
+        def __getattr__(self, name: str) -> Any:
+            """The former names, until 0.3."""
+            if name not in _FORMER_NAMES:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            now, value = _FORMER_NAMES[name]
+            warnings.warn(
+                f"Collection.{name} is now Collection.{now}; the old name will be removed in 0.3",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            return value(self)
 
     def close(self) -> None:
         """Close files, connections and threads."""
