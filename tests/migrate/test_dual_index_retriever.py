@@ -141,7 +141,12 @@ def test_fitting_reports_progress_and_may_refuse(kb: Collection) -> None:
     heard: list[tuple[int, int]] = []
     queries = [words(number) for number in range(1000, 1040)]
     made = fit_adapter_for(
-        kb, two(), pairs=220, queries=queries, settings=ANY, said=lambda done, of: heard.append((done, of))
+        kb,
+        two(),
+        pairs=220,
+        queries=queries,
+        settings=ANY,
+        progress=lambda event: heard.append((event.done, event.total)),
     )
     assert heard[-1] == (220, 220)
     assert (made.quality.pairs, made.quality.queries, made.quality.of_passages) == (220, 20, False)

@@ -24,11 +24,13 @@ from gnomon.collection.ingest.writer import SLICE_TEXTS, EmbeddingCounts, embed_
 from gnomon.collection.search import build_retriever, checked_queries
 from gnomon.collection.serving.snapshot import Snapshot
 from gnomon.collection.settings import By, Mode
+from gnomon.core.batching import in_blocks
 from gnomon.core.contracts import Array, Encoder, Retriever
 from gnomon.core.documents import Chunk
 from gnomon.core.errors import InvalidInput
+from gnomon.core.progress import Progress, ProgressCallback, no_progress
 from gnomon.core.ranking import Hit, Query, Ranking
-from gnomon.core.renamed import renamed_fields
+from gnomon.core.renamed import renamed_argument, renamed_fields
 from gnomon.core.vectors import Vectors
 from gnomon.index.scan import ScanIndex
 from gnomon.migrate.adapter.files import load_version_adapter
@@ -198,6 +200,7 @@ def sample_passages(kb: Collection, count: int) -> Int[np.ndarray, " drawn"]:
     return np.asarray(np.sort(every[np.argsort(hashes ^ (hashes >> np.uint64(31)), kind="stable")[:count]]))
 
 
+@renamed_argument("said", "progress", lambda said: lambda event: said(event.done, event.total))
 def fit_adapter_for(
     kb: Collection,
     to: Encoder,
@@ -205,23 +208,23 @@ def fit_adapter_for(
     pairs: int = _PAIRS,
     queries: Sequence[str] | None = None,
     settings: AdapterSettings | None = None,
-    said: Callable[[int, int], None] = lambda done, of: None,
+    progress: ProgressCallback = no_progress,
 ) -> EmbeddingAdapter:
     """Fit an adapter from another model to the live one, on `pairs` random passages of the collection.
 
     If a version of that model is being built, the vectors made here are kept for it. `queries`, such as those
-    of a query log, choose and measure the map. `said` is called with how many of how many passages are
-    embedded. Raises AdapterRefused, and InvalidInput for too few passages.
+    of a query log, choose and measure the map. `progress` counts the embedded passages.
+    Raises AdapterRefused, and InvalidInput for too few passages.
     """
     live, catalog, encode = kb.version, kb.internals.catalog, _caching_encoder(kb, to)
     sample = sample_passages(kb, pairs)
     with catalog.read() as connection:
         ids, old = vectors_of(connection, live.space_id, live.space, sample)
         chunks = chunks_of(connection, ids.tolist())
-    rows = []
-    for at in range(0, len(chunks), _BATCH):
-        rows.append(encode(chunks[at : at + _BATCH]))
-        said(min(at + _BATCH, len(chunks)), len(chunks))
+    rows: list[Vectors] = []
+    for block in in_blocks(chunks, _BATCH):
+        rows.append(encode(block))
+        progress(Progress("embedding", sum(map(len, rows)), len(chunks), "passages"))
     new = Vectors.concatenate(rows) if rows else Vectors(np.zeros((0, to.space.dim), np.float32), to.space)
     query_pairs = None
     if queries is not None:
@@ -257,8 +260,8 @@ def embed_in_order(
     Each slice is committed, and the build does not embed it again. Passages removed since are skipped.
     """
     target = kb.internals.serving.target(kb.versions.get(version).id)
-    for at in range(0, len(ids), slice_texts):
-        some = np.sort(ids[at : at + slice_texts]).tolist()
+    for block in in_blocks(ids, slice_texts):
+        some = np.sort(block).tolist()
         with kb.internals.catalog.read() as connection:
             chunks = chunks_of(connection, some)
         yield from embed_slices(kb.internals.catalog, target, chunks, slice_texts=slice_texts)
