@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 HOUSE = Path(__file__).resolve().parents[2]
-ROOMS = (
+PACKAGES = (
     "core kernels text encode index retrieve evaluate collection train word_vectors answer migrate doctor monitor cli "
     "evolve testing"
 ).split()
-PUBLIC = '''"""A small package with the rooms of the large one."""
+PUBLIC = '''"""A small package with the packages of the large one."""
 
 __all__ = ["reply"]
 
@@ -24,8 +24,11 @@ def reply(question: str, *, loud: bool = False) -> str:
 '''
 
 
+THIRD = '"""Third."""\n\nfrom gnomon.index.part import NAME\n\nOWN = NAME\n'
+
+
 def module(name: str) -> str:
-    return f'"""The {name} room."""\n\nNAME = "{name}"\n'
+    return f'"""The {name} package."""\n\nNAME = "{name}"\n'
 
 
 @pytest.fixture(scope="session")
@@ -37,9 +40,10 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     about_gnomon = shutil.ignore_patterns("__pycache__", "recipe_keys.py", "fit")
     shutil.copytree(HOUSE / "tools", root / "tools", ignore=about_gnomon)
     files = {"src/gnomon/__init__.py": PUBLIC, "bench/speed/encode.py": '"""Nothing to measure."""\n'}
-    for room in ROOMS:
-        files[f"src/gnomon/{room}/__init__.py"] = f'"""The {room} room."""\n'
-        files[f"src/gnomon/{room}/part.py"] = module(room)
+    for name in PACKAGES:
+        files[f"src/gnomon/{name}/__init__.py"] = f'"""The {name} package."""\n'
+        files[f"src/gnomon/{name}/part.py"] = module(name)
+    files["src/gnomon/index/third.py"] = THIRD
     for path, text in files.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text, encoding="utf-8")
@@ -79,12 +83,13 @@ def broken(clean: Path, tmp_path: Path, file: str, text: str) -> Path:
 
 PART = "src/gnomon/{}/part.py"
 LONG = '"""Long."""\n\n\ndef long() -> None:\n    """Long."""\n' + "    str()\n" * 49
+CIRCLE = 'NAME = "index"\n\n\ndef late() -> object:\n    from gnomon.index import third\n\n    return third\n'
 WIDE = '"""Wide."""\n\n\ndef wide(a, *, b, c, d, e, f, g, h, i) -> None:\n    """Wide."""\n'
 MANY = '"""Many."""\n\n\ndef many() -> None:\n    """Many."""\n' + "    str()\n" * 41
 REACH = '"""Reach."""\n\n\ndef reach(kb: object) -> object:\n    """Reach."""\n    return kb._catalog\n'
 SWALLOW = "try:\n    import os\nexcept Exception:\n    pass\n"
 VIOLATIONS = {
-    "a room imports a higher one": (
+    "a package imports a higher one": (
         "layers-gate",
         PART.format("kernels"),
         "from gnomon.index import part\n",
@@ -96,7 +101,7 @@ VIOLATIONS = {
         "def late() -> None:\n    import gnomon.collection.part\n",
         "gnomon.core.part -> gnomon.collection.part",
     ),
-    "a room imports its neighbour": (
+    "a package imports its neighbour": (
         "layers-gate",
         PART.format("text"),
         "from gnomon.encode.part import NAME\n",
@@ -114,7 +119,13 @@ VIOLATIONS = {
         "from gnomon.testing.part import NAME\n",
         "gnomon.collection.part -> gnomon.testing.part",
     ),
-    "a room without a place": ("layers-gate", "src/gnomon/attic/__init__.py", '"""Old things."""\n', "attic"),
+    "a circle within a package": (
+        "layers-gate",
+        PART.format("index"),
+        CIRCLE,
+        "No cycles are allowed in gnomon.index",
+    ),
+    "a package without a place": ("layers-gate", "src/gnomon/attic/__init__.py", '"""Old things."""\n', "attic"),
     "torch": (
         "layers-gate",
         PART.format("encode"),
@@ -207,7 +218,7 @@ def test_gate_refuses(name: str, clean: Path, tmp_path: Path) -> None:
 def test_clean_tree_passes_the_quick_gates(clean: Path) -> None:
     run = gate(clean, "format-gate", "lint-gate", "layers-gate", "budgets-gate", "api-gate")
     assert run.returncode == 0, run.stdout
-    assert "3 kept, 0 broken" in run.stdout
+    assert "4 kept, 0 broken" in run.stdout
 
 
 def test_types_gate_passes_the_clean_tree_and_refuses_an_untyped_function(clean: Path, tmp_path: Path) -> None:
