@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -30,6 +31,14 @@ def lose_state(folder: Path) -> None:
     (folder / "v0001" / "state.json").write_text("{")
 
 
+def change_state(**changes: object) -> Callable[[Path], None]:
+    def harm(folder: Path) -> None:
+        path = folder / "v0001" / "state.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    return harm
+
+
 def truncate_each(folder: Path) -> None:
     for path in folder.rglob("*"):
         if path.is_file():
@@ -54,8 +63,17 @@ def lose_one_kind(name: str) -> Callable[[Path], None]:
 
 @pytest.mark.parametrize(
     "harm",
-    [lose, lose_state, truncate_each, flip_each, lose_one_kind("dense"), lose_one_kind("lexical")],
-    ids=["lost", "no state", "truncated", "flipped", "no dense", "no lexical"],
+    [
+        lose,
+        lose_state,
+        change_state(seq="12"),
+        change_state(later=1),
+        truncate_each,
+        flip_each,
+        lose_one_kind("dense"),
+        lose_one_kind("lexical"),
+    ],
+    ids=["lost", "no state", "wrong type", "unknown key", "truncated", "flipped", "no dense", "no lexical"],
 )
 def test_harm_is_mended(kb: Collection, tmp_path: Path, harm: Callable[[Path], None]) -> None:
     expected = answers(kb)

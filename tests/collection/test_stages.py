@@ -27,6 +27,15 @@ def test_settings_survive_json() -> None:
         assert RetrievalSettings.from_json(json.loads(json.dumps(settings.to_json()))) == settings
 
 
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [({"mode": 3}, "mode = 3"), ({"colour": "red"}, "colour"), ({"rerank": {"model": "m", "depth": "9"}}, "depth")],
+)
+def test_stored_settings_that_are_wrong_are_refused_by_their_key(change: dict[str, object], named: str) -> None:
+    with pytest.raises(InvalidInput, match=named):
+        RetrievalSettings.from_json({**RetrievalSettings().to_json(), **change})
+
+
 def test_catalogs_from_before_stages_are_read_and_still_written_alike() -> None:
     former = RetrievalSettings.from_json(json.loads(FORMER))
     assert former == RetrievalSettings("dense", FuseSettings(weights=(0.3, 0.7), depth=1000), "de")

@@ -1,15 +1,26 @@
+from .catalog.versions import NotReady, Version
 from .collection import Collection
+from .ingest.backfill import BackfillOptions, BackfillProgress
 from .opening import open_collection
-from .reports import IndexReport, Problem, Status
+from .reports import IndexReport, Problem, PruneReport, Status, SwitchReport, VersionInfo
 from .settings import CollectionSettings, IndexOptions, RetrievalSettings
+from .version_manager import VersionManager
 
 __all__ = [
+    "BackfillOptions",
+    "BackfillProgress",
     "Collection",
     "CollectionSettings",
     "IndexOptions",
     "IndexReport",
+    "NotReady",
     "Problem",
+    "PruneReport",
     "RetrievalSettings",
     "Status",
+    "SwitchReport",
+    "Version",
+    "VersionInfo",
+    "VersionManager",
     "open_collection",
 ]
