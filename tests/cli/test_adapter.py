@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 import gnomon
 from gnomon.cli.main import run
-from gnomon.cli.show_migration import MigrationBar, print_migration
+from gnomon.cli.rendering.migration import MigrationProgress, print_migration
 from gnomon.cli.terminal import data_console
 from gnomon.core.documents import Document
 from gnomon.core.errors import UnreadableFile
@@ -130,9 +130,9 @@ def test_a_refused_adapter_is_shown_with_the_reason(half_built, capsys):
     assert "there is no adapter to v2" in " ".join(capsys.readouterr().err.split())
     at = status(half_built)
     refused = replace(at, adapter={"serves": False, "why": "it finds 1% of it", "expected": "at least 50%"})
-    bar = MigrationBar(data_console())
+    bar = MigrationProgress(data_console())
     for now in (at, replace(at, order="as they stand"), refused):  # each is said once
-        bar.update(now)
+        bar.show(now)
     out = capsys.readouterr().out
     assert out.count("serves: ") == out.count("order  as they stand") == 1
     print_migration(data_console(), refused)

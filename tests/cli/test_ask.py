@@ -11,9 +11,8 @@ from rich.text import Text
 
 import gnomon
 from gnomon.answer.types import Answer, Checked, Citation, Failure, Passage, Piece, Sentence
-from gnomon.cli.ask_live import Writing
 from gnomon.cli.main import run
-from gnomon.cli.show_answer import NOT_SUPPORTED, print_answer, quoted_text
+from gnomon.cli.rendering.answers import NOT_SUPPORTED, LiveAnswer, print_answer, quoted_text
 from gnomon.testing.toys import HashEncoder
 from support.endpoint_server import cut, endpoint_server, fails, free_port, says, stalls
 
@@ -303,7 +302,7 @@ def test_on_a_terminal_what_is_written_is_shown_and_then_gone():
     def screen(writing):
         return " ".join(writing._last_lines().plain.split())
 
-    with Writing(console) as writing:
+    with LiveAnswer(console) as writing:
         for piece in ("The gnomon casts", " a shadow. [1] It is", "\x1b[2J late."):
             writing.show(Piece(piece))
         assert screen(writing) == "The gnomon casts a shadow. It is [2J late."

@@ -14,8 +14,9 @@ from safetensors.numpy import load_file, save_file
 
 from gnomon.cli.main import run
 from gnomon.cli.migrate import migrate  # noqa: F401 - hung on the app
-from gnomon.cli.show_migration import MigrationBar, print_migration, progress
+from gnomon.cli.rendering.migration import MigrationProgress, describe_stage, print_migration, progress_event
 from gnomon.cli.terminal import data_console
+from gnomon.core.progress import Progress
 from gnomon.migrate import Migration
 
 SCRIPT = "import sys; from gnomon.cli.main import run; sys.exit(run(sys.argv[1:]))"
@@ -172,14 +173,15 @@ def test_ctrl_c_leaves_the_build_at_work(indexed, judged, other, capsys):
 
 def test_how_it_stands_in_words(capsys):
     at = Migration("kb", version="v2", stage="building", tokens=1000, tokens_done=250, seconds=5.0, running=True)
-    assert progress(at) == (250, 1000, "v2 building  250/1,000 tokens  50/s  15.0 s left")
+    assert progress_event(at) == Progress("v2 building", 250, 1000, "token")
+    assert describe_stage(at) == "v2 building  250/1,000 tokens  50/s  15.0 s left"
     judging = Migration("kb", version="v2", stage="judging", queries_done=3, queries=40)
-    assert progress(judging)[2] == "v2 judging  3/40 queries"
+    assert describe_stage(judging) == "v2 judging  3/40 queries"
     print_migration(data_console(), at)
     out = capsys.readouterr().out
     assert "stage    v2 building  250/1,000 tokens" in out
     assert "next  gnomon migrate kb --status shows it, --stop ends it" in out
-    with MigrationBar(data_console()) as bar:
-        bar.update(at)
-        bar.update(at)
-    assert capsys.readouterr().out == "v2 building  250/1,000 tokens  50/s  15.0 s left\n"
+    with MigrationProgress(data_console()) as bar:
+        bar.show(at)
+        bar.show(at)
+    assert capsys.readouterr().out == "v2 building: 250/1,000 tokens\n"

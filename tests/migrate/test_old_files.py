@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gnomon.cli.show_migration import print_migration, print_report, read_report
+from gnomon.cli.rendering.migration import print_migration, print_report, read_report
 from gnomon.cli.terminal import data_console
 from gnomon.collection import Collection
 from gnomon.core.errors import GnomonError, StorageError

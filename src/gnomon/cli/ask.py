@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -23,10 +22,10 @@ if TYPE_CHECKING:
     from gnomon.answer.types import Answer, Event, Failure, Turn
 
 
-EXAMPLE = '{"question": "…", "answer": "…"} a line'
+HISTORY_LINE = '{"question": "…", "answer": "…"} a line'
 
 
-def read(path: Path) -> tuple[Turn, ...]:
+def read_history(path: Path) -> tuple[Turn, ...]:
     """The turns so far, none where the file is not there yet. Raises InvalidInput for a line that is none."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -39,13 +38,13 @@ def read(path: Path) -> tuple[Turn, ...]:
             hint="make it first",
         ) from None
     except UnicodeDecodeError:
-        raise InvalidInput(f"{path} is not UTF-8 text", expected=EXAMPLE) from None
+        raise InvalidInput(f"{path} is not UTF-8 text", expected=HISTORY_LINE) from None
     except OSError as error:
         raise StorageError(f"{path}: {error.strerror}", expected="a file to keep the conversation in") from error
     return tuple(_turn(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip())
 
 
-def append(path: Path, question: str, answer: str) -> None:
+def append_turn(path: Path, question: str, answer: str) -> None:
     """Add a turn. Raises StorageError where the file cannot be written."""
     try:
         with path.open("a+b") as file:
@@ -72,7 +71,7 @@ def _turn(line: str, where: str) -> Turn:
     if not (isinstance(turn[0], str) and isinstance(turn[1], str)):
         raise InvalidInput(
             f"{where}: no turn of a conversation",
-            expected=EXAMPLE,
+            expected=HISTORY_LINE,
             hint="correct the line, or name another file",
         )
     return turn[0], turn[1]
@@ -183,16 +182,8 @@ def ask(
         raise InvalidInput("--events with --json", expected="one of them", hint="leave one out")
     chat = _chat(llm, llm_model, timeout, needed=expand != "none")
     form: Form = "events" if events else "json" if as_json else "text"
-    answer = _answered(collection, _Asked(question, chat, settings, history), form)
-    raise typer.Exit(_code(answer, as_json=form != "text"))
-
-
-@dataclass(frozen=True)
-class _Asked:
-    question: str
-    chat: Endpoint | None
-    settings: AskSettings
-    history: Path | None
+    answer = _answer(collection, question, chat=chat, settings=settings, history=history, form=form)
+    raise typer.Exit(_exit_code(answer, as_json=form != "text"))
 
 
 def _settings(given: Mapping[str, Any], context: Mapping[str, int | None]) -> AskSettings:
@@ -224,42 +215,49 @@ def _chat(url: str | None, model: str | None, timeout: float, *, needed: bool) -
     return Endpoint(url, model or only_model(url), timeout_s=timeout)
 
 
-def _answered(collection: Path, asked: _Asked, form: Form) -> Answer:
-    """Ask, show what comes in the form that is wanted, and keep the turn of a conversation."""
+def _answer(
+    collection: Path,
+    question: str,
+    *,
+    chat: Endpoint | None,
+    settings: AskSettings,
+    history: Path | None,
+    form: Form,
+) -> Answer:
+    """Ask, show the answer in a form, and append the turn to the conversation's file."""
     import gnomon
     from gnomon.answer import stream
-    from gnomon.cli.show_answer import answer_json, print_answer
+    from gnomon.cli.rendering.answers import answer_json, print_answer
     from gnomon.cli.terminal import data_console, noted, print_json, print_message, print_notes
 
-    history = read(asked.history) if asked.history else ()
+    turns = read_history(history) if history else ()
     with (
         noted() as notes,
         gnomon.open(collection, create=False, progress=print_message) as kb,
-        closing(asked.chat) if asked.chat else nullcontext(),
-        closing(stream(kb, asked.question, chat=asked.chat, settings=asked.settings, history=history)) as events,
+        closing(chat) if chat else nullcontext(),
+        closing(stream(kb, question, chat=chat, settings=settings, history=turns)) as events,
     ):
-        answer = _heard(events, form, live=asked.chat is not None)
+        answer = _show_events(events, form, live=chat is not None)
     if form == "json":
         print_json({**answer_json(answer), "warnings": notes})
     elif form == "text":
         failed = answer.outcome == "failed"
-        print_notes([*notes, *(_told(one) for one in answer.failures[: -1 if failed else None])])
+        print_notes([*notes, *(_describe_failure(one) for one in answer.failures[: -1 if failed else None])])
         print_answer(data_console(), answer)
-    if asked.history and answer.outcome != "failed":
-        append(asked.history, asked.question, answer.text or f"{answer.outcome.capitalize()}.")
+    if history and answer.outcome != "failed":
+        append_turn(history, question, answer.text or f"{answer.outcome.capitalize()}.")
     return answer
 
 
-def _heard(events: Generator[Event, None, None], form: Form, *, live: bool) -> Answer:
-    """Take in all events, and show them as they come where that is wanted."""
+def _show_events(events: Generator[Event, None, None], form: Form, *, live: bool) -> Answer:
+    """Read all events, and show them as they come where that is wanted."""
     from gnomon.answer.types import Done
-    from gnomon.cli.ask_live import Writing
-    from gnomon.cli.show_answer import event_json
+    from gnomon.cli.rendering.answers import LiveAnswer, event_json
     from gnomon.cli.terminal import data_console
 
     console = data_console()
     shown = form == "text" and live and console.is_terminal
-    with Writing(console) if shown else nullcontext() as writing:
+    with LiveAnswer(console) if shown else nullcontext() as writing:
         while True:
             event = next(events)
             if form == "events":
@@ -271,11 +269,11 @@ def _heard(events: Generator[Event, None, None], form: Form, *, live: bool) -> A
                 writing.show(event)
 
 
-def _told(failure: Failure) -> str:
+def _describe_failure(failure: Failure) -> str:
     return f"{failure.stage}: {failure.message}" + (f". {failure.hint}" if failure.hint else "")
 
 
-def _code(answer: Answer, *, as_json: bool) -> int:
+def _exit_code(answer: Answer, *, as_json: bool) -> int:
     """The exit code; what made an answer fail goes to stderr."""
     if answer.outcome == "failed":
         last = answer.failures[-1]

@@ -113,7 +113,7 @@ def print_answers(console: Console, answers: Sequence[Answer]) -> None:
     """Each question with its hits."""
     from rich.text import Text
 
-    from gnomon.cli.show import print_hits
+    from gnomon.cli.rendering.hits import print_hits
     from gnomon.cli.terminal import print_hanging
 
     for answer in answers:
@@ -163,7 +163,7 @@ def demo_json(into: Path, built: Built, answers: Sequence[Answer], passages: int
     """The same for scripts."""
     from dataclasses import asdict
 
-    from gnomon.cli.show import hit_json
+    from gnomon.cli.rendering.hits import hit_json
 
     asked = [
         {

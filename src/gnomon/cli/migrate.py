@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,6 +15,7 @@ from gnomon.cli.versions import Folder
 from gnomon.core.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from gnomon.cli.rendering.migration import MigrationProgress
     from gnomon.migrate import Change, MigrateSettings, Migration
 
 REFUSED, LEFT = 1, 130
@@ -93,7 +94,7 @@ def migrate(
     if status or stop:
         given = {"--to": to, "--chunk-tokens": chunk_tokens, "--set": retrieval or None, "--queries": queries}
         _refuse(given, status=status, stop=stop)
-        raise typer.Exit(_looked(collection, stop=stop, as_json=as_json))
+        raise typer.Exit(_show_state(collection, stop=stop, as_json=as_json))
     if to is None and chunk_tokens is None and not retrieval:
         raise InvalidInput(
             "nothing that is to change",
@@ -103,34 +104,34 @@ def migrate(
     gate = GateSettings(None if queries is None else str(queries), split, metric, margin, segment=segment)
     prefill = Prefill(hot_first, adapter, None if query_log is None else str(query_log))
     how = MigrateSettings(gate, switch_if, without_proof, cpu_share, prefill=prefill)
-    job = _Job(collection, Change(to, chunk_tokens, retrieval), how)
-    raise typer.Exit(job.done(foreground=foreground, as_json=as_json))
+    job = _MigrationJob(collection, Change(to, chunk_tokens, retrieval), how)
+    raise typer.Exit(job.run(foreground=foreground, as_json=as_json))
 
 
 @dataclass(frozen=True)
-class _Job:
+class _MigrationJob:
     """A migration that was asked for."""
 
     collection: Path
     change: Change
     settings: MigrateSettings
 
-    def done(self, *, foreground: bool, as_json: bool) -> int:
+    def run(self, *, foreground: bool, as_json: bool) -> int:
         """Begin it, follow it, and say what came of it. Returns the exit code."""
-        from gnomon.cli.show_migration import MigrationBar
-        from gnomon.cli.terminal import noted, notes_console, print_notes
+        from gnomon.cli.rendering.migration import MigrationProgress
+        from gnomon.cli.terminal import noted, print_notes
 
         if self.settings.gate.queries is None and self.settings.switch_if != "never" and not as_json:
             self._warn()
-        with noted() as notes, MigrationBar(notes_console()) as bar:
-            found = self._here(bar) if foreground else self._followed(bar)
+        with noted() as notes, MigrationProgress() as bar:
+            found = self._run_in_foreground(bar) if foreground else self._follow(bar)
         if not as_json:
             print_notes(notes)
         if found is None:
             return LEFT
-        return _told(found, as_json=as_json)
+        return _show_outcome(found, as_json=as_json)
 
-    def _here(self, bar: Any) -> Migration:
+    def _run_in_foreground(self, bar: MigrationProgress) -> Migration:
         import gnomon
         from gnomon.cli.terminal import print_message
         from gnomon.collection.settings import CollectionSettings
@@ -140,25 +141,24 @@ class _Job:
         threads = throttle_for(self.settings.cpu_share).threads
         opened = CollectionSettings(threads=threads)
         with gnomon.open(self.collection, create=False, settings=opened, progress=print_message) as kb:
-            return run_migration(kb, self.change, self.settings, on_state=bar.update, progress=print_message)
+            return run_migration(kb, self.change, self.settings, on_state=bar.show, progress=print_message)
 
-    def _followed(self, bar: Any) -> Migration | None:
+    def _follow(self, bar: MigrationProgress) -> Migration | None:
         """None where this was left with Ctrl-C: the build goes on."""
         from gnomon.cli.terminal import clean, notes_console, program
         from gnomon.migrate import follow, start
 
         started = start(self.collection, self.change, self.settings)
         try:
-            return follow(started, bar.update)
+            return follow(started, bar.show)
         except KeyboardInterrupt:
-            bar.end()
+            bar.close()
             kb = f"{program()} migrate {self.collection}"
             said = f"The build goes on in process {started.process.pid}. {kb} --status shows it, --stop ends it."
             notes_console().print(clean(said), soft_wrap=True)
             return None
 
     def _warn(self) -> None:
-
         from gnomon.cli.terminal import print_step
 
         if self.settings.without_proof:
@@ -183,10 +183,10 @@ def _refuse(given: Mapping[str, object], *, status: bool, stop: bool) -> None:
         )
 
 
-def _looked(collection: Path, *, stop: bool, as_json: bool) -> int:
+def _show_state(collection: Path, *, stop: bool, as_json: bool) -> int:
     """Show how it stands, or stop it. Returns the exit code."""
     import gnomon
-    from gnomon.cli.show_migration import print_migration
+    from gnomon.cli.rendering.migration import print_migration
     from gnomon.cli.terminal import data_console, print_json
     from gnomon.migrate import embedding_coverage, status
     from gnomon.migrate import stop as stopped
@@ -206,9 +206,9 @@ def _looked(collection: Path, *, stop: bool, as_json: bool) -> int:
     return 0
 
 
-def _told(found: Migration, *, as_json: bool) -> int:
+def _show_outcome(found: Migration, *, as_json: bool) -> int:
     """Say what came of it: the gate's report in short. Returns the exit code."""
-    from gnomon.cli.show_migration import print_migration, print_report, read_report
+    from gnomon.cli.rendering.migration import print_migration, print_report, read_report
     from gnomon.cli.terminal import data_console, print_json
 
     report = read_report(found)

@@ -32,17 +32,18 @@ class ProgressBar:
     """
 
     def __init__(self, console: Console | None = None, *, show_stages: bool = False) -> None:
-        self._console, self._show_stages = console or notes_console(), show_stages
+        self.console, self._show_stages = console or notes_console(), show_stages
         self._started = self._printed = time.monotonic()
-        self._counted: tuple[str, int] | None = None  # the unit that is counted, and how many are done
+        self._first: Progress | None = None  # of the unit that is counted
+        self._last = Progress("")
         self._stage = ""
         self._bar: RichProgress | None = None
-        if self._console.is_terminal:
+        if self.console.is_terminal:
             spinner = SpinnerColumn(style="cyan")  # moves while a batch takes seconds
             bar = BarColumn(bar_width=24, complete_style="cyan", finished_style="cyan")
             figures = TextColumn("{task.fields[figures]}", markup=False)
             columns = (spinner, bar, figures, _Item())
-            self._bar = RichProgress(*columns, console=self._console, transient=True, expand=True)
+            self._bar = RichProgress(*columns, console=self.console, transient=True, expand=True)
             self._task = self._bar.add_task("", total=None, figures="", item="")
 
     def __enter__(self) -> Self:
@@ -61,13 +62,13 @@ class ProgressBar:
     def update(self, event: Progress) -> None:
         """Show an event."""
         if event.message:
-            self._console.print(clean(event.message, style="dim"), soft_wrap=True)
+            self.console.print(clean(event.message, style="dim"), soft_wrap=True)
             return
         now = time.monotonic()
-        if self._counted is None or event.unit != self._counted[0] or event.done < self._counted[1]:
-            self._started = now
-        self._counted = (event.unit, event.done)
-        figures = figures_text(event, now - self._started)
+        if self._first is None or event.unit != self._last.unit or event.done < self._last.done:
+            self._started, self._first = now, event
+        self._last = event
+        figures = figures_text(event, now - self._started, before=self._first.done)
         if self._bar:
             item = f"{event.stage} {printable(near(event.item))}".strip() if figures else ""
             self._bar.start()
@@ -78,22 +79,25 @@ class ProgressBar:
         is_new = self._show_stages and event.stage != self._stage
         if is_new or now - self._printed >= LINE_INTERVAL_S:
             self._printed, self._stage = now, event.stage
-            self._console.print(Text(": ".join(part for part in (event.stage, figures) if part)), soft_wrap=True)
+            self.console.print(Text(": ".join(part for part in (event.stage, figures) if part)), soft_wrap=True)
 
 
-def figures_text(event: Progress, elapsed_s: float) -> str:
-    """The counts and metrics of an event, its rate and the time left, in one line."""
-    parts = []
+def figures_text(event: Progress, elapsed_s: float, *, before: int = 0) -> str:
+    """The counts and metrics of an event, its rate and the time left, in one line.
+
+    `before` were done before the time that elapsed.
+    """
+    parts, done = [], event.done - before
     if event.unit and event.total:
         parts.append(f"{count(event.done)}/{counted(event.total, event.unit)}")
     elif event.unit and event.done:
         parts.append(counted(event.done, event.unit))
     for name, value in event.metrics.items():
         parts.append(f"{count(value)} {name}" if isinstance(value, int) else f"{name} {value:.4g}")
-    if event.unit and event.done and elapsed_s > 0:
-        parts.append(f"{rate(event.done, elapsed_s)}/s")
+    if event.unit and done and elapsed_s > 0:
+        parts.append(f"{rate(done, elapsed_s)}/s")
         if event.total and event.done < event.total and elapsed_s >= ETA_AFTER_S:
-            parts.append(f"{duration(elapsed_s * (event.total - event.done) / event.done)} left")
+            parts.append(f"{duration(elapsed_s * (event.total - event.done) / done)} left")
     return "  ".join(parts)
 
 

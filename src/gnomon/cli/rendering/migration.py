@@ -1,21 +1,17 @@
-"""A migration on the terminal: the bar while it goes, how it stands, and what its gate found."""
+"""A migration on the terminal: its progress, its state, and the report of its gate."""
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, SpinnerColumn, TextColumn
-from rich.progress import Progress as Bar
 from rich.text import Text
 
 from gnomon.cli.evaluation import OUTCOME_STYLES, interval_text, print_table
-from gnomon.cli.progress import LINE_INTERVAL_S as EVERY_S
+from gnomon.cli.progress import ProgressBar, figures_text
 from gnomon.cli.terminal import (
     clean,
     count,
@@ -27,6 +23,7 @@ from gnomon.cli.terminal import (
     rate,
     size,
 )
+from gnomon.core.progress import Progress
 from gnomon.migrate.state import Migration
 
 if TYPE_CHECKING:
@@ -44,75 +41,50 @@ _WORST = 10
 """Segments shown at most; the report has all."""
 
 
-class MigrationBar:
-    """Shows a migration while it goes: a bar on a terminal, a plain line now and then elsewhere."""
+class MigrationProgress(ProgressBar):
+    """Shows a migration while it runs; pass `show` as its `on_state`."""
 
-    def __init__(self, console: Console) -> None:
-        self._console, self._said, self._stage = console, 0.0, ""
-        self._known: set[str] = set()
-        self._bar: Bar | None = None
-        if console.is_terminal:
-            bar = BarColumn(bar_width=24, complete_style="cyan", finished_style="cyan")
-            alive, figures = SpinnerColumn(style="cyan"), TextColumn("{task.fields[figures]}")
-            self._bar = Bar(alive, bar, figures, console=console, transient=True, expand=True)
-            self._task = self._bar.add_task("", total=None, figures="beginning")
+    def __init__(self, console: Console | None = None) -> None:
+        super().__init__(console, show_stages=True)
+        self._shown: set[str] = set()
 
-    def __enter__(self) -> Self:
-        if self._bar:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.end()
-
-    def end(self) -> None:
-        """Take the bar away."""
-        if self._bar:
-            self._bar.stop()
-
-    def update(self, at: Migration) -> None:
-        """Take note of how it stands."""
-        done, of, figures = progress(at)
-        for name, said in (("adapter", at.adapter and describe_adapter(at)), ("order", at.order)):
-            if said and name not in self._known:
-                self._known.add(name)
-                print_hanging(self._console, Text(f"{name}  ", style="dim"), clean(said))
-        if self._bar:
-            self._bar.update(self._task, total=of or None, completed=done, figures=figures)
-            return
-        now = time.monotonic()
-        if at.outcome is None and (at.stage != self._stage or now - self._said >= EVERY_S):
-            self._stage, self._said = at.stage, now
-            self._console.print(figures, soft_wrap=True)
+    def show(self, at: Migration) -> None:
+        """Show a state: the adapter and the order of the documents once, then how far it is."""
+        for name, text in (("adapter", at.adapter and describe_adapter(at)), ("order", at.order)):
+            if text and name not in self._shown:
+                self._shown.add(name)
+                print_hanging(self.console, Text(f"{name}  ", style="dim"), clean(text))
+        if at.outcome is None:
+            self.update(progress_event(at))
 
 
-def progress(at: Migration) -> tuple[int, int, str]:
-    """How much is done, of how much, and that in words."""
-    name = f"{at.version} " if at.version else ""
-    if at.stage == "building":
-        figures = f"{name}building  {count(at.tokens_done)}/{count(at.tokens)} tokens"
-        figures += f"  {rate(at.tokens_done, at.seconds)}/s" if at.tokens_done else ""
-        left = at.left_s
-        figures += f"  {duration(left)} left" if left is not None and at.tokens_done < at.tokens else ""
-        return at.tokens_done, at.tokens, figures
-    if at.stage == "judging" and at.queries:
-        figures = f"{name}judging  {count(at.queries_done)}/{count(at.queries)} queries"
-        return at.queries_done, at.queries, figures
-    words = {
+def progress_event(at: Migration) -> Progress:
+    """How far a migration is."""
+    stages = {
         "indexing": "building the indexes",
         "checking": "checking what it takes",
         "fitting": "fitting the adapter",
     }
-    return 0, 0, f"{name}{words.get(at.stage, at.stage)}"
+    stage = " ".join(part for part in (at.version, stages.get(at.stage, at.stage)) if part)
+    if at.stage == "building":
+        return Progress(stage, at.tokens_done, at.tokens, "token")
+    if at.stage == "judging" and at.queries:
+        return Progress(stage, at.queries_done, at.queries, "query")
+    return Progress(stage)
+
+
+def describe_stage(at: Migration) -> str:
+    """The stage and how far it is, in a line."""
+    event = progress_event(at)
+    elapsed_s = at.seconds if event.unit == "token" else 0.0
+    return "  ".join(part for part in (event.stage, figures_text(event, elapsed_s)) if part)
 
 
 def print_migration(console: Console, at: Migration, coverage: EmbeddingCoverage | None = None) -> None:
     """The state of a migration; `coverage` is how many passages have a new vector."""
     rows = [("version", clean(f"{at.version or 'none yet'}: {at.model or 'not loaded yet'}"))]
     if at.running:
-        rows.append(("stage", Text(progress(at)[2], style="bold")))
+        rows.append(("stage", Text(describe_stage(at), style="bold")))
         rows.append(("process", Text(f"{at.pid}, since {at.started}")))
     elif at.outcome is not None:
         rows.append(("outcome", Text(at.outcome, style=OUTCOMES[at.outcome])))
@@ -165,7 +137,7 @@ def _next(at: Migration) -> str:
 
 
 def read_report(at: Migration) -> dict[str, Any] | None:
-    """What the gate found, None where it did not come so far."""
+    """The gate's report, None before there is one."""
     if at.report is None or not Path(at.report).is_file():
         return None
     found: dict[str, Any] = json.loads(Path(at.report).read_text(encoding="utf-8"))
@@ -178,7 +150,7 @@ def print_report(console: Console, report: Mapping[str, Any]) -> None:
     print_hanging(console, Text("gate  ", style="dim"), clean(report["explained"], style=style))
     console.print()
     names = (report["baseline"], report["version"])
-    print_table(console, ("", *names, ""), [[Text(cell) for cell in row] for row in _rows(report)])
+    print_table(console, ("", *names, ""), [[Text(cell) for cell in row] for row in _report_rows(report)])
     if report["segments"]:
         console.print()
         print_segments(console, report["segments"], names)
@@ -188,7 +160,7 @@ def print_report(console: Console, report: Mapping[str, Any]) -> None:
     console.print()
 
 
-def _rows(report: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+def _report_rows(report: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
     rows: list[tuple[str, str, str, str]] = []
     verdict = report["verdict"]
     if verdict is not None:

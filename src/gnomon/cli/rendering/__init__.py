@@ -1,0 +1,1 @@
+"""What commands print: hits, answers and migrations."""
