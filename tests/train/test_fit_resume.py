@@ -130,7 +130,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(how, tmp_path):
     assert found is not None
     assert found.step == 3
     steps = []
-    report = fit(recipe, progress=lambda now: steps.append(now.step) if now.stage == "training" else None)
+    report = fit(recipe, progress=lambda now: steps.append(now.done) if now.stage == "training" else None)
     assert steps[0] == 4
     assert outcome(report) == outcome(whole)
 
@@ -163,7 +163,7 @@ def test_another_recipe_is_refused_and_fresh_begins_anew(tmp_path):
     # What makes no other model may change.
     assert fit(toy(tmp_path, optim={"chunk": 8}, output={"keep": 3}), stop=after(1)).steps == 5
     steps = []
-    report = fit(other, resume=False, progress=lambda now: steps.append(now.step) if now.stage == "training" else None)
+    report = fit(other, resume=False, progress=lambda now: steps.append(now.done) if now.stage == "training" else None)
     assert steps == list(range(1, 7))
     assert outcome(report) == outcome(fit(toy(tmp_path / "own", optim={"lr": 2e-3, "epochs": 1})))
 

@@ -27,6 +27,8 @@ def test_training_is_reached_from_gnomon_alone():
         ("gnomon.train.words", "train_words", "gnomon.word_vectors.train_words"),
         ("gnomon.train.words", "WordVectors", "gnomon.word_vectors.WordVectors"),
         ("gnomon.word_vectors", "WordStep", "gnomon.core.progress.Progress"),
+        ("gnomon.train", "FitProgress", "gnomon.core.progress.Progress"),
+        ("gnomon.collection", "Progress", "gnomon.core.progress.Progress"),
     ],
 )
 def test_old_names_lead_to_the_new_ones(module, old, new):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gnomon.cli.app import Json, app, example
+from gnomon.cli.errors import output_errors
 from gnomon.cli.evaluation import Data, Depth, Metrics, Split, Strict, Where
 from gnomon.core.errors import InvalidInput
 
@@ -183,10 +184,9 @@ def measured(asked: Asked, data: Sequence[Path] | None, split: str | None, *, st
 
 def drawn(verdicts: Sequence[Verdict], path: Path) -> list[Path]:
     """A picture of each verdict; with several, each has its metric in its name."""
-    from gnomon.cli.evaluation import writing
     from gnomon.evaluate import plot_differences
 
-    with writing(path):
+    with output_errors(path):
         if len(verdicts) == 1:
             return [plot_differences(verdicts[0], path)]
         return [plot_differences(v, path.with_stem(f"{path.stem}-{v.metric}")) for v in verdicts]

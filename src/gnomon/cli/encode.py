@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from itertools import islice
@@ -13,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
 import typer
 
 from gnomon.cli.app import Json, app, example
-from gnomon.core.errors import InvalidInput, StorageError, UnreadableFile
+from gnomon.cli.errors import output_errors
+from gnomon.core.errors import InvalidInput, UnreadableFile
+from gnomon.core.files import replacing, write_atomic
 
 if TYPE_CHECKING:
     from gnomon.core.contracts import Encoder
@@ -99,29 +100,16 @@ def _to_stdout(blocks: Iterator[tuple[list[str], Any]], encoded: Encoded) -> dic
 
 
 def _to_file(out: Path, blocks: Iterator[tuple[list[str], Any]], encoded: Encoded) -> dict[str, Any]:
-    """Both files, each written beside and put in place whole."""
+    """Write both files, each as a whole. Raises StorageError."""
     import numpy as np
 
     rows = np.concatenate([vectors for _, vectors in blocks])
     summary = encoded.summary()
-    try:
-        with _beside(out).open("wb") as file:
+    with output_errors(out, hint="name another file with --out"):
+        with replacing(out) as beside, beside.open("wb") as file:
             np.save(file, rows)
-        sidecar = out.with_suffix(".json")
-        _beside(sidecar).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-        _beside(out).replace(out)
-        _beside(sidecar).replace(sidecar)
-    except OSError as error:
-        raise StorageError(
-            f"{out} cannot be written: {error.strerror or error}",
-            expected="a folder with space and write permission",
-            hint="name another file with --out",
-        ) from error
+        write_atomic(out.with_suffix(".json"), json.dumps(summary, indent=2) + "\n")
     return summary | {"out": str(out), "rows": len(rows)}
-
-
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}")
 
 
 def _opened(file: Path) -> BinaryIO:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from gnomon.core import errors
 from gnomon.core.errors import GnomonError
@@ -55,3 +58,16 @@ def show_error(error: GnomonError, *, as_json: bool) -> int:
     ]
     print_rows(notes_console(), [row for row in shown if row[1].plain])
     return exit_code(error)
+
+
+@contextmanager
+def output_errors(path: Path, *, hint: str = "name another file") -> Iterator[None]:
+    """Turns what the disk refuses, while an output is written, into StorageError."""
+    try:
+        yield
+    except OSError as error:
+        raise errors.StorageError(
+            f"{path} cannot be written: {error.strerror or error}",
+            expected="a folder with space and write permission",
+            hint=hint,
+        ) from error

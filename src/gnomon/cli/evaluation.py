@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gnomon.core.errors import InvalidInput, StorageError
+from gnomon.cli.errors import output_errors
+from gnomon.core.errors import InvalidInput
+from gnomon.core.files import write_atomic
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -172,7 +172,7 @@ def write_results(
     from gnomon.evaluate import per_query as values_of
 
     if save_run:
-        with writing(save_run):
+        with output_errors(save_run):
             answered.run.save(save_run)
     if per_query:
         values = values_of(answered.run, answered.relevant, metrics)
@@ -317,29 +317,10 @@ def _verdict_rows(verdict: Verdict, comparisons: int) -> list[tuple[str, Text]]:
     return [*rows, *(("note", clean(note)) for note in verdict.notes)]
 
 
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn what the disk refuses into an error that a person can act on."""
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"{path} cannot be written: {error.strerror or error}",
-            expected="a folder with space and write permission",
-            hint="name another file",
-        ) from error
-
-
 def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """A JSON object a line, written beside the file and put in its place whole. Raises StorageError."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with writing(path):
-        try:
-            text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-            beside.write_text(text, encoding="utf-8")
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+    """Write a JSON object a line, the whole file or nothing. Raises StorageError."""
+    with output_errors(path):
+        write_atomic(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def require_suffix(path: Path | None, option: str, *suffixes: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gnomon.cli.app import Json, app, example
-from gnomon.core.errors import InvalidInput, StorageError
+from gnomon.cli.errors import output_errors
+from gnomon.core.errors import InvalidInput
+from gnomon.core.files import replacing
+from gnomon.core.progress import Progress, ProgressCallback
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from gnomon.cli.mine_bar import MineBar
     from gnomon.core.contracts import Encoder, Scorer
     from gnomon.train.mining.mine import MinedExamples, MineReport
 
@@ -70,8 +71,8 @@ def mine(
     as_json: Json = False,
 ) -> None:
     """Find hard negatives for training: texts that a search takes for answers and that are none."""
-    from gnomon.cli.mine_bar import MineBar
-    from gnomon.cli.terminal import data_console, noted, notes_console, print_json, print_notes
+    from gnomon.cli.progress import ProgressBar
+    from gnomon.cli.terminal import data_console, noted, print_json, print_notes
     from gnomon.train.data import DataSourceSettings, open_source
     from gnomon.train.data.beir import corpus_texts
     from gnomon.train.mining.mine import MineSettings
@@ -80,7 +81,7 @@ def mine(
     settings = MineSettings(method, per_query, _window(ranks), margin, share, scorer_margin, choice, language, seed)
     source = open_source(DataSourceSettings(data, split=split, limit=limit))
     place = corpus or (Path(data) if source.is_beir else None)
-    with noted() as notes, MineBar(notes_console()) as bar:
+    with noted() as notes, ProgressBar() as bar:
         mining = mined(
             source,
             settings,
@@ -89,7 +90,7 @@ def mine(
             scorer=_scorer(scorer),
             progress=bar.update,
         )
-        _write(out, mining, bar)
+        _write(out, mining, bar.update)
     print_notes(notes)
     if as_json:
         print_json({**mining.report.to_json(), "out": str(out), "warnings": notes})
@@ -120,25 +121,15 @@ def _scorer(name: str | None) -> Scorer | None:
     return load_scorer(name, progress=print_message)
 
 
-def _write(out: Path, mining: MinedExamples, bar: MineBar) -> None:
-    """The examples, written beside and put in place whole."""
+def _write(out: Path, mining: MinedExamples, progress: ProgressCallback) -> None:
+    """Write the examples, the whole file or nothing. Raises StorageError."""
     from gnomon.train.data.examples import to_row
 
-    beside = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        with beside.open("w", encoding="utf-8") as file:
-            for done, example_ in enumerate(mining, start=1):
-                file.write(json.dumps(to_row(example_), ensure_ascii=False) + "\n")
-                bar.update("mining", done, len(mining))
-        beside.replace(out)
-    except OSError as error:
-        raise StorageError(
-            f"{out} cannot be written: {error.strerror or error}",
-            expected="a folder with space and write permission",
-            hint="name another file with --out",
-        ) from error
-    finally:
-        beside.unlink(missing_ok=True)
+    errors = output_errors(out, hint="name another file with --out")
+    with errors, replacing(out) as beside, beside.open("w", encoding="utf-8") as file:
+        for done, mined in enumerate(mining, start=1):
+            file.write(json.dumps(to_row(mined), ensure_ascii=False) + "\n")
+            progress(Progress("mining", done, len(mining), "example"))
 
 
 def print_report(console: Console, report: MineReport, out: Path) -> None:

@@ -65,10 +65,11 @@ class ProgressBar:
             self.console.print(clean(event.message, style="dim"), soft_wrap=True)
             return
         now = time.monotonic()
-        if self._first is None or event.unit != self._last.unit or event.done < self._last.done:
-            self._started, self._first = now, event
-        self._last = event
-        figures = figures_text(event, now - self._started, before=self._first.done)
+        if event.unit:
+            if self._first is None or event.unit != self._last.unit or event.done < self._last.done:
+                self._started, self._first = now, event
+            self._last = event
+        figures = figures_text(event, now - self._started, before=self._first.done if self._first else 0)
         if self._bar:
             item = f"{event.stage} {printable(near(event.item))}".strip() if figures else ""
             self._bar.start()
@@ -93,7 +94,8 @@ def figures_text(event: Progress, elapsed_s: float, *, before: int = 0) -> str:
     elif event.unit and event.done:
         parts.append(counted(event.done, event.unit))
     for name, value in event.metrics.items():
-        parts.append(f"{count(value)} {name}" if isinstance(value, int) else f"{name} {value:.4g}")
+        is_count = isinstance(value, int) and name.endswith("s")  # 12 chunks, but epoch 2
+        parts.append(f"{count(int(value))} {name}" if is_count else f"{name} {value:.4g}")
     if event.unit and done and elapsed_s > 0:
         parts.append(f"{rate(done, elapsed_s)}/s")
         if event.total and event.done < event.total and elapsed_s >= ETA_AFTER_S:

@@ -56,8 +56,8 @@ def train(
     """
     from dataclasses import replace
 
+    from gnomon.cli.progress import ProgressBar, stop_on_interrupt
     from gnomon.cli.terminal import data_console, noted, print_json, print_notes
-    from gnomon.cli.train_bar import TrainBar, stopping
     from gnomon.core.errors import missing_extra
     from gnomon.train import load_recipe
 
@@ -69,7 +69,7 @@ def train(
     wanted = load_recipe(recipe)
     if strict:
         wanted = replace(wanted, data=replace(wanted.data, strict=True))
-    with noted() as notes, TrainBar() as bar, stopping() as stop:
+    with noted() as notes, ProgressBar(show_stages=True) as bar, stop_on_interrupt() as stop:
         report = fit(wanted, progress=bar.update, stop=stop.is_set, resume=not fresh)
     if int(os.environ.get("RANK", "0")):
         pass  # of several processes, the first one speaks
@@ -125,7 +125,7 @@ def found_text(report: FitReport) -> str:
 def _show_gains(console: Console, report: FitReport) -> None:
     from rich.text import Text
 
-    from gnomon.cli.judged import interval_text, print_table
+    from gnomon.cli.evaluation import interval_text, print_table
 
     cells = []
     for one in report.gains:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,6 +10,7 @@ import typer
 
 from gnomon.cli.app import Json, example, words_app
 from gnomon.core.errors import InvalidInput
+from gnomon.core.files import replacing
 from gnomon.core.progress import Progress, ProgressCallback
 
 if TYPE_CHECKING:
@@ -77,9 +77,8 @@ def _encoded(encoder: Encoder, words: Sequence[str], progress: ProgressCallback)
     vectors = encoder.encode(words, role="document")
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        beside = kept.with_name(f".{os.getpid()}.npy")
-        np.save(beside, vectors.data)
-        beside.replace(kept)
+        with replacing(kept) as beside, beside.open("wb") as file:
+            np.save(file, vectors.data)
     except OSError as error:
         message = f"the words' vectors are not kept: {error.strerror or error}"
         progress(Progress("encoding", message=message))
@@ -125,15 +124,16 @@ def train(
     """Train word vectors on texts."""
     import time
 
-    from gnomon.cli.terminal import count, data_console, duration, notes_console, print_json
-    from gnomon.cli.words_bar import WordBar
+    from gnomon.cli.progress import ProgressBar
+    from gnomon.cli.terminal import count, data_console, duration, print_json
     from gnomon.word_vectors import corpus_of, save_words, settings_for, train_words
 
     options = {"dim": dim, "window": window, "epochs": epochs, "min_count": min_count, "seed": seed}
     options |= {"workers": workers, "remove_common": remove_common, "lowercase": False if keep_case else None}
     settings = settings_for(method, **options)
     started = time.perf_counter()
-    with WordBar(notes_console()) as bar:
+    with ProgressBar() as bar:
+        bar.update(Progress("reading the texts"))
         corpus = corpus_of(_texts(texts), min_count=settings.min_count, lowercase=settings.lowercase)
         vectors = train_words(corpus, settings, progress=bar.update)
     seconds = time.perf_counter() - started

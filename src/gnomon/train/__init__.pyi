@@ -2,7 +2,6 @@ from .batch import Batch, Example
 from .fit import fit
 from .mining.mine import mine
 from .models.build import Architecture, build_model, load_model
-from .progress import FitProgress
 from .recipe.recipe import Recipe, load_recipe, read_recipe
 from .report.results import FitReport
 from .step import TrainingDiverged
@@ -11,7 +10,6 @@ __all__ = [
     "Architecture",
     "Batch",
     "Example",
-    "FitProgress",
     "FitReport",
     "Recipe",
     "TrainingDiverged",

@@ -10,13 +10,13 @@ from typing import Any
 from filelock import BaseFileLock, FileLock, Timeout
 
 from gnomon.core.errors import CollectionBusy
+from gnomon.core.progress import Progress, ProgressCallback, no_progress
 from gnomon.evaluate import parse_metric
 from gnomon.train.checkpoint import drop_newest_checkpoint, record_divergence, require_same_recipe
 from gnomon.train.distributed import broadcast_from_first, on_first_rank, process_group, rank
 from gnomon.train.evaluation import SetEvaluation
 from gnomon.train.loop import Loop
 from gnomon.train.prepare import TrainingSetup, prepare
-from gnomon.train.progress import FitProgress
 from gnomon.train.recipe.recipe import Recipe, load_recipe
 from gnomon.train.report.report import write_report
 from gnomon.train.report.results import (
@@ -30,13 +30,11 @@ from gnomon.train.report.results import (
 )
 from gnomon.train.step import TrainingDiverged
 
-ProgressCallback = Callable[[FitProgress], None]
-
 
 def fit(
     recipe: Recipe | str | Path,
     *,
-    progress: ProgressCallback | None = None,
+    progress: ProgressCallback = no_progress,
     stop: Callable[[], bool] | None = None,
     resume: bool = True,
 ) -> FitReport:
@@ -59,11 +57,11 @@ def fit(
     with process_group(), tempfile.TemporaryDirectory() as scratch:
         on_first_rank(lambda: _acquire(lock, folder))
         try:
-            heard = progress if progress is not None and rank() == 0 else _no_progress
+            progress = progress if rank() == 0 else no_progress
             on_first_rank(lambda: require_same_recipe(recipe, work, resume=resume))
-            heard(FitProgress("checking", 0, 0))
+            progress(Progress("checking"))
             setup = prepare(recipe, scratch=Path(scratch))
-            return _train(setup, folder, work, progress=heard, stop=stop or _never, resume=resume)
+            return _train(setup, folder, work, progress=progress, stop=stop or _never, resume=resume)
         finally:
             lock.release()
 
@@ -120,7 +118,7 @@ def _evaluations(setup: TrainingSetup, progress: ProgressCallback) -> list[SetEv
         setup.model,
         setup.recipe.dev.metric,
         precision=setup.precision,
-        progress=lambda done, of: progress(FitProgress("evaluating", done, of)),
+        progress=progress,
     )
 
 
@@ -135,7 +133,7 @@ def _save(
     progress: ProgressCallback,
 ) -> FitReport:
     """Save the trained model, evaluate it, and write the report."""
-    progress(FitProgress("saving", loop.state.step, int(loop.steps)))
+    progress(Progress("saving", loop.state.step, int(loop.steps)))
     setup.model.save(folder)
     ends = _evaluations(setup, progress)
     write_evaluations(work / "end.json", ends)
@@ -188,10 +186,6 @@ def _space(folder: Path, setup: TrainingSetup) -> Mapping[str, Any] | None:
     given = roles if prompts.texts and not any(roles.values()) else None
     space: Mapping[str, Any] = load_encoder(folder, prompts=given).space.to_json()
     return space
-
-
-def _no_progress(_: FitProgress) -> None:
-    return None
 
 
 def _never() -> bool:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gnomon.core.errors import InvalidInput
 from gnomon.core.files import sync_file, write_atomic
+from gnomon.core.progress import Progress, ProgressCallback
 from gnomon.core.serialize import from_plain, to_plain
 from gnomon.train.batch import Batch
 from gnomon.train.checkpoint import (
@@ -50,7 +51,6 @@ from gnomon.train.optim import (
     warm_decay,
 )
 from gnomon.train.prepare import TrainingSetup
-from gnomon.train.progress import FitProgress
 from gnomon.train.report.embedding_map import MAP_FILE, MapRecorder
 from gnomon.train.report.results import LOG, End, read_log
 from gnomon.train.step import StepSettings, TrainingDiverged, run_step
@@ -91,7 +91,7 @@ class Loop:
         setup: TrainingSetup,
         folder: Path,
         *,
-        progress: Callable[[FitProgress], None],
+        progress: ProgressCallback,
         stop: Callable[[], bool],
     ) -> None:
         self._setup, self._folder, self._progress, self._stop = setup, folder, progress, stop
@@ -219,11 +219,13 @@ class Loop:
             seconds=before.seconds + taken,
         )
         self._log(loss=done.loss, lr=optim.lr * share, norm=norm, tokens=done.tokens, seconds=taken)
-        dev = before.evaluations[-1][1] if before.evaluations else None
-        speed = self.state.examples / self.state.seconds
-        self._progress(
-            FitProgress("training", self.state.step, int(self.steps), done.loss, optim.lr * share, speed, dev)
-        )
+        metrics = {
+            "loss": done.loss,
+            "lr": optim.lr * share,
+            "examples/s": self.state.examples / self.state.seconds,
+            **({"dev": before.evaluations[-1][1]} if before.evaluations else {}),
+        }
+        self._progress(Progress("training", self.state.step, int(self.steps), "step", metrics=metrics))
 
     def _evaluate(self) -> None:
         """Evaluate on the dev sets and keep the best weights; without a better one for too long the run ends."""
@@ -231,7 +233,7 @@ class Loop:
         if not setup.dev:
             return
         step = self.state.step
-        self._progress(FitProgress("evaluating", step, int(self.steps)))
+        self._progress(Progress("evaluating", step, int(self.steps)))
         weights = self._ema or copy_weights(setup.model.state_dict())
         with temporary_weights(setup.model, weights):
             found = on_first_rank(lambda: self._figures(setup.model))

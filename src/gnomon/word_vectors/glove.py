@@ -165,7 +165,7 @@ def train_glove(
             if number % 50 == 0 or number == len(tiles):
                 before, total = (epoch - 1) * counts.nnz, settings.epochs * counts.nnz
                 metrics = {"epoch": epoch, "loss": loss / done}
-                progress(Progress("training", before + done, total, "co-occurrences", metrics=metrics))
+                progress(Progress("training", before + done, total, "co-occurrence", metrics=metrics))
     rows = (sides[0].rows + sides[1].rows)[dealt]
     lower = settings.lowercase
     return WordVectors.of(corpus.words, rows, name="glove", counts=corpus.counts, lowercase=lower)

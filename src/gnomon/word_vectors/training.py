@@ -142,7 +142,7 @@ class _Passages:
             yield words[passage].tolist()
             done += len(passage)
             before, total = (self._epoch - 1) * whole, self._epochs * whole
-            self._progress(Progress("training", before + done, total, "words", metrics={"epoch": self._epoch}))
+            self._progress(Progress("training", before + done, total, "word", metrics={"epoch": self._epoch}))
 
 
 def _subwords(wv: Any, settings: SubwordSettings) -> Subwords:

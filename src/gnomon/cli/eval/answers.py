@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gnomon.cli.app import Json, eval_app, example
+from gnomon.cli.errors import output_errors
 from gnomon.cli.evaluation import PerQuery, Where
 from gnomon.core.errors import InvalidInput
 
@@ -75,14 +76,14 @@ def answers(
     from gnomon.answer.evaluation.evaluate import against as compare_answers
     from gnomon.answer.evaluation.evaluate import evaluate_answers
     from gnomon.answer.evaluation.questions import read_questions
-    from gnomon.cli.evaluation import require_suffix, write_lines, writing
+    from gnomon.cli.evaluation import require_suffix, write_lines
     from gnomon.cli.progress import ProgressBar
     from gnomon.cli.terminal import data_console, noted, print_json, print_message, print_notes
     from gnomon.collection.opening import open_collection
 
     require_suffix(per_query, "--per-query", ".jsonl")
     if per_query:
-        with writing(per_query):  # before all the asking, which may take long
+        with output_errors(per_query):  # before all the asking, which may take long
             per_query.parent.stat()
     system = resolve_collection(target, mode, where)
     ask_settings = parse_settings(settings or (), mode=system.mode, where=system.where)

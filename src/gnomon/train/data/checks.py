@@ -18,6 +18,7 @@ from jaxtyping import Int, UInt
 
 from gnomon.core.contracts import Role
 from gnomon.core.errors import GnomonError, InvalidInput
+from gnomon.core.progress import Progress, ProgressCallback, no_progress
 from gnomon.core.serialize import to_plain
 from gnomon.train.batch import Example
 from gnomon.train.data.source import DataSource
@@ -147,13 +148,12 @@ def check_data(
     held_out: Sequence[DataSource] = (),
     *,
     settings: CheckSettings | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressCallback = no_progress,
 ) -> DataReport:
     """Read every example once and report what is wrong. Dev and test sources are `held_out`.
 
     A leak is a query or a pair of `train` that is also in `held_out`; of scored pairs, where any text may be
-    on either side, only the pair counts. With `strict` any finding is refused. `progress` hears how many
-    examples are done, of how many. Raises InvalidInput.
+    on either side, only the pair counts. With `strict` any finding is refused. Raises InvalidInput.
     """
     settings = settings or CheckSettings()
     steps = _Steps(sum(len(source) for source in (*train, *held_out)), progress)
@@ -177,13 +177,13 @@ def check_data(
 class _Steps:
     """Progress over all sources."""
 
-    def __init__(self, total: int, hear: Callable[[int, int], None] | None) -> None:
-        self._done, self._total, self._hear = 0, total, hear
+    def __init__(self, total: int, progress: ProgressCallback) -> None:
+        self._done, self._total, self._progress = 0, total, progress
 
     def step(self) -> None:
         self._done += 1
-        if self._hear and (self._done % 1000 == 0 or self._done == self._total):
-            self._hear(self._done, self._total)
+        if self._done % 1000 == 0 or self._done == self._total:
+            self._progress(Progress("checking", self._done, self._total, "example"))
 
 
 class _SourceCheck:

@@ -16,6 +16,7 @@ import numpy as np
 
 from gnomon.core.contracts import Encoder, Scorer
 from gnomon.core.errors import InvalidInput
+from gnomon.core.progress import ProgressCallback, no_progress
 from gnomon.core.serialize import to_plain
 from gnomon.train.batch import Example
 from gnomon.train.data.batches import name_seed, shuffled_rows
@@ -25,7 +26,6 @@ from gnomon.train.mining.search import (
     Candidates,
     CandidateSearch,
     KeywordSearch,
-    Progress,
     SearchIndex,
     TextPool,
     VectorSearch,
@@ -110,10 +110,6 @@ class MineReport:
 _AT_ONCE = 128
 _SCORES = 200_000
 """Scores of so many mined negatives, the first ones, are kept for the estimate."""
-
-
-def _unheard(stage: str, done: int, of: int) -> None:
-    """The progress that nobody watches."""
 
 
 @dataclass
@@ -276,7 +272,7 @@ def mine(
     corpus: Iterable[str] | None = None,
     encoder: Encoder | None = None,
     scorer: Scorer | None = None,
-    progress: Progress = _unheard,
+    progress: ProgressCallback = no_progress,
 ) -> MinedExamples:
     """Negatives for a source's examples, from its own positives or from `corpus`; mined as they are iterated.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,11 +13,11 @@ import numpy as np
 from jaxtyping import Int
 
 from gnomon.core.contracts import Encoder
+from gnomon.core.progress import Progress, ProgressCallback
 from gnomon.core.ranking import Ranking
 from gnomon.kernels.fusion import reciprocal_rank, union
 
 BLOCK = 4096
-Progress = Callable[[str, int, int], None]
 """Hears of a stage, how much of it is done, and of how much."""
 
 
@@ -60,7 +60,7 @@ class SearchIndex(Protocol):
 class KeywordSearch:
     """BM25 over a temporary keyword index."""
 
-    def __init__(self, texts: Sequence[str], language: str, progress: Progress) -> None:
+    def __init__(self, texts: Sequence[str], language: str, progress: ProgressCallback) -> None:
         from gnomon.index.lexical import LexicalIndex, LexicalSettings
 
         self._folder = tempfile.TemporaryDirectory(prefix="gnomon-mine-", ignore_cleanup_errors=True)
@@ -68,14 +68,14 @@ class KeywordSearch:
         for start in range(0, len(texts), BLOCK):
             block = texts[start : start + BLOCK]
             index.add(np.arange(start, start + len(block)), [""] * len(block), block)
-            progress("indexing words", start + len(block), len(texts))
+            progress(Progress("indexing words", start + len(block), len(texts), "text"))
         self.search = index.search
 
 
 class VectorSearch:
     """An encoder's vectors in a scan index, in memory."""
 
-    def __init__(self, texts: Sequence[str], encoder: Encoder, progress: Progress) -> None:
+    def __init__(self, texts: Sequence[str], encoder: Encoder, progress: ProgressCallback) -> None:
         from gnomon.index.scan import ScanIndex
 
         self._encoder, self._index = encoder, ScanIndex(encoder.space)
@@ -83,7 +83,7 @@ class VectorSearch:
         for start in range(0, len(texts), BLOCK):
             block = texts[start : start + BLOCK]
             self._index.add(np.arange(start, start + len(block)), encoder.encode(block, role="document"))
-            progress("encoding", start + len(block), len(texts))
+            progress(Progress("encoding", start + len(block), len(texts), "text"))
 
     def search(
         self, queries: Sequence[str], *, k: int, where: Int[np.ndarray, " allowed"] | None = None

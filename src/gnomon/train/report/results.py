@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from gnomon.core.files import write_atomic
+from gnomon.core.progress import Progress, ProgressCallback
 from gnomon.core.serialize import to_plain
 from gnomon.kernels.statistics import bootstrap_interval, spearman
 from gnomon.train.contracts import Model
@@ -81,12 +82,12 @@ def evaluate_all(
     metric: str,
     *,
     precision: Precision,
-    progress: Callable[[int, int], None],
+    progress: ProgressCallback,
 ) -> list[SetEvaluation]:
-    """The model's evaluation on each set. `progress` is called with the sets done and their number."""
+    """The model's evaluation on each set."""
     found = []
     for number, one in enumerate(sets):
-        progress(number, len(sets))
+        progress(Progress("evaluating", number, len(sets), "data set"))
         found.append(evaluate_set(model, one, metric, precision=precision))
     return found
 
