@@ -66,7 +66,7 @@ class Vectors:
         return (self[at] for at in range(len(self)))
 
     def __getitem__(self, items: Positions) -> Vectors:
-        """The items at a position, a slice, several positions or where a mask is true; in the order asked for.
+        """The items at a position, a slice, several positions or where a mask is true; in that order.
 
         Raises IndexError for a position that is not there, InvalidInput for a mask of another length and for
         anything that is no position.
@@ -75,14 +75,14 @@ class Vectors:
             if self.starts is None:
                 return Vectors(self.data[items], self.space)
             return self.take(np.arange(len(self))[items])
-        asked = np.asarray(items)
-        if asked.dtype == bool:
-            if asked.shape != (len(self),):
+        positions = np.asarray(items)
+        if positions.dtype == bool:
+            if positions.shape != (len(self),):
                 raise InvalidInput(
-                    f"a mask of shape {asked.shape} over {len(self)} vectors", expected=f"shape ({len(self)},)"
+                    f"a mask of shape {positions.shape} over {len(self)} vectors", expected=f"shape ({len(self)},)"
                 )
-            return self.take(np.flatnonzero(asked))
-        return self.take(np.atleast_1d(asked))
+            return self.take(np.flatnonzero(positions))
+        return self.take(np.atleast_1d(positions))
 
     def similarity(self, other: Vectors) -> Float[np.ndarray, "items others"]:
         """The space's similarity of every item with every one of `other`, higher is nearer.
@@ -101,14 +101,14 @@ class Vectors:
 
     def take(self, items: Sequence[int] | np.ndarray[Any, Any]) -> Vectors:
         """The items at these positions, in this order. Raises InvalidInput for a mask or fractions."""
-        asked = np.asarray(items)
-        if asked.ndim != 1 or (asked.size and asked.dtype.kind not in "iu"):
+        positions = np.asarray(items)
+        if positions.ndim != 1 or (positions.size and positions.dtype.kind not in "iu"):
             raise InvalidInput(
-                f"positions of shape {asked.shape} and type {asked.dtype}",
+                f"positions of shape {positions.shape} and type {positions.dtype}",
                 expected="whole numbers in one dimension",
                 hint="np.flatnonzero(mask)",
             )
-        wanted = asked.astype(np.int64)
+        wanted = positions.astype(np.int64)
         if self.starts is None:
             return Vectors(self.data[wanted], self.space)
         ends = np.append(self.starts[1:], len(self.data))

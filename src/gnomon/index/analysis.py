@@ -1,7 +1,7 @@
-"""Texts to the words that are indexed and looked for.
+"""Analysis of texts and queries: tokens, stop words and stems.
 
-Everything is indexed, function words too; they are left out of queries only. That costs nothing to undo (a
-query of nothing else keeps them), and it ranks better: see docs/decisions.
+Stop words are indexed, and left out of queries only. That costs nothing to undo (a query of nothing else keeps
+them), and it ranks better: see docs/decisions.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def spread(text: str) -> str:
 
 @dataclass(frozen=True)
 class Analysis:
-    """One language's two analysers: `index` for texts, `query` with the function words left out."""
+    """One language's two analysers: `index` for texts, `query` without stop words."""
 
     index: Any
     query: Any
@@ -96,7 +96,7 @@ class Analysis:
         return Analysis(_analyser(name, stop=False), _analyser(name, stop=True))
 
     def terms(self, query: str) -> list[str]:
-        """A query's distinct words as they are indexed; its function words only if it has no others."""
+        """A query's distinct words as they are indexed; its stop words only if it has no others."""
         return list(dict.fromkeys(self.words(query)))
 
     def words(self, text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Every similarity with every row: the judge of the other indexes, and the one for late interaction."""
+"""An exact index: the reference for the others, and the one for late interaction."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gnomon.index.storage import IndexContent, SavedState, load, save
 class ExactIndex:
     """An Index that compares each query with every vector, for all similarities.
 
-    A search sees one consistent state and takes no lock; one thread may add or remove meanwhile. Scores are
+    A search sees one consistent state and takes no lock; one thread may add or remove at the same time. Scores are
     float32, and do not depend on the order of adding or on what else is in a batch.
     """
 

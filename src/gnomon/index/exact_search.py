@@ -1,4 +1,4 @@
-"""The most similar of the rows: a matrix product chooses, then each chosen row is scored by itself.
+"""Exact search: a matrix product selects candidates, then each one is scored by itself.
 
 A product's last bits depend on where a row lies in the matrix and on how many queries share the call. The
 second scoring does not, so equal rows get equal scores, and one query alone ranks as it does in a batch.

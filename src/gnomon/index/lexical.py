@@ -1,4 +1,4 @@
-"""Texts by their words: BM25 over title and text, by tantivy.
+"""Keyword search: BM25 over title and text, by tantivy.
 
 Scores are BM25 with k1 1.2 and b 0.75 (tantivy offers no other; Robertson and Zaragoza 2009). The title is
 indexed in front of the text, `title_weight` times, in one field: BM25F's way (Robertson, Zaragoza and Taylor
@@ -35,9 +35,9 @@ _MARKS = (MANIFEST, "meta.json", ".managed.json")
 
 @dataclass(frozen=True, slots=True)
 class LexicalSettings:
-    """How texts become words (`language`: see analysis.LANGUAGES), and what writing may take.
+    """How texts are analysed (`language`: see analysis.LANGUAGES), and how much memory writing may take.
 
-    `title_weight` counts how often the title is indexed in front of the text; 0 leaves it out.
+    `title_weight` is how many times the title is indexed in front of the text; 0 leaves it out.
     `heap_bytes` is the memory that a writer fills before it flushes a segment; at least 15 MB.
     """
 
@@ -55,8 +55,8 @@ class LexicalSettings:
 class LexicalIndex:
     """A TextIndex in a folder. Make one with `create` or `open`.
 
-    `add` and `remove` are seen by the next search of this object, and kept for good by `commit`. Searches of
-    many threads run side by side; adding takes a lock, and a lock on the folder until `commit`.
+    `add` and `remove` are visible to the next search of this object, and made durable by `commit`. Searches of
+    many threads run in parallel; adding takes a lock, and a lock on the folder until `commit`.
     """
 
     def __init__(self, folder: Path, settings: LexicalSettings, index: Any, stamp: int) -> None:
@@ -180,7 +180,7 @@ class LexicalIndex:
             writer.delete_documents_by_query(tantivy.Query.term_set_query(self._schema, "id", numbers.tolist()))
 
     def commit(self, stamp: int) -> None:
-        """Keep everything for good, with the journal position that it stands for, and let the folder go."""
+        """Make all changes durable, with their journal position, and release the lock on the folder."""
         with self._lock, storage_errors(self.folder), tantivy_errors(self.folder):
             self._settle()
             files, commit = {}, Commit.of(self.folder)
@@ -202,15 +202,15 @@ class LexicalIndex:
     def _settle(self) -> None:
         writer, self._writer = self._writer, None
         if writer is not None:
-            # Whatever happens, what was pending is now either kept or lost with the error that says so.
+            # Whatever happens, pending changes are now either committed or lost with an error.
             self._pending = False
             writer.commit()
-            # Merging would go on behind the manifest's back, and the lock on the folder stay.
+            # Else merging would change files after the manifest is written, and keep the lock on the folder.
             writer.wait_merging_threads()
             self._refresh()
 
     def pinned(self) -> LexicalIndex:
-        """What was last committed, to be searched only: later changes of this index do not reach it."""
+        """A read-only snapshot of the last commit, which later changes of this index do not reach."""
         with self._lock:
             pinned = copy.copy(self)
             pinned._lock, pinned._writer, pinned._pending = threading.RLock(), None, False  # noqa: SLF001
@@ -236,7 +236,7 @@ class LexicalIndex:
             self._pending = True
 
     def _fresh(self) -> TermSearcher:
-        # Another thread in the midst of adding is not waited for: its work is seen once it is done.
+        # A thread that is adding is not waited for: its additions become visible once it is done.
         if self._pending and self._lock.acquire(blocking=False):
             try:
                 with tantivy_errors(self.folder):
@@ -259,7 +259,7 @@ class LexicalIndex:
         return self.search_terms(terms, k=k, where=where)
 
     def words(self, text: str) -> list[str]:
-        """A text's words as they are indexed, function words left out: what `search_terms` takes."""
+        """A text's words as they are indexed, stop words left out: what `search_terms` takes."""
         return self._analysis.words(encodable(text))
 
     def frequencies(self, words: Sequence[str]) -> list[int]:

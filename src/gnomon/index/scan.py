@@ -1,8 +1,8 @@
-"""Candidates by codes of the rows, then exact scores for the best of them: for larger collections.
+"""An index for larger collections: candidates by quantised codes, then exact scores for the best of them.
 
-By default a scan of short codes: built in a pass, filtered and changed as easily as the exact index, whose
-results it gives. A graph or lists (`ScanSettings.find`) look at fewer rows and find a little less. The share
-of true neighbours is measured when codes are made, and too low a share brings exact scanning back.
+By default a scan of RaBitQ codes: built in one pass, filtered and updated as easily as the exact index, whose
+results it gives. HNSW and IVF (`ScanSettings.find`) look at fewer rows and find a little less. Recall is
+measured whenever codes are built; where it is too low, rows are scanned exactly.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ _TAIL = 4096
 class _State:
     rows: RowSnapshot
     codes: Codes | None
-    refused: int = 0
-    """How many rows there were when codes were last found wanting."""
+    failed_at: int = 0
+    """How many rows there were when codes last missed the least recall."""
 
 
 class ScanIndex:
     """An Index that finds candidates by their codes and ranks them exactly.
 
-    Rows added since the last coding are scanned exactly beside it. A search sees one consistent state and
-    takes no lock; one thread may add or remove meanwhile.
+    Rows added since the codes were built are scanned exactly as well. A search sees one consistent state and
+    takes no lock; one thread may add or remove at the same time.
     """
 
     def __init__(self, space: Space, settings: ScanSettings | None = None, *, store: RowStore | None = None) -> None:
@@ -85,34 +85,34 @@ class ScanIndex:
     def add(self, ids: Int[np.ndarray, " items"], vectors: Vectors) -> None:
         """Put vectors in; an id that is there already gets its new vector.
 
-        Now and then codes what has come since: a pass over the new rows. Once they have doubled, by the next
-        addition of more than a few of them, or grown fourfold, recall is measured again: a pass over all, or
-        two where it is found wanting and the codes are made anew.
+        New rows are coded from time to time, in one pass over them. Once the rows have doubled (for additions of
+        more than a few) or grown fourfold, recall is measured again: a pass over all rows, or two where it is
+        too low and the codes are built anew.
         Raises SpaceMismatch for another space, InvalidVectors for zero vectors (cosine) or repeated ids.
         Raises InvalidInput, and changes nothing, when they would not fit into memory.
-        Warns LowRecall when the codes turn out not to serve these vectors.
+        Warns LowRecall when no codes reach the least recall for these vectors.
         """
         data = comparable(self._space, vectors)
         with self._lock:
             new = checked_new(ids, len(vectors))
             require_memory(self.bytes_to_add(len(new)), f"{len(new)} vectors of {self._space.short}")
-            # Rows of a cosine space were divided by their lengths: no one else has them.
+            # Rows of a cosine space were normalised, which made a copy.
             self._store.add(new, data, owned=self._space.similarity == "cosine")
             self._publish(len(new))
 
     def bytes_to_add(self, items: int) -> int:
-        """About how much memory adding as many takes: rows, and codes where they become due."""
+        """About how much memory adding so many takes: rows, and codes where these become due."""
         with self._lock:
             total, state = len(self._state.rows.ids) + items, self._state
-            is_due = self._is_coding_due(total, items, state.codes, state.refused)
+            is_due = self._is_coding_due(total, items, state.codes, state.failed_at)
             coding = codes_bytes(total, self._space.dim, self.settings.find) if is_due else 0
             return self._store.bytes_to_add(items) + coding
 
-    def _is_coding_due(self, total: int, added: int, codes: Codes | None, refused: int) -> bool:
+    def _is_coding_due(self, total: int, added: int, codes: Codes | None, failed_at: int) -> bool:
         if self.settings.find == "exact" or total <= self.settings.exact_below:
             return False
         if codes is None or codes.is_outgrown(total, added):
-            return total > 2 * refused
+            return total > 2 * failed_at
         return total - codes.coded > max(_TAIL, codes.coded // 64)
 
     def remove(self, ids: Int[np.ndarray, " items"]) -> None:
@@ -123,18 +123,18 @@ class ScanIndex:
 
     def _publish(self, added: int) -> None:
         state = self._state
-        codes, refused = state.codes, state.refused
+        codes, failed_at = state.codes, state.failed_at
         if self._store.is_sparse():
             self._store.compact()
             codes = None
         rows = self._store.rows
         total = len(rows.ids)
         if total <= self.settings.exact_below:
-            codes, refused = None, 0
-        elif self._is_coding_due(total, added, codes, refused):
-            codes = self._tried(rows) if codes is None else self._grown(rows, codes, added)
-            refused = 0 if codes else total
-        self._state = _State(rows, codes, refused)
+            codes, failed_at = None, 0
+        elif self._is_coding_due(total, added, codes, failed_at):
+            codes = self._rebuilt(rows) if codes is None else self._grown(rows, codes, added)
+            failed_at = 0 if codes else total
+        self._state = _State(rows, codes, failed_at)
 
     def _grown(self, rows: RowSnapshot, codes: Codes, added: int) -> Codes | None:
         """The codes with those of the new rows; made anew only where a measurement asks for it."""
@@ -147,9 +147,9 @@ class ScanIndex:
         may_help = drifts and codes.width < codes.method.widths[-1]
         if recall >= (self.settings.wanted_recall if may_help else self.settings.min_recall):
             return longer
-        return self._tried(rows)
+        return self._rebuilt(rows)
 
-    def _tried(self, rows: RowSnapshot) -> Codes | None:
+    def _rebuilt(self, rows: RowSnapshot) -> Codes | None:
         similarity = self._space.similarity
         codes = Codes.of(rows, similarity, self.settings.find)
         codes, recall = tune_width(rows, codes, similarity, self.settings)
@@ -196,7 +196,7 @@ class ScanIndex:
         return search_coded(queries, coded, k, need, self._space.similarity)
 
     def pinned(self) -> ScanIndex:
-        """What is in now, as an index that later changes of this one do not reach; nothing is copied."""
+        """A snapshot as an index of its own, which later changes of this one do not reach; nothing is copied."""
         with self._lock:
             state, half = self._state, self.settings.rows == "float16"
             pinned = ScanIndex(self._space, self.settings, store=RowStore(state.rows, half=half))
@@ -223,6 +223,6 @@ class ScanIndex:
             raise damaged(folder, f"codes for {made}", expected=f"codes for {settings.find}")
         index = cls(space, settings, store=RowStore(content.rows, half=settings.rows == "float16"))
         index._saved = saved.of(index._store.generation)
-        # Rows without codes were found wanting before: that is not tried again at every start.
+        # Rows without codes missed the least recall before: they are not coded again at every start.
         index._state = _State(content.rows, content.codes, 0 if content.codes else len(content.rows.ids))
         return index, stamp

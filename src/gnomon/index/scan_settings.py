@@ -1,4 +1,4 @@
-"""How candidates are found and how many are rescored."""
+"""Settings of an index of vectors: how candidates are found, and how many are rescored."""
 
 from __future__ import annotations
 

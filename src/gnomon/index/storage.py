@@ -1,4 +1,4 @@
-"""An index's rows and codes in a folder, appended to rather than written again.
+"""An index's rows and codes in a folder, which is appended to rather than rewritten.
 
     manifest.json   format version, space, stamp, counts, and each file's length and checksums; written last
     ids-G.bin       int64, one an item          vectors-G.bin   float32 or float16 rows, one after another

@@ -99,7 +99,7 @@ class WordIndex(TextIndex, Protocol):
     """A text index that can be searched by weighted words."""
 
     def words(self, text: str) -> list[str]:
-        """A text's words as they are indexed, function words left out."""
+        """A text's words as they are indexed, stop words left out."""
         ...
 
     def search_terms(
