@@ -57,13 +57,13 @@ class TableFields:
         types = sorted({name for kind in kinds for name in self._TYPES[kind]})
         return and_(func.typeof(_cell(column)).in_(types), not_(met))
 
-    def is_absent(self, absent: IsNull) -> ColumnElement[bool]:
+    def is_null(self, condition: IsNull) -> ColumnElement[bool]:
         """The cell is NULL or empty."""
-        column = column_of(absent.field, self._info)
+        column = column_of(condition.field, self._info)
         if column is None:
             return false()
         value = func.coalesce(_cell(column), "")
-        return value != "" if absent.negated else value == ""
+        return value != "" if condition.negated else value == ""
 
     def _fits(self, column: Column, comparison: Comparison, kind: Kind) -> ColumnElement[bool]:
         if kind == "truth" and column.kind != "truth":

@@ -53,7 +53,7 @@ class ComparedFields(Protocol):
         """True for the rows whose field fits the constants, never NULL; negated: it has a value, and none fits."""
         ...
 
-    def is_absent(self, absent: IsNull) -> ColumnElement[bool]:
+    def is_null(self, condition: IsNull) -> ColumnElement[bool]:
         """True for the rows where the field has no value (negated: where it has one), never NULL."""
         ...
 
@@ -64,7 +64,7 @@ def where_clause(condition: Condition, fields: ComparedFields) -> ColumnElement[
         return and_(*(where_clause(part, fields) for part in condition.parts))
     if isinstance(condition, Or):
         return or_(*(where_clause(part, fields) for part in condition.parts))
-    return fields.is_absent(condition) if isinstance(condition, IsNull) else fields.matches(condition)
+    return fields.is_null(condition) if isinstance(condition, IsNull) else fields.matches(condition)
 
 
 def compare(column: ColumnElement[Any], operator: Operator, values: Sequence[Any] | Select[Any]) -> ColumnElement[bool]:
@@ -93,17 +93,17 @@ class DocumentFields:
             return met
         return and_(self._any_value(comparison, self._is_comparable), not_(met))
 
-    def is_absent(self, absent: IsNull) -> ColumnElement[bool]:
+    def is_null(self, condition: IsNull) -> ColumnElement[bool]:
         """An own field: it is empty. Metadata: the key is missing, or its value is null or a list without values."""
-        if absent.field.own:
-            column = self._column(absent.field)
-            return column != "" if absent.negated else column == ""
+        if condition.field.own:
+            column = self._column(condition.field)
+            return column != "" if condition.negated else column == ""
         entry = _json_entries(schema.documents.c.metadata)
         member = _json_entries(entry.c.value)
         has_member = exists(select(literal(1)).select_from(member).where(member.c.type != "null"))
         has_value = case((entry.c.type == "array", has_member), else_=entry.c.type != "null")
-        there = exists(select(literal(1)).select_from(entry).where(entry.c.key == absent.field.name, has_value))
-        return there if absent.negated else not_(there)
+        there = exists(select(literal(1)).select_from(entry).where(entry.c.key == condition.field.name, has_value))
+        return there if condition.negated else not_(there)
 
     @staticmethod
     def has_key(field: Field) -> ColumnElement[bool]:
