@@ -28,7 +28,7 @@ from gnomon.migrate.judgments import GateSettings, load_judgments
 from gnomon.migrate.prefill import Prefill, PrefillRun
 from gnomon.migrate.query_log import QueryLog, load_query_log
 from gnomon.migrate.report import write_report
-from gnomon.migrate.state import Migration, Outcome, RunState, error_to_plain, exclusive_run, upgraded_settings
+from gnomon.migrate.state import Migration, Outcome, StateFile, error_to_plain, exclusive_run, upgraded_settings
 from gnomon.migrate.throttle import SLICE_TEXTS, throttle_for
 
 _MAX_TRIES = 20
@@ -147,7 +147,7 @@ class _Run:
     """One run of a migration, step by step. Steps raise _Stopped when the run should stop."""
 
     def __init__(
-        self, kb: Collection, settings: MigrateSettings, state: RunState, *, on_state: Callable[[Migration], None]
+        self, kb: Collection, settings: MigrateSettings, state: StateFile, *, on_state: Callable[[Migration], None]
     ) -> None:
         self._kb, self._settings, self._state, self._on_state = kb, settings, state, on_state
         self._throttle = throttle_for(settings.cpu_share)

@@ -126,8 +126,8 @@ def _with_keys(plain: Mapping[str, Any], renamed: Mapping[str, str]) -> dict[str
     return {renamed.get(key, key): value for key, value in plain.items()}
 
 
-class RunState:
-    """The state of the running migration, and the file it is kept in. Made by `exclusive_run`."""
+class StateFile:
+    """The state file of the running migration; `current` is its content. Made by `exclusive_run`."""
 
     def __init__(self, folder: Path, first: Migration) -> None:
         self._file = folder / FOLDER / STATE
@@ -157,7 +157,7 @@ class RunState:
 
 
 @contextmanager
-def exclusive_run(folder: Path, first: Migration) -> Iterator[RunState]:
+def exclusive_run(folder: Path, first: Migration) -> Iterator[StateFile]:
     """Hold the lock of a collection's only migration. Raises CollectionBusy, which names the running one."""
     with storage_errors(folder):
         (folder / FOLDER).mkdir(exist_ok=True)
@@ -168,7 +168,7 @@ def exclusive_run(folder: Path, first: Migration) -> Iterator[RunState]:
             raise busy_error(folder) from error
     try:
         (folder / FOLDER / STOP).unlink(missing_ok=True)
-        yield RunState(folder, first)
+        yield StateFile(folder, first)
     finally:
         lock.release()
 
