@@ -25,8 +25,8 @@ from bench.answers.abstain_page import write_page
 from bench.answers.abstain_sets import DEVELOPMENT, FOREIGN, SCORES, TEST, WHOLE, Asked, asked, sampled
 from bench.data import DATA
 from bench.record import spread, write
-from gnomon.answer.abstention import NAMES, signals
-from gnomon.answer.context import choose
+from gnomon.answer.abstention import SIGNAL_NAMES, compute_signals
+from gnomon.answer.context import select_passages
 from gnomon.answer.settings import ContextSettings
 from gnomon.core.ranking import Query
 from gnomon.evaluate.datasets import load_dataset
@@ -55,7 +55,7 @@ def main() -> None:
         "bias": model.bias,
         "threshold": _share(threshold),
         "left_out": left_out,
-        "alone": {name: _alone(sets, name) for name in NAMES},
+        "alone": {name: _alone(sets, name) for name in SIGNAL_NAMES},
         "test": measured(model, threshold, asked(TEST, "hybrid", given.folder)),
         "modes": {
             mode: brief(model, threshold, asked(replace(TEST, questions=_IN_MODES), mode, given.folder))
@@ -124,7 +124,7 @@ def _of(flags: Any) -> float:
 
 def _alone(sets: Mapping[str, Asked], name: str) -> float:
     """A signal by itself: the mean over sets and kinds of removal of its area under the curve."""
-    at = NAMES.index(name)
+    at = SIGNAL_NAMES.index(name)
     areas = [
         auc(one.signals[WHOLE][:, at], one.signals[kind][:, at])
         for one in sets.values()
@@ -156,9 +156,9 @@ def cost(folder: Path) -> dict[str, Any]:
         retriever = kb.retriever()
         for text in questions:
             ranking = retriever([Query(text)], k=30)[0]
-            passages = choose(kb, ranking, ContextSettings())
+            passages = select_passages(kb, ranking, ContextSettings())
             started = time.process_time()
-            signals(kb, text, ranking, passages)
+            compute_signals(kb, text, ranking, passages)
             taken.append(1000 * (time.process_time() - started))
     return {**spread(taken[5:], 1), "runs": len(taken) - 5}
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bench.answers.abstain_sets import FOREIGN, WHOLE, Asked
-from gnomon.answer.abstention import NAMES
+from gnomon.answer.abstention import SIGNAL_NAMES
 from gnomon.kernels.statistics import mean_ranks
 
 PENALTY = 3.0
@@ -27,7 +27,7 @@ class Fitted:
 
     def of(self, rows: Any) -> Any:
         """Log odds, a row of signals each."""
-        return rows @ np.array([self.weights.get(name, 0.0) for name in NAMES]) + self.bias
+        return rows @ np.array([self.weights.get(name, 0.0) for name in SIGNAL_NAMES]) + self.bias
 
 
 def fit(sets: Sequence[Asked]) -> Fitted:
@@ -51,10 +51,10 @@ def fit(sets: Sequence[Asked]) -> Fitted:
         value = float(surprise @ counts) + PENALTY / 2 * float(at[:-1] @ at[:-1])
         return value, np.append(scaled.T @ off + PENALTY * at[:-1], off.sum())
 
-    limits = [(0, None)] * len(NAMES) + [(None, None)]
-    found = minimize(loss, np.zeros(len(NAMES) + 1), jac=True, method="L-BFGS-B", bounds=limits).x
+    limits = [(0, None)] * len(SIGNAL_NAMES) + [(None, None)]
+    found = minimize(loss, np.zeros(len(SIGNAL_NAMES) + 1), jac=True, method="L-BFGS-B", bounds=limits).x
     weights = found[:-1] / spread
-    return Fitted(dict(zip(NAMES, weights.tolist(), strict=True)), float(found[-1] - weights @ mean))
+    return Fitted(dict(zip(SIGNAL_NAMES, weights.tolist(), strict=True)), float(found[-1] - weights @ mean))
 
 
 def _examples(one: Asked) -> tuple[Any, Any, Any]:

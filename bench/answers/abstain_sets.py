@@ -17,8 +17,8 @@ import numpy as np
 import gnomon
 from bench.data import DATA
 from bench.quality.pseudo_sets import Once
-from gnomon.answer.abstention import NAMES, Signals, signals
-from gnomon.answer.context import choose
+from gnomon.answer.abstention import SIGNAL_NAMES, Signals, compute_signals
+from gnomon.answer.context import select_passages
 from gnomon.answer.settings import ContextSettings
 from gnomon.collection.search import build_retriever
 from gnomon.core.ranking import Query, Ranking
@@ -85,7 +85,7 @@ class Asked:
         path.parent.mkdir(parents=True, exist_ok=True)
         plain = {
             "questions": self.questions,
-            "names": NAMES,
+            "names": SIGNAL_NAMES,
             **{part: {k: v.tolist() for k, v in getattr(self, part).items()} for part in _PARTS},
         }
         path.write_text(json.dumps(plain))
@@ -96,7 +96,7 @@ class Asked:
         if not path.is_file():
             return None
         plain = json.loads(path.read_text())
-        if tuple(plain["names"]) != NAMES:
+        if tuple(plain["names"]) != SIGNAL_NAMES:
             return None
         parts = {part: {k: np.array(v) for k, v in plain[part].items()} for part in _PARTS}
         return cls(plain["questions"], **parts)
@@ -141,9 +141,9 @@ def _ask(kb: gnomon.Collection, encoder: Once, dataset: DataSet, case: Case, mod
 
     def look(kind: str, text: str, gold: set[int], gone: set[int]) -> None:
         ranking = retriever([Query(text, taker.left(gone) if gone else None)], k=30)[0]
-        passages = choose(kb, ranking, ContextSettings())
+        passages = select_passages(kb, ranking, ContextSettings())
         held = any(chunk in gold for passage in passages for chunk in passage.chunk_ids)
-        found = (_numbers(signals(kb, text, ranking, passages)), _best(ranking), held)
+        found = (_numbers(compute_signals(kb, text, ranking, passages)), _best(ranking), held)
         for part, value in zip(_PARTS, found, strict=True):
             rows[part].setdefault(kind, []).append(value)
 

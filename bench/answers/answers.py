@@ -25,12 +25,12 @@ from bench.data import DATA
 from bench.quality.pseudo_sets import Once
 from bench.quality.stages_sets import Corpus
 from bench.record import RESULTS, write
-from gnomon.answer.context import choose
+from gnomon.answer.context import select_passages
 from gnomon.answer.evaluation.metrics import exact_match, token_f1
-from gnomon.answer.extractive import extract
+from gnomon.answer.extractive import extract_sentences
 from gnomon.answer.settings import AskSettings
 from gnomon.answer.types import Passage, Sentence
-from gnomon.answer.verification.spans import pieces
+from gnomon.answer.verification.spans import split_segments
 from gnomon.answer.verification.verifier import Verifier
 from gnomon.collection.settings import RetrievalSettings
 from gnomon.core.ranking import Query
@@ -101,7 +101,7 @@ def figures_of(name: str, folder: Path, most: int | None = None) -> dict[str, An
 
 
 def parts(text: str) -> list[str]:
-    return [text[start:end] for start, end in pieces(text)]
+    return [text[start:end] for start, end in split_segments(text)]
 
 
 def passages_of(corpus: Corpus, retriever: Any, data: Asked) -> dict[str, Given]:
@@ -114,7 +114,7 @@ def passages_of(corpus: Corpus, retriever: Any, data: Asked) -> dict[str, Given]
         rankings = retriever([Query(text) for _, text in block], k=settings.candidates)
         for (name, text), ranking in zip(block, rankings, strict=True):
             top = corpus.kb.hits(text, ranking, k=1)[0].text
-            found[name] = Given(choose(corpus.kb, ranking, settings), top)
+            found[name] = Given(select_passages(corpus.kb, ranking, settings), top)
     return found
 
 
@@ -130,11 +130,11 @@ def answers(data: Asked, found: Mapping[str, Given], encoder: Once, corpus: Corp
         question, most = data.questions[name], AskSettings().sentences
         started = time.process_time()
         verifier = Verifier(one.passages, encoder)
-        best = extract(question, one.passages, encoder, sentences=most, verifier=verifier)
+        best = extract_sentences(question, one.passages, encoder, sentences=most, verifier=verifier)
         seconds += time.process_time() - started
         wrong += sum(not stands(sentence, corpus) for sentence in best)
         quoted += len(best)
-        alone = extract(question, one.passages, encoder, sentences=1, verifier=verifier)
+        alone = extract_sentences(question, one.passages, encoder, sentences=1, verifier=verifier)
         said["first sentence of the best chunk"][name] = sentences(one.top)[0]
         said["one sentence"][name] = " ".join(sentence.text for sentence in alone)
         said["default"][name] = " ".join(sentence.text for sentence in best)

@@ -29,7 +29,7 @@ from bench.answers.local_model import WEIGHTS, prepared, serving
 from bench.data import DATA, rows
 from bench.record import write
 from gnomon.answer import Answer, AskSettings, ContextSettings, Endpoint, Sentence, ask
-from gnomon.answer.verification.verifier import LEAST
+from gnomon.answer.verification.verifier import MIN_SUPPORT
 
 # A prompt that a model of 135 million weights reads in seconds.
 SETTINGS = AskSettings(context=ContextSettings(passages=2, budget_tokens=350), max_tokens=64, tables=False)
@@ -120,7 +120,7 @@ def holds(kb: gnomon.Collection, answer: Answer, sentence: Sentence) -> bool:
     """Whether a citation quotes the document's text at its offsets, from a passage that was shown."""
     return any(
         (kb.text(one.document) or "")[one.start : one.end] == one.quote != ""
-        and one.support >= LEAST
+        and one.support >= MIN_SUPPORT
         and any(p.document == one.document and p.start <= one.start <= one.end <= p.end for p in answer.passages)
         for one in sentence.citations
     )

@@ -22,9 +22,9 @@ from bench.answers.support_sets import Example, examples
 from bench.quality.pseudo_sets import Once
 from bench.record import write
 from gnomon.answer.verification import verifier
-from gnomon.answer.verification.claims import bare, claim, is_claim
-from gnomon.answer.verification.spans import pieces
-from gnomon.answer.verification.verifier import FEATURES, LEAST, Verifier
+from gnomon.answer.verification.claims import extract_claim, is_claim, strip_markers
+from gnomon.answer.verification.spans import split_segments
+from gnomon.answer.verification.verifier import FEATURES, MIN_SUPPORT, Verifier
 from gnomon.encode import load_encoder
 
 PAGE = Path(__file__).parents[2] / "docs" / "support.md"
@@ -80,13 +80,13 @@ def main() -> None:
     print(dict(zip(FEATURES, weights.round(2).tolist(), strict=True)), "bias", round(bias, 2))
     crossed = crossed_supports(rows)
     own = np.array([supported(row, verifier._WEIGHTS, verifier._BIAS) for row in rows])
-    precision, recall = balanced(rows, own, LEAST)
+    precision, recall = balanced(rows, own, MIN_SUPPORT)
     figures = {
         "model": MODEL,
         "weights": dict(zip(FEATURES, verifier._WEIGHTS.tolist(), strict=True)) | {"bias": verifier._BIAS},
-        "least": LEAST,
+        "least": MIN_SUPPORT,
         "precision": round(precision, 4),
-        "precision_crossed": round(balanced(rows, crossed, LEAST)[0], 4),
+        "precision_crossed": round(balanced(rows, crossed, MIN_SUPPORT)[0], 4),
         "recall": round(recall, 4),
         "kinds": kinds(rows, own),
         "thresholds": thresholds(rows, own, crossed),
@@ -98,22 +98,22 @@ def main() -> None:
 def measured(every: Sequence[Example]) -> list[Row]:
     """Each example's features."""
     encoder = Once(load_encoder(MODEL))
-    texts = {p.text[a:b] for one in every for p in one.passages for a, b in pieces(p.text)}
-    encoder.encode(sorted(texts | {bare(one.text) for one in every}, key=len), role="document")
+    texts = {p.text[a:b] for one in every for p in one.passages for a, b in split_segments(p.text)}
+    encoder.encode(sorted(texts | {strip_markers(one.text) for one in every}, key=len), role="document")
     verifiers: dict[tuple[str, ...], Verifier] = {}
     rows: list[Row] = []
     for one in every:
         key = tuple(passage.text for passage in one.passages)
         verifier = verifiers.setdefault(key, Verifier(one.passages, encoder))
-        own = bare(one.text)
-        if not is_claim(own, verifier.material.words):
+        own = strip_markers(one.text)
+        if not is_claim(own, verifier.spans.words):
             rows.append(Row(one, None, None))
         elif verifier._verbatim(own):
             rows.append(Row(one, None, None, 1.0))
         else:
             looked_at, table = verifier.features(own)
-            looked_up = claim(own, verifier.material.words)
-            refused = np.array([verifier.lacking(looked_up, at) for at in looked_at])
+            looked_up = extract_claim(own, verifier.spans.words)
+            refused = np.array([verifier.lacks_facts(looked_up, at) for at in looked_at])
             rows.append(Row(one, table, refused))
     return rows
 
@@ -123,7 +123,7 @@ def supported(row: Row, weights: Array, bias: float) -> float:
     if row.table is None:
         return row.sure
     values = 1 / (1 + np.exp(-(row.table @ weights + bias)))
-    return float(np.where(row.refused, np.minimum(values, verifier.REFUSED), values).max())
+    return float(np.where(row.refused, np.minimum(values, verifier.MAX_UNMATCHED_SUPPORT), values).max())
 
 
 def fitted(rows: Sequence[Row]) -> tuple[Array, float]:
@@ -206,7 +206,7 @@ def kinds(rows: Sequence[Row], supports: Array) -> list[dict[str, Any]]:
     found: dict[tuple[str, str, bool], list[bool]] = {}
     for row, value in zip(rows, supports, strict=True):
         key = (row.example.source, row.example.kind, row.example.supported)
-        found.setdefault(key, []).append(bool(value >= LEAST))
+        found.setdefault(key, []).append(bool(value >= MIN_SUPPORT))
     return [
         {
             "source": key[0],

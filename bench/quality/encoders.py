@@ -22,7 +22,7 @@ from typing import Any
 import gnomon
 from bench.data import DATA
 from bench.record import write
-from gnomon.answer.evaluation.evaluate import AnswerReport, against, evaluate_answers
+from gnomon.answer.evaluation.evaluate import AnswerReport, compare_with_saved, evaluate_answers
 from gnomon.answer.evaluation.metrics import F1
 from gnomon.answer.evaluation.questions import read_questions
 from gnomon.answer.settings import AskSettings
@@ -122,7 +122,7 @@ def answers(models: Mapping[str, str], folder: Path, limit: int | None) -> dict[
             reports[name] = evaluate_answers(kb, questions, settings=AskSettings(abstain_below=0.0))
         print(name, {score.metric: round(score.mean, 4) for score in reports[name].scores}, flush=True)
     saved = {name: values[F1] for name, values in reports["shared"].values.items()}
-    verdict = against(reports["dual"], saved, ("shared", "dual"))
+    verdict = compare_with_saved(reports["dual"], saved, ("shared", "dual"))
     return {
         "questions": len(questions.questions),
         "scores": {name: [asdict(score) for score in report.scores] for name, report in reports.items()},

@@ -10,10 +10,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import gnomon
-from gnomon.answer import AskSettings, Checked, ContextSettings, Done, Endpoint, Found, Piece, ask, stream
+from gnomon.answer import (
+    AnswerDone,
+    AskSettings,
+    ContextSettings,
+    Endpoint,
+    PassagesFound,
+    SentenceVerified,
+    TextDelta,
+    ask,
+    stream,
+)
 from gnomon.answer.prompt import REFUSAL
 from gnomon.answer.tables import register, unregister
-from gnomon.answer.verification.verifier import LEAST
+from gnomon.answer.verification.verifier import MIN_SUPPORT
 from gnomon.core.errors import InvalidInput
 from gnomon.testing.toys import HashEncoder
 from support.endpoint_server import (
@@ -83,7 +93,7 @@ def endpoint(server, **options):
     return Endpoint(server.url, "toy", **{"timeout_s": 5.0, "retries": 0, **options})
 
 
-def true_to_the_documents(kb, answer, least=LEAST):
+def true_to_the_documents(kb, answer, least=MIN_SUPPORT):
     """No sentence counts as supported without a citation that is the document's own text there."""
     for sentence in (*answer.sentences, *answer.dropped):
         assert sentence.supported == bool(sentence.citations)
@@ -102,9 +112,9 @@ def true_to_the_documents(kb, answer, least=LEAST):
 def test_without_a_language_model_sentences_are_quoted(kb):
     events = list(stream(kb, QUESTION, settings=EVER))
     found, *checked, done = events
-    assert isinstance(found, Found)
-    assert isinstance(done, Done)
-    assert all(isinstance(event, Checked) for event in checked)
+    assert isinstance(found, PassagesFound)
+    assert isinstance(done, AnswerDone)
+    assert all(isinstance(event, SentenceVerified) for event in checked)
     answer = done.answer
     assert tuple(event.sentence for event in checked) == answer.sentences
     assert found.passages == answer.passages
@@ -136,13 +146,13 @@ def test_a_generated_answer_is_streamed_and_verified(kb, server):
     server.script = [says(f"{TRUE} [1] They are made of cheese [1].")]
     with closing(endpoint(server)) as chat:
         events = list(stream(kb, QUESTION, chat=chat, settings=EVER))
-    assert isinstance(events[0], Found)
+    assert isinstance(events[0], PassagesFound)
     answer = events[-1].answer
     assert (
-        "".join(event.text for event in events if isinstance(event, Piece))
+        "".join(event.text for event in events if isinstance(event, TextDelta))
         == f"{TRUE} [1] They are made of cheese [1]."
     )
-    assert [event.sentence.supported for event in events if isinstance(event, Checked)] == [True, False]
+    assert [event.sentence.supported for event in events if isinstance(event, SentenceVerified)] == [True, False]
     assert (answer.outcome, answer.kind, answer.model) == ("answered", "generated", "toy")
     assert answer.text == f"{TRUE} They are made of cheese."
     assert true_to_the_documents(kb, answer)
@@ -209,7 +219,7 @@ def test_when_the_model_fails_the_passages_are_there_and_it_is_said_what_failed(
     with closing(endpoint(server)) as chat:
         events = list(stream(kb, QUESTION, chat=chat, settings=EVER))
     answer = events[-1].answer
-    assert isinstance(events[0], Found)
+    assert isinstance(events[0], PassagesFound)
     assert (answer.outcome, answer.text) == ("failed", "")
     assert answer.passages[0].document == "keys"
     (failure,) = answer.failures
@@ -368,7 +378,7 @@ def test_closing_the_events_ends_the_models_request(kb, server):
     server.script = [stalls(f"{TRUE} [1] And then")]
     with closing(endpoint(server, timeout_s=15.0)) as chat:
         events = stream(kb, QUESTION, chat=chat, settings=EVER)
-        while not isinstance(next(events), Piece):
+        while not isinstance(next(events), TextDelta):
             continue
         started = time.monotonic()
         events.close()
@@ -428,12 +438,27 @@ def test_nothing_is_supported_without_a_verified_citation(kb, reply, size, unsup
     events = list(stream(kb, QUESTION, chat=chat, settings=wanted))
     answer = events[-1].answer
     assert true_to_the_documents(kb, answer)
-    shown = [event.sentence for event in events if isinstance(event, Checked)]
+    shown = [event.sentence for event in events if isinstance(event, SentenceVerified)]
     assert all(sentence.supported == bool(sentence.citations) for sentence in shown)
     assert not any(one.supported for one in answer.sentences if one.text in ALTERED)
     assert [sentence for sentence in answer.sentences if not sentence.supported] == [] or unsupported == "mark"
     if unsupported == "drop":
-        assert not any(isinstance(event, Piece) for event in events)
+        assert not any(isinstance(event, TextDelta) for event in events)
         assert all(sentence.supported for sentence in shown)
     assert answer.passages
     assert chat.closed == 1
+
+
+def test_old_names_of_the_events_still_work_and_warn():
+    import gnomon.answer as package
+
+    renamed = {
+        "Found": "PassagesFound",
+        "Piece": "TextDelta",
+        "Checked": "SentenceVerified",
+        "Done": "AnswerDone",
+        "Event": "AnswerEvent",
+    }
+    for old, new in renamed.items():
+        with pytest.warns(DeprecationWarning, match=new):
+            assert getattr(package, old) is getattr(package, new)

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gnomon
-from gnomon.answer.context import choose, prompt_order, token_counter
+from gnomon.answer.context import prompt_order, select_passages, token_counter
 from gnomon.answer.settings import ContextSettings
 from gnomon.answer.types import Passage
 from gnomon.collection import Collection, CollectionSettings
@@ -105,7 +105,7 @@ def test_passages_are_the_documents_own_text_under_the_limits(
 ) -> None:
     ids = [chunk for chunks in ids_of(varied).values() for chunk in chunks]
     random.Random(seed).shuffle(ids)
-    passages = choose(varied, ranked(ids[:most]), limited)
+    passages = select_passages(varied, ranked(ids[:most]), limited)
     count = token_counter(varied.encoder)
 
     assert bool(passages) == bool(ids[:most])
@@ -126,15 +126,15 @@ def test_passages_are_the_documents_own_text_under_the_limits(
 
 def test_an_empty_ranking_and_an_empty_collection_give_none() -> None:
     with collection({}) as kb:
-        assert choose(kb, Ranking.empty(), ContextSettings()) == ()
-        assert choose(kb, kb.retriever("lexical")([Query("tea")], k=5)[0], ContextSettings()) == ()
+        assert select_passages(kb, Ranking.empty(), ContextSettings()) == ()
+        assert select_passages(kb, kb.retriever("lexical")([Query("tea")], k=5)[0], ContextSettings()) == ()
 
 
 def test_neighbours_become_one_passage_and_what_lies_apart_does_not() -> None:
     with collection({"a": paragraph("one", "two", "three", "four", "five"), "b": paragraph("six")}) as kb:
         a, b = ids_of(kb)["a"], ids_of(kb)["b"]
         assert len(a) == 5
-        passages = choose(kb, ranked([a[1], b[0], a[0], a[4]]), ContextSettings(diversity=0.0))
+        passages = select_passages(kb, ranked([a[1], b[0], a[0], a[4]]), ContextSettings(diversity=0.0))
     assert [(p.document, p.chunk_ids) for p in passages] == [
         ("a", (a[1], a[0])),
         ("b", (b[0],)),
@@ -147,7 +147,7 @@ def test_neighbours_become_one_passage_and_what_lies_apart_does_not() -> None:
 def test_a_chunk_between_two_passages_makes_them_one() -> None:
     with collection({"a": paragraph("one", "two", "three")}) as kb:
         first, middle, last = ids_of(kb)["a"]
-        passages = choose(kb, ranked([last, first, middle]), ContextSettings())
+        passages = select_passages(kb, ranked([last, first, middle]), ContextSettings())
     assert [p.chunk_ids for p in passages] == [(last, first, middle)]
     assert passages[0].text == paragraph("one", "two", "three")
 
@@ -157,8 +157,8 @@ def test_the_gap_counts_characters_that_are_not_white_space() -> None:
     with collection({"a": text}) as kb:
         first, middle, last = ids_of(kb)["a"]
         between = len("".join(sentence("x").split()))
-        near = choose(kb, ranked([first, last]), ContextSettings(gap=between))
-        far = choose(kb, ranked([first, last]), ContextSettings(gap=between - 1))
+        near = select_passages(kb, ranked([first, last]), ContextSettings(gap=between))
+        far = select_passages(kb, ranked([first, last]), ContextSettings(gap=between - 1))
     assert [p.text for p in near] == [text]
     assert middle not in near[0].chunk_ids
     assert [p.chunk_ids for p in far] == [(first,), (last,)]
@@ -168,8 +168,8 @@ def test_a_merged_passage_stands_under_the_headings_that_its_chunks_share() -> N
     text = f"# Clocks\n\n## Sun\n\n{sentence('sun')}\n\n## Water\n\n{sentence('water')}\n"
     with collection({"a": text}, media="text/markdown") as kb:
         ids = ids_of(kb)["a"]
-        (passage,) = choose(kb, ranked(ids), ContextSettings())
-        (alone,) = choose(kb, ranked(ids[-1:]), ContextSettings())
+        (passage,) = select_passages(kb, ranked(ids), ContextSettings())
+        (alone,) = select_passages(kb, ranked(ids[-1:]), ContextSettings())
     assert passage.heading == ("Clocks",)
     assert alone.heading == ("Clocks", "Water")
 
@@ -179,7 +179,7 @@ def test_copies_are_left_out_white_space_aside() -> None:
     texts = {"a": text, "b": text.replace(" ", "  \n"), "c": sentence("tea")}
     with collection(texts) as kb:
         ids = ids_of(kb)
-        passages = choose(kb, ranked([ids["b"][0], ids["a"][0], ids["c"][0]]), ContextSettings(duplicate=1.0))
+        passages = select_passages(kb, ranked([ids["b"][0], ids["a"][0], ids["c"][0]]), ContextSettings(duplicate=1.0))
     assert [p.document for p in passages] == ["b", "c"]
 
 
@@ -192,8 +192,8 @@ def test_near_copies_are_left_out_by_their_vectors() -> None:
     }  # to the toy the same words
     with collection(texts) as kb:
         ids = [ids_of(kb)[key][0] for key in texts]
-        assert [p.document for p in choose(kb, ranked(ids), ContextSettings())] == ["a", "c"]
-        kept = choose(kb, ranked(ids), ContextSettings(duplicate=1.0, diversity=0.0))
+        assert [p.document for p in select_passages(kb, ranked(ids), ContextSettings())] == ["a", "c"]
+        kept = select_passages(kb, ranked(ids), ContextSettings(duplicate=1.0, diversity=0.0))
     assert [p.document for p in kept] == ["a", "b", "c"]
 
 
@@ -203,8 +203,8 @@ def test_diversity_prefers_what_says_something_new() -> None:
     with collection(texts) as kb:
         ids = [ids_of(kb)[key][0] for key in texts]
         two = {"passages": 2, "duplicate": 1.0}
-        plain = choose(kb, ranked(ids), ContextSettings(diversity=0.0, **two))
-        diverse = choose(kb, ranked(ids), ContextSettings(diversity=0.5, **two))
+        plain = select_passages(kb, ranked(ids), ContextSettings(diversity=0.0, **two))
+        diverse = select_passages(kb, ranked(ids), ContextSettings(diversity=0.5, **two))
     assert [p.document for p in plain] == ["a", "b"]
     assert [p.document for p in diverse] == ["a", "c"]
 
@@ -213,8 +213,8 @@ def test_the_passage_that_no_longer_fits_is_cut_at_the_end_of_a_sentence() -> No
     short = "One two three. Four five six. Seven eight nine."
     with collection({"a": sentence("first"), "b": short, "c": sentence("third", 2)}) as kb:
         ids = [ids_of(kb)[key][0] for key in "abc"]
-        first, second = choose(kb, ranked(ids), ContextSettings(budget_tokens=17))
-        (alone,) = choose(kb, ranked(ids), ContextSettings(budget_tokens=12))
+        first, second = select_passages(kb, ranked(ids), ContextSettings(budget_tokens=17))
+        (alone,) = select_passages(kb, ranked(ids), ContextSettings(budget_tokens=12))
     assert first.text == sentence("first")
     assert second.text == "One two three. Four five six."
     assert (second.start, second.end) == (0, 29)
@@ -231,7 +231,7 @@ def test_the_passage_that_no_longer_fits_is_cut_at_the_end_of_a_sentence() -> No
 )
 def test_the_only_passage_is_cut_smaller_rather_than_dropped(text: str, budget: int, shown: str) -> None:
     with collection({"a": text}) as kb:
-        (passage,) = choose(kb, ranked(ids_of(kb)["a"]), ContextSettings(budget_tokens=budget))
+        (passage,) = select_passages(kb, ranked(ids_of(kb)["a"]), ContextSettings(budget_tokens=budget))
     assert passage.text == shown
 
 
@@ -240,7 +240,7 @@ def test_documents_that_changed_or_went_since_the_search_are_passed_over() -> No
         ids = [ids_of(kb)[key][0] for key in "abc"]
         kb.remove(["a"])
         kb.add([Document("b", "Something else altogether.")])
-        assert [p.document for p in choose(kb, ranked(ids), ContextSettings())] == ["c"]
+        assert [p.document for p in select_passages(kb, ranked(ids), ContextSettings())] == ["c"]
 
 
 def test_a_document_that_changes_while_passages_are_made_is_passed_over(monkeypatch) -> None:
@@ -249,7 +249,7 @@ def test_a_document_that_changes_while_passages_are_made_is_passed_over(monkeypa
         hits = kb.hits("", ranked(ids))
         kb.add([Document("a", "Put before. " + sentence("one"))])  # after the hits were read
         monkeypatch.setattr(kb, "hits", lambda *_, **__: hits)
-        assert [p.document for p in choose(kb, ranked(ids), ContextSettings())] == ["c"]
+        assert [p.document for p in select_passages(kb, ranked(ids), ContextSettings())] == ["c"]
 
 
 def test_tokens_are_counted_without_what_the_model_adds(minilm_folder: Path) -> None:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 import gnomon
-from gnomon.answer.types import Answer, Checked, Citation, Failure, Passage, Piece, Sentence
+from gnomon.answer.types import Answer, Citation, Failure, Passage, Sentence, SentenceVerified, TextDelta
 from gnomon.cli.main import run
 from gnomon.cli.rendering.answers import NOT_SUPPORTED, LiveAnswer, print_answer, quoted_text
 from gnomon.testing.toys import HashEncoder
@@ -304,12 +304,12 @@ def test_on_a_terminal_what_is_written_is_shown_and_then_gone():
 
     with LiveAnswer(console) as writing:
         for piece in ("The gnomon casts", " a shadow. [1] It is", "\x1b[2J late."):
-            writing.show(Piece(piece))
+            writing.show(TextDelta(piece))
         assert screen(writing) == "The gnomon casts a shadow. It is [2J late."
-        writing.show(Checked(an_answer().sentences[0]))
+        writing.show(SentenceVerified(an_answer().sentences[0]))
         writing._live.refresh()
         assert screen(writing) == "The gnomon casts a shadow. [1] It is [2J late."
-        writing.show(Checked(Sentence("It is\x1b[2J late.", 27, 42)))
+        writing.show(SentenceVerified(Sentence("It is\x1b[2J late.", 27, 42)))
         assert screen(writing) == f"The gnomon casts a shadow. [1] It is [2J late. {NOT_SUPPORTED}"
     assert "The gnomon casts a shadow. [1]" in out.getvalue()
     assert "\x1b[2J late" not in out.getvalue()

@@ -1,7 +1,7 @@
-"""Whether the passages hold an answer at all: a confidence, and the threshold below which none is given.
+"""Abstention: the confidence that the passages hold an answer, and the threshold below which none is given.
 
-A logistic model of a few signals. Its weights and the threshold are data, in abstain.json, with what they
-were fitted on; `bench/abstain.py` writes it.
+A logistic model of a few signals. Its weights and threshold are in abstain.json with their provenance;
+`tools/fit/abstention.py` writes it.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from gnomon.core.similarity import normalise
 from gnomon.kernels.diversity import containment, idf
 from gnomon.text.sentences import sentences
 
-LOOKED_AT = 6
-"""Passages whose sentences are looked at."""
-MOST_SENTENCES = 6
-"""Sentences that are encoded: those with most of the question's words. More told no more, see the page."""
-_LONGEST = 1.5
+MAX_PASSAGES = 6
+"""Passages whose sentences are compared with the question."""
+MAX_SENTENCES = 6
+"""Sentences that are encoded: those with most of the question's words. More did not help, see docs/abstaining.md."""
+_CHARACTERS_PER_TOKEN = 1.5
 """Characters of a sentence that are encoded, for each token the encoder reads: tables have no full stops."""
-_SAMPLE, _FEW = 128, 16
-_CHANGED = 0.1
-"""Share of a collection that comes or goes before passages are drawn from it anew."""
-_UNSEEN = 300
+_SAMPLE_SIZE, _MIN_SAMPLE_SIZE = 128, 16
+_RESAMPLE_SHARE = 0.1
+"""Share of a collection that is added or removed before passages are sampled anew."""
+_UNSEEN_TEXTS = 300
 """Texts taken to exist beside the collection, so that in one of three texts a word of one is not common."""
-_CANDIDATES = 30
+_MAX_CANDIDATES = 30
 _EVERYTHING = "id like '%'"
 
 Vector = Float[np.ndarray, " dim"]
@@ -47,9 +47,9 @@ Rows = Float[np.ndarray, "rows dim"]
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """What a confidence is computed from. All are 0 where nothing was found.
+    """The inputs of the confidence. All are 0 where nothing was found.
 
-    `chunk` is the best candidate's likeness to the question, on a scale where a passage drawn from the corpus
+    `chunk` is the best candidate's similarity to the question, on a scale where a passage drawn from the corpus
     is at 0 and the question itself at 1; `sentence` that of the best sentence.
 
     `mass` is the mean rarity of the question's words, those at 0 that the first passage does not hold, and
@@ -64,72 +64,72 @@ class Signals:
     found: bool = False
 
     def row(self) -> Float[np.ndarray, " signals"]:
-        """As numbers, in the order of NAMES."""
-        return np.array([getattr(self, name) for name in NAMES], dtype=np.float64)
+        """As a vector, in the order of SIGNAL_NAMES."""
+        return np.array([getattr(self, name) for name in SIGNAL_NAMES], dtype=np.float64)
 
 
-NAMES = tuple(one.name for one in fields(Signals) if one.name != "found")
+SIGNAL_NAMES = tuple(one.name for one in fields(Signals) if one.name != "found")
 
 
-def signals(kb: Collection, question: str, ranking: Ranking, passages: Sequence[Passage]) -> Signals:
-    """What `ranking`, of this collection's chunks, and the passages chosen from it tell about the question.
+def compute_signals(kb: Collection, question: str, ranking: Ranking, passages: Sequence[Passage]) -> Signals:
+    """The signals of a question, from a `ranking` of this collection's chunks and the passages selected from it.
 
     Encodes the question and at most MOST_SENTENCES sentences.
     """
-    looked_at = [passage for passage in passages if not passage.row][:LOOKED_AT]
-    if not looked_at or not len(ranking):
+    texts = [passage for passage in passages if not passage.row][:MAX_PASSAGES]
+    if not texts or not len(ranking):
         return Signals()
-    words = _Words.of(kb, question)
-    longest = int(_LONGEST * kb.encoder.max_tokens)
-    chosen = words.fullest([one[:longest] for passage in looked_at for one in sentences(passage.text)])
+    words = _QuestionTerms.of(kb, question)
+    longest = int(_CHARACTERS_PER_TOKEN * kb.encoder.max_tokens)
+    chosen = words.best_covering([one[:longest] for passage in texts for one in sentences(passage.text)])
     vector = unit_vectors(kb.encoder, [question], "query")[0]
-    unlike = _unlike(kb, vector)
-    near = _vectors(kb, ranking.first(_CANDIDATES).ids) @ vector
-    close = unit_vectors(kb.encoder, chosen, "document") @ vector
-    held = words.rarities("\n".join([looked_at[0].title, *looked_at[0].heading, looked_at[0].text]))
+    background = _background_similarity(kb, vector)
+    chunk_cosines = _vectors(kb, ranking.first(_MAX_CANDIDATES).ids) @ vector
+    sentence_cosines = unit_vectors(kb.encoder, chosen, "document") @ vector
+    rarities = words.rarities("\n".join([texts[0].title, *texts[0].heading, texts[0].text]))
     return Signals(
-        chunk=_likeness(near, unlike),
-        sentence=_likeness(close, unlike),
-        mass=float(held.mean()) if len(held) else 0.0,
-        rarest=float(held.max(initial=0.0)),
+        chunk=_scaled_similarity(chunk_cosines, background),
+        sentence=_scaled_similarity(sentence_cosines, background),
+        mass=float(rarities.mean()) if len(rarities) else 0.0,
+        rarest=float(rarities.max(initial=0.0)),
         found=True,
     )
 
 
-def _likeness(cosines: Float[np.ndarray, " texts"], unlike: float) -> float:
-    """The best of them, with what has nothing to do with the question at 0."""
-    return (float(cosines.max(initial=unlike)) - unlike) / (1.0 - unlike)
+def _scaled_similarity(cosines: Float[np.ndarray, " texts"], background: float) -> float:
+    """The best cosine, on a scale where the background is at 0."""
+    return (float(cosines.max(initial=background)) - background) / (1.0 - background)
 
 
-def _unlike(kb: Collection, vector: Vector) -> float:
+def _background_similarity(kb: Collection, vector: Vector) -> float:
     """The question's mean cosine with passages drawn from the corpus: 0.05 in some models, 0.7 in others."""
     cosines = _SAMPLES.of(kb) @ vector
     # A few passages may all be the answer.
-    return float(np.clip(cosines.mean(), 0.0, 0.95)) if len(cosines) >= _FEW else 0.0
+    return float(np.clip(cosines.mean(), 0.0, 0.95)) if len(cosines) >= _MIN_SAMPLE_SIZE else 0.0
 
 
-class _Samples:
+class _CorpusSamples:
     """Vectors of passages drawn evenly from each open collection, kept until it has become another size."""
 
     def __init__(self) -> None:
-        self._kept: WeakKeyDictionary[Collection, tuple[int, Rows]] = WeakKeyDictionary()
+        self._cache: WeakKeyDictionary[Collection, tuple[int, Rows]] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
     def of(self, kb: Collection) -> Rows:
         size = len(kb.internals.indexes.lexical)
         with self._lock:
-            known = self._kept.get(kb)
-        if known is not None and abs(size - known[0]) <= _CHANGED * known[0]:
-            return known[1]
+            cached = self._cache.get(kb)
+        if cached is not None and abs(size - cached[0]) <= _RESAMPLE_SHARE * cached[0]:
+            return cached[1]
         every = kb.chunk_ids(_EVERYTHING)
-        places = np.linspace(0, len(every) - 1, min(_SAMPLE, len(every))).astype(np.int64)
+        places = np.linspace(0, len(every) - 1, min(_SAMPLE_SIZE, len(every))).astype(np.int64)
         rows = _vectors(kb, every[places])
         with self._lock:
-            self._kept[kb] = (size, rows)
+            self._cache[kb] = (size, rows)
         return rows
 
 
-_SAMPLES = _Samples()
+_SAMPLES = _CorpusSamples()
 
 
 def _vectors(kb: Collection, ids: Any) -> Rows:
@@ -137,24 +137,24 @@ def _vectors(kb: Collection, ids: Any) -> Rows:
 
 
 @dataclass(frozen=True)
-class _Words:
+class _QuestionTerms:
     """The question's words as the collection indexes them, each with its weight by rarity."""
 
     words: tuple[str, ...]
     weights: Float[np.ndarray, " words"]
-    heaviest: float
+    max_weight: float
     """The weight of a word that no text has."""
     lexical: Any
 
     @classmethod
-    def of(cls, kb: Collection, question: str) -> _Words:
+    def of(cls, kb: Collection, question: str) -> _QuestionTerms:
         index = kb.internals.indexes.lexical
         words = tuple(dict.fromkeys(index.words(question)))
         holders = np.array([*index.frequencies(words), 0], dtype=np.int64)
-        weights = idf(holders, max(len(index), int(holders.max())) + _UNSEEN)
+        weights = idf(holders, max(len(index), int(holders.max())) + _UNSEEN_TEXTS)
         return cls(words, weights[:-1], float(weights[-1]), index)
 
-    def held(self, texts: Sequence[str]) -> Bool[np.ndarray, "texts words"]:
+    def has_word(self, texts: Sequence[str]) -> Bool[np.ndarray, "texts words"]:
         """Which text has which word."""
         rows = np.zeros((len(texts), len(self.words)), dtype=bool)
         for row, text in zip(rows, texts, strict=True):
@@ -162,39 +162,36 @@ class _Words:
             row[:] = [word in own for word in self.words]
         return rows
 
-    def fullest(self, texts: Sequence[str]) -> list[str]:
+    def best_covering(self, texts: Sequence[str]) -> list[str]:
         """The sentences that hold most of the question, in their order."""
-        shares = containment(self.weights, self.held(texts))
-        return [texts[at] for at in sorted(np.argsort(-shares, kind="stable")[:MOST_SENTENCES].tolist())]
+        shares = containment(self.weights, self.has_word(texts))
+        return [texts[at] for at in sorted(np.argsort(-shares, kind="stable")[:MAX_SENTENCES].tolist())]
 
     def rarities(self, text: str) -> Float[np.ndarray, " words"]:
         """Each word's rarity, 1 for a word that no text has, where the text holds it; else 0."""
-        return np.asarray(self.weights * self.held([text])[0] / self.heaviest)
-
-
-__all__ = ["THRESHOLD", "Signals", "confidence", "signals"]
+        return np.asarray(self.weights * self.has_word([text])[0] / self.max_weight)
 
 
 @cache
-def _fitted() -> dict[str, Any]:
+def _load_fitted() -> dict[str, Any]:
     text = files("gnomon.answer").joinpath("abstain.json").read_text(encoding="utf-8")
     fitted: dict[str, Any] = json.loads(text)
     return fitted
 
 
-THRESHOLD: float = _fitted()["threshold"]
+THRESHOLD: float = _load_fitted()["threshold"]
 """Below it, at the trade-off that docs/abstaining.md states, the outcome is "not in these documents"."""
 
 
-def confidence(found: Signals) -> float:
+def confidence(signals: Signals) -> float:
     """The probability that the passages hold an answer, 0 to 1, were half of all questions without one.
 
     0 where nothing was found.
     """
-    if not found.found:
+    if not signals.found:
         return 0.0
-    fitted = _fitted()
+    fitted = _load_fitted()
     total: float = fitted["bias"]
     for name, weight in fitted["weights"].items():
-        total += weight * getattr(found, name)
+        total += weight * getattr(signals, name)
     return 1.0 / (1.0 + math.exp(-min(max(total, -30.0), 30.0)))

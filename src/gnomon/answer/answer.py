@@ -1,33 +1,33 @@
-"""A question to an answer: what is found, what is said about it, and what of that can be checked."""
+"""Answers a question from a collection: retrieval, an extractive or generated text, verified citations."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from gnomon.answer import abstention
-from gnomon.answer.context import choose
-from gnomon.answer.extractive import extract
-from gnomon.answer.generative import Composed, Draft, generate, whole_row
+from gnomon.answer.context import select_passages
+from gnomon.answer.extractive import extract_sentences
+from gnomon.answer.generative import AnswerBuilder, Draft, quote_row, verify_reply
 from gnomon.answer.prompt import Template, load_template
-from gnomon.answer.query_rewriting import expansions, find, standalone
+from gnomon.answer.query_rewriting import expand_query, retrieve, rewrite_standalone
 from gnomon.answer.settings import AskSettings
 from gnomon.answer.types import (
     Answer,
+    AnswerDone,
+    AnswerEvent,
     ChatModel,
-    Checked,
-    Done,
-    Event,
     Failure,
-    Found,
     Outcome,
     Passage,
-    Piece,
+    PassagesFound,
+    SentenceVerified,
+    TextDelta,
     Turn,
 )
-from gnomon.answer.verification.injection import Unordered, without_orders
+from gnomon.answer.verification.injection import InjectionAwareVerifier, mask_injections
 from gnomon.answer.verification.verifier import Verifier
 from gnomon.collection import Collection
 from gnomon.core.errors import GenerationFailed, GnomonError, InvalidInput, PromptTooLong, ReplyTooLong
@@ -50,7 +50,7 @@ def ask(
     Raises as `stream` does.
     """
     with closing(stream(kb, question, chat=chat, settings=settings, history=history)) as events:
-        while not isinstance(event := next(events), Done):
+        while not isinstance(event := next(events), AnswerDone):
             continue
     return event.answer
 
@@ -62,14 +62,14 @@ def stream(
     chat: ChatModel | None = None,
     settings: AskSettings | None = None,
     history: Sequence[Turn] = (),
-) -> Generator[Event, None, None]:
-    """An answer as it comes about: Found, then Piece and Checked for what is written, and Done at the end.
+) -> Generator[AnswerEvent, None, None]:
+    """An answer as events: PassagesFound, then TextDelta and SentenceVerified as it is written, last AnswerDone.
 
-    A language model that fails raises nothing: what stood in for it, or that the outcome is "failed", is in
-    the answer, with the passages. Closing the generator ends the model's request. Threads may ask one
-    collection at once, each with a generator of its own.
-    Raises InvalidInput at once for an empty question, a history that is none, a template that cannot be
-    used, or `expand` without a language model; while it runs, what a search raises.
+    A language model that fails raises nothing: what replaced it, or the outcome "failed", is in the answer,
+    with the passages. Closing the generator ends the model's request. Threads may query one collection at
+    once, each with a generator of its own.
+    Raises InvalidInput at once for an empty question, a malformed history, an unusable template, or `expand`
+    without a language model; while it runs, what a search raises.
     """
     settings = settings or AskSettings()
     if not question.strip():
@@ -80,210 +80,197 @@ def stream(
             expected="a language model that writes what is searched for too",
             hint="give one, or leave expand out",
         )
-    turns = tuple(_turn(turn) for turn in history)
-    asked = _Asked(kb, question.strip(), chat, settings, turns, load_template(settings.template))
-    return _events(asked)
+    turns = tuple(_checked_turn(turn) for turn in history)
+    run = _AnswerRun(kb, question.strip(), chat, settings, turns, load_template(settings.template))
+    return run.events()
 
 
 @dataclass(frozen=True)
-class _Asked:
-    kb: Collection
+class _Evidence:
+    """What an answer may rest on. `question` is the standalone one, `queries` all texts that were searched for."""
+
     question: str
-    chat: ChatModel | None
-    settings: AskSettings
-    history: tuple[Turn, ...]
-    template: Template
-
-    @property
-    def threshold(self) -> float:
-        given = self.settings.abstain_below
-        return abstention.THRESHOLD if given is None else given
-
-    @property
-    def language(self) -> str:
-        return self.kb.version.retrieval.language
-
-
-@dataclass
-class _Stages:
-    """What failed and how long each stage took."""
-
-    failures: list[Failure] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
-
-    def failed(self, stage: str, error: GnomonError) -> None:
-        kind = type(error).__name__
-        self.failures.append(Failure(stage, kind, error.message, error.expected, error.hint))
-
-    def helper(self, chat: ChatModel | None) -> ChatModel | None:
-        """The language model for what there is a way without it, as long as it has not failed.
-
-        Else a question would wait for every time-out of an endpoint that is down.
-        """
-        return None if self.failures else chat
-
-
-@dataclass(frozen=True)
-class _Material:
-    """What an answer may rest on."""
-
-    standalone: str
     queries: tuple[str, ...]
     passages: tuple[Passage, ...]
     confidence: float
 
 
-def _events(asked: _Asked) -> Generator[Event, None, None]:
-    stages, started = _Stages(), time.perf_counter()
-    material = _gathered(asked, stages)
-    yield Found(material.passages, material.confidence)
-    draft, outcome = Draft(), ABSENT
-    # Rows were chosen by a condition that they meet: what the texts' scores say is not about them.
-    sure = material.confidence >= asked.threshold or any(passage.row for passage in material.passages)
-    if material.passages and sure:
-        if asked.chat is None:
-            draft = yield from _quoted(asked, material, stages)
-            outcome = ANSWERED if draft.sentences else ABSENT
-        else:
-            draft = yield from _written(asked, asked.chat, material, stages)
-            draft, outcome = _judged(asked, draft, stages)
-    stages.seconds["total"] = time.perf_counter() - started
-    yield Done(
-        Answer(
-            question=asked.question,
-            standalone=material.standalone,
-            outcome=outcome,
-            kind="extractive" if asked.chat is None else "generated",
-            text=draft.text,
-            sentences=draft.sentences,
-            passages=material.passages,
-            confidence=material.confidence,
-            threshold=asked.threshold,
-            queries=material.queries,
-            model=None if asked.chat is None else asked.chat.name,
-            dropped=draft.dropped,
-            failures=tuple(stages.failures),
-            seconds=dict(stages.seconds),
+class _AnswerRun:
+    """One question on its way to an answer, with the stages that failed and the seconds that each took."""
+
+    def __init__(
+        self,
+        kb: Collection,
+        question: str,
+        chat: ChatModel | None,
+        settings: AskSettings,
+        history: tuple[Turn, ...],
+        template: Template,
+    ) -> None:
+        self._kb, self._question, self._chat, self._settings = kb, question, chat, settings
+        self._history, self._template = history, template
+        threshold = settings.abstain_below
+        self._threshold = abstention.THRESHOLD if threshold is None else threshold
+        self._failures: list[Failure] = []
+        self._seconds: dict[str, float] = {}
+
+    def events(self) -> Generator[AnswerEvent, None, None]:
+        started = time.perf_counter()
+        evidence = self._gather_evidence()
+        yield PassagesFound(evidence.passages, evidence.confidence)
+        draft, outcome = Draft(), ABSENT
+        # Rows were chosen by a condition that they meet: what the texts' scores say is not about them.
+        has_rows = any(passage.row for passage in evidence.passages)
+        if evidence.passages and (has_rows or evidence.confidence >= self._threshold):
+            if self._chat is None:
+                draft = yield from self._quote(evidence)
+                outcome = ANSWERED if draft.sentences else ABSENT
+            else:
+                draft = yield from self._generate(self._chat, evidence)
+                draft, outcome = self._judge(draft)
+        self._seconds["total"] = time.perf_counter() - started
+        yield AnswerDone(
+            Answer(
+                question=self._question,
+                standalone=evidence.question,
+                outcome=outcome,
+                kind="extractive" if self._chat is None else "generated",
+                text=draft.text,
+                sentences=draft.sentences,
+                passages=evidence.passages,
+                confidence=evidence.confidence,
+                threshold=self._threshold,
+                queries=evidence.queries,
+                model=None if self._chat is None else self._chat.name,
+                dropped=draft.dropped,
+                failures=tuple(self._failures),
+                seconds=dict(self._seconds),
+            )
         )
-    )
 
-
-def _gathered(asked: _Asked, stages: _Stages) -> _Material:
-    kb, settings = asked.kb, asked.settings
-    question = _standalone(asked, stages)
-    expanded = _expanded(asked, question, stages)
-    with stages.timed("searching"):
-        ranking = find(kb, question, settings, expanded)
-        passages = choose(kb, ranking, settings.context)
-        confidence = 0.0
-        if passages:
-            confidence = abstention.confidence(abstention.signals(kb, question, ranking, passages))
-    rows = _rows(asked, question, stages) if settings.tables else ()
-    numbered = (replace(row, number=n) for n, row in enumerate(rows, len(passages) + 1))
-    return _Material(question, (question, *expanded), (*passages, *numbered), confidence)
-
-
-def _standalone(asked: _Asked, stages: _Stages) -> str:
-    with stages.timed("rewriting"):
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
         try:
-            return standalone(asked.question, asked.history, asked.chat)
-        except GenerationFailed as error:
-            stages.failed("rewriting", error)
-            return standalone(asked.question, asked.history, None)
+            yield
+        finally:
+            self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - started
 
+    def _record_failure(self, stage: str, error: GnomonError) -> None:
+        self._failures.append(Failure(stage, type(error).__name__, error.message, error.expected, error.hint))
 
-def _expanded(asked: _Asked, question: str, stages: _Stages) -> tuple[str, ...]:
-    chat = stages.helper(asked.chat)
-    if asked.settings.expand == "none" or chat is None:
-        return ()
-    with stages.timed("expanding"):
-        try:
-            return expansions(question, chat, asked.settings)
-        except GenerationFailed as error:
-            stages.failed("expanding", error)
+    @property
+    def _optional_chat(self) -> ChatModel | None:
+        """The language model for stages that can do without it, as long as it has not failed.
+
+        Else a question would wait for every time-out of an endpoint that is down.
+        """
+        return None if self._failures else self._chat
+
+    def _gather_evidence(self) -> _Evidence:
+        question = self._rewrite()
+        expanded = self._expand(question)
+        with self._timed("searching"):
+            ranking = retrieve(self._kb, question, self._settings, expanded)
+            passages = select_passages(self._kb, ranking, self._settings.context)
+            confidence = 0.0
+            if passages:
+                signals = abstention.compute_signals(self._kb, question, ranking, passages)
+                confidence = abstention.confidence(signals)
+        rows = self._table_rows(question) if self._settings.tables else ()
+        numbered = (replace(row, number=number) for number, row in enumerate(rows, len(passages) + 1))
+        return _Evidence(question, (question, *expanded), (*passages, *numbered), confidence)
+
+    def _rewrite(self) -> str:
+        with self._timed("rewriting"):
+            try:
+                return rewrite_standalone(self._question, self._history, self._chat)
+            except GenerationFailed as error:
+                self._record_failure("rewriting", error)
+                return rewrite_standalone(self._question, self._history, None)
+
+    def _expand(self, question: str) -> tuple[str, ...]:
+        chat = self._optional_chat
+        if self._settings.expand == "none" or chat is None:
             return ()
+        with self._timed("expanding"):
+            try:
+                return expand_query(question, chat, self._settings)
+            except GenerationFailed as error:
+                self._record_failure("expanding", error)
+                return ()
+
+    def _table_rows(self, question: str) -> tuple[Passage, ...]:
+        """Rows of registered tables; where a language model's query fails, those that a plain filter finds."""
+        from gnomon.answer.tables import search_tables
+
+        with self._timed("tables"):
+            result = search_tables(self._kb, question, chat=self._optional_chat, where=self._settings.where)
+            for error in result.errors:
+                self._record_failure("tables", error)
+        return result.passages
+
+    def _verifier(self, passages: tuple[Passage, ...]) -> Verifier:
+        language = self._kb.version.retrieval.language
+        return Verifier(passages, self._kb.encoder, min_support=self._settings.min_support, language=language)
+
+    def _quote(self, evidence: _Evidence) -> Generator[SentenceVerified, None, Draft]:
+        """The extractive answer."""
+        settings = self._settings
+        rows = tuple(passage for passage in evidence.passages if passage.row)
+        builder = AnswerBuilder(settings.unsupported)
+        with self._timed("quoting"):
+            if rows and settings.where is None:  # the question's own words chose them, in this order
+                quotes = [quote_row(row) for row in rows[: settings.sentences]]
+            else:
+                usable = evidence.passages if evidence.confidence >= self._threshold else rows
+                verifier = self._verifier(usable)
+                quotes = extract_sentences(
+                    evidence.question, usable, self._kb.encoder, sentences=settings.sentences, verifier=verifier
+                )
+            placed = [builder.add("\n" if rows else " ", sentence) for sentence in quotes]
+        for sentence in placed:
+            if sentence is not None:
+                yield SentenceVerified(sentence)
+        return builder.draft()
+
+    def _generate(self, chat: ChatModel, evidence: _Evidence) -> Generator[TextDelta | SentenceVerified, None, Draft]:
+        """The generated answer. A prompt that is too long is tried with half as many passages, down to one."""
+        settings, shown = self._settings, evidence.passages
+        verifier = InjectionAwareVerifier(self._verifier(mask_injections(shown)), shown)
+        with self._timed("generating"):
+            while True:
+                messages = self._template.messages(evidence.question, shown)
+                pieces = chat.stream(messages, max_tokens=settings.max_tokens, temperature=settings.temperature)
+                draft = yield from verify_reply(pieces, verifier, settings.unsupported, settings.max_tokens)
+                if not isinstance(draft.error, PromptTooLong) or draft.raw or len(shown) == 1:
+                    break
+                too_long, shown = draft.error, shown[: len(shown) // 2]
+        if draft.error is not None:
+            self._record_failure("generating", draft.error)
+        elif len(shown) < len(evidence.passages):
+            came = f"{too_long.message}; it was shown {len(shown)} of {len(evidence.passages)} passages"
+            self._record_failure("generating", PromptTooLong(came, hint=too_long.hint))
+        return draft
+
+    def _judge(self, draft: Draft) -> tuple[Draft, Outcome]:
+        """The outcome. What no passage supports is no answer from these documents, marked or not.
+
+        A reply that used up its tokens is an answer all the same, as far as its sentences are supported.
+        """
+        if draft.error is not None and not isinstance(draft.error, ReplyTooLong):
+            return draft, FAILED
+        if self._template.is_refusal(draft.raw):
+            return Draft(raw=draft.raw), ABSENT
+        if any(sentence.supported for sentence in draft.sentences):
+            return draft, ANSWERED
+        if draft.error is None and not draft.raw.strip():
+            empty = "the language model wrote nothing"
+            self._record_failure("generating", GenerationFailed(empty, hint="try again, or use another model"))
+        return draft, ABSENT if draft.error is None and draft.raw.strip() else FAILED
 
 
-def _rows(asked: _Asked, question: str, stages: _Stages) -> tuple[Passage, ...]:
-    """What registered tables say; where a language model's query is no good, what a plain filter finds."""
-    from gnomon.answer.tables import search_tables
-
-    with stages.timed("tables"):
-        chat, where = stages.helper(asked.chat), asked.settings.where
-        looked = search_tables(asked.kb, question, chat=chat, where=where)
-        for error in looked.errors:
-            stages.failed("tables", error)
-    return looked.passages
-
-
-def _quoted(asked: _Asked, material: _Material, stages: _Stages) -> Generator[Checked, None, Draft]:
-    settings, encoder = asked.settings, asked.kb.encoder
-    rows = tuple(passage for passage in material.passages if passage.row)
-    composed = Composed(settings.unsupported)
-    with stages.timed("quoting"):
-        if rows and settings.where is None:  # the question's own words chose them, in this order
-            quoted = [whole_row(row) for row in rows[: settings.sentences]]
-        else:
-            usable = material.passages if material.confidence >= asked.threshold else rows
-            verifier = Verifier(usable, encoder, least=settings.min_support, language=asked.language)
-            quoted = extract(material.standalone, usable, encoder, sentences=settings.sentences, verifier=verifier)
-        placed = [composed.add("\n" if rows else " ", sentence) for sentence in quoted]
-    for sentence in placed:
-        if sentence is not None:
-            yield Checked(sentence)
-    return composed.draft()
-
-
-def _written(
-    asked: _Asked, chat: ChatModel, material: _Material, stages: _Stages
-) -> Generator[Piece | Checked, None, Draft]:
-    """What the model writes. A prompt that is too long is tried with half as many passages, down to one."""
-    settings, shown = asked.settings, material.passages
-    evidence = Verifier(without_orders(shown), asked.kb.encoder, least=settings.min_support, language=asked.language)
-    verifier = Unordered(evidence, shown)
-    with stages.timed("generating"):
-        while True:
-            messages = asked.template.messages(material.standalone, shown)
-            pieces = chat.stream(messages, max_tokens=settings.max_tokens, temperature=settings.temperature)
-            draft = yield from generate(pieces, verifier, settings.unsupported, settings.max_tokens)
-            if not isinstance(draft.error, PromptTooLong) or draft.raw or len(shown) == 1:
-                break
-            too_long, shown = draft.error, shown[: len(shown) // 2]
-    if draft.error is not None:
-        stages.failed("generating", draft.error)
-    elif len(shown) < len(material.passages):
-        came = f"{too_long.message}; it was shown {len(shown)} of {len(material.passages)} passages"
-        stages.failed("generating", PromptTooLong(came, hint=too_long.hint))
-    return draft
-
-
-def _judged(asked: _Asked, draft: Draft, stages: _Stages) -> tuple[Draft, Outcome]:
-    """How it came out. What no passage supports is no answer from these documents, marked or not.
-
-    A reply that used up its tokens is an answer all the same, as far as its sentences are supported.
-    """
-    supported = any(sentence.supported for sentence in draft.sentences)
-    if draft.error is not None and not isinstance(draft.error, ReplyTooLong):
-        return draft, FAILED
-    if asked.template.is_refusal(draft.raw):
-        return Draft(raw=draft.raw), ABSENT
-    if supported:
-        return draft, ANSWERED
-    if draft.error is None and not draft.raw.strip():
-        nothing = "the language model wrote nothing"
-        stages.failed("generating", GenerationFailed(nothing, hint="try again, or use another model"))
-    return draft, ABSENT if draft.error is None and draft.raw.strip() else FAILED
-
-
-def _turn(turn: Turn) -> Turn:
+def _checked_turn(turn: Turn) -> Turn:
     if isinstance(turn, str) or len(turn) != 2 or not all(isinstance(part, str) for part in turn):
         raise InvalidInput(
             f"a turn of the conversation that is {turn!r}"[:200], expected="a question and its answer, as texts"

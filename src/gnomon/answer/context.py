@@ -1,4 +1,4 @@
-"""From what was found to the passages that an answer may use."""
+"""Selects passages for an answer from search results: diverse, merged, within a token budget."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from gnomon.kernels.fusion import min_max
 from gnomon.kernels.similarity import cosine_matrix
 from gnomon.text.sentences import spans
 
-Count = Callable[[str], int]
+TokenCounter = Callable[[str], int]
 """A text to its length in tokens."""
 
-_BLANK = 100
+_MAX_BLANK = 100
 """Characters of white space that may stand between chunks that touch."""
-_LETTERS = 16
+_CHARACTERS_PER_TOKEN = 16
 """Characters that count as one token at least: to some tokenizers a line of base64 is one unknown word."""
 
 
 @dataclass(frozen=True)
-class _Span:
-    """A stretch of a document and the chunks in it, as places among the hits: the lower, the better."""
+class _DocumentSpan:
+    """A span of a document and the chunks in it, as places among the hits: the lower, the better."""
 
     document: str
     start: int
@@ -38,7 +38,7 @@ class _Span:
     tokens: int = 0
 
 
-def choose(kb: Collection, ranking: Ranking, settings: ContextSettings) -> tuple[Passage, ...]:
+def select_passages(kb: Collection, ranking: Ranking, settings: ContextSettings) -> tuple[Passage, ...]:
     """The passages that an answer may use, numbered from 1, best first; none for an empty ranking.
 
     `ranking` is of this collection's chunks. Chunks are taken in the order of maximal marginal relevance
@@ -48,13 +48,13 @@ def choose(kb: Collection, ranking: Ranking, settings: ContextSettings) -> tuple
     the search are passed over. Passages come in the order of their best chunks' ranks.
     """
     # What comes first is the better chunk: its place among the hits is its rank.
-    hits = _unlike_in_words(kb.hits("", ranking, k=settings.candidates))
+    hits = _without_duplicates(kb.hits("", ranking, k=settings.candidates))
     if not hits:
         return ()
     order = _by_marginal_relevance(kb, hits, settings)
     text_of = cache(lambda document: kb.text(document) or "")  # read once, so that all see the same text
-    taken = _Gathering(hits, text_of, token_counter(kb.encoder), settings).taken(order)
-    ordered = sorted(taken, key=lambda span: span.places)
+    selected = _PassageAssembler(hits, text_of, token_counter(kb.encoder), settings).assemble(order)
+    ordered = sorted(selected, key=lambda span: span.places)
     return tuple(_passage(number, span, hits, text_of(span.document)) for number, span in enumerate(ordered, start=1))
 
 
@@ -68,7 +68,7 @@ def prompt_order(passages: Sequence[Passage]) -> tuple[Passage, ...]:
     return tuple(best_first[::2] + best_first[1::2][::-1])
 
 
-def token_counter(encoder: Encoder) -> Count:
+def token_counter(encoder: Encoder) -> TokenCounter:
     """Counts the tokens of a text itself: what the encoder adds (special tokens, a prompt) is left out."""
 
     def whole(text: str) -> int:  # one at a time: tokenizers start threads for a batch
@@ -77,13 +77,13 @@ def token_counter(encoder: Encoder) -> Count:
     added = max(0, 2 * whole("a") - whole("a a"))
 
     def count(text: str) -> int:
-        return max(whole(text) - added, -(-len(text) // _LETTERS))
+        return max(whole(text) - added, -(-len(text) // _CHARACTERS_PER_TOKEN))
 
     return count
 
 
-def _unlike_in_words(hits: Sequence[Hit]) -> list[Hit]:
-    """Without those whose text an earlier one has, white space aside."""
+def _without_duplicates(hits: Sequence[Hit]) -> list[Hit]:
+    """The hits without those whose text an earlier one has, white space aside."""
     first: dict[str, Hit] = {}
     for hit in hits:
         first.setdefault(" ".join(hit.text.split()), hit)
@@ -91,9 +91,9 @@ def _unlike_in_words(hits: Sequence[Hit]) -> list[Hit]:
 
 
 def _by_marginal_relevance(kb: Collection, hits: Sequence[Hit], settings: ContextSettings) -> list[int]:
-    """Places among the hits in the order in which they are taken; near-duplicates are not among them.
+    """Places among the hits in the order of marginal relevance, without near-duplicates.
 
-    A chunk without a vector is like no other. Scores are stretched to 0 to 1, to be of the cosines' scale.
+    A chunk without a vector is similar to none. Scores are scaled to 0 to 1, to match cosines.
     """
     ids = np.array([hit.chunk_id for hit in hits], dtype=np.int64)
     found, vectors = kb.internals.lookups().vectors_of(ids)
@@ -106,51 +106,51 @@ def _by_marginal_relevance(kb: Collection, hits: Sequence[Hit], settings: Contex
 
 
 @dataclass(frozen=True)
-class _Gathering:
-    """Chunks put together to passages, one after the other, under the limits of the settings."""
+class _PassageAssembler:
+    """Merges chunks into passages, one after the other, under the limits of the settings."""
 
     hits: Sequence[Hit]
     text_of: Callable[[str], str]
-    count: Count
+    count: TokenCounter
     settings: ContextSettings
 
-    def taken(self, order: Sequence[int]) -> list[_Span]:
-        spans_so_far: list[_Span] = []
+    def assemble(self, order: Sequence[int]) -> list[_DocumentSpan]:
+        spans_so_far: list[_DocumentSpan] = []
         for place in order:
             hit = self.hits[place]
-            alone = _Span(hit.document, hit.start, hit.end, (place,))
+            alone = _DocumentSpan(hit.document, hit.start, hit.end, (place,))
             if self._text(alone) != hit.text:
                 continue  # its document has changed or gone since the search
-            beside = [span for span in spans_so_far if self._touch(span, alone)]
-            apart = [span for span in spans_so_far if span not in beside]
+            adjacent = [span for span in spans_so_far if self._are_adjacent(span, alone)]
+            apart = [span for span in spans_so_far if span not in adjacent]
             if len(apart) == self.settings.passages:
                 break
             left = self.settings.budget_tokens - sum(span.tokens for span in apart)
-            joined = self._counted(_joined([*beside, alone]))
+            joined = self._with_tokens(_merge([*adjacent, alone]))
             if joined.tokens <= left:
                 spans_so_far = [*apart, joined]
-            elif not beside:  # a neighbour that does not fit is let go, and what comes next may
-                cut = self._cut(joined, left, whole_sentences=bool(apart))
-                return spans_so_far + ([cut] if cut else [])
+            elif not adjacent:  # a neighbour that does not fit is let go, and what comes next may
+                truncated = self._truncate(joined, left, whole_sentences=bool(apart))
+                return spans_so_far + ([truncated] if truncated else [])
         return spans_so_far
 
-    def _counted(self, span: _Span) -> _Span:
+    def _with_tokens(self, span: _DocumentSpan) -> _DocumentSpan:
         return replace(span, tokens=self.count(self._text(span)))
 
-    def _text(self, span: _Span) -> str:
+    def _text(self, span: _DocumentSpan) -> str:
         return self.text_of(span.document)[span.start : span.end]
 
-    def _touch(self, one: _Span, other: _Span) -> bool:
+    def _are_adjacent(self, one: _DocumentSpan, other: _DocumentSpan) -> bool:
         """Whether they are of one document with at most `gap` characters between; white space is not one."""
         if one.document != other.document:
             return False
         first, second = sorted((one, other), key=lambda span: span.start)
-        if second.start - first.end > self.settings.gap + _BLANK:
+        if second.start - first.end > self.settings.gap + _MAX_BLANK:
             return False
         between = self.text_of(one.document)[first.end : second.start]
         return len("".join(between.split())) <= self.settings.gap
 
-    def _cut(self, span: _Span, left: int, *, whole_sentences: bool) -> _Span | None:
+    def _truncate(self, span: _DocumentSpan, left: int, *, whole_sentences: bool) -> _DocumentSpan | None:
         """The span up to the last sentence end that fits; None where none does.
 
         Where the answer would be left without any passage, words are cut off, and letters at last.
@@ -166,19 +166,19 @@ class _Gathering:
         while low < high:
             middle = (low + high + 1) // 2
             low, high = (middle, high) if self._fits(text[: ends[middle - 1]], left) else (low, middle - 1)
-        return self._counted(replace(span, end=span.start + ends[low - 1])) if low else None
+        return self._with_tokens(replace(span, end=span.start + ends[low - 1])) if low else None
 
     def _fits(self, text: str, left: int) -> bool:
         return self.count(text) <= left
 
 
-def _joined(parts: Sequence[_Span]) -> _Span:
+def _merge(parts: Sequence[_DocumentSpan]) -> _DocumentSpan:
     places = sorted(place for part in parts for place in part.places)
     start, end = min(part.start for part in parts), max(part.end for part in parts)
-    return _Span(parts[0].document, start, end, tuple(places))
+    return _DocumentSpan(parts[0].document, start, end, tuple(places))
 
 
-def _passage(number: int, span: _Span, hits: Sequence[Hit], text: str) -> Passage:
+def _passage(number: int, span: _DocumentSpan, hits: Sequence[Hit], text: str) -> Passage:
     best = hits[span.places[0]]
     return Passage(
         number=number,
@@ -188,7 +188,7 @@ def _passage(number: int, span: _Span, hits: Sequence[Hit], text: str) -> Passag
         end=span.end,
         score=best.score,
         title=best.title,
-        heading=_shared([hits[place].heading for place in span.places]),
+        heading=_common_headings([hits[place].heading for place in span.places]),
         source=best.source,
         chunk_ids=tuple(hits[place].chunk_id for place in span.places),
         stages=best.stages,
@@ -196,11 +196,11 @@ def _passage(number: int, span: _Span, hits: Sequence[Hit], text: str) -> Passag
     )
 
 
-def _shared(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    """The headings that all of them stand under."""
-    shared = []
+def _common_headings(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """The headings that all of the paths share."""
+    common = []
     for level in zip(*paths, strict=False):
         if len(set(level)) > 1:
             break
-        shared.append(level[0])
-    return tuple(shared)
+        common.append(level[0])
+    return tuple(common)

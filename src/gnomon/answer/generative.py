@@ -1,4 +1,4 @@
-"""A language model's reply to an answer: every sentence is verified as soon as it is whole."""
+"""Generated answers: every sentence of a language model's reply is verified as soon as it is whole."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from gnomon.answer.response_parser import Reply, Said
+from gnomon.answer.response_parser import ParsedSentence, ResponseParser
 from gnomon.answer.settings import Unsupported
-from gnomon.answer.types import Checked, Citation, Passage, Piece, Sentence
+from gnomon.answer.types import Citation, Passage, Sentence, SentenceVerified, TextDelta
 from gnomon.core.errors import GenerationFailed
 
-MOST_CHARACTERS = 24
-"""A token of a reply. A server that goes on beyond `max_tokens` of them is stopped."""
-LONGEST_ROW = 400
+MAX_CHARACTERS_PER_TOKEN = 24
+"""A reply with more characters than this for each of its `max_tokens` is stopped."""
+MAX_ROW_LENGTH = 400
 """Characters of a table's row that an answer quotes."""
-MOST_REPEATED = 3
-"""A model that has said so many sentences before, one after the other, says nothing new any more."""
+MAX_REPEATED_SENTENCES = 3
+"""A reply is stopped after so many repeated sentences in a row."""
 
 
-class Verifies(Protocol):
-    """What `gnomon.answer.verification.verifier.Verifier` offers."""
+class SentenceVerifier(Protocol):
+    """The interface of `gnomon.answer.verification.verifier.Verifier`."""
 
     def check(self, text: str, start: int, named: Sequence[int] = ()) -> Sentence:
         """The sentence at `start` of an answer with the citations that hold."""
@@ -30,7 +30,7 @@ class Verifies(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What came of a reply. `raw` is all that the model wrote, `error` why it broke off, if it did."""
+    """A verified reply. `raw` is all that the model wrote, `error` why it broke off, if it did."""
 
     text: str = ""
     sentences: tuple[Sentence, ...] = ()
@@ -40,50 +40,50 @@ class Draft:
 
 
 @dataclass
-class Composed:
-    """An answer's text as it grows. Unsupported sentences are kept or left out."""
+class AnswerBuilder:
+    """Builds an answer's text sentence by sentence; unsupported ones are marked or dropped."""
 
     unsupported: Unsupported
     text: str = ""
     sentences: list[Sentence] = field(default_factory=list)
     dropped: list[Sentence] = field(default_factory=list)
-    _line: str = field(default="", init=False)
+    _line_start: str = field(default="", init=False)
 
-    def add(self, before: str, found: Sentence) -> Sentence | None:
-        """The sentence where it now stands, None where it is left out.
+    def add(self, before: str, sentence: Sentence) -> Sentence | None:
+        """Appends a sentence; returns it with its offsets, None where it is dropped.
 
-        One that is left out stands at the place where it would have been, with no length.
+        A dropped one keeps the place where it would have been, with no length.
         """
-        if not found.supported and self.unsupported == "drop":
-            self.dropped.append(replace(found, start=len(self.text), end=len(self.text)))
-            self._line = before if "\n" in before else self._line
+        if not sentence.supported and self.unsupported == "drop":
+            self.dropped.append(replace(sentence, start=len(self.text), end=len(self.text)))
+            self._line_start = before if "\n" in before else self._line_start
             return None
-        # A line that was begun for a sentence that is left out is begun for this one.
-        before = before if "\n" in before else self._line or before
-        self._line = ""
+        # A new line for a dropped sentence is a new line for this one.
+        before = before if "\n" in before else self._line_start or before
+        self._line_start = ""
         start = len(self.text) + len(before if self.text else before.lstrip())
-        self.text += (before if self.text else before.lstrip()) + found.text
-        placed = replace(found, start=start, end=len(self.text))
+        self.text += (before if self.text else before.lstrip()) + sentence.text
+        placed = replace(sentence, start=start, end=len(self.text))
         self.sentences.append(placed)
         return placed
 
     def draft(self, raw: str = "", error: GenerationFailed | None = None) -> Draft:
-        """What it is now."""
+        """The draft so far."""
         return Draft(self.text, tuple(self.sentences), tuple(self.dropped), raw, error)
 
 
-def generate(
-    pieces: Generator[str, None, None], verifier: Verifies, unsupported: Unsupported, max_tokens: int
-) -> Generator[Piece | Checked, None, Draft]:
-    """Reads a reply to its end and verifies it; what is returned is the draft of an answer.
+def verify_reply(
+    pieces: Generator[str, None, None], verifier: SentenceVerifier, unsupported: Unsupported, max_tokens: int
+) -> Generator[TextDelta | SentenceVerified, None, Draft]:
+    """Reads a reply to its end and verifies it; the generator returns the draft of an answer.
 
     With "drop" there are no Piece events, and Checked events only of sentences that are supported: what is
-    not verified is never seen. A sentence that was said before is left out of the text, and a reply that
+    not verified is never shown. A repeated sentence is left out of the text, and a reply that
     does nothing but repeat itself is ended, as is one that is far longer than `max_tokens` allow. A last
     sentence that was cut off is not supported, whatever it says. Closing the generator ends the request.
     """
-    reply, composed, raw = Reply(), Composed(unsupported), ""
-    checks = _Checks(verifier, composed)
+    parser, builder, raw = ResponseParser(), AnswerBuilder(unsupported), ""
+    checks = _SentenceChecks(verifier, builder)
     error: GenerationFailed | None = None
     ended = False
     with closing(pieces):
@@ -93,47 +93,47 @@ def generate(
                     continue
                 raw += piece
                 if unsupported == "mark":
-                    yield Piece(piece)
-                yield from checks.events(reply.add(piece))
-                if checks.repeated >= MOST_REPEATED or len(raw) > max_tokens * MOST_CHARACTERS:
+                    yield TextDelta(piece)
+                yield from checks.events(parser.add(piece))
+                if checks.repeated >= MAX_REPEATED_SENTENCES or len(raw) > max_tokens * MAX_CHARACTERS_PER_TOKEN:
                     ended = True
                     break
         except GenerationFailed as failure:
             error = failure
-    if checks.repeated < MOST_REPEATED:
-        yield from checks.events(reply.rest(cut_off=ended or error is not None))
-    return composed.draft(raw, error)
+    if checks.repeated < MAX_REPEATED_SENTENCES:
+        yield from checks.events(parser.rest(cut_off=ended or error is not None))
+    return builder.draft(raw, error)
 
 
-class _Checks:
+class _SentenceChecks:
     """Verifies sentences and puts them into the text, each once."""
 
-    def __init__(self, verifier: Verifies, composed: Composed) -> None:
-        self._verifier, self._composed = verifier, composed
-        self._seen: set[str] = set()
+    def __init__(self, verifier: SentenceVerifier, builder: AnswerBuilder) -> None:
+        self._verifier, self._builder = verifier, builder
+        self._known: set[str] = set()
         self.repeated = 0
 
-    def events(self, sentences: Iterable[Said]) -> Generator[Checked, None, None]:
-        for said in sentences:
-            known = " ".join(said.text.casefold().split())
-            self.repeated = self.repeated + 1 if known in self._seen else 0
+    def events(self, sentences: Iterable[ParsedSentence]) -> Generator[SentenceVerified, None, None]:
+        for sentence in sentences:
+            folded = " ".join(sentence.text.casefold().split())
+            self.repeated = self.repeated + 1 if folded in self._known else 0
             if self.repeated:
                 continue
-            self._seen.add(known)
-            placed = self._composed.add(said.before, self._checked(said))
+            self._known.add(folded)
+            placed = self._builder.add(sentence.before, self._verify(sentence))
             if placed is not None:
-                yield Checked(placed)
+                yield SentenceVerified(placed)
 
-    def _checked(self, said: Said) -> Sentence:
-        if not said.whole:
-            return Sentence(said.text, 0, len(said.text))
-        return self._verifier.check(said.text, len(self._composed.text), said.named)
+    def _verify(self, sentence: ParsedSentence) -> Sentence:
+        if not sentence.whole:
+            return Sentence(sentence.text, 0, len(sentence.text))
+        return self._verifier.check(sentence.text, len(self._builder.text), sentence.cited)
 
 
-def whole_row(row: Passage) -> Sentence:
+def quote_row(row: Passage) -> Sentence:
     """A row as a sentence that cites it; what is too long for one is cut between two values."""
     end = len(row.text)
-    if end > LONGEST_ROW:
-        end = max(row.text.rfind("; ", 0, LONGEST_ROW), 0) or LONGEST_ROW
+    if end > MAX_ROW_LENGTH:
+        end = max(row.text.rfind("; ", 0, MAX_ROW_LENGTH), 0) or MAX_ROW_LENGTH
     text = row.text[:end]
     return Sentence(text, 0, end, (Citation(row.number, row.document, 0, end, text, 1.0),), 1.0, True)

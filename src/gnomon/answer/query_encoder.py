@@ -1,4 +1,4 @@
-"""Where a question's vector points: behind an instruction, or towards passages that might answer."""
+"""Query transforms: an instruction before the query, or hypothetical passages (HyDE) added to its vector."""
 
 from __future__ import annotations
 
@@ -26,35 +26,35 @@ _SLOTS = (  # E5-instruct, Qwen3-Embedding, gte-Qwen2 and others; EmbeddingGemma
     re.compile(r"(?P<before>Instruct:\s*)(?P<task>\S[^\n]*)(?P<after>\n\s*Query:\s*)\Z"),
     re.compile(r"(?P<before>task:\s*)(?P<task>\S[^|\n]*?)(?P<after>\s*\|\s*query:\s*)\Z"),
 )
-_SAME = 0.999
+_MIN_SAME_COSINE = 0.999
 """The lowest cosine of two vectors of one text: bf16 and fp32 differ by less than 0.0005."""
-_CUTS = 8
+_MAX_TRUNCATIONS = 8
 
 
 @dataclass(frozen=True)
-class Prompts:
-    """The prompt before queries, as it is and as it is wanted."""
+class QueryPrompts:
+    """The model's query prompt, and the one with another instruction."""
 
-    own: str
-    expected: str
+    original: str
+    instructed: str
 
 
 @dataclass(frozen=True)
-class Aimed(DelegatingEncoder):
-    """A collection's encoder whose query vectors point elsewhere: keeps `Encoder`, and makes its space.
+class QueryTransformEncoder(DelegatingEncoder):
+    """A collection's encoder with transformed query vectors, in the same space: keeps `Encoder`.
 
     With `passages` a query's vector is the mean of its own and of theirs, as in HyDE (Gao et al. 2022,
     arXiv:2212.10496): they are written as documents are, so they are encoded as documents. With `prompts`
     queries are encoded behind another prompt; what documents are compared with stays what the model makes,
-    so the space is the same. That the wanted prompt is all that differs is checked with every query.
+    so the space is the same. That only the prompt differs is checked with every query.
     """
 
     encoder: Encoder
     passages: tuple[str, ...] = ()
-    prompts: Prompts | None = None
+    prompts: QueryPrompts | None = None
 
     def encode(self, texts: Sequence[str], *, role: Role) -> Vectors:
-        """Documents as ever, queries as they are aimed.
+        """Documents unchanged, queries transformed.
 
         Raises InvalidInput where the model's queries are not what its documents are behind the prompt.
         """
@@ -62,23 +62,23 @@ class Aimed(DelegatingEncoder):
             return self.encoder.encode(texts, role=role)
         own = self.encoder.encode(texts, role="query")
         if self.prompts is not None:
-            own = self._instructed(texts, own, self.prompts)
-        return self._moved(own) if self.passages else own
+            own = self._with_instruction(texts, own, self.prompts)
+        return self._with_passages(own) if self.passages else own
 
-    def _instructed(self, texts: Sequence[str], own: Vectors, prompts: Prompts) -> Vectors:
-        both = [prompts.own + text for text in texts] + [prompts.expected + text for text in texts]
+    def _with_instruction(self, texts: Sequence[str], own: Vectors, prompts: QueryPrompts) -> Vectors:
+        both = [prompts.original + text for text in texts] + [prompts.instructed + text for text in texts]
         made = self.encoder.encode(both, role="document").data
-        known, wanted = made[: len(texts)], made[len(texts) :]
-        if (paired_cosines(known, own.data) < _SAME).any():
+        known, instructed = made[: len(texts)], made[len(texts) :]
+        if (paired_cosines(known, own.data) < _MIN_SAME_COSINE).any():
             raise _no_instruction(
                 self.space.name,
                 "its query vectors are not what it makes of prompt and query as one text: documents have a "
                 "prompt too, queries a tower of their own, or it was loaded with other prompts",
             )
-        return Vectors(wanted, self.space)
+        return Vectors(instructed, self.space)
 
-    def _moved(self, own: Vectors) -> Vectors:
-        cut = [_cut(text, self.encoder) for text in self.passages]
+    def _with_passages(self, own: Vectors) -> Vectors:
+        cut = [_truncate(text, self.encoder) for text in self.passages]
         written = self.encoder.encode(cut, role="document").data
         rows = np.array(own.data)
         for row in rows:
@@ -91,7 +91,7 @@ class Aimed(DelegatingEncoder):
         return Vectors(rows, self.space)
 
 
-def prompts_for(kb: Collection, instruction: str) -> Prompts:
+def query_prompts(kb: Collection, instruction: str) -> QueryPrompts:
     """The collection's query prompt with `instruction` in the place of its task.
 
     Raises InvalidInput where the model's query prompt has no place for a task, or is not known.
@@ -104,12 +104,12 @@ def prompts_for(kb: Collection, instruction: str) -> Prompts:
     return instructed_prompt(name, own, instruction)
 
 
-def instructed_prompt(name: str, own: str, instruction: str) -> Prompts:
+def instructed_prompt(name: str, own: str, instruction: str) -> QueryPrompts:
     """The prompt `own` with `instruction` in the place of its task. Raises InvalidInput where it has none."""
     for slot in _SLOTS:
         if found := slot.fullmatch(own):
             task = " ".join(instruction.split())
-            return Prompts(own, found["before"] + task + found["after"])
+            return QueryPrompts(own, found["before"] + task + found["after"])
     what = f"its query prompt {own!r} has no place for one" if own else "it has no query prompt"
     raise _no_instruction(name, what)
 
@@ -118,8 +118,8 @@ def instructed_prompt(name: str, own: str, instruction: str) -> Prompts:
 def _query_prompt(model: str) -> str:
     """The prompt before queries that the model's own files or its card give; nothing is fetched."""
     located = locate(model, replace(SourceSettings.from_environment(), offline=True))
-    said = read_json(located.folder / "config_sentence_transformers.json")
-    return resolve_prompts(model, said, card=located.card, overrides=None)["query"]
+    config = read_json(located.folder / "config_sentence_transformers.json")
+    return resolve_prompts(model, config, card=located.card, overrides=None)["query"]
 
 
 def _no_instruction(name: str, why: str) -> InvalidInput:
@@ -130,9 +130,9 @@ def _no_instruction(name: str, why: str) -> InvalidInput:
     )
 
 
-def _cut(text: str, encoder: Encoder) -> str:
-    """As much of a text as the encoder reads: a model's prose is cut without a warning."""
-    for _ in range(_CUTS):
+def _truncate(text: str, encoder: Encoder) -> str:
+    """As much of a text as the encoder reads: generated text is truncated without a warning."""
+    for _ in range(_MAX_TRUNCATIONS):
         count = encoder.count_tokens([text], role="document")[0]
         if count <= encoder.max_tokens or len(text) < 2:
             break

@@ -1,4 +1,4 @@
-"""A language model's reply, as it comes, to sentences: lists, code and markers such as [1] among them."""
+"""Parses a language model's reply, as it arrives, into sentences, list items, code and markers such as [1]."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _MARKER = re.compile(
     r"(?P<numbers>\d{1,3}(?:\s*(?:[,;–-]|and|&)\s*\^?\d{1,3})*)\s*[\]】]",
     re.IGNORECASE,
 )
-_BEGUN = re.compile(r"[\[【]\^?[A-Za-z]{0,9}[\d\s,;–&^-]*$")
-_BROKEN = re.compile(r"[\[【]\^?[\d\s,;–&^-]*$")  # at the reply's very end: a marker that was never closed
+_OPEN_MARKER = re.compile(r"[\[【]\^?[A-Za-z]{0,9}[\d\s,;–&^-]*$")
+_UNCLOSED_MARKER = re.compile(r"[\[【]\^?[\d\s,;–&^-]*$")  # at the reply's very end: a marker that was never closed
 _RANGE = re.compile(r"(\d+)(?:\s*[–-]\s*(\d+))?")
 _INSIDE = "x"  # stands before a tail that does not begin a line
-_MOST_NAMED = 20  # [1-999] names no passage
-_FENCE = re.compile(r"^[ \t]*```[^\n]*\n(?:.*?\n)??[ \t]*```[ \t]*$|^[ \t]*```.*\Z", re.MULTILINE | re.DOTALL)
-_CODE = re.compile(rf"{_FENCE.pattern}|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+_MAX_CITED = 20  # [1-999] names no passage
+_CODE_BLOCK = re.compile(r"^[ \t]*```[^\n]*\n(?:.*?\n)??[ \t]*```[ \t]*$|^[ \t]*```.*\Z", re.MULTILINE | re.DOTALL)
+_CODE = re.compile(rf"{_CODE_BLOCK.pattern}|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 # What marks a line as a thing of its own; it is no part of the sentence.
 _ITEM = re.compile(r"^[ \t]*(?:[-*•+>]|#{1,6}|\d{1,3}[.)])[ \t]+|^[ \t]*(?=\|)", re.MULTILINE)
 _MAY_END = re.compile(r"[.!?…。！？｡\n]")
@@ -30,17 +30,17 @@ _BEFORE_STOP = re.compile(r"\s+(?=[.,;:!?)](?:\s|$)|[。！？｡，、；：])"
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ParsedSentence:
     """A sentence of a reply.
 
     `before` is what stands between it and the one before: white space, and what marks an item of a list.
-    `text` is without markers, `named` are the numbers in them. It is not `whole` where the reply was cut off
+    `text` is without markers, `cited` are the numbers in them. It is not `whole` where the reply was cut off
     in its middle.
     """
 
     before: str
     text: str
-    named: tuple[int, ...] = ()
+    cited: tuple[int, ...] = ()
     whole: bool = True
 
 
@@ -54,68 +54,68 @@ class _Span:
     code: bool
 
 
-class Reply:
-    """Takes a reply piece by piece and gives out its sentences as soon as each is whole."""
+class ResponseParser:
+    """Takes a reply piece by piece and yields its sentences as soon as each is whole."""
 
     def __init__(self) -> None:
-        self._tail, self._begun = "", False
+        self._tail, self._has_output = "", False
 
     @property
     def pending(self) -> str:
-        """What is no whole sentence yet."""
+        """The text that is no whole sentence yet."""
         return self._tail
 
-    def add(self, piece: str) -> Iterator[Said]:
+    def add(self, piece: str) -> Iterator[ParsedSentence]:
         """The sentences that are whole now: those after which another one has begun."""
         self._tail += piece
         if _MAY_END.search(self._tail):
-            yield from self._out(ended=False)
+            yield from self._take(ended=False)
 
-    def rest(self, *, cut_off: bool) -> Iterator[Said]:
+    def rest(self, *, cut_off: bool) -> Iterator[ParsedSentence]:
         """What is left at the end. With `cut_off` a last sentence without an end mark is not whole."""
-        found = list(self._out(ended=True))
+        found = list(self._take(ended=True))
         for number, one in enumerate(found, 1):
             whole = not cut_off or number < len(found) or bool(_ENDED.search(one.text))
             yield replace(one, whole=whole)
 
-    def _out(self, *, ended: bool) -> Iterator[Said]:
-        """Take sentences out of the tail: all of them, or all but the last."""
-        at = len(_INSIDE) if self._begun else 0
+    def _take(self, *, ended: bool) -> Iterator[ParsedSentence]:
+        """Takes sentences off the tail: all of them, or all but the last."""
+        at = len(_INSIDE) if self._has_output else 0
         text = _INSIDE[:at] + self._tail
-        found = _cut(text, at, ended=ended)
+        found = _sentence_spans(text, at, ended=ended)
         for span in found if ended else found[:-1]:
-            yield self._said(text, at, span)
+            yield self._parsed(text, at, span)
             at = span.end
-            self._begun, self._tail = True, text[at:]
+            self._has_output, self._tail = True, text[at:]
         if ended:
             self._tail = ""
 
-    def _said(self, text: str, at: int, span: _Span) -> Said:
+    def _parsed(self, text: str, at: int, span: _Span) -> ParsedSentence:
         hidden = _blanked(text, _markers(text[: span.start]))
         marked = [text[max(a, at) : b] for a, b in _markers(text[: span.end]) if b > at]
-        named = dict.fromkeys(number for marker in marked for number in _numbers(marker))
+        cited = dict.fromkeys(number for marker in marked for number in _numbers(marker))
         own = text[span.start : span.stop]
-        before = _between(hidden[at : span.start], first=not self._begun)
-        return Said(before, own if span.code else _tidy(own), tuple(named))
+        before = _between(hidden[at : span.start], first=not self._has_output)
+        return ParsedSentence(before, own if span.code else _tidy(own), tuple(cited))
 
 
-def _cut(text: str, at: int, *, ended: bool) -> list[_Span]:
+def _sentence_spans(text: str, at: int, *, ended: bool) -> list[_Span]:
     """Where the sentences stand. A marker after a sentence's end is its own; what has no letter is none."""
-    begun = (_BROKEN if ended else _BEGUN).search(text)
+    begun = (_UNCLOSED_MARKER if ended else _OPEN_MARKER).search(text)
     markers = _markers(text)
     hidden = _blanked(text, [*markers, *([begun.span()] if begun else [])])
     found = [
         (start, stop, code) for start, stop, code in _sentences(hidden, at) if any(map(str.isalnum, hidden[start:stop]))
     ]
-    cut: list[_Span] = []
+    result: list[_Span] = []
     for number, (start, stop, code) in enumerate(found):
         following = found[number + 1][0] if number + 1 < len(found) else len(text)
         end = stop
         for left, right in markers:
             if stop <= left < following and not hidden[end:left].strip(" \t\n.,;:"):
                 end = right
-        cut.append(_Span(start, stop, end, code))
-    return cut
+        result.append(_Span(start, stop, end, code))
+    return result
 
 
 def _markers(text: str) -> list[tuple[int, int]]:
@@ -133,8 +133,8 @@ def _blanked(text: str, parts: Sequence[tuple[int, int]]) -> str:
 
 def _sentences(text: str, at: int) -> Iterator[tuple[int, int, bool]]:
     """The sentences of prose and of list items, and blocks of code as one each."""
-    fences = [found.span() for found in _FENCE.finditer(text)] if "```" in text else []
-    for start, end in [*fences, (len(text), len(text))]:
+    blocks = [found.span() for found in _CODE_BLOCK.finditer(text)] if "```" in text else []
+    for start, end in [*blocks, (len(text), len(text))]:
         for left, right in _lines(text, at, start):
             for first, last in spans(text[left:right]):
                 yield left + first, left + last, False
@@ -155,7 +155,7 @@ def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 def _numbers(marker: str) -> Iterator[int]:
     for found in _RANGE.finditer(marker):
         first, last = int(found[1]), int(found[2] or found[1])
-        yield from range(first, min(last, first + _MOST_NAMED) + 1)
+        yield from range(first, min(last, first + _MAX_CITED) + 1)
 
 
 def _tidy(text: str) -> str:

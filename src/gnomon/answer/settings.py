@@ -17,12 +17,12 @@ Expand = Literal["none", "hyde", "multi"]
 class ContextSettings:
     """Which passages an answer may use.
 
-    `candidates` chunks are looked at. Of these the best that differ are taken, at most `passages` and
-    `budget_tokens` tokens of the collection's tokenizer. Chunks of a document that touch, overlap or lie
-    at most `gap` characters apart, white space not counted, are merged. `diversity` is how much likeness to
-    a passage that is taken already counts against one, 0 to 1 (one minus the lambda of Carbonell and
-    Goldstein 1998); chunks more alike than `duplicate` (cosine of their vectors) to one that is taken are
-    left out.
+    Of `candidates` chunks the best that differ are selected, at most `passages` and `budget_tokens` tokens of
+    the collection's tokenizer. Chunks of a document that touch, overlap or lie
+    at most `gap` characters apart, white space not counted, are merged. `diversity` is how much similarity
+    to a selected passage counts against a chunk, 0 to 1 (one minus the lambda of Carbonell and
+    Goldstein 1998); chunks more similar than `duplicate` (cosine of their vectors) to a selected
+    one are left out.
     """
 
     candidates: int = 30
@@ -51,8 +51,8 @@ class AskSettings:
     outcome is "not in these documents"; 0 never abstains. `min_support` is what a citation must reach.
     `unsupported` sentences are marked, or dropped. `expand`: a language model writes a passage that might
     answer (hyde), or the question in other words (multi, `expansions` of them), to search with.
-    `instruction` says to an instruction-tuned encoder what is looked for. `template` is a file in place of
-    the built-in prompt. `tables`: whether registered tables are asked too.
+    `instruction` tells an instruction-tuned encoder the task. `template` is a file in place of
+    the built-in prompt. `tables`: whether registered tables are searched too.
     """
 
     mode: Mode | None = None

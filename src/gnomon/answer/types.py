@@ -1,4 +1,4 @@
-"""What an answer is made of: passages, sentences with citations, and how it came out."""
+"""An answer and its parts: passages, sentences with citations, failures, and the events of a stream."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Message:
 
 
 class ChatModel(Protocol):
-    """Messages to text, in pieces as they come."""
+    """A language model: messages to text, in pieces as they arrive."""
 
     @property
     def name(self) -> str:
-        """What an answer says it was written by."""
+        """The name that an answer gives as its author."""
         ...
 
     def stream(
@@ -34,8 +34,8 @@ class ChatModel(Protocol):
 
 
 Outcome = Literal["answered", "not in these documents", "failed"]
-"""failed: a language model was asked and gave nothing usable; the passages are there all the same."""
-Kind = Literal["extractive", "generated"]
+"""failed: a language model gave nothing usable; the passages are there all the same."""
+AnswerKind = Literal["extractive", "generated"]
 Turn = tuple[str, str]
 """A question of the conversation so far, and its answer."""
 
@@ -67,7 +67,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """Where a sentence of an answer stands: `quote` is the document's text[start:end], in characters.
+    """The source of a sentence of an answer: `quote` is the document's text[start:end], in characters.
 
     `support` is how surely the passage says what the sentence says, 0 to 1.
     """
@@ -94,7 +94,7 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What went wrong and what to do: the three parts of the error that stopped a stage.
+    """The error that stopped a stage, in its three parts.
 
     `stage` is "rewriting", "expanding", "tables" or "generating"; `kind` the error's class name.
     """
@@ -120,7 +120,7 @@ class Answer:
     question: str
     standalone: str
     outcome: Outcome
-    kind: Kind
+    kind: AnswerKind
     text: str
     sentences: tuple[Sentence, ...]
     passages: tuple[Passage, ...]
@@ -138,32 +138,32 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """Event: what was found, before anything is said."""
+class PassagesFound:
+    """Event: the passages, before any text of the answer."""
 
     passages: tuple[Passage, ...]
     confidence: float
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """Event: text as the language model writes it. Nothing in it is verified yet."""
+class TextDelta:
+    """Event: text as the language model writes it, not verified yet."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """Event: a sentence that is whole, with its verified citations, or with none."""
+class SentenceVerified:
+    """Event: a whole sentence with its verified citations, or with none."""
 
     sentence: Sentence
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class AnswerDone:
     """Event, always the last: the whole answer."""
 
     answer: Answer
 
 
-Event = Found | Piece | Checked | Done
+AnswerEvent = PassagesFound | TextDelta | SentenceVerified | AnswerDone

@@ -6,7 +6,7 @@ import json
 import sys
 from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
@@ -17,9 +17,8 @@ from gnomon.core.errors import GenerationFailed, InvalidInput, StorageError
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
-    from gnomon.answer.llm.endpoint import Endpoint
     from gnomon.answer.settings import AskSettings
-    from gnomon.answer.types import Answer, Event, Failure, Turn
+    from gnomon.answer.types import Answer, AnswerEvent, ChatModel, Failure, Turn
 
 
 HISTORY_LINE = '{"question": "…", "answer": "…"} a line'
@@ -95,7 +94,7 @@ Llm = Annotated[
     typer.Option(
         envvar="GNOMON_LLM",
         help="An OpenAI-compatible address (Ollama, vLLM, llama.cpp, OpenAI) to write the answer; "
-        "the key is OPENAI_API_KEY. Without it the answer is quoted.",
+        "the key is OPENAI_API_KEY; or plugin:NAME, of an installed package. Without it the answer is quoted.",
         metavar="URL",
     ),
 ]
@@ -194,7 +193,7 @@ def _settings(given: Mapping[str, Any], context: Mapping[str, int | None]) -> As
     return AskSettings(**named, context=ContextSettings(**limits))
 
 
-def _chat(url: str | None, model: str | None, timeout: float, *, needed: bool) -> Endpoint | None:
+def _chat(url: str | None, model: str | None, timeout: float, *, needed: bool) -> ChatModel | None:
     """The language model; None without an address, or with an empty one in place of the environment's."""
     if not url:
         if model and url is None:
@@ -210,16 +209,16 @@ def _chat(url: str | None, model: str | None, timeout: float, *, needed: bool) -
                 hint="give --llm URL, or leave --expand out",
             )
         return None
-    from gnomon.answer.llm.endpoint import Endpoint, only_model
+    from gnomon.answer.llm.endpoint import open_chat_model
 
-    return Endpoint(url, model or only_model(url), timeout_s=timeout)
+    return open_chat_model(url, model, timeout_s=timeout)
 
 
 def _answer(
     collection: Path,
     question: str,
     *,
-    chat: Endpoint | None,
+    chat: ChatModel | None,
     settings: AskSettings,
     history: Path | None,
     form: Form,
@@ -234,7 +233,7 @@ def _answer(
     with (
         noted() as notes,
         gnomon.open(collection, create=False, progress=print_message) as kb,
-        closing(chat) if chat else nullcontext(),
+        closing(cast(Any, chat)) if hasattr(chat, "close") else nullcontext(),
         closing(stream(kb, question, chat=chat, settings=settings, history=turns)) as events,
     ):
         answer = _show_events(events, form, live=chat is not None)
@@ -249,9 +248,9 @@ def _answer(
     return answer
 
 
-def _show_events(events: Generator[Event, None, None], form: Form, *, live: bool) -> Answer:
+def _show_events(events: Generator[AnswerEvent, None, None], form: Form, *, live: bool) -> Answer:
     """Read all events, and show them as they come where that is wanted."""
-    from gnomon.answer.types import Done
+    from gnomon.answer.types import AnswerDone
     from gnomon.cli.rendering.answers import LiveAnswer, event_json
     from gnomon.cli.terminal import data_console
 
@@ -263,7 +262,7 @@ def _show_events(events: Generator[Event, None, None], form: Form, *, live: bool
             if form == "events":
                 sys.stdout.write(event_json(event))
                 sys.stdout.flush()
-            if isinstance(event, Done):
+            if isinstance(event, AnswerDone):
                 return event.answer
             if writing is not None:
                 writing.show(event)

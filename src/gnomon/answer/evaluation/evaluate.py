@@ -1,4 +1,4 @@
-"""Questions asked of a collection, and how good the answers are: figures with 95% intervals."""
+"""Evaluates answers over questions with known answers: metrics with 95% intervals."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from gnomon.answer.evaluation.metrics import (
     JUDGED,
     MEASURES,
     PRECISION,
-    TOP,
-    Asked,
-    Support,
-    of_question,
-    said,
+    TOP_DOCUMENTS,
+    EvaluatedQuestion,
+    SupportJudge,
+    answer_text,
+    question_metrics,
 )
 from gnomon.answer.evaluation.questions import Question, QuestionSet
-from gnomon.answer.prompt import neutralised
+from gnomon.answer.prompt import neutralise
 from gnomon.answer.settings import AskSettings
 from gnomon.answer.types import Answer, ChatModel, Message
 from gnomon.core.errors import GenerationFailed
@@ -44,40 +44,32 @@ _REPLY = re.compile(r"\b(right|wrong)\b", re.IGNORECASE)
 _TOKENS = 16
 
 
-def judged_right(question: Question, answer: str, chat: ChatModel) -> bool | None:
-    """Whether the model calls an answer right; None where its reply says neither, or both.
+def judge_answer(question: Question, answer: str, chat: ChatModel) -> bool | None:
+    """Whether the model grades an answer as right; None where its reply says neither, or both.
 
-    An empty answer is not right and is not asked about. Raises GenerationFailed.
+    An empty answer is wrong without a request. Raises GenerationFailed.
     """
     if not answer.strip():
         return False
     gold = "\n".join(f"- {one}" for one in question.answers)
-    fenced = re.sub(r"</?\s*candidate\b", "", neutralised(answer), flags=re.IGNORECASE)
-    asked = f"Question: {question.text}\n\nRight answers:\n{gold}\n\n<candidate>\n{fenced}\n</candidate>"
-    messages = [Message("system", _SYSTEM), Message("user", asked)]
+    candidate = re.sub(r"</?\s*candidate\b", "", neutralise(answer), flags=re.IGNORECASE)
+    prompt = f"Question: {question.text}\n\nRight answers:\n{gold}\n\n<candidate>\n{candidate}\n</candidate>"
+    messages = [Message("system", _SYSTEM), Message("user", prompt)]
     reply = "".join(chat.stream(messages, max_tokens=_TOKENS))
-    said = {word.lower() for word in _REPLY.findall(reply)}
-    return said == {"right"} if len(said) == 1 else None
+    verdicts = {word.lower() for word in _REPLY.findall(reply)}
+    return verdicts == {"right"} if len(verdicts) == 1 else None
 
 
-GIVE_UP = 5
-"""Questions in a row for which a language model gave nothing, after which it is not asked any more."""
-_DEPTH = 100
-"""Chunks that the first documents are taken from."""
-_STEPS = 21
-
-
-@dataclass(frozen=True)
-class Models:
-    """The language models of an evaluation: one writes the answers, one judges them. Both may lack."""
-
-    writer: ChatModel | None = None
-    judge: ChatModel | None = None
+MAX_FAILURES_IN_A_ROW = 5
+"""Questions in a row without an answer from a language model, after which an evaluation ends."""
+_RANKING_DEPTH = 100
+"""Chunks that the top documents are taken from."""
+_CURVE_POINTS = 21
 
 
 @dataclass(frozen=True)
-class Tradeoff:
-    """At one threshold: the share answered with the evidence there, and not answered with it left out."""
+class ThresholdPoint:
+    """At one threshold: the share answered with the evidence indexed, and not answered with it left out."""
 
     threshold: float
     answered: float
@@ -86,22 +78,22 @@ class Tradeoff:
 
 @dataclass(frozen=True)
 class AnswerReport:
-    """How good a collection's answers are, and what that rests on.
+    """The metrics of a collection's answers, and the answers behind them.
 
-    `values` has each question's figures by its id; a figure that a question cannot have is not there.
-    `outcomes` counts them with the evidence there, `without` with it left out. `curve` is the trade-off of
+    `values` has each question's metrics by its id, without those that do not apply to it.
+    `outcomes` counts them with the evidence indexed, `without` with it left out. `curve` is the trade-off of
     the confidences alone at even thresholds. `failures` counts by what went wrong. `unjudged` are answers
-    for which the judge gave no usable reply.
+    for which the judge gave no usable verdict.
     """
 
     questions: QuestionSet
-    asked: tuple[Asked, ...] = field(repr=False)
+    asked: tuple[EvaluatedQuestion, ...] = field(repr=False)
     values: Mapping[str, Mapping[str, float]] = field(repr=False)
     scores: tuple[Score, ...]
     outcomes: Mapping[str, int]
     without: Mapping[str, int]
     threshold: float
-    curve: tuple[Tradeoff, ...]
+    curve: tuple[ThresholdPoint, ...]
     failures: Mapping[str, int]
     unjudged: int = 0
 
@@ -119,13 +111,13 @@ class AnswerReport:
         }
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """A plain mapping for each question: what `against` reads."""
+        """A plain mapping for each question: the saved run that `compare_with_saved` takes."""
         for one in self.asked:
             cited = [asdict(c) for sentence in one.answer.sentences for c in sentence.citations]
             yield {
                 **asdict(one.question),
                 "outcome": one.answer.outcome,
-                "answer": said(one.answer),
+                "answer": answer_text(one.answer),
                 "confidence": one.answer.confidence,
                 "citations": cited,
                 "found": list(one.found),
@@ -135,18 +127,17 @@ class AnswerReport:
             }
 
 
-def ask_all(
+def answer_questions(
     kb: Collection,
     questions: Sequence[Question],
     *,
     settings: AskSettings | None = None,
     writer: ChatModel | None = None,
     progress: ProgressCallback = no_progress,
-) -> Iterator[Asked]:
-    """Every question's answer, and its answer with its evidence left out of the search.
+) -> Iterator[EvaluatedQuestion]:
+    """Yields each question's answer, and its answer with its evidence left out of the search.
 
-    Raises GenerationFailed once a language model has failed for several questions in a row, and what asking
-    raises.
+    Raises GenerationFailed after several failures of a language model in a row, and as `ask` does.
     """
     from gnomon.answer.answer import ask
 
@@ -154,20 +145,20 @@ def ask_all(
     for number, one in enumerate(questions, 1):
         answer = ask(kb, one.text, chat=writer, settings=settings)
         failed = failed + 1 if answer.outcome == "failed" else 0
-        if failed >= GIVE_UP:
+        if failed >= MAX_FAILURES_IN_A_ROW:
             raise _given_up(answer, failed)
         without = None
         if evidence := [name for name in one.documents if name in there]:
-            left = replace(settings, where=left_out(evidence, settings.where))
+            left = replace(settings, where=exclusion_condition(evidence, settings.where))
             without = ask(kb, one.text, chat=writer, settings=left)
-        yield Asked(one, answer, first_documents(kb, answer, settings), without)
+        yield EvaluatedQuestion(one, answer, top_documents(kb, answer, settings), without)
         progress(Progress("answering", number, len(questions), "question"))
 
 
-def left_out(documents: Sequence[str], where: str | None) -> str:
+def exclusion_condition(documents: Sequence[str], where: str | None) -> str:
     """The condition that leaves documents out of a search, beside one that there is.
 
-    >>> left_out(["d1", "it's"], "year > 2000")
+    >>> exclusion_condition(["d1", "it's"], "year > 2000")
     "(year > 2000) and id not in ('d1', 'it''s')"
     """
     listed = ", ".join("'" + name.replace("'", "''") + "'" for name in documents)
@@ -175,14 +166,14 @@ def left_out(documents: Sequence[str], where: str | None) -> str:
     return condition if where is None else f"({where}) and {condition}"
 
 
-def first_documents(kb: Collection, answer: Answer, settings: AskSettings) -> tuple[str, ...]:
+def top_documents(kb: Collection, answer: Answer, settings: AskSettings) -> tuple[str, ...]:
     """The first documents that the search behind an answer finds, best first."""
-    from gnomon.answer.query_rewriting import find
+    from gnomon.answer.query_rewriting import retrieve
 
-    depth = max(_DEPTH, settings.context.candidates)
+    depth = max(_RANKING_DEPTH, settings.context.candidates)
     deep = replace(settings, context=replace(settings.context, candidates=depth))
-    ranking = find(kb, answer.standalone, deep, answer.queries[1:])
-    return tuple(hit.document for hit in kb.hits(answer.standalone, ranking, k=TOP, by="document"))
+    ranking = retrieve(kb, answer.standalone, deep, answer.queries[1:])
+    return tuple(hit.document for hit in kb.hits(answer.standalone, ranking, k=TOP_DOCUMENTS, by="document"))
 
 
 def evaluate_answers(
@@ -190,25 +181,26 @@ def evaluate_answers(
     questions: QuestionSet,
     *,
     settings: AskSettings | None = None,
-    models: Models | None = None,
+    writer: ChatModel | None = None,
+    judge: ChatModel | None = None,
     progress: ProgressCallback = no_progress,
 ) -> AnswerReport:
-    """Ask all questions and measure the answers; without a language model they are extractive.
+    """Answers all questions and measures the answers. `writer` writes them, `judge` grades them.
 
+    Without a writer they are extractive, without a judge there is no judged share.
     Citations are judged at the measured default of support, whatever `settings` say, so that two settings
-    are judged alike. Raises InvalidInput for a collection that lacks all evidence, and as `ask_all` does.
+    are judged alike. Raises InvalidInput for a collection that lacks all evidence, and as `answer_questions` does.
     """
-    models = models or Models()
     checked = questions.checked(frozenset(kb.ids()))
-    support = Support(kb)
-    asked: list[Asked] = []
+    support = SupportJudge(kb)
+    asked: list[EvaluatedQuestion] = []
     values: dict[str, dict[str, float]] = {}
     unjudged = 0
-    for one in ask_all(kb, checked.questions, settings=settings, writer=models.writer, progress=progress):
+    for one in answer_questions(kb, checked.questions, settings=settings, writer=writer, progress=progress):
         asked.append(one)
-        found = values[one.question.id] = of_question(one, support)
-        if models.judge is not None:
-            right = _judged(one, models.judge, lost=unjudged == len(asked) - 1 and unjudged >= GIVE_UP)
+        found = values[one.question.id] = question_metrics(one, support)
+        if judge is not None:
+            right = _judged(one, judge, lost=unjudged == len(asked) - 1 and unjudged >= MAX_FAILURES_IN_A_ROW)
             unjudged += right is None
             if right is not None:
                 found[JUDGED] = float(right)
@@ -220,16 +212,16 @@ def evaluate_answers(
         outcomes=Counter(one.answer.outcome for one in asked),
         without=Counter(one.without.outcome for one in asked if one.without is not None),
         threshold=asked[0].answer.threshold if asked else 0.0,
-        curve=tradeoff(asked),
+        curve=threshold_curve(asked),
         failures=_failures(asked),
         unjudged=unjudged,
     )
 
 
-def _judged(one: Asked, judge: ChatModel, *, lost: bool) -> bool | None:
+def _judged(one: EvaluatedQuestion, judge: ChatModel, *, lost: bool) -> bool | None:
     """Whether the judge calls it right; None where it fails, unless it never did otherwise."""
     try:
-        return judged_right(one.question, said(one.answer), judge)
+        return judge_answer(one.question, answer_text(one.answer), judge)
     except GenerationFailed:
         if lost:
             raise
@@ -255,19 +247,19 @@ def scores_of(values: Mapping[str, Mapping[str, float]]) -> tuple[Score, ...]:
     return tuple(scores)
 
 
-def tradeoff(asked: Sequence[Asked]) -> tuple[Tradeoff, ...]:
+def threshold_curve(asked: Sequence[EvaluatedQuestion]) -> tuple[ThresholdPoint, ...]:
     """What thresholds on the confidence would do, over the questions asked with evidence and without."""
     both = [(one.answer.confidence, one.without.confidence) for one in asked if one.without is not None]
     if not both:
         return ()
     pairs = np.array(both, dtype=np.float64)
     return tuple(
-        Tradeoff(float(at), float(np.mean(pairs[:, 0] >= at)), float(np.mean(pairs[:, 1] < at)))
-        for at in np.linspace(0, 1, _STEPS).round(2)
+        ThresholdPoint(float(at), float(np.mean(pairs[:, 0] >= at)), float(np.mean(pairs[:, 1] < at)))
+        for at in np.linspace(0, 1, _CURVE_POINTS).round(2)
     )
 
 
-def against(report: AnswerReport, saved: Mapping[str, float], names: tuple[str, str]) -> Verdict:
+def compare_with_saved(report: AnswerReport, saved: Mapping[str, float], names: tuple[str, str]) -> Verdict:
     """The verdict on the report's token F1 against saved ones by question id. `names` are saved and new.
 
     Raises InvalidInput for other questions, or fewer than 10.
@@ -283,10 +275,10 @@ def _abstentions(values: Mapping[str, float]) -> list[float]:
 
 
 def _short(answer: Answer) -> dict[str, Any]:
-    return {"outcome": answer.outcome, "answer": said(answer), "confidence": answer.confidence}
+    return {"outcome": answer.outcome, "answer": answer_text(answer), "confidence": answer.confidence}
 
 
-def _failures(asked: Sequence[Asked]) -> Counter[str]:
+def _failures(asked: Sequence[EvaluatedQuestion]) -> Counter[str]:
     answers = [answer for one in asked for answer in (one.answer, one.without) if answer is not None]
     return Counter(f"{f.stage}: {f.kind}: {f.message}" for answer in answers for f in answer.failures)
 

@@ -1,4 +1,4 @@
-"""What is measured of an answer: each figure of one question lies between 0 and 1."""
+"""Metrics of one question's answer, each between 0 and 1."""
 
 from __future__ import annotations
 
@@ -73,14 +73,14 @@ def _several(gold: str | Sequence[str]) -> Sequence[str]:
     return several
 
 
-TOP = 10
-"""Documents among which the evidence is looked for."""
+TOP_DOCUMENTS = 10
+"""The top documents that are searched for the evidence."""
 F1 = "token F1"
 ANSWERED, ABSTAINED = "answered with evidence", "abstention recall"
 PRECISION = "abstention precision"
 JUDGED = "right, as a model judges"
 MEASURES: Mapping[str, str] = {
-    f"evidence@{TOP}": f"a document that holds the answer is among the first {TOP} found",
+    f"evidence@{TOP_DOCUMENTS}": f"a document that holds the answer is among the first {TOP_DOCUMENTS} found",
     "evidence shown": "such a document is among the passages that the answer may cite",
     "exact match": "the answer is a right one, but for case, punctuation and articles; none counts 0",
     F1: "the words that the answer shares with the nearest right one; none counts 0",
@@ -94,13 +94,13 @@ MEASURES: Mapping[str, str] = {
     PRECISION: "of all questions that were not answered, the share that could not be",
     JUDGED: "the share that a language model calls right: no person has looked",
 }
-"""Every figure by its name, in the order of a report, with what it says."""
+"""Every metric by its name, in the order of a report, with its meaning."""
 _MARKS = re.compile(r"\s*\[\d+(?:\s*,\s*\d+)*\]")
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A question's answer, the first documents found for it, and its answer without its evidence.
+class EvaluatedQuestion:
+    """A question's answer, the top documents of its search, and its answer without its evidence.
 
     `without` is None where the evidence is not known or not in the collection.
     """
@@ -111,34 +111,34 @@ class Asked:
     without: Answer | None = None
 
 
-def said(answer: Answer) -> str:
-    """What an answer says, without its marks of citations; nothing where it is none."""
+def answer_text(answer: Answer) -> str:
+    """An answer's text without citation markers; empty where it is none."""
     return _MARKS.sub("", answer.text).strip() if answer.outcome == "answered" else ""
 
 
-def of_question(asked: Asked, support: Support) -> dict[str, float]:
-    """The figures that this question has, by name. Those that it cannot have are left out."""
-    answer, gold = asked.answer, asked.question.answers
+def question_metrics(evaluated: EvaluatedQuestion, support: SupportJudge) -> dict[str, float]:
+    """The metrics of this question, by name, without those that do not apply."""
+    answer, gold = evaluated.answer, evaluated.question.answers
     found: dict[str, float] = {}
-    if evidence := set(asked.question.documents):
+    if evidence := set(evaluated.question.documents):
         shown = {passage.document for passage in answer.passages}
-        found[f"evidence@{TOP}"] = float(bool(evidence & set(asked.found[:TOP])))
+        found[f"evidence@{TOP_DOCUMENTS}"] = float(bool(evidence & set(evaluated.found[:TOP_DOCUMENTS])))
         found["evidence shown"] = float(bool(evidence & shown))
-    text = said(answer)
+    text = answer_text(answer)
     found["exact match"], found[F1] = exact_match(text, gold), token_f1(text, gold)
     found["F1 of first sentence"] = token_f1(first_sentence(answer), gold)
     if answer.outcome == "answered":
-        found |= of_citations(answer, evidence, support)
-    if asked.without is not None and "failed" not in (answer.outcome, asked.without.outcome):
+        found |= citation_metrics(answer, evidence, support)
+    if evaluated.without is not None and "failed" not in (answer.outcome, evaluated.without.outcome):
         found[ANSWERED] = float(answer.outcome == "answered")
-        found[ABSTAINED] = float(asked.without.outcome != "answered")
+        found[ABSTAINED] = float(evaluated.without.outcome != "answered")
     return found
 
 
-def of_citations(answer: Answer, evidence: set[str], support: Support) -> dict[str, float]:
-    """Citation precision and recall in the manner of ALCE (Gao et al. 2023), averaged within the answer.
+def citation_metrics(answer: Answer, evidence: set[str], support: SupportJudge) -> dict[str, float]:
+    """Citation precision and recall as in ALCE (Gao et al. 2023), averaged within the answer.
 
-    ALCE asks a model of entailment; here `Support` is asked. A citation is precise if its passage alone
+    ALCE uses an entailment model; here `SupportJudge` decides. A citation is precise if its passage alone
     supports its sentence; a sentence is recalled if the passages that it cites together do.
     """
     passages = {passage.number: passage for passage in answer.passages}
@@ -163,14 +163,14 @@ def first_sentence(answer: Answer) -> str:
 
 
 @dataclass(frozen=True)
-class Support:
-    """Does a passage say what a sentence says? By strings if it stands there, else as answers are verified.
+class SupportJudge:
+    """Judges whether a passage supports a sentence: by strings if it is quoted, else as answers are verified.
 
-    `least` is what counts as support; None takes the measured default, whatever an answer was made with.
+    `min_support` is what counts as support; None is the measured default, whatever an answer was made with.
     """
 
     kb: Collection
-    least: float | None = None
+    min_support: float | None = None
 
     def citation(self, sentence: Sentence, citation: Citation, passage: Passage | None) -> bool:
         """Whether the cited passage is there, its quote is what stands at its offsets, and it says so."""
@@ -197,5 +197,5 @@ class Support:
         from gnomon.answer.verification.verifier import Verifier
 
         language = self.kb.version.retrieval.language
-        judge = Verifier(passages, self.kb.encoder, least=self.least, language=language)
+        judge = Verifier(passages, self.kb.encoder, min_support=self.min_support, language=language)
         return bool(judge.check(text, 0).supported)

@@ -14,8 +14,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 from gnomon.answer.llm.errors import KEY_VARIABLE, EndpointErrors, refused_parameter
 from gnomon.answer.llm.reply import ChatReply, MalformedReply, ReplyTimeout
-from gnomon.answer.types import Message
+from gnomon.answer.types import ChatModel, Message
 from gnomon.core.errors import GenerationFailed, InvalidInput, PromptTooLong, missing_extra
+from gnomon.core.plugins import load_plugin
 
 if TYPE_CHECKING:
     import openai
@@ -27,6 +28,7 @@ TOTAL_TIMEOUTS = 10
 STREAM_RETRY_WAIT_S = 0.5
 """Before a stream that broke off is requested again; twice as long before each further time."""
 LIST_TIMEOUT_S = 10.0
+PLUGIN_PREFIX = "plugin:"
 _RENAMED_PARAMETERS = {"max_tokens": "max_completion_tokens"}
 _NO_KEY = "none"
 _MAX_SHOWN = 20
@@ -212,6 +214,27 @@ def _open_client(url: str, key: str | None, timeout_s: float, retries: int) -> o
     return openai.OpenAI(
         base_url=url, api_key=key or _NO_KEY, timeout=timeout, max_retries=retries, http_client=http_client
     )
+
+
+def open_chat_model(source: str, model: str | None = None, *, timeout_s: float = 60.0) -> ChatModel:
+    """The language model behind an address, or of an installed plug-in: "plugin:NAME".
+
+    Without a `model` it is the only one that the server has. A plug-in is the entry point NAME of the group
+    `gnomon.chat_models`: a callable that takes the model's name, None without one, and returns a `ChatModel`.
+    Raises InvalidInput for an address, a plug-in or a model that cannot be, GenerationFailed where a server
+    does not list its models.
+    """
+    if not source.startswith(PLUGIN_PREFIX):
+        return Endpoint(source, model or only_model(source), timeout_s=timeout_s)
+    name = source.removeprefix(PLUGIN_PREFIX)
+    chat: ChatModel = load_plugin("gnomon.chat_models", name)(model)
+    if not isinstance(getattr(chat, "name", None), str) or not callable(getattr(chat, "stream", None)):
+        raise InvalidInput(
+            f"the plug-in {name!r} gave a {type(chat).__name__}",
+            expected="a language model: gnomon.answer.ChatModel, with name and stream",
+            hint="update or uninstall its package",
+        )
+    return chat
 
 
 def base_url(url: str) -> str:

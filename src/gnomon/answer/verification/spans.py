@@ -1,4 +1,4 @@
-"""Passages as sentences are compared with them: each piece, and some in a row, with vectors and words."""
+"""Spans of passages that sentences are compared with: segments, and some in a row, with vectors and words."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from gnomon.answer.types import Passage
-from gnomon.answer.verification.claims import Claim, Words, claim, together
+from gnomon.answer.verification.claims import Claim, WordSplitter, extract_claim, merge_claims
 from gnomon.core.contracts import Encoder, Role
 from gnomon.core.errors import InvalidInput
 from gnomon.core.similarity import normalise
@@ -40,10 +40,10 @@ def unit_vectors(encoder: Encoder, texts: Sequence[str], role: Role) -> Float[np
     return normalise(rows, allow_zero=True)
 
 
-MOST_WORDS = 60
-"""Words of a piece; what is longer is a table, code or a list, and is cut at the ends of clauses."""
-_FEWEST_WORDS = 12
-_MOST_LETTERS = 600  # a script without spaces has no words to count
+MAX_SEGMENT_WORDS = 60
+"""Words of a segment; what is longer is a table, code or a list, and is cut at the ends of clauses."""
+_MIN_SEGMENT_WORDS = 12
+_MAX_SEGMENT_CHARACTERS = 600  # a script without spaces has no words to count
 # Lines that begin a thing of their own: list items, headings, rows of a table, fences of code.
 _LINE = re.compile(r"\n(?=[ \t]*(?:[-*+•|>]|#{1,6}|\d{1,3}[.)])[ \t])|\n(?=[ \t]*(?:```|\|))|(?<=\|)[ \t]*\n")
 _HEADING = re.compile(r"(?:^|(?<=\n))[ \t]*#{1,6}[ \t][^\n]*(\n)")
@@ -51,17 +51,17 @@ _CLAUSE = re.compile(r"[;:,)\]|](?=\s)|[，、；：]|\s[—–-](?=\s)|\n")
 _WORD = re.compile(r"\S+")
 
 
-def pieces(text: str) -> list[tuple[int, int]]:
-    """Where each piece stands: text[start:end], in order, without the white space around it.
+def split_segments(text: str) -> list[tuple[int, int]]:
+    """The segments of a text, each text[start:end], in order, without the white space around them.
 
     >>> text = "Two steps. Then:\\n- stop it\\n- start it"
-    >>> [text[a:b] for a, b in pieces(text)]
+    >>> [text[a:b] for a, b in split_segments(text)]
     ['Two steps.', 'Then:', '- stop it', '- start it']
     """
     found: list[tuple[int, int]] = []
     for start, end in spans(text):
         for line in _between(text, start, end, _line_cuts(text, start, end)):
-            found += _short(text, *line)
+            found += _shorten_segment(text, *line)
     return found
 
 
@@ -79,26 +79,28 @@ def _between(text: str, start: int, end: int, cuts: list[int]) -> Iterator[tuple
             yield left, right
 
 
-def _short(text: str, start: int, end: int) -> list[tuple[int, int]]:
+def _shorten_segment(text: str, start: int, end: int) -> list[tuple[int, int]]:
     """The span itself, or parts of it that are short enough."""
     cuts: list[int] = []
     at = start
     while True:
         words = [word.end() for word in _WORD.finditer(text, at, end)]
-        last = min(words[MOST_WORDS - 1] if len(words) > MOST_WORDS else end, at + _MOST_LETTERS)
+        last = min(
+            words[MAX_SEGMENT_WORDS - 1] if len(words) > MAX_SEGMENT_WORDS else end, at + _MAX_SEGMENT_CHARACTERS
+        )
         if last >= end:
             return list(_between(text, start, end, cuts))
-        least = min(words[_FEWEST_WORDS - 1] if len(words) >= _FEWEST_WORDS else at, last)
+        least = min(words[_MIN_SEGMENT_WORDS - 1] if len(words) >= _MIN_SEGMENT_WORDS else at, last)
         ends = [clause.end() for clause in _CLAUSE.finditer(text, least, last)]
         space = max(text.rfind(" ", at + 1, last), text.rfind("\n", at + 1, last))
-        at = ends[-1] if ends and ends[-1] > at else space if len(words) <= MOST_WORDS and space > at else last
+        at = ends[-1] if ends and ends[-1] > at else space if len(words) <= MAX_SEGMENT_WORDS and space > at else last
         cuts.append(at)
 
 
-WINDOW = 3
-"""The most pieces in a row that a sentence is compared with as one: answers put sentences together."""
-# What unlike texts score against each other differs between models: near 0 for some, 0.8 for others.
-_UNLIKE = (
+MAX_SPAN_SEGMENTS = 3
+"""The most segments in a row that a sentence is compared with as one: answers merge sentences."""
+# The cosine of unrelated texts differs between models: near 0 for some, 0.8 for others.
+_UNRELATED_TEXTS = (
     "The ferry to the island leaves at seven in the morning.",
     "Enzymes speed up the chemical reactions of a cell.",
     "He painted the kitchen door green and oiled its hinges.",
@@ -111,8 +113,8 @@ _UNLIKE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """Pieces `first` to `last` (not with it) in a row, at text[start:end] of passage `passage` (from 0)."""
+class PassageSpan:
+    """Segments `first` to `last` (exclusive) in a row, at text[start:end] of passage `passage` (from 0)."""
 
     passage: int
     first: int
@@ -121,42 +123,42 @@ class Span:
     end: int
 
 
-class Material:
-    """The spans of some passages. Vectors are made when first needed, all at once."""
+class PassageSpans:
+    """All spans of some passages, with their claims, words and vectors, each computed when first needed."""
 
-    def __init__(self, passages: Sequence[Passage], encoder: Encoder, words: Words) -> None:
+    def __init__(self, passages: Sequence[Passage], encoder: Encoder, words: WordSplitter) -> None:
         self.passages, self.words = tuple(passages), words
         self._encoder = encoder
-        self.spans, self.pieces = _spans(self.passages)
-        self._facts: dict[int, Claim] = {}
+        self.spans, self.segments = _spans(self.passages)
+        self._claims: dict[int, Claim] = {}
 
-    def text(self, span: Span) -> str:
-        """What stands there."""
+    def text(self, span: PassageSpan) -> str:
+        """A span's text."""
         return self.passages[span.passage].text[span.start : span.end]
 
-    def claim(self, at: int) -> Claim:
-        """What can be looked up of the span number `at`."""
-        if at not in self._facts:
-            single = self.singles(at)
-            self._facts[at] = (
-                together([self.claim(one) for one in single])
+    def claim_of(self, at: int) -> Claim:
+        """The claim of the span number `at`."""
+        if at not in self._claims:
+            single = self.segments_of(at)
+            self._claims[at] = (
+                merge_claims([self.claim_of(one) for one in single])
                 if len(single) > 1
-                else claim(self.text(self.spans[at]), self.words)
+                else extract_claim(self.text(self.spans[at]), self.words)
             )
-        return self._facts[at]
+        return self._claims[at]
 
-    def singles(self, at: int) -> list[int]:
-        """The numbers of the single pieces that a span is made of."""
+    def segments_of(self, at: int) -> list[int]:
+        """The numbers of the single-segment spans that a span is made of."""
         span = self.spans[at]
-        return [self.single[span.passage, one] for one in range(span.first, span.last)]
+        return [self.segment_numbers[span.passage, one] for one in range(span.first, span.last)]
 
     @cached_property
-    def single(self) -> dict[tuple[int, int], int]:
-        """The number of the span that is one piece alone, by its passage and its place there."""
-        return {(self.spans[at].passage, self.spans[at].first): at for at in self.pieces}
+    def segment_numbers(self) -> dict[tuple[int, int], int]:
+        """The number of each single-segment span, by its passage and its place there."""
+        return {(self.spans[at].passage, self.spans[at].first): at for at in self.segments}
 
     @cached_property
-    def around(self) -> tuple[frozenset[str], ...]:
+    def passage_words(self) -> tuple[frozenset[str], ...]:
         """The words of each whole passage and of the titles above it: names often stand there alone."""
         return tuple(
             frozenset(self.words(" . ".join([one.title, *one.heading, one.text, *map(str, one.metadata)])))
@@ -165,22 +167,22 @@ class Material:
 
     @cached_property
     def vocabulary(self) -> dict[str, int]:
-        """A number for every word of the passages."""
-        words = (word for at in self.pieces for word in self.claim(at).words)
+        """A column number for every word of the passages."""
+        words = (word for at in self.segments for word in self.claim_of(at).words)
         return {word: number for number, word in enumerate(dict.fromkeys(words))}
 
     @cached_property
-    def held(self) -> Bool[np.ndarray, "spans words"]:
+    def has_word(self) -> Bool[np.ndarray, "spans words"]:
         """Which span has which word."""
         rows = np.zeros((len(self.spans), len(self.vocabulary) + 1), dtype=bool)  # the last: unknown words
         for row, at in zip(rows, range(len(self.spans)), strict=True):
-            row[[self.vocabulary[word] for word in self.claim(at).words if word in self.vocabulary]] = True
+            row[[self.vocabulary[word] for word in self.claim_of(at).words if word in self.vocabulary]] = True
         return rows
 
     @cached_property
     def weights(self) -> Float[np.ndarray, " words"]:
-        """How telling each word is among these pieces; the last is that of a word that none has."""
-        return idf(self.held[self.pieces].sum(axis=0), len(self.pieces))
+        """Each word's IDF over these segments; the last is that of a word that none has."""
+        return idf(self.has_word[self.segments].sum(axis=0), len(self.segments))
 
     @cached_property
     def owners(self) -> Int[np.ndarray, " spans"]:
@@ -193,43 +195,43 @@ class Material:
 
     @cached_property
     def vectors(self) -> Float[np.ndarray, "spans dim"]:
-        """A vector a span: a piece's own, and for several in a row their mean."""
-        texts = [self.text(self.spans[at]) for at in self.pieces]
-        own = self.encode([*texts, *_UNLIKE])
+        """A vector for each span: a segment's own, and for several in a row their mean."""
+        texts = [self.text(self.spans[at]) for at in self.segments]
+        own = self.encode([*texts, *_UNRELATED_TEXTS])
         self._floor = _floor(own[len(texts) :])
-        rows = dict(zip(self.pieces, own, strict=False))
+        rows = dict(zip(self.segments, own, strict=False))
         means = [
-            np.mean([rows[self.single[span.passage, one]] for one in range(span.first, span.last)], axis=0)
+            np.mean([rows[self.segment_numbers[span.passage, one]] for one in range(span.first, span.last)], axis=0)
             for span in self.spans
         ]
         return normalise(np.stack(means), allow_zero=True)
 
-    def likeness(self, vector: Float[np.ndarray, " dim"]) -> Float[np.ndarray, " spans"]:
-        """Cosine with every span, on a scale where texts that have nothing in common are at 0."""
+    def similarity(self, vector: Float[np.ndarray, " dim"]) -> Float[np.ndarray, " spans"]:
+        """Cosine with every span, on a scale where unrelated texts are at 0."""
         cosines = self.vectors @ vector
         return np.asarray((cosines - self._floor) / (1.0 - self._floor))
 
 
-def neighbours(words: Sequence[str]) -> frozenset[tuple[str, str]]:
-    """Words that follow each other."""
+def adjacent_pairs(words: Sequence[str]) -> frozenset[tuple[str, str]]:
+    """Pairs of adjacent words."""
     return frozenset(pairwise(words))
 
 
-def _spans(passages: Sequence[Passage]) -> tuple[tuple[Span, ...], list[int]]:
-    """Every span, passage by passage, and which of them are single pieces."""
-    spans: list[Span] = []
+def _spans(passages: Sequence[Passage]) -> tuple[tuple[PassageSpan, ...], list[int]]:
+    """Every span, passage by passage, and the numbers of the single segments."""
+    spans: list[PassageSpan] = []
     single: list[int] = []
     for passage, one in enumerate(passages):
-        own = pieces(one.text)
+        own = split_segments(one.text)
         for first in range(len(own)):
             single.append(len(spans))
-            lasts = range(first + 1, min(len(own), first + WINDOW) + 1)
-            spans.extend(Span(passage, first, last, own[first][0], own[last - 1][1]) for last in lasts)
+            lasts = range(first + 1, min(len(own), first + MAX_SPAN_SEGMENTS) + 1)
+            spans.extend(PassageSpan(passage, first, last, own[first][0], own[last - 1][1]) for last in lasts)
     return tuple(spans), single
 
 
 def _floor(rows: Float[np.ndarray, "rows dim"]) -> float:
-    """The mean cosine of texts that have nothing in common."""
+    """The mean cosine of unrelated texts."""
     count = len(rows)
     mean = (float((rows @ rows.T).sum()) - count) / (count * (count - 1))
     return min(max(mean, 0.0), 0.95)

@@ -1,4 +1,4 @@
-"""Does a passage say what a sentence of an answer says, and where? Citations are verified, never trusted."""
+"""Verifies citations: whether a passage supports a sentence of an answer, and which span of it does."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from gnomon.answer.types import Citation, Passage, Sentence
-from gnomon.answer.verification.claims import Claim, bare, claim, is_claim, reader
-from gnomon.answer.verification.spans import Material, neighbours
+from gnomon.answer.verification.claims import Claim, content_words, extract_claim, is_claim, strip_markers
+from gnomon.answer.verification.spans import PassageSpans, adjacent_pairs
 from gnomon.core.contracts import Encoder
 from gnomon.core.errors import InvalidInput
 from gnomon.kernels.diversity import containment
 
-FEATURES = ("likeness", "words", "pairs", "names", "other names", "replaced", "contradiction")
+FEATURES = ("similarity", "words", "pairs", "names", "other names", "replaced", "contradiction")
 _WEIGHTS = np.array([3.86, 1.35, 1.27, -0.88, -0.83, -2.21, -3.79])
 _BIAS = -4.37
 # Fitted by bench/support.py, on rhdh_docs, xquad/en, SciFact train and STS-B train; docs/support.md
-LEAST = 0.78
+MIN_SUPPORT = 0.78
 """The support that a citation must reach: 97 % of the sentences that do were right, see docs/support.md."""
-REFUSED = 0.2
+MAX_UNMATCHED_SUPPORT = 0.2
 """The most support of a span that lacks a number, a unit or a name of the sentence."""
-_EDGE = " \t\n\"'“”‘’«»„.。,;"
-_LOOKED_AT = 8  # spans a passage, those most alike
+_SURROUNDING_MARKS = " \t\n\"'“”‘’«»„.。,;"
+_SPANS_PER_PASSAGE = 8  # spans a passage, those most alike
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
-    """A span, by its number, and how surely it says what the sentence says."""
+class ScoredSpan:
+    """A span, by its number, and its support of the sentence, 0 to 1."""
 
     span: int
     support: float
@@ -44,13 +44,15 @@ class Verifier:
         passages: Sequence[Passage],
         encoder: Encoder,
         *,
-        least: float | None = None,
+        min_support: float | None = None,
         language: str = "en",
     ) -> None:
-        if least is not None and not 0 <= least <= 1:
-            raise InvalidInput(f"least = {least}", expected="0 to 1", hint=f"the measured default is {LEAST}")
-        self.least = LEAST if least is None else least
-        self.material = Material(passages, encoder, reader(language))
+        if min_support is not None and not 0 <= min_support <= 1:
+            raise InvalidInput(
+                f"min_support = {min_support}", expected="0 to 1", hint=f"the measured default is {MIN_SUPPORT}"
+            )
+        self.min_support = MIN_SUPPORT if min_support is None else min_support
+        self.spans = PassageSpans(passages, encoder, content_words(language))
 
     def check(self, text: str, start: int, named: Sequence[int] = ()) -> Sentence:
         """The sentence at `start` of an answer with the citations that hold; none where nothing does.
@@ -59,94 +61,96 @@ class Verifier:
         where none does the one that supports it best. Text that claims nothing, such as a question or "Here
         is the answer:", has no support.
         """
-        own, end = bare(text), start + len(text)
-        if not self.material.spans or not is_claim(own, self.material.words):
+        own, end = strip_markers(text), start + len(text)
+        if not self.spans.spans or not is_claim(own, self.spans.words):
             return Sentence(text, start, end)
         best = self._verbatim(own) or self._best(own)
-        chosen = [cited for cited in best if cited.passage in named and cited.support >= self.least]
+        chosen = [cited for cited in best if cited.passage in named and cited.support >= self.min_support]
         first = max(best, key=lambda cited: cited.support)
-        cited = tuple(chosen) or ((first,) if first.support >= self.least else ())
+        cited = tuple(chosen) or ((first,) if first.support >= self.min_support else ())
         support = max((one.support for one in cited), default=first.support)
         return Sentence(text, start, end, cited, support, bool(cited))
 
-    def features(self, text: str) -> tuple[Int[np.ndarray, " looked_at"], Float[np.ndarray, "looked_at features"]]:
-        """The numbers of the spans that are looked at closely, the likeliest of each passage, and what their
-        support is computed from, in the order of FEATURES.
+    def features(self, text: str) -> tuple[Int[np.ndarray, " candidates"], Float[np.ndarray, "candidates features"]]:
+        """The numbers of the candidate spans, the best of each passage, and the features of their support,
+        in the order of FEATURES.
         """
-        held, own = self.material, claim(text, self.material.words)
-        unknown = len(held.vocabulary)
-        columns = [held.vocabulary.get(word, unknown) for word in dict.fromkeys(own.words)]
-        words = containment(held.weights[columns], held.held[:, columns])
-        likeness = held.likeness(held.encode([text])[0])
-        close = likeness + words
-        looked_at = _likeliest(close, held.owners)
-        table = np.zeros((len(looked_at), len(FEATURES)))
-        table[:, 0], table[:, 1] = likeness[looked_at], words[looked_at]
-        for at, row in zip(looked_at.tolist(), table, strict=True):
-            row[2:] = self._agreement(own, at, close)
-        return looked_at, table
+        spans, own = self.spans, extract_claim(text, self.spans.words)
+        unknown = len(spans.vocabulary)
+        columns = [spans.vocabulary.get(word, unknown) for word in dict.fromkeys(own.words)]
+        words = containment(spans.weights[columns], spans.has_word[:, columns])
+        similarity = spans.similarity(spans.encode([text])[0])
+        overlap = similarity + words
+        candidates = _best_spans(overlap, spans.owners)
+        table = np.zeros((len(candidates), len(FEATURES)))
+        table[:, 0], table[:, 1] = similarity[candidates], words[candidates]
+        for at, row in zip(candidates.tolist(), table, strict=True):
+            row[2:] = self._agreement(own, at, overlap)
+        return candidates, table
 
     def _agreement(
-        self, own: Claim, at: int, close: Float[np.ndarray, " spans"]
+        self, own: Claim, at: int, overlap: Float[np.ndarray, " spans"]
     ) -> tuple[float, float, float, float, float]:
-        """Words that follow each other in both; names that the span lacks; those that its own nearest piece
-        lacks where it has others; whether one of these stands in the place; whether one denies the other.
+        """Adjacent words that both have; names that the span lacks; those that its nearest segment lacks where it
+        has others; whether one of these stands in the same place; whether one contradicts the other.
         """
-        other, pairs = self.material.claim(at), neighbours(own.words)
-        followed = len(pairs & neighbours(other.words)) / len(pairs) if pairs else 1.0
+        other, pairs = self.spans.claim_of(at), adjacent_pairs(own.words)
+        adjacent = len(pairs & adjacent_pairs(other.words)) / len(pairs) if pairs else 1.0
         contradicts = float(own.contradicts(other))
         if not own.names:
-            return followed, 0.0, 0.0, 0.0, contradicts
+            return adjacent, 0.0, 0.0, 0.0, contradicts
         lacking = len(own.names - set(other.words)) / len(own.names)
-        core = self.material.claim(max(self.material.singles(at), key=lambda one: float(close[one])))
+        core = self.spans.claim_of(max(self.spans.segments_of(at), key=lambda one: float(overlap[one])))
         missing = len(own.names - set(core.words)) / len(own.names)
-        unsaid = bool(core.names - set(own.words))
-        return followed, lacking, missing * unsaid, float(own.renames(core)), contradicts
+        substitute = bool(core.names - set(own.words))
+        return adjacent, lacking, missing * substitute, float(own.renames(core)), contradicts
 
-    def lacking(self, own: Claim, at: int) -> bool:
+    def lacks_facts(self, own: Claim, at: int) -> bool:
         """Whether the span lacks a number or a unit, or its whole passage a name, that the sentence has."""
-        other = self.material.claim(at)
+        other = self.spans.claim_of(at)
         if own.numbers - other.numbers or own.units - other.units:
             return True
-        return bool(own.names - self.material.around[self.material.spans[at].passage])
+        return bool(own.names - self.spans.passage_words[self.spans.spans[at].passage])
 
     def _best(self, text: str) -> list[Citation]:
         """The best span of each passage."""
-        own = claim(text, self.material.words)
-        looked_at, table = self.features(text)
+        own = extract_claim(text, self.spans.words)
+        candidates, table = self.features(text)
         supports = 1.0 / (1.0 + np.exp(-(table @ _WEIGHTS + _BIAS)))
-        best: dict[int, Scored] = {}
+        best: dict[int, ScoredSpan] = {}
         for row in np.argsort(-supports, kind="stable").tolist():
-            at, support = int(looked_at[row]), float(supports[row])
-            passage = self.material.spans[at].passage
+            at, support = int(candidates[row]), float(supports[row])
+            passage = self.spans.spans[at].passage
             if passage in best and best[passage].support >= support:
                 continue
-            kept = min(support, REFUSED) if self.lacking(own, at) else support
+            kept = min(support, MAX_UNMATCHED_SUPPORT) if self.lacks_facts(own, at) else support
             if passage not in best or kept > best[passage].support:
-                best[passage] = Scored(at, kept)
+                best[passage] = ScoredSpan(at, kept)
         return [self._citation(one) for _, one in sorted(best.items())]
 
-    def _citation(self, scored: Scored) -> Citation:
-        span = self.material.spans[scored.span]
-        return self._quoted(span.passage, span.start, span.end, scored.support)
+    def _citation(self, scored: ScoredSpan) -> Citation:
+        span = self.spans.spans[scored.span]
+        return self._citation_at(span.passage, span.start, span.end, scored.support)
 
-    def _quoted(self, passage: int, start: int, end: int, support: float) -> Citation:
-        one = self.material.passages[passage]
+    def _citation_at(self, passage: int, start: int, end: int, support: float) -> Citation:
+        one = self.spans.passages[passage]
         quote = one.text[start:end]
         return Citation(one.number, one.document, one.start + start, one.start + end, quote, support)
 
     def _verbatim(self, text: str) -> list[Citation]:
         """Where the passages have the sentence word for word, white space and the marks around it aside."""
-        words = text.strip(_EDGE).split()
+        words = text.strip(_SURROUNDING_MARKS).split()
         if not words:
             return []
         wanted = re.compile(r"(?<!\w)" + r"\s+".join(map(re.escape, words)) + r"(?!\w)")
-        found = [(at, wanted.search(one.text)) for at, one in enumerate(self.material.passages)]
-        return [self._quoted(at, *match.span(), 1.0) for at, match in found if match]
+        matches = [(at, wanted.search(one.text)) for at, one in enumerate(self.spans.passages)]
+        return [self._citation_at(at, *match.span(), 1.0) for at, match in matches if match]
 
 
-def _likeliest(scores: Float[np.ndarray, " spans"], owners: Int[np.ndarray, " spans"]) -> Int[np.ndarray, " looked_at"]:
+def _best_spans(
+    scores: Float[np.ndarray, " spans"], owners: Int[np.ndarray, " spans"]
+) -> Int[np.ndarray, " candidates"]:
     """The few best spans of every passage."""
     order = np.argsort(-scores, kind="stable")
-    chosen = [order[owners[order] == passage][:_LOOKED_AT] for passage in np.unique(owners)]
+    chosen = [order[owners[order] == passage][:_SPANS_PER_PASSAGE] for passage in np.unique(owners)]
     return np.concatenate(chosen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from gnomon.answer.evaluation.evaluate import AnswerReport, Models
+    from gnomon.answer.evaluation.evaluate import AnswerReport
     from gnomon.answer.evaluation.questions import Question
     from gnomon.answer.settings import AskSettings
+    from gnomon.answer.types import ChatModel
     from gnomon.collection.systems import CollectionSystem
     from gnomon.evaluate import Verdict
 
@@ -73,8 +74,7 @@ def answers(
 
     Every question is asked; where its evidence is known, once more with the evidence left out of the search.
     """
-    from gnomon.answer.evaluation.evaluate import against as compare_answers
-    from gnomon.answer.evaluation.evaluate import evaluate_answers
+    from gnomon.answer.evaluation.evaluate import compare_with_saved, evaluate_answers
     from gnomon.answer.evaluation.questions import read_questions
     from gnomon.cli.evaluation import require_suffix, write_lines
     from gnomon.cli.progress import ProgressBar
@@ -91,17 +91,19 @@ def answers(
     before = None if against is None else read_f1(against, questions.questions)
     with (
         noted() as notes,
-        open_models(llm, llm_model, judge) as models,
+        open_models(llm, llm_model, judge) as (writer, judging),
         open_collection(system.folder, create=False, progress=print_message, version=system.version) as kb,
         ProgressBar() as bar,
     ):
-        report = evaluate_answers(kb, questions, settings=ask_settings, models=models, progress=bar.update)
+        report = evaluate_answers(
+            kb, questions, settings=ask_settings, writer=writer, judge=judging, progress=bar.update
+        )
     if per_query:
         write_lines(per_query, report.rows())
     verdict = None
     if before is not None and against is not None:
-        verdict = compare_answers(report, before, (against.stem, target))
-    about = _description(target, models, ask_settings)
+        verdict = compare_with_saved(report, before, (against.stem, target))
+    about = _description(target, writer, judging, ask_settings)
     if as_json:
         judged = None if verdict is None else {**verdict.to_json(), "explained": verdict.explain()}
         print_json({**about, **report.to_json(), "against": judged, "warnings": notes})
@@ -148,10 +150,10 @@ def parse_settings(given: Sequence[str], **options: str | None) -> AskSettings:
 
 
 @contextmanager
-def open_models(url: str | None, name: str | None, judge: tuple[str, str] | None) -> Iterator[Models]:
-    """The language models that are asked. Raises InvalidInput for a model's name without its address."""
-    from gnomon.answer.evaluation.evaluate import Models
-
+def open_models(
+    url: str | None, name: str | None, judge: tuple[str, str] | None
+) -> Iterator[tuple[ChatModel | None, ChatModel | None]]:
+    """The models that write and judge answers. Raises InvalidInput for a model's name without its address."""
     if name is not None and url is None:
         raise InvalidInput(
             f"--llm-model {name} without --llm",
@@ -159,17 +161,17 @@ def open_models(url: str | None, name: str | None, judge: tuple[str, str] | None
             hint="give --llm URL, or neither for answers that are quoted",
         )
     if url is None and judge is None:
-        yield Models()
+        yield None, None
         return
-    from gnomon.answer.llm.endpoint import Endpoint, only_model
+    from gnomon.answer.llm.endpoint import open_chat_model
 
     with ExitStack() as open_ones:
-        writer = None if url is None else Endpoint(url, name or only_model(url))
-        judging = None if judge is None else Endpoint(*judge)
+        writer = None if url is None else open_chat_model(url, name)
+        judging = None if judge is None else open_chat_model(*judge)
         for one in (writer, judging):
-            if one is not None:
-                open_ones.enter_context(closing(one))
-        yield Models(writer, judging)
+            if hasattr(one, "close"):
+                open_ones.enter_context(closing(cast(Any, one)))
+        yield writer, judging
 
 
 def read_f1(path: Path, questions: Sequence[Question]) -> dict[str, float]:
@@ -197,11 +199,13 @@ def read_f1(path: Path, questions: Sequence[Question]) -> dict[str, float]:
     return {name: value for name, (_, value) in found.items()}
 
 
-def _description(target: str, models: Models, settings: AskSettings) -> dict[str, Any]:
+def _description(
+    target: str, writer: ChatModel | None, judging: ChatModel | None, settings: AskSettings
+) -> dict[str, Any]:
     """What was measured, and how, for scripts and people."""
     from dataclasses import asdict
 
-    names = [None if one is None else one.name for one in (models.writer, models.judge)]
+    names = [None if one is None else one.name for one in (writer, judge)]
     return {"target": target, "written_by": names[0], "judged_by": names[1], "settings": asdict(settings)}
 
 

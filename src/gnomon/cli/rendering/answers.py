@@ -15,7 +15,16 @@ from rich.live import Live
 from rich.text import Text
 
 from gnomon.answer.response_parser import Reply
-from gnomon.answer.types import Answer, Checked, Event, Passage, Piece, Sentence
+from gnomon.answer.types import (
+    Answer,
+    AnswerDone,
+    AnswerEvent,
+    Passage,
+    PassagesFound,
+    Sentence,
+    SentenceVerified,
+    TextDelta,
+)
 from gnomon.cli.rendering.hits import MATCH
 from gnomon.cli.terminal import clean, near, print_hanging, print_line, printable
 
@@ -23,6 +32,12 @@ NOT_SUPPORTED = "[not supported by the passages]"
 LENGTH = 240
 """Characters of a passage that are shown around what was cited of it."""
 _LEAD = 60
+_EVENT_NAMES: dict[type[AnswerEvent], str] = {
+    PassagesFound: "found",
+    TextDelta: "piece",
+    SentenceVerified: "checked",
+    AnswerDone: "done",
+}
 
 
 def print_answer(console: Console, answer: Answer) -> None:
@@ -137,10 +152,10 @@ def answer_json(answer: Answer) -> dict[str, Any]:
     return plain
 
 
-def event_json(event: Event) -> str:
-    """An event on one line: its kind in small letters, and what it holds."""
+def event_json(event: AnswerEvent) -> str:
+    """An event on one line: its kind, and its fields."""
     plain = _plain(asdict(event))
-    return json.dumps({"event": type(event).__name__.lower(), **plain}, allow_nan=False, default=str) + "\n"
+    return json.dumps({"event": _EVENT_NAMES[type(event)], **plain}, allow_nan=False, default=str) + "\n"
 
 
 def _plain(value: Any) -> Any:
@@ -174,11 +189,11 @@ class LiveAnswer:
     ) -> None:
         self._live.__exit__(kind, error, trace)
 
-    def show(self, event: Event) -> None:
+    def show(self, event: AnswerEvent) -> None:
         """Show an event."""
-        if isinstance(event, Piece):
+        if isinstance(event, TextDelta):
             self._waiting += [said.text for said in self._reply.add(event.text)]
-        elif isinstance(event, Checked):
+        elif isinstance(event, SentenceVerified):
             one = event.sentence
             if one.text not in self._waiting:  # the last one: the reply has ended
                 self._waiting += [said.text for said in self._reply.rest(cut_off=False)]

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gnomon.answer.generative import MOST_CHARACTERS, generate
-from gnomon.answer.response_parser import Reply, Said
-from gnomon.answer.types import Checked, Passage, Piece
+from gnomon.answer.generative import MAX_CHARACTERS_PER_TOKEN, verify_reply
+from gnomon.answer.response_parser import ParsedSentence, ResponseParser
+from gnomon.answer.types import Passage, SentenceVerified, TextDelta
 from gnomon.answer.verification.verifier import Verifier
 from gnomon.core.errors import GenerationFailed
 from gnomon.testing.toys import HashEncoder
@@ -48,7 +48,7 @@ class Pieces:
 
 def drafted(verifier, pieces, unsupported="mark", max_tokens=500):
     """The events and the draft that they end with."""
-    events, running = [], generate(pieces(), verifier, unsupported, max_tokens)
+    events, running = [], verify_reply(pieces(), verifier, unsupported, max_tokens)
     while True:
         try:
             events.append(next(running))
@@ -58,30 +58,30 @@ def drafted(verifier, pieces, unsupported="mark", max_tokens=500):
 
 
 def cut(text, size=1, *, cut_off=False):
-    reply = Reply()
+    reply = ResponseParser()
     found = [said for at in range(0, len(text), size) for said in reply.add(text[at : at + size])]
     return found + list(reply.rest(cut_off=cut_off))
 
 
 def test_markers_belong_to_the_sentence_they_follow_and_are_taken_out():
     assert cut("Keys live. [1] They end.[2] Dr. No [1, 3] said so [2][4]. Ask 【2】. 1999 [2020] was [^3] it.") == [
-        Said("", "Keys live.", (1,)),
-        Said(" ", "They end.", (2,)),
-        Said(" ", "Dr. No said so.", (1, 3, 2, 4)),
-        Said(" ", "Ask.", (2,)),
-        Said(" ", "1999 [2020] was it.", (3,)),
+        ParsedSentence("", "Keys live.", (1,)),
+        ParsedSentence(" ", "They end.", (2,)),
+        ParsedSentence(" ", "Dr. No said so.", (1, 3, 2, 4)),
+        ParsedSentence(" ", "Ask.", (2,)),
+        ParsedSentence(" ", "1999 [2020] was it.", (3,)),
     ]
     assert cut("See [passage 2] and (see [1]). 第一句。[1]第二句[2-4]。") == [
-        Said("", "See and.", (2, 1)),
-        Said(" ", "第一句。", (1,)),
-        Said("", "第二句。", (2, 3, 4)),
+        ParsedSentence("", "See and.", (2, 1)),
+        ParsedSentence(" ", "第一句。", (1,)),
+        ParsedSentence("", "第二句。", (2, 3, 4)),
     ]
-    assert cut("It ends. [1") == [Said("", "It ends.")]
+    assert cut("It ends. [1") == [ParsedSentence("", "It ends.")]
 
 
 def test_items_of_lists_and_blocks_of_code_are_sentences():
     text = "Do this:\n\n1. Make a key [1]\n2. Revoke it. Then wait [2].\n- x\n\n```sh\nrun a[1]. now\n```\nDone"
-    assert [(one.before, one.text, one.named) for one in cut(text)] == [
+    assert [(one.before, one.text, one.cited) for one in cut(text)] == [
         ("", "Do this:", ()),
         ("\n\n1. ", "Make a key", (1,)),
         ("\n2. ", "Revoke it.", ()),
@@ -113,8 +113,8 @@ def test_pieces_of_any_size_give_the_same_text(text, size):
 def test_a_reply_is_verified_sentence_by_sentence(verifier):
     pieces = Pieces("Keys live for 90 days [1]. The king of Spain is bald [2]. Then revoke the one before.")
     events, draft = drafted(verifier, pieces)
-    assert "".join(event.text for event in events if isinstance(event, Piece)) == draft.raw
-    checked = [event.sentence for event in events if isinstance(event, Checked)]
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == draft.raw
+    checked = [event.sentence for event in events if isinstance(event, SentenceVerified)]
     assert tuple(checked) == draft.sentences
     assert [one.supported for one in checked] == [True, False, True]
     assert draft.text == "Keys live for 90 days. The king of Spain is bald. Then revoke the one before."
@@ -124,13 +124,13 @@ def test_a_reply_is_verified_sentence_by_sentence(verifier):
     assert TEXT[citation.start - START : citation.end - START] == citation.quote
     assert citation.quote.rstrip(".") == "Keys live for 90 days"
     # The first sentence was shown before the last had come.
-    assert events.index(Checked(checked[0])) < max(i for i, e in enumerate(events) if isinstance(e, Piece))
+    assert events.index(SentenceVerified(checked[0])) < max(i for i, e in enumerate(events) if isinstance(e, TextDelta))
 
 
 def test_dropped_sentences_are_never_seen(verifier):
     pieces = Pieces("- The king of Spain is bald.\n- Keys live for 90 days.\nBread is blue! Revoke the one before.")
     events, draft = drafted(verifier, pieces, "drop")
-    assert all(isinstance(event, Checked) and event.sentence.supported for event in events)
+    assert all(isinstance(event, SentenceVerified) and event.sentence.supported for event in events)
     assert draft.text == "- Keys live for 90 days.\nRevoke the one before."
     assert [one.text for one in draft.dropped] == ["The king of Spain is bald.", "Bread is blue!"]
     assert [(one.start, one.end) for one in draft.dropped] == [(0, 0), (24, 24)]
@@ -158,7 +158,7 @@ def test_a_reply_that_repeats_itself_is_ended_and_said_once(verifier):
 def test_a_server_that_knows_no_limit_is_stopped(verifier):
     pieces = Pieces("blah " * 100_000)
     _, draft = drafted(verifier, pieces, max_tokens=10)
-    assert len(draft.raw) <= 10 * MOST_CHARACTERS + 3
+    assert len(draft.raw) <= 10 * MAX_CHARACTERS_PER_TOKEN + 3
     assert not any(one.supported for one in draft.sentences)
 
 
@@ -170,7 +170,7 @@ def test_a_reply_without_a_word_has_no_sentence(verifier, text):
 
 def test_a_closed_reply_ends_the_request(verifier):
     pieces = Pieces("Keys live for 90 days. Then revoke the one before. " * 5)
-    running = generate(pieces(), verifier, "mark", 500)
+    running = verify_reply(pieces(), verifier, "mark", 500)
     next(running)
     running.close()
     assert pieces.closed

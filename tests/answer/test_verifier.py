@@ -8,15 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnomon.answer.types import Passage
-from gnomon.answer.verification.claims import bare, claim, is_claim, reader
-from gnomon.answer.verification.spans import MOST_WORDS, pieces
-from gnomon.answer.verification.verifier import LEAST, REFUSED, Verifier
+from gnomon.answer.verification.claims import content_words, extract_claim, is_claim, strip_markers
+from gnomon.answer.verification.spans import MAX_SEGMENT_WORDS, split_segments
+from gnomon.answer.verification.verifier import MAX_UNMATCHED_SUPPORT, MIN_SUPPORT, Verifier
 from gnomon.core.errors import InvalidInput
 from gnomon.core.vectors import Vectors
 from gnomon.testing.toys import HashEncoder
 
 ENCODER = HashEncoder(dim=256, max_tokens=10_000)
-WORDS = reader("en")
+WORDS = content_words("en")
 SERVER = (
     "# Setup\n\nThe server was started in 2019 with 5 GB of memory. It does not keep files.\n"
     "Backups are made by the agent every 3 days. Nobody in Paris was told."
@@ -58,7 +58,7 @@ def test_a_part_of_a_word_is_no_quote() -> None:
 def test_other_words_for_the_same_are_supported_and_quoted_exactly(held: Verifier) -> None:
     found = held.check("Every 3 days, backups are made by the agent.", 0)
     assert found.supported
-    assert LEAST <= found.support < 1.0
+    assert MIN_SUPPORT <= found.support < 1.0
     assert found.citations[0].quote == "Backups are made by the agent every 3 days."
     assert held.check("Wheat prices fell by 5 percent in May.", 0).supported
 
@@ -77,7 +77,7 @@ def test_other_words_for_the_same_are_supported_and_quoted_exactly(held: Verifie
 def test_a_number_a_unit_or_a_name_that_is_nowhere_refuses_whatever_else_agrees(held: Verifier, text: str) -> None:
     found = held.check(text, 0, named=[1, 2])
     assert (found.supported, found.citations) == (False, ())
-    assert found.support <= REFUSED < LEAST
+    assert found.support <= MAX_UNMATCHED_SUPPORT < MIN_SUPPORT
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_what_denies_the_passage_is_not_supported(held: Verifier, text: str) -> 
 def test_what_no_passage_says_is_not_supported(held: Verifier) -> None:
     found = held.check("Violins and cellos are tuned in fifths [1].", 0, named=[1])
     assert (found.supported, found.citations) == (False, ())
-    assert found.support < LEAST
+    assert found.support < MIN_SUPPORT
 
 
 @pytest.mark.parametrize("text", ["Hello!", "Is it kept?", "Here is the answer:", "", " ", "[1]", "...", "Yes [2]."])
@@ -117,15 +117,15 @@ def test_the_passage_named_is_cited_where_it_holds_and_another_where_it_does_not
 def test_names_may_stand_in_the_title_or_another_sentence_of_the_passage(held: Verifier) -> None:
     text = "The Gnomon server was started in 2019 with 5 GB of memory."
     assert held.check(text, 0).support > 0.5
-    assert verifier(SERVER).check(text, 0).support <= REFUSED  # no title there
+    assert verifier(SERVER).check(text, 0).support <= MAX_UNMATCHED_SUPPORT  # no title there
 
 
 def test_a_stricter_threshold_accepts_less_and_quotes_stay() -> None:
-    strict = verifier(SERVER, least=1.0)
+    strict = verifier(SERVER, min_support=1.0)
     assert not strict.check("Every 3 days, backups are made by the agent.", 0).supported
     assert strict.check("Backups are made by the agent every 3 days.", 0).supported
-    with pytest.raises(InvalidInput, match=r"(?s)least = 2.*0 to 1.*measured default"):
-        verifier(SERVER, least=2)
+    with pytest.raises(InvalidInput, match=r"(?s)min_support = 2.*0 to 1.*measured default"):
+        verifier(SERVER, min_support=2)
 
 
 def test_scripts_without_spaces_and_no_passages_are_no_fault() -> None:
@@ -192,7 +192,7 @@ def test_every_citation_is_the_text_where_it_points_and_unsupported_means_none(p
     assert 0.0 <= found.support <= 1.0
     for cited in found.citations:
         assert document[cited.start : cited.end] == cited.quote
-        assert cited.support >= LEAST
+        assert cited.support >= MIN_SUPPORT
 
 
 @given(
@@ -202,10 +202,10 @@ def test_every_citation_is_the_text_where_it_points_and_unsupported_means_none(p
 )
 def test_pieces_leave_out_only_white_space_and_are_short(text: str) -> None:
     at = 0
-    for start, end in pieces(text):
+    for start, end in split_segments(text):
         assert not text[at:start].strip()
         assert text[start:end].strip() == text[start:end] != ""
-        assert len(text[start:end].split()) <= MOST_WORDS
+        assert len(text[start:end].split()) <= MAX_SEGMENT_WORDS
         assert end - start <= 600
         at = end
     assert not text[at:].strip()
@@ -214,28 +214,28 @@ def test_pieces_leave_out_only_white_space_and_are_short(text: str) -> None:
 def test_long_sentences_are_cut_where_clauses_end() -> None:
     clause = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
     text = ", ".join([clause] * 6)
-    cut = [text[a:b] for a, b in pieces(text)]
+    cut = [text[a:b] for a, b in split_segments(text)]
     assert len(cut) == 2
     assert cut[0].endswith("fourteen,")
     assert " ".join(cut) == text
     rows = "| a | b |\n|---|---|\n| 1 | 2 |\nAfter it."
-    assert [rows[a:b] for a, b in pieces(rows)] == ["| a | b |", "|---|---|", "| 1 | 2 |", "After it."]
+    assert [rows[a:b] for a, b in split_segments(rows)] == ["| a | b |", "|---|---|", "| 1 | 2 |", "After it."]
 
 
 def test_what_a_sentence_claims() -> None:
-    found = claim("Barack Obama didn't pay 1,000.50 dollars in Kenya, but twelve mg of RHDH-2 [3].", WORDS)
+    found = extract_claim("Barack Obama didn't pay 1,000.50 dollars in Kenya, but twelve mg of RHDH-2 [3].", WORDS)
     assert found.numbers == {"1000.5", "12", "2", "3"}
     assert found.units == {"dollar", "mg"}
     assert found.names == {"barack", "obama", "kenya", "rhdh"}
-    assert found.denied == {"pay", "1"}
-    assert bare("* It is so [1][2, 3], he said [4–5].") == "It is so, he said."
+    assert found.negated == {"pay", "1"}
+    assert strip_markers("* It is so [1][2, 3], he said [4–5].") == "It is so, he said."
     assert is_claim("The cat sleeps.", WORDS)
     assert not is_claim("The cat.", WORDS)
 
 
 def test_opposites_and_denials_contradict() -> None:
-    said = claim("The drug increases the risk of failure.", WORDS)
-    assert claim("The drug decreases the risk of failure.", WORDS).contradicts(said)
-    assert claim("The drug does not increase the risk.", WORDS).contradicts(said)
-    assert not claim("The risk increases with the drug.", WORDS).contradicts(said)
+    said = extract_claim("The drug increases the risk of failure.", WORDS)
+    assert extract_claim("The drug decreases the risk of failure.", WORDS).contradicts(said)
+    assert extract_claim("The drug does not increase the risk.", WORDS).contradicts(said)
+    assert not extract_claim("The risk increases with the drug.", WORDS).contradicts(said)
     assert not replace(said).contradicts(said)

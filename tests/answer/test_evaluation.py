@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 import gnomon
-from gnomon.answer.evaluation.evaluate import left_out, scores_of, tradeoff
-from gnomon.answer.evaluation.metrics import MEASURES, Asked, Support, of_question, said
+from gnomon.answer.evaluation.evaluate import exclusion_condition, scores_of, threshold_curve
+from gnomon.answer.evaluation.metrics import MEASURES, EvaluatedQuestion, SupportJudge, answer_text, question_metrics
 from gnomon.answer.evaluation.questions import Question
 from gnomon.answer.types import Answer, Citation, Passage, Sentence
 from gnomon.testing.toys import HashEncoder
@@ -51,13 +51,13 @@ NOTHING = answer(outcome="not in these documents", confidence=0.2)
 
 
 def figures(kb, asked, *names):
-    found = of_question(asked, Support(kb))
+    found = question_metrics(asked, SupportJudge(kb))
     assert set(found) <= set(MEASURES)
     return tuple(found.get(name) for name in names) if names else found
 
 
 def test_a_good_answer(kb):
-    asked = Asked(QUESTION, answer(cited(LONG, (1, "nile"))), ("bees", "nile"), NOTHING)
+    asked = EvaluatedQuestion(QUESTION, answer(cited(LONG, (1, "nile"))), ("bees", "nile"), NOTHING)
     assert figures(kb, asked) == {
         "evidence@10": 1.0,
         "evidence shown": 1.0,
@@ -74,13 +74,13 @@ def test_a_good_answer(kb):
 
 def test_marks_of_citations_are_no_words_of_the_answer(kb):
     one = replace(answer(), text="About 6,650 km [1, 2].")
-    assert said(one) == "About 6,650 km."
-    assert figures(kb, Asked(QUESTION, one), "exact match", "token F1") == (1.0, 1.0)
+    assert answer_text(one) == "About 6,650 km."
+    assert figures(kb, EvaluatedQuestion(QUESTION, one), "exact match", "token F1") == (1.0, 1.0)
 
 
 def test_no_answer_counts_0_and_has_no_citations(kb):
     for outcome, kept in (("not in these documents", 0.0), ("failed", None)):
-        asked = Asked(QUESTION, replace(answer(cited(LONG)), outcome=outcome), ("nile",), NOTHING)
+        asked = EvaluatedQuestion(QUESTION, replace(answer(cited(LONG)), outcome=outcome), ("nile",), NOTHING)
         names = "exact match", "token F1", "citation recall", "answered with evidence"
         assert figures(kb, asked, *names) == (0.0, 0.0, None, kept)
         assert figures(kb, asked, "evidence@10") == (1.0,)
@@ -89,32 +89,32 @@ def test_no_answer_counts_0_and_has_no_citations(kb):
 def test_evidence_must_be_among_the_first_ten_and_among_the_passages(kb):
     others = tuple(f"d{n}" for n in range(10))
     names = "evidence@10", "evidence shown"
-    assert figures(kb, Asked(QUESTION, answer(), (*others, "nile")), *names) == (0.0, 1.0)
+    assert figures(kb, EvaluatedQuestion(QUESTION, answer(), (*others, "nile")), *names) == (0.0, 1.0)
     hidden = answer(passages=(passage(1, "bees"),))
-    assert figures(kb, Asked(QUESTION, hidden, (*others[:9], "nile")), *names) == (1.0, 0.0)
+    assert figures(kb, EvaluatedQuestion(QUESTION, hidden, (*others[:9], "nile")), *names) == (1.0, 0.0)
     alone = replace(QUESTION, documents=())
-    assert figures(kb, Asked(alone, answer(cited(LONG, (1, "nile"))), others), *names) == (None, None)
-    assert "abstention recall" not in figures(kb, Asked(alone, answer(), others))
+    assert figures(kb, EvaluatedQuestion(alone, answer(cited(LONG, (1, "nile"))), others), *names) == (None, None)
+    assert "abstention recall" not in figures(kb, EvaluatedQuestion(alone, answer(), others))
 
 
 def test_a_citation_counts_only_where_its_passage_says_so(kb):
     names = "citation precision", "citation recall", "citations of evidence"
     wrong = cited(LONG, (2, "bees"))  # the right sentence, another passage
-    assert figures(kb, Asked(QUESTION, answer(wrong)), *names) == (0.0, 0.0, 0.0)
+    assert figures(kb, EvaluatedQuestion(QUESTION, answer(wrong)), *names) == (0.0, 0.0, 0.0)
     half = cited(LONG, (1, "nile"), (2, "bees"))
-    assert figures(kb, Asked(QUESTION, answer(half)), *names) == (0.5, 1.0, 0.5)
+    assert figures(kb, EvaluatedQuestion(QUESTION, answer(half)), *names) == (0.5, 1.0, 0.5)
     without = answer(cited(LONG, (1, "nile")), cited("Whales are large animals."))
-    assert figures(kb, Asked(QUESTION, without), *names) == (1.0, 0.5, 1.0)
+    assert figures(kb, EvaluatedQuestion(QUESTION, without), *names) == (1.0, 0.5, 1.0)
     none = answer(cited("Whales are large animals."))
-    assert figures(kb, Asked(QUESTION, none), *names) == (None, 0.0, None)
+    assert figures(kb, EvaluatedQuestion(QUESTION, none), *names) == (None, 0.0, None)
 
 
 def test_a_sentence_in_other_words_is_verified_and_a_changed_number_is_not(kb):
     names = "citation precision", "citation recall"
     said_so = cited("The Nile is about 6,650 km long.", (1, "nile"))
-    assert figures(kb, Asked(QUESTION, answer(said_so)), *names) == (1.0, 1.0)
+    assert figures(kb, EvaluatedQuestion(QUESTION, answer(said_so)), *names) == (1.0, 1.0)
     not_so = cited("The Nile is 7,000 km long.", (1, "nile"))
-    assert figures(kb, Asked(QUESTION, answer(not_so)), *names) == (0.0, 0.0)
+    assert figures(kb, EvaluatedQuestion(QUESTION, answer(not_so)), *names) == (0.0, 0.0)
 
 
 def test_a_quote_must_be_what_stands_at_its_offsets(kb):
@@ -128,10 +128,10 @@ def test_a_quote_must_be_what_stands_at_its_offsets(kb):
         replace(citation, passage=7),
     ):
         moved = answer(replace(sentence, citations=(bad,)))
-        assert figures(kb, Asked(QUESTION, moved), "citation precision") == (0.0,), bad
+        assert figures(kb, EvaluatedQuestion(QUESTION, moved), "citation precision") == (0.0,), bad
     row = replace(passage(1, "nile"), document="rivers#3", row=True)
     of_row = answer(replace(sentence, citations=(replace(citation, document="rivers#3"),)), passages=(row,))
-    assert figures(kb, Asked(QUESTION, of_row), "citation precision") == (1.0,)
+    assert figures(kb, EvaluatedQuestion(QUESTION, of_row), "citation precision") == (1.0,)
 
 
 def test_abstaining_is_measured_over_both_askings():
@@ -161,16 +161,16 @@ def test_never_abstaining_has_no_precision():
 
 def test_the_trade_off_by_threshold():
     def pair(there, gone):
-        return Asked(QUESTION, answer(confidence=there), (), replace(NOTHING, confidence=gone))
+        return EvaluatedQuestion(QUESTION, answer(confidence=there), (), replace(NOTHING, confidence=gone))
 
-    curve = tradeoff([pair(0.9, 0.2), pair(0.5, 0.6), Asked(QUESTION, answer())])
+    curve = threshold_curve([pair(0.9, 0.2), pair(0.5, 0.6), EvaluatedQuestion(QUESTION, answer())])
     at = {point.threshold: (point.answered, point.abstained) for point in curve}
     assert at[0.0] == (1.0, 0.0)
     assert at[0.5] == (1.0, 0.5)
     assert at[0.55] == (0.5, 0.5)
     assert at[0.6] == (0.5, 0.5)  # a confidence at the threshold answers
     assert at[1.0] == (0.0, 1.0)
-    assert tradeoff([Asked(QUESTION, answer())]) == ()
+    assert threshold_curve([EvaluatedQuestion(QUESTION, answer())]) == ()
 
 
 def test_documents_are_left_out_of_the_search_and_stay(kb):
@@ -179,5 +179,5 @@ def test_documents_are_left_out_of_the_search_and_stay(kb):
         (["it's", "nile"], None, {"bees"}),
         (["bees"], "id = 'bees' or id = 'nile'", {"nile"}),
     ):
-        assert set(kb.ids(left_out(documents, where))) == left
+        assert set(kb.ids(exclusion_condition(documents, where))) == left
     assert set(kb.ids()) == set(TEXTS)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gnomon.answer.prompt import REFUSAL, Template, fenced, is_refusal, load_template
+from gnomon.answer.prompt import REFUSAL, Template, delimit_passages, is_refusal, load_template
 from gnomon.answer.types import Passage
 from gnomon.core.errors import InvalidInput
 
@@ -55,7 +55,7 @@ def test_a_users_own_file_takes_its_place(written) -> None:
     text = '# mine\r\n[user]\r\nJSON {"a": {"b": {}}} and {{question}}.\r\n{passages}\r\nQ: {question}'
     (message,) = load_template(written("\ufeff" + text)).messages("Why {refusal}?", PASSAGES[:1], nonce="ab12")
     assert message.role == "user"
-    shown = fenced(PASSAGES[:1], "ab12")
+    shown = delimit_passages(PASSAGES[:1], "ab12")
     assert message.content == 'JSON {"a": {"b": {}}} and {question}.\n' + shown + "\nQ: Why {refusal}?"
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gnomon.answer.extractive import extract
+from gnomon.answer.extractive import extract_sentences
 from gnomon.answer.types import Passage, Sentence
 from gnomon.answer.verification.verifier import Verifier
 from gnomon.testing.toys import HashEncoder
@@ -27,7 +27,7 @@ PASSAGES = (passage(1, KEYS, start=50, score=0.9), passage(2, CATS))
 
 
 def ask(question: str, *passages: Passage, sentences: int = 1) -> list[Sentence]:
-    return extract(question, passages or PASSAGES, ENCODER, sentences=sentences)
+    return extract_sentences(question, passages or PASSAGES, ENCODER, sentences=sentences)
 
 
 def test_the_sentence_that_answers_is_quoted_with_its_place() -> None:
@@ -78,7 +78,7 @@ def test_what_answers_much_worse_is_left_out() -> None:
 
 
 def test_no_text_gives_no_sentences() -> None:
-    assert extract("When?", (), ENCODER, sentences=2) == []
+    assert extract_sentences("When?", (), ENCODER, sentences=2) == []
     assert ask("When?", passage(1, " \n ")) == []
 
 
@@ -102,11 +102,11 @@ def test_a_verifier_of_these_passages_is_used_and_one_of_others_is_not() -> None
 
     counting = Counting(dim=64, max_tokens=1000)
     verifier = Verifier(PASSAGES, counting)
-    first = extract("When do keys expire?", PASSAGES, counting, sentences=1, verifier=verifier)
+    first = extract_sentences("When do keys expire?", PASSAGES, counting, sentences=1, verifier=verifier)
     before = counting.texts
-    assert extract("When do keys expire?", PASSAGES, counting, sentences=1, verifier=verifier) == first
+    assert extract_sentences("When do keys expire?", PASSAGES, counting, sentences=1, verifier=verifier) == first
     assert counting.texts == before + 1  # the question alone
-    (other,) = extract("Do cats sleep?", PASSAGES[1:], counting, sentences=1, verifier=verifier)
+    (other,) = extract_sentences("Do cats sleep?", PASSAGES[1:], counting, sentences=1, verifier=verifier)
     assert other.citations[0].passage == 2
 
 
@@ -123,7 +123,7 @@ PIECES = st.sampled_from(["Keys expire.", "Cats sleep long!", "Is it?", "- one",
 @given(st.lists(st.lists(PIECES, max_size=5).map(" ".join), max_size=3), st.integers(1, 4))
 def test_quotes_stand_where_they_are_cited(texts: list[str], most: int) -> None:
     passages = [passage(at + 1, text, start=7 * at) for at, text in enumerate(texts)]
-    found = extract("When do keys expire?", passages, ENCODER, sentences=most)
+    found = extract_sentences("When do keys expire?", passages, ENCODER, sentences=most)
     assert len(found) <= most
     assert bool(found) == any(text.strip() for text in texts)
     for one in found:
@@ -136,7 +136,7 @@ def test_quotes_stand_where_they_are_cited(texts: list[str], most: int) -> None:
 @pytest.mark.parametrize("question", ["When do keys expire?", "Do cats sleep?"])
 def test_a_quote_is_supported_by_the_verifier_as_well(question: str) -> None:
     verifier = Verifier(PASSAGES, ENCODER)
-    for one in extract(question, PASSAGES, ENCODER, sentences=3, verifier=verifier):
+    for one in extract_sentences(question, PASSAGES, ENCODER, sentences=3, verifier=verifier):
         checked = verifier.check(one.text, one.start)
         assert checked.support == 1.0
         assert checked.citations[0].quote in one.text

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gnomon
-from gnomon.answer.abstention import MOST_SENTENCES, NAMES, THRESHOLD, Signals, confidence, signals
-from gnomon.answer.context import choose
+from gnomon.answer.abstention import MAX_SENTENCES, SIGNAL_NAMES, THRESHOLD, Signals, compute_signals, confidence
+from gnomon.answer.context import select_passages
 from gnomon.answer.settings import ContextSettings
 from gnomon.answer.types import Passage
 from gnomon.collection import Collection
@@ -53,7 +53,7 @@ def opened(tmp_path: Path) -> Iterator[Open]:
 
 def found(kb: Collection, question: str, mode: str = "hybrid", where: str | None = None) -> Signals:
     ranking = kb.retriever(mode, where=where)([Query(question)], k=30)[0]  # type: ignore[arg-type]
-    return signals(kb, question, ranking, choose(kb, ranking, ContextSettings()))
+    return compute_signals(kb, question, ranking, select_passages(kb, ranking, ContextSettings()))
 
 
 def test_a_question_with_an_answer_is_surer_than_one_whose_document_is_taken_away(opened: Open) -> None:
@@ -77,10 +77,13 @@ def test_nothing_found_is_no_confidence(opened: Open) -> None:
     assert (nothing, confidence(nothing)) == (Signals(), 0.0)
     kb = opened(TEXTS)
     ranking = kb.retriever("dense")([Query(QUESTION)], k=1)[0]
-    assert confidence(signals(kb, QUESTION, ranking, ())) == 0.0
-    assert confidence(signals(kb, QUESTION, Ranking.empty(), choose(kb, ranking, ContextSettings()))) == 0.0
+    assert confidence(compute_signals(kb, QUESTION, ranking, ())) == 0.0
+    assert (
+        confidence(compute_signals(kb, QUESTION, Ranking.empty(), select_passages(kb, ranking, ContextSettings())))
+        == 0.0
+    )
     row = Passage(1, "table#1", QUESTION, 0, len(QUESTION), 1.0, row=True)
-    assert confidence(signals(kb, QUESTION, ranking, (row,))) == 0.0  # what a table says is not judged here
+    assert confidence(compute_signals(kb, QUESTION, ranking, (row,))) == 0.0  # what a table says is not judged here
 
 
 def test_the_mode_that_found_the_candidates_does_not_matter(opened: Open) -> None:
@@ -94,7 +97,7 @@ def test_the_mode_that_found_the_candidates_does_not_matter(opened: Open) -> Non
 def test_odd_questions_give_numbers(opened: Open, question: str) -> None:
     kb = opened(TEXTS)
     ranking = kb.retriever("dense")([Query(QUESTION)], k=3)[0]
-    measured = signals(kb, question, ranking, choose(kb, ranking, ContextSettings()))
+    measured = compute_signals(kb, question, ranking, select_passages(kb, ranking, ContextSettings()))
     assert np.isfinite(measured.row()).all()
     assert 0 <= confidence(measured) < THRESHOLD or "sundial" in question
 
@@ -118,10 +121,10 @@ def test_a_question_costs_itself_and_a_few_sentences(opened: Open) -> None:
     encoder = Counting()
     kb = opened({f"{name}{at}": f"{text} Number {at}." for at in range(5) for name, text in TEXTS.items()}, encoder)
     ranking = kb.retriever()([Query(QUESTION)], k=30)[0]
-    passages = choose(kb, ranking, ContextSettings())
+    passages = select_passages(kb, ranking, ContextSettings())
     encoder.seen = 0
-    signals(kb, QUESTION, ranking, passages)
-    assert encoder.seen == 1 + MOST_SENTENCES
+    compute_signals(kb, QUESTION, ranking, passages)
+    assert encoder.seen == 1 + MAX_SENTENCES
 
 
 def test_a_model_whose_cosines_are_all_high_is_judged_on_the_same_scale(opened: Open) -> None:
@@ -139,20 +142,20 @@ def test_passages_drawn_are_drawn_anew_when_the_collection_changes(opened: Open)
 
 
 @given(
-    row=st.tuples(*(st.floats(-1, 1.5) for _ in NAMES)),
+    row=st.tuples(*(st.floats(-1, 1.5) for _ in SIGNAL_NAMES)),
     more=st.floats(0, 1),
-    name=st.sampled_from(NAMES),
+    name=st.sampled_from(SIGNAL_NAMES),
 )
 def test_confidence_is_a_probability_that_no_signal_lowers(row: tuple[float, ...], more: float, name: str) -> None:
-    less = Signals(**dict(zip(NAMES, row, strict=True)), found=True)
+    less = Signals(**dict(zip(SIGNAL_NAMES, row, strict=True)), found=True)
     raised = replace(less, **{name: getattr(less, name) + more})
     assert 0 <= confidence(less) <= confidence(raised) <= 1
 
 
 def test_the_fitted_weights_are_of_the_signals_that_there_are() -> None:
-    from gnomon.answer.abstention import _fitted
+    from gnomon.answer.abstention import _load_fitted
 
-    assert set(_fitted()["weights"]) == set(NAMES) == {one.name for one in fields(Signals)} - {"found"}
-    assert all(weight >= 0 for weight in _fitted()["weights"].values())
+    assert set(_load_fitted()["weights"]) == set(SIGNAL_NAMES) == {one.name for one in fields(Signals)} - {"found"}
+    assert all(weight >= 0 for weight in _load_fitted()["weights"].values())
     assert 0 < THRESHOLD < 1
-    assert "covidqa" not in _fitted().get("fitted_on", {})
+    assert "covidqa" not in _load_fitted().get("fitted_on", {})

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gnomon.answer.prompt import fenced, fresh_nonce, load_template, neutralised
+from gnomon.answer.prompt import delimit_passages, fresh_nonce, load_template, neutralise
 from gnomon.answer.types import Passage
 
 NONCE = "0123456789abcdef"
@@ -43,7 +43,7 @@ def flat(text: str) -> str:
 
 @pytest.mark.parametrize("token", TOKENS)
 def test_control_tokens_and_marks_lose_their_brackets(token: str) -> None:
-    made = neutralised(f"before {token} after")
+    made = neutralise(f"before {token} after")
     assert token not in made
     assert not re.search(r"[<＜]\s*[/|｜<]|\[/?[A-Za-z]", made)
     assert not re.search(r"[<＜]\s*/?\s*\w", made)
@@ -53,7 +53,7 @@ def test_control_tokens_and_marks_lose_their_brackets(token: str) -> None:
 @pytest.mark.parametrize("header", HEADERS)
 @pytest.mark.parametrize("before", ["", "A text.\n", "A text.\r", "A text.\u2028", "A text.\x0b"])
 def test_headings_of_roles_are_quoted_at_the_beginning_of_a_line(header: str, before: str) -> None:
-    made = neutralised(f"{before}{header} and on" if header.endswith(":") else f"{before}{header}")
+    made = neutralise(f"{before}{header} and on" if header.endswith(":") else f"{before}{header}")
     assert made.splitlines()[-1].startswith("› ")
     assert flat(made) == flat(f"{before}{header} and on" if header.endswith(":") else f"{before}{header}")
 
@@ -71,7 +71,7 @@ def test_headings_of_roles_are_quoted_at_the_beginning_of_a_line(header: str, be
     ],
 )
 def test_ordinary_text_stays_as_it_is(text: str) -> None:
-    assert neutralised(text) == text
+    assert neutralise(text) == text
 
 
 @pytest.mark.parametrize(
@@ -91,14 +91,14 @@ def test_ordinary_text_stays_as_it_is(text: str) -> None:
     ],
 )  # fmt: skip
 def test_what_cannot_be_seen_is_taken_out_before_the_rest_is_looked_at(hidden: str, seen: str) -> None:
-    assert neutralised(hidden) == seen
+    assert neutralise(hidden) == seen
 
 
 @given(WRITTEN)
 @example("<|</s>|> <user </s>> <<SYS</s>>>")  # tokens within what looks like one
 def test_it_is_done_once_and_for_all(text: str) -> None:
-    made = neutralised(text)
-    assert neutralised(made) == made
+    made = neutralise(text)
+    assert neutralise(made) == made
     made.encode()  # a request can carry it
     assert not [c for c in made if unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t"]
     lowered = made.lower()
@@ -111,7 +111,7 @@ def test_it_is_done_once_and_for_all(text: str) -> None:
 
 @given(WRITTEN, WRITTEN, WRITTEN)
 def test_a_passage_ends_where_its_own_mark_stands(text: str, title: str, heading: str) -> None:
-    made = fenced([passage(text, title=title, heading=(heading,)), passage("second")], NONCE)
+    made = delimit_passages([passage(text, title=title, heading=(heading,)), passage("second")], NONCE)
     marks = re.findall(r"(?m)^</?passage-.*$", made)
     assert marks == [f'<passage-{NONCE} number="1">', f"</passage-{NONCE}>"] * 2
     assert made.count("<passage") == 2
@@ -166,6 +166,6 @@ def test_a_nonce_that_a_text_holds_is_drawn_again(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_title_is_one_short_line() -> None:
-    made = fenced([passage("text", title="A\nB" * 500)], NONCE)
+    made = delimit_passages([passage("text", title="A\nB" * 500)], NONCE)
     assert max(map(len, made.splitlines())) < 220
     assert len(made.splitlines()) == 4
