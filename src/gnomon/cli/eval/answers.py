@@ -205,7 +205,7 @@ def _description(
     """What was measured, and how, for scripts and people."""
     from dataclasses import asdict
 
-    names = [None if one is None else one.name for one in (writer, judge)]
+    names = [None if one is None else one.name for one in (writer, judging)]
     return {"target": target, "written_by": names[0], "judged_by": names[1], "settings": asdict(settings)}
 
 
