@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from gnomon.answer.response_parser import Reply
+from gnomon.answer.response_parser import ResponseParser
 from gnomon.answer.types import (
     Answer,
     AnswerDone,
@@ -176,7 +176,7 @@ class LiveAnswer:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live = Live(console=console, refresh_per_second=12, transient=True)
-        self._reply, self._text = Reply(), ""
+        self._parser, self._text = ResponseParser(), ""
         self._sentences: list[Sentence] = []
         self._waiting: list[str] = []  # sentences that are whole and not yet verified
 
@@ -192,11 +192,11 @@ class LiveAnswer:
     def show(self, event: AnswerEvent) -> None:
         """Show an event."""
         if isinstance(event, TextDelta):
-            self._waiting += [said.text for said in self._reply.add(event.text)]
+            self._waiting += [said.text for said in self._parser.add(event.text)]
         elif isinstance(event, SentenceVerified):
             one = event.sentence
             if one.text not in self._waiting:  # the last one: the reply has ended
-                self._waiting += [said.text for said in self._reply.rest(cut_off=False)]
+                self._waiting += [said.text for said in self._parser.rest(cut_off=False)]
             if one.text in self._waiting:
                 self._waiting = self._waiting[self._waiting.index(one.text) + 1 :]
             self._text += " " * (one.start - len(self._text)) + one.text
@@ -206,7 +206,7 @@ class LiveAnswer:
     def _last_lines(self) -> Text:
         """What fits on the screen, the newest at the bottom."""
         shown = answer_text(self._text, self._sentences)
-        for text in (*self._waiting, self._reply.pending):
+        for text in (*self._waiting, self._parser.pending):
             shown.append(" ").append(clean(text, style="dim"))
         lines = list(shown.wrap(self._console, self._console.width))
         return Text("\n").join(lines[-max(1, self._console.height - 1) :])
