@@ -38,7 +38,7 @@ from bench.migration.watch_sets import (
 from bench.record import write
 from gnomon.encode import load_encoder
 from gnomon.kernels.statistics import share_interval
-from gnomon.monitor import WatchReport, WatchSettings, watch
+from gnomon.monitor import MonitorReport, MonitorSettings, monitor
 from gnomon.monitor.html_report import charts
 
 MODEL = "all-MiniLM-L6-v2"
@@ -100,10 +100,16 @@ def main() -> None:
     PAGE.write_text(page(figures))
 
 
-def settings(queries: list[str], seed: int, **more: Any) -> WatchSettings:
+def settings(queries: list[str], seed: int, **more: Any) -> MonitorSettings:
     """A look as the bench does it: smaller samples and fewer permutations than by default."""
-    return WatchSettings(
-        queries=queries, sample=SAMPLE, permutations=PERMUTATIONS, asked=50, timed=3, seed=seed, **more
+    return MonitorSettings(
+        queries=queries,
+        sample=SAMPLE,
+        permutations=PERMUTATIONS,
+        recall_queries=50,
+        timed_searches=3,
+        seed=seed,
+        **more,
     )
 
 
@@ -149,7 +155,7 @@ class Bench:
                 kb.add(come)
                 inside += [document.id for document in come]
                 queries = draw.sample(self._content.asked, QUERIES)
-                self._note(key, watch(kb, settings(queries, 1000 * number + at)))
+                self._note(key, monitor(kb, settings(queries, 1000 * number + at)))
         shutil.rmtree(folder)
         return [self._done[key] for key in keys]
 
@@ -171,7 +177,7 @@ class Bench:
         queries = draw_of.sample(content.asked, QUERIES - round(MIX * QUERIES))
         queries += draw_of.sample(content.claims, round(MIX * QUERIES))
         with gnomon.open(self._healthy(0, prompted=False), encoder=self._encoder) as kb:
-            pictures = charts(watch(kb, settings(queries, 1)))
+            pictures = charts(monitor(kb, settings(queries, 1)))
         IMAGES.mkdir(exist_ok=True)
         (IMAGES / "watch-drift.png").write_bytes(pictures["drift"])
 
@@ -188,11 +194,11 @@ class Bench:
 
     def _baseline(self, kb: gnomon.Collection, number: int) -> None:
         queries = random.Random(100 + number).sample(self._content.asked, BASELINE)
-        taken = watch(kb, settings(queries, number, golden=self._content.golden, set_baseline=True))
+        taken = monitor(kb, settings(queries, number, golden=self._content.golden, set_baseline=True))
         if not taken.took_baseline:
             raise SystemExit(f"no baseline: {taken.notes}")
 
-    def _damaged(self, name: str, folder: Path, at: int, share: float | None) -> WatchReport:
+    def _damaged(self, name: str, folder: Path, at: int, share: float | None) -> MonitorReport:
         content, encoder, draw = self._content, self._encoder, random.Random(5000 + at)
         queries = draw.sample(content.asked, QUERIES)
         mixed = round((share or MIX) * QUERIES)
@@ -214,9 +220,9 @@ class Bench:
         with gnomon.open(folder, encoder=encoder) as kb:
             if "documents" in name:
                 kb.add(draw.sample(content.foreign, len(content.documents) // 5))
-            return watch(kb, settings(queries, 9000 + at))
+            return monitor(kb, settings(queries, 9000 + at))
 
-    def _note(self, key: str, report: WatchReport) -> None:
+    def _note(self, key: str, report: MonitorReport) -> None:
         look = {
             "key": key,
             "causes": [alarm.cause for alarm in report.alarms if alarm.cause != "slower"],

@@ -15,7 +15,7 @@ _NEW = {
         "Examination=DoctorReport", "Finding=DoctorFinding", "StoreExamination=StoreReport", "StoreSettings", "examine",
         "examine_store",
     ),
-    "gnomon.monitor": ("WatchReport", "WatchSettings", "watch"),
+    "gnomon.monitor": ("WatchReport=MonitorReport", "WatchSettings=MonitorSettings", "watch=monitor"),
     "gnomon.migrate": (
         "Bridge=EmbeddingAdapter", "BridgeRefused=AdapterRefused", "BridgeSettings=AdapterSettings",
         "Bridged=DualIndexRetriever", "Change", "GateSettings", "Gated=GateReport", "Handed=EmbeddingCoverage",

@@ -1,4 +1,4 @@
-"""Where looks are told: JSON lines, a webhook on the loopback, a page. And how tests become alarms."""
+"""Where runs are told: JSON lines, a webhook on the loopback, a page. And how tests become alarms."""
 
 import json
 import sys
@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from gnomon.core.errors import InvalidInput
-from gnomon.monitor import Check, WatchReport, html_report, notify
-from gnomon.monitor.alarms import Finding, attributed, decided
-from gnomon.monitor.report import Alarm, Map
+from gnomon.monitor import Check, MonitorReport, html_report, notify
+from gnomon.monitor.alarms import CheckWithTests, attribute, decide
+from gnomon.monitor.report import Alarm, DriftMap
 
-LOOK = {
+RUN = {
     "at": "2026-01-01T00:00:00+00:00",
     "version": "v1",
     "baseline": "b",
@@ -42,7 +42,7 @@ def report():
         ),
     )
     rows = np.random.default_rng(0).standard_normal((20, 2))
-    return WatchReport(
+    return MonitorReport(
         collection="kb",
         at="2026-01-02T00:00:00+00:00",
         version="v1",
@@ -53,8 +53,8 @@ def report():
         alarms=(Alarm("queries changed", ("queries",), "they differ", "look"),),
         seconds=1.0,
         false_alarms=0.05,
-        history=(LOOK, LOOK),
-        maps={"queries": Map(rows, rows + 1)},
+        history=(RUN, RUN),
+        maps={"queries": DriftMap(rows, rows + 1)},
     )
 
 
@@ -86,7 +86,7 @@ def server(*codes):
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch):
-    monkeypatch.setattr(notify, "_PAUSE_S", 0.0)
+    monkeypatch.setattr(notify, "_RETRY_DELAY_S", 0.0)
 
 
 def test_a_webhook_gets_the_report(report):
@@ -165,23 +165,23 @@ def check(name, state="alarm", cause="unknown"):
 
 def finding(name, *p):
     tests = {f"{name} {at}": value for at, value in enumerate(p)}
-    return Finding(Check(name, "ok", "fine", examples=("x",)), tests, "not fine", "queries changed", "do")
+    return CheckWithTests(Check(name, "ok", "fine", examples=("x",)), tests, "not fine", "queries changed", "do")
 
 
-def test_all_tests_of_a_look_are_corrected_together():
-    checks = decided([finding("a", 0.02, 0.9), finding("b", 0.03), Finding(check("c"))], 0.05)
+def test_all_tests_of_a_run_are_corrected_together():
+    checks = decide([finding("a", 0.02, 0.9), finding("b", 0.03), CheckWithTests(check("c"))], 0.05)
     assert [one.state for one in checks] == ["ok", "ok", "alarm"]
     assert checks[0].adjusted == pytest.approx(0.06)
     assert (checks[0].p_value, checks[0].examples, checks[0].cause) == (0.02, (), None)
-    checks = decided([finding("a", 0.016, 0.9), finding("b", 0.3)], 0.05)
-    assert (checks[0].state, checks[0].said, checks[0].cause) == ("alarm", "not fine", "queries changed")
+    checks = decide([finding("a", 0.016, 0.9), finding("b", 0.3)], 0.05)
+    assert (checks[0].state, checks[0].message, checks[0].cause) == ("alarm", "not fine", "queries changed")
     assert checks[1].state == "ok"
 
 
 def test_one_twentieth_of_looks_at_chance_alone():
     random = np.random.default_rng(0)
-    looks = [decided([finding(n, *random.random(2)) for n in "abc"], 0.05) for _ in range(2000)]
-    alarms = np.mean([any(one.state == "alarm" for one in look) for look in looks])
+    runs = [decide([finding(n, *random.random(2)) for n in "abc"], 0.05) for _ in range(2000)]
+    alarms = np.mean([any(one.state == "alarm" for one in look) for look in runs])
     assert 0.03 < alarms < 0.065
 
 
@@ -215,7 +215,7 @@ def test_what_an_alarm_is_put_down_to(raised, switched, expected):
     checks = [
         check(name, cause=cause) if name in raised.split() else check(name, "ok") for name, cause in GIVEN.items()
     ]
-    found, alarms = attributed(checks, switched=switched)
+    found, alarms = attribute(checks, switched=switched)
     assert [alarm.cause for alarm in alarms] == expected
     assert sorted(name for alarm in alarms for name in alarm.checks) == sorted(raised.split())
     assert [one.name for one in found] == list(GIVEN)

@@ -13,12 +13,14 @@ import gnomon
 from gnomon.collection import Collection
 from gnomon.core.vectors import Vectors
 from gnomon.evaluate.judgments import DataSet
-from gnomon.monitor import WatchReport, WatchSettings
+from gnomon.monitor import MonitorReport, MonitorSettings
 from gnomon.testing.toys import HashEncoder
 
 model = partial(HashEncoder, 64, max_tokens=48)
 DOCUMENTS = 160
-settings = partial(WatchSettings, sample=120, checked=60, asked=40, timed=3, permutations=299, seed=1)
+settings = partial(
+    MonitorSettings, sample=120, checked_vectors=60, recall_queries=40, timed_searches=3, permutations=299, seed=1
+)
 
 
 class Changed(HashEncoder):
@@ -93,11 +95,11 @@ def damage(folder: Path, share: float, change: Callable[[np.ndarray], bytes | No
     return len(picked)
 
 
-def states(report: WatchReport) -> dict[str, str]:
+def states(report: MonitorReport) -> dict[str, str]:
     """Each check's state."""
     return {check.name: check.state for check in report.checks}
 
 
-def causes(report: WatchReport) -> list[str]:
+def causes(report: MonitorReport) -> list[str]:
     """What is wrong; how long searches take on a busy machine is not tested."""
     return [alarm.cause for alarm in report.alarms if alarm.cause != "slower"]

@@ -11,7 +11,7 @@ EXIT_CODES = """[dim]Exit codes[/dim]
     0  done
     1  nothing could be indexed, or with --strict not everything; in eval and
        compare: less than was asked for with --expect or --require; in ask: not
-       in these documents; in migrate: not switched; in watch and doctor: a finding
+       in these documents; in migrate: not switched; in monitor and doctor: a finding
     2  wrong input: an option, a path, a text, another model
     3  the surroundings: disk, permissions, a lock, the network
     4  damage: a corrupt catalog, weights with another digest
@@ -21,7 +21,7 @@ PANELS = {
     "Index, search and ask": ("demo", "index", "search", "ask", "tables", "status"),
     "Evaluate": ("eval", "compare"),
     "Versions and migration": ("versions", "plan", "migrate", "adapter", "switch", "rollback"),
-    "Health": ("doctor", "watch"),
+    "Health": ("doctor", "monitor"),
     "Models and training": ("models", "encode", "train", "mine", "words"),
 }
 """The commands in the groups and the order in which help shows them."""

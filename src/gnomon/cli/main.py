@@ -21,13 +21,13 @@ from gnomon.cli import (  # noqa: F401 - each registers its commands on the app
     migrate,
     mine,
     models,
+    monitor,
     plan,
     search,
     status,
     tables,
     train,
     versions,
-    watch,
     words,
 )
 from gnomon.cli.app import app, arrange

@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable, Collection, Sequence
 
-COMMANDS = {"bridge": "adapter"}
+COMMANDS = {"bridge": "adapter", "watch": "monitor"}
 OPTIONS = {"migrate": {"--bridge": "--adapter", "--asked": "--query-log"}}
 """By the command's new name."""
 EVAL = ("queries", "answers", "pseudo", "task")

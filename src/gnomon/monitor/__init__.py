@@ -2,4 +2,9 @@
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+from gnomon.core.renamed import renamed
+
+_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__ = renamed(
+    __name__, _load, {"WatchReport": "MonitorReport", "WatchSettings": "MonitorSettings", "watch": "monitor"}
+)

@@ -1,11 +1,12 @@
-from .monitor import watch
-from .report import Check, RolledBack, WatchReport
-from .settings import WatchSettings
+from .report import Alarm, Check, MonitorReport, RolledBack
+from .run import monitor
+from .settings import MonitorSettings
 
 __all__ = [
+    "Alarm",
     "Check",
+    "MonitorReport",
+    "MonitorSettings",
     "RolledBack",
-    "WatchReport",
-    "WatchSettings",
-    "watch",
+    "monitor",
 ]

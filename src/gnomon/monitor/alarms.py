@@ -1,4 +1,4 @@
-"""From tests to alarms: all p-values of a look are corrected together, then each alarm gets a cause."""
+"""From tests to alarms: all p-values of a run are corrected together, then each alarm gets a cause."""
 
 from __future__ import annotations
 
@@ -10,34 +10,37 @@ from gnomon.monitor.report import Alarm, Cause, Check
 
 
 @dataclass(frozen=True)
-class Finding:
-    """A check with the tests that it is decided by; without any it stands as it is."""
+class CheckWithTests:
+    """A check with the p-values that decide it, by test; without any, its state is final.
+
+    `alarm_message`, `cause` and `hint` are the check's if it becomes an alarm.
+    """
 
     check: Check
-    tests: Mapping[str, float] = field(default_factory=dict)
-    alarm_said: str = ""
+    p_values: Mapping[str, float] = field(default_factory=dict)
+    alarm_message: str = ""
     cause: Cause = "unknown"
     hint: str = ""
 
 
-def decided(findings: Sequence[Finding], false_alarms: float) -> tuple[Check, ...]:
-    """The checks with their states: Holm's correction over every test of the look."""
-    names = [(at, name) for at, finding in enumerate(findings) for name in finding.tests]
-    adjusted = holm_adjusted([findings[at].tests[name] for at, name in names])
+def decide(tested: Sequence[CheckWithTests], false_alarms: float) -> tuple[Check, ...]:
+    """The checks with their states: Holm's correction over all tests of the run."""
+    names = [(at, name) for at, one in enumerate(tested) for name in one.p_values]
+    adjusted = holm_adjusted([tested[at].p_values[name] for at, name in names])
     least: dict[int, float] = {}
     for (at, _), value in zip(names, adjusted, strict=True):
         least[at] = min(value, least.get(at, 1.0))
-    return tuple(_decided(f, least.get(at), false_alarms) for at, f in enumerate(findings))
+    return tuple(_decided(one, least.get(at), false_alarms) for at, one in enumerate(tested))
 
 
-def _decided(finding: Finding, adjusted: float | None, false_alarms: float) -> Check:
-    check = finding.check
+def _decided(tested: CheckWithTests, adjusted: float | None, false_alarms: float) -> Check:
+    check = tested.check
     if adjusted is None:
         return check
-    check = replace(check, p_value=min(finding.tests.values()), adjusted=adjusted)
+    check = replace(check, p_value=min(tested.p_values.values()), adjusted=adjusted)
     if adjusted > false_alarms:
         return replace(check, examples=())
-    return replace(check, state="alarm", said=finding.alarm_said, cause=finding.cause, hint=finding.hint)
+    return replace(check, state="alarm", message=tested.alarm_message, cause=tested.cause, hint=tested.hint)
 
 
 _ORDER: tuple[Cause, ...] = (
@@ -45,10 +48,10 @@ _ORDER: tuple[Cause, ...] = (
 )  # fmt: skip
 
 
-def attributed(checks: Sequence[Check], *, switched: str | None = None) -> tuple[tuple[Check, ...], tuple[Alarm, ...]]:
-    """One alarm for each cause, the deepest first; checks that a deeper cause explains are put to that.
+def attribute(checks: Sequence[Check], *, switched: str | None = None) -> tuple[tuple[Check, ...], tuple[Alarm, ...]]:
+    """One alarm for each cause, the most fundamental first; checks that it explains are attributed to it.
 
-    `switched` says which version took over since the baseline, if another one did.
+    `switched` is the version that took over since the baseline, if another one did.
     """
     raised = {check.name for check in checks if check.state == "alarm"}
     causes = {check.name: _cause(check, raised, switched) for check in checks if check.state == "alarm"}
@@ -57,17 +60,16 @@ def attributed(checks: Sequence[Check], *, switched: str | None = None) -> tuple
     for cause in _ORDER:
         own = [check for check in checks if check.cause == cause and check.state == "alarm"]
         if own:
-            first = own[0]
-            step = first.hint
-            if cause == "model changed" and first.name == "golden":
-                step = "gnomon rollback COLLECTION goes back to the version before; gnomon compare measures both"
-            said = "; ".join(f"{check.name}: {check.said}" for check in own)
-            alarms.append(Alarm(cause, tuple(check.name for check in own), said, step))
+            hint = own[0].hint
+            if cause == "model changed" and own[0].name == "golden":
+                hint = "gnomon rollback COLLECTION goes back to the version before; gnomon compare measures both"
+            message = "; ".join(f"{check.name}: {check.message}" for check in own)
+            alarms.append(Alarm(cause, tuple(check.name for check in own), message, hint))
     return checks, tuple(alarms)
 
 
 def _cause(check: Check, raised: set[str], switched: str | None) -> Cause:
-    """A damaged store moves what is sampled from it, and each of them makes golden queries fall."""
+    """Damaged vectors also shift the sample of documents, and either makes golden queries fall."""
     own = check.cause or "unknown"
     if check.name == "documents" and "vectors" in raised:
         return "index damaged"

@@ -1,38 +1,39 @@
-"""What later looks are compared with, and what they found: kept in the collection's folder, under watch/.
+"""The baseline and the history of runs, in the collection's folder `watch`.
 
-Arrays are written first, each under a new name, then the JSON that names them, renamed into place: a kill
-leaves the old baseline or the new one, whole.
+A kill leaves the old baseline or the new one, complete: arrays are written first, each under a new name, then the
+JSON that names them.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gnomon.collection.catalog.connection import translated_errors
 from gnomon.core.contracts import Array
-from gnomon.core.errors import InvalidInput
-from gnomon.monitor.golden import Golden
+from gnomon.core.errors import GnomonError, InvalidInput
+from gnomon.core.files import replacing, storage_errors, write_atomic
+from gnomon.core.serialize import from_plain, to_plain
+from gnomon.monitor.golden import GoldenQueries
 
 FOLDER = "watch"
-MOST_LOOKS = 1000
-"""Looks that are remembered."""
+MAX_RUNS = 1000
+"""Runs that the history keeps."""
 _BASELINE, _HISTORY, _FORMAT = "baseline.json", "history.json", 1
+_ARRAYS = ("queries", "documents")
 
 
 @dataclass(frozen=True, eq=False)
 class Baseline:
-    """A collection when all was well. Vectors are of `space`, a fingerprint.
+    """A collection when all was well. Vectors are of `space`, a fingerprint, float32 [n, dim].
 
-    `queries` is None where there were none, and `last_query` the newest row of the embedding cache then.
-    `latency` are p50 and p95 in ms; `recall` the served index's against exact search.
+    `queries` is None if there were none, and `last_query` the newest row of the embedding cache then. `latency`
+    has p50 and p95 in ms; `recall` is the index's against exact search.
     """
 
     id: str
@@ -43,80 +44,59 @@ class Baseline:
     query_source: str
     last_query: int
     documents: Array
-    golden: Golden | None
+    golden: GoldenQueries | None
     latency: Mapping[str, float] | None
     recall: float | None
 
     def save(self, collection: Path) -> None:
-        """Put it in the place of the one before. Raises StorageError."""
+        """Replace the former baseline. Raises StorageError."""
         folder = collection / FOLDER
-        with translated_errors(folder):
+        with storage_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             names = {}
-            for role, rows in (("queries", self.queries), ("documents", self.documents)):
+            for role in _ARRAYS:
+                rows = getattr(self, role)
                 if rows is not None:
                     names[role] = f"{role}-{self.id}.npy"
-                    _save_rows(folder / names[role], rows)
-            plain = {
-                "format": _FORMAT,
-                "id": self.id,
-                "at": self.at,
-                "version": self.version,
-                "space": self.space,
-                "query_source": self.query_source,
-                "last_query": self.last_query,
-                "golden": None if self.golden is None else self.golden.to_json(),
-                "latency": self.latency,
-                "recall": self.recall,
-                "files": names,
-            }
-            _replace(folder / _BASELINE, json.dumps(plain, ensure_ascii=False, indent=1))
+                    with replacing(folder / names[role]) as path, path.open("wb") as file:
+                        np.save(file, np.asarray(rows, dtype=np.float32), allow_pickle=False)
+            plain = {f.name: to_plain(getattr(self, f.name)) for f in fields(self) if f.name not in _ARRAYS}
+            plain = {"format": _FORMAT, **plain, "files": names}
+            write_atomic(folder / _BASELINE, json.dumps(plain, ensure_ascii=False, indent=1))
             for old in folder.glob("*.npy"):
                 if old.name not in names.values():
                     old.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, collection: Path) -> Baseline | None:
-        """The baseline, None where none was taken. Raises InvalidInput for one that cannot be read."""
+        """The collection's baseline, or None. Raises InvalidInput for one that cannot be read."""
         folder = collection / FOLDER
         path = folder / _BASELINE
         if not path.is_file():
             return None
         try:
             plain = json.loads(path.read_text(encoding="utf-8"))
-            if plain["format"] != _FORMAT:
-                raise ValueError(f"of format {plain['format']}, written by another version of gnomon")
-            files = plain["files"]
+            if plain.pop("format") != _FORMAT:
+                raise ValueError("it was written by another version of gnomon")
+            files = plain.pop("files")
             rows = {role: np.load(folder / name, allow_pickle=False) for role, name in files.items()}
-            golden = plain["golden"]
-            return cls(
-                id=str(plain["id"]),
-                at=str(plain["at"]),
-                version=str(plain["version"]),
-                space=str(plain["space"]),
-                queries=rows.get("queries"),
-                query_source=str(plain["query_source"]),
-                last_query=int(plain["last_query"]),
-                documents=rows["documents"],
-                golden=None if golden is None else Golden.from_json(golden),
-                latency=plain["latency"],
-                recall=plain["recall"],
-            )
+            return from_plain(cls, {**plain, "queries": rows.get("queries"), "documents": rows["documents"]})
         except (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError) as error:
+            reason = error.message if isinstance(error, GnomonError) else error
             raise InvalidInput(
-                f"the baseline in {folder} cannot be read: {error}",
-                expected="what gnomon watch wrote there",
-                hint="take another one while all is well: gnomon watch COLLECTION --set-baseline",
+                f"the baseline in {folder} cannot be read: {reason}",
+                expected="a file that gnomon monitor wrote",
+                hint="take another one while all is well: gnomon monitor COLLECTION --set-baseline",
             ) from error
 
 
 def new_id() -> str:
-    """A name for a baseline that no other has."""
+    """An id for a new baseline."""
     return uuid.uuid4().hex[:12]
 
 
-def past_looks(collection: Path) -> tuple[dict[str, Any], ...]:
-    """What earlier looks found, oldest first; nothing where the file is not there or not usable."""
+def load_history(collection: Path) -> tuple[dict[str, Any], ...]:
+    """The results of earlier runs, oldest first; empty where there is no usable file."""
     try:
         rows = json.loads((collection / FOLDER / _HISTORY).read_text(encoding="utf-8"))["looks"]
         return tuple(row for row in rows if isinstance(row, dict) and "at" in row)
@@ -124,28 +104,10 @@ def past_looks(collection: Path) -> tuple[dict[str, Any], ...]:
         return ()
 
 
-def remember(collection: Path, looks: Sequence[Mapping[str, Any]]) -> None:
-    """Keep the last looks. Raises StorageError."""
+def save_history(collection: Path, runs: Sequence[Mapping[str, Any]]) -> None:
+    """Keep the last MAX_RUNS runs. Raises StorageError."""
     folder = collection / FOLDER
-    with translated_errors(folder):
+    with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        kept = [dict(look) for look in looks[-MOST_LOOKS:]]
-        _replace(folder / _HISTORY, json.dumps({"looks": kept}, ensure_ascii=False))
-
-
-def _save_rows(path: Path, rows: Array) -> None:
-    beside = path.with_suffix(".new")
-    with beside.open("wb") as file:
-        np.save(file, np.asarray(rows, dtype=np.float32), allow_pickle=False)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-
-
-def _replace(path: Path, text: str) -> None:
-    beside = path.with_suffix(".new")
-    with beside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+        kept = [dict(run) for run in runs[-MAX_RUNS:]]
+        write_atomic(folder / _HISTORY, json.dumps({"looks": kept}, ensure_ascii=False))

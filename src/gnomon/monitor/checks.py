@@ -1,4 +1,4 @@
-"""Whether the vectors kept are those of the model, and whether the index finds what they say."""
+"""Checks by fixed limits and of the index: the model, the stored vectors, the index's recall, latency."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ from gnomon.core.errors import SpaceMismatch, TruncatedText
 from gnomon.core.ranking import Ranking
 from gnomon.core.vectors import Vectors
 from gnomon.index.exact import ExactIndex
-from gnomon.kernels.drift import mmd_test, tell_apart
 from gnomon.kernels.similarity import paired_cosines
 from gnomon.kernels.statistics import share_interval
-from gnomon.monitor import samples
-from gnomon.monitor.alarms import Finding
-from gnomon.monitor.report import Cause, Check, Map
-from gnomon.monitor.samples import Sample
-from gnomon.monitor.settings import LEAST, LEAST_ASKED, WatchSettings
+from gnomon.monitor.alarms import CheckWithTests
+from gnomon.monitor.drift import MORE_DATA_HINTS
+from gnomon.monitor.report import Check
+from gnomon.monitor.samples import Sample, chunk_ids_at, read_chunks, read_vectors, read_vectors_in_parts
+from gnomon.monitor.settings import MIN_RECALL_QUERIES
 
 SLOWER, SLOWER_MS = 3.0, 20.0
-"""How many times the baseline's latency, and how much more besides, is an alarm."""
-_SHOWN = 5
-_POINTS = 300
-_MODEL_STEP = (
-    "go back to the former model files or runtime; a new model goes in by gnomon migrate COLLECTION --to MODEL"
-)
+"""Latency is an alarm above so many times the baseline's, plus so many ms."""
+TOP_K = 10
+MIN_RECALL = 0.98
+"""Of the recall that the index had when the baseline was taken."""
+_RESAMPLES = 10_000
+_MAX_EXAMPLES = 5
+_VECTORS_HINT = "gnomon doctor COLLECTION --fix finds all of them, and replaces them with the right vectors"
+_MODEL_HINT = "restore the former model files or runtime; to use a new model: gnomon migrate COLLECTION --to MODEL"
 
 
-def canaries(kb: Collection) -> tuple[Finding, Encoder | None]:
-    """Whether the model still makes the vectors that it made, for both roles; and the encoder, if so."""
+def check_canaries(kb: Collection) -> tuple[CheckWithTests, Encoder | None]:
+    """Whether the model still makes the same vectors for both roles; with the encoder, if so."""
     try:
         encoder: Encoder | None = kb.encoder
     except SpaceMismatch as error:
@@ -53,22 +54,22 @@ def canaries(kb: Collection) -> tuple[Finding, Encoder | None]:
         check = Check(
             "canaries",
             "ok",
-            f"the model makes the vectors that it made (cosine {least:.5f})",
+            f"the model makes the same vectors (cosine {least:.5f})",
             figures=figures,
         )
-        return Finding(check), encoder
-    said = "" if mismatch is None else mismatch.message
+        return CheckWithTests(check), encoder
+    message = "" if mismatch is None else mismatch.message
     if failed:
         found = ", ".join(f"{role} {low[role]:.4f}" for role in low)
-        said = f"texts of known vectors are encoded otherwise (least cosine: {found}; {TOLERANCE} is needed)"
+        message = f"texts of known vectors get other vectors (least cosine: {found}; {TOLERANCE} is required)"
         if len(failed) < len(low):
-            said += f": only {failed[0]} texts, as when their prompt was changed, cut or left out"
-    check = Check("canaries", "alarm", said, cause="model changed", hint=_MODEL_STEP, figures=figures)
-    return Finding(check), None
+            message += f": only {failed[0]} texts, as when their prompt was changed, truncated or left out"
+    check = Check("canaries", "alarm", message, cause="model changed", hint=_MODEL_HINT, figures=figures)
+    return CheckWithTests(check), None
 
 
 def _unchecked(kb: Collection) -> Encoder | None:
-    """The encoder without the check that it just failed, to be looked at; None where it is another model."""
+    """The encoder without the check that it just failed; None if it is another model by its settings."""
     version = kb.version
     encoder = kb.internals.encoders.load_unchecked(version)
     return encoder if encoder.space == version.space else None
@@ -92,66 +93,8 @@ def _canary_cosines(kb: Collection, encoder: Encoder) -> dict[str, list[float]]:
     return found
 
 
-def drift(name: str, before: Array, now: Sample, settings: WatchSettings, seed: int) -> tuple[Finding, Map | None]:
-    """Two tests of whether a sample differs from the baseline's, and the texts that are the newest."""
-    few = min(len(before), len(now))
-    if few < LEAST:
-        which = "the baseline" if len(before) < LEAST else now.source
-        said = f"{few} of {LEAST} {name}, {which}"
-        step = _MORE[name]
-        return Finding(Check(name, "not enough data", said, hint=step)), None
-    distance = mmd_test(before, now.rows, permutations=settings.permutations, seed=seed)
-    apart = tell_apart(before, now.rows, permutations=settings.permutations, seed=seed)
-    tests = {f"{name}: MMD": distance.p_value, f"{name}: classifier": apart.p_value}
-    newest = np.argsort(-apart.scores)
-    distinct = dict.fromkeys(now.labels[at] for at in newest) if now.labels else {}
-    figures = {
-        "before": len(before), "now": len(now), "source": now.source,
-        "mmd_squared": distance.squared, "mmd_p": distance.p_value,
-        "classifier_auc": apart.auc, "classifier_p": apart.p_value,
-    }  # fmt: skip
-    sizes = f"{len(now):,} {name} against {len(before):,} of the baseline"
-    distance_p, classifier_p = f"{distance.p_value:.3g}", f"{apart.p_value:.3g}"
-    said = f"{sizes}: MMD p = {distance_p}, classifier p = {classifier_p}"
-    alarm = (
-        f"{sizes} differ: MMD p = {distance_p}; a classifier tells them apart, p = {classifier_p}, AUC {apart.auc:.2f}"
-    )
-    check = Check(name, "ok", said, figures=figures, examples=tuple(list(distinct)[:_SHOWN]))
-    return Finding(check, tests, alarm, _CHANGED[name], _STEPS[name]), _map(before, now.rows, seed)
-
-
-_CHANGED: Mapping[str, Cause] = {"queries": "queries changed", "documents": "documents changed"}
-_MORE = {
-    "queries": "give more recent queries with --queries FILE, one a line; a baseline of fewer is taken anew "
-    "with --set-baseline",
-    "documents": "watch drift once there are more documents, then --set-baseline",
-}
-_STEPS = {
-    "queries": "look at the newest texts; judge some of them to see whether they are answered (gnomon eval "
-    "queries), and take the change in with --set-baseline when it is meant",
-    "documents": "look at the newest texts; when the change is meant, take it in with --set-baseline",
-}
-
-
-def _map(before: Array, now: Array, seed: int) -> Map:
-    """The plane of the difference of the means and of the widest spread besides."""
-    random = np.random.default_rng(seed)
-    parts = [
-        rows[random.choice(len(rows), min(_POINTS, len(rows)), replace=False)].astype(np.float64)
-        for rows in (before, now)
-    ]
-    centre = before.mean(axis=0)
-    across = now.mean(axis=0) - centre
-    across = across / max(float(np.linalg.norm(across)), 1e-12)
-    pooled = np.concatenate(parts) - centre
-    rest = pooled - np.outer(pooled @ across, across)
-    wide = np.linalg.svd(rest, full_matrices=False)[2][0]
-    axes = np.stack([across, wide], axis=1)
-    return Map((parts[0] - centre) @ axes, (parts[1] - centre) @ axes)
-
-
-def timed(kb: Collection, texts: Sequence[str]) -> dict[str, float]:
-    """p50 and p95 of single searches, in ms; the first, which loads, left out."""
+def time_searches(kb: Collection, texts: Sequence[str]) -> dict[str, float]:
+    """p50 and p95 of single searches in ms, after one that loads the indexes."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TruncatedText)
         kb.search(texts[0])
@@ -164,115 +107,105 @@ def timed(kb: Collection, texts: Sequence[str]) -> dict[str, float]:
     return {"p50": round(float(low), 3), "p95": round(float(high), 3), "n": len(seconds)}
 
 
-def latency(kb: Collection, texts: Sequence[str], before: Mapping[str, float] | None) -> Finding:
-    """Whether searches take several times as long as they did; measured again before that is said."""
+def check_latency(kb: Collection, texts: Sequence[str], before: Mapping[str, float] | None) -> CheckWithTests:
+    """Whether searches take several times as long as for the baseline; measured twice before an alarm."""
     if not texts:
-        return Finding(Check("latency", "not enough data", "no query to time", hint=_MORE["queries"]))
-    now = timed(kb, texts)
+        return CheckWithTests(Check("latency", "not enough data", "no query to time", hint=MORE_DATA_HINTS["queries"]))
+    now = time_searches(kb, texts)
     if before is not None and _is_slower(now, before):
-        again = timed(kb, texts)
+        again = time_searches(kb, texts)
         now = again if again["p50"] < now["p50"] else now
-    said = f"p50 {now['p50']:.1f} ms, p95 {now['p95']:.1f} ms"
+    message = f"p50 {now['p50']:.1f} ms, p95 {now['p95']:.1f} ms"
     if before is None:
-        return Finding(Check("latency", "baseline taken", said, figures=now))
-    said += f"; {before['p50']:.1f} and {before['p95']:.1f} ms when the baseline was taken"
+        return CheckWithTests(Check("latency", "baseline taken", message, figures=now))
+    message += f"; {before['p50']:.1f} and {before['p95']:.1f} ms when the baseline was taken"
     figures = {**now, "baseline_p50": before["p50"], "baseline_p95": before["p95"]}
     if not _is_slower(now, before):
-        return Finding(Check("latency", "ok", said, figures=figures))
-    step = "see what else runs on the machine, and how the collection has grown: gnomon status COLLECTION"
-    return Finding(Check("latency", "alarm", said, cause="slower", hint=step, figures=figures))
+        return CheckWithTests(Check("latency", "ok", message, figures=figures))
+    hint = "see what else runs on the machine, and how the collection has grown: gnomon status COLLECTION"
+    return CheckWithTests(Check("latency", "alarm", message, cause="slower", hint=hint, figures=figures))
 
 
 def _is_slower(now: Mapping[str, float], before: Mapping[str, float]) -> bool:
-    """Both the usual and the slow searches must be: one slow moment is none."""
+    """Whether both p50 and p95 are: a few slow searches are no alarm."""
     return all(now[key] > SLOWER * before[key] + SLOWER_MS for key in ("p50", "p95"))
 
 
-K = 10
-LEAST_RECALL = 0.98
-"""Of the recall that the index had when the baseline was taken."""
-_RESAMPLES = 10_000
-_INDEX_CHECKS_SHOWN = 5
-_VECTORS_STEP = "gnomon doctor COLLECTION --fix finds all of them, and puts the right vectors in their place"
-
-
-def vectors_check(
-    kb: Collection, encoder: Encoder | None, settings: WatchSettings, random: np.random.Generator
-) -> Finding:
-    """A sample of stored vectors against the same texts encoded again: how many are not the model's."""
+def check_vectors(kb: Collection, encoder: Encoder | None, count: int, random: np.random.Generator) -> CheckWithTests:
+    """Encodes the texts of random stored vectors again: how many vectors are not the model's."""
     if encoder is None:
-        return Finding(Check("vectors", "not looked at", "the model is not the one that made them"))
+        return CheckWithTests(Check("vectors", "not checked", "the model is not the one that made them"))
     version = kb.version
     with kb.internals.catalog.read() as connection:
         ids = queries.all_ids(connection, version.chunking_id)
-        ids = random.choice(ids, min(settings.checked, len(ids)), replace=False)
-        held = samples.stored(connection, version, ids)
-        chunks, other = samples.texts(connection, held.ids.tolist())
-    kept = ~np.isin(held.ids, other)
+        ids = random.choice(ids, min(count, len(ids)), replace=False)
+        stored = read_vectors(connection, version, ids)
+        chunks, changed = read_chunks(connection, stored.ids.tolist())
+    kept = ~np.isin(stored.ids, changed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TruncatedText)
         fresh = encoder.encode([chunk.embed_text for chunk in chunks], role="document").data
-    near = paired_cosines(held.data[kept], fresh)
+    near = paired_cosines(stored.data[kept], fresh)
     foreign = [chunk.document_id for chunk, cosine in zip(chunks, near, strict=True) if not cosine >= TOLERANCE]
-    bad = len(foreign) + len(held.missing) + len(held.broken) + len(other)
+    bad = len(foreign) + len(stored.missing) + len(stored.broken) + len(changed)
     low, high = share_interval(bad, len(ids))
     figures = {
         "checked": len(ids), "bad": bad, "share": bad / len(ids), "low": low, "high": high,
-        "other_vector": len(foreign), "missing": len(held.missing), "zero_or_broken": len(held.broken),
-        "other_text": len(other), "least_cosine": float(near.min()) if len(near) else None,
+        "other_vector": len(foreign), "missing": len(stored.missing), "zero_or_broken": len(stored.broken),
+        "other_text": len(changed), "least_cosine": float(near.min()) if len(near) else None,
     }  # fmt: skip
     if not bad:
-        said = f"{len(ids):,} made again are the same (at most {high:.1%} can be others, 95% interval)"
-        return Finding(Check("vectors", "ok", said, figures=figures))
+        message = f"{len(ids):,} encoded again are the same (at most {high:.1%} of all differ, 95% interval)"
+        return CheckWithTests(Check("vectors", "ok", message, figures=figures))
     kinds = {
         f"not near the model's (cosine under {TOLERANCE})": len(foreign),
-        "zero, NaN or cut": len(held.broken), "missing": len(held.missing), "of another text": len(other),
+        "zero, NaN or truncated": len(stored.broken), "missing": len(stored.missing), "of another text": len(changed),
     }  # fmt: skip
     found = ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
     share = f"{low:.1%} to {high:.1%} of all"
-    said = f"{bad} of {len(ids):,} stored vectors are damaged or foreign: {found}; {share}"
-    shown = tuple(dict.fromkeys(foreign))[:_INDEX_CHECKS_SHOWN]
+    message = f"{bad} of {len(ids):,} stored vectors are damaged or foreign: {found}; {share}"
+    shown = tuple(dict.fromkeys(foreign))[:_MAX_EXAMPLES]
     check = Check(
         "vectors",
         "alarm",
-        said,
+        message,
         cause="index damaged",
-        hint=_VECTORS_STEP,
+        hint=_VECTORS_HINT,
         figures=figures,
         examples=shown,
     )
-    return Finding(check)
+    return CheckWithTests(check)
 
 
-def recall_check(kb: Collection, asked: Sample, before: float | None) -> Finding:
-    """What the served index finds of the ten nearest, and how many vectors of the catalog are unusable."""
-    if len(asked) < LEAST_ASKED:
-        said = f"{len(asked)} of {LEAST_ASKED} vectors to search with"
-        return Finding(Check("recall", "not enough data", said, hint="index more documents"))
-    per_query, broken, missing = recalls(kb, asked.rows)
-    mean, floor = float(per_query.mean()), LEAST_RECALL * (1.0 if before is None else before)
+def check_recall(kb: Collection, sample: Sample, before: float | None) -> CheckWithTests:
+    """The recall of the served index, and how many vectors of the catalog are unusable."""
+    if len(sample) < MIN_RECALL_QUERIES:
+        message = f"{len(sample)} of {MIN_RECALL_QUERIES} vectors to search with"
+        return CheckWithTests(Check("recall", "not enough data", message, hint="index more documents"))
+    per_query, broken, missing = recalls(kb, sample.rows)
+    mean, floor = float(per_query.mean()), MIN_RECALL * (1.0 if before is None else before)
     figures = {
-        "recall": mean, "queries": len(asked), "source": asked.source, "least": floor,
+        "recall": mean, "queries": len(sample), "source": sample.source, "least": floor,
         "missing": missing, "zero_or_broken": broken,
     }  # fmt: skip
-    said = f"the index finds {mean:.1%} of the {K} nearest of {len(asked)} vectors ({asked.source})"
-    step = "gnomon doctor COLLECTION --fix makes the indexes anew from the catalog"
+    message = f"the index finds {mean:.1%} of the {TOP_K} nearest of {len(sample)} vectors ({sample.source})"
+    hint = "gnomon doctor COLLECTION --fix rebuilds the indexes from the catalog"
     if broken or missing:
-        said += f"; {broken:,} vectors of the catalog are zero, NaN or cut, {missing:,} are missing"
-        check = Check("recall", "alarm", said, cause="index damaged", hint=_VECTORS_STEP, figures=figures)
-        return Finding(check)
-    alarm = f"{said}; {floor:.1%} are expected"
-    return Finding(
-        Check("recall", "ok", said, figures=figures), {"recall": below_p(per_query, floor)}, alarm,
-        "index damaged", step,
+        message += f"; {broken:,} vectors of the catalog are zero, NaN or truncated, {missing:,} are missing"
+        check = Check("recall", "alarm", message, cause="index damaged", hint=_VECTORS_HINT, figures=figures)
+        return CheckWithTests(check)
+    alarm_message = f"{message}; {floor:.1%} are expected"
+    return CheckWithTests(
+        Check("recall", "ok", message, figures=figures), {"recall": below_p(per_query, floor)}, alarm_message,
+        "index damaged", hint,
     )  # fmt: skip
 
 
 def below_p(shares: Array, floor: float) -> float:
-    """The p-value of shares whose true mean is at least `floor`: Gaffke's bound (2005), turned round.
+    """The p-value of the hypothesis that the mean of shares in [0, 1] is at least `floor`, by Gaffke (2005).
 
-    The worst possible value, 1, joins the sample, and all get random weights: p is how often the weighted
-    mean is `floor` or more.
+    The value 1 is added to the sample, and all get random weights: p is how often the weighted mean is `floor`
+    or more.
     """
     random = np.random.default_rng(0)
     weights = random.standard_exponential((_RESAMPLES, len(shares) + 1))
@@ -281,20 +214,20 @@ def below_p(shares: Array, floor: float) -> float:
 
 
 def recalls(kb: Collection, rows: Array) -> tuple[Array, int, int]:
-    """Each query's share of the nearest that the served index finds; broken and missing vectors."""
+    """The recall of each query [n], and the numbers of broken and missing vectors."""
     version, view = kb.version, kb.internals.indexes
     queries = Vectors(rows, version.space)
-    served = view.dense.search(queries, k=K)
+    served = view.dense.search(queries, k=TOP_K)
     truth = [Ranking.empty() for _ in range(len(rows))]
     broken = missing = 0
     with kb.internals.catalog.read() as connection:
-        ids, _ = samples.served_and_true(connection, version, view.dense_at)
-        for part in samples.all_stored(connection, version, ids):
+        ids, _ = chunk_ids_at(connection, version, view.dense_at)
+        for part in read_vectors_in_parts(connection, version, ids):
             broken, missing = broken + len(part.broken), missing + len(part.missing)
             if len(part.ids):
                 exact = ExactIndex(version.space)
                 exact.add(part.ids, Vectors(part.data, version.space))
-                pairs = zip(truth, exact.search(queries, k=K), strict=True)
+                pairs = zip(truth, exact.search(queries, k=TOP_K), strict=True)
                 truth = [_merged(one, other) for one, other in pairs]
     shares = [_share(found, true) for found, true in zip(served, truth, strict=True)]
     return np.array(shares), broken, missing
@@ -302,17 +235,17 @@ def recalls(kb: Collection, rows: Array) -> tuple[Array, int, int]:
 
 def _merged(one: Ranking, other: Ranking) -> Ranking:
     ids, scores = np.concatenate([one.ids, other.ids]), np.concatenate([one.scores, other.scores])
-    best = np.argsort(-scores, kind="stable")[:K]
+    best = np.argsort(-scores, kind="stable")[:TOP_K]
     return Ranking(ids[best], scores[best])
 
 
 def _share(found: Ranking, true: Ranking) -> float:
-    """Of the true nearest, how many are found; one that is as near as the last of them counts too."""
+    """The share of the true nearest that is found; one as near as the last of them counts too."""
     if not len(true):
         return 1.0
     hits = np.isin(true.ids, found.ids)
     last = float(true.scores[-1])
-    # Equal texts have equal scores: which of them is named is no difference.
+    # Equal texts have equal scores: it does not matter which of them is found.
     ties = np.isclose(true.scores, last, rtol=1e-5, atol=1e-6) & ~hits
     spare = np.count_nonzero(np.isclose(found.scores, last, rtol=1e-5, atol=1e-6) & ~np.isin(found.ids, true.ids))
     return float((hits.sum() + min(int(ties.sum()), int(spare))) / len(true))

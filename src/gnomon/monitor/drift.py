@@ -1,115 +1,108 @@
-"""What is compared with the baseline: samples of queries and documents, and the golden queries."""
+"""Drift: whether samples of queries and of documents differ from the baseline's."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
-from gnomon.collection import Collection
 from gnomon.collection.catalog.versions import Version
-from gnomon.core.contracts import Encoder
-from gnomon.evaluate.judgments import DataSet
-from gnomon.monitor.alarms import Finding
+from gnomon.core.contracts import Array
+from gnomon.kernels.drift import mmd_test, tell_apart
+from gnomon.monitor.alarms import CheckWithTests
 from gnomon.monitor.baseline import Baseline
-from gnomon.monitor.checks import drift
-from gnomon.monitor.golden import Golden, golden_check, judged, made, measured, require_same
-from gnomon.monitor.report import Check, Map
+from gnomon.monitor.report import Cause, Check, DriftMap
 from gnomon.monitor.samples import Sample
-from gnomon.monitor.settings import WatchSettings
+from gnomon.monitor.settings import MIN_DRIFT_SAMPLE, MonitorSettings
 
-_NO_BASELINE = "gnomon watch COLLECTION --set-baseline, while all is well"
+NEW_BASELINE_HINT = "gnomon monitor COLLECTION --set-baseline, while all is well"
+MORE_DATA_HINTS = {
+    "queries": "give more recent queries with --queries FILE, one a line; if the baseline has too few, take a new one "
+    "with --set-baseline",
+    "documents": "monitor drift once there are more documents, then --set-baseline",
+}
+_ALARM_HINTS = {
+    "queries": "read the newest texts; judge some of them to see whether they are answered (gnomon eval queries), "
+    "and accept the change with --set-baseline if it is intended",
+    "documents": "read the newest texts; if the change is intended, accept it with --set-baseline",
+}
+_CAUSES: Mapping[str, Cause] = {"queries": "queries changed", "documents": "documents changed"}
+_MAX_EXAMPLES = 5
+_MAX_POINTS = 300
 
 
-@dataclass(frozen=True)
-class Ground:
-    """What a look stands on: the collection, the version that serves, the baseline, the looks before."""
-
-    kb: Collection
-    settings: WatchSettings
-    version: Version
-    before: Baseline | None
-    past: Sequence[Mapping[str, Any]]
-    seed: int
-
-
-def compared(ground: Ground, name: str, sample: Sample | None) -> tuple[Finding, Map | None]:
-    """Drift of "queries" or "documents", or why it cannot be told."""
-    before = ground.before
+def drift_check(
+    name: str,
+    sample: Sample | None,
+    baseline: Baseline | None,
+    *,
+    version: Version,
+    settings: MonitorSettings,
+    seed: int,
+) -> tuple[CheckWithTests, DriftMap | None]:
+    """Whether a sample of `name` ("queries" or "documents") differs from the baseline's, with a map of both."""
     if sample is None:
-        return _stands(name, "not looked at", "the model is not the one that made the baseline"), None
-    if before is None:
+        message = "the model is not the one that made the baseline"
+        return CheckWithTests(Check(name, "not checked", message)), None
+    if baseline is None:
         if len(sample):
-            return _stands(name, "baseline taken", f"{len(sample):,}, {sample.source}"), None
-        step = "give recent queries with --queries FILE, one a line"
-        return _stands(name, "not enough data", f"no {name}: {sample.source} are none", step), None
-    if before.space != ground.version.space.fingerprint:
-        said = f"the baseline is of {before.version}, whose vectors do not compare with these"
-        return _stands(name, "no baseline", said, _NO_BASELINE), None
-    if name == "queries" and before.queries is not None and before.query_source != sample.source:
-        said = f"the baseline is of {before.query_source}, these are {sample.source}"
-        return _stands(name, "no baseline", said, "give queries as then, or --set-baseline"), None
-    rows = before.documents if name == "documents" else before.queries
-    return drift(name, sample.rows[:0] if rows is None else rows, sample, ground.settings, ground.seed)
+            return CheckWithTests(Check(name, "baseline taken", f"{len(sample):,}, {sample.source}")), None
+        hint = "give recent queries with --queries FILE, one a line"
+        message = f"no {name}: {sample.source} are none"
+        return CheckWithTests(Check(name, "not enough data", message, hint=hint)), None
+    if baseline.space != version.space.fingerprint:
+        message = f"the baseline is of {baseline.version}, whose vectors are not comparable with these"
+        return CheckWithTests(Check(name, "no baseline", message, hint=NEW_BASELINE_HINT)), None
+    if name == "queries" and baseline.queries is not None and baseline.query_source != sample.source:
+        message = f"the baseline is of {baseline.query_source}, these are {sample.source}"
+        hint = "give queries as for the baseline, or --set-baseline"
+        return CheckWithTests(Check(name, "no baseline", message, hint=hint)), None
+    rows = baseline.documents if name == "documents" else baseline.queries
+    return _compare(name, sample.rows[:0] if rows is None else rows, sample, settings.permutations, seed)
 
 
-@dataclass(frozen=True)
-class GoldenSeen:
-    """What the golden queries showed; `golden` and `kept` go into a baseline and into the history."""
-
-    finding: Finding
-    golden: Golden | None = None
-    kept: Mapping[str, float] | None = None
-
-
-def ask_golden(ground: Ground, encoder: Encoder | None) -> GoldenSeen:
-    """Ask the golden queries and hold them to their limit. Raises InvalidInput for others than before."""
-    before, given = ground.before, ground.settings.golden
-    golden = None if before is None else before.golden
-    if golden is not None and given is not None:
-        require_same(golden, given, ground.settings.metric)
-    if encoder is None:
-        return GoldenSeen(_stands("golden", "not looked at", "the model cannot be used"))
-    if golden is None:
-        return _first(ground, given)
-    now = measured(ground.kb, golden)
-    finding, kept = golden_check(golden, now, frozenset(ground.kb.ids()), _sum_until_now(ground))
-    return GoldenSeen(finding, golden, kept)
-
-
-def _first(ground: Ground, given: DataSet | None) -> GoldenSeen:
-    golden = made(ground.kb) if given is None else judged(given, ground.settings.metric)
-    if golden is None:
-        step = "give judged queries with --golden DATA"
-        said = "too few queries can be made of these texts"
-        return GoldenSeen(_stands("golden", "not enough data", said, step))
-    golden = measured(ground.kb, golden)
-    mean = float(np.mean(list(golden.values.values())))
-    said = f"{golden.metric}: {mean:.3f}, {len(golden.queries)} queries, {golden.name}"
-    if ground.before is None:
-        return GoldenSeen(_stands("golden", "baseline taken", said), golden)
-    return GoldenSeen(_stands("golden", "no baseline", said, _NO_BASELINE), golden)
+def _compare(
+    name: str, before: Array, now: Sample, permutations: int, seed: int
+) -> tuple[CheckWithTests, DriftMap | None]:
+    """Two tests of whether a sample differs from the baseline's, with the most novel texts as examples."""
+    smaller = min(len(before), len(now))
+    if smaller < MIN_DRIFT_SAMPLE:
+        which = "the baseline" if len(before) < MIN_DRIFT_SAMPLE else now.source
+        message = f"{smaller} of {MIN_DRIFT_SAMPLE} {name}, {which}"
+        return CheckWithTests(Check(name, "not enough data", message, hint=MORE_DATA_HINTS[name])), None
+    distance = mmd_test(before, now.rows, permutations=permutations, seed=seed)
+    classifier = tell_apart(before, now.rows, permutations=permutations, seed=seed)
+    p_values = {f"{name}: MMD": distance.p_value, f"{name}: classifier": classifier.p_value}
+    by_novelty = np.argsort(-classifier.scores)
+    distinct = dict.fromkeys(now.labels[at] for at in by_novelty) if now.labels else {}
+    figures = {
+        "before": len(before), "now": len(now), "source": now.source,
+        "mmd_squared": distance.squared, "mmd_p": distance.p_value,
+        "classifier_auc": classifier.auc, "classifier_p": classifier.p_value,
+    }  # fmt: skip
+    sizes = f"{len(now):,} {name} against {len(before):,} of the baseline"
+    message = f"{sizes}: MMD p = {distance.p_value:.3g}, classifier p = {classifier.p_value:.3g}"
+    alarm_message = (
+        f"{sizes} differ: MMD p = {distance.p_value:.3g}; a classifier tells them apart, p = "
+        f"{classifier.p_value:.3g}, AUC {classifier.auc:.2f}"
+    )
+    check = Check(name, "ok", message, figures=figures, examples=tuple(list(distinct)[:_MAX_EXAMPLES]))
+    tested = CheckWithTests(check, p_values, alarm_message, _CAUSES[name], _ALARM_HINTS[name])
+    return tested, _map(before, now.rows, seed)
 
 
-def _sum_until_now(ground: Ground) -> float:
-    """The falls added up since the baseline; anew after a rollback."""
-    for look in reversed(ground.past):
-        if ground.before is None or look.get("baseline") != ground.before.id:
-            return 0.0
-        if went_back(look):
-            return 0.0
-        if look.get("golden"):
-            return float(look["golden"]["sum"])
-    return 0.0
-
-
-def went_back(look: Mapping[str, Any]) -> bool:
-    """Whether a look ended with a rollback."""
-    return bool((look.get("rolled_back") or {}).get("done"))
-
-
-def _stands(name: str, state: Any, said: str, hint: str = "") -> Finding:
-    """A check without a test."""
-    return Finding(Check(name, state, said, hint=hint))
+def _map(before: Array, now: Array, seed: int) -> DriftMap:
+    """Both on the plane of the difference of their means and of the widest remaining spread."""
+    random = np.random.default_rng(seed)
+    parts = [
+        rows[random.choice(len(rows), min(_MAX_POINTS, len(rows)), replace=False)].astype(np.float64)
+        for rows in (before, now)
+    ]
+    centre = before.mean(axis=0)
+    across = now.mean(axis=0) - centre
+    across = across / max(float(np.linalg.norm(across)), 1e-12)
+    pooled = np.concatenate(parts) - centre
+    rest = pooled - np.outer(pooled @ across, across)
+    wide = np.linalg.svd(rest, full_matrices=False)[2][0]
+    axes = np.stack([across, wide], axis=1)
+    return DriftMap((parts[0] - centre) @ axes, (parts[1] - centre) @ axes)

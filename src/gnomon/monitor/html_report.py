@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gnomon.core.files import storage_errors, write_atomic
+from gnomon.collection.catalog.connection import translated_errors
+from gnomon.core.files import write_atomic
 from gnomon.html import render
 from gnomon.kernels.cusum import cusum_limit
-from gnomon.monitor.report import WatchReport
+from gnomon.monitor.report import MonitorReport
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-# Okabe and Ito's colours: told apart by colour-blind eyes too.
+# Okabe and Ito's colours, which colour-blind people can distinguish.
 _BLUE, _RED, _GREEN, _ORANGE, _SOFT = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#9AA5B1"
 _TESTS = {
     "queries: MMD": (_BLUE, "o"),
@@ -30,12 +31,12 @@ _TESTS = {
     "golden: CUSUM": (_RED, "^"),
 }
 _LIMIT = "limit where all six tests are done"
-MOST = 100
-"""Looks that are drawn."""
+MAX_RUNS = 100
+"""Runs that are drawn."""
 
 
 def has_matplotlib() -> bool:
-    """Whether pictures can be drawn."""
+    """Whether charts can be drawn."""
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError:
@@ -43,24 +44,24 @@ def has_matplotlib() -> bool:
     return True
 
 
-def charts(report: WatchReport) -> dict[str, bytes]:
-    """Each picture as PNG by its name; those without anything to show are left out."""
-    looks = _of_baseline(report.history)[-MOST:]
+def charts(report: MonitorReport) -> dict[str, bytes]:
+    """The charts as PNG by name; without those that have nothing to show."""
+    runs = _of_baseline(report.history)[-MAX_RUNS:]
     found = {}
-    if any(look.get("golden") for look in looks):
-        found["golden queries"] = _png(_golden(looks, report.false_alarms))
-    if any(look.get("p") for look in looks):
-        found["tests over the runs"] = _png(_p_values(looks, report.false_alarms))
+    if any(run.get("golden") for run in runs):
+        found["golden queries"] = _png(_golden(runs, report.false_alarms))
+    if any(run.get("p") for run in runs):
+        found["tests over the runs"] = _png(_p_values(runs, report.false_alarms))
     if report.maps:
         found["drift"] = _png(_maps(report))
-    if sum(bool(look.get("latency")) for look in looks) > 1:
-        found["latency"] = _png(_latency(looks))
+    if sum(bool(run.get("latency")) for run in runs) > 1:
+        found["latency"] = _png(_latency(runs))
     return found
 
 
 def _of_baseline(history: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The looks since the last baseline: others do not compare."""
-    return [look for look in history if look.get("baseline") == history[-1].get("baseline")]
+    """The runs with the present baseline: others are not comparable."""
+    return [run for run in history if run.get("baseline") == history[-1].get("baseline")]
 
 
 def _figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, Any]:
@@ -72,10 +73,10 @@ def _figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure,
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
-def _golden(looks: Sequence[Mapping[str, Any]], share: float) -> Figure:
-    """The mean of each look above, the sum of its falls with its limit below."""
+def _golden(runs: Sequence[Mapping[str, Any]], share: float) -> Figure:
+    """Above, the mean of each run; below, the sum of falls with its limit."""
     figure, axes = _figure(2, 1, (9, 4.6))
-    kept = [(at, look["golden"], look) for at, look in enumerate(looks, start=1) if look.get("golden")]
+    kept = [(at, run["golden"], run) for at, run in enumerate(runs, start=1) if run.get("golden")]
     above, below = axes[0][0], axes[1][0]
     numbers = [at for at, _, _ in kept]
     above.plot(numbers, [one["mean"] for _, one, _ in kept], "o-", color=_BLUE, markersize=4)
@@ -85,7 +86,7 @@ def _golden(looks: Sequence[Mapping[str, Any]], share: float) -> Figure:
     limit = cusum_limit(share / len(_TESTS))
     below.plot(numbers, [one["sum"] for _, one, _ in kept], "o-", color=_RED, markersize=4)
     below.axhline(limit, color=_SOFT, linestyle="--", label=_LIMIT)
-    alarms = [(at, one["sum"]) for at, one, look in kept if look.get("states", {}).get("golden") == "alarm"]
+    alarms = [(at, one["sum"]) for at, one, run in kept if run.get("states", {}).get("golden") == "alarm"]
     if alarms:
         below.plot(*zip(*alarms, strict=True), "o", color=_RED, markersize=9, markerfacecolor="none")
     below.set_ylabel("falls added up, in sd (CUSUM)")
@@ -96,12 +97,12 @@ def _golden(looks: Sequence[Mapping[str, Any]], share: float) -> Figure:
     return figure
 
 
-def _p_values(looks: Sequence[Mapping[str, Any]], share: float) -> Figure:
+def _p_values(runs: Sequence[Mapping[str, Any]], share: float) -> Figure:
     figure, axes = _figure(1, 1, (9, 3.4))
     own = axes[0][0]
     for place, (name, (colour, mark)) in enumerate(_TESTS.items()):
         beside = 0.05 * (place - len(_TESTS) / 2)  # those of the same p-value do not cover each other
-        points = [(at, look["p"][name]) for at, look in enumerate(looks, start=1) if name in look.get("p", {})]
+        points = [(at, run["p"][name]) for at, run in enumerate(runs, start=1) if name in run.get("p", {})]
         if points:
             numbers, values = zip(*points, strict=True)
             own.plot(
@@ -121,7 +122,7 @@ def _p_values(looks: Sequence[Mapping[str, Any]], share: float) -> Figure:
     return figure
 
 
-def _maps(report: WatchReport) -> Figure:
+def _maps(report: MonitorReport) -> Figure:
     figure, axes = _figure(1, len(report.maps), (4.5 * len(report.maps), 3.8))
     for own, (name, points) in zip(axes[0], report.maps.items(), strict=True):
         own.scatter(*points.before.T, s=9, color=_SOFT, label="baseline", alpha=0.7, linewidths=0)
@@ -132,14 +133,14 @@ def _maps(report: WatchReport) -> Figure:
         own.set_xlabel("where the means differ")
         own.set_ylabel("widest spread besides")
         own.legend(frameon=False, fontsize=8)
-        _quiet(own, looks=False)
+        _quiet(own, runs=False)
     return figure
 
 
-def _latency(looks: Sequence[Mapping[str, Any]]) -> Figure:
+def _latency(runs: Sequence[Mapping[str, Any]]) -> Figure:
     figure, axes = _figure(1, 1, (9, 2.8))
     own = axes[0][0]
-    kept = [(at, look["latency"]) for at, look in enumerate(looks, start=1) if look.get("latency")]
+    kept = [(at, run["latency"]) for at, run in enumerate(runs, start=1) if run.get("latency")]
     for name, colour in (("p50", _BLUE), ("p95", _ORANGE)):
         own.plot(
             [at for at, _ in kept],
@@ -157,13 +158,13 @@ def _latency(looks: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def _quiet(axes: Axes, *, looks: bool = True) -> None:
-    if looks:
+def _quiet(axes: Axes, *, runs: bool = True) -> None:
+    if runs:
         from matplotlib.ticker import MaxNLocator
 
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         low, high = axes.get_xlim()
-        if high - low < 1:  # a single look: without room the axis would show parts of one
+        if high - low < 1:  # a single run: the axis would show fractions
             axes.set_xlim(round(low) - 0.5, round(high) + 0.5)
     axes.grid(axis="y", color="#E5E9EE", linewidth=0.6)
     axes.set_axisbelow(True)
@@ -177,7 +178,7 @@ def _png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-_SHOWN_LOOKS = 30
+_SHOWN_RUNS = 30
 _CHART_TEXTS = {
     "golden queries": "Above, the mean of the golden queries and their baseline in each run; below, their falls "
     "added up, with the limit of an alarm",
@@ -187,16 +188,16 @@ _CHART_TEXTS = {
 }
 
 
-def write_page(report: WatchReport, path: str | Path) -> Path:
+def write_page(report: MonitorReport, path: str | Path) -> Path:
     """Write the page. Raises StorageError."""
     path = Path(path).expanduser()
-    with storage_errors(path):
+    with translated_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, as_html(report))
     return path
 
 
-def as_html(report: WatchReport) -> str:
+def as_html(report: MonitorReport) -> str:
     """The page: alarms with their causes, a row for each check, charts, the last runs."""
     healthy = "No alarm" if report.is_healthy else "Alarm: " + ", ".join(alarm.cause for alarm in report.alarms)
     baseline = f"baseline of {report.baseline}" if report.baseline else "no baseline"
@@ -209,16 +210,16 @@ def as_html(report: WatchReport) -> str:
         baseline="this run is the baseline" if report.took_baseline else baseline,
         charts=charts(report) if has_matplotlib() else None,
         chart_texts=_CHART_TEXTS,
-        history=[_history_row(look) for look in report.history[-_SHOWN_LOOKS:][::-1]],
+        history=[_history_row(run) for run in report.history[-_SHOWN_RUNS:][::-1]],
     )
 
 
-def _history_row(look: Mapping[str, Any]) -> tuple[str, ...]:
-    golden, latency = look.get("golden") or {}, look.get("latency") or {}
+def _history_row(run: Mapping[str, Any]) -> tuple[str, ...]:
+    golden, latency = run.get("golden") or {}, run.get("latency") or {}
     return (
-        str(look["at"]),
-        str(look.get("version", "")),
-        ", ".join(look.get("causes") or ()) or "none",
+        str(run["at"]),
+        str(run.get("version", "")),
+        ", ".join(run.get("causes") or ()) or "none",
         f"{golden['mean']:.3f}" if golden else "",
         f"{latency['p50']:.0f} / {latency['p95']:.0f}" if latency else "",
     )

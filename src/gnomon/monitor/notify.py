@@ -1,4 +1,4 @@
-"""Where a look is told besides: a file of JSON lines, and a webhook."""
+"""Where reports go: a file of JSON lines, and a webhook."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 
 from gnomon.collection.catalog.connection import translated_errors
 from gnomon.core.errors import InvalidInput
-from gnomon.monitor.report import WatchReport
+from gnomon.monitor.report import MonitorReport
 
 TIMEOUT_S = 10.0
-_PAUSE_S = 1.0
+_RETRY_DELAY_S = 1.0
 
 
-def append_line(report: WatchReport, path: str | Path) -> None:
+def append_line(report: MonitorReport, path: str | Path) -> None:
     """Append the report as one JSON line, in one write. Raises StorageError."""
     path = Path(path).expanduser()
     line = json.dumps(report.to_json(), ensure_ascii=True, default=str) + "\n"
@@ -32,8 +32,8 @@ def append_line(report: WatchReport, path: str | Path) -> None:
             os.close(file)
 
 
-def require_web(url: str) -> None:
-    """Raise InvalidInput for what no POST can go to."""
+def require_web_address(url: str) -> None:
+    """Raises InvalidInput for an address that is not http or https."""
     try:
         parts = urlsplit(url)
         is_web = parts.scheme in ("http", "https") and bool(parts.hostname)
@@ -47,18 +47,19 @@ def require_web(url: str) -> None:
         )
 
 
-def post(report: WatchReport, url: str, *, timeout_s: float = TIMEOUT_S) -> str | None:
-    """POST the report as JSON, once more where that fails. None, or what went wrong, without the address.
+def post(report: MonitorReport, url: str, *, timeout_s: float = TIMEOUT_S) -> str | None:
+    """POST the report as JSON, with one retry. Returns None, or what went wrong.
 
-    Only the host is named: what follows it is often a secret. Raises InvalidInput for another address.
+    The message names only the host: the rest of the address is often a secret. Raises InvalidInput for an address
+    that is not http or https.
     """
-    require_web(url)
+    require_web_address(url)
     body = json.dumps(report.to_json(), default=str).encode()
     headers = {"Content-Type": "application/json", "User-Agent": "gnomon"}
     failed = ""
     for attempt in range(2):
         if attempt:
-            time.sleep(_PAUSE_S)
+            time.sleep(_RETRY_DELAY_S)
         request = urllib.request.Request(url, data=body, headers=headers, method="POST")
         try:
             with urllib.request.urlopen(request, timeout=timeout_s):

@@ -1,4 +1,4 @@
-"""Samples of queries and documents: what drift is measured on."""
+"""Samples of queries and of stored vectors, which drift and the index are measured on."""
 
 from __future__ import annotations
 
@@ -16,16 +16,30 @@ from gnomon.collection.catalog.versions import Version
 from gnomon.core.contracts import Array, Encoder
 from gnomon.core.documents import Chunk
 from gnomon.core.errors import CollectionDamaged, TruncatedText
-from gnomon.core.vectors import Vectors
-from gnomon.monitor.settings import WatchSettings
+from gnomon.monitor.settings import MonitorSettings
 
 _BLOCK = 500
-_AT_ONCE = 20_000
+_CHUNKS_PER_PART = 20_000
+_LABEL_CHARACTERS = 160
+GIVEN_QUERIES, CACHED_QUERIES = "queries given", "the collection's cached query vectors"
+"""Sources of samples; baselines on disk name them too."""
 
 
 @dataclass(frozen=True, eq=False)
-class Stored:
-    """Chunks and the vectors that the cache has for them: usable ones, and ids with none or a broken one."""
+class Sample:
+    """Vectors [n, dim], their texts (empty if unknown), and where they come from."""
+
+    rows: Array
+    labels: tuple[str, ...]
+    source: str
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True, eq=False)
+class StoredVectors:
+    """The stored vectors of chunks: ids [n] and data [n, dim] of the usable ones, ids of missing and broken ones."""
 
     ids: Array
     data: Array
@@ -33,8 +47,8 @@ class Stored:
     broken: tuple[int, ...] = ()
 
 
-def stored(connection: Connection, version: Version, ids: Array) -> Stored:
-    """The vectors of these chunks. Of the wrong length, NaN, infinite or zero: broken."""
+def read_vectors(connection: Connection, version: Version, ids: Array) -> StoredVectors:
+    """The stored vectors of these chunks. A broken one has a wrong length, NaN or infinite values, or is zero."""
     chunk, vector = schema.chunks.c, schema.vectors.c
     found, rows = [], []
     missing: list[int] = []
@@ -60,31 +74,31 @@ def stored(connection: Connection, version: Version, ids: Array) -> Stored:
             else:
                 (broken if key in data else missing).append(number)
     stacked = np.stack(rows) if rows else np.zeros((0, version.space.dim), dtype="<f4")
-    return Stored(np.array(found, dtype=np.int64), stacked, tuple(missing), tuple(broken))
+    return StoredVectors(np.array(found, dtype=np.int64), stacked, tuple(missing), tuple(broken))
 
 
-def all_stored(connection: Connection, version: Version, ids: Array) -> Iterator[Stored]:
-    """The same for many, some at a time: memory stays bounded."""
-    for at in range(0, len(ids), _AT_ONCE):
-        yield stored(connection, version, ids[at : at + _AT_ONCE])
+def read_vectors_in_parts(connection: Connection, version: Version, ids: Array) -> Iterator[StoredVectors]:
+    """The stored vectors of many chunks, part by part, in bounded memory."""
+    for at in range(0, len(ids), _CHUNKS_PER_PART):
+        yield read_vectors(connection, version, ids[at : at + _CHUNKS_PER_PART])
 
 
-def texts(connection: Connection, ids: Sequence[int]) -> tuple[list[Chunk], list[int]]:
-    """The chunks as they were embedded, and the ids of those whose text is not the one that was."""
+def read_chunks(connection: Connection, ids: Sequence[int]) -> tuple[list[Chunk], list[int]]:
+    """The chunks with their embedded texts, and the ids of those whose text was changed since."""
     try:
         return chunks_of(connection, sorted(ids)), []
     except CollectionDamaged:
-        chunks, other = [], []
+        chunks, changed = [], []
         for number in sorted(ids):
             try:
                 chunks += chunks_of(connection, [number])
             except CollectionDamaged:
-                other.append(number)
-        return chunks, other
+                changed.append(number)
+        return chunks, changed
 
 
-def documents_drawn(connection: Connection, version: Version, count: int, random: np.random.Generator) -> Array:
-    """The ids of random chunks of as many random documents, one each."""
+def random_chunks(connection: Connection, version: Version, count: int, random: np.random.Generator) -> Array:
+    """Ids [count] of random chunks of as many random documents, one of each."""
     chunk = schema.chunks.c
     wanted = select(chunk.id, chunk.document_id).where(chunk.chunking_id == version.chunking_id)
     rows = np.array([tuple(row) for row in connection.execute(wanted)], dtype=np.int64).reshape(-1, 2)
@@ -101,7 +115,7 @@ def last_query(connection: Connection, version: Version) -> int:
 
 
 def cached_queries(connection: Connection, version: Version, after: int, count: int) -> Array:
-    """The newest query vectors of the cache that came after a row; their texts are not kept there."""
+    """The newest query vectors of the cache after a row, [n, dim]; the cache keeps no texts."""
     vector = schema.vectors.c
     here = (vector.space_id == version.space_id, vector.role == "query", vector.id > after)
     rows = connection.execute(select(vector.data).where(*here).order_by(vector.id.desc()).limit(count))
@@ -109,17 +123,12 @@ def cached_queries(connection: Connection, version: Version, after: int, count: 
     return np.stack(usable) if usable else np.zeros((0, version.space.dim), dtype="<f4")
 
 
-def served_and_true(connection: Connection, version: Version, upto: int) -> tuple[Array, Array]:
-    """The ids of all chunks that were there at a journal position, and of those that came since."""
+def chunk_ids_at(connection: Connection, version: Version, position: int) -> tuple[Array, Array]:
+    """The ids of all chunks at a position of the journal, and of those added since."""
     now = queries.chunking_head(connection, version.chunking_id).seq
-    since = queries.delta(connection, version.chunking_id, upto, now).added if now > upto else np.zeros(0, int)
+    since = queries.delta(connection, version.chunking_id, position, now).added if now > position else np.zeros(0, int)
     everything = queries.all_ids(connection, version.chunking_id)
     return np.setdiff1d(everything, since), since
-
-
-def as_vectors(version: Version, rows: Array) -> Vectors:
-    """Rows as vectors of a version's space."""
-    return Vectors(rows, version.space)
 
 
 def _row(data: bytes, dim: int) -> Array | None:
@@ -129,46 +138,34 @@ def _row(data: bytes, dim: int) -> Array | None:
     return row if np.isfinite(row).all() and row.any() else None
 
 
-_SNIPPET = 160
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """Vectors, what they are of (empty where that is not known), and where they come from."""
-
-    rows: Array
-    labels: tuple[str, ...]
-    source: str
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-
 def query_sample(
-    kb: Collection, settings: WatchSettings, encoder: Encoder | None, after: int, random: np.random.Generator
+    kb: Collection, settings: MonitorSettings, encoder: Encoder | None, after: int, random: np.random.Generator
 ) -> Sample | None:
-    """Queries as given, embedded; else those of the embedding cache after a row. None without an encoder."""
+    """The queries of the settings, embedded; else those of the embedding cache after a row.
+
+    None if there is no encoder to embed them.
+    """
     version = kb.version
     if settings.queries is None:
         with kb.internals.catalog.read() as connection:
             rows = cached_queries(connection, version, after, settings.sample)
-        return Sample(rows, (), "the collection's cached query vectors")
+        return Sample(rows, (), CACHED_QUERIES)
     if encoder is None:
         return None
-    texts = drawn(settings.queries, settings.sample, random)
-    return Sample(embedded(encoder, texts), tuple(texts), "queries given")
+    texts = sample_texts(settings.queries, settings.sample, random)
+    return Sample(embed_queries(encoder, texts), tuple(texts), GIVEN_QUERIES)
 
 
-def drawn(texts: Sequence[str], count: int, random: np.random.Generator) -> list[str]:
-    """Texts that are not blank, at most so many of them, at random."""
+def sample_texts(texts: Sequence[str], count: int, random: np.random.Generator) -> list[str]:
+    """At most `count` random texts that are not blank."""
     usable = [text for text in texts if text.strip()]
     if len(usable) <= count:
         return usable
     return [usable[at] for at in np.sort(random.choice(len(usable), count, replace=False))]
 
 
-def embedded(encoder: Encoder, texts: Sequence[str]) -> Array:
-    """The query vectors of texts."""
+def embed_queries(encoder: Encoder, texts: Sequence[str]) -> Array:
+    """The query vectors of texts, [n, dim]."""
     if not texts:
         return np.zeros((0, encoder.space.dim), dtype="<f4")
     with warnings.catch_warnings():
@@ -177,11 +174,11 @@ def embedded(encoder: Encoder, texts: Sequence[str]) -> Array:
 
 
 def document_sample(kb: Collection, version: Version, count: int, random: np.random.Generator) -> Sample:
-    """The vectors of random chunks, each of another document, with what they are of."""
+    """The vectors of random chunks, each of another document, with their texts."""
     with kb.internals.catalog.read() as connection:
-        ids = documents_drawn(connection, version, count, random)
-        held = stored(connection, version, ids)
-        chunks, other = texts(connection, held.ids.tolist())
-    kept = ~np.isin(held.ids, other)
-    labels = (f"{chunk.document_id}: {' '.join(chunk.text.split())[:_SNIPPET]}" for chunk in chunks)
-    return Sample(held.data[kept], tuple(labels), "the collection's documents")
+        ids = random_chunks(connection, version, count, random)
+        vectors = read_vectors(connection, version, ids)
+        chunks, changed = read_chunks(connection, vectors.ids.tolist())
+    kept = ~np.isin(vectors.ids, changed)
+    labels = (f"{chunk.document_id}: {' '.join(chunk.text.split())[:_LABEL_CHARACTERS]}" for chunk in chunks)
+    return Sample(vectors.data[kept], tuple(labels), "the collection's documents")

@@ -1,4 +1,4 @@
-"""What a look does, and how much of it."""
+"""What a monitoring run does, and on how large samples."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gnomon.core.errors import InvalidInput
+from gnomon.core.renamed import renamed_fields
 from gnomon.evaluate.judgments import DataSet
 
-LEAST = 50
-"""Queries, and documents, on each side of a test: fewer show nothing but the grossest change."""
-LEAST_GOLDEN = 20
-LEAST_ASKED = 20
-"""Queries that recall is measured with."""
+MIN_DRIFT_SAMPLE = 50
+"""Queries, and documents, on each side of a test: fewer show only gross changes."""
+MIN_GOLDEN_QUERIES = 20
+MIN_RECALL_QUERIES = 20
 
 
+@renamed_fields(asked="recall_queries", checked="checked_vectors", timed="timed_searches")
 @dataclass(frozen=True, slots=True)
-class WatchSettings:
-    """How a collection is looked at. Texts beyond a number are drawn at random.
+class MonitorSettings:
+    """How a collection is monitored. Of more texts than a number says, random ones are taken.
 
-    `queries` are recent ones as people asked them. None: those are taken whose vectors lie in the
-    collection's embedding cache. `golden` are judged queries, asked at each look, measured by `metric`; None:
-    those of the baseline, or queries made from the corpus. At most `sample` queries and as many documents are
-    compared with the baseline's, `checked` stored vectors are made again, `asked` queries are put to the
-    index and to an exact search, `timed` searches are timed. All tests of one look together raise a false
-    alarm in at most `false_alarms` of the looks. `rollback_on="golden"`: go back to the former version when
-    the golden queries fall out of their limits. `seed` None: another draw each time.
+    `queries` are recent queries of users. None: those whose vectors are in the collection's embedding cache.
+    `golden` are judged queries, searched in each run and measured by `metric`; None: those of the baseline, or
+    queries made from the corpus. At most `sample` queries and as many documents are compared with the
+    baseline's, `checked_vectors` stored vectors are encoded again, `recall_queries` queries are searched in the
+    index and exactly, `timed_searches` searches are timed. All tests of a run together raise a false alarm in at
+    most `false_alarms` of the runs. `rollback_on="golden"`: roll back to the former version when the golden
+    queries fall below their limit. `seed` None: other random samples in each run.
     """
 
     queries: Sequence[str] | None = None
@@ -35,9 +36,9 @@ class WatchSettings:
     set_baseline: bool = False
     rollback_on: Literal["golden"] | None = None
     sample: int = 1000
-    checked: int = 200
-    asked: int = 100
-    timed: int = 30
+    checked_vectors: int = 200
+    recall_queries: int = 100
+    timed_searches: int = 30
     permutations: int = 999
     false_alarms: float = 0.05
     seed: int | None = None
@@ -49,14 +50,16 @@ class WatchSettings:
             raise InvalidInput(f"rollback_on {self.rollback_on!r}", expected="'golden', or None for never")
         if not 0 < self.false_alarms < 1:
             raise InvalidInput(f"false_alarms {self.false_alarms}", expected="a share between 0 and 1")
-        if self.sample < LEAST:
+        if self.sample < MIN_DRIFT_SAMPLE:
             raise InvalidInput(
-                f"samples of {self.sample}", expected=f"at least {LEAST}: fewer show nothing but gross changes"
+                f"samples of {self.sample}", expected=f"at least {MIN_DRIFT_SAMPLE}: fewer show only gross changes"
             )
-        if self.asked < LEAST_ASKED:
-            raise InvalidInput(f"asked {self.asked}", expected=f"at least {LEAST_ASKED} queries")
-        if min(self.checked, self.timed) < 1:
-            raise InvalidInput("checked or timed below 1", expected="at least 1 of each")
+        if self.recall_queries < MIN_RECALL_QUERIES:
+            raise InvalidInput(
+                f"recall_queries {self.recall_queries}", expected=f"at least {MIN_RECALL_QUERIES} queries"
+            )
+        if min(self.checked_vectors, self.timed_searches) < 1:
+            raise InvalidInput("checked_vectors or timed_searches below 1", expected="at least 1 of each")
         # Below that, no p-value can get through the correction for several tests.
         least = round(10 / self.false_alarms)
         if self.permutations < least:

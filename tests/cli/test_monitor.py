@@ -1,4 +1,4 @@
-"""gnomon watch: its exit codes, what it prints, and where else it tells it."""
+"""gnomon monitor: its exit codes, what it prints, and where else it sends it."""
 
 import json
 
@@ -19,29 +19,29 @@ def write(path, words):
 
 
 @pytest.fixture
-def watched(tmp_path, model, judged, capsys):
-    """A collection with a baseline, and the arguments of a look."""
+def monitored(tmp_path, model, judged, capsys):
+    """A collection with a baseline, and the arguments of a run."""
     assert main.run(["index", str(judged / "corpus.jsonl"), "--into", str(tmp_path / "kb"), "--model", str(model)]) == 0
     usual = write(tmp_path / "usual.txt", TOPICS)
-    arguments = ["watch", str(tmp_path / "kb"), "--sample", "64"]
+    arguments = ["monitor", str(tmp_path / "kb"), "--sample", "64"]
     assert main.run([*arguments, "--queries", str(usual)]) == 0
     assert "taken now" in capsys.readouterr().out
     return arguments
 
 
-def test_a_healthy_look(watched, tmp_path, capsys):
+def test_a_healthy_run(monitored, tmp_path, capsys):
     log, html = tmp_path / "log.jsonl", tmp_path / "page.html"
     more = ["--queries", str(tmp_path / "usual.txt"), "--log", str(log), "--html", str(html)]
-    assert main.run([*watched, *more]) == 0
+    assert main.run([*monitored, *more]) == 0
     out = capsys.readouterr().out
     assert "no alarm; not judged: documents, golden" in out  # 16 documents: too few, and said so
     assert json.loads(log.read_text())["healthy"] is True
     assert "<h1>No alarm</h1>" in html.read_text()
 
 
-def test_an_alarm_is_exit_code_1_and_a_webhook_that_is_down_changes_nothing(watched, tmp_path, capsys):
+def test_an_alarm_is_exit_code_1_and_a_webhook_that_is_down_changes_nothing(monitored, tmp_path, capsys):
     other = write(tmp_path / "other.txt", OTHERS)
-    assert main.run([*watched, "--queries", str(other), "--webhook", "http://127.0.0.1:9/secret"]) == 1
+    assert main.run([*monitored, "--queries", str(other), "--webhook", "http://127.0.0.1:9/secret"]) == 1
     shown = capsys.readouterr()
     assert "queries changed" in shown.out
     assert "seen by queries" in shown.out
@@ -49,22 +49,22 @@ def test_an_alarm_is_exit_code_1_and_a_webhook_that_is_down_changes_nothing(watc
     assert "secret" not in shown.err
 
 
-def test_json(watched, tmp_path, capsys):
+def test_json(monitored, tmp_path, capsys):
     other = write(tmp_path / "other.txt", OTHERS)
-    assert main.run([*watched, "--queries", str(other), "--json"]) == 1
+    assert main.run([*monitored, "--queries", str(other), "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert [alarm["cause"] for alarm in found["alarms"]] == ["queries changed"]
     assert any(word in found["checks"][3]["examples"][0] for word in OTHERS)
 
 
-def test_wrong_input(watched, tmp_path, capsys):
-    assert main.run([*watched, "--webhook", "ftp://host"]) == 2
+def test_wrong_input(monitored, tmp_path, capsys):
+    assert main.run([*monitored, "--webhook", "ftp://host"]) == 2
     assert "no web address" in capsys.readouterr().err
     (tmp_path / "empty.txt").write_text("\n\n")
-    assert main.run([*watched, "--queries", str(tmp_path / "empty.txt")]) == 2
+    assert main.run([*monitored, "--queries", str(tmp_path / "empty.txt")]) == 2
     assert "holds no query" in capsys.readouterr().err
-    assert main.run([*watched, "--sample", "3"]) == 2
-    assert main.run(["watch", str(tmp_path / "none")]) != 0
+    assert main.run([*monitored, "--sample", "3"]) == 2
+    assert main.run(["monitor", str(tmp_path / "none")]) != 0
 
 
 def test_queries_are_lines_or_json_lines(tmp_path):
@@ -74,3 +74,10 @@ def test_queries_are_lines_or_json_lines(tmp_path):
     path.write_text('{"id": 3}\n')
     with pytest.raises(InvalidInput, match="line 1"):
         read_queries(path)
+
+
+def test_watch_is_the_old_name_of_monitor(monitored, tmp_path, capsys):
+    assert main.run(["watch", *monitored[1:], "--queries", str(tmp_path / "usual.txt")]) == 0
+    shown = capsys.readouterr()
+    assert "no alarm" in shown.out
+    assert f"is now: gnomon monitor {tmp_path / 'kb'}" in shown.err

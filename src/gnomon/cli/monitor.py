@@ -1,8 +1,7 @@
-"""gnomon watch."""
+"""gnomon monitor."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -16,19 +15,19 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from gnomon.evaluate.judgments import DataSet
-    from gnomon.monitor import Check, WatchReport
+    from gnomon.monitor import Check, MonitorReport
 
 
 STYLES = {"ok": "green", "alarm": "bold red"}
 
 
-def print_watch(console: Console, report: WatchReport, page: Path | None) -> None:
-    """A check a line, then each alarm with its cause and what to do."""
+def print_report(console: Console, report: MonitorReport, page: Path | None) -> None:
+    """Print a line for each check, then each alarm with its cause and what to do."""
     width = max(len(check.name) for check in report.checks)
     wide = max(len(check.state) for check in report.checks)
     for check in report.checks:
         state = Text(f"{check.state:<{wide}}", style=STYLES.get(check.state, "yellow"))
-        print_hanging(console, Text.assemble(f"{check.name:<{width}}  ", state, "  "), clean(check.said))
+        print_hanging(console, Text.assemble(f"{check.name:<{width}}  ", state, "  "), clean(check.message))
         for line in _more(check):
             print_hanging(console, Text(" " * (width + wide + 4)), line)
     console.print()
@@ -38,7 +37,7 @@ def print_watch(console: Console, report: WatchReport, page: Path | None) -> Non
         print_hanging(console, Text("next  ", style="bold"), clean(alarm.hint))
     if report.rolled_back is not None:
         style = "bold green" if report.rolled_back.done else "bold yellow"
-        print_hanging(console, Text("rollback  ", style=style), clean(report.rolled_back.said))
+        print_hanging(console, Text("rollback  ", style=style), clean(report.rolled_back.message))
     rows = [(Text("verdict", style="dim"), _verdict(report))]
     rows.append((Text("baseline", style="dim"), Text(_baseline(report))))
     if page is not None:
@@ -47,14 +46,14 @@ def print_watch(console: Console, report: WatchReport, page: Path | None) -> Non
 
 
 def _more(check: Check) -> list[Text]:
-    """The texts that show an alarm best; what to do where a check could not be made."""
+    """The texts that show an alarm best; what to do if a check could not be made."""
     lines = [clean(f"“{text}”", "dim") for text in check.examples] if check.state == "alarm" else []
     if check.state in ("not enough data", "no baseline") and check.hint:
         lines.append(clean(f"next: {check.hint}", "dim"))
     return lines
 
 
-def _verdict(report: WatchReport) -> Text:
+def _verdict(report: MonitorReport) -> Text:
     unseen = [check.name for check in report.checks if check.state not in ("ok", "alarm", "baseline taken")]
     left = f"; not judged: {', '.join(unseen)}" if unseen else ""
     took = f" ({duration(report.seconds)})"
@@ -63,9 +62,9 @@ def _verdict(report: WatchReport) -> Text:
     return Text.assemble((", ".join(alarm.cause for alarm in report.alarms), "bold red"), left, took)
 
 
-def _baseline(report: WatchReport) -> str:
+def _baseline(report: MonitorReport) -> str:
     if report.took_baseline:
-        return "taken now; later looks are compared with it"
+        return "taken now; later runs are compared with it"
     return report.baseline or "none"
 
 
@@ -83,24 +82,22 @@ Golden = Annotated[
         show_default=False,
     ),
 ]
-SetBaseline = Annotated[
-    bool, typer.Option("--set-baseline", help="All is well now: compare later looks with this one.")
-]
+SetBaseline = Annotated[bool, typer.Option("--set-baseline", help="All is well now: compare later runs with this one.")]
 RollbackOn = Annotated[
     Literal["golden"] | None,
-    typer.Option(help="Go back to the former version when golden queries fall out of their limits."),
+    typer.Option(help="Roll back to the former version when golden queries fall below their limit."),
 ]
 Webhook = Annotated[str | None, typer.Option(help="POST the report as JSON when there is an alarm.", metavar="URL")]
 
 
 @app.command(
     epilog=example(
-        "gnomon watch kb --queries asked.txt --set-baseline",
-        "gnomon watch kb --queries asked.txt --log watch.jsonl --html watch.html",
-        "gnomon watch kb --golden judged/ --rollback-on golden --webhook https://example.org/alarms",
+        "gnomon monitor kb --queries recent.txt --set-baseline",
+        "gnomon monitor kb --queries recent.txt --log runs.jsonl --html report.html",
+        "gnomon monitor kb --golden judged/ --rollback-on golden --webhook https://example.org/alarms",
     )
 )
-def watch(
+def monitor(
     collection: Annotated[Path, typer.Argument(help="The collection's folder.", metavar="COLLECTION")],
     queries: Queries = None,
     golden: Golden = None,
@@ -114,18 +111,18 @@ def watch(
 ) -> None:
     """Check a collection's health without labels: model, index, drift, golden queries, latency.
 
-    The first look takes a baseline. Exits with 1 on an alarm.
+    The first run takes a baseline. Exits with 1 on an alarm.
     """
     import gnomon
     from gnomon.cli.terminal import data_console, noted, print_json, print_message, print_notes
     from gnomon.migrate.query_log import read_queries
-    from gnomon.monitor import WatchSettings
-    from gnomon.monitor import watch as look
-    from gnomon.monitor.notify import require_web
+    from gnomon.monitor import MonitorSettings
+    from gnomon.monitor import monitor as run_monitor
+    from gnomon.monitor.notify import require_web_address
 
     if webhook is not None:
-        require_web(webhook)  # before anything is loaded
-    settings = WatchSettings(
+        require_web_address(webhook)  # before anything is loaded
+    settings = MonitorSettings(
         queries=None if queries is None else read_queries(queries),
         golden=_judged(golden),
         set_baseline=set_baseline,
@@ -133,37 +130,29 @@ def watch(
         sample=sample,
     )
     with noted() as warned, gnomon.open(collection, create=False, progress=print_message) as kb:
-        report = look(kb, settings)
-    report = Outlets(log, webhook, html).tell(report.with_notes(*warned))
+        report = run_monitor(kb, settings)
+    report = _send(report.with_notes(*warned), log=log, webhook=webhook, html=html)
     if as_json:
         print_json(report.to_json())
     else:
-        print_watch(data_console(), report, html)
+        print_report(data_console(), report, html)
         print_notes(report.notes)
     raise typer.Exit(0 if report.is_healthy else ALARM)
 
 
-@dataclass(frozen=True)
-class Outlets:
-    """Where a report goes besides the terminal."""
+def _send(report: MonitorReport, *, log: Path | None, webhook: str | None, html: Path | None) -> MonitorReport:
+    """Send the report on. A webhook that fails becomes a note of the report."""
+    from gnomon.monitor.html_report import write_page
+    from gnomon.monitor.notify import append_line, post
 
-    log: Path | None
-    webhook: str | None
-    html: Path | None
-
-    def tell(self, report: WatchReport) -> WatchReport:
-        """Send it on. A webhook that is down is a note: it changes nothing of what was found."""
-        from gnomon.monitor.html_report import write_page
-        from gnomon.monitor.notify import append_line, post
-
-        if self.webhook is not None and not report.is_healthy:
-            failed = post(report, self.webhook)
-            report = report if failed is None else report.with_notes(failed)
-        if self.log is not None:
-            append_line(report, self.log)
-        if self.html is not None:
-            write_page(report, self.html)
-        return report
+    if webhook is not None and not report.is_healthy:
+        failed = post(report, webhook)
+        report = report if failed is None else report.with_notes(failed)
+    if log is not None:
+        append_line(report, log)
+    if html is not None:
+        write_page(report, html)
+    return report
 
 
 def _judged(golden: list[Path] | None) -> DataSet | None:
