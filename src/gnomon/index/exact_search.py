@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from gnomon.core.batching import in_blocks
 from gnomon.core.ranking import Ranking
 from gnomon.core.similarity import maxsim
 from gnomon.core.space import Similarity
@@ -65,12 +66,11 @@ def search_rows(
     lengths = np.sqrt(np.vecdot(queries, queries))
     found = []
     block = max(1, _SCORES_AT_ONCE // width)
-    for at in range(0, len(queries), block):
-        some = queries[at : at + block]
+    for some, some_lengths in zip(in_blocks(queries, block), in_blocks(lengths, block), strict=True):
         keys = sort_keys(some, rows, similarity, allowed=own)
         if own is None:
             _mask(keys, rows, allowed)
-        for query, row, length in zip(some, keys, lengths[at : at + block], strict=True):
+        for query, row, length in zip(some, keys, some_lengths, strict=True):
             chosen = candidates(row, k, rounding_slack(rows, float(length), similarity))
             items = chosen if own is None else own[chosen]
             found.append(rank(query, rows, items, k, similarity))

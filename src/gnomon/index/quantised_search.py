@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from gnomon.core.batching import in_blocks
 from gnomon.core.ranking import Ranking
 from gnomon.core.space import Similarity
 from gnomon.index.ann import Codes
@@ -49,8 +50,7 @@ def search_coded(
     late = len(rows.ids) - coded.codes.coded
     block = max(1, _CELLS // max(need, late))
     found = []
-    for at in range(0, len(queries), block):
-        some = queries[at : at + block]
+    for some in in_blocks(queries, block):
         near = _by_code(coded.codes, some, k, need, good)
         last = _uncoded(some, coded, k, similarity, good) if late else [near[0][:0]] * len(some)
         for query, early, others in zip(some, near, last, strict=True):
