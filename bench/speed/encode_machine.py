@@ -29,7 +29,7 @@ encoder = TransformerEncoder(layout, EncoderSettings()); lap()
 encoder.space; lap()
 import openvino; from openvino import opset15; lap()
 from gnomon.encode.graph.runtime import core; core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"); lap()
-encoder._text_model(); lap()
+encoder._text_model.build(); lap()
 encoder.encode(["one short text"], role="query"); lap()
 print([int(line.split()[1]) / 1024 for line in open("/proc/self/status") if line.startswith("VmHWM")][0])
 """

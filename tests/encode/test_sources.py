@@ -321,7 +321,7 @@ def test_a_hub_with_pickles_only(model, here):
 
 def test_offline_asks_nobody(model, here):
     with hub(model) as (server, endpoint):
-        with pytest.raises(ModelNotFound, match="not asked, since HF_HUB_OFFLINE is set"):
+        with pytest.raises(ModelNotFound, match="skipped, since HF_HUB_OFFLINE is set"):
             locate(HUB_ID, replace(here, endpoint=endpoint, offline=True))
         assert not server.asked
 

@@ -132,7 +132,7 @@ def test_a_metric_that_does_not_exist_lists_those_that_do(written: str, hint: st
 def test_recall_needs_a_number_of_results() -> None:
     with pytest.raises(InvalidInput, match="the metric 'recall' without a number of results") as error:
         parse_metric("recall")
-    assert error.value.expected == "how many results it looks at, such as recall@10"
+    assert error.value.expected == "a cutoff, such as recall@10"
 
 
 def test_a_summary_has_a_mean_and_an_interval_for_each_metric() -> None:

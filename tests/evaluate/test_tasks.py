@@ -296,7 +296,7 @@ def test_context_leaves_out_words_that_the_model_does_not_reach(tmp_path: Path) 
     path = uses(tmp_path / "t", *rows, ("river bank", "one two three four bank", "1"))
     report = run_task("context", Contextual(), path)
     assert (report.n, report.covered) == (3, 2)
-    assert "1 pairs whose word lies beyond" in report.notes[0]
+    assert "1 pairs left out, whose word is beyond max_tokens" in report.notes[0]
 
 
 def test_context_refuses_models_without_token_vectors_and_wrong_spans(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_a_cache_by_text_alone_mixes(tmp_path: Path) -> None:
 
 
 def test_a_refusal_needs_words(tmp_path: Path) -> None:
-    with pytest.raises(AssertionError, match="add: refused without a word"):
+    with pytest.raises(AssertionError, match="add: refused without a message"):
         check_guard(Stubborn, tmp_path, FIRST, SECOND)
 
 

@@ -31,7 +31,7 @@ class _Call:
 
     def outcome(self) -> Vectors:
         if self.vectors is None:
-            raise self.error or RuntimeError("a call was given back unfinished")
+            raise self.error or RuntimeError("a call returned without a result")
         return self.vectors
 
 
@@ -83,7 +83,7 @@ class BatchedEncoder(DelegatingEncoder):
         if isinstance(texts, str) or not 0 < len(texts) <= self._max_batch:
             return True
         if len(self._leaders) < self.lanes:
-            return False  # nobody to share with: the encoder looks at the texts itself
+            return False  # no other caller to share with: the encoder checks the texts itself
         # Wrong input is refused here, to this caller alone, while the others' texts are encoded.
         return max(self.encoder.count_tokens(texts, role=role)) > self.encoder.max_tokens
 

@@ -99,7 +99,7 @@ def verify_weights(folder: Path, card: Card | None) -> None:
 
 
 def card_for_folder(folder: Path) -> Card | None:
-    """The card whose known weights lie in the folder, whatever the folder is called; else None."""
+    """The card whose known weights are in the folder, whatever the folder's name; else None."""
     weights = folder / "model.safetensors"
     known = [card for card in all_cards() if card.digest]
     if not known or not weights.is_file():

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -17,12 +16,9 @@ from gnomon.core.errors import InvalidInput, ModelUnsupported, TruncatedText
 from gnomon.encode.layout.cross_encoder import CrossEncoderLayout
 from gnomon.encode.layout.families import transformer_spec
 from gnomon.encode.runtime.batches import pad, padded_batches, parallel_map
-from gnomon.encode.runtime.runners import require_floating
+from gnomon.encode.runtime.runners import LazyRunner, pair_runner, require_floating
 from gnomon.encode.runtime.tokenizer import SLICE_TEXTS, check_texts, invalid_unicode, load_tokenizer
 from gnomon.encode.settings import EncoderSettings
-
-if TYPE_CHECKING:
-    from gnomon.encode.runtime.runners import Runner
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +33,7 @@ class TokenisedPairs:
 class PairTokenizer:
     """A tokenizer.json for pairs. A pair beyond `max_tokens` is truncated, the longer side first.
 
-    Raises ModelUnsupported for a file that is not a tokenizer, and for a limit that leaves no room.
+    Raises ModelUnsupported for a file that is not a tokenizer, and for a limit too low for any text.
     """
 
     def __init__(self, file: Path, *, max_tokens: int) -> None:
@@ -67,9 +63,9 @@ class PairTokenizer:
 
     def _append(self, tokenised: TokenisedPairs, pair: tuple[str, str], encoding: Any) -> None:
         tokenised.counts.append(len(encoding.ids))
-        kept = self._truncating.encode(*pair) if len(encoding.ids) > self._max_tokens else encoding
-        tokenised.ids.append(np.array(kept.ids, dtype=np.int32))
-        tokenised.types.append(np.array(kept.type_ids, dtype=np.int32))
+        truncated = self._truncating.encode(*pair) if len(encoding.ids) > self._max_tokens else encoding
+        tokenised.ids.append(np.array(truncated.ids, dtype=np.int32))
+        tokenised.types.append(np.array(truncated.type_ids, dtype=np.int32))
 
 
 class CrossEncoder:
@@ -89,8 +85,7 @@ class CrossEncoder:
                 hint="leave `dim` out",
             )
         transformer_spec(layout.family, layout.config)
-        self._lock = threading.Lock()
-        self._network: Runner | None = None
+        self._runner = LazyRunner(lambda: pair_runner(layout, self._settings))
         self._tokenizer = PairTokenizer(layout.tokenizer, max_tokens=layout.max_tokens)
 
     @property
@@ -122,7 +117,7 @@ class CrossEncoder:
         def run(batch: tuple[Any, Any, Any]) -> tuple[Any, Any]:
             positions, ids, lengths = batch
             types = (pad([pairs.types[at] for at in positions], pad_id=0),) if self._layout.token_types else ()
-            return positions, self._runner().run(ids, lengths, *types)
+            return positions, self._runner.run(ids, lengths, *types)
 
         batches = padded_batches(pairs.ids, self._layout, budget_tokens=budget)
         for positions, made in parallel_map(run, batches, lanes=self._settings.lanes):
@@ -141,12 +136,3 @@ class CrossEncoder:
                 TruncatedText,
                 stacklevel=3,
             )
-
-    def _runner(self) -> Runner:
-        if self._network is None:
-            with self._lock:
-                if self._network is None:
-                    from gnomon.encode.runtime.runners import pair_runner
-
-                    self._network = pair_runner(self._layout, self._settings)
-        return self._network

@@ -5,10 +5,9 @@ Khattab and Zaharia 2020, ColBERT (arXiv:2004.12832).
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -21,12 +20,9 @@ from gnomon.core.vectors import Vectors
 from gnomon.encode.layout.families import transformer_spec
 from gnomon.encode.layout.late_interaction import LateInteractionLayout
 from gnomon.encode.runtime.batches import padded_batches, parallel_map, windows
-from gnomon.encode.runtime.runners import require_floating
+from gnomon.encode.runtime.runners import LazyRunner, late_runner, require_floating
 from gnomon.encode.runtime.tokenizer import TextTokenizer, check_texts, warn_truncated
 from gnomon.encode.settings import EncoderSettings, check_dim
-
-if TYPE_CHECKING:
-    from gnomon.encode.runtime.runners import Runner
 
 Rows = Float[np.ndarray, "_ dim"]
 
@@ -43,8 +39,7 @@ class LateEncoder(RoleMethods):
         check_dim(self._settings, layout.dim, layout.name)
         require_floating(self._settings, layout.name)
         transformer_spec(layout.family, layout.config)
-        self._lock = threading.Lock()
-        self._network: Runner | None = None
+        self._runner = LazyRunner(lambda: late_runner(layout, self._settings))
         self._tokenizers = {role: self._tokenizer_of(role) for role in get_args(Role)}
         self._skipped = self._ids_of(layout.skiplist)
         self._filler = self._expansion_id()
@@ -104,7 +99,7 @@ class LateEncoder(RoleMethods):
         budget = self._settings.batch_budget
         batches = padded_batches(wide, self._layout, budget_tokens=budget, start=start)
         for (positions, ids, lengths), states in parallel_map(
-            lambda batch: (batch, self._runner().run(batch[1], attended[batch[0]])),
+            lambda batch: (batch, self._runner.run(batch[1], attended[batch[0]])),
             batches,
             lanes=self.lanes,
         ):
@@ -165,12 +160,3 @@ class LateEncoder(RoleMethods):
                 hint="correct query_expansion in the model's sentence_bert_config.json",
             )
         return found
-
-    def _runner(self) -> Runner:
-        if self._network is None:
-            with self._lock:
-                if self._network is None:
-                    from gnomon.encode.runtime.runners import late_runner
-
-                    self._network = late_runner(self._layout, self._settings)
-        return self._network

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from gnomon.core.vectors import Vectors
 from gnomon.encode.layout.families import FAMILIES, transformer_spec
 from gnomon.encode.layout.model import ModelLayout
 from gnomon.encode.runtime.batches import padded_batches, parallel_map, windows
+from gnomon.encode.runtime.runners import LazyRunner, text_runner, token_runner
 from gnomon.encode.runtime.tokenizer import (
     TextTokenizer,
     TokenisedTexts,
@@ -27,9 +27,6 @@ from gnomon.encode.runtime.tokenizer import (
     warn_truncated,
 )
 from gnomon.encode.settings import EncoderSettings, check_dim
-
-if TYPE_CHECKING:
-    from gnomon.encode.runtime.runners import Runner
 
 ONNX = Path("onnx", "model.onnx")
 
@@ -45,15 +42,15 @@ class TransformerEncoder(RoleMethods):
         check_dim(self._settings, layout.dim, layout.name)
         self._layout = _with_runnable_weights(layout)
         _require_supported(self._layout, self._settings)
-        self._lock = threading.Lock()
-        self._texts: Runner | None = None
-        self._hidden: Runner | None = None
         self._tokenizer = TextTokenizer(
             layout.tokenizer,
             prompts=layout.prompts,
             max_tokens=layout.max_tokens,
             threads=self._settings.thread_count,
         )
+        parts = self._layout, self._settings, self._tokenizer
+        self._text_model = LazyRunner(lambda: text_runner(*parts))
+        self._token_model = LazyRunner(lambda: token_runner(*parts))
 
     @cached_property
     def _full_space(self) -> Space:
@@ -102,7 +99,7 @@ class TransformerEncoder(RoleMethods):
 
         def run(batch: tuple[Any, Any, Any]) -> tuple[Any, Any]:
             positions, ids, lengths = batch
-            return positions, self._text_model().run(ids, lengths, *skip)
+            return positions, self._text_model.run(ids, lengths, *skip)
 
         for start, tokenised in self._windows(texts, role):
             counts += tokenised.counts
@@ -120,7 +117,7 @@ class TransformerEncoder(RoleMethods):
         for start, tokenised in self._windows(texts, role):
             counts += tokenised.counts
             for (positions, ids, _), hidden in parallel_map(
-                lambda batch: (batch, self._token_model().run(*batch[1:])),
+                lambda batch: (batch, self._token_model.run(*batch[1:])),
                 self._batches(tokenised, start),
                 lanes=self.lanes,
             ):
@@ -136,24 +133,6 @@ class TransformerEncoder(RoleMethods):
     def _batches(self, tokenised: TokenisedTexts, start: int) -> Iterator[tuple[Any, Any, Any]]:
         budget = self._settings.batch_budget
         return padded_batches(tokenised.ids, self._layout, budget_tokens=budget, start=start)
-
-    def _text_model(self) -> Runner:
-        if self._texts is None:
-            with self._lock:
-                if self._texts is None:
-                    from gnomon.encode.runtime.runners import text_runner
-
-                    self._texts = text_runner(self._layout, self._settings, self._tokenizer)
-        return self._texts
-
-    def _token_model(self) -> Runner:
-        if self._hidden is None:
-            with self._lock:
-                if self._hidden is None:
-                    from gnomon.encode.runtime.runners import token_runner
-
-                    self._hidden = token_runner(self._layout, self._settings, self._tokenizer)
-        return self._hidden
 
 
 def _require_supported(layout: ModelLayout, settings: EncoderSettings) -> None:

@@ -19,7 +19,7 @@ from gnomon.evaluate.significance import detectable, holm_adjusted, mean_interva
 
 Outcome = Literal["better", "not worse", "worse", "undecided"]
 MIN_QUERIES = 10
-"""Queries below which no verdict is given: even ten that all agree prove little."""
+"""Queries below which no verdict is given."""
 _SAME = 1e-9
 _SHOWN = 10
 

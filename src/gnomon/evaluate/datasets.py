@@ -30,7 +30,7 @@ def load_dataset(path: FilePath | tuple[FilePath, FilePath], *, split: str | Non
     """The data set in a folder or file, whose form is detected by content; or of a pair (topics, judgments).
 
     The split is `split`, else "test", else the only one there is. Faults that a mapping cannot hold
-    (a pair judged twice, grades that are no whole numbers) are recorded in the set for `check_dataset`.
+    (pairs judged twice, grades that are not integers) are recorded in the set for `check_dataset`.
     Raises InvalidInput for another form, for a split that is not there and for an ambiguous choice,
     UnreadableFile.
     """
@@ -142,7 +142,7 @@ def _with_qrels(name: str, queries_file: Path, qrels: Mapping[str, Path], split:
     kind = kind_of(queries_file)
     read: Mapping[FileKind, Callable[[Path], QueriesWithFaults]] = {"queries": _json_queries, "topics": read_topics}
     if kind not in read:
-        raise _unknown(f"{queries_file}, wanted for queries, holds {_describe(kind)}")
+        raise _unknown(f"{queries_file}, given for queries, holds {_describe(kind)}")
     queries, faults = read[kind](queries_file)
     relevant, more = collect_judgments(read_qrels(qrels[split]))
     # Queries of other splits are no queries without judgments.

@@ -34,7 +34,7 @@ DEFAULT_METRICS = ("nDCG@10", "recall@10", "recall@100", "MRR@10", "MAP", "preci
 
 @dataclass(frozen=True, order=True)
 class Metric:
-    """A measure and how many results it looks at (None: all). Every value lies between 0 and 1.
+    """A measure and its cutoff: how many results count (None: all). Every value is between 0 and 1.
 
     nDCG weighs by grade (gain is the grade, discount log2: Järvelin and Kekäläinen 2002); all others take
     grades of 1 and more as relevant. Grades below 0 count as 0. MRR@k is the reciprocal rank, 0 beyond k.
@@ -99,7 +99,7 @@ def parse_metric(name: str) -> Metric:
     if found[2] is None and kind in _NEEDS_CUTOFF:
         raise InvalidInput(
             f"the metric {name!r} without a number of results",
-            expected=f"how many results it looks at, such as {kind}@10",
+            expected=f"a cutoff, such as {kind}@10",
         )
     return Metric(kind, int(found[2]) if found[2] else None)
 

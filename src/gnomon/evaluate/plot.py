@@ -14,7 +14,7 @@ from gnomon.evaluate.comparison import Verdict
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe and Ito's blue and vermilion: told apart by colour-blind eyes too.
+# Okabe and Ito's blue and vermilion: distinct for colour-blind readers too.
 _WIN, _LOSS, _INK, _SOFT = "#0072B2", "#D55E00", "#222222", "#767676"
 _FORMATS = (".png", ".svg", ".pdf")
 
@@ -73,8 +73,8 @@ def _strip(axes: Axes, verdict: Verdict) -> None:
     axes.axvline(0, color=_SOFT, linewidth=1)
     axes.axvline(-verdict.margin, color=_INK, linewidth=1.1, linestyle=(0, (4, 3)))
     ends = (low, high, -verdict.margin, 0.0)
-    room = 0.1 * (max(ends) - min(ends))
-    axes.set_xlim(min(ends) - room, max(ends) + room)
+    margin = 0.1 * (max(ends) - min(ends))
+    axes.set_xlim(min(ends) - margin, max(ends) + margin)
     axes.set_ylim(-1, 1)
     axes.set_yticks([])
     text = f"mean difference and its interval; dashed: the margin, a loss of {verdict.margin:g}"

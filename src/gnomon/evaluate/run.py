@@ -31,7 +31,7 @@ _LEAST = np.float32(-np.inf)
 class Run:
     """Each query's documents with their scores. A query that found nothing has an empty mapping.
 
-    `about` says how the run was made (model, settings, …): it is kept in JSON files and never computed with.
+    `about` says how the run was made (model, settings, …): it is saved in JSON files and not used otherwise.
     Raises InvalidInput for scores that are no finite numbers of single precision, and for empty ids.
     """
 

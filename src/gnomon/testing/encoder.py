@@ -52,7 +52,7 @@ def check_encoder(encoder: Encoder, *, texts: Sequence[str] = TEXTS, tolerance: 
     """Raise AssertionError with one sentence for every promise of `Encoder` that this one breaks.
 
     `texts` are at least three different texts, none over-long. `tolerance` is how far two vectors of one
-    text may lie apart when it is encoded in other company: 1 - cosine for vectors of length 1, and for
+    text may be apart when it is encoded with other texts: 1 - cosine for vectors of length 1, and for
     others the squared distance over twice the product of the lengths.
     """
     case = EncoderCase(encoder, _usable(texts), tolerance)
@@ -62,15 +62,15 @@ def check_encoder(encoder: Encoder, *, texts: Sequence[str] = TEXTS, tolerance: 
 def check_scorer(scorer: Scorer, *, query: str = QUERY, texts: Sequence[str] = TEXTS, tolerance: float = 1e-3) -> None:
     """Raise AssertionError with one sentence for every promise of `Scorer` that this one breaks.
 
-    `texts` are at least three different texts. `tolerance` is how far two scores of one pair may lie apart
-    when the text is scored in other company.
+    `texts` are at least three different texts. `tolerance` is how far two scores of one pair may be apart
+    when the text is scored with other texts.
     """
     case = ScorerCase(scorer, query, _usable(texts), tolerance)
     _run(case, SCORER_CHECKS, type(scorer).__name__)
 
 
 def drift(one: Array, other: Array) -> float:
-    """How far two items lie apart: 1 - cosine for vectors of length 1; infinite for other shapes.
+    """How far two items are apart: 1 - cosine for vectors of length 1; infinite for other shapes.
 
     >>> drift(np.array([1.0, 0.0]), np.array([0.0, 1.0]))
     1.0
@@ -95,12 +95,12 @@ class Case(Protocol):
 
     @property
     def tolerance(self) -> float:
-        """How far two results for one text may lie apart."""
+        """How far two results for one text may be apart."""
         ...
 
     @property
     def same_call(self) -> float:
-        """How far the results of the same call may lie apart."""
+        """How far the results of the same call may be apart."""
         ...
 
     @property
@@ -117,7 +117,7 @@ class Case(Protocol):
         ...
 
     def distance(self, one: Array, other: Array) -> float:
-        """How far two results lie apart."""
+        """How far two results are apart."""
         ...
 
 
@@ -133,7 +133,7 @@ class EncoderCase:
 
     @property
     def same_call(self) -> float:
-        """How far the vectors of the same call may lie apart."""
+        """How far the vectors of the same call may be apart."""
         return SAME_CALL
 
     @property
@@ -175,7 +175,7 @@ class ScorerCase:
 
     @property
     def same_call(self) -> float:
-        """How far the scores of the same call may lie apart."""
+        """How far the scores of the same call may be apart."""
         return self.tolerance
 
     @property
@@ -302,7 +302,7 @@ def _makes_vectors_of_its_space(case: EncoderCase) -> None:
     expect(isinstance(vectors, Vectors), f"encode gives {type(vectors).__name__}, not Vectors")
     expect(vectors.space == case.encoder.space, "its vectors are of another space than encoder.space")
     expect(vectors.space.dim == case.encoder.space.dim, "encoder.space has other dimensions than its vectors")
-    expect(case.encoder.space == case.encoder.space, "encoder.space changes from one look to the next")
+    expect(case.encoder.space == case.encoder.space, "encoder.space changes between two calls")
 
 
 def _makes_one_item_a_text(case: EncoderCase) -> None:

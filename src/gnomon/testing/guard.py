@@ -1,7 +1,7 @@
-"""Does a store let two models mix? Three attempts, for any store: its own tests call one line.
+"""Conformance check for vector stores: does a store refuse to mix the vectors of two models?
 
-Two models of equal dimensions are the case that no length check notices: their vectors fit each other's
-index, and what comes back is noise that looks like results.
+Two models of equal dimensions are the case that no length check detects: their vectors fit each other's index,
+and the results are noise.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ TEXTS = tuple(
 
 
 class Store(Protocol):
-    """A store as its users have it open, with one model."""
+    """A store that is open with one model."""
 
     def add(self, ids: Sequence[str], texts: Sequence[str]) -> object:
-        """Put texts in; an id that is there gets the new text."""
+        """Put texts in; an id that is there already gets the new text."""
         ...
 
     def query(self, text: str, k: int) -> Sequence[str]:
@@ -49,7 +49,7 @@ class Store(Protocol):
         ...
 
     def close(self) -> object:
-        """Give everything back, so that another process could open it."""
+        """Release all resources, so that another process could open it."""
         ...
 
 
@@ -59,11 +59,11 @@ Open = Callable[[Path, Encoder], Store]
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """How a store took one way of mixing two models.
+    """The outcome of one way of mixing two models in a store.
 
-    "kept apart": it took the second model and still finds every text by its own words. "mixed": it took the
-    second model without a word, and `lost` of the texts cannot be found any more. "damaged": it refused, and
-    does not work with its own model since. `words` is what it said when it refused.
+    "refused": with an error. "kept apart": the second model was accepted, and every text is still found by its
+    own words. "mixed": the second model was accepted, and `lost` of the texts are not found any more.
+    "damaged": it was refused, and the store no longer works with its own model. `words` is the error's message.
     """
 
     way: Way
@@ -75,7 +75,7 @@ class Attempt:
 def try_to_mix(open_store: Open, folder: Path, first: Encoder, second: Encoder) -> tuple[Attempt, ...]:
     """Three attempts in three folders below `folder`, which must be empty.
 
-    add: texts of the second model into a store of the first. query: the first model's texts, asked for with
+    add: texts of the second model into a store of the first. query: the first model's texts, searched with
     the second. cache: the same texts under the same ids again, with the second. Raises InvalidInput for
     models that are not of one dimension or are the same, and where the store does not find its own texts
     with one model alone.
@@ -96,12 +96,12 @@ def try_to_mix(open_store: Open, folder: Path, first: Encoder, second: Encoder) 
 
 
 def check_guard(open_store: Open, folder: Path, first: Encoder, second: Encoder) -> None:
-    """Raise AssertionError, naming the way, where a store lets two models mix, or refuses without a word."""
+    """Raise AssertionError, naming the way, where a store mixes two models or refuses without a message."""
     for attempt in try_to_mix(open_store, folder, first, second):
         if attempt.outcome in ("mixed", "damaged"):
             fail(f"{attempt.way}: {attempt.outcome}; {attempt.lost} of {len(TEXTS)} texts are lost")
         if attempt.outcome == "refused" and not attempt.words:
-            fail(f"{attempt.way}: refused without a word")
+            fail(f"{attempt.way}: refused without a message")
 
 
 def _require_sane(open_store: Open, folder: Path, encoder: Encoder) -> None:

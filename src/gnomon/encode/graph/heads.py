@@ -105,7 +105,7 @@ def pool(network: Network, how: str, first: Node, query: Node | None) -> Node:
 def _weighted_mean(weights: Node, hidden: Node) -> Node:
     sums = op.matmul(op.unsqueeze(weights, int_constant([1])), hidden, False, False)
     total = op.reduce_sum(weights, int_constant([1]), True)
-    # A prompt that fills the whole text leaves nothing to pool: 0 and not NaN, which no error would explain.
+    # A prompt that fills the whole text leaves nothing to pool: 0 instead of NaN.
     return op.divide(op.squeeze(sums, int_constant([1])), op.maximum(total, float_constant(1e-9)))
 
 

@@ -121,7 +121,7 @@ def read_onnx(file: Path) -> Network:
         raise ModelUnsupported(
             f"{file} cannot be read as ONNX: {str(error).strip().splitlines()[-1]}",
             expected="a whole ONNX file with opset and operators that OpenVINO knows",
-            hint="fetch it again, or export it anew with optimum-cli export onnx",
+            hint="fetch it again, or export it again with optimum-cli export onnx",
         ) from error
     hidden = _hidden_state(model, file)
     ids, lengths = input_parameters()
@@ -148,9 +148,9 @@ def _input_node(parameter: Any, ids: Node, lengths: Node, file: Path) -> Node:
 
 def _hidden_state(model: Any, file: Path) -> Node:
     outputs = model.outputs
-    for wanted in HIDDEN_STATE_NAMES:
+    for name in HIDDEN_STATE_NAMES:
         for output in outputs:
-            if wanted in output.get_names():
+            if name in output.get_names():
                 return output.get_node().input_value(0)
     if outputs[0].get_partial_shape().rank.get_length() == 3:
         return outputs[0].get_node().input_value(0)

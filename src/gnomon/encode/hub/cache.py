@@ -81,7 +81,7 @@ def find_in_cache(settings: SourceSettings, hub_id: str, revision: str) -> Sourc
 
 
 def find_in_hub_cache(settings: SourceSettings, hub_id: str, revision: str) -> SourceResult:
-    """The model in the cache of the hub's client, if whole.
+    """The model in the cache of the hub's client, if complete.
 
     Read straight from its documented layout (refs/NAME holds a commit, snapshots/COMMIT the files), since
     importing that client takes longer than opening a model.

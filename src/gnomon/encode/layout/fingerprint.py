@@ -40,7 +40,7 @@ def shard_files(index: Path) -> tuple[Path, ...]:
 
 
 def weights_digest(weights: Path) -> str:
-    """Of a safetensors file, of all its shards, or of an ONNX file and what lies beside it."""
+    """Of a safetensors file, of all its shards, or of an ONNX file and its data files."""
     if weights.suffix == ".json":
         return digest_json([digest_file(shard) for shard in shard_files(weights)])
     files = sorted(weights.parent.iterdir()) if weights.suffix == ".onnx" else []
@@ -57,7 +57,7 @@ def architecture_digest(kind: str, config: Mapping[str, Any]) -> str:
 
 def tokenizer_digest(file: Path) -> str:
     """Of a tokenizer.json without its truncation and padding: gnomon sets both itself."""
-    # Cached: reading and writing a large vocabulary anew takes up to a second at every start.
+    # Cached: reading and writing a large vocabulary again takes up to a second at every start.
     return cached_digest(file, "tokenizer without truncation and padding", _without_limits)
 
 

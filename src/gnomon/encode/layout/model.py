@@ -97,9 +97,9 @@ def read_layout(
 ) -> ModelLayout:
     """Read a folder in sentence-transformers, transformers or model2vec layout.
 
-    What the model's own files say wins over its card; the card fills in what they leave out, above all
-    prompts. The shortest of all lengths counts. A folder without modules.json does not say how to pool, and
-    nothing is guessed: it needs a card. `prompts` by role win over both.
+    The model's own files win over its card; the card supplies what they leave out, such as prompts. The shortest
+    of all lengths counts. A folder without modules.json does not define the pooling, and nothing is guessed: it
+    needs a card. `prompts` by role win over both.
     Raises ModelNotFound without such a folder, ModelUnsupported for what gnomon cannot run, MissingPrompt.
     """
     if not folder.is_dir():

@@ -244,7 +244,7 @@ def read_projection(folder: Path, feature: str = "sentence_embedding") -> Projec
 
 
 def is_onnx_data(name: str) -> bool:
-    """Whether a file beside model.onnx holds some of its weights: those of more than 2 GB lie in
+    """Whether a file beside model.onnx holds some of its weights: those of more than 2 GB are in
     model.onnx_data, and older exporters write single tensors to files without a suffix.
     """
     return name.startswith("model.onnx_data") or "." not in name

@@ -79,7 +79,7 @@ def windows(
         return start, tokenise(texts[start : start + WINDOW_TEXTS])
 
     starts = range(0, len(texts), WINDOW_TEXTS)
-    # A GPU would stand still while its next texts are tokenised. One thread asked for is one thread.
+    # A GPU would be idle while its next texts are tokenised. With threads = 1 there is no second thread.
     ahead = len(starts) > 1 and threads > 1
     yield from prefetch(window, starts) if ahead else map(window, starts)
 
@@ -133,7 +133,7 @@ def pad_id(backbone: BackboneLayout) -> int:
 
 
 def _require_known(ids: Padded, backbone: BackboneLayout) -> None:
-    # A lookup beyond the table reads whatever lies there.
+    # A lookup beyond the table would read arbitrary memory.
     size = int(backbone.config.get("vocab_size", np.iinfo(np.int32).max))
     if ids.max() >= size:
         raise ModelUnsupported(

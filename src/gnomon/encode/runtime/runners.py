@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -27,6 +28,26 @@ class Runner(Protocol):
         """int32 ids [texts, tokens] and lengths [texts], and the count of leading tokens not to pool for a
         model that leaves its prompt out, to float32 [texts, dim] or [texts, tokens, hidden]."""
         ...
+
+
+class LazyRunner:
+    """A runner that `make` builds when it is first used, once, by any of several threads."""
+
+    def __init__(self, make: Callable[[], Runner]) -> None:
+        self._make, self._lock = make, threading.Lock()
+        self._runner: Runner | None = None
+
+    def build(self) -> Runner:
+        """The runner, built now if it was not yet. After an error the next call tries again."""
+        if self._runner is None:
+            with self._lock:
+                if self._runner is None:
+                    self._runner = self._make()
+        return self._runner
+
+    def run(self, *inputs: Array) -> Array:
+        """See `Runner.run`."""
+        return self.build().run(*inputs)
 
 
 def text_runner(layout: ModelLayout, settings: EncoderSettings, tokenizer: TextTokenizer) -> Runner:

@@ -83,7 +83,7 @@ class TextTokenizer:
 
     @property
     def unknown_id(self) -> int | None:
-        """The id that stands for what is not in the vocabulary, where there is one."""
+        """The id of unknown tokens; None where there is none."""
         model = self._tokenizer.model
         unknown = getattr(model, "unk_token", None)
         if unknown is not None:
@@ -158,7 +158,7 @@ class TextTokenizer:
 
     def _encode(self, texts: list[str]) -> list[Any]:
         # The library spreads a batch over every CPU, a text each; a lone text it does on the caller's thread.
-        # Fewer threads than CPUs are kept to by handing over no more texts at once than there are threads.
+        # To use fewer threads than CPUs, no more texts are passed at once than there are threads.
         if self._threads == 1 or len(texts) == 1:
             return [self._tokenizer.encode(text, add_special_tokens=self._special) for text in texts]
         step = len(texts) if self._threads >= available_cpus() else self._threads
@@ -187,7 +187,7 @@ def check_texts(texts: Sequence[str]) -> None:
 
 
 def warn_truncated(counts: Sequence[int], *, limit: int, name: str) -> None:
-    """Warn TruncatedText when counts lie above the limit: how many, and by how much at most."""
+    """Warn TruncatedText when counts are above the limit: how many, and by how much at most."""
     over = [count for count in counts if count > limit]
     if over:
         warnings.warn(

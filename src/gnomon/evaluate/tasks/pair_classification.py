@@ -1,4 +1,4 @@
-"""Pair classification: are two texts of the wanted kind (paraphrase, duplicate, entailment) or not?"""
+"""Pair classification: are two texts related (paraphrase, duplicate, entailment) or not?"""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ FIELDS = {
 
 
 class TokenStates(Protocol):
-    """A text's token vectors and where each token stands in the text, in characters."""
+    """A text's token vectors and where each token is in the text, in characters."""
 
     @property
     def vectors(self) -> Float[np.ndarray, "tokens dim"]:
@@ -79,7 +79,7 @@ def measure_words_in_context(encoder: object, path: Path, *, fit: Path | None, r
     covered = len(scored[0])
     notes = []
     if covered < n:
-        notes.append(f"{n - covered} pairs whose word lies beyond what the model reads left out")
+        notes.append(f"{n - covered} pairs left out, whose word is beyond max_tokens")
     if fit is None:
         notes.append("no data to fit a threshold on: give --fit for an accuracy that means something")
     return TaskReport("context", encoder.space.name, pair_figures(scored, fitted), n, covered, tuple(notes))
