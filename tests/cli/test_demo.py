@@ -7,7 +7,15 @@ from rich.console import Console
 
 import gnomon
 from gnomon.cli import demo as demo_command
-from gnomon.cli.demo import QUESTIONS, ask, build, demo_json, next_commands, print_answers, print_figures
+from gnomon.cli.demo import (
+    QUESTIONS,
+    demo_json,
+    index_documents,
+    next_commands,
+    print_answers,
+    print_figures,
+    search_all,
+)
 from gnomon.cli.demo_corpus import python_documentation
 from gnomon.cli.main import run
 from gnomon.testing.toys import HashEncoder
@@ -24,8 +32,8 @@ def built(corpus, tmp_path_factory):
     """A demo of toy vectors: its folder, what building said, its answers and its passages."""
     folder = tmp_path_factory.mktemp("demo") / "demo-kb"
     with gnomon.open(folder, encoder=HashEncoder()) as kb:
-        done = build(kb, corpus, Console(file=io.StringIO()))
-        return folder, done, ask(kb, QUESTIONS), kb.status().chunks
+        done = index_documents(kb, corpus, Console(file=io.StringIO()))
+        return folder, done, search_all(kb, QUESTIONS), kb.status().chunks
 
 
 def test_everything_goes_in_once(built, corpus):
@@ -33,7 +41,7 @@ def test_everything_goes_in_once(built, corpus):
     assert done.documents == done.changed == len(corpus)
     assert done.passages == passages
     with gnomon.open(folder, encoder=HashEncoder()) as kb:
-        again = build(kb, corpus, Console(file=io.StringIO()))
+        again = index_documents(kb, corpus, Console(file=io.StringIO()))
     assert (again.changed, again.passages, again.tokens) == (0, 0, 0)
 
 

@@ -1,4 +1,4 @@
-"""The application that the commands hang on, and what `gnomon --help` says."""
+"""The command-line application, its groups of commands and what `gnomon --help` shows."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def arrange() -> None:
 
 
 def example(*lines: str) -> str:
-    """An epilog: what to type."""
+    """An epilog with example command lines."""
     shown = "\n".join("[dim]$[/dim] " + line.replace("[", r"\[") for line in lines)
     return f"[dim]Example{'s' if len(lines) > 1 else ''}[/dim]\n\n{shown}"
 

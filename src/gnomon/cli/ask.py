@@ -25,7 +25,7 @@ HISTORY_LINE = '{"question": "…", "answer": "…"} a line'
 
 
 def read_history(path: Path) -> tuple[Turn, ...]:
-    """The turns so far, none where the file is not there yet. Raises InvalidInput for a line that is none."""
+    """The turns of a conversation; none where the file does not exist. Raises InvalidInput for other lines."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -44,7 +44,7 @@ def read_history(path: Path) -> tuple[Turn, ...]:
 
 
 def append_turn(path: Path, question: str, answer: str) -> None:
-    """Add a turn. Raises StorageError where the file cannot be written."""
+    """Append a turn. Raises StorageError where the file cannot be written."""
     try:
         with path.open("a+b") as file:
             size = file.tell()
@@ -273,7 +273,7 @@ def _describe_failure(failure: Failure) -> str:
 
 
 def _exit_code(answer: Answer, *, as_json: bool) -> int:
-    """The exit code; what made an answer fail goes to stderr."""
+    """The exit code; the error of a failed answer is printed on stderr."""
     if answer.outcome == "failed":
         last = answer.failures[-1]
         return show_error(GenerationFailed(last.message, expected=last.expected, hint=last.hint), as_json=as_json)

@@ -30,8 +30,8 @@ ENOUGH: dict[Required, tuple[str, ...]] = {"better": ("better",), "not-worse": (
 FORMS = "A collection (kb, kb:dense, kb@v1), a saved run or model:NAME"
 Baseline = Annotated[str, typer.Argument(help=f"{FORMS}: the baseline.", metavar="A")]
 Candidate = Annotated[str, typer.Argument(help="Another one: the candidate.", metavar="B")]
-Margin = Annotated[float, typer.Option(help="The loss of the mean that you would accept.")]
-Alpha = Annotated[float, typer.Option(help="The error that is allowed.")]
+Margin = Annotated[float, typer.Option(help="The loss of the mean that is still acceptable.")]
+Alpha = Annotated[float, typer.Option(help="The significance level.")]
 Plot = Annotated[Path | None, typer.Option(help="Draw every query's difference: .png, .svg or .pdf.")]
 Changed = Annotated[int, typer.Option(help="How many of the queries that changed most to show.")]
 Require = Annotated[Required | None, typer.Option(help="Exit with 1 if the verdict on any metric falls short of this.")]
@@ -61,16 +61,16 @@ def compare(
     require: Require = None,
     as_json: Json = False,
 ) -> None:
-    """Say whether B is better than A, not worse, worse, or undecided, on the same queries."""
+    """Compare B with A on the same queries: better, not worse, worse or undecided."""
     from gnomon.cli.terminal import data_console, noted, print_json, print_notes
 
-    asked = Asked((a, b), tuple(metric or (METRIC,)), margin, alpha, k, where)
-    asked.check(plot, changed)
+    options = ComparisonOptions((a, b), tuple(metric or (METRIC,)), margin, alpha, k, where)
+    options.check(plot, changed)
     with noted() as notes:
-        report = measured(asked, data, split, strict=strict)
+        report = compare_systems(options, data, split, strict=strict)
     notes += report.notes
     passed = require is None or all(v.outcome in ENOUGH[require] for v in report.verdicts)
-    pictures = drawn(report.verdicts, plot) if plot else []
+    pictures = plot_verdicts(report.verdicts, plot) if plot else []
     if as_json:
         verdict = {"required": require, "passed": passed, "plots": [str(path) for path in pictures]}
         print_json({**report.to_json(changed), **verdict, "warnings": notes})
@@ -82,8 +82,8 @@ def compare(
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is compared, and by which rule."""
+class ComparisonOptions:
+    """The systems that are compared, the metrics and the rule of the verdicts."""
 
     names: tuple[str, str]
     metrics: tuple[str, ...]
@@ -108,10 +108,10 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Report:
-    """Verdicts on B against A, a metric each, and what they rest on."""
+class ComparisonReport:
+    """Verdicts on B against A, one for each metric, and what they rest on."""
 
-    asked: Asked
+    options: ComparisonOptions
     dataset: DataSet
     answered: tuple[SystemRun, SystemRun]
     verdicts: tuple[Verdict, ...]
@@ -123,7 +123,7 @@ class Report:
         from gnomon.cli.evaluation import data_json
 
         systems = []
-        for text, answered in zip(self.asked.names, self.answered, strict=True):
+        for text, answered in zip(self.options.names, self.answered, strict=True):
             run = {"name": answered.run.name, **answered.run.about}
             systems.append({"text": text, "run": run, "seconds": answered.seconds})
         return {
@@ -149,8 +149,10 @@ class Report:
         return {**verdict.to_json(), "changed": shown, "explained": verdict.explain()}
 
 
-def measured(asked: Asked, data: Sequence[Path] | None, split: str | None, *, strict: bool) -> Report:
-    """Ask both systems, and judge. Raises InvalidInput as reading, asking and judging do."""
+def compare_systems(
+    options: ComparisonOptions, data: Sequence[Path] | None, split: str | None, *, strict: bool
+) -> ComparisonReport:
+    """Run both systems on the queries and compare them. Raises InvalidInput."""
     from dataclasses import replace
 
     from gnomon.cli.evaluation import check_data, read_data, refuse, require_depth, resolve_system, run_system
@@ -160,14 +162,14 @@ def measured(asked: Asked, data: Sequence[Path] | None, split: str | None, *, st
 
     dataset = read_data(data, split)
     found = list(check_data(dataset, strict=strict))
-    metrics = [parse_metric(name) for name in asked.metrics]
-    systems = [resolve_system(name, where=asked.where) for name in asked.names]
-    short = labels(*asked.names)
+    metrics = [parse_metric(name) for name in options.metrics]
+    systems = [resolve_system(name, where=options.where) for name in options.names]
+    short = labels(*options.names)
     if all(isinstance(system, RunSystem) for system in systems):
-        refuse({"--k": asked.k}, "for two saved runs")
+        refuse({"--k": options.k}, "for two saved runs")
     answered = []
     for system, label in zip(systems, short, strict=True):
-        one = run_system(system, dataset, asked.k)
+        one = run_system(system, dataset, options.k)
         require_depth(metrics, one)
         unfit = findings(one, dataset)
         if strict:
@@ -177,12 +179,12 @@ def measured(asked: Asked, data: Sequence[Path] | None, split: str | None, *, st
     first, second = answered
     runs = [replace(one.run, name=name) for one, name in zip(answered, short, strict=True)]
     relevant = {query: grades for query, grades in first.relevant.items() if query in second.relevant}
-    verdicts = compare_many(runs[0], [runs[1]], relevant, metrics=metrics, margin=asked.margin, alpha=asked.alpha)
+    verdicts = compare_many(runs[0], [runs[1]], relevant, metrics=metrics, margin=options.margin, alpha=options.alpha)
     notes = tuple(dict.fromkeys((*first.notes, *second.notes)))
-    return Report(asked, dataset, (first, second), verdicts, tuple(found), notes)
+    return ComparisonReport(options, dataset, (first, second), verdicts, tuple(found), notes)
 
 
-def drawn(verdicts: Sequence[Verdict], path: Path) -> list[Path]:
+def plot_verdicts(verdicts: Sequence[Verdict], path: Path) -> list[Path]:
     """A picture of each verdict; with several, each has its metric in its name."""
     from gnomon.evaluate import plot_differences
 
@@ -192,7 +194,7 @@ def drawn(verdicts: Sequence[Verdict], path: Path) -> list[Path]:
         return [plot_differences(v, path.with_stem(f"{path.stem}-{v.metric}")) for v in verdicts]
 
 
-def print_report(console: Console, report: Report, changed: int) -> None:
+def print_report(console: Console, report: ComparisonReport, changed: int) -> None:
     """The two systems, a block a verdict, and what is wrong with the data."""
     from rich.text import Text
 
@@ -201,7 +203,7 @@ def print_report(console: Console, report: Report, changed: int) -> None:
 
     rows = [
         (letter, f"{name}: {system_text(answered)}")
-        for letter, name, answered in zip("AB", report.asked.names, report.answered, strict=True)
+        for letter, name, answered in zip("AB", report.options.names, report.answered, strict=True)
     ]
     rows.append(("data", data_text(report.dataset)))
     print_rows(console, [(Text(label, style="dim"), clean(said)) for label, said in rows])

@@ -32,7 +32,7 @@ QUESTIONS = (
 
 
 @dataclass(frozen=True)
-class Built:
+class IndexingFigures:
     """What indexing the corpus did: its documents, and figures summed over the batches."""
 
     documents: int
@@ -44,7 +44,7 @@ class Built:
 
 
 @dataclass(frozen=True)
-class Answer:
+class TimedHits:
     """A question's hits, and how long they took."""
 
     question: str
@@ -65,8 +65,8 @@ def demo(
     with noted() as notes:
         documents = python_documentation()
         with gnomon.open(into, progress=print_message) as kb:
-            built = build(kb, documents, notes_console())
-            answers = ask(kb, QUESTIONS)
+            built = index_documents(kb, documents, notes_console())
+            answers = search_all(kb, QUESTIONS)
             passages = kb.status().chunks
     if as_json:
         print_json(demo_json(into, built, answers, passages) | {"warnings": notes})
@@ -76,14 +76,14 @@ def demo(
     print_figures(data_console(), into, built, answers, passages)
 
 
-def build(kb: Collection, documents: Sequence[Document], console: Console) -> Built:
+def index_documents(kb: Collection, documents: Sequence[Document], console: Console) -> IndexingFigures:
     """Put the documents in, with a progress bar."""
     from gnomon.cli.progress import ProgressBar
 
     started = time.perf_counter()
     with ProgressBar(console) as bar:
         report = kb.add(documents, progress=bar.update)
-    return Built(
+    return IndexingFigures(
         documents=len(documents),
         changed=report.documents,
         passages=report.embedded,
@@ -93,23 +93,23 @@ def build(kb: Collection, documents: Sequence[Document], console: Console) -> Bu
     )
 
 
-def ask(kb: Collection, questions: Sequence[str]) -> list[Answer]:
+def search_all(kb: Collection, questions: Sequence[str]) -> list[TimedHits]:
     """Each question's best hits, timed; one question before them warms the caches up."""
     kb.search("warm up", k=SHOWN)
     answers = []
     for question in questions:
         started = time.perf_counter()
         hits = kb.search(question, k=SHOWN)
-        answers.append(Answer(question, hits, time.perf_counter() - started))
+        answers.append(TimedHits(question, hits, time.perf_counter() - started))
     return answers
 
 
-def p50_ms(answers: Sequence[Answer]) -> float:
+def p50_ms(answers: Sequence[TimedHits]) -> float:
     """The middle of the answers' times, in milliseconds."""
     return 1000 * median(answer.seconds for answer in answers)
 
 
-def print_answers(console: Console, answers: Sequence[Answer]) -> None:
+def print_answers(console: Console, answers: Sequence[TimedHits]) -> None:
     """Each question with its hits."""
     from rich.text import Text
 
@@ -123,7 +123,9 @@ def print_answers(console: Console, answers: Sequence[Answer]) -> None:
         console.print()
 
 
-def print_figures(console: Console, into: Path, built: Built, answers: Sequence[Answer], passages: int) -> None:
+def print_figures(
+    console: Console, into: Path, built: IndexingFigures, answers: Sequence[TimedHits], passages: int
+) -> None:
     """What was built, how fast, and what to try next."""
     from rich.text import Text
 
@@ -159,7 +161,7 @@ def next_commands(into: Path) -> tuple[str, ...]:
     )
 
 
-def demo_json(into: Path, built: Built, answers: Sequence[Answer], passages: int) -> dict[str, object]:
+def demo_json(into: Path, built: IndexingFigures, answers: Sequence[TimedHits], passages: int) -> dict[str, object]:
     """The same for scripts."""
     from dataclasses import asdict
 

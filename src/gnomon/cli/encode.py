@@ -51,7 +51,7 @@ def encode(
         if not first:
             raise InvalidInput(f"{file} holds no text", expected="a text a line")
         encoder = load_encoder(model, progress=print_message)
-        encoded = Encoded(encoder, role)
+        encoded = EncodingRun(encoder, role)
         blocks = encoded.blocks(first, texts)
         summary = _to_file(out, blocks, encoded) if out else _to_stdout(blocks, encoded)
     print_notes(notes)
@@ -63,7 +63,7 @@ def encode(
         notes_console().print(clean(made + where, style="dim"), soft_wrap=True)
 
 
-class Encoded:
+class EncodingRun:
     """Texts on their way through an encoder, and how many there were."""
 
     def __init__(self, encoder: Encoder, role: Role) -> None:
@@ -91,7 +91,7 @@ class Encoded:
         }
 
 
-def _to_stdout(blocks: Iterator[tuple[list[str], Any]], encoded: Encoded) -> dict[str, Any]:
+def _to_stdout(blocks: Iterator[tuple[list[str], Any]], encoded: EncodingRun) -> dict[str, Any]:
     for texts, vectors in blocks:
         # Nine digits tell any two float32 apart, and eight places of a unit vector's numbers are enough.
         for text, vector in zip(texts, vectors.astype(float).round(8).tolist(), strict=True):
@@ -99,7 +99,7 @@ def _to_stdout(blocks: Iterator[tuple[list[str], Any]], encoded: Encoded) -> dic
     return encoded.summary()
 
 
-def _to_file(out: Path, blocks: Iterator[tuple[list[str], Any]], encoded: Encoded) -> dict[str, Any]:
+def _to_file(out: Path, blocks: Iterator[tuple[list[str], Any]], encoded: EncodingRun) -> dict[str, Any]:
     """Write both files, each as a whole. Raises StorageError."""
     import numpy as np
 

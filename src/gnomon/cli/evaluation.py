@@ -54,7 +54,7 @@ Strict = Annotated[bool, typer.Option("--strict", help="Refuse data with any fau
 
 
 def refuse(given: Mapping[str, object], why: str) -> None:
-    """Raise InvalidInput for options that were given and would do nothing."""
+    """Raise InvalidInput for options that would have no effect."""
     idle = [name for name, value in given.items() if value not in (None, False, [])]
     if idle:
         raise InvalidInput(f"{', '.join(idle)} {why}", expected="options that do something", hint="leave it out")
@@ -101,7 +101,7 @@ def check_data(dataset: DataSet, *, strict: bool) -> tuple[DataSetIssue, ...]:
 
 
 def resolve_system(text: str, mode: Mode | None = None, where: str | None = None) -> System:
-    """What is meant, in the mode and with the condition that options give.
+    """The system of this name, in the mode and with the condition of the options.
 
     Raises InvalidInput where these do not fit, and for a condition that is not understood.
     """
@@ -130,7 +130,7 @@ def resolve_system(text: str, mode: Mode | None = None, where: str | None = None
 
 
 def run_system(system: System, dataset: DataSet, k: int | None) -> SystemRun:
-    """Let a system answer, with progress on stderr. Raises InvalidInput for k < 1."""
+    """Run a system on the judged queries, with progress on stderr. Raises InvalidInput for k < 1."""
     from gnomon.cli.progress import ProgressBar
 
     if k is not None and k < 1:
@@ -140,7 +140,7 @@ def run_system(system: System, dataset: DataSet, k: int | None) -> SystemRun:
 
 
 def require_depth(metrics: Sequence[Metric], answered: SystemRun) -> None:
-    """Raise InvalidInput for a metric that looks further than the run goes."""
+    """Raise InvalidInput for a metric with a cutoff beyond the run's depth."""
     held = answered.run.about.get("k")
     short = [metric.name for metric in metrics if isinstance(held, int) and (metric.cutoff or 0) > held]
     if short:

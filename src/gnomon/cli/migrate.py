@@ -70,7 +70,7 @@ def migrate(
     queries: Queries = None,
     split: Annotated[str | None, typer.Option(help="The split of the judged queries.")] = None,
     metric: Annotated[str, typer.Option(help="What decides, such as nDCG@10, recall@100, MAP.")] = "nDCG@10",
-    margin: Annotated[float, typer.Option(help="The loss of the mean that you would accept.")] = 0.01,
+    margin: Annotated[float, typer.Option(help="The loss of the mean that is still acceptable.")] = 0.01,
     segment: Segment = None,
     switch_if: SwitchIf = "not-worse",
     without_proof: Without = False,
@@ -79,14 +79,14 @@ def migrate(
     query_log: QueryLog = None,
     cpu_share: CpuShare = 0.5,
     foreground: Annotated[bool, typer.Option("--foreground", help="Build in this process: Ctrl-C stops it.")] = False,
-    status: Annotated[bool, typer.Option("--status", help="Show how a migration stands, or how it ended.")] = False,
-    stop: Annotated[bool, typer.Option("--stop", help="End a running migration; what it did stays.")] = False,
+    status: Annotated[bool, typer.Option("--status", help="Show a migration's progress or outcome.")] = False,
+    stop: Annotated[bool, typer.Option("--stop", help="Stop a running migration; what it embedded is kept.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Change the model, passages or search of a collection that goes on serving, and prove it as good.
+    """Migrate a collection to another model, chunking or search while it keeps serving.
 
-    The new version is built in the background, judged on your queries and switched to if it passes. The same
-    command resumes a stopped migration.
+    The new version is built in the background, compared with the live one on your queries, and switched to if
+    it passes. The same command resumes a migration that was stopped.
     """
     from gnomon.migrate import Change, GateSettings, MigrateSettings, Prefill
 
@@ -110,14 +110,14 @@ def migrate(
 
 @dataclass(frozen=True)
 class _MigrationJob:
-    """A migration that was asked for."""
+    """A migration with its settings."""
 
     collection: Path
     change: Change
     settings: MigrateSettings
 
     def run(self, *, foreground: bool, as_json: bool) -> int:
-        """Begin it, follow it, and say what came of it. Returns the exit code."""
+        """Run the migration and print its outcome. Returns the exit code."""
         from gnomon.cli.rendering.migration import MigrationProgress
         from gnomon.cli.terminal import noted, print_notes
 
@@ -144,7 +144,7 @@ class _MigrationJob:
             return run_migration(kb, self.change, self.settings, on_state=bar.show, progress=print_message)
 
     def _follow(self, bar: MigrationProgress) -> Migration | None:
-        """None where this was left with Ctrl-C: the build goes on."""
+        """None after Ctrl-C: the build continues in the background."""
         from gnomon.cli.terminal import clean, notes_console, program
         from gnomon.migrate import follow, start
 
@@ -184,7 +184,7 @@ def _refuse(given: Mapping[str, object], *, status: bool, stop: bool) -> None:
 
 
 def _show_state(collection: Path, *, stop: bool, as_json: bool) -> int:
-    """Show how it stands, or stop it. Returns the exit code."""
+    """Print the state of a migration, or stop it. Returns the exit code."""
     import gnomon
     from gnomon.cli.rendering.migration import print_migration
     from gnomon.cli.terminal import data_console, print_json
@@ -207,7 +207,7 @@ def _show_state(collection: Path, *, stop: bool, as_json: bool) -> int:
 
 
 def _show_outcome(found: Migration, *, as_json: bool) -> int:
-    """Say what came of it: the gate's report in short. Returns the exit code."""
+    """Print the gate's report and the outcome. Returns the exit code."""
     from gnomon.cli.rendering.migration import print_migration, print_report, read_report
     from gnomon.cli.terminal import data_console, print_json
 

@@ -70,7 +70,7 @@ def mine(
     limit: Limit = None,
     as_json: Json = False,
 ) -> None:
-    """Find hard negatives for training: texts that a search takes for answers and that are none."""
+    """Mine hard negatives for training: texts that rank high and are no answers."""
     from gnomon.cli.progress import ProgressBar
     from gnomon.cli.terminal import data_console, noted, print_json, print_notes
     from gnomon.train.data import DataSourceSettings, open_source

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 TOO_LITTLE_DISK = 3
 To = Annotated[str | None, typer.Option(help="The model: a name from `gnomon models`, a hub id or a folder.")]
-ChunkTokens = Annotated[int | None, typer.Option(help="Cut the passages anew, of at most so many tokens.")]
+ChunkTokens = Annotated[
+    int | None, typer.Option(help="Re-chunk the documents into passages of at most so many tokens.")
+]
 Set = Annotated[
     list[str] | None,
     typer.Option(
@@ -28,7 +30,7 @@ Set = Annotated[
         metavar="NAME=VALUE",
     ),
 ]
-CpuShare = Annotated[float, typer.Option(help="What of the processor the build may take, up to 1.")]
+CpuShare = Annotated[float, typer.Option(help="The share of the CPU for the build, up to 1.")]
 
 
 @app.command(epilog=example("gnomon plan kb --to bge-small-en-v1.5", "gnomon plan kb --chunk-tokens 128"))
@@ -37,11 +39,11 @@ def plan(
     to: To = None,
     chunk_tokens: ChunkTokens = None,
     settings: Set = None,
-    price: Annotated[float | None, typer.Option(help="Money for a million tokens.")] = None,
+    price: Annotated[float | None, typer.Option(help="The price of a million tokens.")] = None,
     cpu_share: CpuShare = 0.5,
     as_json: Json = False,
 ) -> None:
-    """Say what a change of model takes before it is made: tokens, time, disk. Changes nothing."""
+    """Estimate what a change of model costs: tokens, time, disk. Changes nothing."""
     import gnomon
     from gnomon.cli.terminal import data_console, noted, print_json, print_message, print_notes
     from gnomon.migrate import plan as planned

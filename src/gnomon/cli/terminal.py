@@ -54,7 +54,7 @@ def duration(seconds: float) -> str:
 
 
 def rate(number: float, seconds: float) -> str:
-    """So many a second, without digits that mean nothing; "-" where no time passed."""
+    """A rate per second with meaningful digits; "-" where no time passed."""
     if seconds <= 0:
         return "-"
     value = number / seconds
@@ -69,7 +69,7 @@ _CONTROL |= dict.fromkeys((0x202A, 0x202B, 0x202D, 0x202E, 0x2066, 0x2067, 0x206
 
 
 def program() -> str:
-    """What to type to run gnomon again: its name where the shell finds this one by it, else its path."""
+    """The command that runs gnomon again: its name if the shell finds it, else its path."""
     found, this = shutil.which("gnomon"), Path(sys.argv[0])
     if this.name != "gnomon" or (found and Path(found).resolve() == this.resolve()):
         return "gnomon"
@@ -123,7 +123,7 @@ def print_hanging(console: Console, head: Text, body: Text) -> None:
 
 
 def print_rows(console: Console, rows: Sequence[tuple[Text, Text]], *, indent: int = 0) -> None:
-    """Labels in one column, what they say beside them."""
+    """Labels in one column, their texts beside them."""
     width = max((label.cell_len for label, _ in rows), default=0)
     for label, body in rows:
         gap = " " * (width - label.cell_len + 2)

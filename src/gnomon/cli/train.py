@@ -44,15 +44,15 @@ docs/training.md in the repository has all its keys. Paths are from where you ar
 )
 def train(
     recipe: Annotated[Path, typer.Argument(help="What to train, on what, how: a TOML file.", metavar="RECIPE")],
-    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew; forget the run that is there.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start again; discard the run that is there.")] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse data with any finding, as a leak from train to dev.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Train an embedding model by a recipe: pairs, triplets or scored pairs to a model that serves.
+    """Train an embedding model from pairs, triplets or scored pairs, by a recipe.
 
-    Ctrl-C stops after the step at hand; the same command goes on from there, with the same result.
+    Ctrl-C stops after the current step; the same command resumes, with the same result.
     """
     from dataclasses import replace
 

@@ -43,7 +43,7 @@ def versions(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Show the versions of a collection: which one serves, and which one can be gone back to."""
+    """List the versions of a collection: the live one and those to roll back to."""
     import gnomon
     from gnomon.cli.terminal import data_console, print_json
 
@@ -78,7 +78,7 @@ def switch(
     version: Annotated[str, typer.Argument(help="A version that is ready, such as v3.", metavar="VERSION")],
     as_json: Json = False,
 ) -> None:
-    """Let another version serve, in all processes that have the collection open, without a pause."""
+    """Switch to another version, in all processes that have the collection open, without downtime."""
     import gnomon
 
     with gnomon.open(collection, create=False) as kb:
@@ -88,7 +88,7 @@ def switch(
 
 @app.command(epilog=example("gnomon rollback kb"))
 def rollback(collection: Folder, as_json: Json = False) -> None:
-    """Go back to the version that served before, with all documents that were put in since."""
+    """Roll back to the previous version; documents added since are in it too."""
     import gnomon
 
     with gnomon.open(collection, create=False) as kb:

@@ -112,7 +112,7 @@ def pseudo(
 
 
 @dataclass(frozen=True)
-class Expected:
+class ExpectedRecall:
     """What was found when all was well, by kind, and in which mode."""
 
     path: Path
@@ -130,14 +130,14 @@ class Expected:
         return self.found
 
 
-def read_expected(path: Path) -> Expected:
+def read_expected(path: Path) -> ExpectedRecall:
     """What was found when all was well, from the JSON of an earlier run. Raises InvalidInput."""
     from gnomon.evaluate.pseudo import SourceRecall
 
     try:
         body = json.loads(path.read_bytes())
         found = {kind: SourceRecall.from_json(one) for kind, one in body["found"].items()}
-        return Expected(path, body["run"]["mode"], found)
+        return ExpectedRecall(path, body["run"]["mode"], found)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise InvalidInput(
             f"--expect {path}: {error}",
