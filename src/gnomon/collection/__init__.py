@@ -1,4 +1,4 @@
-"""One named corpus: catalog, ingest, search. The package that wires the others."""
+"""Collections of documents: catalog, indexing, indexes, versions and search."""
 
 import lazy_loader
 
