@@ -178,6 +178,7 @@ def test_documents_are_left_out_of_the_search_and_stay(kb):
         (["nile"], None, {"bees", "it's"}),
         (["it's", "nile"], None, {"bees"}),
         (["bees"], "id = 'bees' or id = 'nile'", {"nile"}),
+        (["bees"], {"id": {"in": ["bees", "nile"]}}, {"nile"}),
     ):
         assert set(kb.ids(exclusion_condition(documents, where))) == left
     assert set(kb.ids()) == set(TEXTS)

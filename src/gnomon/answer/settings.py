@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from gnomon.core.errors import InvalidInput
+from gnomon.retrieve.where import Where
 
 Mode = Literal["hybrid", "dense", "lexical"]
 Unsupported = Literal["mark", "drop"]
@@ -47,6 +48,7 @@ class ContextSettings:
 class AskSettings:
     """How a question is answered. None means the measured default.
 
+    `where` is a condition on documents, as in a search: see `gnomon.retrieve.where`.
     `sentences` is the most an extractive answer quotes. `abstain_below` is the confidence below which the
     outcome is "not in these documents"; 0 never abstains. `min_support` is what a citation must reach.
     `unsupported` sentences are marked, or dropped. `expand`: a language model writes a passage that might
@@ -56,7 +58,7 @@ class AskSettings:
     """
 
     mode: Mode | None = None
-    where: str | None = None
+    where: Where | None = None
     context: ContextSettings = ContextSettings()
     sentences: int = 2
     abstain_below: float | None = None

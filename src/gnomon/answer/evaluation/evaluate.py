@@ -29,6 +29,7 @@ from gnomon.answer.settings import AskSettings
 from gnomon.answer.types import Answer, ChatModel, Message
 from gnomon.core.errors import GenerationFailed
 from gnomon.core.progress import Progress, ProgressCallback, no_progress
+from gnomon.retrieve.where import And, Condition, Where, to_condition
 
 if TYPE_CHECKING:
     from gnomon.collection import Collection
@@ -155,15 +156,14 @@ def answer_questions(
         progress(Progress("answering", number, len(questions), "question"))
 
 
-def exclusion_condition(documents: Sequence[str], where: str | None) -> str:
-    """The condition that leaves documents out of a search, beside one that there is.
+def exclusion_condition(documents: Sequence[str], where: Where | None) -> Condition:
+    """The condition that leaves documents out of a search, besides one that there is.
 
-    >>> exclusion_condition(["d1", "it's"], "year > 2000")
-    "(year > 2000) and id not in ('d1', 'it''s')"
+    >>> exclusion_condition(["d1", "it's"], "year > 2000") == to_condition("year > 2000 and id not in ('d1', 'it''s')")
+    True
     """
-    listed = ", ".join("'" + name.replace("'", "''") + "'" for name in documents)
-    condition = f"id not in ({listed})"
-    return condition if where is None else f"({where}) and {condition}"
+    excluded = to_condition({"id": {"not in": list(documents)}})
+    return excluded if where is None else And((to_condition(where), excluded))
 
 
 def top_documents(kb: Collection, answer: Answer, settings: AskSettings) -> tuple[str, ...]:

@@ -191,7 +191,7 @@ def _json_entries(source: Any) -> TableValuedAlias:
 def glob_pattern(pattern: str, *, any_case: bool = False) -> str:
     """A like pattern for SQLite's GLOB, which heeds case; its LIKE does not, and knows ASCII only.
 
-    >>> glob("docs/%_[1]", any_case=False), glob("ü_", any_case=True)
+    >>> glob_pattern("docs/%_[1]"), glob_pattern("ü_", any_case=True)
     ('docs/*?[[]1]', '[üÜ]?')
     """
     return "".join(_glob_of(character, any_case) for character in pattern)
