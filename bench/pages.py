@@ -36,6 +36,7 @@ CONTEXTS = {
     "fusion": "bench.quality.fusion_page",
     "gate": "bench.quality.gate_page",
     "guard": "bench.migration.guard",
+    "monitoring": "bench.migration.monitoring_page",
     "peers": "bench.peers.peers_page",
     "pseudo": "bench.quality.pseudo_page",
     "seen": "bench.training.seen_page",

@@ -1,11 +1,11 @@
-"""gnomon watch: how often it alarms while nothing is wrong, what it detects, and what it says it is.
+"""gnomon monitor: how often it alarms while nothing is wrong, what it detects, and what it says it is.
 
-    python -m bench watch [--looks 200] [--damages 100]
+    python -m bench monitoring [--looks 200] [--damages 100]
 
 A collection of 2,000 InsuranceQA answers is looked at with real questions (all-MiniLM-L6-v2). Healthy looks
 come in series after a baseline each, with documents coming and going in between; damage is done to a copy of
 a healthy collection after its baseline. What was looked at is kept under ~/.cache/gnomon/bench/watch, and a
-run that was cut off goes on. Writes results/watch.json and docs/watch.md.
+run that was cut off goes on. Writes results/monitoring.json and docs/monitoring.md.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import gnomon
-from bench.migration.watch_page import IMAGES, PAGE, draw, page
-from bench.migration.watch_sets import (
+from bench import pages
+from bench.migration.monitoring_page import IMAGES, draw
+from bench.migration.monitoring_sets import (
     HOME,
     PROMPT,
     Known,
@@ -62,7 +63,7 @@ Look = dict[str, Any]
 
 
 def main() -> None:
-    """Measure, write results/watch.json and the page."""
+    """Measure, write results/monitoring.json and the page."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--looks", type=int, default=200)
     arguments.add_argument("--damages", type=int, default=100)
@@ -94,10 +95,10 @@ def main() -> None:
         for name, of in weaker.items()
     }
     more = {"weaker": less, "medicare": round(medicare, 3)}
-    file = write("watch", {**counted(healthy, damages), **more})
+    file = write("monitoring", {**counted(healthy, damages), **more})
     figures = json.loads(file.read_text())
     draw(figures)
-    PAGE.write_text(page(figures))
+    pages.write("monitoring")
 
 
 def settings(queries: list[str], seed: int, **more: Any) -> MonitorSettings:

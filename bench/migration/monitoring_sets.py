@@ -1,4 +1,4 @@
-"""What bench/migration/watch.py looks at: a collection of InsuranceQA answers, streams of real queries, and damage."""
+"""What bench/migration/monitoring.py examines: a collection of InsuranceQA answers, streams of real queries, damage."""
 
 from __future__ import annotations
 
