@@ -91,3 +91,18 @@ def test_other_names_are_left_to_the_module_without_a_warning() -> None:
         assert GET("own") == "loaded"
         with pytest.raises(AttributeError, match="nothing"):
             GET("nothing")
+
+
+def test_the_warning_of_a_field_points_at_the_line_that_uses_the_old_name(tmp_path: Path) -> None:
+    (tmp_path / "use.py").write_text(
+        "from dataclasses import dataclass\nfrom gnomon.core.renamed import renamed_fields\n"
+        "@renamed_fields(old='new')\n@dataclass\nclass Settings:\n    new: int = 0\n"
+        "settings = Settings(\n    old=1)\nprint(settings.old)\n"
+    )
+    command = [sys.executable, "-W", "always", str(tmp_path / "use.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
+    assert [line.partition(" DeprecationWarning")[0] for line in done.stderr.splitlines() if "Warning" in line] == [
+        f"{tmp_path / 'use.py'}:7:",
+        f"{tmp_path / 'use.py'}:9:",
+    ]

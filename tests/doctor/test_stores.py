@@ -435,6 +435,17 @@ def test_a_store_of_a_plug_in_by_scheme_and_by_suffix(tmp_path: Path) -> None:
         assert error.value.expected.endswith(", toy")
 
 
+def test_old_names_of_fields_are_read(tmp_path: Path) -> None:
+    part = looked(written(tmp_path, encoded(HashEncoder(32))), HashEncoder(32), texts=texts_file(tmp_path))
+    with pytest.warns(DeprecationWarning, match="StorePart.made is now model"):
+        old = part.made  # type: ignore[attr-defined]
+    assert old is part.model
+    with pytest.warns(DeprecationWarning, match="ModelIdentification.makers is now models"):
+        assert old.makers == old.models
+    with pytest.warns(DeprecationWarning, match="ModelIdentification.said is now summary"):
+        assert old.said == old.summary
+
+
 def test_old_names_are_the_new_ones() -> None:
     import gnomon.doctor
 

@@ -41,7 +41,7 @@ def renamed_fields(**names: str) -> Callable[[C], C]:
         @functools.wraps(init)
         def init_with_old_names(self: Any, *arguments: Any, **given: Any) -> None:
             for old in names.keys() & given.keys():
-                _warn(f"{cls.__name__}({old}=...) is now {names[old]}=...", stacklevel=3)
+                _warn(f"{cls.__name__}({old}=...) is now {names[old]}=...", stacklevel=2)
                 given[names[old]] = given.pop(old)
             init(self, *arguments, **given)
 
@@ -81,7 +81,7 @@ def renamed_argument(
 
 def _old_attribute(cls: type, old: str, new: str) -> property:
     def get(self: Any) -> Any:
-        _warn(f"{cls.__name__}.{old} is now {new}", stacklevel=3)
+        _warn(f"{cls.__name__}.{old} is now {new}", stacklevel=2)
         return getattr(self, new)
 
     return property(get)

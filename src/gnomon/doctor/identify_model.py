@@ -14,6 +14,7 @@ import numpy as np
 from gnomon.core.contracts import Array, Encoder, Role
 from gnomon.core.errors import GnomonError
 from gnomon.core.progress import Progress, ProgressCallback
+from gnomon.core.renamed import renamed_fields
 from gnomon.encode.cards import all_cards, card_for
 from gnomon.encode.hub.cache import SourceSettings, find_on_this_machine
 from gnomon.kernels.similarity import paired_cosines
@@ -42,6 +43,7 @@ class IdentifiedModel:
     cosine: float
 
 
+@renamed_fields(makers="models", said="summary")
 @dataclass(frozen=True)
 class ModelIdentification:
     """Who made the vectors: `one` model, one and something else (`partly`), several (`mixed`), `none` of

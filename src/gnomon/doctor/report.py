@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gnomon.collection.reports import VersionInfo
+from gnomon.core.renamed import renamed_fields
 from gnomon.core.serialize import to_plain
 
 Severity = Literal["error", "warning", "note"]
 
 
+@renamed_fields(what="message", of="total", means="explanation")
 @dataclass(frozen=True)
 class DoctorFinding:
     """A fault, or something worth knowing.
@@ -53,6 +55,7 @@ class SpaceSummary:
     versions: tuple[str, ...]
 
 
+@renamed_fields(mended="fixed")
 @dataclass(frozen=True)
 class DoctorReport:
     """What is in a collection, and what is wrong with it.

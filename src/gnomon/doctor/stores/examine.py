@@ -16,6 +16,7 @@ from gnomon.core.contracts import Array, Encoder
 from gnomon.core.errors import InvalidInput
 from gnomon.core.plugins import has_plugin, load_plugin, plugin_names
 from gnomon.core.progress import Progress, ProgressCallback, accepts_say, no_progress
+from gnomon.core.renamed import renamed_fields
 from gnomon.core.serialize import to_plain
 from gnomon.doctor.context import MAX_EXAMPLES
 from gnomon.doctor.identify_model import (
@@ -34,6 +35,7 @@ SAMPLE = 64
 """Texts encoded again by each model."""
 
 
+@renamed_fields(made="model")
 @dataclass(frozen=True)
 class StorePart:
     """One collection, table or file. `lengths` are the least, median and greatest length of its vectors.
