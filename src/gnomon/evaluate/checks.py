@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gnomon.core.errors import InvalidInput
+from gnomon.core.serialize import to_plain
 from gnomon.evaluate.judgments import DataSet
 
 Severity = Literal["error", "warning"]
@@ -33,12 +34,8 @@ class DataSetIssue:
 
     def to_json(self) -> dict[str, Any]:
         """A plain mapping."""
-        return {
-            "kind": self.kind,
-            "count": self.count,
-            "examples": list(self.examples),
-            "severity": self.severity,
-        }
+        plain: dict[str, Any] = to_plain(self)
+        return plain
 
 
 def check_dataset(dataset: DataSet, *, corpus: AbstractSet[str] | None = None) -> tuple[DataSetIssue, ...]:

@@ -6,13 +6,14 @@ The file is not named after its function: a submodule `compare` would hide `gnom
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
 
 from gnomon.core.errors import InvalidInput
+from gnomon.core.serialize import to_plain
 from gnomon.evaluate.metrics import Metric, coverage, parse_metric, per_query
 from gnomon.evaluate.run import Relevant, Run
 from gnomon.evaluate.significance import detectable, holm_adjusted, mean_intervals, queries_to_clear, sign_flip_p
@@ -102,9 +103,9 @@ class Verdict:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for json.dumps: all but `changes`, of which only `changed` is there."""
-        body = {name: value for name, value in asdict(self).items() if name != "changes"}
-        body["interval"], body["notes"] = list(self.interval), list(self.notes)
-        return {**body, "changed": [asdict(change) for change in self.changed]}
+        plain = to_plain(replace(self, changes=()))
+        del plain["changes"]
+        return {**plain, "changed": to_plain(self.changed)}
 
     @property
     def headline(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Shaped
 
 from gnomon.core.contracts import Encoder, Role
 from gnomon.core.errors import InvalidInput
+from gnomon.core.serialize import to_plain
 from gnomon.core.similarity import normalise
 from gnomon.kernels.similarity import paired_cosines
 from gnomon.kernels.statistics import bootstrap_interval
@@ -48,14 +49,8 @@ class TaskReport:
 
     def to_json(self) -> dict[str, Any]:
         """A plain mapping."""
-        return {
-            "task": self.task,
-            "model": self.model,
-            "n": self.n,
-            "covered": self.covered,
-            "figures": [asdict(figure) for figure in self.figures],
-            "notes": list(self.notes),
-        }
+        plain: dict[str, Any] = to_plain(self)
+        return plain
 
 
 def with_interval(name: str, statistic: Callable[..., float], *columns: Shaped[np.ndarray, " n"]) -> TaskFigure:
