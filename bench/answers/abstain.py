@@ -1,9 +1,9 @@
-"""How well "not in these documents" is told: fits the confidence, chooses its threshold, measures both.
+"""How well "not in these documents" is told: measures the confidence and its threshold.
 
-    python -m bench abstain [--folder WORK] [--only-fit]
+    python -m bench abstain [--folder WORK] [--only-signals]
 
-Fitted on development sets alone, checked by leaving each of them out; COVID-QA is only measured. Writes
-src/gnomon/answer/abstain.json, results/abstain.json, docs/abstaining.md and its picture. What was found is
+Both ship as `tools/fit/abstention.py` fitted them, on development sets alone; here each of these is left out of a fit
+once, and COVID-QA is only measured. Writes results/abstain.json, docs/abstaining.md and its picture. What was found is
 kept in the work folder, so that a second run searches nothing.
 """
 
@@ -15,45 +15,45 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
+from tools.fit.abstention import FOREIGN, WHOLE, even_threshold, fit, log_odds, removals, share
+
 import gnomon
-from bench.answers.abstain_fit import WANTED, Fitted, answered_at, auc, compared, curve, even_threshold, fit, removals
+from bench.answers.abstain_fit import WANTED, answered_at, auc, compared, curve
 from bench.answers.abstain_page import write_page
-from bench.answers.abstain_sets import DEVELOPMENT, FOREIGN, SCORES, TEST, WHOLE, Asked, asked, sampled
+from bench.answers.abstain_sets import DEVELOPMENT, SCORES, TEST, Asked, asked, sampled
 from bench.data import DATA
 from bench.record import spread, write
 from gnomon.answer.abstention import SIGNAL_NAMES, compute_signals
 from gnomon.answer.context import select_passages
+from gnomon.answer.fitted import FittedModel, load_fitted
 from gnomon.answer.settings import ContextSettings
 from gnomon.core.ranking import Query
 from gnomon.evaluate.datasets import load_dataset
 
-MODEL = Path(__file__).resolve().parents[2] / "src" / "gnomon" / "answer" / "abstain.json"
 _TIMED = 60
 _IN_MODES = 150
 
 
 def main() -> None:
-    """Fit, and measure."""
+    """Measure."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--folder", type=Path, default=Path.home() / ".cache" / "gnomon" / "bench")
-    arguments.add_argument("--only-fit", action="store_true", help="leave the test set alone")
+    arguments.add_argument("--only-signals", action="store_true", help="compute the signals that the fit takes")
     given = arguments.parse_args()
     sets = {case.label: asked(case, "hybrid", given.folder) for case in DEVELOPMENT}
-    model = fit(list(sets.values()))
-    threshold = even_threshold(list(sets.values()), [_odds(model, one) for one in sets.values()])
+    if given.only_signals:
+        return
+    model = load_fitted("abstention")
+    threshold = math.log(model.threshold / (1 - model.threshold))
     left_out = {name: _left_out(sets, name) for name in sets}
     print(json.dumps(left_out, indent=1))
-    _save(model, threshold, sets)
-    if given.only_fit:
-        return
     record = {
         "weights": dict(model.weights),
         "bias": model.bias,
-        "threshold": _share(threshold),
+        "threshold": model.threshold,
         "left_out": left_out,
         "alone": {name: _alone(sets, name) for name in SIGNAL_NAMES},
         "test": measured(model, threshold, asked(TEST, "hybrid", given.folder)),
@@ -67,35 +67,19 @@ def main() -> None:
     write_page(record)
 
 
-def _odds(model: Fitted, one: Asked) -> dict[str, Any]:
-    return {kind: model.of(rows) for kind, rows in one.signals.items()}
-
-
-def _share(odds: float) -> float:
-    return round(1 / (1 + math.exp(-odds)), 3)
-
-
-def _save(model: Fitted, threshold: float, sets: Mapping[str, Asked]) -> None:
-    plain = {
-        "weights": {name: round(weight, 4) for name, weight in model.weights.items()},
-        "bias": round(model.bias, 4),
-        "threshold": _share(threshold),
-        "written_by": "bench/answers/abstain.py",
-        "fitted_on": {name: len(one.questions) for name, one in sets.items()},
-        "model": "all-MiniLM-L6-v2",
-        "when": date.today().isoformat(),
-    }
-    MODEL.write_text(json.dumps(plain, indent=1) + "\n")
+def _odds(model: FittedModel, one: Asked) -> dict[str, Any]:
+    return log_odds(model.weights, model.bias, one)
 
 
 def _left_out(sets: Mapping[str, Asked], name: str) -> dict[str, Any]:
     """What a model of the other sets is worth on this one, at a threshold of the others."""
     others = [one for other, one in sets.items() if other != name]
-    model = fit(others)
-    return brief(model, even_threshold(others, [_odds(model, one) for one in others]), sets[name])
+    weights, bias = fit(others)
+    threshold = even_threshold(others, [log_odds(weights, bias, one) for one in others])
+    return brief(FittedModel(weights, bias, share(threshold)), threshold, sets[name])
 
 
-def brief(model: Fitted, threshold: float, one: Asked) -> dict[str, Any]:
+def brief(model: FittedModel, threshold: float, one: Asked) -> dict[str, Any]:
     """Each kind of removal: the area under the curve beside the simple scores', and the shares."""
     odds = _odds(model, one)
     return {
@@ -133,7 +117,7 @@ def _alone(sets: Mapping[str, Asked], name: str) -> float:
     return round(sum(areas) / len(areas), 4)
 
 
-def measured(model: Fitted, threshold: float, one: Asked) -> dict[str, Any]:
+def measured(model: FittedModel, threshold: float, one: Asked) -> dict[str, Any]:
     """The test set, with intervals and curves, against each simple score."""
     odds, made = _odds(model, one), brief(model, threshold, one)
     for kind in removals(odds):

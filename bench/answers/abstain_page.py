@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.answers.abstain_sets import ARTICLE, DOCUMENT, FOREIGN, WHOLE
+from tools.fit.abstention import FOREIGN, WHOLE
+
+from bench.answers.abstain_sets import ARTICLE, DOCUMENT
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE, PICTURE = DOCS / "abstaining.md", DOCS / "images" / "abstaining.png"

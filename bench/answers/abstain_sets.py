@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tools.fit.abstention import FOREIGN, WHOLE
 
 import gnomon
 from bench.data import DATA
@@ -25,8 +26,7 @@ from gnomon.core.ranking import Query, Ranking
 from gnomon.evaluate.datasets import load_dataset
 from gnomon.evaluate.judgments import DataSet
 
-WHOLE, DOCUMENT, ARTICLE = "whole", "document removed", "article removed"
-FOREIGN = "another set's question"
+DOCUMENT, ARTICLE = "document removed", "article removed"
 FOREIGN_QUESTIONS = 150
 SCORES = ("fused", "cosine", "bm25")
 """What a threshold is set on in the simplest case: the best of each, with the fused score first."""

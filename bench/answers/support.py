@@ -1,22 +1,24 @@
 """How surely a sentence is said by its passages: the weights of a citation's support, and what they see.
 
-    python -m bench support
+    python -m bench support [--examples FILE]
 
-Fits the weights of gnomon.answer.verification.verifier on
- sentences that are said by their passages and on others that are
-not (bench/answers/support_sets.py), in five parts by source text: each is judged by weights that have not seen it.
-Prints weights to be put into the code; writes results/support.json and docs/support.md by those in the code.
+Measures the weights that ship, which `tools/fit/support.py` fits, on sentences that are said by their passages and
+on others that are not (bench/answers/support_sets.py), and cross-validates the fit in five parts by source text: each
+is judged by weights that have not seen it. Writes results/support.json and docs/support.md; with --examples the
+features that the fit takes.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
+from tools.fit.support import SupportExample, example_shares, fit
 
 from bench.answers.support_sets import Example, examples
 from bench.quality.pseudo_sets import Once
@@ -29,7 +31,7 @@ from gnomon.encode import load_encoder
 
 PAGE = Path(__file__).parents[2] / "docs" / "support.md"
 MODEL = "all-MiniLM-L6-v2"
-FOLDS, ROUNDS, RIDGE = 5, 4, 1e-3
+FOLDS = 5
 WRITTEN = "written from the passages"
 Array = Any
 _OPENING = """# Verified citations: what they can tell apart
@@ -74,10 +76,15 @@ class Row:
 
 
 def main() -> None:
-    """Fit, judge and write."""
+    """Measure and write."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--examples", type=Path, help="where to write what tools.fit.support takes")
+    given = arguments.parse_args()
     rows = measured(examples())
-    weights, bias = fitted(rows)
-    print(dict(zip(FEATURES, weights.round(2).tolist(), strict=True)), "bias", round(bias, 2))
+    if given.examples is not None:
+        plain = [asdict(one) | {"table": one.table.tolist(), "refused": one.refused.tolist()} for one in fitting(rows)]
+        lines = [json.dumps(one) for one in plain]
+        given.examples.write_text("\n".join(lines) + "\n")
     crossed = crossed_supports(rows)
     own = np.array([supported(row, verifier._WEIGHTS, verifier._BIAS) for row in rows])
     precision, recall = balanced(rows, own, MIN_SUPPORT)
@@ -126,38 +133,18 @@ def supported(row: Row, weights: Array, bias: float) -> float:
     return float(np.where(row.refused, np.minimum(values, verifier.MAX_UNMATCHED_SUPPORT), values).max())
 
 
-def fitted(rows: Sequence[Row]) -> tuple[Array, float]:
-    """Weights of a logistic regression on the best span of each example, which the weights choose again.
-
-    Every kind of example counts alike, and those that are said as much as those that are not. Examples with
-    no span that a hard check lets through decide nothing.
-    """
-    used = [row for row in rows if row.table is not None and not row.refused.all()]
-    labels = np.array([row.example.supported for row in used], dtype=float)
-    shares = share_of(used)
-    weights, bias = verifier._WEIGHTS.astype(float), float(verifier._BIAS)
-    for _ in range(ROUNDS):
-        best = [np.where(row.refused, -np.inf, row.table @ weights).argmax() for row in used]
-        table = np.stack([row.table[at] for row, at in zip(used, best, strict=True)])
-
-        def loss(x: Array, table: Array = table) -> tuple[float, Array]:
-            z = table @ x[:-1] + x[-1]
-            p = 1 / (1 + np.exp(-z))
-            value = float(shares @ (np.logaddexp(0, z) - labels * z)) + RIDGE * float(x[:-1] @ x[:-1])
-            slope = np.append((shares * (p - labels)) @ table, (shares * (p - labels)).sum())
-            return value, slope + 2 * RIDGE * np.append(x[:-1], 0)
-
-        x = minimize(loss, np.append(weights, bias), jac=True, method="L-BFGS-B").x
-        weights, bias = x[:-1], float(x[-1])
-    return weights, bias
+def fitting(rows: Sequence[Row]) -> list[SupportExample]:
+    """The examples that decide by their features, as the fit takes them."""
+    return [
+        SupportExample(row.table, row.refused, row.example.supported, row.example.source, row.example.kind)
+        for row in rows
+        if row.table is not None
+    ]
 
 
 def share_of(rows: Sequence[Row]) -> Array:
     """How much each row counts."""
-    of = [(row.example.supported, row.example.source, row.example.kind) for row in rows]
-    counts = {key: of.count(key) for key in set(of)}
-    sides = {said: sum(1 for key in counts if key[0] == said) for said in (True, False)}
-    return np.array([0.5 / sides[key[0]] / counts[key] for key in of])
+    return example_shares([(row.example.supported, row.example.source, row.example.kind) for row in rows])
 
 
 def crossed_supports(rows: Sequence[Row]) -> Array:
@@ -165,7 +152,7 @@ def crossed_supports(rows: Sequence[Row]) -> Array:
     fold = [hash_of(row.example.passages[0].text if row.example.passages else "") % FOLDS for row in rows]
     found = np.zeros(len(rows))
     for part in range(FOLDS):
-        weights, bias = fitted([row for row, at in zip(rows, fold, strict=True) if at != part])
+        weights, bias = fit(fitting([row for row, at in zip(rows, fold, strict=True) if at != part]))
         for at, row in enumerate(rows):
             if fold[at] == part:
                 found[at] = supported(row, weights, bias)

@@ -153,9 +153,9 @@ def test_confidence_is_a_probability_that_no_signal_lowers(row: tuple[float, ...
 
 
 def test_the_fitted_weights_are_of_the_signals_that_there_are() -> None:
-    from gnomon.answer.abstention import _load_fitted
+    from gnomon.answer.fitted import load_fitted
 
-    assert set(_load_fitted()["weights"]) == set(SIGNAL_NAMES) == {one.name for one in fields(Signals)} - {"found"}
-    assert all(weight >= 0 for weight in _load_fitted()["weights"].values())
+    assert set(load_fitted("abstention").weights) == set(SIGNAL_NAMES) == {one.name for one in fields(Signals)} - {"found"}
+    assert all(weight >= 0 for weight in load_fitted("abstention").weights.values())
     assert 0 < THRESHOLD < 1
-    assert "covidqa" not in _load_fitted().get("fitted_on", {})
+    assert "covidqa" not in load_fitted("abstention").get("fitted_on", {})

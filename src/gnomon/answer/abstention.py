@@ -1,24 +1,22 @@
 """Abstention: the confidence that the passages hold an answer, and the threshold below which none is given.
 
-A logistic model of a few signals. Its weights and threshold are in abstain.json with their provenance;
+A logistic model of a few signals. Its weights and threshold are in abstention.json with their provenance;
 `tools/fit/abstention.py` writes it.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from functools import cache
-from importlib.resources import files
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from gnomon.answer.fitted import load_fitted
 from gnomon.answer.types import Passage
 from gnomon.answer.verification.spans import unit_vectors
 from gnomon.collection import Collection
@@ -172,14 +170,7 @@ class _QuestionTerms:
         return np.asarray(self.weights * self.has_word([text])[0] / self.max_weight)
 
 
-@cache
-def _load_fitted() -> dict[str, Any]:
-    text = files("gnomon.answer").joinpath("abstain.json").read_text(encoding="utf-8")
-    fitted: dict[str, Any] = json.loads(text)
-    return fitted
-
-
-THRESHOLD: float = _load_fitted()["threshold"]
+THRESHOLD = load_fitted("abstention").threshold
 """Below it, at the trade-off that docs/abstaining.md states, the outcome is "not in these documents"."""
 
 
@@ -190,8 +181,8 @@ def confidence(signals: Signals) -> float:
     """
     if not signals.found:
         return 0.0
-    fitted = _load_fitted()
-    total: float = fitted["bias"]
-    for name, weight in fitted["weights"].items():
+    fitted = load_fitted("abstention")
+    total = fitted.bias
+    for name, weight in fitted.weights.items():
         total += weight * getattr(signals, name)
     return 1.0 / (1.0 + math.exp(-min(max(total, -30.0), 30.0)))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from gnomon.answer.fitted import load_fitted
 from gnomon.answer.types import Citation, Passage, Sentence
 from gnomon.answer.verification.claims import Claim, content_words, extract_claim, is_claim, strip_markers
 from gnomon.answer.verification.spans import PassageSpans, adjacent_pairs
@@ -17,10 +18,10 @@ from gnomon.core.errors import InvalidInput
 from gnomon.kernels.diversity import containment
 
 FEATURES = ("similarity", "words", "pairs", "names", "other names", "replaced", "contradiction")
-_WEIGHTS = np.array([3.86, 1.35, 1.27, -0.88, -0.83, -2.21, -3.79])
-_BIAS = -4.37
-# Fitted by bench/support.py, on rhdh_docs, xquad/en, SciFact train and STS-B train; docs/support.md
-MIN_SUPPORT = 0.78
+_FITTED = load_fitted("support")
+_WEIGHTS = np.array([_FITTED.weights[name] for name in FEATURES])
+_BIAS = _FITTED.bias
+MIN_SUPPORT = _FITTED.threshold
 """The support that a citation must reach: 97 % of the sentences that do were right, see docs/support.md."""
 MAX_UNMATCHED_SUPPORT = 0.2
 """The most support of a span that lacks a number, a unit or a name of the sentence."""
