@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from gnomon.core.errors import InvalidInput, SpaceMismatch
+from gnomon.core.serialize import from_plain, to_plain
 
 Similarity = Literal["cosine", "dot", "euclidean", "maxsim"]
 Precision = Literal["float", "int8"]
@@ -108,9 +109,10 @@ class Space:
 
     def to_json(self) -> dict[str, Any]:
         """A plain mapping, read back by `from_json`."""
-        return asdict(self)
+        plain: dict[str, Any] = to_plain(self)
+        return plain
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> Space:
         """The space that `to_json` wrote."""
-        return cls(**plain)
+        return from_plain(cls, plain)

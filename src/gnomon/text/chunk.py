@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 from unicodedata import combining
 
 from gnomon.core.documents import Chunk, Document
 from gnomon.core.errors import InvalidInput
+from gnomon.core.serialize import from_plain, to_plain
 from gnomon.text.outline import MARKDOWN_LIKE, Heading, Outline
 from gnomon.text.token_counts import CountTokens, Ruler, TokenCounter
 
@@ -114,12 +115,13 @@ class ChunkSettings:
 
     def to_json(self) -> dict[str, Any]:
         """A plain mapping, read back by `from_json`."""
-        return asdict(self)
+        plain: dict[str, Any] = to_plain(self)
+        return plain
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> ChunkSettings:
         """The settings that `to_json` wrote."""
-        return cls(**plain)
+        return from_plain(cls, plain)
 
 
 @dataclass(frozen=True, slots=True)
