@@ -1,4 +1,4 @@
-"""Trained pooling: each token counts by how well it fits one learned query."""
+"""Attention pooling: tokens are weighted by their product with one learned query."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class AttentionPooling(nn.Module):  # type: ignore[misc]
 
     @classmethod
     def load(cls, model_name_or_path: str, subfolder: str = "", **_: Any) -> AttentionPooling:
-        """From a folder on this machine. Raises ModelUnsupported where it is not whole."""
+        """Load from a local folder. Raises ModelUnsupported if files are missing or invalid."""
         from safetensors.torch import load_file
 
         folder = Path(model_name_or_path) / subfolder

@@ -1,4 +1,4 @@
-"""What training learns from: examples, and batches of them with one label matrix. No torch here."""
+"""Examples, and batches of them with one label matrix. No torch here."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Batch:
 def _forget(
     labels: Float[np.ndarray, "queries documents"], examples: Sequence[Example], documents: tuple[str, ...]
 ) -> None:
-    """Make NaN of other examples' documents that may well be right for the query too.
+    """Set NaN for other examples' documents that may be right for the query too.
 
     By lookups and not by comparing every pair: a batch of 1,024 has a million of them and more.
     """

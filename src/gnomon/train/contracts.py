@@ -38,14 +38,14 @@ class Features:
         return [len(row) for row in self.ids]
 
     def take(self, at: Sequence[int]) -> Features:
-        """Those at these positions, in this order."""
+        """The texts at these positions, in this order."""
         kinds = None if self.kinds is None else tuple(self.kinds[i] for i in at)
         return replace(self, ids=tuple(self.ids[i] for i in at), kinds=kinds)
 
 
 @dataclass(frozen=True, eq=False)
 class Reps:
-    """What a tower made of texts: float32, not normalised.
+    """Representations of texts, float32, not normalised.
 
     `values` is [items, dim] with `mask` None, or [items, tokens, dim] with a boolean mask [items, tokens] for
     late interaction; values outside the mask say nothing.
@@ -63,7 +63,7 @@ class Reps:
 
     @staticmethod
     def joined(parts: Sequence[Reps], order: Sequence[int]) -> Reps:
-        """Parts one after another, then brought into order: row i of the parts becomes row order[i].
+        """Concatenate parts, then reorder: row i of the concatenation becomes row order[i].
 
         Parts of late interaction are padded to the longest.
         """
@@ -144,7 +144,7 @@ class PairScorer(Protocol):
 
 
 class Loss(Protocol):
-    """Scores and labels to one number to be made small. A torch.nn.Module, for what it may learn itself.
+    """Scores and labels to the scalar to minimise. A torch.nn.Module, as it may have parameters of its own.
 
     `views` are the outputs of the model that it wants scores of; the step calls it once for each and adds
     the results by the views' weights. A NaN label is a cell that must not matter.
@@ -157,7 +157,7 @@ class Loss(Protocol):
         ...
 
     def parameters(self) -> Iterator[torch.nn.Parameter]:
-        """What it learns itself, as a temperature; often nothing."""
+        """Its own parameters, such as a temperature; often none."""
         ...
 
 

@@ -45,7 +45,7 @@ def load_teacher(name: str, student: Embedder) -> Encoder:
 
 @dataclass(frozen=True, eq=False)
 class DistilledEmbedder:
-    """Keeps `Embedder`: queries are the student's, documents the teacher's vectors, which do not change.
+    """An `Embedder` whose queries are the student's and whose documents are the teacher's frozen vectors.
 
     Reimers and Gurevych 2020, Making Monolingual Sentence Embeddings Multilingual (arXiv:2004.09813).
     """

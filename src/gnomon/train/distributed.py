@@ -26,9 +26,9 @@ _PATIENCE = timedelta(hours=12)
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Inside, the processes that `torchrun` or `accelerate launch` started know of each other.
+    """Join the processes that `torchrun` or `accelerate launch` started into a group while the block runs.
 
-    They are told by WORLD_SIZE; alone, or where torch.distributed runs already, nothing is done.
+    WORLD_SIZE says how many there are; for a lone process, or inside a group already, nothing is done.
     """
     wanted = int(os.environ.get("WORLD_SIZE", "1")) > 1 and dist.is_available()
     if not wanted or dist.is_initialized():
@@ -47,17 +47,17 @@ def process_group() -> Iterator[None]:
 
 
 def rank_count() -> int:
-    """How many processes work on the run."""
+    """The number of processes of the run."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Which of them this is; the first is 0."""
+    """This process's number; the first is 0."""
     return dist.get_rank() if rank_count() > 1 else 0
 
 
 def on_first_rank(work: Callable[[], T]) -> T:
-    """What the first rank's work gives, on every rank. An error of gnomon is raised on every rank.
+    """Run `work` on the first rank and return its result on every rank. Its GnomonErrors are raised on every rank.
 
     The others wait for it; in a lone process it is a plain call.
     """
@@ -82,30 +82,30 @@ def any_rank(flag: bool, device: torch.device) -> bool:
     """Whether the flag is set on any rank."""
     if rank_count() == 1:
         return flag
-    told = torch.tensor([int(flag)], device=device)
-    dist.all_reduce(told, dist.ReduceOp.MAX)
-    return bool(told.item())
+    flags = torch.tensor([int(flag)], device=device)
+    dist.all_reduce(flags, dist.ReduceOp.MAX)
+    return bool(flags.item())
 
 
 def broadcast_from_first(tensors: Iterable[Tensor]) -> None:
-    """Give every rank the first one's values."""
+    """Copy the first rank's values to every rank."""
     if rank_count() > 1:
         for tensor in tensors:
             dist.broadcast(tensor.data, 0)
 
 
 def seed_step(seed: int, step: int) -> None:
-    """Random numbers of this step and rank: of several ranks, no checkpoint has to keep their states."""
+    """Seed the generators for this step and rank, so that checkpoints need not keep every rank's state."""
     torch.manual_seed(((seed * 1_000_003 + step) * 4096 + rank()) % 2**63)
 
 
 def own_shard(batch: Batch) -> Batch:
-    """This rank's part; the whole batch where the process is alone."""
+    """This rank's share of a batch; the whole batch for a lone process."""
     return batch if rank_count() == 1 else shard_of(batch, rank(), rank_count())
 
 
 def shard_of(batch: Batch, rank: int, ranks: int) -> Batch:
-    """The stretch of a rank: some queries with their documents. Raises InvalidInput for fewer than ranks."""
+    """A rank's share of a batch: some queries with their documents. Raises InvalidInput for too few queries."""
     if len(batch.queries) < ranks:
         raise InvalidInput(
             f"a batch of {len(batch.queries)} examples for {ranks} processes",
@@ -127,7 +127,7 @@ def shard_of(batch: Batch, rank: int, ranks: int) -> Batch:
 
 @dataclass(frozen=True)
 class BatchAcrossRanks:
-    """The ranks of torch.distributed (as `accelerate` starts them) work on one batch.
+    """How ranks of torch.distributed share one batch.
 
     `in_batch` says whether another rank's documents are negatives, as for Batch.of.
     """
@@ -136,7 +136,7 @@ class BatchAcrossRanks:
 
     @classmethod
     def now(cls, *, in_batch: bool) -> BatchAcrossRanks | None:
-        """This, where there are several ranks; None where this process is alone."""
+        """The settings if there are several ranks; None for a lone process."""
         several = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
         return cls(in_batch) if several else None
 
@@ -169,7 +169,7 @@ def merge_batches(batches: Sequence[Batch], *, in_batch: bool) -> Batch:
 def _perhaps_right(
     queries: Sequence[str], documents: Sequence[str], own: Sequence[int]
 ) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
-    """Cells whose document may be right for the query though it came with another: as Batch.of has it."""
+    """Cells whose document may be right for the query though it came with another one, as in `Batch.of`."""
     judged: list[set[str]] = [{text} for text in queries]
     for text, at in zip(documents, own, strict=True):
         judged[at].add(text)
@@ -181,7 +181,7 @@ def _perhaps_right(
 
 
 def gather_batch(batch: Batch, across: BatchAcrossRanks) -> Batch:
-    """The batches of all ranks, in their order, as one. Raises InvalidInput as `merged` does."""
+    """The batches of all ranks, in their order, as one. Raises InvalidInput as `merge_batches` does."""
     batches: list[Batch] = [batch] * dist.get_world_size()
     dist.all_gather_object(batches, batch)
     return merge_batches(batches, in_batch=across.in_batch)
@@ -208,7 +208,7 @@ def gather_blocks(matrix: Tensor) -> Tensor:
 
 
 def _gathered(own: Tensor) -> list[Tensor]:
-    """Each rank's tensor; shapes may differ. The own one hangs in its graph."""
+    """Each rank's tensor; shapes may differ. This rank's own one keeps its graph."""
     ranks = dist.get_world_size()
     shape = torch.tensor(own.shape, device=own.device)
     shapes = [torch.empty_like(shape) for _ in range(ranks)]
@@ -230,7 +230,7 @@ def _corner(shape: Tensor) -> tuple[slice, ...]:
 
 
 def average_gradients(parameters: Iterable[torch.nn.Parameter], bucket: int = 2**24) -> None:
-    """Replace each gradient by its mean over the ranks; `bucket` numbers travel together.
+    """Replace each gradient by its mean over the ranks; `bucket` numbers are sent together.
 
     A parameter that had no gradient on some ranks counts as 0 there; one that had none on any stays without.
     """

@@ -29,7 +29,7 @@ _TOKENS = 8192
 
 @dataclass(frozen=True, eq=False)
 class DevSet:
-    """What to rank, or pairs to score. `scores` is empty for what is ranked, else one number a pair.
+    """Documents to rank for queries, or pairs to score (then `scores` has one number for each pair).
 
     `pairs` are (query id, document id), in the order of `scores`.
     """
@@ -47,7 +47,7 @@ class DevSet:
         return bool(self.scores)
 
     def smaller(self, documents: int) -> DevSet:
-        """The same queries among fewer documents: all that are judged, and the first others up to so many."""
+        """The same queries with at most so many documents: all that are judged, and a spread of the others."""
         if self.is_scored or not documents or len(self.documents) <= documents:
             return self
         judged = {d for grades in self.relevant.values() for d in grades}
@@ -72,7 +72,7 @@ class SetEvaluation:
 
 
 def open_dev_set(settings: DataSourceSettings, *, scratch: Path | None = None) -> DevSet:
-    """The set of a source. Of a BEIR folder the whole corpus is ranked, for the first `limit` queries.
+    """Open a source as a set to evaluate on. Of a BEIR folder all documents are ranked, for the first `limit` queries.
 
     Raises InvalidInput as `open_source` does.
     """
@@ -125,7 +125,7 @@ def _beir(settings: DataSourceSettings, source: DataSource) -> DevSet:
 
 
 def evaluate_set(model: Model, dev: DevSet, metric: str, *, precision: Precision = "float32") -> SetEvaluation:
-    """The model's figure on a set, in eval(); no random number is drawn, and the model is left as it was.
+    """Evaluate the model on a set, in eval(). It draws no random number and leaves the model as it was.
 
     `metric` is for what is ranked; pairs have Spearman's correlation. Raises InvalidInput for a metric that
     does not exist, and without ir-measures.

@@ -1,4 +1,4 @@
-"""`fit`: a recipe to a model that serves, with a report of what it gained."""
+"""`fit`: train by a recipe, save the model, and report what it gained."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def fit(
     stop: Callable[[], bool] | None = None,
     resume: bool = True,
 ) -> FitReport:
-    """Train by a recipe, and write the model's folder.
+    """Train by a recipe and save the model.
 
-    A run that was stopped, by `stop` returning True after a step or by the power, goes on from its last
+    A run that was stopped, by `stop` returning True after a step or by a power cut, resumes from its last
     checkpoint, with the result of a run that was not. A run that is done is not done again: with
-    `resume` False it begins anew. Checkpoints, log and report lie beside the model, in FOLDER.training.
+    `resume` False it starts anew. Checkpoints, log and report lie beside the model, in FOLDER.training.
     Raises InvalidInput for what cannot be trained, TrainingDiverged, CollectionBusy where another process is
     at it, StorageError.
     """
@@ -175,7 +175,7 @@ def _report(
 
 
 def _space(folder: Path, setup: TrainingSetup) -> Mapping[str, Any] | None:
-    """The space of what was written, as it is served; None for a cross-encoder, which has none."""
+    """The space of the saved model; None for a cross-encoder, which has none."""
     from gnomon.encode import load_encoder
 
     if setup.model.kind == "cross":

@@ -1,4 +1,4 @@
-"""A batch cut into pieces of like length, computed in one graph or twice: GradCache."""
+"""A batch in pieces of similar length, computed in one graph, or twice (GradCache)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gnomon.train.contracts import Reps
 
 @dataclass(frozen=True, eq=False)
 class RandomState:
-    """Where the generators stand: bytes of the CPU's, and of the GPU's where `device` is one."""
+    """State of the random generators: the CPU's, and the GPU's if `device` is one."""
 
     device: torch.device
     cpu: Tensor
@@ -23,13 +23,13 @@ class RandomState:
 
 
 def capture_random_state(device: torch.device) -> RandomState:
-    """The state as it is now, of the CPU and, where `device` is one, of that GPU."""
+    """The current state of the CPU's generator and, if `device` is a GPU, of that GPU's."""
     cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
     return RandomState(device, torch.get_rng_state(), cuda)
 
 
 def set_random_state(state: RandomState) -> None:
-    """Let the generators go on from this state."""
+    """Set the generators to this state."""
     torch.set_rng_state(state.cpu)
     if state.cuda is not None:
         torch.cuda.set_rng_state(state.cuda, state.device)
@@ -37,7 +37,7 @@ def set_random_state(state: RandomState) -> None:
 
 @contextmanager
 def temporary_random_state(state: RandomState) -> Iterator[None]:
-    """Inside, random numbers start from this state; afterwards they go on as if nothing had been drawn."""
+    """Use this random state while the block runs, and restore the former one afterwards."""
     before = capture_random_state(state.device)
     set_random_state(state)
     try:
@@ -53,7 +53,7 @@ PieceRun = Callable[[], list[Reps]]
 
 
 def split_into_pieces(lengths: Sequence[int], *, items: int | None, tokens: int | None) -> list[list[int]]:
-    """Positions in pieces of like length, longest first, so that little padding is computed.
+    """Positions in pieces of similar length, longest first, so that there is little padding.
 
     A piece has at most `items` members and at most `tokens` tokens with its padding (None: any number), but
     at least one member.
@@ -81,7 +81,7 @@ def padded_tokens(lengths: Sequence[int], pieces: Sequence[Sequence[int]]) -> in
 
 @dataclass(frozen=True, eq=False)
 class ComputedPieces:
-    """What the pieces gave, float32. `replays` is empty where it hangs in the graph of the model."""
+    """The pieces' representations, float32. `replays` is empty if they are part of the model's graph."""
 
     parts: tuple[list[Reps], ...]
     replays: tuple[tuple[PieceRun, RandomState], ...]
@@ -126,7 +126,7 @@ def compute_pieces(
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[Any]:
-    """Matrix products in this precision; weights stay float32."""
+    """Autocast matrix products to this precision; weights stay float32."""
     context: AbstractContextManager[Any] = torch.autocast(
         device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"
     )

@@ -203,7 +203,7 @@ class Loop:
             raise TrainingDiverged(
                 f"the gradient's norm is {norm} at step {before.step}: {', '.join(batch.ids[:20])}",
                 expected="a finite gradient",
-                hint="the last good checkpoint is kept: go on from it with a lower learning rate, or "
+                hint="the last good checkpoint is kept: continue from it with a lower learning rate, or "
                 "precision float32; look at these examples",
             )
         self._optimiser.step()

@@ -1,4 +1,4 @@
-"""A cross-encoder's score without a head to train: the tokens of a pair, read together, are matched."""
+"""A cross-encoder's score without trained weights: the mean MaxSim of a pair's contextual tokens."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class MaxSimScore(nn.Module):  # type: ignore[misc]
 
     @classmethod
     def load(cls, model_name_or_path: str, subfolder: str = "", **_: Any) -> MaxSimScore:
-        """From a folder on this machine. Raises ModelUnsupported where it is not whole."""
+        """Load from a local folder. Raises ModelUnsupported if files are missing or invalid."""
         folder = Path(model_name_or_path) / subfolder
         try:
             config = json.loads((folder / "config.json").read_text(encoding="utf-8"))

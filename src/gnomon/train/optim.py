@@ -75,12 +75,12 @@ Weights = Mapping[str, Tensor]
 
 
 def copy_weights(weights: Weights) -> dict[str, Tensor]:
-    """Weights of their own, which training does not change."""
+    """Copies of weights, which training does not change."""
     return {name: tensor.detach().clone() for name, tensor in weights.items()}
 
 
 def update_average(average: Weights, weights: Weights, decay: float) -> dict[str, Tensor]:
-    """The exponential moving average, moved on by one step: decay * average + (1 - decay) * weights.
+    """The exponential moving average after one more step: decay * average + (1 - decay) * weights.
 
     Whole numbers, as positions, are taken from the weights. B. Polyak, A. Juditsky: Acceleration of
     Stochastic Approximation by Averaging, SIAM J. Control Optim. 30(4), 1992, doi:10.1137/0330046. Raises
@@ -92,7 +92,7 @@ def update_average(average: Weights, weights: Weights, decay: float) -> dict[str
 
 
 def warm_decay(decay: float, step: int) -> float:
-    """The decay to use at this step, counted from 0, so that the first weights do not weigh for long.
+    """The decay at this step, counted from 0: smaller at first, so that the initial weights are soon forgotten.
 
     min(decay, (1 + step) / (10 + step)), as TensorFlow's ExponentialMovingAverage has it.
 
@@ -133,7 +133,7 @@ def _require_alike(first: Weights, second: Weights) -> None:
 
 @contextmanager
 def temporary_weights(model: Any, weights: Weights) -> Iterator[None]:
-    """Inside, the model has these weights; afterwards its own ones again, also after an error."""
+    """Give the model these weights while the block runs, and its own ones back afterwards."""
     own = copy_weights(model.state_dict())
     try:
         model.load_state_dict(dict(weights))

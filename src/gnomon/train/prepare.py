@@ -55,7 +55,7 @@ class TrainingSetup:
 
 
 def prepare(recipe: Recipe, *, scratch: Path | None = None) -> TrainingSetup:
-    """Open and check the data, build the model. Raises InvalidInput as its parts do."""
+    """Open and check the data, and build the model. Raises InvalidInput for what cannot be trained."""
     sources = [open_source(one, scratch=scratch) for one in recipe.data.sources]
     watched = [open_source(one, scratch=scratch) for one in (*recipe.data.dev, *recipe.data.test)]
     model = model_of(recipe, sources)
@@ -97,7 +97,7 @@ def digests_of(recipe: Recipe, report: DataReport) -> dict[str, str]:
 
 
 def require_contrast(recipe: Recipe, sources: Sequence[DataSource]) -> None:
-    """Raise InvalidInput where every document is right: there is nothing to tell it from, and no gain."""
+    """Raise InvalidInput if every document is a positive: without negatives there is nothing to learn."""
     table = recipe.objective
     if table.uses_batch or not all(one.form in ("pairs", "parallel") for one in sources):
         return
@@ -109,7 +109,7 @@ def require_contrast(recipe: Recipe, sources: Sequence[DataSource]) -> None:
 
 
 def require_views(model: Model, loss: Loss) -> None:
-    """Raise InvalidInput for dimensions or layers to be good in that the model does not have."""
+    """Raise InvalidInput for dimensions or layers in [objective] that the model does not have."""
     if not isinstance(model, Embedder):
         if tuple(loss.views) != WHOLE:
             raise InvalidInput(
@@ -186,13 +186,13 @@ def loss_of(recipe: Recipe) -> Loss:
 
 
 def _views(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """0 among the sizes is all dimensions."""
+    """Settings of a wrapper, with 0 among the sizes as None: all dimensions."""
     given = {key: value for key, value in plain.items() if value is not None}
     return {**given, "dims": tuple(dim or None for dim in given["dims"])}
 
 
 def lengths_of(model: Model) -> LengthLimits | None:
-    """What counts the tokens of texts, and how many are read; None for a model that reads pairs."""
+    """The limits of text lengths; None for a model that reads pairs, or has no limit."""
     if not isinstance(model, Embedder):
         return None
 
@@ -216,5 +216,5 @@ def _texts(sources: list[DataSource]) -> Iterator[str]:
             try:
                 example = source[at]
             except GnomonError:
-                continue  # a row that cannot be read is for the check of the data to tell
+                continue  # the check of the data reports rows that cannot be read
             yield from (example.query, *example.documents)

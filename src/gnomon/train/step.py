@@ -1,4 +1,4 @@
-"""One training step: a batch to gradients, whatever the architecture, within the memory that is allowed."""
+"""One training step: a batch to gradients, for any architecture, within a memory limit."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ class StepSettings:
             raise InvalidInput(f"precision = {self.precision!r}", expected=f"one of {get_args(Precision)}")
 
     def on(self, device: torch.device) -> StepSettings:
-        """These, with a piece's tokens as they suit the device where they are not given."""
+        """These settings with `piece_tokens` set as it suits the device, if it is None."""
         default = PIECE_TOKENS.get(device.type, PIECE_TOKENS["cuda"])
         return replace(self, piece_tokens=self.piece_tokens or default)
 
 
 @dataclass(frozen=True)
 class StepReport:
-    """What a step did: its loss, and what was computed on this machine.
+    """A step's loss, and what was computed on this machine.
 
     `items` texts or pairs of `tokens` tokens, `padded` tokens with padding, in `pieces` pieces; `cached` says
     whether each piece was computed twice.
@@ -83,7 +83,7 @@ def run_step(
 
     With `across` the batches of all ranks are one: call `average_gradients` afterwards. Raises
     TrainingDiverged, naming the batch's ids, for a loss that is NaN or infinite, before any gradient;
-    InvalidInput where the memory did not do, after which the gradients are in no defined state.
+    InvalidInput when memory runs out, after which the gradients are undefined.
     """
     towers = isinstance(model, Embedder)
     if not towers and not isinstance(model, PairScorer):
@@ -109,7 +109,7 @@ def run_step(
 
 @dataclass(frozen=True, eq=False)
 class _Work:
-    """Features to be computed, side by side (queries and documents, or pairs), each side cut into pieces."""
+    """Features to compute by sides (queries and documents, or pairs), each side split into pieces."""
 
     sides: tuple[Features, ...]
     pieces: tuple[list[list[int]], ...]
@@ -134,7 +134,7 @@ class _Work:
         )
 
     def cached(self, settings: StepSettings) -> bool:
-        """Whether the batch is more than may be held in one graph."""
+        """Whether the batch is larger than one graph may be."""
         items, _, tokens, _ = self.figures
         return any(
             limit is not None and given > limit
@@ -162,7 +162,7 @@ def _texts(model: Embedder, loss: Loss, batch: Batch, settings: StepSettings) ->
 
 
 def _pairs(model: PairScorer, batch: Batch, settings: StepSettings) -> _Work:
-    """Only pairs with a label are read."""
+    """The pairs that have a label."""
     rows, columns = np.nonzero(~np.isnan(batch.labels))
     if not len(rows):
         raise InvalidInput(
@@ -226,7 +226,7 @@ def _weighted_loss(loss: Loss, scores: Iterator[Tensor], batch: Batch) -> Tensor
                 f"the loss is {term.item()} in a batch of {len(batch.queries)} queries; "
                 f"{'scores that are not finite' if any(wrong) else 'all scores finite'}: {_named(ids)}",
                 expected="a finite loss",
-                hint="go on from the last checkpoint with a lower learning rate, clipped gradients or "
+                hint="continue from the last checkpoint with a lower learning rate, clipped gradients or "
                 "precision float32; look at these examples",
             )
         terms.append(term)
@@ -241,7 +241,7 @@ def _named(ids: Sequence[str], at_most: int = 20) -> str:
 
 @contextmanager
 def _memory(work: _Work, settings: StepSettings) -> Iterator[None]:
-    """Turn the allocators' errors into one that says which chunk size to set."""
+    """Turn out-of-memory errors into InvalidInput that says which chunk size to set."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -253,7 +253,7 @@ def _memory(work: _Work, settings: StepSettings) -> Iterator[None]:
             both = zip(work.sides, work.pieces, strict=True)
             held = max(padded_tokens(side.lengths, [piece]) for side, cuts in both for piece in cuts)
         raise InvalidInput(
-            f"the memory did not do for a batch of {items} texts, {tokens} tokens with padding, in {pieces} "
+            f"out of memory for a batch of {items} texts, {tokens} tokens with padding, in {pieces} "
             f"pieces, of which up to {held} tokens were held together",
             expected="a batch, or pieces of it, that fit into the memory",
             hint=f"set chunk_tokens = {max(1, held // 2)}: gradients stay the same; if that does "

@@ -1,4 +1,4 @@
-"""Texts as numbers: the vocabulary, how often each word came, and the words in order as ids."""
+"""The corpus of word vectors: the vocabulary, word counts, and the texts as word ids."""
 
 from __future__ import annotations
 

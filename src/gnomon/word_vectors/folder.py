@@ -1,4 +1,4 @@
-"""A words folder: word vectors with all that is known of them, and at once a static model that gnomon serves.
+"""A words folder: word vectors with their counts, n-grams and settings, and a static model that gnomon serves.
 
 config.json, tokenizer.json and model.safetensors are a model in model2vec's layout: gnomon.load_encoder reads
 them without gensim. words.json and words.safetensors hold what lookups want besides: counts, n-grams, and the

@@ -43,7 +43,7 @@ class VectorTable:
         return cls(path, dim, np.empty((max(room, 1), dim), dtype=np.float32))
 
     def add(self, word: str, row: Float[np.ndarray, " dim"], where: str) -> None:
-        """Put a row in. Raises InvalidInput for a word that is there already, NaN or infinity."""
+        """Add a row. Raises InvalidInput for a word that is there already, NaN or infinity."""
         if not word or word in self.first_seen:
             came = f"the word {word!r} for the second time, first at {self.first_seen[word]}" if word else "no word"
             raise bad_row(self.path, where, came)
@@ -65,7 +65,7 @@ class VectorTable:
 
 
 def bad_row(path: Path, where: str, message: str) -> InvalidInput:
-    """The error for a row that cannot be used."""
+    """The error for an invalid row."""
     return InvalidInput(
         f"{path}, {where}: {message}",
         expected="each word once, with as many finite numbers as the others",

@@ -107,7 +107,7 @@ class Tile:
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One of the two tables with its biases, and the sums of squared gradients; all changed in place."""
+    """One of the two embedding tables with its biases and AdaGrad's sums; all updated in place."""
 
     rows: Float[np.ndarray, "words dim"]
     bias: Float[np.ndarray, " words"]
@@ -116,7 +116,7 @@ class Side:
 
     @classmethod
     def random(cls, words: int, dim: int, rng: np.random.Generator) -> Side:
-        """Small random values and sums that begin at 1, as the original's."""
+        """Small random values, and sums that start at 1, as in the original."""
         rows = ((rng.random((words, dim), dtype=np.float32) - 0.5) / dim).astype(np.float32)
         bias = ((rng.random(words, dtype=np.float32) - 0.5) / dim).astype(np.float32)
         return cls(rows, bias, np.ones_like(rows), np.ones_like(bias))

@@ -1,4 +1,4 @@
-"""How word vectors are trained. Frozen; what suits a method is the default for it."""
+"""Settings of training word vectors, with published defaults for each method."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _FNV_BASIS, _FNV_PRIME, _32_BITS = 2166136261, 16777619, 0xFFFFFFFF
 
 @dataclass(frozen=True, eq=False)
 class Subwords:
-    """The rows of the buckets that training touched; all others are zero.
+    """The n-gram vectors of FastText: rows of the buckets that training changed; all others are zero.
 
     `buckets` rises. A word's n-grams, "<" before it and ">" after it, are hashed to buckets.
     """
@@ -84,7 +84,7 @@ Neighbour = tuple[str, float]
 
 @dataclass(frozen=True, eq=False)
 class WordVectors:
-    """A vector a word. Rows are as trained, lengths included; neighbours are found by cosine.
+    """A vector for each word. Rows are as trained, not normalised; neighbours are by cosine.
 
     `counts` says how often each word came in training, where that is known. With `lowercase` a word is looked
     up in lower case. `subwords` gives vectors to words that are not there.

@@ -3,7 +3,7 @@
 Rows are read in a shuffled order that seed, source and round decide: a permutation of row numbers is in
 memory (4 bytes a row, for as many sources as there are), the rows stay on disk. An example that would meet
 its like in a batch is deferred: it comes first in the source's next batch. A `StreamState` holds all
-that the stream needs to go on, as plain numbers: a run that stopped there continues with the same batches.
+that the stream needs to continue, as plain numbers: a run that stopped there resumes with the same batches.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class Batches:
     def epoch(self, state: StreamState | int = 0) -> Iterator[tuple[Batch, StreamState]]:
         """The batches from a state of the stream to the end of its epoch, each with the state after it.
 
-        A number is the beginning of that epoch. The state after the last batch begins the next epoch.
+        A number is the start of that epoch. The state after the last batch is the start of the next epoch.
         """
         here = self._started(state)
         batch, after = self._following(here)
@@ -257,7 +257,7 @@ class Batches:
 
 
 class _BatchBuilder:
-    """A batch while it fills."""
+    """Collects the examples of a batch."""
 
     def __init__(self, size: int, *, distinct: bool) -> None:
         self.examples: list[Example] = []
@@ -271,7 +271,7 @@ class _BatchBuilder:
         return len(self.examples) == self._size
 
     def takes(self, example: Example) -> bool:
-        """Put the example in, unless its like is there."""
+        """Add the example unless the batch has one like it. Returns whether it was added."""
         if self._distinct:
             right = {d for d, label in zip(example.documents, example.labels, strict=True) if label > 0}
             documents = set(example.documents)

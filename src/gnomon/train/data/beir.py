@@ -1,4 +1,4 @@
-"""Examples from a BEIR folder: a query with each document that is judged right for it."""
+"""Examples from a BEIR folder: a query with each document that is judged relevant to it."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _id_of(row: Any, at: int) -> str:
 
 
 class BeirExamples:
-    """A pair of query and right document each (grade 1 or above); the query's other right ones are `also`.
+    """Pairs of a query and a relevant document (grade 1 or above); its other relevant ones are in `also`.
 
     `split` "" is "train" where there is one, else as `evaluate.load_dataset` chooses. Judgments and queries
     are kept in memory, the corpus's texts are not. Raises InvalidInput for a folder of another kind, and for

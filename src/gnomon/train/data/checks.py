@@ -1,4 +1,4 @@
-"""What is wrong with training data, found before training: each finding with its file and line.
+"""Checks of training data before training: each finding has its file and line.
 
 Texts are compared normalised (NFKC, no case, white space single) by a hash of 64 bits, 24 bytes an example in
 memory: of 10 million pairs one falls in with another by chance about once in 400,000 checks.
@@ -51,7 +51,7 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class LengthLimits:
-    """How long texts may be, in tokens, and who counts them; `sample` texts of each role are looked at."""
+    """The longest texts allowed, in tokens, and what counts them; `sample` texts of each role are counted."""
 
     count: Callable[[Sequence[str], Role], Sequence[int]]
     max_query: int
@@ -70,7 +70,7 @@ class CheckSettings:
 
 @dataclass(frozen=True)
 class DataFinding:
-    """Something wrong: its kind, file:line, and what stands there."""
+    """A defect: its kind, file:line, and the text there."""
 
     kind: DataFindingKind
     where: str
@@ -79,7 +79,7 @@ class DataFinding:
 
 @dataclass(frozen=True)
 class SourceReport:
-    """A source as it was found. `over_long` is the share of texts, by role, beyond the model's limit."""
+    """What a check found in a source. `over_long` is the share of texts, by role, beyond the model's limit."""
 
     name: str
     form: str
@@ -138,7 +138,7 @@ class DataReport:
         raise InvalidInput(
             f"the data has {listed}",
             expected="sound rows, and none that training and held-out data share",
-            hint="mend or take out these rows, or check without strict: bad rows are then left out, "
+            hint="correct or remove these rows, or check without strict: bad rows are then left out, "
             "leaks and duplicates reported and kept",
         )
 
@@ -150,7 +150,7 @@ def check_data(
     settings: CheckSettings | None = None,
     progress: ProgressCallback = no_progress,
 ) -> DataReport:
-    """Read every example once and report what is wrong. Dev and test sources are `held_out`.
+    """Read every example once and report what is wrong with it. Dev and test sources are `held_out`.
 
     A leak is a query or a pair of `train` that is also in `held_out`; of scored pairs, where any text may be
     on either side, only the pair counts. With `strict` any finding is refused. Raises InvalidInput.
@@ -240,7 +240,7 @@ class _SourceCheck:
         self._found(kind, self.source.where(row) if shown else "", what)
 
     def compare(self, queries: UInt[np.ndarray, " q"], pairs: UInt[np.ndarray, " p"]) -> None:
-        """Find what of this source is held out too."""
+        """Find queries and pairs of this source that are held out too."""
         leaked = np.isin(self.pairs, pairs) & self._sound
         for row in np.flatnonzero(leaked):
             self._note(int(row), "leaked pair", f"held out too: {self._query(int(row), 'leaked pair')}")

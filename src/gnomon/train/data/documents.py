@@ -1,4 +1,4 @@
-"""Examples that documents themselves offer: title and body, heading and section, spans that follow."""
+"""Examples made from documents: title and body, heading and section, consecutive spans."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _spans(parts: Iterable[str], words: int) -> Iterator[str]:
 
 
 def _without(text: str, title: str) -> str:
-    """The text after a first line that only says the title again."""
+    """The text without a first line that repeats the title."""
     first, _, rest = text.strip().partition("\n")
     if title and " ".join(first.lstrip("# ").split()) == title:
         return rest.strip().lstrip("=-").strip()
@@ -95,7 +95,7 @@ def read_documents(paths: Iterable[Path]) -> Iterator[Document]:
 
 
 def from_documents(documents: Iterable[Document], make: Make) -> Iterator[Example]:
-    """Examples of one making."""
+    """Examples made in one of the ways: titles, headings or spans."""
     makers = {"titles": title_pairs, "headings": heading_pairs, "spans": span_pairs}
     if make not in makers:
         raise InvalidInput(f"make = {make!r}", expected=f"one of {', '.join(makers)}")

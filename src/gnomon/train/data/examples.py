@@ -57,7 +57,7 @@ class ColumnRoles:
 
 
 def detect_columns(names: Sequence[str], given: Mapping[str, Any] | None = None, *, where: str = "") -> ColumnRoles:
-    """The columns by their names; `given` (query, positive, negative, label) wins, "" leaves a role out.
+    """Detect columns' roles by their names; `given` (query, positive, negative, label) wins, "" leaves a role out.
 
     Known names: query, anchor, question; positive, document, answer, passage, text; negative, negative_1;
     score, label, similarity; and the pairs sentence1/sentence2, a/b, source/translation. Case does not count.
@@ -132,13 +132,13 @@ def _ambiguous(role: str, found: Sequence[str], where: str) -> InvalidInput:
 
 @dataclass(frozen=True)
 class RowReader:
-    """How a row becomes an example: its columns, and the range of its scores, brought to 0 to 1."""
+    """Reads rows as examples: by their columns' roles, with scores scaled from `scale` to 0 to 1."""
 
     columns: ColumnRoles
     scale: tuple[float, float] | None = None
 
     def example(self, row: Mapping[str, Any], *, source: str, where: str) -> Example:
-        """The example of a row. Raises InvalidInput, naming `where`, for a row that is none."""
+        """The example of a row. Raises InvalidInput, naming `where`, for an invalid row."""
         columns = self.columns
         query = list(_texts(row, columns.query, where))
         if len(query) != 1:

@@ -97,7 +97,7 @@ class DataSource:
         return len(self.examples) if self.kept is None else len(self.kept)
 
     def __getitem__(self, at: int) -> Example:
-        """The example with this number. Raises InvalidInput, naming file and line, where the row is none."""
+        """The example with this number. Raises InvalidInput, naming file and line, for an invalid row."""
         return self.examples.example(self._own(at), self.name)
 
     def __iter__(self) -> Iterator[Example]:
@@ -123,12 +123,12 @@ class DataSource:
         return replace(self, kept=own[:count])
 
     def digest(self) -> str:
-        """Hex SHA-256 of all that the source was read from, whatever is kept of it."""
+        """Hex SHA-256 of the whole source, whichever examples are kept."""
         return self.examples.digest()
 
 
 def open_source(settings: DataSourceSettings | str | Path, *, scratch: Path | None = None) -> DataSource:
-    """The source at a path, recognised by its suffix or content. A file's rows are read when they are asked for.
+    """The source at a path, recognised by its suffix or content. A file's rows are read when they are accessed.
 
     Raises InvalidInput for what is not there or in no known form, and for columns that are not recognised by their
     names; UnreadableFile, StorageError.
@@ -154,7 +154,7 @@ def listed_source(rows: Sequence[Any], *, name: str = "rows", columns: Mapping[s
 
 
 def spooled_source(examples: Iterable[Example], *, name: str, scratch: Path | None = None) -> DataSource:
-    """A source of what a generator gives, kept in a temporary file: it need not fit in memory."""
+    """A source of examples from a generator, kept in a temporary file rather than in memory."""
     return DataSource(name, SpooledExamples(examples, name=name, scratch=scratch))
 
 

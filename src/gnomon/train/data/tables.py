@@ -75,7 +75,7 @@ class LineFile:
         return f"{self.path}:{at + 1 if self._numbers is None else int(self._numbers[at])}"
 
     def digest(self) -> str:
-        """Hex SHA-256 of the file as it lies there."""
+        """Hex SHA-256 of the file's bytes."""
         return file_digest(self.path)
 
 
@@ -166,7 +166,7 @@ class RowTable(Protocol):
         ...
 
     def row(self, at: int) -> Mapping[str, Any]:
-        """A row. Raises InvalidInput, naming file and line, where it is none."""
+        """A row. Raises InvalidInput, naming file and line, for an invalid one."""
         ...
 
     def where(self, at: int) -> str:
@@ -207,7 +207,7 @@ class JsonRows:
             raise InvalidInput(
                 f"{self.where(at)}: not usable JSON: {error}",
                 expected="one JSON object a line",
-                hint="correct the line, or take it out",
+                hint="correct the line, or remove it",
             ) from error
         if not isinstance(found, dict):
             raise InvalidInput(
@@ -356,7 +356,7 @@ class ParquetRows:
         return f"{self._path}:{at + 1}"
 
     def digest(self) -> str:
-        """Hex SHA-256 of the file as it lies there."""
+        """Hex SHA-256 of the file's bytes."""
         return file_digest(self._path)
 
 

@@ -1,4 +1,4 @@
-"""MarginMSE: margins between documents as a teacher has them."""
+"""Losses that learn a teacher's scores: ListwiseKL and MarginMSE."""
 
 from __future__ import annotations
 

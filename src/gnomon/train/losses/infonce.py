@@ -1,4 +1,4 @@
-"""InfoNCE: a softmax over documents in which the positives are to win."""
+"""InfoNCE: cross-entropy of the positives in a softmax over documents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Triplet margin: the positive is to score above the negative by a margin."""
+"""Losses over pairs of cells: contrastive, CoSENT, cosine regression and triplet margin."""
 
 from __future__ import annotations
 

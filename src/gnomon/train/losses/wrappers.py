@@ -1,4 +1,4 @@
-"""Objectives that hold for prefixes of the dimensions, and for layers: wrappers that set the views."""
+"""Wrappers of losses: for prefixes of the dimensions, for layers, and against false negatives."""
 
 from __future__ import annotations
 

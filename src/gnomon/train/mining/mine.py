@@ -75,7 +75,7 @@ class MineSettings:
             raise InvalidInput(f"margin {self.margin}", expected="0 or more")
 
     def limit(self, reference: float) -> float:
-        """The highest score that a negative may have, where the positive has this one."""
+        """The highest score that a negative may have when the positive scores `reference`."""
         limit = float("inf")
         if self.margin is not None:
             limit = reference - self.margin
@@ -87,7 +87,7 @@ class MineSettings:
 
 @dataclass(frozen=True)
 class MineReport:
-    """What was mined. `short` examples have fewer negatives than answers for, `without` of them none.
+    """What was mined. `short` examples have fewer negatives than wanted, `without` of them none.
 
     `dropped` counts candidates that a filter took out, by filter. `rates` says how many false negatives
     are to be expected.
@@ -164,7 +164,7 @@ class MinedExamples:
                 raise InvalidInput(
                     f"{example.id}: no right answer, or an empty text",
                     expected="a query and a text that answers it",
-                    hint="take the row out; check_data finds all such rows",
+                    hint="remove the row; check_data finds all such rows",
                 )
             known = self._right.setdefault(_key(example.query), set())
             known.update(pool.add(text) for text in (*_right(example), *example.also))
@@ -180,7 +180,7 @@ class MinedExamples:
 
     @property
     def report(self) -> MineReport:
-        """What was mined in the last pass, as far as it went."""
+        """What the last pass mined so far."""
         t = self._counts
         withheld = WithheldPositives(t.probes, t.withheld, t.probed, t.found)
         rates = estimate(withheld, mined=t.mined, hidden=t.hidden, above=(t.above, t.candidates))
@@ -215,7 +215,7 @@ class MinedExamples:
             yield Example(example.query, (*example.documents, *mined), labels, example.source, example.id, example.also)
 
     def _choose(self, answers: _KnownAnswers, found: Candidates, *, known: frozenset[int]) -> _Selection:
-        """The negatives of a ranking, if these right answers were known and no others."""
+        """Choose negatives from a ranking, as if only the answers in `known` were known."""
         settings, query = self._settings, answers.example.query
         first, last = settings.ranks
         window = [i for i in found.ids if i not in known and i not in answers.wrong][first - 1 : last]

@@ -1,4 +1,4 @@
-"""What mining searches: texts by their words, by their vectors, or both."""
+"""Searching for negative candidates: by keywords (BM25), by vectors, or by both."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BLOCK = 4096
 
 
 class TextPool:
-    """Texts by id, each once: those that differ in case or white space alone are one."""
+    """Numbers texts, each once; texts that differ only in case or white space share an id."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
@@ -41,14 +41,14 @@ class TextPool:
         return self._ids[key]
 
     def add_all(self, texts: Iterable[str]) -> None:
-        """All of them; empty ones are left out."""
+        """Add texts; empty ones are left out."""
         for text in texts:
             if text.strip():
                 self.add(text)
 
 
 class SearchIndex(Protocol):
-    """Texts that are searched for many queries, and scored for one."""
+    """An index of texts, searched for many queries at once."""
 
     def search(
         self, queries: Sequence[str], *, k: int, where: Int[np.ndarray, " allowed"] | None = None
@@ -58,7 +58,7 @@ class SearchIndex(Protocol):
 
 
 class KeywordSearch:
-    """BM25 over a temporary keyword index."""
+    """Texts in a temporary BM25 index."""
 
     def __init__(self, texts: Sequence[str], language: str, progress: ProgressCallback) -> None:
         from gnomon.index.lexical import LexicalIndex, LexicalSettings
@@ -73,7 +73,7 @@ class KeywordSearch:
 
 
 class VectorSearch:
-    """An encoder's vectors in a scan index, in memory."""
+    """Texts as an encoder's vectors in an exact index, in memory."""
 
     def __init__(self, texts: Sequence[str], encoder: Encoder, progress: ProgressCallback) -> None:
         from gnomon.index.scan import ScanIndex
@@ -109,7 +109,7 @@ class Candidates:
 
 
 class CandidateSearch:
-    """Searches by all that it is given; scores are those of the last: of vectors, where there are any.
+    """Searches all its indexes; scores are those of the last one: of vectors, if there are any.
 
     Lists are fused by reciprocal ranks (Cormack, Clarke and Büttcher 2009). `allowed` are the ids that may
     come back, None for all.
@@ -119,7 +119,7 @@ class CandidateSearch:
         self._searched, self._allowed = tuple(searched), allowed
 
     def find(self, queries: Sequence[str], *, k: int) -> list[Candidates]:
-        """What is found for each query, best first."""
+        """The candidates of each query, best first."""
         lists = [one.search(queries, k=k, where=self._allowed) for one in self._searched]
         found = []
         for query, *rankings in zip(queries, *lists, strict=True):

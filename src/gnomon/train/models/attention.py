@@ -1,4 +1,4 @@
-"""Attention of short texts on a CPU: all of a text's weights at once, where that is the faster way."""
+"""Attention and dropout that are faster on a CPU, for short texts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ByteDropout(nn.Module):  # type: ignore[misc]
         self.p = p
 
     def forward(self, values: Tensor) -> Tensor:
-        """Drops in training, and nothing else."""
+        """Drops in training only."""
         return byte_dropout(values, self.p) if self.training else values
 
 
@@ -52,7 +52,7 @@ class _Masked(torch.autograd.Function):  # type: ignore[misc]
 
 
 def with_byte_dropout(network: nn.Module) -> None:
-    """Put ByteDropout in the place of every nn.Dropout of a network that stays on the CPU."""
+    """Replace every nn.Dropout of a network by ByteDropout; for networks on the CPU."""
     for parent in network.modules():
         for name, child in list(parent.named_children()):
             if type(child) is nn.Dropout:
@@ -67,7 +67,7 @@ SHORT = 512
 def short_attention(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **more: Any
 ) -> tuple[Tensor, None]:
-    """As transformers asks it of an attention: [texts, heads, tokens, dim] to [texts, tokens, heads, dim].
+    """An attention function of transformers: [texts, heads, tokens, dim] to [texts, tokens, heads, dim].
 
     On a CPU the backward pass of torch's flash attention takes as long as all matrix products of a small
     network together; three plain products take a third of that. Elsewhere, for long texts, grouped heads and
@@ -94,7 +94,7 @@ def short_attention(
 
 
 def register_attention() -> str:
-    """Make it known to transformers; its name there."""
+    """Register `short_attention` with transformers. Returns its name there."""
     from transformers import AttentionInterface
     from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 

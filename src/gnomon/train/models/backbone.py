@@ -136,7 +136,7 @@ class TrainableBackbone(nn.Module):  # type: ignore[misc]
 def open_backbone(
     name: str | Path, *, settings: BackboneSettings | None = None, max_tokens: int | None = None
 ) -> TrainableBackbone:
-    """The network of a folder, a hub id or a short name, whatever stands around it.
+    """The network of a folder, a hub id or a short name, without the modules around it.
 
     `max_tokens` None: what the model says. Raises ModelNotFound, and ModelUnsupported for weights that are
     not in safetensors, for a missing tokenizer, and for weights that do not fill the network.
@@ -236,7 +236,7 @@ def open_network(base: Path, settings: BackboneSettings, head: str, **more: Any)
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """transformers without its own progress bars and reports: training draws one bar, its own."""
+    """Silence transformers' progress bars and reports while the block runs."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

@@ -46,7 +46,7 @@ LATE_DIM, STATIC_DIM = 128, 256
 
 @dataclass(frozen=True)
 class Architecture:
-    """What to build, and of what. None, 0 and no prompts: as the backbone's folder says.
+    """A model's description. None, 0 and no prompts: as the backbone's folder says.
 
     `backbone` is a folder, a hub id, a short name, or a new one; `document_backbone` is the dual encoder's
     second, by default made like the first. `dim` projects to these dimensions. `tokenizer` is that of a new
@@ -71,7 +71,7 @@ class Architecture:
 
 
 def build_model(what: Architecture, *, settings: BackboneSettings | None = None, corpus: Corpus | None = None) -> Model:
-    """The model, in eval(). `corpus` gives the texts to train a new tokenizer on, when they are asked for.
+    """Build a model, in eval(). `corpus` is called for the texts to train a new tokenizer on.
 
     From a folder of the same kind, all that it has is kept: see `load_model`.
     Raises InvalidInput for what the kind does not have, and for a new tokenizer without a corpus.
@@ -105,7 +105,7 @@ class _Maker:
         return TrainableBiEncoder(tower, similarity=self.what.similarity or "cosine", prompts=self._prompts())
 
     def changed(self, model: TrainableBiEncoder) -> TrainableBiEncoder:
-        """A loaded bi-encoder with what the description adds to it."""
+        """A loaded bi-encoder with the description's changes."""
         what, tower = self.what, model.tower
         if what.pooling is not None and what.pooling != tower.pool.how:
             tower.pool = TrainablePooling(what.pooling, dim=tower.backbone.dim)
@@ -218,7 +218,7 @@ def _check(what: Architecture) -> None:
 
 @dataclass(frozen=True)
 class LoadSettings:
-    """What wins over a folder's own word; None, or no prompts: as the folder says.
+    """What overrides a folder's own settings; None, or no prompts: as the folder says.
 
     `prompts` are by role ("query"), or by source and role ("nq/query").
     """
@@ -306,7 +306,7 @@ _NONE = {"query": "", "document": ""}
 
 
 def _role_prompts(folder: Path, settings: LoadSettings) -> Mapping[str, str] | None:
-    """What the caller gives for roles. A folder with prompts for sources only needs none for roles."""
+    """The caller's prompts for roles. A folder that has prompts for sources only needs none."""
     given = {key: text for key, text in (settings.prompts or {}).items() if "/" not in key}
     stored = {key for key, text in _stored_prompts(folder).items() if text}
     return given or (_NONE if stored and all("/" in key for key in stored) else None)

@@ -1,4 +1,4 @@
-"""The cross-encoder: query and document are read together, and one score comes out."""
+"""Cross-encoders: query and document are read together and get one score."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _matched(folder: Path) -> Path | None:
 
 
 def _head(backbone: TrainableBackbone) -> MaxSimScore:
-    """The special tokens around texts, by the tokenizer: of a pair with empty sides there is nothing else."""
+    """A MaxSimScore for the tokenizer's special tokens: all tokens of a pair with empty sides."""
     frame = backbone.tokenizer.encode_pairs([""], [""])[0][0].tolist()
     after = backbone.tokenizer.frame()[1]
     if not after:
@@ -163,7 +163,7 @@ class TrainableCrossEncoder(nn.Module):  # type: ignore[misc]
 
 
 def _reads_types(network: Any, tokenizer: ModelTokenizer) -> bool:
-    """Whether the sides of a pair have types: the network has two, and its tokenizer does not deny it."""
+    """Whether the sides of a pair have token types: the network has two, and the tokenizer gives them."""
     named = tokenizer.config.get("model_input_names") or ["token_type_ids"]
     reads = "token_type_ids" in inspect.signature(network.forward).parameters
     return reads and "token_type_ids" in named and int(getattr(network.config, "type_vocab_size", 0) or 0) > 1

@@ -26,7 +26,7 @@ _TOKENS = "token_embeddings"
 
 @dataclass(frozen=True)
 class LateSettings:
-    """What a late interaction model does beside its network.
+    """Settings of a late interaction model beside its network.
 
     A query is cut, or filled with mask tokens, to `query_tokens`; None leaves queries as they are. With
     `attend` the other tokens see the fillers. Documents' tokens that are in `skip` are not scored.
@@ -38,7 +38,7 @@ class LateSettings:
 
 
 class TrainableLateInteraction(nn.Module):  # type: ignore[misc]
-    """Keeps `Embedder`. Khattab and Zaharia 2020, ColBERT (arXiv:2004.12832).
+    """An `Embedder`. Khattab and Zaharia 2020, ColBERT (arXiv:2004.12832).
 
     Raises ModelUnsupported where queries are to be filled and the tokenizer has no mask token.
     """

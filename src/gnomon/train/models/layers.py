@@ -43,7 +43,7 @@ class TrainableProjection(nn.Module):  # type: ignore[misc]
         return projected.tanh() if self.activation == "tanh" else projected
 
     def keep_angles(self, seed: int = 0) -> None:
-        """Start where it came from: the identity, or for other sizes a random matrix of orthonormal rows or
+        """Initialise to keep angles: the identity, or for other sizes a random matrix of orthonormal rows or
         columns, which changes inner products least.
         """
         weight = self.linear.weight
@@ -115,7 +115,7 @@ def pool(hidden: Tensor, mask: Tensor | None, *, how: PoolingName, skip: int = 0
 
 
 class TrainablePooling(nn.Module):  # type: ignore[misc]
-    """A pooling of a model, by name; "attention" has weights of its own."""
+    """A pooling by name; "attention" has weights of its own."""
 
     def __init__(self, how: PoolingName, *, dim: int) -> None:
         super().__init__()
@@ -132,7 +132,7 @@ class TrainablePooling(nn.Module):  # type: ignore[misc]
         return pooled
 
     def config(self, *, include_prompt: bool) -> dict[str, Any]:
-        """What sentence-transformers keeps of a pooling (6.2)."""
+        """The config of sentence-transformers' Pooling (6.2)."""
         mode = "lasttoken" if self.how == "last" else self.how
         return {"embedding_dimension": self.dim, "pooling_mode": mode, "include_prompt": include_prompt}
 

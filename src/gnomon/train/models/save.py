@@ -1,4 +1,4 @@
-"""Models to folders as sentence-transformers 6.2 writes them, whole or not at all."""
+"""Saving models in the layout of sentence-transformers 6.2, whole or not at all."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def replacing_model(target: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, plain: Any) -> None:
-    """JSON with indents, in UTF-8."""
+    """Write indented JSON in UTF-8."""
     path.write_text(json.dumps(plain, indent=2, ensure_ascii=False), encoding="utf-8")
 
 

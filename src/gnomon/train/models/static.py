@@ -1,4 +1,4 @@
-"""A static encoder from a transformer: what it makes of each token of its vocabulary alone."""
+"""Static encoders: a table of token vectors, new or distilled from a transformer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gnomon.train.models.towers import ModelPrompts, TrainableBiEncoder
 
 
 class TrainableStaticEncoder(nn.Module):  # type: ignore[misc]
-    """Keeps `Embedder`. A token's weight is the length of its row, so weights are learned with the rows.
+    """An `Embedder`. A token's weight is the length of its row, so weights are learned with the rows.
 
     Raises InvalidInput for a table that has not a row for every token.
     """

@@ -1,4 +1,4 @@
-"""Texts to token ids for training: the model's own tokenizer.json, and new ones trained on a corpus."""
+"""Tokenizers for training: a model's own tokenizer.json, or new ones trained on a corpus."""
 
 from __future__ import annotations
 
@@ -223,7 +223,7 @@ def _copy(tokenizer: Any) -> Any:
 
 
 def _roles(tokenizer: Any) -> dict[str, Any]:
-    """The roles of special tokens, told from their usual names."""
+    """The roles of special tokens, by their usual names."""
     names = {
         "pad_token": ("[PAD]", "<pad>"),
         "unk_token": ("[UNK]", "<unk>"),

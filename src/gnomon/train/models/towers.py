@@ -1,4 +1,4 @@
-"""The dual encoder: one tower for queries and one for documents, into one space."""
+"""Models that make one vector a text: the bi-encoder, and the dual encoder with a tower for each role."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gnomon.train.models.save import TYPES, ModuleWriter, replacing_model, write
 
 @dataclass(frozen=True)
 class ModelPrompts:
-    """What is put before texts: by role ("query"), or by source and role ("nq/query"), which wins.
+    """Prompts before texts: by role ("query"), or by source and role ("nq/query"), which wins.
 
     With `pooled` False the prompt is read, and its tokens do not count in pooling.
     """
@@ -79,7 +79,7 @@ class Tower(nn.Module):  # type: ignore[misc]
 
 
 class TrainableBiEncoder(nn.Module):  # type: ignore[misc]
-    """Keeps `Embedder`. Reimers and Gurevych 2019, Sentence-BERT (arXiv:1908.10084)."""
+    """An `Embedder`. Reimers and Gurevych 2019, Sentence-BERT (arXiv:1908.10084)."""
 
     kind: Kind = "bi"
 
@@ -115,7 +115,7 @@ class TrainableBiEncoder(nn.Module):  # type: ignore[misc]
 
 
 class TrainableDualEncoder(nn.Module):  # type: ignore[misc]
-    """Keeps `Embedder`. Each tower has its own weights, tokenizer, pooling and projection.
+    """An `Embedder`. Each tower has its own weights, tokenizer, pooling and projection.
 
     Karpukhin et al. 2020, Dense Passage Retrieval (arXiv:2004.04906). Raises InvalidInput for towers of
     different dimensions.

@@ -1,4 +1,4 @@
-"""A recipe: all that decides a training run, as frozen values read from TOML. No torch here."""
+"""Recipes: all settings of a training run, read from TOML. No torch here."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ _VALUE_ALIASES: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """A whole run."""
+    """All settings of a training run, a table of TOML each."""
 
     data: DataTable
     model: ModelTable = field(default_factory=ModelTable)
@@ -96,7 +96,7 @@ class Recipe:
 
     @property
     def batches(self) -> BatchSettings:
-        """How its batches are made."""
+        """The settings of its batches."""
         data, optim = self.data, self.optim
         return BatchSettings(
             optim.batch_size,
@@ -108,7 +108,7 @@ class Recipe:
         )
 
     def checks(self, lengths: LengthLimits | None = None) -> CheckSettings:
-        """How its data is checked."""
+        """The settings of its data's check."""
         return CheckSettings(self.objective.labels, self.data.strict, lengths)
 
     def to_json(self) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def load_recipe(path: str | Path) -> Recipe:
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
-        raise InvalidInput(f"{file} is no TOML: {error}", expected="TOML", hint="mend the line") from error
+        raise InvalidInput(f"{file} is no TOML: {error}", expected="TOML", hint="correct the line") from error
     except (OSError, UnicodeDecodeError) as error:
         raise UnreadableFile(
             f"{file} cannot be read: {error}", expected="a recipe in TOML", hint="check the path"

@@ -61,7 +61,7 @@ class EmbeddingPlane:
 
 
 def draw_map(stages: EmbeddingMap, path: Path) -> Path:
-    """Three panels as a PNG: the first stage, the middle one, the last. Raises InvalidInput as `drawing`."""
+    """Three panels as a PNG: the first stage, the middle one, the last. Raises InvalidInput without matplotlib."""
     plane = EmbeddingPlane.of(stages)
     last = len(stages.steps) - 1
     shown = sorted({0, last // 2, last})
@@ -76,7 +76,7 @@ def draw_map(stages: EmbeddingMap, path: Path) -> Path:
 
 
 def draw_animation(stages: EmbeddingMap, path: Path) -> Path:
-    """The map from stage to stage as a GIF, points moving straight. Raises InvalidInput as `drawing`."""
+    """The map from stage to stage as a GIF, points moving straight. Raises InvalidInput without matplotlib."""
     plane, last = EmbeddingPlane.of(stages), len(stages.steps) - 1
     images = []
     with figures() as new:
@@ -96,7 +96,7 @@ def draw_animation(stages: EmbeddingMap, path: Path) -> Path:
 
 
 def draw_curve(stages: EmbeddingMap, path: Path) -> Path:
-    """Alignment and uniformity over the steps as a PNG. Raises InvalidInput as `drawing`."""
+    """Alignment and uniformity over the steps as a PNG. Raises InvalidInput without matplotlib."""
     rows = stages.curve()
     count = len(rows) - stages.ended
     with figures() as new:
@@ -116,7 +116,7 @@ def draw_curve(stages: EmbeddingMap, path: Path) -> Path:
 
 @contextmanager
 def figures() -> Iterator[Any]:
-    """What makes a figure of a size. Raises InvalidInput where matplotlib is not installed."""
+    """A function that makes figures of a size. Raises InvalidInput if matplotlib is not installed."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
