@@ -218,7 +218,7 @@ def test_too_little_memory_names_the_chunk_to_set(tmp_path):
         timeout=240,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    assert "the memory did not do for a batch of 1200 texts" in done.stdout, done.stderr[-2000:]
+    assert "out of memory for a batch of 1200 texts" in done.stdout, done.stderr[-2000:]
     assert "set chunk_tokens = " in done.stdout
 
 

@@ -256,6 +256,6 @@ def _memory(work: _Work, settings: StepSettings) -> Iterator[None]:
             f"out of memory for a batch of {items} texts, {tokens} tokens with padding, in {pieces} "
             f"pieces, of which up to {held} tokens were held together",
             expected="a batch, or pieces of it, that fit into the memory",
-            hint=f"set chunk_tokens = {max(1, held // 2)}: gradients stay the same; if that does "
-            "not do, a smaller batch or fewer tokens a text",
+            hint=f"set chunk_tokens = {max(1, held // 2)}: gradients stay the same; if that is "
+            "not enough, a smaller batch or fewer tokens a text",
         ) from error
