@@ -123,10 +123,10 @@ class Bench:
         own = self._folder / "own.training"
         (pages.DOCS / "images").mkdir(exist_ok=True)
         for run, name in (
-            (unseen, "seen.png"),
+            (unseen, "embedding-map.png"),
             (unseen, "alignment.png"),
-            (own, "seen-train.png"),
-            (own, "seen-train.gif"),
+            (own, "embedding-map-train.png"),
+            (own, "embedding-map-train.gif"),
         ):
             shutil.copyfile(run / name.replace("-train", ""), pages.DOCS / "images" / name)
         return {"not trained on": course(unseen), "trained on": course(own)}

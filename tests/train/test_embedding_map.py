@@ -220,7 +220,7 @@ def test_a_resumed_run_has_seen_the_same(tmp_path: Path) -> None:
     fit(recipe(tmp_path, "whole"))
     asked = iter([False] * 6 + [True])
     assert fit(recipe(tmp_path, "cut"), stop=lambda: next(asked)).end == "interrupted"
-    assert not (tmp_path / "cut.training" / "seen.png").exists()
+    assert not (tmp_path / "cut.training" / "embedding-map.png").exists()
     fit(recipe(tmp_path, "cut"))
     whole, cut = (read_map(tmp_path / f"{name}.training" / MAP_FILE) for name in ("whole", "cut"))
     assert whole is not None
@@ -234,7 +234,7 @@ def test_a_resumed_run_has_seen_the_same(tmp_path: Path) -> None:
     page = (tmp_path / "cut.training" / "report.html").read_text(encoding="utf-8")
     assert page.count("<img") == 3
     assert "What training did to a few texts" in page
-    for name in ("seen.png", "seen.gif", "alignment.png"):
+    for name in ("embedding-map.png", "embedding-map.gif", "alignment.png"):
         assert (tmp_path / "cut.training" / name).is_file()
 
 

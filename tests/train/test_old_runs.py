@@ -47,7 +47,7 @@ def test_a_stopped_run_goes_on(old):
     assert [step for step, _ in report.evaluations] == [2, 4, 6, 8, 10, 12]
     assert report.gains[0].start == 0.3017493161399682
     assert (old / "stopped/model.training/log.jsonl").read_text().startswith(log)
-    seen = read_map(old / "stopped/model.training/seen.npz")
+    seen = read_map(old / "stopped/model.training/embedding-map.npz")
     assert seen.steps[:5] == (0, 2, 3, 5, 6)
     assert seen.ended
 

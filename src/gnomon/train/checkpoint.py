@@ -171,7 +171,7 @@ def require_same_recipe(recipe: Recipe, work: Path, *, resume: bool) -> None:
     if not resume:
         shutil.rmtree(work / "checkpoints", ignore_errors=True)
     if not (work / "checkpoints").is_dir():
-        for name in ("log.jsonl", "seen.npz", "start.json", "end.json", _KEPT, _DIVERGED):
+        for name in ("log.jsonl", "embedding-map.npz", "seen.npz", "start.json", "end.json", _KEPT, _DIVERGED):
             (work / name).unlink(missing_ok=True)
     kept = work / _KEPT
     if kept.is_file():

@@ -57,7 +57,7 @@ from gnomon.train.step import StepSettings, TrainingDiverged, run_step
 
 
 @dataclass(frozen=True)
-class RunState:
+class TrainingState:
     """What is counted along a run, kept with each checkpoint.
 
     `stream` is where the next batch comes from, `seconds` the time spent in steps. `evaluations` are
@@ -107,7 +107,7 @@ class Loop:
         self._best: dict[str, Tensor] = {}
         tracked = setup.tracked if rank() == 0 else None
         self._recorder = MapRecorder(tracked, folder / MAP_FILE, precision=setup.precision)
-        self.state = RunState()
+        self.state = TrainingState()
         torch.manual_seed(optim.seed)
 
     def resume(self) -> bool:
@@ -129,7 +129,7 @@ class Loop:
         )
         random = found.part("random")
         set_random_state(RandomState(self._device, random["cpu"], random.get("cuda")))
-        self.state = from_plain(RunState, found.plain["state"])
+        self.state = from_plain(TrainingState, found.plain["state"])
         self._cut_log(self.state.step)
         self._recorder.rewind(self.state.step)
         return True

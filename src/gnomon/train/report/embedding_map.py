@@ -26,7 +26,7 @@ from gnomon.train.evaluation import DevSet, bm25_candidates, embed_texts
 from gnomon.train.grad_cache import Precision
 from gnomon.train.optim import temporary_weights
 
-MAP_FILE = "seen.npz"
+MAP_FILE, _OLD_MAP_FILE = "embedding-map.npz", "seen.npz"  # the old one is gnomon 0.1's
 STAGES = 8
 """How many times a run is recorded after its start, the end included."""
 _POSITIVES, _NEGATIVES, _PAIRS = 3, 5, 24
@@ -202,7 +202,7 @@ class MapRecorder:
 
     def rewind(self, step: int) -> None:
         """Continue a resumed run's map: the stages up to this step stay."""
-        before = read_map(self._path)
+        before = read_map(self._path) or read_map(self._path.with_name(_OLD_MAP_FILE))
         if self._tracked is None or before is None or before.tracked != self._tracked:
             return
         count = len(before.steps) - before.ended

@@ -34,8 +34,8 @@ def draw_pictures(report: FitReport, folder: Path) -> tuple[bytes, bytes] | None
     try:
         from gnomon.train.report.map_plot import draw_animation, draw_curve, draw_map
 
-        pictures = draw_map(stages, folder / "seen.png"), draw_curve(stages, folder / "alignment.png")
-        draw_animation(stages, folder / "seen.gif")
+        pictures = draw_map(stages, folder / "embedding-map.png"), draw_curve(stages, folder / "alignment.png")
+        draw_animation(stages, folder / "embedding-map.gif")
     except InvalidInput:
         return None  # the page says below the curves that matplotlib is not installed
     return pictures[0].read_bytes(), pictures[1].read_bytes()
