@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from gnomon.core.errors import InvalidInput
+from gnomon.core.renamed import renamed
 from gnomon.train.contracts import Loss
 from gnomon.train.losses.distillation import ListwiseKL, MarginMSE
 from gnomon.train.losses.infonce import InfoNCE
@@ -83,3 +84,10 @@ def _unknown(message: str, name: str, known: list[str]) -> InvalidInput:
         expected=f"one of {', '.join(known)}" if known else "no settings: it has none",
         hint=f"did you mean {near[0]!r}?" if near else "see the list",
     )
+
+
+def _no_name(name: str) -> Any:
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+__getattr__ = renamed(__name__, _no_name, {"OBJECTIVES": "LOSSES", "objective": "make_loss", "wrapped": "wrap_loss"})
