@@ -153,7 +153,7 @@ def test_catching_up_goes_in_steps_that_can_be_watched_paced_and_stopped(kb: Col
     paced: list[float] = []
     stop = [False]
     options = BackfillOptions(
-        lambda done: said.append(done.embedding.embedded),
+        lambda event: said.append(int(event.metrics["texts"])),
         lambda: stop[0],
         paced.append,
         slice_texts=8,

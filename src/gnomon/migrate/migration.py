@@ -218,7 +218,7 @@ class _Run:
         self._before, done, started = self._state.current, EmbeddingCounts(), time.perf_counter()
         for part in embed_in_order(self._kb, name, ids, slice_texts=SLICE_TEXTS):
             done += part
-            self._update_building(BackfillProgress(embedding=done, behind=self._before.behind))
+            self._update_building(BackfillProgress(embedding=done, behind=self._before.behind).event)
             self._throttle.pause(time.perf_counter() - started, self._state.should_stop)
             if self._state.should_stop():
                 raise _Stopped
@@ -252,11 +252,11 @@ class _Run:
             raise _Stopped
         return current
 
-    def _update_building(self, caught: BackfillProgress) -> None:
+    def _update_building(self, event: Progress) -> None:
         current = self._state.update_counts(
-            behind=caught.behind,
-            texts_done=self._before.texts_done + caught.embedding.embedded,
-            tokens_done=self._before.tokens_done + caught.embedding.tokens,
+            behind=(event.total or 0) - event.done,
+            texts_done=self._before.texts_done + int(event.metrics["texts"]),
+            tokens_done=self._before.tokens_done + int(event.metrics["tokens"]),
             seconds=time.perf_counter() - self._started,
         )
         self._on_state(current)

@@ -21,6 +21,7 @@ from gnomon.collection.catalog.queries import chunks_of, document_of
 from gnomon.collection.catalog.versions import BACKFILL_STATES, Version
 from gnomon.collection.ingest.writer import SLICE_TEXTS, EmbeddingCounts, Target, embed_slices
 from gnomon.core.documents import Chunk
+from gnomon.core.progress import Progress, ProgressCallback, no_progress
 
 _DOCUMENTS, _CHARACTERS = 256, 1_000_000
 """At most so many documents in a batch, and characters of their texts (a longer one is a batch by itself)."""
@@ -36,6 +37,12 @@ class BackfillProgress:
     embedding: EmbeddingCounts = field(default_factory=EmbeddingCounts)
     behind: int = 0
     stopped: bool = False
+
+    @property
+    def event(self) -> Progress:
+        """The same as an event; the texts and tokens embedded so far are its metrics."""
+        embedded = {"texts": self.embedding.embedded, "tokens": self.embedding.tokens}
+        return Progress("backfilling", self.documents, self.documents + self.behind, "document", metrics=embedded)
 
     def plus(self, later: BackfillProgress) -> BackfillProgress:
         """Both steps counted together; `behind` and `stopped` are those after the later one."""
@@ -56,7 +63,7 @@ class BackfillOptions:
     (it may sleep), then `should_stop`. A batch has at most `batch_documents` documents.
     """
 
-    progress: Callable[[BackfillProgress], None] = lambda _: None
+    progress: ProgressCallback = no_progress
     should_stop: Callable[[], bool] = lambda: False
     pace: Callable[[float], None] = lambda _: None
     slice_texts: int = SLICE_TEXTS
@@ -159,7 +166,7 @@ class Backfill:
         ):
             embedded += part
             self.progress = before.plus(BackfillProgress(embedding=embedded, behind=batch.behind))
-            self._options.progress(self.progress)
+            self._options.progress(self.progress.event)
             self._options.pace(time.perf_counter() - started)
             started = time.perf_counter()
             if self._options.should_stop():
@@ -187,7 +194,7 @@ class Backfill:
             connection.execute(row.values(upto=batch.ids[-1]))
         left = max(0, batch.behind - len(batch.ids))
         self.progress = self.progress.plus(BackfillProgress(len(batch.ids), added, behind=left))
-        self._options.progress(self.progress)
+        self._options.progress(self.progress.event)
         return True
 
 
