@@ -164,10 +164,10 @@ def _retriever(kb: Collection, settings: AskSettings, passages: tuple[str, ...])
 
 def _prepend_previous(question: str, history: Sequence[Turn]) -> str:
     chain = [question]
-    for asked, _ in reversed(history[-MAX_PREPENDED:]):
+    for previous, _ in reversed(history[-MAX_PREPENDED:]):
         if not _depends_on_previous(chain[0]):
             break
-        chain.insert(0, asked.strip())
+        chain.insert(0, previous.strip())
     return " ".join(chain).strip()
 
 

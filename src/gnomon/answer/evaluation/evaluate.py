@@ -88,7 +88,7 @@ class AnswerReport:
     """
 
     questions: QuestionSet
-    asked: tuple[EvaluatedQuestion, ...] = field(repr=False)
+    evaluated: tuple[EvaluatedQuestion, ...] = field(repr=False)
     values: Mapping[str, Mapping[str, float]] = field(repr=False)
     scores: tuple[Score, ...]
     outcomes: Mapping[str, int]
@@ -101,7 +101,7 @@ class AnswerReport:
     def to_json(self) -> dict[str, Any]:
         """A plain mapping, without the single answers: those are `rows`."""
         return {
-            "data": {"path": str(self.questions.path), "questions": len(self.asked), "of": self.questions.of},
+            "data": {"path": str(self.questions.path), "questions": len(self.evaluated), "of": self.questions.of},
             "metrics": [{**asdict(score), "says": MEASURES[score.metric]} for score in self.scores],
             "outcomes": {"with evidence": dict(self.outcomes), "evidence left out": dict(self.without)},
             "threshold": self.threshold,
@@ -113,7 +113,7 @@ class AnswerReport:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """A plain mapping for each question: the saved run that `compare_with_saved` takes."""
-        for one in self.asked:
+        for one in self.evaluated:
             cited = [asdict(c) for sentence in one.answer.sentences for c in sentence.citations]
             yield {
                 **asdict(one.question),
@@ -121,7 +121,7 @@ class AnswerReport:
                 "answer": answer_text(one.answer),
                 "confidence": one.answer.confidence,
                 "citations": cited,
-                "found": list(one.found),
+                "found": list(one.top_documents),
                 "passages": [passage.document for passage in one.answer.passages],
                 "without": None if one.without is None else _short(one.without),
                 "metrics": dict(self.values[one.question.id]),
@@ -193,27 +193,27 @@ def evaluate_answers(
     """
     checked = questions.checked(frozenset(kb.ids()))
     support = SupportJudge(kb)
-    asked: list[EvaluatedQuestion] = []
+    evaluated: list[EvaluatedQuestion] = []
     values: dict[str, dict[str, float]] = {}
     unjudged = 0
     for one in answer_questions(kb, checked.questions, settings=settings, writer=writer, progress=progress):
-        asked.append(one)
+        evaluated.append(one)
         found = values[one.question.id] = question_metrics(one, support)
         if judge is not None:
-            right = _judged(one, judge, lost=unjudged == len(asked) - 1 and unjudged >= MAX_FAILURES_IN_A_ROW)
+            right = _judged(one, judge, lost=unjudged == len(evaluated) - 1 and unjudged >= MAX_FAILURES_IN_A_ROW)
             unjudged += right is None
             if right is not None:
                 found[JUDGED] = float(right)
     return AnswerReport(
         questions=checked,
-        asked=tuple(asked),
+        evaluated=tuple(evaluated),
         values=values,
         scores=scores_of(values),
-        outcomes=Counter(one.answer.outcome for one in asked),
-        without=Counter(one.without.outcome for one in asked if one.without is not None),
-        threshold=asked[0].answer.threshold if asked else 0.0,
-        curve=threshold_curve(asked),
-        failures=_failures(asked),
+        outcomes=Counter(one.answer.outcome for one in evaluated),
+        without=Counter(one.without.outcome for one in evaluated if one.without is not None),
+        threshold=evaluated[0].answer.threshold if evaluated else 0.0,
+        curve=threshold_curve(evaluated),
+        failures=_failures(evaluated),
         unjudged=unjudged,
     )
 
@@ -247,9 +247,9 @@ def scores_of(values: Mapping[str, Mapping[str, float]]) -> tuple[Score, ...]:
     return tuple(scores)
 
 
-def threshold_curve(asked: Sequence[EvaluatedQuestion]) -> tuple[ThresholdPoint, ...]:
-    """What thresholds on the confidence would do, over the questions asked with evidence and without."""
-    both = [(one.answer.confidence, one.without.confidence) for one in asked if one.without is not None]
+def threshold_curve(evaluated: Sequence[EvaluatedQuestion]) -> tuple[ThresholdPoint, ...]:
+    """What thresholds on the confidence would do, over the questions with evidence and without."""
+    both = [(one.answer.confidence, one.without.confidence) for one in evaluated if one.without is not None]
     if not both:
         return ()
     pairs = np.array(both, dtype=np.float64)
@@ -278,8 +278,8 @@ def _short(answer: Answer) -> dict[str, Any]:
     return {"outcome": answer.outcome, "answer": answer_text(answer), "confidence": answer.confidence}
 
 
-def _failures(asked: Sequence[EvaluatedQuestion]) -> Counter[str]:
-    answers = [answer for one in asked for answer in (one.answer, one.without) if answer is not None]
+def _failures(evaluated: Sequence[EvaluatedQuestion]) -> Counter[str]:
+    answers = [answer for one in evaluated for answer in (one.answer, one.without) if answer is not None]
     return Counter(f"{f.stage}: {f.kind}: {f.message}" for answer in answers for f in answer.failures)
 
 

@@ -107,7 +107,7 @@ class EvaluatedQuestion:
 
     question: Question
     answer: Answer
-    found: tuple[str, ...] = ()
+    top_documents: tuple[str, ...] = ()
     without: Answer | None = None
 
 
@@ -122,7 +122,7 @@ def question_metrics(evaluated: EvaluatedQuestion, support: SupportJudge) -> dic
     found: dict[str, float] = {}
     if evidence := set(evaluated.question.documents):
         shown = {passage.document for passage in answer.passages}
-        found[f"evidence@{TOP_DOCUMENTS}"] = float(bool(evidence & set(evaluated.found[:TOP_DOCUMENTS])))
+        found[f"evidence@{TOP_DOCUMENTS}"] = float(bool(evidence & set(evaluated.top_documents[:TOP_DOCUMENTS])))
         found["evidence shown"] = float(bool(evidence & shown))
     text = answer_text(answer)
     found["exact match"], found[F1] = exact_match(text, gold), token_f1(text, gold)

@@ -226,7 +226,7 @@ def print_answers(console: Console, report: AnswerReport, about: dict[str, Any],
         print_findings(console, report.questions.findings)
     if verdict is not None:
         console.print()
-        texts = {one.question.id: one.question.text for one in report.asked}
+        texts = {one.question.id: one.question.text for one in report.evaluated}
         print_verdict(console, verdict, texts, changed=5, comparisons=1)
 
 
@@ -234,7 +234,7 @@ def head(report: AnswerReport, about: dict[str, Any]) -> list[tuple[str, str]]:
     """The lines above the figures."""
     from gnomon.cli.terminal import count, counted
 
-    asked, of = len(report.asked), report.questions.of
+    asked, of = len(report.evaluated), report.questions.of
     some = f", the first of {count(of)}" if asked < of else ""
     kinds = f"written by {about['written_by']}" if about["written_by"] else "extractive: sentences quoted"
     outcomes = ", ".join(f"{count(n)} {outcome}" for outcome, n in report.outcomes.items())
