@@ -58,7 +58,7 @@ def sign_flip_p(differences: Float[np.ndarray, " n"], *, flips: int | None = Non
 def holm_adjusted(p_values: Sequence[float]) -> list[float]:
     """P-values adjusted for being several, by Holm 1979's step-down procedure; in the order given.
 
-    >>> holm([0.01, 0.04, 0.03])
+    >>> holm_adjusted([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
     """
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])

@@ -44,7 +44,7 @@ class LearningRateSchedule:
     def share(self, step: int) -> float:
         """What the learning rate is multiplied by at this step, counted from 0; past the last, the floor.
 
-        >>> plan = Schedule(steps=10, warmup=2)
+        >>> plan = LearningRateSchedule(steps=10, warmup=2)
         >>> [round(plan.share(step), 3) for step in (0, 1, 2, 6, 10)]
         [0.0, 0.5, 1.0, 0.5, 0.0]
         """

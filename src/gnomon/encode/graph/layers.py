@@ -99,7 +99,7 @@ def relative_position_bucket(relative: Int[np.ndarray, " distances"]) -> Int[np.
     """T5's bucket of each distance (key minus query position): half of the buckets for each direction, exact up
     to 7 and logarithmic from there to 128 (Raffel et al. 2019, arXiv:1910.10683, section 2.1).
 
-    >>> bucket(np.array([0, -7, -8, 7, 1000])).tolist()
+    >>> relative_position_bucket(np.array([0, -7, -8, 7, 1000])).tolist()
     [0, 7, 8, 23, 31]
     """
     half = BUCKETS // 2

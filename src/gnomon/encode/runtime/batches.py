@@ -25,7 +25,7 @@ Padded = Int[np.ndarray, "rows tokens"]
 def prefetch(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """`function` of each item, in order; a thread computes the next one while the caller works with this one.
 
-    >>> list(in_advance(str.upper, "abc"))
+    >>> list(prefetch(str.upper, "abc"))
     ['A', 'B', 'C']
     """
     with ThreadPoolExecutor(1, thread_name_prefix="gnomon-ahead") as thread:
@@ -45,7 +45,7 @@ def length_batches(lengths: Int[np.ndarray, " texts"], *, budget_tokens: int) ->
     A batch's longest length times its number of texts stays within the budget; a text longer than the
     budget is a batch of its own. Longest first, so that the peak of memory comes at the start.
 
-    >>> [b.tolist() for b in batches(np.array([2, 9, 3, 2]), budget_tokens=8)]
+    >>> [b.tolist() for b in length_batches(np.array([2, 9, 3, 2]), budget_tokens=8)]
     [[1], [2, 0], [3]]
     """
     order = np.argsort(-np.asarray(lengths), kind="stable")

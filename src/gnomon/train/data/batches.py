@@ -26,9 +26,9 @@ def shuffled_rows(count: int, *seed: int) -> Int[np.ndarray, " count"]:
 
     By the raw stream of PCG64, which numpy promises to keep, and not by its shuffles, which it may change.
 
-    >>> shuffled(5, 1, 2).tolist() == shuffled(5, 1, 2).tolist()
+    >>> shuffled_rows(5, 1, 2).tolist() == shuffled_rows(5, 1, 2).tolist()
     True
-    >>> sorted(shuffled(5, 7).tolist())
+    >>> sorted(shuffled_rows(5, 7).tolist())
     [0, 1, 2, 3, 4]
     """
     order = np.argsort(_stream(seed).random_raw(count), kind="stable")
@@ -38,7 +38,7 @@ def shuffled_rows(count: int, *seed: int) -> Int[np.ndarray, " count"]:
 def uniform_draw(*seed: int) -> float:
     """A number from 0 to below 1 that the seed decides.
 
-    >>> 0 <= uniform(3, 4) < 1
+    >>> 0 <= uniform_draw(3, 4) < 1
     True
     """
     return float(_stream(seed).random_raw() >> 11) * 2.0**-53
@@ -47,7 +47,7 @@ def uniform_draw(*seed: int) -> float:
 def name_seed(name: str) -> int:
     """A number for a name, to be part of a seed.
 
-    >>> named("faq") != named("docs")
+    >>> name_seed("faq") != name_seed("docs")
     True
     """
     return zlib.crc32(name.encode())

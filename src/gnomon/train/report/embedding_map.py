@@ -238,7 +238,7 @@ class MapRecorder:
 def is_recorded(step: int, of: int) -> bool:
     """Whether this step is one of those that are recorded.
 
-    >>> [step for step in range(101) if due(step, 100)]
+    >>> [step for step in range(101) if is_recorded(step, 100)]
     [0, 13, 25, 38, 50, 63, 75, 88, 100]
     """
     return step == 0 or step * STAGES // of > (step - 1) * STAGES // of
