@@ -64,7 +64,7 @@ def scan_vectors(
     model's vectors have length 1.
     """
     scan = VectorScan()
-    keys, rows = _sample(catalog, space_id, dim, used, sample, random)
+    keys, rows = _sample(catalog, space_id, dim, used=used, count=sample, random=random)
     scan.sampled = len(keys)
     for entries, data in _blocks(catalog, space_id):
         scan.total += len(entries)
@@ -112,7 +112,7 @@ def _find_twins(
 
 
 def _sample(
-    catalog: Catalog, space_id: int, dim: int, used: frozenset[bytes], count: int, random: np.random.Generator
+    catalog: Catalog, space_id: int, dim: int, *, used: frozenset[bytes], count: int, random: np.random.Generator
 ) -> tuple[list[bytes], Array]:
     """The hashes and the normalised vectors of random passages."""
     vector = schema.vectors.c

@@ -131,7 +131,9 @@ def _is_slower(now: Mapping[str, float], before: Mapping[str, float]) -> bool:
     return all(now[key] > SLOWER * before[key] + SLOWER_MS for key in ("p50", "p95"))
 
 
-def check_vectors(kb: Collection, encoder: Encoder | None, count: int, random: np.random.Generator) -> CheckWithTests:
+def check_vectors(
+    kb: Collection, encoder: Encoder | None, count: int, *, random: np.random.Generator
+) -> CheckWithTests:
     """Encodes the texts of random stored vectors again: how many vectors are not the model's."""
     if encoder is None:
         return CheckWithTests(Check("vectors", "not checked", "the model is not the one that made them"))

@@ -58,11 +58,13 @@ def drift_check(
         hint = "give queries as for the baseline, or --set-baseline"
         return CheckWithTests(Check(name, "no baseline", message, hint=hint)), None
     rows = baseline.documents if name == "documents" else baseline.queries
-    return _compare(name, sample.rows[:0] if rows is None else rows, sample, settings.permutations, seed)
+    return _compare(
+        name, sample.rows[:0] if rows is None else rows, sample, permutations=settings.permutations, seed=seed
+    )
 
 
 def _compare(
-    name: str, before: Array, now: Sample, permutations: int, seed: int
+    name: str, before: Array, now: Sample, *, permutations: int, seed: int
 ) -> tuple[CheckWithTests, DriftMap | None]:
     """Two tests of whether a sample differs from the baseline's, with the most novel texts as examples."""
     smaller = min(len(before), len(now))

@@ -83,14 +83,14 @@ def _run(kb: Collection, settings: MonitorSettings) -> MonitorReport:
     started, at = time.perf_counter(), datetime.now(UTC).isoformat(timespec="seconds")
     version, past = kb.version, load_history(kb.internals.folder)
     before = None if settings.set_baseline else Baseline.load(kb.internals.folder)
-    measured = _measure(kb, settings, version, before, past)
+    measured = _measure(kb, settings, version, before=before, past=past)
     checks = decide([measured.checks[name] for name in ORDER], settings.false_alarms)
     checks = tuple(replace(check, hint=_for_collection(check.hint, kb)) for check in checks)
     has_switched = before is not None and before.version != version.name
     checks, alarms = attribute(checks, switched=version.name if has_switched else None)
     alarms = tuple(replace(alarm, hint=_for_collection(alarm.hint, kb)) for alarm in alarms)
     by_name = {check.name: check for check in checks}
-    taken, notes = (None, ()) if before is not None else _take_baseline(kb, version, measured, by_name, at)
+    taken, notes = (None, ()) if before is not None else _take_baseline(kb, version, measured, checks=by_name, at=at)
     rolled_back = None
     if settings.rollback_on == "golden" and by_name["golden"].state == "alarm":
         rolled_back = _roll_back(kb, version, past)
@@ -121,6 +121,7 @@ def _measure(
     kb: Collection,
     settings: MonitorSettings,
     version: Version,
+    *,
     before: Baseline | None,
     past: Sequence[Mapping[str, Any]],
 ) -> _Measurements:
@@ -129,26 +130,26 @@ def _measure(
     random = np.random.default_rng(seed)
     checks: dict[str, CheckWithTests] = {}
     checks["canaries"], encoder = check_canaries(kb)
-    checks["vectors"] = check_vectors(kb, encoder, settings.checked_vectors, random)
+    checks["vectors"] = check_vectors(kb, encoder, settings.checked_vectors, random=random)
     with kb.internals.catalog.read() as connection:
         newest_query = last_query(connection, version)
     # Of the cache, only queries since the baseline; given ones are recent.
     queries = query_sample(kb, settings, encoder, 0 if before is None else before.last_query, random)
     documents = document_sample(kb, version, settings.sample, random)
-    for_recall = _recall_sample(queries, documents, settings.recall_queries, random)
+    for_recall = _recall_sample(queries, documents, settings.recall_queries, random=random)
     checks["recall"] = check_recall(kb, for_recall, None if before is None else before.recall)
     maps = {}
     for name, sample in (("queries", queries), ("documents", documents)):
         checks[name], drift_map = drift_check(name, sample, before, version=version, settings=settings, seed=seed)
         if drift_map is not None:
             maps[name] = drift_map
-    golden = _check_golden(kb, settings, encoder, before, past)
+    golden = _check_golden(kb, settings, encoder, before=before, past=past)
     checks["golden"] = golden.check
-    checks["latency"] = _time_searches(kb, settings, encoder, golden, queries, before)
+    checks["latency"] = _time_searches(kb, settings, encoder, golden=golden, queries=queries, before=before)
     return _Measurements(checks, maps, queries, documents, golden, newest_query)
 
 
-def _recall_sample(queries: Sample | None, documents: Sample, count: int, random: np.random.Generator) -> Sample:
+def _recall_sample(queries: Sample | None, documents: Sample, count: int, *, random: np.random.Generator) -> Sample:
     """Vectors to search with: of queries if there are enough, else of documents."""
     sample = queries if queries is not None and len(queries) >= MIN_RECALL_QUERIES else documents
     at = random.choice(len(sample), min(count, len(sample)), replace=False)
@@ -159,6 +160,7 @@ def _time_searches(
     kb: Collection,
     settings: MonitorSettings,
     encoder: Encoder | None,
+    *,
     golden: GoldenResult,
     queries: Sample | None,
     before: Baseline | None,
@@ -177,6 +179,7 @@ def _check_golden(
     kb: Collection,
     settings: MonitorSettings,
     encoder: Encoder | None,
+    *,
     before: Baseline | None,
     past: Sequence[Mapping[str, Any]],
 ) -> GoldenResult:
@@ -216,7 +219,7 @@ def _has_rolled_back(run: Mapping[str, Any]) -> bool:
 
 
 def _take_baseline(
-    kb: Collection, version: Version, measured: _Measurements, checks: Mapping[str, Check], at: str
+    kb: Collection, version: Version, measured: _Measurements, *, checks: Mapping[str, Check], at: str
 ) -> tuple[Baseline | None, tuple[str, ...]]:
     """Take a baseline, unless the model, the vectors or the index are damaged; with a note if so."""
     failed = [name for name in _REQUIRED_FOR_BASELINE if checks[name].state == "alarm"]
