@@ -299,7 +299,7 @@ def test_names_are_taken_once(kb, orders, tmp_path):
     other.write_text("a\n1\n")
     with pytest.raises(InvalidInput, match=r"'Orders', which .* is registered by as orders") as caught:
         register(kb, other, "Orders")
-    assert "gnomon tables KB remove orders" in caught.value.hint
+    assert "gnomon tables remove KB orders" in caught.value.hint
     orders.write_text(ORDERS.replace("customer", "buyer"))
     assert "buyer" in kinds(register(kb, orders))  # the same file, taken in anew
     unregister(kb, "orders")
