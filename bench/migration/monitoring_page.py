@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bench import pages
-from gnomon.kernels.cusum import cusum_limit
+from gnomon.kernels.drift import cusum_limit
 
 IMAGES = pages.DOCS / "images"
 _BLUE, _RED, _GREEN, _ORANGE, _SOFT = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#9AA5B1"

@@ -14,9 +14,8 @@ import numpy as np
 
 import gnomon
 from bench.data import DATA, beir, rows
-from gnomon.core.contracts import Encoder, Role
+from gnomon.core.contracts import DelegatingEncoder, Encoder, Role
 from gnomon.core.documents import Document
-from gnomon.core.encoders import DelegatingEncoder
 from gnomon.core.vectors import Vectors
 from gnomon.evaluate.judgments import DataSet
 

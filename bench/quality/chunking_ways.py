@@ -14,9 +14,8 @@ import numpy as np
 from bench.quality.chunking_sets import Judged
 from gnomon.collection.evaluation import GROUP_DEPTH, ChunkOwners, ranked_results
 from gnomon.collection.search import build_retriever
-from gnomon.core.contracts import Encoder, Role
+from gnomon.core.contracts import DelegatingEncoder, Encoder, Role
 from gnomon.core.documents import Chunk, Document
-from gnomon.core.encoders import DelegatingEncoder
 from gnomon.core.vectors import Vectors
 from gnomon.evaluate import Run
 from gnomon.index.exact import ExactIndex

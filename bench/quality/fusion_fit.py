@@ -10,7 +10,7 @@ import numpy as np
 from bench.quality.fusion_lists import Asked, Lists
 from bench.quality.fusion_ways import found, signals, stretched
 from gnomon.evaluate import parse_metric, per_query
-from gnomon.kernels.fusion import min_max
+from gnomon.kernels.ranking import min_max
 
 GRID = np.linspace(0, 1, 11)
 _SPREAD = (0.25, 0.5, 0.25)

@@ -18,8 +18,7 @@ from gnomon.collection.evaluation import GROUP_DEPTH, CachedEncoder, ChunkOwners
 from gnomon.core.ranking import Ranking
 from gnomon.core.vectors import Vectors
 from gnomon.evaluate import Run, load_dataset
-from gnomon.kernels.fusion import union
-from gnomon.kernels.topk import top_k
+from gnomon.kernels.ranking import top_k, union
 
 BLOCK = 256
 HEAD = 150

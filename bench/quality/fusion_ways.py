@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.quality.fusion_lists import Lists
 from gnomon.collection.evaluation import GROUP_DEPTH
-from gnomon.kernels.fusion import min_max, reciprocal_rank
+from gnomon.kernels.ranking import min_max, reciprocal_rank
 
 Way = Callable[[Lists], Any]
 A_NAT = 1.75

@@ -22,8 +22,7 @@ import gnomon
 from bench.record import write
 from bench.speed.encode import MODEL
 from bench.speed.real_vectors import real_vectors, texts
-from gnomon.core.contracts import Encoder, Role
-from gnomon.core.encoders import DelegatingEncoder
+from gnomon.core.contracts import DelegatingEncoder, Encoder, Role
 from gnomon.core.vectors import Vectors
 
 REAL, BLOCK, QUERIES = 50_000, 20_000, 300

@@ -27,7 +27,7 @@ from gnomon import load_encoder
 from gnomon.core.errors import SpaceMismatch
 from gnomon.core.vectors import Vectors
 from gnomon.encode import locate
-from gnomon.kernels.alignment import neighbour_overlap
+from gnomon.kernels.geometry import neighbour_overlap
 from gnomon.train import fit, read_recipe
 from gnomon.train.prepare import prepare
 from gnomon.train.recipe.recipe import Recipe

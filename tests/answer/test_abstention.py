@@ -12,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gnomon
-from gnomon.answer.abstention import MAX_SENTENCES, SIGNAL_NAMES, THRESHOLD, Signals, compute_signals, confidence
+from gnomon.answer.abstention import (
+    MAX_SENTENCES,
+    SIGNAL_NAMES,
+    THRESHOLD,
+    Signals,
+    compute_signals,
+    confidence,
+)
 from gnomon.answer.context import select_passages
 from gnomon.answer.settings import ContextSettings
 from gnomon.answer.types import Passage

@@ -4,7 +4,13 @@ import pytest
 
 import gnomon
 from gnomon.answer.evaluation.evaluate import exclusion_condition, scores_of, threshold_curve
-from gnomon.answer.evaluation.metrics import MEASURES, EvaluatedQuestion, SupportJudge, answer_text, question_metrics
+from gnomon.answer.evaluation.metrics import (
+    MEASURES,
+    EvaluatedQuestion,
+    SupportJudge,
+    answer_text,
+    question_metrics,
+)
 from gnomon.answer.evaluation.questions import Question
 from gnomon.answer.types import Answer, Citation, Passage, Sentence
 from gnomon.testing.toys import HashEncoder

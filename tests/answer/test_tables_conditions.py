@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gnomon.answer.tables.conditions import condition_sql
+from gnomon.answer.tables.search import condition_sql
 from gnomon.answer.tables.types import Column, TableInfo, quote_name
 from gnomon.retrieve.where import And, Comparison, Constant, Field, from_mapping
 

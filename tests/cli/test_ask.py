@@ -12,7 +12,7 @@ from rich.text import Text
 import gnomon
 from gnomon.answer.types import Answer, Citation, Failure, Passage, Sentence, SentenceVerified, TextDelta
 from gnomon.cli.main import run
-from gnomon.cli.rendering.answers import NOT_SUPPORTED, LiveAnswer, print_answer, quoted_text
+from gnomon.cli.rendering.results import NOT_SUPPORTED, LiveAnswer, print_answer, quoted_text
 from gnomon.testing.toys import HashEncoder
 from support.endpoint_server import cut, endpoint_server, fails, free_port, says, stalls
 

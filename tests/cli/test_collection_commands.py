@@ -12,7 +12,7 @@ from rich.text import Text
 
 import gnomon
 from gnomon.cli.main import run
-from gnomon.cli.status import print_status
+from gnomon.cli.versions import print_status
 
 SCRIPT = "import sys; from gnomon.cli.main import run; sys.exit(run(sys.argv[1:]))"
 FILES = {

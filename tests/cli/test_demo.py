@@ -14,9 +14,9 @@ from gnomon.cli.demo import (
     next_commands,
     print_answers,
     print_figures,
+    python_documentation,
     search_all,
 )
-from gnomon.cli.demo_corpus import python_documentation
 from gnomon.cli.main import run
 from gnomon.testing.toys import HashEncoder
 
@@ -77,7 +77,7 @@ def test_as_json(built):
 def test_the_whole_command_with_the_real_model(corpus, tmp_path, minilm_folder, monkeypatch, capsys):
     # A part of the corpus: all of it takes a minute, and is what `make demo` runs.
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("gnomon.cli.demo_corpus.python_documentation", lambda: corpus)
+    monkeypatch.setattr("gnomon.cli.demo.python_documentation", lambda: corpus)
     assert run(["demo", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["answers"][0]["hits"][0]["title"] == "statistics.median"

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from gnomon.cli.demo_corpus import SHORTEST, python_documentation
+from gnomon.cli.demo import SHORTEST, python_documentation
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_nothing_is_as_short_as_a_name(documents):
 def test_no_module_of_python_source_is_imported_for_it():
     # In a process of its own: here, other tests have imported half of the library.
     code = """
-import sys, gnomon.cli.demo_corpus as corpus
+import sys, gnomon.cli.demo as corpus
 before = set(sys.modules)
 corpus.python_documentation()
 new = {n for n in set(sys.modules) - before if getattr(sys.modules[n], "__file__", None)}

@@ -5,9 +5,9 @@ import json
 import pytest
 from rich.console import Console
 
-from gnomon.cli import errors as cli_errors
 from gnomon.cli import terminal
-from gnomon.cli.errors import exit_code, show_error
+from gnomon.cli import terminal as cli_errors
+from gnomon.cli.terminal import exit_code, show_error
 from gnomon.core import errors
 from gnomon.core.errors import CollectionNotFound, GnomonError
 

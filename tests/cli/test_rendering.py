@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from gnomon.cli.rendering.hits import hit_json, print_hits, snippet_text
+from gnomon.cli.rendering.results import hit_json, print_hits, snippet_text
 from gnomon.cli.terminal import printable
 from gnomon.core.ranking import Hit
 

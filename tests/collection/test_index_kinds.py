@@ -13,7 +13,7 @@ from gnomon.collection import Collection, reports
 from gnomon.collection.indexes import state
 from gnomon.collection.settings import CollectionSettings, RetrievalSettings
 from gnomon.core.errors import InvalidInput
-from gnomon.index.scan_settings import ScanSettings, chosen_settings
+from gnomon.index.quantised_search import ScanSettings, chosen_settings
 from gnomon.retrieve import FuseSettings, RM3Settings
 
 NOTES = 300

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from gnomon.core.contracts import Encoder, Role
-from gnomon.core.encoders import DelegatingEncoder, RoleEncoder, with_role_methods
+from gnomon.core.contracts import DelegatingEncoder, Encoder, Role, RoleEncoder, with_role_methods
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
 from gnomon.testing import HashEncoder, check_encoder

@@ -10,8 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import gnomon.encode
-from gnomon.core.contracts import Encoder
-from gnomon.core.encoders import RoleEncoder
+from gnomon.core.contracts import Encoder, RoleEncoder
 from gnomon.core.errors import InvalidInput, MissingPrompt, ModelNotFound
 from gnomon.encode import EncoderSettings, load_encoder
 from gnomon.testing import HashEncoder

@@ -3,8 +3,7 @@ from pathlib import Path
 import pytest
 
 from gnomon.core.errors import InvalidInput
-from gnomon.evaluate.checks import DataSetIssue, check_dataset, require_clean
-from gnomon.evaluate.judgments import DataSet, Fault
+from gnomon.evaluate.judgments import DataSet, DataSetIssue, Fault, check_dataset, require_clean
 
 CLEAN = DataSet("clean", {"a": "one", "b": "two"}, {"a": {"d1": 1}, "b": {"d2": 2, "d1": 0}})
 

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 import gnomon.evaluate
 from gnomon.core.errors import InvalidInput
-from gnomon.evaluate.checks import check_dataset
-from gnomon.evaluate.judgments import DataSet
+from gnomon.evaluate.judgments import DataSet, check_dataset
 from gnomon.evaluate.pseudo import (
     ALL_KINDS,
     KINDS,

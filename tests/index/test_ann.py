@@ -13,8 +13,8 @@ import pytest
 from gnomon.core.errors import InvalidInput, InvalidVectors, LowRecall
 from gnomon.core.vectors import Vectors
 from gnomon.index.exact import ExactIndex
+from gnomon.index.quantised_search import chosen_settings
 from gnomon.index.scan import ScanIndex, ScanSettings
-from gnomon.index.scan_settings import chosen_settings
 from gnomon.testing.index import check_index
 
 FIRST = ScanSettings(exact_below=0, filtered_exactly=20, rescored=150, min_recall=0.0)

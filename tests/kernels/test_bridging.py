@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.linalg import orthogonal_procrustes
 
-from gnomon.kernels.linear_maps import affine, line, recall, rotation
+from gnomon.kernels.geometry import affine, line, recall, rotation
 
 
 def rows(seed: int, n: int, dim: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gnomon.kernels.cusum import cusum, cusum_limit, cusum_p, run_length
+from gnomon.kernels.drift import cusum, cusum_limit, cusum_p, run_length
 
 
 # One-sided, allowance 0.5: Hawkins and Olwell 1998, "Cumulative sum charts", table 3.1 and its software.

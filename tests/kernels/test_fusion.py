@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gnomon.kernels.fusion import convex, min_max, reciprocal_rank, union
+from gnomon.kernels.ranking import convex, min_max, reciprocal_rank, union
 
 # Whole numbers: sums and products below are exact, so that ties stay ties.
 LIST = st.dictionaries(st.integers(0, 20), st.integers(-50, 50), min_size=1, max_size=12)

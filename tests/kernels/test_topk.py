@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gnomon.kernels.topk import top_k
+from gnomon.kernels.ranking import top_k
 
 # Few different values, so that ties are the rule.
 SCORES = st.lists(st.sampled_from([-np.inf, -1.0, -0.0, 0.0, 0.5, 0.5000001, 2.0]), max_size=30)

@@ -13,7 +13,7 @@ from gnomon.core.errors import InvalidInput, SpaceMismatch, StorageError
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
 from gnomon.index.exact import ExactIndex
-from gnomon.kernels.linear_maps import recall
+from gnomon.kernels.geometry import recall
 from gnomon.migrate.adapter.files import load_adapter, save_adapter
 from gnomon.migrate.adapter.fit import AdapterRefused, AdapterSettings, EmbeddingAdapter, fit_adapter
 from gnomon.migrate.adapter.maps import (

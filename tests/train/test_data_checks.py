@@ -7,8 +7,15 @@ import numpy as np
 import pytest
 
 from gnomon.core.errors import InvalidInput
-from gnomon.train.batch import Example
-from gnomon.train.data import CheckSettings, LengthLimits, check_data, listed_source, open_source, spooled_source
+from gnomon.train.contracts import Example
+from gnomon.train.data import (
+    CheckSettings,
+    LengthLimits,
+    check_data,
+    listed_source,
+    open_source,
+    spooled_source,
+)
 
 
 def file_of(path: Path, rows: list[object]) -> Path:

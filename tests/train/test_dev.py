@@ -7,7 +7,14 @@ from scipy.stats import spearmanr
 from gnomon.core.errors import InvalidInput
 from gnomon.train import fit
 from gnomon.train.data.source import DataSourceSettings
-from gnomon.train.evaluation import DevSet, bm25_candidates, embed_texts, evaluate_set, mean_metric, open_dev_set
+from gnomon.train.evaluation import (
+    DevSet,
+    bm25_candidates,
+    embed_texts,
+    evaluate_set,
+    mean_metric,
+    open_dev_set,
+)
 from support.tiny_backbones import TEXTS, shared
 from support.training_recipes import parallel, scored, toy, triplets, write_rows
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gnomon.core.errors import InvalidInput, SpaceMismatch
 from gnomon.core.vectors import Vectors
 from gnomon.encode import load_encoder
-from gnomon.kernels.alignment import alignment, neighbour_overlap, principal_plane, uniformity
+from gnomon.kernels.geometry import alignment, neighbour_overlap, principal_plane, uniformity
 from gnomon.train.data.source import listed_source
 from gnomon.train.evaluation import DevSet
 from gnomon.train.fit import fit

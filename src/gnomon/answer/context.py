@@ -14,7 +14,7 @@ from gnomon.collection import Collection
 from gnomon.core.contracts import Encoder
 from gnomon.core.ranking import Hit, Ranking
 from gnomon.kernels.diversity import mmr
-from gnomon.kernels.fusion import min_max
+from gnomon.kernels.ranking import min_max
 from gnomon.kernels.similarity import cosine_matrix
 from gnomon.text.sentences import spans
 

@@ -10,8 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from gnomon.collection import Collection
-from gnomon.core.contracts import Encoder, Role
-from gnomon.core.encoders import DelegatingEncoder
+from gnomon.core.contracts import DelegatingEncoder, Encoder, Role
 from gnomon.core.errors import GnomonError, InvalidInput
 from gnomon.core.similarity import normalise
 from gnomon.core.vectors import Vectors

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 
 from gnomon.cli.app import Json, app, example
-from gnomon.cli.errors import show_error
+from gnomon.cli.terminal import show_error
 from gnomon.core.errors import GenerationFailed, InvalidInput, StorageError
 
 if TYPE_CHECKING:
@@ -226,7 +226,7 @@ def _answer(
     """Ask, show the answer in a form, and append the turn to the conversation's file."""
     import gnomon
     from gnomon.answer import stream
-    from gnomon.cli.rendering.answers import answer_json, print_answer
+    from gnomon.cli.rendering.results import answer_json, print_answer
     from gnomon.cli.terminal import data_console, noted, print_json, print_message, print_notes
 
     turns = read_history(history) if history else ()
@@ -251,7 +251,7 @@ def _answer(
 def _show_events(events: Generator[AnswerEvent, None, None], form: Form, *, live: bool) -> Answer:
     """Read all events, and show them as they come where that is wanted."""
     from gnomon.answer.types import AnswerDone
-    from gnomon.cli.rendering.answers import LiveAnswer, event_json
+    from gnomon.cli.rendering.results import LiveAnswer, event_json
     from gnomon.cli.terminal import data_console
 
     console = data_console()

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gnomon.cli.app import Json, app, example
-from gnomon.cli.errors import output_errors
 from gnomon.cli.evaluation import Data, Depth, Metrics, Split, Strict, Where
+from gnomon.cli.terminal import output_errors
 from gnomon.core.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from gnomon.collection.systems import SystemRun
     from gnomon.evaluate import DataSet, Verdict
-    from gnomon.evaluate.checks import DataSetIssue
+    from gnomon.evaluate.judgments import DataSetIssue
 
 METRIC = "nDCG@10"
 FELL_SHORT = 1

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
 import typer
 
 from gnomon.cli.app import Json, app, example
-from gnomon.cli.errors import output_errors
+from gnomon.cli.terminal import output_errors
 from gnomon.core.errors import InvalidInput, UnreadableFile
 from gnomon.core.files import replacing, write_atomic
 
@@ -40,7 +40,15 @@ def encode(
     as_json: Json = False,
 ) -> None:
     """Turn texts into vectors: JSON lines on stdout, or a .npy file."""
-    from gnomon.cli.terminal import clean, counted, noted, notes_console, print_json, print_message, print_notes
+    from gnomon.cli.terminal import (
+        clean,
+        counted,
+        noted,
+        notes_console,
+        print_json,
+        print_message,
+        print_notes,
+    )
     from gnomon.encode import load_encoder
 
     if out is not None and out.suffix != ".npy":

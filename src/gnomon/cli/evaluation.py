@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gnomon.cli.errors import output_errors
+from gnomon.cli.terminal import output_errors
 from gnomon.core.errors import InvalidInput
 from gnomon.core.files import write_atomic
 
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from gnomon.collection.settings import Mode
     from gnomon.collection.systems import System, SystemRun
     from gnomon.evaluate import Verdict
-    from gnomon.evaluate.checks import DataSetIssue
-    from gnomon.evaluate.judgments import DataSet
+    from gnomon.evaluate.judgments import DataSet, DataSetIssue
     from gnomon.evaluate.metrics import Metric
 
 DEPTH = 100

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gnomon.cli.app import Json, app, example
-from gnomon.cli.errors import output_errors
+from gnomon.cli.terminal import output_errors
 from gnomon.core.errors import InvalidInput
 from gnomon.core.files import replacing
 from gnomon.core.progress import Progress, ProgressCallback

@@ -62,7 +62,7 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Search a collection."""
-    from gnomon.cli.rendering.hits import print_hits
+    from gnomon.cli.rendering.results import print_hits
     from gnomon.cli.terminal import (
         counted,
         data_console,
@@ -127,7 +127,7 @@ def _opened(
 
 
 def _json(hits: Sequence[Hit], *, is_building: bool) -> list[dict[str, Any]]:
-    from gnomon.cli.rendering.hits import hit_json
+    from gnomon.cli.rendering.results import hit_json
 
     found = [hit_json(hit, rank) for rank, hit in enumerate(hits, 1)]
     if is_building:

@@ -19,9 +19,8 @@ from gnomon.collection.indexes.derived import IndexView
 from gnomon.collection.ingest.index_run import IndexRun, add_documents, run_lock
 from gnomon.collection.reports import IndexReport, PruneReport, Status, SwitchReport, VersionInfo, status_of
 from gnomon.collection.search import VectorQueries, checked_queries, group_by_document, hits
-from gnomon.collection.serving.encoders import EncoderRegistry
 from gnomon.collection.serving.serving import Serving
-from gnomon.collection.serving.snapshot import Snapshot
+from gnomon.collection.serving.snapshot import EncoderRegistry, Snapshot
 from gnomon.collection.settings import By, IndexOptions, Mode
 from gnomon.collection.tables import TableRegistry
 from gnomon.collection.version_manager import VersionManager

@@ -14,8 +14,7 @@ from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.serving.snapshot import Snapshot
 from gnomon.collection.settings import By, Mode
 from gnomon.core.batching import in_blocks
-from gnomon.core.contracts import Array, Encoder, Retriever, Role
-from gnomon.core.encoders import DelegatingEncoder
+from gnomon.core.contracts import Array, DelegatingEncoder, Encoder, Retriever, Role
 from gnomon.core.progress import Progress, ProgressCallback, no_progress
 from gnomon.core.ranking import Query, Ranking
 from gnomon.core.vectors import Vectors

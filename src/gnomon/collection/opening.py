@@ -12,8 +12,8 @@ from gnomon.collection.catalog import spaces, versions
 from gnomon.collection.catalog.connection import FILE, Catalog, translated_errors
 from gnomon.collection.catalog.versions import Version
 from gnomon.collection.collection import Collection
-from gnomon.collection.serving.encoders import EncoderRegistry, resolve_reranker
 from gnomon.collection.serving.serving import Serving
+from gnomon.collection.serving.snapshot import EncoderRegistry, resolve_reranker
 from gnomon.collection.settings import DEFAULT_MODEL, CollectionSettings, RetrievalSettings
 from gnomon.core.contracts import Encoder
 from gnomon.core.errors import CollectionNotFound, InvalidInput

@@ -10,7 +10,7 @@ from gnomon.collection.catalog import queries, schema
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.versions import Version
 from gnomon.collection.indexes.state import derived_folder, lexical_position, read_state
-from gnomon.index.scan_settings import chosen_settings
+from gnomon.index.quantised_search import chosen_settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,7 @@ from sqlalchemy import Connection
 
 from gnomon.collection.catalog import queries
 from gnomon.collection.settings import By, Mode, RetrievalSettings
-from gnomon.core.contracts import Encoder, Index, Retriever, Role
-from gnomon.core.encoders import RoleMethods
+from gnomon.core.contracts import Encoder, Index, Retriever, Role, RoleMethods
 from gnomon.core.errors import InvalidInput
 from gnomon.core.ranking import Hit, Query, Ranking
 from gnomon.core.stop_words import ENGLISH

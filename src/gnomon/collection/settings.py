@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 from gnomon.core.errors import InvalidInput
 from gnomon.core.serialize import from_plain, to_plain
-from gnomon.index.scan_settings import Chosen, require_chosen
+from gnomon.index.quantised_search import Chosen, require_chosen
 from gnomon.retrieve.feedback import NeighbourSettings, RM3Settings, RocchioSettings
 from gnomon.retrieve.fuse import FuseSettings
 from gnomon.retrieve.rerank import RerankSettings

@@ -14,8 +14,7 @@ from gnomon.collection.settings import CollectionSettings, IndexOptions, Mode
 from gnomon.core.errors import GnomonError, InvalidInput, NothingIndexed
 from gnomon.core.progress import Progress, ProgressCallback, no_progress
 from gnomon.encode.digest import cache_home, digest_file, digest_json
-from gnomon.evaluate.checks import DataSetIssue
-from gnomon.evaluate.judgments import DataSet
+from gnomon.evaluate.judgments import DataSet, DataSetIssue
 from gnomon.evaluate.pseudo import ChunkText
 from gnomon.evaluate.run import Relevant, Run
 

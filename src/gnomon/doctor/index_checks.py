@@ -13,7 +13,13 @@ from sqlalchemy import Connection
 
 from gnomon.collection.catalog import queries
 from gnomon.collection.catalog.versions import Version
-from gnomon.collection.indexes.state import IndexState, derived_folder, lexical_position, read_state, write_state
+from gnomon.collection.indexes.state import (
+    IndexState,
+    derived_folder,
+    lexical_position,
+    read_state,
+    write_state,
+)
 from gnomon.core.contracts import Array
 from gnomon.core.errors import GnomonError, IndexDamaged
 from gnomon.core.similarity import normalise
@@ -22,7 +28,7 @@ from gnomon.doctor.report import Diagnosis, DoctorFinding
 from gnomon.index import storage
 from gnomon.index.lexical import MANIFEST, VERSION
 from gnomon.index.manifest import check_files, read_manifest
-from gnomon.index.scan_settings import chosen_settings
+from gnomon.index.quantised_search import chosen_settings
 
 _SAMPLE = 2000
 """Rows of an index that are compared with the catalog."""

@@ -16,7 +16,14 @@ from gnomon.core.contracts import Array, Encoder
 from gnomon.core.documents import Chunk
 from gnomon.core.errors import GnomonError, SpaceMismatch
 from gnomon.core.progress import Progress
-from gnomon.doctor.context import MAX_EXAMPLES, CheckContext, KeptVersions, excerpt, readable_chunks, version_names
+from gnomon.doctor.context import (
+    MAX_EXAMPLES,
+    CheckContext,
+    KeptVersions,
+    excerpt,
+    readable_chunks,
+    version_names,
+)
 from gnomon.doctor.identify_model import (
     SAME_MODEL_COSINE,
     CandidateModel,

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from gnomon.core.contracts import Encoder, Role
-from gnomon.core.encoders import DelegatingEncoder
+from gnomon.core.contracts import DelegatingEncoder, Encoder, Role
 from gnomon.core.errors import InvalidInput
 from gnomon.core.vectors import Vectors
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
-from gnomon.core.contracts import Encoder, Role
-from gnomon.core.encoders import RoleMethods
+from gnomon.core.contracts import Encoder, Role, RoleMethods
 from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.core.space import Ingredients, Space
 from gnomon.core.vectors import Vectors

@@ -12,8 +12,7 @@ from typing import Any, get_args
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from gnomon.core.contracts import Role
-from gnomon.core.encoders import RoleMethods
+from gnomon.core.contracts import Role, RoleMethods
 from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors

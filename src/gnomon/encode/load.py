@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gnomon.core.contracts import Encoder
-from gnomon.core.encoders import RoleEncoder, with_role_methods
+from gnomon.core.contracts import Encoder, RoleEncoder, with_role_methods
 from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.core.plugins import has_plugin, load_plugin
 from gnomon.core.progress import ProgressCallback, accepts_say, no_progress

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from gnomon.core.contracts import Role
-from gnomon.core.encoders import RoleMethods
+from gnomon.core.contracts import Role, RoleMethods
 from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.core.similarity import normalise
 from gnomon.core.space import Space

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gnomon.core.contracts import Role
-from gnomon.core.encoders import RoleMethods
+from gnomon.core.contracts import Role, RoleMethods
 from gnomon.core.errors import ModelUnsupported
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors

@@ -1,7 +1,6 @@
-from .checks import check_dataset, require_clean
 from .comparison import Verdict, compare, compare_many
 from .datasets import load_dataset
-from .judgments import DataSet
+from .judgments import DataSet, check_dataset, require_clean
 from .metrics import Metric, Score, coverage, parse_metric, per_query, summary
 from .plot import plot_differences
 from .pseudo import PSEUDO_NOTE, pseudo_queries, recall_by_kind

@@ -16,7 +16,13 @@ from gnomon.core.errors import InvalidInput
 from gnomon.core.serialize import to_plain
 from gnomon.evaluate.metrics import Metric, coverage, parse_metric, per_query
 from gnomon.evaluate.run import Relevant, Run
-from gnomon.evaluate.significance import detectable, holm_adjusted, mean_intervals, queries_to_clear, sign_flip_p
+from gnomon.evaluate.significance import (
+    detectable,
+    holm_adjusted,
+    mean_intervals,
+    queries_to_clear,
+    sign_flip_p,
+)
 
 Outcome = Literal["better", "not worse", "worse", "undecided"]
 MIN_QUERIES = 10

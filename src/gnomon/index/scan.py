@@ -21,12 +21,18 @@ from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
 from gnomon.index.ann import Codes, codes_bytes
 from gnomon.index.arguments import AllowedItems, FilterCache, checked_ids, checked_k, checked_new, comparable
-from gnomon.index.exact_search import search_rows
+from gnomon.index.exact import search_rows
 from gnomon.index.manifest import damaged
 from gnomon.index.memory import require_memory
-from gnomon.index.quantised_search import CodedRows, candidates_needed, fetch_count, search_coded, tune_width
+from gnomon.index.quantised_search import (
+    CodedRows,
+    ScanSettings,
+    candidates_needed,
+    fetch_count,
+    search_coded,
+    tune_width,
+)
 from gnomon.index.rows import RowSnapshot, RowStore
-from gnomon.index.scan_settings import ScanSettings
 from gnomon.index.storage import IndexContent, SavedState, load, save
 
 __all__ = ["ScanIndex", "ScanSettings"]

@@ -24,7 +24,7 @@ from gnomon.core.errors import CollectionBusy, GnomonError, InvalidInput, Storag
 from gnomon.core.files import DISK_ERRORS
 from gnomon.core.ranking import Ranking
 from gnomon.index.manifest import damaged
-from gnomon.kernels.topk import top_k
+from gnomon.kernels.ranking import top_k
 
 
 def fetch(searcher: Any, query: Any, limit: int) -> tuple[Int[np.ndarray, " hits"], Float[np.ndarray, " hits"]]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,103 @@ from jaxtyping import Bool, Float
 
 from gnomon.core.batching import in_blocks
 from gnomon.kernels.statistics import roc_auc
+
+ALLOWANCE = 0.5
+"""Half of the shift, in standard deviations, that is to be seen soonest."""
+_HIGHEST, _STEPS = 20.0, 401
+_Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def cusum(
+    falls: Float[np.ndarray, " looks"], *, allowance: float = ALLOWANCE, start: float = 0.0
+) -> Float[np.ndarray, " looks"]:
+    """C = max(0, C + fall - allowance) after each look (Page 1954, "Continuous inspection schemes").
+
+    `falls` are in standard deviations, above 0 where it got worse.
+
+    >>> cusum(np.array([1.0, 2.0, -3.0, 1.0])).tolist()
+    [0.5, 2.0, 0.0, 0.5]
+    """
+    sums, current = np.empty(len(falls)), start
+    for at, fall in enumerate(falls):
+        current = max(0.0, current + float(fall) - allowance)
+        sums[at] = current
+    return sums
+
+
+def cusum_p(value: float, *, allowance: float = ALLOWANCE) -> float:
+    """The share of looks at which a sound process stands at `value` or above, in the long run.
+
+    For independent falls of mean 0 and standard deviation 1 at most. 1 for a sum of 0.
+
+    >>> cusum_p(0.0), round(cusum_p(4.0), 2)
+    (1.0, 0.01)
+    """
+    if value <= 0:
+        return 1.0
+    grid, tail = _standing(allowance)
+    if value >= grid[-1]:
+        return float(tail[-1])
+    return float(np.exp(np.interp(value, grid, np.log(tail))))
+
+
+def cusum_limit(share: float, *, allowance: float = ALLOWANCE) -> float:
+    """The least sum that a sound process reaches in at most this share of the looks.
+
+    Raises ValueError for a share that is not between 0 and 1.
+
+    >>> round(cusum_limit(0.01), 1)
+    4.0
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"share {share}")
+    grid, tail = _standing(allowance)
+    return float(np.interp(-np.log(share), -np.log(tail), grid))
+
+
+def run_length(limit: float, *, allowance: float = ALLOWANCE, shift: float = 0.0) -> float:
+    """Looks on average until a sum that begins at 0 goes above `limit`, where falls have the mean `shift`.
+
+    Brook and Evans 1972, "An approach to the probability distribution of CUSUM run length".
+
+    >>> run_length(4.0) > 10 * run_length(4.0, shift=1.0)
+    True
+    """
+    middles, edges = _states(limit, _STEPS)
+    moves = _moves(middles, edges, shift - allowance)
+    inside = np.eye(len(middles)) - moves
+    return float(np.linalg.solve(inside, np.ones(len(middles)))[0])
+
+
+@lru_cache(maxsize=8)
+def _standing(allowance: float) -> tuple[_Array, _Array]:
+    """Sums, rising, and the share of looks at which a sound process stands there or above."""
+    middles, edges = _states(_HIGHEST, _STEPS)
+    moves = _moves(middles, edges, -allowance)
+    moves[:, -1] += 1 - moves.sum(axis=1)  # so high that it hardly ever goes there
+    system = np.vstack([(moves.T - np.eye(len(middles)))[1:], np.ones(len(middles))])
+    shares = np.maximum(np.linalg.solve(system, np.append(np.zeros(len(middles) - 1), 1.0)), 0.0)
+    tail = np.cumsum(shares[::-1])[::-1]
+    kept = tail > 1e-12
+    lower = np.append(0.0, edges[:-1])
+    return lower[kept], np.minimum(tail[kept], 1.0)
+
+
+def _states(limit: float, count: int) -> tuple[_Array, _Array]:
+    """0, and the middles of steps up to the limit; the upper edge of each. The first reaches half as far."""
+    width = 2 * limit / (2 * count - 1)
+    middles = np.arange(count) * width
+    return middles, middles + width / 2
+
+
+def _moves(middles: _Array, edges: _Array, drift: float) -> _Array:
+    """The chance to go from each state to each; what is below 0 goes to 0."""
+    normal = NormalDist()
+    steps = edges[None, :] - middles[:, None] - drift
+    distinct, at = np.unique(np.round(steps, 9), return_inverse=True)
+    below = np.array([normal.cdf(value) for value in distinct])[at].reshape(steps.shape)
+    return np.diff(below, axis=1, prepend=0.0)
+
 
 EXACT_UP_TO = 4096
 """Rows of both samples together up to which all pairs are compared; beyond, random features stand in."""
@@ -31,7 +130,7 @@ _ROUNDING = 2e-6
 """Of sums of a kernel in float32, whose values are 1 at most: deals that differ by less are alike."""
 
 Rows = Float[np.ndarray, "rows dim"]
-_Array = np.ndarray[Any, np.dtype[Any]]
+_DriftArray = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +235,7 @@ def tell_apart(
     random = np.random.default_rng([seed, 3])
     parts = np.array_split(random.permutation(n + m), FOLDS)  # regardless of labels, as exactness needs
     solved = [_solved(pooled, part) for part in parts]
-    found: list[_Array] = []
+    found: list[_DriftArray] = []
     scores = np.zeros(n + m)
     for dealt in _deals(n, m, permutations, random):
         labels = (~dealt).astype(np.float32)  # 1: of the second sample
@@ -155,7 +254,7 @@ def tell_apart(
     return Separation(roc_auc(scores[:n], scores[n:]), p_value, scores[n:])
 
 
-def _sizes(first: _Array, second: _Array) -> tuple[int, int]:
+def _sizes(first: _DriftArray, second: _DriftArray) -> tuple[int, int]:
     n, m = len(first), len(second)
     if n < 2 or m < 2:
         raise ValueError(f"{n} and {m} rows; at least 2 of each")
@@ -210,7 +309,7 @@ def _by_features(
     return np.asarray(within / (n * (n - 1)) + other / (m * (m - 1)) - 2 * (sums * others).sum(axis=1) / (n * m))
 
 
-def _solved(pooled: Rows, part: _Array) -> tuple[_Array, _Array, _Array]:
+def _solved(pooled: Rows, part: _DriftArray) -> tuple[_DriftArray, _DriftArray, _DriftArray]:
     """The rows a classifier is fitted to, their centre, and the inverse of their ridged scatter."""
     rest = np.setdiff1d(np.arange(len(pooled)), part)
     centre = pooled[rest].mean(axis=0)

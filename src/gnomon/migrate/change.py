@@ -8,12 +8,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from gnomon.collection.catalog.chunkers import chunk_tokenizer_of
 from gnomon.collection.catalog.spaces import require_single
-from gnomon.collection.catalog.versions import Version
+from gnomon.collection.catalog.versions import Version, chunk_tokenizer_of
 from gnomon.collection.collection import Collection
 from gnomon.collection.reports import VersionInfo
-from gnomon.collection.serving.encoders import resolve_reranker
+from gnomon.collection.serving.snapshot import resolve_reranker
 from gnomon.collection.settings import RENAMED_SETTINGS, STAGES, RetrievalSettings
 from gnomon.core.contracts import Encoder
 from gnomon.core.errors import InvalidInput

@@ -14,10 +14,9 @@ import numpy as np
 from sqlalchemy import select
 
 from gnomon.collection.catalog import schema, vector_cache
-from gnomon.collection.catalog.chunkers import chunk_tokenizer_of, chunker_for
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.queries import chunks_of, document_of
-from gnomon.collection.catalog.versions import Version
+from gnomon.collection.catalog.versions import Version, chunk_tokenizer_of, chunker_for
 from gnomon.collection.collection import Collection
 from gnomon.collection.reports import Status
 from gnomon.core.contracts import Encoder

@@ -15,7 +15,15 @@ from gnomon.collection.settings import Mode
 from gnomon.core.errors import InvalidInput
 from gnomon.core.progress import ProgressCallback, no_progress
 from gnomon.core.serialize import to_plain
-from gnomon.evaluate.comparison import MIN_QUERIES, DecisionRule, Outcome, PairedValues, Verdict, compare, judge
+from gnomon.evaluate.comparison import (
+    MIN_QUERIES,
+    DecisionRule,
+    Outcome,
+    PairedValues,
+    Verdict,
+    compare,
+    judge,
+)
 from gnomon.evaluate.judgments import DataSet
 from gnomon.evaluate.metrics import parse_metric, per_query
 from gnomon.evaluate.pseudo import RecallAlarm, detect_breakage, pseudo_queries, recall_by_kind

@@ -28,7 +28,14 @@ from gnomon.migrate.judgments import GateSettings, load_judgments
 from gnomon.migrate.prefill import Prefill, PrefillRun
 from gnomon.migrate.query_log import QueryLog, load_query_log
 from gnomon.migrate.report import write_report
-from gnomon.migrate.state import Migration, Outcome, StateFile, error_to_plain, exclusive_run, upgraded_settings
+from gnomon.migrate.state import (
+    Migration,
+    Outcome,
+    StateFile,
+    error_to_plain,
+    exclusive_run,
+    upgraded_settings,
+)
 from gnomon.migrate.throttle import SLICE_TEXTS, throttle_for
 
 _MAX_TRIES = 20

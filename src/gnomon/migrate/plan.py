@@ -15,7 +15,14 @@ from gnomon.core.errors import InvalidInput
 from gnomon.core.progress import ProgressCallback, no_progress
 from gnomon.core.serialize import to_plain
 from gnomon.migrate.change import Change, ResolvedChange, resolve_change
-from gnomon.migrate.cost import DiskEstimate, EncodingSpeed, Workload, count_workload, estimate_disk, measure_speed
+from gnomon.migrate.cost import (
+    DiskEstimate,
+    EncodingSpeed,
+    Workload,
+    count_workload,
+    estimate_disk,
+    measure_speed,
+)
 from gnomon.migrate.throttle import SLICE_TEXTS, Throttle, throttle_for
 
 WRITE_S_PER_TEXT, INDEX_S_PER_CHUNK = 0.0003, 0.0002

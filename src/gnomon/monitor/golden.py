@@ -16,7 +16,7 @@ from gnomon.evaluate.judgments import DataSet
 from gnomon.evaluate.metrics import parse_metric
 from gnomon.evaluate.pseudo import pseudo_queries
 from gnomon.evaluate.run import Run
-from gnomon.kernels.cusum import ALLOWANCE, cusum, cusum_p
+from gnomon.kernels.drift import ALLOWANCE, cusum, cusum_p
 from gnomon.monitor.alarms import CheckWithTests
 from gnomon.monitor.report import Check
 from gnomon.monitor.settings import MIN_GOLDEN_QUERIES

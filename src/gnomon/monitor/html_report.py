@@ -12,7 +12,7 @@ import numpy as np
 from gnomon.collection.catalog.connection import translated_errors
 from gnomon.core.files import write_atomic
 from gnomon.html import render
-from gnomon.kernels.cusum import cusum_limit
+from gnomon.kernels.drift import cusum_limit
 from gnomon.monitor.report import MonitorReport
 
 if TYPE_CHECKING:

@@ -1,9 +1,8 @@
-from .dense import Dense, PrefixDense
 from .feedback import RM3, Neighbours, NeighbourSettings, RM3Settings, Rocchio, RocchioSettings
 from .filter import ChunkLookup, Filter
 from .fuse import Fuse, FuseSettings
-from .lexical import Lexical
 from .rerank import EncodedTexts, LateRerank, Rerank, RerankSettings
+from .retrievers import Dense, Lexical, PrefixDense
 
 __all__ = [
     "RM3",

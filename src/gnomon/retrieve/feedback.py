@@ -16,7 +16,7 @@ from gnomon.core.ranking import Query, Ranking
 from gnomon.core.similarity import normalise
 from gnomon.core.vectors import Vectors
 from gnomon.kernels.feedback import interpolate, relevance_model, rocchio, smooth
-from gnomon.kernels.topk import Ids, positions, scores_at
+from gnomon.kernels.ranking import Ids, positions, scores_at
 from gnomon.retrieve.filter import TextsOf, VectorsOf, in_groups
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Int
 from gnomon.core.contracts import Retriever
 from gnomon.core.ranking import Query, Ranking
 from gnomon.core.vectors import Vectors
-from gnomon.kernels.topk import Ids
+from gnomon.kernels.ranking import Ids
 
 VectorsOf = Callable[[Ids], tuple[Ids, Vectors]]
 """Ids to those of them that have a vector, rising, and their vectors in that order."""

@@ -14,8 +14,7 @@ import numpy as np
 from gnomon.core.contracts import Retriever
 from gnomon.core.errors import InvalidInput
 from gnomon.core.ranking import Query, Ranking
-from gnomon.kernels.fusion import convex, reciprocal_rank, union
-from gnomon.kernels.topk import scores_at, top_k
+from gnomon.kernels.ranking import convex, reciprocal_rank, scores_at, top_k, union
 
 _THREADS = "gnomon-fuse"
 Fusion = Literal["min-max", "rrf"]

@@ -16,8 +16,7 @@ from gnomon.core.renamed import renamed_fields
 from gnomon.core.similarity import maxsim
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
-from gnomon.kernels.fusion import min_max
-from gnomon.kernels.topk import Ids, Scores, scores_at
+from gnomon.kernels.ranking import Ids, Scores, min_max, scores_at
 from gnomon.retrieve.filter import TextsOf, VectorsOf
 
 DEPTH = 100

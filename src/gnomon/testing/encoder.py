@@ -12,8 +12,7 @@ from typing import Any, ClassVar, Protocol, TypeVar, get_args
 
 import numpy as np
 
-from gnomon.core.contracts import Encoder, Role, Scorer
-from gnomon.core.encoders import RoleEncoder
+from gnomon.core.contracts import Encoder, Role, RoleEncoder, Scorer
 from gnomon.core.errors import InvalidInput, TruncatedText
 from gnomon.core.vectors import Vectors
 from gnomon.testing.expect import expect, refuses

@@ -14,7 +14,7 @@ from gnomon.core.ranking import Ranking
 from gnomon.core.similarity import maxsim, normalise, pairwise_scores
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
-from gnomon.kernels.topk import top_k
+from gnomon.kernels.ranking import top_k
 from gnomon.testing.expect import expect, fail, refuses
 
 _Array = np.ndarray[Any, np.dtype[Any]]

@@ -11,8 +11,7 @@ from typing import get_args
 
 import numpy as np
 
-from gnomon.core.contracts import Role
-from gnomon.core.encoders import RoleMethods
+from gnomon.core.contracts import Role, RoleMethods
 from gnomon.core.errors import InvalidInput, TruncatedText
 from gnomon.core.similarity import normalise
 from gnomon.core.space import Ingredients, Space

@@ -16,8 +16,7 @@ from torch import Tensor
 from torch import distributed as dist
 
 from gnomon.core.errors import GnomonError, InvalidInput
-from gnomon.train.batch import Batch
-from gnomon.train.contracts import Reps
+from gnomon.train.contracts import Batch, Reps
 
 T = TypeVar("T")
 _PATIENCE = timedelta(hours=12)

@@ -15,10 +15,15 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from gnomon.core.errors import GnomonError, InvalidInput
-from gnomon.train.batch import Batch
-from gnomon.train.contracts import WHOLE, Embedder, Features, Loss, Model, PairScorer, Reps
+from gnomon.train.contracts import WHOLE, Batch, Embedder, Features, Loss, Model, PairScorer, Reps
 from gnomon.train.distributed import BatchAcrossRanks, gather_batch, gather_blocks, gather_reps
-from gnomon.train.grad_cache import ComputedPieces, Precision, compute_pieces, padded_tokens, split_into_pieces
+from gnomon.train.grad_cache import (
+    ComputedPieces,
+    Precision,
+    compute_pieces,
+    padded_tokens,
+    split_into_pieces,
+)
 
 SCORED_TOGETHER = 2**26
 """Products of tokens that late interaction holds at once (256 MiB); beyond, queries are scored in blocks."""

@@ -15,8 +15,8 @@ from gnomon.core.errors import InvalidInput
 from gnomon.core.similarity import normalise
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
+from gnomon.kernels.ranking import top_k
 from gnomon.kernels.similarity import paired_cosines
-from gnomon.kernels.topk import top_k
 from gnomon.word_vectors.corpus import lower
 from gnomon.word_vectors.settings import SubwordSettings
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gnomon.core.errors import InvalidInput
-from gnomon.evaluate.checks import DataSetIssue
+from gnomon.evaluate.judgments import DataSetIssue
 from gnomon.evaluate.text_files import json_rows
 
 EXAMPLE = '{"id": "q1", "question": "…", "answer": "…", "document": "its id"}'

@@ -8,7 +8,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gnomon.answer.tables.source import derived_file, inspect_table, kind_of, list_tables, locate_derived, locate_table
+from gnomon.answer.tables.source import (
+    derived_file,
+    inspect_table,
+    kind_of,
+    list_tables,
+    locate_derived,
+    locate_table,
+)
 from gnomon.answer.tables.types import TableInfo
 from gnomon.collection import Collection
 from gnomon.collection.tables import TableRegistration

@@ -14,7 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gnomon.answer.tables.load import TableData, read_table, require_same_columns
-from gnomon.answer.tables.types import Column, ColumnKind, TableInfo, TableKind, quote_name, table_error, unique_names
+from gnomon.answer.tables.types import (
+    Column,
+    ColumnKind,
+    TableInfo,
+    TableKind,
+    quote_name,
+    table_error,
+    unique_names,
+)
 from gnomon.collection.catalog.connection import translated_errors
 from gnomon.core.errors import GnomonError, UnreadableFile
 from gnomon.core.files import replacing

@@ -12,7 +12,13 @@ from importlib import resources
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from gnomon.answer.tables.passages import MAX_CELL_LENGTH, AggregateRow, aggregate_passage, format_value, row_passages
+from gnomon.answer.tables.passages import (
+    MAX_CELL_LENGTH,
+    AggregateRow,
+    aggregate_passage,
+    format_value,
+    row_passages,
+)
 from gnomon.answer.tables.sandbox import QueryRefused, SandboxedTable, number_column
 from gnomon.answer.tables.types import Column, TableInfo, Value, quote_name
 from gnomon.answer.types import ChatModel, Message, Passage

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 
 from gnomon.cli.app import Json, eval_app, example
-from gnomon.cli.errors import output_errors
 from gnomon.cli.evaluation import PerQuery, Where
+from gnomon.cli.terminal import output_errors
 from gnomon.core.errors import InvalidInput
 
 if TYPE_CHECKING:

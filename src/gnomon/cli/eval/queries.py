@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from gnomon.collection.systems import SystemRun
     from gnomon.evaluate import DataSet, Score
-    from gnomon.evaluate.checks import DataSetIssue
+    from gnomon.evaluate.judgments import DataSetIssue
     from gnomon.evaluate.metrics import Coverage
 
 Mode = Literal["hybrid", "dense", "lexical"]

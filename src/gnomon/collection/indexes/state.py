@@ -20,8 +20,8 @@ from gnomon.core.serialize import from_plain, to_plain
 from gnomon.core.space import Space
 from gnomon.index.lexical import MANIFEST, VERSION, LexicalIndex, LexicalSettings
 from gnomon.index.manifest import read_manifest
+from gnomon.index.quantised_search import ScanSettings, chosen_settings
 from gnomon.index.scan import ScanIndex
-from gnomon.index.scan_settings import ScanSettings, chosen_settings
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,7 @@ from gnomon.collection.catalog.queries import JournalHead
 from gnomon.collection.catalog.versions import Version
 from gnomon.collection.indexes.sync import BackgroundWorker
 from gnomon.collection.ingest.writer import Target, Writer
-from gnomon.collection.serving.encoders import EncoderRegistry
-from gnomon.collection.serving.snapshot import ServedVersion, Snapshot
+from gnomon.collection.serving.snapshot import EncoderRegistry, ServedVersion, Snapshot
 from gnomon.core.errors import CollectionBusy, GnomonError
 
 _NEAR = 200

@@ -3,25 +3,225 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gnomon.collection.catalog import queries
-from gnomon.collection.catalog.chunkers import chunker_for, uses_own_tokenizer
+from gnomon.collection.catalog import queries, spaces
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.filters import Filters
 from gnomon.collection.catalog.spaces import CANARIES
-from gnomon.collection.catalog.versions import Version
+from gnomon.collection.catalog.versions import Version, chunker_for, uses_own_tokenizer
 from gnomon.collection.indexes.derived import DerivedIndexes, IndexView
 from gnomon.collection.indexes.state import derived_folder
 from gnomon.collection.ingest.writer import Target
 from gnomon.collection.search import build_retriever
-from gnomon.collection.serving.encoders import EncoderPool, LazyReranker
-from gnomon.collection.settings import Mode
+from gnomon.collection.settings import Mode, RetrievalSettings
 from gnomon.core.contracts import Array, Encoder, Retriever
+from gnomon.core.errors import GnomonError, ModelUnsupported, WeightsMismatch
+from gnomon.core.progress import ProgressCallback, no_progress
+from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
-from gnomon.retrieve.filter import ChunkLookup, Filter
+from gnomon.encode.batched import BatchedEncoder
+from gnomon.retrieve.filter import ChunkLookup, Filter, TextsOf
+from gnomon.retrieve.rerank import EncodedTexts, LateRerank, Rerank, RerankSettings
 from gnomon.retrieve.where import Where
+
+if TYPE_CHECKING:
+    from gnomon.encode import CrossEncoder
+
+
+class EncoderPool:
+    """Loads a version's encoder when it is first needed. Thread-safe.
+
+    One model runs one batch after another, so a query would wait for batches of an index run's documents, each of
+    which takes many times as long. During an index run searches therefore have a second instance of the model (40 MB
+    for MiniLM), and the two share the processor.
+    """
+
+    def __init__(self, open_encoder: Callable[[], Encoder]) -> None:
+        self._open = open_encoder
+        self._lock = threading.Lock()
+        self._encoder: Encoder | None = None
+        self._for_searches: BatchedEncoder | None = None
+        self._during_runs: BatchedEncoder | None = None
+        self._runs = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the encoder is loaded."""
+        return self._encoder is not None
+
+    @property
+    def is_searching(self) -> bool:
+        """Whether a search has used it."""
+        return self._for_searches is not None
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder for everything but searches, loaded and checked against its canaries when first needed."""
+        with self._lock:
+            return self._opened()
+
+    def for_searches(self) -> Encoder:
+        """The encoder for searches: queries of concurrent callers share a batch."""
+        with self._lock:
+            if self._for_searches is None:
+                self._for_searches = BatchedEncoder(self._opened())
+            if self._runs:
+                self._open_second(self._for_searches)
+            return self._during_runs or self._for_searches
+
+    @contextmanager
+    def index_run(self) -> Iterator[None]:
+        """Within it an index run is going on, and searches have an instance of their own."""
+        with self._lock:
+            self._runs += 1
+            if self._for_searches is not None:  # here, so that no search waits until it is loaded
+                self._open_second(self._for_searches)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._runs -= 1
+
+    def _opened(self) -> Encoder:
+        if self._encoder is None:
+            self._encoder = self._open()
+        return self._encoder
+
+    def _open_second(self, instead: BatchedEncoder) -> None:
+        if self._during_runs is not None:
+            return
+        try:
+            other = self._open()
+        except GnomonError:  # its files are gone since: searches share the loaded one
+            other = self._opened()
+        self._during_runs = instead if other is self._encoder else BatchedEncoder(other)
+
+
+Load = Callable[[str, Space], Encoder]
+
+
+class EncoderRegistry:
+    """Encoders by space: those that were registered, and any other loaded by its version's model name."""
+
+    def __init__(self, catalog: Catalog, load: Load, encoders: Sequence[Encoder] = ()) -> None:
+        self._catalog, self._load = catalog, load
+        self._registered = {encoder.space.fingerprint: encoder for encoder in encoders}
+
+    def register(self, encoder: Encoder) -> None:
+        """Use this encoder for its space, unless one is registered already."""
+        self._registered.setdefault(encoder.space.fingerprint, encoder)
+
+    def is_registered(self, version: Version) -> bool:
+        """Whether a version's encoder is registered, so that none has to be loaded."""
+        return version.space.fingerprint in self._registered
+
+    def load_unchecked(self, version: Version) -> Encoder:
+        """A version's encoder without checking its canaries: to examine a model that may have changed."""
+        return self._registered.get(version.space.fingerprint) or self._load(version.model, version.space)
+
+    def opener(self, version: Version) -> Callable[[], Encoder]:
+        """A function that loads a version's encoder and checks its canaries. It raises SpaceMismatch."""
+
+        def check(encoder: Encoder) -> None:
+            with self._catalog.read() as connection:
+                spaces.check_canaries(connection, version.space_id, encoder)
+
+        return lambda: spaces.open_encoder(version.space, version.model, lambda _: self.load_unchecked(version), check)
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    wrap: Callable[[Retriever], Retriever]
+    score: Callable[[str], object]
+
+
+class LazyReranker:
+    """The reranker of a version's settings, loaded when first needed. Thread-safe."""
+
+    def __init__(self, settings: RerankSettings | None, texts_of: TextsOf) -> None:
+        self._settings, self._texts_of = settings, texts_of
+        self._lock = threading.Lock()
+        self._loaded: _Loaded | None = None
+
+    def wrap(self, part: Retriever) -> Retriever:
+        """A retriever with the reranker after it, or as it is where none is set.
+
+        Raises WeightsMismatch where the model at its place is not the one that was set.
+        """
+        return part if self._settings is None else self._opened(self._settings).wrap(part)
+
+    def warm(self, query: str) -> None:
+        """Load it and score once, so that the first search does not wait. Raises as `wrap` does."""
+        if self._settings is not None:
+            self._opened(self._settings).score(query)
+
+    def _opened(self, settings: RerankSettings) -> _Loaded:
+        with self._lock:
+            if self._loaded is None:
+                self._loaded = self._load(settings)
+            return self._loaded
+
+    def _load(self, settings: RerankSettings) -> _Loaded:
+        model, texts_of, depth, weight = load_reranker(settings.model), self._texts_of, settings.depth, settings.weight
+        if settings.fingerprint and _identity(model) != settings.fingerprint:
+            raise WeightsMismatch(
+                f"the reranker {settings.model} is another model than the one that was set",
+                expected=f"the model {settings.fingerprint[:12]}",
+                hint="put it back; or go back to the version before it (gnomon rollback KB), and from "
+                f"there make one with the new model: gnomon migrate KB --set rerank.model={settings.model}",
+            )
+        if isinstance(model, Encoder):
+            encoder, vectors = model, EncodedTexts(model, texts_of)
+            return _Loaded(
+                lambda part: LateRerank(part, encoder, vectors, depth, weight),
+                lambda query: encoder.encode([query], role="query"),
+            )
+        scorer = model
+        return _Loaded(
+            lambda part: Rerank(part, scorer, texts_of, depth, weight),
+            lambda query: scorer.score(query, [query]),
+        )
+
+
+def resolve_reranker(settings: RetrievalSettings, progress: ProgressCallback = no_progress) -> RetrievalSettings:
+    """The settings with the reranker's absolute path, where it is a folder, and its fingerprint.
+
+    Raises as `load_scorer` does, and ModelUnsupported for a model of one vector a text.
+    """
+    rerank = settings.rerank
+    if rerank is None or rerank.fingerprint:
+        return settings
+    folder = Path(rerank.model).expanduser()
+    name = str(folder.resolve()) if folder.is_dir() else rerank.model
+    return replace(settings, rerank=replace(rerank, model=name, fingerprint=_identity(load_reranker(name, progress))))
+
+
+def load_reranker(name: str, progress: ProgressCallback = no_progress) -> CrossEncoder | Encoder:
+    """A cross-encoder or a late interaction model. Raises as `resolve_reranker` does."""
+    from gnomon.encode import load_encoder, load_scorer
+    from gnomon.encode.hub.locate import locate
+    from gnomon.encode.layout.modules import architecture_of
+
+    located = locate(name, progress=progress)
+    shape = architecture_of(located.folder, carded=located.card is not None)
+    if shape == "cross":
+        return load_scorer(name, progress=progress)
+    if shape != "late":
+        raise ModelUnsupported(
+            f"{Path(name).name} gives one vector a text: it does not rerank",
+            expected="a cross-encoder or a late interaction model",
+            hint="train one: docs/training.md; a model of vectors is what a collection is indexed with",
+        )
+    return load_encoder(name, progress=progress)
+
+
+def _identity(model: CrossEncoder | Encoder) -> str:
+    return model.space.fingerprint if isinstance(model, Encoder) else model.fingerprint
 
 
 def lookups(catalog: Catalog, version: Version) -> ChunkLookup:

@@ -29,7 +29,7 @@ from gnomon.doctor.identify_model import (
 from gnomon.doctor.report import DoctorFinding, Severity
 from gnomon.doctor.stores import chroma, faiss, lancedb, pgvector, qdrant
 from gnomon.doctor.stores.source import ColumnNames, StoreSource, VectorBatch
-from gnomon.doctor.vector_scan import UNIT
+from gnomon.doctor.vector_checks import UNIT
 
 SAMPLE = 64
 """Texts encoded again by each model."""

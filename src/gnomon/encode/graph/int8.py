@@ -19,7 +19,14 @@ from openvino import opset15 as op
 
 from gnomon.core.errors import ModelUnsupported
 from gnomon.encode.graph.compiled import CompiledModel
-from gnomon.encode.graph.layers import Node, float_constant, int_constant, linear, table_constant, tensor_constant
+from gnomon.encode.graph.layers import (
+    Node,
+    float_constant,
+    int_constant,
+    linear,
+    table_constant,
+    tensor_constant,
+)
 from gnomon.encode.graph.network import LinearLayer, build_network
 from gnomon.encode.graph.weights import Weights, prefix_of
 from gnomon.encode.layout.families import transformer_spec

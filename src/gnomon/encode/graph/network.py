@@ -28,7 +28,12 @@ from gnomon.encode.graph.layers import (
 )
 from gnomon.encode.graph.weights import Weights, prefix_of, require_positions
 from gnomon.encode.layout.backbone import BackboneLayout
-from gnomon.encode.layout.families import POSITION_EMBEDDINGS, WORD_EMBEDDINGS, TransformerSpec, transformer_spec
+from gnomon.encode.layout.families import (
+    POSITION_EMBEDDINGS,
+    WORD_EMBEDDINGS,
+    TransformerSpec,
+    transformer_spec,
+)
 
 LinearLayer = Callable[[Node, Weights, str], Node]
 """Takes x, the tensors and a layer's name to x W^T + b: `linear` in floating point."""

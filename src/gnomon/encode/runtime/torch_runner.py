@@ -11,7 +11,12 @@ import numpy as np
 
 from gnomon.core.errors import InvalidInput
 from gnomon.encode.graph.weights import Weights, prefix_of, require_positions
-from gnomon.encode.layout.families import POSITION_EMBEDDINGS, WORD_EMBEDDINGS, TransformerSpec, transformer_spec
+from gnomon.encode.layout.families import (
+    POSITION_EMBEDDINGS,
+    WORD_EMBEDDINGS,
+    TransformerSpec,
+    transformer_spec,
+)
 from gnomon.encode.layout.model import ModelLayout
 from gnomon.encode.settings import EncoderSettings
 

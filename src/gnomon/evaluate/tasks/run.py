@@ -8,9 +8,8 @@ from typing import Literal, get_args
 from gnomon.core.contracts import Encoder, Role
 from gnomon.core.errors import InvalidInput
 from gnomon.evaluate.tasks.analogy import measure_analogies
-from gnomon.evaluate.tasks.pair_classification import measure_pairs
 from gnomon.evaluate.tasks.report import TaskReport
-from gnomon.evaluate.tasks.similarity import measure_similarity
+from gnomon.evaluate.tasks.text_pairs import measure_pairs, measure_similarity
 from gnomon.evaluate.tasks.word_in_context import measure_words_in_context
 
 Task = Literal["sts", "pairs", "analogy", "similarity", "context"]

@@ -16,9 +16,9 @@ from gnomon.core.contracts import Role
 from gnomon.core.errors import InvalidInput
 from gnomon.core.similarity import normalise
 from gnomon.core.space import Space
-from gnomon.evaluate.tasks.pair_classification import ScoredPairs, pair_figures, positives
 from gnomon.evaluate.tasks.report import TaskReport, require_two
 from gnomon.evaluate.tasks.rows import TEXTS, Row, number_of, read_rows, text_of
+from gnomon.evaluate.tasks.text_pairs import ScoredPairs, pair_figures, positives
 
 FIELDS = {
     **TEXTS,

@@ -21,7 +21,7 @@ from gnomon.core.renamed import renamed_fields
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
 from gnomon.evaluate.significance import mean_intervals
-from gnomon.kernels.linear_maps import line, recall
+from gnomon.kernels.geometry import line, recall
 from gnomon.migrate.adapter.maps import (
     MAP_KINDS,
     MapKind,

@@ -13,7 +13,7 @@ from gnomon.core.contracts import Array
 from gnomon.core.errors import InvalidInput
 from gnomon.core.similarity import normalise
 from gnomon.core.vectors import Vectors
-from gnomon.kernels.linear_maps import affine, rotation
+from gnomon.kernels.geometry import affine, rotation
 from gnomon.kernels.statistics import softmax
 
 Arrays = Mapping[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]

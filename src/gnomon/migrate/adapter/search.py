@@ -11,7 +11,7 @@ from jaxtyping import Int
 from gnomon.core.contracts import Array, Encoder, Index
 from gnomon.core.errors import InvalidInput
 from gnomon.core.ranking import Query, Ranking
-from gnomon.kernels.topk import scores_at, top_k
+from gnomon.kernels.ranking import scores_at, top_k
 from gnomon.migrate.adapter.fit import EmbeddingAdapter
 from gnomon.retrieve.filter import in_groups
 

@@ -15,7 +15,7 @@ from jaxtyping import Int
 from gnomon.core.contracts import Encoder
 from gnomon.core.progress import Progress, ProgressCallback
 from gnomon.core.ranking import Ranking
-from gnomon.kernels.fusion import reciprocal_rank, union
+from gnomon.kernels.ranking import reciprocal_rank, union
 
 BLOCK = 4096
 """Hears of a stage, how much of it is done, and of how much."""

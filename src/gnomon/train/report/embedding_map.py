@@ -19,7 +19,7 @@ from gnomon.core.errors import InvalidInput
 from gnomon.core.files import replacing
 from gnomon.core.serialize import from_plain, to_plain
 from gnomon.core.similarity import normalise
-from gnomon.kernels.alignment import alignment, uniformity
+from gnomon.kernels.geometry import alignment, uniformity
 from gnomon.train.contracts import Embedder, Model, Reps
 from gnomon.train.data.source import DataSource
 from gnomon.train.evaluation import DevSet, bm25_candidates, embed_texts

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from gnomon.core.errors import InvalidInput
-from gnomon.kernels.alignment import principal_plane
+from gnomon.kernels.geometry import principal_plane
 from gnomon.train.report.embedding_map import EmbeddingMap
 
 if TYPE_CHECKING:

@@ -7,12 +7,29 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gnomon.core.contracts import Encoder, Index
+from gnomon.core.contracts import Encoder, Index, TextIndex
 from gnomon.core.errors import InvalidInput
 from gnomon.core.ranking import Query, Ranking
 from gnomon.core.vectors import Vectors
-from gnomon.kernels.topk import scores_at
+from gnomon.kernels.ranking import scores_at
 from gnomon.retrieve.filter import in_groups
+
+
+@dataclass(frozen=True)
+class Lexical:
+    """Searches a text index with the query's words."""
+
+    index: TextIndex
+
+    def __call__(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
+        """At most `k` chunks a query; the stage "lexical" holds their BM25 score."""
+
+        def search(positions: Sequence[int]) -> list[Ranking]:
+            texts = [queries[position].text for position in positions]
+            return self.index.search(texts, k=k, where=queries[positions[0]].where)
+
+        found = in_groups(queries, search)
+        return [Ranking(r.ids, r.scores, {"lexical": r.scores}) for r in found]
 
 
 @dataclass(frozen=True)

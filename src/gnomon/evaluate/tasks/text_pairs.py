@@ -11,8 +11,37 @@ from jaxtyping import Bool, Float
 from gnomon.core.contracts import Encoder, Role
 from gnomon.core.errors import InvalidInput
 from gnomon.evaluate.tasks.report import TaskFigure, TaskReport, pair_cosines, require_two, with_interval
-from gnomon.evaluate.tasks.rows import TEXTS, Row, read_rows, text_of
-from gnomon.kernels.statistics import roc_auc
+from gnomon.evaluate.tasks.rows import TEXTS, Row, number_of, read_rows, text_of
+from gnomon.kernels.statistics import pearson, roc_auc, spearman
+
+FIELDS = {
+    **TEXTS,
+    "score": ("score", "similarity", "similarity_score", "gold", "relatedness", "human(mean)", "label"),
+}
+
+
+def measure_similarity(task: str, encoder: Encoder, path: Path, *, role: Role) -> TaskReport:
+    """Spearman and Pearson of the pairs' cosines with their scores; pairs unknown to the model are left out."""
+    rows = read_rows(path, FIELDS)
+    pairs = [(text_of(row, "a"), text_of(row, "b")) for row in rows]
+    scores = np.array([number_of(row, "score") for row in rows])
+    near, known = pair_cosines(encoder, pairs, role=role)
+    covered = int(known.sum())
+    require_two(covered, len(rows), encoder.space.name)
+    near, scores = near[known], scores[known]
+    if len(set(scores.tolist())) == 1:
+        raise InvalidInput(
+            f"{path}: every score is {scores[0]:g}",
+            expected="scores that differ",
+            hint="give the right column",
+        )
+    figures = (
+        with_interval("Spearman", spearman, near, scores),
+        with_interval("Pearson", pearson, near, scores),
+    )
+    left_out = (f"{len(rows) - covered} pairs with words unknown to the model left out",)
+    return TaskReport(task, encoder.space.name, figures, len(rows), covered, left_out if covered < len(rows) else ())
+
 
 UPPER_BOUND = "best accuracy (threshold from the same data: an upper bound)"
 
@@ -86,7 +115,7 @@ def _cumulated(scores: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]
     return np.cumsum(positive[order])[ends].astype(np.float64), (ends + 1).astype(np.float64)
 
 
-FIELDS = {**TEXTS, "label": ("label", "is_duplicate", "duplicate", "gold_label", "target", "class")}
+PAIR_CLASSIFICATION_FIELDS = {**TEXTS, "label": ("label", "is_duplicate", "duplicate", "gold_label", "target", "class")}
 _YES = ("1", "true", "yes", "duplicate", "paraphrase", "positive", "entailment")
 
 
@@ -104,7 +133,7 @@ def measure_pairs(encoder: Encoder, path: Path, *, fit: Path | None, role: Role)
 
 
 def _scored(encoder: Encoder, path: Path, role: Role) -> tuple[ScoredPairs, int, str]:
-    rows = read_rows(path, FIELDS)
+    rows = read_rows(path, PAIR_CLASSIFICATION_FIELDS)
     texts = [(text_of(row, "a"), text_of(row, "b")) for row in rows]
     positive, yes = positives(rows, path)
     near, known = pair_cosines(encoder, texts, role=role)

@@ -25,8 +25,95 @@ from gnomon.answer.types import (
     SentenceVerified,
     TextDelta,
 )
-from gnomon.cli.rendering.hits import MATCH
 from gnomon.cli.terminal import clean, near, print_hanging, print_line, printable
+from gnomon.core.ranking import Hit
+
+MATCH = "bold yellow"
+
+
+def print_hits(console: Console, hits: Sequence[Hit], *, explain: bool = False) -> None:
+    """Ranked hits: rank, title and score; the snippet with its matches; where it stands."""
+    width = len(str(len(hits))) + 1
+    for rank, hit in enumerate(hits, 1):
+        if rank > 1:
+            console.print()
+        margin = Text(" " * (width + 2))
+        _print_head(console, Text(f"{rank:>{width}}  ", style="cyan"), hit)
+        print_hanging(console, margin, snippet_text(hit))
+        if explain and hit.stages:
+            print_hanging(console, margin, stages_text(hit))
+        print_line(console, Text.assemble(margin, place_text(hit)))
+
+
+def _print_head(console: Console, rank: Text, hit: Hit) -> None:
+    title = clean(hit.title or near(hit.document), style="bold")
+    path = [part for part in hit.heading if part != hit.title]
+    if path:
+        title = Text.assemble(title, clean(" › " + " › ".join(path)))
+    score = Text(f"{hit.score:.3f}", style="dim")
+    if not console.is_terminal:
+        print_line(console, Text.assemble(rank, title, "  ", score))
+        return
+    room = console.width - rank.cell_len - score.cell_len - 2
+    title.truncate(room, overflow="ellipsis", pad=True)
+    print_line(console, Text.assemble(rank, title, "  ", score))
+
+
+def snippet_text(hit: Hit) -> Text:
+    """The snippet on one line with its matches styled, and an ellipsis where the chunk goes on."""
+    shown = Text()
+    at = 0
+    flat, part = " ".join(hit.text.split()), " ".join(hit.snippet.split())
+    if not flat.startswith(part):
+        shown.append("…", style="dim")
+    for start, end in hit.highlights:
+        shown.append(_collapsed(hit.snippet[at:start]))
+        shown.append(_collapsed(hit.snippet[start:end]), style=MATCH)
+        at = end
+    shown.append(_collapsed(hit.snippet[at:]))
+    if not flat.endswith(part):
+        shown.append("…", style="dim")
+    return shown
+
+
+def stages_text(hit: Hit) -> Text:
+    """Each stage's own score; a stage that did not find the chunk has none."""
+    shown = (f"{name} {'-' if math.isnan(score) else f'{score:.3f}'}" for name, score in sorted(hit.stages.items()))
+    return Text("  ".join(shown), style="cyan")
+
+
+def place_text(hit: Hit) -> Text:
+    """Source and character offsets, and how many more chunks of the document were found."""
+    place = clean(f"{near(hit.source or hit.document)}:{hit.start}-{hit.end}", style="dim")
+    if hit.more:
+        place.append(f"  +{hit.more} more here", style="dim")
+    return place
+
+
+def hit_json(hit: Hit, rank: int) -> dict[str, Any]:
+    """A hit for scripts; a stage that did not find it is null."""
+    return {
+        "rank": rank,
+        "score": hit.score,
+        "document": hit.document,
+        "chunk": hit.chunk_id,
+        "title": hit.title,
+        "heading": list(hit.heading),
+        "source": hit.source,
+        "start": hit.start,
+        "end": hit.end,
+        "text": hit.text,
+        "snippet": hit.snippet,
+        "highlights": [list(span) for span in hit.highlights],
+        "stages": {name: None if math.isnan(score) else score for name, score in hit.stages.items()},
+        "metadata": dict(hit.metadata),
+        "more": hit.more,
+    }
+
+
+def _collapsed(text: str) -> str:
+    return re.sub(r"\s+", " ", printable(text))
+
 
 NOT_SUPPORTED = "[not supported by the passages]"
 LENGTH = 240
@@ -140,9 +227,9 @@ def quoted_text(text: str, spans: Sequence[tuple[int, int]]) -> Text:
     for left, right in spans:
         left, right = min(max(left, at), end), min(right, end)
         if left < right:
-            shown.append(_collapsed(text[at:left])).append(_collapsed(text[left:right]), style=MATCH)
+            shown.append(_answers_collapsed(text[at:left])).append(_answers_collapsed(text[left:right]), style=MATCH)
             at = right
-    shown.append(_collapsed(text[at:end]).rstrip())
+    shown.append(_answers_collapsed(text[at:end]).rstrip())
     return shown.append("…", style="dim") if end < len(text) else shown
 
 
@@ -166,7 +253,7 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _collapsed(text: str) -> str:
+def _answers_collapsed(text: str) -> str:
     return re.sub(r"\s+", " ", printable(text))
 
 
