@@ -124,7 +124,7 @@ def measured(model: FittedModel, threshold: float, one: Asked) -> dict[str, Any]
         made[kind]["against"], made[kind]["curves"] = {}, {"confidence": curve(odds[WHOLE], odds[kind])}
         for at, name in enumerate(SCORES):
             there, gone = one.scores[WHOLE][:, at], one.scores[kind][:, at]
-            made[kind]["against"][name] = compared(odds[WHOLE], odds[kind], there, gone)
+            made[kind]["against"][name] = compared(odds[WHOLE], odds[kind], there, simple_gone=gone)
             made[kind]["curves"][name] = curve(there, gone)
         made[kind]["goal"] = WANTED
     return made
@@ -142,7 +142,7 @@ def cost(folder: Path) -> dict[str, Any]:
             ranking = retriever([Query(text)], k=30)[0]
             passages = select_passages(kb, ranking, ContextSettings())
             started = time.process_time()
-            compute_signals(kb, text, ranking, passages)
+            compute_signals(kb, text, ranking, passages=passages)
             taken.append(1000 * (time.process_time() - started))
     return {**spread(taken[5:], 1), "runs": len(taken) - 5}
 

@@ -33,7 +33,7 @@ def curve(there: Any, gone: Any, points: int = 101) -> list[list[float]]:
     ]
 
 
-def compared(there: Any, gone: Any, simple_there: Any, simple_gone: Any) -> dict[str, Any]:
+def compared(there: Any, gone: Any, simple_there: Any, *, simple_gone: Any) -> dict[str, Any]:
     """A model beside a simple score: both figures, and their differences with intervals.
 
     A paired bootstrap over questions, each with all that was asked of it; 95 %, percentiles.

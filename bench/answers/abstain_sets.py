@@ -119,7 +119,7 @@ def asked(case: Case, mode: Any, folder: Path) -> Asked:
         kb.index([DATA / case.name])
     encoder = Once(gnomon.load_encoder("all-MiniLM-L6-v2"))
     with gnomon.open(folder / case.label, encoder=encoder) as kb:
-        made = _ask(kb, encoder, dataset, case, mode, wanted)
+        made = _ask(kb, encoder, dataset, case=case, mode=mode, wanted=wanted)
     if known is not None:
         made = known.with_more(made)
     made.save(path)
@@ -133,27 +133,29 @@ def sampled(dataset: DataSet, count: int) -> list[str]:
     return every[:count]
 
 
-def _ask(kb: gnomon.Collection, encoder: Once, dataset: DataSet, case: Case, mode: Any, wanted: Sequence[str]) -> Asked:
+def _ask(
+    kb: gnomon.Collection, encoder: Once, dataset: DataSet, *, case: Case, mode: Any, wanted: Sequence[str]
+) -> Asked:
     taker = _Taker.of(kb, case)
     view = kb.internals.indexes
     retriever = build_retriever(mode, kb.version.retrieval, encoder=encoder, dense=view.dense, lexical=view.lexical)
     rows: dict[str, dict[str, list[Any]]] = {part: {} for part in _PARTS}
 
-    def look(kind: str, text: str, gold: set[int], gone: set[int]) -> None:
+    def look(kind: str, text: str, gold: set[int], *, gone: set[int]) -> None:
         ranking = retriever([Query(text, taker.left(gone) if gone else None)], k=30)[0]
         passages = select_passages(kb, ranking, ContextSettings())
         held = any(chunk in gold for passage in passages for chunk in passage.chunk_ids)
-        found = (_numbers(compute_signals(kb, text, ranking, passages)), _best(ranking), held)
+        found = (_numbers(compute_signals(kb, text, ranking, passages=passages)), _best(ranking), held)
         for part, value in zip(_PARTS, found, strict=True):
             rows[part].setdefault(kind, []).append(value)
 
     for name in wanted:
         relevant = [document for document, grade in dataset.relevant[name].items() if grade > 0]
         for kind, gone in taker.removals(relevant):
-            look(kind, dataset.judged[name], taker.chunks(relevant), gone)
+            look(kind, dataset.judged[name], taker.chunks(relevant), gone=gone)
     other = load_dataset(DATA / case.other[0], split=case.other[1])
     for name in sampled(other, FOREIGN_QUESTIONS):
-        look(FOREIGN, other.judged[name], set(), set())
+        look(FOREIGN, other.judged[name], set(), gone=set())
     parts = {part: {kind: np.array(own) for kind, own in rows[part].items()} for part in _PARTS}
     return Asked(list(wanted), **parts)
 

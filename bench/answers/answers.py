@@ -96,7 +96,7 @@ def figures_of(name: str, folder: Path, most: int | None = None) -> dict[str, An
         "questions": len(data.questions),
         "answer_words": float(np.median([len(answer.split()) for answer in data.answers.values()])),
         "evidence": evidence,
-        "answers": answers(data, found, encoder, corpus),
+        "answers": answers(data, found, encoder, corpus=corpus),
     }
 
 
@@ -118,7 +118,7 @@ def passages_of(corpus: Corpus, retriever: Any, data: Asked) -> dict[str, Given]
     return found
 
 
-def answers(data: Asked, found: Mapping[str, Given], encoder: Once, corpus: Corpus) -> dict[str, Any]:
+def answers(data: Asked, found: Mapping[str, Given], encoder: Once, *, corpus: Corpus) -> dict[str, Any]:
     """Token F1 and exact match of quoted sentences, against quoting the first sentence of the best chunk."""
     said: dict[str, dict[str, str]] = {
         "first sentence of the best chunk": {},

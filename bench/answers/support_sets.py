@@ -63,7 +63,7 @@ def answers() -> Iterator[Example]:
         for text in sentences(row["answer"]):
             yield Example("rhdh_docs", "written from the passages", text, own, True)
             yield Example("rhdh_docs", "passages of other questions", text, wrong, False)
-            yield from damaged("rhdh_docs", text, own, graft, draw)
+            yield from damaged("rhdh_docs", text, own, graft=graft, draw=draw)
 
 
 def paragraphs() -> Iterator[Example]:
@@ -79,7 +79,7 @@ def paragraphs() -> Iterator[Example]:
             for kind, other in reworded(sentence):
                 yield Example("xquad/en", kind, other, own, True)
             yield Example("xquad/en", "other paragraphs of the article", sentence, near, False)
-            yield from damaged("xquad/en", sentence, own, graft, draw)
+            yield from damaged("xquad/en", sentence, own, graft=graft, draw=draw)
 
 
 def pairs() -> Iterator[Example]:
@@ -111,7 +111,7 @@ def claims() -> Iterator[Example]:
         yield Example("SciFact train", "abstracts that are near", data.queries[name], held, False)
 
 
-def damaged(source: str, text: str, own: tuple[Passage, ...], graft: str, draw: random.Random) -> Iterator[Example]:
+def damaged(source: str, text: str, own: tuple[Passage, ...], *, graft: str, draw: random.Random) -> Iterator[Example]:
     """The sentence with something wrong in it, against its own passages."""
     whole = " ".join(one.text for one in own)
     others = sorted({name for name in _NAME.findall(whole) if name not in text})

@@ -175,7 +175,7 @@ def orders(given: Material, adapter: EmbeddingAdapter, logged: Array) -> dict[st
     return {"hot": [parts[one] for one in hot], "random": [parts[one] for one in documents]}
 
 
-def curve(given: Material, judged: Judged, adapter: EmbeddingAdapter, order: Sequence[Array]) -> list[Array]:
+def curve(given: Material, judged: Judged, adapter: EmbeddingAdapter, *, order: Sequence[Array]) -> list[Array]:
     """Each query's quality with the first shares of the passages re-embedded."""
     old = index_of(given.documents.old, np.arange(len(given.owners)))
     line, upto = np.concatenate(order), np.cumsum([len(part) for part in order])
@@ -214,7 +214,7 @@ def figures_of(given: Material) -> dict[str, Any]:
     often, logged = traffic(len(given.names))
     tenth = np.argsort(-often)[: len(often) // 10]
     order = orders(given, adapter, logged)
-    curves = {name: curve(given, judged, adapter, order[name]) for name in ("hot", "random")}
+    curves = {name: curve(given, judged, adapter, order=order[name]) for name in ("hot", "random")}
     curves["naive"] = naive(given, judged, order["random"])
     at = SHARES.index(0.1)
     ten = {name: curves[name][at][tenth] - before["new"][tenth] for name in ("hot", "random")}

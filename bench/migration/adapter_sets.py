@@ -76,8 +76,8 @@ def material(name: str, encoder: Encoder, folder: Path = HOME) -> Material:
     for part, known in (("queries", asked), ("train", train)):
         said = list(known.queries.values())
         old = known.encoder.encode(said, role="query")
-        sides[part] = Both(old, encoded(encoder, said, "query", folder))
-    every = Both(rows.take(np.flatnonzero(used)), encoded(encoder, texts, "document", folder))
+        sides[part] = Both(old, encoded(encoder, said, "query", folder=folder))
+    every = Both(rows.take(np.flatnonzero(used)), encoded(encoder, texts, "document", folder=folder))
     here, away = np.flatnonzero(searched[used]), np.flatnonzero(~searched[used])
     return Material(
         name,
@@ -98,7 +98,7 @@ def _kept(keys: Sequence[str], relevant: dict[str, dict[str, int]], most: int) -
     return sorted(needed.union(others[: max(0, most - len(needed))]))
 
 
-def encoded(encoder: Encoder, texts: Sequence[str], role: Role, folder: Path) -> Vectors:
+def encoded(encoder: Encoder, texts: Sequence[str], role: Role, *, folder: Path) -> Vectors:
     """The texts' vectors. They are kept by the texts' hashes in a file that grows by slices."""
     space = encoder.space
     path = folder / "bridge" / f"{space.fingerprint[:12]}.{role}"

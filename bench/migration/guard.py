@@ -111,22 +111,22 @@ def main() -> None:
         subprocess.run(rotate, check=True)
         encoders = [load_encoder(str(folder)) for folder in models.values()]
         places = dict(zip((one.space.fingerprint for one in encoders), models.values(), strict=True))
-        found["gnomon"] = tried(Collection, Path(scratch) / "gnomon", encoders, {"gnomon": gnomon.__version__})
+        found["gnomon"] = tried(Collection, Path(scratch) / "gnomon", encoders, versions={"gnomon": gnomon.__version__})
         for name in ("chroma", "llamaindex"):
             versions: dict[str, str] = {}
 
-            def opened(folder: Path, encoder: Encoder, name: str = name, kept: dict[str, str] = versions) -> Peer:
+            def opened(folder: Path, encoder: Encoder, name: str = name, *, kept: dict[str, str] = versions) -> Peer:
                 peer = Peer(name, folder, places[encoder.space.fingerprint])
                 kept.update(peer.versions)
                 return peer
 
-            found[name] = tried(opened, Path(scratch) / name, encoders, versions)
+            found[name] = tried(opened, Path(scratch) / name, encoders, versions=versions)
             print(name, json.dumps(found[name]), flush=True)
     write("guard", {"model": MODEL, "stores": found})
     pages.write("guard")
 
 
-def tried(open_store: Any, folder: Path, encoders: Sequence[Encoder], versions: dict[str, str]) -> dict[str, Any]:
+def tried(open_store: Any, folder: Path, encoders: Sequence[Encoder], *, versions: dict[str, str]) -> dict[str, Any]:
     """The three attempts."""
     attempts = [asdict(one) for one in try_to_mix(open_store, folder, *encoders)]
     return {"versions": versions, "attempts": attempts}

@@ -168,7 +168,7 @@ class Bench:
                 base = self._healthy(at % SERIES, prompted="prompt" in name)
                 copy = self._folder / "damaged"
                 shutil.copytree(base, copy)
-                self._note(key, self._damaged(name, copy, at, share))
+                self._note(key, self._damaged(name, copy, at, share=share))
                 shutil.rmtree(copy)
         return [self._done[key] for key in keys]
 
@@ -199,15 +199,15 @@ class Bench:
         if not taken.took_baseline:
             raise SystemExit(f"no baseline: {taken.notes}")
 
-    def _damaged(self, name: str, folder: Path, at: int, share: float | None) -> MonitorReport:
+    def _damaged(self, name: str, folder: Path, at: int, *, share: float | None) -> MonitorReport:
         content, encoder, draw = self._content, self._encoder, random.Random(5000 + at)
         queries = draw.sample(content.asked, QUERIES)
         mixed = round((share or MIX) * QUERIES)
         turn = rotation(encoder.space.dim)
         if "another model" in name:
-            damaged(folder / "collection.db", 1.0, lambda row, _: row @ turn, at)
+            damaged(folder / "collection.db", 1.0, lambda row, _: row @ turn, seed=at)
         elif "corrupted" in name:
-            damaged(folder / "collection.db", share or 0.05, corrupted, at)
+            damaged(folder / "collection.db", share or 0.05, corrupted, seed=at)
         elif "exchanged" in name:
             encoder = encoder.altered(change=lambda data: data @ turn)
         elif "prompt" in name:

@@ -142,7 +142,7 @@ def rotation(dim: int) -> Array:
     return turned
 
 
-def damaged(catalog: Path, share: float, change: Callable[[Array, int], Array], seed: int) -> int:
+def damaged(catalog: Path, share: float, change: Callable[[Array, int], Array], *, seed: int) -> int:
     """Change a share of the stored document vectors, at random. Returns how many."""
     connection = sqlite3.connect(catalog)
     with connection:

@@ -88,13 +88,13 @@ def main() -> None:
             "documents": given.documents,
             "queries": len(table.answers),
             "asked_a_second": given.rate,
-            "idle": {"between_two": summary(switches(folder, table, TWO, given.switches // 3), [], 0.0)},
+            "idle": {"between_two": summary(switches(folder, table, TWO, many=given.switches // 3), [], 0.0)},
         }
         for name, turns, many in (
             ("between_two", TWO, given.switches),
             ("of_three", THREE, given.switches // 3),
         ):
-            figures[name] = under_load(folder, table, (turns, many), given.rate)
+            figures[name] = under_load(folder, table, (turns, many), rate=given.rate)
     print(json.dumps(figures, indent=1)) if given.try_out else write("switching", figures)
 
 
@@ -146,7 +146,7 @@ def answer(kb: gnomon.Collection, query: str) -> tuple[int, ...]:
     return tuple(hit.chunk_id for hit in kb.search(query, k=K))
 
 
-def under_load(folder: Path, table: Table, what: tuple[Any, int], rate: float) -> dict[str, Any]:
+def under_load(folder: Path, table: Table, what: tuple[Any, int], *, rate: float) -> dict[str, Any]:
     """Switches while the callers search."""
     context = multiprocessing.get_context("spawn")
     pipes = [context.Pipe() for _ in range(CALLERS)]
@@ -162,7 +162,7 @@ def under_load(folder: Path, table: Table, what: tuple[Any, int], rate: float) -
     for ours, _ in pipes:
         ours.send(time.monotonic() + 0.5)
     time.sleep(1.5)
-    done = switches(folder, table, *what)
+    done = switches(folder, table, what[0], many=what[1])
     time.sleep(1.0)
     answers: list[list[Answer]] = []
     for ours, _ in pipes:
@@ -173,7 +173,7 @@ def under_load(folder: Path, table: Table, what: tuple[Any, int], rate: float) -
     return summary(done, answers, rate)
 
 
-def call(folder: Path, table: Table, when: tuple[int, float], pipe: Connection) -> None:
+def call(folder: Path, table: Table, when: tuple[int, float], *, pipe: Connection) -> None:
     """Search each time that a search is due, until told to stop; late ones at once, none is left out."""
     warnings.simplefilter("error")  # that a version could not be loaded is a failure too
     number, every = when
@@ -208,7 +208,7 @@ class Made:
     call_ms: float
 
 
-def switches(folder: Path, table: Table, turns: Sequence[tuple[str, str]], many: int) -> list[Made]:
+def switches(folder: Path, table: Table, turns: Sequence[tuple[str, str]], *, many: int) -> list[Made]:
     """So many of them by a process that searches too, a quarter of a second apart."""
     made: list[Made] = []
     with gnomon.open(folder, encoder=Remembered(table)) as kb:

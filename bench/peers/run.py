@@ -80,7 +80,7 @@ class Task:
     limit_s: float
 
 
-def once(peer: Peer, python: Path, task: Task, cores: str) -> dict[str, Any]:
+def once(peer: Peer, python: Path, task: Task, *, cores: str) -> dict[str, Any]:
     """One fresh process: start, index, search by each mode."""
     with tempfile.TemporaryDirectory() as scratch:
         folder, log = Path(scratch) / "index", Path(scratch) / "log"
@@ -147,7 +147,7 @@ def measured(peer: Peer, task: Task, given: argparse.Namespace) -> dict[str, Any
         found["when"] = datetime.now(UTC).isoformat(timespec="seconds")
         for cores in ("all", "one") if given.one_core else ("all",):
             load = os.getloadavg()[0]
-            runs = [once(peer, python, task, cores) for _ in range(given.runs)]
+            runs = [once(peer, python, task, cores=cores) for _ in range(given.runs)]
             found["versions"] = runs[0]["versions"]
             found[f"{cores}_cores" if cores == "all" else "one_core"] = {
                 "load_average_before": round(load, 2),

@@ -64,7 +64,7 @@ def measured(folder: Path) -> dict[str, Any]:
 
 def figures_of(data: Judged, known: Known, names: Sequence[str]) -> dict[str, Any]:
     """The default's figures and each way's, with paired differences in a hybrid search."""
-    before = runs(data, Way(), known, MODES)
+    before = runs(data, Way(), known, modes=MODES)
     ways: dict[str, Any] = {}
     seen: dict[tuple[int, ...], Any] = {}
     for name in names:
@@ -74,11 +74,11 @@ def figures_of(data: Judged, known: Known, names: Sequence[str]) -> dict[str, An
             # Ways that use the same titles of this set are one.
             alike = (way.weight, way.tokens, way.even, *(n <= way.shared for n in data.titles.values()))
             if alike not in seen:
-                after = runs(data, way, known, MODES)
+                after = runs(data, way, known, modes=MODES)
                 known.save()
                 seen[alike] = {
                     "means": means(after, data),
-                    **{metric: paired(before["hybrid"], after["hybrid"], data, metric) for metric in METRICS},
+                    **{metric: paired(before["hybrid"], after["hybrid"], data, metric=metric) for metric in METRICS},
                 }
             ways[name] = seen[alike]
     return {
@@ -102,7 +102,7 @@ def means(found: Mapping[str, Run], data: Judged) -> dict[str, dict[str, float]]
     }
 
 
-def paired(before: Run, after: Run, data: Judged, metric: str) -> dict[str, Any]:
+def paired(before: Run, after: Run, data: Judged, *, metric: str) -> dict[str, Any]:
     """What `gnomon compare` says of one way by itself."""
     found = compare(before, after, data.relevant, metric=metric, margin=MARGIN)
     return {

@@ -107,7 +107,7 @@ def chunked(data: Judged, way: Way, encoder: Encoder) -> list[tuple[Document, Ch
     return found
 
 
-def runs(data: Judged, way: Way, encoder: Known, modes: Mapping[str, Any]) -> dict[str, Run]:
+def runs(data: Judged, way: Way, encoder: Known, *, modes: Mapping[str, Any]) -> dict[str, Run]:
     """What each mode finds for the questions of a set."""
     cut = chunked(data, way, encoder)
     ids = np.arange(len(cut), dtype=np.int64)

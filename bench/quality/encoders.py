@@ -81,7 +81,7 @@ def timed(encoder: Encoder, question: str) -> float:
     return time.process_time() - started
 
 
-def served(name: str, model: str, corpus: str, folder: Path) -> tuple[Collection, dict[str, Any]]:
+def served(name: str, model: str, corpus: str, *, folder: Path) -> tuple[Collection, dict[str, Any]]:
     """A set's documents in a collection of this model, and what putting them in took."""
     settings = gnomon.CollectionSettings(model=model)
     kb = gnomon.open(folder / f"{corpus}-{name}", settings=settings)
@@ -97,7 +97,7 @@ def search(models: Mapping[str, str], folder: Path) -> dict[str, Any]:
     runs: dict[Mode, dict[str, Run]] = {mode: {} for mode in MODES}
     took, words = {}, None
     for name, model in models.items():
-        kb, took[name] = served(name, model, "insuranceqa", folder)
+        kb, took[name] = served(name, model, "insuranceqa", folder=folder)
         with kb:
             for mode in MODES:
                 runs[mode][name] = kb.run(dataset.judged, mode=mode)
@@ -117,7 +117,7 @@ def answers(models: Mapping[str, str], folder: Path, limit: int | None) -> dict[
     questions = read_questions(DATA / "covidqa" / "qa.jsonl.gz").first(limit)
     reports: dict[str, AnswerReport] = {}
     for name, model in models.items():
-        kb, _ = served(name, model, "covidqa", folder)
+        kb, _ = served(name, model, "covidqa", folder=folder)
         with kb:
             reports[name] = evaluate_answers(kb, questions, settings=AskSettings(abstain_below=0.0))
         print(name, {score.metric: round(score.mean, 4) for score in reports[name].scores}, flush=True)

@@ -73,7 +73,7 @@ def figures_of(data: Asked, fusions: dict[str, Any]) -> dict[str, Any]:
         for metric in METRICS[:2]:
             ways[name][metric] = paired(after[metric] - before[metric])
             if name == CHOSEN:
-                ways[name][metric] |= verdict(data, baseline, run, metric)
+                ways[name][metric] |= verdict(data, baseline, run, metric=metric)
     return {"queries": len(data.queries), "default": means(before), "ways": ways}
 
 
@@ -94,7 +94,7 @@ def paired(differences: Any) -> dict[str, Any]:
     return {"difference": round(mean, 4), "interval": [round(mean - half, 4), round(mean + half, 4)]}
 
 
-def verdict(data: Asked, baseline: Run, run: Run, metric: str) -> dict[str, Any]:
+def verdict(data: Asked, baseline: Run, run: Run, *, metric: str) -> dict[str, Any]:
     """What `gnomon compare` says."""
     found = compare(baseline, run, data.relevant, metric=metric, margin=MARGIN)
     return {

@@ -102,15 +102,15 @@ def asked(case: Case, folder: Path) -> Asked:
         encoder = CachedEncoder(kb.encoder, catalog, version.space_id)
         with catalog.read() as connection:
             owners = ChunkOwners.read(connection, version.chunking_id)
-            _, rows = queries.vectors_of(connection, version.space_id, version.space, owners.chunk_ids)
+            _, rows = queries.vectors_of(connection, version.space_id, version.space, ids=owners.chunk_ids)
         lists: list[Lists] = []
         for at in range(0, len(names), BLOCK):
             texts = [dataset.judged[name] for name in names[at : at + BLOCK]]
-            lists += _listed(kb, texts, encoder.encode(texts, role="query"), rows)
+            lists += _listed(kb, texts, encoder.encode(texts, role="query"), rows=rows)
     return Asked(case, names, lists, {name: dict(dataset.relevant[name]) for name in names}, owners)
 
 
-def _listed(kb: gnomon.Collection, texts: list[str], vectors: Vectors, rows: Any) -> list[Lists]:
+def _listed(kb: gnomon.Collection, texts: list[str], vectors: Vectors, *, rows: Any) -> list[Lists]:
     view = kb.internals.indexes
     products = vectors.data @ np.asarray(rows, dtype=np.float32).T
     dense = view.dense.search(vectors, k=GROUP_DEPTH)

@@ -71,7 +71,7 @@ def main() -> None:
     for population in pairs:
         for effect in EFFECTS:
             if (moved := with_effect(population, effect)) is not None:
-                cells += [cell(moved, effect, n, given.trials) for n in COUNTS]
+                cells += [cell(moved, effect, n, trials=given.trials) for n in COUNTS]
         print(population.name, population.metric, "done", flush=True)
     figures = {
         "trials": given.trials,
@@ -116,7 +116,7 @@ def with_effect(population: Population, effect: float) -> Population | None:
     return Population(population.name, population.metric, values, chances)
 
 
-def cell(population: Population, effect: float, n: int, trials: int) -> dict[str, Any]:
+def cell(population: Population, effect: float, n: int, *, trials: int) -> dict[str, Any]:
     """The shares of outcomes over the trials of one effect and one count of queries.
 
     Seeds are fixed inside the intervals, so that judging all trials at once is judging each by itself.

@@ -50,11 +50,11 @@ def main() -> None:
             data = part_of(name)
             kb = corpus(data, folder / name)
             asked = pseudo_queries(kb.chunks, per_kind=given.per_kind)
-            figures["agreement"][name] = agreement(data, kb, asked, folder / f"{name}-untitled")
+            figures["agreement"][name] = agreement(data, kb, asked, untitled=folder / f"{name}-untitled")
             figures["healthy"][name] = healthy(kb, asked)
             figures["growth"][name] = growth(kb, asked)
             if name in DAMAGED:
-                figures["damage"][name] = detection(data, kb, asked, folder)
+                figures["damage"][name] = detection(data, kb, asked, folder=folder)
             kb.kb.close()
             print(name, "done", flush=True)
     figures["looks"], figures["queries_a_kind"] = LOOKS, A_LOOK
@@ -62,7 +62,7 @@ def main() -> None:
     pages.write("pseudo")
 
 
-def agreement(data: Beir, kb: Corpus, asked: DataSet, untitled: Path) -> dict[str, Any]:
+def agreement(data: Beir, kb: Corpus, asked: DataSet, *, untitled: Path) -> dict[str, Any]:
     """nDCG@10 of each setting by true judgments and by pseudo-queries, and how the two go together."""
     truth: dict[str, float] = {}
     by_kind: dict[str, dict[str, float]] = {}
@@ -140,7 +140,7 @@ def healthy(kb: Corpus, asked: DataSet) -> dict[str, dict[str, float]]:
     return {mode: shares(hits_of(asked, kb.run(kb.retriever(mode), asked.queries))) for mode in modes}
 
 
-def detection(data: Beir, kb: Corpus, asked: DataSet, folder: Path) -> dict[str, Any]:
+def detection(data: Beir, kb: Corpus, asked: DataSet, *, folder: Path) -> dict[str, Any]:
     """How often `breakage` raises an alarm, for sound and for damaged collections."""
     wrong = str(with_cls_pooling(locate(MODEL).folder, folder / "cls-model"))
     pooled = corpus(data, folder / f"cls-{len(data.documents)}", model=wrong)

@@ -133,7 +133,7 @@ def corpus(data: Beir, folder: Path, *, model: str | None = None, titles: bool =
     with catalog.read() as connection:
         found = connection.execute(joined.order_by(chunk.id)).all()
         every = np.array([row.id for row in found], dtype=np.int64)
-        ids, rows = queries.vectors_of(connection, kb.version.space_id, kb.version.space, every)
+        ids, rows = queries.vectors_of(connection, kb.version.space_id, kb.version.space, ids=every)
     catalog.close()
     chunks = [
         ChunkText(str(row.id), row.key, row.text, row.ordinal, row.title, tuple(json.loads(row.heading)))

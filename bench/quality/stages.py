@@ -113,14 +113,14 @@ def set_figures(corpus: Corpus) -> dict[str, Any]:
     trained = corpus.asked("train", MOST_TRAIN) if corpus.name in TRAINED else None
     modes = {}
     for mode, tried in candidates().items():
-        modes[mode] = mode_figures(corpus, mode, tried, asked)
+        modes[mode] = mode_figures(corpus, mode, tried, asked=asked)
         if trained is not None:
-            modes[mode]["train"] = train_figures(corpus, mode, tried, trained)
+            modes[mode]["train"] = train_figures(corpus, mode, tried, asked=trained)
     counts = {"chunks": len(corpus.owners.chunk_ids), "queries": len(asked.queries)}
     return {"split": SETS[corpus.name], **counts, "modes": modes}
 
 
-def mode_figures(corpus: Corpus, mode: Mode, tried: Candidates, asked: Asked) -> dict[str, Any]:
+def mode_figures(corpus: Corpus, mode: Mode, tried: Candidates, *, asked: Asked) -> dict[str, Any]:
     """Plain search, and each candidate's verdict against it; intervals and p-values hold for all together."""
     plain = corpus.retriever(mode, RetrievalSettings(), asked)
     retrievers = {name: corpus.retriever(mode, settings, asked) for name, settings in tried.items()}
@@ -134,7 +134,7 @@ def mode_figures(corpus: Corpus, mode: Mode, tried: Candidates, asked: Asked) ->
     return {"plain": {"ndcg": ndcg(baseline, asked), "ms": milliseconds(plain, asked)}, "tried": cells}
 
 
-def train_figures(corpus: Corpus, mode: Mode, tried: Candidates, asked: Asked) -> dict[str, Any]:
+def train_figures(corpus: Corpus, mode: Mode, tried: Candidates, *, asked: Asked) -> dict[str, Any]:
     """nDCG@10 on the train split, and what is best there."""
     settings = {"plain": RetrievalSettings(), **tried}
     scores = {

@@ -38,13 +38,13 @@ def prefix_figures(corpus: Corpus, asked: Asked) -> dict[str, Any]:
             {
                 "dim": dim,
                 "bytes": 4 * dim,
-                "one_stage": measured(corpus, alone, asked, truth),
-                "two_stage": measured(corpus, both, asked, truth),
+                "one_stage": measured(corpus, alone, asked, truth=truth),
+                "two_stage": measured(corpus, both, asked, truth=truth),
             }
         )
     codes = ScanIndex(vectors.space, ScanSettings(exact_below=0))
     codes.add(ids, vectors)
-    scan = measured(corpus, Dense(asked.encoder, codes), asked, truth)
+    scan = measured(corpus, Dense(asked.encoder, codes), asked, truth=truth)
     counts = {"vectors": len(ids), "queries": len(asked.queries), "depth": DEPTH}
     return {**counts, "rows": rows, "scan_codes": scan}
 
@@ -60,7 +60,7 @@ def found(retriever: Retriever, asked: Asked) -> list[Any]:
     return [ranking.ids for ranking in retriever([Query(text) for text in asked.queries.values()], k=10)]
 
 
-def measured(corpus: Corpus, retriever: Retriever, asked: Asked, truth: list[Any]) -> dict[str, float]:
+def measured(corpus: Corpus, retriever: Retriever, asked: Asked, *, truth: list[Any]) -> dict[str, float]:
     """One retriever's recall of the true ten chunks, its nDCG@10 by document, and one query's time."""
     own = found(retriever, asked)
     shared = [len(np.intersect1d(a, b)) / len(b) for a, b in zip(own, truth, strict=True)]

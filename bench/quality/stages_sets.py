@@ -71,7 +71,7 @@ class Corpus:
         """All chunk ids and their vectors."""
         space = self._version.space
         with self._catalog.read() as connection:
-            ids, rows = queries.vectors_of(connection, self._version.space_id, space, self.owners.chunk_ids)
+            ids, rows = queries.vectors_of(connection, self._version.space_id, space, ids=self.owners.chunk_ids)
         return ids, Vectors(rows, space)
 
     def asked(self, split: str, most: int) -> Asked:

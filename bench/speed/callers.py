@@ -59,7 +59,7 @@ def main() -> None:
         with gnomon.open(folder) as kb:
             chunks = kb.status().chunks
             rates = throughput(kb, queries, given.seconds / 4)
-            times = busy_times(kb, folder, queries, given.seconds)
+            times = busy_times(kb, folder, queries, seconds=given.seconds)
             added = kb.status().chunks - chunks
     figures = {"chunks": chunks, "chunks_added": added, "query_ms": times, "throughput": rates}
     write("callers", figures)
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def busy_times(
-    kb: gnomon.Collection, folder: Path, queries: Sequence[str], seconds: float
+    kb: gnomon.Collection, folder: Path, queries: Sequence[str], *, seconds: float
 ) -> dict[str, dict[str, float]]:
     """One caller's times, idle and during each kind of index run, with the ratios."""
     states = {
@@ -187,7 +187,7 @@ def throughput(kb: gnomon.Collection, queries: Sequence[str], seconds: float) ->
     found: dict[str, Any] = {}
     for name, encoder in (("shared", BatchedEncoder(kb.encoder)), ("each_by_itself", kb.encoder)):
         search = searcher(kb, encoder)
-        found[name] = {str(count): rate(search, queries, count, seconds) for count in THREADS}
+        found[name] = {str(count): rate(search, queries, count, seconds=seconds) for count in THREADS}
     with_32 = asked(lambda _: kb.search_many(queries[:32]), queries, time.perf_counter() + seconds)
     found["search_many_of_32"] = {"per_second": round(32 * len(with_32) / sum(with_32), 1)}
     return found
@@ -204,7 +204,7 @@ def searcher(kb: gnomon.Collection, encoder: Encoder) -> Search:
     return search
 
 
-def rate(search: Search, queries: Sequence[str], callers: int, seconds: float) -> dict[str, float]:
+def rate(search: Search, queries: Sequence[str], callers: int, *, seconds: float) -> dict[str, float]:
     """What so many threads get done in that time, each asking as soon as it has its answer."""
     for query in queries[:WARM_UP]:
         search(query)

@@ -107,11 +107,11 @@ def main() -> None:
     encoder = load_encoder(MODEL, settings=EncoderSettings(threads=1))
     reference = Reference(given.reference_python, folder, threads=1)
     with tempfile.TemporaryDirectory() as scratch:
-        cosine = equality(encoder, reference, Path(scratch), given.texts)
-        speed = throughput(encoder, reference, Path(scratch), given)
+        cosine = equality(encoder, reference, Path(scratch), count=given.texts)
+        speed = throughput(encoder, reference, Path(scratch), given=given)
     reference.close()
     config = json.loads((folder / "config.json").read_text())
-    own = own_throughput(folder, config, scifact(given.texts), given.runs)
+    own = own_throughput(folder, config, scifact(given.texts), runs=given.runs)
     crowd = callers(load_encoder(MODEL), mixed_texts(given.texts)[: given.texts // 4])
     first = process_figures(STAGES, 5)
     write(
@@ -131,7 +131,7 @@ def main() -> None:
     )
 
 
-def equality(encoder: Any, reference: Reference, scratch: Path, count: int) -> dict[str, Any]:
+def equality(encoder: Any, reference: Reference, scratch: Path, *, count: int) -> dict[str, Any]:
     """Cosine of every text's vector to the reference's."""
     texts = mixed_texts(count)
     (scratch / "mixed.json").write_text(json.dumps(texts))
@@ -146,7 +146,7 @@ def equality(encoder: Any, reference: Reference, scratch: Path, count: int) -> d
     }
 
 
-def throughput(encoder: Any, reference: Reference, scratch: Path, given: argparse.Namespace) -> dict[str, Any]:
+def throughput(encoder: Any, reference: Reference, scratch: Path, *, given: argparse.Namespace) -> dict[str, Any]:
     """Texts per CPU-second, one thread each, in turn."""
     texts = scifact(given.texts)
     (scratch / "texts.json").write_text(json.dumps(texts))

@@ -82,7 +82,7 @@ def work(lengths: Sequence[int], config: dict[str, Any]) -> float:
     return float((layers * (tokens * (8 * hidden**2 + 4 * hidden * wide) + 4 * hidden * tokens**2)).sum() / 1e9)
 
 
-def own_throughput(folder: Path, config: dict[str, Any], texts: Sequence[str], runs: int) -> dict[str, Any]:
+def own_throughput(folder: Path, config: dict[str, Any], texts: Sequence[str], *, runs: int) -> dict[str, Any]:
     """One thread and two in wall time, 8 bits beside bf16, and the share of the matrix peak, in one run."""
     from gnomon.encode import EncoderSettings, load_encoder
 

@@ -80,10 +80,10 @@ def main() -> None:
             "is_approximate": kb.internals.indexes.dense.is_approximate,
             "condition_ms": condition_times(kb, words),
             "collection": {
-                mode: compared(search_of(kb, mode), warm, queries, conditions)
+                mode: compared(search_of(kb, mode), warm, queries, conditions=conditions)
                 for mode in ("dense", "lexical", "hybrid")
             },
-            "index": index_figures(kb, warm, queries, conditions),
+            "index": index_figures(kb, warm, queries, conditions=conditions),
         }
     write("filters", figures)
 
@@ -139,7 +139,7 @@ def search_of(kb: Collection, mode: Any) -> Search:
 
 
 def index_figures(
-    kb: Collection, warm: Sequence[str], queries: Sequence[str], conditions: dict[float, str]
+    kb: Collection, warm: Sequence[str], queries: Sequence[str], *, conditions: dict[float, str]
 ) -> dict[str, Any]:
     """The two indexes alone; the keyword index also to the depth that a hybrid search asks for."""
     view, ids = kb.internals.indexes, {where: kb.chunk_ids(where) for where in conditions.values()}
@@ -152,11 +152,11 @@ def index_figures(
         return lambda query, where: view.lexical.search([query], k=depth, where=ids[where] if where else None)
 
     searches = {"dense": dense, "lexical": lexical(10), "lexical_to_1000": lexical(1000)}
-    return {name: compared(search, warm, queries, conditions) for name, search in searches.items()}
+    return {name: compared(search, warm, queries, conditions=conditions) for name, search in searches.items()}
 
 
 def compared(
-    search: Search, warm: Sequence[str], queries: Sequence[str], conditions: dict[float, str]
+    search: Search, warm: Sequence[str], queries: Sequence[str], *, conditions: dict[float, str]
 ) -> dict[str, Any]:
     """Median milliseconds unfiltered and at each percentage of documents, and how many times as long."""
     choices = [None, *conditions.values()]

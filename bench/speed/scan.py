@@ -74,7 +74,7 @@ def compared(base: Array, queries: Array) -> list[dict[str, Any]]:
              "query_ms": _quantiles(exact_ms), "build_s": 0.0, "bytes_a_vector": 0.0}]  # fmt: skip
     rows.append(_own(base, queries, scores))
     for contender in contenders():
-        rows.append(_measured(contender, base, queries, scores))
+        rows.append(_measured(contender, base, queries, truth=scores))
         print(rows[-1], file=sys.stderr)
     return rows
 
@@ -96,7 +96,7 @@ def _best(values: Array, count: int) -> Array:
     return order
 
 
-def _measured(contender: Contender, base: Array, queries: Array, truth: list[Array]) -> dict[str, Any]:
+def _measured(contender: Contender, base: Array, queries: Array, *, truth: list[Array]) -> dict[str, Any]:
     import faiss
 
     faiss.omp_set_num_threads(len(os.sched_getaffinity(0)))
@@ -120,8 +120,8 @@ def _measured(contender: Contender, base: Array, queries: Array, truth: list[Arr
     plain = [built.search(query, 10) for query in queries]
     return {
         "method": contender.name,
-        "recall_at_10": _recall(base, queries, found, truth),
-        "recall_at_10_unrescored": _recall(base, queries, plain, truth),
+        "recall_at_10": _recall(base, queries, found, truth=truth),
+        "recall_at_10_unrescored": _recall(base, queries, plain, truth=truth),
         "query_ms": _quantiles(taken),
         "build_s": round(build_s, 2),
         "bytes_a_vector": round(built.bytes() / len(base), 1),
@@ -151,13 +151,13 @@ def _own(base: Array, queries: Array, truth: list[Array]) -> dict[str, Any]:
         started = time.perf_counter()
         found.append(index.search(query, k=10)[0].ids)
         taken.append((time.perf_counter() - started) * 1000)
-    recall = _recall(base, queries, found, truth)
+    recall = _recall(base, queries, found, truth=truth)
     return {"method": "gnomon's ScanIndex", "recall_at_10": recall, "recall_at_10_unrescored": None,
             "query_ms": _quantiles(taken), "build_s": round(build_s, 2), "bytes_a_vector": None,
             "codes_used": index.is_approximate}  # fmt: skip
 
 
-def _recall(base: Array, queries: Array, found: list[Array], truth: list[Array]) -> float:
+def _recall(base: Array, queries: Array, found: list[Array], *, truth: list[Array]) -> float:
     # By score, so that a tie counts; the slack is float32's rounding of a sum of so many products.
     hits = 0
     for near, query, scores in zip(found, queries, truth, strict=True):

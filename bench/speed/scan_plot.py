@@ -39,12 +39,12 @@ def plot(cases: Sequence[Mapping[str, Any]], path: Path) -> None:
     figure = Figure(figsize=(9, 6.4), dpi=140, layout="constrained")
     FigureCanvasAgg(figure)
     for axes, (title, lines) in zip(figure.subplots(2, 2).flat, panels, strict=True):
-        _panel(axes, title, counts, lines)
+        _panel(axes, title, counts, lines=lines)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, facecolor="white")
 
 
-def _panel(axes: Any, title: str, counts: Sequence[int], lines: Sequence[_Line]) -> None:
+def _panel(axes: Any, title: str, counts: Sequence[int], *, lines: Sequence[_Line]) -> None:
     for number, (colour, label, values) in enumerate(lines):
         axes.plot(counts, values, "o-", color=colour, label=label, linewidth=2)
         # The lower line comes first; its figures stand below it, or they would meet the other's.

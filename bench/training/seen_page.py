@@ -17,12 +17,12 @@ def context(results: Callable[[str], Any]) -> dict[str, Any]:
     models = []
     for name, own in figures["models"].items():
         (first, trained), (second, also) = own["ndcg_at_10"]
-        models.append(_between(f"{name}: start", 0, (first, second), own["start"]))
-        models.append(_between(f"{name}: trained", own["steps"], (trained, also), own["trained"]))
+        models.append(_between(f"{name}: start", 0, (first, second), own=own["start"]))
+        models.append(_between(f"{name}: trained", own["steps"], (trained, also), own=own["trained"]))
     return {"courses": courses, "models": models}
 
 
-def _between(name: str, steps: int, ndcg: tuple[float, float], own: dict[str, Any]) -> tuple[Any, ...]:
+def _between(name: str, steps: int, ndcg: tuple[float, float], *, own: dict[str, Any]) -> tuple[Any, ...]:
     """What two models have in common."""
     shared = (own[key] for key in ("results_agree", "cross_search", "cross_search_rotated"))
     both = " / ".join(f"{value:.3f}" for value in ndcg)

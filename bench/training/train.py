@@ -162,7 +162,9 @@ class Bench:
 
         report = fit(recipe, progress=stamp, resume=name == "short")
         (cpu, wall), (last_cpu, last_wall) = stamps[0], stamps[-1]
-        return figures(len(stamps), (len(stamps) - 1) * optim["batch_size"], last_cpu - cpu, last_wall - wall) | {
+        return figures(
+            len(stamps), (len(stamps) - 1) * optim["batch_size"], last_cpu - cpu, wall_s=last_wall - wall
+        ) | {
             "steps": report.steps,
             "steps_timed": len(stamps),
             "precision": report.precision,
@@ -181,11 +183,11 @@ class Bench:
         command = [self.python, str(script), str(self.folder / "job.json")]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         answer = json.loads(done.stdout.strip().splitlines()[-1])
-        found = figures(answer["steps"], answer["pairs"], answer["cpu_s"], answer["wall_s"])
+        found = figures(answer["steps"], answer["pairs"], answer["cpu_s"], wall_s=answer["wall_s"])
         return found | {"threads": threads, "bf16": bf16, "versions": answer["versions"]}
 
 
-def figures(steps: int, pairs: int, cpu_s: float, wall_s: float) -> dict[str, Any]:
+def figures(steps: int, pairs: int, cpu_s: float, *, wall_s: float) -> dict[str, Any]:
     """From the end of the first step to the end of the last."""
     return {
         "steps": steps,

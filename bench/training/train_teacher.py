@@ -68,7 +68,7 @@ def _rows(one: Asked, folder: Path, drawn: random.Random) -> list[dict[str, Any]
         scores = dict(zip(names, total.tolist(), strict=True))
         right = sorted(dev.relevant[query]) if number < labelled else []
         for _ in range(one.draws if right else one.unlabelled):
-            some = _some(first[query], right, scores, drawn)
+            some = _some(first[query], right, scores, drawn=drawn)
             values = [scores[name] for name in some]
             if right:
                 values[0] += RIGHT
@@ -78,7 +78,9 @@ def _rows(one: Asked, folder: Path, drawn: random.Random) -> list[dict[str, Any]
     return rows
 
 
-def _some(first: Sequence[str], right: Sequence[str], scores: Mapping[str, float], drawn: random.Random) -> list[str]:
+def _some(
+    first: Sequence[str], right: Sequence[str], scores: Mapping[str, float], *, drawn: random.Random
+) -> list[str]:
     order = [name for name in sorted(first, key=lambda name: -scores[name]) if name not in right]
     near, far = order[:NEAREST], order[NEAREST:]
     best = drawn.choice(right) if right else near.pop(0)

@@ -54,7 +54,7 @@ class PlanSettings:
     say: Callable[[str], None] = lambda _: None
 
 
-def gate(kb: Any, version: str, settings: Any = None, asking: Asking | None = None) -> Any:
+def gate(kb: Any, version: str, settings: Any = None, *, asking: Asking | None = None) -> Any:
     """`gnomon.migrate.gate`, with some of its parameters in a value."""
     from gnomon.migrate import gate as new
 

@@ -60,7 +60,7 @@ def opened(tmp_path: Path) -> Iterator[Open]:
 
 def found(kb: Collection, question: str, mode: str = "hybrid", where: str | None = None) -> Signals:
     ranking = kb.retriever(mode, where=where)([Query(question)], k=30)[0]  # type: ignore[arg-type]
-    return compute_signals(kb, question, ranking, select_passages(kb, ranking, ContextSettings()))
+    return compute_signals(kb, question, ranking, passages=select_passages(kb, ranking, ContextSettings()))
 
 
 def test_a_question_with_an_answer_is_surer_than_one_whose_document_is_taken_away(opened: Open) -> None:
@@ -84,13 +84,17 @@ def test_nothing_found_is_no_confidence(opened: Open) -> None:
     assert (nothing, confidence(nothing)) == (Signals(), 0.0)
     kb = opened(TEXTS)
     ranking = kb.retriever("dense")([Query(QUESTION)], k=1)[0]
-    assert confidence(compute_signals(kb, QUESTION, ranking, ())) == 0.0
+    assert confidence(compute_signals(kb, QUESTION, ranking, passages=())) == 0.0
     assert (
-        confidence(compute_signals(kb, QUESTION, Ranking.empty(), select_passages(kb, ranking, ContextSettings())))
+        confidence(
+            compute_signals(kb, QUESTION, Ranking.empty(), passages=select_passages(kb, ranking, ContextSettings()))
+        )
         == 0.0
     )
     row = Passage(1, "table#1", QUESTION, 0, len(QUESTION), 1.0, row=True)
-    assert confidence(compute_signals(kb, QUESTION, ranking, (row,))) == 0.0  # what a table says is not judged here
+    assert (
+        confidence(compute_signals(kb, QUESTION, ranking, passages=(row,))) == 0.0
+    )  # what a table says is not judged here
 
 
 def test_the_mode_that_found_the_candidates_does_not_matter(opened: Open) -> None:
@@ -104,7 +108,7 @@ def test_the_mode_that_found_the_candidates_does_not_matter(opened: Open) -> Non
 def test_odd_questions_give_numbers(opened: Open, question: str) -> None:
     kb = opened(TEXTS)
     ranking = kb.retriever("dense")([Query(QUESTION)], k=3)[0]
-    measured = compute_signals(kb, question, ranking, select_passages(kb, ranking, ContextSettings()))
+    measured = compute_signals(kb, question, ranking, passages=select_passages(kb, ranking, ContextSettings()))
     assert np.isfinite(measured.row()).all()
     assert 0 <= confidence(measured) < THRESHOLD or "sundial" in question
 
@@ -130,7 +134,7 @@ def test_a_question_costs_itself_and_a_few_sentences(opened: Open) -> None:
     ranking = kb.retriever()([Query(QUESTION)], k=30)[0]
     passages = select_passages(kb, ranking, ContextSettings())
     encoder.seen = 0
-    compute_signals(kb, QUESTION, ranking, passages)
+    compute_signals(kb, QUESTION, ranking, passages=passages)
     assert encoder.seen == 1 + MAX_SENTENCES
 
 

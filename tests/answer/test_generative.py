@@ -48,7 +48,7 @@ class Pieces:
 
 def drafted(verifier, pieces, unsupported="mark", max_tokens=500):
     """The events and the draft that they end with."""
-    events, running = [], verify_reply(pieces(), verifier, unsupported, max_tokens)
+    events, running = [], verify_reply(pieces(), verifier, unsupported, max_tokens=max_tokens)
     while True:
         try:
             events.append(next(running))
@@ -170,7 +170,7 @@ def test_a_reply_without_a_word_has_no_sentence(verifier, text):
 
 def test_a_closed_reply_ends_the_request(verifier):
     pieces = Pieces("Keys live for 90 days. Then revoke the one before. " * 5)
-    running = verify_reply(pieces(), verifier, "mark", 500)
+    running = verify_reply(pieces(), verifier, "mark", max_tokens=500)
     next(running)
     running.close()
     assert pieces.closed

@@ -232,7 +232,7 @@ def test_without_more_it_is_what_the_collection_finds(kb: Collection, mode, wher
     settings = AskSettings(mode=mode, where=where, context=ContextSettings(candidates=3))
     (plain,) = kb.retriever(mode, where=where)([Query("how is tea brewed")], k=3)
     assert _same(retrieve(kb, "how is tea brewed", settings), plain)
-    assert _same(retrieve(kb, "how is tea brewed", settings, ["", " "]), plain)
+    assert _same(retrieve(kb, "how is tea brewed", settings, expanded=["", " "]), plain)
     assert len(plain)
 
 
@@ -240,7 +240,7 @@ def test_without_more_it_is_what_the_collection_finds(kb: Collection, mode, wher
 def test_rewordings_find_what_the_question_does_not_name(kb: Collection, mode) -> None:  # type: ignore[no-untyped-def]
     settings = AskSettings(mode=mode, expand="multi", context=ContextSettings(candidates=4))
     question = "time by the sun"
-    found = retrieve(kb, question, settings, ["gnomon shadow", "largest whale animal"])
+    found = retrieve(kb, question, settings, expanded=["gnomon shadow", "largest whale animal"])
     assert {"dial", "whale", "clock"} <= set(_documents(kb, found))
     assert found.scores[0] <= 1
     assert (np.diff(found.scores) <= 0).all()
@@ -254,7 +254,7 @@ def test_rewordings_find_what_the_question_does_not_name(kb: Collection, mode) -
 
 def test_half_the_weight_is_the_questions(kb: Collection) -> None:
     settings = AskSettings(mode="lexical", expand="multi")
-    found = retrieve(kb, "whale", settings, ["gnomon", "pendulum"])
+    found = retrieve(kb, "whale", settings, expanded=["gnomon", "pendulum"])
     assert dict(zip(_documents(kb, found), found.scores.tolist(), strict=True)) == {
         "whale": 0.5, "dial": 0.25, "clock": 0.25,
     }  # fmt: skip
@@ -263,7 +263,7 @@ def test_half_the_weight_is_the_questions(kb: Collection) -> None:
 def test_a_condition_holds_for_rewordings_and_passages(kb: Collection) -> None:
     for expand in ("multi", "hyde"):
         settings = AskSettings(where="n >= 2", expand=expand)
-        found = retrieve(kb, "tea", settings, ["blue whale", "gnomon shadow"])
+        found = retrieve(kb, "tea", settings, expanded=["blue whale", "gnomon shadow"])
         assert set(_documents(kb, found)) <= {"tea", "coffee", "clock"}
         assert len(found)
 
@@ -274,25 +274,25 @@ def test_hyde_searches_with_the_mean_of_question_and_passages(kb: Collection) ->
     rows = kb.encoder.encode([question, *texts], role="document").data
     mean = Vectors(normalise(rows.mean(axis=0, keepdims=True)), kb.encoder.space)
     (wanted,) = kb.internals.indexes.dense.search(mean, k=settings.context.candidates)
-    found = retrieve(kb, question, settings, texts)
+    found = retrieve(kb, question, settings, expanded=texts)
     assert found.ids.tolist() == wanted.ids.tolist()
     assert found.scores == pytest.approx(wanted.scores, abs=1e-6)
     assert _documents(kb, found)[0] == "dial"
 
 
 def test_hyde_leaves_the_words_that_are_searched_for(kb: Collection) -> None:
-    found = retrieve(kb, "pendulum", AskSettings(expand="hyde"), ["the blue whale"])
+    found = retrieve(kb, "pendulum", AskSettings(expand="hyde"), expanded=["the blue whale"])
     words = dict(zip(_documents(kb, found), found.stages["lexical"], strict=True))
     assert words["clock"] > 0
     assert np.isnan(words["whale"])
     with pytest.raises(InvalidInput, match="hyde in a search by words alone"):
-        retrieve(kb, "pendulum", AskSettings(mode="lexical", expand="hyde"), ["the blue whale"])
+        retrieve(kb, "pendulum", AskSettings(mode="lexical", expand="hyde"), expanded=["the blue whale"])
 
 
 def test_a_long_passage_is_cut_in_silence(kb: Collection) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = retrieve(kb, "shadow", AskSettings(mode="dense", expand="hyde"), ["gnomon shadow " * 500])
+        found = retrieve(kb, "shadow", AskSettings(mode="dense", expand="hyde"), expanded=["gnomon shadow " * 500])
     assert _documents(kb, found)[0] == "dial"
 
 
@@ -300,13 +300,13 @@ def test_stages_of_the_collection_hold_for_what_is_aimed(tmp_path: Path) -> None
     settings = gnomon.CollectionSettings(retrieval={"rocchio": RocchioSettings()})
     with gnomon.open(tmp_path / "kb", encoder=HashEncoder(64), settings=settings) as kb:
         kb.add([{"id": name, "text": text} for name, text in TEXTS.items()])
-        assert "rocchio" in retrieve(kb, "tea", AskSettings(expand="hyde"), ["black tea"]).stages
+        assert "rocchio" in retrieve(kb, "tea", AskSettings(expand="hyde"), expanded=["black tea"]).stages
 
 
 def test_nothing_in_nothing_is_nothing(tmp_path: Path) -> None:
     with gnomon.open(tmp_path / "kb", encoder=HashEncoder(64)) as kb:
         for expand in ("none", "hyde", "multi"):
-            assert len(retrieve(kb, "tea", AskSettings(expand=expand), ["black tea"])) == 0
+            assert len(retrieve(kb, "tea", AskSettings(expand=expand), expanded=["black tea"])) == 0
         with pytest.raises(InvalidInput, match="empty question"):
             retrieve(kb, " ", AskSettings())
 

@@ -57,7 +57,7 @@ def test_what_it_prints(built):
     out = io.StringIO()
     console = Console(file=out, width=80)
     print_answers(console, answers)
-    print_figures(console, folder, done, answers, passages)
+    print_figures(console, folder, done, answers=answers, passages=passages)
     text = out.getvalue()
     assert all(f"? {question}\n\n 1  " in text for question in QUESTIONS)
     assert f"holds     {passages:,} passages of this Python's own documentation, in {folder}\n" in text
@@ -68,7 +68,7 @@ def test_what_it_prints(built):
 
 def test_as_json(built):
     folder, done, answers, passages = built
-    plain = json.loads(json.dumps(demo_json(folder, done, answers, passages), allow_nan=False))
+    plain = json.loads(json.dumps(demo_json(folder, done, answers, passages=passages), allow_nan=False))
     assert set(plain) == {"collection", "passages", "indexed", "query_p50_ms", "answers", "next"}
     assert plain["indexed"]["tokens"] == done.tokens
     assert plain["answers"][0]["hits"][0]["rank"] == 1

@@ -27,13 +27,13 @@ def test_each_chunk_gets_its_own_vector(catalog) -> None:
     with held.read() as connection:
         every = queries.all_ids(connection, version.chunking_id)
         asked = np.random.default_rng(0).choice(every, 600, replace=False)
-        ids, rows = queries.vectors_of(connection, version.space_id, version.space, np.append(asked, 10**9))
+        ids, rows = queries.vectors_of(connection, version.space_id, version.space, ids=np.append(asked, 10**9))
         texts = dict(zip(*queries.texts_of(connection, asked)[::2], strict=True))
     assert ids.tolist() == sorted(asked.tolist())
     expected = HashEncoder(64, max_tokens=48).encode([texts[i] for i in ids.tolist()], role="document")
     np.testing.assert_allclose(rows, expected.data, rtol=1e-6)
     with held.read() as connection:
-        ids, rows = queries.vectors_of(connection, version.space_id, version.space, every[:0])
+        ids, rows = queries.vectors_of(connection, version.space_id, version.space, ids=every[:0])
     assert (ids.shape, rows.shape) == ((0,), (0, 64))
 
 
@@ -44,7 +44,7 @@ def test_the_work_grows_with_what_is_asked_for_only(catalog) -> None:
         calls: list[None] = []
         raw = connection.connection.dbapi_connection
         raw.set_progress_handler(lambda: calls.append(None), STEP)
-        queries.vectors_of(connection, version.space_id, version.space, asked)
+        queries.vectors_of(connection, version.space_id, version.space, ids=asked)
         raw.set_progress_handler(None, 0)
     # About 40 instructions for each one that is asked for; a pass over all vectors takes 20,000 and more.
     assert len(calls) * STEP < 70 * len(asked)

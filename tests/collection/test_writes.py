@@ -147,7 +147,7 @@ def step(connection: Any, twin: Twin, kind: str, given: list[Any]) -> mutations.
         given = in_a_run(given)
         there = {part.source.path for part in given if not part.unchanged}
         earlier = {path: set(own) for path, own in twin.under_way.items()}
-        change, keys = mutations.write_parts(connection, CHUNKING, given, twin.under_way)
+        change, keys = mutations.write_parts(connection, CHUNKING, given, written=twin.under_way)
         for part in given:
             twin.write(part)
         assert keys.keys() == there
@@ -210,7 +210,7 @@ def test_a_batch_does_what_its_documents_do_one_by_one(catalog: Catalog, made_of
             assert held(connection) == expected(twin)
             stored = queries.stored_sources(connection)
             assert {path: (row.size, row.sha256) for path, row in stored.items()} == twin.sources
-            moved = queries.delta(connection, CHUNKING, position, queries.head(connection).seq)
+            moved = queries.delta(connection, CHUNKING, position, upto=queries.head(connection).seq)
             new = set(after.tolist()) - set(before.tolist())
             assert set(moved.added.tolist()) == new
             assert set(moved.removed.tolist()) == set(before.tolist()) - set(after.tolist())
@@ -231,7 +231,7 @@ def test_a_batch_of_any_size(catalog: Catalog) -> None:
         assert mutations.remove_documents(connection, [str(n) for n in range(1300)]) == mutations.CatalogChange(
             0, 0, 2600
         )
-        assert len(queries.delta(connection, CHUNKING, 0, queries.head(connection).seq).added) == 0
+        assert len(queries.delta(connection, CHUNKING, 0, upto=queries.head(connection).seq).added) == 0
     with catalog.read() as connection:
         assert queries.count(connection, schema.documents) == queries.count(connection, schema.journal) == 0
 

@@ -279,7 +279,7 @@ def test_texts_that_do_not_fit(tmp_path: Path) -> None:
 
 def test_makers_without_anything_to_compare() -> None:
     assert (
-        identify_models([], ["x"], np.ones((1, 3), "f4"), lambda _: None).summary
+        identify_models([], ["x"], np.ones((1, 3), "f4"), progress=lambda _: None).summary
         == "there was no model to compare with"
     )
 

@@ -217,7 +217,7 @@ def test_checksums_of_blocks_follow_what_is_appended(tmp_path):
     parts = [rng.bytes(n) for n in (0, 10, manifest.BLOCK - 10, 1, 3 * manifest.BLOCK, 5)]
     path, length, sums = tmp_path / "file.bin", 0, []
     for part in parts:
-        length, sums = manifest.append(path, length, sums, [memoryview(part)])
+        length, sums = manifest.append(path, length, sums, parts=[memoryview(part)])
         assert sums == manifest.checksums(path)
     whole = b"".join(parts)
     blocks = [whole[at : at + manifest.BLOCK] for at in range(0, len(whole), manifest.BLOCK)]

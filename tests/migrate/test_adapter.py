@@ -207,7 +207,7 @@ def test_gradients_match_finite_differences(hidden: dict[str, Any]) -> None:
             logs.append(top - np.log(np.exp(top).sum(1, keepdims=True)))
         return float((np.exp(logs[0]) * (logs[0] - logs[1])).sum() / len(new))
 
-    found = gradients(values, new, old, 0.1)
+    found = gradients(values, new, old, temperature=0.1)
     for name, value in values.items():
         at = tuple(draws.integers(0, size) for size in value.shape)
         before = value[at]
@@ -236,10 +236,10 @@ def test_a_hidden_layer_starts_at_zero_and_learns_a_nonlinear_map() -> None:
     new, old = (np.hstack([np.cos(each), np.sin(each)]).astype(np.float32) for each in (2 * angles, angles))
     start = {"weights": np.eye(2), "offset": np.zeros(2)}
     settings = MapTrainingSettings(epochs=20, learning_rate=1e-2, temperature=0.1, hidden=32)
-    plain = train_ranked_map(new[:1000], old[:1000], start, settings)
+    plain = train_ranked_map(new[:1000], old[:1000], start, settings=settings)
     begun = add_hidden_layer(plain, settings)
     np.testing.assert_array_equal(apply_map(begun, new), apply_map(plain, new))
-    learnt = train_ranked_map(new[:1000], old[:1000], begun, settings)
+    learnt = train_ranked_map(new[:1000], old[:1000], begun, settings=settings)
     truth = new[1000:] @ new[1000:].T
     shares = [recall(apply_map(one, new[1000:]) @ old[1000:].T, truth, 10).mean() for one in (plain, learnt)]
     assert shares[1] > shares[0] + 0.05, shares

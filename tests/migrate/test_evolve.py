@@ -46,5 +46,5 @@ def test_a_gate_with_its_parameters_in_a_value(kb: Collection) -> None:
     counts: list[int] = []
     settings, asking = migrate.GateSettings(margin=0.3), evolve.Asking(lambda done, _of: counts.append(done), data)
     with pytest.warns(DeprecationWarning, match="dataset= and progress= in place of Asking"):
-        report = evolve.gate(kb, name, settings, asking)
+        report = evolve.gate(kb, name, settings, asking=asking)
     assert (report.queries, counts[-1]) == (30, 60)

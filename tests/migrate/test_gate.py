@@ -121,13 +121,13 @@ def test_a_worse_segment_is_reported_even_if_the_mean_is_not_worse() -> None:
     }
     segments = {name: ["legal" if n < 40 else "other", "all"] for n, name in enumerate(names)}
     segments |= {"q399": ["rare"]}
-    found = {one.name: one for one in compare_segments(before, after, segments, DecisionRule())}
+    found = {one.name: one for one in compare_segments(before, after, segments, rule=DecisionRule())}
     assert found["legal"].is_worse
     assert (found["legal"].outcome, found["other"].outcome) == ("worse", "better")
     assert not found["all"].is_worse
     assert not found["other"].is_worse
     assert (found["rare"].n, found["rare"].interval, found["rare"].is_worse) == (1, None, False)
-    assert next(one.name for one in compare_segments(before, after, segments, DecisionRule())) == "all"
+    assert next(one.name for one in compare_segments(before, after, segments, rule=DecisionRule())) == "all"
     assert found["legal"].difference == pytest.approx(-0.2, abs=0.02)
 
 
@@ -138,7 +138,7 @@ def test_segments_without_a_difference_are_rarely_reported() -> None:
     for _ in range(12):
         before = {f"q{n}": float(v) for n, v in enumerate(random.uniform(0, 0.9, 400))}
         after = {name: value + float(random.normal(0, 0.03)) for name, value in before.items()}
-        named += any(one.is_worse for one in compare_segments(before, after, segments, DecisionRule()))
+        named += any(one.is_worse for one in compare_segments(before, after, segments, rule=DecisionRule()))
     assert named <= 3
 
 

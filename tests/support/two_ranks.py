@@ -48,7 +48,7 @@ def step(case: str, batch: Batch, across: BatchAcrossRanks | None) -> dict[str, 
     """The loss and the gradients of one step."""
     model, objective, settings, _ = CASES[case]
     model, objective = model(dropout=0.0), objective()
-    report = run_step(model, objective, batch, settings, across)
+    report = run_step(model, objective, batch, settings=settings, across=across)
     parameters = {**dict(model.named_parameters()), **dict(objective.named_parameters())}
     if across is not None:
         average_gradients(parameters.values(), bucket=50)

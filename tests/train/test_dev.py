@@ -76,8 +76,8 @@ def test_a_smaller_set_keeps_what_is_judged():
 def test_what_embeds_ranks_all_by_its_scores(kind):
     model = shared(kind)
     found = evaluate_set(model, RANKED, "MRR@10")
-    queries = embed_texts(model, list(QUERIES.values()), "query", "float32")
-    documents = embed_texts(model, list(DOCUMENTS.values()), "document", "float32")
+    queries = embed_texts(model, list(QUERIES.values()), "query", precision="float32")
+    documents = embed_texts(model, list(DOCUMENTS.values()), "document", precision="float32")
     with torch.inference_mode():
         scores = model.score(queries, documents)
     best = scores.argsort(dim=1, descending=True)
@@ -103,8 +103,8 @@ def test_what_costs_more_ranks_what_words_find(kind):
         if kind == "cross":
             scores = model.judge(model.pairs([QUERIES[query]] * len(texts), texts))
         else:
-            own = embed_texts(model, [QUERIES[query]], "query", "float32")
-            scores = model.score(own, embed_texts(model, texts, "document", "float32"))[0]
+            own = embed_texts(model, [QUERIES[query]], "query", precision="float32")
+            scores = model.score(own, embed_texts(model, texts, "document", precision="float32"))[0]
     expected = dict(zip(documents, scores.tolist(), strict=True))
     assert found.run.results[query] == pytest.approx(expected, abs=0.02)
 

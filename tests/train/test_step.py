@@ -50,7 +50,7 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> Non
 def stepped(model: Any, objective: Any, settings: StepSettings, given: Batch, seed: int = 5) -> Any:
     """The loss, the gradients and the next random number."""
     torch.manual_seed(seed)
-    report = run_step(model, objective, given, settings)
+    report = run_step(model, objective, given, settings=settings)
     return report, {**gradients(model), **gradients(objective)}, torch.rand(1).item()
 
 
@@ -113,7 +113,7 @@ def test_a_cell_of_the_score_matrix_is_its_pair() -> None:
             seen.append(scores.detach())
             return super().forward(scores, labels)
 
-    run_step(model, Look(), given, StepSettings(piece_tokens=8))
+    run_step(model, Look(), given, settings=StepSettings(piece_tokens=8))
     for row, column in np.ndindex(given.labels.shape):
         expected = 0.0
         if not np.isnan(given.labels[row, column]):
@@ -130,8 +130,8 @@ def test_pieces_suit_the_device_where_their_size_is_not_given() -> None:
 def test_gradients_add_up() -> None:
     model, settings = ToyEmbedder(dropout=0.0), StepSettings(chunk_items=3)
     once = stepped(model, InfoNCE(), settings, batch())[1]
-    run_step(model, InfoNCE(), batch(), settings)
-    run_step(model, InfoNCE(), batch(), settings)
+    run_step(model, InfoNCE(), batch(), settings=settings)
+    run_step(model, InfoNCE(), batch(), settings=settings)
     same({name: 2 * gradient for name, gradient in once.items()}, gradients(model))
 
 
@@ -182,16 +182,16 @@ def test_pieces_hold_each_text_once_and_keep_their_limits(
 
 def test_what_was_computed_is_reported() -> None:
     model = ToyEmbedder()
-    report = run_step(model, InfoNCE(), batch(), StepSettings(piece_tokens=20))
+    report = run_step(model, InfoNCE(), batch(), settings=StepSettings(piece_tokens=20))
     assert report.items == 18
     assert report.padded_tokens == sum(tokens for _, tokens in model.seen)
     assert report.pieces == len(model.seen)
     lengths = [len(words.split()) for words in (*batch().queries, *batch().documents)]
     assert report.tokens == sum(lengths)
     model.seen.clear()
-    assert run_step(model, InfoNCE(), batch(), StepSettings(chunk_items=7)).cached
+    assert run_step(model, InfoNCE(), batch(), settings=StepSettings(chunk_items=7)).cached
     assert max(items for items, _ in model.seen) <= 7
-    assert not run_step(model, InfoNCE(), batch(), StepSettings(chunk_items=18)).cached
+    assert not run_step(model, InfoNCE(), batch(), settings=StepSettings(chunk_items=18)).cached
 
 
 def test_a_document_that_does_not_matter_is_embedded_but_learns_nothing() -> None:
@@ -199,11 +199,11 @@ def test_a_document_that_does_not_matter_is_embedded_but_learns_nothing() -> Non
     given.labels[:] = np.nan
     for settings in (StepSettings(), StepSettings(chunk_items=1)):
         model = ToyEmbedder()
-        report = run_step(model, InfoNCE(), given, settings)
+        report = run_step(model, InfoNCE(), given, settings=settings)
         assert report.loss == 0.0
         assert all(gradient.abs().max() == 0 for gradient in gradients(model).values())
     with pytest.raises(InvalidInput, match=r"a batch without a known label \(toy.jsonl:0, toy.jsonl:1\)"):
-        run_step(ToyScorer(), InfoNCE(), given, StepSettings())
+        run_step(ToyScorer(), InfoNCE(), given, settings=StepSettings())
 
 
 class Lost(ToyEmbedder):
@@ -222,7 +222,7 @@ def test_a_loss_that_is_not_finite_names_the_examples(chunk_items: int | None) -
     ]
     model = Lost()
     with pytest.raises(TrainingDiverged) as caught:
-        run_step(model, InfoNCE(), Batch.of(examples, in_batch=True), StepSettings(chunk_items=chunk_items))
+        run_step(model, InfoNCE(), Batch.of(examples, in_batch=True), settings=StepSettings(chunk_items=chunk_items))
     assert isinstance(caught.value, GnomonError)
     assert caught.value.message == "the loss is nan in a batch of 2 queries; scores that are not finite: bad:2"
     assert "last checkpoint" in caught.value.hint
@@ -235,7 +235,7 @@ def test_a_loss_not_finite_at_finite_scores_names_all() -> None:
             return scores.sum() / 0.0
 
     with pytest.raises(TrainingDiverged, match=r"all scores finite: toy.jsonl:0, .*toy.jsonl:19 and 5 more"):
-        run_step(ToyEmbedder(), Odd(), batch(queries=25), StepSettings())
+        run_step(ToyEmbedder(), Odd(), batch(queries=25), settings=StepSettings())
 
 
 class Huge(ToyEmbedder):
@@ -249,13 +249,13 @@ class Huge(ToyEmbedder):
 
 def test_too_little_memory_says_which_chunk_size_to_set() -> None:
     with pytest.raises(InvalidInput) as caught:
-        run_step(Huge(), InfoNCE(), batch(), WHOLE_GRAPH)
-    held = run_step(ToyEmbedder(), InfoNCE(), batch(), WHOLE_GRAPH).padded_tokens
+        run_step(Huge(), InfoNCE(), batch(), settings=WHOLE_GRAPH)
+    held = run_step(ToyEmbedder(), InfoNCE(), batch(), settings=WHOLE_GRAPH).padded_tokens
     assert f"of which up to {held} tokens were held together" in caught.value.message
     assert f"set chunk_tokens = {held // 2}" in caught.value.hint
     with pytest.raises(InvalidInput, match=r"up to 40 tokens(.|\n)*set chunk_tokens = 20"):
-        run_step(Huge(), InfoNCE(), batch(), StepSettings(chunk_tokens=40))
-    assert run_step(Huge(), InfoNCE(), batch(), StepSettings(chunk_tokens=20)).cached
+        run_step(Huge(), InfoNCE(), batch(), settings=StepSettings(chunk_tokens=40))
+    assert run_step(Huge(), InfoNCE(), batch(), settings=StepSettings(chunk_tokens=20)).cached
 
 
 def test_other_errors_pass_as_they_are() -> None:
@@ -264,7 +264,7 @@ def test_other_errors_pass_as_they_are() -> None:
             raise RuntimeError("shapes do not fit")
 
     with pytest.raises(RuntimeError, match="shapes do not fit"):
-        run_step(Broken(), InfoNCE(), batch(), StepSettings())
+        run_step(Broken(), InfoNCE(), batch(), settings=StepSettings())
 
 
 @pytest.mark.parametrize(
@@ -274,11 +274,11 @@ def test_other_errors_pass_as_they_are() -> None:
         (lambda: StepSettings(piece_tokens=-1), "piece_tokens = -1"),
         (lambda: StepSettings(precision="half"), "precision = 'half'"),  # type: ignore[arg-type]
         (
-            lambda: run_step(torch.nn.Identity(), InfoNCE(), batch(), StepSettings()),
+            lambda: run_step(torch.nn.Identity(), InfoNCE(), batch(), settings=StepSettings()),
             "a model of type Identity",
         ),
         (
-            lambda: run_step(ToyScorer(), Matryoshka(InfoNCE(), [2]), batch(), StepSettings()),
+            lambda: run_step(ToyScorer(), Matryoshka(InfoNCE(), [2]), batch(), settings=StepSettings()),
             "a cross-encoder has no dimensions to cut",
         ),
     ],

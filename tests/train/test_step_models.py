@@ -37,7 +37,7 @@ def test_cached_gradients_of_each_architecture(name: str, precision: Any) -> Non
     for chunk_tokens in (None, 60):
         torch.manual_seed(4)
         settings = StepSettings(chunk_tokens=chunk_tokens, piece_tokens=60, precision=precision)
-        report = run_step(model, objective, batch, settings)
+        report = run_step(model, objective, batch, settings=settings)
         found.append((report, gradients(model)))
     (one, expected), (two, cached) = found
     assert (one.cached, two.cached) == (False, True)

@@ -19,7 +19,7 @@ MODEL = "all-MiniLM-L6-v2"
 """The encoder behind the features of all fits."""
 
 
-def write_fitted(path: Path, model: FittedModel, inputs: Sequence[Path], counts: Mapping[str, int]) -> None:
+def write_fitted(path: Path, model: FittedModel, inputs: Sequence[Path], *, counts: Mapping[str, int]) -> None:
     """Writes a fitted model to a JSON file. `counts` are the examples of each data set."""
     plain: dict[str, Any] = {
         "weights": dict(model.weights),

@@ -61,7 +61,7 @@ def main(paths: Sequence[Path], into: Path = ANSWER / "abstention.json") -> None
     threshold = even_threshold(sets, [log_odds(weights, bias, one) for one in sets])
     model = FittedModel({name: round(weight, 4) for name, weight in weights.items()}, round(bias, 4), share(threshold))
     counts = {path.name.partition(".")[0]: one.questions for path, one in zip(paths, sets, strict=True)}
-    write_fitted(into, model, paths, counts)
+    write_fitted(into, model, paths, counts=counts)
 
 
 def log_odds(weights: Mapping[str, float], bias: float, one: SignalSet) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def main(path: Path, into: Path = ANSWER / "support.json") -> None:
     weights, bias = fit(examples)
     rounded = dict(zip(FEATURES, weights.round(2).tolist(), strict=True))
     model = FittedModel(rounded, round(bias, 2), load_fitted("support").threshold)
-    write_fitted(into, model, [path], Counter(example.source for example in examples))
+    write_fitted(into, model, [path], counts=Counter(example.source for example in examples))
 
 
 def _labels(row: dict[str, Any]) -> tuple[bool, str, str]:

@@ -69,7 +69,7 @@ class Signals:
 SIGNAL_NAMES = tuple(one.name for one in fields(Signals) if one.name != "found")
 
 
-def compute_signals(kb: Collection, question: str, ranking: Ranking, passages: Sequence[Passage]) -> Signals:
+def compute_signals(kb: Collection, question: str, ranking: Ranking, *, passages: Sequence[Passage]) -> Signals:
     """The signals of a question, from a `ranking` of this collection's chunks and the passages selected from it.
 
     Encodes the question and at most MOST_SENTENCES sentences.

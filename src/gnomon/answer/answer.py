@@ -81,7 +81,9 @@ def stream(
             hint="give one, or leave expand out",
         )
     turns = tuple(_checked_turn(turn) for turn in history)
-    run = _AnswerRun(kb, question.strip(), chat, settings, turns, load_template(settings.template))
+    run = _AnswerRun(
+        kb, question.strip(), chat, settings=settings, history=turns, template=load_template(settings.template)
+    )
     return run.events()
 
 
@@ -103,6 +105,7 @@ class _AnswerRun:
         kb: Collection,
         question: str,
         chat: ChatModel | None,
+        *,
         settings: AskSettings,
         history: tuple[Turn, ...],
         template: Template,
@@ -171,11 +174,11 @@ class _AnswerRun:
         question = self._rewrite()
         expanded = self._expand(question)
         with self._timed("searching"):
-            ranking = retrieve(self._kb, question, self._settings, expanded)
+            ranking = retrieve(self._kb, question, self._settings, expanded=expanded)
             passages = select_passages(self._kb, ranking, self._settings.context)
             confidence = 0.0
             if passages:
-                signals = abstention.compute_signals(self._kb, question, ranking, passages)
+                signals = abstention.compute_signals(self._kb, question, ranking, passages=passages)
                 confidence = abstention.confidence(signals)
         rows = self._table_rows(question) if self._settings.tables else ()
         numbered = (replace(row, number=number) for number, row in enumerate(rows, len(passages) + 1))
@@ -242,7 +245,7 @@ class _AnswerRun:
             while True:
                 messages = self._template.messages(evidence.question, shown)
                 pieces = chat.stream(messages, max_tokens=settings.max_tokens, temperature=settings.temperature)
-                draft = yield from verify_reply(pieces, verifier, settings.unsupported, settings.max_tokens)
+                draft = yield from verify_reply(pieces, verifier, settings.unsupported, max_tokens=settings.max_tokens)
                 if not isinstance(draft.error, PromptTooLong) or draft.raw or len(shown) == 1:
                     break
                 too_long, shown = draft.error, shown[: len(shown) // 2]

@@ -55,7 +55,9 @@ def select_passages(kb: Collection, ranking: Ranking, settings: ContextSettings)
     text_of = cache(lambda document: kb.text(document) or "")  # read once, so that all see the same text
     selected = _PassageAssembler(hits, text_of, token_counter(kb.encoder), settings).assemble(order)
     ordered = sorted(selected, key=lambda span: span.places)
-    return tuple(_passage(number, span, hits, text_of(span.document)) for number, span in enumerate(ordered, start=1))
+    return tuple(
+        _passage(number, span, hits, text=text_of(span.document)) for number, span in enumerate(ordered, start=1)
+    )
 
 
 def prompt_order(passages: Sequence[Passage]) -> tuple[Passage, ...]:
@@ -178,7 +180,7 @@ def _merge(parts: Sequence[_DocumentSpan]) -> _DocumentSpan:
     return _DocumentSpan(parts[0].document, start, end, tuple(places))
 
 
-def _passage(number: int, span: _DocumentSpan, hits: Sequence[Hit], text: str) -> Passage:
+def _passage(number: int, span: _DocumentSpan, hits: Sequence[Hit], *, text: str) -> Passage:
     best = hits[span.places[0]]
     return Passage(
         number=number,

@@ -73,7 +73,7 @@ class AnswerBuilder:
 
 
 def verify_reply(
-    pieces: Generator[str, None, None], verifier: SentenceVerifier, unsupported: Unsupported, max_tokens: int
+    pieces: Generator[str, None, None], verifier: SentenceVerifier, unsupported: Unsupported, *, max_tokens: int
 ) -> Generator[TextDelta | SentenceVerified, None, Draft]:
     """Reads a reply to its end and verifies it; the generator returns the draft of an answer.
 

@@ -98,7 +98,7 @@ def expand_query(question: str, chat: ChatModel, settings: AskSettings) -> tuple
     return found[:count]
 
 
-def retrieve(kb: Collection, question: str, settings: AskSettings, expanded: Sequence[str] = ()) -> Ranking:
+def retrieve(kb: Collection, question: str, settings: AskSettings, *, expanded: Sequence[str] = ()) -> Ranking:
     """The chunks for a question, `settings.context.candidates` of them.
 
     `expanded` comes from `expand_query`. A passage of hyde moves the question's vector; the keywords stay the

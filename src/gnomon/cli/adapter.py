@@ -29,6 +29,7 @@ def adapter(
     collection: Folder,
     to: Annotated[str, typer.Option(help="The model: a name from `gnomon models`, a hub id or a folder.")],
     pairs: Annotated[int, typer.Option(help="Passages to embed with it, drawn at random.")] = 4000,
+    *,
     queries: Annotated[
         Path | None, typer.Option(help="A file of queries, one a line: they choose and measure the adapter.")
     ] = None,
@@ -61,11 +62,11 @@ def adapter(
         print_json({**about, "min_recall": settings.min_recall, **asdict(found.quality), "warnings": notes})
     else:
         print_notes(notes)
-        print_adapter(data_console(), found, settings, allowed)
+        print_adapter(data_console(), found, settings, allowed=allowed)
     raise typer.Exit(0 if allowed else REFUSED)
 
 
-def print_adapter(console: Console, found: EmbeddingAdapter, settings: AdapterSettings, allowed: bool) -> None:
+def print_adapter(console: Console, found: EmbeddingAdapter, settings: AdapterSettings, *, allowed: bool) -> None:
     """The adapter's recall, beside the old model's, and whether it may serve."""
     from rich.text import Text
 

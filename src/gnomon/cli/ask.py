@@ -149,6 +149,7 @@ def ask(
     collection: Annotated[Path, typer.Argument(help="The collection's folder.", metavar="COLLECTION")],
     question: Annotated[str, typer.Argument(help="A question.", metavar="QUESTION")],
     llm: Llm = None,
+    *,
     llm_model: LlmModel = None,
     mode: ModeOption = None,
     where: Where = None,

@@ -49,6 +49,7 @@ def compare(
     a: Baseline,
     b: Candidate,
     data: Data = None,
+    *,
     split: Split = None,
     metric: Metrics = None,
     margin: Margin = 0.01,

@@ -208,12 +208,12 @@ def _members(module: ModuleType, public: str) -> Iterator[Document]:
             continue
         full = f"{public}.{name}" if public else name
         is_class = inspect.isclass(thing)
-        yield from _member(full, thing, "class" if is_class else "function", shown)
+        yield from _member(full, thing, "class" if is_class else "function", module=shown)
         if is_class:
             for method, value in _public(vars(thing).items()):
                 if not (inspect.isroutine(value) or inspect.isdatadescriptor(value)):
                     continue  # a constant has the documentation of its type
-                yield from _member(f"{full}.{method}", value, "method", shown)
+                yield from _member(f"{full}.{method}", value, "method", module=shown)
 
 
 def _is_alias(thing: object, name: str, module: ModuleType) -> bool:
@@ -226,7 +226,7 @@ def _public(items: Iterable[tuple[str, object]]) -> list[tuple[str, object]]:
     return [(name, thing) for name, thing in items if not name.startswith("_")]
 
 
-def _member(name: str, thing: object, kind: str, module: str) -> Iterator[Document]:
+def _member(name: str, thing: object, kind: str, *, module: str) -> Iterator[Document]:
     text = inspect.cleandoc(getattr(thing, "__doc__", None) or "")
     if len(text) < SHORTEST:
         return
@@ -301,11 +301,11 @@ def demo(
             answers = search_all(kb, QUESTIONS)
             passages = kb.status().chunks
     if as_json:
-        print_json(demo_json(into, built, answers, passages) | {"warnings": notes})
+        print_json(demo_json(into, built, answers, passages=passages) | {"warnings": notes})
         return
     print_notes(notes)
     print_answers(data_console(), answers)
-    print_figures(data_console(), into, built, answers, passages)
+    print_figures(data_console(), into, built, answers=answers, passages=passages)
 
 
 def index_documents(kb: Collection, documents: Sequence[Document], console: Console) -> IndexingFigures:
@@ -356,7 +356,7 @@ def print_answers(console: Console, answers: Sequence[TimedHits]) -> None:
 
 
 def print_figures(
-    console: Console, into: Path, built: IndexingFigures, answers: Sequence[TimedHits], passages: int
+    console: Console, into: Path, built: IndexingFigures, *, answers: Sequence[TimedHits], passages: int
 ) -> None:
     """What was built, how fast, and what to try next."""
     from rich.text import Text
@@ -393,7 +393,7 @@ def next_commands(into: Path) -> tuple[str, ...]:
     )
 
 
-def demo_json(into: Path, built: IndexingFigures, answers: Sequence[TimedHits], passages: int) -> dict[str, object]:
+def demo_json(into: Path, built: IndexingFigures, answers: Sequence[TimedHits], *, passages: int) -> dict[str, object]:
     """The same for scripts."""
     from dataclasses import asdict
 

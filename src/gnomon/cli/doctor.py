@@ -141,6 +141,7 @@ def doctor(
     ],
     fix: Annotated[bool, typer.Option("--fix", help="Fix what can be fixed; documents are never changed.")] = False,
     sample: Sample = None,
+    *,
     model: Models = None,
     texts: TextsFile = None,
     text: Annotated[str, typer.Option(help="Other stores: the text's column.", metavar="COLUMN")] = "",

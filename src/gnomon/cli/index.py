@@ -37,6 +37,7 @@ def index(
     paths: Annotated[list[Path], typer.Argument(help="Files and folders.", metavar="PATH")],
     into: Annotated[Path, typer.Option(help="The collection's folder; made where there is none.")],
     model: Annotated[str | None, typer.Option(help="A name from `gnomon models`, a hub id or a folder.")] = None,
+    *,
     chunk_tokens: Annotated[int | None, typer.Option(help="The longest passage, in the model's tokens.")] = None,
     overlap: Annotated[int | None, typer.Option(help="Tokens that neighbouring passages share.")] = None,
     no_titles: Annotated[

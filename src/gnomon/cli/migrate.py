@@ -66,6 +66,7 @@ def migrate(
     collection: Folder,
     to: To = None,
     chunk_tokens: ChunkTokens = None,
+    *,
     settings: Set = None,
     queries: Queries = None,
     split: Annotated[str | None, typer.Option(help="The split of the judged queries.")] = None,

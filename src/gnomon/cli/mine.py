@@ -55,6 +55,7 @@ def mine(
     data: Data,
     out: Out,
     method: MethodOption = "bm25",
+    *,
     model: ModelOption = None,
     corpus: CorpusOption = None,
     split: Split = "",

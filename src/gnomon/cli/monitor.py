@@ -101,6 +101,7 @@ def monitor(
     collection: Annotated[Path, typer.Argument(help="The collection's folder.", metavar="COLLECTION")],
     queries: Queries = None,
     golden: Golden = None,
+    *,
     set_baseline: SetBaseline = False,
     rollback_on: RollbackOn = None,
     sample: Annotated[int, typer.Option(help="Queries, and documents, that are compared at most.")] = 1000,

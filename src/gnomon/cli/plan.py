@@ -38,6 +38,7 @@ def plan(
     collection: Folder,
     to: To = None,
     chunk_tokens: ChunkTokens = None,
+    *,
     settings: Set = None,
     price: Annotated[float | None, typer.Option(help="The price of a million tokens.")] = None,
     cpu_share: CpuShare = 0.5,

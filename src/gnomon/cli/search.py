@@ -51,6 +51,7 @@ def search(
     collection: Annotated[Path, typer.Argument(help="The collection's folder.", metavar="COLLECTION")],
     query: Annotated[str, typer.Argument(help="A question, or words.", metavar="QUESTION")],
     k: Annotated[int, typer.Option("--k", "-k", help="How many hits.")] = 10,
+    *,
     mode: Annotated[
         Mode | None,
         typer.Option(help="By meaning (dense), by word (lexical) or both; by default as the collection is set."),

@@ -44,6 +44,7 @@ def add(
     collection: Collection,
     file: Annotated[str, typer.Argument(help="A CSV, SQLite or Parquet file.", metavar="FILE")],
     name: Annotated[str | None, typer.Option(help="What its rows are cited by; by default the file's name.")] = None,
+    *,
     table: Annotated[str | None, typer.Option(help="The table of a SQLite file that has several.")] = None,
     as_json: Json = False,
 ) -> None:

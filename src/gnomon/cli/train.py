@@ -48,6 +48,7 @@ def train(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse data with any finding, as a leak from train to dev.")
     ] = False,
+    *,
     as_json: Json = False,
 ) -> None:
     """Train an embedding model from pairs, triplets or scored pairs, by a recipe.

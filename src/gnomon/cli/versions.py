@@ -94,6 +94,7 @@ def versions(
     prune: Annotated[
         bool, typer.Option("--prune", help="Free what only retired versions need: chunks, vectors, indexes.")
     ] = False,
+    *,
     vacuum: Annotated[
         bool,
         typer.Option("--vacuum", help="With --prune: make the catalog's file smaller too, which is slow."),

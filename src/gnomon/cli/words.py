@@ -108,6 +108,7 @@ def train(
     texts: Annotated[list[Path], typer.Argument(help="Files, folders, collections.", metavar="TEXT...")],
     into: Annotated[Path, typer.Option(help="The folder for the vectors.")],
     method: Annotated[Method, typer.Option(help="word2vec is skip-gram.")] = "word2vec",
+    *,
     dim: Annotated[int | None, typer.Option(help="Dimensions, by default 200.")] = None,
     window: Annotated[int | None, typer.Option(help="Words of context on each side.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the texts.")] = None,
@@ -167,6 +168,7 @@ def neighbours(
     vectors: VectorsArgument,
     word: Annotated[str, typer.Argument(help="A word of the vocabulary.", metavar="WORD")],
     k: Neighbours = 10,
+    *,
     as_json: Json = False,
 ) -> None:
     """Show the nearest words of a word, by cosine."""
@@ -179,6 +181,7 @@ def analogy(
     vectors: VectorsArgument,
     a: Annotated[str, typer.Argument(help="A is to", metavar="A")],
     b: Annotated[str, typer.Argument(help="B as", metavar="B")],
+    *,
     c: Annotated[str, typer.Argument(help="C is to the words shown.", metavar="C")],
     k: Neighbours = 10,
     as_json: Json = False,
@@ -198,6 +201,7 @@ def convert(
     vectors: VectorsArgument,
     out: Annotated[Path, typer.Argument(help="A folder, or with --format a file.", metavar="OUT")],
     to_format: Annotated[Format | None, typer.Option("--format", help="Write a file of this format.")] = None,
+    *,
     as_json: Json = False,
 ) -> None:
     """Write word vectors as a model folder, or as a file for other tools."""

@@ -315,7 +315,7 @@ class Collection:
         with self._catalog.read() as connection:
             if by == "document":
                 ranking, more = group_by_document(connection, ranking, k)
-            return hits(connection, query, ranking.first(k), more)
+            return hits(connection, query, ranking.first(k), more=more)
 
     def retriever(self, mode: Mode | None = None, *, where: Where | None = None) -> Retriever:
         """The retriever of a mode, over the collection as it is now, or over the documents that meet a condition.

@@ -60,7 +60,7 @@ def chunks_table(connection: Connection, version: Version, ids: Array, *, vector
         rows = _chunk_rows(connection, block)
         table = pa.Table.from_pylist(rows, schema=pa.schema(list(texts.items())))
         if vectors:
-            found, data = queries.vectors_of(connection, version.space_id, version.space, block)
+            found, data = queries.vectors_of(connection, version.space_id, version.space, ids=block)
             of = dict(zip(found.tolist(), data, strict=True))
             table = table.append_column("vector", pa.array([of.get(row["chunk_id"]) for row in rows], vector_type))
         tables.append(table)

@@ -65,11 +65,11 @@ def open_collection(
             if not create:
                 raise _unfinished(folder)
             encoders = encoders or (load(name),)
-            serving = _create(catalog, settings, encoders[0], _reference(name))
+            serving = _create(catalog, settings, encoders[0], model=_reference(name))
         _require_agreement(serving, settings)
-        encoders = _checked_encoders(serving, settings.model, encoders, load)
+        encoders = _checked_encoders(serving, settings.model, encoders, load=load)
         registry = EncoderRegistry(catalog, lambda model, space: load(model, space=space), encoders)
-        return Collection(Serving(folder, catalog, registry, serving, fixed=version is not None))
+        return Collection(Serving(folder, catalog, registry, version=serving, fixed=version is not None))
     except BaseException:
         catalog.close()
         raise
@@ -101,7 +101,7 @@ def _unfinished(folder: Path) -> CollectionNotFound:
     )
 
 
-def _create(catalog: Catalog, settings: CollectionSettings, encoder: Encoder, model: str) -> Version:
+def _create(catalog: Catalog, settings: CollectionSettings, encoder: Encoder, *, model: str) -> Version:
     tokens = settings.chunk_tokens or min(_CHUNK_TOKENS, encoder.max_tokens)
     chunking = ChunkSettings(
         max_tokens=tokens,
@@ -119,7 +119,7 @@ def _create(catalog: Catalog, settings: CollectionSettings, encoder: Encoder, mo
         if made is None:
             space = spaces.register(connection, encoder, model)
             chunking_row = versions.chunking_id(connection, chunking.to_json(), None)
-            versions.create(connection, "live", chunking_row, space, _retrieval(settings))
+            versions.create(connection, "live", chunking_row, space=space, retrieval=_retrieval(settings))
             made = versions.live_version(connection)
     if made is None:
         raise InvalidInput("a collection without a version", expected="the one just written")
@@ -127,7 +127,7 @@ def _create(catalog: Catalog, settings: CollectionSettings, encoder: Encoder, mo
 
 
 def _checked_encoders(
-    version: Version, named: str | None, encoders: tuple[Encoder, ...], load: Load
+    version: Version, named: str | None, encoders: tuple[Encoder, ...], *, load: Load
 ) -> tuple[Encoder, ...]:
     """The encoders that need not be loaded. Raises SpaceMismatch where none is of the version's space."""
     if not encoders and named is not None and _reference(named) != version.model:

@@ -169,13 +169,13 @@ def status_of(folder: Path, catalog: Catalog, version: Version) -> Status:
         chunks=chunks,
         position=position,
         catalog_bytes=sum(_bytes(path) for path in folder.glob("collection.db*")),
-        derived=_derived(folder, catalog, version, position, chunks),
+        derived=_derived(folder, catalog, version, position=position, chunks=chunks),
         **numbers,
     )
 
 
 def _derived(
-    collection: Path, catalog: Catalog, version: Version, position: int, chunks: int
+    collection: Path, catalog: Catalog, version: Version, *, position: int, chunks: int
 ) -> tuple[DerivedStatus, ...]:
     folder = derived_folder(collection, version)
     state, settings = read_state(folder), chosen_settings(version.retrieval.index)

@@ -122,16 +122,16 @@ def build_retriever(
     if mode == "lexical" or encoder is None:
         found = _lexical(settings, lexical, lookups)
     elif mode == "dense":
-        found = _dense(settings, encoder, dense, lookups)
+        found = _dense(settings, encoder, dense, lookups=lookups)
     else:
-        parts = (_dense(settings, encoder, dense, lookups), _lexical(settings, lexical, lookups))
+        parts = (_dense(settings, encoder, dense, lookups=lookups), _lexical(settings, lexical, lookups))
         found = Fuse(parts, settings.fuse)
     if settings.neighbours is None:
         return found
     return Neighbours(found, _required(lookups).vectors_of, settings.neighbours)
 
 
-def _dense(settings: RetrievalSettings, encoder: Encoder, index: Index, lookups: ChunkLookup | None) -> Retriever:
+def _dense(settings: RetrievalSettings, encoder: Encoder, index: Index, *, lookups: ChunkLookup | None) -> Retriever:
     if settings.rocchio is None:
         return Dense(encoder, index)
     return Rocchio(encoder, index, _required(lookups).vectors_of, settings.rocchio)
@@ -174,7 +174,7 @@ def group_by_document(connection: Connection, ranking: Ranking, k: int) -> tuple
     return grouped, {int(ranking.ids[position]): more[owner] for owner, position in kept}
 
 
-def hits(connection: Connection, query: str, ranking: Ranking, more: Mapping[int, int]) -> list[Hit]:
+def hits(connection: Connection, query: str, ranking: Ranking, *, more: Mapping[int, int]) -> list[Hit]:
     """The hits of a ranking. A chunk that was deleted since the index was read is left out."""
     rows = queries.chunk_rows(connection, ranking.ids.tolist())
     stems = highlighter(query)
@@ -187,7 +187,7 @@ def hits(connection: Connection, query: str, ranking: Ranking, more: Mapping[int
                 if not np.isnan(values[position])
             }
             score = float(ranking.scores[position])
-            found.append(_hit(rows[chunk_id], score, stages, snippet(rows[chunk_id].text, stems), more))
+            found.append(_hit(rows[chunk_id], score, stages, shown=snippet(rows[chunk_id].text, stems), more=more))
     return found
 
 
@@ -195,6 +195,7 @@ def _hit(
     row: Any,
     score: float,
     stages: Mapping[str, float],
+    *,
     shown: tuple[str, tuple[tuple[int, int], ...]],
     more: Mapping[int, int],
 ) -> Hit:

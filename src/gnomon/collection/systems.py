@@ -39,7 +39,7 @@ def evaluation_folder(corpus: Path, fingerprint: str) -> Path:
     return cache_home() / "evaluations" / digest_json(made)[:16]
 
 
-def index_once(kb: Collection, corpus: Path, model: str, progress: ProgressCallback) -> str:
+def index_once(kb: Collection, corpus: Path, model: str, *, progress: ProgressCallback) -> str:
     """Index the corpus into its collection unless that is done. Returns a note for the report."""
     folder = Path(kb.status().path)
     done = folder / "complete"
@@ -99,7 +99,7 @@ class CollectionSystem:
         judged document meets, and as opening does.
         """
         with open_collection(self.folder, create=False, progress=progress, version=self.version) as kb:
-            return _search_collection(kb, dataset, self, k, progress)
+            return _search_collection(kb, dataset, self, k=k, progress=progress)
 
     def chunk_texts(self) -> list[ChunkText]:
         """What pseudo-queries are made from."""
@@ -149,8 +149,10 @@ class ModelSystem:
         folder = evaluation_folder(corpus, encoder.space.fingerprint)
         settings = CollectionSettings(model=self.model)
         with open_collection(folder, settings=settings, encoder=encoder) as kb:
-            note = index_once(kb, corpus, self.model, progress)
-            system_run = _search_collection(kb, dataset, CollectionSystem(self.text, folder, "dense"), k, progress)
+            note = index_once(kb, corpus, self.model, progress=progress)
+            system_run = _search_collection(
+                kb, dataset, CollectionSystem(self.text, folder, "dense"), k=k, progress=progress
+            )
         return replace(system_run, notes=(*system_run.notes, note))
 
 
@@ -206,7 +208,7 @@ def judged_documents(relevant: Relevant) -> frozenset[str]:
 
 
 def _search_collection(
-    kb: Collection, dataset: DataSet, system: CollectionSystem, k: int, progress: ProgressCallback
+    kb: Collection, dataset: DataSet, system: CollectionSystem, *, k: int, progress: ProgressCallback
 ) -> SystemRun:
     name, mode, where = system.text, system.mode, system.where
     documents = frozenset(kb.ids())

@@ -305,8 +305,9 @@ class VersionManager:
             if chunking is not None:
                 tokenizer = keep_tokenizer(connection, encoder)
                 chunking_id = versions.chunking_id(connection, chunking.to_json(), tokenizer)
-            wanted = (chunking_id, space, settings)
-            found = _same(connection, wanted) or versions.create(connection, "building", *wanted)
+            found = _same(connection, (chunking_id, space, settings)) or versions.create(
+                connection, "building", chunking_id, space=space, retrieval=settings
+            )
             return _info(connection, found)
 
     def backfill(self, name: str, options: BackfillOptions | None = None) -> BackfillProgress:
@@ -319,7 +320,7 @@ class VersionManager:
     def prepare_backfill(self, name: str, options: BackfillOptions | None = None) -> Backfill:
         """The same, to be run a step at a time."""
         version = self.get(name)
-        return Backfill(self._catalog, version, lambda: self._serving.target(version.id), options)
+        return Backfill(self._catalog, version, lambda: self._serving.target(version.id), options=options)
 
     def update_ready(self) -> tuple[Problem, ...]:
         """After a write: put the documents into the ready versions too, so that a rollback loses nothing.

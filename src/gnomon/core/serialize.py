@@ -86,7 +86,7 @@ def from_plain(
 class _WrongValueError(Exception):
     """A value that is not of the type that its key has."""
 
-    def __init__(self, value: Any, hint: Any, expected: str, choices: Sequence[Any] = ()) -> None:
+    def __init__(self, value: Any, hint: Any, expected: str, *, choices: Sequence[Any] = ()) -> None:
         self.value, self.hint, self.expected, self.choices = value, hint, expected, choices
         super().__init__(value, hint, expected)
 
@@ -175,7 +175,7 @@ def _choice(value: Any, hint: Any) -> Any:
     for choice in choices:
         if value == choice and isinstance(value, bool) == isinstance(choice, bool):
             return choice
-    raise _WrongValueError(value, hint, f"one of {', '.join(map(str, choices))}", choices)
+    raise _WrongValueError(value, hint, f"one of {', '.join(map(str, choices))}", choices=choices)
 
 
 def _table(value: Any, hint: Any) -> Mapping[Any, Any]:

@@ -48,7 +48,7 @@ class CheckContext:
 
     @classmethod
     def of(
-        cls, kb: Collection, sample: int, progress: ProgressCallback, loaded: dict[int, Encoder] | None = None
+        cls, kb: Collection, sample: int, progress: ProgressCallback, *, loaded: dict[int, Encoder] | None = None
     ) -> CheckContext:
         """The context of a collection as it is now."""
         with kb.internals.catalog.read() as connection:

@@ -57,9 +57,9 @@ def examine(
                 progress(Progress("fixing", message=f"fixing: {each.finding.message}"))
                 fixed.append(each.fix())
         _update_indexes(context)
-        context = CheckContext.of(kb, sample, progress, context.encoders)
+        context = CheckContext.of(kb, sample, progress, loaded=context.encoders)
         diagnoses = _run_checks(context)
-    return _report(context, diagnoses, tuple(fixed), time.perf_counter() - started)
+    return _report(context, diagnoses, tuple(fixed), seconds=time.perf_counter() - started)
 
 
 def _run_checks(context: CheckContext) -> list[Diagnosis]:
@@ -77,7 +77,9 @@ def _run_checks(context: CheckContext) -> list[Diagnosis]:
     return found
 
 
-def _report(context: CheckContext, diagnoses: list[Diagnosis], fixed: tuple[str, ...], seconds: float) -> DoctorReport:
+def _report(
+    context: CheckContext, diagnoses: list[Diagnosis], fixed: tuple[str, ...], *, seconds: float
+) -> DoctorReport:
     with context.catalog.read() as connection:
         documents = queries.count(connection, schema.documents)
         files = queries.count(connection, schema.sources)

@@ -160,7 +160,7 @@ def _dim(hub_id: str) -> int | None:
 
 
 def identify_models(
-    candidates: Sequence[CandidateModel], texts: Sequence[str], rows: Array, progress: ProgressCallback
+    candidates: Sequence[CandidateModel], texts: Sequence[str], rows: Array, *, progress: ProgressCallback
 ) -> ModelIdentification:
     """Encode the texts with each candidate, as documents and as queries, and attribute each vector to a model.
 

@@ -44,7 +44,10 @@ def indexes(context: CheckContext) -> Iterator[Diagnosis]:
         state = read_state(folder)
         wrong = _state(folder, state, context)
         if not wrong:
-            wrong = [*_dense(context, folder, state, version), *_lexical(context, folder, state, version)]
+            wrong = [
+                *_dense(context, folder, state, version=version),
+                *_lexical(context, folder, state, version=version),
+            ]
         if wrong and wrong != ["missing"]:
             yield _damaged(context, version, wrong)
         elif wrong and version_state.state == "live":
@@ -63,7 +66,7 @@ def _state(folder: Path, state: IndexState, context: CheckContext) -> list[str]:
     return []
 
 
-def _dense(context: CheckContext, folder: Path, state: IndexState, version: Version) -> Iterator[str]:
+def _dense(context: CheckContext, folder: Path, state: IndexState, *, version: Version) -> Iterator[str]:
     """Faults of the vectors on disk. Their position in the journal is read before the catalog is."""
     if state.dense_seq < 0:
         return  # created but not saved yet: the next search builds it
@@ -98,7 +101,7 @@ def _vectors(connection: Connection, version: Version, ids: Array) -> tuple[Arra
     found, rows = [], []
     for block in np.array_split(np.sort(ids), max(1, len(ids) // 100)):
         try:
-            some, vectors = queries.vectors_of(connection, version.space_id, version.space, block)
+            some, vectors = queries.vectors_of(connection, version.space_id, version.space, ids=block)
         except ValueError:
             continue
         fine = np.isfinite(vectors).all(axis=1) & vectors.any(axis=1)
@@ -122,7 +125,7 @@ def _ids_at(connection: Connection, version: Version, stamp: int) -> tuple[Array
     return np.union1d(np.setdiff1d(now, touched), present), touched
 
 
-def _lexical(context: CheckContext, folder: Path, state: IndexState, version: Version) -> Iterator[str]:
+def _lexical(context: CheckContext, folder: Path, state: IndexState, *, version: Version) -> Iterator[str]:
     """Faults of the keyword index on disk, by its manifest and its files' checksums."""
     place = folder / state.lexical
     try:

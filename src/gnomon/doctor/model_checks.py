@@ -62,10 +62,10 @@ def models(context: CheckContext) -> Iterator[Diagnosis]:
             context.encoders[space_id] = context.kb.internals.encoders.opener(version)()
         except SpaceMismatch as error:
             context.skipped.append(f"vectors of {version.space.short} against their model: it has changed")
-            yield Diagnosis(_changed(version, own, severity, error))
+            yield Diagnosis(_changed(version, own, severity, error=error))
         except GnomonError as error:
             context.skipped.append(f"vectors of {version.space.short} against their model: {error.message}")
-            yield Diagnosis(_missing(version, own, severity, error))
+            yield Diagnosis(_missing(version, own, severity, error=error))
 
 
 def _is_available(context: CheckContext, version: Version) -> bool:
@@ -74,7 +74,7 @@ def _is_available(context: CheckContext, version: Version) -> bool:
 
 
 def _missing(
-    version: Version, own: KeptVersions, severity: Severity, error: GnomonError | None = None
+    version: Version, own: KeptVersions, severity: Severity, *, error: GnomonError | None = None
 ) -> DoctorFinding:
     reason = "" if error is None else f": {error.message}"
     return DoctorFinding(
@@ -91,7 +91,7 @@ def _missing(
     )
 
 
-def _changed(version: Version, own: KeptVersions, severity: Severity, error: SpaceMismatch) -> DoctorFinding:
+def _changed(version: Version, own: KeptVersions, severity: Severity, *, error: SpaceMismatch) -> DoctorFinding:
     return DoctorFinding(
         "model-changed",
         severity,
@@ -143,7 +143,7 @@ def own_vectors(context: CheckContext) -> Iterator[Diagnosis]:
         near = _cosines(encoder, chunks, rows)
         wrong = np.flatnonzero(near < SAME_MODEL_COSINE)
         if len(wrong):
-            yield _foreign(context, own, chunks, rows, near, wrong)
+            yield _foreign(context, own, chunks, rows=rows, near=near, wrong=wrong)
 
 
 def _sample(context: CheckContext, version: Version) -> tuple[list[Chunk], Array]:
@@ -158,7 +158,7 @@ def _sample(context: CheckContext, version: Version) -> tuple[list[Chunk], Array
 
 def _usable(connection: Connection, version: Version, chunks: list[Chunk]) -> tuple[list[Chunk], Array]:
     dim = version.space.dim
-    held = vector_cache.get(connection, version.space_id, "document", [chunk.text_hash for chunk in chunks])
+    held = vector_cache.get(connection, version.space_id, "document", hashes=[chunk.text_hash for chunk in chunks])
     good = {key: row for key, row in held.items() if row.shape == (dim,) and np.isfinite(row).all()}
     kept = [chunk for chunk in chunks if chunk.text_hash in good and good[chunk.text_hash].any()]
     rows = [good[chunk.text_hash] for chunk in kept]
@@ -171,12 +171,12 @@ def _cosines(encoder: Encoder, chunks: Sequence[Chunk], rows: Array) -> Array:
 
 
 def _foreign(
-    context: CheckContext, own: KeptVersions, chunks: list[Chunk], rows: Array, near: Array, wrong: Array
+    context: CheckContext, own: KeptVersions, chunks: list[Chunk], *, rows: Array, near: Array, wrong: Array
 ) -> Diagnosis:
     version = own[0][0]
     low, high = share_interval(len(wrong), len(chunks))
     texts = [chunks[at].embed_text for at in wrong]
-    identified = identify_models(_suspects(context, version), texts, rows[wrong], context.progress)
+    identified = identify_models(_suspects(context, version), texts, rows[wrong], progress=context.progress)
     examples = tuple(
         f"cosine {near[at]:.3f}: {chunks[at].document_id}, {chunks[at].start} to {chunks[at].end}"
         for at in wrong[:MAX_EXAMPLES]

@@ -48,14 +48,16 @@ def texts(context: CheckContext) -> Iterator[Diagnosis]:
             rows = connection.execute(some).all()
             if not rows:
                 break
-            _scan_documents(connection, rows, wanted, scan)
+            _scan_documents(connection, rows, wanted, scan=scan)
         after = rows[-1].id
     yield from _document_findings(scan)
     for chunking in wanted:
         yield from _chunk_findings(context, chunking, scan)
 
 
-def _scan_documents(connection: Connection, rows: Sequence[Any], wanted: dict[int, int], scan: _DocumentScan) -> None:
+def _scan_documents(
+    connection: Connection, rows: Sequence[Any], wanted: dict[int, int], *, scan: _DocumentScan
+) -> None:
     chunk = schema.chunks.c
     columns = (chunk.id, chunk.document_id, chunk.chunking_id, chunk.start, chunk.end, chunk.text)
     held: dict[tuple[int, int], list[Any]] = {}

@@ -94,13 +94,13 @@ def scan_vectors(
         good = [entry for entry, fit in zip(entries, fits, strict=True) if fit]
         joined = b"".join(each for each, fit in zip(data, fits, strict=True) if fit)
         matrix = np.frombuffer(joined, dtype="<f4").reshape(-1, dim)
-        usable = _usable(scan, good, matrix, is_unit)
+        usable = _usable(scan, good, matrix, is_unit=is_unit)
         if len(keys) and len(usable):
-            _find_twins(scan, [good[at] for at in usable], normalise(matrix[usable]), keys, rows, used)
+            _find_twins(scan, [good[at] for at in usable], normalise(matrix[usable]), keys=keys, rows=rows, used=used)
     return scan
 
 
-def _usable(scan: VectorScan, entries: list[VectorEntry], matrix: Array, is_unit: bool) -> Array:
+def _usable(scan: VectorScan, entries: list[VectorEntry], matrix: Array, *, is_unit: bool) -> Array:
     """The positions of vectors that can be compared; the others are added to the scan."""
     finite = np.asarray(np.isfinite(matrix).all(axis=1))
     lengths = np.linalg.norm(np.where(finite[:, None], matrix, 0).astype(np.float64), axis=1)
@@ -116,6 +116,7 @@ def _find_twins(
     scan: VectorScan,
     entries: list[VectorEntry],
     matrix: Array,
+    *,
     keys: list[bytes],
     rows: Array,
     used: frozenset[bytes],

@@ -225,12 +225,12 @@ def judge(
         alpha=rule.alpha,
         detectable=detectable(sd, n, alpha=alpha),
         queries_to_settle=settle,
-        notes=(*notes, *_notes(outcome, interval, p, rule)),
+        notes=(*notes, *_notes(outcome, interval, p, rule=rule)),
         changes=pair.changes,
     )
 
 
-def _notes(outcome: Outcome, interval: tuple[float, float], p: float, rule: DecisionRule) -> list[str]:
+def _notes(outcome: Outcome, interval: tuple[float, float], p: float, *, rule: DecisionRule) -> list[str]:
     notes = []
     if outcome == "not worse" and interval[1] < 0 and p < rule.alpha:
         notes.append(f"there is a real loss (p = {p:.2g}), but it is smaller than the margin of {rule.margin:g}")

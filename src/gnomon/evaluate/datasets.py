@@ -37,7 +37,9 @@ def load_dataset(path: FilePath | tuple[FilePath, FilePath], *, split: str | Non
     if isinstance(path, tuple):
         topics, qrels = (_existing(part) for part in path)
         own = _split_name(qrels)
-        return _with_qrels(_ENDS.sub("", topics.name), topics, {own: qrels}, _choose_split(split, {own: qrels}, qrels))
+        return _with_qrels(
+            _ENDS.sub("", topics.name), topics, {own: qrels}, split=_choose_split(split, {own: qrels}, qrels)
+        )
     place = _existing(path)
     if place.is_dir():
         return _from_folder(place, split)
@@ -87,7 +89,7 @@ def _from_folder(folder: Path, split: str | None) -> DataSet:
     if not qrels or not queries:
         raise _unknown(f"{folder} holds {_listing(inside, judged)}")
     wanted = _choose_split(split, qrels, folder)
-    return _with_qrels(folder.name, _queries_for(wanted, queries, folder), qrels, wanted)
+    return _with_qrels(folder.name, _queries_for(wanted, queries, folder), qrels, split=wanted)
 
 
 def _kinds(folder: Path) -> dict[Path, FileKind]:
@@ -138,7 +140,7 @@ def _choose_split(split: str | None, splits: Mapping[str, Path], folder: Path) -
     )
 
 
-def _with_qrels(name: str, queries_file: Path, qrels: Mapping[str, Path], split: str) -> DataSet:
+def _with_qrels(name: str, queries_file: Path, qrels: Mapping[str, Path], *, split: str) -> DataSet:
     kind = kind_of(queries_file)
     read: Mapping[FileKind, Callable[[Path], QueriesWithFaults]] = {"queries": _json_queries, "topics": read_topics}
     if kind not in read:

@@ -71,7 +71,7 @@ def pseudo_queries(
     seed give the same queries, and a corpus that changed a little nearly the same.
     Raises InvalidInput where nothing can be made.
     """
-    _check(chunks, kinds, per_kind, answer)
+    _check(chunks, kinds, per_kind, answer=answer)
     ordered = sorted(chunks, key=lambda chunk: (chunk.document, chunk.ordinal, chunk.chunk_id))
     queries: dict[str, str] = {}
     relevant: dict[str, dict[str, int]] = {}
@@ -95,7 +95,7 @@ def pseudo_queries(
     return DataSet("pseudo", queries, relevant, documents=_ids(chunks, answer), pseudo=True, kinds=kind_of)
 
 
-def _check(chunks: Sequence[ChunkText], kinds: Sequence[str], per_kind: int, answer: str) -> None:
+def _check(chunks: Sequence[ChunkText], kinds: Sequence[str], per_kind: int, *, answer: str) -> None:
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown or not kinds:
         raise InvalidInput(f"kinds {unknown or list(kinds)}", expected=f"some of {', '.join(KINDS)}")

@@ -112,10 +112,12 @@ def bca_intervals(columns: Columns, *, alpha: float = 0.05, resamples: int = 9_9
         counts = np.bincount(picked.ravel(), minlength=rows * n).reshape(rows, n)
         boot[row : row + rows] = counts.astype(np.float64) @ columns / n
         row += rows
-    return [_bca_of(column, mean, drawn, alpha) for column, mean, drawn in zip(columns.T, means, boot.T, strict=True)]
+    return [
+        _bca_of(column, mean, drawn, alpha=alpha) for column, mean, drawn in zip(columns.T, means, boot.T, strict=True)
+    ]
 
 
-def _bca_of(column: Float[np.ndarray, " n"], mean: float, drawn: Float[np.ndarray, " b"], alpha: float) -> Interval:
+def _bca_of(column: Float[np.ndarray, " n"], mean: float, drawn: Float[np.ndarray, " b"], *, alpha: float) -> Interval:
     away = column - mean
     squares = float((away**2).sum())
     if squares <= _ROUNDING:

@@ -66,7 +66,7 @@ def _train_hnsw(sample: np.ndarray[Any, Any], total: int, similarity: Similarity
     return index
 
 
-def _search_hnsw(index: Any, queries: np.ndarray[Any, Any], count: int, width: float) -> FaissResult:
+def _search_hnsw(index: Any, queries: np.ndarray[Any, Any], count: int, width: float) -> FaissResult:  # noqa: PLR0917
     import faiss
 
     library: Any = faiss
@@ -107,7 +107,7 @@ def _train_ivf(sample: np.ndarray[Any, Any], total: int, similarity: Similarity)
     return index
 
 
-def _search_ivf(index: Any, queries: np.ndarray[Any, Any], count: int, width: float) -> FaissResult:
+def _search_ivf(index: Any, queries: np.ndarray[Any, Any], count: int, width: float) -> FaissResult:  # noqa: PLR0917
     import faiss
 
     # At the least as many lists as hold twice the candidates.
@@ -136,7 +136,7 @@ def _train_rabitq(sample: np.ndarray[Any, Any], total: int, similarity: Similari
     return index
 
 
-def _search_rabitq(index: Any, queries: np.ndarray[Any, Any], count: int, width: float) -> FaissResult:
+def _search_rabitq(index: Any, queries: np.ndarray[Any, Any], count: int, width: float) -> FaissResult:  # noqa: PLR0917
     distances, positions = index.search(queries, count)
     return distances, positions
 
@@ -218,12 +218,12 @@ class Codes:
         total, method = len(rows.ids), ANN_METHODS[find]
         sample = np.linspace(0, total - 1, min(total, _TRAINING_ROWS)).astype(np.int64)
         first = method.train(rows.take(sample), total, similarity)
-        return Codes(_append_rows((first,), method, rows, 0), total, total, total, method=method)
+        return Codes(_append_rows((first,), method, rows, first=0), total, total, total, method=method)
 
     def extended(self, rows: RowSnapshot) -> Codes:
         """These codes and those of the rows behind them, by the same mean; a copy, as searches go on."""
         *whole, last = self.segments
-        segments = _append_rows((*whole, _clone(last)), self.method, rows, self.coded)
+        segments = _append_rows((*whole, _clone(last)), self.method, rows, first=self.coded)
         return replace(self, segments=segments, coded=len(rows.ids))
 
     def is_outgrown(self, total: int, added: int) -> bool:
@@ -328,7 +328,7 @@ def _read_segments(content: np.ndarray[Any, Any], segments: int) -> tuple[Any, .
     return tuple(library.read_index(reader) for _ in range(segments))
 
 
-def _append_rows(index: tuple[Any, ...], method: AnnMethod, rows: RowSnapshot, first: int) -> tuple[Any, ...]:
+def _append_rows(index: tuple[Any, ...], method: AnnMethod, rows: RowSnapshot, *, first: int) -> tuple[Any, ...]:
     """The segments with the rows from `first` on in them; the last one is written to."""
     segments = list(index)
     for _, piece in rows.pieces(first):

@@ -40,6 +40,7 @@ def rank(
     query: Float[np.ndarray, " dim"],
     rows: RowSnapshot,
     items: Int[np.ndarray, " some"],
+    *,
     k: int,
     similarity: Similarity,
 ) -> Ranking:
@@ -52,6 +53,7 @@ def search_rows(
     queries: Float[np.ndarray, "queries dim"],
     rows: RowSnapshot,
     k: int,
+    *,
     similarity: Similarity,
     allowed: AllowedItems | None,
 ) -> list[Ranking]:
@@ -72,7 +74,7 @@ def search_rows(
         for query, row, length in zip(some, keys, some_lengths, strict=True):
             chosen = candidates(row, k, rounding_slack(rows, float(length), similarity))
             items = chosen if own is None else own[chosen]
-            found.append(rank(query, rows, items, k, similarity))
+            found.append(rank(query, rows, items, k=k, similarity=similarity))
     return found
 
 
@@ -138,6 +140,7 @@ def search_multi_vector(
     query: Float[np.ndarray, "query_rows dim"],
     rows: RowSnapshot,
     k: int,
+    *,
     allowed: AllowedItems | None,
 ) -> Ranking:
     """Late interaction: the `k` best multi-vector items for one multi-vector query."""
@@ -227,10 +230,10 @@ class ExactIndex:
         rows = self._store.rows
         allowed = None if where is None else self._filters.of(where, rows)
         if queries.starts is None:
-            return search_rows(data, rows, wanted, self._space.similarity, allowed)
+            return search_rows(data, rows, wanted, similarity=self._space.similarity, allowed=allowed)
         ends = np.append(queries.starts[1:], len(data))
         spans = zip(queries.starts, ends, strict=True)
-        return [search_multi_vector(data[a:b], rows, wanted, allowed) for a, b in spans]
+        return [search_multi_vector(data[a:b], rows, wanted, allowed=allowed) for a, b in spans]
 
     def save(self, folder: Path, *, stamp: int) -> None:
         """Write what has changed since the last save to this folder; see `gnomon.index.storage`.
@@ -239,7 +242,7 @@ class ExactIndex:
         """
         with self._store.lock:
             content = IndexContent(self._store.rows, self._store.generation, self._space, "float32")
-            self._saved = save(folder, content, stamp, self._saved)
+            self._saved = save(folder, content, stamp, last=self._saved)
 
     @classmethod
     def load(cls, folder: Path, space: Space) -> tuple[ExactIndex, int]:

@@ -59,7 +59,7 @@ class LexicalIndex:
     many threads run in parallel; adding takes a lock, and a lock on the folder until `commit`.
     """
 
-    def __init__(self, folder: Path, settings: LexicalSettings, index: Any, stamp: int) -> None:
+    def __init__(self, folder: Path, settings: LexicalSettings, index: Any, *, stamp: int) -> None:
         self.folder, self.settings = folder, settings
         self._index, self._stamp = index, stamp
         self._schema = index.schema
@@ -91,7 +91,7 @@ class LexicalIndex:
                 shutil.rmtree(folder)
             folder.mkdir(parents=True)
             index = tantivy.Index(schema(), path=str(folder), reuse=False)
-            made = cls(folder, settings, index, 0)
+            made = cls(folder, settings, index, stamp=0)
             made.commit(0)
         return made
 
@@ -126,7 +126,7 @@ class LexicalIndex:
         there = {n: e for n, e in known.items() if commit.owns(n)}
         check_files(folder, {n: e for n, e in there.items() if not n.endswith(".del") or (folder / n).exists()})
         with tantivy_errors(folder):
-            made = cls(folder, settings, tantivy.Index.open(str(folder)), int(body["stamp"]))
+            made = cls(folder, settings, tantivy.Index.open(str(folder)), stamp=int(body["stamp"]))
         made._sums = known
         return made
 

@@ -65,7 +65,7 @@ def _canonical(body: Any) -> bytes:
     return json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
 
 
-def append(path: Path, length: int, sums: Sequence[int], parts: Iterable[memoryview]) -> tuple[int, list[int]]:
+def append(path: Path, length: int, sums: Sequence[int], *, parts: Iterable[memoryview]) -> tuple[int, list[int]]:
     """Put bytes behind the first `length` of a file and flush; what an unfinished save left there goes.
 
     Returns the new length and block checksums; the bytes that were there are not read again.
@@ -112,12 +112,12 @@ def check_files(folder: Path, entries: Mapping[str, tuple[int, Sequence[int]]], 
         path = folder / name
         try:
             with path.open("rb") as file:
-                _check_file(file, path, length, sums, everything=whole or total <= CHECKED_BYTES)
+                _check_file(file, path, length, sums=sums, everything=whole or total <= CHECKED_BYTES)
         except FileNotFoundError:
             raise damaged(path, "missing") from None
 
 
-def _check_file(file: Any, path: Path, length: int, sums: Sequence[int], *, everything: bool) -> None:
+def _check_file(file: Any, path: Path, length: int, *, sums: Sequence[int], everything: bool) -> None:
     found = os.fstat(file.fileno()).st_size
     if found < length:
         raise damaged(path, f"{found} bytes", expected=f"at least {length} bytes")

@@ -27,15 +27,15 @@ def _meminfo(file: Path) -> int | None:
 
 
 def _cgroup_v2(folder: Path) -> int | None:
-    return _left(folder / "memory.max", folder / "memory.current", folder / "memory.stat", "inactive_file")
+    return _left(folder / "memory.max", folder / "memory.current", folder / "memory.stat", files="inactive_file")
 
 
 def _cgroup_v1(folder: Path) -> int | None:
     limit, used = folder / "memory.limit_in_bytes", folder / "memory.usage_in_bytes"
-    return _left(limit, used, folder / "memory.stat", "total_inactive_file")
+    return _left(limit, used, folder / "memory.stat", files="total_inactive_file")
 
 
-def _left(limit: Path, used: Path, stat: Path, files: str) -> int | None:
+def _left(limit: Path, used: Path, stat: Path, *, files: str) -> int | None:
     try:
         # Version 2 writes "max" for no limit, version 1 a number that no machine has.
         return int(limit.read_text()) - int(used.read_text()) + (_field(stat, files, 1) or 0)

@@ -110,7 +110,7 @@ def candidates_needed(settings: ScanSettings, codes: Codes, k: int) -> int:
 
 
 def search_coded(
-    queries: Float[np.ndarray, "queries dim"], coded: CodedRows, k: int, need: int, similarity: Similarity
+    queries: Float[np.ndarray, "queries dim"], coded: CodedRows, k: int, *, need: int, similarity: Similarity
 ) -> list[Ranking]:
     """The `k` best items for each query, of `need` candidates by code and of all rows that have none."""
     rows, good = coded.rows, coded.admitted()
@@ -118,10 +118,10 @@ def search_coded(
     block = max(1, _CELLS // max(need, late))
     found = []
     for some in in_blocks(queries, block):
-        near = _by_code(coded.codes, some, k, need, good)
-        last = _uncoded(some, coded, k, similarity, good) if late else [near[0][:0]] * len(some)
+        near = _by_code(coded.codes, some, k, need=need, good=good)
+        last = _uncoded(some, coded, k, similarity=similarity, good=good) if late else [near[0][:0]] * len(some)
         for query, early, others in zip(some, near, last, strict=True):
-            found.append(rank(query, rows, np.concatenate([early, others]), k, similarity))
+            found.append(rank(query, rows, np.concatenate([early, others]), k=k, similarity=similarity))
     return found
 
 
@@ -129,6 +129,7 @@ def _by_code(
     codes: Codes,
     queries: Float[np.ndarray, "queries dim"],
     k: int,
+    *,
     need: int,
     good: np.ndarray[Any, Any] | None,
 ) -> list[Int[np.ndarray, " some"]]:
@@ -143,7 +144,7 @@ def _by_code(
     few = min(need, _FEW * k) if codes.method.ranks_well else need
     few = min(few, total)
     fetch = max(fetch_count(few, total, codes.coded), min(need, total))
-    return [_admitted(codes, query[None], few, fetch, good) for query in queries]
+    return [_admitted(codes, query[None], few, fetch=fetch, good=good) for query in queries]
 
 
 def fetch_count(need: int, allowed: int, coded: int) -> int:
@@ -152,7 +153,7 @@ def fetch_count(need: int, allowed: int, coded: int) -> int:
 
 
 def _admitted(
-    codes: Codes, query: Float[np.ndarray, "1 dim"], need: int, fetch: int, good: np.ndarray[Any, Any]
+    codes: Codes, query: Float[np.ndarray, "1 dim"], need: int, *, fetch: int, good: np.ndarray[Any, Any]
 ) -> Int[np.ndarray, " some"]:
     while fetch < codes.coded // 4:
         near = codes.nearest(query, fetch, reach=max(1.0, fetch / need))[0]
@@ -169,6 +170,7 @@ def _uncoded(
     queries: Float[np.ndarray, "queries dim"],
     coded: CodedRows,
     k: int,
+    *,
     similarity: Similarity,
     good: np.ndarray[Any, Any] | None,
 ) -> list[Int[np.ndarray, " some"]]:
@@ -185,21 +187,21 @@ _NEAREST = 10
 
 
 def tune_width(
-    rows: RowSnapshot, codes: Codes, similarity: Similarity, settings: ScanSettings, *, most: int | None = None
+    rows: RowSnapshot, codes: Codes, similarity: Similarity, *, settings: ScanSettings, most: int | None = None
 ) -> tuple[Codes, float]:
     """The codes at the least width that reaches the wanted recall, or at the widest, and their recall.
 
     `most` bounds the widths that are tried.
     """
     queries = _sample_queries(rows, settings.sample)
-    truth = search_rows(queries, rows, _NEAREST, similarity, None)
+    truth = search_rows(queries, rows, _NEAREST, similarity=similarity, allowed=None)
     recall = 0.0
     for step in codes.method.widths:
         if most is not None and step > most:
             break
         codes = replace(codes, width=step, checked=len(rows.ids))
         need = candidates_needed(settings, codes, _NEAREST)
-        found = search_coded(queries, CodedRows(rows, codes, None), _NEAREST, need, similarity)
+        found = search_coded(queries, CodedRows(rows, codes, None), _NEAREST, need=need, similarity=similarity)
         recall = _measured_recall(found, truth)
         if recall >= settings.wanted_recall:
             break

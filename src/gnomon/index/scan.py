@@ -110,11 +110,11 @@ class ScanIndex:
         """About how much memory adding so many takes: rows, and codes where these become due."""
         with self._lock:
             total, state = len(self._state.rows.ids) + items, self._state
-            is_due = self._is_coding_due(total, items, state.codes, state.failed_at)
+            is_due = self._is_coding_due(total, items, state.codes, failed_at=state.failed_at)
             coding = codes_bytes(total, self._space.dim, self.settings.find) if is_due else 0
             return self._store.bytes_to_add(items) + coding
 
-    def _is_coding_due(self, total: int, added: int, codes: Codes | None, failed_at: int) -> bool:
+    def _is_coding_due(self, total: int, added: int, codes: Codes | None, *, failed_at: int) -> bool:
         if self.settings.find == "exact" or total <= self.settings.exact_below:
             return False
         if codes is None or codes.is_outgrown(total, added):
@@ -137,7 +137,7 @@ class ScanIndex:
         total = len(rows.ids)
         if total <= self.settings.exact_below:
             codes, failed_at = None, 0
-        elif self._is_coding_due(total, added, codes, failed_at):
+        elif self._is_coding_due(total, added, codes, failed_at=failed_at):
             codes = self._rebuilt(rows) if codes is None else self._grown(rows, codes, added)
             failed_at = 0 if codes else total
         self._state = _State(rows, codes, failed_at)
@@ -149,7 +149,7 @@ class ScanIndex:
             return longer
         similarity, drifts = self._space.similarity, codes.method.depends_on_data
         most = 2 * codes.width if drifts else None
-        longer, recall = tune_width(rows, longer, similarity, self.settings, most=most)
+        longer, recall = tune_width(rows, longer, similarity, settings=self.settings, most=most)
         may_help = drifts and codes.width < codes.method.widths[-1]
         if recall >= (self.settings.wanted_recall if may_help else self.settings.min_recall):
             return longer
@@ -158,7 +158,7 @@ class ScanIndex:
     def _rebuilt(self, rows: RowSnapshot) -> Codes | None:
         similarity = self._space.similarity
         codes = Codes.of(rows, similarity, self.settings.find)
-        codes, recall = tune_width(rows, codes, similarity, self.settings)
+        codes, recall = tune_width(rows, codes, similarity, settings=self.settings)
         if recall >= self.settings.min_recall:
             return codes
         warnings.warn(
@@ -179,8 +179,8 @@ class ScanIndex:
         state = self._state
         allowed = None if where is None else self._filters.of(where, state.rows)
         if state.codes is None or (allowed is not None and self._are_few(len(allowed), state.codes, wanted)):
-            return search_rows(data, state.rows, wanted, self._space.similarity, allowed)
-        return self._coded(state.rows, state.codes, data, wanted, allowed)
+            return search_rows(data, state.rows, wanted, similarity=self._space.similarity, allowed=allowed)
+        return self._coded(state.rows, state.codes, data, k=wanted, allowed=allowed)
 
     def _are_few(self, allowed: int, codes: Codes, k: int) -> bool:
         """Whether scoring all the allowed costs less than finding some of them by their codes."""
@@ -195,11 +195,12 @@ class ScanIndex:
         rows: RowSnapshot,
         codes: Codes,
         queries: Float[np.ndarray, "queries dim"],
+        *,
         k: int,
         allowed: AllowedItems | None,
     ) -> list[Ranking]:
         coded, need = CodedRows(rows, codes, allowed), candidates_needed(self.settings, codes, k)
-        return search_coded(queries, coded, k, need, self._space.similarity)
+        return search_coded(queries, coded, k, need=need, similarity=self._space.similarity)
 
     def pinned(self) -> ScanIndex:
         """A snapshot as an index of its own, which later changes of this one do not reach; nothing is copied."""
@@ -214,7 +215,7 @@ class ScanIndex:
         with self._lock:
             state, generation = self._state, self._store.generation
             content = IndexContent(state.rows, generation, self._space, self.settings.rows, state.codes)
-            self._saved = save(folder, content, stamp, self._saved)
+            self._saved = save(folder, content, stamp, last=self._saved)
 
     @classmethod
     def load(cls, folder: Path, space: Space, settings: ScanSettings | None = None) -> tuple[ScanIndex, int]:

@@ -60,7 +60,7 @@ class SavedState:
         return replace(self, generation=generation)
 
 
-def save(folder: Path, content: IndexContent, stamp: int, last: SavedState | None) -> SavedState:
+def save(folder: Path, content: IndexContent, stamp: int, *, last: SavedState | None) -> SavedState:
     """Bring the folder up to `content`, at the cost of what changed since `last`.
 
     Raises StorageError when the folder cannot be written; it then still holds what it held.
@@ -72,9 +72,9 @@ def save(folder: Path, content: IndexContent, stamp: int, last: SavedState | Non
         grows = known is not None and known.generation is content.generation
         number = int(there["number"]) + 1 if there else 1
         old = known.body if known is not None and grows else None
-        files = _write_rows(folder, content, old, number)
-        files["gone"] = _write_gone(folder, content, known if grows else None, number)
-        files["codes"] = _write_codes(folder, content, known if grows else None, number)
+        files = _write_rows(folder, content, old, number=number)
+        files["gone"] = _write_gone(folder, content, known if grows else None, number=number)
+        files["codes"] = _write_codes(folder, content, known if grows else None, number=number)
         body = {
             "version": VERSION,
             "space": content.space.fingerprint,
@@ -99,7 +99,7 @@ def _present(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def _write_rows(folder: Path, content: IndexContent, old: dict[str, Any] | None, number: int) -> dict[str, Any]:
+def _write_rows(folder: Path, content: IndexContent, old: dict[str, Any] | None, *, number: int) -> dict[str, Any]:
     rows, dtype = content.rows, np.dtype(content.precision).newbyteorder("<")
     items, count = (old["items"], old["rows"]) if old else (0, 0)
     vectors = (_bytes(p.astype(dtype, copy=False)) for _, p in rows.pieces(count) if p.size)
@@ -109,7 +109,7 @@ def _write_rows(folder: Path, content: IndexContent, old: dict[str, Any] | None,
     files = {}
     for kind, more in parts.items():
         name, length, sums = old["files"][kind] if old else (f"{kind}-{number}.bin", 0, [])
-        files[kind] = [name, *append(folder / name, length, sums, more)]
+        files[kind] = [name, *append(folder / name, length, sums, parts=more)]
     return files
 
 
@@ -121,23 +121,23 @@ def _numbers(values: np.ndarray[Any, Any]) -> list[memoryview]:
     return [_bytes(values.astype("<i8"))] if len(values) else []
 
 
-def _write_gone(folder: Path, content: IndexContent, known: SavedState | None, number: int) -> Any:
+def _write_gone(folder: Path, content: IndexContent, known: SavedState | None, *, number: int) -> Any:
     live = content.rows.live
     if live is None:
         return None
     if known is not None and known.live is live:
         return known.body["files"]["gone"]
     name = f"gone-{number}.bin"
-    return [name, *append(folder / name, 0, [], iter([_bytes(np.packbits(~live))]))]
+    return [name, *append(folder / name, 0, [], parts=iter([_bytes(np.packbits(~live))]))]
 
 
-def _write_codes(folder: Path, content: IndexContent, known: SavedState | None, number: int) -> Any:
+def _write_codes(folder: Path, content: IndexContent, known: SavedState | None, *, number: int) -> Any:
     if content.codes is None:
         return None
     if known is not None and known.codes is content.codes:
         return known.body["files"]["codes"]
     name = f"codes-{number}.bin"
-    return [name, *append(folder / name, 0, [], map(memoryview, content.codes.to_parts()))]
+    return [name, *append(folder / name, 0, [], parts=map(memoryview, content.codes.to_parts()))]
 
 
 def _sweep(folder: Path, body: dict[str, Any]) -> None:
@@ -157,7 +157,7 @@ def load(folder: Path, space: Space, precision: str) -> tuple[IndexContent, Save
     while True:
         body = read_manifest(folder / _MANIFEST, version=VERSION)
         try:
-            content = _loaded(folder, body, space, precision)
+            content = _loaded(folder, body, space, precision=precision)
         except IndexDamaged:
             # A save in another process may have replaced files between the two looks.
             if _present(folder) in (None, body):
@@ -167,20 +167,20 @@ def load(folder: Path, space: Space, precision: str) -> tuple[IndexContent, Save
         return content, saved, int(body["stamp"])
 
 
-def _loaded(folder: Path, body: dict[str, Any], space: Space, precision: str) -> IndexContent:
+def _loaded(folder: Path, body: dict[str, Any], space: Space, *, precision: str) -> IndexContent:
     if body["space"] != space.fingerprint:
         raise damaged(folder, f"vectors of the space {body['space'][:12]}", expected=f"vectors of {space.short}")
     if body["precision"] != precision:
         raise damaged(folder, f"rows in {body['precision']}", expected=precision)
     check_files(folder, {name: (length, sums) for name, length, sums in body["files"].values()})
     dtype = np.dtype(precision).newbyteorder("<")
-    ids = _mapped(folder, body, "ids", np.dtype("<i8"), body["items"])
-    vectors = _mapped(folder, body, "vectors", dtype, body["rows"] * space.dim).reshape(-1, space.dim)
+    ids = _mapped(folder, body, "ids", dtype=np.dtype("<i8"), count=body["items"])
+    vectors = _mapped(folder, body, "vectors", dtype=dtype, count=body["rows"] * space.dim).reshape(-1, space.dim)
     starts = live = squares = None
     if space.similarity == "maxsim":
-        starts = _mapped(folder, body, "starts", np.dtype("<i8"), body["items"] + 1)
+        starts = _mapped(folder, body, "starts", dtype=np.dtype("<i8"), count=body["items"] + 1)
     if "gone" in body["files"]:
-        bits = _mapped(folder, body, "gone", np.dtype("u1"), -(-body["items"] // 8))
+        bits = _mapped(folder, body, "gone", dtype=np.dtype("u1"), count=-(-body["items"] // 8))
         live = ~np.unpackbits(bits, count=body["items"]).astype(bool)
     count = body["items"] if live is None else int(live.sum())
     tail = np.zeros((0, space.dim), dtype=np.float32)
@@ -196,14 +196,14 @@ def _loaded_codes(folder: Path, body: dict[str, Any]) -> Codes | None:
     if "codes" not in body["files"]:
         return None
     name, length, _ = body["files"]["codes"]
-    content = _mapped(folder, body, "codes", np.dtype("u1"), length)
+    content = _mapped(folder, body, "codes", dtype=np.dtype("u1"), count=length)
     try:
         return Codes.from_bytes(content, body["codes"])
     except ValueError as error:
         raise damaged(folder / name, str(error)) from error
 
 
-def _mapped(folder: Path, body: dict[str, Any], kind: str, dtype: np.dtype[Any], count: int) -> Any:
+def _mapped(folder: Path, body: dict[str, Any], kind: str, *, dtype: np.dtype[Any], count: int) -> Any:
     name, length, _ = body["files"][kind]
     if length != count * dtype.itemsize:
         raise damaged(folder / name, f"{length} bytes", expected=f"{count} numbers of {dtype.itemsize} bytes")

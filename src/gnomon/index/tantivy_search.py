@@ -168,7 +168,7 @@ class TermSearcher:
         many = len(allowed)
         limit = min(texts, int(1.3 * (k + 16) * texts / many) + 32)
         if limit <= _FILTERED_RESULTS + 2 * k:
-            found = self.filter_results(query, k, allowed, limit)
+            found = self.filter_results(query, k, allowed, limit=limit)
             if found is not None:
                 return found
         # In texts fetched: what is lacking of the words, and what making and running the query takes.
@@ -177,7 +177,7 @@ class TermSearcher:
             return self.filter_in_query(query, k, allowed)
         return self.sum_scores(terms, k, allowed)
 
-    def filter_results(self, query: Any, k: int, allowed: _Ids, limit: int) -> Ranking | None:
+    def filter_results(self, query: Any, k: int, allowed: _Ids, *, limit: int) -> Ranking | None:
         """The best of the allowed among the first `limit` results; None when they may not hold them all."""
         ids, scores = fetch(self.searcher, query, limit)
         keep = _is_in(ids, allowed)

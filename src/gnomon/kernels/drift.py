@@ -198,14 +198,14 @@ def mmd_test(
     if n + m <= EXACT_UP_TO:
         kernel = np.exp(-_squared_distances(pooled) / np.float32(2 * width**2))
         np.fill_diagonal(kernel, 0.0)
-        values = [_by_pairs(kernel, dealt, n) for dealt in _deals(n, m, permutations, random)]
+        values = [_by_pairs(kernel, dealt, n) for dealt in _deals(n, m, permutations, random=random)]
     else:
         fewer = min(permutations, max(199, _DEALT // (n + m)))
         turn = np.random.default_rng([seed, 2])
         directions = turn.standard_normal((pooled.shape[1], FEATURES)).astype(np.float32) / np.float32(width)
         phases = turn.uniform(0, 2 * np.pi, FEATURES).astype(np.float32)
-        dealt = np.concatenate(list(_deals(n, m, fewer, random)), axis=1)
-        values = [_by_features(pooled, directions, phases, dealt, n)]
+        dealt = np.concatenate(list(_deals(n, m, fewer, random=random)), axis=1)
+        values = [_by_features(pooled, directions, phases, dealt=dealt, n=n)]
     found = np.concatenate(values)
     return Discrepancy(float(found[0]), _share_as_large(found, _ROUNDING), width)
 
@@ -237,7 +237,7 @@ def tell_apart(
     solved = [_solved(pooled, part) for part in parts]
     found: list[_DriftArray] = []
     scores = np.zeros(n + m)
-    for dealt in _deals(n, m, permutations, random):
+    for dealt in _deals(n, m, permutations, random=random):
         labels = (~dealt).astype(np.float32)  # 1: of the second sample
         value = np.zeros(labels.shape[1])
         for part, (rest, centre, inverse) in zip(parts, solved, strict=True):
@@ -261,7 +261,9 @@ def _sizes(first: _DriftArray, second: _DriftArray) -> tuple[int, int]:
     return n, m
 
 
-def _deals(n: int, m: int, permutations: int, random: np.random.Generator) -> Iterator[Bool[np.ndarray, "rows deals"]]:
+def _deals(
+    n: int, m: int, permutations: int, *, random: np.random.Generator
+) -> Iterator[Bool[np.ndarray, "rows deals"]]:
     """Who is of the first sample: as it is in the first column of all, then at random, some at a time."""
     true = np.arange(n + m) < n
     for at in range(0, permutations + 1, _COLUMNS):
@@ -289,6 +291,7 @@ def _by_features(
     pooled: Rows,
     directions: Float[np.ndarray, "dim features"],
     phases: Float[np.ndarray, " features"],
+    *,
     dealt: Bool[np.ndarray, "rows deals"],
     n: int,
 ) -> Float[np.ndarray, " deals"]:

@@ -82,7 +82,7 @@ def resolve_change(
     live = live_version(kb)
     retrieval = resolve_reranker(change_retrieval(live.retrieval, change.retrieval or {}), progress)
     if encoder is None:
-        encoder = _loaded(kb, live, change.to, threads, progress)
+        encoder = _loaded(kb, live, change.to, threads=threads, progress=progress)
     require_single(encoder)
     chunking = _chunking(live, change.chunk_tokens, encoder)
     if encoder.space == live.space and chunking is None and retrieval == live.retrieval:
@@ -158,7 +158,9 @@ def _field_names(group: str) -> list[str]:
     return [field.name for field in fields(_GROUPS[group])] if group in _GROUPS else []
 
 
-def _loaded(kb: Collection, live: Version, to: str | None, threads: int | None, progress: ProgressCallback) -> Encoder:
+def _loaded(
+    kb: Collection, live: Version, to: str | None, *, threads: int | None, progress: ProgressCallback
+) -> Encoder:
     """Load a model by its name; the live one is the collection's own encoder, in the precision it has there."""
     if to is None or model_reference(to) == live.model:
         own = kb.encoder

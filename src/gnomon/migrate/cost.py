@@ -161,7 +161,7 @@ class _Counter:
         self._hashes.update(new)
         if self._space is not None:
             with self._catalog.read() as connection:
-                lacking = vector_cache.missing(connection, self._space, "document", list(new))
+                lacking = vector_cache.missing(connection, self._space, "document", hashes=list(new))
             new = {key: text for key, text in new.items() if key in lacking}
         texts = list(new.values())
         with warnings.catch_warnings():
@@ -267,7 +267,7 @@ class DiskEstimate:
         )
 
 
-def estimate_disk(folder: Path, status: Status, workload: Workload, change: ResolvedChange) -> DiskEstimate:
+def estimate_disk(folder: Path, status: Status, workload: Workload, *, change: ResolvedChange) -> DiskEstimate:
     """Estimate the bytes of a new version. `status` is the live version's; cached vectors need no more space."""
     dim, chunks = change.encoder.space.dim, max(1, workload.chunks)
     lexical = next((each.bytes for each in status.derived if each.name == "lexical"), 0)

@@ -82,6 +82,7 @@ def compare_segments(
     baseline: Mapping[str, float],
     candidate: Mapping[str, float],
     segments: Mapping[str, Sequence[str]],
+    *,
     rule: DecisionRule,
 ) -> tuple[Segment, ...]:
     """Compare each segment's queries, the largest segment first. A query may belong to several.
@@ -204,12 +205,12 @@ def gate(
         if judged is None:
             report = _detect_breakage((first, second), settings, progress)
         else:
-            report = _compare((first, second), judged, settings, progress)
+            report = _compare((first, second), judged, settings, progress=progress)
     return replace(report, at=timestamp(), seconds=time.perf_counter() - started)
 
 
 def _compare(
-    kbs: tuple[Collection, Collection], judged: Judgments, settings: GateSettings, progress: ProgressCallback
+    kbs: tuple[Collection, Collection], judged: Judgments, settings: GateSettings, *, progress: ProgressCallback
 ) -> GateReport:
     queries, metric = judged.queries, parse_metric(settings.metric)
     runs = _runs(kbs, queries, progress, k=max(_DEPTH, metric.cutoff or 0))
@@ -223,7 +224,7 @@ def _compare(
         settings=settings,
         queries=len(queries),
         verdict=verdict,
-        segments=compare_segments(before, after, judged.segments, rule) if judged.segments else (),
+        segments=compare_segments(before, after, judged.segments, rule=rule) if judged.segments else (),
         data={"name": dataset.name, "split": dataset.split, "path": str(dataset.path or "")},
         texts={change.query: queries[change.query] for change in verdict.changes[:_QUERIES_SHOWN]},
     )

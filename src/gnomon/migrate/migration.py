@@ -186,7 +186,7 @@ class _Run:
         if ready is not None:
             return ready
         folder, status = Path(self._state.current.collection), self._kb.status()
-        estimate_disk(folder, status, workload, change).require(folder)
+        estimate_disk(folder, status, workload, change=change).require(folder)
         return self._kb.versions.add(
             change.encoder, model=change.model, chunking=change.chunking, retrieval=change.retrieval
         )

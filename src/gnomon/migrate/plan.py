@@ -119,7 +119,7 @@ def plan(
         share=share,
         seconds=predict_seconds(workload, speed, share),
         cost=None if price is None else workload.tokens / 1e6 * price,
-        bytes=estimate_disk(folder, status, workload, resolved),
+        bytes=estimate_disk(folder, status, workload, change=resolved),
         commands=commands(folder, resolved, change),
     )
 

@@ -134,8 +134,8 @@ def _measure(
     with kb.internals.catalog.read() as connection:
         newest_query = last_query(connection, version)
     # Of the cache, only queries since the baseline; given ones are recent.
-    queries = query_sample(kb, settings, encoder, 0 if before is None else before.last_query, random)
-    documents = document_sample(kb, version, settings.sample, random)
+    queries = query_sample(kb, settings, encoder, after=0 if before is None else before.last_query, random=random)
+    documents = document_sample(kb, version, settings.sample, random=random)
     for_recall = _recall_sample(queries, documents, settings.recall_queries, random=random)
     checks["recall"] = check_recall(kb, for_recall, None if before is None else before.recall)
     maps = {}

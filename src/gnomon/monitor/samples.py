@@ -97,7 +97,7 @@ def read_chunks(connection: Connection, ids: Sequence[int]) -> tuple[list[Chunk]
         return chunks, changed
 
 
-def random_chunks(connection: Connection, version: Version, count: int, random: np.random.Generator) -> Array:
+def random_chunks(connection: Connection, version: Version, count: int, *, random: np.random.Generator) -> Array:
     """Ids [count] of random chunks of as many random documents, one of each."""
     chunk = schema.chunks.c
     wanted = select(chunk.id, chunk.document_id).where(chunk.chunking_id == version.chunking_id)
@@ -114,7 +114,7 @@ def last_query(connection: Connection, version: Version) -> int:
     return int(connection.execute(select(func.max(vector.id)).where(*here)).scalar_one() or 0)
 
 
-def cached_queries(connection: Connection, version: Version, after: int, count: int) -> Array:
+def cached_queries(connection: Connection, version: Version, after: int, *, count: int) -> Array:
     """The newest query vectors of the cache after a row, [n, dim]; the cache keeps no texts."""
     vector = schema.vectors.c
     here = (vector.space_id == version.space_id, vector.role == "query", vector.id > after)
@@ -126,7 +126,9 @@ def cached_queries(connection: Connection, version: Version, after: int, count: 
 def chunk_ids_at(connection: Connection, version: Version, position: int) -> tuple[Array, Array]:
     """The ids of all chunks at a position of the journal, and of those added since."""
     now = queries.chunking_head(connection, version.chunking_id).seq
-    since = queries.delta(connection, version.chunking_id, position, now).added if now > position else np.zeros(0, int)
+    since = (
+        queries.delta(connection, version.chunking_id, position, upto=now).added if now > position else np.zeros(0, int)
+    )
     everything = queries.all_ids(connection, version.chunking_id)
     return np.setdiff1d(everything, since), since
 
@@ -139,7 +141,7 @@ def _row(data: bytes, dim: int) -> Array | None:
 
 
 def query_sample(
-    kb: Collection, settings: MonitorSettings, encoder: Encoder | None, after: int, random: np.random.Generator
+    kb: Collection, settings: MonitorSettings, encoder: Encoder | None, *, after: int, random: np.random.Generator
 ) -> Sample | None:
     """The queries of the settings, embedded; else those of the embedding cache after a row.
 
@@ -148,7 +150,7 @@ def query_sample(
     version = kb.version
     if settings.queries is None:
         with kb.internals.catalog.read() as connection:
-            rows = cached_queries(connection, version, after, settings.sample)
+            rows = cached_queries(connection, version, after, count=settings.sample)
         return Sample(rows, (), CACHED_QUERIES)
     if encoder is None:
         return None
@@ -173,10 +175,10 @@ def embed_queries(encoder: Encoder, texts: Sequence[str]) -> Array:
         return encoder.encode(list(texts), role="query").data
 
 
-def document_sample(kb: Collection, version: Version, count: int, random: np.random.Generator) -> Sample:
+def document_sample(kb: Collection, version: Version, count: int, *, random: np.random.Generator) -> Sample:
     """The vectors of random chunks, each of another document, with their texts."""
     with kb.internals.catalog.read() as connection:
-        ids = random_chunks(connection, version, count, random)
+        ids = random_chunks(connection, version, count, random=random)
         vectors = read_vectors(connection, version, ids)
         chunks, changed = read_chunks(connection, vectors.ids.tolist())
     kept = ~np.isin(vectors.ids, changed)

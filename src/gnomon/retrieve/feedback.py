@@ -68,7 +68,7 @@ class Rocchio:
             own, where = vectors.take(at), queries[at[0]].where
             first = self.index.search(own, k=max(k, self.settings.documents), where=where)
             found = self.index.search(self._moved(own, first), k=k, where=where)
-            return [_staged("rocchio", new, "dense", old) for new, old in zip(found, first, strict=True)]
+            return [_staged("rocchio", new, "dense", first=old) for new, old in zip(found, first, strict=True)]
 
         return in_groups(queries, search)
 
@@ -152,7 +152,7 @@ class RM3:
             first = self.index.search_terms(own, k=max(k, self.settings.documents), where=where)
             longer = self._longer(own, first) if self.settings.share else own
             found = self.index.search_terms(longer, k=k, where=where)
-            return [_staged("rm3", new, "lexical", old) for new, old in zip(found, first, strict=True)]
+            return [_staged("rm3", new, "lexical", first=old) for new, old in zip(found, first, strict=True)]
 
         return in_groups(queries, search)
 
@@ -191,7 +191,7 @@ class RM3:
         return {word: float(weight) for word, weight in zip(words, mixed, strict=True) if weight > 0}
 
 
-def _staged(name: str, found: Ranking, before: str, first: Ranking) -> Ranking:
+def _staged(name: str, found: Ranking, before: str, *, first: Ranking) -> Ranking:
     stages = {name: found.scores, before: scores_at(found.ids, first.ids, first.scores)}
     return Ranking(found.ids, found.scores, stages)
 

@@ -333,7 +333,7 @@ def _unexpected(text: str, error: UnexpectedInput) -> InvalidInput:
     came = "the condition ends too early" if ended else f"the condition is not understood at {word}"
     if text[at : at + 1] == "'" and text.count("'", at) % 2:
         came = "a text without its closing quote"
-    hint = _hint(text, at, word, names) or EXAMPLE
+    hint = _hint(text, at, word, names=names) or EXAMPLE
     return pointed(text, at, came, expected=_expected(names), hint=hint)
 
 
@@ -344,7 +344,7 @@ def _word(text: str, at: int) -> str:
     return text[at:end]
 
 
-def _hint(text: str, at: int, word: str, names: Iterable[str]) -> str:
+def _hint(text: str, at: int, word: str, *, names: Iterable[str]) -> str:
     if "TEXT" in names and word.lower() == "null":
         return "write: field is null"
     if "TEXT" in names and (word.startswith('"') or word[:1].isalpha()):
@@ -368,11 +368,11 @@ def _entries(where: Any, at: str, depth: int) -> Condition:
     if not isinstance(where, Mapping) or not where:
         came = "an empty mapping" if isinstance(where, Mapping) else f"{where!r}"
         raise _bad_entry(at, came, 'a mapping of fields to conditions, such as {"year": {">=": 2020}}')
-    parts = [_entry(key, value, f"{at}[{key!r}]", depth + 1) for key, value in where.items()]
+    parts = [_entry(key, value, f"{at}[{key!r}]", depth=depth + 1) for key, value in where.items()]
     return joined(And, tuple(parts))
 
 
-def _entry(key: Any, value: Any, at: str, depth: int) -> Condition:
+def _entry(key: Any, value: Any, at: str, *, depth: int) -> Condition:
     if not isinstance(key, str) or not key.strip() or not _is_text(key):
         raise _bad_entry(at, f"the key {key!r}", "the name of a field, or and, or, not")
     if key in ("and", "or"):
@@ -385,16 +385,16 @@ def _entry(key: Any, value: Any, at: str, depth: int) -> Condition:
     quoted = len(key) > 2 and key[0] == key[-1] == '"'
     field = Field(key[1:-1].replace('""', '"')) if quoted else Field(key, own=key in OWN)
     if not isinstance(value, Mapping):
-        return _comparison(field, "=", value, at)
+        return _comparison(field, "=", value, at=at)
     if not value:
         raise _bad_entry(at, "an empty mapping", f"operators: {', '.join(_OPERATORS)}")
-    return joined(And, tuple(_comparison(field, operator, each, at) for operator, each in value.items()))
+    return joined(And, tuple(_comparison(field, operator, each, at=at) for operator, each in value.items()))
 
 
 _OPERATORS = ("=", "!=", "<", "<=", ">", ">=", "in", "not in", "like", "not like", "ilike", "not ilike")
 
 
-def _comparison(field: Field, operator: Any, value: Any, at: str) -> Condition:
+def _comparison(field: Field, operator: Any, value: Any, *, at: str) -> Condition:
     if operator not in _OPERATORS:
         raise _bad_entry(at, f"the operator {operator!r}", f"one of {', '.join(_OPERATORS)}")
     negated, operator = operator.startswith(("not ", "!")), operator.removeprefix("not ").replace("!=", "=")

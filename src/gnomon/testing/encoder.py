@@ -231,7 +231,7 @@ def items_of(vectors: Vectors) -> list[Array]:
     return np.split(vectors.data, vectors.starts[1:]) if len(vectors.starts) else []
 
 
-def _agree(case: Case, one: Sequence[Array], other: Sequence[Array], otherwise: str, *, within: float) -> None:
+def _agree(case: Case, one: Sequence[Array], other: Sequence[Array], *, otherwise: str, within: float) -> None:
     worst = max((case.distance(a, b) for a, b in zip(one, other, strict=False)), default=0.0)
     expect(
         len(one) == len(other) and worst <= within,
@@ -245,21 +245,21 @@ def _agree(case: Case, one: Sequence[Array], other: Sequence[Array], otherwise: 
 def _keeps_the_order(case: Case) -> None:
     backward = case.measure(case.texts[::-1])[::-1]
     otherwise = f"{case.noun}s are not in the order of the texts"
-    _agree(case, case.measure(case.texts), backward, otherwise, within=case.tolerance)
+    _agree(case, case.measure(case.texts), backward, otherwise=otherwise, within=case.tolerance)
 
 
 def _treats_each_text_alone(case: Case) -> None:
     together, depends = case.measure(case.texts), f"a text's {case.noun} depends on"
     alone = [item for text in case.texts for item in case.measure([text])]
-    _agree(case, together, alone, f"{depends} the texts beside it", within=case.tolerance)
+    _agree(case, together, alone, otherwise=f"{depends} the texts beside it", within=case.tolerance)
     many = case.measure(case.texts * 30)[-len(case.texts) :]
-    _agree(case, together, many, f"{depends} how many texts there are", within=case.tolerance)
+    _agree(case, together, many, otherwise=f"{depends} how many texts there are", within=case.tolerance)
 
 
 def _repeats(case: Case) -> None:
     for role in case.roles:
         one, other = case.measure(case.texts, role), case.measure(case.texts, role)
-        _agree(case, one, other, f"the same call twice differs for role {role!r}", within=case.same_call)
+        _agree(case, one, other, otherwise=f"the same call twice differs for role {role!r}", within=case.same_call)
 
 
 def _refuses_wrong_texts(case: Case) -> None:
@@ -290,7 +290,7 @@ def _agrees_across_threads(case: Case) -> None:
     with ThreadPoolExecutor(4) as threads:
         for found in threads.map(case.measure, [case.texts] * 12):
             otherwise = f"four threads at once get other {case.noun}s than one"
-            _agree(case, found, expected, otherwise, within=case.same_call)
+            _agree(case, found, expected, otherwise=otherwise, within=case.same_call)
 
 
 # What an encoder promises.
@@ -338,7 +338,7 @@ def _tells_texts_apart(case: EncoderCase) -> None:
 def _makes_equal_vectors_of_equal_texts(case: EncoderCase) -> None:
     items = case.measure([case.texts[0], *case.texts, case.texts[0]])
     otherwise = "one text given three times got different vectors"
-    _agree(case, [items[0], items[0]], [items[1], items[-1]], otherwise, within=case.tolerance)
+    _agree(case, [items[0], items[0]], [items[1], items[-1]], otherwise=otherwise, within=case.tolerance)
 
 
 def _makes_unit_vectors(case: EncoderCase) -> None:
@@ -368,10 +368,10 @@ def _has_a_method_for_each_role(case: EncoderCase) -> None:
     for role, method in methods.items():
         expected, name = case.measure(case.texts, role), f"encode_{role}"
         otherwise = f"{name} differs from encode for the role {role!r}"
-        _agree(case, items_of(method(case.texts)), expected, otherwise, within=SAME_CALL)
+        _agree(case, items_of(method(case.texts)), expected, otherwise=otherwise, within=SAME_CALL)
         lone = items_of(method(case.texts[0]))
         expect(len(lone) == 1, f"{name} of a lone string gave {len(lone)} items, not 1")
-        _agree(case, lone, expected[:1], f"{otherwise} and a lone string", within=case.tolerance)
+        _agree(case, lone, expected[:1], otherwise=f"{otherwise} and a lone string", within=case.tolerance)
 
 
 def _counts_tokens(case: EncoderCase) -> None:

@@ -72,7 +72,9 @@ class Attempt:
     words: str = ""
 
 
-def try_to_mix(open_store: Open, folder: Path, first: Encoder, second: Encoder) -> tuple[Attempt, ...]:
+def try_to_mix(  # noqa: PLR0917 - two models, as people name them
+    open_store: Open, folder: Path, first: Encoder, second: Encoder
+) -> tuple[Attempt, ...]:
     """Three attempts in three folders below `folder`, which must be empty.
 
     add: texts of the second model into a store of the first. query: the first model's texts, searched with
@@ -89,13 +91,13 @@ def try_to_mix(open_store: Open, folder: Path, first: Encoder, second: Encoder) 
         _require_sane(open_store, folder / name, encoder)
     half = len(TEXTS) // 2
     return (
-        _attempt("add", open_store, folder / "add", (first, second), (TEXTS[:half], TEXTS[half:])),
-        _attempt("query", open_store, folder / "query", (first, second), (TEXTS, ())),
-        _attempt("cache", open_store, folder / "cache", (first, second), (TEXTS, TEXTS)),
+        _attempt("add", open_store, folder / "add", models=(first, second), texts=(TEXTS[:half], TEXTS[half:])),
+        _attempt("query", open_store, folder / "query", models=(first, second), texts=(TEXTS, ())),
+        _attempt("cache", open_store, folder / "cache", models=(first, second), texts=(TEXTS, TEXTS)),
     )
 
 
-def check_guard(open_store: Open, folder: Path, first: Encoder, second: Encoder) -> None:
+def check_guard(open_store: Open, folder: Path, first: Encoder, *, second: Encoder) -> None:
     """Raise AssertionError, naming the way, where a store mixes two models or refuses without a message."""
     for attempt in try_to_mix(open_store, folder, first, second):
         if attempt.outcome in ("mixed", "damaged"):
@@ -106,8 +108,8 @@ def check_guard(open_store: Open, folder: Path, first: Encoder, second: Encoder)
 
 def _require_sane(open_store: Open, folder: Path, encoder: Encoder) -> None:
     folder.mkdir(parents=True)
-    _put(open_store, folder, encoder, TEXTS)
-    if lost := _lost(open_store, folder, encoder, TEXTS):
+    _put(open_store, folder, encoder, texts=TEXTS)
+    if lost := _lost(open_store, folder, encoder, texts=TEXTS):
         raise InvalidInput(
             f"{encoder.space.short} alone: {lost} of {len(TEXTS)} texts are not the best for their own words",
             expected="a store that finds a text by itself",
@@ -119,22 +121,23 @@ def _attempt(
     way: Way,
     open_store: Open,
     folder: Path,
+    *,
     models: tuple[Encoder, Encoder],
     texts: tuple[Sequence[str], Sequence[str]],
 ) -> Attempt:
     folder.mkdir(parents=True)
     first, second = models
-    _put(open_store, folder, first, texts[0])
+    _put(open_store, folder, first, texts=texts[0])
     try:
-        _put(open_store, folder, second, texts[1])
-        lost = _lost(open_store, folder, second, TEXTS)
+        _put(open_store, folder, second, texts=texts[1])
+        lost = _lost(open_store, folder, second, texts=TEXTS)
     except Exception as error:  # noqa: BLE001 - any error is a refusal; what it says is kept
-        lost = _lost(open_store, folder, first, texts[0])
+        lost = _lost(open_store, folder, first, texts=texts[0])
         return Attempt(way, "damaged" if lost else "refused", lost, " ".join(str(error).split()))
     return Attempt(way, "mixed" if lost else "kept apart", lost)
 
 
-def _put(open_store: Open, folder: Path, encoder: Encoder, texts: Sequence[str]) -> None:
+def _put(open_store: Open, folder: Path, encoder: Encoder, *, texts: Sequence[str]) -> None:
     store = open_store(folder, encoder)
     try:
         if texts:
@@ -143,7 +146,7 @@ def _put(open_store: Open, folder: Path, encoder: Encoder, texts: Sequence[str])
         store.close()
 
 
-def _lost(open_store: Open, folder: Path, encoder: Encoder, texts: Sequence[str]) -> int:
+def _lost(open_store: Open, folder: Path, encoder: Encoder, *, texts: Sequence[str]) -> int:
     """How many texts are not the best hit for their own words."""
     store = open_store(folder, encoder)
     try:

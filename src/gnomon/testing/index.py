@@ -121,7 +121,7 @@ class _Reference:
         for number, ranking in enumerate(found):
             exact = _similarities(queries.take([number]), self.data, items)
             best, values = top_k(exact, ids, k)
-            _check_ranking(ranking, dict(zip(ids.tolist(), exact.tolist(), strict=True)), len(best), when)
+            _check_ranking(ranking, dict(zip(ids.tolist(), exact.tolist(), strict=True)), len(best), when=when)
             lowest = values[-1] - _ROUNDING * max(1.0, abs(float(values[0]))) if len(values) else 0.0
             hit += sum(1 for one, s in zip(ids, exact, strict=True) if s >= lowest and one in set(ranking.ids))
             kept += len(best)
@@ -141,7 +141,7 @@ def _similarities(query: Vectors, data: Vectors, items: _Array) -> _Array:
     return np.asarray(pairwise_scores(query.data.astype(np.float64), wide, similarity=data.space.similarity)[0])
 
 
-def _check_ranking(ranking: Ranking, allowed: dict[int, float], length: int, when: str) -> None:
+def _check_ranking(ranking: Ranking, allowed: dict[int, float], length: int, *, when: str) -> None:
     ids = ranking.ids.tolist()
     _check_form(ranking, when)
     expect(len(ids) == length, f"{when}: {len(ids)} results, not {length}")

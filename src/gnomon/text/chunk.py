@@ -35,7 +35,7 @@ def segments(
     start = 0
     while start < len(text):
         high = min(len(text), start + characters * 5 // 4)
-        line = _long_line(text, start, high, line_characters)
+        line = _long_line(text, start, high, longest=line_characters)
         if line > start:
             end = line
         elif line == start:
@@ -43,7 +43,7 @@ def segments(
         elif high == len(text):
             end = high
         else:
-            end = _cut(text, headings, start + characters // 2, start + characters)
+            end = _cut(text, headings, start + characters // 2, high=start + characters)
         yield start, end
         start = end
 
@@ -55,7 +55,7 @@ def stripped(text: str, start: int, end: int) -> tuple[int, int]:
     return start + left, max(start + left, start + len(part.rstrip()))
 
 
-def _long_line(text: str, start: int, high: int, longest: int) -> int:
+def _long_line(text: str, start: int, high: int, *, longest: int) -> int:
     """Where the first line begins that has more than 5/4 of `longest` characters; -1 without one."""
     while start < high:
         end = text.find("\n", start, start + longest * 5 // 4 + 1)
@@ -66,10 +66,10 @@ def _long_line(text: str, start: int, high: int, longest: int) -> int:
 
 
 def _within_line(text: str, start: int, longest: int) -> int:
-    return _cut(text, (), start + longest // 2, start + longest)
+    return _cut(text, (), start + longest // 2, high=start + longest)
 
 
-def _cut(text: str, headings: Sequence[int], low: int, high: int) -> int:
+def _cut(text: str, headings: Sequence[int], low: int, *, high: int) -> int:
     heading = bisect_right(headings, high) - 1
     if heading >= 0 and headings[heading] > low:
         return headings[heading]
@@ -195,7 +195,7 @@ class Chunker:
                 return whole
         paths = view.outline.longest_paths(start, end) or [()]
         reserved = max(self._measure.rough(self._prefix(view, path, "")) for path in paths)
-        spans = self._split(view, ruler, self._room - reserved, self._settings.overlap)
+        spans = self._split(view, ruler, self._room - reserved, overlap=self._settings.overlap)
         return _in_order(self._fitting(view, [(start + a, start + b) for a, b in spans]))
 
     def _fitting(self, view: _View, spans: Sequence[tuple[int, int]]) -> list[Chunk]:
@@ -210,13 +210,13 @@ class Chunker:
 
     def _shorter(self, view: _View, start: int, end: int) -> list[tuple[int, int]]:
         ruler = self._measure.ruler(view.text[start:end])
-        spans = self._split(view, ruler, max(1, ruler.total * 3 // 5), 0)
+        spans = self._split(view, ruler, max(1, ruler.total * 3 // 5), overlap=0)
         if len(spans) < 2:
             middle = (end - start) // 2
             spans = [(0, middle), (middle, end - start)]
         return [stripped(view.text, start + a, start + b) for a, b in spans]
 
-    def _split(self, view: _View, ruler: Ruler, capacity: int, overlap: int) -> list[tuple[int, int]]:
+    def _split(self, view: _View, ruler: Ruler, capacity: int, *, overlap: int) -> list[tuple[int, int]]:
         from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
         splitter = MarkdownSplitter if view.document.media_type in MARKDOWN_LIKE else TextSplitter

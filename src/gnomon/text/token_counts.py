@@ -54,7 +54,7 @@ class TokenCounter:
         for piece in _PIECE.finditer(text):
             starts.append(piece.start())
             pieces.append(piece[0])
-        return Ruler(text, starts, pieces, self._known(pieces))
+        return Ruler(text, starts, pieces, tokens=self._known(pieces))
 
     def _known(self, pieces: Sequence[str]) -> list[int]:
         if len(self._lengths) > _MOST_PIECES:
@@ -82,7 +82,7 @@ class TokenCounter:
 class Ruler:
     """Measures any span of one text in tokens, in logarithmic time."""
 
-    def __init__(self, text: str, starts: list[int], pieces: list[str], tokens: list[int]) -> None:
+    def __init__(self, text: str, starts: list[int], pieces: list[str], *, tokens: list[int]) -> None:
         self.text, self._starts, self._tokens = text, starts, tokens
         self._widths = [len(piece) for piece in pieces]
         self._before = [0, *accumulate(tokens)]

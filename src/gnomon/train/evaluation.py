@@ -160,8 +160,8 @@ def _ranked(model: Model, dev: DevSet, precision: Precision) -> dict[str, list[t
     if model.kind == "late":
         return _reranked_late(model, dev, precision)
     names = list(dev.documents)
-    documents = embed_texts(model, list(dev.documents.values()), "document", precision)
-    queries = embed_texts(model, list(dev.queries.values()), "query", precision)
+    documents = embed_texts(model, list(dev.documents.values()), "document", precision=precision)
+    queries = embed_texts(model, list(dev.queries.values()), "query", precision=precision)
     ranked = {}
     block = max(1, (1 << 24) // max(1, len(names)))
     for at in range(0, len(queries), block):
@@ -173,7 +173,7 @@ def _ranked(model: Model, dev: DevSet, precision: Precision) -> dict[str, list[t
     return ranked
 
 
-def embed_texts(model: Embedder, texts: Sequence[str], role: Role, precision: Precision) -> Reps:
+def embed_texts(model: Embedder, texts: Sequence[str], role: Role, *, precision: Precision) -> Reps:
     """All texts embedded, without gradients."""
     features = model.features(texts, role)
     pieces = split_into_pieces(features.lengths, items=None, tokens=_TOKENS)
@@ -204,8 +204,8 @@ def _pair_scores(model: Model, dev: DevSet, precision: Precision) -> list[float]
         return score_pairs(model, model.pairs(lefts, rights), precision)
     found: list[float] = []
     for at in range(0, len(lefts), 256):
-        left = embed_texts(model, lefts[at : at + 256], "query", precision)
-        right = embed_texts(model, rights[at : at + 256], "document", precision)
+        left = embed_texts(model, lefts[at : at + 256], "query", precision=precision)
+        right = embed_texts(model, rights[at : at + 256], "document", precision=precision)
         found += model.score(left, right).diagonal().tolist()
     return found
 
@@ -241,11 +241,11 @@ def _reranked_late(model: Embedder, dev: DevSet, precision: Precision) -> dict[s
     place = {d: at for at, d in enumerate(wanted)}
     parts: dict[int, Reps] = {}
     for at in range(0, len(wanted), 512):  # padded together: memory stays within a block of documents
-        block = embed_texts(model, [dev.documents[d] for d in wanted[at : at + 512]], "document", precision)
+        block = embed_texts(model, [dev.documents[d] for d in wanted[at : at + 512]], "document", precision=precision)
         parts[at // 512] = replace(block, values=block.values.half())
     ranked = {}
     for query, found in first.items():
-        own = embed_texts(model, [dev.queries[query]], "query", precision)
+        own = embed_texts(model, [dev.queries[query]], "query", precision=precision)
         documents = _gathered(parts, [place[d] for d in found])
         scores = model.score(own, documents)[0].tolist() if found else []
         ranked[query] = sorted(zip(found, scores, strict=True), key=lambda one: -one[1])

@@ -100,9 +100,9 @@ def _train(
         on_first_rank(lambda: record_divergence(work, loop.state.step))
         raise
     if end == "interrupted":
-        return on_first_rank(lambda: _report(setup, loop, folder, work, end=end))
+        return on_first_rank(lambda: _report(setup, loop, folder, work=work, end=end))
     loop.finish()
-    return on_first_rank(lambda: _save(setup, loop, folder, work, end=end, starts=starts, progress=progress))
+    return on_first_rank(lambda: _save(setup, loop, folder, work=work, end=end, starts=starts, progress=progress))
 
 
 def _start_evaluations(setup: TrainingSetup, kept: Path, progress: ProgressCallback) -> list[SetEvaluation]:
@@ -126,8 +126,8 @@ def _save(
     setup: TrainingSetup,
     loop: Loop,
     folder: Path,
-    work: Path,
     *,
+    work: Path,
     end: End,
     starts: list[SetEvaluation],
     progress: ProgressCallback,
@@ -138,16 +138,16 @@ def _save(
     ends = _evaluations(setup, progress)
     write_evaluations(work / "end.json", ends)
     sets = [*((one, "dev") for one in setup.dev), *((one, "test") for one in setup.test)]
-    gains = tuple(gain(*each, before, after) for each, before, after in zip(sets, starts, ends, strict=True))
-    return _report(setup, loop, folder, work, end=end, gains=gains, space=_space(folder, setup))
+    gains = tuple(gain(*each, before, end=after) for each, before, after in zip(sets, starts, ends, strict=True))
+    return _report(setup, loop, folder, work=work, end=end, gains=gains, space=_space(folder, setup))
 
 
 def _report(
     setup: TrainingSetup,
     loop: Loop,
     folder: Path,
-    work: Path,
     *,
+    work: Path,
     end: End,
     gains: tuple[Gain, ...] = (),
     space: Mapping[str, Any] | None = None,

@@ -151,9 +151,9 @@ class Loop:
                 else:
                     self.state = replace(self.state, stream=after)
                 step, ended = self.state.step, after.epoch != epoch
-                if _due(step, recipe.dev.every, stepped, ended) or step >= self.steps:
+                if _due(step, recipe.dev.every, stepped, ended=ended) or step >= self.steps:
                     self._evaluate()
-                if _due(step, recipe.output.checkpoint_every, stepped, ended):
+                if _due(step, recipe.output.checkpoint_every, stepped, ended=ended):
                     self.save_checkpoint()
                 if any_rank(self._stop(), self._device):
                     self.save_checkpoint()
@@ -193,7 +193,7 @@ class Loop:
         self._optimiser.zero_grad(set_to_none=True)
         if self._across is not None:
             seed_step(optim.seed, before.step)
-        done = run_step(setup.learner, setup.loss, own_shard(batch), self._step_settings, self._across)
+        done = run_step(setup.learner, setup.loss, own_shard(batch), settings=self._step_settings, across=self._across)
         everything = [p for group in self._optimiser.param_groups for p in group["params"]]
         if self._across is not None:
             average_gradients(everything)
@@ -288,5 +288,5 @@ class Loop:
             write_atomic(path, "".join(json.dumps(row) + "\n" for row in kept))
 
 
-def _due(step: int, every: int, stepped: bool, ended: bool) -> bool:
+def _due(step: int, every: int, stepped: bool, *, ended: bool) -> bool:
     return stepped and step % every == 0 if every else ended

@@ -82,7 +82,7 @@ class StepReport:
 
 
 def run_step(
-    model: Model, loss: Loss, batch: Batch, settings: StepSettings, across: BatchAcrossRanks | None = None
+    model: Model, loss: Loss, batch: Batch, *, settings: StepSettings, across: BatchAcrossRanks | None = None
 ) -> StepReport:
     """Add the gradients of the loss on this batch to those of the model and of the loss.
 
@@ -101,11 +101,12 @@ def run_step(
         )
     device = next(iter(model.parameters())).device
     settings = settings.on(device)
-    work = _texts(model, loss, batch, settings) if towers else _pairs(model, batch, settings)
+    work = _texts(model, loss, batch, settings=settings) if towers else _pairs(model, batch, settings)
     with _memory(work, settings):
         computed = work.compute(settings, device)
         known = batch if across is None else gather_batch(batch, across)
-        scores = (_view_scores if towers else _pair_scores)(model, loss, batch, work, computed, across)
+        score = _view_scores if towers else _pair_scores
+        scores = score(model, loss, batch, work=work, computed=computed, across=across)
         total = _weighted_loss(loss, scores, known)
         total.backward()
         computed.backward()
@@ -158,7 +159,7 @@ class _Work:
         return Reps.joined(parts, list(chain.from_iterable(self.pieces[side])))
 
 
-def _texts(model: Embedder, loss: Loss, batch: Batch, settings: StepSettings) -> _Work:
+def _texts(model: Embedder, loss: Loss, batch: Batch, *, settings: StepSettings) -> _Work:
     sides = (
         model.features(batch.queries, "query", source=batch.source),
         model.features(batch.documents, "document", source=batch.source),
@@ -183,7 +184,7 @@ def _layers(loss: Loss) -> list[int]:
 
 
 def _view_scores(
-    model: Embedder, loss: Loss, _: Batch, work: _Work, computed: ComputedPieces, across: BatchAcrossRanks | None
+    model: Embedder, loss: Loss, _: Batch, *, work: _Work, computed: ComputedPieces, across: BatchAcrossRanks | None
 ) -> Iterator[Tensor]:
     """The score matrix of each view, float32."""
     layers = _layers(loss)
@@ -209,7 +210,7 @@ def _scored(model: Embedder, queries: Reps, documents: Reps) -> Tensor:
 
 
 def _pair_scores(
-    model: PairScorer, _: Loss, batch: Batch, work: _Work, computed: ComputedPieces, across: BatchAcrossRanks | None
+    model: PairScorer, _: Loss, batch: Batch, *, work: _Work, computed: ComputedPieces, across: BatchAcrossRanks | None
 ) -> Iterator[Tensor]:
     """The score matrix with 0 for pairs that were not read: their labels are NaN."""
     scores = work.joined(computed, 0, 0).values[:, 0]

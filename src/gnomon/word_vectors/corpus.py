@@ -145,7 +145,7 @@ def corpus_of(texts: Iterable[str], *, min_count: int = 5, lowercase: bool = Tru
     for text in texts:
         starts.append(len(ids))
         ids.extend([places.setdefault(word, len(places)) for word in words_of(text, lowercase=lowercase)])
-    return _counted(list(places), np.array(ids, dtype=np.intc), np.array(starts, dtype=np.int64), min_count)
+    return _counted(list(places), np.array(ids, dtype=np.intc), np.array(starts, dtype=np.int64), min_count=min_count)
 
 
 def read_corpus(paths: Sequence[Path], *, min_count: int = 5, lowercase: bool = True) -> Corpus:
@@ -206,6 +206,7 @@ def _counted(
     words: list[str],
     ids: Int[np.ndarray, " tokens"],
     starts: Int[np.ndarray, " passages"],
+    *,
     min_count: int,
 ) -> Corpus:
     counts = np.bincount(ids, minlength=len(words))

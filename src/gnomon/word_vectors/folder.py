@@ -61,7 +61,7 @@ def save_words(
         )
     try:
         with replacing_folder(folder) as beside:
-            _write(beside, vectors, settings or {}, sif)
+            _write(beside, vectors, settings or {}, sif=sif)
     except OSError as error:
         raise StorageError(
             f"{folder} cannot be written: {error.strerror or error}",
@@ -113,7 +113,7 @@ def load_words(folder: str | Path) -> WordVectors:
     return words
 
 
-def _write(folder: Path, vectors: WordVectors, settings: Mapping[str, Any], sif: float | None) -> None:
+def _write(folder: Path, vectors: WordVectors, settings: Mapping[str, Any], *, sif: float | None) -> None:
     from safetensors.numpy import save_file
 
     rows = vectors.vectors.data

@@ -59,7 +59,7 @@ def co_occurrences(corpus: Corpus, window: int) -> Sparse:
     np.cumsum(passage, out=passage)
     total = csr_array(shape, dtype=np.float32)
     for start in range(0, len(corpus.tokens), _BLOCK_TOKENS):
-        near = list(_near(corpus.tokens, passage, (start, start + _BLOCK_TOKENS), window))
+        near = list(_near(corpus.tokens, passage, (start, start + _BLOCK_TOKENS), window=window))
         first, second, values = (np.concatenate(column) for column in zip(*near, strict=True))
         total = total + csr_array((values, (first, second)), shape=shape)
     total = (total + total.T).tocsr()
@@ -71,6 +71,7 @@ def _near(
     tokens: Int[np.ndarray, " tokens"],
     passage: Int[np.ndarray, " tokens"],
     block: tuple[int, int],
+    *,
     window: int,
 ) -> Iterator[tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"], Float[np.ndarray, " n"]]]:
     """Pairs at each distance whose first word lies in the block, with what they contribute."""
@@ -126,6 +127,7 @@ class Side:
         part: slice,
         rows: Float[np.ndarray, "part dim"],
         bias: Float[np.ndarray, " part"],
+        *,
         rate: float,
     ) -> None:
         """AdaGrad as in the authors' code, which sums the squares of what is already scaled by the rate."""
@@ -185,8 +187,8 @@ def step(sides: Sequence[Side], tile: Tile, rate: float) -> float:
     back = csr_array((across, tile.rows.take(tile.across), tile.column_ends), shape=(len(right), len(left)))
     # Both gradients before either side moves.
     gradients = (along @ right, _sums(pull, tile.ends)), (back @ left, _sums(across, tile.column_ends))
-    words.step(tile.first, *gradients[0], rate)
-    contexts.step(tile.second, *gradients[1], rate)
+    words.step(tile.first, *gradients[0], rate=rate)
+    contexts.step(tile.second, *gradients[1], rate=rate)
     return float(0.5 * (pull @ products))
 
 
@@ -200,11 +202,11 @@ def tiles_of(counts: Sparse, parts: int, settings: GloveSettings) -> list[Tile]:
         for second in spans:
             tile = band[:, second].tocsr()
             if tile.nnz:
-                tiles.append(_tile(tile, first, second, settings))
+                tiles.append(_tile(tile, first, second, settings=settings))
     return tiles
 
 
-def _tile(counts: Sparse, first: slice, second: slice, settings: GloveSettings) -> Tile:
+def _tile(counts: Sparse, first: slice, second: slice, *, settings: GloveSettings) -> Tile:
     x = counts.data.astype(np.float32)
     columns = counts.indices.astype(np.int32)
     rows = np.repeat(np.arange(counts.shape[0], dtype=np.int32), np.diff(counts.indptr))

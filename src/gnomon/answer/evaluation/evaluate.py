@@ -172,7 +172,7 @@ def top_documents(kb: Collection, answer: Answer, settings: AskSettings) -> tupl
 
     depth = max(_RANKING_DEPTH, settings.context.candidates)
     deep = replace(settings, context=replace(settings.context, candidates=depth))
-    ranking = retrieve(kb, answer.standalone, deep, answer.queries[1:])
+    ranking = retrieve(kb, answer.standalone, deep, expanded=answer.queries[1:])
     return tuple(hit.document for hit in kb.hits(answer.standalone, ranking, k=TOP_DOCUMENTS, by="document"))
 
 

@@ -182,7 +182,7 @@ class Endpoint:
     def _opened(self) -> openai.OpenAI:
         with self._mutex:
             if self._client is None:
-                self._client = _open_client(self.url, self._errors.key, self._timeout_s, self._retries)
+                self._client = _open_client(self.url, self._errors.key, self._timeout_s, retries=self._retries)
             return self._client
 
 
@@ -194,7 +194,7 @@ class _StreamBroken(Exception):
         self.error = error
 
 
-def _open_client(url: str, key: str | None, timeout_s: float, retries: int) -> openai.OpenAI:
+def _open_client(url: str, key: str | None, timeout_s: float, *, retries: int) -> openai.OpenAI:
     """The SDK's client, whose own retries leave out what no retry mends: a slow server, a used-up quota."""
     import httpx2
     import openai

@@ -32,7 +32,9 @@ def row_passages(
         if number in rows:
             values = values_by_column(table.info.columns, rows[number])
             document = f"{table.info.name}#{number}"
-            passages.append(_passage(table.info, document, _text(values), values, steps, (stage, score)))
+            passages.append(
+                _passage(table.info, document, _text(values), values=values, steps=steps, score=(stage, score))
+            )
     return passages
 
 
@@ -54,7 +56,7 @@ def aggregate_passage(
     counted = f"{aggregate.total:,} row{'s' * (aggregate.total != 1)} of {info.title}"
     text = f"{_text(aggregate.values)} ({', '.join([counted, *steps])})"
     rows = {"rows": list(aggregate.numbers)[:MAX_ROW_NUMBERS], "rows_total": aggregate.total}
-    return _passage(info, document, text, {**aggregate.values, **rows}, steps, (stage, score))
+    return _passage(info, document, text, values={**aggregate.values, **rows}, steps=steps, score=(stage, score))
 
 
 def values_by_column(columns: Sequence[Column], cells: Sequence[Value]) -> dict[str, Any]:
@@ -67,6 +69,7 @@ def _passage(
     info: TableInfo,
     document: str,
     text: str,
+    *,
     values: dict[str, Any],
     steps: Sequence[str],
     score: tuple[str, float],

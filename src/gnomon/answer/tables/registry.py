@@ -45,7 +45,7 @@ def register(kb: Collection, path: str | Path, name: str | None = None, *, table
     else:
         if table:
             raise InvalidInput(f"table {table!r} of {file}", expected="a SQLite file, which has several tables")
-        location = locate_derived(table_name, file, info.kind, kb.tables.folder)
+        location = locate_derived(table_name, file, info.kind, folder=kb.tables.folder)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     info = replace(info, columns=location.columns, rows=location.rows, added=now)
     try:

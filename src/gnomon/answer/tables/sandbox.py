@@ -53,7 +53,7 @@ class SandboxedTable:
     """One table, for reading only. `number` is the name of the column of the rows' numbers."""
 
     def __init__(
-        self, connection: sqlite3.Connection, info: TableInfo, location: TableLocation, limits: QueryLimits
+        self, connection: sqlite3.Connection, info: TableInfo, location: TableLocation, *, limits: QueryLimits
     ) -> None:
         self._connection, self._location, self._limits = connection, location, limits
         self.info, self.number = info, number_column(info)
@@ -116,16 +116,16 @@ def open_sandboxed(
         for pragma in ("trusted_schema=OFF", "cell_size_check=ON", "mmap_size=0", "cache_size=-8192"):
             connection.execute(f"PRAGMA {pragma}")
         number = number_column(info)
-        connection.execute(_view_sql(info, location, number, condition))
+        connection.execute(_view_sql(info, location, number, condition=condition))
         connection.execute("PRAGMA query_only=ON")
         _set_limits(connection, limits)
         connection.set_authorizer(_Authorizer(info.name, location.table))
-        yield SandboxedTable(connection, info, location, limits)
+        yield SandboxedTable(connection, info, location, limits=limits)
     finally:
         connection.close()
 
 
-def _view_sql(info: TableInfo, location: TableLocation, number: str, condition: str) -> str:
+def _view_sql(info: TableInfo, location: TableLocation, number: str, *, condition: str) -> str:
     columns = [f"{location.number} AS {quote_name(number)}"]
     pairs = zip(location.cells, location.columns, strict=True)
     # A column declared DATE is to SQLite one of numbers, and '1900' would be read as one: "+" keeps a text.
@@ -159,20 +159,20 @@ class _Authorizer:
     def __init__(self, view: str, table: str) -> None:
         self._view, self._table = view.casefold(), table.casefold()
 
-    def __call__(
+    def __call__(  # noqa: PLR0917 - as SQLite calls it
         self, action: int, first: str | None, second: str | None, database: str | None, inside: str | None
     ) -> int:
         if action == sqlite3.SQLITE_SELECT:
             return sqlite3.SQLITE_OK
         if action == sqlite3.SQLITE_READ:
-            return self._read((first or "").casefold(), second or "", database, (inside or "").casefold())
+            return self._read((first or "").casefold(), second or "", database, inside=(inside or "").casefold())
         if action == sqlite3.SQLITE_FUNCTION:
             called = (second or "").lower()
             if called in ALLOWED_FUNCTIONS or (called == "row_number" and (inside or "").casefold() == self._view):
                 return sqlite3.SQLITE_OK
         return sqlite3.SQLITE_DENY
 
-    def _read(self, table: str, column: str, database: str | None, inside: str) -> int:
+    def _read(self, table: str, column: str, database: str | None, *, inside: str) -> int:
         # The table below the view is read from within the view alone; without a column it is only counted.
         is_view = table == self._view and database == "temp"
         is_below = table == self._table and database == "main" and (inside == self._view or not column)

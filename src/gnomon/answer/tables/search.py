@@ -174,11 +174,13 @@ def search_tables(
     passages: list[Passage] = []
     if usable and chat is not None:
         try:
-            passages = rows_by_generated_sql(usable, question, chat, open_table, limit=limit)
+            passages = rows_by_generated_sql(usable, question, chat, open_table=open_table, limit=limit)
         except GnomonError as error:
             errors.append(error)
     if usable and (chat is None or errors):
-        passages = passages or _rows_by_words(usable, question, open_table, condition, limit, errors)
+        passages = passages or _rows_by_words(
+            usable, question, open_table, condition=condition, limit=limit, errors=errors
+        )
     numbered = tuple(replace(passage, number=at) for at, passage in enumerate(passages[:limit], start=1))
     return TableSearchResult(numbered, tuple(errors))
 
@@ -213,6 +215,7 @@ def _rows_by_words(
     tables: Sequence[TableInfo],
     question: str,
     open_table: _TableOpener,
+    *,
     condition: Condition | None,
     limit: int,
     errors: list[GnomonError],
@@ -226,7 +229,7 @@ def _rows_by_words(
                 if query is None and condition is not None:
                     query = KeywordQuery(None, "", False, 1.0)
                 if query is not None:
-                    found.append((query.explained, _matching_rows(table, query, condition, limit)))
+                    found.append((query.explained, _matching_rows(table, query, condition, limit=limit)))
         except QueryRefused as error:
             errors.append(table_error(info.name, str(error), expected="a table that is read in seconds"))
         except GnomonError as error:
@@ -235,7 +238,7 @@ def _rows_by_words(
     return [passage for score, passages in found if score == best for passage in passages]
 
 
-def _matching_rows(table: SandboxedTable, query: KeywordQuery, where: Condition | None, limit: int) -> list[Passage]:
+def _matching_rows(table: SandboxedTable, query: KeywordQuery, where: Condition | None, *, limit: int) -> list[Passage]:
     matches = condition_sql(query.condition, table.info) if query.condition is not None else "1"
     source = f"FROM {quote_name(table.info.name)} WHERE {matches}"
     number = quote_name(table.number)

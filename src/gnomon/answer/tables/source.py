@@ -106,7 +106,7 @@ def locate_table(info: TableInfo, folder: Path) -> TableLocation:
     if info.kind == "sqlite":
         location = inspect_table(info.name, path, info.table)
     else:
-        location = locate_derived(info.name, path, info.kind, folder)
+        location = locate_derived(info.name, path, info.kind, folder=folder)
     require_same_columns(info, location.columns)
     if not location.rows:
         raise table_error(info.name, f"no rows in {path}")
@@ -118,7 +118,7 @@ def derived_file(name: str, folder: Path) -> Path:
     return folder / f"{name}.db"
 
 
-def locate_derived(name: str, path: Path, kind: TableKind, folder: Path) -> TableLocation:
+def locate_derived(name: str, path: Path, kind: TableKind, *, folder: Path) -> TableLocation:
     """A CSV or Parquet file's rows as SQLite, derived anew where it changed. Raises as `locate_table` does."""
     file = derived_file(name, folder)
     derived = _read_derived(file)
@@ -236,12 +236,12 @@ def inspect_table(name: str, path: Path, table: str, *, count: bool = False) -> 
         described = connection.execute(f"PRAGMA table_xinfo({quote_name(table)})").fetchall()
         visible = [row for row in described if row[6] != 1]
         cells = tuple(quote_name(row[1]) for row in visible)
-        number = _row_number(connection, name, table, [(row[1], row[5]) for row in described])
+        number = _row_number(connection, name, table, columns=[(row[1], row[5]) for row in described])
         some = f"SELECT 1 FROM {quote_name(table)} LIMIT {-1 if count else 1}"
         rows = connection.execute(f"SELECT count(*) FROM ({some})").fetchone()[0]
         names = unique_names([row[1] for row in visible])
         columns = tuple(
-            Column(column, _column_kind(connection, table, cell, row[2] or ""))
+            Column(column, _column_kind(connection, table, cell, declared=row[2] or ""))
             for column, row, cell in zip(names, visible, cells, strict=True)
         )
     return TableLocation(path, table, number, cells, columns, rows)
@@ -273,7 +273,7 @@ def _table_names(connection: sqlite3.Connection) -> list[str]:
     return [row[0] for row in rows]
 
 
-def _row_number(connection: sqlite3.Connection, name: str, table: str, columns: list[tuple[str, int]]) -> str:
+def _row_number(connection: sqlite3.Connection, name: str, table: str, *, columns: list[tuple[str, int]]) -> str:
     """The SQL for a row's number: the rowid, or the place in the order of the primary key."""
     taken = {column.casefold() for column, _ in columns}
     free = [own for own in ("rowid", "_rowid_", "oid") if own not in taken]
@@ -287,7 +287,7 @@ def _row_number(connection: sqlite3.Connection, name: str, table: str, columns: 
         return f"row_number() OVER (ORDER BY {', '.join(quote_name(column) for _, column in key)})"
 
 
-def _column_kind(connection: sqlite3.Connection, table: str, cell: str, declared: str) -> ColumnKind:
+def _column_kind(connection: sqlite3.Connection, table: str, cell: str, *, declared: str) -> ColumnKind:
     """By the declared type as SQLite reads it; of text and of none, by what is there."""
     declared = declared.upper()
     if "BOOL" in declared:

@@ -156,7 +156,7 @@ TableOpener = Callable[[TableInfo], AbstractContextManager[SandboxedTable]]
 
 
 def rows_by_generated_sql(
-    tables: Sequence[TableInfo], question: str, chat: ChatModel, open_table: TableOpener, *, limit: int
+    tables: Sequence[TableInfo], question: str, chat: ChatModel, *, open_table: TableOpener, limit: int
 ) -> list[Passage]:
     """The rows that the model's query selects; none where it says that no table can answer.
 

@@ -60,7 +60,7 @@ def split_segments(text: str) -> list[tuple[int, int]]:
     """
     found: list[tuple[int, int]] = []
     for start, end in spans(text):
-        for line in _between(text, start, end, _line_cuts(text, start, end)):
+        for line in _between(text, start, end, cuts=_line_cuts(text, start, end)):
             found += _shorten_segment(text, *line)
     return found
 
@@ -71,7 +71,7 @@ def _line_cuts(text: str, start: int, end: int) -> list[int]:
     return sorted(cuts)
 
 
-def _between(text: str, start: int, end: int, cuts: list[int]) -> Iterator[tuple[int, int]]:
+def _between(text: str, start: int, end: int, *, cuts: list[int]) -> Iterator[tuple[int, int]]:
     for left, right in zip([start, *cuts], [*cuts, end], strict=True):
         part = text[left:right]
         left, right = left + len(part) - len(part.lstrip()), left + len(part.rstrip())
@@ -89,7 +89,7 @@ def _shorten_segment(text: str, start: int, end: int) -> list[tuple[int, int]]:
             words[MAX_SEGMENT_WORDS - 1] if len(words) > MAX_SEGMENT_WORDS else end, at + _MAX_SEGMENT_CHARACTERS
         )
         if last >= end:
-            return list(_between(text, start, end, cuts))
+            return list(_between(text, start, end, cuts=cuts))
         least = min(words[_MIN_SEGMENT_WORDS - 1] if len(words) >= _MIN_SEGMENT_WORDS else at, last)
         ends = [clause.end() for clause in _CLAUSE.finditer(text, least, last)]
         space = max(text.rfind(" ", at + 1, last), text.rfind("\n", at + 1, last))

@@ -131,9 +131,9 @@ class Verifier:
 
     def _citation(self, scored: ScoredSpan) -> Citation:
         span = self.spans.spans[scored.span]
-        return self._citation_at(span.passage, span.start, span.end, scored.support)
+        return self._citation_at(span.passage, span.start, span.end, support=scored.support)
 
-    def _citation_at(self, passage: int, start: int, end: int, support: float) -> Citation:
+    def _citation_at(self, passage: int, start: int, end: int, *, support: float) -> Citation:
         one = self.spans.passages[passage]
         quote = one.text[start:end]
         return Citation(one.number, one.document, one.start + start, one.start + end, quote, support)
@@ -145,7 +145,7 @@ class Verifier:
             return []
         wanted = re.compile(r"(?<!\w)" + r"\s+".join(map(re.escape, words)) + r"(?!\w)")
         matches = [(at, wanted.search(one.text)) for at, one in enumerate(self.spans.passages)]
-        return [self._citation_at(at, *match.span(), 1.0) for at, match in matches if match]
+        return [self._citation_at(at, *match.span(), support=1.0) for at, match in matches if match]
 
 
 def _best_spans(

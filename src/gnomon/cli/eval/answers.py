@@ -60,6 +60,7 @@ def answers(
     target: Annotated[str, typer.Argument(help="A collection (kb, kb:dense, kb@v1).", metavar="COLLECTION")],
     data: Questions,
     mode: Annotated[Mode | None, typer.Option(help="By default as the collection is set.")] = None,
+    *,
     where: Where = None,
     llm: Llm = None,
     llm_model: LlmModel = None,
@@ -103,13 +104,13 @@ def answers(
     verdict = None
     if before is not None and against is not None:
         verdict = compare_with_saved(report, before, (against.stem, target))
-    about = _description(target, writer, judging, ask_settings)
+    about = _description(target, writer, judging, settings=ask_settings)
     if as_json:
         judged = None if verdict is None else {**verdict.to_json(), "explained": verdict.explain()}
         print_json({**about, **report.to_json(), "against": judged, "warnings": notes})
         return
     print_notes(notes)
-    print_answers(data_console(), report, about, verdict)
+    print_answers(data_console(), report, about, verdict=verdict)
 
 
 def resolve_collection(target: str, mode: Mode | None, where: str | None) -> CollectionSystem:
@@ -200,7 +201,7 @@ def read_f1(path: Path, questions: Sequence[Question]) -> dict[str, float]:
 
 
 def _description(
-    target: str, writer: ChatModel | None, judging: ChatModel | None, settings: AskSettings
+    target: str, writer: ChatModel | None, judging: ChatModel | None, *, settings: AskSettings
 ) -> dict[str, Any]:
     """What was measured, and how, for scripts and people."""
     from dataclasses import asdict
@@ -209,7 +210,7 @@ def _description(
     return {"target": target, "written_by": names[0], "judged_by": names[1], "settings": asdict(settings)}
 
 
-def print_answers(console: Console, report: AnswerReport, about: dict[str, Any], verdict: Verdict | None) -> None:
+def print_answers(console: Console, report: AnswerReport, about: dict[str, Any], *, verdict: Verdict | None) -> None:
     """What was asked, the figures, what abstaining costs and gains, and what went wrong."""
     from rich.text import Text
 

@@ -66,6 +66,7 @@ def pseudo(
     target: Annotated[str, typer.Argument(help="A collection (kb, kb:dense, kb@v1).", metavar="COLLECTION")],
     mode: Annotated[Mode | None, typer.Option(help="By default dense: words would hide a broken model.")] = None,
     metric: Metrics = None,
+    *,
     k: Depth = None,
     per_kind: Annotated[int, typer.Option(help="Pseudo-queries of each kind.")] = 200,
     expect: Annotated[

@@ -39,6 +39,7 @@ def queries(
     target: Target,
     data: Data = None,
     split: Split = None,
+    *,
     mode: Annotated[Mode | None, typer.Option(help="By default as the collection is set.")] = None,
     metric: Metrics = None,
     k: Depth = None,

@@ -27,6 +27,7 @@ def task(
     model: Annotated[str, typer.Argument(help="A name from `gnomon models`, a hub id or a folder.", metavar="MODEL")],
     kind: Annotated[Task, typer.Argument(help="What the file holds.", metavar="TASK")],
     data: Annotated[Path, typer.Option(help="The task's file.", metavar="FILE")],
+    *,
     fit: Annotated[
         Path | None, typer.Option(help="The file on which a threshold is fitted: pairs, context.", metavar="FILE")
     ] = None,

@@ -244,7 +244,7 @@ class Filters:
             return known.ids
         with self._catalog.read() as connection:
             head = queries.head(connection)
-            ids = self._found(connection, condition, known, head)
+            ids = self._found(connection, condition, known, head=head)
         with self._mutex:
             self._kept[condition] = _Allowed(head, ids)
             self._kept.move_to_end(condition)
@@ -261,12 +261,12 @@ class Filters:
             return list(connection.execute(wanted).scalars())
 
     def _found(
-        self, connection: Connection, condition: Condition, known: _Allowed | None, head: JournalPosition
+        self, connection: Connection, condition: Condition, known: _Allowed | None, *, head: JournalPosition
     ) -> Array:
         if known is not None and len(known.ids) > 0 and self._continues(connection, known.at, head):
-            change = queries.delta(connection, self._chunking_id, known.at.seq, head.seq)
+            change = queries.delta(connection, self._chunking_id, known.at.seq, upto=head.seq)
             if len(change.added) <= _MOVED:
-                ids = self._changed(connection, condition, known.ids, change)
+                ids = self._changed(connection, condition, known.ids, change=change)
                 if len(ids):
                     return ids  # with none left, a field may be gone too
         check_fields(connection, condition)
@@ -277,7 +277,9 @@ class Filters:
         """Whether the journal still holds that position (a restored catalog has another history)."""
         return at.seq <= head.seq and queries.nonce_at(connection, at.seq) == at.nonce
 
-    def _changed(self, connection: Connection, condition: Condition, ids: Array, change: queries.JournalDelta) -> Array:
+    def _changed(
+        self, connection: Connection, condition: Condition, ids: Array, *, change: queries.JournalDelta
+    ) -> Array:
         new = self._matching(connection, condition, change.added) if len(change.added) else change.added
         gone = np.isin(ids, change.removed)
         if not len(new) and not gone.any():

@@ -164,7 +164,7 @@ class BatchPlan:
 
 
 def write_parts(
-    connection: Connection, chunking_id: int, parts: Sequence[FilePart], written: Mapping[str, Keys[str]]
+    connection: Connection, chunking_id: int, parts: Sequence[FilePart], *, written: Mapping[str, Keys[str]]
 ) -> tuple[CatalogChange, dict[str, set[str]]]:
     """Write parts of files. Returns what changed, and the ids of the documents written, by path.
 
@@ -209,9 +209,9 @@ def write_documents(connection: Connection, chunking_id: int, documents: Sequenc
 def remove_sources(connection: Connection, paths: Iterable[str], counted: int | None = None) -> CatalogChange:
     """Delete files with their documents and chunks. `counted`: only chunks of this chunking are counted."""
     source, document = schema.sources.c, schema.documents.c
-    ids = [row.id for row in _rows_where(connection, (source.id,), source.path, list(paths))]
+    ids = [row.id for row in _rows_where(connection, (source.id,), source.path, values=list(paths))]
     change = _delete(
-        connection, [row.id for row in _rows_where(connection, (document.id,), document.source_id, ids)], counted
+        connection, [row.id for row in _rows_where(connection, (document.id,), document.source_id, values=ids)], counted
     )
     for block in in_blocks(ids, schema.IN_VALUES):
         connection.execute(delete(schema.sources).where(source.id.in_(block)))
@@ -224,7 +224,9 @@ def remove_documents(connection: Connection, keys: Iterable[str], counted: int |
     `counted`: only chunks of this chunking are counted.
     """
     source, document = schema.sources.c, schema.documents.c
-    rows = list(_rows_where(connection, (document.id, document.source_id), document.key, list(dict.fromkeys(keys))))
+    rows = list(
+        _rows_where(connection, (document.id, document.source_id), document.key, values=list(dict.fromkeys(keys)))
+    )
     change = _delete(connection, [row.id for row in rows], counted)
     left = exists(select(literal(1)).where(document.source_id == source.id).correlate(schema.sources))
     for block in in_blocks(list({row.source_id for row in rows} - {None}), schema.IN_VALUES):
@@ -261,13 +263,13 @@ def _upsert_sources(connection: Connection, parts: Sequence[FilePart]) -> tuple[
     """Insert or update the rows of files. Returns row ids by path, and the paths that were there before."""
     source = schema.sources.c
     paths = list(dict.fromkeys(part.source.path for part in parts))
-    known = {row.path for row in _rows_where(connection, (source.path,), source.path, paths)}
+    known = {row.path for row in _rows_where(connection, (source.path,), source.path, values=paths)}
     rows = [{**asdict(part.source), **({} if part.last else {"sha256": ""})} for part in parts]
     if rows:
         new = upsert(schema.sources)
         now = {name: new.excluded[name] for name in ("size", "mtime_ns", "sha256")}
         connection.execute(new.on_conflict_do_update(index_elements=[source.path], set_=now), rows)
-    ids = {row.path: row.id for row in _rows_where(connection, (source.path, source.id), source.path, paths)}
+    ids = {row.path: row.id for row in _rows_where(connection, (source.path, source.id), source.path, values=paths)}
     return ids, known
 
 
@@ -280,8 +282,8 @@ def _documents(connection: Connection, keys: Sequence[str], sources: Sequence[in
     """The rows that a plan needs: of the documents of these ids, and of all those of these files."""
     c = schema.documents.c
     columns = (c.id, c.key, c.source_id, c.content_hash, c.metadata, c.media_type)
-    rows = list(_rows_where(connection, columns, c.key, list(dict.fromkeys(keys))))
-    return rows + list(_rows_where(connection, columns, c.source_id, sources))
+    rows = list(_rows_where(connection, columns, c.key, values=list(dict.fromkeys(keys))))
+    return rows + list(_rows_where(connection, columns, c.source_id, values=sources))
 
 
 def _apply(connection: Connection, chunking_id: int, plan: BatchPlan) -> CatalogChange:
@@ -292,7 +294,7 @@ def _apply(connection: Connection, chunking_id: int, plan: BatchPlan) -> Catalog
     # Only this transaction writes, so the ids that come next are known.
     first, before = _last_id(connection, schema.documents) + 1, _last_id(connection, schema.chunks)
     for row_id, (key, planned, chunked) in enumerate(plan.new(), first):
-        documents.append(_document_row(row_id, key, planned, chunked.document))
+        documents.append(_document_row(row_id, key, planned, document=chunked.document))
         chunks.extend(_chunk_row(row_id, chunking_id, chunk) for chunk in chunked.chunks)
     if documents:
         connection.execute(insert(schema.documents), documents)
@@ -309,7 +311,7 @@ def _last_id(connection: Connection, of: Table) -> int:
     return int(connection.execute(last).scalar_one_or_none() or 0)
 
 
-def _document_row(row_id: int, key: str, planned: PlannedDocument, document: Document) -> dict[str, Any]:
+def _document_row(row_id: int, key: str, planned: PlannedDocument, *, document: Document) -> dict[str, Any]:
     return {
         "id": row_id,
         "key": key,
@@ -363,7 +365,7 @@ def _journal(connection: Connection, op: str, which: ColumnElement[bool]) -> Non
 
 
 def _rows_where(
-    connection: Connection, columns: Sequence[Any], among: ColumnElement[Any], values: Sequence[Any]
+    connection: Connection, columns: Sequence[Any], among: ColumnElement[Any], *, values: Sequence[Any]
 ) -> Iterator[Any]:
     """Rows of the columns' table whose column `among` has one of the values."""
     for block in in_blocks(values, schema.IN_VALUES):

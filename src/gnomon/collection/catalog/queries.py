@@ -100,7 +100,7 @@ def nonce_at(connection: Connection, seq: int, chunking_id: int | None = None) -
     return None if found is None else int(found.nonce)
 
 
-def delta(connection: Connection, chunking_id: int, after: int, upto: int) -> JournalDelta:
+def delta(connection: Connection, chunking_id: int, after: int, *, upto: int) -> JournalDelta:
     """What happened to the chunks of a chunking after one journal position, up to and including another.
 
     A chunk that was added and removed in between is among the removed only: ids are never used twice.
@@ -126,7 +126,7 @@ def all_ids(connection: Connection, chunking_id: int) -> Array:
     return _ids([row[0] for row in rows])
 
 
-def vectors_of(connection: Connection, space_id: int, space: Space, ids: Array) -> tuple[Array, Array]:
+def vectors_of(connection: Connection, space_id: int, space: Space, *, ids: Array) -> tuple[Array, Array]:
     """The chunk ids (rising) and their cached document vectors, float32 [ids, dim]."""
     chunk = schema.chunks.c
     found: list[int] = []
@@ -136,7 +136,7 @@ def vectors_of(connection: Connection, space_id: int, space: Space, ids: Array) 
         # scans all of them for every block.
         wanted = select(chunk.id, chunk.text_hash).where(chunk.id.in_(block)).order_by(chunk.id)
         pairs = [(row.id, row.text_hash) for row in connection.execute(wanted)]
-        rows = vector_cache.get(connection, space_id, "document", list(dict.fromkeys(key for _, key in pairs)))
+        rows = vector_cache.get(connection, space_id, "document", hashes=list(dict.fromkeys(key for _, key in pairs)))
         found.extend(chunk_id for chunk_id, key in pairs if key in rows)
         data.extend(rows[key] for _, key in pairs if key in rows)
     stacked = np.stack(data) if data else np.zeros((0, space.dim), dtype="<f4")

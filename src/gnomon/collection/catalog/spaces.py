@@ -84,7 +84,9 @@ def check_canaries(connection: Connection, space_id: int, encoder: Encoder) -> N
             )
 
 
-def open_encoder(space: Space, model: str, load: Callable[[str], Encoder], check: Callable[[Encoder], None]) -> Encoder:
+def open_encoder(
+    space: Space, model: str, load: Callable[[str], Encoder], *, check: Callable[[Encoder], None]
+) -> Encoder:
     """Load a model and check that it makes vectors of this space. Raises SpaceMismatch, also where `check` does."""
     encoder = load(model)
     require_same(space, encoder.space, model)

@@ -15,7 +15,7 @@ from gnomon.core.contracts import Array, Role
 from gnomon.core.vectors import Vectors
 
 
-def missing(connection: Connection, space_id: int, role: Role, hashes: Sequence[bytes]) -> set[bytes]:
+def missing(connection: Connection, space_id: int, role: Role, *, hashes: Sequence[bytes]) -> set[bytes]:
     """The hashes that have no vector yet."""
     vector = schema.vectors.c
     wanted = list(dict.fromkeys(hashes))
@@ -31,7 +31,7 @@ def hash_of(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
-def get(connection: Connection, space_id: int, role: Role, hashes: Sequence[bytes]) -> dict[bytes, Array]:
+def get(connection: Connection, space_id: int, role: Role, *, hashes: Sequence[bytes]) -> dict[bytes, Array]:
     """The vectors of those hashes that have one, float32 [dim] each."""
     vector = schema.vectors.c
     found: dict[bytes, Array] = {}
@@ -42,7 +42,7 @@ def get(connection: Connection, space_id: int, role: Role, hashes: Sequence[byte
     return found
 
 
-def put(connection: Connection, space_id: int, role: Role, hashes: Sequence[bytes], vectors: Vectors) -> None:
+def put(connection: Connection, space_id: int, role: Role, *, hashes: Sequence[bytes], vectors: Vectors) -> None:
     """Store vectors; one that is there already stays. `vectors` must be of the space's encoder."""
     rows = [
         {"space_id": space_id, "role": role, "text_hash": text_hash, "data": row.astype("<f4").tobytes()}

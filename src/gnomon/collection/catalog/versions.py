@@ -170,7 +170,7 @@ def retrieval_json(retrieval: RetrievalSettings) -> str:
     return json.dumps(retrieval.to_json(), sort_keys=True)
 
 
-def create(connection: Connection, state: str, chunking: int, space: int, retrieval: RetrievalSettings) -> int:
+def create(connection: Connection, state: str, chunking: int, *, space: int, retrieval: RetrievalSettings) -> int:
     """Make a version of a chunking's row and a space's. Returns its id."""
     values = {
         "chunking_id": chunking,

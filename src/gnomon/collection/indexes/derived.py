@@ -128,7 +128,7 @@ class DerivedIndexes:
             if live is None or not 0 <= live.lexical_at - live.dense_at <= _UNSAVED:
                 return None
             source = ChangeSource(connection, self._version, self._priority)
-            live = apply_dense_changes(source, live, self._folder / state.dense, live.lexical_at)
+            live = apply_dense_changes(source, live, self._folder / state.dense, upto=live.lexical_at)
             self._view = IndexView(live.dense, live.dense_at, live.lexical.pinned(), live.lexical_at)
             return self._view
 
@@ -228,7 +228,7 @@ class DerivedIndexes:
         if not self._is_of_this_history(connection, state, head):
             state = state.rebuilt(self._catalog.collection_id)
         if self._current is None or state != self._current[1]:
-            live, state = open_indexes(self._folder, state, self._version, self._current)
+            live, state = open_indexes(self._folder, state, self._version, in_memory=self._current)
         else:
             live = self._current[0]
         state = replace(state, seq=head.seq, nonce=head.nonce)
@@ -236,7 +236,7 @@ class DerivedIndexes:
             # First, so that no index is ever at a position that is not recorded as one of this history.
             write_state(self._folder, state)
         live = apply_changes(
-            ChangeSource(connection, self._version, self._priority), live, self._folder / state.dense, head.seq
+            ChangeSource(connection, self._version, self._priority), live, self._folder / state.dense, upto=head.seq
         )
         view = self._publish(live, state, now)
         if state.dense_seq < 0 or live.unsaved > _UNSAVED or (save and live.unsaved):

@@ -67,7 +67,7 @@ def write_state(folder: Path, state: IndexState) -> None:
 
 
 def open_indexes(
-    folder: Path, state: IndexState, version: Version, in_memory: tuple[WritableIndexes, IndexState] | None
+    folder: Path, state: IndexState, version: Version, *, in_memory: tuple[WritableIndexes, IndexState] | None
 ) -> tuple[WritableIndexes, IndexState]:
     """The current indexes: kept as they are in memory where they are the same, else from disk; empty where damaged."""
     live, known = in_memory or (None, IndexState())
@@ -77,7 +77,7 @@ def open_indexes(
     else:
         unsaved = unmapped = 0
         try:
-            dense, dense_at = _dense_from(folder, state, version.space, settings)
+            dense, dense_at = _dense_from(folder, state, version.space, settings=settings)
             state = replace(state, dense_seq=dense_at)
         except IndexDamaged:
             state = replace(state, dense=state.next_folder("dense"), dense_seq=-1)
@@ -98,7 +98,7 @@ def open_read_only(folder: Path, state: IndexState, version: Version) -> Writabl
     """The current indexes on disk, for searching only; None where one is missing or being replaced."""
     try:
         settings = chosen_settings(version.retrieval.index)
-        dense, at = _dense_from(folder, state, version.space, settings)
+        dense, at = _dense_from(folder, state, version.space, settings=settings)
         lexical = _lexical_from(folder, state, version.retrieval.language)
     except IndexDamaged:
         return None
@@ -120,7 +120,7 @@ def save_indexes(folder: Path, live: WritableIndexes, state: IndexState) -> tupl
     return live, state
 
 
-def _dense_from(folder: Path, state: IndexState, space: Space, settings: ScanSettings) -> tuple[ScanIndex, int]:
+def _dense_from(folder: Path, state: IndexState, space: Space, *, settings: ScanSettings) -> tuple[ScanIndex, int]:
     """The saved vector index and its journal position. Raises IndexDamaged."""
     if not state.dense:
         raise IndexDamaged("no vector index yet", expected="a saved index", hint="build it")

@@ -133,12 +133,12 @@ class ChangeSource:
     priority: SearchPriority
 
 
-def apply_changes(source: ChangeSource, live: WritableIndexes, folder: Path, upto: int) -> WritableIndexes:
+def apply_changes(source: ChangeSource, live: WritableIndexes, folder: Path, *, upto: int) -> WritableIndexes:
     """Apply all changes up to a journal position to both indexes; the keyword index is committed.
 
     `folder` is the vector index's. Raises InvalidInput when the vectors would not fit into memory.
     """
-    live = apply_dense_changes(source, live, folder, upto)
+    live = apply_dense_changes(source, live, folder, upto=upto)
     removed, added = _changes(source, live.lexical_at, upto, is_empty=not len(live.lexical))
     if len(removed):
         live.lexical.remove(removed)
@@ -149,7 +149,7 @@ def apply_changes(source: ChangeSource, live: WritableIndexes, folder: Path, upt
     return replace(live, lexical_at=upto)
 
 
-def apply_dense_changes(source: ChangeSource, live: WritableIndexes, folder: Path, upto: int) -> WritableIndexes:
+def apply_dense_changes(source: ChangeSource, live: WritableIndexes, folder: Path, *, upto: int) -> WritableIndexes:
     """Apply all changes up to a journal position to the vector index alone."""
     removed, added = _changes(source, live.dense_at, upto, is_empty=not len(live.dense))
     if len(removed):
@@ -172,7 +172,7 @@ def _vector_blocks(source: ChangeSource, added: Array) -> Iterator[tuple[Array, 
     """Ids and vectors in large blocks, however small the blocks are that they are read in."""
     version, ids, rows, count = source.version, [], [], 0
     for block in source.priority.blocks(added):
-        found, vectors = queries.vectors_of(source.connection, version.space_id, version.space, block)
+        found, vectors = queries.vectors_of(source.connection, version.space_id, version.space, ids=block)
         ids.append(found)
         rows.append(vectors)
         count += len(found)
@@ -198,10 +198,10 @@ def _changes(source: ChangeSource, after: int, upto: int, *, is_empty: bool) -> 
     """Chunk ids to remove and to add; an empty index gets all there are."""
     chunking = source.version.chunking_id
     if after:
-        change = queries.delta(source.connection, chunking, after, upto)
+        change = queries.delta(source.connection, chunking, after, upto=upto)
         return change.removed, change.added
     every = queries.all_ids(source.connection, chunking)
     if is_empty:
         return every[:0], every
     # A crash between its commit and the stamp: what it holds may have been deleted since.
-    return queries.delta(source.connection, chunking, 0, upto).removed, every
+    return queries.delta(source.connection, chunking, 0, upto=upto).removed, every

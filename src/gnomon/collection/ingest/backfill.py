@@ -90,7 +90,12 @@ class Backfill:
     """
 
     def __init__(
-        self, catalog: Catalog, version: Version, target: Callable[[], Target], options: BackfillOptions | None = None
+        self,
+        catalog: Catalog,
+        version: Version,
+        target: Callable[[], Target],
+        *,
+        options: BackfillOptions | None = None,
     ) -> None:
         self._catalog, self._version, self._target = catalog, version, target
         self._options = options or BackfillOptions()
@@ -156,7 +161,7 @@ class Backfill:
         """Put the missing vectors into the cache. False where it was stopped."""
         stored, space = sorted(batch.chunks), self._version.space_id
         with self._catalog.read() as connection:
-            missing = vector_cache.missing(connection, space, "document", list(batch.chunks.values()))
+            missing = vector_cache.missing(connection, space, "document", hashes=list(batch.chunks.values()))
             texts = [*chunks_of(connection, [at for at in stored if batch.chunks[at] in missing]), *new_chunks]
         before = self.progress
         embedded = EmbeddingCounts(cached=len(stored) + len(new_chunks) - len(texts))
@@ -188,7 +193,7 @@ class Backfill:
             there.difference_update(connection.execute(select(chunk.document_id).where(*of)).scalars())
             added = mutations.add_chunks(connection, chunking, {at: new_chunks[at] for at in new_chunks if at in there})
             hashes = list(connection.execute(select(chunk.text_hash).where(*of)).scalars())
-            if vector_cache.missing(connection, self._version.space_id, "document", hashes):
+            if vector_cache.missing(connection, self._version.space_id, "document", hashes=hashes):
                 raise _VectorMissing
             row = update(table).where(table.c.id == self._version.id, table.c.upto < batch.ids[-1])
             connection.execute(row.values(upto=batch.ids[-1]))

@@ -127,7 +127,7 @@ class IndexRun:
         self._report_progress(batch[-1].source.path, "embedding")
         (change, keys), embedded = self._writer.put(
             partial(self._chunked, batch),
-            lambda connection, chunking, parts: mutations.write_parts(connection, chunking, parts, self._keys),
+            lambda connection, chunking, parts: mutations.write_parts(connection, chunking, parts, written=self._keys),
             count_chunks,
         )
         self._embedded += embedded

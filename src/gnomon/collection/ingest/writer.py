@@ -46,7 +46,9 @@ class EmbeddingCounts:
         )
 
 
-def embed_all(catalog: Catalog, target: Target, chunks: Sequence[Chunk], progress: ProgressCallback) -> EmbeddingCounts:
+def embed_all(
+    catalog: Catalog, target: Target, chunks: Sequence[Chunk], *, progress: ProgressCallback
+) -> EmbeddingCounts:
     """Embed the chunks whose vectors are not in the cache. `progress` receives the number of chunks of each step."""
     done = EmbeddingCounts()
     for part in embed_slices(catalog, target, chunks):
@@ -61,7 +63,7 @@ def embed_slices(
     """The same in steps: first what the cache had, if anything, then each slice as it is committed."""
     by_hash = {chunk.text_hash: chunk for chunk in chunks}
     with catalog.read() as connection:
-        lacking = vector_cache.missing(connection, target.version.space_id, "document", list(by_hash))
+        lacking = vector_cache.missing(connection, target.version.space_id, "document", hashes=list(by_hash))
     todo = [chunk for key, chunk in by_hash.items() if key in lacking]
     if len(chunks) > len(todo):
         yield EmbeddingCounts(cached=len(chunks) - len(todo))
@@ -76,7 +78,7 @@ def _embed_slice(catalog: Catalog, target: Target, chunks: Sequence[Chunk]) -> E
     tokens = target.tokens(chunks)
     with catalog.write() as connection:
         hashes = [chunk.text_hash for chunk in chunks]
-        vector_cache.put(connection, target.version.space_id, "document", hashes, vectors)
+        vector_cache.put(connection, target.version.space_id, "document", hashes=hashes, vectors=vectors)
     return EmbeddingCounts(
         embedded=len(chunks),
         truncated=sum(count > target.encoder.max_tokens for count in tokens),
@@ -138,7 +140,7 @@ class Writer:
             live = target.version
             if live.id not in ready:
                 ready[live.id] = (target, *prepare(target))
-            embedded += embed_all(self.catalog, target, ready[live.id][2], progress)
+            embedded += embed_all(self.catalog, target, ready[live.id][2], progress=progress)
             with self.catalog.write() as connection:
                 found = versions.live_id(connection)
                 if found in ready:
@@ -151,4 +153,4 @@ class Writer:
 def _lacking(connection: Connection, of: Version, chunks: Sequence[Chunk]) -> set[bytes]:
     """Hashes without a vector: there are some only where the cache was pruned since the batch was embedded."""
     hashes = list({chunk.text_hash for chunk in chunks})
-    return vector_cache.missing(connection, of.space_id, "document", hashes)
+    return vector_cache.missing(connection, of.space_id, "document", hashes=hashes)

@@ -34,7 +34,7 @@ class Serving:
     """The versions that this process has open, and the one that answers. `fixed`: it stays, whatever is live."""
 
     def __init__(
-        self, folder: Path, catalog: Catalog, encoders: EncoderRegistry, version: Version, *, fixed: bool = False
+        self, folder: Path, catalog: Catalog, encoders: EncoderRegistry, *, version: Version, fixed: bool = False
     ) -> None:
         self.folder, self.catalog, self.encoders, self.fixed = folder, catalog, encoders, fixed
         self._lock = threading.Lock()
@@ -134,7 +134,7 @@ class Serving:
     def _served(self, version: Version) -> ServedVersion:
         if version.id not in self._versions:
             opener = self.encoders.opener(version)
-            self._versions[version.id] = ServedVersion(self.folder, self.catalog, version, opener)
+            self._versions[version.id] = ServedVersion(self.folder, self.catalog, version, open_encoder=opener)
         return self._versions[version.id]
 
     def _version_for(self, served: ServedVersion, live: int) -> ServedVersion:

@@ -131,7 +131,9 @@ class EncoderRegistry:
             with self._catalog.read() as connection:
                 spaces.check_canaries(connection, version.space_id, encoder)
 
-        return lambda: spaces.open_encoder(version.space, version.model, lambda _: self.load_unchecked(version), check)
+        return lambda: spaces.open_encoder(
+            version.space, version.model, lambda _: self.load_unchecked(version), check=check
+        )
 
 
 @dataclass(frozen=True)
@@ -229,7 +231,7 @@ def lookups(catalog: Catalog, version: Version) -> ChunkLookup:
 
     def vectors_of(ids: Array) -> tuple[Array, Vectors]:
         with catalog.read() as connection:
-            found, rows = queries.vectors_of(connection, version.space_id, version.space, ids)
+            found, rows = queries.vectors_of(connection, version.space_id, version.space, ids=ids)
         return found, Vectors(rows, version.space)
 
     def texts_of(ids: Array) -> tuple[Array, list[str], list[str]]:
@@ -246,7 +248,9 @@ _FIRST = next(text for role, text in CANARIES if role == "query")
 class ServedVersion:
     """A version's encoders, indexes, filters and reranker. Nothing is loaded before it is needed."""
 
-    def __init__(self, folder: Path, catalog: Catalog, version: Version, open_encoder: Callable[[], Encoder]) -> None:
+    def __init__(
+        self, folder: Path, catalog: Catalog, version: Version, *, open_encoder: Callable[[], Encoder]
+    ) -> None:
         self.catalog, self.version = catalog, version
         self.encoders = EncoderPool(open_encoder)
         self.derived = DerivedIndexes(catalog, derived_folder(folder, version), version)

@@ -78,13 +78,13 @@ def _rows(folder: Path, collection: str) -> Iterator[VectorBatch]:
                 if (folder / segment / "header.bin").is_file():
                     saved = _SavedIndex.read(folder / segment)
             for segment in metadata:
-                yield from _records(database, segment, queued, saved)
+                yield from _records(database, segment, queued, saved=saved)
     except sqlite3.DatabaseError as error:
         raise _not_chroma(folder, str(error)) from error
 
 
 def _records(
-    database: sqlite3.Connection, segment: str, queued: dict[str, Array], saved: _SavedIndex
+    database: sqlite3.Connection, segment: str, queued: dict[str, Array], *, saved: _SavedIndex
 ) -> Iterator[VectorBatch]:
     query = """SELECT e.id, e.embedding_id, m.string_value FROM embeddings e
         LEFT JOIN embedding_metadata m ON m.id = e.id AND m.key = 'chroma:document'

@@ -173,7 +173,7 @@ def _part(source: StoreSource, candidates: list[CandidateModel], settings: Store
     settings.progress(Progress("reading", message=f"reading {source.name}"))
     scan = scan_store(source.rows(), settings.sample)
     lengths = np.concatenate(scan.lengths) if scan.lengths else np.zeros(0)
-    model, notes = _identify(source, scan, candidates, settings)
+    model, notes = _identify(source, scan, candidates, settings=settings)
     spread = None
     if len(lengths):
         spread = (float(lengths.min()), float(np.median(lengths)), float(lengths.max()))
@@ -191,7 +191,7 @@ def _part(source: StoreSource, candidates: list[CandidateModel], settings: Store
 
 
 def _identify(
-    source: StoreSource, scan: StoreScan, candidates: list[CandidateModel], settings: StoreSettings
+    source: StoreSource, scan: StoreScan, candidates: list[CandidateModel], *, settings: StoreSettings
 ) -> tuple[ModelIdentification | None, list[str]]:
     """Which model made the vectors, or notes about why that is not known."""
     sample = scan.sample.get(scan.dim, [])
@@ -207,7 +207,7 @@ def _identify(
             "them with --model"
         ]
     rows = np.stack([vector for _, _, vector in sample])
-    model = identify_models(tried, [text for _, text, _ in sample], rows, settings.progress)
+    model = identify_models(tried, [text for _, text, _ in sample], rows, progress=settings.progress)
     return model, [f"could not be tried: {line}" for line in model.failed]
 
 
@@ -365,13 +365,13 @@ def scan_store(batches: Iterable[VectorBatch], size: int) -> StoreScan:
                 scan.equal.append(key)
             seen.add(digest)
             if is_text and text is not None:
-                _sample_row(scan, drawn, (key, text, vector), size, random)
+                _sample_row(scan, drawn, (key, text, vector), size=size, random=random)
         scan.lengths.append(np.array(norms, dtype=np.float64))
     return scan
 
 
 def _sample_row(
-    scan: StoreScan, drawn: Counter[int], row: tuple[str, str, Array], size: int, random: np.random.Generator
+    scan: StoreScan, drawn: Counter[int], row: tuple[str, str, Array], *, size: int, random: np.random.Generator
 ) -> None:
     """Reservoir sampling: each row has the same chance (Vitter 1985, algorithm R)."""
     dim = len(row[2])

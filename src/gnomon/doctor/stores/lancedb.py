@@ -34,10 +34,10 @@ def sources(folder: Path, columns: ColumnNames) -> list[StoreSource]:
         ) from error
     database = lancedb.connect(str(home))
     names = [only] if only else sorted(path.stem for path in home.glob("*.lance") if path.is_dir())
-    return [_source(database, name, columns, home) for name in names]
+    return [_source(database, name, columns, home=home) for name in names]
 
 
-def _source(database: Any, name: str, columns: ColumnNames, home: Path) -> StoreSource:
+def _source(database: Any, name: str, columns: ColumnNames, *, home: Path) -> StoreSource:
     place = f"the table {name} of {home}"
     try:
         table = database.open_table(name)
@@ -58,10 +58,10 @@ def _source(database: Any, name: str, columns: ColumnNames, home: Path) -> Store
     words = [each for each in strings if each not in ("id", "_id")]
     text = choose_column("text", columns.text, words, place=place)
     key = next((each for each in ("id", "_id", "key") if each in table.schema.names), "")
-    return StoreSource(name, partial(_rows, table, vector, text, key), has_texts=bool(text))
+    return StoreSource(name, partial(_rows, table, vector, text, key=key), has_texts=bool(text))
 
 
-def _rows(table: Any, vector: str, text: str, key: str) -> Iterator[VectorBatch]:
+def _rows(table: Any, vector: str, text: str, *, key: str) -> Iterator[VectorBatch]:
     names = [name for name in dict.fromkeys((key, vector, text)) if name]
     seen, count = 0, table.count_rows()
     for batch in table.search().select(names).limit(max(1, count)).to_batches(_ROWS_PER_BATCH):

@@ -47,7 +47,7 @@ def text_model(network: Network, layout: ModelLayout) -> tuple[Any, Any]:
         trained = Weights(layout.attention)
         keep_alive.append(trained)
         query = tensor_constant(trained["query"])
-    x = pool(network, layout.pooling, first, query)
+    x = pool(network, layout.pooling, first, query=query)
     for projection in layout.projections:
         x, weights_used = _project(x, projection)
         keep_alive.append(weights_used)
@@ -80,7 +80,7 @@ def pair_model(layout: CrossEncoderLayout) -> tuple[Any, Any]:
     return ov.Model([op.result(score)], inputs, "pairs"), [network.keep_alive, weights]
 
 
-def pool(network: Network, how: str, first: Node, query: Node | None) -> Node:
+def pool(network: Network, how: str, first: Node, *, query: Node | None) -> Node:
     """As kernels.pooling.pool, over the tokens from `first` on that are not padding."""
     positions = token_positions(network.ids)
     keep = token_mask(positions, network.lengths)

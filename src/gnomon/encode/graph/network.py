@@ -72,7 +72,7 @@ def build_network(layout: BackboneLayout, dense: LinearLayer = linear, *, token_
     spec = transformer_spec(layout.family, layout.config)
     weights = Weights(layout.weights)
     prefix = prefix_of(weights)
-    require_positions(layout, spec, weights, prefix)
+    require_positions(layout, spec, weights, prefix=prefix)
     ids, lengths = input_parameters()
     positions = token_positions(ids)
     mask = attention_mask(token_mask(positions, lengths))
@@ -80,14 +80,14 @@ def build_network(layout: BackboneLayout, dense: LinearLayer = linear, *, token_
         table = weights[prefix + spec.names.relative_bias]
         mask = op.add(mask, relative_position_bias(positions, table, longest=layout.max_tokens))
     types = op.parameter([-1, -1], np.int32, "token_types") if token_types else None
-    x = _embed((ids, types), positions, spec, weights, prefix)
+    x = _embed((ids, types), positions, spec, weights=weights, prefix=prefix)
     for layer in range(spec.layers):
         at = prefix + spec.names.layer.format(layer)
-        x = _block(x, mask, spec, weights, at, dense)
+        x = _block(x, mask, spec, weights=weights, at=at, dense=dense)
     return Network(ids, lengths, x, weights, types)
 
 
-def _embed(inputs: tuple[Node, Node], positions: Node, spec: TransformerSpec, weights: Weights, prefix: str) -> Node:
+def _embed(inputs: tuple[Node, Node], positions: Node, spec: TransformerSpec, *, weights: Weights, prefix: str) -> Node:
     ids, token_types = inputs
     x = op.gather(tensor_constant(weights[prefix + WORD_EMBEDDINGS]), ids, int_constant(0))
     if spec.position_padding_id is not None:
@@ -102,7 +102,7 @@ def _embed(inputs: tuple[Node, Node], positions: Node, spec: TransformerSpec, we
     return layer_norm(x, weights, prefix + "embeddings.LayerNorm", epsilon=spec.epsilon)
 
 
-def _block(x: Node, mask: Node, spec: TransformerSpec, weights: Weights, at: str, dense: LinearLayer) -> Node:
+def _block(x: Node, mask: Node, spec: TransformerSpec, *, weights: Weights, at: str, dense: LinearLayer) -> Node:
     names, heads, epsilon = spec.names, spec.heads, spec.epsilon
     query, key, value = (
         split_heads(dense(x, weights, at + name), heads) for name in (names.query, names.key, names.value)
@@ -131,12 +131,12 @@ def read_onnx(file: Path) -> Network:
     hidden = _hidden_state(model, file)
     ids, lengths = input_parameters()
     for parameter in model.get_parameters():
-        node = _input_node(parameter, ids, lengths, file)
+        node = _input_node(parameter, ids, lengths, file=file)
         parameter.output(0).replace(op.convert(node, parameter.get_element_type()).output(0))
     return Network(ids, lengths, hidden, model)
 
 
-def _input_node(parameter: Any, ids: Node, lengths: Node, file: Path) -> Node:
+def _input_node(parameter: Any, ids: Node, lengths: Node, *, file: Path) -> Node:
     names = parameter.output(0).get_names()
     if "input_ids" in names:
         return ids

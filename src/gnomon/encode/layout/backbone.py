@@ -122,7 +122,7 @@ def check_backbone(base: Path, config: Mapping[str, Any], *, task: TransformerTa
         "modality_config": text.get("method", "forward") != "forward" or text.get("method_output_name", field) != field,
         "processing_kwargs": bool(config_file.get("processing_kwargs")),
     }
-    refuse_keys(base, config_file, [key for key, is_odd in odd.items() if is_odd], _EXPECTED[task])
+    refuse_keys(base, config_file, [key for key, is_odd in odd.items() if is_odd], expected=_EXPECTED[task])
     if config_file.get("do_lower_case") and not lowercases(find_tokenizer(base, base)):
         raise ModelUnsupported(
             f"{base} wants its texts in lower case, and its tokenizer keeps their case",
@@ -132,7 +132,7 @@ def check_backbone(base: Path, config: Mapping[str, Any], *, task: TransformerTa
         )
 
 
-def refuse_keys(base: Path, config: Mapping[str, Any], keys: list[str], expected: str) -> None:
+def refuse_keys(base: Path, config: Mapping[str, Any], keys: list[str], *, expected: str) -> None:
     """Raise ModelUnsupported, naming the first of the keys, where there is one."""
     if keys:
         raise ModelUnsupported(

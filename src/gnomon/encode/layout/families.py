@@ -105,7 +105,7 @@ def roberta(config: Mapping[str, Any]) -> TransformerSpec:
 
 def mpnet(config: Mapping[str, Any]) -> TransformerSpec:
     """MPNet: a bias by relative position in every layer; its padding id is 1 whatever the config says."""
-    _require(config, "relative_attention_num_buckets", (32,), 32)
+    _require(config, "relative_attention_num_buckets", (32,), default=32)
     return TransformerSpec(MPNET_NAMES, **_sizes(config), position_padding_id=1)
 
 
@@ -133,9 +133,9 @@ FAMILIES: Mapping[str, Callable[[Mapping[str, Any]], TransformerSpec]] = {
 
 def transformer_spec(family: str, config: Mapping[str, Any]) -> TransformerSpec:
     """A model of one of FAMILIES. Raises ModelUnsupported for a config that asks for what the networks do not do."""
-    _require(config, "position_embedding_type", ("absolute",), "absolute")
+    _require(config, "position_embedding_type", ("absolute",), default="absolute")
     for key in ("is_decoder", "add_cross_attention"):
-        _require(config, key, (False,), False)
+        _require(config, key, (False,), default=False)
     try:
         return FAMILIES[family](config)
     except KeyError as missing:
@@ -147,7 +147,7 @@ def transformer_spec(family: str, config: Mapping[str, Any]) -> TransformerSpec:
 
 
 def _sizes(config: Mapping[str, Any]) -> dict[str, Any]:
-    _require(config, "hidden_act", tuple(ACTIVATIONS), "gelu")
+    _require(config, "hidden_act", tuple(ACTIVATIONS), default="gelu")
     hidden, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
     if hidden % heads:
         raise ModelUnsupported(
@@ -163,7 +163,7 @@ def _sizes(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _require(config: Mapping[str, Any], key: str, allowed: tuple[Any, ...], default: Any) -> None:
+def _require(config: Mapping[str, Any], key: str, allowed: tuple[Any, ...], *, default: Any) -> None:
     value = config.get(key, default)
     if value not in allowed:
         raise ModelUnsupported(

@@ -132,7 +132,7 @@ def read_late_interaction(
         tokenizer=find_tokenizer(base, folder),
         projections=projections,
         prompts=resolve_prompts(name, settings, card=None, overrides=prompts),
-        limits=_limits(base, family, config, expansion),
+        limits=_limits(base, family, config, expansion=expansion),
         expansion=expansion,
         skiplist=tuple(masked.get("skiplist_words") or ()),
         skiplist_roles=_roles(mask, masked),
@@ -188,7 +188,7 @@ def _expansion(base: Path) -> QueryExpansion | None:
     return QueryExpansion(strategy, length, str(token), bool(config.get("attend", False)))
 
 
-def _limits(base: Path, family: str, config: Mapping[str, Any], expansion: QueryExpansion | None) -> dict[Role, int]:
+def _limits(base: Path, family: str, config: Mapping[str, Any], *, expansion: QueryExpansion | None) -> dict[Role, int]:
     declared, longest = sentence_config(base), read_max_tokens(base, family, config, card=None)
     query = int(declared.get("query_length") or longest)
     if expansion:

@@ -237,7 +237,7 @@ def _pooling(folder: Path, card: Card | None) -> Pooling:
 def _check_pooled(base: Path) -> None:
     config = sentence_config(base)
     keys = [key for key in ("query_length", "document_length", "query_expansion") if config.get(key)]
-    refuse_keys(base, config, keys, "a model that reads queries and documents alike")
+    refuse_keys(base, config, keys, expected="a model that reads queries and documents alike")
 
 
 def _read_similarity(folder: Path, settings: Mapping[str, Any], card: Card | None = None) -> Similarity:

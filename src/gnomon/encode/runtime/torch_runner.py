@@ -64,7 +64,7 @@ class TorchRunner:
         self._dtype = _dtype(settings)
         weights = Weights(layout.weights)
         prefix = prefix_of(weights)
-        require_positions(layout, self._spec, weights, prefix)
+        require_positions(layout, self._spec, weights, prefix=prefix)
         self._tensors = {
             name.removeprefix(prefix): self._moved(stored.float32(), self._dtype)
             for name, stored in weights.items()
@@ -90,7 +90,7 @@ class TorchRunner:
             hidden = self._hidden(ids, inside).float()
             if self._pools:
                 first = int(inputs[2]) if len(inputs) > 2 else 0
-                hidden = self._text(hidden, inside & (positions >= first), lengths, first)
+                hidden = self._text(hidden, inside & (positions >= first), lengths, first=first)
             return np.asarray(hidden.cpu().numpy(), dtype=np.float32)
 
     def _hidden(self, ids: Tensor, inside: Tensor) -> Tensor:
@@ -135,7 +135,7 @@ class TorchRunner:
         # Texts of one length need no mask, and without one the fastest kernels run.
         return None if bool(inside.all()) else inside[:, None, None, :]
 
-    def _text(self, hidden: Tensor, keep: Tensor, lengths: Tensor, first: int) -> Tensor:
+    def _text(self, hidden: Tensor, keep: Tensor, lengths: Tensor, *, first: int) -> Tensor:
         import torch
 
         pooling = self._layout.pooling

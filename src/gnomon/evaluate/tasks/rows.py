@@ -73,7 +73,7 @@ def _from_json(path: Path, fields: Fields) -> list[Row]:
     for number, row in json_rows(path):
         names = {field: _name(field, row, fields) for field in fields}
         if None in names.values():
-            raise _missing(path, number, list(row), fields)
+            raise _missing(path, number, list(row), fields=fields)
         found.append((f"{path.name}:{number}", {field: row[str(name)] for field, name in names.items()}))
     return found
 
@@ -91,7 +91,7 @@ def _from_table(path: Path, fields: Fields) -> list[Row]:
     found: list[Row] = []
     for number, row in numbered:
         if len(row) <= max(places.values()):
-            raise _missing(path, number, row, fields)
+            raise _missing(path, number, row, fields=fields)
         where = f"{path.name}:{number}"
         found.append((where, {field: row[at].strip() for field, at in places.items()}))
     return found
@@ -113,7 +113,7 @@ def _name(field: str, row: Mapping[str, Any], fields: Fields) -> str | None:
     return next((name for name in fields[field] if name in row), None)
 
 
-def _missing(path: Path, number: int, present: Sequence[str], fields: Fields) -> InvalidInput:
+def _missing(path: Path, number: int, present: Sequence[str], *, fields: Fields) -> InvalidInput:
     return InvalidInput(
         f"{path}, line {number}: {', '.join(cell[:30] for cell in present) or 'nothing'}",
         expected=f"the fields {_wanted(fields)}; a table without a header has them in this order",

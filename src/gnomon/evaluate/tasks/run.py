@@ -32,8 +32,8 @@ def run_task(
     """
     if task not in get_args(Task):
         raise InvalidInput(f"task {task!r}", expected=f"one of {', '.join(get_args(Task))}")
-    _refuse_unused(task, "fit", fit, ("pairs", "context"))
-    _refuse_unused(task, "vocabulary", vocabulary, ("analogy",))
+    _refuse_unused(task, "fit", fit, used_by=("pairs", "context"))
+    _refuse_unused(task, "vocabulary", vocabulary, used_by=("analogy",))
     file, fitting = Path(path), None if fit is None else Path(fit)
     if fitting is not None and fitting.resolve() == file.resolve():
         raise InvalidInput(
@@ -51,7 +51,7 @@ def run_task(
     return measure_words_in_context(encoder, file, fit=fitting, role=role)
 
 
-def _refuse_unused(task: Task, name: str, value: object, used_by: tuple[str, ...]) -> None:
+def _refuse_unused(task: Task, name: str, value: object, *, used_by: tuple[str, ...]) -> None:
     if value is not None and task not in used_by:
         raise InvalidInput(
             f"{name} for the task {task!r}",

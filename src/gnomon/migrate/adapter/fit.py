@@ -231,7 +231,7 @@ def fit_adapter(
         tried=tried,
     )
     calibration = evaluation.calibration(fitted[kind])
-    _require_good_enough(quality, kind, calibration[0], pairs, settings)
+    _require_good_enough(quality, kind, calibration[0], pairs=pairs, settings=settings)
     arrays = fit_map(kind, pairs, settings.training)
     return EmbeddingAdapter(old.space, new.space, kind, arrays, calibration, quality)
 
@@ -272,7 +272,7 @@ def is_good_enough(quality: AdapterQuality, settings: AdapterSettings) -> bool:
 
 
 def _require_good_enough(
-    quality: AdapterQuality, kind: str, slope: float, pairs: VectorPairs, settings: AdapterSettings
+    quality: AdapterQuality, kind: str, slope: float, *, pairs: VectorPairs, settings: AdapterSettings
 ) -> None:
     old, new = pairs.old.space.short, pairs.new.space.short
     # A negative slope means that the pairs are not of the same texts.

@@ -39,6 +39,7 @@ def train_ranked_map(
     new: Float[np.ndarray, "n a"],
     old: Float[np.ndarray, "n b"],
     start: Arrays,
+    *,
     settings: MapTrainingSettings,
 ) -> dict[str, np.ndarray]:
     """Train the arrays of `start` (weights, offset, hidden layer) as a map from new [n, a] to old [n, b].
@@ -60,7 +61,7 @@ def train_ranked_map(
             order = draws.permutation(len(new))
         rows = order[at * batch : (at + 1) * batch]
         rate = settings.learning_rate * (1 - (step - 1) / steps)
-        for name, gradient in gradients(values, new[rows], old[rows], settings.temperature).items():
+        for name, gradient in gradients(values, new[rows], old[rows], temperature=settings.temperature).items():
             first[name] += 0.1 * (gradient - first[name])
             second[name] += 0.001 * (gradient**2 - second[name])
             move = first[name] / (1 - 0.9**step) / (np.sqrt(second[name] / (1 - 0.999**step)) + 1e-8)
@@ -85,7 +86,7 @@ def apply_map(values: Arrays, rows: Float[np.ndarray, "n a"]) -> Float[np.ndarra
 
 
 def gradients(
-    values: Arrays, new: Float[np.ndarray, "n a"], old: Float[np.ndarray, "n b"], temperature: float
+    values: Arrays, new: Float[np.ndarray, "n a"], old: Float[np.ndarray, "n b"], *, temperature: float
 ) -> dict[str, np.ndarray]:
     """The gradient of the mean divergence with respect to each array of `values`."""
     target = softmax(_without_self(new @ new.T) / temperature)
@@ -182,13 +183,13 @@ def _scores(old: Array, new: Array, _: MapTrainingSettings) -> dict[str, Array]:
 
 def _ranked(old: Array, new: Array, training: MapTrainingSettings) -> dict[str, Array]:
     """Trained from the rotation, which keeps all distances."""
-    return train_ranked_map(new, old, _rotation(old, new, training), training)
+    return train_ranked_map(new, old, _rotation(old, new, training), settings=training)
 
 
 def _residual(old: Array, new: Array, training: MapTrainingSettings) -> dict[str, Array]:
     """Trained from the ranked map, with a hidden layer added."""
     start = add_hidden_layer(_ranked(old, new, training), training)
-    return train_ranked_map(new, old, start, training)
+    return train_ranked_map(new, old, start, settings=training)
 
 
 _MAPS: Mapping[MapKind, Callable[[Array, Array, MapTrainingSettings], dict[str, Any]]] = {

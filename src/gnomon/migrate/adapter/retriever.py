@@ -66,7 +66,7 @@ class DualIndexRetriever:
     and reranking, are left out until then.
     """
 
-    def __init__(self, kb: Collection, version: Version, adapter: EmbeddingAdapter, mode: Mode | None) -> None:
+    def __init__(self, kb: Collection, version: Version, adapter: EmbeddingAdapter, *, mode: Mode | None) -> None:
         self._kb, self._version, self._adapter = kb, version, adapter
         self._mode = mode or version.retrieval.mode
         self._encoders = kb.internals.serving.served_version(version.id).encoders
@@ -124,7 +124,7 @@ class DualIndexRetriever:
                 every = queries.all_ids(connection, snapshot.version.chunking_id)
                 others = np.setdiff1d(every, self._embedded, assume_unique=True)
                 if read_new:
-                    fresh, rows = queries.vectors_of(connection, self._version.space_id, space, others)
+                    fresh, rows = queries.vectors_of(connection, self._version.space_id, space, ids=others)
                     if len(fresh):
                         self._new.add(fresh, Vectors(rows, space))
                     self._embedded = np.union1d(self._embedded, fresh)
@@ -171,7 +171,7 @@ def dual_index_retriever(
             expected="two versions of the same passages",
             hint=f"let {live.name} serve until {found.name} is built",
         )
-    return DualIndexRetriever(kb, found, adapter, mode)
+    return DualIndexRetriever(kb, found, adapter, mode=mode)
 
 
 def embedding_coverage(kb: Collection, version: str) -> EmbeddingCoverage:
@@ -219,7 +219,7 @@ def fit_adapter_for(
     live, catalog, encode = kb.version, kb.internals.catalog, _caching_encoder(kb, to)
     sample = sample_passages(kb, pairs)
     with catalog.read() as connection:
-        ids, old = vectors_of(connection, live.space_id, live.space, sample)
+        ids, old = vectors_of(connection, live.space_id, live.space, ids=sample)
         chunks = chunks_of(connection, ids.tolist())
     rows: list[Vectors] = []
     for block in in_blocks(chunks, _BATCH):
@@ -246,7 +246,7 @@ def _caching_encoder(kb: Collection, to: Encoder) -> Callable[[Sequence[Chunk]],
             pass
         hashes = [chunk.text_hash for chunk in chunks]
         with kb.internals.catalog.read() as connection:
-            rows = vector_cache.get(connection, building[0].space_id, "document", hashes)
+            rows = vector_cache.get(connection, building[0].space_id, "document", hashes=hashes)
         return Vectors(np.stack([rows[one] for one in hashes]), to.space)
 
     return encode

@@ -28,7 +28,7 @@ def read_csv(path: Path, settings: ReadSettings, report: ProblemCallback) -> Ite
         for number, cells in enumerate(rows, start=1):
             if len(cells) > len(columns):
                 report(f"{path}, row {number}: {len(cells)} values for {len(columns)} columns")
-            document = _document(columns, cells, number, settings)
+            document = _document(columns, cells, number, settings=settings)
             if document.text.strip():
                 yield document
 
@@ -61,7 +61,7 @@ def _columns(names: Sequence[str]) -> list[str]:
     return columns
 
 
-def _document(columns: Sequence[str], cells: Sequence[str], number: int, settings: ReadSettings) -> Document:
+def _document(columns: Sequence[str], cells: Sequence[str], number: int, *, settings: ReadSettings) -> Document:
     more = [f"column {at}" for at in range(len(columns) + 1, len(cells) + 1)]
     values = dict(zip_longest([*columns, *more], (cell.strip() for cell in cells), fillvalue=""))
     if settings.text_column:

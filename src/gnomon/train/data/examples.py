@@ -67,8 +67,10 @@ def detect_columns(names: Sequence[str], given: Mapping[str, Any] | None = None,
     _check_given(chosen, names, where)
     known = {name.lower(): name for name in names}
     pair = _pair(known) if "query" not in chosen and "positive" not in chosen else None
-    query = chosen.get("query") or _one(known, _QUERIES, "query", where, pair[0] if pair else None)
-    positives = chosen.get("positive") or _one(known, _POSITIVES, "positive", where, pair[1] if pair else None)
+    query = chosen.get("query") or _one(known, _QUERIES, "query", where=where, paired=pair[0] if pair else None)
+    positives = chosen.get("positive") or _one(
+        known, _POSITIVES, "positive", where=where, paired=pair[1] if pair else None
+    )
     negatives = chosen.get("negative", tuple(known[n] for n in known if _NEGATIVE.fullmatch(n)))
     taken = {*query, *positives, *negatives}
     labels = tuple(known[n] for n in _LABELS if n in known and known[n] not in taken)
@@ -107,7 +109,9 @@ def _pair(known: Mapping[str, str]) -> tuple[str, str] | None:
     return found[0] if found else None
 
 
-def _one(known: Mapping[str, str], names: Sequence[str], role: str, where: str, paired: str | None) -> tuple[str, ...]:
+def _one(
+    known: Mapping[str, str], names: Sequence[str], role: str, *, where: str, paired: str | None
+) -> tuple[str, ...]:
     if paired is not None:
         return (paired,)
     found = tuple(known[name] for name in names if name in known)
@@ -142,12 +146,12 @@ class RowReader:
         columns = self.columns
         query = list(_texts(row, columns.query, where))
         if len(query) != 1:
-            raise _bad(where, columns.query, row.get(columns.query), "one text")
+            raise _bad(where, columns.query, row.get(columns.query), expected="one text")
         positives = [text for name in columns.positives for text in _texts(row, name, where)]
         negatives = [t for name in columns.negatives if row.get(name) is not None for t in _texts(row, name, where)]
         documents = (*positives, *negatives)
         if not documents:
-            raise _bad(where, columns.positives[0], row.get(columns.positives[0]), "a text")
+            raise _bad(where, columns.positives[0], row.get(columns.positives[0]), expected="a text")
         labels = (1.0,) * len(positives) + (0.0,) * len(negatives)
         if columns.label is not None:
             labels = self._labels(row.get(columns.label), len(documents), where)
@@ -157,11 +161,11 @@ class RowReader:
         name = self.columns.label or ""
         given = value if isinstance(value, list | tuple) else [value]
         if len(given) != wanted:
-            raise _bad(where, name, value, "a number" if wanted == 1 else f"{wanted} numbers, one a document")
+            raise _bad(where, name, value, expected="a number" if wanted == 1 else f"{wanted} numbers, one a document")
         try:
             numbers = [float(one) for one in given]
         except (TypeError, ValueError):
-            raise _bad(where, name, value, "a number") from None
+            raise _bad(where, name, value, expected="a number") from None
         if self.scale is None:
             return tuple(numbers)
         low, high = self.scale
@@ -172,11 +176,11 @@ def _texts(row: Mapping[str, Any], name: str, where: str) -> Iterator[str]:
     value = row.get(name)
     for text in value if isinstance(value, list | tuple) else [value]:
         if not isinstance(text, str):
-            raise _bad(where, name, value, "a text")
+            raise _bad(where, name, value, expected="a text")
         yield text
 
 
-def _bad(where: str, name: str, value: Any, expected: str) -> InvalidInput:
+def _bad(where: str, name: str, value: Any, *, expected: str) -> InvalidInput:
     shown = "is missing" if value is None else f"holds {value!r:.60}"
     return InvalidInput(f"{where}: {name} {shown}", expected=expected, hint="correct the line, or name other columns")
 

@@ -138,7 +138,7 @@ def open_source(settings: DataSourceSettings | str | Path, *, scratch: Path | No
     kind = _format(settings)
     path = Path(settings.path).expanduser()
     name = settings.name or Path(path.name.removesuffix(".gz")).stem or settings.path
-    found = _examples(settings, kind, path, scratch)
+    found = _examples(settings, kind, path, scratch=scratch)
     if not len(found):
         raise InvalidInput(f"{settings.path} holds no example", expected="at least one", hint="look at it")
     source = DataSource(name, found, settings.prompts, settings.weight)
@@ -191,7 +191,7 @@ def _format(settings: DataSourceSettings) -> Format:
     )
 
 
-def _examples(settings: DataSourceSettings, kind: Format, path: Path, scratch: Path | None) -> Examples:
+def _examples(settings: DataSourceSettings, kind: Format, path: Path, *, scratch: Path | None) -> Examples:
     if kind == "beir":
         from gnomon.train.data.beir import BeirExamples
 
@@ -201,14 +201,14 @@ def _examples(settings: DataSourceSettings, kind: Format, path: Path, scratch: P
 
         made = from_documents(read_documents([path]), settings.make)
         return SpooledExamples(made, name=path.name, scratch=scratch)
-    rows = _rows(settings, kind, path, scratch)
+    rows = _rows(settings, kind, path, scratch=scratch)
     columns = detect_columns(rows.names, settings.columns, where=settings.path) if len(rows) else None
     if columns is None:
         return ListedExamples(())
     return TableExamples(rows, RowReader(columns, settings.scale))
 
 
-def _rows(settings: DataSourceSettings, kind: Format, path: Path, scratch: Path | None) -> RowTable:
+def _rows(settings: DataSourceSettings, kind: Format, path: Path, *, scratch: Path | None) -> RowTable:
     if kind == "jsonl":
         return JsonRows(path, scratch=scratch)
     if kind == "parquet":

@@ -51,15 +51,15 @@ WRAPPERS: Mapping[str, Any] = MappingProxyType(
 
 def make_loss(name: str, **settings: Any) -> Loss:
     """The loss of this name with these settings. Raises InvalidInput, naming the nearest known one."""
-    return _made(LOSSES, "loss", name, settings)
+    return _made(LOSSES, "loss", name, settings=settings)
 
 
 def wrap_loss(name: str, inner: Loss, **settings: Any) -> Loss:
     """The loss inside the wrapper of this name. Raises InvalidInput, naming the nearest known one."""
-    return _made(WRAPPERS, "wrapper of losses", name, {"loss": inner, **settings})
+    return _made(WRAPPERS, "wrapper of losses", name, settings={"loss": inner, **settings})
 
 
-def _made(table: Mapping[str, Any], what: str, name: str, settings: dict[str, Any]) -> Loss:
+def _made(table: Mapping[str, Any], what: str, name: str, *, settings: dict[str, Any]) -> Loss:
     if name not in table:
         raise _unknown(f"the {what} {name!r}", name, sorted(table))
     known = [key for key in inspect.signature(table[name]).parameters if key not in ("args", "kwargs")]

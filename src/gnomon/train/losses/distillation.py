@@ -32,7 +32,7 @@ class ListwiseKL(nn.Module):  # type: ignore[misc]
 
     def forward(self, scores: Tensor, labels: Tensor) -> Tensor:
         """Scores and labels [queries, documents] to a scalar. Raises InvalidInput for infinite labels."""
-        require_within(labels, -math.inf, math.inf, "listwise_kl")
+        require_within(labels, -math.inf, math.inf, loss="listwise_kl")
         rows = known(labels).sum(1) > 1
         scores, labels = scores[rows], labels[rows]
         cells = known(labels)
@@ -68,7 +68,7 @@ class MarginMSE(nn.Module):  # type: ignore[misc]
 
     def forward(self, scores: Tensor, labels: Tensor) -> Tensor:
         """Scores and labels [queries, documents] to a scalar. Raises InvalidInput for infinite labels."""
-        require_within(labels, -math.inf, math.inf, "margin_mse")
+        require_within(labels, -math.inf, math.inf, loss="margin_mse")
         cells = known(labels)
         best = torch.where(cells, labels, -math.inf).argmax(1, keepdim=True)
         rest = cells.scatter(1, best, False)

@@ -20,16 +20,16 @@ def cleaned(scores: Tensor, labels: Tensor) -> Tensor:
 
 def require_binary(labels: Tensor, loss: str) -> None:
     """Raise InvalidInput unless each known label is 0 or 1."""
-    _require(labels, ~((labels == 0) | (labels == 1)), loss, "labels 0 (negative) or 1 (positive)")
+    _require(labels, ~((labels == 0) | (labels == 1)), loss, expected="labels 0 (negative) or 1 (positive)")
 
 
-def require_within(labels: Tensor, low: float, high: float, loss: str) -> None:
+def require_within(labels: Tensor, low: float, high: float, *, loss: str) -> None:
     """Raise InvalidInput unless each known label is finite and in [low, high]."""
     wanted = f"labels in [{low:g}, {high:g}]" if low > -float("inf") else "finite labels"
-    _require(labels, (labels < low) | (labels > high) | torch.isinf(labels), loss, wanted)
+    _require(labels, (labels < low) | (labels > high) | torch.isinf(labels), loss, expected=wanted)
 
 
-def _require(labels: Tensor, wrong: Tensor, loss: str, expected: str) -> None:
+def _require(labels: Tensor, wrong: Tensor, loss: str, *, expected: str) -> None:
     wrong = wrong & known(labels)
     if wrong.any():
         row, column = (int(at) for at in wrong.nonzero()[0])

@@ -53,7 +53,7 @@ class CoSENT(nn.Module):  # type: ignore[misc]
 
     def forward(self, scores: Tensor, labels: Tensor) -> Tensor:
         """Scores and labels [queries, documents] to a scalar. Raises InvalidInput for infinite labels."""
-        require_within(labels, -float("inf"), float("inf"), "cosent")
+        require_within(labels, -float("inf"), float("inf"), loss="cosent")
         cells = known(labels)
         logits, levels = scores[cells] / self.temperature, labels[cells]
         levels, order = levels.sort(stable=True)
@@ -79,7 +79,7 @@ class CosineRegression(nn.Module):  # type: ignore[misc]
 
     def forward(self, scores: Tensor, labels: Tensor) -> Tensor:
         """Scores and labels [queries, documents] to a scalar. Raises InvalidInput outside [-1, 1]."""
-        require_within(labels, -1.0, 1.0, "cosine")
+        require_within(labels, -1.0, 1.0, loss="cosine")
         cells = known(labels)
         return mean((cleaned(scores, labels) - torch.where(cells, labels, 0.0)).square(), cells)
 

@@ -153,7 +153,13 @@ class MinedExamples:
     """Examples with their mined negatives, one at a time; `report` says what was mined so far."""
 
     def __init__(
-        self, source: DataSource, settings: MineSettings, search: CandidateSearch, pool: TextPool, scorer: Scorer | None
+        self,
+        source: DataSource,
+        settings: MineSettings,
+        search: CandidateSearch,
+        *,
+        pool: TextPool,
+        scorer: Scorer | None,
     ) -> None:
         self._source, self._settings, self._search = source, settings, search
         self._pool, self._scorer = pool, scorer
@@ -296,7 +302,7 @@ def mine(
     if encoder is not None:
         searched.append(VectorSearch(pool.texts, encoder, progress))
     allowed = np.arange(offered, dtype=np.int64) if offered < len(pool) else None
-    return MinedExamples(source, settings, CandidateSearch(searched, allowed), pool, scorer)
+    return MinedExamples(source, settings, CandidateSearch(searched, allowed), pool=pool, scorer=scorer)
 
 
 def _check(source: DataSource, settings: MineSettings, encoder: Encoder | None) -> None:

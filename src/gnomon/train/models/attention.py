@@ -40,7 +40,7 @@ class ByteDropout(nn.Module):  # type: ignore[misc]
 
 class _Masked(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
-    def forward(context: Any, values: Tensor, kept: Tensor, scale: float) -> Tensor:
+    def forward(context: Any, values: Tensor, kept: Tensor, *, scale: float) -> Tensor:
         context.save_for_backward(kept)
         context.scale = scale
         return (values * kept).mul_(scale)
@@ -65,7 +65,7 @@ SHORT = 512
 
 
 def short_attention(
-    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **more: Any
+    module: Any, query: Tensor, key: Tensor, *, value: Tensor, attention_mask: Tensor | None, **more: Any
 ) -> tuple[Tensor, None]:
     """An attention function of transformers: [texts, heads, tokens, dim] to [texts, tokens, heads, dim].
 

@@ -153,11 +153,11 @@ def new_backbone(
 
     Raises InvalidInput for a family that transformers does not know, or sizes that do not fit it.
     """
-    return TrainableBackbone(*new_network(new, tokenizer, settings or BackboneSettings(), "AutoModel"))
+    return TrainableBackbone(*new_network(new, tokenizer, settings or BackboneSettings(), head="AutoModel"))
 
 
 def new_network(
-    new: NewBackbone, tokenizer: ModelTokenizer, settings: BackboneSettings, head: str, **more: Any
+    new: NewBackbone, tokenizer: ModelTokenizer, settings: BackboneSettings, *, head: str, **more: Any
 ) -> tuple[Any, ModelTokenizer]:
     """As `new_backbone`, with the class that gives the network; and the tokenizer, cut to its positions."""
     import transformers

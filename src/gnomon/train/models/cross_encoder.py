@@ -201,5 +201,5 @@ def new_cross(
     new: NewBackbone, tokenizer: ModelTokenizer, *, settings: BackboneSettings | None = None
 ) -> TrainableCrossEncoder:
     """A cross-encoder of random weights."""
-    network, tokenizer = new_network(new, tokenizer, settings or BackboneSettings(), _HEAD, num_labels=1)
+    network, tokenizer = new_network(new, tokenizer, settings or BackboneSettings(), head=_HEAD, num_labels=1)
     return TrainableCrossEncoder(network, tokenizer)

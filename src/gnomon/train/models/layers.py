@@ -176,13 +176,13 @@ def maxsim(queries: Reps, documents: Reps, *, cells: int = MAXSIM_CELLS) -> Tens
         step = max(1, cells // max(1, left.shape[1] * right.shape[0] * right.shape[1]))
         kept = queries.mask
         rows = [
-            _maxsim(left[at : at + step], None if kept is None else kept[at : at + step], right, documents.mask)
+            _maxsim(left[at : at + step], None if kept is None else kept[at : at + step], right, mask=documents.mask)
             for at in range(0, len(left), step)
         ]
     return rows[0] if len(rows) == 1 else torch.cat(rows)
 
 
-def _maxsim(left: Tensor, kept: Tensor | None, right: Tensor, mask: Tensor | None) -> Tensor:
+def _maxsim(left: Tensor, kept: Tensor | None, right: Tensor, *, mask: Tensor | None) -> Tensor:
     near = torch.einsum("qid,kjd->qkij", left, right)
     if mask is not None:
         near = near.masked_fill(~mask[None, :, None, :], -torch.inf)

@@ -47,7 +47,7 @@ class Tower(nn.Module):  # type: ignore[misc]
         """Dimensions of the vectors."""
         return int(self.projections[-1].out_dim) if len(self.projections) else self.backbone.dim
 
-    def features(self, texts: Sequence[str], role: Role, prompts: ModelPrompts, source: str) -> Features:
+    def features(self, texts: Sequence[str], role: Role, prompts: ModelPrompts, *, source: str) -> Features:
         """The texts tokenised, with their prompt."""
         prompt = prompts.of(role, source)
         tokenizer = self.backbone.tokenizer
@@ -94,7 +94,7 @@ class TrainableBiEncoder(nn.Module):  # type: ignore[misc]
 
     def features(self, texts: Sequence[str], role: Role, *, source: str = "") -> Features:
         """The texts tokenised, with the prompt of this role and source."""
-        return self.tower.features(texts, role, self.prompts, source)
+        return self.tower.features(texts, role, self.prompts, source=source)
 
     def embed(self, features: Features, *, layers: Sequence[int] = (-1,)) -> list[Reps]:
         """One vector a text for each layer asked for, not normalised."""
@@ -152,7 +152,7 @@ class TrainableDualEncoder(nn.Module):  # type: ignore[misc]
 
     def features(self, texts: Sequence[str], role: Role, *, source: str = "") -> Features:
         """The texts tokenised by their role's tower."""
-        return self.tower(role).features(texts, role, self.prompts, source)
+        return self.tower(role).features(texts, role, self.prompts, source=source)
 
     def embed(self, features: Features, *, layers: Sequence[int] = (-1,)) -> list[Reps]:
         """One vector a text for each layer asked for, not normalised."""

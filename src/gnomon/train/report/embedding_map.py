@@ -228,8 +228,8 @@ class MapRecorder:
             self._add(self._tracked, model, step, ended=True)
 
     def _add(self, tracked: TrackedTexts, model: Model, step: int, *, ended: bool = False) -> None:
-        queries = unit_vectors(model, tracked.queries, "query", self._precision)[None]
-        documents = unit_vectors(model, tracked.documents, "document", self._precision)[None]
+        queries = unit_vectors(model, tracked.queries, "query", precision=self._precision)[None]
+        documents = unit_vectors(model, tracked.documents, "document", precision=self._precision)[None]
         now = EmbeddingMap(tracked, (step,), queries, documents, ended)
         self._map = now if self._map is None else _joined(self._map, now)
         write_map(self._map, self._path)
@@ -245,14 +245,14 @@ def is_recorded(step: int, of: int) -> bool:
 
 
 def unit_vectors(
-    model: Embedder, texts: Sequence[str], role: Role, precision: Precision = "float32"
+    model: Embedder, texts: Sequence[str], role: Role, *, precision: Precision = "float32"
 ) -> Float[np.ndarray, "texts dim"]:
     """The texts' vectors in eval(), of unit length; of late interaction, the mean of each text's tokens."""
     module: Any = model
     was = module.training
     module.eval()
     try:
-        found = _flat(embed_texts(model, texts, role, precision))
+        found = _flat(embed_texts(model, texts, role, precision=precision))
     finally:
         module.train(was)
     return normalise(found.cpu().numpy().astype(np.float64), allow_zero=True).astype(np.float32)

@@ -68,7 +68,7 @@ def draw_map(stages: EmbeddingMap, path: Path) -> Path:
     with figures() as new:
         figure = new((4.1 * len(shown), 4.9))
         for axes, stage in zip(np.atleast_1d(figure.subplots(1, len(shown))), shown, strict=True):
-            _panel(axes, stages, plane, stage)
+            _panel(axes, stages, plane, stage=stage)
             axes.set_title(_title(stages, stage), fontsize=10, color=_INK, loc="left", parse_math=False)
         _legend(figure, stages, plane.share)
         figure.savefig(path, format="png", facecolor="white")
@@ -86,7 +86,7 @@ def draw_animation(stages: EmbeddingMap, path: Path) -> Path:
         axes = figure.add_axes((0.02, 0.02, 0.96, 0.86))
         for stage, share in _frames(last):
             axes.clear()
-            _panel(axes, stages, plane, stage, share)
+            _panel(axes, stages, plane, stage=stage, share=share)
             axes.set_title(_title(stages, stage), fontsize=9, color=_INK, loc="left", parse_math=False)
             figure.canvas.draw()
             images.append(Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()))
@@ -138,7 +138,7 @@ def figures() -> Iterator[Any]:
         yield new
 
 
-def _panel(axes: Axes, stages: EmbeddingMap, plane: EmbeddingPlane, stage: int, share: float = 0.0) -> None:
+def _panel(axes: Axes, stages: EmbeddingMap, plane: EmbeddingPlane, *, stage: int, share: float = 0.0) -> None:
     """One stage, or a `share` of the way to the next."""
     after = min(stage + 1, len(stages.steps) - 1)
     queries = (1 - share) * plane.queries[stage] + share * plane.queries[after]

@@ -117,7 +117,7 @@ def read_evaluations(path: Path) -> list[SetEvaluation]:
     ]  # fmt: skip
 
 
-def gain(dev: DevSet, split: str, start: SetEvaluation, end: SetEvaluation) -> Gain:
+def gain(dev: DevSet, split: str, start: SetEvaluation, *, end: SetEvaluation) -> Gain:
     """The trained model's evaluation on a set beside that of the model it started from."""
     from gnomon.evaluate import compare
 
