@@ -39,7 +39,7 @@ class Gnomon:
 
 def make(model: Path) -> Gnomon:
     """Import what a search needs."""
-    import gnomon.collection
+    import gnomon.collection  # noqa: F401
     import gnomon.encode.transformer  # noqa: F401
 
     return Gnomon(model)

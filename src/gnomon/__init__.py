@@ -10,6 +10,6 @@ Packages and public names are imported when they are first used: `import gnomon`
 
 import lazy_loader
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -69,29 +69,29 @@ class Gnomon:
 
 
 def test_gnomon_refuses_each_way_and_says_why(tmp_path: Path) -> None:
-    found = try_to_mix(Gnomon, tmp_path, FIRST, second=SECOND)
+    found = try_to_mix(Gnomon, tmp_path, FIRST, SECOND)
     assert [attempt.outcome for attempt in found] == ["refused"] * 3
     assert all("hash-64-other" in attempt.words and "hash-64 " in attempt.words for attempt in found)
-    check_guard(Gnomon, tmp_path / "again", FIRST, second=SECOND)
+    check_guard(Gnomon, tmp_path / "again", FIRST, SECOND)
 
 
 def test_a_store_of_bare_arrays_mixes_by_add_and_by_query(tmp_path: Path) -> None:
-    found = {attempt.way: attempt for attempt in try_to_mix(Careless, tmp_path, FIRST, second=SECOND)}
+    found = {attempt.way: attempt for attempt in try_to_mix(Careless, tmp_path, FIRST, SECOND)}
     assert found["add"].outcome == found["query"].outcome == "mixed"
     assert found["query"].lost > 6
     assert found["cache"].outcome == "kept apart"  # each text was embedded again
     with pytest.raises(AssertionError, match="add: mixed"):
-        check_guard(Careless, tmp_path / "again", FIRST, second=SECOND)
+        check_guard(Careless, tmp_path / "again", FIRST, SECOND)
 
 
 def test_a_cache_by_text_alone_mixes(tmp_path: Path) -> None:
-    found = {attempt.way: attempt for attempt in try_to_mix(Cached, tmp_path, FIRST, second=SECOND)}
+    found = {attempt.way: attempt for attempt in try_to_mix(Cached, tmp_path, FIRST, SECOND)}
     assert found["cache"].outcome == "mixed"
 
 
 def test_a_refusal_needs_words(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="add: refused without a message"):
-        check_guard(Stubborn, tmp_path, FIRST, second=SECOND)
+        check_guard(Stubborn, tmp_path, FIRST, SECOND)
 
 
 @pytest.mark.parametrize("other", [HashEncoder(32, salt="other"), FIRST])

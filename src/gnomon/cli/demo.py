@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from gnomon import Collection
-    from gnomon.core.documents import Document
     from gnomon.core.ranking import Hit
 
 

@@ -25,7 +25,7 @@ class GnomonError(Exception):
         return _rebuild, (type(self), self.message, self.expected, self.hint)
 
 
-def _rebuild(kind: type[GnomonError], message: str, expected: str, *, hint: str) -> GnomonError:
+def _rebuild(kind: type[GnomonError], message: str, expected: str, hint: str) -> GnomonError:  # noqa: PLR0917 - pickle
     return kind(message, expected=expected, hint=hint)
 
 

@@ -97,7 +97,7 @@ def try_to_mix(  # noqa: PLR0917 - two models, as people name them
     )
 
 
-def check_guard(open_store: Open, folder: Path, first: Encoder, *, second: Encoder) -> None:
+def check_guard(open_store: Open, folder: Path, first: Encoder, second: Encoder) -> None:  # noqa: PLR0917
     """Raise AssertionError, naming the way, where a store mixes two models or refuses without a message."""
     for attempt in try_to_mix(open_store, folder, first, second):
         if attempt.outcome in ("mixed", "damaged"):

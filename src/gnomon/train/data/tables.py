@@ -363,7 +363,7 @@ class ParquetRows:
 def _arrow(path: Path) -> Any:
     try:
         import pyarrow
-        import pyarrow.ipc
+        import pyarrow.ipc  # noqa: F401
     except ImportError as error:
         raise InvalidInput(
             f"{path}, a Parquet file, without the library that reads it",

@@ -40,7 +40,7 @@ class ByteDropout(nn.Module):  # type: ignore[misc]
 
 class _Masked(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
-    def forward(context: Any, values: Tensor, kept: Tensor, *, scale: float) -> Tensor:
+    def forward(context: Any, values: Tensor, kept: Tensor, scale: float) -> Tensor:  # noqa: PLR0917 - as torch calls it
         context.save_for_backward(kept)
         context.scale = scale
         return (values * kept).mul_(scale)
@@ -64,8 +64,8 @@ NAME = "gnomon_short"
 SHORT = 512
 
 
-def short_attention(
-    module: Any, query: Tensor, key: Tensor, *, value: Tensor, attention_mask: Tensor | None, **more: Any
+def short_attention(  # noqa: PLR0917 - as transformers calls it
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **more: Any
 ) -> tuple[Tensor, None]:
     """An attention function of transformers: [texts, heads, tokens, dim] to [texts, tokens, heads, dim].
 
