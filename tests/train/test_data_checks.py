@@ -117,8 +117,8 @@ def test_over_long_texts():
 
 def test_many_findings_are_counted_and_a_few_shown():
     source = listed_source([("q", "p")] * 50, name="s")
-    heard: list[tuple[int, int]] = []
-    report = check_data([source], progress=lambda done, of: heard.append((done, of)))
+    heard: list[tuple[int, int | None]] = []
+    report = check_data([source], progress=lambda event: heard.append((event.done, event.total)))
     assert report.counts == {"duplicate": 49}
     assert len(report.shown) == 5
     assert heard == [(50, 50)]
