@@ -1,4 +1,4 @@
-"""Writing to a terminal or a pipe: consoles, hanging lines, and text that cannot play tricks."""
+"""Writing to a terminal or a pipe: consoles, errors with their exit codes, and text that cannot play tricks."""
 
 from __future__ import annotations
 

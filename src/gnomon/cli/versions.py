@@ -1,4 +1,4 @@
-"""gnomon versions, switch and rollback."""
+"""gnomon status, versions, switch and rollback."""
 
 from __future__ import annotations
 

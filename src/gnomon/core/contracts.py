@@ -1,4 +1,4 @@
-"""The protocols of exchangeable parts. `gnomon.testing` has a conformance check for each."""
+"""The protocols of exchangeable parts, and what encoders share. `gnomon.testing` has a conformance check for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An exact index: the reference for the others, and the one for late interaction."""
+"""Exact search: the reference for the other indexes, their rescoring, and the index for late interaction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Permutation tests of whether two samples of vectors come from one distribution: exact at any size.
+"""Change detection: Page's CUSUM for a series, and permutation tests of two samples, exact at any size.
 
 Under the null hypothesis rows may be dealt out to the two samples in any way, so the share of random deals
 that look at least as different as the one seen is a p-value, whatever the distribution (Phipson and Smyth
@@ -53,7 +53,7 @@ def cusum_p(value: float, *, allowance: float = ALLOWANCE) -> float:
     """
     if value <= 0:
         return 1.0
-    grid, tail = _standing(allowance)
+    grid, tail = _stationary(allowance)
     if value >= grid[-1]:
         return float(tail[-1])
     return float(np.exp(np.interp(value, grid, np.log(tail))))
@@ -69,7 +69,7 @@ def cusum_limit(share: float, *, allowance: float = ALLOWANCE) -> float:
     """
     if not 0 < share < 1:
         raise ValueError(f"share {share}")
-    grid, tail = _standing(allowance)
+    grid, tail = _stationary(allowance)
     return float(np.interp(-np.log(share), -np.log(tail), grid))
 
 
@@ -88,7 +88,7 @@ def run_length(limit: float, *, allowance: float = ALLOWANCE, shift: float = 0.0
 
 
 @lru_cache(maxsize=8)
-def _standing(allowance: float) -> tuple[_Array, _Array]:
+def _stationary(allowance: float) -> tuple[_Array, _Array]:
     """Sums, rising, and the share of looks at which a sound process stands there or above."""
     middles, edges = _states(_HIGHEST, _STEPS)
     moves = _moves(middles, edges, -allowance)
@@ -130,7 +130,6 @@ _ROUNDING = 2e-6
 """Of sums of a kernel in float32, whose values are 1 at most: deals that differ by less are alike."""
 
 Rows = Float[np.ndarray, "rows dim"]
-_DriftArray = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +234,7 @@ def tell_apart(
     random = np.random.default_rng([seed, 3])
     parts = np.array_split(random.permutation(n + m), FOLDS)  # regardless of labels, as exactness needs
     solved = [_solved(pooled, part) for part in parts]
-    found: list[_DriftArray] = []
+    found: list[_Array] = []
     scores = np.zeros(n + m)
     for dealt in _deals(n, m, permutations, random=random):
         labels = (~dealt).astype(np.float32)  # 1: of the second sample
@@ -254,7 +253,7 @@ def tell_apart(
     return Separation(roc_auc(scores[:n], scores[n:]), p_value, scores[n:])
 
 
-def _sizes(first: _DriftArray, second: _DriftArray) -> tuple[int, int]:
+def _sizes(first: _Array, second: _Array) -> tuple[int, int]:
     n, m = len(first), len(second)
     if n < 2 or m < 2:
         raise ValueError(f"{n} and {m} rows; at least 2 of each")
@@ -312,7 +311,7 @@ def _by_features(
     return np.asarray(within / (n * (n - 1)) + other / (m * (m - 1)) - 2 * (sums * others).sum(axis=1) / (n * m))
 
 
-def _solved(pooled: Rows, part: _DriftArray) -> tuple[_DriftArray, _DriftArray, _DriftArray]:
+def _solved(pooled: Rows, part: _Array) -> tuple[_Array, _Array, _Array]:
     """The rows a classifier is fitted to, their centre, and the inverse of their ridged scatter."""
     rest = np.setdiff1d(np.arange(len(pooled)), part)
     centre = pooled[rest].mean(axis=0)

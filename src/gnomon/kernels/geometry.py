@@ -1,4 +1,4 @@
-"""Maps from one vector space to another, fitted on pairs of rows that stand for the same texts."""
+"""The geometry of vector spaces: alignment and uniformity, shared neighbours, and linear maps between two spaces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several rankings fused into one."""
+"""Rankings: the k best scores, positions of ids, and the fusion of several rankings into one."""
 
 from __future__ import annotations
 

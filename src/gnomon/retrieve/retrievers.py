@@ -1,4 +1,4 @@
-"""Search by vectors: by whole ones, or by prefixes first and by whole ones among the best."""
+"""The basic retrievers: by words, by vectors, and by prefixes of vectors first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An answer on the terminal: sentences with their citations, then the passages and what was cited of each."""
+"""Hits and answers on the terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -227,9 +227,9 @@ def quoted_text(text: str, spans: Sequence[tuple[int, int]]) -> Text:
     for left, right in spans:
         left, right = min(max(left, at), end), min(right, end)
         if left < right:
-            shown.append(_answers_collapsed(text[at:left])).append(_answers_collapsed(text[left:right]), style=MATCH)
+            shown.append(_collapsed(text[at:left])).append(_collapsed(text[left:right]), style=MATCH)
             at = right
-    shown.append(_answers_collapsed(text[at:end]).rstrip())
+    shown.append(_collapsed(text[at:end]).rstrip())
     return shown.append("…", style="dim") if end < len(text) else shown
 
 
@@ -251,10 +251,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _answers_collapsed(text: str) -> str:
-    return re.sub(r"\s+", " ", printable(text))
 
 
 class LiveAnswer:

@@ -1,4 +1,4 @@
-"""Pair classification: are two texts related (paraphrase, duplicate, entailment) or not?"""
+"""Tasks over pairs of texts: similarity against graded scores, and classification of related pairs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gnomon.evaluate.tasks.report import TaskFigure, TaskReport, pair_cosines, r
 from gnomon.evaluate.tasks.rows import TEXTS, Row, number_of, read_rows, text_of
 from gnomon.kernels.statistics import pearson, roc_auc, spearman
 
-FIELDS = {
+SCORED_FIELDS = {
     **TEXTS,
     "score": ("score", "similarity", "similarity_score", "gold", "relatedness", "human(mean)", "label"),
 }
@@ -22,7 +22,7 @@ FIELDS = {
 
 def measure_similarity(task: str, encoder: Encoder, path: Path, *, role: Role) -> TaskReport:
     """Spearman and Pearson of the pairs' cosines with their scores; pairs unknown to the model are left out."""
-    rows = read_rows(path, FIELDS)
+    rows = read_rows(path, SCORED_FIELDS)
     pairs = [(text_of(row, "a"), text_of(row, "b")) for row in rows]
     scores = np.array([number_of(row, "score") for row in rows])
     near, known = pair_cosines(encoder, pairs, role=role)
@@ -115,7 +115,7 @@ def _cumulated(scores: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]
     return np.cumsum(positive[order])[ends].astype(np.float64), (ends + 1).astype(np.float64)
 
 
-PAIR_CLASSIFICATION_FIELDS = {**TEXTS, "label": ("label", "is_duplicate", "duplicate", "gold_label", "target", "class")}
+LABELLED_FIELDS = {**TEXTS, "label": ("label", "is_duplicate", "duplicate", "gold_label", "target", "class")}
 _YES = ("1", "true", "yes", "duplicate", "paraphrase", "positive", "entailment")
 
 
@@ -133,7 +133,7 @@ def measure_pairs(encoder: Encoder, path: Path, *, fit: Path | None, role: Role)
 
 
 def _scored(encoder: Encoder, path: Path, role: Role) -> tuple[ScoredPairs, int, str]:
-    rows = read_rows(path, PAIR_CLASSIFICATION_FIELDS)
+    rows = read_rows(path, LABELLED_FIELDS)
     texts = [(text_of(row, "a"), text_of(row, "b")) for row in rows]
     positive, yes = positives(rows, path)
     near, known = pair_cosines(encoder, texts, role=role)
