@@ -21,8 +21,9 @@ from typing import Any
 from tools.fit.abstention import FOREIGN, WHOLE, even_threshold, fit, log_odds, removals, share
 
 import gnomon
+from bench import pages
 from bench.answers.abstain_fit import WANTED, answered_at, auc, compared, curve
-from bench.answers.abstain_page import write_page
+from bench.answers.abstain_page import draw
 from bench.answers.abstain_sets import DEVELOPMENT, SCORES, TEST, Asked, asked, sampled
 from bench.data import DATA
 from bench.record import spread, write
@@ -50,7 +51,7 @@ def main() -> None:
     threshold = math.log(model.threshold / (1 - model.threshold))
     left_out = {name: _left_out(sets, name) for name in sets}
     print(json.dumps(left_out, indent=1))
-    record = {
+    record: dict[str, Any] = {
         "weights": dict(model.weights),
         "bias": model.bias,
         "threshold": model.threshold,
@@ -64,7 +65,8 @@ def main() -> None:
         "cost_ms": cost(given.folder),
     }
     write("abstain", record)
-    write_page(record)
+    draw(record["test"])
+    pages.write("abstaining")
 
 
 def _odds(model: FittedModel, one: Asked) -> dict[str, Any]:

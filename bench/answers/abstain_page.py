@@ -1,17 +1,16 @@
-"""docs/abstaining.md and its picture from the figures of abstain.py."""
+"""What docs/abstaining.md is made of, and its picture, from the figures of `abstain.py`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from tools.fit.abstention import FOREIGN, WHOLE
+from tools.fit.abstention import FOREIGN
 
+from bench import pages
 from bench.answers.abstain_sets import ARTICLE, DOCUMENT
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGE, PICTURE = DOCS / "abstaining.md", DOCS / "images" / "abstaining.png"
+PICTURE = pages.DOCS / "images" / "abstaining.png"
 # Okabe and Ito: told apart by colour-blind eyes too.
 _BLUE, _ORANGE, _GREEN, _GREY, _INK = "#0072B2", "#D55E00", "#009E73", "#767676", "#222222"
 _LINES = (
@@ -21,137 +20,42 @@ _LINES = (
     ("fused", "top fused score", _GREY, 1.6),
 )
 
-HEAD = """\
-# Saying "not in these documents"
-
-Written by `bench/answers/abstain.py` from `bench/results/abstain.json`; do not edit.
-
-Before an answer is given, a confidence says how likely it is that the passages hold one. Below a threshold
-the outcome is "not in these documents"; the passages are still shown. The confidence is a logistic model of
-four signals, the same for every collection and mode:
-
-| signal | what it is | weight | alone: AUC |
-|---|---|---|---|
-"""
-
-MEANING = {
+_SIGNALS = {
     "chunk": "cosine of question and best candidate, with passages drawn from the corpus at 0",
     "sentence": "the same of the best sentence among six that hold most of the question's words",
     "mass": "mean rarity of the question's words that the first passage holds",
     "rarest": "rarity of the rarest of these",
 }
 
-METHOD = """
-*AUC* is how often a question with its documents there scores above one without them; 0.5 is chance. Alone:
-mean over the development sets and kinds of removal.
 
-Documents are taken away by restricting the search to all others. *Document removed*: all relevant ones, and
-nothing else, so that for COVID-QA the rest of the very article stays, 120 words on either side of the
-evidence included. *Article removed*: every part of the article. *Another set's question*: one about something
-else altogether, which nothing was removed for.
-
-Weights and threshold were fitted on rhdh_docs, XQuAD (English), InsuranceQA (train), SciFact (train) and
-Cranfield; COVID-QA is only measured. All with all-MiniLM-L6-v2 in hybrid mode. The threshold, {threshold}, is
-where both errors are alike on the development sets: on average as many questions are answered whose documents
-are there as are abstained on whose documents are not.
-
-## COVID-QA
-
-![What is answered against what is abstained on](images/abstaining.png)
-
-{questions} questions; a passage that may be cited holds the evidence of {evidence:.1%} while it is there.
-
-| removed | score | AUC | answered where 80 % are abstained on |
-|---|---|---|---|
-"""
-
-THRESHOLD = """
-Intervals are 95 % (paired bootstrap over questions). *Difference* is the confidence's to that score.
-
-At the default threshold {answered:.1%} of the questions are answered with everything there. Abstained on are
-"""
-
-SETS = """
-## Other sets, each left out of the fit
-
-A model of the other four sets, with their threshold. *Top score*: the best of the fused score, the cosine and
-BM25 on that very set.
-
-| set | evidence found | removed | AUC | top score's | answered | abstained | answered at 80 % abstained |
-|---|---|---|---|---|---|---|---|
-"""
-
-MODES = """
-## Other modes, on COVID-QA
-
-The same weights and threshold.
-
-| mode | removed | AUC | top cosine's or BM25's | answered | abstained |
-|---|---|---|---|---|---|
-"""
-
-TAIL = """
-## What it costs
-
-{cost[median]} ms of processor time a question beyond search and passages, on one thread (median of
-{cost[runs]}; {cost[min]} to {cost[max]}): the question and at most six sentences are encoded.
-
-## What to expect
-
-A threshold is a trade-off, and yours may be another: `AskSettings(abstain_below=...)`, 0 never abstains. A
-question about something else altogether is told well. One whose article is there and whose passage is not is
-told badly: neighbouring passages speak of the same things in the same words, and where the evidence was not
-among the first passages to begin with, nothing that is looked at changes when it goes. A collection that says
-everything many times over, as InsuranceQA does, has an answer still when the judged ones are gone. In dense
-mode the first passage holds fewer of the question's words, and more is abstained on at the same threshold.
-"""
+def context(results: Callable[[str], Any]) -> dict[str, Any]:
+    """The rows of its tables."""
+    figures = results("abstain")
+    test = figures["test"]
+    return {
+        "signals": [
+            (f"`{name}`", _SIGNALS[name], f"{weight:.2f}", f"{figures['alone'][name]:.3f}")
+            for name, weight in figures["weights"].items()
+        ],
+        "against": [(kind, _against(test[kind]["against"])) for kind in (DOCUMENT, ARTICLE)],
+        "abstained": [f"{test[kind]['abstained']:.1%} ({kind})" for kind in _kinds(test)],
+        "sets": [row for name, own in figures["left_out"].items() for row in _set(name, own)],
+        "modes": [row for mode, own in figures["modes"].items() for row in _mode(mode, own)],
+    }
 
 
-def write_page(record: Mapping[str, Any]) -> None:
-    """Both."""
-    PAGE.write_text(page(record), encoding="utf-8")
-    plot(record["test"], PICTURE)
-
-
-def page(record: Mapping[str, Any]) -> str:
-    """The page for people."""
-    test = record["test"]
-    weights = [
-        f"| `{name}` | {MEANING[name]} | {weight:.2f} | {record['alone'][name]:.3f} |"
-        for name, weight in record["weights"].items()
-    ]
-    lines = ["\n".join(weights)]
-    lines.append(
-        METHOD.format(
-            threshold=record["threshold"], questions=test["questions"], evidence=test["evidence_found"]
-        ).rstrip("\n")
-    )
-    lines += [row for kind in (DOCUMENT, ARTICLE) for row in _against(kind, test[kind]["against"])]
-    kinds = [f"{test[kind]['abstained']:.1%} ({kind})" for kind in (DOCUMENT, ARTICLE, FOREIGN)]
-    lines.append(THRESHOLD.format(answered=test["answered"]).rstrip("\n"))
-    lines.append(", ".join(kinds) + ".")
-    lines.append(SETS.rstrip("\n"))
-    lines += [row for name, own in record["left_out"].items() for row in _set(name, own)]
-    lines.append(MODES.rstrip("\n"))
-    lines += [row for mode, own in record["modes"].items() for row in _mode(mode, own)]
-    return HEAD + "\n".join(lines) + "\n" + TAIL.format(cost=record["cost_ms"])
-
-
-def _against(kind: str, against: Mapping[str, Any]) -> list[str]:
-    first = next(iter(against.values()))
-    own, share = (_with(first[what]["model"]) for what in ("auc", "answered_at_80"))
-    rows = [f"| {kind} | confidence | {own} | {share} |"]
+def _against(scores: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """The confidence, then each simple score with the confidence's difference to it."""
+    metrics = ("auc", "answered_at_80")
+    first = next(iter(scores.values()))
+    rows = [("confidence", *(_interval(first[metric]["model"]) for metric in metrics))]
     for name, label, _, _ in _LINES[1:]:
-        other = against[name]
-        cells = [
-            f"{_with(other[what]['simple'])}; difference {_with(other[what]['difference'])}"
-            for what in ("auc", "answered_at_80")
-        ]
-        rows.append(f"| | {label} | {cells[0]} | {cells[1]} |")
+        own = (scores[name][metric] for metric in metrics)
+        rows.append((label, *(f"{_interval(o['simple'])}; difference {_interval(o['difference'])}" for o in own)))
     return rows
 
 
-def _with(figure: Sequence[float]) -> str:
+def _interval(figure: Sequence[float]) -> str:
     return f"{figure[0]:.3f} [{figure[1]:.3f}, {figure[2]:.3f}]"
 
 
@@ -159,28 +63,24 @@ def _kinds(own: Mapping[str, Any]) -> list[str]:
     return [kind for kind in (DOCUMENT, ARTICLE, FOREIGN) if kind in own]
 
 
-def _set(name: str, own: Mapping[str, Any]) -> list[str]:
-    rows = []
+def _set(name: str, own: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     for at, kind in enumerate(_kinds(own)):
         one = own[kind]
-        head = f"{name} | {own['evidence_found']:.1%}" if at == 0 else " | "
-        rows.append(
-            f"| {head} | {kind} | {one['auc']:.3f} | {max(one['simple'].values()):.3f} "
-            f"| {own['answered']:.1%} | {one['abstained']:.1%} | {one['answered_at_80']:.1%} |"
-        )
-    return rows
+        head = ("", "") if at else (name, f"{own['evidence_found']:.1%}")
+        shares = (own["answered"], one["abstained"], one["answered_at_80"])
+        areas = (one["auc"], max(one["simple"].values()))
+        yield (*head, kind, *(f"{area:.3f}" for area in areas), *(f"{share:.1%}" for share in shares))
 
 
-def _mode(mode: str, own: Mapping[str, Any]) -> list[str]:
+def _mode(mode: str, own: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     score = "cosine" if mode == "dense" else "bm25"
-    return [
-        f"| {mode if at == 0 else ''} | {kind} | {own[kind]['auc']:.3f} | {own[kind]['simple'][score]:.3f} "
-        f"| {own['answered']:.1%} | {own[kind]['abstained']:.1%} |"
-        for at, kind in enumerate(_kinds(own))
-    ]
+    for at, kind in enumerate(_kinds(own)):
+        one = own[kind]
+        areas, shares = (one["auc"], one["simple"][score]), (own["answered"], one["abstained"])
+        yield ("" if at else mode, kind, *(f"{area:.3f}" for area in areas), *(f"{share:.1%}" for share in shares))
 
 
-def plot(test: Mapping[str, Any], path: Path) -> None:
+def draw(test: Mapping[str, Any]) -> None:
     """A panel for each kind of removal: the share answered over the share abstained on."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -200,8 +100,8 @@ def plot(test: Mapping[str, Any], path: Path) -> None:
         )
     panels[0].set_ylabel("answered, everything there", color=_INK)
     panels[0].legend(frameon=False, fontsize=9, loc="lower left")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, facecolor="white")
+    PICTURE.parent.mkdir(exist_ok=True)
+    figure.savefig(PICTURE, facecolor="white")
 
 
 def _panel(axes: Any, kind: str, curves: Mapping[str, Any]) -> None:
@@ -218,6 +118,3 @@ def _panel(axes: Any, kind: str, curves: Mapping[str, Any]) -> None:
     axes.grid(color="#DDDDDD", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-
-
-__all__ = ["WHOLE", "page", "plot", "write_page"]

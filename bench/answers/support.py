@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from tools.fit.support import SupportExample, example_shares, fit
 
+from bench import pages
 from bench.answers.support_sets import Example, examples
 from bench.quality.pseudo_sets import Once
 from bench.record import write
@@ -29,40 +30,10 @@ from gnomon.answer.verification.spans import split_segments
 from gnomon.answer.verification.verifier import FEATURES, MIN_SUPPORT, Verifier
 from gnomon.encode import load_encoder
 
-PAGE = Path(__file__).parents[2] / "docs" / "support.md"
 MODEL = "all-MiniLM-L6-v2"
 FOLDS = 5
 WRITTEN = "written from the passages"
 Array = Any
-_OPENING = """# Verified citations: what they can tell apart
-
-Written by `bench/answers/support.py` from `bench/results/support.json`; do not edit.
-
-A sentence of an answer is matched to every piece of its passages, and to two or three in a row: by the
-cosine of their vectors, the share of its words that is there, words that follow each other, names, other
-names in their place, and signs of contradiction. Their weights are those of a logistic regression, fitted on
-development data alone; a number or a unit that the place lacks, or a name that the whole passage lacks,
-refuses a citation whatever else agrees. What stands word for word has support 1. A sentence counts as
-supported from {least:g} on. Model: {model}.
-
-Half of what follows is said by its passages and half is not, and every kind counts alike. Of the sentences
-accepted {precision:.1%} are said (cross-validated: {crossed:.1%}), and {recall:.1%} of those said are
-accepted. A generated answer that keeps to its passages thus has sentences marked that are right: the
-threshold is set where a mark is worth more than a wrong citation.
-
-| source | sentences | said | n | accepted |
-|---|---|---|---|---|
-"""
-_CLOSING = """
-## Other thresholds
-
-| threshold | accepted that are said | cross-validated | said that are accepted | of these, in rhdh_docs |
-|---|---|---|---|---|
-{thresholds}
-
-What is left: opposite meanings in words that the list of opposites lacks, and names of the same passage put
-in each other's place. To tell these apart takes a model that reads both; none is used here.
-"""
 
 
 @dataclass(frozen=True)
@@ -99,7 +70,7 @@ def main() -> None:
         "thresholds": thresholds(rows, own, crossed),
     }
     write("support", figures)
-    PAGE.write_text(page(figures), encoding="utf-8")
+    pages.write("support")
 
 
 def measured(every: Sequence[Example]) -> list[Row]:
@@ -204,26 +175,6 @@ def kinds(rows: Sequence[Row], supports: Array) -> list[dict[str, Any]]:
         }
         for key, own in sorted(found.items(), key=lambda item: (not item[0][2], item[0]))
     ]
-
-
-def page(figures: dict[str, Any]) -> str:
-    """The page for people."""
-    opening = _OPENING.format(
-        least=figures["least"], model=figures["model"], precision=figures["precision"],
-        crossed=figures["precision_crossed"], recall=figures["recall"],
-    )  # fmt: skip
-    lines = [
-        f"| {row['source']} | {row['kind']} | {'yes' if row['said'] else 'no'} | {row['n']} | {row['accepted']:.1%} |"
-        for row in figures["kinds"]
-    ]
-    weights = ", ".join(f"{name} {value:g}" for name, value in figures["weights"].items())
-    other = [
-        f"| {row['least']:g} | {row['precision']:.1%} | {row['precision_crossed']:.1%} | {row['recall']:.1%} "
-        f"| {row['written']:.1%} |"
-        for row in figures["thresholds"]
-    ]
-    closing = _CLOSING.format(thresholds="\n".join(other))
-    return opening + "\n".join(lines) + f"\n{closing}\nWeights: {weights}.\n"
 
 
 if __name__ == "__main__":

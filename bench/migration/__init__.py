@@ -1,1 +1,1 @@
-"""Changing and watching a collection that serves."""
+"""Changing and monitoring a collection that serves."""

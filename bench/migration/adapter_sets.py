@@ -101,7 +101,7 @@ def _kept(keys: Sequence[str], relevant: dict[str, dict[str, int]], most: int) -
 def encoded(encoder: Encoder, texts: Sequence[str], role: Role, *, folder: Path) -> Vectors:
     """The texts' vectors. They are kept by the texts' hashes in a file that grows by slices."""
     space = encoder.space
-    path = folder / "bridge" / f"{space.fingerprint[:12]}.{role}"
+    path = folder / "adapter" / f"{space.fingerprint[:12]}.{role}"
     path.parent.mkdir(parents=True, exist_ok=True)
     entry = np.dtype([("text", "S32"), ("row", "<f4", (space.dim,))])
     known = np.fromfile(path, dtype=entry) if path.exists() else np.zeros(0, entry)

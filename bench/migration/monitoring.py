@@ -4,7 +4,7 @@
 
 A collection of 2,000 InsuranceQA answers is looked at with real questions (all-MiniLM-L6-v2). Healthy looks
 come in series after a baseline each, with documents coming and going in between; damage is done to a copy of
-a healthy collection after its baseline. What was looked at is kept under ~/.cache/gnomon/bench/watch, and a
+a healthy collection after its baseline. What was looked at is kept under ~/.cache/gnomon/bench/monitoring, and a
 run that was cut off goes on. Writes results/monitoring.json and docs/monitoring.md.
 """
 
@@ -46,7 +46,7 @@ MODEL = "all-MiniLM-L6-v2"
 QUERIES, BASELINE, SAMPLE, PERMUTATIONS = 200, 500, 500, 299
 SERIES, CHURN = 10, 40
 MIX, LESS = 0.3, 40
-LOG = HOME / "watch" / "looks.jsonl"
+LOG = HOME / "monitoring" / "looks.jsonl"
 EXPECTED = {
     "another model's vectors in the store": "index damaged",
     "5 % of the stored vectors corrupted": "index damaged",
@@ -180,7 +180,7 @@ class Bench:
         with gnomon.open(self._healthy(0, prompted=False), encoder=self._encoder) as kb:
             pictures = charts(monitor(kb, settings(queries, 1)))
         IMAGES.mkdir(exist_ok=True)
-        (IMAGES / "watch-drift.png").write_bytes(pictures["drift"])
+        (IMAGES / "monitoring-drift.png").write_bytes(pictures["drift"])
 
     def _healthy(self, number: int, *, prompted: bool) -> Path:
         """A collection with its baseline; of a model with a prompt for queries where that is wanted."""

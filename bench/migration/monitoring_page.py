@@ -106,7 +106,7 @@ def _p_values(values: Mapping[str, Sequence[float]]) -> None:
     axes.set_xlabel("p-value")
     axes.set_ylabel("share of healthy looks at or below")
     axes.legend(frameon=False, fontsize=8)
-    _save(figure, "watch-p-values.png")
+    _save(figure, "monitoring-p-values.png")
 
 
 def _golden(sums: Sequence[float], series: int) -> None:
@@ -119,7 +119,7 @@ def _golden(sums: Sequence[float], series: int) -> None:
     axes.set_xlabel("look of a series")
     axes.set_ylabel("falls added up, in sd (CUSUM)")
     axes.legend(frameon=False, fontsize=8)
-    _save(figure, "watch-golden.png")
+    _save(figure, "monitoring-golden.png")
 
 
 def _detection(damage: Mapping[str, Mapping[str, Any]]) -> None:
@@ -135,7 +135,7 @@ def _detection(damage: Mapping[str, Mapping[str, Any]]) -> None:
     axes.set_xlim(0.85, 1.005)
     axes.set_xlabel("share of looks")
     axes.legend(frameon=False, fontsize=8, loc="lower left")
-    _save(figure, "watch-detection.png")
+    _save(figure, "monitoring-detection.png")
 
 
 def _figure(size: tuple[float, float]) -> tuple[Any, Any]:

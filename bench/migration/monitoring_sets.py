@@ -67,7 +67,7 @@ def known(encoder: Encoder) -> Known:
             with sqlite3.connect(f"file:{catalog}?mode=ro", uri=True) as connection:
                 found = connection.execute("SELECT role, text_hash, data FROM vectors")
                 kept.update({(role, key): np.frombuffer(data, "<f4") for role, key, data in found})
-    file = HOME / "watch" / "encoded.npz"
+    file = HOME / "monitoring" / "encoded.npz"
     if file.is_file():
         with np.load(file) as saved:
             pairs = zip(saved["roles"].tolist(), saved["keys"], saved["rows"], strict=True)
@@ -77,7 +77,7 @@ def known(encoder: Encoder) -> Known:
 
 def keep(encoder: Known) -> None:
     """Save all vectors for the next run."""
-    file = HOME / "watch" / "encoded.npz"
+    file = HOME / "monitoring" / "encoded.npz"
     file.parent.mkdir(parents=True, exist_ok=True)
     pairs = list(encoder._kept)
     keys = np.frombuffer(b"".join(key for _, key in pairs), dtype=np.uint8).reshape(-1, 32)
