@@ -55,3 +55,23 @@ def test_it_takes_writes_and_the_other_versions_follow(old: Path) -> None:
         assert kb.version.name == "v2"
         kb.add([{"id": "new", "text": "the vault keeps signing keys"}])
         assert "new" in [hit.document for hit in kb.search("vault signing keys", k=3)]
+
+
+def test_a_setting_that_was_renamed_is_read(old: Path) -> None:
+    with opened(old) as kb:
+        rerank = kb.versions.get("v5").retrieval.rerank
+    assert rerank is not None
+    assert (rerank.weight, rerank.depth) == (0.6, 5)
+
+
+def test_its_commands_show_it(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from gnomon.cli.main import run
+
+    for command, shown in (
+        (["status", str(old / "kb")], "documents      13"),
+        (["versions", str(old / "kb")], "v5"),
+        (["tables", "list", str(old / "kb")], "orders"),
+        (["migrate", str(old / "kb"), "--status"], "v5 is ready"),
+    ):
+        assert run(command) == 0
+        assert shown in capsys.readouterr().out

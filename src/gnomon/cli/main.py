@@ -9,6 +9,26 @@ from collections.abc import Sequence
 
 import typer
 
+from gnomon.cli import (  # noqa: F401 - each registers its commands on the app
+    adapter,
+    ask,
+    compare,
+    demo,
+    doctor,
+    encode,
+    eval,  # noqa: A004 - the command's name
+    index,
+    migrate,
+    mine,
+    models,
+    monitor,
+    plan,
+    search,
+    tables,
+    train,
+    versions,
+    words,
+)
 from gnomon.cli.app import app, arrange
 from gnomon.cli.renamed import with_new_names
 from gnomon.cli.terminal import show_error
