@@ -85,6 +85,7 @@ PART = "src/gnomon/{}/part.py"
 LONG = '"""Long."""\n\n\ndef long() -> None:\n    """Long."""\n' + "    str()\n" * 49
 CIRCLE = 'NAME = "index"\n\n\ndef late() -> object:\n    from gnomon.index import third\n\n    return third\n'
 WIDE = '"""Wide."""\n\n\ndef wide(a, *, b, c, d, e, f, g, h, i) -> None:\n    """Wide."""\n'
+POSITIONAL = '"""Positional."""\n\n\ndef act(a: int, b: int, c: int, d: int) -> None:\n    """Act."""\n'
 MANY = '"""Many."""\n\n\ndef many() -> None:\n    """Many."""\n' + "    str()\n" * 41
 REACH = '"""Reach."""\n\n\ndef reach(kb: object) -> object:\n    """Reach."""\n    return kb._catalog\n'
 SWALLOW = "try:\n    import os\nexcept Exception:\n    pass\n"
@@ -151,9 +152,10 @@ VIOLATIONS = {
         LONG,
         "core/part.py:4: function long has 51 lines",
     ),
-    "9 parameters": ("lint-gate", PART.format("core"), WIDE, "PLR0913"),
-    "41 statements": ("lint-gate", PART.format("core"), MANY, "PLR0915"),
-    "a private name of another class": ("lint-gate", PART.format("cli"), REACH, "SLF001"),
+    "9 parameters": ("lint-gate", PART.format("core"), WIDE, "too-many-arguments"),
+    "4 positional parameters": ("lint-gate", PART.format("core"), POSITIONAL, "too-many-positional-arguments"),
+    "41 statements": ("lint-gate", PART.format("core"), MANY, "too-many-statements"),
+    "a private name of another class": ("lint-gate", PART.format("cli"), REACH, "private-member-access"),
     "unfinished work": (
         "budgets-gate",
         "docs/plan.md",
@@ -164,7 +166,7 @@ VIOLATIONS = {
         "lint-gate",
         PART.format("cli"),
         "A = 1  # FIX" + "ME\n",
-        "FIX001",
+        "line-contains-fixme",
     ),
     "a path of one machine": (
         "budgets-gate",
@@ -172,7 +174,7 @@ VIOLATIONS = {
         'A = "/ho' + 'me/ada/models"\n',
         "cli/part.py:1: machine path /ho" + "me/ada/models",
     ),
-    "a swallowed error": ("lint-gate", PART.format("index"), SWALLOW, "S110"),
+    "a swallowed error": ("lint-gate", PART.format("index"), SWALLOW, "try-except-pass"),
     "an undeclared package": ("dependencies-gate", PART.format("index"), "import requests\n", "DEP001"),
     "a stub": (
         "budgets-gate",
@@ -181,10 +183,10 @@ VIOLATIONS = {
         "index/part.py:2: NotImplementedError",
     ),
     "a vague name": ("budgets-gate", "src/gnomon/core/utils.py", module("utils"), "file name utils.py"),
-    "an unused import": ("lint-gate", PART.format("core"), '"""Core."""\n\nimport os\n', "F401"),
-    "a print": ("lint-gate", PART.format("core"), '"""Core."""\n\nprint(1)\n', "T201"),
-    "an assert on input": ("lint-gate", PART.format("core"), '"""Core."""\n\nassert 1\n', "S101"),
-    "no docstring": ("lint-gate", PART.format("core"), "A = 1\n", "D100"),
+    "an unused import": ("lint-gate", PART.format("core"), '"""Core."""\n\nimport os\n', "unused-import"),
+    "a print": ("lint-gate", PART.format("core"), '"""Core."""\n\nprint(1)\n', "print:"),
+    "an assert on input": ("lint-gate", PART.format("core"), '"""Core."""\n\nassert 1\n', "assert:"),
+    "no docstring": ("lint-gate", PART.format("core"), "A = 1\n", "undocumented-public-module"),
     "loose format": ("format-gate", PART.format("core"), '"""Core."""\n\nA  =  1\n', "core/part.py"),
     "a new public name": (
         "api-gate",
