@@ -379,7 +379,7 @@ def test_an_instruction_takes_the_place_of_the_task(instructed) -> None:  # type
     wanted = kb.encoder.encode([f"{prompt}how hot is the water"], role="document")
     (direct,) = kb.internals.indexes.dense.search(wanted, k=30)
     assert other.scores == pytest.approx(direct.scores, abs=1e-4)
-    both = search(AskSettings(instruction=TASK, expand="multi"), ["tea"])
+    both = search(AskSettings(instruction=TASK, expand="multi"), expanded=["tea"])
     assert "lexical" in both.stages
 
 

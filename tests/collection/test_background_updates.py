@@ -310,7 +310,7 @@ def test_more_vectors_than_memory_are_refused_beforehand(
 ) -> None:
     kb.add(MANY)
     kb.close()
-    monkeypatch.setattr(memory, "_UNASKED", 0)
+    monkeypatch.setattr(memory, "_UNCHECKED_BYTES", 0)
     monkeypatch.setattr(memory, "available_bytes", lambda: 100_000)  # 600 vectors are 153,600
     with rebuilt(tmp_path) as again:
         assert len(again.internals.indexes.dense) == again.status().chunks, "a part at a time fits"

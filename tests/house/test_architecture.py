@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import gnomon
+from gnomon.retrieve import fuse
 from gnomon.testing import HashEncoder
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +38,7 @@ def entered() -> Iterator[set[str]]:
         if event == "call" and frame.f_code.co_filename.startswith(str(SOURCES)):
             found.add(Path(frame.f_code.co_filename).relative_to(SOURCES).as_posix())
 
+    fuse._pool.cache_clear()  # threads that run already would not be noted
     threading.setprofile(note)
     sys.setprofile(note)
     try:

@@ -65,7 +65,7 @@ def test_each_way_of_finding_words_agrees(words, way, size, monkeypatch):
         monkeypatch.setattr(tantivy_search, name, value)
     used = []
     whole = getattr(tantivy_search.TermSearcher, way)
-    monkeypatch.setattr(tantivy_search.TermSearcher, way, lambda *given: used.append(way) or whole(*given))
+    monkeypatch.setattr(tantivy_search.TermSearcher, way, lambda *a, **b: used.append(way) or whole(*a, **b))
     (everything,) = words.search_terms([QUERY], k=TEXTS)
     for k in (7, 2000):
         where = some_of(size, seed=k)

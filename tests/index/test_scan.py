@@ -221,7 +221,9 @@ def test_the_recall_check_copies_no_rows(space, clustered, monkeypatch) -> None:
     asked = []
     exact = quantised_search.search_rows
     monkeypatch.setattr(
-        quantised_search, "search_rows", lambda queries, *rest: asked.append(queries) or exact(queries, *rest)
+        quantised_search,
+        "search_rows",
+        lambda queries, *a, **b: asked.append(queries) or exact(queries, *a, **b),
     )
     index.add(np.arange(1000), clustered(space(), 1000))
     assert [queries.dtype for queries in asked] == [np.float32]

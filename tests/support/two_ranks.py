@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import distributed as dist
 
-from gnomon.train.contracts import Batch, Example
+from gnomon.train.batch import Batch, Example
 from gnomon.train.distributed import BatchAcrossRanks, average_gradients
 from gnomon.train.losses import CoSENT, InfoNCE, Matryoshka
 from gnomon.train.step import StepSettings, run_step

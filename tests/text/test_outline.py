@@ -51,6 +51,7 @@ def test_the_path_at_a_span():
     assert Outline.of(text, "text/plain").path(len(text) - 2, len(text)) == ()
 
 
+@pytest.mark.slow
 def test_finding_headings_is_linear():
     def spent_s(text: str) -> float:
         began = time.process_time()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gnomon.core.documents import Document
 from gnomon.core.errors import InvalidInput, UnreadableFile
-from gnomon.train.contracts import Batch, Example
+from gnomon.train.batch import Batch, Example
 from gnomon.train.data import (
     DataSourceSettings,
     from_documents,

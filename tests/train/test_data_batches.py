@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gnomon.core.errors import InvalidInput
 from gnomon.core.serialize import from_plain, to_plain
-from gnomon.train.contracts import Example
+from gnomon.train.batch import Example
 from gnomon.train.data import Batches, BatchSettings, DataSource, StreamState, listed_source
 from gnomon.train.data.batches import shuffled_rows, uniform_draw
 

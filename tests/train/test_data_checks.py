@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gnomon.core.errors import InvalidInput
-from gnomon.train.contracts import Example
+from gnomon.train.batch import Example
 from gnomon.train.data import (
     CheckSettings,
     LengthLimits,

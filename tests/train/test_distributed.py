@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnomon.core.errors import InvalidInput
-from gnomon.train.contracts import Batch, Example
+from gnomon.train.batch import Batch, Example
 from gnomon.train.distributed import BatchAcrossRanks, merge_batches
 from support.two_ranks import CASES, EXAMPLES, step
 

@@ -7,7 +7,7 @@ import pytest
 
 from gnomon.core.errors import InvalidInput
 from gnomon.testing.toys import HashEncoder
-from gnomon.train.contracts import Example
+from gnomon.train.batch import Example
 from gnomon.train.data import listed_source, open_source
 from gnomon.train.data.examples import to_row
 from gnomon.train.mining.false_negatives import mixture

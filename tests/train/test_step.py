@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gnomon.core.errors import GnomonError, InvalidInput
-from gnomon.train.contracts import Batch, Example, Reps
+from gnomon.train.batch import Batch, Example
+from gnomon.train.contracts import Reps
 from gnomon.train.grad_cache import (
     capture_random_state,
     padded_tokens,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from gnomon.train.contracts import Batch, Example
+from gnomon.train.batch import Batch, Example
 from gnomon.train.losses import InfoNCE, LayerWise
 from gnomon.train.step import StepSettings, run_step
 from support.tiny_backbones import TEXTS, tiny

@@ -14,7 +14,14 @@ from sqlalchemy import Connection, delete, exists, func, insert, select, update
 
 from gnomon.collection.catalog import mutations, schema, spaces, versions
 from gnomon.collection.catalog.connection import Catalog
-from gnomon.collection.catalog.versions import KEPT, NotReady, Version, VersionState, keep_tokenizer, record_tokenizer
+from gnomon.collection.catalog.versions import (
+    KEPT,
+    NotReady,
+    Version,
+    VersionState,
+    keep_tokenizer,
+    record_tokenizer,
+)
 from gnomon.collection.indexes.state import derived_folder
 from gnomon.collection.ingest.backfill import Backfill, BackfillOptions, BackfillProgress
 from gnomon.collection.reports import Problem, PruneReport, SwitchReport, VersionInfo

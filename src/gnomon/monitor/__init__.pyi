@@ -1,6 +1,5 @@
-from .report import Alarm, Check, MonitorReport, RolledBack
+from .report import Alarm, Check, MonitorReport, MonitorSettings, RolledBack
 from .run import monitor
-from .settings import MonitorSettings
 
 __all__ = [
     "Alarm",

@@ -21,9 +21,8 @@ from gnomon.kernels.similarity import paired_cosines
 from gnomon.kernels.statistics import share_interval
 from gnomon.monitor.alarms import CheckWithTests
 from gnomon.monitor.drift import MORE_DATA_HINTS
-from gnomon.monitor.report import Check
+from gnomon.monitor.report import MIN_RECALL_QUERIES, Check
 from gnomon.monitor.samples import Sample, chunk_ids_at, read_chunks, read_vectors, read_vectors_in_parts
-from gnomon.monitor.settings import MIN_RECALL_QUERIES
 
 SLOWER, SLOWER_MS = 3.0, 20.0
 """Latency is an alarm above so many times the baseline's, plus so many ms."""

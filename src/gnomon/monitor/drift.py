@@ -11,9 +11,8 @@ from gnomon.core.contracts import Array
 from gnomon.kernels.drift import mmd_test, tell_apart
 from gnomon.monitor.alarms import CheckWithTests
 from gnomon.monitor.baseline import Baseline
-from gnomon.monitor.report import Cause, Check, DriftMap
+from gnomon.monitor.report import MIN_DRIFT_SAMPLE, Cause, Check, DriftMap, MonitorSettings
 from gnomon.monitor.samples import Sample
-from gnomon.monitor.settings import MIN_DRIFT_SAMPLE, MonitorSettings
 
 NEW_BASELINE_HINT = "gnomon monitor COLLECTION --set-baseline, while all is well"
 MORE_DATA_HINTS = {

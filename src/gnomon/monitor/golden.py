@@ -18,8 +18,7 @@ from gnomon.evaluate.pseudo import pseudo_queries
 from gnomon.evaluate.run import Run
 from gnomon.kernels.drift import ALLOWANCE, cusum, cusum_p
 from gnomon.monitor.alarms import CheckWithTests
-from gnomon.monitor.report import Check
-from gnomon.monitor.settings import MIN_GOLDEN_QUERIES
+from gnomon.monitor.report import MIN_GOLDEN_QUERIES, Check
 
 MAX_GOLDEN_QUERIES = 300
 MIN_SPREAD = 0.02

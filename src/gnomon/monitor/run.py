@@ -29,9 +29,8 @@ from gnomon.monitor.golden import (
     measure,
     require_same,
 )
-from gnomon.monitor.report import Check, DriftMap, MonitorReport, RolledBack
+from gnomon.monitor.report import MIN_RECALL_QUERIES, Check, DriftMap, MonitorReport, MonitorSettings, RolledBack
 from gnomon.monitor.samples import Sample, document_sample, last_query, query_sample, sample_texts
-from gnomon.monitor.settings import MIN_RECALL_QUERIES, MonitorSettings
 
 ORDER = ("canaries", "vectors", "recall", "queries", "documents", "golden", "latency")
 """The checks; each relies on those before it."""

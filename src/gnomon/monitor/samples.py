@@ -16,7 +16,7 @@ from gnomon.collection.catalog.versions import Version
 from gnomon.core.contracts import Array, Encoder
 from gnomon.core.documents import Chunk
 from gnomon.core.errors import CollectionDamaged, TruncatedText
-from gnomon.monitor.settings import MonitorSettings
+from gnomon.monitor.report import MonitorSettings
 
 _BLOCK = 500
 _CHUNKS_PER_PART = 20_000

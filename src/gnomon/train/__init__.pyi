@@ -1,4 +1,4 @@
-from .contracts import Batch, Example
+from .batch import Batch, Example
 from .fit import fit
 from .mining.mine import mine
 from .models.build import Architecture, build_model, load_model

@@ -13,7 +13,8 @@ from torch import Tensor
 from gnomon.core.contracts import Encoder, Role
 from gnomon.core.errors import InvalidInput
 from gnomon.core.space import Similarity
-from gnomon.train.contracts import Embedder, Example, Features, Kind, Reps
+from gnomon.train.batch import Example
+from gnomon.train.contracts import Embedder, Features, Kind, Reps
 from gnomon.train.data.examples import Form
 from gnomon.train.data.source import DataSource
 

@@ -16,7 +16,8 @@ from torch import Tensor
 from torch import distributed as dist
 
 from gnomon.core.errors import GnomonError, InvalidInput
-from gnomon.train.contracts import Batch, Reps
+from gnomon.train.batch import Batch
+from gnomon.train.contracts import Reps
 
 T = TypeVar("T")
 _PATIENCE = timedelta(hours=12)

@@ -17,6 +17,7 @@ from gnomon.core.errors import InvalidInput
 from gnomon.core.files import sync_file, write_atomic
 from gnomon.core.progress import Progress, ProgressCallback
 from gnomon.core.serialize import from_plain, to_plain
+from gnomon.train.batch import Batch
 from gnomon.train.checkpoint import (
     Checkpoint,
     optimiser_state,
@@ -25,7 +26,7 @@ from gnomon.train.checkpoint import (
     require_same_data,
     write_checkpoint,
 )
-from gnomon.train.contracts import Batch, Model
+from gnomon.train.contracts import Model
 from gnomon.train.data.batches import StreamState
 from gnomon.train.distributed import (
     BatchAcrossRanks,

@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from gnomon.core.errors import GnomonError, InvalidInput
-from gnomon.train.contracts import WHOLE, Batch, Embedder, Features, Loss, Model, PairScorer, Reps
+from gnomon.train.batch import Batch
+from gnomon.train.contracts import WHOLE, Embedder, Features, Loss, Model, PairScorer, Reps
 from gnomon.train.distributed import BatchAcrossRanks, gather_batch, gather_blocks, gather_reps
 from gnomon.train.grad_cache import (
     ComputedPieces,

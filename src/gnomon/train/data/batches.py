@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Int
 
 from gnomon.core.errors import InvalidInput
-from gnomon.train.contracts import Batch, Example
+from gnomon.train.batch import Batch, Example
 from gnomon.train.data.source import DataSource
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gnomon.core.errors import InvalidInput
-from gnomon.train.contracts import Example
+from gnomon.train.batch import Example
 from gnomon.train.data.examples import Form
 from gnomon.train.data.tables import JsonRows, file_digest
 

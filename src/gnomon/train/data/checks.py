@@ -20,7 +20,7 @@ from gnomon.core.contracts import Role
 from gnomon.core.errors import GnomonError, InvalidInput
 from gnomon.core.progress import Progress, ProgressCallback, no_progress
 from gnomon.core.serialize import to_plain
-from gnomon.train.contracts import Example
+from gnomon.train.batch import Example
 from gnomon.train.data.source import DataSource
 
 DataFindingKind = Literal[

@@ -9,7 +9,7 @@ from typing import Literal
 
 from gnomon.core.documents import Document
 from gnomon.core.errors import InvalidInput
-from gnomon.train.contracts import Example
+from gnomon.train.batch import Example
 
 Make = Literal["titles", "headings", "spans"]
 LEAST = 3

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from gnomon.core.errors import InvalidInput
-from gnomon.train.contracts import Example
+from gnomon.train.batch import Example
 from gnomon.train.data.tables import LineFile, RowTable
 
 Form = Literal["pairs", "triplets", "n-tuples", "scored", "parallel"]

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int
 
 from gnomon.core.errors import InvalidInput
-from gnomon.train.contracts import Example
+from gnomon.train.batch import Example
 from gnomon.train.data.examples import (
     Examples,
     Form,

@@ -18,7 +18,7 @@ from gnomon.core.contracts import Encoder, Scorer
 from gnomon.core.errors import InvalidInput
 from gnomon.core.progress import ProgressCallback, no_progress
 from gnomon.core.serialize import to_plain
-from gnomon.train.contracts import Example
+from gnomon.train.batch import Example
 from gnomon.train.data.batches import name_seed, shuffled_rows
 from gnomon.train.data.source import DataSource
 from gnomon.train.mining.false_negatives import FalseNegativeRates, WithheldPositives, estimate
