@@ -8,8 +8,16 @@
 Packages and public names are imported when they are first used: `import gnomon` alone costs next to nothing.
 """
 
+from importlib import import_module
+from typing import Any
+
 import lazy_loader
 
 __version__ = "0.2.0"
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> Any:
+    # The old name of three packages is no longer listed, and works until 0.3.
+    return import_module("gnomon.evolve") if name == "evolve" else _load(name)

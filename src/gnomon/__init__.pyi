@@ -16,6 +16,7 @@ from .collection.opening import open  # noqa: A004
 from .collection.settings import CollectionSettings, IndexOptions, RetrievalSettings
 from .core.documents import Chunk, Document
 from .core.errors import GnomonError, SpaceMismatch
+from .core.progress import Progress
 from .core.ranking import Hit, Query, Ranking
 from .core.space import Space
 from .core.vectors import Vectors
@@ -33,6 +34,7 @@ __all__ = [
     "GnomonError",
     "Hit",
     "IndexOptions",
+    "Progress",
     "Query",
     "Ranking",
     "RetrievalSettings",

@@ -71,3 +71,10 @@ def test_an_old_command_line_runs(kb, judged, capsys: pytest.CaptureFixture[str]
     out, err = capsys.readouterr()
     assert out.startswith("No tables.")
     assert f"gnomon tables {kb} is now: gnomon tables list {kb};" in err
+
+
+def test_a_misspelled_sub_command_is_not_taken_for_an_old_spelling(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["eval", "query", "kb", "--data", "judged"]) == 2
+    err = capsys.readouterr().err
+    assert "is now" not in err
+    assert "Did you mean 'queries'?" in err

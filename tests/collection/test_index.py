@@ -263,3 +263,8 @@ def test_two_corpora_of_the_same_ids_keep_apart(opened, tmp_path: Path) -> None:
     assert len(kb.ids()) == 7
     assert len(kb.search("plums number", k=9, mode="lexical")) == 6
     assert {"d0", "d1", "d2"} < set(kb.ids())
+
+
+def test_an_empty_path_is_refused(kb: Collection) -> None:
+    with pytest.raises(InvalidInput, match="an empty path"):
+        kb.index([""])

@@ -245,3 +245,13 @@ def test_an_exclusive_lock_waits_and_says_who_has_it(tmp_path: Path) -> None:
     assert waited == ["waiting"]
     with exclusive_lock(path, wait_s=0.01, owner="run", waiting=lambda: waited.append("again")):
         assert waited == ["waiting"]
+
+
+def test_an_unknown_language_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="language 'xx'"):
+        gnomon.open(
+            tmp_path / "kb",
+            encoder=HashEncoder(),
+            settings=gnomon.CollectionSettings(retrieval=gnomon.RetrievalSettings(language="xx")),
+        )
+    assert not (tmp_path / "kb").exists()

@@ -48,3 +48,11 @@ def test_a_gate_with_its_parameters_in_a_value(kb: Collection) -> None:
     with pytest.warns(DeprecationWarning, match="dataset= and progress= in place of Asking"):
         report = evolve.gate(kb, name, settings, asking=asking)
     assert (report.queries, counts[-1]) == (30, 60)
+
+
+def test_the_old_package_is_an_attribute() -> None:
+    import gnomon
+    from gnomon import evolve
+
+    assert gnomon.evolve is evolve
+    assert "evolve" not in dir(gnomon)

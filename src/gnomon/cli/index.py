@@ -34,7 +34,7 @@ Kind = Annotated[
     )
 )
 def index(
-    paths: Annotated[list[Path], typer.Argument(help="Files and folders.", metavar="PATH")],
+    paths: Annotated[list[str], typer.Argument(help="Files and folders.", metavar="PATH")],
     into: Annotated[Path, typer.Option(help="The collection's folder; made where there is none.")],
     model: Annotated[str | None, typer.Option(help="A name from `gnomon models`, a hub id or a folder.")] = None,
     *,

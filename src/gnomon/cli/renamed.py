@@ -50,6 +50,8 @@ def _eval(given: list[str]) -> list[str]:
     rest = given[1:]
     if not rest or rest[0] in EVAL or _asks_for_help(rest):
         return given
+    if len(rest) > 1 and not rest[0].startswith("-") and not rest[1].startswith("-"):
+        return given  # a misspelled sub-command: the old spelling had one argument
     names = [argument.partition("=")[0] for argument in rest]
     if "--task" in names:
         kind, rest = _without_option(rest, "--task")

@@ -137,6 +137,8 @@ class Collection:
         index run does not end within an hour.
         """
         paths = [paths] if isinstance(paths, str | Path) else list(paths)
+        if "" in paths:
+            raise InvalidInput("an empty path", expected="a file or a folder", hint='"." is the current folder')
         options = options or IndexOptions()
         reading = ReadSettings(max_file_mb=options.max_file_mb, exclude=options.exclude)
         writer = self._serving.writer()

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from gnomon.core.errors import InvalidInput
 from gnomon.core.serialize import from_plain, to_plain
+from gnomon.index.analysis import require_language
 from gnomon.index.quantised_search import Chosen, require_chosen
 from gnomon.retrieve.feedback import NeighbourSettings, RM3Settings, RocchioSettings
 from gnomon.retrieve.fuse import FuseSettings
@@ -52,6 +53,7 @@ class RetrievalSettings:
 
     def __post_init__(self) -> None:
         require_chosen(self.index)
+        require_language(self.language)
         if self.mode not in get_args(Mode):
             raise InvalidInput(f"mode {self.mode!r}", expected=f"one of {', '.join(get_args(Mode))}")
 

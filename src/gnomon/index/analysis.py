@@ -76,6 +76,16 @@ def spread(text: str) -> str:
     return _IDENTIFIER.sub(_with_parts, text)
 
 
+def require_language(language: str) -> None:
+    """Raises InvalidInput for a language setting that is not known."""
+    if language not in LANGUAGES:
+        raise InvalidInput(
+            f"language {language!r}",
+            expected=f"one of {', '.join(LANGUAGES)}",
+            hint='"none" indexes words as they are, in any language',
+        )
+
+
 @dataclass(frozen=True)
 class Analysis:
     """One language's two analysers: `index` for texts, `query` without stop words."""
@@ -86,12 +96,7 @@ class Analysis:
     @staticmethod
     def of(language: str) -> Analysis:
         """The analysers for a language setting. Raises InvalidInput for one that is not known."""
-        if language not in LANGUAGES:
-            raise InvalidInput(
-                f"language {language!r}",
-                expected=f"one of {', '.join(LANGUAGES)}",
-                hint='"none" indexes words as they are, in any language',
-            )
+        require_language(language)
         name = LANGUAGES[language]
         return Analysis(_analyser(name, stop=False), _analyser(name, stop=True))
 
