@@ -64,15 +64,7 @@ def search(
 ) -> None:
     """Search a collection."""
     from gnomon.cli.rendering.results import print_hits
-    from gnomon.cli.terminal import (
-        counted,
-        data_console,
-        duration,
-        noted,
-        notes_console,
-        print_json,
-        print_notes,
-    )
+    from gnomon.cli.terminal import counted, data_console, duration, noted, notes_console, print_json, print_notes
 
     started = time.perf_counter()
     with noted() as notes, _opened(collection, version, mode) as (kb, dual_index):

@@ -85,8 +85,7 @@ def plan(
 
     `to` is a model's name, folder or encoder (None: it stays); `retrieval` is as in `Change`; `price` is money
     per million tokens; `cpu_share` is the build's share of the processor; `progress` receives messages of loading
-    the model. Raises InvalidInput if nothing would change, and for passages longer than the model's
-    maximum.
+    the model. Raises InvalidInput if nothing would change, and for passages longer than the model's maximum.
     """
     if price is not None and not price >= 0:
         raise InvalidInput(f"a price of {price:g}", expected="money per million tokens: 0 or more")

@@ -77,15 +77,12 @@ def answers(
     """
     from gnomon.answer.evaluation.evaluate import compare_with_saved, evaluate_answers
     from gnomon.answer.evaluation.questions import read_questions
-    from gnomon.cli.evaluation import require_suffix, write_lines
+    from gnomon.cli.evaluation import write_lines
     from gnomon.cli.progress import ProgressBar
     from gnomon.cli.terminal import data_console, noted, print_json, print_message, print_notes
     from gnomon.collection.opening import open_collection
 
-    require_suffix(per_query, "--per-query", ".jsonl")
-    if per_query:
-        with output_errors(per_query):  # before all the asking, which may take long
-            per_query.parent.stat()
+    _require_output(per_query)
     system = resolve_collection(target, mode, where)
     ask_settings = parse_settings(settings or (), mode=system.mode, where=system.where)
     questions = read_questions(data).first(limit)
@@ -101,16 +98,25 @@ def answers(
         )
     if per_query:
         write_lines(per_query, report.rows())
-    verdict = None
-    if before is not None and against is not None:
-        verdict = compare_with_saved(report, before, (against.stem, target))
+    names = (against.stem if against else "", target)
+    verdict = None if before is None else compare_with_saved(report, before, names)
     about = _description(target, writer, judging, settings=ask_settings)
     if as_json:
         judged = None if verdict is None else {**verdict.to_json(), "explained": verdict.explain()}
         print_json({**about, **report.to_json(), "against": judged, "warnings": notes})
-        return
-    print_notes(notes)
-    print_answers(data_console(), report, about, verdict=verdict)
+    else:
+        print_notes(notes)
+        print_answers(data_console(), report, about, verdict=verdict)
+
+
+def _require_output(path: Path | None) -> None:
+    """Refuse a file that cannot be written before all the questions are asked, which may take long."""
+    from gnomon.cli.evaluation import require_suffix
+
+    require_suffix(path, "--per-query", ".jsonl")
+    if path:
+        with output_errors(path):
+            path.parent.stat()
 
 
 def resolve_collection(target: str, mode: Mode | None, where: str | None) -> CollectionSystem:

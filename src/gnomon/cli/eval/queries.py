@@ -50,34 +50,25 @@ def queries(
     as_json: Json = False,
 ) -> None:
     """Measure search on judged queries: metrics with 95% intervals."""
-    from gnomon.cli.evaluation import (
-        check_data,
-        parse_metrics,
-        read_data,
-        refuse,
-        require_depth,
-        resolve_system,
-        run_system,
-        write_results,
-    )
+    from gnomon.cli import evaluation as shared
     from gnomon.cli.terminal import data_console, noted, print_json, print_notes
     from gnomon.collection.systems import RunSystem, findings
     from gnomon.evaluate import coverage, require_clean, summary
     from gnomon.evaluate.metrics import DEFAULT_METRICS
 
-    metrics = parse_metrics(metric or DEFAULT_METRICS, per_query=per_query, save_run=save_run)
+    metrics = shared.parse_metrics(metric or DEFAULT_METRICS, per_query=per_query, save_run=save_run)
     with noted() as notes:
-        dataset = read_data(data, split)
-        data_findings = check_data(dataset, strict=strict)
-        system = resolve_system(target, mode, where)
+        dataset = shared.read_data(data, split)
+        data_findings = shared.check_data(dataset, strict=strict)
+        system = shared.resolve_system(target, mode, where)
         if isinstance(system, RunSystem):
-            refuse({"--k": k}, "for a saved run")
-        answered = run_system(system, dataset, k)
-        require_depth(metrics, answered)
+            shared.refuse({"--k": k}, "for a saved run")
+        answered = shared.run_system(system, dataset, k)
+        shared.require_depth(metrics, answered)
         run_findings = findings(answered, dataset)
         if strict:
             require_clean(run_findings, name=f"{target} with {dataset.name}")
-        write_results(answered, dataset, metrics, per_query=per_query, save_run=save_run)
+        shared.write_results(answered, dataset, metrics, per_query=per_query, save_run=save_run)
         scores = summary(answered.run, answered.relevant, metrics)
     notes += answered.notes
     covered = coverage(answered.run, answered.relevant)
