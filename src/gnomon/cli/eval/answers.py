@@ -98,8 +98,7 @@ def answers(
         )
     if per_query:
         write_lines(per_query, report.rows())
-    names = (against.stem if against else "", target)
-    verdict = None if before is None else compare_with_saved(report, before, names)
+    verdict = None if before is None else compare_with_saved(report, before, (against.stem if against else "", target))
     about = _description(target, writer, judging, settings=ask_settings)
     if as_json:
         judged = None if verdict is None else {**verdict.to_json(), "explained": verdict.explain()}
