@@ -216,6 +216,7 @@ def recipe(folder: Path, name: str, *, seed: int = 0, **tables: Any) -> Recipe:
     return read_recipe(plain)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_seen_the_same(tmp_path: Path) -> None:
     fit(recipe(tmp_path, "whole"))
     asked = iter([False] * 6 + [True])

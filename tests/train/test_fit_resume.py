@@ -210,6 +210,7 @@ def wait_for(training, steps, running):
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_interrupted_by_the_keyboard(tmp_path):
     recipe = toml(tmp_path / "parts", optim={"epochs": 30})
     training = tmp_path / "parts" / "model.training"
