@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
 import gnomon
 from gnomon.testing.toys import HashEncoder
+from support.static_models import write_word_model
 
 TOPICS = (
     "sundial whale teapot glacier violin lantern orchard compass beetle harbour anvil meadow quarry saddle "
@@ -48,23 +48,7 @@ def model(tmp_path):
     words = ["[PAD]", "[UNK]", "about", "the", "is", "here", *CANARIES, *TOPICS]
     vectors = np.eye(len(words), dtype=np.float32)
     vectors[:9] *= 0.01  # what says nothing weighs nothing
-    folder = tmp_path / "words-model"
-    folder.mkdir()
-    save_file({"embeddings": vectors}, folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps({"model_type": "model2vec", "normalize": True}))
-    tokenizer = {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": [],
-        "normalizer": {"type": "Lowercase"},
-        "pre_tokenizer": {"type": "Whitespace"},
-        "post_processor": None,
-        "decoder": None,
-        "model": {"type": "WordLevel", "vocab": {w: i for i, w in enumerate(words)}, "unk_token": "[UNK]"},
-    }
-    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
-    return folder
+    return write_word_model(tmp_path / "words-model", words, vectors)
 
 
 @pytest.fixture

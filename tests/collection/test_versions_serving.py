@@ -264,7 +264,6 @@ def test_searches_of_threads_through_many_switches_and_writes(kb: Collection, ot
 
 ASK = """
 import sys
-sys.path.insert(0, sys.argv[2])
 from pathlib import Path
 from support.version_collections import opened
 
@@ -307,7 +306,6 @@ def test_another_process_searches_through_a_hundred_switches(kb: Collection, tmp
 
 BUILD = """
 import sys, time
-sys.path.insert(0, sys.argv[2])
 from pathlib import Path
 from support.version_collections import one, opened, three
 from gnomon.collection.ingest.backfill import BackfillOptions

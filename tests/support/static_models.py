@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,11 @@ def write_static_model(folder: Path, *, seed: int = 0, dim: int = 48, deaf: bool
     if deaf:
         vectors = np.ones_like(vectors) + 1e-4 * vectors
     vectors[:3] *= 0.01
+    return write_word_model(folder, words, vectors)
+
+
+def write_word_model(folder: Path, words: Sequence[str], vectors: np.ndarray) -> Path:
+    """A model2vec folder of the given words, the second of which stands for unknown ones."""
     folder.mkdir(parents=True)
     save_file({"embeddings": vectors}, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps({"model_type": "model2vec", "normalize": True}))
