@@ -57,6 +57,11 @@ def test_scores_are_bm25_with_k1_1_2_and_b_0_75(tmp_path):
     np.testing.assert_allclose(ranking.scores, [idf * 2 * 2.2 / (2 + 1.2)], rtol=1e-5)
 
 
+def test_a_word_counts_as_often_as_the_query_has_it(small):
+    (once,), (often,) = small.search(["page"], k=2), small.search(["pages. A page? This page!"], k=2)
+    np.testing.assert_allclose(often.scores, 3 * once.scores, rtol=1e-6)
+
+
 def test_a_commit_keeps_its_stamp_and_contents(small):
     again = LexicalIndex.open(small.folder)
     assert (again.stamp, len(again)) == (41, 2)

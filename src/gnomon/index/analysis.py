@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -74,6 +75,11 @@ def spread(text: str) -> str:
     if not text.isascii():
         text = _UNSPACED.sub(_pairs, unicodedata.normalize("NFKC", text))
     return _IDENTIFIER.sub(_with_parts, text)
+
+
+def term_counts(words: Iterable[str]) -> dict[str, float]:
+    """Each word's weight in a query, which is how often the query has it, in the order of their first mention."""
+    return {word: float(count) for word, count in Counter(words).items()}
 
 
 def require_language(language: str) -> None:

@@ -22,7 +22,7 @@ from jaxtyping import Int
 from gnomon.core.errors import IndexDamaged, InvalidInput
 from gnomon.core.files import storage_errors
 from gnomon.core.ranking import Ranking
-from gnomon.index.analysis import Analysis, spread
+from gnomon.index.analysis import Analysis, spread, term_counts
 from gnomon.index.arguments import FilterCache, checked_ids, checked_k, checked_new
 from gnomon.index.manifest import check_files, checksums, damaged, read_manifest, write_manifest
 from gnomon.index.tantivy_search import Commit, TermSearcher, encodable, schema, tantivy_errors
@@ -250,13 +250,14 @@ class LexicalIndex:
     ) -> list[Ranking]:
         """The `k` best of the allowed ids for each query, any of whose words may match; ties in order of id.
 
+        A word counts as often as the query has it, as in Lucene (BM25 with an unbounded k3: Robertson et al. 1994,
+        "Okapi at TREC-3").
         A query is words, never syntax: quotes, colons and brackets mean nothing. One without a single word
         finds nothing. Raises InvalidInput for k < 1 and for a lone string.
         """
         if isinstance(queries, str):
             raise InvalidInput("a lone string", expected='a list of queries such as ["one query"]')
-        terms = [dict.fromkeys(self.words(query), 1.0) for query in queries]
-        return self.search_terms(terms, k=k, where=where)
+        return self.search_terms([term_counts(self.words(query)) for query in queries], k=k, where=where)
 
     def words(self, text: str) -> list[str]:
         """A text's words as they are indexed, stop words left out: what `search_terms` takes."""

@@ -15,6 +15,7 @@ from gnomon.core.errors import InvalidInput
 from gnomon.core.ranking import Query, Ranking
 from gnomon.core.similarity import normalise
 from gnomon.core.vectors import Vectors
+from gnomon.index.analysis import term_counts
 from gnomon.kernels.feedback import interpolate, relevance_model, rocchio, smooth
 from gnomon.kernels.ranking import Ids, positions, scores_at
 from gnomon.retrieve.filter import TextsOf, VectorsOf, in_groups
@@ -148,7 +149,7 @@ class RM3:
 
         def search(at: Sequence[int]) -> list[Ranking]:
             where = queries[at[0]].where
-            own = [dict.fromkeys(self.index.words(queries[position].text), 1.0) for position in at]
+            own = [term_counts(self.index.words(queries[position].text)) for position in at]
             first = self.index.search_terms(own, k=max(k, self.settings.documents), where=where)
             longer = self._longer(own, first) if self.settings.share else own
             found = self.index.search_terms(longer, k=k, where=where)
@@ -185,7 +186,7 @@ class RM3:
         # Of one sum with the query's own weights, so that scores stay on its scale.
         mixed = interpolate(
             np.array([own.get(word, 0.0) for word in words]),
-            np.array([typical.get(word, 0.0) for word in words]) * len(own),
+            np.array([typical.get(word, 0.0) for word in words]) * sum(own.values()),
             share=self.settings.share,
         )
         return {word: float(weight) for word, weight in zip(words, mixed, strict=True) if weight > 0}
