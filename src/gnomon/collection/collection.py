@@ -34,7 +34,7 @@ from gnomon.evaluate.pseudo import ChunkText
 from gnomon.evaluate.run import Run
 from gnomon.retrieve.filter import ChunkLookup
 from gnomon.retrieve.where import Where
-from gnomon.text.read import plain_metadata
+from gnomon.text.metadata import plain_metadata
 from gnomon.text.settings import ReadSettings
 
 if TYPE_CHECKING:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from gzip import BadGzipFile
 from pathlib import Path
-from typing import Any
 
 from gnomon.core.contracts import Reader
 from gnomon.core.documents import Document
@@ -19,6 +17,7 @@ from gnomon.core.plugins import load_plugin
 from gnomon.text.decode import clean
 from gnomon.text.discover import DiscoveredFile
 from gnomon.text.file_types import built_in
+from gnomon.text.metadata import plain_metadata
 from gnomon.text.settings import ProblemCallback, ReadSettings, silent
 
 _ROW_BY_ROW = frozenset({"csv", "jsonl", "beir"})
@@ -43,7 +42,7 @@ def read(found: DiscoveredFile, *, settings: ReadSettings, report: ProblemCallba
     try:
         _check_size(found, settings)
         for document in _documents(found, settings, report):
-            yield _finished(document, found)
+            yield _finished(document, found, report)
     except GnomonError:
         raise
     except (EOFError, zlib.error, BadGzipFile, csv.Error) as error:
@@ -72,37 +71,25 @@ def _documents(found: DiscoveredFile, settings: ReadSettings, report: ProblemCal
     return built_in(found.kind)(found.path, settings, report)
 
 
-def _finished(document: Document, found: DiscoveredFile) -> Document:
+def _finished(document: Document, found: DiscoveredFile, report: ProblemCallback) -> Document:
     """A reader names a document by its place in the file ("" for the only one); here it gets its full id."""
     if found.kind == "beir":
         full_id = document.id
     else:
         full_id = f"{found.id}#{document.id}" if document.id else found.id
+
+    def left_out(error: InvalidInput) -> None:
+        row = f", row {document.id}" if document.id else ""
+        report(f"{found.path}{row}: {error.message}; the field is left out")
+
     return replace(
         document,
         id=clean(full_id),
         text=clean(document.text),
         title=clean(document.title),
         source=clean(str(found.path)),
-        metadata=plain_metadata(document.metadata),
+        metadata=plain_metadata(document.metadata, left_out=left_out),
     )
-
-
-def plain_metadata(metadata: Mapping[Any, Any]) -> dict[str, Any]:
-    """Metadata as plain JSON values: mappings become JSON text, NaN None, other objects their string."""
-    return {clean(str(key)): _plain(value) for key, value in metadata.items()}
-
-
-def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, (bool, int)):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, Mapping):
-        return clean(json.dumps(plain_metadata(value), ensure_ascii=False))
-    return clean(str(value))
 
 
 def _check_size(found: DiscoveredFile, settings: ReadSettings) -> None:
