@@ -155,7 +155,7 @@ def _other(value: Any, path: str) -> Any:
         whole = value.adjusted() < 18 and value == value.to_integral_value()
         return int(value) if whole else _converted(float(value), path)
     if isinstance(value, datetime.date):  # a datetime is one too; NaT is no date, and unequal to itself
-        return iso_date(value) if value == value else None  # noqa: PLR0124
+        return iso_date(value) if value == value else None
     if isinstance(value, PurePath | UUID | datetime.time):
         return clean(str(value))
     if isinstance(value, bytes):
