@@ -171,6 +171,25 @@ def test_below_the_threshold_no_model_is_asked(kb):
     assert answer.confidence < answer.threshold == 1.0
 
 
+def test_between_the_thresholds_an_answer_is_possible(kb):
+    answer = ask(kb, QUESTION, settings=AskSettings(abstain_below=0, answer_from=1.0))
+    assert (answer.outcome, answer.threshold, answer.answer_threshold) == ("possible", 0, 1.0)
+    assert answer.text == ask(kb, QUESTION, settings=EVER).text != ""
+    assert answer.sentences
+    assert ask(kb, QUESTION, settings=AskSettings(abstain_below=1.0)).outcome == "not in these documents"
+    assert ask(kb, QUESTION, settings=AskSettings(answer_from=0)).outcome == "answered"
+
+
+def test_what_a_language_model_writes_and_a_passage_supports_is_answered(kb):
+    wanted = AskSettings(abstain_below=0, answer_from=1.0)
+    assert ask(kb, QUESTION, chat=Toy(TRUE), settings=wanted).outcome == "answered"
+
+
+def test_an_answer_is_not_given_plainly_below_the_confidence_of_a_possible_one():
+    with pytest.raises(InvalidInput, match="answer_from = 0.2, below abstain_below = 0.5"):
+        AskSettings(abstain_below=0.5, answer_from=0.2)
+
+
 def test_the_models_refusal_is_an_outcome(kb):
     answer = ask(kb, QUESTION, chat=Toy(f"I am sorry. {REFUSAL}"), settings=EVER)
     assert (answer.outcome, answer.text, answer.sentences) == ("not in these documents", "", ())

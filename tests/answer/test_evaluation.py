@@ -74,7 +74,9 @@ def test_a_good_answer(kb):
         "citation recall": 1.0,
         "citations of evidence": 1.0,
         "answered with evidence": 1.0,
+        "offered with evidence": 1.0,
         "abstention recall": 1.0,
+        "refused without evidence": 1.0,
     }
 
 
@@ -90,6 +92,14 @@ def test_no_answer_counts_0_and_has_no_citations(kb):
         names = "exact match", "token F1", "citation recall", "answered with evidence"
         assert figures(kb, asked, *names) == (0.0, 0.0, None, kept)
         assert figures(kb, asked, "evidence@10") == (1.0,)
+
+
+def test_a_possible_answer_is_offered_and_not_given_plainly(kb):
+    possible = replace(answer(cited(LONG)), outcome="possible")
+    names = "answered with evidence", "offered with evidence", "abstention recall", "refused without evidence"
+    assert figures(kb, EvaluatedQuestion(QUESTION, possible, ("nile",), possible), *names) == (0, 1, 1, 0)
+    assert figures(kb, EvaluatedQuestion(QUESTION, possible, ("nile",), NOTHING), *names) == (0, 1, 1, 1)
+    assert answer_text(possible) == LONG
 
 
 def test_evidence_must_be_among_the_first_ten_and_among_the_passages(kb):

@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -78,10 +79,18 @@ def test_without_an_answer_it_says_so_and_shows_what_was_found(kb, capsys):
     assert run(["ask", kb, "Who was the king of Spain?", "--abstain-below", "1"]) == 1
     out = capsys.readouterr().out
     assert out.startswith("Not in these documents: the passages are too unlikely to hold an answer (0.")
-    assert "at least 1.00 is wanted" in out
+    assert "at least 1.00 is wanted). The best passages all the same:" in out
     assert "[1]  " in out
     assert run(["ask", kb, QUESTION, "--where", "id = 'none'"]) == 1
     assert capsys.readouterr().out == "Not in these documents: nothing was found.\n"
+
+
+def test_where_an_answer_is_only_possible_it_says_so(asked):
+    code, out, _ = asked(QUESTION, "--answer-from", "1")
+    assert code == 4
+    first, blank, quoted, *_ = out.splitlines()
+    assert re.fullmatch(r"Perhaps here \(confidence 0\.\d\d; an answer is given plainly from 1\.00 on\):", first)
+    assert (blank, TRUE in quoted) == ("", True)
 
 
 def test_an_empty_collection_has_no_answer(tmp_path, capsys, minilm_folder):
@@ -282,6 +291,13 @@ def test_of_a_long_passage_the_cited_part_is_shown(start, end):
     assert not quoted_text(text, []).plain.startswith("…")
     styled = [quoted.plain[span.start : span.end] for span in quoted.spans if "yellow" in str(span.style)]
     assert styled[0].strip() == cited[: len(styled[0].strip())]
+
+
+def test_cited_passages_come_first():
+    answer = an_answer()
+    others = tuple(replace(answer.passages[0], number=number, document=f"d{number}") for number in (7, 8))
+    out = shown(replace(answer, passages=(others[0], *answer.passages, others[1])), terminal=False)
+    assert re.findall(r"^\[(\d)]  ", out, re.M) == [*(str(one.number) for one in answer.passages), "7", "8"]
 
 
 def test_why_there_is_no_answer():

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from gnomon.answer.fitted import load_fitted
+from gnomon.answer.settings import AskSettings
 from gnomon.answer.types import Passage
 from gnomon.answer.verification.spans import unit_vectors
 from gnomon.collection import Collection
@@ -172,6 +173,21 @@ class _QuestionTerms:
 
 THRESHOLD = load_fitted("abstention").threshold
 """Below it, at the trade-off that docs/abstaining.md states, the outcome is "not in these documents"."""
+ANSWER_THRESHOLD = load_fitted("abstention").answer_threshold or THRESHOLD
+"""From it on, at the same trade-off, an extractive answer is given plainly; between the two it is "possible"."""
+
+
+def thresholds(settings: AskSettings) -> tuple[float, float]:
+    """The confidences from which on an answer is possible, and given plainly.
+
+    Where the settings have only the first, the second is the same; where they have only the second, the first is at
+    most that.
+    """
+    below, plainly = settings.abstain_below, settings.answer_from
+    if below is None:
+        plainly = ANSWER_THRESHOLD if plainly is None else plainly
+        return min(THRESHOLD, plainly), plainly
+    return below, below if plainly is None else plainly
 
 
 def confidence(signals: Signals) -> float:

@@ -33,6 +33,7 @@ from gnomon.collection import Collection
 from gnomon.core.errors import GenerationFailed, GnomonError, InvalidInput, PromptTooLong, ReplyTooLong
 
 ANSWERED: Outcome = "answered"
+POSSIBLE: Outcome = "possible"
 ABSENT: Outcome = "not in these documents"
 FAILED: Outcome = "failed"
 
@@ -112,8 +113,7 @@ class _AnswerRun:
     ) -> None:
         self._kb, self._question, self._chat, self._settings = kb, question, chat, settings
         self._history, self._template = history, template
-        threshold = settings.abstain_below
-        self._threshold = abstention.THRESHOLD if threshold is None else threshold
+        self._threshold, self._answer_threshold = abstention.thresholds(settings)
         self._failures: list[Failure] = []
         self._seconds: dict[str, float] = {}
 
@@ -127,7 +127,8 @@ class _AnswerRun:
         if evidence.passages and (has_rows or evidence.confidence >= self._threshold):
             if self._chat is None:
                 draft = yield from self._quote(evidence)
-                outcome = ANSWERED if draft.sentences else ABSENT
+                plain = has_rows or evidence.confidence >= self._answer_threshold
+                outcome = ABSENT if not draft.sentences else ANSWERED if plain else POSSIBLE
             else:
                 draft = yield from self._generate(self._chat, evidence)
                 draft, outcome = self._judge(draft)
@@ -143,6 +144,7 @@ class _AnswerRun:
                 passages=evidence.passages,
                 confidence=evidence.confidence,
                 threshold=self._threshold,
+                answer_threshold=self._answer_threshold,
                 queries=evidence.queries,
                 model=None if self._chat is None else self._chat.name,
                 dropped=draft.dropped,

@@ -17,16 +17,22 @@ from typing import Any
 
 @dataclass(frozen=True)
 class FittedModel:
-    """A logistic model: weights by the names of the features, and the probability from which something holds."""
+    """A logistic model: weights by the names of the features, and the probability from which something holds.
+
+    `answer_threshold`, where there is one, is a second and higher one.
+    """
 
     weights: Mapping[str, float]
     bias: float
     threshold: float
+    answer_threshold: float | None = None
 
     @property
     def digest(self) -> str:
         """The sha256 of what was fitted."""
         plain = {"weights": dict(self.weights), "bias": self.bias, "threshold": self.threshold}
+        if self.answer_threshold is not None:
+            plain["answer_threshold"] = self.answer_threshold
         return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
@@ -34,7 +40,7 @@ class FittedModel:
 def load_fitted(name: str) -> FittedModel:
     """The model in the package's file NAME.json."""
     plain = read_fitted(name)
-    return FittedModel(plain["weights"], plain["bias"], plain["threshold"])
+    return FittedModel(plain["weights"], plain["bias"], plain["threshold"], plain.get("answer_threshold"))
 
 
 def read_fitted(name: str) -> dict[str, Any]:

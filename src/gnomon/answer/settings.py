@@ -50,7 +50,9 @@ class AskSettings:
 
     `where` is a condition on documents, as in a search: see `gnomon.retrieve.where`.
     `sentences` is the most an extractive answer quotes. `abstain_below` is the confidence below which the
-    outcome is "not in these documents"; 0 never abstains. `min_support` is what a citation must reach.
+    outcome is "not in these documents"; 0 never abstains. `answer_from` is the confidence from which an extractive
+    answer is given plainly: between the two the outcome is "possible". Where only `abstain_below` is given, nothing
+    lies between. `min_support` is what a citation must reach.
     `unsupported` sentences are marked, or dropped. `expand`: a language model writes a passage that might
     answer (hyde), or the question in other words (multi, `expansions` of them), to search with.
     `instruction` tells an instruction-tuned encoder the task. `template` is a file in place of
@@ -71,6 +73,7 @@ class AskSettings:
     max_tokens: int = 512
     temperature: float = 0.0
     tables: bool = True
+    answer_from: float | None = None
 
     def __post_init__(self) -> None:
         if self.unsupported not in get_args(Unsupported):
@@ -80,7 +83,13 @@ class AskSettings:
         for name in ("sentences", "expansions", "max_tokens"):
             if getattr(self, name) < 1:
                 raise InvalidInput(f"{name} = {getattr(self, name)}", expected="at least 1")
-        for name in ("abstain_below", "min_support"):
+        for name in ("abstain_below", "answer_from", "min_support"):
             value = getattr(self, name)
             if value is not None and not 0 <= value <= 1:
                 raise InvalidInput(f"{name} = {value}", expected="0 to 1")
+        below, plainly = self.abstain_below, self.answer_from
+        if below is not None and plainly is not None and plainly < below:
+            raise InvalidInput(
+                f"answer_from = {plainly}, below abstain_below = {below}",
+                expected="at least as much: what is not abstained on is possible, or answered",
+            )

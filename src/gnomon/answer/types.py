@@ -33,8 +33,9 @@ class ChatModel(Protocol):
         ...
 
 
-Outcome = Literal["answered", "not in these documents", "failed"]
-"""failed: a language model gave nothing usable; the passages are there all the same."""
+Outcome = Literal["answered", "possible", "not in these documents", "failed"]
+"""possible: the passages may hold an answer, which is quoted, but are not likely enough to for it to be given plainly.
+failed: a language model gave nothing usable; the passages are there all the same."""
 AnswerKind = Literal["extractive", "generated"]
 Turn = tuple[str, str]
 """A question of the conversation so far, and its answer."""
@@ -113,8 +114,9 @@ class Answer:
     `standalone` is the question as it was searched for, without need of the conversation; `queries` are all
     texts that were searched for. `text` is what may be shown: sentences that were dropped as unsupported are
     not in it. `confidence` is the probability that the passages hold an answer, 0 to 1; below `threshold`
-    the outcome is "not in these documents". `failures` of stages that something else stood in for do not
-    make the outcome "failed". `seconds` by stage.
+    the outcome is "not in these documents", from there to below `answer_threshold` that of an extractive answer is
+    "possible". `failures` of stages that something else stood in for do not make the outcome "failed".
+    `seconds` by stage.
     """
 
     question: str
@@ -126,6 +128,7 @@ class Answer:
     passages: tuple[Passage, ...]
     confidence: float
     threshold: float
+    answer_threshold: float = 0.0
     queries: tuple[str, ...] = ()
     model: str | None = None
     dropped: tuple[Sentence, ...] = ()

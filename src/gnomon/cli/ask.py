@@ -76,7 +76,7 @@ def _turn(line: str, where: str) -> Turn:
     return turn[0], turn[1]
 
 
-ANSWERED, ABSENT = 0, 1
+ANSWERED, ABSENT, POSSIBLE = 0, 1, 4
 Form = Literal["text", "json", "events"]
 Mode = Literal["hybrid", "dense", "lexical"]
 Unsupported = Literal["mark", "drop"]
@@ -117,6 +117,12 @@ AbstainBelow = Annotated[
     float | None,
     typer.Option(help="Below this confidence, 0 to 1, there is no answer; 0: always try.", metavar="NUMBER"),
 ]
+AnswerFrom = Annotated[
+    float | None,
+    typer.Option(
+        help="Below this confidence, 0 to 1, a quoted answer is only possible: 'perhaps here'.", metavar="NUMBER"
+    ),
+]
 Timeout = Annotated[float, typer.Option(help="Seconds of silence after which --llm is given up.")]
 MaxTokens = Annotated[int | None, typer.Option(help="The longest answer that --llm may write.")]
 History = Annotated[
@@ -133,7 +139,8 @@ CODES = """[dim]Exit codes[/dim]
     0  answered
     1  not in these documents
     2  wrong input
-    3  the language model failed; the passages are shown all the same"""
+    3  the language model failed; the passages are shown all the same
+    4  perhaps here: what may answer is quoted, but it is not sure enough to"""
 
 
 @app.command(
@@ -161,6 +168,7 @@ def ask(
     expand: ExpandOption = "none",
     no_tables: NoTables = False,
     abstain_below: AbstainBelow = None,
+    answer_from: AnswerFrom = None,
     timeout: Timeout = 60.0,
     max_tokens: MaxTokens = None,
     history: History = None,
@@ -175,7 +183,7 @@ def ask(
     settings = _settings(
         {"mode": mode, "where": where, "sentences": sentences, "template": template,
          "max_tokens": max_tokens, "unsupported": unsupported, "expand": expand, "tables": not no_tables,
-         "abstain_below": abstain_below},
+         "abstain_below": abstain_below, "answer_from": answer_from},
         {"passages": passages, "budget_tokens": budget},
     )  # fmt: skip
     if events and as_json:
@@ -278,4 +286,4 @@ def _exit_code(answer: Answer, *, as_json: bool) -> int:
     if answer.outcome == "failed":
         last = answer.failures[-1]
         return show_error(GenerationFailed(last.message, expected=last.expected, hint=last.hint), as_json=as_json)
-    return ANSWERED if answer.outcome == "answered" else ABSENT
+    return {"answered": ANSWERED, "possible": POSSIBLE}.get(answer.outcome, ABSENT)

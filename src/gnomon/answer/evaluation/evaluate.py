@@ -94,6 +94,7 @@ class AnswerReport:
     outcomes: Mapping[str, int]
     without: Mapping[str, int]
     threshold: float
+    answer_threshold: float
     curve: tuple[ThresholdPoint, ...]
     failures: Mapping[str, int]
     unjudged: int = 0
@@ -105,6 +106,7 @@ class AnswerReport:
             "metrics": [{**asdict(score), "says": MEASURES[score.metric]} for score in self.scores],
             "outcomes": {"with evidence": dict(self.outcomes), "evidence left out": dict(self.without)},
             "threshold": self.threshold,
+            "answer_threshold": self.answer_threshold,
             "curve": [asdict(point) for point in self.curve],
             "failures": dict(self.failures),
             "unjudged": self.unjudged,
@@ -212,6 +214,7 @@ def evaluate_answers(
         outcomes=Counter(one.answer.outcome for one in evaluated),
         without=Counter(one.without.outcome for one in evaluated if one.without is not None),
         threshold=evaluated[0].answer.threshold if evaluated else 0.0,
+        answer_threshold=evaluated[0].answer.answer_threshold if evaluated else 0.0,
         curve=threshold_curve(evaluated),
         failures=_failures(evaluated),
         unjudged=unjudged,

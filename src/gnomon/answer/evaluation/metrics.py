@@ -77,6 +77,7 @@ TOP_DOCUMENTS = 10
 """The top documents that are searched for the evidence."""
 F1 = "token F1"
 ANSWERED, ABSTAINED = "answered with evidence", "abstention recall"
+OFFERED, REFUSED = "offered with evidence", "refused without evidence"
 PRECISION = "abstention precision"
 JUDGED = "right, as a model judges"
 MEASURES: Mapping[str, str] = {
@@ -89,12 +90,15 @@ MEASURES: Mapping[str, str] = {
     "by strings and embeddings",
     "citation recall": "the share of an answer's sentences that their passages support, likewise",
     "citations of evidence": "the share of an answer's citations whose document holds the answer",
-    ANSWERED: "an answer is given while a document that holds it is there",
-    ABSTAINED: "none is given once these documents are left out of the search",
-    PRECISION: "of all questions that were not answered, the share that could not be",
+    ANSWERED: "an answer is given plainly while a document that holds it is there",
+    OFFERED: "an answer is given, plainly or as possible, while such a document is there",
+    ABSTAINED: "none is given plainly once these documents are left out of the search",
+    REFUSED: "none is given even as possible once they are left out",
+    PRECISION: "of all questions that were not plainly answered, the share that could not be",
     JUDGED: "the share that a language model calls right: no person has looked",
 }
 """Every metric by its name, in the order of a report, with its meaning."""
+_GIVEN = ("answered", "possible")
 _MARKS = re.compile(r"\s*\[\d+(?:\s*,\s*\d+)*\]")
 
 
@@ -112,8 +116,8 @@ class EvaluatedQuestion:
 
 
 def answer_text(answer: Answer) -> str:
-    """An answer's text without citation markers; empty where it is none."""
-    return _MARKS.sub("", answer.text).strip() if answer.outcome == "answered" else ""
+    """The text of an answer that is given or possible, without citation markers; empty where it is none."""
+    return _MARKS.sub("", answer.text).strip() if answer.outcome in _GIVEN else ""
 
 
 def question_metrics(evaluated: EvaluatedQuestion, support: SupportJudge) -> dict[str, float]:
@@ -127,11 +131,13 @@ def question_metrics(evaluated: EvaluatedQuestion, support: SupportJudge) -> dic
     text = answer_text(answer)
     found["exact match"], found[F1] = exact_match(text, gold), token_f1(text, gold)
     found["F1 of first sentence"] = token_f1(first_sentence(answer), gold)
-    if answer.outcome == "answered":
+    if answer.outcome in _GIVEN:
         found |= citation_metrics(answer, evidence, support)
     if evaluated.without is not None and "failed" not in (answer.outcome, evaluated.without.outcome):
         found[ANSWERED] = float(answer.outcome == "answered")
+        found[OFFERED] = float(answer.outcome in _GIVEN)
         found[ABSTAINED] = float(evaluated.without.outcome != "answered")
+        found[REFUSED] = float(evaluated.without.outcome not in _GIVEN)
     return found
 
 

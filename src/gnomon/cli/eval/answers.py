@@ -253,7 +253,8 @@ def head(report: AnswerReport, about: dict[str, Any]) -> list[tuple[str, str]]:
     if report.without:
         left = ", ".join(f"{count(n)} {outcome}" for outcome, n in report.without.items())
         rows.append(("again", f"with the evidence left out of the search: {left}"))
-        rows.append(("threshold", f"{report.threshold:.3f}, below which there is no answer"))
+        possible = f"; from {report.answer_threshold:.3f} on it is given plainly"
+        rows.append(("threshold", f"{report.threshold:.3f}, below which there is no answer{possible}"))
     if about["judged_by"]:
         lost = f"; of {count(report.unjudged)} it said nothing usable" if report.unjudged else ""
         rows.append(("judge", f"{about['judged_by']}, a language model{lost}"))

@@ -128,9 +128,9 @@ _EVENT_NAMES: dict[type[AnswerEvent], str] = {
 
 
 def print_answer(console: Console, answer: Answer) -> None:
-    """The answer, or why there is none; then the passages."""
-    if answer.outcome == "not in these documents":
-        console.print(Text.assemble(("Not in these documents", "bold"), f": {why_not(answer)}."), soft_wrap=True)
+    """The answer, or why there is none; then the passages, those first that the answer cites."""
+    if answer.outcome in ("not in these documents", "possible"):
+        console.print(_reservation(answer), soft_wrap=True)
         if answer.sentences:
             console.print()
     if answer.sentences:
@@ -138,10 +138,25 @@ def print_answer(console: Console, answer: Answer) -> None:
     if answer.dropped:
         left = f"{len(answer.dropped)} unsupported sentence{'s' if len(answer.dropped) > 1 else ''} left out"
         console.print(Text(f"({left})", style="dim"), soft_wrap=True)
-    for number, passage in enumerate(answer.passages):
+    for number, (passage, spans) in enumerate(_cited_first(answer)):
         if number or answer.text or answer.dropped or answer.outcome != "failed":
             console.print()
-        _print_passage(console, passage, cited(answer.sentences, passage))
+        _print_passage(console, passage, spans)
+
+
+def _reservation(answer: Answer) -> Text:
+    """What is said before the passages where no answer is given plainly."""
+    if answer.outcome == "possible":
+        wanted = f"confidence {answer.confidence:.2f}; an answer is given plainly from {answer.answer_threshold:.2f} on"
+        return Text.assemble(("Perhaps here", "bold"), f" ({wanted}):")
+    shown = " The best passages all the same:" if answer.passages and not answer.sentences else ""
+    return Text.assemble(("Not in these documents", "bold"), f": {why_not(answer)}.{shown}")
+
+
+def _cited_first(answer: Answer) -> list[tuple[Passage, tuple[tuple[int, int], ...]]]:
+    """The passages with the spans that are cited of each; those with any first, else by their numbers."""
+    found = [(passage, cited(answer.sentences, passage)) for passage in answer.passages]
+    return sorted(found, key=lambda one: not one[1])
 
 
 def why_not(answer: Answer) -> str:
