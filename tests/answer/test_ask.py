@@ -186,7 +186,7 @@ def test_what_a_language_model_writes_and_a_passage_supports_is_answered(kb):
 
 
 def test_an_answer_is_not_given_plainly_below_the_confidence_of_a_possible_one():
-    with pytest.raises(InvalidInput, match="answer_from = 0.2, below abstain_below = 0.5"):
+    with pytest.raises(InvalidInput, match=r"answer_from = 0\.2, below abstain_below = 0\.5"):
         AskSettings(abstain_below=0.5, answer_from=0.2)
 
 
