@@ -9,14 +9,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from gnomon.core.forking import SharedThreads
 from gnomon.core.space import Similarity
 from gnomon.index.rows import PIECE, RowSnapshot
 
@@ -164,7 +163,7 @@ def search_segments(search: SearchSegment, segments: Sequence[Any], queries: int
     firsts = np.cumsum([0, *(segment.ntotal for segment in segments[:-1])])
     cores = min(_cores(), len(segments)) if queries == 1 else 1
     shares = [range(core, len(segments), cores) for core in range(cores)]
-    pending = [_pool().submit(_search_share, search, segments, share) for share in shares[1:]]
+    pending = [_threads.submit(_search_share, search, segments, share) for share in shares[1:]]
     parts = [_search_share(search, segments, shares[0]), *(one.result() for one in pending)]
     by_segment = {at: part for share in parts for at, part in share}
     found = [by_segment[at] for at in range(len(segments))]
@@ -187,9 +186,7 @@ def _cores() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-@lru_cache(maxsize=1)
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_cores(), thread_name_prefix="gnomon-scan")
+_threads = SharedThreads(_cores, "gnomon-scan")
 
 
 ANN_METHODS = {method.name: method for method in (RABITQ, HNSW, IVF)}

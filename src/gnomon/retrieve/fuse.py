@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal, get_args
 
 import numpy as np
 
 from gnomon.core.contracts import Retriever
 from gnomon.core.errors import InvalidInput
+from gnomon.core.forking import SharedThreads
 from gnomon.core.ranking import Query, Ranking
 from gnomon.kernels.ranking import convex, reciprocal_rank, scores_at, top_k, union
 
@@ -41,10 +40,8 @@ class FuseSettings:
             raise InvalidInput(f"fusion weights {self.weights}", expected="weights of 0 or more, not all 0")
 
 
-@lru_cache(maxsize=1)
-def _pool() -> ThreadPoolExecutor:
-    """Threads for the parts after the first, made with the first fused search."""
-    return ThreadPoolExecutor(max_workers=8, thread_name_prefix=_THREADS)
+_threads = SharedThreads(lambda: 8, _THREADS)
+"""For the parts after the first."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,7 @@ class Fuse:
             return [part(queries, k=depth) for part in self.parts]
         # The others search meanwhile: the words of a million texts take a millisecond.
         first, *others = self.parts
-        coming = [_pool().submit(part, queries, k=depth) for part in others]
+        coming = [_threads.submit(part, queries, k=depth) for part in others]
         return [first(queries, k=depth), *(one.result() for one in coming)]
 
     def _fuse(self, rankings: Sequence[Ranking], k: int) -> Ranking:

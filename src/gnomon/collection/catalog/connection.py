@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import uuid
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, update
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import Pool
 
 from gnomon.collection.catalog import schema
 from gnomon.core.errors import (
@@ -24,6 +26,7 @@ from gnomon.core.errors import (
     InvalidInput,
     StorageError,
 )
+from gnomon.core.forking import fork_aware, leak
 
 FILE = "collection.db"
 
@@ -46,8 +49,12 @@ class Catalog:
         with translated_errors(self.path):
             folder.mkdir(parents=True, exist_ok=True)
             _refuse_truncated(self.path)
-        self._closed = False
-        self._engine = _engine(self.path, busy_s)
+        _require_not_inherited(self.path)
+        self._closed, self._busy_s = False, busy_s
+        self._connections: weakref.WeakSet[sqlite3.Connection] = weakref.WeakSet()
+        self._pools: set[Pool] = set()
+        self._engine = _engine(self.path, busy_s, self._connections)
+        fork_aware(self)
         with self.read() as connection:
             current = _schema_of(connection, self.path)
         if current < len(schema.MIGRATIONS):
@@ -90,7 +97,24 @@ class Catalog:
         self._closed = True
         self._engine.dispose()
 
+    def before_fork(self) -> None:
+        """Close the idle connections: SQLite forbids to use, or even to close, a parent's connection in a child."""
+        # Connections in use at an earlier fork have since come back to the pool of that time.
+        self._pools = {self._engine.pool, *(pool for pool in self._pools if self._connections)}
+        for pool in self._pools:
+            pool.dispose()
+        self._engine.dispose()
+
+    def after_fork_in_child(self) -> None:
+        """Connect anew. Where another thread was using the catalog at the fork, the child cannot use it."""
+        if self._connections:
+            _inherited.add(self.path.resolve())
+        leak(self._engine, self._pools)
+        self._connections, self._pools = weakref.WeakSet(), set()
+        self._engine = _engine(self.path, self._busy_s, self._connections)
+
     def _require_open(self) -> None:
+        _require_not_inherited(self.path)
         if self._closed:
             raise InvalidInput(
                 f"the collection at {self.path.parent}, which was closed",
@@ -99,16 +123,39 @@ class Catalog:
             )
 
 
-def _engine(path: Path, busy_s: float) -> Engine:
-    engine = create_engine(
-        f"sqlite:///{path}", connect_args={"timeout": busy_s, "check_same_thread": False}, pool_size=8
-    )
+_inherited: set[Path] = set()
+"""Catalogs to which this process, a forked child, inherited open connections of its parent's other threads."""
+
+
+def _require_not_inherited(path: Path) -> None:
+    # SQLite keeps one record of its locks for a file and process: with an inherited one the child would hold none.
+    if _inherited and path.resolve() in _inherited:
+        raise CollectionBusy(
+            f"another thread was using {path.parent} when this process was forked",
+            expected="a process that was started anew, or forked while no other thread used the collection",
+            hint='start it with multiprocessing.get_context("spawn"), or fork before threads use the collection',
+        )
+
+
+class _SqliteConnection(sqlite3.Connection):
+    """A connection that weak references can point to."""
+
+
+def _engine(path: Path, busy_s: float, opened: weakref.WeakSet[sqlite3.Connection]) -> Engine:
+    """An engine that keeps its open connections in `opened`."""
+    arguments = {"timeout": busy_s, "check_same_thread": False, "factory": _SqliteConnection}
+    engine = create_engine(f"sqlite:///{path}", connect_args=arguments, pool_size=8)
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: object) -> None:
+        opened.add(connection)
         connection.isolation_level = None  # the "begin" event below executes BEGIN, sqlite3 must not
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-65536"):
             connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "close")
+    def _close(connection: Any, _record: object) -> None:
+        opened.discard(connection)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:

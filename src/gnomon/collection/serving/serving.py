@@ -21,6 +21,7 @@ from gnomon.collection.indexes.sync import BackgroundWorker
 from gnomon.collection.ingest.writer import Target, Writer
 from gnomon.collection.serving.snapshot import EncoderRegistry, ServedVersion, Snapshot
 from gnomon.core.errors import CollectionBusy, GnomonError
+from gnomon.core.forking import fork_aware, leak
 
 _NEAR = 200
 """Journal entries that a loaded version may be behind for a search to use it at once."""
@@ -37,6 +38,10 @@ class Serving:
         self, folder: Path, catalog: Catalog, encoders: EncoderRegistry, *, version: Version, fixed: bool = False
     ) -> None:
         self.folder, self.catalog, self.encoders, self.fixed = folder, catalog, encoders, fixed
+        self._start(version)
+        fork_aware(self)
+
+    def _start(self, version: Version) -> None:
         self._lock = threading.Lock()
         self._versions: dict[int, ServedVersion] = {}
         self._active = self._served(version)
@@ -45,6 +50,14 @@ class Serving:
         self._warned: set[int] = set()
         self._closing: list[ServedVersion] = []
         self._loader = BackgroundWorker(self._load)
+
+    def before_fork(self) -> None:
+        """See `ForkAware`."""
+
+    def after_fork_in_child(self) -> None:
+        """Models, indexes and threads are the parent's: the child loads its own when it first needs them."""
+        leak(self._versions, self._closing, self._loader)
+        self._start(self._active.version)
 
     @property
     def active(self) -> ServedVersion:

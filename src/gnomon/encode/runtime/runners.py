@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from gnomon.core.errors import InvalidInput
+from gnomon.core.forking import fork_aware, leak
 from gnomon.encode.layout.cross_encoder import CrossEncoderLayout
 from gnomon.encode.layout.late_interaction import LateInteractionLayout
 from gnomon.encode.layout.model import ModelLayout
@@ -36,6 +37,15 @@ class LazyRunner:
     def __init__(self, make: Callable[[], Runner]) -> None:
         self._make, self._lock = make, threading.Lock()
         self._runner: Runner | None = None
+        fork_aware(self)
+
+    def before_fork(self) -> None:
+        """See `ForkAware`."""
+
+    def after_fork_in_child(self) -> None:
+        """The network's threads are the parent's: the child builds its own."""
+        leak(self._runner)
+        self._runner, self._lock = None, threading.Lock()
 
     def build(self) -> Runner:
         """The runner, built now if it was not yet. After an error the next call tries again."""

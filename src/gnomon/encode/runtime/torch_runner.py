@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gnomon.core.errors import InvalidInput
+from gnomon.core.forking import is_forked_child
 from gnomon.encode.graph.weights import Weights, prefix_of, require_positions
 from gnomon.encode.layout.families import (
     POSITION_EMBEDDINGS,
@@ -75,7 +76,8 @@ class TorchRunner:
         attention = layout.attention if pools else None
         self._query = None if attention is None else self._moved(Weights(attention)["query"].float32(), torch.float32)
         self._buckets = self._relative_buckets()
-        self._threads = settings.thread_count if settings.device == "torch-cpu" else None
+        threads = 1 if is_forked_child() else settings.thread_count  # OpenMP would wait for the parent's threads
+        self._threads = threads if settings.device == "torch-cpu" else None
 
     def run(self, *inputs: Array) -> Array:
         """int32 ids and lengths, and how many leading tokens not to pool, to float32 rows."""
