@@ -83,7 +83,7 @@ def is_forked_child() -> bool:
 
 
 def _in_child() -> None:
-    global _is_child  # noqa: PLW0603
+    global _is_child
     _is_child = True
     faiss = sys.modules.get("faiss")
     if faiss is not None:  # its OpenMP would wait for the parent's threads
