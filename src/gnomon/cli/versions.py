@@ -45,6 +45,8 @@ def print_status(console: Console, status: Status) -> None:
     chunking = ", ".join(f"{key} {value}" for key, value in sorted(status.chunking.items()))
     precision = "" if space["precision"] == "float" else f", {space['precision']}"
     total = status.catalog_bytes + sum(derived.bytes for derived in status.derived)
+    textless = status.documents_without_passages
+    without = f", {count(textless)} without a passage" if textless else ""
     lines = [
         ("collection", clean(status.path, style="bold")),
         ("model", clean(f"{status.model}, {space['dim']} dimensions, {space['similarity']}{precision}")),
@@ -53,7 +55,7 @@ def print_status(console: Console, status: Status) -> None:
         ("chunking", clean(chunking)),
         ("search", clean(_retrieval(status.retrieval))),
         ("files", Text(count(status.sources))),
-        ("documents", Text(count(status.documents))),
+        ("documents", Text(count(status.documents) + without)),
         ("passages", Text(f"{count(status.chunks)}, {count(status.tokens)} tokens")),
         ("vectors", Text(f"{count(status.vectors)} in the cache")),
         ("on disk", Text(f"{size(total)}, of which the catalog {size(status.catalog_bytes)}")),

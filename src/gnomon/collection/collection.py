@@ -25,7 +25,7 @@ from gnomon.collection.settings import By, IndexOptions, Mode
 from gnomon.collection.tables import TableRegistry
 from gnomon.collection.version_manager import VersionManager
 from gnomon.core.contracts import Array, Encoder, Retriever
-from gnomon.core.documents import Document
+from gnomon.core.documents import Document, with_title_as_text
 from gnomon.core.errors import InvalidInput
 from gnomon.core.progress import Progress, ProgressCallback, no_progress
 from gnomon.core.ranking import Hit, Ranking
@@ -44,11 +44,13 @@ if TYPE_CHECKING:
 def as_document(item: Document | str | Mapping[str, Any]) -> Document:
     """The document that a value, a text (its id is its digest) or a mapping is given as.
 
-    Raises InvalidInput for a mapping without text or with unknown fields.
+    A title alone is the text too. Raises InvalidInput for a mapping without either or with unknown fields.
     """
     if isinstance(item, Document):
-        return replace(item, metadata=plain_metadata(item.metadata))
+        return with_title_as_text(replace(item, metadata=plain_metadata(item.metadata)))
     fields: Mapping[str, Any] = {"text": item} if isinstance(item, str) else item
+    if not fields.get("text") and isinstance(title := fields.get("title"), str) and title.strip():
+        fields = {**fields, "text": title}
     unknown = set(fields) - {"id", "text", "title", "metadata", "source", "media_type"}
     if unknown or not isinstance(fields.get("text"), str):
         raise InvalidInput(
@@ -57,7 +59,8 @@ def as_document(item: Document | str | Mapping[str, Any]) -> Document:
             hint='for example {"id": "a", "text": "…", "metadata": {"year": 2026}}',
         )
     digest = hashlib.sha256(fields["text"].encode("utf-8", "replace")).hexdigest()[:16]
-    return Document(**{"id": digest, **fields, "metadata": plain_metadata(fields.get("metadata") or {})})
+    document = Document(**{"id": digest, **fields, "metadata": plain_metadata(fields.get("metadata") or {})})
+    return with_title_as_text(document)
 
 
 @dataclass(frozen=True)

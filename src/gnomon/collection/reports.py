@@ -70,7 +70,8 @@ class DerivedStatus:
 class Status:
     """What is in a collection, as a version has it. Bytes are on disk.
 
-    `position` is the last journal entry that concerns the version's chunks.
+    `position` is the last journal entry that concerns the version's chunks. `documents_without_passages` have no
+    text, or are not in the version yet: no search finds them.
     """
 
     path: str
@@ -87,6 +88,7 @@ class Status:
     position: int
     catalog_bytes: int
     derived: tuple[DerivedStatus, ...]
+    documents_without_passages: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """A plain mapping."""
@@ -156,6 +158,7 @@ def status_of(folder: Path, catalog: Catalog, version: Version) -> Status:
         numbers = {
             "sources": queries.count(connection, schema.sources),
             "documents": queries.count(connection, schema.documents),
+            "documents_without_passages": queries.count_unchunked(connection, version.chunking_id),
             "tokens": queries.token_sum(connection, version.chunking_id),
             "vectors": queries.count(connection, schema.vectors, schema.vectors.c.space_id == version.space_id),
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -28,6 +28,13 @@ class Document:
         # The title's length goes first, so that no text can move across the border between the two.
         whole = f"{len(self.title)}\n{self.title}{self.text}"
         return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def with_title_as_text(document: Document) -> Document:
+    """The document; one that has a title and no other text has its title for its text."""
+    if document.text.strip() or not document.title.strip():
+        return document
+    return replace(document, text=document.title)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from gnomon.collection.catalog.queries import embedded_texts
 from gnomon.collection.catalog.versions import Version
 from gnomon.collection.ingest.writer import embed_slices
 from gnomon.core.batching import in_blocks
-from gnomon.core.documents import Document
+from gnomon.core.documents import Document, with_title_as_text
 from gnomon.doctor.context import BLOCK, MAX_EXAMPLES, CheckContext, describe_chunks, excerpt, version_names
 from gnomon.doctor.report import Diagnosis, DoctorFinding, Severity
 
@@ -31,6 +31,7 @@ class _DocumentScan:
 
     unreadable: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
+    textless: list[str] = field(default_factory=list)
     unchunked: dict[int, list[int]] = field(default_factory=dict)
     misplaced: dict[int, list[int]] = field(default_factory=dict)
 
@@ -72,6 +73,9 @@ def _scan_documents(
             continue
         if Document(row.key, text, title=row.title).content_hash != row.content_hash:
             scan.changed.append(row.key)
+        text = with_title_as_text(Document(row.key, text, title=row.title)).text
+        if not text.strip():
+            scan.textless.append(row.key)
         for chunking, upto in wanted.items():
             chunks = held.get((row.id, chunking), [])
             if not chunks and text.strip() and row.id <= upto:
@@ -117,6 +121,18 @@ def _document_findings(scan: _DocumentScan) -> Iterator[Diagnosis]:
                 examples=tuple(keys[:MAX_EXAMPLES]),
             )
             yield Diagnosis(finding)
+    if scan.textless:
+        yield Diagnosis(
+            DoctorFinding(
+                "no-passages",
+                "note",
+                message=f"{len(scan.textless):,} documents have neither text nor title",
+                count=len(scan.textless),
+                explanation="They have no passage, so no search finds them.",
+                advice="look at where they come from, or take them out: gnomon remove COLLECTION ID",
+                examples=tuple(scan.textless[:MAX_EXAMPLES]),
+            )
+        )
 
 
 def _chunk_findings(context: CheckContext, chunking: int, scan: _DocumentScan) -> Iterator[Diagnosis]:
@@ -173,9 +189,8 @@ def _chunk_again(context: CheckContext, version: Version, ids: list[int]) -> str
         for row in rows:
             text = _decompressed(row)
             if text is not None:
-                chunked[row.id] = target.chunker.chunk(
-                    Document(row.key, text, row.title, row.source, row.media_type, json.loads(row.metadata))
-                )
+                document = Document(row.key, text, row.title, row.source, row.media_type, json.loads(row.metadata))
+                chunked[row.id] = target.chunker.chunk(with_title_as_text(document))
         for _ in embed_slices(context.catalog, target, [each for some in chunked.values() for each in some]):
             pass
         with context.catalog.write() as connection:

@@ -11,7 +11,7 @@ from gzip import BadGzipFile
 from pathlib import Path
 
 from gnomon.core.contracts import Reader
-from gnomon.core.documents import Document
+from gnomon.core.documents import Document, with_title_as_text
 from gnomon.core.errors import GnomonError, InvalidInput, UnreadableFile
 from gnomon.core.plugins import load_plugin
 from gnomon.text.decode import clean
@@ -29,7 +29,7 @@ def read(found: DiscoveredFile, *, settings: ReadSettings, report: ProblemCallba
     """The file's documents, one at a time. `report` gets a sentence for every row or page left out.
 
     A file of one document gives `found.id` as its id, a file of rows `found.id#row`; a BEIR corpus gives
-    the ids that it holds. Texts hold no NUL and no lone surrogates, metadata only plain JSON.
+    the ids that it holds. A title without a text is the text too. Texts hold no NUL and no lone surrogates, metadata only plain JSON.
     Raises UnreadableFile when nothing can be had from the file: it vanished, may not be opened, is larger
     than `settings.max_file_mb`, damaged, encrypted or no text. Rows already yielded stay good.
     """
@@ -82,13 +82,15 @@ def _finished(document: Document, found: DiscoveredFile, report: ProblemCallback
         row = f", row {document.id}" if document.id else ""
         report(f"{found.path}{row}: {error.message}; the field is left out")
 
-    return replace(
-        document,
-        id=clean(full_id),
-        text=clean(document.text),
-        title=clean(document.title),
-        source=clean(str(found.path)),
-        metadata=plain_metadata(document.metadata, left_out=left_out),
+    return with_title_as_text(
+        replace(
+            document,
+            id=clean(full_id),
+            text=clean(document.text),
+            title=clean(document.title),
+            source=clean(str(found.path)),
+            metadata=plain_metadata(document.metadata, left_out=left_out),
+        )
     )
 
 

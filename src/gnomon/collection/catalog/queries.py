@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, exists, func, not_, select
 
 from gnomon.collection.catalog import schema, vector_cache
 from gnomon.core.batching import in_blocks
 from gnomon.core.contracts import Array
-from gnomon.core.documents import Chunk, Document
+from gnomon.core.documents import Chunk, Document, with_title_as_text
 from gnomon.core.errors import CollectionDamaged
 from gnomon.core.space import Space
 
@@ -191,13 +191,15 @@ def documents(connection: Connection, keys: Sequence[str]) -> dict[str, Document
 
 def document_of(row: Any) -> Document:
     """The document of a row of the documents' table."""
-    return Document(
-        id=row.key,
-        text=zlib.decompress(row.body).decode(),
-        title=row.title,
-        source=row.source,
-        media_type=row.media_type,
-        metadata=json.loads(row.metadata),
+    return with_title_as_text(  # gnomon 0.1 kept a title alone without a text
+        Document(
+            id=row.key,
+            text=zlib.decompress(row.body).decode(),
+            title=row.title,
+            source=row.source,
+            media_type=row.media_type,
+            metadata=json.loads(row.metadata),
+        )
     )
 
 
@@ -231,6 +233,13 @@ def _blocks(ids: Array) -> Iterator[list[int]]:
 def count(connection: Connection, table: Table, *conditions: ColumnElement[bool]) -> int:
     """How many rows of a table meet the conditions."""
     return int(connection.execute(select(func.count()).select_from(table).where(*conditions)).scalar_one())
+
+
+def count_unchunked(connection: Connection, chunking_id: int) -> int:
+    """How many documents have no chunk of a chunking."""
+    chunk, document = schema.chunks.c, schema.documents.c
+    of = select(chunk.id).where(chunk.document_id == document.id, chunk.chunking_id == chunking_id)
+    return count(connection, schema.documents, not_(exists(of)))
 
 
 def root_labels(connection: Connection) -> dict[str, str]:

@@ -8,6 +8,7 @@ only when all of it is written; after an interruption the next run continues fro
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -31,6 +32,7 @@ _WAIT_S = 3600.0
 """How long a run waits for another one to end."""
 _FILES = 256
 """Files in one batch at most, however small: bounds what a killed process can lose."""
+_SHOWN = 3
 
 
 def run_lock(folder: Path, progress: ProgressCallback) -> AbstractContextManager[None]:
@@ -52,6 +54,7 @@ class IndexRun:
         self._batch: list[FilePart] = []
         self._keys: dict[str, set[str]] = {}  # ids written so far of files that are not yet complete
         self._filled: set[str] = set()  # those of these files that have any text
+        self._textless: dict[str, list[str]] = {}  # ids of documents without a passage, by file
         self._embedded, self._change = EmbeddingCounts(), mutations.CatalogChange()
         self._problems: list[Problem] = []
         self._files = self._done = self._chunks = self._unchanged = self._indexed = self._removed = 0
@@ -136,6 +139,9 @@ class IndexRun:
             self._keys.setdefault(path, set()).update(own)
         self._filled.update(part.source.path for part in batch if part.chunks)
         for part in batch:
+            some = [each.document.id for each in part.documents if not each.chunks]
+            self._textless.setdefault(part.source.path, []).extend(some)
+        for part in batch:
             if part.last:
                 self._finish(part)
 
@@ -155,7 +161,10 @@ class IndexRun:
             self._indexed += 1
         else:
             self._problems.append(Problem(path, "no text in it", "look at the file, or leave it out"))
+        textless = self._textless.pop(path, [])
         remarks = [remark.removeprefix(path).lstrip(": ") for remark in part.remarks]
+        if textless and path in self._filled:
+            remarks.append(f"{_some(textless)} without text or title: no search finds {_them(textless)}")
         self._problems += [Problem(path, remark, skipped=False) for remark in remarks]
         self._report_progress(path, "embedding")
 
@@ -217,8 +226,10 @@ def add_documents(writer: Writer, documents: Sequence[Document], progress: Progr
             flush()
             waiting = 0
     flush()
-    problems = tuple(Problem(p.id, "no text in it") for p in documents if not p.text.strip())
-    return replace(_report(embedded, change, time.perf_counter() - started), problems=problems)
+    problems = [Problem(p.id, "no text in it") for p in documents if not p.text.strip()]
+    twice = [name for name, count in Counter(p.id for p in documents).items() if count > 1]
+    problems += [Problem(name, "the id came more than once; its last document is kept", skipped=False) for name in twice]
+    return replace(_report(embedded, change, time.perf_counter() - started), problems=tuple(problems))
 
 
 def rechunk(target: Target, documents: Sequence[ChunkedDocument]) -> tuple[ChunkedDocument, ...]:
@@ -239,6 +250,16 @@ def _report(embedded: EmbeddingCounts, change: mutations.CatalogChange, seconds:
         seconds=seconds,
         embed_seconds=embedded.seconds,
     )
+
+
+def _some(ids: Sequence[str]) -> str:
+    """How many documents, and the ids of the first of them."""
+    shown = ", ".join(map(repr, ids[:_SHOWN])) + (", …" if len(ids) > _SHOWN else "")
+    return f"{len(ids):,} document{'s' if len(ids) > 1 else ''} ({shown})"
+
+
+def _them(ids: Sequence[str]) -> str:
+    return "them" if len(ids) > 1 else "it"
 
 
 def _unchanged(found: DiscoveredFile, stored: Any) -> bool:

@@ -15,22 +15,30 @@ from gnomon.text.settings import ProblemCallback, ReadSettings
 
 _SAMPLE_BYTES = 1_000_000
 _DELIMITERS = ",;\t|"
+_SHOWN = 5
 
 
 def read_csv(path: Path, settings: ReadSettings, report: ProblemCallback) -> Iterator[Document]:
     """A document a row, with all columns as metadata; the first row names the columns.
 
-    The text is `column: value` lines, or the column that the settings name. Rows without text are passed
-    over. Raises UnreadableFile when the settings name a column that is not there.
+    The text is `column: value` lines, or the column that the settings name. Rows without any value are passed
+    over; those that have some, but neither text nor title, are counted in one report. Raises UnreadableFile when the settings name a column that is not there.
     """
+    textless: list[int] = []
     with open_table(path, settings.max_bytes) as (columns, rows):
         _check_columns(columns, path, settings)
         for number, cells in enumerate(rows, start=1):
             if len(cells) > len(columns):
                 report(f"{path}, row {number}: {len(cells)} values for {len(columns)} columns")
             document = _document(columns, cells, number, settings=settings)
-            if document.text.strip():
+            if document.text.strip() or document.title.strip():
                 yield document
+            elif any(cell.strip() for cell in cells):
+                textless.append(number)
+        if textless:
+            numbers = ", ".join(map(str, textless[:_SHOWN])) + (", …" if len(textless) > _SHOWN else "")
+            rows_said = f"{len(textless)} row{'s' if len(textless) > 1 else ''}"
+            report(f"{path}: {rows_said} without text or title left out: {numbers}")
 
 
 @contextmanager

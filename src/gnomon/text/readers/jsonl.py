@@ -21,6 +21,8 @@ _SHOWN = 5
 def read_jsonl(path: Path, settings: ReadSettings, report: ProblemCallback) -> Iterator[Document]:
     """A document a line: `text` (or contents, content, body), `title`, `_id` or `id`, the rest metadata.
 
+    The text may be empty or null where there is a title. A line with a title and other texts, in fields that are
+    none of these names, has no text: its text may well be in one of them.
     Lines that are no such object are reported with their number and left out. Raises UnreadableFile
     when that leaves nothing.
     """
@@ -91,22 +93,29 @@ def _parsed(line: bytes, number: int) -> Document | str:
     if not isinstance(row, dict):
         return f"line {number}: a JSON {type(row).__name__}, not an object"
     name = next((name for name in _TEXT if isinstance(row.get(name), str)), None)
-    if name is None:
+    if name is None and not _is_title_alone(row):
         return f"line {number}: no text in one of {', '.join(_TEXT)}; its fields are {', '.join(row) or 'none'}"
     return _document(row, name, number)
 
 
-def _document(row: Mapping[str, Any], text_name: str, number: int) -> Document:
+def _is_title_alone(row: Mapping[str, Any]) -> bool:
+    """Whether a row without a text has a title, and no text of another name either."""
+    others = (value for name, value in row.items() if name not in (*_TEXT, *_ID, "title"))
+    named = any(name in row for name in _TEXT)
+    return isinstance(row.get("title"), str) and (named or not any(isinstance(value, str) for value in others))
+
+
+def _document(row: Mapping[str, Any], text_name: str | None, number: int) -> Document:
     id_name = next((name for name in _ID if row.get(name) not in (None, "")), None)
     title = row.get("title")
-    used = {text_name, id_name, "title" if isinstance(title, str) else None}
+    used = {*([text_name] if text_name else _TEXT), id_name, "title" if isinstance(title, str) else None}
     metadata = row.get("metadata")
     rest = {name: value for name, value in row.items() if name not in used}
     if isinstance(metadata, dict):
         rest = {**{name: value for name, value in rest.items() if name != "metadata"}, **metadata}
     return Document(
         id=str(row[id_name]) if id_name else str(number),
-        text=row[text_name],
+        text=row[text_name] if text_name else "",
         title=title if isinstance(title, str) else "",
         metadata=rest,
     )

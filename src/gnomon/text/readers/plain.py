@@ -26,9 +26,10 @@ def read_text(path: Path, settings: ReadSettings, report: ProblemCallback) -> It
 
 
 def read_code(path: Path, settings: ReadSettings, report: ProblemCallback) -> Iterator[Document]:
-    """One document, its title the file's name."""
+    """One document, its title the file's name; an empty one has none."""
     text = decode(path.read_bytes(), path, report)
-    yield Document(id="", text=text, title=path.name, media_type="text/x-source")
+    title = path.name if text.strip() else ""  # the name of an empty file says nothing
+    yield Document(id="", text=text, title=title, media_type="text/x-source")
 
 
 _FRONT_MATTER = re.compile(r"---[ \t]*\n(?P<inside>(?:[^\n]*\n){0,200}?)(?:---|\.\.\.)[ \t]*(?:\n|\Z)")
