@@ -29,7 +29,8 @@ def read(found: DiscoveredFile, *, settings: ReadSettings, report: ProblemCallba
     """The file's documents, one at a time. `report` gets a sentence for every row or page left out.
 
     A file of one document gives `found.id` as its id, a file of rows `found.id#row`; a BEIR corpus gives
-    the ids that it holds. A title without a text is the text too. Texts hold no NUL and no lone surrogates, metadata only plain JSON.
+    the ids that it holds. A title without a text is the text too. Texts hold no NUL and no lone surrogates,
+    metadata only plain JSON.
     Raises UnreadableFile when nothing can be had from the file: it vanished, may not be opened, is larger
     than `settings.max_file_mb`, damaged, encrypted or no text. Rows already yielded stay good.
     """

@@ -228,7 +228,8 @@ def add_documents(writer: Writer, documents: Sequence[Document], progress: Progr
     flush()
     problems = [Problem(p.id, "no text in it") for p in documents if not p.text.strip()]
     twice = [name for name, count in Counter(p.id for p in documents).items() if count > 1]
-    problems += [Problem(name, "the id came more than once; its last document is kept", skipped=False) for name in twice]
+    said = "the id came more than once; its last document is kept"
+    problems += [Problem(name, said, skipped=False) for name in twice]
     return replace(_report(embedded, change, time.perf_counter() - started), problems=tuple(problems))
 
 

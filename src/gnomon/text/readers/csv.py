@@ -22,7 +22,8 @@ def read_csv(path: Path, settings: ReadSettings, report: ProblemCallback) -> Ite
     """A document a row, with all columns as metadata; the first row names the columns.
 
     The text is `column: value` lines, or the column that the settings name. Rows without any value are passed
-    over; those that have some, but neither text nor title, are counted in one report. Raises UnreadableFile when the settings name a column that is not there.
+    over; those that have some, but neither text nor title, are counted in one report. Raises UnreadableFile when
+    the settings name a column that is not there.
     """
     textless: list[int] = []
     with open_table(path, settings.max_bytes) as (columns, rows):
