@@ -11,6 +11,7 @@ from pathlib import Path
 from gnomon.core.documents import Document
 from gnomon.core.errors import UnreadableFile
 from gnomon.text.decode import encoding_of
+from gnomon.text.field_types import FieldType, column_types, convert
 from gnomon.text.settings import ProblemCallback, ReadSettings
 
 _SAMPLE_BYTES = 1_000_000
@@ -21,17 +22,20 @@ _SHOWN = 5
 def read_csv(path: Path, settings: ReadSettings, report: ProblemCallback) -> Iterator[Document]:
     """A document a row, with all columns as metadata; the first row names the columns.
 
+    A column whose values are all numbers, dates or true and false holds these, and None where a value is empty.
     The text is `column: value` lines, or the column that the settings name. Rows without any value are passed
     over; those that have some, but neither text nor title, are counted in one report. Raises UnreadableFile when
     the settings name a column that is not there.
     """
     textless: list[int] = []
+    with open_table(path, settings.max_bytes) as (_, rows):
+        types = column_types(map(_stripped, rows))
     with open_table(path, settings.max_bytes) as (columns, rows):
         _check_columns(columns, path, settings)
         for number, cells in enumerate(rows, start=1):
             if len(cells) > len(columns):
                 report(f"{path}, row {number}: {len(cells)} values for {len(columns)} columns")
-            document = _document(columns, cells, number, settings=settings)
+            document = _document(columns, _stripped(cells), types, number=number, settings=settings)
             if document.text.strip() or document.title.strip():
                 yield document
             elif any(cell.strip() for cell in cells):
@@ -70,15 +74,25 @@ def _columns(names: Sequence[str]) -> list[str]:
     return columns
 
 
-def _document(columns: Sequence[str], cells: Sequence[str], number: int, *, settings: ReadSettings) -> Document:
+def _stripped(cells: Sequence[str]) -> list[str]:
+    return [cell.strip() for cell in cells]
+
+
+def _document(
+    columns: Sequence[str], cells: Sequence[str], types: Sequence[FieldType], *, number: int, settings: ReadSettings
+) -> Document:
     more = [f"column {at}" for at in range(len(columns) + 1, len(cells) + 1)]
-    values = dict(zip_longest([*columns, *more], (cell.strip() for cell in cells), fillvalue=""))
+    values = dict(zip_longest([*columns, *more], cells, fillvalue=""))
     if settings.text_column:
         text = values[settings.text_column]
     else:
         text = "\n".join(f"{name}: {value}" for name, value in values.items() if value)
     title = values[settings.title_column] if settings.title_column else ""
-    return Document(id=str(number), text=text, title=title, media_type="text/csv", metadata=values)
+    metadata = {
+        name: value if of == "text" else convert(value, of) if value else None
+        for (name, value), of in zip_longest(values.items(), types[: len(values)], fillvalue="text")
+    }
+    return Document(id=str(number), text=text, title=title, media_type="text/csv", metadata=metadata)
 
 
 def _check_columns(columns: Sequence[str], path: Path, settings: ReadSettings) -> None:

@@ -1,4 +1,4 @@
-"""Plain text, source code, and Markdown, whose simple front matter becomes metadata."""
+"""Plain text, source code, and Markdown, whose front matter becomes metadata."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from gnomon.core.documents import Document
 from gnomon.text.decode import decode
 from gnomon.text.outline import find_headings
+from gnomon.text.readers.front_matter import front_matter, words_of
 from gnomon.text.settings import ProblemCallback, ReadSettings
 
 _UNDERLINED = re.compile(r"\s*(?P<words>\S[^\n]{1,119})\n(?P<line>[=\-~*#]{3,})[ \t]*(?:\n|$)")
@@ -32,36 +33,19 @@ def read_code(path: Path, settings: ReadSettings, report: ProblemCallback) -> It
     yield Document(id="", text=text, title=title, media_type="text/x-source")
 
 
-_FRONT_MATTER = re.compile(r"---[ \t]*\n(?P<inside>(?:[^\n]*\n){0,200}?)(?:---|\.\.\.)[ \t]*(?:\n|\Z)")
-_PAIR = re.compile(r"(?P<key>[\w][\w .-]*?)[ \t]*:(?:[ \t]+(?P<value>.*))?$")
-
-
 def read_markdown(path: Path, settings: ReadSettings, report: ProblemCallback) -> Iterator[Document]:
-    """One document. Its title is the front matter's `title`, else the first heading."""
-    text, metadata = front_matter(decode(path.read_bytes(), path, report))
-    heading = next(find_headings(text), None)
-    title = str(metadata.get("title") or (heading.words if heading else ""))
-    yield Document(id="", text=text, title=title, media_type="text/markdown", metadata=metadata)
+    """One document. Its title is the front matter's `title`, else the first heading.
 
-
-def front_matter(text: str) -> tuple[str, dict[str, object]]:
-    """The text after `---` lines at its top, and their `key: value` lines.
-
-    Values that continue over lines or nest are passed over: metadata is flat, and this is no YAML parser.
-    A block without one such line is text.
+    Other texts of the front matter stand above the text, a line each. Front matter that cannot be read is reported,
+    and stays in the text.
     """
-    block = _FRONT_MATTER.match(text)
-    pairs = [_PAIR.match(line) for line in block["inside"].split("\n")] if block else []
-    metadata = {pair["key"]: _value(pair["value"]) for pair in pairs if pair and pair["value"]}
-    if block is None or not metadata:
-        return text, {}
-    return text[block.end() :], metadata
-
-
-def _value(written: str) -> object:
-    value = written.strip()
-    if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
-        return value[1:-1]
-    if value.startswith("[") and value.endswith("]"):
-        return [str(_value(item)) for item in value[1:-1].split(",") if item.strip()]
-    return {"true": True, "false": False}.get(value.lower(), value)
+    found = front_matter(decode(path.read_bytes(), path, report))
+    if found.problem:
+        report(f"{path}: its front matter cannot be read, and is kept as text: {found.problem}")
+    heading = next(find_headings(found.text), None)
+    title = found.metadata.get("title")
+    if not isinstance(title, str | int | float) or title == "":
+        title = heading.words if heading else ""
+    words = words_of(found.metadata)
+    text = f"{words}\n\n{found.text}" if words else found.text
+    yield Document(id="", text=text, title=str(title), media_type="text/markdown", metadata=found.metadata)
