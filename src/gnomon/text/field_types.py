@@ -6,7 +6,7 @@ import datetime
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 from gnomon.text.metadata import iso_date
 
@@ -152,4 +152,4 @@ def iso_prefix(text: str) -> str | None:
 
 def as_field_type(name: str) -> FieldType | None:
     """The type of that name, None where there is none."""
-    return cast(FieldType, name) if name in FIELD_TYPES else None
+    return next((each for each in FIELD_TYPES if each == name), None)

@@ -88,9 +88,10 @@ def _document(
     else:
         text = "\n".join(f"{name}: {value}" for name, value in values.items() if value)
     title = values[settings.title_column] if settings.title_column else ""
+    of = dict(zip(values, types, strict=False))
     metadata = {
-        name: value if of == "text" else convert(value, of) if value else None
-        for (name, value), of in zip_longest(values.items(), types[: len(values)], fillvalue="text")
+        name: value if of.get(name, "text") == "text" else convert(value or None, of[name])
+        for name, value in values.items()
     }
     return Document(id=str(number), text=text, title=title, media_type="text/csv", metadata=metadata)
 
