@@ -52,7 +52,7 @@ def most_common(counts: Counter[FieldType]) -> FieldType:
 
 
 def column_types(rows: Iterable[Sequence[str]]) -> list[FieldType]:
-    """The type of each column of a file without types: one that all its texts which are not empty convert to, else text.
+    """The type of each column of a file without types: one that all its filled texts convert to, else text.
 
     A year alone is a number there, and a date is one to the day.
     """
