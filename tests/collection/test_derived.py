@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Callable
@@ -12,6 +13,9 @@ import pytest
 
 import gnomon
 from gnomon.collection import Collection
+from gnomon.core.errors import StorageError
+from gnomon.index.lexical import LexicalIndex
+from gnomon.index.scan import ScanIndex
 from gnomon.testing.toys import HashEncoder
 
 encoder = partial(HashEncoder, 64, max_tokens=48)
@@ -134,3 +138,83 @@ def test_status_reads_where_the_keyword_index_itself_stands(kb: Collection, tmp_
         found = {item.name: (item.state, item.rows) for item in again.status().derived}
     assert found["lexical"] == ("behind", 0)
     assert found["dense"][0] == "current"
+
+
+def test_a_keyword_commit_that_was_cut_short(kb: Collection, tmp_path: Path) -> None:
+    (folder,) = (tmp_path / "kb" / "derived" / "v0001").glob("lexical-*")
+    before = {name: (folder / name).read_bytes() for name in ("meta.json", "gnomon.json")}
+    kb.remove(["docs/deep/tea.txt"])
+    expected = answers(kb)
+    kb.close()
+    for name, content in before.items():  # as if killed before tantivy put its new meta.json in place
+        (folder / name).write_bytes(content)
+    assert list(folder.glob("*.del"))
+    with gnomon.open(tmp_path / "kb", encoder=encoder()) as again:
+        assert answers(again) == expected
+        assert {item.state for item in again.status().derived} == {"current"}
+    assert folder.is_dir()  # what the cut commit left was cleared away: nothing had to be rebuilt
+
+
+FAULTS = (FileExistsError(17, "File exists"), RuntimeError("anything"), KeyError("files"))
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
+@pytest.mark.parametrize("where", [(LexicalIndex, "commit"), (ScanIndex, "save"), (LexicalIndex, "_refresh")])
+def test_whatever_an_index_raises_it_is_rebuilt(
+    kb: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception, where: tuple[type, str]
+) -> None:
+    kb.remove(["docs/deep/tea.txt"])
+    expected = answers(kb)
+    kb.close()
+    shutil.rmtree(tmp_path / "kb" / "derived")
+    owner, name = where
+    plain, left = getattr(owner, name), [fault]
+
+    def failing(self: object, *arguments: object, **named: object) -> object:
+        if left:
+            raise left.pop()
+        return plain(self, *arguments, **named)
+
+    monkeypatch.setattr(owner, name, failing)
+    with gnomon.open(tmp_path / "kb", encoder=encoder()) as again:
+        assert answers(again) == expected
+    assert not left
+
+
+def test_an_index_that_turns_out_damaged_in_a_search(kb: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = answers(kb)
+    view = kb.internals.indexes
+
+    def broken(*_: object) -> None:
+        raise ValueError("postings end in the midst of a block")
+
+    monkeypatch.setattr(view.lexical._words, "search", broken)
+    assert answers(kb) == expected
+    assert kb.internals.indexes is not view
+
+
+def test_an_index_file_that_cannot_be_read(kb: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = answers(kb)
+    kb.close()
+
+    def unreadable(*_: object, **__: object) -> None:
+        monkeypatch.undo()
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(ScanIndex, "load", unreadable)
+    with gnomon.open(tmp_path / "kb", encoder=encoder()) as again:
+        assert answers(again) == expected
+        assert {item.state for item in again.status().derived} == {"current"}
+
+
+def test_a_full_disk_is_no_damage(kb: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    view = kb.internals.indexes
+    monkeypatch.setattr(LexicalIndex, "commit", full)
+    with pytest.raises(StorageError):
+        kb.add({"id": "new", "text": "A heron stands in the reeds."})
+    monkeypatch.undo()
+    assert kb.search("heron", k=1)[0].document == "new"
+    assert kb.internals.indexes.lexical.folder == view.lexical.folder

@@ -128,6 +128,18 @@ def test_a_truncated_catalog(kb: Collection, tmp_path: Path) -> None:
         gnomon.open(tmp_path / "kb", encoder=encoder())
 
 
+def test_a_kill_in_the_midst_of_a_checkpoint(kb: Collection, tmp_path: Path) -> None:
+    path, wal = tmp_path / "kb/collection.db", tmp_path / "kb/collection.db-wal"
+    kb.add([{"id": f"d{n}", "text": f"river number {n}"} for n in range(100)])
+    log = wal.read_bytes()
+    kb.close()  # which copies the log into the file
+    os.truncate(path, 40960)  # its first pages are copied, the last ones are not
+    wal.write_bytes(log)
+    with gnomon.open(tmp_path / "kb", encoder=encoder()) as again:
+        assert len(again) == 104
+        assert again.search("river number 77", k=1, mode="lexical")[0].document == "d77"
+
+
 def test_pages_overwritten(kb: Collection, tmp_path: Path) -> None:
     kb.close()
     path = tmp_path / "kb/collection.db"

@@ -173,15 +173,7 @@ def _rebuild(context: CheckContext, version: Version) -> str:
     folder = derived_folder(context.folder, version)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock").acquire(timeout=_LOCK_TIMEOUT_S):
-        state = read_state(folder)
-        if state == IndexState():
-            state = IndexState(dense=_latest(folder, "dense"), lexical=_latest(folder, "lexical"))
         # Of no collection: the next process sees that nothing here may be used.
-        write_state(folder, replace(state, collection="", dense_seq=-1))
+        write_state(folder, replace(read_state(folder), collection="", dense_seq=-1))
     context.kb.versions.build_indexes(version.name)
     return f"rebuilt the indexes of {version.name}"
-
-
-def _latest(folder: Path, name: str) -> str:
-    numbers = [path.name for path in folder.glob(f"{name}-*") if path.is_dir()]
-    return max(numbers, default="")

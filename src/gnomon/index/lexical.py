@@ -232,6 +232,8 @@ class LexicalIndex:
         with self._lock, tantivy_errors(self.folder):
             if self._writer is None:
                 self._writer = self._index.writer(self.settings.heap_bytes, 1)
+                # A commit that was cut short left files whose names the next one would need.
+                self._writer.garbage_collect_files()
             yield self._writer
             self._pending = True
 

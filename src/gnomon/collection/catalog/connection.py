@@ -48,7 +48,6 @@ class Catalog:
             )
         with translated_errors(self.path):
             folder.mkdir(parents=True, exist_ok=True)
-            _refuse_truncated(self.path)
         _require_not_inherited(self.path)
         self._closed, self._busy_s = False, busy_s
         self._connections: weakref.WeakSet[sqlite3.Connection] = weakref.WeakSet()
@@ -190,21 +189,6 @@ def _migrate(connection: Connection, path: Path) -> None:
         connection.execute(insert(schema.meta), rows)
     else:
         connection.execute(update(schema.meta).where(schema.meta.c.key == "schema").values(value=newest))
-
-
-def _refuse_truncated(path: Path) -> None:
-    """Raise for a file shorter than its header says: SQLite would notice only when it reads that far."""
-    if not path.exists() or path.stat().st_size == 0:
-        return
-    with path.open("rb") as file:
-        header = file.read(100)
-    if header[:16] != b"SQLite format 3\x00":
-        raise sqlite3.DatabaseError("file is not a database")
-    page = int.from_bytes(header[16:18], "big")
-    size = (65536 if page == 1 else page) * int.from_bytes(header[28:32], "big")
-    current = header[24:28] == header[92:96]  # the page count is valid only where these two agree
-    if current and path.stat().st_size < size:
-        raise sqlite3.DatabaseError(f"file is truncated: {path.stat().st_size} of {size} bytes")
 
 
 @contextmanager

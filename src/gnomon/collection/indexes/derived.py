@@ -21,11 +21,13 @@ from gnomon.collection.catalog import queries
 from gnomon.collection.catalog.connection import Catalog, translated_errors
 from gnomon.collection.catalog.queries import JournalHead
 from gnomon.collection.catalog.versions import NotReady, Version, is_complete
+from gnomon.collection.indexes.faults import index_faults
 from gnomon.collection.indexes.state import (
     IndexState,
     open_indexes,
     open_read_only,
     read_state,
+    rebuilt,
     save_indexes,
     write_state,
 )
@@ -37,7 +39,7 @@ from gnomon.collection.indexes.sync import (
     apply_changes,
     apply_dense_changes,
 )
-from gnomon.core.errors import CollectionBusy, StorageError
+from gnomon.core.errors import CollectionBusy, IndexDamaged, StorageError
 from gnomon.index.lexical import LexicalIndex
 from gnomon.index.scan import ScanIndex
 
@@ -156,6 +158,17 @@ class DerivedIndexes:
             hint="wait until it is done, then try again; everything committed is kept",
         )
 
+    def rebuild(self, damaged: IndexView) -> IndexView:
+        """The indexes built anew from the catalog, in place of a view that turned out damaged when it was searched.
+
+        Raises CollectionBusy where another process has them locked for too long.
+        """
+        with self._long_work():
+            if self._view is not damaged and self._view is not None:
+                return self._view  # another thread was first
+            view = self._update(_WRITING_S, rebuild=True)
+        return view if view is not None and view is not damaged else self.refresh()
+
     def close(self) -> None:
         """End the thread, and save what is not on disk yet."""
         self._worker.close()
@@ -164,7 +177,8 @@ class DerivedIndexes:
                 return
             live, state = self._current
             # What cannot be saved now (the disk is full, another process has the lock) is in the catalog.
-            with suppress(StorageError), translated_errors(self._folder), FileLock(self._lock_file, timeout=0):
+            ignored, folder = suppress(StorageError, IndexDamaged), self._folder
+            with ignored, translated_errors(folder), index_faults(folder), FileLock(self._lock_file, timeout=0):
                 if read_state(self._folder) == state:
                     self._current = save_indexes(self._folder, live, state)
 
@@ -200,10 +214,11 @@ class DerivedIndexes:
         finally:
             self._mutex.release()
 
-    def _update(self, wait_s: float, *, save: bool = False) -> IndexView | None:
+    def _update(self, wait_s: float, *, save: bool = False, rebuild: bool = False) -> IndexView | None:
         """The newest view; None where another process holds the lock for `wait_s`.
 
-        Of a version that lacks documents, and so cannot be updated, the last view if any.
+        Of a version that lacks documents, and so cannot be updated, the last view if any. Indexes that turn out
+        damaged on the way are rebuilt, and so they are with `rebuild`.
         """
         with self._catalog.read() as connection:
             if not is_complete(connection, self._version.id):
@@ -219,14 +234,18 @@ class DerivedIndexes:
                 # would be missing for ever.
                 if not is_complete(connection, self._version.id):
                     return self._view
-                return self._updated(connection, save=save)
+                if not rebuild:
+                    with suppress(IndexDamaged), index_faults(self._folder):
+                        return self._updated(connection, save=save)
+                self._current = None
+                return self._updated(connection, save=save, rebuild=True)
 
-    def _updated(self, connection: Connection, *, save: bool) -> IndexView:
+    def _updated(self, connection: Connection, *, save: bool, rebuild: bool = False) -> IndexView:
         now, head = time.monotonic(), queries.chunking_head(connection, self._version.chunking_id)
         there = read_state(self._folder)
         state = there
-        if not self._is_of_this_history(connection, state, head):
-            state = state.rebuilt(self._catalog.collection_id)
+        if rebuild or not self._is_of_this_history(connection, state, head):
+            state = rebuilt(self._folder, self._catalog.collection_id)
         if self._current is None or state != self._current[1]:
             live, state = open_indexes(self._folder, state, self._version, in_memory=self._current)
         else:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from gnomon.collection.catalog.versions import Version
+from gnomon.collection.indexes.faults import index_faults
 from gnomon.collection.indexes.sync import SAVE_VECTORS, WritableIndexes
 from gnomon.core.errors import IndexDamaged, InvalidInput
 from gnomon.core.files import write_atomic
@@ -38,14 +39,6 @@ class IndexState:
     lexical: str = ""
     dense_seq: int = -1
 
-    def next_folder(self, name: Literal["dense", "lexical"]) -> str:
-        """The name of the next folder, for an index that is rebuilt."""
-        number = int((self.dense if name == "dense" else self.lexical).rpartition("-")[2] or 0)
-        return f"{name}-{number + 1:04d}"
-
-    def rebuilt(self, collection: str) -> IndexState:
-        """The state from which all indexes are rebuilt."""
-        return IndexState(collection, dense=self.next_folder("dense"), lexical=self.next_folder("lexical"))
 
 
 def derived_folder(folder: Path, version: Version) -> Path:
@@ -59,6 +52,16 @@ def read_state(folder: Path) -> IndexState:
         return from_plain(IndexState, json.loads((folder / "state.json").read_text()))
     except (OSError, ValueError, InvalidInput):
         return IndexState()
+
+
+def rebuilt(folder: Path, collection: str) -> IndexState:
+    """The state from which all indexes of a catalog are rebuilt, in folders that are not there yet."""
+    return IndexState(collection, dense=_next_folder(folder, "dense"), lexical=_next_folder(folder, "lexical"))
+
+
+def _next_folder(folder: Path, name: Literal["dense", "lexical"]) -> str:
+    numbers = [path.name.rpartition("-")[2] for path in folder.glob(f"{name}-*")]
+    return f"{name}-{max((int(n) for n in numbers if n.isdecimal()), default=0) + 1:04d}"
 
 
 def write_state(folder: Path, state: IndexState) -> None:
@@ -77,29 +80,32 @@ def open_indexes(
     else:
         unsaved = unmapped = 0
         try:
-            dense, dense_at = _dense_from(folder, state, version.space, settings=settings)
+            with index_faults(folder):
+                dense, dense_at = _dense_from(folder, state, version.space, settings=settings)
             state = replace(state, dense_seq=dense_at)
         except IndexDamaged:
-            state = replace(state, dense=state.next_folder("dense"), dense_seq=-1)
+            state = replace(state, dense=_next_folder(folder, "dense"), dense_seq=-1)
             dense, dense_at = ScanIndex(version.space, settings), 0
     try:
-        if live is not None and state.lexical == known.lexical:
-            lexical = live.lexical
-            lexical.reload()
-        else:
-            lexical = _lexical_from(folder, state, language)
+        with index_faults(folder):
+            if live is not None and state.lexical == known.lexical:
+                lexical = live.lexical
+                lexical.reload()
+            else:
+                lexical = _lexical_from(folder, state, language)
     except IndexDamaged:
-        state = replace(state, lexical=state.next_folder("lexical"))
+        state = replace(state, lexical=_next_folder(folder, "lexical"))
         lexical = LexicalIndex.create(folder / state.lexical, LexicalSettings(language=language))
     return WritableIndexes(dense, dense_at, lexical, lexical.stamp, unsaved, unmapped), state
 
 
 def open_read_only(folder: Path, state: IndexState, version: Version) -> WritableIndexes | None:
     """The current indexes on disk, for searching only; None where one is missing or being replaced."""
+    settings = chosen_settings(version.retrieval.index)
     try:
-        settings = chosen_settings(version.retrieval.index)
-        dense, at = _dense_from(folder, state, version.space, settings=settings)
-        lexical = _lexical_from(folder, state, version.retrieval.language)
+        with index_faults(folder):
+            dense, at = _dense_from(folder, state, version.space, settings=settings)
+            lexical = _lexical_from(folder, state, version.retrieval.language)
     except IndexDamaged:
         return None
     return WritableIndexes(dense, at, lexical, lexical.stamp)

@@ -20,8 +20,9 @@ from gnomon.collection.ingest.writer import Target
 from gnomon.collection.search import build_retriever
 from gnomon.collection.settings import Mode, RetrievalSettings
 from gnomon.core.contracts import Array, Encoder, Retriever
-from gnomon.core.errors import GnomonError, ModelUnsupported, WeightsMismatch
+from gnomon.core.errors import GnomonError, IndexDamaged, ModelUnsupported, WeightsMismatch
 from gnomon.core.progress import ProgressCallback, no_progress
+from gnomon.core.ranking import Query, Ranking
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
 from gnomon.encode.batched import BatchedEncoder
@@ -290,6 +291,22 @@ class ServedVersion:
         self.derived.close()
 
 
+class _Rebuilding:
+    """A retriever over indexes that are rebuilt where they turn out damaged when they are searched."""
+
+    def __init__(self, build: Callable[[IndexView], Retriever], derived: DerivedIndexes, view: IndexView) -> None:
+        self._build, self._derived, self._view = build, derived, view
+        self._retriever = build(view)
+
+    def __call__(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
+        try:
+            return self._retriever(queries, k=k)
+        except IndexDamaged:
+            self._view = self._derived.rebuild(self._view)
+            self._retriever = self._build(self._view)
+            return self._retriever(queries, k=k)
+
+
 class Snapshot:
     """A version at one journal position: what one request sees from beginning to end."""
 
@@ -302,14 +319,19 @@ class Snapshot:
         """The retriever of a mode; `encoder` is called for the model where one is needed."""
         mode = mode or self.version.retrieval.mode
         allowed = None if where is None else self.allowed(where)  # before the model, which takes longest to load
-        retriever = build_retriever(
-            mode,
-            self.version.retrieval,
-            encoder=None if mode == "lexical" else encoder(),
-            dense=self.indexes.dense,
-            lexical=self.indexes.lexical,
-            lookups=self.served.lookups(),
-        )
+        model = None if mode == "lexical" else encoder()
+
+        def build(view: IndexView) -> Retriever:
+            return build_retriever(
+                mode,
+                self.version.retrieval,
+                encoder=model,
+                dense=view.dense,
+                lexical=view.lexical,
+                lookups=self.served.lookups(),
+            )
+
+        retriever: Retriever = _Rebuilding(build, self.served.derived, self.indexes)
         if rerank:
             retriever = self.served.reranker.wrap(retriever)
         return retriever if allowed is None else Filter(retriever, allowed)
