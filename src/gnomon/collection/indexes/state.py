@@ -40,7 +40,6 @@ class IndexState:
     dense_seq: int = -1
 
 
-
 def derived_folder(folder: Path, version: Version) -> Path:
     """The folder of a version's indexes, in its collection's folder."""
     return folder / "derived" / f"v{version.id:04d}"
