@@ -31,9 +31,9 @@ def paragraph(words: str) -> Block:
     return Block(_LOOKS_LIKE_HEADING.sub(r"\\", words) if "#" in words else words)
 
 
-def item(words: str, depth: int = 0) -> Block:
-    """An entry of a list, `depth` levels in."""
-    return Block(f"{'  ' * depth}- {words}", tight=True)
+def item(words: str, depth: int = 0, *, mark: str = "-") -> Block:
+    """An entry of a list, `depth` levels in; `mark` is its bullet or its number."""
+    return Block(f"{'  ' * depth}{mark} {words}", tight=True)
 
 
 def row(cells: Sequence[str]) -> Block:
