@@ -62,6 +62,31 @@ def test_every_usual_encoding_is_read(tmp_path, encoding):
     assert bool(reports) == encoding.startswith(("cp", "utf-16-"))
 
 
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp1252", "Name;Größe\nMüller;groß\n"),
+        ("cp1252", "L’été dernier, nous avons mangé des crêpes près de la forêt — à 3 €."),
+        ("cp1252", "the naïve approach of the company that sells coffee, tea and other things to those who want it"),
+        ("cp1250", "Wczoraj poszedłem do sklepu, żeby kupić chleb. Było zamknięte, więc wróciłem."),
+        ("koi8-r", "Сегодня мы поговорим о погоде в Москве"),
+        ("cp932", "今日は天気がいいですね。東京の公園で友達と会いました。"),
+        ("cp949", "오늘 날씨가 정말 좋네요. 서울의 공원에서 친구를 만났습니다."),
+    ],
+)
+def test_an_encoding_is_guessed_as_browsers_guess_it(tmp_path, encoding, text):
+    assert only(tmp_path / "a.txt", text.encode(encoding)).text == text
+
+
+def test_a_wrong_byte_does_not_spoil_a_text_in_utf_8(tmp_path):
+    reports: list[str] = []
+    (tmp_path / "a.txt").write_bytes("Größe und Länge, Öl und Übel. ".encode() * 20 + b"\xff end")
+    (found,) = discover([tmp_path / "a.txt"], settings=ReadSettings())
+    (document,) = read(found, settings=ReadSettings(), report=reports.append)
+    assert document.text.endswith("Öl und Übel. \ufffd end")
+    assert "not wholly UTF-8" in reports[0]
+
+
 ANY_TEXT = st.text(max_size=200).map(lambda text: text.encode("utf-8", "replace"))
 
 
@@ -314,7 +339,8 @@ def test_importing_the_room_loads_no_parser():
         "docx",
         "lxml",
         "docutils",
-        "charset_normalizer",
+        "chardetng_py",
+        "webencodings",
         "tokenizers",
         "semantic_text_splitter",
     }

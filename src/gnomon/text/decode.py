@@ -1,9 +1,10 @@
-"""Decodes bytes to text in any encoding."""
+"""Decodes bytes to text in any encoding, as browsers do where nothing says which it is."""
 
 from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from gnomon.core.errors import UnreadableFile
@@ -18,7 +19,14 @@ _MARKS = (
 )
 _CONTROL = bytes(code for code in range(32) if code not in b"\t\n\r\f\v\x1b\x08\x00")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_HIGH = bytes(range(0x80, 0x100))
+# Two letters at least, in any of the encodings; quotation marks and dashes of Windows are none.
+_WORD = re.compile(rb"[A-Za-z\x81-\x84\x86-\x90\x98-\xff]{2,}")
 _SAMPLE_BYTES = 65_536
+_BLOCK_BYTES = 1_000_000
+_CERTAIN = ("utf-8", "utf-8-sig", "utf-16", "utf-32")
+_MOSTLY = 20
+_FEW = 0.03
 
 
 def decode(data: bytes, path: Path, report: ProblemCallback, *, declared: str = "") -> str:
@@ -28,37 +36,65 @@ def decode(data: bytes, path: Path, report: ProblemCallback, *, declared: str = 
     bytes look like, which is reported. Raises UnreadableFile for bytes that are no text.
     """
     encoding = encoding_of(data, path)
-    guessed = encoding not in ("utf-8", "utf-8-sig", "utf-16", "utf-32")
-    if guessed and _known(declared):
-        encoding, guessed = declared, False
+    if encoding not in _CERTAIN and (known := _codec(declared)):
+        encoding = known
+    else:
+        report_encoding(encoding, path, report)
     text = data.decode(encoding, errors="replace")
-    if guessed:
-        report(f"{path}: not UTF-8; read as {encoding}, which is a guess")
+    if encoding == "utf-8" and "\ufffd" in text and "\ufffd".encode() not in data:
+        report(f"{path}: not wholly UTF-8; bytes that are none stand as \ufffd")
     return one_newline(clean(text))
 
 
-def encoding_of(data: bytes, path: Path, *, whole: bool = True) -> str:
-    """The name of the encoding of bytes, or of a file's beginning if not `whole`.
+def report_encoding(encoding: str, path: Path, report: ProblemCallback) -> None:
+    """Report an encoding that is only a guess."""
+    if encoding not in _CERTAIN:
+        report(f"{path}: not UTF-8; read as {encoding}, which is a guess")
 
-    Raises UnreadableFile for bytes that are no text.
-    """
+
+def encoding_of(data: bytes, path: Path) -> str:
+    """The name of the encoding of bytes. Raises UnreadableFile for bytes that are no text."""
+    return _encoding((data,), path)
+
+
+def encoding_of_file(path: Path) -> str:
+    """The same for a file that need not fit in memory: all of it is looked at, a block at a time."""
+    with path.open("rb") as file:
+        return _encoding(iter(lambda: file.read(_BLOCK_BYTES), b""), path)
+
+
+def _encoding(blocks: Iterable[bytes], path: Path) -> str:
+    """The encoding of a file's bytes: a byte that tells may come late in it."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    before = b""
+    for number, block in enumerate(blocks):
+        if number == 0 and (certain := _marked(block, path)):
+            return certain
+        try:
+            decoder.decode(block)
+        except UnicodeDecodeError:
+            return _guess((before + block)[-2 * _BLOCK_BYTES :])
+        before = block[-_SAMPLE_BYTES:]
+    try:
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return _guess(before)
+    return "utf-8"
+
+
+def _marked(beginning: bytes, path: Path) -> str:
+    """The encoding that the first bytes name by their mark or their NULs, "" where they do not."""
     for mark, encoding in _MARKS:
-        if data.startswith(mark):
+        if beginning.startswith(mark):
             return encoding
-    wide = _utf16_without_mark(data[:_SAMPLE_BYTES])
-    if wide:
-        return wide
-    if is_binary(data):
+    wide = _utf16_without_mark(beginning[:_SAMPLE_BYTES])
+    if not wide and is_binary(beginning):
         raise UnreadableFile(
             f"{path} holds binary data, not text",
             expected="text in UTF-8 or another encoding",
             hint="leave the file out with an exclude pattern, or convert it to text",
         )
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(data, final=whole)
-    except UnicodeDecodeError as error:
-        return _guess(data[max(0, error.start - _SAMPLE_BYTES // 2) :][:_SAMPLE_BYTES])
-    return "utf-8"
+    return wide
 
 
 def is_binary(data: bytes) -> bool:
@@ -83,12 +119,20 @@ def one_newline(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
-def _known(encoding: str) -> bool:
-    try:
-        codecs.lookup(encoding)  # decoding b"" would not ask
-    except LookupError:
-        return False
-    return True
+def _codec(label: str) -> str:
+    """Python's name for an encoding as pages declare it, "" for an unknown one.
+
+    Labels mean what they mean to browsers (https://encoding.spec.whatwg.org): `iso-8859-1` is Windows-1252, and
+    UTF-16 declared in ASCII is UTF-8.
+    """
+    from webencodings import lookup
+
+    found = lookup(label)
+    if found is None:
+        return ""
+    known = {"gbk": "gb18030", "utf-16le": "utf-8", "utf-16be": "utf-8", "x-user-defined": "cp1252"}
+    name = known.get(found.name, found.codec_info.name)
+    return "cp1252" if name == "replacement" else name
 
 
 def _utf16_without_mark(sample: bytes) -> str:
@@ -104,7 +148,18 @@ def _utf16_without_mark(sample: bytes) -> str:
 
 
 def _guess(sample: bytes) -> str:
-    from charset_normalizer import from_bytes
+    """UTF-8 where most of what is not ASCII is UTF-8 all the same, else what Firefox's detector says."""
+    from chardetng_py import EncodingDetector
 
-    best = from_bytes(sample).best()
-    return best.encoding if best is not None and best.encoding != "ascii" else "cp1252"
+    lossy = sample.decode("utf-8", errors="replace")
+    wrong = lossy.count("\ufffd")
+    if sum(character > "\x7f" for character in lossy) - wrong > _MOSTLY * wrong:
+        return "utf-8"
+    words = _WORD.findall(sample)
+    high = sum(len(word) - len(word.translate(None, _HIGH)) for word in words)
+    detector = EncodingDetector()
+    detector.feed(sample, last=True)
+    # Languages of another Latin alphabet use its letters often; where they are few, Windows-1252 is likelier. That is
+    # what the detector assumes of a site in such a country.
+    western = high < _FEW * sum(map(len, words))
+    return _codec(detector.guess(tld=b"us" if western else None, allow_utf8=False)) or "cp1252"

@@ -113,19 +113,19 @@ def read_table(name: str, path: Path, kind: str) -> TableData:
 
 
 def _csv(name: str, path: Path) -> TableData:
-    with _read_errors(name, path), open_table(path, _MAX_CELL_CHARACTERS) as (names, rows):
-        kinds = ColumnKinds(len(names))
-        for _, cells in _cells(name, len(names), rows):
+    with _read_errors(name, path), open_table(path, _MAX_CELL_CHARACTERS) as table:
+        kinds = ColumnKinds(len(table.columns))
+        for _, cells in _cells(name, len(table.columns), table.rows):
             kinds.add_row(cells)
-    pairs = zip(_checked(name, names), kinds.detected(), strict=True)
+    pairs = zip(_checked(name, table.columns), kinds.detected(), strict=True)
     columns = tuple(Column(column, kind) for column, kind in pairs)
     return TableData(columns, _csv_rows(name, path, columns))
 
 
 def _csv_rows(name: str, path: Path, columns: tuple[Column, ...]) -> Iterator[tuple[int, tuple[Value, ...]]]:
     kinds = [column.kind for column in columns]
-    with _read_errors(name, path), open_table(path, _MAX_CELL_CHARACTERS) as (names, rows):
-        for number, cells in _cells(name, len(names), rows):
+    with _read_errors(name, path), open_table(path, _MAX_CELL_CHARACTERS) as table:
+        for number, cells in _cells(name, len(table.columns), table.rows):
             yield number, tuple(parse_cell(kind, cell) for kind, cell in zip(kinds, cells, strict=True))
 
 

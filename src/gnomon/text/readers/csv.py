@@ -1,43 +1,49 @@
-"""Tables: comma-, semicolon- and tab-separated."""
+"""Tables: comma-, semicolon- and tab-separated, as spreadsheets write them."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import zip_longest
+from dataclasses import dataclass, replace
+from itertools import chain, zip_longest
 from pathlib import Path
 
 from gnomon.core.documents import Document
 from gnomon.core.errors import UnreadableFile
-from gnomon.text.decode import encoding_of
+from gnomon.text.decode import encoding_of_file, one_newline, report_encoding
 from gnomon.text.field_types import FieldType, column_types, convert
+from gnomon.text.readers.csv_dialect import find_dialect
 from gnomon.text.settings import ProblemCallback, ReadSettings
 
-_SAMPLE_BYTES = 1_000_000
-_DELIMITERS = ",;\t|"
 _SHOWN = 5
+_SAMPLE_CHARACTERS = 200_000
+_LONG_TITLE = 200
 
 
 def read_csv(path: Path, settings: ReadSettings, report: ProblemCallback) -> Iterator[Document]:
-    """A document a row, with all columns as metadata; the first row names the columns.
+    """A document a row, with all columns as metadata; the first row names the columns, unless it holds values.
 
     A column whose values are all numbers, dates or true and false holds these, and None where a value is empty.
-    The text is `column: value` lines, or the column that the settings name. Rows without any value are passed
-    over; those that have some, but neither text nor title, are counted in one report. Raises UnreadableFile when
-    the settings name a column that is not there.
+    The text is `column: value` lines, or the column that the settings name. Lines above the names are the title
+    of each row that has no other. Rows without any value are passed over; those that have some, but neither text
+    nor title, are counted in one report. Raises UnreadableFile when the settings name a column that is not there.
     """
     textless: list[int] = []
-    with open_table(path, settings.max_bytes) as (_, rows):
-        types = column_types(map(_stripped, rows))
-    with open_table(path, settings.max_bytes) as (columns, rows):
-        _check_columns(columns, path, settings)
-        for number, cells in enumerate(rows, start=1):
-            if len(cells) > len(columns):
-                report(f"{path}, row {number}: {len(cells)} values for {len(columns)} columns")
-            document = _document(columns, _stripped(cells), types, number=number, settings=settings)
+    with open_table(path, settings.max_bytes) as table:
+        types = column_types(map(_stripped, table.rows))
+    with open_table(path, settings.max_bytes) as table:
+        report_encoding(table.encoding, path, report)
+        _check_columns(table.columns, path, settings)
+        if len(table.about) > _LONG_TITLE:
+            report(f"{path}: the lines above its columns' names are left out: {table.about[:_LONG_TITLE]}…")
+        about = table.about if len(table.about) <= _LONG_TITLE else ""
+        for number, cells in enumerate(table.rows, start=1):
+            if len(cells) > len(table.columns):
+                report(f"{path}, row {number}: {len(cells)} values for {len(table.columns)} columns")
+            document = _document(table.columns, _stripped(cells), types, number=number, settings=settings)
             if document.text.strip() or document.title.strip():
-                yield document
+                yield document if document.title or not about else replace(document, title=about)
             elif any(cell.strip() for cell in cells):
                 textless.append(number)
         if textless:
@@ -46,32 +52,47 @@ def read_csv(path: Path, settings: ReadSettings, report: ProblemCallback) -> Ite
             report(f"{path}: {rows_said} without text or title left out: {numbers}")
 
 
+@dataclass(frozen=True)
+class OpenTable:
+    """The columns' names, the rows below them as they stand (one may have more values or fewer), and the text above."""
+
+    columns: list[str]
+    rows: Iterator[list[str]]
+    about: str = ""
+    encoding: str = "utf-8"
+
+
 @contextmanager
-def open_table(path: Path, longest: int) -> Iterator[tuple[list[str], Iterator[list[str]]]]:
-    """The columns' names, and the rows below them as they stand: one may have more values or fewer.
+def open_table(path: Path, longest: int) -> Iterator[OpenTable]:
+    """The table in a file. A row of values in the place of names is the first row, under names by number.
 
     No field is longer than `longest`. Raises UnreadableFile for bytes that are no text, csv.Error.
     """
-    with path.open("rb") as file:
-        sample = file.read(_SAMPLE_BYTES)
-        whole = not file.read(1)
-    encoding = encoding_of(sample, path, whole=whole)
-    beginning = sample.decode(encoding, errors="replace").partition("\n")[0]
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else max(_DELIMITERS, key=beginning.count)
+    encoding = encoding_of_file(path)
     # The module's own limit, 131,072 characters a field, is one for the whole process and only ever raised.
     csv.field_size_limit(max(csv.field_size_limit(), longest))
     with path.open(encoding=encoding, errors="replace", newline="") as lines:
-        rows = csv.reader(lines, delimiter=delimiter)
-        yield _columns(next(rows, [])), rows
+        beginning = lines.read(_SAMPLE_CHARACTERS)
+        if len(beginning) == _SAMPLE_CHARACTERS:
+            beginning = beginning.rpartition("\n")[0] or beginning
+        dialect = find_dialect(beginning, "\t" if path.suffix.lower() == ".tsv" else "")
+        lines.seek(0)
+        lines.read(dialect.skip)
+        rows = ([one_newline(cell) for cell in row] for row in csv.reader(lines, delimiter=dialect.delimiter))
+        above = [" ".join(" ".join(next(rows)).split()) for _ in range(dialect.preamble)]
+        first = next(rows, [])
+        columns = _columns(first if dialect.header else [""] * len(first))
+        about = " ".join(line for line in above if line)
+        yield OpenTable(columns, rows if dialect.header else chain([first], rows), about, encoding)
 
 
 def _columns(names: Sequence[str]) -> list[str]:
     """Unique names: an empty one is called by its number, a repeated one has its number added."""
-    columns: list[str] = []
+    columns: dict[str, None] = {}
     for number, name in enumerate(names, start=1):
         plain = name.strip() or f"column {number}"
-        columns.append(f"{plain} {number}" if plain in columns else plain)
-    return columns
+        columns[f"{plain} {number}" if plain in columns else plain] = None
+    return list(columns)
 
 
 def _stripped(cells: Sequence[str]) -> list[str]:

@@ -10,7 +10,12 @@ from gnomon.text.readers.ooxml import attribute, child, children, is_on
 
 _LEVELS = 9
 _PLACE = re.compile(r"%([1-9])")
-_ROMAN = tuple(zip((1000, 900, 500, 400, 100, 90, 50, 40, 10, 9, 5, 4, 1), "M CM D CD C XC L XL X IX V IV I".split(), strict=True))
+_ROMAN = {"M": 1000, "CM": 900, "D": 500, "CD": 400, "C": 100, "XC": 90, "L": 50, "XL": 40, "X": 10} | {
+    "IX": 9,
+    "V": 5,
+    "IV": 4,
+    "I": 1,
+}
 BULLET = "-"
 
 
@@ -99,7 +104,7 @@ def _written(number: int, style: str) -> str:
         return letters if style == "lowerLetter" else letters.upper()
     if style in ("lowerRoman", "upperRoman") and 0 < number < 5000:
         roman = ""
-        for value, sign in _ROMAN:
+        for sign, value in _ROMAN.items():
             roman += sign * (number // value)
             number %= value
         return roman.lower() if style == "lowerRoman" else roman
