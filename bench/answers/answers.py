@@ -31,7 +31,6 @@ from gnomon.answer.extractive import extract_sentences
 from gnomon.answer.settings import AskSettings
 from gnomon.answer.types import Passage, Sentence
 from gnomon.answer.verification.spans import split_segments
-from gnomon.answer.verification.verifier import Verifier
 from gnomon.collection.settings import RetrievalSettings
 from gnomon.core.ranking import Query
 from gnomon.evaluate.metrics import summary
@@ -129,12 +128,11 @@ def answers(data: Asked, found: Mapping[str, Given], encoder: Once, *, corpus: C
     for name, one in found.items():
         question, most = data.questions[name], AskSettings().sentences
         started = time.process_time()
-        verifier = Verifier(one.passages, encoder)
-        best = extract_sentences(question, one.passages, encoder, sentences=most, verifier=verifier)
+        best = extract_sentences(question, one.passages, encoder, sentences=most, text_of=corpus.kb.text)
         seconds += time.process_time() - started
         wrong += sum(not stands(sentence, corpus) for sentence in best)
         quoted += len(best)
-        alone = extract_sentences(question, one.passages, encoder, sentences=1, verifier=verifier)
+        alone = extract_sentences(question, one.passages, encoder, sentences=1, text_of=corpus.kb.text)
         said["first sentence of the best chunk"][name] = sentences(one.top)[0]
         said["one sentence"][name] = " ".join(sentence.text for sentence in alone)
         said["default"][name] = " ".join(sentence.text for sentence in best)

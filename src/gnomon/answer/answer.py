@@ -128,7 +128,7 @@ class _AnswerRun:
             if self._chat is None:
                 draft = yield from self._quote(evidence)
                 plain = has_rows or evidence.confidence >= self._answer_threshold
-                outcome = ABSENT if not draft.sentences else ANSWERED if plain else POSSIBLE
+                outcome = ANSWERED if plain and draft.sentences else POSSIBLE
             else:
                 draft = yield from self._generate(self._chat, evidence)
                 draft, outcome = self._judge(draft)
@@ -229,9 +229,13 @@ class _AnswerRun:
                 quotes = [quote_row(row) for row in rows[: settings.sentences]]
             else:
                 usable = evidence.passages if evidence.confidence >= self._threshold else rows
-                verifier = self._verifier(usable)
                 quotes = extract_sentences(
-                    evidence.question, usable, self._kb.encoder, sentences=settings.sentences, verifier=verifier
+                    evidence.question,
+                    usable,
+                    self._kb.encoder,
+                    sentences=settings.sentences,
+                    language=self._kb.version.retrieval.language,
+                    text_of=self._kb.text,
                 )
             placed = [builder.add("\n" if rows else " ", sentence) for sentence in quotes]
         for sentence in placed:

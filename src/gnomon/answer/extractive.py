@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float
 
+from gnomon.answer.quotable import is_dependent, quotable_units, refers_elsewhere, stands_alone
 from gnomon.answer.types import Citation, Passage, Sentence
-from gnomon.answer.verification.spans import PassageSpan, PassageSpans
-from gnomon.answer.verification.verifier import Verifier
+from gnomon.answer.verification.claims import content_words
+from gnomon.answer.verification.spans import PassageSpan, PassageSpans, PassageSplitter
 from gnomon.core.contracts import Encoder
 from gnomon.kernels.diversity import containment
+from gnomon.text.outline import find_headings
 
+TextLookup = Callable[[str], str | None]
+"""A document's id to its text; None where it is not there."""
 FEATURES = (
-    "similarity", "words", "adjacent", "rank", "score", "first", "log length", "short", "question", "wanted",
+    "similarity", "words", "heading", "adjacent", "rank", "score", "first", "log length", "short", "reference", "dependent", "code",
+    "wanted",
 )  # fmt: skip
-_WEIGHTS = np.array([6.0, 7.4, 0.4, 2.9, 2.0, 0.15, 0.8, -0.2, -20.0, 0.5])
-# Fitted to the greatest mean token F1 of the best sentence, on rhdh_docs and xquad/en, with all-MiniLM-L6-v2,
-# but for questions and headings: there are next to none in these sets, and none is an answer.
+_WEIGHTS = np.array([6.0, 7.4, 2.0, 0.4, 2.9, 2.0, 0.15, 0.8, -0.2, -1.0, -0.5, 0.5, 0.5])
 MARGIN = 1.0
 """How much worse than the best a further sentence may score."""
 _SHORT = 5  # words
 _AMOUNT = re.compile(r"\b(?:how (?:many|much|long|often|old|far|large|big|high)|when|what (?:year|date|percent\w*))\b")
-_MARK = re.compile(r"#{1,6}\s|```|!!!\s|[=~^*_-]{3,}\s*$|\|[\s|:-]*$")
 _DIGIT = re.compile(r"\d")
 
 
@@ -35,21 +37,40 @@ def extract_sentences(
     encoder: Encoder,
     *,
     sentences: int,
-    verifier: Verifier | None = None,
+    language: str = "en",
+    text_of: TextLookup | None = None,
 ) -> list[Sentence]:
     """At most so many sentences of the passages, in the order of the text; each cites where it stands.
 
-    The best is always there; a further one only where it scores nearly as well and says something else.
-    The `verifier`, where it was made for these passages, saves reading and encoding them again.
+    A sentence is a unit of `gnomon.answer.quotable` that stands by itself: it may be a list or a block of code with
+    the sentence before it. The best is there, if there is any; a further one only where it scores nearly as well and
+    says something else. `text_of` gives the text of a document, so that nothing is quoted that its passage cuts off;
+    by default passages are taken to be whole.
     """
-    reusable = verifier is not None and verifier.spans.passages == tuple(passages)
-    spans = (verifier if verifier is not None and reusable else Verifier(passages, encoder)).spans
+    spans = PassageSpans(passages, encoder, content_words(language), split=_splitter(text_of))
     if not spans.segments:
         return []
     scores = sentence_features(question, spans) @ _WEIGHTS
     chosen = _select(scores, spans, sentences)
     chosen.sort(key=lambda at: (spans.spans[at].passage, spans.spans[at].start))
     return _as_sentences(chosen, spans)
+
+
+def _splitter(text_of: TextLookup | None) -> PassageSplitter:
+    """Splits a passage into the units that can be quoted."""
+
+    def split(passage: Passage) -> list[tuple[int, int]]:
+        if passage.row:
+            return [(0, len(passage.text))] if passage.text.strip() else []
+        whole, start = None if text_of is None else text_of(passage.document), passage.start
+        if whole is None or whole[start : passage.end] != passage.text:
+            whole, start = passage.text, 0
+        units = quotable_units(whole, start, start + len(passage.text))
+        own = [(left - start, right - start) for left, right in units if stands_alone(whole[left:right])]
+        above = {passage.title, *passage.heading}
+        return [(left, right) for left, right in own if " ".join(passage.text[left:right].split()) not in above]
+
+    return split
 
 
 def sentence_features(question: str, spans: PassageSpans) -> Float[np.ndarray, "segments features"]:
@@ -63,28 +84,40 @@ def sentence_features(question: str, spans: PassageSpans) -> Float[np.ndarray, "
     table = np.zeros((len(segments), len(FEATURES)))
     table[:, 0] = similarity
     table[:, 1] = containment(spans.weights[columns], spans.has_word[spans.segments][:, columns])
-    table[:, 2] = _adjacent_mean(similarity, segments)
+    table[:, 2] = _heading_shares(words, spans, segments)
+    table[:, 3] = _adjacent_mean(similarity, segments)
     for row, span in zip(table, segments, strict=True):
         text = spans.text(span)
         length = len(text.split())
         passage = spans.passages[span.passage]
-        row[3:] = (
+        row[4:] = (
             1.0 / (1 + span.passage),
             passage.score / best,
             span.first == 0,
             math.log(max(1, length)),
             length < _SHORT,
-            _has_no_content(text, spans.passages[span.passage]),
+            refers_elsewhere(text),
+            is_dependent(text),
+            "```" in text,
             amount and bool(_DIGIT.search(text)),
         )
     return table
 
 
-def _has_no_content(text: str, passage: Passage) -> bool:
-    """Whether it is a question, an announcement or a heading: none of them answers anything by itself."""
-    if text.endswith(("?", "？", ":")) or _MARK.match(text):
-        return True
-    return " ".join(text.split()) in {passage.title, *passage.heading}
+def _heading_shares(
+    words: Sequence[str], spans: PassageSpans, segments: Sequence[PassageSpan]
+) -> Float[np.ndarray, " segments"]:
+    """The share of the question's words that stand in the title and the headings above each segment."""
+    if not words:
+        return np.zeros(len(segments))
+    found = []
+    outlines = [list(find_headings(passage.text)) for passage in spans.passages]
+    for span in segments:
+        passage = spans.passages[span.passage]
+        own = [one.words for one in outlines[span.passage] if one.end <= span.start][-1:]
+        above = set(spans.words(" . ".join([passage.title, *passage.heading, *own])))
+        found.append(len(above & set(words)) / len(words))
+    return np.array(found)
 
 
 def _adjacent_mean(
@@ -112,7 +145,10 @@ def _select(scores: Float[np.ndarray, " segments"], spans: PassageSpans, limit: 
 
 
 def _is_duplicate(at: int, other: int, spans: PassageSpans) -> bool:
-    """Whether two segments say the same: nearly the same vector, or the same words."""
+    """Whether two segments say the same: one within the other, nearly the same vector, or the same words."""
+    mine, theirs = spans.spans[at], spans.spans[other]
+    if mine.passage == theirs.passage and mine.start < theirs.end and theirs.start < mine.end:
+        return True
     if float(spans.vectors[at] @ spans.vectors[other]) > 0.9:
         return True
     return set(spans.claim_of(at).words) <= set(spans.claim_of(other).words)

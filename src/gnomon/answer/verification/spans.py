@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -97,6 +97,8 @@ def _shorten_segment(text: str, start: int, end: int) -> list[tuple[int, int]]:
         cuts.append(at)
 
 
+PassageSplitter = Callable[[Passage], list[tuple[int, int]]]
+"""A passage to its segments, each text[start:end]."""
 MAX_SPAN_SEGMENTS = 3
 """The most segments in a row that a sentence is compared with as one: answers merge sentences."""
 # The cosine of unrelated texts differs between models: near 0 for some, 0.8 for others.
@@ -124,12 +126,22 @@ class PassageSpan:
 
 
 class PassageSpans:
-    """All spans of some passages, with their claims, words and vectors, each computed when first needed."""
+    """All spans of some passages, with their claims, words and vectors, each computed when first needed.
 
-    def __init__(self, passages: Sequence[Passage], encoder: Encoder, words: WordSplitter) -> None:
+    `split` gives the segments; by default sentences, and lines that are things of their own, cut where they are long.
+    """
+
+    def __init__(
+        self,
+        passages: Sequence[Passage],
+        encoder: Encoder,
+        words: WordSplitter,
+        *,
+        split: PassageSplitter | None = None,
+    ) -> None:
         self.passages, self.words = tuple(passages), words
         self._encoder = encoder
-        self.spans, self.segments = _spans(self.passages)
+        self.spans, self.segments = _spans(self.passages, split or (lambda passage: split_segments(passage.text)))
         self._claims: dict[int, Claim] = {}
 
     def text(self, span: PassageSpan) -> str:
@@ -217,12 +229,12 @@ def adjacent_pairs(words: Sequence[str]) -> frozenset[tuple[str, str]]:
     return frozenset(pairwise(words))
 
 
-def _spans(passages: Sequence[Passage]) -> tuple[tuple[PassageSpan, ...], list[int]]:
+def _spans(passages: Sequence[Passage], split: PassageSplitter) -> tuple[tuple[PassageSpan, ...], list[int]]:
     """Every span, passage by passage, and the numbers of the single segments."""
     spans: list[PassageSpan] = []
     single: list[int] = []
     for passage, one in enumerate(passages):
-        own = split_segments(one.text)
+        own = split(one)
         for first in range(len(own)):
             single.append(len(spans))
             lasts = range(first + 1, min(len(own), first + MAX_SPAN_SEGMENTS) + 1)
