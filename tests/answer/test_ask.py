@@ -21,6 +21,7 @@ from gnomon.answer import (
     ask,
     stream,
 )
+from gnomon.answer import extractive
 from gnomon.answer.prompt import REFUSAL
 from gnomon.answer.tables import register, unregister
 from gnomon.answer.verification.verifier import MIN_SUPPORT
@@ -140,6 +141,16 @@ def test_every_quote_is_what_it_cites(kb):
                 assert [citation.quote for citation in sentence.citations] == [sentence.text]
                 assert sentence.text in DOCUMENTS[sentence.citations[0].document]
             assert any(one.text in text for one in answer.sentences)
+
+
+def test_a_block_of_code_stands_on_lines_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(extractive, "MARGIN", 1e6)
+    text = "Old keys are made new with\n\n```\nkey renew --all\n```\n\nOld keys made new live for a year."
+    with gnomon.open(tmp_path / "kb", encoder=HashEncoder(dim=256)) as kb:
+        kb.add([gnomon.Document(id="keys", text=text, media_type="text/markdown")])
+        answer = ask(kb, "How are old keys made new?", settings=EVER)
+        assert answer.text == text
+        assert true_to_the_documents(kb, answer)
 
 
 def test_a_generated_answer_is_streamed_and_verified(kb, server):

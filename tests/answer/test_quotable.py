@@ -72,6 +72,7 @@ def test_what_is_too_long_to_be_read_is_left_out() -> None:
         "Which one is it?",
         "Do it like this:",
         "!!! note",
+        "```\nkey renew\n```",
         "**Extra features**",
         "(api-keys)=",
         "::: httpx.Client",

@@ -13,6 +13,7 @@ from gnomon.answer.extractive import extract_sentences
 from gnomon.answer.generative import AnswerBuilder, Draft, quote_row, verify_reply
 from gnomon.answer.prompt import Template, load_template
 from gnomon.answer.query_rewriting import expand_query, retrieve, rewrite_standalone
+from gnomon.answer.quotable import is_block
 from gnomon.answer.settings import AskSettings
 from gnomon.answer.types import (
     Answer,
@@ -237,7 +238,9 @@ class _AnswerRun:
                     language=self._kb.version.retrieval.language,
                     text_of=self._kb.text,
                 )
-            placed = [builder.add("\n" if rows else " ", sentence) for sentence in quotes]
+            block = any(is_block(sentence.text) for sentence in quotes)
+            between = "\n\n" if block else "\n" if rows else " "
+            placed = [builder.add(between, sentence) for sentence in quotes]
         for sentence in placed:
             if sentence is not None:
                 yield SentenceVerified(sentence)

@@ -23,6 +23,7 @@ _SYNOPSIS = re.compile(r"[#\s]*(?:synopsis|usage|syntax|signature)[\s=~^-]*$", r
 _OPTION = re.compile(r"-{1,2}[\w?]|\S*[_<(\[=]|\S+ [<(\[]")
 _MAX_TERM_WORDS = 8
 _MAX_NAME_WORDS = 3
+_LINES = re.compile(r"\n[ \t]*(?:`{3}|~{3}|[-*+•–][ \t]|\(?\d{1,3}[.)][ \t])|\n[ \t]*\n")
 _LEAD = re.compile(r"(?:[:：]|\.\.\.|…)\W*$")
 
 _LINK = r"[\[`*_(\"'“‘{]*"
@@ -211,12 +212,16 @@ def _line_kind(line: str) -> Literal["heading", "list", "table", "paragraph"]:
 
 
 def stands_alone(unit: str) -> bool:
-    """Whether a unit says something by itself: it is no question, announcement, heading, markup or cross-reference.
+    """Whether a unit says something by itself.
+
+    Questions, announcements, headings, markup, cross-references and code without a word before it do not.
 
     >>> [stands_alone(one) for one in ("See Section 9.7.3.", "Which one?", "Do this:", "Keys expire after a day.")]
     [False, False, False, True]
     """
-    if "```" in unit or "~~~" in unit:
+    if _FENCE.match(unit):  # code that nothing introduces
+        return False
+    if is_block(unit):
         return True
     if unit.endswith(("?", "？", ":", "：")) or _MARKUP.match(unit):
         return False
@@ -227,6 +232,11 @@ def stands_alone(unit: str) -> bool:
     if _ITEM.match(unit) or _ENDED.search(unit):
         return True
     return len(unit.split()) >= _MIN_WORDS and not re.search(r"\[[^\]\n]*\]", unit)
+
+
+def is_block(unit: str) -> bool:
+    """Whether it has lines that must stay lines: code, a list, an option with its description."""
+    return bool(_LINES.search(unit))
 
 
 def refers_elsewhere(unit: str) -> bool:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from gnomon.answer.quotable import is_block
 from gnomon.answer.response_parser import ResponseParser
 from gnomon.answer.types import (
     Answer,
@@ -189,12 +190,13 @@ def sentence_text(sentence: Sentence) -> Text:
         return Text.assemble(clean(_flat(sentence.text), style="dim"), (f" {NOT_SUPPORTED}", "yellow"))
     numbers = dict.fromkeys(citation.passage for citation in sentence.citations)
     marks = "".join(f"[{number}]" for number in numbers)
-    return clean(_flat(sentence.text)).append(f" {marks}", style="cyan")
+    after = "\n" if sentence.text.endswith(("```", "~~~")) else " "
+    return clean(_flat(sentence.text)).append(f"{after}{marks}", style="cyan")
 
 
 def _flat(text: str) -> str:
-    """On one line, but for code."""
-    return text if "```" in text else re.sub(r"\s+", " ", text)
+    """On one line, but for code and lists."""
+    return text if is_block(text) else re.sub(r"\s+", " ", text)
 
 
 def cited(sentences: Sequence[Sentence], passage: Passage) -> tuple[tuple[int, int], ...]:
