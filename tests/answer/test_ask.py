@@ -19,9 +19,9 @@ from gnomon.answer import (
     SentenceVerified,
     TextDelta,
     ask,
+    extractive,
     stream,
 )
-from gnomon.answer import extractive
 from gnomon.answer.prompt import REFUSAL
 from gnomon.answer.tables import register, unregister
 from gnomon.answer.verification.verifier import MIN_SUPPORT

@@ -28,7 +28,8 @@ def test_steps_are_quoted_together() -> None:
 
 
 def test_an_option_is_quoted_with_the_first_sentence_on_it() -> None:
-    text = "-t pattern\n--table=pattern\n\nDump only tables that match. More may be given.\n\nlog_rate (integer)\n\nHow often."
+    table = "-t pattern\n--table=pattern\n\nDump only tables that match. More may be given."
+    text = f"{table}\n\nlog_rate (integer)\n\nHow often."
     assert units(text) == [
         "-t pattern\n--table=pattern\n\nDump only tables that match.",
         "More may be given.",

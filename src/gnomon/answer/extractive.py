@@ -20,8 +20,8 @@ from gnomon.text.outline import find_headings
 TextLookup = Callable[[str], str | None]
 """A document's id to its text; None where it is not there."""
 FEATURES = (
-    "similarity", "words", "heading", "adjacent", "rank", "score", "first", "log length", "short", "reference", "dependent", "code",
-    "wanted",
+    "similarity", "words", "heading", "adjacent", "rank", "score", "first", "log length", "short", "reference",
+    "dependent", "code", "wanted",
 )  # fmt: skip
 _WEIGHTS = np.array([6.0, 7.4, 2.0, 0.4, 2.9, 2.0, 0.15, 0.8, -0.2, -1.0, -0.5, 0.5, 0.5])
 MARGIN = 1.0

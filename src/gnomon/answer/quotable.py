@@ -1,4 +1,4 @@
-"""Quotable units of a text: whole sentences, list items, lists and code blocks, and which of them stand by themselves."""
+"""Quotable units of a text: sentences, list items, lists, blocks of code; and which of them stand by themselves."""
 
 from __future__ import annotations
 
@@ -90,8 +90,8 @@ def _units(text: str, start: int, end: int) -> Iterator[Span]:
     lead: Span | None = None
     term: _Block | None = None
     heading = ""
-    for block, following in pairwise([*_blocks(text), None]):
-        assert block is not None
+    blocks = list(_blocks(text))
+    for number, block in enumerate(blocks):
         if block.kind == "heading":
             heading = text[block.start : block.end]
         if block.end < start or block.start > end or block.kind == "heading" or _SYNOPSIS.match(heading):
@@ -112,16 +112,17 @@ def _units(text: str, start: int, end: int) -> Iterator[Span]:
             own = [(block.start + left, block.start + right) for left, right in spans(text[block.start : block.end])]
             if term is not None and own:
                 own[0] = (term.start, own[0][1])
-            lead, term = _lead(text, own, following), None
+            lead, term = _lead(text, own, blocks[number + 1 : number + 2]), None
             yield from own if lead is None else own[:-1]
 
 
-def _lead(text: str, own: list[Span], following: _Block | None) -> Span | None:
-    """The last sentence, where it introduces what follows."""
-    if not own or following is None or following.kind not in ("code", "list"):
+def _lead(text: str, own: list[Span], following: list[_Block]) -> Span | None:
+    """The last sentence, where it introduces the block that follows."""
+    kind = following[0].kind if following else ""
+    if not own or kind not in ("code", "list"):
         return None
     announces = _LEAD.search(text[own[-1][0] : own[-1][1]])
-    return own[-1] if announces or following.kind == "code" else None
+    return own[-1] if announces or kind == "code" else None
 
 
 def _items(text: str, block: _Block, lead: Span | None) -> Iterator[Span]:
