@@ -10,6 +10,7 @@ still called `rerank.share`), a registered table, two monitoring runs, gate repo
 from __future__ import annotations
 
 import json
+import sqlite3
 import tarfile
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pytest
 
 import gnomon
 from gnomon.collection import Collection
+from gnomon.collection.catalog.schema import vector_checksum
 
 ARCHIVE = Path(__file__).parents[1] / "fixtures" / "gnomon-0.1.tar.gz"
 VERSIONS = ("v1", "v2", "v3", "v4", "v5")
@@ -75,3 +77,19 @@ def test_its_commands_show_it(old: Path, capsys: pytest.CaptureFixture[str]) -> 
     ):
         assert run(command) == 0
         assert shown in capsys.readouterr().out
+
+
+def test_its_vectors_get_checksums(old: Path) -> None:
+    before = _rows(old, "SELECT space_id, role, text_hash, data FROM vectors ORDER BY id")
+    with opened(old):
+        pass
+    after = _rows(old, "SELECT space_id, role, text_hash, data, checksum FROM vectors ORDER BY id")
+    assert after == [(*row, vector_checksum(*row)) for row in before]
+
+
+def _rows(old: Path, query: str) -> list[tuple[object, ...]]:
+    connection = sqlite3.connect(old / "kb" / "collection.db")
+    try:
+        return connection.execute(query).fetchall()
+    finally:
+        connection.close()

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import sqlite3
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 from gnomon.collection import CollectionSettings
 from gnomon.collection.catalog.queries import chunks_of
 from gnomon.core.documents import Document
-from gnomon.core.errors import InvalidInput
+from gnomon.core.errors import DamagedVectors, InvalidInput
 from gnomon.doctor.doctor import examine
 from gnomon.doctor.report import DoctorFinding, DoctorReport
 from gnomon.testing.toys import HashEncoder
@@ -142,6 +143,7 @@ def test_a_sample_of_none_is_refused(folder: Path) -> None:
         ("zero", np.zeros(64, "<f4"), "are zero"),
         ("not-finite", np.full(64, np.nan, "<f4"), "hold NaN or infinite values"),
         ("wrong-length", np.ones(32, "<f4"), "do not have the 64 dimensions of the space"),
+        ("damaged", np.eye(64, dtype="<f4")[3], "do not match their checksum"),
     ],
 )
 def test_broken_vectors_are_embedded_again(folder: Path, check: str, data: np.ndarray, what: str) -> None:
@@ -156,10 +158,37 @@ def test_broken_vectors_are_embedded_again(folder: Path, check: str, data: np.nd
     assert asked(folder, "SELECT text_hash, data FROM vectors ORDER BY id") == before
 
 
+def test_a_search_leaves_out_passages_of_damaged_vectors_and_says_so(folder: Path) -> None:
+    with opened(folder) as kb:
+        whole = kb.search("x7y0z1", k=COUNT * 4, mode="dense")
+        (word,) = kb.search("x7y0z1", k=5, mode="lexical")
+    lost = word.chunk_id
+    changed(
+        folder,
+        f"UPDATE vectors SET data = CAST(x'0000C07F' || substr(data, 5) AS BLOB), checksum = NULL WHERE text_hash = "
+        f"(SELECT text_hash FROM chunks WHERE id = {lost})",  # not a number, from before there were checksums
+        "UPDATE vectors SET data = CAST(substr(data, 1, 100) || x'01' || substr(data, 102) AS BLOB) WHERE id = 1",
+    )
+    shutil.rmtree(folder / "derived")
+    with opened(folder) as kb, pytest.warns(DamagedVectors, match=r"2 passages of .* doctor .* --fix"):
+        found = kb.search("x7y0z1", k=COUNT * 4, mode="dense")
+        assert len(found) == len(whole) - 2
+        assert lost not in {hit.chunk_id for hit in found}
+        assert lost in {hit.chunk_id for hit in kb.search("x7y0z1", k=5, mode="lexical")}
+    assert {each.check for each in looked(folder).findings} >= {"damaged", "not-finite"}
+    mended(folder)
+    with opened(folder) as kb, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        after = kb.search("x7y0z1", k=COUNT * 4, mode="dense")
+    assert [(hit.document, round(hit.score, 5)) for hit in after] == [
+        (hit.document, round(hit.score, 5)) for hit in whole
+    ]
+
+
 def test_vectors_that_are_not_normalised(folder: Path) -> None:
     row = asked(folder, "SELECT data FROM vectors WHERE id = 4")[0][0]
     longer = (2 * np.frombuffer(row, "<f4")).tobytes()  # type: ignore[arg-type]
-    changed(folder, "UPDATE vectors SET data = ? WHERE id = 4", parameters=(longer,))
+    changed(folder, "UPDATE vectors SET data = ?, checksum = NULL WHERE id = 4", parameters=(longer,))
     found = looked(folder)
     assert (finding(found, "not-normalised").severity, found.errors) == ("warning", 0)
     mended(folder)
@@ -216,7 +245,7 @@ def foreign(folder: Path, encoder: HashEncoder, every: int = 4) -> int:
     for chunk, row in zip(picked, rows, strict=True):
         changed(
             folder,
-            "UPDATE vectors SET data = ? WHERE text_hash = ?",
+            "UPDATE vectors SET data = ?, checksum = NULL WHERE text_hash = ?",
             parameters=(row.astype("<f4").tobytes(), chunk.text_hash),
         )
     return len(picked)

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gnomon.core import errors
-from gnomon.core.errors import GnomonError, LowRecall, TruncatedText
+from gnomon.core.errors import DamagedVectors, GnomonError, LowRecall, TruncatedText
 from gnomon.core.progress import Progress
 
 WRONG_INPUT, SURROUNDINGS, DAMAGE, GENERAL = 2, 3, 4, 1
@@ -213,16 +213,19 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, allow_nan=False, default=str) + "\n")
 
 
+_NOTED = (TruncatedText, LowRecall, DamagedVectors)
+
+
 @contextmanager
 def noted() -> Iterator[list[str]]:
     """Collect gnomon's warnings as notes instead of letting Python print them with file and line."""
     notes: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", TruncatedText)
-        warnings.simplefilter("always", LowRecall)
+        for category in _NOTED:
+            warnings.simplefilter("always", category)
         yield notes
     for warning in caught:
-        if issubclass(warning.category, TruncatedText | LowRecall):
+        if issubclass(warning.category, _NOTED):
             if (said := str(warning.message)) not in notes:
                 notes.append(said)
         else:

@@ -40,14 +40,13 @@ class CachedEncoder(DelegatingEncoder):
         """Vectors from the cache, and from the encoder where the cache lacks them."""
         by_hash = {vector_cache.hash_of(text): text for text in texts}
         with self.catalog.read() as connection:
-            lacking = vector_cache.missing(connection, self.space_id, role, hashes=list(by_hash))
-        todo = [key for key in by_hash if key in lacking]
+            rows = vector_cache.get(connection, self.space_id, role, hashes=list(by_hash))
+        todo = [key for key in by_hash if key not in rows]
         if todo:
             vectors = self.encoder.encode([by_hash[key] for key in todo], role=role)
             with self.catalog.write() as connection:
                 vector_cache.put(connection, self.space_id, role, hashes=todo, vectors=vectors)
-        with self.catalog.read() as connection:
-            rows = vector_cache.get(connection, self.space_id, role, hashes=list(by_hash))
+            rows |= dict(zip(todo, vectors.data, strict=True))
         data = [rows[vector_cache.hash_of(text)] for text in texts]
         return Vectors(np.stack(data) if data else np.zeros((0, self.space.dim), "f4"), self.space)
 

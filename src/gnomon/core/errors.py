@@ -119,3 +119,7 @@ class TruncatedText(UserWarning):
 
 class LowRecall(UserWarning):
     """An approximate index that lost too many true neighbours was replaced by an exact one."""
+
+
+class DamagedVectors(UserWarning):
+    """Passages that a search by meaning leaves out because their stored vectors are damaged."""

@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Select, delete, exists, func, select, update
+from sqlalchemy import Connection, Select, delete, exists, func, select
 
-from gnomon.collection.catalog import schema
+from gnomon.collection.catalog import schema, vector_cache
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.versions import Version, VersionState
 from gnomon.collection.ingest.writer import SLICE_TEXTS, embed_slices
@@ -41,11 +41,12 @@ _ROWS_PER_BLOCK = 4096
 
 @dataclass(frozen=True)
 class VectorEntry:
-    """A vector's row in the catalog, and the hash of its text."""
+    """A vector's row in the catalog, the hash of its text, and whether the row matches its checksum."""
 
     row: int
     role: str
     text_hash: bytes
+    intact: bool
 
 
 @dataclass(eq=False)
@@ -60,6 +61,7 @@ class VectorScan:
     wrong_length: list[VectorEntry] = field(default_factory=list)
     not_finite: list[VectorEntry] = field(default_factory=list)
     zero: list[VectorEntry] = field(default_factory=list)
+    changed: list[VectorEntry] = field(default_factory=list)
     not_unit: list[VectorEntry] = field(default_factory=list)
     orphans: list[VectorEntry] = field(default_factory=list)
     twins: dict[bytes, tuple[bytes, float]] = field(default_factory=dict)
@@ -103,13 +105,15 @@ def scan_vectors(
 def _usable(scan: VectorScan, entries: list[VectorEntry], matrix: Array, *, is_unit: bool) -> Array:
     """The positions of vectors that can be compared; the others are added to the scan."""
     finite = np.asarray(np.isfinite(matrix).all(axis=1))
+    intact = np.array([entry.intact for entry in entries], dtype=bool)
     lengths = np.linalg.norm(np.where(finite[:, None], matrix, 0).astype(np.float64), axis=1)
     scan.not_finite += [entries[at] for at in np.flatnonzero(~finite)]
     scan.zero += [entries[at] for at in np.flatnonzero(finite & (lengths == 0))]
     if is_unit:
-        odd = finite & (lengths > 0) & (np.abs(lengths - 1) > UNIT)
+        odd = finite & (lengths > 0) & (np.abs(lengths - 1) > UNIT) & intact
         scan.not_unit += [entries[at] for at in np.flatnonzero(odd)]
-    return np.flatnonzero(finite & (lengths > 0))
+    scan.changed += [entries[at] for at in np.flatnonzero(finite & (lengths > 0) & ~intact)]
+    return np.flatnonzero(finite & (lengths > 0) & intact)
 
 
 def _find_twins(
@@ -157,14 +161,18 @@ def _blocks(catalog: Catalog, space_id: int) -> Iterator[tuple[list[VectorEntry]
         if not rows:
             return
         after = rows[-1][0]
-        yield [VectorEntry(row[0], row[1], row[2]) for row in rows], [row[3] for row in rows]
+        entries = []
+        for row_id, role, text_hash, data, checksum in rows:
+            intact = checksum in (None, schema.vector_checksum(space_id, role, text_hash, data))
+            entries.append(VectorEntry(row_id, role, text_hash, intact))
+        yield entries, [row[3] for row in rows]
 
 
-def _after(connection: Connection, space_id: int, after: int) -> list[tuple[int, str, bytes, bytes]]:
+def _after(connection: Connection, space_id: int, after: int) -> list[tuple[int, str, bytes, bytes, int | None]]:
     vector = schema.vectors.c
-    of = select(vector.id, vector.role, vector.text_hash, vector.data)
+    of = select(vector.id, vector.role, vector.text_hash, vector.data, vector.checksum)
     some = of.where(vector.space_id == space_id, vector.id > after).order_by(vector.id).limit(_ROWS_PER_BLOCK)
-    return [(row[0], row[1], row[2], row[3]) for row in connection.execute(some)]
+    return [(row[0], row[1], row[2], row[3], row[4]) for row in connection.execute(some)]
 
 
 def vectors(context: CheckContext) -> Iterator[Diagnosis]:
@@ -206,12 +214,15 @@ def _broken(context: CheckContext, own: KeptVersions, scan: VectorScan) -> Itera
         ("wrong-length", scan.wrong_length, f"do not have the {version.space.dim} dimensions of the space"),
         ("not-finite", scan.not_finite, "hold NaN or infinite values"),
         ("zero", scan.zero, "are zero"),
+        ("damaged", scan.changed, "do not match their checksum"),
         ("not-normalised", scan.not_unit, "are not of length 1, unlike all others of their model"),
     )
     explanations = {
-        "wrong-length": "Searches of the collection fail, or the index cannot be built.",
-        "not-finite": "Searches of the collection fail, or the index cannot be built.",
+        "wrong-length": "Such a passage cannot be found by meaning.",
+        "not-finite": "Such a passage cannot be found by meaning.",
         "zero": "Such a passage cannot be found by meaning.",
+        "damaged": "Bits were changed on disk or by another program. Until it is mended, such a passage is not found "
+        "by meaning once the indexes are rebuilt.",
         "not-normalised": "They were not written by the model, or were changed since.",
     }
     can_fix = version.space_id in context.encoders
@@ -341,7 +352,7 @@ def replace_vectors(context: CheckContext, own: KeptVersions, hashes: Sequence[b
 
     Texts of no passage are left alone.
     """
-    version, vector = own[0][0], schema.vectors.c
+    version = own[0][0]
     encoder, done = context.encoders[version.space_id], 0
     for block in in_blocks(hashes, SLICE_TEXTS):
         by_hash: dict[bytes, list[int]] = {}
@@ -350,12 +361,10 @@ def replace_vectors(context: CheckContext, own: KeptVersions, hashes: Sequence[b
                 for key, ids in chunks_with(connection, each, block).items():
                     by_hash[key] = sorted({*by_hash.get(key, ()), *ids})
             chunks = readable_chunks(connection, [ids[0] for ids in by_hash.values()])
-        rows = encoder.encode([chunk.embed_text for chunk in chunks], role="document").data
+        vectors = encoder.encode([chunk.embed_text for chunk in chunks], role="document")
         with context.catalog.write() as connection:
-            for chunk, row in zip(chunks, rows, strict=True):
-                here = (vector.space_id == version.space_id, vector.role == "document")
-                of = update(schema.vectors).where(*here, vector.text_hash == chunk.text_hash)
-                connection.execute(of.values(data=row.astype("<f4").tobytes()))
+            put = [chunk.text_hash for chunk in chunks]
+            vector_cache.put(connection, version.space_id, "document", hashes=put, vectors=vectors)
             log_again(connection, [i for chunk in chunks for i in by_hash[chunk.text_hash]])
         done += len(chunks)
     return done

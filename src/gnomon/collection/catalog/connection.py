@@ -261,7 +261,8 @@ def _translated(error: Exception, path: Path) -> Exception:
         return storage_error(OSError(13, "Permission denied"), path)
     if "i/o error" in text:
         return storage_error(OSError(5, "Input/output error"), path)
-    if isinstance(error, OperationalError | sqlite3.OperationalError) and "no such" not in text:
+    of_damage = ("no such", "could not decode")
+    if isinstance(error, OperationalError | sqlite3.OperationalError) and not any(each in text for each in of_damage):
         return error
     if "constraint" in text:
         return error

@@ -127,7 +127,11 @@ def all_ids(connection: Connection, chunking_id: int) -> Array:
 
 
 def vectors_of(connection: Connection, space_id: int, space: Space, *, ids: Array) -> tuple[Array, Array]:
-    """The chunk ids (rising) and their cached document vectors, float32 [ids, dim]."""
+    """The chunk ids (rising) and their cached document vectors, float32 [ids, dim].
+
+    Left out are chunks whose vector is missing, damaged, or none of the space: NaN, infinite, of another length,
+    or zero where angles are compared.
+    """
     chunk = schema.chunks.c
     found: list[int] = []
     data: list[Array] = []
@@ -137,10 +141,14 @@ def vectors_of(connection: Connection, space_id: int, space: Space, *, ids: Arra
         wanted = select(chunk.id, chunk.text_hash).where(chunk.id.in_(block)).order_by(chunk.id)
         pairs = [(row.id, row.text_hash) for row in connection.execute(wanted)]
         rows = vector_cache.get(connection, space_id, "document", hashes=list(dict.fromkeys(key for _, key in pairs)))
-        found.extend(chunk_id for chunk_id, key in pairs if key in rows)
-        data.extend(rows[key] for _, key in pairs if key in rows)
+        usable = [(chunk_id, rows[key]) for chunk_id, key in pairs if key in rows and len(rows[key]) == space.dim]
+        found.extend(chunk_id for chunk_id, _ in usable)
+        data.extend(row for _, row in usable)
     stacked = np.stack(data) if data else np.zeros((0, space.dim), dtype="<f4")
-    return _ids(found), stacked
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.vecdot(stacked, stacked)
+    fine = np.isfinite(squares) & ((squares > 0) | (space.similarity != "cosine"))
+    return (_ids(found), stacked) if fine.all() else (_ids(found)[fine], stacked[fine])
 
 
 def texts_of(connection: Connection, ids: Array) -> tuple[Array, list[str], list[str]]:

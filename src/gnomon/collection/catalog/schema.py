@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 
 from sqlalchemy import (
@@ -134,6 +135,7 @@ vectors = Table(
     Column("role", String, nullable=False),
     Column("text_hash", LargeBinary(32), nullable=False),
     Column("data", LargeBinary, nullable=False),  # float32, little-endian
+    Column("checksum", Integer),  # see vector_checksum; none in a row that an older gnomon wrote meanwhile
     UniqueConstraint("space_id", "role", "text_hash"),
 )
 journal = Table(
@@ -174,7 +176,25 @@ def _several_versions(connection: Connection) -> None:
         index.create(connection, checkfirst=True)
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create, _add_tables, _several_versions)
+def vector_checksum(space_id: int, role: str, text_hash: bytes, data: bytes) -> int:  # noqa: PLR0917 - SQL calls it
+    """CRC-32 of a vector's row: a bit that is flipped in any of its columns shows. -1 where data are no bytes."""
+    if not isinstance(data, bytes):  # a flipped bit may have made them a text
+        return -1
+    return zlib.crc32(data, zlib.crc32(text_hash, zlib.crc32(f"{space_id} {role} ".encode())))
+
+
+def _vector_checksums(connection: Connection) -> None:
+    """A checksum for each vector, of what is there now: from here on no change goes unseen."""
+    if "checksum" in {column["name"] for column in inspect(connection).get_columns("vectors")}:
+        return
+    connection.exec_driver_sql("ALTER TABLE vectors ADD COLUMN checksum INTEGER")
+    plain = connection.connection.driver_connection
+    if plain is not None:
+        plain.create_function("vector_checksum", 4, vector_checksum, deterministic=True)
+        plain.execute("UPDATE vectors SET checksum = vector_checksum(space_id, role, text_hash, data)")
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create, _add_tables, _several_versions, _vector_checksums)
 """Migration n brings a catalog from schema n to n + 1. Never edited once released; only added to.
 
 The first one makes all tables of today, so that in a new catalog the later ones find theirs made.

@@ -16,7 +16,7 @@ from gnomon.core.vectors import Vectors
 
 
 def missing(connection: Connection, space_id: int, role: Role, *, hashes: Sequence[bytes]) -> set[bytes]:
-    """The hashes that have no vector yet."""
+    """The hashes that have no vector yet, whether or not those that are there are intact: see `get`."""
     vector = schema.vectors.c
     wanted = list(dict.fromkeys(hashes))
     lacking = set(wanted)
@@ -32,21 +32,28 @@ def hash_of(text: str) -> bytes:
 
 
 def get(connection: Connection, space_id: int, role: Role, *, hashes: Sequence[bytes]) -> dict[bytes, Array]:
-    """The vectors of those hashes that have one, float32 [dim] each."""
-    vector = schema.vectors.c
+    """The vectors of those hashes that have an intact one, float32 [dim] each.
+
+    One that does not match its checksum is left out: whoever can embeds the text again and puts it.
+    """
+    vector, checksum = schema.vectors.c, schema.vector_checksum
     found: dict[bytes, Array] = {}
     for block in in_blocks(hashes, schema.IN_VALUES):
         here = (vector.space_id == space_id, vector.role == role, vector.text_hash.in_(block))
-        rows = connection.execute(select(vector.text_hash, vector.data).where(*here))
-        found.update({row.text_hash: np.frombuffer(row.data, dtype="<f4") for row in rows})
+        for key, data, kept in connection.execute(select(vector.text_hash, vector.data, vector.checksum).where(*here)):
+            if kept is None or kept == checksum(space_id, role, key, data):
+                found[key] = np.frombuffer(data, dtype="<f4")
     return found
 
 
 def put(connection: Connection, space_id: int, role: Role, *, hashes: Sequence[bytes], vectors: Vectors) -> None:
-    """Store vectors; one that is there already stays. `vectors` must be of the space's encoder."""
-    rows = [
-        {"space_id": space_id, "role": role, "text_hash": text_hash, "data": row.astype("<f4").tobytes()}
-        for text_hash, row in zip(hashes, vectors.data, strict=True)
-    ]
+    """Store vectors, in place of those that are there. `vectors` must be of the space's encoder."""
+    rows = []
+    for key, row in zip(hashes, vectors.data, strict=True):
+        data = row.astype("<f4").tobytes()
+        checksum = schema.vector_checksum(space_id, role, key, data)
+        rows.append({"space_id": space_id, "role": role, "text_hash": key, "data": data, "checksum": checksum})
     if rows:
-        connection.execute(insert(schema.vectors).on_conflict_do_nothing(), rows)
+        new = insert(schema.vectors)
+        changed = {"data": new.excluded.data, "checksum": new.excluded.checksum}
+        connection.execute(new.on_conflict_do_update(["space_id", "role", "text_hash"], set_=changed), rows)

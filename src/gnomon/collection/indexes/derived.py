@@ -62,6 +62,11 @@ class IndexView:
     lexical: LexicalIndex
     lexical_at: int
 
+    @property
+    def left_out(self) -> int:
+        """How many passages have no usable vector in the catalog: they are found by their words only."""
+        return max(0, len(self.lexical) - len(self.dense)) if self.dense_at == self.lexical_at else 0
+
 
 class DerivedIndexes:
     """Keeps a version's indexes up to date with the journal. Thread-safe."""

@@ -63,8 +63,8 @@ def embed_slices(
     """The same in steps: first what the cache had, if anything, then each slice as it is committed."""
     by_hash = {chunk.text_hash: chunk for chunk in chunks}
     with catalog.read() as connection:
-        lacking = vector_cache.missing(connection, target.version.space_id, "document", hashes=list(by_hash))
-    todo = [chunk for key, chunk in by_hash.items() if key in lacking]
+        intact = vector_cache.get(connection, target.version.space_id, "document", hashes=list(by_hash)).keys()
+    todo = [chunk for key, chunk in by_hash.items() if key not in intact]
     if len(chunks) > len(todo):
         yield EmbeddingCounts(cached=len(chunks) - len(todo))
     for block in in_blocks(todo, slice_texts):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from gnomon.collection.ingest.writer import Target
 from gnomon.collection.search import build_retriever
 from gnomon.collection.settings import Mode, RetrievalSettings
 from gnomon.core.contracts import Array, Encoder, Retriever
-from gnomon.core.errors import GnomonError, IndexDamaged, ModelUnsupported, WeightsMismatch
+from gnomon.core.errors import DamagedVectors, GnomonError, IndexDamaged, ModelUnsupported, WeightsMismatch
 from gnomon.core.progress import ProgressCallback, no_progress
 from gnomon.core.ranking import Query, Ranking
 from gnomon.core.space import Space
@@ -252,7 +253,7 @@ class ServedVersion:
     def __init__(
         self, folder: Path, catalog: Catalog, version: Version, *, open_encoder: Callable[[], Encoder]
     ) -> None:
-        self.catalog, self.version = catalog, version
+        self.folder, self.catalog, self.version = folder, catalog, version
         self.encoders = EncoderPool(open_encoder)
         self.derived = DerivedIndexes(catalog, derived_folder(folder, version), version)
         self.filters = Filters(catalog, version.chunking_id)
@@ -320,6 +321,13 @@ class Snapshot:
         mode = mode or self.version.retrieval.mode
         allowed = None if where is None else self.allowed(where)  # before the model, which takes longest to load
         model = None if mode == "lexical" else encoder()
+        if model is not None and (count := self.indexes.left_out):
+            warnings.warn(
+                f"{count:,} passages of {self.served.folder} are found by their words only: their stored vectors are "
+                f"damaged; embed them again: gnomon doctor {self.served.folder} --fix",
+                DamagedVectors,
+                stacklevel=2,
+            )
 
         def build(view: IndexView) -> Retriever:
             return build_retriever(
