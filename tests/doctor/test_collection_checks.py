@@ -170,8 +170,9 @@ def test_a_search_leaves_out_passages_of_damaged_vectors_and_says_so(folder: Pat
         "UPDATE vectors SET data = CAST(substr(data, 1, 100) || x'01' || substr(data, 102) AS BLOB) WHERE id = 1",
     )
     shutil.rmtree(folder / "derived")
-    with opened(folder) as kb, pytest.warns(DamagedVectors, match=r"2 passages of .* doctor .* --fix"):
-        found = kb.search("x7y0z1", k=COUNT * 4, mode="dense")
+    with opened(folder) as kb:
+        with pytest.warns(DamagedVectors, match=r"2 passages of .* doctor .* --fix"):
+            found = kb.search("x7y0z1", k=COUNT * 4, mode="dense")
         assert len(found) == len(whole) - 2
         assert lost not in {hit.chunk_id for hit in found}
         assert lost in {hit.chunk_id for hit in kb.search("x7y0z1", k=5, mode="lexical")}
