@@ -15,7 +15,7 @@ from sqlalchemy import Connection, insert, select
 
 from gnomon.collection.catalog import mutations, queries, schema
 from gnomon.collection.catalog.connection import Catalog
-from gnomon.collection.catalog.mutations import ChunkedDocument, FilePart, SourceFile
+from gnomon.text.parts import ChunkedDocument, FilePart, SourceFile
 from gnomon.core.documents import Chunk, Document
 
 CHUNKING = 1

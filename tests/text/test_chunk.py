@@ -14,6 +14,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from gnomon.core.documents import Chunk, Document
 from gnomon.core.errors import InvalidInput
 from gnomon.text.chunk import SEGMENT_CHARACTERS, Chunker, ChunkSettings, segments
+from gnomon.core.token_counting import TokenCounting
 from gnomon.text.token_counts import TokenCounter
 
 OVERHEAD = 2
@@ -259,7 +260,7 @@ def test_settings_are_checked_and_survive_json():
 @given(words=st.lists(st.text(alphabet="abé#.-", min_size=1, max_size=12), min_size=1, max_size=40))
 def test_the_ruler_agrees_with_the_tokenizer(tokenizer, words):
     """The slow twin of the ruler is the tokenizer itself; between words both must count alike."""
-    measure = TokenCounter(globals()[tokenizer], None, OVERHEAD)
+    measure = TokenCounter(TokenCounting(globals()[tokenizer], special_tokens=False, added=OVERHEAD))
     text = " ".join(words)
     ruler = measure.ruler(text)
     # The first word of a byte-level text stands without the space that the others carry.

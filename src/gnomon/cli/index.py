@@ -47,6 +47,8 @@ def index(
     kind: Kind = None,
     exclude: Annotated[list[str] | None, typer.Option(help="Leave out what matches; may be repeated.")] = None,
     max_file_mb: Annotated[float, typer.Option(help="Skip files larger than this.")] = 50.0,
+    max_file_s: Annotated[float, typer.Option(help="Give a file up that takes more seconds to read.")] = 60.0,
+    max_memory_mb: Annotated[float, typer.Option(help="Give a file up that takes more memory to read.")] = 1000.0,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if any file has a problem.")] = False,
     threads: Annotated[int | None, typer.Option(help="CPU threads; by default all.")] = None,
     as_json: Json = False,
@@ -68,7 +70,9 @@ def index(
         retrieval=named or None,
         threads=threads,
     )
-    options = IndexOptions(exclude=tuple(exclude or ()), max_file_mb=max_file_mb)
+    options = IndexOptions(
+        exclude=tuple(exclude or ()), max_file_mb=max_file_mb, max_file_s=max_file_s, max_memory_mb=max_memory_mb
+    )
     with noted() as notes, gnomon.open(into, settings=settings, progress=print_message) as kb:
         with ProgressBar() as bar:
             bar.update(Progress("finding files"))

@@ -143,9 +143,16 @@ class Collection:
         if "" in paths:
             raise InvalidInput("an empty path", expected="a file or a folder", hint='"." is the current folder')
         options = options or IndexOptions()
-        reading = ReadSettings(max_file_mb=options.max_file_mb, exclude=options.exclude)
+        reading = ReadSettings(
+            max_file_mb=options.max_file_mb,
+            max_file_s=options.max_file_s,
+            max_memory_mb=options.max_memory_mb,
+            exclude=options.exclude,
+        )
         writer = self._serving.writer()
-        index_run = self._serving.served_version(writer.live_target().version.id).encoders.index_run()
+        with self._catalog.read() as connection:
+            live = live_id(connection)
+        index_run = self._serving.served_version(live).encoders.index_run()
         with run_lock(self._folder, progress), index_run:
             report = IndexRun(writer, reading, progress).run(paths)
         if report.interrupted:

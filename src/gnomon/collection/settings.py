@@ -106,7 +106,13 @@ class CollectionSettings:
 
 @dataclass(frozen=True)
 class IndexOptions:
-    """How an index run reads files: glob patterns to leave out, and the largest file that is read, in megabytes."""
+    """How an index run reads files: glob patterns to leave out, and bounds for a file; see `ReadSettings`.
+
+    `max_file_mb` is the largest file that is read, `max_file_s` the longest that reading and chunking one may take
+    (seconds), `max_memory_mb` the most memory that it may take.
+    """
 
     exclude: tuple[str, ...] = ()
     max_file_mb: float = 50.0
+    max_file_s: float = 60.0
+    max_memory_mb: float = 1000.0

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from gnomon.core.documents import Document
 from gnomon.core.ranking import Query, Ranking
 from gnomon.core.space import Space
+from gnomon.core.token_counting import TokenCounting
 from gnomon.core.vectors import Vectors
 
 Role = Literal["query", "document"]
@@ -178,6 +179,12 @@ class DelegatingEncoder(RoleMethods):
     def tokenizer_json(self) -> str | None:
         """The wrapped encoder's."""
         return self.encoder.tokenizer_json
+
+    @property
+    def token_counting(self) -> TokenCounting | None:
+        """The wrapped encoder's, None where it does not say."""
+        counting: TokenCounting | None = getattr(self.encoder, "token_counting", None)
+        return counting
 
     @property
     def lanes(self) -> int:

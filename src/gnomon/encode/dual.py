@@ -9,6 +9,7 @@ from functools import cached_property
 from gnomon.core.contracts import Encoder, Role, RoleMethods
 from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.core.space import Ingredients, Space
+from gnomon.core.token_counting import TokenCounting
 from gnomon.core.vectors import Vectors
 from gnomon.encode.digest import digest_json
 from gnomon.encode.layout.model import ModelLayout
@@ -68,6 +69,11 @@ class DualEncoder(RoleMethods):
     def tokenizer_json(self) -> str | None:
         """The document tower's."""
         return self._towers["document"].tokenizer_json
+
+    @property
+    def token_counting(self) -> TokenCounting | None:
+        """How documents' tokens are counted, for a process without the model; None where that tower does not say."""
+        return getattr(self._towers["document"], "token_counting", None)
 
     def count_tokens(self, texts: Sequence[str], *, role: Role) -> list[int]:
         """Each text's length in the tokens of its role's tower, special tokens and prompt included."""

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from gnomon.core.contracts import Role, RoleMethods
 from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.core.space import Space
+from gnomon.core.token_counting import TokenCounting
 from gnomon.core.vectors import Vectors
 from gnomon.encode.layout.families import transformer_spec
 from gnomon.encode.layout.late_interaction import LateInteractionLayout
@@ -66,6 +67,11 @@ class LateEncoder(RoleMethods):
     def tokenizer_json(self) -> str:
         """The tokenizer in the `tokenizers` library's JSON, without truncation and padding."""
         return self._tokenizers["document"].json
+
+    @property
+    def token_counting(self) -> TokenCounting:
+        """How documents' tokens are counted, for a process without the model."""
+        return self._tokenizers["document"].counting("document")
 
     def count_tokens(self, texts: Sequence[str], *, role: Role) -> list[int]:
         """Each text's length in tokens, special tokens and prompt included, before truncation and augmentation."""

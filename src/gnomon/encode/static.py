@@ -6,7 +6,7 @@ model2vec (https://github.com/MinishLab/model2vec) and sentence-transformers' St
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,7 @@ from gnomon.core.contracts import Role, RoleMethods
 from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.core.similarity import normalise
 from gnomon.core.space import Space
+from gnomon.core.token_counting import TokenCounting
 from gnomon.core.vectors import Vectors
 from gnomon.encode.graph.weights import Weights
 from gnomon.encode.layout.model import ModelLayout
@@ -83,6 +84,11 @@ class StaticEncoder(RoleMethods):
     def tokenizer_json(self) -> str:
         """The tokenizer in the `tokenizers` library's JSON, without truncation and padding."""
         return self._tokenizer.json
+
+    @property
+    def token_counting(self) -> TokenCounting:
+        """How documents' tokens are counted, for a process without the model."""
+        return replace(self._tokenizer.counting("document"), without=self._unknown)
 
     def count_tokens(self, texts: Sequence[str], *, role: Role) -> list[int]:
         """How many known tokens each text has, the role's prompt included, before truncation."""

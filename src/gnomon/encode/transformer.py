@@ -13,6 +13,7 @@ import numpy as np
 from gnomon.core.contracts import Role, RoleMethods
 from gnomon.core.errors import ModelUnsupported
 from gnomon.core.space import Space
+from gnomon.core.token_counting import TokenCounting
 from gnomon.core.vectors import Vectors
 from gnomon.encode.layout.families import FAMILIES, transformer_spec
 from gnomon.encode.layout.model import ModelLayout
@@ -78,6 +79,11 @@ class TransformerEncoder(RoleMethods):
     def tokenizer_json(self) -> str:
         """The tokenizer in the `tokenizers` library's JSON, without truncation and padding."""
         return self._tokenizer.json
+
+    @property
+    def token_counting(self) -> TokenCounting:
+        """How documents' tokens are counted, for a process without the model."""
+        return self._tokenizer.counting("document")
 
     def count_tokens(self, texts: Sequence[str], *, role: Role) -> list[int]:
         """Each text's length in tokens, special tokens and prompt included, before truncation."""

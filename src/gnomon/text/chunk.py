@@ -11,8 +11,9 @@ from unicodedata import combining
 from gnomon.core.documents import Chunk, Document
 from gnomon.core.errors import InvalidInput
 from gnomon.core.serialize import from_plain, to_plain
+from gnomon.core.token_counting import CountTokens, TokenCounting
 from gnomon.text.outline import MARKDOWN_LIKE, Heading, Outline
-from gnomon.text.token_counts import CountTokens, Ruler, TokenCounter
+from gnomon.text.token_counts import Ruler, TokenCounter
 
 SEGMENT_CHARACTERS = 200_000
 LINE_CHARACTERS = 10_000
@@ -139,8 +140,9 @@ class Chunker:
 
     Tokens are counted by `count` (all that the encoder sees, as `Encoder.count_tokens` does) or else by
     `tokenizer_json` plus `overhead`, the tokens that the encoder adds itself. With both, `count` judges.
-    Markdown-like media are cut by markdown's structure. Time and memory are linear in the text: it is
-    cut into segments of at most 250,000 characters first, between which there is no overlap.
+    `counting`, how an encoder says that it counts, stands for all three, and lets another process have this
+    chunker: see `portable`. Markdown-like media are cut by markdown's structure. Time and memory are linear
+    in the text: it is cut into segments of at most 250,000 characters first, between which there is no overlap.
     """
 
     def __init__(
@@ -150,9 +152,13 @@ class Chunker:
         tokenizer_json: str | None = None,
         count: CountTokens | None = None,
         overhead: int = 0,
+        counting: TokenCounting | None = None,
     ) -> None:
-        self._settings = settings
-        self._measure = TokenCounter(tokenizer_json, count, overhead)
+        self._portable = counting is not None or (count is None and tokenizer_json is not None)
+        if counting is None and tokenizer_json is not None:
+            counting = TokenCounting(tokenizer_json, special_tokens=False, added=overhead)
+        self._settings, self._counting = settings, counting
+        self._measure = TokenCounter(counting, count)
         self._room = settings.max_tokens - self._measure.overhead
         if self._room < _LEAST_ROOM:
             raise InvalidInput(
@@ -161,6 +167,11 @@ class Chunker:
                 expected=f"at least {_LEAST_ROOM} tokens for the text",
                 hint="raise max_tokens or take a shorter prompt",
             )
+
+    @property
+    def portable(self) -> tuple[ChunkSettings, TokenCounting] | None:
+        """What another process makes this chunker from; None where its counts are a function of this process."""
+        return (self._settings, self._counting) if self._portable and self._counting else None
 
     @property
     def settings(self) -> ChunkSettings:

@@ -67,8 +67,9 @@ def kind_of(path: Path, *, named: bool = False) -> str:
 def looks_like_text(path: Path) -> bool:
     """Whether the first 8 kB hold no NUL and hardly a control character, in UTF-8 or not."""
     from gnomon.text.decode import is_binary
+    from gnomon.text.open_file import open_regular
 
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return not is_binary(file.read(_SNIFFED_BYTES))
 
 

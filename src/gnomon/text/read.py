@@ -5,12 +5,11 @@ from __future__ import annotations
 import csv
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from gzip import BadGzipFile
 from pathlib import Path
 
-from gnomon.core.contracts import Reader
 from gnomon.core.documents import Document, with_title_as_text
 from gnomon.core.errors import GnomonError, InvalidInput, UnreadableFile
 from gnomon.core.plugins import load_plugin
@@ -67,7 +66,7 @@ def _damaged(found: DiscoveredFile, error: Exception) -> UnreadableFile:
 
 def _documents(found: DiscoveredFile, settings: ReadSettings, report: ProblemCallback) -> Iterator[Document]:
     if found.kind.startswith("plugin:"):
-        reader: Reader = load_plugin("gnomon.readers", found.kind.removeprefix("plugin:"))
+        reader: Callable[[Path], Iterator[Document]] = load_plugin("gnomon.readers", found.kind.removeprefix("plugin:"))
         return reader(found.path)
     return built_in(found.kind)(found.path, settings, report)
 

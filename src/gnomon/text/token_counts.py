@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
 from gnomon.core.errors import InvalidInput
-
-CountTokens = Callable[[Sequence[str]], list[int]]
+from gnomon.core.token_counting import CountTokens, TokenCounting, load_tokenizer_json
 
 _PIECE = re.compile(r"\S{1,32}|[^\S ]+|[ ]{2,}")
 _SAMPLE = "The pointer of a sundial, a “gnomon”, isn't new:\n\n- it projects (in 2 steps) what\n- e.g. x_1 = 3.14"
@@ -27,17 +27,16 @@ class TokenCounter:
     one unknown word.
     """
 
-    def __init__(self, tokenizer_json: str | None, count: CountTokens | None, overhead: int) -> None:
-        if tokenizer_json is None and count is None:
+    def __init__(self, counting: TokenCounting | None, count: CountTokens | None = None) -> None:
+        if counting is None and count is None:
             raise InvalidInput(
                 "neither a tokenizer nor a function that counts tokens",
                 expected="`tokenizer_json`, `count` or both",
                 hint="pass the encoder's tokenizer_json, or its count_tokens with role='document'",
             )
-        self._count: CountTokens = count or _token_counter(tokenizer_json or "", overhead)
+        self._counting = counting
+        self._count: CountTokens = count or self._counter(counting)
         self.overhead = self._count([""])[0]
-        self._bare: CountTokens = _token_counter(tokenizer_json, 0) if tokenizer_json else self._above_overhead
-        self._lead = self._nearer_lead()
         self._lengths: dict[str, int] = {}
 
     def exact(self, texts: Sequence[str]) -> list[int]:
@@ -68,10 +67,24 @@ class TokenCounter:
     def _lead_lengths(self, pieces: Sequence[str]) -> list[int]:
         return self._bare([piece if piece.isspace() else self._lead + piece for piece in pieces])
 
+    @cached_property
+    def _tokenizer(self) -> Any:
+        return load_tokenizer_json(self._counting.tokenizer_json) if self._counting else None
+
+    def _counter(self, counting: TokenCounting | None) -> CountTokens:
+        return counting.counter(self._tokenizer) if counting else self._above_overhead
+
+    @cached_property
+    def _bare(self) -> CountTokens:
+        """Counts texts without prompt and special tokens."""
+        known = self._counting
+        return self._counter(known and TokenCounting(known.tokenizer_json, special_tokens=False))
+
     def _above_overhead(self, texts: Sequence[str]) -> list[int]:
         return [max(0, tokens - self.overhead) for tokens in self._count(texts)]
 
-    def _nearer_lead(self) -> str:
+    @cached_property
+    def _lead(self) -> str:
         """A space before each word or none: byte-level BPE counts `word` and ` word` differently."""
         wanted = self._bare([_SAMPLE])[0]
         pieces = _PIECE.findall(_SAMPLE)
@@ -114,24 +127,3 @@ class Ruler:
             return 0
         width = self._widths[piece]
         return self._before[piece] + self._tokens[piece] * min(at - self._starts[piece], width) / width
-
-
-def _token_counter(tokenizer_json: str, overhead: int) -> CountTokens:
-    from tokenizers import Tokenizer
-
-    try:
-        tokenizer: Any = Tokenizer.from_str(tokenizer_json)
-    except Exception as error:
-        raise InvalidInput(
-            f"a tokenizer that cannot be read: {error}",
-            expected="the text of a tokenizer.json as the `tokenizers` library writes it",
-            hint="pass the encoder's tokenizer_json",
-        ) from error
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-
-    def count(texts: Sequence[str]) -> list[int]:
-        encoded = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        return [len(each) + overhead for each in encoded]
-
-    return count

@@ -34,27 +34,10 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from gnomon.collection.catalog import schema
 from gnomon.core.batching import in_blocks
 from gnomon.core.documents import Chunk, Document
+from gnomon.text.parts import ChunkedDocument, FilePart, SourceFile
 
 _metadata_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str).encode
 _heading_json = json.JSONEncoder(ensure_ascii=False).encode
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkedDocument:
-    """A document with its chunks, ready to be written."""
-
-    document: Document
-    chunks: tuple[Chunk, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SourceFile:
-    """A file as it was when it was read. Size in bytes, `sha256` over its bytes."""
-
-    path: str
-    size: int
-    mtime_ns: int
-    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,22 +50,6 @@ class CatalogChange:
 
     def __add__(self, other: CatalogChange) -> CatalogChange:
         return CatalogChange(self.documents + other.documents, self.added + other.added, self.removed + other.removed)
-
-
-@dataclass(frozen=True, slots=True)
-class FilePart:
-    """Some documents of a file, in order. `unchanged`: the file's content is what the catalog has."""
-
-    source: SourceFile
-    documents: tuple[ChunkedDocument, ...] = ()
-    last: bool = True
-    unchanged: bool = False
-    remarks: tuple[str, ...] = ()
-
-    @property
-    def chunks(self) -> int:
-        """Chunks of all its documents."""
-        return sum(len(document.chunks) for document in self.documents)
 
 
 @dataclass(frozen=True, slots=True)

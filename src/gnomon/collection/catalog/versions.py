@@ -224,6 +224,7 @@ def chunker_for(connection: Connection, version: Version, encoder: Encoder) -> C
             tokenizer_json=encoder.tokenizer_json,
             count=lambda texts: encoder.count_tokens(texts, role="document"),
             overhead=_overhead(encoder),
+            counting=getattr(encoder, "token_counting", None),
         )
     digest = "" if tokenizer is None else tokenizer.digest
     table = schema.tokenizers.c

@@ -18,14 +18,13 @@ from typing import Any
 
 from gnomon.collection.catalog import mutations, queries, versions
 from gnomon.collection.catalog.connection import exclusive_lock
-from gnomon.collection.catalog.mutations import ChunkedDocument, FilePart
-from gnomon.collection.ingest.reader_thread import PART_CHUNKS, FailedFile, ReaderThread
+from gnomon.collection.ingest.reader_thread import ReaderThread
 from gnomon.collection.ingest.writer import EmbeddingCounts, Target, Writer
 from gnomon.collection.reports import IndexReport, Problem
 from gnomon.core.documents import Chunk, Document
-from gnomon.core.errors import GnomonError
 from gnomon.core.progress import Progress, ProgressCallback
 from gnomon.text.discover import DiscoveredFile, discover, label_roots
+from gnomon.text.parts import PART_CHUNKS, ChunkedDocument, FailedFile, FilePart
 from gnomon.text.settings import ReadSettings
 
 _WAIT_S = 3600.0
@@ -50,7 +49,7 @@ class IndexRun:
 
     def __init__(self, writer: Writer, reading: ReadSettings, progress: ProgressCallback) -> None:
         self._writer, self._reading, self._progress = writer, reading, progress
-        self._read_for = writer.live_target()  # whose chunker the reader thread uses, whatever is live later
+        self._read_for: Target | None = None  # whose chunker the reader thread uses, whatever is live later
         self._batch: list[FilePart] = []
         self._keys: dict[str, set[str]] = {}  # ids written so far of files that are not yet complete
         self._filled: set[str] = set()  # those of these files that have any text
@@ -93,13 +92,22 @@ class IndexRun:
         changed = [item for item in found if not _unchanged(item, stored.get(str(item.path)))]
         self._files, self._unchanged = len(found), len(found) - len(changed)
         self._done = self._unchanged
-        for item in ReaderThread(self._read_for.chunker, reading).parts(changed, stored):
-            if isinstance(item, FailedFile):
-                self._fail(item)
-            else:
-                self._take(item)
-        self._flush()
+        if changed:
+            self._read(changed, stored, reading)
         self._remove_missing(paths, stored, {str(item.path) for item in found})
+
+    def _read(self, changed: Sequence[DiscoveredFile], stored: Mapping[str, Any], reading: ReadSettings) -> None:
+        reader = ReaderThread(reading)  # its process gets ready while the model is loaded
+        try:
+            self._read_for = self._writer.live_target()
+            for item in reader.parts(changed, stored, self._read_for.chunker):
+                if isinstance(item, FailedFile):
+                    self._fail(item)
+                else:
+                    self._take(item)
+        finally:
+            reader.stop()
+        self._flush()
 
     def _with_reader(self, found: Sequence[DiscoveredFile] | Any) -> list[DiscoveredFile]:
         kept = []
@@ -147,7 +155,7 @@ class IndexRun:
 
     def _chunked(self, batch: list[FilePart], target: Target) -> tuple[list[FilePart], list[Chunk]]:
         """The batch and its chunks, made again for a version with another chunking than it was read for."""
-        if target.version.chunking_id != self._read_for.version.chunking_id:
+        if self._read_for and target.version.chunking_id != self._read_for.version.chunking_id:
             batch = [replace(part, documents=rechunk(target, part.documents)) for part in batch]
         return batch, [chunk for part in batch for each in part.documents for chunk in each.chunks]
 
@@ -169,11 +177,10 @@ class IndexRun:
         self._report_progress(path, "embedding")
 
     def _fail(self, item: FailedFile) -> None:
-        if not isinstance(item.error, GnomonError):
-            raise item.error
         self._done += 1
         reason = item.error.message.removeprefix(item.path).lstrip(": ")
-        self._problems.append(Problem(item.path, reason, item.error.hint))
+        taken = item.path in self._filled or any(part.source.path == item.path for part in self._batch)
+        self._problems.append(Problem(item.path, reason, item.error.hint, skipped=not taken))
 
     def _remove_missing(self, paths: Sequence[Path], stored: Mapping[str, Any], found: set[str]) -> None:
         """Remove the files below these paths that do not exist any more. One whose state is unknown stays."""

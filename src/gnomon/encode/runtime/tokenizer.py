@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 
 from gnomon.core.contracts import Role
 from gnomon.core.errors import InvalidInput, ModelUnsupported, TruncatedText
+from gnomon.core.token_counting import TokenCounting
 from gnomon.encode.settings import available_cpus
 
 SLICE_TEXTS = 256  # texts tokenised at a time: the tokenizer's own objects take 20 KB a text
@@ -75,6 +76,10 @@ class TextTokenizer:
         """The tokenizer in JSON, without truncation and padding."""
         plain = load_tokenizer(self._file)
         return str(plain.to_str())
+
+    def counting(self, role: Role) -> TokenCounting:
+        """How `tokenise` counts the texts of a role, as a value."""
+        return TokenCounting(self.json, prompt=self.prompt(role), special_tokens=self._special)
 
     @property
     def vocabulary(self) -> int:

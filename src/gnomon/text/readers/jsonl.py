@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from gnomon.core.documents import Document
 from gnomon.core.errors import UnreadableFile
+from gnomon.text.open_file import open_regular
 from gnomon.text.settings import ProblemCallback, ReadSettings
 
 _TEXT = ("text", "contents", "content", "body")
@@ -66,7 +67,7 @@ def is_beir(path: Path) -> bool:
 
 
 def _lines(path: Path, most_bytes: int) -> Iterator[bytes]:
-    with path.open("rb") as raw:
+    with open_regular(path) as raw:
         file: IO[bytes] | gzip.GzipFile = gzip.GzipFile(fileobj=raw) if path.suffix.lower() == ".gz" else raw
         number = 0
         while line := file.readline(most_bytes + 1):

@@ -1,0 +1,95 @@
+"""A file as it is passed on to be embedded and written: in parts, its documents cut into chunks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gnomon.core.documents import Chunk, Document
+from gnomon.core.errors import GnomonError
+from gnomon.text.chunk import Chunker
+from gnomon.text.discover import DiscoveredFile
+from gnomon.text.open_file import open_regular
+from gnomon.text.read import read, unopened
+from gnomon.text.settings import ReadSettings
+
+PART_CHUNKS = 512
+"""Chunks after which a file of many documents is passed on in parts: bounds memory."""
+_PART_CHARACTERS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkedDocument:
+    """A document with its chunks, ready to be written."""
+
+    document: Document
+    chunks: tuple[Chunk, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file as it was when it was read. Size in bytes, `sha256` over its bytes."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """Some documents of a file, in order. `unchanged`: the file's content is what the catalog has."""
+
+    source: SourceFile
+    documents: tuple[ChunkedDocument, ...] = ()
+    last: bool = True
+    unchanged: bool = False
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def chunks(self) -> int:
+        """Chunks of all its documents."""
+        return sum(len(document.chunks) for document in self.documents)
+
+
+@dataclass(frozen=True, slots=True)
+class FailedFile:
+    """A file that could not be read, or not to its end."""
+
+    path: str
+    error: GnomonError
+
+
+def file_parts(
+    found: DiscoveredFile, known_sha256: str | None, *, settings: ReadSettings, chunker: Chunker | None
+) -> Iterator[FilePart]:
+    """The file's parts, one at a time; one without documents where its bytes have the known digest.
+
+    Without a chunker the documents have no chunks yet. Raises as `read` does.
+    """
+    digest = _sha256(found.path)
+    source = SourceFile(str(found.path), found.size, found.mtime_ns, digest)
+    if known_sha256 == digest:
+        yield FilePart(source, unchanged=True)
+        return
+    remarks: list[str] = []
+    waiting: list[ChunkedDocument] = []
+    chunks = characters = 0
+    for document in read(found, settings=settings, report=remarks.append):
+        waiting.append(ChunkedDocument(document, tuple(chunker.chunk(document)) if chunker else ()))
+        chunks += len(waiting[-1].chunks)
+        characters += len(document.text)
+        if chunks >= PART_CHUNKS or characters >= _PART_CHARACTERS or len(waiting) >= PART_CHUNKS:
+            yield FilePart(source, tuple(waiting), last=False)
+            waiting, chunks, characters = [], 0, 0
+    yield FilePart(source, tuple(waiting), remarks=tuple(remarks))
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with open_regular(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise unopened(path, error) from error
