@@ -43,7 +43,7 @@ def read(found: DiscoveredFile, *, settings: ReadSettings, report: ProblemCallba
         _check_size(found, settings)
         for document in _documents(found, settings, report):
             yield _finished(document, found, report)
-    except GnomonError:
+    except (GnomonError, MemoryError):
         raise
     except (EOFError, zlib.error, BadGzipFile, csv.Error) as error:
         raise _damaged(found, error) from error

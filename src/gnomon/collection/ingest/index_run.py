@@ -97,10 +97,10 @@ class IndexRun:
         self._remove_missing(paths, stored, {str(item.path) for item in found})
 
     def _read(self, changed: Sequence[DiscoveredFile], stored: Mapping[str, Any], reading: ReadSettings) -> None:
-        reader = ReaderThread(reading)  # its process gets ready while the model is loaded
+        reader = ReaderThread(changed, stored, reading)  # its process gets ready while the model is loaded
         try:
             self._read_for = self._writer.live_target()
-            for item in reader.parts(changed, stored, self._read_for.chunker):
+            for item in reader.parts(self._read_for.chunker):
                 if isinstance(item, FailedFile):
                     self._fail(item)
                 else:

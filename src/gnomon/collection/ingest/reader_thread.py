@@ -12,31 +12,39 @@ from typing import Any
 from gnomon.core.errors import GnomonError
 from gnomon.text.chunk import Chunker
 from gnomon.text.discover import DiscoveredFile
-from gnomon.text.parts import ChunkedDocument, FailedFile, FilePart
+from gnomon.text.parts import ChunkedDocument, FailedFile, FilePart, file_parts
 from gnomon.text.settings import ReadSettings
-from gnomon.text.worker import Request, Setup
+from gnomon.text.worker import Request, Setup, unexpected
 from gnomon.text.worker_process import FileReader, too_slow
 
 _AHEAD = 8
+_LITTLE_KINDS = frozenset({"text", "code", "markdown"})
+_LITTLE_BYTES = 200_000
+"""So much plain text is read in less time than a process needs to start."""
 _END_S = 10.0
 
 
 class ReaderThread:
-    """Reads changed files, a few parts ahead of the consumer of `parts`. The process that reads starts with it."""
+    """Reads changed files, a few parts ahead of the consumer of `parts`.
 
-    def __init__(self, settings: ReadSettings) -> None:
+    The process that reads them starts with it, so that it is ready when the chunker is. A few small files of plain
+    text, which no other parser reads, are read in this process.
+    """
+
+    def __init__(self, found: Sequence[DiscoveredFile], stored: Mapping[str, Any], settings: ReadSettings) -> None:
+        self._requests = [Request(item, _digest(stored.get(str(item.path)))) for item in found]
         self._settings, self._reader = settings, FileReader()
         self._ready: queue.Queue[FilePart | FailedFile | Exception | None] = queue.Queue(maxsize=_AHEAD)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._reader.start()
+        little = sum(item.size for item in found) <= _LITTLE_BYTES
+        self._is_here = little and all(item.kind in _LITTLE_KINDS for item in found)
+        if not self._is_here:
+            self._reader.start()
 
-    def parts(
-        self, found: Sequence[DiscoveredFile], stored: Mapping[str, Any], chunker: Chunker
-    ) -> Iterator[FilePart | FailedFile]:
+    def parts(self, chunker: Chunker) -> Iterator[FilePart | FailedFile]:
         """Every part of every file, in order. Thread and process end with the iterator."""
-        requests = [Request(item, _digest(stored.get(str(item.path)))) for item in found]
-        thread = threading.Thread(target=self._work, args=(requests, chunker), name="gnomon-reader", daemon=True)
+        thread = threading.Thread(target=self._work, args=(chunker,), name="gnomon-reader", daemon=True)
         self._thread = thread
         thread.start()
         try:
@@ -56,9 +64,10 @@ class ReaderThread:
         else:
             self._thread.join(_END_S)
 
-    def _work(self, requests: Sequence[Request], chunker: Chunker) -> None:
+    def _work(self, chunker: Chunker) -> None:
+        read = self._read_here if self._is_here else self._read
         try:
-            for item in self._read(requests, chunker):
+            for item in read(chunker):
                 if not self._offer(item):
                     return
         except Exception as error:  # noqa: BLE001 - passed to the other thread, which raises it
@@ -76,9 +85,18 @@ class ReaderThread:
             return True
         return False
 
-    def _read(self, requests: Sequence[Request], chunker: Chunker) -> Iterator[FilePart | FailedFile]:
+    def _read_here(self, chunker: Chunker) -> Iterator[FilePart | FailedFile]:
+        for request in self._requests:
+            try:
+                yield from file_parts(request.found, request.known_sha256, settings=self._settings, chunker=chunker)
+            except GnomonError as error:
+                yield FailedFile(str(request.found.path), error)
+            except Exception as error:  # noqa: BLE001 - as in the other process
+                yield FailedFile(str(request.found.path), unexpected(request.found.path, error))
+
+    def _read(self, chunker: Chunker) -> Iterator[FilePart | FailedFile]:
         setup, failed = Setup(self._settings, chunker.portable), ""
-        for item in self._reader.read(requests, setup):
+        for item in self._reader.read(self._requests, setup):
             if setup.chunking or isinstance(item, FailedFile):
                 yield item
             elif item.source.path != failed:
