@@ -15,8 +15,8 @@ from sqlalchemy import Connection, insert, select
 
 from gnomon.collection.catalog import mutations, queries, schema
 from gnomon.collection.catalog.connection import Catalog
-from gnomon.text.parts import ChunkedDocument, FilePart, SourceFile
 from gnomon.core.documents import Chunk, Document
+from gnomon.text.parts import ChunkedDocument, FilePart, SourceFile
 
 CHUNKING = 1
 FILES = ("/a.csv", "/b.csv", "/c.md")

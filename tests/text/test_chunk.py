@@ -13,8 +13,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from gnomon.core.documents import Chunk, Document
 from gnomon.core.errors import InvalidInput
-from gnomon.text.chunk import SEGMENT_CHARACTERS, Chunker, ChunkSettings, segments
 from gnomon.core.token_counting import TokenCounting
+from gnomon.text.chunk import SEGMENT_CHARACTERS, Chunker, ChunkSettings, segments
 from gnomon.text.token_counts import TokenCounter
 
 OVERHEAD = 2

@@ -60,8 +60,7 @@ def index(
     from gnomon.collection.settings import CollectionSettings, IndexOptions
     from gnomon.core.progress import Progress
 
-    given = {"language": language, "index": kind}
-    named: dict[str, Any] = {name: value for name, value in given.items() if value}
+    named: dict[str, Any] = {name: value for name, value in (("language", language), ("index", kind)) if value}
     settings = CollectionSettings(
         model=model,
         chunk_tokens=chunk_tokens,

@@ -415,6 +415,14 @@ def _shares_its_tokenizer_as_json(case: EncoderCase) -> None:
     expect(valid, "tokenizer_json is neither None nor a JSON object")
 
 
+def _says_how_it_counts(case: EncoderCase) -> None:
+    counting = getattr(case.encoder, "token_counting", None)
+    if counting is not None:
+        texts = ["", *case.texts, "ünïcode 中文 ภาษาไทย 👩\u200d👧\n\n\tx"]
+        alike = counting.counter()(texts) == case.encoder.count_tokens(texts, role="document")
+        expect(alike, "token_counting counts other tokens than count_tokens does")
+
+
 # What a scorer promises.
 
 
@@ -460,6 +468,7 @@ ENCODER_CHECKS: tuple[Callable[[EncoderCase], None], ...] = (
     _counts_tokens,
     _warns_of_truncated_texts,
     _shares_its_tokenizer_as_json,
+    _says_how_it_counts,
 )
 SCORER_CHECKS: tuple[Callable[[ScorerCase], None], ...] = (
     _makes_one_score_a_text,

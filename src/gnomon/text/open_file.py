@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from gnomon.core.errors import UnreadableFile
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOCTTY", 0)
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """The file, opened to read its bytes. Raises UnreadableFile for what is no regular file, OSError."""
     _require_regular(path, path.stat())
     # Another file may have taken the name since: without O_NONBLOCK opening a FIFO would wait for a writer.

@@ -160,7 +160,7 @@ class _Timer:
 
     @staticmethod
     def _start(seconds: float) -> None:
-        """Start the timer anew, with 0 stop it. It needs no Python code to run, as a reader may hold the interpreter."""
+        """Start the timer anew, or stop it with 0. It needs no Python code, as a reader may hold the interpreter."""
         if hasattr(signal, "setitimer"):
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.setitimer(signal.ITIMER_REAL, seconds)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from gnomon.core.batching import in_blocks
 from gnomon.core.errors import GnomonError, UnreadableFile
@@ -43,7 +43,7 @@ class FileReader:
                 yield from self._answers(todo, setup)
 
     def interrupt(self) -> None:
-        """End the process, whatever it does: for another thread than the one that reads, which then comes to its end."""
+        """End the process, whatever it does. For another thread than the one that reads, which then ends too."""
         if self._worker is not None:
             self._worker.kill()
 
@@ -86,7 +86,8 @@ class _Worker:
             stdout=subprocess.PIPE,
             **apart,
         )
-        self._requests, self._answers = _piped(self._process.stdin), _piped(self._process.stdout)
+        self._requests = cast("IO[bytes]", self._process.stdin)
+        self._answers = cast("IO[bytes]", self._process.stdout)
         self._is_set_up = False
 
     def set_up(self, setup: Setup) -> None:
@@ -159,8 +160,3 @@ def _how(code: int) -> str:
         return signal.Signals(-code).name
     except ValueError:
         return f"signal {-code}"
-
-
-def _piped(stream: IO[bytes] | None) -> IO[bytes]:
-    assert stream is not None  # noqa: S101 - Popen was told to make a pipe
-    return stream
