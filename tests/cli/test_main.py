@@ -14,6 +14,7 @@ import gnomon
 from gnomon.cli.app import COMMANDS, PANELS
 from gnomon.cli.main import app, run
 from gnomon.cli.renamed import with_new_names
+from gnomon.text.settings import ReadSettings
 from support.plugins import installed_plugins
 
 
@@ -204,8 +205,9 @@ def test_a_reader_that_closes_the_pipe_is_no_defect():
     process.stderr.close()
 
 
-def test_the_largest_file_is_the_librarys_own_default():
+def test_bounds_of_a_file_are_the_librarys_own_defaults():
     from gnomon.cli.index import index
 
     defaults = {name: value.default for name, value in inspect.signature(index).parameters.items()}
-    assert defaults["max_file_mb"] == gnomon.IndexOptions().max_file_mb
+    for name in ("max_file_mb", "max_file_s", "max_memory_mb"):
+        assert defaults[name] == getattr(gnomon.IndexOptions(), name) == getattr(ReadSettings(), name)

@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from gnomon.core.contracts import Encoder, Role
 from gnomon.core.errors import InvalidInput
+from gnomon.core.token_counting import TokenCounting
 from gnomon.core.vectors import Vectors
 from gnomon.testing.encoder import ENCODER_CHECKS, TEXTS, EncoderCase, check_encoder, drift
 from gnomon.testing.toys import HashEncoder, LateHashEncoder
@@ -151,6 +154,14 @@ class BadTokenizer(HashEncoder):
         return "tokenizer.json"
 
 
+class Miscounting(HashEncoder):
+    """As an encoder is that says it counts by another tokenizer than its own."""
+
+    @property
+    def token_counting(self) -> TokenCounting:
+        return TokenCounting(Tokenizer(WordLevel({"?": 0}, unk_token="?")).to_str())
+
+
 class Scant(LateHashEncoder):
     """As an encoder is that gives each text its first word's vector alone."""
 
@@ -188,6 +199,7 @@ BROKEN: dict[type[Any], str] = {
     Scant: "a longer document has no more token vectors than one word",
     Unscaled: "maxsim vectors must have length 1; for role 'query' one is off by 1",
     BadTokenizer: "tokenizer_json is neither None nor a JSON object",
+    Miscounting: "token_counting counts other tokens than count_tokens does",
 }
 
 
