@@ -81,7 +81,7 @@ def test_no_room(tmp_path):
     with pytest.raises(StorageError) as caught:
         write_checkpoint(tmp_path / "kept", made(3), keep=1)
     assert "step-00000003 cannot be written" in caught.value.message
-    assert "continues from the last checkpoint" in caught.value.hint
+    assert "training continues from the last one" in caught.value.hint
 
 
 def test_the_newest_goes_only_where_another_is_left(tmp_path):

@@ -114,7 +114,7 @@ def _to_file(out: Path, blocks: Iterator[tuple[list[str], Any]], encoded: Encodi
 
     rows = np.concatenate([vectors for _, vectors in blocks])
     summary = encoded.summary()
-    with output_errors(out, hint="name another file with --out"):
+    with output_errors(out, option="--out"):
         with replacing(out) as beside, beside.open("wb") as file:
             np.save(file, rows)
         write_atomic(out.with_suffix(".json"), json.dumps(summary, indent=2) + "\n")

@@ -126,7 +126,7 @@ def _write(out: Path, mining: MinedExamples, progress: ProgressCallback) -> None
     """Write the examples, the whole file or nothing. Raises StorageError."""
     from gnomon.train.data.examples import to_row
 
-    errors = output_errors(out, hint="name another file with --out")
+    errors = output_errors(out, option="--out")
     with errors, replacing(out) as beside, beside.open("w", encoding="utf-8") as file:
         for done, mined in enumerate(mining, start=1):
             file.write(json.dumps(to_row(mined), ensure_ascii=False) + "\n")

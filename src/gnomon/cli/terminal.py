@@ -17,6 +17,7 @@ from rich.text import Text
 
 from gnomon.core import errors
 from gnomon.core.errors import DamagedVectors, GnomonError, LowRecall, TruncatedText
+from gnomon.core.files import storage_error
 from gnomon.core.progress import Progress
 
 WRONG_INPUT, SURROUNDINGS, DAMAGE, GENERAL = 2, 3, 4, 1
@@ -57,8 +58,6 @@ def show_error(error: GnomonError, *, as_json: bool) -> int:
         return exit_code(error)
     from rich.text import Text
 
-    # DROPPED
-
     shown = [
         (Text("error", style="bold red"), clean(error.message)),
         (Text("expected", style="dim"), clean(error.expected)),
@@ -69,16 +68,12 @@ def show_error(error: GnomonError, *, as_json: bool) -> int:
 
 
 @contextmanager
-def output_errors(path: Path, *, hint: str = "name another file") -> Iterator[None]:
-    """Turns what the disk refuses, while an output is written, into StorageError."""
+def output_errors(path: Path, *, option: str = "") -> Iterator[None]:
+    """Turns what the disk refuses, while an output is written, into StorageError. `option` names another file."""
     try:
         yield
     except OSError as error:
-        raise errors.StorageError(
-            f"{path} cannot be written: {error.strerror or error}",
-            expected="a folder with space and write permission",
-            hint=hint,
-        ) from error
+        raise storage_error(error, path, kept=f"another file is named with {option}" if option else "") from error
 
 
 def count(number: int) -> str:

@@ -142,6 +142,7 @@ class Collection:
         paths = [paths] if isinstance(paths, str | Path) else list(paths)
         if "" in paths:
             raise InvalidInput("an empty path", expected="a file or a folder", hint='"." is the current folder')
+        self._catalog.require_writable()
         options = options or IndexOptions()
         reading = ReadSettings(
             max_file_mb=options.max_file_mb,

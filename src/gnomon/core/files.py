@@ -12,23 +12,52 @@ from pathlib import Path
 
 from gnomon.core.errors import StorageError
 
-DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG})
-"""What the system says of a disk that is full, failing, read-only or not permitted."""
+_ROOM = ("free space on that disk", "free some space, then run it again")
+_PERMISSION = ("write permission there", "give this user write permission, or take a place that may be written to")
+_LOCKS = ("a disk that can lock files", "move it to a local disk: network and FUSE mounts often have no locks")
+_ADVICE = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EFBIG: ("files of this size to be allowed", "raise the limit (ulimit -f), or take another file system"),
+    errno.EROFS: _PERMISSION,
+    errno.EACCES: _PERMISSION,
+    errno.EPERM: _PERMISSION,
+    errno.EIO: ("a disk that reads and writes", "look at the system's log for what the disk reports"),
+    errno.ENOLCK: _LOCKS,
+    errno.EOPNOTSUPP: _LOCKS,
+    errno.ENOSYS: _LOCKS,
+    errno.EMFILE: ("open files to be left", "raise the limit (ulimit -n), or use fewer collections at once"),
+    errno.ENFILE: ("open files to be left", "raise the system's limit of open files"),
+}
+_OTHER = ("a place that files can be written to", "name another place")
+_NAMES = {
+    errno.ENOENT: ("a folder that exists", "make the folder first, or name another place"),
+    errno.ENOTDIR: ("a folder, where a file is", "name another place"),
+    errno.EISDIR: ("a file, where a folder is", "name another file"),
+    errno.EEXIST: ("a folder, where a file is", "name another place"),
+}
+DISK_ERRORS = frozenset(_ADVICE)
+"""What the system says of a disk that is full, failing, read-only, not permitted, or cannot lock."""
+
+
+def storage_error(error: OSError, path: Path, *, kept: str = "nothing that was saved before is lost") -> StorageError:
+    """The StorageError for what the system refused, with what to do about it. `kept` says what is not lost."""
+    if isinstance(error, StorageError):
+        return error
+    expected, hint = _ADVICE.get(error.errno or 0) or _NAMES.get(error.errno or 0, _OTHER)
+    cause = f"{path} cannot be written: {error.strerror or error}"
+    return StorageError(cause, expected=expected, hint=f"{hint}; {kept}" if kept else hint)
 
 
 @contextlib.contextmanager
 def storage_errors(folder: Path) -> Iterator[None]:
-    """Turns the system's refusals (disk full, read-only, not permitted) into StorageError."""
+    """Turns the system's refusals (disk full, read-only, not permitted, no locks) into StorageError."""
     try:
         yield
     except OSError as error:
         if error.errno not in DISK_ERRORS or isinstance(error, StorageError):
             raise
-        raise StorageError(
-            f"{folder} cannot be written: {error.strerror}",
-            expected="room and permission to write there",
-            hint="free some space or change the permissions; nothing that was saved before is lost",
-        ) from error
+        raise storage_error(error, folder) from error
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:

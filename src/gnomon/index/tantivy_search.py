@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from gnomon.core.errors import CollectionBusy, GnomonError, InvalidInput, StorageError
-from gnomon.core.files import DISK_ERRORS
+from gnomon.core.errors import CollectionBusy, GnomonError, InvalidInput
+from gnomon.core.files import DISK_ERRORS, storage_error
 from gnomon.core.ranking import Ranking
 from gnomon.index.manifest import damaged
 from gnomon.kernels.ranking import top_k
@@ -126,12 +126,10 @@ def tantivy_errors(folder: Path) -> Iterator[None]:
                 expected="one writer at a time",
                 hint="wait until it is done, then try again",
             ) from error
-        if any(f"code: {number}," in text or f"os error {number})" in text for number in DISK_ERRORS):
-            raise StorageError(
-                f"{folder} cannot be written: {text[:300]}",
-                expected="room and permission to write there",
-                hint="free some space or change the permissions; what was committed is not lost",
-            ) from error
+        for number in DISK_ERRORS:
+            if f"code: {number}," in text or f"os error {number})" in text:
+                kept = "nothing committed is lost"
+                raise storage_error(OSError(number, text[:300]), folder, kept=kept) from error
         raise damaged(folder, text[:300]) from error
 
 

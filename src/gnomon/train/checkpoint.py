@@ -13,8 +13,8 @@ from typing import Any
 
 from torch import Tensor
 
-from gnomon.core.errors import InvalidInput, StorageError
-from gnomon.core.files import replacing_folder, write_atomic
+from gnomon.core.errors import InvalidInput
+from gnomon.core.files import replacing_folder, storage_error, write_atomic
 from gnomon.train.recipe.recipe import Recipe, load_recipe
 
 _TENSORS, _STATE = "tensors.safetensors", "state.json"
@@ -51,11 +51,8 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path
             plain = {"version": VERSION, "step": checkpoint.step, "sha256": _digest(made / _TENSORS)}
             (made / _STATE).write_text(json.dumps({**plain, **checkpoint.plain}), encoding="utf-8")
     except OSError as error:
-        raise StorageError(
-            f"{target} cannot be written: {error.strerror or error}",
-            expected="room for a checkpoint: three times the model's size",
-            hint="free some space, then run it again: it continues from the last checkpoint",
-        ) from error
+        kept = "a checkpoint takes three times the model's size, and training continues from the last one"
+        raise storage_error(error, target, kept=kept) from error
     for old in checkpoints(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return target

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from gnomon.core.errors import InvalidInput, StorageError, WeightsMismatch
-from gnomon.core.files import replacing_folder
+from gnomon.core.errors import InvalidInput, WeightsMismatch
+from gnomon.core.files import replacing_folder, storage_error
 from gnomon.core.serialize import from_plain, to_plain
 from gnomon.word_vectors.corpus import tokenizer_json
 from gnomon.word_vectors.settings import SubwordSettings
@@ -63,11 +63,7 @@ def save_words(
         with replacing_folder(folder) as beside:
             _write(beside, vectors, settings or {}, sif=sif)
     except OSError as error:
-        raise StorageError(
-            f"{folder} cannot be written: {error.strerror or error}",
-            expected="a place with room and write permission",
-            hint="name another folder",
-        ) from error
+        raise storage_error(error, folder) from error
     return folder
 
 

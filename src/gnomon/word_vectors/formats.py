@@ -18,8 +18,8 @@ from typing import IO, Literal, get_args
 import numpy as np
 from jaxtyping import Float
 
-from gnomon.core.errors import InvalidInput, StorageError, UnreadableFile
-from gnomon.core.files import replacing
+from gnomon.core.errors import InvalidInput, UnreadableFile
+from gnomon.core.files import replacing, storage_error
 from gnomon.word_vectors.settings import SubwordSettings
 from gnomon.word_vectors.training import gensim_models
 from gnomon.word_vectors.vectors import Subwords, WordVectors
@@ -242,11 +242,7 @@ def save_vectors(vectors: WordVectors, path: str | Path, *, format: Format) -> P
         with replacing(path) as beside:
             writers[format](vectors, beside)
     except OSError as error:
-        raise StorageError(
-            f"{path} cannot be written: {error.strerror or error}",
-            expected="a folder with space and write permission",
-            hint="name another file",
-        ) from error
+        raise storage_error(error, path) from error
     return path
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 import uuid
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +17,11 @@ from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, update
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.pool import Pool
+from sqlalchemy.pool import Pool, QueuePool
 
 from gnomon.collection.catalog import schema
+from gnomon.collection.catalog.read_only import ReadOnlyFile, may_write, uri
+from gnomon.core import files
 from gnomon.core.errors import (
     CollectionBusy,
     CollectionDamaged,
@@ -47,27 +52,40 @@ class Catalog:
                 hint=f"make one: gnomon index PATH --into {folder}",
             )
         with translated_errors(self.path):
-            folder.mkdir(parents=True, exist_ok=True)
+            if create:
+                folder.mkdir(parents=True, exist_ok=True)
         _require_not_inherited(self.path)
         self._closed, self._busy_s = False, busy_s
+        self._read_only = None if may_write(self.path) else ReadOnlyFile(self.path)
         self._connections: weakref.WeakSet[sqlite3.Connection] = weakref.WeakSet()
         self._pools: set[Pool] = set()
-        self._engine = _engine(self.path, busy_s, self._connections)
+        self._engine = self._make_engine()
         fork_aware(self)
         with self.read() as connection:
             current = _schema_of(connection, self.path)
         if current < len(schema.MIGRATIONS):
-            with self.write() as connection:
+            if self._read_only is not None:
+                self._read_only.use_copy()
+                self._engine = self._make_engine()
+            with self._transaction(writes=True) as connection:
                 _migrate(connection, self.path)
         with self.read() as connection:
             wanted = select(schema.meta.c.value).where(schema.meta.c.key == "collection_id")
             self.collection_id: str = connection.execute(wanted).scalar_one()
 
+    @property
+    def is_read_only(self) -> bool:
+        """Whether this process may only read it."""
+        return self._read_only is not None
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A read transaction: one consistent view, never blocked by writers."""
         self._require_open()
-        with translated_errors(self.path), self._engine.connect() as connection, connection.begin():
+        if self._read_only is not None and self._read_only.has_changed():
+            self._engine.dispose()
+            self._engine = self._make_engine()
+        with self._transaction() as connection:
             yield connection
 
     @contextmanager
@@ -76,15 +94,31 @@ class Catalog:
 
         Raises CollectionBusy, StorageError, CollectionDamaged.
         """
-        self._require_open()
+        self.require_writable()
+        with self._transaction(writes=True) as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self, *, writes: bool = False) -> Iterator[Connection]:
         with translated_errors(self.path), self._engine.connect() as connection:
-            connection = connection.execution_options(gnomon_write=True)
+            connection = connection.execution_options(gnomon_write=writes)
             with connection.begin():
                 yield connection
 
+    def _make_engine(self) -> Engine:
+        with translated_errors(self.path):
+            address = uri(self.path, "rwc") if self._read_only is None else self._read_only.open_uri()
+        return _engine(address, self._busy_s, self._connections)
+
+    def require_writable(self) -> None:
+        """Raise StorageError where this process may only read it."""
+        self._require_open()
+        if self._read_only is not None:
+            raise storage_error(OSError(errno.EROFS, os.strerror(errno.EROFS)), self.path)
+
     def vacuum(self) -> None:
         """Give the space of deleted rows back to the disk. Takes long, and needs twice the space until it ends."""
-        self._require_open()
+        self.require_writable()
         with translated_errors(self.path), self._engine.connect() as connection:
             plain = connection.connection.driver_connection
             if plain is not None:
@@ -110,7 +144,7 @@ class Catalog:
             _inherited.add(self.path.resolve())
         leak(self._engine, self._pools)
         self._connections, self._pools = weakref.WeakSet(), set()
-        self._engine = _engine(self.path, self._busy_s, self._connections)
+        self._engine = self._make_engine()
 
     def _require_open(self) -> None:
         _require_not_inherited(self.path)
@@ -140,16 +174,19 @@ class _SqliteConnection(sqlite3.Connection):
     """A connection that weak references can point to."""
 
 
-def _engine(path: Path, busy_s: float, opened: weakref.WeakSet[sqlite3.Connection]) -> Engine:
-    """An engine that keeps its open connections in `opened`."""
-    arguments = {"timeout": busy_s, "check_same_thread": False, "factory": _SqliteConnection}
-    engine = create_engine(f"sqlite:///{path}", connect_args=arguments, pool_size=8)
+def _engine(address: str, busy_s: float, opened: weakref.WeakSet[sqlite3.Connection]) -> Engine:
+    """An engine on a file's URI, which keeps its open connections in `opened`."""
+    arguments = {"timeout": busy_s, "check_same_thread": False, "factory": _SqliteConnection, "uri": True}
+    engine = create_engine(
+        "sqlite://", creator=partial(sqlite3.connect, address, **arguments), pool_size=8, poolclass=QueuePool
+    )
+    pragmas = ("synchronous=FULL", "foreign_keys=ON", "cache_size=-65536")
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: object) -> None:
         opened.add(connection)
         connection.isolation_level = None  # the "begin" event below executes BEGIN, sqlite3 must not
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-65536"):
+        for pragma in pragmas if "mode=ro" in address else ("journal_mode=WAL", *pragmas):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "close")
@@ -236,18 +273,15 @@ def exclusive_lock(
 
 def storage_error(error: OSError, path: Path) -> StorageError:
     """The StorageError for an error of the operating system, with the path and the next step."""
-    return StorageError(
-        f"{path} cannot be written: {error.strerror or error}",
-        expected="a folder with space and write permission",
-        hint="free space or give the permission, then run it again: nothing committed is lost",
-    )
+    return files.storage_error(error, path, kept="nothing committed is lost")
 
 
 def _busy(path: Path) -> CollectionBusy:
     return CollectionBusy(
         f"{path} is locked by another writer",
         expected="a free moment within the time limit",
-        hint="wait for the other run to end, then run the same command again",
+        hint="wait for the other run to end, then run the same command again; where there is none, "
+        "the disk cannot lock files: move the collection to a local disk",
     )
 
 

@@ -7,8 +7,10 @@ file lock); the others open what it has written.
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -29,6 +31,7 @@ from gnomon.collection.indexes.state import (
     read_state,
     rebuilt,
     save_indexes,
+    scratch_copy,
     write_state,
 )
 from gnomon.collection.indexes.sync import (
@@ -74,6 +77,7 @@ class DerivedIndexes:
     def __init__(self, catalog: Catalog, folder: Path, version: Version) -> None:
         self._catalog, self._folder, self._version = catalog, folder, version
         self._lock_file = folder / "lock"
+        self._is_scratch = False
         self._view: IndexView | None = None
         self._newest_at = 0.0  # when the view was last known to be the newest
         self._current: tuple[WritableIndexes, IndexState] | None = None
@@ -117,6 +121,13 @@ class DerivedIndexes:
         if not (is_small or is_stale) or not self._try_update(head):
             self._worker.start()
         return self._view or view
+
+    def _prepare_folder(self) -> None:
+        """Where the collection is read-only, go on in a temporary folder that begins with the indexes there are."""
+        if self._catalog.is_read_only and not self._is_scratch:
+            self._folder, self._is_scratch = scratch_copy(self._folder), True
+            self._lock_file = self._folder / "lock"
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
 
     def _first_view(self) -> IndexView:
         """The first view. While another process has the files locked, it is what they held before."""
@@ -229,6 +240,7 @@ class DerivedIndexes:
             if not is_complete(connection, self._version.id):
                 return self._view  # and no folder is made for one that was retired
         with translated_errors(self._folder):
+            self._prepare_folder()
             self._folder.mkdir(parents=True, exist_ok=True)
             try:
                 lock = FileLock(self._lock_file).acquire(timeout=wait_s, poll_interval=0.01)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -66,6 +67,23 @@ def _next_folder(folder: Path, name: Literal["dense", "lexical"]) -> str:
 def write_state(folder: Path, state: IndexState) -> None:
     """Replace the state file, atomically."""
     write_atomic(folder / "state.json", json.dumps(to_plain(state)))
+
+
+_COPIED_BYTES = 1 << 20
+
+
+def scratch_copy(folder: Path) -> Path:
+    """A temporary folder with a version's indexes, to be changed there; large files are links to the given ones."""
+    scratch = Path(tempfile.mkdtemp(prefix="gnomon-"))
+    for file in sorted(folder.rglob("*")) if folder.is_dir() else ():
+        target = scratch / file.relative_to(folder)
+        if file.is_dir():
+            target.mkdir()
+        elif file.stat().st_size > _COPIED_BYTES:
+            target.symlink_to(file)
+        elif not file.name.endswith("lock"):
+            shutil.copyfile(file, target)
+    return scratch
 
 
 def open_indexes(

@@ -17,7 +17,7 @@ import numpy as np
 from gnomon.collection.catalog.versions import NotReady
 from gnomon.collection.collection import Collection
 from gnomon.core.errors import InvalidInput, StorageError
-from gnomon.core.files import replacing
+from gnomon.core.files import replacing, storage_error
 from gnomon.core.space import Space
 from gnomon.migrate.adapter.fit import AdapterQuality, EmbeddingAdapter
 from gnomon.migrate.adapter.maps import MapKind
@@ -58,9 +58,7 @@ def save_adapter(adapter: EmbeddingAdapter, path: Path) -> None:
         with replacing(path) as beside, beside.open("wb") as file:
             np.savez(file, allow_pickle=False, about=np.array(json.dumps(description)), **adapter.arrays)
     except OSError as error:
-        raise StorageError(
-            f"{path} cannot be written: {error}", expected="room and permission", hint="name another file"
-        ) from error
+        raise storage_error(error, path) from error
 
 
 def load_adapter(path: Path) -> EmbeddingAdapter:
