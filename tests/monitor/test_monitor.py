@@ -159,25 +159,16 @@ def test_too_few_queries_are_no_all_clear(folder):
     assert "--queries FILE" in check.hint
 
 
-def test_without_queries_the_cache_is_looked_at(tmp_path):
+def test_queries_of_evaluations_are_not_taken_for_those_of_users(tmp_path):
     with opened(tmp_path / "kb") as kb:
         kb.add(documents())
-        first = monitor(kb, settings())
-        assert first.check("queries").message == "no queries: the collection's cached query vectors are none"
-        asked = {f"a{n}": query for n, query in enumerate(queries(1))}
-        kb.run(asked)
-        assert monitor(kb, settings(set_baseline=True)).check("queries").state == "baseline taken"
-        few = monitor(kb, settings()).check("queries")
-        assert few.message == "0 of 50 queries, the collection's cached query vectors"
-        kb.run({f"b{n}": query for n, query in enumerate(queries(2))})
-        assert monitor(kb, settings()).check("queries").state == "ok"
-        kb.run({f"c{n}": query for n, query in enumerate(queries(3, first=500))})
+        kb.run({f"a{n}": query for n, query in enumerate(queries(1))})
+        assert monitor(kb, settings()).check("queries").message == "no queries given"
+        kb.run({f"b{n}": query for n, query in enumerate(queries(3, first=500))})  # as a gate's, of another kind
         found = monitor(kb, settings())
-        assert causes(found) == ["queries changed"]
-        assert found.check("queries").examples == ()  # the cache keeps no texts
-        given = monitor(kb, settings(queries=queries(4))).check("queries")
-        assert given.state == "no baseline"
-        assert "cached query vectors" in given.message
+        assert causes(found) == []
+        assert found.check("queries").state == "not enough data"
+        assert "--queries FILE" in found.check("queries").hint
 
 
 def test_golden_queries_that_fall_add_up(folder):

@@ -32,8 +32,7 @@ _ARRAYS = ("queries", "documents")
 class Baseline:
     """A collection when all was well. Vectors are of `space`, a fingerprint, float32 [n, dim].
 
-    `queries` is None if there were none, and `last_query` the newest row of the embedding cache then. `latency`
-    has p50 and p95 in ms; `recall` is the index's against exact search.
+    `queries` is None if there were none. `latency` has p50 and p95 in ms; `recall` is the index's against exact search.
     """
 
     id: str
@@ -42,7 +41,6 @@ class Baseline:
     space: str
     queries: Array | None
     query_source: str
-    last_query: int
     documents: Array
     golden: GoldenQueries | None
     latency: Mapping[str, float] | None
@@ -61,7 +59,7 @@ class Baseline:
                     with replacing(folder / names[role]) as path, path.open("wb") as file:
                         np.save(file, np.asarray(rows, dtype=np.float32), allow_pickle=False)
             plain = {f.name: to_plain(getattr(self, f.name)) for f in fields(self) if f.name not in _ARRAYS}
-            plain = {"format": _FORMAT, **plain, "files": names}
+            plain = {"format": _FORMAT, **plain, "last_query": 0, "files": names}  # 0.1 reads it only with that
             write_atomic(folder / _BASELINE, json.dumps(plain, ensure_ascii=False, indent=1))
             for old in folder.glob("*.npy"):
                 if old.name not in names.values():
@@ -79,6 +77,7 @@ class Baseline:
             if plain.pop("format") != _FORMAT:
                 raise ValueError("it was written by another version of gnomon")
             files = plain.pop("files")
+            plain.pop("last_query", None)
             rows = {role: np.load(folder / name, allow_pickle=False) for role, name in files.items()}
             return from_plain(cls, {**plain, "queries": rows.get("queries"), "documents": rows["documents"]})
         except (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError) as error:

@@ -47,12 +47,12 @@ def drift_check(
         if len(sample):
             return CheckWithTests(Check(name, "baseline taken", f"{len(sample):,}, {sample.source}")), None
         hint = "give recent queries with --queries FILE, one a line"
-        message = f"no {name}: {sample.source} are none"
+        message = f"no {name}" if name == "documents" else sample.source
         return CheckWithTests(Check(name, "not enough data", message, hint=hint)), None
     if baseline.space != version.space.fingerprint:
         message = f"the baseline is of {baseline.version}, whose vectors are not comparable with these"
         return CheckWithTests(Check(name, "no baseline", message, hint=NEW_BASELINE_HINT)), None
-    if name == "queries" and baseline.queries is not None and baseline.query_source != sample.source:
+    if name == "queries" and len(sample) and baseline.queries is not None and baseline.query_source != sample.source:
         message = f"the baseline is of {baseline.query_source}, these are {sample.source}"
         hint = "give queries as for the baseline, or --set-baseline"
         return CheckWithTests(Check(name, "no baseline", message, hint=hint)), None

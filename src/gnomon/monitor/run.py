@@ -30,7 +30,7 @@ from gnomon.monitor.golden import (
     require_same,
 )
 from gnomon.monitor.report import MIN_RECALL_QUERIES, Check, DriftMap, MonitorReport, MonitorSettings, RolledBack
-from gnomon.monitor.samples import Sample, document_sample, last_query, query_sample, sample_texts
+from gnomon.monitor.samples import Sample, document_sample, query_sample, sample_texts
 
 ORDER = ("canaries", "vectors", "recall", "queries", "documents", "golden", "latency")
 """The checks; each relies on those before it."""
@@ -74,7 +74,6 @@ class _Measurements:
     queries: Sample | None
     documents: Sample
     golden: GoldenResult
-    last_query: int
 
 
 def _run(kb: Collection, settings: MonitorSettings) -> MonitorReport:
@@ -130,10 +129,7 @@ def _measure(
     checks: dict[str, CheckWithTests] = {}
     checks["canaries"], encoder = check_canaries(kb)
     checks["vectors"] = check_vectors(kb, encoder, settings.checked_vectors, random=random)
-    with kb.internals.catalog.read() as connection:
-        newest_query = last_query(connection, version)
-    # Of the cache, only queries since the baseline; given ones are recent.
-    queries = query_sample(kb, settings, encoder, after=0 if before is None else before.last_query, random=random)
+    queries = query_sample(kb, settings, encoder, random=random)
     documents = document_sample(kb, version, settings.sample, random=random)
     for_recall = _recall_sample(queries, documents, settings.recall_queries, random=random)
     checks["recall"] = check_recall(kb, for_recall, None if before is None else before.recall)
@@ -145,7 +141,7 @@ def _measure(
     golden = _check_golden(kb, settings, encoder, before=before, past=past)
     checks["golden"] = golden.check
     checks["latency"] = _time_searches(kb, settings, encoder, golden=golden, queries=queries, before=before)
-    return _Measurements(checks, maps, queries, documents, golden, newest_query)
+    return _Measurements(checks, maps, queries, documents, golden)
 
 
 def _recall_sample(queries: Sample | None, documents: Sample, count: int, *, random: np.random.Generator) -> Sample:
@@ -232,7 +228,6 @@ def _take_baseline(
         space=version.space.fingerprint,
         queries=queries.rows if queries is not None and len(queries) else None,
         query_source="" if queries is None else queries.source,
-        last_query=measured.last_query,
         documents=measured.documents.rows,
         golden=measured.golden.golden,
         latency=dict(checks["latency"].figures) or None,

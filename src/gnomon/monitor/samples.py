@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from gnomon.collection import Collection
 from gnomon.collection.catalog import queries, schema
@@ -21,7 +21,7 @@ from gnomon.monitor.report import MonitorSettings
 _BLOCK = 500
 _CHUNKS_PER_PART = 20_000
 _LABEL_CHARACTERS = 160
-GIVEN_QUERIES, CACHED_QUERIES = "queries given", "the collection's cached query vectors"
+GIVEN_QUERIES, NO_QUERIES = "queries given", "no queries given"
 """Sources of samples; baselines on disk name them too."""
 
 
@@ -107,22 +107,6 @@ def random_chunks(connection: Connection, version: Version, count: int, *, rando
     return np.asarray(rows[first, 0][:count])
 
 
-def last_query(connection: Connection, version: Version) -> int:
-    """The row of the newest query vector in the embedding cache; 0 without one."""
-    vector = schema.vectors.c
-    here = (vector.space_id == version.space_id, vector.role == "query")
-    return int(connection.execute(select(func.max(vector.id)).where(*here)).scalar_one() or 0)
-
-
-def cached_queries(connection: Connection, version: Version, after: int, *, count: int) -> Array:
-    """The newest query vectors of the cache after a row, [n, dim]; the cache keeps no texts."""
-    vector = schema.vectors.c
-    here = (vector.space_id == version.space_id, vector.role == "query", vector.id > after)
-    rows = connection.execute(select(vector.data).where(*here).order_by(vector.id.desc()).limit(count))
-    usable = [row for data in rows.scalars() if (row := _row(data, version.space.dim)) is not None]
-    return np.stack(usable) if usable else np.zeros((0, version.space.dim), dtype="<f4")
-
-
 def chunk_ids_at(connection: Connection, version: Version, position: int) -> tuple[Array, Array]:
     """The ids of all chunks at a position of the journal, and of those added since."""
     now = queries.chunking_head(connection, version.chunking_id).seq
@@ -141,17 +125,14 @@ def _row(data: bytes, dim: int) -> Array | None:
 
 
 def query_sample(
-    kb: Collection, settings: MonitorSettings, encoder: Encoder | None, *, after: int, random: np.random.Generator
+    kb: Collection, settings: MonitorSettings, encoder: Encoder | None, *, random: np.random.Generator
 ) -> Sample | None:
-    """The queries of the settings, embedded; else those of the embedding cache after a row.
+    """The queries of the settings, embedded; none where none are given. None if there is no encoder to embed them.
 
-    None if there is no encoder to embed them.
+    The embedding cache is no source of queries: it holds those of evaluations, which nobody asked.
     """
-    version = kb.version
     if settings.queries is None:
-        with kb.internals.catalog.read() as connection:
-            rows = cached_queries(connection, version, after, count=settings.sample)
-        return Sample(rows, (), CACHED_QUERIES)
+        return Sample(np.zeros((0, kb.version.space.dim), dtype="<f4"), (), NO_QUERIES)
     if encoder is None:
         return None
     texts = sample_texts(settings.queries, settings.sample, random)
