@@ -116,7 +116,8 @@ def test_links_are_followed_to_files_and_never_to_folders(tmp_path):
     assert set(reasons) == {"d/loop", "d/out", "d/gone.md", "d/self.md"}
     assert reasons["d/loop"] == "a link to a folder; name that folder itself to index it"
     assert reasons["d/gone.md"] == "cannot be opened: No such file or directory"
-    assert ids(tmp_path / "d/loop") == ["d/a.md", "d/b.md"]
+    assert ids(tmp_path / "d/loop") == ["loop/a.md", "loop/b.md"]
+    assert ids(tmp_path / "d/loop", labels=label_roots([tmp_path / "d"])) == ["d/a.md", "d/b.md"]
 
 
 def test_what_no_reader_takes_is_skipped_with_its_reason(tmp_path):
@@ -178,7 +179,7 @@ def test_names_that_are_no_unicode_get_an_id_all_the_same(tmp_path):
     (tmp_path / "d").mkdir()
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/d/caf\xe9.txt")).write_text("text")
     (found,) = discover([tmp_path / "d"], settings=ReadSettings())
-    assert found.id == "d/caf\ufffd.txt"
+    assert found.id == "d/caf\\xe9.txt"
     (document,) = read(found, settings=ReadSettings())
     assert document.source.encode()
 

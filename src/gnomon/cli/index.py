@@ -49,6 +49,12 @@ def index(
     max_file_mb: Annotated[float, typer.Option(help="Skip files larger than this.")] = 50.0,
     max_file_s: Annotated[float, typer.Option(help="Give a file up that takes more seconds to read.")] = 60.0,
     max_memory_mb: Annotated[float, typer.Option(help="Give a file up that takes more memory to read.")] = 1000.0,
+    no_ignore: Annotated[
+        bool, typer.Option("--no-ignore", help="Read what .gitignore and .gnomonignore files leave out, too.")
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare every file by its SHA-256, not by its size and times.")
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if any file has a problem.")] = False,
     threads: Annotated[int | None, typer.Option(help="CPU threads; by default all.")] = None,
     as_json: Json = False,
@@ -70,7 +76,12 @@ def index(
         threads=threads,
     )
     options = IndexOptions(
-        exclude=tuple(exclude or ()), max_file_mb=max_file_mb, max_file_s=max_file_s, max_memory_mb=max_memory_mb
+        exclude=tuple(exclude or ()),
+        ignore_files=not no_ignore,
+        verify=verify,
+        max_file_mb=max_file_mb,
+        max_file_s=max_file_s,
+        max_memory_mb=max_memory_mb,
     )
     with noted() as notes, gnomon.open(into, settings=settings, progress=print_message) as kb:
         with ProgressBar() as bar:
@@ -93,7 +104,7 @@ def _exit_code(report: IndexReport, *, nothing: bool, strict: bool) -> int:
 
 def _is_nothing(report: IndexReport, passages: int) -> bool:
     """Whether nothing of the files given is in the collection, and nothing was that is gone now."""
-    return not report.removed and (passages == 0 or not (report.indexed or report.unchanged))
+    return not report.removed and (passages == 0 or not (report.indexed or report.unchanged or report.moved))
 
 
 def print_report(console: Console, report: IndexReport, *, into: Path, nothing: bool) -> None:
@@ -121,7 +132,9 @@ def _rows(report: IndexReport) -> list[tuple[str, Text]]:
     from gnomon.cli.terminal import count, counted, duration, rate
 
     files = [f"{count(report.indexed)} new or changed", f"{count(report.unchanged)} unchanged"]
+    files += [f"{count(report.moved)} moved"] if report.moved else []
     files += [f"{count(report.removed)} removed"] if report.removed else []
+    files += [f"{count(report.ignored)} left out by ignore files"] if report.ignored else []
     chunks = [f"{count(report.chunks_added)} added"]
     chunks += [f"{count(report.chunks_removed)} removed"] if report.chunks_removed else []
     chunks += [f"{count(report.cached)} with vectors from the cache"] if report.cached else []
@@ -149,7 +162,7 @@ def print_problems(console: Console, problems: tuple[Problem, ...]) -> None:
     for problem in problems[:SHOWN_PROBLEMS]:
         print_hanging(console, Text("  "), clean(near(problem.path)))
         what = problem.reason.removeprefix(problem.path).lstrip(": ")
-        what = what if problem.skipped else f"{what} (indexed all the same)"
+        what = what if problem.skipped or problem.kind == "kept" else f"{what} (indexed all the same)"
         print_hanging(console, Text("    "), clean(what, style="dim"))
         if problem.hint:
             print_hanging(console, Text("    next: ", style="dim"), clean(problem.hint, style="dim"))

@@ -149,13 +149,14 @@ class Collection:
             max_file_s=options.max_file_s,
             max_memory_mb=options.max_memory_mb,
             exclude=options.exclude,
+            ignore_files=options.ignore_files,
         )
         writer = self._serving.writer()
         with self._catalog.read() as connection:
             live = live_id(connection)
         index_run = self._serving.served_version(live).encoders.index_run()
         with run_lock(self._folder, progress), index_run:
-            report = IndexRun(writer, reading, progress).run(paths)
+            report = IndexRun(writer, reading, progress, verify=options.verify).run(paths)
         if report.interrupted:
             return report  # the next search brings the indexes up to date
         chunks = {"chunks": report.embedded + report.cached}

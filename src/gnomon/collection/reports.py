@@ -21,12 +21,16 @@ class Problem:
     reason: str
     hint: str = ""
     skipped: bool = True
-    kind: str = "problem"  # "no reader": a file of a kind that nothing here reads
+    kind: str = "problem"  # "no reader": a file of a kind that nothing here reads; "kept": a folder that seems lost
 
 
 @dataclass(frozen=True, slots=True)
 class IndexReport:
-    """What an index run did. Times are wall seconds; `tokens` counts those embedded in this run."""
+    """What an index run did. Times are wall seconds; `tokens` counts those embedded in this run.
+
+    Files that were found are `unchanged`, `indexed`, `moved` (the same under another path, its vectors kept) or
+    failed. `removed` ones are gone, or left out now; `ignored` counts what ignore files leave out, a folder as one.
+    """
 
     files: int = 0
     unchanged: int = 0
@@ -43,6 +47,8 @@ class IndexReport:
     embed_seconds: float = 0.0
     interrupted: bool = False
     problems: tuple[Problem, ...] = field(default=())
+    moved: int = 0
+    ignored: int = 0
 
     @property
     def failed(self) -> int:

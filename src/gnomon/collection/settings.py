@@ -110,9 +110,13 @@ class IndexOptions:
 
     `max_file_mb` is the largest file that is read, `max_file_s` the longest that reading and chunking one may take
     (seconds), `max_memory_mb` the most memory that it may take.
+    `ignore_files`: rules in .gitignore and .gnomonignore files are heeded. `verify`: every file is read and its
+    SHA-256 compared, instead of its size and times.
     """
 
     exclude: tuple[str, ...] = ()
+    ignore_files: bool = True
+    verify: bool = False
     max_file_mb: float = 50.0
     max_file_s: float = 60.0
     max_memory_mb: float = 1000.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zlib
 from collections import Counter
@@ -13,12 +14,13 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from gnomon.collection.catalog import mutations, schema, vector_cache
+from gnomon.collection.catalog import mutations, queries, schema, vector_cache
 from gnomon.collection.catalog.queries import embedded_texts
 from gnomon.collection.catalog.versions import Version
 from gnomon.collection.ingest.writer import embed_slices
 from gnomon.core.batching import in_blocks
 from gnomon.core.documents import Document, with_title_as_text
+from gnomon.core.paths import path_of
 from gnomon.doctor.context import BLOCK, MAX_EXAMPLES, CheckContext, describe_chunks, excerpt, version_names
 from gnomon.doctor.report import Diagnosis, DoctorFinding, Severity
 
@@ -240,44 +242,52 @@ def duplicates(context: CheckContext) -> Iterator[Diagnosis]:
 
 
 def sources(context: CheckContext) -> Iterator[Diagnosis]:
-    """Files that are missing or have changed since they were read, and files that were read in part."""
-    table = schema.sources.c
+    """Files that are missing or have other contents than those that were read, and files that were read in part.
+
+    Every file is read: a file may change and keep its size and times.
+    """
     with context.catalog.read() as connection:
-        rows = connection.execute(select(table.path, table.size, table.mtime_ns, table.sha256)).all()
-    by_state: dict[str, list[str]] = {"gone": [], "changed": [], "part": []}
-    for row in rows:
-        if state := _file_state(row):
-            by_state[state].append(row.path)
-    kinds: tuple[tuple[str, Severity, str, str], ...] = (
-        ("gone", "note", "do not exist any more", "Searches find them until the next gnomon index."),
-        ("changed", "note", "have changed since they were read", "Searches find their old contents."),
-        ("part", "warning", "were read in part only", "An index run was interrupted; the rest is missing."),
+        stored = queries.stored_sources(connection)
+    by_state: dict[str, list[str]] = {"gone": [], "changed": [], "unreadable": [], "part": []}
+    for path, row in stored.items():
+        if state := _file_state(path, row):
+            by_state[state].append(path)
+    again = "gnomon index PATH --verify updates the collection from the files"
+    take_out = "gnomon index of their folder, or of other files in it, takes them out; or gnomon remove COLLECTION "
+    kinds: tuple[tuple[str, Severity, tuple[str, str], str], ...] = (
+        ("gone", "note", ("do not exist any more", "Searches find them all the same."), f"{take_out}--source PATH"),
+        ("changed", "note", ("have changed since they were read", "Searches find their old contents."), again),
+        ("unreadable", "note", ("cannot be read now", "Whether they have changed is not known."), again),
+        ("part", "warning", ("were read in part only", "An index run was interrupted; the rest is missing."), again),
     )
-    for key, severity, message, explanation in kinds:
+    for key, severity, (message, explanation), advice in kinds:
         paths = by_state[key]
         if paths:
             yield Diagnosis(
                 DoctorFinding(
                     f"files-{key}",
                     severity,
-                    message=f"{len(paths):,} of {len(rows):,} files {message}",
+                    message=f"{len(paths):,} of {len(stored):,} files {message}",
                     count=len(paths),
-                    total=len(rows),
+                    total=len(stored),
                     explanation=explanation,
-                    advice="gnomon index updates the collection from the files",
+                    advice=advice,
                     examples=tuple(_file_examples(paths)),
                 )
             )
 
 
-def _file_state(row: Any) -> str:
+def _file_state(path: str, row: Any) -> str:
     if not row.sha256:
         return "part"
     try:
-        found = Path(row.path).stat()
-    except OSError:
+        with path_of(path).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except (FileNotFoundError, NotADirectoryError):
         return "gone"
-    return "" if (found.st_size, found.st_mtime_ns) == (row.size, row.mtime_ns) else "changed"
+    except OSError:
+        return "unreadable"
+    return "" if digest == row.sha256 else "changed"
 
 
 def _file_examples(paths: list[str]) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gnomon.core.documents import Chunk, Document
 from gnomon.core.errors import GnomonError
+from gnomon.core.paths import path_text
 from gnomon.text.chunk import Chunker
 from gnomon.text.discover import DiscoveredFile
 from gnomon.text.open_file import open_regular
@@ -30,12 +31,13 @@ class ChunkedDocument:
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file as it was when it was read. Size in bytes, `sha256` over its bytes."""
+    """A file as it was when it was read, its path as `path_text` writes it. Size in bytes, `sha256` over its bytes."""
 
     path: str
     size: int
     mtime_ns: int
     sha256: str
+    ctime_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def file_parts(
     Without a chunker the documents have no chunks yet. Raises as `read` does.
     """
     digest = _sha256(found.path)
-    source = SourceFile(str(found.path), found.size, found.mtime_ns, digest)
+    source = SourceFile(path_text(found.path), found.size, found.mtime_ns, digest, found.ctime_ns)
     if known_sha256 == digest:
         yield FilePart(source, unchanged=True)
         return

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gnomon.core.documents import Document, with_title_as_text
 from gnomon.core.errors import GnomonError, InvalidInput, UnreadableFile
+from gnomon.core.paths import path_text
 from gnomon.core.plugins import load_plugin
 from gnomon.text.decode import clean
 from gnomon.text.discover import DiscoveredFile
@@ -88,7 +89,7 @@ def _finished(document: Document, found: DiscoveredFile, report: ProblemCallback
             id=clean(full_id),
             text=clean(document.text),
             title=clean(document.title),
-            source=clean(str(found.path)),
+            source=clean(path_text(found.path)),
             metadata=plain_metadata(document.metadata, left_out=left_out),
         )
     )

@@ -25,6 +25,7 @@ from typing import BinaryIO
 from gnomon.core.errors import GnomonError, UnreadableFile
 from gnomon.core.token_counting import TokenCounting
 from gnomon.text.chunk import Chunker, ChunkSettings
+from gnomon.core.paths import path_text
 from gnomon.text.discover import DiscoveredFile
 from gnomon.text.parts import FailedFile, FilePart, file_parts
 from gnomon.text.settings import ReadSettings
@@ -92,13 +93,13 @@ def _answers(request: Request, settings: ReadSettings, chunker: Chunker | None, 
                     is_done = part.last
                     pickled = _pickled(Answer(part, is_done and memory.check()))
             except GnomonError as error:
-                is_done, pickled = True, _pickled(Answer(FailedFile(str(path), error), memory.check()))
+                is_done, pickled = True, _pickled(Answer(FailedFile(path_text(path), error), memory.check()))
             except MemoryError:
                 is_done, memory.is_spent = True, True
-                pickled = _pickled(Answer(FailedFile(str(path), too_large(path, settings)), is_last=True))
+                pickled = _pickled(Answer(FailedFile(path_text(path), too_large(path, settings)), is_last=True))
             except BaseException as error:  # noqa: BLE001 - also PanicException, and a reader that calls sys.exit
                 is_done = True
-                pickled = _pickled(Answer(FailedFile(str(path), unexpected(path, error)), memory.check()))
+                pickled = _pickled(Answer(FailedFile(path_text(path), unexpected(path, error)), memory.check()))
         yield pickled
 
 

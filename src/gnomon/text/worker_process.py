@@ -13,6 +13,7 @@ from typing import IO, Any, cast
 
 from gnomon.core.batching import in_blocks
 from gnomon.core.errors import GnomonError, UnreadableFile
+from gnomon.core.paths import path_text
 from gnomon.text.parts import FailedFile, FilePart
 from gnomon.text.settings import ReadSettings
 from gnomon.text.worker import TIMED_OUT, Answer, Request, Setup
@@ -62,7 +63,7 @@ class FileReader:
             answer = worker.receive()
             if answer is None:
                 self._worker = None
-                yield FailedFile(str(todo[0].found.path), _ended(todo.pop(0), setup.settings, worker.wait()))
+                yield FailedFile(path_text(todo[0].found.path), _ended(todo.pop(0), setup.settings, worker.wait()))
                 return
             if isinstance(answer.item, FailedFile) or answer.item.last:
                 del todo[0]
@@ -136,7 +137,7 @@ def _ended(request: Request, settings: ReadSettings, code: int) -> UnreadableFil
     """The error for the file at which the process ended."""
     path = request.found.path
     if code == TIMED_OUT:
-        return too_slow(str(path), request.found.size, settings)
+        return too_slow(path_text(path), request.found.size, settings)
     return UnreadableFile(
         f"{path} ended the process that read it, with {_how(code)}",
         expected="a file that its reader takes, or refuses",

@@ -38,6 +38,7 @@ from gnomon.text.parts import ChunkedDocument, FilePart, SourceFile
 
 _metadata_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str).encode
 _heading_json = json.JSONEncoder(ensure_ascii=False).encode
+_FACTS = ("size", "mtime_ns", "ctime_ns")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,33 @@ def keep_roots(connection: Connection, labels: Mapping[str, str]) -> None:
         connection.execute(upsert(schema.roots).on_conflict_do_nothing(), rows)
 
 
+def move_roots(connection: Connection, moved: Mapping[str, str]) -> None:
+    """Give roots that were moved, with those below them and with all their files, their new paths."""
+    rows = [row for table in (schema.roots, schema.sources) for row in connection.execute(select(table.c.path))]
+    now: dict[str, str] = {}
+    for row in rows:
+        for old, new in moved.items():
+            if row.path == old or row.path.startswith(old.rstrip("/") + "/"):
+                now[row.path] = new + row.path[len(old) :]
+    root = schema.roots.c.path
+    moves = update(schema.roots).where(root == bindparam("old")).values(path=bindparam("new"))
+    if now:
+        connection.execute(moves, [{"old": old, "new": new} for old, new in now.items()])
+    move_sources(connection, now)
+
+
+def move_sources(connection: Connection, moved: Mapping[str, str], *, read_again: bool = False) -> None:
+    """Give files their new paths; their documents stay. `read_again`: as of files that were read in part."""
+    rows = [{"old": old, "new": new} for old, new in moved.items()]
+    if not rows:
+        return
+    source, document = schema.sources.c, schema.documents.c
+    of = select(source.id).where(source.path == bindparam("old")).scalar_subquery()
+    connection.execute(update(schema.documents).where(document.source_id == of).values(source=bindparam("new")), rows)
+    values: dict[str, Any] = {"path": bindparam("new"), **({"sha256": ""} if read_again else {})}
+    connection.execute(update(schema.sources).where(source.path == bindparam("old")).values(values), rows)
+
+
 def write_documents(connection: Connection, chunking_id: int, documents: Sequence[ChunkedDocument]) -> CatalogChange:
     """Write documents that come from no file; one whose id is there already is replaced."""
     keys = [chunked.document.id for chunked in documents]
@@ -181,6 +209,8 @@ def remove_sources(connection: Connection, paths: Iterable[str], counted: int | 
         connection, [row.id for row in _rows_where(connection, (document.id,), document.source_id, values=ids)], counted
     )
     for block in in_blocks(ids, schema.IN_VALUES):
+        of = select(source.path).where(source.id.in_(block))
+        connection.execute(delete(schema.roots).where(schema.roots.c.path.in_(of)))  # files that were named by path
         connection.execute(delete(schema.sources).where(source.id.in_(block)))
     return change
 
@@ -221,9 +251,9 @@ def drop_chunks(connection: Connection, ids: Sequence[int]) -> None:
 def _touch_sources(connection: Connection, sources: Sequence[SourceFile]) -> None:
     """Remember the new sizes and times of files whose content is unchanged."""
     known = update(schema.sources).where(schema.sources.c.path == bindparam("of"))
-    rows = [{"of": source.path, "size": source.size, "mtime_ns": source.mtime_ns} for source in sources]
+    rows = [{"of": source.path, **{name: getattr(source, name) for name in _FACTS}} for source in sources]
     if rows:
-        connection.execute(known.values(size=bindparam("size"), mtime_ns=bindparam("mtime_ns")), rows)
+        connection.execute(known.values({name: bindparam(name) for name in _FACTS}), rows)
 
 
 def _upsert_sources(connection: Connection, parts: Sequence[FilePart]) -> tuple[dict[str, int], set[str]]:
@@ -234,7 +264,7 @@ def _upsert_sources(connection: Connection, parts: Sequence[FilePart]) -> tuple[
     rows = [{**asdict(part.source), **({} if part.last else {"sha256": ""})} for part in parts]
     if rows:
         new = upsert(schema.sources)
-        now = {name: new.excluded[name] for name in ("size", "mtime_ns", "sha256")}
+        now = {name: new.excluded[name] for name in (*_FACTS, "sha256")}
         connection.execute(new.on_conflict_do_update(index_elements=[source.path], set_=now), rows)
     ids = {row.path: row.id for row in _rows_where(connection, (source.path, source.id), source.path, values=paths)}
     return ids, known

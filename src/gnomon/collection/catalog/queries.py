@@ -212,9 +212,9 @@ def document_of(row: Any) -> Document:
 
 
 def stored_sources(connection: Connection) -> dict[str, Any]:
-    """Every file in the catalog, by path: size, mtime_ns, sha256 ("" where it is not completely written)."""
+    """Every file in the catalog, by path: size, mtime_ns, ctime_ns, sha256 ("" where it is not completely written)."""
     table = schema.sources.c
-    columns = (table.path, table.size, table.mtime_ns, table.sha256)
+    columns = (table.path, table.size, table.mtime_ns, table.ctime_ns, table.sha256)
     return {row.path: row for row in connection.execute(select(*columns))}
 
 

@@ -94,6 +94,7 @@ sources = Table(
     Column("size", Integer, nullable=False),
     Column("mtime_ns", Integer, nullable=False),
     Column("sha256", String(64), nullable=False),  # "" while a file is only partly written
+    Column("ctime_ns", Integer, nullable=False, server_default="0"),  # 0: not known, the file is hashed once
 )
 documents = Table(
     "documents",
@@ -194,7 +195,19 @@ def _vector_checksums(connection: Connection) -> None:
         plain.execute("UPDATE vectors SET checksum = vector_checksum(space_id, role, text_hash, data)")
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_create, _add_tables, _several_versions, _vector_checksums)
+def _add_ctime(connection: Connection) -> None:
+    """When a file or what is known of it last changed, which no program can set."""
+    if "ctime_ns" not in {column["name"] for column in inspect(connection).get_columns("sources")}:
+        connection.exec_driver_sql("ALTER TABLE sources ADD COLUMN ctime_ns INTEGER NOT NULL DEFAULT 0")
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
+    _create,
+    _add_tables,
+    _several_versions,
+    _vector_checksums,
+    _add_ctime,
+)
 """Migration n brings a catalog from schema n to n + 1. Never edited once released; only added to.
 
 The first one makes all tables of today, so that in a new catalog the later ones find theirs made.

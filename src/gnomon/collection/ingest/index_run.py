@@ -19,11 +19,13 @@ from typing import Any
 from gnomon.collection.catalog import mutations, queries, versions
 from gnomon.collection.catalog.connection import exclusive_lock
 from gnomon.collection.ingest.reader_thread import ReaderThread
+from gnomon.collection.ingest.source_changes import RunScope, below, moved_roots, renamed_files
 from gnomon.collection.ingest.writer import EmbeddingCounts, Target, Writer
 from gnomon.collection.reports import IndexReport, Problem
 from gnomon.core.documents import Chunk, Document
 from gnomon.core.progress import Progress, ProgressCallback
-from gnomon.text.discover import DiscoveredFile, discover, label_roots
+from gnomon.core.paths import path_text
+from gnomon.text.discover import DiscoveredFile, discover, label_roots, root_paths
 from gnomon.text.parts import PART_CHUNKS, ChunkedDocument, FailedFile, FilePart
 from gnomon.text.settings import ReadSettings
 
@@ -47,8 +49,10 @@ def run_lock(folder: Path, progress: ProgressCallback) -> AbstractContextManager
 class IndexRun:
     """One index run: counts of what it did so far, and the batch that it collects."""
 
-    def __init__(self, writer: Writer, reading: ReadSettings, progress: ProgressCallback) -> None:
-        self._writer, self._reading, self._progress = writer, reading, progress
+    def __init__(
+        self, writer: Writer, reading: ReadSettings, progress: ProgressCallback, *, verify: bool = False
+    ) -> None:
+        self._writer, self._reading, self._progress, self._verify = writer, reading, progress, verify
         self._read_for: Target | None = None  # whose chunker the reader thread uses, whatever is live later
         self._batch: list[FilePart] = []
         self._keys: dict[str, set[str]] = {}  # ids written so far of files that are not yet complete
@@ -58,6 +62,11 @@ class IndexRun:
         self._problems: list[Problem] = []
         self._files = self._done = self._chunks = self._unchanged = self._indexed = self._removed = 0
         self._unread = 0  # found, but of a kind that no reader takes
+        self._ignored = 0
+        self._carried: set[str] = set()  # new paths of the files of roots that were moved
+        self._renamed: set[str] = set()  # new paths of files that were renamed within their root
+        self._moved = 0
+        self._stored: Mapping[str, Any] = {}
 
     def run(self, paths: Sequence[str | Path]) -> IndexReport:
         """Bring the catalog in line with the files under `paths`. After Ctrl-C the report is of what was committed."""
@@ -73,6 +82,8 @@ class IndexRun:
             files=self._files + self._unread,
             unchanged=self._unchanged,
             indexed=self._indexed,
+            moved=self._moved,
+            ignored=self._ignored,
             removed=self._removed,
             interrupted=interrupted,
             problems=tuple(self._problems),
@@ -80,24 +91,24 @@ class IndexRun:
 
     def _run(self, paths: Sequence[Path]) -> None:
         catalog = self._writer.catalog
-        with catalog.read() as connection:
-            known = queries.root_labels(connection)
+        known = self._follow_roots(paths)
         labels = label_roots(paths, known)
         with catalog.write() as connection:
             mutations.keep_roots(connection, labels)
         reading = replace(self._reading, labels=labels)
-        found = self._with_reader(discover(paths, settings=reading))
-        with catalog.read() as connection:
-            stored = queries.stored_sources(connection)
-        changed = [item for item in found if not _unchanged(item, stored.get(str(item.path)))]
-        self._files, self._unchanged = len(found), len(found) - len(changed)
-        self._done = self._unchanged
+        listed = list(discover(paths, settings=reading))
+        found = self._with_reader(listed)
+        scope = RunScope(root_paths(paths, labels), labels, reading.exclude)
+        self._update_sources(scope, listed, found)
+        changed = [item for item in found if self._verify or not _unchanged(item, self._stored_as(item))]
+        self._files = len(found)
+        self._done = len(found) - len(changed)
+        self._count_unchanged(set(map(_path, found)) - set(map(_path, changed)))
         if changed:
-            self._read(changed, stored, reading)
-        self._remove_missing(paths, stored, {str(item.path) for item in found})
+            self._read(changed, reading)
 
-    def _read(self, changed: Sequence[DiscoveredFile], stored: Mapping[str, Any], reading: ReadSettings) -> None:
-        reader = ReaderThread(changed, stored, reading)  # its process gets ready while the model is loaded
+    def _read(self, changed: Sequence[DiscoveredFile], reading: ReadSettings) -> None:
+        reader = ReaderThread(changed, self._stored, reading)  # its process gets ready while the model is loaded
         try:
             self._read_for = self._writer.live_target()
             for item in reader.parts(self._read_for.chunker):
@@ -109,15 +120,59 @@ class IndexRun:
             reader.stop()
         self._flush()
 
-    def _with_reader(self, found: Sequence[DiscoveredFile] | Any) -> list[DiscoveredFile]:
+    def _follow_roots(self, paths: Sequence[Path]) -> Mapping[str, str]:
+        """Roots that were moved to the paths given get their new places. Returns the labels of all roots."""
+        catalog = self._writer.catalog
+        with catalog.read() as connection:
+            known, self._stored = queries.root_labels(connection), queries.stored_sources(connection)
+        moved = moved_roots(paths, known, self._stored)
+        if not moved:
+            return known
+        with catalog.write() as connection:
+            mutations.move_roots(connection, moved)
+            known, self._stored = queries.root_labels(connection), queries.stored_sources(connection)
+        self._carried.update(path for new in moved.values() for path in below(new, self._stored))
+        return known
+
+    def _update_sources(
+        self, scope: RunScope, listed: Sequence[DiscoveredFile], found: Sequence[DiscoveredFile]
+    ) -> None:
+        """Renamed files get their new paths; those that are gone, or left out now, go with their documents."""
+        gone = scope.gone(self._stored, listed)
+        renamed = renamed_files(found, gone, self._stored)
+        removed = [path for path in gone if path not in renamed]
+        if gone:
+            with self._writer.catalog.write() as connection:
+                counted = versions.live_chunking(connection)
+                self._change += mutations.remove_sources(connection, removed, counted)
+                mutations.move_sources(connection, renamed, read_again=True)
+                self._stored = queries.stored_sources(connection)
+            self._removed = len(removed)
+            self._renamed.update(renamed.values())
+        for root in map(path_text, scope.empty_roots()):
+            if kept := below(root, self._stored):
+                reason = f"the folder is empty; {len(kept):,} files indexed from it before are kept"
+                hint = f"if they are to go: gnomon remove COLLECTION --source {root}"
+                self._problems.append(Problem(root, reason, hint, skipped=False, kind="kept"))
+
+    def _with_reader(self, listed: Sequence[DiscoveredFile]) -> list[DiscoveredFile]:
         kept = []
-        for item in found:
-            if item.skipped:
+        for item in listed:
+            if item.ignored:
+                self._ignored += 1
+            elif item.skipped:
                 self._unread += 1
-                self._problems.append(Problem(str(item.path), item.skipped, kind="no reader"))
+                self._problems.append(Problem(_path(item), item.skipped, kind="no reader"))
             else:
                 kept.append(item)
         return kept
+
+    def _stored_as(self, item: DiscoveredFile) -> Any:
+        return self._stored.get(_path(item))
+
+    def _count_unchanged(self, paths: set[str]) -> None:
+        self._unchanged += len(paths - self._carried)
+        self._moved += len(paths & self._carried)
 
     def _take(self, part: FilePart) -> None:
         self._batch.append(part)
@@ -164,9 +219,10 @@ class IndexRun:
         self._keys.pop(path, None)
         self._done += 1
         if part.unchanged:
-            self._unchanged += 1
+            self._count_unchanged({path})
         elif path in self._filled:
-            self._indexed += 1
+            self._moved += path in self._renamed
+            self._indexed += path not in self._renamed
         else:
             self._problems.append(Problem(path, "no text in it", "look at the file, or leave it out"))
         textless = self._textless.pop(path, [])
@@ -179,19 +235,10 @@ class IndexRun:
     def _fail(self, item: FailedFile) -> None:
         self._done += 1
         reason = item.error.message.removeprefix(item.path).lstrip(": ")
+        if self._stored.get(item.path):
+            reason += "; what was indexed of it before stays"
         taken = item.path in self._filled or any(part.source.path == item.path for part in self._batch)
         self._problems.append(Problem(item.path, reason, item.error.hint, skipped=not taken))
-
-    def _remove_missing(self, paths: Sequence[Path], stored: Mapping[str, Any], found: set[str]) -> None:
-        """Remove the files below these paths that do not exist any more. One whose state is unknown stays."""
-        roots = [str(path.resolve()) for path in paths]
-        below = [path for path in stored if path not in found and any(_is_below(path, r) for r in roots)]
-        missing = [path for path in below if _is_missing(path)]
-        if missing:
-            with self._writer.catalog.write() as connection:
-                counted = versions.live_chunking(connection)
-                self._change += mutations.remove_sources(connection, missing, counted)
-            self._removed = len(missing)
 
     def _report_progress(self, path: str, stage: str) -> None:
         self._progress(Progress(stage, self._done, self._files, "file", path, metrics={"chunks": self._chunks}))
@@ -270,21 +317,12 @@ def _them(ids: Sequence[str]) -> str:
     return "them" if len(ids) > 1 else "it"
 
 
+def _path(found: DiscoveredFile) -> str:
+    return path_text(found.path)
+
+
 def _unchanged(found: DiscoveredFile, stored: Any) -> bool:
     if stored is None or not stored.sha256:
         return False
-    return bool((stored.size, stored.mtime_ns) == (found.size, found.mtime_ns))
-
-
-def _is_below(path: str, root: str) -> bool:
-    return path == root or path.startswith(root.rstrip("/") + "/")
-
-
-def _is_missing(path: str) -> bool:
-    try:
-        Path(path).lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except OSError:
-        return False
-    return False
+    now = (found.size, found.mtime_ns, found.ctime_ns)
+    return bool((stored.size, stored.mtime_ns, stored.ctime_ns) == now)

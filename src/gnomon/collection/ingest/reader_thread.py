@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from gnomon.core.errors import GnomonError
+from gnomon.core.paths import path_text
 from gnomon.text.chunk import Chunker
 from gnomon.text.discover import DiscoveredFile
 from gnomon.text.parts import ChunkedDocument, FailedFile, FilePart, file_parts
@@ -32,7 +33,7 @@ class ReaderThread:
     """
 
     def __init__(self, found: Sequence[DiscoveredFile], stored: Mapping[str, Any], settings: ReadSettings) -> None:
-        self._requests = [Request(item, _digest(stored.get(str(item.path)))) for item in found]
+        self._requests = [Request(item, _digest(stored.get(path_text(item.path)))) for item in found]
         self._settings, self._reader = settings, FileReader()
         self._ready: queue.Queue[FilePart | FailedFile | Exception | None] = queue.Queue(maxsize=_AHEAD)
         self._stop = threading.Event()
@@ -90,9 +91,9 @@ class ReaderThread:
             try:
                 yield from file_parts(request.found, request.known_sha256, settings=self._settings, chunker=chunker)
             except GnomonError as error:
-                yield FailedFile(str(request.found.path), error)
+                yield FailedFile(path_text(request.found.path), error)
             except Exception as error:  # noqa: BLE001 - as in the other process
-                yield FailedFile(str(request.found.path), unexpected(request.found.path, error))
+                yield FailedFile(path_text(request.found.path), unexpected(request.found.path, error))
 
     def _read(self, chunker: Chunker) -> Iterator[FilePart | FailedFile]:
         setup, failed = Setup(self._settings, chunker.portable), ""
