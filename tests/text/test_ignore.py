@@ -18,8 +18,9 @@ RULES = {
     "docs/deep/.gitignore": "*\n!yes.txt\n!.gitignore\n",
     ".git/info/exclude": "*.bak.txt\n",
 }
-FILES = """a.txt a.log keep.log top.txt sub/top.txt build/x.txt sub/build/x.txt build.txt #sharp.txt x.bak.txt docs/b.txt
-    docs/b.log docs/important.log docs/private/secret.txt docs/x.tmp.txt docs/y/draft.txt docs/y/z/draft.txt draft.txt
+FILES = """a.txt a.log keep.log top.txt sub/top.txt build/x.txt sub/build/x.txt build.txt #sharp.txt x.bak.txt
+    docs/b.txt docs/b.log docs/important.log docs/private/secret.txt docs/x.tmp.txt docs/y/draft.txt
+    docs/y/z/draft.txt draft.txt
     docs/deep/yes.txt docs/deep/no.txt docs/deep/er/yes.txt"""
 
 

@@ -25,6 +25,11 @@ Kind = Annotated[
         "passages each of them compares all.",
     ),
 ]
+NoTitles = Annotated[bool, typer.Option("--no-titles", help="Embed passages without title and headings before them.")]
+NoIgnore = Annotated[
+    bool, typer.Option("--no-ignore", help="Read what .gitignore and .gnomonignore files leave out, too.")
+]
+Verify = Annotated[bool, typer.Option("--verify", help="Compare every file by its SHA-256, not by its size and times.")]
 
 
 @app.command(
@@ -40,21 +45,15 @@ def index(
     *,
     chunk_tokens: Annotated[int | None, typer.Option(help="The longest passage, in the model's tokens.")] = None,
     overlap: Annotated[int | None, typer.Option(help="Tokens that neighbouring passages share.")] = None,
-    no_titles: Annotated[
-        bool, typer.Option("--no-titles", help="Embed passages without title and headings before them.")
-    ] = False,
+    no_titles: NoTitles = False,
     language: Annotated[str | None, typer.Option(help="The language of the words, such as en or de.")] = None,
     kind: Kind = None,
     exclude: Annotated[list[str] | None, typer.Option(help="Leave out what matches; may be repeated.")] = None,
     max_file_mb: Annotated[float, typer.Option(help="Skip files larger than this.")] = 50.0,
     max_file_s: Annotated[float, typer.Option(help="Give a file up that takes more seconds to read.")] = 60.0,
     max_memory_mb: Annotated[float, typer.Option(help="Give a file up that takes more memory to read.")] = 1000.0,
-    no_ignore: Annotated[
-        bool, typer.Option("--no-ignore", help="Read what .gitignore and .gnomonignore files leave out, too.")
-    ] = False,
-    verify: Annotated[
-        bool, typer.Option("--verify", help="Compare every file by its SHA-256, not by its size and times.")
-    ] = False,
+    no_ignore: NoIgnore = False,
+    verify: Verify = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if any file has a problem.")] = False,
     threads: Annotated[int | None, typer.Option(help="CPU threads; by default all.")] = None,
     as_json: Json = False,

@@ -204,7 +204,7 @@ def _folder(root: Path, walk: _Walk) -> Iterator[DiscoveredFile]:
             continue
         if walk.settings.ignore_files:
             rules = rules.below(here, names)
-        entries = [entry for entry in entries if not _is_left_out(entry, here, root, walk)]
+        entries = [entry for entry in entries if not _is_left_out(entry, here, root, walk=walk)]
         corpus = next((name for name in _CORPUS if _is_corpus(here / name, entries, rules)), "")
         if corpus:
             yield from _beir_folder(here, entries, corpus, walk=walk)
@@ -241,7 +241,7 @@ def _beir_folder(
             yield _skip(folder / entry.name, walk, reason)
 
 
-def _is_left_out(entry: os.DirEntry[str], folder: Path, root: Path, walk: _Walk) -> bool:
+def _is_left_out(entry: os.DirEntry[str], folder: Path, root: Path, *, walk: _Walk) -> bool:
     hidden = entry.name.startswith(".") or entry.name in _LEFT_OUT
     return hidden or _matches(folder / entry.name, root, walk.settings.exclude)
 

@@ -67,7 +67,8 @@ class IgnoreRules:
 
 
 def _ignores(rules: _RuleFile, folder: Path) -> bool:
-    return folder != rules.folder and folder.is_relative_to(rules.folder) and bool(rules.decides(folder, is_folder=True))
+    inside = folder != rules.folder and folder.is_relative_to(rules.folder)
+    return inside and bool(rules.decides(folder, is_folder=True))
 
 
 def _rule_files(folder: Path) -> list[_RuleFile]:

@@ -24,10 +24,10 @@ class ReadSettings:
     file take (for a larger file of rows, each `max_file_mb` of it), and `max_memory_mb` the memory (on Linux).
 
     `exclude` holds glob patterns: without a slash for the name of a file or folder at any depth, with one
-    for the path below the root; `ignore_files`: rules in .gitignore and .gnomonignore are heeded. `text_column` and `title_column` name the columns of a
-    table that become text and title; without them a row's text is all its columns. `labels` maps
-    folders (absolute) to the name that stands in front of their documents' ids: what earlier runs
-    got from `label_roots`, so that ids stay the same.
+    for the path below the root. With `ignore_files`, rules in .gitignore and .gnomonignore are heeded. `text_column`
+    and `title_column` name the columns of a table that become text and title; without them a row's text is all its
+    columns. `labels` maps folders (absolute) to the name that stands in front of their documents' ids: what earlier
+    runs got from `label_roots`, so that ids stay the same.
     """
 
     max_file_mb: float = 50

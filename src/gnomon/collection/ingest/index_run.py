@@ -23,8 +23,8 @@ from gnomon.collection.ingest.source_changes import RunScope, below, moved_roots
 from gnomon.collection.ingest.writer import EmbeddingCounts, Target, Writer
 from gnomon.collection.reports import IndexReport, Problem
 from gnomon.core.documents import Chunk, Document
-from gnomon.core.progress import Progress, ProgressCallback
 from gnomon.core.paths import path_text
+from gnomon.core.progress import Progress, ProgressCallback
 from gnomon.text.discover import DiscoveredFile, discover, label_roots, root_paths
 from gnomon.text.parts import PART_CHUNKS, ChunkedDocument, FailedFile, FilePart
 from gnomon.text.settings import ReadSettings
@@ -235,9 +235,9 @@ class IndexRun:
     def _fail(self, item: FailedFile) -> None:
         self._done += 1
         reason = item.error.message.removeprefix(item.path).lstrip(": ")
-        if self._stored.get(item.path):
-            reason += "; what was indexed of it before stays"
         taken = item.path in self._filled or any(part.source.path == item.path for part in self._batch)
+        if item.path in self._stored and not taken:
+            reason += "; what was indexed of it before stays"
         self._problems.append(Problem(item.path, reason, item.error.hint, skipped=not taken))
 
     def _report_progress(self, path: str, stage: str) -> None:

@@ -106,9 +106,8 @@ class RunScope:
             if within is not None:
                 if is_missing(path) or self._is_left_out(path, within):
                     gone.append(path)
-            elif beside and path in self.known and _is_below(path, beside) and is_missing(path):
-                if _nearest_folder_has_files(path):
-                    gone.append(path)
+            elif beside and path in self.known and _is_below(path, beside) and _is_gone_by_itself(path):
+                gone.append(path)
         return gone
 
     def empty_roots(self) -> list[Path]:
@@ -166,7 +165,7 @@ def _is_same(path: Path, stored: Any) -> bool:
         return False
     if not stored.sha256 or facts.st_size != stored.size:
         return False
-    return facts.st_mtime_ns == stored.mtime_ns or _sha256(path) == stored.sha256
+    return bool(facts.st_mtime_ns == stored.mtime_ns or _sha256(path) == stored.sha256)
 
 
 def _sha256(path: Path) -> str:
@@ -200,9 +199,10 @@ def _common_folder(files: Sequence[Path]) -> str:
     return path_text(os.path.commonpath([file.parent for file in files])) if files else ""
 
 
-def _nearest_folder_has_files(path: str) -> bool:
+def _is_gone_by_itself(path: str) -> bool:
+    """Whether a file does not exist in a folder that has others, or whose folder does not exist in such a one."""
     folder = next(each for each in path_of(path).parents if each.is_dir())
-    return not _is_empty(folder)
+    return is_missing(path) and not _is_empty(folder)
 
 
 def _is_empty(folder: Path) -> bool:
