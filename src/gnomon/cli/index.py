@@ -74,14 +74,8 @@ def index(
         retrieval=named or None,
         threads=threads,
     )
-    options = IndexOptions(
-        exclude=tuple(exclude or ()),
-        ignore_files=not no_ignore,
-        verify=verify,
-        max_file_mb=max_file_mb,
-        max_file_s=max_file_s,
-        max_memory_mb=max_memory_mb,
-    )
+    bounds = {"max_file_mb": max_file_mb, "max_file_s": max_file_s, "max_memory_mb": max_memory_mb}
+    options = IndexOptions(tuple(exclude or ()), ignore_files=not no_ignore, verify=verify, **bounds)
     with noted() as notes, gnomon.open(into, settings=settings, progress=print_message) as kb:
         with ProgressBar() as bar:
             bar.update(Progress("finding files"))

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gnomon.core.errors import GnomonError, UnreadableFile
+from gnomon.core.paths import path_text
 from gnomon.core.token_counting import TokenCounting
 from gnomon.text.chunk import Chunker, ChunkSettings
-from gnomon.core.paths import path_text
 from gnomon.text.discover import DiscoveredFile
 from gnomon.text.parts import FailedFile, FilePart, file_parts
 from gnomon.text.settings import ReadSettings
