@@ -60,7 +60,7 @@ BAD = [
     ("a.csv", "csv", JUNK, "binary data"),
     ("a.html", "html", JUNK, "binary data"),
     ("a.rst", "rst", JUNK, "binary data"),
-    ("a.pdf", "pdf", b"", "cannot be read as pdf: EmptyFileError.*sound pdf file.*save it again"),
+    ("a.pdf", "pdf", b"", "cannot be read as pdf: PdfiumError.*sound pdf file.*save it again"),
     ("a.pdf", "pdf", b"%PDF-1.4\n", "cannot be read as pdf"),
     ("a.pdf", "pdf", JUNK, "cannot be read as pdf"),
     ("a.docx", "docx", b"", "no .docx file, or a damaged one.*zip archive.*save it again"),

@@ -335,7 +335,7 @@ def test_importing_the_room_loads_no_parser():
     loaded = "import sys, gnomon.text.read, gnomon.text.chunk; print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
     heavy = {
-        "pypdf",
+        "pypdfium2",
         "docx",
         "lxml",
         "docutils",
