@@ -288,3 +288,19 @@ def test_a_condition_with_a_slip_is_pointed_at(kb, capsys):
     assert shown[caret.index("^") :].startswith("lik 'docs/%'")
     assert run(["search", str(kb), "keys", "--where", "tilte = 'Keys'"]) == 2
     assert re.search(r"no document has a field 'tilte'(.|\n)*did you mean title\?", capsys.readouterr().err)
+
+
+def test_remove_by_id_by_condition_and_by_source(docs, tmp_path, minilm_folder, capsys):
+    kb = tmp_path / "kb"
+    assert run(["index", str(docs), "--into", str(kb), "--model", str(minilm_folder)]) == 0
+    capsys.readouterr()
+    assert run(["remove", str(kb), "--where", "id like '%.md'", "--dry-run"]) == 0
+    assert capsys.readouterr().out == "2 documents would be removed\n  docs/keys.md\n  docs/sundial.md\n"
+    found = as_json(capsys, "remove", kb, "docs/keys.md", "docs/none.md", code=1)
+    assert (found["documents"], found["passages"], found["unknown"]) == (1, 1, ["docs/none.md"])
+    assert run(["remove", str(kb), "--source", str(docs / "bread.txt")]) == 0
+    assert capsys.readouterr().out == "removed 1 document, 1 passage\n  docs/bread.txt\n"
+    assert as_json(capsys, "status", kb)["documents"] == 1
+    assert run(["remove", str(kb), "--source", str(tmp_path / "nowhere")]) == 1
+    assert run(["remove", str(kb)]) == 2
+    assert "nothing to remove" in capsys.readouterr().err

@@ -232,3 +232,26 @@ def test_a_file_that_fails_now_keeps_what_was_indexed(opened, tmp_path: Path) ->
     (problem,) = kb.index([docs], options=IndexOptions(max_file_mb=1)).problems
     assert "1.5 MB; what was indexed of it before stays" in problem.reason
     assert kb.text("docs/grows.txt") == "Small."
+
+
+def test_removal_by_source_and_condition(opened, tmp_path: Path) -> None:
+    docs = write(tmp_path / "docs", a="Alpha.", b="Beta.")
+    write(docs / "old", c="Gamma.", d="Delta.")
+    write(tmp_path / "docs2", e="Epsilon.")
+    kb = opened()
+    kb.index([docs, tmp_path / "docs2"])
+    kb.add([{"id": "x", "text": "By hand.", "source": "https://example.org/x", "metadata": {"year": 1990}}])
+    (tmp_path / "link").symlink_to(docs)
+    assert kb.ids(source=tmp_path / "link/old") == ["docs/old/c.txt", "docs/old/d.txt"]
+    assert kb.ids("id like '%c.txt'", source=docs) == ["docs/old/c.txt"]
+    assert kb.remove(source="https://example.org/x") == 1
+    assert kb.remove(where="id = 'docs/a.txt'") == 1
+    shutil.rmtree(docs)
+    assert kb.remove(source=docs) == 3
+    assert kb.ids() == ["docs2/e.txt"]
+    write(tmp_path / "other/docs", z="Zeta.")
+    kb.index([tmp_path / "other/docs"])
+    assert kb.ids(source=tmp_path / "other") == ["docs/z.txt"]  # the label is free again
+    for wrong in ({}, {"ids": "a", "where": "id = 'a'"}):
+        with pytest.raises(InvalidInput, match="to remove"):
+            kb.remove(**wrong)

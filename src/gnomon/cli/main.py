@@ -23,6 +23,7 @@ from gnomon.cli import (  # noqa: F401 - each registers its commands on the app
     models,
     monitor,
     plan,
+    remove,
     search,
     tables,
     train,

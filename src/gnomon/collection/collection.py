@@ -189,12 +189,27 @@ class Collection:
         """The same as `add`, by the name that says what happens to ids that are there already."""
         return self.add(documents, progress=progress)
 
-    def remove(self, ids: str | Iterable[str]) -> int:
-        """Delete documents by id; unknown ids are ignored. Returns how many chunks were deleted."""
-        wanted = [ids] if isinstance(ids, str) else list(ids)
+    def remove(
+        self, ids: str | Iterable[str] | None = None, *, where: Where | None = None, source: str | Path | None = None
+    ) -> int:
+        """Delete documents by id, or those that `self.ids(where, source=source)` lists; unknown ids are ignored.
+
+        Returns how many chunks were deleted. Vectors stay in the cache: a document that comes back costs no embedding,
+        and one whose file is still there comes back with the next index run over it. Raises InvalidInput without ids
+        and conditions, and for both.
+        """
+        if (ids is None) == (where is None and source is None):
+            given = "ids and conditions" if ids is not None else "neither ids nor conditions"
+            raise InvalidInput(f"{given} to remove", expected="ids, or where or source or both of these")
+        if ids is None:
+            wanted = self.ids(where, source=source)
+        else:
+            wanted = [ids] if isinstance(ids, str) else list(ids)
         with self._catalog.write() as connection:
             chunking = live_chunking(connection)
             change = mutations.remove_documents(connection, wanted, chunking)
+            if source is not None and where is None:
+                mutations.forget_sources(connection, queries.paths_of(connection, source))
         self._serving.after_removal()
         return change.removed
 
@@ -215,12 +230,19 @@ class Collection:
             return found.get(ids)
         return [found[each] for each in wanted if each in found]
 
-    def ids(self, where: Where | None = None) -> list[str]:
-        """The ids of all documents, or of those that meet a condition, in the order in which they were last written."""
-        if where is not None:
-            return self._serving.active.filters.documents(where)
+    def ids(self, where: Where | None = None, *, source: str | Path | None = None) -> list[str]:
+        """The ids of all documents, or of those that meet a condition, in the order in which they were last written.
+
+        `source`: only those of this file, or of all files below this folder, whether it still exists or not; or those
+        that were added with this very source.
+        """
+        found = None if where is None else self._serving.active.filters.documents(where)
         with self._catalog.read() as connection:
-            return queries.document_keys(connection)
+            if source is None:
+                return queries.document_keys(connection) if found is None else found
+            of_source = queries.keys_of_source(connection, source)
+        among = set(of_source if found is None else found)
+        return [key for key in of_source if key in among]
 
     def __len__(self) -> int:
         """How many documents there are."""

@@ -120,6 +120,13 @@ def root_paths(paths: Sequence[Path], known: Mapping[str, str]) -> list[Path]:
     return [_by_known_root(root, known, real) for root in given]
 
 
+def stored_paths(path: Path, known: Mapping[str, str]) -> list[Path]:
+    """The paths by which a file or folder, which may be gone, can be known: as it is given, and below a known root."""
+    absolute = path.resolve() if ".." in path.parts else path.absolute()
+    real = {str(path_of(root).resolve()): path_of(root) for root in known}
+    return [absolute, _by_known_root(absolute, known, real)]
+
+
 def _by_known_root(root: Path, known: Mapping[str, str], real: Mapping[str, Path]) -> Path:
     if path_text(root) in known:
         return root

@@ -32,6 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from gnomon.collection.catalog import schema
+from gnomon.collection.catalog.queries import at_or_below
 from gnomon.core.batching import in_blocks
 from gnomon.core.documents import Chunk, Document
 from gnomon.text.parts import ChunkedDocument, FilePart, SourceFile
@@ -213,6 +214,14 @@ def remove_sources(connection: Connection, paths: Iterable[str], counted: int | 
         connection.execute(delete(schema.roots).where(schema.roots.c.path.in_(of)))  # files that were named by path
         connection.execute(delete(schema.sources).where(source.id.in_(block)))
     return change
+
+
+def forget_sources(connection: Connection, paths: Sequence[str]) -> None:
+    """Delete files of these paths, and below them, that have no documents, and what is known of their roots."""
+    source = schema.sources.c
+    left = exists(select(literal(1)).where(schema.documents.c.source_id == source.id).correlate(schema.sources))
+    connection.execute(delete(schema.sources).where(at_or_below(source.path, paths), not_(left)))
+    connection.execute(delete(schema.roots).where(at_or_below(schema.roots.c.path, paths)))
 
 
 def remove_documents(connection: Connection, keys: Iterable[str], counted: int | None = None) -> CatalogChange:

@@ -11,17 +11,20 @@ import json
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, exists, func, not_, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, exists, func, not_, or_, select
 
 from gnomon.collection.catalog import schema, vector_cache
 from gnomon.core.batching import in_blocks
 from gnomon.core.contracts import Array
 from gnomon.core.documents import Chunk, Document, with_title_as_text
 from gnomon.core.errors import CollectionDamaged
+from gnomon.core.paths import path_text
 from gnomon.core.space import Space
+from gnomon.text.discover import stored_paths
 
 # What every search reads is built once: building and hashing a statement costs more than executing it.
 _HEAD = select(schema.journal.c.seq, schema.journal.c.nonce).order_by(schema.journal.c.seq.desc()).limit(1)
@@ -258,6 +261,27 @@ def root_labels(connection: Connection) -> dict[str, str]:
 def document_keys(connection: Connection) -> list[str]:
     """The ids of all documents, in the order in which they were last written."""
     return list(connection.execute(select(schema.documents.c.key).order_by(schema.documents.c.id)).scalars())
+
+
+def paths_of(connection: Connection, source: str | Path) -> tuple[str, ...]:
+    """The paths that a file or folder, which may be gone, has in the catalog: as it is given, and by known roots."""
+    path = Path(source).expanduser()
+    return tuple(dict.fromkeys(map(path_text, stored_paths(path, root_labels(connection)))))
+
+
+def at_or_below(column: ColumnElement[str], paths: Sequence[str]) -> ColumnElement[bool]:
+    """True for the rows whose path is one of these, or lies below one."""
+    stems = [path.rstrip("/") + "/" for path in paths]
+    return or_(column.in_(paths), *(func.substr(column, 1, len(stem)) == stem for stem in stems))
+
+
+def keys_of_source(connection: Connection, source: str | Path) -> list[str]:
+    """The ids of the documents of a file, of the files below a folder, or that were added with this very source."""
+    document, file = schema.documents.c, schema.sources.c
+    files = select(file.id).where(at_or_below(file.path, paths_of(connection, source)))
+    by_hand = and_(document.source_id.is_(None), document.source == str(source))
+    wanted = select(document.key).where(or_(document.source_id.in_(files), by_hand)).order_by(document.id)
+    return list(connection.execute(wanted).scalars())
 
 
 def chunks_of(connection: Connection, ids: Sequence[int]) -> list[Chunk]:
