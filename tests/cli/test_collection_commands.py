@@ -119,9 +119,15 @@ def test_options_reach_the_collection(docs, tmp_path, minilm_folder, capsys):
 
 def test_other_settings_than_the_collections_are_refused(kb, docs, capsys):
     assert run(["index", str(docs), "--into", str(kb), "--chunk-tokens", "77"]) == 2
-    assert "hint      leave them out, or index into a new collection" in capsys.readouterr().err
+    assert "hint      leave them out, or make a version with the new ones: gnomon migrate KB --chunk-tokens 77" in capsys.readouterr().err
     assert run(["index", str(docs), "--into", str(kb), "--index", "annoy"]) == 2
     assert "expected  one of auto, exact, hnsw, ivf\n" in capsys.readouterr().err
+
+
+def test_a_path_that_is_not_there_makes_no_collection(tmp_path, capsys):
+    assert run(["index", str(tmp_path / "nothing"), "--into", str(tmp_path / "new")]) == 2
+    assert "no such file or folder" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
 
 
 def test_another_model_than_the_collections_is_refused(docs, tmp_path, minilm_folder, capsys):
@@ -246,7 +252,7 @@ def test_a_place_that_cannot_hold_a_collection_is_exit_code_3(docs, minilm_folde
     place = docs / "keys.md" / "kb"  # below a file
     given = ["index", str(docs), "--into", str(place), "--model", str(minilm_folder)]
     assert run(given) == 3
-    assert "expected  a folder with space and write permission" in capsys.readouterr().err
+    assert "expected  a folder, where a file is" in capsys.readouterr().err
 
 
 def test_ctrl_c_keeps_what_is_done_and_the_same_command_carries_on(tmp_path, minilm_folder):

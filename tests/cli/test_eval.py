@@ -159,7 +159,7 @@ def test_names_that_mean_nothing(kb, judged, tmp_path, capsys):
         capsys, "eval", "queries", f"{kb}@v7:lexical", "--data", judged
     )
     assert as_json(capsys, "eval", "queries", f"{kb}@v1:lexical", "--data", judged)["run"]["version"] == "v1"
-    assert "no --data" in refused(capsys, "eval", "queries", f"{kb}:lexical")
+    assert "--data is missing" in refused(capsys, "eval", "queries", f"{kb}:lexical")
     assert "no collection at" in refused(capsys, "eval", "queries", tmp_path / "topics", "--data", judged)
 
 

@@ -59,7 +59,7 @@ def test_a_file_that_is_gone_is_seen_in_the_list(kb, orders, capsys):
         (["drop", "kb", "orders"], "No such command 'drop'"),
         (["list", "kb", "--name", "x"], "No such option: --name"),
         (["remove", "kb", "orders"], "no table 'orders' is registered"),
-        (["add", "kb", "nothing.csv"], "table nothing: its file"),
+        (["add", "kb", "nothing.csv"], "there is no file"),
     ],
 )
 def test_what_it_does_not_take(kb, capsys, monkeypatch, arguments, came):

@@ -98,7 +98,7 @@ def test_vectors_that_cannot_be_searched_are_refused(small: Collection) -> None:
     with pytest.raises(InvalidInput, match="query of type ndarray") as refused:
         small.search(vectors.data[0])  # type: ignore[arg-type]
     assert "gnomon.Vectors" in refused.value.expected
-    with pytest.raises(InvalidInput, match="k = 0"):
+    with pytest.raises(InvalidInput, match="k is 0"):
         small.search(vectors.take([0]), k=0)
 
 

@@ -62,7 +62,7 @@ def test_chunks_of_one_document_are_grouped(opened, tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"query": "  "}, "an empty query"),
-        ({"query": "tea", "k": 0}, "k = 0"),
+        ({"query": "tea", "k": 0}, "k is 0"),
         ({"query": "tea", "by": "page"}, "by 'page'"),
         ({"query": "tea", "mode": "fuzzy"}, "mode 'fuzzy'"),
         ({"query": 7}, "a query of type int"),

@@ -149,7 +149,7 @@ def test_searches_filter_and_group_by_document(kb: Collection) -> None:
         assert hit.document.startswith("1")
     names = [hit.document for hit in found.search(words(7), k=30, by="document")]
     assert len(names) == len(set(names)) == 30
-    with pytest.raises(InvalidInput, match="k = 0"):
+    with pytest.raises(InvalidInput, match="k is 0"):
         found.search("words", k=0)
     by_words = found.search("n17", k=1)
     assert found_by(by_words[0]) in ("new", "adapter", "words")

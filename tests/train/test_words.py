@@ -129,7 +129,7 @@ def test_an_unknown_word_is_refused_with_words_spelled_alike(vectors):
         vectors.nearest("sundail")
     assert raised.value.message == "the word 'sundail' is not among the 5 words of dial"
     assert raised.value.expected == "a word of the vocabulary, such as sundial"
-    with pytest.raises(InvalidInput, match="k = 0"):
+    with pytest.raises(InvalidInput, match="k is 0"):
         vectors.nearest("noon", k=0)
 
 

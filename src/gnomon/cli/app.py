@@ -9,12 +9,14 @@ import typer
 EXIT_CODES = """[dim]Exit codes[/dim]
 
     0  done
-    1  nothing could be indexed, or with --strict not everything; in eval and
-       compare: less than was asked for with --expect or --require; in ask: not
-       in these documents; in migrate: not switched; in monitor and doctor: a finding
-    2  wrong input: an option, a path, a text, another model
+    1  index: nothing indexed, or with --strict not everything
+       eval, compare: less than --expect or --require asks for
+       ask: not in these documents; migrate: not switched
+       doctor, monitor: a finding
+    2  wrong input: an option, a path, a text, a model
     3  the surroundings: disk, permissions, a lock, the network
     4  damage: a corrupt catalog, weights with another digest
+    5  ask: perhaps in these documents
   130  stopped with Ctrl-C; what was acknowledged is kept"""
 
 PANELS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,7 +12,7 @@ import typer
 from gnomon.cli.app import Json, app, example
 from gnomon.cli.evaluation import Data, Depth, Metrics, Split, Strict, Where
 from gnomon.cli.terminal import output_errors
-from gnomon.core.errors import InvalidInput
+from gnomon.core.errors import InvalidInput, missing_extra
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,6 +105,8 @@ class ComparisonOptions:
         if len(set(names)) < len(names):
             raise InvalidInput(f"metrics {', '.join(names)}", expected="each metric once")
         require_suffix(plot, "--plot", *PICTURES)
+        if plot is not None and find_spec("matplotlib") is None:
+            raise missing_extra("matplotlib", extra="plot")
         if changed < 0:
             raise InvalidInput(f"--changed {changed}", expected="0 or more")
 

@@ -67,7 +67,7 @@ def read_data(data: Sequence[Path] | None, split: str | None) -> DataSet:
 
     if not data:
         raise InvalidInput(
-            "no --data",
+            "--data is missing",
             expected="judged queries: a BEIR folder, a JSONL file, or TREC topics and judgments",
             hint="name them with --data; without labels, gnomon eval pseudo kb detects breakage",
         )

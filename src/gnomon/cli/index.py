@@ -64,6 +64,7 @@ def index(
     from gnomon.cli.terminal import data_console, noted, print_json, print_message, print_notes
     from gnomon.collection.settings import CollectionSettings, IndexOptions
     from gnomon.core.progress import Progress
+    from gnomon.text.discover import label_roots
 
     named: dict[str, Any] = {name: value for name, value in (("language", language), ("index", kind)) if value}
     settings = CollectionSettings(
@@ -76,6 +77,8 @@ def index(
     )
     bounds = {"max_file_mb": max_file_mb, "max_file_s": max_file_s, "max_memory_mb": max_memory_mb}
     options = IndexOptions(tuple(exclude or ()), ignore_files=not no_ignore, verify=verify, **bounds)
+    if not into.exists():
+        label_roots(paths)  # a misspelled path makes no collection
     with noted() as notes, gnomon.open(into, settings=settings, progress=print_message) as kb:
         with ProgressBar() as bar:
             bar.update(Progress("finding files"))

@@ -448,6 +448,10 @@ class Collection:
         self._serving.close()
         self._catalog.close()
 
+    def __repr__(self) -> str:
+        version = self._serving.active.version  # reads nothing, so that it works for a closed one too
+        return f"<Collection {str(self._folder)!r}: {version.name}, {version.space.short}>"
+
     def __enter__(self) -> Collection:
         return self
 

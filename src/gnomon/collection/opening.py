@@ -138,6 +138,21 @@ def _checked_encoders(
     return encoders
 
 
+_CHUNKING_NAMES = {"max_tokens": "chunk_tokens", "overlap": "chunk_overlap", "prepend_title": "prepend_title"}
+
+
+def _how_to_change(settings: Mapping[str, Any]) -> str:
+    """The command that makes a version with other settings, where there is one."""
+    options = [
+        f"--chunk-tokens {value}" if name == "chunk_tokens" else f"--set {name}={value}"
+        for name, value in settings.items()
+        if name not in ("chunk_overlap", "prepend_title") and not isinstance(value, Mapping)
+    ]
+    if len(options) < len(settings):
+        return "index into a new collection with the new ones"
+    return f"make a version with the new ones: gnomon migrate KB {' '.join(options)}"
+
+
 def _require_agreement(version: Version, settings: CollectionSettings) -> None:
     """Raise InvalidInput where settings differ from those that the collection was made with."""
     wanted: dict[str, Any] = {
@@ -145,17 +160,20 @@ def _require_agreement(version: Version, settings: CollectionSettings) -> None:
         "overlap": settings.chunk_overlap,
         "prepend_title": settings.prepend_title,
     }
-    other = {k: v for k, v in wanted.items() if v is not None and version.chunking[k] != v}
+    wrong = {k: v for k, v in wanted.items() if v is not None and version.chunking[k] != v}
+    other = {_CHUNKING_NAMES[name]: value for name, value in wrong.items()}
     stored = {**version.chunking, **asdict(version.retrieval)}
+    stored |= {setting: version.chunking[name] for name, setting in _CHUNKING_NAMES.items()}
     if settings.retrieval is not None:
         whole = asdict(_retrieval(settings))
         named = settings.retrieval if isinstance(settings.retrieval, Mapping) else whole
         other |= {name: whole[name] for name in named if stored[name] != whole[name]}
     if other:
+        made_with = ", ".join(f"{key} {stored[key]}" for key in other)
         raise InvalidInput(
-            f"settings {other} for a collection made with { ({key: stored[key] for key in other}) }",
+            f"the collection was made with {made_with}, not {', '.join(f'{k} {v}' for k, v in other.items())}",
             expected="the collection's own settings",
-            hint="leave them out, or index into a new collection with the new ones",
+            hint=f"leave them out, or {_how_to_change(other)}",
         )
 
 

@@ -220,7 +220,7 @@ def _hit(
 def checked_queries(texts: Sequence[str], k: int, by: By) -> list[Query]:
     """Queries from texts. Raises InvalidInput for an empty query, a k below 1 or an unknown grouping."""
     if k < 1:
-        raise InvalidInput(f"k = {k}", expected="at least 1 hit")
+        raise InvalidInput(f"k is {k}", expected="at least 1 hit")
     if by not in ("chunk", "document"):
         raise InvalidInput(f"by {by!r}", expected='"chunk" or "document"')
     for text in texts:

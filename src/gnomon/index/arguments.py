@@ -22,7 +22,7 @@ from gnomon.index.rows import RowSnapshot
 def checked_k(k: int) -> int:
     """`k` when it is at least 1. Raises InvalidInput."""
     if k < 1:
-        raise InvalidInput(f"k = {k}", expected="at least 1", hint="ask for one result or more")
+        raise InvalidInput(f"k is {k}", expected="at least 1", hint="ask for one result or more")
     return int(k)
 
 

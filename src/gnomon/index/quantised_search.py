@@ -63,7 +63,7 @@ def require_chosen(name: str) -> None:
     """Raise InvalidInput, which names the choices, for anything else than one of them."""
     if name not in get_args(Chosen):
         raise InvalidInput(
-            f"index {name!r}",
+            f"there is no index {name!r}",
             expected=f"one of {', '.join(get_args(Chosen))}",
             hint="take auto where you have measured nothing: it finds what exact finds",
         )

@@ -195,7 +195,7 @@ class WordVectors:
 
     def _best(self, aim: Float[np.ndarray, " dim"], left_out: set[str], k: int) -> list[Neighbour]:
         if k < 1:
-            raise InvalidInput(f"k = {k}", expected="k of at least 1")
+            raise InvalidInput(f"k is {k}", expected="k of at least 1")
         near = self.unit @ aim
         for word in left_out & self._places.keys():
             near[self._places[word]] = -np.inf

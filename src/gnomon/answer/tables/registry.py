@@ -36,6 +36,12 @@ def register(kb: Collection, path: str | Path, name: str | None = None, *, table
     table_name = name or re.sub(r"\W+", "_", table or file.stem).strip("_")
     known = {info.name.casefold(): info for info in registered(kb)}
     previous = known.get(table_name.casefold())
+    if not file.is_file():
+        raise InvalidInput(
+            f"there is no file {file}",
+            expected="a CSV, TSV, SQLite or Parquet file",
+            hint="look for a typing error; relative paths count from the working directory",
+        )
     _check_name(table_name, previous, file)
     info = TableInfo(table_name, str(file), kind_of(table_name, file), (), 0)
     if info.kind == "sqlite":
