@@ -119,7 +119,10 @@ def test_options_reach_the_collection(docs, tmp_path, minilm_folder, capsys):
 
 def test_other_settings_than_the_collections_are_refused(kb, docs, capsys):
     assert run(["index", str(docs), "--into", str(kb), "--chunk-tokens", "77"]) == 2
-    assert "hint      leave them out, or make a version with the new ones: gnomon migrate KB --chunk-tokens 77" in capsys.readouterr().err
+    assert (
+        "hint      leave them out, or make a version with the new ones: gnomon migrate KB --chunk-tokens 77"
+        in capsys.readouterr().err
+    )
     assert run(["index", str(docs), "--into", str(kb), "--index", "annoy"]) == 2
     assert "expected  one of auto, exact, hnsw, ivf\n" in capsys.readouterr().err
 

@@ -71,7 +71,15 @@ def test_help_shows_the_commands_in_groups_in_the_order_of_use_and_the_exit_code
     listed = [line.split()[1] for line in text.splitlines() if line.startswith("│ ") and not line.startswith("│  ")]
     assert [word for word in listed if word in names] == list(COMMANDS)
     assert [panel for panel in re.findall(r"╭─ (.*?) ─", text) if panel != "Options"] == list(PANELS)
-    for exit_code in ("0  done", "1  index: nothing", "2  wrong input", "3  the surroundings", "4  damage", "5  ask", "130  "):
+    for exit_code in (
+        "0  done",
+        "1  index: nothing",
+        "2  wrong input",
+        "3  the surroundings",
+        "4  damage",
+        "5  ask",
+        "130  ",
+    ):
         assert exit_code in text
     assert "--install-completion" in text
     assert "$ gnomon index docs/ --into kb" in text

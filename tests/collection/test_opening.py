@@ -80,9 +80,7 @@ def test_settings_must_agree_with_the_collection(kb: Collection, tmp_path: Path)
     settings = CollectionSettings(retrieval=RetrievalSettings(mode="dense", index="hnsw"))
     with pytest.raises(InvalidInput) as caught:
         gnomon.open(path, encoder=encoder(), settings=settings)
-    assert caught.value.message == (
-        "the collection was made with mode hybrid, index auto, not mode dense, index hnsw"
-    )
+    assert caught.value.message == ("the collection was made with mode hybrid, index auto, not mode dense, index hnsw")
     assert caught.value.hint.endswith("gnomon migrate KB --set mode=dense --set index=hnsw")
 
 
