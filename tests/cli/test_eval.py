@@ -100,7 +100,6 @@ def test_everything_left_out_is_told(kb, judged, capsys):
     )
     for line in (
         r"error    1 judged documents that are not there: 'lost' (query 'q0')",
-        r"error    1 negative grades: query 'q1', document 'd2': -1",
         r"error    1 judged queries that are not there: 'ghost'",
         r"warning  1 queries without judgments: 'x1'",
         r"warning  1 queries with nothing relevant: 'x2'",

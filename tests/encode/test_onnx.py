@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from gnomon.core.errors import ModelUnsupported
 from gnomon.encode.layout.model import read_layout
@@ -46,21 +47,28 @@ def initializer(name, array):
     return field(5, dims + field(2, kind) + field(8, name) + field(9, array.tobytes()))
 
 
-def onnx_file(table, *, extra=(), output="last_hidden_state"):
-    """input_ids looked up, times (1 + the sum of the mask), plus token_type_ids: both inputs must arrive."""
+def external(name, array, location):
+    """An initializer whose values are in another file."""
+    dims = b"".join(field(1, size) for size in array.shape)
+    said = [field(13, field(1, key) + field(2, text)) for key, text in (("location", location), ("offset", "0"))]
+    return field(5, dims + field(2, FLOAT) + field(8, name) + b"".join(said) + field(14, 1))
+
+
+def onnx_file(table, *, extra=(), output="last_hidden_state", location="", shift="token_type_ids"):
+    """input_ids looked up, times the sum of the mask, plus `shift`: all inputs must arrive."""
     nodes = [
         node("Gather", ["table", "input_ids"], "words", axis=0),
         node("Cast", ["attention_mask"], "mask", to=FLOAT),
         node("ReduceSum", ["mask", "axis"], "count", keepdims=1),
         node("Unsqueeze", ["count", "last"], "counts"),
         node("Mul", ["words", "counts"], "scaled"),
-        node("Cast", ["token_type_ids"], "types", to=FLOAT),
+        node("Cast", [shift], "types", to=FLOAT),
         node("Unsqueeze", ["types", "last"], "shift"),
         node("Add", ["scaled", "shift"], output),
     ]
-    inputs = [value(11, name, INT64, 2) for name in ("input_ids", "attention_mask", "token_type_ids", *extra)]
+    inputs = [value(11, name, INT64, 2) for name in ("input_ids", "attention_mask", shift, *extra)]
     constants = [
-        initializer("table", table),
+        external("table", table, location) if location else initializer("table", table),
         initializer("axis", np.array([1], np.int64)),
         initializer("last", np.array([2], np.int64)),
     ]
@@ -75,6 +83,7 @@ def folder(tiny_layout, tiny):
     (layout.folder / "onnx").mkdir()
     table = np.random.default_rng(1).standard_normal((36, 16)).astype(np.float32)
     (layout.folder / "onnx" / "model.onnx").write_bytes(onnx_file(table))
+    save_file({"words": table}, layout.folder / "model.safetensors")
     return layout.folder, table
 
 
@@ -99,6 +108,7 @@ def test_the_fingerprint_is_of_the_file_that_runs(folder):
     at, table = folder
     before = TransformerEncoder(read_layout(at, name="gazelle"), FP32).space
     (at / "onnx" / "model.onnx").write_bytes(onnx_file(table + 1))
+    save_file({"words": table + 1}, at / "model.safetensors")
     assert TransformerEncoder(read_layout(at, name="gazelle"), FP32).space != before
 
 
@@ -112,7 +122,7 @@ def test_other_inputs_and_outputs_are_refused(folder):
         encoder = TransformerEncoder(read_layout(at, name="gazelle"), FP32)
         with pytest.raises(ModelUnsupported, match=told) as refused:
             encoder.encode(["w1"], role="query")
-        assert "optimum-cli export onnx" in refused.value.hint
+        assert "gnomon export-onnx" in refused.value.hint
 
 
 def test_any_three_dimensional_first_output_is_the_hidden_state(folder):
@@ -128,12 +138,63 @@ def test_without_graph_and_onnx_the_families_are_named(tiny_layout):
         TransformerEncoder(layout)
     assert "'gazelle'" in refused.value.message
     assert "bert, camembert, distilbert, mpnet, roberta, xlm-roberta" in refused.value.expected
-    assert "optimum-cli export onnx" in refused.value.hint
+    assert "gnomon export-onnx" in refused.value.hint
     assert json.loads((layout.folder / "config.json").read_text())["model_type"] == "gazelle"
 
 
-def test_weights_in_a_second_file_are_refused(folder):
-    at, _ = folder
-    (at / "onnx" / "model.onnx.data").write_bytes(b"weights")
-    with pytest.raises(ModelUnsupported, match="second file"):
-        TransformerEncoder(read_layout(at, name="gazelle"), FP32)
+def test_position_ids_are_the_places(folder):
+    at, table = folder
+    (at / "onnx" / "model.onnx").write_bytes(onnx_file(table, shift="position_ids"))
+    found = TransformerEncoder(read_layout(at, name="gazelle"), FP32).tokens(["w1", "w2 w3 w4"])
+    np.testing.assert_allclose(found[0].vectors, table[[5]] * 3 + 1, rtol=1e-5)
+    np.testing.assert_allclose(found[1].vectors, table[[6, 7, 8]] * 5 + [[1], [2], [3]], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["model.onnx.data", "model.onnx_data", "weights.bin"])
+def test_weights_in_a_second_file_are_read_and_in_the_fingerprint(folder, name):
+    at, table = folder
+    inside = TransformerEncoder(read_layout(at, name="gazelle"), FP32)
+    (at / "onnx" / "model.onnx").write_bytes(onnx_file(table, location=name))
+    with pytest.raises(ModelUnsupported, match=f"keeps weights in {name}"):
+        _ = TransformerEncoder(read_layout(at, name="gazelle"), FP32).space
+    (at / "onnx" / name).write_bytes(table.tobytes())
+    outside = TransformerEncoder(read_layout(at, name="gazelle"), FP32)
+    texts = ["w1", "w2 w3 w4"]
+    assert np.array_equal(outside.encode(texts, role="query").data, inside.encode(texts, role="query").data)
+    (at / "onnx" / name).write_bytes((table * 2).tobytes())
+    assert TransformerEncoder(read_layout(at, name="gazelle"), FP32).space != outside.space
+
+
+def test_a_second_file_outside_the_folder_is_refused(folder):
+    at, table = folder
+    (at / "onnx" / "model.onnx").write_bytes(onnx_file(table, location="../model.safetensors"))
+    with pytest.raises(ModelUnsupported, match="outside itself"):
+        _ = TransformerEncoder(read_layout(at, name="gazelle"), FP32).space
+
+
+@pytest.mark.parametrize("trained", [lambda t: t * 1.3 + 0.01, lambda t: t + 1e-4], ids=["far", "a step"])
+def test_an_onnx_file_of_other_weights_than_those_beside_it_is_refused(folder, trained):
+    at, table = folder
+    save_file({"words": trained(table)}, at / "model.safetensors")
+    with pytest.raises(ModelUnsupported, match="exported from other weights") as refused:
+        TransformerEncoder(read_layout(at, name="gazelle"), FP32).encode(["w1"], role="query")
+    assert refused.value.hint.startswith(f"gnomon export-onnx {at}")
+
+
+def test_heads_and_half_precision_are_no_other_weights(folder):
+    at, table = folder
+    head = np.ones((16, 16), np.float32)
+    save_file({"pooler": head, "words.turned": table.T.copy()}, at / "model.safetensors")
+    TransformerEncoder(read_layout(at, name="gazelle"), FP32).encode(["w1"], role="query")
+
+
+def test_a_config_that_the_networks_do_not_do_runs_from_onnx(folder):
+    at, table = folder
+    config = json.loads((at / "config.json").read_text())
+    (at / "config.json").write_text(json.dumps(config | {"model_type": "bert", "position_embedding_type": "relative"}))
+    found = TransformerEncoder(read_layout(at, name="bert"), FP32).tokens(["w1"])
+    np.testing.assert_allclose(found[0].vectors, table[[5]] * 3, rtol=1e-5)
+    (at / "onnx" / "model.onnx").unlink()
+    with pytest.raises(ModelUnsupported, match="position_embedding_type") as refused:
+        TransformerEncoder(read_layout(at, name="bert"), FP32)
+    assert "gnomon export-onnx" in refused.value.hint

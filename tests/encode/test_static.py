@@ -117,3 +117,20 @@ def test_a_table_that_does_not_fit_its_tokenizer_is_refused(tensors, told, tiny,
     layout = model2vec(tmp_path, tiny, tensors)
     with pytest.raises(ModelUnsupported, match=told):
         StaticEncoder(layout, ONE)
+
+
+def test_unknown_tokens_of_a_unigram_model_are_left_out(tiny, tmp_path):
+    vocabulary = [["<unk>", 0.0], *([f"▁w{number}", -1.0] for number in range(4)), ["▁", -5.0]]
+    model = {"type": "Unigram", "unk_id": 0, "vocab": vocabulary, "byte_fallback": False}
+    metaspace = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
+    plain = tiny.tokenizer("bert") | {"model": model, "pre_tokenizer": metaspace, "added_tokens": []}
+    tmp_path.joinpath("tokenizer.json").write_text(json.dumps(plain | {"post_processor": None}))
+    tmp_path.joinpath("config.json").write_text(json.dumps({"model_type": "model2vec", "normalize": True}))
+    table = np.random.default_rng(2).standard_normal((6, 8)).astype(np.float32)
+    save_file({"embeddings": table}, tmp_path / "model.safetensors")
+    encoder = StaticEncoder(read_layout(tmp_path, name="unigram"))
+    assert encoder.count_tokens(["w1 w2", "w1 Ж w2"], role="query") == [2, 3]  # "▁" is known, "Ж" is not
+    mean = table[[2, 5, 3]].mean(0)
+    np.testing.assert_allclose(
+        encoder.encode(["w1 Ж w2"], role="query").data[0], mean / np.linalg.norm(mean), atol=1e-6
+    )

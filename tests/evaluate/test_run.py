@@ -98,7 +98,7 @@ def test_a_document_that_comes_twice_is_refused(tmp_path: Path) -> None:
             make()
         assert "chunks of one document must be grouped first" in error.value.hint
     (tmp_path / "twice.run").write_text("q Q0 a 1 2 t\nq Q0 a 2 1 t\n")
-    with pytest.raises(InvalidInput, match=r"twice\.run, line 2: document 'a' comes twice"):
+    with pytest.raises(InvalidInput, match=r"twice\.run, line 2: document 'a' is there already"):
         Run.load(tmp_path / "twice.run")
 
 

@@ -24,7 +24,7 @@ PANELS = {
     "Evaluate": ("eval", "compare"),
     "Versions and migration": ("versions", "plan", "migrate", "adapter", "switch", "rollback"),
     "Health": ("doctor", "monitor"),
-    "Models and training": ("models", "encode", "train", "mine", "words"),
+    "Models and training": ("models", "encode", "train", "mine", "words", "export-onnx"),
 }
 """The commands in the groups and the order in which help shows them."""
 COMMANDS = tuple(name for names in PANELS.values() for name in names)

@@ -17,6 +17,7 @@ from gnomon.cli import (  # noqa: F401 - each registers its commands on the app
     doctor,
     encode,
     eval,  # noqa: A004 - the command's name
+    export_onnx,
     index,
     migrate,
     mine,

@@ -15,9 +15,10 @@ from jaxtyping import Float, Int
 from gnomon.core.errors import InvalidInput, ModelUnsupported, TruncatedText
 from gnomon.encode.layout.cross_encoder import CrossEncoderLayout
 from gnomon.encode.layout.families import transformer_spec
+from gnomon.encode.layout.tokenizer_config import read_tokenizer_config
 from gnomon.encode.runtime.batches import pad, padded_batches, parallel_map
 from gnomon.encode.runtime.runners import LazyRunner, pair_runner, require_floating
-from gnomon.encode.runtime.tokenizer import SLICE_TEXTS, check_texts, invalid_unicode, load_tokenizer
+from gnomon.encode.runtime.tokenizer import SLICE_TEXTS, check_texts, load_tokenizer, tokenising
 from gnomon.encode.settings import EncoderSettings
 
 
@@ -37,7 +38,8 @@ class PairTokenizer:
     """
 
     def __init__(self, file: Path, *, max_tokens: int) -> None:
-        self._whole, self._truncating = load_tokenizer(file), load_tokenizer(file)
+        config = read_tokenizer_config(file)
+        self._file, self._whole, self._truncating = file, load_tokenizer(file, config), load_tokenizer(file, config)
         special = self._whole.num_special_tokens_to_add(True)
         if max_tokens <= special + 1:
             raise ModelUnsupported(
@@ -45,7 +47,7 @@ class PairTokenizer:
                 expected="room for at least a token of the query and one of the text",
                 hint=f"correct model_max_length in {file.parent / 'tokenizer_config.json'}",
             )
-        self._truncating.enable_truncation(max_tokens, strategy="longest_first")
+        self._truncating.enable_truncation(max_tokens, strategy="longest_first", direction=config.truncation_side)
         self._max_tokens = max_tokens
 
     def tokenise(self, query: str, texts: Sequence[str]) -> TokenisedPairs:
@@ -53,10 +55,8 @@ class PairTokenizer:
         tokenised = TokenisedPairs([], [], [])
         for start in range(0, len(texts), SLICE_TEXTS):
             part = [(query, text) for text in texts[start : start + SLICE_TEXTS]]
-            try:
+            with tokenising([query, *texts], self._file):
                 encodings = self._whole.encode_batch(part)
-            except (UnicodeEncodeError, TypeError) as error:
-                raise invalid_unicode([query, *texts]) from error
             for pair, encoding in zip(part, encodings, strict=True):
                 self._append(tokenised, pair, encoding)
         return tokenised

@@ -15,6 +15,7 @@ from gnomon.core.errors import ModelUnsupported
 from gnomon.core.space import Space
 from gnomon.core.token_counting import TokenCounting
 from gnomon.core.vectors import Vectors
+from gnomon.encode.layout.export import export_hint
 from gnomon.encode.layout.families import FAMILIES, transformer_spec
 from gnomon.encode.layout.model import ModelLayout
 from gnomon.encode.runtime.batches import padded_batches, parallel_map, windows
@@ -155,22 +156,27 @@ def _require_supported(layout: ModelLayout, settings: EncoderSettings) -> None:
         )
 
 
+def _needs_onnx(layout: ModelLayout, file: Path) -> bool:
+    """Whether an ONNX file runs what the family's network does not. Raises ModelUnsupported where there is none."""
+    try:
+        transformer_spec(layout.family, layout.config)
+    except ModelUnsupported:
+        if not file.is_file():
+            raise
+        return True
+    return False
+
+
 def _with_runnable_weights(layout: ModelLayout) -> ModelLayout:
     """The layout with the weights that will be run, which are the ones that its fingerprint digests."""
     file = layout.weights if layout.weights.suffix == ".onnx" else layout.folder / ONNX
-    if layout.weights.suffix != ".onnx" and layout.family in FAMILIES:
-        transformer_spec(layout.family, layout.config)
+    if layout.weights.suffix != ".onnx" and layout.family in FAMILIES and not _needs_onnx(layout, file):
         return layout
     if not file.is_file():
         raise ModelUnsupported(
             f"{layout.name} is of the family {layout.family!r}, without {ONNX.as_posix()} in its folder",
             expected=f"one of {', '.join(sorted(FAMILIES))}, or an ONNX file",
-            hint=f"optimum-cli export onnx --model {layout.folder} --task feature-extraction {layout.folder / 'onnx'}",
+            hint=export_hint(layout.folder),
         )
-    if file.with_name(f"{file.name}.data").exists():
-        raise ModelUnsupported(
-            f"{file} keeps its weights in a second file, which no digest of the model covers",
-            expected="an ONNX file with its weights inside",
-            hint="export it in one file (under 2 GB)",
-        )
-    return replace(layout, weights=file)
+    beside = layout.weights if layout.weights.suffix != ".onnx" else None
+    return replace(layout, weights=file, exported_from=beside)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gnomon.core.errors import InvalidInput
-from gnomon.evaluate.judgments import DataSet, Fault, Judgment, collect_judgments
+from gnomon.evaluate.judgments import DataSet, Fault, Judgment, collect_judgments, repeated_query
 from gnomon.evaluate.text_files import first_line, json_rows
-from gnomon.evaluate.trec import looks_like_qrels, looks_like_run, read_qrels, read_topics
+from gnomon.evaluate.trec import looks_like_qrels, looks_like_run, nested_scores, read_qrels, read_topics
 
 ACCEPTED_FORMS = (
     "a BEIR folder (queries.jsonl and qrels/SPLIT.tsv), a JSON-lines file of "
@@ -52,18 +52,20 @@ def load_dataset(path: FilePath | tuple[FilePath, FilePath], *, split: str | Non
 def kind_of(path: Path) -> FileKind:
     """What a file holds, by its first line. Raises UnreadableFile."""
     line = first_line(path)
+    if looks_like_qrels(line):
+        return "qrels"
     if line.lstrip().startswith("{"):
         try:
             fields = set(json.loads(line))
         except ValueError:
-            return "nothing known"
+            fields = set()
         if {"query", "relevant"} <= fields:
             return "answers"
         if "title" in fields and "text" in fields:
             return "corpus"
-        return "queries" if {"text", "query"} & fields and {"_id", "id"} & fields else "nothing known"
-    if looks_like_qrels(line):
-        return "qrels"
+        if {"text", "query"} & fields and {"_id", "id"} & fields:
+            return "queries"
+        return "qrels" if path.suffix == ".json" and nested_scores(path) is not None else "nothing known"
     if looks_like_run(line):
         return "run"
     cells = line.split("\t")
@@ -95,7 +97,7 @@ def _from_folder(folder: Path, split: str | None) -> DataSet:
 def _kinds(folder: Path) -> dict[Path, FileKind]:
     """What each file of a folder holds; a corpus is known by its name, since it may be large."""
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    texts = (".jsonl", ".tsv", ".txt", ".qrels", ".qrel", ".topics", ".gz", "")
+    texts = (".jsonl", ".json", ".tsv", ".csv", ".txt", ".qrels", ".qrel", ".topics", ".gz", "")
     found: dict[Path, FileKind] = {}
     for path in files:
         if path.name.lower().startswith("corpus.jsonl"):
@@ -178,7 +180,7 @@ def _json_queries(path: Path) -> QueriesWithFaults:
                 hint="rename the fields",
             )
         if query in queries:
-            faults.append(Fault("duplicate query ids", f"query {query!r}", f"{path.name}:{number}"))
+            faults.append(repeated_query(query, queries[query], text, where=f"{path.name}:{number}"))
         else:
             queries[query] = text
     return queries, tuple(faults)
@@ -200,7 +202,7 @@ def _from_answers(path: Path, split: str | None, *, name: str = "") -> DataSet:
         if not isinstance(row.get("query"), str):
             raise _bad_answer(path, number, row)
         if query in queries:
-            faults.append(Fault("duplicate query ids", f"query {query!r}", where))
+            faults.append(repeated_query(query, queries[query], row["query"], where=where))
             continue
         queries[query] = row["query"]
         graded = _graded(row.get("relevant"))

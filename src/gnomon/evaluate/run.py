@@ -19,6 +19,7 @@ import numpy as np
 from gnomon.core.errors import InvalidInput
 from gnomon.core.files import write_atomic
 from gnomon.evaluate.text_files import text_lines
+from gnomon.evaluate.trec import nested_scores
 
 Relevant = Mapping[str, Mapping[str, int]]
 """Judgments: query id -> document id -> grade; 1 and more is relevant, 0 is judged and not relevant."""
@@ -161,9 +162,9 @@ def _checked(query: str, found: Mapping[str, float]) -> Mapping[str, float]:
     return MappingProxyType(own)
 
 
-def _duplicate_document(query: str, document: str, where: str = "") -> InvalidInput:
+def _duplicate_document(query: str, document: str) -> InvalidInput:
     return InvalidInput(
-        f"{where}document {document!r} comes twice for query {query!r}",
+        f"document {document!r} comes twice for query {query!r}",
         expected="each document once a query",
         hint="keep its best score; chunks of one document must be grouped first",
     )
@@ -173,6 +174,8 @@ def _from_json(path: Path) -> Run:
     text = "\n".join(line for _, line in text_lines(path))
     try:
         body = json.loads(text)
+        if nested_scores(path) is not None and "results" not in body:
+            body = {"results": body}
         if not isinstance(body, dict) or not isinstance(body.get("results"), dict):
             raise TypeError("no results by query")
         results = {query: dict(found.items()) for query, found in body["results"].items()}
@@ -203,7 +206,12 @@ def _from_trec(path: Path) -> Run:
         tag = tag or parts[5]
         found = results.setdefault(query, {})
         if document in found:
-            raise _duplicate_document(query, document, f"{path}, line {number}: ")
+            raise InvalidInput(
+                f"{path}, line {number}: document {document!r} is there already for query {query!r}, with score "
+                f"{found[document]:g}, and now with {score:g}",
+                expected="a document once a query",
+                hint="take one of the two lines out",
+            )
         found[document] = score
     return Run(tag or path.stem, results)
 

@@ -36,9 +36,14 @@ def text_lines(path: Path) -> Iterator[tuple[int, str]]:
             expected="UTF-8 text, gzipped or not",
             hint="convert the file, for example with iconv",
         ) from error
-    except (OSError, EOFError, zlib.error) as error:
+    except FileNotFoundError as error:
         raise UnreadableFile(
-            f"{path} cannot be read after line {number}: {error}",
+            f"{path}: no such file", expected="a text file, gzipped or not", hint="correct the path"
+        ) from error
+    except (OSError, EOFError, zlib.error) as error:
+        where = f" after line {number}" if number else ""
+        raise UnreadableFile(
+            f"{path} cannot be read{where}: {error}",
             expected="a text file, gzipped or not",
             hint="see whether the path is right and whether the file is whole",
         ) from error

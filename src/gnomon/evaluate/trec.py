@@ -1,14 +1,16 @@
-"""TREC's files: judgments (qrels) and queries (topics)."""
+"""Judgments (qrels) and queries (topics): TREC's files, BEIR's tables, and the JSON that MTEB and ranx write."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from gnomon.core.errors import InvalidInput
-from gnomon.evaluate.judgments import DataSet, Fault, Judgment, collect_judgments
-from gnomon.evaluate.text_files import text_lines
+from gnomon.evaluate.judgments import DataSet, Fault, Judgment, collect_judgments, repeated_query
+from gnomon.evaluate.text_files import first_line, json_rows, text_lines
 
 _NAMES = {
     "query": ("query-id", "query_id", "qid", "query", "topic"),
@@ -20,11 +22,15 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 def read_qrels(path: Path) -> Iterator[Judgment]:
-    """The judgments of "query 0 document grade" or "query document grade", by tabs or else by spaces.
+    """The judgments of "query 0 document grade" or "query document grade", by tabs, commas or spaces.
 
-    A header names the columns and may put them in another order.
+    A header names the columns and may put them in another order. JSON lines of {"query-id", "corpus-id", "score"}
+    (MTEB) and one JSON object of query to document to grade (ranx) are read too.
     Raises InvalidInput for a line with other columns, UnreadableFile.
     """
+    if first_line(path).lstrip().startswith("{"):
+        yield from _json_qrels(path)
+        return
     places: tuple[int, int, int] | None = None
     for number, line in text_lines(path):
         cells = _cells(line)
@@ -38,6 +44,35 @@ def read_qrels(path: Path) -> Iterator[Judgment]:
             raise _wrong_columns(cells, path, number)
         query, document, grade = (cells[at] for at in places)
         yield Judgment(query, document, grade, f"{path.name}:{number}")
+
+
+def _json_qrels(path: Path) -> Iterator[Judgment]:
+    nested = nested_scores(path)
+    if nested is not None:
+        for query, grades in nested.items():
+            for document, grade in grades.items():
+                yield Judgment(query, document, json.dumps(grade), path.name)
+        return
+    for number, row in json_rows(path):
+        found = [next((row[name] for name in known if name in row), None) for known in _NAMES.values()]
+        if any(isinstance(value, dict | list | bool) or value is None for value in found):
+            raise InvalidInput(
+                f"{path}, line {number}: {json.dumps(row, ensure_ascii=False)[:100]}",
+                expected='a judgment such as {"query-id": "1", "corpus-id": "d7", "score": 1}',
+                hint="correct the line",
+            )
+        yield Judgment(str(found[0]), str(found[1]), str(found[2]), f"{path.name}:{number}")
+
+
+def nested_scores(path: Path) -> dict[str, dict[str, Any]] | None:
+    """A file of one JSON object of query to document to number, as ranx writes it; None for another file."""
+    try:
+        plain = json.loads("\n".join(line for _, line in text_lines(path)))
+    except (ValueError, RecursionError):
+        return None
+    nested = isinstance(plain, dict) and bool(plain) and all(isinstance(found, dict) for found in plain.values())
+    numbers = nested and all(isinstance(n, int | float) for found in plain.values() for n in found.values())
+    return plain if numbers else None
 
 
 def read_topics(path: Path) -> tuple[dict[str, str], tuple[Fault, ...]]:
@@ -59,7 +94,7 @@ def read_topics(path: Path) -> tuple[dict[str, str], tuple[Fault, ...]]:
         if at == 0 and query.lower() in _NAMES["query"] + ("id", "_id") and text.lower() in _TOPIC_HEADERS:
             continue
         if query in queries:
-            faults.append(Fault("duplicate query ids", f"query {query!r}", f"{path.name}:{number}"))
+            faults.append(repeated_query(query, queries[query], text, where=f"{path.name}:{number}"))
         elif not query:
             faults.append(Fault("empty ids", f"a query {text[:40]!r}", f"{path.name}:{number}"))
         else:
@@ -69,6 +104,12 @@ def read_topics(path: Path) -> tuple[dict[str, str], tuple[Fault, ...]]:
 
 def looks_like_qrels(line: str) -> bool:
     """Whether a file's first line is one of judgments, or their header."""
+    if line.lstrip().startswith("{"):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            return False
+        return isinstance(row, dict) and _header(list(row)) is not None
     cells = _cells(line)
     return _header(cells) is not None or (len(cells) in (3, 4) and bool(_NUMBER.fullmatch(cells[-1])))
 
@@ -80,8 +121,12 @@ def looks_like_run(line: str) -> bool:
 
 
 def _cells(line: str) -> list[str]:
-    # Ids may hold spaces where tabs part the columns.
-    return [cell.strip() for cell in line.split("\t")] if "\t" in line.strip() else line.split()
+    # Ids may hold spaces where tabs or commas part the columns; a line of both tabs and spaces is parted by either.
+    for separator in ("\t", ","):
+        cells = [cell.strip() for cell in line.split(separator)]
+        if len(cells) in (3, 4) or _header(cells) is not None:
+            return cells
+    return line.split()
 
 
 def _header(cells: Sequence[str]) -> tuple[int, int, int] | None:

@@ -2,6 +2,7 @@ from .batch import Batch, Example
 from .fit import fit
 from .mining.mine import mine
 from .models.build import Architecture, build_model, load_model
+from .models.export import export_onnx
 from .recipe.recipe import Recipe, load_recipe, read_recipe
 from .report.results import FitReport
 from .step import TrainingDiverged
@@ -14,6 +15,7 @@ __all__ = [
     "Recipe",
     "TrainingDiverged",
     "build_model",
+    "export_onnx",
     "fit",
     "load_model",
     "load_recipe",

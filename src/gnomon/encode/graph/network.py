@@ -26,8 +26,10 @@ from gnomon.encode.graph.layers import (
     token_mask,
     token_positions,
 )
+from gnomon.encode.graph.onnx_check import require_same_weights
 from gnomon.encode.graph.weights import Weights, prefix_of, require_positions
 from gnomon.encode.layout.backbone import BackboneLayout
+from gnomon.encode.layout.export import export_hint
 from gnomon.encode.layout.families import (
     POSITION_EMBEDDINGS,
     WORD_EMBEDDINGS,
@@ -115,10 +117,11 @@ def _block(x: Node, mask: Node, spec: TransformerSpec, *, weights: Weights, at: 
     return layer_norm(x, weights, at + names.layer_norm, epsilon=epsilon)
 
 
-def read_onnx(file: Path) -> Network:
-    """The network in an ONNX file: inputs input_ids, attention_mask and token_type_ids, whichever it has.
+def read_onnx(file: Path, *, exported_from: Path | None = None) -> Network:
+    """The network in an ONNX file: inputs input_ids, attention_mask, position_ids and token_type_ids, whichever it has.
 
-    Raises ModelUnsupported for other inputs, and where no output holds a vector a token.
+    `exported_from` are the safetensors beside it, whose weights it must hold. Raises ModelUnsupported for other
+    inputs and other weights, and where no output holds a vector a token.
     """
     try:
         model = openvino_core().read_model(file)
@@ -126,8 +129,10 @@ def read_onnx(file: Path) -> Network:
         raise ModelUnsupported(
             f"{file} cannot be read as ONNX: {str(error).strip().splitlines()[-1]}",
             expected="a whole ONNX file with opset and operators that OpenVINO knows",
-            hint="fetch it again, or export it again with optimum-cli export onnx",
+            hint=f"fetch it again, or export it again: {export_hint(_model_folder(file))}",
         ) from error
+    if exported_from is not None:
+        require_same_weights(model, file, exported_from)
     hidden = _hidden_state(model, file)
     ids, lengths = input_parameters()
     for parameter in model.get_parameters():
@@ -144,11 +149,18 @@ def _input_node(parameter: Any, ids: Node, lengths: Node, *, file: Path) -> Node
         return token_mask(token_positions(ids), lengths)
     if "token_type_ids" in names:
         return op.multiply(ids, int_constant(0))
+    if "position_ids" in names:
+        # Rows are filled up on the right: a token's position is its place.
+        return op.broadcast(op.unsqueeze(token_positions(ids), int_constant([0])), op.shape_of(ids, "i32"))
     raise ModelUnsupported(
         f"{file} has an input {', '.join(sorted(names))}",
-        expected="input_ids, attention_mask and token_type_ids",
-        hint="export the model with optimum-cli export onnx --task feature-extraction",
+        expected="input_ids, attention_mask, position_ids and token_type_ids",
+        hint=export_hint(_model_folder(file)),
     )
+
+
+def _model_folder(file: Path) -> Path:
+    return file.parent.parent if file.parent.name == "onnx" else file.parent
 
 
 def _hidden_state(model: Any, file: Path) -> Node:
@@ -162,5 +174,5 @@ def _hidden_state(model: Any, file: Path) -> Node:
     raise ModelUnsupported(
         f"{file} has outputs {', '.join(sorted(name for o in outputs for name in o.get_names()))}",
         expected="an output last_hidden_state with a vector a token",
-        hint="export the model with optimum-cli export onnx --task feature-extraction",
+        hint=export_hint(_model_folder(file)),
     )

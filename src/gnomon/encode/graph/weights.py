@@ -60,7 +60,7 @@ class Weights(Mapping[str, StoredTensor]):
             raise ModelUnsupported(
                 f"{self.file} has no tensor {name}",
                 expected="the tensors of the family that config.json names",
-                hint="check model_type in config.json, or export the model to onnx/model.onnx",
+                hint="check model_type in config.json, or fetch the model again",
             )
         return self._tensors[name]
 

@@ -23,7 +23,7 @@ from gnomon.encode.cards import Card, verify_weights
 from gnomon.encode.hub.cache import SourceResult, SourceSettings, download_folder, install, model_folder
 from gnomon.encode.layout.families import FAMILIES
 from gnomon.encode.layout.files import inside, read_json
-from gnomon.encode.layout.modules import is_onnx_data
+from gnomon.encode.layout.onnx_data import is_onnx_data
 
 T = TypeVar("T")
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 from gnomon.core.errors import ModelUnsupported
 from gnomon.encode.cards import Card
 from gnomon.encode.layout.files import lowercases, read_json
+from gnomon.encode.layout.tokenizer_config import read_tokenizer_config
 
 # transformers writes 1e30 for "no limit" in tokenizer_config.json.
 _UNLIMITED = 10_000_000
@@ -123,13 +124,18 @@ def check_backbone(base: Path, config: Mapping[str, Any], *, task: TransformerTa
         "processing_kwargs": bool(config_file.get("processing_kwargs")),
     }
     refuse_keys(base, config_file, [key for key, is_odd in odd.items() if is_odd], expected=_EXPECTED[task])
-    if config_file.get("do_lower_case") and not lowercases(find_tokenizer(base, base)):
+    if config_file.get("do_lower_case") and not _lowercases(find_tokenizer(base, base)):
         raise ModelUnsupported(
             f"{base} wants its texts in lower case, and its tokenizer keeps their case",
             expected="a tokenizer.json that lowercases, or do_lower_case false in sentence_bert_config.json",
             hint="save the model once with sentence-transformers 5 or later, which writes the lower "
             "casing into tokenizer.json",
         )
+
+
+def _lowercases(tokenizer: Path) -> bool:
+    plain = read_tokenizer_config(tokenizer).applied(read_json(tokenizer))
+    return lowercases(plain.get("normalizer"))
 
 
 def refuse_keys(base: Path, config: Mapping[str, Any], keys: list[str], *, expected: str) -> None:

@@ -16,6 +16,7 @@ from gnomon.encode.layout.backbone import check_backbone, find_tokenizer, read_m
 from gnomon.encode.layout.files import read_json
 from gnomon.encode.layout.fingerprint import architecture_digest, tokenizer_digest, weights_digest
 from gnomon.encode.layout.modules import find_weights, list_modules, refuse
+from gnomon.encode.layout.tokenizer_config import read_tokenizer_config
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class CrossEncoderLayout:
         ingredients: dict[str, Any] = {
             "weights": weights_digest(self.weights),
             "architecture": architecture_digest("cross", self.config),
-            "tokenizer": tokenizer_digest(self.tokenizer),
+            "tokenizer": tokenizer_digest(self.tokenizer, read_tokenizer_config(self.tokenizer)),
             "max_tokens": self.max_tokens,
             "activation": self.activation,
             "prompt": self.prompt,
@@ -112,17 +113,18 @@ def read_cross_encoder(folder: Path, *, name: str) -> CrossEncoderLayout:
     weights = find_weights(base, folder)
     if weights.suffix == ".onnx":
         refuse(base, "only an ONNX file", "model.safetensors")
+    tokenizer = find_tokenizer(base, folder)
     family, settings = str(config["model_type"]), read_json(folder / "config_sentence_transformers.json")
     return CrossEncoderLayout(
         name=name,
         config=config,
         family=family,
         weights=weights,
-        tokenizer=find_tokenizer(base, folder),
+        tokenizer=tokenizer,
         max_tokens=read_max_tokens(base, family, config, card=None),
         activation=_activation(folder, settings, config),
         prompt=_prompt(settings),
-        token_types=_has_token_types(base, config),
+        token_types=_has_token_types(tokenizer, config),
         matching=matching,
     )
 
@@ -183,6 +185,6 @@ def _prompt(settings: Mapping[str, Any]) -> str:
     return str((settings.get("prompts") or {}).get(str(settings.get("default_prompt_name"))) or "")
 
 
-def _has_token_types(base: Path, config: Mapping[str, Any]) -> bool:
-    inputs = read_json(base / "tokenizer_config.json").get("model_input_names")
-    return int(config.get("type_vocab_size", 1)) > 1 and (not inputs or "token_type_ids" in inputs)
+def _has_token_types(tokenizer: Path, config: Mapping[str, Any]) -> bool:
+    reads = read_tokenizer_config(tokenizer).reads_token_types(str(config["model_type"]))
+    return reads and int(config.get("type_vocab_size", 1)) > 1

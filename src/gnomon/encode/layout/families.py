@@ -169,5 +169,5 @@ def _require(config: Mapping[str, Any], key: str, allowed: tuple[Any, ...], *, d
         raise ModelUnsupported(
             f"config.json says {key} = {value!r}",
             expected=f"{key} one of {', '.join(str(a) for a in allowed)}",
-            hint="export the model to onnx/model.onnx in its folder (optimum-cli export onnx)",
+            hint="gnomon export-onnx MODEL, its folder (needs the extra gnomon[export]); it is then run from ONNX",
         )

@@ -82,16 +82,12 @@ def static_dim(weights: Path) -> int:
     )
 
 
-def lowercases(tokenizer: Path) -> bool:
-    """Whether the tokenizer's own normaliser lowers the case of its texts."""
-    return _lowercases(read_json(tokenizer).get("normalizer"))
-
-
-def _lowercases(normalizer: Any) -> bool:
+def lowercases(normalizer: Any) -> bool:
+    """Whether a normaliser, as tokenizer.json describes it, lowers the case of texts."""
     if not isinstance(normalizer, dict):
         return False
     if normalizer.get("type") == "Sequence":
-        return any(_lowercases(part) for part in normalizer.get("normalizers", []))
+        return any(lowercases(part) for part in normalizer.get("normalizers", []))
     return normalizer.get("type") == "Lowercase" or bool(normalizer.get("lowercase"))
 
 

@@ -10,7 +10,9 @@ from typing import Any
 from gnomon.core.errors import ModelUnsupported
 from gnomon.encode.digest import cached_digest, digest_file, digest_json
 from gnomon.encode.layout.files import inside, read_json
-from gnomon.encode.layout.modules import ProjectionLayer, is_onnx_data
+from gnomon.encode.layout.modules import ProjectionLayer
+from gnomon.encode.layout.onnx_data import onnx_data_files
+from gnomon.encode.layout.tokenizer_config import TokenizerConfig
 
 # Keys of config.json that no vector depends on: provenance, training, and classification heads.
 IGNORED_CONFIG_KEYS = frozenset(
@@ -43,8 +45,7 @@ def weights_digest(weights: Path) -> str:
     """Of a safetensors file, of all its shards, or of an ONNX file and its data files."""
     if weights.suffix == ".json":
         return digest_json([digest_file(shard) for shard in shard_files(weights)])
-    files = sorted(weights.parent.iterdir()) if weights.suffix == ".onnx" else []
-    beside = [path for path in files if path.is_file() and is_onnx_data(path.name)]
+    beside = onnx_data_files(weights) if weights.suffix == ".onnx" else ()
     own = digest_file(weights)
     return digest_json([own, *(digest_file(path) for path in beside)]) if beside else own
 
@@ -55,10 +56,28 @@ def architecture_digest(kind: str, config: Mapping[str, Any]) -> str:
     return digest_json({"kind": kind, "config": plain})
 
 
-def tokenizer_digest(file: Path) -> str:
-    """Of a tokenizer.json without its truncation and padding: gnomon sets both itself."""
-    # Cached: reading and writing a large vocabulary again takes up to a second at every start.
-    return cached_digest(file, "tokenizer without truncation and padding", _without_limits)
+def tokenizer_digest(file: Path, config: TokenizerConfig | None = None) -> str:
+    """Of a tokenizer.json with the options beside it applied, without truncation to a length and padding.
+
+    gnomon sets these two itself. The side on which texts are cut counts, where it is not the usual one.
+    """
+    if config is None:
+        # Cached: reading and writing a large vocabulary again takes up to a second at every start.
+        return cached_digest(file, "tokenizer without truncation and padding", _without_limits)
+    digest = _applied_digest(file, config)
+    beyond: dict[str, Any] = {} if config.truncation_side == "right" else {"truncation": config.truncation_side}
+    beyond |= {"split_special_tokens": True} if config.splits_special_tokens else {}
+    return digest_json([digest, beyond]) if beyond else digest
+
+
+def is_changed(file: Path, config: TokenizerConfig) -> bool:
+    """Whether the options beside a tokenizer.json change it, the side of truncation apart."""
+    return _applied_digest(file, config) != tokenizer_digest(file)
+
+
+def _applied_digest(file: Path, config: TokenizerConfig) -> str:
+    own = digest_json([config.kind, config.options, config.added])
+    return cached_digest(file, f"tokenizer by {own}", lambda path: _without_limits(path, config))
 
 
 def projection_digest(projections: Sequence[ProjectionLayer]) -> str:
@@ -68,8 +87,8 @@ def projection_digest(projections: Sequence[ProjectionLayer]) -> str:
     return digest_json([[digest_file(p.weight), p.in_dim, p.out_dim, p.bias, p.activation] for p in projections])
 
 
-def _without_limits(file: Path) -> str:
+def _without_limits(file: Path, config: TokenizerConfig | None = None) -> str:
     plain = json.loads(file.read_bytes())
     for key in ("truncation", "padding"):
         plain.pop(key, None)
-    return digest_json(plain)
+    return digest_json(plain if config is None else config.applied(plain))

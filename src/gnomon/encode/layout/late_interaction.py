@@ -36,6 +36,7 @@ from gnomon.encode.layout.modules import (
     refuse,
 )
 from gnomon.encode.layout.prompts import resolve_prompts
+from gnomon.encode.layout.tokenizer_config import read_tokenizer_config
 
 _FEATURE = "token_embeddings"
 # What PyLate 3 and older wrote beside the prompts, and sentence-transformers translates when it loads them.
@@ -92,7 +93,7 @@ class LateInteractionLayout:
         return Ingredients(
             weights=weights_digest(self.weights),
             architecture=architecture_digest("late", self.config),
-            tokenizer=tokenizer_digest(self.tokenizer),
+            tokenizer=tokenizer_digest(self.tokenizer, read_tokenizer_config(self.tokenizer)),
             pooling=f"tokens {digest_json(rules)}",
             projection=projection_digest(self.projections),
             prompts=dict(self.prompts),

@@ -40,6 +40,7 @@ from gnomon.encode.layout.modules import (
     refuse,
 )
 from gnomon.encode.layout.prompts import resolve_prompts
+from gnomon.encode.layout.tokenizer_config import TokenizerConfig, read_tokenizer_config
 from gnomon.kernels.pooling import Pooling
 
 
@@ -51,7 +52,8 @@ class ModelLayout:
     `family` is the config's model_type. `prompts` has both roles, "" where there is none. With
     `include_prompt` False the prompt's tokens are read but not pooled. `max_tokens` counts special tokens
     and the prompt. `normalise` is True for every cosine model: cosine vectors are stored normalised.
-    `attention` is the safetensors file with the `query` of trained pooling.
+    `attention` is the safetensors file with the `query` of trained pooling. `exported_from` is the safetensors beside
+    an ONNX file that runs in its place.
     """
 
     folder: Path
@@ -70,6 +72,11 @@ class ModelLayout:
     dim: int
     similarity: Similarity
     attention: Path | None = None
+    exported_from: Path | None = None
+
+    @property
+    def _tokenizer_config(self) -> TokenizerConfig | None:
+        return None if self.kind == "static" else read_tokenizer_config(self.tokenizer)
 
     def ingredients(self, *, precision: Precision) -> Ingredients:
         """What decides this model's vectors, by content: no path and no name goes in.
@@ -80,7 +87,7 @@ class ModelLayout:
         return Ingredients(
             weights=weights_digest(self.weights),
             architecture=architecture_digest(self.kind, self.config),
-            tokenizer=tokenizer_digest(self.tokenizer),
+            tokenizer=tokenizer_digest(self.tokenizer, self._tokenizer_config),
             pooling=pooling if self.include_prompt else f"{pooling} without the prompt",
             projection=projection_digest(self.projections),
             prompts=dict(self.prompts),

@@ -162,9 +162,11 @@ def architecture_of(folder: Path, *, carded: bool = False) -> Architecture:
     """Which architecture a folder's files describe.
 
     A folder without modules.json is a cross-encoder where its config has a classification head, unless a card
-    knows the model. Raises ModelUnsupported for modules that are not known.
+    knows the model. Raises ModelUnsupported for modules that are not known, and for adapters beside the weights.
     """
     entries = list_modules(folder)
+    for at in dict.fromkeys((folder, *(entry.folder for entry in entries or ()))):
+        refuse_adapter(at)
     kind = read_json(folder / "config_sentence_transformers.json").get("model_type")
     if entries is None:
         architectures = read_json(folder / "config.json").get("architectures") or [""]
@@ -243,11 +245,25 @@ def read_projection(folder: Path, feature: str = "sentence_embedding") -> Projec
     return ProjectionLayer(weight, in_dim, out_dim, bool(config.get("bias", True)), _ACTIVATIONS[name])
 
 
-def is_onnx_data(name: str) -> bool:
-    """Whether a file beside model.onnx holds some of its weights: those of more than 2 GB are in
-    model.onnx_data, and older exporters write single tensors to files without a suffix.
-    """
-    return name.startswith("model.onnx_data") or "." not in name
+def refuse_adapter(folder: Path) -> None:
+    """Raise ModelUnsupported for a folder with an adapter of peft: its weights alone are another model."""
+    names = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
+    found = [name for name in names if (folder / name).is_file()]
+    if found:
+        raise ModelUnsupported(
+            f"{folder} holds an adapter ({found[0]}): its model is the base model's weights with the adapter's changes",
+            expected="weights that the adapter is merged into",
+            hint=_merge_hint(folder),
+        )
+
+
+def _merge_hint(folder: Path) -> str:
+    base = read_json(folder / "adapter_config.json").get("base_model_name_or_path") or "its base model"
+    return (
+        "merge it once where peft and transformers are installed, then delete the adapter's files: python -c "
+        f"\"from transformers import AutoModel as A; from peft import PeftModel as P; p = '{folder}'; "
+        f"P.from_pretrained(A.from_pretrained('{base}'), p).merge_and_unload().save_pretrained(p)\""
+    )
 
 
 def find_weights(base: Path, folder: Path) -> Path:

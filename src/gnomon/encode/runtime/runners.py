@@ -127,7 +127,7 @@ def _network(layout: ModelLayout) -> Network:
     from gnomon.encode.graph.network import build_network, read_onnx
 
     if layout.weights.suffix == ".onnx":
-        return read_onnx(layout.weights)
+        return read_onnx(layout.weights, exported_from=layout.exported_from)
     return build_network(layout)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -14,6 +16,8 @@ from jaxtyping import Float, Int
 from gnomon.core.contracts import Role
 from gnomon.core.errors import InvalidInput, ModelUnsupported, TruncatedText
 from gnomon.core.token_counting import TokenCounting
+from gnomon.encode.layout.fingerprint import is_changed
+from gnomon.encode.layout.tokenizer_config import TokenizerConfig, TruncationSide, read_tokenizer_config
 from gnomon.encode.settings import available_cpus
 
 SLICE_TEXTS = 256  # texts tokenised at a time: the tokenizer's own objects take 20 KB a text
@@ -42,7 +46,8 @@ class TokenisedTexts:
 class TextTokenizer:
     """A tokenizer.json with gnomon's truncation and no padding; the file's own settings of both are dropped.
 
-    `max_tokens` None: nothing is truncated. Safe to use from several threads.
+    `max_tokens` None: nothing is truncated. `special` False: without special tokens, and by tokenizer.json alone,
+    as static models are read; else the options beside the file hold too. Safe to use from several threads.
     Raises ModelUnsupported for a file that is not a tokenizer.
     """
 
@@ -57,7 +62,8 @@ class TextTokenizer:
     ) -> None:
         self._file, self._prompts = file, prompts
         self._threads, self._special = threads, special
-        self._tokenizer = load_tokenizer(file)
+        self._config = read_tokenizer_config(file) if special else None
+        self._tokenizer = load_tokenizer(file, self._config)
         self._special_count = self._tokenizer.num_special_tokens_to_add(False) if special else 0
         if max_tokens is None:
             return
@@ -67,15 +73,14 @@ class TextTokenizer:
                 expected="room for at least one token of text",
                 hint=f"correct max_seq_length in {file.parent}",
             )
-        self._tokenizer.enable_truncation(max_tokens)
+        self._tokenizer.enable_truncation(max_tokens, direction=truncation_side(self._config))
         for role in get_args(Role):
             self._require_room_after_prompt(role, max_tokens)
 
     @property
     def json(self) -> str:
         """The tokenizer in JSON, without truncation and padding."""
-        plain = load_tokenizer(self._file)
-        return str(plain.to_str())
+        return str(load_tokenizer(self._file, self._config).to_str())
 
     def counting(self, role: Role) -> TokenCounting:
         """How `tokenise` counts the texts of a role, as a value."""
@@ -94,7 +99,8 @@ class TextTokenizer:
         if unknown is not None:
             found = self._tokenizer.token_to_id(unknown)
             return None if found is None else int(found)
-        unk_id = getattr(model, "unk_id", None)
+        # The library's Unigram model shows its unk_id only where it is written out.
+        unk_id = json.loads(model.__getstate__()).get("unk_id")
         return None if unk_id is None else int(unk_id)
 
     def id_of(self, token: str) -> int | None:
@@ -155,10 +161,8 @@ class TextTokenizer:
     def _slices(self, texts: Sequence[str], prompt: str) -> Iterator[list[Any]]:
         for at in range(0, len(texts), SLICE_TEXTS):
             part = [prompt + text for text in texts[at : at + SLICE_TEXTS]] if prompt else texts[at : at + SLICE_TEXTS]
-            try:
+            with tokenising(texts, self._file):
                 encodings = self._encode(list(part))
-            except (UnicodeEncodeError, TypeError) as error:
-                raise invalid_unicode(texts) from error
             yield encodings
 
     def _encode(self, texts: list[str]) -> list[Any]:
@@ -204,12 +208,43 @@ def warn_truncated(counts: Sequence[int], *, limit: int, name: str) -> None:
         )
 
 
-def load_tokenizer(file: Path) -> Any:
-    """A tokenizer.json that neither truncates nor pads. Raises ModelUnsupported for another file."""
+@contextmanager
+def tokenising(texts: Sequence[str], file: Path) -> Iterator[None]:
+    """The library's errors as gnomon's: InvalidInput for texts that are not Unicode, ModelUnsupported for a tokenizer
+    that has no token for what it does not know.
+    """
+    try:
+        yield
+    except (UnicodeEncodeError, TypeError) as error:
+        raise invalid_unicode(texts) from error
+    except Exception as error:  # the library raises bare Exception, and nothing narrower
+        raise ModelUnsupported(
+            f"{file} cannot tokenise these texts: {error}",
+            expected="a tokenizer with a token for unknown characters (unk_token, or unk_id)",
+            hint="fetch the model again: its tokenizer is not whole",
+        ) from error
+
+
+def truncation_side(config: TokenizerConfig | None) -> TruncationSide:
+    """Which end of a text is cut."""
+    return "right" if config is None else config.truncation_side
+
+
+def load_tokenizer(file: Path, config: TokenizerConfig | None = None) -> Any:
+    """A tokenizer.json, with the options beside it where they are given, that neither truncates nor pads.
+
+    Raises ModelUnsupported for another file.
+    """
     from tokenizers import Tokenizer
 
     try:
-        tokenizer = Tokenizer.from_file(str(file))
+        if config is not None and is_changed(file, config):
+            applied = config.applied(json.loads(file.read_bytes()))
+            tokenizer = Tokenizer.from_str(json.dumps(applied, ensure_ascii=False))
+        else:
+            tokenizer = Tokenizer.from_file(str(file))
+    except ModelUnsupported:
+        raise
     except Exception as error:  # the library raises bare Exception, and nothing narrower
         raise ModelUnsupported(
             f"{file.name} in {file.parent.name} is not a tokenizer: {error}",
@@ -218,6 +253,8 @@ def load_tokenizer(file: Path) -> Any:
         ) from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
+    if config is not None and config.splits_special_tokens:
+        tokenizer.encode_special_tokens = True
     return tokenizer
 
 

@@ -115,7 +115,7 @@ def open_static(layout: ModelLayout, prompts: ModelPrompts) -> TrainableStaticEn
     rows = table.float() if "mapping" not in held else table.float()[held["mapping"].long()]
     if "weights" in held:
         rows = rows * held["weights"].float()[:, None]
-    tokenizer = open_tokenizer(layout.tokenizer.parent, max_tokens=STATIC_MAX_TOKENS)
+    tokenizer = open_tokenizer(layout.tokenizer.parent, max_tokens=STATIC_MAX_TOKENS, special=False)
     return TrainableStaticEncoder(rows, tokenizer, similarity=layout.similarity, prompts=prompts)
 
 

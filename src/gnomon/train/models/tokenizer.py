@@ -12,6 +12,8 @@ from torch import Tensor
 
 from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.encode.layout.files import read_json
+from gnomon.encode.layout.tokenizer_config import read_tokenizer_config
+from gnomon.encode.runtime.tokenizer import load_tokenizer
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _CONFIG = "tokenizer_config.json"
@@ -32,9 +34,10 @@ class ModelTokenizer:
                 expected="room for at least one token of text",
             )
         tokenizer.no_padding()
-        tokenizer.enable_truncation(max_tokens)  # of a pair, the longer side is cut first
         self._tokenizer, self.max_tokens = tokenizer, max_tokens
         self.config = config or {"tokenizer_class": "PreTrainedTokenizerFast", **_roles(tokenizer)}
+        # Of a pair, the longer side is cut first.
+        tokenizer.enable_truncation(max_tokens, direction=self.config.get("truncation_side", "right"))
 
     @property
     def vocabulary(self) -> int:
@@ -108,10 +111,11 @@ class ModelTokenizer:
             ) from error
 
 
-def open_tokenizer(folder: Path, *, max_tokens: int) -> ModelTokenizer:
-    """The tokenizer of a model's folder. Raises ModelUnsupported where there is none."""
-    from tokenizers import Tokenizer
+def open_tokenizer(folder: Path, *, max_tokens: int, special: bool = True) -> ModelTokenizer:
+    """The tokenizer of a model's folder, with the options beside it where `special`: a static model has none.
 
+    Raises ModelUnsupported where there is no tokenizer.
+    """
     file = folder / "tokenizer.json"
     if not file.is_file():
         raise ModelUnsupported(
@@ -120,14 +124,8 @@ def open_tokenizer(folder: Path, *, max_tokens: int) -> ModelTokenizer:
             hint="put its tokenizer.json there, where only vocab.txt or a slow tokenizer is there: "
             "AutoTokenizer.from_pretrained(folder).save_pretrained(folder)",
         )
-    try:
-        tokenizer = Tokenizer.from_file(str(file))
-    except Exception as error:  # the library raises bare Exception, and nothing narrower
-        raise ModelUnsupported(
-            f"{file} is not a tokenizer: {error}",
-            expected="a tokenizer.json of the `tokenizers` library",
-            hint="fetch the model again",
-        ) from error
+    options = read_tokenizer_config(file) if special else None
+    tokenizer = load_tokenizer(file, options)
     stored = read_json(folder / _CONFIG)
     roles = {**_roles(tokenizer), **_mapped(read_json(folder / "special_tokens_map.json"))}
     config = {**roles, **stored} if stored else {"tokenizer_class": "PreTrainedTokenizerFast", **roles}
