@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -86,6 +87,8 @@ def _cut(text: str, headings: Sequence[int], low: int, *, high: int) -> int:
 
 
 _LEAST_ROOM = 8
+LONGEST_TITLE = 2_000
+"""Characters of a title that can stand before a chunk."""
 
 
 @dataclass(frozen=True)
@@ -254,7 +257,7 @@ class Chunker:
         """Title and headings, as one line: whole, or cut from the outside in to a quarter of the room."""
         if not self._settings.prepend_title:
             return ""
-        title = " ".join(view.document.title.split())
+        title = " ".join(view.document.title[:LONGEST_TITLE].split())
         parts = [heading.words for heading in above if heading.words != title]
         said = text.lstrip("# \t").startswith(title) or (parts and title in parts[0])
         if title and not said:
@@ -268,10 +271,9 @@ class Chunker:
         if not line or self._measure.rough(line) <= most:
             return line
         ruler = self._measure.ruler(line)
-        words = line.split(" ")
-        while words and ruler.between(0, len(" ".join(words))) > most:
-            words.pop()
-        return " ".join(words)
+        ends = [*(space.start() for space in re.finditer(" ", line)), len(line)]
+        fitting = bisect_right(ends, most, key=lambda end: ruler.between(0, end))
+        return line[: ends[fitting - 1]] if fitting else ""
 
     def _counted(self, chunks: Sequence[Chunk]) -> list[Chunk]:
         tokens = self._measure.exact([chunk.embed_text for chunk in chunks])

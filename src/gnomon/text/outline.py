@@ -24,7 +24,9 @@ _LINE = re.compile(
     r"|(?P<over>[^\s>|#*+\-=`~][^\n]*)\n {0,3}(?P<under>={2,}|-{2,})[ \t]*$)",
     re.MULTILINE,
 )
-_INLINE = re.compile(r"!?\[([^\]\n]*)\]\([^)\n]*\)|[*`]+|(?<!\w)_+|_+(?!\w)")
+_LONGEST = 500
+"""Characters of a heading line that make its words: a longer one is no heading that anybody wrote."""
+_INLINE = re.compile(r"!?\[([^\]\n]{0,200})\]\([^)\n]{0,400}\)|[*`]+|(?<!\w)_+|_+(?!\w)")
 _FEW = 4
 _CLOSING_MARKS = re.compile(r"(?:^|[ \t])#+[ \t]*$")
 
@@ -85,7 +87,7 @@ def find_headings(text: str) -> Iterator[Heading]:
             fence = ""
         elif not mark and not fence:
             level = len(line["marks"]) if line["marks"] else (1 if line["under"][0] == "=" else 2)
-            words = _plain(line["words"] or line["over"] or "")
+            words = _plain((line["words"] or line["over"] or "")[:_LONGEST])
             if words:
                 yield Heading(line.start(), line.end(), level, words)
 

@@ -25,6 +25,7 @@ from gnomon.core.errors import CollectionDamaged
 from gnomon.core.paths import path_text
 from gnomon.core.space import Space
 from gnomon.text.discover import stored_paths
+from gnomon.text.chunk import LONGEST_TITLE
 
 # What every search reads is built once: building and hashing a statement costs more than executing it.
 _HEAD = select(schema.journal.c.seq, schema.journal.c.nonce).order_by(schema.journal.c.seq.desc()).limit(1)
@@ -318,7 +319,7 @@ def _chunk(row: Any) -> Chunk:
 
 def embedded_texts(title: str, heading: Sequence[str], text: str) -> Iterator[str]:
     """All texts that can have been embedded of a chunk, the likeliest first."""
-    title = " ".join(title.split())
+    title = " ".join(title[:LONGEST_TITLE].split())
     lines: dict[str, None] = {"": None}
     for upto in range(len(heading), -1, -1):
         above = [words for words in heading[:upto] if words != title]
