@@ -17,9 +17,7 @@ def docx_merged(size: int) -> bytes:
     first = '<w:tc><w:tcPr><w:vMerge w:val="restart"/></w:tcPr><w:p><w:r><w:t>Otters</w:t></w:r></w:p></w:tc>'
     cell = "<w:tc><w:p><w:r><w:t>river {0}</w:t></w:r></w:p></w:tc>" * 2
     rows = size // 220
-    body = "".join(
-        f"<w:tr>{merged if number else first}{cell.format(number)}</w:tr>" for number in range(max(rows, 2))
-    )
+    body = "".join(f"<w:tr>{merged if number else first}{cell.format(number)}</w:tr>" for number in range(max(rows, 2)))
     space = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
     return _docx(f"<w:document {space}><w:body><w:tbl><w:tblGrid/>{body}</w:tbl></w:body></w:document>")
 
@@ -73,7 +71,7 @@ def csv_columns(size: int) -> bytes:
 
 def csv_field(size: int) -> bytes:
     """A field that takes up nearly all of the file."""
-    return b"name,text\notters,\"" + b"otters swim in rivers, " * (size // 23) + b'"\n'
+    return b'name,text\notters,"' + b"otters swim in rivers, " * (size // 23) + b'"\n'
 
 
 def csv_word(size: int) -> bytes:
@@ -210,7 +208,7 @@ def json_numbers(size: int) -> bytes:
 
 def combining(size: int) -> bytes:
     """One letter with very many marks upon it."""
-    return "a".encode() + "\u0301".encode() * (size // 2)
+    return b"a" + "\u0301".encode() * (size // 2)
 
 
 def spaces(size: int) -> bytes:

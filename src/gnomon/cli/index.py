@@ -95,7 +95,7 @@ def index(
 def _exit_code(report: IndexReport, *, nothing: bool, strict: bool) -> int:
     if report.interrupted:
         return INTERRUPTED
-    return int(nothing or (strict and bool(report.problems)))
+    return int(nothing or (strict and any(problem.kind != "boilerplate" for problem in report.problems)))
 
 
 def _is_nothing(report: IndexReport, passages: int) -> bool:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,26 +21,43 @@ from gnomon.collection.ingest.writer import embed_slices
 from gnomon.core.batching import in_blocks
 from gnomon.core.documents import Document, with_title_as_text
 from gnomon.core.paths import path_of
+from gnomon.core.token_counting import TokenCounting
 from gnomon.doctor.context import BLOCK, MAX_EXAMPLES, CheckContext, describe_chunks, excerpt, version_names
 from gnomon.doctor.report import Diagnosis, DoctorFinding, Severity
+from gnomon.text.quality import Kind, QualityRemark, text_faults
+from gnomon.text.token_counts import TokenCounter
 
 _DOCUMENTS_PER_BLOCK = 200
+_FAULTS: dict[Kind, tuple[str, str]] = {
+    "control characters": ("hold control characters or what is no text", "Searches by their words fail."),
+    "mojibake": ("look as if read in a wrong encoding", "Searches by their words fail."),
+    "unknown tokens": (
+        "are of characters that the model does not know",
+        "Their vectors are alike, whatever they say; searches by keywords find them.",
+    ),
+}
 
 
 @dataclass
 class _DocumentScan:
-    """Faults that a pass over all documents found: documents, and passages by chunking."""
+    """Faults that a pass over all documents found: documents, and passages by chunking.
+
+    `unknown_share` gives the share of a text that the live version's model does not know.
+    """
+
+    unknown_share: Callable[[str], float] | None = None
 
     unreadable: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     textless: list[str] = field(default_factory=list)
+    faults: dict[Kind, list[str]] = field(default_factory=dict)
     unchunked: dict[int, list[int]] = field(default_factory=dict)
     misplaced: dict[int, list[int]] = field(default_factory=dict)
 
 
 def texts(context: CheckContext) -> Iterator[Diagnosis]:
     """Compares every document with its hash, and every passage with its place in its document."""
-    scan, after = _DocumentScan(), 0
+    scan, after = _DocumentScan(_unknown_share(context)), 0
     wanted: dict[int, int] = {}
     for version, state in context.versions:
         wanted[version.chunking_id] = max(wanted.get(version.chunking_id, 0), state.upto)
@@ -54,6 +71,7 @@ def texts(context: CheckContext) -> Iterator[Diagnosis]:
             _scan_documents(connection, rows, wanted, scan=scan)
         after = rows[-1].id
     yield from _document_findings(scan)
+    yield from _quality_findings(scan)
     for chunking in wanted:
         yield from _chunk_findings(context, chunking, scan)
 
@@ -75,6 +93,8 @@ def _scan_documents(
             continue
         if Document(row.key, text, title=row.title).content_hash != row.content_hash:
             scan.changed.append(row.key)
+        for fault in text_faults(text, scan.unknown_share):
+            scan.faults.setdefault(fault.kind, []).append(row.key)
         text = with_title_as_text(Document(row.key, text, title=row.title)).text
         if not text.strip():
             scan.textless.append(row.key)
@@ -84,6 +104,29 @@ def _scan_documents(
                 scan.unchunked.setdefault(chunking, []).append(row.id)
             wrong = [each.id for each in chunks if not _belongs(each, row.title, text)]
             scan.misplaced.setdefault(chunking, []).extend(wrong)
+
+
+def _unknown_share(context: CheckContext) -> Callable[[str], float] | None:
+    """By the tokenizer of the live version's model; None where that is not loaded, or does not say how it counts."""
+    encoder = context.encoders.get(context.kb.version.space_id)
+    counting: TokenCounting | None = getattr(encoder, "token_counting", None)
+    return None if counting is None else TokenCounter(counting).unknown_share
+
+
+def _quality_findings(scan: _DocumentScan) -> Iterator[Diagnosis]:
+    for kind, keys in scan.faults.items():
+        message, explanation = _FAULTS[kind]
+        yield Diagnosis(
+            DoctorFinding(
+                kind.replace(" ", "-"),
+                "warning",
+                message=f"{len(keys):,} documents {message}",
+                count=len(keys),
+                explanation=explanation,
+                advice=QualityRemark(kind, "").hint,
+                examples=tuple(keys[:MAX_EXAMPLES]),
+            )
+        )
 
 
 def _decompressed(row: Any) -> str | None:

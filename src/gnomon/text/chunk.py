@@ -181,6 +181,10 @@ class Chunker:
         """The settings it was made with."""
         return self._settings
 
+    def unknown_share(self, text: str) -> float:
+        """The share of a text's characters in tokens that the model does not know; 0 for one without a tokenizer."""
+        return self._measure.unknown_share(text)
+
     def chunk(self, document: Document) -> list[Chunk]:
         """The document's chunks in order; none where there is only white space.
 

@@ -13,6 +13,7 @@ from gnomon.core.paths import path_text
 from gnomon.text.chunk import Chunker
 from gnomon.text.discover import DiscoveredFile
 from gnomon.text.open_file import open_regular
+from gnomon.text.quality import QualityRemark, QualityTally
 from gnomon.text.read import read, unopened
 from gnomon.text.settings import ReadSettings
 
@@ -49,6 +50,7 @@ class FilePart:
     last: bool = True
     unchanged: bool = False
     remarks: tuple[str, ...] = ()
+    quality: tuple[QualityRemark, ...] = ()
 
     @property
     def chunks(self) -> int:
@@ -77,16 +79,18 @@ def file_parts(
         yield FilePart(source, unchanged=True)
         return
     remarks: list[str] = []
+    quality = QualityTally(chunker.unknown_share if chunker else None)
     waiting: list[ChunkedDocument] = []
     chunks = characters = 0
     for document in read(found, settings=settings, report=remarks.append):
         waiting.append(ChunkedDocument(document, tuple(chunker.chunk(document)) if chunker else ()))
+        quality.add(document)
         chunks += len(waiting[-1].chunks)
         characters += len(document.text)
         if chunks >= PART_CHUNKS or characters >= _PART_CHARACTERS or len(waiting) >= PART_CHUNKS:
             yield FilePart(source, tuple(waiting), last=False)
             waiting, chunks, characters = [], 0, 0
-    yield FilePart(source, tuple(waiting), remarks=tuple(remarks))
+    yield FilePart(source, tuple(waiting), remarks=tuple(remarks), quality=quality.remarks())
 
 
 def _sha256(path: Path) -> str:

@@ -38,6 +38,7 @@ class TokenCounter:
         self._count: CountTokens = count or self._counter(counting)
         self.overhead = self._count([""])[0]
         self._lengths: dict[str, int] = {}
+        self._unknown: dict[str, float] = {}
 
     def exact(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, special tokens and prompt included."""
@@ -46,6 +47,16 @@ class TokenCounter:
     def rough(self, text: str) -> int:
         """About how many tokens the text adds to special tokens and prompt."""
         return sum(self._known(_PIECE.findall(text)))
+
+    def unknown_share(self, text: str) -> float:
+        """The share of a text's characters, white space left out, that are in tokens that the model does not know."""
+        pieces = _PIECE.findall(text)
+        if not self._lengths.keys() >= set(pieces):
+            self._known(pieces)
+        if self._unknown.keys().isdisjoint(pieces):
+            return 0.0
+        words = [piece for piece in pieces if not piece.isspace()]
+        return sum(len(piece) * self._unknown.get(piece, 0.0) for piece in words) / sum(map(len, words))
 
     def ruler(self, text: str) -> Ruler:
         """A ruler over the text."""
@@ -57,15 +68,35 @@ class TokenCounter:
 
     def _known(self, pieces: Sequence[str]) -> list[int]:
         if len(self._lengths) > _MOST_PIECES:
-            self._lengths = {}
+            self._lengths, self._unknown = {}, {}
         new = list({piece for piece in pieces if piece not in self._lengths})
         if new:
-            self._lengths.update(zip(new, self._lead_lengths(new), strict=True))
+            self._lengths.update(zip(new, self._measured(new), strict=True))
         lengths = self._lengths
         return [lengths[piece] for piece in pieces]
 
-    def _lead_lengths(self, pieces: Sequence[str]) -> list[int]:
-        return self._bare([piece if piece.isspace() else self._lead + piece for piece in pieces])
+    def _measured(self, pieces: Sequence[str]) -> list[int]:
+        texts = [piece if piece.isspace() else self._lead + piece for piece in pieces]
+        if self._unknown_id is None:
+            return self._bare(texts)
+        lengths = []
+        for piece, encoded in zip(
+            pieces, self._tokenizer.encode_batch_fast(texts, add_special_tokens=False), strict=True
+        ):
+            ids = encoded.ids
+            lengths.append(len(ids))
+            if self._unknown_id in ids:
+                self._unknown[piece] = ids.count(self._unknown_id) / len(ids)
+        return lengths
+
+    @cached_property
+    def _unknown_id(self) -> int | None:
+        """The id of unknown tokens; None where there is none, as in byte-level tokenizers."""
+        if self._tokenizer is None:
+            return None
+        token, model = getattr(self._tokenizer.model, "unk_token", None), self._tokenizer.model
+        number = self._tokenizer.token_to_id(token) if token else getattr(model, "unk_id", None)
+        return None if number is None else int(number)
 
     @cached_property
     def _tokenizer(self) -> Any:

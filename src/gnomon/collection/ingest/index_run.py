@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
@@ -27,6 +27,7 @@ from gnomon.core.paths import path_text
 from gnomon.core.progress import Progress, ProgressCallback
 from gnomon.text.discover import DiscoveredFile, discover, label_roots, root_paths
 from gnomon.text.parts import PART_CHUNKS, ChunkedDocument, FailedFile, FilePart
+from gnomon.text.quality import QualityRemark, RepeatedLines, text_faults
 from gnomon.text.settings import ReadSettings
 
 _WAIT_S = 3600.0
@@ -60,6 +61,7 @@ class IndexRun:
         self._textless: dict[str, list[str]] = {}  # ids of documents without a passage, by file
         self._embedded, self._change = EmbeddingCounts(), mutations.CatalogChange()
         self._problems: list[Problem] = []
+        self._lines = RepeatedLines()
         self._files = self._done = self._chunks = self._unchanged = self._indexed = self._removed = 0
         self._unread = 0  # found, but of a kind that no reader takes
         self._ignored = 0
@@ -119,6 +121,7 @@ class IndexRun:
         finally:
             reader.stop()
         self._flush()
+        self._problems += _quality_problems(str(changed[0].path.parent), self._lines.remarks("files"))
 
     def _follow_roots(self, paths: Sequence[Path]) -> Mapping[str, str]:
         """Roots that were moved to the paths given get their new places. Returns the labels of all roots."""
@@ -176,6 +179,8 @@ class IndexRun:
 
     def _take(self, part: FilePart) -> None:
         self._batch.append(part)
+        if part.last and len(part.documents) == 1:
+            self._lines.add(part.documents[0].document.text)
         self._report_progress(part.source.path, "reading")
         if len(self._batch) >= _FILES or sum(each.chunks for each in self._batch) >= PART_CHUNKS:
             self._flush()
@@ -230,6 +235,7 @@ class IndexRun:
         if textless and path in self._filled:
             remarks.append(f"{_some(textless)} without text or title: no search finds {_them(textless)}")
         self._problems += [Problem(path, remark, skipped=False) for remark in remarks]
+        self._problems += _quality_problems(path, part.quality)
         self._report_progress(path, "embedding")
 
     def _fail(self, item: FailedFile) -> None:
@@ -249,6 +255,7 @@ def add_documents(writer: Writer, documents: Sequence[Document], progress: Progr
     started = time.perf_counter()
     embedded, change = EmbeddingCounts(), mutations.CatalogChange()
     batch: list[ChunkedDocument] = []
+    faults: list[Problem] = []
     done = counted = 0
     read_for = writer.live_target()
 
@@ -275,6 +282,7 @@ def add_documents(writer: Writer, documents: Sequence[Document], progress: Progr
     waiting = 0
     for done, document in enumerate(documents):  # noqa: B007 - `count_chunks` reports it
         batch.append(ChunkedDocument(document, tuple(read_for.chunker.chunk(document))))
+        faults += _quality_problems(document.id, text_faults(document.text, read_for.chunker.unknown_share))
         waiting += len(batch[-1].chunks)
         if waiting >= PART_CHUNKS or len(batch) >= PART_CHUNKS:
             flush()
@@ -284,7 +292,12 @@ def add_documents(writer: Writer, documents: Sequence[Document], progress: Progr
     twice = [name for name, count in Counter(p.id for p in documents).items() if count > 1]
     said = "the id came more than once; its last document is kept"
     problems += [Problem(name, said, skipped=False) for name in twice]
+    problems += faults
     return replace(_report(embedded, change, time.perf_counter() - started), problems=tuple(problems))
+
+
+def _quality_problems(path: str, remarks: Iterable[QualityRemark]) -> list[Problem]:
+    return [Problem(path, remark.reason, remark.hint, skipped=False, kind=remark.kind) for remark in remarks]
 
 
 def rechunk(target: Target, documents: Sequence[ChunkedDocument]) -> tuple[ChunkedDocument, ...]:
