@@ -12,8 +12,8 @@ from gnomon.core.documents import Document
 
 Kind = Literal["control characters", "mojibake", "unknown tokens", "boilerplate"]
 
-_WINDOW = 1_500
-"""Characters looked at in the beginning, the middle and the end of a text, where a check looks at a sample."""
+_WINDOW, _TOKEN_WINDOW = 1_500, 250
+"""Characters looked at in the beginning, the middle and the end of a text for mojibake, and for unknown tokens."""
 _CONTROL_BYTES = bytes(code for code in (*range(32), 127) if code not in b"\t\n\v\f\r")
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ufffd\ue000-\uf8ff]")
 _FOREIGN = re.compile("[^\x00-\x7f]+")
@@ -51,16 +51,15 @@ def text_faults(text: str, unknown_share: Callable[[str], float] | None = None) 
     meaning; mojibake, by the heuristic of ftfy (Speer 2019, doi:10.5281/zenodo.2591652); more than 30% of its
     characters in tokens that the model does not know. `unknown_share` gives that share.
 
-    Mojibake and unknown tokens are looked for in a sample of at most 4,500 characters.
+    Mojibake is looked for in a sample of at most 4,500 characters, unknown tokens in 750.
     """
     if not text:
         return
-    sample = _sample(text)
-    if example := _mojibake(sample):
+    if example := _mojibake(_sample(text, _WINDOW)):
         yield QualityRemark("mojibake", f"its text looks as if read in a wrong encoding, such as {example!r}")
     elif (share := _control_share(text)) > _MOST_CONTROL:
         yield QualityRemark("control characters", f"{share:.0%} of its characters are control characters or no text")
-    unknown = unknown_share(sample) if unknown_share else 0.0
+    unknown = unknown_share(_sample(text, _TOKEN_WINDOW)) if unknown_share else 0.0
     if unknown > _MOST_UNKNOWN:
         yield QualityRemark("unknown tokens", f"the model does not know the tokens of {unknown:.0%} of its characters")
 
@@ -72,11 +71,12 @@ def _control_share(text: str) -> float:
     return sum(1 for _ in _CONTROL.finditer(text)) / len(text)
 
 
-def _sample(text: str) -> str:
-    if len(text) <= 3 * _WINDOW:
+def _sample(text: str, window: int) -> str:
+    if len(text) <= 3 * window:
         return text
-    middle = (len(text) - _WINDOW) // 2
-    return "\n".join([text[:_WINDOW], text[middle : middle + _WINDOW], text[-_WINDOW:]])
+    parts = [text[start : start + window] for start in (0, (len(text) - window) // 2, len(text) - window)]
+    # Whole words, whose tokens are known from chunking.
+    return "\n".join(part[part.find(" ") + 1 : part.rfind(" ") if " " in part else None] for part in parts)
 
 
 def _mojibake(text: str) -> str:
