@@ -61,7 +61,7 @@ def index(
     """Index files and folders, or bring a collection up to date: only what changed is read again."""
     import gnomon
     from gnomon.cli.progress import ProgressBar
-    from gnomon.cli.terminal import data_console, noted, print_json, print_message, print_notes
+    from gnomon.cli.terminal import noted, print_message
     from gnomon.collection.settings import CollectionSettings, IndexOptions
     from gnomon.core.progress import Progress
     from gnomon.text.discover import label_roots
@@ -84,12 +84,18 @@ def index(
             bar.update(Progress("finding files"))
             report = kb.index(paths, options=options, progress=bar.update)
         nothing = _is_nothing(report, kb.status().chunks)
+    _print(report, into, notes, nothing=nothing, as_json=as_json)
+    raise typer.Exit(_exit_code(report, nothing=nothing, strict=strict))
+
+
+def _print(report: IndexReport, into: Path, notes: list[str], *, nothing: bool, as_json: bool) -> None:
+    from gnomon.cli.terminal import data_console, print_json, print_notes
+
     if as_json:
         print_json({"collection": str(into), **report.to_json(), "warnings": notes})
     else:
         print_notes(notes)
         print_report(data_console(), report, into=into, nothing=nothing)
-    raise typer.Exit(_exit_code(report, nothing=nothing, strict=strict))
 
 
 def _exit_code(report: IndexReport, *, nothing: bool, strict: bool) -> int:

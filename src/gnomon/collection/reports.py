@@ -22,8 +22,8 @@ class Problem:
     hint: str = ""
     skipped: bool = True
     kind: str = "problem"
-    """"no reader": a file of a kind that nothing here reads. "kept": a folder that seems lost. "control characters", "mojibake", "unknown tokens" and
-    "boilerplate": what the quality check says of texts that are indexed all the same."""
+    """"no reader": a file of a kind that nothing here reads. "kept": a folder that seems lost. "control characters",
+    "mojibake", "unknown tokens" and "boilerplate": what the quality check says of texts that are indexed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,8 @@ from gnomon.core.documents import Chunk, Document, with_title_as_text
 from gnomon.core.errors import CollectionDamaged
 from gnomon.core.paths import path_text
 from gnomon.core.space import Space
-from gnomon.text.discover import stored_paths
 from gnomon.text.chunk import LONGEST_TITLE
+from gnomon.text.discover import stored_paths
 
 # What every search reads is built once: building and hashing a statement costs more than executing it.
 _HEAD = select(schema.journal.c.seq, schema.journal.c.nonce).order_by(schema.journal.c.seq.desc()).limit(1)
