@@ -11,7 +11,7 @@ import typer
 
 from gnomon.cli.terminal import output_errors
 from gnomon.core.errors import InvalidInput
-from gnomon.core.files import write_atomic
+from gnomon.core.files import is_file, is_folder, write_atomic
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -73,7 +73,7 @@ def read_data(data: Sequence[Path] | None, split: str | None) -> DataSet:
         )
     if len(data) > 2:
         raise InvalidInput(f"--data {len(data)} times", expected="once, or twice: topics, then judgments")
-    if len(data) == 2 and any(path.is_dir() for path in data):
+    if len(data) == 2 and any(is_folder(path) for path in data):
         raise InvalidInput(
             f"--data {data[0]} and --data {data[1]}",
             expected="one folder, or two files: topics, then judgments",
@@ -81,7 +81,7 @@ def read_data(data: Sequence[Path] | None, split: str | None) -> DataSet:
         )
     if len(data) == 2:
         return load_dataset((data[0], data[1]), split=split)
-    if data[0].is_file() and kind_of(data[0]) == "qrels":
+    if is_file(data[0]) and kind_of(data[0]) == "qrels":
         refuse({"--split": split}, "with judgments alone")
         return load_qrels(data[0])
     return load_dataset(data[0], split=split)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gnomon.cli.app import Json, app, example
+from gnomon.core.files import exists
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -77,7 +78,7 @@ def index(
     )
     bounds = {"max_file_mb": max_file_mb, "max_file_s": max_file_s, "max_memory_mb": max_memory_mb}
     options = IndexOptions(tuple(exclude or ()), ignore_files=not no_ignore, verify=verify, **bounds)
-    if not into.exists():
+    if not exists(into):
         label_roots(paths)  # a misspelled path makes no collection
     with noted() as notes, gnomon.open(into, settings=settings, progress=print_message) as kb:
         with ProgressBar() as bar:

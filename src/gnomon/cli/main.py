@@ -34,7 +34,7 @@ from gnomon.cli import (  # noqa: F401 - each registers its commands on the app
 from gnomon.cli.app import app, arrange
 from gnomon.cli.renamed import with_new_names
 from gnomon.cli.terminal import show_error
-from gnomon.core.errors import GnomonError, InvalidInput
+from gnomon.core.errors import GnomonError, InvalidInput, StorageError
 
 arrange()
 
@@ -59,10 +59,21 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return show_error(error, as_json=as_json)
     except typer.Abort:
         return 130
-    except BrokenPipeError:
-        # The reader, such as `head`, has what it wanted. Python would flush once more when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except OSError as error:  # a file that cannot be opened is no defect of the program
+        if isinstance(error, BrokenPipeError):
+            # The reader, such as `head`, has what it wanted. Python would flush once more when it exits.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        return show_error(_refused(error), as_json=as_json)
+
+
+def _refused(error: OSError) -> StorageError:
+    name = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+    return StorageError(
+        f"{name}{error.strerror or error}",
+        expected="files and folders that the system lets this user work with",
+        hint="look at the name, at the permissions, and at the disk",
+    )
 
 
 def _usage(error: typer.TyperException) -> InvalidInput:

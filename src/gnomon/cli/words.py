@@ -10,7 +10,7 @@ import typer
 
 from gnomon.cli.app import Json, example, words_app
 from gnomon.core.errors import InvalidInput
-from gnomon.core.files import replacing
+from gnomon.core.files import is_file, replacing
 from gnomon.core.progress import Progress, ProgressCallback
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ MOST_WORDS = 30_000
 
 def is_collection(path: Path) -> bool:
     """Whether a collection lies there."""
-    return (path / "collection.db").is_file()
+    return is_file(path / "collection.db")
 
 
 def texts_of_collection(folder: Path) -> Iterator[str]:
@@ -239,7 +239,7 @@ def open_vectors(what: str) -> WordVectors:
     path = Path(what).expanduser()
     if is_words_folder(path):
         return load_words(path)
-    if path.is_file():
+    if is_file(path):
         return load_vectors(path)
     if is_collection(path):
         return vectors_of_collection(path, print_message)

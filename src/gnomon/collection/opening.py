@@ -17,6 +17,7 @@ from gnomon.collection.serving.snapshot import EncoderRegistry, resolve_reranker
 from gnomon.collection.settings import DEFAULT_MODEL, CollectionSettings, RetrievalSettings
 from gnomon.core.contracts import Encoder
 from gnomon.core.errors import CollectionNotFound, InvalidInput
+from gnomon.core.files import exists, is_folder
 from gnomon.core.progress import ProgressCallback, accepts_say, no_progress
 from gnomon.core.space import Space
 from gnomon.text.chunk import ChunkSettings
@@ -53,7 +54,7 @@ def open_collection(
     load = partial(_loaded, threads=settings.threads, progress=progress)
     create = create and version is None  # a version is named of what is there
     with translated_errors(folder):
-        is_new = create and not (folder / FILE).exists()
+        is_new = create and not exists(folder / FILE)
     if is_new:
         # Before anything is written, so that a missing or unsuitable model leaves nothing behind.
         encoders = encoders or (load(name),)
@@ -186,7 +187,7 @@ def _retrieval(settings: CollectionSettings) -> RetrievalSettings:
 def _reference(model: str) -> str:
     """What the catalog keeps to load the model from: a folder's absolute path, or a name as it is."""
     folder = Path(model).expanduser()
-    return str(folder.resolve()) if folder.is_dir() else model
+    return str(folder.resolve()) if is_folder(folder) else model
 
 
 def _loaded(name: str, *, threads: int | None, progress: ProgressCallback, space: Space | None = None) -> Encoder:

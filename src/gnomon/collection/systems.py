@@ -12,6 +12,7 @@ from gnomon.collection.collection import Collection
 from gnomon.collection.opening import open_collection
 from gnomon.collection.settings import CollectionSettings, IndexOptions, Mode
 from gnomon.core.errors import GnomonError, InvalidInput, NothingIndexed
+from gnomon.core.files import exists, is_file, is_folder
 from gnomon.core.progress import Progress, ProgressCallback, no_progress
 from gnomon.encode.digest import cache_home, digest_file, digest_json
 from gnomon.evaluate.judgments import DataSet, DataSetIssue
@@ -21,7 +22,7 @@ from gnomon.evaluate.run import Relevant, Run
 
 def corpus_of(dataset: DataSet) -> Path:
     """The corpus file that lies beside the queries. Raises InvalidInput where there is none."""
-    folder = dataset.path if dataset.path is None or dataset.path.is_dir() else dataset.path.parent
+    folder = dataset.path if dataset.path is None or is_folder(dataset.path) else dataset.path.parent
     found = sorted(folder.glob("corpus.jsonl*")) if folder else []
     if not found:
         raise InvalidInput(
@@ -43,7 +44,7 @@ def index_once(kb: Collection, corpus: Path, model: str, *, progress: ProgressCa
     """Index the corpus into its collection unless that is done. Returns a note for the report."""
     folder = Path(kb.status().path)
     done = folder / "complete"
-    if done.exists():
+    if exists(done):
         return f"{model} searches its collection of {corpus.name} in {folder}, made before"
     progress(Progress("indexing", message=f"indexing {corpus} with {model}, once, into {folder}"))
     most_mb = corpus.stat().st_size / 1e6 + 50
@@ -166,15 +167,15 @@ def resolve(text: str) -> System:
         if not name:
             raise InvalidInput(f"{text!r} without a name", expected=FORMS, hint="gnomon models lists them")
         return ModelSystem(text, name)
-    if _path(text).is_file():
+    if is_file(_path(text)):
         return RunSystem(text, _path(text))
-    if _path(text).is_dir():
+    if is_folder(_path(text)):
         return CollectionSystem(text, _path(text))
     rest, colon, mode = text.rpartition(":")
     rest = rest if colon else text
     folder, at, version = rest.rpartition("@")
     folder = folder if at and re.fullmatch(r"v\d+", version) else rest
-    if not _path(folder).is_dir():
+    if not is_folder(_path(folder)):
         raise _nothing_at(text)
     if colon and mode not in _MODES:
         raise InvalidInput(

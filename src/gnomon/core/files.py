@@ -60,6 +60,21 @@ def storage_errors(folder: Path) -> Iterator[None]:
         raise storage_error(error, folder) from error
 
 
+def exists(path: Path) -> bool:
+    """Whether something is there and may be looked at: False, not an error, for names too long and closed folders."""
+    return os.path.exists(path)  # noqa: PTH110 - Path.exists raises what this does not
+
+
+def is_file(path: Path) -> bool:
+    """Whether a path is a regular file that may be looked at; see `exists`."""
+    return os.path.isfile(path)  # noqa: PTH113 - as above
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder that may be looked at; see `exists`."""
+    return os.path.isdir(path)  # noqa: PTH112 - as above
+
+
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Write the whole file or none of it; text is written as UTF-8, with lone surrogates kept.
 

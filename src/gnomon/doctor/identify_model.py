@@ -13,6 +13,7 @@ import numpy as np
 
 from gnomon.core.contracts import Array, Encoder, Role
 from gnomon.core.errors import GnomonError
+from gnomon.core.files import is_folder
 from gnomon.core.progress import Progress, ProgressCallback
 from gnomon.core.renamed import renamed_fields
 from gnomon.encode.cards import all_cards, card_for
@@ -102,7 +103,7 @@ class CandidateModel:
 def local_folder(model: str) -> Path | None:
     """A model's folder on this machine, its own or in one of the caches; None if there is none."""
     folder = Path(model).expanduser()
-    if folder.is_dir():
+    if is_folder(folder):
         return folder
     card = card_for(model)
     hub_id, revision = (card.hub_id, card.revision) if card else (model, "")
@@ -143,7 +144,7 @@ def _candidate(model: str) -> CandidateModel:
 def _cached_models() -> list[str]:
     """The hub ids of all models in gnomon's own cache."""
     home = SourceSettings.from_environment().cache / "models"
-    if not home.is_dir():
+    if not is_folder(home):
         return []
     return sorted(path.name.replace("--", "/", 1) for path in home.iterdir() if "--" in path.name)
 

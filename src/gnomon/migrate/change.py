@@ -16,6 +16,7 @@ from gnomon.collection.serving.snapshot import resolve_reranker
 from gnomon.collection.settings import RENAMED_SETTINGS, STAGES, RetrievalSettings
 from gnomon.core.contracts import Encoder
 from gnomon.core.errors import InvalidInput
+from gnomon.core.files import is_folder
 from gnomon.core.progress import ProgressCallback, no_progress
 from gnomon.retrieve.fuse import FuseSettings
 from gnomon.text.chunk import ChunkSettings
@@ -115,7 +116,7 @@ def find_ready_version(kb: Collection, change: ResolvedChange) -> VersionInfo | 
 def model_reference(model: str) -> str:
     """What the model is loaded from later: a folder's absolute path, a name as it is."""
     folder = Path(model).expanduser()
-    return str(folder.resolve()) if folder.is_dir() else model
+    return str(folder.resolve()) if is_folder(folder) else model
 
 
 def change_retrieval(base: RetrievalSettings, changes: Mapping[str, Any]) -> RetrievalSettings:

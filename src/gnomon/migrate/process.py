@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gnomon.collection.catalog.connection import FILE
 from gnomon.core.errors import CollectionNotFound, GnomonError
-from gnomon.core.files import storage_errors
+from gnomon.core.files import exists, is_file, storage_errors
 from gnomon.core.renamed import renamed_argument
 from gnomon.migrate.change import Change, model_reference
 from gnomon.migrate.migration import MigrateSettings
@@ -42,7 +42,7 @@ def start(folder: str | Path, change: Change, settings: MigrateSettings | None =
     """
     place = Path(folder).expanduser().absolute()
     settings = settings or MigrateSettings()
-    if not (place / FILE).is_file():
+    if not is_file(place / FILE):
         raise CollectionNotFound(
             f"no collection at {place}",
             expected=f"a folder that holds {FILE}",
@@ -58,7 +58,7 @@ def start(folder: str | Path, change: Change, settings: MigrateSettings | None =
     with storage_errors(place):
         (place / FOLDER).mkdir(exist_ok=True)
         log = place / FOLDER / LOG
-        if log.exists() and log.stat().st_size > _MAX_LOG_BYTES:
+        if exists(log) and log.stat().st_size > _MAX_LOG_BYTES:
             log.unlink()
         with log.open("ab") as file:
             process = subprocess.Popen(
@@ -98,7 +98,7 @@ def follow(started: BackgroundRun, on_state: Callable[[Migration], None], *, pol
 
 def _died(started: BackgroundRun, code: int) -> GnomonError:
     log = started.folder / FOLDER / LOG
-    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    lines = log.read_text(errors="replace").strip().splitlines() if exists(log) else []
     how = f"signal {-code}" if code < 0 else f"exit code {code}"
     last = f"; its last log line: {lines[-1]}" if lines else ""
     return GnomonError(

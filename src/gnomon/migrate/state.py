@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from gnomon.collection.catalog.versions import NotReady, timestamp
 from gnomon.core import errors
 from gnomon.core.errors import CollectionBusy, GnomonError, InvalidInput
-from gnomon.core.files import storage_errors, write_atomic
+from gnomon.core.files import exists, storage_errors, write_atomic
 from gnomon.core.renamed import renamed_fields
 from gnomon.core.serialize import from_plain, to_plain
 
@@ -153,7 +153,7 @@ class StateFile:
 
     def should_stop(self) -> bool:
         """Whether `stop` was called for this collection."""
-        return self._stop.exists()
+        return exists(self._stop)
 
 
 @contextmanager
@@ -189,7 +189,7 @@ def status(folder: str | Path) -> Migration | None:
 
 def is_running(folder: Path) -> bool:
     """Whether a migration of the collection is running."""
-    if not (folder / FOLDER / LOCK).exists():
+    if not exists(folder / FOLDER / LOCK):
         return False
     lock = FileLock(folder / FOLDER / LOCK)
     try:

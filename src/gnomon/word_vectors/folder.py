@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from gnomon.core.errors import InvalidInput, WeightsMismatch
-from gnomon.core.files import replacing_folder, storage_error
+from gnomon.core.files import exists, is_file, is_folder, replacing_folder, storage_error
 from gnomon.core.serialize import from_plain, to_plain
 from gnomon.word_vectors.corpus import tokenizer_json
 from gnomon.word_vectors.settings import SubwordSettings
@@ -53,7 +53,7 @@ def save_words(
     Raises InvalidInput for a folder that holds something else, StorageError.
     """
     folder = folder.expanduser().absolute()
-    if folder.exists() and not (folder / FILE).is_file() and not _is_empty(folder):
+    if exists(folder) and not is_file(folder / FILE) and not _is_empty(folder):
         raise InvalidInput(
             f"{folder} is there and holds no word vectors",
             expected="a new folder, an empty one, or a words folder to replace",
@@ -69,7 +69,7 @@ def save_words(
 
 def is_words_folder(folder: Path) -> bool:
     """Whether `save_words` wrote it."""
-    return (folder / FILE).is_file()
+    return is_file(folder / FILE)
 
 
 def load_words(folder: str | Path) -> WordVectors:
@@ -90,7 +90,7 @@ def load_words(folder: str | Path) -> WordVectors:
         plain = json.loads((folder / FILE).read_text(encoding="utf-8"))
         vocabulary = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
         rows = load_file(folder / "model.safetensors")["embeddings"][1:]
-        tensors = load_file(folder / TENSORS) if (folder / TENSORS).is_file() else {}
+        tensors = load_file(folder / TENSORS) if is_file(folder / TENSORS) else {}
         words = WordVectors.of(
             sorted(vocabulary, key=vocabulary.__getitem__)[1:],
             rows,
@@ -144,7 +144,7 @@ def _subwords(plain: Mapping[str, Any], tensors: Mapping[str, np.ndarray[Any, np
 
 
 def _is_empty(folder: Path) -> bool:
-    return folder.is_dir() and not any(folder.iterdir())
+    return is_folder(folder) and not any(folder.iterdir())
 
 
 def _damaged(folder: Path, why: str) -> WeightsMismatch:

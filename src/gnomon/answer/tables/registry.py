@@ -20,6 +20,7 @@ from gnomon.answer.tables.types import TableInfo
 from gnomon.collection import Collection
 from gnomon.collection.tables import TableRegistration
 from gnomon.core.errors import InvalidInput
+from gnomon.core.files import is_file
 from gnomon.core.serialize import from_plain
 
 _NAME = re.compile(r"[^\W\d]\w{0,63}")
@@ -36,7 +37,7 @@ def register(kb: Collection, path: str | Path, name: str | None = None, *, table
     table_name = name or re.sub(r"\W+", "_", table or file.stem).strip("_")
     known = {info.name.casefold(): info for info in registered(kb)}
     previous = known.get(table_name.casefold())
-    if not file.is_file():
+    if not is_file(file):
         raise InvalidInput(
             f"there is no file {file}",
             expected="a CSV, TSV, SQLite or Parquet file",

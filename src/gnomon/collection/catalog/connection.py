@@ -31,6 +31,7 @@ from gnomon.core.errors import (
     InvalidInput,
     StorageError,
 )
+from gnomon.core.files import is_file
 from gnomon.core.forking import fork_aware, leak
 
 FILE = "collection.db"
@@ -45,7 +46,7 @@ class Catalog:
 
     def __init__(self, folder: Path, *, create: bool, busy_s: float = 60.0) -> None:
         self.path = folder / FILE
-        if not create and not self.path.is_file():
+        if not create and not is_file(self.path):
             raise CollectionNotFound(
                 f"no collection at {folder}",
                 expected=f"a folder that holds {FILE}",

@@ -16,10 +16,12 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
+from gnomon.core.files import exists
+
 
 def may_write(path: Path) -> bool:
     """Whether SQLite may write to a catalog and make the files of its WAL beside it, or is to make a new one."""
-    return not path.exists() or (os.access(path.parent, os.W_OK) and os.access(path, os.W_OK))
+    return not exists(path) or (os.access(path.parent, os.W_OK) and os.access(path, os.W_OK))
 
 
 def uri(path: Path, mode: str) -> str:
@@ -53,12 +55,12 @@ class ReadOnlyFile:
         folder = Path(tempfile.mkdtemp(prefix="gnomon-"))
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         for file in (self._path, self._wal):
-            if file.exists():
+            if exists(file):
                 shutil.copyfile(file, folder / file.name)
         self._copy = folder / self._path.name
 
     def _has_wal(self) -> bool:
-        return self._wal.exists() and self._wal.stat().st_size > 0
+        return exists(self._wal) and self._wal.stat().st_size > 0
 
     def _state(self) -> tuple[object, ...]:
         facts = self._path.stat()

@@ -19,6 +19,7 @@ import numpy as np
 
 from gnomon.core.contracts import Array
 from gnomon.core.errors import InvalidInput
+from gnomon.core.files import is_file
 from gnomon.doctor.stores.source import StoreSource, VectorBatch
 
 FILE = "chroma.sqlite3"
@@ -50,7 +51,7 @@ class _opened:  # noqa: N801 - used as a function
     def __init__(self, folder: Path) -> None:
         file = folder / FILE
         log = file.with_name(file.name + "-wal")
-        how = "mode=ro" if log.is_file() and log.stat().st_size else "mode=ro&immutable=1"
+        how = "mode=ro" if is_file(log) and log.stat().st_size else "mode=ro&immutable=1"
         self._connection = sqlite3.connect(f"{file.absolute().as_uri()}?{how}", uri=True)
 
     def __enter__(self) -> sqlite3.Connection:
@@ -75,7 +76,7 @@ def _rows(folder: Path, collection: str) -> Iterator[VectorBatch]:
             queued = _queued(database, collection)
             saved = _SavedIndex.none()
             for segment in segments:
-                if (folder / segment / "header.bin").is_file():
+                if is_file(folder / segment / "header.bin"):
                     saved = _SavedIndex.read(folder / segment)
             for segment in metadata:
                 yield from _records(database, segment, queued, saved=saved)
@@ -162,7 +163,7 @@ class _Attributes:
 
 
 def _labels(path: Path) -> dict[str, int]:
-    if not path.is_file():
+    if not is_file(path):
         return {}
     try:
         held = _PlainUnpickler(io.BytesIO(path.read_bytes())).load()

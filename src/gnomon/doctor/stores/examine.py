@@ -14,6 +14,7 @@ import numpy as np
 
 from gnomon.core.contracts import Array, Encoder
 from gnomon.core.errors import InvalidInput
+from gnomon.core.files import exists, is_file, is_folder
 from gnomon.core.plugins import has_plugin, load_plugin, plugin_names
 from gnomon.core.progress import Progress, ProgressCallback, accepts_say, no_progress
 from gnomon.core.renamed import renamed_fields
@@ -131,9 +132,9 @@ def is_store(place: str | Path) -> bool:
     text, path = str(place), Path(place)
     if "://" in text:
         return True
-    if path.is_file() or (path / chroma.FILE).is_file():
+    if is_file(path) or is_file(path / chroma.FILE):
         return True
-    return path.is_dir() and (lancedb.is_lance(path) or has_plugin("gnomon.stores", path.suffix))
+    return is_folder(path) and (lancedb.is_lance(path) or has_plugin("gnomon.stores", path.suffix))
 
 
 def _sources(place: str | Path, settings: StoreSettings) -> tuple[str, list[StoreSource]]:
@@ -145,18 +146,18 @@ def _sources(place: str | Path, settings: StoreSettings) -> tuple[str, list[Stor
         return "postgresql", pgvector.sources(text.replace(scheme, "postgresql", 1), columns)
     if scheme in ("http", "https"):
         return "qdrant", qdrant.sources(text, columns)
-    plugin = scheme or (path.suffix.lower().lstrip(".") if path.exists() else "")
+    plugin = scheme or (path.suffix.lower().lstrip(".") if exists(path) else "")
     if plugin and has_plugin("gnomon.stores", plugin):
         return plugin, list(load_plugin("gnomon.stores", plugin)(text, columns))
-    if not scheme and path.is_file():
+    if not scheme and is_file(path):
         return "faiss", faiss.sources(path, texts, columns)
-    if not scheme and (path / chroma.FILE).is_file():
+    if not scheme and is_file(path / chroma.FILE):
         return "chroma", chroma.sources(path)
-    if not scheme and path.is_dir() and lancedb.is_lance(path):
+    if not scheme and is_folder(path) and lancedb.is_lance(path):
         return "lancedb", lancedb.sources(path, columns)
     plugins = "".join(f", {name}" for name in plugin_names("gnomon.stores"))
     raise InvalidInput(
-        f"{text} is of no known store" if scheme or path.exists() else f"there is no {text}",
+        f"{text} is of no known store" if scheme or exists(path) else f"there is no {text}",
         expected="a collection's folder, a Chroma or LanceDB folder, a FAISS index file, "
         f"postgresql://…/DATABASE?table=NAME, http://HOST:6333/collections/NAME{plugins}",
         hint="check the path or the address",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gnomon.core.errors import ModelNotFound, StorageError
-from gnomon.core.files import DISK_ERRORS
+from gnomon.core.files import DISK_ERRORS, exists, is_file, is_folder
 from gnomon.core.progress import Progress, ProgressCallback, no_progress
 from gnomon.encode.cards import Card, all_cards, card_for, card_for_folder, verify_weights
 from gnomon.encode.hub.cache import SourceResult, SourceSettings, find_in_cache, find_in_hub_cache
@@ -91,11 +91,11 @@ def _local(name: str | Path) -> Path | None:
     folder = Path(name).expanduser()
     text = str(name)
     is_path = isinstance(name, Path) or text.startswith((".", "~", os.sep)) or folder.is_absolute()
-    if folder.is_dir() and (is_path or any((folder / n).is_file() for n in ("modules.json", "config.json"))):
+    if is_folder(folder) and (is_path or any(is_file(folder / n) for n in ("modules.json", "config.json"))):
         return folder
     if is_path or "\\" in text or text.count("/") > 1:
         raise ModelNotFound(
-            f"{folder} is not a folder" if folder.exists() else f"there is no folder {folder}",
+            f"{folder} is not a folder" if exists(folder) else f"there is no folder {folder}",
             expected="a model's folder, a hub id such as BAAI/bge-small-en-v1.5, or a short name",
             hint="check the path; `gnomon models` lists the short names",
         )

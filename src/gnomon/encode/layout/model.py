@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from gnomon.core.contracts import Role
 from gnomon.core.errors import ModelNotFound, ModelUnsupported
+from gnomon.core.files import is_folder
 from gnomon.core.space import Ingredients, Precision, Similarity
 from gnomon.encode.cards import Card
 from gnomon.encode.digest import digest_file
@@ -109,7 +110,7 @@ def read_layout(
     needs a card. `prompts` by role win over both.
     Raises ModelNotFound without such a folder, ModelUnsupported for what gnomon cannot run, MissingPrompt.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise ModelNotFound(f"{folder} is not a folder", expected="a model's folder", hint="check the path")
     modules = read_modules(folder) or _bare(folder, card)
     settings = read_json(folder / "config_sentence_transformers.json")

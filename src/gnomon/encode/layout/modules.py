@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, NoReturn
 
 from gnomon.core.errors import ModelUnsupported
+from gnomon.core.files import is_file
 from gnomon.encode.layout.backbone import sentence_config
 from gnomon.encode.layout.files import inside, read_json, safetensors_header
 from gnomon.kernels.pooling import Pooling
@@ -95,7 +96,7 @@ def read_modules(folder: Path) -> EmbeddingModules | None:
 def list_modules(folder: Path) -> list[ModuleEntry] | None:
     """The modules in their order; None without a modules.json. Raises ModelUnsupported, naming the module."""
     path = folder / "modules.json"
-    if not path.is_file():
+    if not is_file(path):
         return None
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
@@ -195,7 +196,7 @@ def check_normalize(folder: Path, feature: str) -> None:
 
 def _read_attention(folder: Path) -> bool:
     config, weight = read_json(folder / "config.json"), folder / "model.safetensors"
-    if not weight.is_file():
+    if not is_file(weight):
         raise ModelUnsupported(
             f"{folder} has no model.safetensors",
             expected="the query of trained pooling, in safetensors",
@@ -231,10 +232,10 @@ def read_projection(folder: Path, feature: str = "sentence_embedding") -> Projec
     if config.get("use_residual") or into != feature or (config.get("module_output_name") or into) != feature:
         refuse(folder, "a Dense layer with a residual or between other features", f"a Dense layer of {feature}")
     weight = folder / "model.safetensors"
-    if not weight.is_file():
+    if not is_file(weight):
         raise ModelUnsupported(
             f"{folder} has no model.safetensors"
-            + (", only pickled weights (pytorch_model.bin)" if (folder / "pytorch_model.bin").is_file() else ""),
+            + (", only pickled weights (pytorch_model.bin)" if is_file(folder / "pytorch_model.bin") else ""),
             expected="weights in safetensors: a pickle runs code when it is loaded",
             hint=_TO_SAFETENSORS,
         )
@@ -248,7 +249,7 @@ def read_projection(folder: Path, feature: str = "sentence_embedding") -> Projec
 def refuse_adapter(folder: Path) -> None:
     """Raise ModelUnsupported for a folder with an adapter of peft: its weights alone are another model."""
     names = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
-    found = [name for name in names if (folder / name).is_file()]
+    found = [name for name in names if is_file(folder / name)]
     if found:
         raise ModelUnsupported(
             f"{folder} holds an adapter ({found[0]}): its model is the base model's weights with the adapter's changes",
@@ -270,7 +271,7 @@ def find_weights(base: Path, folder: Path) -> Path:
     """model.safetensors, its index, or an ONNX file. Raises ModelUnsupported for pickles and for nothing."""
     for at in dict.fromkeys((base, folder)):
         for name in ("model.safetensors", "model.safetensors.index.json", "onnx/model.onnx", "model.onnx"):
-            if (at / name).is_file():
+            if is_file(at / name):
                 return at / name
     pickles = sorted(path.name for path in (*base.glob("*.bin"), *base.glob("*.pt"), *base.glob("*.ckpt")))
     raise ModelUnsupported(

@@ -17,7 +17,7 @@ import numpy as np
 from gnomon.collection.catalog.versions import NotReady
 from gnomon.collection.collection import Collection
 from gnomon.core.errors import InvalidInput, StorageError
-from gnomon.core.files import replacing, storage_error
+from gnomon.core.files import exists, replacing, storage_error
 from gnomon.core.space import Space
 from gnomon.migrate.adapter.fit import AdapterQuality, EmbeddingAdapter
 from gnomon.migrate.adapter.maps import MapKind
@@ -29,13 +29,13 @@ _FORMAT, _FORMAT_0_1 = "gnomon-adapter-2", "gnomon-bridge-1"
 def adapter_file(kb: Collection, version: str) -> Path:
     """The file of the adapter to a version that is being built; as gnomon 0.1 named it, where that one is there."""
     path, former = (kb.internals.folder / FOLDER / f"{version}.{end}" for end in ("adapter", "bridge"))
-    return former if former.exists() and not path.exists() else path
+    return former if exists(former) and not exists(path) else path
 
 
 def load_version_adapter(kb: Collection, version: str) -> EmbeddingAdapter:
     """The adapter that was fitted for a version's build. Raises NotReady if there is none."""
     path = adapter_file(kb, version)
-    if not path.exists():
+    if not exists(path):
         raise NotReady(
             f"there is no adapter to {version}",
             expected="an unfinished build that was started with --adapter, and whose adapter's recall was high enough",

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Int
 
 from gnomon.core.errors import InvalidInput
+from gnomon.core.files import exists
 from gnomon.train.batch import Example
 from gnomon.train.data.examples import (
     Examples,
@@ -61,7 +62,7 @@ class DataSourceSettings:
             raise InvalidInput(f"format {self.format!r}", expected=f"one of {', '.join(get_args(Format))}")
         if self.make not in get_args(Make):
             raise InvalidInput(f"make {self.make!r}", expected=f"one of {', '.join(get_args(Make))}")
-        if self.scale is not None and not self.scale[0] < self.scale[1]:
+        if self.scale is not None and not (len(self.scale) == 2 and self.scale[0] < self.scale[1]):
             raise InvalidInput(f"scale {list(self.scale)}", expected="the lowest score, then the highest")
         if not 0 < self.weight < float("inf"):
             raise InvalidInput(f"weight {self.weight}", expected="a number above 0")
@@ -167,7 +168,7 @@ def _format(settings: DataSourceSettings) -> Format:
     path = Path(settings.path).expanduser()
     if settings.format == "datasets":
         return "datasets"
-    if not path.exists():
+    if not exists(path):
         raise InvalidInput(
             f"{settings.path} does not exist",
             expected="a file or folder of examples",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gnomon.core.errors import InvalidInput
-from gnomon.core.files import replacing_folder
+from gnomon.core.files import exists, is_file, is_folder, replacing_folder
 from gnomon.encode.layout.modules import ATTENTION_POOLING, MAXSIM_SCORE
 
 _BASE, _OWN = "sentence_transformers.base.modules", "sentence_transformers.sentence_transformer.modules"
@@ -34,7 +34,7 @@ def replacing_model(target: Path) -> Iterator[Path]:
 
     A model that is there already is replaced. Raises InvalidInput where something else is there.
     """
-    if target.exists() and not _replaceable(target):
+    if exists(target) and not _replaceable(target):
         raise InvalidInput(
             f"{target} is there, and is not a model",
             expected="a new folder, or one that holds a model to be replaced",
@@ -130,4 +130,4 @@ def write_cross_settings(folder: Path, activation: str = IDENTITY) -> None:
 
 
 def _replaceable(target: Path) -> bool:
-    return target.is_dir() and (not any(target.iterdir()) or (target / "modules.json").is_file())
+    return is_folder(target) and (not any(target.iterdir()) or is_file(target / "modules.json"))
