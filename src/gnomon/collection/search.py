@@ -20,11 +20,15 @@ from gnomon.core.stop_words import ENGLISH
 from gnomon.core.vectors import Vectors
 from gnomon.retrieve import RM3, ChunkLookup, Dense, Fuse, Lexical, Neighbours, Rocchio
 from gnomon.retrieve.feedback import WordIndex
+from gnomon.retrieve.fuse import FuseSettings
+from gnomon.retrieve.names import NameQueries, QuotedPhrases
 
 _WORD = re.compile(r"\w+")
 LENGTH = 240
 """Characters of a snippet."""
 _LEAD = 30
+_BY_WORDS = FuseSettings(weights=(0.1, 0.9))
+"""How a query of nothing but names is fused: similar vectors have similar names, not the same ones."""
 _INFLECTION = 4
 """Letters that a word may have after a stem and still count as its inflection."""
 
@@ -126,9 +130,11 @@ def build_retriever(
     else:
         parts = (_dense(settings, encoder, dense, lookups=lookups), _lexical(settings, lexical, lookups))
         found = Fuse(parts, settings.fuse)
-    if settings.neighbours is None:
-        return found
-    return Neighbours(found, _required(lookups).vectors_of, settings.neighbours)
+        if settings.fuse.weights is None:
+            found = NameQueries(Fuse(parts, _BY_WORDS), found)
+    if settings.neighbours is not None:
+        found = Neighbours(found, _required(lookups).vectors_of, settings.neighbours)
+    return found if mode == "dense" else QuotedPhrases(found, lexical)
 
 
 def _dense(settings: RetrievalSettings, encoder: Encoder, index: Index, *, lookups: ChunkLookup | None) -> Retriever:

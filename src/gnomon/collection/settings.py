@@ -44,7 +44,7 @@ class RetrievalSettings:
 
     mode: Mode = "hybrid"
     fuse: FuseSettings = field(default_factory=FuseSettings)
-    language: str = "en"
+    language: str = "auto"
     rocchio: RocchioSettings | None = None
     rm3: RM3Settings | None = None
     neighbours: NeighbourSettings | None = None

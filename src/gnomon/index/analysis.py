@@ -7,56 +7,32 @@ them), and it ranks better: see docs/decisions.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from types import MappingProxyType
+from functools import lru_cache
 from typing import Any
 
 from gnomon.core.errors import InvalidInput
 from gnomon.core.stop_words import ENGLISH
+from gnomon.index.folding import fold
+from gnomon.index.language import LANGUAGES
+from gnomon.index.names import LONGEST, split_names
 
-LANGUAGES: Mapping[str, str] = MappingProxyType(
-    {
-        "none": "",
-        "ar": "arabic",
-        "da": "danish",
-        "de": "german",
-        "el": "greek",
-        "en": "english",
-        "es": "spanish",
-        "fi": "finnish",
-        "fr": "french",
-        "hu": "hungarian",
-        "it": "italian",
-        "nl": "dutch",
-        "no": "norwegian",
-        "pt": "portuguese",
-        "ro": "romanian",
-        "ru": "russian",
-        "sv": "swedish",
-        "ta": "tamil",
-        "tr": "turkish",
-    }
-)
-"""Language settings and tantivy's names for their stemmers; "none" neither stems nor leaves words out."""
+AUTO = "auto"
+"""The language setting of texts in several languages, or one that nobody said: each is detected."""
 
-_NO_STOP_WORDS = {"", "arabic", "greek", "romanian", "tamil", "turkish"}
-
-_IDENTIFIER = re.compile(r"\b\w*(?:[a-z0-9][A-Z]|[^\W_]_[^\W_])\w*")
-_PART = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z0-9]+|[A-Z0-9]+|[^\W_A-Za-z0-9]+")
+_NO_STOP_WORDS = {"none", "ar", "el", "ro", "ta", "tr"}
 # Scripts that write no spaces between words: Thai to Lao, Burmese, Khmer, kana, Han, Hangul.
-_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]+")
-_LONGEST = 100
-"""Bytes of the longest word that is indexed: what is longer is data (base64, hashes), not a word."""
-
-
-def _with_parts(match: re.Match[str]) -> str:
-    name = match.group()
-    if len(name) > _LONGEST:
-        return name
-    return f"{name.replace('_', '')} {' '.join(_PART.findall(name))}"
+_HAN = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af"
+_UNSPACED = re.compile(f"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\uac00-\ud7af{_HAN}]+")
+_IDEOGRAPH = re.compile(f"[{_HAN}]")
+_UMLAUT = re.compile(r"\b\w{0,50}[äöüÄÖÜ]\w{0,50}")
+_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue"})
+_DIGRAPH = re.compile(r"(?<![aeiouqyäöüAEIOUQYÄÖÜ])([aouAOU])e")
+_UMLAUT_OF = dict(zip("aouAOU", "äöüÄÖÜ", strict=True))
+_TURKISH_CAPITALS = re.compile(r"\b(?:[A-ZÇĞİÖŞÜ]{2,50}|[Iİ][a-zçğıöşü]{0,50})\b")
+_TURKISH = str.maketrans({"I": "ı", "İ": "i"})
 
 
 def _pairs(match: re.Match[str]) -> str:
@@ -64,17 +40,34 @@ def _pairs(match: re.Match[str]) -> str:
     return f" {' '.join(run[i : i + 2] for i in range(max(1, len(run) - 1)))} "
 
 
-def spread(text: str) -> str:
-    """The text with identifiers followed by their parts, and unspaced scripts cut into overlapping pairs.
+def spread(text: str, language: str = "none", *, is_query: bool = False) -> str:
+    """The text as it is cut into words, and behind it further words that it is found by.
 
-    An identifier's whole is written without underscores, so that both spellings of a name are one word.
+    These are the wholes of names, of an indexed text its single ideographs, and umlauts written as two letters.
 
     >>> spread("call getElementById or parse_url")
-    'call getElementById get Element By Id or parseurl parse url'
+    'call get Element By Id or parse url getElementById parseurl'
     """
-    if not text.isascii():
-        text = _UNSPACED.sub(_pairs, unicodedata.normalize("NFKC", text))
-    return _IDENTIFIER.sub(_with_parts, text)
+    plain, wholes = split_names(fold(_turkish(text) if language == "tr" else text), is_query=is_query)
+    if not plain.isascii():
+        if language in ("none", "en"):
+            wholes += [word.translate(_UMLAUTS) for word in _UMLAUT.findall(plain)]
+        if not is_query:
+            wholes += _IDEOGRAPH.findall(plain)
+    return " ".join([_in_order(plain, language), *wholes])
+
+
+def _in_order(plain: str, language: str) -> str:
+    """A text's words in their order: unspaced scripts in overlapping pairs, German digraphs as umlauts."""
+    if language == "de":
+        # As Lucene's GermanNormalizationFilter, before the stemmer rather than after it.
+        plain = _DIGRAPH.sub(lambda found: _UMLAUT_OF[found.group(1)], plain)
+    return plain if plain.isascii() else _UNSPACED.sub(_pairs, plain)
+
+
+def _turkish(text: str) -> str:
+    """Words in capitals as Turkish writes them small: I is the capital of ı, İ that of i."""
+    return _TURKISH_CAPITALS.sub(lambda found: found.group().translate(_TURKISH).lower(), text)
 
 
 def term_counts(words: Iterable[str]) -> dict[str, float]:
@@ -84,10 +77,10 @@ def term_counts(words: Iterable[str]) -> dict[str, float]:
 
 def require_language(language: str) -> None:
     """Raises InvalidInput for a language setting that is not known."""
-    if language not in LANGUAGES:
+    if language != AUTO and language not in LANGUAGES:
         raise InvalidInput(
             f"language {language!r}",
-            expected=f"one of {', '.join(LANGUAGES)}",
+            expected=f"one of {AUTO}, {', '.join(LANGUAGES)}",
             hint='"none" indexes words as they are, in any language',
         )
 
@@ -98,34 +91,53 @@ class Analysis:
 
     index: Any
     query: Any
+    language: str = "none"
 
     @staticmethod
-    def of(language: str) -> Analysis:
-        """The analysers for a language setting. Raises InvalidInput for one that is not known."""
+    def of(language: str, stop_words_of: Collection[str] | None = None) -> Analysis:
+        """The analysers for a language setting; "auto" is taken for English.
+
+        `stop_words_of` are the languages whose stop words are left out of queries; None: its own. Raises
+        InvalidInput for a language that is not known.
+        """
         require_language(language)
-        name = LANGUAGES[language]
-        return Analysis(_analyser(name, stop=False), _analyser(name, stop=True))
+        language = "en" if language == AUTO else language
+        return _analysis(language, frozenset([language] if stop_words_of is None else stop_words_of))
 
     def terms(self, query: str) -> list[str]:
         """A query's distinct words as they are indexed; its stop words only if it has no others."""
         return list(dict.fromkeys(self.words(query)))
 
     def words(self, text: str) -> list[str]:
-        """A text's words in its own order, each as often as it is there; else as `terms`."""
-        spaced = spread(text)
+        """A query's words, each as often as it is there, the wholes of names last; else as `terms`."""
+        spaced = spread(text, self.language, is_query=True)
         return list(self.query.analyze(spaced) or self.index.analyze(spaced))
 
+    def indexed(self, text: str) -> list[str]:
+        """All words that a text is found by, stop words too."""
+        return list(self.index.analyze(spread(text, self.language)))
 
-def _analyser(language: str, *, stop: bool) -> Any:
+    def sequence(self, text: str) -> tuple[str, ...]:
+        """A phrase's words in their order, as they stand in a text that has it."""
+        plain, _ = split_names(fold(_turkish(text) if self.language == "tr" else text), is_query=True)
+        return tuple(self.index.analyze(_in_order(plain, self.language)))
+
+
+@lru_cache(maxsize=64)
+def _analysis(language: str, stop_words_of: frozenset[str]) -> Analysis:
+    return Analysis(_analyser(language, frozenset()), _analyser(language, stop_words_of), language)
+
+
+def _analyser(language: str, stop_words_of: frozenset[str]) -> Any:
     import tantivy
 
     chain = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
-    chain = chain.filter(tantivy.Filter.remove_long(_LONGEST)).filter(tantivy.Filter.lowercase())
-    if stop and language == "english":
-        chain = chain.filter(tantivy.Filter.custom_stopword(sorted(ENGLISH)))
-    elif stop and language not in _NO_STOP_WORDS:
-        chain = chain.filter(tantivy.Filter.stopword(language))
-    if language:
-        chain = chain.filter(tantivy.Filter.stemmer(language))
+    chain = chain.filter(tantivy.Filter.remove_long(LONGEST)).filter(tantivy.Filter.lowercase())
+    for one in sorted(stop_words_of - _NO_STOP_WORDS):
+        is_english = one == "en"
+        stop = tantivy.Filter.custom_stopword(sorted(ENGLISH)) if is_english else tantivy.Filter.stopword(LANGUAGES[one])
+        chain = chain.filter(stop)
+    if language != "none":
+        chain = chain.filter(tantivy.Filter.stemmer(LANGUAGES[language]))
     # After the stemmer, whose rules may need the accents.
     return chain.filter(tantivy.Filter.ascii_fold()).build()

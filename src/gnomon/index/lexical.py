@@ -11,6 +11,7 @@ import contextlib
 import copy
 import shutil
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,20 +23,25 @@ from jaxtyping import Int
 from gnomon.core.errors import IndexDamaged, InvalidInput
 from gnomon.core.files import storage_errors
 from gnomon.core.ranking import Ranking
-from gnomon.index.analysis import Analysis, spread, term_counts
+from gnomon.index.analysis import AUTO, Analysis
 from gnomon.index.arguments import FilterCache, checked_ids, checked_k, checked_new
+from gnomon.index.folding import fold
+from gnomon.index.language import detect_language
 from gnomon.index.manifest import check_files, checksums, damaged, read_manifest, write_manifest
-from gnomon.index.tantivy_search import Commit, TermSearcher, encodable, schema, tantivy_errors
+from gnomon.index.names import is_names, phrases, sequences
+from gnomon.index.query_analysis import QueryAnalysis, Term, Terms
+from gnomon.index.tantivy_search import Commit, TermSearcher, encodable, schema, tantivy_errors, whitespace
 
-VERSION = 1
+VERSION = 2
 """Of the manifest and of the analysis: a change of what words a text becomes must raise it."""
 MANIFEST = "gnomon.json"
+_PARTS_OF_NAMES, _PARTS_OF_PHRASES = 0.1, 0.5
 _MARKS = (MANIFEST, "meta.json", ".managed.json")
 
 
 @dataclass(frozen=True, slots=True)
 class LexicalSettings:
-    """How texts are analysed (`language`: see analysis.LANGUAGES), and how much memory writing may take.
+    """How texts are analysed (`language`: "auto" or one of language.LANGUAGES), and how much memory writing may take.
 
     `title_weight` is how many times the title is indexed in front of the text; 0 leaves it out.
     `heap_bytes` is the memory that a writer fills before it flushes a segment; at least 15 MB.
@@ -63,8 +69,7 @@ class LexicalIndex:
         self.folder, self.settings = folder, settings
         self._index, self._stamp = index, stamp
         self._schema = index.schema
-        self._analysis = Analysis.of(settings.language)
-        index.register_tokenizer("gnomon", self._analysis.index)
+        index.register_tokenizer("gnomon", whitespace())
         index.config_reader("manual")
         self._lock = threading.RLock()
         self._writer: Any = None
@@ -151,20 +156,32 @@ class LexicalIndex:
             raise InvalidInput(f"id {numbers.min()}", expected="ids from 0 up")
         if not all(isinstance(text, str) for text in (*titles, *texts)):
             raise InvalidInput("titles or texts that are no strings", expected="lists of strings")
-        triples = zip(numbers.tolist(), titles, texts, strict=True)
-        documents = [self._document(number, title, text) for number, title, text in triples]
+        titles, texts = [encodable(title) for title in titles], [encodable(text) for text in texts]
+        rows = zip(numbers.tolist(), titles, texts, self._languages(titles, texts), strict=True)
+        documents = [self._document(number, title, text, language=language) for number, title, text, language in rows]
         with self._changing() as writer:
             self._delete(writer, numbers)
             for document in documents:
                 writer.add_document(document)
 
-    def _document(self, number: int, title: str, text: str) -> Any:
+    def _languages(self, titles: Sequence[str], texts: Sequence[str]) -> list[str]:
+        """Each text's language; of those that do not show it, the one that most texts are in."""
+        if self.settings.language != AUTO:
+            return [self.settings.language] * len(texts)
+        found = [detect_language(f"{title}\n{text}") for title, text in zip(titles, texts, strict=True)]
+        counts = Counter(self._queries.languages) + Counter(name for name in found if name is not None)
+        usual = QueryAnalysis(counts).main_language
+        return [name or usual for name in found]
+
+    def _document(self, number: int, title: str, text: str, *, language: str) -> Any:
         import tantivy
 
+        analysis = Analysis.of(language)
         document = tantivy.Document()
         document.add_unsigned("id", number)
-        words = [spread(title)] * self.settings.title_weight if title else []
-        document.add_text("body", encodable("\n".join([*words, spread(text)])))
+        document.add_text("language", language)
+        words = analysis.indexed(title) * self.settings.title_weight if title else []
+        document.add_text("body", " ".join([*words, *analysis.indexed(text)]))
         return document
 
     def remove(self, ids: Int[np.ndarray, " items"]) -> None:
@@ -226,6 +243,7 @@ class LexicalIndex:
     def _refresh(self) -> None:
         self._index.reload()
         self._words = TermSearcher(self._index.searcher(), self._schema)
+        self._queries = QueryAnalysis(self._words.languages())
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[Any]:
@@ -254,16 +272,50 @@ class LexicalIndex:
 
         A word counts as often as the query has it, as in Lucene (BM25 with an unbounded k3: Robertson et al. 1994,
         "Okapi at TREC-3").
-        A query is words, never syntax: quotes, colons and brackets mean nothing. One without a single word
-        finds nothing. Raises InvalidInput for k < 1 and for a lone string.
+        A query is words, never syntax: colons and brackets mean nothing, and quoted phrases and names such as 3.11.2
+        only rank texts higher that have them so. One without a single word finds nothing. Raises InvalidInput for k < 1 and for a lone string.
         """
         if isinstance(queries, str):
             raise InvalidInput("a lone string", expected='a list of queries such as ["one query"]')
-        return self.search_terms([term_counts(self.words(query)) for query in queries], k=k, where=where)
+        return self.search_terms([self.terms(query) for query in queries], k=k, where=where)
+
+    @property
+    def languages(self) -> Mapping[str, int]:
+        """How many texts are in which language (a setting of `language.LANGUAGES`), as of the last commit."""
+        return self._queries.languages
+
+    def terms(self, query: str) -> dict[Term, float]:
+        """What `search` looks for: the query's words, and its names and quoted phrases that any text has.
+
+        A name that is found whole weighs as much as its parts did; they keep half of it, and a tenth in a query of
+        nothing but names.
+        """
+        words, query = self._fresh(), encodable(query)
+        terms = self._queries.weights(query)
+        share = _PARTS_OF_NAMES if is_names(query) else _PARTS_OF_PHRASES
+        for name in (*sequences(fold(query)), *phrases(query)[0]):
+            for phrase in self._queries.phrases(name):
+                if len(phrase) > 1 and phrase not in terms and words.has(phrase):
+                    terms |= {word: share * terms[word] for word in set(phrase) if word in terms}
+                    terms[phrase] = 1.0 - share
+        return terms
+
+    def with_phrases(self, query: str) -> Int[np.ndarray, " texts"] | None:
+        """The rising ids of the texts that have all phrases the query quotes; None where it requires none."""
+        quoted, required = phrases(encodable(query))
+        alternatives = [found for phrase in quoted if (found := self._queries.phrases(phrase))]
+        if not required or not alternatives:
+            return None
+        with tantivy_errors(self.folder):
+            return self._fresh().matching(alternatives)
 
     def words(self, text: str) -> list[str]:
-        """A text's words as they are indexed, stop words left out: what `search_terms` takes."""
-        return self._analysis.words(encodable(text))
+        """A text's words as they are indexed in its language, stop words left out: what `search_terms` takes."""
+        text = encodable(text)
+        language = self.settings.language
+        if language == AUTO:
+            language = detect_language(text) or self._queries.main_language
+        return Analysis.of(language).words(text)
 
     def frequencies(self, words: Sequence[str]) -> list[int]:
         """How many texts have each of the words, which are as they are indexed."""
@@ -271,12 +323,12 @@ class LexicalIndex:
 
     def search_terms(
         self,
-        queries: Sequence[Mapping[str, float]],
+        queries: Sequence[Terms],
         *,
         k: int,
         where: Int[np.ndarray, " allowed"] | None = None,
     ) -> list[Ranking]:
-        """`search` by words as they are indexed, each word's BM25 times its weight, which is above 0."""
+        """`search` by words and phrases as they are indexed, the BM25 of each times its weight, which is above 0."""
         wanted = checked_k(k)
         words = self._fresh()
         allowed = None if where is None else self._filters.of(where, None)

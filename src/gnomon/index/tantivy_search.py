@@ -12,7 +12,7 @@ import json
 import threading
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,9 @@ from jaxtyping import Float, Int
 from gnomon.core.errors import CollectionBusy, GnomonError, InvalidInput
 from gnomon.core.files import DISK_ERRORS, storage_error
 from gnomon.core.ranking import Ranking
+from gnomon.index.language import LANGUAGES
 from gnomon.index.manifest import damaged
+from gnomon.index.query_analysis import Term, Terms
 from gnomon.kernels.ranking import top_k
 
 
@@ -47,8 +49,8 @@ def best(searcher: Any, query: Any, k: int) -> Ranking:
         limit *= 4
 
 
-def any_of(schema: Any, terms: Mapping[str, float]) -> Any:
-    """A query for texts with any of the words: the sum of their BM25, each times its weight.
+def any_of(schema: Any, terms: Terms) -> Any:
+    """A query for texts with any of the words and phrases: the sum of their BM25, each times its weight.
 
     Raises InvalidInput for a weight that is not above 0: tantivy's bounds on scores would be wrong.
     """
@@ -61,22 +63,39 @@ def any_of(schema: Any, terms: Mapping[str, float]) -> Any:
             hint="leave out words that are not to count",
         )
 
-    def one(term: str, weight: float) -> Any:
-        query = tantivy.Query.term_query(schema, "body", term, index_option="freq")
+    def one(term: Term, weight: float) -> Any:
+        query = exactly(schema, term)
         return query if weight == 1 else tantivy.Query.boost_query(query, weight)
 
     should = tantivy.Occur.Should
     return tantivy.Query.boolean_query([(should, one(term, weight)) for term, weight in terms.items()])
 
 
+def exactly(schema: Any, term: Term) -> Any:
+    """A query for texts with a word, or with words that follow each other."""
+    import tantivy
+
+    if isinstance(term, tuple) and len(term) > 1:
+        return tantivy.Query.phrase_query(schema, "body", list(term))
+    return tantivy.Query.term_query(schema, "body", term if isinstance(term, str) else term[0], index_option="freq")
+
+
 def schema() -> Any:
-    """An id to filter by and to read back, and one field of words with their frequencies."""
+    """An id to filter by and to read back, one field of words with their positions, and the language of each text."""
     import tantivy
 
     builder = tantivy.SchemaBuilder()
     builder.add_unsigned_field("id", indexed=True, fast=True)
-    builder.add_text_field("body", tokenizer_name="gnomon", index_option="freq")
+    builder.add_text_field("body", tokenizer_name="gnomon", index_option="position")
+    builder.add_text_field("language", tokenizer_name="raw", index_option="basic")
     return builder.build()
+
+
+def whitespace() -> Any:
+    """The analyser of texts whose words were analysed before."""
+    import tantivy
+
+    return tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace()).build()
 
 
 def encodable(text: str) -> str:
@@ -151,11 +170,11 @@ class TermSearcher:
 
     def __init__(self, searcher: Any, schema: Any) -> None:
         self.searcher, self._schema = searcher, schema
-        self._kept: OrderedDict[str, _Postings] = OrderedDict()
+        self._kept: OrderedDict[Term, _Postings] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
 
-    def search(self, terms: Mapping[str, float], k: int, allowed: _Ids | None) -> Ranking:
+    def search(self, terms: Terms, k: int, allowed: _Ids | None) -> Ranking:
         """The `k` best of the allowed ids (rising, distinct; None: all); ties in order of id."""
         texts = int(self.searcher.num_docs)
         if not terms or texts == 0 or (allowed is not None and len(allowed) == 0):
@@ -195,7 +214,7 @@ class TermSearcher:
         held = tantivy.Query.const_score_query(ids, 0.0)
         return best(self.searcher, tantivy.Query.boolean_query([(must, query), (must, held)]), k)
 
-    def sum_scores(self, terms: Mapping[str, float], k: int, allowed: _Ids) -> Ranking:
+    def sum_scores(self, terms: Terms, k: int, allowed: _Ids) -> Ranking:
         """The best of the allowed by the sum of their words' scores."""
         weighted = [(self._texts(term), np.float32(weight)) for term, weight in terms.items()]
         total = sum(len(ids) for (ids, _), _ in weighted)
@@ -215,8 +234,8 @@ class TermSearcher:
         matched = np.flatnonzero(sums)
         return Ranking(*top_k(sums[matched], allowed[matched], k))
 
-    def _texts(self, term: str) -> _Postings:
-        """The ids (rising) of the texts with a word, and their scores for it."""
+    def _texts(self, term: Term) -> _Postings:
+        """The ids (rising) of the texts with a word or a phrase, and their scores for it."""
         with self._lock:
             if term in self._kept:
                 self._kept.move_to_end(term)
@@ -234,14 +253,37 @@ class TermSearcher:
                 self._bytes -= _size(self._kept.popitem(last=False)[1])
         return found
 
-    def _lacking(self, terms: Mapping[str, float]) -> int:
+    def _lacking(self, terms: Terms) -> int:
         with self._lock:
             lacking = [term for term in terms if term not in self._kept]
         return sum(self.frequency(term) for term in lacking)
 
-    def frequency(self, term: str) -> int:
-        """How many texts have a word."""
-        return int(self.searcher.doc_freq("body", term))
+    def frequency(self, term: Term) -> int:
+        """How many texts have a word; of a phrase its rarest word, which no phrase exceeds."""
+        words = [term] if isinstance(term, str) else term
+        return min(int(self.searcher.doc_freq("body", word)) for word in words)
+
+    def has(self, term: Term) -> bool:
+        """Whether any text has a word or a phrase."""
+        return bool(self.frequency(term)) and bool(self.searcher.search(exactly(self._schema, term), 1).hits)
+
+    def matching(self, alternatives: Sequence[Sequence[Term]]) -> _Ids:
+        """The rising ids of the texts that have one of each group."""
+        import tantivy
+
+        must, should = tantivy.Occur.Must, tantivy.Occur.Should
+        groups = [
+            tantivy.Query.boolean_query([(should, exactly(self._schema, term)) for term in group])
+            for group in alternatives
+        ]
+        query = tantivy.Query.boolean_query([(must, group) for group in groups])
+        ids, _ = fetch(self.searcher, query, max(1, int(self.searcher.num_docs)))
+        return np.sort(ids)
+
+    def languages(self) -> dict[str, int]:
+        """How many texts are in which language; some that were deleted may still count."""
+        counts = {name: int(self.searcher.doc_freq("language", name)) for name in LANGUAGES}
+        return {name: texts for name, texts in counts.items() if texts}
 
 
 def _size(texts: _Postings) -> int:

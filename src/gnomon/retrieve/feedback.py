@@ -113,6 +113,10 @@ class WordIndex(TextIndex, Protocol):
         """`search` by words as they are indexed, each with a weight above 0."""
         ...
 
+    def with_phrases(self, query: str) -> Int[np.ndarray, " texts"] | None:
+        """The rising ids of the texts that have all phrases a query quotes; None where it requires none."""
+        ...
+
 
 @dataclass(frozen=True)
 class RM3Settings:
