@@ -11,7 +11,7 @@ from gnomon.collection.search import build_retriever
 from gnomon.collection.settings import CollectionSettings, RetrievalSettings
 from gnomon.core.errors import InvalidInput
 from gnomon.core.ranking import Query
-from gnomon.retrieve import Fuse, FuseSettings, NeighbourSettings, RM3Settings, RocchioSettings
+from gnomon.retrieve import FuseSettings, NeighbourSettings, RM3Settings, RocchioSettings
 
 STAGES = RetrievalSettings(
     rocchio=RocchioSettings(beta=0.5, documents=2),

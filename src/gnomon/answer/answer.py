@@ -217,7 +217,7 @@ class _AnswerRun:
         return result.passages
 
     def _verifier(self, passages: tuple[Passage, ...]) -> Verifier:
-        language = self._kb.version.retrieval.language
+        language = self._kb.internals.language
         return Verifier(passages, self._kb.encoder, min_support=self._settings.min_support, language=language)
 
     def _quote(self, evidence: _Evidence) -> Generator[SentenceVerified, None, Draft]:
@@ -235,7 +235,7 @@ class _AnswerRun:
                     usable,
                     self._kb.encoder,
                     sentences=settings.sentences,
-                    language=self._kb.version.retrieval.language,
+                    language=self._kb.internals.language,
                     text_of=self._kb.text,
                 )
             block = any(is_block(sentence.text) for sentence in quotes)

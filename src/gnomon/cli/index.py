@@ -31,6 +31,10 @@ NoIgnore = Annotated[
     bool, typer.Option("--no-ignore", help="Read what .gitignore and .gnomonignore files leave out, too.")
 ]
 Verify = Annotated[bool, typer.Option("--verify", help="Compare every file by its SHA-256, not by its size and times.")]
+Language = Annotated[
+    str | None,
+    typer.Option(help="The language of the words: auto (the default: each passage's own), de, …; none: no stems."),
+]
 
 
 @app.command(
@@ -47,7 +51,7 @@ def index(
     chunk_tokens: Annotated[int | None, typer.Option(help="The longest passage, in the model's tokens.")] = None,
     overlap: Annotated[int | None, typer.Option(help="Tokens that neighbouring passages share.")] = None,
     no_titles: NoTitles = False,
-    language: Annotated[str | None, typer.Option(help="The language of the words, such as en or de.")] = None,
+    language: Language = None,
     kind: Kind = None,
     exclude: Annotated[list[str] | None, typer.Option(help="Leave out what matches; may be repeated.")] = None,
     max_file_mb: Annotated[float, typer.Option(help="Skip files larger than this.")] = 50.0,

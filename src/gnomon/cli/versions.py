@@ -53,7 +53,7 @@ def print_status(console: Console, status: Status) -> None:
         ("space", Text(space["fingerprint"][:12])),
         ("version", clean(status.version)),
         ("chunking", clean(chunking)),
-        ("search", clean(_retrieval(status.retrieval))),
+        ("search", clean(_retrieval(status.retrieval, status.languages))),
         ("files", Text(count(status.sources))),
         ("documents", Text(count(status.documents) + without)),
         ("passages", Text(f"{count(status.chunks)}, {count(status.tokens)} tokens")),
@@ -67,12 +67,22 @@ def print_status(console: Console, status: Status) -> None:
     print_rows(console, [(Text(label, style="dim"), body) for label, body in lines])
 
 
-def _retrieval(settings: dict[str, Any]) -> str:
+def _shares(languages: dict[str, int]) -> str:
+    """The most common languages with the percentage of passages in each; nothing before the first search."""
+    total, most_first = sum(languages.values()), sorted(languages.items(), key=lambda item: -item[1])
+    shares = ", ".join(f"{name} {texts / total:.0%}" for name, texts in most_first[:5])
+    return f" ({shares})" if languages else ""
+
+
+def _retrieval(settings: dict[str, Any], languages: dict[str, int]) -> str:
     """The mode and the language, then what is not as it is by default."""
     from gnomon.collection.settings import STAGES
 
+    language = settings["language"]
+    if language == "auto":
+        language += _shares(languages)
     stages = [name for name in STAGES if name in settings]
-    parts = [settings["mode"], f"language {settings['language']}", *(f"with {name}" for name in stages)]
+    parts = [settings["mode"], f"language {language}", *(f"with {name}" for name in stages)]
     return ", ".join([*parts, f"index {settings['index']}"] if "index" in settings else parts)
 
 

@@ -32,6 +32,7 @@ from gnomon.core.ranking import Hit, Ranking
 from gnomon.core.vectors import Vectors
 from gnomon.evaluate.pseudo import ChunkText
 from gnomon.evaluate.run import Run
+from gnomon.index.analysis import AUTO
 from gnomon.retrieve.filter import ChunkLookup
 from gnomon.retrieve.where import Where
 from gnomon.text.metadata import plain_metadata
@@ -84,6 +85,12 @@ class Internals:
     def snapshot(self) -> Snapshot:
         """The version and indexes that a request is answered by now."""
         return self.serving.snapshot()
+
+    @property
+    def language(self) -> str:
+        """The language of the words: as it was set, or that of most passages."""
+        set_to = self.serving.active.version.retrieval.language
+        return self.indexes.lexical.main_language if set_to == AUTO else set_to
 
     def lookups(self) -> ChunkLookup:
         """Vectors and texts of chunks by id, as kept: for retrieval stages of one's own."""

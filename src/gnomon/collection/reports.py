@@ -9,7 +9,7 @@ from typing import Any
 from gnomon.collection.catalog import queries, schema
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.versions import Version
-from gnomon.collection.indexes.state import derived_folder, lexical_position, read_state
+from gnomon.collection.indexes.state import derived_folder, lexical_languages, lexical_position, read_state
 from gnomon.index.quantised_search import chosen_settings
 
 
@@ -78,6 +78,7 @@ class DerivedStatus:
 class Status:
     """What is in a collection, as a version has it. Bytes are on disk.
 
+    `languages` says how many passages are in which language, as keyword search has analysed them.
     `position` is the last journal entry that concerns the version's chunks. `documents_without_passages` have no
     text, or are not in the version yet: no search finds them.
     """
@@ -96,6 +97,7 @@ class Status:
     position: int
     catalog_bytes: int
     derived: tuple[DerivedStatus, ...]
+    languages: dict[str, int] = field(default_factory=dict)
     documents_without_passages: int = 0
 
     def to_json(self) -> dict[str, Any]:
@@ -170,6 +172,7 @@ def status_of(folder: Path, catalog: Catalog, version: Version) -> Status:
             "tokens": queries.token_sum(connection, version.chunking_id),
             "vectors": queries.count(connection, schema.vectors, schema.vectors.c.space_id == version.space_id),
         }
+    state_folder = derived_folder(folder, version)
     return Status(
         path=str(folder),
         model=version.model,
@@ -180,6 +183,7 @@ def status_of(folder: Path, catalog: Catalog, version: Version) -> Status:
         chunks=chunks,
         position=position,
         catalog_bytes=sum(_bytes(path) for path in folder.glob("collection.db*")),
+        languages=lexical_languages(state_folder, read_state(state_folder)),
         derived=_derived(folder, catalog, version, position=position, chunks=chunks),
         **numbers,
     )

@@ -128,13 +128,18 @@ def build_retriever(
     elif mode == "dense":
         found = _dense(settings, encoder, dense, lookups=lookups)
     else:
-        parts = (_dense(settings, encoder, dense, lookups=lookups), _lexical(settings, lexical, lookups))
-        found = Fuse(parts, settings.fuse)
-        if settings.fuse.weights is None:
-            found = NameQueries(Fuse(parts, _BY_WORDS), found)
+        found = hybrid(
+            _dense(settings, encoder, dense, lookups=lookups), _lexical(settings, lexical, lookups), settings.fuse
+        )
     if settings.neighbours is not None:
         found = Neighbours(found, _required(lookups).vectors_of, settings.neighbours)
     return found if mode == "dense" else QuotedPhrases(found, lexical)
+
+
+def hybrid(dense: Retriever, words: Retriever, settings: FuseSettings) -> Retriever:
+    """Both retrievers fused; queries of nothing but names by their words above all, unless weights are set."""
+    found = Fuse((dense, words), settings)
+    return found if settings.weights is not None else NameQueries(Fuse((dense, words), _BY_WORDS), found)
 
 
 def _dense(settings: RetrievalSettings, encoder: Encoder, index: Index, *, lookups: ChunkLookup | None) -> Retriever:

@@ -135,7 +135,9 @@ def _analyser(language: str, stop_words_of: frozenset[str]) -> Any:
     chain = chain.filter(tantivy.Filter.remove_long(LONGEST)).filter(tantivy.Filter.lowercase())
     for one in sorted(stop_words_of - _NO_STOP_WORDS):
         is_english = one == "en"
-        stop = tantivy.Filter.custom_stopword(sorted(ENGLISH)) if is_english else tantivy.Filter.stopword(LANGUAGES[one])
+        stop = (
+            tantivy.Filter.custom_stopword(sorted(ENGLISH)) if is_english else tantivy.Filter.stopword(LANGUAGES[one])
+        )
         chain = chain.filter(stop)
     if language != "none":
         chain = chain.filter(tantivy.Filter.stemmer(LANGUAGES[language]))

@@ -210,6 +210,7 @@ class LexicalIndex:
                 "version": VERSION,
                 "settings": _index_settings(self.settings),
                 "stamp": stamp,
+                "languages": dict(self.languages),
                 "commit": [commit.number, commit.checksum],
                 "files": files,
             }
@@ -283,6 +284,11 @@ class LexicalIndex:
     def languages(self) -> Mapping[str, int]:
         """How many texts are in which language (a setting of `language.LANGUAGES`), as of the last commit."""
         return self._queries.languages
+
+    @property
+    def main_language(self) -> str:
+        """The language that most texts are in; English where there are none."""
+        return self._queries.main_language
 
     def terms(self, query: str) -> dict[Term, float]:
         """What `search` looks for: the query's words, and its names and quoted phrases that any text has.

@@ -202,6 +202,6 @@ class SupportJudge:
             return True
         from gnomon.answer.verification.verifier import Verifier
 
-        language = self.kb.version.retrieval.language
+        language = self.kb.internals.language
         judge = Verifier(passages, self.kb.encoder, min_support=self.min_support, language=language)
         return bool(judge.check(text, 0).supported)

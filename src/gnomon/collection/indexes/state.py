@@ -160,6 +160,15 @@ def _lexical_from(folder: Path, state: IndexState, language: str) -> LexicalInde
     return LexicalIndex.open(folder / state.lexical, LexicalSettings(language=language))
 
 
+def lexical_languages(folder: Path, state: IndexState) -> dict[str, int]:
+    """How many passages of the keyword index on disk are in which language; empty where there is none."""
+    try:
+        body = read_manifest(folder / state.lexical / MANIFEST, version=VERSION)
+        return {str(name): int(texts) for name, texts in body["languages"].items()}
+    except (IndexDamaged, KeyError, ValueError):
+        return {}
+
+
 def lexical_position(folder: Path, state: IndexState) -> int:
     """The journal position of the keyword index on disk; 0 where there is none that can be read."""
     try:

@@ -21,7 +21,7 @@ from gnomon.collection.catalog.versions import Version
 from gnomon.collection.collection import Collection
 from gnomon.collection.evaluation import GROUP_DEPTH
 from gnomon.collection.ingest.writer import SLICE_TEXTS, EmbeddingCounts, embed_slices
-from gnomon.collection.search import build_retriever, checked_queries
+from gnomon.collection.search import build_retriever, checked_queries, hybrid
 from gnomon.collection.serving.snapshot import Snapshot
 from gnomon.collection.settings import By, Mode
 from gnomon.core.batching import in_blocks
@@ -37,7 +37,7 @@ from gnomon.migrate.adapter.files import load_version_adapter
 from gnomon.migrate.adapter.fit import AdapterSettings, EmbeddingAdapter, fit_adapter
 from gnomon.migrate.adapter.maps import VectorPairs
 from gnomon.migrate.adapter.search import DualIndexSearch
-from gnomon.retrieve import Fuse
+from gnomon.retrieve.names import QuotedPhrases
 from gnomon.retrieve.where import Where
 
 _PAIRS, _BATCH = 4000, 256
@@ -113,7 +113,9 @@ class DualIndexRetriever:
             state = self._update(snapshot)
         encoder = self._encoders.for_searches()
         dense = DualIndexSearch(encoder, self._adapter, snapshot.indexes.dense, state.new, state.pending)
-        return dense if self._mode == "dense" else Fuse((dense, words), settings.fuse)
+        if self._mode == "dense":
+            return dense
+        return QuotedPhrases(hybrid(dense, words, settings.fuse), snapshot.indexes.lexical)
 
     def _update(self, snapshot: Snapshot, *, read_new: bool = False) -> _IndexState:
         """Which passages are embedded and which pending in this view; `read_new` also reads new vectors."""
