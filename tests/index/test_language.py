@@ -72,5 +72,5 @@ def test_a_rare_language_adds_little_to_a_query(tmp_path) -> None:
     index = LexicalIndex.create(tmp_path, LexicalSettings(language="auto"))
     index.add(np.arange(100), [""] * 100, [SENTENCES["en"]] * 99 + [SENTENCES["da"]])
     index.commit(1)
-    assert index.terms("hunden houses") == {"hunden": 1.0, "hous": 1.0, "hund": 0.1, "houses": 0.1}
+    assert index.terms("hunden houses") == {"hunden": 1.0, "hous": 1.0, "hund": 0.1}
     assert index.search(["hunden løber"], k=1)[0].ids.tolist() == [99]

@@ -97,8 +97,8 @@ class Status:
     position: int
     catalog_bytes: int
     derived: tuple[DerivedStatus, ...]
-    languages: dict[str, int] = field(default_factory=dict)
     documents_without_passages: int = 0
+    languages: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """A plain mapping."""

@@ -134,11 +134,8 @@ def _analyser(language: str, stop_words_of: frozenset[str]) -> Any:
     chain = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
     chain = chain.filter(tantivy.Filter.remove_long(LONGEST)).filter(tantivy.Filter.lowercase())
     for one in sorted(stop_words_of - _NO_STOP_WORDS):
-        is_english = one == "en"
-        stop = (
-            tantivy.Filter.custom_stopword(sorted(ENGLISH)) if is_english else tantivy.Filter.stopword(LANGUAGES[one])
-        )
-        chain = chain.filter(stop)
+        own = sorted(ENGLISH) if one == "en" else None
+        chain = chain.filter(tantivy.Filter.custom_stopword(own) if own else tantivy.Filter.stopword(LANGUAGES[one]))
     if language != "none":
         chain = chain.filter(tantivy.Filter.stemmer(LANGUAGES[language]))
     # After the stemmer, whose rules may need the accents.

@@ -21,7 +21,8 @@ def fold(text: str) -> str:
 
     NFKC first (ligatures, full width, mathematical letters). Then left out are characters that nobody sees, and
     marks that no word needs: Hebrew points, Arabic vowels, tone marks and viramas; those of Latin and Cyrillic are
-    part of a letter by then. Digits of all scripts become 0 to 9, hyphens one. Greek loses its accents and the final sigma.
+    part of a letter by then. Digits of all scripts become 0 to 9, hyphens one. Greek loses its accents and the
+    final sigma.
 
     >>> fold("ﬁnal Donau\\u00addampf ΟΔΌΣ")
     'final Donaudampf ΟΔΟΣ'

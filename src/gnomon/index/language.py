@@ -34,7 +34,7 @@ LANGUAGES: Mapping[str, str] = MappingProxyType(
 """Languages with a stemmer, and tantivy's names for it; "none" neither stems nor leaves words out."""
 
 _FUNCTION_WORDS = {
-    "da": "og det at en den til er som på de med han af for ikke der var sig men et har om fra eller ved efter kan skal blev hvad også kun når nu ud meget være bliver",
+    "da": "og det at en den til er som på de med han af for ikke der var men et har om fra eller ved efter også nu",
     "de": "der die und das ist nicht ein eine zu den mit sich des auf für im dem von auch als wird oder bei sind kann",
     "en": "the of and to in is that for it with as was on are be this by from or which an at not have has can if you",
     "es": "el la de que y en los se del las un por con una para es al lo como más su son no si pero este o está cuando",
@@ -42,8 +42,8 @@ _FUNCTION_WORDS = {
     "fr": "le la les de des et est un une du en que qui dans pour par sur pas plus au avec ce il ou sont ne cette si",
     "hu": "az egy és hogy nem is ez meg csak van már de el ha volt vagy mint ki még azt lehet ezt amely fel kell",
     "it": "il di che la per un una non sono in con del della le si da come al dei più anche nel lo gli alla questo è",
-    "nl": "de het een en van in is dat op te zijn met voor niet die aan er om ook als bij door naar wordt worden of dan",
-    "no": "og det er en som på til av for at med den har ikke de et om fra var kan eller men etter ved når skal være jeg ble hva også bare nå ut mye blir",
+    "nl": "de het een en van in is dat op te zijn met voor niet die aan er om ook als bij door naar wordt of dan",
+    "no": "og det er en som på til av for at med den har ikke de et om fra var kan eller men etter ved jeg hva nå",
     "pt": "de que não um uma para com os em do da no na por mais as dos como mas ao ou se foi são ser pelo pela é está",
     "ro": "și în de la cu pe este sunt care din nu mai pentru sau fi ca acest prin după între dar un se poate fost",
     "ru": "и в не на что с по это как из для от или при то если также его может быть является который только",

@@ -274,7 +274,8 @@ class LexicalIndex:
         A word counts as often as the query has it, as in Lucene (BM25 with an unbounded k3: Robertson et al. 1994,
         "Okapi at TREC-3").
         A query is words, never syntax: colons and brackets mean nothing, and quoted phrases and names such as 3.11.2
-        only rank texts higher that have them so. One without a single word finds nothing. Raises InvalidInput for k < 1 and for a lone string.
+        only rank texts higher that have them so. One without a single word finds nothing. Raises InvalidInput for
+        k < 1 and for a lone string.
         """
         if isinstance(queries, str):
             raise InvalidInput("a lone string", expected='a list of queries such as ["one query"]')

@@ -53,9 +53,8 @@ def split_names(text: str, *, is_query: bool = False) -> tuple[str, list[str]]:
     def signed(found: re.Match[str]) -> str:
         name, signs = found.groups()
         if len(name) == 1:
-            return (
-                f"{name.lower()}{_SIGNS[signs]}{' ' if found.string[found.end() : found.end() + 1].isdigit() else ''}"
-            )
+            is_numbered = found.string[found.end() : found.end() + 1].isdigit()  # C++17
+            return f"{name.lower()}{_SIGNS[signs]}{' ' * is_numbered}"
         wholes.append(f"{name}{_SIGNS[signs]}")
         return name
 
@@ -72,9 +71,8 @@ def split_names(text: str, *, is_query: bool = False) -> tuple[str, list[str]]:
     if "-" in text and not is_query:
         for word in text.split():  # far quicker than a search for words with hyphens
             if "-" in word and len(word) <= LONGEST:
-                wholes += [
-                    name.replace("-", "").replace("_", "") for name in _HYPHENATED.findall(word) if _is_joined(name)
-                ]
+                names = filter(_is_joined, _HYPHENATED.findall(word))
+                wholes += [name.replace("-", "").replace("_", "") for name in names]
     return _IDENTIFIER.sub(parts, text), wholes
 
 
