@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from gnomon.core.errors import InvalidInput, ModelUnsupported, TruncatedText
+from gnomon.core.errors import ModelUnsupported, TruncatedText, UnknownText
+from gnomon.core.unknown_text import are_unknown
 from gnomon.encode.layout.model import read_layout
 from gnomon.encode.settings import EncoderSettings
 from gnomon.encode.static import StaticEncoder
@@ -82,9 +83,13 @@ def test_it_keeps_every_promise(tiny, tmp_path):
     check_encoder(StaticEncoder(layout, ONE), texts=["w1 w2", "w3", "w4 w5 w6 w7"])
 
 
-def test_texts_without_a_known_token_are_named(full):
-    with pytest.raises(InvalidInput, match="2 texts without one token that the model knows, at positions 1, 3"):
-        full.encode(["w1", "", "w2", "w99"], role="query")
+def test_texts_without_a_known_token_get_a_vector_near_no_other_and_are_named(full):
+    with pytest.warns(UnknownText, match=r"2 of 4 texts have no token that .* knows \(number 2, 4\)"):
+        rows = full.encode(["w1", "", "w2", "w99"], role="document").data
+    assert are_unknown(rows).tolist() == [False, True, False, True]
+    np.testing.assert_array_equal(rows[[0, 2]], full.encode(["w1", "w2"], role="document").data)
+    short = StaticEncoder(full._layout, EncoderSettings(threads=1, dim=4)).encode(["", "w1"], role="query").data
+    assert are_unknown(short).tolist() == [True, False]
 
 
 def test_over_long_texts_are_cut_and_told(tiny, tmp_path):

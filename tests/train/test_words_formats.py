@@ -9,7 +9,7 @@ from gensim.models.fasttext import load_facebook_vectors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gnomon.core.errors import InvalidInput, UnreadableFile
+from gnomon.core.errors import InvalidInput, SkippedRows, UnreadableFile
 from gnomon.word_vectors import WordVectors, load_vectors, save_vectors, settings_for, train_words
 from gnomon.word_vectors.formats import format_of
 from gnomon.word_vectors.settings import SubwordSettings
@@ -97,7 +97,7 @@ def test_a_bad_row_is_named_by_its_line(text, told, tmp_path):
     path = tmp_path / "bad.txt"
     path.write_text(text)
     with pytest.raises(InvalidInput) as raised:
-        load_vectors(path)
+        load_vectors(path, strict=True)
     assert raised.value.message == f"{path}, {told}"
     assert raised.value.expected == "each word once, with as many finite numbers as the others"
     assert "fetched again" in raised.value.hint
@@ -107,14 +107,18 @@ def test_a_binary_file_that_is_cut_off_names_the_row(vectors, tmp_path):
     path = save_vectors(vectors, tmp_path / "cut.bin", format="word2vec-binary")
     path.write_bytes(path.read_bytes()[:-7])
     with pytest.raises(InvalidInput, match=r"row 4 of 4: the file ends within it"):
-        load_vectors(path)
+        load_vectors(path, strict=True)
+    with pytest.warns(SkippedRows, match=r"1 rows of .* row 4 of 4: the file ends within it"):
+        assert load_vectors(path).words == WORDS[:3]
 
 
 def test_a_file_that_is_not_utf_8_is_named_with_its_line(tmp_path):
     path = tmp_path / "latin.txt"
     path.write_bytes(b"a 1 2\nb 3 4\n" + b"gr\xfcn 5 6\n")
-    with pytest.raises(UnreadableFile, match="cannot be read as UTF-8 in line 3"):
-        load_vectors(path)
+    with pytest.raises(InvalidInput, match="line 3: a word that is not UTF-8"):
+        load_vectors(path, strict=True)
+    with pytest.warns(SkippedRows, match="line 3: a word that is not UTF-8"):
+        assert load_vectors(path).words == ("a", "b")
     with pytest.raises(UnreadableFile, match="cannot be read at all"):
         load_vectors(tmp_path / "nothing.txt")
 
@@ -148,3 +152,36 @@ def test_words_with_spaces_are_refused(tmp_path):
     spaced = WordVectors.of(["new york"], ROWS[:1], name="spaced")
     with pytest.raises(InvalidInput, match="1 words with spaces in them, such as 'new york'"):
         save_vectors(spaced, tmp_path / "spaced.txt", format="glove")
+
+
+def test_odd_rows_are_left_out_counted_and_named(tmp_path):
+    rows = ["king 1 2", "queen 3 4", "king 5 6", "man nan 8", "woman 9", "apple 1 1", ". . . 2 2", "\u00a0 3 3"]
+    (tmp_path / "odd.txt").write_text("\n".join(["9 2", *rows]) + "\n", encoding="utf-8")
+    with pytest.warns(SkippedRows) as warned:
+        found = load_vectors(tmp_path / "odd.txt")
+    assert found.words == ("king", "queen", "apple", ". . .", "\u00a0")
+    said = str(warned[0].message)
+    assert said.startswith("4 rows of")
+    for part in (
+        "line 4: the word 'king' for the second time",
+        "line 5: 'man' with NaN",
+        "line 6: 'woman 9'",
+        "9 words",
+    ):
+        assert part in said
+
+
+def test_odd_rows_of_a_binary_file(vectors, tmp_path):
+    rows = np.array([[1, 2], [3, 4], [np.inf, 5], [6, 7]], dtype="<f4")
+    body = b"".join(
+        word + b" " + row.tobytes() + b"\n" for word, row in zip((b"a", b"\xff", b"c", b"d"), rows, strict=True)
+    )
+    (tmp_path / "odd.bin").write_bytes(b"4 2\n" + body)
+    with pytest.warns(SkippedRows, match="row 2: a word that is not UTF-8.*row 3: 'c' with NaN or infinite"):
+        assert load_vectors(tmp_path / "odd.bin").words == ("a", "d")
+
+
+def test_a_file_of_mostly_odd_rows_is_another_format(tmp_path):
+    (tmp_path / "prose.txt").write_text("one two 3\nThis is no file of vectors.\nNor is this.\n")
+    with pytest.raises(InvalidInput, match="line 1"):
+        load_vectors(tmp_path / "prose.txt")

@@ -95,6 +95,9 @@ VectorsArgument = Annotated[
         metavar="VECTORS",
     ),
 ]
+StrictRows = Annotated[
+    bool, typer.Option("--strict", help="Refuse a file with a row that cannot be used; else it is left out and noted.")
+]
 Neighbours = Annotated[int, typer.Option("--k", "-k", help="How many words.")]
 
 
@@ -169,10 +172,11 @@ def neighbours(
     word: Annotated[str, typer.Argument(help="A word of the vocabulary.", metavar="WORD")],
     k: Neighbours = 10,
     *,
+    strict: StrictRows = False,
     as_json: Json = False,
 ) -> None:
     """Show the nearest words of a word, by cosine."""
-    opened = open_vectors(vectors)
+    opened = open_vectors(vectors, strict=strict)
     _show_neighbours(opened, opened.nearest(word, k=k), {"nearest": [word]}, as_json=as_json)
 
 
@@ -184,10 +188,11 @@ def analogy(
     *,
     c: Annotated[str, typer.Argument(help="C is to the words shown.", metavar="C")],
     k: Neighbours = 10,
+    strict: StrictRows = False,
     as_json: Json = False,
 ) -> None:
     """Show the words that complete an analogy: A is to B as C is to which word?"""
-    opened = open_vectors(vectors)
+    opened = open_vectors(vectors, strict=strict)
     _show_neighbours(opened, opened.analogy(a, b, c, k=k), {"analogy": [a, b, c]}, as_json=as_json)
 
 
@@ -202,13 +207,14 @@ def convert(
     out: Annotated[Path, typer.Argument(help="A folder, or with --format a file.", metavar="OUT")],
     to_format: Annotated[Format | None, typer.Option("--format", help="Write a file of this format.")] = None,
     *,
+    strict: StrictRows = False,
     as_json: Json = False,
 ) -> None:
     """Write word vectors as a model folder, or as a file for other tools."""
     from gnomon.cli.terminal import count, data_console, print_json
     from gnomon.word_vectors import save_vectors, save_words
 
-    opened = open_vectors(vectors)
+    opened = open_vectors(vectors, strict=strict)
     written = save_vectors(opened, out, format=to_format) if to_format else save_words(opened, out)
     if as_json:
         print_json({"written": str(written), "words": len(opened), "format": to_format or "folder"})
@@ -231,16 +237,22 @@ def _show_neighbours(
     _print(data_console(), [(f"{cosine:.3f}", word) for word, cosine in found])
 
 
-def open_vectors(what: str) -> WordVectors:
-    """The word vectors of a words folder, a file, or a collection. Raises InvalidInput for anything else."""
-    from gnomon.cli.terminal import print_message
+def open_vectors(what: str, *, strict: bool = False) -> WordVectors:
+    """The word vectors of a words folder, a file, or a collection; rows of a file that are left out are noted.
+
+    Raises InvalidInput for anything else, and with `strict` for a row that cannot be used.
+    """
+    from gnomon.cli.terminal import noted, print_message, print_notes
     from gnomon.word_vectors import is_words_folder, load_vectors, load_words
 
     path = Path(what).expanduser()
     if is_words_folder(path):
         return load_words(path)
     if is_file(path):
-        return load_vectors(path)
+        with noted() as notes:
+            loaded = load_vectors(path, strict=strict)
+        print_notes(notes)
+        return loaded
     if is_collection(path):
         return vectors_of_collection(path, print_message)
     raise InvalidInput(

@@ -117,6 +117,14 @@ class TruncatedText(UserWarning):
     """Texts longer than the encoder reads: what lies beyond is not in their vectors."""
 
 
+class UnknownText(UserWarning):
+    """Texts without one token that the model knows: their vector is near no other."""
+
+
+class SkippedRows(UserWarning):
+    """Rows of a file that could not be used and were left out; the others are there."""
+
+
 class LowRecall(UserWarning):
     """An approximate index that lost too many true neighbours was replaced by an exact one."""
 

@@ -18,6 +18,7 @@ from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.core.similarity import normalise
 from gnomon.core.space import Space
 from gnomon.core.token_counting import TokenCounting
+from gnomon.core.unknown_text import unknown_vector, warn_unknown
 from gnomon.core.vectors import Vectors
 from gnomon.encode.graph.weights import Weights
 from gnomon.encode.layout.model import ModelLayout
@@ -98,17 +99,20 @@ class StaticEncoder(RoleMethods):
     def encode(self, texts: Sequence[str], *, role: Role) -> Vectors:
         """One row a text, in the order given. Warns TruncatedText.
 
-        Raises InvalidInput for what is not a sequence of strings, and for texts without one known token:
-        they have no direction, and a zero vector would hide that.
+        A text without one known token has no direction: it gets `unknown_vector`, and UnknownText is warned of.
+        Raises InvalidInput for what is not a sequence of strings.
         """
         check_texts(texts)
         rows = np.empty((len(texts), self._layout.dim), dtype=np.float32)
         counts: list[int] = []
         for start in range(0, len(texts), WINDOW_TEXTS):
             known = self._known(texts[start : start + WINDOW_TEXTS], role)
-            _require_tokens([len(row) for row in known], start)
             counts += [len(row) for row in known]
             rows[start : start + len(known)] = self._finish(self._means(known))
+        unknown = [at for at, count in enumerate(counts) if not count]
+        rows[unknown] = unknown_vector(self._layout.dim)
+        if role == "document":  # of queries the search tells, which knows what it does without them
+            warn_unknown(unknown, of=len(texts), name=self._layout.name)
         warn_truncated(counts, limit=self._layout.max_tokens, name=self._layout.name)
         vectors = Vectors(rows, self._full_space)
         return vectors if self._settings.dim is None else vectors.truncate(self._settings.dim)
@@ -118,7 +122,9 @@ class StaticEncoder(RoleMethods):
         return ids if self._unknown is None else [row[row != self._unknown] for row in ids]
 
     def _means(self, known: Sequence[Int[np.ndarray, " _"]]) -> Float[np.ndarray, "texts dim"]:
-        cut = [row[: self._layout.max_tokens] for row in known]
+        # A text without a token is read as the first token here, and gets its own vector afterwards.
+        first = np.zeros(1, dtype=np.int32)
+        cut = [row[: self._layout.max_tokens] if len(row) else first for row in known]
         lengths = np.array([len(row) for row in cut], dtype=np.int64)
         out = np.empty((len(cut), self._table.rows.shape[1]), dtype=np.float32)
         for positions in length_batches(lengths, budget_tokens=GATHER_TOKENS):
@@ -141,17 +147,6 @@ def _require_plain(settings: EncoderSettings, name: str) -> None:
             f"{unsupported!r} for {name}, a static model",
             expected="a static model as it is: it looks rows up and multiplies nothing",
             hint="leave out device and precision",
-        )
-
-
-def _require_tokens(counts: Sequence[int], start: int) -> None:
-    empty = [start + at for at, count in enumerate(counts) if count == 0]
-    if empty:
-        raise InvalidInput(
-            f"{len(empty)} texts without one token that the model knows, at positions "
-            f"{', '.join(map(str, empty[:10]))}{', …' if len(empty) > 10 else ''}",
-            expected="texts with at least one known token",
-            hint="leave these texts out, or use a transformer model, which encodes any text",
         )
 
 

@@ -14,11 +14,12 @@ from gnomon.core.contracts import Role, RoleMethods
 from gnomon.core.errors import ModelUnsupported
 from gnomon.core.space import Space
 from gnomon.core.token_counting import TokenCounting
+from gnomon.core.unknown_text import unknown_vector, warn_unknown
 from gnomon.core.vectors import Vectors
 from gnomon.encode.layout.export import export_hint
 from gnomon.encode.layout.families import FAMILIES, transformer_spec
 from gnomon.encode.layout.model import ModelLayout
-from gnomon.encode.runtime.batches import padded_batches, parallel_map, windows
+from gnomon.encode.runtime.batches import pad_id, padded_batches, parallel_map, windows
 from gnomon.encode.runtime.runners import LazyRunner, text_runner, token_runner
 from gnomon.encode.runtime.tokenizer import (
     TextTokenizer,
@@ -94,6 +95,7 @@ class TransformerEncoder(RoleMethods):
     def encode(self, texts: Sequence[str], *, role: Role) -> Vectors:
         """One row a text, in the order given; an empty text is its special tokens.
 
+        Without special tokens it gets `unknown_vector`, and UnknownText is warned of.
         Warns TruncatedText. Raises InvalidInput for what is not a sequence of strings.
         """
         check_texts(texts)
@@ -107,10 +109,15 @@ class TransformerEncoder(RoleMethods):
             positions, ids, lengths = batch
             return positions, self._text_model.run(ids, lengths, *skip)
 
-        for start, tokenised in self._windows(texts, role):
-            counts += tokenised.counts
+        for start, read in self._windows(texts, role):
+            tokenised = read.filled(pad_id(self._layout))
+            counts += read.counts
             for positions, made in parallel_map(run, self._batches(tokenised, start), lanes=self.lanes):
                 rows[start + positions] = made
+        empty = [at for at, count in enumerate(counts) if not count]
+        rows[empty] = unknown_vector(self._layout.dim)
+        if role == "document":  # of queries the search tells, which knows what it does without them
+            warn_unknown(empty, of=len(texts), name=self._layout.name)
         warn_truncated(counts, limit=self._layout.max_tokens, name=self._layout.name)
         vectors = Vectors(rows, self._full_space)
         return vectors if self._settings.dim is None else vectors.truncate(self._settings.dim)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from gnomon.core.contracts import Encoder, Index, TextIndex
-from gnomon.core.errors import InvalidInput
+from gnomon.core.errors import InvalidInput, UnknownText
 from gnomon.core.ranking import Query, Ranking
+from gnomon.core.unknown_text import are_unknown
 from gnomon.core.vectors import Vectors
 from gnomon.kernels.ranking import scores_at
 from gnomon.retrieve.filter import in_groups
@@ -43,16 +45,35 @@ class Dense:
         self.index.space.require(self.encoder.space)
 
     def __call__(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
-        """At most `k` chunks a query; the stage "dense" holds their similarity."""
+        """At most `k` chunks a query; the stage "dense" holds their similarity.
+
+        A query without a token that the model knows finds nothing, and UnknownText is warned of.
+        """
         if not queries:
             return []
-        vectors = self.encoder.encode([query.text for query in queries], role="query")
+        vectors, unknown = encoded_queries(self.encoder, queries)
 
         def search(positions: Sequence[int]) -> list[Ranking]:
             return self.index.search(vectors.take(positions), k=k, where=queries[positions[0]].where)
 
         found = in_groups(queries, search)
+        found = [r.first(0) if is_unknown else r for r, is_unknown in zip(found, unknown, strict=True)]
         return [Ranking(r.ids, r.scores, {"dense": r.scores}) for r in found]
+
+
+def encoded_queries(encoder: Encoder, queries: Sequence[Query]) -> tuple[Vectors, list[bool]]:
+    """The queries' vectors, and which of them have no token that the model knows: these are warned of."""
+    vectors = encoder.encode([query.text for query in queries], role="query")
+    unknown = are_unknown(vectors.data).tolist()
+    for query, is_unknown in zip(queries, unknown, strict=True):
+        if is_unknown:
+            warnings.warn(
+                f"{encoder.space.name} knows no token of the query {query.text[:60]!r}: search by meaning finds "
+                "nothing, and results are by keywords alone",
+                UnknownText,
+                stacklevel=3,
+            )
+    return vectors, unknown
 
 
 @dataclass(frozen=True)
@@ -81,7 +102,7 @@ class PrefixDense:
         """At most `k` chunks a query; "dense" holds their similarity, "prefix" that of the prefixes."""
         if not queries:
             return []
-        whole = self.encoder.encode([query.text for query in queries], role="query")
+        whole, unknown = encoded_queries(self.encoder, queries)
         short = whole.truncate(self.prefix.space.dim)
 
         def search(at: Sequence[int]) -> list[Ranking]:
@@ -89,7 +110,8 @@ class PrefixDense:
             first = self.prefix.search(short.take(at), k=depth, where=where)
             return [self._ranked(whole.take([i]), ranking, k) for i, ranking in zip(at, first, strict=True)]
 
-        return in_groups(queries, search)
+        found = in_groups(queries, search)
+        return [r.first(0) if is_unknown else r for r, is_unknown in zip(found, unknown, strict=True)]
 
     def _ranked(self, query: Vectors, ranking: Ranking, k: int) -> Ranking:
         (found,) = self.full.search(query, k=k, where=np.sort(ranking.ids))

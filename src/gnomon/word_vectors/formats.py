@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,37 +19,60 @@ from typing import IO, Literal, get_args
 import numpy as np
 from jaxtyping import Float
 
-from gnomon.core.errors import InvalidInput, UnreadableFile
+from gnomon.core.errors import InvalidInput, SkippedRows, UnreadableFile
 from gnomon.core.files import replacing, storage_error
 from gnomon.word_vectors.settings import SubwordSettings
 from gnomon.word_vectors.training import gensim_models
 from gnomon.word_vectors.vectors import Subwords, WordVectors
 
 _GZIP = b"\x1f\x8b"
+_SHOWN = 5  # rows left out that a warning names
 
 
 @dataclass
 class VectorTable:
-    """Words and rows as they come in. Mutable: a list of arrays would take more memory than the file."""
+    """Words and rows as they come in. Mutable: a list of arrays would take more memory than the file.
+
+    Rows that cannot be used are left out and counted, or with `strict` refused.
+    """
 
     path: Path
     dim: int
     rows: Float[np.ndarray, "room dim"]
     words: list[str] = field(default_factory=list)
     first_seen: dict[str, str] = field(default_factory=dict)
+    strict: bool = False
+    skipped: list[tuple[str, str]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, path: Path, dim: int, room: int) -> VectorTable:
+    def of(cls, path: Path, dim: int, room: int, *, strict: bool = False) -> VectorTable:
         """An empty table with room for so many rows to begin with."""
-        return cls(path, dim, np.empty((max(room, 1), dim), dtype=np.float32))
+        return cls(path, dim, np.empty((max(room, 1), dim), dtype=np.float32), strict=strict)
+
+    def skip(self, where: str, message: str) -> None:
+        """Leave a row out. Raises InvalidInput with `strict`."""
+        if self.strict:
+            raise bad_row(self.path, where, message)
+        self.skipped.append((where, message))
+
+    def add_bytes(self, word: bytes, row: Float[np.ndarray, " dim"], where: str) -> None:
+        """Add a row whose word is as the file has it; one that is not UTF-8 is left out."""
+        try:
+            text = word.decode("utf-8")
+        except UnicodeDecodeError:
+            self.skip(where, f"a word that is not UTF-8, {word[:40]!r}")
+            return
+        self.add(text, row, where)
 
     def add(self, word: str, row: Float[np.ndarray, " dim"], where: str) -> None:
-        """Add a row. Raises InvalidInput for a word that is there already, NaN or infinity."""
+        """Add a row; a word that is there already, none, and numbers that are not finite are left out."""
         if not word or word in self.first_seen:
             came = f"the word {word!r} for the second time, first at {self.first_seen[word]}" if word else "no word"
-            raise bad_row(self.path, where, came)
+            self.skip(where, came)
+            return
         if not np.isfinite(row).all():
-            raise bad_row(self.path, where, f"{word!r} with NaN or infinite numbers")
+            self.skip(where, f"{word!r} with NaN or infinite numbers")
+            return
         if len(self.words) == len(self.rows):
             self.rows = np.concatenate([self.rows, np.empty_like(self.rows)])
         self.rows[len(self.words)] = row
@@ -56,12 +80,26 @@ class VectorTable:
         self.words.append(word)
 
     def done(self) -> WordVectors:
-        """The word vectors, named after the file. Raises InvalidInput where there are none."""
+        """The word vectors, named after the file. Warns SkippedRows.
+
+        Raises InvalidInput where there are none, or more rows were left out than kept: that is another format.
+        """
+        if len(self.skipped) > len(self.words):
+            raise bad_row(self.path, *self.skipped[0])
+        self._warn()
         if not self.words:
             raise InvalidInput(f"{self.path} holds no vectors", expected="at least one word", hint="check the file")
         lowercase = all(word == word.lower() for word in self.words)
         rows = np.ascontiguousarray(self.rows[: len(self.words)])
         return WordVectors.of(self.words, rows, name=self.path.name.partition(".")[0], lowercase=lowercase)
+
+    def _warn(self) -> None:
+        if self.skipped:
+            shown = "; ".join(f"{where}: {message}" for where, message in self.skipped[:_SHOWN])
+            more = "; …" if len(self.skipped) > _SHOWN else ""
+            warnings.warn(
+                f"{len(self.skipped)} rows of {self.path} are left out: {shown}{more}", SkippedRows, stacklevel=4
+            )
 
 
 def bad_row(path: Path, where: str, message: str) -> InvalidInput:
@@ -92,23 +130,21 @@ def opened(path: Path) -> IO[bytes]:
         raise unreadable(path, "at all", error) from error
 
 
-def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Line numbers from 1 with lines, their ends taken off. Raises UnreadableFile."""
     number = 0
     with opened(path) as file:
         try:
             for number, line in enumerate(file, 1):
-                yield number, line.decode("utf-8").rstrip("\r\n")
-        except UnicodeDecodeError as error:
-            raise unreadable(path, f"as UTF-8 in line {number}", error) from error
+                yield number, line.rstrip(b"\r\n")
         except (OSError, EOFError, zlib.error) as error:
             raise unreadable(path, f"after line {number}", error) from error
 
 
-def numbers_of(cells: list[str]) -> Float[np.ndarray, " dim"] | None:
+def numbers_of(cells: list[bytes]) -> Float[np.ndarray, " dim"] | None:
     """Cells as float32; None where one is no number."""
     try:
-        return np.array(cells, dtype=np.float32)
+        return np.array([float(cell) for cell in cells], dtype=np.float32)
     except ValueError:
         return None
 
@@ -181,11 +217,17 @@ _LONGEST_WORD = 10_000
 _SAMPLE_BYTES = 4096
 
 
-def load_vectors(path: str | Path, *, format: Format | None = None) -> WordVectors:  # noqa: A002 - as elsewhere
+def load_vectors(
+    path: str | Path,
+    *,
+    format: Format | None = None,  # noqa: A002 - as elsewhere
+    strict: bool = False,
+) -> WordVectors:
     """The word vectors of a file, read as a stream; gzipped text and word2vec files too.
 
-    None: the format is seen by the content. A vocabulary without capitals is looked up in lower case.
-    Raises InvalidInput, which names the line or row, for what does not fit; UnreadableFile.
+    None: the format is seen by the content. A vocabulary without capitals is looked up in lower case. Rows that
+    cannot be used (not UTF-8, twice, NaN, cut off) are left out with the warning SkippedRows, which names lines.
+    Raises InvalidInput for a file that fits no format and, with `strict`, for the first such row; UnreadableFile.
     """
     path = Path(path).expanduser()
     kind = format or format_of(path)
@@ -193,7 +235,9 @@ def load_vectors(path: str | Path, *, format: Format | None = None) -> WordVecto
         raise InvalidInput(f"format {kind!r}", expected=f"one of {', '.join(get_args(Format))}")
     if kind == "fasttext":
         return load_fasttext(path)
-    return _binary(path) if kind == "word2vec-binary" else _text(path, header=kind == "word2vec")
+    if kind == "word2vec-binary":
+        return _binary(path, strict=strict)
+    return _text(path, header=kind == "word2vec", strict=strict)
 
 
 def format_of(path: Path) -> Format:
@@ -246,46 +290,51 @@ def save_vectors(vectors: WordVectors, path: str | Path, *, format: Format) -> P
     return path
 
 
-def _text(path: Path, *, header: bool) -> WordVectors:
+def _text(path: Path, *, header: bool, strict: bool) -> WordVectors:
     lines = numbered_lines(path)
     said = None
     if header:
-        number, line = next(lines, (1, ""))
-        said = _header(line.encode())
+        number, line = next(lines, (1, b""))
+        said = _header(line)
         if said is None:
-            raise bad_row(path, "line 1", f"{line[:60]!r} where the count of words and dimensions belongs")
-    table = None if said is None else VectorTable.of(path, said[1], min(said[0], 100_000))
+            raise bad_row(path, "line 1", f"{_shown(line)} where the count of words and dimensions belongs")
+    table = None if said is None else VectorTable.of(path, said[1], min(said[0], 100_000), strict=strict)
     for number, line in lines:
-        cells = line.rstrip().split(" ")
+        cells = line.rstrip(b" \t").split(b" ")
         if table is None:
-            table = VectorTable.of(path, len(cells) - 1, 1000)
+            table = VectorTable.of(path, len(cells) - 1, 1000, strict=strict)
         row = numbers_of(cells[-table.dim :]) if table.dim and len(cells) > table.dim else None
         if row is None:
-            raise bad_row(path, f"line {number}", f"{line[:60]!r}, not a word and {table.dim} numbers")
-        table.add(" ".join(cells[: -table.dim]), row, f"line {number}")
+            table.skip(f"line {number}", f"{_shown(line)}, not a word and {table.dim} numbers")
+        else:
+            table.add_bytes(b" ".join(cells[: -table.dim]), row, f"line {number}")
     return _counted(path, table, said)
+
+
+def _shown(line: bytes) -> str:
+    return repr(line.decode("utf-8", "replace")[:60])
 
 
 def _counted(path: Path, table: VectorTable | None, said: tuple[int, int] | None) -> WordVectors:
     table = table or VectorTable.of(path, 1, 0)
-    if said is not None and len(table.words) != said[0]:
-        raise bad_row(path, "line 1", f"{said[0]} words announced, {len(table.words)} there")
+    there = len(table.words) + len(table.skipped)
+    if said is not None and there != said[0]:
+        table.skip("line 1", f"{said[0]} words announced, {there} there")
     return table.done()
 
 
-def _binary(path: Path) -> WordVectors:
+def _binary(path: Path, *, strict: bool) -> WordVectors:
     with opened(path) as file:
         said = _header(file.readline(_LONGEST_WORD).rstrip(b"\n"))
         if said is None:
             raise bad_row(path, "line 1", "no count of words and dimensions")
-        table = VectorTable.of(path, said[1], min(said[0], 100_000))
+        table = VectorTable.of(path, said[1], min(said[0], 100_000), strict=strict)
         try:
             for number, (word, data) in enumerate(_records(file, *said), 1):
                 if len(data) < 4 * said[1]:
-                    raise bad_row(path, f"row {number} of {said[0]}", "the file ends within it")
-                table.add(word.decode("utf-8"), np.frombuffer(data, dtype="<f4"), f"row {number}")
-        except UnicodeDecodeError as error:
-            raise bad_row(path, f"row {len(table.words) + 1}", f"a word that is not UTF-8: {error}") from error
+                    table.skip(f"row {number} of {said[0]}", "the file ends within it")
+                    break
+                table.add_bytes(word, np.frombuffer(data, dtype="<f4"), f"row {number}")
         except (OSError, EOFError, zlib.error) as error:
             raise unreadable(path, f"after row {len(table.words)}", error) from error
     return table.done()

@@ -42,6 +42,11 @@ class TokenisedTexts:
     ids: list[Int[np.ndarray, " _"]]
     counts: list[int]
 
+    def filled(self, token: int) -> TokenisedTexts:
+        """The same with this one token in place of none."""
+        one = np.array([token], dtype=np.int32)
+        return TokenisedTexts([row if len(row) else one for row in self.ids], self.counts)
+
 
 class TextTokenizer:
     """A tokenizer.json with gnomon's truncation and no padding; the file's own settings of both are dropped.
