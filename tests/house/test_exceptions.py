@@ -108,4 +108,4 @@ def test_a_command_ends_with_an_exit_code(which: int, world: Path, tmp_path: Pat
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("which", range(len(COMMANDS)), ids=[" ".join(path) for path, _ in COMMANDS])
 def test_a_command_ends_with_an_exit_code_of_many_lines(which: int, world: Path, tmp_path: Path) -> None:
-    try_command(which, 40, world, tmp_path)
+    try_command(which, 20, world, tmp_path)

@@ -189,7 +189,7 @@ def test_nothing_but_errors_of_input_is_raised(name: str, world: Path, tmp_path:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", sorted(CALLABLES))
 def test_nothing_but_errors_of_input_is_raised_in_many_calls(name: str, world: Path, tmp_path: Path) -> None:
-    try_callable(name, 60, world, tmp_path)
+    try_callable(name, 30, world, tmp_path)
 
 
 def test_most_functions_can_be_called_with_what_is_drawn(world: Path) -> None:

@@ -1,5 +1,6 @@
 """Entry points of packages that are not really installed."""
 
+import importlib.metadata
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ def installed_plugins(*entries: EntryPoint) -> Iterator[None]:
     by_group = {group: [e for e in entries if e.group == group] for group in {e.group for e in entries}}
     plugins._declared.cache_clear()
     try:
-        with patch.object(plugins, "entry_points", lambda group: by_group.get(group, [])):
+        with patch.object(importlib.metadata, "entry_points", lambda group: by_group.get(group, [])):
             yield
     finally:
         plugins._declared.cache_clear()
