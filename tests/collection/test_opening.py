@@ -267,3 +267,10 @@ def test_an_unknown_language_leaves_nothing_behind(tmp_path: Path) -> None:
             settings=gnomon.CollectionSettings(retrieval=gnomon.RetrievalSettings(language="xx")),
         )
     assert not (tmp_path / "kb").exists()
+
+
+def test_a_version_in_the_folders_name_is_pointed_to_its_option(kb: Collection) -> None:
+    folder = kb.internals.folder
+    with pytest.raises(CollectionNotFound) as caught:
+        gnomon.open(folder.with_name(f"{folder.name}@v9"), create=False)
+    assert caught.value.hint == f"name the version apart: {folder} --version v9"

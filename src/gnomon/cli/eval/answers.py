@@ -30,7 +30,8 @@ Questions = Annotated[
     Path,
     typer.Option(
         "--data",
-        help="Questions with right answers and their documents, .jsonl or .jsonl.gz.",
+        help="Questions with right answers and their documents, .jsonl or .jsonl.gz, a line each: "
+        '{"question": …, "answer": …, "document": ID}.',
         metavar="FILE",
     ),
 ]

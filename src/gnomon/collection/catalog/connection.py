@@ -47,11 +47,7 @@ class Catalog:
     def __init__(self, folder: Path, *, create: bool, busy_s: float = 60.0) -> None:
         self.path = folder / FILE
         if not create and not is_file(self.path):
-            raise CollectionNotFound(
-                f"no collection at {folder}",
-                expected=f"a folder that holds {FILE}",
-                hint=f"make one: gnomon index PATH --into {folder}",
-            )
+            raise _not_found(folder)
         with translated_errors(self.path):
             if create:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -275,6 +271,14 @@ def exclusive_lock(
 def storage_error(error: OSError, path: Path) -> StorageError:
     """The StorageError for an error of the operating system, with the path and the next step."""
     return files.storage_error(error, path, kept="nothing committed is lost")
+
+
+def _not_found(folder: Path) -> CollectionNotFound:
+    base, at, version = folder.name.rpartition("@")
+    hint = f"make one: gnomon index PATH --into {folder}"
+    if at and is_file(folder.with_name(base) / FILE):
+        hint = f"name the version apart: {folder.with_name(base)} --version {version}"
+    return CollectionNotFound(f"no collection at {folder}", expected=f"a folder that holds {FILE}", hint=hint)
 
 
 def _busy(path: Path) -> CollectionBusy:
