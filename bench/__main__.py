@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-FOLDERS = ("speed", "quality", "answers", "migration", "training", "peers")
+FOLDERS = ("speed", "quality", "answers", "migration", "training", "durability", "peers")
 
 
 def benchmarks() -> dict[str, str]:

@@ -40,6 +40,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path
 
     Raises StorageError.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     target = folder / f"step-{checkpoint.step:08d}"
@@ -50,9 +51,10 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, *, keep: int) -> Path
             save_file(tensors, made / _TENSORS)
             plain = {"version": VERSION, "step": checkpoint.step, "sha256": _digest(made / _TENSORS)}
             (made / _STATE).write_text(json.dumps({**plain, **checkpoint.plain}), encoding="utf-8")
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         kept = "a checkpoint takes three times the model's size, and training continues from the last one"
-        raise storage_error(error, target, kept=kept) from error
+        refused = error if isinstance(error, OSError) else OSError(str(error))
+        raise storage_error(refused, target, kept=kept) from error
     for old in checkpoints(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return target
