@@ -208,7 +208,8 @@ def _after_index(folder: Path, acknowledged: Sequence[str]) -> list[str]:
     return found + completed(folder, _index, names[3:])
 
 
-def _fill_versions(folder: Path) -> None:
+def fill_versions(folder: Path) -> None:
+    """A collection with two versions."""
     _fill(folder)
     with opened(folder) as kb:
         name = kb.versions.add(encoders()[1]).name
@@ -230,7 +231,7 @@ def _after_switch(folder: Path, acknowledged: Sequence[str]) -> list[str]:
 
 
 def _fill_to_prune(folder: Path) -> None:
-    _fill_versions(folder)
+    fill_versions(folder)
     with opened(folder) as kb:
         kb.switch("v2")
         kb.search("river")
@@ -247,8 +248,10 @@ def _after_prune(folder: Path, acknowledged: Sequence[str]) -> list[str]:
     return examined(folder, ()) + completed(folder, _prune, ())
 
 
-def _fill_table(folder: Path) -> None:
-    _fill(folder)
+def fill_table(folder: Path) -> None:
+    """A table beside a collection."""
+    if not (folder / "kb").exists():
+        _fill(folder)
     lines = ["name,amount", *(f"row{n},{n * n}" for n in range(ROWS))]
     (folder / "sums.csv").write_text("\n".join(lines) + "\n")
 
@@ -324,15 +327,26 @@ def _after_train(folder: Path, acknowledged: Sequence[str]) -> list[str]:
     return found
 
 
-def _watch(folder: Path, acknowledge: Acknowledge) -> None:
+def watch(folder: Path, acknowledge: Acknowledge) -> None:
+    """Write a migration's state and a baseline, twice."""
     place = folder / "kb"
     for turn in (1, 2):
         with migration_state.exclusive_run(place, migration_state.Migration(str(place), run=f"{turn}")) as file:
             file.update(stage="building", behind=turn)
             file.update(outcome="ready")
         rows = np.full((8, 4), float(turn), dtype=np.float32)
-        baseline = Baseline(f"base{turn}", "2026", "v1", "s", None, "", 0, rows, None, None, None)
-        baseline.save(place)
+        Baseline(
+            id=f"base{turn}",
+            at="2026",
+            version="v1",
+            space="s",
+            queries=None,
+            query_source="",
+            documents=rows,
+            golden=None,
+            latency=None,
+            recall=None,
+        ).save(place)
         acknowledge(str(turn))
 
 
@@ -345,7 +359,7 @@ def _after_watch(folder: Path, acknowledged: Sequence[str]) -> list[str]:
             found.append(f"lost: the state or the baseline of turn {least}")
         if baseline is not None and float(baseline.documents[0, 0]) != int(baseline.id[-1]):
             found.append("lost: the arrays of the baseline are another's")
-        _watch(folder, lambda _: None)
+        watch(folder, lambda _: None)
     return found
 
 
@@ -353,11 +367,11 @@ OPERATIONS = (
     Operation("index", _fill_files, _index, _after_index),
     Operation("remove", _fill_to_remove, _remove, _after_remove),
     Operation("add", _fill, _add, _after_add),
-    Operation("switch", _fill_versions, _switch, _after_switch),
+    Operation("switch", fill_versions, _switch, _after_switch),
     Operation("prune", _fill_to_prune, _prune, _after_prune),
-    Operation("table import", _fill_table, _import_table, _after_table),
+    Operation("table import", fill_table, _import_table, _after_table),
     Operation("training checkpoint", _fill_checkpoints, _train, _after_train),
-    Operation("migration state and baseline", _fill, _watch, _after_watch),
+    Operation("migration state and baseline", _fill, watch, _after_watch),
 )
 
 

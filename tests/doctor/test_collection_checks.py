@@ -16,7 +16,7 @@ import pytest
 from gnomon.collection import CollectionSettings
 from gnomon.collection.catalog.queries import chunks_of
 from gnomon.core.documents import Document
-from gnomon.core.errors import DamagedVectors, InvalidInput
+from gnomon.core.errors import DamagedPassages, InvalidInput
 from gnomon.doctor.doctor import examine
 from gnomon.doctor.report import DoctorFinding, DoctorReport
 from gnomon.testing.toys import HashEncoder
@@ -171,7 +171,7 @@ def test_a_search_leaves_out_passages_of_damaged_vectors_and_says_so(folder: Pat
     )
     shutil.rmtree(folder / "derived")
     with opened(folder) as kb:
-        with pytest.warns(DamagedVectors, match=r"2 passages of .* doctor .* --fix"):
+        with pytest.warns(DamagedPassages, match=r"2 passages of .* doctor .* --fix"):
             found = kb.search("x7y0z1", k=COUNT * 4, mode="dense")
         assert len(found) == len(whole) - 2
         assert lost not in {hit.chunk_id for hit in found}

@@ -16,7 +16,16 @@ from rich.console import Console
 from rich.text import Text
 
 from gnomon.core import errors
-from gnomon.core.errors import DamagedVectors, GnomonError, LowRecall, SkippedRows, TruncatedText, UnknownText
+from gnomon.core.errors import (
+    DamagedCatalog,
+    DamagedPassages,
+    GnomonError,
+    LostChanges,
+    LowRecall,
+    SkippedRows,
+    TruncatedText,
+    UnknownText,
+)
 from gnomon.core.files import storage_error
 from gnomon.core.progress import Progress
 
@@ -208,7 +217,7 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, allow_nan=False, default=str) + "\n")
 
 
-_NOTED = (TruncatedText, UnknownText, SkippedRows, LowRecall, DamagedVectors)
+_NOTED = (TruncatedText, UnknownText, SkippedRows, LowRecall, DamagedPassages, DamagedCatalog, LostChanges)
 
 
 @contextmanager

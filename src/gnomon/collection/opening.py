@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gnomon.collection.catalog import spaces, versions
+from gnomon.collection.catalog import queries, spaces, versions
 from gnomon.collection.catalog.connection import FILE, Catalog, translated_errors
 from gnomon.collection.catalog.versions import Version
 from gnomon.collection.collection import Collection
+from gnomon.collection.indexes.state import derived_folder, read_state
 from gnomon.collection.serving.serving import Serving
 from gnomon.collection.serving.snapshot import EncoderRegistry, resolve_reranker
 from gnomon.collection.settings import DEFAULT_MODEL, CollectionSettings, RetrievalSettings
 from gnomon.core.contracts import Encoder
-from gnomon.core.errors import CollectionNotFound, InvalidInput
+from gnomon.core.errors import CollectionDamaged, CollectionNotFound, DamagedCatalog, InvalidInput, LostChanges
 from gnomon.core.files import exists, is_folder
 from gnomon.core.progress import ProgressCallback, accepts_say, no_progress
 from gnomon.core.space import Space
 from gnomon.text.chunk import ChunkSettings
 
 _CHUNK_TOKENS = 256
+_CHECKED_BYTES = 16 << 20
+"""The largest catalog that is checked whenever it is opened: 2 ms a MB."""
 Load = Callable[[str], Encoder]
 
 
@@ -55,6 +59,7 @@ def open_collection(
     create = create and version is None  # a version is named of what is there
     with translated_errors(folder):
         is_new = create and not exists(folder / FILE)
+    _require_no_remains(folder)
     if is_new:
         # Before anything is written, so that a missing or unsuitable model leaves nothing behind.
         encoders = encoders or (load(name),)
@@ -67,6 +72,8 @@ def open_collection(
                 raise _unfinished(folder)
             encoders = encoders or (load(name),)
             serving = _create(catalog, settings, encoders[0], model=_reference(name))
+        _warn_of_damage(catalog)
+        _warn_of_lost_changes(catalog, folder, serving)
         _require_agreement(serving, settings)
         encoders = _checked_encoders(serving, settings.model, encoders, load=load)
         registry = EncoderRegistry(catalog, lambda model, space: load(model, space=space), encoders)
@@ -74,6 +81,54 @@ def open_collection(
     except BaseException:
         catalog.close()
         raise
+
+
+def _require_no_remains(folder: Path) -> None:
+    """Raise CollectionDamaged where the catalog is gone or empty, though its indexes or its log are there."""
+    path = folder / FILE
+    try:
+        if path.exists() and path.stat().st_size:
+            return
+        log = path.with_name(f"{FILE}-wal")
+        remains = [*(folder / "derived").glob("v*/state.json"), *([log] if log.exists() and log.stat().st_size else [])]
+    except OSError:  # opening says what is wrong
+        return
+    if remains:  # beside an empty file SQLite would delete the log
+        raise CollectionDamaged(
+            f"{path} is {'empty' if path.exists() else 'gone'}, though {remains[0]} of its collection is there",
+            expected="the catalog, which alone holds the documents",
+            hint=f"restore {FILE} from a backup, or index into another folder",
+        )
+
+
+def _warn_of_damage(catalog: Catalog) -> None:
+    """Warn where SQLite's check of a small catalog finds faults. A larger one is checked by the doctor only."""
+    if catalog.path.stat().st_size > _CHECKED_BYTES:
+        return
+    with catalog.read() as connection:
+        found = str(connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one())
+    if found != "ok":
+        warnings.warn(
+            f"{catalog.path} is damaged ({found}): documents may be missing or wrong; restore it from a backup; what "
+            f"is wrong, and what can be mended: gnomon doctor {catalog.path.parent}",
+            DamagedCatalog,
+            stacklevel=3,
+        )
+
+
+def _warn_of_lost_changes(catalog: Catalog, folder: Path, version: Version) -> None:
+    """Warn where the catalog is behind what its indexes have seen."""
+    state = read_state(derived_folder(folder, version))
+    with catalog.read() as connection:
+        head = queries.chunking_head(connection, version.chunking_id)
+    if state.collection == catalog.collection_id and state.seq > head.seq:
+        warnings.warn(
+            f"{folder}: the last {state.seq - head.seq:,} changes of passages that were committed are not in "
+            f"{FILE} any more: an older copy was put back, or its write-ahead log ({FILE}-wal) was lost or damaged; "
+            "index the files again, and the documents since then are in",
+            LostChanges,
+            stacklevel=3,
+        )
 
 
 def _serving_version(catalog: Catalog, name: str | None) -> Version | None:

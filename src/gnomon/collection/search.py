@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
@@ -14,7 +15,7 @@ from sqlalchemy import Connection
 from gnomon.collection.catalog import queries
 from gnomon.collection.settings import By, Mode, RetrievalSettings
 from gnomon.core.contracts import Encoder, Index, Retriever, Role, RoleMethods
-from gnomon.core.errors import InvalidInput
+from gnomon.core.errors import DamagedPassages, InvalidInput
 from gnomon.core.ranking import Hit, Query, Ranking
 from gnomon.core.stop_words import ENGLISH
 from gnomon.core.vectors import Vectors
@@ -186,8 +187,20 @@ def group_by_document(connection: Connection, ranking: Ranking, k: int) -> tuple
 
 
 def hits(connection: Connection, query: str, ranking: Ranking, *, more: Mapping[int, int]) -> list[Hit]:
-    """The hits of a ranking. A chunk that was deleted since the index was read is left out."""
+    """The hits of a ranking. A chunk that was deleted since the index was read is left out.
+
+    So is one whose text is not what was indexed, and a warning says so.
+    """
     rows = queries.chunk_rows(connection, ranking.ids.tolist())
+    damaged = [chunk_id for chunk_id, row in rows.items() if queries.embedded_text(row) is None]
+    if damaged:
+        names = ", ".join(sorted({rows.pop(chunk_id).key for chunk_id in damaged})[:3])
+        warnings.warn(
+            f"{len(damaged):,} passages are left out, since their stored texts are damaged: {names}; "
+            "gnomon doctor COLLECTION lists all such documents: add them again",
+            DamagedPassages,
+            stacklevel=2,
+        )
     stems = highlighter(query)
     found = []
     for position, chunk_id in enumerate(ranking.ids.tolist()):

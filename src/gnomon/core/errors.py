@@ -129,5 +129,13 @@ class LowRecall(UserWarning):
     """An approximate index that lost too many true neighbours was replaced by an exact one."""
 
 
-class DamagedVectors(UserWarning):
-    """Passages that a search by meaning leaves out because their stored vectors are damaged."""
+class DamagedPassages(UserWarning):
+    """Passages that a search leaves out because what is stored of them is damaged."""
+
+
+class DamagedCatalog(UserWarning):
+    """SQLite's check finds faults in the catalog: what can be read is, and some of it may be missing or wrong."""
+
+
+class LostChanges(UserWarning):
+    """The catalog is older than its indexes: a copy was put back, or its write-ahead log was lost or damaged."""

@@ -15,6 +15,7 @@ from gnomon.answer.tables.source import (
     list_tables,
     locate_derived,
     locate_table,
+    seal_file,
 )
 from gnomon.answer.tables.types import TableInfo
 from gnomon.collection import Collection
@@ -86,7 +87,9 @@ def unregister(kb: Collection, name: str) -> None:
 
 def _drop_derived(kb: Collection, name: str) -> None:
     with suppress(OSError):  # disposable, and not looked at again
-        derived_file(name, kb.tables.folder).unlink(missing_ok=True)
+        file = derived_file(name, kb.tables.folder)
+        file.unlink(missing_ok=True)
+        seal_file(file).unlink(missing_ok=True)
 
 
 def _check_name(name: str, previous: TableInfo | None, file: Path) -> None:

@@ -24,9 +24,10 @@ from gnomon.answer.tables.types import (
     unique_names,
 )
 from gnomon.collection.catalog.connection import translated_errors
-from gnomon.core.errors import GnomonError, UnreadableFile
+from gnomon.core.errors import GnomonError, IndexDamaged, UnreadableFile
 from gnomon.core.files import replacing
 from gnomon.core.serialize import from_plain, to_plain
+from gnomon.index.manifest import check_files, checksums, read_manifest, write_manifest
 
 DERIVED_FORMAT = 1
 """Of the derived files; one of another format is derived anew."""
@@ -129,6 +130,7 @@ def locate_derived(name: str, path: Path, kind: TableKind, *, folder: Path) -> T
     if derived and derived[0].sha256 == stamp.sha256:
         with translated_errors(file), closing(sqlite3.connect(file)) as connection, connection:
             connection.execute("UPDATE about SET stamp = ?", (json.dumps(to_plain(stamp)),))
+        _seal(file)
         return _derived_location(file, *derived[1:])
     columns, rows = write_derived(file, read_table(name, path, kind), stamp)
     return _derived_location(file, columns, rows)
@@ -140,7 +142,32 @@ def write_derived(file: Path, data: TableData, stamp: FileStamp) -> tuple[tuple[
         file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(file) as beside, closing(sqlite3.connect(beside)) as connection, connection:
             rows = _fill(connection, data, stamp)
+        _seal(file)
     return data.columns, rows
+
+
+def seal_file(file: Path) -> Path:
+    """Where the checksums of a derived file are kept."""
+    return file.with_name(f"{file.name}.json")
+
+
+def _seal(file: Path) -> None:
+    """Keep the file's checksums: SQLite has none of its own, and a flipped bit would be an answer."""
+    sealed = {"version": DERIVED_FORMAT, "file": [file.stat().st_size, checksums(file)]}
+    with translated_errors(file):
+        write_manifest(seal_file(file), sealed)
+
+
+def _is_intact(file: Path) -> bool:
+    """Whether a derived file is what was written; True where an older gnomon kept no checksums."""
+    if not seal_file(file).is_file():
+        return True
+    try:
+        size, sums = read_manifest(seal_file(file), version=DERIVED_FORMAT)["file"]
+        check_files(file.parent, {file.name: (size, sums)})
+    except (IndexDamaged, KeyError, ValueError, OSError):
+        return False
+    return file.stat().st_size == size
 
 
 def _fill(connection: sqlite3.Connection, data: TableData, stamp: FileStamp) -> int:
@@ -160,7 +187,7 @@ def _fill(connection: sqlite3.Connection, data: TableData, stamp: FileStamp) -> 
 
 def _read_derived(file: Path) -> tuple[FileStamp, tuple[Column, ...], int] | None:
     """A derived file's stamp, columns and row count; None for none, a damaged one or one of another format."""
-    if not file.is_file():
+    if not file.is_file() or not _is_intact(file):
         return None
     try:
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import sqlite3
 import uuid
 import weakref
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -203,6 +205,8 @@ def _schema_of(connection: Connection, path: Path) -> int:
     if not inspect(connection).has_table("meta"):
         return 0
     stored = connection.execute(select(schema.meta.c.value).where(schema.meta.c.key == "schema")).scalar_one()
+    if not stored.isdecimal():
+        raise damaged(path, f"its schema's number is {stored!r}")
     if int(stored) > len(schema.MIGRATIONS):
         raise CollectionTooNew(
             f"{path} has schema {stored}",
@@ -236,6 +240,8 @@ def translated_errors(path: Path) -> Iterator[None]:
         raise _busy(path) from error
     except (DatabaseError, sqlite3.DatabaseError) as error:
         raise _translated(error, path) from error
+    except (zlib.error, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise damaged(path, f"a row cannot be read ({error})") from error
     except OSError as error:
         raise storage_error(error, path) from error
 
@@ -300,13 +306,19 @@ def _translated(error: Exception, path: Path) -> Exception:
         return storage_error(OSError(13, "Permission denied"), path)
     if "i/o error" in text:
         return storage_error(OSError(5, "Input/output error"), path)
-    of_damage = ("no such", "could not decode")
+    of_damage = ("no such", "could not decode", "malformed")
     if isinstance(error, OperationalError | sqlite3.OperationalError) and not any(each in text for each in of_damage):
         return error
     if "constraint" in text:
         return error
+    return damaged(path, text)
+
+
+def damaged(path: Path, what: object) -> CollectionDamaged:
+    """The error for a catalog of which SQLite, or what is kept in it, says that it is damaged."""
     return CollectionDamaged(
-        f"{path} is damaged: {text}",
+        f"{path} is damaged: {what}",
         expected="an intact catalog",
-        hint="restore it from a backup, or delete the folder and index again",
+        hint=f"keep the folder, and restore {path.name} from a backup; which documents can still be read, and how to "
+        f"save them: gnomon doctor {path.parent}",
     )

@@ -44,6 +44,7 @@ _SHOWN = (
         schema.documents.c.metadata,
         schema.chunks.c.heading,
         schema.chunks.c.text,
+        schema.chunks.c.text_hash,
         schema.chunks.c.start,
         schema.chunks.c.end,
     )
@@ -174,7 +175,7 @@ def texts_of(connection: Connection, ids: Array) -> tuple[Array, list[str], list
 
 
 def chunk_rows(connection: Connection, ids: Sequence[int]) -> dict[int, Any]:
-    """What a hit contains of each chunk, by chunk id."""
+    """What a hit contains of each chunk, by chunk id, with its text's hash."""
     rows: dict[int, Any] = {}
     for block in _blocks(np.asarray(ids, dtype=np.int64)):
         rows.update({row.id: row for row in connection.execute(_SHOWN, {"ids": block})})
@@ -202,17 +203,22 @@ def documents(connection: Connection, keys: Sequence[str]) -> dict[str, Document
 
 
 def document_of(row: Any) -> Document:
-    """The document of a row of the documents' table."""
-    return with_title_as_text(  # gnomon 0.1 kept a title alone without a text
-        Document(
-            id=row.key,
-            text=zlib.decompress(row.body).decode(),
-            title=row.title,
-            source=row.source,
-            media_type=row.media_type,
-            metadata=json.loads(row.metadata),
-        )
+    """The document of a row of the documents' table. Raises CollectionDamaged where it is not what was added."""
+    document = Document(
+        id=row.key,
+        text=zlib.decompress(row.body).decode(),
+        title=row.title,
+        source=row.source,
+        media_type=row.media_type,
+        metadata=json.loads(row.metadata),
     )
+    if document.content_hash != row.content_hash:
+        raise CollectionDamaged(
+            f"document {row.key!r}: its title or text is not what was added",
+            expected="a text that belongs to its hash",
+            hint="add it again, or remove it; gnomon doctor COLLECTION lists all such documents",
+        )
+    return with_title_as_text(document)  # gnomon 0.1 kept a title alone without a text
 
 
 def stored_sources(connection: Connection) -> dict[str, Any]:
@@ -261,7 +267,14 @@ def root_labels(connection: Connection) -> dict[str, str]:
 
 def document_keys(connection: Connection) -> list[str]:
     """The ids of all documents, in the order in which they were last written."""
-    return list(connection.execute(select(schema.documents.c.key).order_by(schema.documents.c.id)).scalars())
+    keys = list(connection.execute(select(schema.documents.c.key).order_by(schema.documents.c.id)).scalars())
+    if None in keys:
+        raise CollectionDamaged(
+            f"{keys.count(None):,} documents have lost their ids",
+            expected="an intact catalog",
+            hint="restore collection.db from a backup; gnomon doctor COLLECTION says what else is wrong",
+        )
+    return keys
 
 
 def paths_of(connection: Connection, source: str | Path) -> tuple[str, ...]:
@@ -304,11 +317,19 @@ def chunks_of(connection: Connection, ids: Sequence[int]) -> list[Chunk]:
     return found
 
 
+def embedded_text(row: Any) -> str | None:
+    """What was embedded of a row's chunk; None where title, headings, text or place are not what they were."""
+    possible = embedded_texts(row.title, tuple(json.loads(row.heading)), row.text)
+    if row.end - row.start != len(row.text):
+        return None
+    return next((text for text in possible if vector_cache.hash_of(text) == row.text_hash), None)
+
+
 def _chunk(row: Any) -> Chunk:
-    heading = tuple(json.loads(row.heading))
-    for text in embedded_texts(row.title, heading, row.text):
-        if vector_cache.hash_of(text) == row.text_hash:
-            return Chunk(row.key, row.ordinal, row.start, row.end, row.text, text, row.tokens, heading)
+    text = embedded_text(row)
+    if text is not None:
+        heading = tuple(json.loads(row.heading))
+        return Chunk(row.key, row.ordinal, row.start, row.end, row.text, text, row.tokens, heading)
     raise CollectionDamaged(
         f"chunk {row.id} of {row.key!r}: its text is not the one that was embedded",
         expected="a text that belongs to its hash",

@@ -21,7 +21,7 @@ from gnomon.collection.ingest.writer import Target
 from gnomon.collection.search import build_retriever
 from gnomon.collection.settings import Mode, RetrievalSettings
 from gnomon.core.contracts import Array, Encoder, Retriever
-from gnomon.core.errors import DamagedVectors, GnomonError, IndexDamaged, ModelUnsupported, WeightsMismatch
+from gnomon.core.errors import DamagedPassages, GnomonError, IndexDamaged, ModelUnsupported, WeightsMismatch
 from gnomon.core.progress import ProgressCallback, no_progress
 from gnomon.core.ranking import Query, Ranking
 from gnomon.core.space import Space
@@ -325,7 +325,7 @@ class Snapshot:
             warnings.warn(
                 f"{count:,} passages of {self.served.folder} are found by their words only: their stored vectors are "
                 f"damaged; embed them again: gnomon doctor {self.served.folder} --fix",
-                DamagedVectors,
+                DamagedPassages,
                 stacklevel=2,
             )
 
