@@ -116,11 +116,11 @@ def examined(folder: Path, present: Iterable[str], absent: Iterable[str] = ()) -
         for mode in ("lexical", "dense", "hybrid"):
             with called(found, "dead"):
                 for one in sorted(present)[:: max(1, len(present) // 4)]:
-                    hits = [hit.document for hit in kb.search(word(one), k=3, mode=mode)]  # type: ignore[arg-type]
+                    hits = [hit.document for hit in kb.search(word(one), k=3, mode=mode)]
                     if hits[:1] != [one]:
                         found.append(f"lost: {one} is not found first by {mode}: {hits}")
                 for one in sorted(absent)[:3]:
-                    if one in [hit.document for hit in kb.search(word(one), k=5, mode=mode)]:  # type: ignore[arg-type]
+                    if one in [hit.document for hit in kb.search(word(one), k=5, mode=mode)]:
                         found.append(f"lost: {one}, which was removed, is found by {mode}")
         with called(found, "dead"):
             kb.add(document("after"))

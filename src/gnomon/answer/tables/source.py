@@ -167,7 +167,7 @@ def _is_intact(file: Path) -> bool:
         check_files(file.parent, {file.name: (size, sums)})
     except (IndexDamaged, KeyError, ValueError, OSError):
         return False
-    return file.stat().st_size == size
+    return bool(file.stat().st_size == size)
 
 
 def _fill(connection: sqlite3.Connection, data: TableData, stamp: FileStamp) -> int:
