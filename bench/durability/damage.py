@@ -55,7 +55,7 @@ def make(place: Path, *, closed: bool) -> None:
         os._exit(0)  # its log stays
 
 
-def _made(place: Path, closed: bool, _: Acknowledge) -> None:  # noqa: FBT001
+def _made(place: Path, closed: bool, _: Acknowledge) -> None:
     make(place, closed=closed)
 
 
