@@ -122,7 +122,8 @@ def answers(place: Path, say: Acknowledge) -> None:
         try:
             kb = opened(place)
         except GnomonError as error:
-            say(json.dumps(["open", "refused" if error.hint else "no hint", f"{type(error).__name__}: {error.message}"]))
+            kind = "refused" if error.hint else "no hint"
+            say(json.dumps(["open", kind, f"{type(error).__name__}: {error.message}"]))
             return
         except Exception:  # noqa: BLE001 - all of them are what is counted
             say(json.dumps(["open", "traceback", traceback.format_exc()[-1200:]]))

@@ -67,7 +67,7 @@ class Tally:
             self.examples += [f"{fault}: {some[0]}"] if some else []
 
 
-def trial(operation: Operation, base: Path, place: Path, fault: Fault) -> tuple[Outcome, list[str]]:
+def trial(operation: Operation, base: Path, place: Path, *, fault: Fault) -> tuple[Outcome, list[str]]:
     """Disturb the operation in a fresh copy of its folder, and look at what is left."""
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(base, place)
@@ -102,7 +102,7 @@ def measure(operation: Operation, scratch: Path, *, kills: int, errors: int, cho
     wanted = _drawn(every, kills, chosen)
     wanted += [replace(fault, how=_ERRORS[at % 2]) for at, fault in enumerate(_drawn(every, errors, chosen))]
     for fault in wanted:
-        tally.add(fault, *trial(operation, base, place, fault))
+        tally.add(fault, *trial(operation, base, place, fault=fault))
     return tally
 
 

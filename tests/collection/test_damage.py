@@ -36,7 +36,7 @@ def test_a_passage_whose_text_was_changed_is_left_out_of_hits(kb: Collection, tm
 def test_a_document_whose_text_was_changed_is_refused(kb: Collection, tmp_path: Path) -> None:
     statement = "UPDATE documents SET body = ? WHERE key = 'docs/whales.txt'"
     change(tmp_path / "kb", statement, zlib.compress(b"The blue shark"))
-    with pytest.raises(CollectionDamaged, match="'docs/whales.txt': its title or text is not what was added"):
+    with pytest.raises(CollectionDamaged, match=r"'docs/whales.txt': its title or text is not what was added"):
         kb.get("docs/whales.txt")
     assert kb.get("docs/sundial.md") is not None
     change(tmp_path / "kb", statement, b"no zlib")
@@ -61,7 +61,7 @@ def test_a_catalog_that_is_gone_is_not_made_anew(kb: Collection, tmp_path: Path,
     (tmp_path / "kb" / "collection.db").unlink()
     if left is not None:
         (tmp_path / "kb" / "collection.db").write_bytes(left)
-    with pytest.raises(CollectionDamaged, match="is gone|is empty") as caught:
+    with pytest.raises(CollectionDamaged, match=r"is gone|is empty") as caught:
         gnomon.open(tmp_path / "kb", encoder=encoder())
     assert "backup" in caught.value.hint
 

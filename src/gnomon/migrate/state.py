@@ -167,7 +167,8 @@ def exclusive_run(folder: Path, first: Migration) -> Iterator[StateFile]:
         except Timeout as error:
             raise busy_error(folder) from error
     try:
-        (folder / FOLDER / STOP).unlink(missing_ok=True)
+        with storage_errors(folder):
+            (folder / FOLDER / STOP).unlink(missing_ok=True)
         yield StateFile(folder, first)
     finally:
         lock.release()
