@@ -21,6 +21,7 @@ _SETTINGS = {
     "file_insertion_enabled": False,
     "halt_level": 10,
     "input_encoding": "unicode",
+    "line_length_limit": 1_000_000_000,  # docutils' own, 10,000, leaves a whole file out for one line
     "raw_enabled": False,
     "report_level": 10,
     "syntax_highlight": "none",

@@ -1,0 +1,123 @@
+"""An index run of this tree beside one of another: wall and CPU seconds of reading, chunking and writing.
+
+    python -m bench index_run --before ../old        # a worktree of the commit to compare with
+
+The default model's tokenizer counts the tokens; the vectors are drawn at random, so that what is measured
+is the rest. `--model` takes a real model in its place. The trees take turns, in a process each; CPU seconds are those
+of the process and all that it started.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import os
+import resource
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from bench.data import DATA
+from bench.record import spread, write
+
+RUN = """
+import json, sys, time
+from zlib import crc32
+import numpy as np
+import gnomon
+from gnomon.core.vectors import Vectors
+from gnomon.testing.toys import HashEncoder
+
+ROWS = np.random.default_rng(1).standard_normal((4096, 384)).astype("f4")
+ROWS /= np.linalg.norm(ROWS, axis=1, keepdims=True)
+
+class Drawn(HashEncoder):
+    def __init__(self, model):
+        super().__init__(384, max_tokens=256)
+        self._model = gnomon.load_encoder(model)
+
+    @property
+    def tokenizer_json(self):
+        return self._model.tokenizer_json
+
+    @property
+    def token_counting(self):
+        return getattr(self._model, "token_counting", None)
+
+    def count_tokens(self, texts, *, role):
+        return self._model.count_tokens(texts, role=role)
+
+    def encode(self, texts, *, role):
+        return Vectors(ROWS[[crc32(text.encode()) % len(ROWS) for text in texts]], self.space)
+
+source, target, model, real = sys.argv[1:]
+how = {"settings": gnomon.CollectionSettings(model=real)} if real else {"encoder": Drawn(model)}
+with gnomon.open(target, **how) as kb:
+    started = time.perf_counter()
+    report = kb.index([source])
+    print(json.dumps({"seconds": time.perf_counter() - started, "chunks": report.chunks_added}))
+"""
+
+
+def measured(tree: Path, source: Path, model: str, *, real: str) -> dict[str, Any]:
+    """Wall seconds of the run alone, and CPU seconds of the process with what it started."""
+    with tempfile.TemporaryDirectory() as folder:
+        before, started = _cpu(), time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-c", RUN, str(source), f"{folder}/kb", model, real],
+            env={**os.environ, "PYTHONPATH": str(tree / "src")},
+            stdout=subprocess.PIPE,
+            check=True,
+        )
+        whole = time.perf_counter() - started
+        return {**json.loads(done.stdout.splitlines()[-1]), "cpu": _cpu() - before, "process": whole}
+
+
+def _cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def sources(folder: Path) -> dict[str, Path]:
+    """A folder of HTML pages, the Git manual, and a corpus in one file of JSON lines."""
+    with tarfile.open(DATA / "docs" / "git.tar.gz") as archive:
+        archive.extractall(folder / "git", filter="data")
+    (folder / "scifact").mkdir()
+    with gzip.open(DATA / "scifact" / "corpus.jsonl.gz") as packed:
+        (folder / "scifact" / "corpus.jsonl").write_bytes(packed.read())
+    return {"git manual": folder / "git", "SciFact": folder / "scifact"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--before", type=Path, required=True, help="the tree to compare with")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--tokenizer", default="all-MiniLM-L6-v2", help="the model whose tokenizer counts")
+    parser.add_argument("--model", default="", help="embed with this model")
+    options = parser.parse_args()
+    trees = {"before": options.before.resolve(), "now": Path(__file__).parents[2]}
+    figures: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, source in sources(Path(folder)).items():
+            runs: dict[str, list[dict[str, Any]]] = {tree: [] for tree in trees}
+            for _ in range(options.repeats):
+                for tree, path in trees.items():
+                    runs[tree].append(measured(path, source, options.tokenizer, real=options.model))
+            figures[name] = {
+                tree: {
+                    "chunks": each[0]["chunks"],
+                    "wall_s": spread([one["seconds"] for one in each], 2),
+                    "cpu_s": spread([one["cpu"] for one in each], 2),
+                }
+                for tree, each in runs.items()
+            }
+    write("index_run", {"model": options.model or "vectors at random", "runs": figures})
+
+
+if __name__ == "__main__":
+    main()
