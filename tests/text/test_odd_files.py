@@ -20,7 +20,7 @@ from gnomon.text.worker import Request, Setup
 from gnomon.text.worker_process import FileReader
 from support.odd_files import FILES
 
-REFUSED = {"lists.jsonl": "recursion", "numbers.jsonl": "digits", "nested.rst": "Recursion"}
+REFUSED = {"lists.jsonl": "recursion", "numbers.jsonl": "digits"}
 """Files that cannot be read, with a word of the reason."""
 
 
