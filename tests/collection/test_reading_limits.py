@@ -13,9 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from gnomon.collection import Collection, IndexOptions
+import gnomon
+from gnomon.collection import Collection, CollectionSettings, IndexOptions
+from gnomon.collection.ingest import reader_thread
 from gnomon.collection.reports import IndexReport
 from support.plugins import installed_readers
+from support.static_models import CANARIES, write_static_model
 
 READERS = """
 import ctypes, os, re, sys, time
@@ -193,7 +196,7 @@ def children(pid: int) -> list[int]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as Linux lists them")
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_the_reading_process_ends_with_the_one_that_started_it(tmp_path: Path, odd: Path, how: signal.Signals) -> None:
     write(odd, "a.slow")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "package"), os.environ["PYTHONPATH"]])}
@@ -208,3 +211,32 @@ def test_the_reading_process_ends_with_the_one_that_started_it(tmp_path: Path, o
         parent.kill()
     while any(Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes() for pid in started):
         time.sleep(0.05)
+
+
+def test_another_process_makes_the_same_chunks(tmp_path: Path, monkeypatch) -> None:
+    model = write_static_model(tmp_path / "model")
+    words = " ".join(["note", *CANARIES])
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "long.md").write_text("\n\n".join(f"## note n{number}t0\n\n{words} {words}" for number in range(200)))
+    made = []
+    for name, little in (("here", 10**9), ("there", 0)):
+        monkeypatch.setattr(reader_thread, "_LITTLE_BYTES", little)
+        with gnomon.open(tmp_path / name, settings=CollectionSettings(model=str(model), chunk_tokens=16)) as kb:
+            assert kb.index([docs]).problems == ()
+            made.append(kb.to_arrow("chunks").drop_columns("chunk_id").to_pylist())
+    assert len(made[0]) > 200
+    assert made[0] == made[1]
+
+
+def test_no_process_is_started_for_nothing(kb: Collection, docs: Path, monkeypatch) -> None:
+    def start(_: object) -> None:
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr(reader_thread.FileReader, "start", start)
+    assert kb.index([docs]).unchanged == 4
+    (docs / "whales.txt").write_text("A little plain text is read here.")
+    assert kb.index([docs]).indexed == 1
+    (docs / "page.html").write_text("<p>Another parser reads this.</p>")
+    with pytest.raises(AssertionError, match="a process was started"):
+        kb.index([docs])
