@@ -83,7 +83,7 @@ def index(
     bounds = {"max_file_mb": max_file_mb, "max_file_s": max_file_s, "max_memory_mb": max_memory_mb}
     options = IndexOptions(tuple(exclude or ()), ignore_files=not no_ignore, verify=verify, **bounds)
     if not exists(into):
-        label_roots(paths)  # a misspelled path makes no collection
+        label_roots([Path(path) for path in paths])  # a misspelled path makes no collection
     with noted() as notes, gnomon.open(into, settings=settings, progress=print_message) as kb:
         with ProgressBar() as bar:
             bar.update(Progress("finding files"))
