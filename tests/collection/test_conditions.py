@@ -22,27 +22,19 @@ from gnomon.core.ranking import Query, Ranking
 from gnomon.retrieve import Fuse
 from gnomon.retrieve.where import from_mapping, parse
 from gnomon.testing.toys import HashEncoder
+from gnomon.text.field_types import iso_prefix
 
-VALUES = [
-    "en",
-    "de",
-    "En",
-    "a%b",
-    "[x]",
-    "Über",
-    "",
-    "2020",
-    "o'k",
-    2019,
-    2020,
-    2020.0,
-    0.5,
-    -3,
-    True,
-    False,
-    None,
-]
-FIELDS = ["year", "lang", 'an "odd" name']
+ODD = 'an "odd" name'
+VALUES: dict[str, list[Any]] = {
+    "year": [2019, 2020, 2020.0, 0.5, -3, "2021", "n/a", None],
+    "lang": ["en", "de", "En", "a%b", "[x]", "Über", "", "o'k", "2020", 7, None],
+    "done": [True, False, True, "true", "maybe", None],
+    ODD: ["2019-05-01", "2020-01-31T10:00:00", "2020-01-31", "2020", "2020-02-29T23:59:59.5Z", "soon", None],
+}
+TYPES = {"year": "number", "lang": "text", "done": "boolean", ODD: "date"}
+FIELDS = list(VALUES)
+OTHERS = {"year": "text", "done": "text", ODD: "text", "lang": ""}
+"""The kind of the values that stay what they are, as they are none of the field's type."""
 WORDS = "tea kettle water whale sundial shadow key river stone otter".split()
 
 
@@ -51,10 +43,10 @@ def documents(count: int) -> list[Document]:
     made = []
     for n in range(count):
         metadata = {}
-        for field in FIELDS:
+        for field, values in VALUES.items():
             if rng.random() < 0.8:
                 lists = rng.random() < 0.3
-                metadata[field] = rng.choices(VALUES, k=rng.randrange(4)) if lists else rng.choice(VALUES)
+                metadata[field] = rng.choices(values, k=rng.randrange(4)) if lists else rng.choice(values)
         text = "\n\n".join(" ".join(rng.choices(WORDS, k=12)) for _ in range(rng.randrange(1, 9)))
         title = rng.choice(["", "Tea", "tea [2]", "Whales"])
         made.append(Document(f"{rng.choice(['docs', 'Notes'])}/{n}.md", text, title, metadata=metadata))
@@ -76,15 +68,42 @@ def big(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collection]:
 
 @dataclass(frozen=True)
 class Twin:
-    """A condition as typed and as a mapping, and what it says of a document: True, False, or None for neither."""
+    """A condition as typed and as a mapping, and what it says of a document: True, False, or None for neither.
+
+    Impossible: it compares a field with what no document has of that field.
+    """
 
     typed: str
     mapping: dict[str, Any]
     judge: Callable[[Document], bool | None]
+    impossible: bool = False
 
 
 def kind(value: object) -> str:
     return {str: "text", bool: "truth", int: "number", float: "number"}.get(type(value), "none")
+
+
+def constant_kind(field: str, operator: str, constant: object) -> str:
+    dated = TYPES.get(field) == "date" and operator not in ("like", "ilike") and isinstance(constant, str)
+    return "date" if dated and iso_prefix(str(constant)) else kind(constant)
+
+
+def fitting(field: str, operator: str) -> str:
+    of = TYPES.get(field, "text")
+    return "text" if of == "date" and "like" in operator else "truth" if of == "boolean" else of
+
+
+@dataclass(frozen=True)
+class Exact:
+    """A constant as a key: 1 and True are two."""
+
+    value: Any
+
+    def __hash__(self) -> int:
+        return hash(repr(self.value))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Exact) and repr(self.value) == repr(other.value)
 
 
 def spelt(value: object) -> str:
@@ -101,6 +120,7 @@ def like(pattern: str, value: str, *, any_case: bool) -> bool:
 
 FITS: dict[str, Callable[[Any, Any], bool]] = {
     "=": lambda a, b: a == b,
+    "in": lambda a, b: a == b,
     "<": lambda a, b: a < b,
     "<=": lambda a, b: a <= b,
     ">": lambda a, b: a > b,
@@ -108,6 +128,21 @@ FITS: dict[str, Callable[[Any, Any], bool]] = {
     "like": lambda a, b: like(b, a, any_case=False),
     "ilike": lambda a, b: like(b, a, any_case=True),
 }
+EARLIEST = "0001-01-01T00:00:00.000000"
+
+
+def fits(value: Any, operator: str, constant: Any, of: str) -> bool:
+    if of == "date":
+        if kind(value) != "text" or iso_prefix(value) is None:
+            return False
+        constant = (iso_prefix(constant) or "").removesuffix("Z")
+        moment = value.removesuffix("Z")
+        value = (moment + EARLIEST[len(moment) :])[: len(constant)]
+    return kind(value) == kind(constant) and FITS[operator](value, constant)
+
+
+def is_comparable(value: Any, of: str) -> bool:
+    return kind(value) == of or (of == "date" and kind(value) == "text" and iso_prefix(value) is not None)
 
 
 def own_values(document: Document, field: str) -> list[Any]:
@@ -130,16 +165,17 @@ def comparison(field: str, operator: str, constants: list[Any], *, negated: bool
     value: Any = constants if operator == "in" else constants[0]
     named = f"not {operator}" if negated and operator != "=" else "!=" if negated else operator
 
+    kinds = {c: constant_kind(field, operator, c.value) for c in map(Exact, constants)}
+
     def judge(document: Document) -> bool | None:
-        kinds = {kind(constant) for constant in constants}
-        values = [value for value in own_values(document, field) if kind(value) in kinds]
+        values = [v for v in own_values(document, field) if any(is_comparable(v, of) for of in kinds.values())]
         if not values:
             return None
-        fits = FITS["=" if operator == "in" else operator]
-        met = any(fits(v, c) for v in values for c in constants if kind(v) == kind(c))
+        met = any(fits(v, operator, c.value, of) for v in values for c, of in kinds.items())
         return met != negated
 
-    return Twin(typed, {key: {named: value}}, judge)
+    impossible = set(kinds.values()) - {fitting(field, operator), OTHERS.get(field)}
+    return Twin(typed, {key: {named: value}}, judge, bool(impossible))
 
 
 def null(field: str, *, negated: bool) -> Twin:
@@ -157,9 +193,8 @@ def joined(word: str, parts: list[Twin]) -> Twin:
         decides = word == "or"
         return decides if decides in verdicts else None if None in verdicts else not decides
 
-    return Twin(
-        "(" + f" {word} ".join(part.typed for part in parts) + ")", {word: [part.mapping for part in parts]}, judge
-    )
+    typed = "(" + f" {word} ".join(part.typed for part in parts) + ")"
+    return Twin(typed, {word: [part.mapping for part in parts]}, judge, any(part.impossible for part in parts))
 
 
 def reversed_(part: Twin) -> Twin:
@@ -167,24 +202,32 @@ def reversed_(part: Twin) -> Twin:
         verdict = part.judge(document)
         return None if verdict is None else not verdict
 
-    return Twin(f"not {part.typed}", {"not": part.mapping}, judge)
+    return Twin(f"not {part.typed}", {"not": part.mapping}, judge, part.impossible)
 
 
-plain = [value for value in VALUES if value is not None]
+plain = [value for values in VALUES.values() for value in values if value is not None]
+plain += ["2020-01", "2020-01-31 10:00", "2020-01-31T12:00+02:00", "2020-02-29T23:59:59.50Z", "2020-02-29T23:59:59.5001Z", "x"]
 texts = [value for value in plain if isinstance(value, str)] + ["Tea", "docs/1.md", "text/plain"]
 patterns = st.sampled_from(["docs/%", "%1_.md", "NOTES/%", "e_", "%", "", "ü%", "[x]", "a%b", "%TEA%", "tea [2]", "*"])
 own = st.sampled_from(["id", "title", "media_type"])
-numbers_and_texts = st.sampled_from([value for value in plain if not isinstance(value, bool)])
 fields_ = st.sampled_from(FIELDS)
+
+
+def of_their_types(field: str) -> st.SearchStrategy[Any]:
+    """Values that a field is mostly compared with."""
+    mine = [value for value in plain if constant_kind(field, "=", value) in (fitting(field, "="), OTHERS[field])]
+    return st.sampled_from(mine) if mine else st.nothing()
+
+
+fields_and_values = fields_.flatmap(lambda field: st.tuples(st.just(field), of_their_types(field)))
 leaves = st.one_of(
     st.builds(
-        lambda field, operator, constant: comparison(field, operator, [constant]),
-        fields_,
+        lambda pair, operator: comparison(pair[0], operator, [pair[1]]),
+        fields_and_values.filter(lambda pair: not isinstance(pair[1], bool)),
         st.sampled_from(["=", "<", "<=", ">", ">="]),
-        numbers_and_texts,
     ),
-    st.builds(lambda field, constant: comparison(field, "=", [constant], negated=True), fields_, numbers_and_texts),
-    st.builds(lambda f, c, n: comparison(f, "=", [c], negated=n), fields_, st.booleans(), st.booleans()),
+    st.builds(lambda pair, n: comparison(pair[0], "=", [pair[1]], negated=n), fields_and_values, st.booleans()),
+    st.builds(lambda field, constant: comparison(field, "=", [constant]), fields_, st.sampled_from(plain)),
     st.builds(
         lambda field, operator, constant: comparison(field, operator, [constant]),
         own,
@@ -193,15 +236,14 @@ leaves = st.one_of(
     ),
     st.builds(
         lambda field, operator, pattern, n: comparison(field, operator, [pattern], negated=n),
-        own | fields_,
+        own | st.sampled_from(["lang", ODD]),
         st.sampled_from(["like", "ilike"]),
         patterns,
         st.booleans(),
     ),
     st.builds(
-        lambda field, constants, n: comparison(field, "in", constants, negated=n),
-        fields_,
-        st.lists(st.sampled_from(plain), min_size=1, max_size=4),
+        lambda pairs, n: comparison(pairs[0], "in", pairs[1], negated=n),
+        fields_.flatmap(lambda f: st.tuples(st.just(f), st.lists(of_their_types(f), min_size=1, max_size=4))),
         st.booleans(),
     ),
     st.builds(lambda field, n: null(field, negated=n), own | fields_, st.booleans()),
@@ -221,20 +263,38 @@ conditions = st.recursive(
 def test_a_pattern_is_only_percent_and_underscore(big: Collection, operator: str, pattern: str) -> None:
     for field in ("title", "lang"):
         twin = comparison(field, operator, [pattern])
-        expected = {document.id for document in DOCUMENTS if twin.judge(document)}
+        stored = big.get([document.id for document in DOCUMENTS])
+        expected = {document.id for document in stored if twin.judge(document)}
         assert big.chunk_ids(twin.typed).tolist() == chunks_of(big, expected)
 
 
 def chunks_of(kb: Collection, keys: set[str]) -> list[int]:
-    return sorted(int(chunk.chunk_id) for chunk in kb.chunk_texts() if chunk.document in keys)
+    return [] if not keys else kb.chunk_ids({"id": {"in": sorted(keys)}}).tolist()
 
 
 @settings(deadline=None)
 @given(conditions)
 def test_a_condition_allows_what_its_twin_does(big: Collection, twin: Twin) -> None:
     assert from_mapping(twin.mapping) == parse(twin.typed)
-    expected = {document.id for document in DOCUMENTS if twin.judge(document) is True}
+    if twin.impossible:
+        with pytest.raises(InvalidInput, match="no document can meet this"):
+            big.chunk_ids(twin.typed)
+        return
+    stored = big.get([document.id for document in DOCUMENTS])
+    expected = {document.id for document in stored if twin.judge(document) is True}
     assert big.chunk_ids(twin.typed).tolist() == chunks_of(big, expected)
+
+
+DATES = [value for value in plain if isinstance(value, str) and iso_prefix(value)]
+
+
+@pytest.mark.parametrize("operator", ["=", "<", "<=", ">", ">=", "in"])
+def test_dates_are_compared_as_exactly_as_the_constant_is_given(big: Collection, operator: str) -> None:
+    stored = big.get([document.id for document in DOCUMENTS])
+    for constants in [[date] for date in DATES] if operator != "in" else [DATES[:2], DATES[2:5], DATES[5:]]:
+        twin = comparison(ODD, operator, constants)
+        expected = {document.id for document in stored if twin.judge(document) is True}
+        assert big.chunk_ids(twin.typed).tolist() == chunks_of(big, expected), twin.typed
 
 
 class Slow:

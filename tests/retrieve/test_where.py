@@ -100,7 +100,7 @@ def test_fields_come_once_in_their_order() -> None:
         ("a in ()", 7, "not understood at )", "a number"),
         ("a = 1e999", 5, "1e999 is too large", "a number of 64 bits"),
         ("a = 9223372036854775808", 5, "is too large", "a number of 64 bits"),
-        ("2020 < year", 1, "not understood at 2020", "a field"),
+        ("2020 < year", 6, "not understood at <", "in, not"),
         ("a like 'x' b", 12, "not understood at b", "and, or, the end"),
         ("a like '" + "x" * 1001 + "'", 8, "a pattern of 1001 characters", "at most 1000"),
     ],

@@ -13,7 +13,7 @@ from lark.exceptions import UnexpectedCharacters, UnexpectedToken
 
 from gnomon.core.errors import InvalidInput
 
-Kind = Literal["text", "number", "truth"]
+Kind = Literal["text", "number", "truth", "date"]
 Operator = Literal["=", "<", "<=", ">", ">=", "like", "ilike", "in"]
 OWN = ("id", "source", "title", "media_type")
 """What every document has beside its metadata: always text, "" where there is none."""
@@ -23,7 +23,10 @@ MOST_TESTS, DEEPEST, LONGEST_PATTERN = 200, 20, 1000
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A value with its kind, so that 1 and true stay apart."""
+    """A value with its kind, so that 1 and true stay apart.
+
+    What is compared with a field of dates is a text, and of the kind "date" once the field's type is known.
+    """
 
     kind: Kind
     value: str | int | float | bool
@@ -90,9 +93,9 @@ def parse(text: str) -> Condition:
     """The condition that a text says.
 
     Comparisons: = != <> < <= > >=, [not] like (% any characters, _ one), [not] ilike (like, in upper or lower
-    case), [not] in (…), is [not] null; joined by and, or, not and parentheses. Constants: 'text' ('' for one
-    quote), numbers, true, false. A name in double quotes is the metadata key of exactly that name. Raises
-    InvalidInput that points at the column.
+    case), [not] in (…), 'text' [not] in a_list, is [not] null; joined by and, or, not and parentheses. Constants:
+    'text' ('' for one quote), numbers, true, false. A name in double quotes is the metadata key of exactly that name.
+    Raises InvalidInput that points at the column.
     """
     if not isinstance(text, str) or not text.strip():
         came = "an empty condition" if isinstance(text, str) else f"a condition of type {type(text).__name__}"
@@ -178,6 +181,8 @@ _GRAMMAR = r"""
      | name _NOT MATCHES TEXT -> unmatched
      | name _IN "(" constant ("," constant)* ")" -> listed
      | name _NOT _IN "(" constant ("," constant)* ")" -> unlisted
+     | constant _IN name -> contained
+     | constant _NOT _IN name -> not_contained
      | name _IS _NULL -> absent
      | name _IS _NOT _NULL -> present
 name: NAME | QUOTED
@@ -291,6 +296,15 @@ class _Values(Transformer[Token, Condition]):
     def unlisted(self, field: Field, *constants: tuple[Constant, Token]) -> Condition:
         return _test(field, "in", constants, negated=True)
 
+    def contained(self, constant: tuple[Constant, Token], field: Field) -> Condition:
+        if field.own:
+            came = f"{field.name} is no list"
+            raise _Refusal(field.at, came, f"a list of metadata, or {field.name} like '%part%'")
+        return _test(field, "=", (constant,))
+
+    def not_contained(self, constant: tuple[Constant, Token], field: Field) -> Condition:
+        return negation(self.contained(constant, field))
+
     def absent(self, field: Field) -> Condition:
         return IsNull(field)
 
@@ -357,6 +371,8 @@ def _hint(text: str, at: int, word: str, *, names: Iterable[str]) -> str:
 
 def _expected(names: Iterable[str]) -> str:
     order = list(_SHOWN)
+    if "NAME" in names:  # a constant that a list holds may stand there too, which would only confuse
+        names = set(names) - {"TEXT", "NUMBER", "TRUTH"}
     wanted = sorted(names, key=lambda name: (order.index(name) if name in order else -1, name))
     shown = [_SHOWN.get(name, name.strip("_").lower()) for name in wanted]
     return ", ".join(dict.fromkeys(word for word in shown if word)) or "a condition"

@@ -21,7 +21,7 @@ from gnomon.answer.tables.text_to_sql import rows_by_generated_sql
 from gnomon.answer.tables.types import Column, TableInfo, quote_name, table_error
 from gnomon.answer.types import ChatModel, Passage
 from gnomon.collection import Collection
-from gnomon.collection.catalog.filters import compare, constants_of, where_clause
+from gnomon.collection.catalog.conditions import compare, constants_of, where_clause
 from gnomon.core.errors import GnomonError, InvalidInput
 from gnomon.retrieve.where import (
     And,

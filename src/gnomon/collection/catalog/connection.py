@@ -22,6 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import Pool, QueuePool
 
 from gnomon.collection.catalog import schema
+from gnomon.collection.catalog.migrations import MIGRATIONS
 from gnomon.collection.catalog.read_only import ReadOnlyFile, may_write, uri
 from gnomon.core import files
 from gnomon.core.errors import (
@@ -62,7 +63,7 @@ class Catalog:
         fork_aware(self)
         with self.read() as connection:
             current = _schema_of(connection, self.path)
-        if current < len(schema.MIGRATIONS):
+        if current < len(MIGRATIONS):
             if self._read_only is not None:
                 self._read_only.use_copy()
                 self._engine = self._make_engine()
@@ -207,10 +208,10 @@ def _schema_of(connection: Connection, path: Path) -> int:
     stored = connection.execute(select(schema.meta.c.value).where(schema.meta.c.key == "schema")).scalar_one()
     if not stored.isdecimal():
         raise damaged(path, f"its schema's number is {stored!r}")
-    if int(stored) > len(schema.MIGRATIONS):
+    if int(stored) > len(MIGRATIONS):
         raise CollectionTooNew(
             f"{path} has schema {stored}",
-            expected=f"schema {len(schema.MIGRATIONS)} or older",
+            expected=f"schema {len(MIGRATIONS)} or older",
             hint="upgrade gnomon",
         )
     return int(stored)
@@ -219,8 +220,8 @@ def _schema_of(connection: Connection, path: Path) -> int:
 def _migrate(connection: Connection, path: Path) -> None:
     """Bring the tables to the newest schema, within the caller's write transaction."""
     at = _schema_of(connection, path)
-    newest = str(len(schema.MIGRATIONS))
-    for migration in schema.MIGRATIONS[at:]:
+    newest = str(len(MIGRATIONS))
+    for migration in MIGRATIONS[at:]:
         migration(connection)
     if at == 0:
         rows = [{"key": "schema", "value": newest}, {"key": "collection_id", "value": uuid.uuid4().hex}]

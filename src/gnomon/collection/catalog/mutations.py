@@ -31,27 +31,33 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from gnomon.collection.catalog import schema
+from gnomon.collection.catalog import fields, schema
+from gnomon.collection.catalog.fields import FieldTypes, Misfits, metadata_json
 from gnomon.collection.catalog.queries import at_or_below
 from gnomon.core.batching import in_blocks
 from gnomon.core.documents import Chunk, Document
 from gnomon.text.parts import ChunkedDocument, FilePart, SourceFile
 
-_metadata_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str).encode
 _heading_json = json.JSONEncoder(ensure_ascii=False).encode
 _FACTS = ("size", "mtime_ns", "ctime_ns")
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogChange:
-    """What a write did: documents put in, chunks added and removed."""
+    """What a write did: documents put in, chunks added and removed, and values that are not of their field's type."""
 
     documents: int = 0
     added: int = 0
     removed: int = 0
+    misfits: tuple[Misfits, ...] = ()
 
     def __add__(self, other: CatalogChange) -> CatalogChange:
-        return CatalogChange(self.documents + other.documents, self.added + other.added, self.removed + other.removed)
+        return CatalogChange(
+            self.documents + other.documents,
+            self.added + other.added,
+            self.removed + other.removed,
+            fields.merged((*self.misfits, *other.misfits)),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,8 @@ class BatchPlan:
     `replaced_chunks` the chunks of new documents that a later one of the same batch replaced.
     """
 
-    def __init__(self, stored: Iterable[Any]) -> None:
+    def __init__(self, stored: Iterable[Any], types: FieldTypes) -> None:
+        self._types, self.misfits = types, list[Misfits]()
         self.deleted_rows: list[int] = []
         self.documents = self.chunks = self.replaced_chunks = 0
         self._by_key: dict[str, PlannedDocument] = {}
@@ -97,14 +104,15 @@ class BatchPlan:
     def put(self, key: str, source_id: int | None, chunked: ChunkedDocument) -> None:
         """Put a document in, in place of any other of that id. An unchanged one stays."""
         document = chunked.document
-        metadata: Mapping[str, Any] = document.metadata
-        content = DocumentContent(document.content_hash, _metadata_json(dict(metadata)), document.media_type)
+        metadata, misfits = self._types.converted(document)
+        content = DocumentContent(document.content_hash, metadata_json(metadata), document.media_type)
         old = self._by_key.get(key)
         if old is not None:
             if old.content == content:
                 return
             self._remove(key)
         self._set(key, PlannedDocument(source_id, content, new=chunked))
+        self.misfits += misfits
         self.documents += 1
         self.chunks += len(chunked.chunks)
 
@@ -145,7 +153,8 @@ def write_parts(
     ids, known = _upsert_sources(connection, parts)
     ends = [ids[part.source.path] for part in parts if part.last and part.source.path in known]
     candidates = [key for part in parts for each in part.documents for key in _keys_for(each, part.source)]
-    plan = BatchPlan(_documents(connection, candidates, ends))
+    types = fields.learn(connection, (each.document for part in parts for each in part.documents))
+    plan = BatchPlan(_documents(connection, candidates, ends), types)
     keys: dict[str, set[str]] = {}
     for part in parts:
         source_id = ids[part.source.path]
@@ -196,7 +205,8 @@ def move_sources(connection: Connection, moved: Mapping[str, str], *, read_again
 def write_documents(connection: Connection, chunking_id: int, documents: Sequence[ChunkedDocument]) -> CatalogChange:
     """Write documents that come from no file; one whose id is there already is replaced."""
     keys = [chunked.document.id for chunked in documents]
-    plan = BatchPlan(_documents(connection, keys))
+    types = fields.learn(connection, (chunked.document for chunked in documents))
+    plan = BatchPlan(_documents(connection, keys), types)
     for key, chunked in zip(keys, documents, strict=True):
         plan.put(key, None, chunked)
     return _apply(connection, chunking_id, plan)
@@ -307,7 +317,8 @@ def _apply(connection: Connection, chunking_id: int, plan: BatchPlan) -> Catalog
     if chunks:
         connection.execute(insert(schema.chunks), chunks)
         _journal(connection, "+", schema.chunks.c.id > before)
-    return CatalogChange(plan.documents, plan.chunks, gone.removed + plan.replaced_chunks)
+    removed = gone.removed + plan.replaced_chunks
+    return CatalogChange(plan.documents, plan.chunks, removed, fields.merged(plan.misfits))
 
 
 def _last_id(connection: Connection, of: Table) -> int:

@@ -1,13 +1,11 @@
-"""The catalog's tables and its numbered migrations."""
+"""The catalog's tables. Their numbered migrations are in `migrations`."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
 
 from sqlalchemy import (
     Column,
-    Connection,
     ForeignKey,
     Index,
     Integer,
@@ -17,7 +15,6 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    inspect,
     text,
 )
 
@@ -157,24 +154,13 @@ tables = Table(  # files that are queried beside the documents: where they are, 
     Column("path", Text, nullable=False),
     Column("about", Text, nullable=False),  # JSON
 )
-
-
-def _create(connection: Connection) -> None:
-    metadata.create_all(connection)
-
-
-def _add_tables(connection: Connection) -> None:
-    tables.create(connection, checkfirst=True)
-
-
-def _several_versions(connection: Connection) -> None:
-    """Columns, indexes and tables for more than one version."""
-    if "upto" not in {column["name"] for column in inspect(connection).get_columns("versions")}:
-        connection.exec_driver_sql("ALTER TABLE versions ADD COLUMN upto INTEGER NOT NULL DEFAULT 0")
-    metadata.create_all(connection, tables=[tokenizers, switches])
-    for table, name in ((versions, "versions_one_live"), (journal, "journal_by_chunking")):
-        (index,) = (each for each in table.indexes if each.name == name)
-        index.create(connection, checkfirst=True)
+fields = Table(  # the type of each metadata field; what is stored of it was converted to that where it could be
+    "fields",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("type", String, nullable=False),  # text, number, boolean, date
+    Column("known", String, nullable=False),  # declared, inferred
+)
 
 
 def vector_checksum(space_id: int, role: str, text_hash: bytes, data: bytes) -> int:  # noqa: PLR0917 - SQL calls it
@@ -182,33 +168,3 @@ def vector_checksum(space_id: int, role: str, text_hash: bytes, data: bytes) -> 
     if not isinstance(data, bytes):  # a flipped bit may have made them a text
         return -1
     return zlib.crc32(data, zlib.crc32(text_hash, zlib.crc32(f"{space_id} {role} ".encode())))
-
-
-def _vector_checksums(connection: Connection) -> None:
-    """A checksum for each vector, of what is there now: from here on no change goes unseen."""
-    if "checksum" in {column["name"] for column in inspect(connection).get_columns("vectors")}:
-        return
-    connection.exec_driver_sql("ALTER TABLE vectors ADD COLUMN checksum INTEGER")
-    plain = connection.connection.driver_connection
-    if plain is not None:
-        plain.create_function("vector_checksum", 4, vector_checksum, deterministic=True)
-        plain.execute("UPDATE vectors SET checksum = vector_checksum(space_id, role, text_hash, data)")
-
-
-def _add_ctime(connection: Connection) -> None:
-    """When a file or what is known of it last changed, which no program can set."""
-    if "ctime_ns" not in {column["name"] for column in inspect(connection).get_columns("sources")}:
-        connection.exec_driver_sql("ALTER TABLE sources ADD COLUMN ctime_ns INTEGER NOT NULL DEFAULT 0")
-
-
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
-    _create,
-    _add_tables,
-    _several_versions,
-    _vector_checksums,
-    _add_ctime,
-)
-"""Migration n brings a catalog from schema n to n + 1. Never edited once released; only added to.
-
-The first one makes all tables of today, so that in a new catalog the later ones find theirs made.
-"""
