@@ -20,7 +20,7 @@ EXIT_CODES = """[dim]Exit codes[/dim]
   130  stopped with Ctrl-C; what was acknowledged is kept"""
 
 PANELS = {
-    "Index, search and ask": ("demo", "index", "remove", "search", "ask", "tables", "status"),
+    "Index, search and ask": ("demo", "index", "remove", "search", "ask", "tables", "fields", "status"),
     "Evaluate": ("eval", "compare"),
     "Versions and migration": ("versions", "plan", "migrate", "adapter", "switch", "rollback"),
     "Health": ("doctor", "monitor"),

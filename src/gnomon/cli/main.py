@@ -18,6 +18,7 @@ from gnomon.cli import (  # noqa: F401 - each registers its commands on the app
     encode,
     eval,  # noqa: A004 - the command's name
     export_onnx,
+    fields,
     index,
     migrate,
     mine,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+    from gnomon.collection import FieldInfo
     from gnomon.collection.reports import PruneReport, Status, SwitchReport, VersionInfo
 
 
@@ -58,6 +59,7 @@ def print_status(console: Console, status: Status) -> None:
         ("documents", Text(count(status.documents) + without)),
         ("passages", Text(f"{count(status.chunks)}, {count(status.tokens)} tokens")),
         ("vectors", Text(f"{count(status.vectors)} in the cache")),
+        *([("metadata", clean(_fields(status.fields)))] if status.fields else []),
         ("on disk", Text(f"{size(total)}, of which the catalog {size(status.catalog_bytes)}")),
     ]
     for derived in status.derived:
@@ -65,6 +67,15 @@ def print_status(console: Console, status: Status) -> None:
         figures = f", {derived.kind}, {count(derived.rows)} rows, {size(derived.bytes)}"
         lines.append((f"{derived.name} index", Text.assemble(stand, figures)))
     print_rows(console, [(Text(label, style="dim"), body) for label, body in lines])
+
+
+_FIELDS = 12
+"""Metadata fields that status names."""
+
+
+def _fields(fields: Sequence[FieldInfo]) -> str:
+    shown = [f"{field.name} ({field.type})" for field in fields[:_FIELDS]]
+    return ", ".join([*shown, f"{len(fields) - _FIELDS} more"] if len(fields) > _FIELDS else shown)
 
 
 def _shares(languages: dict[str, int]) -> str:

@@ -1,5 +1,7 @@
+from .catalog.fields import FieldChange, FieldInfo
 from .catalog.versions import NotReady, Version
 from .collection import Collection
+from .fields import FieldRegistry
 from .ingest.backfill import BackfillOptions, BackfillProgress
 from .opening import open_collection
 from .reports import IndexReport, Problem, PruneReport, Status, SwitchReport, VersionInfo
@@ -11,6 +13,9 @@ __all__ = [
     "BackfillProgress",
     "Collection",
     "CollectionSettings",
+    "FieldChange",
+    "FieldInfo",
+    "FieldRegistry",
     "IndexOptions",
     "IndexReport",
     "NotReady",

@@ -15,6 +15,7 @@ from gnomon.collection.catalog import mutations, queries, schema
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.versions import Version, by_id, live_chunking, live_id
 from gnomon.collection.evaluation import GROUP_DEPTH, chunk_texts, run_queries
+from gnomon.collection.fields import FieldRegistry
 from gnomon.collection.indexes.derived import IndexView
 from gnomon.collection.ingest.index_run import IndexRun, add_documents, run_lock
 from gnomon.collection.reports import IndexReport, PruneReport, Status, SwitchReport, VersionInfo, status_of
@@ -117,11 +118,13 @@ class Collection:
     Documents are split into chunks, which are what is embedded and searched. A document has an id (text), a text,
     and maybe title, source, media type and metadata (plain JSON values). `versions` (a `VersionManager`) lists,
     makes and switches versions: the same documents with another model, other chunks or other search settings.
-    `tables` are the files registered to be queried beside the documents: see `gnomon.answer.tables`.
+    `tables` are the files registered to be queried beside the documents: see `gnomon.answer.tables`. `fields` (a
+    `FieldRegistry`) lists the metadata's fields, and changes their types.
 
     Where a method takes `where`, it is a condition on documents: a text such as "id like 'docs/%' and year >= 2020",
     or a mapping such as {"year": {">=": 2020}, "lang": "de"}; see `gnomon.retrieve.where`. Such a method raises
-    InvalidInput for a condition that is not understood, and for a field that no document has.
+    InvalidInput for a condition that is not understood, a field that no document has, and a comparison that no document
+    can meet because of the field's type.
 
     Every method may raise StorageError (the disk refuses), CollectionBusy (another process holds a lock for too
     long) and CollectionDamaged.
@@ -132,6 +135,7 @@ class Collection:
         self.internals = Internals(serving.folder, serving.catalog, serving)
         self.versions = VersionManager(serving)
         self.tables = TableRegistry(self._catalog, self._folder / "tables")
+        self.fields = FieldRegistry(self._catalog)
 
     def index(
         self,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gnomon.collection.catalog import queries, schema
+from gnomon.collection.catalog import fields, queries, schema
 from gnomon.collection.catalog.connection import Catalog
+from gnomon.collection.catalog.fields import FieldInfo, Misfits
 from gnomon.collection.catalog.versions import Version
 from gnomon.collection.indexes.state import derived_folder, lexical_languages, lexical_position, read_state
 from gnomon.index.quantised_search import chosen_settings
@@ -62,6 +65,18 @@ class IndexReport:
         return {**asdict(self), "failed": self.failed}
 
 
+def field_problems(misfits: Iterable[Misfits], collection: Path) -> tuple[Problem, ...]:
+    """A problem for each field with values that are not of its type."""
+    found = []
+    for each in misfits:
+        value = repr(each.example) if len(repr(each.example)) <= 60 else f"{repr(each.example)[:57]}…"
+        more = f" ({each.count:,} such values)" if each.count > 1 else ""
+        reason = f"{each.field}: {value} is no {each.type}, as the field's values are; it is kept as it is{more}"
+        command = f"gnomon fields {shlex.quote(str(collection))} --set {shlex.quote(f'{each.field}=text')}"
+        found.append(Problem(each.document, reason, f"to compare all of them as texts: {command}", skipped=False))
+    return tuple(found)
+
+
 @dataclass(frozen=True, slots=True)
 class DerivedStatus:
     """One derived index: its kind, rows, journal position, and bytes on disk."""
@@ -80,7 +95,8 @@ class Status:
 
     `languages` says how many passages are in which language, as keyword search has analysed them.
     `position` is the last journal entry that concerns the version's chunks. `documents_without_passages` have no
-    text, or are not in the version yet: no search finds them.
+    text, or are not in the version yet: no search finds them. `fields` are those of the metadata with their types,
+    without counts.
     """
 
     path: str
@@ -99,6 +115,7 @@ class Status:
     derived: tuple[DerivedStatus, ...]
     documents_without_passages: int = 0
     languages: dict[str, int] = field(default_factory=dict)
+    fields: tuple[FieldInfo, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """A plain mapping."""
@@ -173,6 +190,7 @@ def status_of(folder: Path, catalog: Catalog, version: Version) -> Status:
             "vectors": queries.count(connection, schema.vectors, schema.vectors.c.space_id == version.space_id),
         }
     state_folder = derived_folder(folder, version)
+        metadata = tuple(fields.kept(connection))
     return Status(
         path=str(folder),
         model=version.model,
@@ -182,6 +200,7 @@ def status_of(folder: Path, catalog: Catalog, version: Version) -> Status:
         retrieval=version.retrieval.to_json(),
         chunks=chunks,
         position=position,
+        fields=metadata,
         catalog_bytes=sum(_bytes(path) for path in folder.glob("collection.db*")),
         languages=lexical_languages(state_folder, read_state(state_folder)),
         derived=_derived(folder, catalog, version, position=position, chunks=chunks),

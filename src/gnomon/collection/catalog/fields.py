@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
@@ -38,13 +38,16 @@ class FieldInfo:
     documents: int = 0
     others: int = 0
 
+    def to_json(self) -> dict[str, Any]:
+        """A plain mapping."""
+        return asdict(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Misfits:
-    """Values of a field, in what was written, that are not of its type: how many, with one and its document.
+    """Values of a field, in what was written, that are none of its type: how many, with one and its document.
 
-    `converted`: they are numbers, dates or booleans, and are kept as texts in a field of texts; else they stay what
-    they are, and only comparisons with their own type find them.
+    They stay what they are, and only comparisons with their own type find them.
     """
 
     field: str
@@ -52,7 +55,6 @@ class Misfits:
     count: int
     example: Any
     document: str
-    converted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,16 @@ class FieldChange:
     converted: int
     others: int
     examples: tuple[tuple[Any, str], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain mapping."""
+        return asdict(self)
+
+
+def kept(connection: Connection) -> list[FieldInfo]:
+    """Every field in order of name, without counts."""
+    rows = connection.execute(select(schema.fields).order_by(schema.fields.c.name))
+    return [FieldInfo(row.name, row.type, row.known) for row in rows]
 
 
 def types(connection: Connection) -> dict[str, FieldType]:
@@ -85,41 +97,34 @@ def infos(connection: Connection) -> list[FieldInfo]:
     counts = field_counts(connection)
     document = schema.documents.c
     found = []
-    for row in connection.execute(select(schema.fields).order_by(schema.fields.c.name)).all():
-        if row.name not in counts and row.known != "declared":
-            continue
-        others = DOCUMENT_FIELDS.has_other(Field(row.name), row.type)
-        beside = len(connection.execute(select(document.id).where(others)).all())
-        found.append(FieldInfo(row.name, row.type, row.known, counts.get(row.name, 0), beside))
+    for field in kept(connection):
+        if field.name in counts or field.known == "declared":
+            others = DOCUMENT_FIELDS.has_other(Field(field.name), field.type)
+            beside = len(connection.execute(select(document.id).where(others)).all())
+            found.append(replace(field, documents=counts.get(field.name, 0), others=beside))
     return found
 
 
 class FieldTypes:
     """Types of fields, and documents' metadata converted to them. `learn` makes it for what is to be written."""
 
-    def __init__(self, types_by_name: Mapping[str, tuple[FieldType, bool]]) -> None:
-        """By name: the type, and whether it is declared."""
+    def __init__(self, types_by_name: Mapping[str, FieldType]) -> None:
         self._types = types_by_name
 
     def converted(self, document: Document) -> tuple[dict[str, Any], list[Misfits]]:
         """A document's metadata, each value as one of its field's type where it can be, and the fields where not."""
         metadata, found = dict(document.metadata), []
         for name, value in metadata.items():
-            to, declared = self._types.get(name, ("text", True))
-            odd = [each for each in types_of(value) if each != to]
-            if not odd or (to == "text" and set(odd) == {"date"}):
-                continue
-            metadata[name], misfits = convert_all(value, to)
-            if to == "text" and not declared:
-                found.append(Misfits(name, to, len(odd), value, document.id, converted=True))
-            elif misfits:
-                found.append(Misfits(name, to, len(misfits), misfits[0], document.id))
+            to = self._types.get(name)
+            if to is not None:
+                metadata[name], misfits = convert_all(value, to)
+                found += [Misfits(name, to, len(misfits), misfits[0], document.id)] if misfits else []
         return metadata, found
 
 
 def learn(connection: Connection, documents: Iterable[Document]) -> FieldTypes:
     """The types of the documents' fields. One that is new is of the type that most of its values here have."""
-    known = {row.name: (row.type, row.known == "declared") for row in connection.execute(select(schema.fields)).all()}
+    known = types(connection)
     new: dict[str, Counter[FieldType]] = {}
     for document in documents:
         for name, value in document.metadata.items():
@@ -127,7 +132,7 @@ def learn(connection: Connection, documents: Iterable[Document]) -> FieldTypes:
                 new.setdefault(name, Counter()).update(types_of(value))
     inferred = {name: most_common(counts) for name, counts in new.items() if counts}
     _keep_inferred(connection, inferred)
-    return FieldTypes(known | {name: (of, False) for name, of in inferred.items()})
+    return FieldTypes(known | inferred)
 
 
 def _keep_inferred(connection: Connection, inferred: Mapping[str, FieldType]) -> None:
@@ -137,13 +142,11 @@ def _keep_inferred(connection: Connection, inferred: Mapping[str, FieldType]) ->
 
 
 def merged(misfits: Iterable[Misfits]) -> tuple[Misfits, ...]:
-    """One a field and kind, with the sum of the counts and the first example."""
-    found: dict[tuple[str, bool], Misfits] = {}
+    """One a field, with the sum of the counts and the first example."""
+    found: dict[str, Misfits] = {}
     for each in misfits:
-        key = each.field, each.converted
-        first = found.get(key, each)
-        count = each.count + (found[key].count if key in found else 0)
-        found[key] = Misfits(first.field, first.type, count, first.example, first.document, first.converted)
+        first = found.get(each.field)
+        found[each.field] = each if first is None else replace(first, count=first.count + each.count)
     return tuple(found.values())
 
 

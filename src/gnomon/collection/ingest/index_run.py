@@ -21,7 +21,7 @@ from gnomon.collection.catalog.connection import exclusive_lock
 from gnomon.collection.ingest.reader_thread import ReaderThread
 from gnomon.collection.ingest.source_changes import RunScope, below, moved_roots, renamed_files
 from gnomon.collection.ingest.writer import EmbeddingCounts, Target, Writer
-from gnomon.collection.reports import IndexReport, Problem
+from gnomon.collection.reports import IndexReport, Problem, field_problems
 from gnomon.core.documents import Chunk, Document
 from gnomon.core.paths import path_text
 from gnomon.core.progress import Progress, ProgressCallback
@@ -88,7 +88,7 @@ class IndexRun:
             ignored=self._ignored,
             removed=self._removed,
             interrupted=interrupted,
-            problems=tuple(self._problems),
+            problems=(*self._problems, *field_problems(self._change.misfits, self._writer.catalog.path.parent)),
         )
 
     def _run(self, paths: Sequence[Path]) -> None:
@@ -293,6 +293,7 @@ def add_documents(writer: Writer, documents: Sequence[Document], progress: Progr
     said = "the id came more than once; its last document is kept"
     problems += [Problem(name, said, skipped=False) for name in twice]
     problems += faults
+    problems += field_problems(change.misfits, writer.catalog.path.parent)
     return replace(_report(embedded, change, time.perf_counter() - started), problems=tuple(problems))
 
 
