@@ -206,7 +206,14 @@ def reversed_(part: Twin) -> Twin:
 
 
 plain = [value for values in VALUES.values() for value in values if value is not None]
-plain += ["2020-01", "2020-01-31 10:00", "2020-01-31T12:00+02:00", "2020-02-29T23:59:59.50Z", "2020-02-29T23:59:59.5001Z", "x"]
+plain += [
+    "2020-01",
+    "2020-01-31 10:00",
+    "2020-01-31T12:00+02:00",
+    "2020-02-29T23:59:59.50Z",
+    "2020-02-29T23:59:59.5001Z",
+    "x",
+]
 texts = [value for value in plain if isinstance(value, str)] + ["Tea", "docs/1.md", "text/plain"]
 patterns = st.sampled_from(["docs/%", "%1_.md", "NOTES/%", "e_", "%", "", "ü%", "[x]", "a%b", "%TEA%", "tea [2]", "*"])
 own = st.sampled_from(["id", "title", "media_type"])

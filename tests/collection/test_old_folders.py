@@ -59,6 +59,13 @@ def test_it_takes_writes_and_the_other_versions_follow(old: Path) -> None:
         assert "new" in [hit.document for hit in kb.search("vault signing keys", k=3)]
 
 
+def test_its_fields_have_types_and_nothing_is_embedded_anew(old: Path) -> None:
+    with gnomon.open(old / "kb", create=False) as kb:
+        before = kb.status()
+        assert {field.name: field.type for field in kb.fields.all()} == {"owner": "text", "year": "number"}
+        assert kb.status().vectors == before.vectors
+
+
 def test_a_setting_that_was_renamed_is_read(old: Path) -> None:
     with opened(old) as kb:
         rerank = kb.versions.get("v5").retrieval.rerank

@@ -189,8 +189,8 @@ def status_of(folder: Path, catalog: Catalog, version: Version) -> Status:
             "tokens": queries.token_sum(connection, version.chunking_id),
             "vectors": queries.count(connection, schema.vectors, schema.vectors.c.space_id == version.space_id),
         }
-    state_folder = derived_folder(folder, version)
         metadata = tuple(fields.kept(connection))
+    state_folder = derived_folder(folder, version)
     return Status(
         path=str(folder),
         model=version.model,
