@@ -127,4 +127,5 @@ def test_a_hit_as_json():
         "stages": {"dense": None, "lexical": 3.25},
         "metadata": {},
         "more": 0,
+        "copies": [],
     }

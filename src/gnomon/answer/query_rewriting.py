@@ -13,6 +13,7 @@ from gnomon.answer.query_encoder import QueryTransformEncoder, query_prompts
 from gnomon.answer.settings import AskSettings
 from gnomon.answer.types import ChatModel, Message, Turn
 from gnomon.collection import Collection
+from gnomon.collection.duplicates import DistinctPassages
 from gnomon.collection.search import build_retriever
 from gnomon.core.contracts import Retriever
 from gnomon.core.errors import GenerationFailed, InvalidInput
@@ -121,7 +122,8 @@ def retrieve(kb: Collection, question: str, settings: AskSettings, *, expanded: 
         parts = (*(_QueryTextOverride(retriever, text) for text in reworded), retriever)
         depth = kb.version.retrieval.fuse.depth
         retriever = Fuse(parts, FuseSettings("min-max", weights, depth))
-    return retriever([Query(question)], k=settings.context.candidates)[0]
+    distinct = DistinctPassages(retriever, kb.internals.catalog)
+    return distinct([Query(question)], k=settings.context.candidates)[0]
 
 
 @dataclass(frozen=True)

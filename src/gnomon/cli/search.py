@@ -58,6 +58,7 @@ def search(
     ] = None,
     by: Annotated[By, typer.Option(help="Rank passages, or each document by its best one.")] = "chunk",
     where: Where = None,
+    show_all: Annotated[bool, typer.Option("--all", help="Show equal passages each by itself.")] = False,
     explain: Annotated[bool, typer.Option("--explain", help="Show each stage's score.")] = False,
     version: Version = None,
     as_json: Json = False,
@@ -72,9 +73,9 @@ def search(
             kb.retriever(mode, where=where)  # loads what is needed, so that the two times can be told apart
         loaded = time.perf_counter()
         if dual_index is None:
-            hits = kb.search(query, k=k, mode=mode, by=by, where=where)
+            hits = kb.search(query, k=k, mode=mode, by=by, where=where, collapse=not show_all)
         else:
-            hits = dual_index.search(query, k=k, by=by, where=where)
+            hits = dual_index.search(query, k=k, by=by, where=where, collapse=not show_all)
         ended = time.perf_counter()
     if as_json:
         found = _json(hits, is_building=dual_index is not None)

@@ -14,12 +14,13 @@ from gnomon.collection import export
 from gnomon.collection.catalog import mutations, queries, schema
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.versions import Version, by_id, live_chunking, live_id
+from gnomon.collection.duplicates import deeper, lacks_results, spare_depth
 from gnomon.collection.evaluation import GROUP_DEPTH, chunk_texts, run_queries
 from gnomon.collection.fields import FieldRegistry
 from gnomon.collection.indexes.derived import IndexView
 from gnomon.collection.ingest.index_run import IndexRun, add_documents, run_lock
 from gnomon.collection.reports import IndexReport, PruneReport, Status, SwitchReport, VersionInfo, status_of
-from gnomon.collection.search import VectorQueries, checked_queries, group_by_document, hits
+from gnomon.collection.search import HitOptions, VectorQueries, checked_queries, hits
 from gnomon.collection.serving.serving import Serving
 from gnomon.collection.serving.snapshot import EncoderRegistry, Snapshot
 from gnomon.collection.settings import By, IndexOptions, Mode
@@ -315,11 +316,13 @@ class Collection:
         mode: Mode | None = None,
         by: By = "chunk",
         where: Where | None = None,
+        collapse: bool = True,
     ) -> list[Hit]:
         """The best `k` chunks, or with by="document" the best documents with their best chunk.
 
         `query` is a text, or Vectors of one item, which are searched by similarity alone (dense, without the
         collection's reranker). `mode` is "hybrid", "dense" or "lexical"; by default the collection's own.
+        Of equal passages the first is a hit, whose `copies` are the other documents; with collapse=False each is one.
         Raises InvalidInput for an empty query, k < 1, or another mode than dense for a vector; SpaceMismatch for a
         vector of another space, and where the model is not the one that the collection was made with.
         """
@@ -327,8 +330,8 @@ class Collection:
             raise InvalidInput(
                 f"Vectors of {len(query)} items", expected="one item", hint="search_many searches for several at once"
             )
-        found = self.search_many(query if isinstance(query, Vectors) else [query], k=k, mode=mode, by=by, where=where)
-        return found[0]
+        given = query if isinstance(query, Vectors) else [query]
+        return self.search_many(given, k=k, mode=mode, by=by, where=where, collapse=collapse)[0]
 
     def search_many(
         self,
@@ -338,6 +341,7 @@ class Collection:
         mode: Mode | None = None,
         by: By = "chunk",
         where: Where | None = None,
+        collapse: bool = True,
     ) -> list[list[Hit]]:
         """`search` for several texts or vectors at once, which costs less than one by one. One list of hits each."""
         if isinstance(queries, Vectors):
@@ -349,20 +353,27 @@ class Collection:
         else:
             checked = checked_queries(queries, k, by)
             retriever = self.retriever(mode, where=where)
-        depth = k if by == "chunk" else max(k, GROUP_DEPTH)
-        pairs = zip(checked, retriever(checked, k=depth), strict=True)
-        return [self.hits(query.text, ranking, k=k, by=by) for query, ranking in pairs]
+        among = None if where is None or not collapse else self.chunk_ids(where)
+        options = HitOptions(k, by, collapse, among)
+        depth = spare_depth(k) if collapse else k
+        depth = depth if by == "chunk" else max(depth, GROUP_DEPTH)
+        while True:
+            rankings = retriever(checked, k=depth)
+            with self._catalog.read() as connection:
+                pairs = list(zip(checked, rankings, strict=True))
+                found = [hits(connection, query.text, ranking, options=options) for query, ranking in pairs]
+            counts = zip(found, rankings, strict=True)
+            if not (collapse and any(lacks_results(len(f), k, found=len(r), depth=depth) for f, r in counts)):
+                return found
+            depth = deeper(depth)
 
-    def hits(self, query: str, ranking: Ranking, *, k: int = 10, by: By = "chunk") -> list[Hit]:
+    def hits(self, query: str, ranking: Ranking, *, k: int = 10, by: By = "chunk", collapse: bool = False) -> list[Hit]:
         """The first `k` of a ranking of this collection's chunk ids as hits: for retrievers of your own.
 
         `query` is what is highlighted. A chunk that was deleted since the ranking was made is left out.
         """
-        more: Mapping[int, int] = {}
         with self._catalog.read() as connection:
-            if by == "document":
-                ranking, more = group_by_document(connection, ranking, k)
-            return hits(connection, query, ranking.first(k), more=more)
+            return hits(connection, query, ranking, options=HitOptions(k, by, collapse))
 
     def retriever(self, mode: Mode | None = None, *, where: Where | None = None) -> Retriever:
         """The retriever of a mode, over the collection as it is now, or over the documents that meet a condition.

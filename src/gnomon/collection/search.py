@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import numpy as np
 from sqlalchemy import Connection
 
 from gnomon.collection.catalog import queries
+from gnomon.collection.duplicates import copies, shown_rows
 from gnomon.collection.settings import By, Mode, RetrievalSettings
-from gnomon.core.contracts import Encoder, Index, Retriever, Role, RoleMethods
-from gnomon.core.errors import DamagedPassages, InvalidInput
+from gnomon.core.contracts import Array, Encoder, Index, Retriever, Role, RoleMethods
+from gnomon.core.errors import InvalidInput
 from gnomon.core.ranking import Hit, Query, Ranking
 from gnomon.core.stop_words import ENGLISH
 from gnomon.core.vectors import Vectors
@@ -165,8 +166,8 @@ def _required(lookups: ChunkLookup | None) -> ChunkLookup:
     return lookups
 
 
-def group_by_document(connection: Connection, ranking: Ranking, k: int) -> tuple[Ranking, dict[int, int]]:
-    """The best chunk of each of the first `k` documents, and the number of further chunks found of its document."""
+def group_by_document(connection: Connection, ranking: Ranking) -> tuple[Ranking, dict[int, int]]:
+    """The best chunk of each document, and the number of further chunks found of its document."""
     owners = queries.document_ids(connection, ranking.ids)
     first: dict[int, int] = {}
     more: dict[int, int] = {}
@@ -178,51 +179,41 @@ def group_by_document(connection: Connection, ranking: Ranking, k: int) -> tuple
             more[owner] += 1
         else:
             first[owner], more[owner] = position, 0
-    kept = list(first.items())[:k]
-    at = np.array([position for _, position in kept], dtype=np.int64)
-    grouped = Ranking(
-        ranking.ids[at], ranking.scores[at], {name: values[at] for name, values in ranking.stages.items()}
-    )
-    return grouped, {int(ranking.ids[position]): more[owner] for owner, position in kept}
+    counts = {int(ranking.ids[position]): more[owner] for owner, position in first.items()}
+    return ranking.take(list(first.values())), counts
 
 
-def hits(connection: Connection, query: str, ranking: Ranking, *, more: Mapping[int, int]) -> list[Hit]:
+@dataclass(frozen=True)
+class HitOptions:
+    """How many hits a ranking becomes, by chunk or document; `collapse`: of equal passages the first, with the
+    documents of the others, which are `among` these chunk ids (None: all)."""
+
+    k: int = 10
+    by: By = "chunk"
+    collapse: bool = False
+    among: Array | None = None
+
+
+def hits(connection: Connection, query: str, ranking: Ranking, *, options: HitOptions) -> list[Hit]:
     """The hits of a ranking. A chunk that was deleted since the index was read is left out.
 
     So is one whose text is not what was indexed, and a warning says so.
     """
-    rows = queries.chunk_rows(connection, ranking.ids.tolist())
-    damaged = [chunk_id for chunk_id, row in rows.items() if queries.embedded_text(row) is None]
-    if damaged:
-        names = ", ".join(sorted({rows.pop(chunk_id).key for chunk_id in damaged})[:3])
-        warnings.warn(
-            f"{len(damaged):,} passages are left out, since their stored texts are damaged: {names}; "
-            "gnomon doctor COLLECTION lists all such documents: add them again",
-            DamagedPassages,
-            stacklevel=2,
-        )
+    more: Mapping[int, int] = {}
+    if options.by == "document":
+        ranking, more = group_by_document(connection, ranking)
+    shown = shown_rows(connection, ranking, options.k, collapse=options.collapse)
+    others = copies(connection, [row for _, row in shown], among=options.among) if options.collapse else {}
     stems = highlighter(query)
     found = []
-    for position, chunk_id in enumerate(ranking.ids.tolist()):
-        if chunk_id in rows:
-            stages = {
-                name: float(values[position])
-                for name, values in ranking.stages.items()
-                if not np.isnan(values[position])
-            }
-            score = float(ranking.scores[position])
-            found.append(_hit(rows[chunk_id], score, stages, shown=snippet(rows[chunk_id].text, stems), more=more))
+    for place, row in shown:
+        stages = {name: float(values[place]) for name, values in ranking.stages.items() if not np.isnan(values[place])}
+        hit = _hit(row, float(ranking.scores[place]), stages, shown=snippet(row.text, stems))
+        found.append(replace(hit, more=more.get(row.id, 0), copies=others.get(row.id, ())))
     return found
 
 
-def _hit(
-    row: Any,
-    score: float,
-    stages: Mapping[str, float],
-    *,
-    shown: tuple[str, tuple[tuple[int, int], ...]],
-    more: Mapping[int, int],
-) -> Hit:
+def _hit(row: Any, score: float, stages: Mapping[str, float], *, shown: tuple[str, tuple[tuple[int, int], ...]]) -> Hit:
     return Hit(
         chunk_id=row.id,
         document=row.key,
@@ -237,7 +228,6 @@ def _hit(
         stages=stages,
         highlights=shown[1],
         metadata=json.loads(row.metadata),
-        more=more.get(row.id, 0),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +44,11 @@ class Ranking:
         """The best `k`."""
         return Ranking(self.ids[:k], self.scores[:k], {name: s[:k] for name, s in self.stages.items()})
 
+    def take(self, places: Sequence[int]) -> Ranking:
+        """Those at these places, in this order."""
+        at = np.asarray(places, dtype=np.int64)
+        return Ranking(self.ids[at], self.scores[at], {name: s[at] for name, s in self.stages.items()})
+
     @staticmethod
     def empty() -> Ranking:
         """A ranking without results."""
@@ -56,7 +61,8 @@ class Hit:
 
     `start` and `end` are character offsets of `text` in the document. `stages` maps a stage's name
     ("dense", "lexical", …) to its own score. `highlights` are (start, end) spans within `snippet`
-    that match the query's words. `more` counts further chunks of the same document that were found.
+    that match the query's words. `more` counts further chunks of the same document that were found. `copies` are
+    the ids of other documents that hold this very passage, where equal passages are shown once.
     """
 
     chunk_id: int
@@ -73,3 +79,4 @@ class Hit:
     highlights: tuple[tuple[int, int], ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
     more: int = 0
+    copies: tuple[str, ...] = ()

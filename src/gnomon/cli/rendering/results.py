@@ -83,11 +83,18 @@ def stages_text(hit: Hit) -> Text:
     return Text("  ".join(shown), style="cyan")
 
 
+_COPIES = 3
+
+
 def place_text(hit: Hit) -> Text:
     """Source and character offsets, and how many more chunks of the document were found."""
     place = clean(f"{near(hit.source or hit.document)}:{hit.start}-{hit.end}", style="dim")
     if hit.more:
         place.append(f"  +{hit.more} more here", style="dim")
+    if hit.copies:
+        also = ", ".join(map(near, hit.copies[:_COPIES]))
+        also += f" and {len(hit.copies) - _COPIES:,} more" if len(hit.copies) > _COPIES else ""
+        place.append_text(clean(f"  the same in {also}", style="dim"))
     return place
 
 
@@ -109,6 +116,7 @@ def hit_json(hit: Hit, rank: int) -> dict[str, Any]:
         "stages": {name: None if math.isnan(score) else score for name, score in hit.stages.items()},
         "metadata": dict(hit.metadata),
         "more": hit.more,
+        "copies": list(hit.copies),
     }
 
 

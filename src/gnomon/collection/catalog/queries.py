@@ -34,10 +34,16 @@ _OWN_HEAD = (
     "SELECT seq, nonce, (SELECT id FROM versions WHERE state = 'live') FROM journal "
     "WHERE chunking_id = ? ORDER BY seq DESC LIMIT 1"
 )
+_OF_TEXTS = (
+    "SELECT c.text_hash, c.id, c.document_id, d.key FROM chunks c JOIN documents d ON d.id = c.document_id "
+    "WHERE c.text_hash IN ({marks}) AND c.chunking_id = ? LIMIT 1000"
+)
 _SHOWN = (
     select(
         schema.chunks.c.id,
         schema.chunks.c.document_id,
+        schema.chunks.c.chunking_id,
+        schema.chunks.c.text_hash,
         schema.documents.c.key,
         schema.documents.c.title,
         schema.documents.c.source,
@@ -190,6 +196,27 @@ def document_ids(connection: Connection, ids: Array) -> dict[int, int]:
         rows = connection.execute(select(chunk.id, chunk.document_id).where(chunk.id.in_(block)))
         owners.update({row.id: row.document_id for row in rows})
     return owners
+
+
+def text_hashes(connection: Connection, ids: Array) -> dict[int, bytes]:
+    """The hash of what was embedded of each chunk, by chunk id."""
+    chunk = schema.chunks.c
+    found: dict[int, bytes] = {}
+    for block in _blocks(ids):
+        rows = connection.execute(select(chunk.id, chunk.text_hash).where(chunk.id.in_(block)))
+        found.update({row.id: row.text_hash for row in rows})
+    return found
+
+
+def chunks_of_texts(connection: Connection, chunking_id: int, hashes: Sequence[bytes]) -> list[Any]:
+    """The first chunks of a chunking that have these texts, at most 1,000: text_hash, id, document_id, key."""
+    found: list[Any] = []
+    for block in in_blocks(hashes, schema.IN_VALUES):
+        # Plain text, as of every search: an expression takes longer to build than this to execute.
+        marks = ", ".join("?" * len(block))
+        wanted = _OF_TEXTS.format(marks=marks)
+        found += connection.exec_driver_sql(wanted, (*block, chunking_id)).all()
+    return found
 
 
 def documents(connection: Connection, keys: Sequence[str]) -> dict[str, Document]:

@@ -19,6 +19,7 @@ from gnomon.collection.catalog import queries, schema, vector_cache, versions
 from gnomon.collection.catalog.queries import chunks_of, vectors_of
 from gnomon.collection.catalog.versions import Version
 from gnomon.collection.collection import Collection
+from gnomon.collection.duplicates import deeper
 from gnomon.collection.evaluation import GROUP_DEPTH
 from gnomon.collection.ingest.writer import SLICE_TEXTS, EmbeddingCounts, embed_slices
 from gnomon.collection.search import build_retriever, checked_queries, hybrid
@@ -88,13 +89,16 @@ class DualIndexRetriever:
             return snapshot.retriever(self._mode, None, self._encoders.for_searches)(queries, k=k)
         return self._retriever(snapshot)(queries, k=k)
 
-    def search(self, query: str, *, k: int = 10, by: By = "chunk", where: Where | None = None) -> list[Hit]:
+    def search(
+        self, query: str, *, k: int = 10, by: By = "chunk", where: Where | None = None, collapse: bool = True
+    ) -> list[Hit]:
         """As `Collection.search`; `found_by` tells which vector found a hit."""
         (checked,) = checked_queries([query], k, by)
         if where is not None:
             checked = replace(checked, where=self._kb.chunk_ids(where))
-        (ranking,) = self([checked], k=k if by == "chunk" else max(k, GROUP_DEPTH))
-        return self._kb.hits(query, ranking, k=k, by=by)
+        depth = deeper(k) if collapse else k
+        (ranking,) = self([checked], k=depth if by == "chunk" else max(depth, GROUP_DEPTH))
+        return self._kb.hits(query, ranking, k=k, by=by, collapse=collapse)
 
     def _retriever(self, snapshot: Snapshot) -> Retriever:
         settings = replace(self._version.retrieval, rocchio=None, neighbours=None, rerank=None)
