@@ -54,15 +54,6 @@ def test_vectors_and_several_queries_collapse_as_well(kb: Collection) -> None:
     assert len(kb.search(one, k=4)) == 4
 
 
-def test_a_passage_twice_in_one_document_names_no_other(opened, tmp_path) -> None:
-    one, other = "alpha beta gamma delta epsilon zeta eta", "theta iota kappa lambda mu nu xi"
-    kb = opened(settings=gnomon.CollectionSettings(chunk_tokens=9, chunk_overlap=0))
-    kb.add({"id": "twice", "text": f"{one}\n\n{other}\n\n{one}"})
-    assert [hit.text for hit in kb.search("alpha", mode="lexical", collapse=False)] == [one, one]
-    (hit,) = kb.search("alpha", mode="lexical")
-    assert (hit.text, hit.copies) == (one, ())
-
-
 def test_equal_texts_under_other_headings_are_not_equal(opened) -> None:
     kb = opened()
     kb.add([{"id": "a", "title": "Is smoking allowed?", "text": "No."}, {"id": "b", "title": "Dogs?", "text": "No."}])

@@ -38,7 +38,7 @@ def entered() -> Iterator[set[str]]:
         if event == "call" and frame.f_code.co_filename.startswith(str(SOURCES)):
             found.add(Path(frame.f_code.co_filename).relative_to(SOURCES).as_posix())
 
-    fuse._pool.cache_clear()  # threads that run already would not be noted
+    fuse._threads._pool = None  # threads that run already would not be noted
     threading.setprofile(note)
     sys.setprofile(note)
     try:
