@@ -85,7 +85,7 @@ def discover(paths: Sequence[Path], *, settings: ReadSettings) -> Iterator[Disco
     return _found(root_paths(paths, labels), _Walk(labels, settings))
 
 
-def label_roots(paths: Sequence[Path], known: Mapping[str, str] | None = None) -> dict[str, str]:
+def label_roots(paths: Sequence[str | Path], known: Mapping[str, str] | None = None) -> dict[str, str]:
     """A short unique name for each given path, by absolute path (as `path_text` writes it): what its documents' ids
     begin with.
 
@@ -107,7 +107,7 @@ def label_roots(paths: Sequence[Path], known: Mapping[str, str] | None = None) -
     return labels
 
 
-def root_paths(paths: Sequence[Path], known: Mapping[str, str]) -> list[Path]:
+def root_paths(paths: Sequence[str | Path], known: Mapping[str, str]) -> list[Path]:
     """The given paths, absolute; one below a known root, reached through another link, by that root's path.
 
     A path keeps its links otherwise: where one is pointed to another folder later, the same documents change.
@@ -142,7 +142,7 @@ def _meets(label: str, taken: set[str]) -> bool:
     return any(label == other or label.startswith(f"{other}/") or other.startswith(f"{label}/") for other in taken)
 
 
-def _checked(paths: Sequence[Path]) -> list[Path]:
+def _checked(paths: Sequence[str | Path]) -> list[Path]:
     if isinstance(paths, (str, Path)):
         raise InvalidInput(f"one path ({paths}) where several are taken", expected="a sequence", hint="write [path]")
     missing = [path_text(path) for path in paths if not _is_there(Path(path))]
