@@ -28,7 +28,6 @@ TEMPLATES = Path(__file__).parent / "templates"
 DOCS = Path(__file__).parents[1] / "docs"
 BEGIN, END = "<!-- figures: from here -->\n", "<!-- figures: to here -->\n"
 CONTEXTS = {
-    "abstaining": "bench.answers.abstain_page",
     "answers": "bench.answers.answers_page",
     "chunking": "bench.quality.chunking_page",
     "context": "bench.quality.context",

@@ -1,5 +1,6 @@
 """Answers without a language model: the sentences that answer best, quoted exactly."""
 
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -101,6 +102,34 @@ def test_what_a_passage_cuts_off_is_not_quoted() -> None:
     assert found.text == "Keys expire after ninety days, unless somebody renews them."
     (found,) = ask("How do I renew keys?", passage(1, whole))
     assert found.text == "Renew keys with:\n\n```\nkey renew\n```"
+
+
+def test_a_very_long_document_is_not_read_again() -> None:
+    text = "Keys expire after ninety days."
+    (found,) = extract_sentences(
+        "When do keys expire?", [passage(1, text)], ENCODER, sentences=1, text_of=lambda document: text + " x" * 600_000
+    )
+    assert found.text == text
+
+
+def test_what_is_longer_than_the_encoder_reads_is_quoted_without_a_warning() -> None:
+    text = "Renew keys with:\n\n```\n" + "key renew --all\n" * 30 + "```"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (found,) = extract_sentences(
+            "How are keys renewed?", [passage(1, text)], HashEncoder(dim=64, max_tokens=40), sentences=1
+        )
+    assert found.text == text
+
+
+def test_text_whose_line_breaks_were_lost_is_quoted_without_its_heading() -> None:
+    text = (
+        "## Renewing keys of the house Keys are renewed with a command that the porter knows, every year. 1. Ask the "
+        "porter for the command. 2. Run it: ```sh key renew ``` and wait. * It takes an hour."
+    )
+    own = replace(passage(1, text), title="Renewing keys of the house")
+    (found,) = ask("Who knows the command that renews keys?", own)
+    assert found.text == "Keys are renewed with a command that the porter knows, every year."
 
 
 def test_what_does_not_stand_by_itself_is_not_quoted() -> None:

@@ -75,6 +75,8 @@ def test_what_is_too_long_to_be_read_is_left_out() -> None:
         "!!! note",
         "```\nkey renew\n```",
         "**Extra features**",
+        "1.",
+        "Run it: ```sh key renew",
         "(api-keys)=",
         "::: httpx.Client",
         "Prev | Up | Home | Next",

@@ -87,7 +87,7 @@ def test_without_an_answer_it_says_so_and_shows_what_was_found(kb, capsys):
 
 def test_where_an_answer_is_only_possible_it_says_so(asked):
     code, out, _ = asked(QUESTION, "--answer-from", "1")
-    assert code == 4
+    assert code == 5
     first, blank, quoted, *_ = out.splitlines()
     assert re.fullmatch(r"Perhaps here \(confidence 0\.\d\d; an answer is given plainly from 1\.00 on\):", first)
     assert (blank, TRUE in quoted) == ("", True)

@@ -25,6 +25,7 @@ def write_fitted(path: Path, model: FittedModel, inputs: Sequence[Path], *, coun
         "weights": dict(model.weights),
         "bias": model.bias,
         "threshold": model.threshold,
+        **({} if model.answer_threshold is None else {"answer_threshold": model.answer_threshold}),
         "provenance": {
             "digest": model.digest,
             "command": " ".join(["python", "-m", f"tools.fit.{Path(sys.argv[0]).stem}", *(one.name for one in inputs)]),

@@ -1,10 +1,9 @@
-"""Fits the confidence that the passages hold an answer, and the threshold below which none is given.
+"""Fits the confidence that the passages hold an answer, and the thresholds of a possible and of a plain one.
 
-    python -m tools.fit.abstention WORK/abstain/rhdh_docs.hybrid.json WORK/abstain/xquad_en.hybrid.json …
+    python -m tools.fit.abstention WORK/signals/postgresql.json WORK/signals/insuranceqa.json …
 
-The inputs are the development sets' signals, as `python -m bench abstain` keeps them in its work folder: JSON with
-"questions", "names" of the signals, and "signals" and "evidence" by the kind of corpus, a row a question. Writes
-src/gnomon/answer/abstention.json.
+The inputs are the sets' signals, as `python -m bench fit_sets` writes them: JSON with "questions", "names" of the
+signals, and "signals" and "evidence" by the kind of corpus, a row a question. Writes src/gnomon/answer/abstention.json.
 """
 
 from __future__ import annotations
@@ -24,8 +23,9 @@ from tools.fit import ANSWER, write_fitted
 
 WHOLE = "whole"
 """The kind of corpus from which nothing was removed."""
-FOREIGN = "another set's question"
 PENALTY = 3.0
+KEPT = 0.85
+"""The share, with and without documents, that the two thresholds are set by."""
 
 
 class SignalSet(Protocol):
@@ -58,8 +58,9 @@ def main(paths: Sequence[Path], into: Path = ANSWER / "abstention.json") -> None
     """Fits to the files' signals and writes the model."""
     sets = [SignalFile(path) for path in paths]
     weights, bias = fit(sets)
-    threshold = even_threshold(sets, [log_odds(weights, bias, one) for one in sets])
-    model = FittedModel({name: round(weight, 4) for name, weight in weights.items()}, round(bias, 4), share(threshold))
+    possible, plainly = thresholds([log_odds(weights, bias, one) for one in sets])
+    rounded = {name: round(weight, 4) for name, weight in weights.items()}
+    model = FittedModel(rounded, round(bias, 4), share(possible), share(plainly))
     counts = {path.name.partition(".")[0]: one.questions for path, one in zip(paths, sets, strict=True)}
     write_fitted(into, model, paths, counts=counts)
 
@@ -111,29 +112,20 @@ def _examples(one: SignalSet) -> tuple[Any, Any, Any]:
     return rows, labels, np.concatenate([np.full(count, 500 * share / count) for count, share in shares])
 
 
-def even_threshold(sets: Sequence[SignalSet], odds: Sequence[Mapping[str, Any]]) -> float:
-    """Log odds at which as large a share of questions is answered as of those without documents is not.
+def thresholds(odds: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+    """Log odds from which on an answer is possible, and given plainly.
 
-    Shares are means over the sets, and in a set over the kinds of removal; other sets' questions, which are
-    easy, do not count.
+    The first offers an answer to KEPT of the questions whose documents are there, the second keeps KEPT of those whose
+    documents are not from a plain one: in every set and kind of removal, not on average, for a user has one collection.
     """
-    every = np.unique(np.concatenate([values for one in odds for values in one.values()]))
-
-    def shares(at: float) -> float:
-        answered = np.mean([(one[WHOLE] >= at).mean() for one in odds])
-        kept = [np.mean([(one[kind] < at).mean() for kind in removals(one)]) for one in odds]
-        return float(answered - np.mean(kept))
-
-    low, high = 0, len(every) - 1
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (middle + 1, high) if shares(every[middle]) > 0 else (low, middle)
-    return float(every[low])
+    possible = min(float(np.quantile(one[WHOLE], 1 - KEPT)) for one in odds)
+    plainly = max(float(np.quantile(one[kind], KEPT)) for one in odds for kind in removals(one))
+    return possible, max(possible, plainly)
 
 
 def removals(one: Mapping[str, Any]) -> list[str]:
     """The kinds of removal of a set."""
-    return [kind for kind in one if kind not in (WHOLE, FOREIGN)]
+    return [kind for kind in one if kind != WHOLE]
 
 
 if __name__ == "__main__":

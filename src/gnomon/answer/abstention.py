@@ -1,6 +1,6 @@
-"""Abstention: the confidence that the passages hold an answer, and the threshold below which none is given.
+"""Abstention: the confidence that the passages hold an answer, and the thresholds of giving one.
 
-A logistic model of a few signals. Its weights and threshold are in abstention.json with their provenance;
+A logistic model of a few signals. Its weights and thresholds are in abstention.json with their provenance;
 `tools/fit/abstention.py` writes it.
 """
 
@@ -54,12 +54,15 @@ class Signals:
     `mass` is the mean rarity of the question's words, those at 0 that the first passage does not hold, and
     `rarest` the rarity of the rarest word held; 1 would be a word of no text. So a question of common words,
     much of which is held by what does not answer it, counts for less than one of rare words.
+
+    `agreement` is the share of the passages that are of the first one's document: a page on the matter gives several.
     """
 
     chunk: float = 0.0
     sentence: float = 0.0
     mass: float = 0.0
     rarest: float = 0.0
+    agreement: float = 0.0
     found: bool = False
 
     def row(self) -> Float[np.ndarray, " signals"]:
@@ -91,6 +94,7 @@ def compute_signals(kb: Collection, question: str, ranking: Ranking, *, passages
         sentence=_scaled_similarity(sentence_cosines, background),
         mass=float(rarities.mean()) if len(rarities) else 0.0,
         rarest=float(rarities.max(initial=0.0)),
+        agreement=sum(one.document == texts[0].document for one in texts) / len(texts),
         found=True,
     )
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from gnomon.answer.quotable import is_dependent, quotable_units, refers_elsewhere, stands_alone
+from gnomon.answer.fitted import load_fitted
+from gnomon.answer.quotable import is_dependent, quotable_units, refers_elsewhere, stands_alone, without_headings
 from gnomon.answer.types import Citation, Passage, Sentence
 from gnomon.answer.verification.claims import content_words
 from gnomon.answer.verification.spans import PassageSpan, PassageSpans, PassageSplitter
@@ -21,14 +22,24 @@ TextLookup = Callable[[str], str | None]
 """A document's id to its text; None where it is not there."""
 FEATURES = (
     "similarity", "words", "heading", "adjacent", "rank", "score", "first", "log length", "short", "reference",
-    "dependent", "code", "wanted",
+    "dependent", "code", "wanted", "named", "shown",
 )  # fmt: skip
-_WEIGHTS = np.array([6.0, 7.4, 2.0, 0.4, 2.9, 2.0, 0.15, 0.8, -0.2, -1.0, -0.5, 0.5, 0.5])
-MARGIN = 1.0
+_FITTED = load_fitted("extraction")
+_WEIGHTS = np.array([_FITTED.weights[name] for name in FEATURES])
+MARGIN = _FITTED.threshold
 """How much worse than the best a further sentence may score."""
+_MAX_DOCUMENT = 1_000_000
+"""Characters of a document that is read to see what its passages cut off; a longer one would hold up the question."""
 _SHORT = 5  # words
 _AMOUNT = re.compile(r"\b(?:how (?:many|much|long|often|old|far|large|big|high)|when|what (?:year|date|percent\w*))\b")
 _DIGIT = re.compile(r"\d")
+# A question that asks for something else than how to do a thing.
+_FACT = re.compile(r"(?:why|what|when|who|which|is|are|does|can|where|may)\b", re.IGNORECASE)
+# What is typed: an option, a path, an identifier, a call.
+_NAME = re.compile(
+    r"`[^`\n]+`|\b\w+_\w+|(?<!\w)--?[a-zA-Z]\w*|\w\(|\b[A-Z]{3,}\b|\b[A-Z][a-z0-9]+[A-Z]\w*|\\\w+|/\w+/\w+"
+    r"|\w\.\w+\.\w|\b\w+\.\w{2,4}\b"
+)
 
 
 def extract_sentences(
@@ -47,13 +58,20 @@ def extract_sentences(
     says something else. `text_of` gives the text of a document, so that nothing is quoted that its passage cuts off;
     by default passages are taken to be whole.
     """
-    spans = PassageSpans(passages, encoder, content_words(language), split=_splitter(text_of))
+    spans = passage_spans(passages, encoder, language=language, text_of=text_of)
     if not spans.segments:
         return []
     scores = sentence_features(question, spans) @ _WEIGHTS
     chosen = _select(scores, spans, sentences)
     chosen.sort(key=lambda at: (spans.spans[at].passage, spans.spans[at].start))
     return _as_sentences(chosen, spans)
+
+
+def passage_spans(
+    passages: Sequence[Passage], encoder: Encoder, *, language: str = "en", text_of: TextLookup | None = None
+) -> PassageSpans:
+    """The spans of passages whose segments are what an answer may quote."""
+    return PassageSpans(passages, encoder, content_words(language), split=_splitter(text_of))
 
 
 def _splitter(text_of: TextLookup | None) -> PassageSplitter:
@@ -63,12 +81,17 @@ def _splitter(text_of: TextLookup | None) -> PassageSplitter:
         if passage.row:
             return [(0, len(passage.text))] if passage.text.strip() else []
         whole, start = None if text_of is None else text_of(passage.document), passage.start
-        if whole is None or whole[start : passage.end] != passage.text:
+        if whole is None or len(whole) > _MAX_DOCUMENT or whole[start : passage.end] != passage.text:
             whole, start = passage.text, 0
-        units = quotable_units(whole, start, start + len(passage.text))
-        own = [(left - start, right - start) for left, right in units if stands_alone(whole[left:right])]
         above = {passage.title, *passage.heading}
-        return [(left, right) for left, right in own if " ".join(passage.text[left:right].split()) not in above]
+        units = [
+            without_headings(whole, unit, above) for unit in quotable_units(whole, start, start + len(passage.text))
+        ]
+        return [
+            (left - start, right - start)
+            for left, right in units
+            if stands_alone(whole[left:right]) and " ".join(whole[left:right].split()) not in above
+        ]
 
     return split
 
@@ -80,7 +103,7 @@ def sentence_features(question: str, spans: PassageSpans) -> Float[np.ndarray, "
     columns = [spans.vocabulary.get(word, len(spans.vocabulary)) for word in words]
     similarity = spans.similarity(spans.encode([question], "query")[0])[spans.segments]
     best = max(abs(one.score) for one in spans.passages) or 1.0
-    amount = bool(_AMOUNT.search(question.lower()))
+    amount, instructions = bool(_AMOUNT.search(question.lower())), not _FACT.match(question.strip())
     table = np.zeros((len(segments), len(FEATURES)))
     table[:, 0] = similarity
     table[:, 1] = containment(spans.weights[columns], spans.has_word[spans.segments][:, columns])
@@ -100,6 +123,8 @@ def sentence_features(question: str, spans: PassageSpans) -> Float[np.ndarray, "
             is_dependent(text),
             "```" in text,
             amount and bool(_DIGIT.search(text)),
+            instructions and bool(_NAME.search(text)),
+            instructions and "```" in text,
         )
     return table
 

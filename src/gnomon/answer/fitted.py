@@ -1,4 +1,4 @@
-"""Fitted weights that ship with the package: logistic models in JSON files, each with its provenance.
+"""Fitted weights that ship with the package: linear models in JSON files, each with its provenance.
 
 `tools/fit` writes them. `provenance` names the command, the date, the inputs with their sha256, the libraries, and
 the digest of what was fitted; null is what was not recorded.
@@ -17,9 +17,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class FittedModel:
-    """A logistic model: weights by the names of the features, and the probability from which something holds.
+    """A linear model: weights by the names of the features, and a threshold: in abstention and support the
+    probability from which something holds, in extraction how much worse than the best a further sentence may score.
 
-    `answer_threshold`, where there is one, is a second and higher one.
+    `answer_threshold`, where there is one, is a second and higher probability.
     """
 
     weights: Mapping[str, float]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -12,10 +12,13 @@ from gnomon.text.sentences import spans
 
 MAX_WORDS, MAX_CHARACTERS = 150, 1500
 """A longer unit is not quoted: it is a listing or a table without full stops."""
+MAX_HEADING = 120
+"""Characters of a line that a heading may have: a longer one is text whose line breaks were lost."""
 
 Span = tuple[int, int]
 _FENCE = re.compile(r"[ \t]*(?P<mark>`{3,}|~{3,})(?P<info>[^\n]*)")
 _HEADING = re.compile(r" {0,3}#{1,6}(?:[ \t]|$)")
+_MARKS = re.compile(r"[ \t]*#{1,6}[ \t]+")
 _UNDERLINE = re.compile(r" {0,3}(?:=+|-+|~+|\^+)[ \t]*$")
 _ITEM = re.compile(r"(?P<indent>[ \t]*)(?P<mark>[-*+•–]|\(?\d{1,3}[.)])[ \t]+\S")
 _ROW = re.compile(r"[ \t]*\||.*\S[ \t]\|[ \t]")
@@ -53,6 +56,7 @@ _MARKUP = re.compile(
     r"|\[\[\[|\]\]\]|(?:\*\*|__)[^*_]+(?:\*\*|__):?\s*$|#{1,6}(?:\s|$)",
 )
 _ENDED = re.compile(r"[.!。！…;][\"'”’»)\]*_`]*$")
+_MIN_LETTERS = 6
 _MIN_WORDS = 6
 """Words of a text without a full stop, below which it is a heading or a name."""
 
@@ -205,7 +209,7 @@ def _blocks(text: str) -> Iterator[_Block]:
 
 
 def _line_kind(line: str) -> Literal["heading", "list", "table", "paragraph"]:
-    if _HEADING.match(line):
+    if _HEADING.match(line) and len(line) <= MAX_HEADING:
         return "heading"
     if _ITEM.match(line):
         return "list"
@@ -220,7 +224,9 @@ def stands_alone(unit: str) -> bool:
     >>> [stands_alone(one) for one in ("See Section 9.7.3.", "Which one?", "Do this:", "Keys expire after a day.")]
     [False, False, False, True]
     """
-    if _FENCE.match(unit):  # code that nothing introduces
+    if _FENCE.match(unit) or unit.count("```") % 2:  # code that nothing introduces, or a part of some
+        return False
+    if sum(map(str.isalpha, unit)) < _MIN_LETTERS:
         return False
     if is_block(unit):
         return True
@@ -233,6 +239,20 @@ def stands_alone(unit: str) -> bool:
     if _ITEM.match(unit) or _ENDED.search(unit):
         return True
     return len(unit.split()) >= _MIN_WORDS and not re.search(r"\[[^\]\n]*\]", unit)
+
+
+def without_headings(text: str, unit: Span, headings: Collection[str]) -> Span:
+    """The unit without the marks of a heading, and the words of one that is known, at its start.
+
+    Where line breaks were lost, a heading and the sentence after it are one line.
+    """
+    left, right = unit
+    marks = _MARKS.match(text, left, right)
+    if marks is None:
+        return unit
+    known = [one for one in headings if one and text.startswith(one, marks.end())]
+    left = marks.end() + max(map(len, known), default=0)
+    return left + len(text[left:right]) - len(text[left:right].lstrip()), right
 
 
 def is_block(unit: str) -> bool:

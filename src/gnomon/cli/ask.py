@@ -76,7 +76,7 @@ def _turn(line: str, where: str) -> Turn:
     return turn[0], turn[1]
 
 
-ANSWERED, ABSENT, POSSIBLE = 0, 1, 4
+ANSWERED, ABSENT, POSSIBLE = 0, 1, 5
 Form = Literal["text", "json", "events"]
 Mode = Literal["hybrid", "dense", "lexical"]
 Unsupported = Literal["mark", "drop"]
@@ -140,7 +140,7 @@ CODES = """[dim]Exit codes[/dim]
     1  not in these documents
     2  wrong input
     3  the language model failed; the passages are shown all the same
-    4  perhaps here: what may answer is quoted, but it is not sure enough to"""
+    5  perhaps here: what may answer is quoted, and may not be the answer"""
 
 
 @app.command(

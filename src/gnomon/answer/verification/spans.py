@@ -208,7 +208,7 @@ class PassageSpans:
     @cached_property
     def vectors(self) -> Float[np.ndarray, "spans dim"]:
         """A vector for each span: a segment's own, and for several in a row their mean."""
-        texts = [self.text(self.spans[at]) for at in self.segments]
+        texts = [_beginning(self._encoder, self.text(self.spans[at])) for at in self.segments]
         own = self.encode([*texts, *_UNRELATED_TEXTS])
         self._floor = _floor(own[len(texts) :])
         rows = dict(zip(self.segments, own, strict=False))
@@ -222,6 +222,16 @@ class PassageSpans:
         """Cosine with every span, on a scale where unrelated texts are at 0."""
         cosines = self.vectors @ vector
         return np.asarray((cosines - self._floor) / (1.0 - self._floor))
+
+
+def _beginning(encoder: Encoder, text: str) -> str:
+    """As much of a text as the encoder reads."""
+    while len(text) > encoder.max_tokens:
+        tokens = encoder.count_tokens([text], role="document")[0]
+        if tokens <= encoder.max_tokens:
+            break
+        text = text[: min(len(text) - 1, int(0.95 * len(text) * encoder.max_tokens / tokens))]
+    return text
 
 
 def adjacent_pairs(words: Sequence[str]) -> frozenset[tuple[str, str]]:
