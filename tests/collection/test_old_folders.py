@@ -100,3 +100,18 @@ def _rows(old: Path, query: str) -> list[tuple[object, ...]]:
         return connection.execute(query).fetchall()
     finally:
         connection.close()
+
+
+def test_files_that_an_older_gnomon_indexed_are_hashed_once_and_not_embedded_again(old: Path, tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "a.md").write_text("# Keys\n\nThe vault keeps signing keys.\n")
+    with opened(old) as kb:
+        kb.index([docs])
+        with kb.internals.catalog.write() as connection:  # as it is after the migration
+            connection.exec_driver_sql("UPDATE sources SET ctime_ns = 0")
+        report = kb.index([docs])
+        assert (report.unchanged, report.embedded, report.indexed) == (1, 0, 0)
+        with kb.internals.catalog.read() as connection:
+            facts = connection.exec_driver_sql("SELECT ctime_ns FROM sources WHERE path LIKE '%/a.md'").scalar_one()
+        assert facts == (docs / "a.md").stat().st_ctime_ns

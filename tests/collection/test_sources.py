@@ -145,8 +145,11 @@ def test_an_empty_folder_in_the_place_of_a_full_one_takes_nothing_out(opened, tm
     assert "the folder is empty; 2 files indexed from it before are kept" in problem.reason
     assert problem.hint.endswith(f"--source {mount}")
     mount.rmdir()
-    with pytest.raises(InvalidInput, match="no such file or folder"):
+    with pytest.raises(InvalidInput, match="is not there any more; 2 files indexed from it are kept") as caught:
         kb.index([mount])
+    assert caught.value.hint.endswith(f"gnomon remove COLLECTION --source {mount}")
+    with pytest.raises(InvalidInput, match="no such file or folder"):
+        kb.index([tmp_path / "nowhere"])
     assert len(kb) == 2
 
 

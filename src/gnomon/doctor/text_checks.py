@@ -277,8 +277,8 @@ def duplicates(context: CheckContext) -> Iterator[Diagnosis]:
                 message=f"{extra:,} of {total:,} passages have the text of another one",
                 count=extra,
                 total=total,
-                explanation="They are embedded once, but each takes a place among the results.",
-                advice="leave copies out (--exclude), or search --by document",
+                explanation="They are embedded once, and are one hit that names the other documents.",
+                advice="nothing; gnomon search --all shows each, and --exclude leaves copies out",
                 examples=tuple(examples),
             )
         )

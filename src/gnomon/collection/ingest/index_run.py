@@ -19,10 +19,11 @@ from typing import Any
 from gnomon.collection.catalog import mutations, queries, versions
 from gnomon.collection.catalog.connection import exclusive_lock
 from gnomon.collection.ingest.reader_thread import ReaderThread
-from gnomon.collection.ingest.source_changes import RunScope, below, moved_roots, renamed_files
+from gnomon.collection.ingest.source_changes import RunScope, below, is_missing, moved_roots, renamed_files
 from gnomon.collection.ingest.writer import EmbeddingCounts, Target, Writer
 from gnomon.collection.reports import IndexReport, Problem, field_problems
 from gnomon.core.documents import Chunk, Document
+from gnomon.core.errors import InvalidInput
 from gnomon.core.paths import path_text
 from gnomon.core.progress import Progress, ProgressCallback
 from gnomon.text.discover import DiscoveredFile, discover, label_roots, root_paths
@@ -128,6 +129,7 @@ class IndexRun:
         catalog = self._writer.catalog
         with catalog.read() as connection:
             known, self._stored = queries.root_labels(connection), queries.stored_sources(connection)
+        _refuse_gone(paths, self._stored)
         moved = moved_roots(paths, known, self._stored)
         if not moved:
             return known
@@ -329,6 +331,17 @@ def _some(ids: Sequence[str]) -> str:
 
 def _them(ids: Sequence[str]) -> str:
     return "them" if len(ids) > 1 else "it"
+
+
+def _refuse_gone(paths: Sequence[Path], stored: Mapping[str, Any]) -> None:
+    for path in paths:
+        name = path_text(path.absolute())
+        if is_missing(name) and (kept := below(name, stored)):
+            raise InvalidInput(
+                f"{path} is not there any more; {len(kept):,} files indexed from it are kept",
+                expected="a file or folder that exists",
+                hint=f"if they are to go: gnomon remove COLLECTION --source {name}",
+            )
 
 
 def _path(found: DiscoveredFile) -> str:
