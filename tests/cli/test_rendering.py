@@ -8,6 +8,7 @@ from rich.console import Console
 
 from gnomon.cli.rendering.results import hit_json, print_hits, snippet_text
 from gnomon.cli.terminal import printable
+from gnomon.core.locations import Location
 from gnomon.core.ranking import Hit
 
 
@@ -25,6 +26,7 @@ def a_hit(**changes):
         "title": "Guide",
         "heading": ("Guide", "Running", "Together"),
         "source": "docs/guide.md",
+        "location": Location("line", 12, 14),
         "stages": {"lexical": 3.25, "dense": 0.5},
     }
     return Hit(**{**plain, **changes})
@@ -47,7 +49,7 @@ def test_a_hit_in_a_pipe_is_plain_and_unwrapped():
     assert shown(a_hit(), terminal=False, width=20) == (
         " 1  Guide › Running › Together  0.877\n"
         "    Wait for all of them. Then collect the results…\n"
-        "    docs/guide.md:120-176\n"
+        "    docs/guide.md:12-14\n"
     )
 
 
@@ -76,8 +78,18 @@ def test_a_hit_without_a_title_shows_its_document():
     assert shown(a_hit(title="", heading=()), terminal=False).startswith(" 1  docs/guide.md  0.877\n")
 
 
+def test_a_hit_says_where_in_its_file_it_stands():
+    for location, said in (
+        (Location("line", 7, 7), "docs/guide.md:7\n"),
+        (Location("page", 2, 3), "docs/guide.md, pages 2-3\n"),
+        (Location("row", 5, 5), "docs/guide.md, row 5\n"),
+        (None, "docs/guide.md, characters 120-176\n"),
+    ):
+        assert shown(a_hit(location=location), terminal=False).endswith(said)
+
+
 def test_further_passages_of_a_document_are_counted():
-    assert "docs/guide.md:120-176  +3 more here\n" in shown(a_hit(more=3), terminal=False)
+    assert "docs/guide.md:12-14  +3 more here\n" in shown(a_hit(more=3), terminal=False)
 
 
 def test_ranks_line_up_past_nine():

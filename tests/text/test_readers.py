@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from gnomon.core.documents import Document
 from gnomon.core.errors import UnreadableFile
+from gnomon.core.locations import LINES, Locations
 from gnomon.text.discover import discover
 from gnomon.text.read import read
 from gnomon.text.readers.blocks import GAP, code, item, joined, paragraph, row
@@ -35,7 +36,7 @@ def only(path: Path, content: str | bytes | None = None, **chosen: object) -> Do
 
 def test_plain_text_is_kept_as_it_is(tmp_path):
     document = only(tmp_path / "a.txt", "One\n\n  two\tthree\n")
-    assert document == Document("a.txt", "One\n\n  two\tthree\n", source=str(tmp_path / "a.txt"))
+    assert document == Document("a.txt", "One\n\n  two\tthree\n", source=str(tmp_path / "a.txt"), locations=LINES)
     assert only(tmp_path / "b.txt", "git-add(1)\n==========\n\nNAME").title == "git-add(1)"
     assert only(tmp_path / "b.txt", "word\n==========\n").title == ""
     assert only(tmp_path / "c.adoc", "= The Title\n\ntext").title == "The Title"
@@ -213,9 +214,8 @@ def test_pdf_pages_and_their_offsets(tmp_path, pdf):
     document = only(tmp_path / "a.pdf", pdf(pages, title="A paper"))
     assert document.text == "First page here.\n\n\n\nThird (page) \\ here."
     assert document.title == "A paper"
-    starts = document.metadata["pages"]
-    assert starts == [0, 18, 20]
-    assert document.text[starts[2] :].startswith("Third")
+    assert document.locations == Locations("page", (0, 18, 20), (1, 2, 3))
+    assert document.text[20:].startswith("Third")
 
 
 RST = """

@@ -12,6 +12,7 @@ from gnomon.answer.settings import ContextSettings
 from gnomon.answer.types import Passage
 from gnomon.collection import Collection
 from gnomon.core.contracts import Encoder
+from gnomon.core.locations import Location
 from gnomon.core.ranking import Hit, Ranking
 from gnomon.kernels.diversity import mmr
 from gnomon.kernels.ranking import min_max
@@ -195,7 +196,20 @@ def _passage(number: int, span: _DocumentSpan, hits: Sequence[Hit], *, text: str
         chunk_ids=tuple(hits[place].chunk_id for place in span.places),
         stages=best.stages,
         metadata=best.metadata,
+        location=_location(span, [hits[place] for place in span.places], text),
     )
+
+
+def _location(span: _DocumentSpan, hits: Sequence[Hit], text: str) -> Location | None:
+    """Where a span of a document stands, by the hits that it was merged from; it may have been cut short."""
+    found = [hit.location for hit in hits if hit.location is not None]
+    if len(found) < len(hits):
+        return None
+    whole = found[0]
+    for each in found[1:]:
+        whole = whole.united(each)
+    start, end = min(hit.start for hit in hits), max(hit.end for hit in hits)
+    return whole.within(text[start:end], span.start - start, span.end - start)
 
 
 def _common_headings(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:

@@ -186,9 +186,9 @@ def _as_sentences(chosen: Sequence[int], spans: PassageSpans) -> list[Sentence]:
     for at in chosen:
         span = spans.spans[at]
         passage, text = spans.passages[span.passage], spans.text(span)
-        cited = Citation(
-            passage.number, passage.document, passage.start + span.start, passage.start + span.end, text, 1.0
-        )
+        at_start, at_end = passage.start + span.start, passage.start + span.end
+        location = passage.located(span.start, span.end)
+        cited = Citation(passage.number, passage.document, at_start, at_end, text, 1.0, location)
         found.append(Sentence(text, start, start + len(text), (cited,), 1.0, True))
         start += len(text) + 1
     return found

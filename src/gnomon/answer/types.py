@@ -6,6 +6,8 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
+from gnomon.core.locations import Location
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -48,7 +50,8 @@ class Passage:
     `number` counts from 1, best first. `start` and `end` are character offsets of `text` in the document
     (in `text` itself for a row). `chunk_ids` are the chunks that were merged into it, the best first; none
     for a row. `score` is the best chunk's, `stages` its scores by stage. A row's `document` is
-    "table#row number", its `metadata` the row's values by column.
+    "table#row number", its `metadata` the row's values by column. `location` is where the text stands in its file
+    (lines, pages, rows), None where that is unknown.
     """
 
     number: int
@@ -64,13 +67,19 @@ class Passage:
     stages: Mapping[str, float] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     row: bool = False
+    location: Location | None = None
+
+    def located(self, start: int, end: int) -> Location | None:
+        """Where text[start:end] stands in the file, for offsets in this passage's text."""
+        return self.location.within(self.text, start, end) if self.location is not None else None
 
 
 @dataclass(frozen=True, slots=True)
 class Citation:
     """The source of a sentence of an answer: `quote` is the document's text[start:end], in characters.
 
-    `support` is how surely the passage says what the sentence says, 0 to 1.
+    `support` is how surely the passage says what the sentence says, 0 to 1. `location` is where the quote stands in
+    the document's file.
     """
 
     passage: int
@@ -79,6 +88,7 @@ class Citation:
     end: int
     quote: str
     support: float
+    location: Location | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from gnomon.collection.duplicates import copies, shown_rows
 from gnomon.collection.settings import By, Mode, RetrievalSettings
 from gnomon.core.contracts import Array, Encoder, Index, Retriever, Role, RoleMethods
 from gnomon.core.errors import InvalidInput
+from gnomon.core.locations import Location
 from gnomon.core.ranking import Hit, Query, Ranking
 from gnomon.core.stop_words import ENGLISH
 from gnomon.core.vectors import Vectors
@@ -228,6 +229,7 @@ def _hit(row: Any, score: float, stages: Mapping[str, float], *, shown: tuple[st
         stages=stages,
         highlights=shown[1],
         metadata=json.loads(row.metadata),
+        location=Location.parse(row.location),
     )
 
 

@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from gnomon.core.locations import Location, Locations
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
     """One thing to index. `id` is stable across runs: the path, or path#row for files that hold several.
 
-    `metadata` holds plain JSON values (str, int, float, bool, None, lists of these).
+    `metadata` holds plain JSON values (str, int, float, bool, None, lists of these). `locations` say where in its
+    file the text stands; None where that is unknown.
     """
 
     id: str
@@ -21,6 +24,7 @@ class Document:
     source: str = ""
     media_type: str = "text/plain"
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    locations: Locations | None = None
 
     @property
     def content_hash(self) -> str:
@@ -43,7 +47,7 @@ class Chunk:
 
     `heading` is the path of headings above the span, outermost first. `tokens` is the length in the
     model's tokens of what is embedded. `embed_text` is what the encoder sees: the text, with title and
-    headings before it where the chunking says so.
+    headings before it where the chunking says so. `location` is where the span stands in the file.
     """
 
     document_id: str
@@ -54,6 +58,7 @@ class Chunk:
     embed_text: str
     tokens: int
     heading: tuple[str, ...] = ()
+    location: Location | None = None
 
     @property
     def text_hash(self) -> bytes:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from gnomon.core.errors import InvalidInput
+from gnomon.core.locations import Location
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,8 @@ class Hit:
     `start` and `end` are character offsets of `text` in the document. `stages` maps a stage's name
     ("dense", "lexical", …) to its own score. `highlights` are (start, end) spans within `snippet`
     that match the query's words. `more` counts further chunks of the same document that were found. `copies` are
-    the ids of other documents that hold this very passage, where equal passages are shown once.
+    the ids of other documents that hold this very passage, where equal passages are shown once. `location`
+    is where the text stands in its file (lines, pages, rows), None where that is unknown.
     """
 
     chunk_id: int
@@ -80,3 +82,4 @@ class Hit:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     more: int = 0
     copies: tuple[str, ...] = ()
+    location: Location | None = None

@@ -11,6 +11,7 @@ from unicodedata import combining
 
 from gnomon.core.documents import Chunk, Document
 from gnomon.core.errors import InvalidInput
+from gnomon.core.locations import Locator
 from gnomon.core.serialize import from_plain, to_plain
 from gnomon.core.token_counting import CountTokens, TokenCounting
 from gnomon.text.outline import MARKDOWN_LIKE, Heading, Outline
@@ -196,10 +197,12 @@ class Chunker:
     def iterate(self, document: Document) -> Iterator[Chunk]:
         """The same, one by one: for documents whose chunks should not all be in memory."""
         view = _View(document, Outline.of(document.text, document.media_type))
+        locator = Locator(document.text, document.locations) if document.locations else None
         ordinal = 0
         for start, end in segments(document.text, view.outline.starts):
             for chunk in self._segment(view, start, end):
-                yield replace(chunk, ordinal=ordinal)
+                location = locator.at(chunk.start, chunk.end) if locator else None
+                yield replace(chunk, ordinal=ordinal, location=location)
                 ordinal += 1
 
     def _segment(self, view: _View, start: int, end: int) -> list[Chunk]:

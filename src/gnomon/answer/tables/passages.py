@@ -9,6 +9,7 @@ from typing import Any
 from gnomon.answer.tables.sandbox import SandboxedTable
 from gnomon.answer.tables.types import Column, TableInfo, Value, quote_name
 from gnomon.answer.types import Passage
+from gnomon.core.locations import Location
 
 MAX_CELL_LENGTH = 300
 """Characters of a cell in a passage's text."""
@@ -74,6 +75,7 @@ def _passage(
     steps: Sequence[str],
     score: tuple[str, float],
 ) -> Passage:
+    number = document.rpartition("#")[2]
     return Passage(
         number=1,
         document=document,
@@ -87,6 +89,7 @@ def _passage(
         stages={score[0]: score[1]},
         metadata=values,
         row=True,
+        location=Location("row", int(number), int(number)) if number.isdecimal() else None,
     )
 
 

@@ -136,7 +136,8 @@ class Verifier:
     def _citation_at(self, passage: int, start: int, end: int, *, support: float) -> Citation:
         one = self.spans.passages[passage]
         quote = one.text[start:end]
-        return Citation(one.number, one.document, one.start + start, one.start + end, quote, support)
+        location = one.located(start, end)
+        return Citation(one.number, one.document, one.start + start, one.start + end, quote, support, location)
 
     def _verbatim(self, text: str) -> list[Citation]:
         """Where the passages have the sentence word for word, white space and the marks around it aside."""

@@ -87,8 +87,8 @@ _COPIES = 3
 
 
 def place_text(hit: Hit) -> Text:
-    """Source and character offsets, and how many more chunks of the document were found."""
-    place = clean(f"{near(hit.source or hit.document)}:{hit.start}-{hit.end}", style="dim")
+    """Where the hit stands in its file, and how many more chunks of the document were found."""
+    place = clean(_place(hit), style="dim")
     if hit.more:
         place.append(f"  +{hit.more} more here", style="dim")
     if hit.copies:
@@ -96,6 +96,16 @@ def place_text(hit: Hit) -> Text:
         also += f" and {len(hit.copies) - _COPIES:,} more" if len(hit.copies) > _COPIES else ""
         place.append_text(clean(f"  the same in {also}", style="dim"))
     return place
+
+
+def _place(found: Hit | Passage) -> str:
+    """The file with lines, as editors take them, or with a page or row; character offsets where that is unknown."""
+    file, location = near(found.source or found.document), found.location
+    if location is None:
+        return f"{file}, characters {found.start}-{found.end}"
+    if location.unit == "line":
+        return f"{file}:{location.first}" + (f"-{location.last}" if location.last > location.first else "")
+    return f"{file}, {location}"
 
 
 def hit_json(hit: Hit, rank: int) -> dict[str, Any]:
@@ -117,6 +127,7 @@ def hit_json(hit: Hit, rank: int) -> dict[str, Any]:
         "metadata": dict(hit.metadata),
         "more": hit.more,
         "copies": list(hit.copies),
+        "location": asdict(hit.location) if hit.location is not None else None,
     }
 
 
@@ -233,10 +244,8 @@ def _print_passage(console: Console, passage: Passage, spans: Sequence[tuple[int
         title = Text.assemble(title, clean(" › " + " › ".join(path)))
     print_line(console, Text.assemble(mark, title, "  ", Text(f"{passage.score:.3f}", style="dim")))
     print_hanging(console, margin, quoted_text(passage.text, spans))
-    place = clean(f"{near(passage.source or passage.document)}:{passage.start}-{passage.end}", style="dim")
-    if passage.row:
-        place = clean(passage.document, style="dim")
-    print_line(console, Text.assemble(margin, place))
+    place = passage.document if passage.row else _place(passage)
+    print_line(console, Text.assemble(margin, clean(place, style="dim")))
 
 
 def quoted_text(text: str, spans: Sequence[tuple[int, int]]) -> Text:

@@ -8,6 +8,8 @@ from sqlalchemy import Connection, inspect
 
 from gnomon.collection.catalog.fields import infer_stored
 from gnomon.collection.catalog.schema import (
+    chunks,
+    documents,
     fields,
     journal,
     metadata,
@@ -60,6 +62,13 @@ def _add_fields(connection: Connection) -> None:
     infer_stored(connection)
 
 
+def _add_locations(connection: Connection) -> None:
+    """Where documents and chunks stand in their files; unknown for what is there, until its file is read again."""
+    for of, name in ((documents, "locations"), (chunks, "location")):
+        if name not in {column["name"] for column in inspect(connection).get_columns(of.name)}:
+            connection.exec_driver_sql(f"ALTER TABLE {of.name} ADD COLUMN {name} TEXT NOT NULL DEFAULT ''")
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _create,
     _add_tables,
@@ -67,6 +76,7 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _vector_checksums,
     _add_ctime,
     _add_fields,
+    _add_locations,
 )
 """Migration n brings a catalog from schema n to n + 1. Never edited once released; only added to.
 

@@ -77,24 +77,27 @@ class PlannedDocument:
     content: DocumentContent
     row_id: int | None = None
     new: ChunkedDocument | None = None
+    locations: str = ""
 
 
 class BatchPlan:
     """What a batch of documents changes. `stored` are the rows of all documents that it could touch.
 
-    `deleted_rows` are row ids of documents to delete; `documents` and `chunks` count what was put in, and
+    `deleted_rows` are row ids of documents to delete, `relocated` unchanged documents (by row id) that stand elsewhere
+    in their file now; `documents` and `chunks` count what was put in, and
     `replaced_chunks` the chunks of new documents that a later one of the same batch replaced.
     """
 
     def __init__(self, stored: Iterable[Any], types: FieldTypes) -> None:
         self._types, self.misfits = types, list[Misfits]()
         self.deleted_rows: list[int] = []
+        self.relocated: dict[int, ChunkedDocument] = {}
         self.documents = self.chunks = self.replaced_chunks = 0
         self._by_key: dict[str, PlannedDocument] = {}
         self._keys_of_source: dict[int | None, dict[str, None]] = {}
         for row in stored:
             content = DocumentContent(row.content_hash, row.metadata, row.media_type)
-            self._set(row.key, PlannedDocument(row.source_id, content, row_id=row.id))
+            self._set(row.key, PlannedDocument(row.source_id, content, row_id=row.id, locations=row.locations))
 
     def free_key(self, key: str, other: str, source_id: int) -> str:
         """`key`, or `other` where a document of another file, or of none, has that id."""
@@ -109,6 +112,8 @@ class BatchPlan:
         old = self._by_key.get(key)
         if old is not None:
             if old.content == content:
+                if old.row_id is not None and old.locations != _locations_json(document):
+                    self.relocated[old.row_id] = chunked
                 return
             self._remove(key)
         self._set(key, PlannedDocument(source_id, content, new=chunked))
@@ -136,6 +141,7 @@ class BatchPlan:
         del self._keys_of_source[old.source_id][key]
         if old.row_id is not None:
             self.deleted_rows.append(old.row_id)
+            self.relocated.pop(old.row_id, None)
         elif old.new is not None:
             self.replaced_chunks += len(old.new.chunks)
 
@@ -297,7 +303,7 @@ def _keys_for(chunked: ChunkedDocument, source: SourceFile) -> tuple[str, str]:
 def _documents(connection: Connection, keys: Sequence[str], sources: Sequence[int] = ()) -> list[Any]:
     """The rows that a plan needs: of the documents of these ids, and of all those of these files."""
     c = schema.documents.c
-    columns = (c.id, c.key, c.source_id, c.content_hash, c.metadata, c.media_type)
+    columns = (c.id, c.key, c.source_id, c.content_hash, c.metadata, c.media_type, c.locations)
     rows = list(_rows_where(connection, columns, c.key, values=list(dict.fromkeys(keys))))
     return rows + list(_rows_where(connection, columns, c.source_id, values=sources))
 
@@ -305,6 +311,7 @@ def _documents(connection: Connection, keys: Sequence[str], sources: Sequence[in
 def _apply(connection: Connection, chunking_id: int, plan: BatchPlan) -> CatalogChange:
     """Delete and insert what a plan says, with entries in the journal."""
     gone = _delete(connection, plan.deleted_rows, chunking_id)
+    _relocate(connection, chunking_id, plan.relocated)
     documents: list[dict[str, Any]] = []
     chunks: list[dict[str, Any]] = []
     # Only this transaction writes, so the ids that come next are known.
@@ -319,6 +326,29 @@ def _apply(connection: Connection, chunking_id: int, plan: BatchPlan) -> Catalog
         _journal(connection, "+", schema.chunks.c.id > before)
     removed = gone.removed + plan.replaced_chunks
     return CatalogChange(plan.documents, plan.chunks, removed, fields.merged(plan.misfits))
+
+
+def _relocate(connection: Connection, chunking_id: int, documents: Mapping[int, ChunkedDocument]) -> None:
+    """Write where unchanged documents stand now. Chunks of other chunkings no longer know it."""
+    document, chunk = schema.documents.c, schema.chunks.c
+    rows = [{"of": row_id, "json": _locations_json(each.document)} for row_id, each in documents.items()]
+    spans = [
+        {"of": row_id, "at": one.ordinal, "json": one.location.to_json() if one.location else ""}
+        for row_id, each in documents.items()
+        for one in each.chunks
+    ]
+    of: ColumnElement[int] = bindparam("of")
+    json_text: ColumnElement[str] = bindparam("json")
+    if rows:
+        connection.execute(update(schema.documents).where(document.id == of).values(locations=json_text), rows)
+        connection.execute(update(schema.chunks).where(chunk.document_id == of).values(location=""), rows)
+    if spans:
+        one_chunk = (chunk.document_id == of, chunk.chunking_id == chunking_id, chunk.ordinal == bindparam("at"))
+        connection.execute(update(schema.chunks).where(*one_chunk).values(location=json_text), spans)
+
+
+def _locations_json(document: Document) -> str:
+    return document.locations.to_json() if document.locations is not None else ""
 
 
 def _last_id(connection: Connection, of: Table) -> int:
@@ -339,6 +369,7 @@ def _document_row(row_id: int, key: str, planned: PlannedDocument, *, document: 
         "metadata": planned.content.metadata,
         "content_hash": planned.content.digest,
         "characters": len(document.text),
+        "locations": _locations_json(document),
         "body": zlib.compress(document.text.encode(), 1),
     }
 
@@ -354,6 +385,7 @@ def _chunk_row(document_id: int, chunking_id: int, chunk: Chunk) -> dict[str, An
         "tokens": chunk.tokens,
         "heading": _heading_json(chunk.heading),
         "text_hash": chunk.text_hash,
+        "location": chunk.location.to_json() if chunk.location is not None else "",
     }
 
 

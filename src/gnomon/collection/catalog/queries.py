@@ -22,6 +22,7 @@ from gnomon.core.batching import in_blocks
 from gnomon.core.contracts import Array
 from gnomon.core.documents import Chunk, Document, with_title_as_text
 from gnomon.core.errors import CollectionDamaged
+from gnomon.core.locations import Locations
 from gnomon.core.paths import path_text
 from gnomon.core.space import Space
 from gnomon.text.chunk import LONGEST_TITLE
@@ -53,6 +54,7 @@ _SHOWN = (
         schema.chunks.c.text_hash,
         schema.chunks.c.start,
         schema.chunks.c.end,
+        schema.chunks.c.location,
     )
     .join_from(schema.chunks, schema.documents, schema.documents.c.id == schema.chunks.c.document_id)
     .where(schema.chunks.c.id.in_(bindparam("ids", expanding=True)))
@@ -238,6 +240,7 @@ def document_of(row: Any) -> Document:
         source=row.source,
         media_type=row.media_type,
         metadata=json.loads(row.metadata),
+        locations=Locations.parse(row.locations),
     )
     if document.content_hash != row.content_hash:
         raise CollectionDamaged(

@@ -106,6 +106,7 @@ documents = Table(
     Column("content_hash", String(64), nullable=False),
     Column("characters", Integer, nullable=False),
     Column("body", LargeBinary, nullable=False),  # the text, zlib
+    Column("locations", Text, nullable=False, server_default=""),  # Locations.to_json, "" where they are unknown
     sqlite_autoincrement=True,
 )
 chunks = Table(
@@ -121,6 +122,7 @@ chunks = Table(
     Column("heading", Text, nullable=False),
     Column("tokens", Integer, nullable=False),
     Column("text_hash", LargeBinary(32), nullable=False),
+    Column("location", String, nullable=False, server_default=""),  # Location.to_json
     UniqueConstraint("document_id", "chunking_id", "ordinal"),
     Index("chunks_by_hash", "text_hash"),
     sqlite_autoincrement=True,

@@ -6,16 +6,22 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from gnomon.core.locations import Locations
+
 _LOOKS_LIKE_HEADING = re.compile(r"^(?=#{1,6}(?:\s|$))", re.MULTILINE)
 _BACKTICKS = re.compile(r"`{3,}")
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A piece of text that stands on lines of its own; `tight` ones follow each other without a gap."""
+    """A piece of text that stands on lines of its own; `tight` ones follow each other without a gap.
+
+    `line` is the line of the file at which it begins, 0 where that is unknown.
+    """
 
     text: str
     tight: bool = False
+    line: int = 0
 
 
 GAP = Block("")
@@ -51,14 +57,26 @@ def code(text: str) -> Block:
 
 def joined(blocks: Iterable[Block]) -> str:
     """The blocks' text, a blank line between those that are not both tight. GAP parts tight ones."""
+    return located(blocks)[0]
+
+
+def located(blocks: Iterable[Block]) -> tuple[str, Locations | None]:
+    """The blocks' text, and its lines in the file where any of them are known."""
     parts: list[str] = []
-    tight = False
+    offsets: list[int] = []
+    numbers: list[int] = []
+    tight, at = False, 0
     for block in blocks:
         if block.text.strip():
             if parts:
                 parts.append("\n" if tight and block.tight else "\n\n")
+                at += len(parts[-1])
+            if block.line > (numbers[-1] if numbers else 0):
+                offsets.append(at)
+                numbers.append(block.line)
             parts.append(block.text)
+            at += len(block.text)
             tight = block.tight
         elif not block.tight:
             tight = False
-    return "".join(parts)
+    return "".join(parts), Locations("line", tuple(offsets), tuple(numbers), counted=True) if numbers else None

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gnomon.core.documents import Document
 from gnomon.core.errors import UnreadableFile
+from gnomon.core.locations import Locations
 from gnomon.text.decode import encoding_of_file, one_newline, report_encoding
 from gnomon.text.field_types import FieldType, column_types, convert
 from gnomon.text.readers.csv_dialect import find_dialect
@@ -114,7 +115,14 @@ def _document(
         name: value if of.get(name, "text") == "text" else convert(value or None, of[name])
         for name, value in values.items()
     }
-    return Document(id=str(number), text=text, title=title, media_type="text/csv", metadata=metadata)
+    return Document(
+        id=str(number),
+        text=text,
+        title=title,
+        media_type="text/csv",
+        metadata=metadata,
+        locations=Locations("row", numbers=(number,)),
+    )
 
 
 def _check_columns(columns: Sequence[str], path: Path, settings: ReadSettings) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from gnomon.core.documents import Document
 from gnomon.core.errors import UnreadableFile
 from gnomon.text.decode import clean, decode
-from gnomon.text.readers.blocks import GAP, Block, code, heading, item, joined, paragraph
+from gnomon.text.readers.blocks import GAP, Block, code, heading, item, located, paragraph
 from gnomon.text.settings import ProblemCallback, ReadSettings
 
 _DROPPED = frozenset({"script", "style", "nav", "footer", "noscript", "template", "svg", "iframe", "head"})
@@ -28,6 +28,9 @@ _CHARSET = re.compile(rb"""<(?:meta|\?xml)[^>]*?(?:charset|encoding)\s*=\s*["']?
 _PARAGRAPHS = frozenset({"p", "div"})
 _SHORT_CELL = 300
 _BREAK = "\x00"
+_NUMBER = re.compile(r"[-+\u2212\u2013]?\d+")
+_UNSHOWN = re.compile(r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s*:\s*hidden)", re.IGNORECASE)
+_COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
 
 
 def read_html(path: Path, settings: ReadSettings, report: ProblemCallback) -> Iterator[Document]:
@@ -39,7 +42,7 @@ def read_html(path: Path, settings: ReadSettings, report: ProblemCallback) -> It
     from lxml.html import HTMLParser, document_fromstring
 
     data = path.read_bytes()
-    declared = _CHARSET.search(data[:2048])
+    declared = _CHARSET.search(_COMMENT.sub(b"", data[:2048]))
     text = decode(data, path, report, declared=declared[1].decode("ascii") if declared else "")
     parser = HTMLParser(encoding="utf-8", huge_tree=True, no_network=True, remove_comments=True, remove_pis=True)
     try:
@@ -51,11 +54,13 @@ def read_html(path: Path, settings: ReadSettings, report: ProblemCallback) -> It
     body = _Body()
     body.walk(root)
     _check_whole(parser, path, report, found=bool(body.blocks))
+    text, lines = located(body.blocks)
     yield Document(
         id="",
-        text=clean(joined(body.blocks)),
+        text=clean(text),
         title=" ".join("".join(root.xpath("string(/html/head/title)")).split()) or body.first_heading,
         media_type="text/html",
+        locations=lines,
         metadata={
             name: str(meta.get("content"))
             for meta in root.iter("meta")
@@ -88,18 +93,22 @@ class _Body:
         self._lists = 0
         self._bullet = False
         self._cells: list[int] = []
+        self._line = 0
 
     def walk(self, root: Any) -> None:
         # No recursion: a page may nest thousands of elements.
         from lxml.etree import iterwalk
 
+        skipped = None
         walk = iterwalk(root, events=("start", "end"))
         for event, element in walk:
             tag = element.tag
             if event == "end":
-                self._leave(tag)
+                if element is not skipped:
+                    self._leave(tag)
                 self._inline.append(element.tail or "")
-            elif tag in _DROPPED:
+            elif tag in _DROPPED or _is_hidden(element):
+                skipped = element
                 walk.skip_subtree()
             else:
                 self._enter(tag, element)
@@ -110,6 +119,8 @@ class _Body:
             self._inline.append(_BREAK)
         elif tag in _BLOCKS:
             self._flush()
+        if tag in _BLOCKS:
+            self._line = element.sourceline or 0
         if tag in _CELLS:
             self._cells.append(len(self._inline))
         elif tag == "br":
@@ -125,6 +136,8 @@ class _Body:
             self._bullet = True
         elif tag == "pre":
             self._preformatted += 1
+        elif tag in ("sup", "sub"):
+            self._inline.append(_raised(tag, "".join(element.itertext()), after="".join(self._inline[-2:])))
         self._inline.append(element.text or "")
 
     def _leave(self, tag: str) -> None:
@@ -135,7 +148,7 @@ class _Body:
         elif tag in _HEADINGS:
             self._flush(_HEADINGS[tag])
         elif tag == "pre":
-            self.blocks.append(code("".join(self._inline).replace(_BREAK, "\n")))
+            self._add(code("".join(self._inline).replace(_BREAK, "\n")))
             self._inline.clear()
             self._preformatted -= 1
         elif tag in _BLOCKS:
@@ -161,9 +174,30 @@ class _Body:
             return
         if level:
             self.first_heading = self.first_heading or " ".join(words.split())
-            self.blocks.append(heading(level, words))
+            self._add(heading(level, words))
         elif self._bullet:
-            self.blocks.append(item(words, max(0, self._lists - 1)))
+            self._add(item(words, max(0, self._lists - 1)))
             self._bullet = False
         else:
-            self.blocks.append(replace(paragraph(words), tight=tight))
+            self._add(replace(paragraph(words), tight=tight))
+
+    def _add(self, block: Block) -> None:
+        self.blocks.append(replace(block, line=self._line))
+
+
+def _is_hidden(element: Any) -> bool:
+    """Whether a page hides an element itself. What `until-found` hides is meant to be found."""
+    hidden = element.get("hidden")
+    return (hidden is not None and hidden.lower() != "until-found") or bool(_UNSHOWN.search(element.get("style") or ""))
+
+
+def _raised(tag: str, inside: str, *, after: str) -> str:
+    """What goes before a raised or lowered text, so that 10^-3 is not 10-3, nor a note's number part of a word.
+
+    Letters that belong to a number (1st) and numbers in formulas (H2O) stay joined.
+    """
+    if not after[-1:].isalnum() and after[-1:] != ")":
+        return ""
+    if tag == "sup":
+        return "^" if _NUMBER.fullmatch(inside.strip()) else ""
+    return "_" if inside.strip().isalpha() else ""

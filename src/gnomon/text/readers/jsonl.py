@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from gnomon.core.documents import Document
 from gnomon.core.errors import UnreadableFile
+from gnomon.core.locations import Locations
 from gnomon.text.open_file import open_regular
 from gnomon.text.settings import ProblemCallback, ReadSettings
 
@@ -119,4 +120,5 @@ def _document(row: Mapping[str, Any], text_name: str | None, number: int) -> Doc
         text=row[text_name] if text_name else "",
         title=title if isinstance(title, str) else "",
         metadata=rest,
+        locations=Locations("line", numbers=(number,)),
     )

@@ -12,6 +12,7 @@ from typing import Any
 from gnomon.core.documents import Document
 from gnomon.core.errors import UnreadableFile
 from gnomon.core.forking import fork_aware
+from gnomon.core.locations import Locations
 from gnomon.text.decode import clean, one_newline
 from gnomon.text.readers.hyphens import join_broken_words
 from gnomon.text.readers.pdf_page import PageText, read_page
@@ -58,9 +59,9 @@ class _Contents:
 def read_pdf(path: Path, settings: ReadSettings, report: ProblemCallback) -> Iterator[Document]:
     """One document: the pages' text with an empty line between, and the values of form fields after each page.
 
-    Words broken at the ends of lines are joined, columns read one after the other. `metadata["pages"]` holds, for
-    each page, the offset in the text at which it begins. Pages that are pictures, or whose font has no map to
-    Unicode, are reported by number and stand in `metadata["pages_without_text"]`: text recognition can read them.
+    Words broken at the ends of lines are joined, columns read one after the other. Pages that are pictures, or whose
+    font has no map to Unicode, are reported by number and stand in `metadata["pages_without_text"]`: text recognition
+    can read them.
     Raises UnreadableFile for a file that is damaged, needs a password, or holds no text on any page.
     """
     contents = _Contents()
@@ -88,10 +89,10 @@ def read_pdf(path: Path, settings: ReadSettings, report: ProblemCallback) -> Ite
         title=" ".join(clean(contents.about.get("Title", "")).split()),
         media_type="application/pdf",
         metadata={
-            "pages": starts,
             **({"pages_without_text": lacking} if lacking else {}),
             **{name: contents.about[key] for key, name in _NAMED.items() if contents.about.get(key)},
         },
+        locations=Locations("page", tuple(starts), tuple(range(1, len(starts) + 1))),
     )
 
 

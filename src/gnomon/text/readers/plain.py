@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gnomon.core.documents import Document
+from gnomon.core.locations import LINES, Locations
 from gnomon.text.decode import decode
 from gnomon.text.outline import find_headings
 from gnomon.text.readers.front_matter import front_matter, words_of
@@ -23,14 +24,14 @@ def read_text(path: Path, settings: ReadSettings, report: ProblemCallback) -> It
     alike = found is not None and (
         "line" not in found.groupdict() or abs(len(found["line"]) - len(found["words"])) <= 2
     )
-    yield Document(id="", text=text, title=found["words"].strip() if found and alike else "")
+    yield Document(id="", text=text, title=found["words"].strip() if found and alike else "", locations=LINES)
 
 
 def read_code(path: Path, settings: ReadSettings, report: ProblemCallback) -> Iterator[Document]:
     """One document, its title the file's name; an empty one has none."""
     text = decode(path.read_bytes(), path, report)
     title = path.name if text.strip() else ""  # the name of an empty file says nothing
-    yield Document(id="", text=text, title=title, media_type="text/x-source")
+    yield Document(id="", text=text, title=title, media_type="text/x-source", locations=LINES)
 
 
 def read_markdown(path: Path, settings: ReadSettings, report: ProblemCallback) -> Iterator[Document]:
@@ -48,4 +49,11 @@ def read_markdown(path: Path, settings: ReadSettings, report: ProblemCallback) -
         title = heading.words if heading else ""
     words = words_of(found.metadata)
     text = f"{words}\n\n{found.text}" if words else found.text
-    yield Document(id="", text=text, title=str(title), media_type="text/markdown", metadata=found.metadata)
+    yield Document(
+        id="",
+        text=text,
+        title=str(title),
+        media_type="text/markdown",
+        metadata=found.metadata,
+        locations=Locations("line", (0, len(text) - len(found.text)), (1, found.lines + 1), counted=True),
+    )

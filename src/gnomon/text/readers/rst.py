@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gnomon.core.documents import Document
 from gnomon.text.decode import decode
-from gnomon.text.readers.blocks import GAP, Block, code, heading, item, joined, paragraph, row
+from gnomon.text.readers.blocks import GAP, Block, code, heading, item, joined, located, paragraph, row
 from gnomon.text.settings import ProblemCallback, ReadSettings
 
 _SETTINGS = {
@@ -48,7 +49,8 @@ def read_rst(path: Path, settings: ReadSettings, report: ProblemCallback) -> Ite
     tree = _tree(decode(path.read_bytes(), path, report))
     blocks = list(_blocks(tree, 0, 0))
     first = next((block.text for block in blocks if block.text.startswith("# ")), "")
-    yield Document(id="", text=joined(blocks), title=first.removeprefix("# "), media_type="text/x-rst")
+    text, lines = located(blocks)
+    yield Document(id="", text=text, title=first.removeprefix("# "), media_type="text/x-rst", locations=lines)
 
 
 def _tree(text: str) -> Any:
@@ -60,28 +62,35 @@ def _tree(text: str) -> Any:
 def _blocks(node: Any, section: int, depth: int) -> Iterator[Block]:
     """The blocks of a node's children: `section` is the depth of headings, `depth` that of lists."""
     for child in node.children:
-        kind = child.tagname
-        if kind == "section":
-            yield from _blocks(child, section + 1, depth)
-        elif kind in ("title", "rubric"):
-            level = section if kind == "title" and node.tagname == "section" else section + 1
-            yield heading(level, _words(child))
-        elif kind in ("literal_block", "doctest_block", "math_block"):
-            yield code(child.astext())
-        elif kind == "table":
-            yield from _table(child)
-        elif kind in ("bullet_list", "enumerated_list"):
-            for entry in child.children:
-                yield from _item(entry, section, depth)
-        elif kind in ("paragraph", "term", "line", "attribution", "caption"):
-            yield paragraph(_words(child))
-        elif kind == "field":
-            name, body = child.children
-            yield paragraph(f"{_words(name)}: {joined(_blocks(body, section, depth))}")
-        elif kind == "system_message":
-            yield from _misread(child, section, depth)
-        elif kind not in ("comment", "substitution_definition", "target", "image", "pending", "label"):
-            yield from _blocks(child, section, depth)
+        line = int(getattr(child, "line", None) or 0)
+        for block in _block(child, node, section, depth=depth):
+            yield block if block.line or not line else replace(block, line=line)
+
+
+def _block(child: Any, node: Any, section: int, *, depth: int) -> Iterator[Block]:
+    """The blocks of one node, a child of `node`."""
+    kind = child.tagname
+    if kind == "section":
+        yield from _blocks(child, section + 1, depth)
+    elif kind in ("title", "rubric"):
+        level = section if kind == "title" and node.tagname == "section" else section + 1
+        yield heading(level, _words(child))
+    elif kind in ("literal_block", "doctest_block", "math_block"):
+        yield code(child.astext())
+    elif kind == "table":
+        yield from _table(child)
+    elif kind in ("bullet_list", "enumerated_list"):
+        for entry in child.children:
+            yield from _item(entry, section, depth)
+    elif kind in ("paragraph", "term", "line", "attribution", "caption"):
+        yield paragraph(_words(child))
+    elif kind == "field":
+        name, body = child.children
+        yield paragraph(f"{_words(name)}: {joined(_blocks(body, section, depth))}")
+    elif kind == "system_message":
+        yield from _misread(child, section, depth)
+    elif kind not in ("comment", "substitution_definition", "target", "image", "pending", "label"):
+        yield from _blocks(child, section, depth)
 
 
 def _item(entry: Any, section: int, depth: int) -> Iterator[Block]:
