@@ -272,7 +272,7 @@ def test_what_was_cited_of_a_passage_is_highlighted():
         f"It is late. {NOT_SUPPORTED}\n\n"
         "[1]  A › B  0.500\n"
         "     Before that, the gnomon casts a shadow. After that, it is dark.\n"
-        "     docs/a.md:100-164\n"
+        "     docs/a.md, characters 100-164\n"
     )
     coloured = shown(an_answer())
     assert "\x1b[1;33mthe gnomon casts a shadow.\x1b[0m" in coloured.replace("\n     ", " ")

@@ -140,4 +140,5 @@ def test_a_hit_as_json():
         "metadata": {},
         "more": 0,
         "copies": [],
+        "location": {"unit": "line", "first": 12, "last": 14},
     }

@@ -160,6 +160,13 @@ def test_html_is_what_a_person_reads(tmp_path):
     assert only(tmp_path / "d.html", "<!-- nothing -->").text == ""
 
 
+def test_html_leaves_out_what_is_hidden_and_keeps_numbers_apart(tmp_path):
+    page = """<p>shown<span hidden>no</span> <i style="color:red; display: none">no</i>here</p>
+<table><tr><td hidden>no</td><td>cell</td></tr></table><ul hidden><li>no</li></ul><p hidden="until-found">found</p>
+<p>10<sup>-3</sup> m<sup>2</sup>, the 1<sup>st</sup> note<sup><a>1</a></sup> H<sub>2</sub>O x<sub>i</sub></p>"""
+    assert only(tmp_path / "a.html", page).text == ("shown here\n\ncell\n\nfound\n\n10^-3 m^2, the 1st note^1 H2O x_i")
+
+
 def test_html_in_the_encoding_that_it_declares(tmp_path):
     page = '<html><head><meta charset="{}"></head><body>Добрый день</body></html>'
     for encoding in ("koi8-r", "utf-8"):
@@ -167,6 +174,8 @@ def test_html_in_the_encoding_that_it_declares(tmp_path):
     # Some pages declare one encoding and are written in another; UTF-8 proves itself.
     assert only(tmp_path / "a.html", page.format("koi8-r").encode()).text == "Добрый день"
     assert "день" in only(tmp_path / "a.html", page.format("rot13").encode()).text
+    commented = '<!-- <meta charset="koi8-r"> --><meta charset="iso-8859-1">\x93caf\xe9\x94'.encode("latin-1")
+    assert only(tmp_path / "a.html", commented).text == "\u201ccaf\xe9\u201d"
     xml = '<?xml version="1.0" encoding="utf-8"?><html xmlns="http://www.w3.org/1999/xhtml"><body>é</body></html>'
     assert only(tmp_path / "a.xhtml", xml).text == "é"
 

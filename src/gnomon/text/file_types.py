@@ -24,6 +24,13 @@ _READERS = {
     "csv": "csv:read_csv",
     "jsonl": "jsonl:read_jsonl",
     "beir": "jsonl:read_beir",
+    "notebook": "notebook:read_notebook",
+    "email": "email:read_email",
+    "epub": "epub:read_epub",
+    "odt": "odt:read_odt",
+    "rtf": "rtf:read_rtf",
+    "slides": "slides:read_slides",
+    "sheet": "sheet:read_sheet",
 }
 _CODE = """
     asm awk bash bat bib c cc cfg clj cljs cmake conf cpp cs css cxx dart diff el elm erl ex exs f90 fish fs
@@ -38,10 +45,18 @@ KIND_BY_EXTENSION: dict[str, str] = {
     **{f".{name}": "html" for name in "html htm xhtml".split()},
     **{f".{name}": "csv" for name in "csv tsv".split()},
     **{f".{name}": "jsonl" for name in "jsonl ndjson jsonl.gz ndjson.gz".split()},
+    **{f".{name}": "docx" for name in "docx docm dotx".split()},
+    **{f".{name}": "odt" for name in "odt ott".split()},
+    **{f".{name}": "sheet" for name in "xlsx xlsm xlsb xls ods".split()},
+    **{f".{name}": "slides" for name in "pptx pptm ppsx".split()},
     ".pdf": "pdf",
-    ".docx": "docx",
     ".rst": "rst",
+    ".ipynb": "notebook",
+    ".eml": "email",
+    ".epub": "epub",
+    ".rtf": "rtf",
 }
+_KIND_BY_BEGINNING = {b"%PDF-": "pdf", b"{\\rtf": "rtf"}
 _SNIFFED_BYTES = 8192
 
 
@@ -59,9 +74,14 @@ def kind_of(path: Path, *, named: bool = False) -> str:
             return KIND_BY_EXTENSION[extension]
     if name in ("makefile", "dockerfile", "rakefile", "gemfile", "jenkinsfile", "vagrantfile"):
         return "code"
-    if (named or not path.suffix) and looks_like_text(path):
-        return "text"
-    return ""
+    if not named and path.suffix:
+        return ""
+    with path.open("rb") as file:
+        beginning = file.read(_SNIFFED_BYTES)
+    for mark, kind in _KIND_BY_BEGINNING.items():
+        if beginning.startswith(mark):
+            return kind
+    return "text" if looks_like_text(path) else ""
 
 
 def looks_like_text(path: Path) -> bool:

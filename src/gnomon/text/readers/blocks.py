@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from gnomon.core.locations import Locations
 
 _LOOKS_LIKE_HEADING = re.compile(r"^(?=#{1,6}(?:\s|$))", re.MULTILINE)
+_BETWEEN = "\n\n"
 _BACKTICKS = re.compile(r"`{3,}")
 
 
@@ -80,3 +81,12 @@ def located(blocks: Iterable[Block]) -> tuple[str, Locations | None]:
         elif not block.tight:
             tight = False
     return "".join(parts), Locations("line", tuple(offsets), tuple(numbers), counted=True) if numbers else None
+
+
+def joined_parts(texts: Sequence[str], unit: str) -> tuple[str, Locations | None]:
+    """The texts of pages, slides, cells or chapters with an empty line between, and where each of them begins."""
+    starts, at = [], 0
+    for text in texts:
+        starts.append(at)
+        at += len(text) + len(_BETWEEN)
+    return _BETWEEN.join(texts), Locations(unit, tuple(starts), tuple(range(1, len(texts) + 1))) if texts else None

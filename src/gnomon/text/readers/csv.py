@@ -82,12 +82,12 @@ def open_table(path: Path, longest: int) -> Iterator[OpenTable]:
         rows = ([one_newline(cell) for cell in row] for row in csv.reader(lines, delimiter=dialect.delimiter))
         above = [" ".join(" ".join(next(rows)).split()) for _ in range(dialect.preamble)]
         first = next(rows, [])
-        columns = _columns(first if dialect.header else [""] * len(first))
+        columns = unique_names(first if dialect.header else [""] * len(first))
         about = " ".join(line for line in above if line)
         yield OpenTable(columns, rows if dialect.header else chain([first], rows), about, encoding)
 
 
-def _columns(names: Sequence[str]) -> list[str]:
+def unique_names(names: Sequence[str]) -> list[str]:
     """Unique names: an empty one is called by its number, a repeated one has its number added."""
     columns: dict[str, None] = {}
     for number, name in enumerate(names, start=1):

@@ -45,7 +45,7 @@ def find_dialect(beginning: str, delimiter: str = "") -> CsvDialect:
     best = max((_Fit(each, _rows(beginning, each)) for each in delimiter or _DELIMITERS), key=lambda fit: fit.quality)
     if best.width < 2 and not delimiter:
         best = _Fit(_UNUSED, _rows(beginning, _UNUSED))
-    return CsvDialect(best.delimiter, skip, best.preamble, header=not _holds_values(best.rows[best.preamble :]))
+    return CsvDialect(best.delimiter, skip, best.preamble, header=not holds_values(best.rows[best.preamble :]))
 
 
 class _Fit:
@@ -53,7 +53,7 @@ class _Fit:
 
     def __init__(self, delimiter: str, rows: Sequence[Sequence[str]]) -> None:
         self.delimiter, self.rows = delimiter, rows
-        self.preamble = _preamble(rows)
+        self.preamble = preamble_rows(rows)
         table = [len(row) for row in rows[self.preamble :] if row]
         self.width = table[0] if table else 0
         share = mean(width == self.width for width in table) if table else 0.0
@@ -74,7 +74,7 @@ def _rows(text: str, delimiter: str) -> list[list[str]]:
     return rows
 
 
-def _preamble(rows: Sequence[Sequence[str]]) -> int:
+def preamble_rows(rows: Sequence[Sequence[str]]) -> int:
     """The number of rows above the names: narrower than the table, and a blank one between or one cell only."""
     for at, row in enumerate(rows[:_PREAMBLE_ROWS]):
         below = [len(each) for each in rows[at + 1 :] if each]
@@ -87,7 +87,7 @@ def _preamble(rows: Sequence[Sequence[str]]) -> int:
     return 0
 
 
-def _holds_values(rows: Sequence[Sequence[str]]) -> bool:
+def holds_values(rows: Sequence[Sequence[str]]) -> bool:
     """Whether the first row looks like those below it: it has a number where nearly all have one.
 
     Years, and numbers that count up, name columns too.

@@ -38,10 +38,14 @@ def read_html(path: Path, settings: ReadSettings, report: ProblemCallback) -> It
 
     Its title is <title>, else the first heading.
     """
+    yield page_document(path.read_bytes(), path, report)
+
+
+def page_document(data: bytes, path: Path, report: ProblemCallback) -> Document:
+    """The document of a page's bytes; `path` is the file that they are from, for messages."""
     from lxml.etree import ParserError
     from lxml.html import HTMLParser, document_fromstring
 
-    data = path.read_bytes()
     declared = _CHARSET.search(_COMMENT.sub(b"", data[:2048]))
     text = decode(data, path, report, declared=declared[1].decode("ascii") if declared else "")
     parser = HTMLParser(encoding="utf-8", huge_tree=True, no_network=True, remove_comments=True, remove_pis=True)
@@ -49,13 +53,12 @@ def read_html(path: Path, settings: ReadSettings, report: ProblemCallback) -> It
         root = document_fromstring(text.encode(), parser=parser, ensure_head_body=True)
     except ParserError:
         # Not one element: an empty file, or nothing but comments.
-        yield Document(id="", text="", media_type="text/html")
-        return
+        return Document(id="", text="", media_type="text/html")
     body = _Body()
     body.walk(root)
     _check_whole(parser, path, report, found=bool(body.blocks))
     text, lines = located(body.blocks)
-    yield Document(
+    return Document(
         id="",
         text=clean(text),
         title=" ".join("".join(root.xpath("string(/html/head/title)")).split()) or body.first_heading,

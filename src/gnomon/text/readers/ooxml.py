@@ -45,6 +45,11 @@ class Package:
         parser = XMLParser(resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True)
         return fromstring(self._archive.read(name), parser=parser)
 
+    def bytes(self, part: str) -> bytes:
+        """A part as it stands; empty where there is no such part."""
+        name = self._names.get(part.lower())
+        return self._archive.read(name) if name is not None else b""
+
     def related(self, part: str) -> dict[str, Relationship]:
         """The relationships of a part by their ids, of the package itself for ""."""
         folder, name = posixpath.split(part)
@@ -89,7 +94,11 @@ def open_package(path: Path, settings: ReadSettings) -> Iterator[Package]:
             hint="open it in Office or LibreOffice and save it again",
         ) from error
     with archive:
-        unpacked = sum(part.file_size for part in archive.infolist() if part.filename.endswith((".xml", ".rels")))
+        unpacked = sum(
+            part.file_size
+            for part in archive.infolist()
+            if part.filename.endswith((".xml", ".rels", ".xhtml", ".html", ".opf"))
+        )
         if unpacked > _UNPACKED * settings.max_bytes:
             raise UnreadableFile(
                 f"{path} unpacks to {unpacked / 1e6:,.0f} MB of XML",

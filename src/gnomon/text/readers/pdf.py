@@ -12,13 +12,12 @@ from typing import Any
 from gnomon.core.documents import Document
 from gnomon.core.errors import UnreadableFile
 from gnomon.core.forking import fork_aware
-from gnomon.core.locations import Locations
 from gnomon.text.decode import clean, one_newline
+from gnomon.text.readers.blocks import joined_parts
 from gnomon.text.readers.hyphens import join_broken_words
 from gnomon.text.readers.pdf_page import PageText, read_page
 from gnomon.text.settings import ProblemCallback, ReadSettings
 
-_BETWEEN = "\n\n"
 _NAMED = {"Author": "author", "Subject": "subject", "Keywords": "keywords"}
 
 
@@ -78,21 +77,18 @@ def read_pdf(path: Path, settings: ReadSettings, report: ProblemCallback) -> Ite
             report(
                 f"{path}: {_listed(numbers)} hold{'s' * (len(numbers) == 1)} {what}, left out; {_hint(path, numbers)}"
             )
-    starts, at = [], 0
-    for page in pages:
-        starts.append(at)
-        at += len(page) + len(_BETWEEN)
+    text, places = joined_parts(pages, "page")
     lacking = sorted([*contents.pictures, *contents.unmapped])
     yield Document(
         id="",
-        text=_BETWEEN.join(pages),
+        text=text,
         title=" ".join(clean(contents.about.get("Title", "")).split()),
         media_type="application/pdf",
         metadata={
             **({"pages_without_text": lacking} if lacking else {}),
             **{name: contents.about[key] for key, name in _NAMED.items() if contents.about.get(key)},
         },
-        locations=Locations("page", tuple(starts), tuple(range(1, len(starts) + 1))),
+        locations=places,
     )
 
 
