@@ -50,15 +50,24 @@ class _Walk:
     seen: set[str] = field(default_factory=set)
     files: set[tuple[int, ...]] = field(default_factory=set)
     links: list[Path] = field(default_factory=list)
+    folder_ids: dict[str, str] = field(default_factory=dict)
 
     def id_of(self, path: Path) -> str:
         """The label of the innermost folder known, then the way down from there; in Unicode's composed form."""
-        for parent in (path, *path.parents):
-            label = self.labels.get(path_text(parent))
-            if label is not None:
-                below = path_text(path.relative_to(parent).as_posix())
-                return unicodedata.normalize("NFC", clean(label if below == "." else f"{label}/{below}"))
-        raise InvalidInput(f"no label for {path}", expected="a path below one of the roots")
+        name = self.labels.get(path_text(path))
+        if name is None:
+            name = f"{self._folder_id(path.parent)}/{path_text(path.name)}"
+        return name if name.isascii() else unicodedata.normalize("NFC", clean(name))
+
+    def _folder_id(self, folder: Path) -> str:
+        known = self.folder_ids.get(str(folder))
+        if known is None:
+            label = self.labels.get(path_text(folder))
+            if label is None and folder == folder.parent:
+                raise InvalidInput(f"no label for {folder}", expected="a path below one of the roots")
+            known = f"{self._folder_id(folder.parent)}/{path_text(folder.name)}" if label is None else label
+            self.folder_ids[str(folder)] = known
+        return known
 
     def is_new(self, path: Path, facts: os.stat_result) -> bool:
         """Whether neither this path nor this file by another name, through a link or a mount, came before."""
