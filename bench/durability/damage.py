@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import random
 import shutil
@@ -20,7 +21,7 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -177,9 +178,19 @@ def judged(place: Path, right: dict[str, Any]) -> tuple[Counter[str], list[str]]
     return kinds, bad
 
 
-def measure(count: int, scratch: Path, only: str) -> dict[str, Any]:
-    """So many harmed files; the catalog, whose bytes differ most in what they are, four times as often as others."""
-    chosen, place = random.Random(SEED), scratch / "trial"
+def measure(count: int, only: str, share: tuple[int, int]) -> tuple[dict[str, Counter[str]], list[str]]:
+    """So many harmed files, of which this process takes its share (which one of how many).
+
+    The catalog, whose bytes differ most in what they are, is harmed four times as often as other files.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        return _measured(count, only, share, scratch=Path(scratch))
+
+
+def _measured(
+    count: int, only: str, share: tuple[int, int], *, scratch: Path
+) -> tuple[dict[str, Counter[str]], list[str]]:
+    place = scratch / "trial"
     bases, rights, targets = [], [], []
     for at, closed in enumerate((True, False)):
         base = scratch / f"base{at}"
@@ -195,25 +206,34 @@ def measure(count: int, scratch: Path, only: str) -> dict[str, Any]:
         files = [path.relative_to(base) for path in sorted((base / "kb").rglob(only)) if path.is_file()]
         weighed = [file for file in files for _ in range(4 if file.name == "collection.db" else 1)]
         targets += [(at, file, how) for file in weighed for how in HARMS]
-    chosen.shuffle(targets)
+    random.Random(SEED).shuffle(targets)
     trials = [targets[at % len(targets)] for at in range(count)]
     by_file: dict[str, Counter[str]] = {}
     examples: list[str] = []
-    for number, (at, file, how) in enumerate(trials):
+    for number in range(share[0], count, share[1]):
+        at, file, how = trials[number]
         shutil.rmtree(place, ignore_errors=True)
         shutil.copytree(bases[at], place)
-        harm(place / file, how, chosen)
+        harm(place / file, how, random.Random(f"{SEED} {number}"))
         kinds, bad = judged(place, rights[at])
         name = f"{Path(*file.parts[1:2])}" if len(file.parts) == 2 else f"{file.parts[1]}/"
         by_file.setdefault(name, Counter()).update({"files": 1, **kinds})
         print(number, file, how, dict(kinds), flush=True)
         examples += [f"{how} {file} ({'closed' if at == 0 else 'killed'}): {each}" for each in bad[:2]]
+    return by_file, examples
+
+
+def _figures(shares: Sequence[tuple[dict[str, Counter[str]], list[str]]]) -> dict[str, Any]:
+    by_file: dict[str, Counter[str]] = {}
+    for counted, _ in shares:
+        for name, kinds in counted.items():
+            by_file.setdefault(name, Counter()).update(kinds)
     total = sum(by_file.values(), Counter[str]())
     return {
         "seed": SEED,
         **{kind: total[kind] for kind in ("files", "right", "refused", "said", *_BAD)},
         "by file": {name: dict(kinds) for name, kinds in sorted(by_file.items())},
-        "examples": examples,
+        "examples": [example for _, examples in shares for example in examples],
     }
 
 
@@ -225,11 +245,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--to", type=Path, help="write the figures to this file instead of bench/results")
+    parser.add_argument("--jobs", type=int, default=2, help="processes at a time")
     parser.add_argument("--only", default="*", help="files of this pattern")
     options = parser.parse_args()
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory() as scratch:
-        figures = measure(options.count, Path(scratch), options.only)
+    with multiprocessing.get_context("fork").Pool(options.jobs) as pool:
+        mine = [(options.count, options.only, (at, options.jobs)) for at in range(options.jobs)]
+        figures = _figures(pool.starmap(measure, mine, chunksize=1))
     figures["seconds"] = round(time.perf_counter() - started, 1)
     if options.to:
         options.to.write_text(json.dumps(figures, indent=1))

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from gnomon.cli.app import Json, app, example
 from gnomon.cli.terminal import clean, counted, duration, print_hanging, print_rows
-from gnomon.core.errors import InvalidInput
+from gnomon.core.errors import CollectionDamaged, InvalidInput
 
 if TYPE_CHECKING:
     from gnomon.core.progress import ProgressCallback
@@ -128,6 +128,7 @@ TextsFile = Annotated[
     epilog=example(
         "gnomon doctor kb",
         "gnomon doctor kb --fix",
+        "gnomon doctor kb --save documents.jsonl",
         "gnomon doctor chroma/",
         "gnomon doctor index.faiss --texts texts.txt --model all-MiniLM-L6-v2",
         "gnomon doctor 'postgresql://user@host/db?table=items&vector=embedding&text=body'",
@@ -142,6 +143,10 @@ def doctor(
     fix: Annotated[bool, typer.Option("--fix", help="Fix what can be fixed; documents are never changed.")] = False,
     sample: Sample = None,
     *,
+    save: Annotated[
+        Path | None,
+        typer.Option(help="Write the documents that can be read to this file, as JSON lines.", metavar="FILE"),
+    ] = None,
     model: Models = None,
     texts: TextsFile = None,
     text: Annotated[str, typer.Option(help="Other stores: the text's column.", metavar="COLUMN")] = "",
@@ -175,6 +180,8 @@ def doctor(
                 expected="a place that is one, or no such option: a collection knows its models",
                 hint=f"gnomon doctor {place}",
             )
+        if save is not None:
+            _save(place, save)
         errors = _examine_collection(place, sample, progress, fix=fix, as_json=as_json)
     if errors:
         raise typer.Exit(1)
@@ -185,13 +192,42 @@ def _examine_collection(place: str, sample: int | None, progress: ProgressCallba
     from gnomon.cli.terminal import data_console, print_json
     from gnomon.doctor.doctor import SAMPLE, examine
 
-    with gnomon.open(place, create=False) as kb:
-        found = examine(kb, sample=SAMPLE if sample is None else sample, fix=fix, progress=progress)
+    try:
+        with gnomon.open(place, create=False) as kb:
+            found = examine(kb, sample=SAMPLE if sample is None else sample, fix=fix, progress=progress)
+    except CollectionDamaged as error:
+        raise _with_what_can_be_saved(error, place) from error
     if as_json:
         print_json(found.to_json())
     else:
         print_report(data_console(), found)
     return found.errors
+
+
+def _save(place: str, file: Path) -> None:
+    """Write the readable documents, and say how many."""
+    from gnomon.cli.terminal import notes_console
+    from gnomon.doctor.salvage import salvage
+
+    found = salvage(Path(place), file)
+    unread = f", {found.unreadable:,} cannot be read" if found.unreadable else ""
+    notes_console().print(clean(f"saved {counted(found.readable, 'document')} to {file}{unread}"))
+
+
+def _with_what_can_be_saved(error: CollectionDamaged, place: str) -> CollectionDamaged:
+    """The error with what can be read of the catalog all the same, and how to save it."""
+    from gnomon.doctor.salvage import salvage
+
+    found = salvage(Path(place))
+    if not found.readable:
+        hint = "restore collection.db from a backup; none of its documents can be read"
+    else:
+        hint = (
+            f"restore collection.db from a backup, or save what can be read, {found.readable:,} of "
+            f"{found.readable + found.unreadable:,} documents: gnomon doctor {place} --save documents.jsonl; "
+            "then: gnomon index documents.jsonl --into NEW"
+        )
+    return CollectionDamaged(error.message, expected=error.expected, hint=hint)
 
 
 def _examine_store(place: str, models: list[str], settings: StoreSettings, *, as_json: bool) -> int:
