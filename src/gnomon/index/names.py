@@ -19,11 +19,12 @@ _SIGNED = re.compile(r"(?<![\w+#])([A-Za-z]\w{0,15})(\+\+(?![+A-Za-z_])|#(?![#\w
 _SIGNS = {"++": "plusplus", "#": "sharp"}
 _DOTTED_NAME = re.compile(r"\.(?<![\w.)\]]\.)([A-Za-z]\w*)")  # .NET, .gitignore; begins with a literal, which is quick
 _HYPHENATED = re.compile(r"\w+(?:-\w+)+")
-_PREFIX, _MOST_PARTS = 3, 4
+_PREFIX = 3
 # What a text shows as one sign: emoji, weather, games. Arrows and bullets are layout.
 _EMOJI = re.compile("[\u231a\u231b\u23e9-\u23fa\u2600-\u2712\u2728-\u2757\U0001f000-\U0001f3fa\U0001f400-\U0001faff]")
 
 _SEQUENCE = re.compile(r"(?<![\w-])(?:--?\w+(?:-\w+)*|\w+(?:(?:::|[-./:,&+@_])\w+)+)")
+_LETTERS_AND_DIGITS = re.compile(r"(?<![\w.-])([A-Za-z]+)(\d+)(?![\w-]|\.\w)")
 _CODE = re.compile(r"\d|&|^--?\w|::|\w{2}\.\w|\w\.\w{2}|_")
 _QUOTED = re.compile(r'(?<!\w)"([^"]+)"(?!\w)|[“„]([^“”„]+)[“”]|«([^»]+)»')
 _WORDS_BESIDE_A_PHRASE = 10
@@ -77,21 +78,24 @@ def split_names(text: str, *, is_query: bool = False) -> tuple[str, list[str]]:
 
 
 def _is_joined(name: str) -> bool:
-    """Whether a hyphenated word is also written in one: e-mail, co-operation, B-52; hardly boundary-layer."""
+    """Whether a hyphenated word is also written in one: e-mail, co-operation; hardly boundary-layer.
+
+    With digits (B-52) the query looks for the parts instead: see `sequences`.
+    """
     parts = name.split("-")
-    is_short = min(map(len, parts)) <= _PREFIX
-    return is_short and (len(parts) == 2 or (len(parts) <= _MOST_PARTS and any(map(str.isdigit, name))))
+    return len(parts) == 2 and min(map(len, parts)) <= _PREFIX and not any(map(str.isdigit, name))
 
 
 def sequences(query: str) -> list[str]:
     """The query's names whose parts count in their order only: versions, codes, part numbers, flags, dotted names.
 
-    Hyphenated words without a digit are none: they are written apart as well.
+    Hyphenated words without a digit are none: they are written apart as well. B52 may be written B-52.
 
-    >>> sequences("since 3.11.2 os.path.join of AB-12-34 is well-known")
-    ['3.11.2', 'os.path.join', 'AB-12-34']
+    >>> sequences("since 3.11.2 os.path.join of AB-12-34 is well-known, B52")
+    ['3.11.2', 'os.path.join', 'AB-12-34', 'B-52']
     """
-    return [name for name in _SEQUENCE.findall(query) if _CODE.search(name)]
+    found = [name for name in _SEQUENCE.findall(query) if _CODE.search(name)]
+    return found + ["-".join(parts) for parts in _LETTERS_AND_DIGITS.findall(query)]
 
 
 def phrases(query: str) -> tuple[list[str], bool]:
