@@ -199,7 +199,7 @@ def test_options_that_would_do_nothing(kb, qa, judged, saved, tmp_path, capsys):
     assert "--per-query" in refused(capsys, kb, "--data", qa, "--per-query", tmp_path / "x.csv")["message"]
     lost = ["--per-query", tmp_path / "lost" / "rows.jsonl"]
     error = as_json(capsys, "eval", "answers", kb, "--data", qa, *lost, code=3)["error"]
-    assert (error["kind"], error["hint"]) == ("StorageError", "name another file")
+    assert (error["kind"], error["hint"]) == ("StorageError", "make the folder first, or name another place")
     assert "the first 0 questions" in refused(capsys, kb, "--data", qa, "--limit", 0)["message"]
 
 
