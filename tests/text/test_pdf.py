@@ -150,3 +150,10 @@ def test_several_threads_may_read(tmp_path):
         thread.join()
     assert len(set(texts)) == 1
     assert len(texts) == 4
+
+
+def test_codes_that_are_letters_are_text_without_a_map_too(tmp_path):
+    names = " ".join(f"/g{code}" for code in range(65, 91))
+    font = f"<< /Type /Font /Subtype /Type1 /BaseFont /Own /FirstChar 65 /Encoding << /Differences [65 {names}] >> >>"
+    path = made(tmp_path / "a.pdf", ["BT /F2 12 Tf 50 700 Td (ABBEYROAD) Tj ET"], "/F2 20 0 R", (font,))
+    assert one(path).text == "ABBEYROAD"

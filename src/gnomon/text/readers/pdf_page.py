@@ -14,7 +14,7 @@ from gnomon.text.readers.hyphens import BROKEN
 
 _SAMPLE = 400
 """Characters of a page that are asked whether they have a Unicode value."""
-_UNMAPPED = 0.3
+_UNMAPPED, _CODES = 0.3, 0.02
 _FEW = 100
 """A page with fewer characters, and with a picture over most of it, is a picture."""
 _COVERED = 0.5
@@ -52,11 +52,17 @@ def read_page(pdf: Any, index: int, form: Any) -> PageText:
 
 
 def _is_unmapped(characters: Any) -> bool:
-    from pypdfium2.raw import FPDFText_HasUnicodeMapError, FPDFText_IsGenerated
+    """Whether a page's characters are codes of its fonts. Without a map PDFium gives these for characters, which is
+    right for fonts whose codes are those of letters: there no code is that of a control character.
+    """
+    from pypdfium2.raw import FPDFText_GetUnicode, FPDFText_HasUnicodeMapError, FPDFText_IsGenerated
 
     count = characters.count_chars()
     asked = [at for at in range(0, count, max(1, count // _SAMPLE)) if FPDFText_IsGenerated(characters, at) != 1]
-    return bool(asked) and mean(FPDFText_HasUnicodeMapError(characters, at) == 1 for at in asked) > _UNMAPPED
+    without = [at for at in asked if FPDFText_HasUnicodeMapError(characters, at) == 1]
+    if len(without) <= _UNMAPPED * len(asked):
+        return False
+    return mean(FPDFText_GetUnicode(characters, at) < ord(" ") for at in without) > _CODES
 
 
 def _is_picture(page: Any, text: str) -> bool:
