@@ -14,7 +14,7 @@ from gnomon.text.readers.hyphens import BROKEN
 
 _SAMPLE = 400
 """Characters of a page that are asked whether they have a Unicode value."""
-_UNMAPPED, _CODES = 0.3, 0.02
+_UNMAPPED, _CODES = 0.3, 0.1
 _FEW = 100
 """A page with fewer characters, and with a picture over most of it, is a picture."""
 _COVERED = 0.5
@@ -53,7 +53,7 @@ def read_page(pdf: Any, index: int, form: Any) -> PageText:
 
 def _is_unmapped(characters: Any) -> bool:
     """Whether a page's characters are codes of its fonts. Without a map PDFium gives these for characters, which is
-    right for fonts whose codes are those of letters: there no code is that of a control character.
+    right for fonts whose codes are those of letters: there hardly a code is that of a control character.
     """
     from pypdfium2.raw import FPDFText_GetUnicode, FPDFText_HasUnicodeMapError, FPDFText_IsGenerated
 
@@ -62,7 +62,7 @@ def _is_unmapped(characters: Any) -> bool:
     without = [at for at in asked if FPDFText_HasUnicodeMapError(characters, at) == 1]
     if len(without) <= _UNMAPPED * len(asked):
         return False
-    return mean(FPDFText_GetUnicode(characters, at) < ord(" ") for at in without) > _CODES
+    return sum(FPDFText_GetUnicode(characters, at) < ord(" ") for at in without) > _CODES * len(asked)
 
 
 def _is_picture(page: Any, text: str) -> bool:
