@@ -31,7 +31,7 @@ from bench.durability.injection import Acknowledge, run
 from bench.durability.operations import document, fill_table, fill_versions, opened, table_sum, watch, word
 from gnomon.answer.tables.registry import register
 from gnomon.collection import Collection
-from gnomon.core.errors import GnomonError
+from gnomon.core.errors import CollectionDamaged, GnomonError
 from gnomon.doctor.doctor import examine
 from gnomon.migrate import state as migration_state
 from gnomon.monitor.baseline import Baseline
@@ -82,6 +82,8 @@ def _baseline(_: Collection, place: Path) -> Any:
 
 def _migration(_: Collection, place: Path) -> Any:
     found = migration_state.status(place / "kb")
+    if found is not None and found.why:
+        raise CollectionDamaged(found.why, hint=found.why)
     return None if found is None else [found.run, found.outcome]
 
 
@@ -159,6 +161,10 @@ def harm(path: Path, how: str, chosen: random.Random) -> None:
     path.write_bytes(data)
 
 
+_RECORDS = {"migration": "migration/state.json", "baseline": "watch/baseline.json"}
+"""Where a file is deleted that says that something was done, "none" is the right answer."""
+
+
 def judged(place: Path, right: dict[str, Any]) -> tuple[Counter[str], list[str]]:
     """How often each kind of answer came, "right" and "silently wrong" among them, and the bad ones."""
     outcome = run(lambda say: answers(place, say))
@@ -168,7 +174,8 @@ def judged(place: Path, right: dict[str, Any]) -> tuple[Counter[str], list[str]]
         return Counter({"traceback": 1}), [outcome.end]
     for line in outcome.acknowledged:
         name, kind, value = json.loads(line)
-        if kind in ("answered", "said") and value == right.get(name):
+        is_gone = value is None and name in _RECORDS and not (place / "kb" / _RECORDS[name]).exists()
+        if kind in ("answered", "said") and (value == right.get(name) or is_gone):
             kind = "right"
         elif kind == "answered":
             kind = "silently wrong"

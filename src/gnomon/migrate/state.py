@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,7 @@ from gnomon.core.serialize import from_plain, to_plain
 FOLDER, STATE, LOG, LOCK, STOP = "migration", "state.json", "log.txt", "lock", "stop"
 Stage = Literal["checking", "fitting", "building", "indexing", "judging", "switching", "over"]
 Outcome = Literal["switched", "ready", "refused", "stopped", "failed", "killed"]
+_SUM = "checksum"
 _LOCK_S = 2.0  # `is_running` takes the lock for a moment
 _WRITE_EVERY_S = 0.3
 _RENAMED = {"bridge": "adapter", "asked": "queries_done", "asked_of": "queries"}
@@ -141,7 +143,8 @@ class StateFile:
         self.current = replace(self.current, **changes, updated=timestamp())
         self._written = time.monotonic()
         with storage_errors(self._file):
-            write_atomic(self._file, json.dumps(self.current.to_json(), indent=1, ensure_ascii=False))
+            plain = self.current.to_json()
+            write_atomic(self._file, json.dumps({**plain, _SUM: _sum(plain)}, indent=1, ensure_ascii=False))
         return self.current
 
     def update_counts(self, **changes: Any) -> Migration:
@@ -180,6 +183,9 @@ def status(folder: str | Path) -> Migration | None:
     running, found = is_running(place), _read(place)
     if found is not None and found.outcome is None and not running:
         running, found = is_running(place), _read(place)  # it may have started or ended between the two reads
+    if found is None and (place / FOLDER / STATE).is_file():
+        why = "its state file is damaged; the same command goes on with what is built"
+        return Migration(str(place), outcome="failed", why=why, running=running)
     if found is None:
         return None
     if running or found.outcome is not None:
@@ -260,9 +266,15 @@ def error_from_plain(kept: dict[str, str]) -> GnomonError:
     return error
 
 
+def _sum(plain: Mapping[str, Any]) -> int:
+    """CRC-32 of a state's JSON."""
+    return zlib.crc32(json.dumps(plain, sort_keys=True).encode())
+
+
 def _read(folder: Path) -> Migration | None:
     try:
-        text = (folder / FOLDER / STATE).read_text(encoding="utf-8")
-        return Migration.from_json(json.loads(text))
-    except (OSError, ValueError, InvalidInput):  # no file, or one that something else wrote
+        plain = json.loads((folder / FOLDER / STATE).read_text(encoding="utf-8"))
+        total = plain.pop(_SUM, None)  # gnomon 0.1 wrote none
+        return Migration.from_json(plain) if total in (None, _sum(plain)) else None
+    except (OSError, ValueError, AttributeError, InvalidInput):  # no file, or one that something else wrote
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -51,15 +52,18 @@ class Baseline:
         folder = collection / FOLDER
         with storage_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            names = {}
+            names, sums = {}, {}
             for role in _ARRAYS:
                 rows = getattr(self, role)
                 if rows is not None:
                     names[role] = f"{role}-{self.id}.npy"
                     with replacing(folder / names[role]) as path, path.open("wb") as file:
                         np.save(file, np.asarray(rows, dtype=np.float32), allow_pickle=False)
+                    sums[role] = zlib.crc32((folder / names[role]).read_bytes())
             plain = {f.name: to_plain(getattr(self, f.name)) for f in fields(self) if f.name not in _ARRAYS}
             plain = {"format": _FORMAT, **plain, "last_query": 0, "files": names}  # 0.1 reads it only with that
+            plain |= {"sums": sums}
+            plain |= {"sum": _sum(plain)}
             write_atomic(folder / _BASELINE, json.dumps(plain, ensure_ascii=False, indent=1))
             for old in folder.glob("*.npy"):
                 if old.name not in names.values():
@@ -74,9 +78,15 @@ class Baseline:
             return None
         try:
             plain = json.loads(path.read_text(encoding="utf-8"))
+            total = plain.pop("sum", None)  # gnomon 0.1 wrote none
+            if total is not None and total != _sum(plain):
+                raise ValueError("it does not match its checksum")
             if plain.pop("format") != _FORMAT:
                 raise ValueError("it was written by another version of gnomon")
             files = plain.pop("files")
+            for role, wanted in plain.pop("sums", {}).items():
+                if zlib.crc32((folder / files[role]).read_bytes()) != wanted:
+                    raise ValueError(f"{files[role]} does not match its checksum")
             plain.pop("last_query", None)
             rows = {role: np.load(folder / name, allow_pickle=False) for role, name in files.items()}
             return from_plain(cls, {**plain, "queries": rows.get("queries"), "documents": rows["documents"]})
@@ -87,6 +97,10 @@ class Baseline:
                 expected="a file that gnomon monitor wrote",
                 hint="take another one while all is well: gnomon monitor COLLECTION --set-baseline",
             ) from error
+
+
+def _sum(plain: Mapping[str, Any]) -> int:
+    return zlib.crc32(json.dumps(plain, sort_keys=True).encode())
 
 
 def new_id() -> str:
