@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,15 +18,23 @@ from gnomon.collection.evaluation import GROUP_DEPTH, chunk_texts, run_queries
 from gnomon.collection.fields import FieldRegistry
 from gnomon.collection.indexes.derived import IndexView
 from gnomon.collection.ingest.index_run import IndexRun, add_documents, run_lock
+from gnomon.collection.inputs import (
+    Documents,
+    as_documents,
+    checked_number,
+    checked_queries,
+    document_id,
+    document_ids,
+)
 from gnomon.collection.reports import IndexReport, PruneReport, Status, SwitchReport, VersionInfo, status_of
-from gnomon.collection.search import HitOptions, VectorQueries, checked_queries, hits
+from gnomon.collection.search import HitOptions, VectorQueries, hits
 from gnomon.collection.serving.serving import Serving
 from gnomon.collection.serving.snapshot import EncoderRegistry, Snapshot
 from gnomon.collection.settings import By, IndexOptions, Mode
 from gnomon.collection.tables import TableRegistry
 from gnomon.collection.version_manager import VersionManager
 from gnomon.core.contracts import Array, Encoder, Retriever
-from gnomon.core.documents import Document, with_title_as_text
+from gnomon.core.documents import Document
 from gnomon.core.errors import InvalidInput
 from gnomon.core.progress import Progress, ProgressCallback, no_progress
 from gnomon.core.ranking import Hit, Ranking
@@ -37,33 +44,10 @@ from gnomon.evaluate.run import Run
 from gnomon.index.analysis import AUTO
 from gnomon.retrieve.filter import ChunkLookup
 from gnomon.retrieve.where import Where
-from gnomon.text.metadata import plain_metadata
 from gnomon.text.settings import ReadSettings
 
 if TYPE_CHECKING:
     import pyarrow
-
-
-def as_document(item: Document | str | Mapping[str, Any]) -> Document:
-    """The document that a value, a text (its id is its digest) or a mapping is given as.
-
-    A title alone is the text too. Raises InvalidInput for a mapping without either or with unknown fields.
-    """
-    if isinstance(item, Document):
-        return with_title_as_text(replace(item, metadata=plain_metadata(item.metadata)))
-    fields: Mapping[str, Any] = {"text": item} if isinstance(item, str) else item
-    if not fields.get("text") and isinstance(title := fields.get("title"), str) and title.strip():
-        fields = {**fields, "text": title}
-    unknown = set(fields) - {"id", "text", "title", "metadata", "source", "media_type"}
-    if unknown or not isinstance(fields.get("text"), str):
-        raise InvalidInput(
-            f"a document with fields {sorted(map(str, fields))}",
-            expected="text (a string), and maybe id, title, metadata, source, media_type",
-            hint='for example {"id": "a", "text": "…", "metadata": {"year": 2026}}',
-        )
-    digest = hashlib.sha256(fields["text"].encode("utf-8", "replace")).hexdigest()[:16]
-    document = Document(**{"id": digest, **fields, "metadata": plain_metadata(fields.get("metadata") or {})})
-    return with_title_as_text(document)
 
 
 @dataclass(frozen=True)
@@ -176,30 +160,24 @@ class Collection:
         return self._after_write(report, save=True)
 
     def add(
-        self,
-        documents: Document | str | Mapping[str, Any] | Iterable[Document | str | Mapping[str, Any]],
-        *,
-        progress: ProgressCallback = no_progress,
+        self, documents: Documents, *, strict: bool = False, progress: ProgressCallback = no_progress
     ) -> IndexReport:
         """Put documents in; one whose id is there already is replaced, or left alone where nothing of it changed.
 
         Each is a Document, a text (its id is a digest of it), or a mapping with text and maybe id, title, metadata,
-        source and media_type. Raises InvalidInput for a mapping without text or with unknown fields, and for
-        metadata that is not plain JSON.
+        source and media_type. Values of metadata are stored as `gnomon.text.metadata.plain_metadata` says. A row that
+        is no document (another type, an id or metadata that cannot be stored) is a problem in the report, and the
+        others go in. Raises InvalidInput where none is a document, and with `strict` for the first that is none.
         """
-        if isinstance(documents, str | Document | Mapping):
-            documents = [documents]
-        checked = [as_document(item) for item in documents]
-        return self._after_write(add_documents(self._serving.writer(), checked, progress))
+        checked, problems = as_documents(documents, strict=strict)
+        report = self._after_write(add_documents(self._serving.writer(), checked, progress))
+        return replace(report, problems=(*problems, *report.problems)) if problems else report
 
     def upsert(
-        self,
-        documents: Document | str | Mapping[str, Any] | Iterable[Document | str | Mapping[str, Any]],
-        *,
-        progress: ProgressCallback = no_progress,
+        self, documents: Documents, *, strict: bool = False, progress: ProgressCallback = no_progress
     ) -> IndexReport:
         """The same as `add`, by the name that says what happens to ids that are there already."""
-        return self.add(documents, progress=progress)
+        return self.add(documents, strict=strict, progress=progress)
 
     def remove(
         self, ids: str | Iterable[str] | None = None, *, where: Where | None = None, source: str | Path | None = None
@@ -216,7 +194,7 @@ class Collection:
         if ids is None:
             wanted = self.ids(where, source=source)
         else:
-            wanted = [ids] if isinstance(ids, str) else list(ids)
+            wanted = document_ids(ids)
         with self._catalog.write() as connection:
             chunking = live_chunking(connection)
             change = mutations.remove_documents(connection, wanted, chunking)
@@ -235,7 +213,7 @@ class Collection:
         For one id: its document, or None where there is none. For several: the documents in the order of the ids;
         those that are not there are left out.
         """
-        wanted = [ids] if isinstance(ids, str) else list(ids)
+        wanted = document_ids(ids)
         with self._catalog.read() as connection:
             found = queries.documents(connection, wanted)
         if isinstance(ids, str):
@@ -250,6 +228,8 @@ class Collection:
         """
         found = None if where is None else self._serving.active.filters.documents(where)
         with self._catalog.read() as connection:
+            if not isinstance(source, str | Path | None):
+                raise InvalidInput(f"source of the type {type(source).__name__}", expected="a path")
             if source is None:
                 return queries.document_keys(connection) if found is None else found
             of_source = queries.keys_of_source(connection, source)
@@ -267,7 +247,7 @@ class Collection:
 
     def text(self, document: str) -> str | None:
         """A document's whole text by its id, None where there is none: what a hit's offsets refer to."""
-        found = self.get(document)
+        found = self.get(document_id(document, "document"))
         return None if found is None else found.text
 
     def to_arrow(
@@ -372,6 +352,7 @@ class Collection:
 
         `query` is what is highlighted. A chunk that was deleted since the ranking was made is left out.
         """
+        k = checked_number(k)
         with self._catalog.read() as connection:
             return hits(connection, query, ranking, options=HitOptions(k, by, collapse))
 
@@ -402,6 +383,8 @@ class Collection:
         Query vectors are kept in the collection's cache, so that the next run of the same queries encodes nothing.
         Raises as `search` does.
         """
+        if not isinstance(queries, Mapping):
+            raise InvalidInput(f"queries of the type {type(queries).__name__}", expected="a mapping of ids to texts")
         checked_queries(list(queries.values()), k, by)
         return run_queries(self._serving.snapshot(), queries, k=k, mode=mode, by=by, where=where, progress=progress)
 

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from gnomon.collection.catalog import queries
 from gnomon.collection.duplicates import copies, shown_rows
+from gnomon.collection.inputs import checked_queries
 from gnomon.collection.settings import By, Mode, RetrievalSettings
 from gnomon.core.contracts import Array, Encoder, Index, Retriever, Role, RoleMethods
 from gnomon.core.errors import InvalidInput
@@ -231,21 +232,6 @@ def _hit(row: Any, score: float, stages: Mapping[str, float], *, shown: tuple[st
         metadata=json.loads(row.metadata),
         location=Location.parse(row.location),
     )
-
-
-def checked_queries(texts: Sequence[str], k: int, by: By) -> list[Query]:
-    """Queries from texts. Raises InvalidInput for an empty query, a k below 1 or an unknown grouping."""
-    if k < 1:
-        raise InvalidInput(f"k is {k}", expected="at least 1 hit")
-    if by not in ("chunk", "document"):
-        raise InvalidInput(f"by {by!r}", expected='"chunk" or "document"')
-    for text in texts:
-        if not isinstance(text, str) or not text.strip():
-            raise InvalidInput(
-                "an empty query" if isinstance(text, str) else f"a query of type {type(text).__name__}",
-                expected="some words to look for, or gnomon.Vectors of the collection's space",
-            )
-    return [Query(text) for text in texts]
 
 
 class VectorQueries(RoleMethods):

@@ -85,7 +85,11 @@ def to_condition(where: Where) -> Condition:
     """
     if isinstance(where, Mapping):
         return from_mapping(where)
-    return where if isinstance(where, Condition) else parse(where)
+    if isinstance(where, Condition):
+        return where
+    if not isinstance(where, str):  # parse keeps what it has parsed, and an unhashable value would fail there
+        raise InvalidInput(f"a condition of type {type(where).__name__}", expected="a text or a mapping", hint=EXAMPLE)
+    return parse(where)
 
 
 @lru_cache(maxsize=256)

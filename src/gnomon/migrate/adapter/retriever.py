@@ -22,7 +22,8 @@ from gnomon.collection.collection import Collection
 from gnomon.collection.duplicates import deeper
 from gnomon.collection.evaluation import GROUP_DEPTH
 from gnomon.collection.ingest.writer import SLICE_TEXTS, EmbeddingCounts, embed_slices
-from gnomon.collection.search import build_retriever, checked_queries, hybrid
+from gnomon.collection.inputs import checked_queries
+from gnomon.collection.search import build_retriever, hybrid
 from gnomon.collection.serving.snapshot import Snapshot
 from gnomon.collection.settings import By, Mode
 from gnomon.core.batching import in_blocks
