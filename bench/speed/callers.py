@@ -29,7 +29,8 @@ import gnomon
 from bench import pages
 from bench.data import DATA, beir
 from bench.record import write
-from gnomon.collection.search import build_retriever, checked_queries
+from gnomon.collection.inputs import checked_queries
+from gnomon.collection.search import build_retriever
 from gnomon.core.contracts import Encoder
 from gnomon.core.progress import Progress
 from gnomon.encode.batched import BatchedEncoder
