@@ -163,7 +163,7 @@ def ndcg_of(data: Beir, search: Callable[[list[str]], Any]) -> float:
 def rrf_quality(data: Beir, folder: Path) -> float:
     """The same vectors and words fused by reciprocal rank: the option, for comparison."""
     from gnomon.collection.inputs import checked_queries
-from gnomon.collection.search import build_retriever
+    from gnomon.collection.search import build_retriever
 
     settings = gnomon.RetrievalSettings(fuse=FuseSettings(fusion="rrf"))
     with gnomon.open(folder) as kb:
