@@ -157,3 +157,10 @@ def test_codes_that_are_letters_are_text_without_a_map_too(tmp_path):
     font = f"<< /Type /Font /Subtype /Type1 /BaseFont /Own /FirstChar 65 /Encoding << /Differences [65 {names}] >> >>"
     path = made(tmp_path / "a.pdf", ["BT /F2 12 Tf 50 700 Td (ABBEYROAD) Tj ET"], "/F2 20 0 R", (font,))
     assert one(path).text == "ABBEYROAD"
+    names = " ".join(f"/g{code}" for code in range(1, 123))
+    font = f"<< /Type /Font /Subtype /Type1 /BaseFont /Own /FirstChar 1 /Encoding << /Differences [1 {names}] >> >>"
+    path = made(
+        tmp_path / "b.pdf", ["BT /F2 12 Tf 50 700 Td (of e\\013ects and coe\\016cients) Tj ET"], "/F2 20 0 R", (font,)
+    )
+    assert "effects" in one(path).text
+    assert "coefficients" in one(path).text

@@ -22,6 +22,9 @@ _PAGE_LABEL = re.compile(
     r"\s*(?:\w{1,10}\.?\s*)?[-\u2013(\[]?\s*\d+\s*(?:(?:of|/|von|de|sur|di)\s*\d+)?\s*[-\u2013)\]]?\s*"
 )
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\uffff]")
+# TeX's fonts have their ligatures at these codes (encodings OT1 and T1), and old files say nothing more of them.
+_LIGATURES = dict(zip("\x0b\x0c\x0e\x0f\x1b\x1c\x1d\x1e\x1f", "ff fi ffi ffl ff fi fl ffi ffl".split(), strict=True))
+_CODE = re.compile(f"(?<=[a-z])[{''.join(_LIGATURES)}]|[{''.join(_LIGATURES)}](?=[a-z])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +45,17 @@ def read_page(pdf: Any, index: int, form: Any) -> PageText:
             text, unmapped = _in_order(page, characters), _is_unmapped(characters)
         finally:
             characters.close()
-        text = "" if unmapped else _CONTROL.sub("", text.replace("\x02", BROKEN))
+        text = "" if unmapped else _CONTROL.sub("", _CODE.sub(_ligature, text.replace("\x02", BROKEN)))
         picture = not unmapped and len(text.strip()) < _FEW and _is_picture(page, text)
         if picture and _PAGE_LABEL.fullmatch(text):
             text = ""
         return PageText("\n".join([text, *_annotations(page, form)]).strip(), picture, unmapped)
     finally:
         page.close()
+
+
+def _ligature(code: re.Match[str]) -> str:
+    return _LIGATURES[code[0]]
 
 
 def _is_unmapped(characters: Any) -> bool:
