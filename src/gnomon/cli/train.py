@@ -103,6 +103,7 @@ def show(console: Console, report: FitReport, recipe: Path) -> None:
         ("weights", "the last" if report.best < 0 else f"of step {report.best:,}, the best look at dev"),
         ("data", found_text(report)),
         ("report", f"{report.training}/report.html"),
+        *(("failed", problem) for problem in report.problems),
     ]
     print_rows(console, [(Text(label, style="dim"), clean(said)) for label, said in rows])
     if not report.gains:
@@ -120,6 +121,10 @@ def found_text(report: FitReport) -> str:
         for kind, number in source["counts"].items():
             total[kind] = total.get(kind, 0) + number
     said = [f"{n:,} × {kind}{' (left out)' if kind in LEFT_OUT else ''}" for kind, n in total.items()]
+    if report.unused:
+        said.append(f"{report.unused:,} examples of an epoch were in no step")
+    if report.alone:
+        said.append(f"{report.alone:,} examples in batches of one document, from which nothing is learned")
     return ", ".join(said) or "nothing wrong was found"
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from gnomon.core.errors import CollectionBusy
+from gnomon.core.errors import CollectionBusy, GnomonError
 from gnomon.core.progress import Progress, ProgressCallback, no_progress
 from gnomon.evaluate import parse_metric
 from gnomon.train.checkpoint import drop_newest_checkpoint, record_divergence, require_same_recipe
@@ -29,6 +30,8 @@ from gnomon.train.report.results import (
     write_evaluations,
 )
 from gnomon.train.step import TrainingDiverged
+
+T = TypeVar("T")
 
 
 def fit(
@@ -134,12 +137,31 @@ def _save(
 ) -> FitReport:
     """Save the trained model, evaluate it, and write the report."""
     progress(Progress("saving", loop.state.step, int(loop.steps)))
-    setup.model.save(folder)
-    ends = _evaluations(setup, progress)
-    write_evaluations(work / "end.json", ends)
-    sets = [*((one, "dev") for one in setup.dev), *((one, "test") for one in setup.test)]
-    gains = tuple(gain(*each, before, end=after) for each, before, after in zip(sets, starts, ends, strict=True))
-    return _report(setup, loop, folder, work=work, end=end, gains=gains, space=_space(folder, setup))
+    problems: list[str] = []
+
+    def gains() -> tuple[Gain, ...]:
+        ends = _evaluations(setup, progress)
+        write_evaluations(work / "end.json", ends)
+        sets = [*((one, "dev") for one in setup.dev), *((one, "test") for one in setup.test)]
+        return tuple(gain(*each, before, end=after) for each, before, after in zip(sets, starts, ends, strict=True))
+
+    try:
+        setup.model.save(folder)
+    except BaseException as error:
+        _report(setup, loop, folder, work=work, end=end, problems=[f"saving the model: {error}"])
+        raise
+    space = _attempt("serving the model", lambda: _space(folder, setup), problems)
+    found = _attempt("evaluating the model", gains, problems) or ()
+    return _report(setup, loop, folder, work=work, end=end, gains=found, space=space, problems=problems)
+
+
+def _attempt(stage: str, act: Callable[[], T], problems: list[str]) -> T | None:
+    """What a stage after the training gives; None with a line in `problems` where it fails: the model is saved."""
+    try:
+        return act()
+    except (GnomonError, OSError, ValueError, RuntimeError, ImportError, TypeError, KeyError) as error:
+        problems.append(f"{stage}: {error}")
+        return None
 
 
 def _report(
@@ -151,6 +173,7 @@ def _report(
     end: End,
     gains: tuple[Gain, ...] = (),
     space: Mapping[str, Any] | None = None,
+    problems: Sequence[str] = (),
 ) -> FitReport:
     state = loop.state
     teacher = {} if setup.teacher is None else {"teacher": setup.teacher.space.fingerprint}
@@ -169,9 +192,13 @@ def _report(
         space=space,
         data={"digests": dict(setup.digests), "checked": setup.data.to_json(), **teacher},
         recipe=setup.recipe.to_json(),
+        unused=state.unused(setup.batches.examples),
+        alone=state.alone,
+        problems=tuple(problems),
     )
-    write_report(report, work)
-    return report
+    drawn: list[str] = []
+    _attempt("drawing the report", lambda: write_report(report, work), drawn)
+    return replace(report, problems=(*report.problems, *drawn))
 
 
 def _space(folder: Path, setup: TrainingSetup) -> Mapping[str, Any] | None:

@@ -61,7 +61,8 @@ class TrainingState:
     """What is counted along a run, kept with each checkpoint.
 
     `stream` is where the next batch comes from, `seconds` the time spent in steps. `evaluations` are
-    (step, figure) of the dev sets, `best` the step of the best one (-1: none yet).
+    (step, figure) of the dev sets, `best` the step of the best one (-1: none yet). `alone` counts examples of
+    batches of one document, from which nothing is learned.
     """
 
     step: int = 0
@@ -71,11 +72,17 @@ class TrainingState:
     evaluations: tuple[tuple[int, float], ...] = ()
     best: int = -1
     end: End | None = None
+    alone: int = 0
 
     @property
     def best_value(self) -> float:
         """The best evaluation's figure; NaN is no figure."""
         return max((value for _, value in self.evaluations if not math.isnan(value)), default=-math.inf)
+
+    def unused(self, examples: int) -> int:
+        """How many of an epoch's examples no step used: in whole epochs, or up to here in the first."""
+        epochs = max(self.stream.epoch, 1)
+        return max(0, examples - self.examples // epochs)
 
     @property
     def since_best(self) -> int:
@@ -96,7 +103,7 @@ class Loop:
     ) -> None:
         self._setup, self._folder, self._progress, self._stop = setup, folder, progress, stop
         optim = setup.recipe.optim
-        self.steps = min(optim.epochs * setup.batches.about, optim.steps or math.inf)
+        self.steps = min(setup.batches.count(optim.epochs), optim.steps or math.inf)
         self._schedule = LearningRateSchedule(int(self.steps), int(optim.warmup * self.steps), optim.schedule)
         self._optimiser = adamw((setup.model, setup.loss), lr=optim.lr, weight_decay=optim.weight_decay)
         self._step_settings = StepSettings(optim.chunk, optim.chunk_tokens, precision=setup.precision)
@@ -216,6 +223,7 @@ class Loop:
             step=before.step + 1,
             stream=after,
             examples=before.examples + len(batch.queries),
+            alone=before.alone + (len(batch.queries) if len(batch.documents) == 1 else 0),
             seconds=before.seconds + taken,
         )
         self._log(loss=done.loss, lr=optim.lr * share, norm=norm, tokens=done.tokens, seconds=taken)
@@ -223,6 +231,7 @@ class Loop:
             "loss": done.loss,
             "lr": optim.lr * share,
             "examples/s": self.state.examples / self.state.seconds,
+            **({"alone": float(self.state.alone)} if self.state.alone else {}),
             **({"dev": before.evaluations[-1][1]} if before.evaluations else {}),
         }
         self._progress(Progress("training", self.state.step, int(self.steps), "step", metrics=metrics))

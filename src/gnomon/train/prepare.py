@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from gnomon.core.contracts import Encoder, Role
-from gnomon.core.errors import GnomonError, InvalidInput
+from gnomon.core.errors import GnomonError, InvalidInput, ModelUnsupported
+from gnomon.encode.layout.families import FAMILIES, transformer_spec
 from gnomon.train.contracts import WHOLE, Embedder, Loss, Model
 from gnomon.train.data.batches import Batches
 from gnomon.train.data.checks import DataReport, LengthLimits, check_data
@@ -59,12 +60,14 @@ def prepare(recipe: Recipe, *, scratch: Path | None = None) -> TrainingSetup:
     sources = [open_source(one, scratch=scratch) for one in recipe.data.sources]
     watched = [open_source(one, scratch=scratch) for one in (*recipe.data.dev, *recipe.data.test)]
     model = model_of(recipe, sources)
+    require_servable(model)
     report = check_data(sources, watched, settings=recipe.checks(lengths_of(model)))
     kept = report.kept(sources)
     teacher = load_teacher(recipe.model.teacher, model) if recipe.model.teacher else None
     learned = parallel_sources(kept) if teacher is not None else kept
     if teacher is None:
         require_contrast(recipe, kept)
+        require_answers(recipe, kept)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cpu":
         with_byte_dropout(model)
@@ -106,6 +109,43 @@ def require_contrast(recipe: Recipe, sources: Sequence[DataSource]) -> None:
         expected="scores, negatives, or other examples' documents as negatives",
         hint='say name = "infonce" or in_batch = true in [objective], or find negatives: gnomon mine',
     )
+
+
+def require_answers(recipe: Recipe, sources: Sequence[DataSource]) -> None:
+    """Raise InvalidInput if all questions of all sources have one and the same answer and no negative."""
+    if not recipe.objective.uses_batch or not all(one.form == "pairs" for one in sources):
+        return
+    documents: set[str] = set()
+    for source in sources:
+        for example in source:
+            documents.update(example.documents)
+            if len(documents) > 1:
+                return
+    raise InvalidInput(
+        f"one answer to all questions ({', '.join(one.name for one in sources)}): {', '.join(documents)[:80]!r}",
+        expected="at least two different answers: with none to tell it from, nothing is learned",
+        hint="give the answers of each question, or negatives",
+    )
+
+
+def require_servable(model: Model) -> None:
+    """Raise ModelUnsupported for a network that `encode` could not run once it is trained."""
+    from transformers import PreTrainedModel
+
+    if not isinstance(model, torch.nn.Module):
+        return
+    for part in model.modules():
+        if not isinstance(part, PreTrainedModel):
+            continue
+        family, config = str(part.config.model_type), part.config.to_dict()
+        if family not in FAMILIES:
+            raise ModelUnsupported(
+                f"a backbone of the family {family!r}, which gnomon trains and cannot serve",
+                expected=f"one of {', '.join(sorted(FAMILIES))}",
+                hint="choose a backbone of these families: `gnomon models` lists some",
+            )
+        transformer_spec(family, config)
+        return
 
 
 def require_views(model: Model, loss: Loss) -> None:

@@ -60,6 +60,7 @@ def _stream(seed: tuple[int, ...]) -> np.random.PCG64:
 Mixing = Literal["proportional", "weighted"]
 _HELD = 8
 """Deferred examples that a source holds at most, in batches; beyond, a short batch is given."""
+_WALKED = 3_000_000
 _SOURCES, _ORDER = 0, 1
 """Told apart in seeds, so that no choice follows from another."""
 
@@ -145,6 +146,26 @@ class Batches:
         if self.settings.drop_short:
             return sum(len(source) // size for source in self.sources)
         return sum(-(-len(source) // size) for source in self.sources)
+
+    @property
+    def examples(self) -> int:
+        """How many examples an epoch has."""
+        return sum(len(source) for source in self.sources)
+
+    def count(self, epochs: int) -> int:
+        """How many batches so many epochs have: more than `about`, where examples with the same answer are kept apart.
+
+        Found by going through them, rows read and no batch made; of more than 3 million examples the first epoch alone
+        is gone through.
+        """
+        if self.settings.mixing == "weighted" or not self.settings.distinct:
+            return epochs * self.about
+        walked = epochs if epochs * self.examples <= _WALKED else 1
+        here, found = self._started(0), 0
+        while here.epoch < walked:
+            examples, here = self._following_examples(here)
+            found += examples is not None
+        return found * epochs // walked
 
     def epoch(self, state: StreamState | int = 0) -> Iterator[tuple[Batch, StreamState]]:
         """The batches from a state of the stream to the end of its epoch, each with the state after it.

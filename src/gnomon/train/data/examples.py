@@ -13,11 +13,12 @@ from typing import Any, Literal, Protocol
 
 from gnomon.core.errors import InvalidInput
 from gnomon.train.batch import Example
+from gnomon.train.data.nli import NliClasses, class_label
 from gnomon.train.data.tables import LineFile, RowTable
 
 Form = Literal["pairs", "triplets", "n-tuples", "scored", "parallel"]
 _NEGATIVE = re.compile(r"neg(?:ative)?s?(?:[_-]?\d+)?")
-_LABELS = ("score", "scores", "label", "labels", "similarity", "similarity_score")
+_LABELS = ("score", "scores", "label", "labels", "gold_label", "similarity", "similarity_score")
 _QUERIES = ("query", "anchor", "question")
 _POSITIVES = ("positive", "positives", "pos", "document", "answer", "passage", "text")
 _PAIRS = (
@@ -136,10 +137,14 @@ def _ambiguous(role: str, found: Sequence[str], where: str) -> InvalidInput:
 
 @dataclass(frozen=True)
 class RowReader:
-    """Reads rows as examples: by their columns' roles, with scores scaled from `scale` to 0 to 1."""
+    """Reads rows as examples: by their columns' roles, with scores scaled from `scale` to 0 to 1.
+
+    `classes` are the labels of classes of inference, where the label column holds these.
+    """
 
     columns: ColumnRoles
     scale: tuple[float, float] | None = None
+    classes: NliClasses | None = None
 
     def example(self, row: Mapping[str, Any], *, source: str, where: str) -> Example:
         """The example of a row. Raises InvalidInput, naming `where`, for an invalid row."""
@@ -162,6 +167,11 @@ class RowReader:
         given = value if isinstance(value, list | tuple) else [value]
         if len(given) != wanted:
             raise _bad(where, name, value, expected="a number" if wanted == 1 else f"{wanted} numbers, one a document")
+        if self.classes is not None:
+            labels = [class_label(self.classes, one) for one in given]
+            if None in labels:
+                raise _bad(where, name, value, expected="entailment, neutral or contradiction (0, 1, 2)")
+            return tuple(label for label in labels if label is not None)
         try:
             numbers = [float(one) for one in given]
         except (TypeError, ValueError):

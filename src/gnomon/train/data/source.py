@@ -22,6 +22,7 @@ from gnomon.train.data.examples import (
     TableExamples,
     detect_columns,
 )
+from gnomon.train.data.nli import nli_classes
 from gnomon.train.data.tables import CsvRows, DatasetRows, JsonRows, ListedRows, ParquetRows, RowTable
 
 Format = Literal["auto", "jsonl", "csv", "tsv", "parquet", "datasets", "beir", "documents"]
@@ -206,7 +207,10 @@ def _examples(settings: DataSourceSettings, kind: Format, path: Path, *, scratch
     columns = detect_columns(rows.names, settings.columns, where=settings.path) if len(rows) else None
     if columns is None:
         return ListedExamples(())
-    return TableExamples(rows, RowReader(columns, settings.scale))
+    classes = None
+    if columns.label is not None and settings.scale is None:
+        classes = nli_classes(rows, columns.query, columns.label, where=settings.path)
+    return TableExamples(rows, RowReader(columns, settings.scale, classes))
 
 
 def _rows(settings: DataSourceSettings, kind: Format, path: Path, *, scratch: Path | None) -> RowTable:

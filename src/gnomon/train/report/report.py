@@ -20,7 +20,11 @@ def write_report(report: FitReport, folder: Path) -> None:
     """Write both files into the run's folder. Raises OSError."""
     rows = read_log(folder / LOG) if (folder / LOG).is_file() else []
     write_atomic(folder / "report.json", json.dumps(report.to_json(), indent=1, ensure_ascii=False))
-    write_atomic(folder / "report.html", as_html(report, rows, pictures=draw_pictures(report, folder)))
+    pictures = None
+    try:
+        pictures = draw_pictures(report, folder)
+    finally:
+        write_atomic(folder / "report.html", as_html(report, rows, pictures=pictures))
 
 
 def draw_pictures(report: FitReport, folder: Path) -> tuple[bytes, bytes] | None:
@@ -72,6 +76,9 @@ def _about(report: FitReport) -> list[tuple[str, str]]:
     rows = [
         ("model", f"{report.folder} ({report.kind})"),
         ("run", f"{report.steps:,} steps, {report.examples:,} examples; it {ends[report.end]}"),
+        *([("unused", f"{report.unused:,} examples of an epoch were in no step")] if report.unused else []),
+        *([("alone", f"{report.alone:,} examples, in batches of one document")] * bool(report.alone)),
+        *(("failed", problem) for problem in report.problems),
         ("time in steps", f"{minutes:,} min {seconds:02d} s, {speed:.1f} examples a second"),
         ("precision", report.precision),
         ("weights kept", "the last" if report.best < 0 else f"of step {report.best:,}, the best evaluation"),

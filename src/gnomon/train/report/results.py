@@ -46,7 +46,9 @@ class FitReport:
     """What a run did. `folder` is the model's, `training` holds checkpoints, the log and the report.
 
     `evaluations` are (step, figure) of the dev sets during the run, `best` the step whose weights were kept
-    (-1: the last). `data` has each source's digest, examples and findings.
+    (-1: the last). `data` has each source's digest, examples and findings. `unused` are examples of an epoch that no
+    step used; `alone` those used in batches of one document, from which nothing is learned. `problems` are
+    stages after the training that failed: the model is saved all the same.
     """
 
     folder: str
@@ -63,6 +65,9 @@ class FitReport:
     space: Mapping[str, Any] | None
     data: Mapping[str, Any]
     recipe: Mapping[str, Any]
+    unused: int = 0
+    alone: int = 0
+    problems: tuple[str, ...] = ()
 
     @property
     def looks(self) -> tuple[tuple[int, float], ...]:
