@@ -96,3 +96,26 @@ def test_a_run_whose_later_stages_fail_writes_its_report(tmp_path: Path, monkeyp
     assert (written["end"], written["problems"]) == ("done", ["evaluating the model: no memory left"])
     assert (Path(done.training) / "report.html").is_file()
     assert (Path(done.folder) / "modules.json").is_file()
+
+
+FORMS = {
+    "Tevatron": {
+        "query_id": "1",
+        "query": "q",
+        "positive_passages": [{"docid": "p", "title": "T", "text": "right"}],
+        "negative_passages": [{"docid": "n", "title": "", "text": "wrong"}],
+    },
+    "DPR": {
+        "question": "q",
+        "answers": ["a"],
+        "positive_ctxs": [{"title": "T", "text": "right"}],
+        "hard_negative_ctxs": [{"text": "wrong"}],
+    },
+    "FlagEmbedding": {"query": "q", "pos": ["T\nright"], "neg": ["wrong"], "pos_scores": [0.9], "neg_scores": [0.1]},
+}
+
+
+@pytest.mark.parametrize("row", FORMS.values(), ids=FORMS)
+def test_rows_of_other_tools(tmp_path: Path, row: dict[str, object]) -> None:
+    (example,) = open_source(str(write_rows(tmp_path / "rows.jsonl", [row])))
+    assert (example.query, example.documents, example.labels) == ("q", ("T\nright", "wrong"), (1.0, 0.0))

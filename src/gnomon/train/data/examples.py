@@ -17,10 +17,14 @@ from gnomon.train.data.nli import NliClasses, class_label
 from gnomon.train.data.tables import LineFile, RowTable
 
 Form = Literal["pairs", "triplets", "n-tuples", "scored", "parallel"]
-_NEGATIVE = re.compile(r"neg(?:ative)?s?(?:[_-]?\d+)?")
+# The last ones are those of Tevatron and DPR, whose passages are objects with title and text.
+_NEGATIVE = re.compile(r"(?:hard_)?neg(?:ative)?s?(?:[_-]?\d+)?|negative_passages|hard_negative_ctxs")
 _LABELS = ("score", "scores", "label", "labels", "gold_label", "similarity", "similarity_score")
 _QUERIES = ("query", "anchor", "question")
-_POSITIVES = ("positive", "positives", "pos", "document", "answer", "passage", "text")
+_POSITIVES = (
+    *("positive", "positives", "pos", "document", "answer", "passage", "text"),
+    *("positive_passages", "positive_ctxs"),
+)
 _PAIRS = (
     ("source", "translation"),
     ("source", "target"),
@@ -185,9 +189,18 @@ class RowReader:
 def _texts(row: Mapping[str, Any], name: str, where: str) -> Iterator[str]:
     value = row.get(name)
     for text in value if isinstance(value, list | tuple) else [value]:
-        if not isinstance(text, str):
+        found = _passage(text) if isinstance(text, Mapping) else text
+        if not isinstance(found, str):
             raise _bad(where, name, value, expected="a text")
-        yield text
+        yield found
+
+
+def _passage(plain: Mapping[str, Any]) -> str | None:
+    """Title and text of a passage that is an object, as Tevatron and DPR write them; None without a text."""
+    title, text = plain.get("title"), plain.get("text", plain.get("contents"))
+    if not isinstance(text, str):
+        return None
+    return f"{title}\n{text}" if isinstance(title, str) and title.strip() else text
 
 
 def _bad(where: str, name: str, value: Any, *, expected: str) -> InvalidInput:
