@@ -69,7 +69,7 @@ def _is_unmapped(characters: Any) -> bool:
     without = [at for at in asked if FPDFText_HasUnicodeMapError(characters, at) == 1]
     if len(without) <= _UNMAPPED * len(asked):
         return False
-    return sum(FPDFText_GetUnicode(characters, at) < ord(" ") for at in without) > _CODES * len(asked)
+    return bool(sum(FPDFText_GetUnicode(characters, at) < ord(" ") for at in without) > _CODES * len(asked))
 
 
 def _is_picture(page: Any, text: str) -> bool:
