@@ -304,7 +304,7 @@ def test_baseline_and_history_of_an_old_version_are_read(old):
         assert found.check("latency").figures["baseline_p50"] == kept["latency"]["p50"]
         monitor(kb, settings(set_baseline=True))
     written = json.loads((folder / "baseline.json").read_text())
-    assert set(written) == set(kept)  # and so the old version can read it
+    assert set(written) - {"sum", "sums"} == set(kept)  # the checksums are new: 0.1 opens no catalog of today's schema
     assert set(written["golden"] or kept["golden"]) == set(kept["golden"])
     assert set(json.loads((folder / "history.json").read_text())["looks"][-1]) == set(runs[-1])
 
