@@ -99,12 +99,13 @@ def test_nothing_to_index_is_exit_code_1(tmp_path, minilm_folder, capsys):
             assert capsys.readouterr().out.endswith("next  name files or folders with text in them\n")
 
 
-def test_an_emptied_folder_is_a_change_like_any_other(docs, tmp_path, minilm_folder, capsys):
+def test_an_emptied_folder_keeps_its_documents_and_is_reported(docs, tmp_path, minilm_folder, capsys):
     given = ["index", str(docs), "--into", str(tmp_path / "kb"), "--model", str(minilm_folder)]
     assert run(given) == 0
     for path in docs.iterdir():
         path.unlink()
-    assert as_json(capsys, *given)["removed"] == 3
+    report = as_json(capsys, *given, code=1)
+    assert (report["removed"], report["problems"][0]["kind"]) == (0, "kept")
 
 
 def test_options_reach_the_collection(docs, tmp_path, minilm_folder, capsys):
