@@ -192,14 +192,14 @@ def test_every_extension_has_a_reader():
 
 
 def test_another_package_can_bring_a_reader(tmp_path):
-    with installed_plugins(EntryPoint("Epub", f"{__name__}:read_epub", "gnomon.readers")):
-        write(tmp_path, "book.epub")
+    with installed_plugins(EntryPoint("Midi", f"{__name__}:read_epub", "gnomon.readers")):
+        write(tmp_path, "song.midi")
         (found,) = discover([tmp_path], settings=ReadSettings())
-        assert found.kind == "plugin:.epub"
+        assert found.kind == "plugin:.midi"
         documents = list(read(found, settings=ReadSettings()))
         assert [document.id for document in documents] == [f"{found.id}#1", f"{found.id}#2"]
-        assert documents[0].source == str(tmp_path / "book.epub")
-    assert kind_of(tmp_path / "book.epub") == ""
+        assert documents[0].source == str(tmp_path / "song.midi")
+    assert kind_of(tmp_path / "song.midi") == ""
     with pytest.raises(InvalidInput, match=r"(?s)no plug-in '.epub' is installed.*gnomon.readers"):
         list(read(found, settings=ReadSettings()))
 
