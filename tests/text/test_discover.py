@@ -200,7 +200,7 @@ def test_another_package_can_bring_a_reader(tmp_path):
         assert [document.id for document in documents] == [f"{found.id}#1", f"{found.id}#2"]
         assert documents[0].source == str(tmp_path / "song.midi")
     assert kind_of(tmp_path / "song.midi") == ""
-    with pytest.raises(InvalidInput, match=r"(?s)no plug-in '.epub' is installed.*gnomon.readers"):
+    with pytest.raises(InvalidInput, match=r"(?s)no plug-in '.midi' is installed.*gnomon.readers"):
         list(read(found, settings=ReadSettings()))
 
 
