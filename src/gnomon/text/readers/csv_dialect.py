@@ -57,7 +57,7 @@ class _Fit:
         table = [len(row) for row in rows[self.preamble :] if row]
         self.width = table[0] if table else 0
         share = mean(width == self.width for width in table) if table else 0.0
-        self.quality = (self.width > 1, share, self.width)
+        self.quality = (self.width > 1, not self.preamble, share, self.width)
 
 
 def _rows(text: str, delimiter: str) -> list[list[str]]:
