@@ -8,11 +8,14 @@ their order, so that phrases find them, and the wholes are put behind it.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 LONGEST = 100
 """Bytes of the longest word that is indexed: what is longer is data (base64, hashes), not a word."""
 
-_IDENTIFIER = re.compile(r"\b\w*(?:[a-z0-9][A-Z]|[^\W_]_[^\W_])\w*")
+# Begins with the rarer letter, which is quick: a capital after a small letter or digit, an underscore within a word.
+_HUMP = re.compile(r"[A-Z_](?:(?<=[a-z0-9][A-Z])|(?<=[^\W_]_)(?=[^\W_]))")
+_REST = re.compile(r"\w*")
 _PART = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z0-9]+|[A-Z0-9]+|[^\W_A-Za-z0-9]+")
 # C++ and C# have a letter of their own before the signs; of g++ or Notepad++ the word counts too.
 _SIGNED = re.compile(r"(?<![\w+#])([A-Za-z]\w{0,15})(\+\+(?![+A-Za-z_])|#(?![#\w]))")
@@ -44,8 +47,7 @@ def split_names(text: str, *, is_query: bool = False) -> tuple[str, list[str]]:
     """
     wholes: list[str] = []
 
-    def parts(found: re.Match[str]) -> str:
-        name = found.group()
+    def parts(name: str) -> str:
         if len(name) > LONGEST:
             return name
         wholes.append(name.replace("_", ""))
@@ -74,7 +76,26 @@ def split_names(text: str, *, is_query: bool = False) -> tuple[str, list[str]]:
             if "-" in word and len(word) <= LONGEST:
                 names = filter(_is_joined, _HYPHENATED.findall(word))
                 wholes += [name.replace("-", "").replace("_", "") for name in names]
-    return _IDENTIFIER.sub(parts, text), wholes
+    return _replace_identifiers(text, parts), wholes
+
+
+def _replace_identifiers(text: str, replace: Callable[[str], str]) -> str:
+    """The text with each word replaced that has a capital after a small letter or digit, or an underscore within.
+
+    A word is found by its hump, and extended to both sides: a pattern for whole words tries every letter of a text.
+    """
+    pieces, end = [], 0
+    for hump in _HUMP.finditer(text):
+        if hump.start() < end:
+            continue
+        start = hump.start()
+        while start > end and (text[start - 1].isalnum() or text[start - 1] == "_"):
+            start -= 1
+        rest = _REST.match(text, hump.end())
+        stop = hump.end() if rest is None else rest.end()
+        pieces += [text[end:start], replace(text[start:stop])]
+        end = stop
+    return "".join([*pieces, text[end:]])
 
 
 def _is_joined(name: str) -> bool:
