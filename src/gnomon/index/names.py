@@ -142,5 +142,5 @@ def is_names(query: str) -> bool:
 def _is_name(word: str) -> bool:
     if len(word) == 1:
         return word.isascii() and word.isalnum()
-    patterns = (_SIGNED, _DOTTED_NAME, _IDENTIFIER)
+    patterns = (_SIGNED, _DOTTED_NAME, _HUMP)
     return any(map(str.isdigit, word)) or any(p.match(word) for p in patterns) or bool(sequences(word))
