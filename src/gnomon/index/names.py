@@ -142,5 +142,6 @@ def is_names(query: str) -> bool:
 def _is_name(word: str) -> bool:
     if len(word) == 1:
         return word.isascii() and word.isalnum()
-    patterns = (_SIGNED, _DOTTED_NAME, _HUMP)
-    return any(map(str.isdigit, word)) or any(p.match(word) for p in patterns) or bool(sequences(word))
+    if any(map(str.isdigit, word)) or _HUMP.search(word):
+        return True
+    return any(p.match(word) for p in (_SIGNED, _DOTTED_NAME)) or bool(sequences(word))
