@@ -60,7 +60,8 @@ MEANINGS: Mapping[str, str] = {
     "data.sources.name": "What batches and reports call it. By default the file's name.",
     "data.sources.format": "By default told by the suffix or content.",
     "data.sources.split": "For BEIR folders and `datasets`.",
-    "data.sources.columns": "Maps `query`, `positive`, `negative`, `label` to columns with unusual names.",
+    "data.sources.columns": "Maps `query`, `positive`, `negative`, `label` to columns with unusual names; or lists "
+    "the columns in their order where the file does not name them.",
     "data.sources.scale": "Lowest and highest score in the file; brought to 0 to 1.",
     "data.sources.make": "What format `documents` makes queries of.",
     "data.sources.weight": 'Share of the batches with `mixing = "weighted"`.',

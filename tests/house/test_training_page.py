@@ -42,7 +42,7 @@ def test_each_recipe_is_one(text: str, tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_text(text, encoding="utf-8")
     recipe = load_recipe(tmp_path / "recipe.toml")
     assert recipe == read_recipe(tomllib.loads(text))
-    assert all(one.path.endswith(".jsonl") for one in recipe.data.sources)
+    assert all(one.path.endswith((".jsonl", ".tsv")) for one in recipe.data.sources)
 
 
 def test_a_recipe_with_a_wrong_key_would_be_found() -> None:

@@ -143,7 +143,7 @@ def test_columns_by_their_names(names, query, rest, form):
 def test_columns_that_are_not_clear_are_refused():
     with pytest.raises(InvalidInput, match=r"f has 2 columns for the positive: answer, text\nExpected: one"):
         detect_columns(("question", "answer", "text"), where="f")
-    with pytest.raises(InvalidInput, match=r"none is the query\n.*sentence1 and sentence2\nHint: name them"):
+    with pytest.raises(InvalidInput, match=r"none is the query\n.*sentence1 and sentence2\nHint: say which is which"):
         detect_columns(("title", "body"))
     with pytest.raises(InvalidInput, match=r"no column 'boddy'; its columns: title, body"):
         detect_columns(("title", "body"), {"query": "title", "positive": "boddy"})

@@ -78,3 +78,13 @@ def test_wrong_input_is_named(pairs, tmp_path, capsys, options, said, monkeypatc
     assert run(["mine", str(pairs), "--out", str(out), *options]) == 2
     assert said in capsys.readouterr().err
     assert not out.exists()
+
+
+@pytest.mark.parametrize(("head", "columns"), [("", "query,positive"), ("ask\tbody\n", "query=ask,positive=body")])
+def test_columns_are_named_on_the_command_line(tmp_path, head, columns):
+    file, out = tmp_path / "pairs.tsv", tmp_path / "mined.jsonl"
+    file.write_text(head + "".join(f"about the {topic}\tYou see the {topic} here.\n" for topic in TOPICS))
+    asked = ["mine", str(file), "--out", str(out), "--ranks", "1:3", "--per-query", "1"]
+    assert run(asked) == 2
+    assert run([*asked, "--columns", columns]) == 0
+    assert open_source(out)[0].documents[0] == "You see the sundial here."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -24,10 +25,20 @@ if TYPE_CHECKING:
 Method = Literal["bm25", "dense", "both"]
 Choice = Literal["first", "random"]
 
-Data = Annotated[str, typer.Argument(help="Pairs or tuples: jsonl, csv, tsv, parquet, a BEIR folder.", metavar="DATA")]
+Data = Annotated[
+    str, typer.Argument(help="Pairs or tuples: jsonl, json, csv, tsv, parquet, a BEIR folder.", metavar="DATA")
+]
 Out = Annotated[Path, typer.Option(help="Write JSON lines: query, positive, negatives.")]
 MethodOption = Annotated[Method, typer.Option(help="What searches: words, vectors, or both fused.")]
 ModelOption = Annotated[str | None, typer.Option(help="The encoder, for dense and both.")]
+ColumnsOption = Annotated[
+    str | None,
+    typer.Option(
+        help="The columns, in order, of a file that does not name them: query,positive,negative. Or which is which: "
+        "query=title,positive=body.",
+        metavar="NAMES",
+    ),
+]
 CorpusOption = Annotated[
     Path | None,
     typer.Option(help='Texts, {"text": …} a line; else the BEIR folder\'s, or the answers themselves.'),
@@ -48,6 +59,7 @@ Limit = Annotated[int | None, typer.Option(help="Only the first so many examples
 @app.command(
     epilog=example(
         "gnomon mine pairs.jsonl --out mined.jsonl",
+        "gnomon mine pairs.tsv --columns query,positive --out mined.jsonl",
         "gnomon mine faq --split train --method both --model all-MiniLM-L6-v2 --share 0.95 --out mined.jsonl",
     )
 )
@@ -56,6 +68,7 @@ def mine(
     out: Out,
     method: MethodOption = "bm25",
     *,
+    columns: ColumnsOption = None,
     model: ModelOption = None,
     corpus: CorpusOption = None,
     split: Split = "",
@@ -80,9 +93,9 @@ def mine(
     from gnomon.train.mining.mine import mine as mined
 
     settings = MineSettings(method, per_query, _window(ranks), margin, share, scorer_margin, choice, language, seed)
-    source = open_source(DataSourceSettings(data, split=split, limit=limit))
-    place = corpus or (Path(data) if source.is_beir else None)
     with noted() as notes, ProgressBar() as bar:
+        source = open_source(DataSourceSettings(data, split=split, columns=_columns(columns), limit=limit))
+        place = corpus or (Path(data) if source.is_beir else None)
         mining = mined(
             source,
             settings,
@@ -97,6 +110,18 @@ def mine(
         print_json({**mining.report.to_json(), "out": str(out), "warnings": notes})
     else:
         print_report(data_console(), mining.report, out)
+
+
+def _columns(given: str | None) -> Mapping[str, Sequence[str]] | tuple[str, ...]:
+    """Names in their order, or by role: "query=title,positive=body,positive=more"."""
+    parts = [part.strip() for part in (given or "").split(",")] if given is not None else []
+    named = [part.partition("=") for part in parts]
+    if not all(equals for _, equals, _ in named):
+        return tuple(parts)
+    roles: dict[str, list[str]] = {}
+    for role, _, name in named:
+        roles.setdefault(role.strip(), []).append(name.strip())
+    return roles
 
 
 def _window(ranks: str) -> tuple[int, int]:

@@ -25,6 +25,7 @@ from gnomon.core.errors import (
     SkippedRows,
     TruncatedText,
     UnknownText,
+    UnusedColumns,
 )
 from gnomon.core.files import storage_error
 from gnomon.core.progress import Progress
@@ -217,7 +218,16 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, allow_nan=False, default=str) + "\n")
 
 
-_NOTED = (TruncatedText, UnknownText, SkippedRows, LowRecall, DamagedPassages, DamagedCatalog, LostChanges)
+_NOTED = (
+    TruncatedText,
+    UnknownText,
+    SkippedRows,
+    UnusedColumns,
+    LowRecall,
+    DamagedPassages,
+    DamagedCatalog,
+    LostChanges,
+)
 
 
 @contextmanager

@@ -125,6 +125,10 @@ class SkippedRows(UserWarning):
     """Rows of a file that could not be used and were left out; the others are there."""
 
 
+class UnusedColumns(UserWarning):
+    """Fields of training rows that another trainer would heed and that are not used here."""
+
+
 class LowRecall(UserWarning):
     """An approximate index that lost too many true neighbours was replaced by an exact one."""
 

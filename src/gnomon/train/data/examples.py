@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 from gnomon.core.errors import InvalidInput
 from gnomon.train.batch import Example
 from gnomon.train.data.nli import NliClasses, class_label
-from gnomon.train.data.tables import LineFile, RowTable
+from gnomon.train.data.tables import IN_ORDER, LineFile, RowTable
 
 Form = Literal["pairs", "triplets", "n-tuples", "scored", "parallel"]
 # The last ones are those of Tevatron and DPR, whose passages are objects with title and text.
@@ -35,26 +35,30 @@ _PAIRS = (
 )
 _PARALLEL = 3
 """So many of the pairs, from the first, are a sentence and its translation."""
-_HOW = 'name them, for example columns = {query = "title", positive = ["body"]}'
+_HOW = (
+    'say which is which: columns = {query = "title", positive = ["body"]} in a recipe, or --columns '
+    f"query=title,positive=body; where the file names none, {IN_ORDER}"
+)
 
 
 @dataclass(frozen=True)
 class ColumnRoles:
     """Names of columns. Positives and negatives may hold one text or a list; a negative may be missing.
 
-    `label` is a column of numbers, one for the only document, or a list of one for each document.
+    `labels` are columns of numbers, one for the only document, or lists of one for each document; those of several
+    columns follow one another.
     """
 
     query: str
     positives: tuple[str, ...]
     negatives: tuple[str, ...] = ()
-    label: str | None = None
+    labels: tuple[str, ...] = ()
     parallel: bool = False
 
     @property
     def form(self) -> Form:
         """What a row is."""
-        if self.label is not None:
+        if self.labels:
             return "scored"
         if self.parallel:
             return "parallel"
@@ -84,7 +88,7 @@ def detect_columns(names: Sequence[str], given: Mapping[str, Any] | None = None,
     elif len(labels) > 1:
         raise _ambiguous("label", labels, where)
     parallel = pair is not None and tuple(n.lower() for n in pair) in _PAIRS[:_PARALLEL]
-    return ColumnRoles(query[0], positives, negatives, labels[0] if labels else None, parallel)
+    return ColumnRoles(query[0], positives, negatives, labels, parallel)
 
 
 def _listed(value: Any) -> tuple[str, ...]:
@@ -103,7 +107,7 @@ def _check_given(chosen: Mapping[str, tuple[str, ...]], names: Sequence[str], wh
                 expected=f"a column for the {role}",
                 hint="correct the name",
             )
-        if len(columns) > 1 and role in ("query", "label"):
+        if len(columns) > 1 and role == "query":
             raise _ambiguous(role, columns, where)
 
 
@@ -123,8 +127,9 @@ def _one(
     if len(found) > 1:
         raise _ambiguous(role, found, where)
     if not found:
+        shown = ", ".join(f"{name:.40}" for name in known.values())
         raise InvalidInput(
-            f"{where or 'the data'} has columns {', '.join(known.values())}: none is the {role}",
+            f"{where or 'the data'} has columns {shown}: none is the {role}",
             expected=f"one named {', '.join(names)}, or a pair such as sentence1 and sentence2",
             hint=_HOW,
         )
@@ -162,13 +167,15 @@ class RowReader:
         if not documents:
             raise _bad(where, columns.positives[0], row.get(columns.positives[0]), expected="a text")
         labels = (1.0,) * len(positives) + (0.0,) * len(negatives)
-        if columns.label is not None:
-            labels = self._labels(row.get(columns.label), len(documents), where)
+        if columns.labels:
+            labels = self._labels(row, len(documents), where)
         return Example(query[0], documents, labels, source, where)
 
-    def _labels(self, value: Any, wanted: int, where: str) -> tuple[float, ...]:
-        name = self.columns.label or ""
-        given = value if isinstance(value, list | tuple) else [value]
+    def _labels(self, row: Mapping[str, Any], wanted: int, where: str) -> tuple[float, ...]:
+        name = " and ".join(self.columns.labels)
+        values = [row.get(column) for column in self.columns.labels]
+        given: list[Any] = [one for value in values for one in (value if isinstance(value, list | tuple) else [value])]
+        value = values[0] if len(values) == 1 else values
         if len(given) != wanted:
             raise _bad(where, name, value, expected="a number" if wanted == 1 else f"{wanted} numbers, one a document")
         if self.classes is not None:

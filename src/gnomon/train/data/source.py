@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any, Literal, get_args
 import numpy as np
 from jaxtyping import Int
 
-from gnomon.core.errors import InvalidInput
+from gnomon.core.errors import InvalidInput, UnusedColumns
 from gnomon.core.files import exists
 from gnomon.train.batch import Example
 from gnomon.train.data.examples import (
+    ColumnRoles,
     Examples,
     Form,
     ListedExamples,
@@ -23,13 +25,15 @@ from gnomon.train.data.examples import (
     detect_columns,
 )
 from gnomon.train.data.nli import nli_classes
-from gnomon.train.data.tables import CsvRows, DatasetRows, JsonRows, ListedRows, ParquetRows, RowTable
+from gnomon.train.data.tables import CsvRows, DatasetRows, ListedRows, ParquetRows, RowTable, json_rows
 
-Format = Literal["auto", "jsonl", "csv", "tsv", "parquet", "datasets", "beir", "documents"]
+Format = Literal["auto", "jsonl", "json", "csv", "tsv", "parquet", "datasets", "beir", "documents"]
 Make = Literal["titles", "headings", "spans"]
+Columns = Mapping[str, Any] | tuple[str, ...]
 _SUFFIXES: Mapping[str, Format] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".json": "json",
     ".csv": "csv",
     ".tsv": "tsv",
     ".parquet": "parquet",
@@ -41,7 +45,8 @@ class DataSourceSettings:
     """Where examples come from. `path` is a file, a folder, or (format "datasets") a data set's name.
 
     `name` is what batches and prompts call it; "" is the file's own. `columns` maps query, positive, negative
-    and label to column names where these are not known ones. `scale` is the range of scores, brought to 0 to
+    and label to column names where these are not known ones, or lists the columns' names in their order where
+    the file has none. `scale` is the range of scores, brought to 0 to
     1. `split` is for BEIR folders and `datasets`. `make` says what documents become. `weight` is the share of
     batches where sources are mixed by weight. `prompts` maps "query" and "document" to a prompt. `limit`
     keeps the first so many.
@@ -51,7 +56,7 @@ class DataSourceSettings:
     name: str = ""
     format: Format = "auto"
     split: str = ""
-    columns: Mapping[str, Any] = field(default_factory=dict)
+    columns: Columns = field(default_factory=dict)
     scale: tuple[float, float] | None = None
     make: Make = "headings"
     weight: float = 1.0
@@ -63,6 +68,8 @@ class DataSourceSettings:
             raise InvalidInput(f"format {self.format!r}", expected=f"one of {', '.join(get_args(Format))}")
         if self.make not in get_args(Make):
             raise InvalidInput(f"make {self.make!r}", expected=f"one of {', '.join(get_args(Make))}")
+        if not isinstance(self.columns, Mapping):
+            _require_names(self.columns)
         if self.scale is not None and not (len(self.scale) == 2 and self.scale[0] < self.scale[1]):
             raise InvalidInput(f"scale {list(self.scale)}", expected="the lowest score, then the highest")
         if not 0 < self.weight < float("inf"):
@@ -147,12 +154,28 @@ def open_source(settings: DataSourceSettings | str | Path, *, scratch: Path | No
     return source if settings.limit is None else source.first(settings.limit)
 
 
-def listed_source(rows: Sequence[Any], *, name: str = "rows", columns: Mapping[str, Any] | None = None) -> DataSource:
-    """A source in memory: Examples, mappings with named columns, or tuples (query, positive, negative, …)."""
+def listed_source(rows: Sequence[Any], *, name: str = "rows", columns: Columns | None = None) -> DataSource:
+    """A source in memory: Examples, mappings with named columns, or tuples (query, positive, negative, …).
+
+    `columns` maps roles to names, or lists the names of tuples' items.
+    """
     if len(rows) and isinstance(rows[0], Example):
         return DataSource(name, ListedExamples(rows, name=name))
-    table = ListedRows(rows, name=name)
-    return DataSource(name, TableExamples(table, RowReader(detect_columns(table.names, columns, where=name))))
+    names, roles = _names_and_roles(columns or {})
+    table = ListedRows(rows, names=names, name=name)
+    return DataSource(name, TableExamples(table, RowReader(detect_columns(table.names, roles, where=name))))
+
+
+def _names_and_roles(columns: Columns) -> tuple[tuple[str, ...], Mapping[str, Any]]:
+    return ((), columns) if isinstance(columns, Mapping) else (tuple(columns), {})
+
+
+def _require_names(names: Sequence[Any]) -> None:
+    """Raise InvalidInput for names of columns that cannot be these."""
+    if isinstance(names, str) or not all(isinstance(name, str) and name for name in names):
+        raise InvalidInput(f"columns {names!r:.80}", expected="a list of texts, or a table of roles", hint="correct it")
+    if len(set(names)) < len(names):
+        raise InvalidInput(f"columns {', '.join(names)}", expected="different names", hint="rename one of them")
 
 
 def spooled_source(examples: Iterable[Example], *, name: str, scratch: Path | None = None) -> DataSource:
@@ -188,7 +211,7 @@ def _format(settings: DataSourceSettings) -> Format:
     found_path = "a folder" if path.is_dir() else f"a file that ends with {suffix!r}"
     raise InvalidInput(
         f"{settings.path}, {found_path}",
-        expected="jsonl, csv, tsv (each also .gz), parquet, a BEIR folder or a saved `datasets` folder",
+        expected="jsonl, json, csv, tsv (each also .gz), parquet, a BEIR folder or a saved `datasets` folder",
         hint='say what it is: format = "documents" for files to make examples from',
     )
 
@@ -204,20 +227,47 @@ def _examples(settings: DataSourceSettings, kind: Format, path: Path, *, scratch
         made = from_documents(read_documents([path]), settings.make)
         return SpooledExamples(made, name=path.name, scratch=scratch)
     rows = _rows(settings, kind, path, scratch=scratch)
-    columns = detect_columns(rows.names, settings.columns, where=settings.path) if len(rows) else None
-    if columns is None:
+    if not len(rows):
         return ListedExamples(())
+    _, roles = _names_and_roles(settings.columns)
+    columns = detect_columns(rows.names, roles, where=settings.path)
+    _warn_unused(rows.names, columns, where=settings.path)
     classes = None
-    if columns.label is not None and settings.scale is None:
-        classes = nli_classes(rows, columns.query, columns.label, where=settings.path)
+    if len(columns.labels) == 1 and settings.scale is None:
+        classes = nli_classes(rows, columns.query, columns.labels[0], where=settings.path)
     return TableExamples(rows, RowReader(columns, settings.scale, classes))
 
 
 def _rows(settings: DataSourceSettings, kind: Format, path: Path, *, scratch: Path | None) -> RowTable:
-    if kind == "jsonl":
-        return JsonRows(path, scratch=scratch)
+    names, _ = _names_and_roles(settings.columns)
+    if kind in ("jsonl", "json"):
+        return json_rows(path, columns=names, scratch=scratch)
+    if kind in ("csv", "tsv"):
+        return CsvRows(path, tabs=kind == "tsv", columns=names, scratch=scratch)
+    if names:
+        raise InvalidInput(
+            f"{settings.path}, whose columns have names, with the list of columns {', '.join(names)}",
+            expected="which column is which",
+            hint='correct it: columns = {query = "title", positive = ["body"]}, or --columns query=title,positive=body',
+        )
     if kind == "parquet":
         return ParquetRows(path, scratch=scratch)
-    if kind == "datasets":
-        return DatasetRows(settings.path, split=settings.split or "train")
-    return CsvRows(path, tabs=kind == "tsv", scratch=scratch)
+    return DatasetRows(settings.path, split=settings.split or "train")
+
+
+_OF_FLAG_EMBEDDING = {
+    "prompt": 'say it once for the source: prompts = {query = "…"}',
+    "pos_scores": 'to distil them: columns = {label = ["pos_scores", "neg_scores"]}',
+    "neg_scores": 'to distil them: columns = {label = ["pos_scores", "neg_scores"]}',
+    "type": "the loss is the recipe's",
+}
+"""Fields of rows as FlagEmbedding writes them, beside query, pos and neg, and what to do about each."""
+
+
+def _warn_unused(names: Sequence[str], columns: ColumnRoles, *, where: str) -> None:
+    """Warn UnusedColumns of fields that another trainer would heed."""
+    used = {columns.query, *columns.positives, *columns.negatives, *columns.labels}
+    unused = [name for name in names if name in _OF_FLAG_EMBEDDING and name not in used]
+    if unused and "pos" in columns.positives:
+        advice = "; ".join(dict.fromkeys(_OF_FLAG_EMBEDDING[name] for name in unused))
+        warnings.warn(f"{where}: {', '.join(unused)} of its rows are not used ({advice})", UnusedColumns, stacklevel=4)

@@ -1,4 +1,4 @@
-"""Rows with named fields, by number: JSON lines, CSV, TSV, Parquet, `datasets`, and lists in memory."""
+"""Rows with named fields, by number: JSON, CSV, TSV, Parquet, `datasets`, and lists in memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import threading
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -57,15 +57,22 @@ class LineFile:
 
     def text(self, at: int) -> str:
         """Row `at`, its end and a byte order mark taken off. Raises UnreadableFile where it is not UTF-8."""
-        start, end = int(self._starts[at]), int(self._ends[at])
+        return self._decoded(at, at + 1)
+
+    def whole(self) -> str:
+        """All rows with the lines' ends between them. Raises UnreadableFile where they are not UTF-8."""
+        return self._decoded(0, len(self))
+
+    def _decoded(self, first: int, end: int) -> str:
+        start, stop = int(self._starts[first]), int(self._ends[end - 1])
         with self._lock:
             self._file.seek(start)
-            line = self._file.read(end - start)
+            read = self._file.read(stop - start)
         try:
-            return line.removeprefix(b"\xef\xbb\xbf" if start == 0 else b"").decode().rstrip("\r\n")
+            return read.removeprefix(b"\xef\xbb\xbf" if start == 0 else b"").decode().rstrip("\r\n")
         except UnicodeDecodeError as error:
             raise UnreadableFile(
-                f"{self.where(at)}: not UTF-8 at byte {error.start} of the line",
+                f"{self.where(first)}: not UTF-8 at byte {error.start} from the start of the line",
                 expected="UTF-8 text, gzipped or not",
                 hint="convert the file, for example with iconv",
             ) from error
@@ -179,10 +186,11 @@ class RowTable(Protocol):
 
 
 class JsonRows:
-    """A file of JSON objects, one a line, gzipped or not."""
+    """A file of JSON objects, one a line, gzipped or not; or of arrays, whose items `columns` names."""
 
-    def __init__(self, path: Path, *, scratch: Path | None = None) -> None:
+    def __init__(self, path: Path, *, columns: Sequence[str] = (), scratch: Path | None = None) -> None:
         self._lines = LineFile(path, scratch=scratch)
+        self._columns = columns
         self.where, self.digest = self._lines.where, self._lines.digest
 
     def __len__(self) -> int:
@@ -200,7 +208,7 @@ class JsonRows:
         return tuple(found)
 
     def row(self, at: int) -> Mapping[str, Any]:
-        """The object of a line. Raises InvalidInput."""
+        """The fields of a line. Raises InvalidInput."""
         try:
             found = json.loads(self._lines.text(at))
         except (ValueError, RecursionError) as error:
@@ -209,23 +217,77 @@ class JsonRows:
                 expected="one JSON object a line",
                 hint="correct the line, or remove it",
             ) from error
-        if not isinstance(found, dict):
+        return _named(found, self._columns, self.where(at))
+
+    def array(self) -> list[Any] | None:
+        """The items of the array that the file is, read whole; None for JSON lines. Raises InvalidInput."""
+        first = self._lines.text(0).lstrip() if len(self) else ""
+        is_one_line = len(self) == 1
+        if not first.startswith("[") or (_is_json(first) and not is_one_line):
+            return None
+        try:
+            found: list[Any] = json.loads(self._lines.whole())
+        except (ValueError, RecursionError) as error:
             raise InvalidInput(
-                f"{self.where(at)}: a JSON {type(found).__name__}",
-                expected="one JSON object a line",
-                hint='write {"query": "…", "positive": "…"}',
-            )
-        return found
+                f"{self.where(0)} begins an array that is not usable JSON: {error}",
+                expected="an array of objects, or one JSON object a line",
+                hint="see whether the file is whole",
+            ) from error
+        return None if is_one_line and not all(isinstance(item, dict | list) for item in found) else found
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def json_rows(path: Path, *, columns: Sequence[str] = (), scratch: Path | None = None) -> RowTable:
+    """The rows of a file of JSON lines, or of one JSON array, which is read whole: told by the content.
+
+    `columns` names the items of rows that are arrays. Raises InvalidInput, UnreadableFile, StorageError.
+    """
+    lines = JsonRows(path, columns=columns, scratch=scratch)
+    listed = lines.array()
+    if listed is None:
+        if len(lines) and not lines.names:
+            lines.row(0)  # says what is wrong
+        return lines
+    if listed and not columns:
+        _named(listed[0], (), f"{path} item:1")
+    return ListedRows(listed, names=columns, name=f"{path} item")
+
+
+def _named(row: Any, columns: Sequence[str], where: str) -> Mapping[str, Any]:
+    """A row by column, whose items `columns` names where they have none. Raises InvalidInput."""
+    if isinstance(row, Mapping):
+        return row
+    if columns and isinstance(row, Collection) and not isinstance(row, str) and len(row) == len(columns):
+        return dict(zip(columns, row, strict=True))
+    if columns:
+        raise InvalidInput(
+            f"{where}: {row!r:.80}", expected=f"a row of {', '.join(columns)}", hint="give every row the same columns"
+        )
+    raise InvalidInput(
+        f"{where}: a JSON {type(row).__name__}",
+        expected='an object such as {"query": "…", "positive": "…"}',
+        hint=f"name the items of lists in their order: {IN_ORDER}",
+    )
+
+
+IN_ORDER = 'columns = ["query", "positive"] in a recipe, or --columns query,positive'
 
 
 class CsvRows:
-    """A CSV or TSV file whose first row names the columns, gzipped or not.
+    """A CSV or TSV file, gzipped or not. Its first row names the columns, or `columns` does.
 
     CSV is quoted as RFC 4180 says; its separator is a comma, or a semicolon where the first row has no comma.
     TSV knows no quotes: a double quote is a character like any other.
     """
 
-    def __init__(self, path: Path, *, tabs: bool, scratch: Path | None = None) -> None:
+    def __init__(self, path: Path, *, tabs: bool, columns: Sequence[str] = (), scratch: Path | None = None) -> None:
         self._lines = LineFile(path, quoted=not tabs, scratch=scratch)
         self._separator = "\t"
         if not len(self._lines):
@@ -233,7 +295,9 @@ class CsvRows:
         head = self._lines.text(0)
         if not tabs:
             self._separator = ";" if ";" in head and "," not in head else ","
-        self.names = tuple(cell.strip() for cell in self._cells(0))
+        self.names = tuple(columns) or tuple(cell.strip() for cell in self._cells(0))
+        has_names = not columns or [c.strip(' "') for c in head.split(self._separator)] == list(columns)
+        self._first = 1 if has_names else 0
         self.digest = self._lines.digest
         if len(set(self.names)) < len(self.names):
             raise InvalidInput(
@@ -243,15 +307,15 @@ class CsvRows:
             )
 
     def __len__(self) -> int:
-        return len(self._lines) - 1
+        return len(self._lines) - self._first
 
     def where(self, at: int) -> str:
         """file:line."""
-        return self._lines.where(at + 1)
+        return self._lines.where(at + self._first)
 
     def row(self, at: int) -> Mapping[str, Any]:
         """The cells by column. Raises InvalidInput for another number of them than columns."""
-        cells = self._cells(at + 1)
+        cells = self._cells(at + self._first)
         if len(cells) != len(self.names):
             raise InvalidInput(
                 f"{self.where(at)}: {len(cells)} cells",
@@ -278,25 +342,20 @@ class ListedRows:
     """Rows in memory: mappings, or tuples with the names of their columns."""
 
     def __init__(self, rows: Sequence[Any], *, names: Sequence[str] = (), name: str = "rows") -> None:
-        self._rows, self._name = rows, name
+        self._rows, self._name, self._columns = rows, name, tuple(names)
         first = rows[0] if len(rows) else {}
-        self.names = tuple(names) or (tuple(first) if isinstance(first, Mapping) else _usual(len(first)))
+        if isinstance(first, Mapping):
+            looked_at = [rows[at] for at in range(min(len(rows), _LOOKED_AT))]
+            self.names = tuple(dict.fromkeys(key for row in looked_at if isinstance(row, Mapping) for key in row))
+        else:
+            self.names = self._columns = self._columns or _usual(first)
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def row(self, at: int) -> Mapping[str, Any]:
         """A row by column. Raises InvalidInput for a tuple of another length."""
-        found = self._rows[at]
-        if isinstance(found, Mapping):
-            return found
-        if isinstance(found, str) or len(found) != len(self.names):
-            raise InvalidInput(
-                f"{self.where(at)}: {found!r:.80}",
-                expected=f"a tuple of {', '.join(self.names)}",
-                hint="give every row the same columns",
-            )
-        return dict(zip(self.names, found, strict=True))
+        return _named(self._rows[at], self._columns, self.where(at))
 
     def where(self, at: int) -> str:
         """name:number, from 1."""
@@ -311,8 +370,9 @@ class ListedRows:
         return whole.hexdigest()
 
 
-def _usual(length: int) -> tuple[str, ...]:
+def _usual(row: Any) -> tuple[str, ...]:
     """(query, positive, negative_1, …) for tuples without names."""
+    length = len(row) if isinstance(row, Collection) and not isinstance(row, str) else 0
     return ("query", "positive", *(f"negative_{n}" for n in range(1, length - 1)))[:length]
 
 
