@@ -32,4 +32,6 @@ def export_onnx(
     if as_json:
         print_json({"file": str(file), "bytes": file.stat().st_size})
     else:
-        data_console().print(f"{file}, {file.stat().st_size / 1e6:,.1f} MB", highlight=False, markup=False)
+        data_console().print(
+            f"{file}, {file.stat().st_size / 1e6:,.1f} MB", highlight=False, markup=False, soft_wrap=True
+        )
