@@ -4,10 +4,10 @@ import importlib.util
 
 import numpy as np
 import pytest
-from support import tiny_encoders
 
 from gnomon.cli.main import run
 from gnomon.encode import load_encoder
+from support import tiny_encoders
 
 TEXTS = [tiny_encoders.SHORT, tiny_encoders.LONG, "w4", "w30 w1"]
 
