@@ -65,7 +65,7 @@ VALUES: list[tuple[Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("given", "stored"), VALUES, ids=lambda value: repr(value)[:30])
+@pytest.mark.parametrize(("given", "stored"), VALUES, ids=lambda value: type(value).__name__)
 def test_a_value_is_stored_as_json_has_it(given: Any, stored: Any) -> None:
     found = plain_metadata({"x": given})["x"]
     assert (found, type(found)) == (stored, type(stored))
