@@ -1,6 +1,7 @@
 """Word vectors in other tools' files: what gensim writes is read, what is written gensim reads."""
 
 import gzip
+import shlex
 
 import numpy as np
 import pytest
@@ -185,3 +186,15 @@ def test_a_file_of_mostly_odd_rows_is_another_format(tmp_path):
     (tmp_path / "prose.txt").write_text("one two 3\nThis is no file of vectors.\nNor is this.\n")
     with pytest.raises(InvalidInput, match="line 1"):
         load_vectors(tmp_path / "prose.txt")
+
+
+def test_a_pickle_of_gensim_is_refused_with_a_command_that_converts_it(tmp_path):
+    saved = KeyedVectors(ROWS.shape[1])
+    saved.add_vectors(list(WORDS), ROWS)
+    saved.save(str(tmp_path / "w.kv"))
+    with pytest.raises(InvalidInput, match="is a Python pickle") as raised:
+        load_vectors(tmp_path / "w.kv")
+    command = shlex.split(raised.value.hint.partition(": ")[2])
+    assert command[:2] == ["python", "-c"]
+    exec(command[2])
+    assert load_vectors(tmp_path / "w.vec").words == WORDS

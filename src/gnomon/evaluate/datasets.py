@@ -16,7 +16,7 @@ from gnomon.evaluate.trec import looks_like_qrels, looks_like_run, nested_scores
 ACCEPTED_FORMS = (
     "a BEIR folder (queries.jsonl and qrels/SPLIT.tsv), a JSON-lines file of "
     '{"query": "…", "relevant": ["id", …]}, or TREC topics ("id TAB text") '
-    'with judgments ("query 0 document grade")'
+    "with judgments (\"query 0 document grade\"; also three columns as TSV or CSV, MTEB's JSON lines, ranx's JSON)"
 )
 _DEFAULT_SPLIT = "test"
 _ENDS = re.compile(r"\.(jsonl|json|tsv|txt|csv|gz|qrels?|topics?)(?=\.|$)", re.IGNORECASE)

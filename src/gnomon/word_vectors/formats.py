@@ -213,6 +213,7 @@ def write_fasttext(vectors: WordVectors, path: Path) -> None:
 
 Format = Literal["word2vec", "word2vec-binary", "glove", "fasttext"]
 _FASTTEXT = (793712314).to_bytes(4, "little")
+_PICKLE_PROTOCOLS = (b"\x02", b"\x03", b"\x04", b"\x05")  # second byte of a pickle, after 0x80
 _LONGEST_WORD = 10_000
 _SAMPLE_BYTES = 4096
 
@@ -241,12 +242,14 @@ def load_vectors(
 
 
 def format_of(path: Path) -> Format:
-    """The format that the file's beginning shows. Raises UnreadableFile."""
+    """The format that the file's beginning shows. Raises InvalidInput for a pickle, UnreadableFile."""
     with opened(path) as file:
         try:
             start = file.read(4)
             if start == _FASTTEXT:
                 return "fasttext"
+            if start[:1] == b"\x80" and start[1:2] in _PICKLE_PROTOCOLS:
+                raise _pickled(path)
             line = start + (b"" if b"\n" in start else file.readline(_LONGEST_WORD))
             second = file.read(_SAMPLE_BYTES)
         except (OSError, EOFError, zlib.error) as error:
@@ -257,6 +260,15 @@ def format_of(path: Path) -> Format:
     row, ended, _ = (line.partition(b"\n")[2] + second).partition(b"\n")
     whole = bool(ended) or len(second) < _SAMPLE_BYTES
     return "word2vec" if _is_text(row.rstrip(), said[1], whole=whole) else "word2vec-binary"
+
+
+def _pickled(path: Path) -> InvalidInput:
+    return InvalidInput(
+        f"{path} is a Python pickle, as gensim's save() writes: loading it would run whatever code it holds",
+        expected="the format of word2vec, GloVe or fastText",
+        hint=f"if you trust it: python -c \"from gensim.utils import SaveLoad as S; v = S.load('{path}'); "
+        f"getattr(v, 'wv', v).save_word2vec_format('{path.with_suffix('.vec')}')\"",
+    )
 
 
 def save_vectors(vectors: WordVectors, path: str | Path, *, format: Format) -> Path:  # noqa: A002
