@@ -26,6 +26,8 @@ ENGLISH, PLAIN = Analysis.of("en"), Analysis.of("none")
         ("cafe\u0301", "cafe"),  # a combining accent
         ("日本語", "日本 本語 日 本 語"),
         ("日", "日 日"),
+        ("𨋢口 𠮷野家", "𨋢口 𠮷野 野家 𨋢 口 𠮷 野 家"),  # beyond the basic plane
+        ("Nguye\u0302\u0303n s\u01a1\u0309", "nguyen so"),
         ("Wörter日本 x", "worter 日本 x woerter日本 日 本"),
         ("ﬁne ｗｉｄｅ 𝐁𝐨𝐥𝐝 CO₂ A\u00a038 25 ℃", "fine wide bold co2 a 38 25 c"),
         ("Donau\u00addampf user\u200bName \ufeffx", "donaudampf user name x username"),

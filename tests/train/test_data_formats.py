@@ -1,12 +1,15 @@
 """Training files of other trainers: JSON arrays, rows and files without names, FlagEmbedding's fields."""
 
 import json
+import tomllib
 import warnings
 
 import pytest
+import torch
 
 from gnomon.core.errors import InvalidInput, UnusedColumns
 from gnomon.train.data import DataSourceSettings, listed_source, open_source
+from gnomon.train.losses.labels import require_binary
 from gnomon.train.recipe.recipe import load_recipe
 
 ROWS = [{"query": "what casts a shadow?", "positive": "a gnomon"}, {"query": "ä", "positive": "ö", "negative": "u"}]
@@ -112,3 +115,12 @@ def test_fields_of_flag_embedding(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error", UnusedColumns)
         assert len(opened(file)) == 1
+
+
+def test_a_score_that_is_no_label_is_left_out_as_the_hint_says(tmp_path):
+    file = tmp_path / "crawled.jsonl"
+    file.write_text(json.dumps({"id": 1, "query": "q", "text": "p", "source": "web", "score": 0.5}), encoding="utf-8")
+    with pytest.raises(InvalidInput, match=r"a label 0\.5") as raised:
+        require_binary(torch.tensor([opened(file)[0].labels]), "infonce")
+    columns = tomllib.loads(raised.value.hint[raised.value.hint.index("columns") :].removesuffix(" for that source"))
+    assert (opened(file).form, opened(file, **columns).form) == ("scored", "pairs")

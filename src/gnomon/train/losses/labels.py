@@ -37,7 +37,8 @@ def _require(labels: Tensor, wrong: Tensor, loss: str, *, expected: str) -> None
             f"a label {float(labels[row, column]):g} (query {row}, document {column} of its batch) "
             f"for the loss {loss!r}",
             expected=f"{expected}, or NaN where nothing is known",
-            hint="bring the labels into this range, or choose a loss that takes them",
+            hint="bring the labels into this range, choose a loss that takes them, or, where the column is no label, "
+            'leave it out: columns = {label = ""} for that source',
         )
 
 
