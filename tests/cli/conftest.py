@@ -45,9 +45,9 @@ def kb(judged, tmp_path):
 @pytest.fixture
 def model(tmp_path):
     """The folder of a static model that knows the topics' words, each in a direction of its own."""
-    words = ["[PAD]", "[UNK]", "about", "the", "is", "here", *CANARIES, *TOPICS]
+    words = ["[PAD]", "[UNK]", "about", "the", "is", "here", "you", "can", "see", *CANARIES, *TOPICS]
     vectors = np.eye(len(words), dtype=np.float32)
-    vectors[:9] *= 0.01  # what says nothing weighs nothing
+    vectors[:12] *= 0.01  # what says nothing weighs nothing
     return write_word_model(tmp_path / "words-model", words, vectors)
 
 

@@ -54,7 +54,7 @@ def test_all_is_well(own, capsys):
     out = said(capsys, "doctor", own)
     assert "holds 16 documents of 1 file" in out
     assert "16 vectors of passages, 0 of queries; v1" in out
-    assert "result nothing is wrong" in out
+    assert "result nothing is wrong" in out, out
     found = as_json(capsys, "doctor", own)
     assert (found["errors"], found["findings"], found["skipped"]) == (0, [], [])
 
@@ -68,7 +68,7 @@ def test_errors_end_with_1_until_they_are_mended(own, capsys):
     assert "error" in as_json(capsys, "doctor", own, code=1)["findings"][0]["severity"]
     out = said(capsys, "doctor", own, "--fix")
     assert "fixed embedded 1 texts again" in out
-    assert "result nothing is wrong" in out
+    assert "result nothing is wrong" in out, out
     assert as_json(capsys, "doctor", own, "--sample", 3)["errors"] == 0
 
 
@@ -92,9 +92,9 @@ def test_another_store(tmp_path, model, capsys):
     given = ("doctor", tmp_path / "index.faiss", "--texts", tmp_path / "texts.txt", "--model", model)
     out = said(capsys, *given)
     assert f"store {tmp_path / 'index.faiss'}, faiss" in out
-    assert "holds 3 rows, 3 vectors, 25 dimensions lengths all 1: normalised" in out
+    assert "holds 3 rows, 3 vectors, 28 dimensions lengths all 1: normalised" in out
     assert f"{model} made them: median cosine 1.0000 of 3" in out
-    assert "result nothing is wrong" in out
+    assert "result nothing is wrong" in out, out
     rows[0] = -rows[0]
     index.reset()
     index.add(rows)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import gnomon
-from gnomon.core.errors import CollectionBusy
+from gnomon.core.errors import CollectionBusy, ForkedProcess
 from gnomon.core.forking import SharedThreads
 from gnomon.testing.toys import HashEncoder
 
@@ -99,10 +99,13 @@ def test_a_fork_while_another_thread_reads_the_catalog_is_refused_at_once(kb, tm
     assert in_child(lambda: kb.search("topic 3", k=1)[0].document) == kb.search("topic 3", k=1)[0].document
 
 
-def test_an_encoder_that_ran_runs_in_a_child(minilm_folder) -> None:
+def test_a_model_that_ran_in_the_parent_is_refused_at_once_in_a_child(minilm_folder) -> None:
     encoder = gnomon.load_encoder(str(minilm_folder))
-    before = encoder.encode(["a text"], role="document").data
-    assert (in_child(lambda: encoder.encode(["a text"], role="document").data) == before).all()
+    encoder.encode(["a text"], role="document")
+    # OpenVINO would compile in the child, and at times wait for the parent's threads for ever.
+    error = in_child(lambda: encoder.encode(["a text"], role="document"))
+    assert isinstance(error, ForkedProcess), error
+    assert "spawn" in error.hint
 
 
 def test_searches_of_many_queries_at_once_go_on_in_a_child(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_bad_ids_are_refused_with_words(space, clustered):
         index.add(np.array([7, 7]), two)
     with pytest.raises(InvalidVectors, match="3 ids for 2 items"):
         index.add(np.array([1, 2, 3]), two)
-    with pytest.raises(InvalidInput, match="k = 0") as caught:
+    with pytest.raises(InvalidInput, match="k is 0") as caught:
         index.search(two, k=0)
     assert caught.value.expected == "at least 1"
     with pytest.raises(InvalidVectors, match="1 of 1 vectors are zero"):

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from gnomon.core.errors import InvalidInput, UnreadableFile, WeightsMismatch
+from gnomon.core.errors import InvalidInput, UnknownText, UnreadableFile, WeightsMismatch
+from gnomon.core.unknown_text import are_unknown
 from gnomon.encode import EncoderSettings, load_encoder
 from gnomon.testing.encoder import check_encoder
 from gnomon.word_vectors import WordVectors, corpus_of, load_words, read_corpus, save_words
@@ -193,8 +194,8 @@ def test_the_folder_is_served_as_the_weighted_mean_of_known_words(vectors, tmp_p
         atol=1e-6,
     )
     assert encoder.space != plain.space
-    with pytest.raises(InvalidInput, match="without one token that the model knows"):
-        encoder.encode(["moon"], role="query")
+    with pytest.warns(UnknownText, match="1 of 2 texts have no token"):
+        assert are_unknown(encoder.encode(["moon", "noon"], role="document").data).tolist() == [True, False]
 
 
 def test_the_served_model_keeps_every_promise(vectors, tmp_path):

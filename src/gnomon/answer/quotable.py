@@ -98,7 +98,9 @@ def _units(text: str, start: int, end: int) -> Iterator[Span]:
     for number, block in enumerate(blocks):
         if block.kind == "heading":
             heading = text[block.start : block.end]
-        if block.end < start or block.start > end or block.kind == "heading" or _SYNOPSIS.match(heading):
+        # The last block before the start may introduce the first one after it.
+        is_before = block.end < start and all(after.end < start for after in blocks[number + 1 : number + 2])
+        if is_before or block.start > end or block.kind == "heading" or _SYNOPSIS.match(heading):
             lead = term = None
         elif block.kind == "code":
             if block.closed:

@@ -90,6 +90,10 @@ class CollectionBusy(GnomonError):
     """Another writer held the collection for longer than the time limit."""
 
 
+class ForkedProcess(GnomonError):
+    """A process was forked after its parent had started threads that the child does not have."""
+
+
 class StorageError(GnomonError, OSError):
     """The disk is full, read-only or not permitted."""
 

@@ -105,11 +105,16 @@ class StaticEncoder(RoleMethods):
         check_texts(texts)
         rows = np.empty((len(texts), self._layout.dim), dtype=np.float32)
         counts: list[int] = []
+        unknown: list[int] = []
         for start in range(0, len(texts), WINDOW_TEXTS):
             known = self._known(texts[start : start + WINDOW_TEXTS], role)
             counts += [len(row) for row in known]
-            rows[start : start + len(known)] = self._finish(self._means(known))
-        unknown = [at for at, count in enumerate(counts) if not count]
+            means = self._means(known)
+            # A zero mean is of a model that keeps a row of zeros for unknown tokens.
+            blank = [at for at, row in enumerate(known) if not len(row) or not means[at].any()]
+            means[blank] = 1
+            rows[start : start + len(known)] = self._finish(means)
+            unknown += [start + at for at in blank]
         rows[unknown] = unknown_vector(self._layout.dim)
         if role == "document":  # of queries the search tells, which knows what it does without them
             warn_unknown(unknown, of=len(texts), name=self._layout.name)

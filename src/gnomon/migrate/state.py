@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from gnomon.collection.catalog.versions import NotReady, timestamp
 from gnomon.core import errors
 from gnomon.core.errors import CollectionBusy, GnomonError, InvalidInput
-from gnomon.core.files import exists, storage_errors, write_atomic
+from gnomon.core.files import exists, is_file, storage_errors, write_atomic
 from gnomon.core.renamed import renamed_fields
 from gnomon.core.serialize import from_plain, to_plain
 
@@ -183,7 +183,7 @@ def status(folder: str | Path) -> Migration | None:
     running, found = is_running(place), _read(place)
     if found is not None and found.outcome is None and not running:
         running, found = is_running(place), _read(place)  # it may have started or ended between the two reads
-    if found is None and (place / FOLDER / STATE).is_file():
+    if found is None and is_file(place / FOLDER / STATE):
         why = "its state file is damaged; the same command goes on with what is built"
         return Migration(str(place), outcome="failed", why=why, running=running)
     if found is None:

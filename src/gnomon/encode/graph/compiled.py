@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from functools import lru_cache
 from typing import Any
@@ -9,15 +10,32 @@ from typing import Any
 import numpy as np
 import openvino as ov
 
+from gnomon.core.errors import ForkedProcess
 from gnomon.encode.settings import EncoderSettings
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @lru_cache(maxsize=1)
+def _core_and_owner() -> tuple[Any, int]:
+    return ov.Core(), os.getpid()
+
+
 def openvino_core() -> Any:
-    """The process's one OpenVINO core."""
-    return ov.Core()
+    """The process's one OpenVINO core.
+
+    Raises ForkedProcess in a child that was forked after its parent had one: the thread pools behind it are the
+    parent's, and what is compiled in the child may wait for them for ever.
+    """
+    core, owner = _core_and_owner()
+    if owner != os.getpid():
+        raise ForkedProcess(
+            "this process was forked after its parent had loaded a model, whose threads a child does not have",
+            expected="a process that was started anew, or forked before the first model was loaded",
+            hint='multiprocessing.get_context("spawn"), or load the model and search only after the fork '
+            "(gunicorn: no warm-up search in a preloaded app); keyword search works here all the same",
+        )
+    return core
 
 
 class CompiledModel:
