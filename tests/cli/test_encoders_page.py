@@ -80,6 +80,7 @@ def followed(tmp_path, monkeypatch, capsys):
     return said
 
 
+@pytest.mark.slow
 def test_every_command_of_the_page_works(followed, tmp_path, capsys):
     assert len(followed) == 8
     one, two = (gnomon.load_encoder(tmp_path / "models" / name) for name in ("one", "two"))

@@ -101,7 +101,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("which", range(len(COMMANDS)), ids=[" ".join(path) for path, _ in COMMANDS])
 def test_a_command_ends_with_an_exit_code(which: int, world: Path, tmp_path: Path) -> None:
-    try_command(which, 3, world, tmp_path)
+    try_command(which, 2, world, tmp_path)
 
 
 @pytest.mark.slow

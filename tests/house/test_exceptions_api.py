@@ -182,7 +182,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", sorted(CALLABLES))
 def test_nothing_but_errors_of_input_is_raised(name: str, world: Path, tmp_path: Path) -> None:
-    try_callable(name, 4, world, tmp_path)
+    try_callable(name, 2, world, tmp_path)
 
 
 @pytest.mark.slow
