@@ -39,6 +39,7 @@ CODES: tuple[tuple[type[GnomonError], int], ...] = (
     (errors.UnreadableFile, WRONG_INPUT),
     (errors.CollectionNotFound, WRONG_INPUT),
     (errors.StorageError, SURROUNDINGS),
+    (errors.ForkedProcess, SURROUNDINGS),
     (errors.CollectionBusy, SURROUNDINGS),
     (errors.CollectionTooNew, SURROUNDINGS),
     (errors.ModelNotFound, SURROUNDINGS),
