@@ -8,6 +8,7 @@ import pytest
 
 import gnomon
 from gnomon.cli.main import run
+from gnomon.core.errors import CollectionNotFound
 from gnomon.doctor.salvage import salvage
 from gnomon.testing.toys import HashEncoder
 
@@ -40,3 +41,9 @@ def test_the_doctor_says_what_can_be_saved(damaged: Path, capsys: pytest.Capture
     said = " ".join(capsys.readouterr().err.split())
     assert "40 of 40 documents" in said
     assert "--save documents.jsonl" in said
+
+
+def test_where_there_is_no_collection_nothing_is_saved_or_made(tmp_path):
+    with pytest.raises(CollectionNotFound):
+        salvage(tmp_path, tmp_path / "saved.jsonl")
+    assert list(tmp_path.iterdir()) == []

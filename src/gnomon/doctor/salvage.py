@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
-from gnomon.collection.catalog.connection import FILE
+from gnomon.collection.catalog.connection import FILE, translated_errors
 from gnomon.collection.catalog.queries import document_of
 from gnomon.core.documents import Document
-from gnomon.core.errors import GnomonError
-from gnomon.core.files import replacing, storage_errors
+from gnomon.core.errors import CollectionNotFound, GnomonError
+from gnomon.core.files import is_file, replacing, storage_errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,15 @@ class Salvage:
 def salvage(folder: Path, save_to: Path | None = None) -> Salvage:
     """Read every document by itself; with `save_to` write the readable ones as JSON lines, which can be indexed.
 
-    A document whose text is not the one that was added counts as unreadable. Raises StorageError.
+    A document whose text is not the one that was added counts as unreadable. Raises CollectionNotFound, StorageError.
     """
     found = list[bool]()
+    if not is_file(folder / FILE):
+        raise CollectionNotFound(
+            f"no collection at {folder}",
+            expected=f"a folder that holds {FILE}",
+            hint="name the collection's folder",
+        )
     if save_to is None:
         found += [document is not None for document in _documents(folder / FILE)]
     else:
@@ -46,7 +52,7 @@ def salvage(folder: Path, save_to: Path | None = None) -> Salvage:
 
 def _documents(path: Path) -> Iterator[Document | None]:
     """Each document, None for one that cannot be read. By row id, so that a damaged page hides only its own."""
-    with closing(sqlite3.connect(path)) as connection:
+    with translated_errors(path), closing(sqlite3.connect(path)) as connection:
         connection.row_factory = sqlite3.Row
         try:
             query = "SELECT max(seq) FROM sqlite_sequence WHERE name = 'documents'"
