@@ -77,6 +77,6 @@ def test_large_odd_files_are_read_or_given_up(reader: FileReader, tmp_path: Path
     for name, make in FILES.items():
         (tmp_path / name).write_bytes(make(20_000_000))
     (tmp_path / "zz.txt").write_text("The last one.")
-    found = outcomes(reader, tmp_path, ReadSettings(max_file_s=30), counting)
+    found = outcomes(reader, tmp_path, ReadSettings(max_file_s=10), counting)
     assert set(found) == {*FILES, "zz.txt"}
     assert found["zz.txt"] == "read"
