@@ -17,11 +17,9 @@ from typing import Any
 import pytest
 import typer
 
-import gnomon
 import gnomon.cli.main
 from gnomon.cli.app import app
-from support.odd_inputs import TEXTS, broken_files
-from support.static_models import write_static_model
+from support.odd_inputs import TEXTS, make_world
 
 SKIPPED = {"demo"}  # takes no input but the network and the package's own pages
 NUMBERS = ["-1", "0", "1", "3", "0.5", "nan", "inf", "1e400", "99999999999999999999", "x", ""]
@@ -30,13 +28,7 @@ NUMBERS = ["-1", "0", "1", "3", "0.5", "nan", "inf", "1e400", "99999999999999999
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a model, a collection of it and broken files; every trial works in a copy."""
-    folder = tmp_path_factory.mktemp("world")
-    broken_files(folder)
-    model = write_static_model(folder / "model")
-    with gnomon.open(folder / "kb", settings=gnomon.CollectionSettings(model=str(model))) as kb:
-        kb.add([{"id": f"d{n}", "text": f"n{n} note sundial", "metadata": {"year": 2000 + n}} for n in range(8)])
-        kb.search("note")
-    return folder
+    return make_world(tmp_path_factory.mktemp("world"))
 
 
 def commands(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -23,8 +23,7 @@ import gnomon
 from gnomon.core.errors import GnomonError
 from gnomon.core.vectors import Vectors
 from gnomon.testing.toys import HashEncoder
-from support.odd_inputs import TEXTS, broken_files
-from support.static_models import write_static_model
+from support.odd_inputs import TEXTS, make_world
 
 PACKAGES = [
     "gnomon", "gnomon.collection", "gnomon.retrieve", "gnomon.evaluate", "gnomon.encode", "gnomon.text",
@@ -131,12 +130,7 @@ CALLABLES = public_callables()
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("world")
-    broken_files(folder)
-    model = write_static_model(folder / "model")
-    with gnomon.open(folder / "kb", settings=gnomon.CollectionSettings(model=str(model))) as kb:
-        kb.add([{"id": f"d{n}", "text": f"n{n} note sundial", "metadata": {"year": 2000 + n}} for n in range(8)])
-    return folder
+    return make_world(tmp_path_factory.mktemp("world"))
 
 
 def try_callable(name: str, trials: int, world: Path, place: Path) -> int:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import gnomon
+from support.static_models import write_static_model
+
 TEXTS = ["", " ", "\x00", "\ud800", "a", "n1 note", "-1", "v1", "é" * 300, "C++ 'x", "{", "[]", "a=b", "lr=-1", "nan"]
 
 
@@ -44,3 +47,13 @@ def broken_files(folder: Path) -> None:
     (folder / "hollow").mkdir()
     (folder / "hollow" / "config.json").write_text('{"model_type": "bert"}')
     (folder / "none-here").mkdir()
+
+
+def make_world(folder: Path) -> Path:
+    """Broken files, a model, and a collection of it that was searched once."""
+    broken_files(folder)
+    model = write_static_model(folder / "model")
+    with gnomon.open(folder / "kb", settings=gnomon.CollectionSettings(model=str(model))) as kb:
+        kb.add([{"id": f"d{n}", "text": f"n{n} note sundial", "metadata": {"year": 2000 + n}} for n in range(8)])
+        kb.search("note")
+    return folder

@@ -43,7 +43,7 @@ class LazyRunner:
         """See `ForkAware`."""
 
     def after_fork_in_child(self) -> None:
-        """The network's threads are the parent's: the child builds its own."""
+        """The network's threads are the parent's: the child builds its own, or is told why it cannot."""
         leak(self._runner)
         self._runner, self._lock = None, threading.Lock()
 
