@@ -192,21 +192,20 @@ def chunk_rows(connection: Connection, ids: Sequence[int]) -> dict[int, Any]:
 
 def document_ids(connection: Connection, ids: Array) -> dict[int, int]:
     """Each chunk's document, by chunk id."""
-    chunk = schema.chunks.c
-    owners: dict[int, int] = {}
-    for block in _blocks(ids):
-        rows = connection.execute(select(chunk.id, chunk.document_id).where(chunk.id.in_(block)))
-        owners.update({row.id: row.document_id for row in rows})
-    return owners
+    return _of_chunks(connection, schema.chunks.c.document_id, ids)
 
 
 def text_hashes(connection: Connection, ids: Array) -> dict[int, bytes]:
     """The hash of what was embedded of each chunk, by chunk id."""
-    chunk = schema.chunks.c
-    found: dict[int, bytes] = {}
+    return _of_chunks(connection, schema.chunks.c.text_hash, ids)
+
+
+def _of_chunks(connection: Connection, column: ColumnElement[Any], ids: Array) -> dict[int, Any]:
+    """A column's values by chunk id, of the chunks that are there."""
+    found: dict[int, Any] = {}
     for block in _blocks(ids):
-        rows = connection.execute(select(chunk.id, chunk.text_hash).where(chunk.id.in_(block)))
-        found.update({row.id: row.text_hash for row in rows})
+        rows = connection.execute(select(schema.chunks.c.id, column).where(schema.chunks.c.id.in_(block)))
+        found.update((row[0], row[1]) for row in rows)
     return found
 
 
