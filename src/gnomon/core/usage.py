@@ -1,0 +1,101 @@
+"""What texts sent to a server cost: the sums an encoder keeps, and the contract of encoders that keep them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Int
+
+from gnomon.core.contracts import Encoder, Role
+from gnomon.core.vectors import Vectors
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Requests that were answered, the texts and tokens in them, and their cost in USD.
+
+    >>> Usage(1, 2, 10, 0.5) + Usage(1, 1, 5, 0.25)
+    Usage(requests=2, texts=3, tokens=15, cost=0.75)
+    """
+
+    requests: int = 0
+    texts: int = 0
+    tokens: int = 0
+    cost: float = 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.requests + other.requests,
+            self.texts + other.texts,
+            self.tokens + other.tokens,
+            self.cost + other.cost,
+        )
+
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(
+            self.requests - other.requests,
+            self.texts - other.texts,
+            self.tokens - other.tokens,
+            self.cost - other.cost,
+        )
+
+
+MaySend = Callable[[int, int], bool]
+"""Asked once before each new request with the number of its texts and their counted tokens; after the first False no
+further request is sent."""
+
+
+def always(_texts: int, _tokens: int) -> bool:
+    """Lets every request be sent."""
+    return True
+
+
+@runtime_checkable
+class MeteredEncoder(Encoder, Protocol):
+    """An encoder that sends texts to a server in requests, and keeps count of what they cost."""
+
+    @property
+    def price(self) -> float | None:
+        """USD per million tokens; 0 for a server of one's own, None where it is not known."""
+        ...
+
+    @property
+    def usage(self) -> Usage:
+        """All requests answered so far, of both roles."""
+        ...
+
+    def usage_of(self, role: Role) -> Usage:
+        """The requests of one role answered so far."""
+        ...
+
+    @property
+    def counts_exactly(self) -> bool:
+        """Whether `count_tokens` counts with the model's own tokenizer; else it estimates from above."""
+        ...
+
+    @property
+    def requests_per_minute(self) -> float | None:
+        """The server's limit of requests; None where it is not known."""
+        ...
+
+    @property
+    def tokens_per_minute(self) -> float | None:
+        """The server's limit of tokens; None where it is not known."""
+        ...
+
+    def count_requests(self, tokens: Sequence[int]) -> int:
+        """The requests in which texts of so many tokens each would be sent."""
+        ...
+
+    def encode_batches(
+        self, texts: Sequence[str], *, role: Role, may_send: MaySend = always
+    ) -> Iterator[tuple[Int[np.ndarray, " batch"], Vectors]]:
+        """Each request's vectors as they arrive, with the positions of their texts.
+
+        `may_send` is called once before each new request. After its first False, and after a request that failed,
+        none is sent any more: those in flight are awaited and given, then the iterator ends, or raises the error.
+        """
+        ...
