@@ -43,9 +43,20 @@ class Usage:
         )
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class EncodedBatch:
+    """One answered request: the positions of its texts among those given, their vectors, and what it cost."""
+
+    positions: Int[np.ndarray, " batch"]
+    vectors: Vectors
+    usage: Usage
+
+
 MaySend = Callable[[int, int], bool]
-"""Asked once before each new request with the number of its texts and their counted tokens; after the first False no
-further request is sent."""
+"""Called with the number of texts and their counted tokens before a request, and with zeros before it is sent again.
+
+After the first False nothing is sent any more.
+"""
 
 
 def always(_texts: int, _tokens: int) -> bool:
@@ -64,11 +75,7 @@ class MeteredEncoder(Encoder, Protocol):
 
     @property
     def usage(self) -> Usage:
-        """All requests answered so far, of both roles."""
-        ...
-
-    def usage_of(self, role: Role) -> Usage:
-        """The requests of one role answered so far."""
+        """All requests that were answered so far."""
         ...
 
     @property
@@ -90,12 +97,10 @@ class MeteredEncoder(Encoder, Protocol):
         """The requests in which texts of so many tokens each would be sent."""
         ...
 
-    def encode_batches(
-        self, texts: Sequence[str], *, role: Role, may_send: MaySend = always
-    ) -> Iterator[tuple[Int[np.ndarray, " batch"], Vectors]]:
-        """Each request's vectors as they arrive, with the positions of their texts.
+    def encode_batches(self, texts: Sequence[str], *, role: Role, may_send: MaySend = always) -> Iterator[EncodedBatch]:
+        """Each request's vectors as they arrive.
 
-        `may_send` is called once before each new request. After its first False, and after a request that failed,
-        none is sent any more: those in flight are awaited and given, then the iterator ends, or raises the error.
+        `may_send` is asked as `MaySend` says. After its first False, and after a request that failed for good, none is
+        sent any more: those in flight are awaited and given, then the iterator ends, or raises the error.
         """
         ...
