@@ -21,6 +21,7 @@ from gnomon.encode.graph.layers import (
 from gnomon.encode.graph.network import Network, build_network
 from gnomon.encode.graph.weights import Weights, prefix_of
 from gnomon.encode.layout.cross_encoder import CLASSIFICATION_HEADS, CrossEncoderLayout, TokenMatching
+from gnomon.encode.layout.families import transformer_spec
 from gnomon.encode.layout.late_interaction import LateInteractionLayout
 from gnomon.encode.layout.model import ModelLayout
 from gnomon.encode.layout.modules import ProjectionLayer
@@ -153,6 +154,7 @@ def _token_masks(network: Network, matching: TokenMatching) -> tuple[Node, Node]
 def _classified(network: Network, layout: CrossEncoderLayout, weights: Weights) -> Node:
     head = CLASSIFICATION_HEADS[layout.family]
     first = op.gather(network.hidden, int_constant(0), int_constant(1))
-    inner = linear(first, weights, (prefix_of(weights) if head.in_encoder else "") + head.inner)
+    prefix = prefix_of(weights, transformer_spec(layout.family, layout.config)) if head.in_encoder else ""
+    inner = linear(first, weights, prefix + head.inner)
     inner = op.tanh(inner) if head.activation == "tanh" else op.relu(inner)
     return op.squeeze(linear(inner, weights, head.outer), int_constant([1]))

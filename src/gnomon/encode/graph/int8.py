@@ -57,9 +57,9 @@ def calibrate(
     """
     by_input: dict[int, tuple[Node, list[str]]] = {}  # by identity: == between nodes makes a node
 
-    def tap(x: Node, weights: Weights, name: str) -> Node:
+    def tap(x: Node, weights: Weights, name: str, *, bias: bool = True) -> Node:
         by_input.setdefault(id(x), (x, []))[1].append(name)
-        return linear(x, weights, name)
+        return linear(x, weights, name, bias=bias)
 
     network = build_network(layout, tap)
     excluded = _floating_layers(layout, network.keep_alive)
@@ -85,13 +85,14 @@ def quantised_linear(ranges: Mapping[str, ActivationRange]) -> LinearLayer:
     """Makes the layers named in `ranges` run in 8 bits, and the others in floating point."""
     activations: dict[int, tuple[Node, Node]] = {}
 
-    def dense(x: Node, weights: Weights, name: str) -> Node:
+    def dense(x: Node, weights: Weights, name: str, *, bias: bool = True) -> Node:
         if name not in ranges:
-            return linear(x, weights, name)
+            return linear(x, weights, name, bias=bias)
         if id(x) not in activations:
             activations[id(x)] = x, _activation(x, ranges[name])
         weight = _weight(weights[f"{name}.weight"].float32(), ranges[name])
-        return op.add(op.matmul(activations[id(x)][1], weight, False, True), tensor_constant(weights[f"{name}.bias"]))
+        product = op.matmul(activations[id(x)][1], weight, False, True)
+        return op.add(product, tensor_constant(weights[f"{name}.bias"])) if bias else product
 
     return dense
 
@@ -141,5 +142,6 @@ def _coarse(values: Float[np.ndarray, " _"]) -> Float[np.ndarray, " _"]:
 
 
 def _floating_layers(layout: ModelLayout, weights: Any) -> frozenset[str]:
-    spec, prefix = transformer_spec(layout.family, layout.config), prefix_of(weights)
+    spec = transformer_spec(layout.family, layout.config)
+    prefix = prefix_of(weights, spec)
     return frozenset(prefix + spec.names.layer.format(layer) + spec.names.narrow for layer in range(spec.layers))

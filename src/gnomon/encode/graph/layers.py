@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from openvino import opset15 as op
 
 from gnomon.encode.graph.weights import StoredTensor, Weights
-from gnomon.encode.layout.families import Activation
+from gnomon.encode.layout.families.spec import Activation, Rotary
 
 Node = Any  # openvino.Node; the package has no type information that mypy can follow
 
@@ -36,19 +36,28 @@ def tensor_constant(tensor: StoredTensor) -> Node:
     return op.constant(tensor.float32(), shared_memory=True)
 
 
-def linear(x: Node, weights: Weights, name: str) -> Node:
+def linear(x: Node, weights: Weights, name: str, *, bias: bool = True) -> Node:
     """x W^T + b, with W as torch stores it: [out, in]."""
     product = op.matmul(x, tensor_constant(weights[f"{name}.weight"]), False, True)
-    return op.add(product, tensor_constant(weights[f"{name}.bias"]))
+    return op.add(product, tensor_constant(weights[f"{name}.bias"])) if bias else product
 
 
-def layer_norm(x: Node, weights: Weights, name: str, *, epsilon: float) -> Node:
+def layer_norm(x: Node, weights: Weights, name: str, *, epsilon: float, bias: bool = True) -> Node:
     """Ba et al. 2016 (arXiv:1607.06450), over the last axis. Early BERT files say gamma and beta."""
     scale, shift = f"{name}.weight", f"{name}.bias"
     if scale not in weights and f"{name}.gamma" in weights:
         scale, shift = f"{name}.gamma", f"{name}.beta"
     centred = op.mvn(x, int_constant([-1]), True, epsilon, "inside_sqrt")
-    return op.add(op.multiply(centred, tensor_constant(weights[scale])), tensor_constant(weights[shift]))
+    scaled = op.multiply(centred, tensor_constant(weights[scale]))
+    return op.add(scaled, tensor_constant(weights[shift])) if bias else scaled
+
+
+def rms_norm(x: Node, weights: Weights, name: str, *, epsilon: float, offset: float = 0.0) -> Node:
+    """Zhang & Sennrich 2019 (arXiv:1910.07467), over the last axis; `offset` is added to the scale."""
+    mean_square = op.reduce_mean(op.multiply(x, x), int_constant([-1]), True)
+    scaled = op.divide(x, op.sqrt(op.add(mean_square, float_constant(epsilon))))
+    scale = tensor_constant(weights[f"{name}.weight"])
+    return op.multiply(scaled, op.add(scale, float_constant(offset)) if offset else scale)
 
 
 def activate(x: Node, activation: Activation) -> Node:
@@ -82,9 +91,56 @@ def token_mask(positions: Node, lengths: Node) -> Node:
     return op.less(op.unsqueeze(positions, int_constant([0])), op.unsqueeze(lengths, int_constant([1])))
 
 
+MASKED = -1e30
+"""Added to the attention scores of what is not seen: far below any score, and finite, since a row of padding may
+see nothing at all, and two masks may add up."""
+
+
 def attention_mask(keep: Node) -> Node:
-    """Added to attention scores: 0 where `keep`, minus infinity elsewhere; [texts, 1, 1, tokens]."""
-    return op.unsqueeze(op.select(keep, float_constant(0.0), float_constant(-np.inf)), int_constant([1, 2]))
+    """Added to attention scores: 0 where `keep` [texts, tokens], MASKED elsewhere; [texts, 1, 1, tokens]."""
+    return op.unsqueeze(op.select(keep, float_constant(0.0), float_constant(MASKED)), int_constant([1, 2]))
+
+
+def distance_mask(positions: Node, *, window: int | None, causal: bool) -> Node:
+    """Added to attention scores, [1, 1, tokens, tokens]: MASKED beyond `window` tokens, and after a token where
+    `causal`."""
+    ahead = op.subtract(op.unsqueeze(positions, int_constant([0])), op.unsqueeze(positions, int_constant([1])))
+    seen = op.less_equal(ahead, int_constant(0)) if causal else op.less_equal(ahead, int_constant(window or 0))
+    if window is not None:
+        seen = op.logical_and(seen, op.greater_equal(ahead, int_constant(-window)))
+    return op.unsqueeze(op.select(seen, float_constant(0.0), float_constant(MASKED)), int_constant([0, 1]))
+
+
+def rotary_tables(positions: Node, rotary: Rotary) -> tuple[Node, Node]:
+    """Cosines and sines, float32 [tokens, dims / 2] both."""
+    frequencies = table_constant(np.array(rotary.inverse_frequencies, dtype=np.float32)[None])
+    angles = op.multiply(op.unsqueeze(op.convert(positions, "f32"), int_constant([1])), frequencies)
+    cosines, sines = op.cos(angles), op.sin(angles)
+    if rotary.scale != 1.0:
+        cosines, sines = (op.multiply(one, float_constant(rotary.scale)) for one in (cosines, sines))
+    return cosines, sines
+
+
+def rotate(x: Node, tables: tuple[Node, Node], *, half: int, head_dim: int) -> Node:
+    """`Rotary` applied to x [texts, heads, tokens, head_dim]; dimensions from 2 * `half` on are left as they are."""
+    cosines, sines = tables
+    lengths = [half, half, *([head_dim - 2 * half] if head_dim > 2 * half else [])]
+    parts = op.variadic_split(x, int_constant(-1), int_constant(lengths)).outputs()
+    first = op.subtract(op.multiply(parts[0], cosines), op.multiply(parts[1], sines))
+    second = op.add(op.multiply(parts[1], cosines), op.multiply(parts[0], sines))
+    return op.concat([first, second, *parts[2:]], -1)
+
+
+def repeat_heads(x: Node, times: int) -> Node:
+    """[texts, heads, tokens, head_dim] with each head `times` times in a row, for grouped-query attention."""
+    if times == 1:
+        return x
+    apart = op.unsqueeze(x, int_constant([2]))
+    tiled = op.tile(apart, int_constant([1, 1, times, 1, 1]))
+    shape = op.shape_of(x, "i32")
+    pieces = [op.gather(shape, int_constant([at]), int_constant(0)) for at in (0, 1, 2, 3)]
+    heads = op.multiply(pieces[1], int_constant([times]))
+    return op.reshape(tiled, op.concat([pieces[0], heads, pieces[2], pieces[3]], 0), False)
 
 
 def table_constant(rows: Float[np.ndarray, "rows columns"]) -> Node:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from openvino import opset15 as op
@@ -16,11 +15,17 @@ from gnomon.encode.graph.layers import (
     Node,
     activate,
     attention_mask,
+    distance_mask,
+    float_constant,
     int_constant,
     join_heads,
     layer_norm,
     linear,
     relative_position_bias,
+    repeat_heads,
+    rms_norm,
+    rotary_tables,
+    rotate,
     split_heads,
     tensor_constant,
     token_mask,
@@ -30,15 +35,17 @@ from gnomon.encode.graph.onnx_check import require_same_weights
 from gnomon.encode.graph.weights import Weights, prefix_of, require_positions
 from gnomon.encode.layout.backbone import BackboneLayout
 from gnomon.encode.layout.export import export_hint
-from gnomon.encode.layout.families import (
-    POSITION_EMBEDDINGS,
-    WORD_EMBEDDINGS,
-    TransformerSpec,
-    transformer_spec,
-)
+from gnomon.encode.layout.families import transformer_spec
+from gnomon.encode.layout.families.spec import Rotary, TransformerSpec
 
-LinearLayer = Callable[[Node, Weights, str], Node]
-"""Takes x, the tensors and a layer's name to x W^T + b: `linear` in floating point."""
+
+class LinearLayer(Protocol):
+    """Takes x, the tensors and a layer's name to x W^T + b: `linear` in floating point."""
+
+    def __call__(self, x: Node, weights: Weights, name: str, *, bias: bool = True) -> Node:
+        """The layer's output, [..., out]; without `bias` x W^T."""
+        ...
+
 
 HIDDEN_STATE_NAMES = ("last_hidden_state", "token_embeddings")
 """How exporters name the output with a vector a token."""
@@ -73,7 +80,7 @@ def build_network(layout: BackboneLayout, dense: LinearLayer = linear, *, token_
     """
     spec = transformer_spec(layout.family, layout.config)
     weights = Weights(layout.weights)
-    prefix = prefix_of(weights)
+    prefix = prefix_of(weights, spec)
     require_positions(layout, spec, weights, prefix=prefix)
     ids, lengths = input_parameters()
     positions = token_positions(ids)
@@ -82,39 +89,129 @@ def build_network(layout: BackboneLayout, dense: LinearLayer = linear, *, token_
         table = weights[prefix + spec.names.relative_bias]
         mask = op.add(mask, relative_position_bias(positions, table, longest=layout.max_tokens))
     types = op.parameter([-1, -1], np.int32, "token_types") if token_types else None
-    x = _embed((ids, types), positions, spec, weights=weights, prefix=prefix)
-    for layer in range(spec.layers):
-        at = prefix + spec.names.layer.format(layer)
-        x = _block(x, mask, spec, weights=weights, at=at, dense=dense)
-    return Network(ids, lengths, x, weights, types)
+    hidden = _Blocks(spec, weights, prefix, dense).run((ids, types), positions, mask)
+    return Network(ids, lengths, hidden, weights, types)
 
 
-def _embed(inputs: tuple[Node, Node], positions: Node, spec: TransformerSpec, *, weights: Weights, prefix: str) -> Node:
-    ids, token_types = inputs
-    x = op.gather(tensor_constant(weights[prefix + WORD_EMBEDDINGS]), ids, int_constant(0))
-    if spec.position_padding_id is not None:
-        real = op.convert(op.not_equal(ids, int_constant(spec.position_padding_id)), "i32")
-        rank = op.multiply(op.cum_sum(real, int_constant(1)), real)
-        positions = op.add(rank, int_constant(spec.position_padding_id))
-    x = op.add(x, op.gather(tensor_constant(weights[prefix + POSITION_EMBEDDINGS]), positions, int_constant(0)))
-    if spec.names.token_types:
-        table = tensor_constant(weights[prefix + spec.names.token_types])
-        types = int_constant(0) if token_types is None else token_types
-        x = op.add(x, op.gather(table, types, int_constant(0)))
-    return layer_norm(x, weights, prefix + "embeddings.LayerNorm", epsilon=spec.epsilon)
+class _Blocks:
+    """A network's layers as its spec describes them; see `TransformerSpec` and `TensorNames`."""
 
+    def __init__(self, spec: TransformerSpec, weights: Weights, prefix: str, dense: LinearLayer) -> None:  # noqa: PLR0917
+        self._spec, self._weights, self._prefix, self._dense = spec, weights, prefix, dense
+        self._names = spec.names
 
-def _block(x: Node, mask: Node, spec: TransformerSpec, *, weights: Weights, at: str, dense: LinearLayer) -> Node:
-    names, heads, epsilon = spec.names, spec.heads, spec.epsilon
-    query, key, value = (
-        split_heads(dense(x, weights, at + name), heads) for name in (names.query, names.key, names.value)
-    )
-    attended = join_heads(op.scaled_dot_product_attention(query, key, value, mask))
-    x = op.add(x, dense(attended, weights, at + names.attended))
-    x = layer_norm(x, weights, at + names.attended_norm, epsilon=epsilon)
-    wide = activate(dense(x, weights, at + names.widen), spec.activation)
-    x = op.add(x, dense(wide, weights, at + names.narrow))
-    return layer_norm(x, weights, at + names.layer_norm, epsilon=epsilon)
+    def run(self, inputs: tuple[Node, Node], positions: Node, mask: Node) -> Node:
+        """The last hidden state of `inputs`, ids and token types, [texts, tokens, hidden]."""
+        spec = self._spec
+        masks = self._masks(positions, mask)
+        tables = {rotary: rotary_tables(positions, rotary) for rotary in dict.fromkeys(spec.rotary)}
+        x = self._embed(inputs, positions)
+        for layer in range(spec.layers):
+            group = spec.layer_groups[layer] if spec.layer_groups else layer
+            rotary = spec.rotary[layer] if spec.rotary else None
+            seen = masks[spec.windows[layer] if spec.windows else None]
+            at = self._prefix + self._names.layer.format(group)
+            x = self._attention(x, at, seen, rotary=(rotary, tables[rotary]) if rotary else None, layer=layer)
+            x = self._feed_forward(x, at)
+        return self._norm(x, self._prefix, self._names.final_norm)
+
+    def _masks(self, positions: Node, mask: Node) -> dict[int | None, Node]:
+        """The mask of each window, padding included."""
+        spec = self._spec
+        found = {}
+        for window in dict.fromkeys(spec.windows or (None,)):
+            plain = window is None and not spec.causal
+            limits = None if plain else distance_mask(positions, window=window, causal=spec.causal)
+            found[window] = mask if limits is None else op.add(mask, limits)
+        return found
+
+    def _embed(self, inputs: tuple[Node, Node], positions: Node) -> Node:
+        spec, names, prefix = self._spec, self._names, self._prefix
+        ids, token_types = inputs
+        x = self._rows(names.word_embeddings, ids)
+        if spec.embedding_scale != 1.0:
+            x = op.multiply(x, float_constant(spec.embedding_scale))
+        if spec.position_padding_id is not None:
+            real = op.convert(op.not_equal(ids, int_constant(spec.position_padding_id)), "i32")
+            rank = op.multiply(op.cum_sum(real, int_constant(1)), real)
+            positions = op.add(rank, int_constant(spec.position_padding_id))
+        if names.position_embeddings:
+            x = op.add(x, self._rows(names.position_embeddings, positions))
+        if names.token_types:
+            x = op.add(x, self._rows(names.token_types, int_constant(0) if token_types is None else token_types))
+        x = self._norm(x, prefix, names.embeddings_norm)
+        if names.embeddings_projection:
+            x = linear(x, self._weights, prefix + names.embeddings_projection)
+        return x
+
+    def _rows(self, name: str, places: Node) -> Node:
+        return op.gather(tensor_constant(self._weights[self._prefix + name]), places, int_constant(0))
+
+    def _norm(self, x: Node, at: str, name: str) -> Node:
+        """The norm of this name, or x where the family has none."""
+        spec = self._spec
+        if not name:
+            return x
+        if spec.norm == "rms":
+            return rms_norm(x, self._weights, at + name, epsilon=spec.epsilon, offset=spec.norm_offset)
+        return layer_norm(x, self._weights, at + name, epsilon=spec.epsilon, bias=spec.norm_bias)
+
+    def _attention(
+        self, x: Node, at: str, mask: Node, *, rotary: tuple[Rotary, tuple[Node, Node]] | None, layer: int
+    ) -> Node:
+        spec, names = self._spec, self._names
+        inner = x if spec.skips_first_norm and layer == 0 else self._norm(x, at, names.attention_pre_norm)
+        query, key, value = self._heads(inner, at)
+        if names.query_norm:
+            query, key = self._norm(query, at, names.query_norm), self._norm(key, at, names.key_norm)
+        if rotary:
+            half = len(rotary[0].inverse_frequencies)
+            head_dim = query.get_output_partial_shape(0)[3].get_length()
+            query, key = (rotate(one, rotary[1], half=half, head_dim=head_dim) for one in (query, key))
+        times = spec.heads // (spec.key_value_heads or spec.heads)
+        key, value = repeat_heads(key, times), repeat_heads(value, times)
+        scale = [float_constant(spec.attention_scale)] if spec.attention_scale else []
+        attended = join_heads(op.scaled_dot_product_attention(query, key, value, mask, *scale))
+        out = self._dense(attended, self._weights, at + names.attended, bias=spec.attended_bias)
+        x = op.add(x, self._norm(out, at, names.attention_output_norm))
+        return self._norm(x, at, names.attention_post_norm)
+
+    def _heads(self, x: Node, at: str) -> tuple[Node, Node, Node]:
+        """Queries, keys and values, [texts, heads, tokens, head_dim] each."""
+        spec, names = self._spec, self._names
+        each = spec.key_value_heads or spec.heads
+        counts = (spec.heads, each, each)
+        if names.qkv:
+            joint = self._dense(x, self._weights, at + names.qkv, bias=spec.qkv_bias)
+            width = joint.get_output_partial_shape(0)[2].get_length() // sum(counts)
+            parts = op.variadic_split(joint, int_constant(-1), int_constant([n * width for n in counts])).outputs()
+        else:
+            parts = [
+                self._dense(x, self._weights, at + name, bias=spec.qkv_bias)
+                for name in (names.query, names.key, names.value)
+            ]
+        query, key, value = (split_heads(part, heads) for part, heads in zip(parts, counts, strict=True))
+        return query, key, value
+
+    def _feed_forward(self, x: Node, at: str) -> Node:
+        spec, names = self._spec, self._names
+        inner = self._norm(x, at, names.feed_forward_pre_norm)
+        out = self._dense(self._wide(inner, at), self._weights, at + names.narrow, bias=spec.feed_forward_bias)
+        x = op.add(x, self._norm(out, at, names.feed_forward_output_norm))
+        return self._norm(x, at, names.feed_forward_post_norm)
+
+    def _wide(self, x: Node, at: str) -> Node:
+        """The wide layer, activated, and gated where the family's is."""
+        spec, names = self._spec, self._names
+        wide = self._dense(x, self._weights, at + names.widen, bias=spec.feed_forward_bias)
+        if not spec.gated:
+            return activate(wide, spec.activation)
+        if names.gate:
+            gate = self._dense(x, self._weights, at + names.gate, bias=spec.feed_forward_bias)
+        else:
+            halves = op.split(wide, int_constant(-1), 2).outputs()
+            gate, wide = halves if spec.gated == "gate first" else halves[::-1]
+        return op.multiply(activate(gate, spec.activation), wide)
 
 
 def read_onnx(file: Path, *, exported_from: Path | None = None) -> Network:

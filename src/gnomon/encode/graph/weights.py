@@ -11,7 +11,7 @@ import numpy as np
 
 from gnomon.core.errors import ModelUnsupported
 from gnomon.encode.layout.backbone import BackboneLayout
-from gnomon.encode.layout.families import POSITION_EMBEDDINGS, WORD_EMBEDDINGS, TransformerSpec
+from gnomon.encode.layout.families.spec import TransformerSpec
 from gnomon.encode.layout.files import safetensors_header
 from gnomon.encode.layout.fingerprint import shard_files
 
@@ -74,16 +74,17 @@ class Weights(Mapping[str, StoredTensor]):
         return len(self._tensors)
 
 
-def prefix_of(weights: Weights) -> str:
-    """What precedes every tensor's name, such as "roberta." or nothing.
+def prefix_of(weights: Weights, spec: TransformerSpec) -> str:
+    """What precedes every tensor's name of the network, such as "roberta." or nothing.
 
     Raises ModelUnsupported where the file holds no encoder, or several.
     """
-    found = [name.removesuffix(WORD_EMBEDDINGS) for name in weights if name.endswith(WORD_EMBEDDINGS)]
+    table = spec.names.word_embeddings
+    found = [name.removesuffix(table) for name in weights if name.endswith(table)]
     if len(found) == 1:
         return found[0]
     raise ModelUnsupported(
-        f"{weights.file} has {len(found)} tensors named …{WORD_EMBEDDINGS}",
+        f"{weights.file} has {len(found)} tensors named …{table}",
         expected="one encoder in the file",
         hint="save the encoder alone, as AutoModel.save_pretrained does",
     )
@@ -91,7 +92,9 @@ def prefix_of(weights: Weights) -> str:
 
 def require_positions(layout: BackboneLayout, spec: TransformerSpec, weights: Weights, *, prefix: str) -> None:
     """Raise ModelUnsupported where there are fewer position embeddings than `layout.max_tokens`."""
-    rows = len(weights[prefix + POSITION_EMBEDDINGS].bits)
+    if not spec.names.position_embeddings:
+        return
+    rows = len(weights[prefix + spec.names.position_embeddings].bits)
     positions = rows if spec.position_padding_id is None else rows - spec.position_padding_id - 1
     if layout.max_tokens > positions:
         raise ModelUnsupported(

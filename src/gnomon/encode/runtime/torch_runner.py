@@ -12,12 +12,8 @@ import numpy as np
 from gnomon.core.errors import InvalidInput
 from gnomon.core.forking import is_forked_child
 from gnomon.encode.graph.weights import Weights, prefix_of, require_positions
-from gnomon.encode.layout.families import (
-    POSITION_EMBEDDINGS,
-    WORD_EMBEDDINGS,
-    TransformerSpec,
-    transformer_spec,
-)
+from gnomon.encode.layout.families import transformer_spec
+from gnomon.encode.layout.families.spec import TransformerSpec
 from gnomon.encode.layout.model import ModelLayout
 from gnomon.encode.settings import EncoderSettings
 
@@ -64,7 +60,7 @@ class TorchRunner:
         self._device = torch.device("cuda" if settings.device == "cuda" else "cpu")
         self._dtype = _dtype(settings)
         weights = Weights(layout.weights)
-        prefix = prefix_of(weights)
+        prefix = prefix_of(weights, self._spec)
         require_positions(layout, self._spec, weights, prefix=prefix)
         self._tensors = {
             name.removeprefix(prefix): self._moved(stored.float32(), self._dtype)
@@ -104,10 +100,10 @@ class TorchRunner:
         if spec.position_padding_id is not None:
             real = (ids != spec.position_padding_id).long()
             positions = real.cumsum(1) * real + spec.position_padding_id
-        x = at(WORD_EMBEDDINGS)[ids] + at(POSITION_EMBEDDINGS)[positions]
+        x = at(spec.names.word_embeddings)[ids] + at(spec.names.position_embeddings)[positions]
         if spec.names.token_types:
             x = x + at(spec.names.token_types)[0]
-        x = self._norm(x, "embeddings.LayerNorm")
+        x = self._norm(x, spec.names.embeddings_norm)
         for layer in range(spec.layers):
             x = self._block(x, mask, spec.names.layer.format(layer))
         return x
@@ -122,9 +118,9 @@ class TorchRunner:
         )
         attended = f.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         x = x + self._linear(attended.transpose(1, 2).flatten(2), at + names.attended)
-        x = self._norm(x, at + names.attended_norm)
+        x = self._norm(x, at + names.attention_post_norm)
         wide = _activation(self._spec)(self._linear(x, at + names.widen))
-        return self._norm(x + self._linear(wide, at + names.narrow), at + names.layer_norm)
+        return self._norm(x + self._linear(wide, at + names.narrow), at + names.feed_forward_post_norm)
 
     def _mask(self, positions: Tensor, inside: Tensor) -> Tensor | None:
         import torch

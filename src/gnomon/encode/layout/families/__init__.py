@@ -1,0 +1,34 @@
+"""The transformer families that gnomon runs from safetensors: a recipe each, from config.json to a network's spec."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gnomon.core.errors import ModelUnsupported
+from gnomon.encode.layout.families.bert import bert, distilbert, mpnet, roberta
+from gnomon.encode.layout.families.spec import TransformerSpec, require
+
+FAMILIES: Mapping[str, Callable[[Mapping[str, Any]], TransformerSpec]] = {
+    "bert": bert,
+    "roberta": roberta,
+    "xlm-roberta": roberta,
+    "camembert": roberta,
+    "distilbert": distilbert,
+    "mpnet": mpnet,
+}
+"""By the config's model_type."""
+
+
+def transformer_spec(family: str, config: Mapping[str, Any]) -> TransformerSpec:
+    """A model of one of FAMILIES. Raises ModelUnsupported for a config that asks for what the networks do not do."""
+    for key in ("is_decoder", "add_cross_attention"):
+        require(config, key, (False,), default=False)
+    try:
+        return FAMILIES[family](config)
+    except KeyError as missing:
+        raise ModelUnsupported(
+            f"the config.json of a {family} model without {missing.args[0]}",
+            expected="a complete config.json",
+            hint="fetch the model's config.json again",
+        ) from missing
