@@ -1,0 +1,68 @@
+"""Every transformer family, held to transformers on tiny models of the same layout."""
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gnomon.core.errors import TruncatedText
+from gnomon.encode.layout.families import FAMILIES
+from gnomon.encode.layout.model import read_layout
+from gnomon.encode.settings import EncoderSettings
+from gnomon.encode.transformer import TransformerEncoder
+
+pytest.importorskip("transformers")
+from support import family_models
+
+FP32 = EncoderSettings(threads=1, precision="fp32")
+NAMES = list(family_models.FAMILIES)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """(name) to a tiny model's layout and the vectors that transformers gives the texts; each built once."""
+    made = {}
+
+    def get(name):
+        if name not in made:
+            folder, model = family_models.build(name, tmp_path_factory.mktemp(name))
+            layout = read_layout(folder, name=name)
+            made[name] = layout, family_models.reference(name, model, family_models.TEXTS)
+        return made[name]
+
+    return get
+
+
+def cosines(layout, settings, wanted, *, together=True):
+    encoder, texts = TransformerEncoder(layout, settings), family_models.TEXTS
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TruncatedText)
+        batches = [texts] if together else [[text] for text in texts]
+        rows = np.concatenate([encoder.encode(batch, role="document").data for batch in batches])
+    return (rows * wanted).sum(1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_vectors_are_those_of_transformers(name, served):
+    layout, wanted = served(name)
+    assert np.abs(wanted @ wanted.T - 1).max() > 0.05, "texts of one vector would prove nothing"
+    for together in (True, False):
+        assert cosines(layout, FP32, wanted, together=together).min() > 0.99999
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_vectors_in_bf16_are_near(name, served):
+    layout, wanted = served(name)
+    floor = family_models.FAMILIES[name].bf16
+    assert cosines(layout, replace(FP32, precision="bf16"), wanted).min() > floor
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_vectors_on_torch_are_the_same(name, served):
+    layout, wanted = served(name)
+    assert cosines(layout, replace(FP32, device="torch-cpu"), wanted).min() > 0.99999
+
+
+def test_every_family_is_held_to_transformers(served):
+    assert {served(name)[0].family for name in NAMES} == set(FAMILIES)

@@ -1,0 +1,158 @@
+"""Tiny models of every transformer family that is served, with random weights, and what transformers makes of texts.
+
+To add a family: a row in FAMILIES. tests/encode/test_families.py holds each row to transformers.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+from gnomon.kernels.pooling import pool
+
+WORDS = [f"w{number}" for number in range(40)]
+SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "<s>", "</s>", "<bos>", "<eos>"]
+SIZES = {
+    "vocab_size": len(SPECIALS) + len(WORDS),
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 80,
+    "pad_token_id": 0,
+}
+TEXTS = [
+    "w3",
+    "w1 w2 w3 w4 w5",
+    "",
+    " ".join(WORDS[(7 * at) % 40] for at in range(30)),
+    " ".join(WORDS[(11 * at + 3) % 40] for at in range(100)),  # longer than any of these models reads
+]
+
+
+@dataclass(frozen=True)
+class FamilyModel:
+    """`config` and `network` are classes of transformers, by name; `template` says where special tokens go.
+
+    `reference` gives the last hidden state of a model for ids and mask, both [texts, tokens]. `bf16` is the least
+    cosine to fp32.
+    """
+
+    config: str
+    network: str
+    more: Mapping[str, Any] = field(default_factory=dict)
+    template: str = "[CLS] $A [SEP]"
+    pooling: str = "mean"
+    max_tokens: int = 64
+    bf16: float = 0.998
+    weight_scale: float = 0.3
+    reference: Callable[[Any, Any, Any], Any] = lambda model, ids, mask: model(ids, attention_mask=mask)[0]
+
+
+FAMILIES: Mapping[str, FamilyModel] = {
+    "bert": FamilyModel("BertConfig", "BertModel"),
+    "roberta": FamilyModel("RobertaConfig", "RobertaModel", {"pad_token_id": 1}, "<s> $A </s>", "cls"),
+    "xlm-roberta": FamilyModel("XLMRobertaConfig", "XLMRobertaModel", {"pad_token_id": 1}, "<s> $A </s>", "cls"),
+    "camembert": FamilyModel("CamembertConfig", "CamembertModel", {"pad_token_id": 1}, "<s> $A </s>"),
+    "distilbert": FamilyModel(
+        "DistilBertConfig", "DistilBertModel", {"dim": 32, "hidden_dim": 48, "n_layers": 3, "n_heads": 4}
+    ),
+    "mpnet": FamilyModel("MPNetConfig", "MPNetModel", {"pad_token_id": 1}, "<s> $A </s>"),
+}
+
+
+def build(name: str, folder: Path) -> tuple[Path, Any]:
+    """A folder in sentence-transformers layout, and transformers' model in eval()."""
+    family = FAMILIES[name]
+    config = getattr(transformers, family.config)(**{**SIZES, **family.more})
+    config._attn_implementation = "eager"
+    torch.manual_seed(7)
+    model = getattr(transformers, family.network)(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(0, family.weight_scale)
+            else:  # norms and biases, none of which is the neutral one
+                parameter.add_(0.2 * torch.randn_like(parameter))
+    model.save_pretrained(folder)
+    plain = json.loads((folder / "config.json").read_text())
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer(family.template)))
+    names = {"mean": "mean", "cls": "cls", "last": "lasttoken"}
+    write_modules(folder, max_tokens=family.max_tokens, dim=plain.get("hidden_size", 32), mode=names[family.pooling])
+    return folder, model
+
+
+def write_modules(folder: Path, *, max_tokens: int, dim: int, mode: str) -> None:
+    """modules.json and what it names: a Transformer and Pooling."""
+    kinds = ("Transformer", "Pooling")
+    rows = [
+        {
+            "idx": at,
+            "name": str(at),
+            "path": f"{at}_{kind}" if at else "",
+            "type": f"sentence_transformers.models.{kind}",
+        }
+        for at, kind in enumerate(kinds)
+    ]
+    (folder / "modules.json").write_text(json.dumps(rows))
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": max_tokens}))
+    (folder / "1_Pooling").mkdir(exist_ok=True)
+    (folder / "1_Pooling" / "config.json").write_text(
+        json.dumps({"word_embedding_dimension": dim, "pooling_mode": mode})
+    )
+
+
+def tokenizer(template: str) -> dict[str, Any]:
+    """A tokenizer.json of words, with the special tokens where the template has them."""
+    vocabulary = {word: number for number, word in enumerate(SPECIALS + WORDS)}
+    parts = template.split()
+    pieces = [
+        {"Sequence": {"id": "A", "type_id": 0}} if part == "$A" else {"SpecialToken": {"id": part, "type_id": 0}}
+        for part in parts
+    ]
+    special = {part: {"id": part, "ids": [vocabulary[part]], "tokens": [part]} for part in parts if part != "$A"}
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [{"id": vocabulary[name], "content": name, **flags} for name in SPECIALS],
+        "normalizer": None,
+        "pre_tokenizer": {"type": "WhitespaceSplit"},
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": pieces,
+            "pair": [*pieces, {"Sequence": {"id": "B", "type_id": 1}}],
+            "special_tokens": special,
+        },
+        "decoder": None,
+        "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": "[UNK]"},
+    }
+
+
+def token_ids(name: str, texts: list[str]) -> list[list[int]]:
+    """What the tokenizer makes of texts, cut to the model's length, special tokens kept."""
+    parts = FAMILIES[name].template.split()
+    before, after = (
+        [SPECIALS.index(part) for part in side] for side in (parts[: parts.index("$A")], parts[parts.index("$A") + 1 :])
+    )
+    room = FAMILIES[name].max_tokens - len(before) - len(after)
+    number = {word: len(SPECIALS) + at for at, word in enumerate(WORDS)}
+    return [[*before, *[number[word] for word in text.split()][:room], *after] for text in texts]
+
+
+def reference(name: str, model: Any, texts: list[str]) -> np.ndarray[Any, Any]:
+    """The vectors, normalised, [texts, hidden]: each text by itself, as transformers in fp32 gives its tokens."""
+    family, rows = FAMILIES[name], []
+    for ids in token_ids(name, texts):
+        mask = torch.ones(1, len(ids), dtype=torch.int64)
+        with torch.inference_mode():
+            hidden = family.reference(model, torch.tensor([ids]), mask)
+        rows.append(pool(hidden.numpy(), mask.numpy(), how=family.pooling)[0])
+    out = np.stack(rows)
+    return np.asarray(out / np.linalg.norm(out, axis=1, keepdims=True))
