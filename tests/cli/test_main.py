@@ -158,7 +158,7 @@ def test_help_loads_nothing_heavy():
     assert not heavy & loaded
 
 
-def test_models_lists_every_card(capsys):
+def test_models_lists_every_card(capsys, monkeypatch):
     from gnomon.encode.cards import all_cards
 
     assert run(["models", "--json"]) == 0
@@ -176,10 +176,11 @@ def test_models_lists_every_card(capsys):
         "licence",
     }
     assert all(wanted | {"digest", "here"} <= set(card) for card in listed)
+    monkeypatch.setenv("COLUMNS", "100")
     assert run(["models"]) == 0
     table = capsys.readouterr().out
     assert all(card.name in table for card in all_cards())
-    assert max(len(line) for line in table.splitlines()) <= 80
+    assert max(len(line) for line in table.splitlines()) <= 100
 
 
 def test_models_lists_encoders_of_installed_packages(capsys):

@@ -54,6 +54,8 @@ def found_at(card: Card) -> Path | None:
     """Where the model lies on this machine; None where it would have to be fetched."""
     from gnomon.encode.hub.cache import SourceSettings, find_on_this_machine
 
+    if card.provider:
+        return None
     return find_on_this_machine(SourceSettings.from_environment(), card.hub_id, card.revision)
 
 
@@ -99,7 +101,7 @@ def print_card(console: Console, card: Card) -> None:
         ("kind", clean(f"{card.kind}, {card.parameters:g} million parameters")),
         (
             "vectors",
-            clean(f"{card.dim} dimensions, {card.similarity}, {card.pooling} pooling{normalised}{cuts}"),
+            clean(f"{card.dim} dimensions, {card.similarity}, {card.pooling or 'no'} pooling{normalised}{cuts}"),
         ),
         ("reads", Text(f"{count(card.max_tokens)} tokens")),
         ("prompts", clean("\n".join(prompts) or "none")),

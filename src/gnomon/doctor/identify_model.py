@@ -117,7 +117,7 @@ def installed_candidates(dim: int, *, exclude: Sequence[str] = ()) -> list[Candi
     """
     found: dict[str, CandidateModel] = {}
     for card in all_cards():
-        if dim == card.dim or dim in card.dims_matryoshka:
+        if card.one_vector and (dim == card.dim or dim in card.dims_matryoshka):
             folder = local_folder(card.name)
             if folder is not None and not {card.name, card.hub_id, str(folder)} & set(exclude):
                 found[card.name] = _candidate(card.name)

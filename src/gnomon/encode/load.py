@@ -42,7 +42,7 @@ def load_encoder(
         return _from_plugin(plugin, model, settings=settings, prompts=prompts)
     located = locate(name, progress=progress)
     settings = settings or EncoderSettings()
-    shape = architecture_of(located.folder, carded=located.card is not None)
+    shape = architecture_of(located.folder, carded=located.carded)
     # By its weights, the backbone of a model of another shape may have a card: it is not that model.
     title = located.card.name if located.card and shape == "single" else Path(name).name
     if shape == "cross":
@@ -101,7 +101,7 @@ def load_scorer(
 
     located = locate(name, progress=progress)
     title = Path(name).name
-    if architecture_of(located.folder, carded=located.card is not None) != "cross":
+    if architecture_of(located.folder, carded=located.carded) != "cross":
         raise ModelUnsupported(
             f"{title} makes vectors: it is no cross-encoder",
             expected="a transformer with a classification head of one label",

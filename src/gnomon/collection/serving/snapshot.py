@@ -212,7 +212,7 @@ def load_reranker(name: str, progress: ProgressCallback = no_progress) -> CrossE
     from gnomon.encode.layout.modules import architecture_of
 
     located = locate(name, progress=progress)
-    shape = architecture_of(located.folder, carded=located.card is not None)
+    shape = architecture_of(located.folder, carded=located.carded)
     if shape == "cross":
         return load_scorer(name, progress=progress)
     if shape != "late":

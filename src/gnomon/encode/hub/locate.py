@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import os
 import re
@@ -10,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gnomon.core.errors import ModelNotFound, StorageError
+from gnomon.core.errors import ModelNotFound, ModelUnsupported, StorageError
 from gnomon.core.files import DISK_ERRORS, exists, is_file, is_folder
 from gnomon.core.progress import Progress, ProgressCallback, no_progress
-from gnomon.encode.cards import Card, all_cards, card_for, card_for_folder, verify_weights
+from gnomon.encode.cards import Card, card_for, card_for_folder, nearest_names, verify_weights
 from gnomon.encode.hub.cache import SourceResult, SourceSettings, find_in_cache, find_in_hub_cache
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -27,6 +26,11 @@ class Located:
     folder: Path
     card: Card | None
     source: str
+
+    @property
+    def carded(self) -> bool:
+        """Whether the card says that the model gives one vector a text, whatever its classes are called."""
+        return self.card is not None and self.card.one_vector
 
 
 def locate(
@@ -45,6 +49,8 @@ def locate(
     card = card_for(str(name))
     if card is None and not _HUB_ID.fullmatch(str(name)):
         raise _unknown(str(name))
+    if card is not None and card.provider:
+        raise _not_here(card)
     hub_id = card.hub_id if card else str(name)
     tried: list[SourceResult] = []
     try:
@@ -63,10 +69,11 @@ def locate(
             expected="a folder that can be written, with room for the model",
             hint="make room, or name another folder in GNOMON_CACHE",
         ) from error
+    near = [] if card else nearest_names(hub_id)
     raise ModelNotFound(
         "\n".join([f"{hub_id} could not be found:", *(f"  {result.source}: {result.reason}" for result in tried)]),
         expected="one source that has the model",
-        hint="check the network, name a mirror in HF_ENDPOINT, or fetch the model elsewhere and give "
+        hint=(f"did you mean {' or '.join(near)}? Else " if near else "") + "check the network, name a mirror in HF_ENDPOINT, or fetch the model elsewhere and give "
         "its folder instead of its name",
     )
 
@@ -102,9 +109,16 @@ def _local(name: str | Path) -> Path | None:
     return None
 
 
+def _not_here(card: Card) -> ModelUnsupported:
+    return ModelUnsupported(
+        f"{card.name} runs at its provider: it has no files to fetch",
+        expected="a model with weights that can be fetched",
+        hint="`gnomon models` lists the others",
+    )
+
+
 def _unknown(name: str) -> ModelNotFound:
-    names = {card.name.casefold(): card.name for card in all_cards()}
-    near = [names[n] for n in difflib.get_close_matches(name.casefold(), names, n=3, cutoff=0.5)]
+    near = nearest_names(name)
     return ModelNotFound(
         f"no model is called {name!r}, and there is no such folder",
         expected="a short name, a hub id such as BAAI/bge-small-en-v1.5, or a model's folder",

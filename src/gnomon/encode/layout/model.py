@@ -231,7 +231,7 @@ def _bare(folder: Path, card: Card | None) -> EmbeddingModules:
 
 
 def _pooling(folder: Path, card: Card | None) -> Pooling:
-    if card is None:
+    if card is None or card.pooling is None:
         raise ModelUnsupported(
             f"{folder} has no modules.json, so how its token vectors become one vector is not known",
             expected="modules.json and 1_Pooling/config.json, or a model with a card",

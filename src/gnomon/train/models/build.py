@@ -235,7 +235,7 @@ def load_model(name: str | Path, settings: LoadSettings | None = None) -> Model:
     MissingPrompt.
     """
     located, settings = locate(name), settings or LoadSettings()
-    folder, shape = located.folder, architecture_of(located.folder, carded=located.card is not None)
+    folder, shape = located.folder, architecture_of(located.folder, carded=located.carded)
     if shape == "cross":
         opened = open_maxsim_cross if has_maxsim_score(folder) else open_cross
         model: Model = opened(folder, settings=settings.network, max_tokens=settings.max_tokens)
@@ -250,7 +250,7 @@ def load_model(name: str | Path, settings: LoadSettings | None = None) -> Model:
 
 def kind_in(folder: Path, card: Card | None = None) -> Kind | None:
     """What a folder holds; None for a bare network, which does not say how to pool."""
-    shape = architecture_of(folder, carded=card is not None)
+    shape = architecture_of(folder, carded=card is not None and card.one_vector)
     if shape != "single":
         return shape
     if card is None and not (folder / "modules.json").is_file():
