@@ -32,7 +32,8 @@ def test_a_card_is_of_one_piece(card):
     assert bool(card.dim) == (card.kind != "cross")
     assert card.max_tokens >= 128
     assert card.provider or (card.parameters > 0 and card.family)
-    assert card.languages and card.licence
+    assert card.languages
+    assert card.licence
     assert all(part.source.startswith("https://") and part.date for part in (card.price, *card.scores) if part)
     assert re.fullmatch("([0-9a-f]{64})?", card.digest)
     assert card.digest or not card.package, "what a package holds must be known"
@@ -76,7 +77,8 @@ def test_a_mistyped_name_has_a_near_one(name, near):
 
 
 def test_nothing_is_near_a_name_like_no_other():
-    assert nearest_names("zzz") == [] and card_for("") is None
+    assert nearest_names("zzz") == []
+    assert card_for("") is None
 
 
 def test_a_providers_model_has_no_files_to_fetch():

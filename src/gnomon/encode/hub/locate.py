@@ -70,10 +70,11 @@ def locate(
             hint="make room, or name another folder in GNOMON_CACHE",
         ) from error
     near = [] if card else nearest_names(hub_id)
+    near_hint = f"did you mean {' or '.join(near)}? Else " if near else ""
     raise ModelNotFound(
         "\n".join([f"{hub_id} could not be found:", *(f"  {result.source}: {result.reason}" for result in tried)]),
         expected="one source that has the model",
-        hint=(f"did you mean {' or '.join(near)}? Else " if near else "") + "check the network, name a mirror in HF_ENDPOINT, or fetch the model elsewhere and give "
+        hint=near_hint + "check the network, name a mirror in HF_ENDPOINT, or fetch the model elsewhere and give "
         "its folder instead of its name",
     )
 
