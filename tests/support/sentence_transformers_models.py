@@ -4,7 +4,7 @@ import string
 from pathlib import Path
 
 import torch
-from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer
+from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer, SparseEncoder
 from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
 from sentence_transformers.sentence_transformer.modules import (
     Dense,
@@ -14,17 +14,23 @@ from sentence_transformers.sentence_transformer.modules import (
     StaticEmbedding,
     Transformer,
 )
+from sentence_transformers.sparse_encoder.modules import SparseStaticEmbedding, SpladePooling
 from tokenizers import Tokenizer
 from transformers import (
+    AutoTokenizer,
     BertConfig,
+    BertForMaskedLM,
     BertForSequenceClassification,
     BertModel,
     BertTokenizerFast,
     DistilBertConfig,
+    DistilBertForMaskedLM,
     DistilBertForSequenceClassification,
     MPNetConfig,
+    MPNetForMaskedLM,
     MPNetForSequenceClassification,
     RobertaConfig,
+    RobertaForMaskedLM,
     RobertaForSequenceClassification,
 )
 
@@ -51,6 +57,12 @@ CROSS = {
     "roberta": (RobertaConfig, RobertaForSequenceClassification),
     "mpnet": (MPNetConfig, MPNetForSequenceClassification),
     "distilbert": (DistilBertConfig, DistilBertForSequenceClassification),
+}
+MASKED = {
+    "bert": (BertConfig, BertForMaskedLM),
+    "roberta": (RobertaConfig, RobertaForMaskedLM),
+    "mpnet": (MPNetConfig, MPNetForMaskedLM),
+    "distilbert": (DistilBertConfig, DistilBertForMaskedLM),
 }
 
 
@@ -119,8 +131,8 @@ def late(folder: Path, *, mask=None, backbone=None, prompts=None, **lengths):
     return folder / "saved", model
 
 
-def cross(folder: Path, family: str, **more):
-    """A classifier of one label; `more` goes to CrossEncoder."""
+def backbone(folder: Path, family: str, classes, **more):
+    """A model of two layers of a family, with its tokenizer; `classes` are its config and its model."""
     torch.manual_seed(6)
     sizes = {"vocab_size": len(VOCABULARY), "max_position_embeddings": 80, "initializer_range": 0.5}
     inner = (
@@ -135,13 +147,42 @@ def cross(folder: Path, family: str, **more):
             "pad_token_id": 0 if family == "bert" else 1,
         }
     )
-    config, model = CROSS[family]
+    config, model = classes
     # RoBERTa and MPNet fill up with the id 1, whatever it is called here.
     said = {"pad_token": "[UNK]", "unk_token": "[UNK]"} if family in ("roberta", "mpnet") else {}
     if family != "bert":
         said["model_input_names"] = ["input_ids", "attention_mask"]
-    tokenizer(folder / "m", **said)
-    model(config(num_labels=1, **sizes, **inner)).save_pretrained(folder / "m")
-    scorer = CrossEncoder(str(folder / "m"), **more)
+    tokenizer(folder, **said)
+    made = model(config(**sizes, **inner, **more))
+    for name, values in made.named_parameters():
+        if name.endswith("bias"):  # zero in a new model, and then untested
+            torch.nn.init.normal_(values, std=0.3)
+    made.save_pretrained(folder)
+    return str(folder)
+
+
+def cross(folder: Path, family: str, **more):
+    """A classifier of one label; `more` goes to CrossEncoder."""
+    scorer = CrossEncoder(backbone(folder / "m", family, CROSS[family], num_labels=1), **more)
     scorer.save(str(folder / "saved"))
     return folder / "saved", scorer
+
+
+def splade(folder: Path, family: str = "bert", *, pooling=None, **more):
+    """SPLADE; `more` goes to SparseEncoder."""
+    layers = [Transformer(backbone(folder / "m", family, MASKED[family]), transformer_task="fill-mask")]
+    model = SparseEncoder(modules=[*layers, SpladePooling(**(pooling or {}))], **more)
+    model.save(str(folder / "saved"))
+    return folder / "saved", model
+
+
+def inference_free(folder: Path):
+    """Static weights for queries, SPLADE with two logarithms for documents, as OpenSearch's models have."""
+    document = [Transformer(backbone(folder / "m", "bert", MASKED["bert"]), transformer_task="fill-mask")]
+    weights = torch.rand(len(VOCABULARY)) * (torch.rand(len(VOCABULARY)) < 0.8)
+    query = [SparseStaticEmbedding(AutoTokenizer.from_pretrained(folder / "m"), weight=weights)]
+    document.append(SpladePooling(activation_function="log1p_relu"))
+    router = Router.for_query_document(query_modules=query, document_modules=document)
+    model = SparseEncoder(modules=[router])
+    model.save(str(folder / "saved"))
+    return folder / "saved", model

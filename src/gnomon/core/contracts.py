@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from gnomon.core.documents import Document
 from gnomon.core.ranking import Query, Ranking
 from gnomon.core.space import Space
+from gnomon.core.sparse_vectors import SparseVectors
 from gnomon.core.token_counting import TokenCounting
 from gnomon.core.vectors import Vectors
 
@@ -43,6 +44,31 @@ class Encoder(Protocol):
 
     def encode(self, texts: Sequence[str], *, role: Role) -> Vectors:
         """One item a text, in the order given. Warns TruncatedText when texts are over-long.
+
+        Raises InvalidInput for a lone string or an item that is not one.
+        """
+        ...
+
+
+class SparseTextEncoder(Protocol):
+    """Texts to sparse vectors of one space."""
+
+    @property
+    def space(self) -> Space:
+        """The space of every vector that this encoder makes, of similarity "dot"."""
+        ...
+
+    @property
+    def max_tokens(self) -> int:
+        """The longest document it reads whole, in tokens, special tokens and prompt included."""
+        ...
+
+    def count_tokens(self, texts: Sequence[str], *, role: Role) -> list[int]:
+        """Each text's length in tokens as `encode` sees it: special tokens and the role's prompt included."""
+        ...
+
+    def encode(self, texts: Sequence[str], *, role: Role) -> SparseVectors:
+        """One row a text, in the order given, empty where nothing of the text counts. Warns TruncatedText.
 
         Raises InvalidInput for a lone string or an item that is not one.
         """
@@ -102,6 +128,36 @@ class TextIndex(Protocol):
         self, queries: Sequence[str], *, k: int, where: Int[np.ndarray, " allowed"] | None = None
     ) -> list[Ranking]:
         """The `k` best of the allowed ids for each query; equal scores in order of id."""
+        ...
+
+
+class SparseVectorIndex(Protocol):
+    """Sparse vectors of one space by integer id."""
+
+    @property
+    def space(self) -> Space:
+        """The space of the vectors it holds."""
+        ...
+
+    def __len__(self) -> int:
+        """How many ids it holds."""
+        ...
+
+    def add(self, ids: Int[np.ndarray, " items"], vectors: SparseVectors) -> None:
+        """Put vectors in; an id that is there already gets its new vector. Raises SpaceMismatch for another space."""
+        ...
+
+    def remove(self, ids: Int[np.ndarray, " items"]) -> None:
+        """Take ids out; ids that are not there are passed over."""
+        ...
+
+    def search(
+        self, queries: SparseVectors, *, k: int, where: Int[np.ndarray, " allowed"] | None = None
+    ) -> list[Ranking]:
+        """The `k` ids of the allowed ones with the greatest dot products above 0; equal scores in order of id.
+
+        Raises SpaceMismatch, and InvalidInput for k < 1.
+        """
         ...
 
 

@@ -6,8 +6,9 @@ from .hub.cache import SourceSettings
 from .hub.locate import Located, locate
 from .late_interaction import LateEncoder
 from .layout.model import ModelLayout, read_layout
-from .load import load_encoder, load_scorer
+from .load import load_encoder, load_scorer, load_sparse_encoder
 from .settings import EncoderSettings
+from .sparse import SparseEncoder
 from .static import StaticEncoder
 from .transformer import TransformerEncoder
 
@@ -21,12 +22,14 @@ __all__ = [
     "Located",
     "ModelLayout",
     "SourceSettings",
+    "SparseEncoder",
     "StaticEncoder",
     "TransformerEncoder",
     "all_cards",
     "card_for",
     "load_encoder",
     "load_scorer",
+    "load_sparse_encoder",
     "locate",
     "read_layout",
 ]

@@ -13,11 +13,12 @@ from gnomon.core.progress import ProgressCallback, accepts_say, no_progress
 from gnomon.encode.cards import card_for
 from gnomon.encode.hub.locate import locate
 from gnomon.encode.layout.model import read_layout
-from gnomon.encode.layout.modules import architecture_of
+from gnomon.encode.layout.modules import Architecture, architecture_of
 from gnomon.encode.settings import EncoderSettings
 
 if TYPE_CHECKING:
     from gnomon.encode.cross_encoder import CrossEncoder
+    from gnomon.encode.sparse import SparseEncoder
 
 
 @accepts_say
@@ -45,12 +46,7 @@ def load_encoder(
     shape = architecture_of(located.folder, carded=located.carded)
     # By its weights, the backbone of a model of another shape may have a card: it is not that model.
     title = located.card.name if located.card and shape == "single" else Path(name).name
-    if shape == "cross":
-        raise ModelUnsupported(
-            f"{title} is a cross-encoder: it scores a query and a text together and makes no vectors",
-            expected="a model that makes vectors",
-            hint=f"gnomon.encode.load_scorer({str(name)!r})",
-        )
+    _require_dense(shape, str(name), title)
     if shape == "dual":
         from gnomon.encode.dual import build_dual_encoder
         from gnomon.encode.layout.model import read_towers
@@ -70,6 +66,22 @@ def load_encoder(
     from gnomon.encode.transformer import TransformerEncoder
 
     return TransformerEncoder(layout, settings)
+
+
+def _require_dense(shape: Architecture, name: str, title: str) -> None:
+    if shape == "cross":
+        raise ModelUnsupported(
+            f"{title} is a cross-encoder: it scores a query and a text together and makes no vectors",
+            expected="a model that makes vectors",
+            hint=f"gnomon.encode.load_scorer({name!r})",
+        )
+    if shape == "sparse":
+        raise ModelUnsupported(
+            f"{title} is a sparse encoder: its vectors are weights of a vocabulary's tokens",
+            expected="a model of dense vectors",
+            hint=f"gnomon.encode.load_sparse_encoder({name!r}); a collection takes it as its sparse model, beside "
+            "a dense one",
+        )
 
 
 def _from_plugin(
@@ -109,3 +121,23 @@ def load_scorer(
             "gnomon.retrieve.LateRerank",
         )
     return CrossEncoder(read_cross_encoder(located.folder, name=title), settings)
+
+
+@accepts_say
+def load_sparse_encoder(
+    name: str | Path,
+    *,
+    settings: EncoderSettings | None = None,
+    prompts: Mapping[str, str] | None = None,
+    progress: ProgressCallback = no_progress,
+) -> SparseEncoder:
+    """The sparse encoder in a folder or under a hub id: SPLADE, static weights for queries, BGE-M3's sparse head.
+
+    A bare folder of a masked-language model is SPLADE with max pooling, as sentence-transformers reads it.
+    Raises as `load_encoder` does, and ModelUnsupported for a model without a sparse head.
+    """
+    from gnomon.encode.layout.sparse import read_sparse
+    from gnomon.encode.sparse import SparseEncoder
+
+    located = locate(name, progress=progress)
+    return SparseEncoder(read_sparse(located.folder, name=Path(name).name, prompts=prompts), settings)

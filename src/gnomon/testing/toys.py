@@ -15,6 +15,7 @@ from gnomon.core.contracts import Role, RoleMethods
 from gnomon.core.errors import InvalidInput, TruncatedText
 from gnomon.core.similarity import normalise
 from gnomon.core.space import Ingredients, Space
+from gnomon.core.sparse_vectors import SparseVectors
 from gnomon.core.vectors import Vectors
 
 _WORD = re.compile(r"\w+")
@@ -119,3 +120,52 @@ def _check(texts: Sequence[str], role: Role) -> None:
         raise InvalidInput("texts that are not a sequence of strings", expected='a list such as ["one text"]')
     if role not in get_args(Role):
         raise InvalidInput(f"role {role!r}", expected=f"one of {', '.join(get_args(Role))}")
+
+
+class SparseHashEncoder:
+    """Counts words: a dimension a word, hashed into `dim` of them, with the weight log(1 + count).
+
+    `salt` makes another space of the same dimensions, as another model would.
+    """
+
+    def __init__(self, dim: int = 4096, *, salt: str = "", max_tokens: int = 64) -> None:
+        self.max_tokens, self._salt = max_tokens, salt
+        ingredients = Ingredients(
+            weights=hashlib.sha256(f"sparse-hash-encoder {salt}".encode()).hexdigest(),
+            architecture="sparse hash",
+            tokenizer="words",
+            pooling="count",
+            projection="",
+            prompts={},
+            normalise=False,
+            max_tokens=max_tokens,
+            dim=dim,
+            similarity="dot",
+            precision="float",
+        )
+        self.space = Space.of(ingredients, name=f"sparse-hash-{dim}{'-' + salt if salt else ''}")
+
+    def count_tokens(self, texts: Sequence[str], *, role: Role) -> list[int]:
+        """Words a text, at least 1: an empty text counts as one."""
+        _check(texts, role)
+        return [max(1, len(_WORD.findall(text))) for text in texts]
+
+    def encode(self, texts: Sequence[str], *, role: Role) -> SparseVectors:
+        """One row a text, empty without a word. Warns TruncatedText beyond `max_tokens`."""
+        longest = max(self.count_tokens(texts, role=role), default=0)
+        if longest > self.max_tokens:
+            warnings.warn(
+                f"a text of {longest} words; {self.space.name} reads the first {self.max_tokens}",
+                TruncatedText,
+                stacklevel=2,
+            )
+        rows = []
+        for text in texts:
+            words = [self._dimension(word) for word in _WORD.findall(text.lower())[: self.max_tokens]]
+            dimensions, counts = np.unique(np.array(words, dtype=np.int32), return_counts=True)
+            rows.append((dimensions, np.log1p(counts).astype(np.float32)))
+        return SparseVectors.of(rows, self.space)
+
+    def _dimension(self, word: str) -> int:
+        digest = hashlib.sha256(f"{self._salt}\n{word}".encode()).digest()
+        return int.from_bytes(digest[:8], "big") % self.space.dim

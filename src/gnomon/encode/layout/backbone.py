@@ -65,15 +65,17 @@ def _number(plain: Any) -> int | None:
     return int(plain) if 0 < plain <= _UNLIMITED else None
 
 
-TransformerTask = Literal["feature-extraction", "sequence-classification"]
+TransformerTask = Literal["feature-extraction", "sequence-classification", "fill-mask"]
 # How sentence-transformers names a task's output within itself, and transformers' field for it.
 _OUTPUTS: Mapping[TransformerTask, tuple[str, str]] = {
     "feature-extraction": ("token_embeddings", "last_hidden_state"),
     "sequence-classification": ("scores", "logits"),
+    "fill-mask": ("token_embeddings", "logits"),
 }
 _EXPECTED: Mapping[TransformerTask, str] = {
     "feature-extraction": "a transformer whose last hidden state is pooled",
     "sequence-classification": "a transformer with a classification head",
+    "fill-mask": "a transformer with a masked-language head",
 }
 
 

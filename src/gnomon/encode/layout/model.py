@@ -137,7 +137,7 @@ def read_towers(folder: Path, *, name: str, prompts: Mapping[str, str] | None = 
     similarity = _read_similarity(folder, settings)
     resolved = resolve_prompts(name, settings, card=None, overrides=prompts)
     towers = {}
-    for role, route in _routes(entries[0].folder).items():
+    for role, route in read_routes(entries[0].folder).items():
         modules = embedding_modules(folder, [*route, *entries[1:]])
         towers[role] = _layout_of(
             modules,
@@ -149,8 +149,8 @@ def read_towers(folder: Path, *, name: str, prompts: Mapping[str, str] | None = 
     return towers
 
 
-def _routes(folder: Path) -> dict[Role, list[ModuleEntry]]:
-    """The modules of each role's route in a Router's folder."""
+def read_routes(folder: Path) -> dict[Role, list[ModuleEntry]]:
+    """The modules of each role's route in a Router's folder. Raises ModelUnsupported for other routes."""
     config = read_json(folder / "router_config.json") or read_json(folder / "config.json")
     try:
         structure = {str(route): [str(module) for module in names] for route, names in config["structure"].items()}

@@ -32,6 +32,8 @@ _KNOWN: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("Transformer", "Pooling", "Dense", "Normalize", "StaticEmbedding"), frozenset()),
     **dict.fromkeys(("Router", "Asym"), frozenset({"task", "modality"})),
     "MultiVectorMask": frozenset({"task"}),
+    **dict.fromkeys(("MLMTransformer", "SpladePooling", "SparseStaticEmbedding"), frozenset()),
+    "SparseAutoEncoder": frozenset({"max_active_dims"}),
 }
 _FLAGS = {
     "pooling_mode_cls_token": "cls",
@@ -48,8 +50,10 @@ _TO_SAFETENSORS = (
 )
 
 _ROUTERS = ("Router", "Asym")
-Architecture = Literal["single", "dual", "late", "cross"]
-"""One vector a text, two towers, a vector a token (late interaction), a score a pair (cross-encoder)."""
+SPARSE_MODULES = frozenset({"SpladePooling", "SparseStaticEmbedding", "SparseAutoEncoder"})
+Architecture = Literal["single", "dual", "late", "cross", "sparse"]
+"""One vector a text, two towers, a vector a token (late interaction), a score a pair (cross-encoder), a sparse vector
+over a vocabulary."""
 
 
 @dataclass(frozen=True)
@@ -173,9 +177,11 @@ def architecture_of(folder: Path, *, carded: bool = False) -> Architecture:
         architectures = read_json(folder / "config.json").get("architectures") or [""]
         classifies = str(architectures[0]).endswith("ForSequenceClassification")
         return "cross" if kind == "CrossEncoder" or (classifies and not carded) else "single"
+    names = [entry.kind for entry in entries]
+    if kind == "SparseEncoder" or SPARSE_MODULES.intersection(names):
+        return "sparse"
     if is_routed(entries):
         return "dual"
-    names = [entry.kind for entry in entries]
     if "MaxSimScore" in names:
         return "cross"
     if kind == "MultiVectorEncoder" or "MultiVectorMask" in names:

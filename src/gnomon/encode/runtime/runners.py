@@ -13,6 +13,7 @@ from gnomon.core.forking import fork_aware, leak
 from gnomon.encode.layout.cross_encoder import CrossEncoderLayout
 from gnomon.encode.layout.late_interaction import LateInteractionLayout
 from gnomon.encode.layout.model import ModelLayout
+from gnomon.encode.layout.sparse import SparseTower
 from gnomon.encode.runtime.tokenizer import TextTokenizer
 from gnomon.encode.settings import EncoderSettings
 
@@ -104,13 +105,22 @@ def pair_runner(layout: CrossEncoderLayout, settings: EncoderSettings) -> Runner
     return CompiledModel(model, settings, keep_alive=keep_alive)
 
 
+def sparse_runner(tower: SparseTower, settings: EncoderSettings) -> Runner:
+    """Gives a weight for each token of the vocabulary, or of the text. Raises ModelUnsupported as the others do."""
+    from gnomon.encode.graph.compiled import CompiledModel
+    from gnomon.encode.graph.sparse import sparse_model
+
+    model, keep_alive = sparse_model(tower)
+    return CompiledModel(model, settings, keep_alive=keep_alive)
+
+
 def require_floating(settings: EncoderSettings, name: str) -> None:
     """Raise InvalidInput for a device or a precision that only encoders of one vector a text have."""
     unsupported = settings.device if settings.on_torch else settings.precision
     if settings.on_torch or unsupported == "int8":
         raise InvalidInput(
             f"{unsupported!r} for {name}",
-            expected="the CPU and floating point: late-interaction models and cross-encoders run there only",
+            expected="the CPU and floating point: late-interaction, sparse and cross-encoders run there only",
             hint="leave out device, and leave precision at auto, bf16 or fp32",
         )
 
