@@ -21,7 +21,7 @@ from gnomon.encode.graph.layers import (
 )
 from gnomon.encode.graph.network import Network, build_network
 from gnomon.encode.graph.weights import StoredTensor, Weights, prefix_of
-from gnomon.encode.layout.families import WORD_EMBEDDINGS, transformer_spec
+from gnomon.encode.layout.families import transformer_spec
 from gnomon.encode.layout.sparse import MASKED_LANGUAGE_HEADS, SparseTower
 
 SLICE = 4096
@@ -54,7 +54,7 @@ def splade(network: Network, tower: SparseTower, weights: Weights) -> Node:
     x = activate(linear(network.hidden, weights, head.dense), head.activation or spec.activation)
     x = layer_norm(x, weights, head.norm, epsilon=spec.epsilon)
     tied = bool(tower.config.get("tie_word_embeddings", True))
-    table = weights[prefix_of(weights) + WORD_EMBEDDINGS if tied else f"{head.decoder}.weight"]
+    table = weights[prefix_of(weights, spec) + spec.names.word_embeddings if tied else f"{head.decoder}.weight"]
     bias = weights[head.bias if head.bias in weights else f"{head.decoder}.bias"]
     if len(table.bits) != tower.dim or len(bias.bits) != tower.dim:
         raise ModelUnsupported(

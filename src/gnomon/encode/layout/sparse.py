@@ -19,7 +19,7 @@ from gnomon.core.files import is_file
 from gnomon.core.space import Ingredients
 from gnomon.encode.digest import digest_file, digest_json
 from gnomon.encode.layout.backbone import STATIC_MAX_TOKENS, check_backbone, find_tokenizer, read_max_tokens
-from gnomon.encode.layout.families import Activation
+from gnomon.encode.layout.families.spec import Activation
 from gnomon.encode.layout.files import read_json, safetensors_header
 from gnomon.encode.layout.fingerprint import architecture_digest, tokenizer_digest, weights_digest
 from gnomon.encode.layout.model import read_routes
