@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from gnomon.answer.llm import endpoint as module
-from gnomon.answer.llm.endpoint import Endpoint, base_url, is_loopback
+from gnomon.answer.llm.endpoint import Endpoint, base_url
 from gnomon.answer.types import ChatModel, Message
 from gnomon.core.errors import GenerationFailed, InvalidInput, PromptTooLong
+from gnomon.core.servers import is_loopback
 from support.endpoint_server import (
     EndpointServer,
     Step,

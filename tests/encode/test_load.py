@@ -75,7 +75,7 @@ def test_a_package_adds_encoders_by_an_entry_point():
         assert encoder.space == HashEncoder(8, salt="large {'query': 'q '}").space
         assert len(encoder.encode_query("one text")) == 1
         assert load_encoder("acme", settings=EncoderSettings()).space == HashEncoder(salt=" None").space
-    with installed_plugins(), pytest.raises(ModelNotFound, match="no model is called 'acme:large'"):
+    with installed_plugins(), pytest.raises(ModelNotFound, match="no provider 'acme'"):
         load_encoder("acme:large")
 
 

@@ -331,9 +331,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def slam(self) -> None:
         """Close at once, so that the client sees a reset."""
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.connection.close()
-        self.wfile = _Nothing()
+        hang_up(self)
 
     def wait(self, seconds: float) -> None:
         """Wait, but no longer than the client is there and the server runs. Raises Gone."""
@@ -342,6 +340,14 @@ class _Handler(BaseHTTPRequestHandler):
             ready, _, _ = select.select([self.connection], [], [], 0.02)
             if ready and not self.connection.recv(1, socket.MSG_PEEK):
                 raise Gone
+
+
+def hang_up(handler: BaseHTTPRequestHandler) -> None:
+    """Close a handler's connection at once, so that the client sees a reset."""
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    handler.connection.close()
+    handler.close_connection = True
+    handler.wfile = _Nothing()  # type: ignore[assignment]
 
 
 class _Nothing:

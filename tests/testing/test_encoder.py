@@ -193,7 +193,7 @@ BROKEN: dict[type[Any], str] = {
     Swapped: "encode_document differs from encode for the role 'document'",
     Capped: "count_tokens never rises above max_tokens: it counts after the cut",
     CountsTogether: "token counts depend on the texts beside",
-    Silent: "an over-long text gives no TruncatedText warning",
+    Silent: "an over-long text is neither refused nor warned of with TruncatedText",
     Fragile: "a lone surrogate raises UnicodeEncodeError, not InvalidInput",
     Shared: "four threads at once get other vectors than one",
     Scant: "a longer document has no more token vectors than one word",

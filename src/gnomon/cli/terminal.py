@@ -45,6 +45,7 @@ CODES: tuple[tuple[type[GnomonError], int], ...] = (
     (errors.ModelNotFound, SURROUNDINGS),
     (errors.ModelUnsupported, SURROUNDINGS),
     (errors.GenerationFailed, SURROUNDINGS),
+    (errors.ProviderFailed, SURROUNDINGS),
     (errors.CollectionDamaged, DAMAGE),
     (errors.IndexDamaged, DAMAGE),
     (errors.WeightsMismatch, DAMAGE),

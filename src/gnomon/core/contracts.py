@@ -43,7 +43,7 @@ class Encoder(Protocol):
         ...
 
     def encode(self, texts: Sequence[str], *, role: Role) -> Vectors:
-        """One item a text, in the order given. Warns TruncatedText when texts are over-long.
+        """One item a text, in the order given. Warns TruncatedText of over-long texts, or refuses them (InvalidInput).
 
         Raises InvalidInput for a lone string or an item that is not one.
         """

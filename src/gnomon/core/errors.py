@@ -117,6 +117,10 @@ class ReplyTooLong(GenerationFailed):
     """A reply that used up the tokens it was allowed before it came to its end."""
 
 
+class ProviderFailed(GnomonError):
+    """A model provider's server is down, refuses, asks for money, times out, or sends no valid vectors or scores."""
+
+
 class TruncatedText(UserWarning):
     """Texts longer than the encoder reads: what lies beyond is not in their vectors."""
 

@@ -7,6 +7,9 @@ from .hub.locate import Located, locate
 from .late_interaction import LateEncoder
 from .layout.model import ModelLayout, read_layout
 from .load import load_encoder, load_scorer, load_sparse_encoder
+from .providers.description import ProviderSettings
+from .providers.encoder import ProviderEncoder
+from .providers.usage import Usage
 from .settings import EncoderSettings
 from .sparse import SparseEncoder
 from .static import StaticEncoder
@@ -21,10 +24,13 @@ __all__ = [
     "LateEncoder",
     "Located",
     "ModelLayout",
+    "ProviderEncoder",
+    "ProviderSettings",
     "SourceSettings",
     "SparseEncoder",
     "StaticEncoder",
     "TransformerEncoder",
+    "Usage",
     "all_cards",
     "card_for",
     "load_encoder",

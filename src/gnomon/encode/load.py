@@ -14,6 +14,7 @@ from gnomon.encode.cards import card_for
 from gnomon.encode.hub.locate import locate
 from gnomon.encode.layout.model import read_layout
 from gnomon.encode.layout.modules import Architecture, architecture_of
+from gnomon.encode.providers.names import Reference, provider_reference
 from gnomon.encode.settings import EncoderSettings
 
 if TYPE_CHECKING:
@@ -29,18 +30,23 @@ def load_encoder(
     prompts: Mapping[str, str] | None = None,
     progress: ProgressCallback = no_progress,
 ) -> RoleEncoder:
-    """The encoder of a model: a short name, a hub id, or a folder. Fetches what is not on this machine.
+    """The encoder of a model: a short name, a hub id, a folder, or a model at a provider ("openai:MODEL").
 
+    Weights that are not on this machine are fetched. "voyage:", "cohere:", "google:", "mistral:", "jina:" and
+    "http://HOST:PORT/v1#MODEL" are models of others' servers: a ProviderEncoder, whose key is the environment's.
     A folder may hold a model of one vector a text (a transformer or a static one), of two towers
     (DualEncoder), or of a vector a token (LateEncoder). "PLUGIN:MODEL" is a model of an installed package that
     declares an entry point PLUGIN in the group `gnomon.encoders`: a function that takes MODEL, `settings` and
     `prompts` and gives an `Encoder`. `prompts` maps "query" and "document" to the text put before each text of
     that role and wins over the model's own. `progress` receives messages of what is tried and downloaded.
-    Raises ModelNotFound, WeightsMismatch, ModelUnsupported, MissingPrompt, StorageError.
+    Raises ModelNotFound, WeightsMismatch, ModelUnsupported, MissingPrompt, StorageError, and ProviderFailed for a
+    provider that has no key.
     """
     plugin, _, model = str(name).partition(":")
     if not isinstance(name, Path) and card_for(plugin) is None and has_plugin("gnomon.encoders", plugin):
         return _from_plugin(plugin, model, settings=settings, prompts=prompts)
+    if (reference := provider_reference(name)) is not None:
+        return _from_provider(reference, settings=settings, prompts=prompts)
     located = locate(name, progress=progress)
     settings = settings or EncoderSettings()
     shape = architecture_of(located.folder, carded=located.carded)
@@ -82,6 +88,15 @@ def _require_dense(shape: Architecture, name: str, title: str) -> None:
             hint=f"gnomon.encode.load_sparse_encoder({name!r}); a collection takes it as its sparse model, beside "
             "a dense one",
         )
+
+
+def _from_provider(
+    reference: Reference, *, settings: EncoderSettings | None, prompts: Mapping[str, str] | None
+) -> RoleEncoder:
+    from gnomon.encode.providers.encoder import ProviderEncoder
+
+    options = reference.settings(None)
+    return ProviderEncoder(reference.provider, reference.model, settings=settings, prompts=prompts, options=options)
 
 
 def _from_plugin(

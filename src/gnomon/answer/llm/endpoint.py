@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
-import ipaddress
 import os
 import threading
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
 
 from gnomon.answer.llm.errors import KEY_VARIABLE, EndpointErrors, refused_parameter
 from gnomon.answer.llm.reply import ChatReply, MalformedReply, ReplyTimeout
 from gnomon.answer.types import ChatModel, Message
+from gnomon.core import servers
 from gnomon.core.errors import GenerationFailed, InvalidInput, PromptTooLong, missing_extra
 from gnomon.core.plugins import load_plugin
+from gnomon.core.servers import checked_key, is_loopback
 
 if TYPE_CHECKING:
     import openai
@@ -56,8 +56,8 @@ class Endpoint:
             raise InvalidInput(f"timeout_s = {timeout_s}", expected="more than 0 seconds")
         if not 0 <= retries <= 10:
             raise InvalidInput(f"retries = {retries}", expected="0 to 10")
-        checked_key = _checked_key(key if key is not None else os.environ.get(KEY_VARIABLE))
-        self._errors = EndpointErrors(base_url(url), model, checked_key, key_is_argument=key is not None)
+        given = checked_key(key if key is not None else os.environ.get(KEY_VARIABLE), variable=KEY_VARIABLE)
+        self._errors = EndpointErrors(base_url(url), model, given, key_is_argument=key is not None)
         self._timeout_s, self._retries = timeout_s, retries
         self._refused: frozenset[str] = frozenset()
         self._client: openai.OpenAI | None = None
@@ -238,45 +238,18 @@ def open_chat_model(source: str, model: str | None = None, *, timeout_s: float =
 
 
 def base_url(url: str) -> str:
-    """A server's base address as requests use it: without a slash at the end, with /v1 where it has no path.
-
-    The address of the chat itself is taken back to its base. Raises InvalidInput for what is no address,
-    and for one with a user, a password, a query or a fragment: keys belong in the environment.
+    """The base address of a language model's server; see `gnomon.core.servers.base_url`.
 
     >>> base_url("http://localhost:11434"), base_url("https://host/api/v1/")
     ('http://localhost:11434/v1', 'https://host/api/v1')
     """
-    try:
-        parts = urlsplit(url.strip())
-        is_address = bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        is_address = False
-    if not is_address or parts.scheme not in ("http", "https"):
-        raise InvalidInput(
-            f"{url!r} as the address of a language model",
-            expected="http://HOST:PORT/v1 or https://HOST/v1",
-            hint="Ollama's is http://localhost:11434, that of llama.cpp http://localhost:8080",
-        )
-    if "@" in parts.netloc or parts.query or parts.fragment:
-        raise InvalidInput(
-            "an address of a language model with a user, a query or a fragment",
-            expected="http://HOST:PORT/v1 alone",
-            hint=f"put the key in {KEY_VARIABLE}",
-        )
-    path = parts.path.rstrip("/").removesuffix("/chat/completions").rstrip("/")
-    return urlunsplit((parts.scheme, parts.netloc, path or "/v1", "", ""))
-
-
-def is_loopback(url: str) -> bool:
-    """Whether an address is this machine's own."""
-    host = (urlsplit(url).hostname or "").rstrip(".")
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return address.is_loopback or address.is_unspecified
+    return servers.base_url(
+        url,
+        serves="a language model",
+        key_variable=KEY_VARIABLE,
+        endpoint="/chat/completions",
+        hint="Ollama's is http://localhost:11434, that of llama.cpp http://localhost:8080",
+    )
 
 
 def only_model(url: str) -> str:
@@ -304,7 +277,9 @@ def models(url: str, *, timeout_s: float = LIST_TIMEOUT_S) -> tuple[str, ...]:
 
     address = base_url(url)
     try:
-        with _open_client(address, _checked_key(os.environ.get(KEY_VARIABLE)), timeout_s, retries=0) as client:
+        with _open_client(
+            address, checked_key(os.environ.get(KEY_VARIABLE), variable=KEY_VARIABLE), timeout_s, retries=0
+        ) as client:
             names = [str(model.id) for model in client.models.list()]
     except (openai.OpenAIError, ValueError, AttributeError, TypeError) as error:
         cause = "its reply is no list of models"
@@ -323,13 +298,6 @@ def models(url: str, *, timeout_s: float = LIST_TIMEOUT_S) -> tuple[str, ...]:
 def _require_openai() -> None:
     if importlib.util.find_spec("openai") is None:
         raise missing_extra("openai", extra="answer")
-
-
-def _checked_key(key: str | None) -> str | None:
-    key = (key or "").strip()
-    if not key.isascii() or not key.isprintable():
-        raise InvalidInput("a key with characters that no key has", expected=f"the key alone in {KEY_VARIABLE}")
-    return key or None
 
 
 def _encodable(text: str) -> str:

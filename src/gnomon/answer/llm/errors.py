@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gnomon.core.errors import GenerationFailed, PromptTooLong, ReplyTooLong
+from gnomon.core.servers import message_of, server_words
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 _OPTIONAL_PARAMETERS = ("max_tokens", "temperature")
@@ -18,7 +19,6 @@ _TOO_LONG = re.compile(  # as OpenAI, vLLM, llama.cpp, TensorRT-LLM and text-gen
     r"|reduce the length of the (messages|input|prompt)",
     re.IGNORECASE,
 )
-_TAGS = re.compile(r"<[^<>]{0,200}>")
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,7 @@ class EndpointErrors:
 
     def clean(self, text: str, longest: int = 300) -> str:
         """A server's words on one line, shortened, without tags, control characters and the key."""
-        if self.key:
-            text = text.replace(self.key, "[key]")
-        text = "".join(c if c.isprintable() else " " for c in _TAGS.sub(" ", text))
-        line = " ".join(text.split())
-        return line if len(line) <= longest else line[: longest - 1] + "…"
+        return server_words(text, key=self.key, longest=longest)
 
     def refused(self, status: int, body: object, headers: Mapping[str, str]) -> GenerationFailed:
         """The server answered with an error, as a status or within a reply (status 200)."""
@@ -162,17 +158,6 @@ def refused_parameter(status: int, body: object) -> str | None:
         named = str(_get(body, "param") or "")
         return next((name for name in _OPTIONAL_PARAMETERS if name == named or f"'{name}'" in message), None)
     return None
-
-
-def message_of(body: object) -> str:
-    """The words in an error's body, whatever its form."""
-    for key in ("message", "error", "detail"):
-        inner = _get(body, key)
-        if isinstance(inner, Mapping):
-            return message_of(inner)
-        if inner:
-            return str(inner)
-    return body if isinstance(body, str) else ""
 
 
 def is_too_long(status: int, body: object) -> bool:

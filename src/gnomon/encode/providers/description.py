@@ -1,0 +1,132 @@
+"""What a provider's API is like, as data and a few small functions; and what is asked of it and comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+from gnomon.core.contracts import Role
+from gnomon.core.errors import InvalidInput
+
+
+@dataclass(frozen=True)
+class EmbeddingRequest:
+    """Texts of one role for one model. `dim` is the number of dimensions to ask for, None for the model's own."""
+
+    model: str
+    texts: Sequence[str]
+    role: Role
+    dim: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddingReply:
+    """A vector a text, in the order of the texts; tokens and model where the reply says them."""
+
+    vectors: Float[ndarray, "texts dim"]
+    tokens: int | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True)
+class RerankRequest:
+    """A query with texts to be scored by one model."""
+
+    model: str
+    query: str
+    texts: Sequence[str]
+
+
+@dataclass(frozen=True, eq=False)
+class RerankReply:
+    """A score a text, in the order of the texts. `units` are what is billed where that is not tokens."""
+
+    scores: Float[ndarray, " texts"]
+    tokens: int | None = None
+    units: int | None = None
+    model: str | None = None
+
+
+class Malformed(Exception):
+    """A reply of another form than the API documents."""
+
+
+Body = dict[str, Any]
+Positions = Int[ndarray, " _"]
+
+
+@dataclass(frozen=True)
+class Provider:
+    """One provider. `url` is its API's base address, `key_variable` the environment's name of its key.
+
+    `embed` gives path and body of a request, `embedded` reads its reply (raises Malformed); so for `rerank` and
+    `reranked`. `roles` is what the API calls each role, empty where it knows none. `max_items` and `max_tokens`
+    bound a request; `max_pairs` one of a reranker. `cuts_to_dim`: the API takes a number of dimensions.
+    `refuses_long`: it refuses over-long texts when it is told to, as it always is here.
+    """
+
+    name: str
+    title: str
+    url: str
+    key_variable: str
+    embed: Callable[[EmbeddingRequest], tuple[str, Body]] | None = None
+    embedded: Callable[[Any, int], EmbeddingReply] | None = None
+    rerank: Callable[[RerankRequest], tuple[str, Body]] | None = None
+    reranked: Callable[[Any, int], RerankReply] | None = None
+    roles: Mapping[Role, str] = field(default_factory=dict)
+    max_items: int = 128
+    max_tokens: int = 100_000
+    max_pairs: int = 1000
+    cuts_to_dim: bool = True
+    key_header: str = "Authorization"
+    url_variable: str = ""
+    needs_key: bool = True
+
+    @property
+    def is_address(self) -> bool:
+        """Whether it is a server of one's own rather than a provider that has a name."""
+        return not self.needs_key
+
+
+@dataclass(frozen=True)
+class ProviderSettings:
+    """How requests are made. None of it changes a vector.
+
+    `url` replaces the provider's base address, `key` the environment's key (it is not shown, stored or logged).
+    `parallel` requests run at once. A request holds at most `batch_items` texts and `batch_tokens` tokens, and no
+    more than the provider takes: what is lost when the machine stops is what was on its way.
+    `timeout_s` is the longest silence; `retries` follow a refusal for its rate, an error of the server or a broken
+    connection, after `backoff_s` seconds, doubled each time, or what the server asks for; `retry_s` bounds one
+    request with all its retries. `max_tokens`, `dim` and `price` (US dollars per million tokens) stand in for what
+    is not known of a model. Raises InvalidInput for values out of range.
+    """
+
+    url: str | None = None
+    key: str | None = field(default=None, repr=False)
+    parallel: int = 8
+    batch_items: int = 256
+    batch_tokens: int | None = None
+    timeout_s: float = 60.0
+    retries: int = 8
+    backoff_s: float = 0.5
+    retry_s: float = 600.0
+    max_tokens: int | None = None
+    dim: int | None = None
+    price: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("parallel", "batch_items", "batch_tokens", "max_tokens", "dim"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InvalidInput(f"{name} = {value}", expected=f"{name} of at least 1")
+        for name in ("timeout_s", "retry_s"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise InvalidInput(f"{name} = {getattr(self, name)}", expected="more than 0 seconds")
+        for name in ("backoff_s", "retries", "price"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < float("inf"):
+                raise InvalidInput(f"{name} = {value}", expected="0 or more")
