@@ -182,10 +182,10 @@ def test_stored_tensors_are_views_and_bfloat16_is_widened(tmp_path):
 
 
 def test_mpnet_buckets_change_where_the_trained_ones_do():
-    from gnomon.encode.graph.layers import relative_position_bucket
+    from gnomon.kernels.relative_positions import t5_buckets
 
     # MPNetEncoder.relative_position_bucket of transformers 5.23.0 over -600..600.
-    found = relative_position_bucket(np.arange(-600, 601))
+    found = t5_buckets(np.arange(-600, 601))
     ahead, behind = found[600:], found[600::-1]
     assert (np.flatnonzero(np.diff(ahead)) + 1).tolist() == [*range(1, 9), 12, 16, 23, 32, 46, 64, 91]
     assert (ahead[1:] - behind[1:] == 16).all()

@@ -26,6 +26,16 @@ SIZES = {
     "max_position_embeddings": 80,
     "pad_token_id": 0,
 }
+DEBERTA = {
+    "relative_attention": True,
+    "position_buckets": 16,
+    "max_relative_positions": -1,
+    "pos_att_type": ["p2c", "c2p"],
+    "position_biased_input": False,
+    "share_att_key": True,
+    "norm_rel_ebd": "layer_norm",
+}
+T5 = {"d_model": 32, "d_kv": 6, "d_ff": 48, "num_layers": 3, "num_heads": 4, "n_positions": 40}
 TEXTS = [
     "w3",
     "w1 w2 w3 w4 w5",
@@ -51,6 +61,7 @@ class FamilyModel:
     max_tokens: int = 64
     bf16: float = 0.998
     weight_scale: float = 0.3
+    on_torch: bool = True
     reference: Callable[[Any, Any, Any], Any] = lambda model, ids, mask: model(ids, attention_mask=mask)[0]
 
 
@@ -61,6 +72,56 @@ FAMILIES: Mapping[str, FamilyModel] = {
     "camembert": FamilyModel("CamembertConfig", "CamembertModel", {"pad_token_id": 1}, "<s> $A </s>"),
     "distilbert": FamilyModel(
         "DistilBertConfig", "DistilBertModel", {"dim": 32, "hidden_dim": 48, "n_layers": 3, "n_heads": 4}
+    ),
+    "electra": FamilyModel("ElectraConfig", "ElectraModel", {"embedding_size": 24}, on_torch=False),
+    "electra without a projection": FamilyModel(
+        "ElectraConfig", "ElectraModel", {"embedding_size": 32}, pooling="cls", on_torch=False
+    ),
+    "albert": FamilyModel(
+        "AlbertConfig", "AlbertModel", {"embedding_size": 16, "num_hidden_groups": 1}, on_torch=False
+    ),
+    "albert of groups": FamilyModel(
+        "AlbertConfig",
+        "AlbertModel",
+        {"embedding_size": 16, "num_hidden_layers": 4, "num_hidden_groups": 2},
+        on_torch=False,
+    ),
+    "deberta-v3": FamilyModel("DebertaV2Config", "DebertaV2Model", DEBERTA, on_torch=False),
+    "deberta-v2 of its own positions": FamilyModel(
+        "DebertaV2Config",
+        "DebertaV2Model",
+        {
+            **DEBERTA,
+            "share_att_key": False,
+            "position_biased_input": True,
+            "type_vocab_size": 2,
+            "norm_rel_ebd": "none",
+        },
+        pooling="cls",
+        on_torch=False,
+    ),
+    "deberta-v2 of exact distances": FamilyModel(
+        "DebertaV2Config",
+        "DebertaV2Model",
+        {**DEBERTA, "position_buckets": -1, "pos_att_type": ["c2p"]},
+        on_torch=False,
+    ),
+    "t5": FamilyModel("T5Config", "T5EncoderModel", T5, "$A </s>", weight_scale=0.2, on_torch=False),
+    "t5 1.1": FamilyModel(
+        "T5Config",
+        "T5EncoderModel",
+        {**T5, "feed_forward_proj": "gated-gelu"},
+        "$A </s>",
+        weight_scale=0.2,
+        on_torch=False,
+    ),
+    "mt5": FamilyModel(
+        "MT5Config",
+        "MT5EncoderModel",
+        {**T5, "feed_forward_proj": "gated-gelu"},
+        "$A </s>",
+        weight_scale=0.2,
+        on_torch=False,
     ),
     "mpnet": FamilyModel("MPNetConfig", "MPNetModel", {"pad_token_id": 1}, "<s> $A </s>"),
 }

@@ -1,13 +1,12 @@
-"""Building blocks of the graphs: constants, layers, attention heads, masks, the bias by relative position."""
+"""Building blocks of the graphs: constants, layers, attention heads, masks, rotary positions."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 import openvino as ov
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from openvino import opset15 as op
 
 from gnomon.encode.graph.weights import StoredTensor, Weights
@@ -66,6 +65,8 @@ def activate(x: Node, activation: Activation) -> Node:
         return op.relu(x)
     if activation == "silu":
         return op.swish(x)
+    if activation == "quick_gelu":  # x * sigmoid(1.702 x), OpenAI's approximation in CLIP
+        return op.swish(x, float_constant(1.702))
     return op.gelu(x, "erf" if activation == "gelu" else "tanh")
 
 
@@ -143,35 +144,6 @@ def repeat_heads(x: Node, times: int) -> Node:
     return op.reshape(tiled, op.concat([pieces[0], heads, pieces[2], pieces[3]], 0), False)
 
 
-def table_constant(rows: Float[np.ndarray, "rows columns"]) -> Node:
+def table_constant(rows: Float[np.ndarray, "*shape"]) -> Node:
     """A float32 table that is computed and not read from the weights."""
     return op.constant(np.ascontiguousarray(rows, dtype=np.float32))
-
-
-BUCKETS, FARTHEST_DISTANCE = 32, 128
-
-
-def relative_position_bucket(relative: Int[np.ndarray, " distances"]) -> Int[np.ndarray, " distances"]:
-    """T5's bucket of each distance (key minus query position): half of the buckets for each direction, exact up
-    to 7 and logarithmic from there to 128 (Raffel et al. 2019, arXiv:1910.10683, section 2.1).
-
-    >>> relative_position_bucket(np.array([0, -7, -8, 7, 1000])).tolist()
-    [0, 7, 8, 23, 31]
-    """
-    half = BUCKETS // 2
-    exact = half // 2
-    distance = np.abs(relative)
-    # In float32 as the models were trained: at 16, 32 and 64 a rounding decides the bucket.
-    ratio = np.log(np.maximum(distance, 1).astype(np.float32) / np.float32(exact))
-    steps = ratio / np.float32(math.log(FARTHEST_DISTANCE / exact)) * np.float32(half - exact)
-    far = np.minimum(exact + steps.astype(np.int64), half - 1)
-    return np.asarray(np.where(relative > 0, half, 0) + np.where(distance < exact, distance, far))
-
-
-def relative_position_bias(positions: Node, table: StoredTensor, *, longest: int) -> Node:
-    """MPNet's bias, added to attention scores: [1, heads, tokens, tokens], for up to `longest` tokens."""
-    buckets = relative_position_bucket(np.arange(-longest + 1, longest)).astype(np.int32)
-    by_distance = op.gather(tensor_constant(table), op.constant(buckets), int_constant(0))
-    apart = op.subtract(op.unsqueeze(positions, int_constant([0])), op.unsqueeze(positions, int_constant([1])))
-    looked_up = op.gather(by_distance, op.add(apart, int_constant(longest - 1)), int_constant(0))
-    return op.unsqueeze(op.transpose(looked_up, int_constant([2, 0, 1])), int_constant([0]))

@@ -21,7 +21,6 @@ from gnomon.encode.graph.layers import (
     join_heads,
     layer_norm,
     linear,
-    relative_position_bias,
     repeat_heads,
     rms_norm,
     rotary_tables,
@@ -32,7 +31,8 @@ from gnomon.encode.graph.layers import (
     token_positions,
 )
 from gnomon.encode.graph.onnx_check import require_same_weights
-from gnomon.encode.graph.weights import Weights, prefix_of, require_positions
+from gnomon.encode.graph.relative import DisentangledScores, relative_position_bias
+from gnomon.encode.graph.weights import Weights, prefix_of, require_positions, word_embeddings_of
 from gnomon.encode.layout.backbone import BackboneLayout
 from gnomon.encode.layout.export import export_hint
 from gnomon.encode.layout.families import transformer_spec
@@ -87,17 +87,29 @@ def build_network(layout: BackboneLayout, dense: LinearLayer = linear, *, token_
     mask = attention_mask(token_mask(positions, lengths))
     if spec.names.relative_bias:
         table = weights[prefix + spec.names.relative_bias]
-        mask = op.add(mask, relative_position_bias(positions, table, longest=layout.max_tokens))
+        mask = op.add(
+            mask, relative_position_bias(positions, table, buckets=spec.relative_buckets, longest=layout.max_tokens)
+        )
     types = op.parameter([-1, -1], np.int32, "token_types") if token_types else None
-    hidden = _Blocks(spec, weights, prefix, dense).run((ids, types), positions, mask)
+    apart = None
+    if spec.disentangled:
+        apart = DisentangledScores(spec, weights, prefix, positions=positions, longest=layout.max_tokens)
+    hidden = _Blocks(spec, weights, prefix, dense, apart).run((ids, types), positions, mask)
     return Network(ids, lengths, hidden, weights, types)
 
 
 class _Blocks:
     """A network's layers as its spec describes them; see `TransformerSpec` and `TensorNames`."""
 
-    def __init__(self, spec: TransformerSpec, weights: Weights, prefix: str, dense: LinearLayer) -> None:  # noqa: PLR0917
-        self._spec, self._weights, self._prefix, self._dense = spec, weights, prefix, dense
+    def __init__(  # noqa: PLR0917
+        self,
+        spec: TransformerSpec,
+        weights: Weights,
+        prefix: str,
+        dense: LinearLayer,
+        apart: DisentangledScores | None,
+    ) -> None:
+        self._spec, self._weights, self._prefix, self._dense, self._apart = spec, weights, prefix, dense, apart
         self._names = spec.names
 
     def run(self, inputs: tuple[Node, Node], positions: Node, mask: Node) -> Node:
@@ -128,7 +140,7 @@ class _Blocks:
     def _embed(self, inputs: tuple[Node, Node], positions: Node) -> Node:
         spec, names, prefix = self._spec, self._names, self._prefix
         ids, token_types = inputs
-        x = self._rows(names.word_embeddings, ids)
+        x = op.gather(tensor_constant(self._weights[word_embeddings_of(self._weights, spec)]), ids, int_constant(0))
         if spec.embedding_scale != 1.0:
             x = op.multiply(x, float_constant(spec.embedding_scale))
         if spec.position_padding_id is not None:
@@ -170,6 +182,8 @@ class _Blocks:
             query, key = (rotate(one, rotary[1], half=half, head_dim=head_dim) for one in (query, key))
         times = spec.heads // (spec.key_value_heads or spec.heads)
         key, value = repeat_heads(key, times), repeat_heads(value, times)
+        if self._apart and (scores := self._apart.scores(query, key, at)):
+            mask = op.add(mask, scores)
         scale = [float_constant(spec.attention_scale)] if spec.attention_scale else []
         attended = join_heads(op.scaled_dot_product_attention(query, key, value, mask, *scale))
         out = self._dense(attended, self._weights, at + names.attended, bias=spec.attended_bias)

@@ -79,12 +79,22 @@ def prefix_of(weights: Weights, spec: TransformerSpec) -> str:
 
     Raises ModelUnsupported where the file holds no encoder, or several.
     """
-    table = spec.names.word_embeddings
-    found = [name.removesuffix(table) for name in weights if name.endswith(table)]
-    if len(found) == 1:
-        return found[0]
+    found = word_embeddings_of(weights, spec)
+    for name in (spec.names.word_embeddings, spec.names.tied_embeddings):
+        if name and found.endswith(name):
+            return found.removesuffix(name)
+    return ""
+
+
+def word_embeddings_of(weights: Weights, spec: TransformerSpec) -> str:
+    """The whole name of the word embeddings. Raises ModelUnsupported where the file holds no encoder, or several."""
+    tables = [name for name in (spec.names.word_embeddings, spec.names.tied_embeddings) if name]
+    for table in tables:
+        found = [name for name in weights if name == table or name.endswith(f".{table}")]
+        if len(found) == 1:
+            return found[0]
     raise ModelUnsupported(
-        f"{weights.file} has {len(found)} tensors named …{table}",
+        f"{weights.file} has {len(found)} tensors named …{tables[0]}",
         expected="one encoder in the file",
         hint="save the encoder alone, as AutoModel.save_pretrained does",
     )

@@ -17,6 +17,8 @@ _UNLIMITED = 10_000_000
 STATIC_MAX_TOKENS = 1_000_000
 # These count positions from the padding index on: the first real token has position pad + 1.
 _PADDED = frozenset({"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "data2vec-text", "longformer"})
+# Positions relative to each other alone: any length can be read, and n_positions is the one that was trained.
+_RELATIVE = frozenset({"t5", "mt5"})
 
 
 def read_max_tokens(base: Path, family: str, config: Mapping[str, Any], *, card: Card | None) -> int:
@@ -28,6 +30,8 @@ def read_max_tokens(base: Path, family: str, config: Mapping[str, Any], *, card:
     declared = _number(sentence_config(base).get("max_seq_length"))
     if declared is None:
         declared = _number(read_json(base / "tokenizer_config.json").get("model_max_length"))
+    if declared is None and family in _RELATIVE:
+        declared = _number(config.get("n_positions"))
     limits = [declared, position_count(family, config), card.max_tokens if card else None]
     known = [limit for limit in limits if limit is not None]
     if not known:
@@ -41,6 +45,8 @@ def read_max_tokens(base: Path, family: str, config: Mapping[str, Any], *, card:
 
 def position_count(family: str, config: Mapping[str, Any]) -> int | None:
     """How many tokens the position embeddings cover; None where the config does not say."""
+    if family in _RELATIVE:
+        return None
     found = _number(config.get("max_position_embeddings") or config.get("n_positions"))
     if found is None:
         return None

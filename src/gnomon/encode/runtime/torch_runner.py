@@ -16,6 +16,7 @@ from gnomon.encode.layout.families import transformer_spec
 from gnomon.encode.layout.families.spec import TransformerSpec
 from gnomon.encode.layout.model import ModelLayout
 from gnomon.encode.settings import EncoderSettings
+from gnomon.kernels.relative_positions import t5_buckets
 
 if TYPE_CHECKING:
     import torch
@@ -182,10 +183,9 @@ class TorchRunner:
             return None
         import torch
 
-        from gnomon.encode.graph.layers import relative_position_bucket
-
-        longest = self._layout.max_tokens
-        return self._moved(relative_position_bucket(np.arange(-longest + 1, longest)), torch.int64)
+        longest, by = self._layout.max_tokens, self._spec.relative_buckets
+        rows = t5_buckets(np.arange(-longest + 1, longest), buckets=by.buckets, farthest=by.farthest)
+        return self._moved(rows, torch.int64)
 
 
 def _token_weights(hidden: Tensor, keep: Tensor, *, pooling: str, query: Tensor | None) -> Tensor:

@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gnomon.core.errors import ModelUnsupported
+from gnomon.encode.layout.families.albert import albert, electra
 from gnomon.encode.layout.families.bert import bert, distilbert, mpnet, roberta
+from gnomon.encode.layout.families.deberta import deberta_v2
 from gnomon.encode.layout.families.spec import TransformerSpec, require
+from gnomon.encode.layout.families.t5 import t5
 
 FAMILIES: Mapping[str, Callable[[Mapping[str, Any]], TransformerSpec]] = {
     "bert": bert,
@@ -16,6 +19,11 @@ FAMILIES: Mapping[str, Callable[[Mapping[str, Any]], TransformerSpec]] = {
     "camembert": roberta,
     "distilbert": distilbert,
     "mpnet": mpnet,
+    "electra": electra,
+    "albert": albert,
+    "deberta-v2": deberta_v2,
+    "t5": t5,
+    "mt5": t5,
 }
 """By the config's model_type."""
 

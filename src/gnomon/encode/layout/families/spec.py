@@ -8,12 +8,13 @@ from typing import Any, Literal, NoReturn
 
 from gnomon.core.errors import ModelUnsupported
 
-Activation = Literal["gelu", "gelu_tanh", "relu", "silu"]
+Activation = Literal["gelu", "gelu_tanh", "quick_gelu", "relu", "silu"]
 ACTIVATIONS: Mapping[str, Activation] = {
     "gelu": "gelu",
     "gelu_python": "gelu",
     "gelu_new": "gelu_tanh",
     "gelu_pytorch_tanh": "gelu_tanh",
+    "quick_gelu": "quick_gelu",
     "relu": "relu",
     "silu": "silu",
     "swish": "silu",
@@ -27,7 +28,8 @@ class TensorNames:
     The names of a layer follow `layer` with its number. A block is attention, then a feed-forward; each may have a
     norm of its input (`…_pre_norm`), of its output before it is added to the residual (`…_output_norm`), and of the
     sum (`…_post_norm`). `qkv` is one matrix for queries, keys and values, else there are three. `gate` is the
-    gate's matrix in a gated feed-forward, where it is apart from `widen`.
+    gate's matrix in a gated feed-forward, where it is apart from `widen`. `tied_embeddings` is the other name of
+    `word_embeddings`, which some files have instead.
     """
 
     layer: str
@@ -35,6 +37,7 @@ class TensorNames:
     widen: str
     narrow: str
     word_embeddings: str = "embeddings.word_embeddings.weight"
+    tied_embeddings: str = ""
     position_embeddings: str = ""
     token_types: str = ""
     embeddings_norm: str = ""
@@ -66,6 +69,42 @@ class Rotary:
 
     inverse_frequencies: tuple[float, ...]
     scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class RelativeBuckets:
+    """T5's buckets of distances between tokens: half of them for each direction, the last from `farthest` on."""
+
+    buckets: int = 32
+    farthest: int = 128
+
+
+@dataclass(frozen=True)
+class Disentangled:
+    """DeBERTa's attention by relative position (He et al. 2020, arXiv:2006.03654, section 3.1).
+
+    `buckets` in each direction, logarithmic up to the distance `farthest`; where it is not positive each distance up
+    to `farthest` has its own. `embeddings` has a row a bucket, normalised by `norm` where there is one. The scores
+    of a query with a key's place are by the layer `content_to_position`, those of a key with a query's place by
+    `position_to_content`; "" where there are none.
+    """
+
+    buckets: int
+    farthest: int
+    content_to_position: str
+    position_to_content: str
+    embeddings: str
+    norm: str = ""
+
+    @property
+    def span(self) -> int:
+        """How many buckets each direction has."""
+        return self.buckets if self.buckets > 0 else self.farthest
+
+    @property
+    def kinds(self) -> int:
+        """How many kinds of scores are added up, those of content with content included."""
+        return 1 + bool(self.content_to_position) + bool(self.position_to_content)
 
 
 @dataclass(frozen=True)
@@ -104,6 +143,8 @@ class TransformerSpec:
     embedding_scale: float = 1.0
     skips_first_norm: bool = False
     layer_groups: tuple[int, ...] = ()
+    relative_buckets: RelativeBuckets = RelativeBuckets()
+    disentangled: Disentangled | None = None
 
 
 def sizes(config: Mapping[str, Any], *, activation: str = "hidden_act") -> dict[str, Any]:
