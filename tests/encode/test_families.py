@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gnomon.core.errors import TruncatedText
-from gnomon.encode.layout.families import FAMILIES
+from gnomon.encode.layout.families import FAMILIES, transformer_spec
 from gnomon.encode.layout.model import read_layout
 from gnomon.encode.settings import EncoderSettings
 from gnomon.encode.transformer import TransformerEncoder
@@ -61,6 +61,8 @@ def test_vectors_in_bf16_are_near(name, served):
 @pytest.mark.parametrize("name", [name for name in NAMES if family_models.FAMILIES[name].on_torch])
 def test_vectors_on_torch_are_the_same(name, served):
     layout, wanted = served(name)
+    if transformer_spec(layout.family, layout.config).rotary:
+        pytest.skip("rotary positions are not there on torch yet")
     assert cosines(layout, replace(FP32, device="torch-cpu"), wanted).min() > 0.99999
 
 

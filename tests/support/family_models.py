@@ -65,6 +65,25 @@ class FamilyModel:
     reference: Callable[[Any, Any, Any], Any] = lambda model, ids, mask: model(ids, attention_mask=mask)[0]
 
 
+# Grouped heads; the token ids that decoders' configs name are beyond this vocabulary.
+DECODER = {"num_key_value_heads": 2, "bos_token_id": None, "eos_token_id": None}
+GEMMA3 = {**DECODER, "head_dim": 16, "sliding_window": 8, "query_pre_attn_scalar": 20}
+LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+
+
+def decoder(family: str, *, bf16: float = 0.99, **more: Any) -> "FamilyModel":
+    """A decoder read at its last token, its end token; saved with its language-modelling head."""
+    return FamilyModel(
+        f"{family}Config",
+        f"{family}ForCausalLM",
+        {**DECODER, **more},
+        "$A </s>",
+        "last",
+        bf16=bf16,
+        reference=lambda model, ids, mask: model.model(ids, attention_mask=mask)[0],
+    )
+
+
 FAMILIES: Mapping[str, FamilyModel] = {
     "bert": FamilyModel("BertConfig", "BertModel"),
     "roberta": FamilyModel("RobertaConfig", "RobertaModel", {"pad_token_id": 1}, "<s> $A </s>", "cls"),
@@ -124,6 +143,30 @@ FAMILIES: Mapping[str, FamilyModel] = {
         on_torch=False,
     ),
     "mpnet": FamilyModel("MPNetConfig", "MPNetModel", {"pad_token_id": 1}, "<s> $A </s>"),
+    "llama": decoder("Llama", attention_bias=True, mlp_bias=True),
+    "llama3": decoder("Llama", rope_parameters={**LLAMA3, "rope_theta": 1e4, "original_max_position_embeddings": 32}),
+    "llama linear": decoder("Llama", rope_parameters={"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}),
+    "llama yarn": decoder(
+        "Llama",
+        rope_parameters={"rope_type": "yarn", "factor": 4.0, "rope_theta": 1e4, "original_max_position_embeddings": 20},
+    ),
+    "mistral": decoder("Mistral", sliding_window=6),
+    "qwen2": decoder("Qwen2"),
+    "qwen2 seeing both sides": decoder("Qwen2", is_causal=False),
+    "qwen2 dynamic": decoder("Qwen2", rope_parameters={"rope_type": "dynamic", "factor": 4.0, "rope_theta": 1e4}),
+    "qwen3": decoder("Qwen3", head_dim=16),
+    "qwen3 with windows": decoder(
+        "Qwen3", head_dim=16, use_sliding_window=True, sliding_window=5, max_window_layers=1, attention_bias=True
+    ),
+    "gemma3": FamilyModel(
+        "Gemma3TextConfig", "Gemma3TextModel", {**GEMMA3, "sliding_window_pattern": 2}, "<bos> $A", "last"
+    ),
+    "embeddinggemma": FamilyModel(
+        "Gemma3TextConfig",
+        "Gemma3TextModel",
+        {**GEMMA3, "use_bidirectional_attention": True, "sliding_window_pattern": 2},
+        "<bos> $A <eos>",
+    ),
 }
 
 

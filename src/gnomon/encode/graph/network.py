@@ -210,18 +210,18 @@ class _Blocks:
     def _feed_forward(self, x: Node, at: str) -> Node:
         spec, names = self._spec, self._names
         inner = self._norm(x, at, names.feed_forward_pre_norm)
-        out = self._dense(self._wide(inner, at), self._weights, at + names.narrow, bias=spec.feed_forward_bias)
+        out = self._dense(self._wide(inner, at), self._weights, at + names.narrow, bias=spec.narrow_bias)
         x = op.add(x, self._norm(out, at, names.feed_forward_output_norm))
         return self._norm(x, at, names.feed_forward_post_norm)
 
     def _wide(self, x: Node, at: str) -> Node:
         """The wide layer, activated, and gated where the family's is."""
         spec, names = self._spec, self._names
-        wide = self._dense(x, self._weights, at + names.widen, bias=spec.feed_forward_bias)
+        wide = self._dense(x, self._weights, at + names.widen, bias=spec.widen_bias)
         if not spec.gated:
             return activate(wide, spec.activation)
         if names.gate:
-            gate = self._dense(x, self._weights, at + names.gate, bias=spec.feed_forward_bias)
+            gate = self._dense(x, self._weights, at + names.gate, bias=spec.widen_bias)
         else:
             halves = op.split(wide, int_constant(-1), 2).outputs()
             gate, wide = halves if spec.gated == "gate first" else halves[::-1]

@@ -9,6 +9,7 @@ from gnomon.core.errors import ModelUnsupported
 from gnomon.encode.layout.families.albert import albert, electra
 from gnomon.encode.layout.families.bert import bert, distilbert, mpnet, roberta
 from gnomon.encode.layout.families.deberta import deberta_v2
+from gnomon.encode.layout.families.decoders import gemma3, llama, mistral, qwen2, qwen3
 from gnomon.encode.layout.families.spec import TransformerSpec, require
 from gnomon.encode.layout.families.t5 import t5
 
@@ -24,6 +25,11 @@ FAMILIES: Mapping[str, Callable[[Mapping[str, Any]], TransformerSpec]] = {
     "deberta-v2": deberta_v2,
     "t5": t5,
     "mt5": t5,
+    "llama": llama,
+    "mistral": mistral,
+    "qwen2": qwen2,
+    "qwen3": qwen3,
+    "gemma3_text": gemma3,
 }
 """By the config's model_type."""
 

@@ -135,7 +135,8 @@ class TransformerSpec:
     norm_offset: float = 0.0
     qkv_bias: bool = True
     attended_bias: bool = True
-    feed_forward_bias: bool = True
+    widen_bias: bool = True
+    narrow_bias: bool = True
     gated: Literal["", "gate first", "gate last"] = ""
     causal: bool = False
     rotary: tuple[Rotary, ...] = ()
@@ -179,8 +180,3 @@ def refuse_config(message: str, expected: str) -> NoReturn:
         expected=expected,
         hint="gnomon export-onnx MODEL, its folder (needs the extra gnomon[export]); it is then run from ONNX",
     )
-
-
-def rotary_frequencies(dims: int, base: float) -> tuple[float, ...]:
-    """base^(-2i / dims) for i below dims / 2, as float32 powers like transformers'."""
-    return tuple(float(base ** (-2.0 * at / dims)) for at in range(dims // 2))

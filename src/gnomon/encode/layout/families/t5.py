@@ -43,7 +43,8 @@ def t5(config: Mapping[str, Any]) -> TransformerSpec:
         norm="rms",
         qkv_bias=False,
         attended_bias=False,
-        feed_forward_bias=False,
+        widen_bias=False,
+        narrow_bias=False,
         gated="gate first" if gate else "",
         relative_buckets=RelativeBuckets(
             int(config.get("relative_attention_num_buckets", 32)),
