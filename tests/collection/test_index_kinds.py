@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from typing import Any
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -33,8 +34,8 @@ def notes(tmp_path: Path) -> Path:
 def from_few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Codes, graphs and lists from 100 passages on, so that a small collection has them."""
 
-    def chosen(name: str) -> ScanSettings:
-        return replace(chosen_settings(name), exact_below=100)
+    def chosen(name: str, **more: Any) -> ScanSettings:
+        return replace(chosen_settings(name, **more), exact_below=100)
 
     for module in (state, reports):
         monkeypatch.setattr(module, "chosen_settings", chosen)

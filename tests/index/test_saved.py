@@ -132,15 +132,16 @@ def test_adding_one_row_to_a_big_index_writes_one_row(space, clustered, tmp_path
     assert reopened(index, tmp_path)[0].is_approximate
 
 
-def test_float16_rows_take_half_the_room_and_come_back_the_same(space, clustered, tmp_path):
-    settings = ScanSettings(rows="float16")
+@pytest.mark.parametrize(("rows", "size"), [("float16", 48), ("int8", 28), ("binary", 7)])
+def test_rows_of_smaller_types_take_less_room_and_come_back_the_same(space, clustered, tmp_path, rows, size):
+    settings = ScanSettings(rows=rows)
     index = ScanIndex(space(), settings)
     index.add(np.arange(500), clustered(index.space, 500))
     index.save(tmp_path, stamp=1)
-    assert (tmp_path / "vectors-1.bin").stat().st_size == 500 * 24 * 2
+    assert (tmp_path / "vectors-1.bin").stat().st_size == 500 * size
     again, _ = ScanIndex.load(tmp_path, index.space, settings)
     assert_alike(index, again, clustered(index.space, 5, seed=1))
-    with pytest.raises(IndexDamaged, match="rows in float16"):
+    with pytest.raises(IndexDamaged, match=f"rows in {rows}"):
         ScanIndex.load(tmp_path, index.space)
 
 

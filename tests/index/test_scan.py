@@ -184,8 +184,8 @@ def test_refuses_what_it_cannot_do(space):
     with pytest.raises(InvalidInput, match="multi-vector") as caught:
         ScanIndex(space("maxsim"))
     assert "ExactIndex" in caught.value.hint
-    with pytest.raises(InvalidInput, match="rows 'int8'"):
-        ScanSettings(rows="int8")
+    with pytest.raises(InvalidInput, match="vector type 'int4'"):
+        ScanSettings(rows="int4")
     with pytest.raises(InvalidInput, match="min_recall 99 and wanted_recall"):
         ScanSettings(min_recall=99)
     with pytest.raises(InvalidInput, match="scan setting"):

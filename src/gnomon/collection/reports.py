@@ -212,7 +212,7 @@ def _derived(
     collection: Path, catalog: Catalog, version: Version, *, position: int, chunks: int
 ) -> tuple[DerivedStatus, ...]:
     folder = derived_folder(collection, version)
-    state, settings = read_state(folder), chosen_settings(version.retrieval.index)
+    state, settings = read_state(folder), chosen_settings(version.retrieval.index, rows=version.space.vector_type)
     ours = state.collection == catalog.collection_id
     dense = "exact" if chunks <= settings.exact_below else settings.find
     kinds = (

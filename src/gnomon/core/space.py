@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 from gnomon.core.errors import InvalidInput, SpaceMismatch
 from gnomon.core.serialize import from_plain, to_plain
+from gnomon.core.vector_types import VectorType, require_vector_type
 
 Similarity = Literal["cosine", "dot", "euclidean", "maxsim"]
 Precision = Literal["float", "int8"]
@@ -44,7 +45,7 @@ class Space:
     """Where a vector lives. Two spaces are equal when their fingerprints are; `name` is for people only.
 
     `parent` is the fingerprint of the full space where this one is a Matryoshka prefix of it
-    (Kusupati et al. 2022, arXiv:2205.13147), else None.
+    (Kusupati et al. 2022, arXiv:2205.13147), or holds its vectors in a smaller `vector_type`; else None.
     """
 
     fingerprint: str
@@ -53,6 +54,7 @@ class Space:
     precision: Precision = field(compare=False)
     name: str = field(compare=False)
     parent: str | None = field(default=None, compare=False)
+    vector_type: VectorType = field(default="float32", compare=False)
 
     def __post_init__(self) -> None:
         if self.dim < 1:
@@ -63,6 +65,7 @@ class Space:
             raise InvalidInput(
                 f"precision class {self.precision!r}", expected=f"one of {', '.join(get_args(Precision))}"
             )
+        require_vector_type(self.vector_type)
 
     @classmethod
     def of(cls, ingredients: Ingredients, *, name: str) -> Space:
@@ -79,6 +82,7 @@ class Space:
     def short(self) -> str:
         """The name with the fingerprint's first 12 digits, as shown to people."""
         precision = "" if self.precision == "float" else f"{self.precision}, "
+        precision += "" if self.vector_type == "float32" else f"stored as {self.vector_type}, "
         return f"{self.name} ({self.dim}-d, {precision}{self.fingerprint[:12]})"
 
     def require(self, other: Space) -> None:
@@ -103,13 +107,35 @@ class Space:
             )
         if dim == self.dim:
             return self
+        if self.vector_type != "float32":
+            raise InvalidInput(
+                f"truncation of {self.short}",
+                expected="vectors of float32",
+                hint="truncate first, and then store in another type",
+            )
         root = self.parent or self.fingerprint
         digest = hashlib.sha256(f"gnomon-prefix-1\n{root}\n{dim}".encode()).hexdigest()
         return replace(self, fingerprint=digest, dim=dim, parent=root)
 
+    def stored_as(self, vector_type: VectorType) -> Space:
+        """The space of the same vectors, those of documents rounded to this type: one of its own, with a parent.
+
+        Raises InvalidInput for an unknown type, and for several vectors a text.
+        """
+        require_vector_type(vector_type)
+        if vector_type == self.vector_type:
+            return self
+        if self.vector_type != "float32" or self.similarity == "maxsim":
+            raise InvalidInput(f"{self.short} stored as {vector_type}", expected="a space of one float32 vector a text")
+        digest = hashlib.sha256(f"gnomon-stored-1\n{self.fingerprint}\n{vector_type}".encode()).hexdigest()
+        root = self.parent or self.fingerprint
+        return replace(self, fingerprint=digest, parent=root, vector_type=vector_type)
+
     def to_json(self) -> dict[str, Any]:
         """A plain mapping, read back by `from_json`."""
         plain: dict[str, Any] = to_plain(self)
+        if self.vector_type == "float32":  # as it was written before there were others
+            del plain["vector_type"]
         return plain
 
     @classmethod

@@ -71,7 +71,7 @@ def _dense(context: CheckContext, folder: Path, state: IndexState, *, version: V
     if state.dense_seq < 0:
         return  # created but not saved yet: the next search builds it
     try:
-        settings = chosen_settings(version.retrieval.index)
+        settings = chosen_settings(version.retrieval.index, rows=version.space.vector_type)
         content, _, stamp = storage.load(folder / state.dense, version.space, settings.rows)
     except IndexDamaged as error:
         yield f"{state.dense}: {error.message}"

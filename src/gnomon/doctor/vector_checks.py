@@ -15,9 +15,10 @@ from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.versions import Version, VersionState
 from gnomon.collection.ingest.writer import SLICE_TEXTS, embed_slices
 from gnomon.core.batching import in_blocks
-from gnomon.core.contracts import Array
+from gnomon.core.contracts import Array, Role
 from gnomon.core.progress import Progress
 from gnomon.core.similarity import normalise
+from gnomon.core.space import Space
 from gnomon.doctor.catalog_checks import log_again
 from gnomon.doctor.context import (
     BLOCK,
@@ -44,7 +45,7 @@ class VectorEntry:
     """A vector's row in the catalog, the hash of its text, and whether the row matches its checksum."""
 
     row: int
-    role: str
+    role: Role
     text_hash: bytes
     intact: bool
 
@@ -71,7 +72,7 @@ class VectorScan:
 def scan_vectors(
     catalog: Catalog,
     space_id: int,
-    dim: int,
+    space: Space,
     *,
     used: frozenset[bytes],
     is_unit: bool,
@@ -83,19 +84,19 @@ def scan_vectors(
     `used` are the hashes of all passages' texts; `sample` of them are compared with all others. `is_unit`: the
     model's vectors have length 1.
     """
-    scan = VectorScan()
-    keys, rows = _sample(catalog, space_id, dim, used=used, count=sample, random=random)
+    scan, dim = VectorScan(), space.dim
+    keys, rows = _sample(catalog, space_id, space, used=used, count=sample, random=random)
     scan.sampled = len(keys)
     for entries, data in _blocks(catalog, space_id):
         scan.total += len(entries)
         for entry in entries:
             if entry.role != "query" and entry.text_hash not in used:
                 scan.orphans.append(entry)
-        fits = [len(each) == 4 * dim for each in data]
+        rows_of = vector_cache.decoded(space, [(entry.role, each) for entry, each in zip(entries, data, strict=True)])
+        fits = [len(each) == dim for each in rows_of]
         scan.wrong_length += [entry for entry, fit in zip(entries, fits, strict=True) if not fit]
         good = [entry for entry, fit in zip(entries, fits, strict=True) if fit]
-        joined = b"".join(each for each, fit in zip(data, fits, strict=True) if fit)
-        matrix = np.frombuffer(joined, dtype="<f4").reshape(-1, dim)
+        matrix = _stacked([each for each, fit in zip(rows_of, fits, strict=True) if fit], dim)
         usable = _usable(scan, good, matrix, is_unit=is_unit)
         if len(keys) and len(usable):
             _find_twins(scan, [good[at] for at in usable], normalise(matrix[usable]), keys=keys, rows=rows, used=used)
@@ -135,10 +136,10 @@ def _find_twins(
 
 
 def _sample(
-    catalog: Catalog, space_id: int, dim: int, *, used: frozenset[bytes], count: int, random: np.random.Generator
+    catalog: Catalog, space_id: int, space: Space, *, used: frozenset[bytes], count: int, random: np.random.Generator
 ) -> tuple[list[bytes], Array]:
     """The hashes and the normalised vectors of random passages."""
-    vector = schema.vectors.c
+    vector, dim = schema.vectors.c, space.dim
     with catalog.read() as connection:
         own = (vector.space_id == space_id, vector.role == "document")
         ids = np.array(list(connection.execute(select(vector.id).where(*own)).scalars()), dtype=np.int64)
@@ -147,10 +148,19 @@ def _sample(
         for at in range(0, len(picked), 500):
             of = select(vector.text_hash, vector.data).where(vector.id.in_(picked[at : at + 500]))
             found += connection.execute(of).all()
-    good = [row for row in found if row.text_hash in used and len(row.data) == 4 * dim]
-    rows = np.frombuffer(b"".join(row.data for row in good), dtype="<f4").reshape(-1, dim)
-    fine = np.isfinite(rows).all(axis=1) & rows.any(axis=1)
+    decoded = vector_cache.decoded(space, [("document", row.data) for row in found])
+    pairs = [
+        (row, numbers)
+        for row, numbers in zip(found, decoded, strict=True)
+        if row.text_hash in used and len(numbers) == dim
+    ]
+    good, rows = [row for row, _ in pairs], _stacked([numbers for _, numbers in pairs], dim)
+    fine = np.asarray(np.isfinite(rows).all(axis=1) & rows.any(axis=1))
     return [row.text_hash for row, ok in zip(good, fine, strict=True) if ok], normalise(rows[fine])
+
+
+def _stacked(rows: list[Array], dim: int) -> Array:
+    return np.stack(rows) if rows else np.zeros((0, dim), dtype=np.float32)
 
 
 def _blocks(catalog: Catalog, space_id: int) -> Iterator[tuple[list[VectorEntry], list[bytes]]]:
@@ -168,7 +178,7 @@ def _blocks(catalog: Catalog, space_id: int) -> Iterator[tuple[list[VectorEntry]
         yield entries, [row[3] for row in rows]
 
 
-def _after(connection: Connection, space_id: int, after: int) -> list[tuple[int, str, bytes, bytes, int | None]]:
+def _after(connection: Connection, space_id: int, after: int) -> list[tuple[int, Role, bytes, bytes, int | None]]:
     vector = schema.vectors.c
     of = select(vector.id, vector.role, vector.text_hash, vector.data, vector.checksum)
     some = of.where(vector.space_id == space_id, vector.id > after).order_by(vector.id).limit(_ROWS_PER_BLOCK)
@@ -181,13 +191,13 @@ def vectors(context: CheckContext) -> Iterator[Diagnosis]:
         version = own[0][0]
         with context.catalog.read() as connection:
             used = frozenset(connection.execute(select(schema.chunks.c.text_hash)).scalars())
-            is_unit = _is_unit(connection, space_id)
+            is_unit = version.space.vector_type in ("float32", "float16") and _is_unit(connection, space_id)
         sample = context.sample if any(state.state == "live" for _, state in own) else 0
         context.progress(Progress("examining", message=f"reading the vectors of {version.space.short}"))
         scan = scan_vectors(
             context.catalog,
             space_id,
-            version.space.dim,
+            version.space,
             used=used,
             is_unit=is_unit,
             sample=sample,

@@ -88,7 +88,7 @@ def candidates(keys: Float[np.ndarray, " n"], k: int, slack: float) -> Int[np.nd
 
 def rounding_slack(rows: RowSnapshot, length: float, similarity: Similarity) -> float:
     """How far two keys of a query of this length can be apart by rounding alone."""
-    bound = 2 * len(rows.base[0] if len(rows.base) else rows.tail[0]) * _UNIT_ROUNDOFF
+    bound = 2 * rows.dim * _UNIT_ROUNDOFF
     if similarity == "euclidean":
         return bound * (2 * length * rows.longest + rows.longest**2)
     return bound * length * rows.longest

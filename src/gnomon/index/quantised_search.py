@@ -12,6 +12,7 @@ from gnomon.core.batching import in_blocks
 from gnomon.core.errors import InvalidInput
 from gnomon.core.ranking import Ranking
 from gnomon.core.space import Similarity
+from gnomon.core.vector_types import VectorType, require_vector_type
 from gnomon.index.ann import Codes
 from gnomon.index.arguments import AllowedItems
 from gnomon.index.exact import candidates, rank, rounding_slack, search_rows, sort_keys
@@ -30,7 +31,8 @@ class ScanSettings:
     more for each result asked for, up to 8 times as many where it takes that to find `wanted_recall` of the
     ten nearest of `sample` queries. Codes that even so find less than `min_recall` are not used. Filters that
     allow up to `filtered_exactly` ids skip the codes (None: where that costs less). `rows` is how rows are
-    kept: float16 halves disk and memory, and rounds each number to 11 bits. `find` is how candidates are
+    kept (`core.vector_types`): float16 halves disk and memory, and rounds each number to 11 bits; int8 takes a
+    quarter, binary a thirty-second. `find` is how candidates are
     found: by a scan of short codes, along a graph (hnsw), among the codes of the nearest lists (ivf), or not
     at all (exact: every row is compared at any size).
     """
@@ -42,12 +44,11 @@ class ScanSettings:
     wanted_recall: float = 0.998
     min_recall: float = 0.99
     sample: int = 64
-    rows: Literal["float32", "float16"] = "float32"
+    rows: VectorType = "float32"
     find: Find = "scan"
 
     def __post_init__(self) -> None:
-        if self.rows not in ("float32", "float16"):
-            raise InvalidInput(f"rows {self.rows!r}", expected="float32 or float16")
+        require_vector_type(self.rows)
         if self.find not in get_args(Find):
             raise InvalidInput(f"find {self.find!r}", expected=f"one of {', '.join(get_args(Find))}")
         if not 0 <= self.min_recall <= self.wanted_recall <= 1:
@@ -69,19 +70,19 @@ def require_chosen(name: str) -> None:
         )
 
 
-def chosen_settings(name: str) -> ScanSettings:
+def chosen_settings(name: str, *, rows: VectorType = "float32") -> ScanSettings:
     """The settings for an index chosen by name. Raises InvalidInput for a name that is none.
 
     hnsw and ivf aim at 0.99 of the ten nearest rather than 0.998, as their gain is in what they leave out.
     """
     require_chosen(name)
     if name == "exact":
-        return ScanSettings(find="exact")
+        return ScanSettings(find="exact", rows=rows)
     if name == "hnsw":
-        return ScanSettings(find="hnsw", rescored=200, wanted_recall=0.99)
+        return ScanSettings(find="hnsw", rescored=200, wanted_recall=0.99, rows=rows)
     if name == "ivf":
-        return ScanSettings(find="ivf", wanted_recall=0.99)
-    return ScanSettings()
+        return ScanSettings(find="ivf", wanted_recall=0.99, rows=rows)
+    return ScanSettings(rows=rows)
 
 
 _CELLS = 1 << 22

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from gnomon.core.vector_types import Records, VectorType, rounding, widen
+
 PIECE = 32_768
 """Rows that are gathered or widened at once: bounds the memory of a search."""
 
@@ -22,19 +24,25 @@ PIECE = 32_768
 class RowSnapshot:
     """A snapshot. Item i has id `ids[i]` and row i, or rows starts[i] to starts[i+1] where `starts` is given.
 
-    Rows come first from `base` (float32 or float16, often mapped from disk), then from `tail` (float32).
+    Rows come first from `base` (as they are stored, see `core.vector_types`, often mapped from disk), then from `tail`
+    (float32, [rows, dim]).
     `live` marks the items that are still there (None: all). `squares` are the rows' squared lengths, kept
     for euclidean only; `longest` is the greatest length of any row.
     """
 
     ids: Int[np.ndarray, " items"]
-    base: Float[np.ndarray, "base dim"]
+    base: Records
     tail: Float[np.ndarray, "tail dim"]
     starts: Int[np.ndarray, " items_and_one"] | None
     live: Bool[np.ndarray, " items"] | None
     squares: Float[np.ndarray, " rows"] | None
     count: int
     longest: float
+
+    @property
+    def dim(self) -> int:
+        """Dimensions a row."""
+        return int(self.tail.shape[1])
 
     @cached_property
     def _by_id(self) -> tuple[Int[np.ndarray, " live"], Int[np.ndarray, " live"]]:
@@ -72,12 +80,12 @@ class RowSnapshot:
     def take(self, rows: Int[np.ndarray, " some"]) -> Float[np.ndarray, "some dim"]:
         """These rows, float32."""
         if len(self.tail) == 0:
-            return np.take(self.base, rows, axis=0).astype(np.float32, copy=False)
+            return widen(np.take(self.base, rows, axis=0), self.dim)
         if len(self.base) == 0:
             return np.take(self.tail, rows, axis=0)
         out = np.empty((len(rows), self.tail.shape[1]), dtype=np.float32)
         late = rows >= len(self.base)
-        out[~late] = self.base[rows[~late]]
+        out[~late] = widen(self.base[rows[~late]], self.dim)
         out[late] = self.tail[rows[late] - len(self.base)]
         return out
 
@@ -88,7 +96,7 @@ class RowSnapshot:
             yield first, self.base[first:]
         else:
             for at in range(first, split, PIECE):
-                yield at, self.base[at : at + PIECE].astype(np.float32)
+                yield at, widen(self.base[at : at + PIECE], self.dim)
         if len(self.tail) and split + len(self.tail) > first:
             begin = max(first - split, 0)
             yield split + begin, self.tail[begin:]
@@ -135,14 +143,14 @@ class GrowingArray:
 class RowStore:
     """The writer's side of `Rows`."""
 
-    def __init__(self, rows: RowSnapshot, *, half: bool = False) -> None:
+    def __init__(self, rows: RowSnapshot, *, vector_type: VectorType = "float32") -> None:
         self.lock = threading.RLock()
-        self._half = half
+        self._vector_type = vector_type
         self._restart(rows)
 
     @staticmethod
-    def empty(dim: int, *, multi: bool, squares: bool, half: bool = False) -> RowStore:
-        """A store that holds nothing. `half`: rows are rounded to float16."""
+    def empty(dim: int, *, multi: bool, squares: bool, vector_type: VectorType = "float32") -> RowStore:
+        """A store that holds nothing. Rows are rounded to what `vector_type` keeps of them."""
         nothing = np.zeros((0, dim), dtype=np.float32)
         rows = RowSnapshot(
             ids=np.zeros(0, dtype=np.int64),
@@ -154,7 +162,7 @@ class RowStore:
             count=0,
             longest=0.0,
         )
-        return RowStore(rows, half=half)
+        return RowStore(rows, vector_type=vector_type)
 
     def _restart(self, rows: RowSnapshot) -> None:
         self._ids, self._tail = GrowingArray(rows.ids), GrowingArray(rows.tail)
@@ -178,8 +186,8 @@ class RowStore:
         """
         if len(ids) == 0:
             return
-        if self._half:
-            data, owned = data.astype(np.float16).astype(np.float32), True
+        if self._vector_type != "float32":
+            data, owned = rounding(self._vector_type)(data), True
         with self.lock:
             rows = self.rows
             live, gone = self._marked(rows, ids)
@@ -204,7 +212,8 @@ class RowStore:
     def bytes_to_add(self, items: int) -> int:
         """Memory that adding as many items of one row takes, on its way included."""
         one = int(self.rows.tail.shape[1]) * 4
-        return self._tail.entries_to_write(items) * one + (items * one * 3 // 2 if self._half else 0)
+        rounding_room = 0 if self._vector_type == "float32" else items * one * 3 // 2
+        return self._tail.entries_to_write(items) * one + rounding_room
 
     def remove(self, ids: Int[np.ndarray, " items"]) -> None:
         """Mark items as gone."""

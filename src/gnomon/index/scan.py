@@ -69,7 +69,7 @@ class ScanIndex:
             space.dim,
             multi=False,
             squares=space.similarity == "euclidean",
-            half=self.settings.rows == "float16",
+            vector_type=self.settings.rows,
         )
         self._state = _State(self._store.rows, None)
         self._saved: SavedState | None = None
@@ -205,8 +205,9 @@ class ScanIndex:
     def pinned(self) -> ScanIndex:
         """A snapshot as an index of its own, which later changes of this one do not reach; nothing is copied."""
         with self._lock:
-            state, half = self._state, self.settings.rows == "float16"
-            pinned = ScanIndex(self._space, self.settings, store=RowStore(state.rows, half=half))
+            state = self._state
+            store = RowStore(state.rows, vector_type=self.settings.rows)
+            pinned = ScanIndex(self._space, self.settings, store=store)
             pinned._state, pinned._filters = state, self._filters
             return pinned
 
@@ -228,7 +229,7 @@ class ScanIndex:
         made = content.codes.method.name if content.codes else settings.find
         if made != settings.find:
             raise damaged(folder, f"codes for {made}", expected=f"codes for {settings.find}")
-        index = cls(space, settings, store=RowStore(content.rows, half=settings.rows == "float16"))
+        index = cls(space, settings, store=RowStore(content.rows, vector_type=settings.rows))
         index._saved = saved.of(index._store.generation)
         # Rows without codes missed the least recall before: they are not coded again at every start.
         index._state = _State(content.rows, content.codes, 0 if content.codes else len(content.rows.ids))

@@ -1,7 +1,7 @@
 """An index's rows and codes in a folder, which is appended to rather than rewritten.
 
     manifest.json   format version, space, stamp, counts, and each file's length and checksums; written last
-    ids-G.bin       int64, one an item          vectors-G.bin   float32 or float16 rows, one after another
+    ids-G.bin       int64, one an item          vectors-G.bin   rows as they are stored (core.vector_types)
     starts-G.bin    int64, late interaction only  gone-N.bin    a bit an item, where any were removed
     codes-N.bin     the scan's codes
 
@@ -24,6 +24,7 @@ import numpy as np
 from gnomon.core.errors import IndexDamaged
 from gnomon.core.files import storage_errors
 from gnomon.core.space import Space
+from gnomon.core.vector_types import VectorType, narrow, record_type
 from gnomon.index.ann import Codes
 from gnomon.index.manifest import append, check_files, damaged, read_manifest, write_manifest
 from gnomon.index.rows import RowSnapshot
@@ -41,7 +42,7 @@ class IndexContent:
     rows: RowSnapshot
     generation: object
     space: Space
-    precision: str
+    precision: VectorType
     codes: Codes | None = None
 
 
@@ -100,16 +101,16 @@ def _present(folder: Path) -> dict[str, Any] | None:
 
 
 def _write_rows(folder: Path, content: IndexContent, old: dict[str, Any] | None, *, number: int) -> dict[str, Any]:
-    rows, dtype = content.rows, np.dtype(content.precision).newbyteorder("<")
+    rows, kind = content.rows, content.precision
     items, count = (old["items"], old["rows"]) if old else (0, 0)
-    vectors = (_bytes(p.astype(dtype, copy=False)) for _, p in rows.pieces(count) if p.size)
+    vectors = (_bytes(narrow(piece, kind)) for _, piece in rows.pieces(count) if piece.size)
     parts: dict[str, _Bytes] = {"ids": iter(_numbers(rows.ids[items:])), "vectors": vectors}
     if rows.starts is not None:
         parts["starts"] = iter(_numbers(rows.starts[items + 1 if old else 0 :]))
     files = {}
-    for kind, more in parts.items():
-        name, length, sums = old["files"][kind] if old else (f"{kind}-{number}.bin", 0, [])
-        files[kind] = [name, *append(folder / name, length, sums, parts=more)]
+    for part, more in parts.items():
+        name, length, sums = old["files"][part] if old else (f"{part}-{number}.bin", 0, [])
+        files[part] = [name, *append(folder / name, length, sums, parts=more)]
     return files
 
 
@@ -149,7 +150,7 @@ def _sweep(folder: Path, body: dict[str, Any]) -> None:
                 path.unlink()
 
 
-def load(folder: Path, space: Space, precision: str) -> tuple[IndexContent, SavedState, int]:
+def load(folder: Path, space: Space, precision: VectorType) -> tuple[IndexContent, SavedState, int]:
     """What was saved, and its stamp. Arrays are mapped from disk, not read.
 
     Raises IndexDamaged for files that are missing, damaged or of another space, precision or version.
@@ -167,15 +168,17 @@ def load(folder: Path, space: Space, precision: str) -> tuple[IndexContent, Save
         return content, saved, int(body["stamp"])
 
 
-def _loaded(folder: Path, body: dict[str, Any], space: Space, *, precision: str) -> IndexContent:
+def _loaded(folder: Path, body: dict[str, Any], space: Space, *, precision: VectorType) -> IndexContent:
     if body["space"] != space.fingerprint:
         raise damaged(folder, f"vectors of the space {body['space'][:12]}", expected=f"vectors of {space.short}")
     if body["precision"] != precision:
         raise damaged(folder, f"rows in {body['precision']}", expected=precision)
     check_files(folder, {name: (length, sums) for name, length, sums in body["files"].values()})
-    dtype = np.dtype(precision).newbyteorder("<")
+    record = record_type(precision, space.dim)
     ids = _mapped(folder, body, "ids", dtype=np.dtype("<i8"), count=body["items"])
-    vectors = _mapped(folder, body, "vectors", dtype=dtype, count=body["rows"] * space.dim).reshape(-1, space.dim)
+    vectors = _mapped(folder, body, "vectors", dtype=np.dtype("u1"), count=body["rows"] * record.itemsize)
+    vectors = vectors.view(record if record.names else record.base)
+    vectors = vectors if record.names else vectors.reshape(-1, space.dim)
     starts = live = squares = None
     if space.similarity == "maxsim":
         starts = _mapped(folder, body, "starts", dtype=np.dtype("<i8"), count=body["items"] + 1)

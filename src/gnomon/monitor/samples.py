@@ -10,7 +10,7 @@ import numpy as np
 from sqlalchemy import Connection, select
 
 from gnomon.collection import Collection
-from gnomon.collection.catalog import queries, schema
+from gnomon.collection.catalog import queries, schema, vector_cache
 from gnomon.collection.catalog.queries import chunks_of
 from gnomon.collection.catalog.versions import Version
 from gnomon.core.contracts import Array, Encoder
@@ -66,8 +66,10 @@ def read_vectors(connection: Connection, version: Version, ids: Array) -> Stored
         data = {
             row.text_hash: row.data for row in connection.execute(select(vector.text_hash, vector.data).where(*here))
         }
+        decoded = vector_cache.decoded(version.space, [("document", each) for each in data.values()])
+        usable = {key: row for key, row in zip(data, decoded, strict=True) if _is_usable(row, version.space.dim)}
         for number, key in pairs:
-            row = _row(data[key], version.space.dim) if key in data else None
+            row = usable.get(key)
             if row is not None:
                 found.append(number)
                 rows.append(row)
@@ -117,11 +119,8 @@ def chunk_ids_at(connection: Connection, version: Version, position: int) -> tup
     return np.setdiff1d(everything, since), since
 
 
-def _row(data: bytes, dim: int) -> Array | None:
-    if len(data) != 4 * dim:
-        return None
-    row = np.frombuffer(data, dtype="<f4")
-    return row if np.isfinite(row).all() and row.any() else None
+def _is_usable(row: Array, dim: int) -> bool:
+    return len(row) == dim and bool(np.isfinite(row).all() and row.any())
 
 
 def query_sample(

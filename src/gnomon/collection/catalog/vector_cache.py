@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +13,8 @@ from sqlalchemy.dialects.sqlite import insert
 from gnomon.collection.catalog import schema
 from gnomon.core.batching import in_blocks
 from gnomon.core.contracts import Array, Role
+from gnomon.core.space import Space
+from gnomon.core.vector_types import VectorType, from_bytes, to_bytes
 from gnomon.core.vectors import Vectors
 
 
@@ -37,20 +40,46 @@ def get(connection: Connection, space_id: int, role: Role, *, hashes: Sequence[b
     One that does not match its checksum is left out: whoever can embeds the text again and puts it.
     """
     vector, checksum = schema.vectors.c, schema.vector_checksum
+    kind, dim = _stored(connection, space_id, role)
     found: dict[bytes, Array] = {}
     for block in in_blocks(hashes, schema.IN_VALUES):
         here = (vector.space_id == space_id, vector.role == role, vector.text_hash.in_(block))
-        for key, data, kept in connection.execute(select(vector.text_hash, vector.data, vector.checksum).where(*here)):
-            if kept is None or kept == checksum(space_id, role, key, data):
-                found[key] = np.frombuffer(data, dtype="<f4")
+        rows = connection.execute(select(vector.text_hash, vector.data, vector.checksum).where(*here)).all()
+        intact = [row for row in rows if row[2] is None or row[2] == checksum(space_id, role, row[0], row[1])]
+        kept = zip(intact, from_bytes([row[1] for row in intact], kind, dim), strict=True)
+        found.update((row[0], numbers) for row, numbers in kept)
     return found
+
+
+def decoded(space: Space, rows: Sequence[tuple[Role, object]]) -> list[Array]:
+    """The vectors in rows of the table, given by role and bytes; of another length than the space's where they are
+    none of it."""
+    found: list[Array] = [np.zeros(0, dtype=np.float32)] * len(rows)
+    roles: tuple[Role, ...] = ("document", "query")
+    for role in roles:
+        own = [at for at, (own, data) in enumerate(rows) if own == role and isinstance(data, bytes)]
+        data = [bytes(rows[at][1]) for at in own]  # type: ignore[call-overload]
+        for at, numbers in zip(own, from_bytes(data, stored_type(space, role), space.dim), strict=True):
+            found[at] = numbers
+    return found
+
+
+def stored_type(space: Space, role: Role) -> VectorType:
+    """The type in which vectors of a role are stored: the space's for documents, float32 for queries."""
+    return space.vector_type if role == "document" else "float32"
+
+
+def _stored(connection: Connection, space_id: int, role: Role) -> tuple[VectorType, int]:
+    plain = connection.execute(select(schema.spaces.c.space).where(schema.spaces.c.id == space_id)).scalar_one()
+    space = Space.from_json(json.loads(plain))
+    return stored_type(space, role), space.dim
 
 
 def put(connection: Connection, space_id: int, role: Role, *, hashes: Sequence[bytes], vectors: Vectors) -> None:
     """Store vectors, in place of those that are there. `vectors` must be of the space's encoder."""
     rows = []
-    for key, row in zip(hashes, vectors.data, strict=True):
-        data = row.astype("<f4").tobytes()
+    stored = to_bytes(vectors.data, stored_type(vectors.space, role))
+    for key, data in zip(hashes, stored, strict=True):
         checksum = schema.vector_checksum(space_id, role, key, data)
         rows.append({"space_id": space_id, "role": role, "text_hash": key, "data": data, "checksum": checksum})
     if rows:

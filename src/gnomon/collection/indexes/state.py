@@ -91,7 +91,8 @@ def open_indexes(
 ) -> tuple[WritableIndexes, IndexState]:
     """The current indexes: kept as they are in memory where they are the same, else from disk; empty where damaged."""
     live, known = in_memory or (None, IndexState())
-    language, settings = version.retrieval.language, chosen_settings(version.retrieval.index)
+    language = version.retrieval.language
+    settings = chosen_settings(version.retrieval.index, rows=version.space.vector_type)
     if live is not None and (state.dense, state.dense_seq) == (known.dense, known.dense_seq):
         dense, dense_at, unsaved, unmapped = live.dense, live.dense_at, live.unsaved, live.unmapped
     else:
@@ -118,7 +119,7 @@ def open_indexes(
 
 def open_read_only(folder: Path, state: IndexState, version: Version) -> WritableIndexes | None:
     """The current indexes on disk, for searching only; None where one is missing or being replaced."""
-    settings = chosen_settings(version.retrieval.index)
+    settings = chosen_settings(version.retrieval.index, rows=version.space.vector_type)
     try:
         with index_faults(folder):
             dense, at = _dense_from(folder, state, version.space, settings=settings)
