@@ -1,37 +1,16 @@
 """A judged corpus whose answers are known, and a model that is made in a moment."""
 
-import json
-
-import numpy as np
 import pytest
 
 import gnomon
 from gnomon.testing.toys import HashEncoder
-from support.static_models import write_word_model
-
-TOPICS = (
-    "sundial whale teapot glacier violin lantern orchard compass beetle harbour anvil meadow quarry saddle "
-    "thimble walnut"
-).split()
-CANARIES = ("return", "km", "read")  # a collection tries texts of its own, which must have a known word
-QUERIES = {f"q{number}": f"about the {topic}" for number, topic in enumerate(TOPICS)}
-
-
-def write_lines(path, rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+from support.judged_topics import TOPICS, write_topic_model, write_topics
 
 
 @pytest.fixture
 def judged(tmp_path):
     """A BEIR folder: a document each topic, and a query for each by its very word."""
-    folder = tmp_path / "topics"
-    (folder / "qrels").mkdir(parents=True)
-    documents = [{"_id": f"d{n}", "title": "", "text": f"You can see the {t} here."} for n, t in enumerate(TOPICS)]
-    write_lines(folder / "corpus.jsonl", documents)
-    write_lines(folder / "queries.jsonl", [{"_id": q, "text": text} for q, text in QUERIES.items()])
-    lines = "".join(f"q{number}\td{number}\t1\n" for number in range(len(TOPICS)))
-    (folder / "qrels" / "test.tsv").write_text(f"query-id\tcorpus-id\tscore\n{lines}")
-    return folder
+    return write_topics(tmp_path / "topics")
 
 
 @pytest.fixture
@@ -45,10 +24,7 @@ def kb(judged, tmp_path):
 @pytest.fixture
 def model(tmp_path):
     """The folder of a static model that knows the topics' words, each in a direction of its own."""
-    words = ["[PAD]", "[UNK]", "about", "the", "is", "here", "you", "can", "see", *CANARIES, *TOPICS]
-    vectors = np.eye(len(words), dtype=np.float32)
-    vectors[:12] *= 0.01  # what says nothing weighs nothing
-    return write_word_model(tmp_path / "words-model", words, vectors)
+    return write_topic_model(tmp_path / "words-model")
 
 
 @pytest.fixture

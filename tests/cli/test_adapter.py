@@ -18,8 +18,7 @@ from gnomon.migrate import MigrateSettings, Prefill, embedding_coverage, migrate
 from gnomon.migrate.adapter.files import load_adapter
 from gnomon.migrate.query_log import read_queries
 from gnomon.testing.toys import HashEncoder
-
-from .conftest import TOPICS
+from support.judged_topics import TOPICS
 
 
 @pytest.fixture

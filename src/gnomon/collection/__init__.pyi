@@ -3,6 +3,7 @@ from .catalog.versions import NotReady, Version
 from .collection import Collection
 from .fields import FieldRegistry
 from .ingest.backfill import BackfillOptions, BackfillProgress
+from .model_comparison import ModelComparison, Trial, TrialSettings, compare_models
 from .opening import open_collection
 from .reports import IndexReport, Problem, PruneReport, Status, SwitchReport, VersionInfo
 from .settings import CollectionSettings, IndexOptions, RetrievalSettings
@@ -18,14 +19,18 @@ __all__ = [
     "FieldRegistry",
     "IndexOptions",
     "IndexReport",
+    "ModelComparison",
     "NotReady",
     "Problem",
     "PruneReport",
     "RetrievalSettings",
     "Status",
     "SwitchReport",
+    "Trial",
+    "TrialSettings",
     "Version",
     "VersionInfo",
     "VersionManager",
+    "compare_models",
     "open_collection",
 ]

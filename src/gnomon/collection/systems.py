@@ -9,54 +9,15 @@ from pathlib import Path
 from typing import cast, get_args
 
 from gnomon.collection.collection import Collection
+from gnomon.collection.evaluation_corpus import corpus_of, evaluation_folder, index_once
 from gnomon.collection.opening import open_collection
-from gnomon.collection.settings import CollectionSettings, IndexOptions, Mode
-from gnomon.core.errors import GnomonError, InvalidInput, NothingIndexed
-from gnomon.core.files import exists, is_file, is_folder
-from gnomon.core.progress import Progress, ProgressCallback, no_progress
-from gnomon.encode.digest import cache_home, digest_file, digest_json
+from gnomon.collection.settings import CollectionSettings, Mode
+from gnomon.core.errors import GnomonError, InvalidInput
+from gnomon.core.files import is_file, is_folder
+from gnomon.core.progress import ProgressCallback, no_progress
 from gnomon.evaluate.judgments import DataSet, DataSetIssue
 from gnomon.evaluate.pseudo import ChunkText
 from gnomon.evaluate.run import Relevant, Run
-
-
-def corpus_of(dataset: DataSet) -> Path:
-    """The corpus file that lies beside the queries. Raises InvalidInput where there is none."""
-    folder = dataset.path if dataset.path is None or is_folder(dataset.path) else dataset.path.parent
-    found = sorted(folder.glob("corpus.jsonl*")) if folder else []
-    if not found:
-        raise InvalidInput(
-            f"the data set {dataset.name!r} has no corpus, so there is nothing to search with a model",
-            expected="a corpus.jsonl beside the queries",
-            hint="index the documents with the model, and name that collection: "
-            "gnomon index PATH --into kb --model NAME",
-        )
-    return found[0]
-
-
-def evaluation_folder(corpus: Path, fingerprint: str) -> Path:
-    """The folder of a corpus's collection in a space: in gnomon's cache, by the content of both."""
-    made = {"corpus": digest_file(corpus), "space": fingerprint}
-    return cache_home() / "evaluations" / digest_json(made)[:16]
-
-
-def index_once(kb: Collection, corpus: Path, model: str, *, progress: ProgressCallback) -> str:
-    """Index the corpus into its collection unless that is done. Returns a note for the report."""
-    folder = Path(kb.status().path)
-    done = folder / "complete"
-    if exists(done):
-        return f"{model} searches its collection of {corpus.name} in {folder}, made before"
-    progress(Progress("indexing", message=f"indexing {corpus} with {model}, once, into {folder}"))
-    most_mb = corpus.stat().st_size / 1e6 + 50
-    report = kb.index([corpus], options=IndexOptions(max_file_mb=most_mb), progress=progress)
-    if report.interrupted:
-        raise KeyboardInterrupt  # what is done is kept: the next time carries on
-    if not len(kb):
-        reason = report.problems[0].reason if report.problems else "no text in it"
-        raise NothingIndexed(f"{corpus}: {reason}", expected="a corpus of documents with text", hint="look at the file")
-    done.touch()
-    return f"{model} searches a collection of {corpus.name} made for it in {folder}"
-
 
 FORMS = (
     "a collection's folder (kb), a mode of it (kb:dense), a version (kb@v1), a saved run (run.json, "
@@ -100,7 +61,7 @@ class CollectionSystem:
         judged document meets, and as opening does.
         """
         with open_collection(self.folder, create=False, progress=progress, version=self.version) as kb:
-            return _search_collection(kb, dataset, self, k=k, progress=progress)
+            return search_collection(kb, dataset, self, k=k, progress=progress)
 
     def chunk_texts(self) -> list[ChunkText]:
         """What pseudo-queries are made from."""
@@ -151,7 +112,7 @@ class ModelSystem:
         settings = CollectionSettings(model=self.model)
         with open_collection(folder, settings=settings, encoder=encoder) as kb:
             note = index_once(kb, corpus, self.model, progress=progress)
-            system_run = _search_collection(
+            system_run = search_collection(
                 kb, dataset, CollectionSystem(self.text, folder, "dense"), k=k, progress=progress
             )
         return replace(system_run, notes=(*system_run.notes, note))
@@ -208,9 +169,10 @@ def judged_documents(relevant: Relevant) -> frozenset[str]:
     return frozenset(document for grades in relevant.values() for document in grades)
 
 
-def _search_collection(
+def search_collection(
     kb: Collection, dataset: DataSet, system: CollectionSystem, *, k: int, progress: ProgressCallback
 ) -> SystemRun:
+    """The run of an open collection over the judged queries, in the mode and with the condition of `system`."""
     name, mode, where = system.text, system.mode, system.where
     documents = frozenset(kb.ids())
     queries = _judged_queries(dataset)

@@ -40,6 +40,10 @@ class Price:
     usd_per_million_tokens: float | None = None
     usd_per_thousand_searches: float | None = None
 
+    def of_tokens(self, tokens: int) -> float | None:
+        """USD for so many tokens; None for a model that is paid by the search."""
+        return None if self.usd_per_million_tokens is None else self.usd_per_million_tokens * tokens / 1e6
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -104,7 +108,7 @@ class Card:
     languages: tuple[str, ...] = ()
     language_count: int = 0
     price: Price | None = None
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     scores: tuple[Score, ...] = ()
     space_shared_by: str = ""
     source: str = ""

@@ -172,7 +172,7 @@ def _json_queries(path: Path) -> QueriesWithFaults:
     queries: dict[str, str] = {}
     faults: list[Fault] = []
     for number, row in json_rows(path):
-        query, text = _id_of(row), row.get("text", row.get("query"))
+        query, text = id_of(row), row.get("text", row.get("query"))
         if query is None or not isinstance(text, str):
             raise InvalidInput(
                 f"{path}, line {number}: fields {', '.join(row) or 'none'}",
@@ -198,7 +198,7 @@ def _from_answers(path: Path, split: str | None, *, name: str = "") -> DataSet:
     faults: list[Fault] = []
     rows: list[Judgment] = []
     for number, row in json_rows(path):
-        query, where = _id_of(row) or str(number), f"{path.name}:{number}"
+        query, where = id_of(row) or str(number), f"{path.name}:{number}"
         if not isinstance(row.get("query"), str):
             raise _bad_answer(path, number, row)
         if query in queries:
@@ -233,7 +233,8 @@ def _bad_answer(path: Path, number: int, row: Mapping[str, Any]) -> InvalidInput
     )
 
 
-def _id_of(row: Mapping[str, Any]) -> str | None:
+def id_of(row: Mapping[str, Any]) -> str | None:
+    """The id in a row of a corpus or of queries: `_id`, or `id`."""
     found = row.get("_id", row.get("id"))
     return None if found in (None, "") else str(found)
 
@@ -244,7 +245,7 @@ def _corpus_ids(path: Path) -> frozenset[str]:
 
 def _ids_in_order(path: Path) -> Iterator[str]:
     for number, row in json_rows(path):
-        yield _id_of(row) or str(number)
+        yield id_of(row) or str(number)
 
 
 def _describe(kind: FileKind) -> str:

@@ -1,8 +1,10 @@
-"""A plot of a verdict: every query's difference, sorted."""
+"""Plots: every query's difference in a verdict, sorted; quality against cost of several systems."""
 
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +15,22 @@ from gnomon.evaluate.comparison import Verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's blue and vermilion: distinct for colour-blind readers too.
 _WIN, _LOSS, _INK, _SOFT = "#0072B2", "#D55E00", "#222222", "#767676"
 _FORMATS = (".png", ".svg", ".pdf")
+
+
+@dataclass(frozen=True)
+class ParetoPoint:
+    """A system in `plot_pareto`: what a query costs, its quality with an interval, and whether no other beats it."""
+
+    name: str
+    cost: float
+    quality: float
+    interval: tuple[float, float]
+    on_front: bool
 
 
 def plot_differences(verdict: Verdict, path: str | Path) -> Path:
@@ -25,11 +39,57 @@ def plot_differences(verdict: Verdict, path: str | Path) -> Path:
     The suffix decides the format: .png, .svg or .pdf. Raises InvalidInput for another one, for a verdict that
     holds no per-query values, and when matplotlib is not installed.
     """
+    path = _checked(path)
+    if not verdict.changes:
+        raise InvalidInput("a verdict without per-query values", expected="one that compare or judge returned")
+    figure = _figure()
+    bars, strip = figure.subplots(2, 1, height_ratios=[8, 1])
+    _bars(bars, verdict)
+    _text(bars, verdict)
+    _strip(strip, verdict)
+    return _saved(figure, path)
+
+
+def plot_pareto(points: Sequence[ParetoPoint], path: str | Path, *, cost: str, quality: str) -> Path:
+    """Draw quality against cost: a point a system with its interval, those that no other beats joined by steps.
+
+    `cost` and `quality` name the axes; costs are on a logarithmic scale where all are above 0. Raises InvalidInput as
+    `plot_differences` does, and without a point.
+    """
+    path = _checked(path)
+    if not points:
+        raise InvalidInput("no systems to plot", expected="at least one")
+    figure = _figure()
+    axes = figure.subplots()
+    front = sorted((point for point in points if point.on_front), key=lambda point: point.cost)
+    axes.step([p.cost for p in front], [p.quality for p in front], where="post", color=_WIN, linewidth=1.2, alpha=0.6)
+    for point in points:
+        colour = _WIN if point.on_front else _SOFT
+        axes.plot([point.cost] * 2, point.interval, color=colour, linewidth=4, alpha=0.35, solid_capstyle="butt")
+        axes.plot([point.cost], [point.quality], "o", color=colour, markersize=8)
+        axes.annotate(
+            point.name, (point.cost, point.quality), xytext=(9, 5), textcoords="offset points", color=_INK, fontsize=10
+        )
+    if all(point.cost > 0 for point in points):
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("{x:g}")
+    axes.margins(x=0.15)
+    axes.set_xlabel(f"{cost}; blue: no other is better in both", color=_INK)
+    axes.set_ylabel(quality, color=_INK)
+    axes.grid(color="#DDDDDD", linewidth=0.6)
+    _style(axes, ("left", "bottom"))
+    return _saved(figure, path)
+
+
+def _checked(path: str | Path) -> Path:
     path = Path(path)
     if path.suffix.lower() not in _FORMATS:
         raise InvalidInput(f"a plot named {path.name}", expected=f"a name ending in {', '.join(_FORMATS)}")
-    if not verdict.changes:
-        raise InvalidInput("a verdict without per-query values", expected="one that compare or judge returned")
+    return path
+
+
+def _figure() -> Figure:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -37,10 +97,10 @@ def plot_differences(verdict: Verdict, path: str | Path) -> Path:
         raise missing_extra("matplotlib", extra="plot") from error
     figure = Figure(figsize=(9, 5.6), dpi=160, layout="constrained")
     FigureCanvasAgg(figure)
-    bars, strip = figure.subplots(2, 1, height_ratios=[8, 1])
-    _bars(bars, verdict)
-    _text(bars, verdict)
-    _strip(strip, verdict)
+    return figure
+
+
+def _saved(figure: Figure, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, facecolor="white", bbox_inches="tight", pad_inches=0.2)
     return path

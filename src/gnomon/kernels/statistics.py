@@ -7,7 +7,7 @@ from collections.abc import Callable
 from statistics import NormalDist
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 
 from gnomon.core.errors import InvalidInput
 
@@ -225,3 +225,14 @@ def _where(is_above: Callable[[float], bool]) -> float:
         middle = (low + high) / 2
         low, high = (low, middle) if is_above(middle) else (middle, high)
     return (low + high) / 2
+
+
+def pareto_front(cost: Float[np.ndarray, " n"], quality: Float[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    """Which points no other beats: none is as good in both and better in one. Low costs and high qualities are good.
+
+    >>> pareto_front(np.array([1.0, 2.0, 3.0]), np.array([0.5, 0.4, 0.9])).tolist()
+    [True, False, True]
+    """
+    as_good = (cost[:, None] <= cost) & (quality[:, None] >= quality)
+    better = (cost[:, None] < cost) | (quality[:, None] > quality)
+    return np.asarray(~(as_good & better).any(axis=0))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from gnomon.cli.app import Json, app, example
+from gnomon.cli.evaluation import Data, Metrics, Split, refuse
 from gnomon.core.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -17,37 +18,83 @@ if TYPE_CHECKING:
     from gnomon.encode.cards import Card
 
 
-@app.command(epilog=example("gnomon models", "gnomon models bge-small-en-v1.5"))
+Names = Annotated[list[str] | None, typer.Argument(help="Short names, hub ids or PROVIDER:MODEL.", metavar="[NAME]...")]
+Try = Annotated[bool, typer.Option("--try", help="Try the named models on judged queries: --data.")]
+Limit = Annotated[int | None, typer.Option(help="Try on so many documents of the corpus only.", metavar="DOCUMENTS")]
+TrialMode = Annotated[Literal["dense", "hybrid"], typer.Option(help="How the tried models search.")]
+Margin = Annotated[float, typer.Option(help="The loss of the mean that is still acceptable.")]
+Plot = Annotated[Path | None, typer.Option(help="Draw quality against milliseconds: .png, .svg or .pdf.")]
+Report = Annotated[Path | None, typer.Option(help="Write the comparison as a page: .html.")]
+
+
+@app.command(
+    epilog=example(
+        "gnomon models",
+        "gnomon models bge-small-en-v1.5",
+        "gnomon models --try all-MiniLM-L6-v2 bge-small-en-v1.5 --data scifact --plot models.png",
+    )
+)
 def models(
-    name: Annotated[str | None, typer.Argument(help="A short name or a hub id.", metavar="[NAME]")] = None,
+    names: Names = None,
+    *,
+    trial: Try = False,
+    data: Data = None,
+    split: Split = None,
+    limit: Limit = None,
+    mode: TrialMode = "dense",
+    metric: Metrics = None,
+    margin: Margin = 0.01,
+    plot: Plot = None,
+    report: Report = None,
     as_json: Json = False,
 ) -> None:
-    """List the models that gnomon knows, or show one of them in full.
+    """List the models that gnomon knows, show one in full, or try several on judged queries.
 
     Any other model in sentence-transformers layout works as well, from a folder or by its hub id.
     """
     from gnomon.cli.terminal import data_console, print_json
     from gnomon.core.plugins import plugin_names
-    from gnomon.encode.cards import all_cards, card_for
+    from gnomon.encode.cards import all_cards
 
-    if name is None:
+    if trial:
+        from gnomon.cli.models.trial import TrialRequest, try_models
+        from gnomon.collection.model_comparison import TrialSettings
+
+        settings = TrialSettings(mode, tuple(metric or ("nDCG@10", "recall@10")), margin)
+        request = TrialRequest(tuple(names or ()), data, split, limit, settings, plot, report)
+        raise typer.Exit(try_models(request, as_json=as_json))
+    refuse(
+        {"--data": data, "--split": split, "--limit": limit, "--metric": metric, "--plot": plot, "--report": report},
+        "without --try",
+    )
+    if not names:
         if as_json:
             plugins = [{"name": f"{plugin}:", "kind": "plug-in"} for plugin in plugin_names("gnomon.encoders")]
             print_json([_card_json(card) for card in all_cards()] + plugins)
         else:
             print_table(data_console(), all_cards())
         return
-    card = card_for(name)
-    if card is None:
-        raise InvalidInput(
-            f"no model card for {name!r}",
-            expected="a short name or a hub id that `gnomon models` lists",
-            hint="a model without a card needs none to be used: give its folder or hub id to `gnomon index --model`",
-        )
+    cards = [known_card(name) for name in names]
     if as_json:
-        print_json(_card_json(card))
+        print_json(_card_json(cards[0]) if len(cards) == 1 else [_card_json(card) for card in cards])
     else:
-        print_card(data_console(), card)
+        for card in cards:
+            print_card(data_console(), card)
+
+
+def known_card(name: str) -> Card:
+    """The card of a name. Raises InvalidInput with the nearest names."""
+    from gnomon.encode.cards import card_for, nearest_names
+
+    if card := card_for(name):
+        return card
+    near = nearest_names(name)
+    raise InvalidInput(
+        f"no model card for {name!r}",
+        expected="a short name, a hub id or a PROVIDER:MODEL that `gnomon models` lists",
+        hint=(f"did you mean {' or '.join(near)}? " if near else "")
+        + "A model without a card needs none to be used: give its folder or hub id to `gnomon index --model`",
+    )
 
 
 def found_at(card: Card) -> Path | None:
