@@ -199,14 +199,14 @@ def fails(status: int, body: Any = None, **headers: str) -> Fault:
     return fault
 
 
-def rate_limited(wait_s: float = 0.0, *, style: str = "retry-after") -> Fault:
+def rate_limited(wait_s: float = 0.0, *, style: str = "retry-after", limit: int = 10) -> Fault:
     """429 in the manner of a style: see `limit_headers`."""
     message = "Rate limit reached: please try again later"
     body: Any = {"error": {"message": message, "type": "requests", "code": "rate_limit_exceeded"}}
     if style == "google":
         info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{wait_s}s"}
         body = {"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": message, "details": [info]}}
-    return lambda handler, asked: handler.send(429, body, limit_headers(style, 0, wait_s, limit=10)) or True
+    return lambda handler, asked: handler.send(429, body, limit_headers(style, 0, wait_s, limit=limit)) or True
 
 
 def limit_headers(style: str, remaining: int, wait_s: float, *, limit: int) -> dict[str, str]:

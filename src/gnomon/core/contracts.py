@@ -177,6 +177,21 @@ class Scorer(Protocol):
         ...
 
 
+@runtime_checkable
+class Reranker(Scorer, Protocol):
+    """A scorer that a collection can name: what `load_scorer` opens."""
+
+    @property
+    def name(self) -> str:
+        """The model's, for people."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex SHA-256 of what decides its scores."""
+        ...
+
+
 class Reader(Protocol):
     """A file to documents."""
 

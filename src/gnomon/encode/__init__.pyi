@@ -9,6 +9,7 @@ from .layout.model import ModelLayout, read_layout
 from .load import load_encoder, load_scorer, load_sparse_encoder
 from .providers.description import ProviderSettings
 from .providers.encoder import ProviderEncoder
+from .providers.scorer import ProviderScorer
 from .providers.usage import Usage
 from .settings import EncoderSettings
 from .sparse import SparseEncoder
@@ -25,6 +26,7 @@ __all__ = [
     "Located",
     "ModelLayout",
     "ProviderEncoder",
+    "ProviderScorer",
     "ProviderSettings",
     "SourceSettings",
     "SparseEncoder",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gnomon.core.contracts import Encoder, RoleEncoder, with_role_methods
+from gnomon.core.contracts import Encoder, Reranker, RoleEncoder, with_role_methods
 from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.core.plugins import has_plugin, load_plugin
 from gnomon.core.progress import ProgressCallback, accepts_say, no_progress
@@ -18,7 +18,6 @@ from gnomon.encode.providers.names import Reference, provider_reference
 from gnomon.encode.settings import EncoderSettings
 
 if TYPE_CHECKING:
-    from gnomon.encode.cross_encoder import CrossEncoder
     from gnomon.encode.sparse import SparseEncoder
 
 
@@ -118,11 +117,17 @@ def load_scorer(
     *,
     settings: EncoderSettings | None = None,
     progress: ProgressCallback = no_progress,
-) -> CrossEncoder:
-    """The cross-encoder in a folder or under a hub id: a Scorer, for `retrieve.Rerank`.
+) -> Reranker:
+    """A cross-encoder in a folder or under a hub id, or a reranker of a provider: a Scorer, for `retrieve.Rerank`.
 
-    Raises as `load_encoder` does, and ModelUnsupported for a model that makes vectors.
+    "cohere:MODEL", "voyage:", "jina:" and "http://HOST:PORT/v1#MODEL" (text-embeddings-inference, vLLM, llama.cpp) are
+    rerankers of others' servers: a ProviderScorer. Raises as `load_encoder` does, and ModelUnsupported for a model
+    that makes vectors.
     """
+    if (reference := provider_reference(name)) is not None:
+        from gnomon.encode.providers.scorer import ProviderScorer
+
+        return ProviderScorer(reference.provider, reference.model, reference.settings(None))
     from gnomon.encode.cross_encoder import CrossEncoder
     from gnomon.encode.layout.cross_encoder import read_cross_encoder
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gnomon.collection.catalog import queries, spaces
 from gnomon.collection.catalog.connection import Catalog
@@ -20,7 +19,7 @@ from gnomon.collection.indexes.state import derived_folder
 from gnomon.collection.ingest.writer import Target
 from gnomon.collection.search import build_retriever
 from gnomon.collection.settings import Mode, RetrievalSettings
-from gnomon.core.contracts import Array, Encoder, Retriever
+from gnomon.core.contracts import Array, Encoder, Reranker, Retriever
 from gnomon.core.errors import DamagedPassages, GnomonError, IndexDamaged, ModelUnsupported, WeightsMismatch
 from gnomon.core.progress import ProgressCallback, no_progress
 from gnomon.core.ranking import Query, Ranking
@@ -30,9 +29,6 @@ from gnomon.encode.batched import BatchedEncoder
 from gnomon.retrieve.filter import ChunkLookup, Filter, TextsOf
 from gnomon.retrieve.rerank import EncodedTexts, LateRerank, Rerank, RerankSettings
 from gnomon.retrieve.where import Where
-
-if TYPE_CHECKING:
-    from gnomon.encode import CrossEncoder
 
 
 class EncoderPool:
@@ -205,12 +201,15 @@ def resolve_reranker(settings: RetrievalSettings, progress: ProgressCallback = n
     return replace(settings, rerank=replace(rerank, model=name, fingerprint=_identity(load_reranker(name, progress))))
 
 
-def load_reranker(name: str, progress: ProgressCallback = no_progress) -> CrossEncoder | Encoder:
-    """A cross-encoder or a late interaction model. Raises as `resolve_reranker` does."""
+def load_reranker(name: str, progress: ProgressCallback = no_progress) -> Reranker | Encoder:
+    """A cross-encoder, a provider's reranker or a late interaction model. Raises as `resolve_reranker` does."""
     from gnomon.encode import load_encoder, load_scorer
     from gnomon.encode.hub.locate import locate
     from gnomon.encode.layout.modules import architecture_of
+    from gnomon.encode.providers.names import provider_reference
 
+    if provider_reference(name) is not None:
+        return load_scorer(name, progress=progress)
     located = locate(name, progress=progress)
     shape = architecture_of(located.folder, carded=located.carded)
     if shape == "cross":
@@ -224,7 +223,7 @@ def load_reranker(name: str, progress: ProgressCallback = no_progress) -> CrossE
     return load_encoder(name, progress=progress)
 
 
-def _identity(model: CrossEncoder | Encoder) -> str:
+def _identity(model: Reranker | Encoder) -> str:
     return model.space.fingerprint if isinstance(model, Encoder) else model.fingerprint
 
 

@@ -32,8 +32,8 @@ class _Answer:
     """What one attempt gave: a body with its status, or the cause why there is none."""
 
     status: int = 0
-    body: Any = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Any = field(default=None, repr=False)  # it may hold the key, and tracebacks show locals
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     cause: str = ""
 
     @property
@@ -65,6 +65,11 @@ class ProviderClient:
         self._closed = False
         self._mutex = threading.Lock()
         self._http: httpx2.Client | None = None
+
+    @property
+    def name(self) -> str:
+        """The name by which the model is opened: "openai:MODEL", or the address with #MODEL."""
+        return f"{self.url}#{self.model}" if self.provider.is_address else f"{self.provider.name}:{self.model}"
 
     @property
     def url(self) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from numpy import ndarray
 
 from gnomon.core.contracts import Role
@@ -56,27 +56,42 @@ class Malformed(Exception):
 
 
 Body = dict[str, Any]
-Positions = Int[ndarray, " _"]
+
+
+@dataclass(frozen=True)
+class Embed:
+    """The API's page for vectors: `request` gives path and body, `reply` reads the JSON of an answer for so many texts.
+
+    `reply` raises Malformed.
+    """
+
+    request: Callable[[EmbeddingRequest], tuple[str, Body]]
+    reply: Callable[[Any, int], EmbeddingReply]
+
+
+@dataclass(frozen=True)
+class Rerank:
+    """The API's page for scores, as `Embed` is that for vectors."""
+
+    request: Callable[[RerankRequest], tuple[str, Body]]
+    reply: Callable[[Any, int], RerankReply]
 
 
 @dataclass(frozen=True)
 class Provider:
     """One provider. `url` is its API's base address, `key_variable` the environment's name of its key.
 
-    `embed` gives path and body of a request, `embedded` reads its reply (raises Malformed); so for `rerank` and
-    `reranked`. `roles` is what the API calls each role, empty where it knows none. `max_items` and `max_tokens`
-    bound a request; `max_pairs` one of a reranker. `cuts_to_dim`: the API takes a number of dimensions.
-    `refuses_long`: it refuses over-long texts when it is told to, as it always is here.
+    `embed` is its page for vectors, `rerank` that for scores, None where it has none. `roles` is what the API calls
+    each role, empty where it knows none. `max_items` and `max_tokens` bound a request for vectors, `max_pairs` one for
+    scores. `cuts_to_dim`: the API takes a number of dimensions.
     """
 
     name: str
     title: str
     url: str
     key_variable: str
-    embed: Callable[[EmbeddingRequest], tuple[str, Body]] | None = None
-    embedded: Callable[[Any, int], EmbeddingReply] | None = None
-    rerank: Callable[[RerankRequest], tuple[str, Body]] | None = None
-    reranked: Callable[[Any, int], RerankReply] | None = None
+    embed: Embed
+    rerank: Rerank | None = None
     roles: Mapping[Role, str] = field(default_factory=dict)
     max_items: int = 128
     max_tokens: int = 100_000

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import get_args
@@ -13,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from gnomon.core.contracts import Role, RoleMethods
-from gnomon.core.errors import GnomonError, InvalidInput, SpaceMismatch
+from gnomon.core.errors import InvalidInput, SpaceMismatch
 from gnomon.core.similarity import normalise
 from gnomon.core.space import Ingredients, Space
 from gnomon.core.token_counting import TokenCounting
@@ -21,14 +20,14 @@ from gnomon.core.vectors import Vectors
 from gnomon.encode.digest import digest_json
 from gnomon.encode.providers.client import ProviderClient
 from gnomon.encode.providers.description import EmbeddingRequest, Malformed, Provider, ProviderSettings
-from gnomon.encode.providers.models import ProviderModel, known_model
+from gnomon.encode.providers.models import ProviderModel, described
+from gnomon.encode.providers.parallel import as_answered, request_batches
 from gnomon.encode.providers.tokens import estimate_all, tokenizer_on_this_machine
 from gnomon.encode.providers.usage import Usage, UsageCounter
 from gnomon.encode.runtime.tokenizer import check_texts
 from gnomon.encode.settings import EncoderSettings, check_dim
 
 Positions = Int[np.ndarray, " _"]
-_Send = Callable[[range, threading.Event], tuple[range, Vectors]]
 _PROBE = "gnomon"
 _ROLES: tuple[Role, ...] = get_args(Role)
 _SHORTEST_LIMIT = 512
@@ -62,7 +61,7 @@ class ProviderEncoder(RoleMethods):
         if settings.threads is not None:
             options = replace(options, parallel=settings.threads)
         self._dim, self._options = settings.dim, options
-        self._model = _described(provider, model, options)
+        self._model = described(provider, model, options)
         _require_encoder(provider, model, self._model)
         self._prompts = {role: str((prompts or self._model.prompts).get(role, "")) for role in _ROLES}
         self._client = ProviderClient(provider, model, options)
@@ -79,8 +78,7 @@ class ProviderEncoder(RoleMethods):
     @property
     def name(self) -> str:
         """The name that `load_encoder` opens it by."""
-        provider, model = self._client.provider, self._client.model
-        return f"{self._client.url}#{model}" if provider.is_address else f"{provider.name}:{model}"
+        return self._client.name
 
     @property
     def provider(self) -> Provider:
@@ -115,8 +113,8 @@ class ProviderEncoder(RoleMethods):
     @cached_property
     def token_counting(self) -> TokenCounting | None:
         """How documents' tokens are counted where the model's tokenizer is on this machine; else None."""
-        hub_id = self._model.tokenizer or (self._client.model if self.provider.is_address else "")
-        return tokenizer_on_this_machine(hub_id, self._prompts["document"])
+        counting = tokenizer_on_this_machine(self._model.tokenizer)
+        return None if counting is None else replace(counting, prompt=self._prompts["document"])
 
     @property
     def tokenizer_json(self) -> str | None:
@@ -187,13 +185,14 @@ class ProviderEncoder(RoleMethods):
         distinct = list(unique)
         counts = self.count_tokens(distinct, role=role)
         self._check_texts(distinct, counts, unique)
-        batches = iter(list(self._batches(counts)))
+        items = min(self._options.batch_items, self.provider.max_items)
+        batches = request_batches(counts, items=items, tokens=self._most_tokens)
 
         def send(batch: range, stop: threading.Event) -> tuple[range, Vectors]:
             tokens = sum(counts[at] for at in batch)
             return batch, self._request([distinct[at] for at in batch], role, tokens=tokens, stop=stop)
 
-        for batch, vectors in _as_answered(send, batches, self.lanes):
+        for batch, vectors in as_answered(send, batches, lanes=self.lanes):
             owners = [unique[distinct[at]] for at in batch]
             rows = np.repeat(np.arange(len(batch)), [len(places) for places in owners])
             yield np.array([at for places in owners for at in places], dtype=np.int64), vectors.take(rows)
@@ -218,17 +217,6 @@ class ProviderEncoder(RoleMethods):
                     hint="cut it into chunks; nothing was sent, and nothing is cut in silence",
                 )
 
-    def _batches(self, counts: Sequence[int]) -> Iterator[range]:
-        most = min(self._options.batch_items, self.provider.max_items)
-        start, tokens = 0, 0
-        for at, count in enumerate(counts):
-            if at > start and (at - start == most or tokens + count > self._most_tokens):
-                yield range(start, at)
-                start, tokens = at, 0
-            tokens += count
-        if start < len(counts):
-            yield range(start, len(counts))
-
     def _request(self, texts: Sequence[str], role: Role, *, tokens: int, stop: threading.Event) -> Vectors:
         dim = self.space.dim
         rows = self._rows(texts, role, tokens=tokens, dim=self._dim_to_ask(dim), stop=stop)
@@ -245,14 +233,11 @@ class ProviderEncoder(RoleMethods):
     def _rows(
         self, texts: Sequence[str], role: Role, *, tokens: int, dim: int | None, stop: threading.Event | None = None
     ) -> Float[np.ndarray, "texts dim"]:
-        embed, embedded = self.provider.embed, self.provider.embedded
-        if embed is None or embedded is None:
-            raise InvalidInput(f"{self.provider.title} makes no vectors", expected="a provider that does")
         sent = [self._prompts[role] + text for text in texts]
-        path, body = embed(EmbeddingRequest(self._client.model, sent, role, dim))
+        path, body = self.provider.embed.request(EmbeddingRequest(self._client.model, sent, role, dim))
         answer = self._client.post(path, body, tokens=tokens, stop=stop)
         try:
-            reply = embedded(answer, len(texts))
+            reply = self.provider.embed.reply(answer, len(texts))
         except Malformed as error:
             self._usage.add(texts=len(texts), tokens=None, estimate=tokens)  # it was answered, and so billed
             what = str(error)
@@ -302,33 +287,6 @@ class ProviderEncoder(RoleMethods):
         return told if isinstance(told, int) and told > 0 else None
 
 
-def _as_answered(send: _Send, batches: Iterator[range], lanes: int) -> Iterator[tuple[range, Vectors]]:
-    """Results in the order in which they are ready, `lanes` requests at once; a failure comes after all results."""
-    failure: GnomonError | None = None
-    stop = threading.Event()
-    pool = ThreadPoolExecutor(lanes, thread_name_prefix="gnomon-request")
-    running: set[Future[tuple[range, Vectors]]] = set()
-    try:
-        while True:
-            while failure is None and len(running) < lanes and (batch := next(batches, None)) is not None:
-                running.add(pool.submit(send, batch, stop))
-            if not running:
-                break
-            done, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                try:
-                    result = future.result()
-                except GnomonError as error:
-                    failure = failure or error
-                    continue
-                yield result
-    finally:
-        stop.set()  # a caller who goes away waits for no retry
-        pool.shutdown(wait=False, cancel_futures=True)
-    if failure is not None:
-        raise failure
-
-
 def _require_role(role: str) -> None:
     if role not in _ROLES:
         raise InvalidInput(f"role {role!r}", expected=f"one of {', '.join(_ROLES)}")
@@ -343,17 +301,8 @@ def _require_remote(settings: EncoderSettings, model: str) -> None:
         )
 
 
-def _described(provider: Provider, model: str, options: ProviderSettings) -> ProviderModel:
-    """What is known of a model, and what the caller knows better."""
-    known = known_model(f"{provider.name}:{model}") or ProviderModel(model)
-    if options.dim is not None:
-        known = replace(known, dim=options.dim, default_dim=0, dims=())
-    price = known.price if options.price is None else options.price
-    return replace(known, max_tokens=options.max_tokens or known.max_tokens, price=price)
-
-
 def _require_encoder(provider: Provider, model: str, known: ProviderModel) -> None:
-    if provider.embed is None or known.scores:
+    if known.scores:
         raise InvalidInput(
             f"{model!r} of {provider.title} scores texts and makes no vectors",
             expected="a model that makes vectors",

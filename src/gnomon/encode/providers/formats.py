@@ -126,7 +126,7 @@ def cohere_rerank(request: RerankRequest) -> tuple[str, Body]:
 def voyage_rerank(request: RerankRequest) -> tuple[str, Body]:
     """https://docs.voyageai.com/reference/reranker-api"""
     body: Body = {"model": request.model, "query": request.query, "documents": list(request.texts)}
-    return "/rerank", {**body, "truncation": False}
+    return "/rerank", body  # over-long texts are cut, as it does unasked: the scorer warns of them
 
 
 def jina_rerank(request: RerankRequest) -> tuple[str, Body]:
@@ -142,7 +142,7 @@ def address_rerank(request: RerankRequest) -> tuple[str, Body]:
     """
     texts = list(request.texts)
     body: Body = {"model": request.model, "query": request.query, "documents": texts, "texts": texts}
-    return "/../rerank", {**body, "truncate": False, "raw_scores": False}
+    return "/../rerank", {**body, "truncate": True, "raw_scores": False}
 
 
 def reranked(body: Any, count: int) -> RerankReply:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
+
+from gnomon.encode.providers.description import Provider, ProviderSettings
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,21 @@ def known_model(name: str) -> ProviderModel | None:
     return next((model for model in all_models() if model.name == name), None)
 
 
-def near_models(name: str, listed: tuple[str, ...] = ()) -> list[str]:
-    """Up to three names like this one, of the known ones and of `listed`."""
-    names = list(dict.fromkeys([*(model.name for model in all_models()), *listed]))
-    return difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+def described(provider: Provider, model: str, settings: ProviderSettings) -> ProviderModel:
+    """What is known of a model, and what the settings know better. A server's model may be named by its hub id."""
+    name = f"{provider.name}:{model}"
+    known = known_model(name) or ProviderModel(name, tokenizer=model if provider.is_address else "")
+    if settings.dim is not None:
+        known = replace(known, dim=settings.dim, default_dim=0, dims=())
+    price = known.price if settings.price is None else settings.price
+    return replace(known, max_tokens=settings.max_tokens or known.max_tokens, price=price)
+
+
+def near_models(name: str, listed: Sequence[str] = ()) -> list[str]:
+    """Up to three names like this one, of the known ones and of `listed`, all with their provider or address."""
+    prefix = re.match(r".*[:#]", name)
+    start = prefix[0] if prefix else ""
+    names = dict.fromkeys([*(model.name for model in all_models()), *listed])
+    own = {each.removeprefix(start): each for each in names if each.startswith(start)}
+    found = difflib.get_close_matches(name.removeprefix(start), own, n=3, cutoff=0.6)
+    return [own[each] for each in found]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from gnomon.core.token_counting import TokenCounting
+from gnomon.core.token_counting import TokenCounting, load_tokenizer_json
 
 _PIECE = re.compile(
     r" ?[a-z]{1,6}|[A-Z][a-z]{1,5}|[A-Z]{1,2}"  # what is left of a longer word follows in pieces of six
@@ -33,17 +33,14 @@ def estimate_all(texts: Sequence[str], prompt: str = "") -> list[int]:
     return [estimate_tokens(prompt + text) for text in texts]
 
 
-def tokenizer_on_this_machine(hub_id: str, prompt: str) -> TokenCounting | None:
+def tokenizer_on_this_machine(hub_id: str) -> TokenCounting | None:
     """How the tokenizer of a hub id counts, where one of the model caches has it. Nothing is fetched."""
-    from gnomon.encode.hub.cache import SourceSettings, find_on_this_machine
-
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", hub_id):
         return None
+    from gnomon.encode.hub.cache import SourceSettings, find_on_this_machine
+
     folder = find_on_this_machine(SourceSettings.from_environment(), hub_id)
     file = None if folder is None else Path(folder) / "tokenizer.json"
     if file is None or not file.is_file():
         return None
-    from gnomon.core.token_counting import load_tokenizer_json
-
-    tokenizer = load_tokenizer_json(file.read_text(encoding="utf-8"))
-    return TokenCounting(str(tokenizer.to_str()), prompt=prompt)
+    return TokenCounting(str(load_tokenizer_json(file.read_text(encoding="utf-8")).to_str()))
