@@ -35,6 +35,18 @@ DEBERTA = {
     "share_att_key": True,
     "norm_rel_ebd": "layer_norm",
 }
+TEXT_TOWER = {**SIZES, "num_hidden_layers": 2, "max_position_embeddings": 64}
+TOWERS = {
+    "text_config": {**TEXT_TOWER, "eos_token_id": 7},
+    "vision_config": {
+        "hidden_size": 8,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 1,
+        "image_size": 4,
+        "patch_size": 4,
+    },
+}
+OLD_CLIP = {**TOWERS, "text_config": {**TEXT_TOWER, "eos_token_id": 2}, "projection_dim": 24}
 T5 = {"d_model": 32, "d_kv": 6, "d_ff": 48, "num_layers": 3, "num_heads": 4, "n_positions": 40}
 TEXTS = [
     "w3",
@@ -49,8 +61,8 @@ TEXTS = [
 class FamilyModel:
     """`config` and `network` are classes of transformers, by name; `template` says where special tokens go.
 
-    `reference` gives the last hidden state of a model for ids and mask, both [texts, tokens]. `bf16` is the least
-    cosine to fp32.
+    `reference` gives the last hidden state of a model for ids and mask, both [texts, tokens]; with the pooling "text
+    features" the vectors themselves, of a folder that transformers alone saved. `bf16` is the least cosine to fp32.
     """
 
     config: str
@@ -82,6 +94,29 @@ def decoder(family: str, *, bf16: float = 0.99, **more: Any) -> "FamilyModel":
         bf16=bf16,
         reference=lambda model, ids, mask: model.model(ids, attention_mask=mask)[0],
     )
+
+
+FEATURES = "text features"
+
+
+def text_features(model: Any, ids: Any, mask: Any) -> Any:
+    """CLIP's vectors of texts."""
+    return model.get_text_features(ids, attention_mask=mask).pooler_output
+
+
+def filled(ids: Any) -> Any:
+    """Ids filled up to the length that SigLIP was trained with."""
+    return torch.nn.functional.pad(ids, (0, 64 - ids.shape[1]))
+
+
+def filled_features(model: Any, ids: Any, mask: Any) -> Any:
+    """SigLIP's vectors of texts."""
+    return model.get_text_features(filled(ids)).pooler_output
+
+
+def filled_pooled(model: Any, ids: Any, mask: Any) -> Any:
+    """The same of its text tower alone."""
+    return model(filled(ids)).pooler_output
 
 
 FAMILIES: Mapping[str, FamilyModel] = {
@@ -142,6 +177,39 @@ FAMILIES: Mapping[str, FamilyModel] = {
         weight_scale=0.2,
         on_torch=False,
     ),
+    "clip": FamilyModel(
+        "CLIPConfig",
+        "CLIPModel",
+        {**TOWERS, "projection_dim": 24},
+        "<bos> $A <eos>",
+        FEATURES,
+        reference=text_features,
+        on_torch=False,
+    ),
+    "clip of before the end token": FamilyModel(
+        "CLIPConfig", "CLIPModel", OLD_CLIP, "<bos> $A <eos>", FEATURES, reference=text_features, on_torch=False
+    ),
+    "clip's text tower": FamilyModel(
+        "CLIPTextConfig",
+        "CLIPTextModelWithProjection",
+        {"eos_token_id": 7, "projection_dim": 24},
+        "<bos> $A <eos>",
+        FEATURES,
+        reference=lambda model, ids, mask: model(ids, attention_mask=mask).text_embeds,
+        on_torch=False,
+    ),
+    "siglip": FamilyModel(
+        "SiglipConfig", "SiglipModel", TOWERS, "$A </s>", FEATURES, reference=filled_features, on_torch=False
+    ),
+    "siglip's text tower": FamilyModel(
+        "SiglipTextConfig",
+        "SiglipTextModel",
+        {"max_position_embeddings": 64, "projection_size": 24},
+        "$A </s>",
+        FEATURES,
+        reference=filled_pooled,
+        on_torch=False,
+    ),
     "mpnet": FamilyModel("MPNetConfig", "MPNetModel", {"pad_token_id": 1}, "<s> $A </s>"),
     "llama": decoder("Llama", attention_bias=True, mlp_bias=True),
     "llama3": decoder("Llama", rope_parameters={**LLAMA3, "rope_theta": 1e4, "original_max_position_embeddings": 32}),
@@ -173,7 +241,8 @@ FAMILIES: Mapping[str, FamilyModel] = {
 def build(name: str, folder: Path) -> tuple[Path, Any]:
     """A folder in sentence-transformers layout, and transformers' model in eval()."""
     family = FAMILIES[name]
-    config = getattr(transformers, family.config)(**{**SIZES, **family.more})
+    own = {} if "text_config" in family.more else SIZES
+    config = getattr(transformers, family.config)(**{**own, **family.more})
     config._attn_implementation = "eager"
     torch.manual_seed(7)
     model = getattr(transformers, family.network)(config).eval()
@@ -186,6 +255,10 @@ def build(name: str, folder: Path) -> tuple[Path, Any]:
     model.save_pretrained(folder)
     plain = json.loads((folder / "config.json").read_text())
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer(family.template)))
+    if family.pooling == FEATURES:
+        said = {"model_max_length": family.max_tokens, "pad_token": "[PAD]"}
+        (folder / "tokenizer_config.json").write_text(json.dumps(said))
+        return folder, model
     names = {"mean": "mean", "cls": "cls", "last": "lasttoken"}
     write_modules(folder, max_tokens=family.max_tokens, dim=plain.get("hidden_size", 32), mode=names[family.pooling])
     return folder, model
@@ -257,6 +330,10 @@ def reference(name: str, model: Any, texts: list[str]) -> np.ndarray[Any, Any]:
         mask = torch.ones(1, len(ids), dtype=torch.int64)
         with torch.inference_mode():
             hidden = family.reference(model, torch.tensor([ids]), mask)
-        rows.append(pool(hidden.numpy(), mask.numpy(), how=family.pooling)[0])
+        rows.append(
+            hidden.numpy()[0]
+            if family.pooling == FEATURES
+            else pool(hidden.numpy(), mask.numpy(), how=family.pooling)[0]
+        )
     out = np.stack(rows)
     return np.asarray(out / np.linalg.norm(out, axis=1, keepdims=True))

@@ -141,7 +141,14 @@ class TransformerEncoder(RoleMethods):
         return [item for item in found if item is not None]
 
     def _windows(self, texts: Sequence[str], role: Role) -> Iterator[tuple[int, TokenisedTexts]]:
-        return windows(texts, partial(self._tokenizer.tokenise, role=role), threads=self._settings.thread_count)
+        return windows(texts, partial(self._tokenise, role=role), threads=self._settings.thread_count)
+
+    def _tokenise(self, texts: Sequence[str], *, role: Role) -> TokenisedTexts:
+        tokenised = self._tokenizer.tokenise(texts, role=role)
+        if not self._layout.filler:
+            return tokenised
+        filler = self._tokenizer.id_of(self._layout.filler)
+        return tokenised.lengthened(pad_id(self._layout) if filler is None else filler, self._layout.max_tokens)
 
     def _batches(self, tokenised: TokenisedTexts, start: int) -> Iterator[tuple[Any, Any, Any]]:
         budget = self._settings.batch_budget

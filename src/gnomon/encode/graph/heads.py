@@ -25,6 +25,7 @@ from gnomon.encode.layout.families import transformer_spec
 from gnomon.encode.layout.late_interaction import LateInteractionLayout
 from gnomon.encode.layout.model import ModelLayout
 from gnomon.encode.layout.modules import ProjectionLayer
+from gnomon.encode.layout.text_tower import EndToken
 
 
 def token_model(network: Network) -> Any:
@@ -48,7 +49,10 @@ def text_model(network: Network, layout: ModelLayout) -> tuple[Any, Any]:
         trained = Weights(layout.attention)
         keep_alive.append(trained)
         query = tensor_constant(trained["query"])
-    x = pool(network, layout.pooling, first, query=query)
+    if layout.end_token is not None:
+        x = pool_at_end(network, layout.end_token)
+    else:
+        x = pool(network, layout.pooling, first, query=query)
     for projection in layout.projections:
         x, weights_used = _project(x, projection)
         keep_alive.append(weights_used)
@@ -103,6 +107,16 @@ def pool(network: Network, how: str, first: Node, *, query: Node | None) -> Node
     return op.squeeze(op.gather(network.hidden, last, int_constant(1), 1), int_constant([1]))
 
 
+def pool_at_end(network: Network, end_token: EndToken) -> Node:
+    """The first token of this id, or of the highest id that the text has; the first of all where there is none."""
+    ids = network.ids
+    end = op.reduce_max(ids, int_constant([1]), True) if end_token == "highest" else int_constant(end_token)
+    from_end = op.subtract(op.gather(op.shape_of(ids, "i32"), int_constant(1), int_constant(0)), token_positions(ids))
+    found = op.multiply(op.convert(op.equal(ids, end), "i32"), op.unsqueeze(from_end, int_constant([0])))
+    first = op.topk(found, int_constant(1), 1, "max", "none").output(1)
+    return op.squeeze(op.gather(network.hidden, op.convert(first, "i32"), int_constant(1), 1), int_constant([1]))
+
+
 def _weighted_mean(weights: Node, hidden: Node) -> Node:
     sums = op.matmul(op.unsqueeze(weights, int_constant([1])), hidden, False, False)
     total = op.reduce_sum(weights, int_constant([1]), True)
@@ -120,10 +134,7 @@ def _attention(keep: Node, hidden: Node, query: Node) -> Node:
 
 def _project(x: Node, projection: ProjectionLayer) -> tuple[Node, Weights]:
     weights = Weights(projection.weight)
-    if projection.bias:
-        x = linear(x, weights, "linear")
-    else:
-        x = op.matmul(x, tensor_constant(weights["linear.weight"]), False, True)
+    x = linear(x, weights, projection.name, bias=projection.bias)
     return (op.tanh(x) if projection.activation == "tanh" else x), weights
 
 

@@ -71,17 +71,19 @@ def _number(plain: Any) -> int | None:
     return int(plain) if 0 < plain <= _UNLIMITED else None
 
 
-TransformerTask = Literal["feature-extraction", "sequence-classification", "fill-mask"]
+TransformerTask = Literal["feature-extraction", "sequence-classification", "fill-mask", "text-features"]
 # How sentence-transformers names a task's output within itself, and transformers' field for it.
 _OUTPUTS: Mapping[TransformerTask, tuple[str, str]] = {
     "feature-extraction": ("token_embeddings", "last_hidden_state"),
     "sequence-classification": ("scores", "logits"),
     "fill-mask": ("token_embeddings", "logits"),
+    "text-features": ("sentence_embedding", "pooler_output"),
 }
 _EXPECTED: Mapping[TransformerTask, str] = {
     "feature-extraction": "a transformer whose last hidden state is pooled",
     "sequence-classification": "a transformer with a classification head",
     "fill-mask": "a transformer with a masked-language head",
+    "text-features": "the text tower of a model of texts and images",
 }
 
 
@@ -125,10 +127,11 @@ def check_backbone(base: Path, config: Mapping[str, Any], *, task: TransformerTa
     config_file = sentence_config(base)
     text = (config_file.get("modality_config") or {}).get("text") or {}
     inner, field = _OUTPUTS[task]
+    name, method = ("feature-extraction", "get_text_features") if task == "text-features" else (task, "forward")
     odd = {
-        "transformer_task": config_file.get("transformer_task", task) != task,
+        "transformer_task": config_file.get("transformer_task", name) != name,
         "module_output_name": config_file.get("module_output_name", inner) != inner,
-        "modality_config": text.get("method", "forward") != "forward" or text.get("method_output_name", field) != field,
+        "modality_config": text.get("method", method) != method or text.get("method_output_name", field) != field,
         "processing_kwargs": bool(config_file.get("processing_kwargs")),
     }
     refuse_keys(base, config_file, [key for key, is_odd in odd.items() if is_odd], expected=_EXPECTED[task])

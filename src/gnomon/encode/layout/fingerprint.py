@@ -84,7 +84,12 @@ def projection_digest(projections: Sequence[ProjectionLayer]) -> str:
     """Of the linear layers after pooling; "" for none."""
     if not projections:
         return ""
-    return digest_json([[digest_file(p.weight), p.in_dim, p.out_dim, p.bias, p.activation] for p in projections])
+    return digest_json([_layer_digest(layer) for layer in projections])
+
+
+def _layer_digest(layer: ProjectionLayer) -> list[Any]:
+    plain = [digest_file(layer.weight), layer.in_dim, layer.out_dim, layer.bias, layer.activation]
+    return plain if layer.name == "linear" else [*plain, layer.name]
 
 
 def _without_limits(file: Path, config: TokenizerConfig | None = None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -21,6 +21,7 @@ from gnomon.encode.layout.backbone import (
     refuse_keys,
     sentence_config,
 )
+from gnomon.encode.layout.families.clip import text_config
 from gnomon.encode.layout.files import inside, read_json, static_dim
 from gnomon.encode.layout.fingerprint import (
     architecture_digest,
@@ -41,6 +42,7 @@ from gnomon.encode.layout.modules import (
     refuse,
 )
 from gnomon.encode.layout.prompts import resolve_prompts
+from gnomon.encode.layout.text_tower import EndToken, TowerHead, is_text_tower, read_tower_head
 from gnomon.encode.layout.tokenizer_config import TokenizerConfig, read_tokenizer_config
 from gnomon.kernels.pooling import Pooling
 
@@ -54,7 +56,9 @@ class ModelLayout:
     `include_prompt` False the prompt's tokens are read but not pooled. `max_tokens` counts special tokens
     and the prompt. `normalise` is True for every cosine model: cosine vectors are stored normalised.
     `attention` is the safetensors file with the `query` of trained pooling. `exported_from` is the safetensors beside
-    an ONNX file that runs in its place.
+    an ONNX file that runs in its place. `end_token`: "last" pools at the first token of this id, or of the text's
+    highest one. `filler`: the token that every text is filled up with to `max_tokens`, and that is read like the
+    others; "" where padding is left out.
     """
 
     folder: Path
@@ -74,6 +78,8 @@ class ModelLayout:
     similarity: Similarity
     attention: Path | None = None
     exported_from: Path | None = None
+    end_token: EndToken | None = None
+    filler: str = ""
 
     @property
     def _tokenizer_config(self) -> TokenizerConfig | None:
@@ -85,6 +91,8 @@ class ModelLayout:
         The tokenizer's own truncation and padding are left out: gnomon sets both itself.
         """
         pooling = self.pooling if self.attention is None else f"{self.pooling} {digest_file(self.attention)}"
+        pooling += "" if self.end_token is None else f" at the first {self.end_token}"
+        pooling += f" filled with {self.filler}" if self.filler else ""
         return Ingredients(
             weights=weights_digest(self.weights),
             architecture=architecture_digest(self.kind, self.config),
@@ -188,13 +196,17 @@ def _layout_of(
     card: Card | None = None,
 ) -> ModelLayout:
     """The layout of modules that were read. Weights and tokenizer may be in `folder` too."""
-    config = read_json(modules.base / "config.json")
+    config = text_config(read_json(modules.base / "config.json"))
     static = modules.kind == "static"
     if not static:
-        check_backbone(modules.base, config)
+        check_backbone(modules.base, config, task="text-features" if modules.text_tower else "feature-extraction")
         _check_pooled(modules.base)
     weights = find_weights(modules.base, folder)
     family = str(config.get("model_type") or ("static" if static else ""))
+    tower = TowerHead((), None, "")
+    if modules.text_tower:
+        tower = read_tower_head(modules.base, config, weights)
+        modules = replace(modules, projections=(*tower.projections, *modules.projections))
     return ModelLayout(
         folder=folder,
         name=name,
@@ -212,6 +224,8 @@ def _layout_of(
         dim=_dim(modules, config, weights),
         similarity=similarity,
         attention=modules.attention,
+        end_token=tower.end_token,
+        filler=tower.filler,
     )
 
 
@@ -227,6 +241,8 @@ def _bare(folder: Path, card: Card | None) -> EmbeddingModules:
             expected="a model in sentence-transformers, transformers or model2vec layout",
             hint="check the path: it must be the folder that holds these files",
         )
+    if is_text_tower(config) and card is None:
+        return EmbeddingModules(base=folder, kind="transformer", pooling="last", text_tower=True)
     return EmbeddingModules(base=folder, kind="transformer", pooling=None, normalise=card.normalise if card else False)
 
 

@@ -29,7 +29,7 @@ MAXSIM_SCORE = "gnomon.train.maxsim_score.MaxSimScore"
 _OWN = {ATTENTION_POOLING: "AttentionPooling", MAXSIM_SCORE: "MaxSimScore"}
 # The modules of sentence-transformers that are known, with the arguments at run time they may be saved with.
 _KNOWN: Mapping[str, frozenset[str]] = {
-    **dict.fromkeys(("Transformer", "Pooling", "Dense", "Normalize", "StaticEmbedding"), frozenset()),
+    **dict.fromkeys(("Transformer", "CLIPModel", "Pooling", "Dense", "Normalize", "StaticEmbedding"), frozenset()),
     **dict.fromkeys(("Router", "Asym"), frozenset({"task", "modality"})),
     "MultiVectorMask": frozenset({"task"}),
     **dict.fromkeys(("MLMTransformer", "SpladePooling", "SparseStaticEmbedding"), frozenset()),
@@ -58,20 +58,22 @@ over a vocabulary."""
 
 @dataclass(frozen=True)
 class ProjectionLayer:
-    """A linear layer after pooling: `weight` is a safetensors file with linear.weight and linear.bias."""
+    """A linear layer after pooling: `weight` is a safetensors file with NAME.weight and NAME.bias."""
 
     weight: Path
     in_dim: int
     out_dim: int
     bias: bool
     activation: Literal["identity", "tanh"]
+    name: str = "linear"
 
 
 @dataclass(frozen=True)
 class EmbeddingModules:
     """The modules of a model with one vector a text. `base` holds config, tokenizer and weights.
 
-    `pooling` is None where no file gives it.
+    `pooling` is None where no file gives it. A `text_tower` pools and projects by its family's own rules, which
+    `projections` follow.
     """
 
     base: Path
@@ -81,6 +83,7 @@ class EmbeddingModules:
     projections: tuple[ProjectionLayer, ...] = ()
     normalise: bool = False
     attention: Path | None = None
+    text_tower: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,9 @@ def embedding_modules(folder: Path, entries: list[ModuleEntry]) -> EmbeddingModu
     names = [entry.kind for entry in entries]
     static = names[:1] == ["StaticEmbedding"]
     attention = names[1:2] == ["AttentionPooling"]
-    head = ["StaticEmbedding"] if static else ["Transformer", "AttentionPooling" if attention else "Pooling"]
+    tower = names[:1] == ["CLIPModel"] or (names[:1] == ["Transformer"] and _gives_text_features(entries[0].folder))
+    head = ["Transformer", "AttentionPooling" if attention else "Pooling"]
+    head = names[:1] if static or tower else head
     tail = names[len(head) :]
     normalise = tail[-1:] == ["Normalize"]
     dense = tail[:-1] if normalise else tail
@@ -137,6 +142,8 @@ def embedding_modules(folder: Path, entries: list[ModuleEntry]) -> EmbeddingModu
     include_prompt = True
     if attention:
         pooling, include_prompt = "attention", _read_attention(entries[1].folder)
+    elif tower:
+        pooling = "last"
     elif not static:
         pooling, include_prompt = _read_pooling(entries[1].folder)
     return EmbeddingModules(
@@ -147,7 +154,14 @@ def embedding_modules(folder: Path, entries: list[ModuleEntry]) -> EmbeddingModu
         projections=tuple(read_projection(entry.folder) for entry in entries if entry.kind == "Dense"),
         normalise=normalise,
         attention=entries[1].folder / "model.safetensors" if attention else None,
+        text_tower=tower,
     )
+
+
+def _gives_text_features(base: Path) -> bool:
+    """Whether a Transformer module gives one vector a text by get_text_features of a model of texts and images."""
+    modality = (sentence_config(base).get("modality_config") or {}).get("text") or {}
+    return modality.get("method") == "get_text_features"
 
 
 def module_kind(kind: str) -> str:

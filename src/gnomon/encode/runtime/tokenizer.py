@@ -47,6 +47,11 @@ class TokenisedTexts:
         one = np.array([token], dtype=np.int32)
         return TokenisedTexts([row if len(row) else one for row in self.ids], self.counts)
 
+    def lengthened(self, token: int, length: int) -> TokenisedTexts:
+        """The same with this token after each text's own, `length` tokens in all."""
+        rows = [np.pad(row, (0, max(0, length - len(row))), constant_values=token) for row in self.ids]
+        return TokenisedTexts(rows, self.counts)
+
 
 class TextTokenizer:
     """A tokenizer.json with gnomon's truncation and no padding; the file's own settings of both are dropped.

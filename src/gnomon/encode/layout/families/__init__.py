@@ -8,6 +8,7 @@ from typing import Any
 from gnomon.core.errors import ModelUnsupported
 from gnomon.encode.layout.families.albert import albert, electra
 from gnomon.encode.layout.families.bert import bert, distilbert, mpnet, roberta
+from gnomon.encode.layout.families.clip import clip_text, siglip_text
 from gnomon.encode.layout.families.deberta import deberta_v2
 from gnomon.encode.layout.families.decoders import gemma3, llama, mistral, qwen2, qwen3
 from gnomon.encode.layout.families.spec import TransformerSpec, require
@@ -30,6 +31,10 @@ FAMILIES: Mapping[str, Callable[[Mapping[str, Any]], TransformerSpec]] = {
     "qwen2": qwen2,
     "qwen3": qwen3,
     "gemma3_text": gemma3,
+    "clip": clip_text,
+    "clip_text_model": clip_text,
+    "siglip": siglip_text,
+    "siglip_text_model": siglip_text,
 }
 """By the config's model_type."""
 
