@@ -18,7 +18,6 @@ from support.provider_server import (
     ProviderServer,
     changes,
     provider_server,
-    rate_limited,
     score,
     too_few,
 )
@@ -39,7 +38,7 @@ def test_a_reranker_of_every_provider_keeps_the_contract(provider: str) -> None:
 
 
 def test_texts_go_out_in_requests_that_the_server_takes_and_scores_come_back_in_their_order() -> None:
-    with provider_server(faults=[rate_limited()]) as server:
+    with provider_server() as server:
         scorer = opened(server, "address")
         scores = scorer.score("a query", TEXTS)
     assert scores == pytest.approx([score("a query", text) for text in TEXTS])
