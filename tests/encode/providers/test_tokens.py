@@ -53,7 +53,7 @@ def test_an_over_long_text_is_counted_and_refused_before_anything_is_sent() -> N
     with provider_server(dim=16) as server:
         encoder = ProviderEncoder(PROVIDERS["openai"], "text-embedding-3-small", options=server.options("openai"))
         with pytest.raises(
-            InvalidInput, match=r"texts\[1\] has about 9002 tokens, .*:text-embedding-3-small reads 8192"
+            InvalidInput, match=r"texts\[1\] has about 9003 tokens, .*:text-embedding-3-small reads 8192"
         ):
             encoder.encode(["short", "words " * 9000], role="document")
         with pytest.raises(InvalidInput, match=r"texts\[1\] is empty"):

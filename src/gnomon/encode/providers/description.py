@@ -34,11 +34,12 @@ class EmbeddingReply:
 
 @dataclass(frozen=True)
 class RerankRequest:
-    """A query with texts to be scored by one model."""
+    """A query with texts to be scored by one model, which reads `max_tokens` of each; 0 where it is not known."""
 
     model: str
     query: str
     texts: Sequence[str]
+    max_tokens: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +84,7 @@ class Provider:
 
     `embed` is its page for vectors, `rerank` that for scores, None where it has none. `roles` is what the API calls
     each role, empty where it knows none. `max_items` and `max_tokens` bound a request for vectors, `max_pairs` one for
-    scores. `cuts_to_dim`: the API takes a number of dimensions.
+    scores. `cuts_to_dim`: the API takes a number of dimensions. `hub_owner` has the models' tokenizers on the hub.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Provider:
     cuts_to_dim: bool = True
     key_header: str = "Authorization"
     url_variable: str = ""
+    hub_owner: str = ""
     needs_key: bool = True
 
     @property

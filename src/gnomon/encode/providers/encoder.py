@@ -185,7 +185,7 @@ class ProviderEncoder(RoleMethods):
         distinct = list(unique)
         counts = self.count_tokens(distinct, role=role)
         self._check_texts(distinct, counts, unique)
-        items = min(self._options.batch_items, self.provider.max_items)
+        items = min(self._options.batch_items, self._model.request_texts or self.provider.max_items)
         batches = request_batches(counts, items=items, tokens=self._most_tokens)
 
         def send(batch: range, stop: threading.Event) -> tuple[range, Vectors]:
@@ -263,9 +263,10 @@ class ProviderEncoder(RoleMethods):
     def _dim_to_ask(self, dim: int) -> int | None:
         """The smallest number of dimensions that the API gives and that is enough; None for what it gives unasked."""
         known = self._model
-        if not self.provider.cuts_to_dim or not known.dim or dim == (known.default_dim or known.dim):
+        if not self.provider.cuts_to_dim:
             return None
-        return next((size for size in known.dims if size >= dim), None) if known.dims else dim
+        size = next((size for size in known.dims if size >= dim), None)
+        return None if size == known.default_dim else size
 
     def _probed_dim(self) -> int:
         count = self.count_tokens([_PROBE], role="document")[0]

@@ -79,7 +79,7 @@ class ProviderErrors:
     def unknown_model(self, words: str, listed: Sequence[str]) -> ModelNotFound:
         """The server has no such model, or no such page. `listed` are those that it says it has."""
         prefix = f"{self.url}#" if self.provider.is_address else f"{self.provider.name}:"
-        near = near_models(prefix + self.model, [prefix + item for item in listed])
+        near = near_models(prefix, self.model, listed)
         shown = ", ".join(server_words(item, key=self.key, longest=60) for item in list(listed)[:10])
         if near:
             hint = f"did you mean {' or '.join(near)}?"

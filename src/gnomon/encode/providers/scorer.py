@@ -22,7 +22,7 @@ from gnomon.encode.providers.description import (
     RerankReply,
     RerankRequest,
 )
-from gnomon.encode.providers.models import all_models, described
+from gnomon.encode.providers.models import described, rerankers
 from gnomon.encode.providers.parallel import as_answered, request_batches
 from gnomon.encode.providers.tokens import estimate_all, tokenizer_on_this_machine
 from gnomon.encode.providers.usage import Usage, UsageCounter
@@ -41,7 +41,7 @@ class ProviderScorer:
         self._rerank = _reranker_of(provider, model)
         self._model = described(provider, model, self._options)
         self._client = ProviderClient(provider, model, self._options)
-        self._usage = UsageCounter(self._model.price)
+        self._usage = UsageCounter(self._model.price, self._model.search_price)
 
     def __repr__(self) -> str:
         return f"ProviderScorer({self.name!r})"
@@ -81,11 +81,12 @@ class ProviderScorer:
         pairs = [own + count for count in counts]
 
         def send(batch: range, stop: threading.Event) -> tuple[range, Float[np.ndarray, " _"]]:
-            request = RerankRequest(self._client.model, query, [texts[at] for at in batch])
+            request = RerankRequest(self._client.model, query, [texts[at] for at in batch], self.max_tokens)
             return batch, self._request(request, sum(pairs[at] for at in batch), stop)
 
-        most = self._model.request_tokens or self._client.provider.max_tokens
-        batches = request_batches(pairs, items=self._client.provider.max_pairs, tokens=most)
+        provider, known = self._client.provider, self._model
+        items, tokens = known.request_texts or provider.max_pairs, known.request_tokens or provider.max_tokens
+        batches = request_batches(pairs, items=items, tokens=tokens)
         for batch, found in as_answered(send, batches, lanes=self._options.parallel):
             scores[batch.start : batch.stop] = found
         self._warn(pairs)
@@ -128,10 +129,9 @@ class ProviderScorer:
 
 def _reranker_of(provider: Provider, model: str) -> Rerank:
     if provider.rerank is None:
-        names = [known.name for known in all_models() if known.scores]
         raise InvalidInput(
             f"{provider.title} has no rerankers, and so no {model!r} that scores texts",
-            expected=f"one of {', '.join(names)}, or http://HOST:PORT/v1#MODEL",
+            expected=f"one of {', '.join(rerankers())}, or http://HOST:PORT/v1#MODEL",
             hint="a model of vectors is opened with gnomon.load_encoder",
         )
     return provider.rerank

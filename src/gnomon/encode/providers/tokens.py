@@ -55,7 +55,15 @@ def tokenizer_on_this_machine(hub_id: str) -> TokenCounting | None:
     from gnomon.encode.hub.cache import SourceSettings, find_on_this_machine
 
     folder = find_on_this_machine(SourceSettings.from_environment(), hub_id)
-    file = None if folder is None else Path(folder) / "tokenizer.json"
-    if file is None or not file.is_file():
+    file = Path(_in_hub_cache(hub_id) if folder is None else folder / "tokenizer.json")
+    if not file.is_file():
         return None
     return TokenCounting(str(load_tokenizer_json(file.read_text(encoding="utf-8")).to_str()))
+
+
+def _in_hub_cache(hub_id: str) -> str:
+    """A tokenizer.json that was fetched without weights."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(hub_id, "tokenizer.json")
+    return found if isinstance(found, str) else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 PER_MILLION = 1_000_000
 
@@ -24,12 +24,12 @@ class Usage:
 
 
 class UsageCounter:
-    """Counts usage, from several threads."""
+    """Counts usage, from several threads. `price` is for a million tokens, `unit_price` for a unit, in US dollars."""
 
-    def __init__(self, price: float | None) -> None:
-        self.price = price
+    def __init__(self, price: float | None, unit_price: float | None = None) -> None:
+        self.price, self._unit_price = price, unit_price
         self._lock = threading.Lock()
-        self._total = Usage(cost=None if price is None else 0.0)
+        self._total = Usage(cost=None if price is None and unit_price is None else 0.0)
 
     @property
     def total(self) -> Usage:
@@ -42,13 +42,13 @@ class UsageCounter:
         counted = estimate if tokens is None else tokens
         with self._lock:
             was = self._total
-            total = was.tokens + counted
-            self._total = replace(
-                was,
+            tokens_in_all, units_in_all = was.tokens + counted, was.units + units
+            cost = tokens_in_all * (self.price or 0.0) / PER_MILLION + units_in_all * (self._unit_price or 0.0)
+            self._total = Usage(
                 requests=was.requests + 1,
                 texts=was.texts + texts,
-                tokens=total,
+                tokens=tokens_in_all,
                 estimated=was.estimated + (counted if tokens is None else 0),
-                units=was.units + units,
-                cost=None if self.price is None else total * self.price / PER_MILLION,
+                units=units_in_all,
+                cost=None if was.cost is None else cost,
             )
