@@ -118,6 +118,8 @@ def filled_pooled(model: Any, ids: Any, mask: Any) -> Any:
     """The same of its text tower alone."""
     return model(filled(ids)).pooler_output
 
+# Layers of both kinds, and a window that most texts are longer than.
+MODERNBERT = {"local_attention": 8, "bos_token_id": 2, "eos_token_id": 3, "cls_token_id": 2, "sep_token_id": 3}
 
 FAMILIES: Mapping[str, FamilyModel] = {
     "bert": FamilyModel("BertConfig", "BertModel"),
@@ -234,6 +236,17 @@ FAMILIES: Mapping[str, FamilyModel] = {
         "Gemma3TextModel",
         {**GEMMA3, "use_bidirectional_attention": True, "sliding_window_pattern": 2},
         "<bos> $A <eos>",
+    "modernbert": FamilyModel("ModernBertConfig", "ModernBertModel", MODERNBERT),
+    "modernbert with biases": FamilyModel(
+        "ModernBertConfig",
+        "ModernBertModel",
+        {**MODERNBERT, "attention_bias": True, "mlp_bias": True, "norm_bias": True, "hidden_activation": "silu"},
+        pooling="cls",
+    ),
+    "nomic_bert": FamilyModel("NomicBertConfig", "NomicBertModel"),
+    "gte": FamilyModel("GteConfig", "GteModel", {"type_vocab_size": 1}, pooling="cls"),
+    "gte without token types": FamilyModel(
+        "GteConfig", "GteModel", {"type_vocab_size": 0, "rope_parameters": {"rope_type": "linear", "factor": 2.0}}
     ),
 }
 

@@ -11,6 +11,9 @@ from gnomon.encode.layout.families.bert import bert, distilbert, mpnet, roberta
 from gnomon.encode.layout.families.clip import clip_text, siglip_text
 from gnomon.encode.layout.families.deberta import deberta_v2
 from gnomon.encode.layout.families.decoders import gemma3, llama, mistral, qwen2, qwen3
+from gnomon.encode.layout.families.gte import gte
+from gnomon.encode.layout.families.modernbert import modernbert
+from gnomon.encode.layout.families.nomic_bert import nomic_bert
 from gnomon.encode.layout.families.spec import TransformerSpec, require
 from gnomon.encode.layout.families.t5 import t5
 
@@ -35,6 +38,10 @@ FAMILIES: Mapping[str, Callable[[Mapping[str, Any]], TransformerSpec]] = {
     "clip_text_model": clip_text,
     "siglip": siglip_text,
     "siglip_text_model": siglip_text,
+    "modernbert": modernbert,
+    "nomic_bert": nomic_bert,
+    "gte": gte,
+    "new": gte,
 }
 """By the config's model_type."""
 
