@@ -1,9 +1,9 @@
-"""The networks of `graph` on torch, for GPUs. The one module of this package that may import torch."""
+"""A model on torch, for GPUs: its network, pooling and heads."""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +11,9 @@ import numpy as np
 
 from gnomon.core.errors import InvalidInput
 from gnomon.core.forking import is_forked_child
-from gnomon.encode.graph.weights import Weights, prefix_of, require_positions
-from gnomon.encode.layout.families import transformer_spec
-from gnomon.encode.layout.families.spec import TransformerSpec
+from gnomon.encode.graph.weights import Weights
 from gnomon.encode.layout.model import ModelLayout
 from gnomon.encode.settings import EncoderSettings
-from gnomon.kernels.relative_positions import t5_buckets
 
 if TYPE_CHECKING:
     import torch
@@ -56,23 +53,14 @@ class TorchRunner:
         require_device(settings)
         import torch
 
+        from gnomon.encode.runtime.torch_network import TorchNetwork
+
         self._layout, self._pools = layout, pools
-        self._spec = transformer_spec(layout.family, layout.config)
         self._device = torch.device("cuda" if settings.device == "cuda" else "cpu")
-        self._dtype = _dtype(settings)
-        weights = Weights(layout.weights)
-        prefix = prefix_of(weights, self._spec)
-        require_positions(layout, self._spec, weights, prefix=prefix)
-        self._tensors = {
-            name.removeprefix(prefix): self._moved(stored.float32(), self._dtype)
-            for name, stored in weights.items()
-            if name.startswith(prefix) and stored.dtype in ("F64", "F32", "F16", "BF16")
-        }
-        self._weights = weights
+        self._network = TorchNetwork(layout, device=self._device, dtype=_dtype(settings))
         self._heads = [self._head(projection) for projection in layout.projections] if pools else []
         attention = layout.attention if pools else None
         self._query = None if attention is None else self._moved(Weights(attention)["query"].float32(), torch.float32)
-        self._buckets = self._relative_buckets()
         threads = 1 if is_forked_child() else settings.thread_count  # OpenMP would wait for the parent's threads
         self._threads = threads if settings.device == "torch-cpu" else None
 
@@ -86,53 +74,11 @@ class TorchRunner:
         with torch.inference_mode():
             positions = torch.arange(ids.shape[1], device=self._device)
             inside = positions < lengths[:, None]
-            hidden = self._hidden(ids, inside).float()
+            hidden = self._network.hidden(ids, inside).float()
             if self._pools:
                 first = int(inputs[2]) if len(inputs) > 2 else 0
                 hidden = self._text(hidden, inside & (positions >= first), lengths, first=first)
             return np.asarray(hidden.cpu().numpy(), dtype=np.float32)
-
-    def _hidden(self, ids: Tensor, inside: Tensor) -> Tensor:
-        import torch
-
-        spec, at = self._spec, self._at
-        positions = torch.arange(ids.shape[1], device=self._device)
-        mask = self._mask(positions, inside)
-        if spec.position_padding_id is not None:
-            real = (ids != spec.position_padding_id).long()
-            positions = real.cumsum(1) * real + spec.position_padding_id
-        x = at(spec.names.word_embeddings)[ids] + at(spec.names.position_embeddings)[positions]
-        if spec.names.token_types:
-            x = x + at(spec.names.token_types)[0]
-        x = self._norm(x, spec.names.embeddings_norm)
-        for layer in range(spec.layers):
-            x = self._block(x, mask, spec.names.layer.format(layer))
-        return x
-
-    def _block(self, x: Tensor, mask: Tensor | None, at: str) -> Tensor:
-        import torch.nn.functional as f
-
-        names, heads = self._spec.names, self._spec.heads
-        query, key, value = (
-            self._linear(x, at + name).unflatten(-1, (heads, -1)).transpose(1, 2)
-            for name in (names.query, names.key, names.value)
-        )
-        attended = f.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        x = x + self._linear(attended.transpose(1, 2).flatten(2), at + names.attended)
-        x = self._norm(x, at + names.attention_post_norm)
-        wide = _activation(self._spec)(self._linear(x, at + names.widen))
-        return self._norm(x + self._linear(wide, at + names.narrow), at + names.feed_forward_post_norm)
-
-    def _mask(self, positions: Tensor, inside: Tensor) -> Tensor | None:
-        import torch
-
-        if self._buckets is not None:
-            table = self._at(self._spec.names.relative_bias)
-            apart = positions[None, :] - positions[:, None] + self._layout.max_tokens - 1
-            bias = table[self._buckets[apart]].permute(2, 0, 1)[None]
-            return bias.masked_fill(~inside[:, None, None, :], -torch.inf)
-        # Texts of one length need no mask, and without one the fastest kernels run.
-        return None if bool(inside.all()) else inside[:, None, None, :]
 
     def _text(self, hidden: Tensor, keep: Tensor, lengths: Tensor, *, first: int) -> Tensor:
         import torch
@@ -147,24 +93,6 @@ class TorchRunner:
             x = torch.tanh(x) if activation == "tanh" else x
         return torch.nn.functional.normalize(x, dim=1) if self._layout.normalise else x
 
-    def _linear(self, x: Tensor, name: str) -> Tensor:
-        import torch.nn.functional as f
-
-        return f.linear(x, self._at(f"{name}.weight"), self._at(f"{name}.bias"))
-
-    def _norm(self, x: Tensor, name: str) -> Tensor:
-        import torch.nn.functional as f
-
-        scale, shift = f"{name}.weight", f"{name}.bias"
-        if scale not in self._tensors and f"{name}.gamma" in self._tensors:
-            scale, shift = f"{name}.gamma", f"{name}.beta"
-        return f.layer_norm(x, x.shape[-1:], self._at(scale), self._at(shift), self._spec.epsilon)
-
-    def _at(self, name: str) -> Tensor:
-        if name not in self._tensors:
-            return self._weights[name]  # raises, as on OpenVINO
-        return self._tensors[name]
-
     def _moved(self, values: Array, dtype: torch.dtype) -> Tensor:
         import torch
 
@@ -177,15 +105,6 @@ class TorchRunner:
         moved = partial(self._moved, dtype=torch.float32)
         bias = moved(weights["linear.bias"].float32()) if projection.bias else None
         return moved(weights["linear.weight"].float32()), bias, projection.activation
-
-    def _relative_buckets(self) -> Tensor | None:
-        if not self._spec.names.relative_bias:
-            return None
-        import torch
-
-        longest, by = self._layout.max_tokens, self._spec.relative_buckets
-        rows = t5_buckets(np.arange(-longest + 1, longest), buckets=by.buckets, farthest=by.farthest)
-        return self._moved(rows, torch.int64)
 
 
 def _token_weights(hidden: Tensor, keep: Tensor, *, pooling: str, query: Tensor | None) -> Tensor:
@@ -214,18 +133,6 @@ def _picked(hidden: Tensor, keep: Tensor, lengths: Tensor, *, pooling: str, firs
     if pooling == "cls":
         return hidden[:, first]
     return hidden[torch.arange(len(hidden), device=hidden.device), lengths - 1]
-
-
-def _activation(spec: TransformerSpec) -> Callable[[Tensor], Tensor]:
-    import torch.nn.functional as f
-
-    kinds: Mapping[str, Callable[[Tensor], Tensor]] = {
-        "gelu": f.gelu,
-        "gelu_tanh": partial(f.gelu, approximate="tanh"),
-        "relu": f.relu,
-        "silu": f.silu,
-    }
-    return kinds[spec.activation]
 
 
 def _dtype(settings: EncoderSettings) -> torch.dtype:

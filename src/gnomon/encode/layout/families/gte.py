@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from gnomon.encode.layout.families.rope import read_rotary
+from gnomon.encode.layout.families.rotary import rope_parameters, rotary
 from gnomon.encode.layout.families.spec import TensorNames, TransformerSpec, require, sizes
 
 GTE_NAMES = TensorNames(
@@ -21,7 +21,7 @@ GTE_NAMES = TensorNames(
     feed_forward_post_norm="mlp_ln",
 )
 # The remote code's default, and that of transformers' own port.
-_BASES = {"new": 10_000.0, "gte": 160_000.0}
+_THETAS = {"new": 10_000.0, "gte": 160_000.0}
 
 
 def gte(config: Mapping[str, Any]) -> TransformerSpec:
@@ -32,8 +32,8 @@ def gte(config: Mapping[str, Any]) -> TransformerSpec:
         require(config, key, (False,), default=False)
     require(config, "pack_qkv", (True,), default=True)
     plain = sizes(config)
-    base = _BASES[str(config["model_type"])]
-    turned = read_rotary(config, head_dim=int(config["hidden_size"]) // plain["heads"], default_base=base)
+    theta = _THETAS[str(config["model_type"])]
+    turned = rotary(rope_parameters(config, theta=theta), head_dim=int(config["hidden_size"]) // plain["heads"])
     typed = int(config.get("type_vocab_size", 1)) > 0
     return TransformerSpec(
         GTE_NAMES if typed else replace(GTE_NAMES, token_types=""),

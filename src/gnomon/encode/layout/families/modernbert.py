@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gnomon.encode.layout.families.rope import read_rotary
+from gnomon.encode.layout.families.rotary import rope_parameters, rotary
 from gnomon.encode.layout.families.spec import TensorNames, TransformerSpec, require, sizes
 
 MODERNBERT_NAMES = TensorNames(
@@ -31,7 +31,7 @@ def modernbert(config: Mapping[str, Any]) -> TransformerSpec:
     thetas = {_FULL: config.get("global_rope_theta", 160_000.0), _LOCAL: config.get("local_rope_theta", 10_000.0)}
     head_dim = int(config["hidden_size"]) // plain["heads"]
     by_kind = {
-        kind: read_rotary(config, head_dim=head_dim, layer_type=kind, default_base=theta)
+        kind: rotary(rope_parameters(config, theta=theta, layer_type=kind), head_dim=head_dim)
         for kind, theta in thetas.items()
     }
     window = int(config.get("local_attention", 128)) // 2

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from gnomon.encode.layout.families.rope import read_rotary
+from gnomon.encode.layout.families.rotary import rope_parameters, rotary
 from gnomon.encode.layout.families.spec import TensorNames, TransformerSpec, require, sizes
 
 NOMIC_BERT_NAMES = TensorNames(
@@ -36,8 +36,8 @@ def nomic_bert(config: Mapping[str, Any]) -> TransformerSpec:
     if "n_embd" not in config:
         plain = sizes({"hidden_act": "silu", **config})
         head_dim = int(config.get("head_dim") or int(config["hidden_size"]) // plain["heads"])
-        turned = read_rotary(config, head_dim=head_dim, default_base=1000.0)
-        bias = {key: False for key in ("qkv_bias", "attended_bias", "widen_bias", "narrow_bias")}
+        turned = rotary(rope_parameters(config, theta=1000.0), head_dim=head_dim)
+        bias = dict.fromkeys(("qkv_bias", "attended_bias", "widen_bias", "narrow_bias"), False)
         return _spec(config, rotary=(turned,) * plain["layers"], **plain, **bias)
     return _by_first_keys(config)
 
@@ -51,8 +51,8 @@ def _by_first_keys(config: Mapping[str, Any]) -> TransformerSpec:
     require(config, "rotary_emb_fraction", (1.0,), default=0.0)
     renamed = {ours: config[theirs] for ours, theirs in _RENAMED.items() if theirs in config}
     plain = sizes({"layer_norm_eps": 1e-5, **renamed, "hidden_act": _ACTIVATIONS[config["activation_function"]]})
-    base = float(config.get("rotary_emb_base", 10_000.0))
-    turned = read_rotary({}, head_dim=int(config["n_embd"]) // plain["heads"], default_base=base)
+    parameters = {"rope_theta": config.get("rotary_emb_base", 10_000.0)}
+    turned = rotary(parameters, head_dim=int(config["n_embd"]) // plain["heads"])
     bias = {
         "qkv_bias": bool(config.get("qkv_proj_bias", True)),
         "attended_bias": bool(config.get("qkv_proj_bias", True)),
