@@ -61,8 +61,9 @@ TEXTS = [
 class FamilyModel:
     """`config` and `network` are classes of transformers, by name; `template` says where special tokens go.
 
-    `reference` gives the last hidden state of a model for ids and mask, both [texts, tokens]; with the pooling "text
-    features" the vectors themselves, of a folder that transformers alone saved. `bf16` is the least cosine to fp32.
+    `config_json`, where there is one, describes the same model as another implementation does. `reference` gives the
+    last hidden state of a model for ids and mask, both [texts, tokens]; with the pooling "text features" the vectors
+    themselves, of a folder that transformers alone saved. `bf16` is the least cosine to fp32.
     """
 
     config: str
@@ -73,7 +74,7 @@ class FamilyModel:
     max_tokens: int = 64
     bf16: float = 0.998
     weight_scale: float = 0.3
-    on_torch: bool = True
+    config_json: Mapping[str, Any] = field(default_factory=dict)
     reference: Callable[[Any, Any, Any], Any] = lambda model, ids, mask: model(ids, attention_mask=mask)[0]
 
 
@@ -120,6 +121,42 @@ def filled_pooled(model: Any, ids: Any, mask: Any) -> Any:
 
 # Layers of both kinds, and a window that most texts are longer than.
 MODERNBERT = {"local_attention": 8, "bos_token_id": 2, "eos_token_id": 3, "cls_token_id": 2, "sep_token_id": 3}
+# As the remote code of nomic-embed-text-v1.5 and gte-base-en-v1.5 wants it.
+NOMIC = {
+    "model_type": "nomic_bert",
+    "activation_function": "swiglu",
+    "causal": False,
+    "layer_norm_epsilon": 1e-12,
+    "mlp_fc1_bias": False,
+    "mlp_fc2_bias": False,
+    "n_embd": 32,
+    "n_head": 4,
+    "n_inner": 48,
+    "n_layer": 3,
+    "n_positions": 80,
+    "pad_token_id": 0,
+    "prenorm": False,
+    "qkv_proj_bias": False,
+    "rotary_emb_base": 1000,
+    "rotary_emb_fraction": 1.0,
+    "rotary_emb_interleaved": False,
+    "rotary_emb_scale_base": None,
+    "rotary_scaling_factor": None,
+    "type_vocab_size": 2,
+    "vocab_size": SIZES["vocab_size"],
+}
+NEW = {
+    **SIZES,
+    "model_type": "new",
+    "hidden_act": "gelu",
+    "layer_norm_eps": 1e-12,
+    "layer_norm_type": "layer_norm",
+    "logn_attention_scale": False,
+    "pack_qkv": True,
+    "position_embedding_type": "rope",
+    "type_vocab_size": 1,
+    "unpad_inputs": False,
+}
 
 FAMILIES: Mapping[str, FamilyModel] = {
     "bert": FamilyModel("BertConfig", "BertModel"),
@@ -129,20 +166,20 @@ FAMILIES: Mapping[str, FamilyModel] = {
     "distilbert": FamilyModel(
         "DistilBertConfig", "DistilBertModel", {"dim": 32, "hidden_dim": 48, "n_layers": 3, "n_heads": 4}
     ),
-    "electra": FamilyModel("ElectraConfig", "ElectraModel", {"embedding_size": 24}, on_torch=False),
+    "electra": FamilyModel("ElectraConfig", "ElectraModel", {"embedding_size": 24}),
     "electra without a projection": FamilyModel(
-        "ElectraConfig", "ElectraModel", {"embedding_size": 32}, pooling="cls", on_torch=False
+        "ElectraConfig", "ElectraModel", {"embedding_size": 32}, pooling="cls"
     ),
     "albert": FamilyModel(
-        "AlbertConfig", "AlbertModel", {"embedding_size": 16, "num_hidden_groups": 1}, on_torch=False
+        "AlbertConfig", "AlbertModel", {"embedding_size": 16, "num_hidden_groups": 1}
     ),
     "albert of groups": FamilyModel(
         "AlbertConfig",
         "AlbertModel",
         {"embedding_size": 16, "num_hidden_layers": 4, "num_hidden_groups": 2},
-        on_torch=False,
+        
     ),
-    "deberta-v3": FamilyModel("DebertaV2Config", "DebertaV2Model", DEBERTA, on_torch=False),
+    "deberta-v3": FamilyModel("DebertaV2Config", "DebertaV2Model", DEBERTA),
     "deberta-v2 of its own positions": FamilyModel(
         "DebertaV2Config",
         "DebertaV2Model",
@@ -154,22 +191,22 @@ FAMILIES: Mapping[str, FamilyModel] = {
             "norm_rel_ebd": "none",
         },
         pooling="cls",
-        on_torch=False,
+        
     ),
     "deberta-v2 of exact distances": FamilyModel(
         "DebertaV2Config",
         "DebertaV2Model",
         {**DEBERTA, "position_buckets": -1, "pos_att_type": ["c2p"]},
-        on_torch=False,
+        
     ),
-    "t5": FamilyModel("T5Config", "T5EncoderModel", T5, "$A </s>", weight_scale=0.2, on_torch=False),
+    "t5": FamilyModel("T5Config", "T5EncoderModel", T5, "$A </s>", weight_scale=0.2),
     "t5 1.1": FamilyModel(
         "T5Config",
         "T5EncoderModel",
         {**T5, "feed_forward_proj": "gated-gelu"},
         "$A </s>",
         weight_scale=0.2,
-        on_torch=False,
+        
     ),
     "mt5": FamilyModel(
         "MT5Config",
@@ -177,7 +214,7 @@ FAMILIES: Mapping[str, FamilyModel] = {
         {**T5, "feed_forward_proj": "gated-gelu"},
         "$A </s>",
         weight_scale=0.2,
-        on_torch=False,
+        
     ),
     "clip": FamilyModel(
         "CLIPConfig",
@@ -236,6 +273,7 @@ FAMILIES: Mapping[str, FamilyModel] = {
         "Gemma3TextModel",
         {**GEMMA3, "use_bidirectional_attention": True, "sliding_window_pattern": 2},
         "<bos> $A <eos>",
+    ),
     "modernbert": FamilyModel("ModernBertConfig", "ModernBertModel", MODERNBERT),
     "modernbert with biases": FamilyModel(
         "ModernBertConfig",
@@ -244,9 +282,17 @@ FAMILIES: Mapping[str, FamilyModel] = {
         pooling="cls",
     ),
     "nomic_bert": FamilyModel("NomicBertConfig", "NomicBertModel"),
+    "nomic_bert by the keys of its first code": FamilyModel("NomicBertConfig", "NomicBertModel", config_json=NOMIC),
     "gte": FamilyModel("GteConfig", "GteModel", {"type_vocab_size": 1}, pooling="cls"),
     "gte without token types": FamilyModel(
         "GteConfig", "GteModel", {"type_vocab_size": 0, "rope_parameters": {"rope_type": "linear", "factor": 2.0}}
+    ),
+    # NTK scaling by 2 is a base twice as large, and frequencies over 2^(2 / 8), in heads of 8 dimensions.
+    "new": FamilyModel(
+        "GteConfig",
+        "GteModel",
+        {"rope_parameters": {"rope_type": "linear", "factor": 2.0 ** (2 / 8), "rope_theta": 2 * 500.0}},
+        config_json={**NEW, "rope_theta": 500.0, "rope_scaling": {"type": "ntk", "factor": 2.0}},
     ),
 }
 
@@ -266,6 +312,8 @@ def build(name: str, folder: Path) -> tuple[Path, Any]:
             else:  # norms and biases, none of which is the neutral one
                 parameter.add_(0.2 * torch.randn_like(parameter))
     model.save_pretrained(folder)
+    if family.config_json:
+        (folder / "config.json").write_text(json.dumps(family.config_json))
     plain = json.loads((folder / "config.json").read_text())
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer(family.template)))
     if family.pooling == FEATURES:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from gnomon.encode.layout.backbone import BackboneLayout
 from gnomon.encode.layout.families import transformer_spec
 from gnomon.encode.layout.families.spec import Rotary, TransformerSpec
 
-Tensor = torch.Tensor
+Tensor = Any  # torch.Tensor; torch has no type information that mypy follows here
 Tables = tuple[Tensor, Tensor]
 
 
