@@ -58,7 +58,7 @@ def test_vectors_in_bf16_are_near(name, served):
     assert cosines(layout, replace(FP32, precision="bf16"), wanted).min() > floor
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if family_models.FAMILIES[name].on_torch])
+@pytest.mark.parametrize("name", NAMES)
 def test_vectors_on_torch_are_the_same(name, served):
     layout, wanted = served(name)
     if transformer_spec(layout.family, layout.config).rotary:

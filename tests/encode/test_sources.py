@@ -348,7 +348,7 @@ NAMES = ["config.json", "tokenizer.json", "model.safetensors", "pytorch_model.bi
     ("names", "family", "wanted"),
     [
         (NAMES, "bert", ["config.json", "model.safetensors", "tokenizer.json"]),
-        (NAMES, "nomic_bert", ["config.json", "model.safetensors", "onnx/model.onnx", "tokenizer.json"]),
+        (NAMES, "roformer", ["config.json", "model.safetensors", "onnx/model.onnx", "tokenizer.json"]),
         (
             [
                 "config.json",

@@ -227,7 +227,7 @@ def test_tensors_under_a_prefix_are_found(tiny_layout, encoders, tiny):
         ({"hidden_act": "mish"}, "hidden_act = 'mish'"),
         ({"is_decoder": True}, "is_decoder = True"),
         ({"num_attention_heads": 3}, "3 attention heads over a hidden size of 16"),
-        ({"model_type": "modernbert"}, "family 'modernbert'"),
+        ({"model_type": "roformer"}, "family 'roformer'"),
     ],
 )
 def test_what_is_not_implemented_is_refused(config, told, tiny_layout):

@@ -167,17 +167,12 @@ FAMILIES: Mapping[str, FamilyModel] = {
         "DistilBertConfig", "DistilBertModel", {"dim": 32, "hidden_dim": 48, "n_layers": 3, "n_heads": 4}
     ),
     "electra": FamilyModel("ElectraConfig", "ElectraModel", {"embedding_size": 24}),
-    "electra without a projection": FamilyModel(
-        "ElectraConfig", "ElectraModel", {"embedding_size": 32}, pooling="cls"
-    ),
-    "albert": FamilyModel(
-        "AlbertConfig", "AlbertModel", {"embedding_size": 16, "num_hidden_groups": 1}
-    ),
+    "electra without a projection": FamilyModel("ElectraConfig", "ElectraModel", {"embedding_size": 32}, pooling="cls"),
+    "albert": FamilyModel("AlbertConfig", "AlbertModel", {"embedding_size": 16, "num_hidden_groups": 1}),
     "albert of groups": FamilyModel(
         "AlbertConfig",
         "AlbertModel",
         {"embedding_size": 16, "num_hidden_layers": 4, "num_hidden_groups": 2},
-        
     ),
     "deberta-v3": FamilyModel("DebertaV2Config", "DebertaV2Model", DEBERTA),
     "deberta-v2 of its own positions": FamilyModel(
@@ -191,13 +186,11 @@ FAMILIES: Mapping[str, FamilyModel] = {
             "norm_rel_ebd": "none",
         },
         pooling="cls",
-        
     ),
     "deberta-v2 of exact distances": FamilyModel(
         "DebertaV2Config",
         "DebertaV2Model",
         {**DEBERTA, "position_buckets": -1, "pos_att_type": ["c2p"]},
-        
     ),
     "t5": FamilyModel("T5Config", "T5EncoderModel", T5, "$A </s>", weight_scale=0.2),
     "t5 1.1": FamilyModel(
@@ -206,7 +199,6 @@ FAMILIES: Mapping[str, FamilyModel] = {
         {**T5, "feed_forward_proj": "gated-gelu"},
         "$A </s>",
         weight_scale=0.2,
-        
     ),
     "mt5": FamilyModel(
         "MT5Config",
@@ -214,7 +206,6 @@ FAMILIES: Mapping[str, FamilyModel] = {
         {**T5, "feed_forward_proj": "gated-gelu"},
         "$A </s>",
         weight_scale=0.2,
-        
     ),
     "clip": FamilyModel(
         "CLIPConfig",

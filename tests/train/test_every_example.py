@@ -62,12 +62,12 @@ def test_numbers_that_may_be_classes_or_scores_are_refused(tmp_path: Path, label
 
 
 def test_a_backbone_that_cannot_be_served_is_refused_before_the_first_step() -> None:
-    from transformers import BertConfig, BertModel, ModernBertConfig, ModernBertModel
+    from transformers import BertConfig, BertModel, RoFormerConfig, RoFormerModel
 
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     require_servable(BertModel(BertConfig(vocab_size=40, **sizes)))
-    with pytest.raises(ModelUnsupported, match="'modernbert', which gnomon trains and cannot serve"):
-        require_servable(ModernBertModel(ModernBertConfig(vocab_size=40, pad_token_id=0, **sizes)))
+    with pytest.raises(ModelUnsupported, match="'roformer', which gnomon trains and cannot serve"):
+        require_servable(RoFormerModel(RoFormerConfig(vocab_size=40, pad_token_id=0, **sizes)))
     with pytest.raises(ModelUnsupported, match="hidden_act"):
         require_servable(BertModel(BertConfig(vocab_size=40, hidden_act="tanh", **sizes)))
 

@@ -17,8 +17,8 @@ def export_onnx(
 ) -> None:
     """Write onnx/model.onnx into a model's folder, for families that gnomon runs from ONNX only.
 
-    These are all but BERT, RoBERTa, XLM-R, CamemBERT, DistilBERT and MPNet: ModernBERT, DeBERTa, Nomic, Qwen3,
-    Gemma and others. The file is checked against the network. Needs the extra gnomon\\[export].
+    These are the families that docs/families.md does not list. The file is checked against the network. Needs the
+    extra gnomon\\[export].
     """
     from gnomon.cli.terminal import data_console, print_json, print_step
     from gnomon.core.errors import missing_extra

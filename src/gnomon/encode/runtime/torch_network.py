@@ -10,11 +10,11 @@ import numpy as np
 import torch
 import torch.nn.functional as f
 
-from gnomon.encode.graph.layers import relative_position_bucket
-from gnomon.encode.graph.weights import Weights, prefix_of, require_positions
+from gnomon.encode.graph.weights import Weights, prefix_of, require_positions, word_embeddings_of
 from gnomon.encode.layout.backbone import BackboneLayout
 from gnomon.encode.layout.families import transformer_spec
 from gnomon.encode.layout.families.spec import Rotary, TransformerSpec
+from gnomon.kernels.relative_positions import deberta_rows, t5_buckets
 
 Tensor = Any  # torch.Tensor; torch has no type information that mypy follows here
 Tables = tuple[Tensor, Tensor]
@@ -37,11 +37,9 @@ class TorchNetwork:
             for name, stored in self._weights.items()
             if name.startswith(prefix) and stored.dtype in ("F64", "F32", "F16", "BF16")
         }
+        self._word_embeddings = word_embeddings_of(self._weights, self._spec).removeprefix(prefix)
         self._longest = layout.max_tokens
-        self._buckets = None
-        if self._names.relative_bias:
-            distances = np.arange(-self._longest + 1, self._longest)
-            self._buckets = torch.from_numpy(relative_position_bucket(distances)).to(device)
+        self._by_distance = self._relative_rows(device)
 
     def hidden(self, ids: Tensor, inside: Tensor) -> Tensor:
         """The last hidden state, [texts, tokens, hidden], of int64 `ids`; `inside` is False where they are padding."""
@@ -61,7 +59,7 @@ class TorchNetwork:
 
     def _embed(self, ids: Tensor, positions: Tensor) -> Tensor:
         spec, names = self._spec, self._names
-        x = self._at(names.word_embeddings)[ids]
+        x = self._at(self._word_embeddings)[ids]
         if spec.embedding_scale != 1.0:
             x = x * torch.tensor(spec.embedding_scale, dtype=x.dtype)
         if spec.position_padding_id is not None:
@@ -78,7 +76,7 @@ class TorchNetwork:
         """Added to attention scores or, boolean, where a token sees another; None where each sees all."""
         spec = self._spec
         # Texts of one length need no mask, and without one the fastest kernels run.
-        plain = window is None and not spec.causal and self._buckets is None
+        plain = window is None and not spec.causal and not self._names.relative_bias
         if plain and bool(inside.all()):
             return None
         seen = inside[:, None, None, :]
@@ -89,9 +87,9 @@ class TorchNetwork:
             seen = seen & (ahead <= 0)
         if window is not None or spec.causal:
             seen = seen | (ahead == 0)  # padding that saw nothing at all would be NaN
-        if self._buckets is None:
+        if not self._names.relative_bias:
             return seen
-        bias = self._at(self._names.relative_bias)[self._buckets[ahead + self._longest - 1]].permute(2, 0, 1)[None]
+        bias = self._at(self._names.relative_bias)[self._row_of(ahead)].permute(2, 0, 1)[None]
         return bias.masked_fill(~seen, -torch.inf)
 
     def _attention(self, x: Tensor, at: str, mask: Tensor | None, tables: Tables | None) -> Tensor:  # noqa: PLR0917
@@ -103,6 +101,9 @@ class TorchNetwork:
         times = spec.heads // (spec.key_value_heads or spec.heads)
         if times > 1:
             key, value = key.repeat_interleave(times, 1), value.repeat_interleave(times, 1)
+        if spec.disentangled is not None:
+            scores = self._disentangled(query, key, at)
+            mask = scores if mask is None else scores.masked_fill(~mask, -torch.inf)
         scale = spec.attention_scale or None
         attended = f.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)
         out = self._linear(attended.transpose(1, 2).flatten(2), at + names.attended, bias=spec.attended_bias)
@@ -125,6 +126,38 @@ class TorchNetwork:
             part.unflatten(-1, (count, -1)).transpose(1, 2) for part, count in zip(parts, counts, strict=True)
         )
         return query, key, value
+
+    def _relative_rows(self, device: torch.device) -> Tensor:
+        """The row of each distance, from -(longest - 1) on, in the family's table by relative position; None without one."""
+        distances, by, apart = np.arange(-self._longest + 1, self._longest), self._spec.relative_buckets, None
+        if self._names.relative_bias:
+            apart = t5_buckets(distances, buckets=by.buckets, farthest=by.farthest)
+        elif (deberta := self._spec.disentangled) is not None:
+            apart = deberta_rows(distances, buckets=deberta.buckets, farthest=deberta.farthest)
+        return None if apart is None else torch.from_numpy(apart).to(device)
+
+    def _row_of(self, distances: Tensor) -> Tensor:
+        return self._by_distance[distances + self._longest - 1]
+
+    def _disentangled(self, query: Tensor, key: Tensor, at: str) -> Tensor:
+        """DeBERTa's scores of content with position, [texts, heads, tokens, tokens]."""
+        by, heads = self._spec.disentangled, self._spec.heads
+        if by is None:
+            raise TypeError("a family without disentangled attention")
+        table = self._norm(self._at(by.embeddings)[: 2 * by.span], "", by.norm)
+        positions = torch.arange(query.shape[2], device=query.device)
+        rows = self._row_of(positions[:, None] - positions[None, :])
+
+        def products(x: Tensor, layer: str, rows: Tensor) -> Tensor:
+            by_head = self._linear(table, at + layer).unflatten(-1, (heads, -1)).permute(1, 2, 0)
+            return (x @ by_head).gather(-1, rows.expand(*x.shape[:2], *rows.shape))
+
+        scores = torch.zeros((), dtype=query.dtype, device=query.device)
+        if by.content_to_position:
+            scores = scores + products(query, by.content_to_position, rows)
+        if by.position_to_content:
+            scores = scores + products(key, by.position_to_content, rows.T).transpose(2, 3)
+        return (scores * self._spec.attention_scale).expand(*query.shape[:3], query.shape[2])
 
     def _feed_forward(self, x: Tensor, at: str) -> Tensor:
         spec, names = self._spec, self._names
@@ -185,6 +218,7 @@ def _activation(spec: TransformerSpec) -> Callable[[Tensor], Tensor]:
     kinds: Mapping[str, Callable[[Tensor], Tensor]] = {
         "gelu": f.gelu,
         "gelu_tanh": partial(f.gelu, approximate="tanh"),
+        "quick_gelu": lambda x: x * torch.sigmoid(1.702 * x),
         "relu": f.relu,
         "silu": f.silu,
     }
