@@ -148,7 +148,7 @@ REFUSED = {
         f / "sentence_bert_config.json", query_expansion=FIXED | {"token": "nothing"}
     ),
     "a tokenizer without a mask token": lambda f: change(f / "tokenizer_config.json", mask_token=None),
-    "the family 'electra'": lambda f: change(f / "config.json", model_type="electra"),
+    "the family 'roformer'": lambda f: change(f / "config.json", model_type="roformer"),
 }
 
 

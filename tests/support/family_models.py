@@ -119,6 +119,7 @@ def filled_pooled(model: Any, ids: Any, mask: Any) -> Any:
     """The same of its text tower alone."""
     return model(filled(ids)).pooler_output
 
+
 # Layers of both kinds, and a window that most texts are longer than.
 MODERNBERT = {"local_attention": 8, "bos_token_id": 2, "eos_token_id": 3, "cls_token_id": 2, "sep_token_id": 3}
 # As the remote code of nomic-embed-text-v1.5 and gte-base-en-v1.5 wants it.
@@ -214,10 +215,9 @@ FAMILIES: Mapping[str, FamilyModel] = {
         "<bos> $A <eos>",
         FEATURES,
         reference=text_features,
-        on_torch=False,
     ),
     "clip of before the end token": FamilyModel(
-        "CLIPConfig", "CLIPModel", OLD_CLIP, "<bos> $A <eos>", FEATURES, reference=text_features, on_torch=False
+        "CLIPConfig", "CLIPModel", OLD_CLIP, "<bos> $A <eos>", FEATURES, reference=text_features
     ),
     "clip's text tower": FamilyModel(
         "CLIPTextConfig",
@@ -226,11 +226,8 @@ FAMILIES: Mapping[str, FamilyModel] = {
         "<bos> $A <eos>",
         FEATURES,
         reference=lambda model, ids, mask: model(ids, attention_mask=mask).text_embeds,
-        on_torch=False,
     ),
-    "siglip": FamilyModel(
-        "SiglipConfig", "SiglipModel", TOWERS, "$A </s>", FEATURES, reference=filled_features, on_torch=False
-    ),
+    "siglip": FamilyModel("SiglipConfig", "SiglipModel", TOWERS, "$A </s>", FEATURES, reference=filled_features),
     "siglip's text tower": FamilyModel(
         "SiglipTextConfig",
         "SiglipTextModel",
@@ -238,7 +235,6 @@ FAMILIES: Mapping[str, FamilyModel] = {
         "$A </s>",
         FEATURES,
         reference=filled_pooled,
-        on_torch=False,
     ),
     "mpnet": FamilyModel("MPNetConfig", "MPNetModel", {"pad_token_id": 1}, "<s> $A </s>"),
     "llama": decoder("Llama", attention_bias=True, mlp_bias=True),

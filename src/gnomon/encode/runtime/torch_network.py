@@ -128,7 +128,7 @@ class TorchNetwork:
         return query, key, value
 
     def _relative_rows(self, device: torch.device) -> Tensor:
-        """The row of each distance, from -(longest - 1) on, in the family's table by relative position; None without one."""
+        """The row of each distance, from -(longest - 1) on, in the family's table by relative position."""
         distances, by, apart = np.arange(-self._longest + 1, self._longest), self._spec.relative_buckets, None
         if self._names.relative_bias:
             apart = t5_buckets(distances, buckets=by.buckets, farthest=by.farthest)

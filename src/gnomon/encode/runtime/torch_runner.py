@@ -77,14 +77,17 @@ class TorchRunner:
             hidden = self._network.hidden(ids, inside).float()
             if self._pools:
                 first = int(inputs[2]) if len(inputs) > 2 else 0
-                hidden = self._text(hidden, inside & (positions >= first), lengths, first=first)
+                hidden = self._text(hidden, inside & (positions >= first), ids, lengths, first=first)
             return np.asarray(hidden.cpu().numpy(), dtype=np.float32)
 
-    def _text(self, hidden: Tensor, keep: Tensor, lengths: Tensor, *, first: int) -> Tensor:
+    def _text(self, hidden: Tensor, keep: Tensor, ids: Tensor, lengths: Tensor, *, first: int) -> Tensor:  # noqa: PLR0917
         import torch
 
-        pooling = self._layout.pooling
-        if pooling in ("mean", "weightedmean", "attention"):
+        pooling, end = self._layout.pooling, self._layout.end_token
+        if end is not None:
+            found = ids == (ids.amax(1, keepdim=True) if end == "highest" else end)
+            x = hidden[torch.arange(len(hidden), device=hidden.device), found.int().argmax(1)]
+        elif pooling in ("mean", "weightedmean", "attention"):
             x = _weighted_mean(hidden, _token_weights(hidden, keep, pooling=pooling, query=self._query))
         else:
             x = _picked(hidden, keep, lengths, pooling=pooling, first=first)
@@ -103,8 +106,8 @@ class TorchRunner:
 
         weights = Weights(projection.weight)
         moved = partial(self._moved, dtype=torch.float32)
-        bias = moved(weights["linear.bias"].float32()) if projection.bias else None
-        return moved(weights["linear.weight"].float32()), bias, projection.activation
+        bias = moved(weights[f"{projection.name}.bias"].float32()) if projection.bias else None
+        return moved(weights[f"{projection.name}.weight"].float32()), bias, projection.activation
 
 
 def _token_weights(hidden: Tensor, keep: Tensor, *, pooling: str, query: Tensor | None) -> Tensor:
