@@ -28,7 +28,7 @@ FELL_SHORT = 1
 PICTURES = (".png", ".svg", ".pdf")
 Required = Literal["better", "not-worse"]
 ENOUGH: dict[Required, tuple[str, ...]] = {"better": ("better",), "not-worse": ("better", "not worse")}
-FORMS = "A collection (kb, kb:dense, kb@v1), a saved run or model:NAME"
+FORMS = "A collection (kb, kb:dense, kb@v1, kb#int8), a saved run or model:NAME"
 Baseline = Annotated[str, typer.Argument(help=f"{FORMS}: the baseline.", metavar="A")]
 Candidate = Annotated[str, typer.Argument(help="Another one: the candidate.", metavar="B")]
 Margin = Annotated[float, typer.Option(help="The loss of the mean that is still acceptable.")]
@@ -41,6 +41,7 @@ Require = Annotated[Required | None, typer.Option(help="Exit with 1 if the verdi
 @app.command(
     epilog=example(
         "gnomon compare kb:lexical kb:hybrid --data scifact",
+        "gnomon compare kb kb#int8 --data scifact",
         "gnomon compare before.json kb --data scifact --metric MAP --plot d.png",
         "gnomon compare model:all-MiniLM-L6-v2 model:bge-small-en-v1.5 --data scifact",
         "gnomon compare live.json kb --data golden.jsonl --require not-worse",

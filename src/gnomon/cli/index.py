@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gnomon.cli.app import Json, app, example
+from gnomon.cli.plan import Dim, Type
 from gnomon.core.files import exists
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def index(
     into: Annotated[Path, typer.Option(help="The collection's folder; made where there is none.")],
     model: Annotated[str | None, typer.Option(help="A name from `gnomon models`, a hub id or a folder.")] = None,
     *,
+    dim: Dim = None,
+    vector_type: Type = None,
     chunk_tokens: Annotated[int | None, typer.Option(help="The longest passage, in the model's tokens.")] = None,
     overlap: Annotated[int | None, typer.Option(help="Tokens that neighbouring passages share.")] = None,
     no_titles: NoTitles = False,
@@ -79,6 +82,8 @@ def index(
         prepend_title=False if no_titles else None,
         retrieval=named or None,
         threads=threads,
+        dim=dim,
+        vector_type=vector_type,
     )
     bounds = {"max_file_mb": max_file_mb, "max_file_s": max_file_s, "max_memory_mb": max_memory_mb}
     options = IndexOptions(tuple(exclude or ()), ignore_files=not no_ignore, verify=verify, **bounds)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gnomon.cli.app import Json, app, example
-from gnomon.cli.plan import ChunkTokens, CpuShare, Set, To, parsed_settings
+from gnomon.cli.plan import ChunkTokens, CpuShare, Dim, Set, To, Type, parsed_settings
 from gnomon.cli.versions import Folder
 from gnomon.core.errors import InvalidInput
 
@@ -59,6 +59,7 @@ QueryLog = Annotated[
         "gnomon migrate kb --to bge-small-en-v1.5 --queries judged.jsonl",
         "gnomon migrate kb --status",
         "gnomon migrate kb --to gte-small --adapter --hot-first --query-log log.txt --queries judged.jsonl",
+        "gnomon migrate kb --vector-type int8 --queries judged.jsonl",
         "gnomon migrate kb --chunk-tokens 128 --set fuse.weights=0.3,0.7 --queries judged.jsonl",
     )
 )
@@ -67,6 +68,8 @@ def migrate(
     to: To = None,
     chunk_tokens: ChunkTokens = None,
     *,
+    dim: Dim = None,
+    vector_type: Type = None,
     settings: Set = None,
     queries: Queries = None,
     split: Annotated[str | None, typer.Option(help="The split of the judged queries.")] = None,
@@ -93,19 +96,27 @@ def migrate(
 
     retrieval = parsed_settings(settings)
     if status or stop:
-        given = {"--to": to, "--chunk-tokens": chunk_tokens, "--set": retrieval or None, "--queries": queries}
+        given = {
+            "--to": to,
+            "--chunk-tokens": chunk_tokens,
+            "--dim": dim,
+            "--vector-type": vector_type,
+            "--set": retrieval or None,
+            "--queries": queries,
+        }
         _refuse(given, status=status, stop=stop)
         raise typer.Exit(_show_state(collection, stop=stop, as_json=as_json))
-    if to is None and chunk_tokens is None and not retrieval:
+    change = Change(to, chunk_tokens, retrieval or None, dim, vector_type)
+    if change == Change():
         raise InvalidInput(
             "nothing that is to change",
-            expected="--to MODEL, --chunk-tokens N or --set NAME=VALUE, or several of them",
+            expected="one or more of --to MODEL, --chunk-tokens N, --dim N, --vector-type TYPE and --set NAME=VALUE",
             hint="gnomon models lists models; --status shows how a migration stands",
         )
     gate = GateSettings(None if queries is None else str(queries), split, metric, margin, segment=segment)
     prefill = Prefill(hot_first, adapter, None if query_log is None else str(query_log))
     how = MigrateSettings(gate, switch_if, without_proof, cpu_share, prefill=prefill)
-    job = _MigrationJob(collection, Change(to, chunk_tokens, retrieval), how)
+    job = _MigrationJob(collection, change, how)
     raise typer.Exit(job.run(foreground=foreground, as_json=as_json))
 
 

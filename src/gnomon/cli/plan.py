@@ -10,6 +10,7 @@ import typer
 from gnomon.cli.app import Json, app, example
 from gnomon.cli.versions import Folder
 from gnomon.core.errors import InvalidInput
+from gnomon.core.vector_types import VectorType
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,6 +31,11 @@ Set = Annotated[
         metavar="NAME=VALUE",
     ),
 ]
+Dim = Annotated[int | None, typer.Option(help="Keep the first dimensions of each vector only (Matryoshka models).")]
+Type = Annotated[
+    VectorType | None,
+    typer.Option(help="Store vectors in 4 (float32), 2 (float16), 1 (int8) or 1/8 (binary) bytes a dimension."),
+]
 CpuShare = Annotated[float, typer.Option(help="The share of the CPU for the build, up to 1.")]
 
 
@@ -39,6 +45,8 @@ def plan(
     to: To = None,
     chunk_tokens: ChunkTokens = None,
     *,
+    dim: Dim = None,
+    vector_type: Type = None,
     settings: Set = None,
     price: Annotated[float | None, typer.Option(help="The price of a million tokens.")] = None,
     cpu_share: CpuShare = 0.5,
@@ -47,15 +55,14 @@ def plan(
     """Estimate what a change of model costs: tokens, time, disk. Changes nothing."""
     import gnomon
     from gnomon.cli.terminal import data_console, noted, print_json, print_message, print_notes
+    from gnomon.migrate import Change
     from gnomon.migrate import plan as planned
 
     retrieval = parsed_settings(settings)
     with noted() as notes, gnomon.open(collection, create=False, progress=print_message) as kb:
         found = planned(
             kb,
-            to,
-            chunk_tokens=chunk_tokens,
-            retrieval=retrieval,
+            Change(to, chunk_tokens, retrieval, dim, vector_type),
             price=price,
             cpu_share=cpu_share,
             progress=print_message,

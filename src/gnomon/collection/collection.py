@@ -38,6 +38,7 @@ from gnomon.core.documents import Document
 from gnomon.core.errors import InvalidInput
 from gnomon.core.progress import Progress, ProgressCallback, no_progress
 from gnomon.core.ranking import Hit, Ranking
+from gnomon.core.vector_types import VectorType
 from gnomon.core.vectors import Vectors
 from gnomon.evaluate.pseudo import ChunkText
 from gnomon.evaluate.run import Run
@@ -377,16 +378,21 @@ class Collection:
         by: By = "document",
         progress: ProgressCallback = no_progress,
         where: Where | None = None,
+        vector_type: VectorType | None = None,
     ) -> Run:
         """The first `k` results of each query (id -> text), to be evaluated: ids of documents, or of chunks.
 
-        Query vectors are kept in the collection's cache, so that the next run of the same queries encodes nothing.
+        With `vector_type` the documents' vectors are rounded to what that type keeps of them, in memory only, to see
+        what storing them so would change. Query vectors are kept in the collection's cache, so that the next run of
+        the same queries encodes nothing.
         Raises as `search` does.
         """
         if not isinstance(queries, Mapping):
             raise InvalidInput(f"queries of the type {type(queries).__name__}", expected="a mapping of ids to texts")
         checked_queries(list(queries.values()), k, by)
-        return run_queries(self._serving.snapshot(), queries, k=k, mode=mode, by=by, where=where, progress=progress)
+        snapshot = self._serving.snapshot()
+        snapshot = snapshot if vector_type is None else snapshot.stored_as(vector_type)
+        return run_queries(snapshot, queries, k=k, mode=mode, by=by, where=where, progress=progress)
 
     def chunk_texts(self) -> list[ChunkText]:
         """Every chunk with its document's id, title and headings."""

@@ -118,7 +118,7 @@ def run_queries(
     about = {
         "collection": str(folder), "version": version.name, "mode": mode, "by": by, "k": k,
         "model": version.model, "space": version.space.fingerprint, "position": snapshot.indexes.dense_at,
-        "where": None if where is None else str(where),
+        "where": None if where is None else str(where), "vector_type": snapshot.vector_type,
     }  # fmt: skip
     return Run.ranked(f"{folder.name}:{mode}", found, about)
 

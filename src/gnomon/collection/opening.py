@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,31 @@ from gnomon.core.contracts import Encoder
 from gnomon.core.errors import CollectionDamaged, CollectionNotFound, DamagedCatalog, InvalidInput, LostChanges
 from gnomon.core.files import exists, is_folder
 from gnomon.core.progress import ProgressCallback, accepts_say, no_progress
-from gnomon.core.space import Space
+from gnomon.core.space import Precision, Space
+from gnomon.core.vector_types import VectorType
+from gnomon.encode.settings import RuntimePrecision
 from gnomon.text.chunk import ChunkSettings
 
 _CHUNK_TOKENS = 256
 _CHECKED_BYTES = 16 << 20
 """The largest catalog that is checked whenever it is opened: 2 ms a MB."""
-Load = Callable[[str], Encoder]
+
+
+@dataclass(frozen=True)
+class VectorForm:
+    """Which of a model's vectors are kept: the dimensions (None: all), their type, and the model's precision."""
+
+    dim: int | None = None
+    vector_type: VectorType = "float32"
+    precision: Precision = "float"
+
+    @classmethod
+    def of(cls, space: Space) -> VectorForm:
+        """That of a space."""
+        return cls(None if space.parent is None else space.dim, space.vector_type, space.precision)
+
+
+Load = Callable[[str, VectorForm], Encoder]
 
 
 @accepts_say
@@ -55,14 +73,15 @@ def open_collection(
     settings = settings or CollectionSettings()
     encoders = () if encoder is None else tuple(encoder) if isinstance(encoder, Sequence) else (encoder,)
     name = settings.model or (encoders[0].space.name if encoders else DEFAULT_MODEL)
-    load = partial(_loaded, threads=settings.threads, progress=progress)
+    load = partial(load_in_form, threads=settings.threads, progress=progress)
+    form = VectorForm(settings.dim, settings.vector_type or "float32")
     create = create and version is None  # a version is named of what is there
     with translated_errors(folder):
         is_new = create and not exists(folder / FILE)
     _require_no_remains(folder)
     if is_new:
         # Before anything is written, so that a missing or unsuitable model leaves nothing behind.
-        encoders = encoders or (load(name),)
+        encoders = encoders or (load(name, form),)
         spaces.require_single(encoders[0])
     catalog = Catalog(folder, create=create)
     try:
@@ -70,13 +89,13 @@ def open_collection(
         if serving is None:
             if not create:
                 raise _unfinished(folder)
-            encoders = encoders or (load(name),)
+            encoders = encoders or (load(name, form),)
             serving = _create(catalog, settings, encoders[0], model=_reference(name))
         _warn_of_damage(catalog)
         _warn_of_lost_changes(catalog, folder, serving)
         _require_agreement(serving, settings)
         encoders = _checked_encoders(serving, settings.model, encoders, load=load)
-        registry = EncoderRegistry(catalog, lambda model, space: load(model, space=space), encoders)
+        registry = EncoderRegistry(catalog, lambda model, space: load(model, VectorForm.of(space)), encoders)
         return Collection(Serving(folder, catalog, registry, version=serving, fixed=version is not None))
     except BaseException:
         catalog.close()
@@ -187,7 +206,7 @@ def _checked_encoders(
 ) -> tuple[Encoder, ...]:
     """The encoders that need not be loaded. Raises SpaceMismatch where none is of the version's space."""
     if not encoders and named is not None and _reference(named) != version.model:
-        encoders = (load(named),)
+        encoders = (load(named, VectorForm.of(version.space)),)
         spaces.require_same(version.space, encoders[0].space, named)
     if encoders and version.space not in [encoder.space for encoder in encoders]:
         spaces.require_same(version.space, encoders[0].space, encoders[0].space.name)
@@ -197,10 +216,13 @@ def _checked_encoders(
 _CHUNKING_NAMES = {"max_tokens": "chunk_tokens", "overlap": "chunk_overlap", "prepend_title": "prepend_title"}
 
 
+_OPTIONS = {"chunk_tokens": "--chunk-tokens", "dim": "--dim", "vector_type": "--vector-type"}
+
+
 def _how_to_change(settings: Mapping[str, Any]) -> str:
     """The command that makes a version with other settings, where there is one."""
     options = [
-        f"--chunk-tokens {value}" if name == "chunk_tokens" else f"--set {name}={value}"
+        f"{_OPTIONS[name]} {value}" if name in _OPTIONS else f"--set {name}={value}"
         for name, value in settings.items()
         if name not in ("chunk_overlap", "prepend_title") and not isinstance(value, Mapping)
     ]
@@ -224,6 +246,10 @@ def _require_agreement(version: Version, settings: CollectionSettings) -> None:
         whole = asdict(_retrieval(settings))
         named = settings.retrieval if isinstance(settings.retrieval, Mapping) else whole
         other |= {name: whole[name] for name in named if stored[name] != whole[name]}
+    wanted_form = {"dim": settings.dim, "vector_type": settings.vector_type}
+    held = {"dim": version.space.dim, "vector_type": version.space.vector_type}
+    stored |= held
+    other |= {name: value for name, value in wanted_form.items() if value is not None and held[name] != value}
     if other:
         made_with = ", ".join(f"{key} {stored[key]}" for key in other)
         raise InvalidInput(
@@ -245,16 +271,15 @@ def _reference(model: str) -> str:
     return str(folder.resolve()) if is_folder(folder) else model
 
 
-def _loaded(name: str, *, threads: int | None, progress: ProgressCallback, space: Space | None = None) -> Encoder:
-    """The model in its default precision and dimension, or in those of a space."""
+def load_in_form(name: str, form: VectorForm, *, threads: int | None, progress: ProgressCallback) -> Encoder:
+    """The model, with its vectors in this form."""
     from gnomon.encode import EncoderSettings, load_encoder
+    from gnomon.encode.stored import StoredEncoder
 
-    settings = EncoderSettings(threads=threads)
-    if space is not None and space.precision == "int8":
-        settings = replace(settings, precision="int8")
-    if space is not None and space.parent is not None:
-        settings = replace(settings, dim=space.dim)
-    return load_encoder(name, settings=settings, progress=progress)
+    precision: RuntimePrecision = "int8" if form.precision == "int8" else "auto"
+    settings = EncoderSettings(threads=threads, precision=precision, dim=form.dim)
+    encoder = load_encoder(name, settings=settings, progress=progress)
+    return encoder if form.vector_type == "float32" else StoredEncoder(encoder, form.vector_type)
 
 
 open = open_collection  # noqa: A001 - `gnomon.open`

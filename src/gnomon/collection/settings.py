@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from gnomon.core.errors import InvalidInput
 from gnomon.core.serialize import from_plain, to_plain
+from gnomon.core.vector_types import VectorType, require_vector_type
 from gnomon.index.analysis import require_language
 from gnomon.index.quantised_search import Chosen, require_chosen
 from gnomon.retrieve.feedback import NeighbourSettings, RM3Settings, RocchioSettings
@@ -84,6 +85,8 @@ class CollectionSettings:
 
     `model` is a short name, a hub id or a folder (default: all-MiniLM-L6-v2). `chunk_tokens` (default: what
     the model reads whole, at most 256) and `chunk_overlap` (default: an eighth) are in the model's tokens.
+    `dim` keeps the first dimensions only (Matryoshka; default: all), and `vector_type` is how vectors are stored:
+    float32 (the default), float16, int8 or binary, in 4, 2, 1 or 1/8 bytes a dimension.
     `prepend_title` (default: yes) puts title and headings before the text for embedding. `retrieval` as a
     mapping sets some of its settings, and leaves the others open. `threads` is for this process only and not
     stored. Raises InvalidInput for unknown or wrong retrieval settings.
@@ -95,8 +98,12 @@ class CollectionSettings:
     prepend_title: bool | None = None
     retrieval: RetrievalSettings | Mapping[str, Any] | None = None
     threads: int | None = None
+    dim: int | None = None
+    vector_type: VectorType | None = None
 
     def __post_init__(self) -> None:
+        if self.vector_type is not None:
+            require_vector_type(self.vector_type)
         if isinstance(self.retrieval, Mapping):
             known = [one.name for one in fields(RetrievalSettings)]
             if unknown := sorted(set(self.retrieval) - set(known)):

@@ -15,13 +15,14 @@ from gnomon.collection.settings import CollectionSettings, Mode
 from gnomon.core.errors import GnomonError, InvalidInput
 from gnomon.core.files import is_file, is_folder
 from gnomon.core.progress import ProgressCallback, no_progress
+from gnomon.core.vector_types import VectorType, require_vector_type
 from gnomon.evaluate.judgments import DataSet, DataSetIssue
 from gnomon.evaluate.pseudo import ChunkText
 from gnomon.evaluate.run import Relevant, Run
 
 FORMS = (
-    "a collection's folder (kb), a mode of it (kb:dense), a version (kb@v1), a saved run (run.json, "
-    "run.trec) or a model (model:NAME)"
+    "a collection's folder (kb), a mode of it (kb:dense), a version (kb@v1), any of these with its vectors rounded to "
+    "another type (kb#int8, kb:dense#binary), a saved run (run.json, run.trec) or a model (model:NAME)"
 )
 _MODES = cast("tuple[Mode, ...]", get_args(Mode))
 _MODEL = "model:"
@@ -52,6 +53,7 @@ class CollectionSystem:
     mode: Mode | None = None
     version: str | None = None
     where: str | None = None
+    vector_type: VectorType | None = None
 
     def run(self, dataset: DataSet, *, k: int = 100, progress: ProgressCallback = no_progress) -> SystemRun:
         """Search for every judged query, `k` results each. Judged documents that do not meet `where` count as
@@ -132,6 +134,13 @@ def resolve(text: str) -> System:
         return RunSystem(text, _path(text))
     if is_folder(_path(text)):
         return CollectionSystem(text, _path(text))
+    whole, sharp, vector_type = text.rpartition("#")
+    if sharp and not is_folder(_path(text)):
+        require_vector_type(vector_type)
+        found = resolve(whole)
+        if not isinstance(found, CollectionSystem):
+            raise InvalidInput(f"{text}: only a collection's vectors can be rounded", expected=FORMS)
+        return replace(found, text=text, vector_type=cast("VectorType", vector_type))
     rest, colon, mode = text.rpartition(":")
     rest = rest if colon else text
     folder, at, version = rest.rpartition("@")
@@ -188,7 +197,7 @@ def search_collection(
     notes = () if where is None else _left_out(judged & documents, frozenset(kb.ids(where)), where)
     kb.retriever(mode, where=where)  # loads the model and the indexes, so that the time is that of searching
     started = time.perf_counter()
-    run = kb.run(queries, k=k, mode=mode, where=where, progress=progress)
+    run = kb.run(queries, k=k, mode=mode, where=where, vector_type=system.vector_type, progress=progress)
     seconds = time.perf_counter() - started
     return _of_this_corpus(SystemRun(run, relevant, documents, seconds, notes), dataset, name)
 

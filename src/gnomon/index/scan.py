@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import threading
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from gnomon.core.batching import in_blocks
 from gnomon.core.errors import InvalidInput, LowRecall
 from gnomon.core.ranking import Ranking
 from gnomon.core.space import Space
+from gnomon.core.vector_types import VectorType
 from gnomon.core.vectors import Vectors
 from gnomon.index.ann import Codes, codes_bytes
 from gnomon.index.arguments import AllowedItems, FilterCache, checked_ids, checked_k, checked_new, comparable
@@ -32,7 +34,7 @@ from gnomon.index.quantised_search import (
     search_coded,
     tune_width,
 )
-from gnomon.index.rows import RowSnapshot, RowStore
+from gnomon.index.rows import PIECE, RowSnapshot, RowStore
 from gnomon.index.storage import IndexContent, SavedState, load, save
 
 __all__ = ["ScanIndex", "ScanSettings"]
@@ -210,6 +212,16 @@ class ScanIndex:
             pinned = ScanIndex(self._space, self.settings, store=store)
             pinned._state, pinned._filters = state, self._filters
             return pinned
+
+    def stored_as(self, vector_type: VectorType) -> ScanIndex:
+        """An index of the same vectors as another type keeps them, in the space of that; every row is compared."""
+        rows = self._state.rows
+        settings = replace(self.settings, rows=vector_type, find="exact")
+        made = ScanIndex(self._space.stored_as(vector_type), settings)
+        items = np.arange(len(rows.ids)) if rows.live is None else np.flatnonzero(rows.live)
+        for block in in_blocks(items, PIECE):
+            made.add(rows.ids[block], Vectors(rows.take(block), made.space))
+        return made
 
     def save(self, folder: Path, *, stamp: int) -> None:
         """Write what has changed since the last save to this folder; see `gnomon.index.storage`."""

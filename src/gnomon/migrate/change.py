@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from gnomon.collection.catalog.spaces import require_single
 from gnomon.collection.catalog.versions import Version, chunk_tokenizer_of
 from gnomon.collection.collection import Collection
+from gnomon.collection.opening import VectorForm, load_in_form
 from gnomon.collection.reports import VersionInfo
 from gnomon.collection.serving.snapshot import resolve_reranker
 from gnomon.collection.settings import RENAMED_SETTINGS, STAGES, RetrievalSettings
@@ -18,6 +19,8 @@ from gnomon.core.contracts import Encoder
 from gnomon.core.errors import InvalidInput
 from gnomon.core.files import is_folder
 from gnomon.core.progress import ProgressCallback, no_progress
+from gnomon.core.vector_types import VectorType
+from gnomon.encode.stored import StoredEncoder, unrounded
 from gnomon.retrieve.fuse import FuseSettings
 from gnomon.text.chunk import ChunkSettings
 
@@ -28,13 +31,35 @@ _GROUPS = {"fuse": FuseSettings, **STAGES}
 class Change:
     """The wanted differences from the live version. What is None stays.
 
-    `to` is a model's name or folder. `retrieval` has settings such as {"fuse.weights": [0.3, 0.7], "mode":
-    "dense"}; a search stage is added by {} and removed by None.
+    `to` is a model's name or folder. `dim` keeps the first dimensions of its vectors only (another model has all of
+    its own where this is None); `vector_type` is how they are stored. Where the model stays, vectors that are there
+    are cut and rounded, and no text is embedded again. `retrieval` has settings such as {"fuse.weights": [0.3, 0.7],
+    "mode": "dense"}; a search stage is added by {} and removed by None.
     """
 
     to: str | None = None
     chunk_tokens: int | None = None
     retrieval: Mapping[str, Any] | None = None
+    dim: int | None = None
+    vector_type: VectorType | None = None
+
+    @classmethod
+    def of(
+        cls,
+        to: str | Path | Encoder | Change | None,
+        chunk_tokens: int | None,
+        retrieval: Mapping[str, Any] | None,
+    ) -> tuple[Change, Encoder | None]:
+        """The change that `migrate` and `plan` are called with, and the encoder where one was given."""
+        if isinstance(to, Change):
+            if chunk_tokens is not None or retrieval is not None:
+                raise InvalidInput(
+                    "a Change, and chunk_tokens or retrieval beside it", expected="all of it in the Change"
+                )
+            return to, None
+        if to is None or isinstance(to, str | Path):
+            return cls(None if to is None else str(to), chunk_tokens, retrieval), None
+        return cls(to.space.name, chunk_tokens, retrieval), to
 
 
 @dataclass(frozen=True)
@@ -83,13 +108,14 @@ def resolve_change(
     live = live_version(kb)
     retrieval = resolve_reranker(change_retrieval(live.retrieval, change.retrieval or {}), progress)
     if encoder is None:
-        encoder = _loaded(kb, live, change.to, threads=threads, progress=progress)
+        encoder = _loaded(kb, live, change, threads=threads, progress=progress)
     require_single(encoder)
     chunking = _chunking(live, change.chunk_tokens, encoder)
     if encoder.space == live.space and chunking is None and retrieval == live.retrieval:
         raise InvalidInput(
             f"{encoder.space.short}, the same space that {live.name} serves with: nothing to do",
-            expected="another model, other passages (--chunk-tokens) or other search settings (--set)",
+            expected="another model, other passages (--chunk-tokens), dimensions (--dim), vectors stored in another "
+            "type (--vector-type) or other search settings (--set)",
             hint="gnomon models lists models; gnomon versions shows the live version",
         )
     model = live.model if encoder.space == live.space else model_reference(change.to or encoder.space.name)
@@ -160,16 +186,18 @@ def _field_names(group: str) -> list[str]:
 
 
 def _loaded(
-    kb: Collection, live: Version, to: str | None, *, threads: int | None, progress: ProgressCallback
+    kb: Collection, live: Version, change: Change, *, threads: int | None, progress: ProgressCallback
 ) -> Encoder:
-    """Load a model by its name; the live one is the collection's own encoder, in the precision it has there."""
-    if to is None or model_reference(to) == live.model:
-        own = kb.encoder
-        if own.space == live.space:
-            return own
-    from gnomon.encode import EncoderSettings, load_encoder
-
-    return load_encoder(to or live.model, settings=EncoderSettings(threads=threads), progress=progress)
+    """The model of a change; the live one is the collection's own encoder, in the precision it has there."""
+    stays = change.to is None or model_reference(change.to) == live.model
+    form = VectorForm.of(live.space) if stays else VectorForm(vector_type=live.space.vector_type)
+    form = replace(form, dim=change.dim or form.dim, vector_type=change.vector_type or form.vector_type)
+    if stays and kb.encoder.space == live.space and form == VectorForm.of(live.space):
+        return kb.encoder
+    if stays and kb.encoder.space == live.space and form.dim == VectorForm.of(live.space).dim:
+        own = unrounded(kb.encoder)  # the model is loaded already: only what is stored of it changes
+        return own if form.vector_type == "float32" else StoredEncoder(own, form.vector_type)
+    return load_in_form(change.to or live.model, form, threads=threads, progress=progress)
 
 
 def _chunking(live: Version, chunk_tokens: int | None, encoder: Encoder) -> ChunkSettings | None:

@@ -22,6 +22,8 @@ from gnomon.collection.reports import Status
 from gnomon.core.contracts import Encoder
 from gnomon.core.documents import Chunk
 from gnomon.core.errors import InvalidInput, StorageError, TruncatedText
+from gnomon.core.space import Space
+from gnomon.core.vector_types import record_type
 from gnomon.migrate.change import ResolvedChange
 
 SAMPLE = 512
@@ -145,8 +147,9 @@ class _Counter:
         self._catalog, self._encoder, self._sample_size = catalog, encoder, sample
         with catalog.read() as connection:
             table = schema.spaces.c
-            same = select(table.id).where(table.fingerprint == encoder.space.fingerprint)
-            self._space: int | None = connection.execute(same).scalar_one_or_none()
+            # Vectors of the space's parent are cut and rounded, not made again.
+            same = table.fingerprint.in_([encoder.space.fingerprint, encoder.space.parent or ""])
+            self._spaces = list(connection.execute(select(table.id).where(same)).scalars())
         self._hashes: set[bytes] = set()
         self._sample: list[str] = []
         self._random = np.random.default_rng(0)
@@ -159,9 +162,9 @@ class _Counter:
         self._bytes += sum(len(chunk.text.encode("utf-8", "surrogatepass")) for chunk in block)
         new = {chunk.text_hash: chunk.embed_text for chunk in block if chunk.text_hash not in self._hashes}
         self._hashes.update(new)
-        if self._space is not None:
+        for space in self._spaces:
             with self._catalog.read() as connection:
-                lacking = vector_cache.missing(connection, self._space, "document", hashes=list(new))
+                lacking = vector_cache.missing(connection, space, "document", hashes=list(new))
             new = {key: text for key, text in new.items() if key in lacking}
         texts = list(new.values())
         with warnings.catch_warnings():
@@ -269,21 +272,22 @@ class DiskEstimate:
 
 def estimate_disk(folder: Path, status: Status, workload: Workload, *, change: ResolvedChange) -> DiskEstimate:
     """Estimate the bytes of a new version. `status` is the live version's; cached vectors need no more space."""
-    dim, chunks = change.encoder.space.dim, max(1, workload.chunks)
+    space, chunks = change.encoder.space, max(1, workload.chunks)
     lexical = next((each.bytes for each in status.derived if each.name == "lexical"), 0)
     dense = next((each.bytes for each in status.derived if each.name == "dense"), 0)
     before = status.catalog_bytes + sum(each.bytes for each in status.derived)
     per_chunk = lexical / status.chunks if lexical and status.chunks else 0.0
     indexes = round(per_chunk * chunks) or round(_LEXICAL_SHARE * workload.text_bytes)
-    indexes += dense_bytes(chunks, dim)
-    vectors = round(workload.texts * vector_bytes(dim))
+    indexes += dense_bytes(chunks, space)
+    made = workload.texts if space.parent is None else chunks
+    vectors = round(made * vector_bytes(space))
     rows = 0
     if change.chunking is not None:
         rows = workload.text_bytes + chunks * (_CHUNK_ROW + _JOURNAL_ROW)
     after = before + vectors + rows + indexes
     freed = dense + lexical
     if change.is_new_space:
-        freed += round(status.vectors * vector_bytes(int(status.space["dim"])))
+        freed += round(status.vectors * vector_bytes(change.live.space))
     if change.chunking is not None:
         freed += round(status.chunks * _CHUNK_ROW + workload.text_bytes)
     needed = round((after - before) * (1 + MARGIN_SHARE)) + MARGIN_BYTES
@@ -291,12 +295,12 @@ def estimate_disk(folder: Path, status: Status, workload: Workload, *, change: R
     return DiskEstimate(before, after, max(0, after - freed), needed, free)
 
 
-def vector_bytes(dim: int) -> float:
+def vector_bytes(space: Space) -> float:
     """Bytes of a vector's row and index entry in the catalog: rows are packed whole into pages.
 
     A row longer than a page continues on overflow pages of its own (SQLite file format, section 1.6).
     """
-    payload = 4 * dim + _VECTOR_ROW
+    payload = record_type(space.vector_type, space.dim).itemsize + _VECTOR_ROW
     if payload <= _PAGE - 35:
         return _PAGE / ((_PAGE - 8) // (payload + 6)) + _VECTOR_KEY
     least = (_PAGE - 12) * 32 // 255 - 23
@@ -306,9 +310,10 @@ def vector_bytes(dim: int) -> float:
     return _PAGE / ((_PAGE - 8) // (local + 10)) + beyond * _PAGE + _VECTOR_KEY
 
 
-def dense_bytes(chunks: int, dim: int) -> int:
+def dense_bytes(chunks: int, space: Space) -> int:
     """Bytes of the vector index: vectors, ids, and quantized codes if there are enough chunks for them."""
-    return chunks * (4 * dim + 8 + (dim // 2 if chunks > 20_000 else 0))
+    row = record_type(space.vector_type, space.dim).itemsize
+    return chunks * (row + 8 + (space.dim // 2 if chunks > 20_000 else 0))
 
 
 @dataclass(frozen=True, slots=True)

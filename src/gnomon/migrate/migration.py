@@ -93,7 +93,7 @@ class _Stopped(Exception):
 @renamed_argument("told", "on_state")
 def migrate(
     kb: Collection,
-    to: str | Path | Encoder | None = None,
+    to: str | Path | Encoder | Change | None = None,
     *,
     chunk_tokens: int | None = None,
     retrieval: Mapping[str, Any] | None = None,
@@ -106,9 +106,7 @@ def migrate(
     Raises InvalidInput for an impossible change, before anything is built; StorageError for too little disk,
     CollectionBusy while another migration is running.
     """
-    encoder = None if to is None or isinstance(to, str | Path) else to
-    name = str(to) if isinstance(to, str | Path) else None if encoder is None else encoder.space.name
-    change = Change(name, chunk_tokens, retrieval)
+    change, encoder = Change.of(to, chunk_tokens, retrieval)
     return run_migration(kb, change, settings or MigrateSettings(), encoder=encoder, on_state=on_state)
 
 

@@ -73,7 +73,7 @@ class Plan:
 
 def plan(
     kb: Collection,
-    to: str | Path | Encoder | None = None,
+    to: str | Path | Encoder | Change | None = None,
     *,
     chunk_tokens: int | None = None,
     retrieval: Mapping[str, Any] | None = None,
@@ -83,16 +83,15 @@ def plan(
 ) -> Plan:
     """Estimate the cost of changing a collection's model, passages or search settings; changes nothing.
 
-    `to` is a model's name, folder or encoder (None: it stays); `retrieval` is as in `Change`; `price` is money
+    `to` is a model's name, folder or encoder (None: it stays), or a whole `Change`, also of dimensions and of the
+    type of stored vectors; `retrieval` is as in `Change`; `price` is money
     per million tokens; `cpu_share` is the build's share of the processor; `progress` receives messages of loading
     the model. Raises InvalidInput if nothing would change, and for passages longer than the model's maximum.
     """
     if price is not None and not price >= 0:
         raise InvalidInput(f"a price of {price:g}", expected="money per million tokens: 0 or more")
     share = throttle_for(cpu_share)
-    encoder = None if to is None or isinstance(to, str | Path) else to
-    name = str(to) if isinstance(to, str | Path) else None if encoder is None else encoder.space.name
-    change = Change(name, chunk_tokens, retrieval)
+    change, encoder = Change.of(to, chunk_tokens, retrieval)
     resolved = resolve_change(kb, change, encoder=encoder, threads=share.threads, progress=progress)
     workload = count_workload(kb.internals.catalog, resolved)
     status = kb.status()
@@ -133,7 +132,8 @@ def commands(folder: Path, resolved: ResolvedChange, change: Change) -> tuple[st
     """The commands for the migration, its status, the rollback, and removing the old version."""
     kb = shlex.quote(str(folder))
     options = [] if change.to is None else ["--to", shlex.quote(resolved.model if resolved.is_new_space else change.to)]
-    options += [] if change.chunk_tokens is None else ["--chunk-tokens", str(change.chunk_tokens)]
+    named = {"--chunk-tokens": change.chunk_tokens, "--dim": change.dim, "--vector-type": change.vector_type}
+    options += [part for name, value in named.items() if value is not None for part in (name, str(value))]
     for name, value in (change.retrieval or {}).items():
         text = ",".join(map(str, value)) if isinstance(value, list | tuple) else _text(value)
         options += ["--set", shlex.quote(f"{name}={text}")]

@@ -14,6 +14,7 @@ from gnomon.collection.catalog import schema
 from gnomon.core.contracts import Array, Encoder, Role
 from gnomon.core.errors import InvalidInput, SpaceMismatch
 from gnomon.core.space import Space
+from gnomon.encode.stored import unrounded
 from gnomon.kernels.similarity import paired_cosines
 
 CANARIES: tuple[tuple[Role, str], ...] = (
@@ -106,6 +107,7 @@ def require_same(space: Space, other: Space, model: str) -> None:
 
 
 def _canary_vectors(encoder: Encoder, pairs: Sequence[tuple[Role, str]]) -> Array:
+    encoder = unrounded(encoder)  # rounding to bits makes much of little: the model itself is checked
     out = np.zeros((len(pairs), encoder.space.dim), dtype=np.float32)
     roles: tuple[Role, ...] = ("document", "query")
     for role in roles:

@@ -14,7 +14,7 @@ from gnomon.collection.catalog import schema
 from gnomon.core.batching import in_blocks
 from gnomon.core.contracts import Array, Role
 from gnomon.core.space import Space
-from gnomon.core.vector_types import VectorType, from_bytes, to_bytes
+from gnomon.core.vector_types import VectorType, from_bytes, rounding, to_bytes
 from gnomon.core.vectors import Vectors
 
 
@@ -73,6 +73,26 @@ def _stored(connection: Connection, space_id: int, role: Role) -> tuple[VectorTy
     plain = connection.execute(select(schema.spaces.c.space).where(schema.spaces.c.id == space_id)).scalar_one()
     space = Space.from_json(json.loads(plain))
     return stored_type(space, role), space.dim
+
+
+def derive(connection: Connection, space_id: int, *, hashes: Sequence[bytes]) -> set[bytes]:
+    """Fill document vectors in from those of the space's parent: cut to its dimensions and rounded to its type, which
+    is what its encoder makes. Returns the hashes that have one now; none where the parent's are not here."""
+    table = schema.spaces.c
+    rows = connection.execute(select(table.id, table.space)).all()
+    known = {row.id: Space.from_json(json.loads(row.space)) for row in rows}
+    space = known[space_id]
+    parent = next((at for at, one in known.items() if one.fingerprint == space.parent), None)
+    if parent is None:
+        return set()
+    held = get(connection, parent, "document", hashes=hashes)
+    held = {key: row for key, row in held.items() if len(row) == known[parent].dim and np.isfinite(row).all()}
+    if not held:
+        return set()
+    whole = Vectors(np.stack(list(held.values())), known[parent]).truncate(space.dim)
+    made = Vectors(rounding(space.vector_type)(whole.data), space)
+    put(connection, space_id, "document", hashes=list(held), vectors=made)
+    return set(held)
 
 
 def put(connection: Connection, space_id: int, role: Role, *, hashes: Sequence[bytes], vectors: Vectors) -> None:

@@ -63,7 +63,11 @@ def embed_slices(
     """The same in steps: first what the cache had, if anything, then each slice as it is committed."""
     by_hash = {chunk.text_hash: chunk for chunk in chunks}
     with catalog.read() as connection:
-        intact = vector_cache.get(connection, target.version.space_id, "document", hashes=list(by_hash)).keys()
+        intact = set(vector_cache.get(connection, target.version.space_id, "document", hashes=list(by_hash)))
+    if target.version.space.parent is not None and len(intact) < len(by_hash):
+        with catalog.write() as connection:
+            lacking = [key for key in by_hash if key not in intact]
+            intact |= vector_cache.derive(connection, target.version.space_id, hashes=lacking)
     todo = [chunk for key, chunk in by_hash.items() if key not in intact]
     if len(chunks) > len(todo):
         yield EmbeddingCounts(cached=len(chunks) - len(todo))

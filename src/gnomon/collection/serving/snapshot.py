@@ -24,8 +24,10 @@ from gnomon.core.errors import DamagedPassages, GnomonError, IndexDamaged, Model
 from gnomon.core.progress import ProgressCallback, no_progress
 from gnomon.core.ranking import Query, Ranking
 from gnomon.core.space import Space
+from gnomon.core.vector_types import VectorType
 from gnomon.core.vectors import Vectors
 from gnomon.encode.batched import BatchedEncoder
+from gnomon.encode.stored import StoredEncoder
 from gnomon.retrieve.filter import ChunkLookup, Filter, TextsOf
 from gnomon.retrieve.rerank import EncodedTexts, LateRerank, Rerank, RerankSettings
 from gnomon.retrieve.where import Where
@@ -310,8 +312,18 @@ class _Rebuilding:
 class Snapshot:
     """A version at one journal position: what one request sees from beginning to end."""
 
-    def __init__(self, served: ServedVersion, view: IndexView) -> None:
+    def __init__(self, served: ServedVersion, view: IndexView, vector_type: VectorType | None = None) -> None:
         self.served, self.indexes, self.version = served, view, served.version
+        self._vector_type = None if vector_type == served.version.space.vector_type else vector_type
+
+    @property
+    def vector_type(self) -> VectorType:
+        """How the vectors that are searched are kept."""
+        return self._vector_type or self.version.space.vector_type
+
+    def stored_as(self, vector_type: VectorType) -> Snapshot:
+        """The same version searched with its vectors as another type would keep them; nothing is written."""
+        return Snapshot(self.served, self.indexes, vector_type)
 
     def retriever(
         self, mode: Mode | None, where: Where | None, encoder: Callable[[], Encoder], *, rerank: bool = True
@@ -328,12 +340,16 @@ class Snapshot:
                 stacklevel=2,
             )
 
+        rounded = self._vector_type
+        if model is not None and rounded is not None:
+            model = StoredEncoder(model, rounded)
+
         def build(view: IndexView) -> Retriever:
             return build_retriever(
                 mode,
                 self.version.retrieval,
                 encoder=model,
-                dense=view.dense,
+                dense=view.dense if rounded is None else view.dense.stored_as(rounded),
                 lexical=view.lexical,
                 lookups=self.served.lookups(),
             )
