@@ -12,6 +12,7 @@ import pytest
 import gnomon
 from gnomon.collection import Collection, CollectionSettings
 from gnomon.core.errors import InvalidInput, StorageError
+from gnomon.core.space import Space
 from gnomon.migrate import Plan, plan
 from gnomon.migrate.change import Change, change_retrieval, resolve_change
 from gnomon.migrate.cost import EncodingSpeed, measure_speed, vector_bytes
@@ -121,7 +122,7 @@ def test_estimated_bytes_are_near_the_true_ones(tmp_path: Path) -> None:
 # Measured: the size of an SQLite file with the table of vectors and 5,000 rows in it, by rows.
 @pytest.mark.parametrize(("dim", "measured"), [(32, 247), (384, 2110), (768, 4164), (1024, 4669)])
 def test_bytes_of_a_vector_are_near_the_measured_ones(dim: int, measured: int) -> None:
-    assert vector_bytes(dim) == pytest.approx(measured, rel=0.1)
+    assert vector_bytes(Space("ab" * 32, dim, "cosine", "float", "measured")) == pytest.approx(measured, rel=0.1)
 
 
 def test_search_settings_are_changed_by_name(kb: Collection) -> None:

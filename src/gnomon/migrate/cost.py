@@ -366,10 +366,10 @@ def measure_latencies(kbs: Sequence[Collection], queries: Sequence[str]) -> tupl
 def measure_size(kb: Collection) -> VersionSize:
     """The size of the version that a collection serves."""
     status = kb.status()
-    dim = int(status.space["dim"])
+    space = Space.from_json(status.space)
     return VersionSize(
         chunks=status.chunks,
-        dim=dim,
-        vector_bytes=round(status.vectors * vector_bytes(dim)),
+        dim=space.dim,
+        vector_bytes=round(status.vectors * vector_bytes(space)),
         index_bytes=sum(each.bytes for each in status.derived),
     )
