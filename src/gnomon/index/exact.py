@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from gnomon.core.space import Similarity, Space
 from gnomon.core.vectors import Vectors
 from gnomon.index.arguments import AllowedItems, FilterCache, checked_ids, checked_k, checked_new, comparable
 from gnomon.index.rows import PIECE, RowSnapshot, RowStore
-from gnomon.index.storage import IndexContent, SavedState, load, save
+from gnomon.index.storage import IndexContent, SavedState, StoredForm, load, save
 from gnomon.kernels.ranking import top_k
 
 _SCORES_AT_ONCE = 1 << 24
@@ -158,15 +159,14 @@ def search_multi_vector(
     return Ranking(ids, values)
 
 
-def _item_pieces(rows: RowSnapshot, items: Int[np.ndarray, " some"]) -> list[tuple[Any, Any]]:
+def _item_pieces(rows: RowSnapshot, items: Int[np.ndarray, " some"]) -> Iterator[tuple[Any, Any]]:
+    """The items' rows and where each begins, about PIECE rows at a time."""
     starts = rows.starts if rows.starts is not None else np.arange(len(rows.ids) + 1)
     piece_of = np.cumsum(starts[items + 1] - starts[items]) // PIECE
     cuts = np.flatnonzero(np.diff(piece_of)) + 1
-    parts = []
     for some in np.split(items, cuts):
         flat, begins = rows.item_rows(some)
-        parts.append((rows.take(flat), begins))
-    return parts
+        yield rows.take(flat), begins
 
 
 def _exact_maxsim(
@@ -241,7 +241,7 @@ class ExactIndex:
         `stamp` is the journal position that the index stands for. Raises StorageError.
         """
         with self._store.lock:
-            content = IndexContent(self._store.rows, self._store.generation, self._space, "float32")
+            content = IndexContent(self._store.rows, self._store.generation, self._space, StoredForm())
             self._saved = save(folder, content, stamp, last=self._saved)
 
     @classmethod
@@ -250,7 +250,7 @@ class ExactIndex:
 
         Raises IndexDamaged for files that are missing, damaged or of another space.
         """
-        content, saved, stamp = load(folder, space, "float32")
+        content, saved, stamp = load(folder, space, StoredForm())
         index = cls(space, store=RowStore(content.rows))
         index._saved = saved.of(index._store.generation)
         return index, stamp

@@ -9,10 +9,10 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 
 from gnomon.core.vector_types import Records, VectorType, rounding, widen
 
@@ -20,29 +20,56 @@ PIECE = 32_768
 """Rows that are gathered or widened at once: bounds the memory of a search."""
 
 
+class RowCodec(Protocol):
+    """Rows to codes and back, with a loss: for rows that are kept as codes in memory too."""
+
+    @property
+    def name(self) -> str:
+        """The form of the rows, as it stands in the manifest of what is saved."""
+        ...
+
+    @property
+    def dim(self) -> int:
+        """Dimensions of a row."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """Bytes of a row's code."""
+        ...
+
+    def encode(self, rows: Float[np.ndarray, "rows dim"]) -> UInt8[np.ndarray, "rows width"]:
+        """The rows' codes."""
+        ...
+
+    def decode(self, codes: UInt8[np.ndarray, "rows width"]) -> Float[np.ndarray, "rows dim"]:
+        """The float32 rows that the codes stand for."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class RowSnapshot:
     """A snapshot. Item i has id `ids[i]` and row i, or rows starts[i] to starts[i+1] where `starts` is given.
 
     Rows come first from `base` (as they are stored, see `core.vector_types`, often mapped from disk), then from `tail`
-    (float32, [rows, dim]).
-    `live` marks the items that are still there (None: all). `squares` are the rows' squared lengths, kept
+    (float32, [rows, dim]); with a `codec` both hold its codes. `live` marks the items that are still there (None: all). `squares` are the rows' squared lengths, kept
     for euclidean only; `longest` is the greatest length of any row.
     """
 
     ids: Int[np.ndarray, " items"]
     base: Records
-    tail: Float[np.ndarray, "tail dim"]
+    tail: np.ndarray[Any, Any]
     starts: Int[np.ndarray, " items_and_one"] | None
     live: Bool[np.ndarray, " items"] | None
     squares: Float[np.ndarray, " rows"] | None
     count: int
     longest: float
+    codec: RowCodec | None = None
 
     @property
     def dim(self) -> int:
         """Dimensions a row."""
-        return int(self.tail.shape[1])
+        return int(self.tail.shape[1]) if self.codec is None else self.codec.dim
 
     @cached_property
     def _by_id(self) -> tuple[Int[np.ndarray, " live"], Int[np.ndarray, " live"]]:
@@ -79,20 +106,33 @@ class RowSnapshot:
 
     def take(self, rows: Int[np.ndarray, " some"]) -> Float[np.ndarray, "some dim"]:
         """These rows, float32."""
+        if self.codec is not None:
+            return self.codec.decode(self.codes(rows))
         if len(self.tail) == 0:
             return widen(np.take(self.base, rows, axis=0), self.dim)
         if len(self.base) == 0:
             return np.take(self.tail, rows, axis=0)
-        out = np.empty((len(rows), self.tail.shape[1]), dtype=np.float32)
+        out = np.empty((len(rows), self.dim), dtype=np.float32)
         late = rows >= len(self.base)
         out[~late] = widen(self.base[rows[~late]], self.dim)
         out[late] = self.tail[rows[late] - len(self.base)]
         return out
 
-    def pieces(self, first: int = 0) -> Iterator[tuple[int, Float[np.ndarray, "piece dim"]]]:
-        """All rows from `first` on, in order, as (first row, float32 array); no copy where possible."""
+    def codes(self, rows: Int[np.ndarray, " some"]) -> UInt8[np.ndarray, "some width"]:
+        """The codes of these rows, where there is a codec."""
+        out = np.empty((len(rows), self.tail.shape[1]), dtype=np.uint8)
+        late = rows >= len(self.base)
+        out[~late] = self.base[rows[~late]]
+        out[late] = self.tail[rows[late] - len(self.base)]
+        return out
+
+    def pieces(self, first: int = 0) -> Iterator[tuple[int, np.ndarray[Any, Any]]]:
+        """All rows from `first` on, in order, as (first row, array); no copy where possible.
+
+        The arrays are float32 [piece, dim], or codes as they are kept where there is a codec.
+        """
         split = len(self.base)
-        if self.base.dtype == np.float32 and first < split:
+        if (self.codec is not None or self.base.dtype == np.float32) and first < split:
             yield first, self.base[first:]
         else:
             for at in range(first, split, PIECE):
@@ -141,7 +181,7 @@ class GrowingArray:
 
 
 class RowStore:
-    """The writer's side of `Rows`."""
+    """The writer's side of `RowSnapshot`."""
 
     def __init__(self, rows: RowSnapshot, *, vector_type: VectorType = "float32") -> None:
         self.lock = threading.RLock()
@@ -149,9 +189,11 @@ class RowStore:
         self._restart(rows)
 
     @staticmethod
-    def empty(dim: int, *, multi: bool, squares: bool, vector_type: VectorType = "float32") -> RowStore:
-        """A store that holds nothing. Rows are rounded to what `vector_type` keeps of them."""
-        nothing = np.zeros((0, dim), dtype=np.float32)
+    def empty(
+        dim: int, *, multi: bool, squares: bool, vector_type: VectorType = "float32", codec: RowCodec | None = None
+    ) -> RowStore:
+        """A store that holds nothing. Rows are rounded to what `vector_type` keeps of them, or kept as codes."""
+        nothing = np.zeros((0, dim), np.float32) if codec is None else np.zeros((0, codec.width), np.uint8)
         rows = RowSnapshot(
             ids=np.zeros(0, dtype=np.int64),
             base=nothing,
@@ -161,6 +203,7 @@ class RowStore:
             squares=np.zeros(0, dtype=np.float32) if squares else None,
             count=0,
             longest=0.0,
+            codec=codec,
         )
         return RowStore(rows, vector_type=vector_type)
 
@@ -198,6 +241,8 @@ class RowStore:
                 before = len(rows.base) + len(rows.tail)
                 new_starts = self._starts.append(np.append(starts[1:], len(data)) + before)
             squares = np.vecdot(data, data)
+            if rows.codec is not None:
+                data, owned = rows.codec.encode(data), True
             self.rows = RowSnapshot(
                 ids=self._ids.append(ids),
                 base=rows.base,
@@ -207,6 +252,7 @@ class RowStore:
                 squares=None if self._squares is None else self._squares.append(squares),
                 count=rows.count - gone + len(ids),
                 longest=max(rows.longest, float(np.sqrt(squares.max()))),
+                codec=rows.codec,
             )
 
     def bytes_to_add(self, items: int) -> int:
@@ -245,7 +291,7 @@ class RowStore:
                 return
             items = np.flatnonzero(rows.live)
             flat, begins = (items, None) if rows.starts is None else rows.item_rows(items)
-            data = rows.take(flat)
+            data = rows.take(flat) if rows.codec is None else rows.codes(flat)
             self._restart(
                 RowSnapshot(
                     ids=rows.ids[items],
@@ -256,11 +302,12 @@ class RowStore:
                     squares=None if rows.squares is None else rows.squares[flat],
                     count=len(items),
                     longest=rows.longest,
+                    codec=rows.codec,
                 )
             )
 
 
 def _changed(rows: RowSnapshot, **changes: Any) -> RowSnapshot:
     # dataclasses.replace would do, but it is spelt here so that the cached `_by_id` is plainly left behind.
-    names = ("ids", "base", "tail", "starts", "live", "squares", "count", "longest")
+    names = ("ids", "base", "tail", "starts", "live", "squares", "count", "longest", "codec")
     return RowSnapshot(**{name: changes.get(name, getattr(rows, name)) for name in names})

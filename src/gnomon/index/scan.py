@@ -35,7 +35,7 @@ from gnomon.index.quantised_search import (
     tune_width,
 )
 from gnomon.index.rows import PIECE, RowSnapshot, RowStore
-from gnomon.index.storage import IndexContent, SavedState, load, save
+from gnomon.index.storage import IndexContent, SavedState, StoredForm, load, save
 
 __all__ = ["ScanIndex", "ScanSettings"]
 
@@ -63,7 +63,7 @@ class ScanIndex:
             raise InvalidInput(
                 f"multi-vector items of {space.short}",
                 expected="one vector an item: cosine, dot or euclidean",
-                hint="use ExactIndex, which scores late interaction",
+                hint="use MultiVectorIndex, which is made for late interaction",
             )
         self._space, self.settings = space, settings or ScanSettings()
         self._lock = threading.RLock()
@@ -227,7 +227,7 @@ class ScanIndex:
         """Write what has changed since the last save to this folder; see `gnomon.index.storage`."""
         with self._lock:
             state, generation = self._state, self._store.generation
-            content = IndexContent(state.rows, generation, self._space, self.settings.rows, state.codes)
+            content = IndexContent(state.rows, generation, self._space, StoredForm(self.settings.rows), state.codes)
             self._saved = save(folder, content, stamp, last=self._saved)
 
     @classmethod
@@ -237,12 +237,13 @@ class ScanIndex:
         Raises IndexDamaged for files that are missing, damaged, or of another space or settings.
         """
         settings = settings or ScanSettings()
-        content, saved, stamp = load(folder, space, settings.rows)
-        made = content.codes.method.name if content.codes else settings.find
+        content, saved, stamp = load(folder, space, StoredForm(settings.rows, Codes.from_bytes))
+        codes = content.codes if isinstance(content.codes, Codes) else None
+        made = codes.method.name if codes else settings.find
         if made != settings.find:
             raise damaged(folder, f"codes for {made}", expected=f"codes for {settings.find}")
         index = cls(space, settings, store=RowStore(content.rows, vector_type=settings.rows))
         index._saved = saved.of(index._store.generation)
         # Rows without codes missed the least recall before: they are not coded again at every start.
-        index._state = _State(content.rows, content.codes, 0 if content.codes else len(content.rows.ids))
+        index._state = _State(content.rows, codes, 0 if codes else len(content.rows.ids))
         return index, stamp

@@ -1,9 +1,9 @@
 """An index's rows and codes in a folder, which is appended to rather than rewritten.
 
     manifest.json   format version, space, stamp, counts, and each file's length and checksums; written last
-    ids-G.bin       int64, one an item          vectors-G.bin   rows as they are stored (core.vector_types)
+    ids-G.bin       int64, one an item          vectors-G.bin   rows as they are stored (core.vector_types), or codes
     starts-G.bin    int64, late interaction only  gone-N.bin    a bit an item, where any were removed
-    codes-N.bin     the scan's codes
+    codes-N.bin     what candidates are found by: the scan's codes, or the lists of a multi-vector index
 
 G changes when the rows were put in a new order (many removals), N with each new content: no byte that a
 manifest counts is ever changed, so another process may load while one saves, and a save that is cut short
@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import contextlib
 import mmap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -25,14 +25,47 @@ from gnomon.core.errors import IndexDamaged
 from gnomon.core.files import storage_errors
 from gnomon.core.space import Space
 from gnomon.core.vector_types import VectorType, narrow, record_type
-from gnomon.index.ann import Codes
 from gnomon.index.manifest import append, check_files, damaged, read_manifest, write_manifest
-from gnomon.index.rows import RowSnapshot
+from gnomon.index.rows import RowCodec, RowSnapshot
 
 VERSION = 1
 _MANIFEST = "manifest.json"
 _KINDS = ("ids-", "vectors-", "starts-", "gone-", "codes-")
 _Bytes = Iterator[memoryview]
+
+
+class CandidateCodes(Protocol):
+    """What finds candidates, as bytes in one file and counts in the manifest; another object once it changed."""
+
+    def to_parts(self) -> Sequence[bytes | memoryview]:
+        """The bytes, in parts."""
+        ...
+
+    def counts(self) -> dict[str, Any]:
+        """What is needed beside the bytes to read them, as plain values."""
+        ...
+
+
+ReadCodes = Callable[[np.ndarray[Any, Any], Mapping[str, Any]], CandidateCodes]
+"""Bytes and counts to the codes. Raises ValueError for what is not that."""
+
+
+@dataclass(frozen=True)
+class StoredForm:
+    """How rows are stored, which their `codec` decides where there is one, and how candidate codes are read."""
+
+    vector_type: VectorType = "float32"
+    read_codes: ReadCodes | None = None
+    codec: RowCodec | None = None
+
+    @property
+    def name(self) -> str:
+        """As it stands in the manifest."""
+        return self.vector_type if self.codec is None else self.codec.name
+
+    def record(self, dim: int) -> np.dtype[Any]:
+        """The numpy type of one row."""
+        return record_type(self.vector_type, dim) if self.codec is None else np.dtype(("u1", (self.codec.width,)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +75,8 @@ class IndexContent:
     rows: RowSnapshot
     generation: object
     space: Space
-    precision: VectorType
-    codes: Codes | None = None
+    form: StoredForm
+    codes: CandidateCodes | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +87,7 @@ class SavedState:
     body: dict[str, Any]
     generation: object
     live: object
-    codes: Codes | None
+    codes: CandidateCodes | None
 
     def of(self, generation: object) -> SavedState:
         """The same for a RowStore that was made of it."""
@@ -79,7 +112,7 @@ def save(folder: Path, content: IndexContent, stamp: int, *, last: SavedState | 
         body = {
             "version": VERSION,
             "space": content.space.fingerprint,
-            "precision": content.precision,
+            "precision": content.form.name,
             "stamp": stamp,
             "number": number,
             "items": len(content.rows.ids),
@@ -101,9 +134,11 @@ def _present(folder: Path) -> dict[str, Any] | None:
 
 
 def _write_rows(folder: Path, content: IndexContent, old: dict[str, Any] | None, *, number: int) -> dict[str, Any]:
-    rows, kind = content.rows, content.precision
+    rows, form = content.rows, content.form
     items, count = (old["items"], old["rows"]) if old else (0, 0)
-    vectors = (_bytes(narrow(piece, kind)) for _, piece in rows.pieces(count) if piece.size)
+    vectors = (
+        _bytes(piece if form.codec else narrow(piece, form.vector_type)) for _, piece in rows.pieces(count) if piece.size
+    )
     parts: dict[str, _Bytes] = {"ids": iter(_numbers(rows.ids[items:])), "vectors": vectors}
     if rows.starts is not None:
         parts["starts"] = iter(_numbers(rows.starts[items + 1 if old else 0 :]))
@@ -150,7 +185,7 @@ def _sweep(folder: Path, body: dict[str, Any]) -> None:
                 path.unlink()
 
 
-def load(folder: Path, space: Space, precision: VectorType) -> tuple[IndexContent, SavedState, int]:
+def load(folder: Path, space: Space, form: StoredForm) -> tuple[IndexContent, SavedState, int]:
     """What was saved, and its stamp. Arrays are mapped from disk, not read.
 
     Raises IndexDamaged for files that are missing, damaged or of another space, precision or version.
@@ -158,7 +193,7 @@ def load(folder: Path, space: Space, precision: VectorType) -> tuple[IndexConten
     while True:
         body = read_manifest(folder / _MANIFEST, version=VERSION)
         try:
-            content = _loaded(folder, body, space, precision=precision)
+            content = _loaded(folder, body, space, form=form)
         except IndexDamaged:
             # A save in another process may have replaced files between the two looks.
             if _present(folder) in (None, body):
@@ -168,17 +203,17 @@ def load(folder: Path, space: Space, precision: VectorType) -> tuple[IndexConten
         return content, saved, int(body["stamp"])
 
 
-def _loaded(folder: Path, body: dict[str, Any], space: Space, *, precision: VectorType) -> IndexContent:
+def _loaded(folder: Path, body: dict[str, Any], space: Space, *, form: StoredForm) -> IndexContent:
     if body["space"] != space.fingerprint:
         raise damaged(folder, f"vectors of the space {body['space'][:12]}", expected=f"vectors of {space.short}")
-    if body["precision"] != precision:
-        raise damaged(folder, f"rows in {body['precision']}", expected=precision)
+    if body["precision"] != form.name:
+        raise damaged(folder, f"rows in {body['precision']}", expected=form.name)
     check_files(folder, {name: (length, sums) for name, length, sums in body["files"].values()})
-    record = record_type(precision, space.dim)
+    record = form.record(space.dim)
     ids = _mapped(folder, body, "ids", dtype=np.dtype("<i8"), count=body["items"])
     vectors = _mapped(folder, body, "vectors", dtype=np.dtype("u1"), count=body["rows"] * record.itemsize)
     vectors = vectors.view(record if record.names else record.base)
-    vectors = vectors if record.names else vectors.reshape(-1, space.dim)
+    vectors = vectors if record.names else vectors.reshape(-1, *record.shape)
     starts = live = squares = None
     if space.similarity == "maxsim":
         starts = _mapped(folder, body, "starts", dtype=np.dtype("<i8"), count=body["items"] + 1)
@@ -186,23 +221,23 @@ def _loaded(folder: Path, body: dict[str, Any], space: Space, *, precision: Vect
         bits = _mapped(folder, body, "gone", dtype=np.dtype("u1"), count=-(-body["items"] // 8))
         live = ~np.unpackbits(bits, count=body["items"]).astype(bool)
     count = body["items"] if live is None else int(live.sum())
-    tail = np.zeros((0, space.dim), dtype=np.float32)
-    rows = RowSnapshot(ids, vectors, tail, starts, live, squares, count, body["longest"])
+    tail = np.zeros((0, space.dim), np.float32) if form.codec is None else vectors[:0]
+    rows = RowSnapshot(ids, vectors, tail, starts, live, squares, count, body["longest"], form.codec)
     if space.similarity == "euclidean":
         parts = [np.vecdot(piece, piece) for _, piece in rows.pieces()]
         squares = np.concatenate([np.zeros(0, dtype=np.float32), *parts])
         rows = replace(rows, squares=squares)
-    return IndexContent(rows, None, space, precision, _loaded_codes(folder, body))
+    return IndexContent(rows, None, space, form, _loaded_codes(folder, body, form.read_codes))
 
 
-def _loaded_codes(folder: Path, body: dict[str, Any]) -> Codes | None:
-    if "codes" not in body["files"]:
+def _loaded_codes(folder: Path, body: dict[str, Any], read: ReadCodes | None) -> CandidateCodes | None:
+    if "codes" not in body["files"] or read is None:
         return None
     name, length, _ = body["files"]["codes"]
     content = _mapped(folder, body, "codes", dtype=np.dtype("u1"), count=length)
     try:
-        return Codes.from_bytes(content, body["codes"])
-    except ValueError as error:
+        return read(content, body["codes"])
+    except (ValueError, KeyError) as error:
         raise damaged(folder / name, str(error)) from error
 
 
