@@ -14,7 +14,7 @@ from gnomon.index import manifest
 from gnomon.index.ann import Codes
 from gnomon.index.exact import ExactIndex
 from gnomon.index.scan import ScanIndex, ScanSettings
-from gnomon.index.storage import load
+from gnomon.index.storage import StoredForm, load
 
 SCAN = ScanSettings(exact_below=100, min_recall=0.0)
 
@@ -315,7 +315,7 @@ def test_loading_goes_on_while_another_process_saves(space, tmp_path):
     with subprocess.Popen([sys.executable, "-c", SAVING, folder], stdout=subprocess.PIPE) as process:
         process.stdout.readline()
         for _ in range(60):
-            content, _, stamp = load(folder, space(), "float32")
+            content, _, stamp = load(folder, space(), StoredForm())
             assert content.rows.count == stamp * 49
             seen.append(stamp)
         process.kill()

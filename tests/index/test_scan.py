@@ -183,7 +183,7 @@ def test_searching_goes_on_while_another_thread_writes(space, clustered, find):
 def test_refuses_what_it_cannot_do(space):
     with pytest.raises(InvalidInput, match="multi-vector") as caught:
         ScanIndex(space("maxsim"))
-    assert "ExactIndex" in caught.value.hint
+    assert "MultiVectorIndex" in caught.value.hint
     with pytest.raises(InvalidInput, match="vector type 'int4'"):
         ScanSettings(rows="int4")
     with pytest.raises(InvalidInput, match="min_recall 99 and wanted_recall"):

@@ -36,7 +36,7 @@ _TYPICAL_ROWS = 128
 class MultiVectorSettings:
     """How exactly rows are kept, and how candidates are found.
 
-    `bits` a dimension: 2, 3 or 4. For each row of a query the `probes` nearest lists are looked at; of all items
+    `bits` a dimension: 2 or 4. For each row of a query the `probes` nearest lists are looked at; of all items
     the best `candidates`, and 4 for each result asked for, are ranked by MaxSim. Up to `exact_below` items all are.
     Raises InvalidInput for settings out of range.
     """

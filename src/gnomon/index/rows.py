@@ -52,8 +52,8 @@ class RowSnapshot:
     """A snapshot. Item i has id `ids[i]` and row i, or rows starts[i] to starts[i+1] where `starts` is given.
 
     Rows come first from `base` (as they are stored, see `core.vector_types`, often mapped from disk), then from `tail`
-    (float32, [rows, dim]); with a `codec` both hold its codes. `live` marks the items that are still there (None: all). `squares` are the rows' squared lengths, kept
-    for euclidean only; `longest` is the greatest length of any row.
+    (float32, [rows, dim]); with a `codec` both hold its codes. `live` marks the items that are still there (None:
+    all). `squares` are the rows' squared lengths, kept for euclidean only; `longest` is the greatest length of any row.
     """
 
     ids: Int[np.ndarray, " items"]

@@ -136,9 +136,8 @@ def _present(folder: Path) -> dict[str, Any] | None:
 def _write_rows(folder: Path, content: IndexContent, old: dict[str, Any] | None, *, number: int) -> dict[str, Any]:
     rows, form = content.rows, content.form
     items, count = (old["items"], old["rows"]) if old else (0, 0)
-    vectors = (
-        _bytes(piece if form.codec else narrow(piece, form.vector_type)) for _, piece in rows.pieces(count) if piece.size
-    )
+    pieces = (piece for _, piece in rows.pieces(count) if piece.size)
+    vectors = (_bytes(piece if form.codec else narrow(piece, form.vector_type)) for piece in pieces)
     parts: dict[str, _Bytes] = {"ids": iter(_numbers(rows.ids[items:])), "vectors": vectors}
     if rows.starts is not None:
         parts["starts"] = iter(_numbers(rows.starts[items + 1 if old else 0 :]))

@@ -29,11 +29,18 @@ _TEXTS = (
 )
 
 
-def check_index(make: Callable[[], Index], *, min_recall: float = 1.0, rows: int = 600) -> None:
+def check_index(
+    make: Callable[[], Index],
+    *,
+    min_recall: float = 1.0,
+    rows: int = 600,
+    stored: Callable[[Vectors], Vectors] | None = None,
+) -> None:
     """Check that `make` gives an Index that keeps every promise of the contract.
 
     `make` is called several times and must give an empty index of one space each time. Approximate indexes
-    pass with the share of true neighbours among the ten best given as `min_recall`.
+    pass with the share of true neighbours among the ten best given as `min_recall`. Those that keep vectors with a
+    loss pass with `stored`, which gives what is kept of vectors: scores must be of that.
     """
     index = make()
     rng = np.random.default_rng(1)
@@ -42,7 +49,7 @@ def check_index(make: Callable[[], Index], *, min_recall: float = 1.0, rows: int
     empty = make()
     _check_empty(empty, lambda: empty.search(queries, k=3), len(queries))
     _check_vector_refusals(make(), data)
-    reference = _Reference(index, data, min_recall)
+    reference = _Reference(index, data, min_recall=min_recall, stored=data if stored is None else stored(data))
     reference.add(np.arange(rows) * 3 + 5, np.arange(rows))
     reference.compare(queries, "after one add")
     _check_unchanged(index, data, queries)
@@ -97,8 +104,8 @@ def _random(space: Space, items: int, rng: np.random.Generator) -> Vectors:
 class _Reference:
     """What an index must hold, kept beside it."""
 
-    def __init__(self, index: Index, data: Vectors, min_recall: float) -> None:
-        self.index, self.data, self.min_recall = index, data, min_recall
+    def __init__(self, index: Index, data: Vectors, *, min_recall: float, stored: Vectors) -> None:
+        self.index, self.data, self.min_recall, self.stored = index, data, min_recall, stored
         self.items: dict[int, int] = {}
 
     def add(self, ids: _Array, items: _Array) -> None:
@@ -119,7 +126,7 @@ class _Reference:
         items = np.array([self.items[one] for one in ids.tolist()], dtype=np.int64)
         kept = hit = 0
         for number, ranking in enumerate(found):
-            exact = _similarities(queries.take([number]), self.data, items)
+            exact = _similarities(queries.take([number]), self.stored, items)
             best, values = top_k(exact, ids, k)
             _check_ranking(ranking, dict(zip(ids.tolist(), exact.tolist(), strict=True)), len(best), when=when)
             lowest = values[-1] - _ROUNDING * max(1.0, abs(float(values[0]))) if len(values) else 0.0
