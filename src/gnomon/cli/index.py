@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from gnomon.collection.reports import IndexReport, Problem
+    from gnomon.collection.settings import CollectionSettings, IndexOptions
 
 SHOWN_PROBLEMS = 10
 INTERRUPTED = 130
@@ -67,12 +68,7 @@ def index(
     as_json: Json = False,
 ) -> None:
     """Index files and folders, or bring a collection up to date: only what changed is read again."""
-    import gnomon
-    from gnomon.cli.progress import ProgressBar
-    from gnomon.cli.terminal import noted, print_message
     from gnomon.collection.settings import CollectionSettings, IndexOptions
-    from gnomon.core.progress import Progress
-    from gnomon.text.discover import label_roots
 
     named: dict[str, Any] = {name: value for name, value in (("language", language), ("index", kind)) if value}
     settings = CollectionSettings(
@@ -87,15 +83,28 @@ def index(
     )
     bounds = {"max_file_mb": max_file_mb, "max_file_s": max_file_s, "max_memory_mb": max_memory_mb}
     options = IndexOptions(tuple(exclude or ()), ignore_files=not no_ignore, verify=verify, **bounds)
+    report, nothing, notes = _run(paths, into, settings, options=options)
+    _print(report, into, notes, nothing=nothing, as_json=as_json)
+    raise typer.Exit(_exit_code(report, nothing=nothing, strict=strict))
+
+
+def _run(
+    paths: list[str], into: Path, settings: CollectionSettings, *, options: IndexOptions
+) -> tuple[IndexReport, bool, list[str]]:
+    """The report of the run, whether there is nothing to search after it, and the warnings."""
+    import gnomon
+    from gnomon.cli.progress import ProgressBar
+    from gnomon.cli.terminal import noted, print_message
+    from gnomon.core.progress import Progress
+    from gnomon.text.discover import label_roots
+
     if not exists(into):
         label_roots([Path(path) for path in paths])  # a misspelled path makes no collection
     with noted() as notes, gnomon.open(into, settings=settings, progress=print_message) as kb:
         with ProgressBar() as bar:
             bar.update(Progress("finding files"))
             report = kb.index(paths, options=options, progress=bar.update)
-        nothing = _is_nothing(report, kb.status().chunks)
-    _print(report, into, notes, nothing=nothing, as_json=as_json)
-    raise typer.Exit(_exit_code(report, nothing=nothing, strict=strict))
+        return report, _is_nothing(report, kb.status().chunks), notes
 
 
 def _print(report: IndexReport, into: Path, notes: list[str], *, nothing: bool, as_json: bool) -> None:

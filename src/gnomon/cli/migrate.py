@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -94,19 +93,10 @@ def migrate(
     """
     from gnomon.migrate import Change, GateSettings, MigrateSettings, Prefill
 
-    retrieval = parsed_settings(settings)
+    change = Change(to, chunk_tokens, parsed_settings(settings) or None, dim, vector_type)
     if status or stop:
-        given = {
-            "--to": to,
-            "--chunk-tokens": chunk_tokens,
-            "--dim": dim,
-            "--vector-type": vector_type,
-            "--set": retrieval or None,
-            "--queries": queries,
-        }
-        _refuse(given, status=status, stop=stop)
+        _refuse(change, queries, status=status, stop=stop)
         raise typer.Exit(_show_state(collection, stop=stop, as_json=as_json))
-    change = Change(to, chunk_tokens, retrieval or None, dim, vector_type)
     if change == Change():
         raise InvalidInput(
             "nothing that is to change",
@@ -182,8 +172,16 @@ class _MigrationJob:
             )
 
 
-def _refuse(given: Mapping[str, object], *, status: bool, stop: bool) -> None:
+def _refuse(change: Change, queries: Path | None, *, status: bool, stop: bool) -> None:
     """Raise InvalidInput for options that would do nothing."""
+    given = {
+        "--to": change.to,
+        "--chunk-tokens": change.chunk_tokens,
+        "--set": change.retrieval,
+        "--dim": change.dim,
+        "--vector-type": change.vector_type,
+        "--queries": queries,
+    }
     idle = [name for name, value in given.items() if value is not None]
     if status and stop:
         raise InvalidInput("--status and --stop", expected="one of them", hint="leave one out")

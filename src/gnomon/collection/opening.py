@@ -74,14 +74,14 @@ def open_collection(
     encoders = () if encoder is None else tuple(encoder) if isinstance(encoder, Sequence) else (encoder,)
     name = settings.model or (encoders[0].space.name if encoders else DEFAULT_MODEL)
     load = partial(load_in_form, threads=settings.threads, progress=progress)
-    form = VectorForm(settings.dim, settings.vector_type or "float32")
+    make = partial(load, name, VectorForm(settings.dim, settings.vector_type or "float32"))
     create = create and version is None  # a version is named of what is there
     with translated_errors(folder):
         is_new = create and not exists(folder / FILE)
     _require_no_remains(folder)
     if is_new:
         # Before anything is written, so that a missing or unsuitable model leaves nothing behind.
-        encoders = encoders or (load(name, form),)
+        encoders = encoders or (make(),)
         spaces.require_single(encoders[0])
     catalog = Catalog(folder, create=create)
     try:
@@ -89,8 +89,7 @@ def open_collection(
         if serving is None:
             if not create:
                 raise _unfinished(folder)
-            encoders = encoders or (load(name, form),)
-            serving = _create(catalog, settings, encoders[0], model=_reference(name))
+            serving = _create(catalog, settings, (encoders or (make(),))[0], model=_reference(name))
         _warn_of_damage(catalog)
         _warn_of_lost_changes(catalog, folder, serving)
         _require_agreement(serving, settings)
