@@ -1,0 +1,91 @@
+"""What storing vectors as float16, int8 or binary loses and saves, on judged queries, against float32.
+
+    python -m bench vector_types [--model NAME] [--sets scifact cranfield ...]
+
+Collections of the data sets are made once, in gnomon's cache. Queries keep their full precision. Every figure is of the
+dense search alone, and of the hybrid search. Writes results/vector_types.json and docs/vector-types.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import gnomon
+from bench import pages
+from bench.data import DATA
+from bench.record import write
+from gnomon.collection import CollectionSettings
+from gnomon.collection.collection import Collection
+from gnomon.collection.evaluation_corpus import corpus_of, evaluation_folder, index_once
+from gnomon.core.progress import no_progress
+from gnomon.core.vector_types import VectorType, record_type
+from gnomon.core.vectors import Vectors
+from gnomon.evaluate import load_dataset
+from gnomon.evaluate.comparison import compare_many
+
+TYPES: tuple[VectorType, ...] = ("float16", "int8", "binary")
+SETS = {"scifact": "test", "cranfield": "test", "covidqa": "test"}
+TIMED = 50
+
+
+def main() -> None:
+    """Measure and write."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--model", default="all-MiniLM-L6-v2")
+    arguments.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS)
+    given = arguments.parse_args()
+    encoder = gnomon.load_encoder(given.model)
+    dim = encoder.space.dim
+    found = {name: measured(DATA / name, SETS[name], given.model, encoder=encoder) for name in given.sets}
+    sizes = {each: record_type(each, dim).itemsize for each in ("float32", *TYPES)}
+    write("vector_types", {"model": given.model, "dim": dim, "bytes_a_vector": sizes, "sets": found})
+    pages.write("vector-types")
+
+
+def measured(folder: Path, split: str, model: str, *, encoder: Any) -> dict[str, Any]:
+    """Means, paired differences and verdicts of each type in both modes, and milliseconds a query."""
+    dataset = load_dataset(folder, split=split)
+    corpus = corpus_of(dataset)
+    place = evaluation_folder(corpus, encoder.space.fingerprint)
+    with gnomon.open(place, settings=CollectionSettings(model=model), encoder=encoder) as kb:
+        index_once(kb, corpus, model, progress=no_progress)
+        queries = dataset.judged
+        relevant = {query: dataset.relevant[query] for query in queries}
+        out: dict[str, Any] = {"queries": len(queries), "chunks": kb.status().chunks}
+        for mode in ("dense", "hybrid"):
+            base = kb.run(queries, mode=mode)  # type: ignore[arg-type]
+            runs = [kb.run(queries, mode=mode, vector_type=each) for each in TYPES]  # type: ignore[arg-type]
+            verdicts = compare_many(base, runs, relevant, margin=0.01)
+            out[mode] = {"float32": {"mean": round(verdicts[0].mean_baseline, 4)}}
+            for each, verdict in zip(TYPES, verdicts, strict=True):
+                out[mode][each] = {
+                    "mean": round(verdict.mean_candidate, 4),
+                    "difference": round(verdict.difference, 4),
+                    "interval": [round(end, 4) for end in verdict.interval],
+                    "outcome": verdict.outcome,
+                }
+        out["ms_a_query"] = timed(kb, list(queries.values())[:TIMED])
+    return out
+
+
+def timed(kb: Collection, queries: list[str]) -> dict[str, float]:
+    """Median milliseconds of finding ten passages by their vectors, all compared, taking turns by type."""
+    dense = kb.internals.indexes.dense
+    indexes = {each: dense.stored_as(each) for each in TYPES} | {"float32": dense}
+    vectors = kb.encoder.encode(queries, role="query")
+    taken: dict[str, list[float]] = {each: [] for each in indexes}
+    for at in range(len(vectors)):
+        for each, index in indexes.items():
+            own = Vectors(vectors.data[at : at + 1], index.space)
+            started = time.perf_counter()
+            index.search(own, k=10)
+            taken[each].append((time.perf_counter() - started) * 1e3)
+    return {each: round(statistics.median(values), 2) for each, values in taken.items()}
+
+
+if __name__ == "__main__":
+    main()
