@@ -14,11 +14,9 @@ from gnomon.answer.settings import AskSettings
 from gnomon.answer.types import ChatModel, Message, Turn
 from gnomon.collection import Collection
 from gnomon.collection.duplicates import DistinctPassages
-from gnomon.collection.search import build_retriever
 from gnomon.core.contracts import Retriever
 from gnomon.core.errors import GenerationFailed, InvalidInput
 from gnomon.core.ranking import Query, Ranking
-from gnomon.retrieve.filter import Filter
 from gnomon.retrieve.fuse import Fuse, FuseSettings
 
 MAX_SHOWN_TURNS = 4
@@ -143,25 +141,15 @@ def _retriever(kb: Collection, settings: AskSettings, passages: tuple[str, ...])
     if not passages and not instruction:
         return kb.retriever(settings.mode, where=settings.where)
     mode = settings.mode or kb.version.retrieval.mode
-    if mode == "lexical":
+    if mode in ("lexical", "sparse"):
         raise InvalidInput(
             f"{'an instruction' if instruction else 'hyde'} in a search by words alone",
             expected="a search by vectors, which instructions and hypothetical passages are for",
             hint="search in mode hybrid or dense, or leave them out",
         )
     prompts = query_prompts(kb, instruction) if instruction else None
-    view = kb.internals.indexes
-    allowed = None if settings.where is None else kb.chunk_ids(settings.where)
-    found = build_retriever(
-        mode,
-        kb.version.retrieval,
-        encoder=QueryTransformEncoder(kb.encoder, passages, prompts),
-        dense=view.dense,
-        lexical=view.lexical,
-        lookups=kb.internals.lookups(),
-    )
-    found = kb.internals.rerank(found)
-    return found if allowed is None else Filter(found, allowed)
+    encoder = QueryTransformEncoder(kb.encoder, passages, prompts)
+    return kb.internals.snapshot().retriever(mode, settings.where, lambda: encoder)
 
 
 def _prepend_previous(question: str, history: Sequence[Turn]) -> str:

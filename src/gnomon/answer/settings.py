@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from gnomon.core.errors import InvalidInput
 from gnomon.retrieve.where import Where
 
-Mode = Literal["hybrid", "dense", "lexical"]
+Mode = Literal["hybrid", "dense", "lexical", "sparse"]
 Unsupported = Literal["mark", "drop"]
 Expand = Literal["none", "hyde", "multi"]
 

@@ -78,7 +78,7 @@ def _turn(line: str, where: str) -> Turn:
 
 ANSWERED, ABSENT, POSSIBLE = 0, 1, 5
 Form = Literal["text", "json", "events"]
-Mode = Literal["hybrid", "dense", "lexical"]
+Mode = Literal["hybrid", "dense", "lexical", "sparse"]
 Unsupported = Literal["mark", "drop"]
 Expand = Literal["none", "hyde", "multi"]
 

@@ -39,10 +39,21 @@ Language = Annotated[
 ]
 
 
+Sparse = Annotated[
+    str | None,
+    typer.Option(
+        help="A sparse encoder (such as SPLADE), a hub id or a folder, whose results are a third list beside meaning "
+        "and words.",
+        metavar="MODEL",
+    ),
+]
+
+
 @app.command(
     epilog=example(
         "gnomon index docs/ notes.md --into kb",
         "gnomon index . --into kb --exclude '*.log' --model bge-small-en-v1.5",
+        "gnomon index docs/ --into kb --sparse naver/splade-v3-distilbert",
     )
 )
 def index(
@@ -57,6 +68,7 @@ def index(
     no_titles: NoTitles = False,
     language: Language = None,
     kind: Kind = None,
+    sparse: Sparse = None,
     exclude: Annotated[list[str] | None, typer.Option(help="Leave out what matches; may be repeated.")] = None,
     max_file_mb: Annotated[float, typer.Option(help="Skip files larger than this.")] = 50.0,
     max_file_s: Annotated[float, typer.Option(help="Give a file up that takes more seconds to read.")] = 60.0,
@@ -80,6 +92,7 @@ def index(
         threads=threads,
         dim=dim,
         vector_type=vector_type,
+        sparse=sparse,
     )
     bounds = {"max_file_mb": max_file_mb, "max_file_s": max_file_s, "max_memory_mb": max_memory_mb}
     options = IndexOptions(tuple(exclude or ()), ignore_files=not no_ignore, verify=verify, **bounds)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gnomon.migrate import DualIndexRetriever
     from gnomon.migrate.adapter.retriever import FoundBy
 
-Mode = Literal["hybrid", "dense", "lexical"]
+Mode = Literal["hybrid", "dense", "lexical", "sparse"]
 By = Literal["chunk", "document"]
 Where = Annotated[
     str | None,
@@ -54,7 +54,10 @@ def search(
     *,
     mode: Annotated[
         Mode | None,
-        typer.Option(help="By meaning (dense), by word (lexical) or both; by default as the collection is set."),
+        typer.Option(
+            help="By meaning (dense), by word (lexical), by a sparse encoder's weights (sparse), or by all that the "
+            "collection has; by default as it is set."
+        ),
     ] = None,
     by: Annotated[By, typer.Option(help="Rank passages, or each document by its best one.")] = "chunk",
     where: Where = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,16 @@ from gnomon.collection.catalog.versions import Version
 from gnomon.collection.collection import Collection
 from gnomon.collection.indexes.state import derived_folder, read_state
 from gnomon.collection.serving.serving import Serving
-from gnomon.collection.serving.snapshot import EncoderRegistry, resolve_reranker
+from gnomon.collection.serving.snapshot import EncoderRegistry, resolve_models
 from gnomon.collection.settings import DEFAULT_MODEL, CollectionSettings, RetrievalSettings
-from gnomon.core.contracts import Encoder
+from gnomon.core.contracts import Encoder, SparseTextEncoder
 from gnomon.core.errors import CollectionDamaged, CollectionNotFound, DamagedCatalog, InvalidInput, LostChanges
 from gnomon.core.files import exists, is_folder
 from gnomon.core.progress import ProgressCallback, accepts_say, no_progress
 from gnomon.core.space import Precision, Space
 from gnomon.core.vector_types import VectorType
 from gnomon.encode.settings import RuntimePrecision
+from gnomon.retrieve.sparse import SparseSettings
 from gnomon.text.chunk import ChunkSettings
 
 _CHUNK_TOKENS = 256
@@ -57,13 +58,14 @@ def open_collection(
     create: bool = True,
     progress: ProgressCallback = no_progress,
     version: str | None = None,
+    sparse_encoder: SparseTextEncoder | None = None,
 ) -> Collection:
     """Open the collection in a folder, or make one there.
 
     `settings` decide how a new collection is made; an existing one must agree with those that are not None, and is
     opened with its own model where they name none. `encoder` is used instead of loading a model; several are used
-    for the versions of their spaces. `progress` receives messages of loading a model. The live version answers, also
-    after a later switch, or with `version` ("v2") that one always.
+    for the versions of their spaces; `sparse_encoder` likewise for sparse vectors. `progress` receives messages of
+    loading a model. The live version answers, also after a later switch, or with `version` ("v2") that one always.
 
     Raises CollectionNotFound where there is none and `create` is False, SpaceMismatch for another model than
     the collection's, InvalidInput for other settings, NotReady for a version that cannot serve, CollectionDamaged,
@@ -73,32 +75,63 @@ def open_collection(
     settings = settings or CollectionSettings()
     encoders = () if encoder is None else tuple(encoder) if isinstance(encoder, Sequence) else (encoder,)
     name = settings.model or (encoders[0].space.name if encoders else DEFAULT_MODEL)
-    load = partial(load_in_form, threads=settings.threads, progress=progress)
-    make = partial(load, name, VectorForm(settings.dim, settings.vector_type or "float32"))
     create = create and version is None  # a version is named of what is there
     with translated_errors(folder):
         is_new = create and not exists(folder / FILE)
     _require_no_remains(folder)
+    load_sparse = partial(_loaded_sparse, threads=settings.threads, progress=progress)
+    models = _Models(
+        partial(load_in_form, threads=settings.threads, progress=progress), load_sparse, encoders, sparse_encoder
+    )
     if is_new:
         # Before anything is written, so that a missing or unsuitable model leaves nothing behind.
-        encoders = encoders or (make(),)
-        spaces.require_single(encoders[0])
+        models = models.loaded(name, settings)
     catalog = Catalog(folder, create=create)
     try:
         serving = _serving_version(catalog, version)
         if serving is None:
             if not create:
                 raise _unfinished(folder)
-            serving = _create(catalog, settings, (encoders or (make(),))[0], model=_reference(name))
-        _warn_of_damage(catalog)
-        _warn_of_lost_changes(catalog, folder, serving)
-        _require_agreement(serving, settings)
-        encoders = _checked_encoders(serving, settings.model, encoders, load=load)
-        registry = EncoderRegistry(catalog, lambda model, space: load(model, VectorForm.of(space)), encoders)
+            models = models.loaded(name, settings)
+            serving = _create(catalog, settings, models, model=_reference(name))
+        _warn_of_faults(catalog, folder, serving)
+        _require_agreement(serving, settings, sparse_encoder)
+        registry = models.registry(catalog, serving, settings.model)
         return Collection(Serving(folder, catalog, registry, version=serving, fixed=version is not None))
     except BaseException:
         catalog.close()
         raise
+
+
+@dataclass(frozen=True)
+class _Models:
+    """The encoders that were given, and how to load others by their names."""
+
+    load: Load
+    load_sparse: Callable[[str], SparseTextEncoder]
+    encoders: tuple[Encoder, ...]
+    sparse: SparseTextEncoder | None
+
+    def loaded(self, name: str, settings: CollectionSettings) -> _Models:
+        """With those of a new collection. Raises what loading raises, and InvalidInput for an unsuitable model."""
+        form = VectorForm(settings.dim, settings.vector_type or "float32")
+        encoders = self.encoders or (self.load(name, form),)
+        spaces.require_single(encoders[0])
+        own = settings.retrieval.get("sparse") if isinstance(settings.retrieval, Mapping) else None
+        own = settings.retrieval.sparse if isinstance(settings.retrieval, RetrievalSettings) else own
+        named = settings.sparse or (own.model if own is not None else None)
+        sparse = self.load_sparse(named) if self.sparse is None and named is not None else self.sparse
+        return replace(self, encoders=encoders, sparse=sparse)
+
+    def registry(self, catalog: Catalog, version: Version, named: str | None) -> EncoderRegistry:
+        """The encoders of a collection's versions. Raises SpaceMismatch where none is of this version's space."""
+        return EncoderRegistry(
+            catalog,
+            lambda model, space: self.load(model, VectorForm.of(space)),
+            _checked_encoders(version, named, self.encoders, load=self.load),
+            load_sparse=self.load_sparse,
+            sparse=self.sparse,
+        )
 
 
 def _require_no_remains(folder: Path) -> None:
@@ -119,6 +152,11 @@ def _require_no_remains(folder: Path) -> None:
         )
 
 
+def _warn_of_faults(catalog: Catalog, folder: Path, version: Version) -> None:
+    _warn_of_damage(catalog)
+    _warn_of_lost_changes(catalog, folder, version)
+
+
 def _warn_of_damage(catalog: Catalog) -> None:
     """Warn where SQLite's check of a small catalog finds faults. A larger one is checked by the doctor only."""
     if catalog.path.stat().st_size > _CHECKED_BYTES:
@@ -130,7 +168,7 @@ def _warn_of_damage(catalog: Catalog) -> None:
             f"{catalog.path} is damaged ({found}): documents may be missing or wrong; restore it from a backup; what "
             f"is wrong, and what can be mended: gnomon doctor {catalog.path.parent}",
             DamagedCatalog,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
@@ -145,7 +183,7 @@ def _warn_of_lost_changes(catalog: Catalog, folder: Path, version: Version) -> N
             f"{FILE} any more: an older copy was put back, or its write-ahead log ({FILE}-wal) was lost or damaged; "
             "index the files again, and the documents since then are in",
             LostChanges,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
@@ -175,7 +213,8 @@ def _unfinished(folder: Path) -> CollectionNotFound:
     )
 
 
-def _create(catalog: Catalog, settings: CollectionSettings, encoder: Encoder, *, model: str) -> Version:
+def _create(catalog: Catalog, settings: CollectionSettings, models: _Models, *, model: str) -> Version:
+    encoder, sparse = models.encoders[0], models.sparse
     tokens = settings.chunk_tokens or min(_CHUNK_TOKENS, encoder.max_tokens)
     chunking = ChunkSettings(
         max_tokens=tokens,
@@ -188,12 +227,15 @@ def _create(catalog: Catalog, settings: CollectionSettings, encoder: Encoder, *,
             expected=f"at most the {encoder.max_tokens} tokens that it reads whole",
             hint="take smaller chunks, or a model that reads longer texts",
         )
+    retrieval = _retrieval(settings, sparse)
     with catalog.write() as connection:
         made = versions.live_version(connection)  # another process may have been first
         if made is None:
             space = spaces.register(connection, encoder, model)
+            if retrieval.sparse is not None and sparse is not None:
+                spaces.register_sparse(connection, sparse, retrieval.sparse.model)
             chunking_row = versions.chunking_id(connection, chunking.to_json(), None)
-            versions.create(connection, "live", chunking_row, space=space, retrieval=_retrieval(settings))
+            versions.create(connection, "live", chunking_row, space=space, retrieval=retrieval)
             made = versions.live_version(connection)
     if made is None:
         raise InvalidInput("a collection without a version", expected="the one just written")
@@ -230,7 +272,7 @@ def _how_to_change(settings: Mapping[str, Any]) -> str:
     return f"make a version with the new ones: gnomon migrate KB {' '.join(options)}"
 
 
-def _require_agreement(version: Version, settings: CollectionSettings) -> None:
+def _require_agreement(version: Version, settings: CollectionSettings, sparse: SparseTextEncoder | None) -> None:
     """Raise InvalidInput where settings differ from those that the collection was made with."""
     wanted: dict[str, Any] = {
         "max_tokens": settings.chunk_tokens,
@@ -242,13 +284,20 @@ def _require_agreement(version: Version, settings: CollectionSettings) -> None:
     stored = {**version.chunking, **asdict(version.retrieval)}
     stored |= {setting: version.chunking[name] for name, setting in _CHUNKING_NAMES.items()}
     if settings.retrieval is not None:
-        whole = asdict(_retrieval(settings))
+        whole = asdict(_retrieval(replace(settings, sparse=None), sparse))
         named = settings.retrieval if isinstance(settings.retrieval, Mapping) else whole
         other |= {name: whole[name] for name in named if stored[name] != whole[name]}
     wanted_form = {"dim": settings.dim, "vector_type": settings.vector_type}
     held = {"dim": version.space.dim, "vector_type": version.space.vector_type}
     stored |= held
     other |= {name: value for name, value in wanted_form.items() if value is not None and held[name] != value}
+    own = version.retrieval.sparse
+    if settings.sparse is not None and (own is None or own.model != _reference(settings.sparse)):
+        raise InvalidInput(
+            f"the collection was made with {'no sparse encoder' if own is None else own.model}, not {settings.sparse}",
+            expected="the collection's own settings",
+            hint=f"make a version with the new one: gnomon migrate KB --set sparse.model={settings.sparse}",
+        )
     if other:
         made_with = ", ".join(f"{key} {stored[key]}" for key in other)
         raise InvalidInput(
@@ -258,10 +307,15 @@ def _require_agreement(version: Version, settings: CollectionSettings) -> None:
         )
 
 
-def _retrieval(settings: CollectionSettings) -> RetrievalSettings:
+def _retrieval(settings: CollectionSettings, sparse: SparseTextEncoder | None = None) -> RetrievalSettings:
     named = settings.retrieval
     whole = RetrievalSettings(**named) if isinstance(named, Mapping) else named or RetrievalSettings()
-    return resolve_reranker(whole)
+    if whole.sparse is None and (settings.sparse or sparse is not None):
+        whole = replace(whole, sparse=SparseSettings(settings.sparse or (sparse.space.name if sparse else "")))
+    if whole.sparse is not None and sparse is not None:
+        found = replace(whole.sparse, model=_reference(whole.sparse.model), fingerprint=sparse.space.fingerprint)
+        whole = replace(whole, sparse=found)
+    return resolve_models(whole)
 
 
 def _reference(model: str) -> str:
@@ -279,6 +333,12 @@ def load_in_form(name: str, form: VectorForm, *, threads: int | None, progress: 
     settings = EncoderSettings(threads=threads, precision=precision, dim=form.dim)
     encoder = load_encoder(name, settings=settings, progress=progress)
     return encoder if form.vector_type == "float32" else StoredEncoder(encoder, form.vector_type)
+
+
+def _loaded_sparse(name: str, *, threads: int | None, progress: ProgressCallback) -> SparseTextEncoder:
+    from gnomon.encode import EncoderSettings, load_sparse_encoder
+
+    return load_sparse_encoder(name, settings=EncoderSettings(threads=threads), progress=progress)
 
 
 open = open_collection  # noqa: A001 - `gnomon.open`

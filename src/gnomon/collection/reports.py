@@ -215,11 +215,13 @@ def _derived(
     state, settings = read_state(folder), chosen_settings(version.retrieval.index, rows=version.space.vector_type)
     ours = state.collection == catalog.collection_id
     dense = "exact" if chunks <= settings.exact_below else settings.find
-    kinds = (
+    kinds: list[tuple[str, str, str, int]] = [
         # Vectors are saved now and then: what is between is taken from the catalog when it is opened.
         ("dense", state.dense, dense, state.seq if state.dense_seq >= 0 else 0),
         ("lexical", state.lexical, "tantivy", lexical_position(folder, state) if state.lexical else 0),
-    )
+    ]
+    if version.sparse is not None:
+        kinds.append(("sparse", state.sparse, "postings", state.seq if state.sparse_seq >= 0 else 0))
     found = []
     for name, inside, kind, at in kinds:
         there = ours and bool(inside) and (folder / inside).is_dir()

@@ -118,8 +118,11 @@ def build_retriever(
     dense: Index,
     lexical: WordIndex,
     lookups: ChunkLookup | None = None,
+    sparse: Retriever | None = None,
 ) -> Retriever:
     """The retriever of a mode: what is searched with is also what is evaluated. Lexical needs no encoder.
+
+    `sparse` searches sparse vectors, where the settings have an encoder for them.
 
     Of the settings' stages, `rocchio` is used in dense, `rm3` in lexical, both in hybrid. Raises InvalidInput for
     an unknown mode, and for stages without `lookups`, which read vectors and texts for them.
@@ -127,23 +130,37 @@ def build_retriever(
     if mode not in get_args(Mode):
         raise InvalidInput(f"mode {mode!r}", expected=f"one of {', '.join(get_args(Mode))}")
     found: Retriever
-    if mode == "lexical" or encoder is None:
+    if mode == "sparse":
+        found = _sparse(sparse)
+    elif mode == "lexical" or encoder is None:
         found = _lexical(settings, lexical, lookups)
     elif mode == "dense":
         found = _dense(settings, encoder, dense, lookups=lookups)
     else:
-        found = hybrid(
-            _dense(settings, encoder, dense, lookups=lookups), _lexical(settings, lexical, lookups), settings.fuse
-        )
+        meaning, words = _dense(settings, encoder, dense, lookups=lookups), _lexical(settings, lexical, lookups)
+        lists: dict[Mode, Retriever] = {"dense": meaning, "lexical": words}
+        found = hybrid(lists if settings.sparse is None else {**lists, "sparse": _sparse(sparse)}, settings)
     if settings.neighbours is not None:
         found = Neighbours(found, _required(lookups).vectors_of, settings.neighbours)
     return found if mode == "dense" else QuotedPhrases(found, lexical)
 
 
-def hybrid(dense: Retriever, words: Retriever, settings: FuseSettings) -> Retriever:
-    """Both retrievers fused; queries of nothing but names by their words above all, unless weights are set."""
-    found = Fuse((dense, words), settings)
-    return found if settings.weights is not None else NameQueries(Fuse((dense, words), _BY_WORDS), found)
+def hybrid(parts: Mapping[Mode, Retriever], settings: RetrievalSettings) -> Retriever:
+    """The settings' lists fused; queries of nothing but names by their words above all, unless weights are set."""
+    found = Fuse(tuple(parts[name] for name in settings.lists), settings.fuse)
+    if settings.fuse.weights is not None:
+        return found
+    return NameQueries(Fuse((parts["dense"], parts["lexical"]), _BY_WORDS), found)
+
+
+def _sparse(retriever: Retriever | None) -> Retriever:
+    if retriever is None:
+        raise InvalidInput(
+            "a search of sparse vectors in a version without a sparse encoder",
+            expected="a version with the setting sparse.model",
+            hint="make one: gnomon migrate KB --set sparse.model=MODEL",
+        )
+    return retriever
 
 
 def _dense(settings: RetrievalSettings, encoder: Encoder, index: Index, *, lookups: ChunkLookup | None) -> Retriever:

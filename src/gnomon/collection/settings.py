@@ -14,8 +14,9 @@ from gnomon.index.quantised_search import Chosen, require_chosen
 from gnomon.retrieve.feedback import NeighbourSettings, RM3Settings, RocchioSettings
 from gnomon.retrieve.fuse import FuseSettings
 from gnomon.retrieve.rerank import RerankSettings
+from gnomon.retrieve.sparse import SparseSettings
 
-Mode = Literal["hybrid", "dense", "lexical"]
+Mode = Literal["hybrid", "dense", "lexical", "sparse"]
 By = Literal["chunk", "document"]
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
 STAGES = {
@@ -23,6 +24,7 @@ STAGES = {
     "rm3": RM3Settings,
     "neighbours": NeighbourSettings,
     "rerank": RerankSettings,
+    "sparse": SparseSettings,
 }
 """The optional stages of a search, by the names of their settings."""
 RENAMED_SETTINGS = {"rerank.share": "rerank.weight"}
@@ -36,7 +38,8 @@ class RetrievalSettings:
 
     Stages that need no model are off by default, since each helps some corpora and harms others: see
     docs/stages.md. `rocchio` is relevance feedback for the dense part, `rm3` for the keyword part, and `neighbours`
-    smooths the scores of the result. `rerank` is a second model that reorders the first results.
+    smooths the scores of the result. `rerank` is a second model that reorders the first results. `sparse` is a sparse
+    encoder, whose results are a list of a hybrid search: `fuse.weights` then has one more, for the last list.
 
     `index` is how similar vectors are found: auto (a scan of short codes), exact (every vector compared), or
     hnsw or ivf, which compare fewer vectors and aim at 0.99 of the ten nearest rather than 0.998. Up to
@@ -51,12 +54,25 @@ class RetrievalSettings:
     neighbours: NeighbourSettings | None = None
     index: Chosen = _INDEX
     rerank: RerankSettings | None = None
+    sparse: SparseSettings | None = None
 
     def __post_init__(self) -> None:
         require_chosen(self.index)
         require_language(self.language)
         if self.mode not in get_args(Mode):
             raise InvalidInput(f"mode {self.mode!r}", expected=f"one of {', '.join(get_args(Mode))}")
+        lists, weights = self.lists, self.fuse.weights
+        if self.sparse is not None and weights is not None and len(weights) != len(lists):
+            raise InvalidInput(f"{len(weights)} fuse.weights", expected=f"one for each of {', '.join(lists)}")
+        if self.sparse is None and self.mode == "sparse":
+            raise InvalidInput("mode 'sparse' without a sparse encoder", expected="the setting sparse.model")
+
+    @property
+    def lists(self) -> tuple[Mode, ...]:
+        """What a hybrid search fuses, in the order of `fuse.weights`."""
+        if self.sparse is None:
+            return "dense", "lexical"
+        return ("dense", "lexical", "sparse") if self.sparse.place == "beside" else ("dense", "sparse")
 
     def to_json(self) -> dict[str, Any]:
         """A plain mapping, read back by `from_json`."""
@@ -88,8 +104,9 @@ class CollectionSettings:
     `dim` keeps the first dimensions only (Matryoshka; default: all), and `vector_type` is how vectors are stored:
     float32 (the default), float16, int8 or binary, in 4, 2, 1 or 1/8 bytes a dimension.
     `prepend_title` (default: yes) puts title and headings before the text for embedding. `retrieval` as a
-    mapping sets some of its settings, and leaves the others open. `threads` is for this process only and not
-    stored. Raises InvalidInput for unknown or wrong retrieval settings.
+    mapping sets some of its settings, and leaves the others open. `sparse` is the name of a sparse encoder, which is
+    searched with beside meaning and words (`retrieval.sparse` has its further settings). `threads` is for this process
+    only and not stored. Raises InvalidInput for unknown or wrong retrieval settings.
     """
 
     model: str | None = None
@@ -100,6 +117,7 @@ class CollectionSettings:
     threads: int | None = None
     dim: int | None = None
     vector_type: VectorType | None = None
+    sparse: str | None = None
 
     def __post_init__(self) -> None:
         if self.vector_type is not None:

@@ -82,8 +82,12 @@ def _chunks(connection: Connection, after: int) -> tuple[int, int] | None:
 
 def _vectors_of_spaces(connection: Connection, after: int) -> tuple[int, int] | None:
     table = schema.vectors
-    kept = select(schema.versions.c.space_id).where(schema.versions.c.state.in_(KEPT))
-    unkept = select(schema.spaces.c.id).where(schema.spaces.c.id.not_in(kept))
+    own, space = schema.versions.c, schema.spaces.c
+    kept = select(own.space_id).where(own.state.in_(KEPT))
+    sparse = select(versions.sparse_fingerprint()).where(
+        own.state.in_(KEPT), versions.sparse_fingerprint().is_not(None)
+    )
+    unkept = select(space.id).where(space.id.not_in(kept), space.fingerprint.not_in(sparse))
     ids = list(connection.execute(select(table.c.id).where(table.c.space_id.in_(unkept)).limit(_BATCH)).scalars())
     if not ids:
         return None
@@ -104,8 +108,11 @@ def _vectors_of_texts(connection: Connection, after: int) -> tuple[int, int] | N
     some_chunk = exists(select(schema.chunks.c.id).where(schema.chunks.c.text_hash == table.c.text_hash))
     own = schema.versions.c
     building = select(own.space_id).where(own.state == "building")
+    sparse = select(schema.spaces.c.id).join(
+        schema.versions, (schema.spaces.c.fingerprint == versions.sparse_fingerprint()) & (own.state == "building")
+    )
     among = (table.c.id > after, table.c.id <= ids[-1], table.c.role == "document")
-    idle = delete(table).where(*among, table.c.space_id.not_in(building), ~some_chunk)
+    idle = delete(table).where(*among, table.c.space_id.not_in(building), table.c.space_id.not_in(sparse), ~some_chunk)
     return connection.execute(idle).rowcount, ids[-1]
 
 
@@ -303,8 +310,12 @@ class VersionManager:
             )
         own = encoder if chunking is not None else self._own_encoder()
         self._serving.encoders.register(encoder)
+        wanted = (retrieval or self._live().retrieval).sparse
+        sparse = None if wanted is None else self._serving.encoders.sparse(wanted)
         with self._catalog.write() as connection:
             live = versions.by_id(connection, versions.live_id(connection))
+            if sparse is not None and wanted is not None:
+                spaces.register_sparse(connection, sparse, wanted.model)
             space = spaces.register(connection, encoder, model or encoder.space.name)
             if own is not None and own.space == live.space:
                 record_tokenizer(connection, live, own)
@@ -420,9 +431,12 @@ class VersionManager:
 
     def _own_encoder(self) -> Encoder | None:
         """The live version's encoder, where no kept tokenizer counts the tokens of its chunks."""
-        with self._catalog.read() as connection:
-            live = versions.by_id(connection, versions.live_id(connection))
+        live = self._live()
         return None if live.chunk_tokenizer is not None else self._serving.target(live.id).encoder
+
+    def _live(self) -> Version:
+        with self._catalog.read() as connection:
+            return versions.by_id(connection, versions.live_id(connection))
 
 
 def _same(connection: Connection, wanted: tuple[int, int, RetrievalSettings]) -> int | None:

@@ -13,7 +13,7 @@ from gnomon.collection.collection import Collection
 from gnomon.core.errors import GnomonError, InvalidInput
 from gnomon.core.progress import Progress, ProgressCallback, accepts_say, no_progress
 from gnomon.core.space import Space
-from gnomon.doctor import catalog_checks, index_checks, model_checks, text_checks, vector_checks
+from gnomon.doctor import catalog_checks, index_checks, model_checks, sparse_checks, text_checks, vector_checks
 from gnomon.doctor.context import CheckContext
 from gnomon.doctor.report import Diagnosis, DoctorFinding, DoctorReport, SpaceSummary
 
@@ -27,6 +27,7 @@ _CHECKS: tuple[tuple[str, Callable[[CheckContext], Iterator[Diagnosis]]], ...] =
     ("versions", catalog_checks.behind),
     ("documents and passages", text_checks.texts),
     ("vectors", vector_checks.vectors),
+    ("sparse vectors", sparse_checks.sparse_vectors),
     ("vectors against their models", model_checks.own_vectors),
     ("equal texts", text_checks.duplicates),
     ("files", text_checks.sources),
@@ -119,7 +120,7 @@ def _spaces(context: CheckContext) -> tuple[SpaceSummary, ...]:
     found = []
     for row in rows:
         own = Space.from_json(json.loads(row.space))
-        users = tuple(version.name for version in every if version.space_id == row.id)
+        users = tuple(version.name for version in every if row.id in version.space_ids)
         documents, queries = counts.get((row.id, "document"), 0), counts.get((row.id, "query"), 0)
         found.append(SpaceSummary(own.short, own.fingerprint, row.model, own.dim, documents, queries, users))
     return tuple(found)

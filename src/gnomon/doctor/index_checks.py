@@ -25,6 +25,7 @@ from gnomon.core.errors import GnomonError, IndexDamaged
 from gnomon.core.similarity import normalise
 from gnomon.doctor.context import CheckContext
 from gnomon.doctor.report import Diagnosis, DoctorFinding
+from gnomon.doctor.sparse_checks import sparse_index
 from gnomon.index import storage
 from gnomon.index.lexical import MANIFEST, VERSION
 from gnomon.index.manifest import check_files, read_manifest
@@ -36,7 +37,7 @@ _LOCK_TIMEOUT_S = 600.0
 
 
 def indexes(context: CheckContext) -> Iterator[Diagnosis]:
-    """Both indexes of every version that is live or ready."""
+    """All indexes of every version that is live or ready."""
     for version, version_state in context.versions:
         if version_state.state == "building":
             continue
@@ -47,6 +48,7 @@ def indexes(context: CheckContext) -> Iterator[Diagnosis]:
             wrong = [
                 *_dense(context, folder, state, version=version),
                 *_lexical(context, folder, state, version=version),
+                *sparse_index(context, folder, state, version=version),
             ]
         if wrong and wrong != ["missing"]:
             yield _damaged(context, version, wrong)
@@ -174,6 +176,6 @@ def _rebuild(context: CheckContext, version: Version) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock").acquire(timeout=_LOCK_TIMEOUT_S):
         # Of no collection: the next process sees that nothing here may be used.
-        write_state(folder, replace(read_state(folder), collection="", dense_seq=-1))
+        write_state(folder, replace(read_state(folder), collection="", dense_seq=-1, sparse_seq=-1))
     context.kb.versions.build_indexes(version.name)
     return f"rebuilt the indexes of {version.name}"

@@ -13,7 +13,7 @@ from gnomon.collection.catalog.versions import Version, chunk_tokenizer_of
 from gnomon.collection.collection import Collection
 from gnomon.collection.opening import VectorForm, load_in_form
 from gnomon.collection.reports import VersionInfo
-from gnomon.collection.serving.snapshot import resolve_reranker
+from gnomon.collection.serving.snapshot import resolve_models
 from gnomon.collection.settings import RENAMED_SETTINGS, STAGES, RetrievalSettings
 from gnomon.core.contracts import Encoder
 from gnomon.core.errors import InvalidInput
@@ -106,7 +106,7 @@ def resolve_change(
     maximum; and the errors of loading a model.
     """
     live = live_version(kb)
-    retrieval = resolve_reranker(change_retrieval(live.retrieval, change.retrieval or {}), progress)
+    retrieval = resolve_models(change_retrieval(live.retrieval, change.retrieval or {}), progress)
     if encoder is None:
         encoder = _loaded(kb, live, change, threads=threads, progress=progress)
     require_single(encoder)
@@ -160,7 +160,7 @@ def change_retrieval(base: RetrievalSettings, changes: Mapping[str, Any]) -> Ret
             settings = sorted({f.name for f in fields(RetrievalSettings)} - _GROUPS.keys())
             inside = [f"{group}.{name}" for group in _GROUPS for name in _field_names(group)]
             raise InvalidInput(f"the search setting {path!r}", expected=", ".join([*settings, *inside]))
-        if group == "rerank" and name in ("", "model"):
+        if group in ("rerank", "sparse") and name in ("", "model"):
             plain[group] = {**(plain.get(group) or {}), "fingerprint": ""}  # the former model's
         if dot:
             plain[group] = {**(plain.get(group) or {}), name: value}

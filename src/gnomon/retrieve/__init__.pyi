@@ -3,6 +3,7 @@ from .filter import ChunkLookup, Filter
 from .fuse import Fuse, FuseSettings
 from .rerank import EncodedTexts, LateRerank, Rerank, RerankSettings
 from .retrievers import Dense, Lexical, PrefixDense
+from .sparse import Sparse, SparseSettings
 
 __all__ = [
     "RM3",
@@ -22,4 +23,6 @@ __all__ = [
     "RerankSettings",
     "Rocchio",
     "RocchioSettings",
+    "Sparse",
+    "SparseSettings",
 ]

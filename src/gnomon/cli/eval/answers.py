@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gnomon.collection.systems import CollectionSystem
     from gnomon.evaluate import Verdict
 
-Mode = Literal["hybrid", "dense", "lexical"]
+Mode = Literal["hybrid", "dense", "lexical", "sparse"]
 Questions = Annotated[
     Path,
     typer.Option(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gnomon.evaluate import DataSet, Score
     from gnomon.evaluate.pseudo import RecallAlarm, SourceRecall
 
-Mode = Literal["hybrid", "dense", "lexical"]
+Mode = Literal["hybrid", "dense", "lexical", "sparse"]
 METRICS = ("success@10", "MRR@10")
 BROKEN = 1
 

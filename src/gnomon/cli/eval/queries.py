@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gnomon.evaluate.judgments import DataSetIssue
     from gnomon.evaluate.metrics import Coverage
 
-Mode = Literal["hybrid", "dense", "lexical"]
+Mode = Literal["hybrid", "dense", "lexical", "sparse"]
 Target = Annotated[
     str,
     typer.Argument(help="A collection (kb, kb:dense, kb@v1), a saved run, or model:NAME.", metavar="TARGET"),

@@ -18,6 +18,7 @@ import numpy as np
 from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, exists, func, not_, or_, select
 
 from gnomon.collection.catalog import schema, vector_cache
+from gnomon.collection.catalog.versions import SparseModel
 from gnomon.core.batching import in_blocks
 from gnomon.core.contracts import Array
 from gnomon.core.documents import Chunk, Document, with_title_as_text
@@ -25,6 +26,7 @@ from gnomon.core.errors import CollectionDamaged
 from gnomon.core.locations import Locations
 from gnomon.core.paths import path_text
 from gnomon.core.space import Space
+from gnomon.core.sparse_vectors import SparseVectors
 from gnomon.text.chunk import LONGEST_TITLE
 from gnomon.text.discover import stored_paths
 
@@ -162,6 +164,22 @@ def vectors_of(connection: Connection, space_id: int, space: Space, *, ids: Arra
         squares = np.vecdot(stacked, stacked)
     fine = np.isfinite(squares) & ((squares > 0) | (space.similarity != "cosine"))
     return (_ids(found), stacked) if fine.all() else (_ids(found)[fine], stacked[fine])
+
+
+def sparse_vectors_of(connection: Connection, sparse: SparseModel, *, ids: Array) -> tuple[Array, SparseVectors]:
+    """The chunk ids (rising) and their cached sparse document vectors; chunks whose vector is damaged are left out."""
+    chunk = schema.chunks.c
+    found: list[int] = []
+    parts = [SparseVectors.of([], sparse.space)]
+    for block in _blocks(ids):
+        wanted = select(chunk.id, chunk.text_hash).where(chunk.id.in_(block)).order_by(chunk.id)
+        pairs = [(row.id, row.text_hash) for row in connection.execute(wanted)]
+        keys = list(dict.fromkeys(key for _, key in pairs))
+        rows = vector_cache.get_sparse(connection, sparse.space_id, "document", hashes=keys)
+        usable = [(chunk_id, rows[key]) for chunk_id, key in pairs if key in rows]
+        found.extend(chunk_id for chunk_id, _ in usable)
+        parts.append(SparseVectors.of([row for _, row in usable], sparse.space))
+    return _ids(found), SparseVectors.concatenate(parts)
 
 
 def texts_of(connection: Connection, ids: Array) -> tuple[Array, list[str], list[str]]:

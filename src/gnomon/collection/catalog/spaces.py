@@ -6,14 +6,16 @@ import json
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, insert, select, update
 
-from gnomon.collection.catalog import schema
-from gnomon.core.contracts import Array, Encoder, Role
+from gnomon.collection.catalog import schema, vector_cache
+from gnomon.core.contracts import Array, Encoder, Role, SparseTextEncoder
 from gnomon.core.errors import InvalidInput, SpaceMismatch
 from gnomon.core.space import Space
+from gnomon.core.sparse_vectors import SparseVectors
 from gnomon.encode.stored import unrounded
 from gnomon.kernels.similarity import paired_cosines
 
@@ -36,7 +38,24 @@ def register(connection: Connection, encoder: Encoder, model: str) -> int:
     for an encoder of several vectors a text.
     """
     require_single(encoder)
-    space, table = encoder.space, schema.spaces
+
+    def canaries() -> list[bytes]:
+        return [row.astype("<f4").tobytes() for row in _canary_vectors(encoder, CANARIES)]
+
+    return _register(connection, encoder.space, model, canaries=canaries)
+
+
+def register_sparse(connection: Connection, encoder: SparseTextEncoder, model: str) -> int:
+    """The same for the space of a sparse encoder."""
+
+    def canaries() -> list[bytes]:
+        return [vector_cache.packed(row) for row in _sparse_canaries(encoder, CANARIES)]
+
+    return _register(connection, encoder.space, model, canaries=canaries)
+
+
+def _register(connection: Connection, space: Space, model: str, *, canaries: Callable[[], list[bytes]]) -> int:
+    table = schema.spaces
     known = select(table.c.id, table.c.model).where(table.c.fingerprint == space.fingerprint)
     found = connection.execute(known).one_or_none()
     if found is not None:
@@ -51,8 +70,8 @@ def register(connection: Connection, encoder: Encoder, model: str) -> int:
     }
     space_id = int(connection.execute(insert(table).values(**values).returning(table.c.id)).scalar_one())
     rows = [
-        {"space_id": space_id, "role": role, "text": text, "vector": vector.astype("<f4").tobytes()}
-        for (role, text), vector in zip(CANARIES, _canary_vectors(encoder, CANARIES), strict=True)
+        {"space_id": space_id, "role": role, "text": text, "vector": vector}
+        for (role, text), vector in zip(CANARIES, canaries(), strict=True)
     ]
     connection.execute(insert(schema.canaries), rows)
     return space_id
@@ -75,14 +94,30 @@ def check_canaries(connection: Connection, space_id: int, encoder: Encoder) -> N
     fresh = _canary_vectors(encoder, [(row.role, row.text) for row in rows])
     for row, now in zip(rows, fresh, strict=True):
         then = np.frombuffer(row.vector, dtype="<f4")
-        cosine = float(paired_cosines(then[None], now[None])[0])
-        if not cosine >= TOLERANCE:
-            raise SpaceMismatch(
-                f"{encoder.space.short} encodes the canary {row.text[:40]!r} at cosine {cosine:.4f} to its "
-                "stored vector: the model or its runtime changed under the same fingerprint",
-                expected=f"cosine {TOLERANCE} or more",
-                hint="go back to the former runtime, or index into a new collection",
-            )
+        _require_near(encoder.space, row.text, float(paired_cosines(then[None], now[None])[0]))
+
+
+def check_sparse_canaries(connection: Connection, space_id: int, encoder: SparseTextEncoder) -> None:
+    """Raise SpaceMismatch when the sparse encoder no longer makes the stored vectors of the canaries."""
+    table, space = schema.canaries.c, encoder.space
+    rows = connection.execute(select(table.role, table.text, table.vector).where(table.space_id == space_id)).all()
+    fresh = _sparse_canaries(encoder, [(row.role, row.text) for row in rows])
+    for row, now in zip(rows, fresh, strict=True):
+        pair = SparseVectors.of([vector_cache.unpacked(row.vector), now], space)
+        (square, product), (_, other) = pair.similarity(pair).tolist()
+        # Of a text of which no token counts both vectors are empty.
+        length = (square * other) ** 0.5
+        _require_near(space, row.text, product / length if length else float(square == other))
+
+
+def _require_near(space: Space, text: str, cosine: float) -> None:
+    if not cosine >= TOLERANCE:
+        raise SpaceMismatch(
+            f"{space.short} encodes the canary {text[:40]!r} at cosine {cosine:.4f} to its "
+            "stored vector: the model or its runtime changed under the same fingerprint",
+            expected=f"cosine {TOLERANCE} or more",
+            hint="go back to the former runtime, or index into a new collection",
+        )
 
 
 def open_encoder(
@@ -104,6 +139,12 @@ def require_same(space: Space, other: Space, model: str) -> None:
         expected=f"the model that made its vectors, {space.short}",
         hint="open it without naming a model, or index into a new collection with the other one",
     )
+
+
+def _sparse_canaries(encoder: SparseTextEncoder, pairs: Sequence[tuple[Role, str]]) -> list[Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as for dense vectors
+        return [encoder.encode([text], role=role).row(0) for role, text in pairs]
 
 
 def _canary_vectors(encoder: Encoder, pairs: Sequence[tuple[Role, str]]) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from sqlalchemy import Connection, select
@@ -14,8 +14,12 @@ from gnomon.collection.catalog import schema
 from gnomon.core.batching import in_blocks
 from gnomon.core.contracts import Array, Role
 from gnomon.core.space import Space
+from gnomon.core.sparse_vectors import SparseVectors
 from gnomon.core.vector_types import VectorType, from_bytes, rounding, to_bytes
 from gnomon.core.vectors import Vectors
+
+SparseRow = tuple[Array, Array]
+"""Rising dimensions and their values."""
 
 
 def missing(connection: Connection, space_id: int, role: Role, *, hashes: Sequence[bytes]) -> set[bytes]:
@@ -39,16 +43,39 @@ def get(connection: Connection, space_id: int, role: Role, *, hashes: Sequence[b
 
     One that does not match its checksum is left out: whoever can embeds the text again and puts it.
     """
-    vector, checksum = schema.vectors.c, schema.vector_checksum
     kind, dim = _stored(connection, space_id, role)
     found: dict[bytes, Array] = {}
+    for rows in _intact(connection, space_id, role, hashes=hashes):
+        found.update(zip(rows, from_bytes(list(rows.values()), kind, dim), strict=True))
+    return found
+
+
+def get_sparse(connection: Connection, space_id: int, role: Role, *, hashes: Sequence[bytes]) -> dict[bytes, SparseRow]:
+    """The same of a sparse encoder's space: rising dimensions (int32) and values (float32) of each."""
+    blocks = _intact(connection, space_id, role, hashes=hashes)
+    return {key: unpacked(data) for rows in blocks for key, data in rows.items()}
+
+
+def packed(row: SparseRow) -> bytes:
+    """A sparse row as the catalog keeps it: its dimensions, int32, then its values, float32."""
+    return bytes(row[0].astype("<i4").tobytes() + row[1].astype("<f4").tobytes())
+
+
+def unpacked(data: bytes) -> SparseRow:
+    """The sparse row that `packed` wrote."""
+    count = len(data) // 8
+    return np.frombuffer(data, "<i4", count), np.frombuffer(data, "<f4", count, offset=4 * count)
+
+
+def _intact(
+    connection: Connection, space_id: int, role: Role, *, hashes: Sequence[bytes]
+) -> Iterator[dict[bytes, bytes]]:
+    """The data that match their checksums, by hash, a block at a time."""
+    vector, checksum = schema.vectors.c, schema.vector_checksum
     for block in in_blocks(hashes, schema.IN_VALUES):
         here = (vector.space_id == space_id, vector.role == role, vector.text_hash.in_(block))
         rows = connection.execute(select(vector.text_hash, vector.data, vector.checksum).where(*here)).all()
-        intact = [row for row in rows if row[2] is None or row[2] == checksum(space_id, role, row[0], row[1])]
-        kept = zip(intact, from_bytes([row[1] for row in intact], kind, dim), strict=True)
-        found.update((row[0], numbers) for row, numbers in kept)
-    return found
+        yield {row[0]: row[1] for row in rows if row[2] is None or row[2] == checksum(space_id, role, row[0], row[1])}
 
 
 def decoded(space: Space, rows: Sequence[tuple[Role, object]]) -> list[Array]:
@@ -97,9 +124,21 @@ def derive(connection: Connection, space_id: int, *, hashes: Sequence[bytes]) ->
 
 def put(connection: Connection, space_id: int, role: Role, *, hashes: Sequence[bytes], vectors: Vectors) -> None:
     """Store vectors, in place of those that are there. `vectors` must be of the space's encoder."""
+    data = to_bytes(vectors.data, stored_type(vectors.space, role))
+    _store(connection, space_id, role, items=zip(hashes, data, strict=True))
+
+
+def put_sparse(
+    connection: Connection, space_id: int, role: Role, *, hashes: Sequence[bytes], vectors: SparseVectors
+) -> None:
+    """The same for a sparse encoder's space."""
+    data = (packed(vectors.row(at)) for at in range(len(vectors)))
+    _store(connection, space_id, role, items=zip(hashes, data, strict=True))
+
+
+def _store(connection: Connection, space_id: int, role: Role, *, items: Iterable[tuple[bytes, bytes]]) -> None:
     rows = []
-    stored = to_bytes(vectors.data, stored_type(vectors.space, role))
-    for key, data in zip(hashes, stored, strict=True):
+    for key, data in items:
         checksum = schema.vector_checksum(space_id, role, key, data)
         rows.append({"space_id": space_id, "role": role, "text_hash": key, "data": data, "checksum": checksum})
     if rows:

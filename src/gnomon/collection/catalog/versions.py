@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from gnomon.collection.catalog import schema
@@ -44,10 +44,20 @@ class ChunkTokenizer:
 
 
 @dataclass(frozen=True)
+class SparseModel:
+    """The sparse encoder of a version: its space, that row's id, and what to load the encoder from."""
+
+    space_id: int
+    space: Space
+    model: str
+
+
+@dataclass(frozen=True)
 class Version:
     """One row of the catalog's versions, with what it refers to. `model` is what to load the encoder from.
 
-    `chunk_tokenizer` is None where the version's own model counts the tokens of its chunks.
+    `chunk_tokenizer` is None where the version's own model counts the tokens of its chunks. `sparse` is what the
+    retrieval settings name as the sparse encoder.
     """
 
     id: int
@@ -58,6 +68,12 @@ class Version:
     model: str
     retrieval: RetrievalSettings
     chunk_tokenizer: ChunkTokenizer | None = None
+    sparse: SparseModel | None = None
+
+    @property
+    def space_ids(self) -> tuple[int, ...]:
+        """The rows of all spaces that each of its chunks has a vector in."""
+        return (self.space_id,) if self.sparse is None else (self.space_id, self.sparse.space_id)
 
     @property
     def name(self) -> str:
@@ -188,12 +204,24 @@ def timestamp() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+def sparse_fingerprint() -> ColumnElement[str]:
+    """The fingerprint of the space of a version's sparse encoder, NULL without one: a part of a statement."""
+    return func.json_extract(schema.versions.c.retrieval, "$.sparse.fingerprint")
+
+
 def _all() -> Select[Any]:
     v, c, s = schema.versions.c, schema.chunkings.c, schema.spaces.c
+    sparse = schema.spaces.alias("sparse")
+    second = (
+        sparse.c.id.label("sparse_id"),
+        sparse.c.space.label("sparse_space"),
+        sparse.c.model.label("sparse_model"),
+    )
     return (
-        select(v.id, v.chunking_id, c.settings, v.space_id, s.space, s.model, v.retrieval)
+        select(v.id, v.chunking_id, c.settings, v.space_id, s.space, s.model, v.retrieval, *second)
         .join_from(schema.versions, schema.chunkings, c.id == v.chunking_id)
         .join(schema.spaces, s.id == v.space_id)
+        .outerjoin(sparse, sparse.c.fingerprint == sparse_fingerprint())
     )
 
 
@@ -209,6 +237,9 @@ def _version(row: Row[Any]) -> Version:
         model=row.model,
         retrieval=RetrievalSettings.from_json(json.loads(row.retrieval)),
         chunk_tokenizer=None if tokenizer is None else ChunkTokenizer(tokenizer, overhead),
+        sparse=None
+        if row.sparse_id is None
+        else SparseModel(row.sparse_id, Space.from_json(json.loads(row.sparse_space)), row.sparse_model),
     )
 
 

@@ -41,10 +41,12 @@ from gnomon.collection.indexes.sync import (
     WritableIndexes,
     apply_changes,
     apply_dense_changes,
+    apply_sparse_changes,
 )
 from gnomon.core.errors import CollectionBusy, IndexDamaged, StorageError
 from gnomon.index.lexical import LexicalIndex
 from gnomon.index.scan import ScanIndex
+from gnomon.index.sparse import SparseIndex
 
 _AT_ONCE = 200
 """Changed chunks that a search waits for. A batch of an index run has more."""
@@ -58,12 +60,19 @@ _OPENING_S, _WRITING_S, _SEARCHING_S = 60.0, 600.0, 0.25
 
 @dataclass(frozen=True)
 class IndexView:
-    """What a search uses: both indexes at one journal position. It never changes."""
+    """What a search uses: all indexes at one journal position. It never changes."""
 
     dense: ScanIndex
     dense_at: int
     lexical: LexicalIndex
     lexical_at: int
+    sparse: SparseIndex | None = None
+
+    @classmethod
+    def of(cls, live: WritableIndexes) -> IndexView:
+        """What the indexes hold now."""
+        sparse = None if live.sparse is None else live.sparse.pinned()
+        return cls(live.dense.pinned(), live.dense_at, live.lexical.pinned(), live.lexical_at, sparse)
 
     @property
     def left_out(self) -> int:
@@ -136,7 +145,7 @@ class DerivedIndexes:
         return view or self.refresh(wait_s=_OPENING_S)
 
     def _open_saved(self) -> IndexView | None:
-        """Both indexes as they are on disk, at the keyword index's position; None where that would take long."""
+        """The indexes as they are on disk, at the keyword index's position; None where that would take long."""
         with translated_errors(self._folder), self._catalog.read() as connection:
             state = read_state(self._folder)
             head = queries.chunking_head(connection, self._version.chunking_id)
@@ -147,7 +156,7 @@ class DerivedIndexes:
                 return None
             source = ChangeSource(connection, self._version, self._priority)
             live = apply_dense_changes(source, live, self._folder / state.dense, upto=live.lexical_at)
-            self._view = IndexView(live.dense, live.dense_at, live.lexical.pinned(), live.lexical_at)
+            self._view = IndexView.of(apply_sparse_changes(source, live, upto=live.lexical_at))
             return self._view
 
     def refresh(self, *, save: bool = False, wait_s: float = _WRITING_S) -> IndexView:
@@ -275,13 +284,14 @@ class DerivedIndexes:
             ChangeSource(connection, self._version, self._priority), live, self._folder / state.dense, upto=head.seq
         )
         view = self._publish(live, state, now)
-        if state.dense_seq < 0 or live.unsaved > _UNSAVED or (save and live.unsaved):
+        is_new = state.dense_seq < 0 or (live.sparse is not None and state.sparse_seq < 0)
+        if is_new or live.unsaved > _UNSAVED or (save and live.unsaved):
             live, state = save_indexes(self._folder, live, state)
             view = self._publish(live, state, now)
         return view
 
     def _publish(self, live: WritableIndexes, state: IndexState, now: float) -> IndexView:
-        view = IndexView(live.dense.pinned(), live.dense_at, live.lexical.pinned(), live.lexical_at)
+        view = IndexView.of(live)
         self._current, self._view, self._newest_at = (live, state), view, now
         return view
 

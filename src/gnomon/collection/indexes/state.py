@@ -11,7 +11,6 @@ import shutil
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from gnomon.collection.catalog.versions import Version
 from gnomon.collection.indexes.faults import index_faults
@@ -24,13 +23,15 @@ from gnomon.index.lexical import MANIFEST, VERSION, LexicalIndex, LexicalSetting
 from gnomon.index.manifest import read_manifest
 from gnomon.index.quantised_search import ScanSettings, chosen_settings
 from gnomon.index.scan import ScanIndex
+from gnomon.index.sparse import SparseIndex
 
 
 @dataclass(frozen=True)
 class IndexState:
     """The current folders, the catalog they belong to, and a journal position that none of them is beyond.
 
-    `dense_seq` is the position of the vectors on disk: later changes are read from the catalog again.
+    `dense_seq` is the position of the vectors on disk: later changes are read from the catalog again. `sparse` and
+    `sparse_seq` are the same of sparse vectors, where the version has them.
     """
 
     collection: str = ""
@@ -39,6 +40,8 @@ class IndexState:
     dense: str = ""
     lexical: str = ""
     dense_seq: int = -1
+    sparse: str = ""
+    sparse_seq: int = -1
 
 
 def derived_folder(folder: Path, version: Version) -> Path:
@@ -56,10 +59,11 @@ def read_state(folder: Path) -> IndexState:
 
 def rebuilt(folder: Path, collection: str) -> IndexState:
     """The state from which all indexes of a catalog are rebuilt, in folders that are not there yet."""
-    return IndexState(collection, dense=_next_folder(folder, "dense"), lexical=_next_folder(folder, "lexical"))
+    dense, lexical, sparse = (_next_folder(folder, name) for name in ("dense", "lexical", "sparse"))
+    return IndexState(collection, dense=dense, lexical=lexical, sparse=sparse)
 
 
-def _next_folder(folder: Path, name: Literal["dense", "lexical"]) -> str:
+def _next_folder(folder: Path, name: str) -> str:
     numbers = [path.name.rpartition("-")[2] for path in folder.glob(f"{name}-*")]
     return f"{name}-{max((int(n) for n in numbers if n.isdecimal()), default=0) + 1:04d}"
 
@@ -114,7 +118,28 @@ def open_indexes(
     except IndexDamaged:
         state = replace(state, lexical=_next_folder(folder, "lexical"))
         lexical = LexicalIndex.create(folder / state.lexical, LexicalSettings(language=language))
-    return WritableIndexes(dense, dense_at, lexical, lexical.stamp, unsaved, unmapped), state
+    sparse, sparse_at, state = _open_sparse(folder, state, version, in_memory=in_memory)
+    opened = WritableIndexes(dense, dense_at, lexical, lexical.stamp, unsaved, unmapped, sparse, sparse_at)
+    return opened, state
+
+
+def _open_sparse(
+    folder: Path, state: IndexState, version: Version, *, in_memory: tuple[WritableIndexes, IndexState] | None
+) -> tuple[SparseIndex | None, int, IndexState]:
+    """The index of sparse vectors with its position, None where the version has none; the state that names it."""
+    if version.sparse is None:
+        return None, 0, state
+    if in_memory is not None and in_memory[0].sparse is not None:
+        live, known = in_memory
+        if (state.sparse, state.sparse_seq) == (known.sparse, known.sparse_seq):
+            return live.sparse, live.sparse_at, state
+    try:
+        with index_faults(folder):
+            index, at = _sparse_from(folder, state, version.sparse.space)
+        return index, at, replace(state, sparse_seq=at)
+    except IndexDamaged:
+        state = replace(state, sparse=_next_folder(folder, "sparse"), sparse_seq=-1)
+        return SparseIndex(version.sparse.space), 0, state
 
 
 def open_read_only(folder: Path, state: IndexState, version: Version) -> WritableIndexes | None:
@@ -124,18 +149,23 @@ def open_read_only(folder: Path, state: IndexState, version: Version) -> Writabl
         with index_faults(folder):
             dense, at = _dense_from(folder, state, version.space, settings=settings)
             lexical = _lexical_from(folder, state, version.retrieval.language)
+            own = version.sparse
+            sparse, sparse_at = (None, 0) if own is None else _sparse_from(folder, state, own.space)
     except IndexDamaged:
         return None
-    return WritableIndexes(dense, at, lexical, lexical.stamp)
+    return WritableIndexes(dense, at, lexical, lexical.stamp, sparse=sparse, sparse_at=sparse_at)
 
 
 def save_indexes(folder: Path, live: WritableIndexes, state: IndexState) -> tuple[WritableIndexes, IndexState]:
     """Save the vectors, record that in the state file, and delete folders that are not current."""
     live.dense.save(folder / state.dense, stamp=live.dense_at)
     state = replace(state, dense_seq=live.dense_at)
+    if live.sparse is not None:
+        live.sparse.save(folder / state.sparse, stamp=live.sparse_at)
+        state = replace(state, sparse_seq=live.sparse_at)
     write_state(folder, state)
     for path in folder.iterdir():
-        if path.is_dir() and path.name not in (state.dense, state.lexical):
+        if path.is_dir() and path.name not in (state.dense, state.lexical, state.sparse):
             shutil.rmtree(path, ignore_errors=True)
     live = replace(live, unsaved=0)
     if live.unmapped > SAVE_VECTORS:
@@ -152,6 +182,13 @@ def _dense_from(folder: Path, state: IndexState, space: Space, *, settings: Scan
     if stamp == 0 and len(index):
         raise IndexDamaged("half a vector index", expected="a whole one", hint="build it")
     return index, stamp
+
+
+def _sparse_from(folder: Path, state: IndexState, space: Space) -> tuple[SparseIndex, int]:
+    """The saved index of sparse vectors and its journal position. Raises IndexDamaged."""
+    if not state.sparse:
+        raise IndexDamaged("no index of sparse vectors yet", expected="a saved index", hint="build it")
+    return SparseIndex.load(folder / state.sparse, space)
 
 
 def _lexical_from(folder: Path, state: IndexState, language: str) -> LexicalIndex:

@@ -19,6 +19,7 @@ from gnomon.core.vectors import Vectors
 from gnomon.index.lexical import LexicalIndex
 from gnomon.index.memory import require_memory
 from gnomon.index.scan import ScanIndex
+from gnomon.index.sparse import SparseIndex
 
 BLOCK = 8192
 """Chunks of one block while nobody searches: bounds memory."""
@@ -111,7 +112,7 @@ SAVE_VECTORS = 131_072
 
 @dataclass(frozen=True)
 class WritableIndexes:
-    """The indexes that are written to, and the journal position that each is at.
+    """The indexes that are written to, and the journal position that each is at; `sparse` where the version has one.
 
     `unsaved` counts changes since the vectors were last saved, `unmapped` vectors that are held in memory.
     """
@@ -122,6 +123,8 @@ class WritableIndexes:
     lexical_at: int
     unsaved: int = 0
     unmapped: int = 0
+    sparse: SparseIndex | None = None
+    sparse_at: int = 0
 
 
 @dataclass(frozen=True)
@@ -134,11 +137,11 @@ class ChangeSource:
 
 
 def apply_changes(source: ChangeSource, live: WritableIndexes, folder: Path, *, upto: int) -> WritableIndexes:
-    """Apply all changes up to a journal position to both indexes; the keyword index is committed.
+    """Apply all changes up to a journal position to all indexes; the keyword index is committed.
 
     `folder` is the vector index's. Raises InvalidInput when the vectors would not fit into memory.
     """
-    live = apply_dense_changes(source, live, folder, upto=upto)
+    live = apply_sparse_changes(source, apply_dense_changes(source, live, folder, upto=upto), upto=upto)
     removed, added = _changes(source, live.lexical_at, upto, is_empty=not len(live.lexical))
     if len(removed):
         live.lexical.remove(removed)
@@ -166,6 +169,20 @@ def apply_dense_changes(source: ChangeSource, live: WritableIndexes, folder: Pat
             dense, unmapped = ScanIndex.load(folder, space, dense.settings)[0], 0
     changes = live.unsaved + len(removed) + len(added)
     return replace(live, dense=dense, dense_at=upto, unsaved=changes, unmapped=unmapped)
+
+
+def apply_sparse_changes(source: ChangeSource, live: WritableIndexes, *, upto: int) -> WritableIndexes:
+    """Apply all changes up to a journal position to the index of sparse vectors, where the version has one."""
+    index, model = live.sparse, source.version.sparse
+    if index is None or model is None:
+        return live
+    removed, added = _changes(source, live.sparse_at, upto, is_empty=not len(index))
+    if len(removed):
+        index.remove(removed)
+    for block in source.priority.blocks(added):
+        index.add(*queries.sparse_vectors_of(source.connection, model, ids=block))
+    # The vectors count these changes too, but where only this index was built anew.
+    return replace(live, sparse_at=upto, unsaved=max(live.unsaved, len(removed) + len(added)))
 
 
 def _vector_blocks(source: ChangeSource, added: Array) -> Iterator[tuple[Array, Array]]:

@@ -15,11 +15,11 @@ from typing import Any
 
 from sqlalchemy import select, update
 
-from gnomon.collection.catalog import mutations, schema, vector_cache, versions
+from gnomon.collection.catalog import mutations, schema, versions
 from gnomon.collection.catalog.connection import Catalog, exclusive_lock
 from gnomon.collection.catalog.queries import chunks_of, document_of
 from gnomon.collection.catalog.versions import BACKFILL_STATES, Version
-from gnomon.collection.ingest.writer import SLICE_TEXTS, EmbeddingCounts, Target, embed_slices
+from gnomon.collection.ingest.writer import SLICE_TEXTS, EmbeddingCounts, Target, embed_slices, lacking
 from gnomon.core.documents import Chunk
 from gnomon.core.progress import Progress, ProgressCallback, no_progress
 
@@ -159,9 +159,9 @@ class Backfill:
 
     def _embed(self, batch: _Batch, new_chunks: Sequence[Chunk]) -> bool:
         """Put the missing vectors into the cache. False where it was stopped."""
-        stored, space = sorted(batch.chunks), self._version.space_id
+        stored = sorted(batch.chunks)
         with self._catalog.read() as connection:
-            missing = vector_cache.missing(connection, space, "document", hashes=list(batch.chunks.values()))
+            missing = lacking(connection, self._version, list(batch.chunks.values()))
             texts = [*chunks_of(connection, [at for at in stored if batch.chunks[at] in missing]), *new_chunks]
         before = self.progress
         embedded = EmbeddingCounts(cached=len(stored) + len(new_chunks) - len(texts))
@@ -193,7 +193,7 @@ class Backfill:
             there.difference_update(connection.execute(select(chunk.document_id).where(*of)).scalars())
             added = mutations.add_chunks(connection, chunking, {at: new_chunks[at] for at in new_chunks if at in there})
             hashes = list(connection.execute(select(chunk.text_hash).where(*of)).scalars())
-            if vector_cache.missing(connection, self._version.space_id, "document", hashes=hashes):
+            if lacking(connection, self._version, hashes):
                 raise _VectorMissing
             row = update(table).where(table.c.id == self._version.id, table.c.upto < batch.ids[-1])
             connection.execute(row.values(upto=batch.ids[-1]))

@@ -7,7 +7,7 @@ version and every vector; where that fails, the batch is prepared again, for the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -17,7 +17,7 @@ from gnomon.collection.catalog import vector_cache, versions
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.versions import Version
 from gnomon.core.batching import in_blocks
-from gnomon.core.contracts import Encoder
+from gnomon.core.contracts import Encoder, SparseTextEncoder
 from gnomon.core.documents import Chunk
 from gnomon.core.progress import Progress, ProgressCallback
 from gnomon.text.chunk import Chunker
@@ -73,6 +73,26 @@ def embed_slices(
         yield EmbeddingCounts(cached=len(chunks) - len(todo))
     for block in in_blocks(todo, slice_texts):
         yield _embed_slice(catalog, target, block)
+    yield from _weigh_slices(catalog, target, by_hash, slice_texts=slice_texts)
+
+
+def _weigh_slices(
+    catalog: Catalog, target: Target, by_hash: Mapping[bytes, Chunk], *, slice_texts: int
+) -> Iterator[EmbeddingCounts]:
+    """Sparse vectors of the chunks that the cache has none for, a slice at a time; the counts have only seconds."""
+    encoder, sparse = target.sparse, target.version.sparse
+    if encoder is None or sparse is None:
+        return
+    with catalog.read() as connection:
+        there = vector_cache.get_sparse(connection, sparse.space_id, "document", hashes=list(by_hash)).keys()
+    for block in in_blocks([chunk for key, chunk in by_hash.items() if key not in there], slice_texts):
+        started = time.perf_counter()
+        vectors = encoder.encode([chunk.embed_text for chunk in block], role="document")
+        seconds = time.perf_counter() - started
+        with catalog.write() as connection:
+            hashes = [chunk.text_hash for chunk in block]
+            vector_cache.put_sparse(connection, sparse.space_id, "document", hashes=hashes, vectors=vectors)
+        yield EmbeddingCounts(seconds=seconds)
 
 
 def _embed_slice(catalog: Catalog, target: Target, chunks: Sequence[Chunk]) -> EmbeddingCounts:
@@ -100,12 +120,14 @@ class Target:
     """A version with the chunker and the encoder that make its chunks and vectors.
 
     `own_tokenizer`: the tokens of its chunks are counted by the encoder's own tokenizer, not by another model's.
+    `sparse` is the encoder of the version's sparse space, where it has one.
     """
 
     version: Version
     chunker: Chunker
     encoder: Encoder
     own_tokenizer: bool = True
+    sparse: SparseTextEncoder | None = None
 
     def tokens(self, chunks: Sequence[Chunk]) -> list[int]:
         """Each chunk's length in the encoder's tokens."""
@@ -149,12 +171,15 @@ class Writer:
                 found = versions.live_id(connection)
                 if found in ready:
                     target, batch, chunks = ready[found]
-                    if not _lacking(connection, target.version, chunks):
+                    if not lacking(connection, target.version, [chunk.text_hash for chunk in chunks]):
                         return write(connection, target.version.chunking_id, batch), embedded
             target = ready[found][0] if found in ready else self.target(found)
 
 
-def _lacking(connection: Connection, of: Version, chunks: Sequence[Chunk]) -> set[bytes]:
-    """Hashes without a vector: there are some only where the cache was pruned since the batch was embedded."""
-    hashes = list({chunk.text_hash for chunk in chunks})
-    return vector_cache.missing(connection, of.space_id, "document", hashes=hashes)
+def lacking(connection: Connection, of: Version, hashes: Sequence[bytes]) -> set[bytes]:
+    """Hashes without a vector in one of a version's spaces.
+
+    After a batch was embedded there are some only where the cache was pruned since.
+    """
+    spaces = of.space_ids
+    return set().union(*(vector_cache.missing(connection, one, "document", hashes=hashes) for one in spaces))

@@ -146,8 +146,7 @@ class Serving:
 
     def _served(self, version: Version) -> ServedVersion:
         if version.id not in self._versions:
-            opener = self.encoders.opener(version)
-            self._versions[version.id] = ServedVersion(self.folder, self.catalog, version, open_encoder=opener)
+            self._versions[version.id] = ServedVersion(self.folder, self.catalog, version, models=self.encoders)
         return self._versions[version.id]
 
     def _version_for(self, served: ServedVersion, live: int) -> ServedVersion:

@@ -19,8 +19,16 @@ from gnomon.collection.indexes.state import derived_folder
 from gnomon.collection.ingest.writer import Target
 from gnomon.collection.search import build_retriever
 from gnomon.collection.settings import Mode, RetrievalSettings
-from gnomon.core.contracts import Array, Encoder, Reranker, Retriever
-from gnomon.core.errors import DamagedPassages, GnomonError, IndexDamaged, ModelUnsupported, WeightsMismatch
+from gnomon.core.contracts import Array, Encoder, Reranker, Retriever, SparseTextEncoder
+from gnomon.core.errors import (
+    DamagedPassages,
+    GnomonError,
+    IndexDamaged,
+    InvalidInput,
+    ModelUnsupported,
+    SpaceMismatch,
+    WeightsMismatch,
+)
 from gnomon.core.progress import ProgressCallback, no_progress
 from gnomon.core.ranking import Query, Ranking
 from gnomon.core.space import Space
@@ -30,6 +38,7 @@ from gnomon.encode.batched import BatchedEncoder
 from gnomon.encode.stored import StoredEncoder
 from gnomon.retrieve.filter import ChunkLookup, Filter, TextsOf
 from gnomon.retrieve.rerank import EncodedTexts, LateRerank, Rerank, RerankSettings
+from gnomon.retrieve.sparse import Sparse, SparseSettings
 from gnomon.retrieve.where import Where
 
 
@@ -103,14 +112,50 @@ class EncoderPool:
 
 
 Load = Callable[[str, Space], Encoder]
+LoadSparse = Callable[[str], SparseTextEncoder]
 
 
 class EncoderRegistry:
     """Encoders by space: those that were registered, and any other loaded by its version's model name."""
 
-    def __init__(self, catalog: Catalog, load: Load, encoders: Sequence[Encoder] = ()) -> None:
-        self._catalog, self._load = catalog, load
+    def __init__(
+        self,
+        catalog: Catalog,
+        load: Load,
+        encoders: Sequence[Encoder] = (),
+        *,
+        load_sparse: LoadSparse,
+        sparse: SparseTextEncoder | None = None,
+    ) -> None:
+        self._catalog, self._load, self._load_sparse = catalog, load, load_sparse
         self._registered = {encoder.space.fingerprint: encoder for encoder in encoders}
+        self._sparse = {} if sparse is None else {sparse.space.fingerprint: sparse}
+
+    def sparse(self, settings: SparseSettings) -> SparseTextEncoder:
+        """The sparse encoder of search settings. Raises SpaceMismatch where the model at its place is another one."""
+        encoder = self._sparse.get(settings.fingerprint) or self._load_sparse(settings.model)
+        if encoder.space.fingerprint != settings.fingerprint:
+            raise SpaceMismatch(
+                f"the sparse encoder {settings.model} makes vectors of {encoder.space.short}",
+                expected=f"the encoder that was set, {settings.fingerprint[:12]}",
+                hint=f"put it back; or make a version with the new one: gnomon migrate KB --set "
+                f"sparse.model={settings.model}",
+            )
+        self._sparse[settings.fingerprint] = encoder
+        return encoder
+
+    def sparse_opener(self, version: Version) -> Callable[[], SparseTextEncoder]:
+        """A function that loads a version's sparse encoder and checks its canaries. It raises SpaceMismatch."""
+
+        def load() -> SparseTextEncoder:
+            if version.retrieval.sparse is None or version.sparse is None:
+                raise no_sparse_encoder(version)
+            encoder = self.sparse(version.retrieval.sparse)
+            with self._catalog.read() as connection:
+                spaces.check_sparse_canaries(connection, version.sparse.space_id, encoder)
+            return encoder
+
+        return load
 
     def register(self, encoder: Encoder) -> None:
         """Use this encoder for its space, unless one is registered already."""
@@ -134,6 +179,31 @@ class EncoderRegistry:
         return lambda: spaces.open_encoder(
             version.space, version.model, lambda _: self.load_unchecked(version), check=check
         )
+
+
+def no_sparse_encoder(version: Version) -> InvalidInput:
+    """The error for what only a version with a sparse encoder can do."""
+    return InvalidInput(
+        f"{version.name} has no sparse encoder",
+        expected="a version with the setting sparse.model",
+        hint="make one: gnomon migrate KB --set sparse.model=MODEL",
+    )
+
+
+class LazySparseEncoder:
+    """A version's sparse encoder, loaded when first needed. Thread-safe."""
+
+    def __init__(self, open_encoder: Callable[[], SparseTextEncoder]) -> None:
+        self._open, self._lock = open_encoder, threading.Lock()
+        self._encoder: SparseTextEncoder | None = None
+
+    @property
+    def encoder(self) -> SparseTextEncoder:
+        """The encoder, checked against its canaries. Raises InvalidInput where the version has none."""
+        with self._lock:
+            if self._encoder is None:
+                self._encoder = self._open()
+            return self._encoder
 
 
 @dataclass(frozen=True)
@@ -190,21 +260,31 @@ class LazyReranker:
         )
 
 
-def resolve_reranker(settings: RetrievalSettings, progress: ProgressCallback = no_progress) -> RetrievalSettings:
-    """The settings with the reranker's absolute path, where it is a folder, and its fingerprint.
+def resolve_models(settings: RetrievalSettings, progress: ProgressCallback = no_progress) -> RetrievalSettings:
+    """The settings with the absolute path of a reranker and of a sparse encoder that is a folder, and its fingerprint.
 
-    Raises as `load_scorer` does, and ModelUnsupported for a model of one vector a text.
+    Raises as `load_scorer` and `load_sparse_encoder` do, and ModelUnsupported for another kind of model.
     """
-    rerank = settings.rerank
-    if rerank is None or rerank.fingerprint:
-        return settings
-    folder = Path(rerank.model).expanduser()
-    name = str(folder.resolve()) if folder.is_dir() else rerank.model
-    return replace(settings, rerank=replace(rerank, model=name, fingerprint=_identity(load_reranker(name, progress))))
+    rerank, sparse = settings.rerank, settings.sparse
+    if rerank is not None and not rerank.fingerprint:
+        name = _absolute(rerank.model)
+        rerank = replace(rerank, model=name, fingerprint=_identity(load_reranker(name, progress)))
+    if sparse is not None and not sparse.fingerprint:
+        from gnomon.encode import load_sparse_encoder
+
+        name = _absolute(sparse.model)
+        encoder = load_sparse_encoder(name, progress=progress)
+        sparse = replace(sparse, model=name, fingerprint=encoder.space.fingerprint)
+    return replace(settings, rerank=rerank, sparse=sparse)
+
+
+def _absolute(model: str) -> str:
+    folder = Path(model).expanduser()
+    return str(folder.resolve()) if folder.is_dir() else model
 
 
 def load_reranker(name: str, progress: ProgressCallback = no_progress) -> Reranker | Encoder:
-    """A cross-encoder, a provider's reranker or a late interaction model. Raises as `resolve_reranker` does."""
+    """A cross-encoder, a provider's reranker or a late interaction model. Raises as `resolve_models` does."""
     from gnomon.encode import load_encoder, load_scorer
     from gnomon.encode.hub.locate import locate
     from gnomon.encode.layout.modules import architecture_of
@@ -251,11 +331,10 @@ _FIRST = next(text for role, text in CANARIES if role == "query")
 class ServedVersion:
     """A version's encoders, indexes, filters and reranker. Nothing is loaded before it is needed."""
 
-    def __init__(
-        self, folder: Path, catalog: Catalog, version: Version, *, open_encoder: Callable[[], Encoder]
-    ) -> None:
+    def __init__(self, folder: Path, catalog: Catalog, version: Version, *, models: EncoderRegistry) -> None:
         self.folder, self.catalog, self.version = folder, catalog, version
-        self.encoders = EncoderPool(open_encoder)
+        self.encoders = EncoderPool(models.opener(version))
+        self.sparse = LazySparseEncoder(models.sparse_opener(version))
         self.derived = DerivedIndexes(catalog, derived_folder(folder, version), version)
         self.filters = Filters(catalog, version.chunking_id)
         self.reranker = LazyReranker(version.retrieval.rerank, self.lookups().texts_of)
@@ -269,7 +348,9 @@ class ServedVersion:
             if self._target is None:
                 with self.catalog.read() as connection:
                     chunker = chunker_for(connection, self.version, encoder)
-                self._target = Target(self.version, chunker, encoder, uses_own_tokenizer(self.version, encoder))
+                own = uses_own_tokenizer(self.version, encoder)
+                sparse = None if self.version.sparse is None else self.sparse.encoder
+                self._target = Target(self.version, chunker, encoder, own, sparse)
             return self._target
 
     def lookups(self) -> ChunkLookup:
@@ -285,6 +366,8 @@ class ServedVersion:
         if like.encoders.is_open and not self.encoders.is_searching:
             self.encoders.for_searches().encode([_FIRST], role="query")
             self.reranker.warm(_FIRST)
+            if self.version.sparse is not None:
+                self.sparse.encoder.encode([_FIRST], role="query")
         if like.derived.is_open and self.derived.lag(self.derived.head()) != 0:
             self.derived.refresh(save=True, wait_s=wait_s)
 
@@ -331,7 +414,10 @@ class Snapshot:
         """The retriever of a mode; `encoder` is called for the model where one is needed."""
         mode = mode or self.version.retrieval.mode
         allowed = None if where is None else self.allowed(where)  # before the model, which takes longest to load
-        model = None if mode == "lexical" else encoder()
+        model = None if mode in ("lexical", "sparse") else encoder()
+        sparse = None
+        if mode == "sparse" or (mode == "hybrid" and self.version.sparse is not None):
+            sparse = self.served.sparse.encoder
         if model is not None and (count := self.indexes.left_out):
             warnings.warn(
                 f"{count:,} passages of {self.served.folder} are found by their words only: their stored vectors are "
@@ -352,6 +438,7 @@ class Snapshot:
                 dense=view.dense if rounded is None else view.dense.stored_as(rounded),
                 lexical=view.lexical,
                 lookups=self.served.lookups(),
+                sparse=None if sparse is None or view.sparse is None else Sparse(sparse, view.sparse),
             )
 
         retriever: Retriever = _Rebuilding(build, self.served.derived, self.indexes)

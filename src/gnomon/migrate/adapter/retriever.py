@@ -102,7 +102,9 @@ class DualIndexRetriever:
         return self._kb.hits(query, ranking, k=k, by=by, collapse=collapse)
 
     def _retriever(self, snapshot: Snapshot) -> Retriever:
-        settings = replace(self._version.retrieval, rocchio=None, neighbours=None, rerank=None)
+        settings = replace(self._version.retrieval, rocchio=None, neighbours=None, rerank=None, sparse=None)
+        if self._version.retrieval.sparse is not None:  # its passages have no sparse vectors yet
+            settings = replace(settings, fuse=replace(settings.fuse, weights=None))
         words = build_retriever(
             "lexical",
             settings,
@@ -120,7 +122,7 @@ class DualIndexRetriever:
         dense = DualIndexSearch(encoder, self._adapter, snapshot.indexes.dense, state.new, state.pending)
         if self._mode == "dense":
             return dense
-        return QuotedPhrases(hybrid(dense, words, settings.fuse), snapshot.indexes.lexical)
+        return QuotedPhrases(hybrid({"dense": dense, "lexical": words}, settings), snapshot.indexes.lexical)
 
     def _update(self, snapshot: Snapshot, *, read_new: bool = False) -> _IndexState:
         """Which passages are embedded and which pending in this view; `read_new` also reads new vectors."""
