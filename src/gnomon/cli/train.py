@@ -102,6 +102,7 @@ def show(console: Console, report: FitReport, recipe: Path) -> None:
         ("trained", f"{report.steps:,} steps, {report.examples:,} examples, {speed:.1f} a second"),
         ("weights", "the last" if report.best < 0 else f"of step {report.best:,}, the best look at dev"),
         ("data", found_text(report)),
+        *(("sparsity", sentence) for sentence in report.sparsity),
         ("report", f"{report.training}/report.html"),
         *(("failed", problem) for problem in report.problems),
     ]

@@ -13,7 +13,7 @@ from torch import Tensor
 from gnomon.core.contracts import Role
 from gnomon.core.space import Similarity
 
-Kind = Literal["bi", "dual", "late", "cross", "static"]
+Kind = Literal["bi", "dual", "late", "cross", "static", "sparse"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +94,7 @@ WHOLE = (ScoreView(),)
 
 @runtime_checkable
 class Embedder(Protocol):
-    """A torch.nn.Module whose queries and documents are embedded apart: bi, dual, late, static."""
+    """A torch.nn.Module whose queries and documents are embedded apart: bi, dual, late, static, sparse."""
 
     kind: Kind
     similarity: Similarity
@@ -158,6 +158,15 @@ class Loss(Protocol):
 
     def parameters(self) -> Iterator[torch.nn.Parameter]:
         """Its own parameters, such as a temperature; often none."""
+        ...
+
+
+@runtime_checkable
+class RegularisedLoss(Protocol):
+    """A loss that also has a part of its own for the representations of a batch."""
+
+    def penalty(self, queries: Reps, documents: Reps) -> Tensor:
+        """A scalar that a step adds to the loss; called once a step."""
         ...
 
 

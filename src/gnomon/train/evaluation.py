@@ -13,8 +13,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from gnomon.core.batching import in_blocks
 from gnomon.core.contracts import Role
 from gnomon.core.errors import InvalidInput
+from gnomon.core.space import Space
+from gnomon.core.sparse_vectors import SparseVectors
 from gnomon.evaluate.run import Relevant, Run
 from gnomon.kernels.statistics import spearman
 from gnomon.train.contracts import Embedder, Features, Model, PairScorer, Reps
@@ -60,15 +63,38 @@ class DevSet:
         return replace(self, documents={d: t for d, t in self.documents.items() if d in names})
 
 
+@dataclass(frozen=True)
+class Sparsity:
+    """How sparse a model's vectors are: means of the weights that are not zero, and what a search costs.
+
+    `flops` are the products that a query and a document have on average: the sum over tokens of the share of queries
+    times the share of documents that have a weight for it (Formal et al. 2021, arXiv:2109.10086, section 4).
+    """
+
+    query: float
+    document: float
+    flops: float
+
+    @classmethod
+    def of(cls, queries: SparseVectors, documents: SparseVectors) -> Sparsity:
+        """That of these vectors."""
+        shares = [np.bincount(v.indices, minlength=v.space.dim) / max(1, len(v)) for v in (queries, documents)]
+        return cls(float(shares[0].sum()), float(shares[1].sum()), float(shares[0] @ shares[1]))
+
+
 @dataclass(frozen=True, eq=False)
 class SetEvaluation:
-    """A model's figure on a set, with the run of its rankings, or its predicted scores of the pairs."""
+    """A model's figure on a set, with the run of its rankings, or its predicted scores of the pairs.
+
+    `sparsity` is that of a sparse encoder's rankings.
+    """
 
     name: str
     metric: str
     value: float
     run: Run | None = None
     predicted: tuple[float, ...] = ()
+    sparsity: Sparsity | None = None
 
 
 def open_dev_set(settings: DataSourceSettings, *, scratch: Path | None = None) -> DevSet:
@@ -138,11 +164,13 @@ def evaluate_set(model: Model, dev: DevSet, metric: str, *, precision: Precision
                 predicted = _pair_scores(model, dev, precision)
                 value = spearman(np.asarray(predicted, float), np.asarray(dev.scores, float))
                 return SetEvaluation(dev.name, "spearman", value, None, tuple(predicted))
-            ranked = _ranked(model, dev, precision)
+            sparse = rank_sparse(model, dev, precision) if model.kind == "sparse" else None
+            ranked = _ranked(model, dev, precision) if sparse is None else sparse[0]
     finally:
         model.train(was)
     run = Run.ranked(dev.name, ranked)
-    return SetEvaluation(dev.name, metric, mean_metric(run, dev.relevant, metric), run)
+    value = mean_metric(run, dev.relevant, metric)
+    return SetEvaluation(dev.name, metric, value, run, sparsity=None if sparse is None else sparse[1])
 
 
 def mean_metric(run: Run, relevant: Relevant, metric: str) -> float:
@@ -171,6 +199,33 @@ def _ranked(model: Model, dev: DevSet, precision: Precision) -> dict[str, list[t
         for query, (ids, values) in zip(list(dev.queries)[at : at + block], rows, strict=True):
             ranked[query] = [(names[i], v) for i, v in zip(ids, values, strict=True)]
     return ranked
+
+
+def rank_sparse(
+    model: Embedder, dev: DevSet, precision: Precision
+) -> tuple[dict[str, list[tuple[str, float]]], Sparsity]:
+    """Rankings by an inverted index, so that no more than a few whole vocabularies are held; and the sparsity."""
+    from gnomon.index.sparse import SparseIndex
+
+    names = list(dev.documents)
+    documents = _sparse_vectors(model, list(dev.documents.values()), "document", precision=precision)
+    queries = _sparse_vectors(model, list(dev.queries.values()), "query", precision=precision)
+    index = SparseIndex(documents.space)
+    index.add(np.arange(len(names)), documents)
+    rankings = index.search(queries, k=RANKED)
+    ranked = {
+        query: [(names[i], float(s)) for i, s in zip(r.ids.tolist(), r.scores.tolist(), strict=True)]
+        for query, r in zip(dev.queries, rankings, strict=True)
+    }
+    return ranked, Sparsity.of(queries, documents)
+
+
+def _sparse_vectors(model: Embedder, texts: Sequence[str], role: Role, *, precision: Precision) -> SparseVectors:
+    space = Space("0" * 64, int(getattr(model, "dim", 0)), "dot", "float", "in training")
+    # Whole vocabularies of a few texts at a time.
+    blocks = (embed_texts(model, block, role, precision=precision) for block in in_blocks(texts, 64))
+    parts = [SparseVectors.from_dense(block.values.cpu().numpy(), space) for block in blocks]
+    return SparseVectors.concatenate([SparseVectors.of([], space), *parts])
 
 
 def embed_texts(model: Embedder, texts: Sequence[str], role: Role, *, precision: Precision) -> Reps:

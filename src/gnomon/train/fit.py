@@ -203,7 +203,7 @@ def _report(
 
 def _space(folder: Path, setup: TrainingSetup) -> Mapping[str, Any] | None:
     """The space of the saved model; None for a cross-encoder, which has none."""
-    from gnomon.encode import load_encoder
+    from gnomon.encode import load_encoder, load_sparse_encoder
 
     if setup.model.kind == "cross":
         return None
@@ -211,7 +211,8 @@ def _space(folder: Path, setup: TrainingSetup) -> Mapping[str, Any] | None:
     roles: dict[str, str] = {role: prompts.of(role, "") for role in ("query", "document")}
     # A folder with prompts for sources alone is served where the caller says which to use: none, here.
     given = roles if prompts.texts and not any(roles.values()) else None
-    space: Mapping[str, Any] = load_encoder(folder, prompts=given).space.to_json()
+    load = load_sparse_encoder if setup.model.kind == "sparse" else load_encoder
+    space: Mapping[str, Any] = load(folder, prompts=given).space.to_json()
     return space
 
 

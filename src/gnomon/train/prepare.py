@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from gnomon.core.contracts import Encoder, Role
 from gnomon.core.errors import GnomonError, InvalidInput, ModelUnsupported
 from gnomon.encode.layout.families import FAMILIES, transformer_spec
+from gnomon.encode.layout.sparse import MASKED_LANGUAGE_HEADS
 from gnomon.train.contracts import WHOLE, Embedder, Loss, Model
 from gnomon.train.data.batches import Batches
 from gnomon.train.data.checks import DataReport, LengthLimits, check_data
@@ -25,6 +27,7 @@ from gnomon.train.models.attention import with_byte_dropout
 from gnomon.train.models.backbone import BackboneSettings, NewBackbone
 from gnomon.train.models.build import Architecture, build_model
 from gnomon.train.models.late_interaction import LateSettings
+from gnomon.train.models.sparse import TrainableSparseEncoder
 from gnomon.train.recipe.recipe import Recipe
 from gnomon.train.recipe.tables import LateTable
 from gnomon.train.report.embedding_map import TrackedTexts, choose_texts
@@ -71,7 +74,8 @@ def prepare(recipe: Recipe, *, scratch: Path | None = None) -> TrainingSetup:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cpu":
         with_byte_dropout(model)
-    loss = loss_of(recipe)
+    batches = Batches(learned, recipe.batches)
+    loss = loss_of(recipe, steps=lambda: min(batches.count(recipe.optim.epochs), recipe.optim.steps or sys.maxsize))
     require_views(model, loss)
     if isinstance(loss, torch.nn.Module):
         loss.to(device)
@@ -80,13 +84,13 @@ def prepare(recipe: Recipe, *, scratch: Path | None = None) -> TrainingSetup:
         recipe,
         model.to(device),
         loss,
-        Batches(learned, recipe.batches),
+        batches,
         dev,
         tuple(open_dev_set(one, scratch=scratch) for one in recipe.data.test),
         report,
         digests_of(recipe, report),
         precision_of(recipe.optim.precision, device),
-        choose_texts(dev, kept, anchors=recipe.dev.map) if isinstance(model, Embedder) else None,
+        choose_texts(dev, kept, anchors=recipe.dev.map) if _is_mapped(model) else None,
         teacher,
     )
 
@@ -140,10 +144,11 @@ def require_servable(model: Model) -> None:
         if not isinstance(part, PreTrainedModel):
             continue
         family, config = str(part.config.model_type), part.config.to_dict()
-        if family not in FAMILIES:
+        served = MASKED_LANGUAGE_HEADS if isinstance(model, TrainableSparseEncoder) else FAMILIES
+        if family not in served:
             raise ModelUnsupported(
                 f"a backbone of the family {family!r}, which gnomon trains and cannot serve",
-                expected=f"one of {', '.join(sorted(FAMILIES))}",
+                expected=f"one of {', '.join(sorted(served))}",
                 hint="choose a backbone of these families: `gnomon models` lists some",
             )
         transformer_spec(family, config)
@@ -160,6 +165,12 @@ def require_views(model: Model, loss: Loss) -> None:
                 hint="leave them out of [objective]",
             )
         return
+    if model.kind == "sparse" and tuple(loss.views) != WHOLE:
+        raise InvalidInput(
+            "matryoshka or layer_wise, with a sparse encoder",
+            expected="a model whose dimensions have an order: those of a sparse encoder are tokens",
+            hint="leave them out of [objective]",
+        )
     own = int(getattr(model, "dim", 0))
     wide = sorted({view.dim for view in loss.views if view.dim is not None and view.dim > own})
     if wide:
@@ -214,8 +225,13 @@ def late_of(table: LateTable | None) -> LateSettings:
     return own if table.skip_punctuation else replace(own, skip=())
 
 
-def loss_of(recipe: Recipe) -> Loss:
-    """The loss of [objective] with its wrappers."""
+def _is_mapped(model: Model) -> bool:
+    """Whether the report draws its vectors; the many dimensions of a sparse encoder are told in numbers."""
+    return isinstance(model, Embedder) and model.kind != "sparse"
+
+
+def loss_of(recipe: Recipe, *, steps: Callable[[], int] = lambda: 0) -> Loss:
+    """The loss of [objective] with its wrappers; `steps` counts those of the run, which some need."""
     table = recipe.objective
     made = make_loss(table.name, **table.settings)
     if table.mask_false_negatives is not None:
@@ -224,6 +240,9 @@ def loss_of(recipe: Recipe) -> Loss:
         made = wrap_loss("matryoshka", made, **_views(vars(table.matryoshka)))
     if table.layer_wise is not None:
         made = wrap_loss("layer_wise", made, **_views(vars(table.layer_wise)))
+    if table.flops is not None:
+        own = table.flops
+        made = wrap_loss("flops", made, query=own.query, document=own.document, ramp=round(own.ramp * steps()))
     return made
 
 

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from gnomon.core.errors import GnomonError, InvalidInput
 from gnomon.train.batch import Batch
-from gnomon.train.contracts import WHOLE, Embedder, Features, Loss, Model, PairScorer, Reps
+from gnomon.train.contracts import WHOLE, Embedder, Features, Loss, Model, PairScorer, RegularisedLoss, Reps
 from gnomon.train.distributed import BatchAcrossRanks, gather_batch, gather_blocks, gather_reps
 from gnomon.train.grad_cache import (
     ComputedPieces,
@@ -109,6 +109,8 @@ def run_step(
         score = _view_scores if towers else _pair_scores
         scores = score(model, loss, batch, work=work, computed=computed, across=across)
         total = _weighted_loss(loss, scores, known)
+        if isinstance(loss, RegularisedLoss):
+            total = total + _penalty(loss, known, work=work, computed=computed, across=across)
         total.backward()
         computed.backward()
     return StepReport(total.item(), *work.figures, cached=work.cached(settings))
@@ -196,6 +198,28 @@ def _view_scores(
     for view in loss.views:
         queries, documents = (side[layers.index(view.layer)].truncate(view.dim) for side in sides)
         yield _scored(model, queries, documents)
+
+
+def _penalty(
+    loss: RegularisedLoss, batch: Batch, *, work: _Work, computed: ComputedPieces, across: BatchAcrossRanks | None
+) -> Tensor:
+    """The loss's own part for the representations. Raises TrainingDiverged where it is not finite."""
+    sides = [work.joined(computed, side, 0) for side in range(len(work.sides))]
+    if len(sides) < 2:
+        raise InvalidInput(
+            "a regularised loss with a cross-encoder",
+            expected="a model that embeds: a pair's score has no representations",
+            hint="leave flops out of [objective]",
+        )
+    queries, documents = sides if across is None else [gather_reps(side) for side in sides]
+    term = loss.penalty(queries, documents)
+    if not torch.isfinite(term):
+        raise TrainingDiverged(
+            f"the regularisation is {term.item()} in a batch of {len(batch.queries)} queries: {_named(batch.ids)}",
+            expected="finite weights",
+            hint="continue from the last checkpoint with a lower learning rate",
+        )
+    return term
 
 
 def _scored(model: Embedder, queries: Reps, documents: Reps) -> Tensor:

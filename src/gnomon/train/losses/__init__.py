@@ -14,6 +14,7 @@ from gnomon.train.contracts import Loss
 from gnomon.train.losses.distillation import ListwiseKL, MarginMSE
 from gnomon.train.losses.infonce import InfoNCE
 from gnomon.train.losses.pairwise import Contrastive, CoSENT, CosineRegression, TripletMargin
+from gnomon.train.losses.regularisation import Flops
 from gnomon.train.losses.wrappers import LayerWise, MaskFalseNegatives, Matryoshka
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "CoSENT",
     "Contrastive",
     "CosineRegression",
+    "Flops",
     "InfoNCE",
     "LayerWise",
     "ListwiseKL",
@@ -45,7 +47,7 @@ LOSSES: Mapping[str, Any] = MappingProxyType(
     }
 )
 WRAPPERS: Mapping[str, Any] = MappingProxyType(
-    {"matryoshka": Matryoshka, "layer_wise": LayerWise, "mask_false_negatives": MaskFalseNegatives}
+    {"matryoshka": Matryoshka, "layer_wise": LayerWise, "mask_false_negatives": MaskFalseNegatives, "flops": Flops}
 )
 
 

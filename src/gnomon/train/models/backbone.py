@@ -146,6 +146,18 @@ def open_backbone(
     return TrainableBackbone(open_network(base, settings or BackboneSettings(), "AutoModel"), tokenizer)
 
 
+MASKED_LANGUAGE = "AutoModelForMaskedLM"
+
+
+def open_masked_language(
+    name: str | Path, *, settings: BackboneSettings | None = None, max_tokens: int | None = None
+) -> TrainableBackbone:
+    """As `open_backbone`, with the masked-language head; ModelUnsupported for weights without one."""
+    base = base_folder(locate(name).folder)
+    tokenizer = open_tokenizer(base, max_tokens=text_limit(base, max_tokens))
+    return TrainableBackbone(open_network(base, settings or BackboneSettings(), MASKED_LANGUAGE), tokenizer)
+
+
 def new_backbone(
     new: NewBackbone, tokenizer: ModelTokenizer, *, settings: BackboneSettings | None = None
 ) -> TrainableBackbone:

@@ -16,15 +16,19 @@ from gnomon.encode.layout.files import read_json
 from gnomon.encode.layout.late_interaction import read_late_interaction
 from gnomon.encode.layout.model import ModelLayout, read_layout, read_towers
 from gnomon.encode.layout.modules import architecture_of
+from gnomon.encode.layout.sparse import read_sparse
 from gnomon.train.attention_pooling import AttentionPooling
 from gnomon.train.contracts import Kind, Model
 from gnomon.train.models.backbone import (
+    MASKED_LANGUAGE,
     BackboneSettings,
     NewBackbone,
     TrainableBackbone,
     base_folder,
     new_backbone,
+    new_network,
     open_backbone,
+    open_masked_language,
 )
 from gnomon.train.models.cross_encoder import (
     TrainableMaxSimCrossEncoder,
@@ -35,6 +39,7 @@ from gnomon.train.models.cross_encoder import (
 )
 from gnomon.train.models.late_interaction import LateSettings, TrainableLateInteraction, open_late
 from gnomon.train.models.layers import PoolingName, TrainablePooling, TrainableProjection, open_projection
+from gnomon.train.models.sparse import TrainableSparseEncoder, open_sparse
 from gnomon.train.models.static import distil_static, new_static, open_static
 from gnomon.train.models.tokenizer import ModelTokenizer, open_tokenizer, train_tokenizer
 from gnomon.train.models.towers import ModelPrompts, Tower, TrainableBiEncoder, TrainableDualEncoder
@@ -78,7 +83,7 @@ def build_model(what: Architecture, *, settings: BackboneSettings | None = None,
     """
     _check(what)
     maker = _Maker(what, settings or BackboneSettings(), corpus)
-    if what.kind in ("bi", "late", "cross") and not isinstance(what.backbone, NewBackbone):
+    if what.kind in ("bi", "late", "cross", "sparse") and not isinstance(what.backbone, NewBackbone):
         located = locate(what.backbone)
         other = what.head is not None and (what.head == "maxsim") != has_maxsim_score(located.folder)
         if kind_in(located.folder, located.card) == what.kind and not other:
@@ -90,6 +95,7 @@ def build_model(what: Architecture, *, settings: BackboneSettings | None = None,
         "late": maker.late,
         "cross": maker.cross,
         "static": maker.static,
+        "sparse": maker.sparse,
     }
     return makers[what.kind]().eval()
 
@@ -145,6 +151,15 @@ class _Maker:
             return open_maxsim_cross(folder, settings=self.settings, max_tokens=what.max_tokens)
         return open_cross(folder, settings=self.settings, max_tokens=what.max_tokens, seed=what.seed)
 
+    def sparse(self) -> TrainableSparseEncoder:
+        what = self.what
+        if isinstance(what.backbone, NewBackbone):
+            tokenizer = self._tokenizer(what.backbone.max_tokens)
+            made = TrainableBackbone(*new_network(what.backbone, tokenizer, self.settings, head=MASKED_LANGUAGE))
+        else:
+            made = open_masked_language(what.backbone, settings=self.settings, max_tokens=what.max_tokens)
+        return TrainableSparseEncoder(made, prompts=self._prompts())
+
     def static(self) -> Model:
         what = self.what
         if isinstance(what.backbone, NewBackbone):
@@ -198,9 +213,9 @@ class _Maker:
 def _check(what: Architecture) -> None:
     odd = {
         "pooling": what.pooling is not None and what.kind not in ("bi", "dual"),
-        "dim": bool(what.dim) and what.kind == "cross",
+        "dim": bool(what.dim) and what.kind in ("cross", "sparse"),
         "prompts": bool(what.prompts) and what.kind == "cross",
-        "similarity": what.similarity is not None and what.kind in ("late", "cross"),
+        "similarity": what.similarity is not None and what.kind in ("late", "cross", "sparse"),
         "document_backbone": what.document_backbone is not None and what.kind != "dual",
         "max_tokens": what.max_tokens is not None and what.kind == "static",
         "late": what.late != LateSettings() and what.kind != "late",
@@ -243,6 +258,8 @@ def load_model(name: str | Path, settings: LoadSettings | None = None) -> Model:
         model = _dual(folder, settings)
     elif shape == "late":
         model = _late(folder, settings)
+    elif shape == "sparse":
+        model = _sparse(folder, settings)
     else:
         model = _single(folder, located.card, settings)
     return model.eval()
@@ -290,6 +307,14 @@ def _late(folder: Path, settings: LoadSettings) -> TrainableLateInteraction:
         max_tokens=settings.max_tokens or layout.limits["document"],
     )
     return open_late(layout, backbone, _prompts(folder, layout.prompts, settings))
+
+
+def _sparse(folder: Path, settings: LoadSettings) -> TrainableSparseEncoder:
+    layout = read_sparse(folder, name=folder.name, prompts=_role_prompts(folder, settings))
+    tower = layout.towers["document"]
+    limit = settings.max_tokens or tower.max_tokens
+    backbone = open_masked_language(tower.weights.parent, settings=settings.network, max_tokens=limit)
+    return open_sparse(layout, backbone, _prompts(folder, layout.prompts, settings))
 
 
 def _tower(layout: ModelLayout, settings: LoadSettings) -> Tower:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from gnomon.core.errors import InvalidInput
 from gnomon.core.files import exists, is_file, is_folder, replacing_folder
@@ -21,6 +21,7 @@ TYPES: Mapping[str, str] = {
     "Pooling": f"{_OWN}.pooling.Pooling",
     "StaticEmbedding": f"{_OWN}.static_embedding.StaticEmbedding",
     "MultiVectorMask": "sentence_transformers.multi_vector_encoder.modules.multi_vector_mask.MultiVectorMask",
+    "SpladePooling": "sentence_transformers.sparse_encoder.modules.splade_pooling.SpladePooling",
     "AttentionPooling": ATTENTION_POOLING,
     "MaxSimScore": MAXSIM_SCORE,
 }
@@ -80,11 +81,12 @@ class ModuleWriter:
         write_json(self.add("Normalize") / "config.json", plain)
 
 
-def transformer_config() -> dict[str, Any]:
-    """sentence_bert_config.json of a Transformer whose last hidden state is used."""
+def transformer_config(task: Literal["feature-extraction", "fill-mask"] = "feature-extraction") -> dict[str, Any]:
+    """sentence_bert_config.json of a Transformer whose last hidden state, or masked-language logits, are used."""
+    output = "logits" if task == "fill-mask" else "last_hidden_state"
     return {
-        "transformer_task": "feature-extraction",
-        "modality_config": {"text": {"method": "forward", "method_output_name": "last_hidden_state"}},
+        "transformer_task": task,
+        "modality_config": {"text": {"method": "forward", "method_output_name": output}},
         "module_output_name": "token_embeddings",
     }
 

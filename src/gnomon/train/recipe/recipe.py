@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from gnomon.train.data.checks import CheckSettings, LengthLimits
 from gnomon.train.recipe.tables import (
     DataTable,
     DevTable,
+    FlopsTable,
     ModelTable,
     ObjectiveTable,
     OptimTable,
@@ -73,6 +74,8 @@ _VALUE_ALIASES: Mapping[str, str] = {
     "dualencoder": "dual",
     "twotower": "dual",
     "colbert": "late",
+    "splade": "sparse",
+    "sparseencoder": "sparse",
     "lateinteraction": "late",
     "multivector": "late",
     "crossencoder": "cross",
@@ -93,6 +96,16 @@ class Recipe:
     optim: OptimTable = field(default_factory=OptimTable)
     dev: DevTable = field(default_factory=DevTable)
     output: OutputTable = field(default_factory=OutputTable)
+
+    def __post_init__(self) -> None:
+        if self.model.kind == "sparse":
+            # Dot products of weights are no cosines: divided by 0.05, a softmax would see one document alone.
+            if self.objective.name == "infonce" and self.objective.temperature is None:
+                object.__setattr__(self, "objective", replace(self.objective, temperature=1.0))
+            if self.objective.flops is None:
+                object.__setattr__(self, "objective", replace(self.objective, flops=FlopsTable()))
+        elif self.objective.flops is not None:
+            raise InvalidInput("a table [objective.flops]", expected='kind = "sparse"')
 
     @property
     def batches(self) -> BatchSettings:

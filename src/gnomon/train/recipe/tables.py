@@ -11,7 +11,7 @@ from gnomon.core.errors import InvalidInput
 from gnomon.train.data.batches import Mixing
 from gnomon.train.data.source import DataSourceSettings
 
-Kind = Literal["bi", "dual", "late", "cross", "static"]
+Kind = Literal["bi", "dual", "late", "cross", "static", "sparse"]
 Pooling = Literal["mean", "cls", "last", "max", "weightedmean", "attention"]
 Similarity = Literal["cosine", "dot", "euclidean"]
 Head = Literal["classifier", "maxsim"]
@@ -172,6 +172,22 @@ class MaskFalseNegativesTable:
 
 
 @dataclass(frozen=True)
+class FlopsTable:
+    """[objective.flops]: the factors of the FLOPS of queries and documents, for a sparse encoder.
+
+    They rise with the square of the steps over the first `ramp` of the run.
+    """
+
+    query: float = 3e-4
+    document: float = 1e-4
+    ramp: float = 0.33
+
+    def __post_init__(self) -> None:
+        _require(min(self.query, self.document) >= 0, f"factors {self.query} and {self.document}", "0 or more")
+        _require(0 <= self.ramp <= 1, f"ramp = {self.ramp}", "a share of the steps, 0 to 1")
+
+
+@dataclass(frozen=True)
 class ObjectiveTable:
     """[objective]: its name, its settings (None: its own default), and what is wrapped around it.
 
@@ -192,6 +208,7 @@ class ObjectiveTable:
     matryoshka: MatryoshkaTable | None = None
     layer_wise: LayerWiseTable | None = None
     mask_false_negatives: MaskFalseNegativesTable | None = None
+    flops: FlopsTable | None = None
 
     def __post_init__(self) -> None:
         for name in self.settings:

@@ -81,6 +81,7 @@ def _about(report: FitReport) -> list[tuple[str, str]]:
         *(("failed", problem) for problem in report.problems),
         ("time in steps", f"{minutes:,} min {seconds:02d} s, {speed:.1f} examples a second"),
         ("precision", report.precision),
+        *(("sparsity", sentence) for sentence in report.sparsity),
         ("weights kept", "the last" if report.best < 0 else f"of step {report.best:,}, the best evaluation"),
         ("space", served if report.end != "interrupted" else "not yet"),
     ]

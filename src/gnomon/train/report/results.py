@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from gnomon.core.progress import Progress, ProgressCallback
 from gnomon.core.serialize import to_plain
 from gnomon.kernels.statistics import bootstrap_interval, spearman
 from gnomon.train.contracts import Model
-from gnomon.train.evaluation import DevSet, SetEvaluation, evaluate_set
+from gnomon.train.evaluation import DevSet, SetEvaluation, Sparsity, evaluate_set
 from gnomon.train.grad_cache import Precision
 
 LOG = "log.jsonl"
@@ -28,7 +28,8 @@ class Gain:
     """What a set says of the trained model beside the one it started from.
 
     `verdict` is `gnomon.evaluate.Verdict` as plain values, for rankings of 10 queries and more; for scored
-    pairs `low` and `high` are the 95 % interval of the difference by bootstrap.
+    pairs `low` and `high` are the 95 % interval of the difference by bootstrap. `sparsity` is that of a sparse
+    encoder at the start and at the end.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Gain:
     low: float | None = None
     high: float | None = None
     verdict: Mapping[str, Any] | None = None
+    sparsity: tuple[Sparsity | None, Sparsity | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,19 @@ class FitReport:
     unused: int = 0
     alone: int = 0
     problems: tuple[str, ...] = ()
+
+    @property
+    def sparsity(self) -> tuple[str, ...]:
+        """A sentence for each set that a sparse encoder ranked."""
+        return tuple(
+            f"{one.name} ({one.split}): {before.query:,.0f} to {after.query:,.0f} active terms a query, "
+            f"{before.document:,.0f} to {after.document:,.0f} a document; "
+            f"FLOPS {before.flops:,.2f} to {after.flops:,.2f}"
+            for one in self.gains
+            if one.sparsity is not None
+            for before, after in [one.sparsity]
+            if before is not None and after is not None
+        )
 
     @property
     def looks(self) -> tuple[tuple[int, float], ...]:
@@ -103,6 +118,7 @@ def write_evaluations(path: Path, evaluations: Sequence[SetEvaluation]) -> None:
         {
             "name": one.name, "metric": one.metric, "value": one.value, "predicted": list(one.predicted),
             "run": None if one.run is None else {q: dict(r) for q, r in one.run.results.items()},
+            "sparsity": None if one.sparsity is None else asdict(one.sparsity),
         }
         for one in evaluations
     ]  # fmt: skip
@@ -117,6 +133,7 @@ def read_evaluations(path: Path) -> list[SetEvaluation]:
         SetEvaluation(
             one["name"], one["metric"], one["value"],
             None if one["run"] is None else Run(one["name"], one["run"]), tuple(one["predicted"]),
+            Sparsity(**one["sparsity"]) if one.get("sparsity") else None,
         )
         for one in json.loads(path.read_text(encoding="utf-8"))
     ]  # fmt: skip
@@ -126,7 +143,9 @@ def gain(dev: DevSet, split: str, start: SetEvaluation, *, end: SetEvaluation) -
     """The trained model's evaluation on a set beside that of the model it started from."""
     from gnomon.evaluate import compare
 
-    plain = Gain(dev.name, split, end.metric, start.value, end.value)
+    plain = Gain(dev.name, split, end.metric, start.value, end.value, sparsity=(start.sparsity, end.sparsity))
+    if end.sparsity is None:
+        plain = replace(plain, sparsity=None)
     if dev.is_scored:
         low, high = _difference_interval(start.predicted, end.predicted, dev.scores)
         return replace(plain, low=low, high=high)
