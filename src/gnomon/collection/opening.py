@@ -79,10 +79,8 @@ def open_collection(
     with translated_errors(folder):
         is_new = create and not exists(folder / FILE)
     _require_no_remains(folder)
-    load_sparse = partial(_loaded_sparse, threads=settings.threads, progress=progress)
-    models = _Models(
-        partial(load_in_form, threads=settings.threads, progress=progress), load_sparse, encoders, sparse_encoder
-    )
+    here: dict[str, Any] = {"threads": settings.threads, "progress": progress}
+    models = _Models(partial(load_in_form, **here), partial(_loaded_sparse, **here), encoders, sparse_encoder)
     if is_new:
         # Before anything is written, so that a missing or unsuitable model leaves nothing behind.
         models = models.loaded(name, settings)
