@@ -27,6 +27,7 @@ from gnomon.doctor.context import CheckContext
 from gnomon.doctor.report import Diagnosis, DoctorFinding
 from gnomon.doctor.sparse_checks import sparse_index
 from gnomon.index import storage
+from gnomon.index.ann import Codes
 from gnomon.index.lexical import MANIFEST, VERSION
 from gnomon.index.manifest import check_files, read_manifest
 from gnomon.index.quantised_search import chosen_settings
@@ -74,7 +75,9 @@ def _dense(context: CheckContext, folder: Path, state: IndexState, *, version: V
         return  # created but not saved yet: the next search builds it
     try:
         settings = chosen_settings(version.retrieval.index, rows=version.space.vector_type)
-        content, _, stamp = storage.load(folder / state.dense, version.space, settings.rows)
+        content, _, stamp = storage.load(
+            folder / state.dense, version.space, storage.StoredForm(settings.rows, Codes.from_bytes)
+        )
     except IndexDamaged as error:
         yield f"{state.dense}: {error.message}"
         return
