@@ -4,7 +4,6 @@ import re
 import shlex
 import subprocess
 import sys
-from importlib.metadata import EntryPoint
 
 import pytest
 import typer
@@ -15,7 +14,6 @@ from gnomon.cli.app import COMMANDS, PANELS
 from gnomon.cli.main import app, run
 from gnomon.cli.renamed import with_new_names
 from gnomon.text.settings import ReadSettings
-from support.plugins import installed_plugins
 
 
 def all_commands():
@@ -156,48 +154,6 @@ def test_help_loads_nothing_heavy():
         "jinja2",
     }
     assert not heavy & loaded
-
-
-def test_models_lists_every_card(capsys, monkeypatch):
-    from gnomon.encode.cards import all_cards
-
-    assert run(["models", "--json"]) == 0
-    listed = json.loads(capsys.readouterr().out)
-    assert [card["name"] for card in listed] == [card.name for card in all_cards()]
-    wanted = {
-        "name",
-        "hub_id",
-        "pooling",
-        "normalise",
-        "prompts",
-        "dim",
-        "max_tokens",
-        "similarity",
-        "licence",
-    }
-    assert all(wanted | {"digest", "here"} <= set(card) for card in listed)
-    monkeypatch.setenv("COLUMNS", "100")
-    assert run(["models"]) == 0
-    table = capsys.readouterr().out
-    assert all(card.name in table for card in all_cards())
-    assert max(len(line) for line in table.splitlines()) <= 100
-
-
-def test_models_lists_encoders_of_installed_packages(capsys):
-    entry = EntryPoint("acme", "no_such_module:load", "gnomon.encoders")
-    with installed_plugins(entry):
-        assert run(["models"]) == 0
-        assert "from installed packages: acme:MODEL" in capsys.readouterr().out
-        assert run(["models", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)[-1] == {"name": "acme:", "kind": "plug-in"}
-
-
-def test_models_shows_one_in_full(capsys):
-    assert run(["models", "BAAI/bge-small-en-v1.5"]) == 0
-    text = capsys.readouterr().out
-    assert 'query: "Represent this sentence for searching relevant passages: "' in text
-    assert "MIT" in text
-    assert text.endswith("next  gnomon index docs/ --into kb --model bge-small-en-v1.5\n")
 
 
 def test_models_does_not_know_every_name(capsys):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gnomon.cli.evaluation import print_table, read_data, require_suffix
 from gnomon.cli.terminal import output_errors
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from gnomon.collection.model_comparison import ModelComparison, Trial, TrialSettings
+    from gnomon.collection.model_comparison import ModelComparison, Trial
     from gnomon.evaluate import DataSet
 
 PICTURES = (".png", ".svg", ".pdf")
@@ -24,13 +24,13 @@ PICTURES = (".png", ".svg", ".pdf")
 
 @dataclass(frozen=True)
 class TrialRequest:
-    """What the options of `--try` ask for."""
+    """What the options of `--try` ask for; `settings` are those of `TrialSettings`."""
 
     models: tuple[str, ...]
     data: Sequence[Path] | None
     split: str | None
     limit: int | None
-    settings: TrialSettings
+    settings: Mapping[str, Any]
     plot: Path | None
     report: Path | None
 
@@ -53,14 +53,16 @@ def try_models(request: TrialRequest, *, as_json: bool) -> int:
     from gnomon.cli.progress import ProgressBar
     from gnomon.cli.terminal import data_console, noted, print_json, print_notes
     from gnomon.collection.evaluation_corpus import limited
-    from gnomon.collection.model_comparison import compare_models
+    from gnomon.collection.model_comparison import TrialSettings, compare_models
 
     request.check()
     dataset = read_data(request.data, request.split)
     if request.limit is not None:
         dataset = limited(dataset, request.limit)
     with noted() as notes, ProgressBar() as bar:
-        comparison = compare_models(request.models, dataset, settings=request.settings, progress=bar.update)
+        comparison = compare_models(
+            request.models, dataset, settings=TrialSettings(**request.settings), progress=bar.update
+        )
     written = [str(path) for path in write_files(comparison, request)]
     if as_json:
         print_json({**comparison.to_json(), "files": written, "warnings": notes})
