@@ -178,7 +178,10 @@ def test_stored_tensors_are_views_and_bfloat16_is_widened(tmp_path):
     bits = (value[:, :1].copy().view(np.uint32) >> 16).astype(np.uint16)
     header = json.dumps({"b": {"dtype": "BF16", "shape": [2, 1], "data_offsets": [0, 4]}}).encode()
     (tmp_path / "half.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bits.tobytes())
-    np.testing.assert_array_equal(Weights(tmp_path / "half.safetensors")["b"].float32(), value[:, :1])
+    half = Weights(tmp_path / "half.safetensors")["b"]
+    np.testing.assert_array_equal(half.float32(), value[:, :1])
+    # torch.tensor(768 ** 0.5).bfloat16(), which EmbeddingGemma's embeddings are multiplied by.
+    assert (half.rounded(768**0.5), found.rounded(768**0.5)) == (27.75, float(np.float32(768**0.5)))
 
 
 def test_mpnet_buckets_change_where_the_trained_ones_do():

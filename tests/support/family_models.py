@@ -284,8 +284,9 @@ FAMILIES: Mapping[str, FamilyModel] = {
 }
 
 
-def build(name: str, folder: Path) -> tuple[Path, Any]:
-    """A folder in sentence-transformers layout, and transformers' model in eval()."""
+def build(name: str, folder: Path, *, dtype: torch.dtype = torch.float32) -> tuple[Path, Any]:
+    """A folder in sentence-transformers layout, its weights of `dtype`, and transformers' model of the same weights
+    in fp32, in eval()."""
     family = FAMILIES[name]
     own = {} if "text_config" in family.more else SIZES
     config = getattr(transformers, family.config)(**{**own, **family.more})
@@ -298,7 +299,8 @@ def build(name: str, folder: Path) -> tuple[Path, Any]:
                 parameter.normal_(0, family.weight_scale)
             else:  # norms and biases, none of which is the neutral one
                 parameter.add_(0.2 * torch.randn_like(parameter))
-    model.save_pretrained(folder)
+    model.to(dtype).save_pretrained(folder)
+    model.float()
     if family.config_json:
         (folder / "config.json").write_text(json.dumps(family.config_json))
     plain = json.loads((folder / "config.json").read_text())

@@ -27,12 +27,26 @@ def float_constant(value: float) -> Node:
 
 def tensor_constant(tensor: StoredTensor) -> Node:
     """A stored tensor as a float32 node over the mapped memory; the caller keeps `Weights` alive."""
-    if tensor.dtype == "BF16":
-        shared = ov.Tensor(tensor.bits, ov.Shape(list(tensor.bits.shape)), ov.Type.bf16)
-        return op.convert(ov.op.Constant(shared, shared_memory=True), "f32")
+    if tensor.dtype not in ("BF16", "F16"):
+        return op.constant(tensor.float32(), shared_memory=True)
+    widened = op.convert(_stored_constant(tensor), "f32")
+    # The key of OpenVINO's Decompression attribute. Without it, the conversion is folded into a copy in float32.
+    widened.get_rt_info()["decompression_0"] = ""
+    return widened
+
+
+def tensor_rows(tensor: StoredTensor, places: Node) -> Node:
+    """The rows of a stored table at `places`, as float32: a table in 16 bits stays as it is stored."""
+    if tensor.dtype not in ("BF16", "F16"):
+        return op.gather(tensor_constant(tensor), places, int_constant(0))
+    return op.convert(op.gather(_stored_constant(tensor), places, int_constant(0)), "f32")
+
+
+def _stored_constant(tensor: StoredTensor) -> Node:
     if tensor.dtype == "F16":
-        return op.convert(op.constant(tensor.bits, shared_memory=True), "f32")
-    return op.constant(tensor.float32(), shared_memory=True)
+        return op.constant(tensor.bits, shared_memory=True)
+    shared = ov.Tensor(tensor.bits, ov.Shape(list(tensor.bits.shape)), ov.Type.bf16)
+    return ov.op.Constant(shared, shared_memory=True)
 
 
 def linear(x: Node, weights: Weights, name: str, *, bias: bool = True) -> Node:
@@ -102,13 +116,12 @@ def attention_mask(keep: Node) -> Node:
     return op.unsqueeze(op.select(keep, float_constant(0.0), float_constant(MASKED)), int_constant([1, 2]))
 
 
-def distance_mask(positions: Node, *, window: int | None, causal: bool) -> Node:
+def distance_mask(positions: Node, *, window: int, causal: bool) -> Node:
     """Added to attention scores, [1, 1, tokens, tokens]: MASKED beyond `window` tokens, and after a token where
     `causal`."""
     ahead = op.subtract(op.unsqueeze(positions, int_constant([0])), op.unsqueeze(positions, int_constant([1])))
-    seen = op.less_equal(ahead, int_constant(0)) if causal else op.less_equal(ahead, int_constant(window or 0))
-    if window is not None:
-        seen = op.logical_and(seen, op.greater_equal(ahead, int_constant(-window)))
+    seen = op.less_equal(ahead, int_constant(0 if causal else window))
+    seen = op.logical_and(seen, op.greater_equal(ahead, int_constant(-window)))
     return op.unsqueeze(op.select(seen, float_constant(0.0), float_constant(MASKED)), int_constant([0, 1]))
 
 

@@ -26,7 +26,7 @@ from gnomon.encode.graph.layers import (
     rotary_tables,
     rotate,
     split_heads,
-    tensor_constant,
+    tensor_rows,
     token_mask,
     token_positions,
 )
@@ -127,22 +127,23 @@ class _Blocks:
             x = self._feed_forward(x, at)
         return self._norm(x, self._prefix, self._names.final_norm)
 
-    def _masks(self, positions: Node, mask: Node) -> dict[int | None, Node]:
-        """The mask of each window, padding included."""
+    def _masks(self, positions: Node, mask: Node) -> dict[int | None, Node | None]:
+        """The mask of each window, padding included; None where tokens see all before them, for which padding, being
+        last, needs no mask."""
         spec = self._spec
-        found = {}
-        for window in dict.fromkeys(spec.windows or (None,)):
-            plain = window is None and not spec.causal
-            limits = None if plain else distance_mask(positions, window=window, causal=spec.causal)
-            found[window] = mask if limits is None else op.add(mask, limits)
+        found: dict[int | None, Node | None] = {None: None if spec.causal else mask}
+        for window in dict.fromkeys(spec.windows):
+            if window is not None:
+                found[window] = op.add(mask, distance_mask(positions, window=window, causal=spec.causal))
         return found
 
     def _embed(self, inputs: tuple[Node, Node], positions: Node) -> Node:
         spec, names, prefix = self._spec, self._names, self._prefix
         ids, token_types = inputs
-        x = op.gather(tensor_constant(self._weights[word_embeddings_of(self._weights, spec)]), ids, int_constant(0))
+        table = self._weights[word_embeddings_of(self._weights, spec)]
+        x = tensor_rows(table, ids)
         if spec.embedding_scale != 1.0:
-            x = op.multiply(x, float_constant(spec.embedding_scale))
+            x = op.multiply(x, float_constant(table.rounded(spec.embedding_scale)))
         if spec.position_padding_id is not None:
             real = op.convert(op.not_equal(ids, int_constant(spec.position_padding_id)), "i32")
             rank = op.multiply(op.cum_sum(real, int_constant(1)), real)
@@ -157,7 +158,7 @@ class _Blocks:
         return x
 
     def _rows(self, name: str, places: Node) -> Node:
-        return op.gather(tensor_constant(self._weights[self._prefix + name]), places, int_constant(0))
+        return tensor_rows(self._weights[self._prefix + name], places)
 
     def _norm(self, x: Node, at: str, name: str) -> Node:
         """The norm of this name, or x where the family has none."""
@@ -169,7 +170,7 @@ class _Blocks:
         return layer_norm(x, self._weights, at + name, epsilon=spec.epsilon, bias=spec.norm_bias)
 
     def _attention(
-        self, x: Node, at: str, mask: Node, *, rotary: tuple[Rotary, tuple[Node, Node]] | None, layer: int
+        self, x: Node, at: str, mask: Node | None, *, rotary: tuple[Rotary, tuple[Node, Node]] | None, layer: int
     ) -> Node:
         spec, names = self._spec, self._names
         inner = x if spec.skips_first_norm and layer == 0 else self._norm(x, at, names.attention_pre_norm)
@@ -184,8 +185,8 @@ class _Blocks:
         key, value = repeat_heads(key, times), repeat_heads(value, times)
         if self._apart and (scores := self._apart.scores(query, key, at)):
             mask = op.add(mask, scores)
-        scale = [float_constant(spec.attention_scale)] if spec.attention_scale else []
-        attended = join_heads(op.scaled_dot_product_attention(query, key, value, mask, *scale))
+        scale = float_constant(spec.attention_scale) if spec.attention_scale else None
+        attended = join_heads(op.scaled_dot_product_attention(query, key, value, mask, scale, causal=mask is None))
         out = self._dense(attended, self._weights, at + names.attended, bias=spec.attended_bias)
         x = op.add(x, self._norm(out, at, names.attention_output_norm))
         return self._norm(x, at, names.attention_post_norm)

@@ -42,6 +42,13 @@ class StoredTensor:
             return (self.bits.astype(np.uint32) << 16).view(np.float32)
         return self.bits.astype(np.float32, copy=False)
 
+    def rounded(self, value: float) -> float:
+        """As a tensor of this type holds it."""
+        if self.dtype == "BF16":  # to the nearest, ties to even
+            bits = int(np.float32(value).view(np.uint32))
+            return float(np.uint32((bits + 0x7FFF + (bits >> 16 & 1)) >> 16 << 16).view(np.float32))
+        return float(self.bits.dtype.type(value))
+
 
 class Weights(Mapping[str, StoredTensor]):
     """All tensors of model.safetensors, or of the shards that its index names.
