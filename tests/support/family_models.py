@@ -284,7 +284,7 @@ FAMILIES: Mapping[str, FamilyModel] = {
 }
 
 
-def build(name: str, folder: Path, *, dtype: torch.dtype = torch.float32) -> tuple[Path, Any]:
+def build(name: str, folder: Path, *, dtype: str = "float32") -> tuple[Path, Any]:
     """A folder in sentence-transformers layout, its weights of `dtype`, and transformers' model of the same weights
     in fp32, in eval()."""
     family = FAMILIES[name]
@@ -299,7 +299,7 @@ def build(name: str, folder: Path, *, dtype: torch.dtype = torch.float32) -> tup
                 parameter.normal_(0, family.weight_scale)
             else:  # norms and biases, none of which is the neutral one
                 parameter.add_(0.2 * torch.randn_like(parameter))
-    model.to(dtype).save_pretrained(folder)
+    model.to(getattr(torch, dtype)).save_pretrained(folder)
     model.float()
     if family.config_json:
         (folder / "config.json").write_text(json.dumps(family.config_json))

@@ -61,7 +61,8 @@ class TorchNetwork:
         spec, names = self._spec, self._names
         x = self._at(self._word_embeddings)[ids]
         if spec.embedding_scale != 1.0:
-            x = x * torch.tensor(spec.embedding_scale, dtype=x.dtype)
+            stored = self._weights[word_embeddings_of(self._weights, spec)]
+            x = x * torch.tensor(stored.rounded(spec.embedding_scale), dtype=x.dtype)
         if spec.position_padding_id is not None:
             real = (ids != spec.position_padding_id).long()
             positions = real.cumsum(1) * real + spec.position_padding_id
