@@ -139,7 +139,7 @@ REFUSED = {
     "a Normalize module for sentence_embedding": lambda f: change(
         f / "3_Normalize" / "config.json", module_input_name="sentence_embedding", module_output_name=None
     ),
-    "a residual or between other features": lambda f: change(
+    "a Dense layer from sentence_embedding": lambda f: change(
         f / "1_Dense" / "config.json", module_input_name="sentence_embedding"
     ),
     "'fixed', 'length': 0": lambda f: change(f / "sentence_bert_config.json", query_expansion=FIXED | {"length": 0}),

@@ -197,10 +197,7 @@ def test_pooling_in_either_form(model, said, pooling):
 
 
 REFUSED = {
-    "pooling mean + cls": lambda f: write(f / "1_Pooling" / "config.json", {"pooling_mode": ["mean", "cls"]}),
-    "pooling mean_sqrt_len_tokens": lambda f: write(
-        f / "1_Pooling" / "config.json", {"pooling_mode_mean_sqrt_len_tokens": True}
-    ),
+    "pooling mean + median": lambda f: write(f / "1_Pooling" / "config.json", {"pooling_mode": ["mean", "median"]}),
     "pooling not given": lambda f: (f / "1_Pooling" / "config.json").unlink(),
     "some_author.Whitening": lambda f: modules(f, V6["Transformer"], V6["Pooling"], "some_author.Whitening"),
     "Transformer -> Normalize -> Pooling": lambda f: modules(f, V6["Transformer"], V6["Normalize"], V6["Pooling"]),
@@ -242,12 +239,12 @@ def test_a_tokenizer_that_lowers_case_may_be_asked_to(model):
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ({"activation_function": "torch.nn.modules.activation.GELU"}, "activation"),
-        ({"use_residual": True}, "residual"),
+        ({"activation_function": "torch.nn.modules.activation.Mish"}, "activation"),
+        ({"module_output_name": "another"}, "to another"),
         ({"out_features": None}, "out_features"),
     ],
 )
-def test_dense_layers_that_are_not_linear_are_refused(tiny, tmp_path, keys, said):
+def test_dense_layers_of_another_kind_are_refused(tiny, tmp_path, keys, said):
     import numpy as np
 
     folder = tiny.write(tmp_path / "model", "bert")

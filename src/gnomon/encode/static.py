@@ -22,8 +22,8 @@ from gnomon.core.unknown_text import unknown_vector, warn_unknown
 from gnomon.core.vectors import Vectors
 from gnomon.encode.graph.weights import Weights
 from gnomon.encode.layout.model import ModelLayout
-from gnomon.encode.layout.modules import ProjectionLayer
 from gnomon.encode.runtime.batches import length_batches
+from gnomon.encode.runtime.numpy_layers import numpy_layer
 from gnomon.encode.runtime.tokenizer import TextTokenizer, check_texts, warn_truncated
 from gnomon.encode.settings import EncoderSettings, check_dim
 
@@ -65,7 +65,7 @@ class StaticEncoder(RoleMethods):
         )
         self._table = _read_table(layout, self._tokenizer.vocabulary)
         self._unknown = self._tokenizer.unknown_id if self._table.drops_unknown else None
-        self._projections = [_read_projection(projection) for projection in layout.projections]
+        self._layers = [numpy_layer(layer) for layer in layout.projections]
 
     @cached_property
     def _full_space(self) -> Space:
@@ -138,10 +138,9 @@ class StaticEncoder(RoleMethods):
             out[positions] = np.add.reduceat(looked_up, starts, axis=0) / lengths[positions, None]
         return out
 
-    def _finish(self, means: Float[np.ndarray, "texts dim"]) -> Float[np.ndarray, "texts dim"]:
-        for matrix, shift, activation in self._projections:
-            means = means @ matrix.T + shift
-            means = np.tanh(means) if activation == "tanh" else means
+    def _finish(self, means: Float[np.ndarray, "texts _"]) -> Float[np.ndarray, "texts _"]:
+        for layer in self._layers:
+            means = layer(means)
         return normalise(means) if self._layout.normalise and len(means) else means
 
 
@@ -177,11 +176,3 @@ def _read_table(layout: ModelLayout, vocabulary: int) -> EmbeddingTable:
             )
     table = rows.float32() if rows.dtype == "BF16" else rows.bits
     return EmbeddingTable(table, mapping, scale, drops_unknown=not own)
-
-
-def _read_projection(
-    projection: ProjectionLayer,
-) -> tuple[Float[np.ndarray, "out in"], Float[np.ndarray, " out"], str]:
-    weights = Weights(projection.weight)
-    shift = weights["linear.bias"].float32() if projection.bias else np.zeros(projection.out_dim, np.float32)
-    return weights["linear.weight"].float32(), shift, projection.activation

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from gnomon.core.errors import InvalidInput
 from gnomon.kernels.statistics import softmax
 
-Pooling = Literal["mean", "cls", "last", "max", "weightedmean", "attention"]
+Pooling = Literal["mean", "cls", "last", "max", "weightedmean", "mean_sqrt_len", "attention"]
 
 
 def pool(
@@ -26,6 +26,7 @@ def pool(
     Reimers and Gurevych 2019, Sentence-BERT, section 3 (arXiv:1908.10084) for mean, CLS and max; "last" is
     the last token that is not padding, as decoder models use it; "weightedmean" weighs each token by its
     place, 1, 2, …, after `before` tokens that are left out (Muennighoff 2022, SGPT, arXiv:2202.08904);
+    "mean_sqrt_len" divides the sum by the square root of the number of tokens, as sentence-transformers does;
     "attention" weighs them by a learned `query` (see `attention_weights`).
     Raises InvalidInput for another `how`, and for "attention" without a query.
 
@@ -36,6 +37,9 @@ def pool(
     """
     if how == "mean":
         return weighted_mean(tokens, mask.astype(tokens.dtype))
+    if how == "mean_sqrt_len":
+        summed = weighted_mean(tokens, mask.astype(tokens.dtype)) * mask.sum(1, keepdims=True)
+        return np.asarray(summed / np.sqrt(np.maximum(mask.sum(1, keepdims=True), 1)), dtype=tokens.dtype)
     if how == "weightedmean":
         place = np.arange(1, mask.shape[1] + 1)[None, :] - mask.argmax(1)[:, None] + before
         return weighted_mean(tokens, (mask * place).astype(tokens.dtype))

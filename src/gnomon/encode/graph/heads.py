@@ -11,8 +11,10 @@ from openvino import opset15 as op
 
 from gnomon.encode.graph.layers import (
     Node,
+    activate,
     float_constant,
     int_constant,
+    layer_norm,
     linear,
     tensor_constant,
     token_mask,
@@ -24,8 +26,8 @@ from gnomon.encode.layout.cross_encoder import CLASSIFICATION_HEADS, CrossEncode
 from gnomon.encode.layout.families import transformer_spec
 from gnomon.encode.layout.late_interaction import LateInteractionLayout
 from gnomon.encode.layout.model import ModelLayout
-from gnomon.encode.layout.modules import ProjectionLayer
 from gnomon.encode.layout.text_tower import EndToken
+from gnomon.encode.layout.vector_layers import NormLayer, UnitLayer, VectorLayer
 
 
 def token_model(network: Network) -> Any:
@@ -52,9 +54,11 @@ def text_model(network: Network, layout: ModelLayout) -> tuple[Any, Any]:
     if layout.end_token is not None:
         x = pool_at_end(network, layout.end_token)
     else:
-        x = pool(network, layout.pooling, first, query=query)
+        modes = (layout.pooling, *layout.also_pooled)
+        pooled = [pool(network, mode, first, query=query) for mode in modes]
+        x = pooled[0] if len(pooled) == 1 else op.concat(pooled, 1)
     for projection in layout.projections:
-        x, weights_used = _project(x, projection)
+        x, weights_used = apply_layer(x, projection)
         keep_alive.append(weights_used)
     if layout.normalise:
         x = op.normalize_l2(x, int_constant([1]), 1e-24, "max")
@@ -65,7 +69,7 @@ def late_model(network: Network, layout: LateInteractionLayout) -> tuple[Any, An
     """The model whose output is a projected, normalised vector a token, [texts, tokens, dim]."""
     x, keep_alive = network.hidden, [network.keep_alive]
     for projection in layout.projections:
-        x, weights_used = _project(x, projection)
+        x, weights_used = apply_layer(x, projection)
         keep_alive.append(weights_used)
     x = op.normalize_l2(x, int_constant([2]), 1e-24, "max")
     return ov.Model([op.result(x)], [network.ids, network.lengths], "late"), keep_alive
@@ -92,6 +96,10 @@ def pool(network: Network, how: str, first: Node, *, query: Node | None) -> Node
     keep = op.logical_and(keep, op.unsqueeze(op.greater_equal(positions, first), int_constant([0])))
     if how == "mean":
         return _weighted_mean(op.convert(keep, "f32"), network.hidden)
+    if how == "mean_sqrt_len":
+        counts = op.convert(keep, "f32")
+        root = op.sqrt(op.reduce_sum(counts, int_constant([1]), True))
+        return op.multiply(_weighted_mean(counts, network.hidden), root)
     if how == "weightedmean":
         # Places count as sentence-transformers counts them: those of a prompt left out are taken.
         places = op.convert(op.unsqueeze(op.add(positions, int_constant(1)), int_constant([0])), "f32")
@@ -132,10 +140,24 @@ def _attention(keep: Node, hidden: Node, query: Node) -> Node:
     return op.softmax(op.select(keep, scores, float_constant(-1e9)), 1)
 
 
-def _project(x: Node, projection: ProjectionLayer) -> tuple[Node, Weights]:
-    weights = Weights(projection.weight)
-    x = linear(x, weights, projection.name, bias=projection.bias)
-    return (op.tanh(x) if projection.activation == "tanh" else x), weights
+def apply_layer(x: Node, layer: VectorLayer) -> tuple[Node, Weights | None]:
+    """A layer over the last axis of x, and what must live as long as the graph."""
+    if isinstance(layer, UnitLayer):
+        return op.normalize_l2(x, int_constant([-1]), 1e-24, "max"), None
+    weights = Weights(layer.weight)
+    if isinstance(layer, NormLayer):
+        return layer_norm(x, weights, "norm", epsilon=layer.epsilon), weights
+    out = linear(x, weights, layer.name, bias=layer.bias)
+    if layer.activation == "tanh":
+        out = op.tanh(out)
+    elif layer.activation == "sigmoid":
+        out = op.sigmoid(out)
+    elif layer.activation != "identity":
+        out = activate(out, layer.activation)
+    if layer.residual:
+        same = layer.in_dim == layer.out_dim
+        out = op.add(out, x if same else linear(x, weights, "residual", bias=False))
+    return out, weights
 
 
 def maxsim_score(network: Network, matching: TokenMatching) -> Node:

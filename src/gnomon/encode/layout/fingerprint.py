@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from gnomon.core.errors import ModelUnsupported
 from gnomon.encode.digest import cached_digest, digest_file, digest_json
 from gnomon.encode.layout.files import inside, read_json
-from gnomon.encode.layout.modules import ProjectionLayer
 from gnomon.encode.layout.onnx_data import onnx_data_files
 from gnomon.encode.layout.tokenizer_config import TokenizerConfig
 
@@ -78,18 +77,6 @@ def is_changed(file: Path, config: TokenizerConfig) -> bool:
 def _applied_digest(file: Path, config: TokenizerConfig) -> str:
     own = digest_json([config.kind, config.options, config.added])
     return cached_digest(file, f"tokenizer by {own}", lambda path: _without_limits(path, config))
-
-
-def projection_digest(projections: Sequence[ProjectionLayer]) -> str:
-    """Of the linear layers after pooling; "" for none."""
-    if not projections:
-        return ""
-    return digest_json([_layer_digest(layer) for layer in projections])
-
-
-def _layer_digest(layer: ProjectionLayer) -> list[Any]:
-    plain = [digest_file(layer.weight), layer.in_dim, layer.out_dim, layer.bias, layer.activation]
-    return plain if layer.name == "linear" else [*plain, layer.name]
 
 
 def _without_limits(file: Path, config: TokenizerConfig | None = None) -> str:

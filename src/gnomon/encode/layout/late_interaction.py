@@ -22,21 +22,19 @@ from gnomon.encode.layout.families import FAMILIES
 from gnomon.encode.layout.files import read_json, special_token
 from gnomon.encode.layout.fingerprint import (
     architecture_digest,
-    projection_digest,
     tokenizer_digest,
     weights_digest,
 )
 from gnomon.encode.layout.modules import (
     ModuleEntry,
-    ProjectionLayer,
     check_normalize,
     find_weights,
     list_modules,
-    read_projection,
     refuse,
 )
 from gnomon.encode.layout.prompts import resolve_prompts
 from gnomon.encode.layout.tokenizer_config import read_tokenizer_config
+from gnomon.encode.layout.vector_layers import ProjectionLayer, projection_digest, read_projection
 
 _FEATURE = "token_embeddings"
 # What PyLate 3 and older wrote beside the prompts, and sentence-transformers translates when it loads them.

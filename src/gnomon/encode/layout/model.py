@@ -25,14 +25,12 @@ from gnomon.encode.layout.families.clip import text_config
 from gnomon.encode.layout.files import inside, read_json, static_dim
 from gnomon.encode.layout.fingerprint import (
     architecture_digest,
-    projection_digest,
     tokenizer_digest,
     weights_digest,
 )
 from gnomon.encode.layout.modules import (
     EmbeddingModules,
     ModuleEntry,
-    ProjectionLayer,
     embedding_modules,
     find_weights,
     is_routed,
@@ -44,6 +42,7 @@ from gnomon.encode.layout.modules import (
 from gnomon.encode.layout.prompts import resolve_prompts
 from gnomon.encode.layout.text_tower import EndToken, TowerHead, is_text_tower, read_tower_head
 from gnomon.encode.layout.tokenizer_config import TokenizerConfig, read_tokenizer_config
+from gnomon.encode.layout.vector_layers import UnitLayer, VectorLayer, projection_digest
 from gnomon.kernels.pooling import Pooling
 
 
@@ -58,7 +57,7 @@ class ModelLayout:
     `attention` is the safetensors file with the `query` of trained pooling. `exported_from` is the safetensors beside
     an ONNX file that runs in its place. `end_token`: "last" pools at the first token of this id, or of the text's
     highest one. `filler`: the token that every text is filled up with to `max_tokens`, and that is read like the
-    others; "" where padding is left out.
+    others; "" where padding is left out. `also_pooled`: poolings whose vectors are put after that of `pooling`.
     """
 
     folder: Path
@@ -69,7 +68,7 @@ class ModelLayout:
     weights: Path
     tokenizer: Path
     pooling: Pooling
-    projections: tuple[ProjectionLayer, ...]
+    projections: tuple[VectorLayer, ...]
     normalise: bool
     prompts: Mapping[str, str]
     include_prompt: bool
@@ -80,6 +79,7 @@ class ModelLayout:
     exported_from: Path | None = None
     end_token: EndToken | None = None
     filler: str = ""
+    also_pooled: tuple[Pooling, ...] = ()
 
     @property
     def _tokenizer_config(self) -> TokenizerConfig | None:
@@ -92,6 +92,7 @@ class ModelLayout:
         """
         pooling = self.pooling if self.attention is None else f"{self.pooling} {digest_file(self.attention)}"
         pooling += "" if self.end_token is None else f" at the first {self.end_token}"
+        pooling += "".join(f" + {mode}" for mode in self.also_pooled)
         pooling += f" filled with {self.filler}" if self.filler else ""
         return Ingredients(
             weights=weights_digest(self.weights),
@@ -226,6 +227,7 @@ def _layout_of(
         attention=modules.attention,
         end_token=tower.end_token,
         filler=tower.filler,
+        also_pooled=modules.also_pooled,
     )
 
 
@@ -286,13 +288,14 @@ def _static_tokens(config: Mapping[str, Any], card: Card | None) -> int:
 
 
 def _dim(modules: EmbeddingModules, config: Mapping[str, Any], weights: Path) -> int:
-    if modules.projections:
-        return modules.projections[-1].out_dim
+    sized = [layer.out_dim for layer in modules.projections if not isinstance(layer, UnitLayer)]
+    if sized:
+        return sized[-1]
     if modules.kind == "static":
         return static_dim(weights)
     for key in ("hidden_size", "dim", "d_model", "n_embd"):
         if isinstance(config.get(key), int):
-            return int(config[key])
+            return int(config[key]) * (1 + len(modules.also_pooled))
     raise ModelUnsupported(
         f"{modules.base / 'config.json'} does not say how many dimensions the model has",
         expected="hidden_size",

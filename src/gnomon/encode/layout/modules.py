@@ -15,10 +15,18 @@ from gnomon.core.errors import ModelUnsupported
 from gnomon.core.files import is_file
 from gnomon.encode.layout.backbone import sentence_config
 from gnomon.encode.layout.files import inside, read_json, safetensors_header
+from gnomon.encode.layout.vector_layers import (
+    TO_SAFETENSORS,
+    UnitLayer,
+    VectorLayer,
+    read_norm,
+    read_projection,
+)
 from gnomon.kernels.pooling import Pooling
 
 _MODES: Mapping[str, Pooling] = {
     "mean": "mean",
+    "mean_sqrt_len_tokens": "mean_sqrt_len",
     "cls": "cls",
     "lasttoken": "last",
     "max": "max",
@@ -29,12 +37,26 @@ MAXSIM_SCORE = "gnomon.train.maxsim_score.MaxSimScore"
 _OWN = {ATTENTION_POOLING: "AttentionPooling", MAXSIM_SCORE: "MaxSimScore"}
 # The modules of sentence-transformers that are known, with the arguments at run time they may be saved with.
 _KNOWN: Mapping[str, frozenset[str]] = {
-    **dict.fromkeys(("Transformer", "CLIPModel", "Pooling", "Dense", "Normalize", "StaticEmbedding"), frozenset()),
+    **dict.fromkeys(("Transformer", "CLIPModel", "Pooling", "StaticEmbedding"), frozenset()),
+    **dict.fromkeys(("Dense", "LayerNorm", "Normalize", "Dropout"), frozenset()),
     **dict.fromkeys(("Router", "Asym"), frozenset({"task", "modality"})),
     "MultiVectorMask": frozenset({"task"}),
     **dict.fromkeys(("MLMTransformer", "SpladePooling", "SparseStaticEmbedding"), frozenset()),
     "SparseAutoEncoder": frozenset({"max_active_dims"}),
 }
+_OF_WORDS = "reads texts as words, by a tokenizer that is Python code"
+_UNSERVED: Mapping[str, str] = {
+    "CNN": "convolutions over token vectors",
+    "LSTM": "a recurrent network over token vectors",
+    "BoW": f"{_OF_WORDS}, and counts them in as many dimensions as it has words",
+    "WordEmbeddings": _OF_WORDS,
+    "WordWeights": "weighs the words of such a tokenizer",
+    "WeightedLayerPooling": "averages the hidden states of all layers",
+    "TokenPooling": "merges token vectors into fewer",
+    "LogitScore": "scores by the logits of a decoder",
+}
+"""Modules of sentence-transformers that no encoder here has, and what they do."""
+_TAIL = frozenset({"Dense", "LayerNorm", "Normalize"})
 _FLAGS = {
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
@@ -43,12 +65,10 @@ _FLAGS = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
-_ACTIVATIONS: Mapping[str, Literal["identity", "tanh"]] = {"Identity": "identity", "Tanh": "tanh"}
-_TO_SAFETENSORS = (
-    "convert them once where torch is installed: load the model with sentence-transformers or transformers "
-    "and save it (save_pretrained writes model.safetensors), or take a revision that has model.safetensors"
+_EXPECTED = (
+    "Transformer, Pooling and then any of Dense, LayerNorm, Normalize and Dropout, or StaticEmbedding in place of the "
+    "first two"
 )
-
 _ROUTERS = ("Router", "Asym")
 SPARSE_MODULES = frozenset({"SpladePooling", "SparseStaticEmbedding", "SparseAutoEncoder"})
 Architecture = Literal["single", "dual", "late", "cross", "sparse"]
@@ -57,33 +77,22 @@ over a vocabulary."""
 
 
 @dataclass(frozen=True)
-class ProjectionLayer:
-    """A linear layer after pooling: `weight` is a safetensors file with NAME.weight and NAME.bias."""
-
-    weight: Path
-    in_dim: int
-    out_dim: int
-    bias: bool
-    activation: Literal["identity", "tanh"]
-    name: str = "linear"
-
-
-@dataclass(frozen=True)
 class EmbeddingModules:
     """The modules of a model with one vector a text. `base` holds config, tokenizer and weights.
 
-    `pooling` is None where no file gives it. A `text_tower` pools and projects by its family's own rules, which
-    `projections` follow.
+    `pooling` is None where no file gives it; `also_pooled` are the modes whose vectors follow its own. A
+    `text_tower` pools and projects by its family's own rules, and `projections` follow these.
     """
 
     base: Path
     kind: Literal["transformer", "static"]
     pooling: Pooling | None
     include_prompt: bool = True
-    projections: tuple[ProjectionLayer, ...] = ()
+    projections: tuple[VectorLayer, ...] = ()
     normalise: bool = False
     attention: Path | None = None
     text_tower: bool = False
+    also_pooled: tuple[Pooling, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,7 +125,7 @@ def list_modules(folder: Path) -> list[ModuleEntry] | None:
         ) from error
     for entry, row in zip(entries, rows, strict=True):
         if entry.kind == "":
-            refuse(folder, f"the module {row['type']}")
+            _refuse_module(folder, str(row["type"]))
         strange = set(row.get("kwargs") or ()) - _KNOWN.get(entry.kind, frozenset())
         if strange:
             refuse(folder, f"the module {row['type']} with arguments at run time ({', '.join(strange)})")
@@ -125,43 +134,62 @@ def list_modules(folder: Path) -> list[ModuleEntry] | None:
 
 def embedding_modules(folder: Path, entries: list[ModuleEntry]) -> EmbeddingModules:
     """The modules of a model with one vector a text. Raises ModelUnsupported for another order."""
+    entries = [entry for entry in entries if entry.kind != "Dropout"]  # nothing is left out once training is over
     names = [entry.kind for entry in entries]
     static = names[:1] == ["StaticEmbedding"]
     attention = names[1:2] == ["AttentionPooling"]
     tower = names[:1] == ["CLIPModel"] or (names[:1] == ["Transformer"] and _gives_text_features(entries[0].folder))
-    head = ["Transformer", "AttentionPooling" if attention else "Pooling"]
-    head = names[:1] if static or tower else head
-    tail = names[len(head) :]
-    normalise = tail[-1:] == ["Normalize"]
-    dense = tail[:-1] if normalise else tail
-    if names[: len(head)] != head or any(name != "Dense" for name in dense):
+    head = names[:1] if static or tower else ["Transformer", "AttentionPooling" if attention else "Pooling"]
+    tail = entries[len(head) :]
+    if names[: len(head)] != head or any(entry.kind not in _TAIL for entry in tail):
         refuse(folder, f"the modules {' -> '.join(names)}")
-    if normalise:
-        check_normalize(entries[-1].folder, "sentence_embedding")
-    pooling: Pooling = "mean"
+    poolings: tuple[Pooling, ...] = ("last",) if tower else ("mean",)
     include_prompt = True
     if attention:
-        pooling, include_prompt = "attention", _read_attention(entries[1].folder)
-    elif tower:
-        pooling = "last"
-    elif not static:
-        pooling, include_prompt = _read_pooling(entries[1].folder)
+        poolings, include_prompt = ("attention",), _read_attention(entries[1].folder)
+    elif not static and not tower:
+        poolings, include_prompt = _read_pooling(entries[1].folder)
+    normalise = names[-1] == "Normalize"
+    if normalise:
+        check_normalize(entries[-1].folder, "sentence_embedding")
     return EmbeddingModules(
         base=entries[0].folder,
         kind="static" if static else "transformer",
-        pooling=pooling,
+        pooling=poolings[0],
         include_prompt=include_prompt,
-        projections=tuple(read_projection(entry.folder) for entry in entries if entry.kind == "Dense"),
+        projections=tuple(_read_layer(entry) for entry in (tail[:-1] if normalise else tail)),
         normalise=normalise,
         attention=entries[1].folder / "model.safetensors" if attention else None,
         text_tower=tower,
+        also_pooled=poolings[1:],
     )
+
+
+def _read_layer(entry: ModuleEntry) -> VectorLayer:
+    if entry.kind == "Dense":
+        return read_projection(entry.folder)
+    if entry.kind == "LayerNorm":
+        return read_norm(entry.folder)
+    check_normalize(entry.folder, "sentence_embedding")
+    return UnitLayer()
 
 
 def _gives_text_features(base: Path) -> bool:
     """Whether a Transformer module gives one vector a text by get_text_features of a model of texts and images."""
     modality = (sentence_config(base).get("modality_config") or {}).get("text") or {}
     return modality.get("method") == "get_text_features"
+
+
+def _refuse_module(folder: Path, kind: str) -> NoReturn:
+    does = _UNSERVED.get(kind.rpartition(".")[2], "") if kind.startswith("sentence_transformers.") else ""
+    if not does:
+        refuse(folder, f"the module {kind}")
+    raise ModelUnsupported(
+        f"{folder} has the module {kind}: {does}, which no encoder of gnomon does",
+        expected=_EXPECTED,
+        hint="serve it by sentence-transformers behind an address of OpenAI's form and give that "
+        "(http://HOST:PORT/v1#MODEL), or choose a model built of these modules: `gnomon models` lists some",
+    )
 
 
 def module_kind(kind: str) -> str:
@@ -228,7 +256,7 @@ def _read_attention(folder: Path) -> bool:
     return bool(config.get("include_prompt", True))
 
 
-def _read_pooling(folder: Path) -> tuple[Pooling, bool]:
+def _read_pooling(folder: Path) -> tuple[tuple[Pooling, ...], bool]:
     config = read_json(folder / "config.json")
     if "pooling_mode" in config:
         mode = config["pooling_mode"]
@@ -236,34 +264,9 @@ def _read_pooling(folder: Path) -> tuple[Pooling, bool]:
     else:
         # Without one flag set, sentence-transformers takes the mean; without the file it cannot load folder all.
         modes = [mode for flag, mode in _FLAGS.items() if config.get(flag)] or (["mean"] if config else [])
-    if len(modes) != 1 or modes[0] not in _MODES:
-        refuse(folder, f"pooling {' + '.join(map(str, modes)) or 'not given'}", f"one of {', '.join(_MODES)}")
-    return _MODES[modes[0]], bool(config.get("include_prompt", True))
-
-
-def read_projection(folder: Path, feature: str = "sentence_embedding") -> ProjectionLayer:
-    """The linear layer of a Dense module over this feature. Raises ModelUnsupported for another one."""
-    config = read_json(folder / "config.json")
-    activation = str(config.get("activation_function", "torch.nn.modules.activation.Tanh"))
-    package, _, name = activation.rpartition(".")
-    if not package.startswith("torch.nn") or name not in _ACTIVATIONS:
-        refuse(folder, f"a Dense layer with activation {activation}", "Identity or Tanh")
-    into = config.get("module_input_name", "sentence_embedding")
-    if config.get("use_residual") or into != feature or (config.get("module_output_name") or into) != feature:
-        refuse(folder, "a Dense layer with a residual or between other features", f"a Dense layer of {feature}")
-    weight = folder / "model.safetensors"
-    if not is_file(weight):
-        raise ModelUnsupported(
-            f"{folder} has no model.safetensors"
-            + (", only pickled weights (pytorch_model.bin)" if is_file(folder / "pytorch_model.bin") else ""),
-            expected="weights in safetensors: a pickle runs code when it is loaded",
-            hint=_TO_SAFETENSORS,
-        )
-    try:
-        in_dim, out_dim = int(config["in_features"]), int(config["out_features"])
-    except (KeyError, TypeError, ValueError):
-        refuse(folder, "a Dense layer that does not say its in_features and out_features", "both in its config.json")
-    return ProjectionLayer(weight, in_dim, out_dim, bool(config.get("bias", True)), _ACTIVATIONS[name])
+    if not modes or any(mode not in _MODES for mode in modes):
+        refuse(folder, f"pooling {' + '.join(map(str, modes)) or 'not given'}", f"some of {', '.join(_MODES)}")
+    return tuple(_MODES[mode] for mode in modes), bool(config.get("include_prompt", True))
 
 
 def refuse_adapter(folder: Path) -> None:
@@ -297,7 +300,7 @@ def find_weights(base: Path, folder: Path) -> Path:
     raise ModelUnsupported(
         f"{folder} holds {'only pickled weights (' + ', '.join(pickles) + ')' if pickles else 'no weights'}",
         expected="model.safetensors (or onnx/model.onnx): a pickle runs code when it is loaded",
-        hint=_TO_SAFETENSORS if pickles else "check the path, or fetch the model again",
+        hint=TO_SAFETENSORS if pickles else "check the path, or fetch the model again",
     )
 
 
@@ -305,7 +308,6 @@ def refuse(folder: Path, message: str, expected: str = "") -> NoReturn:
     """Raise ModelUnsupported for a module or setting that gnomon does not run."""
     raise ModelUnsupported(
         f"{folder} has {message}",
-        expected=expected
-        or "Transformer, Pooling, Dense, Normalize in this order, or StaticEmbedding, Dense, Normalize",
+        expected=expected or _EXPECTED,
         hint="choose a model built of these modules: `gnomon models` lists some",
     )

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from gnomon.encode.layout.families.clip import CLIP_NAMES, TEXT_DEFAULTS
 from gnomon.encode.layout.files import read_json, safetensors_header, special_token
-from gnomon.encode.layout.modules import ProjectionLayer
+from gnomon.encode.layout.vector_layers import ProjectionLayer
 
 EndToken = int | Literal["highest"]
 

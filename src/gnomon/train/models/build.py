@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.core.space import Similarity
@@ -321,6 +321,12 @@ def _tower(layout: ModelLayout, settings: LoadSettings) -> Tower:
     backbone = open_backbone(
         layout.weights.parent, settings=settings.network, max_tokens=settings.max_tokens or layout.max_tokens
     )
+    if layout.also_pooled or layout.pooling == "mean_sqrt_len" or layout.end_token is not None or layout.filler:
+        raise ModelUnsupported(
+            f"the pooling of {layout.name}, which is served and not trained",
+            expected=f"one of {', '.join(get_args(PoolingName))}",
+            hint="choose another model to start from",
+        )
     pool = TrainablePooling(layout.pooling, dim=backbone.dim)
     if layout.attention is not None:
         pool.attention = AttentionPooling.load(str(layout.attention.parent))

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gnomon.core.errors import InvalidInput
+from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.core.space import Similarity
-from gnomon.encode.layout.modules import ProjectionLayer as Saved
+from gnomon.encode.layout.vector_layers import ProjectionLayer, VectorLayer
 from gnomon.train.attention_pooling import AttentionPooling
 from gnomon.train.contracts import Reps
 
@@ -71,10 +71,16 @@ class TrainableProjection(nn.Module):  # type: ignore[misc]
         save_file(weights, str(folder / "model.safetensors"))
 
 
-def open_projection(saved: Saved) -> TrainableProjection:
-    """A Dense of a model's folder."""
+def open_projection(saved: VectorLayer) -> TrainableProjection:
+    """A Dense of a model's folder. Raises ModelUnsupported for one that does not train, and for another layer."""
     from safetensors.torch import load_file
 
+    if not isinstance(saved, ProjectionLayer) or saved.residual or saved.activation not in ("identity", "tanh"):
+        raise ModelUnsupported(
+            f"{saved} after pooling, which is served and not trained",
+            expected="Dense layers with Identity or Tanh",
+            hint="choose another model to start from",
+        )
     made = TrainableProjection(saved.in_dim, saved.out_dim, bias=saved.bias, activation=saved.activation)
     made.load_state_dict(load_file(str(saved.weight)))
     return made
