@@ -30,7 +30,7 @@ import gnomon
 from bench.data import beir
 from bench.record import write
 from gnomon.collection import CollectionSettings, RetrievalSettings
-from gnomon.collection.catalog.spaces import CANARIES
+from gnomon.collection.catalog.canaries import CANARIES
 from gnomon.core.contracts import Role
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors

@@ -21,7 +21,7 @@ from gnomon.answer.query_encoder import QueryPrompts, instructed_prompt
 from gnomon.answer.query_rewriting import MAX_REWORDINGS, expand_query, retrieve, rewrite_standalone
 from gnomon.answer.settings import AskSettings, ContextSettings
 from gnomon.collection import Collection
-from gnomon.collection.catalog.spaces import CANARIES
+from gnomon.collection.catalog.canaries import CANARIES
 from gnomon.core.errors import GenerationFailed, InvalidInput, PromptTooLong
 from gnomon.core.ranking import Query, Ranking
 from gnomon.core.similarity import normalise

@@ -67,7 +67,7 @@ def test_a_plan(indexed, other, capsys):
     assert run(["plan", str(indexed), "--to", str(other), "--price", "0.1"]) == 0
     out = capsys.readouterr().out
     labels = [line.split("  ")[0] for line in out.splitlines() if line[:1].strip()]
-    assert labels == ["from", "to", "passages", "to embed", "time", "cost", "on disk", "free", "next"]
+    assert labels == ["from", "to", "passages", "to embed", "cost", "time", "on disk", "free", "next"]
     assert "16 of 16 documents, kept as they are" in out
     assert f"gnomon migrate {indexed} --to {other} --queries JUDGMENTS" in out
     assert f"gnomon versions {indexed} --retire v1 --prune --vacuum" in out

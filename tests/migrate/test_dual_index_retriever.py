@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gnomon.collection import Collection, CollectionSettings
+from gnomon.collection.ingest.writer import EmbedOptions
 from gnomon.core.errors import InvalidInput, SpaceMismatch
 from gnomon.core.ranking import Query
 from gnomon.migrate.adapter.fit import AdapterRefused, AdapterSettings, EmbeddingAdapter
@@ -68,7 +69,7 @@ def test_results_move_from_the_adapter_to_the_new_version(kb: Collection) -> Non
     assert first(retriever(QUERIES, k=9)) == first(adapter.search(kb.internals.indexes.dense, vectors, k=9))
 
     hot = most_searched_first(count_hits(retriever, [query.text for query in QUERIES], k=5), passages(kb))
-    done = [part.embedded for part in embed_in_order(kb, "v2", hot[:40], slice_texts=16)]
+    done = [part.embedded for part in embed_in_order(kb, "v2", hot[:40], options=EmbedOptions(16))]
     assert done == [16, 16, 8]
     assert retriever.refresh().embedded == 40
     sides = retriever(QUERIES, k=5)

@@ -10,7 +10,7 @@ import pytest
 
 import gnomon
 from gnomon.collection import CollectionSettings
-from gnomon.collection.catalog.spaces import CANARIES
+from gnomon.collection.catalog.canaries import CANARIES
 from gnomon.collection.systems import resolve
 from gnomon.core.contracts import Role
 from gnomon.core.errors import InvalidInput

@@ -33,6 +33,17 @@ NoIgnore = Annotated[
     bool, typer.Option("--no-ignore", help="Read what .gitignore and .gnomonignore files leave out, too.")
 ]
 Verify = Annotated[bool, typer.Option("--verify", help="Compare every file by its SHA-256, not by its size and times.")]
+MaxCost = Annotated[
+    float | None,
+    typer.Option(
+        help="What may be spent on a provider's model, in USD: refused where the estimate is above it, and stopped "
+        "at it; what was embedded is kept.",
+        metavar="USD",
+    ),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be embedded, and what it costs; nothing is written or sent.")
+]
 Language = Annotated[
     str | None,
     typer.Option(help="The language of the words: auto (the default: each passage's own), de, …; none: no stems."),
@@ -54,6 +65,7 @@ Sparse = Annotated[
         "gnomon index docs/ notes.md --into kb",
         "gnomon index . --into kb --exclude '*.log' --model bge-small-en-v1.5",
         "gnomon index docs/ --into kb --sparse naver/splade-v3-distilbert",
+        "gnomon index docs/ --into kb --model openai:text-embedding-3-small --max-cost 0.50",
     )
 )
 def index(
@@ -77,6 +89,8 @@ def index(
     verify: Verify = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if any file has a problem.")] = False,
     threads: Annotated[int | None, typer.Option(help="CPU threads; by default all.")] = None,
+    max_cost: MaxCost = None,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Index files and folders, or bring a collection up to date: only what changed is read again."""
@@ -95,29 +109,59 @@ def index(
         sparse=sparse,
     )
     bounds = {"max_file_mb": max_file_mb, "max_file_s": max_file_s, "max_memory_mb": max_memory_mb}
-    options = IndexOptions(tuple(exclude or ()), ignore_files=not no_ignore, verify=verify, **bounds)
-    report, nothing, notes = _run(paths, into, settings, options=options)
-    _print(report, into, notes, nothing=nothing, as_json=as_json)
-    raise typer.Exit(_exit_code(report, nothing=nothing, strict=strict))
+    options = IndexOptions(tuple(exclude or ()), not no_ignore, verify, max_cost=max_cost, **bounds)
+    _require_paths(paths, into)
+    if dry_run:
+        return _plan(paths, into, settings, options=options, as_json=as_json)
+    raise typer.Exit(_run(paths, into, settings, options=options, strict=strict, as_json=as_json))
 
 
 def _run(
-    paths: list[str], into: Path, settings: CollectionSettings, *, options: IndexOptions
-) -> tuple[IndexReport, bool, list[str]]:
-    """The report of the run, whether there is nothing to search after it, and the warnings."""
+    paths: list[str],
+    into: Path,
+    settings: CollectionSettings,
+    *,
+    options: IndexOptions,
+    strict: bool,
+    as_json: bool,
+) -> int:
+    """Index, and print what was done. Returns the exit code."""
     import gnomon
     from gnomon.cli.progress import ProgressBar
     from gnomon.cli.terminal import noted, print_message
     from gnomon.core.progress import Progress
-    from gnomon.text.discover import label_roots
 
-    if not exists(into):
-        label_roots([Path(path) for path in paths])  # a misspelled path makes no collection
     with noted() as notes, gnomon.open(into, settings=settings, progress=print_message) as kb:
         with ProgressBar() as bar:
             bar.update(Progress("finding files"))
             report = kb.index(paths, options=options, progress=bar.update)
-        return report, _is_nothing(report, kb.status().chunks), notes
+        nothing = _is_nothing(report, kb.status().chunks)
+    _print(report, into, notes, nothing=nothing, as_json=as_json)
+    return _exit_code(report, nothing=nothing, strict=strict)
+
+
+def _require_paths(paths: list[str], into: Path) -> None:
+    """Raise InvalidInput for a misspelled path, before it makes a collection."""
+    from gnomon.text.discover import label_roots
+
+    if not exists(into):
+        label_roots([Path(path) for path in paths])
+
+
+def _plan(paths: list[str], into: Path, settings: CollectionSettings, *, options: IndexOptions, as_json: bool) -> None:
+    import gnomon
+    from gnomon.cli.plan import show_index_plan
+    from gnomon.cli.terminal import noted, print_message
+    from gnomon.collection.catalog.connection import FILE
+    from gnomon.migrate import plan_index, plan_update
+
+    with noted() as notes:
+        if exists(into / FILE):
+            with gnomon.open(into, settings=settings, create=False, progress=print_message) as kb:
+                found = plan_update(kb, list(paths), options=options)
+        else:
+            found = plan_index(list(paths), settings=settings, options=options, progress=print_message)
+    show_index_plan(found, notes, as_json=as_json, then="the same command without --dry-run")
 
 
 def _print(report: IndexReport, into: Path, notes: list[str], *, nothing: bool, as_json: bool) -> None:
@@ -180,6 +224,10 @@ def _rows(report: IndexReport) -> list[tuple[str, Text]]:
     if report.embedded:
         speed = f"{rate(report.tokens, report.embed_seconds)} tokens/s"
         rows.append(("embedded", Text(f"{counted(report.tokens, 'token')}, {speed}")))
+    if report.requests:
+        from gnomon.collection.ingest.budget import dollars
+
+        rows.append(("cost", Text(f"{dollars(report.cost)}, {counted(report.requests, 'request')}")))
     ended = Text(duration(report.seconds))
     if report.interrupted:
         ended.append(", stopped by Ctrl-C", style="bold yellow")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gnomon.cli.app import Json, app, example
+from gnomon.cli.index import MaxCost
 from gnomon.cli.plan import ChunkTokens, CpuShare, Dim, Set, To, Type, parsed_settings
 from gnomon.cli.versions import Folder
 from gnomon.core.errors import InvalidInput
@@ -59,6 +60,7 @@ QueryLog = Annotated[
         "gnomon migrate kb --status",
         "gnomon migrate kb --to gte-small --adapter --hot-first --query-log log.txt --queries judged.jsonl",
         "gnomon migrate kb --vector-type int8 --queries judged.jsonl",
+        "gnomon migrate kb --to voyage:voyage-4 --max-cost 5 --queries judged.jsonl",
         "gnomon migrate kb --chunk-tokens 128 --set fuse.weights=0.3,0.7 --queries judged.jsonl",
     )
 )
@@ -81,6 +83,7 @@ def migrate(
     adapter: Adapter = False,
     query_log: QueryLog = None,
     cpu_share: CpuShare = 0.5,
+    max_cost: MaxCost = None,
     foreground: Annotated[bool, typer.Option("--foreground", help="Build in this process: Ctrl-C stops it.")] = False,
     status: Annotated[bool, typer.Option("--status", help="Show a migration's progress or outcome.")] = False,
     stop: Annotated[bool, typer.Option("--stop", help="Stop a running migration; what it embedded is kept.")] = False,
@@ -105,7 +108,7 @@ def migrate(
         )
     gate = GateSettings(None if queries is None else str(queries), split, metric, margin, segment=segment)
     prefill = Prefill(hot_first, adapter, None if query_log is None else str(query_log))
-    how = MigrateSettings(gate, switch_if, without_proof, cpu_share, prefill=prefill)
+    how = MigrateSettings(gate, switch_if, without_proof, cpu_share, prefill=prefill, max_cost=max_cost)
     job = _MigrationJob(collection, change, how)
     raise typer.Exit(job.run(foreground=foreground, as_json=as_json))
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gnomon.cli.app import Json, app, example
-from gnomon.cli.versions import Folder
 from gnomon.core.errors import InvalidInput
 from gnomon.core.vector_types import VectorType
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from gnomon.migrate import Plan
+    from gnomon.migrate import IndexPlan, Plan
 
 TOO_LITTLE_DISK = 3
 To = Annotated[str | None, typer.Option(help="The model: a name from `gnomon models`, a hub id or a folder.")]
@@ -39,26 +41,49 @@ Type = Annotated[
 CpuShare = Annotated[float, typer.Option(help="The share of the CPU for the build, up to 1.")]
 
 
-@app.command(epilog=example("gnomon plan kb --to bge-small-en-v1.5", "gnomon plan kb --chunk-tokens 128"))
+Places = Annotated[
+    list[Path],
+    typer.Argument(help="A collection, or files and folders to index into a new one.", metavar="COLLECTION|PATH"),
+]
+
+
+@app.command(
+    epilog=example(
+        "gnomon plan kb --to bge-small-en-v1.5",
+        "gnomon plan kb --chunk-tokens 128",
+        "gnomon plan docs/ --to openai:text-embedding-3-small",
+    )
+)
 def plan(
-    collection: Folder,
+    places: Places,
     to: To = None,
     chunk_tokens: ChunkTokens = None,
     *,
     dim: Dim = None,
     vector_type: Type = None,
     settings: Set = None,
-    price: Annotated[float | None, typer.Option(help="The price of a million tokens.")] = None,
+    price: Annotated[
+        float | None, typer.Option(help="The price of a million tokens, where another one is known than yours.")
+    ] = None,
     cpu_share: CpuShare = 0.5,
     as_json: Json = False,
 ) -> None:
-    """Estimate what a change of model costs: tokens, time, disk. Changes nothing."""
+    """Estimate what a model costs before it is used: tokens, time, money, disk. Changes and sends nothing.
+
+    For a collection it is the change to another model, for files and folders a first index of them.
+    """
     import gnomon
     from gnomon.cli.terminal import data_console, noted, print_json, print_message, print_notes
     from gnomon.migrate import Change
     from gnomon.migrate import plan as planned
 
     retrieval = parsed_settings(settings)
+    if not _is_collection(places):
+        if retrieval:
+            raise InvalidInput("--set for files", expected="a collection whose search is changed", hint="leave it out")
+        _plan_index(places, to, chunk_tokens, price=price, as_json=as_json)
+        return
+    (collection,) = places
     with noted() as notes, gnomon.open(collection, create=False, progress=print_message) as kb:
         found = planned(
             kb,
@@ -73,6 +98,120 @@ def plan(
         print_notes(notes)
         print_plan(data_console(), found)
     raise typer.Exit(0 if found.bytes.is_enough else TOO_LITTLE_DISK)
+
+
+def _is_collection(places: Sequence[Path]) -> bool:
+    """Whether a change of a collection is planned; else an index of files. A path of neither is said to be missing."""
+    from gnomon.collection.catalog.connection import FILE
+    from gnomon.core.files import exists
+
+    kept = [place for place in places if exists(place / FILE)]
+    if kept and len(places) > 1:
+        raise InvalidInput(
+            f"the collection {kept[0]} beside other paths",
+            expected="one collection, or files and folders",
+            hint=f"what an update of it costs: gnomon index PATH --into {kept[0]} --dry-run",
+        )
+    return bool(kept) or (len(places) == 1 and not exists(places[0]))
+
+
+def _plan_index(
+    places: Sequence[Path], to: str | None, chunk_tokens: int | None, *, price: float | None, as_json: bool
+) -> None:
+    from gnomon.cli.terminal import noted, print_message
+    from gnomon.collection.settings import CollectionSettings
+    from gnomon.migrate import plan_index
+
+    settings = CollectionSettings(model=to, chunk_tokens=chunk_tokens)
+    with noted() as notes:
+        found = plan_index(list(places), settings=settings, price=price, progress=print_message)
+    paths = " ".join(shlex.quote(str(place)) for place in places)
+    command = f"gnomon index {paths} --into kb --model {shlex.quote(found.model)}"
+    show_index_plan(
+        found,
+        notes,
+        as_json=as_json,
+        then=command if chunk_tokens is None else f"{command} --chunk-tokens {chunk_tokens}",
+    )
+
+
+def show_index_plan(plan: IndexPlan, notes: Sequence[str], *, as_json: bool, then: str) -> None:
+    """What indexing files costs, and the command that does it."""
+    from rich.text import Text
+
+    from gnomon.cli.terminal import (
+        clean,
+        count,
+        counted,
+        data_console,
+        print_hanging,
+        print_json,
+        print_notes,
+        print_rows,
+        program,
+    )
+
+    if as_json:
+        print_json({**plan.to_json(), "warnings": notes})
+        return
+    print_notes(notes)
+    passages = f"{counted(plan.chunks, 'passage')} of {counted(plan.documents, 'document')}"
+    passages += f"; {count(plan.cached)} need no work" if plan.cached else ""
+    rows = [
+        ("model", clean(plan.space, style="bold")),
+        ("passages", Text(passages)),
+        ("to embed", _to_embed(plan)),
+        *_server_rows(plan),
+        ("time", _time(plan)),
+    ]
+    console = data_console()
+    print_rows(console, [(Text(label, style="dim"), body) for label, body in rows])
+    console.print()
+    if plan.cost:
+        then += f" --max-cost {1.1 * plan.cost:.2g}"
+    print_hanging(console, Text("next  ", style="bold"), clean(then.replace("gnomon", program(), 1)))
+
+
+def _to_embed(plan: Plan | IndexPlan) -> Text:
+    from rich.text import Text
+
+    from gnomon.cli.terminal import counted
+
+    about = "" if plan.server is None or plan.server.exact else "at most about "
+    return Text.assemble((about + counted(plan.tokens, "token"), "bold"), f" in {counted(plan.texts, 'passage')}")
+
+
+def _server_rows(plan: Plan | IndexPlan) -> list[tuple[str, Text]]:
+    """What a server charges, and in how many requests; a price alone where one was given."""
+    from rich.text import Text
+
+    from gnomon.cli.terminal import counted
+    from gnomon.collection.ingest.budget import dollars
+
+    server = plan.server
+    if server is None:
+        return [] if plan.cost is None else [("cost", Text(f"{plan.cost:,.4g}"))]
+    if server.cost is None:
+        cost = Text("not known: --price says what a million tokens cost", style="yellow")
+    else:
+        about = "" if server.exact else "at most about "
+        cost = Text.assemble((about + dollars(server.cost), "bold"), f", at {server.price:g} USD a million tokens")
+    return [("cost", cost), ("requests", Text(counted(server.requests, "request")))]
+
+
+def _time(plan: Plan | IndexPlan) -> Text:
+    from rich.text import Text
+
+    from gnomon.cli.terminal import count, duration, rate
+
+    if plan.server is not None and plan.server.seconds is None:
+        return Text("not known: the server says its rate limit with its first answer")
+    if plan.server is not None:
+        how = ", by the server's rate limit"
+    else:
+        speed, sample = rate(plan.speed.tokens, plan.speed.seconds), plan.speed.texts
+        how = f": {speed} tokens/s on a sample of {count(sample)}" if sample else ""
+    return Text.assemble((f"about {duration(plan.seconds)}", "bold"), how)
 
 
 def parsed_settings(given: list[str] | None) -> dict[str, Any]:
@@ -121,7 +260,9 @@ def _rows(plan: Plan) -> list[tuple[str, Text]]:
     share = plan.share
     processor = counted(share.threads, "thread") + (f", {share.duty:.0%} of the time" if share.duty < 1 else "")
     time = Text.assemble(("about " + duration(plan.seconds), "bold"), f" with {processor}")
-    if plan.speed.texts:
+    if plan.server is not None:
+        time = _time(plan)
+    elif plan.speed.texts:
         speed = rate(plan.speed.tokens, plan.speed.seconds)
         time.append(f": {speed} tokens/s on a sample of {count(plan.speed.texts)}")
     disk = plan.bytes
@@ -133,16 +274,12 @@ def _rows(plan: Plan) -> list[tuple[str, Text]]:
         ("from", clean(f"{plan.live}: {plan.live_model}")),
         ("to", clean(plan.space, style="bold")),
         ("passages", Text(passages)),
-        (
-            "to embed",
-            Text.assemble((counted(plan.tokens, "token"), "bold"), f" in {counted(plan.texts, 'passage')}"),
-        ),
+        ("to embed", _to_embed(plan)),
+        *_server_rows(plan),
         ("time", time),
         ("on disk", Text(on_disk)),
         ("free", room),
     ]
-    if plan.cost is not None:
-        rows.insert(5, ("cost", Text(f"{plan.cost:,.4g}")))
     if plan.too_long:
         said = f"{counted(plan.too_long, 'passage')} longer than the model reads: the end is not in the vector"
         rows.insert(3, ("note", Text(said, style="yellow")))

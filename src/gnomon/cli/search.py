@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from gnomon.cli.app import Json, app, example
+from gnomon.core.errors import ProviderFailed
 
 if TYPE_CHECKING:
     from gnomon.collection import Collection
@@ -73,7 +74,8 @@ def search(
     started = time.perf_counter()
     with noted() as notes, _opened(collection, version, mode) as (kb, dual_index):
         if dual_index is None:
-            kb.retriever(mode, where=where)  # loads what is needed, so that the two times can be told apart
+            with suppress(ProviderFailed):  # the search itself says so, and may do without
+                kb.retriever(mode, where=where)  # loads what is needed, so that the two times can be told apart
         loaded = time.perf_counter()
         if dual_index is None:
             hits = kb.search(query, k=k, mode=mode, by=by, where=where, collapse=not show_all)

@@ -26,6 +26,7 @@ from gnomon.core.errors import (
     TruncatedText,
     UnknownText,
     UnusedColumns,
+    WordsOnly,
 )
 from gnomon.core.files import storage_error
 from gnomon.core.progress import Progress
@@ -46,6 +47,7 @@ CODES: tuple[tuple[type[GnomonError], int], ...] = (
     (errors.ModelUnsupported, SURROUNDINGS),
     (errors.GenerationFailed, SURROUNDINGS),
     (errors.ProviderFailed, SURROUNDINGS),
+    (errors.CostLimitReached, SURROUNDINGS),
     (errors.CollectionDamaged, DAMAGE),
     (errors.IndexDamaged, DAMAGE),
     (errors.WeightsMismatch, DAMAGE),
@@ -229,6 +231,7 @@ _NOTED = (
     DamagedPassages,
     DamagedCatalog,
     LostChanges,
+    WordsOnly,
 )
 
 

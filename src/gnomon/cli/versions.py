@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from gnomon.collection import FieldInfo
+    from gnomon.collection.catalog.spending import Spent
     from gnomon.collection.reports import PruneReport, Status, SwitchReport, VersionInfo
 
 
@@ -60,6 +61,7 @@ def print_status(console: Console, status: Status) -> None:
         ("passages", Text(f"{count(status.chunks)}, {count(status.tokens)} tokens")),
         ("vectors", Text(f"{count(status.vectors)} in the cache")),
         *([("metadata", clean(_fields(status.fields)))] if status.fields else []),
+        *([("spent", clean(_spent(status.spent)))] if status.spent else []),
         ("on disk", Text(f"{size(total)}, of which the catalog {size(status.catalog_bytes)}")),
     ]
     for derived in status.derived:
@@ -67,6 +69,18 @@ def print_status(console: Console, status: Status) -> None:
         figures = f", {derived.kind}, {count(derived.rows)} rows, {size(derived.bytes)}"
         lines.append((f"{derived.name} index", Text.assemble(stand, figures)))
     print_rows(console, [(Text(label, style="dim"), body) for label, body in lines])
+
+
+def _spent(spent: Sequence[Spent]) -> str:
+    """What servers of models were sent and charged: a line a model and role."""
+    from gnomon.cli.terminal import counted
+    from gnomon.collection.ingest.budget import dollars
+
+    return "\n".join(
+        f"{dollars(each.cost)} for {each.role} texts by {each.model}: {counted(each.tokens, 'token')} in "
+        f"{counted(each.texts, 'text')}, {counted(each.requests, 'request')}, {each.since} to {each.until}"
+        for each in spent
+    )
 
 
 _FIELDS = 12

@@ -4,32 +4,36 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from gnomon.collection import export
 from gnomon.collection.catalog import mutations, queries, schema
-from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.versions import Version, by_id, live_chunking, live_id
 from gnomon.collection.duplicates import deeper, lacks_results, spare_depth
 from gnomon.collection.evaluation import GROUP_DEPTH, chunk_texts, run_queries
 from gnomon.collection.fields import FieldRegistry
-from gnomon.collection.indexes.derived import IndexView
+from gnomon.collection.ingest.budget import Budget
+from gnomon.collection.ingest.estimate import estimate_run
 from gnomon.collection.ingest.index_run import IndexRun, add_documents, run_lock
+from gnomon.collection.ingest.workload import Workload
 from gnomon.collection.inputs import (
     Documents,
     as_documents,
     checked_number,
+    checked_paths,
     checked_queries,
     document_id,
     document_ids,
 )
+from gnomon.collection.internals import Internals
 from gnomon.collection.reports import IndexReport, PruneReport, Status, SwitchReport, VersionInfo, status_of
 from gnomon.collection.search import HitOptions, VectorQueries, hits
+from gnomon.collection.serving.fallback import WordsIfUnreachable
 from gnomon.collection.serving.serving import Serving
-from gnomon.collection.serving.snapshot import EncoderRegistry, Snapshot
 from gnomon.collection.settings import By, IndexOptions, Mode
 from gnomon.collection.tables import TableRegistry
 from gnomon.collection.version_manager import VersionManager
@@ -42,50 +46,10 @@ from gnomon.core.vector_types import VectorType
 from gnomon.core.vectors import Vectors
 from gnomon.evaluate.pseudo import ChunkText
 from gnomon.evaluate.run import Run
-from gnomon.index.analysis import AUTO
-from gnomon.retrieve.filter import ChunkLookup
 from gnomon.retrieve.where import Where
-from gnomon.text.settings import ReadSettings
 
 if TYPE_CHECKING:
     import pyarrow
-
-
-@dataclass(frozen=True)
-class Internals:
-    """What gnomon's own packages need of an open collection. Not part of the public API: it may change at any time."""
-
-    folder: Path
-    catalog: Catalog
-    serving: Serving
-
-    @property
-    def encoders(self) -> EncoderRegistry:
-        """Loads the encoder of any version and checks it against its canaries; nothing is loaded by this."""
-        return self.serving.encoders
-
-    @property
-    def indexes(self) -> IndexView:
-        """The derived indexes as a search uses them now."""
-        return self.snapshot().indexes
-
-    def snapshot(self) -> Snapshot:
-        """The version and indexes that a request is answered by now."""
-        return self.serving.snapshot()
-
-    @property
-    def language(self) -> str:
-        """The language of the words: as it was set, or that of most passages."""
-        set_to = self.serving.active.version.retrieval.language
-        return self.indexes.lexical.main_language if set_to == AUTO else set_to
-
-    def lookups(self) -> ChunkLookup:
-        """Vectors and texts of chunks by id, as kept: for retrieval stages of one's own."""
-        return self.serving.current()[0].lookups()
-
-    def rerank(self, retriever: Retriever) -> Retriever:
-        """A retriever with the collection's own reranker after it, or as it is where none is set."""
-        return self.serving.current()[0].reranker.wrap(retriever)
 
 
 _FORMER_NAMES: dict[str, tuple[str, Callable[[Any], Any]]] = {
@@ -134,51 +98,66 @@ class Collection:
 
         Problems with single files are in the report. Interrupted (Ctrl-C) or cut off, it keeps what was committed,
         and the next call carries on. Raises InvalidInput for paths that do not exist, CollectionBusy when another
-        index run does not end within an hour.
+        index run does not end within an hour, CostLimitReached for `max_cost`, and what a model's server refuses.
         """
-        paths = [paths] if isinstance(paths, str | Path) else list(paths)
-        if "" in paths:
-            raise InvalidInput("an empty path", expected="a file or a folder", hint='"." is the current folder')
+        paths = checked_paths(paths)
         self._catalog.require_writable()
         options = options or IndexOptions()
-        reading = ReadSettings(
-            max_file_mb=options.max_file_mb,
-            max_file_s=options.max_file_s,
-            max_memory_mb=options.max_memory_mb,
-            exclude=options.exclude,
-            ignore_files=options.ignore_files,
-        )
-        writer = self._serving.writer()
+        budget = Budget(options.max_cost)
+        writer = self._serving.writer(budget)
         with self._catalog.read() as connection:
             live = live_id(connection)
         index_run = self._serving.served_version(live).encoders.index_run()
         with run_lock(self._folder, progress), index_run:
-            report = IndexRun(writer, reading, progress, verify=options.verify).run(paths)
+            if options.max_cost is not None:
+                budget.require(self.estimate(paths, options=options), self.version.model)
+            report = IndexRun(writer, options.reading, progress, verify=options.verify).run(paths)
         if report.interrupted:
             return report  # the next search brings the indexes up to date
         chunks = {"chunks": report.embedded + report.cached}
         progress(Progress("indexing", report.files, report.files, "file", metrics=chunks))
-        return self._after_write(report, save=True)
+        return self._after_write(report, save=True, budget=budget)
+
+    def estimate(self, paths: str | Path | Sequence[str | Path], *, options: IndexOptions | None = None) -> Workload:
+        """What `index` would embed now: texts and tokens, and what the model's server would charge.
+
+        Changed files are read and cut into chunks; nothing is sent, and nothing written.
+        """
+        options = options or IndexOptions()
+        with self._catalog.read() as connection:
+            target = self._serving.target(live_id(connection))
+        return estimate_run(
+            checked_paths(paths),
+            options.reading,
+            target.chunker,
+            encoder=target.encoder,
+            catalog=self._catalog,
+            verify=options.verify,
+        )
 
     def add(
-        self, documents: Documents, *, strict: bool = False, progress: ProgressCallback = no_progress
+        self,
+        documents: Documents,
+        *,
+        strict: bool = False,
+        progress: ProgressCallback = no_progress,
+        max_cost: float | None = None,
     ) -> IndexReport:
         """Put documents in; one whose id is there already is replaced, or left alone where nothing of it changed.
 
         Each is a Document, a text (its id is a digest of it), or a mapping with text and maybe id, title, metadata,
         source and media_type. Values of metadata are stored as `gnomon.text.metadata.plain_metadata` says. A row that
         is no document (another type, an id or metadata that cannot be stored) is a problem in the report, and the
-        others go in. Raises InvalidInput where none is a document, and with `strict` for the first that is none.
+        others go in. `max_cost` is as in `IndexOptions`. Raises InvalidInput where none is a document, and with
+        `strict` for the first that is none, CostLimitReached, and what a model's server refuses.
         """
         checked, problems = as_documents(documents, strict=strict)
-        report = self._after_write(add_documents(self._serving.writer(), checked, progress))
+        budget = Budget(max_cost)
+        report = self._after_write(add_documents(self._serving.writer(budget), checked, progress), budget=budget)
         return replace(report, problems=(*problems, *report.problems)) if problems else report
 
-    def upsert(
-        self, documents: Documents, *, strict: bool = False, progress: ProgressCallback = no_progress
-    ) -> IndexReport:
-        """The same as `add`, by the name that says what happens to ids that are there already."""
-        return self.add(documents, strict=strict, progress=progress)
+    upsert = add
+    """The same as `add`, by the name that says what happens to ids that are there already."""
 
     def remove(
         self, ids: str | Iterable[str] | None = None, *, where: Where | None = None, source: str | Path | None = None
@@ -305,7 +284,8 @@ class Collection:
         collection's reranker). `mode` is "hybrid", "dense" or "lexical"; by default the collection's own.
         Of equal passages the first is a hit, whose `copies` are the other documents; with collapse=False each is one.
         Raises InvalidInput for an empty query, k < 1, or another mode than dense for a vector; SpaceMismatch for a
-        vector of another space, and where the model is not the one that the collection was made with.
+        vector of another space, and where the model is not the one that the collection was made with. Where a
+        provider gives no vector for the query, a hybrid search warns WordsOnly and goes on by words; others raise.
         """
         if isinstance(query, Vectors) and len(query) != 1:
             raise InvalidInput(
@@ -333,7 +313,9 @@ class Collection:
             retriever = snapshot.retriever("dense", where, lambda: encoder, rerank=False)
         else:
             checked = checked_queries(queries, k, by)
-            retriever = self.retriever(mode, where=where)
+            retriever = WordsIfUnreachable(
+                partial(self.retriever, where=where), mode, lambda: self.version.retrieval.mode
+            )
         among = None if where is None or not collapse else self.chunk_ids(where)
         options = HitOptions(k, by, collapse, among)
         depth = spare_depth(k) if collapse else k
@@ -471,11 +453,11 @@ class Collection:
     ) -> None:
         self.close()
 
-    def _after_write(self, report: IndexReport, *, save: bool = False) -> IndexReport:
+    def _after_write(self, report: IndexReport, *, save: bool = False, budget: Budget | None = None) -> IndexReport:
         """What serves in this process finds what was written, and versions that may be gone back to get it too."""
         self._serving.after_write(save=save)
         try:
-            problems = self.versions.update_ready()
+            problems = self.versions.update_ready(budget)
         except KeyboardInterrupt:  # all of it is committed; the next write brings along what lags
             return replace(report, interrupted=True)
         return replace(report, problems=(*report.problems, *problems)) if problems else report

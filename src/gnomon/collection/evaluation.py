@@ -104,9 +104,13 @@ def run_queries(
     """The results of each query (id -> text) with a snapshot's retriever, with query vectors from the cache."""
     version, catalog, folder = snapshot.version, snapshot.served.catalog, snapshot.served.catalog.path.parent
     mode = mode or version.retrieval.mode
-    retriever = snapshot.retriever(
-        mode, where, lambda: CachedEncoder(snapshot.served.encoders.encoder, catalog, version.space_id)
-    )
+
+    def encoder() -> Encoder:
+        own = snapshot.served.encoders.encoder
+        # The cache holds the query vectors of a space's own model.
+        return own if version.retrieval.query_encoder else CachedEncoder(own, catalog, version.space_id)
+
+    retriever = snapshot.retriever(mode, where, encoder)
     with catalog.read() as connection:
         owners = ChunkOwners.read(connection, version.chunking_id)
     depth = max(k, GROUP_DEPTH) if by == "document" else k

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
-from pathlib import PurePath
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePath
 from typing import Any, get_args
 from uuid import UUID
 
@@ -163,3 +163,11 @@ def _query(text: Any) -> str:
             expected="some words to look for, or gnomon.Vectors of the collection's space",
         )
     return query
+
+
+def checked_paths(paths: str | Path | Sequence[str | Path]) -> list[str | Path]:
+    """One path or several as a list. Raises InvalidInput for an empty one."""
+    found = [paths] if isinstance(paths, str | Path) else list(paths)
+    if "" in found:
+        raise InvalidInput("an empty path", expected="a file or a folder", hint='"." is the current folder')
+    return found

@@ -15,6 +15,7 @@ from gnomon.collection.catalog.versions import Version
 from gnomon.collection.collection import Collection
 from gnomon.collection.indexes.state import derived_folder, read_state
 from gnomon.collection.serving.serving import Serving
+from gnomon.collection.serving.shared_space import resolve_query_encoder
 from gnomon.collection.serving.snapshot import EncoderRegistry, resolve_models
 from gnomon.collection.settings import DEFAULT_MODEL, CollectionSettings, RetrievalSettings
 from gnomon.core.contracts import Encoder, SparseTextEncoder
@@ -121,11 +122,16 @@ class _Models:
         sparse = self.load_sparse(named) if self.sparse is None and named is not None else self.sparse
         return replace(self, encoders=encoders, sparse=sparse)
 
+    def like(self, model: str, space: Space) -> Encoder:
+        """A model with its vectors in the form that those of a space have."""
+        named = (each for each in self.encoders if each.space.name == model)
+        return next(named, None) or self.load(model, VectorForm.of(space))
+
     def registry(self, catalog: Catalog, version: Version, named: str | None) -> EncoderRegistry:
         """The encoders of a collection's versions. Raises SpaceMismatch where none is of this version's space."""
         return EncoderRegistry(
             catalog,
-            lambda model, space: self.load(model, VectorForm.of(space)),
+            self.like,
             _checked_encoders(version, named, self.encoders, load=self.load),
             load_sparse=self.load_sparse,
             sparse=self.sparse,
@@ -211,8 +217,8 @@ def _unfinished(folder: Path) -> CollectionNotFound:
     )
 
 
-def _create(catalog: Catalog, settings: CollectionSettings, models: _Models, *, model: str) -> Version:
-    encoder, sparse = models.encoders[0], models.sparse
+def new_chunking(settings: CollectionSettings, encoder: Encoder) -> ChunkSettings:
+    """The chunks of a new collection. Raises InvalidInput for longer ones than the encoder reads."""
     tokens = settings.chunk_tokens or min(_CHUNK_TOKENS, encoder.max_tokens)
     chunking = ChunkSettings(
         max_tokens=tokens,
@@ -225,11 +231,18 @@ def _create(catalog: Catalog, settings: CollectionSettings, models: _Models, *, 
             expected=f"at most the {encoder.max_tokens} tokens that it reads whole",
             hint="take smaller chunks, or a model that reads longer texts",
         )
-    retrieval = _retrieval(settings, sparse)
+    return chunking
+
+
+def _create(catalog: Catalog, settings: CollectionSettings, models: _Models, *, model: str) -> Version:
+    encoder, sparse = models.encoders[0], models.sparse
+    chunking = new_chunking(settings, encoder)
+    canaries = spaces.canaries_for(catalog, encoder)
+    retrieval = resolve_query_encoder(_retrieval(settings, sparse), encoder, models.like)
     with catalog.write() as connection:
         made = versions.live_version(connection)  # another process may have been first
         if made is None:
-            space = spaces.register(connection, encoder, model)
+            space = spaces.register(connection, encoder, model, canaries=canaries)
             if retrieval.sparse is not None and sparse is not None:
                 spaces.register_sparse(connection, sparse, retrieval.sparse.model)
             chunking_row = versions.chunking_id(connection, chunking.to_json(), None)
@@ -282,7 +295,8 @@ def _require_agreement(version: Version, settings: CollectionSettings, sparse: S
     stored = {**version.chunking, **asdict(version.retrieval)}
     stored |= {setting: version.chunking[name] for name, setting in _CHUNKING_NAMES.items()}
     if settings.retrieval is not None:
-        whole = asdict(_retrieval(replace(settings, sparse=None), sparse))
+        whole_settings = _with_kept_fingerprint(_retrieval(replace(settings, sparse=None), sparse), version.retrieval)
+        whole = asdict(whole_settings)
         named = settings.retrieval if isinstance(settings.retrieval, Mapping) else whole
         other |= {name: whole[name] for name in named if stored[name] != whole[name]}
     wanted_form = {"dim": settings.dim, "vector_type": settings.vector_type}
@@ -316,6 +330,13 @@ def _retrieval(settings: CollectionSettings, sparse: SparseTextEncoder | None = 
     return resolve_models(whole)
 
 
+def _with_kept_fingerprint(wanted: RetrievalSettings, kept: RetrievalSettings) -> RetrievalSettings:
+    """The settings with the kept query encoder, where they name the same model."""
+    named = wanted.query_encoder and wanted.query_encoder.model
+    same = kept.query_encoder is not None and kept.query_encoder.model == named
+    return replace(wanted, query_encoder=kept.query_encoder) if same else wanted
+
+
 def _reference(model: str) -> str:
     """What the catalog keeps to load the model from: a folder's absolute path, or a name as it is."""
     folder = Path(model).expanduser()
@@ -325,12 +346,14 @@ def _reference(model: str) -> str:
 def load_in_form(name: str, form: VectorForm, *, threads: int | None, progress: ProgressCallback) -> Encoder:
     """The model, with its vectors in this form."""
     from gnomon.encode import EncoderSettings, load_encoder
-    from gnomon.encode.stored import StoredEncoder
+    from gnomon.encode.providers.names import provider_reference
+    from gnomon.encode.stored import stored_as
 
     precision: RuntimePrecision = "int8" if form.precision == "int8" else "auto"
+    # A provider's model needs no processor: its threads are the requests that are on their way at once.
+    threads = threads if provider_reference(name) is None else None
     settings = EncoderSettings(threads=threads, precision=precision, dim=form.dim)
-    encoder = load_encoder(name, settings=settings, progress=progress)
-    return encoder if form.vector_type == "float32" else StoredEncoder(encoder, form.vector_type)
+    return stored_as(load_encoder(name, settings=settings, progress=progress), form.vector_type)
 
 
 def _loaded_sparse(name: str, *, threads: int | None, progress: ProgressCallback) -> SparseTextEncoder:

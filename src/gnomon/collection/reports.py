@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gnomon.collection.catalog import fields, queries, schema
+from gnomon.collection.catalog import fields, queries, schema, spending
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.fields import FieldInfo, Misfits
+from gnomon.collection.catalog.spending import Spent
 from gnomon.collection.catalog.versions import Version
 from gnomon.collection.indexes.state import derived_folder, lexical_languages, lexical_position, read_state
 from gnomon.index.quantised_search import chosen_settings
@@ -35,6 +36,7 @@ class IndexReport:
 
     Files that were found are `unchanged`, `indexed`, `moved` (the same under another path, its vectors kept) or
     failed. `removed` ones are gone, or left out now; `ignored` counts what ignore files leave out, a folder as one.
+    Where a server embedded them, `requests` are those answered, `tokens` as it counts them, `cost` is in USD.
     """
 
     files: int = 0
@@ -54,6 +56,8 @@ class IndexReport:
     problems: tuple[Problem, ...] = field(default=())
     moved: int = 0
     ignored: int = 0
+    requests: int = 0
+    cost: float = 0.0
 
     @property
     def failed(self) -> int:
@@ -96,7 +100,7 @@ class Status:
     `languages` says how many passages are in which language, as keyword search has analysed them.
     `position` is the last journal entry that concerns the version's chunks. `documents_without_passages` have no
     text, or are not in the version yet: no search finds them. `fields` are those of the metadata with their types,
-    without counts.
+    without counts. `spent` is what servers of models were sent and charged, by model and role.
     """
 
     path: str
@@ -116,6 +120,7 @@ class Status:
     documents_without_passages: int = 0
     languages: dict[str, int] = field(default_factory=dict)
     fields: tuple[FieldInfo, ...] = ()
+    spent: tuple[Spent, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """A plain mapping."""
@@ -190,6 +195,7 @@ def status_of(folder: Path, catalog: Catalog, version: Version) -> Status:
             "vectors": queries.count(connection, schema.vectors, schema.vectors.c.space_id == version.space_id),
         }
         metadata = tuple(fields.kept(connection))
+        spent = spending.totals(connection)
     state_folder = derived_folder(folder, version)
     return Status(
         path=str(folder),
@@ -201,6 +207,7 @@ def status_of(folder: Path, catalog: Catalog, version: Version) -> Status:
         chunks=chunks,
         position=position,
         fields=metadata,
+        spent=spent,
         catalog_bytes=sum(_bytes(path) for path in folder.glob("collection.db*")),
         languages=lexical_languages(state_folder, read_state(state_folder)),
         derived=_derived(folder, catalog, version, position=position, chunks=chunks),

@@ -15,16 +15,36 @@ from gnomon.retrieve.feedback import NeighbourSettings, RM3Settings, RocchioSett
 from gnomon.retrieve.fuse import FuseSettings
 from gnomon.retrieve.rerank import RerankSettings
 from gnomon.retrieve.sparse import SparseSettings
+from gnomon.text.settings import ReadSettings
 
 Mode = Literal["hybrid", "dense", "lexical", "sparse"]
 By = Literal["chunk", "document"]
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
+
+
+@dataclass(frozen=True)
+class QueryEncoderSettings:
+    """Another model for queries than the documents', which shares their space by its maker's word.
+
+    `fingerprint` (hex SHA-256) identifies the one that was tested when it was set; it is filled in there. Raises
+    InvalidInput for no name.
+    """
+
+    model: str
+    fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.model, str) or not self.model:
+            raise InvalidInput(f"query_encoder.model = {self.model!r}", expected="a model's name or folder")
+
+
 STAGES = {
     "rocchio": RocchioSettings,
     "rm3": RM3Settings,
     "neighbours": NeighbourSettings,
     "rerank": RerankSettings,
     "sparse": SparseSettings,
+    "query_encoder": QueryEncoderSettings,
 }
 """The optional stages of a search, by the names of their settings."""
 RENAMED_SETTINGS = {"rerank.share": "rerank.weight"}
@@ -40,6 +60,7 @@ class RetrievalSettings:
     docs/stages.md. `rocchio` is relevance feedback for the dense part, `rm3` for the keyword part, and `neighbours`
     smooths the scores of the result. `rerank` is a second model that reorders the first results. `sparse` is a sparse
     encoder, whose results are a list of a hybrid search: `fuse.weights` then has one more, for the last list.
+    `query_encoder` is another model for queries, in the documents' space.
 
     `index` is how similar vectors are found: auto (a scan of short codes), exact (every vector compared), or
     hnsw or ivf, which compare fewer vectors and aim at 0.99 of the ten nearest rather than 0.998. Up to
@@ -55,6 +76,7 @@ class RetrievalSettings:
     index: Chosen = _INDEX
     rerank: RerankSettings | None = None
     sparse: SparseSettings | None = None
+    query_encoder: QueryEncoderSettings | None = None
 
     def __post_init__(self) -> None:
         require_chosen(self.index)
@@ -136,7 +158,8 @@ class IndexOptions:
     `max_file_mb` is the largest file that is read, `max_file_s` the longest that reading and chunking one may take
     (seconds), `max_memory_mb` the most memory that it may take.
     `ignore_files`: rules in .gitignore and .gnomonignore files are heeded. `verify`: every file is read and its
-    SHA-256 compared, instead of its size and times.
+    SHA-256 compared, instead of its size and times. `max_cost` is what the run may spend on the model's server, in USD:
+    one that would cost more is not begun, and one that comes to it stops there.
     """
 
     exclude: tuple[str, ...] = ()
@@ -145,3 +168,15 @@ class IndexOptions:
     max_file_mb: float = 50.0
     max_file_s: float = 60.0
     max_memory_mb: float = 1000.0
+    max_cost: float | None = None
+
+    @property
+    def reading(self) -> ReadSettings:
+        """Those of reading files."""
+        return ReadSettings(
+            max_file_mb=self.max_file_mb,
+            max_file_s=self.max_file_s,
+            max_memory_mb=self.max_memory_mb,
+            exclude=self.exclude,
+            ignore_files=self.ignore_files,
+        )

@@ -24,6 +24,7 @@ from gnomon.collection.catalog.versions import (
 )
 from gnomon.collection.indexes.state import derived_folder
 from gnomon.collection.ingest.backfill import Backfill, BackfillOptions, BackfillProgress
+from gnomon.collection.ingest.budget import Budget
 from gnomon.collection.reports import Problem, PruneReport, SwitchReport, VersionInfo
 from gnomon.collection.serving.serving import Serving
 from gnomon.collection.settings import RetrievalSettings
@@ -301,7 +302,6 @@ class VersionManager:
         built already, that one is returned, to be resumed. Raises InvalidInput where a ready or live version is the
         same, for an encoder of several vectors a text, and for chunks longer than the encoder reads.
         """
-        spaces.require_single(encoder)
         if chunking is not None and chunking.max_tokens > encoder.max_tokens:
             raise InvalidInput(
                 f"chunks of {chunking.max_tokens} tokens for {encoder.space.short}",
@@ -309,6 +309,7 @@ class VersionManager:
                 hint="take smaller chunks, or a model that reads longer texts",
             )
         own = encoder if chunking is not None else self._own_encoder()
+        canaries = spaces.canaries_for(self._catalog, encoder)
         self._serving.encoders.register(encoder)
         wanted = (retrieval or self._live().retrieval).sparse
         sparse = None if wanted is None else self._serving.encoders.sparse(wanted)
@@ -316,7 +317,7 @@ class VersionManager:
             live = versions.by_id(connection, versions.live_id(connection))
             if sparse is not None and wanted is not None:
                 spaces.register_sparse(connection, sparse, wanted.model)
-            space = spaces.register(connection, encoder, model or encoder.space.name)
+            space = spaces.register(connection, encoder, model or encoder.space.name, canaries=canaries)
             if own is not None and own.space == live.space:
                 record_tokenizer(connection, live, own)
             chunking_id, settings = live.chunking_id, retrieval or live.retrieval
@@ -340,10 +341,10 @@ class VersionManager:
         version = self.get(name)
         return Backfill(self._catalog, version, lambda: self._serving.target(version.id), options=options)
 
-    def update_ready(self) -> tuple[Problem, ...]:
+    def update_ready(self, budget: Budget | None = None) -> tuple[Problem, ...]:
         """After a write: put the documents into the ready versions too, so that a rollback loses nothing.
 
-        Returns a problem for each that cannot be updated, as its model is gone.
+        Returns a problem for each that cannot be updated, as its model is gone, or the budget does not allow it.
         """
         with self._catalog.read() as connection:
             ready = versions.all_versions(connection, ["ready"])
@@ -351,7 +352,8 @@ class VersionManager:
         for version in ready:
             target = partial(self._serving.target, version.id)
             try:
-                Backfill(self._catalog, version, target).run()
+                options = BackfillOptions() if budget is None else BackfillOptions(budget=budget)
+                Backfill(self._catalog, version, target, options=options).run()
             except GnomonError as error:
                 reason = f"lacks what was put in, and cannot be gone back to before it has it: {error.message}"
                 problems.append(Problem(version.name, reason, error.hint, skipped=False))

@@ -105,6 +105,10 @@ class IndexDamaged(GnomonError):
     """A derived index file is missing, corrupt or of another space. The collection rebuilds it."""
 
 
+class CostLimitReached(GnomonError):
+    """What is to be sent to a server would cost more than was allowed."""
+
+
 class GenerationFailed(GnomonError):
     """A language model's endpoint is down, refuses, times out, sends no valid reply or breaks off."""
 
@@ -139,6 +143,10 @@ class UnusedColumns(UserWarning):
 
 class LowRecall(UserWarning):
     """An approximate index that lost too many true neighbours was replaced by an exact one."""
+
+
+class WordsOnly(UserWarning):
+    """A search by words alone, as the model's server gave no vector for the query."""
 
 
 class DamagedPassages(UserWarning):

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int
 
-from gnomon.core.contracts import Encoder, Role
+from gnomon.core.contracts import DelegatingEncoder, Encoder, Role
 from gnomon.core.vectors import Vectors
 
 
@@ -53,9 +53,9 @@ class EncodedBatch:
 
 
 MaySend = Callable[[int, int], bool]
-"""Called with the number of texts and their counted tokens before a request, and with zeros before it is sent again.
-
-After the first False nothing is sent any more.
+"""Called with the number of texts and their counted tokens before each new request, and with zeros now and then while
+requests wait for their turn, for an answer or to be sent again. After the first False no new request is sent; after one
+for zeros those that wait are not sent either, and fail.
 """
 
 
@@ -71,11 +71,6 @@ class MeteredEncoder(Encoder, Protocol):
     @property
     def price(self) -> float | None:
         """USD per million tokens; 0 for a server of one's own, None where it is not known."""
-        ...
-
-    @property
-    def usage(self) -> Usage:
-        """All requests that were answered so far."""
         ...
 
     @property
@@ -100,7 +95,42 @@ class MeteredEncoder(Encoder, Protocol):
     def encode_batches(self, texts: Sequence[str], *, role: Role, may_send: MaySend = always) -> Iterator[EncodedBatch]:
         """Each request's vectors as they arrive.
 
-        `may_send` is asked as `MaySend` says. After its first False, and after a request that failed for good, none is
-        sent any more: those in flight are awaited and given, then the iterator ends, or raises the error.
+        `may_send` is asked as `MaySend` says. After its first False, and after a request that failed for good, no new
+        one is sent: those in flight are awaited and given, then the iterator ends, or raises the error. An answer that
+        was charged and cannot be used comes without positions.
         """
         ...
+
+
+class DelegatingMeteredEncoder(DelegatingEncoder):
+    """A `DelegatingEncoder` around a `MeteredEncoder`, which is one too."""
+
+    encoder: MeteredEncoder
+
+    @property
+    def price(self) -> float | None:
+        """The wrapped encoder's."""
+        return self.encoder.price
+
+    @property
+    def counts_exactly(self) -> bool:
+        """The wrapped encoder's."""
+        return self.encoder.counts_exactly
+
+    @property
+    def requests_per_minute(self) -> float | None:
+        """The wrapped encoder's."""
+        return self.encoder.requests_per_minute
+
+    @property
+    def tokens_per_minute(self) -> float | None:
+        """The wrapped encoder's."""
+        return self.encoder.tokens_per_minute
+
+    def count_requests(self, tokens: Sequence[int]) -> int:
+        """The wrapped encoder's."""
+        return self.encoder.count_requests(tokens)
+
+    def encode_batches(self, texts: Sequence[str], *, role: Role, may_send: MaySend = always) -> Iterator[EncodedBatch]:
+        """The wrapped encoder's."""
+        return self.encoder.encode_batches(texts, role=role, may_send=may_send)

@@ -9,8 +9,9 @@ import numpy as np
 from sqlalchemy import Connection, select
 
 from gnomon.collection.catalog import schema, vector_cache, versions
-from gnomon.collection.catalog.spaces import CANARIES
+from gnomon.collection.catalog.canaries import CANARIES
 from gnomon.collection.catalog.versions import Version
+from gnomon.collection.serving.shared_space import for_role
 from gnomon.core.batching import in_blocks
 from gnomon.core.contracts import Array, Encoder
 from gnomon.core.documents import Chunk
@@ -35,6 +36,7 @@ from gnomon.doctor.identify_model import (
 )
 from gnomon.doctor.report import Diagnosis, DoctorFinding, Severity
 from gnomon.doctor.vector_checks import replace_vectors
+from gnomon.encode.providers.names import provider_reference
 from gnomon.kernels.similarity import paired_cosines
 from gnomon.kernels.statistics import share_interval
 
@@ -58,8 +60,9 @@ def models(context: CheckContext) -> Iterator[Diagnosis]:
             yield Diagnosis(_canaries(version, wrong))
             continue
         context.progress(Progress("examining", message=f"loading {version.model}"))
+        opener = context.kb.internals.encoders.opener
         try:
-            context.encoders[space_id] = context.kb.internals.encoders.opener(version)()
+            context.encoders[space_id] = for_role(opener(version, always=True)(), "document")
         except SpaceMismatch as error:
             context.skipped.append(f"vectors of {version.space.short} against their model: it has changed")
             yield Diagnosis(_changed(version, own, severity, error=error))
@@ -69,8 +72,10 @@ def models(context: CheckContext) -> Iterator[Diagnosis]:
 
 
 def _is_available(context: CheckContext, version: Version) -> bool:
-    """Whether the model was passed when the collection was opened, or is on this machine."""
-    return context.kb.internals.encoders.is_registered(version) or local_folder(version.model) is not None
+    """Whether the model was passed when the collection was opened, is on this machine, or at a provider."""
+    if context.kb.internals.encoders.is_registered(version) or provider_reference(version.model) is not None:
+        return True
+    return local_folder(version.model) is not None
 
 
 def _missing(
@@ -109,7 +114,10 @@ def _broken_canaries(connection: Connection, version: Version) -> list[str]:
         select(table.role, table.text, table.vector).where(table.space_id == version.space_id)
     ).all()
     there = {(row.role, row.text) for row in rows}
-    wrong = [f"missing: {text}" for role, text in CANARIES if (role, text) not in there]
+    space = schema.spaces.c
+    is_server = connection.execute(select(space.checked).where(space.id == version.space_id)).scalar_one() is not None
+    expected = () if is_server and there else CANARIES  # a server has those that it reads whole
+    wrong = [f"missing: {text}" for role, text in expected if (role, text) not in there]
     for row in rows:
         vector = np.frombuffer(row.vector[: len(row.vector) // 4 * 4], dtype="<f4")
         if len(row.vector) != 4 * version.space.dim or not np.isfinite(vector).all() or not vector.any():

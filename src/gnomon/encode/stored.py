@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from gnomon.core.contracts import DelegatingEncoder, Encoder, Role
 from gnomon.core.space import Space
+from gnomon.core.usage import DelegatingMeteredEncoder, EncodedBatch, MaySend, MeteredEncoder, always
 from gnomon.core.vector_types import VectorType, rounding
 from gnomon.core.vectors import Vectors
 
@@ -34,6 +36,22 @@ class StoredEncoder(DelegatingEncoder):
         self.encoder.space.require(vectors.space)
         rows = rounding(self._space.vector_type)(vectors.data) if role == "document" else vectors.data
         return Vectors(rows, self._space)
+
+
+class StoredMeteredEncoder(DelegatingMeteredEncoder, StoredEncoder):
+    """The same for an encoder that sends texts to a server."""
+
+    def encode_batches(self, texts: Sequence[str], *, role: Role, may_send: MaySend = always) -> Iterator[EncodedBatch]:
+        """The wrapped encoder's, stored."""
+        for batch in self.encoder.encode_batches(texts, role=role, may_send=may_send):
+            yield replace(batch, vectors=self.stored(batch.vectors, role=role))
+
+
+def stored_as(encoder: Encoder, vector_type: VectorType) -> Encoder:
+    """The encoder with its documents' vectors rounded to a type; itself where that keeps them whole."""
+    if vector_type == "float32":
+        return encoder
+    return (StoredMeteredEncoder if isinstance(encoder, MeteredEncoder) else StoredEncoder)(encoder, vector_type)
 
 
 def unrounded(encoder: Encoder) -> Encoder:

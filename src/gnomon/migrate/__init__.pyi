@@ -12,7 +12,7 @@ from .change import Change
 from .gate import GateReport, gate
 from .judgments import GateSettings
 from .migration import MigrateSettings, migrate
-from .plan import Plan, plan
+from .plan import IndexPlan, Plan, plan, plan_index, plan_update
 from .prefill import Prefill
 from .process import follow, start
 from .state import Migration, status, stop
@@ -27,6 +27,7 @@ __all__ = [
     "EmbeddingCoverage",
     "GateReport",
     "GateSettings",
+    "IndexPlan",
     "MigrateSettings",
     "Migration",
     "Plan",
@@ -41,6 +42,8 @@ __all__ = [
     "load_adapter",
     "migrate",
     "plan",
+    "plan_index",
+    "plan_update",
     "save_adapter",
     "start",
     "status",

@@ -13,6 +13,7 @@ from gnomon.collection.catalog.versions import Version, chunk_tokenizer_of
 from gnomon.collection.collection import Collection
 from gnomon.collection.opening import VectorForm, load_in_form
 from gnomon.collection.reports import VersionInfo
+from gnomon.collection.serving.shared_space import resolve_query_encoder
 from gnomon.collection.serving.snapshot import resolve_models
 from gnomon.collection.settings import RENAMED_SETTINGS, STAGES, RetrievalSettings
 from gnomon.core.contracts import Encoder
@@ -20,7 +21,7 @@ from gnomon.core.errors import InvalidInput
 from gnomon.core.files import is_folder
 from gnomon.core.progress import ProgressCallback, no_progress
 from gnomon.core.vector_types import VectorType
-from gnomon.encode.stored import StoredEncoder, unrounded
+from gnomon.encode.stored import stored_as, unrounded
 from gnomon.retrieve.fuse import FuseSettings
 from gnomon.text.chunk import ChunkSettings
 
@@ -103,13 +104,15 @@ def resolve_change(
     """Load the model (unless `encoder` is given) and complete the settings of a change.
 
     Raises InvalidInput if nothing would change, for unknown settings, and for chunks longer than the model's
-    maximum; and the errors of loading a model.
+    maximum; SpaceMismatch for a query encoder of another space; and the errors of loading a model.
     """
     live = live_version(kb)
     retrieval = resolve_models(change_retrieval(live.retrieval, change.retrieval or {}), progress)
     if encoder is None:
         encoder = _loaded(kb, live, change, threads=threads, progress=progress)
     require_single(encoder)
+    registry = kb.internals.encoders
+    retrieval = resolve_query_encoder(retrieval, encoder, registry.named, again=encoder.space != live.space)
     chunking = _chunking(live, change.chunk_tokens, encoder)
     if encoder.space == live.space and chunking is None and retrieval == live.retrieval:
         raise InvalidInput(
@@ -160,7 +163,7 @@ def change_retrieval(base: RetrievalSettings, changes: Mapping[str, Any]) -> Ret
             settings = sorted({f.name for f in fields(RetrievalSettings)} - _GROUPS.keys())
             inside = [f"{group}.{name}" for group in _GROUPS for name in _field_names(group)]
             raise InvalidInput(f"the search setting {path!r}", expected=", ".join([*settings, *inside]))
-        if group in ("rerank", "sparse") and name in ("", "model"):
+        if group in ("rerank", "sparse", "query_encoder") and name in ("", "model"):
             plain[group] = {**(plain.get(group) or {}), "fingerprint": ""}  # the former model's
         if dot:
             plain[group] = {**(plain.get(group) or {}), name: value}
@@ -196,7 +199,7 @@ def _loaded(
         return kb.encoder
     if stays and kb.encoder.space == live.space and form.dim == VectorForm.of(live.space).dim:
         own = unrounded(kb.encoder)  # the model is loaded already: only what is stored of it changes
-        return own if form.vector_type == "float32" else StoredEncoder(own, form.vector_type)
+        return stored_as(own, form.vector_type)
     return load_in_form(change.to or live.model, form, threads=threads, progress=progress)
 
 

@@ -6,18 +6,19 @@ import shutil
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sqlalchemy import select
 
-from gnomon.collection.catalog import schema, vector_cache
+from gnomon.collection.catalog import schema
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.queries import chunks_of, document_of
 from gnomon.collection.catalog.versions import Version, chunk_tokenizer_of, chunker_for
 from gnomon.collection.collection import Collection
+from gnomon.collection.ingest.workload import SAMPLE, Workload, WorkloadCounter
 from gnomon.collection.reports import Status
 from gnomon.core.contracts import Encoder
 from gnomon.core.documents import Chunk
@@ -26,8 +27,6 @@ from gnomon.core.space import Space
 from gnomon.core.vector_types import record_type
 from gnomon.migrate.change import ResolvedChange
 
-SAMPLE = 512
-"""Texts encoded to measure the speed, at most."""
 _MAX_S = 20.0
 _BATCH_SIZE = 64
 _CHUNK_BLOCK, _DOCUMENT_BLOCK = 2000, 100
@@ -97,33 +96,12 @@ def measure_speed(
     return EncodingSpeed(done, tokens, seconds)
 
 
-@dataclass(frozen=True)
-class Workload:
-    """The `texts` to embed, of `tokens` in all, for `chunks` of `documents`.
-
-    `cached` chunks already have their vector, or have the text of a counted one. `too_long` texts exceed the
-    model's maximum, `longest` is the tokens of the longest. `text_bytes` are of all chunks. `seconds` is the
-    time for chunking and counting, which the build needs again. `sample` is a random sample of the texts.
-    """
-
-    documents: int = 0
-    chunks: int = 0
-    cached: int = 0
-    texts: int = 0
-    tokens: int = 0
-    too_long: int = 0
-    longest: int = 0
-    text_bytes: int = 0
-    seconds: float = 0.0
-    sample: tuple[str, ...] = field(default=(), repr=False)
-
-
 def count_workload(catalog: Catalog, change: ResolvedChange, *, sample: int = SAMPLE) -> Workload:
     """Count the texts to embed with the new model's own tokenizer, in one pass; changes nothing.
 
     Raises InvalidInput if the chunks stay and some are longer than the model's maximum.
     """
-    counter = _Counter(catalog, change.encoder, sample)
+    counter = WorkloadCounter(catalog, change.encoder, sample=sample)
     started = time.perf_counter()
     for chunks in _existing_chunks(catalog, change) if change.chunking is None else _new_chunks(catalog, change):
         counter.add(chunks)
@@ -138,66 +116,6 @@ def count_workload(catalog: Catalog, change: ResolvedChange, *, sample: int = SA
             hint=f"make new passages: --chunk-tokens {change.encoder.max_tokens}, or less",
         )
     return workload
-
-
-class _Counter:
-    """Adds up blocks of chunks. Equal texts are embedded once."""
-
-    def __init__(self, catalog: Catalog, encoder: Encoder, sample: int) -> None:
-        self._catalog, self._encoder, self._sample_size = catalog, encoder, sample
-        with catalog.read() as connection:
-            table = schema.spaces.c
-            # Vectors of the space's parent are cut and rounded, not made again.
-            same = table.fingerprint.in_([encoder.space.fingerprint, encoder.space.parent or ""])
-            self._spaces = list(connection.execute(select(table.id).where(same)).scalars())
-        self._hashes: set[bytes] = set()
-        self._sample: list[str] = []
-        self._random = np.random.default_rng(0)
-        self._chunks = self._tokens = self._too_long = self._longest = self._bytes = 0
-        self._texts = 0
-
-    def add(self, block: Sequence[Chunk]) -> None:
-        """Count a block; only texts without a vector are tokenized."""
-        self._chunks += len(block)
-        self._bytes += sum(len(chunk.text.encode("utf-8", "surrogatepass")) for chunk in block)
-        new = {chunk.text_hash: chunk.embed_text for chunk in block if chunk.text_hash not in self._hashes}
-        self._hashes.update(new)
-        for space in self._spaces:
-            with self._catalog.read() as connection:
-                lacking = vector_cache.missing(connection, space, "document", hashes=list(new))
-            new = {key: text for key, text in new.items() if key in lacking}
-        texts = list(new.values())
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", TruncatedText)
-            counts = self._encoder.count_tokens(texts, role="document") if texts else []
-        self._tokens += sum(counts)
-        self._longest = max([self._longest, *counts])
-        self._too_long += sum(count > self._encoder.max_tokens for count in counts)
-        for text in texts:
-            self._draw(text)
-
-    def workload(self, documents: int, seconds: float) -> Workload:
-        """The sums."""
-        return Workload(
-            documents=documents,
-            chunks=self._chunks,
-            cached=self._chunks - self._texts,
-            texts=self._texts,
-            tokens=self._tokens,
-            too_long=self._too_long,
-            longest=self._longest,
-            text_bytes=self._bytes,
-            seconds=seconds,
-            sample=tuple(self._sample),
-        )
-
-    def _draw(self, text: str) -> None:
-        """Reservoir sampling: each text has the same chance (Vitter 1985, algorithm R)."""
-        self._texts += 1
-        if len(self._sample) < self._sample_size:
-            self._sample.append(text)
-        elif (at := int(self._random.integers(self._texts))) < self._sample_size:
-            self._sample[at] = text
 
 
 def _existing_chunks(catalog: Catalog, change: ResolvedChange) -> Iterator[list[Chunk]]:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from gnomon.collection.catalog.versions import NotReady, timestamp
 from gnomon.collection.collection import Collection
 from gnomon.collection.opening import open_collection
+from gnomon.collection.serving.shared_space import for_role
 from gnomon.collection.settings import Mode
 from gnomon.core.errors import InvalidInput
 from gnomon.core.progress import ProgressCallback, no_progress
@@ -298,7 +299,8 @@ def _open_version(kb: Collection, name: str) -> Iterator[Collection]:
     encoder, tries = kb.internals.serving.served_version(kb.versions.get(name).id).encoders.encoder, 0
     while True:
         try:
-            opened = open_collection(kb.status().path, create=False, version=name, encoder=encoder)
+            both = list(dict.fromkeys((for_role(encoder, "document"), for_role(encoder, "query"))))
+            opened = open_collection(kb.status().path, create=False, version=name, encoder=both)
             break
         except NotReady:
             tries += 1

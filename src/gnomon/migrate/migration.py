@@ -13,13 +13,15 @@ from typing import Any, get_args
 from gnomon.collection.catalog.versions import NotReady, timestamp
 from gnomon.collection.collection import Collection
 from gnomon.collection.ingest.backfill import BackfillOptions, BackfillProgress
-from gnomon.collection.ingest.writer import EmbeddingCounts
+from gnomon.collection.ingest.budget import Budget
+from gnomon.collection.ingest.writer import EmbeddingCounts, EmbedOptions
 from gnomon.collection.reports import VersionInfo
 from gnomon.core.contracts import Array, Encoder
 from gnomon.core.errors import GnomonError, InvalidInput
 from gnomon.core.progress import Progress, ProgressCallback, no_progress
 from gnomon.core.renamed import renamed_argument, renamed_fields
 from gnomon.core.serialize import from_plain, to_plain
+from gnomon.core.usage import MeteredEncoder
 from gnomon.migrate.adapter.retriever import embed_in_order
 from gnomon.migrate.change import Change, ResolvedChange, find_ready_version, resolve_change
 from gnomon.migrate.cost import count_workload, estimate_disk
@@ -48,7 +50,8 @@ class MigrateSettings:
     """How a migration goes: its gate, the outcome needed for the switch, its share of the processor, its prefill.
 
     `without_proof` allows the switch without judged queries, if nothing seems broken. `nice` lowers the priority
-    of a build in a process of its own (POSIX: 0 to 19).
+    of a build in a process of its own (POSIX: 0 to 19). `max_cost` is what this run may spend on the new model's
+    server, in USD: one that would cost more is not begun.
     """
 
     gate: GateSettings = field(default_factory=GateSettings)
@@ -57,9 +60,11 @@ class MigrateSettings:
     cpu_share: float = 0.5
     nice: int = 10
     prefill: Prefill = field(default_factory=Prefill)
+    max_cost: float | None = None
 
     def __post_init__(self) -> None:
         throttle_for(self.cpu_share)
+        Budget(self.max_cost)
         if self.switch_if not in get_args(SwitchIf):
             raise InvalidInput(f"switch_if {self.switch_if!r}", expected=f"one of {', '.join(get_args(SwitchIf))}")
         if self.without_proof and self.gate.queries is not None:
@@ -155,8 +160,8 @@ class _Run:
         self, kb: Collection, settings: MigrateSettings, state: StateFile, *, on_state: Callable[[Migration], None]
     ) -> None:
         self._kb, self._settings, self._state, self._on_state = kb, settings, state, on_state
-        self._throttle = throttle_for(settings.cpu_share)
-        self._started, self._before = 0.0, state.current
+        self._throttle, self._budget = throttle_for(settings.cpu_share), Budget(settings.max_cost)
+        self._started, self._before, self._by_server = 0.0, state.current, False
 
     def run(self, change: Change, encoder: Encoder | None, progress: ProgressCallback) -> Migration:
         """All steps. Raises what any of them raises."""
@@ -181,6 +186,9 @@ class _Run:
         ready = find_ready_version(self._kb, change)
         workload = count_workload(self._kb.internals.catalog, change)
         self._update(documents=workload.documents, texts=workload.texts, tokens=workload.tokens)
+        if workload.server is not None:
+            self._update(cost=workload.server.cost)
+            self._budget.require(workload, change.model)
         if ready is not None:
             return ready
         folder, status = Path(self._state.current.collection), self._kb.status()
@@ -192,14 +200,16 @@ class _Run:
     def _build(self, version: VersionInfo, encoder: Encoder, query_log: QueryLog) -> None:
         """Prefill, catch up with all documents, and write the indexes."""
         self._started, name = time.perf_counter(), version.name
+        self._by_server = isinstance(encoder, MeteredEncoder)
         prefill = PrefillRun(self._kb, name, encoder, self._settings.prefill, query_log)
         if version.state == "building":
             prefill.run(lambda ids: self._embed(name, ids), self._update)
         options = BackfillOptions(
             progress=self._update_building,
             should_stop=self._state.should_stop,
-            pace=lambda busy_s: self._throttle.pause(busy_s, self._state.should_stop),
+            pace=self._pause,
             slice_texts=SLICE_TEXTS,
+            budget=self._budget,
         )
         versions = self._kb.versions
         for tries in range(_MAX_TRIES):
@@ -221,13 +231,21 @@ class _Run:
     def _embed(self, name: str, ids: Array) -> None:
         """Embed passages in this order, throttled and stoppable like the rest of the build."""
         self._before, done, started = self._state.current, EmbeddingCounts(), time.perf_counter()
-        for part in embed_in_order(self._kb, name, ids, slice_texts=SLICE_TEXTS):
+        options = EmbedOptions(SLICE_TEXTS, self._budget, self._state.should_stop)
+        for part in embed_in_order(self._kb, name, ids, options=options):
             done += part
             self._update_building(BackfillProgress(embedding=done, behind=self._before.behind).event)
-            self._throttle.pause(time.perf_counter() - started, self._state.should_stop)
+            self._pause(time.perf_counter() - started)
             if self._state.should_stop():
-                raise _Stopped
+                break
             started = time.perf_counter()
+        if self._state.should_stop():
+            raise _Stopped
+
+    def _pause(self, busy_s: float) -> None:
+        """Leave the processor to others for a while; a server's work is not done by this one's."""
+        if not self._by_server:
+            self._throttle.pause(busy_s, self._state.should_stop)
 
     def _switch(self, report: GateReport) -> Migration:
         """Switch to the version if the gate's report allows it."""
@@ -262,6 +280,7 @@ class _Run:
             behind=(event.total or 0) - event.done,
             texts_done=self._before.texts_done + int(event.metrics["texts"]),
             tokens_done=self._before.tokens_done + int(event.metrics["tokens"]),
+            cost_done=self._budget.spent.cost,
             seconds=time.perf_counter() - self._started,
         )
         self._on_state(current)

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from gnomon.collection.catalog.spaces import require_single
+from gnomon.collection.catalog.versions import own_chunker
 from gnomon.collection.collection import Collection
+from gnomon.collection.ingest.estimate import estimate_run
+from gnomon.collection.ingest.workload import ServerCost, Workload
+from gnomon.collection.inputs import checked_paths
+from gnomon.collection.opening import new_chunking
+from gnomon.collection.settings import DEFAULT_MODEL, CollectionSettings, IndexOptions
 from gnomon.core.contracts import Encoder
 from gnomon.core.errors import InvalidInput
 from gnomon.core.progress import ProgressCallback, no_progress
@@ -18,7 +25,6 @@ from gnomon.migrate.change import Change, ResolvedChange, resolve_change
 from gnomon.migrate.cost import (
     DiskEstimate,
     EncodingSpeed,
-    Workload,
     count_workload,
     estimate_disk,
     measure_speed,
@@ -38,7 +44,8 @@ class Plan:
     `texts` are to be embedded, `tokens` in all, counted with the new model's tokenizer; `cached` passages
     already have a vector. `too_long` texts would be truncated by the model. `seconds` is the build's time with
     the processor `share`, from the `speed` measured on a sample; loading the model and the gate are not
-    included. `cost` is None without a price.
+    included. `cost` is None without a price. For a model of a server, `server` says what it charges and how long its
+    rate limit makes it take, and nothing is sent to it.
     """
 
     collection: str
@@ -62,6 +69,7 @@ class Plan:
     cost: float | None
     bytes: DiskEstimate
     commands: tuple[str, ...]
+    server: ServerCost | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A plain mapping for JSON."""
@@ -84,19 +92,18 @@ def plan(
     """Estimate the cost of changing a collection's model, passages or search settings; changes nothing.
 
     `to` is a model's name, folder or encoder (None: it stays), or a whole `Change`, also of dimensions and of the
-    type of stored vectors; `retrieval` is as in `Change`; `price` is money
-    per million tokens; `cpu_share` is the build's share of the processor; `progress` receives messages of loading
-    the model. Raises InvalidInput if nothing would change, and for passages longer than the model's maximum.
+    type of stored vectors; `retrieval` is as in `Change`; `price` is money per million tokens (by default a server's
+    own); `cpu_share` is the build's share of the processor; `progress` gets messages of loading the model. Raises
+    InvalidInput if nothing would change, and for passages longer than it reads.
     """
-    if price is not None and not price >= 0:
-        raise InvalidInput(f"a price of {price:g}", expected="money per million tokens: 0 or more")
+    _require_price(price)
     share = throttle_for(cpu_share)
     change, encoder = Change.of(to, chunk_tokens, retrieval)
     resolved = resolve_change(kb, change, encoder=encoder, threads=share.threads, progress=progress)
-    workload = count_workload(kb.internals.catalog, resolved)
+    workload = _priced(count_workload(kb.internals.catalog, resolved), price)
     status = kb.status()
     folder = Path(status.path)
-    speed = measure_speed(resolved.encoder, workload.sample, batch_size=SLICE_TEXTS)
+    speed = _speed(resolved.encoder, workload)
     return Plan(
         collection=str(folder),
         live=resolved.live.name,
@@ -116,7 +123,8 @@ def plan(
         speed=speed,
         share=share,
         seconds=predict_seconds(workload, speed, share),
-        cost=None if price is None else workload.tokens / 1e6 * price,
+        cost=_cost(workload, price),
+        server=workload.server,
         bytes=estimate_disk(folder, status, workload, change=resolved),
         commands=commands(folder, resolved, change),
     )
@@ -124,8 +132,120 @@ def plan(
 
 def predict_seconds(workload: Workload, speed: EncodingSpeed, throttle: Throttle) -> float:
     """Seconds from the first text to finished indexes."""
+    rest = workload.seconds + INDEX_S_PER_CHUNK * workload.chunks
+    if workload.server is not None:
+        return (workload.server.seconds or 0.0) + WRITE_S_PER_TEXT * workload.texts + rest
     throttled = speed.seconds_for(workload.tokens) + WRITE_S_PER_TEXT * workload.texts  # each slice, with its commit
-    return throttled / throttle.duty + workload.seconds + INDEX_S_PER_CHUNK * workload.chunks
+    return throttled / throttle.duty + rest
+
+
+@dataclass(frozen=True)
+class IndexPlan:
+    """The cost of indexing files into a new collection. The fields are as in `Plan`."""
+
+    model: str
+    space: str
+    dim: int
+    chunking: dict[str, Any]
+    documents: int
+    chunks: int
+    cached: int
+    texts: int
+    tokens: int
+    speed: EncodingSpeed
+    seconds: float
+    cost: float | None
+    server: ServerCost | None
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain mapping for JSON."""
+        plain: dict[str, Any] = to_plain(self)
+        return plain
+
+
+def plan_index(
+    paths: str | Path | Sequence[str | Path],
+    model: str | Path | Encoder | None = None,
+    *,
+    settings: CollectionSettings | None = None,
+    options: IndexOptions | None = None,
+    price: float | None = None,
+    progress: ProgressCallback = no_progress,
+) -> IndexPlan:
+    """Estimate the cost of a new collection of these files; reads them, and writes and sends nothing.
+
+    `model` is a name, folder or encoder (None: that of `settings`, or the default one), `price` as in `plan`. Raises
+    InvalidInput for paths that do not exist, and what loading a model raises.
+    """
+    _require_price(price)
+    settings, options = settings or CollectionSettings(), options or IndexOptions()
+    if model is None or isinstance(model, str | Path):
+        from gnomon.encode import EncoderSettings, load_encoder
+
+        name = str(model or settings.model or DEFAULT_MODEL)
+        encoder: Encoder = load_encoder(name, settings=EncoderSettings(), progress=progress)
+    else:
+        encoder, name = model, model.space.name
+    require_single(encoder)
+    chunking = new_chunking(settings, encoder)
+    chunker = own_chunker(chunking, encoder)
+    workload = estimate_run(checked_paths(paths), options.reading, chunker, encoder=encoder)
+    return index_plan(workload, name, encoder, chunking=chunking.to_json(), price=price)
+
+
+def plan_update(
+    kb: Collection, paths: str | Path | Sequence[str | Path], *, options: IndexOptions | None = None
+) -> IndexPlan:
+    """Estimate the cost of indexing these files into a collection; reads what changed, and writes and sends nothing."""
+    return index_plan(kb.estimate(paths, options=options), kb.version.model, kb.encoder, chunking=kb.version.chunking)
+
+
+def index_plan(
+    workload: Workload, model: str, encoder: Encoder, *, chunking: dict[str, Any], price: float | None = None
+) -> IndexPlan:
+    """The plan of a workload that was counted."""
+    workload = _priced(workload, price)
+    speed = _speed(encoder, workload)
+    return IndexPlan(
+        model=model,
+        space=encoder.space.short,
+        dim=encoder.space.dim,
+        chunking=chunking,
+        documents=workload.documents,
+        chunks=workload.chunks,
+        cached=workload.cached,
+        texts=workload.texts,
+        tokens=workload.tokens,
+        speed=speed,
+        seconds=predict_seconds(workload, speed, throttle_for(1.0)),
+        cost=_cost(workload, price),
+        server=workload.server,
+    )
+
+
+def _speed(encoder: Encoder, workload: Workload) -> EncodingSpeed:
+    """Measured on a sample; a server, which charges for each text, is sent nothing."""
+    if workload.server is not None:
+        return EncodingSpeed(0, 0, 0.0)
+    return measure_speed(encoder, workload.sample, batch_size=SLICE_TEXTS)
+
+
+def _priced(workload: Workload, price: float | None) -> Workload:
+    """The workload at another price than the server's own."""
+    if workload.server is None or price is None:
+        return workload
+    return replace(workload, server=replace(workload.server, price=price, cost=workload.tokens / 1e6 * price))
+
+
+def _cost(workload: Workload, price: float | None) -> float | None:
+    if workload.server is not None:
+        return workload.server.cost
+    return None if price is None else workload.tokens / 1e6 * price
+
+
+def _require_price(price: float | None) -> None:
+    if price is not None and not price >= 0:
+        raise InvalidInput(f"a price of {price:g}", expected="money per million tokens: 0 or more")
 
 
 def commands(folder: Path, resolved: ResolvedChange, change: Change) -> tuple[str, ...]:

@@ -41,10 +41,11 @@ class Migration:
 
     `outcome` is None while it is running; then switched, ready (built; no switch was wanted), refused (by the
     gate, or for lack of judged queries), stopped, failed or killed; `why` explains it and `error` has what was
-    raised. This run embeds `texts` of `tokens`, of which `texts_done` and `tokens_done` are embedded; `behind`
-    documents are not in the version yet. `seconds` counts from the first text of this run. The gate searches
-    `queries`. `adapter` says whether an embedding adapter serves, and its quality or why it was refused; `order`
-    describes what is embedded first.
+    raised. This run embeds `texts` of `tokens`, of which `texts_done` and `tokens_done` are embedded; a server
+    charges about `cost` USD for them (None: not known), and so far `cost_done`. `behind` documents are not in the
+    version yet. `seconds` counts from the first text of this run. The gate searches `queries`. `adapter` says
+    whether an embedding adapter serves, and its quality or why it was refused; `order` describes what is embedded
+    first.
     """
 
     collection: str
@@ -66,6 +67,8 @@ class Migration:
     texts_done: int = 0
     tokens: int = 0
     tokens_done: int = 0
+    cost: float | None = None
+    cost_done: float = 0.0
     seconds: float = 0.0
     queries_done: int = 0
     queries: int = 0

@@ -7,14 +7,15 @@ import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from sqlalchemy import select
 
 from gnomon.collection import Collection
-from gnomon.collection.catalog import queries, schema
-from gnomon.collection.catalog.spaces import TOLERANCE
-from gnomon.core.contracts import Array, Encoder, Role
+from gnomon.collection.catalog import canaries, queries
+from gnomon.collection.catalog.canaries import TOLERANCE
+from gnomon.collection.serving.shared_space import for_role
+from gnomon.core.contracts import Array, Encoder
 from gnomon.core.errors import SpaceMismatch, TruncatedText
 from gnomon.core.ranking import Ranking
+from gnomon.core.usage import MeteredEncoder
 from gnomon.core.vectors import Vectors
 from gnomon.index.exact import ExactIndex
 from gnomon.kernels.similarity import paired_cosines
@@ -33,21 +34,29 @@ _RESAMPLES = 10_000
 _MAX_EXAMPLES = 5
 _VECTORS_HINT = "gnomon doctor COLLECTION --fix finds all of them, and replaces them with the right vectors"
 _MODEL_HINT = "restore the former model files or runtime; to use a new model: gnomon migrate COLLECTION --to MODEL"
+_SERVER_HINT = (
+    "the provider changed the model: index nothing more, as vectors of before and after must not be mixed; make a "
+    "version of another model, or of this one as it is now: gnomon migrate COLLECTION --to MODEL#NAME"
+)
 
 
 def check_canaries(kb: Collection) -> tuple[CheckWithTests, Encoder | None]:
     """Whether the model still makes the same vectors for both roles; with the encoder, if so."""
     try:
         encoder: Encoder | None = kb.encoder
+        for_role(kb.encoder, "document")  # of two, it is the documents' whose vectors are kept
     except SpaceMismatch as error:
         mismatch: SpaceMismatch | None = error
         encoder = _unchecked(kb)
     else:
         mismatch = None
-    cosines = {} if encoder is None else _canary_cosines(kb, encoder)
+    with kb.internals.catalog.read() as connection:
+        kept = canaries.kept(connection, kb.version.space_id)
+    found = {} if encoder is None else kept.cosines(for_role(encoder, "document"))
+    cosines = {role: [round(value, 6) for value in values] for role, values in found.items()}
     low = {role: min(values) for role, values in cosines.items()}
-    figures = {"cosines": cosines, "tolerance": TOLERANCE}
-    failed = [role for role, value in low.items() if not value >= TOLERANCE]
+    figures = {"cosines": cosines, "tolerance": kept.tolerance}
+    failed = [role for role, value in low.items() if not value >= kept.tolerance]
     if mismatch is None and not failed:
         least = min(low.values(), default=1.0)
         check = Check(
@@ -59,11 +68,15 @@ def check_canaries(kb: Collection) -> tuple[CheckWithTests, Encoder | None]:
         return CheckWithTests(check), encoder
     message = "" if mismatch is None else mismatch.message
     if failed:
-        found = ", ".join(f"{role} {low[role]:.4f}" for role in low)
-        message = f"texts of known vectors get other vectors (least cosine: {found}; {TOLERANCE} is required)"
+        least_of = ", ".join(f"{role} {low[role]:.4f}" for role in low)
+        message = (
+            f"texts of known vectors get other vectors from {kb.version.model} (least cosine: {least_of}; "
+            f"{kept.tolerance:g} is required)"
+        )
         if len(failed) < len(low):
             message += f": only {failed[0]} texts, as when their prompt was changed, truncated or left out"
-    check = Check("canaries", "alarm", message, cause="model changed", hint=_MODEL_HINT, figures=figures)
+    hint = _SERVER_HINT if isinstance(encoder, MeteredEncoder) else _MODEL_HINT
+    check = Check("canaries", "alarm", message, cause="model changed", hint=hint, figures=figures)
     return CheckWithTests(check), None
 
 
@@ -72,24 +85,6 @@ def _unchecked(kb: Collection) -> Encoder | None:
     version = kb.version
     encoder = kb.internals.encoders.load_unchecked(version)
     return encoder if encoder.space == version.space else None
-
-
-def _canary_cosines(kb: Collection, encoder: Encoder) -> dict[str, list[float]]:
-    table = schema.canaries.c
-    with kb.internals.catalog.read() as connection:
-        wanted = select(table.role, table.text, table.vector).where(table.space_id == kb.version.space_id)
-        rows = connection.execute(wanted).all()
-    found: dict[str, list[float]] = {}
-    roles: tuple[Role, ...] = ("document", "query")
-    for role in roles:
-        own = [row for row in rows if row.role == role]
-        if own:
-            then = np.stack([np.frombuffer(row.vector, dtype="<f4") for row in own])
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", TruncatedText)
-                now = encoder.encode([row.text for row in own], role=role).data
-            found[role] = [round(float(value), 6) for value in paired_cosines(then, now)]
-    return found
 
 
 def time_searches(kb: Collection, texts: Sequence[str]) -> dict[str, float]:

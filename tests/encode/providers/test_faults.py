@@ -175,7 +175,7 @@ def test_what_was_answered_before_a_failure_comes_first() -> None:
     with provider_server(dim=16, fault_of=lambda number: fails(400) if number == 4 else None) as server:
         encoder = opened(server, batch_items=2, parallel=1)
         batches = encoder.encode_batches(TEXTS, role="document")
-        came = [next(batches)[0].tolist() for _ in range(3)]
+        came = [next(batches).positions.tolist() for _ in range(3)]
         with pytest.raises(InvalidInput, match="HTTP status 400"):
             next(batches)
         assert came == [[0, 1], [2, 3], [4, 5]]
@@ -191,7 +191,7 @@ def test_a_refused_request_beside_others_loses_none_of_them() -> None:
     with provider_server(dim=16, fault_of=lambda number: fails(400) if number == 2 else slow(0.1)) as server:
         encoder = opened(server, batch_items=2, parallel=4)
         batches = encoder.encode_batches(TEXTS, role="document")
-        came = sorted(next(batches)[0].tolist() for _ in range(3))
+        came = sorted(next(batches).positions.tolist() for _ in range(3))
         with pytest.raises(InvalidInput):
             next(batches)
     assert len({at for batch in came for at in batch}) == 6

@@ -23,6 +23,7 @@ from gnomon.cli.terminal import (
     rate,
     size,
 )
+from gnomon.collection.ingest.budget import dollars
 from gnomon.core.progress import Progress
 from gnomon.migrate.state import Migration
 
@@ -67,7 +68,8 @@ def progress_event(at: Migration) -> Progress:
     }
     stage = " ".join(part for part in (at.version, stages.get(at.stage, at.stage)) if part)
     if at.stage == "building":
-        return Progress(stage, at.tokens_done, at.tokens, "token")
+        spent = {} if at.cost is None else {"USD": at.cost_done}
+        return Progress(stage, at.tokens_done, at.tokens, "token", metrics=spent)
     if at.stage == "judging" and at.queries:
         return Progress(stage, at.queries_done, at.queries, "query")
     return Progress(stage)
@@ -92,6 +94,8 @@ def print_migration(console: Console, at: Migration, coverage: EmbeddingCoverage
     if at.texts_done:
         said = f"{counted(at.tokens_done, 'token')} in {counted(at.texts_done, 'passage')}"
         rows.append(("embedded", Text(f"{said}, {duration(at.seconds)} at {rate(at.tokens_done, at.seconds)}/s")))
+    if at.cost is not None:
+        rows.append(("cost", Text(f"{dollars(at.cost_done)} of about {dollars(at.cost)}")))
     if at.order:
         rows.append(("order", clean(at.order)))
     if at.adapter is not None:

@@ -13,6 +13,7 @@ from gnomon.collection.catalog.schema import (
     fields,
     journal,
     metadata,
+    spending,
     switches,
     tables,
     tokenizers,
@@ -69,6 +70,18 @@ def _add_locations(connection: Connection) -> None:
             connection.exec_driver_sql(f"ALTER TABLE {of.name} ADD COLUMN {name} TEXT NOT NULL DEFAULT ''")
 
 
+def _add_spending(connection: Connection) -> None:
+    """What servers of models were sent and charged."""
+    spending.create(connection, checkfirst=True)
+
+
+def _add_tolerances(connection: Connection) -> None:
+    """How far a canary's vector may be off, and when that was last looked at: for models of servers."""
+    for name, kind in (("tolerance", "FLOAT"), ("checked", "VARCHAR")):
+        if name not in {column["name"] for column in inspect(connection).get_columns("spaces")}:
+            connection.exec_driver_sql(f"ALTER TABLE spaces ADD COLUMN {name} {kind}")
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _create,
     _add_tables,
@@ -77,6 +90,8 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _add_ctime,
     _add_fields,
     _add_locations,
+    _add_spending,
+    _add_tolerances,
 )
 """Migration n brings a catalog from schema n to n + 1. Never edited once released; only added to.
 

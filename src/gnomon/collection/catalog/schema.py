@@ -6,6 +6,7 @@ import zlib
 
 from sqlalchemy import (
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -32,6 +33,8 @@ spaces = Table(
     Column("fingerprint", String(64), nullable=False, unique=True),
     Column("space", Text, nullable=False),  # Space.to_json
     Column("model", Text, nullable=False),  # what to load it from: a short name, a hub id or a folder
+    Column("tolerance", Float),  # the least cosine of its canaries; none: the usual one
+    Column("checked", String),  # when they were last compared, ISO 8601; none where that costs nothing
 )
 canaries = Table(
     "canaries",
@@ -162,6 +165,17 @@ fields = Table(  # the type of each metadata field; what is stored of it was con
     Column("name", Text, primary_key=True),
     Column("type", String, nullable=False),  # text, number, boolean, date
     Column("known", String, nullable=False),  # declared, inferred
+)
+spending = Table(  # what servers were sent and charged: a row for each day, model and role
+    "spending",
+    metadata,
+    Column("day", String, primary_key=True),  # UTC, ISO 8601
+    Column("model", Text, primary_key=True),
+    Column("role", String, primary_key=True),
+    Column("requests", Integer, nullable=False),
+    Column("texts", Integer, nullable=False),
+    Column("tokens", Integer, nullable=False),
+    Column("cost", Float, nullable=False),  # USD
 )
 
 

@@ -1,4 +1,4 @@
-"""The spaces of a collection's vectors, and canaries: texts whose stored vectors show whether a model changed."""
+"""The spaces of a collection's vectors."""
 
 from __future__ import annotations
 
@@ -8,53 +8,58 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from sqlalchemy import Connection, insert, select, update
 
 from gnomon.collection.catalog import schema, vector_cache
-from gnomon.core.contracts import Array, Encoder, Role, SparseTextEncoder
+from gnomon.collection.catalog.canaries import CANARIES, TOLERANCE, Canaries, Canary, make_canaries, store
+from gnomon.collection.catalog.connection import Catalog
+from gnomon.core.contracts import Encoder, SparseTextEncoder
 from gnomon.core.errors import InvalidInput, SpaceMismatch
 from gnomon.core.space import Space
 from gnomon.core.sparse_vectors import SparseVectors
-from gnomon.encode.stored import unrounded
-from gnomon.kernels.similarity import paired_cosines
-
-CANARIES: tuple[tuple[Role, str], ...] = (
-    ("document", "The gnomon is the part of a sundial that casts the shadow."),
-    ("document", "def parse(path): return json.loads(path.read_text())"),
-    ("document", "Zürich, 42 km — größer als 3,5 % (naïve café)."),
-    ("query", "how does a sundial tell the time?"),
-    ("query", "read a JSON file"),
-)
-TOLERANCE = 0.999
-"""The lowest cosine between a canary's stored and fresh vector that counts as the same model: bf16 and fp32
-differ by less than 0.0005."""
 
 
-def register(connection: Connection, encoder: Encoder, model: str) -> int:
-    """The id of the space's row, inserted with its canaries where it is new.
+def canaries_for(catalog: Catalog, encoder: Encoder) -> Canaries | None:
+    """The canaries of an encoder whose space is new to the catalog, for `register`; None of one that is known.
 
-    A known space keeps where its model is loaded from, unless that is a folder which is gone. Raises InvalidInput
-    for an encoder of several vectors a text.
+    They are made outside of any transaction: a server takes its time. Raises InvalidInput for an encoder of several
+    vectors a text.
     """
     require_single(encoder)
+    table = schema.spaces.c
+    with catalog.read() as connection:
+        same = select(table.id).where(table.fingerprint == encoder.space.fingerprint)
+        if connection.execute(same).first() is not None:
+            return None
+    return make_canaries(encoder)
 
-    def canaries() -> list[bytes]:
-        return [row.astype("<f4").tobytes() for row in _canary_vectors(encoder, CANARIES)]
 
-    return _register(connection, encoder.space, model, canaries=canaries)
+def register(connection: Connection, encoder: Encoder, model: str, *, canaries: Canaries | None) -> int:
+    """The id of the space's row, inserted with what `canaries_for` gave where it is new.
+
+    A known space keeps where its model is loaded from, unless that is a folder which is gone.
+    """
+
+    def keep(space_id: int) -> None:
+        store(connection, space_id, model, canaries=canaries or make_canaries(encoder))
+
+    return _register(connection, encoder.space, model, keep=keep)
 
 
 def register_sparse(connection: Connection, encoder: SparseTextEncoder, model: str) -> int:
     """The same for the space of a sparse encoder."""
 
-    def canaries() -> list[bytes]:
-        return [vector_cache.packed(row) for row in _sparse_canaries(encoder, CANARIES)]
+    def keep(space_id: int) -> None:
+        rows = [
+            {"space_id": space_id, "role": role, "text": text, "vector": vector_cache.packed(row)}
+            for (role, text), row in zip(CANARIES, _sparse_canaries(encoder, CANARIES), strict=True)
+        ]
+        connection.execute(insert(schema.canaries), rows)
 
-    return _register(connection, encoder.space, model, canaries=canaries)
+    return _register(connection, encoder.space, model, keep=keep)
 
 
-def _register(connection: Connection, space: Space, model: str, *, canaries: Callable[[], list[bytes]]) -> int:
+def _register(connection: Connection, space: Space, model: str, *, keep: Callable[[int], None]) -> int:
     table = schema.spaces
     known = select(table.c.id, table.c.model).where(table.c.fingerprint == space.fingerprint)
     found = connection.execute(known).one_or_none()
@@ -69,11 +74,7 @@ def _register(connection: Connection, space: Space, model: str, *, canaries: Cal
         "model": model,
     }
     space_id = int(connection.execute(insert(table).values(**values).returning(table.c.id)).scalar_one())
-    rows = [
-        {"space_id": space_id, "role": role, "text": text, "vector": vector}
-        for (role, text), vector in zip(CANARIES, canaries(), strict=True)
-    ]
-    connection.execute(insert(schema.canaries), rows)
+    keep(space_id)
     return space_id
 
 
@@ -87,16 +88,6 @@ def require_single(encoder: Encoder) -> None:
         )
 
 
-def check_canaries(connection: Connection, space_id: int, encoder: Encoder) -> None:
-    """Raise SpaceMismatch when the encoder no longer makes the stored vectors of the canaries."""
-    table = schema.canaries.c
-    rows = connection.execute(select(table.role, table.text, table.vector).where(table.space_id == space_id)).all()
-    fresh = _canary_vectors(encoder, [(row.role, row.text) for row in rows])
-    for row, now in zip(rows, fresh, strict=True):
-        then = np.frombuffer(row.vector, dtype="<f4")
-        _require_near(encoder.space, row.text, float(paired_cosines(then[None], now[None])[0]))
-
-
 def check_sparse_canaries(connection: Connection, space_id: int, encoder: SparseTextEncoder) -> None:
     """Raise SpaceMismatch when the sparse encoder no longer makes the stored vectors of the canaries."""
     table, space = schema.canaries.c, encoder.space
@@ -107,17 +98,14 @@ def check_sparse_canaries(connection: Connection, space_id: int, encoder: Sparse
         (square, product), (_, other) = pair.similarity(pair).tolist()
         # Of a text of which no token counts both vectors are empty.
         length = (square * other) ** 0.5
-        _require_near(space, row.text, product / length if length else float(square == other))
-
-
-def _require_near(space: Space, text: str, cosine: float) -> None:
-    if not cosine >= TOLERANCE:
-        raise SpaceMismatch(
-            f"{space.short} encodes the canary {text[:40]!r} at cosine {cosine:.4f} to its "
-            "stored vector: the model or its runtime changed under the same fingerprint",
-            expected=f"cosine {TOLERANCE} or more",
-            hint="go back to the former runtime, or index into a new collection",
-        )
+        cosine = product / length if length else float(square == other)
+        if not cosine >= TOLERANCE:
+            raise SpaceMismatch(
+                f"{space.short} encodes the canary {row.text[:40]!r} at cosine {cosine:.4f} to its "
+                "stored vector: the model or its runtime changed under the same fingerprint",
+                expected=f"cosine {TOLERANCE} or more",
+                hint="go back to the former runtime, or index into a new collection",
+            )
 
 
 def open_encoder(
@@ -141,20 +129,7 @@ def require_same(space: Space, other: Space, model: str) -> None:
     )
 
 
-def _sparse_canaries(encoder: SparseTextEncoder, pairs: Sequence[tuple[Role, str]]) -> list[Any]:
+def _sparse_canaries(encoder: SparseTextEncoder, pairs: Sequence[Canary]) -> list[Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # as for dense vectors
         return [encoder.encode([text], role=role).row(0) for role, text in pairs]
-
-
-def _canary_vectors(encoder: Encoder, pairs: Sequence[tuple[Role, str]]) -> Array:
-    encoder = unrounded(encoder)  # rounding to bits makes much of little: the model itself is checked
-    out = np.zeros((len(pairs), encoder.space.dim), dtype=np.float32)
-    roles: tuple[Role, ...] = ("document", "query")
-    for role in roles:
-        at = [i for i, (own, _) in enumerate(pairs) if own == role]
-        if at:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # a tiny model may truncate a canary, always in the same way
-                out[at] = encoder.encode([pairs[i][1] for i in at], role=role).data
-    return out

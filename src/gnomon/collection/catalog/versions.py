@@ -250,13 +250,7 @@ def chunker_for(connection: Connection, version: Version, encoder: Encoder) -> C
     """
     settings, tokenizer = ChunkSettings.from_json(version.chunking), version.chunk_tokenizer
     if uses_own_tokenizer(version, encoder):
-        return Chunker(
-            settings,
-            tokenizer_json=encoder.tokenizer_json,
-            count=lambda texts: encoder.count_tokens(texts, role="document"),
-            overhead=_overhead(encoder),
-            counting=getattr(encoder, "token_counting", None),
-        )
+        return own_chunker(settings, encoder)
     digest = "" if tokenizer is None else tokenizer.digest
     table = schema.tokenizers.c
     body = connection.execute(select(table.body).where(table.digest == digest)).scalar_one_or_none()
@@ -267,6 +261,17 @@ def chunker_for(connection: Connection, version: Version, encoder: Encoder) -> C
             hint="make a version with chunks of its own: gnomon migrate --chunk-tokens N",
         )
     return Chunker(settings, tokenizer_json=zlib.decompress(body).decode(), overhead=tokenizer.overhead)
+
+
+def own_chunker(settings: ChunkSettings, encoder: Encoder) -> Chunker:
+    """A chunker that counts tokens as an encoder does."""
+    return Chunker(
+        settings,
+        tokenizer_json=encoder.tokenizer_json,
+        count=lambda texts: encoder.count_tokens(texts, role="document"),
+        overhead=_overhead(encoder),
+        counting=getattr(encoder, "token_counting", None),
+    )
 
 
 def uses_own_tokenizer(version: Version, encoder: Encoder) -> bool:

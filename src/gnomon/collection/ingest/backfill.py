@@ -19,7 +19,15 @@ from gnomon.collection.catalog import mutations, schema, versions
 from gnomon.collection.catalog.connection import Catalog, exclusive_lock
 from gnomon.collection.catalog.queries import chunks_of, document_of
 from gnomon.collection.catalog.versions import BACKFILL_STATES, Version
-from gnomon.collection.ingest.writer import SLICE_TEXTS, EmbeddingCounts, Target, embed_slices, lacking
+from gnomon.collection.ingest.budget import Budget
+from gnomon.collection.ingest.writer import (
+    SLICE_TEXTS,
+    EmbeddingCounts,
+    EmbedOptions,
+    Target,
+    embed_slices,
+    lacking,
+)
 from gnomon.core.documents import Chunk
 from gnomon.core.progress import Progress, ProgressCallback, no_progress
 
@@ -41,7 +49,7 @@ class BackfillProgress:
     @property
     def event(self) -> Progress:
         """The same as an event; the texts and tokens embedded so far are its metrics."""
-        embedded = {"texts": self.embedding.embedded, "tokens": self.embedding.tokens}
+        embedded = {"texts": self.embedding.embedded, "tokens": self.embedding.tokens, "USD": self.embedding.usage.cost}
         return Progress("backfilling", self.documents, self.documents + self.behind, "document", metrics=embedded)
 
     def plus(self, later: BackfillProgress) -> BackfillProgress:
@@ -60,7 +68,8 @@ class BackfillOptions:
     """Callbacks and sizes of a backfill.
 
     `progress` is called after each slice of `slice_texts` texts, then `pace` with the seconds that the slice took
-    (it may sleep), then `should_stop`. A batch has at most `batch_documents` documents.
+    (it may sleep), then `should_stop`. A batch has at most `batch_documents` documents. `budget` is what may be spent
+    on a model's server.
     """
 
     progress: ProgressCallback = no_progress
@@ -68,6 +77,7 @@ class BackfillOptions:
     pace: Callable[[float], None] = lambda _: None
     slice_texts: int = SLICE_TEXTS
     batch_documents: int = _DOCUMENTS
+    budget: Budget = field(default_factory=Budget)
 
 
 @dataclass(frozen=True)
@@ -166,17 +176,18 @@ class Backfill:
         before = self.progress
         embedded = EmbeddingCounts(cached=len(stored) + len(new_chunks) - len(texts))
         started = time.perf_counter()
-        for part in (
-            embed_slices(self._catalog, self._target(), texts, slice_texts=self._options.slice_texts) if texts else ()
-        ):
+        how = EmbedOptions(self._options.slice_texts, self._options.budget, self._options.should_stop)
+        for part in embed_slices(self._catalog, self._target(), texts, options=how) if texts else ():
             embedded += part
             self.progress = before.plus(BackfillProgress(embedding=embedded, behind=batch.behind))
             self._options.progress(self.progress.event)
             self._options.pace(time.perf_counter() - started)
             started = time.perf_counter()
             if self._options.should_stop():
-                self.progress = replace(self.progress, stopped=True)
-                return False
+                break
+        if embedded.embedded + embedded.cached < len(stored) + len(new_chunks):
+            self.progress = replace(self.progress, stopped=True)
+            return False
         self.progress = before.plus(BackfillProgress(embedding=embedded, behind=batch.behind))
         return True
 

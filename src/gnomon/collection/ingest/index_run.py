@@ -18,23 +18,29 @@ from typing import Any
 
 from gnomon.collection.catalog import mutations, queries, versions
 from gnomon.collection.catalog.connection import exclusive_lock
+from gnomon.collection.ingest.estimate import estimate_documents
 from gnomon.collection.ingest.reader_thread import ReaderThread
-from gnomon.collection.ingest.source_changes import RunScope, below, is_missing, moved_roots, renamed_files
-from gnomon.collection.ingest.writer import EmbeddingCounts, Target, Writer
+from gnomon.collection.ingest.source_changes import (
+    RunScope,
+    below,
+    is_missing,
+    is_unchanged,
+    moved_roots,
+    renamed_files,
+)
+from gnomon.collection.ingest.writer import EmbeddingCounts, Lot, Target, Writer
 from gnomon.collection.reports import IndexReport, Problem, field_problems
 from gnomon.core.documents import Chunk, Document
 from gnomon.core.errors import InvalidInput
 from gnomon.core.paths import path_text
 from gnomon.core.progress import Progress, ProgressCallback
 from gnomon.text.discover import DiscoveredFile, discover, label_roots, root_paths
-from gnomon.text.parts import PART_CHUNKS, ChunkedDocument, FailedFile, FilePart
+from gnomon.text.parts import ChunkedDocument, FailedFile, FilePart
 from gnomon.text.quality import QualityRemark, RepeatedLines, text_faults
 from gnomon.text.settings import ReadSettings
 
 _WAIT_S = 3600.0
 """How long a run waits for another one to end."""
-_FILES = 256
-"""Files in one batch at most, however small: bounds what a killed process can lose."""
 _SHOWN = 3
 
 
@@ -56,6 +62,7 @@ class IndexRun:
     ) -> None:
         self._writer, self._reading, self._progress, self._verify = writer, reading, progress, verify
         self._read_for: Target | None = None  # whose chunker the reader thread uses, whatever is live later
+        self._lot = Lot(0, 0)
         self._batch: list[FilePart] = []
         self._keys: dict[str, set[str]] = {}  # ids written so far of files that are not yet complete
         self._filled: set[str] = set()  # those of these files that have any text
@@ -103,7 +110,7 @@ class IndexRun:
         found = self._with_reader(listed)
         scope = RunScope(root_paths(paths, labels), labels, reading.exclude)
         self._update_sources(scope, listed, found)
-        changed = [item for item in found if self._verify or not _unchanged(item, self._stored_as(item))]
+        changed = [item for item in found if self._verify or not is_unchanged(item, self._stored_as(item))]
         self._files = len(found)
         self._done = len(found) - len(changed)
         self._count_unchanged(set(map(_path, found)) - set(map(_path, changed)))
@@ -114,6 +121,7 @@ class IndexRun:
         reader = ReaderThread(changed, self._stored, reading)  # its process gets ready while the model is loaded
         try:
             self._read_for = self._writer.live_target()
+            self._lot = self._read_for.lot
             for item in reader.parts(self._read_for.chunker):
                 if isinstance(item, FailedFile):
                     self._fail(item)
@@ -184,7 +192,8 @@ class IndexRun:
         if part.last and len(part.documents) == 1:
             self._lines.add(part.documents[0].document.text)
         self._report_progress(part.source.path, "reading")
-        if len(self._batch) >= _FILES or sum(each.chunks for each in self._batch) >= PART_CHUNKS:
+        lot = self._lot
+        if len(self._batch) >= lot.files or sum(each.chunks for each in self._batch) >= lot.chunks:
             self._flush()
 
     def _flush(self) -> None:
@@ -249,7 +258,8 @@ class IndexRun:
         self._problems.append(Problem(item.path, reason, item.error.hint, skipped=not taken))
 
     def _report_progress(self, path: str, stage: str) -> None:
-        self._progress(Progress(stage, self._done, self._files, "file", path, metrics={"chunks": self._chunks}))
+        metrics = {"chunks": self._chunks, **self._writer.budget.metrics()}
+        self._progress(Progress(stage, self._done, self._files, "file", path, metrics=metrics))
 
 
 def add_documents(writer: Writer, documents: Sequence[Document], progress: ProgressCallback) -> IndexReport:
@@ -260,12 +270,13 @@ def add_documents(writer: Writer, documents: Sequence[Document], progress: Progr
     faults: list[Problem] = []
     done = counted = 0
     read_for = writer.live_target()
+    lot = read_for.lot
 
     def count_chunks(event: Progress) -> None:
         nonlocal counted
         counted += event.done
-        chunks = {"chunks": counted}
-        progress(Progress("embedding", done, len(documents), "document", batch[-1].document.id, metrics=chunks))
+        metrics = {"chunks": counted, **writer.budget.metrics()}
+        progress(Progress("embedding", done, len(documents), "document", batch[-1].document.id, metrics=metrics))
 
     def prepare(target: Target) -> tuple[tuple[ChunkedDocument, ...], list[Chunk]]:
         same = target.version.chunking_id == read_for.version.chunking_id
@@ -281,12 +292,14 @@ def add_documents(writer: Writer, documents: Sequence[Document], progress: Progr
         embedded, change = embedded + more, change + changed
         batch.clear()
 
+    if writer.budget.max_cost is not None:
+        writer.budget.require(estimate_documents(documents, read_for, writer.catalog), read_for.version.model)
     waiting = 0
     for done, document in enumerate(documents):  # noqa: B007 - `count_chunks` reports it
         batch.append(ChunkedDocument(document, tuple(read_for.chunker.chunk(document))))
         faults += _quality_problems(document.id, text_faults(document.text, read_for.chunker.unknown_share))
         waiting += len(batch[-1].chunks)
-        if waiting >= PART_CHUNKS or len(batch) >= PART_CHUNKS:
+        if waiting >= lot.chunks or len(batch) >= lot.chunks:
             flush()
             waiting = 0
     flush()
@@ -320,6 +333,8 @@ def _report(embedded: EmbeddingCounts, change: mutations.CatalogChange, seconds:
         tokens=embedded.tokens,
         seconds=seconds,
         embed_seconds=embedded.seconds,
+        requests=embedded.usage.requests,
+        cost=embedded.usage.cost,
     )
 
 
@@ -346,10 +361,3 @@ def _refuse_gone(paths: Sequence[Path], stored: Mapping[str, Any]) -> None:
 
 def _path(found: DiscoveredFile) -> str:
     return path_text(found.path)
-
-
-def _unchanged(found: DiscoveredFile, stored: Any) -> bool:
-    if stored is None or not stored.sha256:
-        return False
-    now = (found.size, found.mtime_ns, found.ctime_ns)
-    return bool((stored.size, stored.mtime_ns, stored.ctime_ns) == now)

@@ -211,3 +211,11 @@ def _is_empty(folder: Path) -> bool:
             return next(entries, None) is None
     except OSError:
         return False
+
+
+def is_unchanged(found: DiscoveredFile, stored: Any) -> bool:
+    """Whether a file's size and times are those that the catalog has of it."""
+    if stored is None or not stored.sha256:
+        return False
+    now = (found.size, found.mtime_ns, found.ctime_ns)
+    return bool((stored.size, stored.mtime_ns, stored.ctime_ns) == now)

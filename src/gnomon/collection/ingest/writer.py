@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeVar
 
 from sqlalchemy import Connection
 
-from gnomon.collection.catalog import vector_cache, versions
+from gnomon.collection.catalog import spending, vector_cache, versions
 from gnomon.collection.catalog.connection import Catalog
+from gnomon.collection.catalog.spending import SpendingLedger
 from gnomon.collection.catalog.versions import Version
+from gnomon.collection.ingest.budget import Budget
 from gnomon.core.batching import in_blocks
 from gnomon.core.contracts import Encoder, SparseTextEncoder
 from gnomon.core.documents import Chunk
+from gnomon.core.errors import ProviderFailed
+from gnomon.core.interrupts import held_interrupts
 from gnomon.core.progress import Progress, ProgressCallback
+from gnomon.core.usage import EncodedBatch, MeteredEncoder, Usage
 from gnomon.text.chunk import Chunker
+from gnomon.text.parts import PART_CHUNKS
 
 SLICE_TEXTS = 256
 """Texts encoded between two commits: what a killed process can lose."""
@@ -28,13 +34,17 @@ SLICE_TEXTS = 256
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingCounts:
-    """What an embedding pass did: numbers of texts, tokens of those embedded, and seconds in the encoder."""
+    """What an embedding pass did: numbers of texts, tokens of those embedded, and seconds in the encoder.
+
+    `usage` is what a server counted and charged for them.
+    """
 
     embedded: int = 0
     cached: int = 0
     truncated: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    usage: Usage = field(default_factory=Usage)
 
     def __add__(self, other: EmbeddingCounts) -> EmbeddingCounts:
         return EmbeddingCounts(
@@ -43,24 +53,41 @@ class EmbeddingCounts:
             self.truncated + other.truncated,
             self.tokens + other.tokens,
             self.seconds + other.seconds,
+            self.usage + other.usage,
         )
 
 
+@dataclass(frozen=True)
+class EmbedOptions:
+    """How texts are embedded: `slice_texts` at a time, within a budget, until `should_stop`.
+
+    A server's texts come in the batches that it takes, and `should_stop` ends them between two of these.
+    """
+
+    slice_texts: int = SLICE_TEXTS
+    budget: Budget = field(default_factory=Budget)
+    should_stop: Callable[[], bool] = lambda: False
+
+
 def embed_all(
-    catalog: Catalog, target: Target, chunks: Sequence[Chunk], *, progress: ProgressCallback
+    catalog: Catalog, target: Target, chunks: Sequence[Chunk], *, budget: Budget, progress: ProgressCallback
 ) -> EmbeddingCounts:
     """Embed the chunks whose vectors are not in the cache. `progress` receives the number of chunks of each step."""
     done = EmbeddingCounts()
-    for part in embed_slices(catalog, target, chunks):
+    for part in embed_slices(catalog, target, chunks, options=EmbedOptions(budget=budget)):
         done += part
         progress(Progress("embedding", part.embedded + part.cached, unit="chunk"))
     return done
 
 
 def embed_slices(
-    catalog: Catalog, target: Target, chunks: Sequence[Chunk], *, slice_texts: int = SLICE_TEXTS
+    catalog: Catalog, target: Target, chunks: Sequence[Chunk], *, options: EmbedOptions | None = None
 ) -> Iterator[EmbeddingCounts]:
-    """The same in steps: first what the cache had, if anything, then each slice as it is committed."""
+    """The same in steps: first what the cache had, if anything, then each slice or batch as it is committed.
+
+    Raises what the encoder raises, and CostLimitReached: what was committed before is kept.
+    """
+    options = options or EmbedOptions()
     by_hash = {chunk.text_hash: chunk for chunk in chunks}
     with catalog.read() as connection:
         intact = set(vector_cache.get(connection, target.version.space_id, "document", hashes=list(by_hash)))
@@ -71,9 +98,12 @@ def embed_slices(
     todo = [chunk for key, chunk in by_hash.items() if key not in intact]
     if len(chunks) > len(todo):
         yield EmbeddingCounts(cached=len(chunks) - len(todo))
-    for block in in_blocks(todo, slice_texts):
-        yield _embed_slice(catalog, target, block)
-    yield from _weigh_slices(catalog, target, by_hash, slice_texts=slice_texts)
+    if isinstance(target.encoder, MeteredEncoder):
+        yield from _embed_batches(catalog, target, todo, options=options)
+    else:
+        for block in in_blocks(todo, options.slice_texts):
+            yield _embed_slice(catalog, target, block)
+    yield from _weigh_slices(catalog, target, by_hash, slice_texts=options.slice_texts)
 
 
 def _weigh_slices(
@@ -111,6 +141,57 @@ def _embed_slice(catalog: Catalog, target: Target, chunks: Sequence[Chunk]) -> E
     )
 
 
+def _embed_batches(
+    catalog: Catalog, target: Target, chunks: Sequence[Chunk], *, options: EmbedOptions
+) -> Iterator[EmbeddingCounts]:
+    """Through a server: each answer is committed as it arrives, so that nothing is paid for twice.
+
+    SIGINT and SIGTERM wait until the requests in flight are answered and committed; a second one does not.
+    """
+    encoder, budget, space = target.encoder, options.budget, target.version.space_id
+    if not chunks or not isinstance(encoder, MeteredEncoder):
+        return
+    texts, started = [chunk.embed_text for chunk in chunks], time.perf_counter()
+    counted = encoder.count_tokens(texts, role="document")
+    with held_interrupts() as interrupted, budget.sending(encoder):
+
+        def is_to_stop() -> bool:
+            return interrupted.is_set() or options.should_stop()
+
+        def may_send(_: int, tokens: int) -> bool:
+            return not is_to_stop() and budget.admits(tokens)
+
+        for batch in _until(is_to_stop, encoder.encode_batches(texts, role="document", may_send=may_send)):
+            at = batch.positions.tolist()
+            budget.answered(sum(counted[i] for i in at), batch.usage)
+            with target.ledger.taken() as spent, catalog.write() as connection:
+                hashes = [chunks[i].text_hash for i in at]
+                vector_cache.put(connection, space, "document", hashes=hashes, vectors=batch.vectors)
+                spending.record(connection, spent)
+            ended = time.perf_counter()
+            truncated = sum(counted[i] > encoder.max_tokens for i in at)
+            yield EmbeddingCounts(len(at), 0, truncated, batch.usage.tokens, ended - started, batch.usage)
+            started = ended
+
+
+def _until(is_to_stop: Callable[[], bool], batches: Iterator[EncodedBatch]) -> Iterator[EncodedBatch]:
+    """The batches; that others were not sent is no failure where it was wanted."""
+    try:
+        yield from batches
+    except ProviderFailed:
+        if not is_to_stop():
+            raise
+
+
+class Lot(NamedTuple):
+    """How many files or documents, and chunks, are embedded and then written together."""
+
+    files: int
+    chunks: int
+
+
+_LOT, _SERVER_LOT = Lot(256, PART_CHUNKS), Lot(8192, 8192)
+"""Bounds memory, and what of other work than vectors a killed process can lose."""
 Batch = TypeVar("Batch")
 Result = TypeVar("Result")
 
@@ -119,15 +200,21 @@ Result = TypeVar("Result")
 class Target:
     """A version with the chunker and the encoder that make its chunks and vectors.
 
-    `own_tokenizer`: the tokens of its chunks are counted by the encoder's own tokenizer, not by another model's.
-    `sparse` is the encoder of the version's sparse space, where it has one.
+    `ledger` counts what a server charges. `own_tokenizer`: the tokens of its chunks are counted by the encoder's own
+    tokenizer, not by another model's. `sparse` is the encoder of the version's sparse space, where it has one.
     """
 
     version: Version
     chunker: Chunker
     encoder: Encoder
+    ledger: SpendingLedger
     own_tokenizer: bool = True
     sparse: SparseTextEncoder | None = None
+
+    @property
+    def lot(self) -> Lot:
+        """What is embedded together: more by a server, which has many requests in flight at once."""
+        return _SERVER_LOT if isinstance(self.encoder, MeteredEncoder) else _LOT
 
     def tokens(self, chunks: Sequence[Chunk]) -> list[int]:
         """Each chunk's length in the encoder's tokens."""
@@ -138,10 +225,14 @@ class Target:
 
 @dataclass(frozen=True)
 class Writer:
-    """Writes into whichever version is live. `target` gives the Target of a version's id."""
+    """Writes into whichever version is live. `target` gives the Target of a version's id.
+
+    `budget` is what one run may spend: a Writer is made for each.
+    """
 
     catalog: Catalog
     target: Callable[[int], Target]
+    budget: Budget = field(default_factory=Budget)
 
     def live_target(self) -> Target:
         """The Target of the version that is live at this moment."""
@@ -166,7 +257,7 @@ class Writer:
             live = target.version
             if live.id not in ready:
                 ready[live.id] = (target, *prepare(target))
-            embedded += embed_all(self.catalog, target, ready[live.id][2], progress=progress)
+            embedded += embed_all(self.catalog, target, ready[live.id][2], budget=self.budget, progress=progress)
             with self.catalog.write() as connection:
                 found = versions.live_id(connection)
                 if found in ready:

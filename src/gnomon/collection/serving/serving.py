@@ -18,6 +18,7 @@ from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.queries import JournalHead
 from gnomon.collection.catalog.versions import Version
 from gnomon.collection.indexes.sync import BackgroundWorker
+from gnomon.collection.ingest.budget import Budget
 from gnomon.collection.ingest.writer import Target, Writer
 from gnomon.collection.serving.snapshot import EncoderRegistry, ServedVersion, Snapshot
 from gnomon.core.errors import CollectionBusy, GnomonError
@@ -98,9 +99,9 @@ class Serving:
         """What writes chunks and vectors of a version; loads its model."""
         return self.served_version(version_id).target()
 
-    def writer(self) -> Writer:
-        """Writes for the version that is live at each moment."""
-        return Writer(self.catalog, self.target)
+    def writer(self, budget: Budget | None = None) -> Writer:
+        """Writes for the version that is live at each moment, within a budget."""
+        return Writer(self.catalog, self.target, budget or Budget())
 
     def activate(self, served: ServedVersion) -> None:
         """Answer all later requests by this version, which is loaded. Only it and the one before stay open."""
@@ -143,6 +144,7 @@ class Serving:
         self._loader.close()
         for served in [*self._closing, *self._versions.values()]:
             served.close()
+        self.encoders.ledger.close()
 
     def _served(self, version: Version) -> ServedVersion:
         if version.id not in self._versions:

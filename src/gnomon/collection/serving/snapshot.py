@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gnomon.collection.catalog import queries, spaces
+from gnomon.collection.catalog import canaries, queries, spaces
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.filters import Filters
-from gnomon.collection.catalog.spaces import CANARIES
+from gnomon.collection.catalog.spending import SpendingLedger
 from gnomon.collection.catalog.versions import Version, chunker_for, uses_own_tokenizer
 from gnomon.collection.indexes.derived import DerivedIndexes, IndexView
 from gnomon.collection.indexes.state import derived_folder
 from gnomon.collection.ingest.writer import Target
 from gnomon.collection.search import build_retriever
+from gnomon.collection.serving.metering import counted, for_searches
+from gnomon.collection.serving.shared_space import SharedSpaceEncoder, checked_query_encoder, for_role
 from gnomon.collection.settings import Mode, RetrievalSettings
 from gnomon.core.contracts import Array, Encoder, Reranker, Retriever, SparseTextEncoder
 from gnomon.core.errors import (
@@ -32,6 +35,7 @@ from gnomon.core.errors import (
 from gnomon.core.progress import ProgressCallback, no_progress
 from gnomon.core.ranking import Query, Ranking
 from gnomon.core.space import Space
+from gnomon.core.usage import MeteredEncoder
 from gnomon.core.vector_types import VectorType
 from gnomon.core.vectors import Vectors
 from gnomon.encode.batched import BatchedEncoder
@@ -78,7 +82,7 @@ class EncoderPool:
         """The encoder for searches: queries of concurrent callers share a batch."""
         with self._lock:
             if self._for_searches is None:
-                self._for_searches = BatchedEncoder(self._opened())
+                self._for_searches = BatchedEncoder(for_searches(self._opened()))
             if self._runs:
                 self._open_second(self._for_searches)
             return self._during_runs or self._for_searches
@@ -104,6 +108,10 @@ class EncoderPool:
     def _open_second(self, instead: BatchedEncoder) -> None:
         if self._during_runs is not None:
             return
+        # A server has no batches that a query would wait for, and an encoder of queries alone encodes nothing else.
+        if isinstance(self._opened(), MeteredEncoder | SharedSpaceEncoder):
+            self._during_runs = instead
+            return
         try:
             other = self._open()
         except GnomonError:  # its files are gone since: searches share the loaded one
@@ -116,7 +124,10 @@ LoadSparse = Callable[[str], SparseTextEncoder]
 
 
 class EncoderRegistry:
-    """Encoders by space: those that were registered, and any other loaded by its version's model name."""
+    """Encoders by space: those that were registered, and any other loaded by its version's model name.
+
+    `ledger` counts what those cost that send texts to a server.
+    """
 
     def __init__(
         self,
@@ -128,6 +139,7 @@ class EncoderRegistry:
         sparse: SparseTextEncoder | None = None,
     ) -> None:
         self._catalog, self._load, self._load_sparse = catalog, load, load_sparse
+        self.ledger = SpendingLedger(catalog)
         self._registered = {encoder.space.fingerprint: encoder for encoder in encoders}
         self._sparse = {} if sparse is None else {sparse.space.fingerprint: sparse}
 
@@ -167,18 +179,43 @@ class EncoderRegistry:
 
     def load_unchecked(self, version: Version) -> Encoder:
         """A version's encoder without checking its canaries: to examine a model that may have changed."""
-        return self._registered.get(version.space.fingerprint) or self._load(version.model, version.space)
+        encoder = self._registered.get(version.space.fingerprint) or self._load(version.model, version.space)
+        return self.counted(encoder, version.model)
 
-    def opener(self, version: Version) -> Callable[[], Encoder]:
-        """A function that loads a version's encoder and checks its canaries. It raises SpaceMismatch."""
+    def named(self, model: str, like: Space) -> Encoder:
+        """The encoder of a name, in the precision and the dimensions of a space."""
+        registered = (each for each in self._registered.values() if each.space.name == model)
+        return self.counted(next(registered, None) or self._load(model, like), model)
+
+    def counted(self, encoder: Encoder, model: str) -> Encoder:
+        """The encoder, with what it costs counted for this collection where it sends texts to a server."""
+        return counted(encoder, self.ledger, model=model)
+
+    def opener(self, version: Version, *, always: bool = False) -> Callable[[], Encoder]:
+        """A function that loads a version's encoder and checks its canaries. It raises SpaceMismatch.
+
+        Where each check costs a request, it is left to writers (`ServedVersion.target`), unless `always`.
+        """
 
         def check(encoder: Encoder) -> None:
-            with self._catalog.read() as connection:
-                spaces.check_canaries(connection, version.space_id, encoder)
+            if always or not isinstance(encoder, MeteredEncoder):
+                with self._catalog.read() as connection:
+                    kept = canaries.kept(connection, version.space_id)
+                kept.check(encoder)
 
-        return lambda: spaces.open_encoder(
-            version.space, version.model, lambda _: self.load_unchecked(version), check=check
-        )
+        def documents() -> Encoder:
+            load = self.load_unchecked
+            return spaces.open_encoder(version.space, version.model, lambda _: load(version), check=check)
+
+        query = version.retrieval.query_encoder
+        if query is None:
+            return documents
+
+        def query_encoder() -> Encoder:
+            encoder = self.named(query.model, version.space)
+            return checked_query_encoder(encoder, model=query.model, fingerprint=query.fingerprint)
+
+        return lambda: SharedSpaceEncoder(version.space, documents=documents, queries=query_encoder)
 
 
 def no_sparse_encoder(version: Version) -> InvalidInput:
@@ -324,7 +361,9 @@ def lookups(catalog: Catalog, version: Version) -> ChunkLookup:
     return ChunkLookup(vectors_of, texts_of)
 
 
-_FIRST = next(text for role, text in CANARIES if role == "query")
+_CHECK_S = 3600.0
+"""How often the catalog is asked when a server's canaries were last checked."""
+_FIRST = next(text for role, text in canaries.CANARIES if role == "query")
 """A query that every model of a collection has encoded before: a model of few words may know no others."""
 
 
@@ -333,24 +372,31 @@ class ServedVersion:
 
     def __init__(self, folder: Path, catalog: Catalog, version: Version, *, models: EncoderRegistry) -> None:
         self.folder, self.catalog, self.version = folder, catalog, version
-        self.encoders = EncoderPool(models.opener(version))
+        self.encoders, self._ledger = EncoderPool(models.opener(version)), models.ledger
         self.sparse = LazySparseEncoder(models.sparse_opener(version))
         self.derived = DerivedIndexes(catalog, derived_folder(folder, version), version)
         self.filters = Filters(catalog, version.chunking_id)
         self.reranker = LazyReranker(version.retrieval.rerank, self.lookups().texts_of)
         self._target: Target | None = None
+        self._check_at = 0.0
         self._mutex = threading.Lock()
 
     def target(self) -> Target:
-        """What writes chunks and vectors of this version; loads the encoder."""
-        encoder = self.encoders.encoder
+        """What writes chunks and vectors of this version; loads the encoder.
+
+        Raises SpaceMismatch where a server, asked once a day, no longer has the model that made the vectors.
+        """
+        encoder = for_role(self.encoders.encoder, "document")
+        if isinstance(encoder, MeteredEncoder) and time.monotonic() >= self._check_at:
+            canaries.check_daily(self.catalog, self.version.space_id, encoder)
+            self._check_at = time.monotonic() + _CHECK_S
         with self._mutex:
             if self._target is None:
                 with self.catalog.read() as connection:
                     chunker = chunker_for(connection, self.version, encoder)
                 own = uses_own_tokenizer(self.version, encoder)
                 sparse = None if self.version.sparse is None else self.sparse.encoder
-                self._target = Target(self.version, chunker, encoder, own, sparse)
+                self._target = Target(self.version, chunker, encoder, self._ledger, own, sparse)
             return self._target
 
     def lookups(self) -> ChunkLookup:
@@ -364,7 +410,9 @@ class ServedVersion:
         Raises CollectionBusy where another process builds its indexes for longer than `wait_s`.
         """
         if like.encoders.is_open and not self.encoders.is_searching:
-            self.encoders.for_searches().encode([_FIRST], role="query")
+            encoder = self.encoders.for_searches()
+            if not isinstance(for_role(self.encoders.encoder, "query"), MeteredEncoder):
+                encoder.encode([_FIRST], role="query")
             self.reranker.warm(_FIRST)
             if self.version.sparse is not None:
                 self.sparse.encoder.encode([_FIRST], role="query")

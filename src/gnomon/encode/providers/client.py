@@ -90,13 +90,15 @@ class ProviderClient:
     def post(self, path: str, body: Body, *, tokens: int, stop: threading.Event | None = None) -> Any:
         """The JSON of the answer to a request of so many tokens, after as many attempts as it takes.
 
-        No further attempt is made once `stop` is set. Raises ProviderFailed, ModelNotFound and InvalidInput, as the
+        No attempt is made once `stop` is set. Raises ProviderFailed, ModelNotFound and InvalidInput, as the
         server's answer is.
         """
         stop = stop or threading.Event()
         until, tries = time.monotonic() + self.settings.retry_s, 0
         while True:
             self._wait_turn(tokens, until, stop)
+            if stop.is_set():
+                raise self.errors.unsent()
             answer = self._attempt(path, body)
             self._throttle.answered(tokens, answer.headers)
             tries += 1
@@ -107,6 +109,16 @@ class ProviderClient:
             is_last = tries > self.settings.retries or time.monotonic() + pause > until or self._closed
             if is_last or not answer.is_transient or stop.wait(pause):
                 raise self._failure(answer, wait, tries)
+
+    @property
+    def requests_per_minute(self) -> float | None:
+        """The server's limit as its replies told it."""
+        return self._throttle.limit("requests")
+
+    @property
+    def tokens_per_minute(self) -> float | None:
+        """The server's limit as its replies told it."""
+        return self._throttle.limit("tokens")
 
     def models(self) -> tuple[str, ...]:
         """The names that the server lists, none where it does not say."""

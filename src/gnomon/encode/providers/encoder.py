@@ -11,11 +11,13 @@ from typing import get_args
 import numpy as np
 from jaxtyping import Float, Int
 
+from gnomon.core import usage as spent
 from gnomon.core.contracts import Role, RoleMethods
-from gnomon.core.errors import InvalidInput, SpaceMismatch
+from gnomon.core.errors import GnomonError, InvalidInput, SpaceMismatch
 from gnomon.core.similarity import normalise
 from gnomon.core.space import Ingredients, Space
 from gnomon.core.token_counting import TokenCounting
+from gnomon.core.usage import EncodedBatch, MaySend, always
 from gnomon.core.vectors import Vectors
 from gnomon.encode.digest import digest_json
 from gnomon.encode.providers.client import ProviderClient
@@ -44,6 +46,7 @@ class ProviderEncoder(RoleMethods):
     the texts of each role, beside what the API itself is told of the role.
 
     The space is the provider's name, the model's, and the role settings: neither the address nor a key is part of it.
+    "MODEL#REVISION" is another space of the same model: for one that its provider changed without changing its name.
     Raises InvalidInput for settings that a provider cannot keep, ProviderFailed where there is no key.
     """
 
@@ -57,6 +60,7 @@ class ProviderEncoder(RoleMethods):
         options: ProviderSettings | None = None,
     ) -> None:
         settings, options = settings or EncoderSettings(), options or ProviderSettings()
+        model, _, self._revision = model.partition("#")
         _require_remote(settings, model)
         if settings.threads is not None:
             options = replace(options, parallel=settings.threads)
@@ -78,7 +82,7 @@ class ProviderEncoder(RoleMethods):
     @property
     def name(self) -> str:
         """The name that `load_encoder` opens it by."""
-        return self._client.name
+        return f"{self._client.name}#{self._revision}" if self._revision else self._client.name
 
     @property
     def provider(self) -> Provider:
@@ -144,8 +148,9 @@ class ProviderEncoder(RoleMethods):
         roles = {
             role: {"prompt": self._prompts[role], "api": self.provider.roles.get(role, "")} for role in sorted(_ROLES)
         }
+        revision = {"revision": self._revision} if self._revision else {}
         ingredients = Ingredients(
-            weights=digest_json({"provider": provider.name, "model": model}),
+            weights=digest_json({"provider": provider.name, "model": model, **revision}),
             architecture="provider",
             tokenizer="of the provider",
             pooling="of the provider",
@@ -167,15 +172,16 @@ class ProviderEncoder(RoleMethods):
         check_texts(texts)
         _require_role(role)
         rows = np.empty((len(texts), self.space.dim), dtype=np.float32)
-        for positions, vectors in self.encode_batches(texts, role=role):
-            rows[positions] = vectors.data
+        for batch in self.encode_batches(texts, role=role):
+            rows[batch.positions] = batch.vectors.data
         return Vectors(rows, self.space)
 
-    def encode_batches(self, texts: Sequence[str], *, role: Role) -> Iterator[tuple[Positions, Vectors]]:
-        """Positions of texts with their vectors, request by request as they are answered, in any order.
+    def encode_batches(self, texts: Sequence[str], *, role: Role, may_send: MaySend = always) -> Iterator[EncodedBatch]:
+        """Positions of texts with their vectors and cost, request by request as they are answered, in any order.
 
         Every position comes once. When a request fails for good, no further one is sent; all that were answered are
-        given first, and then its error is raised. Raises as `encode` does; wrong texts before anything is sent.
+        given first, and then its error is raised. `may_send` is asked as `MaySend` says. An answer that was billed
+        and cannot be used comes without positions. Raises as `encode` does; wrong texts before anything is sent.
         """
         check_texts(texts)
         _require_role(role)
@@ -185,17 +191,53 @@ class ProviderEncoder(RoleMethods):
         distinct = list(unique)
         counts = self.count_tokens(distinct, role=role)
         self._check_texts(distinct, counts, unique)
-        items = min(self._options.batch_items, self._model.request_texts or self.provider.max_items)
-        batches = request_batches(counts, items=items, tokens=self._most_tokens)
+        unusable: list[spent.Usage] = []
 
-        def send(batch: range, stop: threading.Event) -> tuple[range, Vectors]:
-            tokens = sum(counts[at] for at in batch)
-            return batch, self._request([distinct[at] for at in batch], role, tokens=tokens, stop=stop)
+        def send(batch: range, stop: threading.Event) -> tuple[range, Vectors, spent.Usage]:
+            tokens, counter = sum(counts[at] for at in batch), UsageCounter(self.price)
+            try:
+                vectors = self._request(
+                    [distinct[at] for at in batch], role, tokens=tokens, stop=stop, counters=(self._usage, counter)
+                )
+            except GnomonError:
+                unusable.append(counter.spent)
+                raise
+            return batch, vectors, counter.spent
 
-        for batch, vectors in as_answered(send, batches, lanes=self.lanes):
-            owners = [unique[distinct[at]] for at in batch]
-            rows = np.repeat(np.arange(len(batch)), [len(places) for places in owners])
-            yield np.array([at for places in owners for at in places], dtype=np.int64), vectors.take(rows)
+        def may_go(batch: range | None) -> bool:
+            return may_send(0, 0) if batch is None else may_send(len(batch), sum(counts[at] for at in batch))
+
+        try:
+            for batch, vectors, usage in as_answered(send, self._batches(counts), lanes=self.lanes, may_send=may_go):
+                owners = [unique[distinct[at]] for at in batch]
+                rows = np.repeat(np.arange(len(batch)), [len(places) for places in owners])
+                positions = np.array([at for places in owners for at in places], dtype=np.int64)
+                yield EncodedBatch(positions, vectors.take(rows), usage)
+        except GnomonError:
+            for usage in unusable:
+                if usage.requests:
+                    nothing = Vectors(np.zeros((0, self.space.dim), dtype=np.float32), self.space)
+                    yield EncodedBatch(np.zeros(0, dtype=np.int64), nothing, usage)
+            raise
+
+    def count_requests(self, tokens: Sequence[int]) -> int:
+        """The requests in which texts of so many tokens each are sent."""
+        return sum(1 for _ in self._batches(tokens))
+
+    @property
+    def counts_exactly(self) -> bool:
+        """Whether tokens are counted by the model's own tokenizer; else they are an estimate from above."""
+        return self.token_counting is not None
+
+    @property
+    def requests_per_minute(self) -> float | None:
+        """The server's limit, as its replies told it; None before."""
+        return self._client.requests_per_minute
+
+    @property
+    def tokens_per_minute(self) -> float | None:
+        """The server's limit, as its replies told it; None before."""
+        return self._client.tokens_per_minute
 
     def close(self) -> None:
         """Ends requests that wait, and closes the connections."""
@@ -217,9 +259,15 @@ class ProviderEncoder(RoleMethods):
                     hint="cut it into chunks; nothing was sent, and nothing is cut in silence",
                 )
 
-    def _request(self, texts: Sequence[str], role: Role, *, tokens: int, stop: threading.Event) -> Vectors:
+    def _batches(self, counts: Sequence[int]) -> Iterator[range]:
+        items = min(self._options.batch_items, self._model.request_texts or self.provider.max_items)
+        return request_batches(counts, items=items, tokens=self._most_tokens)
+
+    def _request(
+        self, texts: Sequence[str], role: Role, *, tokens: int, stop: threading.Event, counters: Sequence[UsageCounter]
+    ) -> Vectors:
         dim = self.space.dim
-        rows = self._rows(texts, role, tokens=tokens, dim=self._dim_to_ask(dim), stop=stop)
+        rows = self._rows(texts, role, tokens=tokens, dim=self._dim_to_ask(dim), stop=stop, counters=counters)
         expected = self._dim_to_ask(dim) or self._model.default_dim or self._full_space.dim
         if rows.shape[1] != expected:
             raise self._client.errors.malformed(f"vectors of {rows.shape[1]} dimensions, not {expected},", len(texts))
@@ -231,7 +279,14 @@ class ProviderEncoder(RoleMethods):
         return Vectors(normalise(rows), self.space)
 
     def _rows(
-        self, texts: Sequence[str], role: Role, *, tokens: int, dim: int | None, stop: threading.Event | None = None
+        self,
+        texts: Sequence[str],
+        role: Role,
+        *,
+        tokens: int,
+        dim: int | None,
+        counters: Sequence[UsageCounter],
+        stop: threading.Event | None = None,
     ) -> Float[np.ndarray, "texts dim"]:
         sent = [self._prompts[role] + text for text in texts]
         path, body = self.provider.embed.request(EmbeddingRequest(self._client.model, sent, role, dim))
@@ -239,10 +294,12 @@ class ProviderEncoder(RoleMethods):
         try:
             reply = self.provider.embed.reply(answer, len(texts))
         except Malformed as error:
-            self._usage.add(texts=len(texts), tokens=None, estimate=tokens)  # it was answered, and so billed
+            for counter in counters:
+                counter.add(texts=len(texts), tokens=None, estimate=tokens)  # it was answered, and so billed
             what = str(error)
         else:
-            self._usage.add(texts=len(texts), tokens=reply.tokens, estimate=tokens)
+            for counter in counters:
+                counter.add(texts=len(texts), tokens=reply.tokens, estimate=tokens)
             self._require_same_model(reply.model)
             return reply.vectors
         raise self._client.errors.malformed(what, len(texts))
@@ -270,7 +327,7 @@ class ProviderEncoder(RoleMethods):
 
     def _probed_dim(self) -> int:
         count = self.count_tokens([_PROBE], role="document")[0]
-        return int(self._rows([_PROBE], "document", tokens=count, dim=None).shape[1])
+        return int(self._rows([_PROBE], "document", tokens=count, dim=None, counters=(self._usage,)).shape[1])
 
     def _told_limit(self) -> int | None:
         """The longest text as vLLM and llama.cpp tell it in their list of models, or TEI on its page of itself."""

@@ -102,6 +102,14 @@ class ProviderErrors:
             hint="check the network, a proxy (HTTPS_PROXY) and the address; then run the same again: " + _NOTHING_LOST,
         )
 
+    def unsent(self) -> ProviderFailed:
+        """A request that was waiting for its turn when its caller wanted no more."""
+        return ProviderFailed(
+            f"a request to {self.where} was not sent: its rate limit left no room before it was to stop",
+            expected="time to wait for a turn",
+            hint=f"run the same again: {_NOTHING_LOST}",
+        )
+
     def malformed(self, what: str, texts: int) -> ProviderFailed:
         """An answer that is not what was asked for: nothing of it is used."""
         return ProviderFailed(

@@ -10,6 +10,7 @@ from typing import TypeVar
 from gnomon.core.errors import GnomonError
 
 Result = TypeVar("Result")
+_POLL_S = 0.1
 
 
 def request_batches(counts: Sequence[int], *, items: int, tokens: int) -> Iterator[range]:
@@ -29,24 +30,34 @@ def request_batches(counts: Sequence[int], *, items: int, tokens: int) -> Iterat
 
 
 def as_answered(
-    send: Callable[[range, threading.Event], Result], batches: Iterator[range], *, lanes: int
+    send: Callable[[range, threading.Event], Result],
+    batches: Iterator[range],
+    *,
+    lanes: int,
+    may_send: Callable[[range | None], bool] = lambda _: True,
 ) -> Iterator[Result]:
     """The results in the order in which they are ready, `lanes` requests at once.
 
     After a failure no further batch is sent; its error is raised when all that were on their way are given. `send`
-    also takes an event, which is set when the caller goes away.
+    also takes an event, which is set when the caller goes away. `may_send` is asked before each batch, and with None
+    while requests wait: no batch is sent after its first False, and after one for None the event is set.
     """
     failure: GnomonError | None = None
     stop = threading.Event()
     pool = ThreadPoolExecutor(lanes, thread_name_prefix="gnomon-request")
     running: set[Future[Result]] = set()
+    goes_on = True
     try:
         while True:
-            while failure is None and len(running) < lanes and (batch := next(batches, None)) is not None:
-                running.add(pool.submit(send, batch, stop))
+            while goes_on and failure is None and len(running) < lanes and (batch := next(batches, None)) is not None:
+                if goes_on := may_send(batch):
+                    running.add(pool.submit(send, batch, stop))
             if not running:
                 break
-            done, running = wait(running, return_when=FIRST_COMPLETED)
+            done, running = wait(running, timeout=_POLL_S, return_when=FIRST_COMPLETED)
+            if running and not may_send(None):
+                goes_on = False
+                stop.set()
             for future in done:
                 try:
                     result = future.result()

@@ -159,6 +159,11 @@ class Throttle:
                     self._in_flight[unit] += amount
             return wait
 
+    def limit(self, unit: Unit) -> float | None:
+        """The most in a window, None before a reply has told it."""
+        with self._lock:
+            return self._buckets[unit].limit
+
     def answered(self, tokens: int, headers: Mapping[str, str]) -> None:
         """The request has its reply, or none will come (no headers)."""
         limits = rate_limits(headers)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
+from gnomon.core import usage as spent
+
 PER_MILLION = 1_000_000
 
 
@@ -36,6 +38,12 @@ class UsageCounter:
         """The usage so far."""
         with self._lock:
             return self._total
+
+    @property
+    def spent(self) -> spent.Usage:
+        """The same as collections keep it; without a price it costs nothing."""
+        total = self.total
+        return spent.Usage(total.requests, total.texts, total.tokens, total.cost or 0.0)
 
     def add(self, *, texts: int, tokens: int | None, estimate: int, units: int = 0) -> None:
         """Count one request; `estimate` stands in where the reply does not tell its tokens."""

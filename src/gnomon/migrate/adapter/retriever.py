@@ -21,7 +21,7 @@ from gnomon.collection.catalog.versions import Version
 from gnomon.collection.collection import Collection
 from gnomon.collection.duplicates import deeper
 from gnomon.collection.evaluation import GROUP_DEPTH
-from gnomon.collection.ingest.writer import SLICE_TEXTS, EmbeddingCounts, embed_slices
+from gnomon.collection.ingest.writer import EmbeddingCounts, EmbedOptions, embed_slices
 from gnomon.collection.inputs import checked_queries
 from gnomon.collection.search import build_retriever, hybrid
 from gnomon.collection.serving.snapshot import Snapshot
@@ -33,6 +33,7 @@ from gnomon.core.errors import InvalidInput
 from gnomon.core.progress import Progress, ProgressCallback, no_progress
 from gnomon.core.ranking import Hit, Query, Ranking
 from gnomon.core.renamed import renamed_argument, renamed_fields
+from gnomon.core.usage import MeteredEncoder
 from gnomon.core.vectors import Vectors
 from gnomon.index.scan import ScanIndex
 from gnomon.migrate.adapter.files import load_version_adapter
@@ -250,8 +251,7 @@ def _caching_encoder(kb: Collection, to: Encoder) -> Callable[[Sequence[Chunk]],
     def encode(chunks: Sequence[Chunk]) -> Vectors:
         if not building:
             return to.encode([chunk.embed_text for chunk in chunks], role="document")
-        target = replace(kb.internals.serving.target(building[0].id), encoder=to)
-        for _ in embed_slices(kb.internals.catalog, target, chunks):
+        for _ in embed_slices(kb.internals.catalog, kb.internals.serving.target(building[0].id), chunks):
             pass
         hashes = [chunk.text_hash for chunk in chunks]
         with kb.internals.catalog.read() as connection:
@@ -262,15 +262,17 @@ def _caching_encoder(kb: Collection, to: Encoder) -> Callable[[Sequence[Chunk]],
 
 
 def embed_in_order(
-    kb: Collection, version: str, ids: Int[np.ndarray, " n"], *, slice_texts: int = SLICE_TEXTS
+    kb: Collection, version: str, ids: Int[np.ndarray, " n"], *, options: EmbedOptions | None = None
 ) -> Iterator[EmbeddingCounts]:
-    """Embed passages for a version that is being built, in this order, a slice at a time.
+    """Embed passages for a version that is being built, in this order, a slice or a server's lot at a time.
 
     Each slice is committed, and the build does not embed it again. Passages removed since are skipped.
     """
     target = kb.internals.serving.target(kb.versions.get(version).id)
-    for block in in_blocks(ids, slice_texts):
+    options = options or EmbedOptions()
+    together = target.lot.chunks if isinstance(target.encoder, MeteredEncoder) else options.slice_texts
+    for block in in_blocks(ids, together):
         some = np.sort(block).tolist()
         with kb.internals.catalog.read() as connection:
             chunks = chunks_of(connection, some)
-        yield from embed_slices(kb.internals.catalog, target, chunks, slice_texts=slice_texts)
+        yield from embed_slices(kb.internals.catalog, target, chunks, options=options)

@@ -1,0 +1,49 @@
+"""SIGINT and SIGTERM held back while something is under way that should come to its end."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+_HELD = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def held_interrupts() -> Iterator[threading.Event]:
+    """Inside, the first SIGINT or SIGTERM sets the event, and takes effect at the end; a second one does at once.
+
+    A signal that is ignored stays so. In another thread than the main one, which receives no signals, nothing is held.
+    """
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    before: dict[int, Any] = {}
+    received: list[int] = []
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def hold(number: int, _: FrameType | None) -> None:
+        received.append(number)
+        event.set()
+        if len(received) > 1:
+            restore()
+            signal.raise_signal(number)
+
+    for number in _HELD:
+        handler = signal.getsignal(number)
+        if handler not in (None, signal.SIG_IGN):  # None: set by another language, and not ours to replace
+            before[number] = signal.signal(number, hold)
+    try:
+        yield event
+    finally:
+        if len(received) < 2:
+            restore()
+            for held in received:
+                signal.raise_signal(held)
