@@ -74,8 +74,7 @@ def search(
     started = time.perf_counter()
     with noted() as notes, _opened(collection, version, mode) as (kb, dual_index):
         if dual_index is None:
-            with suppress(ProviderFailed):  # the search itself says so, and may do without
-                kb.retriever(mode, where=where)  # loads what is needed, so that the two times can be told apart
+            _load(kb, mode, where)  # so that the two times can be told apart
         loaded = time.perf_counter()
         if dual_index is None:
             hits = kb.search(query, k=k, mode=mode, by=by, where=where, collapse=not show_all)
@@ -99,6 +98,12 @@ def search(
     if console.is_terminal:
         took = f"{duration(ended - loaded)}, after {duration(loaded - started)} to load"
         notes_console().print(f"\n[dim]{counted(len(hits), 'hit')} in {took}[/dim]")
+
+
+def _load(kb: Collection, mode: Mode | None, where: str | None) -> None:
+    """Load what a search needs. A provider's failure the search itself says, and may do without."""
+    with suppress(ProviderFailed):
+        kb.retriever(mode, where=where)
 
 
 @contextmanager
