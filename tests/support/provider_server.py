@@ -130,16 +130,20 @@ class ProviderServer:
             return self.faults[number - 1] if number <= len(self.faults) else None
 
     def admits(self) -> tuple[bool, int, float]:
-        """Whether the rate allows a request now, how many more, and seconds until the window is over."""
+        """Whether the rate allows a request now, how many more, and the seconds that the style's headers tell of.
+
+        These are until all are back, as OpenAI tells them, else until the next one is.
+        """
         if self.limit is None:
             return True, 1, 0.0
         with self.lock:
             now = time.monotonic()
             self._sent = [at for at in self._sent if now - at < self.limit.window_s]
-            if len(self._sent) >= self.limit.requests:
-                return False, 0, self._sent[0] + self.limit.window_s - now
-            self._sent.append(now)
-            return True, self.limit.requests - len(self._sent), self._sent[0] + self.limit.window_s - now
+            admitted = len(self._sent) < self.limit.requests
+            if admitted:
+                self._sent.append(now)
+            told = self._sent[-1 if self.limit.style == "openai" else 0] + self.limit.window_s - now
+            return admitted, self.limit.requests - len(self._sent), told
 
     def bill(self, asked: Asked) -> None:
         """Counts what an answer is paid for."""

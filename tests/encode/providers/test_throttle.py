@@ -83,6 +83,10 @@ class Clock:
         return self.now
 
 
+def answered(throttle: Throttle, tokens: int, headers: dict[str, str], *, refused: bool = False) -> float:
+    return throttle.answered(tokens, headers, sent_at=throttle.clock(), refused=refused)
+
+
 def told(remaining: int, reset: str = "10s", limit: int = 10, unit: str = "requests") -> dict[str, str]:
     values = {"limit": str(limit), "remaining": str(remaining), "reset": reset}
     return {f"x-ratelimit-{name}-{unit}": value for name, value in values.items()}
@@ -97,7 +101,7 @@ def test_requests_wait_for_their_share_of_what_comes_back() -> None:
     clock = Clock()
     throttle = Throttle(clock)
     throttle.delay(1)
-    throttle.answered(1, told(2))  # 8 of 10 come back in 10 s
+    answered(throttle, 1, told(2))  # 8 of 10 come back in 10 s
     assert [throttle.delay(1), throttle.delay(1)] == [0.0, 0.0]
     assert throttle.delay(1) == pytest.approx(1.25)
     clock.now += 1.26
@@ -109,7 +113,7 @@ def test_a_window_opens_at_its_end() -> None:
     clock = Clock()
     throttle = Throttle(clock)
     throttle.delay(1)
-    throttle.answered(1, told(0, reset="10"))
+    answered(throttle, 1, told(0, reset="10"))
     assert throttle.delay(1) == pytest.approx(10)
     clock.now += 10
     assert [throttle.delay(1) for _ in range(10)] == [0.0] * 10
@@ -119,7 +123,7 @@ def test_tokens_are_a_bucket_of_their_own_and_a_request_beyond_it_goes_when_it_i
     clock = Clock()
     throttle = Throttle(clock)
     throttle.delay(500)
-    throttle.answered(500, told(500, limit=1000, unit="tokens"))
+    answered(throttle, 500, told(500, limit=1000, unit="tokens"))
     assert throttle.delay(400) == 0.0
     assert throttle.delay(200) == pytest.approx(2.0)
     clock.now += 18.0
@@ -130,9 +134,29 @@ def test_requests_on_their_way_count_against_what_is_left() -> None:
     throttle = Throttle(Clock())
     for _ in range(4):
         throttle.delay(1)
-    throttle.answered(1, told(4))
+    answered(throttle, 1, told(4))
     assert throttle.delay(1) == 0.0
     assert throttle.delay(1) > 0
+
+
+def test_a_server_that_refuses_without_a_word_is_asked_as_fast_as_it_answered() -> None:
+    clock = Clock()
+    throttle = Throttle(clock)
+    for _ in range(20):  # five a second
+        assert throttle.delay(1) == 0.0
+        clock.now += 0.2
+        answered(throttle, 1, {})
+    assert throttle.delay(1) == 0.0
+    answered(throttle, 1, {}, refused=True)
+    assert throttle.delay(1) == 0.0
+    assert throttle.delay(1) == pytest.approx(0.2 * 1.15, rel=0.1)
+    clock.now += 20
+    assert throttle.delay(1) == 0.0
+    answered(throttle, 1, {})
+    assert throttle.delay(1) < 0.23
+    clock.now += 1.0
+    assert throttle.delay(1) == 0.0
+    assert throttle.delay(1) < 0.2 * 0.5
 
 
 @settings(max_examples=40)
@@ -144,5 +168,5 @@ def test_it_never_waits_longer_than_the_server_asks(steps: list[tuple[int, float
         while (wait := throttle.delay(1)) > 0:
             assert wait <= 10.0
             clock.now += wait + 1e-6
-        throttle.answered(1, told(min(remaining, limit), limit=limit))
+        answered(throttle, 1, told(min(remaining, limit), limit=limit))
         clock.now += pause

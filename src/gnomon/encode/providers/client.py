@@ -99,12 +99,16 @@ class ProviderClient:
             self._wait_turn(tokens, until, stop)
             if stop.is_set():
                 raise self.errors.unsent()
+            sent_at = time.monotonic()
             answer = self._attempt(path, body)
-            self._throttle.answered(tokens, answer.headers)
+            wait = asked_wait(answer.headers, answer.body)
+            told = self._throttle.answered(
+                tokens, answer.headers, sent_at=sent_at, refused=answer.status == 429 and wait is None
+            )
             tries += 1
             if answer.status == 200:
                 return answer.body
-            wait = asked_wait(answer.headers, answer.body)
+            wait = told or None if wait is None else wait
             pause = self._backoff(tries) if wait is None else wait + random.uniform(0, min(1.0, 0.1 * wait))
             is_last = tries > self.settings.retries or time.monotonic() + pause > until or self._closed
             if is_last or not answer.is_transient or stop.wait(pause):

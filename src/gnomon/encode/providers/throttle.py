@@ -15,6 +15,8 @@ _LIMIT_HEADER = re.compile(r"rate-?limit|call-(limit|remaining)")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _WINDOW_S = 60.0
+_OBSERVED_S = 10.0
+_SLOWER, _FASTER_A_SECOND = 1.15, 0.95
 _EPOCH = 1_000_000_000
 """Larger numbers of seconds are a time of day and no duration."""
 Unit = Literal["requests", "tokens"]
@@ -139,21 +141,57 @@ class Bucket:
 
 
 @dataclass
+class Pace:
+    """Seconds between requests to a server that refuses some and does not say when it will take them.
+
+    After a refusal requests go a little slower than they were answered before; from then on 5 % faster each second.
+    """
+
+    interval: float = 0.0
+    next_at: float = 0.0
+    changed_at: float = 0.0
+    answered: list[float] = field(default_factory=list)
+
+    def delay(self, now: float) -> float:
+        """Seconds until a request may be sent."""
+        return max(0.0, self.next_at - now) if self.interval else 0.0
+
+    def take(self, now: float) -> None:
+        """Count what is sent."""
+        self.next_at = max(self.next_at, now) + self.interval
+
+    def learn(self, *, refused: bool, sent_at: float, now: float) -> None:
+        """Take over whether a request was refused; those sent before the last change say nothing of it."""
+        if not refused:
+            self.answered = [at for at in self.answered if now - at < _OBSERVED_S] + [now]
+            if self.interval:
+                self.interval *= _FASTER_A_SECOND ** (now - self.changed_at)
+                self.changed_at = now
+        elif sent_at >= self.changed_at:
+            seen = [at for at in self.answered if now - at < _OBSERVED_S]
+            observed = (now - seen[0]) / len(seen) if len(seen) > 1 else self.interval
+            self.interval = min(_SLOWER * max(self.interval, observed), _WINDOW_S)
+            self.changed_at = now
+
+
+@dataclass
 class Throttle:
-    """Both buckets of one model at one provider, for all threads that send to it."""
+    """Both buckets of one model at one provider, and its pace, for all threads that send to it."""
 
     clock: Callable[[], float] = time.monotonic
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _buckets: dict[Unit, Bucket] = field(default_factory=lambda: {"requests": Bucket(), "tokens": Bucket()})
     _in_flight: dict[Unit, float] = field(default_factory=lambda: {"requests": 0.0, "tokens": 0.0})
+    _pace: Pace = field(default_factory=Pace)
 
     def delay(self, tokens: int) -> float:
         """Seconds to wait before a request of so many tokens; at 0 it counts as sent."""
         amounts = self._amounts(tokens)
         with self._lock:
             now = self.clock()
-            wait = max(self._buckets[unit].delay(amount, now) for unit, amount in amounts.items())
+            wait = max(self._bucket_delay(amounts, now), self._pace.delay(now))
             if wait <= 0:
+                self._pace.take(now)
                 for unit, amount in amounts.items():
                     self._buckets[unit].take(amount)
                     self._in_flight[unit] += amount
@@ -164,15 +202,24 @@ class Throttle:
         with self._lock:
             return self._buckets[unit].limit
 
-    def answered(self, tokens: int, headers: Mapping[str, str]) -> None:
-        """The request has its reply, or none will come (no headers)."""
-        limits = rate_limits(headers)
+    def answered(self, tokens: int, headers: Mapping[str, str], *, sent_at: float, refused: bool) -> float:
+        """The request has its reply, or none will come (no headers). Seconds until the next one of its size may go.
+
+        `refused`: for the rate, without a word on when to come again.
+        """
+        limits, amounts = rate_limits(headers), self._amounts(tokens)
         with self._lock:
             now = self.clock()
-            for unit, amount in self._amounts(tokens).items():
+            for unit, amount in amounts.items():
                 self._in_flight[unit] -= amount
                 if unit in limits:
                     self._buckets[unit].learn(limits[unit], in_flight=self._in_flight[unit], now=now)
+            wait = self._bucket_delay(amounts, now)
+            self._pace.learn(refused=refused and wait == 0, sent_at=sent_at, now=now)
+            return wait
+
+    def _bucket_delay(self, amounts: Mapping[Unit, float], now: float) -> float:
+        return max(self._buckets[unit].delay(amount, now) for unit, amount in amounts.items())
 
     @staticmethod
     def _amounts(tokens: int) -> dict[Unit, float]:
