@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,9 @@ from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.core.plugins import has_plugin, load_plugin
 from gnomon.core.progress import ProgressCallback, accepts_say, no_progress
 from gnomon.encode.cards import card_for
-from gnomon.encode.hub.locate import locate
+from gnomon.encode.hub.locate import Located, locate
 from gnomon.encode.layout.model import read_layout
-from gnomon.encode.layout.modules import Architecture, architecture_of
+from gnomon.encode.layout.modules import Architecture, adapter_folder, architecture_of
 from gnomon.encode.providers.names import Reference, provider_reference
 from gnomon.encode.settings import EncoderSettings
 
@@ -46,7 +47,7 @@ def load_encoder(
         return _from_plugin(plugin, model, settings=settings, prompts=prompts)
     if (reference := provider_reference(name)) is not None:
         return _from_provider(reference, settings=settings, prompts=prompts)
-    located = locate(name, progress=progress)
+    located = _located(name, progress=progress)
     settings = settings or EncoderSettings()
     shape = architecture_of(located.folder, carded=located.carded)
     # By its weights, the backbone of a model of another shape may have a card: it is not that model.
@@ -98,6 +99,16 @@ def _from_provider(
     return ProviderEncoder(reference.provider, reference.model, settings=settings, prompts=prompts, options=options)
 
 
+def _located(name: str | Path, *, progress: ProgressCallback) -> Located:
+    """As locate gives it, an adapter in it merged into its base model."""
+    located = locate(name, progress=progress)
+    if adapter_folder(located.folder) is None:
+        return located
+    from gnomon.encode.peft import merged_folder
+
+    return replace(located, folder=merged_folder(located.folder, progress=progress))
+
+
 def _from_plugin(
     plugin: str, model: str, *, settings: EncoderSettings | None, prompts: Mapping[str, str] | None
 ) -> RoleEncoder:
@@ -131,7 +142,7 @@ def load_scorer(
     from gnomon.encode.cross_encoder import CrossEncoder
     from gnomon.encode.layout.cross_encoder import read_cross_encoder
 
-    located = locate(name, progress=progress)
+    located = _located(name, progress=progress)
     title = Path(name).name
     if architecture_of(located.folder, carded=located.carded) != "cross":
         raise ModelUnsupported(
@@ -159,5 +170,5 @@ def load_sparse_encoder(
     from gnomon.encode.layout.sparse import read_sparse
     from gnomon.encode.sparse import SparseEncoder
 
-    located = locate(name, progress=progress)
+    located = _located(name, progress=progress)
     return SparseEncoder(read_sparse(located.folder, name=Path(name).name, prompts=prompts), settings)

@@ -16,6 +16,7 @@ from gnomon.core.files import sync_file, sync_folder
 from gnomon.encode.digest import cache_home
 
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "model.onnx")
+_ADAPTER = "adapter_model.safetensors"  # its tokenizer may be the base model's
 _DAY_S = 24 * 3600.0
 
 
@@ -111,7 +112,7 @@ def find_on_this_machine(settings: SourceSettings, hub_id: str, revision: str = 
 def holds_model(folder: Path) -> bool:
     """Whether weights and a tokenizer are in the folder or one below it."""
     names = {path.name for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.is_file()}
-    return "tokenizer.json" in names and any(name in names for name in _WEIGHTS)
+    return _ADAPTER in names or ("tokenizer.json" in names and any(name in names for name in _WEIGHTS))
 
 
 @contextmanager

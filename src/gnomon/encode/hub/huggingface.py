@@ -93,7 +93,9 @@ def needed_files(names: Sequence[str], folders: Sequence[str], *, family: str) -
 
 
 def _is_weights(name: str) -> bool:
-    return name == "model.safetensors" or (name.startswith("model-") and name.endswith(".safetensors"))
+    return name in ("model.safetensors", "adapter_model.safetensors") or (
+        name.startswith("model-") and name.endswith(".safetensors")
+    )
 
 
 def _folder(name: str) -> str:

@@ -69,6 +69,17 @@ def safetensors_header(path: Path) -> dict[str, Any]:
     return header
 
 
+def safetensors_metadata(path: Path) -> dict[str, str]:
+    """What a file's writer said of it; {} for nothing, and for a file that is not whole."""
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(length)) if length < 100_000_000 else {}
+        return {str(key): str(value) for key, value in (header.get("__metadata__") or {}).items()}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
 def static_dim(weights: Path) -> int:
     """The dimensions of a static model: the columns of its matrix. Raises ModelUnsupported without one."""
     header = safetensors_header(weights) if weights.suffix == ".safetensors" else {}

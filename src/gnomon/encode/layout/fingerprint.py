@@ -9,7 +9,7 @@ from typing import Any
 
 from gnomon.core.errors import ModelUnsupported
 from gnomon.encode.digest import cached_digest, digest_file, digest_json
-from gnomon.encode.layout.files import inside, read_json
+from gnomon.encode.layout.files import inside, read_json, safetensors_metadata
 from gnomon.encode.layout.onnx_data import onnx_data_files
 from gnomon.encode.layout.tokenizer_config import TokenizerConfig
 
@@ -21,6 +21,10 @@ IGNORED_CONFIG_KEYS = frozenset(
     attention_dropout dropout qa_dropout seq_classif_dropout output_attentions output_hidden_states
     return_dict auto_map tokenizer_name language""".split()
 )
+
+
+MERGED_FROM = "gnomon.merged_from"
+"""In a safetensors file's metadata: the digest of the base model and of the adapter that was merged into it."""
 
 
 def shard_files(index: Path) -> tuple[Path, ...]:
@@ -41,7 +45,13 @@ def shard_files(index: Path) -> tuple[Path, ...]:
 
 
 def weights_digest(weights: Path) -> str:
-    """Of a safetensors file, of all its shards, or of an ONNX file and its data files."""
+    """Of a safetensors file, of all its shards, or of an ONNX file and its data files.
+
+    A file that gnomon merged an adapter into stands for the two that it was made of: sums differ in their last
+    digits between machines.
+    """
+    if weights.suffix == ".safetensors" and (origin := safetensors_metadata(weights).get(MERGED_FROM)):
+        return origin
     if weights.suffix == ".json":
         return digest_json([digest_file(shard) for shard in shard_files(weights)])
     beside = onnx_data_files(weights) if weights.suffix == ".onnx" else ()

@@ -269,9 +269,21 @@ def _read_pooling(folder: Path) -> tuple[tuple[Pooling, ...], bool]:
     return tuple(_MODES[mode] for mode in modes), bool(config.get("include_prompt", True))
 
 
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+
+
+def adapter_folder(folder: Path) -> Path | None:
+    """The folder with an adapter of peft in safetensors: the model's own or that of its first module; None without."""
+    entries = list_modules(folder) or []
+    for at in (folder, *(entry.folder for entry in entries[:1])):
+        if is_file(at / ADAPTER_CONFIG) and is_file(at / ADAPTER_WEIGHTS):
+            return at
+    return None
+
+
 def refuse_adapter(folder: Path) -> None:
     """Raise ModelUnsupported for a folder with an adapter of peft: its weights alone are another model."""
-    names = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
+    names = (ADAPTER_CONFIG, ADAPTER_WEIGHTS, "adapter_model.bin")
     found = [name for name in names if is_file(folder / name)]
     if found:
         raise ModelUnsupported(
@@ -282,7 +294,7 @@ def refuse_adapter(folder: Path) -> None:
 
 
 def _merge_hint(folder: Path) -> str:
-    base = read_json(folder / "adapter_config.json").get("base_model_name_or_path") or "its base model"
+    base = read_json(folder / ADAPTER_CONFIG).get("base_model_name_or_path") or "its base model"
     return (
         "merge it once where peft and transformers are installed, then delete the adapter's files: python -c "
         f"\"from transformers import AutoModel as A; from peft import PeftModel as P; p = '{folder}'; "
