@@ -60,8 +60,8 @@ _PARAMETERS = {
 
 
 @dataclass
-class Asked:
-    """One request for vectors or scores: what was asked, and the rows of the answer, which a fault may change."""
+class ReceivedRequest:
+    """One request for vectors or scores: what was received, and the rows of the answer, which a fault may change."""
 
     provider: str
     kind: str
@@ -74,7 +74,7 @@ class Asked:
     tokens: int | None = None
 
 
-Fault = Callable[["_Handler", Asked], bool]
+Fault = Callable[["_Handler", ReceivedRequest], bool]
 """Does its harm; True where the request is dealt with and gets no answer of the usual kind."""
 
 
@@ -96,7 +96,7 @@ class ProviderServer:
     limit: RateLimit | None = None
     fault_of: Callable[[int], Fault | None] | None = None
     """The fault of the request with this number, from 1 on, in the place of `faults`."""
-    requests: list[Asked] = field(default_factory=list)
+    requests: list[ReceivedRequest] = field(default_factory=list)
     embedded: Counter[str] = field(default_factory=Counter)
     tokens: int = 0
     answered: int = 0
@@ -120,10 +120,10 @@ class ProviderServer:
         given = {"key": KEY, "backoff_s": 0.005, "retry_s": 20.0, "timeout_s": 5.0, **settings}
         return ProviderSettings(url=self.url(provider), **given)
 
-    def next_fault(self, asked: Asked) -> Fault | None:
+    def next_fault(self, received: ReceivedRequest) -> Fault | None:
         """Notes the request and says what is to happen to it."""
         with self.lock:
-            self.requests.append(asked)
+            self.requests.append(received)
             number = len(self.requests)
             if self.fault_of is not None:
                 return self.fault_of(number)
@@ -145,12 +145,12 @@ class ProviderServer:
             told = self._sent[-1 if self.limit.style == "openai" else 0] + self.limit.window_s - now
             return admitted, self.limit.requests - len(self._sent), told
 
-    def bill(self, asked: Asked) -> None:
+    def bill(self, received: ReceivedRequest) -> None:
         """Counts what an answer is paid for."""
         with self.lock:
             self.answered += 1
-            self.tokens += asked.tokens if asked.tokens is not None else count(asked.texts)
-            self.embedded.update(asked.texts)
+            self.tokens += received.tokens if received.tokens is not None else count(received.texts)
+            self.embedded.update(received.texts)
 
 
 def count(texts: Sequence[str]) -> int:
@@ -195,7 +195,7 @@ def fails(status: int, body: Any = None, **headers: str) -> Fault:
     """An error; names of headers are given with _ for -."""
     words = {"error": {"message": "the server is unwell", "type": "server_error", "code": None}}
 
-    def fault(handler: _Handler, asked: Asked) -> bool:
+    def fault(handler: _Handler, received: ReceivedRequest) -> bool:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         handler.send(status, words if body is None else body, named)
         return True
@@ -210,7 +210,7 @@ def rate_limited(wait_s: float = 0.0, *, style: str = "retry-after", limit: int 
     if style == "google":
         info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{wait_s}s"}
         body = {"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": message, "details": [info]}}
-    return lambda handler, asked: handler.send(429, body, limit_headers(style, 0, wait_s, limit=limit)) or True
+    return lambda handler, received: handler.send(429, body, limit_headers(style, 0, wait_s, limit=limit)) or True
 
 
 def limit_headers(style: str, remaining: int, wait_s: float, *, limit: int) -> dict[str, str]:
@@ -246,7 +246,7 @@ def limit_headers(style: str, remaining: int, wait_s: float, *, limit: int) -> d
 def slow(seconds: float) -> Fault:
     """Answers late; its client may be gone by then."""
 
-    def fault(handler: _Handler, asked: Asked) -> bool:
+    def fault(handler: _Handler, received: ReceivedRequest) -> bool:
         handler.server.state.stopping.wait(seconds)
         return False
 
@@ -256,8 +256,8 @@ def slow(seconds: float) -> Fault:
 def cut_off(part: float = 0.5) -> Fault:
     """The answer's beginning, then the connection is closed."""
 
-    def fault(handler: _Handler, asked: Asked) -> bool:
-        raw = json.dumps(handler.answer_body(asked)).encode()
+    def fault(handler: _Handler, received: ReceivedRequest) -> bool:
+        raw = json.dumps(handler.answer_body(received)).encode()
         handler.send_response(200)
         handler.send_header("Content-Length", str(len(raw)))
         handler.end_headers()
@@ -272,7 +272,7 @@ def cut_off(part: float = 0.5) -> Fault:
 def hangs_up() -> Fault:
     """The connection is closed without a word."""
 
-    def fault(handler: _Handler, asked: Asked) -> bool:
+    def fault(handler: _Handler, received: ReceivedRequest) -> bool:
         hang_up(handler)
         return True
 
@@ -281,14 +281,14 @@ def hangs_up() -> Fault:
 
 def sends(raw: str, status: int = 200) -> Fault:
     """Any body at all."""
-    return lambda handler, asked: handler.send_raw(status, raw.encode()) or True
+    return lambda handler, received: handler.send_raw(status, raw.encode()) or True
 
 
 def changes(change: Callable[[list[tuple[int, Any]]], list[tuple[int, Any]]]) -> Fault:
     """An answer with other rows (index, vector or score)."""
 
-    def fault(handler: _Handler, asked: Asked) -> bool:
-        asked.rows = change(asked.rows)
+    def fault(handler: _Handler, received: ReceivedRequest) -> bool:
+        received.rows = change(received.rows)
         return False
 
     return fault
@@ -327,8 +327,8 @@ def other_dim() -> Fault:
 def as_model(name: str) -> Fault:
     """The answer of another model."""
 
-    def fault(handler: _Handler, asked: Asked) -> bool:
-        asked.model = name
+    def fault(handler: _Handler, received: ReceivedRequest) -> bool:
+        received.model = name
         return False
 
     return fault
@@ -387,24 +387,24 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, body: Any, headers: Mapping[str, str]) -> None:
         state = self.server.state
         try:
-            asked = self._read(body, headers)
+            received = self._read(body, headers)
         except _Refused as error:
             status, message = error.args
             self.send(status, {"error": {"message": message, "type": "invalid_request_error", "code": None}})
             return
-        fault = state.next_fault(asked)
+        fault = state.next_fault(received)
         admitted, remaining, wait_s = state.admits()
         told = limit_headers(state.limit.style, remaining, wait_s, limit=state.limit.requests) if state.limit else {}
         if not admitted:
             self.send(429, {"error": {"message": "Rate limit reached", "code": "rate_limit_exceeded"}}, told)
             return
-        if fault is not None and fault(self, asked):
+        if fault is not None and fault(self, received):
             return
-        answer = self.answer_body(asked)
-        state.bill(asked)
+        answer = self.answer_body(received)
+        state.bill(received)
         self.send(200, answer, told)
 
-    def _read(self, body: Any, headers: Mapping[str, str]) -> Asked:
+    def _read(self, body: Any, headers: Mapping[str, str]) -> ReceivedRequest:
         provider = self._provider()
         given = headers.get("x-goog-api-key" if provider == "google" else "authorization", "")
         if KEY not in given:
@@ -424,32 +424,32 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Refused(400, "'input' cannot be an empty string.")
         rows = [vector(text, role=role, dim=state.dim)[:dim] for text in texts]
         rows = [row / np.linalg.norm(row) for row in rows] if provider != "google" else rows
-        return Asked(provider, "embed", body, headers, texts, role, list(enumerate(rows)), model)
+        return ReceivedRequest(provider, "embed", body, headers, texts, role, list(enumerate(rows)), model)
 
-    def _read_rerank(self, provider: str, body: Any, headers: Mapping[str, str]) -> Asked:
+    def _read_rerank(self, provider: str, body: Any, headers: Mapping[str, str]) -> ReceivedRequest:
         texts = list(body.get("documents") or body.get("texts"))
         rows = [(at, score(body["query"], text)) for at, text in enumerate(texts)]
         rows.sort(key=lambda pair: -pair[1])
-        asked = Asked(provider, "rerank", body, headers, texts, "query", rows, body.get("model", ""))
-        asked.tokens = count([body["query"]]) * len(texts) + count(texts)
-        return asked
+        received = ReceivedRequest(provider, "rerank", body, headers, texts, "query", rows, body.get("model", ""))
+        received.tokens = count([body["query"]]) * len(texts) + count(texts)
+        return received
 
     def _provider(self) -> str:
         found = [name for name, prefix in PATHS.items() if self.path.startswith(prefix + "/") and name != "address"]
         return found[0] if found else "address"
 
-    def answer_body(self, asked: Asked) -> Any:
+    def answer_body(self, received: ReceivedRequest) -> Any:
         """The body of an answer, in the provider's form."""
-        tokens = asked.tokens if asked.tokens is not None else count(asked.texts)
-        if asked.kind == "rerank":
-            return _rerank_reply(asked, tokens)
-        if asked.provider == "cohere":
-            rows = [row.tolist() for _, row in asked.rows]
+        tokens = received.tokens if received.tokens is not None else count(received.texts)
+        if received.kind == "rerank":
+            return _rerank_reply(received, tokens)
+        if received.provider == "cohere":
+            rows = [row.tolist() for _, row in received.rows]
             billed = {"billed_units": {"input_tokens": tokens}}
-            return {"id": "1", "embeddings": {"float": rows}, "texts": asked.texts, "meta": billed}
-        if asked.provider == "google":
-            return {"embeddings": [{"values": row.tolist()} for _, row in asked.rows]}
-        in_base64 = asked.body.get("encoding_format") == "base64"
+            return {"id": "1", "embeddings": {"float": rows}, "texts": received.texts, "meta": billed}
+        if received.provider == "google":
+            return {"embeddings": [{"values": row.tolist()} for _, row in received.rows]}
+        in_base64 = received.body.get("encoding_format") == "base64"
         data = [
             {
                 "object": "embedding",
@@ -458,10 +458,10 @@ class _Handler(BaseHTTPRequestHandler):
                 if in_base64
                 else row.tolist(),
             }
-            for at, row in asked.rows
+            for at, row in received.rows
         ]
-        usage = {"total_tokens": tokens} | ({} if asked.provider == "voyage" else {"prompt_tokens": tokens})
-        return {"object": "list", "data": data, "model": asked.model, "usage": usage}
+        usage = {"total_tokens": tokens} | ({} if received.provider == "voyage" else {"prompt_tokens": tokens})
+        return {"object": "list", "data": data, "model": received.model, "usage": usage}
 
     def send(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
         self.send_raw(status, json.dumps(body).encode(), headers)
@@ -493,12 +493,12 @@ def _embedding_request(provider: str, body: Any) -> tuple[list[str], str, int | 
     return body["input"], role, dim or (1024 if provider == "voyage" else None), body["model"]
 
 
-def _rerank_reply(asked: Asked, tokens: int) -> Any:
-    rows = [{"index": at, "relevance_score": value} for at, value in asked.rows]
-    if asked.provider == "voyage":
-        return {"object": "list", "data": rows, "model": asked.model, "usage": {"total_tokens": tokens}}
-    if asked.provider == "cohere":
+def _rerank_reply(received: ReceivedRequest, tokens: int) -> Any:
+    rows = [{"index": at, "relevance_score": value} for at, value in received.rows]
+    if received.provider == "voyage":
+        return {"object": "list", "data": rows, "model": received.model, "usage": {"total_tokens": tokens}}
+    if received.provider == "cohere":
         return {"id": "1", "results": rows, "meta": {"billed_units": {"search_units": 1}}}
-    if asked.provider == "address" and asked.model == "tei":
-        return [{"index": at, "score": value} for at, value in asked.rows]
-    return {"id": "1", "model": asked.model, "results": rows, "usage": {"total_tokens": tokens}}
+    if received.provider == "address" and received.model == "tei":
+        return [{"index": at, "score": value} for at, value in received.rows]
+    return {"id": "1", "model": received.model, "results": rows, "usage": {"total_tokens": tokens}}

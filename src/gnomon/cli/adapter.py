@@ -27,7 +27,9 @@ REFUSED = 1
 )
 def adapter(
     collection: Folder,
-    to: Annotated[str, typer.Option(help="The model: a name from `gnomon models`, a hub id or a folder.")],
+    to: Annotated[
+        str, typer.Option(help="The model: a name from `gnomon models`, PROVIDER:MODEL, a hub id or a folder.")
+    ],
     pairs: Annotated[int, typer.Option(help="Passages to embed with it, drawn at random.")] = 4000,
     *,
     queries: Annotated[

@@ -32,7 +32,7 @@ Role = Literal["document", "query"]
 )
 def encode(
     file: Annotated[Path, typer.Argument(help="A text a line, in UTF-8; - reads standard input.", metavar="FILE")],
-    model: Annotated[str, typer.Option(help="A name from `gnomon models`, a hub id or a folder.")],
+    model: Annotated[str, typer.Option(help="A name from `gnomon models`, PROVIDER:MODEL, a hub id or a folder.")],
     role: Annotated[Role, typer.Option(help="What the texts are: it decides the prompt.")] = "document",
     *,
     out: Annotated[

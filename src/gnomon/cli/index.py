@@ -71,7 +71,9 @@ Sparse = Annotated[
 def index(
     paths: Annotated[list[str], typer.Argument(help="Files and folders.", metavar="PATH")],
     into: Annotated[Path, typer.Option(help="The collection's folder; made where there is none.")],
-    model: Annotated[str | None, typer.Option(help="A name from `gnomon models`, a hub id or a folder.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A name from `gnomon models`, PROVIDER:MODEL, a hub id or a folder.")
+    ] = None,
     *,
     dim: Dim = None,
     vector_type: Type = None,

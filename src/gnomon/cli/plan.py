@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from gnomon.migrate import IndexPlan, Plan
 
 TOO_LITTLE_DISK = 3
-To = Annotated[str | None, typer.Option(help="The model: a name from `gnomon models`, a hub id or a folder.")]
+To = Annotated[
+    str | None, typer.Option(help="The model: a name from `gnomon models`, PROVIDER:MODEL, a hub id or a folder.")
+]
 ChunkTokens = Annotated[
     int | None, typer.Option(help="Re-chunk the documents into passages of at most so many tokens.")
 ]

@@ -106,6 +106,8 @@ def local_folder(model: str) -> Path | None:
     if is_folder(folder):
         return folder
     card = card_for(model)
+    if card is not None and not card.hub_id:  # a provider's
+        return None
     hub_id, revision = (card.hub_id, card.revision) if card else (model, "")
     return find_on_this_machine(SourceSettings.from_environment(), hub_id, revision)
 

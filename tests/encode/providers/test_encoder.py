@@ -46,4 +46,4 @@ def test_a_name_opens_the_provider_with_the_environments_key(provider: str, monk
         encoder = load_encoder(name, settings=EncoderSettings(dim=256))
         assert encoder.space.name == name
         assert encoder.encode_document("one text").data.shape == (1, 256)
-    assert [asked.provider for asked in server.requests][-1] == provider
+    assert [received.provider for received in server.requests][-1] == provider

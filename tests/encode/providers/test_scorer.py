@@ -42,7 +42,7 @@ def test_texts_go_out_in_requests_that_the_server_takes_and_scores_come_back_in_
         scorer = opened(server, "address")
         scores = scorer.score("a query", TEXTS)
     assert scores == pytest.approx([score("a query", text) for text in TEXTS])
-    assert sorted(len(asked.texts) for asked in server.requests) == [6, 32, 32]
+    assert sorted(len(received.texts) for received in server.requests) == [6, 32, 32]
     assert scorer.usage.texts == 70
 
 
@@ -50,7 +50,7 @@ def test_tokens_bound_a_request_of_pairs() -> None:
     with provider_server() as server:
         scorer = opened(server, "address", max_tokens=20_000)
         scorer.score("query " * 1000, ["text " * 7_000, "b", "text " * 7_000])
-    assert sorted(len(asked.texts) for asked in server.requests) == [1, 2]
+    assert sorted(len(received.texts) for received in server.requests) == [1, 2]
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,9 @@ Task = Literal["sts", "pairs", "analogy", "similarity", "context"]
     )
 )
 def task(
-    model: Annotated[str, typer.Argument(help="A name from `gnomon models`, a hub id or a folder.", metavar="MODEL")],
+    model: Annotated[
+        str, typer.Argument(help="A name from `gnomon models`, PROVIDER:MODEL, a hub id or a folder.", metavar="MODEL")
+    ],
     kind: Annotated[Task, typer.Argument(help="What the file holds.", metavar="TASK")],
     data: Annotated[Path, typer.Option(help="The task's file.", metavar="FILE")],
     *,

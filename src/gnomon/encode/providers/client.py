@@ -96,12 +96,11 @@ class ProviderClient:
         stop = stop or threading.Event()
         until, tries = time.monotonic() + self.settings.retry_s, 0
         while True:
-            self._wait_turn(tokens, until, stop)
-            if stop.is_set():
+            if not self._has_turn(tokens, until, stop):
                 raise self.errors.unsent()
             sent_at = time.monotonic()
             answer = self._attempt(path, body)
-            wait = asked_wait(answer.headers, answer.body)
+            wait = requested_wait(answer.headers, answer.body)
             told = self._throttle.answered(
                 tokens, answer.headers, sent_at=sent_at, refused=answer.status == 429 and wait is None
             )
@@ -136,11 +135,17 @@ class ProviderClient:
         answer = self._attempt(path, None)
         return answer.body if answer.status == 200 else None
 
-    def _wait_turn(self, tokens: int, until: float, stop: threading.Event) -> None:
-        while (wait := self._throttle.delay(tokens)) > 0:
+    def _has_turn(self, tokens: int, until: float, stop: threading.Event) -> bool:
+        """Waits until the rate limits leave room; False where that is too late, or the caller went away."""
+        while not stop.is_set():
+            wait = self._throttle.delay(tokens)
+            if wait <= 0:
+                return True
             left = until - time.monotonic()
-            if left <= 0 or stop.wait(min(wait, left)):
-                return
+            if left <= 0:
+                return False
+            stop.wait(min(wait, left))
+        return False
 
     def _backoff(self, tries: int) -> float:
         return random.uniform(0, min(LONGEST_BACKOFF_S, self.settings.backoff_s * 2.0**tries))
@@ -194,7 +199,7 @@ class ProviderClient:
             return self._http
 
 
-def asked_wait(headers: Mapping[str, str], body: Any) -> float | None:
+def requested_wait(headers: Mapping[str, str], body: Any) -> float | None:
     """Seconds that the server asks to wait: retry-after-ms, retry-after, or Google's RetryInfo; None if it does not."""
     for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0), ("x-ratelimit-reset-after", 1.0)):
         if name in headers and (value := seconds(headers[name])) is not None:
