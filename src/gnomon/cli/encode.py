@@ -5,22 +5,22 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from itertools import islice
+from dataclasses import asdict
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
 
 import typer
 
 from gnomon.cli.app import Json, app, example
+from gnomon.cli.plan import Dim
 from gnomon.cli.terminal import output_errors
 from gnomon.core.errors import InvalidInput, UnreadableFile
-from gnomon.core.files import replacing, write_atomic
+from gnomon.core.files import write_atomic
 
 if TYPE_CHECKING:
     from gnomon.core.contracts import Encoder
 
-BLOCK = 4096
-"""Texts encoded between two writes."""
 Role = Literal["document", "query"]
 
 
@@ -35,8 +35,13 @@ def encode(
     model: Annotated[str, typer.Option(help="A name from `gnomon models`, PROVIDER:MODEL, a hub id or a folder.")],
     role: Annotated[Role, typer.Option(help="What the texts are: it decides the prompt.")] = "document",
     *,
+    dim: Dim = None,
     out: Annotated[
-        Path | None, typer.Option(help="Write a .npy file, with the vectors' space beside it in .json.")
+        Path | None,
+        typer.Option(
+            help="Write a .npy file, with the vectors' space beside it in .json; the same command goes on "
+            "where it was cut off."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -50,7 +55,7 @@ def encode(
         print_message,
         print_notes,
     )
-    from gnomon.encode import load_encoder
+    from gnomon.encode import EncoderSettings, load_encoder
 
     if out is not None and out.suffix != ".npy":
         raise InvalidInput(f"--out {out}", expected="a name that ends with .npy")
@@ -59,10 +64,9 @@ def encode(
         first = _block(texts)
         if not first:
             raise InvalidInput(f"{file} holds no text", expected="a text a line")
-        encoder = load_encoder(model, progress=print_message)
-        encoded = EncodingRun(encoder, role)
-        blocks = encoded.blocks(first, texts)
-        summary = _to_file(out, blocks, encoded) if out else _to_stdout(blocks, encoded)
+        encoder = load_encoder(model, settings=EncoderSettings(dim=dim), progress=print_message)
+        every = chain(first, texts)
+        summary = _to_file(out, every, encoder, role=role) if out else _to_stdout(every, encoder, role)
     print_notes(notes)
     if out and as_json:
         print_json(summary | {"warnings": notes})
@@ -72,53 +76,37 @@ def encode(
         notes_console().print(clean(made + where, style="dim"), soft_wrap=True)
 
 
-class EncodingRun:
-    """Texts on their way through an encoder, and how many there were."""
-
-    def __init__(self, encoder: Encoder, role: Role) -> None:
-        self.encoder, self.role = encoder, role
-        self.texts = self.truncated = 0
-
-    def blocks(self, first: list[str], rest: Iterator[str]) -> Iterator[tuple[list[str], Any]]:
-        """Texts with their vectors, float32 [texts, dim], a block at a time."""
-        block = first
-        while block:
-            vectors = self.encoder.encode(block, role=self.role)
-            self.texts += len(block)
-            lengths = self.encoder.count_tokens(block, role=self.role)
-            self.truncated += sum(length > self.encoder.max_tokens for length in lengths)
-            yield block, vectors.data
-            block = _block(rest)
-
-    def summary(self) -> dict[str, Any]:
-        """What a reader of the vectors must know."""
-        return {
-            "space": self.encoder.space.to_json(),
-            "role": self.role,
-            "texts": self.texts,
-            "truncated": self.truncated,
-        }
-
-
-def _to_stdout(blocks: Iterator[tuple[list[str], Any]], encoded: EncodingRun) -> dict[str, Any]:
-    for texts, vectors in blocks:
+def _to_stdout(texts: Iterator[str], encoder: Encoder, role: Role) -> dict[str, Any]:
+    count = truncated = 0
+    while block := _block(texts):
+        vectors = encoder.encode(block, role=role).data
         # Nine digits tell any two float32 apart, and eight places of a unit vector's numbers are enough.
-        for text, vector in zip(texts, vectors.astype(float).round(8).tolist(), strict=True):
+        for text, vector in zip(block, vectors.astype(float).round(8).tolist(), strict=True):
             sys.stdout.write(json.dumps({"text": text, "vector": vector}) + "\n")
-    return encoded.summary()
+        lengths = encoder.count_tokens(block, role=role)
+        count, truncated = count + len(block), truncated + sum(each > encoder.max_tokens for each in lengths)
+    return _summary(encoder, role, count, truncated=truncated)
 
 
-def _to_file(out: Path, blocks: Iterator[tuple[list[str], Any]], encoded: EncodingRun) -> dict[str, Any]:
+def _to_file(out: Path, texts: Iterator[str], encoder: Encoder, *, role: Role) -> dict[str, Any]:
     """Write both files, each as a whole. Raises StorageError."""
-    import numpy as np
+    from gnomon.cli.progress import ProgressBar
+    from gnomon.encode.vector_file import encode_to_file
 
-    rows = np.concatenate([vectors for _, vectors in blocks])
-    summary = encoded.summary()
     with output_errors(out, option="--out"):
-        with replacing(out) as beside, beside.open("wb") as file:
-            np.save(file, rows)
+        with ProgressBar() as bar:
+            count, truncated = encode_to_file(encoder, texts, role=role, out=out, progress=bar.update)
+        summary = _summary(encoder, role, count, truncated=truncated)
         write_atomic(out.with_suffix(".json"), json.dumps(summary, indent=2) + "\n")
-    return summary | {"out": str(out), "rows": len(rows)}
+    return summary | {"out": str(out), "rows": count}
+
+
+def _summary(encoder: Encoder, role: Role, texts: int, *, truncated: int) -> dict[str, Any]:
+    """What a reader of the vectors must know; what a server charged for them, where one did."""
+    from gnomon.core.usage import MeteredEncoder
+
+    usage = {"usage": asdict(encoder.usage)} if isinstance(encoder, MeteredEncoder) else {}
+    return {"space": encoder.space.to_json(), "role": role, "texts": texts, "truncated": truncated, **usage}
 
 
 def _opened(file: Path) -> BinaryIO:
@@ -147,4 +135,6 @@ def _texts(lines: BinaryIO, file: Path) -> Iterator[str]:
 
 
 def _block(texts: Iterator[str]) -> list[str]:
+    from gnomon.encode.vector_file import BLOCK
+
     return list(islice(texts, BLOCK))
