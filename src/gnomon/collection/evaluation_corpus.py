@@ -19,6 +19,7 @@ from gnomon.evaluate.datasets import id_of
 from gnomon.evaluate.judgments import DataSet
 from gnomon.evaluate.text_files import json_rows
 
+_UNLIMITED_S = 86_400.0
 _INDEXING, _OLD_MARK = "indexing.json", "complete"
 
 
@@ -69,10 +70,11 @@ def index_once(kb: Collection, corpus: Path, model: str, *, progress: ProgressCa
     if before.complete:
         return f"{model} searches its collection of {corpus.name} in {folder}, made before"
     progress(Progress("indexing", message=f"indexing {corpus} with {model}, once, into {folder}"))
-    most_mb = corpus.stat().st_size / 1e6 + 50
+    # A corpus that is cut off would be searched in the place of the whole one: it has no limit of size or time.
+    options = IndexOptions(max_file_mb=corpus.stat().st_size / 1e6 + 50, max_file_s=_UNLIMITED_S)
     started, report = time.perf_counter(), None
     try:
-        report = kb.index([corpus], options=IndexOptions(max_file_mb=most_mb), progress=progress)
+        report = kb.index([corpus], options=options, progress=progress)
     finally:
         now = Indexing(
             seconds=before.seconds + time.perf_counter() - started,
