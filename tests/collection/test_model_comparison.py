@@ -12,6 +12,7 @@ from gnomon.collection.systems import SystemRun
 from gnomon.core.errors import InvalidInput
 from gnomon.evaluate import Run, load_dataset, summary
 from support.judged_topics import TOPICS, write_topic_model, write_topics
+from support.provider_server import KEY, provider_server
 
 
 @pytest.fixture
@@ -73,6 +74,23 @@ def test_a_limited_data_set_keeps_the_judged_documents_and_is_the_same_each_time
     assert all(few.relevant[query].keys() <= few.documents for query in few.queries)
     assert limited(dataset, 10) == few
     assert limited(dataset, 16) is dataset
+
+
+def test_a_providers_cost_is_said_first_and_counted(dataset, models, monkeypatch):
+    with provider_server(dim=1536) as server:
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url("openai"))
+        names, messages = ["openai:text-embedding-3-small", models[0]], []
+        few = TrialSettings(metrics=("MRR",), max_cost=1e-9)
+        refused = compare_models(names, dataset, settings=few, progress=lambda event: messages.append(event.message))
+        assert "0.0000 USD are allowed, nothing was sent" in refused.trials[0].error
+        assert refused.chosen == models[0]
+        assert any("openai:text-embedding-3-small: embedding about " in message for message in messages)
+        assert not server.requests
+        paid = compare_models(names, dataset, settings=TrialSettings(metrics=("MRR",)))
+        assert paid.trials[0].usd == pytest.approx(0.02 * paid.trials[0].indexing.tokens / 1e6)
+        assert paid.trials[0].usd > 0
+        assert paid.trials[1].usd == 0.0
 
 
 def test_what_cannot_be_compared_is_refused(dataset, models):

@@ -121,6 +121,12 @@ def limited(dataset: DataSet, documents: int) -> DataSet:
     return replace(dataset, queries=queries, relevant=relevant, documents=frozenset(kept), path=folder)
 
 
+def document_texts(corpus: Path) -> Iterator[str]:
+    """Each document's title and text, as about what is embedded of it."""
+    for _, row in json_rows(corpus):
+        yield f"{row.get('title') or ''} {row.get('text') or ''}".strip()
+
+
 def _order(name: str) -> str:
     return digest_json(name)
 

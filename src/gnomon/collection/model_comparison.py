@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 
 from gnomon.collection.collection import Collection
-from gnomon.collection.evaluation_corpus import Indexing, corpus_of, evaluation_folder, index_once, read_indexing
+from gnomon.collection.evaluation_corpus import (
+    Indexing,
+    corpus_of,
+    document_texts,
+    evaluation_folder,
+    index_once,
+    read_indexing,
+)
 from gnomon.collection.opening import open_collection
 from gnomon.collection.settings import CollectionSettings, Mode
 from gnomon.collection.systems import CollectionSystem, SystemRun, search_collection
@@ -21,6 +28,7 @@ from gnomon.core.errors import GnomonError, InvalidInput
 from gnomon.core.progress import Progress, ProgressCallback, no_progress
 from gnomon.core.ranking import Query
 from gnomon.core.serialize import to_plain
+from gnomon.core.usage import MeteredEncoder
 from gnomon.encode import card_for
 from gnomon.evaluate.comparison import MIN_QUERIES, DecisionRule, PairedValues, Verdict, judge
 from gnomon.evaluate.judgments import DataSet
@@ -36,7 +44,8 @@ _WARM_UP = 3
 @dataclass(frozen=True)
 class TrialSettings:
     """How models are tried: the collection's `mode`, the `metrics` (the first one decides), the loss that is still
-    accepted (`margin`), the error rate of all verdicts together (`alpha`), and `k` results a query.
+    accepted (`margin`), the error rate of all verdicts together (`alpha`), `k` results a query, and the most USD that
+    embedding the corpus may cost for one model of a provider (`max_cost`; None: as much as it takes).
 
     Raises InvalidInput for values out of range.
     """
@@ -46,9 +55,12 @@ class TrialSettings:
     margin: float = 0.01
     alpha: float = 0.05
     k: int = 100
+    max_cost: float | None = None
 
     def __post_init__(self) -> None:
         DecisionRule(self.margin, self.alpha)
+        if self.max_cost is not None and not self.max_cost >= 0:
+            raise InvalidInput(f"max_cost = {self.max_cost}", expected="an amount in USD: 0 or more")
         if self.mode == "lexical":
             raise InvalidInput("models in the mode 'lexical'", expected="dense or hybrid: keyword search uses no model")
         cutoffs = [parse_metric(name).cutoff or 0 for name in self.metrics]
@@ -172,6 +184,8 @@ def _try(model: str, dataset: DataSet, settings: TrialSettings, *, progress: Pro
     corpus = corpus_of(dataset)
     encoder = load_encoder(model, progress=progress)
     folder = evaluation_folder(corpus, encoder.space.fingerprint)
+    if isinstance(encoder, MeteredEncoder) and not read_indexing(folder).complete:
+        _require_affordable(model, encoder, corpus, max_cost=settings.max_cost, progress=progress)
     with open_collection(folder, settings=CollectionSettings(model=model), encoder=encoder) as kb:
         note = index_once(kb, corpus, model, progress=progress)
         system = CollectionSystem(model, folder, settings.mode)
@@ -188,6 +202,24 @@ def _try(model: str, dataset: DataSet, settings: TrialSettings, *, progress: Pro
         scores=summary(searched.run, searched.relevant, settings.metrics),
         searched=replace(searched, notes=(*searched.notes, note)),
     )
+
+
+def _require_affordable(
+    model: str, encoder: MeteredEncoder, corpus: Path, *, max_cost: float | None, progress: ProgressCallback
+) -> None:
+    """Say what embedding the corpus costs, before any of it is sent. Raises InvalidInput where it is too much."""
+    tokens = sum(encoder.count_tokens(list(document_texts(corpus)), role="document"))
+    known = encoder.price is not None
+    cost = (encoder.price or 0.0) * tokens / 1e6
+    costs = f"costs about {cost:,.4f} USD" if known else "has no known price"
+    progress(Progress("loading", message=f"{model}: embedding about {tokens:,} tokens {costs}"))
+    if max_cost is not None and (cost > max_cost or not known):
+        raise InvalidInput(
+            f"embedding about {tokens:,} tokens with {model} {costs}; "
+            f"{max_cost:,.4f} USD are allowed, nothing was sent",
+            expected="a cost within the limit",
+            hint="raise --max-cost (max_cost in Python), or try fewer documents with --limit",
+        )
 
 
 def cost_usd(model: str, tokens: int) -> float | None:

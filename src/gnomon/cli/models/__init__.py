@@ -35,6 +35,9 @@ RunsHere = Annotated[bool, typer.Option("--runs-here", help="Only models that ru
 SortOption = Annotated[Sort | None, typer.Option(help="The order within a kind.")]
 All = Annotated[bool, typer.Option("--all", help="Every column; the lines may be longer than the terminal.")]
 TrialMode = Annotated[Literal["dense", "hybrid"], typer.Option(help="How the tried models search.")]
+MaxCost = Annotated[
+    float | None, typer.Option(help="The most that one tried model may cost at its provider.", metavar="USD")
+]
 Margin = Annotated[float, typer.Option(help="The loss of the mean that is still acceptable.")]
 Plot = Annotated[Path | None, typer.Option(help="Draw quality against milliseconds: .png, .svg or .pdf.")]
 Report = Annotated[Path | None, typer.Option(help="Write the comparison as a page: .html.")]
@@ -67,6 +70,7 @@ def models(
     mode: TrialMode = "dense",
     metric: Metrics = None,
     margin: Margin = 0.01,
+    max_cost: MaxCost = None,
     plot: Plot = None,
     report: Report = None,
     as_json: Json = False,
@@ -88,10 +92,15 @@ def models(
         refuse({**listing, "--runs-here": runs_here, "--sort": sort, "--all": every_column}, "but in a list of models")
     if trial:
         refuse({"--measure": measure}, "with --try, which times every model")
-        settings = {"mode": mode, "metrics": tuple(metric or ("nDCG@10", "recall@10")), "margin": margin}
+        settings = {
+            "mode": mode,
+            "metrics": tuple(metric or ("nDCG@10", "recall@10")),
+            "margin": margin,
+            "max_cost": max_cost,
+        }
         request = TrialRequest(tuple(names or ()), data, split, limit, settings, plot, report)
         raise typer.Exit(try_models(request, as_json=as_json))
-    refuse(trying, "without --try")
+    refuse({**trying, "--max-cost": max_cost}, "without --try")
     if measure:
         raise typer.Exit(measure_models(names or (), as_json=as_json))
     if names:
