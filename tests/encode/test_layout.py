@@ -210,6 +210,12 @@ REFUSED = {
     "not a list of modules": lambda f: (f / "modules.json").write_text("[{}]"),
     "cannot be read as JSON": lambda f: (f / "config.json").write_text('{"model_type": '),
     "transformer_task = 'fill-mask'": lambda f: change(f / "sentence_bert_config.json", transformer_task="fill-mask"),
+    "config_args = {'is_decoder': True}": lambda f: change(
+        f / "sentence_bert_config.json", config_args={"is_decoder": True}
+    ),
+    "processor_kwargs = {'do_lower_case': True": lambda f: change(
+        f / "sentence_bert_config.json", processor_kwargs={"do_lower_case": True, "padding_side": "left"}
+    ),
     "lower case": lambda f: change(f / "sentence_bert_config.json", do_lower_case=True),
     "'manhattan'": lambda f: write(f / "config_sentence_transformers.json", {"similarity_fn_name": "manhattan"}),
     "no tokenizer.json": lambda f: (f / "tokenizer.json").unlink(),
@@ -310,6 +316,15 @@ def test_a_length_that_nobody_says(model):
     change(model / "config.json", max_position_embeddings=None)
     with pytest.raises(ModelUnsupported, match="how long a text may be"):
         read_layout(model, name="any")
+
+
+def test_arguments_that_change_no_vector_are_read_over(model):
+    before = fingerprint(model)
+    said = {"model_args": {"torch_dtype": "float16"}, "tokenizer_args": {"padding_side": "left"}, "config_args": {}}
+    change(model / "sentence_bert_config.json", **said)
+    assert fingerprint(model) == before
+    change(model / "sentence_bert_config.json", processor_kwargs={"model_max_length": 30})
+    assert read_layout(model, name="any").max_tokens == 30
 
 
 # ---- prompts

@@ -258,12 +258,24 @@ def busy(handler):
     handler.end_headers()
 
 
+def refuse(status, code):
+    def answer(handler):
+        handler.send_response(status)
+        handler.send_header("X-Error-Code", code)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    return answer
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
         ({"listing": hang}, "did not answer"),
         ({"listing": b"<html>log in to the network</html>"}, "something else than a hub answered"),
         ({"listing": busy}, "could not be reached (Server error '503"),
+        ({"listing": refuse(401, "GatedRepo")}, "only for accounts that were granted access (set HF_TOKEN)"),
+        ({"model.safetensors": refuse(403, "GatedRepo")}, "only for accounts that were granted access (set HF_TOKEN)"),
         ({"model.safetensors": stall}, "did not answer in time"),
         ({"model.safetensors": cut}, "could not be reached (peer closed"),
     ],

@@ -244,6 +244,16 @@ def test_a_tokenizer_of_another_model_is_refused(tiny_layout):
         encoder.encode(["w31"], role="query")
 
 
+def test_code_of_a_models_own_is_named_and_not_run(tiny_layout):
+    code = {"AutoConfig": "configuration_new.NewConfig", "AutoModel": "someone/code--modeling_new.NewModel"}
+    with pytest.raises(
+        ModelUnsupported, match=r"configuration_new\.py, modeling_new\.py\), which is never run"
+    ) as refused:
+        TransformerEncoder(tiny_layout("bert", config={"model_type": "novelty", "auto_map": code}))
+    assert "'novelty'" in refused.value.message
+    assert "export-onnx" in refused.value.hint
+
+
 def test_a_missing_tensor_is_named(tiny_layout):
     encoder = TransformerEncoder(tiny_layout("bert", config={"num_hidden_layers": 3}), FP32)
     with pytest.raises(ModelUnsupported, match=r"no tensor encoder\.layer\.2\.attention\.self\.query\.weight"):

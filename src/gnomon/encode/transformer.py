@@ -181,14 +181,23 @@ def _needs_onnx(layout: ModelLayout, file: Path) -> bool:
     return False
 
 
+def _code_files(auto_map: Any) -> str:
+    """The Python files that a config's auto_map names, as modelling_x.py."""
+    named = auto_map.values() if isinstance(auto_map, dict) else [auto_map]
+    modules = [str(name).rpartition("--")[2].partition(".")[0] for name in named]
+    return ", ".join(f"{module}.py" for module in dict.fromkeys(modules))
+
+
 def _with_runnable_weights(layout: ModelLayout) -> ModelLayout:
     """The layout with the weights that will be run, which are the ones that its fingerprint digests."""
     file = layout.weights if layout.weights.suffix == ".onnx" else layout.folder / ONNX
     if layout.weights.suffix != ".onnx" and layout.family in FAMILIES and not _needs_onnx(layout, file):
         return layout
     if not file.is_file():
+        code = layout.config.get("auto_map")
+        own = f", and its network is code of its own ({_code_files(code)}), which is never run" if code else ""
         raise ModelUnsupported(
-            f"{layout.name} is of the family {layout.family!r}, without {ONNX.as_posix()} in its folder",
+            f"{layout.name} is of the family {layout.family!r}, without {ONNX.as_posix()} in its folder{own}",
             expected=f"one of {', '.join(sorted(FAMILIES))}, or an ONNX file",
             hint=export_hint(layout.folder),
         )

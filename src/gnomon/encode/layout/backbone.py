@@ -27,7 +27,8 @@ def read_max_tokens(base: Path, family: str, config: Mapping[str, Any], *, card:
     sentence-transformers 5 and older write max_seq_length in sentence_bert_config.json, 6 writes
     model_max_length in tokenizer_config.json.
     """
-    declared = _number(sentence_config(base).get("max_seq_length"))
+    said = sentence_config(base)
+    declared = _number(_load_arguments(said, "processor_kwargs").get("model_max_length", said.get("max_seq_length")))
     if declared is None:
         declared = _number(read_json(base / "tokenizer_config.json").get("model_max_length"))
     if declared is None and family in _RELATIVE:
@@ -87,6 +88,32 @@ _EXPECTED: Mapping[TransformerTask, str] = {
 }
 
 
+# Arguments that sentence_bert_config.json gives to the classes of transformers, by its key and the key's older name,
+# and those that no vector depends on here.
+_ARGUMENTS: Mapping[str, tuple[str, frozenset[str]]] = {
+    "model_kwargs": (
+        "model_args",
+        frozenset("torch_dtype dtype attn_implementation device_map low_cpu_mem_usage use_safetensors".split()),
+    ),
+    "processor_kwargs": ("tokenizer_args", frozenset({"model_max_length", "padding_side", "use_fast"})),
+    "config_kwargs": ("config_args", frozenset()),
+}
+
+
+def _load_arguments(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    return config.get(key) or config.get(_ARGUMENTS[key][0]) or {}
+
+
+def _decisive_arguments(config: Mapping[str, Any]) -> list[str]:
+    """The keys of arguments that change vectors and that nothing here honours."""
+    ignored = {"trust_remote_code", "revision", "token", "cache_dir", "local_files_only"}
+    return [
+        key if key in config else old
+        for key, (old, harmless) in _ARGUMENTS.items()
+        if set(_load_arguments(config, key)) - harmless - ignored
+    ]
+
+
 class BackboneLayout(Protocol):
     """What a network needs of a model's folder. `max_tokens` is the longest text that it must have positions for."""
 
@@ -134,7 +161,8 @@ def check_backbone(base: Path, config: Mapping[str, Any], *, task: TransformerTa
         "modality_config": text.get("method", method) != method or text.get("method_output_name", field) != field,
         "processing_kwargs": bool(config_file.get("processing_kwargs")),
     }
-    refuse_keys(base, config_file, [key for key, is_odd in odd.items() if is_odd], expected=_EXPECTED[task])
+    refused = [key for key, is_odd in odd.items() if is_odd] + _decisive_arguments(config_file)
+    refuse_keys(base, config_file, refused, expected=_EXPECTED[task])
     if config_file.get("do_lower_case") and not _lowercases(find_tokenizer(base, base)):
         raise ModelUnsupported(
             f"{base} wants its texts in lower case, and its tokenizer keeps their case",
