@@ -45,6 +45,36 @@ def test_scores_are_those_of_sentence_transformers(family, st_models, tmp_path):
     agree(model, load_scorer(tmp_path / "m", settings=FP32), ["the river w3"], texts)
 
 
+CLASSIFIERS = (
+    "modernbert",
+    "modernbert of means",
+    "electra",
+    "albert",
+    "deberta",
+    "gte",
+    "qwen3",
+    "llama",
+    "gemma3",
+)
+
+
+@pytest.mark.filterwarnings("ignore::gnomon.core.errors.TruncatedText")
+@pytest.mark.parametrize("family", CLASSIFIERS)
+def test_classifiers_of_other_families(family, st_models, tmp_path):
+    folder, model = st_models.classifier(tmp_path, family)
+    texts = [*st_models.TEXTS, "river " * 80]
+    wanted = model.predict([("the river w3", text) for text in texts])
+    assert np.ptp(wanted) > 0.01, "one score for all would prove nothing"
+    agree(model, load_scorer(folder, settings=FP32), ["the river w3", "w1 " * 70], texts)
+
+
+def test_a_chat_template_is_refused(st_models, tmp_path):
+    st_models.classifier(tmp_path, "qwen3")
+    (tmp_path / "m" / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    with pytest.raises(ModelUnsupported, match="a chat template for its pairs"):
+        load_scorer(tmp_path / "m", settings=FP32)
+
+
 def test_the_activation_and_the_prompt_that_are_saved(st_models, tmp_path):
     said = {"activation_fn": torch.nn.Identity(), "prompts": {"ask": "w9: "}, "default_prompt_name": "ask"}
     folder, model = st_models.cross(tmp_path, "bert", **said)
@@ -80,7 +110,8 @@ REFUSED = {
     "the activation torch.nn.modules.activation.Tanh": lambda f: change(
         f / "config_sentence_transformers.json", activation_fn="torch.nn.modules.activation.Tanh"
     ),
-    "the family 'electra'": lambda f: change(f / "config.json", model_type="electra"),
+    "the family 'gazelle'": lambda f: change(f / "config.json", model_type="gazelle"),
+    "has modality_config": lambda f: change(f / "sentence_bert_config.json", modality_config={"message": {}}),
     "module_output_name = 'other'": lambda f: change(f / "sentence_bert_config.json", module_output_name="other"),
     "makes vectors": lambda f: (
         change(f / "config_sentence_transformers.json", model_type="SentenceTransformer"),

@@ -4,6 +4,7 @@ import string
 from pathlib import Path
 
 import torch
+import transformers
 from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer, SparseEncoder
 from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
 from sentence_transformers.sentence_transformer.modules import (
@@ -17,6 +18,7 @@ from sentence_transformers.sentence_transformer.modules import (
 from sentence_transformers.sparse_encoder.modules import SparseStaticEmbedding, SpladePooling
 from tokenizers import Tokenizer
 from transformers import (
+    AutoModelForSequenceClassification,
     AutoTokenizer,
     BertConfig,
     BertForMaskedLM,
@@ -186,3 +188,48 @@ def inference_free(folder: Path):
     model = SparseEncoder(modules=[router])
     model.save(str(folder / "saved"))
     return folder / "saved", model
+
+
+# Classifiers by the config's class and what it takes beside the sizes.
+_DECODER = {"num_key_value_heads": 2, "head_dim": 8, "pad_token_id": 0, "bos_token_id": None, "eos_token_id": None}
+_SPECIAL = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3, "cls_token_id": 2, "sep_token_id": 3}
+CLASSIFIERS = {
+    "modernbert": ("ModernBertConfig", {**_SPECIAL, "classifier_bias": True, "norm_bias": True}),
+    "modernbert of means": ("ModernBertConfig", {**_SPECIAL, "classifier_pooling": "mean"}),
+    "electra": ("ElectraConfig", {"embedding_size": 16}),
+    "albert": ("AlbertConfig", {"embedding_size": 8}),
+    "deberta": (
+        "DebertaV2Config",
+        {"relative_attention": True, "pos_att_type": ["c2p", "p2c"], "position_biased_input": False},
+    ),
+    "gte": ("GteConfig", {"type_vocab_size": 2}),
+    "qwen3": ("Qwen3Config", _DECODER),
+    "llama": ("LlamaConfig", _DECODER),
+    "gemma3": ("Gemma3TextConfig", _DECODER),
+}
+
+
+def classifier(folder: Path, name: str):
+    """A cross-encoder of a family in CLASSIFIERS."""
+    torch.manual_seed(8)
+    config, more = CLASSIFIERS[name]
+    sizes = {
+        "vocab_size": len(VOCABULARY),
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 80,
+        "initializer_range": 0.3,
+    }
+    tokenizer(folder / "m")
+    plain = getattr(transformers, config)(num_labels=1, **{**sizes, **more})
+    model = AutoModelForSequenceClassification.from_config(plain)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 1:
+                parameter.add_(0.2 * torch.randn_like(parameter))
+    model.save_pretrained(folder / "m")
+    scorer = CrossEncoder(str(folder / "m"))
+    scorer.save(str(folder / "saved"))
+    return folder / "saved", scorer

@@ -22,7 +22,7 @@ from gnomon.encode.graph.layers import (
 )
 from gnomon.encode.graph.network import Network, build_network
 from gnomon.encode.graph.weights import Weights, prefix_of
-from gnomon.encode.layout.cross_encoder import CLASSIFICATION_HEADS, CrossEncoderLayout, TokenMatching
+from gnomon.encode.layout.cross_encoder import CrossEncoderLayout, TokenMatching, classification_head
 from gnomon.encode.layout.families import transformer_spec
 from gnomon.encode.layout.late_interaction import LateInteractionLayout
 from gnomon.encode.layout.model import ModelLayout
@@ -185,9 +185,19 @@ def _token_masks(network: Network, matching: TokenMatching) -> tuple[Node, Node]
 
 
 def _classified(network: Network, layout: CrossEncoderLayout, weights: Weights) -> Node:
-    head = CLASSIFICATION_HEADS[layout.family]
-    first = op.gather(network.hidden, int_constant(0), int_constant(1))
-    prefix = prefix_of(weights, transformer_spec(layout.family, layout.config)) if head.in_encoder else ""
-    inner = linear(first, weights, prefix + head.inner)
-    inner = op.tanh(inner) if head.activation == "tanh" else op.relu(inner)
-    return op.squeeze(linear(inner, weights, head.outer), int_constant([1]))
+    head, spec = classification_head(layout.family, layout.config), transformer_spec(layout.family, layout.config)
+    padding = layout.config.get("pad_token_id")
+    if head.pooling == "last" and padding is not None:
+        places = op.unsqueeze(token_positions(network.ids), int_constant([0]))
+        read = op.convert(op.not_equal(network.ids, int_constant(int(padding))), "i32")
+        last = op.reduce_max(op.multiply(places, read), int_constant([1]), True)
+        x = op.squeeze(op.gather(network.hidden, last, int_constant(1), 1), int_constant([1]))
+    else:
+        x = pool(network, head.pooling, int_constant(0), query=None)
+    if head.inner:
+        prefix = prefix_of(weights, spec) if head.in_encoder else ""
+        x = linear(x, weights, prefix + head.inner, bias=head.inner_bias)
+        x = op.tanh(x) if head.activation == "tanh" else activate(x, head.activation)
+    if head.norm:
+        x = layer_norm(x, weights, head.norm, epsilon=spec.epsilon, bias=head.norm_bias)
+    return op.squeeze(linear(x, weights, head.outer, bias=head.outer_bias), int_constant([1]))

@@ -152,13 +152,17 @@ def check_backbone(base: Path, config: Mapping[str, Any], *, task: TransformerTa
             hint="fetch the model again",
         )
     config_file = sentence_config(base)
-    text = (config_file.get("modality_config") or {}).get("text") or {}
+    modalities = config_file.get("modality_config") or {}
+    text = modalities.get("text") or {}
     inner, field = _OUTPUTS[task]
     name, method = ("feature-extraction", "get_text_features") if task == "text-features" else (task, "forward")
     odd = {
         "transformer_task": config_file.get("transformer_task", name) != name,
         "module_output_name": config_file.get("module_output_name", inner) != inner,
-        "modality_config": text.get("method", method) != method or text.get("method_output_name", field) != field,
+        # Where there are messages, texts become messages too, and go through the tokenizer's chat template.
+        "modality_config": "message" in modalities
+        or text.get("method", method) != method
+        or text.get("method_output_name", field) != field,
         "processing_kwargs": bool(config_file.get("processing_kwargs")),
     }
     refused = [key for key, is_odd in odd.items() if is_odd] + _decisive_arguments(config_file)

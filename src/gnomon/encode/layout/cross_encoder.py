@@ -6,38 +6,82 @@ As sentence-transformers' CrossEncoder saves them (checked against 6.2.0), or tr
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeGuard
 
 from gnomon.core.errors import ModelUnsupported
 from gnomon.encode.digest import digest_json
 from gnomon.encode.layout.backbone import check_backbone, find_tokenizer, read_max_tokens
+from gnomon.encode.layout.families.spec import ACTIVATIONS, Activation, require
 from gnomon.encode.layout.files import read_json
 from gnomon.encode.layout.fingerprint import architecture_digest, tokenizer_digest, weights_digest
 from gnomon.encode.layout.modules import find_weights, list_modules, refuse
 from gnomon.encode.layout.tokenizer_config import read_tokenizer_config
+from gnomon.kernels.pooling import Pooling
 
 
 @dataclass(frozen=True)
 class ClassificationHead:
-    """Two linear layers with a non-linearity between them. `in_encoder`: the first one's tensors are the encoder's."""
+    """From a pooled vector to a score: a linear layer with a non-linearity and a norm, and one to a single label.
+
+    `inner` "": only the last one. `in_encoder`: the inner one's tensors are the encoder's. `pooling` "last": the last
+    token that is not the padding id, by any place, as transformers takes it.
+    """
 
     inner: str
     outer: str
-    activation: Literal["tanh", "relu"]
+    activation: Literal["tanh"] | Activation = "tanh"
     in_encoder: bool = False
+    pooling: Pooling = "cls"
+    norm: str = ""
+    norm_bias: bool = True
+    inner_bias: bool = True
+    outer_bias: bool = True
 
 
 _ROBERTA = ClassificationHead("classifier.dense", "classifier.out_proj", "tanh")
-CLASSIFICATION_HEADS: Mapping[str, ClassificationHead] = {
-    "bert": ClassificationHead("pooler.dense", "classifier", "tanh", in_encoder=True),
+_BERT = ClassificationHead("pooler.dense", "classifier", "tanh", in_encoder=True)
+_DECODER = ClassificationHead("", "score", pooling="last", outer_bias=False)
+_HEADS: Mapping[str, ClassificationHead] = {
+    "bert": _BERT,
+    "gte": _BERT,
+    "new": _BERT,
+    "albert": ClassificationHead("pooler", "classifier", "tanh", in_encoder=True),
     "roberta": _ROBERTA,
     "xlm-roberta": _ROBERTA,
     "camembert": _ROBERTA,
     "mpnet": _ROBERTA,
+    "electra": ClassificationHead("classifier.dense", "classifier.out_proj", "gelu"),
+    "deberta-v2": ClassificationHead("pooler.dense", "classifier", "gelu"),
     "distilbert": ClassificationHead("pre_classifier", "classifier", "relu"),
+    "modernbert": ClassificationHead("head.dense", "classifier", "gelu", norm="head.norm"),
+    **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3", "gemma3_text"), _DECODER),
 }
+
+
+def classification_head(family: str, config: Mapping[str, Any]) -> ClassificationHead:
+    """The head of a family's ForSequenceClassification. Raises ModelUnsupported for one that is not known."""
+    if family not in _HEADS:
+        raise ModelUnsupported(
+            f"a cross-encoder of the family {family!r}",
+            expected=f"one of {', '.join(sorted(_HEADS))}",
+            hint="choose a cross-encoder of one of these families",
+        )
+    head = _HEADS[family]
+    if family == "deberta-v2":
+        require(config, "pooler_hidden_act", ("gelu",), default="gelu")
+    if family != "modernbert":
+        return head
+    require(config, "classifier_activation", tuple(ACTIVATIONS), default="gelu")
+    require(config, "classifier_pooling", ("cls", "mean"), default="cls")
+    return replace(
+        head,
+        activation=ACTIVATIONS[config.get("classifier_activation", "gelu")],
+        pooling=config.get("classifier_pooling", "cls"),
+        norm_bias=bool(config.get("norm_bias", False)),
+        inner_bias=bool(config.get("classifier_bias", False)),
+    )
 
 
 ScoreActivation = Literal["identity", "sigmoid"]
@@ -114,6 +158,8 @@ def read_cross_encoder(folder: Path, *, name: str) -> CrossEncoderLayout:
     if weights.suffix == ".onnx":
         refuse(base, "only an ONNX file", "model.safetensors")
     tokenizer = find_tokenizer(base, folder)
+    if entries is None and _has_chat_template(tokenizer):
+        refuse(base, "a chat template for its pairs", "a cross-encoder that reads a query and a text as they are")
     family, settings = str(config["model_type"]), read_json(folder / "config_sentence_transformers.json")
     return CrossEncoderLayout(
         name=name,
@@ -127,6 +173,12 @@ def read_cross_encoder(folder: Path, *, name: str) -> CrossEncoderLayout:
         token_types=_has_token_types(tokenizer, config),
         matching=matching,
     )
+
+
+def _has_chat_template(tokenizer: Path) -> bool:
+    """Whether sentence-transformers would read pairs as messages, where no sentence_bert_config.json says otherwise."""
+    beside = read_json(tokenizer.parent / "tokenizer_config.json")
+    return bool(beside.get("chat_template")) or (tokenizer.parent / "chat_template.jinja").is_file()
 
 
 def _read_matching(folder: Path) -> TokenMatching:
@@ -147,12 +199,7 @@ def _are_ids(frame: Any) -> TypeGuard[list[int]]:
 
 def _check_head(name: str, config: Mapping[str, Any]) -> None:
     family, labels = str(config["model_type"]), _labels(config)
-    if family not in CLASSIFICATION_HEADS:
-        raise ModelUnsupported(
-            f"{name} is a cross-encoder of the family {family!r}",
-            expected=f"one of {', '.join(sorted(CLASSIFICATION_HEADS))}",
-            hint="choose a cross-encoder of one of these families",
-        )
+    classification_head(family, config)
     if labels != 1:
         raise ModelUnsupported(
             f"{name} gives {labels} scores a pair",
