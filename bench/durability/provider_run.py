@@ -33,8 +33,8 @@ servers: Any = importlib.import_module("support.provider_server")  # the tests' 
 
 SEED, PRICE = 23, 0.02
 MODEL = "openai:text-embedding-3-small"
-REQUESTS, WINDOW_S = 4, 1.0
-"""The server's limit: 40 requests of 256 texts and the 10 refused take 12 seconds."""
+REQUESTS, WINDOW_S = 2, 1.0
+"""The server's limit: 40 requests of 256 texts and the 10 refused take 24 seconds."""
 WORDS = ("amber", "bridge", "copper", "drum", "eel", "ferry", "glacier", "hedge", "ink", "juggler", "kite", "lantern")
 
 
@@ -101,7 +101,7 @@ def limit_s(requests: int) -> float:
 
 def left_alone(scratch: Path, folder: Path) -> dict[str, Any]:
     """One run to its end: its time beside the server's own limit."""
-    with servers.provider_server(fault_of=_every_fifth, limit=servers.RateLimit(REQUESTS, WINDOW_S)) as server:
+    with servers.provider_server(dim=1536, fault_of=_every_fifth, limit=servers.RateLimit(REQUESTS, WINDOW_S)) as server:
         process = start(server, folder, scratch / "alone")
         first = last = _wait_for(lambda: len(server.requests) > 0, process)
         answered = 0
@@ -128,7 +128,7 @@ def killed(scratch: Path, folder: Path, times: int) -> dict[str, Any]:
     """Ended again and again; each time, how many texts the server embedded that were not kept."""
     chosen, into = random.Random(SEED), scratch / "killed"
     events: list[dict[str, Any]] = []
-    with servers.provider_server(fault_of=_every_fifth, limit=servers.RateLimit(REQUESTS, WINDOW_S)) as server:
+    with servers.provider_server(dim=1536, fault_of=_every_fifth, limit=servers.RateLimit(REQUESTS, WINDOW_S)) as server:
         for turn in range(times):
             number = signal.SIGKILL if turn % 2 else signal.SIGTERM
             process, before = start(server, folder, into), server.answered
