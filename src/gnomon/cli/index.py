@@ -131,8 +131,14 @@ def _run(
     import gnomon
     from gnomon.cli.progress import ProgressBar
     from gnomon.cli.terminal import noted, print_message
+    from gnomon.collection.catalog.connection import FILE
+    from gnomon.collection.ingest.budget import Budget
     from gnomon.core.progress import Progress
+    from gnomon.migrate import plan_index
 
+    if options.max_cost is not None and not exists(into / FILE):  # before the new collection's canaries are sent
+        estimate = plan_index(list(paths), settings=settings, options=options, progress=print_message)
+        Budget(options.max_cost).require(estimate, estimate.model)
     with noted() as notes, gnomon.open(into, settings=settings, progress=print_message) as kb:
         with ProgressBar() as bar:
             bar.update(Progress("finding files"))

@@ -5,10 +5,30 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
-from gnomon.collection.ingest.workload import Workload
+from gnomon.collection.ingest.workload import ServerCost
 from gnomon.core.errors import CostLimitReached, GnomonError, InvalidInput
 from gnomon.core.usage import MeteredEncoder, Usage
+
+
+class Estimate(Protocol):
+    """What is to be embedded, such as a `Workload`."""
+
+    @property
+    def texts(self) -> int:
+        """How many."""
+        ...
+
+    @property
+    def tokens(self) -> int:
+        """In all."""
+        ...
+
+    @property
+    def server(self) -> ServerCost | None:
+        """What a server charges for them, None for a model of this machine."""
+        ...
 
 
 class Budget:
@@ -27,7 +47,7 @@ class Budget:
         self._in_flight = self._answered = 0  # counted tokens
         self._refused = False
 
-    def require(self, workload: Workload, model: str) -> None:
+    def require(self, workload: Estimate, model: str) -> None:
         """Raise CostLimitReached where a workload costs more than is allowed, InvalidInput where that is not known."""
         if self.max_cost is None or workload.server is None:
             return
