@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gnomon.collection.serving.snapshot import load_reranker
 from gnomon.core.errors import InvalidInput, ProviderFailed, TruncatedText
 from gnomon.encode.load import load_scorer
 from gnomon.encode.providers.description import Provider
@@ -82,6 +83,9 @@ def test_a_name_opens_a_reranker(monkeypatch: pytest.MonkeyPatch) -> None:
         scorer = load_scorer("cohere:rerank-v3.5")
         assert np.argmax(scorer.score("c", ["a", "b", "c"])) == 2
         assert scorer.name == "cohere:rerank-v3.5"
+        reranker = load_reranker("cohere:rerank-v3.5")  # as a collection does
+        assert isinstance(reranker, ProviderScorer)
+        assert reranker.fingerprint == scorer.fingerprint
     with pytest.raises(InvalidInput, match="OpenAI has no rerankers") as caught:
         load_scorer("openai:text-embedding-3-small")
     assert "cohere:rerank-v4.0-pro" in caught.value.expected
