@@ -220,10 +220,10 @@ def test_a_folder_without_write_permission(tmp_path: Path) -> None:
     assert "Permission denied" in done.stdout
 
 
-def test_an_encoder_of_several_vectors_leaves_no_folder_behind(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="several vectors a text") as caught:
-        gnomon.open(tmp_path / "late", encoder=LateHashEncoder())
-    assert "LateRerank" in caught.value.hint
+def test_settings_that_the_model_does_not_have_leave_no_folder_behind(tmp_path: Path) -> None:
+    settings = CollectionSettings(retrieval={"index": "ivf"})
+    with pytest.raises(InvalidInput, match="several vectors a text"):
+        gnomon.open(tmp_path / "late", encoder=LateHashEncoder(), settings=settings)
     assert not (tmp_path / "late").exists()
 
 

@@ -16,7 +16,6 @@ from gnomon.collection.ingest.backfill import Backfill, BackfillOptions
 from gnomon.collection.settings import DEFAULT_MODEL
 from gnomon.collection.systems import resolve
 from gnomon.core.errors import CollectionNotFound, InvalidInput, SpaceMismatch
-from gnomon.testing.toys import LateHashEncoder
 from gnomon.text.chunk import ChunkSettings
 from support.version_collections import (
     built,
@@ -119,8 +118,6 @@ def test_what_is_there_already_is_refused_or_gone_on_with(kb: Collection) -> Non
     with pytest.raises(InvalidInput, match="chunks of 40 tokens for hash-32-three") as caught:
         kb.versions.add(three(), chunking=ChunkSettings(max_tokens=40))
     assert "at most the 24 tokens" in caught.value.expected
-    with pytest.raises(InvalidInput, match="several vectors a text"):
-        kb.versions.add(LateHashEncoder())  # type: ignore[arg-type]
     with pytest.raises(InvalidInput, match="has no version v9; its versions: v1, v2, v3"):
         kb.switch("v9")
 

@@ -136,7 +136,7 @@ _SAMPLES = _CorpusSamples()
 
 
 def _vectors(kb: Collection, ids: Any) -> Rows:
-    return normalise(kb.internals.lookups().vectors_of(ids)[1].data, allow_zero=True)
+    return normalise(kb.internals.lookups().vectors_of(ids)[1].pooled(), allow_zero=True)
 
 
 @dataclass(frozen=True)

@@ -100,9 +100,9 @@ def _by_marginal_relevance(kb: Collection, hits: Sequence[Hit], settings: Contex
     """
     ids = np.array([hit.chunk_id for hit in hits], dtype=np.int64)
     found, vectors = kb.internals.lookups().vectors_of(ids)
-    rows = np.zeros((len(ids), vectors.data.shape[1]), dtype=np.float32)
+    rows = np.zeros((len(ids), vectors.space.dim), dtype=np.float32)
     known = np.isin(ids, found)
-    rows[known] = vectors.data[np.searchsorted(found, ids[known])]
+    rows[known] = vectors.pooled()[np.searchsorted(found, ids[known])]
     relevance = min_max(np.array([hit.score for hit in hits], dtype=np.float64))
     taken = mmr(relevance, cosine_matrix(rows), diversity=settings.diversity, duplicate=settings.duplicate)
     return [int(place) for place in taken]

@@ -59,6 +59,7 @@ class QueryTransformEncoder(DelegatingEncoder):
         """
         if role != "query" or not texts:
             return self.encoder.encode(texts, role=role)
+        self.space.require_one_vector("a query transform")
         own = self.encoder.encode(texts, role="query")
         if self.prompts is not None:
             own = self._with_instruction(texts, own, self.prompts)

@@ -46,9 +46,9 @@ class CachedEncoder(DelegatingEncoder):
             vectors = self.encoder.encode([by_hash[key] for key in todo], role=role)
             with self.catalog.write() as connection:
                 vector_cache.put(connection, self.space_id, role, hashes=todo, vectors=vectors)
-            rows |= dict(zip(todo, vectors.data, strict=True))
-        data = [rows[vector_cache.hash_of(text)] for text in texts]
-        return Vectors(np.stack(data) if data else np.zeros((0, self.space.dim), "f4"), self.space)
+            made = vectors.data if vectors.starts is None else [item.data for item in vectors]
+            rows |= dict(zip(todo, made, strict=True))
+        return Vectors.of_items([rows[vector_cache.hash_of(text)] for text in texts], self.space)
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,8 @@ def chunks_table(connection: Connection, version: Version, ids: Array, *, vector
     texts = {"chunk_id": pa.int64(), "document": pa.string(), "ordinal": pa.int64(), "start": pa.int64()}
     texts |= {"end": pa.int64(), "text": pa.string(), "heading": pa.list_(pa.string()), "tokens": pa.int64()}
     vector_type = pa.list_(pa.float32(), version.space.dim)
+    if version.space.similarity == "maxsim":
+        vector_type = pa.list_(vector_type)
     columns = pa.schema(list((texts | ({"vector": vector_type} if vectors else {})).items()))
     tables = [columns.empty_table()]
     for block in in_blocks(ids, _BATCH_ROWS):
@@ -61,7 +63,9 @@ def chunks_table(connection: Connection, version: Version, ids: Array, *, vector
         table = pa.Table.from_pylist(rows, schema=pa.schema(list(texts.items())))
         if vectors:
             found, data = queries.vectors_of(connection, version.space_id, version.space, ids=block)
-            of = dict(zip(found.tolist(), data, strict=True))
+            # Of late interaction a list of vectors a chunk.
+            items = list(data.data) if data.starts is None else [item.data.tolist() for item in data]
+            of = dict(zip(found.tolist(), items, strict=True))
             table = table.append_column("vector", pa.array([of.get(row["chunk_id"]) for row in rows], vector_type))
         tables.append(table)
     return pa.concat_tables(tables)

@@ -17,7 +17,7 @@ from gnomon.collection.indexes.state import derived_folder, read_state
 from gnomon.collection.serving.serving import Serving
 from gnomon.collection.serving.shared_space import resolve_query_encoder
 from gnomon.collection.serving.snapshot import EncoderRegistry, resolve_models
-from gnomon.collection.settings import DEFAULT_MODEL, CollectionSettings, RetrievalSettings
+from gnomon.collection.settings import DEFAULT_MODEL, CollectionSettings, RetrievalSettings, check_index_kind
 from gnomon.core.contracts import Encoder, SparseTextEncoder
 from gnomon.core.errors import CollectionDamaged, CollectionNotFound, DamagedCatalog, InvalidInput, LostChanges
 from gnomon.core.files import exists, is_folder
@@ -115,7 +115,7 @@ class _Models:
         """With those of a new collection. Raises what loading raises, and InvalidInput for an unsuitable model."""
         form = VectorForm(settings.dim, settings.vector_type or "float32")
         encoders = self.encoders or (self.load(name, form),)
-        spaces.require_single(encoders[0])
+        check_index_kind(encoders[0].space, _retrieval(settings))
         own = settings.retrieval.get("sparse") if isinstance(settings.retrieval, Mapping) else None
         own = settings.retrieval.sparse if isinstance(settings.retrieval, RetrievalSettings) else own
         named = settings.sparse or (own.model if own is not None else None)

@@ -14,7 +14,7 @@ from gnomon.collection.catalog.fields import FieldInfo, Misfits
 from gnomon.collection.catalog.spending import Spent
 from gnomon.collection.catalog.versions import Version
 from gnomon.collection.indexes.state import derived_folder, lexical_languages, lexical_position, read_state
-from gnomon.index.quantised_search import chosen_settings
+from gnomon.collection.indexes.vector_index import kind_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,9 +219,9 @@ def _derived(
     collection: Path, catalog: Catalog, version: Version, *, position: int, chunks: int
 ) -> tuple[DerivedStatus, ...]:
     folder = derived_folder(collection, version)
-    state, settings = read_state(folder), chosen_settings(version.retrieval.index, rows=version.space.vector_type)
+    state = read_state(folder)
     ours = state.collection == catalog.collection_id
-    dense = "exact" if chunks <= settings.exact_below else settings.find
+    dense = kind_of(version, chunks)
     kinds: list[tuple[str, str, str, int]] = [
         # Vectors are saved now and then: what is between is taken from the catalog when it is opened.
         ("dense", state.dense, dense, state.seq if state.dense_seq >= 0 else 0),

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 from gnomon.core.errors import InvalidInput
 from gnomon.core.serialize import from_plain, to_plain
+from gnomon.core.space import Space
 from gnomon.core.vector_types import VectorType, require_vector_type
 from gnomon.index.analysis import require_language
 from gnomon.index.quantised_search import Chosen, require_chosen
@@ -109,6 +110,20 @@ class RetrievalSettings:
         """The settings that `to_json` wrote. Raises InvalidInput that names an unknown or wrong key."""
         renamed = {name: _with_new_names(name, value) if name in STAGES else value for name, value in plain.items()}
         return from_plain(cls, renamed, name="retrieval settings")
+
+
+def check_index_kind(space: Space, retrieval: RetrievalSettings | None) -> None:
+    """Raise InvalidInput for settings that vectors of this space cannot be searched by."""
+    if space.similarity != "maxsim" or retrieval is None:
+        return
+    if retrieval.index in ("hnsw", "ivf"):
+        raise InvalidInput(
+            f"the index {retrieval.index} for {space.short}, which has several vectors a text",
+            expected="auto or exact",
+            hint="leave the index out: auto finds candidates by lists of token vectors",
+        )
+    if retrieval.rocchio is not None:
+        space.require_one_vector("rocchio")
 
 
 def _with_new_names(group: str, values: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -27,7 +27,7 @@ from gnomon.collection.ingest.backfill import Backfill, BackfillOptions, Backfil
 from gnomon.collection.ingest.budget import Budget
 from gnomon.collection.reports import Problem, PruneReport, SwitchReport, VersionInfo
 from gnomon.collection.serving.serving import Serving
-from gnomon.collection.settings import RetrievalSettings
+from gnomon.collection.settings import RetrievalSettings, check_index_kind
 from gnomon.core.contracts import Encoder
 from gnomon.core.errors import GnomonError, InvalidInput
 from gnomon.text.chunk import ChunkSettings
@@ -300,7 +300,7 @@ class VersionManager:
 
         `model` is what to load the encoder from later (by default its space's name). Where the same version is being
         built already, that one is returned, to be resumed. Raises InvalidInput where a ready or live version is the
-        same, for an encoder of several vectors a text, and for chunks longer than the encoder reads.
+        same, for search settings that the encoder's vectors do not have, and for chunks longer than the encoder reads.
         """
         if chunking is not None and chunking.max_tokens > encoder.max_tokens:
             raise InvalidInput(
@@ -321,6 +321,7 @@ class VersionManager:
             if own is not None and own.space == live.space:
                 record_tokenizer(connection, live, own)
             chunking_id, settings = live.chunking_id, retrieval or live.retrieval
+            check_index_kind(encoder.space, settings)
             if chunking is not None:
                 tokenizer = keep_tokenizer(connection, encoder)
                 chunking_id = versions.chunking_id(connection, chunking.to_json(), tokenizer)

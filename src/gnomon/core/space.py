@@ -96,6 +96,15 @@ class Space:
             hint="encode both sides with one encoder; to change a collection's model, build a new one",
         )
 
+    def require_one_vector(self, purpose: str) -> None:
+        """Raise InvalidInput for a space of several vectors a text, which `purpose` cannot use."""
+        if self.similarity == "maxsim":
+            raise InvalidInput(
+                f"{purpose} with {self.short}, which has several vectors a text",
+                expected="a model with one vector a text",
+                hint=f"leave {purpose} out, or take a model with one vector a text",
+            )
+
     def truncate(self, dim: int) -> Space:
         """The Matryoshka prefix of the first `dim` dimensions: a space of its own that names its parent.
 

@@ -118,6 +118,24 @@ class Vectors:
         flat = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
         return Vectors(self.data[flat], self.space, starts)
 
+    def pooled(self) -> Float[np.ndarray, "items dim"]:
+        """One row an item: the mean of its rows, where it has several. For what compares items by one vector each."""
+        if self.starts is None:
+            return self.data
+        if len(self.starts) == 0:
+            return self.data[:0]
+        lengths = np.diff(np.append(self.starts, len(self.data)))
+        return np.asarray(np.add.reduceat(self.data, self.starts, axis=0) / lengths[:, None].astype(np.float32))
+
+    @staticmethod
+    def of_items(items: Sequence[np.ndarray[Any, Any]], space: Space) -> Vectors:
+        """Items one after another: arrays [dim] each, or [rows, dim] where the space has several vectors an item."""
+        empty = np.zeros((0, space.dim), dtype=np.float32)
+        if space.similarity != "maxsim":
+            return Vectors(np.stack(items) if len(items) else empty, space)
+        lengths = np.array([len(item) for item in items], dtype=np.int64)
+        return Vectors(np.concatenate([empty, *items]), space, np.cumsum(lengths) - lengths)
+
     def truncate(self, dim: int) -> Vectors:
         """The first `dim` dimensions, normalised again for cosine, in a space of its own."""
         space = self.space.truncate(dim)

@@ -237,7 +237,10 @@ def _uses(candidate: CandidateModel, encoder: Encoder) -> Iterator[tuple[str, Ca
 
 
 def encode_texts(encoder: Encoder, texts: Sequence[str], role: Role) -> Array:
-    """Vectors of texts, float32 [texts, dim]; too long a text is truncated, without a warning."""
+    """Vectors of texts, float32 [texts, dim]: of late interaction the mean of each text's tokens.
+
+    Too long a text is truncated, without a warning.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return encoder.encode(list(texts), role=role).data
+        return encoder.encode(list(texts), role=role).pooled()

@@ -20,20 +20,20 @@ from gnomon.collection.indexes.state import (
     read_state,
     write_state,
 )
+from gnomon.collection.indexes.vector_index import load_index
 from gnomon.core.contracts import Array
 from gnomon.core.errors import GnomonError, IndexDamaged
 from gnomon.core.similarity import normalise
 from gnomon.doctor.context import CheckContext
 from gnomon.doctor.report import Diagnosis, DoctorFinding
 from gnomon.doctor.sparse_checks import sparse_index
-from gnomon.index import storage
-from gnomon.index.ann import Codes
 from gnomon.index.lexical import MANIFEST, VERSION
 from gnomon.index.manifest import check_files, read_manifest
-from gnomon.index.quantised_search import chosen_settings
 
 _SAMPLE = 2000
 """Rows of an index that are compared with the catalog."""
+_SAME, _SAME_TOKENS = 0.999, 0.98
+"""Least cosine of what an index holds of a passage and of what the catalog does; of means of coded token vectors."""
 _LOCK_TIMEOUT_S = 600.0
 
 
@@ -74,14 +74,11 @@ def _dense(context: CheckContext, folder: Path, state: IndexState, *, version: V
     if state.dense_seq < 0:
         return  # created but not saved yet: the next search builds it
     try:
-        settings = chosen_settings(version.retrieval.index, rows=version.space.vector_type)
-        content, _, stamp = storage.load(
-            folder / state.dense, version.space, storage.StoredForm(settings.rows, Codes.from_bytes)
-        )
+        index, stamp = load_index(folder / state.dense, version)
     except IndexDamaged as error:
         yield f"{state.dense}: {error.message}"
         return
-    rows = content.rows
+    rows = index.rows
     places = np.arange(len(rows.ids)) if rows.live is None else np.flatnonzero(rows.live)
     ids = np.asarray(rows.ids)[places]
     with context.catalog.read() as connection:
@@ -95,8 +92,9 @@ def _dense(context: CheckContext, folder: Path, state: IndexState, *, version: V
     if other:
         yield f"{state.dense}: {other:,} passages are missing or superfluous"
     at = dict(zip(ids[few].tolist(), places[few].tolist(), strict=True))
-    mine = rows.take(np.array([at[i] for i in there.tolist()], dtype=np.int64))
-    far = int((np.vecdot(normalise(mine), normalise(held)) < 0.999).sum()) if len(there) else 0
+    mine = index.pooled(np.array([at[i] for i in there.tolist()], dtype=np.int64))
+    least = _SAME_TOKENS if version.space.similarity == "maxsim" else _SAME
+    far = int((np.vecdot(normalise(mine), normalise(held)) < least).sum()) if len(there) else 0
     if far:
         yield f"{state.dense}: {far:,} of {len(there):,} vectors are not those of the catalog"
 
@@ -106,7 +104,8 @@ def _vectors(connection: Connection, version: Version, ids: Array) -> tuple[Arra
     found, rows = [], []
     for block in np.array_split(np.sort(ids), max(1, len(ids) // 100)):
         try:
-            some, vectors = queries.vectors_of(connection, version.space_id, version.space, ids=block)
+            some, held = queries.vectors_of(connection, version.space_id, version.space, ids=block)
+            vectors = held.pooled()
         except ValueError:
             continue
         fine = np.isfinite(vectors).all(axis=1) & vectors.any(axis=1)

@@ -167,7 +167,8 @@ def _sample(context: CheckContext, version: Version) -> tuple[list[Chunk], Array
 def _usable(connection: Connection, version: Version, chunks: list[Chunk]) -> tuple[list[Chunk], Array]:
     dim = version.space.dim
     held = vector_cache.get(connection, version.space_id, "document", hashes=[chunk.text_hash for chunk in chunks])
-    good = {key: row for key, row in held.items() if row.shape == (dim,) and np.isfinite(row).all()}
+    usable = vector_cache.usable(held, version.space)
+    good = {key: row if row.ndim == 1 else row.mean(axis=0) for key, row in usable.items()}
     kept = [chunk for chunk in chunks if chunk.text_hash in good and good[chunk.text_hash].any()]
     rows = [good[chunk.text_hash] for chunk in kept]
     return kept, np.stack(rows) if rows else np.zeros((0, dim), dtype="<f4")

@@ -76,7 +76,7 @@ class MultiVectorIndex:
             )
         self._space, self.settings = space, settings or MultiVectorSettings()
         self._codec = TokenCodec(space.dim, self.settings.bits)
-        self._form = StoredForm(read_codes=CentroidLists.from_bytes, codec=self._codec)
+        self.form = StoredForm(read_codes=CentroidLists.from_bytes, codec=self._codec)
         self._lock = threading.RLock()
         self._store = store or RowStore.empty(space.dim, multi=True, squares=False, codec=self._codec)
         self._state = _State(self._store.rows, None)
@@ -93,14 +93,22 @@ class MultiVectorIndex:
         """Whether candidates are found by lists; otherwise every item is scored."""
         return self._state.lists is not None
 
+    @property
+    def rows(self) -> RowSnapshot:
+        """All its rows as they are kept, to be examined."""
+        return self._state.rows
+
+    def pooled(self, positions: Int[np.ndarray, " some"]) -> Float[np.ndarray, "some dim"]:
+        """A vector for each of these positions of `rows`: the mean of its item's."""
+        flat, begins = self._state.rows.item_rows(positions)
+        data = self._codec.restored(self._state.rows.take(flat))
+        return Vectors(data, self._space, begins).pooled()
+
     def __len__(self) -> int:
         return self._state.rows.count
 
     def stored(self, vectors: Vectors) -> Vectors:
-        """The vectors as this index keeps them: what is lost is lost here, and scores are of these.
-
-        Their products with rows that `rotated` of the codec turned are the scores; here they are turned back.
-        """
+        """The vectors as this index keeps them: scores are of these."""
         data = self._codec.decode(self._codec.encode(comparable(self._space, vectors)))
         return Vectors(self._codec.restored(data), self._space, vectors.starts)
 
@@ -190,7 +198,7 @@ class MultiVectorIndex:
         """
         with self._lock:
             state, generation = self._state, self._store.generation
-            content = IndexContent(state.rows, generation, self._space, self._form, state.lists)
+            content = IndexContent(state.rows, generation, self._space, self.form, state.lists)
             self._saved = save(folder, content, stamp, last=self._saved)
 
     @classmethod
@@ -202,7 +210,7 @@ class MultiVectorIndex:
         Raises IndexDamaged for files that are missing, damaged, or of another space or settings.
         """
         index = cls(space, settings)
-        content, saved, stamp = load(folder, space, index._form)
+        content, saved, stamp = load(folder, space, index.form)
         index._store = RowStore(content.rows)
         index._saved = saved.of(index._store.generation)
         index._state = _State(content.rows, content.codes if isinstance(content.codes, CentroidLists) else None)

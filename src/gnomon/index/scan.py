@@ -83,9 +83,23 @@ class ScanIndex:
         return self._space
 
     @property
+    def form(self) -> StoredForm:
+        """How its rows are saved."""
+        return StoredForm(self.settings.rows, Codes.from_bytes)
+
+    @property
     def is_approximate(self) -> bool:
         """Whether codes are in use; otherwise every row is scanned exactly."""
         return self._state.codes is not None
+
+    @property
+    def rows(self) -> RowSnapshot:
+        """All its rows as they are kept, to be examined."""
+        return self._state.rows
+
+    def pooled(self, positions: Int[np.ndarray, " some"]) -> Float[np.ndarray, "some dim"]:
+        """A vector for each of these positions of `rows`."""
+        return self._state.rows.take(positions)
 
     def __len__(self) -> int:
         return self._state.rows.count
@@ -115,6 +129,10 @@ class ScanIndex:
             is_due = self._is_coding_due(total, items, state.codes, failed_at=state.failed_at)
             coding = codes_bytes(total, self._space.dim, self.settings.find) if is_due else 0
             return self._store.bytes_to_add(items) + coding
+
+    def bytes_to_build(self, items: int, *, held: int) -> int:
+        """The same where all but `held` of the rows are saved on the way, and mapped from disk."""
+        return self.bytes_to_add(items) - max(0, items - held) * self._space.dim * 4
 
     def _is_coding_due(self, total: int, added: int, codes: Codes | None, *, failed_at: int) -> bool:
         if self.settings.find == "exact" or total <= self.settings.exact_below:
@@ -227,7 +245,7 @@ class ScanIndex:
         """Write what has changed since the last save to this folder; see `gnomon.index.storage`."""
         with self._lock:
             state, generation = self._state, self._store.generation
-            content = IndexContent(state.rows, generation, self._space, StoredForm(self.settings.rows), state.codes)
+            content = IndexContent(state.rows, generation, self._space, self.form, state.codes)
             self._saved = save(folder, content, stamp, last=self._saved)
 
     @classmethod
@@ -237,7 +255,7 @@ class ScanIndex:
         Raises IndexDamaged for files that are missing, damaged, or of another space or settings.
         """
         settings = settings or ScanSettings()
-        content, saved, stamp = load(folder, space, StoredForm(settings.rows, Codes.from_bytes))
+        content, saved, stamp = load(folder, space, cls(space, settings).form)
         codes = content.codes if isinstance(content.codes, Codes) else None
         made = codes.method.name if codes else settings.find
         if made != settings.find:

@@ -8,14 +8,13 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from gnomon.collection.catalog.spaces import require_single
 from gnomon.collection.catalog.versions import Version, chunk_tokenizer_of
 from gnomon.collection.collection import Collection
 from gnomon.collection.opening import VectorForm, load_in_form
 from gnomon.collection.reports import VersionInfo
 from gnomon.collection.serving.shared_space import resolve_query_encoder
 from gnomon.collection.serving.snapshot import resolve_models
-from gnomon.collection.settings import RENAMED_SETTINGS, STAGES, RetrievalSettings
+from gnomon.collection.settings import RENAMED_SETTINGS, STAGES, RetrievalSettings, check_index_kind
 from gnomon.core.contracts import Encoder
 from gnomon.core.errors import InvalidInput
 from gnomon.core.files import is_folder
@@ -110,7 +109,7 @@ def resolve_change(
     retrieval = resolve_models(change_retrieval(live.retrieval, change.retrieval or {}), progress)
     if encoder is None:
         encoder = _loaded(kb, live, change, threads=threads, progress=progress)
-    require_single(encoder)
+    check_index_kind(encoder.space, retrieval)
     registry = kb.internals.encoders
     retrieval = resolve_query_encoder(retrieval, encoder, registry.named, again=encoder.space != live.space)
     chunking = _chunking(live, change.chunk_tokens, encoder)

@@ -16,6 +16,7 @@ from sqlalchemy import select
 from gnomon.collection.catalog import schema
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.queries import chunks_of, document_of
+from gnomon.collection.catalog.vector_cache import stored_type
 from gnomon.collection.catalog.versions import Version, chunk_tokenizer_of, chunker_for
 from gnomon.collection.collection import Collection
 from gnomon.collection.ingest.workload import SAMPLE, Workload, WorkloadCounter
@@ -25,6 +26,7 @@ from gnomon.core.documents import Chunk
 from gnomon.core.errors import InvalidInput, StorageError, TruncatedText
 from gnomon.core.space import Space
 from gnomon.core.vector_types import record_type
+from gnomon.index.token_codes import TokenCodec
 from gnomon.migrate.change import ResolvedChange
 
 _MAX_S = 20.0
@@ -34,6 +36,8 @@ _CHUNK_BLOCK, _DOCUMENT_BLOCK = 2000, 100
 MARGIN_SHARE, MARGIN_BYTES = 0.1, 64_000_000
 """Free space required beyond the estimate: a tenth of it, and room for SQLite's write-ahead log."""
 _PAGE = 4096
+_TYPICAL_TOKENS = 128.0
+_LIST_ENTRIES = 2  # bytes a token in the lists that candidates are found by, about
 _VECTOR_ROW, _VECTOR_KEY = 45, 80  # bytes beside the vector itself: hash, role, ids; and its index entry
 _CHUNK_ROW, _JOURNAL_ROW = 330, 40  # bytes with their index entries
 _LEXICAL_SHARE = 0.6  # of the text's bytes, if there is no keyword index to measure
@@ -196,9 +200,9 @@ def estimate_disk(folder: Path, status: Status, workload: Workload, *, change: R
     before = status.catalog_bytes + sum(each.bytes for each in status.derived)
     per_chunk = lexical / status.chunks if lexical and status.chunks else 0.0
     indexes = round(per_chunk * chunks) or round(_LEXICAL_SHARE * workload.text_bytes)
-    indexes += dense_bytes(chunks, space)
+    indexes += dense_bytes(chunks, space, _tokens_a_text(workload))
     made = workload.texts if space.parent is None else chunks
-    vectors = round(made * vector_bytes(space))
+    vectors = round(made * vector_bytes(space, _tokens_a_text(workload)))
     rows = 0
     if change.chunking is not None:
         rows = workload.text_bytes + chunks * (_CHUNK_ROW + _JOURNAL_ROW)
@@ -213,12 +217,18 @@ def estimate_disk(folder: Path, status: Status, workload: Workload, *, change: R
     return DiskEstimate(before, after, max(0, after - freed), needed, free)
 
 
-def vector_bytes(space: Space) -> float:
-    """Bytes of a vector's row and index entry in the catalog: rows are packed whole into pages.
+def _tokens_a_text(workload: Workload) -> float:
+    return workload.tokens / workload.texts if workload.texts else _TYPICAL_TOKENS
 
-    A row longer than a page continues on overflow pages of its own (SQLite file format, section 1.6).
+
+def vector_bytes(space: Space, tokens: float = _TYPICAL_TOKENS) -> float:
+    """Bytes of a passage's row and index entry in the catalog: rows are packed whole into pages.
+
+    A row longer than a page continues on overflow pages of its own (SQLite file format, section 1.6). `tokens` are
+    a passage's, each with a vector in late interaction.
     """
-    payload = record_type(space.vector_type, space.dim).itemsize + _VECTOR_ROW
+    stored = record_type(stored_type(space, "document"), space.dim).itemsize
+    payload = (round(tokens * stored) if space.similarity == "maxsim" else stored) + _VECTOR_ROW
     if payload <= _PAGE - 35:
         return _PAGE / ((_PAGE - 8) // (payload + 6)) + _VECTOR_KEY
     least = (_PAGE - 12) * 32 // 255 - 23
@@ -228,8 +238,10 @@ def vector_bytes(space: Space) -> float:
     return _PAGE / ((_PAGE - 8) // (local + 10)) + beyond * _PAGE + _VECTOR_KEY
 
 
-def dense_bytes(chunks: int, space: Space) -> int:
+def dense_bytes(chunks: int, space: Space, tokens: float = _TYPICAL_TOKENS) -> int:
     """Bytes of the vector index: vectors, ids, and quantized codes if there are enough chunks for them."""
+    if space.similarity == "maxsim":
+        return round(chunks * (16 + tokens * (TokenCodec(space.dim).width + _LIST_ENTRIES)))
     row = record_type(space.vector_type, space.dim).itemsize
     return chunks * (row + 8 + (space.dim // 2 if chunks > 20_000 else 0))
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gnomon.collection.catalog.spaces import require_single
 from gnomon.collection.catalog.versions import own_chunker
 from gnomon.collection.collection import Collection
 from gnomon.collection.ingest.estimate import estimate_run
@@ -186,7 +185,6 @@ def plan_index(
         encoder: Encoder = load_encoder(name, settings=EncoderSettings(), progress=progress)
     else:
         encoder, name = model, model.space.name
-    require_single(encoder)
     chunking = new_chunking(settings, encoder)
     chunker = own_chunker(chunking, encoder)
     workload = estimate_run(checked_paths(paths), options.reading, chunker, encoder=encoder)

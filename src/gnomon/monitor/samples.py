@@ -152,7 +152,7 @@ def embed_queries(encoder: Encoder, texts: Sequence[str]) -> Array:
         return np.zeros((0, encoder.space.dim), dtype="<f4")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TruncatedText)
-        return encoder.encode(list(texts), role="query").data
+        return encoder.encode(list(texts), role="query").pooled()
 
 
 def document_sample(kb: Collection, version: Version, count: int, *, random: np.random.Generator) -> Sample:

@@ -46,7 +46,7 @@ class RocchioSettings:
 class Rocchio:
     """Searches by vectors, moves each query's vector towards what came first, and searches again.
 
-    Raises SpaceMismatch where encoder, index or vectors differ in space.
+    Raises SpaceMismatch where encoder, index or vectors differ in space, InvalidInput for several vectors a text.
     """
 
     encoder: Encoder
@@ -56,6 +56,7 @@ class Rocchio:
 
     def __post_init__(self) -> None:
         self.index.space.require(self.encoder.space)
+        self.encoder.space.require_one_vector("rocchio")
 
     def __call__(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
         """At most `k` chunks a query; "rocchio" holds their similarity with the moved query, "dense" with
@@ -227,7 +228,8 @@ class Neighbours:
     """Smooths the first `depth` of another retriever; what comes after them stays after them.
 
     A mixed score lies between the candidates' own, so one scale holds for all. Candidates without a vector
-    keep their score. Neighbours are the most similar by cosine.
+    keep their score. Neighbours are the most similar by cosine, of multi-vector items
+    by that of the means of their rows.
     """
 
     part: Retriever
@@ -247,7 +249,7 @@ class Neighbours:
         head = ranking.ids[: self.settings.depth]
         has = np.flatnonzero(np.isin(head, ids))
         scores = np.array(ranking.scores)
-        scores[has] = self._smoothed(scores[has], vectors.data[positions(ids, head)])
+        scores[has] = self._smoothed(scores[has], vectors.pooled()[positions(ids, head)])
         order = np.lexsort((head, -scores[: len(head)]))
         order = np.concatenate([order, np.arange(len(head), len(ranking))])
         stages = {**ranking.stages, "unsmoothed": ranking.scores}

@@ -64,7 +64,7 @@ class Dense:
 def encoded_queries(encoder: Encoder, queries: Sequence[Query]) -> tuple[Vectors, list[bool]]:
     """The queries' vectors, and which of them have no token that the model knows: these are warned of."""
     vectors = encoder.encode([query.text for query in queries], role="query")
-    unknown = are_unknown(vectors.data).tolist()
+    unknown = are_unknown(vectors.pooled()).tolist()
     for query, is_unknown in zip(queries, unknown, strict=True):
         if is_unknown:
             warnings.warn(

@@ -30,7 +30,7 @@ def unit_vectors(encoder: Encoder, texts: Sequence[str], role: Role) -> Float[np
     if not texts:
         return rows
     try:
-        rows[:] = encoder.encode(texts, role=role).data
+        rows[:] = encoder.encode(texts, role=role).pooled()
     except InvalidInput:
         if len(texts) == 1:
             return rows

@@ -106,7 +106,7 @@ def make_canaries(encoder: Encoder) -> Canaries:
         for role in _ROLES:
             at = [int(i) for i in order if texts[i][0] == role]
             for batch in encoder.encode_batches([texts[i][1] for i in at], role=role):
-                rows[[at[i] for i in batch.positions]] = batch.vectors.data
+                rows[[at[i] for i in batch.positions]] = batch.vectors.pooled()
                 spent[role] += batch.usage
         trials.append(rows)
     noise = max(float(1 - paired_cosines(one, other).min()) for one, other in _pairs(trials))
@@ -182,7 +182,7 @@ def _encoded(encoder: Encoder, canaries: Sequence[Canary]) -> Array:
         if at:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # a tiny model may truncate a canary, always in the same way
-                rows[at] = encoder.encode([canaries[i][1] for i in at], role=role).data
+                rows[at] = encoder.encode([canaries[i][1] for i in at], role=role).pooled()
     return rows
 
 

@@ -27,6 +27,7 @@ from gnomon.core.locations import Locations
 from gnomon.core.paths import path_text
 from gnomon.core.space import Space
 from gnomon.core.sparse_vectors import SparseVectors
+from gnomon.core.vectors import Vectors
 from gnomon.text.chunk import LONGEST_TITLE
 from gnomon.text.discover import stored_paths
 
@@ -141,8 +142,8 @@ def all_ids(connection: Connection, chunking_id: int) -> Array:
     return _ids([row[0] for row in rows])
 
 
-def vectors_of(connection: Connection, space_id: int, space: Space, *, ids: Array) -> tuple[Array, Array]:
-    """The chunk ids (rising) and their cached document vectors, float32 [ids, dim].
+def vectors_of(connection: Connection, space_id: int, space: Space, *, ids: Array) -> tuple[Array, Vectors]:
+    """The chunk ids (rising) and their cached document vectors.
 
     Left out are chunks whose vector is missing, damaged, or none of the space: NaN, infinite, of another length,
     or zero where angles are compared.
@@ -156,14 +157,10 @@ def vectors_of(connection: Connection, space_id: int, space: Space, *, ids: Arra
         wanted = select(chunk.id, chunk.text_hash).where(chunk.id.in_(block)).order_by(chunk.id)
         pairs = [(row.id, row.text_hash) for row in connection.execute(wanted)]
         rows = vector_cache.get(connection, space_id, "document", hashes=list(dict.fromkeys(key for _, key in pairs)))
-        usable = [(chunk_id, rows[key]) for chunk_id, key in pairs if key in rows and len(rows[key]) == space.dim]
-        found.extend(chunk_id for chunk_id, _ in usable)
-        data.extend(row for _, row in usable)
-    stacked = np.stack(data) if data else np.zeros((0, space.dim), dtype="<f4")
-    with np.errstate(over="ignore", invalid="ignore"):
-        squares = np.vecdot(stacked, stacked)
-    fine = np.isfinite(squares) & ((squares > 0) | (space.similarity != "cosine"))
-    return (_ids(found), stacked) if fine.all() else (_ids(found)[fine], stacked[fine])
+        usable = vector_cache.usable(rows, space)
+        found.extend(chunk_id for chunk_id, key in pairs if key in usable)
+        data.extend(usable[key] for _, key in pairs if key in usable)
+    return _ids(found), Vectors.of_items(data, space)
 
 
 def sparse_vectors_of(connection: Connection, sparse: SparseModel, *, ids: Array) -> tuple[Array, SparseVectors]:

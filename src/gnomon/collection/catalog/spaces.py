@@ -14,7 +14,7 @@ from gnomon.collection.catalog import schema, vector_cache
 from gnomon.collection.catalog.canaries import CANARIES, TOLERANCE, Canaries, Canary, make_canaries, store
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.core.contracts import Encoder, SparseTextEncoder
-from gnomon.core.errors import InvalidInput, SpaceMismatch
+from gnomon.core.errors import SpaceMismatch
 from gnomon.core.space import Space
 from gnomon.core.sparse_vectors import SparseVectors
 
@@ -22,10 +22,8 @@ from gnomon.core.sparse_vectors import SparseVectors
 def canaries_for(catalog: Catalog, encoder: Encoder) -> Canaries | None:
     """The canaries of an encoder whose space is new to the catalog, for `register`; None of one that is known.
 
-    They are made outside of any transaction: a server takes its time. Raises InvalidInput for an encoder of several
-    vectors a text.
+    They are made outside of any transaction: a server takes its time.
     """
-    require_single(encoder)
     table = schema.spaces.c
     with catalog.read() as connection:
         same = select(table.id).where(table.fingerprint == encoder.space.fingerprint)
@@ -76,16 +74,6 @@ def _register(connection: Connection, space: Space, model: str, *, keep: Callabl
     space_id = int(connection.execute(insert(table).values(**values).returning(table.c.id)).scalar_one())
     keep(space_id)
     return space_id
-
-
-def require_single(encoder: Encoder) -> None:
-    """Raise InvalidInput for an encoder that gives several vectors a text."""
-    if encoder.space.similarity == "maxsim":
-        raise InvalidInput(
-            f"{encoder.space.short} gives several vectors a text",
-            expected="an encoder with one vector a text",
-            hint="use a bi-encoder for a collection, and rerank by this one: gnomon.retrieve.LateRerank",
-        )
 
 
 def check_sparse_canaries(connection: Connection, space_id: int, encoder: SparseTextEncoder) -> None:

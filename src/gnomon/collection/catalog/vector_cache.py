@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from sqlalchemy import Connection, select
@@ -15,7 +15,7 @@ from gnomon.core.batching import in_blocks
 from gnomon.core.contracts import Array, Role
 from gnomon.core.space import Space
 from gnomon.core.sparse_vectors import SparseVectors
-from gnomon.core.vector_types import VectorType, from_bytes, rounding, to_bytes
+from gnomon.core.vector_types import VectorType, from_bytes, record_type, rounding, to_bytes
 from gnomon.core.vectors import Vectors
 
 SparseRow = tuple[Array, Array]
@@ -39,14 +39,14 @@ def hash_of(text: str) -> bytes:
 
 
 def get(connection: Connection, space_id: int, role: Role, *, hashes: Sequence[bytes]) -> dict[bytes, Array]:
-    """The vectors of those hashes that have an intact one, float32 [dim] each.
+    """The vectors of those hashes that have an intact one, float32 [dim] each; [tokens, dim] of late interaction.
 
     One that does not match its checksum is left out: whoever can embeds the text again and puts it.
     """
-    kind, dim = _stored(connection, space_id, role)
+    space = _space(connection, space_id)
     found: dict[bytes, Array] = {}
     for rows in _intact(connection, space_id, role, hashes=hashes):
-        found.update(zip(rows, from_bytes(list(rows.values()), kind, dim), strict=True))
+        found.update(zip(rows, _unpacked(space, role, list(rows.values())), strict=True))
     return found
 
 
@@ -80,26 +80,72 @@ def _intact(
 
 def decoded(space: Space, rows: Sequence[tuple[Role, object]]) -> list[Array]:
     """The vectors in rows of the table, given by role and bytes; of another length than the space's where they are
-    none of it."""
+    none of it. Of late interaction the mean of a text's token vectors."""
     found: list[Array] = [np.zeros(0, dtype=np.float32)] * len(rows)
     roles: tuple[Role, ...] = ("document", "query")
     for role in roles:
         own = [at for at, (own, data) in enumerate(rows) if own == role and isinstance(data, bytes)]
         data = [bytes(rows[at][1]) for at in own]  # type: ignore[call-overload]
-        for at, numbers in zip(own, from_bytes(data, stored_type(space, role), space.dim), strict=True):
-            found[at] = numbers
+        for at, numbers in zip(own, _unpacked(space, role, data), strict=True):
+            found[at] = numbers if numbers.ndim == 1 else numbers.mean(axis=0)
     return found
 
 
+def usable(found: Mapping[bytes, Array], space: Space) -> dict[bytes, Array]:
+    """Those that can be searched of what `get` found: vectors of the space, finite, and with a direction where angles
+    are compared."""
+    dims = 2 if space.similarity == "maxsim" else 1
+    fits = {key: rows for key, rows in found.items() if rows.ndim == dims and rows.shape[-1] == space.dim}
+    if not fits:
+        return {}
+    stacked = np.concatenate([rows.reshape(-1, space.dim) for rows in fits.values()])
+    with np.errstate(over="ignore", invalid="ignore"):
+        squares = np.vecdot(stacked, stacked)
+    fine = np.isfinite(squares) & ((squares > 0) | (space.similarity != "cosine"))
+    if fine.all():
+        return fits
+    ends = np.cumsum([rows.size // space.dim for rows in fits.values()])
+    each = np.logical_and.reduceat(fine, np.concatenate([[0], ends[:-1]]))
+    return {key: rows for (key, rows), is_fine in zip(fits.items(), each, strict=True) if is_fine}
+
+
 def stored_type(space: Space, role: Role) -> VectorType:
-    """The type in which vectors of a role are stored: the space's for documents, float32 for queries."""
-    return space.vector_type if role == "document" else "float32"
+    """The type in which vectors of a role are stored: the space's for documents, float32 for queries.
+
+    Token vectors of late interaction are int8: there are hundreds a text, and the loss is far below that of the
+    index's own codes.
+    """
+    if role == "query":
+        return "float32"
+    return "int8" if space.similarity == "maxsim" else space.vector_type
 
 
-def _stored(connection: Connection, space_id: int, role: Role) -> tuple[VectorType, int]:
+def _space(connection: Connection, space_id: int) -> Space:
     plain = connection.execute(select(schema.spaces.c.space).where(schema.spaces.c.id == space_id)).scalar_one()
-    space = Space.from_json(json.loads(plain))
-    return stored_type(space, role), space.dim
+    return Space.from_json(json.loads(plain))
+
+
+def _packed(vectors: Vectors, role: Role) -> list[bytes]:
+    """What is stored of each item: its vectors one after another."""
+    rows = to_bytes(vectors.data, stored_type(vectors.space, role))
+    if vectors.starts is None:
+        return rows
+    ends = np.append(vectors.starts[1:], len(rows)).tolist()
+    return [b"".join(rows[start:end]) for start, end in zip(vectors.starts.tolist(), ends, strict=True)]
+
+
+def _unpacked(space: Space, role: Role, stored: Sequence[bytes]) -> list[Array]:
+    """What `_packed` made of each item; an array [length] of another length than the space's where it is not that."""
+    kind = stored_type(space, role)
+    if space.similarity != "maxsim":
+        return from_bytes(stored, kind, space.dim)
+    size = record_type(kind, space.dim).itemsize
+    counts = [len(each) // size if len(each) % size == 0 else 0 for each in stored]
+    whole = b"".join(each for each, count in zip(stored, counts, strict=True) if count)
+    rows = np.array(from_bytes([whole[at : at + size] for at in range(0, len(whole), size)], kind, space.dim))
+    ends = np.cumsum(counts)
+    spans = zip(ends.tolist(), counts, strict=True)
+    return [rows[end - count : end] if count else np.zeros(0, dtype=np.float32) for end, count in spans]
 
 
 def derive(connection: Connection, space_id: int, *, hashes: Sequence[bytes]) -> set[bytes]:
@@ -113,19 +159,18 @@ def derive(connection: Connection, space_id: int, *, hashes: Sequence[bytes]) ->
     if parent is None:
         return set()
     held = get(connection, parent, "document", hashes=hashes)
-    held = {key: row for key, row in held.items() if len(row) == known[parent].dim and np.isfinite(row).all()}
+    held = usable(held, known[parent])
     if not held:
         return set()
-    whole = Vectors(np.stack(list(held.values())), known[parent]).truncate(space.dim)
-    made = Vectors(rounding(space.vector_type)(whole.data), space)
+    whole = Vectors.of_items(list(held.values()), known[parent]).truncate(space.dim)
+    made = Vectors(rounding(space.vector_type)(whole.data), space, whole.starts)
     put(connection, space_id, "document", hashes=list(held), vectors=made)
     return set(held)
 
 
 def put(connection: Connection, space_id: int, role: Role, *, hashes: Sequence[bytes], vectors: Vectors) -> None:
     """Store vectors, in place of those that are there. `vectors` must be of the space's encoder."""
-    data = to_bytes(vectors.data, stored_type(vectors.space, role))
-    _store(connection, space_id, role, items=zip(hashes, data, strict=True))
+    _store(connection, space_id, role, items=zip(hashes, _packed(vectors, role), strict=True))
 
 
 def put_sparse(

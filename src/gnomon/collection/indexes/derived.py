@@ -43,9 +43,9 @@ from gnomon.collection.indexes.sync import (
     apply_dense_changes,
     apply_sparse_changes,
 )
+from gnomon.collection.indexes.vector_index import VectorIndex
 from gnomon.core.errors import CollectionBusy, IndexDamaged, StorageError
 from gnomon.index.lexical import LexicalIndex
-from gnomon.index.scan import ScanIndex
 from gnomon.index.sparse import SparseIndex
 
 _AT_ONCE = 200
@@ -62,7 +62,7 @@ _OPENING_S, _WRITING_S, _SEARCHING_S = 60.0, 600.0, 0.25
 class IndexView:
     """What a search uses: all indexes at one journal position. It never changes."""
 
-    dense: ScanIndex
+    dense: VectorIndex
     dense_at: int
     lexical: LexicalIndex
     lexical_at: int
@@ -205,7 +205,7 @@ class DerivedIndexes:
             ignored, folder = suppress(StorageError, IndexDamaged), self._folder
             with ignored, translated_errors(folder), index_faults(folder), FileLock(self._lock_file, timeout=0):
                 if read_state(self._folder) == state:
-                    self._current = save_indexes(self._folder, live, state)
+                    self._current = save_indexes(self._folder, live, state, version=self._version)
 
     def _step(self) -> bool:
         """One step of the background thread. Returns whether there was anything to do."""
@@ -286,7 +286,7 @@ class DerivedIndexes:
         view = self._publish(live, state, now)
         is_new = state.dense_seq < 0 or (live.sparse is not None and state.sparse_seq < 0)
         if is_new or live.unsaved > _UNSAVED or (save and live.unsaved):
-            live, state = save_indexes(self._folder, live, state)
+            live, state = save_indexes(self._folder, live, state, version=self._version)
             view = self._publish(live, state, now)
         return view
 

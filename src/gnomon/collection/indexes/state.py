@@ -15,14 +15,13 @@ from pathlib import Path
 from gnomon.collection.catalog.versions import Version
 from gnomon.collection.indexes.faults import index_faults
 from gnomon.collection.indexes.sync import SAVE_VECTORS, WritableIndexes
+from gnomon.collection.indexes.vector_index import VectorIndex, load_index, new_index
 from gnomon.core.errors import IndexDamaged, InvalidInput
 from gnomon.core.files import write_atomic
 from gnomon.core.serialize import from_plain, to_plain
 from gnomon.core.space import Space
 from gnomon.index.lexical import MANIFEST, VERSION, LexicalIndex, LexicalSettings
 from gnomon.index.manifest import read_manifest
-from gnomon.index.quantised_search import ScanSettings, chosen_settings
-from gnomon.index.scan import ScanIndex
 from gnomon.index.sparse import SparseIndex
 
 
@@ -96,18 +95,17 @@ def open_indexes(
     """The current indexes: kept as they are in memory where they are the same, else from disk; empty where damaged."""
     live, known = in_memory or (None, IndexState())
     language = version.retrieval.language
-    settings = chosen_settings(version.retrieval.index, rows=version.space.vector_type)
     if live is not None and (state.dense, state.dense_seq) == (known.dense, known.dense_seq):
         dense, dense_at, unsaved, unmapped = live.dense, live.dense_at, live.unsaved, live.unmapped
     else:
         unsaved = unmapped = 0
         try:
             with index_faults(folder):
-                dense, dense_at = _dense_from(folder, state, version.space, settings=settings)
+                dense, dense_at = _dense_from(folder, state, version)
             state = replace(state, dense_seq=dense_at)
         except IndexDamaged:
             state = replace(state, dense=_next_folder(folder, "dense"), dense_seq=-1)
-            dense, dense_at = ScanIndex(version.space, settings), 0
+            dense, dense_at = new_index(version), 0
     try:
         with index_faults(folder):
             if live is not None and state.lexical == known.lexical:
@@ -144,10 +142,9 @@ def _open_sparse(
 
 def open_read_only(folder: Path, state: IndexState, version: Version) -> WritableIndexes | None:
     """The current indexes on disk, for searching only; None where one is missing or being replaced."""
-    settings = chosen_settings(version.retrieval.index, rows=version.space.vector_type)
     try:
         with index_faults(folder):
-            dense, at = _dense_from(folder, state, version.space, settings=settings)
+            dense, at = _dense_from(folder, state, version)
             lexical = _lexical_from(folder, state, version.retrieval.language)
             own = version.sparse
             sparse, sparse_at = (None, 0) if own is None else _sparse_from(folder, state, own.space)
@@ -156,7 +153,9 @@ def open_read_only(folder: Path, state: IndexState, version: Version) -> Writabl
     return WritableIndexes(dense, at, lexical, lexical.stamp, sparse=sparse, sparse_at=sparse_at)
 
 
-def save_indexes(folder: Path, live: WritableIndexes, state: IndexState) -> tuple[WritableIndexes, IndexState]:
+def save_indexes(
+    folder: Path, live: WritableIndexes, state: IndexState, *, version: Version
+) -> tuple[WritableIndexes, IndexState]:
     """Save the vectors, record that in the state file, and delete folders that are not current."""
     live.dense.save(folder / state.dense, stamp=live.dense_at)
     state = replace(state, dense_seq=live.dense_at)
@@ -169,19 +168,16 @@ def save_indexes(folder: Path, live: WritableIndexes, state: IndexState) -> tupl
             shutil.rmtree(path, ignore_errors=True)
     live = replace(live, unsaved=0)
     if live.unmapped > SAVE_VECTORS:
-        dense, _ = ScanIndex.load(folder / state.dense, live.dense.space, live.dense.settings)
+        dense, _ = load_index(folder / state.dense, version)
         live = replace(live, dense=dense, unmapped=0)
     return live, state
 
 
-def _dense_from(folder: Path, state: IndexState, space: Space, *, settings: ScanSettings) -> tuple[ScanIndex, int]:
+def _dense_from(folder: Path, state: IndexState, version: Version) -> tuple[VectorIndex, int]:
     """The saved vector index and its journal position. Raises IndexDamaged."""
     if not state.dense:
         raise IndexDamaged("no vector index yet", expected="a saved index", hint="build it")
-    index, stamp = ScanIndex.load(folder / state.dense, space, settings)
-    if stamp == 0 and len(index):
-        raise IndexDamaged("half a vector index", expected="a whole one", hint="build it")
-    return index, stamp
+    return load_index(folder / state.dense, version)
 
 
 def _sparse_from(folder: Path, state: IndexState, space: Space) -> tuple[SparseIndex, int]:

@@ -14,15 +14,17 @@ from sqlalchemy import Connection
 
 from gnomon.collection.catalog import queries
 from gnomon.collection.catalog.versions import Version
+from gnomon.collection.indexes.vector_index import VectorIndex, load_index
 from gnomon.core.contracts import Array
 from gnomon.core.vectors import Vectors
 from gnomon.index.lexical import LexicalIndex
 from gnomon.index.memory import require_memory
-from gnomon.index.scan import ScanIndex
 from gnomon.index.sparse import SparseIndex
 
 BLOCK = 8192
 """Chunks of one block while nobody searches: bounds memory."""
+_MULTI_VECTOR_BLOCK = 256
+"""The same of chunks with hundreds of vectors each."""
 _SLICE = 32
 """Chunks of one block while somebody does: some milliseconds, which a search may have to wait."""
 _POLL_S = 0.25
@@ -40,12 +42,12 @@ class SearchPriority:
         """Note that a search has begun."""
         self._searched_at = time.monotonic()
 
-    def blocks(self, ids: Array) -> Iterator[Array]:
-        """The ids in blocks; while searches go on, small ones, with a pause after each that is as long as it took."""
+    def blocks(self, ids: Array, largest: int = BLOCK) -> Iterator[Array]:
+        """The ids in blocks of at most `largest`; while searches go on, small ones, pausing as long as each took."""
         at = 0
         while at < len(ids):
             gently = time.monotonic() - self._searched_at < _SEARCHED_S
-            block = ids[at : at + (_SLICE if gently else BLOCK)]
+            block = ids[at : at + (_SLICE if gently else largest)]
             started = time.perf_counter()
             yield block
             at += len(block)
@@ -117,7 +119,7 @@ class WritableIndexes:
     `unsaved` counts changes since the vectors were last saved, `unmapped` vectors that are held in memory.
     """
 
-    dense: ScanIndex
+    dense: VectorIndex
     dense_at: int
     lexical: LexicalIndex
     lexical_at: int
@@ -157,16 +159,16 @@ def apply_dense_changes(source: ChangeSource, live: WritableIndexes, folder: Pat
     removed, added = _changes(source, live.dense_at, upto, is_empty=not len(live.dense))
     if len(removed):
         live.dense.remove(removed)
-    dense, unmapped, space = live.dense, live.unmapped, source.version.space
+    dense, unmapped = live.dense, live.unmapped
     if len(added) > BLOCK:
         _require_room(dense, len(added))
-    for ids, rows in _vector_blocks(source, added):
-        dense.add(ids, Vectors(rows, space))
-        unmapped += len(ids)
+    for ids, vectors in _vector_blocks(source, added):
+        dense.add(ids, vectors)
+        unmapped += len(vectors.data)
         if unmapped > SAVE_VECTORS:
             # Stamped with the old position: after a crash the same changes go in once more.
             dense.save(folder, stamp=live.dense_at)
-            dense, unmapped = ScanIndex.load(folder, space, dense.settings)[0], 0
+            dense, unmapped = load_index(folder, source.version)[0], 0
     changes = live.unsaved + len(removed) + len(added)
     return replace(live, dense=dense, dense_at=upto, unsaved=changes, unmapped=unmapped)
 
@@ -185,26 +187,26 @@ def apply_sparse_changes(source: ChangeSource, live: WritableIndexes, *, upto: i
     return replace(live, sparse_at=upto, unsaved=max(live.unsaved, len(removed) + len(added)))
 
 
-def _vector_blocks(source: ChangeSource, added: Array) -> Iterator[tuple[Array, Array]]:
+def _vector_blocks(source: ChangeSource, added: Array) -> Iterator[tuple[Array, Vectors]]:
     """Ids and vectors in large blocks, however small the blocks are that they are read in."""
-    version, ids, rows, count = source.version, [], [], 0
-    for block in source.priority.blocks(added):
+    version, ids, parts, count = source.version, [], [], 0
+    largest = _MULTI_VECTOR_BLOCK if version.space.similarity == "maxsim" else BLOCK
+    for block in source.priority.blocks(added, largest):
         found, vectors = queries.vectors_of(source.connection, version.space_id, version.space, ids=block)
         ids.append(found)
-        rows.append(vectors)
+        parts.append(vectors)
         count += len(found)
-        if count >= BLOCK:
-            yield np.concatenate(ids), np.concatenate(rows)
-            ids, rows, count = [], [], 0
+        if count >= largest:
+            yield np.concatenate(ids), Vectors.concatenate(parts)
+            ids, parts, count = [], [], 0
     if count:
-        yield np.concatenate(ids), np.concatenate(rows)
+        yield np.concatenate(ids), Vectors.concatenate(parts)
 
 
-def _require_room(dense: ScanIndex, count: int) -> None:
+def _require_room(dense: VectorIndex, count: int) -> None:
     """Check the memory that building takes: the codes of all rows, and the rows that are not yet saved."""
-    on_disk = max(0, count - SAVE_VECTORS - BLOCK) * dense.space.dim * 4
     require_memory(
-        dense.bytes_to_add(count) - on_disk,
+        dense.bytes_to_build(count, held=SAVE_VECTORS + BLOCK),
         f"the index of {len(dense) + count:,} vectors of {dense.space.short}",
         hint="free memory, or split the documents into several collections; nothing is lost, the next "
         "search tries again",

@@ -351,8 +351,7 @@ def lookups(catalog: Catalog, version: Version) -> ChunkLookup:
 
     def vectors_of(ids: Array) -> tuple[Array, Vectors]:
         with catalog.read() as connection:
-            found, rows = queries.vectors_of(connection, version.space_id, version.space, ids=ids)
-        return found, Vectors(rows, version.space)
+            return queries.vectors_of(connection, version.space_id, version.space, ids=ids)
 
     def texts_of(ids: Array) -> tuple[Array, list[str], list[str]]:
         with catalog.read() as connection:

@@ -134,9 +134,9 @@ class DualIndexRetriever:
                 every = queries.all_ids(connection, snapshot.version.chunking_id)
                 others = np.setdiff1d(every, self._embedded, assume_unique=True)
                 if read_new:
-                    fresh, rows = queries.vectors_of(connection, self._version.space_id, space, ids=others)
+                    fresh, vectors = queries.vectors_of(connection, self._version.space_id, space, ids=others)
                     if len(fresh):
-                        self._new.add(fresh, Vectors(rows, space))
+                        self._new.add(fresh, vectors)
                     self._embedded = np.union1d(self._embedded, fresh)
             self._new.remove(np.setdiff1d(self._embedded, every, assume_unique=True))
             self._embedded = np.intersect1d(self._embedded, every, assume_unique=True)
@@ -227,6 +227,8 @@ def fit_adapter_for(
     Raises AdapterRefused, and InvalidInput for too few passages.
     """
     live, catalog, encode = kb.version, kb.internals.catalog, _caching_encoder(kb, to)
+    for space in (live.space, to.space):
+        space.require_one_vector("an embedding adapter")
     sample = sample_passages(kb, pairs)
     with catalog.read() as connection:
         ids, old = vectors_of(connection, live.space_id, live.space, ids=sample)
@@ -240,7 +242,7 @@ def fit_adapter_for(
     if queries is not None:
         texts = list(dict.fromkeys(queries))
         query_pairs = VectorPairs(kb.encoder.encode(texts, role="query"), to.encode(texts, role="query"))
-    return fit_adapter(Vectors(old, live.space), new, queries=query_pairs, settings=settings)
+    return fit_adapter(old, new, queries=query_pairs, settings=settings)
 
 
 def _caching_encoder(kb: Collection, to: Encoder) -> Callable[[Sequence[Chunk]], Vectors]:

@@ -1,0 +1,46 @@
+"""The vector index of a version: of one vector a passage, or of several."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gnomon.collection.catalog.versions import Version
+from gnomon.core.errors import IndexDamaged
+from gnomon.index.multi_vector import MultiVectorIndex, MultiVectorSettings
+from gnomon.index.quantised_search import chosen_settings
+from gnomon.index.scan import ScanIndex
+
+VectorIndex = ScanIndex | MultiVectorIndex
+_EVERY_ITEM = MultiVectorSettings(exact_below=1 << 62)
+
+
+def new_index(version: Version) -> VectorIndex:
+    """An empty index for a version's vectors, by its settings."""
+    if version.space.similarity == "maxsim":
+        return MultiVectorIndex(version.space, _multi_vector_settings(version))
+    return ScanIndex(version.space, chosen_settings(version.retrieval.index, rows=version.space.vector_type))
+
+
+def load_index(folder: Path, version: Version) -> tuple[VectorIndex, int]:
+    """The index saved in a folder, with its stamp. Raises IndexDamaged, also where it was half built."""
+    index: VectorIndex
+    if version.space.similarity == "maxsim":
+        index, stamp = MultiVectorIndex.load(folder, version.space, _multi_vector_settings(version))
+    else:
+        settings = chosen_settings(version.retrieval.index, rows=version.space.vector_type)
+        index, stamp = ScanIndex.load(folder, version.space, settings)
+    if stamp == 0 and len(index):
+        raise IndexDamaged("half a vector index", expected="a whole one", hint="build it")
+    return index, stamp
+
+
+def kind_of(version: Version, passages: int) -> str:
+    """How candidates are found among so many passages: "exact", "scan", "hnsw", "ivf" or "lists"."""
+    if version.space.similarity == "maxsim":
+        return "exact" if passages <= _multi_vector_settings(version).exact_below else "lists"
+    settings = chosen_settings(version.retrieval.index, rows=version.space.vector_type)
+    return "exact" if passages <= settings.exact_below else settings.find
+
+
+def _multi_vector_settings(version: Version) -> MultiVectorSettings:
+    return _EVERY_ITEM if version.retrieval.index == "exact" else MultiVectorSettings()
