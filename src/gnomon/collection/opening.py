@@ -115,7 +115,7 @@ class _Models:
         """With those of a new collection. Raises what loading raises, and InvalidInput for an unsuitable model."""
         form = VectorForm(settings.dim, settings.vector_type or "float32")
         encoders = self.encoders or (self.load(name, form),)
-        check_index_kind(encoders[0].space, _retrieval(settings))
+        check_index_kind(encoders[0].space, _unresolved(settings))
         own = settings.retrieval.get("sparse") if isinstance(settings.retrieval, Mapping) else None
         own = settings.retrieval.sparse if isinstance(settings.retrieval, RetrievalSettings) else own
         named = settings.sparse or (own.model if own is not None else None)
@@ -320,8 +320,7 @@ def _require_agreement(version: Version, settings: CollectionSettings, sparse: S
 
 
 def _retrieval(settings: CollectionSettings, sparse: SparseTextEncoder | None = None) -> RetrievalSettings:
-    named = settings.retrieval
-    whole = RetrievalSettings(**named) if isinstance(named, Mapping) else named or RetrievalSettings()
+    whole = _unresolved(settings)
     if whole.sparse is None and (settings.sparse or sparse is not None):
         whole = replace(whole, sparse=SparseSettings(settings.sparse or (sparse.space.name if sparse else "")))
     if whole.sparse is not None and sparse is not None:
@@ -335,6 +334,11 @@ def _with_kept_fingerprint(wanted: RetrievalSettings, kept: RetrievalSettings) -
     named = wanted.query_encoder and wanted.query_encoder.model
     same = kept.query_encoder is not None and kept.query_encoder.model == named
     return replace(wanted, query_encoder=kept.query_encoder) if same else wanted
+
+
+def _unresolved(settings: CollectionSettings) -> RetrievalSettings:
+    named = settings.retrieval
+    return RetrievalSettings(**named) if isinstance(named, Mapping) else named or RetrievalSettings()
 
 
 def _reference(model: str) -> str:
