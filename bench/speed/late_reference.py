@@ -1,4 +1,4 @@
-"""PyLate's index, fast-plaid, over token vectors from a file: started by late_interaction.py in an environment of its own.
+"""PyLate's index, fast-plaid, over token vectors from a file: late_interaction.py starts it.
 
 python late_reference.py VECTORS.npz OUT.json    # needs fast-plaid, torch and numpy, and nothing of gnomon
 """
