@@ -10,6 +10,7 @@ the last run. Writes results/models.json, docs/images/models-SET.png and docs/ch
 from __future__ import annotations
 
 import argparse
+import json
 from typing import Any
 
 from bench import pages
@@ -43,8 +44,11 @@ def figures_of(name: str, models: list[str], limit: int) -> dict[str, Any]:
     dataset = limited(load_dataset(DATA / name, split=SETS[name]), limit)
     found = compare_models(models, dataset, progress=messages_to(print))
     plot_comparison(found, pages.DOCS / "images" / f"models-{name}.png")
-    body = found.to_json()
-    rows = [{**row, "model": row["model"].rpartition("/")[2], "notes": []} for row in body["models"]]
+    plain = json.dumps(found.to_json())
+    for trial in found.trials:  # a folder by its name
+        plain = plain.replace(trial.model, trial.title)
+    body = json.loads(plain)
+    rows = [{**row, "notes": []} for row in body["models"]]
     verdicts = [{**verdict, "changed": []} for verdict in body["verdicts"]]
     return {**body, "models": rows, "verdicts": verdicts, "limit": limit}
 
