@@ -199,3 +199,18 @@ def test_a_config_that_the_networks_do_not_do_runs_from_onnx(folder):
     with pytest.raises(ModelUnsupported, match="position_embedding_type") as refused:
         TransformerEncoder(read_layout(at, name="bert"), FP32)
     assert "gnomon export-onnx" in refused.value.hint
+
+
+def test_a_family_that_ran_from_onnx_in_0_1_still_does_where_the_file_is(folder):
+    at, _ = folder
+    config = json.loads((at / "config.json").read_text())
+    (at / "config.json").write_text(json.dumps({**config, "model_type": "electra"}))
+    layout = read_layout(at, name="was onnx")
+    if layout.weights.suffix != ".onnx":  # beside safetensors, as the hub has it
+        (at / "model.safetensors").unlink()
+    save_file({"embeddings.word_embeddings.weight": np.zeros((4, 4), np.float32)}, at / "model.safetensors")
+    encoder = TransformerEncoder(read_layout(at, name="was onnx"), FP32)
+    assert encoder._layout.weights.suffix == ".onnx"
+    assert encoder._layout.exported_from == at / "model.safetensors"
+    int8 = TransformerEncoder(read_layout(at, name="was onnx"), EncoderSettings(precision="int8"))
+    assert int8._layout.weights.suffix == ".safetensors"

@@ -17,7 +17,7 @@ from gnomon.core.token_counting import TokenCounting
 from gnomon.core.unknown_text import unknown_vector, warn_unknown
 from gnomon.core.vectors import Vectors
 from gnomon.encode.layout.export import export_hint
-from gnomon.encode.layout.families import FAMILIES, transformer_spec
+from gnomon.encode.layout.families import FAMILIES, NATIVE_IN_0_1, transformer_spec
 from gnomon.encode.layout.model import ModelLayout
 from gnomon.encode.runtime.batches import pad_id, padded_batches, parallel_map, windows
 from gnomon.encode.runtime.runners import LazyRunner, text_runner, token_runner
@@ -42,7 +42,7 @@ class TransformerEncoder(RoleMethods):
     def __init__(self, layout: ModelLayout, settings: EncoderSettings | None = None) -> None:
         self._settings = settings or EncoderSettings()
         check_dim(self._settings, layout.dim, layout.name)
-        self._layout = _with_runnable_weights(layout)
+        self._layout = _with_runnable_weights(layout, self._settings)
         _require_supported(self._layout, self._settings)
         self._tokenizer = TextTokenizer(
             layout.tokenizer,
@@ -188,10 +188,16 @@ def _code_files(auto_map: Any) -> str:
     return ", ".join(f"{module}.py" for module in dict.fromkeys(modules))
 
 
-def _with_runnable_weights(layout: ModelLayout) -> ModelLayout:
-    """The layout with the weights that will be run, which are the ones that its fingerprint digests."""
+def _with_runnable_weights(layout: ModelLayout, settings: EncoderSettings) -> ModelLayout:
+    """The layout with the weights that will be run, which are the ones that its fingerprint digests.
+
+    A folder of a family that gnomon 0.1 ran from ONNX only, with such a file in it, is still run from that: its vectors
+    may be in a collection. 8 bits and torch, which ONNX never had, take the safetensors.
+    """
     file = layout.weights if layout.weights.suffix == ".onnx" else layout.folder / ONNX
-    if layout.weights.suffix != ".onnx" and layout.family in FAMILIES and not _needs_onnx(layout, file):
+    exact = settings.on_torch or settings.precision == "int8"
+    kept = layout.family not in NATIVE_IN_0_1 and file.is_file() and not exact
+    if layout.weights.suffix != ".onnx" and layout.family in FAMILIES and not kept and not _needs_onnx(layout, file):
         return layout
     if not file.is_file():
         code = layout.config.get("auto_map")

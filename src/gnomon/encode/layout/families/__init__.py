@@ -45,6 +45,9 @@ FAMILIES: Mapping[str, Callable[[Mapping[str, Any]], TransformerSpec]] = {
 }
 """By the config's model_type."""
 
+NATIVE_IN_0_1 = frozenset({"bert", "roberta", "xlm-roberta", "camembert", "distilbert", "mpnet"})
+"""Families that gnomon 0.1 ran from safetensors; the others from an ONNX file, if at all."""
+
 
 def transformer_spec(family: str, config: Mapping[str, Any]) -> TransformerSpec:
     """A model of one of FAMILIES. Raises ModelUnsupported for a config that asks for what the networks do not do."""
