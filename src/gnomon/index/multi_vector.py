@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from gnomon.core.errors import InvalidInput
 from gnomon.core.ranking import Ranking
 from gnomon.core.space import Space
+from gnomon.core.vector_types import VectorType
 from gnomon.core.vectors import Vectors
 from gnomon.index.arguments import AllowedItems, FilterCache, checked_ids, checked_k, checked_new, comparable
 from gnomon.index.centroid_lists import CentroidLists, building_bytes
@@ -183,6 +184,11 @@ class MultiVectorIndex:
         if admitted is not None:
             tail = tail[admitted[lists.coded :]]
         return AllowedItems(np.concatenate([candidates(keys, count, 0.0), tail]), len(rows.ids))
+
+    def stored_as(self, vector_type: VectorType) -> MultiVectorIndex:
+        """Raises InvalidInput: rows are kept as codes, and in no other type."""
+        self._space.stored_as(vector_type)
+        return self
 
     def pinned(self) -> MultiVectorIndex:
         """A snapshot as an index of its own, which later changes of this one do not reach; nothing is copied."""
