@@ -65,6 +65,39 @@ def test_every_family_runs_in_int8_and_its_way_back_does_not(family, tiny_layout
     assert encoder.tokens([tiny.SHORT])[0].vectors.shape == (3, tiny.HIDDEN)
 
 
+@pytest.fixture
+def known_words(monkeypatch):
+    """Calibration with words that the models of tests/support/family_models.py know."""
+    pytest.importorskip("transformers")
+    from support.family_models import TEXTS, WORDS
+
+    lines = [" ".join(WORDS[(at * step) % 40] for at in range(1, 12)) for step in range(1, 40)]
+    monkeypatch.setattr(calibration, "calibration_texts", lambda: tuple(lines))
+    return [text for text in TEXTS[:-1] if text]
+
+
+def test_a_family_of_gated_layers_in_int8(known_words, tmp_path):
+    from support import family_models
+
+    layout = read_layout(family_models.build("modernbert", tmp_path)[0], name="modernbert")
+    assert len(_ranges(layout)) == 3 * 3, "the last of a layer's four products stays in floating point"
+    exact, found = (
+        TransformerEncoder(layout, settings).encode(known_words, role="document") for settings in (FP32, INT8)
+    )
+    cosines = (found.data * exact.data).sum(1)
+    assert 0.99 < cosines.min() < 0.99995
+    assert found.space != exact.space
+
+
+def test_layers_that_share_their_weights_are_refused_in_int8(tmp_path):
+    pytest.importorskip("transformers")
+    from support import family_models
+
+    layout = read_layout(family_models.build("albert", tmp_path)[0], name="albert")
+    with pytest.raises(ModelUnsupported, match=r"albert in 8 bits: the layers of .* share their weights"):
+        TransformerEncoder(layout, INT8)
+
+
 def _ranges(layout):
     from gnomon.encode.graph.int8 import calibrate
 

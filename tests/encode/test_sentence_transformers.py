@@ -62,10 +62,21 @@ def assert_same(folder, model, settings=FP32, texts=TEXTS):
     np.testing.assert_allclose(found, model.encode(texts), rtol=2e-5, atol=2e-5)
 
 
-@pytest.mark.parametrize("name", AFTER)
+QUICK = ("modes in a row", "Dense with GELU", "a residual of another size", "layers after a Normalize", "Dropout")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in AFTER]
+)
 def test_modules_after_the_transformer(name, backbone, tmp_path):
     folder, model = saved(tmp_path / "m", [st.Transformer(backbone), *AFTER[name]()])
     assert_same(folder, model)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", AFTER)
+def test_modules_after_the_transformer_on_torch(name, backbone, tmp_path):
+    folder, model = saved(tmp_path / "m", [st.Transformer(backbone), *AFTER[name]()])
     assert_same(folder, model, EncoderSettings(threads=1, precision="fp32", device="torch-cpu"))
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from gnomon.core.errors import ModelNotFound, ModelUnsupported, StorageError, WeightsMismatch
 from gnomon.core.progress import messages_to
-from gnomon.encode.hub.cache import SourceSettings
+from gnomon.encode.hub.cache import SourceSettings, find_on_this_machine
 from gnomon.encode.hub.huggingface import needed_files
 from gnomon.encode.hub.locate import locate
 from gnomon.encode.layout.model import read_layout, read_towers
@@ -161,6 +161,13 @@ def test_the_hubs_own_cache_is_used_and_a_part_of_a_model_is_not(model, here):
     (found.folder / "model.safetensors").unlink()
     with pytest.raises(ModelNotFound, match="incomplete"):
         locate(HUB_ID, here)
+
+
+def test_a_model_without_a_hub_id_is_not_another_one_in_the_cache(model, here):
+    shutil.copytree(model, here.cache / "models" / HUB_ID.replace("/", "--") / COMMIT)
+    assert find_on_this_machine(here, HUB_ID, COMMIT)
+    shutil.copytree(model, here.cache / "models" / "a-model-beside-the-others")
+    assert find_on_this_machine(here, "") is None
 
 
 def test_a_cache_that_cannot_be_written(model, here, tmp_path):

@@ -171,3 +171,28 @@ def test_a_tokenizer_without_a_token_for_the_unknown(model):
         gnomon.load_encoder(model, settings=FP32).encode(["Ж"], role="query")
     change(model / "tokenizer_config.json", tokenizer_class="XLMRobertaTokenizer")
     assert read_tokenizer_config(model / "tokenizer.json").applied(plain)["model"]["unk_id"] == 3
+
+
+def test_end_tokens_that_only_the_options_add():
+    """e5-mistral: tokenizer.json adds <s>, tokenizer_config.json says add_eos_token as well."""
+    from tokenizers import Tokenizer
+
+    from support.family_models import tokenizer
+
+    def ids(plain, *texts):
+        return Tokenizer.from_str(json.dumps(plain)).encode(*texts).tokens
+
+    begins = tokenizer("<s> $A")
+    options = {"add_eos_token": True, "bos_token": "<s>", "eos_token": {"content": "</s>"}}
+    applied = TokenizerConfig(kind="LlamaTokenizer", options=options).applied(begins)
+    assert ids(begins, "w1") == ["<s>", "w1"]
+    assert ids(applied, "w1") == ["<s>", "w1", "</s>"]
+    assert ids(applied, "w1", "w2") == ["<s>", "w1", "</s>", "w2", "</s>"]
+    both = TokenizerConfig(kind="GemmaTokenizer", options=options | {"add_bos_token": True})
+    assert both.applied(applied) == applied
+    assert ids(both.applied(begins | {"post_processor": None}), "w1") == ["<s>", "w1", "</s>"]
+    for kind in ("LlamaTokenizer", "XLMRobertaTokenizer", ""):  # other classes have no such options
+        config = TokenizerConfig(kind=kind, options=options | {"add_eos_token": kind != "LlamaTokenizer"})
+        assert config.applied(begins) == begins
+    with pytest.raises(ModelUnsupported, match="'<end>' to each text"):
+        TokenizerConfig(kind="LlamaTokenizer", options=options | {"eos_token": "<end>"}).applied(begins)

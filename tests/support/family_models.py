@@ -284,6 +284,12 @@ FAMILIES: Mapping[str, FamilyModel] = {
 }
 
 
+def model_type(name: str) -> str:
+    """The family that the model's config.json names."""
+    family = FAMILIES[name]
+    return str(family.config_json.get("model_type") or getattr(transformers, family.config).model_type)
+
+
 def build(name: str, folder: Path, *, dtype: str = "float32") -> tuple[Path, Any]:
     """A folder in sentence-transformers layout, its weights of `dtype`, and transformers' model of the same weights
     in fp32, in eval()."""

@@ -156,7 +156,7 @@ class TransformerEncoder(RoleMethods):
 
 
 def _require_supported(layout: ModelLayout, settings: EncoderSettings) -> None:
-    """Raise where an ONNX file is to run in a way that only a network built from weights can."""
+    """Raise where an ONNX file, or layers that share weights, are to run in a way that they cannot."""
     if settings.on_torch:
         from gnomon.encode.runtime.torch_runner import require_device
 
@@ -167,6 +167,13 @@ def _require_supported(layout: ModelLayout, settings: EncoderSettings) -> None:
             f"{layout.name} runs from {layout.weights.name}, and {unsupported!r} needs its safetensors",
             expected=f"a model of one of the families {', '.join(sorted(FAMILIES))}",
             hint="leave out device and precision: this model runs on the CPU, in floating point",
+        )
+    if settings.precision == "int8" and transformer_spec(layout.family, layout.config).layer_groups:
+        raise ModelUnsupported(
+            f"{layout.name} in 8 bits: the layers of the family {layout.family!r} share their weights, and each would "
+            "need a range of activations of its own",
+            expected="a model whose layers have weights of their own",
+            hint='leave precision at "auto"',
         )
 
 

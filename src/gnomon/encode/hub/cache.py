@@ -102,7 +102,9 @@ def find_in_hub_cache(settings: SourceSettings, hub_id: str, revision: str) -> S
 
 
 def find_on_this_machine(settings: SourceSettings, hub_id: str, revision: str = "") -> Path | None:
-    """The model's folder in one of the two caches; None where it would have to be fetched."""
+    """The model's folder in one of the two caches; None where it would have to be fetched, or has no hub id."""
+    if not hub_id:
+        return None
     for find in (find_in_cache, find_in_hub_cache):
         if folder := find(settings, hub_id, revision).folder:
             return folder

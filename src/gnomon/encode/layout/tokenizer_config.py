@@ -38,6 +38,15 @@ _BERT_OPTIONS: Mapping[str, tuple[str, Any]] = {
     "strip_accents": ("strip_accents", None),
     "handle_chinese_chars": ("tokenize_chinese_chars", True),
 }
+# Classes whose options add_bos_token and add_eos_token transformers 4 wrote into the post-processor.
+_ADDING_ENDS = frozenset({"LlamaTokenizer", "CodeLlamaTokenizer", "GemmaTokenizer", "CohereTokenizer"})
+_ENDS = ("bos", "eos")
+_NO_SPECIAL_TOKENS: dict[str, Any] = {
+    "type": "TemplateProcessing",
+    "single": [{"Sequence": {"id": "A", "type_id": 0}}],
+    "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+    "special_tokens": {},
+}
 _XLM_UNKNOWN_ID = 3
 _RESAVE = (
     "where transformers is installed: python -c \"from transformers import AutoTokenizer as A; p = '{folder}'; "
@@ -97,7 +106,36 @@ class TokenizerConfig:
             changed["model"] = {**model, "unk_id": _XLM_UNKNOWN_ID}
         if self.added:
             changed["added_tokens"] = self._with_added(tokenizer)
+        if self.kind in _ADDING_ENDS:
+            changed["post_processor"] = self._with_ends(changed, options)
         return changed
+
+    def _with_ends(self, tokenizer: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
+        """The post-processor, with the beginning and end tokens that add_bos_token and add_eos_token ask for.
+
+        transformers 4 wrote them into it; transformers 5 reads tokenizer.json as it is, and pools another token than
+        the model was trained with where that lacks the end (e5-mistral-7b-instruct, mteb pull request 5237).
+        """
+        ends = {end: _content(options.get(f"{end}_token")) if options.get(f"add_{end}_token") else "" for end in _ENDS}
+        part = tokenizer.get("post_processor")
+        steps: list[dict[str, Any]] = []
+        if isinstance(part, dict):
+            steps += part["processors"] if part.get("type") == "Sequence" else [part]
+        if not any(step.get("type") == "TemplateProcessing" for step in steps):
+            steps.append(_NO_SPECIAL_TOKENS)
+        ids = _vocabulary(tokenizer.get("model") or {})
+        ids = {**ids, **{str(t.get("content")): int(t["id"]) for t in tokenizer.get("added_tokens") or []}}
+        missing = [token for token in ends.values() if token and token not in ids]
+        if missing:
+            raise ModelUnsupported(
+                f"{self.folder / 'tokenizer_config.json'} adds {missing[0]!r} to each text, which the vocabulary lacks",
+                expected="tokens that tokenizer.json has",
+                hint="fetch the model again",
+            )
+        changed = [_template_with(step, ids=ids, **ends) for step in steps]
+        if changed == steps:
+            return part
+        return changed[0] if len(changed) == 1 else {"type": "Sequence", "processors": changed}
 
     def _bert_normalizer(self, normalizer: Any, options: Mapping[str, Any]) -> Any:
         if isinstance(normalizer, dict) and normalizer.get("type") == "BertNormalizer":
@@ -180,6 +218,39 @@ def _added_tokens(folder: Path, options: Mapping[str, Any]) -> Iterator[tuple[in
             expected="added_tokens_decoder of tokenizer_config.json, or added_tokens.json, as transformers writes them",
             hint="fetch the model again",
         ) from error
+
+
+def _content(token: Any) -> str:
+    """The text of a special token, which is written by itself or as an object."""
+    return str(token.get("content", "") if isinstance(token, dict) else token or "")
+
+
+def _template_with(part: dict[str, Any], *, ids: Mapping[str, int], bos: str, eos: str) -> dict[str, Any]:
+    """A template that puts `bos` before each text and `eos` behind it, "" for neither; other parts as they are."""
+    if part.get("type") != "TemplateProcessing":
+        return part
+
+    def piece(token: str, like: Mapping[str, Any]) -> dict[str, Any]:
+        return {"SpecialToken": {"id": token, "type_id": like["Sequence"]["type_id"]}}
+
+    changed = {**part, "special_tokens": dict(part.get("special_tokens") or {})}
+    for form in ("single", "pair"):
+        pieces = list(part.get(form) or [])
+        names = [one.get("SpecialToken", {}).get("id") for one in pieces]
+        before = bool(bos) and bos not in names
+        behind = bool(eos) and eos not in names
+        changed[form] = [
+            made
+            for one in pieces
+            for made in (
+                *([piece(bos, one)] if before and "Sequence" in one else []),
+                one,
+                *([piece(eos, one)] if behind and "Sequence" in one else []),
+            )
+        ]
+    for token in filter(None, (bos, eos)):
+        changed["special_tokens"].setdefault(token, {"id": token, "ids": [ids[token]], "tokens": [token]})
+    return changed
 
 
 def _vocabulary(model: Mapping[str, Any]) -> dict[str, int]:
