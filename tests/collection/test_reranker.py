@@ -146,3 +146,24 @@ def test_a_version_gets_one_and_loses_it(opened: Callable[..., Collection], docs
     assert order(kb) == plain
     with pytest.raises(InvalidInput, match=r"rerank\.nearness"):
         migrate(kb, retrieval={"rerank.nearness": 2})
+
+
+def test_an_instruction_is_kept_and_is_part_of_the_reranker(
+    opened: Callable[..., Collection], docs: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "reranker"
+    pytest.importorskip("support.logit_rerankers").decoder(folder, max_tokens=512)
+    kb = opened(settings=settings(folder, instruction="Find tea"))
+    kb.index([docs])
+    assert "rerank" in kb.search(QUESTION)[0].stages
+    first = kb.version.retrieval
+    assert first.rerank is not None
+    assert first.rerank.fingerprint == load_scorer(folder, instruction="Find tea").fingerprint
+    changed = change_retrieval(first, {"rerank.instruction": "Find coffee"}).rerank
+    assert changed is not None
+    assert (changed.instruction, changed.fingerprint) == ("Find coffee", ""), "it is looked up anew"
+
+
+def test_an_instruction_that_nothing_reads_is_refused(opened: Callable[..., Collection], matching: Path) -> None:
+    with pytest.raises(InvalidInput, match="reads a query and a text as they are"):
+        opened(settings=settings(matching, instruction="Find tea"))

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from gnomon.core.errors import InvalidInput, ModelUnsupported, TruncatedText
+from gnomon.encode.layout.chat_template import ChatTemplate
 from gnomon.encode.layout.cross_encoder import CrossEncoderLayout
 from gnomon.encode.layout.families import transformer_spec
 from gnomon.encode.layout.tokenizer_config import read_tokenizer_config
@@ -68,6 +69,52 @@ class PairTokenizer:
         tokenised.types.append(np.array(truncated.type_ids, dtype=np.int32))
 
 
+class TemplatePairTokenizer:
+    """A tokenizer.json for pairs that a chat template puts into one text.
+
+    A pair beyond `max_tokens` is cut before what the template puts last, so that this stays, as sentence-transformers
+    cuts it. Raises ModelUnsupported as PairTokenizer does, and for a limit that the template alone reaches.
+    """
+
+    def __init__(self, layout: CrossEncoderLayout, template: ChatTemplate) -> None:
+        config = read_tokenizer_config(layout.tokenizer)
+        self._layout, self._template, self._side = layout, template, config.truncation_side
+        self._tokenizer = load_tokenizer(layout.tokenizer, config)
+        # Two pairs without a token in common: what their ends share is the template's.
+        first, second = (self._ids(filler, [filler])[0] for filler in ("0", "1 2 3 4"))
+        count = next((at for at, (a, b) in enumerate(zip(first[::-1], second[::-1], strict=False)) if a != b), 0)
+        self._ending = first[len(first) - count :]
+        frame = len(self._ids("", [""])[0])
+        if frame >= layout.max_tokens:
+            raise ModelUnsupported(
+                f"{template.place} takes {frame} tokens for a pair without a word, of {layout.max_tokens}",
+                expected="a limit that leaves room for a query and a text",
+                hint="give a shorter instruction, or correct model_max_length in "
+                f"{layout.tokenizer.parent / 'tokenizer_config.json'}",
+            )
+
+    def tokenise(self, query: str, texts: Sequence[str]) -> TokenisedPairs:
+        """The query with each of the texts. Raises InvalidInput for what is not Unicode."""
+        tokenised = TokenisedPairs([], [], [])
+        for start in range(0, len(texts), SLICE_TEXTS):
+            for ids in self._ids(query, texts[start : start + SLICE_TEXTS]):
+                tokenised.counts.append(len(ids))
+                tokenised.ids.append(np.array(self._cut(ids), dtype=np.int32))
+        return tokenised
+
+    def _ids(self, query: str, texts: Sequence[str]) -> list[list[int]]:
+        pairs = [self._template.render(query, text, system=self._layout.prompt) for text in texts]
+        with tokenising([query, *texts], self._layout.tokenizer):
+            return [encoding.ids for encoding in self._tokenizer.encode_batch(pairs, add_special_tokens=False)]
+
+    def _cut(self, ids: list[int]) -> list[int]:
+        limit = self._layout.max_tokens
+        if len(ids) <= limit:
+            return ids
+        kept = ids[:limit] if self._side == "right" else ids[-limit:]
+        return [*kept[: limit - len(self._ending)], *self._ending]
+
+
 class CrossEncoder:
     """A cross-encoder. Keeps the contract of `Scorer`. Safe to use from several threads.
 
@@ -86,7 +133,11 @@ class CrossEncoder:
             )
         transformer_spec(layout.family, layout.config)
         self._runner = LazyRunner(lambda: pair_runner(layout, self._settings))
-        self._tokenizer = PairTokenizer(layout.tokenizer, max_tokens=layout.max_tokens)
+        self._tokenizer = (
+            PairTokenizer(layout.tokenizer, max_tokens=layout.max_tokens)
+            if layout.logits is None
+            else TemplatePairTokenizer(layout, layout.logits.template)
+        )
 
     @property
     def name(self) -> str:
@@ -111,7 +162,8 @@ class CrossEncoder:
         check_texts([query])
         check_texts(texts)
         scores = np.empty(len(texts), dtype=np.float32)
-        pairs = self._tokenizer.tokenise(self._layout.prompt + query, texts)
+        asked = self._layout.prompt + query if self._layout.logits is None else query
+        pairs = self._tokenizer.tokenise(asked, texts)
         budget = self._settings.batch_budget
 
         def run(batch: tuple[Any, Any, Any]) -> tuple[Any, Any]:

@@ -14,7 +14,7 @@ from gnomon.core.progress import ProgressCallback, accepts_say, no_progress
 from gnomon.encode.cards import card_for
 from gnomon.encode.hub.locate import Located, locate
 from gnomon.encode.layout.model import read_layout
-from gnomon.encode.layout.modules import Architecture, adapter_folder, architecture_of
+from gnomon.encode.layout.modules import Architecture, adapter_folder, architecture_of, scores_pairs
 from gnomon.encode.providers.names import Reference, provider_reference
 from gnomon.encode.settings import EncoderSettings
 
@@ -127,15 +127,24 @@ def load_scorer(
     name: str | Path,
     *,
     settings: EncoderSettings | None = None,
+    instruction: str = "",
     progress: ProgressCallback = no_progress,
 ) -> Reranker:
     """A cross-encoder in a folder or under a hub id, or a reranker of a provider: a Scorer, for `retrieve.Rerank`.
 
+    A causal language model is one by the logits of its tokens "yes" and "no", after a query and a text in a chat
+    template (Qwen3-Reranker). `instruction` says to such a model what is relevant; "" is the model's own.
     "cohere:MODEL", "voyage:", "jina:" and "http://HOST:PORT/v1#MODEL" (text-embeddings-inference, vLLM, llama.cpp) are
-    rerankers of others' servers: a ProviderScorer. Raises as `load_encoder` does, and ModelUnsupported for a model
-    that makes vectors.
+    rerankers of others' servers: a ProviderScorer. Raises as `load_encoder` does, ModelUnsupported for a model
+    that makes vectors, and InvalidInput for an instruction to a model that reads none.
     """
     if (reference := provider_reference(name)) is not None:
+        if instruction:
+            raise InvalidInput(
+                f"an instruction for {name}",
+                expected="no instruction: rerankers of others' servers are sent the query and the texts alone",
+                hint="leave it out, or put it before each query",
+            )
         from gnomon.encode.providers.scorer import ProviderScorer
 
         return ProviderScorer(reference.provider, reference.model, reference.settings(None))
@@ -144,14 +153,14 @@ def load_scorer(
 
     located = _located(name, progress=progress)
     title = Path(name).name
-    if architecture_of(located.folder, carded=located.carded) != "cross":
+    if not scores_pairs(located.folder, carded=located.carded):
         raise ModelUnsupported(
             f"{title} makes vectors: it is no cross-encoder",
-            expected="a transformer with a classification head of one label",
+            expected="a transformer with a classification head of one label, or a causal language model",
             hint=f"gnomon.load_encoder({str(name)!r}); to rerank by a late-interaction model, "
             "gnomon.retrieve.LateRerank",
         )
-    return CrossEncoder(read_cross_encoder(located.folder, name=title), settings)
+    return CrossEncoder(read_cross_encoder(located.folder, name=title, instruction=instruction), settings)
 
 
 @accepts_say

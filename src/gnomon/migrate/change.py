@@ -162,7 +162,7 @@ def change_retrieval(base: RetrievalSettings, changes: Mapping[str, Any]) -> Ret
             settings = sorted({f.name for f in fields(RetrievalSettings)} - _GROUPS.keys())
             inside = [f"{group}.{name}" for group in _GROUPS for name in _field_names(group)]
             raise InvalidInput(f"the search setting {path!r}", expected=", ".join([*settings, *inside]))
-        if group in ("rerank", "sparse", "query_encoder") and name in ("", "model"):
+        if group in ("rerank", "sparse", "query_encoder") and name in ("", "model", "instruction"):
             plain[group] = {**(plain.get(group) or {}), "fingerprint": ""}  # the former model's
         if dot:
             plain[group] = {**(plain.get(group) or {}), name: value}

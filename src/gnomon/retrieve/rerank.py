@@ -32,6 +32,7 @@ class RerankSettings:
 
     `weight` is that of its scores against 1 - `weight` of the retrieval scores, each stretched to 0 to 1.
     `fingerprint` (hex SHA-256) identifies the model that a collection was set up with; it is filled in there.
+    `instruction` says to a reranker that reads one (Qwen3-Reranker) what is relevant; "" is the model's own.
     Raises InvalidInput for no name, a depth below 1 and a weight that is not above 0 and at most 1.
     """
 
@@ -39,10 +40,15 @@ class RerankSettings:
     depth: int = 30
     weight: float = 0.7
     fingerprint: str = ""
+    instruction: str = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, str) or not self.model:
             raise InvalidInput(f"rerank.model = {self.model!r}", expected="a model's name or folder")
+        if not isinstance(self.instruction, str):
+            raise InvalidInput(
+                f"rerank.instruction = {self.instruction!r}", expected="a text, or nothing for the model's own"
+            )
         check_depth(self.depth)
         check_weight(self.weight)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gnomon.collection.serving.snapshot import load_reranker
+from gnomon.collection.serving.reranker import load_reranker
 from gnomon.core.errors import InvalidInput, ProviderFailed, TruncatedText
 from gnomon.encode.load import load_scorer
 from gnomon.encode.providers.description import Provider

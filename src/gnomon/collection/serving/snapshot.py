@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from gnomon.collection.catalog import canaries, queries, spaces
@@ -20,17 +20,16 @@ from gnomon.collection.indexes.state import derived_folder
 from gnomon.collection.ingest.writer import Target
 from gnomon.collection.search import build_retriever
 from gnomon.collection.serving.metering import counted, for_searches
+from gnomon.collection.serving.reranker import LazyReranker, load_reranker, model_identity
 from gnomon.collection.serving.shared_space import SharedSpaceEncoder, checked_query_encoder, for_role
 from gnomon.collection.settings import Mode, RetrievalSettings
-from gnomon.core.contracts import Array, Encoder, Reranker, Retriever, SparseTextEncoder
+from gnomon.core.contracts import Array, Encoder, Retriever, SparseTextEncoder
 from gnomon.core.errors import (
     DamagedPassages,
     GnomonError,
     IndexDamaged,
     InvalidInput,
-    ModelUnsupported,
     SpaceMismatch,
-    WeightsMismatch,
 )
 from gnomon.core.progress import ProgressCallback, no_progress
 from gnomon.core.ranking import Query, Ranking
@@ -40,8 +39,7 @@ from gnomon.core.vector_types import VectorType
 from gnomon.core.vectors import Vectors
 from gnomon.encode.batched import BatchedEncoder
 from gnomon.encode.stored import StoredEncoder
-from gnomon.retrieve.filter import ChunkLookup, Filter, TextsOf
-from gnomon.retrieve.rerank import EncodedTexts, LateRerank, Rerank, RerankSettings
+from gnomon.retrieve.filter import ChunkLookup, Filter
 from gnomon.retrieve.sparse import Sparse, SparseSettings
 from gnomon.retrieve.where import Where
 
@@ -243,60 +241,6 @@ class LazySparseEncoder:
             return self._encoder
 
 
-@dataclass(frozen=True)
-class _Loaded:
-    wrap: Callable[[Retriever], Retriever]
-    score: Callable[[str], object]
-
-
-class LazyReranker:
-    """The reranker of a version's settings, loaded when first needed. Thread-safe."""
-
-    def __init__(self, settings: RerankSettings | None, texts_of: TextsOf) -> None:
-        self._settings, self._texts_of = settings, texts_of
-        self._lock = threading.Lock()
-        self._loaded: _Loaded | None = None
-
-    def wrap(self, part: Retriever) -> Retriever:
-        """A retriever with the reranker after it, or as it is where none is set.
-
-        Raises WeightsMismatch where the model at its place is not the one that was set.
-        """
-        return part if self._settings is None else self._opened(self._settings).wrap(part)
-
-    def warm(self, query: str) -> None:
-        """Load it and score once, so that the first search does not wait. Raises as `wrap` does."""
-        if self._settings is not None:
-            self._opened(self._settings).score(query)
-
-    def _opened(self, settings: RerankSettings) -> _Loaded:
-        with self._lock:
-            if self._loaded is None:
-                self._loaded = self._load(settings)
-            return self._loaded
-
-    def _load(self, settings: RerankSettings) -> _Loaded:
-        model, texts_of, depth, weight = load_reranker(settings.model), self._texts_of, settings.depth, settings.weight
-        if settings.fingerprint and _identity(model) != settings.fingerprint:
-            raise WeightsMismatch(
-                f"the reranker {settings.model} is another model than the one that was set",
-                expected=f"the model {settings.fingerprint[:12]}",
-                hint="put it back; or go back to the version before it (gnomon rollback KB), and from "
-                f"there make one with the new model: gnomon migrate KB --set rerank.model={settings.model}",
-            )
-        if isinstance(model, Encoder):
-            encoder, vectors = model, EncodedTexts(model, texts_of)
-            return _Loaded(
-                lambda part: LateRerank(part, encoder, vectors, depth, weight),
-                lambda query: encoder.encode([query], role="query"),
-            )
-        scorer = model
-        return _Loaded(
-            lambda part: Rerank(part, scorer, texts_of, depth, weight),
-            lambda query: scorer.score(query, [query]),
-        )
-
-
 def resolve_models(settings: RetrievalSettings, progress: ProgressCallback = no_progress) -> RetrievalSettings:
     """The settings with the absolute path of a reranker and of a sparse encoder that is a folder, and its fingerprint.
 
@@ -305,7 +249,8 @@ def resolve_models(settings: RetrievalSettings, progress: ProgressCallback = no_
     rerank, sparse = settings.rerank, settings.sparse
     if rerank is not None and not rerank.fingerprint:
         name = _absolute(rerank.model)
-        rerank = replace(rerank, model=name, fingerprint=_identity(load_reranker(name, progress)))
+        reranker = load_reranker(name, progress, instruction=rerank.instruction)
+        rerank = replace(rerank, model=name, fingerprint=model_identity(reranker))
     if sparse is not None and not sparse.fingerprint:
         from gnomon.encode import load_sparse_encoder
 
@@ -318,32 +263,6 @@ def resolve_models(settings: RetrievalSettings, progress: ProgressCallback = no_
 def _absolute(model: str) -> str:
     folder = Path(model).expanduser()
     return str(folder.resolve()) if folder.is_dir() else model
-
-
-def load_reranker(name: str, progress: ProgressCallback = no_progress) -> Reranker | Encoder:
-    """A cross-encoder, a provider's reranker or a late interaction model. Raises as `resolve_models` does."""
-    from gnomon.encode import load_encoder, load_scorer
-    from gnomon.encode.hub.locate import locate
-    from gnomon.encode.layout.modules import architecture_of
-    from gnomon.encode.providers.names import provider_reference
-
-    if provider_reference(name) is not None:
-        return load_scorer(name, progress=progress)
-    located = locate(name, progress=progress)
-    shape = architecture_of(located.folder, carded=located.carded)
-    if shape == "cross":
-        return load_scorer(name, progress=progress)
-    if shape != "late":
-        raise ModelUnsupported(
-            f"{Path(name).name} gives one vector a text: it does not rerank",
-            expected="a cross-encoder or a late interaction model",
-            hint="train one: docs/training.md; a model of vectors is what a collection is indexed with",
-        )
-    return load_encoder(name, progress=progress)
-
-
-def _identity(model: Reranker | Encoder) -> str:
-    return model.space.fingerprint if isinstance(model, Encoder) else model.fingerprint
 
 
 def lookups(catalog: Catalog, version: Version) -> ChunkLookup:

@@ -21,10 +21,11 @@ from gnomon.encode.graph.layers import (
     token_positions,
 )
 from gnomon.encode.graph.network import Network, build_network
-from gnomon.encode.graph.weights import Weights, prefix_of
+from gnomon.encode.graph.weights import StoredTensor, Weights, prefix_of, word_embeddings_of
 from gnomon.encode.layout.cross_encoder import CrossEncoderLayout, TokenMatching, classification_head
 from gnomon.encode.layout.families import transformer_spec
 from gnomon.encode.layout.late_interaction import LateInteractionLayout
+from gnomon.encode.layout.logit_score import LogitScore
 from gnomon.encode.layout.model import ModelLayout
 from gnomon.encode.layout.text_tower import EndToken
 from gnomon.encode.layout.vector_layers import NormLayer, UnitLayer, VectorLayer
@@ -82,7 +83,12 @@ def pair_model(layout: CrossEncoderLayout) -> tuple[Any, Any]:
     """
     network = build_network(layout, token_types=layout.token_types)
     weights = Weights(layout.weights)
-    score = _classified(network, layout, weights) if layout.matching is None else maxsim_score(network, layout.matching)
+    if layout.matching is not None:
+        score = maxsim_score(network, layout.matching)
+    elif layout.logits is not None:
+        score = _logit_score(network, layout, weights, logits=layout.logits)
+    else:
+        score = _classified(network, layout, weights)
     if layout.activation == "sigmoid":
         score = op.sigmoid(score)
     inputs = [network.ids, network.lengths, *([network.token_types] if network.token_types is not None else [])]
@@ -182,6 +188,18 @@ def _token_masks(network: Network, matching: TokenMatching) -> tuple[Node, Node]
     ends = op.convert(op.equal(ids, int_constant(matching.separator_id)), "i32")
     second = op.greater(op.cum_sum(ends, int_constant(1)), int_constant(0))
     return op.logical_and(text_tokens, op.logical_not(second)), op.logical_and(text_tokens, second)
+
+
+def _logit_score(network: Network, layout: CrossEncoderLayout, weights: Weights, *, logits: LogitScore) -> Node:
+    """[pairs] logits of one token less those of another, after the last token; no others are computed."""
+    name = logits.output or word_embeddings_of(weights, transformer_spec(layout.family, layout.config))
+    table = weights[name]
+    ids = [logits.true_id] if logits.false_id is None else [logits.true_id, logits.false_id]
+    row, *less = StoredTensor(table.dtype, table.bits[ids]).float32()
+    direction = op.constant(np.ascontiguousarray(row - less[0] if less else row))
+    last = pool(network, "last", int_constant(0), query=None)
+    # Not a matrix product: one would round the last hidden state to bfloat16, and near scores would tie.
+    return op.reduce_sum(op.multiply(last, direction), int_constant([1]), False)
 
 
 def _classified(network: Network, layout: CrossEncoderLayout, weights: Weights) -> Node:

@@ -72,19 +72,23 @@ def _number(plain: Any) -> int | None:
     return int(plain) if 0 < plain <= _UNLIMITED else None
 
 
-TransformerTask = Literal["feature-extraction", "sequence-classification", "fill-mask", "text-features"]
+TransformerTask = Literal[
+    "feature-extraction", "sequence-classification", "fill-mask", "text-features", "text-generation"
+]
 # How sentence-transformers names a task's output within itself, and transformers' field for it.
 _OUTPUTS: Mapping[TransformerTask, tuple[str, str]] = {
     "feature-extraction": ("token_embeddings", "last_hidden_state"),
     "sequence-classification": ("scores", "logits"),
     "fill-mask": ("token_embeddings", "logits"),
     "text-features": ("sentence_embedding", "pooler_output"),
+    "text-generation": ("causal_logits", "logits"),
 }
 _EXPECTED: Mapping[TransformerTask, str] = {
     "feature-extraction": "a transformer whose last hidden state is pooled",
     "sequence-classification": "a transformer with a classification head",
     "fill-mask": "a transformer with a masked-language head",
     "text-features": "the text tower of a model of texts and images",
+    "text-generation": "a causal language model that reads pairs as messages",
 }
 
 
@@ -153,16 +157,18 @@ def check_backbone(base: Path, config: Mapping[str, Any], *, task: TransformerTa
         )
     config_file = sentence_config(base)
     modalities = config_file.get("modality_config") or {}
-    text = modalities.get("text") or {}
+    ways = [modalities.get(kind) or {} for kind in ("text", "message")]
     inner, field = _OUTPUTS[task]
     name, method = ("feature-extraction", "get_text_features") if task == "text-features" else (task, "forward")
+    # A module that was saved without a word on messages reads pairs as texts; a bare model's template decides.
+    reads_messages = task == "text-generation" and bool(modalities or config_file.get("transformer_task"))
     odd = {
         "transformer_task": config_file.get("transformer_task", name) != name,
         "module_output_name": config_file.get("module_output_name", inner) != inner,
         # Where there are messages, texts become messages too, and go through the tokenizer's chat template.
-        "modality_config": "message" in modalities
-        or text.get("method", method) != method
-        or text.get("method_output_name", field) != field,
+        "modality_config": ("message" in modalities) != reads_messages
+        or any(way.get("method", method) != method for way in ways)
+        or any(way.get("method_output_name", field) != field for way in ways),
         "processing_kwargs": bool(config_file.get("processing_kwargs")),
     }
     refused = [key for key, is_odd in odd.items() if is_odd] + _decisive_arguments(config_file)

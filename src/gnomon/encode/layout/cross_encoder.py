@@ -1,4 +1,5 @@
-"""Folders of cross-encoders: a transformer with a classification head of one label, or with a MaxSim score.
+"""Folders of cross-encoders: a transformer with a classification head of one label, a MaxSim score, or the logits of
+two tokens.
 
 As sentence-transformers' CrossEncoder saves them (checked against 6.2.0), or transformers alone.
 """
@@ -10,13 +11,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeGuard
 
-from gnomon.core.errors import ModelUnsupported
+from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.encode.digest import digest_json
-from gnomon.encode.layout.backbone import check_backbone, find_tokenizer, read_max_tokens
+from gnomon.encode.layout.backbone import (
+    TransformerTask,
+    check_backbone,
+    find_tokenizer,
+    read_max_tokens,
+    sentence_config,
+)
+from gnomon.encode.layout.chat_template import read_chat_template
 from gnomon.encode.layout.families.spec import ACTIVATIONS, Activation, require
 from gnomon.encode.layout.files import read_json
 from gnomon.encode.layout.fingerprint import architecture_digest, tokenizer_digest, weights_digest
-from gnomon.encode.layout.modules import find_weights, list_modules, refuse
+from gnomon.encode.layout.logit_score import LogitScore, guess_logit_score, read_logit_score
+from gnomon.encode.layout.modules import ModuleEntry, find_weights, is_causal, list_modules, refuse
 from gnomon.encode.layout.tokenizer_config import read_tokenizer_config
 from gnomon.kernels.pooling import Pooling
 
@@ -108,9 +117,9 @@ class TokenMatching:
 class CrossEncoderLayout:
     """All that a cross-encoder needs of a model's folder.
 
-    `prompt` is put before each query. `max_tokens` counts query, text and special tokens together. With
-    `token_types` False every token is of type 0, else the text's are of type 1. Without `matching` there is a
-    classification head.
+    `prompt` is put before each query; with `logits` it is the instruction of the pair's template. `max_tokens` counts
+    query, text and special tokens together. With `token_types` False every token is of type 0, else the text's are of
+    type 1. Without `matching` and `logits` there is a classification head.
     """
 
     name: str
@@ -123,6 +132,7 @@ class CrossEncoderLayout:
     prompt: str
     token_types: bool
     matching: TokenMatching | None = None
+    logits: LogitScore | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -139,28 +149,45 @@ class CrossEncoderLayout:
         if self.matching is not None:
             matching = {"frame": self.matching.special_ids, "separator": self.matching.separator_id}
             ingredients["match"] = matching
+        if self.logits is not None:
+            ingredients["logits"] = self.logits.digest
         return digest_json(ingredients)
 
 
-def read_cross_encoder(folder: Path, *, name: str) -> CrossEncoderLayout:
-    """Read a cross-encoder's folder. Raises ModelNotFound, ModelUnsupported for what cannot be run."""
+_TASKS: Mapping[str, TransformerTask] = {
+    "": "sequence-classification",
+    "MaxSimScore": "feature-extraction",
+    "LogitScore": "text-generation",
+}
+"""What a transformer gives to the module that scores."""
+
+
+def read_cross_encoder(folder: Path, *, name: str, instruction: str = "") -> CrossEncoderLayout:
+    """Read a cross-encoder's folder; `instruction` replaces the one that it has, "" keeps that.
+
+    Raises ModelNotFound, ModelUnsupported for what cannot be run, InvalidInput for an instruction that nothing reads.
+    """
     entries = list_modules(folder)
-    names = [entry.kind for entry in entries or ()]
-    if entries is not None and names not in (["Transformer"], ["Transformer", "MaxSimScore"]):
-        refuse(folder, f"the modules {' -> '.join(names)}", "a Transformer, alone or with a MaxSimScore")
-    base = entries[0].folder if entries else folder
+    base, head = _scoring(folder, entries)
     config = read_json(base / "config.json")
-    matching = _read_matching(entries[1].folder) if entries and len(entries) > 1 else None
-    check_backbone(base, config, task="sequence-classification" if matching is None else "feature-extraction")
-    if matching is None:
+    check_backbone(base, config, task=_TASKS[head])
+    if not head:
         _check_head(name, config)
     weights = find_weights(base, folder)
     if weights.suffix == ".onnx":
         refuse(base, "only an ONNX file", "model.safetensors")
     tokenizer = find_tokenizer(base, folder)
-    if entries is None and _has_chat_template(tokenizer):
+    if entries is None and not head and read_chat_template(tokenizer) is not None:
         refuse(base, "a chat template for its pairs", "a cross-encoder that reads a query and a text as they are")
+    logits = _read_logits(base, config, tokenizer, entries=entries) if head == "LogitScore" else None
+    if instruction and logits is None:
+        raise InvalidInput(
+            f"an instruction for {name}, which reads a query and a text as they are",
+            expected="no instruction",
+            hint="leave it out, or choose a reranker of instructions, such as Qwen3-Reranker-0.6B",
+        )
     family, settings = str(config["model_type"]), read_json(folder / "config_sentence_transformers.json")
+    own = _prompt(settings) or (logits.default_instruction if logits else "")
     return CrossEncoderLayout(
         name=name,
         config=config,
@@ -169,16 +196,30 @@ def read_cross_encoder(folder: Path, *, name: str) -> CrossEncoderLayout:
         tokenizer=tokenizer,
         max_tokens=read_max_tokens(base, family, config, card=None),
         activation=_activation(folder, settings, config),
-        prompt=_prompt(settings),
-        token_types=_has_token_types(tokenizer, config),
-        matching=matching,
+        prompt=instruction or own,
+        token_types=logits is None and _has_token_types(tokenizer, config),
+        matching=_read_matching(entries[1].folder) if entries and head == "MaxSimScore" else None,
+        logits=logits,
     )
 
 
-def _has_chat_template(tokenizer: Path) -> bool:
-    """Whether sentence-transformers would read pairs as messages, where no sentence_bert_config.json says otherwise."""
-    beside = read_json(tokenizer.parent / "tokenizer_config.json")
-    return bool(beside.get("chat_template")) or (tokenizer.parent / "chat_template.jinja").is_file()
+def _scoring(folder: Path, entries: list[ModuleEntry] | None) -> tuple[Path, str]:
+    """The transformer's folder, and the module that scores; "" where the transformer itself does."""
+    if entries is None:
+        return folder, "LogitScore" if is_causal(folder) else ""
+    names = [entry.kind for entry in entries]
+    if names[:1] != ["Transformer"] or len(names) > 2 or (names[1:] and names[1] not in _TASKS):
+        refuse(folder, f"the modules {' -> '.join(names)}", "a Transformer, alone or with a MaxSimScore or LogitScore")
+    return entries[0].folder, "".join(names[1:])
+
+
+def _read_logits(
+    base: Path, config: Mapping[str, Any], tokenizer: Path, *, entries: list[ModuleEntry] | None
+) -> LogitScore:
+    if entries is None:
+        return guess_logit_score(base, config, tokenizer)
+    message = (sentence_config(base).get("modality_config") or {}).get("message") or {}
+    return read_logit_score(entries[1].folder, config, tokenizer, message_format=str(message.get("format") or ""))
 
 
 def _read_matching(folder: Path) -> TokenMatching:

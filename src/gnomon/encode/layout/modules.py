@@ -43,6 +43,7 @@ _KNOWN: Mapping[str, frozenset[str]] = {
     "MultiVectorMask": frozenset({"task"}),
     **dict.fromkeys(("MLMTransformer", "SpladePooling", "SparseStaticEmbedding"), frozenset()),
     "SparseAutoEncoder": frozenset({"max_active_dims"}),
+    "LogitScore": frozenset(),
 }
 _OF_WORDS = "reads texts as words, by a tokenizer that is Python code"
 _UNSERVED: Mapping[str, str] = {
@@ -53,7 +54,6 @@ _UNSERVED: Mapping[str, str] = {
     "WordWeights": "weighs the words of such a tokenizer",
     "WeightedLayerPooling": "averages the hidden states of all layers",
     "TokenPooling": "merges token vectors into fewer",
-    "LogitScore": "scores by the logits of a decoder",
 }
 """Modules of sentence-transformers that no encoder here has, and what they do."""
 _TAIL = frozenset({"Dense", "LayerNorm", "Normalize"})
@@ -224,7 +224,7 @@ def architecture_of(folder: Path, *, carded: bool = False) -> Architecture:
         return "sparse"
     if is_routed(entries):
         return "dual"
-    if "MaxSimScore" in names:
+    if "MaxSimScore" in names or "LogitScore" in names:
         return "cross"
     if kind == "MultiVectorEncoder" or "MultiVectorMask" in names:
         return "late"
@@ -232,6 +232,18 @@ def architecture_of(folder: Path, *, carded: bool = False) -> Architecture:
     if names == ["Transformer"] and (kind == "CrossEncoder" or task == "sequence-classification"):
         return "cross"
     return "single"
+
+
+def is_causal(folder: Path) -> bool:
+    """Whether the folder is a causal language model as transformers saves it, which says nowhere what it is for."""
+    architectures = read_json(folder / "config.json").get("architectures") or [""]
+    return str(architectures[0]).endswith("ForCausalLM") and not is_file(folder / "modules.json")
+
+
+def scores_pairs(folder: Path, *, carded: bool = False) -> bool:
+    """Whether a folder can be opened as a scorer: a cross-encoder, or a causal language model without a card that says
+    otherwise. Raises as `architecture_of` does."""
+    return architecture_of(folder, carded=carded) == "cross" or (is_causal(folder) and not carded)
 
 
 def check_normalize(folder: Path, feature: str) -> None:

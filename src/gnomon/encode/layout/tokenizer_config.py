@@ -123,7 +123,7 @@ class TokenizerConfig:
             steps += part["processors"] if part.get("type") == "Sequence" else [part]
         if not any(step.get("type") == "TemplateProcessing" for step in steps):
             steps.append(_NO_SPECIAL_TOKENS)
-        ids = _vocabulary(tokenizer.get("model") or {})
+        ids = vocabulary_of(tokenizer.get("model") or {})
         ids = {**ids, **{str(t.get("content")): int(t["id"]) for t in tokenizer.get("added_tokens") or []}}
         missing = [token for token in ends.values() if token and token not in ids]
         if missing:
@@ -154,7 +154,7 @@ class TokenizerConfig:
     def _with_added(self, tokenizer: Mapping[str, Any]) -> list[dict[str, Any]]:
         have: list[dict[str, Any]] = list(tokenizer.get("added_tokens") or [])
         known = {str(token.get("content")) for token in have}
-        ids = {**_vocabulary(tokenizer.get("model") or {}), **{str(t.get("content")): int(t["id"]) for t in have}}
+        ids = {**vocabulary_of(tokenizer.get("model") or {}), **{str(t.get("content")): int(t["id"]) for t in have}}
         following = max(ids.values(), default=-1) + 1
         for said, token in self.added:
             content = str(token["content"])
@@ -253,7 +253,8 @@ def _template_with(part: dict[str, Any], *, ids: Mapping[str, int], bos: str, eo
     return changed
 
 
-def _vocabulary(model: Mapping[str, Any]) -> dict[str, int]:
+def vocabulary_of(model: Mapping[str, Any]) -> dict[str, int]:
+    """The ids of the tokens of a tokenizer.json's model, added tokens apart."""
     vocabulary = model.get("vocab") or {}
     if isinstance(vocabulary, dict):
         return vocabulary
