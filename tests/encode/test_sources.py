@@ -311,6 +311,11 @@ NAMES = ["config.json", "tokenizer.json", "model.safetensors", "pytorch_model.bi
             "bert",
             ["model-00001-of-00002.safetensors", "model.safetensors.index.json"],
         ),
+        (
+            ["chat_template.jinja", "config.json", "model.safetensors", "README.md"],
+            "qwen3",
+            ["chat_template.jinja", "config.json", "model.safetensors"],
+        ),
     ],
 )
 def test_only_needed_files_are_fetched(names, family, wanted):

@@ -50,6 +50,8 @@ def load_encoder(
     located = _located(name, progress=progress)
     settings = settings or EncoderSettings()
     shape = architecture_of(located.folder, carded=located.carded)
+    if located.card is not None and located.card.kind == "cross":
+        shape = "cross"  # a causal language model's folder does not say so
     # By its weights, the backbone of a model of another shape may have a card: it is not that model.
     title = located.card.name if located.card and shape == "single" else Path(name).name
     _require_dense(shape, str(name), title)

@@ -133,5 +133,5 @@ def _speed(row: ModelRow) -> str:
 
 def _next(card: Card) -> str:
     if card.kind == "cross":
-        return f"gnomon index docs/ --into kb --rerank {card.name if card.provider else card.hub_id}"
+        return f"gnomon migrate kb --set rerank.model={card.name if card.provider else card.hub_id}"
     return f"gnomon index docs/ --into kb --model {card.name}"

@@ -69,12 +69,12 @@ def fetch_from_hub(
 
 
 def needed_files(names: Sequence[str], folders: Sequence[str], *, family: str) -> list[str]:
-    """The files to fetch: configuration, tokenizer, safetensors; ONNX only where nothing else runs.
+    """The files to fetch: configuration, tokenizer, chat template, safetensors; ONNX only where nothing else runs.
 
     `folders` are the module folders, "" the root. Raises ModelUnsupported for a model of pickles only.
     """
     here = [name for name in names if _folder(name) in folders]
-    configs = [n for n in here if n.endswith(".json") and not n.endswith(".bin.index.json")]
+    configs = [n for n in here if n.endswith((".json", "chat_template.jinja")) and not n.endswith(".bin.index.json")]
     weights = [n for n in here if _is_weights(PurePosixPath(n).name)]
     roots = [f for f in folders if not f or any(_folder(n) == f for n in weights)]
     if family not in NATIVE_FAMILIES or not weights:
