@@ -11,7 +11,7 @@ from gnomon.core.contracts import Encoder, Reranker, RoleEncoder, with_role_meth
 from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.core.plugins import has_plugin, load_plugin
 from gnomon.core.progress import ProgressCallback, accepts_say, no_progress
-from gnomon.encode.cards import card_for
+from gnomon.encode.cards import Card, card_for
 from gnomon.encode.hub.locate import Located, locate
 from gnomon.encode.layout.model import read_layout
 from gnomon.encode.layout.modules import Architecture, adapter_folder, architecture_of, scores_pairs
@@ -50,11 +50,9 @@ def load_encoder(
     located = _located(name, progress=progress)
     settings = settings or EncoderSettings()
     shape = architecture_of(located.folder, carded=located.carded)
-    if located.card is not None and located.card.kind == "cross":
-        shape = "cross"  # a causal language model's folder does not say so
     # By its weights, the backbone of a model of another shape may have a card: it is not that model.
     title = located.card.name if located.card and shape == "single" else Path(name).name
-    _require_dense(shape, str(name), title)
+    _require_dense(shape, str(name), title, card=located.card)
     if shape == "dual":
         from gnomon.encode.dual import build_dual_encoder
         from gnomon.encode.layout.model import read_towers
@@ -76,8 +74,9 @@ def load_encoder(
     return TransformerEncoder(layout, settings)
 
 
-def _require_dense(shape: Architecture, name: str, title: str) -> None:
-    if shape == "cross":
+def _require_dense(shape: Architecture, name: str, title: str, *, card: Card | None) -> None:
+    # A causal language model's folder does not say that it reranks.
+    if shape == "cross" or (card is not None and card.kind == "cross"):
         raise ModelUnsupported(
             f"{title} is a cross-encoder: it scores a query and a text together and makes no vectors",
             expected="a model that makes vectors",
