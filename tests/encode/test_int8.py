@@ -17,6 +17,7 @@ from gnomon.testing.encoder import check_encoder
 
 INT8 = EncoderSettings(threads=1, precision="int8")
 FP32 = EncoderSettings(threads=1, precision="fp32")
+SLOW = pytest.mark.slow
 # None of these is a calibration text.
 TEXTS = [
     "How does a sundial tell the time?",
@@ -51,7 +52,7 @@ def test_minilm_in_int8_keeps_every_promise(minilm_int8):
     check_encoder(minilm_int8, tolerance=2e-3)
 
 
-@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert", "mpnet"])
+@pytest.mark.parametrize("family", ["bert", "distilbert", *(pytest.param(n, marks=SLOW) for n in ("roberta", "mpnet"))])
 def test_every_family_runs_in_int8_and_its_way_back_does_not(family, tiny_layout, tiny):
     layout = tiny_layout(family)
     encoder = TransformerEncoder(layout, INT8)
