@@ -133,14 +133,14 @@ def corpus(data: Beir, folder: Path, *, model: str | None = None, titles: bool =
     with catalog.read() as connection:
         found = connection.execute(joined.order_by(chunk.id)).all()
         every = np.array([row.id for row in found], dtype=np.int64)
-        ids, rows = queries.vectors_of(connection, kb.version.space_id, kb.version.space, ids=every)
+        ids, vectors = queries.vectors_of(connection, kb.version.space_id, kb.version.space, ids=every)
     catalog.close()
     chunks = [
         ChunkText(str(row.id), row.key, row.text, row.ordinal, row.title, tuple(json.loads(row.heading)))
         for row in found
     ]
     owners = {row.id: row.key for row in found}
-    return Corpus(kb, Once(kb.encoder), chunks, owners, ids, Vectors(rows, kb.version.space))
+    return Corpus(kb, Once(kb.encoder), chunks, owners, ids, vectors)
 
 
 def with_cls_pooling(model_folder: Path, into: Path) -> Path:

@@ -71,8 +71,7 @@ class Corpus:
         """All chunk ids and their vectors."""
         space = self._version.space
         with self._catalog.read() as connection:
-            ids, rows = queries.vectors_of(connection, self._version.space_id, space, ids=self.owners.chunk_ids)
-        return ids, Vectors(rows, space)
+            return queries.vectors_of(connection, self._version.space_id, space, ids=self.owners.chunk_ids)
 
     def asked(self, split: str, most: int) -> Asked:
         """The first queries of a split, encoded once and kept in the collection's cache."""

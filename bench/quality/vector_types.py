@@ -26,6 +26,7 @@ from gnomon.core.vector_types import VectorType, record_type
 from gnomon.core.vectors import Vectors
 from gnomon.evaluate import load_dataset
 from gnomon.evaluate.comparison import compare_many
+from gnomon.index.scan import ScanIndex
 
 TYPES: tuple[VectorType, ...] = ("float16", "int8", "binary")
 SETS = {"scifact": "test", "cranfield": "test", "covidqa": "test"}
@@ -57,8 +58,8 @@ def measured(folder: Path, split: str, model: str, *, encoder: Any) -> dict[str,
         relevant = {query: dataset.relevant[query] for query in queries}
         out: dict[str, Any] = {"queries": len(queries), "chunks": kb.status().chunks}
         for mode in ("dense", "hybrid"):
-            base = kb.run(queries, mode=mode)  # type: ignore[arg-type]
-            runs = [kb.run(queries, mode=mode, vector_type=each) for each in TYPES]  # type: ignore[arg-type]
+            base = kb.run(queries, mode=mode)
+            runs = [kb.run(queries, mode=mode, vector_type=each) for each in TYPES]
             verdicts = compare_many(base, runs, relevant, margin=0.01)
             out[mode] = {"float32": {"mean": round(verdicts[0].mean_baseline, 4)}}
             for each, verdict in zip(TYPES, verdicts, strict=True):
@@ -75,6 +76,7 @@ def measured(folder: Path, split: str, model: str, *, encoder: Any) -> dict[str,
 def timed(kb: Collection, queries: list[str]) -> dict[str, float]:
     """Median milliseconds of finding ten passages by their vectors, all compared, taking turns by type."""
     dense = kb.internals.indexes.dense
+    assert isinstance(dense, ScanIndex)  # noqa: S101 - one vector a text
     indexes = {each: dense.stored_as(each) for each in TYPES} | {"float32": dense}
     vectors = kb.encoder.encode(queries, role="query")
     taken: dict[str, list[float]] = {each: [] for each in indexes}

@@ -103,9 +103,8 @@ def _to_file(out: Path, texts: Iterator[str], encoder: Encoder, *, role: Role) -
 
 def _summary(encoder: Encoder, role: Role, texts: int, *, truncated: int) -> dict[str, Any]:
     """What a reader of the vectors must know; what a server charged for them, where one did."""
-    from gnomon.core.usage import MeteredEncoder
-
-    usage = {"usage": asdict(encoder.usage)} if isinstance(encoder, MeteredEncoder) else {}
+    spent = getattr(encoder, "usage", None)
+    usage = {} if spent is None else {"usage": asdict(spent)}
     return {"space": encoder.space.to_json(), "role": role, "texts": texts, "truncated": truncated, **usage}
 
 

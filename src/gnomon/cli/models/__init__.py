@@ -80,27 +80,17 @@ def models(
     Any other model in sentence-transformers layout works as well, from a folder or by its hub id.
     """
     listing = {"--language": language, "--max-parameters": max_parameters, "--licence": licence, "--kind": kind}
-    trying = {
-        "--data": data,
-        "--split": split,
-        "--limit": limit,
-        "--metric": metric,
-        "--plot": plot,
-        "--report": report,
-    }
+    trying = {"--data": data, "--split": split, "--limit": limit, "--metric": metric, "--plot": plot}
+    trying |= {"--report": report, "--max-cost": max_cost}
     if names or trial or measure:
         refuse({**listing, "--runs-here": runs_here, "--sort": sort, "--all": every_column}, "but in a list of models")
     if trial:
         refuse({"--measure": measure}, "with --try, which times every model")
-        settings = {
-            "mode": mode,
-            "metrics": tuple(metric or ("nDCG@10", "recall@10")),
-            "margin": margin,
-            "max_cost": max_cost,
-        }
+        metrics = tuple(metric or ("nDCG@10", "recall@10"))
+        settings = {"mode": mode, "metrics": metrics, "margin": margin, "max_cost": max_cost}
         request = TrialRequest(tuple(names or ()), data, split, limit, settings, plot, report)
         raise typer.Exit(try_models(request, as_json=as_json))
-    refuse({**trying, "--max-cost": max_cost}, "without --try")
+    refuse(trying, "without --try")
     if measure:
         raise typer.Exit(measure_models(names or (), as_json=as_json))
     if names:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from gnomon.collection.catalog.versions import Version
-from gnomon.core.errors import IndexDamaged
+from gnomon.core.errors import IndexDamaged, InvalidInput
+from gnomon.core.vector_types import VectorType
 from gnomon.index.multi_vector import MultiVectorIndex, MultiVectorSettings
 from gnomon.index.quantised_search import chosen_settings
 from gnomon.index.scan import ScanIndex
@@ -44,3 +45,14 @@ def kind_of(version: Version, passages: int) -> str:
 
 def _multi_vector_settings(version: Version) -> MultiVectorSettings:
     return _EVERY_ITEM if version.retrieval.index == "exact" else MultiVectorSettings()
+
+
+def stored_as(index: VectorIndex, vector_type: VectorType) -> ScanIndex:
+    """The index with its vectors rounded. Raises InvalidInput for one of several vectors a text."""
+    if not isinstance(index, ScanIndex):
+        raise InvalidInput(
+            f"vectors of {index.space.short} rounded to {vector_type}",
+            expected="one vector a text: token vectors are stored in short codes already",
+            hint="compare the collection as it is",
+        )
+    return index.stored_as(vector_type)

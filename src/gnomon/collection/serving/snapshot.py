@@ -17,6 +17,7 @@ from gnomon.collection.catalog.spending import SpendingLedger
 from gnomon.collection.catalog.versions import Version, chunker_for, uses_own_tokenizer
 from gnomon.collection.indexes.derived import DerivedIndexes, IndexView
 from gnomon.collection.indexes.state import derived_folder
+from gnomon.collection.indexes.vector_index import stored_as
 from gnomon.collection.ingest.writer import Target
 from gnomon.collection.search import build_retriever
 from gnomon.collection.serving.metering import counted, for_searches
@@ -401,7 +402,7 @@ class Snapshot:
                 mode,
                 self.version.retrieval,
                 encoder=model,
-                dense=view.dense if rounded is None else view.dense.stored_as(rounded),
+                dense=view.dense if rounded is None else stored_as(view.dense, rounded),
                 lexical=view.lexical,
                 lookups=self.served.lookups(),
                 sparse=None if sparse is None or view.sparse is None else Sparse(sparse, view.sparse),
