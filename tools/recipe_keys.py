@@ -23,7 +23,7 @@ SAME_AS = {"data.dev": "data.sources", "data.test": "data.sources"}
 """Tables that have the keys of another one."""
 MEANINGS: Mapping[str, str] = {
     "model.kind": "One vector a text (`bi`), the same with two towers (`dual`), a vector a token (`late`), "
-    "a score for a pair (`cross`), a table of token vectors (`static`).",
+    "a score for a pair (`cross`), a table of token vectors (`static`), weights of words (`sparse`).",
     "model.backbone": "What it begins with: a folder, a hub id or a short name (`gnomon models`).",
     "model.new": "A network with random weights (`static`: a table of them) in place of `backbone`.",
     "model.new.model_type": "The architecture, by its name in transformers.",
@@ -89,6 +89,10 @@ MEANINGS: Mapping[str, str] = {
     "objective.layer_wise": "Earlier layers are to be good too. Not together with `matryoshka`.",
     "objective.layer_wise.layers": "Counted from the end; -1 is the last.",
     "objective.layer_wise.dims": "Prefixes, for each of the layers; 0 is all dimensions.",
+    "objective.flops": 'FLOPS regularisation, which makes weights sparse: `kind = "sparse"` only.',
+    "objective.flops.query": "The factor of the queries' FLOPS.",
+    "objective.flops.document": "The factor of the documents' FLOPS.",
+    "objective.flops.ramp": "The share of the steps over which both factors rise, with the square of the steps.",
     "objective.mask_false_negatives": "Negatives that score too well are not learned from.",
     "objective.mask_false_negatives.threshold": "The limit.",
     "objective.mask_false_negatives.against": "The limit is `threshold` itself, the positive's score less "
