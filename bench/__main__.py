@@ -33,7 +33,7 @@ def listing() -> str:
     for name, module in benchmarks().items():
         path = HERE.parent.joinpath(*module.split(".")).with_suffix(".py")
         summary = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
-        lines.append(f"{module.split('.')[1]:<10}{name:<20}{summary}")
+        lines.append(f"{module.split('.')[1]:<12}{name:<20}{summary}")
     return "\n".join(lines)
 
 
