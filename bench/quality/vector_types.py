@@ -9,8 +9,6 @@ dense search alone, and of the hybrid search. Writes results/vector_types.json a
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +17,14 @@ from bench import pages
 from bench.data import DATA
 from bench.record import write
 from gnomon.collection import CollectionSettings
-from gnomon.collection.collection import Collection
 from gnomon.collection.evaluation_corpus import corpus_of, evaluation_folder, index_once
 from gnomon.core.progress import no_progress
 from gnomon.core.vector_types import VectorType, record_type
-from gnomon.core.vectors import Vectors
 from gnomon.evaluate import load_dataset
 from gnomon.evaluate.comparison import compare_many
-from gnomon.index.scan import ScanIndex
 
 TYPES: tuple[VectorType, ...] = ("float16", "int8", "binary")
 SETS = {"scifact": "test", "cranfield": "test", "covidqa": "test"}
-TIMED = 50
 
 
 def main() -> None:
@@ -48,7 +42,7 @@ def main() -> None:
 
 
 def measured(folder: Path, split: str, model: str, *, encoder: Any) -> dict[str, Any]:
-    """Means, paired differences and verdicts of each type in both modes, and milliseconds a query."""
+    """Means, paired differences and verdicts of each type in both modes."""
     dataset = load_dataset(folder, split=split)
     corpus = corpus_of(dataset)
     place = evaluation_folder(corpus, encoder.space.fingerprint)
@@ -69,24 +63,7 @@ def measured(folder: Path, split: str, model: str, *, encoder: Any) -> dict[str,
                     "interval": [round(end, 4) for end in verdict.interval],
                     "outcome": verdict.outcome,
                 }
-        out["ms_a_query"] = timed(kb, list(queries.values())[:TIMED])
     return out
-
-
-def timed(kb: Collection, queries: list[str]) -> dict[str, float]:
-    """Median milliseconds of finding ten passages by their vectors, all compared, taking turns by type."""
-    dense = kb.internals.indexes.dense
-    assert isinstance(dense, ScanIndex)  # noqa: S101 - one vector a text
-    indexes = {each: dense.stored_as(each) for each in TYPES} | {"float32": dense}
-    vectors = kb.encoder.encode(queries, role="query")
-    taken: dict[str, list[float]] = {each: [] for each in indexes}
-    for at in range(len(vectors)):
-        for each, index in indexes.items():
-            own = Vectors(vectors.data[at : at + 1], index.space)
-            started = time.perf_counter()
-            index.search(own, k=10)
-            taken[each].append((time.perf_counter() - started) * 1e3)
-    return {each: round(statistics.median(values), 2) for each, values in taken.items()}
 
 
 if __name__ == "__main__":

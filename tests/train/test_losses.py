@@ -288,4 +288,4 @@ def test_settings_that_cannot_be(call: object, said: str) -> None:
 def test_wrappers_by_name() -> None:
     made = wrap_loss("matryoshka", wrap_loss("mask_false_negatives", make_loss("infonce"), threshold=0.2), dims=[8])
     assert made.views == (ScoreView(dim=8),)
-    assert set(WRAPPERS) == {"matryoshka", "layer_wise", "mask_false_negatives"}
+    assert set(WRAPPERS) == {"matryoshka", "layer_wise", "mask_false_negatives", "flops"}

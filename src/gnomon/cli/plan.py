@@ -6,13 +6,12 @@ import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from gnomon.cli.app import Json, app, example
 from gnomon.core.errors import InvalidInput
-from gnomon.core.vector_types import VectorType
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,6 +34,8 @@ Set = Annotated[
         metavar="NAME=VALUE",
     ),
 ]
+VectorType = Literal["float32", "float16", "int8", "binary"]
+"""As core.vector_types, which loads numpy."""
 Dim = Annotated[int | None, typer.Option(help="Keep the first dimensions of each vector only (Matryoshka models).")]
 Type = Annotated[
     VectorType | None,
