@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -80,7 +80,7 @@ def models(
     Any other model in sentence-transformers layout works as well, from a folder or by its hub id.
     """
     listing = {"--language": language, "--max-parameters": max_parameters, "--licence": licence, "--kind": kind}
-    trying = {"--data": data, "--split": split, "--limit": limit, "--metric": metric, "--plot": plot}
+    trying: dict[str, Any] = {"--data": data, "--split": split, "--limit": limit, "--metric": metric, "--plot": plot}
     trying |= {"--report": report, "--max-cost": max_cost}
     if names or trial or measure:
         refuse({**listing, "--runs-here": runs_here, "--sort": sort, "--all": every_column}, "but in a list of models")
