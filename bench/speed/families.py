@@ -20,7 +20,7 @@ from typing import IO, Any, cast
 
 import numpy as np
 
-from bench.record import spread, write
+from bench.record import RESULTS, spread, write
 from bench.speed.encode import scifact
 from bench.speed.family_sizes import SIZES
 
@@ -99,13 +99,22 @@ def main() -> None:
     arguments.add_argument("--texts", type=int, default=16, help="decoders get a quarter of them")
     arguments.add_argument("--only", nargs="+", choices=list(SIZES), default=list(SIZES))
     given = arguments.parse_args()
-    texts, reference, rows = scifact(given.texts), Reference(), []
+    texts, reference, rows = scifact(given.texts), Reference(), recorded()
     for name in given.only:
         with tempfile.TemporaryDirectory() as scratch:
-            rows.append(measure(name, reference, texts, scratch=Path(scratch), runs=given.runs))
-        print(json.dumps(rows[-1]), flush=True)
+            rows[name] = measure(name, reference, texts, scratch=Path(scratch), runs=given.runs)
+        print(json.dumps(rows[name]), flush=True)
+        every = [rows[name] for name in SIZES if name in rows]  # at once: a run that is cut off keeps what it has
+        write("families", {"reference": reference.versions, "threads": 1, "families": every})
     reference.close()
-    write("families", {"reference": reference.versions, "threads": 1, "families": rows})
+
+
+def recorded() -> dict[str, dict[str, Any]]:
+    """The rows of an earlier run, by family: `--only` measures some of them anew."""
+    file = RESULTS / "families.json"
+    if not file.exists():
+        return {}
+    return {row["family"]: row for row in json.loads(file.read_text(encoding="utf-8"))["families"]}
 
 
 if __name__ == "__main__":

@@ -218,6 +218,7 @@ class _Blocks:
     def _wide(self, x: Node, at: str) -> Node:
         """The wide layer, activated, and gated where the family's is."""
         spec, names = self._spec, self._names
+        first = int_constant([0])
         wide = self._dense(x, self._weights, at + names.widen, bias=spec.widen_bias)
         if not spec.gated:
             return activate(wide, spec.activation)
@@ -226,6 +227,10 @@ class _Blocks:
         else:
             halves = op.split(wide, int_constant(-1), 2).outputs()
             gate, wide = halves if spec.gated == "gate first" else halves[::-1]
+        if names.gate and spec.activation != "silu":
+            # OpenVINO 2026.4 fuses a gate of its own matrix into one operation, and with GELU in bfloat16 it divides by
+            # zero while it compiles, which ends the process. An axis more keeps it from that.
+            return op.multiply(op.squeeze(activate(op.unsqueeze(gate, first), spec.activation), first), wide)
         return op.multiply(activate(gate, spec.activation), wide)
 
 
