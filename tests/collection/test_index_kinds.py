@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from gnomon.collection import Collection, reports
-from gnomon.collection.indexes import state
+from gnomon.collection import Collection
+from gnomon.collection.indexes import vector_index
 from gnomon.collection.settings import CollectionSettings, RetrievalSettings
 from gnomon.core.errors import InvalidInput
 from gnomon.index.quantised_search import ScanSettings, chosen_settings
@@ -37,8 +37,7 @@ def from_few(monkeypatch: pytest.MonkeyPatch) -> None:
     def chosen(name: str, **more: Any) -> ScanSettings:
         return replace(chosen_settings(name, **more), exact_below=100)
 
-    for module in (state, reports):
-        monkeypatch.setattr(module, "chosen_settings", chosen)
+    monkeypatch.setattr(vector_index, "chosen_settings", chosen)
 
 
 def answers(kb: Collection) -> list[list[str]]:

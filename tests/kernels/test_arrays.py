@@ -61,7 +61,10 @@ def test_padding_counts_for_nothing(
 def test_an_unknown_pooling_is_refused() -> None:
     with pytest.raises(InvalidInput) as caught:
         pool(np.zeros((1, 1, 1)), np.ones((1, 1), dtype=int), how="sum")  # type: ignore[arg-type]
-    assert str(caught.value) == "pooling 'sum'\nExpected: one of mean, cls, last, max, weightedmean, attention"
+    assert (
+        str(caught.value)
+        == "pooling 'sum'\nExpected: one of mean, cls, last, max, weightedmean, mean_sqrt_len, attention"
+    )
 
 
 @given(arrays(np.float32, (4, 3), elements=st.floats(0.125, 100, width=32)))

@@ -88,8 +88,7 @@ def test_a_model_too_short_for_the_passages_is_refused(kb: Collection) -> None:
     assert plan(kb, short, chunk_tokens=10).too_long == 0
     with pytest.raises(InvalidInput, match="at most the 10 tokens"):
         plan(kb, short, chunk_tokens=16)
-    with pytest.raises(InvalidInput, match="several vectors a text"):
-        plan(kb, LateHashEncoder())
+    assert plan(kb, LateHashEncoder()).texts > 0
 
 
 def test_too_little_disk_is_reported(kb: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

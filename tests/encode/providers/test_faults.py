@@ -204,7 +204,7 @@ def test_a_caller_who_goes_away_ends_the_retries() -> None:
         batches = encoder.encode_batches(TEXTS, role="document")
         next(batches)
         batches.close()  # type: ignore[attr-defined]
-    assert len(server.requests) == 2
+    assert len(server.requests) in (1, 2)  # the second may not have been on its way yet
 
 
 def test_another_model_behind_the_name_is_refused() -> None:

@@ -177,7 +177,10 @@ def _dense_from(folder: Path, state: IndexState, version: Version) -> tuple[Vect
     """The saved vector index and its journal position. Raises IndexDamaged."""
     if not state.dense:
         raise IndexDamaged("no vector index yet", expected="a saved index", hint="build it")
-    return load_index(folder / state.dense, version)
+    index, stamp = load_index(folder / state.dense, version)
+    if stamp == 0 and len(index):
+        raise IndexDamaged("half a vector index", expected="a whole one", hint="build it")
+    return index, stamp
 
 
 def _sparse_from(folder: Path, state: IndexState, space: Space) -> tuple[SparseIndex, int]:

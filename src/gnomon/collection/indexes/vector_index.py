@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gnomon.collection.catalog.versions import Version
-from gnomon.core.errors import IndexDamaged, InvalidInput
+from gnomon.core.errors import InvalidInput
 from gnomon.core.vector_types import VectorType
 from gnomon.index.multi_vector import MultiVectorIndex, MultiVectorSettings
 from gnomon.index.quantised_search import chosen_settings
@@ -23,15 +23,13 @@ def new_index(version: Version) -> VectorIndex:
 
 
 def load_index(folder: Path, version: Version) -> tuple[VectorIndex, int]:
-    """The index saved in a folder, with its stamp. Raises IndexDamaged, also where it was half built."""
+    """The index saved in a folder, with its stamp: 0 while it is being built. Raises IndexDamaged."""
     index: VectorIndex
     if version.space.similarity == "maxsim":
         index, stamp = MultiVectorIndex.load(folder, version.space, _multi_vector_settings(version))
     else:
         settings = chosen_settings(version.retrieval.index, rows=version.space.vector_type)
         index, stamp = ScanIndex.load(folder, version.space, settings)
-    if stamp == 0 and len(index):
-        raise IndexDamaged("half a vector index", expected="a whole one", hint="build it")
     return index, stamp
 
 
