@@ -73,7 +73,8 @@ def plot_pareto(points: Sequence[ParetoPoint], path: str | Path, *, cost: str, q
     if all(point.cost > 0 for point in points):
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
-        axes.xaxis.set_minor_formatter("{x:g}")
+        low, high = axes.get_xlim()
+        axes.xaxis.set_minor_formatter("{x:g}" if high < 12 * low else "")  # over decades they would run together
     axes.margins(x=0.15)
     axes.set_xlabel(f"{cost}; blue: no other is better in both", color=_INK)
     axes.set_ylabel(quality, color=_INK)
