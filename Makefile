@@ -15,7 +15,7 @@ WORKERS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow check format api pins bench bench-train bench-peers clean
+.PHONY: help demo test slow check format api page pins bench bench-train bench-peers clean
 .PHONY: format-gate lint-gate types-gate layers-gate dependencies-gate budgets-gate api-gate
 
 help:  ## Show this list
@@ -60,6 +60,13 @@ format: $(VENV)/.dev  ## Format the code and make the fixes that are safe
 api: $(VENV)/.dev  ## Write tests/house/public_api.txt anew after a wanted change
 	@$(BIN)/python tools/api.py
 
+page: web/node_modules/.made  ## Build the page of gnomon serve from web/ (needs node 20 and npm)
+	@cd web && npm run --silent check && npm run --silent build
+
+web/node_modules/.made: web/package.json web/package-lock.json
+	@cd web && npm ci --silent
+	@touch $@
+
 pins: $(VENV)/.dev  ## Write constraints.txt anew with the newest releases
 	@$(BIN)/python tools/pins.py
 
@@ -78,7 +85,7 @@ bench-peers: $(VENV)/.dev  ## Compare with other libraries, each in its own envi
 	@$(BIN)/python -m bench peers $(PEERS)
 
 clean:  ## Remove the environment and all caches
-	rm -rf $(VENV) $(REFERENCE) .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) $(REFERENCE) .venv-peers web/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	find src tests tools bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(BIN)/python:

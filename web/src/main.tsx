@@ -1,0 +1,6 @@
+import { render } from "preact";
+
+import { App } from "./app";
+import "./styles/index.css";
+
+render(<App />, document.body);
