@@ -102,7 +102,7 @@ def test_without_a_command_it_shows_help(capsys):
 @pytest.mark.parametrize(
     ("arguments", "came", "after"),
     [
-        (["searc"], "No such command 'searc'. Did you mean 'search'?", "gnomon --help shows what it takes"),
+        (["serach"], "No such command 'serach'. Did you mean 'search'?", "gnomon --help shows what it takes"),
         (["search"], "Missing argument 'COLLECTION'", "gnomon search --help shows what it takes"),
         (["status", "kb", "--fast"], "No such option: --fast", "gnomon status --help shows what it takes"),
         (["index", "docs"], "Missing option '--into'", "gnomon index --help shows what it takes"),

@@ -27,6 +27,7 @@ from gnomon.cli import (  # noqa: F401 - each registers its commands on the app
     plan,
     remove,
     search,
+    serve,
     tables,
     train,
     versions,

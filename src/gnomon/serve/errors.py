@@ -1,0 +1,147 @@
+"""Errors as HTTP answers: one body for all, `{"error": {"message": …}}`, which OpenAI's clients read too."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, cast
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from gnomon.core import errors
+from gnomon.core.errors import GnomonError
+
+_LOG = logging.getLogger("gnomon.serve")
+
+
+class RequestError(GnomonError):
+    """A request that cannot be answered, for a reason that only a server has."""
+
+    status = 400
+    headers: Mapping[str, str] = {}
+
+
+class UnknownCollection(RequestError):
+    """No collection of this name is served."""
+
+    status = 404
+
+
+class UnknownModel(RequestError):
+    """No model of this name is served."""
+
+    status = 404
+
+
+class NotFound(RequestError):
+    """There is nothing at this address: no such document, version or report."""
+
+    status = 404
+
+
+class SpaceDemandFailed(RequestError):
+    """The caller demands another vector space than the one that serves."""
+
+    status = 409
+
+
+class Overloaded(RequestError):
+    """More work is waiting than the server takes on."""
+
+    status = 429
+
+    def __init__(self, message: str, *, retry_after_seconds: int = 1, expected: str = "", hint: str = "") -> None:
+        super().__init__(message, expected=expected, hint=hint)
+        self.headers = {"retry-after": str(retry_after_seconds)}
+
+
+class TimeLimit(RequestError):
+    """A request took longer than the server allows."""
+
+    status = 504
+
+
+# The first line whose kind fits decides.
+STATUSES: tuple[tuple[type[GnomonError], int], ...] = (
+    (errors.PromptTooLong, 400),
+    (errors.InvalidInput, 400),
+    (errors.SpaceMismatch, 409),
+    (errors.MissingPrompt, 400),
+    (errors.CollectionNotFound, 404),
+    (errors.ModelNotFound, 404),
+    (errors.ModelUnsupported, 400),
+    (errors.CostLimitReached, 402),
+    (errors.CollectionBusy, 503),
+    (errors.CollectionTooNew, 503),
+    (errors.CollectionDamaged, 503),
+    (errors.IndexDamaged, 503),
+    (errors.StorageError, 507),
+    (errors.GenerationFailed, 502),
+    (errors.ProviderFailed, 502),
+)
+
+
+def status_of(error: GnomonError) -> int:
+    """The HTTP status of an error."""
+    if isinstance(error, RequestError):
+        return error.status
+    return next((status for kind, status in STATUSES if isinstance(error, kind)), 500)
+
+
+def error_body(error: GnomonError, *, param: str | None = None) -> dict[str, Any]:
+    """The body of an error's answer."""
+    return {
+        "error": {
+            "message": error.message,
+            "type": "invalid_request_error" if status_of(error) < 500 else "server_error",
+            "code": type(error).__name__,
+            "param": param,
+            "expected": error.expected,
+            "hint": error.hint,
+        }
+    }
+
+
+def error_response(error: GnomonError, *, param: str | None = None) -> JSONResponse:
+    """An error's answer, with its status and headers."""
+    headers = dict(error.headers) if isinstance(error, RequestError) else None
+    return JSONResponse(error_body(error, param=param), status_of(error), headers)
+
+
+async def _known(_: Request, error: GnomonError) -> Response:
+    if status_of(error) >= 500:
+        _LOG.warning("%s: %s", type(error).__name__, error.message)
+    return error_response(error)
+
+
+async def _malformed(_: Request, error: RequestValidationError) -> Response:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"] if part != "body")
+    message = f"{where}: {first['msg']}" if where else str(first["msg"])
+    return error_response(errors.InvalidInput(message, expected="see /docs"), param=where or None)
+
+
+async def _http(_: Request, error: HTTPException) -> Response:
+    body = RequestError(str(error.detail))
+    return JSONResponse(error_body(body), error.status_code, dict(error.headers or {}))
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    _LOG.error("%s %s", request.method, request.url.path, exc_info=error)
+    body = error_body(RequestError("an unexpected error, which the server's log describes"))
+    return JSONResponse({"error": {**body["error"], "type": "server_error"}}, 500)
+
+
+def install(app: FastAPI) -> None:
+    """Make every error one kind of answer."""
+    handlers: dict[type[Exception], Callable[[Request, Any], Awaitable[Response]]] = {
+        GnomonError: _known,
+        RequestValidationError: _malformed,
+        HTTPException: _http,
+        Exception: _unexpected,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, cast(Any, handler))

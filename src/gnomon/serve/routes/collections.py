@@ -1,0 +1,39 @@
+"""Collections: which there are."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends, Request
+
+from gnomon.serve.schemas.collections import CollectionList, CollectionSummary
+from gnomon.serve.security.access import requires
+from gnomon.serve.state import ServerState, state_of
+
+router = APIRouter(prefix="/v1/collections", tags=["Collections"])
+
+
+def _summary(state: ServerState, name: str) -> CollectionSummary:
+    kb = state.collections.get(name)
+    version = kb.version
+    return CollectionSummary(
+        name=name,
+        documents=len(kb),
+        version=version.name,
+        model=version.model,
+        space=version.space.fingerprint,
+    )
+
+
+@router.get("", dependencies=[Depends(requires("read"))])
+async def list_collections(request: Request) -> CollectionList:
+    """All collections that are served."""
+    state = state_of(request)
+    return CollectionList(
+        collections=await state.work.run(lambda: [_summary(state, name) for name in state.collections])
+    )
+
+
+@router.get("/{collection}", dependencies=[Depends(requires("read"))])
+async def get_collection(request: Request, collection: str) -> CollectionSummary:
+    """One collection."""
+    state = state_of(request)
+    return await state.work.run(_summary, state, collection)

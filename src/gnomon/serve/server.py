@@ -1,0 +1,63 @@
+"""Runs the application with uvicorn: one process, or several that share an address."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable
+
+from gnomon.core.errors import InvalidInput, StorageError, missing_extra
+from gnomon.serve.settings import ServeSettings
+
+
+def serve(settings: ServeSettings, *, started: Callable[[str], None] = lambda address: None) -> None:
+    """Serve until the process is told to end (SIGTERM, SIGINT); what runs then is finished.
+
+    `started` is called with the address, such as "http://127.0.0.1:8080", before the first request is taken.
+    Raises StorageError where the port is in use or not permitted, and what opening collections and models raises.
+    """
+    try:
+        import uvicorn
+        from uvicorn.supervisors import Multiprocess
+    except ImportError:
+        raise missing_extra("uvicorn", extra="serve") from None
+    listening = bound(settings.host, settings.port)
+    settings.to_environment()
+    config = uvicorn.Config(
+        "gnomon.serve.app:app_of_worker",
+        factory=True,
+        workers=settings.workers,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(settings.limits.shutdown_seconds),
+    )
+    host, port = listening.getsockname()[:2]
+    started(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+    server = uvicorn.Server(config)
+    if settings.workers == 1:
+        server.run(sockets=[listening])
+    else:
+        Multiprocess(config, sockets=[listening]).run()
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A listening address. Raises InvalidInput for a host that there is not, StorageError for a port in use."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (socket.gaierror, OverflowError) as error:
+        raise InvalidInput(f"no address {host}:{port}", expected="a host of this machine, and a port") from error
+    listening = socket.socket(family, kind, protocol)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(address)
+    except OSError as error:
+        listening.close()
+        in_use = error.errno == errno.EADDRINUSE
+        raise StorageError(
+            f"port {port} of {host} is in use" if in_use else f"{host}:{port}: {error.strerror}",
+            expected="a free port",
+            hint="name another with --port, or let one be chosen with --port 0",
+        ) from error
+    listening.set_inheritable(True)
+    return listening

@@ -1,0 +1,115 @@
+"""The settings of a server. Worker processes get them as JSON through the environment."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gnomon.core.errors import InvalidInput
+from gnomon.core.serialize import from_plain, to_plain
+
+ENVIRONMENT = "GNOMON_SERVE_SETTINGS"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request may cost, and how many may run or wait in a process before others are refused with 429."""
+
+    body_bytes: int = 32 << 20
+    request_seconds: float = 60.0
+    running: int = 8
+    waiting: int = 256
+    shutdown_seconds: float = 30.0
+
+
+@dataclass(frozen=True)
+class BatchSettings:
+    """How the texts of concurrent requests are encoded together.
+
+    `max_wait_ms` is how long a text may wait for others, `max_tokens` the tokens of a batch, `queued_tokens` the
+    tokens that may wait before further requests are refused with 429.
+    """
+
+    enabled: bool = True
+    max_wait_ms: float = 0.0
+    max_tokens: int = 16_384
+    queued_tokens: int = 1_000_000
+
+
+@dataclass(frozen=True)
+class ChatSettings:
+    """The language model that writes answers, at an OpenAI-compatible address; without one answers are extractive."""
+
+    url: str
+    model: str
+
+
+@dataclass(frozen=True)
+class ServeSettings:
+    """What is served, where, and within which limits.
+
+    `collections` maps the names in addresses to folders; `models` and `rerankers` are served besides the collections'
+    own. `keys` is the file of API keys; without one every caller of this machine may do everything. `query_log` turns
+    on the log of queries, which keeps their texts.
+    """
+
+    collections: Mapping[str, Path] = field(default_factory=dict)
+    models: tuple[str, ...] = ()
+    rerankers: tuple[str, ...] = ()
+    host: str = "127.0.0.1"
+    port: int = 8080
+    workers: int = 1
+    threads: int | None = None
+    keys: Path | None = None
+    chat: ChatSettings | None = None
+    query_log: bool = False
+    limits: Limits = field(default_factory=Limits)
+    batching: BatchSettings = field(default_factory=BatchSettings)
+
+    def __post_init__(self) -> None:
+        if not (self.collections or self.models or self.rerankers):
+            raise InvalidInput(
+                "nothing to serve",
+                expected="a collection, a model or a reranker",
+                hint="gnomon serve kb, or gnomon serve --model all-MiniLM-L6-v2",
+            )
+        if self.workers < 1:
+            raise InvalidInput(f"workers = {self.workers}", expected="at least 1 process")
+
+    def to_environment(self) -> None:
+        """Leave these settings to the worker processes that this one starts."""
+        os.environ[ENVIRONMENT] = json.dumps(to_plain(self))
+
+    @classmethod
+    def from_environment(cls) -> ServeSettings:
+        """The settings that the parent process left."""
+        return from_plain(cls, json.loads(os.environ[ENVIRONMENT]), name=ENVIRONMENT)
+
+
+def named_collections(given: Sequence[str]) -> dict[str, Path]:
+    """Folders by the names in addresses: "kb" is the folder's own name, "docs=folder/kb" gives another.
+
+    Raises InvalidInput for two folders of one name, and for a name that an address cannot hold as it is.
+    """
+    named: dict[str, Path] = {}
+    for each in given:
+        name, separator, folder = each.partition("=")
+        path = Path(folder if separator else each).expanduser().absolute()
+        name = name if separator else path.name
+        if not name or not all(char.isalnum() or char in "-_." for char in name) or name.startswith("."):
+            raise InvalidInput(
+                f"a collection named {name!r}",
+                expected="letters, digits, - _ and . in its name",
+                hint=f"give it one: docs={folder or each}",
+            )
+        if name in named:
+            raise InvalidInput(
+                f"two collections named {name!r}: {named[name]} and {path}",
+                expected="a name for each",
+                hint=f"give one another: {name}2={path}",
+            )
+        named[name] = path
+    return named
