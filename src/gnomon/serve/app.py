@@ -16,15 +16,19 @@ from gnomon.serve.state import ServerState
 ROUTERS = (collections.router,)
 
 
-def create_app(settings: ServeSettings) -> FastAPI:
-    """The ASGI application. Its start raises what opening a collection or loading a model raises."""
+def create_app(settings: ServeSettings, *, opened: ServerState | None = None) -> FastAPI:
+    """The ASGI application. Its start raises what opening a collection or loading a model raises.
+
+    `opened` is a state that the caller has opened already; the application closes it.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        state = ServerState(settings)
+        state = opened or ServerState(settings)
         app.state.gnomon = state
         try:
-            state.open()
+            if opened is None:
+                state.open()
             yield
         finally:
             state.close()

@@ -19,13 +19,21 @@ def serve(settings: ServeSettings, *, started: Callable[[str], None] = lambda ad
     try:
         import uvicorn
         from uvicorn.supervisors import Multiprocess
+
+        from gnomon.serve.app import create_app
+        from gnomon.serve.state import ServerState
     except ImportError:
         raise missing_extra("uvicorn", extra="serve") from None
     listening = bound(settings.host, settings.port)
-    settings.to_environment()
+    state = ServerState(settings)
+    state.open()  # here, so that what fails is one error and no worker's traceback
+    alone = settings.workers == 1
+    if not alone:
+        state.close()
+        settings.to_environment()
     config = uvicorn.Config(
-        "gnomon.serve.app:app_of_worker",
-        factory=True,
+        create_app(settings, opened=state) if alone else "gnomon.serve.app:app_of_worker",
+        factory=not alone,
         workers=settings.workers,
         log_level="warning",
         access_log=False,
@@ -35,7 +43,7 @@ def serve(settings: ServeSettings, *, started: Callable[[str], None] = lambda ad
     host, port = listening.getsockname()[:2]
     started(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
     server = uvicorn.Server(config)
-    if settings.workers == 1:
+    if alone:
         server.run(sockets=[listening])
     else:
         Multiprocess(config, sockets=[listening]).run()
