@@ -59,7 +59,7 @@ def held(watched, batched, calls, role="query"):
     first = pool.submit(batched.encode, ["w0"], role=role)
     assert watched.reached.wait(PATIENCE_S)
     found = [pool.submit(batched.encode, texts, role=role) for texts in calls]
-    until(lambda: len(batched._waiting) == len(calls) or any(f.done() for f in found))
+    until(lambda: batched.load.calls == len(calls) or any(f.done() for f in found))
     pool.shutdown(wait=False)
     return first, found
 
@@ -169,7 +169,7 @@ def test_sixteen_threads_get_what_they_would_get_alone(plain, max_wait_s):
     assert not any(thread.is_alive() for thread in threads), "a caller waits for ever"
     assert failures == []
     assert max(watched.sizes) > 5, "nothing was batched"
-    assert (batched._leaders, batched._waiting) == ([], [])
+    assert (batched._queue._leading, batched.load.calls) == (0, 0)
 
 
 @pytest.mark.parametrize("stands", ["leading", "waiting"])
@@ -184,9 +184,9 @@ def test_an_interrupted_caller_leaves_nobody_waiting(plain, stands):
             if stands == "leading":
                 watched.reached.wait(PATIENCE_S)
                 others.extend(pool.submit(batched.encode, [f"w{n}"], role="query") for n in (1, 2))
-                until(lambda: len(batched._waiting) == 2)
+                until(lambda: batched.load.calls == 2)
             else:
-                until(lambda: len(batched._waiting) == 1)
+                until(lambda: batched.load.calls == 1)
             _thread.interrupt_main()
             time.sleep(0.05)
             watched.gate.set()
@@ -198,7 +198,7 @@ def test_an_interrupted_caller_leaves_nobody_waiting(plain, stands):
         with pytest.raises(KeyboardInterrupt):
             batched.encode(["w5"], role="query")
         assert all(len(other.result(PATIENCE_S)) == 1 for other in others)
-    assert (batched._leaders, batched._waiting) == ([], [])
+    assert (batched._queue._leading, batched.load.calls) == (0, 0)
     assert len(batched.encode(["w6"], role="query")) == 1
 
 
@@ -236,9 +236,9 @@ def test_as_many_lead_at_once_as_the_encoder_has_lanes(plain):
         first = [pool.submit(batched.encode, [f"w{n}"], role="query") for n in range(2)]
         until(lambda: len(watched.sizes) == 2)  # both are at the gate
         later = [pool.submit(batched.encode, [f"w{n}"], role="query") for n in range(2, 5)]
-        until(lambda: len(batched._waiting) == 3)
+        until(lambda: batched.load.calls == 3)
         watched.gate.set()
         vectors = [call.result(PATIENCE_S).data[0] for call in (*first, *later)]
     assert np.allclose(vectors, plain.encode([f"w{n}" for n in range(5)], role="query").data, atol=1e-6)
     assert sum(watched.sizes) == 5
-    assert (batched._leaders, batched._waiting) == ([], [])
+    assert (batched._queue._leading, batched.load.calls) == (0, 0)

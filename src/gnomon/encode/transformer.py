@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from gnomon.core.contracts import Role, RoleMethods
 from gnomon.core.errors import ModelUnsupported
@@ -101,6 +102,25 @@ class TransformerEncoder(RoleMethods):
         check_texts(texts)
         rows = np.empty((len(texts), self._layout.dim), dtype=np.float32)
         counts: list[int] = []
+        for start, tokenised in self._windows(texts, role):
+            counts += tokenised.counts
+            rows[start : start + len(tokenised.counts)] = self._rows(tokenised, role, start=start)
+        if role == "document":  # of queries the search tells, which knows what it does without them
+            warn_unknown(_empty(counts), of=len(texts), name=self._layout.name)
+        warn_truncated(counts, limit=self._layout.max_tokens, name=self._layout.name)
+        return self._vectors(rows)
+
+    def tokenise(self, texts: Sequence[str], *, role: Role) -> TokenisedTexts:
+        """Each text's token ids as `encode` reads them, for `encode_tokens`. Raises as `encode` does."""
+        check_texts(texts)
+        return self._tokenise(texts, role=role)
+
+    def encode_tokens(self, tokenised: TokenisedTexts, *, role: Role) -> Vectors:
+        """`encode` of what `tokenise` gave for this role. Warns of nothing: the counts say what is too long."""
+        return self._vectors(self._rows(tokenised, role))
+
+    def _rows(self, tokenised: TokenisedTexts, role: Role, *, start: int = 0) -> Float[np.ndarray, "texts dim"]:
+        rows = np.empty((len(tokenised.counts), self._layout.dim), dtype=np.float32)
         skip: tuple[Any, ...] = ()
         if not self._layout.include_prompt:
             skip = (np.array(self._tokenizer.prompt_tokens(role), dtype=np.int32),)
@@ -109,16 +129,13 @@ class TransformerEncoder(RoleMethods):
             positions, ids, lengths = batch
             return positions, self._text_model.run(ids, lengths, *skip)
 
-        for start, read in self._windows(texts, role):
-            tokenised = read.filled(pad_id(self._layout))
-            counts += read.counts
-            for positions, made in parallel_map(run, self._batches(tokenised, start), lanes=self.lanes):
-                rows[start + positions] = made
-        empty = [at for at, count in enumerate(counts) if not count]
-        rows[empty] = unknown_vector(self._layout.dim)
-        if role == "document":  # of queries the search tells, which knows what it does without them
-            warn_unknown(empty, of=len(texts), name=self._layout.name)
-        warn_truncated(counts, limit=self._layout.max_tokens, name=self._layout.name)
+        batches = self._batches(tokenised.filled(pad_id(self._layout)), start)
+        for positions, made in parallel_map(run, batches, lanes=self.lanes):
+            rows[positions] = made
+        rows[_empty(tokenised.counts)] = unknown_vector(self._layout.dim)
+        return rows
+
+    def _vectors(self, rows: Float[np.ndarray, "texts dim"]) -> Vectors:
         vectors = Vectors(rows, self._full_space)
         return vectors if self._settings.dim is None else vectors.truncate(self._settings.dim)
 
@@ -153,6 +170,10 @@ class TransformerEncoder(RoleMethods):
     def _batches(self, tokenised: TokenisedTexts, start: int) -> Iterator[tuple[Any, Any, Any]]:
         budget = self._settings.batch_budget
         return padded_batches(tokenised.ids, self._layout, budget_tokens=budget, start=start)
+
+
+def _empty(counts: Sequence[int]) -> list[int]:
+    return [at for at, count in enumerate(counts) if not count]
 
 
 def _require_supported(layout: ModelLayout, settings: EncoderSettings) -> None:
