@@ -70,9 +70,12 @@ def test_the_model_of_two_processes_is_that_of_one(how, tmp_path):
     own, expected, start = (
         load_file(tmp_path / name / "model" / "model.safetensors") for name in ("two", "one", "none")
     )
-    far = [n for n, tensor in expected.items() if not torch.allclose(own[n], tensor, rtol=1e-4, atol=1e-4)]
-    # A shift of all keys changes no softmax: its gradient is rounding, which Adam makes steps of.
-    assert [name for name in far if not name.endswith("key.bias")] == []
+    # Adam makes a whole step of a gradient that is rounding, so a few numbers differ with the machine's threads:
+    # tensors are compared, by the way that training moved them. A shift of all keys changes no softmax, so that
+    # the gradient of their bias is rounding throughout.
+    moved = {name: (tensor - start[name]).norm() for name, tensor in expected.items()}
+    apart = {name: (own[name] - tensor).norm() for name, tensor in expected.items()}
+    assert [n for n in apart if apart[n] > 0.01 * moved[n] and not n.endswith("key.bias")] == []
     assert any((tensor - start[name]).abs().max() > 1e-3 for name, tensor in expected.items())
     rows = (tmp_path / "two" / "model.training" / "log.jsonl").read_text().splitlines()
     assert len(rows) == whole.steps + len(whole.evaluations)
