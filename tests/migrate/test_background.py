@@ -16,7 +16,7 @@ import gnomon
 from gnomon.collection import CollectionSettings
 from gnomon.core.errors import CollectionBusy, CollectionNotFound, GnomonError, InvalidInput
 from gnomon.encode.settings import available_cpus
-from gnomon.migrate import Change, GateSettings, MigrateSettings, Migration, follow, start, status, stop
+from gnomon.migrate import Change, GateSettings, MigrateSettings, Migration, follow, log_tail, start, status, stop
 from gnomon.migrate.process import BackgroundRun
 from support.version_collections import check_sound, documents, text, vectors_in
 
@@ -129,6 +129,7 @@ def test_a_second_migration_is_refused_and_the_first_can_be_stopped(
     assert f"by process {started.process.pid}" in refused.value.message
     found = stop(folder)
     assert (found.outcome, found.stage) == ("stopped", "building")
+    assert "v2 building stopped" in log_tail(folder, 1)[0]
     assert follow(started, lambda _: None).outcome == "stopped"
     assert states(folder) == {"v1": "live", "v2": "building"}
     done = follow(start(folder, change, settings), lambda _: None)

@@ -18,7 +18,7 @@ from gnomon.evaluate.comparison import DecisionRule
 from gnomon.evaluate.judgments import DataSet
 from gnomon.migrate import GateReport, GateSettings, gate
 from gnomon.migrate.gate import compare_segments
-from gnomon.migrate.report import report_page, write_report
+from gnomon.migrate.report import read_gate_report, report_page, write_report
 from support.version_collections import text, two
 
 LOOSE = GateSettings(margin=0.3)
@@ -182,6 +182,10 @@ def test_the_page_is_self_contained_and_escaped(gated: GateReport, tmp_path: Pat
     kept = write_report(gated, tmp_path / "reports" / "v2")
     assert json.loads(kept.read_text())["outcome"] == "not worse"
     page = kept.with_name("gate.html").read_text()
+    saved = read_gate_report(tmp_path, "v2")
+    assert saved is not None
+    assert (saved.json, saved.html) == (json.loads(kept.read_text()), page)
+    assert read_gate_report(tmp_path, "v3") is None
     assert "data:image/png;base64," in page
     assert "<script" not in page
     assert html.escape("<b>bold</b>") in page

@@ -11,7 +11,7 @@ import gnomon
 from gnomon.collection import CollectionSettings
 from gnomon.core.errors import InvalidInput, NothingIndexed
 from gnomon.evaluate.judgments import DataSet
-from gnomon.monitor import MonitorSettings, monitor
+from gnomon.monitor import MonitorSettings, monitor, monitor_history
 from gnomon.monitor.baseline import MAX_RUNS, load_history, save_history
 from support.monitored_collections import (
     DOCUMENTS,
@@ -68,7 +68,11 @@ def test_another_topic_is_put_down_to_the_queries_and_its_texts_are_named(folder
     mixed = queries(2, 60) + queries(3, 40, first=500)
     with opened(folder) as kb:
         found = monitor(kb, settings(queries=mixed))
+        history = monitor_history(kb)
     assert causes(found) == ["queries changed"]
+    assert [run["at"] for run in history.runs] == [run["at"] for run in found.history]
+    assert history.latest["alarms"] == found.to_json()["alarms"]
+    assert not any(text in json.dumps(history.to_json()) for text in found.check("queries").examples)
     assert found.check("queries").state == "alarm"
     assert all("word5" in text or "word6" in text for text in found.check("queries").examples)
     assert set(found.maps) == {"queries", "documents"}

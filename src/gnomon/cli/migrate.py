@@ -50,7 +50,10 @@ Adapter = Annotated[
 ]
 QueryLog = Annotated[
     Path | None,
-    typer.Option(help="A log of past queries, one a line, for --hot-first and --adapter.", metavar="FILE"),
+    typer.Option(
+        help="A log of past queries, one a line or as gnomon serve writes it, for --hot-first and --adapter.",
+        metavar="FILE",
+    ),
 ]
 
 

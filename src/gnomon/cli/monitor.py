@@ -71,7 +71,10 @@ def _baseline(report: MonitorReport) -> str:
 ALARM = 1
 Queries = Annotated[
     Path | None,
-    typer.Option(help="Recent queries: one a line, or JSON lines with a text.", metavar="FILE"),
+    typer.Option(
+        help="Recent queries: one a line, JSON lines with a text, or the folder of a query log (kb/queries).",
+        metavar="FILE",
+    ),
 ]
 Golden = Annotated[
     list[Path] | None,

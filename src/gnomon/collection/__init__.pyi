@@ -5,7 +5,8 @@ from .fields import FieldRegistry
 from .ingest.backfill import BackfillOptions, BackfillProgress
 from .model_comparison import ModelComparison, Trial, TrialSettings, compare_models
 from .opening import open_collection
-from .reports import IndexReport, Problem, PruneReport, Status, SwitchReport, VersionInfo
+from .query_log import LoggedQuery, QueryLogSettings, QueryLogWriter, logged_queries
+from .reports import DocumentPage, IndexReport, Problem, PruneReport, Status, SwitchReport, VersionInfo
 from .settings import CollectionSettings, IndexOptions, RetrievalSettings
 from .version_manager import VersionManager
 
@@ -14,15 +15,19 @@ __all__ = [
     "BackfillProgress",
     "Collection",
     "CollectionSettings",
+    "DocumentPage",
     "FieldChange",
     "FieldInfo",
     "FieldRegistry",
     "IndexOptions",
     "IndexReport",
+    "LoggedQuery",
     "ModelComparison",
     "NotReady",
     "Problem",
     "PruneReport",
+    "QueryLogSettings",
+    "QueryLogWriter",
     "RetrievalSettings",
     "Status",
     "SwitchReport",
@@ -32,5 +37,6 @@ __all__ = [
     "VersionInfo",
     "VersionManager",
     "compare_models",
+    "logged_queries",
     "open_collection",
 ]

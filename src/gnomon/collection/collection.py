@@ -30,7 +30,15 @@ from gnomon.collection.inputs import (
     document_ids,
 )
 from gnomon.collection.internals import Internals
-from gnomon.collection.reports import IndexReport, PruneReport, Status, SwitchReport, VersionInfo, status_of
+from gnomon.collection.reports import (
+    DocumentPage,
+    IndexReport,
+    PruneReport,
+    Status,
+    SwitchReport,
+    VersionInfo,
+    status_of,
+)
 from gnomon.collection.search import HitOptions, VectorQueries, hits
 from gnomon.collection.serving.fallback import WordsIfUnreachable
 from gnomon.collection.serving.serving import Serving
@@ -38,7 +46,7 @@ from gnomon.collection.settings import By, IndexOptions, Mode
 from gnomon.collection.tables import TableRegistry
 from gnomon.collection.version_manager import VersionManager
 from gnomon.core.contracts import Array, Encoder, Retriever
-from gnomon.core.documents import Document
+from gnomon.core.documents import Chunk, Document
 from gnomon.core.errors import InvalidInput
 from gnomon.core.progress import Progress, ProgressCallback, no_progress
 from gnomon.core.ranking import Hit, Ranking
@@ -215,6 +223,25 @@ class Collection:
             of_source = queries.keys_of_source(connection, source)
         among = set(of_source if found is None else found)
         return [key for key in of_source if key in among]
+
+    def page(self, after: int = 0, *, limit: int = 100, where: Where | None = None) -> DocumentPage:
+        """The ids of the next `limit` documents, or of those that meet a condition, in the order of `ids`.
+
+        `after` is where the last page ended (its `end`), 0 for the first page. Pages neither miss a document nor have
+        one twice, unless it is written in between: what is written goes to the end.
+        """
+        checked_number(limit, "limit")
+        if where is not None:
+            return DocumentPage.of(self._serving.active.filters.document_page(where, after, limit + 1), limit)
+        with self._catalog.read() as connection:
+            return DocumentPage.of(queries.document_page(connection, after, limit + 1), limit)
+
+    def chunks(self, document: str) -> list[Chunk]:
+        """The chunks of a document in the version that serves, in the order of its text; none where it has none."""
+        version, key = self._serving.active.version, document_id(document, "document")
+        with self._catalog.read() as connection:
+            ids = queries.chunks_of_document(connection, key, version.chunking_id)
+            return queries.chunks_of(connection, ids)
 
     def __len__(self) -> int:
         """How many documents there are."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,20 @@ def field_problems(misfits: Iterable[Misfits], collection: Path) -> tuple[Proble
         command = f"gnomon fields {shlex.quote(str(collection))} --set {shlex.quote(f'{each.field}=text')}"
         found.append(Problem(each.document, reason, f"to compare all of them as texts: {command}", skipped=False))
     return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentPage:
+    """Ids of some documents. `end` is where the next page goes on (`after`); None on the last page."""
+
+    ids: tuple[str, ...]
+    end: int | None
+
+    @classmethod
+    def of(cls, rows: Sequence[tuple[int, str]], limit: int) -> DocumentPage:
+        """The page of the first `limit` rows (row id, id), of which one more was asked for."""
+        shown = rows[:limit]
+        return cls(tuple(key for _, key in shown), shown[-1][0] if len(rows) > limit else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from .migration import MigrateSettings, migrate
 from .plan import IndexPlan, Plan, plan, plan_index, plan_update
 from .prefill import Prefill
 from .process import follow, start
-from .state import Migration, status, stop
+from .report import SavedGateReport, read_gate_report
+from .state import Migration, log_tail, request_stop, status, stop
 
 __all__ = [
     "AdapterQuality",
@@ -32,6 +33,7 @@ __all__ = [
     "Migration",
     "Plan",
     "Prefill",
+    "SavedGateReport",
     "dual_index_retriever",
     "embedding_coverage",
     "fit_adapter",
@@ -40,10 +42,13 @@ __all__ = [
     "found_by",
     "gate",
     "load_adapter",
+    "log_tail",
     "migrate",
     "plan",
     "plan_index",
     "plan_update",
+    "read_gate_report",
+    "request_stop",
     "save_adapter",
     "start",
     "status",

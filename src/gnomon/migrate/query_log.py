@@ -14,9 +14,11 @@ from sqlalchemy import select
 
 from gnomon.collection.catalog import queries, schema
 from gnomon.collection.collection import Collection
+from gnomon.collection.query_log import logged_queries
 from gnomon.core.batching import in_blocks
 from gnomon.core.contracts import Array
 from gnomon.core.errors import InvalidInput
+from gnomon.core.files import is_folder
 from gnomon.core.ranking import Query
 from gnomon.evaluate.text_files import text_lines
 from gnomon.migrate.judgments import Judgments
@@ -51,18 +53,21 @@ def load_query_log(path: str | None, judged: Judgments | None) -> QueryLog:
 def read_queries(path: Path) -> tuple[str, ...]:
     """Read a file of one query a line: plain text, or JSON: a string or an object with "text" or "query".
 
-    Raises InvalidInput for a file without queries, UnreadableFile.
+    Of a folder, a collection's or the one in it that `gnomon serve --query-log` writes, the logged queries.
+    Raises InvalidInput where there is no query, UnreadableFile.
     """
-    found = []
-    for number, line in text_lines(path):
-        text: object = line
-        if line.lstrip()[:1] in ("{", '"'):
-            text = _from_json(line, path, number)
-        found.append(str(text).strip())
+    if is_folder(path):
+        found = [query.query.strip() for query in logged_queries(path)]
+    else:
+        found = [_text(line, path, number).strip() for number, line in text_lines(path)]
     found = [text for text in found if text]
     if not found:
         raise InvalidInput(f"{path} holds no query", expected="a query a line", hint="give a file of recent queries")
     return tuple(found)
+
+
+def _text(line: str, path: Path, number: int) -> str:
+    return _from_json(line, path, number) if line.lstrip()[:1] in ("{", '"') else line
 
 
 def _from_json(line: str, path: Path, number: int) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gnomon.core.errors import InvalidInput
 from gnomon.core.files import storage_errors, write_atomic
@@ -23,6 +25,24 @@ def write_report(report: GateReport, folder: Path) -> Path:
         write_atomic(folder / JSON, json.dumps(report.to_json(), indent=1, ensure_ascii=False))
         write_atomic(folder / PAGE, report_page(report))
     return folder / JSON
+
+
+@dataclass(frozen=True)
+class SavedGateReport:
+    """A gate's report as it is kept: `json` as `GateReport.to_json`, `html` the page for people."""
+
+    json: dict[str, Any]
+    html: str
+
+
+def read_gate_report(collection: str | Path, version: str) -> SavedGateReport | None:
+    """The last gate report of a version such as "v2"; None where no gate judged it, or its files are damaged."""
+    folder = Path(collection) / "reports" / Path(version).name
+    try:
+        plain = json.loads((folder / JSON).read_text(encoding="utf-8"))
+        return SavedGateReport(dict(plain), (folder / PAGE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def report_page(report: GateReport) -> str:

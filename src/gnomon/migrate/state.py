@@ -27,6 +27,7 @@ FOLDER, STATE, LOG, LOCK, STOP = "migration", "state.json", "log.txt", "lock", "
 Stage = Literal["checking", "fitting", "building", "indexing", "judging", "switching", "over"]
 Outcome = Literal["switched", "ready", "refused", "stopped", "failed", "killed"]
 _SUM = "checksum"
+_TAIL_BYTES = 64_000
 _LOCK_S = 2.0  # `is_running` takes the lock for a moment
 _WRITE_EVERY_S = 0.3
 _RENAMED = {"bridge": "adapter", "asked": "queries_done", "asked_of": "queries"}
@@ -210,11 +211,8 @@ def is_running(folder: Path) -> bool:
     return False
 
 
-def stop(folder: str | Path, *, wait_s: float = 120.0) -> Migration:
-    """Stop a running migration and wait for its end; what is embedded stays.
-
-    Raises InvalidInput if none is running, CollectionBusy if it does not end within `wait_s` seconds.
-    """
+def request_stop(folder: str | Path) -> None:
+    """Ask a running migration to stop, and do not wait for its end. Raises InvalidInput if none is running."""
     place = Path(folder).expanduser().absolute()
     if not is_running(place):
         raise InvalidInput(
@@ -223,6 +221,15 @@ def stop(folder: str | Path, *, wait_s: float = 120.0) -> Migration:
             hint="gnomon migrate COLLECTION --status shows how the last one ended",
         )
     (place / FOLDER / STOP).touch()
+
+
+def stop(folder: str | Path, *, wait_s: float = 120.0) -> Migration:
+    """Stop a running migration and wait for its end; what is embedded stays.
+
+    Raises InvalidInput if none is running, CollectionBusy if it does not end within `wait_s` seconds.
+    """
+    place = Path(folder).expanduser().absolute()
+    request_stop(place)
     end = time.monotonic() + wait_s
     while is_running(place):
         if time.monotonic() > end:
@@ -236,6 +243,18 @@ def stop(folder: str | Path, *, wait_s: float = 120.0) -> Migration:
     if found is None:
         raise InvalidInput(f"{place} has no migration any more", expected="its state file", hint="start it again")
     return found
+
+
+def log_tail(folder: str | Path, lines: int = 20) -> tuple[str, ...]:
+    """The last lines of the log of a collection's background migrations; none before the first."""
+    log = Path(folder).expanduser().absolute() / FOLDER / LOG
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return ()
+    return tuple(text.strip().splitlines()[-lines:]) if lines > 0 else ()
 
 
 def busy_error(folder: Path) -> CollectionBusy:

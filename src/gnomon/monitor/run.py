@@ -29,6 +29,7 @@ from gnomon.monitor.golden import (
     measure,
     require_same,
 )
+from gnomon.monitor.history import save_latest
 from gnomon.monitor.report import MIN_RECALL_QUERIES, Check, DriftMap, MonitorReport, MonitorSettings, RolledBack
 from gnomon.monitor.samples import Sample, document_sample, query_sample, sample_texts
 
@@ -96,7 +97,7 @@ def _run(kb: Collection, settings: MonitorSettings) -> MonitorReport:
     run = {"at": at, "version": version.name, "baseline": None if baseline is None else baseline.id}
     history = (*past, run | _summary(measured, by_name, rolled_back))
     save_history(kb.internals.folder, history)
-    return MonitorReport(
+    report = MonitorReport(
         collection=str(kb.internals.folder),
         at=at,
         version=version.name,
@@ -113,6 +114,8 @@ def _run(kb: Collection, settings: MonitorSettings) -> MonitorReport:
         history=history,
         maps=measured.maps,
     )
+    save_latest(kb.internals.folder, report)
+    return report
 
 
 def _measure(

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy import Connection, func, literal, select
+from sqlalchemy import ColumnElement, Connection, func, literal, select
 
 from gnomon.collection.catalog import fields, queries, schema
 from gnomon.collection.catalog.conditions import DOCUMENT_FIELDS, where_clause
@@ -67,11 +67,19 @@ class Filters:
 
     def documents(self, where: Where) -> list[str]:
         """The ids of the documents that meet a condition, by row id. Raises InvalidInput as `ids` does."""
-        condition, document = to_condition(where), schema.documents.c
         with self._catalog.read() as connection:
-            condition = typed(connection, condition, self._catalog.path.parent)
-            wanted = select(document.key).where(where_clause(condition, DOCUMENT_FIELDS)).order_by(document.id)
-            return list(connection.execute(wanted).scalars())
+            clause, document = self._clause(connection, where), schema.documents.c
+            return list(connection.execute(select(document.key).where(clause).order_by(document.id)).scalars())
+
+    def document_page(self, where: Where, after: int, limit: int) -> list[tuple[int, str]]:
+        """Row ids and ids of the next such documents after a row id. Raises InvalidInput as `ids` does."""
+        with self._catalog.read() as connection:
+            return queries.document_page(connection, after, limit, condition=self._clause(connection, where))
+
+    def _clause(self, connection: Connection, where: Where) -> ColumnElement[bool]:
+        """A condition on rows of documents."""
+        condition = typed(connection, to_condition(where), self._catalog.path.parent)
+        return where_clause(condition, DOCUMENT_FIELDS)
 
     def _found(
         self, connection: Connection, condition: Condition, known: _Allowed | None, *, head: JournalPosition

@@ -321,6 +321,24 @@ def document_keys(connection: Connection) -> list[str]:
     return keys
 
 
+def document_page(
+    connection: Connection, after: int, limit: int, *, condition: ColumnElement[bool] | None = None
+) -> list[tuple[int, str]]:
+    """Row ids and ids of the next documents after a row id, rising, that meet a condition."""
+    document = schema.documents.c
+    wanted = select(document.id, document.key).where(document.id > after).order_by(document.id).limit(limit)
+    rows = connection.execute(wanted if condition is None else wanted.where(condition))
+    return [(row.id, row.key) for row in rows]
+
+
+def chunks_of_document(connection: Connection, key: str, chunking_id: int) -> list[int]:
+    """The ids of a document's chunks in a chunking, in their order in the text."""
+    chunk, document = schema.chunks.c, schema.documents.c
+    of = select(document.id).where(document.key == key).scalar_subquery()
+    wanted = select(chunk.id).where(chunk.document_id == of, chunk.chunking_id == chunking_id).order_by(chunk.id)
+    return list(connection.execute(wanted).scalars())
+
+
 def paths_of(connection: Connection, source: str | Path) -> tuple[str, ...]:
     """The paths that a file or folder, which may be gone, has in the catalog: as it is given, and by known roots."""
     path = Path(source).expanduser()
