@@ -20,12 +20,15 @@ def test_collections_are_listed_with_model_and_space(kb):
         assert only == http.get("/v1/collections/kb").json()
 
 
-def test_an_unknown_collection_is_404_with_the_names_that_there_are(kb):
+def test_an_unknown_collection_is_404_and_says_where_the_names_are(kb):
     with client({"kb": kb}) as http:
         answer = http.get("/v1/collections/kbb")
         assert answer.status_code == 404
         error = answer.json()["error"]
-        assert (error["code"], error["expected"]) == ("UnknownCollection", "one of: kb")
+        assert (error["code"], error["expected"]) == (
+            "UnknownCollection",
+            "one of those that GET /v1/collections lists",
+        )
 
 
 def test_a_real_server_answers_and_ends(kb):

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 import gnomon
 from gnomon.serve.app import create_app
-from gnomon.serve.server import bound
+from gnomon.serve.server import bound, connection_options
 from gnomon.serve.settings import ServeSettings
 from support.static_models import write_word_model
 
@@ -41,7 +41,8 @@ def make_collection(folder: Path, documents: list[dict[str, Any]] | None = None)
 @contextlib.contextmanager
 def client(collections: Mapping[str, Path] | None = None, **settings: Any) -> Iterator[TestClient]:
     """A client in process; the application is started and closed."""
-    with TestClient(create_app(ServeSettings(collections=collections or {}, **settings))) as inside:
+    app = create_app(ServeSettings(collections=collections or {}, **settings))
+    with TestClient(app, base_url="http://127.0.0.1") as inside:
         yield inside
 
 
@@ -49,8 +50,9 @@ def client(collections: Mapping[str, Path] | None = None, **settings: Any) -> It
 def server(collections: Mapping[str, Path] | None = None, **settings: Any) -> Iterator[str]:
     """A real server on a free port of this machine, in a thread: its address."""
     listening = bound("127.0.0.1", 0)
-    app = create_app(ServeSettings(collections=collections or {}, **settings))
-    running = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=5))
+    chosen = ServeSettings(collections=collections or {}, **settings)
+    app = create_app(chosen)
+    running = uvicorn.Server(uvicorn.Config(app, **connection_options(chosen)))
     thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
     thread.start()
     try:

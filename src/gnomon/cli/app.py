@@ -21,7 +21,7 @@ EXIT_CODES = """[dim]Exit codes[/dim]
 
 PANELS = {
     "Index, search and ask": ("demo", "index", "remove", "search", "ask", "tables", "fields", "status"),
-    "Serve": ("serve",),
+    "Serve": ("serve", "keys"),
     "Evaluate": ("eval", "compare"),
     "Versions and migration": ("versions", "plan", "migrate", "adapter", "switch", "rollback"),
     "Health": ("doctor", "monitor"),
@@ -56,6 +56,11 @@ tables_app = _sub_app(
     "tables",
     "Answer questions from the rows of CSV, SQLite and Parquet files, beside a collection's documents.\n\n"
     "The files stay where they are and are only read. `gnomon ask` searches them.",
+)
+keys_app = _sub_app(
+    "keys",
+    "Make and end the API keys that `gnomon serve` demands of its clients.\n\n"
+    "Beyond this machine no server starts without them; on it they are in force with --keys.",
 )
 words_app = _sub_app(
     "words",

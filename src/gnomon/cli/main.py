@@ -20,6 +20,7 @@ from gnomon.cli import (  # noqa: F401 - each registers its commands on the app
     export_onnx,
     fields,
     index,
+    keys,
     migrate,
     mine,
     models,

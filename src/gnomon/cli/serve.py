@@ -10,6 +10,18 @@ import typer
 
 from gnomon.cli.app import Json, app, example
 
+Keys = Annotated[
+    Path | None, typer.Option(help="The file of API keys, which clients need then. Beyond this machine they always do.")
+]
+AllowedHosts = Annotated[
+    list[str] | None, typer.Option(help="A name under which the server is reached; may be given several times.")
+]
+CorsOrigins = Annotated[
+    list[str] | None,
+    typer.Option(help="A web site whose pages may use the API: https://example.org. May be given several times."),
+]
+RequestLog = Annotated[bool, typer.Option(help="A line of JSON on stderr for each request, without texts.")]
+
 
 @app.command(
     epilog=example(
@@ -36,13 +48,19 @@ def serve(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8080,
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the address.")] = 1,
-    keys: Annotated[Path | None, typer.Option(help="The file of API keys.", show_default=False)] = None,
+    keys: Keys = None,
+    allowed_host: AllowedHosts = None,
+    cors_origin: CorsOrigins = None,
+    request_log: RequestLog = True,
     as_json: Json = False,
 ) -> None:
     """Serve collections and models over HTTP: an API, a page to search, and tools for assistants.
 
-    Listens on this machine alone, unless --host says otherwise. With --json the addresses are one line on stdout.
+    Listens on this machine alone, unless --host says otherwise: then clients need API keys, see gnomon keys. With
+    --json the addresses are one line on stdout.
     """
+    from gnomon.serve.security.exposure import is_exposed
+    from gnomon.serve.security.keys import default_key_file
     from gnomon.serve.server import serve as run
     from gnomon.serve.settings import ServeSettings, named_collections
 
@@ -53,7 +71,10 @@ def serve(
         host=host,
         port=port,
         workers=workers,
-        keys=keys,
+        keys=keys or (default_key_file() if is_exposed(host) else None),
+        allowed_hosts=tuple(allowed_host or ()),
+        cors_origins=tuple(cors_origin or ()),
+        request_log=request_log,
     )
     run(settings, started=_print_json if as_json else _print_addresses)
 

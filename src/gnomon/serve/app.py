@@ -6,14 +6,23 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from gnomon import __version__
 from gnomon.serve import errors
-from gnomon.serve.routes import collections
+from gnomon.serve.logs import log_to_stderr
+from gnomon.serve.middleware.request_limits import RequestLimits
+from gnomon.serve.middleware.request_log import RequestLog
+from gnomon.serve.middleware.request_origin import LOOPBACK_NAMES, RequestOrigin
+from gnomon.serve.middleware.response_headers import ResponseHeaders
+from gnomon.serve.routes import api_docs, collections
+from gnomon.serve.security.access import Authentication
+from gnomon.serve.security.exposure import check_keys, is_exposed
+from gnomon.serve.security.keys import KeyFile
 from gnomon.serve.settings import ServeSettings
 from gnomon.serve.state import ServerState
 
-ROUTERS = (collections.router,)
+ROUTERS = (api_docs.router, collections.router)
 
 
 def create_app(settings: ServeSettings, *, opened: ServerState | None = None) -> FastAPI:
@@ -33,13 +42,36 @@ def create_app(settings: ServeSettings, *, opened: ServerState | None = None) ->
         finally:
             state.close()
 
-    app = FastAPI(title="gnomon", version=__version__, lifespan=lifespan)
+    app = FastAPI(title="gnomon", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     errors.install(app)
+    _protect(app, settings)
     for router in ROUTERS:
         app.include_router(router)
     return app
 
 
+def _protect(app: FastAPI, settings: ServeSettings) -> None:
+    check_keys(settings.host, settings.keys)
+    # The last one added is the first that a request passes.
+    if settings.keys is not None:
+        app.add_middleware(Authentication, keys=KeyFile(settings.keys))
+    app.add_middleware(RequestLimits, limits=settings.limits)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=["x-gnomon-space", "x-gnomon-version", "x-request-id", "retry-after"],
+        )
+    hosts = {settings.host, *LOOPBACK_NAMES, *settings.allowed_hosts}
+    any_host = is_exposed(settings.host) and not settings.allowed_hosts
+    app.add_middleware(RequestOrigin, hosts=None if any_host else hosts, origins=settings.cors_origins)
+    app.add_middleware(RequestLog, enabled=settings.request_log)
+    app.add_middleware(ResponseHeaders)
+
+
 def app_of_worker() -> FastAPI:
     """The application of a process that `gnomon.serve.serve` started."""
+    log_to_stderr()
     return create_app(ServeSettings.from_environment())

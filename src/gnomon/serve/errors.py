@@ -36,6 +36,49 @@ class UnknownModel(RequestError):
     status = 404
 
 
+class Unauthorized(RequestError):
+    """No API key, or none that is known and still good."""
+
+    status = 401
+    headers: Mapping[str, str] = {"www-authenticate": "Bearer"}
+
+
+class Forbidden(RequestError):
+    """The API key is for other collections, or for less."""
+
+    status = 403
+
+
+class ForeignSite(RequestError):
+    """A browser sends this on behalf of another web site."""
+
+    status = 403
+
+
+class UnknownHost(RequestError):
+    """The Host header names a server that this one is not."""
+
+    status = 421
+
+
+class UnsupportedContentType(RequestError):
+    """A body of a type that no route takes."""
+
+    status = 415
+
+
+class BodyTooLarge(RequestError):
+    """A body, or a line of a stream, above the limit."""
+
+    status = 413
+
+
+class BodyTooSlow(RequestError):
+    """A body that did not arrive in time."""
+
+    status = 408
+
+
 class NotFound(RequestError):
     """There is nothing at this address: no such document, version or report."""
 
@@ -62,6 +105,18 @@ class TimeLimit(RequestError):
     """A request took longer than the server allows."""
 
     status = 504
+
+
+class UnexpectedError(RequestError):
+    """A defect: the log has its traceback under the request's id, which is all that the caller gets."""
+
+    status = 500
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(
+            f"an unexpected error in request {request_id}",
+            hint="the server's log describes it under this id",
+        )
 
 
 # The first line whose kind fits decides.
@@ -129,19 +184,12 @@ async def _http(_: Request, error: HTTPException) -> Response:
     return JSONResponse(error_body(body), error.status_code, dict(error.headers or {}))
 
 
-async def _unexpected(request: Request, error: Exception) -> Response:
-    _LOG.error("%s %s", request.method, request.url.path, exc_info=error)
-    body = error_body(RequestError("an unexpected error, which the server's log describes"))
-    return JSONResponse({"error": {**body["error"], "type": "server_error"}}, 500)
-
-
 def install(app: FastAPI) -> None:
     """Make every error one kind of answer."""
     handlers: dict[type[Exception], Callable[[Request, Any], Awaitable[Response]]] = {
         GnomonError: _known,
         RequestValidationError: _malformed,
         HTTPException: _http,
-        Exception: _unexpected,
     }
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, cast(Any, handler))

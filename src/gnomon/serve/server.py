@@ -5,8 +5,12 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from gnomon.core.errors import InvalidInput, StorageError, missing_extra
+from gnomon.serve.logs import log_to_stderr
+from gnomon.serve.security.exposure import check_keys
 from gnomon.serve.settings import ServeSettings
 
 
@@ -24,21 +28,21 @@ def serve(settings: ServeSettings, *, started: Callable[[str], None] = lambda ad
         from gnomon.serve.state import ServerState
     except ImportError:
         raise missing_extra("uvicorn", extra="serve") from None
+    check_keys(settings.host, settings.keys)
     listening = bound(settings.host, settings.port)
     state = ServerState(settings)
     state.open()  # here, so that what fails is one error and no worker's traceback
     alone = settings.workers == 1
-    if not alone:
+    if alone:
+        log_to_stderr()
+    else:
         state.close()
         settings.to_environment()
     config = uvicorn.Config(
         create_app(settings, opened=state) if alone else "gnomon.serve.app:app_of_worker",
         factory=not alone,
         workers=settings.workers,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=int(settings.limits.shutdown_seconds),
+        **connection_options(settings),
     )
     host, port = listening.getsockname()[:2]
     started(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
@@ -47,6 +51,21 @@ def serve(settings: ServeSettings, *, started: Callable[[str], None] = lambda ad
         server.run(sockets=[listening])
     else:
         Multiprocess(config, sockets=[listening]).run()
+
+
+def connection_options(settings: ServeSettings) -> dict[str, Any]:
+    """How uvicorn takes connections: options of its Config. An application runs safely only with these."""
+    from gnomon.serve.connection import Connection
+
+    return {
+        "http": partial(Connection, limits=settings.limits),
+        "ws": "none",
+        "limit_concurrency": settings.limits.connections,
+        "log_level": "warning",
+        "access_log": False,
+        "server_header": False,
+        "timeout_graceful_shutdown": int(settings.limits.shutdown_seconds),
+    }
 
 
 def bound(host: str, port: int) -> socket.socket:

@@ -16,9 +16,19 @@ ENVIRONMENT = "GNOMON_SERVE_SETTINGS"
 
 @dataclass(frozen=True)
 class Limits:
-    """What one request may cost, and how many may run or wait in a process before others are refused with 429."""
+    """What one request may cost, and how many may run or wait in a process before others are refused with 429.
+
+    A body of `body_bytes` at most must arrive within `body_seconds`, plus a second for each 1000 bytes; headers of
+    `header_bytes` within `header_seconds`; a caller that takes nothing of its answer for `send_seconds` is cut off.
+    Above `connections` at a time a process refuses further ones with 503.
+    """
 
     body_bytes: int = 32 << 20
+    body_seconds: float = 30.0
+    header_bytes: int = 32 << 10
+    header_seconds: float = 10.0
+    send_seconds: float = 60.0
+    connections: int = 1000
     request_seconds: float = 60.0
     running: int = 8
     waiting: int = 256
@@ -53,7 +63,9 @@ class ServeSettings:
 
     `collections` maps the names in addresses to folders; `models` and `rerankers` are served besides the collections'
     own. `keys` is the file of API keys; without one every caller of this machine may do everything. `query_log` turns
-    on the log of queries, which keeps their texts.
+    on the log of queries, which keeps their texts; `request_log` is the one of requests, which does not.
+    `allowed_hosts` are names under which the server is reached besides its address; `cors_origins` the web sites
+    whose pages may use the API ("https://example.org", "*" for all).
     """
 
     collections: Mapping[str, Path] = field(default_factory=dict)
@@ -66,6 +78,9 @@ class ServeSettings:
     keys: Path | None = None
     chat: ChatSettings | None = None
     query_log: bool = False
+    request_log: bool = True
+    allowed_hosts: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     batching: BatchSettings = field(default_factory=BatchSettings)
 
@@ -78,6 +93,12 @@ class ServeSettings:
             )
         if self.workers < 1:
             raise InvalidInput(f"workers = {self.workers}", expected="at least 1 process")
+        if self.cors_origins and self.keys is None and "*" in self.cors_origins:
+            raise InvalidInput(
+                "every web site may use the API, and no API keys are in force",
+                expected="the sites by name, or a file of API keys",
+                hint="gnomon keys create NAME, then start it with --keys",
+            )
 
     def to_environment(self) -> None:
         """Leave these settings to the worker processes that this one starts."""

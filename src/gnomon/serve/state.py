@@ -32,8 +32,9 @@ class CollectionRegistry:
     def get(self, name: str) -> Collection:
         """The open collection. Raises UnknownCollection, and what opening one raises."""
         if name not in self._folders:
-            served = ", ".join(self._folders) or "none"
-            raise UnknownCollection(f"no collection {name!r} is served", expected=f"one of: {served}")
+            raise UnknownCollection(
+                f"no collection {name[:100]!r} is served", expected="one of those that GET /v1/collections lists"
+            )
         with self._lock:
             if name not in self._open:
                 self._open[name] = open_collection(self._folders[name], create=False)

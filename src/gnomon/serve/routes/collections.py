@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Request
 
 from gnomon.serve.schemas.collections import CollectionList, CollectionSummary
-from gnomon.serve.security.access import requires
+from gnomon.serve.security.access import requires, visible
 from gnomon.serve.state import ServerState, state_of
 
 router = APIRouter(prefix="/v1/collections", tags=["Collections"])
@@ -25,11 +25,10 @@ def _summary(state: ServerState, name: str) -> CollectionSummary:
 
 @router.get("", dependencies=[Depends(requires("read"))])
 async def list_collections(request: Request) -> CollectionList:
-    """All collections that are served."""
+    """The collections that are served, of those that the key is good for."""
     state = state_of(request)
-    return CollectionList(
-        collections=await state.work.run(lambda: [_summary(state, name) for name in state.collections])
-    )
+    names = visible(request, state.collections)
+    return CollectionList(collections=await state.work.run(lambda: [_summary(state, name) for name in names]))
 
 
 @router.get("/{collection}", dependencies=[Depends(requires("read"))])
