@@ -31,6 +31,7 @@ from gnomon.answer.types import (
 from gnomon.answer.verification.injection import InjectionAwareVerifier, mask_injections
 from gnomon.answer.verification.verifier import Verifier
 from gnomon.collection import Collection
+from gnomon.core import instrumentation
 from gnomon.core.errors import GenerationFailed, GnomonError, InvalidInput, PromptTooLong, ReplyTooLong
 
 ANSWERED: Outcome = "answered"
@@ -158,7 +159,8 @@ class _AnswerRun:
     def _timed(self, stage: str) -> Iterator[None]:
         started = time.perf_counter()
         try:
-            yield
+            with instrumentation.stage(stage):
+                yield
         finally:
             self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - started
 

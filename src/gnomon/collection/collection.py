@@ -48,6 +48,7 @@ from gnomon.collection.version_manager import VersionManager
 from gnomon.core.contracts import Array, Encoder, Retriever
 from gnomon.core.documents import Chunk, Document
 from gnomon.core.errors import InvalidInput
+from gnomon.core.instrumentation import stage
 from gnomon.core.progress import Progress, ProgressCallback, no_progress
 from gnomon.core.ranking import Hit, Ranking
 from gnomon.core.vector_types import VectorType
@@ -349,7 +350,7 @@ class Collection:
         depth = depth if by == "chunk" else max(depth, GROUP_DEPTH)
         while True:
             rankings = retriever(checked, k=depth)
-            with self._catalog.read() as connection:
+            with stage("hits"), self._catalog.read() as connection:
                 pairs = list(zip(checked, rankings, strict=True))
                 found = [hits(connection, query.text, ranking, options=options) for query, ranking in pairs]
             counts = zip(found, rankings, strict=True)
@@ -363,7 +364,7 @@ class Collection:
         `query` is what is highlighted. A chunk that was deleted since the ranking was made is left out.
         """
         k = checked_number(k)
-        with self._catalog.read() as connection:
+        with stage("hits"), self._catalog.read() as connection:
             return hits(connection, query, ranking, options=HitOptions(k, by, collapse))
 
     def retriever(self, mode: Mode | None = None, *, where: Where | None = None) -> Retriever:

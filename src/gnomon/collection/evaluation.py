@@ -15,6 +15,7 @@ from gnomon.collection.serving.snapshot import Snapshot
 from gnomon.collection.settings import By, Mode
 from gnomon.core.batching import in_blocks
 from gnomon.core.contracts import Array, DelegatingEncoder, Encoder, Retriever, Role
+from gnomon.core.instrumentation import count
 from gnomon.core.progress import Progress, ProgressCallback, no_progress
 from gnomon.core.ranking import Query, Ranking
 from gnomon.core.vectors import Vectors
@@ -42,6 +43,7 @@ class CachedEncoder(DelegatingEncoder):
         with self.catalog.read() as connection:
             rows = vector_cache.get(connection, self.space_id, role, hashes=list(by_hash))
         todo = [key for key in by_hash if key not in rows]
+        count("vector cache", hits=len(rows), misses=len(todo))
         if todo:
             vectors = self.encoder.encode([by_hash[key] for key in todo], role=role)
             with self.catalog.write() as connection:

@@ -7,6 +7,7 @@ across a fork. Objects that hold such things register here and start afresh in t
 
 from __future__ import annotations
 
+import contextvars
 import ctypes
 import os
 import sys
@@ -57,11 +58,12 @@ class SharedThreads:
         fork_aware(self)
 
     def submit(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Run a call in one of the threads."""
+        """Run a call in one of the threads, in a copy of the caller's context."""
         with self._lock:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(self._size(), thread_name_prefix=self._name)
-            return self._pool.submit(call, *args, **kwargs)
+            context = contextvars.copy_context()
+            return self._pool.submit(lambda: context.run(call, *args, **kwargs))
 
     def before_fork(self) -> None:
         """See `ForkAware`."""

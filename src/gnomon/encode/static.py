@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 
 from gnomon.core.contracts import Role, RoleMethods
 from gnomon.core.errors import InvalidInput, ModelUnsupported
+from gnomon.core.instrumentation import count
 from gnomon.core.similarity import normalise
 from gnomon.core.space import Space
 from gnomon.core.token_counting import TokenCounting
@@ -133,6 +134,7 @@ class StaticEncoder(RoleMethods):
         lengths = np.array([len(row) for row in cut], dtype=np.int64)
         out = np.empty((len(cut), self._table.rows.shape[1]), dtype=np.float32)
         for positions in length_batches(lengths, budget_tokens=GATHER_TOKENS):
+            count("batch", texts=len(positions), tokens=int(lengths[positions].sum()))
             looked_up = self._table.look_up(np.concatenate([cut[at] for at in positions]))
             starts = np.cumsum(lengths[positions]) - lengths[positions]
             out[positions] = np.add.reduceat(looked_up, starts, axis=0) / lengths[positions, None]

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 
 from gnomon.core.contracts import Encoder, Index, Retriever, TextIndex
 from gnomon.core.errors import InvalidInput
+from gnomon.core.instrumentation import stage
 from gnomon.core.ranking import Query, Ranking
 from gnomon.core.similarity import normalise
 from gnomon.core.vectors import Vectors
@@ -64,7 +65,8 @@ class Rocchio:
         """
         if not queries:
             return []
-        vectors = self.encoder.encode([query.text for query in queries], role="query")
+        with stage("encode"):
+            vectors = self.encoder.encode([query.text for query in queries], role="query")
 
         def search(at: Sequence[int]) -> list[Ranking]:
             own, where = vectors.take(at), queries[at[0]].where
@@ -72,7 +74,8 @@ class Rocchio:
             found = self.index.search(self._moved(own, first), k=k, where=where)
             return [_staged("rocchio", new, "dense", first=old) for new, old in zip(found, first, strict=True)]
 
-        return in_groups(queries, search)
+        with stage("dense"):
+            return in_groups(queries, search)
 
     def _moved(self, vectors: Vectors, first: Sequence[Ranking]) -> Vectors:
         if self.settings.beta == 0:
@@ -160,7 +163,8 @@ class RM3:
             found = self.index.search_terms(longer, k=k, where=where)
             return [_staged("rm3", new, "lexical", first=old) for new, old in zip(found, first, strict=True)]
 
-        return in_groups(queries, search)
+        with stage("lexical"):
+            return in_groups(queries, search)
 
     def _longer(self, own: Sequence[Mapping[str, float]], first: Sequence[Ranking]) -> list[dict[str, float]]:
         taken = [ranking.first(self.settings.documents) for ranking in first]
@@ -242,8 +246,9 @@ class Neighbours:
             return []
         found = self.part(queries, k=max(k, self.settings.depth))
         heads = [ranking.ids[: self.settings.depth] for ranking in found]
-        ids, vectors = self.vectors_of(np.unique(np.concatenate(heads)))
-        return [self._one(ranking, ids, vectors).first(k) for ranking in found]
+        with stage("neighbours"):
+            ids, vectors = self.vectors_of(np.unique(np.concatenate(heads)))
+            return [self._one(ranking, ids, vectors).first(k) for ranking in found]
 
     def _one(self, ranking: Ranking, ids: Ids, vectors: Vectors) -> Ranking:
         head = ranking.ids[: self.settings.depth]

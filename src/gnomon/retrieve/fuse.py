@@ -12,6 +12,7 @@ import numpy as np
 from gnomon.core.contracts import Retriever
 from gnomon.core.errors import InvalidInput
 from gnomon.core.forking import SharedThreads
+from gnomon.core.instrumentation import stage
 from gnomon.core.ranking import Query, Ranking
 from gnomon.kernels.ranking import convex, reciprocal_rank, scores_at, top_k, union
 
@@ -63,7 +64,8 @@ class Fuse:
         """At most `k` chunks a query; every part's stages are kept beside the fused score."""
         depth = max(k, self.settings.depth)
         columns = self._asked(queries, depth)
-        return [self._fuse([column[row] for column in columns], k) for row in range(len(queries))]
+        with stage("fuse"):
+            return [self._fuse([column[row] for column in columns], k) for row in range(len(queries))]
 
     def _asked(self, queries: Sequence[Query], depth: int) -> list[list[Ranking]]:
         if threading.current_thread().name.startswith(_THREADS):

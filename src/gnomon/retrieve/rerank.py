@@ -11,6 +11,7 @@ import numpy as np
 
 from gnomon.core.contracts import Array, Encoder, Index, Retriever, Scorer
 from gnomon.core.errors import InvalidInput
+from gnomon.core.instrumentation import stage
 from gnomon.core.ranking import Query, Ranking
 from gnomon.core.renamed import renamed_fields
 from gnomon.core.similarity import maxsim
@@ -78,10 +79,11 @@ class Rerank:
     def __call__(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
         """At most `k` chunks a query; "rerank" holds the scorer's score, "found" the first one."""
         found = self.part(queries, k=max(k, self.depth))
-        return [
-            rerank(ranking, self._judge, query.text, stage="rerank", depth=self.depth, weight=self.weight).first(k)
-            for query, ranking in zip(queries, found, strict=True)
-        ]
+        with stage("rerank"):
+            return [
+                rerank(ranking, self._judge, query.text, stage="rerank", depth=self.depth, weight=self.weight).first(k)
+                for query, ranking in zip(queries, found, strict=True)
+            ]
 
     def _judge(self, query: str, candidates: Ids) -> tuple[Ids, Scores]:
         ids, titles, texts = self.texts_of(candidates)
@@ -176,6 +178,10 @@ class LateRerank:
         if not queries:
             return []
         found = self.part(queries, k=max(k, self.depth))
+        with stage("rerank"):
+            return self._reranked(queries, found, k)
+
+    def _reranked(self, queries: Sequence[Query], found: Sequence[Ranking], k: int) -> list[Ranking]:
         vectors = self.encoder.encode([query.text for query in queries], role="query")
         out = []
         for at, (query, ranking) in enumerate(zip(queries, found, strict=True)):

@@ -10,6 +10,7 @@ import numpy as np
 
 from gnomon.core.contracts import Encoder, Index, TextIndex
 from gnomon.core.errors import InvalidInput, UnknownText
+from gnomon.core.instrumentation import stage
 from gnomon.core.ranking import Query, Ranking
 from gnomon.core.unknown_text import are_unknown
 from gnomon.core.vectors import Vectors
@@ -30,7 +31,8 @@ class Lexical:
             texts = [queries[position].text for position in positions]
             return self.index.search(texts, k=k, where=queries[positions[0]].where)
 
-        found = in_groups(queries, search)
+        with stage("lexical"):
+            found = in_groups(queries, search)
         return [Ranking(r.ids, r.scores, {"lexical": r.scores}) for r in found]
 
 
@@ -56,14 +58,16 @@ class Dense:
         def search(positions: Sequence[int]) -> list[Ranking]:
             return self.index.search(vectors.take(positions), k=k, where=queries[positions[0]].where)
 
-        found = in_groups(queries, search)
+        with stage("dense"):
+            found = in_groups(queries, search)
         found = [r.first(0) if is_unknown else r for r, is_unknown in zip(found, unknown, strict=True)]
         return [Ranking(r.ids, r.scores, {"dense": r.scores}) for r in found]
 
 
 def encoded_queries(encoder: Encoder, queries: Sequence[Query]) -> tuple[Vectors, list[bool]]:
     """The queries' vectors, and which of them have no token that the model knows: these are warned of."""
-    vectors = encoder.encode([query.text for query in queries], role="query")
+    with stage("encode"):
+        vectors = encoder.encode([query.text for query in queries], role="query")
     unknown = are_unknown(vectors.pooled()).tolist()
     for query, is_unknown in zip(queries, unknown, strict=True):
         if is_unknown:
@@ -110,7 +114,8 @@ class PrefixDense:
             first = self.prefix.search(short.take(at), k=depth, where=where)
             return [self._ranked(whole.take([i]), ranking, k) for i, ranking in zip(at, first, strict=True)]
 
-        found = in_groups(queries, search)
+        with stage("dense"):
+            found = in_groups(queries, search)
         return [r.first(0) if is_unknown else r for r, is_unknown in zip(found, unknown, strict=True)]
 
     def _ranked(self, query: Vectors, ranking: Ranking, k: int) -> Ranking:

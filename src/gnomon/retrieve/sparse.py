@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from gnomon.core.contracts import SparseTextEncoder, SparseVectorIndex
 from gnomon.core.errors import InvalidInput
+from gnomon.core.instrumentation import stage
 from gnomon.core.ranking import Query, Ranking
 from gnomon.retrieve.filter import in_groups
 
@@ -48,9 +49,12 @@ class Sparse:
         """At most `k` chunks a query, of those that share a token with it; the stage "sparse" holds their score."""
         if not queries:
             return []
-        vectors = self.encoder.encode([query.text for query in queries], role="query")
+        with stage("encode"):
+            vectors = self.encoder.encode([query.text for query in queries], role="query")
 
         def search(positions: Sequence[int]) -> list[Ranking]:
             return self.index.search(vectors.take(positions), k=k, where=queries[positions[0]].where)
 
-        return [Ranking(r.ids, r.scores, {"sparse": r.scores}) for r in in_groups(queries, search)]
+        with stage("sparse"):
+            found = in_groups(queries, search)
+        return [Ranking(r.ids, r.scores, {"sparse": r.scores}) for r in found]

@@ -16,6 +16,7 @@ from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.queries import JournalPosition
 from gnomon.collection.catalog.typed_conditions import typed
 from gnomon.core.contracts import Array
+from gnomon.core.instrumentation import count
 from gnomon.retrieve.where import Condition, Where, to_condition
 
 _KEPT = 16
@@ -54,7 +55,9 @@ class Filters:
             revision = fields.revision(connection)
             if known is not None and known.revision != revision:
                 known = None
-            if known is not None and known.at.seq >= upto:
+            is_known = known is not None and known.at.seq >= upto
+            count("filter cache", hits=is_known, misses=not is_known)
+            if known is not None and is_known:
                 return known.ids
             head = queries.head(connection)
             ids = self._found(connection, condition, known, head=head)

@@ -22,6 +22,7 @@ from gnomon.core.batching import in_blocks
 from gnomon.core.contracts import Encoder, SparseTextEncoder
 from gnomon.core.documents import Chunk
 from gnomon.core.errors import ProviderFailed
+from gnomon.core.instrumentation import count
 from gnomon.core.interrupts import held_interrupts
 from gnomon.core.progress import Progress, ProgressCallback
 from gnomon.core.usage import EncodedBatch, MeteredEncoder, Usage
@@ -96,6 +97,7 @@ def embed_slices(
             lacking = [key for key in by_hash if key not in intact]
             intact |= vector_cache.derive(connection, target.version.space_id, hashes=lacking)
     todo = [chunk for key, chunk in by_hash.items() if key not in intact]
+    count("vector cache", hits=len(by_hash) - len(todo), misses=len(todo))
     if len(chunks) > len(todo):
         yield EmbeddingCounts(cached=len(chunks) - len(todo))
     if isinstance(target.encoder, MeteredEncoder):

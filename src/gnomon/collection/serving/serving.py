@@ -23,6 +23,7 @@ from gnomon.collection.ingest.writer import Target, Writer
 from gnomon.collection.serving.snapshot import EncoderRegistry, ServedVersion, Snapshot
 from gnomon.core.errors import CollectionBusy, GnomonError
 from gnomon.core.forking import fork_aware, leak
+from gnomon.core.instrumentation import stage
 
 _NEAR = 200
 """Journal entries that a loaded version may be behind for a search to use it at once."""
@@ -70,7 +71,8 @@ class Serving:
         while True:
             served, head = self.current()
             try:
-                return Snapshot(served, served.derived.view(head))
+                with stage("indexes"):
+                    return Snapshot(served, served.derived.view(head))
             except versions.NotReady:
                 # Another version went live since, and this one was never searched in this process.
                 if self.fixed or not self._switch_over(served):

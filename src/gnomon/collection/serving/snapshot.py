@@ -32,6 +32,7 @@ from gnomon.core.errors import (
     InvalidInput,
     SpaceMismatch,
 )
+from gnomon.core.instrumentation import stage
 from gnomon.core.progress import ProgressCallback, no_progress
 from gnomon.core.ranking import Query, Ranking
 from gnomon.core.space import Space
@@ -415,4 +416,5 @@ class Snapshot:
 
     def allowed(self, where: Where) -> Array:
         """The ids of the chunks of all documents that meet a condition, rising."""
-        return self.served.filters.ids(where, upto=self.indexes.dense_at)
+        with stage("filter"):
+            return self.served.filters.ids(where, upto=self.indexes.dense_at)

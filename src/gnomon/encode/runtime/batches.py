@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Int
 
 from gnomon.core.errors import InvalidInput, ModelUnsupported
+from gnomon.core.instrumentation import count
 from gnomon.encode.layout.backbone import BackboneLayout
 
 WINDOW_TEXTS = 2048  # texts sorted by length together: enough to fill every batch, and few enough to hold
@@ -104,6 +105,7 @@ def padded_batches(
     for positions in length_batches(lengths, budget_tokens=budget_tokens):
         ids = pad([rows[at] for at in positions], pad_id=filler)
         _require_known(ids, backbone)
+        count("batch", texts=len(positions), tokens=int(lengths[positions].sum()))
         yield positions, ids, lengths[positions]
 
 
