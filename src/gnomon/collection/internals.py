@@ -32,6 +32,11 @@ class Internals:
         """The derived indexes as a search uses them now."""
         return self.snapshot().indexes
 
+    def warm(self) -> None:
+        """Load the models and indexes, so that the first search does not wait. Raises what loading raises."""
+        self.serving.current()[0].load_models()
+        self.snapshot()
+
     def snapshot(self) -> Snapshot:
         """The version and indexes that a request is answered by now."""
         return self.serving.snapshot()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -10,41 +10,49 @@ from starlette.middleware.cors import CORSMiddleware
 
 from gnomon import __version__
 from gnomon.serve import errors
+from gnomon.serve.lifecycle import announced, end_process, end_with_parent
 from gnomon.serve.logs import log_to_stderr
 from gnomon.serve.middleware.request_limits import RequestLimits
 from gnomon.serve.middleware.request_log import RequestLog
 from gnomon.serve.middleware.request_origin import LOOPBACK_NAMES, RequestOrigin
 from gnomon.serve.middleware.response_headers import ResponseHeaders
-from gnomon.serve.routes import api_docs, collections
+from gnomon.serve.observability.middleware import ObservedRequests
+from gnomon.serve.routes import api_docs, collections, probes
 from gnomon.serve.security.access import Authentication
 from gnomon.serve.security.exposure import check_keys, is_exposed
 from gnomon.serve.security.keys import KeyFile
 from gnomon.serve.settings import ServeSettings
 from gnomon.serve.state import ServerState
 
-ROUTERS = (api_docs.router, collections.router)
+ROUTERS = (api_docs.router, collections.router, probes.router)
 
 
-def create_app(settings: ServeSettings, *, opened: ServerState | None = None) -> FastAPI:
+def create_app(
+    settings: ServeSettings, *, opened: ServerState | None = None, abandon: Callable[[], None] = lambda: None
+) -> FastAPI:
     """The ASGI application. Its start raises what opening a collection or loading a model raises.
 
-    `opened` is a state that the caller has opened already; the application closes it.
+    `opened` is a state that the caller has opened already; the application closes it. `abandon` is called at the end
+    where something still runs in a thread although the time for it is up.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        state = opened or ServerState(settings)
-        app.state.gnomon = state
+        state = app.state.gnomon = opened or ServerState(settings)
         try:
             if opened is None:
                 state.open()
-            yield
+            with announced(state.shutdown, settings.limits.drain_seconds):
+                yield
         finally:
-            state.close()
+            state.shutdown.begin()
+            if not await state.close():
+                abandon()
 
     app = FastAPI(title="gnomon", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     errors.install(app)
     _protect(app, settings)
+    app.add_middleware(ObservedRequests)
     for router in ROUTERS:
         app.include_router(router)
     return app
@@ -74,4 +82,5 @@ def _protect(app: FastAPI, settings: ServeSettings) -> None:
 def app_of_worker() -> FastAPI:
     """The application of a process that `gnomon.serve.serve` started."""
     log_to_stderr()
-    return create_app(ServeSettings.from_environment())
+    end_with_parent()
+    return create_app(ServeSettings.from_environment(), abandon=end_process)

@@ -91,6 +91,12 @@ class SpaceDemandFailed(RequestError):
     status = 409
 
 
+class NotReady(RequestError):
+    """The server should get no requests now."""
+
+    status = 503
+
+
 class Overloaded(RequestError):
     """More work is waiting than the server takes on."""
 

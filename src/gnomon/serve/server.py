@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from typing import Any
 
 from gnomon.core.errors import InvalidInput, StorageError, missing_extra
+from gnomon.serve.lifecycle import end_process, signals_ignored
 from gnomon.serve.logs import log_to_stderr
 from gnomon.serve.security.exposure import check_keys
 from gnomon.serve.settings import ServeSettings
@@ -25,21 +27,25 @@ def serve(settings: ServeSettings, *, started: Callable[[str], None] = lambda ad
         from uvicorn.supervisors import Multiprocess
 
         from gnomon.serve.app import create_app
-        from gnomon.serve.state import ServerState
+        from gnomon.serve.observability.metrics import shared_metrics
+        from gnomon.serve.state import CollectionRegistry, ServerState
     except ImportError:
         raise missing_extra("uvicorn", extra="serve") from None
     check_keys(settings.host, settings.keys)
     listening = bound(settings.host, settings.port)
-    state = ServerState(settings)
-    state.open()  # here, so that what fails is one error and no worker's traceback
     alone = settings.workers == 1
+    # Opened here, so that what fails is one error and no worker's traceback.
+    opened = None
     if alone:
+        opened = ServerState(settings)
+        opened.open()
         log_to_stderr()
     else:
-        state.close()
+        with closing(CollectionRegistry(settings.collections)) as registry:
+            registry.open()
         settings.to_environment()
     config = uvicorn.Config(
-        create_app(settings, opened=state) if alone else "gnomon.serve.app:app_of_worker",
+        create_app(settings, opened=opened, abandon=end_process) if alone else "gnomon.serve.app:app_of_worker",
         factory=not alone,
         workers=settings.workers,
         **connection_options(settings),
@@ -47,10 +53,12 @@ def serve(settings: ServeSettings, *, started: Callable[[str], None] = lambda ad
     host, port = listening.getsockname()[:2]
     started(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
     server = uvicorn.Server(config)
-    if alone:
-        server.run(sockets=[listening])
-    else:
-        Multiprocess(config, sockets=[listening]).run()
+    with signals_ignored():
+        if alone:
+            server.run(sockets=[listening])
+        else:
+            with shared_metrics():
+                Multiprocess(config, sockets=[listening]).run()
 
 
 def connection_options(settings: ServeSettings) -> dict[str, Any]:

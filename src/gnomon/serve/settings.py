@@ -20,7 +20,9 @@ class Limits:
 
     A body of `body_bytes` at most must arrive within `body_seconds`, plus a second for each 1000 bytes; headers of
     `header_bytes` within `header_seconds`; a caller that takes nothing of its answer for `send_seconds` is cut off.
-    Above `connections` at a time a process refuses further ones with 503.
+    Above `connections` at a time a process refuses further ones with 503. `shutdown_seconds` is what requests under way
+    have left when the process is told to end; for `drain_seconds` before that it answers as before, and only `/ready`
+    says that it will end.
     """
 
     body_bytes: int = 32 << 20
@@ -33,6 +35,7 @@ class Limits:
     running: int = 8
     waiting: int = 256
     shutdown_seconds: float = 30.0
+    drain_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,13 @@ from fastapi import Request
 from gnomon.collection.collection import Collection
 from gnomon.collection.opening import open_collection
 from gnomon.core.contracts import Encoder
+from gnomon.core.errors import GnomonError
 from gnomon.encode.load import load_encoder
 from gnomon.serve.errors import UnknownCollection, UnknownModel
+from gnomon.serve.lifecycle import Shutdown
+from gnomon.serve.observability.metrics import Metrics
+from gnomon.serve.observability.tracing import configured_tracing
+from gnomon.serve.readiness import Readiness
 from gnomon.serve.settings import ServeSettings
 from gnomon.serve.work import WorkQueue
 
@@ -39,6 +44,11 @@ class CollectionRegistry:
             if name not in self._open:
                 self._open[name] = open_collection(self._folders[name], create=False)
             return self._open[name]
+
+    def open(self) -> None:
+        """Open all. Raises what opening one raises."""
+        for name in self:
+            self.get(name)
 
     def close(self) -> None:
         """Close all."""
@@ -71,21 +81,47 @@ class ServerState:
 
     def __init__(self, settings: ServeSettings) -> None:
         self.settings = settings
-        self.work = WorkQueue(settings.limits)
+        self.metrics, self.tracing = Metrics(), configured_tracing()
+        self.shutdown = Shutdown(settings.limits.shutdown_seconds)
+        self.work = WorkQueue(settings.limits, self.metrics.set_queue)
         self.collections = CollectionRegistry(settings.collections)
         self.models = ModelRegistry(settings, self.collections)
+        self.readiness = Readiness(self._reason_against_searches)
 
     def open(self) -> None:
         """Open all collections and load all models, so that the first request waits for nothing."""
         for name in self.collections:
-            self.collections.get(name)
+            self.collections.get(name).internals.warm()
         for name in self.settings.models:
             self.models.encoder(name)
 
-    def close(self) -> None:
-        """Finish what runs, then close everything."""
-        self.work.close()
-        self.collections.close()
+    async def close(self) -> bool:
+        """Finish what runs, then close everything. False where something still runs when the time for it is up.
+
+        What that has committed is kept, and it is for the caller to end the process: a thread cannot be stopped.
+        """
+        has_ended = await self.work.close(self.shutdown.remaining_s)
+        if has_ended:
+            self.collections.close()
+        if self.tracing is not None:
+            self.tracing.close()
+        return has_ended
+
+    def reason_against(self) -> str:
+        """Why this process should get no requests now, "" where it should."""
+        if self.shutdown.is_begun:
+            return "the server is shutting down"
+        if self.work.waiting >= self.settings.limits.waiting:
+            return f"the queue is full: {self.work.waiting} requests wait"
+        return self.readiness.reason()
+
+    def _reason_against_searches(self) -> str:
+        for name in self.collections:
+            try:
+                self.collections.get(name).internals.snapshot()
+            except GnomonError as error:
+                return f"the collection {name!r} cannot be searched: {error.message}"
+        return ""
 
 
 def state_of(request: Request) -> ServerState:

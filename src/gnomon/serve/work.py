@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
+from gnomon.core.instrumentation import stage
 from gnomon.serve.errors import Overloaded, TimeLimit
 from gnomon.serve.settings import Limits
 
@@ -20,11 +21,11 @@ class WorkQueue:
     """Runs blocking functions in threads, `limits.running` at a time, with at most `limits.waiting` before them.
 
     A caller that leaves while it waits gives up its place. A thread cannot be stopped: the place of a caller that
-    leaves later, or whose time is up, is free when its function returns.
+    leaves later, or whose time is up, is free when its function returns. `changed` is told how many wait and run.
     """
 
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+    def __init__(self, limits: Limits, changed: Callable[[int, int], None] = lambda waiting, running: None) -> None:
+        self._limits, self._changed = limits, changed
         self._places = asyncio.Semaphore(limits.running)
         self._threads = ThreadPoolExecutor(limits.running, thread_name_prefix="gnomon-serve")
         self.running, self.waiting = 0, 0
@@ -45,25 +46,35 @@ class WorkQueue:
             raise TimeLimit(f"the request took more than {self._limits.request_seconds:g} seconds") from error
 
     async def _place(self) -> None:
-        self.waiting += 1
+        self._count(waiting=1)
         try:
-            await self._places.acquire()
+            with stage("queue"):
+                await self._places.acquire()
         finally:
-            self.waiting -= 1
+            self._count(waiting=-1)
 
     def _started(self, call: Callable[[], T]) -> asyncio.Future[T]:
-        self.running += 1
+        self._count(running=1)
         context = contextvars.copy_context()
         future = asyncio.get_running_loop().run_in_executor(self._threads, context.run, call)
         future.add_done_callback(self._ended)
         return future
 
     def _ended(self, future: asyncio.Future[Any]) -> None:
-        self.running -= 1
+        self._count(running=-1)
         self._places.release()
         if not future.cancelled():
             future.exception()  # read, so that an error of a caller that left is not reported as forgotten
 
-    def close(self) -> None:
-        """End the threads when what runs has ended."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
+    def _count(self, *, waiting: int = 0, running: int = 0) -> None:
+        self.waiting += waiting
+        self.running += running
+        self._changed(self.waiting, self.running)
+
+    async def close(self, limit_s: float) -> bool:
+        """End the threads when what runs has ended, at most `limit_s` later. Returns whether it has."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        ends = asyncio.get_running_loop().time() + limit_s
+        while self.running and asyncio.get_running_loop().time() < ends:
+            await asyncio.sleep(0.02)
+        return not self.running

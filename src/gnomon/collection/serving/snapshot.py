@@ -323,6 +323,15 @@ class ServedVersion:
         """Reads vectors and texts of its chunks, by id."""
         return lookups(self.catalog, self.version)
 
+    def load_models(self) -> None:
+        """Load the models of searches and run each once; a server's is asked nothing. Raises what loading raises."""
+        encoder = self.encoders.for_searches()
+        if not isinstance(for_role(self.encoders.encoder, "query"), MeteredEncoder):
+            encoder.encode([_FIRST], role="query")
+        self.reranker.warm(_FIRST)
+        if self.version.sparse is not None:
+            self.sparse.encoder.encode([_FIRST], role="query")
+
     def warm(self, like: ServedVersion, *, wait_s: float = 600.0) -> None:
         """Load and update what `like` has loaded, so that the first search does not wait.
 
@@ -330,12 +339,7 @@ class ServedVersion:
         Raises CollectionBusy where another process builds its indexes for longer than `wait_s`.
         """
         if like.encoders.is_open and not self.encoders.is_searching:
-            encoder = self.encoders.for_searches()
-            if not isinstance(for_role(self.encoders.encoder, "query"), MeteredEncoder):
-                encoder.encode([_FIRST], role="query")
-            self.reranker.warm(_FIRST)
-            if self.version.sparse is not None:
-                self.sparse.encoder.encode([_FIRST], role="query")
+            self.load_models()
         if like.derived.is_open and self.derived.lag(self.derived.head()) != 0:
             self.derived.refresh(save=True, wait_s=wait_s)
 
