@@ -36,6 +36,12 @@ class UnknownModel(RequestError):
     status = 404
 
 
+class CollectionGone(RequestError):
+    """The folder of a collection that is served is not there at the moment."""
+
+    status = 503
+
+
 class Unauthorized(RequestError):
     """No API key, or none that is known and still good."""
 

@@ -14,7 +14,7 @@ from gnomon.collection.opening import open_collection
 from gnomon.core.contracts import Encoder
 from gnomon.core.errors import GnomonError
 from gnomon.encode.load import load_encoder
-from gnomon.serve.errors import UnknownCollection, UnknownModel
+from gnomon.serve.errors import CollectionGone, UnknownCollection, UnknownModel
 from gnomon.serve.lifecycle import Shutdown
 from gnomon.serve.observability.metrics import Metrics
 from gnomon.serve.observability.tracing import configured_tracing
@@ -29,20 +29,33 @@ class CollectionRegistry:
     def __init__(self, folders: Mapping[str, Path]) -> None:
         self._folders = dict(folders)
         self._open: dict[str, Collection] = {}
+        self._files: dict[str, tuple[int, int]] = {}
         self._lock = threading.Lock()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._folders)
 
     def get(self, name: str) -> Collection:
-        """The open collection. Raises UnknownCollection, and what opening one raises."""
+        """The open collection: opened anew where another folder has taken its place.
+
+        Raises UnknownCollection, CollectionGone while its folder is not there, and what opening one raises.
+        """
         if name not in self._folders:
             raise UnknownCollection(
                 f"no collection {name[:100]!r} is served", expected="one of those that GET /v1/collections lists"
             )
         with self._lock:
+            file = _identity(self._folders[name])
+            if name in self._files and file != self._files[name]:
+                self._open.pop(name, None)  # not closed: requests may be using it, and it has nothing left to save to
+                if file is None:
+                    raise CollectionGone(
+                        f"the folder of the collection {name!r} is not there any more",
+                        expected="it where it was when the server started; then the collection is served again",
+                    )
             if name not in self._open:
                 self._open[name] = open_collection(self._folders[name], create=False)
+                self._files[name] = _identity(self._folders[name]) or (0, 0)
             return self._open[name]
 
     def open(self) -> None:
@@ -55,6 +68,14 @@ class CollectionRegistry:
         with self._lock:
             while self._open:
                 self._open.popitem()[1].close()
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        found = (folder / "collection.db").stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 class ModelRegistry:
