@@ -17,14 +17,19 @@ from gnomon.serve.middleware.request_log import RequestLog
 from gnomon.serve.middleware.request_origin import LOOPBACK_NAMES, RequestOrigin
 from gnomon.serve.middleware.response_headers import ResponseHeaders
 from gnomon.serve.observability.middleware import ObservedRequests
-from gnomon.serve.routes import api_docs, collections, probes
+from gnomon.serve.routes import api_docs, collections, page, probes
 from gnomon.serve.security.access import Authentication
 from gnomon.serve.security.exposure import check_keys, is_exposed
 from gnomon.serve.security.keys import KeyFile
 from gnomon.serve.settings import ServeSettings
 from gnomon.serve.state import ServerState
 
-ROUTERS = (api_docs.router, collections.router, probes.router)
+ROUTERS = (
+    api_docs.router,
+    collections.router,
+    page.router,
+    probes.router,
+)
 
 
 def create_app(

@@ -124,7 +124,10 @@ function Range({ field, filter, set }: InputProps) {
     />
   );
   return (
-    <div class="range">
+    <div class={`range range-${kind}`}>
+      <span class="soft" aria-hidden="true">
+        from
+      </span>
       {input("from", from, bound(field.min), (value) => set(ofRange(value, to)))}
       <span class="soft" aria-hidden="true">
         to
