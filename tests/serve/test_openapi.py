@@ -25,8 +25,7 @@ def test_each_route_documents_its_errors_and_its_result(document):
             where = f"{method} {path}"
             assert {"4XX", "5XX"} <= set(answers), where
             assert "422" not in answers, where
-            assert operation.get("summary") and operation.get("description"), where
-            assert operation.get("tags"), where
+            assert {"summary", "description", "tags"} <= set(operation), where
 
 
 def test_the_document_names_no_path_of_this_machine(document, kb):
