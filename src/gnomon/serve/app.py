@@ -17,7 +17,7 @@ from gnomon.serve.middleware.request_log import RequestLog
 from gnomon.serve.middleware.request_origin import LOOPBACK_NAMES, RequestOrigin
 from gnomon.serve.middleware.response_headers import ResponseHeaders
 from gnomon.serve.observability.middleware import ObservedRequests
-from gnomon.serve.routes import api_docs, collections, page, probes
+from gnomon.serve.routes import api_docs, collections, page, probes, search
 from gnomon.serve.schemas.errors import ERROR_RESPONSES
 from gnomon.serve.security.access import Authentication
 from gnomon.serve.security.exposure import check_keys, is_exposed
@@ -30,6 +30,7 @@ ROUTERS = (
     collections.router,
     page.router,
     probes.router,
+    search.router,
 )
 
 

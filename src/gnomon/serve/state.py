@@ -19,7 +19,9 @@ from gnomon.serve.lifecycle import Shutdown
 from gnomon.serve.observability.metrics import Metrics
 from gnomon.serve.observability.tracing import configured_tracing
 from gnomon.serve.readiness import Readiness
+from gnomon.serve.searches import SearchQueue
 from gnomon.serve.settings import ServeSettings
+from gnomon.serve.versions import VersionViews
 from gnomon.serve.work import WorkQueue
 
 
@@ -30,6 +32,7 @@ class CollectionRegistry:
         self._folders = dict(folders)
         self._open: dict[str, Collection] = {}
         self._files: dict[str, tuple[int, int]] = {}
+        self._views: dict[str, VersionViews] = {}
         self._lock = threading.Lock()
 
     def __iter__(self) -> Iterator[str]:
@@ -62,6 +65,11 @@ class CollectionRegistry:
         """Open all. Raises what opening one raises."""
         for name in self:
             self.get(name)
+
+    def views(self, name: str) -> VersionViews:
+        """The versions of a collection, to be opened for requests. Raises as `get`."""
+        kb = self.get(name)
+        return self._views.setdefault(name, VersionViews(kb))
 
     def close(self) -> None:
         """Close all."""
@@ -105,6 +113,7 @@ class ServerState:
         self.metrics, self.tracing = Metrics(), configured_tracing()
         self.shutdown = Shutdown(settings.limits.shutdown_seconds)
         self.work = WorkQueue(settings.limits, self.metrics.set_queue)
+        self.searches = SearchQueue(self.work, settings.limits)
         self.collections = CollectionRegistry(settings.collections)
         self.models = ModelRegistry(settings, self.collections)
         self.readiness = Readiness(self._reason_against_searches)

@@ -101,9 +101,7 @@ class Serving:
     def pinned(self, version_id: int | None = None) -> Serving:
         """One that answers by a single version always, the one that answers now by default; it shares what is open."""
         served = self.current()[0] if version_id is None else self.served_version(version_id)
-        return Serving(
-            self.folder, self.catalog, self.encoders, version=served.version, fixed=True, borrowed=served
-        )
+        return Serving(self.folder, self.catalog, self.encoders, version=served.version, fixed=True, borrowed=served)
 
     def served_version(self, version_id: int) -> ServedVersion:
         """The version of an id, opened where it is not yet; nothing is loaded."""
