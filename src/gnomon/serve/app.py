@@ -12,6 +12,7 @@ from gnomon import __version__
 from gnomon.serve import errors
 from gnomon.serve.lifecycle import announced, end_process, end_with_parent
 from gnomon.serve.logs import log_to_stderr
+from gnomon.serve.mcp import http as mcp_http
 from gnomon.serve.middleware.request_limits import RequestLimits
 from gnomon.serve.middleware.request_log import RequestLog
 from gnomon.serve.middleware.request_origin import LOOPBACK_NAMES, RequestOrigin
@@ -50,7 +51,8 @@ def create_app(
             if opened is None:
                 state.open()
             with announced(state.shutdown, settings.limits.drain_seconds):
-                yield
+                async with mcp.running(state):
+                    yield
         finally:
             state.shutdown.begin()
             if not await state.close():
@@ -60,6 +62,7 @@ def create_app(
     errors.install(app)
     _protect(app, settings)
     app.add_middleware(ObservedRequests)
+    mcp = mcp_http.install(app)
     for router in ROUTERS:
         app.include_router(router, responses=ERROR_RESPONSES)
     return app
