@@ -7,10 +7,12 @@ import re
 import sys
 
 import anyio
+import httpx2
 import pytest
 from mcp import StdioServerParameters
 from mcp.client import Client
 from mcp.client.stdio import stdio_client
+from mcp.client.streamable_http import streamable_http_client
 
 from support.serve_app import DOCUMENTS, make_collection, server
 
@@ -200,3 +202,37 @@ def test_over_stdio_by_a_real_process(folder, tmp_path):
     assert wrong.is_error
     assert "no document 'nope'" in wrong.content[0].text
     assert "Traceback" not in (tmp_path / "stderr").read_text()
+
+
+def test_a_key_reaches_its_collections_only(folder, tmp_path):
+    from gnomon.serve.security.keys import KeyFile
+
+    other = make_collection(tmp_path, [{"id": "moon", "text": "The moon has no wind."}])
+    _, token = KeyFile(tmp_path / "keys.json").create("assistant", collections=["other"])
+
+    async def run(address):
+        async with (
+            httpx2.AsyncClient(headers={"authorization": f"Bearer {token}"}) as http,
+            Client(streamable_http_client(f"{address}/mcp", http_client=http)) as client,
+        ):
+            tools = await client.list_tools()
+            found = await client.call_tool("status", {})
+            refused = await client.call_tool("search", {"query": "x", "collection": "kb"})
+            return client.instructions + tools.tools[0].description, found.structured_content, refused
+
+    with server({"kb": folder, "other": other}, keys=tmp_path / "keys.json") as address:
+        assert httpx2.post(f"{address}/mcp", json={}).status_code == 401
+        described, found, refused = anyio.run(run, address)
+    assert "kb" not in described
+    assert [each["name"] for each in found["collections"]] == ["other"]
+    assert refused.content[0].text.endswith("no collection 'kb'; expected: one of: other")
+
+
+def test_other_sites_and_open_streams_are_refused(address):
+    headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+    assert httpx2.post(f"{address}/mcp", json=call, headers=headers).status_code == 200
+    for more in ({"host": "evil.example"}, {"origin": "https://evil.example"}):
+        assert httpx2.post(f"{address}/mcp", json=call, headers={**headers, **more}).status_code in (403, 421)
+    assert httpx2.get(f"{address}/mcp").status_code == 405
+    assert httpx2.post(f"{address}/mcp", content=b"{", headers=headers).status_code == 400
