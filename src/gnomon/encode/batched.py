@@ -3,11 +3,13 @@ the next one."""
 
 from __future__ import annotations
 
+import contextvars
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from gnomon.core.contracts import DelegatingEncoder, Encoder, Role
 from gnomon.core.vectors import Vectors
@@ -99,7 +101,9 @@ class BatchedEncoder(DelegatingEncoder):
 
         Cancelled, the call gives up its place; a batch that is under way is finished.
         """
-        call = Call(counted.texts, counted.role, lambda: self._start(call), counted=counted, divisible=True)
+        context = contextvars.copy_context()  # whoever observes the caller is told of its batches
+        start = partial(self._start, context)
+        call = Call(counted.texts, counted.role, lambda: start(call), counted=counted, divisible=True)
         if not counted.texts:
             call.place(None, self.encoder.encode([], role=counted.role))
             return call.future
@@ -116,11 +120,11 @@ class BatchedEncoder(DelegatingEncoder):
                 return
             pool.shutdown()
 
-    def _start(self, call: Call) -> None:
+    def _start(self, context: contextvars.Context, call: Call) -> None:
         with self._pool_lock:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(self.lanes, thread_name_prefix="gnomon-encode")
-            self._pool.submit(self._lead, call)
+            self._pool.submit(context.copy().run, self._lead, call)
 
     def _lead(self, call: Call) -> None:
         try:

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 
 from gnomon.core.errors import InvalidInput, ModelUnsupported, TruncatedText
 from gnomon.encode.layout.chat_template import ChatTemplate
-from gnomon.encode.layout.cross_encoder import CrossEncoderLayout
+from gnomon.encode.layout.cross_encoder import CrossEncoderLayout, ScoreActivation
 from gnomon.encode.layout.families import transformer_spec
 from gnomon.encode.layout.tokenizer_config import read_tokenizer_config
 from gnomon.encode.runtime.batches import pad, padded_batches, parallel_map
@@ -154,16 +154,22 @@ class CrossEncoder:
         """The longest pair read whole: query, text and special tokens together."""
         return self._layout.max_tokens
 
+    @property
+    def activation(self) -> ScoreActivation:
+        """What makes a score of the model's logit: with "sigmoid" it is between 0 and 1."""
+        return self._layout.activation
+
+    def count_tokens(self, query: str, texts: Sequence[str]) -> list[int]:
+        """Each pair's length in tokens, special tokens and prompt included, before truncation."""
+        return self._pairs(query, texts).counts
+
     def score(self, query: str, texts: Sequence[str]) -> Float[np.ndarray, " texts"]:
         """One score a text, higher is better: what the model's own activation makes of its logit.
 
         Warns TruncatedText for pairs beyond `max_tokens`. Raises InvalidInput for what is not text.
         """
-        check_texts([query])
-        check_texts(texts)
+        pairs = self._pairs(query, texts)
         scores = np.empty(len(texts), dtype=np.float32)
-        asked = self._layout.prompt + query if self._layout.logits is None else query
-        pairs = self._tokenizer.tokenise(asked, texts)
         budget = self._settings.batch_budget
 
         def run(batch: tuple[Any, Any, Any]) -> tuple[Any, Any]:
@@ -176,6 +182,12 @@ class CrossEncoder:
             scores[positions] = made
         self._warn(pairs.counts)
         return scores
+
+    def _pairs(self, query: str, texts: Sequence[str]) -> TokenisedPairs:
+        check_texts([query])
+        check_texts(texts)
+        asked = self._layout.prompt + query if self._layout.logits is None else query
+        return self._tokenizer.tokenise(asked, texts)
 
     def _warn(self, counts: Sequence[int]) -> None:
         limit = self._layout.max_tokens

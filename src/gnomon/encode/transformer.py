@@ -79,6 +79,11 @@ class TransformerEncoder(RoleMethods):
         return self._settings.lanes
 
     @property
+    def batch_tokens(self) -> int:
+        """How many tokens one inference takes, padding included."""
+        return self._settings.batch_budget
+
+    @property
     def tokenizer_json(self) -> str:
         """The tokenizer in the `tokenizers` library's JSON, without truncation and padding."""
         return self._tokenizer.json

@@ -12,14 +12,13 @@ from gnomon import __version__
 from gnomon.serve import errors
 from gnomon.serve.lifecycle import announced, end_process, end_with_parent
 from gnomon.serve.logs import log_to_stderr
-from gnomon.serve.mcp import http as mcp_http
+from gnomon.serve.middleware.disconnection import CancelOnDisconnect
 from gnomon.serve.middleware.request_limits import RequestLimits
 from gnomon.serve.middleware.request_log import RequestLog
 from gnomon.serve.middleware.request_origin import LOOPBACK_NAMES, RequestOrigin
 from gnomon.serve.middleware.response_headers import ResponseHeaders
 from gnomon.serve.observability.middleware import ObservedRequests
-from gnomon.serve.routes import api_docs, collections, page, probes, search
-from gnomon.serve.schemas.errors import ERROR_RESPONSES
+from gnomon.serve.routes import api_docs, collections, embeddings, models, probes, rerank
 from gnomon.serve.security.access import Authentication
 from gnomon.serve.security.exposure import check_keys, is_exposed
 from gnomon.serve.security.keys import KeyFile
@@ -29,9 +28,10 @@ from gnomon.serve.state import ServerState
 ROUTERS = (
     api_docs.router,
     collections.router,
-    page.router,
+    embeddings.router,
+    models.router,
     probes.router,
-    search.router,
+    rerank.router,
 )
 
 
@@ -51,8 +51,7 @@ def create_app(
             if opened is None:
                 state.open()
             with announced(state.shutdown, settings.limits.drain_seconds):
-                async with mcp.running(state):
-                    yield
+                yield
         finally:
             state.shutdown.begin()
             if not await state.close():
@@ -62,15 +61,15 @@ def create_app(
     errors.install(app)
     _protect(app, settings)
     app.add_middleware(ObservedRequests)
-    mcp = mcp_http.install(app)
     for router in ROUTERS:
-        app.include_router(router, responses=ERROR_RESPONSES)
+        app.include_router(router)
     return app
 
 
 def _protect(app: FastAPI, settings: ServeSettings) -> None:
     check_keys(settings.host, settings.keys)
     # The last one added is the first that a request passes.
+    app.add_middleware(CancelOnDisconnect)
     if settings.keys is not None:
         app.add_middleware(Authentication, keys=KeyFile(settings.keys))
     app.add_middleware(RequestLimits, limits=settings.limits)

@@ -42,13 +42,14 @@ class Limits:
 class BatchSettings:
     """How the texts of concurrent requests are encoded together.
 
-    `max_wait_ms` is how long a text may wait for others, `max_tokens` the tokens of a batch, `queued_tokens` the
-    tokens that may wait before further requests are refused with 429.
+    `max_wait_ms` is how long a batch waits for more texts where the one before was of several requests, `max_tokens`
+    the tokens of a batch, padding included (None: of one inference of the model), `queued_tokens` the tokens that may
+    wait before further requests are refused with 429.
     """
 
     enabled: bool = True
-    max_wait_ms: float = 0.0
-    max_tokens: int = 16_384
+    max_wait_ms: float = 2.0
+    max_tokens: int | None = None
     queued_tokens: int = 1_000_000
 
 

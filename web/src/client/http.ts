@@ -36,13 +36,6 @@ export function keepApiKey(key: string): void {
   }
 }
 
-let unauthorized: (why: string) => void = () => undefined;
-
-/** What to do when the server wants a key, or another one. */
-export function onUnauthorized(react: (why: string) => void): void {
-  unauthorized = react;
-}
-
 /** A request: `body` is sent as JSON, by POST unless `method` says another. */
 export interface Ask {
   body?: unknown;
@@ -74,11 +67,7 @@ export async function fetchResponse(path: string, { body, method, signal, accept
     if (isAbort(error)) throw error;
     throw new RequestFailed("The server does not answer.", 0, "", "Is gnomon serve still running? Then try again.");
   }
-  if (!response.ok) {
-    const failed = await failure(response);
-    if (failed.status === 401) unauthorized(failed.message);
-    throw failed;
-  }
+  if (!response.ok) throw await failure(response);
   return response;
 }
 
