@@ -66,6 +66,21 @@ def other(kb: Collection, tmp_path: Path) -> Iterator[Collection]:
     collection.close()
 
 
+def test_a_pinned_collection_goes_on_with_its_version(kb: Collection) -> None:
+    pinned, by_name = kb.pinned(), kb.pinned("v2")
+    assert (pinned.version.name, by_name.version.name) == ("v1", "v2")
+    assert pinned.internals.indexes is kb.internals.indexes  # nothing is loaded again
+    kb.switch("v3")
+    assert (kb.version.name, pinned.version.name, by_name.version.name) == ("v3", "v1", "v2")
+    for view in (kb, pinned, by_name):
+        assert served(view).keys() == TEXTS.keys()
+    pinned.close()
+    assert kb.search("heron")  # it closes nothing of the collection's
+    assert by_name.search("heron")
+    with pytest.raises(InvalidInput, match="no version v9"):
+        kb.pinned("v9")
+
+
 def test_a_switch_is_followed_and_until_then_the_former_answers(kb: Collection, other: Collection) -> None:
     before = other.internals.indexes
     assert other.search("heron")

@@ -85,6 +85,8 @@ def test_fusion_adds_stretched_scores_and_keeps_each_stage() -> None:
     assert ranking.scores.tolist() == pytest.approx([0.75, 0.5, 0.0, 0.0])
     assert ranking.stages["a"].tolist() == pytest.approx([6.0, 10.0, 2.0, np.nan], nan_ok=True)
     assert ranking.stages["b"].tolist() == pytest.approx([0.5, np.nan, np.nan, 0.1], nan_ok=True)
+    assert ranking.shares["a"].tolist() == pytest.approx([0.25, 0.5, 0.0, 0.0])
+    assert ranking.shares["b"].tolist() == pytest.approx([0.5, 0.0, 0.0, 0.0])
 
 
 def test_reciprocal_rank_and_weights() -> None:
@@ -125,6 +127,8 @@ def test_the_first_k_of_more_are_the_same(a, b, k, fusion) -> None:
     assert few.ids.tolist() == many.ids.tolist()[:k]
     assert set(many.ids.tolist()) == set(a) | set(b)
     assert (np.diff(many.scores) <= 0).all()
+    for ranking in (few, many):
+        assert sum(ranking.shares.values()) == pytest.approx(ranking.scores, abs=1e-6)
 
 
 def test_an_error_of_any_part_reaches_the_caller() -> None:

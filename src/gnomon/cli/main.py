@@ -21,6 +21,7 @@ from gnomon.cli import (  # noqa: F401 - each registers its commands on the app
     fields,
     index,
     keys,
+    mcp,
     migrate,
     mine,
     models,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from gnomon.collection import export
 from gnomon.collection.catalog import mutations, queries, schema
-from gnomon.collection.catalog.versions import Version, by_id, live_chunking, live_id
+from gnomon.collection.catalog.versions import Version, by_id, complete_version, live_chunking, live_id
 from gnomon.collection.duplicates import deeper, lacks_results, spare_depth
 from gnomon.collection.evaluation import GROUP_DEPTH, chunk_texts, run_queries
 from gnomon.collection.fields import FieldRegistry
@@ -437,6 +437,19 @@ class Collection:
         """Delete what only retired versions need; `vacuum` gives the space back to the disk, slowly."""
         return self.versions.prune(vacuum=vacuum)
 
+    def pinned(self, version: str | None = None) -> Collection:
+        """This collection with one version for all that is asked of it, whatever goes live meanwhile.
+
+        `version` names it ("v2"); by default it is the one that answers now. Models, indexes and the connection are
+        this collection's, which is the one to close. Costs next to nothing, so that each request may have its own.
+        Raises InvalidInput for a name that is not there, NotReady for a version that lacks documents.
+        """
+        if version is None:
+            return Collection(self._serving.pinned())
+        with self._catalog.read() as connection:
+            found = complete_version(connection, version)
+        return Collection(self._serving.pinned(found.id))
+
     @property
     def encoder(self) -> Encoder:
         """The collection's encoder, loaded and checked against its canaries when first needed.
@@ -467,7 +480,6 @@ class Collection:
     def close(self) -> None:
         """Close files, connections and threads."""
         self._serving.close()
-        self._catalog.close()
 
     def __repr__(self) -> str:
         version = self._serving.active.version  # reads nothing, so that it works for a closed one too

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 
-from gnomon.collection.catalog import fields
+from gnomon.collection.catalog import fields, queries
 from gnomon.collection.catalog.connection import Catalog
-from gnomon.collection.catalog.fields import FieldChange, FieldInfo
+from gnomon.collection.catalog.fields import FieldChange, FieldFacet, FieldInfo
 from gnomon.core.errors import InvalidInput
 from gnomon.retrieve.where import OWN
 from gnomon.text.field_types import FIELD_TYPES, FieldType, as_field_type
@@ -22,11 +22,23 @@ class FieldRegistry:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
+        self._facets: tuple[object, tuple[FieldFacet, ...]] | None = None
 
     def all(self) -> tuple[FieldInfo, ...]:
         """Every field, in order of name, with counts: looks at every document."""
         with self._catalog.read() as connection:
             return tuple(fields.infos(connection))
+
+    def facets(self, most: int = 20) -> tuple[FieldFacet, ...]:
+        """Every field that a document has, in order of name, with its `most` frequent values and its range.
+
+        Looks at every document; kept until one is written.
+        """
+        with self._catalog.read() as connection:
+            at = (most, queries.head(connection), fields.revision(connection))
+            if self._facets is None or self._facets[0] != at:
+                self._facets = (at, fields.facets(connection, most))
+            return self._facets[1]
 
     def set_type(self, name: str, to: FieldType) -> FieldChange:
         """Declare a field's type ("text", "number", "boolean" or "date"), and convert what is stored of it.

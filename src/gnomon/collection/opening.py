@@ -197,16 +197,7 @@ def _serving_version(catalog: Catalog, name: str | None) -> Version | None:
         live = versions.live_version(connection)
         if name is None or live is None:
             return live
-        version = versions.by_name(connection, name)
-        state = versions.version_state(connection, version.id)
-    if state.is_complete:
-        return version
-    is_retired = state.state == "retired"
-    raise versions.NotReady(
-        f"{name} is retired" if is_retired else f"{name} is {state.behind:,} documents behind",
-        expected="a version that holds every document",
-        hint="gnomon versions shows which do" + ("" if is_retired else ", and how far this one is"),
-    )
+        return versions.complete_version(connection, name)
 
 
 def _unfinished(folder: Path) -> CollectionNotFound:

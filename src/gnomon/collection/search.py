@@ -226,10 +226,14 @@ def hits(connection: Connection, query: str, ranking: Ranking, *, options: HitOp
     stems = highlighter(query)
     found = []
     for place, row in shown:
-        stages = {name: float(values[place]) for name, values in ranking.stages.items() if not np.isnan(values[place])}
+        stages, shares = (_known(each, place) for each in (ranking.stages, ranking.shares))
         hit = _hit(row, float(ranking.scores[place]), stages, shown=snippet(row.text, stems))
-        found.append(replace(hit, more=more.get(row.id, 0), copies=others.get(row.id, ())))
+        found.append(replace(hit, more=more.get(row.id, 0), copies=others.get(row.id, ()), shares=shares))
     return found
+
+
+def _known(columns: Mapping[str, Array], place: int) -> dict[str, float]:
+    return {name: float(values[place]) for name, values in columns.items() if not np.isnan(values[place])}
 
 
 def _hit(row: Any, score: float, stages: Mapping[str, float], *, shown: tuple[str, tuple[tuple[int, int], ...]]) -> Hit:

@@ -108,10 +108,15 @@ def convex(columns: Sequence[Float[np.ndarray, " ids"]], weights: Sequence[float
     >>> convex([np.array([1.0, 3.0, np.nan]), np.array([np.nan, 5.0, 4.0])], [0.5, 0.5]).tolist()
     [0.0, 1.0, 0.0]
     """
-    total = np.zeros(len(columns[0]), dtype=np.float64)
-    for column, weight in zip(columns, weights, strict=True):
-        total += weight * np.nan_to_num(min_max(column), nan=0.0)
-    return total
+    return np.asarray(convex_shares(columns, weights).sum(axis=0))
+
+
+def convex_shares(
+    columns: Sequence[Float[np.ndarray, " ids"]], weights: Sequence[float]
+) -> Float[np.ndarray, " lists ids"]:
+    """What each list adds to the sum of `convex`, a row a list."""
+    rows = [weight * np.nan_to_num(min_max(column), nan=0.0) for column, weight in zip(columns, weights, strict=True)]
+    return np.stack(rows)
 
 
 def reciprocal_rank(
@@ -124,9 +129,16 @@ def reciprocal_rank(
     >>> reciprocal_rank([np.array([0.9, 0.1])], [1.0]).round(5).tolist()
     [0.01639, 0.01613]
     """
-    total = np.zeros(len(columns[0]), dtype=np.float64)
-    for column, weight in zip(columns, weights, strict=True):
+    return np.asarray(reciprocal_rank_shares(columns, weights, constant=constant).sum(axis=0))
+
+
+def reciprocal_rank_shares(
+    columns: Sequence[Float[np.ndarray, " ids"]], weights: Sequence[float], *, constant: float = 60.0
+) -> Float[np.ndarray, " lists ids"]:
+    """What each list adds to the sum of `reciprocal_rank`, a row a list."""
+    rows = np.zeros((len(columns), len(columns[0])), dtype=np.float64)
+    for row, column, weight in zip(rows, columns, weights, strict=True):
         found = np.flatnonzero(~np.isnan(column))
         order = found[np.argsort(-column[found], kind="stable")]
-        total[order] += weight / (constant + np.arange(1, len(order) + 1))
-    return total
+        row[order] = weight / (constant + np.arange(1, len(order) + 1))
+    return rows

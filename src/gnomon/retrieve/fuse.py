@@ -9,12 +9,12 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from gnomon.core.contracts import Retriever
+from gnomon.core.contracts import Array, Retriever
 from gnomon.core.errors import InvalidInput
 from gnomon.core.forking import SharedThreads
 from gnomon.core.instrumentation import stage
 from gnomon.core.ranking import Query, Ranking
-from gnomon.kernels.ranking import convex, reciprocal_rank, scores_at, top_k, union
+from gnomon.kernels.ranking import convex_shares, reciprocal_rank_shares, scores_at, top_k, union
 
 _THREADS = "gnomon-fuse"
 Fusion = Literal["min-max", "rrf"]
@@ -61,7 +61,7 @@ class Fuse:
             )
 
     def __call__(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
-        """At most `k` chunks a query; every part's stages are kept beside the fused score."""
+        """At most `k` chunks a query; every part's stages are kept beside the fused score, and its share of it."""
         depth = max(k, self.settings.depth)
         columns = self._asked(queries, depth)
         with stage("fuse"):
@@ -79,10 +79,14 @@ class Fuse:
     def _fuse(self, rankings: Sequence[Ranking], k: int) -> Ranking:
         ids, scores = union([(ranking.ids, ranking.scores) for ranking in rankings])
         weights = self.settings.weights or tuple(1 / len(rankings) for _ in rankings)
-        fuse = convex if self.settings.fusion == "min-max" else reciprocal_rank
-        best, fused = top_k(fuse(scores, weights), ids, k)
-        stages = {}
-        for ranking in rankings:
+        fuse = convex_shares if self.settings.fusion == "min-max" else reciprocal_rank_shares
+        parts = fuse(scores, weights)
+        best, fused = top_k(parts.sum(axis=0), ids, k)
+        stages: dict[str, Array] = {}
+        shares: dict[str, Array] = {}
+        for ranking, part in zip(rankings, parts[:, np.searchsorted(ids, best)].astype(np.float32), strict=True):
             for name, values in ranking.stages.items():
                 stages[name] = scores_at(best, ranking.ids, values)
-        return Ranking(best, fused.astype(np.float32), stages)
+            if ranking.stages:
+                shares[next(iter(ranking.stages))] = part
+        return Ranking(best, fused.astype(np.float32), stages, shares)

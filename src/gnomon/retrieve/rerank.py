@@ -134,13 +134,17 @@ def rerank(ranking: Ranking, judge: Judge, query: str, *, stage: str, depth: int
     has = np.flatnonzero(~np.isnan(judged))
     rest = np.flatnonzero(np.isnan(judged))
     mixed = judged.copy()
+    shares: dict[str, Array] = {}
     if weight < 1 and len(has):
-        own, found = min_max(judged[has]), min_max(ranking.scores[has])
-        mixed[has] = weight * own + (1 - weight) * found
+        shares = {"found": np.full_like(judged, np.nan), stage: np.full_like(judged, np.nan)}
+        shares["found"][has] = (1 - weight) * min_max(ranking.scores[has])
+        shares[stage][has] = weight * min_max(judged[has])
+        mixed = shares["found"] + shares[stage]
     order = np.concatenate([has[np.argsort(-mixed[has], kind="stable")], rest])
     stages = {"found": ranking.scores, **ranking.stages, stage: judged}
     scores = np.concatenate([mixed[order[: len(has)]], _below(mixed[has], ranking.scores[rest])])
-    return Ranking(ranking.ids[order], scores.astype(np.float32), {name: s[order] for name, s in stages.items()})
+    sorted_stages, sorted_shares = ({name: s[order] for name, s in each.items()} for each in (stages, shares))
+    return Ranking(ranking.ids[order], scores.astype(np.float32), sorted_stages, sorted_shares)
 
 
 def _below(judged: Scores, rest: Scores) -> Scores:

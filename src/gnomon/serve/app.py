@@ -12,13 +12,15 @@ from gnomon import __version__
 from gnomon.serve import errors
 from gnomon.serve.lifecycle import announced, end_process, end_with_parent
 from gnomon.serve.logs import log_to_stderr
+from gnomon.serve.mcp import http as mcp_http
 from gnomon.serve.middleware.disconnection import CancelOnDisconnect
 from gnomon.serve.middleware.request_limits import RequestLimits
 from gnomon.serve.middleware.request_log import RequestLog
 from gnomon.serve.middleware.request_origin import LOOPBACK_NAMES, RequestOrigin
 from gnomon.serve.middleware.response_headers import ResponseHeaders
 from gnomon.serve.observability.middleware import ObservedRequests
-from gnomon.serve.routes import api_docs, collections, embeddings, models, probes, rerank
+from gnomon.serve.routes import api_docs, collections, embeddings, models, page, probes, rerank, search
+from gnomon.serve.schemas.errors import ERROR_RESPONSES
 from gnomon.serve.security.access import Authentication
 from gnomon.serve.security.exposure import check_keys, is_exposed
 from gnomon.serve.security.keys import KeyFile
@@ -30,8 +32,10 @@ ROUTERS = (
     collections.router,
     embeddings.router,
     models.router,
+    page.router,
     probes.router,
     rerank.router,
+    search.router,
 )
 
 
@@ -51,7 +55,8 @@ def create_app(
             if opened is None:
                 state.open()
             with announced(state.shutdown, settings.limits.drain_seconds):
-                yield
+                async with mcp.running(state):
+                    yield
         finally:
             state.shutdown.begin()
             if not await state.close():
@@ -61,8 +66,9 @@ def create_app(
     errors.install(app)
     _protect(app, settings)
     app.add_middleware(ObservedRequests)
+    mcp = mcp_http.install(app)
     for router in ROUTERS:
-        app.include_router(router)
+        app.include_router(router, responses=ERROR_RESPONSES)
     return app
 
 

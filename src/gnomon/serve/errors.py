@@ -36,6 +36,12 @@ class UnknownModel(RequestError):
     status = 404
 
 
+class CollectionGone(RequestError):
+    """The folder of a collection that is served is not there at the moment."""
+
+    status = 503
+
+
 class Unauthorized(RequestError):
     """No API key, or none that is known and still good."""
 
@@ -95,6 +101,12 @@ class NotReady(RequestError):
     """The server should get no requests now."""
 
     status = 503
+
+
+class ClientLeft(RequestError):
+    """The caller closed the connection before its answer was begun."""
+
+    status = 499
 
 
 class Overloaded(RequestError):

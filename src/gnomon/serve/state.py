@@ -14,13 +14,15 @@ from fastapi import Request
 from gnomon.collection.collection import Collection
 from gnomon.collection.opening import open_collection
 from gnomon.core.errors import GnomonError
-from gnomon.serve.errors import UnknownCollection
+from gnomon.serve.errors import CollectionGone, UnknownCollection
 from gnomon.serve.lifecycle import Shutdown
 from gnomon.serve.models.registry import ModelRegistry
 from gnomon.serve.observability.metrics import Metrics
 from gnomon.serve.observability.tracing import configured_tracing
 from gnomon.serve.readiness import Readiness
+from gnomon.serve.searches import SearchQueue
 from gnomon.serve.settings import ServeSettings
+from gnomon.serve.versions import VersionViews
 from gnomon.serve.work import WorkQueue
 
 
@@ -30,20 +32,34 @@ class CollectionRegistry:
     def __init__(self, folders: Mapping[str, Path]) -> None:
         self._folders = dict(folders)
         self._open: dict[str, Collection] = {}
+        self._files: dict[str, tuple[int, int]] = {}
+        self._views: dict[str, VersionViews] = {}
         self._lock = threading.Lock()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._folders)
 
     def get(self, name: str) -> Collection:
-        """The open collection. Raises UnknownCollection, and what opening one raises."""
+        """The open collection: opened anew where another folder has taken its place.
+
+        Raises UnknownCollection, CollectionGone while its folder is not there, and what opening one raises.
+        """
         if name not in self._folders:
             raise UnknownCollection(
                 f"no collection {name[:100]!r} is served", expected="one of those that GET /v1/collections lists"
             )
         with self._lock:
+            file = _identity(self._folders[name])
+            if name in self._files and file != self._files[name]:
+                self._open.pop(name, None)  # not closed: requests may be using it, and it has nothing left to save to
+                if file is None:
+                    raise CollectionGone(
+                        f"the folder of the collection {name!r} is not there any more",
+                        expected="it where it was when the server started; then the collection is served again",
+                    )
             if name not in self._open:
                 self._open[name] = open_collection(self._folders[name], create=False)
+                self._files[name] = _identity(self._folders[name]) or (0, 0)
             return self._open[name]
 
     def open(self) -> None:
@@ -51,11 +67,24 @@ class CollectionRegistry:
         for name in self:
             self.get(name)
 
+    def views(self, name: str) -> VersionViews:
+        """The versions of a collection, to be opened for requests. Raises as `get`."""
+        kb = self.get(name)
+        return self._views.setdefault(name, VersionViews(kb))
+
     def close(self) -> None:
         """Close all."""
         with self._lock:
             while self._open:
                 self._open.popitem()[1].close()
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        found = (folder / "collection.db").stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 class ServerState:
@@ -67,6 +96,7 @@ class ServerState:
         self.metrics, self.tracing = Metrics(), configured_tracing()
         self.shutdown = Shutdown(settings.limits.shutdown_seconds)
         self.work = WorkQueue(settings.limits, self.metrics.set_queue)
+        self.searches = SearchQueue(self.work, settings.limits)
         self.collections = CollectionRegistry(settings.collections)
         self.models = ModelRegistry(settings, self.collections.get, self.work)
         self.readiness = Readiness(self._reason_against_searches)

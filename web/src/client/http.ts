@@ -36,6 +36,13 @@ export function keepApiKey(key: string): void {
   }
 }
 
+let unauthorized: (why: string) => void = () => undefined;
+
+/** What to do when the server wants a key, or another one. */
+export function onUnauthorized(react: (why: string) => void): void {
+  unauthorized = react;
+}
+
 /** A request: `body` is sent as JSON, by POST unless `method` says another. */
 export interface Ask {
   body?: unknown;
@@ -67,7 +74,11 @@ export async function fetchResponse(path: string, { body, method, signal, accept
     if (isAbort(error)) throw error;
     throw new RequestFailed("The server does not answer.", 0, "", "Is gnomon serve still running? Then try again.");
   }
-  if (!response.ok) throw await failure(response);
+  if (!response.ok) {
+    const failed = await failure(response);
+    if (failed.status === 401) unauthorized(failed.message);
+    throw failed;
+  }
   return response;
 }
 

@@ -109,26 +109,9 @@ def _place(found: Hit | Passage) -> str:
 
 
 def hit_json(hit: Hit, rank: int) -> dict[str, Any]:
-    """A hit for scripts; a stage that did not find it is null."""
-    return {
-        "rank": rank,
-        "score": hit.score,
-        "document": hit.document,
-        "chunk": hit.chunk_id,
-        "title": hit.title,
-        "heading": list(hit.heading),
-        "source": hit.source,
-        "start": hit.start,
-        "end": hit.end,
-        "text": hit.text,
-        "snippet": hit.snippet,
-        "highlights": [list(span) for span in hit.highlights],
-        "stages": {name: None if math.isnan(score) else score for name, score in hit.stages.items()},
-        "metadata": dict(hit.metadata),
-        "more": hit.more,
-        "copies": list(hit.copies),
-        "location": asdict(hit.location) if hit.location is not None else None,
-    }
+    """A hit for scripts; a score that is no number is null."""
+    plain: dict[str, Any] = _plain(hit.to_json())
+    return {"rank": rank, **plain}
 
 
 def _collapsed(text: str) -> str:

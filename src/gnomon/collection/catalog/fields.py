@@ -75,6 +75,30 @@ class FieldChange:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class FieldFacet:
+    """A metadata field for filters: how many documents have it, its values, and how many have each.
+
+    `values` are the most frequent ones; of lists each item counts. `lowest` and `highest` are of numbers and dates.
+    """
+
+    name: str
+    type: FieldType
+    documents: int
+    distinct: int
+    lowest: float | str | None
+    highest: float | str | None
+    values: tuple[FieldValue, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldValue:
+    """A value, and how many documents have it."""
+
+    value: str | float | bool
+    documents: int
+
+
 def kept(connection: Connection) -> list[FieldInfo]:
     """Every field in order of name, without counts."""
     rows = connection.execute(select(schema.fields).order_by(schema.fields.c.name))
@@ -103,6 +127,41 @@ def infos(connection: Connection) -> list[FieldInfo]:
             beside = len(connection.execute(select(document.id).where(others)).all())
             found.append(replace(field, documents=counts.get(field.name, 0), others=beside))
     return found
+
+
+_COUNTED = """
+    WITH item AS (
+        SELECT f.key AS name, d.id AS document,
+               CASE WHEN f.type = 'array' THEN i.value ELSE f.value END AS value,
+               CASE WHEN f.type = 'array' THEN i.type ELSE f.type END AS type
+        FROM documents d, json_each(d.metadata) f
+        LEFT JOIN json_each(CASE WHEN f.type = 'array' THEN f.value ELSE '[]' END) i
+    ), counted AS (
+        SELECT name, value, type IN ('true', 'false') AS is_truth, count(DISTINCT document) AS documents
+        FROM item WHERE type IN ('text', 'integer', 'real', 'true', 'false') GROUP BY name, value, is_truth
+    )
+    SELECT name, value, is_truth, documents,
+           count(*) OVER of_name, min(value) OVER of_name, max(value) OVER of_name,
+           row_number() OVER (PARTITION BY name ORDER BY documents DESC, value) AS place
+    FROM counted WINDOW of_name AS (PARTITION BY name)
+"""
+
+
+def facets(connection: Connection, most: int) -> tuple[FieldFacet, ...]:
+    """Every field that a document has, in order of name, with its `most` frequent values."""
+    known, having = types(connection), field_counts(connection)
+    rows = connection.exec_driver_sql(f"SELECT * FROM ({_COUNTED}) WHERE place <= ?", (max(most, 1),))
+    values: dict[str, list[FieldValue]] = {}
+    ranges: dict[str, tuple[int, Any, Any]] = {}
+    for name, value, is_truth, documents, *of_field, _ in rows:
+        ranges[name] = (of_field[0], of_field[1], of_field[2])
+        values.setdefault(name, []).append(FieldValue(bool(value) if is_truth else value, documents))
+    found = []
+    for name in sorted(having):
+        of, (distinct, low, high) = known.get(name, "text"), ranges.get(name, (0, None, None))
+        low, high = (low, high) if of in ("number", "date") else (None, None)
+        found.append(FieldFacet(name, of, having[name], distinct, low, high, tuple(values.get(name, ())[:most])))
+    return tuple(found)
 
 
 class FieldTypes:

@@ -138,6 +138,20 @@ def by_name(connection: Connection, name: str) -> Version:
     )
 
 
+def complete_version(connection: Connection, name: str) -> Version:
+    """The version of a name, which holds every document. Raises NotReady where it cannot serve, and as `by_name`."""
+    version = by_name(connection, name)
+    state = version_state(connection, version.id)
+    if state.is_complete:
+        return version
+    is_retired = state.state == "retired"
+    raise NotReady(
+        f"{name} is retired" if is_retired else f"{name} is {state.behind:,} documents behind",
+        expected="a version that holds every document",
+        hint="gnomon versions shows which do" + ("" if is_retired else ", and how far this one is"),
+    )
+
+
 def version_state(connection: Connection, version_id: int) -> VersionState:
     """State, watermark and number of missing documents, as they are in the caller's transaction."""
     table, document = schema.versions.c, schema.documents.c

@@ -34,18 +34,29 @@ _AGAIN_S = 5.0
 
 
 class Serving:
-    """The versions that this process has open, and the one that answers. `fixed`: it stays, whatever is live."""
+    """The versions that this process has open, and the one that answers. `fixed`: it stays, whatever is live.
+
+    `borrowed` is a version that another Serving has open: it is used as it is, and not closed here.
+    """
 
     def __init__(
-        self, folder: Path, catalog: Catalog, encoders: EncoderRegistry, *, version: Version, fixed: bool = False
+        self,
+        folder: Path,
+        catalog: Catalog,
+        encoders: EncoderRegistry,
+        *,
+        version: Version,
+        fixed: bool = False,
+        borrowed: ServedVersion | None = None,
     ) -> None:
         self.folder, self.catalog, self.encoders, self.fixed = folder, catalog, encoders, fixed
-        self._start(version)
+        self._is_borrower = borrowed is not None
+        self._start(version, borrowed)
         fork_aware(self)
 
-    def _start(self, version: Version) -> None:
+    def _start(self, version: Version, borrowed: ServedVersion | None = None) -> None:
         self._lock = threading.Lock()
-        self._versions: dict[int, ServedVersion] = {}
+        self._versions: dict[int, ServedVersion] = {} if borrowed is None else {version.id: borrowed}
         self._active = self._served(version)
         self._wanted = version.id
         self._failed: tuple[int, float, Exception] | None = None
@@ -86,6 +97,11 @@ class Serving:
             return served, head
         other = self._version_for(served, head.live)
         return (served, head) if other is served else (other, other.derived.head())
+
+    def pinned(self, version_id: int | None = None) -> Serving:
+        """One that answers by a single version always, the one that answers now by default; it shares what is open."""
+        served = self.current()[0] if version_id is None else self.served_version(version_id)
+        return Serving(self.folder, self.catalog, self.encoders, version=served.version, fixed=True, borrowed=served)
 
     def served_version(self, version_id: int) -> ServedVersion:
         """The version of an id, opened where it is not yet; nothing is loaded."""
@@ -142,11 +158,14 @@ class Serving:
             self._active.derived.refresh()
 
     def close(self) -> None:
-        """End the threads, and save what is not on disk yet."""
+        """End the threads, save what is not on disk yet, and close the catalog; nothing where all of it is borrowed."""
         self._loader.close()
+        if self._is_borrower:
+            return
         for served in [*self._closing, *self._versions.values()]:
             served.close()
         self.encoders.ledger.close()
+        self.catalog.close()
 
     def _served(self, version: Version) -> ServedVersion:
         if version.id not in self._versions:

@@ -133,7 +133,7 @@ async def _refuse(error: RequestError, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
     await send({"type": "http.response.body", "body": response.body, "more_body": True})
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_LINGER_SECONDS):
+        async with asyncio.timeout(0 if isinstance(error, BodyTooSlow) else _LINGER_SECONDS):
             while (await receive()).get("more_body", False):
                 pass
     await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 import time
 from typing import Any
 
+import orjson
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -47,7 +47,7 @@ class RequestLog:
             await error_response(UnexpectedError(request.id))(scope, receive, request.send)
         finally:
             if self.enabled:
-                REQUESTS.info("%s", json.dumps(request.line()))
+                REQUESTS.info("%s", orjson.dumps(request.line()).decode())
 
 
 class _LoggedRequest:

@@ -1,0 +1,1 @@
+var t="gnomon.theme";function m(){try{let e=localStorage.getItem(t);return e==="light"||e==="dark"?e:"system"}catch{return"system"}}function o(e){document.documentElement.dataset.theme=e}function r(e){o(e);try{e==="system"?localStorage.removeItem(t):localStorage.setItem(t,e)}catch{}}export{m as a,o as b,r as c};

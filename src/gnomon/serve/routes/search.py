@@ -1,0 +1,83 @@
+"""Searching a collection, and the fields that searches can be limited by."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from gnomon.core.ranking import Hit
+from gnomon.retrieve.where import to_condition
+from gnomon.serve.identity import ANSWER_HEADERS, DemandedSpace, identity_headers
+from gnomon.serve.json_response import json_response
+from gnomon.serve.schemas.search import FieldList, SearchAnswer, SearchAnswers, SearchRequest
+from gnomon.serve.security.access import requires
+from gnomon.serve.state import state_of
+from gnomon.serve.versions import SearchSettings
+
+router = APIRouter(prefix="/v1/collections/{collection}", tags=["Search"], dependencies=[Depends(requires("read"))])
+
+
+@router.post("/search", response_model=SearchAnswer | SearchAnswers, responses=ANSWER_HEADERS)
+async def search(
+    request: Request, collection: str, body: SearchRequest, *, x_gnomon_space: DemandedSpace = None
+) -> Response:
+    """Search by meaning, by word, or both.
+
+    With one query the answer holds its `hits`, with several `results` in their order.
+    """
+    began = time.perf_counter()
+    state = state_of(request)
+    queries = [body.query] if isinstance(body.query, str) else body.query
+    settings = SearchSettings(
+        collection=collection,
+        version=body.version,
+        k=body.k,
+        mode=body.mode,
+        by=body.by,
+        where=None if body.where is None else to_condition(body.where),
+        collapse=body.collapse,
+    )
+    found = await state.searches.search(
+        partial(state.collections.views(collection).open, body.version, body.mode),
+        queries,
+        settings,
+        demanded=x_gnomon_space,
+        has_left=request.is_disconnected,
+    )
+    content: dict[str, Any] = {
+        "version": found.version.name,
+        "space": found.version.space.fingerprint,
+        "seconds": round(time.perf_counter() - began, 6),
+    }
+    results = [
+        {"query": query, "hits": [hit_body(hit, explain=body.explain) for hit in hits]}
+        for query, hits in zip(queries, found.hits, strict=True)
+    ]
+    content |= results[0] if isinstance(body.query, str) else {"results": results}
+    return json_response(content, headers=identity_headers(found.version))
+
+
+def hit_body(hit: Hit, *, explain: bool) -> Mapping[str, Any]:
+    """A hit as it is answered."""
+    plain = hit.to_json()
+    if not explain:
+        del plain["stages"], plain["shares"]
+    return plain
+
+
+@router.get("/fields", response_model=FieldList)
+async def fields(
+    request: Request,
+    collection: str,
+    values: Annotated[int, Query(ge=0, le=1000, description="How many of its most frequent values a field.")] = 20,
+) -> Response:
+    """The fields of the documents' metadata with their types and most frequent values, to filter by."""
+    state = state_of(request)
+    kb = state.collections.get(collection)
+    found = await state.work.run(kb.fields.facets, values)
+    return json_response({"fields": [asdict(each) for each in found]})

@@ -1,0 +1,49 @@
+"""Generated requests, right and wrong ones: no answer is a 5xx, and every one is of the form that is documented."""
+
+import pytest
+
+from support.serve_app import make_collection, server
+
+KNOWN = {"collection": "kb", "vector_store_id": "kb", "document": "guides/clock.md", "version": "v1"}
+"""Names that there are, put in for half of the generated ones: else all would be 404."""
+
+
+@pytest.fixture(scope="module")
+def kb(tmp_path_factory):
+    return make_collection(tmp_path_factory.mktemp("generated"))
+
+
+@pytest.mark.slow
+def test_generated_requests(kb):
+    import schemathesis  # takes a second, also where the test is left out
+
+    with server({"kb": kb}, request_log=False) as address:
+        schema = schemathesis.openapi.from_url(f"{address}/openapi.json")
+        for found in schema.get_all_operations():
+            answer_as_promised(found.ok())
+
+
+def answer_as_promised(operation):
+    from hypothesis import HealthCheck, given, settings
+    from hypothesis import strategies as st
+    from schemathesis import GenerationMode
+    from schemathesis.checks import not_a_server_error
+    from schemathesis.specs.openapi import checks
+
+    promised = [
+        not_a_server_error,
+        checks.status_code_conformance,
+        checks.content_type_conformance,
+        checks.response_headers_conformance,
+        checks.response_schema_conformance,
+    ]
+    right, wrong = (operation.as_strategy(generation_mode=mode) for mode in GenerationMode)
+
+    @given(right | wrong, st.booleans())
+    @settings(max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    def check(case, is_known):
+        for name in KNOWN.keys() & case.path_parameters.keys():
+            case.path_parameters[name] = KNOWN[name] if is_known else case.path_parameters[name]
+        case.call_and_validate(checks=promised, timeout=30)
+
+    check()

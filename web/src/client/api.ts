@@ -1,0 +1,79 @@
+/** The addresses of the API, each as a function. */
+import { fetchEvents, type ServerEvent } from "./events";
+import { fetchJson } from "./http";
+import type {
+  By,
+  CollectionSummary,
+  DocumentText,
+  FieldInfo,
+  GateReport,
+  Health,
+  Migration,
+  Mode,
+  SearchRequest,
+  SearchResponse,
+  Status,
+  SwitchReport,
+  VersionInfo,
+} from "./types";
+
+const of = (collection: string, rest: string) => `v1/collections/${encodeURIComponent(collection)}/${rest}`;
+
+export async function listCollections(signal?: AbortSignal): Promise<CollectionSummary[]> {
+  return (await fetchJson<{ collections: CollectionSummary[] }>("v1/collections", { signal })).collections;
+}
+
+export async function search(
+  collection: string,
+  request: SearchRequest & { mode?: Mode; by?: By },
+  signal?: AbortSignal,
+): Promise<SearchResponse> {
+  return fetchJson<SearchResponse>(of(collection, "search"), { body: { ...request, explain: true }, signal });
+}
+
+export async function listFields(collection: string, signal?: AbortSignal): Promise<FieldInfo[]> {
+  return (await fetchJson<{ fields: FieldInfo[] }>(of(collection, "fields"), { signal })).fields;
+}
+
+/** A document's id may hold slashes; those stay in the address. */
+export async function getDocument(collection: string, id: string, signal?: AbortSignal): Promise<DocumentText> {
+  const inAddress = id.split("/").map(encodeURIComponent).join("/");
+  return fetchJson<DocumentText>(of(collection, `documents/${inAddress}`), { signal });
+}
+
+export function streamAnswer(
+  collection: string,
+  question: string,
+  history: readonly (readonly [string, string])[],
+  signal: AbortSignal,
+): AsyncGenerator<ServerEvent> {
+  return fetchEvents(of(collection, "answers"), { body: { question, history, stream: true }, signal });
+}
+
+export async function getStatus(collection: string, signal?: AbortSignal): Promise<Status> {
+  return fetchJson<Status>(of(collection, "status"), { signal });
+}
+
+export async function listVersions(collection: string, signal?: AbortSignal): Promise<VersionInfo[]> {
+  return (await fetchJson<{ versions: VersionInfo[] }>(of(collection, "versions"), { signal })).versions;
+}
+
+export async function listMigrations(collection: string, signal?: AbortSignal): Promise<Migration[]> {
+  return (await fetchJson<{ migrations: Migration[] }>(of(collection, "migrations"), { signal })).migrations;
+}
+
+export async function getGateReport(collection: string, version: string, signal?: AbortSignal): Promise<GateReport> {
+  return fetchJson<GateReport>(of(collection, `versions/${encodeURIComponent(version)}/report`), { signal });
+}
+
+export async function switchTo(collection: string, version: string): Promise<SwitchReport> {
+  return fetchJson<SwitchReport>(of(collection, "switch"), { body: { version } });
+}
+
+export async function rollback(collection: string): Promise<SwitchReport> {
+  return fetchJson<SwitchReport>(of(collection, "rollback"), { method: "POST", body: {} });
+}
+
+export async function getHealth(collection: string, signal?: AbortSignal): Promise<Health> {
+  return fetchJson<Health>(of(collection, "health"), { signal });
+}
