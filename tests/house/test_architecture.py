@@ -58,8 +58,8 @@ def docs(tmp_path: Path) -> Path:
     return folder
 
 
-def test_there_are_five_journeys_of_at_most_twenty_files() -> None:
-    assert list(JOURNEYS) == ["A document", "A query", "A training run", "A migration", "An answer"]
+def test_there_are_six_journeys_of_at_most_twenty_files() -> None:
+    assert list(JOURNEYS) == ["A document", "A query", "A training run", "A migration", "An answer", "A request"]
     for journey in JOURNEYS:
         steps = files(journey)
         assert len(steps) == JOURNEYS[journey].count("\n") <= 20, journey
@@ -92,6 +92,19 @@ def test_an_answer(docs: Path, tmp_path: Path) -> None:
         gnomon.answer.ask(kb, "How long is the shadow of dial 3?", settings=AskSettings(abstain_below=0.0))
         gnomon.answer.ask(kb, "How long is it?", chat=Endpoint(server.url, "m"), settings=settings)
     assert not set(files("An answer")) - found
+
+
+def test_a_request(tmp_path: Path) -> None:
+    pytest.importorskip("fastapi")
+    from gnomon.serve.security.keys import KeyFile
+    from support.serve_app import client, make_collection
+
+    _, token = KeyFile(tmp_path / "keys.json").create("reader")
+    folder, search = make_collection(tmp_path), "/v1/collections/kb/search"
+    with entered() as found, client({"kb": folder}, keys=tmp_path / "keys.json") as http:
+        answer = http.post(search, json={"query": "sundial"}, headers={"authorization": f"Bearer {token}"})
+    assert answer.status_code == 200
+    assert not set(files("A request")) - found
 
 
 def test_a_migration(docs: Path, tmp_path: Path) -> None:
