@@ -20,6 +20,12 @@ CorsOrigins = Annotated[
     list[str] | None,
     typer.Option(help="A web site whose pages may use the API: https://example.org. May be given several times."),
 ]
+ShutdownSeconds = Annotated[
+    float, typer.Option(min=0, help="Seconds that requests under way have left when the server is told to end.")
+]
+DrainSeconds = Annotated[
+    float, typer.Option(min=0, help="Seconds before that in which it answers, and /ready says that it will end.")
+]
 RequestLog = Annotated[bool, typer.Option(help="A line of JSON on stderr for each request, without texts.")]
 
 
@@ -52,6 +58,8 @@ def serve(
     allowed_host: AllowedHosts = None,
     cors_origin: CorsOrigins = None,
     request_log: RequestLog = True,
+    shutdown_seconds: ShutdownSeconds = 30.0,
+    drain_seconds: DrainSeconds = 0.0,
     as_json: Json = False,
 ) -> None:
     """Serve collections and models over HTTP: an API, a page to search, and tools for assistants.
@@ -62,7 +70,7 @@ def serve(
     from gnomon.serve.security.exposure import is_exposed
     from gnomon.serve.security.keys import default_key_file
     from gnomon.serve.server import serve as run
-    from gnomon.serve.settings import ServeSettings, named_collections
+    from gnomon.serve.settings import Limits, ServeSettings, named_collections
 
     settings = ServeSettings(
         collections=named_collections(collections or ()),
@@ -75,6 +83,7 @@ def serve(
         allowed_hosts=tuple(allowed_host or ()),
         cors_origins=tuple(cors_origin or ()),
         request_log=request_log,
+        limits=Limits(shutdown_seconds=shutdown_seconds, drain_seconds=drain_seconds),
     )
     run(settings, started=_print_json if as_json else _print_addresses)
 

@@ -19,6 +19,7 @@ from gnomon.serve.middleware.request_log import RequestLog
 from gnomon.serve.middleware.request_origin import LOOPBACK_NAMES, RequestOrigin
 from gnomon.serve.middleware.response_headers import ResponseHeaders
 from gnomon.serve.observability.middleware import ObservedRequests
+from gnomon.serve.observability.tracing import NO_TELEMETRY, configured_tracing
 from gnomon.serve.routes import api_docs, collections, embeddings, models, page, probes, rerank, search
 from gnomon.serve.schemas.errors import ERROR_RESPONSES
 from gnomon.serve.security.access import Authentication
@@ -59,13 +60,24 @@ def create_app(
                     yield
         finally:
             state.shutdown.begin()
-            if not await state.close():
+            has_ended = await state.close()
+            if tracing is not None:
+                tracing.close()
+            if not has_ended:
                 abandon()
 
-    app = FastAPI(title="gnomon", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    tracing = configured_tracing()
+    app = FastAPI(
+        title="gnomon",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        telemetry=NO_TELEMETRY if tracing is None else tracing.telemetry,
+    )
     errors.install(app)
     _protect(app, settings)
-    app.add_middleware(ObservedRequests)
+    app.add_middleware(ObservedRequests, tracing=tracing)
     mcp = mcp_http.install(app)
     for router in ROUTERS:
         app.include_router(router, responses=ERROR_RESPONSES)

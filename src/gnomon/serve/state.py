@@ -18,7 +18,6 @@ from gnomon.serve.errors import CollectionGone, UnknownCollection
 from gnomon.serve.lifecycle import Shutdown
 from gnomon.serve.models.registry import ModelRegistry
 from gnomon.serve.observability.metrics import Metrics
-from gnomon.serve.observability.tracing import configured_tracing
 from gnomon.serve.readiness import Readiness
 from gnomon.serve.searches import SearchQueue
 from gnomon.serve.settings import ServeSettings
@@ -93,7 +92,7 @@ class ServerState:
     def __init__(self, settings: ServeSettings) -> None:
         self.settings = settings
         self.started = int(time.time())
-        self.metrics, self.tracing = Metrics(), configured_tracing()
+        self.metrics = Metrics()
         self.shutdown = Shutdown(settings.limits.shutdown_seconds)
         self.work = WorkQueue(settings.limits, self.metrics.set_queue)
         self.searches = SearchQueue(self.work, settings.limits)
@@ -116,8 +115,6 @@ class ServerState:
         if has_ended:
             await asyncio.to_thread(self.models.close)
             self.collections.close()
-        if self.tracing is not None:
-            self.tracing.close()
         return has_ended
 
     def reason_against(self) -> str:

@@ -1,4 +1,4 @@
-"""The outermost middleware: each request is counted, timed and traced, with the stages that it went through."""
+"""The outermost middleware: each request is counted and timed, with the stages that it goes through."""
 
 from __future__ import annotations
 
@@ -10,28 +10,24 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gnomon.core.instrumentation import Observer, observed_by
 from gnomon.serve.observability.metrics import UNKNOWN_ROUTE, Metrics
-from gnomon.serve.observability.tracing import RequestSpan, Tracing
+from gnomon.serve.observability.tracing import Tracing
 
-_PROBES = frozenset(("/health", "/ready", "/metrics"))
-"""Asked every few seconds by machines: counted, not traced."""
 _CLIENT_LEFT = 499
 
 
 class ObservedRequests:
-    """An ASGI application around another, whose requests are told to the metrics and traces of the server's state."""
+    """An ASGI application around another, whose requests and their stages are told to metrics and traces."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, tracing: Tracing | None = None) -> None:
+        self._app, self._tracing = app, tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer by the application within."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         metrics: Metrics = scope["app"].state.gnomon.metrics
-        tracing: Tracing | None = scope["app"].state.gnomon.tracing
         started = time.perf_counter()
-        span = None if tracing is None or scope["path"] in _PROBES else tracing.start(scope)
-        observer: Observer = metrics if span is None else _Both(metrics, span)
+        observer: Observer = metrics if self._tracing is None else _Both(metrics, self._tracing)
         status = _CLIENT_LEFT
 
         async def sending(message: Message) -> None:
@@ -47,29 +43,27 @@ class ObservedRequests:
             status = 500
             raise
         finally:
-            route, seconds = _template(scope), time.perf_counter() - started
-            metrics.on_request(scope["method"], route or UNKNOWN_ROUTE, status=status, seconds=seconds)
-            if span is not None:
-                span.end(scope["method"], route, status)
+            seconds = time.perf_counter() - started
+            metrics.on_request(scope["method"], _template(scope), status=status, seconds=seconds)
         return None
 
 
 class _Both:
-    """An observer that tells metrics and a span."""
+    """An observer that tells metrics and traces."""
 
-    def __init__(self, metrics: Metrics, span: RequestSpan) -> None:
-        self._metrics, self._span = metrics, span
+    def __init__(self, metrics: Metrics, tracing: Tracing) -> None:
+        self._metrics, self._tracing = metrics, tracing
 
     def on_stage(self, name: str, started_ns: int, seconds: float) -> None:
         self._metrics.on_stage(name, started_ns, seconds)
-        self._span.add_stage(name, started_ns, seconds)
+        self._tracing.add_stage(name, started_ns, seconds)
 
     def on_count(self, name: str, amounts: Mapping[str, float]) -> None:
         self._metrics.on_count(name, amounts)
 
 
-def _template(scope: MutableMapping[str, Any]) -> str | None:
+def _template(scope: MutableMapping[str, Any]) -> str:
     """The address of the route that answered, with its parameters' names: never what a client wrote."""
     route = scope.get("route")
     path = getattr(route, "path", None)
-    return path if isinstance(path, str) else None
+    return path if isinstance(path, str) else UNKNOWN_ROUTE

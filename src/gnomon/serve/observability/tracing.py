@@ -1,93 +1,75 @@
 """OpenTelemetry spans: one a request, with a child a stage. Configured by the standard variables OTEL_*.
 
-Nothing of OpenTelemetry is imported unless an exporter or its address is set. Attributes follow the semantic
-conventions of HTTP; no text, query or answer is in them.
+FastAPI makes the spans of requests, by the semantic conventions of HTTP; stages of the library become their children.
+Neither the SDK nor an exporter is imported unless an exporter or its address is set. No text, query or answer is in
+any attribute.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from fastapi.telemetry import TelemetryConfig
 
 from gnomon.core.errors import InvalidInput, missing_extra
 
 if TYPE_CHECKING:
-    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
-    from opentelemetry.trace import Span, TracerProvider
 
 _EXPORTER = "OTEL_TRACES_EXPORTER"
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _HTTP = "http/protobuf"
-
-
-class RequestSpan:
-    """The span of a request that is being answered."""
-
-    def __init__(self, tracing: Tracing, span: Span) -> None:
-        from opentelemetry.trace import set_span_in_context
-
-        self._tracing, self._span = tracing, span
-        self._context: Context = set_span_in_context(span)
-
-    def add_stage(self, name: str, started_ns: int, seconds: float) -> None:
-        """A child for a stage that has ended, in whichever thread it ran."""
-        child = self._tracing.tracer.start_span(name, self._context, start_time=started_ns)
-        child.end(started_ns + round(seconds * 1e9))
-
-    def end(self, method: str, route: str | None, status: int) -> None:
-        """The answer was sent. A server's error makes the span one."""
-        from opentelemetry.trace import Status, StatusCode
-
-        if route is not None:
-            self._span.update_name(f"{method} {route}")
-            self._span.set_attribute("http.route", route)
-        self._span.set_attribute("http.response.status_code", status)
-        if status >= 500:
-            self._span.set_attribute("error.type", str(status))
-            self._span.set_status(Status(StatusCode.ERROR))
-        self._span.end()
+_PROBES = frozenset(("/health", "/ready", "/metrics"))
+"""Asked every few seconds by machines: counted, not traced."""
+NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
+"""How FastAPI is told to leave it."""
 
 
 class Tracing:
-    """Makes the spans of requests."""
+    """Spans of one server process, sent by a provider that is its own."""
 
     def __init__(self, provider: TracerProvider) -> None:
-        self._provider = provider
-        self.tracer = provider.get_tracer("gnomon")
+        from opentelemetry import trace
+        from opentelemetry.sdk.trace import Span, SpanProcessor
 
-    def start(self, scope: Mapping[str, Any]) -> RequestSpan:
-        """The span of an ASGI scope's request; its parent is the one that the header traceparent names, if any."""
-        from opentelemetry.propagate import extract
-        from opentelemetry.trace import SpanKind
+        class WithoutQueries(SpanProcessor):
+            """The query of an address may hold a text."""
 
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        attributes = {
-            "http.request.method": scope["method"],
-            "url.scheme": scope["scheme"],
-            "url.path": scope["path"],
-            "network.protocol.version": scope["http_version"],
+            def on_start(self, span: Span, parent_context: object = None) -> None:
+                if span.attributes and "url.query" in span.attributes:
+                    span.set_attribute("url.query", "REDACTED")
+
+        provider.add_span_processor(WithoutQueries())
+        self._provider, self._tracer, self._trace = provider, provider.get_tracer("gnomon"), trace
+
+    @property
+    def telemetry(self) -> TelemetryConfig:
+        """What FastAPI needs for the spans of requests: no metrics, and no logs, which hold the messages of errors."""
+        return {
+            **NO_TELEMETRY,
+            "tracing": True,
+            "tracer_provider": self._provider,
+            "operation_spans": False,
+            "exclude": lambda scope: scope["path"] in _PROBES,
         }
-        if scope.get("server"):
-            attributes["server.address"], attributes["server.port"] = scope["server"]
-        if "user-agent" in headers:
-            attributes["user_agent.original"] = headers["user-agent"]
-        span = self.tracer.start_span(scope["method"], extract(headers), SpanKind.SERVER, attributes)
-        return RequestSpan(self, span)
+
+    def add_stage(self, name: str, started_ns: int, seconds: float) -> None:
+        """A child for a stage that ended, of the request in whose context that is."""
+        if self._trace.get_current_span().get_span_context().is_valid:
+            self._tracer.start_span(name, start_time=started_ns).end(started_ns + round(seconds * 1e9))
 
     def close(self) -> None:
         """Send what is not sent yet."""
-        shutdown = getattr(self._provider, "shutdown", None)
-        if shutdown is not None:
-            shutdown()
+        self._provider.shutdown()
 
 
 def configured_tracing() -> Tracing | None:
     """Tracing as the environment says; None where it names neither an exporter nor an address.
 
-    Raises MissingExtra without the extra "telemetry", and InvalidInput for an exporter or a protocol that is not there.
+    Raises InvalidInput without the extra "telemetry", and for an exporter or a protocol that is not there.
     """
     if not _is_configured():
         return None
@@ -110,7 +92,7 @@ def _is_configured() -> bool:
 
 
 def _exporter() -> SpanExporter:
-    name = os.environ.get(_EXPORTER, "otlp")
+    name = os.environ.get(_EXPORTER) or "otlp"
     if name == "console":
         from opentelemetry.sdk.trace.export import ConsoleSpanExporter
 
