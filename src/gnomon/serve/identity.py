@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import Header
 
 from gnomon.collection.catalog.versions import Version
+from gnomon.core.space import Space
 from gnomon.serve.errors import SpaceDemandFailed
 
 SPACE, VERSION = "x-gnomon-space", "x-gnomon-version"
@@ -19,15 +20,17 @@ DemandedSpace = Annotated[
     ),
 ]
 
+_SPACE = {"description": "The fingerprint of the vector space.", "schema": {"type": "string"}}
+MODEL_HEADERS: dict[int | str, dict[str, Any]] = {200: {"headers": {SPACE: _SPACE}}}
 ANSWER_HEADERS: dict[int | str, dict[str, Any]] = {
     200: {
         "headers": {
-            SPACE: {"description": "The fingerprint of the vector space.", "schema": {"type": "string"}},
+            SPACE: _SPACE,
             VERSION: {"description": "The version that answered.", "schema": {"type": "string"}},
         }
     }
 }
-"""For the documentation of a route."""
+"""For the documentation of routes that answer by a model, or by a version of a collection."""
 
 
 def identity_headers(version: Version) -> dict[str, str]:
@@ -35,12 +38,11 @@ def identity_headers(version: Version) -> dict[str, str]:
     return {SPACE: version.space.fingerprint, VERSION: version.name}
 
 
-def require_space(version: Version, demanded: str | None) -> None:
-    """Raise SpaceDemandFailed where a caller demands another space than a version's."""
-    space = version.space
+def require_space(space: Space, demanded: str | None, *, of: str) -> None:
+    """Raise SpaceDemandFailed where a caller demands another space than that of a version or a model."""
     if demanded is not None and demanded != space.fingerprint:
         raise SpaceDemandFailed(
-            f"{version.name} answers by the space {space.fingerprint} ({space.short})",
+            f"{of} answers by the space {space.fingerprint} ({space.short})",
             expected=f"the demanded space {demanded[:100]}",
             hint=f"leave the header {SPACE} out, or make new vectors and demand the new space",
         )

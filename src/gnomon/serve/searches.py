@@ -153,7 +153,7 @@ def _search(
     outcomes: list[Found | GnomonError | None] = []
     for call in calls:
         try:
-            require_space(view.version, call.demanded)
+            require_space(view.version.space, call.demanded, of=view.version.name)
             outcomes.append(None)
         except GnomonError as error:
             outcomes.append(error)

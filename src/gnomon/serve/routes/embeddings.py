@@ -11,15 +11,15 @@ from fastapi import APIRouter, Depends, Request, Response
 from gnomon.core.errors import InvalidInput
 from gnomon.core.similarity import normalise
 from gnomon.core.vectors import Vectors
-from gnomon.serve.bodies import body_schema, json_response, read_body
-from gnomon.serve.errors import SpaceDemandFailed
+from gnomon.serve.identity import MODEL_HEADERS, SPACE, DemandedSpace, require_space
+from gnomon.serve.json_body import JsonRoute
+from gnomon.serve.json_response import json_response
 from gnomon.serve.models.encoder import ServedEncoder
 from gnomon.serve.schemas.embeddings import ROLES, EmbeddingsRequest, EmbeddingsResponse, EmbedRequest
 from gnomon.serve.security.access import requires, visible
 from gnomon.serve.state import ServerState, state_of
 
-router = APIRouter(tags=["Embeddings"])
-SPACE_HEADER = "x-gnomon-space"
+router = APIRouter(tags=["Embeddings"], route_class=JsonRoute)
 MANY_TEXTS = 64
 """Answers with more vectors are written in a thread."""
 
@@ -28,20 +28,18 @@ MANY_TEXTS = 64
     "/v1/embeddings",
     dependencies=[Depends(requires("read"))],
     response_model=EmbeddingsResponse,
-    openapi_extra=body_schema(EmbeddingsRequest),
+    responses=MODEL_HEADERS,
 )
-async def create_embeddings(request: Request) -> Response:
+async def create_embeddings(request: Request, wanted: EmbeddingsRequest, demanded: DemandedSpace = None) -> Response:
     """Vectors of texts, as OpenAI's endpoint gives them; the texts of concurrent requests are encoded together.
 
-    The answer's header `x-gnomon-space` is the fingerprint of the vectors' space; a request with that header gets 409
-    where the model's space is another.
+    Texts that are longer than the model reads are refused, unless `truncate` is asked for.
     """
     state = state_of(request)
-    wanted = await read_body(request, EmbeddingsRequest, state.work)
     model = await _model(request, state, wanted.model)
     texts = _texts(wanted.input, model)
     _require_dimensions(model, wanted.dimensions)
-    _require_space(request, model, wanted.dimensions)
+    _require_space(model, wanted.dimensions, demanded)
     vectors, tokens = await model.embed(texts, role=wanted.role, truncate=wanted.truncate in (True, "END"))
     if wanted.dimensions is not None:
         vectors = vectors.truncate(wanted.dimensions)
@@ -53,22 +51,21 @@ async def create_embeddings(request: Request) -> Response:
     "/embed",
     dependencies=[Depends(requires("read"))],
     response_model=list[list[float]],
-    openapi_extra=body_schema(EmbedRequest),
+    responses=MODEL_HEADERS,
 )
-async def embed(request: Request) -> Response:
+async def embed(request: Request, wanted: EmbedRequest, demanded: DemandedSpace = None) -> Response:
     """Vectors of texts, as text-embeddings-inference gives them; of the only embedding model that is served."""
     state = state_of(request)
-    wanted = await read_body(request, EmbedRequest, state.work)
     model = await _model(request, state, None)
     _require_dimensions(model, wanted.dimensions)
-    _require_space(request, model, wanted.dimensions)
+    _require_space(model, wanted.dimensions, demanded)
     vectors, _ = await model.embed(
         _texts(wanted.inputs, model), role=ROLES[wanted.prompt_name], truncate=wanted.truncate in (True, "END")
     )
     if wanted.dimensions is not None:
         vectors = vectors.truncate(wanted.dimensions)
     rows = normalise(vectors.data, allow_zero=True) if wanted.normalize else vectors.data
-    return json_response(rows, headers={SPACE_HEADER: vectors.space.fingerprint})
+    return json_response(rows, headers={SPACE: vectors.space.fingerprint})
 
 
 async def _model(request: Request, state: ServerState, name: str | None) -> ServedEncoder:
@@ -97,15 +94,9 @@ def _require_dimensions(model: ServedEncoder, dimensions: int | None) -> None:
         )
 
 
-def _require_space(request: Request, model: ServedEncoder, dimensions: int | None) -> None:
-    demanded = request.headers.get(SPACE_HEADER)
+def _require_space(model: ServedEncoder, dimensions: int | None, demanded: str | None) -> None:
     space = model.space if dimensions is None else model.space.truncate(dimensions)
-    if demanded is not None and demanded != space.fingerprint:
-        raise SpaceDemandFailed(
-            f"the space {demanded[:64]!r} is demanded, and {model.name.public} makes vectors of {space.fingerprint}",
-            expected="the model that made the other vectors",
-            hint="GET /v1/models lists models with their spaces",
-        )
+    require_space(space, demanded, of=model.name.public)
 
 
 def _response(vectors: Vectors, model: str, tokens: int, *, as_base64: bool) -> Response:
@@ -115,4 +106,4 @@ def _response(vectors: Vectors, model: str, tokens: int, *, as_base64: bool) -> 
     data = [{"object": "embedding", "index": at, "embedding": row} for at, row in enumerate(rows)]
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
     body = {"object": "list", "data": data, "model": model, "usage": usage}
-    return json_response(body, headers={SPACE_HEADER: vectors.space.fingerprint})
+    return json_response(body, headers={SPACE: vectors.space.fingerprint})

@@ -10,13 +10,14 @@ import numpy as np
 from fastapi import APIRouter, Depends, Request, Response
 from jaxtyping import Float
 
-from gnomon.serve.bodies import body_schema, json_response, read_body
+from gnomon.serve.json_body import JsonRoute
+from gnomon.serve.json_response import json_response
 from gnomon.serve.models.scorer import PairScores, ServedScorer
 from gnomon.serve.schemas.rerank import RerankRequest, RerankResponse, TeiRank, TeiRerankRequest
 from gnomon.serve.security.access import requires
 from gnomon.serve.state import state_of
 
-router = APIRouter(tags=["Reranking"])
+router = APIRouter(tags=["Reranking"], route_class=JsonRoute)
 SEARCH_UNIT_DOCUMENTS = 100
 """Cohere counts a search unit for every hundred documents."""
 
@@ -25,15 +26,13 @@ SEARCH_UNIT_DOCUMENTS = 100
     "/rerank",
     dependencies=[Depends(requires("read"))],
     response_model=list[TeiRank] | RerankResponse,
-    openapi_extra=body_schema(TeiRerankRequest),
 )
-async def rerank(request: Request) -> Response:
+async def rerank(request: Request, wanted: TeiRerankRequest) -> Response:
     """As text-embeddings-inference orders `texts`; with `documents` instead, as /v1/rerank does.
 
     Pairs of query and text that are longer than the model reads are refused, unless `truncate` is asked for.
     """
     state = state_of(request)
-    wanted = await read_body(request, TeiRerankRequest, state.work)
     scorer = state.models.scorer(wanted.model)
     if wanted.documents is not None:
         texts = [each if isinstance(each, str) else each.text for each in wanted.documents]
@@ -55,27 +54,24 @@ async def rerank(request: Request) -> Response:
     "/v1/rerank",
     dependencies=[Depends(requires("read"))],
     response_model=RerankResponse,
-    openapi_extra=body_schema(RerankRequest),
 )
-async def rerank_v1(request: Request) -> Response:
+async def rerank_v1(request: Request, wanted: RerankRequest) -> Response:
     """As Jina's endpoint and Cohere's of version 1: over-long documents are cut."""
-    return await _reranked(request, version="1")
+    return await _reranked(request, wanted, version="1")
 
 
 @router.post(
     "/v2/rerank",
     dependencies=[Depends(requires("read"))],
     response_model=RerankResponse,
-    openapi_extra=body_schema(RerankRequest),
 )
-async def rerank_v2(request: Request) -> Response:
+async def rerank_v2(request: Request, wanted: RerankRequest) -> Response:
     """As Cohere's endpoint of version 2: over-long documents are cut."""
-    return await _reranked(request, version="2")
+    return await _reranked(request, wanted, version="2")
 
 
-async def _reranked(request: Request, *, version: str) -> Response:
+async def _reranked(request: Request, wanted: RerankRequest, *, version: str) -> Response:
     state = state_of(request)
-    wanted = await read_body(request, RerankRequest, state.work)
     scorer, texts = state.models.scorer(wanted.model), wanted.texts
     scored = await scorer.score(wanted.query, texts)
     shown = texts if wanted.return_documents else None
