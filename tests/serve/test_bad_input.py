@@ -223,9 +223,10 @@ def test_addresses_that_there_are_not(http, method, path, status):
 
 def test_a_collection_that_is_removed_while_served(http, folders, tmp_path):
     moved = tmp_path / "other"
-    assert http.get("/v1/collections/other").status_code == 200
+    assert http.post("/v1/collections/other/search", json={"query": "sun"}).json()["hits"]
     shutil.move(folders["other"], moved)
     error = error_of(http.get("/v1/collections/other"), 503)
+    assert http.post("/v1/collections/other/search", json={"query": "sun"}).status_code == 503
     assert error["code"] == "CollectionGone"
     assert http.get("/v1/collections/kb").status_code == 200
     listed = http.get("/v1/collections")
@@ -233,6 +234,7 @@ def test_a_collection_that_is_removed_while_served(http, folders, tmp_path):
     assert [each["name"] for each in listed.json()["collections"]] == ["kb"]
     shutil.copytree(moved, folders["other"])
     assert http.get("/v1/collections/other").json()["documents"] == 3
+    assert http.post("/v1/collections/other/search", json={"query": "sun"}).json()["hits"]
 
 
 def test_a_port_in_use(folders, address, capsys):

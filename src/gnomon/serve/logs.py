@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import warnings
+
+from gnomon.core.errors import TruncatedText, UnknownText
 
 REQUESTS = logging.getLogger("gnomon.serve.requests")
 """One line a request."""
@@ -11,8 +14,15 @@ SERVER = logging.getLogger("gnomon.serve")
 
 
 def log_to_stderr() -> None:
-    """Send both logs of this process to stderr. Called once, where a server process starts."""
-    for logger, layout in ((REQUESTS, "%(message)s"), (SERVER, "%(asctime)s %(levelname)s %(message)s")):
+    """Send both logs of this process, and warnings, to stderr. Called once, where a server process starts.
+
+    Warnings about the texts of requests are left out: they quote queries, and Python keeps every one that it has shown.
+    """
+    logging.captureWarnings(True)
+    for kind in (UnknownText, TruncatedText):
+        warnings.simplefilter("ignore", kind)
+    plain = "%(asctime)s %(levelname)s %(message)s"
+    for logger, layout in ((REQUESTS, "%(message)s"), (SERVER, plain), (logging.getLogger("py.warnings"), plain)):
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter(layout))
         logger.addHandler(handler)

@@ -15,6 +15,8 @@ from gnomon.serve.logs import log_to_stderr
 from gnomon.serve.security.exposure import check_keys
 from gnomon.serve.settings import ServeSettings
 
+_BACKLOG = 2048
+
 
 def serve(settings: ServeSettings, *, started: Callable[[str], None] = lambda address: None) -> None:
     """Serve until the process is told to end (SIGTERM, SIGINT); what runs then is finished.
@@ -86,6 +88,7 @@ def bound(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind(address)
+        listening.listen(_BACKLOG)  # from now on callers wait instead of being refused
     except OSError as error:
         listening.close()
         in_use = error.errno == errno.EADDRINUSE

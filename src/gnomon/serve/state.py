@@ -50,6 +50,7 @@ class CollectionRegistry:
         with self._lock:
             file = _identity(self._folders[name])
             if name in self._files and file != self._files[name]:
+                self._views.pop(name, None)
                 self._open.pop(name, None)  # not closed: requests may be using it, and it has nothing left to save to
                 if file is None:
                     raise CollectionGone(

@@ -13,13 +13,19 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from gnomon.core.ranking import Hit
 from gnomon.retrieve.where import to_condition
 from gnomon.serve.identity import ANSWER_HEADERS, DemandedSpace, identity_headers
+from gnomon.serve.json_body import JsonRoute
 from gnomon.serve.json_response import json_response
 from gnomon.serve.schemas.search import FieldList, SearchAnswer, SearchAnswers, SearchRequest
 from gnomon.serve.security.access import requires
 from gnomon.serve.state import state_of
 from gnomon.serve.versions import SearchSettings
 
-router = APIRouter(prefix="/v1/collections/{collection}", tags=["Search"], dependencies=[Depends(requires("read"))])
+router = APIRouter(
+    prefix="/v1/collections/{collection}",
+    tags=["Search"],
+    dependencies=[Depends(requires("read"))],
+    route_class=JsonRoute,
+)
 
 
 @router.post("/search", response_model=SearchAnswer | SearchAnswers, responses=ANSWER_HEADERS)
