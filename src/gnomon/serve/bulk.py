@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,11 +12,9 @@ from gnomon.collection import Collection, IndexReport
 from gnomon.collection.inputs import as_document
 from gnomon.core.documents import Document
 from gnomon.core.errors import InvalidInput
-from gnomon.serve.ndjson import read_lines
 from gnomon.serve.work import WorkQueue
 
 BATCH_LINES, BATCH_BYTES = 256, 2 << 20
-MAX_LINE_BYTES = 16 << 20
 MAX_PROBLEMS = 1000
 """Problems that are named; further ones are counted."""
 Line = tuple[int, bytes | None]
@@ -42,7 +40,16 @@ class BulkReport:
 
     def count(self, report: IndexReport, given: int) -> None:
         """Count what `Collection.add` did with so many documents."""
-        for name in ("documents", "chunks_added", "chunks_removed", "embedded", "cached", "truncated", "tokens", "cost"):
+        for name in (
+            "documents",
+            "chunks_added",
+            "chunks_removed",
+            "embedded",
+            "cached",
+            "truncated",
+            "tokens",
+            "cost",
+        ):
             setattr(self, name, getattr(self, name) + getattr(report, name))
         self.unchanged += given - report.documents
 
@@ -53,14 +60,18 @@ class BulkReport:
             self.problems.append({"line": line, "id": document, "reason": reason, "hint": hint})
 
 
-def add_batch(kb: Collection, documents: Sequence[Document], report: BulkReport, lines: dict[str, int]) -> None:
+def add_batch(
+    kb: Collection, documents: Sequence[Document], report: BulkReport, *, lines: Mapping[str, int] | None = None
+) -> None:
     """Add documents and count what was done. `lines` has the number of each id's line, where they came in lines."""
     if not documents:
         return
     done = kb.add(documents)
     report.count(done, len({document.id for document in documents}))
     for problem in done.problems:
-        report.add_problem(problem.reason, hint=problem.hint, line=lines.get(problem.path), document=problem.path)
+        report.add_problem(
+            problem.reason, hint=problem.hint, line=(lines or {}).get(problem.path), document=problem.path
+        )
 
 
 def add_lines(kb: Collection, batch: Sequence[Line], report: BulkReport) -> None:
@@ -77,13 +88,13 @@ def add_lines(kb: Collection, batch: Sequence[Line], report: BulkReport) -> None
         else:
             documents.append(document)
             lines[document.id] = number
-    add_batch(kb, documents, report, lines)
+    add_batch(kb, documents, report, lines=lines)
     report.lines = batch[-1][0]
 
 
 def _document(line: bytes | None) -> Document:
     if line is None:
-        raise InvalidInput(f"a line of more than {MAX_LINE_BYTES:,} bytes", expected="shorter documents")
+        raise InvalidInput("a line above the limit of a body's bytes", expected="shorter documents")
     try:
         row = orjson.loads(line)
     except orjson.JSONDecodeError as error:
@@ -94,15 +105,15 @@ def _document(line: bytes | None) -> Document:
 
 
 async def add_stream(
-    kb: Collection, body: AsyncIterator[bytes], work: WorkQueue, report: BulkReport
+    kb: Collection, lines: AsyncIterator[Line], report: BulkReport, *, work: WorkQueue
 ) -> AsyncIterator[BulkReport]:
-    """Add the documents of a body of JSON lines as it arrives; yields the report, which grows, after each batch.
+    """Add the documents of numbered lines as they arrive; yields the report, which grows, after each batch.
 
     What was yielded is committed. Raises what adding and reading raise.
     """
     batch: list[Line] = []
     waiting = 0
-    async for number, line in read_lines(body, max_bytes=MAX_LINE_BYTES):
+    async for number, line in lines:
         batch.append((number, line))
         waiting += len(line or b"")
         if len(batch) >= BATCH_LINES or waiting >= BATCH_BYTES:

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 MEDIA_TYPE = "application/x-ndjson"
 
@@ -32,6 +34,17 @@ async def read_lines(body: AsyncIterator[bytes], *, max_bytes: int) -> AsyncIter
             is_too_long = True
     if is_too_long or rest.strip():
         yield number, None if is_too_long else bytes(rest.strip())
+
+
+class StreamWhileReading(StreamingResponse):
+    """A stream whose source reads the request's body.
+
+    Starlette's own reads the body too, to see the caller leave, and so takes pieces away; here the source sees it.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream."""
+        await self.stream_response(send)
 
 
 def json_line(value: Any) -> bytes:

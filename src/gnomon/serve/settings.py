@@ -22,7 +22,8 @@ class Limits:
     `header_bytes` within `header_seconds`; a caller that takes nothing of its answer for `send_seconds` is cut off.
     Above `connections` at a time a process refuses further ones with 503. `shutdown_seconds` is what requests under way
     have left when the process is told to end; for `drain_seconds` before that it answers as before, and only `/ready`
-    says that it will end.
+    says that it will end. What changes a collection or plans a change runs beside searches, `changes_running` at a time,
+    and may take `change_seconds`.
     """
 
     body_bytes: int = 32 << 20
@@ -34,6 +35,8 @@ class Limits:
     request_seconds: float = 60.0
     running: int = 8
     waiting: int = 256
+    changes_running: int = 2
+    change_seconds: float = 600.0
     shutdown_seconds: float = 30.0
     drain_seconds: float = 0.0
 

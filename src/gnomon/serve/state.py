@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -97,6 +98,8 @@ class ServerState:
         self.shutdown = Shutdown(settings.limits.shutdown_seconds)
         self.work = WorkQueue(settings.limits, self.metrics.set_queue)
         self.searches = SearchQueue(self.work, settings.limits)
+        limits = settings.limits
+        self.changes = WorkQueue(replace(limits, running=limits.changes_running, request_seconds=limits.change_seconds))
         self.collections = CollectionRegistry(settings.collections)
         self.models = ModelRegistry(settings, self.collections.get, self.work)
         self.readiness = Readiness(self._reason_against_searches)
@@ -113,6 +116,7 @@ class ServerState:
         What that has committed is kept, and it is for the caller to end the process: a thread cannot be stopped.
         """
         has_ended = await self.work.close(self.shutdown.remaining_s)
+        has_ended = await self.changes.close(self.shutdown.remaining_s) and has_ended
         if has_ended:
             await asyncio.to_thread(self.models.close)
             self.collections.close()

@@ -23,8 +23,8 @@ class RequestLimits:
     """Refuses bodies above `limits.body_bytes` with 413, and those that trickle in with 408.
 
     A body may take `limits.body_seconds`, and a second more for each 1000 bytes. A route that reads a stream calls
-    `lines_of`: then a line is limited instead of the whole, and each piece instead of all must come in time. Nothing
-    is read before the route asks for it.
+    `stream_of`: then each piece instead of all must come in time, and its size is for the route to limit. Nothing is
+    read before the route asks for it.
     """
 
     def __init__(self, app: ASGIApp, limits: Limits) -> None:
@@ -99,31 +99,15 @@ class _Body:
         )
 
 
-async def lines_of(request: Request) -> AsyncIterator[bytes]:
-    """The lines of a body that may be of any length, as they arrive; empty lines are left out.
+async def stream_of(request: Request) -> AsyncIterator[bytes]:
+    """The pieces of a body that may be of any length, as they arrive.
 
-    Raises BodyTooLarge for a line above `limits.body_bytes`, BodyTooSlow where nothing comes for
-    `limits.body_seconds`, and starlette's ClientDisconnect.
+    Raises BodyTooSlow where nothing comes for `limits.body_seconds`, and starlette's ClientDisconnect.
     """
     body: _Body = request.scope[_BODY]
     body.is_stream = True
-    rest = bytearray()
     async for piece in request.stream():
-        *whole, last = piece.split(b"\n")
-        for line in whole:
-            if stripped := bytes(rest + line).strip():
-                yield stripped
-            rest.clear()
-        rest += last
-        if len(rest) > body.limits.body_bytes:
-            raise body.refused(
-                BodyTooLarge(
-                    f"a line of {len(rest):,} bytes or more",
-                    expected=f"at most {body.limits.body_bytes:,} bytes a line",
-                )
-            )
-    if stripped := bytes(rest).strip():
-        yield stripped
+        yield piece
 
 
 async def _refuse(error: RequestError, receive: Receive, send: Send) -> None:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Request
 
 from gnomon.serve.errors import CollectionGone
 from gnomon.serve.json_body import JsonRoute
+from gnomon.serve.redaction import public_name
 from gnomon.serve.schemas.collections import CollectionList, CollectionSummary
 from gnomon.serve.security.access import requires, visible
 from gnomon.serve.state import ServerState, state_of
@@ -23,7 +24,7 @@ def _summary(state: ServerState, name: str) -> CollectionSummary:
         name=name,
         documents=len(kb),
         version=version.name,
-        model=version.model,
+        model=public_name(version.model),
         space=version.space.fingerprint,
     )
 

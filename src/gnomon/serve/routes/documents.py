@@ -7,6 +7,7 @@ from contextlib import aclosing
 from dataclasses import asdict
 from typing import Annotated, Any
 
+import orjson
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -19,7 +20,9 @@ from gnomon.core.documents import Document
 from gnomon.core.errors import GnomonError, InvalidInput
 from gnomon.serve.bulk import BulkReport, add_batch, add_stream
 from gnomon.serve.errors import NotFound, error_body, status_of
-from gnomon.serve.ndjson import MEDIA_TYPE, accepts_lines, json_line
+from gnomon.serve.json_body import JsonRoute
+from gnomon.serve.middleware.request_limits import stream_of
+from gnomon.serve.ndjson import MEDIA_TYPE, StreamWhileReading, accepts_lines, json_line, read_lines
 from gnomon.serve.redaction import public_name
 from gnomon.serve.schemas.documents import (
     AddReport,
@@ -33,7 +36,7 @@ from gnomon.serve.schemas.documents import (
 from gnomon.serve.security.access import requires
 from gnomon.serve.state import ServerState, state_of
 
-router = APIRouter(prefix="/v1/collections/{collection}/documents", tags=["Documents"])
+router = APIRouter(prefix="/v1/collections/{collection}/documents", tags=["Documents"], route_class=JsonRoute)
 
 _BODY: TypeAdapter[DocumentIn | list[DocumentIn]] = TypeAdapter(DocumentIn | list[DocumentIn])
 _ONE = DocumentIn.model_json_schema()
@@ -56,9 +59,7 @@ _LINES = {200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}}}
     responses=_LINES,  # type: ignore[arg-type]
     openapi_extra={"requestBody": _REQUEST_BODY},
 )
-async def add_documents(
-    request: Request, collection: str, accept: Annotated[str | None, Header()] = None
-) -> Response:
+async def add_documents(request: Request, collection: str, accept: Annotated[str | None, Header()] = None) -> Response:
     """Add documents: one, a list (all or none of which goes in), or JSON lines for bulk.
 
     A body of the type `application/x-ndjson` has one document a line and may be of any length: it is read as it
@@ -72,11 +73,12 @@ async def add_documents(
     report = BulkReport()
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != MEDIA_TYPE:
         documents = _parsed(await request.body())
-        await state.writes.run(add_batch, kb, documents, report, {})
+        await state.changes.run(add_batch, kb, documents, report)
         return JSONResponse(asdict(report))
-    steps = add_stream(kb, request.stream(), state.writes, report)
+    lines = read_lines(stream_of(request), max_bytes=state.settings.limits.body_bytes)
+    steps = add_stream(kb, lines, report, work=state.changes)
     if accepts_lines(accept):
-        return StreamingResponse(_progress_lines(steps), media_type=MEDIA_TYPE)
+        return StreamWhileReading(_progress_lines(steps), media_type=MEDIA_TYPE)
     try:
         async for _ in steps:
             pass
@@ -93,7 +95,9 @@ async def add_documents(
 def _parsed(body: bytes) -> list[Document]:
     """The documents of a JSON body. Raises RequestValidationError and InvalidInput where one of them is none."""
     try:
-        given = _BODY.validate_json(body)
+        given = _BODY.validate_python(orjson.loads(body))
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput(f"not usable JSON: {error}", expected="a document, or a list of documents") from error
     except ValidationError as error:
         raise RequestValidationError(error.errors(include_url=False, include_context=False)) from error
     rows = [each.model_dump(exclude_none=True) for each in (given if isinstance(given, list) else [given])]
@@ -137,12 +141,14 @@ async def list_documents(
     kb = await state.work.run(state.collections.get, collection)
     if format == "ndjson" or accepts_lines(accept):
         first = await state.work.run(kb.page, after, limit=_EXPORT_PAGE, where=where)
-        return StreamingResponse(_exported(state, kb, first, where), media_type=MEDIA_TYPE)
+        return StreamingResponse(_exported(state, kb, first, where=where), media_type=MEDIA_TYPE)
     page = await state.work.run(kb.page, after, limit=limit, where=where)
     return JSONResponse({"ids": page.ids, "next": None if page.end is None else str(page.end)})
 
 
-async def _exported(state: ServerState, kb: Collection, page: DocumentPage, where: str | None) -> AsyncIterator[bytes]:
+async def _exported(
+    state: ServerState, kb: Collection, page: DocumentPage, *, where: str | None
+) -> AsyncIterator[bytes]:
     """Whole documents a page at a time. Documents deleted in between are left out."""
     while True:
         yield await state.work.run(_lines_of, kb, page.ids)
@@ -171,7 +177,7 @@ async def delete_documents(request: Request, collection: str, wanted: DeleteDocu
     """Delete documents by their ids, or all that meet a condition."""
     state = state_of(request)
     kb = await state.work.run(state.collections.get, collection)
-    return await state.writes.run(_delete, kb, wanted)
+    return await state.changes.run(_delete, kb, wanted)
 
 
 def _delete(kb: Collection, wanted: DeleteDocuments) -> DeleteReport:
@@ -204,7 +210,9 @@ def _document(kb: Collection, key: str, *, chunks: bool) -> DocumentOut:
         raise NotFound(f"no document {key!r}"[:200], expected="an id that GET documents lists")
     spans = None
     if chunks:
-        spans = [ChunkSpan(**{name: getattr(chunk, name) for name in ChunkSpan.model_fields}) for chunk in kb.chunks(key)]
+        spans = [
+            ChunkSpan(**{name: getattr(chunk, name) for name in ChunkSpan.model_fields}) for chunk in kb.chunks(key)
+        ]
     return DocumentOut(**_plain(document), chunks=spans)
 
 
@@ -213,7 +221,7 @@ async def delete_document(request: Request, collection: str, id: str) -> DeleteR
     """Delete one document."""
     state = state_of(request)
     kb = await state.work.run(state.collections.get, collection)
-    return await state.writes.run(_delete_one, kb, id)
+    return await state.changes.run(_delete_one, kb, id)
 
 
 def _delete_one(kb: Collection, key: str) -> DeleteReport:
