@@ -17,7 +17,8 @@ from pydantic import BaseModel
 from gnomon.cli.main import run
 from gnomon.serve import app as application
 from gnomon.serve.json_body import JsonRoute
-from gnomon.serve.middleware.request_limits import lines_of
+from gnomon.serve.middleware.request_limits import stream_of
+from gnomon.serve.ndjson import read_lines
 from gnomon.serve.settings import Limits
 from support.serve_app import make_collection, server
 
@@ -41,9 +42,10 @@ async def echo(body: Body) -> int:
 
 
 @_routes.post("/v1/lines")
-async def lines(request: Request) -> list[int]:
-    """Reads its body as a stream of lines."""
-    return [len(line) async for line in lines_of(request)]
+async def lines(request: Request) -> list[tuple[int, int | None]]:
+    """Reads its body as a stream of lines: their numbers and lengths."""
+    read = read_lines(stream_of(request), max_bytes=LIMITS.body_bytes)
+    return [(number, None if line is None else len(line)) async for number, line in read]
 
 
 @_routes.get("/v1/much")
@@ -134,11 +136,11 @@ def test_a_stream_may_be_of_any_length_but_not_a_line_of_it(http):
     ndjson = {"content-type": "application/x-ndjson"}
     line = b"x" * 50_000
     answer = http.post("/v1/lines", content=(line + b"\n" for _ in range(10)), headers=ndjson)
-    assert answer.json() == [50_000] * 10
-    error = error_of(http.post("/v1/lines", content=(line for _ in range(10)), headers=ndjson), 413)
-    assert error["expected"].endswith("bytes a line")
+    assert answer.json() == [[number, 50_000] for number in range(1, 11)]
+    answer = http.post("/v1/lines", content=[*(line for _ in range(10)), b"\r\nab"], headers=ndjson)
+    assert answer.json() == [[1, None], [2, 2]]
     answer = http.post("/v1/lines", content=b"a\r\n\n\nbc", headers=ndjson)
-    assert answer.json() == [1, 2]
+    assert answer.json() == [[1, 1], [4, 2]]
 
 
 def test_a_body_that_trickles_in(http, address):

@@ -22,8 +22,8 @@ class Limits:
     `header_bytes` within `header_seconds`; a caller that takes nothing of its answer for `send_seconds` is cut off.
     Above `connections` at a time a process refuses further ones with 503. `shutdown_seconds` is what requests under way
     have left when the process is told to end; for `drain_seconds` before that it answers as before, and only `/ready`
-    says that it will end. What changes a collection or plans a change runs beside searches, `changes_running` at a time,
-    and may take `change_seconds`.
+    says that it will end. What changes a collection or plans a change runs beside searches, `changes_running` at a
+    time, and may take `change_seconds`.
     """
 
     body_bytes: int = 32 << 20
