@@ -67,6 +67,7 @@ def serve(
     Listens on this machine alone, unless --host says otherwise: then clients need API keys, see gnomon keys. With
     --json the addresses are one line on stdout.
     """
+    from gnomon.cli.terminal import print_message
     from gnomon.serve.security.exposure import is_exposed
     from gnomon.serve.security.keys import default_key_file
     from gnomon.serve.server import serve as run
@@ -85,7 +86,7 @@ def serve(
         request_log=request_log,
         limits=Limits(shutdown_seconds=shutdown_seconds, drain_seconds=drain_seconds),
     )
-    run(settings, started=_print_json if as_json else _print_addresses)
+    run(settings, started=_print_json if as_json else _print_addresses, progress=print_message)
 
 
 def _print_json(address: str) -> None:

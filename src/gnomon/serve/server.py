@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from gnomon.core.errors import InvalidInput, StorageError, missing_extra
+from gnomon.core.progress import ProgressCallback, no_progress
 from gnomon.serve.lifecycle import end_process, signals_ignored
 from gnomon.serve.logs import log_to_stderr
 from gnomon.serve.security.exposure import check_keys
@@ -18,10 +19,16 @@ from gnomon.serve.settings import ServeSettings
 _BACKLOG = 2048
 
 
-def serve(settings: ServeSettings, *, started: Callable[[str], None] = lambda address: None) -> None:
+def serve(
+    settings: ServeSettings,
+    *,
+    started: Callable[[str], None] = lambda address: None,
+    progress: ProgressCallback = no_progress,
+) -> None:
     """Serve until the process is told to end (SIGTERM, SIGINT); what runs then is finished.
 
-    `started` is called with the address, such as "http://127.0.0.1:8080", before the first request is taken.
+    `progress` receives messages of what is opened and loaded. `started` is called with the address, such as
+    "http://127.0.0.1:8080", before the first request is taken.
     Raises StorageError where the port is in use or not permitted, and what opening collections and models raises.
     """
     try:
@@ -40,7 +47,7 @@ def serve(settings: ServeSettings, *, started: Callable[[str], None] = lambda ad
     opened = None
     if alone:
         opened = ServerState(settings)
-        opened.open()
+        opened.open(progress)
         log_to_stderr()
     else:
         with closing(CollectionRegistry(settings.collections)) as registry:

@@ -15,6 +15,7 @@ from fastapi import Request
 from gnomon.collection.collection import Collection
 from gnomon.collection.opening import open_collection
 from gnomon.core.errors import GnomonError
+from gnomon.core.progress import Progress, ProgressCallback, no_progress
 from gnomon.serve.errors import CollectionGone, UnknownCollection
 from gnomon.serve.lifecycle import Shutdown
 from gnomon.serve.models.registry import ModelRegistry
@@ -104,11 +105,12 @@ class ServerState:
         self.models = ModelRegistry(settings, self.collections.get, self.work)
         self.readiness = Readiness(self._reason_against_searches)
 
-    def open(self) -> None:
+    def open(self, progress: ProgressCallback = no_progress) -> None:
         """Open all collections and load all models, so that the first request waits for nothing."""
         for name in self.collections:
+            progress(Progress("opening", item=name, message=f"opening the collection {name}"))
             self.collections.get(name).internals.warm()
-        self.models.open()
+        self.models.open(progress)
 
     async def close(self) -> bool:
         """Finish what runs, then close everything. False where something still runs when the time for it is up.

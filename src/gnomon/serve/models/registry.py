@@ -11,6 +11,7 @@ from typing import TypeVar
 from gnomon.collection.collection import Collection
 from gnomon.core.contracts import Encoder
 from gnomon.core.errors import InvalidInput
+from gnomon.core.progress import Progress, ProgressCallback, no_progress
 from gnomon.encode.load import load_encoder, load_scorer
 from gnomon.encode.settings import EncoderSettings, available_cpus
 from gnomon.serve.errors import UnknownModel
@@ -40,17 +41,19 @@ class ModelRegistry:
         self._of_collections: dict[tuple[str, str], ServedEncoder] = {}
         self._lock = threading.Lock()
 
-    def open(self) -> None:
+    def open(self, progress: ProgressCallback = no_progress) -> None:
         """Load and compile the models named in the settings. Raises what loading one raises."""
         threads = self._settings.threads or max(1, available_cpus() // self._settings.workers)
         own = EncoderSettings(threads=threads)
         for given in self._settings.models:
+            progress(Progress("loading", item=given, message=f"loading the model {given}"))
             before, name = _resident_bytes(), ModelName.parse(given)
             encoder = self._served(name, load_encoder(name.source, settings=own))
             encoder.warm_up()
             encoder.memory_bytes = _resident_bytes() - before
             self.encoders.append(encoder)
         for given in self._settings.rerankers:
+            progress(Progress("loading", item=given, message=f"loading the reranker {given}"))
             before, name = _resident_bytes(), ModelName.parse(given)
             scorer = ServedScorer(name, load_scorer(name.source, settings=own), self._work)
             scorer.warm_up()
