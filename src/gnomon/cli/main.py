@@ -17,10 +17,12 @@ from gnomon.cli import (  # noqa: F401 - each registers its commands on the app
     doctor,
     encode,
     eval,  # noqa: A004 - the command's name
+    export,
     export_onnx,
     fields,
     index,
     keys,
+    map,  # noqa: A004 - the command's name
     mcp,
     migrate,
     mine,

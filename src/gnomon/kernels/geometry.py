@@ -9,6 +9,9 @@ from gnomon.core.batching import in_blocks
 from gnomon.core.similarity import normalise
 from gnomon.kernels.similarity import cosine_matrix
 
+_MOST_ROWS = 1 << 14
+"""Rows taken at once: the products below are sums over rows."""
+
 
 def alignment(left: Float[np.ndarray, "n dim"], right: Float[np.ndarray, "n dim"], *, alpha: float = 2.0) -> float:
     """The mean of |x - y|^alpha over pairs (x, y) that belong together, at unit length; 0 is the best.
@@ -64,28 +67,62 @@ def _unit(rows: Float[np.ndarray, "n dim"]) -> Float[np.ndarray, "n dim"]:
     return normalise(rows.astype(np.float64), allow_zero=True)
 
 
-def principal_plane(rows: Float[np.ndarray, "n dim"]) -> tuple[Float[np.ndarray, "n 2"], float]:
-    """The rows' first two principal components, and the share of the variance that they hold.
+def principal_axes(
+    rows: Float[np.ndarray, "n dim"],
+) -> tuple[Float[np.ndarray, " dim"], Float[np.ndarray, "dim 2"], float]:
+    """The rows' mean, the axes of their first two principal components, and the share of the variance these hold.
 
-    Hotelling 1933, "Analysis of a complex of statistical variables into principal components". Each axis
-    points to where its greatest weight is positive, so that equal rows give equal pictures.
+    Hotelling 1933, "Analysis of a complex of statistical variables into principal components", by the eigenvectors
+    of the covariance: one pass over the rows, exact, and the same on every run. Each axis points to where its greatest
+    weight is positive. `(rows - mean) @ axes` are the components, also of rows that came later.
+
+    >>> mean, axes, share = principal_axes(np.array([[1.0, 0.0, 5.0], [-1.0, 0.0, 5.0], [0.0, 0.0, 5.0]]))
+    >>> mean.tolist(), axes[:, 0].round(6).tolist(), round(share, 6)
+    ([0.0, 0.0, 5.0], [1.0, 0.0, 0.0], 1.0)
+    """
+    mean = rows.mean(axis=0, dtype=np.float64)
+    spread = np.zeros((rows.shape[1], rows.shape[1]))
+    for block in in_blocks(rows, _MOST_ROWS):
+        centred = block.astype(np.float64) - mean
+        spread += centred.T @ centred
+    sizes, found = np.linalg.eigh(spread)
+    axes = np.zeros((rows.shape[1], 2))
+    axes[:, : min(2, rows.shape[1])] = found[:, ::-1][:, :2]
+    signs = np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(2)])
+    variance = float(np.trace(spread))
+    share = float(sizes[::-1][:2].sum()) / variance if variance else 1.0
+    return mean, axes * signs, min(1.0, share)
+
+
+def principal_plane(rows: Float[np.ndarray, "n dim"]) -> tuple[Float[np.ndarray, "n 2"], float]:
+    """The rows' first two principal components, and the share of the variance that they hold: see `principal_axes`.
 
     >>> points, share = principal_plane(np.array([[1.0, 0.0, 5.0], [-1.0, 0.0, 5.0], [0.0, 0.0, 5.0]]))
     >>> points[:, 0].round(6).tolist(), round(share, 6)
     ([1.0, -1.0, 0.0], 1.0)
     """
-    centred = rows.astype(np.float64) - rows.mean(axis=0, dtype=np.float64)
-    _, sizes, axes = np.linalg.svd(centred, full_matrices=False)
-    two = np.zeros((2, rows.shape[1]))
-    two[: len(axes[:2])] = axes[:2]
-    signs = np.sign(two[np.arange(2), np.abs(two).argmax(axis=1)])
-    variance = float((sizes**2).sum())
-    share = float((sizes[:2] ** 2).sum()) / variance if variance else 1.0
-    return centred @ (two * signs[:, None]).T, share
+    mean, axes, share = principal_axes(rows)
+    return (rows.astype(np.float64) - mean) @ axes, share
 
 
-_MOST_ROWS = 1 << 14
-"""Rows taken at once: the products below are sums over rows."""
+def inverse_distance_mean(
+    positions: Float[np.ndarray, "n k dim"], distances: Float[np.ndarray, "n k"], *, power: float = 2.0
+) -> Float[np.ndarray, "n dim"]:
+    """The mean of k positions each, weighted by 1 / distance^power; the position itself at a distance of 0.
+
+    Shepard 1968, "A two-dimensional interpolation function for irregularly-spaced data". It places a point in a
+    picture by its neighbours in the original space, as UMAP's `transform` does for its first step.
+
+    >>> at = np.array([[[0.0, 0.0], [4.0, 0.0]], [[0.0, 0.0], [4.0, 0.0]]])
+    >>> inverse_distance_mean(at, np.array([[1.0, 1.0], [0.0, 3.0]])).tolist()
+    [[2.0, 0.0], [0.0, 0.0]]
+    """
+    nearest = distances.min(axis=1, keepdims=True)
+    exact = distances <= 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weights = np.where(nearest > 0, (nearest / distances) ** power, exact)  # relative to the nearest: no overflow
+    weights = weights / weights.sum(axis=1, keepdims=True)
+    return np.asarray((positions * weights[:, :, None]).sum(axis=1))
 
 
 def rotation(source: Float[np.ndarray, "n a"], target: Float[np.ndarray, "n b"]) -> Float[np.ndarray, "a b"]:
