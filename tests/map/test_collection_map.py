@@ -172,10 +172,10 @@ def test_colours_are_numbers_days_or_the_most_frequent_categories(kb: Collection
     kb.add([{"id": "none", "text": "amber"}, {"id": "list", "text": "kelp", "metadata": {"topic": ["t2", "t0"]}}])
     drawn = CollectionMap(kb)
     assert [each.name for each in drawn.colour_fields()] == ["day", "topic", "year", "media_type"]
-    topics, seq = drawn.colours("topic")
+    topics, points = drawn.colours("topic")
     assert topics.categories == ("t2", "t0", "t1")
     assert topics.values[-2:].tolist() == [255, 0]
-    header, columns = unpacked(colour_bytes(topics, seq))
+    header, columns = unpacked(colour_bytes(topics, points))
     assert header["categories"] == ["t2", "t0", "t1"]
     assert np.array_equal(columns["values"], topics.values)
     years, days = drawn.colours("year")[0], drawn.colours("day")[0]

@@ -28,7 +28,6 @@ def map_command(
     import gnomon
     from gnomon.cli.progress import ProgressBar
     from gnomon.cli.terminal import count, data_console, print_json, print_rows
-    from gnomon.core.serialize import to_plain
     from gnomon.map import CollectionMap
 
     with gnomon.open(collection, create=False) as kb, ProgressBar() as bar:
@@ -43,13 +42,13 @@ def map_command(
 
             plot_map(drawn, out, projection="umap" if has_umap else "pca")
     if as_json:
-        print_json({**to_plain(state), "picture": None if out is None else str(out)})
+        print_json({**state.to_json(), "picture": None if out is None else str(out)})
         return
     from rich.text import Text
 
     console = data_console()
     projections = "pca and umap" if has_umap else "pca"
-    console.print(Text(f"{count(state.points)} passages of {state.version}: {projections}"))
+    console.print(Text(f"{count(state.points)} passages of {state.version.name}: {projections}"))
     print_rows(console, [(Text(count(each.size)), Text(", ".join(each.words))) for each in state.clusters])
     if out is not None:
         console.print(Text(str(out)), soft_wrap=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -21,6 +21,7 @@ from gnomon.collection.serving.snapshot import Snapshot
 from gnomon.core.errors import CollectionBusy, InvalidInput, StorageError
 from gnomon.core.progress import ProgressCallback, no_progress
 from gnomon.core.ranking import Hit
+from gnomon.core.serialize import to_plain
 from gnomon.core.similarity import normalise
 from gnomon.kernels.geometry import inverse_distance_mean
 from gnomon.map import background
@@ -68,13 +69,17 @@ class MapState:
     `variance` is the share that the two principal components hold. `seq` is the journal position of the points.
     """
 
-    version: str
-    space: str
+    version: Version
     seq: int
     points: int
     variance: float
     projections: tuple[ProjectionState, ...]
     clusters: tuple[ClusterLabel, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain mapping; the version by its name and its space's fingerprint."""
+        plain = {name: to_plain(getattr(self, name)) for name in self.__dataclass_fields__ if name != "version"}
+        return {"version": self.version.name, "space": self.version.space.fingerprint, **plain}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +108,7 @@ def shortened(text: str, characters: int = 240) -> str:
 class PlacedQuery:
     """A query on the map: its position [2], and its nearest chunks with theirs [k, 2], nearest first."""
 
+    version: Version
     position: Float[np.ndarray, " 2"]
     hits: tuple[Hit, ...]
     positions: Float[np.ndarray, "k 2"]
@@ -112,7 +118,6 @@ class PlacedQuery:
 class _Drawn:
     """The principal components of one version at one journal position, with what they are made of."""
 
-    version: Version
     now: Stamp
     vectors: ChunkVectors
     fit: PrincipalFit
@@ -140,8 +145,7 @@ class CollectionMap:
         drawn = self._draw(progress)
         ready = ProjectionState(PRINCIPAL, "ready", drawn.points.placed)
         return MapState(
-            version=drawn.version.name,
-            space=drawn.version.space.fingerprint,
+            version=drawn.points.version,
             seq=drawn.now.seq,
             points=len(drawn.points),
             variance=drawn.fit.share,
@@ -170,15 +174,15 @@ class CollectionMap:
         with self._kb.internals.catalog.read() as connection:
             return colour_fields(connection)
 
-    def colours(self, field: str) -> tuple[ColourColumn, int]:
-        """A field's value of every chunk, in the points' order, and the journal position of these.
+    def colours(self, field: str) -> tuple[ColourColumn, MapPoints]:
+        """A field's value of every chunk, and the points in whose order they are.
 
         Raises InvalidInput for a field that no document has.
         """
         drawn = self._draw()
         with self._kb.internals.catalog.read() as connection:
-            column = colour_column(connection, drawn.version.chunking_id, drawn.vectors.ids, field=field)
-        return column, drawn.now.seq
+            column = colour_column(connection, drawn.points.version.chunking_id, drawn.vectors.ids, field=field)
+        return column, drawn.points
 
     def texts(self, ids: Sequence[int]) -> list[ChunkText]:
         """Title and first words of these chunks, in this order; those that are not there are left out."""
@@ -226,7 +230,7 @@ class CollectionMap:
         else:
             near = np.linalg.norm(drawn.vectors.take(at) - row, axis=1)
             position = inverse_distance_mean(points.positions[at][None].astype(np.float64), near[None])[0]
-        return PlacedQuery(position.astype(np.float32), shown, points.positions[at])
+        return PlacedQuery(points.version, position.astype(np.float32), shown, points.positions[at])
 
     def fit_umap(self, *, progress: ProgressCallback = no_progress) -> None:
         """Fit UMAP here and now, and keep it on disk.
@@ -258,7 +262,7 @@ class CollectionMap:
         cannot = state.state in ("computing", "unavailable", "failed") or not umap_is_installed()
         if is_current or cannot or state.is_updating or (self._process is not None and self._process.failure()):
             return False
-        self._process = background.start_umap(self._kb.internals.folder, drawn.version.name)
+        self._process = background.start_umap(self._kb.internals.folder, drawn.points.version.name)
         return True
 
     def close(self) -> None:
@@ -279,17 +283,18 @@ class CollectionMap:
         version, seq = snapshot.version, snapshot.indexes.dense_at
         with self._lock:
             drawn = self._drawn
-            if drawn is not None and (drawn.version.id, drawn.now.seq) == (version.id, seq):
+            if drawn is not None and (drawn.points.version.id, drawn.now.seq) == (version.id, seq):
                 return drawn
             vectors = ChunkVectors(snapshot.indexes.dense)
             now = self._stamp(snapshot)
-            known = drawn.fit if drawn is not None and drawn.version.id == version.id else None
+            known = drawn.fit if drawn is not None and drawn.points.version.id == version.id else None
             fit = known or self._loaded(version, PrincipalFit, now)
             if fit is None or is_outdated(fit.ids, vectors.ids):
                 fit = fit_principal(vectors, now, self._texts, progress=progress)
                 with suppress(StorageError, OSError):  # a cache: where it cannot be kept, it is made again
                     save_fit(self._folder(version), fit)
-            self._drawn = _Drawn(version, now, vectors, fit, principal_points(fit, vectors, seq))
+            points = principal_points(fit, vectors, version=version, seq=seq)
+            self._drawn = _Drawn(now, vectors, fit, points)
             return self._drawn
 
     def _loaded(self, version: Version, kind: type[Fit], now: Stamp) -> Fit | None:
@@ -307,14 +312,14 @@ class CollectionMap:
 
     def _umap_drawn(self, drawn: _Drawn) -> MapPoints | None:
         """UMAP's points of the same chunks; None where it is not fitted."""
-        path = fit_path(self._folder(drawn.version), UmapFit)
+        path = fit_path(self._folder(drawn.points.version), UmapFit)
         try:
             written = path.stat().st_mtime_ns
         except OSError:
             return None
         with self._lock:
             if self._umap is None or self._umap[0] != written:
-                fit = self._loaded(drawn.version, UmapFit, drawn.now)
+                fit = self._loaded(drawn.points.version, UmapFit, drawn.now)
                 if fit is None:
                     return None
                 self._umap, self._umap_points = (written, fit), None
@@ -324,7 +329,7 @@ class CollectionMap:
 
     def _umap_state(self, drawn: _Drawn) -> ProjectionState:
         points, catalog = self._umap_drawn(drawn), self._kb.internals.catalog
-        is_fitting = self._is_fitting(drawn.version)
+        is_fitting = self._is_fitting(drawn.points.version)
         if points is not None:
             return ProjectionState(UMAP, "ready", points.placed, is_fitting)
         if is_fitting:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from gnomon.collection.catalog.versions import Version
 from gnomon.map.chunk_vectors import ChunkVectors
 from gnomon.map.clusters import nearest_centroid
 from gnomon.map.fits import ClusterLabel, PrincipalFit, ProjectionName, UmapFit
@@ -20,11 +21,12 @@ _OUTDATED = 0.2
 class MapPoints:
     """A point a chunk, in order of id: ids int64 [n], positions float32 [n, 2], clusters uint8 [n].
 
-    `seq` is the journal position. `placed` of them came after the projection was fitted: in the principal components
+    `version` and `seq`, a journal position, say whose chunks these are. `placed` of them came after the projection was fitted: in the principal components
     they stand exactly, in UMAP at the mean of their nearest neighbours.
     """
 
     projection: ProjectionName
+    version: Version
     seq: int
     ids: Int[np.ndarray, " n"]
     positions: Float[np.ndarray, "n 2"]
@@ -65,7 +67,7 @@ def is_outdated(fitted: Int[np.ndarray, " fitted"], now: Int[np.ndarray, " now"]
     return (len(now) - kept) + (len(fitted) - kept) > _OUTDATED * len(fitted)
 
 
-def principal_points(fit: PrincipalFit, vectors: ChunkVectors, seq: int) -> MapPoints:
+def principal_points(fit: PrincipalFit, vectors: ChunkVectors, *, version: Version, seq: int) -> MapPoints:
     """The chunks in the plane of a fit's principal components, with their clusters."""
     at, known = lookup(fit.ids, vectors.ids)
     positions, clusters = fit.positions[at], fit.clusters[at]
@@ -77,7 +79,7 @@ def principal_points(fit: PrincipalFit, vectors: ChunkVectors, seq: int) -> MapP
         positions[later] = (rows - fit.mean) @ fit.axes
         if len(fit.centroids):
             clusters[later] = nearest_centroid(rows, fit.centroids)
-    return MapPoints("pca", seq, vectors.ids, positions, clusters, len(later))
+    return MapPoints("pca", version, seq, vectors.ids, positions, clusters, len(later))
 
 
 def umap_points(fit: UmapFit, principal: MapPoints, vectors: ChunkVectors) -> MapPoints:
@@ -87,7 +89,7 @@ def umap_points(fit: UmapFit, principal: MapPoints, vectors: ChunkVectors) -> Ma
     later, fitted = np.flatnonzero(~known), np.flatnonzero(known)
     if len(later):
         positions[later] = place_by_neighbours(vectors.take(later), vectors, known=fitted, positions=positions[fitted])
-    return MapPoints("umap", principal.seq, vectors.ids, positions, principal.clusters, len(later))
+    return MapPoints("umap", principal.version, principal.seq, vectors.ids, positions, principal.clusters, len(later))
 
 
 def cluster_labels(fit: PrincipalFit, points: MapPoints) -> tuple[ClusterLabel, ...]:

@@ -41,7 +41,7 @@ def plot_map(drawn: CollectionMap, path: str | Path, *, projection: ProjectionNa
             axes.text(x, y, label.text, fontsize=7, ha="center", va="center", bbox=box, parse_math=False)
     axes.set_axis_off()
     share = f", {state.variance:.0%} of the variance" if projection == "pca" else ""
-    axes.set_title(f"{len(points):,} passages of {state.version}, {projection}{share}", fontsize=9, loc="left")
+    axes.set_title(f"{len(points):,} passages of {state.version.name}, {projection}{share}", fontsize=9, loc="left")
     with storage_errors(target.parent), replacing(target) as beside:
         figure.savefig(beside, format=target.suffix[1:], dpi=160, facecolor="white")
     return target
