@@ -34,14 +34,25 @@ def points_bytes(points: MapPoints) -> bytes:
         "positions": scaled,
         "clusters": points.clusters.astype(np.uint8),
     }
-    header = {"projection": points.projection, "version": points.version.name, "seq": points.seq, "placed": points.placed}
+    header = {
+        "projection": points.projection,
+        "version": points.version.name,
+        "seq": points.seq,
+        "placed": points.placed,
+    }
     frame = {"left": float(origin[0]), "bottom": float(origin[1]), "scale": float(scale)}
     return _packed({**header, "points": len(points), **frame}, columns)
 
 
 def colour_bytes(column: ColourColumn, points: MapPoints) -> bytes:
     """One value a point, in the order of these points."""
-    header = {"field": column.name, "kind": column.kind, "categories": list(column.categories), "version": points.version.name, "seq": points.seq}
+    header = {
+        "field": column.name,
+        "kind": column.kind,
+        "categories": list(column.categories),
+        "version": points.version.name,
+        "seq": points.seq,
+    }
     return _packed({**header, "points": len(column.values)}, {"values": column.values})
 
 

@@ -21,6 +21,7 @@ from gnomon.serve.middleware.response_headers import ResponseHeaders
 from gnomon.serve.observability.middleware import ObservedRequests
 from gnomon.serve.observability.tracing import NO_TELEMETRY, configured_tracing
 from gnomon.serve.routes import api_docs, collections, documents, embeddings, models, page, probes, rerank, search
+from gnomon.serve.routes import map as map_routes
 from gnomon.serve.schemas.errors import ERROR_RESPONSES
 from gnomon.serve.security.access import Authentication
 from gnomon.serve.security.exposure import check_keys, is_exposed
@@ -32,6 +33,7 @@ ROUTERS = (
     api_docs.router,
     collections.router,
     embeddings.router,
+    map_routes.router,
     models.router,
     documents.router,
     page.router,

@@ -18,6 +18,7 @@ from gnomon.core.errors import GnomonError
 from gnomon.core.progress import Progress, ProgressCallback, no_progress
 from gnomon.serve.errors import CollectionGone, UnknownCollection
 from gnomon.serve.lifecycle import Shutdown
+from gnomon.serve.maps import MapRegistry
 from gnomon.serve.models.registry import ModelRegistry
 from gnomon.serve.observability.metrics import Metrics
 from gnomon.serve.readiness import Readiness
@@ -102,6 +103,7 @@ class ServerState:
         limits = settings.limits
         self.changes = WorkQueue(replace(limits, running=limits.changes_running, request_seconds=limits.change_seconds))
         self.collections = CollectionRegistry(settings.collections)
+        self.maps = MapRegistry()
         self.models = ModelRegistry(settings, self.collections.get, self.work)
         self.readiness = Readiness(self._reason_against_searches)
 
@@ -117,6 +119,7 @@ class ServerState:
 
         What that has committed is kept, and it is for the caller to end the process: a thread cannot be stopped.
         """
+        await asyncio.to_thread(self.maps.close)
         has_ended = await self.work.close(self.shutdown.remaining_s)
         has_ended = await self.changes.close(self.shutdown.remaining_s) and has_ended
         if has_ended:

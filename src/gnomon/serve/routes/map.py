@@ -51,7 +51,7 @@ async def get_map(request: Request, collection: str, *, x_gnomon_space: Demanded
     def answer() -> Response:
         drawn = _map(state, collection)
         found = drawn.state()
-        require_space(found.version, x_gnomon_space)
+        require_space(found.version.space, x_gnomon_space, of=found.version.name)
         content = {**found.to_json(), "fields": to_plain(drawn.colour_fields())}
         return json_response(content, headers=identity_headers(found.version))
 
