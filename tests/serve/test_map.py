@@ -75,7 +75,7 @@ def test_texts_of_points_open_their_documents(served: TestClient) -> None:
 def test_a_query_stands_among_its_neighbours(served: TestClient) -> None:
     body = {"query": "The Rhine is a river in Europe.", "k": 2}
     found = served.post("/v1/collections/kb/map/query", json=body).json()
-    assert [each["document"] for each in found["neighbours"]][0] == "rivers/rhine"
+    assert found["neighbours"][0]["document"] == "rivers/rhine"
     assert len(found["neighbours"]) == 2
     assert np.allclose(found["position"], found["neighbours"][0]["position"], atol=1e-3)
 

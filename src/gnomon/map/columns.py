@@ -34,26 +34,14 @@ def points_bytes(points: MapPoints) -> bytes:
         "positions": scaled,
         "clusters": points.clusters.astype(np.uint8),
     }
-    header = {
-        "projection": points.projection,
-        "version": points.version.name,
-        "seq": points.seq,
-        "placed": points.placed,
-    }
     frame = {"left": float(origin[0]), "bottom": float(origin[1]), "scale": float(scale)}
-    return _packed({**header, "points": len(points), **frame}, columns)
+    return _packed(points, {"projection": points.projection, "placed": points.placed, **frame}, columns)
 
 
 def colour_bytes(column: ColourColumn, points: MapPoints) -> bytes:
     """One value a point, in the order of these points."""
-    header = {
-        "field": column.name,
-        "kind": column.kind,
-        "categories": list(column.categories),
-        "version": points.version.name,
-        "seq": points.seq,
-    }
-    return _packed({**header, "points": len(column.values)}, {"values": column.values})
+    header = {"field": column.name, "kind": column.kind, "categories": list(column.categories)}
+    return _packed(points, header, {"values": column.values})
 
 
 def _frame(positions: Float[np.ndarray, "n 2"]) -> tuple[Float[np.ndarray, " 2"], float]:
@@ -64,7 +52,8 @@ def _frame(positions: Float[np.ndarray, "n 2"]) -> tuple[Float[np.ndarray, " 2"]
     return low, float((high - low).max()) / _STEPS or 1.0
 
 
-def _packed(header: Mapping[str, Any], columns: Mapping[str, Int[np.ndarray, "..."]]) -> bytes:
+def _packed(points: MapPoints, header: Mapping[str, Any], columns: Mapping[str, Int[np.ndarray, "..."]]) -> bytes:
+    common = {"points": len(points), "version": points.version.name, "seq": points.seq}
     described, parts, at = [], [], 0
     for name, values in columns.items():
         kind = values.dtype.name
@@ -74,6 +63,6 @@ def _packed(header: Mapping[str, Any], columns: Mapping[str, Int[np.ndarray, "..
         padding = -len(data) % _ALIGNED
         parts.append(data + b"\0" * padding)
         at += len(data) + padding
-    text = json.dumps({**header, "columns": described}, ensure_ascii=False).encode()
+    text = json.dumps({**common, **header, "columns": described}, ensure_ascii=False).encode()
     text += b" " * (-(len(text) + 4) % _ALIGNED)
     return len(text).to_bytes(4, "little") + text + b"".join(parts)

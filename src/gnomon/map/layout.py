@@ -21,8 +21,8 @@ _OUTDATED = 0.2
 class MapPoints:
     """A point a chunk, in order of id: ids int64 [n], positions float32 [n, 2], clusters uint8 [n].
 
-    `version` and `seq`, a journal position, say whose chunks these are. `placed` of them came after the projection was fitted: in the principal components
-    they stand exactly, in UMAP at the mean of their nearest neighbours.
+    `version` and `seq`, a journal position, say whose chunks these are. `placed` of them came after the projection was
+    fitted: in the principal components they stand exactly, in UMAP at the mean of their nearest neighbours.
     """
 
     projection: ProjectionName

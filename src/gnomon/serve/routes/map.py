@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
@@ -28,7 +28,9 @@ from gnomon.serve.state import ServerState, state_of
 router = APIRouter(prefix="/v1/collections/{collection}/map", tags=["Map"], dependencies=[Depends(requires("read"))])
 
 _BYTES = "application/octet-stream"
-_COLUMNS = {200: {**ANSWER_HEADERS[200], "content": {_BYTES: {"schema": {"type": "string", "format": "binary"}}}}}
+_COLUMNS: dict[int | str, dict[str, Any]] = {
+    200: {**ANSWER_HEADERS[200], "content": {_BYTES: {"schema": {"type": "string", "format": "binary"}}}}
+}
 _LONGEST_ID = 19
 
 
