@@ -65,6 +65,21 @@ def test_requests_are_counted_by_template_and_status(kb):
     assert found["gnomon_http_request_seconds_count", (("route", "/v1/collections/{collection}"),)] == 2
 
 
+def test_stages_batches_and_caches_of_a_search_are_measured(kb):
+    with client({"kb": kb}) as http:
+        before = metrics(http)
+        search = {"query": "the shadow of a sundial", "where": "year >= 2020"}
+        for _ in range(2):
+            assert http.post("/v1/collections/kb/search", json=search).status_code == 200
+        found = metrics(http)
+    for stage in ("queue", "search", "encode", "dense", "lexical", "fuse", "filter", "hits"):
+        key = "gnomon_stage_seconds_count", (("stage", stage),)
+        assert found[key] - before.get(key, 0) >= 2, stage
+    assert found["gnomon_batch_texts_count", ()] > before["gnomon_batch_texts_count", ()]
+    hits = found["gnomon_cache_requests_total", (("cache", "filter"), ("result", "hits"))]
+    assert hits >= 2
+
+
 def test_collections_queue_and_process_have_metrics(kb):
     with client({"kb": kb}) as http:
         http.get("/v1/collections/kb")
@@ -75,6 +90,7 @@ def test_collections_queue_and_process_have_metrics(kb):
     assert found["gnomon_index_lag", of] == 0
     assert found["gnomon_versions", (("collection", "kb"), ("state", "live"))] == 1
     assert found["gnomon_stage_seconds_count", (("stage", "queue"),)] == 1
-    assert found["gnomon_queue_running", ()] == found["gnomon_queue_waiting", ()] == 0
+    assert found["gnomon_queue_running", (("queue", "threads"),)] == 0
+    assert found["gnomon_queue_waiting", (("queue", "searches"),)] == 0
     assert found["gnomon_processes", ()] == 1
     assert found["process_resident_memory_bytes", ()] > 1e6

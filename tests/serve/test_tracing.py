@@ -61,6 +61,16 @@ def test_a_request_continues_its_callers_trace_and_has_stages(kb, exporter):
     assert SECRET not in "".join(span.to_json() for span in spans)
 
 
+def test_the_stages_of_a_search_are_in_its_trace(kb, exporter):
+    with client({"kb": kb}) as http:
+        assert http.post("/v1/collections/kb/search", json={"query": SECRET}).status_code == 200
+    spans = exporter.get_finished_spans()
+    (request,) = (span for span in spans if span.kind is SpanKind.SERVER)
+    names = [span.name for span in spans if span.parent and span.parent.span_id == request.context.span_id]
+    assert {"queue", "search", "encode", "dense", "lexical", "fuse", "hits"} <= set(names)
+    assert SECRET not in "".join(span.to_json() for span in spans)
+
+
 def test_an_error_of_the_server_is_one_of_the_span(kb, exporter, monkeypatch):
     with client({"kb": kb}) as http:
         http.get("/v1/collections/none")

@@ -7,18 +7,20 @@ A request alone is searched at once. Those that arrive meanwhile wait, and the n
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from gnomon.collection.catalog.versions import Version
 from gnomon.collection.inputs import checked_queries
 from gnomon.core.errors import GnomonError
+from gnomon.core.instrumentation import stage
 from gnomon.core.ranking import Hit
 from gnomon.serve.errors import ClientLeft, Overloaded, TimeLimit
 from gnomon.serve.identity import require_space
 from gnomon.serve.settings import Limits
 from gnomon.serve.versions import SearchSettings, VersionView
-from gnomon.serve.work import WorkQueue
+from gnomon.serve.work import QueueChanged, WorkQueue, unobserved
 
 MOST = 32
 """Queries of one search, at most."""
@@ -40,6 +42,7 @@ class _Call:
     demanded: str | None
     has_left: Callable[[], Awaitable[bool]]
     found: asyncio.Future[Found]
+    context: contextvars.Context = field(default_factory=contextvars.copy_context)
 
 
 @dataclass(eq=False)
@@ -52,8 +55,8 @@ class _Group:
 class SearchQueue:
     """Joins searches, and runs them in the server's threads. Used in the event loop alone."""
 
-    def __init__(self, work: WorkQueue, limits: Limits) -> None:
-        self._work, self._limits = work, limits
+    def __init__(self, work: WorkQueue, limits: Limits, changed: QueueChanged = unobserved) -> None:
+        self._work, self._limits, self._changed = work, limits, changed
         self._groups: dict[SearchSettings, _Group] = {}
         self.waiting = 0
 
@@ -77,13 +80,14 @@ class SearchQueue:
         call = _Call(queries, demanded, has_left, asyncio.get_running_loop().create_future())
         group = self._groups.setdefault(settings, _Group(open_view))
         group.waiting.append(call)
-        self.waiting += 1
+        self._count(1)
         if len(group.lanes) < LANES:
             lane = asyncio.create_task(self._lane(settings, group))
             group.lanes.add(lane)
         try:
             async with asyncio.timeout(self._limits.request_seconds):
-                return await call.found
+                with stage("search"):
+                    return await call.found
         except TimeoutError as error:
             raise TimeLimit(f"the search took more than {self._limits.request_seconds:g} seconds") from error
         finally:
@@ -92,7 +96,11 @@ class SearchQueue:
 
     def _take(self, group: _Group, call: _Call) -> None:
         group.waiting.remove(call)
-        self.waiting -= 1
+        self._count(-1)
+
+    def _count(self, change: int) -> None:
+        self.waiting += change
+        self._changed(self.waiting, sum(len(group.lanes) for group in self._groups.values()))
 
     async def _lane(self, settings: SearchSettings, group: _Group) -> None:
         """Search until nothing of the group waits."""
@@ -100,7 +108,9 @@ class SearchQueue:
         try:
             while group.waiting:
                 calls = await self._next(group, joins=joins)
-                await self._answer(calls, settings, group)
+                if calls:  # in the first one's context, whose trace gets the stages
+                    answering = self._answer(calls, settings, group)
+                    await asyncio.create_task(answering, context=calls[0].context)
                 joins = True
         finally:
             group.lanes.discard(asyncio.current_task())
@@ -122,8 +132,6 @@ class SearchQueue:
         return [call for call in taken if call not in left]
 
     async def _answer(self, calls: Sequence[_Call], settings: SearchSettings, group: _Group) -> None:
-        if not calls:
-            return
         try:
             outcomes = await self._work.run(_search, group.open_view, settings, calls)
         except Exception as error:  # noqa: BLE001 - raised again where the request is

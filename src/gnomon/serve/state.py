@@ -98,10 +98,11 @@ class ServerState:
         self.started = int(time.time())
         self.metrics = Metrics()
         self.shutdown = Shutdown(settings.limits.shutdown_seconds)
-        self.work = WorkQueue(settings.limits, self.metrics.set_queue)
-        self.searches = SearchQueue(self.work, settings.limits)
-        limits = settings.limits
-        self.changes = WorkQueue(replace(limits, running=limits.changes_running, request_seconds=limits.change_seconds))
+        limits, told = settings.limits, self.metrics.queue
+        self.work = WorkQueue(limits, told("threads"))
+        self.searches = SearchQueue(self.work, limits, told("searches"))
+        changing = replace(limits, running=limits.changes_running, request_seconds=limits.change_seconds)
+        self.changes = WorkQueue(changing, told("changes"))
         self.collections = CollectionRegistry(settings.collections)
         self.maps = MapRegistry()
         self.models = ModelRegistry(settings, self.collections.get, self.work)
@@ -131,8 +132,9 @@ class ServerState:
         """Why this process should get no requests now, "" where it should."""
         if self.shutdown.is_begun:
             return "the server is shutting down"
-        if self.work.waiting >= self.settings.limits.waiting:
-            return f"the queue is full: {self.work.waiting} requests wait"
+        waiting = max(self.work.waiting, self.searches.waiting)
+        if waiting >= self.settings.limits.waiting:
+            return f"the queue is full: {waiting} requests wait"
         return self.readiness.reason()
 
     def _reason_against_searches(self) -> str:

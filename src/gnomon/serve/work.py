@@ -16,6 +16,13 @@ from gnomon.serve.settings import Limits
 P = ParamSpec("P")
 T = TypeVar("T")
 
+QueueChanged = Callable[[int, int], None]
+"""Told how many wait in a queue, and how many of it run."""
+
+
+def unobserved(waiting: int, running: int) -> None:
+    """Nobody is told."""
+
 
 class WorkQueue:
     """Runs blocking functions in threads, `limits.running` at a time, with at most `limits.waiting` before them.
@@ -24,7 +31,7 @@ class WorkQueue:
     leaves later, or whose time is up, is free when its function returns. `changed` is told how many wait and run.
     """
 
-    def __init__(self, limits: Limits, changed: Callable[[int, int], None] = lambda waiting, running: None) -> None:
+    def __init__(self, limits: Limits, changed: QueueChanged = unobserved) -> None:
         self._limits, self._changed = limits, changed
         self._places = asyncio.Semaphore(limits.running)
         self._threads = ThreadPoolExecutor(limits.running, thread_name_prefix="gnomon-serve")

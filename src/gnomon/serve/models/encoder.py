@@ -10,6 +10,7 @@ from typing import Any
 
 from gnomon.core.contracts import Encoder, Role
 from gnomon.core.errors import InvalidInput, ModelUnsupported
+from gnomon.core.instrumentation import stage
 from gnomon.core.space import Space
 from gnomon.core.vectors import Vectors
 from gnomon.encode.batched import BatchedEncoder, BatchReport
@@ -112,7 +113,8 @@ class ServedEncoder:
         self._require_room(sum(counted.lengths))
         try:
             async with asyncio.timeout(self._limits.request_seconds):
-                vectors = await asyncio.wrap_future(self._batched.submit(counted))
+                with stage("encode"):
+                    vectors = await asyncio.wrap_future(self._batched.submit(counted))
         except TimeoutError as error:
             raise TimeLimit(f"the request took more than {self._limits.request_seconds:g} seconds") from error
         return vectors, sum(counted.lengths)

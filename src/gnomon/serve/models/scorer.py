@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from gnomon.core.contracts import Reranker
 from gnomon.core.errors import InvalidInput
+from gnomon.core.instrumentation import stage
 from gnomon.serve.models.names import ModelName
 from gnomon.serve.work import WorkQueue
 
@@ -29,7 +30,8 @@ class ServedScorer:
 
     async def score(self, query: str, texts: Sequence[str], *, truncate: bool = True) -> PairScores:
         """A score a text. Raises InvalidInput for over-long pairs unless they are to be truncated."""
-        return await self._work.run(self._score, query, texts, truncate=truncate)
+        with stage("rerank"):
+            return await self._work.run(self._score, query, texts, truncate=truncate)
 
     def warm_up(self) -> None:
         """Compile the model, so that the first request does not wait for it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -50,10 +50,10 @@ class Metrics:
         self._cache = Counter(
             "gnomon_cache_requests", "What was looked up in a cache.", ("cache", "result"), registry=own
         )
-        self._queue = {
-            name: Gauge(f"gnomon_queue_{name}", text, multiprocess_mode="livesum", registry=own)
-            for name, text in (("waiting", "Requests that wait for a thread."), ("running", "Requests in a thread."))
-        }
+        self._queues = [
+            Gauge(f"gnomon_queue_{name}", text, ("queue",), multiprocess_mode="livesum", registry=own)
+            for name, text in (("waiting", "Requests that wait in a queue."), ("running", "Those of it that run."))
+        ]
 
     def on_request(self, method: str, route: str, *, status: int, seconds: float) -> None:
         """A request was answered: its route's template, and its status."""
@@ -74,10 +74,15 @@ class Metrics:
                 if amount:
                     self._cache.labels(name.removesuffix(" cache"), result).inc(amount)
 
-    def set_queue(self, waiting: int, running: int) -> None:
-        """How many requests wait in this process, and how many are worked on."""
-        self._queue["waiting"].set(waiting)
-        self._queue["running"].set(running)
+    def queue(self, name: str) -> Callable[[int, int], None]:
+        """What a queue of this process is to tell: how many wait in it, and how many run."""
+        waits, runs = (gauge.labels(name) for gauge in self._queues)
+
+        def changed(waiting: int, running: int) -> None:
+            waits.set(waiting)
+            runs.set(running)
+
+        return changed
 
     def text(self, collectors: Sequence[Collector] = ()) -> bytes:
         """All metrics in Prometheus' text format, of all worker processes, with those that `collectors` give."""
