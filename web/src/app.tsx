@@ -2,7 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 
 import { AskTab } from "./ask/ask_tab";
-import { go, readAddress, useAddress } from "./address";
+import { go, hrefOf, readAddress, useAddress } from "./address";
 import { listCollections } from "./client/api";
 import { useFetched } from "./client/fetched";
 import { DocumentPanel } from "./document/document_panel";
@@ -68,7 +68,17 @@ export function App() {
       </a>
       <Head collections={collections} collection={collection} tab={tab} showKeys={() => setShowsKeys(true)} />
       <main id="main" tabIndex={-1}>
-        {collection ? (
+        {served.data && collection && !collections.some(({ name }) => name === collection) ? (
+          <Empty title={`No collection “${collection}” is served here`}>
+            <p>
+              {collections.map(({ name }) => (
+                <a key={name} class="button" href={hrefOf({ c: name }, {})}>
+                  {name}
+                </a>
+              ))}
+            </p>
+          </Empty>
+        ) : collection ? (
           <Tab key={collection} tab={tab} props={{ collection, open }} />
         ) : served.error ? (
           <Failed error={served.error} retry={served.reload} />

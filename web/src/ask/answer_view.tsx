@@ -35,19 +35,35 @@ export function AnswerView({ turn, open, retry }: ViewProps) {
       )}
       {turn.error ? <Failed error={turn.error} retry={retry} /> : null}
       {turn.answer && <Outcome answer={turn.answer} />}
-      {turn.passages.length > 0 && (
-        <div>
-          <h3 class="passages-head">
-            {used.length > 0 ? "Sources" : turn.running ? "Passages found" : "The nearest passages"}
-          </h3>
-          <ol class="passages">
-            {[...used, ...rest].map((passage) => (
-              <PassageItem key={passage.number} passage={passage} citations={cited.get(passage.number)} open={open} />
-            ))}
-          </ol>
-        </div>
-      )}
+      <Passages title="Sources" passages={used} cited={cited} open={open} />
+      <Passages
+        title={used.length > 0 ? "Also found" : turn.running ? "Found" : "The nearest passages"}
+        passages={rest}
+        cited={cited}
+        open={open}
+      />
     </section>
+  );
+}
+
+interface PassagesProps {
+  title: string;
+  passages: readonly Passage[];
+  cited: ReadonlyMap<number, readonly Citation[]>;
+  open: (place: Place) => void;
+}
+
+function Passages({ title, passages, cited, open }: PassagesProps) {
+  if (passages.length === 0) return null;
+  return (
+    <div>
+      <h3 class="passages-head">{title}</h3>
+      <ol class="passages">
+        {passages.map((passage) => (
+          <PassageItem key={passage.number} passage={passage} citations={cited.get(passage.number)} open={open} />
+        ))}
+      </ol>
+    </div>
   );
 }
 
@@ -130,7 +146,7 @@ function Outcome({ answer }: { answer: Answer }) {
             <span class="threshold" style={{ left: `${100 * threshold}%` }} />
           </span>
         </span>
-        <span>{answer.kind === "extractive" ? "Quoted from the documents" : `Written by ${answer.model ?? "a model"}`}</span>
+        {answer.text && <span>{answer.kind === "extractive" ? "Quoted from the documents" : `Written by ${answer.model ?? "a model"}`}</span>}
         <span>{duration(total)}</span>
         {answer.dropped.length > 0 && <span>{answer.dropped.length} unsupported left out</span>}
       </p>
@@ -143,7 +159,21 @@ function Outcome({ answer }: { answer: Answer }) {
   );
 }
 
-const LENGTH = 280;
+const [LENGTH, LEAD] = [280, 60];
+
+/** The first beginning of a word from `at` on, `latest` at the last. */
+function wordStart(characters: readonly string[], at: number, latest: number): number {
+  if (at === 0) return 0;
+  const space = characters.slice(at, latest).findIndex((character) => /\s/.test(character));
+  return space < 0 ? latest : at + space + 1;
+}
+
+/** The first end of a word from `at` on, at most 20 characters further. */
+function wordEnd(characters: readonly string[], at: number): number {
+  if (at >= characters.length) return characters.length;
+  const space = characters.slice(at, at + 20).findIndex((character) => /\s/.test(character));
+  return space < 0 ? at : at + space;
+}
 
 interface PassageProps {
   passage: Passage;
@@ -198,8 +228,8 @@ function excerpt(passage: Passage, citations: readonly Citation[]): { text: stri
     .map(({ start, end }) => [start - passage.start, end - passage.start] as const)
     .filter(([start, end]) => start >= 0 && end <= characters.length)
     .sort((a, b) => a[0] - b[0]);
-  const from = Math.max(0, (cited[0]?.[0] ?? 0) - 60);
-  const to = Math.min(characters.length, Math.max(from + LENGTH, cited[0]?.[1] ?? 0));
+  const from = wordStart(characters, Math.max(0, (cited[0]?.[0] ?? 0) - LEAD), cited[0]?.[0] ?? 0);
+  const to = wordEnd(characters, Math.max(from + LENGTH, cited[0]?.[1] ?? 0));
   const lead = from > 0 ? "… " : "";
   const spans: Span[] = [];
   let at = from;

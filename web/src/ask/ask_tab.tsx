@@ -11,10 +11,11 @@ import { afterEvent, newTurn, type Turn } from "./answer_stream";
 import { AnswerView } from "./answer_view";
 
 const NO_TURNS: readonly Turn[] = [];
+const MOST_TURNS = 50;
 
 export function AskTab({ collection, open }: TabProps) {
   const { q = "" } = useAddress();
-  const [typed, setTyped] = useState(q);
+  const [typed, setTyped] = useState("");
   const [turns, setTurns] = useState(NO_TURNS);
   const running = useRef<AbortController | null>(null);
   const keyGiven = useKeyGiven();
@@ -27,7 +28,9 @@ export function AskTab({ collection, open }: TabProps) {
     let turn = newTurn(question);
     const show = () => setTurns([...before, turn]);
     show();
-    const history = before.flatMap(({ question: asked, answer }) => (answer?.text ? [[asked, answer.text] as const] : []));
+    const history = before
+      .flatMap(({ question: asked, answer }) => (answer?.text ? [{ question: asked, answer: answer.text }] : []))
+      .slice(-MOST_TURNS);
     try {
       for await (const { event, data } of streamAnswer(collection, question, history, controller.signal)) {
         if (event === "error") throw errorOf(data);
@@ -44,7 +47,7 @@ export function AskTab({ collection, open }: TabProps) {
   // A question in the address is asked: when the tab opens, and by the back button.
   useEffect(() => {
     if (q && q !== turns.at(-1)?.question) {
-      setTyped(q);
+      setTyped("");
       void ask(q, turns.some(({ question }) => question === q) ? NO_TURNS : turns);
     }
   }, [q]);
@@ -57,13 +60,21 @@ export function AskTab({ collection, open }: TabProps) {
   const submit = () => {
     const question = typed.trim();
     if (!question) return;
+    setTyped("");
     if (question === q) void ask(question, turns.slice(0, -1));
     else go({ q: question, doc: null, at: null });
   };
   return (
     <div class="ask">
       <h1 class="hidden-text">Ask {collection}</h1>
-      <Question typed={typed} type={setTyped} submit={submit} isRunning={isRunning} stop={() => running.current?.abort()} />
+      <Question
+        typed={typed}
+        type={setTyped}
+        submit={submit}
+        isFirst={turns.length === 0}
+        isRunning={isRunning}
+        stop={() => running.current?.abort()}
+      />
       {turns.length === 0 && (
         <Empty title="Ask the documents">
           <p>
@@ -89,11 +100,12 @@ interface QuestionProps {
   typed: string;
   type: (text: string) => void;
   submit: () => void;
+  isFirst: boolean;
   isRunning: boolean;
   stop: () => void;
 }
 
-function Question({ typed, type, submit, isRunning, stop }: QuestionProps) {
+function Question({ typed, type, submit, isFirst, isRunning, stop }: QuestionProps) {
   const own = useRef<HTMLTextAreaElement>(null);
   useEffect(() => {
     if (!readAddress().doc && matchMedia("(hover: hover)").matches) own.current?.focus();
@@ -111,7 +123,7 @@ function Question({ typed, type, submit, isRunning, stop }: QuestionProps) {
         data-query
         rows={1}
         aria-label="Question"
-        placeholder="Ask a question"
+        placeholder={isFirst ? "Ask a question" : "Ask on: the answer knows what was asked before"}
         maxLength={10000}
         value={typed}
         onInput={(event) => type(event.currentTarget.value)}

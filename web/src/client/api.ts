@@ -44,7 +44,7 @@ export async function getDocument(collection: string, id: string, signal?: Abort
 export function streamAnswer(
   collection: string,
   question: string,
-  history: readonly (readonly [string, string])[],
+  history: readonly { question: string; answer: string }[],
   signal: AbortSignal,
 ): AsyncGenerator<ServerEvent> {
   return fetchEvents(of(collection, "answers"), { body: { question, history, stream: true }, signal });

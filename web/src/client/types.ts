@@ -19,9 +19,11 @@ export interface FieldInfo {
   name: string;
   type: FieldType;
   documents: number;
-  values?: FieldValue[];
-  min?: number | string | null;
-  max?: number | string | null;
+  /** How many different values it has, of which `values` are the most frequent. */
+  distinct: number;
+  values: FieldValue[];
+  lowest: number | string | null;
+  highest: number | string | null;
 }
 
 export interface Location {
@@ -31,10 +33,9 @@ export interface Location {
 }
 
 export interface Hit {
-  rank: number;
   score: number;
   document: string;
-  chunk_id: number;
+  chunk: number;
   title: string;
   heading: string[];
   source: string;
@@ -43,7 +44,10 @@ export interface Hit {
   text: string;
   snippet: string;
   highlights: [number, number][];
+  /** Each stage's own score. */
   stages: Record<string, number | null>;
+  /** What each stage adds to the score; empty where the score is no such sum. */
+  shares: Record<string, number | null>;
   metadata: Record<string, unknown>;
   more: number;
   copies: string[];

@@ -12,11 +12,11 @@ const SHOWN = 8;
 interface PanelProps {
   address: Address;
   fields: readonly FieldInfo[];
-  /** What the server says against the typed condition. */
-  complaint: string;
+  /** Whether the server refuses the search, which may be for the typed condition. */
+  isRefused: boolean;
 }
 
-export function FilterPanel({ address, fields, complaint }: PanelProps) {
+export function FilterPanel({ address, fields, isRefused }: PanelProps) {
   const filters = filtersOf(address);
   const active = filters.size + (address.where ? 1 : 0);
   const [isOpen, setIsOpen] = useState(() => matchMedia("(min-width: 60.01rem)").matches);
@@ -36,7 +36,7 @@ export function FilterPanel({ address, fields, complaint }: PanelProps) {
         {fields.map((field) => (
           <Field key={field.name} field={field} filter={filters.get(field.name) ?? ""} />
         ))}
-        <Condition typed={address.where ?? ""} complaint={complaint} example={exampleOf(fields)} />
+        <Condition typed={address.where ?? ""} isRefused={isRefused} example={exampleOf(fields)} />
       </div>
     </details>
   );
@@ -65,10 +65,10 @@ interface InputProps {
 function Values({ field, filter, set }: InputProps) {
   const [showsAll, setShowsAll] = useState(false);
   const chosen = valuesOf(filter);
-  const known = (field.values ?? []).map(({ value, documents }) => ({ value: String(value), documents }));
+  const known = field.values.map(({ value, documents }) => ({ value: String(value), documents }));
   const others = chosen.filter((value) => !known.some((each) => each.value === value));
   const all = [...known, ...others.map((value) => ({ value, documents: 0 }))];
-  if (all.length === 0) return <Typed field={field} filter={filter} set={set} />;
+  if (field.values.length === 0) return <Typed field={field} filter={filter} set={set} />;
   const shown = showsAll ? all : all.filter((each, i) => i < SHOWN || chosen.includes(each.value));
   return (
     <>
@@ -110,8 +110,8 @@ function Typed({ field, filter, set }: InputProps) {
 function Range({ field, filter, set }: InputProps) {
   const [from, to] = rangeOf(filter);
   const kind = field.type === "date" ? "date" : "number";
-  const bound = (value: number | string | null | undefined) =>
-    value == null ? "" : kind === "date" ? String(value).slice(0, 10) : String(value);
+  const bound = (value: number | string | null) =>
+    value === null ? "" : kind === "date" ? String(value).slice(0, 10) : String(value);
   const input = (label: string, value: string, placeholder: string, change: (value: string) => void) => (
     <input
       class="input"
@@ -128,21 +128,27 @@ function Range({ field, filter, set }: InputProps) {
       <span class="soft" aria-hidden="true">
         from
       </span>
-      {input("from", from, bound(field.min), (value) => set(ofRange(value, to)))}
+      {input("from", from, bound(field.lowest), (value) => set(ofRange(value, to)))}
       <span class="soft" aria-hidden="true">
         to
       </span>
-      {input("to", to, bound(field.max), (value) => set(ofRange(from, value)))}
+      {input("to", to, bound(field.highest), (value) => set(ofRange(from, value)))}
     </div>
   );
 }
 
 function exampleOf(fields: readonly FieldInfo[]): string {
   const number = fields.find((field) => field.type === "number");
-  return number ? `${number.name} >= ${number.min ?? 1}` : "id like 'docs/%'";
+  return number ? `${number.name} >= ${number.lowest ?? 1}` : "id like 'docs/%'";
 }
 
-function Condition({ typed, complaint, example }: { typed: string; complaint: string; example: string }) {
+interface ConditionProps {
+  typed: string;
+  isRefused: boolean;
+  example: string;
+}
+
+function Condition({ typed, isRefused, example }: ConditionProps) {
   return (
     <label class="field">
       <span>Condition</span>
@@ -151,15 +157,10 @@ function Condition({ typed, complaint, example }: { typed: string; complaint: st
         spellcheck={false}
         autocomplete="off"
         placeholder={example}
-        aria-invalid={complaint ? "true" : undefined}
+        aria-invalid={isRefused ? "true" : undefined}
         value={typed}
         onChange={(event) => go({ where: event.currentTarget.value.trim() || null })}
       />
-      {complaint && (
-        <small class="bad" role="alert">
-          {complaint}
-        </small>
-      )}
     </label>
   );
 }

@@ -8,11 +8,12 @@ import type { Place } from "../tabs";
 import { counted } from "../ui/format";
 import { Marked } from "../ui/spans";
 import { pathOf, placeText } from "./place";
-import { type StageScores, Why } from "./why";
+import { type Scores, Why } from "./why";
 
 interface HitProps {
   hit: Hit;
-  scores: StageScores;
+  rank: number;
+  scores: Scores;
   open: (place: Place) => void;
   isOpen: boolean;
   explains: boolean;
@@ -20,7 +21,7 @@ interface HitProps {
   badge?: ComponentChildren;
 }
 
-export function HitItem({ hit, scores, open, isOpen, explains, badge }: HitProps) {
+export function HitItem({ hit, rank, scores, open, isOpen, explains, badge }: HitProps) {
   const [asksWhy, setAsksWhy] = useState(false);
   const path = pathOf(hit.title, hit.heading);
   const follow = (event: MouseEvent) => {
@@ -32,7 +33,7 @@ export function HitItem({ hit, scores, open, isOpen, explains, badge }: HitProps
   return (
     <article class={isOpen ? "hit is-open" : "hit"}>
       <span class="hit-rank" aria-hidden="true">
-        {hit.rank}
+        {rank}
       </span>
       <div class="hit-main">
         <div class="hit-head">

@@ -15,7 +15,7 @@ import { conditionOf } from "./filters";
 import { HitItem } from "./hit_item";
 import { SideBySide } from "./side_by_side";
 import { SearchToolbar } from "./toolbar";
-import { stageScores } from "./why";
+import { scoresOf } from "./why";
 
 const TYPING_MS = 120;
 const STEP = 10;
@@ -47,7 +47,7 @@ export function SearchTab({ collection, open }: TabProps) {
       return { results, other };
     },
   );
-  const complaint = complaintOf(found.error, address);
+  const refused = Boolean(address.where) && found.error instanceof RequestFailed && found.error.status === 400;
   return (
     <>
       <h1 class="hidden-text">Search {collection}</h1>
@@ -55,15 +55,15 @@ export function SearchTab({ collection, open }: TabProps) {
       <SearchToolbar address={address} versions={versions ?? NO_VERSIONS} />
       <FilterChips address={address} fields={fields ?? NO_FIELDS} />
       <div class="search-body" onKeyDown={moveThroughResults}>
-        <FilterPanel address={address} fields={fields ?? NO_FIELDS} complaint={complaint} />
+        <FilterPanel address={address} fields={fields ?? NO_FIELDS} isRefused={refused} />
         <div>
-          {found.error && !complaint ? (
+          {found.error ? (
             <Failed error={found.error} retry={found.reload} />
           ) : found.data ? (
             <Results found={found.data} address={address} busy={found.loading} open={open} versions={versions} />
           ) : found.loading ? (
             <Loading what="Searching" />
-          ) : complaint ? null : (
+          ) : (
             <Start collection={collection} />
           )}
         </div>
@@ -84,12 +84,6 @@ function requestOf(address: Address, fields: readonly FieldInfo[]): SearchReques
     where: conditionOf(address, fields),
     version: address.version || undefined,
   };
-}
-
-/** What the server says against the typed condition, where it is that which it refuses. */
-function complaintOf(error: unknown, address: Address): string {
-  if (!address.where || !(error instanceof RequestFailed) || error.status !== 400) return "";
-  return [error.message, error.expected && `Expected: ${error.expected}.`, error.hint].filter(Boolean).join(" ");
 }
 
 /** The query as it is typed; the address, and with it the results, follow after a moment. */
@@ -197,7 +191,7 @@ function Results({ found, address, busy, open, versions }: ResultsProps) {
     );
   }
   if (hits.length === 0) return <Nothing address={address} />;
-  const scores = stageScores(hits);
+  const scores = scoresOf(hits);
   const k = Math.min(MOST, Number(address.k) || STEP);
   return (
     <>
@@ -206,10 +200,11 @@ function Results({ found, address, busy, open, versions }: ResultsProps) {
         {busy && <span class="hidden-text">, searching again</span>}
       </p>
       <ol class="results" aria-busy={busy}>
-        {hits.map((hit) => (
+        {hits.map((hit, at) => (
           <li key={`${hit.document}:${hit.start}`}>
             <HitItem
               hit={hit}
+              rank={at + 1}
               scores={scores}
               open={open}
               isOpen={address.doc === hit.document && address.at === `${hit.start}-${hit.end}`}

@@ -6,7 +6,7 @@ import type { Place } from "../tabs";
 import { counted, duration } from "../ui/format";
 import { HitItem } from "./hit_item";
 import { type Movement, movement } from "./movement";
-import { stageScores } from "./why";
+import { scoresOf } from "./why";
 
 interface Props {
   left: SearchResponse;
@@ -25,7 +25,7 @@ export function SideBySide({ left, right, names, by, open, openId, explains, bus
   const column = (side: 0 | 1) => {
     const { hits, seconds } = side === 0 ? left : right;
     const other = side === 0 ? moved.toRight : moved.toLeft;
-    const scores = stageScores(hits);
+    const scores = scoresOf(hits);
     const point = (at: number) => setActive(side === 0 ? [at, other[at] ?? null] : [other[at] ?? null, at]);
     return (
       <section aria-label={names[side]}>
@@ -43,6 +43,7 @@ export function SideBySide({ left, right, names, by, open, openId, explains, bus
             >
               <HitItem
                 hit={hit}
+                rank={at + 1}
                 scores={scores}
                 open={open}
                 isOpen={openId === hit.document}

@@ -2,6 +2,7 @@
 import { type Address, go } from "../address";
 import type { VersionInfo } from "../client/types";
 import { Segmented } from "../ui/segmented";
+import { modelName } from "../versions/version_card";
 
 const MODES = [
   { value: "", name: "As set", title: "As the collection is set" },
@@ -31,12 +32,12 @@ export function SearchToolbar({ address, versions }: { address: Address; version
       <div class="toolbar-end">
         {others.length > 0 && (
           <label class="inline-field">
-            Compare with
+            <span>Compare with</span>
             <select class="select" value={address.vs ?? ""} onChange={(event) => go({ vs: event.currentTarget.value })}>
               <option value="">no other version</option>
               {others.map(({ name, model, state }) => (
                 <option key={name} value={name}>
-                  {name} ({state}): {model}
+                  {name}, {state}: {modelName(model)}
                 </option>
               ))}
             </select>

@@ -1,4 +1,4 @@
-/** Why a result is where it is: its score and place by each stage, beside the best of the results shown. */
+/** Why a result is where it is: what each stage adds to its score, and the stage's own score and place. */
 import type { Hit } from "../client/types";
 import { ordinal } from "../ui/format";
 
@@ -7,52 +7,72 @@ const NAMES: Record<string, string> = {
   lexical: "Words",
   sparse: "Sparse weights",
   rerank: "Reranker",
-  late: "Late interaction",
 };
 
-/** A stage's scores of all results that are shown, best first. */
-export type StageScores = ReadonlyMap<string, readonly number[]>;
-
-/** By stage, the scores of the results that it found. */
-export function stageScores(hits: readonly Hit[]): StageScores {
-  const found = new Map<string, number[]>();
-  for (const hit of hits) {
-    for (const [stage, score] of Object.entries(hit.stages)) {
-      if (!found.has(stage)) found.set(stage, []);
-      if (score !== null) found.get(stage)?.push(score);
-    }
-  }
-  for (const scores of found.values()) scores.sort((a, b) => b - a);
-  return found;
+/** Of the results that are shown: by stage its scores, the best first, and the best score of all. */
+export interface Scores {
+  stages: ReadonlyMap<string, readonly number[]>;
+  best: number;
 }
 
-export function Why({ hit, scores }: { hit: Hit; scores: StageScores }) {
+export function scoresOf(hits: readonly Hit[]): Scores {
+  const stages = new Map<string, number[]>();
+  for (const hit of hits) {
+    for (const [stage, score] of Object.entries(hit.stages)) {
+      if (!stages.has(stage)) stages.set(stage, []);
+      if (score !== null) stages.get(stage)?.push(score);
+    }
+  }
+  for (const scores of stages.values()) scores.sort((a, b) => b - a);
+  return { stages, best: Math.max(0, ...hits.map(({ score }) => score)) };
+}
+
+export function Why({ hit, scores }: { hit: Hit; scores: Scores }) {
   const words = [...new Set(hit.highlights.map(([start, end]) => [...hit.snippet].slice(start, end).join("")))];
   return (
     <dl class="why">
-      {[...scores].map(([stage, all]) => (
-        <Stage key={stage} name={NAMES[stage] ?? stage} score={hit.stages[stage] ?? null} all={all} />
+      {[...scores.stages].map(([stage, all]) => (
+        <Stage key={stage} stage={stage} hit={hit} all={all} best={scores.best} />
       ))}
       <dd class="why-words">
-        {words.length > 0 ? `Words of the query in the snippet: ${words.join(", ")}` : "No word of the query in the snippet"}
-        {hit.copies.length > 0 && `. The same passage stands in ${hit.copies.join(", ")}`}
+        {words.length > 0 ? `Words of the query in the snippet: ${words.join(", ")}.` : "No word of the query in the snippet."}
+        {hit.copies.length > 0 && ` The same passage stands in ${hit.copies.join(", ")}.`}
       </dd>
     </dl>
   );
 }
 
-function Stage({ name, score, all }: { name: string; score: number | null; all: readonly number[] }) {
-  const best = all[0] ?? 0;
-  const least = Math.min(0, all[all.length - 1] ?? 0);
-  const share = score === null || best === least ? 0 : (score - least) / (best - least);
+interface StageProps {
+  stage: string;
+  hit: Hit;
+  /** The stage's scores of all results shown. */
+  all: readonly number[];
+  /** The best score of all results shown: the whole width. */
+  best: number;
+}
+
+function Stage({ stage, hit, all, best }: StageProps) {
+  const score = hit.stages[stage] ?? null;
+  const share = hit.shares[stage] ?? null;
+  const width = share !== null ? share / (best || 1) : score === null ? 0 : part(score, all);
   return (
     <>
-      <dt>{name}</dt>
+      <dt>{NAMES[stage] ?? stage}</dt>
       <dd class="bar" aria-hidden="true">
-        <span style={{ width: `${100 * share}%` }} />
+        <span style={{ width: `${100 * width}%` }} />
       </dd>
-      <dd class="number">{score === null ? "–" : score.toFixed(3)}</dd>
-      <dd class="soft why-rank">{score === null ? "not found by it" : `${ordinal(all.indexOf(score) + 1)} of these`}</dd>
+      <dd class="number">{share !== null ? `+${share.toFixed(3)}` : (score?.toFixed(3) ?? "–")}</dd>
+      <dd class="soft why-rank">
+        {score === null
+          ? "not found by it"
+          : `${share !== null ? `${score.toFixed(3)}, ` : ""}${ordinal(all.indexOf(score) + 1)} of these`}
+      </dd>
     </>
   );
+}
+
+/** Where a score lies between nothing, or the least, and the best. */
+function part(score: number, all: readonly number[]): number {
+  const [best, least] = [all[0] ?? 0, Math.min(0, all.at(-1) ?? 0)];
+  return best === least ? 0 : (score - least) / (best - least);
 }

@@ -29,8 +29,8 @@ export function Failed({ error, retry }: { error: unknown; retry?: () => void })
   const message = error instanceof Error ? error.message : String(error);
   return (
     <div class="failed" role="alert">
-      <p class="failed-message">{message}</p>
-      {failed?.expected && <p>Expected: {failed.expected}.</p>}
+      <p class={message.includes("\n") ? "failed-message is-drawn" : "failed-message"}>{message}</p>
+      {failed?.expected && <p>Expected: {failed.expected.replace(/\.$/, "")}.</p>}
       {failed?.hint && <p class="hint">{failed.hint}</p>}
       {failed?.retryAfter != null && <p class="hint">The server asks to wait {failed.retryAfter} s.</p>}
       {retry && (

@@ -8,7 +8,8 @@ import { Dialog } from "../ui/dialog";
 import { duration } from "../ui/format";
 import { Icon } from "../ui/icon";
 import { Failed } from "../ui/notices";
-import { GATE_STYLES } from "./gate_report";
+import { GATE_STYLES } from "./gate_outcomes";
+import { modelName } from "./version_card";
 
 interface ConfirmProps {
   collection: string;
@@ -59,7 +60,7 @@ export function ConfirmChange({ collection, live, to, showReport, close, done }:
       </ul>
       {error ? <Failed error={error} /> : null}
       <div class="dialog-actions">
-        <button type="button" class="button" onClick={close}>
+        <button type="button" class="button" autofocus onClick={close}>
           Cancel
         </button>
         <button type="button" class="button button-main" disabled={running} onClick={() => void act()}>
@@ -73,7 +74,7 @@ export function ConfirmChange({ collection, live, to, showReport, close, done }:
 function VersionName({ version, says }: { version: VersionInfo; says: string }) {
   return (
     <div class="card">
-      <strong>{version.name}</strong> <span class="small">{version.model}</span>
+      <strong>{version.name}</strong> <span class="small">{modelName(version.model)}</span>
       <div class="small soft">{says}</div>
     </div>
   );

@@ -5,16 +5,7 @@ import type { GateReport, Segment, Verdict } from "../client/types";
 import { Dialog } from "../ui/dialog";
 import { count, duration, percent, signed, size, time } from "../ui/format";
 import { Failed, Loading } from "../ui/notices";
-
-/** The badge of each outcome. */
-export const GATE_STYLES: Record<string, string> = {
-  better: "badge badge-good",
-  "not worse": "badge badge-good",
-  undecided: "badge badge-warn",
-  unproven: "badge badge-warn",
-  worse: "badge badge-bad",
-  broken: "badge badge-bad",
-};
+import { GATE_STYLES } from "./gate_outcomes";
 
 interface ReportProps {
   collection: string;

@@ -1,5 +1,6 @@
 /** One version: what it is made of, how far it is, and what can be done with it. */
 import type { Migration, VersionInfo } from "../client/types";
+import { GATE_STYLES } from "./gate_outcomes";
 import { count, counted, duration, percent, plain, time } from "../ui/format";
 
 const BADGES: Record<string, string> = {
@@ -31,7 +32,10 @@ export function VersionCard({ version, migration, showReport, askToSwitch }: Car
         <dl class="facts">
           <dt>model</dt>
           <dd>
-            {version.model} <span class="mono soft">{version.space.slice(0, 12)}</span>
+            <span title={version.model}>{modelName(version.model)}</span>{" "}
+            <span class="mono soft" title={`The space: ${version.space}`}>
+              {version.fingerprint.slice(0, 12)}
+            </span>
           </dd>
           <dt>passages</dt>
           <dd>{settings(version.chunking)}</dd>
@@ -58,11 +62,22 @@ export function VersionCard({ version, migration, showReport, askToSwitch }: Car
   );
 }
 
+/** A model's name; of a folder its last part. */
+export function modelName(model: string): string {
+  return model.replace(/[/\\]+$/, "").split(/[/\\]/).at(-1) || model;
+}
+
+/** Settings in a line; those within a setting follow it. */
 function settings(values: Record<string, unknown>): string {
   return Object.entries(values)
-    .map(([name, value]) =>
-      value === true ? words(name) : name === "mode" ? plain(value) : `${words(name)} ${value === false ? "no" : plain(value)}`,
-    )
+    .filter(([, value]) => value !== null)
+    .map(([name, value]) => {
+      if (value === true) return words(name);
+      if (value === false) return `no ${words(name)}`;
+      if (name === "mode" || name === "fusion") return plain(value);
+      const isGroup = typeof value === "object" && !Array.isArray(value);
+      return `${words(name)} ${isGroup ? settings(value as Record<string, unknown>).replaceAll(", ", " ") : plain(value)}`;
+    })
     .join(", ");
 }
 
@@ -82,10 +97,15 @@ const STAGES: Record<string, string> = {
 function MigrationState({ migration }: { migration: Migration }) {
   if (!migration.running) {
     if (!migration.outcome || migration.outcome === "switched") return null;
-    const style = migration.outcome === "ready" ? "good" : migration.outcome === "stopped" ? "warn" : "bad";
+    const style = migration.outcome === "ready" ? "badge badge-good" : "badge badge-warn";
     return (
-      <p class="version-wide small">
-        <strong class={style}>{migration.outcome}</strong> {migration.why}
+      <p class="version-wide small soft">
+        {migration.gate ? (
+          <span class={GATE_STYLES[migration.gate] ?? "badge"}>gate: {migration.gate}</span>
+        ) : (
+          <span class={style}>{migration.outcome}</span>
+        )}{" "}
+        {migration.why}
       </p>
     );
   }
