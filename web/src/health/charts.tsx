@@ -1,6 +1,6 @@
 /** The runs of monitoring as charts: golden queries, the tests for drift, and how long searches take. */
 import type { MonitorRun } from "../client/types";
-import { date } from "../ui/format";
+import { clock, date, time } from "../ui/format";
 import { LineChart, type Series } from "../ui/line_chart";
 
 /** Runs that are drawn. */
@@ -8,14 +8,18 @@ const MOST = 100;
 
 interface ChartsProps {
   history: readonly MonitorRun[];
+  /** The share of runs in which a false alarm is accepted, over all tests of a run. */
+  falseAlarms: number | null;
   /** The sum of falls from which the golden queries raise an alarm. */
   limit: number | null;
 }
 
-export function Charts({ history, limit }: ChartsProps) {
+export function Charts({ history, falseAlarms, limit }: ChartsProps) {
   const baseline = history.at(-1)?.baseline;
   const runs = history.filter((run) => run.baseline === baseline).slice(-MOST); // others are not comparable
-  const labels = runs.map((run) => date(run.at));
+  const names = runs.map((run) => time(run.at));
+  const isOneDay = date(runs[0]?.at ?? "") === date(runs.at(-1)?.at ?? "");
+  const labels = runs.map((run) => (isOneDay ? clock(run.at) : date(run.at)));
   const alarmsOf = (check: string) => runs.flatMap((run, at) => (run.states?.[check] === "alarm" ? [at] : []));
   const golden = (pick: (value: NonNullable<MonitorRun["golden"]>) => number) =>
     runs.map((run) => (run.golden ? pick(run.golden) : null));
@@ -28,6 +32,7 @@ export function Charts({ history, limit }: ChartsProps) {
           title="Golden queries"
           note="The same judged queries in each run: their mean, and that of the baseline"
           labels={labels}
+          names={names}
           series={[
             { name: "mean", values: golden(({ mean }) => mean), colour: 1 },
             { name: "baseline", values: golden(({ base }) => base), colour: 6, dashed: true },
@@ -41,6 +46,7 @@ export function Charts({ history, limit }: ChartsProps) {
           title="Falls added up"
           note="CUSUM of the golden queries, in standard deviations: a slow decline shows here first"
           labels={labels}
+          names={names}
           series={[{ name: "sum of falls", values: golden(({ sum }) => sum), colour: 2 }]}
           limit={limit === null ? undefined : { value: limit, name: "alarm from here on" }}
           alarms={alarmsOf("golden")}
@@ -52,7 +58,9 @@ export function Charts({ history, limit }: ChartsProps) {
           title="Drift"
           note="p-values of the tests against the baseline, on a scale of logarithms: low ones show a change"
           labels={labels}
+          names={names}
           series={tests}
+          limit={falseAlarms === null ? undefined : { value: falseAlarms / tests.length, name: "the lowest of a run is an alarm below" }}
           log
           format={(value) => (value >= 0.001 ? String(Number(value.toPrecision(2))) : value.toExponential(0))}
         />
@@ -62,6 +70,7 @@ export function Charts({ history, limit }: ChartsProps) {
           title="Search time"
           note="Milliseconds of the same searches, within the process"
           labels={labels}
+          names={names}
           series={[
             { name: "median", values: runs.map((run) => run.latency?.p50 ?? null), colour: 1 },
             { name: "95 %", values: runs.map((run) => run.latency?.p95 ?? null), colour: 5 },

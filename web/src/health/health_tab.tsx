@@ -36,7 +36,7 @@ export function HealthTab({ collection }: TabProps) {
         )}
       </div>
       {report && <Alarms report={report} />}
-      {history.length > 0 && <Charts history={history} limit={limit ?? null} />}
+      {history.length > 0 && <Charts history={history} falseAlarms={report?.false_alarms ?? null} limit={limit ?? null} />}
       {report && <Checks checks={report.checks} />}
       <Runs history={history} />
     </div>

@@ -2,6 +2,7 @@
 
 const whole = new Intl.NumberFormat("en");
 const day = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium" });
+const hour = new Intl.DateTimeFormat("en-GB", { timeStyle: "short" });
 const moment = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
 
 /** 12,345 */
@@ -48,6 +49,12 @@ export function signed(value: number, digits = 4): string {
 export function time(iso: string): string {
   const found = new Date(iso);
   return Number.isNaN(found.getTime()) ? iso : moment.format(found);
+}
+
+/** The hour and minute of a time in ISO 8601. */
+export function clock(iso: string): string {
+  const found = new Date(iso);
+  return Number.isNaN(found.getTime()) ? iso : hour.format(found);
 }
 
 /** The day of a time in ISO 8601. */

@@ -14,8 +14,9 @@ export interface Series {
 interface ChartProps {
   title: string;
   note: string;
-  /** What each run is called, oldest first. */
+  /** What each run is called below the axis, oldest first, and in full. */
   labels: readonly string[];
+  names: readonly string[];
   series: readonly Series[];
   limit?: { value: number; name: string };
   /** Runs with an alarm. */
@@ -25,9 +26,9 @@ interface ChartProps {
 }
 
 const HEIGHT = 210;
-const [TOP, BOTTOM, LEFT, RIGHT] = [12, 24, 48, 12];
+const [TOP, BOTTOM, LEFT, RIGHT] = [12, 24, 48, 16];
 
-export function LineChart({ title, note, labels, series, limit, alarms = [], log = false, format }: ChartProps) {
+export function LineChart({ title, note, labels, names, series, limit, alarms = [], log = false, format }: ChartProps) {
   const plot = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(480);
   const [at, setAt] = useState<number | null>(null);
@@ -81,8 +82,8 @@ export function LineChart({ title, note, labels, series, limit, alarms = [], log
             </text>
           ))}
           {limit && <line class="limit" x1={LEFT} x2={width - RIGHT} y1={y(limit.value)} y2={y(limit.value)} />}
-          {series.map((one) => (
-            <Line key={one.name} series={one} x={x} y={y} />
+          {series.map((one, i) => (
+            <Line key={one.name} series={one} x={x} y={y} shift={one.dots ? 3 * (i - (series.length - 1) / 2) : 0} />
           ))}
           {alarms.map((run) => {
             const value = series[0]?.values[run];
@@ -90,7 +91,7 @@ export function LineChart({ title, note, labels, series, limit, alarms = [], log
           })}
           {at !== null && <line class="cursor" x1={x(at)} x2={x(at)} y1={TOP} y2={HEIGHT - BOTTOM} />}
         </svg>
-        {at !== null && <Tip label={labels[at] ?? ""} series={series} at={at} x={x(at)} width={width} format={format} />}
+        {at !== null && <Tip label={names[at] ?? ""} series={series} at={at} x={x(at)} width={width} format={format} />}
       </div>
       <ul class="legend">
         {series.map(({ name, colour }) => (
@@ -114,10 +115,12 @@ interface LineProps {
   series: Series;
   x: (run: number) => number;
   y: (value: number) => number;
+  /** Dots of several series at one place are drawn beside each other. */
+  shift: number;
 }
 
-function Line({ series, x, y }: LineProps) {
-  const points = series.values.flatMap((value, run) => (value === null ? [] : [[x(run), y(value)] as const]));
+function Line({ series, x, y, shift }: LineProps) {
+  const points = series.values.flatMap((value, run) => (value === null ? [] : [[x(run) + shift, y(value)] as const]));
   const path = points.map(([px, py], i) => `${i === 0 ? "M" : "L"}${px.toFixed(1)} ${py.toFixed(1)}`).join("");
   return (
     <g class={`s${series.colour}`}>
@@ -175,7 +178,7 @@ function scaleOf(values: readonly number[], log: boolean): { place: (value: numb
   }
   const low = Math.min(...values);
   const high = Math.max(...values);
-  const rough = (high - low || Math.abs(high) || 1) / 3;
+  const rough = (high - low || 0.1 * Math.abs(high) || 1) / 3;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((each) => each >= rough) ?? rough;
   const from = Math.floor(low / step) * step;
