@@ -5,6 +5,7 @@ import { type Address, go } from "../address";
 import type { FieldInfo } from "../client/types";
 import { Icon } from "../ui/icon";
 import { count } from "../ui/format";
+import { TextInput } from "../ui/text_input";
 import { describeFilter, filterChange, filtersOf, ofRange, ofValues, rangeOf, valuesOf, withoutFilters } from "./filters";
 
 const SHOWN = 8;
@@ -97,13 +98,7 @@ function Values({ field, filter, set }: InputProps) {
 /** A text that has too many values to list them. */
 function Typed({ field, filter, set }: InputProps) {
   return (
-    <input
-      class="input"
-      aria-label={field.name}
-      placeholder="exactly"
-      value={filter}
-      onChange={(event) => set(event.currentTarget.value)}
-    />
+    <TextInput class="input" label={field.name} placeholder="exactly" value={filter} done={set} />
   );
 }
 
@@ -113,14 +108,13 @@ function Range({ field, filter, set }: InputProps) {
   const bound = (value: number | string | null) =>
     value === null ? "" : kind === "date" ? String(value).slice(0, 10) : String(value);
   const input = (label: string, value: string, placeholder: string, change: (value: string) => void) => (
-    <input
+    <TextInput
       class="input"
       type={kind}
-      step="any"
-      aria-label={`${field.name}, ${label}`}
+      label={`${field.name}, ${label}`}
       placeholder={placeholder}
       value={value}
-      onChange={(event) => change(event.currentTarget.value)}
+      done={change}
     />
   );
   return (
@@ -152,14 +146,12 @@ function Condition({ typed, isRefused, example }: ConditionProps) {
   return (
     <label class="field">
       <span>Condition</span>
-      <input
+      <TextInput
         class="input mono"
-        spellcheck={false}
-        autocomplete="off"
         placeholder={example}
-        aria-invalid={isRefused ? "true" : undefined}
+        isRefused={isRefused}
         value={typed}
-        onChange={(event) => go({ where: event.currentTarget.value.trim() || null })}
+        done={(where) => go({ where })}
       />
     </label>
   );
