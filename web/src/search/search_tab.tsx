@@ -53,7 +53,7 @@ export function SearchTab({ collection, open }: TabProps) {
       <h1 class="hidden-text">Search {collection}</h1>
       <QueryBox />
       <SearchToolbar address={address} versions={versions ?? NO_VERSIONS} />
-      <FilterChips address={address} fields={fields ?? NO_FIELDS} />
+      {fields && <FilterChips address={address} fields={fields} />}
       <div class="search-body" onKeyDown={moveThroughResults}>
         <FilterPanel address={address} fields={fields ?? NO_FIELDS} isRefused={refused} />
         <div>
