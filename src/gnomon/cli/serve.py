@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from gnomon.cli.app import Json, app, example
+from gnomon.cli.ask import Llm, LlmModel
 
 Keys = Annotated[
     Path | None, typer.Option(help="The file of API keys, which clients need then. Beyond this machine they always do.")
@@ -28,23 +29,24 @@ DrainSeconds = Annotated[
 ]
 RequestLog = Annotated[bool, typer.Option(help="A line of JSON on stderr for each request, without texts.")]
 
+Collections = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[COLLECTION]...", help="Collections' folders; NAME=FOLDER gives another name.", show_default=False
+    ),
+]
+
 
 @app.command(
     epilog=example(
         "gnomon serve kb",
         "gnomon serve kb docs=other/folder --port 9000 --workers 2",
         "gnomon serve --model all-MiniLM-L6-v2",
+        "gnomon serve kb --llm http://localhost:11434 --llm-model llama3.2",
     )
 )
 def serve(
-    collections: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[COLLECTION]...",
-            help="Collections' folders; NAME=FOLDER gives another name.",
-            show_default=False,
-        ),
-    ] = None,
+    collections: Collections = None,
     model: Annotated[
         list[str] | None, typer.Option("--model", help="Serve this model's embeddings; may be given several times.")
     ] = None,
@@ -55,6 +57,8 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8080,
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the address.")] = 1,
     keys: Keys = None,
+    llm: Llm = None,
+    llm_model: LlmModel = None,
     allowed_host: AllowedHosts = None,
     cors_origin: CorsOrigins = None,
     request_log: RequestLog = True,
@@ -71,7 +75,7 @@ def serve(
     from gnomon.serve.security.exposure import is_exposed
     from gnomon.serve.security.keys import default_key_file
     from gnomon.serve.server import serve as run
-    from gnomon.serve.settings import Limits, ServeSettings, named_collections
+    from gnomon.serve.settings import ChatSettings, Limits, ServeSettings, named_collections
 
     settings = ServeSettings(
         collections=named_collections(collections or ()),
@@ -85,6 +89,7 @@ def serve(
         cors_origins=tuple(cors_origin or ()),
         request_log=request_log,
         limits=Limits(shutdown_seconds=shutdown_seconds, drain_seconds=drain_seconds),
+        chat=ChatSettings(llm, llm_model) if llm else None,
     )
     run(settings, started=_print_json if as_json else _print_addresses, progress=print_message)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from gnomon.collection import export
 from gnomon.collection.catalog import mutations, queries, schema
-from gnomon.collection.catalog.versions import Version, by_id, complete_version, live_chunking, live_id
+from gnomon.collection.catalog.versions import Version, by_id, live_chunking, live_id
 from gnomon.collection.duplicates import deeper, lacks_results, spare_depth
 from gnomon.collection.evaluation import GROUP_DEPTH, chunk_texts, run_queries
 from gnomon.collection.fields import FieldRegistry
@@ -444,11 +444,7 @@ class Collection:
         this collection's, which is the one to close. Costs next to nothing, so that each request may have its own.
         Raises InvalidInput for a name that is not there, NotReady for a version that lacks documents.
         """
-        if version is None:
-            return Collection(self._serving.pinned())
-        with self._catalog.read() as connection:
-            found = complete_version(connection, version)
-        return Collection(self._serving.pinned(found.id))
+        return Collection(self._serving.pinned(version))
 
     @property
     def encoder(self) -> Encoder:

@@ -20,7 +20,19 @@ from gnomon.serve.middleware.request_origin import LOOPBACK_NAMES, RequestOrigin
 from gnomon.serve.middleware.response_headers import ResponseHeaders
 from gnomon.serve.observability.middleware import ObservedRequests
 from gnomon.serve.observability.tracing import NO_TELEMETRY, configured_tracing
-from gnomon.serve.routes import api_docs, collections, documents, embeddings, models, page, probes, rerank, search
+from gnomon.serve.routes import (
+    answers,
+    api_docs,
+    collections,
+    documents,
+    embeddings,
+    models,
+    page,
+    probes,
+    rerank,
+    search,
+    vector_stores,
+)
 from gnomon.serve.routes import map as map_routes
 from gnomon.serve.schemas.errors import ERROR_RESPONSES
 from gnomon.serve.security.access import Authentication
@@ -30,6 +42,7 @@ from gnomon.serve.settings import ServeSettings
 from gnomon.serve.state import ServerState
 
 ROUTERS = (
+    answers.router,
     api_docs.router,
     collections.router,
     embeddings.router,
@@ -40,6 +53,7 @@ ROUTERS = (
     probes.router,
     rerank.router,
     search.router,
+    vector_stores.router,
 )
 
 

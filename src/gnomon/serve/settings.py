@@ -23,7 +23,8 @@ class Limits:
     Above `connections` at a time a process refuses further ones with 503. `shutdown_seconds` is what requests under way
     have left when the process is told to end; for `drain_seconds` before that it answers as before, and only `/ready`
     says that it will end. What changes a collection or plans a change runs beside searches, `changes_running` at a
-    time, and may take `change_seconds`.
+    time, and may take `change_seconds`. So do answers, which may wait for a language model: `answers` at a time, with
+    as many before them, and `answer_seconds` for each.
     """
 
     body_bytes: int = 32 << 20
@@ -39,6 +40,8 @@ class Limits:
     change_seconds: float = 600.0
     shutdown_seconds: float = 30.0
     drain_seconds: float = 0.0
+    answers: int = 4
+    answer_seconds: float = 300.0
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class ChatSettings:
     """The language model that writes answers, at an OpenAI-compatible address; without one answers are extractive."""
 
     url: str
-    model: str
+    model: str | None = None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from typing import cast
 
 from fastapi import Request
 
+from gnomon.answer.llm.endpoint import open_chat_model
+from gnomon.answer.types import ChatModel
 from gnomon.collection.collection import Collection
 from gnomon.collection.opening import open_collection
 from gnomon.core.errors import GnomonError
@@ -72,8 +74,10 @@ class CollectionRegistry:
 
     def views(self, name: str) -> VersionViews:
         """The versions of a collection, to be opened for requests. Raises as `get`."""
-        kb = self.get(name)
-        return self._views.setdefault(name, VersionViews(kb))
+        kb, views = self.get(name), self._views.get(name)
+        if views is None or views.kb is not kb:
+            views = self._views[name] = VersionViews(kb)
+        return views
 
     def close(self) -> None:
         """Close all."""
@@ -103,6 +107,9 @@ class ServerState:
         self.searches = SearchQueue(self.work, limits, told("searches"))
         changing = replace(limits, running=limits.changes_running, request_seconds=limits.change_seconds)
         self.changes = WorkQueue(changing, told("changes"))
+        answering = replace(limits, running=limits.answers, waiting=limits.answers, request_seconds=limits.answer_seconds)
+        self.answers = WorkQueue(answering, told("answers"))
+        self.chat: ChatModel | None = None
         self.collections = CollectionRegistry(settings.collections)
         self.maps = MapRegistry()
         self.models = ModelRegistry(settings, self.collections.get, self.work)
@@ -114,6 +121,8 @@ class ServerState:
             progress(Progress("opening", item=name, message=f"opening the collection {name}"))
             self.collections.get(name).internals.warm()
         self.models.open(progress)
+        if self.settings.chat is not None:
+            self.chat = open_chat_model(self.settings.chat.url, self.settings.chat.model)
 
     async def close(self) -> bool:
         """Finish what runs, then close everything. False where something still runs when the time for it is up.
@@ -123,6 +132,7 @@ class ServerState:
         await asyncio.to_thread(self.maps.close)
         has_ended = await self.work.close(self.shutdown.remaining_s)
         has_ended = await self.changes.close(self.shutdown.remaining_s) and has_ended
+        has_ended = await self.answers.close(self.shutdown.remaining_s) and has_ended
         if has_ended:
             await asyncio.to_thread(self.models.close)
             self.collections.close()

@@ -83,7 +83,7 @@ class VersionViews:
     """Opens versions of one collection for requests. Thread-safe."""
 
     def __init__(self, kb: Collection) -> None:
-        self._kb = kb
+        self.kb = kb
         self._building: dict[tuple[str, Mode | None], tuple[DualIndexRetriever, float]] = {}
         self._lock = threading.Lock()
 
@@ -93,12 +93,12 @@ class VersionViews:
         Raises InvalidInput for an unknown name, NotReady for a version that cannot answer.
         """
         try:
-            pinned = self._kb.pinned(name)
+            pinned = self.kb.pinned(name)
         except NotReady:
-            states = {info.name: info.state for info in self._kb.versions.list()}
+            states = {info.name: info.state for info in self.kb.versions.list()}
             if name is None or states[name] != "building":
                 raise
-            return BuildingVersion(self._retriever(name, mode), self._kb.versions.get(name))
+            return BuildingVersion(self._retriever(name, mode), self.kb.versions.get(name))
         return PinnedVersion(pinned, pinned.version)
 
     def _retriever(self, name: str, mode: Mode | None) -> DualIndexRetriever:
@@ -108,7 +108,7 @@ class VersionViews:
             retriever, made = self._building.get((name, mode), (None, 0.0))
             now = time.monotonic()
             if retriever is None:
-                retriever, made = dual_index_retriever(self._kb, name, mode=mode), now
+                retriever, made = dual_index_retriever(self.kb, name, mode=mode), now
             elif now - made > _FRESH_S:
                 retriever.refresh()
                 made = now

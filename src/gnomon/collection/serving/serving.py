@@ -98,9 +98,17 @@ class Serving:
         other = self._version_for(served, head.live)
         return (served, head) if other is served else (other, other.derived.head())
 
-    def pinned(self, version_id: int | None = None) -> Serving:
-        """One that answers by a single version always, the one that answers now by default; it shares what is open."""
-        served = self.current()[0] if version_id is None else self.served_version(version_id)
+    def pinned(self, name: str | None = None) -> Serving:
+        """One that answers by a single version always, the one that answers now by default; it shares what is open.
+
+        Raises InvalidInput for a name that is not there, NotReady for a version that lacks documents.
+        """
+        if name is None:
+            served = self.current()[0]
+        else:
+            with self.catalog.read() as connection:
+                served_id = versions.complete_version(connection, name).id
+            served = self.served_version(served_id)
         return Serving(self.folder, self.catalog, self.encoders, version=served.version, fixed=True, borrowed=served)
 
     def served_version(self, version_id: int) -> ServedVersion:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
-from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -49,7 +48,7 @@ async def search(
         collapse=body.collapse,
     )
     found = await state.searches.search(
-        partial(state.collections.views(collection).open, body.version, body.mode),
+        lambda: state.collections.views(collection).open(body.version, body.mode),
         queries,
         settings,
         demanded=x_gnomon_space,

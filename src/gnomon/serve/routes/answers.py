@@ -1,0 +1,146 @@
+"""Questions answered from a collection, as JSON or as they are written (server-sent events)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import aclosing
+from functools import partial
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import StreamingResponse
+
+from gnomon.answer.answer import stream
+from gnomon.answer.settings import AskSettings, ContextSettings
+from gnomon.answer.types import (
+    AnswerDone,
+    AnswerEvent,
+    ChatModel,
+    PassagesFound,
+    SentenceVerified,
+    TextDelta,
+)
+from gnomon.collection.catalog.versions import Version
+from gnomon.collection.collection import Collection
+from gnomon.core.errors import GnomonError
+from gnomon.serve.answers import TICK_S, events_of
+from gnomon.serve.errors import ClientLeft, error_body
+from gnomon.serve.identity import ANSWER_HEADERS, DemandedSpace, identity_headers, require_space
+from gnomon.serve.json_response import json_response
+from gnomon.serve.schemas.answers import AnswerRequest, AnswerResponse
+from gnomon.serve.security.access import requires
+from gnomon.serve.state import state_of
+
+router = APIRouter(prefix="/v1/collections/{collection}", tags=["Answers"], dependencies=[Depends(requires("read"))])
+
+_EVENTS: dict[type[AnswerEvent], str] = {
+    PassagesFound: "passages",
+    TextDelta: "text",
+    SentenceVerified: "sentence",
+    AnswerDone: "done",
+}
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        **ANSWER_HEADERS[200],
+        "description": "The answer; with `stream` its events: `passages`, `text` (not verified yet), `sentence` (with "
+        "its verified citations), and `done` with the whole answer, or `error`.",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
+
+
+@router.post("/answers", response_model=AnswerResponse, responses=_RESPONSES)
+async def answer(
+    request: Request, collection: str, body: AnswerRequest, *, x_gnomon_space: DemandedSpace = None
+) -> Response:
+    """Answer a question: every sentence cites a passage, and the citations are checked.
+
+    Without a language model the best sentences are quoted. A caller that leaves ends the language model's request.
+    """
+    state = state_of(request)
+    begin = partial(
+        _begin,
+        lambda: state.collections.get(collection),
+        body,
+        chat=state.chat if body.generate else None,
+        demanded=x_gnomon_space,
+    )
+    version, events = await state.work.run(begin)
+    coming = events_of(state.answers, lambda: events)
+    try:
+        first = await anext(coming)
+        if body.stream:
+            return StreamingResponse(
+                _server_sent(first, coming, version), media_type="text/event-stream", headers=_stream_headers(version)
+            )
+        done = await _last(first, coming, request)
+    except BaseException:
+        await coming.aclose()
+        raise
+    content = {"version": version.name, "space": version.space.fingerprint, "answer": done.answer}
+    return json_response(content, headers=identity_headers(version))
+
+
+def _begin(
+    opened: Callable[[], Collection], body: AnswerRequest, *, chat: ChatModel | None, demanded: str | None
+) -> tuple[Version, Generator[AnswerEvent, None, None]]:
+    """The version that answers, and the events to come. Raises what is wrong with the question or the version."""
+    view = opened().pinned(body.version)
+    version = view.version
+    require_space(version, demanded)
+    history = [(turn.question, turn.answer) for turn in body.history]
+    return version, stream(view, body.question, chat=chat, settings=_settings(body), history=history)
+
+
+def _settings(body: AnswerRequest) -> AskSettings:
+    limits = {name: getattr(body, name) for name in ("passages", "budget_tokens")}
+    named = ("mode", "where", "sentences", "unsupported", "expand", "tables", "abstain_below", "answer_from")
+    given = {name: getattr(body, name) for name in (*named, "min_support", "max_tokens")}
+    context = ContextSettings(**{name: value for name, value in limits.items() if value is not None})
+    return AskSettings(**{name: value for name, value in given.items() if value is not None}, context=context)
+
+
+async def _last(
+    first: AnswerEvent | None, coming: AsyncGenerator[AnswerEvent | None, None], request: Request
+) -> AnswerDone:
+    """The last event. Raises ClientLeft where nobody waits for it any more, which is looked at now and then."""
+    event, looked = first, time.monotonic()
+    async with aclosing(coming):
+        while not isinstance(event, AnswerDone):
+            if time.monotonic() - looked >= TICK_S:
+                looked = time.monotonic()
+                if await request.is_disconnected():
+                    raise ClientLeft("the caller left before the answer was whole")
+            event = await anext(coming)
+    return event
+
+
+def _stream_headers(version: Version) -> dict[str, str]:
+    return {**identity_headers(version), "cache-control": "no-store", "x-accel-buffering": "no"}
+
+
+async def _server_sent(
+    first: AnswerEvent | None, coming: AsyncGenerator[AnswerEvent | None, None], version: Version
+) -> AsyncGenerator[bytes, None]:
+    async with aclosing(coming):
+        try:
+            yield _server_sent_event(first, version)
+            async for event in coming:
+                yield _server_sent_event(event, version)
+        except GnomonError as error:
+            yield _framed("error", error_body(error))
+
+
+def _server_sent_event(event: AnswerEvent | None, version: Version) -> bytes:
+    if event is None:
+        return b": waiting\n\n"
+    if isinstance(event, PassagesFound):
+        where = {"version": version.name, "space": version.space.fingerprint}
+        return _framed("passages", {**where, "passages": event.passages, "confidence": event.confidence})
+    return _framed(_EVENTS[type(event)], event)
+
+
+def _framed(name: str, data: object) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS))
