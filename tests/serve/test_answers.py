@@ -80,9 +80,8 @@ def test_a_language_model_writes_and_its_failure_is_in_the_answer(folder: Path, 
 
 @pytest.mark.parametrize("as_stream", [True, False])
 def test_a_caller_that_leaves_ends_the_language_models_request(
-    folder: Path, model: EndpointServer, monkeypatch: pytest.MonkeyPatch, as_stream: bool
+    folder: Path, model: EndpointServer, as_stream: bool
 ) -> None:
-    monkeypatch.setattr("gnomon.serve.routes.answers.TICK_S", 0.05)
     model.script = [streams(["A gnomon "] * 400, pause_s=0.02)]
     with server({"kb": folder}, chat=ChatSettings(model.url, "toy")) as address:
         connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=10)

@@ -13,7 +13,6 @@ from starlette.testclient import TestClient
 import gnomon
 from gnomon.core.errors import GnomonError
 from gnomon.core.ranking import Hit
-from gnomon.serve.errors import ClientLeft
 from gnomon.serve.searches import SearchQueue
 from gnomon.serve.settings import Limits
 from gnomon.serve.versions import SearchSettings, VersionViews
@@ -116,17 +115,11 @@ class _Slow:
 
 
 def test_searches_that_wait_are_joined_and_those_of_callers_who_left_are_not_made(folder: Path) -> None:
-    async def has_left() -> bool:
-        return True
-
-    async def is_there() -> bool:
-        return False
-
     async def run(slow: _Slow) -> list[object]:
         queue, settings = SearchQueue(WorkQueue(Limits()), Limits()), SearchSettings("kb", k=1)
 
-        async def search(query: str, left=is_there, demanded: str | None = None) -> object:  # type: ignore[no-untyped-def]
-            return await queue.search(lambda: slow, [query], settings, demanded=demanded, has_left=left)
+        async def search(query: str, demanded: str | None = None) -> object:
+            return await queue.search(lambda: slow, [query], settings, demanded=demanded)
 
         async with asyncio.timeout(20):
             first: list[asyncio.Task[object]] = []
@@ -135,14 +128,13 @@ def test_searches_that_wait_are_joined_and_those_of_callers_who_left_are_not_mad
                 while len(slow.searched) < len(first):
                     await asyncio.sleep(0.01)
             waiting = [
-                asyncio.create_task(each)
-                for each in (search("Rhine"), search("sun"), search("gone", has_left), search("other", demanded="x"))
+                asyncio.create_task(each) for each in (search("Rhine"), search("sun"), search("other", demanded="x"))
             ]
             cancelled = asyncio.create_task(search("cancelled"))
             await asyncio.sleep(0)
             cancelled.cancel()
             await asyncio.sleep(0)
-            assert queue.waiting == 4
+            assert queue.waiting == 3
             slow.gate.set()
             found = await asyncio.gather(*first, *waiting, return_exceptions=True)
             assert queue.waiting == 0
@@ -156,5 +148,4 @@ def test_searches_that_wait_are_joined_and_those_of_callers_who_left_are_not_mad
     documents = [getattr(each, "hits", [[each]])[0][0] for each in found]
     names = [getattr(each, "document", type(each).__name__) for each in documents]
     assert names[:4] == ["guides/sundial.md", "guides/clock.md", "rivers/rhine", "guides/clock.md"]
-    assert isinstance(found[4], ClientLeft)
-    assert names[5:] == ["SpaceDemandFailed", "GnomonError", "guides/clock.md", "GnomonError", "guides/clock.md"]
+    assert names[4:] == ["SpaceDemandFailed", "GnomonError", "guides/clock.md", "GnomonError", "guides/clock.md"]

@@ -103,12 +103,6 @@ class NotReady(RequestError):
     status = 503
 
 
-class ClientLeft(RequestError):
-    """The caller closed the connection before its answer was begun."""
-
-    status = 499
-
-
 class Overloaded(RequestError):
     """More work is waiting than the server takes on."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gnomon.collection.catalog.versions import Version
@@ -16,7 +16,7 @@ from gnomon.collection.inputs import checked_queries
 from gnomon.core.errors import GnomonError
 from gnomon.core.instrumentation import stage
 from gnomon.core.ranking import Hit
-from gnomon.serve.errors import ClientLeft, Overloaded, TimeLimit
+from gnomon.serve.errors import Overloaded, TimeLimit
 from gnomon.serve.identity import require_space
 from gnomon.serve.settings import Limits
 from gnomon.serve.versions import SearchSettings, VersionView
@@ -40,7 +40,6 @@ class Found:
 class _Call:
     queries: Sequence[str]
     demanded: str | None
-    has_left: Callable[[], Awaitable[bool]]
     found: asyncio.Future[Found]
     context: contextvars.Context = field(default_factory=contextvars.copy_context)
 
@@ -66,18 +65,17 @@ class SearchQueue:
         queries: Sequence[str],
         settings: SearchSettings,
         *,
-        demanded: str | None,
-        has_left: Callable[[], Awaitable[bool]],
+        demanded: str | None = None,
     ) -> Found:
         """The hits of a request's queries; `open_view` opens the version of the settings, in a thread.
 
-        Raises ClientLeft where the caller left before it was searched, SpaceDemandFailed, Overloaded, TimeLimit, and
+        Cancelled before they are searched for, they are left out. Raises SpaceDemandFailed, Overloaded, TimeLimit, and
         what a search raises.
         """
         checked_queries(queries, settings.k, settings.by)
         if self.waiting >= self._limits.waiting:
             raise Overloaded(f"{self.waiting} searches are waiting already", expected="fewer at once")
-        call = _Call(queries, demanded, has_left, asyncio.get_running_loop().create_future())
+        call = _Call(queries, demanded, asyncio.get_running_loop().create_future())
         group = self._groups.setdefault(settings, _Group(open_view))
         group.waiting.append(call)
         self._count(1)
@@ -104,32 +102,26 @@ class SearchQueue:
 
     async def _lane(self, settings: SearchSettings, group: _Group) -> None:
         """Search until nothing of the group waits."""
-        joins = False
         try:
             while group.waiting:
-                calls = await self._next(group, joins=joins)
+                calls = self._next(group)
                 if calls:  # in the first one's context, whose trace gets the stages
                     answering = self._answer(calls, settings, group)
                     await asyncio.create_task(answering, context=calls[0].context)
-                joins = True
         finally:
             group.lanes.discard(asyncio.current_task())
             if not group.lanes and self._groups.get(settings) is group:
                 del self._groups[settings]
 
-    async def _next(self, group: _Group, *, joins: bool) -> list[_Call]:
-        """The calls of the next search, without those whose callers have left while they waited."""
+    def _next(self, group: _Group) -> list[_Call]:
+        """The calls of the next search."""
         taken: list[_Call] = []
         while group.waiting and sum(len(call.queries) for call in taken) < MOST:
             call = group.waiting[0]
             self._take(group, call)
-            taken.append(call)
-        if not joins:
-            return taken
-        left = [call for call in taken if await call.has_left()]
-        for call in left:
-            _fail(call, ClientLeft("the caller left before its search began"))
-        return [call for call in taken if call not in left]
+            if not call.found.done():
+                taken.append(call)
+        return taken
 
     async def _answer(self, calls: Sequence[_Call], settings: SearchSettings, group: _Group) -> None:
         try:

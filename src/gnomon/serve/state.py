@@ -107,7 +107,9 @@ class ServerState:
         self.searches = SearchQueue(self.work, limits, told("searches"))
         changing = replace(limits, running=limits.changes_running, request_seconds=limits.change_seconds)
         self.changes = WorkQueue(changing, told("changes"))
-        answering = replace(limits, running=limits.answers, waiting=limits.answers, request_seconds=limits.answer_seconds)
+        answering = replace(
+            limits, running=limits.answers, waiting=limits.answers, request_seconds=limits.answer_seconds
+        )
         self.answers = WorkQueue(answering, told("answers"))
         self.chat: ChatModel | None = None
         self.collections = CollectionRegistry(settings.collections)

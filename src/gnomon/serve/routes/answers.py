@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import aclosing
 from functools import partial
@@ -25,8 +24,8 @@ from gnomon.answer.types import (
 from gnomon.collection.catalog.versions import Version
 from gnomon.collection.collection import Collection
 from gnomon.core.errors import GnomonError
-from gnomon.serve.answers import TICK_S, events_of
-from gnomon.serve.errors import ClientLeft, error_body
+from gnomon.serve.answers import events_of
+from gnomon.serve.errors import error_body
 from gnomon.serve.identity import ANSWER_HEADERS, DemandedSpace, identity_headers, require_space
 from gnomon.serve.json_response import json_response
 from gnomon.serve.schemas.answers import AnswerRequest, AnswerResponse
@@ -75,7 +74,7 @@ async def answer(
             return StreamingResponse(
                 _server_sent(first, coming, version), media_type="text/event-stream", headers=_stream_headers(version)
             )
-        done = await _last(first, coming, request)
+        done = await _last(first, coming)
     except BaseException:
         await coming.aclose()
         raise
@@ -89,7 +88,7 @@ def _begin(
     """The version that answers, and the events to come. Raises what is wrong with the question or the version."""
     view = opened().pinned(body.version)
     version = view.version
-    require_space(version, demanded)
+    require_space(version.space, demanded, of=version.name)
     history = [(turn.question, turn.answer) for turn in body.history]
     return version, stream(view, body.question, chat=chat, settings=_settings(body), history=history)
 
@@ -102,17 +101,11 @@ def _settings(body: AnswerRequest) -> AskSettings:
     return AskSettings(**{name: value for name, value in given.items() if value is not None}, context=context)
 
 
-async def _last(
-    first: AnswerEvent | None, coming: AsyncGenerator[AnswerEvent | None, None], request: Request
-) -> AnswerDone:
-    """The last event. Raises ClientLeft where nobody waits for it any more, which is looked at now and then."""
-    event, looked = first, time.monotonic()
+async def _last(first: AnswerEvent | None, coming: AsyncGenerator[AnswerEvent | None, None]) -> AnswerDone:
+    """The last event."""
+    event = first
     async with aclosing(coming):
         while not isinstance(event, AnswerDone):
-            if time.monotonic() - looked >= TICK_S:
-                looked = time.monotonic()
-                if await request.is_disconnected():
-                    raise ClientLeft("the caller left before the answer was whole")
             event = await anext(coming)
     return event
 

@@ -52,7 +52,6 @@ async def search(
         queries,
         settings,
         demanded=x_gnomon_space,
-        has_left=request.is_disconnected,
     )
     content: dict[str, Any] = {
         "version": found.version.name,

@@ -87,7 +87,6 @@ async def search_vector_store(
         queries,
         SearchSettings(collection, k=body.max_num_results, where=where),
         demanded=x_gnomon_space,
-        has_left=request.is_disconnected,
     )
     least = 0.0 if body.ranking_options is None else body.ranking_options.score_threshold
     hits = [hit for hit in _merged(found.hits) if hit.score >= least][: body.max_num_results]
