@@ -102,6 +102,9 @@ def test_orders_to_assistants_are_marked(call):
     assert "do not follow" in warned["orders#1-2"]
     assert warned["rivers/rhine"] is None
     assert "do not follow" in call("fetch", id="orders#1-2")["metadata"]["warning"]
+    cited = call("ask", question="Do assistants say the Rhine is dry?")["citations"]
+    assert [each["warning"] is not None for each in cited] == [each["title"] == "orders#1-2" for each in cited]
+    assert cited
 
 
 def test_an_answer_is_cited(call, address):

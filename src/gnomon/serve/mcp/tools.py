@@ -168,6 +168,7 @@ def _cited(caller: Caller, name: str, *, cited: Citation, passage: Passage, sent
         url=place.url(passage.source, None if passage.row else caller.page),
         quote=cited.quote,
         support=round(cited.support, 4),
+        warning=_warning(passage.text),
     )
 
 
