@@ -1,6 +1,5 @@
 """Who is let in: keys, scopes, other web sites; and what the answers' headers forbid."""
 
-import json
 import logging
 from pathlib import Path
 
@@ -216,12 +215,32 @@ def test_the_log_says_who_and_what_and_no_text(guarded, tokens, caplog):
         answer = guarded.get("/v1/collections/kb?query=secret", headers=headers)
         guarded.get("/v1/private-words", headers=bearer(tokens["reader"]))
     assert answer.headers["x-request-id"] == "abc-1"
-    first, second = (json.loads(line) for line in caplog.messages)
+    first, second = (record.request for record in caplog.records)
     assert (first["id"], first["key"], first["status"], first["method"]) == ("abc-1", "reader", 200, "GET")
     assert first["route"] == "/v1/collections/{collection}"
     assert first["bytes"] == len(answer.content)
     assert (second["route"], second["status"]) == (None, 404)
+    assert caplog.messages[0].startswith("GET /v1/collections/{collection} 200 ")
     assert not any(word in caplog.text for word in ("secret", "private", tokens["reader"]))
+
+
+@pytest.mark.parametrize(
+    ("path", "route"),
+    [("/openapi.json", "/openapi.json"), ("/assets/none.js", "/assets/{path}"), ("/docs", "/docs"), ("/assets", None)],
+)
+def test_addresses_without_parameters_are_logged_as_routes(unguarded, caplog, path, route):
+    with caplog.at_level(logging.INFO, "gnomon.serve.requests"):
+        unguarded.get(path, follow_redirects=False)
+    assert caplog.records[0].request["route"] == route
+
+
+def test_head_is_get_without_a_body(unguarded):
+    for path in ("/", "/health", "/docs/swagger-ui.css", "/v1/collections/kb", "/openapi.json"):
+        head, get = unguarded.head(path), unguarded.get(path)
+        assert (head.status_code, head.content) == (get.status_code, b"")
+        assert head.headers["content-length"] == str(len(get.content))
+    assert unguarded.head("/v1/collections/none").status_code == 404
+    assert unguarded.head("/v1/collections/kb/search").status_code == 405
 
 
 @pytest.mark.parametrize("given", [b"a\x1b[2Jb", b"x" * 200, b'{"a":1}', "ä".encode(), b""])

@@ -12,14 +12,24 @@ from gnomon.cli.app import Json, app, example
 from gnomon.cli.ask import Llm, LlmModel
 
 Keys = Annotated[
-    Path | None, typer.Option(help="The file of API keys, which clients need then. Beyond this machine they always do.")
+    Path | None,
+    typer.Option(
+        help="The file of API keys, which clients need then. Beyond this machine they always do.",
+        rich_help_panel="Security",
+    ),
 ]
 AllowedHosts = Annotated[
-    list[str] | None, typer.Option(help="A name under which the server is reached; may be given several times.")
+    list[str] | None,
+    typer.Option(
+        help="A name under which the server is reached; may be given several times.", rich_help_panel="Security"
+    ),
 ]
 CorsOrigins = Annotated[
     list[str] | None,
-    typer.Option(help="A web site whose pages may use the API: https://example.org. May be given several times."),
+    typer.Option(
+        help="A web site whose pages may use the API: https://example.org. May be given several times.",
+        rich_help_panel="Security",
+    ),
 ]
 ShutdownSeconds = Annotated[
     float, typer.Option(min=0, help="Seconds that requests under way have left when the server is told to end.")
@@ -27,7 +37,10 @@ ShutdownSeconds = Annotated[
 DrainSeconds = Annotated[
     float, typer.Option(min=0, help="Seconds before that in which it answers, and /ready says that it will end.")
 ]
-RequestLog = Annotated[bool, typer.Option(help="A line of JSON on stderr for each request, without texts.")]
+RequestLog = Annotated[
+    bool,
+    typer.Option(help="A line on stderr for each request, without texts; JSON unless it is a terminal."),
+]
 
 Collections = Annotated[
     list[str] | None,

@@ -14,6 +14,7 @@ from gnomon.serve.lifecycle import announced, end_process, end_with_parent
 from gnomon.serve.logs import log_to_stderr
 from gnomon.serve.mcp import http as mcp_http
 from gnomon.serve.middleware.disconnection import CancelOnDisconnect
+from gnomon.serve.middleware.head import HeadAsGet
 from gnomon.serve.middleware.request_limits import RequestLimits
 from gnomon.serve.middleware.request_log import RequestLog
 from gnomon.serve.middleware.request_origin import LOOPBACK_NAMES, RequestOrigin
@@ -104,6 +105,7 @@ def create_app(
 def _protect(app: FastAPI, settings: ServeSettings) -> None:
     check_keys(settings.host, settings.keys)
     # The last one added is the first that a request passes.
+    app.add_middleware(HeadAsGet)
     app.add_middleware(CancelOnDisconnect)
     if settings.keys is not None:
         app.add_middleware(Authentication, keys=KeyFile(settings.keys))

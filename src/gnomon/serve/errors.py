@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
+from itertools import takewhile
 from typing import Any, cast
 
 from fastapi import FastAPI, Request, Response
@@ -14,6 +16,9 @@ from starlette.exceptions import HTTPException
 from gnomon.core import errors
 from gnomon.core.errors import GnomonError
 
+_LONGEST_MESSAGE = 500
+# What pydantic names the members of a union by; no field is called so.
+_OF_UNION = re.compile(r".*[\[-].*|str|int|float|bool|list|dict|[A-Z]\w*")
 _LOG = logging.getLogger("gnomon.serve")
 
 
@@ -162,7 +167,7 @@ def error_body(error: GnomonError, *, param: str | None = None) -> dict[str, Any
     """The body of an error's answer."""
     return {
         "error": {
-            "message": error.message,
+            "message": _one_line(error.message),
             "type": "invalid_request_error" if status_of(error) < 500 else "server_error",
             "code": type(error).__name__,
             "param": param,
@@ -170,6 +175,11 @@ def error_body(error: GnomonError, *, param: str | None = None) -> dict[str, Any
             "hint": error.hint,
         }
     }
+
+
+def _one_line(message: str) -> str:
+    first = message.partition("\n")[0]  # a condition's error shows the place in further lines
+    return first if len(first) <= _LONGEST_MESSAGE else f"{first[:_LONGEST_MESSAGE]} …"
 
 
 def error_response(error: GnomonError, *, param: str | None = None) -> JSONResponse:
@@ -186,7 +196,12 @@ async def _known(_: Request, error: GnomonError) -> Response:
 
 async def _malformed(_: Request, error: RequestValidationError) -> Response:
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"] if part != "body")
+    if first["type"] == "json_invalid":
+        at = first["loc"][-1]
+        message = f"the body is no JSON: {first.get('ctx', {}).get('error', first['msg'])} at character {at}"
+        return error_response(errors.InvalidInput(message, expected="a JSON document"))
+    fields = takewhile(lambda part: not _OF_UNION.fullmatch(part), map(str, first["loc"][1:]))
+    where = ".".join(fields)
     message = f"{where}: {first['msg']}" if where else str(first["msg"])
     return error_response(errors.InvalidInput(message, expected="see /docs"), param=where or None)
 

@@ -1,9 +1,12 @@
-"""Where a server process writes its logs: to stderr, requests as lines of JSON, all else for people."""
+"""Where a server process writes its logs: to stderr, requests as lines of JSON unless it is a terminal."""
 
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
+
+import orjson
 
 from gnomon.core.errors import TruncatedText, UnknownText
 
@@ -21,10 +24,16 @@ def log_to_stderr() -> None:
     logging.captureWarnings(True)
     for kind in (UnknownText, TruncatedText):
         warnings.simplefilter("ignore", kind)
-    plain = "%(asctime)s %(levelname)s %(message)s"
-    for logger, layout in ((REQUESTS, "%(message)s"), (SERVER, plain), (logging.getLogger("py.warnings"), plain)):
+    plain = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+    requests = logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S") if sys.stderr.isatty() else _RequestAsJson()
+    for logger, form in ((REQUESTS, requests), (SERVER, plain), (logging.getLogger("py.warnings"), plain)):
         handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter(layout))
+        handler.setFormatter(form)
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
         logger.propagate = False
+
+
+class _RequestAsJson(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return orjson.dumps(getattr(record, "request", {})).decode()

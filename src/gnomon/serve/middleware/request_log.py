@@ -1,4 +1,4 @@
-"""The log of requests, a line of JSON each and without their texts, and the answer to what nobody expected."""
+"""The log of requests, a line each and without their texts, and the answer to what nobody expected."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import secrets
 import time
 from typing import Any
 
-import orjson
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gnomon.serve.errors import UnexpectedError, error_response
 from gnomon.serve.logs import REQUESTS, SERVER
+from gnomon.serve.middleware.route_template import route_template
 
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9._:@/+=-]{1,128}")
 CLIENT_LEFT = 499
@@ -47,7 +47,8 @@ class RequestLog:
             await error_response(UnexpectedError(request.id))(scope, receive, request.send)
         finally:
             if self.enabled:
-                REQUESTS.info("%s", orjson.dumps(request.line()).decode())
+                line = request.line()
+                REQUESTS.info("%(method)s %(route)s %(status)s %(ms)s ms", line, extra={"request": line})
 
 
 class _LoggedRequest:
@@ -67,7 +68,6 @@ class _LoggedRequest:
         await self._send(message)
 
     def line(self) -> dict[str, Any]:
-        route = self._scope.get("route")
         key = self._scope["state"].get("api_key")
         client = self._scope.get("client")
         return {
@@ -76,7 +76,7 @@ class _LoggedRequest:
             "client": client[0] if client else None,
             "key": key.name if key else None,
             "method": self._scope["method"] if self._scope["method"].isalpha() else "?",
-            "route": getattr(route, "path", None),
+            "route": route_template(self._scope),
             "status": self.status or CLIENT_LEFT,
             "ms": round(1000 * (time.perf_counter() - self._started), 1),
             "bytes": self._bytes,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, MutableMapping
-from typing import Any
+from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gnomon.core.instrumentation import Observer, observed_by
+from gnomon.serve.middleware.route_template import route_template
 from gnomon.serve.observability.metrics import UNKNOWN_ROUTE, Metrics
 from gnomon.serve.observability.tracing import Tracing
 
@@ -44,7 +44,7 @@ class ObservedRequests:
             raise
         finally:
             seconds = time.perf_counter() - started
-            metrics.on_request(scope["method"], _template(scope), status=status, seconds=seconds)
+            metrics.on_request(scope["method"], route_template(scope) or UNKNOWN_ROUTE, status=status, seconds=seconds)
         return None
 
 
@@ -60,10 +60,3 @@ class _Both:
 
     def on_count(self, name: str, amounts: Mapping[str, float]) -> None:
         self._metrics.on_count(name, amounts)
-
-
-def _template(scope: MutableMapping[str, Any]) -> str:
-    """The address of the route that answered, with its parameters' names: never what a client wrote."""
-    route = scope.get("route")
-    path = getattr(route, "path", None)
-    return path if isinstance(path, str) else UNKNOWN_ROUTE

@@ -99,7 +99,8 @@ def _parsed(body: bytes) -> list[Document]:
     except orjson.JSONDecodeError as error:
         raise InvalidInput(f"not usable JSON: {error}", expected="a document, or a list of documents") from error
     except ValidationError as error:
-        raise RequestValidationError(error.errors(include_url=False, include_context=False)) from error
+        found = error.errors(include_url=False, include_context=False)
+        raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in found]) from error
     rows = [each.model_dump(exclude_none=True) for each in (given if isinstance(given, list) else [given])]
     return as_documents(rows, strict=True)[0]
 

@@ -6,13 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-LONGEST_QUERY, MOST_QUERIES, MOST_HITS = 32_768, 64, 1_000
-"""Characters of a query, queries of a request, hits of a query."""
+LONGEST_QUERY, MOST_QUERIES, MOST_HITS, LONGEST_CONDITION = 32_768, 64, 1_000, 8_192
+"""Characters of a query, queries of a request, hits of a query, characters of a condition."""
 
 Mode = Literal["hybrid", "dense", "lexical", "sparse"]
 QueryText = Annotated[str, Field(min_length=1, max_length=LONGEST_QUERY)]
 Where = Annotated[
-    str | dict[str, Any] | None,
+    Annotated[str, Field(max_length=LONGEST_CONDITION)] | dict[str, Any] | None,
     Field(
         description="Only documents that meet a condition, as a text or as a mapping.",
         examples=["year >= 2020 and lang in ('en', 'de')", {"year": {">=": 2020}}],
