@@ -108,7 +108,7 @@ def serve(
 
 
 def _print_json(address: str) -> None:
-    typer.echo(json.dumps({"page": f"{address}/", "api": f"{address}/docs"}))
+    typer.echo(json.dumps({"page": f"{address}/", "api": f"{address}/docs", "mcp": f"{address}/mcp"}))
 
 
 def _print_addresses(address: str) -> None:
@@ -117,3 +117,4 @@ def _print_addresses(address: str) -> None:
     console = notes_console()
     console.print(f"page  {address}/", soft_wrap=True)
     console.print(f"API   {address}/docs", soft_wrap=True)
+    console.print(f"MCP   {address}/mcp", soft_wrap=True)

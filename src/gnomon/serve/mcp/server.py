@@ -22,6 +22,7 @@ from gnomon.serve.mcp.tools import Caller
 from gnomon.serve.schemas.mcp import FetchedDocument, SearchResults, StatusResult, ToolAnswer
 from gnomon.serve.security.access import visible
 from gnomon.serve.state import ServerState
+from gnomon.serve.work import WorkQueue
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -77,18 +78,19 @@ def _add_tools(server: MCPServer[Any], state: ServerState, what: str) -> None:
         *, query: Query, ctx: Context[Any, Any], collection: Name = None, limit: Limit = 10, where: Where = None
     ) -> SearchResults:
         caller = _caller(state, ctx)
-        return await _run(state, tools.search, caller, query, collection=collection, limit=limit, where=where)
+        return await _run(state.work, tools.search, caller, query, collection=collection, limit=limit, where=where)
 
     async def fetch(*, id: PassageName, ctx: Context[Any, Any]) -> FetchedDocument:  # noqa: A002 - the name that clients use
-        return await _run(state, tools.fetch, _caller(state, ctx), id)
+        return await _run(state.work, tools.fetch, _caller(state, ctx), id)
 
     async def ask(
         *, question: Question, ctx: Context[Any, Any], collection: Name = None, where: Where = None
     ) -> ToolAnswer:
-        return await _run(state, tools.ask, _caller(state, ctx), question, collection=collection, where=where)
+        given = {"collection": collection, "where": where}
+        return await _run(state.answers, tools.ask, _caller(state, ctx), question, **given, chat=state.chat)
 
     async def status(ctx: Context[Any, Any]) -> StatusResult:
-        return await _run(state, tools.status, _caller(state, ctx))
+        return await _run(state.work, tools.status, _caller(state, ctx))
 
     described: dict[Callable[..., Any], str] = {
         search: f"Search documents for passages, by meaning and by words. Returns passages, the best first, each with "
@@ -126,10 +128,10 @@ def _caller(state: ServerState, ctx: Context[Any, Any]) -> Caller:
     return Caller(state.collections, visible(request, state.collections), str(request.base_url).rstrip("/"))
 
 
-async def _run(state: ServerState, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+async def _run(work: WorkQueue, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
     """The function's result. Raises ToolError, which the assistant reads, for every error of gnomon."""
     try:
-        return await state.work.run(function, *args, **kwargs)
+        return await work.run(function, *args, **kwargs)
     except GnomonError as error:
         parts = (error.message, error.expected and f"expected: {error.expected}", error.hint)
         raise ToolError("; ".join(part for part in parts if part)) from error

@@ -16,6 +16,7 @@ from gnomon.core.errors import InvalidInput
 from gnomon.core.ranking import Hit
 from gnomon.serve.errors import NotFound, UnknownCollection
 from gnomon.serve.mcp.addresses import PassageId
+from gnomon.serve.redaction import public_name
 from gnomon.serve.schemas.mcp import (
     CitedPassage,
     CollectionStatus,
@@ -83,7 +84,7 @@ def fetch(caller: Caller, passage_id: str) -> FetchedDocument:
     about: dict[str, Any] = {
         "collection": place.collection,
         "document": document.id,
-        "source": document.source,
+        "source": document.source if caller.page is None else public_name(document.source),
         "media_type": document.media_type,
         "start": start,
         "end": end,
