@@ -37,7 +37,8 @@ async def events_of(
     try:
         while True:
             try:
-                event = await asyncio.wait_for(ready.get(), TICK_S)
+                async with asyncio.timeout(TICK_S):  # not wait_for, which may lose a cancellation
+                    event = await ready.get()
             except TimeoutError:
                 yield None
                 continue
