@@ -11,6 +11,12 @@ import typer
 from gnomon.cli.app import Json, app, example
 from gnomon.cli.ask import Llm, LlmModel
 
+Collections = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[COLLECTION]...", help="Collections' folders; NAME=FOLDER gives another name.", show_default=False
+    ),
+]
 Keys = Annotated[
     Path | None,
     typer.Option(
@@ -49,6 +55,15 @@ Collections = Annotated[
     ),
 ]
 
+QueryLog = Annotated[
+    bool,
+    typer.Option(
+        "--query-log",
+        help="Keep searches and questions with their texts and what was shown, in the folder queries of their "
+        "collection: for gnomon monitor --queries kb/queries and gnomon migrate --query-log kb/queries.",
+    ),
+]
+
 
 @app.command(
     epilog=example(
@@ -75,6 +90,7 @@ def serve(
     allowed_host: AllowedHosts = None,
     cors_origin: CorsOrigins = None,
     request_log: RequestLog = True,
+    query_log: QueryLog = False,
     shutdown_seconds: ShutdownSeconds = 30.0,
     drain_seconds: DrainSeconds = 0.0,
     as_json: Json = False,
@@ -101,6 +117,7 @@ def serve(
         allowed_hosts=tuple(allowed_host or ()),
         cors_origins=tuple(cors_origin or ()),
         request_log=request_log,
+        query_log=query_log,
         limits=Limits(shutdown_seconds=shutdown_seconds, drain_seconds=drain_seconds),
         chat=ChatSettings(llm, llm_model) if llm else None,
     )

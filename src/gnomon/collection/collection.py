@@ -226,16 +226,12 @@ class Collection:
         return [key for key in of_source if key in among]
 
     def page(self, after: int = 0, *, limit: int = 100, where: Where | None = None) -> DocumentPage:
-        """The ids of the next `limit` documents, or of those that meet a condition, in the order of `ids`.
+        """The next `limit` of the ids that `ids` lists, after the `end` of the last page.
 
-        `after` is where the last page ended (its `end`), 0 for the first page. Pages neither miss a document nor have
-        one twice, unless it is written in between: what is written goes to the end.
+        Pages have each document once, unless it is written in between: what is written goes to the end.
         """
-        checked_number(limit, "limit")
-        if where is not None:
-            return DocumentPage.of(self._serving.active.filters.document_page(where, after, limit + 1), limit)
-        with self._catalog.read() as connection:
-            return DocumentPage.of(queries.document_page(connection, after, limit + 1), limit)
+        limit = checked_number(limit, "limit")
+        return DocumentPage.of(self._serving.active.filters.document_page(where, after, limit + 1), limit)
 
     def chunks(self, document: str) -> list[Chunk]:
         """The chunks of a document in the version that serves, in the order of its text; none where it has none."""

@@ -28,11 +28,13 @@ from gnomon.serve.routes import (
     documents,
     embeddings,
     models,
+    monitoring,
     page,
     probes,
     rerank,
     search,
     vector_stores,
+    versions,
 )
 from gnomon.serve.routes import map as map_routes
 from gnomon.serve.schemas.errors import ERROR_RESPONSES
@@ -50,6 +52,8 @@ ROUTERS = (
     map_routes.router,
     models.router,
     documents.router,
+    monitoring.router,
+    versions.router,
     page.router,
     probes.router,
     rerank.router,

@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from gnomon.collection.catalog import versions
 from gnomon.core import errors
 from gnomon.core.errors import GnomonError
 
@@ -96,6 +97,12 @@ class NotFound(RequestError):
     status = 404
 
 
+class Conflict(RequestError):
+    """What is asked for does not go with what is going on, such as a second migration."""
+
+    status = 409
+
+
 class SpaceDemandFailed(RequestError):
     """The caller demands another vector space than the one that serves."""
 
@@ -139,6 +146,7 @@ class UnexpectedError(RequestError):
 # The first line whose kind fits decides.
 STATUSES: tuple[tuple[type[GnomonError], int], ...] = (
     (errors.PromptTooLong, 400),
+    (versions.NotReady, 409),
     (errors.InvalidInput, 400),
     (errors.SpaceMismatch, 409),
     (errors.MissingPrompt, 400),

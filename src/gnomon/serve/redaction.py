@@ -16,12 +16,21 @@ def public_name(reference: str) -> str:
     return path.name if path.is_absolute() else reference
 
 
+def public_names(plain: Any) -> Any:
+    """Plain values, such as settings, with the last part of each absolute path in its place."""
+    return _mapped(plain, public_name)
+
+
 def without_folder(plain: Any, folder: Path, name: str) -> Any:
     """Plain values in whose texts a collection's name stands in the place of its folder."""
+    return _mapped(plain, lambda text: text.replace(str(folder), name))
+
+
+def _mapped(plain: Any, change: Any) -> Any:
     if isinstance(plain, str):
-        return plain.replace(str(folder), name)
+        return change(plain)
     if isinstance(plain, dict):
-        return {key: without_folder(value, folder, name) for key, value in plain.items()}
+        return {key: _mapped(value, change) for key, value in plain.items()}
     if isinstance(plain, list | tuple):
-        return [without_folder(value, folder, name) for value in plain]
+        return [_mapped(value, change) for value in plain]
     return plain

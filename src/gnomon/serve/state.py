@@ -23,6 +23,7 @@ from gnomon.serve.lifecycle import Shutdown
 from gnomon.serve.maps import MapRegistry
 from gnomon.serve.models.registry import ModelRegistry
 from gnomon.serve.observability.metrics import Metrics
+from gnomon.serve.query_logs import QueryLogs
 from gnomon.serve.readiness import Readiness
 from gnomon.serve.searches import SearchQueue
 from gnomon.serve.settings import ServeSettings
@@ -112,6 +113,7 @@ class ServerState:
         )
         self.answers = WorkQueue(answering, told("answers"))
         self.chat: ChatModel | None = None
+        self.query_logs = QueryLogs(enabled=settings.query_log)
         self.collections = CollectionRegistry(settings.collections)
         self.maps = MapRegistry()
         self.models = ModelRegistry(settings, self.collections.get, self.work)

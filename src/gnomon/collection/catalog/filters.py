@@ -74,10 +74,14 @@ class Filters:
             clause, document = self._clause(connection, where), schema.documents.c
             return list(connection.execute(select(document.key).where(clause).order_by(document.id)).scalars())
 
-    def document_page(self, where: Where, after: int, limit: int) -> list[tuple[int, str]]:
-        """Row ids and ids of the next such documents after a row id. Raises InvalidInput as `ids` does."""
+    def document_page(self, where: Where | None, after: int, limit: int) -> list[tuple[int, str]]:
+        """Row ids and ids of the next such documents after a row id, of all where `where` is None.
+
+        Raises InvalidInput as `ids` does.
+        """
         with self._catalog.read() as connection:
-            return queries.document_page(connection, after, limit, condition=self._clause(connection, where))
+            clause = None if where is None else self._clause(connection, where)
+            return queries.document_page(connection, after, limit, condition=clause)
 
     def _clause(self, connection: Connection, where: Where) -> ColumnElement[bool]:
         """A condition on rows of documents."""

@@ -69,7 +69,7 @@ async def add_documents(request: Request, collection: str, accept: Annotated[str
     `result`, or `error`; a client that asks for it has to read while it sends.
     """
     state = state_of(request)
-    kb = await state.work.run(state.collections.get, collection)
+    kb = state.collections.get(collection)
     report = BulkReport()
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != MEDIA_TYPE:
         documents = _parsed(await request.body())
@@ -139,7 +139,7 @@ async def list_documents(
     in the form in which they are added.
     """
     state = state_of(request)
-    kb = await state.work.run(state.collections.get, collection)
+    kb = state.collections.get(collection)
     if format == "ndjson" or accepts_lines(accept):
         first = await state.work.run(kb.page, after, limit=_EXPORT_PAGE, where=where)
         return StreamingResponse(_exported(state, kb, first, where=where), media_type=MEDIA_TYPE)
@@ -177,7 +177,7 @@ def _plain(document: Document) -> dict[str, Any]:
 async def delete_documents(request: Request, collection: str, wanted: DeleteDocuments) -> DeleteReport:
     """Delete documents by their ids, or all that meet a condition."""
     state = state_of(request)
-    kb = await state.work.run(state.collections.get, collection)
+    kb = state.collections.get(collection)
     return await state.changes.run(_delete, kb, wanted)
 
 
@@ -191,18 +191,18 @@ def _delete(kb: Collection, wanted: DeleteDocuments) -> DeleteReport:
     return DeleteReport(documents=len(set(there)), chunks=kb.remove(there))
 
 
-@router.get("/{id:path}", dependencies=[Depends(requires("read"))])
+@router.get("/{document:path}", dependencies=[Depends(requires("read"))])
 async def get_document(
     request: Request,
     collection: str,
-    id: str,  # noqa: A002 - the name in the address
+    document: str,
     *,
     chunks: Annotated[bool, Query(description="With the places of its chunks.")] = False,
 ) -> DocumentOut:
     """One document, with its text and metadata. Slashes of an id may be sent as they are, or as %2F."""
     state = state_of(request)
-    kb = await state.work.run(state.collections.get, collection)
-    return await state.work.run(_document, kb, id, chunks=chunks)
+    kb = state.collections.get(collection)
+    return await state.work.run(_document, kb, document, chunks=chunks)
 
 
 def _document(kb: Collection, key: str, *, chunks: bool) -> DocumentOut:
@@ -217,12 +217,12 @@ def _document(kb: Collection, key: str, *, chunks: bool) -> DocumentOut:
     return DocumentOut(**_plain(document), chunks=spans)
 
 
-@router.delete("/{id:path}", dependencies=[Depends(requires("admin"))])
-async def delete_document(request: Request, collection: str, id: str) -> DeleteReport:  # noqa: A002 - as above
+@router.delete("/{document:path}", dependencies=[Depends(requires("admin"))])
+async def delete_document(request: Request, collection: str, document: str) -> DeleteReport:
     """Delete one document."""
     state = state_of(request)
-    kb = await state.work.run(state.collections.get, collection)
-    return await state.changes.run(_delete_one, kb, id)
+    kb = state.collections.get(collection)
+    return await state.changes.run(_delete_one, kb, document)
 
 
 def _delete_one(kb: Collection, key: str) -> DeleteReport:

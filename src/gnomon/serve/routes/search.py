@@ -53,6 +53,17 @@ async def search(
         settings,
         demanded=x_gnomon_space,
     )
+    for query, hits in zip(queries, found.hits, strict=True):
+        shown = [hit.document for hit in hits]
+        state.query_logs.append(
+            state.collections.get(collection),
+            query,
+            shown,
+            version=found.version.name,
+            mode=body.mode,
+            where=body.where,
+            k=body.k,
+        )
     content: dict[str, Any] = {
         "version": found.version.name,
         "space": found.version.space.fingerprint,
