@@ -38,16 +38,45 @@ CorsOrigins = Annotated[
     ),
 ]
 ShutdownSeconds = Annotated[
-    float, typer.Option(min=0, help="Seconds that requests under way have left when the server is told to end.")
+    float,
+    typer.Option(
+        min=0,
+        help="Seconds that requests under way have left when the server is told to end.",
+        rich_help_panel="Process",
+    ),
 ]
 DrainSeconds = Annotated[
-    float, typer.Option(min=0, help="Seconds before that in which it answers, and /ready says that it will end.")
+    float,
+    typer.Option(
+        min=0,
+        help="Seconds before that in which it answers, and /ready says that it will end.",
+        rich_help_panel="Process",
+    ),
 ]
 RequestLog = Annotated[
     bool,
-    typer.Option(help="A line on stderr for each request, without texts; JSON unless it is a terminal."),
+    typer.Option(
+        help="A line on stderr for each request, without texts; JSON unless it is a terminal.",
+        rich_help_panel="Process",
+    ),
 ]
 
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        help="Serve this model's embeddings; NAME=FOLDER gives a name. May be given several times.",
+        rich_help_panel="Models",
+    ),
+]
+Rerankers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--reranker",
+        help="Serve this reranker; NAME=FOLDER gives a name. May be given several times.",
+        rich_help_panel="Models",
+    ),
+]
 Collections = Annotated[
     list[str] | None,
     typer.Argument(
@@ -75,15 +104,13 @@ QueryLog = Annotated[
 )
 def serve(
     collections: Collections = None,
-    model: Annotated[
-        list[str] | None, typer.Option("--model", help="Serve this model's embeddings; may be given several times.")
-    ] = None,
-    reranker: Annotated[
-        list[str] | None, typer.Option("--reranker", help="Serve this reranker; may be given several times.")
-    ] = None,
+    model: Models = None,
+    reranker: Rerankers = None,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8080,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that share the address.")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes that share the address.", rich_help_panel="Process")
+    ] = 1,
     keys: Keys = None,
     llm: Llm = None,
     llm_model: LlmModel = None,
@@ -97,8 +124,8 @@ def serve(
 ) -> None:
     """Serve collections and models over HTTP: an API, a page to search, and tools for assistants.
 
-    Listens on this machine alone, unless --host says otherwise: then clients need API keys, see gnomon keys. With
-    --json the addresses are one line on stdout.
+    Listens on this machine alone, unless --host says otherwise: then clients need API keys, see gnomon keys.
+    With --json the addresses are one line on stdout.
     """
     from gnomon.cli.terminal import print_message
     from gnomon.serve.security.exposure import is_exposed

@@ -185,7 +185,7 @@ def collection_status(name: str, kb: Collection) -> CollectionStatus:
         name=name,
         documents=found.documents,
         passages=found.chunks,
-        model=found.model,
+        model=public_name(found.model),
         version=found.version,
         languages=found.languages,
         fields={each.name: each.type for each in found.fields},
