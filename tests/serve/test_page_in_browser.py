@@ -97,7 +97,7 @@ def test_filters_of_the_fields_and_conditions_are_in_the_address(browser: Any, b
 
 
 def test_a_condition_that_is_not_understood_is_explained(browser: Any, base: str) -> None:
-    with page(browser, base, status=400) as own:
+    with page(browser, base, allowed="status of 400") as own:
         own.goto(f"/?q={QUESTION}")
         own.get_by_label("Condition").fill("year >")
         own.get_by_label("Condition").press("Enter")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -36,17 +37,17 @@ class Heard:
 
 @contextlib.contextmanager
 def page(
-    browser: Any, base: str, *, width: int = 1280, height: int = 900, status: int | None = None, **context: Any
+    browser: Any, base: str, *, width: int = 1280, height: int = 900, allowed: str = "$.", **context: Any
 ) -> Iterator[Any]:
     """A page of a fresh context, whose addresses are relative to `base`.
 
-    At its end it must have raised no error, logged none (but that the server answered `status`), and asked no other
-    server for anything.
+    At its end it must have raised no error, logged none but those that `allowed` fits, and asked no other server for
+    anything.
     """
     heard = Heard()
 
     def hear(said: Any) -> None:
-        if f"status of {status} " not in said.text:
+        if not re.search(allowed, said.text):
             heard.errors.append(said.text)
 
     options = {"viewport": {"width": width, "height": height}, "reduced_motion": "reduce", **context}

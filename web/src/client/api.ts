@@ -74,6 +74,11 @@ export async function rollback(collection: string): Promise<SwitchReport> {
   return fetchJson<SwitchReport>(of(collection, "rollback"), { method: "POST", body: {} });
 }
 
+/** Check the collection now. */
+export async function runMonitor(collection: string): Promise<void> {
+  await fetchJson<unknown>(of(collection, "monitor"), { body: {} });
+}
+
 export async function getHealth(collection: string, signal?: AbortSignal): Promise<Health> {
   return fetchJson<Health>(of(collection, "health"), { signal });
 }

@@ -1,5 +1,7 @@
 /** The Health tab: whether monitoring has raised an alarm and why, its checks, and how they went over time. */
-import { getHealth } from "../client/api";
+import { useState } from "preact/hooks";
+
+import { getHealth, runMonitor } from "../client/api";
 import { useFetched } from "../client/fetched";
 import type { Alarm, Check, MonitorReport, MonitorRun } from "../client/types";
 import type { TabProps } from "../tabs";
@@ -20,7 +22,10 @@ export function HealthTab({ collection }: TabProps) {
       <Empty title="Not monitored yet">
         <p>
           Monitoring compares queries, documents, vectors and answers with a baseline, and says what changed and why. The
-          first run takes the baseline: <code>gnomon monitor {collection}</code>
+          first run takes the baseline. Later ones are best made by a timer: <code>gnomon monitor {collection}</code>
+        </p>
+        <p>
+          <CheckNow collection={collection} name="Take the baseline" done={found.reload} />
         </p>
       </Empty>
     );
@@ -29,17 +34,50 @@ export function HealthTab({ collection }: TabProps) {
     <div class="health">
       <div class="page-head">
         <h1>Health of {collection}</h1>
-        {report && (
-          <span class="soft small">
-            Checked {time(report.at)}, version {report.version}
-          </span>
-        )}
+        <div class="toolbar-end">
+          {report && (
+            <span class="soft small">
+              Checked {time(report.at)}, version {report.version}
+            </span>
+          )}
+          <CheckNow collection={collection} name="Check now" done={found.reload} />
+        </div>
       </div>
       {report && <Alarms report={report} />}
       {history.length > 0 && <Charts history={history} falseAlarms={report?.false_alarms ?? null} limit={limit ?? null} />}
       {report && <Checks checks={report.checks} />}
       <Runs history={history} />
     </div>
+  );
+}
+
+interface CheckNowProps {
+  collection: string;
+  name: string;
+  done: () => void;
+}
+
+function CheckNow({ collection, name, done }: CheckNowProps) {
+  const [running, setRunning] = useState(false);
+  const [error, setError] = useState<unknown>(null);
+  const run = async () => {
+    setRunning(true);
+    setError(null);
+    try {
+      await runMonitor(collection);
+      done();
+    } catch (failed) {
+      setError(failed);
+    }
+    setRunning(false);
+  };
+  return (
+    <>
+      <button type="button" class="button" disabled={running} onClick={() => void run()}>
+        {running ? "Checking…" : name}
+      </button>
+      {error ? <Failed error={error} /> : null}
+    </>
   );
 }
 

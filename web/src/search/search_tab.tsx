@@ -61,7 +61,7 @@ export function SearchTab({ collection, open }: TabProps) {
             <Failed error={found.error} retry={found.reload} />
           ) : found.data ? (
             <Results found={found.data} address={address} busy={found.loading} open={open} versions={versions} />
-          ) : found.loading ? (
+          ) : found.loading || address.q ? (
             <Loading what="Searching" />
           ) : (
             <Start collection={collection} />
