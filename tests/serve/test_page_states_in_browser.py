@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gnomon.migrate import Migration
 from gnomon.serve.security.keys import KeyFile
 from gnomon.serve.settings import ChatSettings
 from support.browser import chromium, page
@@ -100,15 +101,12 @@ def test_the_collections_that_are_served_are_offered(browser: Any, base: str) ->
 
 
 def test_a_version_that_is_built_shows_how_far_it_is(browser: Any, base: str) -> None:
+    migration = Migration(
+        "kb", version="v2", stage="building", running=True, texts=200, texts_done=84, tokens=1000, tokens_done=420
+    )
+
     def building(route: Any) -> None:
-        answer = route.fetch()
-        migration = {
-            **{"version": "v2", "live": "v1", "model": "model2", "stage": "building", "outcome": None, "why": ""},
-            **{"running": True, "texts": 200, "texts_done": 84, "tokens": 1000, "tokens_done": 420, "rate": 70.0},
-            **{"started": "", "queries": 0, "queries_done": 0, "left_s": 8.3, "cost": None, "cost_done": 0.0},
-            **{"gate": None, "report": None, "order": ""},
-        }
-        route.fulfill(response=answer, json={"migrations": [migration]})
+        route.fulfill(response=route.fetch(), json={"migrations": [migration.to_json()]})
 
     with page(browser, base) as own:
         own.route("**/migrations", building)

@@ -67,10 +67,10 @@ function TabLink({ name, isCurrent }: { name: TabName; isCurrent: boolean }) {
 function Chooser({ collections, collection }: { collections: readonly CollectionSummary[]; collection: string }) {
   if (collections.length < 2) return <span class="chooser chooser-one">{collection}</span>;
   return (
-    <label class="chooser">
-      <span class="hidden-text">Collection</span>
+    <span class="chooser">
       <select
         class="select"
+        aria-label="Collection"
         value={collection}
         onChange={(event) => go(startOf(event.currentTarget.value))}
       >
@@ -80,7 +80,7 @@ function Chooser({ collections, collection }: { collections: readonly Collection
           </option>
         ))}
       </select>
-    </label>
+    </span>
   );
 }
 
