@@ -4,7 +4,13 @@ import pytest
 
 from support.serve_app import make_collection, server
 
-KNOWN = {"collection": "kb", "vector_store_id": "kb", "document": "guides/clock.md", "version": "v1"}
+KNOWN = {
+    "collection": "kb",
+    "vector_store_id": "kb",
+    "document": "guides/clock.md",
+    "version": "v1",
+    "model": "model",
+}
 """Names that there are, put in for half of the generated ones: else all would be 404."""
 
 
@@ -17,7 +23,8 @@ def kb(tmp_path_factory):
 def test_generated_requests(kb):
     import schemathesis  # takes a second, also where the test is left out
 
-    with server({"kb": kb}, request_log=False) as address:
+    model = str(kb.parent / "model")
+    with server({"kb": kb}, models=(model,), request_log=False) as address:
         schema = schemathesis.openapi.from_url(f"{address}/openapi.json")
         for found in schema.get_all_operations():
             answer_as_promised(found.ok())
@@ -44,6 +51,8 @@ def answer_as_promised(operation):
     def check(case, is_known):
         for name in KNOWN.keys() & case.path_parameters.keys():
             case.path_parameters[name] = KNOWN[name] if is_known else case.path_parameters[name]
+        if is_known and isinstance(case.body, dict) and "model" in case.body:
+            case.body["model"] = KNOWN["model"]
         case.call_and_validate(checks=promised, timeout=30)
 
     check()

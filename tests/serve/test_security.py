@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from gnomon.core.errors import InvalidInput
 from gnomon.serve.app import create_app
+from gnomon.serve.json_body import JsonRoute
 from gnomon.serve.security.access import COLLECTION_PARAMETERS, PUBLIC_FOLDERS, PUBLIC_PATHS, requires
 from gnomon.serve.security.exposure import check_keys, is_exposed
 from gnomon.serve.security.keys import KeyFile
@@ -118,6 +119,16 @@ def test_each_route_says_what_it_requires(kb):
         if not any(hasattr(each.call, "scope") for each in route.dependant.dependencies) or any(named) != of_one:
             unprotected.append(path)
     assert unprotected == []
+
+
+def test_each_route_reads_json_strictly(kb):
+    app = create_app(ServeSettings(collections={"kb": kb}))
+    routes = [context.original_route for context in iter_route_contexts(app.routes)]
+    assert [
+        route.path
+        for route in routes
+        if isinstance(route, APIRoute) and route.body_field and not isinstance(route, JsonRoute)
+    ] == []
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "[", "localhost:80@evil"])

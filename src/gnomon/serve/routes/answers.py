@@ -27,12 +27,18 @@ from gnomon.core.errors import GnomonError
 from gnomon.serve.answers import events_of
 from gnomon.serve.errors import error_body
 from gnomon.serve.identity import ANSWER_HEADERS, DemandedSpace, identity_headers, require_space
+from gnomon.serve.json_body import JsonRoute
 from gnomon.serve.json_response import json_response
 from gnomon.serve.schemas.answers import AnswerRequest, AnswerResponse
 from gnomon.serve.security.access import requires
 from gnomon.serve.state import state_of
 
-router = APIRouter(prefix="/v1/collections/{collection}", tags=["Answers"], dependencies=[Depends(requires("read"))])
+router = APIRouter(
+    prefix="/v1/collections/{collection}",
+    tags=["Answers"],
+    dependencies=[Depends(requires("read"))],
+    route_class=JsonRoute,
+)
 
 _EVENTS: dict[type[AnswerEvent], str] = {
     PassagesFound: "passages",

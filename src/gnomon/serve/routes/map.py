@@ -12,6 +12,7 @@ from gnomon.core.serialize import to_plain
 from gnomon.map.collection_map import CollectionMap, shortened
 from gnomon.map.columns import colour_bytes, points_bytes
 from gnomon.serve.identity import ANSWER_HEADERS, DemandedSpace, identity_headers, require_space
+from gnomon.serve.json_body import JsonRoute
 from gnomon.serve.json_response import json_response
 from gnomon.serve.schemas.map import (
     MOST_TEXTS,
@@ -25,7 +26,12 @@ from gnomon.serve.schemas.map import (
 from gnomon.serve.security.access import requires
 from gnomon.serve.state import ServerState, state_of
 
-router = APIRouter(prefix="/v1/collections/{collection}/map", tags=["Map"], dependencies=[Depends(requires("read"))])
+router = APIRouter(
+    prefix="/v1/collections/{collection}/map",
+    tags=["Map"],
+    dependencies=[Depends(requires("read"))],
+    route_class=JsonRoute,
+)
 
 _BYTES = "application/octet-stream"
 _COLUMNS: dict[int | str, dict[str, Any]] = {

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from gnomon.core.ranking import Hit
 from gnomon.serve.identity import ANSWER_HEADERS, DemandedSpace, identity_headers
+from gnomon.serve.json_body import JsonRoute
 from gnomon.serve.json_response import json_response
 from gnomon.serve.openai_filters import condition_of
 from gnomon.serve.schemas.vector_stores import (
@@ -26,7 +27,9 @@ from gnomon.serve.security.access import requires
 from gnomon.serve.state import ServerState, state_of
 from gnomon.serve.versions import SearchSettings
 
-router = APIRouter(prefix="/v1/vector_stores", tags=["OpenAI"], dependencies=[Depends(requires("read"))])
+router = APIRouter(
+    prefix="/v1/vector_stores", tags=["OpenAI"], dependencies=[Depends(requires("read"))], route_class=JsonRoute
+)
 
 
 def _store(state: ServerState, name: str) -> VectorStore:
