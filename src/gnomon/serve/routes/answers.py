@@ -46,12 +46,19 @@ _EVENTS: dict[type[AnswerEvent], str] = {
     SentenceVerified: "sentence",
     AnswerDone: "done",
 }
+_EVENT = {
+    "type": "object",
+    "properties": {
+        "event": {"type": "string", "enum": ["passages", "text", "sentence", "done", "error"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         **ANSWER_HEADERS[200],
         "description": "The answer; with `stream` its events: `passages`, `text` (not verified yet), `sentence` (with "
         "its verified citations), and `done` with the whole answer, or `error`.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": _EVENT}},
     }
 }
 
