@@ -52,7 +52,7 @@ def unguarded(kb):
 _writing = APIRouter()
 
 
-@_writing.post("/v1/collections/{collection}/switch", dependencies=[Depends(requires("admin"))])
+@_writing.post("/v1/collections/{collection}/change", dependencies=[Depends(requires("admin"))])
 async def switch(collection: str) -> dict[str, str]:
     """Stands for every route that changes something."""
     return {"switched": collection}
@@ -84,15 +84,15 @@ def test_an_expired_key_is_refused_and_says_so(guarded, tokens):
 
 def test_a_reader_reads_and_does_not_change(guarded, tokens):
     assert guarded.get("/v1/collections/kb", headers=bearer(tokens["reader"])).status_code == 200
-    assert guarded.post("/v1/collections/kb/switch", headers=bearer(tokens["reader"])).status_code == 403
-    assert guarded.post("/v1/collections/kb/switch", headers=bearer(tokens["admin"])).status_code == 200
+    assert guarded.post("/v1/collections/kb/change", headers=bearer(tokens["reader"])).status_code == 403
+    assert guarded.post("/v1/collections/kb/change", headers=bearer(tokens["admin"])).status_code == 200
 
 
 def test_a_key_of_another_collection_learns_nothing(guarded, tokens):
     here, nowhere = (guarded.get(f"/v1/collections/{name}", headers=bearer(tokens["other"])) for name in ("kb", "kc"))
     assert here.status_code == nowhere.status_code == 403
     assert here.text.replace("'kb'", "") == nowhere.text.replace("'kc'", "")
-    assert guarded.post("/v1/collections/kb/switch", headers=bearer(tokens["other"])).status_code == 403
+    assert guarded.post("/v1/collections/kb/change", headers=bearer(tokens["other"])).status_code == 403
     listed = guarded.get("/v1/collections", headers=bearer(tokens["other"])).json()["collections"]
     assert [each["name"] for each in listed] == ["elsewhere"]
 
@@ -153,19 +153,19 @@ def test_the_names_of_this_machine_are_taken(unguarded, host):
     ],
 )
 def test_a_page_of_another_site_changes_nothing(unguarded, headers):
-    answer = unguarded.post("/v1/collections/kb/switch", headers=headers)
+    answer = unguarded.post("/v1/collections/kb/change", headers=headers)
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "ForeignSite")
 
 
 def test_the_own_page_may(unguarded):
     own = {"origin": "http://127.0.0.1", "sec-fetch-site": "same-origin"}
-    assert unguarded.post("/v1/collections/kb/switch", headers=own).status_code == 200
+    assert unguarded.post("/v1/collections/kb/change", headers=own).status_code == 200
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; x=y", None])
 def test_bodies_of_forms_are_refused(unguarded, kind):
     headers = {"content-type": kind} if kind else {}
-    answer = unguarded.post("/v1/collections/kb/switch", content=b"{}", headers=headers)
+    answer = unguarded.post("/v1/collections/kb/change", content=b"{}", headers=headers)
     assert (answer.status_code, answer.json()["error"]["code"]) == (415, "UnsupportedContentType")
 
 
