@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,9 +15,11 @@ from fastapi.responses import StreamingResponse
 from gnomon.answer.answer import stream
 from gnomon.answer.settings import AskSettings, ContextSettings
 from gnomon.answer.types import (
+    Answer,
     AnswerDone,
     AnswerEvent,
     ChatModel,
+    Passage,
     PassagesFound,
     SentenceVerified,
     TextDelta,
@@ -29,6 +32,7 @@ from gnomon.serve.errors import error_body
 from gnomon.serve.identity import ANSWER_HEADERS, DemandedSpace, identity_headers, require_space
 from gnomon.serve.json_body import JsonRoute
 from gnomon.serve.json_response import json_response
+from gnomon.serve.redaction import public_name
 from gnomon.serve.schemas.answers import AnswerRequest, AnswerResponse
 from gnomon.serve.security.access import requires
 from gnomon.serve.state import state_of
@@ -91,7 +95,7 @@ async def answer(
     except BaseException:
         await coming.aclose()
         raise
-    content = {"version": version.name, "space": version.space.fingerprint, "answer": done.answer}
+    content = {"version": version.name, "space": version.space.fingerprint, "answer": _without_paths(done.answer)}
     return json_response(content, headers=identity_headers(version))
 
 
@@ -144,8 +148,18 @@ def _server_sent_event(event: AnswerEvent | None, version: Version) -> bytes:
         return b": waiting\n\n"
     if isinstance(event, PassagesFound):
         where = {"version": version.name, "space": version.space.fingerprint}
-        return _framed("passages", {**where, "passages": event.passages, "confidence": event.confidence})
+        return _framed("passages", {**where, "passages": _shown(event.passages), "confidence": event.confidence})
+    if isinstance(event, AnswerDone):
+        return _framed("done", {"answer": _without_paths(event.answer)})
     return _framed(_EVENTS[type(event)], event)
+
+
+def _without_paths(answer: Answer) -> Answer:
+    return replace(answer, passages=_shown(answer.passages))
+
+
+def _shown(passages: Sequence[Passage]) -> tuple[Passage, ...]:
+    return tuple(replace(passage, source=public_name(passage.source)) for passage in passages)
 
 
 def _framed(name: str, data: object) -> bytes:

@@ -14,6 +14,7 @@ from gnomon.retrieve.where import to_condition
 from gnomon.serve.identity import ANSWER_HEADERS, DemandedSpace, identity_headers
 from gnomon.serve.json_body import JsonRoute
 from gnomon.serve.json_response import json_response
+from gnomon.serve.redaction import public_name
 from gnomon.serve.schemas.search import FieldList, SearchAnswer, SearchAnswers, SearchRequest
 from gnomon.serve.security.access import requires
 from gnomon.serve.state import state_of
@@ -80,6 +81,7 @@ async def search(
 def hit_body(hit: Hit, *, explain: bool) -> Mapping[str, Any]:
     """A hit as it is answered."""
     plain = hit.to_json()
+    plain["source"] = public_name(hit.source)
     if not explain:
         del plain["stages"], plain["shares"]
     return plain
