@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.testclient import TestClient
 
-from gnomon.core.errors import InvalidInput
+from gnomon.core.errors import InvalidInput, StorageError
 from gnomon.serve.app import create_app
 from gnomon.serve.json_body import JsonRoute
 from gnomon.serve.security.access import COLLECTION_PARAMETERS, PUBLIC_FOLDERS, PUBLIC_PATHS, requires
@@ -53,9 +53,9 @@ _writing = APIRouter()
 
 
 @_writing.post("/v1/collections/{collection}/change", dependencies=[Depends(requires("admin"))])
-async def switch(collection: str) -> dict[str, str]:
+async def change(collection: str) -> dict[str, str]:
     """Stands for every route that changes something."""
-    return {"switched": collection}
+    return {"changed": collection}
 
 
 def bearer(token):
@@ -258,6 +258,19 @@ def test_head_is_get_without_a_body(unguarded):
 def test_no_id_forges_a_line(unguarded, given):
     answer = unguarded.get("/docs", headers=[(b"x-request-id", given)])
     assert len(answer.headers["x-request-id"]) == 16
+
+
+def test_no_answer_tells_where_files_lie(kb, caplog):
+    app = create_app(ServeSettings(collections={"kb": kb}))
+
+    @app.get("/v1/full")
+    async def full() -> None:
+        raise StorageError("/srv/home/kb/collection.db cannot be written", hint="gnomon doctor '/srv/home/kb'")
+
+    with TestClient(app, base_url="http://127.0.0.1") as http:
+        error = http.get("/v1/full").json()["error"]
+    assert (error["message"], error["hint"]) == ("collection.db cannot be written", "gnomon doctor 'kb'")
+    assert "/srv/home/kb/collection.db" in caplog.text
 
 
 def test_a_defect_is_logged_and_only_its_id_is_told(kb, caplog):

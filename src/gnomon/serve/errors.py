@@ -18,6 +18,7 @@ from gnomon.core import errors
 from gnomon.core.errors import GnomonError
 
 _LONGEST_MESSAGE = 500
+_FOLDERS = re.compile(r"(?<![\w:/.<])(?:[A-Za-z]:)?[/\\](?:[^/\\\s'\",;:]+[/\\])+")
 # What pydantic names the members of a union by; no field is called so.
 _OF_UNION = re.compile(r".*[\[-].*|str|int|float|bool|list|dict|[A-Z]\w*")
 _LOG = logging.getLogger("gnomon.serve")
@@ -172,15 +173,19 @@ def status_of(error: GnomonError) -> int:
 
 
 def error_body(error: GnomonError, *, param: str | None = None) -> dict[str, Any]:
-    """The body of an error's answer."""
+    """The body of an error's answer: one line each, and no folders of this machine where the server is at fault."""
+    is_ours = status_of(error) >= 500
+    message, expected, hint = (
+        _without_folders(text) if is_ours else text for text in (error.message, error.expected, error.hint)
+    )
     return {
         "error": {
-            "message": _one_line(error.message),
-            "type": "invalid_request_error" if status_of(error) < 500 else "server_error",
+            "message": _one_line(message),
+            "type": "server_error" if is_ours else "invalid_request_error",
             "code": type(error).__name__,
             "param": param,
-            "expected": error.expected,
-            "hint": error.hint,
+            "expected": expected,
+            "hint": hint,
         }
     }
 
@@ -188,6 +193,10 @@ def error_body(error: GnomonError, *, param: str | None = None) -> dict[str, Any
 def _one_line(message: str) -> str:
     first = message.partition("\n")[0]  # a condition's error shows the place in further lines
     return first if len(first) <= _LONGEST_MESSAGE else f"{first[:_LONGEST_MESSAGE]} …"
+
+
+def _without_folders(text: str) -> str:
+    return _FOLDERS.sub("", text)  # the log has them
 
 
 def error_response(error: GnomonError, *, param: str | None = None) -> JSONResponse:
