@@ -129,7 +129,9 @@ def test_wrong_requests_are_refused_in_one_line(http, body, word):
 
 def test_malformed_json_and_an_unknown_model_are_refused(http):
     answer = http.post("/v1/embeddings", content=b'{"input": "a', headers={"content-type": "application/json"})
-    refused(answer, 400, "JSON")
+    refused(answer, 400, "the body is no JSON", "at character 12")
+    plain = {"content-type": "application/xml"}
+    refused(http.post("/v1/embeddings", content=b"<a/>", headers=plain), 415, "application/xml")
     refused(post(http, input="a", model="other"), 404, "no model 'other'")
 
 

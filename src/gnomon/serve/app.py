@@ -44,11 +44,13 @@ from gnomon.serve.security.keys import KeyFile
 from gnomon.serve.settings import ServeSettings
 from gnomon.serve.state import ServerState
 
+# They are tried in this order: the busiest first.
 ROUTERS = (
+    embeddings.router,
+    search.router,
     answers.router,
     api_docs.router,
     collections.router,
-    embeddings.router,
     map_routes.router,
     models.router,
     documents.router,
@@ -57,7 +59,6 @@ ROUTERS = (
     page.router,
     probes.router,
     rerank.router,
-    search.router,
     vector_stores.router,
 )
 

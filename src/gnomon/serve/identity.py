@@ -12,13 +12,12 @@ from gnomon.serve.errors import SpaceDemandFailed
 
 SPACE, VERSION = "x-gnomon-space", "x-gnomon-version"
 
-DemandedSpace = Annotated[
-    str | None,
-    Header(
-        alias=SPACE,
-        description="The fingerprint of the vector space that the answer must come from; 409 where it would not.",
-    ),
-]
+_DEMANDED = "The fingerprint of the vector space that the answer must come from; 409 where it would not."
+DemandedSpace = Annotated[str | None, Header(alias=SPACE, description=_DEMANDED)]
+DEMANDED_SPACE: dict[str, Any] = {
+    "parameters": [{"name": SPACE, "in": "header", "description": _DEMANDED, "schema": {"type": "string"}}]
+}
+"""The same for the documentation of a DirectRoute."""
 
 _SPACE = {"description": "The fingerprint of the vector space.", "schema": {"type": "string"}}
 MODEL_HEADERS: dict[int | str, dict[str, Any]] = {200: {"headers": {SPACE: _SPACE}}}

@@ -54,7 +54,7 @@ class BatchSettings:
     """
 
     enabled: bool = True
-    max_wait_ms: float = 2.0
+    max_wait_ms: float = 5.0
     max_tokens: int | None = None
     queued_tokens: int = 1_000_000
 

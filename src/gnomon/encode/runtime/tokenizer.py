@@ -20,6 +20,7 @@ from gnomon.encode.layout.fingerprint import is_changed
 from gnomon.encode.layout.tokenizer_config import TokenizerConfig, TruncationSide, read_tokenizer_config
 from gnomon.encode.settings import available_cpus
 
+ROLES: tuple[Role, ...] = get_args(Role)
 SLICE_TEXTS = 256  # texts tokenised at a time: the tokenizer's own objects take 20 KB a text
 
 
@@ -84,7 +85,7 @@ class TextTokenizer:
                 hint=f"correct max_seq_length in {file.parent}",
             )
         self._tokenizer.enable_truncation(max_tokens, direction=truncation_side(self._config))
-        for role in get_args(Role):
+        for role in ROLES:
             self._require_room_after_prompt(role, max_tokens)
 
     @property
@@ -146,8 +147,8 @@ class TextTokenizer:
 
     def prompt(self, role: Role) -> str:
         """The text before every text of this role. Raises InvalidInput for another role."""
-        if role not in get_args(Role):
-            raise InvalidInput(f"role {role!r}", expected=f"one of {', '.join(get_args(Role))}")
+        if role not in ROLES:
+            raise InvalidInput(f"role {role!r}", expected=f"one of {', '.join(ROLES)}")
         return self._prompts.get(role, "")
 
     def prompt_tokens(self, role: Role) -> int:

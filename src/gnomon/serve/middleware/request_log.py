@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import random
 import re
-import secrets
 import time
 from typing import Any
 
@@ -54,7 +54,7 @@ class RequestLog:
 class _LoggedRequest:
     def __init__(self, scope: Scope, send: Send) -> None:
         given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-        self.id = given.decode("ascii") if _GIVEN_ID.fullmatch(given) else secrets.token_hex(8)
+        self.id = given.decode("ascii") if _GIVEN_ID.fullmatch(given) else f"{random.getrandbits(64):016x}"
         self.status, self._bytes, self._started = 0, 0, time.perf_counter()
         self._scope, self._send = scope, send
         scope.setdefault("state", {})["request_id"] = self.id

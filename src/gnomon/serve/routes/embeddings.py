@@ -11,15 +11,15 @@ from fastapi import APIRouter, Depends, Request, Response
 from gnomon.core.errors import InvalidInput
 from gnomon.core.similarity import normalise
 from gnomon.core.vectors import Vectors
-from gnomon.serve.identity import MODEL_HEADERS, SPACE, DemandedSpace, require_space
-from gnomon.serve.json_body import JsonRoute
+from gnomon.serve.identity import DEMANDED_SPACE, MODEL_HEADERS, SPACE, require_space
+from gnomon.serve.json_body import DirectRoute
 from gnomon.serve.json_response import json_response
 from gnomon.serve.models.encoder import ServedEncoder
 from gnomon.serve.schemas.embeddings import ROLES, EmbeddingsRequest, EmbeddingsResponse, EmbedRequest
 from gnomon.serve.security.access import requires, visible
 from gnomon.serve.state import ServerState, state_of
 
-router = APIRouter(tags=["Embeddings"], route_class=JsonRoute)
+router = APIRouter(tags=["Embeddings"], route_class=DirectRoute)
 MANY_TEXTS = 64
 """Answers with more vectors are written in a thread."""
 
@@ -29,8 +29,9 @@ MANY_TEXTS = 64
     dependencies=[Depends(requires("read"))],
     response_model=EmbeddingsResponse,
     responses=MODEL_HEADERS,
+    openapi_extra=DEMANDED_SPACE,
 )
-async def create_embeddings(request: Request, wanted: EmbeddingsRequest, demanded: DemandedSpace = None) -> Response:
+async def create_embeddings(request: Request, wanted: EmbeddingsRequest) -> Response:
     """Vectors of texts, as OpenAI's endpoint gives them; the texts of concurrent requests are encoded together.
 
     Texts that are longer than the model reads are refused, unless `truncate` is asked for.
@@ -39,7 +40,7 @@ async def create_embeddings(request: Request, wanted: EmbeddingsRequest, demande
     model = await _model(request, state, wanted.model)
     texts = _texts(wanted.input, model)
     _require_dimensions(model, wanted.dimensions)
-    _require_space(model, wanted.dimensions, demanded)
+    _require_space(request, model, wanted.dimensions)
     vectors, tokens = await model.embed(texts, role=wanted.role, truncate=wanted.truncate in (True, "END"))
     if wanted.dimensions is not None:
         vectors = vectors.truncate(wanted.dimensions)
@@ -52,13 +53,14 @@ async def create_embeddings(request: Request, wanted: EmbeddingsRequest, demande
     dependencies=[Depends(requires("read"))],
     response_model=list[list[float]],
     responses=MODEL_HEADERS,
+    openapi_extra=DEMANDED_SPACE,
 )
-async def embed(request: Request, wanted: EmbedRequest, demanded: DemandedSpace = None) -> Response:
+async def embed(request: Request, wanted: EmbedRequest) -> Response:
     """Vectors of texts, as text-embeddings-inference gives them; of the only embedding model that is served."""
     state = state_of(request)
     model = await _model(request, state, None)
     _require_dimensions(model, wanted.dimensions)
-    _require_space(model, wanted.dimensions, demanded)
+    _require_space(request, model, wanted.dimensions)
     vectors, _ = await model.embed(
         _texts(wanted.inputs, model), role=ROLES[wanted.prompt_name], truncate=wanted.truncate in (True, "END")
     )
@@ -94,9 +96,9 @@ def _require_dimensions(model: ServedEncoder, dimensions: int | None) -> None:
         )
 
 
-def _require_space(model: ServedEncoder, dimensions: int | None, demanded: str | None) -> None:
+def _require_space(request: Request, model: ServedEncoder, dimensions: int | None) -> None:
     space = model.space if dimensions is None else model.space.truncate(dimensions)
-    require_space(space, demanded, of=model.name.public)
+    require_space(space, request.headers.get(SPACE), of=model.name.public)
 
 
 def _response(vectors: Vectors, model: str, tokens: int, *, as_base64: bool) -> Response:
