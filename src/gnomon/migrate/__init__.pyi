@@ -10,11 +10,11 @@ from .adapter.retriever import (
 )
 from .change import Change
 from .gate import GateReport, gate
-from .judgments import GateSettings
+from .judgments import GateSettings, keep_judged
 from .migration import MigrateSettings, migrate
 from .plan import IndexPlan, Plan, plan, plan_index, plan_update
 from .prefill import Prefill
-from .process import follow, start
+from .process import follow, start, wait_until_begun
 from .report import SavedGateReport, read_gate_report
 from .state import Migration, log_tail, request_stop, status, stop
 
@@ -41,6 +41,7 @@ __all__ = [
     "follow",
     "found_by",
     "gate",
+    "keep_judged",
     "load_adapter",
     "log_tail",
     "migrate",
@@ -53,4 +54,5 @@ __all__ = [
     "start",
     "status",
     "stop",
+    "wait_until_begun",
 ]

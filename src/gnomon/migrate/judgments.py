@@ -14,13 +14,16 @@ from gnomon.collection.catalog import schema
 from gnomon.collection.collection import Collection
 from gnomon.core.batching import in_blocks
 from gnomon.core.errors import InvalidInput
+from gnomon.core.files import storage_errors, write_atomic
 from gnomon.evaluate.comparison import MIN_QUERIES, DecisionRule
 from gnomon.evaluate.datasets import load_dataset
 from gnomon.evaluate.judgments import DataSet
 from gnomon.evaluate.metrics import parse_metric, per_query
 from gnomon.evaluate.run import Run
+from gnomon.migrate.state import FOLDER, busy_error, is_running
 
 _BLOCK = 500
+_JUDGED = "judged.jsonl"
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,21 @@ class GateSettings:
     def with_absolute_paths(self) -> GateSettings:
         """The same for a process with another working folder."""
         return replace(self, queries=self.queries and str(Path(self.queries).expanduser().resolve()))
+
+
+def keep_judged(collection: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Write judged queries that were given as values into the collection's folder, for a migration's `queries`.
+
+    Each row has a query (text), relevant (ids of documents, or ids with grades), and maybe an id. Raises CollectionBusy
+    while a migration runs, which may still read the former ones, and StorageError.
+    """
+    if is_running(collection):
+        raise busy_error(collection)
+    path = collection / FOLDER / _JUDGED
+    with storage_errors(path):
+        path.parent.mkdir(exist_ok=True)
+        write_atomic(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    return path
 
 
 @dataclass(frozen=True)

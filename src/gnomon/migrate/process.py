@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -69,7 +70,24 @@ def start(folder: str | Path, change: Change, settings: MigrateSettings | None =
                 env=environment,
                 start_new_session=True,  # Ctrl-C in the terminal does not reach it
             )
+    threading.Thread(target=process.wait, name="gnomon-migration", daemon=True).start()  # leaves no zombie
     return BackgroundRun(place, process, run)
+
+
+def wait_until_begun(started: BackgroundRun, *, poll_s: float = 0.05) -> Migration:
+    """Wait until `status` shows a migration that was started, and return its state then.
+
+    Raises CollectionBusy if another migration was running, GnomonError if its process ended before.
+    """
+    while True:
+        exit_code, current = started.process.poll(), status(started.folder)
+        if current is not None and current.run == started.run:
+            return current
+        if exit_code == EXIT_BUSY:
+            raise busy_error(started.folder)
+        if exit_code is not None:
+            raise _died(started, exit_code)
+        time.sleep(poll_s)
 
 
 @renamed_argument("told", "on_state")

@@ -8,7 +8,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import orjson
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import StreamingResponse
 
@@ -35,6 +34,7 @@ from gnomon.serve.json_response import json_response
 from gnomon.serve.redaction import public_name
 from gnomon.serve.schemas.answers import AnswerRequest, AnswerResponse
 from gnomon.serve.security.access import requires
+from gnomon.serve.server_sent_events import framed
 from gnomon.serve.state import state_of
 
 router = APIRouter(
@@ -140,7 +140,7 @@ async def _server_sent(
             async for event in coming:
                 yield _server_sent_event(event, version)
         except GnomonError as error:
-            yield _framed("error", error_body(error))
+            yield framed("error", error_body(error))
 
 
 def _server_sent_event(event: AnswerEvent | None, version: Version) -> bytes:
@@ -148,10 +148,10 @@ def _server_sent_event(event: AnswerEvent | None, version: Version) -> bytes:
         return b": waiting\n\n"
     if isinstance(event, PassagesFound):
         where = {"version": version.name, "space": version.space.fingerprint}
-        return _framed("passages", {**where, "passages": _shown(event.passages), "confidence": event.confidence})
+        return framed("passages", {**where, "passages": _shown(event.passages), "confidence": event.confidence})
     if isinstance(event, AnswerDone):
-        return _framed("done", {"answer": _without_paths(event.answer)})
-    return _framed(_EVENTS[type(event)], event)
+        return framed("done", {"answer": _without_paths(event.answer)})
+    return framed(_EVENTS[type(event)], event)
 
 
 def _without_paths(answer: Answer) -> Answer:
@@ -160,7 +160,3 @@ def _without_paths(answer: Answer) -> Answer:
 
 def _shown(passages: Sequence[Passage]) -> tuple[Passage, ...]:
     return tuple(replace(passage, source=public_name(passage.source)) for passage in passages)
-
-
-def _framed(name: str, data: object) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (name.encode(), orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS))
