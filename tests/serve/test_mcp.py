@@ -130,7 +130,11 @@ def test_status(call):
         ("search", {"query": "x", "collection": "nope"}, "no collection 'nope'; expected: one of: kb, other"),
         ("search", {"query": "x", "limit": 0}, "limit = 0; expected: 1 to 50"),
         ("search", {"query": "x", "where": "year >>> 3"}, "year"),
-        ("search", {"limit": {}}, "query Field required"),
+        (
+            "search",
+            {"limit": {}},
+            "Error executing tool search: query Field required limit Input should be a valid integer",
+        ),
         ("fetch", {"id": "kb:nope#0-3"}, "no document 'nope#0-3' in the collection 'kb'"),
         ("fetch", {"id": ""}, "no document ''"),
         ("ask", {"question": ""}, "question"),
