@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -63,7 +64,7 @@ class EncoderSettings:
     @property
     def thread_count(self) -> int:
         """`threads`, or the CPUs that this process may use."""
-        return self.threads or available_cpus()
+        return self.threads or _process_cpus()
 
     @property
     def lanes(self) -> int:
@@ -91,6 +92,12 @@ def available_cpus(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
     allowed = len(affinity(0)) if affinity else (os.cpu_count() or 1)
     quota = _quota_v2(cgroup / "cpu.max") or _quota_v1(cgroup / "cpu")
     return max(1, min(allowed, math.ceil(quota))) if quota else allowed
+
+
+@cache
+def _process_cpus() -> int:
+    """Read once: every inference asks."""
+    return available_cpus()
 
 
 def _quota_v2(file: Path) -> float | None:
