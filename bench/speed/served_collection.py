@@ -84,6 +84,10 @@ def documents() -> Iterator[dict[str, Any]]:
 
 
 def queries(count: int) -> list[str]:
-    """As many glosses that are in no document: about nine words each."""
+    """As many glosses that are in no document, without their examples: about nine words each.
+
+    An example is in quotes, which ask for that very phrase.
+    """
     left = rows(DATA / "pairs" / "wordnet_gloss.jsonl.gz")[CHUNKS:]
-    return [row["b"] for row in left if 20 <= len(row["b"]) <= 90][:count]
+    texts = (row["b"].partition(";")[0].replace('"', "") for row in left)
+    return [text for text in texts if 20 <= len(text) <= 90][:count]
