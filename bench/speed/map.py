@@ -1,9 +1,10 @@
 """The map of 100,000 passages: CPU seconds of each projection, bytes of an answer, and how true neighbours are kept.
 
-    python -m bench map [--work DIR] [--parts principal,umap]
+    python -m bench map [--work DIR] [--parts principal,umap,neighbours]
 
 The collection is that of the benchmark of the server. Vectors of its first passages are the model's, those of the
-others are mixtures of them, so that neighbours are examined among the first only. Trustworthiness is scikit-learn's
+others are mixtures of them; so times are of all passages, and neighbours of projections of the first ones alone.
+Trustworthiness is scikit-learn's
 (Venna and Kaski 2001: near in the picture, but not near in truth); preservation is the share of a passage's nearest
 that are nearest in the picture too. Both are of a random sample, against itself.
 """
@@ -26,10 +27,14 @@ import numpy as np
 import gnomon
 from bench.record import PACKAGES, RESULTS, versions, write
 from bench.speed.served_collection import REAL, built
+from gnomon.core.vectors import Vectors
+from gnomon.index.scan import ScanIndex
 from gnomon.kernels.geometry import neighbour_overlap
 from gnomon.map import CollectionMap, colour_bytes, points_bytes
 from gnomon.map.chunk_vectors import ChunkVectors
-from gnomon.map.fits import PrincipalFit, UmapFit, fit_path
+from gnomon.map.fits import PrincipalFit, Stamp, UmapFit, fit_path
+from gnomon.map.fitting import fit_principal, fit_umap
+from gnomon.map.layout import principal_points, umap_points
 
 SAMPLE, NEAREST = 3_000, 15
 
@@ -38,19 +43,21 @@ def main() -> None:
     """Measure and write results/map.json."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "gnomon-bench")
-    arguments.add_argument("--parts", default="principal,umap")
+    arguments.add_argument("--parts", default="principal,umap,neighbours")
     given = arguments.parse_args()
     folder, path = built(given.work), RESULTS / "map.json"
     known: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    figures = {name: known[name] for name in ("principal", "umap") if name in known}
+    figures = {name: known[name] for name in ("principal", "umap", "neighbours") if name in known}
     if "umap" in given.parts:
-        figures["umap"] = {"seconds": umap_seconds(folder)} | quality(folder, "umap")
+        figures["umap"] = umap_seconds(folder)
     if "principal" in given.parts:
-        figures["principal"] = principal(folder) | quality(folder, "pca")
+        figures["principal"] = principal(folder)
+    if "neighbours" in given.parts:
+        figures["neighbours"] = neighbours(folder)
     with gnomon.open(folder, create=False) as kb:
         figures = {"passages": kb.status().chunks, "dim": kb.version.space.dim} | figures
     packages = versions((*PACKAGES, "umap-learn", "scikit-learn", "numba"))
-    write("map", {"sample": SAMPLE, "nearest": NEAREST, "libraries": packages, **figures})
+    write("map", {"nearest": NEAREST, "libraries": packages, **figures})
 
 
 def principal(folder: Path) -> dict[str, Any]:
@@ -96,20 +103,46 @@ def umap_seconds(folder: Path) -> dict[str, float]:
     }
 
 
-def quality(folder: Path, projection: Any) -> dict[str, float]:
-    """Trustworthiness and preservation of neighbours."""
+def neighbours(folder: Path) -> dict[str, Any]:
+    """How true both projections of real vectors keep neighbours: of those fitted, and of those that came later."""
+    with gnomon.open(folder, create=False) as kb:
+        kept, space = ChunkVectors(kb.internals.indexes.dense), kb.version.space
+        rows = kept.take(np.arange(REAL))
+    index, stamp = ScanIndex(space), Stamp(0, "", "", 0, 0, 0)
+    later = np.arange(REAL) % 10 == 0
+    index.add(np.flatnonzero(~later), Vectors(rows[~later], space))
+    fitted = ChunkVectors(index)
+    principal = fit_principal(fitted, stamp, lambda ids: [""] * len(ids))
+    cpu = time.process_time()
+    umap = fit_umap(fitted, stamp)
+    cpu = time.process_time() - cpu
+    index.add(np.flatnonzero(later), Vectors(rows[later], space))
+    everything = ChunkVectors(index)
+    version: Any = None
+    pca_points = principal_points(principal, everything, version=version, seq=0)
+    points = {"pca": pca_points, "umap": umap_points(umap, pca_points, everything)}
+    found: dict[str, Any] = {"passages": REAL, "umap_cpu_s": round(cpu, 1)}
+    for name, each in points.items():
+        found[name] = {
+            "fitted": quality(rows, each.positions, ~later),
+            "held_out": quality(rows, each.positions, later),
+        }
+    return found
+
+
+def quality(rows: Any, positions: Any, among: Any) -> dict[str, float]:
+    """Trustworthiness and preservation of neighbours in a sample of those chosen by `among`."""
     from sklearn.manifold import trustworthiness
 
-    with gnomon.open(folder, create=False) as kb:
-        vectors, points = ChunkVectors(kb.internals.indexes.dense), CollectionMap(kb).points(projection)
-        at = np.sort(np.random.default_rng(0).choice(min(REAL, len(vectors)), SAMPLE, replace=False))
-        rows, positions = vectors.take(at), points.positions[at]
+    chosen = np.flatnonzero(among)
+    at = np.sort(np.random.default_rng(0).choice(chosen, min(SAMPLE, len(chosen)), replace=False))
     # By distance on the plane: neighbour_overlap compares angles, which a third coordinate turns into distances.
-    lifted = on_a_sphere(positions)
+    overlap = neighbour_overlap(rows[at], on_a_sphere(positions[at]), k=NEAREST)
     return {
-        "trustworthiness": round(float(trustworthiness(rows, positions, n_neighbors=NEAREST)), 4),
-        "preservation": round(neighbour_overlap(rows, lifted, k=NEAREST), 4),
-        "by_chance": round(NEAREST / (SAMPLE - 1), 4),
+        "sample": len(at),
+        "trustworthiness": round(float(trustworthiness(rows[at], positions[at], n_neighbors=NEAREST)), 4),
+        "preservation": round(overlap, 4),
+        "by_chance": round(NEAREST / (len(at) - 1), 4),
     }
 
 

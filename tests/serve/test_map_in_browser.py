@@ -116,7 +116,7 @@ def test_the_query_stands_among_its_neighbours_and_moves_with_the_map(own: Any) 
     own.get_by_label("Query to place on the map").fill("where is the teapot kept")
     own.keyboard.press("Enter")
     own.locator(".map-listed li").nth(9).wait_for()
-    assert "teapot" in own.locator(".map-listed li").first.text_content()
+    own.locator(".map-listed li:first-child", has_text="teapot").wait_for()
     star = own.locator(".map-query-at")
     before = star.get_attribute("transform")
     assert own.locator(".map-query circle").count() == 10

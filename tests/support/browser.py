@@ -20,9 +20,7 @@ def chromium() -> Iterator[Any]:
     if found is None:
         pytest.skip("no chromium on this system: apt-get install chromium")
     with api.sync_playwright() as playwright:
-        # WebGL by software, which the map is drawn with.
-        arguments = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
-        browser = playwright.chromium.launch(executable_path=found, args=arguments)
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         try:
             yield browser
         finally:

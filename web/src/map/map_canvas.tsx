@@ -1,9 +1,9 @@
-/** The picture: points by WebGL2, and over them labels, the query and the lasso. The view moves without rendering. */
+/** The picture: points, and over them labels, the query and the lasso. The view moves without rendering. */
 import KDBush from "kdbush";
-import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
 
 import { followGestures } from "./pointer";
-import { Renderer } from "./renderer";
+import { Raster } from "./raster";
 import { centred, fitted, isWithin, type Size, toPicture, toScreen, type View } from "./view";
 
 /** A text at a point of the picture. */
@@ -48,26 +48,20 @@ export function MapCanvas(props: MapCanvasProps) {
   const overlay = useRef<SVGSVGElement>(null);
   const latest = useRef(props);
   latest.current = props;
-  const [error, setError] = useState("");
   const scene = useRef<Scene | null>(null);
   const index = useMemo(() => indexOf(xy), [xy]);
 
   useLayoutEffect(() => {
     if (!box.current || !canvas.current || !overlay.current) return undefined;
-    try {
-      scene.current = new Scene(box.current, canvas.current, overlay.current, latest);
-    } catch (failure) {
-      setError(failure instanceof Error ? failure.message : String(failure));
-      return undefined;
-    }
+    scene.current = new Scene(box.current, canvas.current, overlay.current, latest);
     return () => {
       scene.current?.close();
       scene.current = null;
     };
   }, []);
   useLayoutEffect(() => scene.current?.setPoints(xy, index), [xy, index]);
-  useLayoutEffect(() => scene.current?.renderer.setColours(codes, palette), [codes, palette]);
-  useLayoutEffect(() => scene.current?.renderer.setChosen(chosen), [chosen, xy]);
+  useLayoutEffect(() => scene.current?.raster.setColours(codes, palette), [codes, palette]);
+  useLayoutEffect(() => scene.current?.raster.setChosen(chosen), [chosen, xy]);
   useEffect(() => scene.current?.draw(), [xy, codes, palette, chosen, labels, marked]);
   useEffect(() => {
     if (focus) scene.current?.centre(focus);
@@ -96,7 +90,6 @@ export function MapCanvas(props: MapCanvasProps) {
           <span key={text}>{text}</span>
         ))}
       </div>
-      {error && <p class="map-error">{error} The clusters can be listed all the same.</p>}
     </div>
   );
 }
@@ -109,7 +102,7 @@ function indexOf(xy: Uint16Array): KDBush {
 
 /** What is drawn and where: changed by gestures, frame by frame. */
 class Scene {
-  readonly renderer: Renderer;
+  readonly raster: Raster;
   private view: View = { zoom: 1, left: 0, top: 1 };
   private size: Size = { width: 1, height: 1 };
   private extent: readonly [number, number] = [1, 1];
@@ -125,11 +118,9 @@ class Scene {
     private readonly overlay: SVGSVGElement,
     private readonly props: { current: MapCanvasProps },
   ) {
-    this.renderer = new Renderer(canvas);
+    this.raster = new Raster(canvas);
     const observer = new ResizeObserver(() => this.resize());
     observer.observe(box);
-    const lost = (event: Event) => event.preventDefault();
-    canvas.addEventListener("webglcontextlost", lost);
     const stop = followGestures(box, {
       view: () => this.view,
       size: () => this.size,
@@ -155,7 +146,7 @@ class Scene {
     }
     this.index = index;
     this.extent = [right / 65_535, up / 65_535];
-    this.renderer.setPoints(xy);
+    this.raster.setPoints(xy);
     this.view = fitted(this.size, ...this.extent);
   }
 
@@ -170,7 +161,7 @@ class Scene {
   draw(): void {
     this.frame ||= requestAnimationFrame(() => {
       this.frame = 0;
-      this.renderer.draw(this.view, this.size, Math.min(2, devicePixelRatio), this.moving);
+      this.raster.draw(this.view, this.size, Math.min(2, devicePixelRatio), this.moving);
       this.placeOverlay();
     });
   }
@@ -179,7 +170,6 @@ class Scene {
     cancelAnimationFrame(this.frame);
     clearTimeout(this.settles);
     for (const end of this.ends) end();
-    this.renderer.close();
   }
 
   private change(view: View, moving: boolean): void {
