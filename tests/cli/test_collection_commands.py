@@ -74,6 +74,7 @@ def test_a_file_that_cannot_be_read_is_told_and_strict_minds(docs, tmp_path, min
     assert run([*given, "--exclude", "*.pdf", "--strict"]) == 0
 
 
+@pytest.mark.slow
 def test_only_the_first_ten_problems_are_listed(tmp_path, minilm_folder, capsys):
     folder = tmp_path / "docs"
     folder.mkdir()
@@ -108,6 +109,7 @@ def test_an_emptied_folder_keeps_its_documents_and_is_reported(docs, tmp_path, m
     assert (report["removed"], report["problems"][0]["kind"]) == (0, "kept")
 
 
+@pytest.mark.slow
 def test_options_reach_the_collection(docs, tmp_path, minilm_folder, capsys):
     given = ["index", docs, "--into", tmp_path / "kb", "--model", minilm_folder, "--chunk-tokens", "100"]
     as_json(capsys, *given, "--overlap", "10", "--no-titles", "--language", "de", "--index", "hnsw")
@@ -259,6 +261,7 @@ def test_a_place_that_cannot_hold_a_collection_is_exit_code_3(docs, minilm_folde
     assert "expected  a folder, where a file is" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_done_and_the_same_command_carries_on(tmp_path, minilm_folder):
     folder = tmp_path / "docs"
     folder.mkdir()

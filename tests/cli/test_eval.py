@@ -147,6 +147,7 @@ def test_what_cannot_be_is_refused(kb, judged, capsys, arguments, came):
         assert "nDCG@k, recall@k, MRR@k, MAP@k" in err
 
 
+@pytest.mark.slow
 def test_names_that_mean_nothing(kb, judged, tmp_path, capsys):
     err = refused(capsys, "eval", "queries", "nowhere", "--data", judged)
     assert err.startswith("error     there is no collection and no run at nowhere\nexpected  a collection's folder")
@@ -191,6 +192,7 @@ def test_queries_that_a_run_lacks_are_told(judged, saved, capsys):
     )
 
 
+@pytest.mark.slow
 def test_a_model_gets_its_collection_once(model, judged, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("GNOMON_CACHE", str(tmp_path / "cache"))
     body = as_json(capsys, "eval", "queries", f"model:{model}", "--data", judged, "--metric", "MRR")

@@ -158,6 +158,7 @@ def test_broken_vectors_are_embedded_again(folder: Path, check: str, data: np.nd
     assert asked(folder, "SELECT text_hash, data FROM vectors ORDER BY id") == before
 
 
+@pytest.mark.slow
 def test_a_search_leaves_out_passages_of_damaged_vectors_and_says_so(folder: Path) -> None:
     with opened(folder) as kb:
         whole = kb.search("x7y0z1", k=COUNT * 4, mode="dense")
@@ -252,6 +253,7 @@ def foreign(folder: Path, encoder: HashEncoder, every: int = 4) -> int:
     return len(picked)
 
 
+@pytest.mark.slow
 def test_vectors_of_another_model_are_found_named_and_renewed(folder: Path) -> None:
     before = asked(folder, "SELECT text_hash, data FROM vectors ORDER BY id")
     with opened(folder) as kb:
@@ -357,6 +359,7 @@ def other_vectors(folder: Path) -> None:
     foreign(folder, HashEncoder(64, salt="x"), every=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [damaged_dense, damaged_lexical, of_another, lost_state, other_vectors])
 def test_indexes_are_made_again(folder: Path, damage: Callable[[Path], None]) -> None:
     damage(folder)

@@ -58,6 +58,7 @@ CLASSIFIERS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::gnomon.core.errors.TruncatedText")
 @pytest.mark.parametrize("family", CLASSIFIERS)
 def test_classifiers_of_other_families(family, st_models, tmp_path):

@@ -59,6 +59,7 @@ def test_token_vectors_are_those_of_sentence_transformers(form, st_models, tmp_p
         np.testing.assert_allclose(vectors.data, np.concatenate(wanted), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_minilm_with_a_random_projection(st_models, minilm_folder, tmp_path):
     expansion = {"strategy": "fixed", "length": 32, "attend": False}
     folder, model = st_models.late(tmp_path, backbone=str(minilm_folder), query_expansion=expansion)

@@ -89,6 +89,7 @@ def test_equal_texts_in_several_segments_come_in_order_of_id(tmp_path):
     assert found(index, "several long words title", k=25) == list(range(25))
 
 
+@pytest.mark.slow
 def test_a_question_of_any_size_is_only_words(small):
     assert found(small, 'what "(is a:b parse_url^3 ' + "filler " * 3000)[0] == 1
     assert found(small, " ".join(f"word{i}" for i in range(3000)) + " url") != []
@@ -207,6 +208,7 @@ def test_a_disk_that_takes_no_more_leaves_the_former_commit(small):
     assert done.stdout.splitlines()[-1] == "41 2"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CRANFIELD.exists(), reason="shared/data/cranfield is not there")
 def test_ranks_cranfield_better_than_plain_bm25(tmp_path):
     ir_measures = pytest.importorskip("ir_measures")

@@ -266,6 +266,7 @@ SAVING = textwrap.dedent("""
 """)
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_the_last_acknowledged_save_is_there(space, tmp_path):
     rng = np.random.default_rng()
     for _ in range(4):

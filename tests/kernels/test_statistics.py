@@ -116,6 +116,7 @@ def test_nothing_counted_may_be_any_share():
     assert wilson_interval(0, 0) == (0.0, 1.0)
 
 
+@pytest.mark.slow
 def test_bootstrap_against_scipy():
     rng = np.random.default_rng(3)
     x = rng.normal(size=80)

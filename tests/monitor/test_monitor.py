@@ -86,6 +86,7 @@ def test_new_documents_are_put_down_to_the_documents(folder):
     assert all(text.startswith("n") for text in found.check("documents").examples)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("roles", "said"), [(("query", "document"), "least cosine"), (("query",), "only query texts")])
 def test_another_model_under_the_same_name(folder, roles, said):
     with opened(folder, Changed(roles)) as kb:
@@ -124,6 +125,7 @@ def test_damaged_vectors_are_counted_and_put_down_to_the_index(folder, change, k
         assert found.check("recall").figures["zero_or_broken"] + found.check("recall").figures["missing"] == bad
 
 
+@pytest.mark.slow
 def test_foreign_vectors_explain_the_drift_of_documents(folder):
     turn = np.linalg.qr(np.random.default_rng(0).standard_normal((64, 64)))[0].astype("f4")
     damage(folder, 1.0, lambda row: (row @ turn).astype("<f4").tobytes())
@@ -143,6 +145,7 @@ def test_an_index_of_other_vectors_than_the_catalog_is_damaged(folder):
     assert found.check("recall").figures["recall"] < 0.9
 
 
+@pytest.mark.slow
 def test_no_baseline_is_taken_of_a_damaged_collection(tmp_path):
     with opened(tmp_path / "kb") as kb:
         kb.add(documents())
@@ -163,6 +166,7 @@ def test_too_few_queries_are_no_all_clear(folder):
     assert "--queries FILE" in check.hint
 
 
+@pytest.mark.slow
 def test_queries_of_evaluations_are_not_taken_for_those_of_users(tmp_path):
     with opened(tmp_path / "kb") as kb:
         kb.add(documents())
@@ -175,6 +179,7 @@ def test_queries_of_evaluations_are_not_taken_for_those_of_users(tmp_path):
         assert "--queries FILE" in found.check("queries").hint
 
 
+@pytest.mark.slow
 def test_golden_queries_that_fall_add_up(folder):
     with opened(folder) as kb:
         kb.remove([f"d{n}" for n in range(2)])  # 2 of 40 find nothing any more
@@ -223,6 +228,7 @@ def worse(kb, encoder):
     kb.switch(info.name)
 
 
+@pytest.mark.slow
 def test_rollback_goes_back_once_and_never_twice_in_a_row(folder):
     bad = Bad()
     with opened(folder, [model(), bad]) as kb:
@@ -313,6 +319,7 @@ def test_baseline_and_history_of_an_old_version_are_read(old):
     assert set(json.loads((folder / "history.json").read_text())["looks"][-1]) == set(runs[-1])
 
 
+@pytest.mark.slow
 def test_old_names_are_the_new_ones(folder):
     import gnomon.monitor
 

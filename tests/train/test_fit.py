@@ -161,6 +161,7 @@ def test_pairs_that_are_all_right_teach_nothing_and_are_refused(objective, tmp_p
     fit(toy(tmp_path, data=WITHOUT_LOOKS, objective={**objective, "in_batch": True}, optim={"steps": 1}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_each_objective_by_recipe(name, tmp_path):
     rows, objective = OBJECTIVES[name]
@@ -172,6 +173,7 @@ def test_each_objective_by_recipe(name, tmp_path):
     assert np.mean(losses[-4:]) < np.mean(losses[:4])
 
 
+@pytest.mark.slow
 def test_scored_pairs_are_looked_at_by_their_order(tmp_path):
     train = write_rows(tmp_path / "scored.jsonl", scored(80))
     dev = write_rows(tmp_path / "held.jsonl", scored(30, seed=8))
@@ -197,6 +199,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run(tmp_path):
     assert fit(toy(tmp_path, optim={"lr": 1e-3}, output={"checkpoint_every": 1})).end == "done"
 
 
+@pytest.mark.slow
 def test_sentences_of_another_language_learn_a_teachers_vectors(tmp_path):
     static = {"kind": "static", "new": {"hidden": 32, "heads": 2}, "dim": 32, "vocabulary": 600}
     teacher = fit(toy(tmp_path / "teacher", model=static, optim={"epochs": 12, "lr": 0.03}))
@@ -223,6 +226,7 @@ def test_sentences_of_another_language_learn_a_teachers_vectors(tmp_path):
         assert np.mean(np.sum(made * wanted, axis=1)) > 0.6
 
 
+@pytest.mark.slow
 def test_a_teacher_wants_parallel_sentences_of_its_dimensions(tmp_path):
     fit(toy(tmp_path / "teacher", optim={"steps": 1}, data=WITHOUT_LOOKS))
     folder = str(tmp_path / "teacher" / "model")

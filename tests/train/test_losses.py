@@ -129,6 +129,7 @@ def test_infonce_with_several_positives_and_hardness(
     assert float(turned) == pytest.approx(slow_infonce(scores.T, labels.T, hardness), abs=1e-4)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(matrix=matrices(), hardest=st.booleans())
 def test_triplets_one_by_one(matrix: tuple[torch.Tensor, torch.Tensor], hardest: bool) -> None:
