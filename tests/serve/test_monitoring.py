@@ -40,8 +40,14 @@ def test_queries_are_logged_only_where_that_is_asked_for_and_monitor_reads_them(
     with client({"kb": kb}, query_log=True) as http:
         http.post(f"{AT}/search", json={"query": "word1 word2", "k": 2, "mode": "hybrid", "where": "id like 'd%'"})
         http.post(f"{AT}/search", json={"query": ["word3", "word4"], "k": 1})
-        found = http.get(f"{AT}/queries", params={"limit": 3}).json()["queries"]
-        assert [each["query"] for each in found] == ["word1 word2", "word3", "word4"]
+        http.post("/v1/vector_stores/kb/search", json={"query": "word5"})
+        for stream in (False, True):
+            http.post(f"{AT}/answers", json={"question": "where is word6?", "stream": stream})
+        found = http.get(f"{AT}/queries", params={"limit": 6}).json()["queries"]
+        asked = ["word1 word2", "word3", "word4", "word5", "where is word6?", "where is word6?"]
+        assert [each["query"] for each in found] == asked
+        assert [each["kind"] for each in found] == ["search"] * 4 + ["answer"] * 2
+        assert all(each["ids"] for each in found)
         assert (found[0]["mode"], found[0]["version"], found[0]["k"], len(found[0]["ids"])) == ("hybrid", "v1", 2, 2)
         assert found[0]["where"] == "id like 'd%'"
-    assert read_queries(kb / "queries") == ("word1 word2", "word3", "word4")
+    assert list(read_queries(kb / "queries")) == asked

@@ -124,8 +124,9 @@ def _described(state: ServerState) -> str:
 def _caller(state: ServerState, ctx: Context[Any, Any]) -> Caller:
     request = ctx.request_context.request
     if not isinstance(request, Request):
-        return Caller(state.collections, list(state.collections))
-    return Caller(state.collections, visible(request, state.collections), str(request.base_url).rstrip("/"))
+        return Caller(state.collections, list(state.collections), query_logs=state.query_logs)
+    page = str(request.base_url).rstrip("/")
+    return Caller(state.collections, visible(request, state.collections), page, state.query_logs)
 
 
 async def _run(work: WorkQueue, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:

@@ -84,7 +84,9 @@ async def answer(
         demanded=x_gnomon_space,
     )
     version, events = await state.work.run(begin)
-    coming = events_of(state.answers, lambda: events)
+    log = partial(state.query_logs.append, version=version.name, kind="answer", mode=body.mode, where=body.where)
+    shown = partial(log, state.collections.get(collection), body.question)
+    coming = _logged(events_of(state.answers, lambda: events), shown)
     try:
         first = await anext(coming)
         if body.stream:
@@ -116,6 +118,17 @@ def _settings(body: AnswerRequest) -> AskSettings:
     given = {name: getattr(body, name) for name in (*named, "min_support", "max_tokens")}
     context = ContextSettings(**{name: value for name, value in limits.items() if value is not None})
     return AskSettings(**{name: value for name, value in given.items() if value is not None}, context=context)
+
+
+async def _logged(
+    coming: AsyncGenerator[AnswerEvent | None, None], log: Callable[[Sequence[str]], None]
+) -> AsyncGenerator[AnswerEvent | None, None]:
+    """The same events; `log` is told the documents of the passages."""
+    async with aclosing(coming):
+        async for event in coming:
+            if isinstance(event, PassagesFound):
+                log(list(dict.fromkeys(passage.document for passage in event.passages)))
+            yield event
 
 
 async def _last(first: AnswerEvent | None, coming: AsyncGenerator[AnswerEvent | None, None]) -> AnswerDone:

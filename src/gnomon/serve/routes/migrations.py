@@ -32,10 +32,17 @@ from gnomon.serve.state import ServerState, state_of
 router = APIRouter(prefix="/v1/collections/{collection}", tags=["Migrations"], route_class=JsonRoute)
 _READ, _ADMIN = [Depends(requires("read"))], [Depends(requires("admin"))]
 _POLL_S, _PING_S = 0.5, 15.0
+_EVENT = {
+    "type": "object",
+    "properties": {
+        "event": {"type": "string", "enum": ["migration", "end"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
 _EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Events: `migration` with each new state, and `end` with the last one.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": _EVENT}},
     }
 }
 

@@ -23,7 +23,7 @@ from gnomon.serve.schemas.vector_stores import (
     VectorStoreResults,
     VectorStoreSearchRequest,
 )
-from gnomon.serve.security.access import requires
+from gnomon.serve.security.access import requires, visible
 from gnomon.serve.state import ServerState, state_of
 from gnomon.serve.versions import SearchSettings
 
@@ -56,7 +56,8 @@ async def list_vector_stores(
 ) -> VectorStoreList:
     """The collections that are served, by their age."""
     state = state_of(request)
-    stores = await state.work.run(lambda: [_store(state, name) for name in state.collections])
+    names = visible(request, state.collections)
+    stores = await state.work.run(lambda: [_store(state, name) for name in names])
     stores.sort(key=lambda store: (store.created_at, store.id), reverse=order == "desc")
     ids = [store.id for store in stores]
     begin = ids.index(after) + 1 if after in ids else 0
@@ -91,6 +92,10 @@ async def search_vector_store(
         SearchSettings(collection, k=body.max_num_results, where=where),
         demanded=x_gnomon_space,
     )
+    kb = state.collections.get(collection)
+    for query, own in zip(queries, found.hits, strict=True):
+        shown = [hit.document for hit in own]
+        state.query_logs.append(kb, query, shown, version=found.version.name, k=body.max_num_results)
     least = 0.0 if body.ranking_options is None else body.ranking_options.score_threshold
     hits = [hit for hit in _merged(found.hits) if hit.score >= least][: body.max_num_results]
     content = {
