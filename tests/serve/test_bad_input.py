@@ -239,6 +239,12 @@ def test_a_collection_that_is_removed_while_served(http, folders, tmp_path):
     assert http.post("/v1/collections/other/search", json={"query": "sun"}).json()["hits"]
 
 
+@pytest.mark.parametrize("given", ["limits.body_bytes=0", "limits.body=1", "limits=1", "workers=2", "limits.running=x"])
+def test_a_limit_that_is_none(folders, capsys, given):
+    assert run(["serve", str(folders["kb"]), "--port", "0", "--set", given, "--json"]) == 2
+    assert given.partition("=")[0].rpartition(".")[2] in json.loads(capsys.readouterr().err)["error"]["message"]
+
+
 def test_a_port_in_use(folders, address, capsys):
     port = str(urlsplit(address).port)
     assert run(["serve", str(folders["kb"]), "--port", port, "--json"]) == 3

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gnomon.cli.app import Json, app, example
 from gnomon.cli.ask import Llm, LlmModel
+from gnomon.core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from gnomon.serve.settings import BatchSettings, Limits
+
 
 Collections = Annotated[
     list[str] | None,
@@ -77,13 +83,16 @@ Rerankers = Annotated[
         rich_help_panel="Models",
     ),
 ]
-Collections = Annotated[
+
+Tuning = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="[COLLECTION]...", help="Collections' folders; NAME=FOLDER gives another name.", show_default=False
+    typer.Option(
+        "--set",
+        help="A limit or how requests are joined: limits.body_bytes=67108864, batching.max_wait_ms=5.",
+        metavar="NAME=VALUE",
+        rich_help_panel="Process",
     ),
 ]
-
 QueryLog = Annotated[
     bool,
     typer.Option(
@@ -120,6 +129,7 @@ def serve(
     query_log: QueryLog = False,
     shutdown_seconds: ShutdownSeconds = 30.0,
     drain_seconds: DrainSeconds = 0.0,
+    tuning: Tuning = None,
     as_json: Json = False,
 ) -> None:
     """Serve collections and models over HTTP: an API, a page to search, and tools for assistants.
@@ -131,8 +141,9 @@ def serve(
     from gnomon.serve.security.exposure import is_exposed
     from gnomon.serve.security.keys import default_key_file
     from gnomon.serve.server import serve as run
-    from gnomon.serve.settings import ChatSettings, Limits, ServeSettings, named_collections
+    from gnomon.serve.settings import ChatSettings, ServeSettings, named_collections
 
+    limits, batching = _tuned(tuning or (), shutdown_seconds=shutdown_seconds, drain_seconds=drain_seconds)
     settings = ServeSettings(
         collections=named_collections(collections or ()),
         models=tuple(model or ()),
@@ -145,10 +156,28 @@ def serve(
         cors_origins=tuple(cors_origin or ()),
         request_log=request_log,
         query_log=query_log,
-        limits=Limits(shutdown_seconds=shutdown_seconds, drain_seconds=drain_seconds),
+        limits=limits,
+        batching=batching,
         chat=ChatSettings(llm, llm_model) if llm else None,
     )
     run(settings, started=_print_json if as_json else _print_addresses, progress=print_message)
+
+
+def _tuned(given: Sequence[str], **seconds: float) -> tuple[Limits, BatchSettings]:
+    """Limits and batching. Raises InvalidInput for a setting that there is not, or of another type."""
+    from gnomon.cli.settings import settings_tables
+    from gnomon.core.serialize import from_plain
+    from gnomon.serve.settings import BatchSettings, Limits
+
+    tables = settings_tables(given, such_as="limits.body_bytes=67108864")
+    limits, batching = tables.pop("limits", {}), tables.pop("batching", {})
+    if tables:
+        name = next(iter(tables))
+        raise InvalidInput(
+            f"--set {name}", expected="limits.NAME=VALUE or batching.NAME=VALUE", hint="docs/serving.md lists them"
+        )
+    limits = {**seconds, **limits} if isinstance(limits, dict) else limits
+    return from_plain(Limits, limits, name="--set limits"), from_plain(BatchSettings, batching, name="--set batching")
 
 
 def _print_json(address: str) -> None:

@@ -219,7 +219,7 @@ async def _malformed(_: Request, error: RequestValidationError) -> Response:
         return error_response(errors.InvalidInput(message, expected="a JSON document"))
     fields = takewhile(lambda part: not _OF_UNION.fullmatch(part), map(str, first["loc"][1:]))
     where = ".".join(fields)
-    message = f"{where}: {first['msg']}" if where else str(first["msg"])
+    message = f"{where or 'the body'}: {first['msg']}"
     return error_response(errors.InvalidInput(message, expected="see /docs"), param=where or None)
 
 

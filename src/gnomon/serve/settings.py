@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from gnomon.core.errors import InvalidInput
@@ -42,6 +42,12 @@ class Limits:
     drain_seconds: float = 0.0
     answers: int = 4
     answer_seconds: float = 300.0
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if value < 0 or (value == 0 and each.name != "drain_seconds"):
+                raise InvalidInput(f"limits.{each.name} = {value:g}", expected="a number above 0")
 
 
 @dataclass(frozen=True)

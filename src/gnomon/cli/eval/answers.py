@@ -136,22 +136,11 @@ def resolve_collection(target: str, mode: Mode | None, where: str | None) -> Col
 
 def parse_settings(given: Sequence[str], **options: str | None) -> AskSettings:
     """How to answer. Raises InvalidInput for a setting that there is not, or of another type."""
-    import tomllib
-
     from gnomon.answer.settings import AskSettings
+    from gnomon.cli.settings import settings_tables
     from gnomon.core.serialize import from_plain
 
-    tables: dict[str, Any] = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise InvalidInput(f"--set {text}", expected="NAME=VALUE, such as sentences=3")
-        try:
-            one = tomllib.loads(text)
-        except tomllib.TOMLDecodeError:
-            one = {name.strip(): Path(value) if name.strip() == "template" else value.strip()}
-        for key, own in one.items():
-            tables[key] = {**tables.get(key, {}), **own} if isinstance(own, dict) else own
+    tables = settings_tables(given, such_as="sentences=3")
     tables |= {name: option for name, option in options.items() if option is not None}
     return from_plain(AskSettings, tables, name="--set")
 
