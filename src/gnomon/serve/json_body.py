@@ -41,7 +41,7 @@ class _JsonRequest(Request):
 
 
 class DirectRoute(APIRoute):
-    """A route for the busiest addresses, whose function takes the request and a body, and gives a whole response.
+    """A route for the busiest addresses. Its function takes the request, a body and texts of the path, and responds.
 
     pydantic reads the body's bytes, and the function is called at once, without FastAPI's resolving of parameters,
     which costs as much as all else that a server does for a short text. Its dependencies take a request.
@@ -67,7 +67,7 @@ class DirectRoute(APIRoute):
                 wanted = await asyncio.to_thread(parse, raw) if len(raw) > LARGE_BYTES else parse(raw)
             except ValidationError as error:
                 raise RequestValidationError(_as_fastapi(error, raw)) from None
-            return await endpoint(request, wanted)  # type: ignore[no-any-return]
+            return await endpoint(request, wanted, **request.path_params)  # type: ignore[no-any-return]
 
         return handle
 

@@ -1,21 +1,20 @@
-"""Searching a collection, and the fields that searches can be limited by."""
+"""Searching a collection."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from gnomon.core.ranking import Hit
 from gnomon.retrieve.where import to_condition
-from gnomon.serve.identity import ANSWER_HEADERS, DemandedSpace, identity_headers
-from gnomon.serve.json_body import JsonRoute
+from gnomon.serve.identity import ANSWER_HEADERS, DEMANDED_SPACE, SPACE, identity_headers
+from gnomon.serve.json_body import DirectRoute
 from gnomon.serve.json_response import json_response
 from gnomon.serve.redaction import public_name
-from gnomon.serve.schemas.search import FieldList, SearchAnswer, SearchAnswers, SearchRequest
+from gnomon.serve.schemas.search import SearchAnswer, SearchAnswers, SearchRequest
 from gnomon.serve.security.access import requires
 from gnomon.serve.state import state_of
 from gnomon.serve.versions import SearchSettings
@@ -24,14 +23,17 @@ router = APIRouter(
     prefix="/v1/collections/{collection}",
     tags=["Search"],
     dependencies=[Depends(requires("read"))],
-    route_class=JsonRoute,
+    route_class=DirectRoute,
 )
 
 
-@router.post("/search", response_model=SearchAnswer | SearchAnswers, responses=ANSWER_HEADERS)
-async def search(
-    request: Request, collection: str, body: SearchRequest, *, x_gnomon_space: DemandedSpace = None
-) -> Response:
+@router.post(
+    "/search",
+    response_model=SearchAnswer | SearchAnswers,
+    responses=ANSWER_HEADERS,
+    openapi_extra=DEMANDED_SPACE,
+)
+async def search(request: Request, body: SearchRequest, collection: str) -> Response:
     """Search by meaning, by word, or both.
 
     With one query the answer holds its `hits`, with several `results` in their order.
@@ -52,7 +54,7 @@ async def search(
         lambda: state.collections.views(collection).open(body.version, body.mode),
         queries,
         settings,
-        demanded=x_gnomon_space,
+        demanded=request.headers.get(SPACE),
     )
     for query, hits in zip(queries, found.hits, strict=True):
         shown = [hit.document for hit in hits]
@@ -85,16 +87,3 @@ def hit_body(hit: Hit, *, explain: bool) -> Mapping[str, Any]:
     if not explain:
         del plain["stages"], plain["shares"]
     return plain
-
-
-@router.get("/fields", response_model=FieldList)
-async def fields(
-    request: Request,
-    collection: str,
-    values: Annotated[int, Query(ge=0, le=1000, description="How many of its most frequent values a field.")] = 20,
-) -> Response:
-    """The fields of the documents' metadata with their types and most frequent values, to filter by."""
-    state = state_of(request)
-    kb = state.collections.get(collection)
-    found = await state.work.run(kb.fields.facets, values)
-    return json_response({"fields": [asdict(each) for each in found]})
