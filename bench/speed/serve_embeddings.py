@@ -41,7 +41,7 @@ from gnomon.encode.hub.locate import locate
 
 CALLERS = 64
 WARM_UP_S = 2.0
-PATIENCE_S = 180
+PATIENCE_S = 400
 INFINITY = Peer(
     "infinity",
     "infinity",

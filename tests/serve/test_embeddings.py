@@ -220,6 +220,9 @@ def test_a_full_queue_answers_429_and_when_to_come_again(held):
         assert held.reached.wait(20)
         second = pool.submit(post, http, input="time river time river")
         until(lambda: load_of(http).calls == 1)
+        told = http.get("/metrics").text
+        assert 'gnomon_queue_waiting{queue="model toy"} 1.0' in told
+        assert 'gnomon_queue_running{queue="model toy"} 1.0' in told
         full = post(http, input="time river time river sun")
         refused(full, 429, "tokens are waiting")
         assert int(full.headers["retry-after"]) >= 1

@@ -116,7 +116,7 @@ class ServerState:
         self.query_logs = QueryLogs(enabled=settings.query_log)
         self.collections = CollectionRegistry(settings.collections)
         self.maps = MapRegistry()
-        self.models = ModelRegistry(settings, self.collections.get, self.work)
+        self.models = ModelRegistry(settings, self.collections.get, self.work, queue=told)
         self.readiness = Readiness(self._reason_against_searches)
 
     def open(self, progress: ProgressCallback = no_progress) -> None:

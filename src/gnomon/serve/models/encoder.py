@@ -12,6 +12,7 @@ from gnomon.core.contracts import Encoder, Role
 from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.core.instrumentation import stage
 from gnomon.core.space import Space
+from gnomon.core.usage import MeteredEncoder
 from gnomon.core.vectors import Vectors
 from gnomon.encode.batched import BatchedEncoder, BatchReport
 from gnomon.encode.call_queue import CountedTexts, QueueLoad
@@ -19,7 +20,7 @@ from gnomon.encode.matryoshka import dims_matryoshka
 from gnomon.serve.errors import Overloaded, TimeLimit
 from gnomon.serve.models.names import ModelName
 from gnomon.serve.settings import ServeSettings
-from gnomon.serve.work import WorkQueue
+from gnomon.serve.work import QueueChanged, WorkQueue, unobserved
 
 SHORT_CHARACTERS = 2000
 """Texts of up to so many characters are tokenised at once: a thread would cost more."""
@@ -39,6 +40,7 @@ class ServedEncoder:
         *,
         settings: ServeSettings,
         work: WorkQueue,
+        changed: QueueChanged = unobserved,
     ) -> None:
         if encoder.space.similarity == "maxsim":
             raise ModelUnsupported(
@@ -49,6 +51,7 @@ class ServedEncoder:
         self.name, self._limits, self._work = name, settings.limits, work
         self._queued_tokens = settings.batching.queued_tokens
         self._tokens_per_s = 0.0
+        self._changed, self._requests = changed, 0
         self.memory_bytes = 0
         """What this process grew by when it was loaded; 0 where that is not known."""
         batching = settings.batching
@@ -111,21 +114,31 @@ class ServedEncoder:
         if not truncate:
             self._require_whole(counted.counts)
         self._require_room(sum(counted.lengths))
+        future = self._batched.submit(counted)
+        self._count(1)
         try:
             async with asyncio.timeout(self._limits.request_seconds):
                 with stage("encode"):
-                    vectors = await asyncio.wrap_future(self._batched.submit(counted))
+                    vectors = await asyncio.wrap_future(future)
         except TimeoutError as error:
             raise TimeLimit(f"the request took more than {self._limits.request_seconds:g} seconds") from error
+        finally:
+            self._count(-1)
         return vectors, sum(counted.lengths)
 
     def warm_up(self) -> None:
         """Compile the model, so that the first request does not wait for it."""
-        self._batched.encode(["warm-up"], role="query")
+        if not isinstance(self._batched.encoder, MeteredEncoder):  # which would be paid for
+            self._batched.encode(["warm-up"], role="query")
 
     def close(self) -> None:
         """End the threads, when what waits is encoded."""
         self._batched.close()
+
+    def _count(self, change: int) -> None:
+        self._requests += change
+        waiting = min(self._batched.load.calls, self._requests)
+        self._changed(waiting, self._requests - waiting)
 
     async def _counted(self, texts: Sequence[str], role: Role) -> CountedTexts:
         return await self._work.run(self._batched.count, texts, role=role)

@@ -19,22 +19,24 @@ from gnomon.serve.models.encoder import ServedEncoder
 from gnomon.serve.models.names import ModelName
 from gnomon.serve.models.scorer import ServedScorer
 from gnomon.serve.settings import ServeSettings
-from gnomon.serve.work import WorkQueue
+from gnomon.serve.work import QueueChanged, WorkQueue, unobserved
 
 _MEMORY = Path("/proc/self/statm")
 Model = TypeVar("Model", ServedEncoder, ServedScorer)
 
 
 class ModelRegistry:
-    """Models by name."""
+    """Models by name. `queue` gives what a model's queue, by its name, tells of itself."""
 
     def __init__(
         self,
         settings: ServeSettings,
         open_collection: Callable[[str], Collection],
         work: WorkQueue,
+        *,
+        queue: Callable[[str], QueueChanged] = lambda name: unobserved,
     ) -> None:
-        self._settings, self._work = settings, work
+        self._settings, self._work, self._queue = settings, work, queue
         self._open_collection = open_collection
         self.encoders: list[ServedEncoder] = []
         self.scorers: list[ServedScorer] = []
@@ -91,7 +93,9 @@ class ModelRegistry:
         return list(found.values())
 
     def _served(self, name: ModelName, encoder: Encoder) -> ServedEncoder:
-        return ServedEncoder(name, encoder, settings=self._settings, work=self._work)
+        return ServedEncoder(
+            name, encoder, settings=self._settings, work=self._work, changed=self._queue(f"model {name.public}")
+        )
 
     def close(self) -> None:
         """End the threads that encode."""
