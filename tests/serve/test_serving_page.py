@@ -57,7 +57,8 @@ def test_each_curl_command_works(tmp_path):
         for command in CURL:
             method, path, headers, body = request(command)
             answer = http.request(method, path, headers=headers, content=body)
-            assert answer.status_code < 300, (command, answer.text)
+            over = "migrations/current" in path and answer.status_code == 409  # it has ended by itself
+            assert answer.status_code < 300 or over, (command, answer.text)
 
 
 @pytest.mark.parametrize("command", GNOMON)
