@@ -10,12 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import httpx
 import pytest
 
+import gnomon
 from support.serve_app import make_collection
+from support.serve_process import is_answering, log_of, running, until
 
 pytestmark = pytest.mark.slow
 
@@ -25,42 +26,13 @@ def kb(tmp_path_factory):
     return make_collection(tmp_path_factory.mktemp("serve"))
 
 
-@contextmanager
-def running(kb, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`gnomon serve` in a process of its own, and its address."""
-    command = [sys.executable, "-m", "gnomon", "serve", str(kb), "--port", "0", "--json", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            address = json.loads(process.stdout.readline())["page"].rstrip("/")
-            until(lambda: is_answering(address))
-            yield process, address
-        finally:
-            if process.poll() is None:
-                process.terminate()
-
-
-def is_answering(address: str) -> bool:
-    try:
-        return httpx.get(f"{address}/health", timeout=5).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-def until(check, seconds: float = 60.0) -> None:
-    ends = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < ends, "it did not come to that"
-        time.sleep(0.05)
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_server_that_is_told_to_end_ends_with_0(kb, number, workers):
     with running(kb, "--workers", workers) as (process, address):
         process.send_signal(number)
-        _, complaints = process.communicate(timeout=60)
-        assert process.returncode == 0
-        assert "Traceback" not in complaints
+        assert process.wait(60) == 0
+        assert "Traceback" not in log_of(kb).read_text()
         assert not is_answering(address)
 
 
@@ -70,8 +42,46 @@ def test_while_it_drains_it_answers_and_is_not_ready(kb):
         process.send_signal(signal.SIGTERM)
         until(lambda: httpx.get(f"{address}/ready").status_code == 503, 2)
         assert httpx.get(f"{address}/v1/collections").status_code == 200
-        process.communicate(timeout=60)
-        assert process.returncode == 0
+        assert process.wait(60) == 0
+
+
+def test_documents_that_are_being_added_are_in_the_collection(tmp_path):
+    kb = make_collection(tmp_path)
+    with running(kb) as (process, address):
+
+        def body() -> Iterator[bytes]:
+            for number in range(10):
+                if number == 5:
+                    process.send_signal(signal.SIGTERM)
+                    time.sleep(1)
+                yield json.dumps({"id": f"d{number}", "text": f"A river {number}."}).encode() + b"\n"
+
+        headers = {"content-type": "application/x-ndjson"}
+        answer = httpx.post(f"{address}/v1/collections/kb/documents", content=body(), headers=headers, timeout=60)
+        assert (answer.status_code, answer.json()["documents"]) == (200, 10)
+        assert process.wait(60) == 0
+    with gnomon.open(kb) as opened:
+        assert {f"d{number}" for number in range(10)} <= set(opened.ids())
+
+
+def test_what_takes_longer_than_the_limit_is_cut_off(tmp_path):
+    kb = make_collection(tmp_path)
+    with running(kb, "--shutdown-seconds", "1") as (process, address):
+
+        def body() -> Iterator[bytes]:
+            process.send_signal(signal.SIGTERM)
+            for _ in range(300):
+                yield b"\n"
+                time.sleep(0.1)
+
+        headers = {"content-type": "application/x-ndjson"}
+        began = time.monotonic()
+        answer = httpx.post(f"{address}/v1/collections/kb/documents", content=body(), headers=headers, timeout=60)
+        assert answer.status_code == 503
+        assert "ended before" in answer.json()["error"]["message"]
+        assert process.wait(60) == 0
+        assert time.monotonic() - began < 25
+    assert "Traceback" not in log_of(kb).read_text()
 
 
 def test_a_port_in_use_is_one_line(kb):
@@ -87,5 +97,5 @@ def test_a_port_in_use_is_one_line(kb):
 def test_workers_end_when_their_parent_is_killed(kb):
     with running(kb, "--workers", "2") as (process, address):
         os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
+        process.wait()
         until(lambda: not is_answering(address), 30)

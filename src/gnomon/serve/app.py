@@ -13,6 +13,7 @@ from gnomon.serve import errors
 from gnomon.serve.lifecycle import announced, end_process, end_with_parent
 from gnomon.serve.logs import log_to_stderr
 from gnomon.serve.mcp import http as mcp_http
+from gnomon.serve.middleware.cut_off import CutOffRequests
 from gnomon.serve.middleware.disconnection import CancelOnDisconnect
 from gnomon.serve.middleware.head import HeadAsGet
 from gnomon.serve.middleware.request_limits import RequestLimits
@@ -104,6 +105,7 @@ def create_app(
     )
     errors.install(app)
     _protect(app, settings)
+    app.add_middleware(CutOffRequests)
     app.add_middleware(ObservedRequests, tracing=tracing)
     mcp = mcp_http.install(app)
     for router in ROUTERS:

@@ -110,6 +110,7 @@ class SearchQueue:
                     await asyncio.create_task(answering, context=calls[0].context)
         finally:
             group.lanes.discard(asyncio.current_task())
+            self._count(0)
             if not group.lanes and self._groups.get(settings) is group:
                 del self._groups[settings]
 

@@ -18,6 +18,9 @@ from gnomon.serve.settings import ServeSettings
 
 _BACKLOG = 2048
 
+_WORKER_S = 120
+"""Seconds that a worker process may take to load what it serves, or to answer its parent, before it is replaced."""
+
 
 def serve(
     settings: ServeSettings,
@@ -81,6 +84,7 @@ def connection_options(settings: ServeSettings) -> dict[str, Any]:
         "log_level": "warning",
         "access_log": False,
         "server_header": False,
+        "timeout_worker_healthcheck": _WORKER_S,
         "timeout_graceful_shutdown": int(settings.limits.shutdown_seconds),
     }
 
