@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from gnomon.core.errors import InvalidInput, StorageError
 from gnomon.serve.app import create_app
-from gnomon.serve.json_body import JsonRoute
+from gnomon.serve.json_body import DirectRoute, JsonRoute
 from gnomon.serve.security.access import COLLECTION_PARAMETERS, PUBLIC_FOLDERS, PUBLIC_PATHS, requires
 from gnomon.serve.security.exposure import check_keys, is_exposed
 from gnomon.serve.security.keys import KeyFile
@@ -97,6 +97,23 @@ def test_a_key_of_another_collection_learns_nothing(guarded, tokens):
     assert [each["name"] for each in listed] == ["elsewhere"]
 
 
+def test_no_route_of_a_collection_answers_a_key_of_another(guarded, tokens):
+    for path, operations in guarded.get("/openapi.json").json()["paths"].items():
+        address = path.replace("{collection}", "kb").replace("{document}", "x").replace("{version}", "v1")
+        for method in operations if "{collection}" in path else ():
+            answer = guarded.request(method, address, headers=bearer(tokens["other"]), json={})
+            assert answer.status_code == 403, (method, path)
+
+
+def test_no_route_that_changes_something_answers_a_reader(guarded, tokens):
+    asking = ("/search", "/answers", "/map/query", "/map/umap", "/embeddings", "/embed", "/rerank", "/plan")
+    for path, operations in guarded.get("/openapi.json").json()["paths"].items():
+        address = path.replace("{collection}", "kb").replace("{document}", "x").replace("{version}", "v1")
+        for method in set(operations) - {"get"} if not path.endswith(asking) else ():
+            answer = guarded.request(method, address, headers=bearer(tokens["reader"]), json={})
+            assert answer.status_code == 403, (method, path)
+
+
 def test_a_revoked_key_ends_at_once(kb, tmp_path):
     keys = KeyFile(tmp_path / "keys.json")
     _, token = keys.create("laptop")
@@ -127,7 +144,7 @@ def test_each_route_reads_json_strictly(kb):
     assert [
         route.path
         for route in routes
-        if isinstance(route, APIRoute) and route.body_field and not isinstance(route, JsonRoute)
+        if isinstance(route, APIRoute) and route.body_field and not isinstance(route, JsonRoute | DirectRoute)
     ] == []
 
 
