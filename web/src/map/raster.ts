@@ -2,7 +2,7 @@
 import type { Size, View } from "./view";
 
 /** How opaque points are that do not stand out, of 255, when others do. */
-const DIMMED = 30;
+const DIMMED = 48;
 /** Pixels beyond which a moving picture is drawn in one pixel a CSS pixel. */
 const MANY_PIXELS = 2_000_000;
 /** Points up to this many pixels wide are squares: nobody sees the difference. */
