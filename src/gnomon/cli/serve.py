@@ -10,13 +10,30 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gnomon.cli.app import Json, app, example
-from gnomon.cli.ask import Llm, LlmModel
 from gnomon.core.errors import InvalidInput
 
 if TYPE_CHECKING:
     from gnomon.serve.settings import BatchSettings, Limits
 
 
+Llm = Annotated[
+    str | None,
+    typer.Option(
+        envvar="GNOMON_LLM",
+        help="An OpenAI-compatible address (Ollama, vLLM, llama.cpp, OpenAI) to write answers; the key is "
+        "OPENAI_API_KEY. Without it answers are quoted.",
+        metavar="URL",
+        rich_help_panel="Models",
+    ),
+]
+LlmModel = Annotated[
+    str | None,
+    typer.Option(
+        envvar="GNOMON_LLM_MODEL",
+        help="Its model; may be left out where it has just one.",
+        rich_help_panel="Models",
+    ),
+]
 Collections = Annotated[
     list[str] | None,
     typer.Argument(

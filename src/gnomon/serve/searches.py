@@ -16,7 +16,7 @@ from gnomon.collection.inputs import checked_queries
 from gnomon.core.errors import GnomonError
 from gnomon.core.instrumentation import stage
 from gnomon.core.ranking import Hit
-from gnomon.serve.errors import Overloaded, TimeLimit
+from gnomon.serve.errors import Overloaded, RequestError, TimeLimit
 from gnomon.serve.identity import require_space
 from gnomon.serve.settings import Limits
 from gnomon.serve.versions import SearchSettings, VersionView
@@ -128,8 +128,9 @@ class SearchQueue:
         try:
             outcomes = await self._work.run(_search, group.open_view, settings, calls)
         except Exception as error:  # noqa: BLE001 - raised again where the request is
-            if len(calls) == 1:
-                _fail(calls[0], error)
+            if len(calls) == 1 or isinstance(error, RequestError):
+                for call in calls:
+                    _fail(call, error)
                 return
             for call in calls:  # whose query caused it shows when each is searched for alone
                 await self._answer([call], settings, group)
