@@ -96,6 +96,17 @@ def test_filters_of_the_fields_and_conditions_are_in_the_address(browser: Any, b
         own.locator(".hit", has_text="guide").first.wait_for()
 
 
+def test_a_field_of_many_values_is_filtered_by_a_part_of_them(browser: Any, base: str) -> None:
+    with page(browser, base) as own:
+        own.goto(f"/?q={QUESTION}&by=document")
+        own.get_by_label("place").fill("m 2 OF G")
+        own.get_by_label("place").press("Enter")
+        own.locator(".hit").nth(1).wait_for(state="detached")
+
+        assert own.locator(".hit-place").all_text_contents() == ["guides/teapot.md"]
+        assert own.locator(".chip").all_text_contents() == ["place: with m 2 OF G"]
+
+
 def test_a_condition_that_is_not_understood_is_explained(browser: Any, base: str) -> None:
     with page(browser, base, allowed="status of 400") as own:
         own.goto(f"/?q={QUESTION}")

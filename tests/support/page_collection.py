@@ -35,7 +35,7 @@ def documents() -> list[dict[str, object]]:
             "id": f"{kind}s/{topic}.md",
             "title": f"The {topic} {kind}",
             "text": text_of(topic),
-            "metadata": {"kind": kind, "year": 2000 + at, "draft": kind == "note"},
+            "metadata": {"kind": kind, "year": 2000 + at, "draft": kind == "note", "place": f"room {at} of {kind}s"},
         }
         for at, topic in enumerate(TOPICS)
         for kind in ("guide", "note")

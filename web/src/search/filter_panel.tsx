@@ -6,7 +6,7 @@ import type { FieldInfo } from "../client/types";
 import { Icon } from "../ui/icon";
 import { count } from "../ui/format";
 import { TextInput } from "../ui/text_input";
-import { describeFilter, filterChange, filtersOf, ofRange, ofValues, rangeOf, valuesOf, withoutFilters } from "./filters";
+import { describeFilter, filterChange, filtersOf, ofPart, ofRange, ofValues, partOf, rangeOf, valuesOf, withoutFilters } from "./filters";
 
 const SHOWN = 8;
 
@@ -69,7 +69,10 @@ function Values({ field, filter, set }: InputProps) {
   const known = field.values.map(({ value, documents }) => ({ value: String(value), documents }));
   const others = chosen.filter((value) => !known.some((each) => each.value === value));
   const all = [...known, ...others.map((value) => ({ value, documents: 0 }))];
-  if (field.values.length === 0) return <Typed field={field} filter={filter} set={set} />;
+  const areAllDifferent = field.distinct > SHOWN && (field.values[0]?.documents ?? 0) <= 1;
+  if (areAllDifferent || field.values.length === 0 || partOf(filter)) {
+    return <Part field={field} filter={filter} set={set} />;
+  }
   const shown = showsAll ? all : all.filter((each, i) => i < SHOWN || chosen.includes(each.value));
   return (
     <>
@@ -95,10 +98,16 @@ function Values({ field, filter, set }: InputProps) {
   );
 }
 
-/** A text that has too many values to list them. */
-function Typed({ field, filter, set }: InputProps) {
+/** A field of which nearly every document has a value of its own: what it is to contain. */
+function Part({ field, filter, set }: InputProps) {
   return (
-    <TextInput class="input" label={field.name} placeholder="exactly" value={filter} done={set} />
+    <TextInput
+      class="input"
+      label={field.name}
+      placeholder="contains"
+      value={partOf(filter)}
+      done={(part) => set(ofPart(part))}
+    />
   );
 }
 

@@ -1,8 +1,8 @@
 /**
  * Filters on the fields of a collection: in the page's address, and as a condition of the server's language.
  *
- * Each is a parameter "f.FIELD": texts and truths as values joined by "|", numbers and dates as "FROM..TO" with
- * either side left out at will. The parameter "where" holds a condition that was typed.
+ * Each is a parameter "f.FIELD": texts and truths as values joined by "|", or "~PART" for texts that contain a part;
+ * numbers and dates as "FROM..TO" with either side left out at will. The parameter "where" holds a condition that was typed.
  */
 import type { Address, Change } from "../address";
 import type { FieldInfo, FieldType } from "../client/types";
@@ -41,6 +41,16 @@ export function ofValues(values: readonly string[]): string {
   return values.map((value) => value.replaceAll("|", "\\|")).join("|");
 }
 
+/** The part that texts are to contain; empty where the filter is one of values. */
+export function partOf(filter: string): string {
+  return filter.startsWith("~") ? filter.slice(1) : "";
+}
+
+/** A filter on texts that contain a part; none where it is empty. */
+export function ofPart(part: string): string {
+  return part && `~${part}`;
+}
+
 /** Both sides of a range. */
 export function rangeOf(filter: string): [string, string] {
   const at = filter.indexOf("..");
@@ -54,6 +64,7 @@ export function ofRange(from: string, to: string): string {
 
 /** A filter in a few words. */
 export function describeFilter(field: string, type: FieldType, filter: string): string {
+  if (type === "text" && partOf(filter)) return `${field}: with ${partOf(filter)}`;
   if (type === "text" || type === "boolean") return `${field}: ${valuesOf(filter).join(" or ")}`;
   const [from, to] = rangeOf(filter);
   if (from && to) return `${field}: ${from} to ${to}`;
@@ -76,6 +87,7 @@ export function conditionOf(address: Address, fields: readonly FieldInfo[]): str
 function comparison(field: string, type: FieldType, filter: string): string {
   const name = OWN.has(field) ? field : `"${field.replaceAll('"', '""')}"`;
   if (type === "boolean") return `${name} in (${valuesOf(filter).join(", ")})`;
+  if (type === "text" && partOf(filter)) return `${name} ilike ${quoted(`%${partOf(filter)}%`)}`;
   if (type === "text") return `${name} in (${valuesOf(filter).map(quoted).join(", ")})`;
   const constant = type === "number" ? (value: string) => value : quoted;
   const [from, to] = rangeOf(filter);
