@@ -1,6 +1,6 @@
 /** The addresses of the API, each as a function. */
 import { fetchEvents, type ServerEvent } from "./events";
-import { fetchJson } from "./http";
+import { fetchJson, fetchResponse } from "./http";
 import type {
   By,
   CollectionSummary,
@@ -60,6 +60,11 @@ export async function listVersions(collection: string, signal?: AbortSignal): Pr
 
 export async function listMigrations(collection: string, signal?: AbortSignal): Promise<Migration[]> {
   return (await fetchJson<{ migrations: Migration[] }>(of(collection, "migrations"), { signal })).migrations;
+}
+
+/** Ask the running migration to stop; what it has embedded is kept. */
+export async function stopMigration(collection: string): Promise<void> {
+  await fetchResponse(of(collection, "migrations/current"), { method: "DELETE" });
 }
 
 export async function getGateReport(collection: string, version: string, signal?: AbortSignal): Promise<GateReport> {

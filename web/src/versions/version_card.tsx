@@ -13,12 +13,15 @@ const BADGES: Record<string, string> = {
 interface CardProps {
   version: VersionInfo;
   migration: Migration | undefined;
+  /** Whether a gate may have judged it: the first version of a collection has nothing to be compared with. */
+  isFirst: boolean;
   showReport: () => void;
   askToSwitch: () => void;
+  stop: () => void;
 }
 
-export function VersionCard({ version, migration, showReport, askToSwitch }: CardProps) {
-  const hasReport = migration?.gate != null || migration?.report != null;
+export function VersionCard({ version, migration, isFirst, showReport, askToSwitch, stop }: CardProps) {
+  const hasReport = migration ? migration.report !== null : !isFirst && version.state !== "building";
   return (
     <article class={version.state === "live" ? "card version is-live" : "card version"}>
       <div>
@@ -54,6 +57,11 @@ export function VersionCard({ version, migration, showReport, askToSwitch }: Car
         {hasReport && (
           <button type="button" class="button" onClick={showReport}>
             Gate report
+          </button>
+        )}
+        {migration?.running && (
+          <button type="button" class="button" title="What it has embedded is kept" onClick={stop}>
+            Stop the build
           </button>
         )}
       </div>

@@ -36,6 +36,17 @@ export function VersionsTab({ collection }: TabProps) {
     },
     everyMs,
   );
+  const [failed, setFailed] = useState<unknown>(null);
+  const stop = async () => {
+    setFailed(null);
+    try {
+      await api.stopMigration(collection);
+      setDone("The build stops after the texts at hand; the same command resumes it.");
+      found.reload();
+    } catch (error) {
+      setFailed(error);
+    }
+  };
   if (!found.data) {
     return found.error ? <Failed error={found.error} retry={found.reload} /> : <Loading what="Fetching the versions" />;
   }
@@ -60,6 +71,7 @@ export function VersionsTab({ collection }: TabProps) {
           {done}
         </p>
       )}
+      {failed ? <Failed error={failed} /> : null}
       <Figures status={status} />
       <ol class="version-list">
         {ordered.map((version) => (
@@ -67,8 +79,10 @@ export function VersionsTab({ collection }: TabProps) {
             <VersionCard
               version={version}
               migration={migrations.find((each) => each.version === version.name)}
+              isFirst={version.id === Math.min(...versions.map(({ id }) => id))}
               showReport={() => setReport(version.name)}
               askToSwitch={() => setChange({ kind: "switch", to: version })}
+              stop={() => void stop()}
             />
           </li>
         ))}
