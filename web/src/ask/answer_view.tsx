@@ -92,7 +92,10 @@ function SentenceText({ sentence, open, isFirst }: SentenceProps) {
         {sentence.text}
       </span>
       {sentence.citations.map((citation, i) => (
-        <Cite key={i} citation={citation} open={open} />
+        <>
+          {"\u2060" /* no line ends before a citation */}
+          <Cite key={i} citation={citation} open={open} />
+        </>
       ))}
     </>
   );
