@@ -105,6 +105,7 @@ function Cite({ citation, open }: { citation: Citation; open: (place: Place) => 
   return (
     <a
       class="cite"
+      aria-label={`Source ${citation.passage}`}
       href={hrefOf({ doc: citation.document, at: `${citation.start}-${citation.end}` })}
       data-opens={citation.document}
       title={`${placeText(citation.document, citation.location)}\n“${citation.quote}”`}
@@ -114,7 +115,6 @@ function Cite({ citation, open }: { citation: Citation; open: (place: Place) => 
         open(citation);
       }}
     >
-      <span class="hidden-text">Source </span>
       {citation.passage}
     </a>
   );
