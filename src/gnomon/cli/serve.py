@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,6 +61,7 @@ CorsOrigins = Annotated[
         rich_help_panel="Security",
     ),
 ]
+Workers = Annotated[int, typer.Option(min=1, help="Processes that share the address.", rich_help_panel="Process")]
 ShutdownSeconds = Annotated[
     float,
     typer.Option(
@@ -134,9 +136,7 @@ def serve(
     reranker: Rerankers = None,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8080,
-    workers: Annotated[
-        int, typer.Option(min=1, help="Processes that share the address.", rich_help_panel="Process")
-    ] = 1,
+    workers: Workers = 1,
     keys: Keys = None,
     llm: Llm = None,
     llm_model: LlmModel = None,
@@ -177,7 +177,8 @@ def serve(
         batching=batching,
         chat=ChatSettings(llm, llm_model) if llm else None,
     )
-    run(settings, started=_print_json if as_json else _print_addresses, progress=print_message)
+    started = partial(_print_addresses, tools=bool(collections), as_json=as_json)
+    run(settings, started=started, progress=print_message)
 
 
 def _tuned(given: Sequence[str], **seconds: float) -> tuple[Limits, BatchSettings]:
@@ -197,14 +198,13 @@ def _tuned(given: Sequence[str], **seconds: float) -> tuple[Limits, BatchSetting
     return from_plain(Limits, limits, name="--set limits"), from_plain(BatchSettings, batching, name="--set batching")
 
 
-def _print_json(address: str) -> None:
-    typer.echo(json.dumps({"page": f"{address}/", "api": f"{address}/docs", "mcp": f"{address}/mcp"}))
-
-
-def _print_addresses(address: str) -> None:
+def _print_addresses(address: str, *, tools: bool, as_json: bool) -> None:
+    """Tell where the server is; `tools`: it has collections, and so tools for assistants."""
     from gnomon.cli.terminal import notes_console
 
-    console = notes_console()
-    console.print(f"page  {address}/", soft_wrap=True)
-    console.print(f"API   {address}/docs", soft_wrap=True)
-    console.print(f"MCP   {address}/mcp", soft_wrap=True)
+    known = {"page": f"{address}/", "api": f"{address}/docs", **({"mcp": f"{address}/mcp"} if tools else {})}
+    if as_json:
+        typer.echo(json.dumps(known))
+        return
+    for name, each in known.items():
+        notes_console().print(f"{name if name == 'page' else name.upper():6}{each}", soft_wrap=True)
