@@ -402,7 +402,7 @@ class Collection:
 
     def chunk_texts(self) -> list[ChunkText]:
         """Every chunk with its document's id, title and headings."""
-        version = self._serving.current()[0].version
+        version = self._serving.version
         with self._catalog.read() as connection:
             return chunk_texts(connection, version.chunking_id)
 
@@ -453,7 +453,7 @@ class Collection:
     @property
     def version(self) -> Version:
         """The version that serves."""
-        return self._serving.current()[0].version
+        return self._serving.version
 
     if not TYPE_CHECKING:  # type checkers know the new names only
 

@@ -77,6 +77,11 @@ class Serving:
         """The version that answers in this process."""
         return self._active
 
+    @property
+    def version(self) -> Version:
+        """The version that answers now; where it is fixed nothing is read for it."""
+        return (self._active if self.fixed else self.current()[0]).version
+
     def snapshot(self) -> Snapshot:
         """The version and indexes that answer one request."""
         while True:
