@@ -13,7 +13,7 @@ from gnomon.collection import Collection
 from gnomon.core.errors import InvalidInput
 from gnomon.map import CollectionMap, colour_bytes, points_bytes
 from gnomon.map.fits import PrincipalFit, Stamp, UmapFit, fit_path, load_fit, save_fit
-from gnomon.testing.toys import HashEncoder
+from gnomon.testing.toys import HashEncoder, LateHashEncoder
 
 TOPICS = (
     "amber birch cedar delta ember fjord".split(),
@@ -147,6 +147,18 @@ def test_an_empty_collection_has_an_empty_map(tmp_path: Path) -> None:
         assert drawn.state().points == 1
 
 
+def test_late_interaction_is_drawn_by_the_means_of_its_vectors(tmp_path: Path) -> None:
+    with gnomon.open(tmp_path / "kb", encoder=LateHashEncoder(32)) as kb:
+        kb.add(documents(60))
+        drawn = with_umap(kb)
+        for projection in ("pca", "umap"):
+            placed = drawn.place(str(kb.text("d7")), projection, k=3)
+            assert [int(hit.document[1:]) % 3 for hit in placed.hits] == [1, 1, 1]  # of the same topic
+            assert np.isfinite(placed.position).all()
+        nearest = drawn.neighbours(3)[0]
+        assert (nearest % 3 == np.arange(60)[:, None] % 3).mean() > 0.9
+
+
 def test_neighbours_are_the_nearest_others(kb: Collection) -> None:
     drawn = CollectionMap(kb)
     nearest, distances = drawn.neighbours(4)
@@ -201,6 +213,7 @@ def test_texts_of_points_are_short_and_in_order(kb: Collection) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_umap_is_fitted_by_another_process(kb: Collection) -> None:
     import time
 
@@ -209,7 +222,7 @@ def test_umap_is_fitted_by_another_process(kb: Collection) -> None:
     assert drawn.start_umap()
     assert not drawn.start_umap()
     assert CollectionMap(kb).state().projections[1].state in ("computing", "missing")
-    for _ in range(2800):
+    for _ in range(10_000):
         if (umap := drawn.state().projections[1]).state != "computing":
             break
         time.sleep(0.1)
