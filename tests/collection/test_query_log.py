@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from gnomon.collection import LoggedQuery, QueryLogSettings, QueryLogWriter, logged_queries
@@ -50,3 +51,11 @@ def test_what_was_asked_and_shown_is_kept_and_read_as_queries(tmp_path: Path) ->
     for place in (tmp_path, tmp_path / "queries"):
         assert read_queries(place) == ("what is a gnomon", "zwei\nZeilen \udc80")
     assert (tmp_path / "queries" / "log.jsonl").stat().st_mode & 0o077 == 0
+
+
+def test_of_a_query_that_is_typed_only_its_end_counts(tmp_path: Path) -> None:
+    log = QueryLogWriter(tmp_path)
+    typed = ["ho", "how", "why", "how do", "how do sundials", "how do sundials", "how", "how odd"]
+    for second, text in zip((0, 0, 1, 1, 2, 3, 9, 20), typed, strict=True):
+        log.append(replace(logged(text), at=f"2026-01-01T00:00:{second:02}.000+00:00"))
+    assert [query.query for query in logged_queries(tmp_path)] == ["why", *["how do sundials"] * 2, "how", "how odd"]

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,10 @@ FOLDER, _NEWEST = "queries", "log.jsonl"
 _MOST_CHARACTERS = 4096
 """Of a query's text: longer ones are cut."""
 _LOCK_S = 1.0
+_TYPING_S = 3.0
+"""How long a query may be typed on after a search for what was typed before."""
+_OTHERS = 50
+"""Queries of other users that may come in between."""
 
 
 @dataclass(frozen=True)
@@ -106,9 +112,31 @@ class QueryLogWriter:
 def logged_queries(folder: str | Path) -> Iterator[LoggedQuery]:
     """The queries of a log, oldest first; none where nothing was logged. Lines cut off are left out.
 
-    `folder` is the collection's, or the folder `queries` in it.
+    `folder` is the collection's, or the folder `queries` in it. Of a query that was searched for while it was typed
+    only the last state counts: one that begins another query of the next seconds is left out.
     """
-    place = Path(folder)
+    waiting: deque[LoggedQuery] = deque()
+    for query in _all_logged(Path(folder)):
+        while waiting and (len(waiting) > _OTHERS or _seconds_between(waiting[0], query) > _TYPING_S):
+            yield waiting.popleft()
+        waiting = deque(each for each in waiting if not _is_start_of(each.query, query.query))
+        waiting.append(query)
+    yield from waiting
+
+
+def _is_start_of(earlier: str, later: str) -> bool:
+    return later.startswith(earlier) and len(later) > len(earlier)
+
+
+def _seconds_between(earlier: LoggedQuery, later: LoggedQuery) -> float:
+    try:
+        passed = datetime.fromisoformat(later.at) - datetime.fromisoformat(earlier.at)
+    except (ValueError, TypeError):
+        return float("inf")
+    return passed.total_seconds()
+
+
+def _all_logged(place: Path) -> Iterator[LoggedQuery]:
     for path in _files(place) or _files(place / FOLDER):
         with suppress(FileNotFoundError), path.open(encoding="utf-8", errors="replace") as file:
             for line in file:
