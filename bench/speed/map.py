@@ -47,7 +47,7 @@ def main() -> None:
     given = arguments.parse_args()
     folder, path = built(given.work), RESULTS / "map.json"
     known: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    figures = {name: known[name] for name in ("principal", "umap", "neighbours") if name in known}
+    figures: dict[str, Any] = {name: known[name] for name in ("principal", "umap", "neighbours") if name in known}
     if "umap" in given.parts:
         figures["umap"] = umap_seconds(folder)
     if "principal" in given.parts:

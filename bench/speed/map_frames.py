@@ -62,6 +62,8 @@ def main() -> None:
         page.locator(".map-labels span").first.wait_for(state="attached", timeout=120_000)
         page.wait_for_timeout(2000)
         size = page.locator(".map-canvas").bounding_box()
+        if size is None:
+            raise SystemExit("the map is not shown")
         runs: list[dict[str, float]] = []
         for _ in range(RUNS):
             before = cpu_seconds(started)
