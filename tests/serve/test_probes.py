@@ -39,7 +39,9 @@ def test_a_server_that_ends_is_alive_and_not_ready(kb):
 
 
 def test_a_full_queue_and_a_collection_that_is_gone_are_reasons(kb, tmp_path):
-    with client({"kb": kb}, limits=Limits(waiting=0)) as http:
+    with client({"kb": kb}, limits=Limits(waiting=1)) as http:
+        assert http.get("/ready").status_code == 200
+        http.app.state.gnomon.work.waiting = 1
         assert "queue is full" in http.get("/ready").json()["error"]["message"]
     other = make_collection(tmp_path)
     with client({"other": other}) as http:
