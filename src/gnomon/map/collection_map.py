@@ -163,9 +163,9 @@ class CollectionMap:
         found = self._umap_drawn(drawn)
         if found is None:
             raise InvalidInput(
-                f"UMAP of {self._kb.internals.folder} is not there yet",
+                "UMAP of this collection is not there yet",
                 expected="a projection that is ready",
-                hint=f"fit it: gnomon map {self._kb.internals.folder} --umap",
+                hint="fit it: gnomon map KB --umap",
             )
         return found
 
@@ -246,7 +246,7 @@ class CollectionMap:
                 save_fit(folder, fit)
         except Timeout as error:
             raise CollectionBusy(
-                f"another process fits UMAP of {self._kb.internals.folder}",
+                "another process fits UMAP of this collection",
                 expected="one at a time",
                 hint="wait until it is done",
             ) from error
