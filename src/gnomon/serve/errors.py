@@ -110,7 +110,7 @@ class SpaceDemandFailed(RequestError):
     status = 409
 
 
-class NotReady(RequestError):
+class ServiceUnavailable(RequestError):
     """The server should get no requests now."""
 
     status = 503

@@ -6,7 +6,7 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gnomon.serve.errors import NotReady, error_response
+from gnomon.serve.errors import ServiceUnavailable, error_response
 from gnomon.serve.lifecycle import Shutdown
 
 
@@ -32,7 +32,7 @@ class CutOffRequests:
             if shutdown is None or not shutdown.is_begun:
                 raise
             if not is_begun:
-                error = NotReady(
+                error = ServiceUnavailable(
                     "the server ended before the request was answered",
                     expected="a server that takes requests",
                     hint="send it again; what was committed is kept",

@@ -7,7 +7,7 @@ import asyncio
 from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from gnomon.serve.errors import NotReady
+from gnomon.serve.errors import ServiceUnavailable
 from gnomon.serve.observability.collected import CollectionMetrics, ProcessMetrics
 from gnomon.serve.schemas.probes import Liveness, ReadyAnswer
 from gnomon.serve.security.access import requires, visible
@@ -27,7 +27,7 @@ async def ready(request: Request) -> ReadyAnswer:
     """This process takes requests: models are loaded, all collections can be searched, the queue has room."""
     reason = await asyncio.to_thread(state_of(request).reason_against)
     if reason:
-        raise NotReady(reason, expected="a server that takes requests", hint="ask again, or ask another one")
+        raise ServiceUnavailable(reason, expected="a server that takes requests", hint="ask again, or ask another one")
     return ReadyAnswer()
 
 
