@@ -160,12 +160,23 @@ def test_headers_that_trickle_in(http, address):
 
 def test_headers_without_end(http, address):
     with connected(address) as large:
-        large.sendall(b"GET / HTTP/1.1\r\n")
-        with contextlib.suppress(ConnectionError):
-            for number in range(1000):
-                large.sendall(b"x-%d: %s\r\n" % (number, b"a" * 100))
-        answer = received(large)
-    assert answer == b"" or answer.startswith(b"HTTP/1.1 431 ")
+        large.sendall(b"GET / HTTP/1.1\r\nx-a: " + b"a" * (LIMITS.header_bytes + 1000))
+        assert received(large).startswith(b"HTTP/1.1 431 ")
+
+
+def test_a_body_that_is_declared_too_large_is_refused_before_it_comes(http, address):
+    with connected(address) as large:
+        large.sendall(b"POST /v1/echo HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n")
+        large.sendall(b"content-length: 10000000\r\n\r\n")
+        assert large.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_bad_filter_and_a_space_that_does_not_match(http):
+    search = "/v1/collections/kb/search"
+    assert "column 7" in error_of(http.post(search, json={"query": "sun", "where": "year >>> 1"}), 400)["message"]
+    other = {"x-gnomon-space": "0" * 64}
+    assert error_of(http.post(search, json={"query": "sun"}, headers=other), 409)["code"] == "SpaceDemandFailed"
+    assert error_of(http.post("/v1/embeddings", json={"input": "sun", "model": "none"}), 404)["code"] == "UnknownModel"
 
 
 def test_what_is_no_http(http, address):
