@@ -43,7 +43,7 @@ def is_answering(address: str) -> bool:
         return False
 
 
-def until(check: Callable[[], bool], seconds: float = 60.0) -> None:
+def until(check: Callable[[], bool], seconds: float = 180.0) -> None:
     ends = time.monotonic() + seconds
     while not check():
         assert time.monotonic() < ends, "it did not come to that"
