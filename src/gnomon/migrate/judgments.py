@@ -20,7 +20,7 @@ from gnomon.evaluate.datasets import load_dataset
 from gnomon.evaluate.judgments import DataSet
 from gnomon.evaluate.metrics import parse_metric, per_query
 from gnomon.evaluate.run import Run
-from gnomon.migrate.state import FOLDER, busy_error, is_running
+from gnomon.migrate.state import FOLDER, busy_error, is_running, require_collection
 
 _BLOCK = 500
 _JUDGED = "judged.jsonl"
@@ -53,9 +53,10 @@ class GateSettings:
 def keep_judged(collection: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
     """Write judged queries that were given as values into the collection's folder, for a migration's `queries`.
 
-    Each row has a query (text), relevant (ids of documents, or ids with grades), and maybe an id. Raises CollectionBusy
-    while a migration runs, which may still read the former ones, and StorageError.
+    Each row has a query (text), relevant (ids of documents, or ids with grades), and maybe an id. Raises
+    CollectionNotFound, CollectionBusy while a migration runs, which may still read the former ones, and StorageError.
     """
+    require_collection(collection)
     if is_running(collection):
         raise busy_error(collection)
     path = collection / FOLDER / _JUDGED

@@ -13,13 +13,21 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from gnomon.collection.catalog.connection import FILE
-from gnomon.core.errors import CollectionNotFound, GnomonError
-from gnomon.core.files import exists, is_file, storage_errors
+from gnomon.core.errors import GnomonError
+from gnomon.core.files import exists, storage_errors
 from gnomon.core.renamed import renamed_argument
 from gnomon.migrate.change import Change, model_reference
 from gnomon.migrate.migration import MigrateSettings
-from gnomon.migrate.state import FOLDER, LOG, Migration, busy_error, error_from_plain, is_running, status
+from gnomon.migrate.state import (
+    FOLDER,
+    LOG,
+    Migration,
+    busy_error,
+    error_from_plain,
+    is_running,
+    require_collection,
+    status,
+)
 from gnomon.migrate.throttle import throttle_for
 
 EXIT_BUSY = 75
@@ -43,12 +51,7 @@ def start(folder: str | Path, change: Change, settings: MigrateSettings | None =
     """
     place = Path(folder).expanduser().absolute()
     settings = settings or MigrateSettings()
-    if not is_file(place / FILE):
-        raise CollectionNotFound(
-            f"no collection at {place}",
-            expected=f"a folder that holds {FILE}",
-            hint=f"make one: gnomon index PATH --into {place}",
-        )
+    require_collection(place)
     if is_running(place):
         raise busy_error(place)
     change = replace(change, to=None if change.to is None else model_reference(change.to))

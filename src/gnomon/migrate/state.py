@@ -16,9 +16,10 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
+from gnomon.collection.catalog.connection import FILE
 from gnomon.collection.catalog.versions import NotReady, timestamp
 from gnomon.core import errors
-from gnomon.core.errors import CollectionBusy, GnomonError, InvalidInput
+from gnomon.core.errors import CollectionBusy, CollectionNotFound, GnomonError, InvalidInput
 from gnomon.core.files import exists, is_file, storage_errors, write_atomic
 from gnomon.core.renamed import renamed_fields
 from gnomon.core.serialize import from_plain, to_plain
@@ -255,6 +256,16 @@ def log_tail(folder: str | Path, lines: int = 20) -> tuple[str, ...]:
     except OSError:
         return ()
     return tuple(text.strip().splitlines()[-lines:]) if lines > 0 else ()
+
+
+def require_collection(folder: Path) -> None:
+    """Raise CollectionNotFound for a folder without a catalog."""
+    if not is_file(folder / FILE):
+        raise CollectionNotFound(
+            f"no collection at {folder}",
+            expected=f"a folder that holds {FILE}",
+            hint=f"make one: gnomon index PATH --into {folder}",
+        )
 
 
 def busy_error(folder: Path) -> CollectionBusy:
