@@ -174,8 +174,10 @@ class CrossEncoder:
 
         def run(batch: tuple[Any, Any, Any]) -> tuple[Any, Any]:
             positions, ids, lengths = batch
-            types = (pad([pairs.types[at] for at in positions], pad_id=0),) if self._layout.token_types else ()
-            return positions, self._runner.run(ids, lengths, *types)
+            if not self._layout.token_types:
+                return positions, self._runner.run(ids, lengths)
+            types = pad([pairs.types[at] for at in positions], pad_id=0, width=ids.shape[1])
+            return positions, self._runner.run(ids, lengths, types)
 
         batches = padded_batches(pairs.ids, self._layout, budget_tokens=budget)
         for positions, made in parallel_map(run, batches, lanes=self._settings.lanes):

@@ -16,6 +16,8 @@ from gnomon.core.instrumentation import count
 from gnomon.encode.layout.backbone import BackboneLayout
 
 WINDOW_TEXTS = 2048  # texts sorted by length together: enough to fill every batch, and few enough to hold
+WIDTH_STEP = 8
+"""Columns of a batch are a multiple of it: OpenVINO compiles anew, and keeps 2 MB, for each shape that it meets."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -58,13 +60,13 @@ def length_batches(lengths: Int[np.ndarray, " texts"], *, budget_tokens: int) ->
     return out
 
 
-def pad(rows: Sequence[Int[np.ndarray, " _"]], *, pad_id: int) -> Int[np.ndarray, "rows tokens"]:
-    """Rows of token ids as one int32 array, filled up on the right with `pad_id`.
+def pad(rows: Sequence[Int[np.ndarray, " _"]], *, pad_id: int, width: int = 0) -> Int[np.ndarray, "rows tokens"]:
+    """Rows of token ids as one int32 array of at least `width` columns, filled up on the right with `pad_id`.
 
     >>> pad([np.array([5, 6]), np.array([7])], pad_id=0).tolist()
     [[5, 6], [7, 0]]
     """
-    width = max((len(row) for row in rows), default=0)
+    width = max(width, max((len(row) for row in rows), default=0))
     out = np.full((len(rows), width), pad_id, dtype=np.int32)
     for at, row in zip(out, rows, strict=True):
         at[: len(row)] = row
@@ -103,7 +105,9 @@ def padded_batches(
         )
     filler = pad_id(backbone)
     for positions in length_batches(lengths, budget_tokens=budget_tokens):
-        ids = pad([rows[at] for at in positions], pad_id=filler)
+        longest = int(lengths[positions[0]])
+        width = min(-(-longest // WIDTH_STEP) * WIDTH_STEP, backbone.max_tokens)
+        ids = pad([rows[at] for at in positions], pad_id=filler, width=width)
         _require_known(ids, backbone)
         count("batch", texts=len(positions), tokens=int(lengths[positions].sum()))
         yield positions, ids, lengths[positions]
