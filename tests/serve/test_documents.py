@@ -133,3 +133,16 @@ def test_no_document_tells_where_files_lie_or_makes_the_server_read_one(tmp_path
         found = http.get(f"{AT}/x").json()
         assert (found["text"], found["source"]) == ("the sun", "secret.txt")
         assert str(tmp_path) not in http.get(AT, params={"format": "ndjson"}).text
+
+
+@pytest.mark.parametrize("key", ["two\nlines", "\n", "ends\n", "a\u2028b"])
+def test_ids_may_hold_line_breaks(http, key):
+    assert http.post(AT, json={"id": key, "text": "A river."}).status_code == 200
+    assert http.get(f"{AT}/{quote(key, safe='')}").json()["id"] == key
+    assert http.delete(f"{AT}/{quote(key, safe='')}").json()["documents"] == 1
+
+
+def test_conditions_are_of_limited_length(http):
+    long = "(" * 9000
+    assert "8192" in http.post(f"{AT}/delete", json={"where": long}).json()["error"]["message"]
+    assert "8192" in http.get(AT, params={"where": long}).json()["error"]["message"]

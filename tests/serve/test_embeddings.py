@@ -1,6 +1,8 @@
 """/v1/embeddings and /v1/models: OpenAI's own client, every form of input, what is refused, and back-pressure."""
 
+import asyncio
 import base64
+import contextlib
 import json
 import threading
 import time
@@ -12,9 +14,11 @@ import openai
 import pytest
 
 from gnomon.core.contracts import DelegatingEncoder
+from gnomon.core.errors import InvalidInput
 from gnomon.encode.load import load_encoder
 from gnomon.serve import app
 from gnomon.serve.models import registry
+from gnomon.serve.models.encoder import ServedEncoder
 from gnomon.serve.settings import BatchSettings, Limits
 from gnomon.serve.state import ServerState
 from support.serve_app import client, make_collection, server
@@ -249,3 +253,16 @@ def test_a_caller_that_leaves_gives_up_its_place(held, monkeypatch):
         until(lambda: served.load.calls == 0)
         held.gate.set()
         assert first.result().status_code == 200
+
+
+def test_a_large_body_is_read_beside_other_requests(http, monkeypatch):
+    holds_up = []
+
+    def decode(self, tokens):
+        with contextlib.suppress(RuntimeError):
+            holds_up.append(asyncio.get_running_loop())
+        raise InvalidInput(f"{len(tokens)} of them")
+
+    monkeypatch.setattr(ServedEncoder, "decode", decode)
+    refused(post(http, input=[[1]] * 20_000), 400, "20000 of them")
+    assert not holds_up

@@ -243,3 +243,15 @@ def test_other_sites_and_open_streams_are_refused(address):
         assert httpx2.post(f"{address}/mcp", json=call, headers={**headers, **more}).status_code in (403, 421)
     assert httpx2.get(f"{address}/mcp").status_code == 405
     assert httpx2.post(f"{address}/mcp", content=b"{", headers=headers).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("search", {"query": "x" * 40_000}),
+        ("search", {"query": "x", "where": "(" * 9000}),
+        ("ask", {"question": "x" * 40_000}),
+    ],
+)
+def test_arguments_are_as_limited_as_over_http(call, tool, arguments):
+    assert re.search(r"at most (8192|32768) characters", call(tool, **arguments))

@@ -123,6 +123,44 @@ def test_a_revoked_key_ends_at_once(kb, tmp_path):
         assert http.get("/v1/collections", headers=bearer(token)).status_code == 401
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"{",
+        b"[]",
+        b"[" * 100_000,
+        b'{"keys": [{"name": "a", "scope": "admin", "sha256": "' + "ä".encode() + b'", "created": ""}]}',
+        b'{"keys": [{"name": "a", "scope": "admin", "sha256": "'
+        + b"0" * 64
+        + b'", "created": "", "expires": "soon"}]}',
+    ],
+)
+def test_a_file_of_keys_that_is_damaged_lets_nobody_in(kb, tmp_path, caplog, damage):
+    keys = KeyFile(tmp_path / "keys.json")
+    _, token = keys.create("laptop")
+    with client({"kb": kb}, keys=keys.path) as http:
+        keys.path.write_bytes(damage)
+        answer = http.get("/v1/collections", headers=bearer(token))
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "KeysUnreadable")
+        assert http.get("/health").status_code == 200
+    assert str(tmp_path) not in answer.text
+    assert str(keys.path) in caplog.text or "keys[0]" in caplog.text
+
+
+def test_what_is_of_the_whole_server_is_for_a_key_of_all_collections(guarded, tokens):
+    guarded.post("/v1/embeddings", json={"input": "sun", "model": "model"}, headers=bearer(tokens["reader"]))
+    everything = guarded.get("/metrics", headers=bearer(tokens["reader"])).text
+    own = guarded.get("/metrics", headers=bearer(tokens["other"])).text
+    assert 'queue="model model"' in everything
+    assert 'collection="elsewhere"' in own
+    assert "kb" not in own
+    assert "queue=" not in own
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(guarded.app.state.gnomon, "reason_against", lambda: "the collection 'kb' cannot be searched")
+        said = [guarded.get("/ready", headers=headers).text for headers in ({}, bearer(tokens["reader"]))]
+    assert ["'kb'" in each for each in said] == [False, True]
+
+
 def test_each_route_says_what_it_requires(kb):
     """A new route is found here when it forgets `requires`, or names its collection in a way that no key is held to."""
     app = create_app(ServeSettings(collections={"kb": kb}))

@@ -95,3 +95,10 @@ def test_filters_are_conditions(filters: dict[str, Any], where: str) -> None:
 def test_what_is_no_filter_is_refused(filters: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput, match="filter"):
         condition_of(filters)
+
+
+def test_a_filter_is_as_limited_as_a_condition() -> None:
+    each = {"type": "eq", "key": "year", "value": 2020}
+    assert condition_of({"type": "or", "filters": [each] * 200})
+    with pytest.raises(InvalidInput, match="201 comparisons"):
+        condition_of({"type": "or", "filters": [each] * 201})

@@ -106,7 +106,7 @@ def parse(text: str) -> Condition:
         raise InvalidInput(came, expected="a condition on documents", hint=EXAMPLE)
     if not _is_text(text):
         raise InvalidInput("a condition with characters that no text holds", expected="valid Unicode without NUL")
-    return _within_limits(read(text))
+    return within_limits(read(text))
 
 
 def from_mapping(where: Mapping[str, Any]) -> Condition:
@@ -121,7 +121,7 @@ def from_mapping(where: Mapping[str, Any]) -> Condition:
     >>> from_mapping({"year": {">=": 2020}, "lang": "de"}) == parse("year >= 2020 and lang = 'de'")
     True
     """
-    return _within_limits(_entries(where, "where", 0))
+    return within_limits(_entries(where, "where", 0))
 
 
 EXAMPLE = "for example: id like 'docs/%' and year >= 2020 and lang in ('en', 'de')"
@@ -151,7 +151,8 @@ def fields(condition: Condition) -> list[Field]:
     return [condition.field]
 
 
-def _within_limits(condition: Condition) -> Condition:
+def within_limits(condition: Condition) -> Condition:
+    """The condition. Raises InvalidInput where it has more comparisons, or is deeper, than SQLite bears."""
     tests, depth = _size(condition)
     if tests > MOST_TESTS or depth > DEEPEST:
         raise InvalidInput(

@@ -56,6 +56,12 @@ class Unauthorized(RequestError):
     headers: Mapping[str, str] = {"www-authenticate": "Bearer"}
 
 
+class KeysUnreadable(RequestError):
+    """The file of API keys cannot be read, so that nobody is let in."""
+
+    status = 503
+
+
 class Forbidden(RequestError):
     """The API key is for other collections, or for less."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import orjson
 from fastapi import Request, Response
@@ -14,8 +14,11 @@ from pydantic import ValidationError
 
 from gnomon.serve.errors import UnsupportedContentType
 
-LARGE_BYTES = 256 << 10
-"""Larger bodies are parsed in a thread by `DirectRoute`, so that other requests need not wait."""
+P = ParamSpec("P")
+T = TypeVar("T")
+
+LARGE_BYTES = 64 << 10
+"""What larger bodies hold is read in a thread, so that other requests need not wait."""
 
 
 class JsonRoute(APIRoute):
@@ -64,12 +67,19 @@ class DirectRoute(APIRoute):
                 )
             raw = await request.body()
             try:
-                wanted = await asyncio.to_thread(parse, raw) if len(raw) > LARGE_BYTES else parse(raw)
+                wanted = await beside_others(request, parse, raw)
             except ValidationError as error:
                 raise RequestValidationError(_as_fastapi(error, raw)) from None
             return await endpoint(request, wanted, **request.path_params)  # type: ignore[no-any-return]
 
         return handle
+
+
+async def beside_others(request: Request, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """What a function makes of a request's body, which has been read: of a large one in a thread."""
+    if len(await request.body()) > LARGE_BYTES:
+        return await asyncio.to_thread(function, *args, **kwargs)
+    return function(*args, **kwargs)
 
 
 def _as_fastapi(error: ValidationError, raw: bytes) -> list[dict[str, Any]]:

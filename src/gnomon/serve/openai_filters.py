@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gnomon.core.errors import InvalidInput
-from gnomon.retrieve.where import DEEPEST, And, Condition, Or, from_mapping, joined
+from gnomon.retrieve.where import DEEPEST, And, Condition, Or, from_mapping, joined, within_limits
 
 _OPERATORS = {"eq": "=", "ne": "!=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<=", "in": "in", "nin": "not in"}
 _COMPOUND: dict[str, Callable[[tuple[Condition, ...]], Condition]] = {
@@ -26,7 +26,7 @@ def condition_of(filters: Mapping[str, Any]) -> Condition:
     >>> condition_of({"type": "gte", "key": "year", "value": 2020}) == parse("year >= 2020")
     True
     """
-    return _condition(filters, 0)
+    return within_limits(_condition(filters, 0))
 
 
 def _condition(filters: Any, depth: int) -> Condition:

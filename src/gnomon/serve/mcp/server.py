@@ -20,6 +20,7 @@ from gnomon.core.errors import GnomonError
 from gnomon.serve.mcp import tools
 from gnomon.serve.mcp.tools import Caller
 from gnomon.serve.schemas.mcp import FetchedDocument, SearchResults, StatusResult, ToolAnswer
+from gnomon.serve.schemas.search import LONGEST_CONDITION, LONGEST_QUERY
 from gnomon.serve.security.access import visible
 from gnomon.serve.state import ServerState
 from gnomon.serve.work import WorkQueue
@@ -35,7 +36,11 @@ _DATA = (
 _OF_PYDANTIC = re.compile(r"\d+ validation errors? for \w+|\[type=[^\n]*|For further information visit \S+")
 
 Query = Annotated[
-    str, Field(description="What to look for: a question, a phrase, or names. A phrase in double quotes must occur.")
+    str,
+    Field(
+        max_length=LONGEST_QUERY,
+        description="What to look for: a question, a phrase, or names. A phrase in double quotes must occur.",
+    ),
 ]
 Name = Annotated[
     str | None, Field(description="Which collection, by a name that `status` lists; without one the first.")
@@ -43,6 +48,7 @@ Name = Annotated[
 Where = Annotated[
     str | None,
     Field(
+        max_length=LONGEST_CONDITION,
         description="Only documents that meet a condition on their metadata, whose fields `status` lists: "
         "year >= 2020 and lang in ('en', 'de')",
     ),
@@ -52,7 +58,7 @@ Limit = Annotated[
     Field(description="How many passages at most.", json_schema_extra={"minimum": 1, "maximum": tools.MOST_RESULTS}),
 ]
 PassageName = Annotated[str, Field(description="An id that `search`, `ask` or the last `fetch` (next) returned.")]
-Question = Annotated[str, Field(description="A whole question, in a sentence.")]
+Question = Annotated[str, Field(max_length=LONGEST_QUERY, description="A whole question, in a sentence.")]
 
 
 def mcp_server(state: ServerState) -> MCPServer[Any]:

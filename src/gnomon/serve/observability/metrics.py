@@ -93,9 +93,15 @@ class Metrics:
             MultiProcessCollector(shown, folder)  # type: ignore[no-untyped-call]
         else:
             shown.register(self._registry)
-        for collector in collectors:
-            shown.register(collector)
-        return generate_latest(shown)
+        return metrics_text(collectors, shown)
+
+
+def metrics_text(collectors: Sequence[Collector], shown: CollectorRegistry | None = None) -> bytes:
+    """What collectors give in Prometheus' text format, after what a registry has."""
+    shown = shown or CollectorRegistry()
+    for collector in collectors:
+        shown.register(collector)
+    return generate_latest(shown)
 
 
 @contextmanager

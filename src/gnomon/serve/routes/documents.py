@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import TypeAdapter, ValidationError
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import ClientDisconnect
 
 from gnomon.collection import Collection, DocumentPage
@@ -33,9 +34,24 @@ from gnomon.serve.schemas.documents import (
     DocumentIn,
     DocumentOut,
 )
+from gnomon.serve.schemas.search import LONGEST_CONDITION
 from gnomon.serve.security.access import requires
 from gnomon.serve.state import ServerState, state_of
 
+
+class _AnyText(Convertor[str]):
+    """All the rest of an address, line breaks too, which `path` leaves out."""
+
+    regex = "(?s:.*)"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("text", _AnyText())
 router = APIRouter(prefix="/v1/collections/{collection}/documents", tags=["Documents"], route_class=JsonRoute)
 
 _BODY: TypeAdapter[DocumentIn | list[DocumentIn]] = TypeAdapter(DocumentIn | list[DocumentIn])
@@ -128,7 +144,12 @@ async def list_documents(
     after: Annotated[int, Query(ge=0, le=_MAX_CURSOR, description="The cursor of the page before: its `next`.")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000, description="Ids on a page.")] = 100,
     where: Annotated[
-        str | None, Query(description="A condition on the metadata.", examples=["year >= 2020 and lang = 'de'"])
+        str | None,
+        Query(
+            max_length=LONGEST_CONDITION,
+            description="A condition on the metadata.",
+            examples=["year >= 2020 and lang = 'de'"],
+        ),
     ] = None,
     format: Annotated[str, Query(pattern="^(json|ndjson)$", description="`ndjson` exports whole documents.")] = "json",  # noqa: A002
     accept: Annotated[str | None, Header()] = None,
@@ -191,7 +212,7 @@ def _delete(kb: Collection, wanted: DeleteDocuments) -> DeleteReport:
     return DeleteReport(documents=len(set(there)), chunks=kb.remove(there))
 
 
-@router.get("/{document:path}", dependencies=[Depends(requires("read"))])
+@router.get("/{document:text}", dependencies=[Depends(requires("read"))])
 async def get_document(
     request: Request,
     collection: str,
@@ -217,7 +238,7 @@ def _document(kb: Collection, key: str, *, chunks: bool) -> DocumentOut:
     return DocumentOut(**_plain(document), chunks=spans)
 
 
-@router.delete("/{document:path}", dependencies=[Depends(requires("admin"))])
+@router.delete("/{document:text}", dependencies=[Depends(requires("admin"))])
 async def delete_document(request: Request, collection: str, document: str) -> DeleteReport:
     """Delete one document."""
     state = state_of(request)

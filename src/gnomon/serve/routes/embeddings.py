@@ -12,7 +12,7 @@ from gnomon.core.errors import InvalidInput
 from gnomon.core.similarity import normalise
 from gnomon.core.vectors import Vectors
 from gnomon.serve.identity import DEMANDED_SPACE, MODEL_HEADERS, SPACE, require_space
-from gnomon.serve.json_body import DirectRoute
+from gnomon.serve.json_body import DirectRoute, beside_others
 from gnomon.serve.json_response import json_response
 from gnomon.serve.models.encoder import ServedEncoder
 from gnomon.serve.schemas.embeddings import ROLES, EmbeddingsRequest, EmbeddingsResponse, EmbedRequest
@@ -38,7 +38,7 @@ async def create_embeddings(request: Request, wanted: EmbeddingsRequest) -> Resp
     """
     state = state_of(request)
     model = await _model(request, state, wanted.model)
-    texts = _texts(wanted.input, model)
+    texts = await beside_others(request, _texts, wanted.input, model)
     _require_dimensions(model, wanted.dimensions)
     _require_space(request, model, wanted.dimensions)
     vectors, tokens = await model.embed(texts, role=wanted.role, truncate=wanted.truncate in (True, "END"))

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from gnomon.core.ranking import Hit
 from gnomon.retrieve.where import to_condition
 from gnomon.serve.identity import ANSWER_HEADERS, DEMANDED_SPACE, SPACE, identity_headers
-from gnomon.serve.json_body import DirectRoute
+from gnomon.serve.json_body import DirectRoute, beside_others
 from gnomon.serve.json_response import json_response
 from gnomon.serve.redaction import public_name
 from gnomon.serve.schemas.search import SearchAnswer, SearchAnswers, SearchRequest
@@ -47,7 +47,7 @@ async def search(request: Request, body: SearchRequest, collection: str) -> Resp
         k=body.k,
         mode=body.mode,
         by=body.by,
-        where=None if body.where is None else to_condition(body.where),
+        where=None if body.where is None else await beside_others(request, to_condition, body.where),
         collapse=body.collapse,
     )
     found = await state.searches.search(

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from gnomon.core.ranking import Hit
 from gnomon.serve.identity import ANSWER_HEADERS, DemandedSpace, identity_headers
-from gnomon.serve.json_body import JsonRoute
+from gnomon.serve.json_body import JsonRoute, beside_others
 from gnomon.serve.json_response import json_response
 from gnomon.serve.openai_filters import condition_of
 from gnomon.serve.schemas.vector_stores import (
@@ -85,7 +85,7 @@ async def search_vector_store(
     """Search a collection. Of several queries the best results of all are merged."""
     state = state_of(request)
     queries = [body.query] if isinstance(body.query, str) else body.query
-    where = None if body.filters is None else condition_of(body.filters)
+    where = None if body.filters is None else await beside_others(request, condition_of, body.filters)
     found = await state.searches.search(
         lambda: state.collections.views(collection).open(None),
         queries,

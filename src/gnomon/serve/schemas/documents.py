@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gnomon.serve.schemas.search import Where
+
 Metadata = Annotated[
     dict[str, Any],
     Field(description="Plain JSON values by field; conditions (`where`) compare them.", examples=[{"year": 2020}]),
@@ -89,9 +91,7 @@ class DeleteDocuments(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     ids: list[str] | None = Field(None, max_length=10_000, description="Ids; unknown ones are ignored.")
-    where: str | dict[str, Any] | None = Field(
-        None, description="A condition on the metadata.", examples=["year < 2000 and lang = 'de'"]
-    )
+    where: Where = None
 
 
 class DeleteReport(BaseModel):

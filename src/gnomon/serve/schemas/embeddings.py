@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, StrictBool
+from pydantic import BaseModel, BeforeValidator, Field, PlainValidator, StrictBool
 
 from gnomon.core.contracts import Role
 
@@ -48,8 +48,8 @@ class EmbeddingsRequest(BaseModel):
     """What POST /v1/embeddings takes: OpenAI's fields, and `input_type` and `truncate`."""
 
     input: Annotated[
-        str | list[str] | list[int] | list[list[int]],
-        BeforeValidator(_checked_input),
+        Any,
+        PlainValidator(_checked_input, json_schema_input_type=str | list[str] | list[int] | list[list[int]]),
         Field(
             description="A text, any number of texts, or their token ids by the model's own tokenizer.",
             examples=["The gnomon casts a shadow.", ["one text", "another"]],

@@ -12,7 +12,8 @@ from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from gnomon.core.errors import GnomonError
-from gnomon.serve.errors import Forbidden, Unauthorized, error_response
+from gnomon.serve.errors import Forbidden, KeysUnreadable, Unauthorized, error_response
+from gnomon.serve.logs import SERVER
 from gnomon.serve.security.keys import ApiKey, KeyFile, Scope
 
 COLLECTION_PARAMETERS = ("collection", "vector_store_id")
@@ -53,7 +54,11 @@ class Authentication:
                 expected="the header Authorization: Bearer KEY",
                 hint="make one where the server runs: gnomon keys create NAME",
             )
-        key = self.keys.find(token.strip())
+        try:
+            key = self.keys.find(token.strip())
+        except GnomonError as error:
+            SERVER.error("no API key can be checked: %s", error.message)
+            raise KeysUnreadable("no API key can be checked at the moment", hint="the server's log says why") from error
         if key is None:
             raise Unauthorized("the API key is not known here", expected="a key that `gnomon keys list` shows")
         if key.expired:
@@ -104,6 +109,12 @@ def check_access(key: ApiKey, scope: Scope, collection: str | None = None) -> No
             f"the API key {key.name!r} is not for the collection {collection[:100]!r}",
             expected=f"one of: {', '.join(key.collections or ()) or 'none'}",
         )
+
+
+def sees_all(request: Request) -> bool:
+    """Whether a request may learn of everything that is served: no keys are in force, or its key is for all."""
+    key = getattr(request.state, "api_key", None)
+    return request.app.state.gnomon.settings.keys is None or (key is not None and key.collections is None)
 
 
 def visible(request: Request, names: Iterable[str]) -> list[str]:

@@ -26,6 +26,7 @@ Scope = Literal["read", "admin"]
 PREFIX = "gnomon_"
 """How every key begins, so that scanners for leaked secrets can find them."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _LOCK_SECONDS = 10.0
 
 
@@ -44,7 +45,13 @@ class ApiKey:
     collections: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.expires is not None and datetime.fromisoformat(self.expires).tzinfo is None:
+        if not _SHA256.fullmatch(self.sha256):
+            raise InvalidInput(f"sha256 = {self.sha256!r}", expected="64 digits of 0 to 9 and a to f")
+        try:
+            zone = UTC if self.expires is None else datetime.fromisoformat(self.expires).tzinfo
+        except ValueError:
+            zone = None
+        if zone is None:
             raise InvalidInput(
                 f"expires = {self.expires!r}", expected="a time with its zone: 2027-01-31T12:00:00+00:00"
             )
@@ -155,7 +162,7 @@ class KeyFile:
             plain = json.loads(self.path.read_bytes())
         except OSError as error:
             raise _unreadable(self.path, error) from error
-        except ValueError:
+        except (ValueError, RecursionError):
             raise InvalidInput(f"{self.path} is no JSON", expected="a file that `gnomon keys create` made") from None
         return from_plain(_Stored, plain, name=str(self.path)).keys
 
