@@ -55,6 +55,11 @@ class Caller:
         name = name or self.names[0]
         return name, self.collections.get(name)
 
+    def pinned(self, name: str | None) -> tuple[str, Collection]:
+        """As `collection`, with one version for all that is asked of it."""
+        name, kb = self.collection(name)
+        return name, kb.pinned()
+
 
 def search(
     caller: Caller, query: str, *, collection: str | None = None, limit: int = 10, where: str | None = None
@@ -62,7 +67,7 @@ def search(
     """The best passages for a query. Raises UnknownCollection, and what `Collection.search` raises."""
     if not 1 <= limit <= MOST_RESULTS:
         raise InvalidInput(f"limit = {limit}", expected=f"1 to {MOST_RESULTS}")
-    name, kb = caller.collection(collection)
+    name, kb = caller.pinned(collection)
     hits = kb.search(query, k=limit, where=where)
     shown = [hit.document for hit in hits]
     caller.query_logs.append(kb, query, shown, version=kb.version.name, where=where, k=limit)
@@ -148,7 +153,7 @@ def ask(
     chat: ChatModel | None = None,
 ) -> ToolAnswer:
     """An answer whose citations were verified. Raises UnknownCollection, and what `gnomon.answer.ask` raises."""
-    name, kb = caller.collection(collection)
+    name, kb = caller.pinned(collection)
     answer = answer_question(kb, question, chat=chat, settings=AskSettings(where=where))
     shown = list(dict.fromkeys(passage.document for passage in answer.passages))
     caller.query_logs.append(kb, question, shown, version=kb.version.name, kind="answer", where=where)
