@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from gnomon.core.errors import InvalidInput, StorageError
 from gnomon.serve.app import create_app
+from gnomon.serve.errors import Conflict
 from gnomon.serve.json_body import DirectRoute, JsonRoute
 from gnomon.serve.security.access import COLLECTION_PARAMETERS, PUBLIC_FOLDERS, PUBLIC_PATHS, requires
 from gnomon.serve.security.exposure import check_keys, is_exposed
@@ -326,6 +327,23 @@ def test_no_answer_tells_where_files_lie(kb, caplog):
         error = http.get("/v1/full").json()["error"]
     assert (error["message"], error["hint"]) == ("collection.db cannot be written", "gnomon doctor 'kb'")
     assert "/srv/home/kb/collection.db" in caplog.text
+
+
+def test_no_refusal_tells_where_a_collection_lies(kb):
+    app = create_app(ServeSettings(collections={"docs": kb}))
+
+    @app.get("/v1/busy")
+    async def busy() -> None:
+        raise Conflict(f"a migration of {kb} is running", hint=f"gnomon status {kb}")
+
+    with TestClient(app, base_url="http://127.0.0.1") as http:
+        answer = http.get("/v1/busy")
+    error = answer.json()["error"]
+    assert (answer.status_code, error["message"], error["hint"]) == (
+        409,
+        "a migration of docs is running",
+        "gnomon status docs",
+    )
 
 
 def test_a_defect_is_logged_and_only_its_id_is_told(kb, caplog):

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from gnomon.collection.catalog import versions
 from gnomon.core import errors
 from gnomon.core.errors import GnomonError
+from gnomon.serve.redaction import without_folder
 
 _LONGEST_MESSAGE = 500
 _FOLDERS = re.compile(r"(?<![\w:/.<])(?:[A-Za-z]:)?[/\\](?:[^/\\\s'\",;:]+[/\\])+")
@@ -181,9 +182,7 @@ def status_of(error: GnomonError) -> int:
 def error_body(error: GnomonError, *, param: str | None = None) -> dict[str, Any]:
     """The body of an error's answer: one line each, and no folders of this machine where the server is at fault."""
     is_ours = status_of(error) >= 500
-    message, expected, hint = (
-        _without_folders(text) if is_ours else text for text in (error.message, error.expected, error.hint)
-    )
+    message, expected, hint = told(error)
     return {
         "error": {
             "message": _one_line(message),
@@ -196,13 +195,20 @@ def error_body(error: GnomonError, *, param: str | None = None) -> dict[str, Any
     }
 
 
+def told(error: GnomonError) -> tuple[str, str, str]:
+    """An error's message, what it expected, and its hint: without folders of this machine where the server is at fault.
+
+    The log has them.
+    """
+    is_ours = status_of(error) >= 500
+    texts = (error.message, error.expected, error.hint)
+    message, expected, hint = (_FOLDERS.sub("", text) if is_ours else text for text in texts)
+    return message, expected, hint
+
+
 def _one_line(message: str) -> str:
     first = message.partition("\n")[0]  # a condition's error shows the place in further lines
     return first if len(first) <= _LONGEST_MESSAGE else f"{first[:_LONGEST_MESSAGE]} …"
-
-
-def _without_folders(text: str) -> str:
-    return _FOLDERS.sub("", text)  # the log has them
 
 
 def error_response(error: GnomonError, *, param: str | None = None) -> JSONResponse:
@@ -211,10 +217,13 @@ def error_response(error: GnomonError, *, param: str | None = None) -> JSONRespo
     return JSONResponse(error_body(error, param=param), status_of(error), headers)
 
 
-async def _known(_: Request, error: GnomonError) -> Response:
+async def _known(request: Request, error: GnomonError) -> Response:
     if status_of(error) >= 500:
         _LOG.warning("%s: %s", type(error).__name__, error.message)
-    return error_response(error)
+    body = error_body(error)
+    for name, folder in request.app.state.gnomon.settings.collections.items():
+        body = without_folder(body, folder, name)
+    return JSONResponse(body, status_of(error), dict(error.headers) if isinstance(error, RequestError) else None)
 
 
 async def _malformed(_: Request, error: RequestValidationError) -> Response:

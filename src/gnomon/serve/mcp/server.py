@@ -17,6 +17,7 @@ from starlette.requests import Request
 
 from gnomon import __version__
 from gnomon.core.errors import GnomonError
+from gnomon.serve.errors import told
 from gnomon.serve.mcp import tools
 from gnomon.serve.mcp.tools import Caller
 from gnomon.serve.schemas.mcp import FetchedDocument, SearchResults, StatusResult, ToolAnswer
@@ -140,7 +141,8 @@ async def _run(work: WorkQueue, function: Callable[P, T], /, *args: P.args, **kw
     try:
         return await work.run(function, *args, **kwargs)
     except GnomonError as error:
-        parts = (error.message, error.expected and f"expected: {error.expected}", error.hint)
+        message, expected, hint = told(error)
+        parts = (message, expected and f"expected: {expected}", hint)
         raise ToolError("; ".join(part for part in parts if part)) from error
 
 
