@@ -134,6 +134,8 @@ def test_search_settings_are_changed_by_name(kb: Collection) -> None:
         change_retrieval(base, {"fuse.wieghts": [1, 2]})
     with pytest.raises(InvalidInput, match="the search setting 'depth'"):
         change_retrieval(base, {"depth": 3})
+    with pytest.raises(InvalidInput, match="the search setting rerank = 'x'"):
+        change_retrieval(base, {"rerank": "x"})
     with pytest.raises(InvalidInput, match=r"\[fuse\]: weights = 'x'"):
         change_retrieval(base, {"fuse.weights": "x"})
     with pytest.raises(InvalidInput, match="mode = 'fuzzy'"):

@@ -168,6 +168,10 @@ def change_retrieval(base: RetrievalSettings, changes: Mapping[str, Any]) -> Ret
             plain[group] = {**(plain.get(group) or {}), name: value}
         elif value is None:
             plain.pop(group, None)
+        elif group in _GROUPS and not isinstance(value, Mapping):
+            raise InvalidInput(
+                f"the search setting {group} = {value!r}", expected=f"a table of {', '.join(_field_names(group))}"
+            )
         else:
             plain[group] = value
     try:
