@@ -137,6 +137,7 @@ def test_a_hit_as_json():
         "snippet": "Wait for all of them. Then  collect the results",
         "highlights": [[0, 4], [28, 35]],
         "stages": {"dense": None, "lexical": 3.25},
+        "shares": {},
         "metadata": {},
         "more": 0,
         "copies": [],

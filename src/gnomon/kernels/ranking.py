@@ -114,7 +114,11 @@ def convex(columns: Sequence[Float[np.ndarray, " ids"]], weights: Sequence[float
 def convex_shares(
     columns: Sequence[Float[np.ndarray, " ids"]], weights: Sequence[float]
 ) -> Float[np.ndarray, " lists ids"]:
-    """What each list adds to the sum of `convex`, a row a list."""
+    """What each list adds to the sum of `convex`, a row a list.
+
+    >>> convex_shares([np.array([1.0, 3.0, np.nan]), np.array([np.nan, 5.0, 4.0])], [0.5, 0.5]).tolist()
+    [[0.0, 0.5, 0.0], [0.0, 0.5, 0.0]]
+    """
     rows = [weight * np.nan_to_num(min_max(column), nan=0.0) for column, weight in zip(columns, weights, strict=True)]
     return np.stack(rows)
 
@@ -135,7 +139,11 @@ def reciprocal_rank(
 def reciprocal_rank_shares(
     columns: Sequence[Float[np.ndarray, " ids"]], weights: Sequence[float], *, constant: float = 60.0
 ) -> Float[np.ndarray, " lists ids"]:
-    """What each list adds to the sum of `reciprocal_rank`, a row a list."""
+    """What each list adds to the sum of `reciprocal_rank`, a row a list.
+
+    >>> reciprocal_rank_shares([np.array([0.9, 0.1]), np.array([np.nan, 0.5])], [1.0, 1.0]).round(5).tolist()
+    [[0.01639, 0.01613], [0.0, 0.01639]]
+    """
     rows = np.zeros((len(columns), len(columns[0])), dtype=np.float64)
     for row, column, weight in zip(rows, columns, weights, strict=True):
         found = np.flatnonzero(~np.isnan(column))
