@@ -19,7 +19,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from gnomon.core.errors import InvalidInput
-from gnomon.core.files import exists, storage_errors
+from gnomon.core.files import exists, is_folder, storage_errors
 
 FOLDER, _NEWEST = "queries", "log.jsonl"
 _MOST_CHARACTERS = 4096
@@ -147,6 +147,8 @@ def _all_logged(place: Path) -> Iterator[LoggedQuery]:
 
 def _files(folder: Path) -> list[Path]:
     """The files of a query log, oldest first."""
+    if not is_folder(folder):
+        return []
     numbers = []
     for path in folder.glob("log.*.jsonl"):
         number = path.name.split(".")[1]
