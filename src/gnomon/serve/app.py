@@ -10,6 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from gnomon import __version__
 from gnomon.serve import errors
+from gnomon.serve.blas_threads import one_blas_thread
 from gnomon.serve.lifecycle import announced, end_process, end_with_parent
 from gnomon.serve.logs import log_to_stderr
 from gnomon.serve.mcp import http as mcp_http
@@ -139,5 +140,6 @@ def _protect(app: FastAPI, settings: ServeSettings) -> None:
 def app_of_worker() -> FastAPI:
     """The application of a process that `gnomon.serve.serve` started."""
     log_to_stderr()
+    one_blas_thread()
     end_with_parent()
     return create_app(ServeSettings.from_environment(), abandon=end_process)

@@ -39,6 +39,7 @@ def serve(
         from uvicorn.supervisors import Multiprocess
 
         from gnomon.serve.app import create_app
+        from gnomon.serve.blas_threads import one_blas_thread
         from gnomon.serve.observability.metrics import shared_metrics
         from gnomon.serve.state import CollectionRegistry, ServerState
     except ImportError:
@@ -52,6 +53,7 @@ def serve(
         opened = ServerState(settings)
         opened.open(progress)
         log_to_stderr()
+        one_blas_thread()
     else:
         with closing(CollectionRegistry(settings.collections)) as registry:
             registry.open()
