@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from threadpoolctl import threadpool_limits
-
 
 def one_blas_thread() -> None:
     """From now on this process multiplies matrices in one thread.
@@ -12,4 +10,6 @@ def one_blas_thread() -> None:
     do so by spinning, on cores that the model's inference needs: on two cores a hybrid search of four queries took 69
     ms of processor time with them, and 37 without.
     """
+    from threadpoolctl import threadpool_limits
+
     threadpool_limits(1, user_api="blas")

@@ -11,6 +11,7 @@ from typing import Any
 
 from gnomon.core.errors import InvalidInput, StorageError, missing_extra
 from gnomon.core.progress import ProgressCallback, no_progress
+from gnomon.serve.blas_threads import one_blas_thread
 from gnomon.serve.lifecycle import end_process, signals_ignored
 from gnomon.serve.logs import log_to_stderr
 from gnomon.serve.security.exposure import check_keys
@@ -39,7 +40,6 @@ def serve(
         from uvicorn.supervisors import Multiprocess
 
         from gnomon.serve.app import create_app
-        from gnomon.serve.blas_threads import one_blas_thread
         from gnomon.serve.observability.metrics import shared_metrics
         from gnomon.serve.state import CollectionRegistry, ServerState
     except ImportError:
