@@ -125,7 +125,7 @@ def everyone(folder: Path, infinity: Path) -> Iterator[Any]:
         port = free_port()
         code = (
             f"{settings}serve(ServeSettings(models=({str(folder)!r},), port={port}, request_log=False, "
-            f"batching=BatchSettings(enabled={batching})))"
+            f"batching=BatchingSettings(enabled={batching})))"
         )
         yield started(name, [sys.executable, "-c", code], port=port, path="/v1/embeddings")
     for name, options in (("infinity", ()), ("infinity, no BetterTransformer", ("--no-bettertransformer",))):

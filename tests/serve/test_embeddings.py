@@ -19,7 +19,7 @@ from gnomon.encode.load import load_encoder
 from gnomon.serve import app
 from gnomon.serve.models import registry
 from gnomon.serve.models.encoder import ServedEncoder
-from gnomon.serve.settings import BatchSettings, Limits
+from gnomon.serve.settings import BatchingSettings, Limits
 from gnomon.serve.state import ServerState
 from support.serve_app import client, make_collection, server
 
@@ -218,7 +218,7 @@ def until(condition):
 
 
 def test_a_full_queue_answers_429_and_when_to_come_again(held):
-    limited = BatchSettings(queued_tokens=8)
+    limited = BatchingSettings(queued_tokens=8)
     with client(models=("toy",), batching=limited) as http, ThreadPoolExecutor(2) as pool:
         first = pool.submit(post, http, input="time")
         assert held.reached.wait(20)

@@ -1,5 +1,5 @@
 from .app import create_app
 from .server import serve
-from .settings import BatchSettings, ChatSettings, Limits, ServeSettings
+from .settings import BatchingSettings, ChatSettings, Limits, ServeSettings
 
-__all__ = ["BatchSettings", "ChatSettings", "Limits", "ServeSettings", "create_app", "serve"]
+__all__ = ["BatchingSettings", "ChatSettings", "Limits", "ServeSettings", "create_app", "serve"]

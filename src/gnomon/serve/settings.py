@@ -51,7 +51,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class BatchSettings:
+class BatchingSettings:
     """How the texts of concurrent requests are encoded together.
 
     `max_wait_ms` is how long a batch waits for more texts where the one before was of several requests, `max_tokens`
@@ -98,7 +98,7 @@ class ServeSettings:
     allowed_hosts: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
-    batching: BatchSettings = field(default_factory=BatchSettings)
+    batching: BatchingSettings = field(default_factory=BatchingSettings)
 
     def __post_init__(self) -> None:
         if not (self.collections or self.models or self.rerankers):
