@@ -14,7 +14,7 @@ from gnomon.cli.app import Json, app, example
 from gnomon.core.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from gnomon.serve.settings import BatchSettings, Limits
+    from gnomon.serve.settings import BatchingSettings, Limits
 
 
 Llm = Annotated[
@@ -181,11 +181,11 @@ def serve(
     run(settings, started=started, progress=print_message)
 
 
-def _tuned(given: Sequence[str], **seconds: float) -> tuple[Limits, BatchSettings]:
+def _tuned(given: Sequence[str], **seconds: float) -> tuple[Limits, BatchingSettings]:
     """Limits and batching. Raises InvalidInput for a setting that there is not, or of another type."""
     from gnomon.cli.settings import settings_tables
     from gnomon.core.serialize import from_plain
-    from gnomon.serve.settings import BatchSettings, Limits
+    from gnomon.serve.settings import BatchingSettings, Limits
 
     tables = settings_tables(given, such_as="limits.body_bytes=67108864")
     limits, batching = tables.pop("limits", {}), tables.pop("batching", {})
@@ -195,7 +195,9 @@ def _tuned(given: Sequence[str], **seconds: float) -> tuple[Limits, BatchSetting
             f"--set {name}", expected="limits.NAME=VALUE or batching.NAME=VALUE", hint="docs/serving.md lists them"
         )
     limits = {**seconds, **limits} if isinstance(limits, dict) else limits
-    return from_plain(Limits, limits, name="--set limits"), from_plain(BatchSettings, batching, name="--set batching")
+    return from_plain(Limits, limits, name="--set limits"), from_plain(
+        BatchingSettings, batching, name="--set batching"
+    )
 
 
 def _print_addresses(address: str, *, tools: bool, as_json: bool) -> None:
