@@ -140,9 +140,11 @@ def test_the_colours_that_were_chosen_stay(browser: Any, base: str) -> None:
         light = own.evaluate(ground)
         own.get_by_role("button", name="Colours: as the system").click()
         own.get_by_role("button", name="Colours: light").click()
+        # The page sets its colours after it has drawn itself, so the button says so a moment earlier.
+        own.wait_for_function(f"light => {ground} != light", arg=light)
         dark = own.evaluate(ground)
         own.reload()
         own.get_by_role("button", name="Colours: dark").wait_for()
+        own.wait_for_function(f"dark => {ground} == dark", arg=dark)
 
-        assert light != dark
         assert own.evaluate(ground) == dark
