@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from gnomon.answer.tables.search import condition_sql
 from gnomon.answer.tables.types import Column, TableInfo, quote_name
-from gnomon.retrieve.where import And, Comparison, Constant, Field, from_mapping
+from gnomon.core.conditions import And, Comparison, Constant, Field
+from gnomon.retrieve.where import from_mapping
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
 HOSTILE = TEXTS | st.text("'\"%?:;-*[]_\\ \n)(", max_size=12)

@@ -11,23 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gnomon.core.conditions import And, Comparison, Condition, Constant, Field, IsNull, Or
 from gnomon.core.errors import InvalidInput
 from gnomon.core.ranking import Query, Ranking
 from gnomon.retrieve import Filter
-from gnomon.retrieve.where import (
-    And,
-    Comparison,
-    Condition,
-    Constant,
-    Field,
-    IsNull,
-    Or,
-    fields,
-    from_mapping,
-    negation,
-    parse,
-    to_condition,
-)
+from gnomon.retrieve.where import fields, from_mapping, negation, parse, to_condition
 
 A = Field("a")
 

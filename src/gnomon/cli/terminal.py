@@ -48,7 +48,9 @@ CODES: tuple[tuple[type[GnomonError], int], ...] = (
     (errors.GenerationFailed, SURROUNDINGS),
     (errors.ProviderFailed, SURROUNDINGS),
     (errors.CostLimitReached, SURROUNDINGS),
+    (errors.ServerUnreachable, SURROUNDINGS),
     (errors.CollectionDamaged, DAMAGE),
+    (errors.StoreChanged, DAMAGE),
     (errors.IndexDamaged, DAMAGE),
     (errors.WeightsMismatch, DAMAGE),
 )

@@ -7,9 +7,9 @@ import difflib
 from gnomon.collection.catalog import fields, queries
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.fields import FieldChange, FieldFacet, FieldInfo
+from gnomon.core.conditions import OWN, FieldType
 from gnomon.core.errors import InvalidInput
-from gnomon.retrieve.where import OWN
-from gnomon.text.field_types import FIELD_TYPES, FieldType, as_field_type
+from gnomon.text.field_types import FIELD_TYPES, as_field_type
 
 
 class FieldRegistry:

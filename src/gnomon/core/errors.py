@@ -101,6 +101,14 @@ class StorageError(GnomonError, OSError):
         return _rebuild, (type(self), self.message, self.expected, self.hint)
 
 
+class ServerUnreachable(GnomonError):
+    """A database or a vector engine does not answer, or refuses the connection."""
+
+
+class StoreChanged(GnomonError):
+    """The collection in a vector engine is gone, or is not the one that was made there: someone else changed it."""
+
+
 class IndexDamaged(GnomonError):
     """A derived index file is missing, corrupt or of another space. The collection rebuilds it."""
 

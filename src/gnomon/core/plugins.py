@@ -17,7 +17,7 @@ from gnomon.core.errors import InvalidInput
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-Group = Literal["gnomon.readers", "gnomon.encoders", "gnomon.chat_models", "gnomon.stores"]
+Group = Literal["gnomon.readers", "gnomon.encoders", "gnomon.chat_models", "gnomon.stores", "gnomon.vector_stores"]
 
 
 def plugin_names(group: Group) -> tuple[str, ...]:

@@ -14,8 +14,8 @@ from jaxtyping import Float, Int
 from sqlalchemy import Connection, func, select, true
 
 from gnomon.collection.catalog import fields, schema
+from gnomon.core.conditions import FieldType
 from gnomon.core.errors import InvalidInput
-from gnomon.text.field_types import FieldType
 
 NONE = 255
 """The code of a chunk whose document has no value."""

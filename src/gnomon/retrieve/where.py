@@ -4,76 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache, lru_cache
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from lark import Lark, Token, Transformer, UnexpectedInput, v_args
 from lark.exceptions import UnexpectedCharacters, UnexpectedToken
 
+from gnomon.core.conditions import OWN, And, Comparison, Condition, Constant, Field, IsNull, Or
 from gnomon.core.errors import InvalidInput
 
-Kind = Literal["text", "number", "truth", "date"]
-Operator = Literal["=", "<", "<=", ">", ">=", "like", "ilike", "in"]
-OWN = ("id", "source", "title", "media_type")
-"""What every document has beside its metadata: always text, "" where there is none."""
 MOST_TESTS, DEEPEST, LONGEST_PATTERN = 200, 20, 1000
 """Comparisons in a condition, `and` and `or` within each other, characters after like: what SQLite bears."""
 
 
-@dataclass(frozen=True, slots=True)
-class Constant:
-    """A value with its kind, so that 1 and true stay apart.
-
-    What is compared with a field of dates is a text, and of the kind "date" once the field's type is known.
-    """
-
-    kind: Kind
-    value: str | int | float | bool
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """What is compared: one of `OWN`, or a metadata key. `at` is where it stands in the text."""
-
-    name: str
-    own: bool = False
-    at: int = field(default=-1, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """One field against constants (one, or for "in" any number). Negated: it has a value and none fits."""
-
-    field: Field
-    operator: Operator
-    constants: tuple[Constant, ...]
-    negated: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class IsNull:
-    """The field is missing, null or an empty list; one of the document's own: empty. Negated: it is not."""
-
-    field: Field
-    negated: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class And:
-    """All of the parts hold: a conjunction."""
-
-    parts: tuple[Condition, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Or:
-    """At least one of the parts holds: a disjunction."""
-
-    parts: tuple[Condition, ...]
-
-
-Condition = Comparison | IsNull | And | Or
 Where = str | Mapping[str, Any] | Condition
 """A condition as a text ("year >= 2020"), as a mapping ({"year": {">=": 2020}}), or made of the classes above."""
 

@@ -164,6 +164,8 @@ STATUSES: tuple[tuple[type[GnomonError], int], ...] = (
     (errors.CostLimitReached, 402),
     (errors.CollectionBusy, 503),
     (errors.CollectionTooNew, 503),
+    (errors.ServerUnreachable, 503),
+    (errors.StoreChanged, 503),
     (errors.CollectionDamaged, 503),
     (errors.IndexDamaged, 503),
     (errors.StorageError, 507),

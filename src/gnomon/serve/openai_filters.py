@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gnomon.core.conditions import And, Condition, Or
 from gnomon.core.errors import InvalidInput
-from gnomon.retrieve.where import DEEPEST, And, Condition, Or, from_mapping, joined, within_limits
+from gnomon.retrieve.where import DEEPEST, from_mapping, joined, within_limits
 
 _OPERATORS = {"eq": "=", "ne": "!=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<=", "in": "in", "nin": "not in"}
 _COMPOUND: dict[str, Callable[[tuple[Condition, ...]], Condition]] = {

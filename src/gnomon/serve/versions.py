@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 from gnomon.collection.catalog.versions import NotReady, Version
 from gnomon.collection.collection import Collection
 from gnomon.collection.settings import By, Mode
+from gnomon.core.conditions import Condition
 from gnomon.core.ranking import Hit
-from gnomon.retrieve.where import Condition
 
 if TYPE_CHECKING:
     from gnomon.migrate import DualIndexRetriever

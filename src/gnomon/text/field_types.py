@@ -6,12 +6,11 @@ import datetime
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
+from gnomon.core.conditions import FieldType
 from gnomon.text.metadata import iso_date
 
-FieldType = Literal["text", "number", "boolean", "date"]
-"""What the values of a field are compared as. A list is of its items' type."""
 FIELD_TYPES: tuple[FieldType, ...] = get_args(FieldType)
 
 # No leading zeros or plus signs, which postcodes and telephone numbers have, and no more digits than are kept exactly.

@@ -27,9 +27,10 @@ from gnomon.answer.evaluation.questions import Question, QuestionSet
 from gnomon.answer.prompt import neutralise
 from gnomon.answer.settings import AskSettings
 from gnomon.answer.types import Answer, ChatModel, Message
+from gnomon.core.conditions import And, Condition
 from gnomon.core.errors import GenerationFailed
 from gnomon.core.progress import Progress, ProgressCallback, no_progress
-from gnomon.retrieve.where import And, Condition, Where, to_condition
+from gnomon.retrieve.where import Where, to_condition
 
 if TYPE_CHECKING:
     from gnomon.collection import Collection

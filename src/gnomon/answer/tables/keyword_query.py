@@ -23,8 +23,8 @@ from gnomon.answer.tables.question_words import (
 )
 from gnomon.answer.tables.sandbox import SandboxedTable
 from gnomon.answer.tables.types import NUMBERS, Column, TableInfo, quote_name
+from gnomon.core.conditions import And, Comparison, Condition, Constant, Field, Operator, Or
 from gnomon.core.stop_words import ENGLISH_TABLE_QUESTIONS
-from gnomon.retrieve.where import And, Comparison, Condition, Constant, Field, Operator, Or
 
 _FILLERS = frozenset("the a an of than is was are".split())
 _WHEN = frozenset("in during of from on for dated".split())

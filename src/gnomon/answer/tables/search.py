@@ -22,20 +22,9 @@ from gnomon.answer.tables.types import Column, TableInfo, quote_name, table_erro
 from gnomon.answer.types import ChatModel, Passage
 from gnomon.collection import Collection
 from gnomon.collection.catalog.conditions import compare, constants_of, where_clause
+from gnomon.core.conditions import And, Comparison, Condition, Constant, Field, IsNull, Kind, Or
 from gnomon.core.errors import GnomonError, InvalidInput
-from gnomon.retrieve.where import (
-    And,
-    Comparison,
-    Condition,
-    Constant,
-    Field,
-    IsNull,
-    Kind,
-    Or,
-    Where,
-    fields,
-    to_condition,
-)
+from gnomon.retrieve.where import Where, fields, to_condition
 
 
 def has_all_fields(condition: Condition, info: TableInfo) -> bool:

@@ -22,8 +22,7 @@ from sqlalchemy import (
 )
 
 from gnomon.collection.catalog import schema
-from gnomon.retrieve.where import And, Comparison, Condition, Field, IsNull, Kind, Operator, Or
-from gnomon.text.field_types import FieldType
+from gnomon.core.conditions import And, Comparison, Condition, Field, FieldType, IsNull, Kind, Operator, Or
 
 
 class ComparedFields(Protocol):

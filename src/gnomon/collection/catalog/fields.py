@@ -13,9 +13,9 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from gnomon.collection.catalog import schema
 from gnomon.collection.catalog.conditions import DOCUMENT_FIELDS, field_counts
+from gnomon.core.conditions import Field, FieldType
 from gnomon.core.documents import Document
-from gnomon.retrieve.where import Field
-from gnomon.text.field_types import FieldType, column_types, convert_all, most_common, type_of, types_of
+from gnomon.text.field_types import column_types, convert_all, most_common, type_of, types_of
 
 _REVISION = "fields_revision"
 _UNTYPED = frozenset({"text/csv", "text/markdown"})

@@ -15,9 +15,10 @@ from gnomon.collection.catalog.conditions import DOCUMENT_FIELDS, where_clause
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.queries import JournalPosition
 from gnomon.collection.catalog.typed_conditions import typed
+from gnomon.core.conditions import Condition
 from gnomon.core.contracts import Array
 from gnomon.core.instrumentation import count
-from gnomon.retrieve.where import Condition, Where, to_condition
+from gnomon.retrieve.where import Where, to_condition
 
 _KEPT = 16
 """Conditions whose ids are kept; a million ids are 8 MB."""

@@ -11,10 +11,10 @@ from sqlalchemy import Connection, select
 
 from gnomon.collection.catalog import fields, schema
 from gnomon.collection.catalog.conditions import DOCUMENT_FIELDS, field_counts
+from gnomon.core.conditions import OWN, And, Comparison, Condition, Constant, Field, FieldType, Kind, Or
 from gnomon.core.errors import InvalidInput
-from gnomon.retrieve.where import OWN, And, Comparison, Condition, Constant, Field, Kind, Or
 from gnomon.retrieve.where import fields as fields_of
-from gnomon.text.field_types import FieldType, NotConvertible, convert, iso_prefix
+from gnomon.text.field_types import NotConvertible, convert, iso_prefix
 
 _SHOWN = 12
 """Metadata fields that an error lists."""

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
 from pathlib import Path
 
+from gnomon.core.conditions import FieldType
 from gnomon.core.documents import Document
 from gnomon.core.errors import UnreadableFile
 from gnomon.core.locations import Locations
 from gnomon.text.decode import encoding_of_file, one_newline, report_encoding
-from gnomon.text.field_types import FieldType, column_types, convert
+from gnomon.text.field_types import column_types, convert
 from gnomon.text.readers.csv_dialect import find_dialect
 from gnomon.text.settings import ProblemCallback, ReadSettings
 
