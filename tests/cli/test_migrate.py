@@ -185,3 +185,13 @@ def test_how_it_stands_in_words(capsys):
         bar.show(at)
         bar.show(at)
     assert capsys.readouterr().out == "v2 building: 250/1,000 tokens\n"
+
+
+def test_a_plan_of_another_size(indexed, capsys):
+    plan = as_json(capsys, "plan", indexed, "--documents", "1M", "--store", "qdrant")
+    assert (plan["documents"], [each["engine"] for each in plan["engines"]]) == (10**6, ["qdrant"])
+    assert plan["tokens"] > plan["chunks"] >= 10**6
+    assert run(["plan", str(indexed), "--documents", "1M"]) == 0
+    assert "pgvector" in capsys.readouterr().out
+    assert "another size" in error(capsys, "plan", indexed, "--documents", "1M", "--to", "other")
+    assert "--documents" in error(capsys, "plan", indexed, "--store", "qdrant")

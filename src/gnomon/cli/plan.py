@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gnomon.cli.app import Json, app, example
+from gnomon.cli.scale import Size, show_scale
 from gnomon.core.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -41,6 +42,15 @@ Type = Annotated[
     VectorType | None,
     typer.Option(help="Store vectors in 4 (float32), 2 (float16), 1 (int8) or 1/8 (binary) bytes a dimension."),
 ]
+Documents = Annotated[
+    str | None,
+    typer.Option(help="What the collection would take with so many documents like its own, such as 100M or 1B."),
+]
+StoreName = Annotated[
+    str | None, typer.Option(help="The engine to search its vectors in (default: all of them), with --documents.")
+]
+Hours = Annotated[float, typer.Option(help="The hours in which all documents are to be embedded, with --documents.")]
+CorePrice = Annotated[float | None, typer.Option(help="The price of a core for an hour, with --documents.")]
 CpuShare = Annotated[float, typer.Option(help="The share of the CPU for the build, up to 1.")]
 
 
@@ -55,6 +65,7 @@ Places = Annotated[
         "gnomon plan kb --to bge-small-en-v1.5",
         "gnomon plan kb --chunk-tokens 128",
         "gnomon plan docs/ --to openai:text-embedding-3-small",
+        "gnomon plan kb --documents 100M --store qdrant",
     )
 )
 def plan(
@@ -69,32 +80,48 @@ def plan(
         float | None, typer.Option(help="The price of a million tokens, where another one is known than yours.")
     ] = None,
     cpu_share: CpuShare = 0.5,
+    documents: Documents = None,
+    store: StoreName = None,
+    hours: Hours = 24.0,
+    core_price: CorePrice = None,
     as_json: Json = False,
 ) -> None:
     """Estimate what a model costs before it is used: tokens, time, money, disk. Changes and sends nothing.
 
-    For a collection it is the change to another model, for files and folders a first index of them.
+    For a collection it is the change to another model, for files and folders a first index of them. With --documents
+    it is the collection itself at another size: cores, hours, money, and bytes in memory and on disk.
     """
+    size = Size(documents, store, hours, core_price, price)
+    if size.is_asked_for:
+        show_scale(places, size, others=(to, chunk_tokens, dim, vector_type, settings), as_json=as_json)
+        return
+    retrieval = parsed_settings(settings)
+    if _is_collection(places):
+        form = {"dim": dim, "vector_type": vector_type}
+        _plan_change(places[0], (to, chunk_tokens, retrieval), form, price=price, cpu_share=cpu_share, as_json=as_json)
+        return
+    if retrieval:
+        raise InvalidInput("--set for files", expected="a collection whose search is changed", hint="leave it out")
+    _plan_index(places, to, chunk_tokens, price=price, as_json=as_json)
+
+
+def _plan_change(
+    collection: Path,
+    change: tuple[str | None, int | None, dict[str, Any]],
+    form: dict[str, Any],
+    *,
+    price: float | None,
+    cpu_share: float,
+    as_json: bool,
+) -> None:
     import gnomon
     from gnomon.cli.terminal import data_console, noted, print_json, print_message, print_notes
     from gnomon.migrate import Change
     from gnomon.migrate import plan as planned
 
-    retrieval = parsed_settings(settings)
-    if not _is_collection(places):
-        if retrieval:
-            raise InvalidInput("--set for files", expected="a collection whose search is changed", hint="leave it out")
-        _plan_index(places, to, chunk_tokens, price=price, as_json=as_json)
-        return
-    (collection,) = places
     with noted() as notes, gnomon.open(collection, create=False, progress=print_message) as kb:
-        found = planned(
-            kb,
-            Change(to, chunk_tokens, retrieval, dim, vector_type),
-            price=price,
-            cpu_share=cpu_share,
-            progress=print_message,
-        )
+        wanted = Change(*change, **form)
+        found = planned(kb, wanted, price=price, cpu_share=cpu_share, progress=print_message)
     if as_json:
         print_json({**found.to_json(), "warnings": notes})
     else:

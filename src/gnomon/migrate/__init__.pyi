@@ -16,6 +16,7 @@ from .plan import IndexPlan, Plan, plan, plan_index, plan_update
 from .prefill import Prefill
 from .process import follow, start, wait_until_begun
 from .report import SavedGateReport, read_gate_report
+from .scale import EngineEstimate, ScalePlan, parse_count, plan_scale
 from .state import Migration, log_tail, request_stop, status, stop
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "DualIndexRetriever",
     "EmbeddingAdapter",
     "EmbeddingCoverage",
+    "EngineEstimate",
     "GateReport",
     "GateSettings",
     "IndexPlan",
@@ -34,6 +36,7 @@ __all__ = [
     "Plan",
     "Prefill",
     "SavedGateReport",
+    "ScalePlan",
     "dual_index_retriever",
     "embedding_coverage",
     "fit_adapter",
@@ -45,8 +48,10 @@ __all__ = [
     "load_adapter",
     "log_tail",
     "migrate",
+    "parse_count",
     "plan",
     "plan_index",
+    "plan_scale",
     "plan_update",
     "read_gate_report",
     "request_stop",
