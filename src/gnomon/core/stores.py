@@ -24,13 +24,14 @@ class StoreCapabilities:
     """What an engine can do.
 
     `max_dim` is the longest vector that it takes, None where it has no limit; `words`: it ranks texts by BM25 too;
-    `remote`: it is a server, which several machines share.
+    `remote`: it is a server, which several machines share; `aliases`: a collection can have a further name.
     """
 
     engine: str
     max_dim: int | None = None
     words: bool = False
     remote: bool = True
+    aliases: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,9 @@ class StoreItems:
 class Store(Protocol):
     """The vectors of one version in an engine, by chunk id. Thread-safe for searches beside one writer.
 
-    Every method raises ServerUnreachable where the engine does not answer, StoreChanged where its collection is gone or
-    not the one that was made, StorageError where it is full or read-only.
+    What `create` was given is kept in the engine, so one that is opened again needs no `create`, and never makes the
+    collection anew by itself. Every method raises ServerUnreachable where the engine does not answer, StoreChanged
+    where its collection is gone or not the one that was made, StorageError where it is full or read-only.
     """
 
     @property
@@ -89,15 +91,19 @@ class Store(Protocol):
         ...
 
     def create(self, space: Space, fields: Mapping[str, FieldType]) -> None:
-        """Make the engine's collection, empty; one of that name that is there already is left as it is.
+        """Make the engine's collection, empty; one of that name that is there keeps what it holds.
 
-        Raises InvalidInput for more dimensions than the engine takes, or a similarity that it has not, before
-        anything is made, and StoreChanged where the one that is there is of another space.
+        That one learns of fields that are new. Raises InvalidInput for more dimensions than the engine takes, or a
+        similarity that it has not ("maxsim" always), before anything is made, and StoreChanged where the one that is
+        there is of another space.
         """
         ...
 
     def upsert(self, items: StoreItems) -> None:
-        """Put chunks in, in place of any of the same ids. When it returns, the engine has them durably."""
+        """Put chunks in, in place of any of the same ids. When it returns they are kept, and searches find them.
+
+        Raises SpaceMismatch for vectors of another space.
+        """
         ...
 
     def delete(self, ids: Int[np.ndarray, " items"]) -> None:
@@ -105,7 +111,10 @@ class Store(Protocol):
         ...
 
     def can_filter(self, condition: Condition) -> bool:
-        """Whether `search` finds exactly what the catalog would under this condition. It is tried before it is used."""
+        """Whether `search` finds exactly what the catalog would under this condition, without asking the engine.
+
+        Conditions are typed: what is compared with a field of dates is a constant of the kind "date".
+        """
         ...
 
     def search(
@@ -113,8 +122,8 @@ class Store(Protocol):
     ) -> list[Ranking]:
         """The `k` most similar chunks for each query: of those whose documents meet a condition, or of allowed ids.
 
-        Scores are the space's similarity, higher is nearer (euclidean: the negative distance), equal ones in order of
-        id. Raises SpaceMismatch for queries of another space.
+        Ids rise, and may hold some that are not there. Scores are the space's similarity, higher is nearer (euclidean:
+        the negative distance), equal ones in order of id. Raises SpaceMismatch for queries of another space.
         """
         ...
 

@@ -49,7 +49,7 @@ class StoreAddress:
         if scheme not in _OPENERS and not has_plugin("gnomon.vector_stores", scheme):
             raise InvalidInput(f"the store {text!r}", expected=f"one of {', '.join(store_names())}", hint=_EXAMPLES)
         try:
-            parts = urlsplit(text)
+            parts = urlsplit("" if text == scheme else text)
             port = parts.port
         except ValueError as error:
             raise InvalidInput(
