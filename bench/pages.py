@@ -39,6 +39,7 @@ CONTEXTS = {
     "monitoring": "bench.migration.monitoring_page",
     "peers": "bench.peers.peers_page",
     "pseudo": "bench.quality.pseudo_page",
+    "scale": "bench.speed.scale_page",
     "seen": "bench.training.seen_page",
     "stages": "bench.quality.stages_page",
     "training-figures": "bench.training.train_page",
