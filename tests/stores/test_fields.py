@@ -19,7 +19,7 @@ from gnomon.core.errors import InvalidInput
 from gnomon.retrieve.where import parse
 from gnomon.stores.fields import IndexedFields, Order, bound_columns, indexed, translated, write
 from gnomon.testing.toys import HashEncoder
-from gnomon.text.field_types import iso_prefix
+from gnomon.text.field_types import FIELD_TYPES, iso_prefix
 
 ODD = 'an "odd" näme, ["x"]'
 VALUES: dict[str, list[Any]] = {
@@ -180,7 +180,8 @@ def test_what_engines_cannot_compare_exactly_is_left_to_the_catalog(text: str) -
 
 
 def test_columns_have_names_that_every_engine_takes() -> None:
-    columns = [c for field in ("year", "Year", ODD, "h0123456789abcdef", "x" * 99) for c in bound_columns(field)]
+    names = ("year", "Year", ODD, "h0123456789abcdef", "x" * 99)
+    columns = [c for field in names for of in FIELD_TYPES for c in bound_columns(field, of)]
     assert len(set(columns)) == len(columns) == 20
     assert all(c.isascii() and c.replace("_", "").isalnum() and len(c) < 64 and c.islower() for c in columns)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -24,6 +25,8 @@ _FRESH_S = 1.0
 """How long a server's label is trusted before searches; writes always look at it."""
 _SPARE = 8
 """Hits asked for beyond k, so that those of equal scores come in order of id."""
+_MOST_TIED = 5_000
+"""Hits of equal scores that are put in order of id."""
 
 Hits = list[tuple[int, float]]
 Where = EngineFilter | list[int] | None
@@ -43,13 +46,12 @@ class EngineLimits:
 
 @dataclass(frozen=True)
 class EngineRows:
-    """Chunks as an engine keeps them: for cosine the vectors have length 1."""
+    """Chunks as an engine keeps them: vectors of length 1 for cosine, and texts that begin with their titles."""
 
     ids: list[int]
     vectors: Float[np.ndarray, "rows dim"]
     fields: list[IndexedFields]
-    titles: Sequence[str]
-    texts: Sequence[str]
+    texts: list[str]
 
 
 class Engine(Protocol):
@@ -153,10 +155,7 @@ class EngineStore:
             self._request(lambda: self._engine.make(self._name, space, label=made.to_text()))
             self._label = None
         require_space(self._present(), space, name=self._name)
-        kinds: dict[FieldType, slice] = {"number": slice(0, 2), "date": slice(2, 4)}
-        columns = [
-            each for field, of in fields.items() if of in kinds for each in list(bound_columns(field))[kinds[of]]
-        ]
+        columns = [each for field, of in fields.items() for each in bound_columns(field, of)]
         if columns:
             self._request(lambda: self._engine.index_columns(self._name, columns))
 
@@ -164,20 +163,19 @@ class EngineStore:
         """Put chunks in, in place of any of the same ids."""
         self._present().space.require(items.vectors.space)
         limits = self._engine.limits
-        parts = batches(
-            items, longest=limits.rows, most_bytes=limits.bytes, bytes_per_number=limits.bytes_per_number
-        )  # fmt: skip
+        parts = batches(items, longest=limits.rows, most_bytes=limits.bytes, bytes_per_number=limits.bytes_per_number)
         for part in parts:
             fields = [indexed(fields, own) for fields, own in zip(part.fields, part.own, strict=True)]
             ids = [int(each) for each in part.ids]
-            rows = EngineRows(ids, prepared(part.vectors), fields, part.titles, part.texts)
-            self._request(lambda rows=rows: self._engine.put(self._name, rows))  # type: ignore[misc]
+            texts = [f"{title}\n{text}" if title else text for title, text in zip(part.titles, part.texts, strict=True)]
+            rows = EngineRows(ids, prepared(part.vectors), fields, texts)
+            self._request(partial(self._engine.put, self._name, rows))
 
     def delete(self, ids: Int[np.ndarray, " items"]) -> None:
         """Take ids out."""
         self._present()
         for block in id_blocks(ids, self._engine.limits.ids):
-            self._request(lambda block=block: self._engine.remove(self._name, block))  # type: ignore[misc]
+            self._request(partial(self._engine.remove, self._name, block))
 
     def can_filter(self, condition: Condition) -> bool:
         """Whether every engine finds exactly what the catalog would: see `gnomon.stores.fields.translated`."""
@@ -223,7 +221,7 @@ class EngineStore:
         space = self._present().space
         found: dict[int, Float[np.ndarray, " dim"]] = {}
         for block in id_blocks(ids, self._engine.limits.rows):
-            found |= self._request(lambda block=block: self._engine.vectors(self._name, block))  # type: ignore[misc]
+            found |= self._request(partial(self._engine.vectors, self._name, block))
         there = sorted(found)
         rows = [np.asarray(found[each], dtype=np.float32) for each in there]
         return np.array(there, dtype=np.int64), Vectors.of_items(rows, space)
@@ -288,13 +286,24 @@ class EngineStore:
             raise InvalidInput(f"{k:,} hits from {self.capabilities.engine}", expected=f"at most {most:,}")
         wanted = k + _SPARE if most is None else min(k + _SPARE, most)
         within = self._within(where)
-        found = []
-        for query in queries:
-            hits: Hits = []
-            for part in within:
-                hits += self._request(lambda q=query, p=part: one(q, wanted, p))  # type: ignore[misc]
-            found.append(ranking(hits, k))
-        return found
+
+        def ranked(query: Any) -> Ranking:
+            hits = [hit for part in within for hit in self._hits(query, one, k=k, wanted=wanted, within=part)]
+            return ranking(hits, k)
+
+        return [ranked(query) for query in queries]
+
+    def _hits(self, query: Any, one: Callable[[Any, int, Where], Hits], *, k: int, wanted: int, within: Where) -> Hits:
+        """The best hits, and all that score as the last of them does, whose order is by id: engines have another."""
+        most = min(self._engine.limits.hits or _MOST_TIED, max(_MOST_TIED, wanted))
+        while True:
+            hits = self._request(partial(one, query, wanted, within))
+            if len(hits) < wanted or wanted >= most:
+                return hits
+            scores = sorted((score for _, score in hits), reverse=True)
+            if scores[k - 1] > scores[-1]:
+                return hits
+            wanted = min(4 * wanted, most)
 
     def _within(self, where: Condition | Int[np.ndarray, " allowed"] | None) -> list[Where]:
         """The filter of a search; many ids are several, whose hits are put together."""

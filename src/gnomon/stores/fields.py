@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Literal, Protocol, TypeVar
 
-from gnomon.core.conditions import And, Comparison, Condition, Constant, Field, IsNull, Kind
+from gnomon.core.conditions import And, Comparison, Condition, Constant, Field, FieldType, IsNull, Kind
 
 _LONGEST_TERM = 200
 """Bytes of a term; a longer one is kept as its digest. Engines limit what they index."""
@@ -163,10 +163,9 @@ def translated(condition: Condition) -> EngineFilter | None:
     return AllOf(known) if isinstance(condition, And) else OneOf(known)
 
 
-def bound_columns(field: str) -> Iterator[str]:
-    """The names of all columns of numbers that a field can have."""
-    for kind in ("number", "date"):
-        yield from _columns(field, kind)
+def bound_columns(field: str, of: FieldType) -> tuple[str, ...]:
+    """The names of the columns of numbers that a field of a type has."""
+    return _columns(field, of) if of in ("number", "date") else ()
 
 
 def _null_filter(condition: IsNull) -> EngineFilter:
@@ -201,9 +200,7 @@ def _comparison_filter(comparison: Comparison) -> EngineFilter | None:
     return _order_filter(field, comparison.operator, constants[0], negated=comparison.negated)
 
 
-def _order_filter(
-    field: Field, order: str, constant: Constant, *, negated: bool
-) -> EngineFilter | None:  # fmt: skip
+def _order_filter(field: Field, order: str, constant: Constant, *, negated: bool) -> EngineFilter | None:
     """Some value is below a constant where the least is; none is where the least is not. Above: the greatest."""
     if constant.kind == "number":
         value = float(constant.value)
