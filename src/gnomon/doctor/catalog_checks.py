@@ -8,16 +8,16 @@ from collections.abc import Iterator
 from sqlalchemy import Connection, insert, select
 
 from gnomon.collection.catalog import schema
+from gnomon.collection.catalog.dialect import is_postgres
 from gnomon.doctor.context import MAX_EXAMPLES, CheckContext
 from gnomon.doctor.report import Diagnosis, DoctorFinding
 
 _MAX_MESSAGES = 100  # of SQLite's integrity check
 
-# With max(), SQLite takes the other columns from the row with the maximum.
-_LAST_ENTRIES = """WITH last AS MATERIALIZED
-    (SELECT chunk_id, chunking_id, op, max(seq) AS seq FROM journal GROUP BY chunk_id)"""
+_LAST_ENTRIES = """WITH last AS MATERIALIZED (SELECT j.chunk_id, j.chunking_id, j.op FROM journal j
+    JOIN (SELECT max(seq) AS seq FROM journal GROUP BY chunk_id) newest ON newest.seq = j.seq)"""
 _UNLOGGED = f"""{_LAST_ENTRIES} SELECT c.id, c.chunking_id FROM chunks c LEFT JOIN last l ON l.chunk_id = c.id
-    WHERE l.op IS NOT '+'"""
+    WHERE coalesce(l.op, '-') <> '+'"""
 _STALE = f"""{_LAST_ENTRIES} SELECT l.chunk_id, l.chunking_id FROM last l LEFT JOIN chunks c ON c.id = l.chunk_id
     WHERE l.op = '+' AND c.id IS NULL"""
 
@@ -176,7 +176,12 @@ def _stale(connection: Connection) -> list[tuple[int, int]]:
 
 
 def _gone(connection: Connection) -> int:
-    """How many sequence numbers have no entry: they rise by one, and gnomon never deletes an entry."""
+    """How many sequence numbers have no entry: in SQLite they rise by one, and gnomon never deletes an entry.
+
+    In PostgreSQL those of a transaction that was rolled back are gone.
+    """
+    if is_postgres(connection):
+        return 0
     last = "(SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'journal')"
     row = connection.exec_driver_sql(f"SELECT {last} - count(*) FROM journal").scalar_one()
     return max(0, int(row))

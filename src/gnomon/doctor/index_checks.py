@@ -12,6 +12,7 @@ from filelock import FileLock
 from sqlalchemy import Connection
 
 from gnomon.collection.catalog import queries
+from gnomon.collection.catalog.dialect import plain
 from gnomon.collection.catalog.versions import Version
 from gnomon.collection.indexes.state import (
     IndexState,
@@ -120,7 +121,7 @@ def _vectors(connection: Connection, version: Version, ids: Array) -> tuple[Arra
 def _ids_at(connection: Connection, version: Version, stamp: int) -> tuple[Array, Array]:
     """The passages at a position of the journal, and those added or removed since."""
     now = queries.all_ids(connection, version.chunking_id)
-    query = "SELECT chunk_id, op FROM journal WHERE seq > ? AND chunking_id = ? ORDER BY seq"
+    query = plain(connection, "SELECT chunk_id, op FROM journal WHERE seq > ? AND chunking_id = ? ORDER BY seq")
     first: dict[int, str] = {}  # the first entry of a passage says whether it was there
     for chunk_id, op in connection.exec_driver_sql(query, (stamp, version.chunking_id)):
         first.setdefault(chunk_id, op)

@@ -11,10 +11,11 @@ from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
-from sqlalchemy import Connection, func, select, true
+from sqlalchemy import Connection, select
 
 from gnomon.collection.catalog import fields, schema
-from gnomon.core.conditions import FieldType
+from gnomon.collection.catalog.document_fields import document_fields
+from gnomon.core.conditions import Field, FieldType
 from gnomon.core.errors import InvalidInput
 
 NONE = 255
@@ -83,16 +84,11 @@ def _values(connection: Connection, field: str) -> dict[int | None, Any]:
     document = schema.documents.c
     if field == MEDIA_TYPE:
         return {row[0]: row[1] or None for row in connection.execute(select(document.id, document.media_type))}
-    entry = func.json_each(document.metadata).table_valued("key", "value", "type")
-    joined = schema.documents.join(entry, true())
-    wanted = select(document.id, entry.c.value, entry.c.type).select_from(joined).where(entry.c.key == field)
+    wanted = select(document.id, document.metadata)
     found: dict[int | None, Any] = {}
-    for key, value, kind in connection.execute(wanted):
-        if kind == "array":
-            items = json.loads(value)
-            found[key] = items[0] if items else None
-        else:
-            found[key] = bool(value) if kind in ("true", "false") else value
+    for key, metadata in connection.execute(wanted.where(document_fields(connection).has_key(Field(field)))):
+        value = json.loads(metadata)[field]
+        found[key] = (value[0] if value else None) if isinstance(value, list) else value
     return found
 
 

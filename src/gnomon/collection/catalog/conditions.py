@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Select,
-    TableValuedAlias,
-    and_,
-    case,
-    exists,
-    func,
-    literal,
-    not_,
-    or_,
-    select,
-)
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, not_, or_, select
 
 from gnomon.collection.catalog import schema
 from gnomon.core.conditions import And, Comparison, Condition, Field, FieldType, IsNull, Kind, Operator, Or
@@ -54,16 +42,11 @@ def compare(column: ColumnElement[Any], operator: Operator, values: Sequence[Any
     return column.in_(values) if operator in ("=", "in") else column.bool_op(operator)(first)
 
 
-class DocumentFields:
-    """The catalog's documents: their own columns, and metadata, where a list fits if one of its items does."""
+class DocumentFields(ABC):
+    """The catalog's documents: their own columns, and metadata, where a list fits if one of its items does.
 
-    _TYPES: ClassVar = {
-        "text": ("text",),
-        "number": ("integer", "real"),
-        "truth": ("true", "false"),
-        "date": ("text",),
-    }
-    """What SQLite's json_each calls the values of each kind of constant."""
+    SQLite and PostgreSQL (`document_fields` of `dialect` says which) read the metadata in their own ways.
+    """
 
     def matches(self, comparison: Comparison) -> ColumnElement[bool]:
         """Some value of a kind that the constants have fits; negated: there is one of such a kind, and none fits."""
@@ -72,41 +55,45 @@ class DocumentFields:
             if comparison.field.name == "source":
                 met = or_(met, self._fits(self._short_path(), comparison))
             return not_(met) if comparison.negated else met
-        met = self._any_value(comparison, self._entry_fits)
-        if not comparison.negated:
-            return met
-        return and_(self._any_value(comparison, self._is_comparable), not_(met))
+        met = self._some_value_fits(comparison)
+        return and_(self._some_value_is_comparable(comparison), not_(met)) if comparison.negated else met
 
     def is_null(self, condition: IsNull) -> ColumnElement[bool]:
         """An own field: it is empty. Metadata: the key is missing, or its value is null or a list without values."""
         if condition.field.own:
             column = self._column(condition.field)
             return column != "" if condition.negated else column == ""
-        entry = _json_entries(schema.documents.c.metadata)
-        member = _json_entries(entry.c.value)
-        has_member = exists(select(literal(1)).select_from(member).where(member.c.type != "null"))
-        has_value = case((entry.c.type == "array", has_member), else_=entry.c.type != "null")
-        there = exists(select(literal(1)).select_from(entry).where(entry.c.key == condition.field.name, has_value))
+        there = self._has_value(condition.field)
         return there if condition.negated else not_(there)
 
-    @staticmethod
-    def has_key(field: Field) -> ColumnElement[bool]:
+    @abstractmethod
+    def has_key(self, field: Field) -> ColumnElement[bool]:
         """True for the documents that have a metadata key, whatever its value."""
-        entry = _json_entries(schema.documents.c.metadata)
-        return exists(select(literal(1)).select_from(entry).where(entry.c.key == field.name))
 
+    @abstractmethod
     def has_other(self, field: Field, of: FieldType, kind: Kind | None = None) -> ColumnElement[bool]:
         """True for the documents that have a value of a field which is not of its type (but of this kind)."""
-        own = {"boolean": "truth"}.get(of, of)
-        wanted = self._TYPES[kind] if kind else ("text", "integer", "real", "true", "false")
 
-        def other(entry: TableValuedAlias, _: Comparison) -> ColumnElement[bool]:
-            there = entry.c.type.in_(wanted)
-            if of == "date":
-                return and_(there, not_(and_(entry.c.type == "text", _is_date(entry.c.value))))
-            return and_(there, entry.c.type.not_in(self._TYPES[own]))
+    @abstractmethod
+    def key_counts(self, connection: Connection) -> dict[str, int]:
+        """How many documents have each metadata key, the most frequent first."""
 
-        return self._any_value(Comparison(field, "=", ()), other)
+    @abstractmethod
+    def value_counts(self, connection: Connection, most: int) -> Iterator[ValueCount]:
+        """The `most` frequent values of each metadata key; the items of a list count each."""
+
+    @abstractmethod
+    def _has_value(self, field: Field) -> ColumnElement[bool]: ...
+
+    @abstractmethod
+    def _some_value_fits(self, comparison: Comparison) -> ColumnElement[bool]: ...
+
+    @abstractmethod
+    def _some_value_is_comparable(self, comparison: Comparison) -> ColumnElement[bool]: ...
+
+    @abstractmethod
+    def _fits(self, column: ColumnElement[Any], comparison: Comparison) -> ColumnElement[bool]:
+        """Whether a column of texts fits the constants that are texts."""
 
     @staticmethod
     def _column(field: Field) -> ColumnElement[Any]:
@@ -132,66 +119,30 @@ class DocumentFields:
         )
         return func.coalesce(labelled.scalar_subquery(), document.source)
 
-    @staticmethod
-    def _any_value(
-        comparison: Comparison, test: Callable[[TableValuedAlias, Comparison], ColumnElement[bool]]
-    ) -> ColumnElement[bool]:
-        """Whether the key's value, or an item of it where it is a list, passes a test."""
-        entry = _json_entries(schema.documents.c.metadata)
-        member = _json_entries(entry.c.value)
-        among = exists(select(literal(1)).select_from(member).where(test(member, comparison)))
-        # CASE, since it alone promises an order: a text is no JSON, and must not be read as a list.
-        met = case((entry.c.type == "array", among), else_=test(entry, comparison))
-        return exists(select(literal(1)).select_from(entry).where(entry.c.key == comparison.field.name, met))
 
-    def _is_comparable(self, entry: TableValuedAlias, comparison: Comparison) -> ColumnElement[bool]:
-        kinds = sorted({constant.kind for constant in comparison.constants})
-        return or_(*(self._is_of(entry, kind) for kind in kinds))
+@dataclass(frozen=True, slots=True)
+class ValueCount:
+    """A value of a metadata key, and how many documents have it; of the whole key how many values there are.
 
-    def _is_of(self, entry: TableValuedAlias, kind: Kind) -> ColumnElement[bool]:
-        there = entry.c.type.in_(self._TYPES[kind])
-        return and_(there, _is_date(entry.c.value)) if kind == "date" else there
+    `lowest` and `highest` are of the key's values, of which every number is below every text.
+    """
 
-    def _entry_fits(self, entry: TableValuedAlias, comparison: Comparison) -> ColumnElement[bool]:
-        kinds = sorted({constant.kind for constant in comparison.constants})
-        truths = [str(each.value).lower() for each in comparison.constants if each.kind == "truth"]
-        return or_(
-            *(
-                entry.c.type.in_(truths)
-                if kind == "truth"
-                else and_(self._is_of(entry, kind), self._fits(entry.c.value, comparison, kind))
-                for kind in kinds
-            )
-        )
-
-    @staticmethod
-    def _fits(column: ColumnElement[Any], comparison: Comparison, kind: Kind = "text") -> ColumnElement[bool]:
-        values = constants_of(comparison, kind)
-        if comparison.operator in ("like", "ilike"):
-            return compare(column, comparison.operator, values)
-        if kind == "date":
-            return _date_fits(column, comparison.operator, values)
-        # One JSON list, whatever its length; and numbers in it are read just as those in the metadata are.
-        listed = _json_entries(literal(json.dumps(values, ensure_ascii=False)))
-        return compare(column, comparison.operator, select(listed.c.value))
+    name: str
+    value: str | float | bool
+    documents: int
+    distinct: int
+    lowest: str | float
+    highest: str | float
 
 
-DOCUMENT_FIELDS = DocumentFields()
-
-_DAY = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
-_DATES = (_DAY[:20], _DAY[:31], _DAY, f"{_DAY}T[0-9][0-9]:[0-9][0-9]:[0-9][0-9]*")
-"""Patterns of dates as `gnomon.text.field_types.convert` writes them: a year, a month, a day, a moment."""
-_EARLIEST = "0001-01-01T00:00:00.000000"
+EARLIEST = "0001-01-01T00:00:00.000000"
+"""What a date as `gnomon.text.field_types.convert` writes it begins at, in full."""
 
 
-def _is_date(column: ColumnElement[Any]) -> ColumnElement[bool]:
-    return or_(*(column.bool_op("GLOB")(pattern) for pattern in _DATES))
-
-
-def _date_fits(column: ColumnElement[Any], operator: Operator, values: Sequence[str]) -> ColumnElement[bool]:
+def date_fits(column: ColumnElement[Any], operator: Operator, values: Sequence[str]) -> ColumnElement[bool]:
     """Dates are compared as exactly as the constant is given: 2026-01-31T12:00:00 is within '2026-01-31'."""
     written: ColumnElement[str] = func.rtrim(column, "Z")
-    moment = written.concat(func.substr(_EARLIEST, func.length(written) + 1))
+    moment = written.concat(func.substr(EARLIEST, func.length(written) + 1))
     by_length: dict[int, list[str]] = {}
     for value in values:
         by_length.setdefault(len(value), []).append(value)
@@ -204,10 +155,6 @@ def constants_of(comparison: Comparison, kind: str) -> list[Any]:
     if comparison.operator in ("like", "ilike"):
         return [glob_pattern(str(value), any_case=comparison.operator == "ilike") for value in values]
     return values
-
-
-def _json_entries(source: Any) -> TableValuedAlias:
-    return func.json_each(source).table_valued("key", "value", "type").alias()
 
 
 def glob_pattern(pattern: str, *, any_case: bool = False) -> str:
@@ -224,20 +171,15 @@ def _glob_of(character: str, any_case: bool) -> str:
         return "*" if character == "%" else "?"
     if character in "*?[":
         return f"[{character}]"
-    forms = dict.fromkeys((character, character.lower(), character.upper())) if any_case else {}
-    single = [form for form in forms if len(form) == 1]
-    return f"[{''.join(single)}]" if len(single) > 1 else character
+    forms = cases(character) if any_case else ""
+    return f"[{forms}]" if len(forms) > 1 else character
 
 
-def field_counts(connection: Connection) -> dict[str, int]:
-    """How many documents have each metadata field, the most frequent first."""
-    entry = func.json_each(schema.documents.c.metadata).table_valued("key")
-    counted = func.count()
-    rows = connection.execute(
-        select(entry.c.key, counted)
-        .select_from(schema.documents)
-        .join(entry, literal(True))
-        .group_by(entry.c.key)
-        .order_by(counted.desc(), entry.c.key)
-    )
-    return {key: int(count) for key, count in rows}
+def cases(character: str) -> str:
+    """A character in both cases, each once; a case of several characters is left out.
+
+    >>> cases("ü"), cases("ß"), cases("1")
+    ('üÜ', 'ß', '1')
+    """
+    forms = dict.fromkeys((character, character.lower(), character.upper()))
+    return "".join(form for form in forms if len(form) == 1)

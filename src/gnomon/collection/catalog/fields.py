@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from gnomon.collection.catalog import schema
-from gnomon.collection.catalog.conditions import DOCUMENT_FIELDS, field_counts
+from gnomon.collection.catalog.dialect import upsert
+from gnomon.collection.catalog.document_fields import document_fields, field_counts
 from gnomon.core.conditions import Field, FieldType
 from gnomon.core.documents import Document
 from gnomon.text.field_types import column_types, convert_all, most_common, type_of, types_of
@@ -123,39 +123,20 @@ def infos(connection: Connection) -> list[FieldInfo]:
     found = []
     for field in kept(connection):
         if field.name in counts or field.known == "declared":
-            others = DOCUMENT_FIELDS.has_other(Field(field.name), field.type)
+            others = document_fields(connection).has_other(Field(field.name), field.type)
             beside = len(connection.execute(select(document.id).where(others)).all())
             found.append(replace(field, documents=counts.get(field.name, 0), others=beside))
     return found
 
 
-_COUNTED = """
-    WITH item AS (
-        SELECT f.key AS name, d.id AS document,
-               CASE WHEN f.type = 'array' THEN i.value ELSE f.value END AS value,
-               CASE WHEN f.type = 'array' THEN i.type ELSE f.type END AS type
-        FROM documents d, json_each(d.metadata) f
-        LEFT JOIN json_each(CASE WHEN f.type = 'array' THEN f.value ELSE '[]' END) i
-    ), counted AS (
-        SELECT name, value, type IN ('true', 'false') AS is_truth, count(DISTINCT document) AS documents
-        FROM item WHERE type IN ('text', 'integer', 'real', 'true', 'false') GROUP BY name, value, is_truth
-    )
-    SELECT name, value, is_truth, documents,
-           count(*) OVER of_name, min(value) OVER of_name, max(value) OVER of_name,
-           row_number() OVER (PARTITION BY name ORDER BY documents DESC, value) AS place
-    FROM counted WINDOW of_name AS (PARTITION BY name)
-"""
-
-
 def facets(connection: Connection, most: int) -> tuple[FieldFacet, ...]:
     """Every field that a document has, in order of name, with its `most` frequent values."""
     known, having = types(connection), field_counts(connection)
-    rows = connection.exec_driver_sql(f"SELECT * FROM ({_COUNTED}) WHERE place <= ?", (max(most, 1),))
     values: dict[str, list[FieldValue]] = {}
     ranges: dict[str, tuple[int, Any, Any]] = {}
-    for name, value, is_truth, documents, *of_field, _ in rows:
-        ranges[name] = (of_field[0], of_field[1], of_field[2])
-        values.setdefault(name, []).append(FieldValue(bool(value) if is_truth else value, documents))
+    for each in document_fields(connection).value_counts(connection, max(most, 1)):
+        ranges[each.name] = (each.distinct, each.lowest, each.highest)
+        values.setdefault(each.name, []).append(FieldValue(each.value, each.documents))
     found = []
     for name in sorted(having):
         of, (distinct, low, high) = known.get(name, "text"), ranges.get(name, (0, None, None))
@@ -211,7 +192,7 @@ def merged(misfits: Iterable[Misfits]) -> tuple[Misfits, ...]:
 
 def set_type(connection: Connection, name: str, to: FieldType) -> FieldChange:
     """Declare a field's type, and convert what is stored of it. Nothing is embedded or indexed anew."""
-    row = upsert(schema.fields).values(name=name, type=to, known="declared")
+    row = upsert(connection, schema.fields).values(name=name, type=to, known="declared")
     connection.execute(row.on_conflict_do_update(index_elements=["name"], set_={"type": to, "known": "declared"}))
     converted = others = 0
     examples: list[tuple[Any, str]] = []
@@ -229,8 +210,8 @@ def set_type(connection: Connection, name: str, to: FieldType) -> FieldChange:
 
 def _having(connection: Connection, name: str) -> Iterator[tuple[int, str, dict[str, Any]]]:
     document = schema.documents.c
-    wanted = select(document.id, document.key, document.metadata).where(DOCUMENT_FIELDS.has_key(Field(name)))
-    for row in connection.execute(wanted):
+    wanted = select(document.id, document.key, document.metadata)
+    for row in connection.execute(wanted.where(document_fields(connection).has_key(Field(name)))):
         yield row.id, row.key, json.loads(row.metadata)
 
 
@@ -240,7 +221,7 @@ def _rewrite(connection: Connection, rows: list[dict[str, Any]]) -> None:
         document = schema.documents
         statement = update(document).where(document.c.id == bindparam("of")).values(metadata=bindparam("now"))
         connection.execute(statement, rows)
-    now = upsert(schema.meta).values(key=_REVISION, value=str(revision(connection) + 1))
+    now = upsert(connection, schema.meta).values(key=_REVISION, value=str(revision(connection) + 1))
     connection.execute(now.on_conflict_do_update(index_elements=["key"], set_={"value": now.excluded.value}))
 
 

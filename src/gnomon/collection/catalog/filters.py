@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, func, literal, select
+from sqlalchemy import ColumnElement, Connection, select
 
 from gnomon.collection.catalog import fields, queries, schema
-from gnomon.collection.catalog.conditions import DOCUMENT_FIELDS, where_clause
+from gnomon.collection.catalog.conditions import where_clause
 from gnomon.collection.catalog.connection import Catalog
+from gnomon.collection.catalog.dialect import among as is_among
+from gnomon.collection.catalog.document_fields import document_fields
 from gnomon.collection.catalog.queries import JournalPosition
 from gnomon.collection.catalog.typed_conditions import typed
 from gnomon.core.conditions import Condition
@@ -87,7 +88,7 @@ class Filters:
     def _clause(self, connection: Connection, where: Where) -> ColumnElement[bool]:
         """A condition on rows of documents."""
         condition = typed(connection, to_condition(where), self._catalog.path.parent)
-        return where_clause(condition, DOCUMENT_FIELDS)
+        return where_clause(condition, document_fields(connection))
 
     def _found(
         self, connection: Connection, condition: Condition, known: _Allowed | None, *, head: JournalPosition
@@ -117,14 +118,13 @@ class Filters:
     def _matching(self, connection: Connection, condition: Condition, among: Array | None = None) -> Array:
         chunk, document = schema.chunks.c, schema.documents.c
         wanted = select(chunk.id).where(chunk.chunking_id == self._chunking_id)
+        met = where_clause(condition, document_fields(connection))
         if among is None:
             # Each document is looked at once; joined, it would be once for each of its chunks.
-            met = select(document.id).where(where_clause(condition, DOCUMENT_FIELDS))
-            wanted = wanted.where(chunk.document_id.in_(met))
+            wanted = wanted.where(chunk.document_id.in_(select(document.id).where(met)))
         else:
-            some = func.json_each(literal(json.dumps(among.tolist()))).table_valued("value")
             wanted = wanted.join(schema.documents, document.id == chunk.document_id)
-            wanted = wanted.where(chunk.id.in_(select(some.c.value)), where_clause(condition, DOCUMENT_FIELDS))
+            wanted = wanted.where(is_among(connection, chunk.id, among.tolist()), met)
         found = connection.execute(wanted).scalars()
         return _read_only(np.sort(np.fromiter(found, dtype=np.int64)))
 

@@ -17,21 +17,18 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Table,
     bindparam,
-    column,
     delete,
     exists,
     insert,
     literal,
     not_,
     select,
-    table,
     update,
 )
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from gnomon.collection.catalog import fields, schema
+from gnomon.collection.catalog.dialect import next_ids, upsert
 from gnomon.collection.catalog.fields import FieldTypes, Misfits, metadata_json
 from gnomon.collection.catalog.queries import at_or_below
 from gnomon.core.batching import in_blocks
@@ -178,7 +175,7 @@ def keep_roots(connection: Connection, labels: Mapping[str, str]) -> None:
     """Remember the label that the ids of documents below each indexed path begin with."""
     rows = [{"path": path, "label": label} for path, label in labels.items()]
     if rows:
-        connection.execute(upsert(schema.roots).on_conflict_do_nothing(), rows)
+        connection.execute(upsert(connection, schema.roots).on_conflict_do_nothing(), rows)
 
 
 def move_roots(connection: Connection, moved: Mapping[str, str]) -> None:
@@ -260,9 +257,7 @@ def add_chunks(connection: Connection, chunking_id: int, chunks: Mapping[int, Se
     """Insert chunks of documents (by row id) that have none of this chunking. Returns how many."""
     rows = [_chunk_row(of, chunking_id, chunk) for of, each in chunks.items() for chunk in each]
     if rows:
-        before = _last_id(connection, schema.chunks)
-        connection.execute(insert(schema.chunks), rows)
-        _journal(connection, "+", schema.chunks.c.id > before)
+        _insert_chunks(connection, rows)
     return len(rows)
 
 
@@ -288,7 +283,7 @@ def _upsert_sources(connection: Connection, parts: Sequence[FilePart]) -> tuple[
     known = {row.path for row in _rows_where(connection, (source.path,), source.path, values=paths)}
     rows = [{**asdict(part.source), **({} if part.last else {"sha256": ""})} for part in parts]
     if rows:
-        new = upsert(schema.sources)
+        new = upsert(connection, schema.sources)
         now = {name: new.excluded[name] for name in (*_FACTS, "sha256")}
         connection.execute(new.on_conflict_do_update(index_elements=[source.path], set_=now), rows)
     ids = {row.path: row.id for row in _rows_where(connection, (source.path, source.id), source.path, values=paths)}
@@ -314,16 +309,15 @@ def _apply(connection: Connection, chunking_id: int, plan: BatchPlan) -> Catalog
     _relocate(connection, chunking_id, plan.relocated)
     documents: list[dict[str, Any]] = []
     chunks: list[dict[str, Any]] = []
-    # Only this transaction writes, so the ids that come next are known.
-    first, before = _last_id(connection, schema.documents) + 1, _last_id(connection, schema.chunks)
-    for row_id, (key, planned, chunked) in enumerate(plan.new(), first):
+    new = list(plan.new())
+    first = next_ids(connection, schema.documents, len(new)) if new else 0
+    for row_id, (key, planned, chunked) in enumerate(new, first):
         documents.append(_document_row(row_id, key, planned, document=chunked.document))
         chunks.extend(_chunk_row(row_id, chunking_id, chunk) for chunk in chunked.chunks)
     if documents:
         connection.execute(insert(schema.documents), documents)
     if chunks:
-        connection.execute(insert(schema.chunks), chunks)
-        _journal(connection, "+", schema.chunks.c.id > before)
+        _insert_chunks(connection, chunks)
     removed = gone.removed + plan.replaced_chunks
     return CatalogChange(plan.documents, plan.chunks, removed, fields.merged(plan.misfits))
 
@@ -351,11 +345,11 @@ def _locations_json(document: Document) -> str:
     return document.locations.to_json() if document.locations is not None else ""
 
 
-def _last_id(connection: Connection, of: Table) -> int:
-    """The highest id that a table ever gave out."""
-    seq: ColumnElement[int] = column("seq")
-    last = select(seq).select_from(table("sqlite_sequence")).where(column("name") == of.name)
-    return int(connection.execute(last).scalar_one_or_none() or 0)
+def _insert_chunks(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert chunks, with entries in the journal."""
+    first = next_ids(connection, schema.chunks, len(rows))
+    connection.execute(insert(schema.chunks), [{"id": first + at, **row} for at, row in enumerate(rows)])
+    _journal(connection, "+", schema.chunks.c.id.between(first, first + len(rows) - 1))
 
 
 def _document_row(row_id: int, key: str, planned: PlannedDocument, *, document: Document) -> dict[str, Any]:

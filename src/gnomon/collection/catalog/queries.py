@@ -18,6 +18,7 @@ import numpy as np
 from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, exists, func, not_, or_, select
 
 from gnomon.collection.catalog import schema, vector_cache
+from gnomon.collection.catalog.dialect import plain
 from gnomon.collection.catalog.versions import SparseModel
 from gnomon.core.batching import in_blocks
 from gnomon.core.contracts import Array
@@ -40,7 +41,7 @@ _OWN_HEAD = (
 )
 _OF_TEXTS = (
     "SELECT c.text_hash, c.id, c.document_id, d.key FROM chunks c JOIN documents d ON d.id = c.document_id "
-    "WHERE c.text_hash IN ({marks}) AND c.chunking_id = ? LIMIT 1000"
+    "WHERE c.text_hash IN ({marks}) AND c.chunking_id = ? ORDER BY c.text_hash, c.id LIMIT 1000"
 )
 _SHOWN = (
     select(
@@ -97,7 +98,7 @@ def head(connection: Connection) -> JournalPosition:
 
 def chunking_head(connection: Connection, chunking_id: int) -> JournalHead:
     """The last journal entry of a chunking, whatever was written for others, and the live version."""
-    row = connection.exec_driver_sql(_OWN_HEAD, (chunking_id,)).first()
+    row = connection.exec_driver_sql(plain(connection, _OWN_HEAD), (chunking_id,)).first()
     if row is None:
         table = schema.versions.c
         return JournalHead(0, 0, int(connection.execute(select(table.id).where(table.state == "live")).scalar_one()))
@@ -229,8 +230,7 @@ def chunks_of_texts(connection: Connection, chunking_id: int, hashes: Sequence[b
     found: list[Any] = []
     for block in in_blocks(hashes, schema.IN_VALUES):
         # Plain text, as of every search: an expression takes longer to build than this to execute.
-        marks = ", ".join("?" * len(block))
-        wanted = _OF_TEXTS.format(marks=marks)
+        wanted = plain(connection, _OF_TEXTS.format(marks=", ".join("?" * len(block))))
         found += connection.exec_driver_sql(wanted, (*block, chunking_id)).all()
     return found
 

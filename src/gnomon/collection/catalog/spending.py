@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, func, select
-from sqlalchemy.dialects.sqlite import insert
 
 from gnomon.collection.catalog import schema
 from gnomon.collection.catalog.connection import Catalog
+from gnomon.collection.catalog.dialect import upsert
 from gnomon.core.contracts import Role
 from gnomon.core.errors import GnomonError
 from gnomon.core.forking import fork_aware
@@ -48,7 +48,7 @@ def record(connection: Connection, spent: Pending) -> None:
     day = datetime.now(UTC).date().isoformat()
     for (model, role), usage in spent.items():
         numbers = {name: getattr(usage, name) for name in _NUMBERS}
-        row = insert(table).values(day=day, model=model, role=role, **numbers)
+        row = upsert(connection, table).values(day=day, model=model, role=role, **numbers)
         sums = {name: table.c[name] + row.excluded[name] for name in _NUMBERS}
         connection.execute(row.on_conflict_do_update(["day", "model", "role"], set_=sums))
 
@@ -59,8 +59,11 @@ def totals(connection: Connection) -> tuple[Spent, ...]:
     days = (func.min(table.day).label("since"), func.max(table.day).label("until"))
     sums = [func.sum(table[name]).label(name) for name in _NUMBERS]
     wanted = select(table.model, table.role, *days, *sums).group_by(table.model, table.role)
-    rows = connection.execute(wanted.order_by(table.model, table.role)).mappings()
-    return tuple(Spent(**row) for row in rows)
+    rows = connection.execute(wanted.order_by(table.model, table.role))
+    # PostgreSQL's sums of integers are decimals.
+    return tuple(
+        Spent(row[0], row[1], row[2], row[3], int(row[4]), int(row[5]), int(row[6]), float(row[7])) for row in rows
+    )
 
 
 class SpendingLedger:

@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import Connection, select
 
 from gnomon.collection.catalog import fields, schema
-from gnomon.collection.catalog.conditions import DOCUMENT_FIELDS, field_counts
+from gnomon.collection.catalog.document_fields import document_fields, field_counts
 from gnomon.core.conditions import OWN, And, Comparison, Condition, Constant, Field, FieldType, Kind, Or
 from gnomon.core.errors import InvalidInput
 from gnomon.retrieve.where import fields as fields_of
@@ -47,8 +47,8 @@ def _typed(connection: Connection, condition: Condition, types: dict[str, FieldT
     for constant in condition.constants:
         if constant.kind == fitting:
             continue
-        others = select(schema.documents.c.id).where(DOCUMENT_FIELDS.has_other(condition.field, of, constant.kind))
-        if connection.execute(others.limit(1)).first() is None:
+        other = document_fields(connection).has_other(condition.field, of, constant.kind)
+        if connection.execute(select(schema.documents.c.id).where(other).limit(1)).first() is None:
             raise _mismatch(condition, constant, of, folder=folder)
     return condition
 
@@ -100,11 +100,11 @@ def check_fields(connection: Connection, condition: Condition) -> None:
 
     Raises InvalidInput with the nearest names and with all there are.
     """
-    table = schema.documents
+    some = select(schema.documents.c.id).limit(1)
     for field in fields_of(condition):
-        if field.own or connection.execute(select(table.c.id).where(DOCUMENT_FIELDS.has_key(field)).limit(1)).first():
+        if field.own or connection.execute(some.where(document_fields(connection).has_key(field))).first():
             continue
-        if connection.execute(select(table.c.id).limit(1)).first():
+        if connection.execute(some).first():
             raise _unknown(field, field_counts(connection))
 
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects.sqlite import insert
 
 from gnomon.collection.catalog import schema
+from gnomon.collection.catalog.dialect import upsert
 from gnomon.core.batching import in_blocks
 from gnomon.core.contracts import Array, Role
 from gnomon.core.space import Space
@@ -187,6 +187,6 @@ def _store(connection: Connection, space_id: int, role: Role, *, items: Iterable
         checksum = schema.vector_checksum(space_id, role, key, data)
         rows.append({"space_id": space_id, "role": role, "text_hash": key, "data": data, "checksum": checksum})
     if rows:
-        new = insert(schema.vectors)
+        new = upsert(connection, schema.vectors)
         changed = {"data": new.excluded.data, "checksum": new.excluded.checksum}
         connection.execute(new.on_conflict_do_update(["space_id", "role", "text_hash"], set_=changed), rows)

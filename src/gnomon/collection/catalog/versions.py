@@ -16,9 +16,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from gnomon.collection.catalog import schema
+from gnomon.collection.catalog.dialect import JsonText, upsert
 from gnomon.collection.settings import RetrievalSettings
 from gnomon.core.contracts import Encoder
 from gnomon.core.errors import CollectionDamaged, InvalidInput
@@ -185,7 +185,7 @@ def last_document(connection: Connection) -> int:
 def chunking_id(connection: Connection, settings: dict[str, Any], tokenizer: ChunkTokenizer | None) -> int:
     """The id of a chunking's row, inserted where it is new."""
     table, text = schema.chunkings, chunking_json(settings, tokenizer)
-    connection.execute(upsert(table).values(settings=text).on_conflict_do_nothing())
+    connection.execute(upsert(connection, table).values(settings=text).on_conflict_do_nothing())
     return int(connection.execute(select(table.c.id).where(table.c.settings == text)).scalar_one())
 
 
@@ -220,7 +220,7 @@ def timestamp() -> str:
 
 def sparse_fingerprint() -> ColumnElement[str]:
     """The fingerprint of the space of a version's sparse encoder, NULL without one: a part of a statement."""
-    return func.json_extract(schema.versions.c.retrieval, "$.sparse.fingerprint")
+    return JsonText(schema.versions.c.retrieval, "sparse.fingerprint")
 
 
 def _all() -> Select[Any]:
@@ -305,7 +305,7 @@ def keep_tokenizer(connection: Connection, encoder: Encoder) -> ChunkTokenizer |
     tokenizer = chunk_tokenizer_of(encoder)
     if tokenizer is not None and encoder.tokenizer_json is not None:
         body = zlib.compress(encoder.tokenizer_json.encode(), 6)
-        row = upsert(schema.tokenizers).values(digest=tokenizer.digest, body=body)
+        row = upsert(connection, schema.tokenizers).values(digest=tokenizer.digest, body=body)
         connection.execute(row.on_conflict_do_nothing())
     return tokenizer
 
