@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 from beartype import beartype
 from hypothesis import settings
 from jaxtyping import install_import_hook
+
+from support.postgres import PostgresServer, postgres_server
 
 # A busy machine is no fault: how long an example takes is not tested. What CI sets by itself stays.
 settings.register_profile("untimed", parent=settings(), deadline=None)
@@ -45,6 +48,19 @@ def _text(hint: Any) -> str:
 # Before the first import of these rooms: each of their functions then checks its arrays.
 CHECKED = ("gnomon.core", "gnomon.kernels", "gnomon.index", "gnomon.encode")
 install_import_hook(CHECKED, f"{__name__}.arrays")
+
+
+@pytest.fixture(scope="session")
+def _postgres_of_session() -> Iterator[PostgresServer]:
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres(_postgres_of_session: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PostgresServer:
+    """The session's PostgreSQL; `postgres.url()` is a new collection. What is local lies in the test's folder."""
+    monkeypatch.setenv("GNOMON_HOME", str(tmp_path / "home"))
+    return _postgres_of_session
 
 
 @pytest.fixture(scope="session")

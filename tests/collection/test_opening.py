@@ -14,7 +14,7 @@ import pytest
 
 import gnomon
 from gnomon.collection import Collection, CollectionSettings, RetrievalSettings
-from gnomon.collection.catalog.connection import Catalog, exclusive_lock
+from gnomon.collection.catalog.connection import Catalog
 from gnomon.core.contracts import Role
 from gnomon.core.errors import (
     CollectionBusy,
@@ -173,10 +173,10 @@ def test_readers_are_not_blocked_by_a_writer_and_writers_wait_their_time(kb: Col
 def test_a_full_disk_loses_nothing(kb: Collection, tmp_path: Path) -> None:
     with kb.internals.catalog.write() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
-    kb.internals.catalog._engine.dispose()
+    kb.internals.catalog.backend.engine.dispose()
     from sqlalchemy import event
 
-    @event.listens_for(kb.internals.catalog._engine, "connect")
+    @event.listens_for(kb.internals.catalog.backend.engine, "connect")
     def _limit(connection: sqlite3.Connection, _: object) -> None:
         connection.execute(f"PRAGMA max_page_count={pages + 2}")
 
@@ -249,13 +249,13 @@ def test_a_model_that_moved_is_loaded_from_where_it_is_now(tmp_path: Path) -> No
 
 
 def test_an_exclusive_lock_waits_and_says_who_has_it(tmp_path: Path) -> None:
-    path, waited = tmp_path / "lock", list[str]()
-    with exclusive_lock(path, wait_s=1.0, owner="run"):
-        again = exclusive_lock(path, wait_s=0.01, owner="index run", waiting=lambda: waited.append("waiting"))
+    catalog, waited = Catalog(tmp_path, create=True), list[str]()
+    with catalog.exclusive("index", wait_s=1.0, owner="run"):
+        again = catalog.exclusive("index", wait_s=0.01, owner="index run", waiting=lambda: waited.append("waiting"))
         with pytest.raises(CollectionBusy, match=r"another index run has held .*lock for 0.01 s"), again:
             pytest.fail("two have it")
     assert waited == ["waiting"]
-    with exclusive_lock(path, wait_s=0.01, owner="run", waiting=lambda: waited.append("again")):
+    with catalog.exclusive("index", wait_s=0.01, owner="run", waiting=lambda: waited.append("again")):
         assert waited == ["waiting"]
 
 

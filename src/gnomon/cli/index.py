@@ -131,7 +131,7 @@ def _run(
     import gnomon
     from gnomon.cli.progress import ProgressBar
     from gnomon.cli.terminal import noted, print_message
-    from gnomon.collection.catalog.connection import FILE
+    from gnomon.collection.catalog.sqlite import FILE
     from gnomon.collection.ingest.budget import Budget
     from gnomon.core.progress import Progress
     from gnomon.migrate import plan_index
@@ -160,7 +160,7 @@ def _plan(paths: list[str], into: Path, settings: CollectionSettings, *, options
     import gnomon
     from gnomon.cli.plan import show_index_plan
     from gnomon.cli.terminal import noted, print_message
-    from gnomon.collection.catalog.connection import FILE
+    from gnomon.collection.catalog.sqlite import FILE
     from gnomon.migrate import plan_index, plan_update
 
     with noted() as notes:

@@ -117,7 +117,7 @@ class Collection:
         with self._catalog.read() as connection:
             live = live_id(connection)
         index_run = self._serving.served_version(live).encoders.index_run()
-        with run_lock(self._folder, progress), index_run:
+        with run_lock(self._catalog, progress), index_run:
             if options.max_cost is not None:
                 budget.require(self.estimate(paths, options=options), self.version.model)
             report = IndexRun(writer, options.reading, progress, verify=options.verify).run(paths)
@@ -412,7 +412,7 @@ class Collection:
         if not self._serving.fixed:
             with self._catalog.read() as connection:
                 version = by_id(connection, live_id(connection))
-        return status_of(self._folder, self._catalog, version)
+        return status_of(self._catalog, version)
 
     def switch(self, name: str) -> SwitchReport:
         """Make a ready version the live one, in all processes; documents that it lacks are put in before.
@@ -475,7 +475,7 @@ class Collection:
 
     def __repr__(self) -> str:
         version = self._serving.active.version  # reads nothing, so that it works for a closed one too
-        return f"<Collection {str(self._folder)!r}: {version.name}, {version.space.short}>"
+        return f"<Collection {self._catalog.address!r}: {version.name}, {version.space.short}>"
 
     def __enter__(self) -> Collection:
         return self

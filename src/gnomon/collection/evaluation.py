@@ -104,7 +104,7 @@ def run_queries(
     progress: ProgressCallback = no_progress,
 ) -> Run:
     """The results of each query (id -> text) with a snapshot's retriever, with query vectors from the cache."""
-    version, catalog, folder = snapshot.version, snapshot.served.catalog, snapshot.served.catalog.path.parent
+    version, catalog = snapshot.version, snapshot.served.catalog
     mode = mode or version.retrieval.mode
 
     def encoder() -> Encoder:
@@ -122,11 +122,11 @@ def run_queries(
         if len(found) % BLOCK == 0 or len(found) == len(queries):
             progress(Progress("searching", len(found), len(queries), "query"))
     about = {
-        "collection": str(folder), "version": version.name, "mode": mode, "by": by, "k": k,
+        "collection": catalog.address, "version": version.name, "mode": mode, "by": by, "k": k,
         "model": version.model, "space": version.space.fingerprint, "position": snapshot.indexes.dense_at,
         "where": None if where is None else str(where), "vector_type": snapshot.vector_type,
     }  # fmt: skip
-    return Run.ranked(f"{folder.name}:{mode}", found, about)
+    return Run.ranked(f"{catalog.backend.name}:{mode}", found, about)
 
 
 def chunk_texts(connection: Connection, chunking_id: int) -> list[ChunkText]:

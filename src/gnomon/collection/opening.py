@@ -9,8 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from gnomon.collection.address import PostgresAddress, collection_address
 from gnomon.collection.catalog import queries, spaces, versions
-from gnomon.collection.catalog.connection import FILE, Catalog, translated_errors
+from gnomon.collection.catalog.connection import Catalog, is_catalog
+from gnomon.collection.catalog.sqlite import FILE, translated_errors
 from gnomon.collection.catalog.versions import Version
 from gnomon.collection.collection import Collection
 from gnomon.collection.indexes.state import derived_folder, read_state
@@ -20,7 +22,7 @@ from gnomon.collection.serving.snapshot import EncoderRegistry, resolve_models
 from gnomon.collection.settings import DEFAULT_MODEL, CollectionSettings, RetrievalSettings, check_index_kind
 from gnomon.core.contracts import Encoder, SparseTextEncoder
 from gnomon.core.errors import CollectionDamaged, CollectionNotFound, DamagedCatalog, InvalidInput, LostChanges
-from gnomon.core.files import exists, is_folder
+from gnomon.core.files import is_folder
 from gnomon.core.progress import ProgressCallback, accepts_say, no_progress
 from gnomon.core.space import Precision, Space
 from gnomon.core.vector_types import VectorType
@@ -29,8 +31,6 @@ from gnomon.retrieve.sparse import SparseSettings
 from gnomon.text.chunk import ChunkSettings
 
 _CHUNK_TOKENS = 256
-_CHECKED_BYTES = 16 << 20
-"""The largest catalog that is checked whenever it is opened: 2 ms a MB."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ Load = Callable[[str, VectorForm], Encoder]
 
 @accepts_say
 def open_collection(
-    path: str | Path,
+    path: str | Path | PostgresAddress,
     *,
     settings: CollectionSettings | None = None,
     encoder: Encoder | Sequence[Encoder] | None = None,
@@ -61,7 +61,7 @@ def open_collection(
     version: str | None = None,
     sparse_encoder: SparseTextEncoder | None = None,
 ) -> Collection:
-    """Open the collection in a folder, or make one there.
+    """Open the collection in a folder or in a database (postgresql://…/database/collection), or make one there.
 
     `settings` decide how a new collection is made; an existing one must agree with those that are not None, and is
     opened with its own model where they name none. `encoder` is used instead of loading a model; several are used
@@ -72,31 +72,29 @@ def open_collection(
     the collection's, InvalidInput for other settings, NotReady for a version that cannot serve, CollectionDamaged,
     StorageError, and what loading a model raises.
     """
-    folder = Path(path).expanduser().absolute()
+    place = collection_address(path)
     settings = settings or CollectionSettings()
     encoders = () if encoder is None else tuple(encoder) if isinstance(encoder, Sequence) else (encoder,)
     name = settings.model or (encoders[0].space.name if encoders else DEFAULT_MODEL)
     create = create and version is None  # a version is named of what is there
-    with translated_errors(folder):
-        is_new = create and not exists(folder / FILE)
-    _require_no_remains(folder)
+    is_new = create and not _is_there(place)
     here: dict[str, Any] = {"threads": settings.threads, "progress": progress}
     models = _Models(partial(load_in_form, **here), partial(_loaded_sparse, **here), encoders, sparse_encoder)
     if is_new:
         # Before anything is written, so that a missing or unsuitable model leaves nothing behind.
         models = models.loaded(name, settings)
-    catalog = Catalog(folder, create=create)
+    catalog = Catalog(place, create=create)
     try:
         serving = _serving_version(catalog, version)
         if serving is None:
             if not create:
-                raise _unfinished(folder)
+                raise _unfinished(catalog.address)
             models = models.loaded(name, settings)
             serving = _create(catalog, settings, models, model=_reference(name))
-        _warn_of_faults(catalog, folder, serving)
+        _warn_of_faults(catalog, serving)
         _require_agreement(serving, settings, sparse_encoder)
         registry = models.registry(catalog, serving, settings.model)
-        return Collection(Serving(folder, catalog, registry, version=serving, fixed=version is not None))
+        return Collection(Serving(catalog.folder, catalog, registry, version=serving, fixed=version is not None))
     except BaseException:
         catalog.close()
         raise
@@ -138,6 +136,16 @@ class _Models:
         )
 
 
+def _is_there(place: Path | PostgresAddress) -> bool:
+    """Whether there is a collection. Raises CollectionDamaged where only the catalog of one is gone."""
+    if isinstance(place, PostgresAddress):
+        return is_catalog(place)
+    with translated_errors(place):
+        found = is_catalog(place)
+    _require_no_remains(place)
+    return found
+
+
 def _require_no_remains(folder: Path) -> None:
     """Raise CollectionDamaged where the catalog is gone or empty, though its indexes or its log are there."""
     path = folder / FILE
@@ -156,35 +164,32 @@ def _require_no_remains(folder: Path) -> None:
         )
 
 
-def _warn_of_faults(catalog: Catalog, folder: Path, version: Version) -> None:
+def _warn_of_faults(catalog: Catalog, version: Version) -> None:
     _warn_of_damage(catalog)
-    _warn_of_lost_changes(catalog, folder, version)
+    _warn_of_lost_changes(catalog, version)
 
 
 def _warn_of_damage(catalog: Catalog) -> None:
-    """Warn where SQLite's check of a small catalog finds faults. A larger one is checked by the doctor only."""
-    if catalog.path.stat().st_size > _CHECKED_BYTES:
-        return
-    with catalog.read() as connection:
-        found = str(connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one())
-    if found != "ok":
+    """Warn where the database's own check finds faults, where that is quick. Else the doctor checks it."""
+    found = catalog.backend.fault()
+    if found is not None:
         warnings.warn(
-            f"{catalog.path} is damaged ({found}): documents may be missing or wrong; restore it from a backup; what "
-            f"is wrong, and what can be mended: gnomon doctor {catalog.path.parent}",
+            f"{catalog.address} is damaged ({found}): documents may be missing or wrong; restore it from a backup; "
+            f"what is wrong, and what can be mended: gnomon doctor {catalog.address}",
             DamagedCatalog,
             stacklevel=4,
         )
 
 
-def _warn_of_lost_changes(catalog: Catalog, folder: Path, version: Version) -> None:
+def _warn_of_lost_changes(catalog: Catalog, version: Version) -> None:
     """Warn where the catalog is behind what its indexes have seen."""
-    state = read_state(derived_folder(folder, version))
+    state = read_state(derived_folder(catalog.folder, version))
     with catalog.read() as connection:
         head = queries.chunking_head(connection, version.chunking_id)
     if state.collection == catalog.collection_id and state.seq > head.seq:
         warnings.warn(
-            f"{folder}: the last {state.seq - head.seq:,} changes of passages that were committed are not in "
-            f"{FILE} any more: an older copy was put back, or its write-ahead log ({FILE}-wal) was lost or damaged; "
+            f"{catalog.address}: the last {state.seq - head.seq:,} changes of passages that were committed are not in "
+            f"the catalog any more: an older copy was put back, or {catalog.backend.loses_by}; "
             "index the files again, and the documents since then are in",
             LostChanges,
             stacklevel=4,
@@ -200,11 +205,11 @@ def _serving_version(catalog: Catalog, name: str | None) -> Version | None:
         return versions.complete_version(connection, name)
 
 
-def _unfinished(folder: Path) -> CollectionNotFound:
+def _unfinished(address: str) -> CollectionNotFound:
     return CollectionNotFound(
-        f"the collection at {folder} was never finished: it has no version",
+        f"the collection at {address} was never finished: it has no version",
         expected="a collection with a model",
-        hint=f"make it: gnomon index PATH --into {folder}",
+        hint=f"make it: gnomon index PATH --into {address}",
     )
 
 

@@ -69,14 +69,14 @@ class IndexReport:
         return {**asdict(self), "failed": self.failed}
 
 
-def field_problems(misfits: Iterable[Misfits], collection: Path) -> tuple[Problem, ...]:
+def field_problems(misfits: Iterable[Misfits], collection: str) -> tuple[Problem, ...]:
     """A problem for each field with values that are not of its type."""
     found = []
     for each in misfits:
         value = repr(each.example) if len(repr(each.example)) <= 60 else f"{repr(each.example)[:57]}…"
         more = f" ({each.count:,} such values)" if each.count > 1 else ""
         reason = f"{each.field}: {value} is no {each.type}, as the field's values are; it is kept as it is{more}"
-        command = f"gnomon fields {shlex.quote(str(collection))} --set {shlex.quote(f'{each.field}=text')}"
+        command = f"gnomon fields {shlex.quote(collection)} --set {shlex.quote(f'{each.field}=text')}"
         found.append(Problem(each.document, reason, f"to compare all of them as texts: {command}", skipped=False))
     return tuple(found)
 
@@ -196,7 +196,7 @@ class PruneReport:
         return asdict(self)
 
 
-def status_of(folder: Path, catalog: Catalog, version: Version) -> Status:
+def status_of(catalog: Catalog, version: Version) -> Status:
     """Counts, sizes and settings of a version; loads no model and no index."""
     with catalog.read() as connection:
         position = queries.chunking_head(connection, version.chunking_id).seq
@@ -210,9 +210,9 @@ def status_of(folder: Path, catalog: Catalog, version: Version) -> Status:
         }
         metadata = tuple(fields.kept(connection))
         spent = spending.totals(connection)
-    state_folder = derived_folder(folder, version)
+    state_folder = derived_folder(catalog.folder, version)
     return Status(
-        path=str(folder),
+        path=catalog.address,
         model=version.model,
         space=version.space.to_json(),
         version=version.name,
@@ -222,17 +222,15 @@ def status_of(folder: Path, catalog: Catalog, version: Version) -> Status:
         position=position,
         fields=metadata,
         spent=spent,
-        catalog_bytes=sum(_bytes(path) for path in folder.glob("collection.db*")),
+        catalog_bytes=catalog.backend.size(),
         languages=lexical_languages(state_folder, read_state(state_folder)),
-        derived=_derived(folder, catalog, version, position=position, chunks=chunks),
+        derived=_derived(catalog, version, position=position, chunks=chunks),
         **numbers,
     )
 
 
-def _derived(
-    collection: Path, catalog: Catalog, version: Version, *, position: int, chunks: int
-) -> tuple[DerivedStatus, ...]:
-    folder = derived_folder(collection, version)
+def _derived(catalog: Catalog, version: Version, *, position: int, chunks: int) -> tuple[DerivedStatus, ...]:
+    folder = derived_folder(catalog.folder, version)
     state = read_state(folder)
     ours = state.collection == catalog.collection_id
     dense = kind_of(version, chunks)

@@ -36,26 +36,26 @@ _BATCH = 2000
 """Rows that one transaction deletes at most."""
 
 
-def prune(folder: Path, catalog: Catalog, *, vacuum: bool = False) -> PruneReport:
+def prune(catalog: Catalog, *, vacuum: bool = False) -> PruneReport:
     """Delete it all, and with `vacuum` give the space back to the disk, which takes long and twice the space.
 
     Vectors of documents' texts are deleted where no kept version has the space, or no chunk the text.
     """
-    before = _size(folder)
+    before = _size(catalog)
     chunks = _all(catalog, _chunks)
     vectors = _all(catalog, _vectors_of_spaces) + _all(catalog, _vectors_of_texts)
     with catalog.write() as connection:
         tokenizers = _tokenizers(connection)
     with catalog.read() as connection:
         gone = versions.all_versions(connection, ["retired"])
-    folders = [derived_folder(folder, version) for version in gone]
+    folders = [derived_folder(catalog.folder, version) for version in gone]
     folders = [path for path in folders if path.is_dir()]
     for path in folders:
         shutil.rmtree(path, ignore_errors=True)
     if vacuum:
         catalog.vacuum()
     names = tuple(path.name for path in folders)
-    return PruneReport(chunks, vectors, tokenizers, names, max(0, before - _size(folder)))
+    return PruneReport(chunks, vectors, tokenizers, names, max(0, before - _size(catalog)))
 
 
 def _all(catalog: Catalog, batch: Callable[[Connection, int], tuple[int, int] | None]) -> int:
@@ -124,9 +124,11 @@ def _tokenizers(connection: Connection) -> int:
     return connection.execute(delete(table).where(table.c.digest.not_in(kept))).rowcount
 
 
-def _size(folder: Path) -> int:
-    total = 0
-    for path in folder.rglob("*"):
+def _size(catalog: Catalog) -> int:
+    """Bytes of the catalog and of what is derived from it here."""
+    inside = catalog.folder == Path(catalog.address)
+    total = 0 if inside else catalog.backend.size()
+    for path in catalog.folder.rglob("*"):
         with suppress(OSError):  # gone since it was listed
             total += path.stat().st_size if path.is_file() else 0
     return total
@@ -401,7 +403,7 @@ class VersionManager:
 
     def prune(self, *, vacuum: bool = False) -> PruneReport:
         """Delete what only retired versions need; `vacuum` makes the file smaller too, which takes long."""
-        return prune(self._serving.folder, self._catalog, vacuum=vacuum)
+        return prune(self._catalog, vacuum=vacuum)
 
     def _switched(self, find: Callable[[], tuple[Version, int | None]], why: str) -> SwitchReport:
         """Backfill, load what this process searches with, switch: again where a writer came in between.

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, insert, select
 
 from gnomon.collection.catalog import schema
 from gnomon.collection.catalog.dialect import is_postgres
+from gnomon.collection.catalog.sqlite import FILE
 from gnomon.doctor.context import MAX_EXAMPLES, CheckContext
 from gnomon.doctor.report import Diagnosis, DoctorFinding
 
@@ -39,7 +40,7 @@ def integrity(context: CheckContext) -> Iterator[Diagnosis]:
             advice="rebuild the indexes of its tables: --fix"
             if only_indexes
             else "restore the folder from a backup, or index into a new collection; to recover what is readable: "
-            f"sqlite3 {context.catalog.path} .recover",
+            f"sqlite3 {context.folder / FILE} .recover",
             examples=tuple(messages[:MAX_EXAMPLES]),
             is_fixable=only_indexes,
         ),

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
-from gnomon.collection.catalog.connection import FILE, translated_errors
 from gnomon.collection.catalog.queries import document_of
+from gnomon.collection.catalog.sqlite import FILE, translated_errors
 from gnomon.core.documents import Document
 from gnomon.core.errors import CollectionNotFound, GnomonError
 from gnomon.core.files import is_file, replacing, storage_errors

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from gnomon.collection.catalog.connection import FILE
+from gnomon.collection.catalog.sqlite import FILE
 from gnomon.collection.catalog.versions import NotReady, timestamp
 from gnomon.core import errors
 from gnomon.core.errors import CollectionBusy, CollectionNotFound, GnomonError, InvalidInput

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gnomon.collection.catalog.connection import translated_errors
+from gnomon.collection.catalog.sqlite import translated_errors
 from gnomon.core.files import write_atomic
 from gnomon.html import render
 from gnomon.kernels.drift import cusum_limit

@@ -11,7 +11,7 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from gnomon.collection.catalog.connection import translated_errors
+from gnomon.collection.catalog.sqlite import translated_errors
 from gnomon.core.errors import InvalidInput
 from gnomon.monitor.report import MonitorReport
 

@@ -23,7 +23,7 @@ from gnomon.answer.tables.types import (
     table_error,
     unique_names,
 )
-from gnomon.collection.catalog.connection import translated_errors
+from gnomon.collection.catalog.sqlite import translated_errors
 from gnomon.core.errors import GnomonError, IndexDamaged, UnreadableFile
 from gnomon.core.files import replacing
 from gnomon.core.serialize import from_plain, to_plain

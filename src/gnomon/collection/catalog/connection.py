@@ -1,225 +1,185 @@
-"""The catalog's SQLite database (WAL): opening, transactions, and errors that say what to do."""
+"""The catalog: one collection's tables, in SQLite or in PostgreSQL, with transactions and locks."""
 
 from __future__ import annotations
 
-import errno
-import json
-import os
-import sqlite3
+import time
 import uuid
-import weakref
-import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from filelock import FileLock, Timeout
-from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, update
-from sqlalchemy.exc import DatabaseError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.pool import Pool, QueuePool
+from sqlalchemy import Connection, insert, inspect, select, update
 
+from gnomon.collection.address import PostgresAddress
 from gnomon.collection.catalog import schema
+from gnomon.collection.catalog.backend import Backend
 from gnomon.collection.catalog.migrations import MIGRATIONS
-from gnomon.collection.catalog.read_only import ReadOnlyFile, may_write, uri
-from gnomon.core import files
-from gnomon.core.errors import (
-    CollectionBusy,
-    CollectionDamaged,
-    CollectionNotFound,
-    CollectionTooNew,
-    GnomonError,
-    InvalidInput,
-    StorageError,
-)
-from gnomon.core.files import is_file
-from gnomon.core.forking import fork_aware, leak
+from gnomon.collection.catalog.sqlite import FILE, SqliteBackend
+from gnomon.core.errors import CollectionTooNew, InvalidInput
+from gnomon.core.files import exists
+from gnomon.core.forking import fork_aware
 
-FILE = "collection.db"
+Result = TypeVar("Result")
+_AGAIN_S = (0.05, 0.2, 1.0, 3.0)
+"""How long `Catalog.transact` waits before it does a transaction again."""
 
 
 class Catalog:
-    """A connection pool on `folder`/collection.db. Readers never block; writers queue for at most `busy_s` seconds.
+    """The tables in a folder's SQLite file, or in a PostgreSQL schema. Writers queue for at most `busy_s` seconds.
 
+    `folder` is where this machine keeps what is derived from it, `address` what people are shown and type.
     Raises CollectionNotFound where there is none and `create` is False, CollectionTooNew, CollectionDamaged,
-    StorageError. A catalog of an older schema is migrated.
+    StorageError, and of a database also ServerUnreachable. A catalog of an older schema is migrated.
     """
 
-    def __init__(self, folder: Path, *, create: bool, busy_s: float = 60.0) -> None:
-        self.path = folder / FILE
-        if not create and not is_file(self.path):
-            raise _not_found(folder)
-        with translated_errors(self.path):
-            if create:
-                folder.mkdir(parents=True, exist_ok=True)
-        _require_not_inherited(self.path)
-        self._closed, self._busy_s = False, busy_s
-        self._read_only = None if may_write(self.path) else ReadOnlyFile(self.path)
-        self._connections: weakref.WeakSet[sqlite3.Connection] = weakref.WeakSet()
-        self._pools: set[Pool] = set()
-        self._engine = self._make_engine()
+    def __init__(self, place: Path | PostgresAddress, *, create: bool, busy_s: float = 60.0) -> None:
+        self._closed = False
+        self.backend = _backend(place, create=create, busy_s=busy_s)
         fork_aware(self)
+        try:
+            self.collection_id = self._prepared()
+        except BaseException:
+            self.close()
+            raise
+        self.folder = self.backend.local_folder(self.collection_id)
+
+    def _prepared(self) -> str:
+        """Bring the tables to the newest schema. Returns the collection's id."""
         with self.read() as connection:
-            current = _schema_of(connection, self.path)
+            current = _schema_of(connection, self.backend)
         if current < len(MIGRATIONS):
-            if self._read_only is not None:
-                self._read_only.use_copy()
-                self._engine = self._make_engine()
-            with self._transaction(writes=True) as connection:
-                _migrate(connection, self.path)
+            self.backend.before_migration()
+            with self.backend.transaction(writes=True) as connection:
+                self.backend.make_place(connection)
+                _migrate(connection, self.backend)
         with self.read() as connection:
             wanted = select(schema.meta.c.value).where(schema.meta.c.key == "collection_id")
-            self.collection_id: str = connection.execute(wanted).scalar_one()
+            return str(connection.execute(wanted).scalar_one())
+
+    @property
+    def address(self) -> str:
+        """The folder, or the address in a database without a password."""
+        return self.backend.address
 
     @property
     def is_read_only(self) -> bool:
         """Whether this process may only read it."""
-        return self._read_only is not None
+        return self.backend.is_read_only
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A read transaction: one consistent view, never blocked by writers."""
         self._require_open()
-        if self._read_only is not None and self._read_only.has_changed():
-            self._engine.dispose()
-            self._engine = self._make_engine()
-        with self._transaction() as connection:
+        with self.backend.transaction(writes=False) as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A write transaction: all of it or nothing.
 
-        Raises CollectionBusy, StorageError, CollectionDamaged.
+        Raises CollectionBusy, StorageError, CollectionDamaged, ServerUnreachable.
         """
         self.require_writable()
-        with self._transaction(writes=True) as connection:
+        with self.backend.transaction(writes=True) as connection:
             yield connection
 
-    @contextmanager
-    def _transaction(self, *, writes: bool = False) -> Iterator[Connection]:
-        with translated_errors(self.path), self._engine.connect() as connection:
-            connection = connection.execution_options(gnomon_write=writes)
-            with connection.begin():
-                yield connection
+    def transact(self, work: Callable[[Connection], Result]) -> Result:
+        """Do work in a write transaction, again where the connection was lost or the database gave it up.
 
-    def _make_engine(self) -> Engine:
-        with translated_errors(self.path):
-            address = uri(self.path, "rwc") if self._read_only is None else self._read_only.open_uri()
-        return _engine(address, self._busy_s, self._connections)
+        A transaction of which nothing is known is repeated only where nothing of it was kept. Raises as `write` does.
+        """
+        for pause_s in _AGAIN_S:
+            try:
+                with self.write() as connection:
+                    return work(connection)
+            except Exception as error:
+                if not self.backend.may_repeat(error):
+                    raise
+                time.sleep(pause_s)
+        with self.write() as connection:
+            return work(connection)
+
+    def exclusive(
+        self, name: str, *, wait_s: float, owner: str, waiting: Callable[[], None] = lambda: None
+    ) -> AbstractContextManager[None]:
+        """A lock that one process has at a time, on all machines that share the catalog.
+
+        `waiting` is called where another has it. It is given back when the process dies. Raises CollectionBusy where
+        the other, an `owner` such as "index run", holds it for longer than `wait_s`.
+        """
+        return self.backend.exclusive(name, wait_s=wait_s, owner=owner, waiting=waiting)
 
     def require_writable(self) -> None:
         """Raise StorageError where this process may only read it."""
         self._require_open()
-        if self._read_only is not None:
-            raise storage_error(OSError(errno.EROFS, os.strerror(errno.EROFS)), self.path)
+        if self.backend.is_read_only:
+            raise self.backend.read_only_error()
 
     def vacuum(self) -> None:
         """Give the space of deleted rows back to the disk. Takes long, and needs twice the space until it ends."""
         self.require_writable()
-        with translated_errors(self.path), self._engine.connect() as connection:
-            plain = connection.connection.driver_connection
-            if plain is not None:
-                plain.execute("VACUUM")
-                plain.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self.backend.vacuum()
 
     def close(self) -> None:
         """Close the connections; later transactions raise InvalidInput."""
         self._closed = True
-        self._engine.dispose()
+        self.backend.close()
 
     def before_fork(self) -> None:
-        """Close the idle connections: SQLite forbids to use, or even to close, a parent's connection in a child."""
-        # Connections in use at an earlier fork have since come back to the pool of that time.
-        self._pools = {self._engine.pool, *(pool for pool in self._pools if self._connections)}
-        for pool in self._pools:
-            pool.dispose()
-        self._engine.dispose()
+        """See `ForkAware`."""
+        self.backend.before_fork()
 
     def after_fork_in_child(self) -> None:
-        """Connect anew. Where another thread was using the catalog at the fork, the child cannot use it."""
-        if self._connections:
-            _inherited.add(self.path.resolve())
-        leak(self._engine, self._pools)
-        self._connections, self._pools = weakref.WeakSet(), set()
-        self._engine = self._make_engine()
+        """See `ForkAware`."""
+        self.backend.after_fork_in_child()
 
     def _require_open(self) -> None:
-        _require_not_inherited(self.path)
+        self.backend.require_usable()
         if self._closed:
             raise InvalidInput(
-                f"the collection at {self.path.parent}, which was closed",
+                f"the collection at {self.address}, which was closed",
                 expected="an open collection",
                 hint="open it again with gnomon.open",
             )
 
 
-_inherited: set[Path] = set()
-"""Catalogs to which this process, a forked child, inherited open connections of its parent's other threads."""
+def is_catalog(place: Path | PostgresAddress) -> bool:
+    """Whether there is a collection. Raises what a database says that cannot be asked."""
+    if isinstance(place, PostgresAddress):
+        from gnomon.collection.catalog.postgres import is_schema
+
+        return is_schema(place)
+    return exists(place / FILE)
 
 
-def _require_not_inherited(path: Path) -> None:
-    # SQLite keeps one record of its locks for a file and process: with an inherited one the child would hold none.
-    if _inherited and path.resolve() in _inherited:
-        raise CollectionBusy(
-            f"another thread was using {path.parent} when this process was forked",
-            expected="a process that was started anew, or forked while no other thread used the collection",
-            hint='start it with multiprocessing.get_context("spawn"), or fork before threads use the collection',
-        )
+def _backend(place: Path | PostgresAddress, *, create: bool, busy_s: float) -> Backend:
+    if isinstance(place, PostgresAddress):
+        from gnomon.collection.catalog.postgres import PostgresBackend
+
+        return PostgresBackend(place, create=create, busy_s=busy_s)
+    return SqliteBackend(place, create=create, busy_s=busy_s)
 
 
-class _SqliteConnection(sqlite3.Connection):
-    """A connection that weak references can point to."""
-
-
-def _engine(address: str, busy_s: float, opened: weakref.WeakSet[sqlite3.Connection]) -> Engine:
-    """An engine on a file's URI, which keeps its open connections in `opened`."""
-    arguments = {"timeout": busy_s, "check_same_thread": False, "factory": _SqliteConnection, "uri": True}
-    engine = create_engine(
-        "sqlite://", creator=partial(sqlite3.connect, address, **arguments), pool_size=8, poolclass=QueuePool
-    )
-    pragmas = ("synchronous=FULL", "foreign_keys=ON", "cache_size=-65536")
-
-    @event.listens_for(engine, "connect")
-    def _connect(connection: Any, _record: object) -> None:
-        opened.add(connection)
-        connection.isolation_level = None  # the "begin" event below executes BEGIN, sqlite3 must not
-        for pragma in pragmas if "mode=ro" in address else ("journal_mode=WAL", *pragmas):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "close")
-    def _close(connection: Any, _record: object) -> None:
-        opened.discard(connection)
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        writing = connection.get_execution_options().get("gnomon_write", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
-
-    return engine
-
-
-def _schema_of(connection: Connection, path: Path) -> int:
+def _schema_of(connection: Connection, backend: Backend) -> int:
     """The catalog's schema number, 0 for a new one."""
     if not inspect(connection).has_table("meta"):
         return 0
     stored = connection.execute(select(schema.meta.c.value).where(schema.meta.c.key == "schema")).scalar_one()
     if not stored.isdecimal():
-        raise damaged(path, f"its schema's number is {stored!r}")
+        raise backend.damaged(f"its schema's number is {stored!r}")
     if int(stored) > len(MIGRATIONS):
         raise CollectionTooNew(
-            f"{path} has schema {stored}",
+            f"{backend.address} has schema {stored}",
             expected=f"schema {len(MIGRATIONS)} or older",
             hint="upgrade gnomon",
         )
     return int(stored)
 
 
-def _migrate(connection: Connection, path: Path) -> None:
+def _migrate(connection: Connection, backend: Backend) -> None:
     """Bring the tables to the newest schema, within the caller's write transaction."""
-    at = _schema_of(connection, path)
+    at = _schema_of(connection, backend)
     newest = str(len(MIGRATIONS))
     for migration in MIGRATIONS[at:]:
         migration(connection)
@@ -228,98 +188,3 @@ def _migrate(connection: Connection, path: Path) -> None:
         connection.execute(insert(schema.meta), rows)
     else:
         connection.execute(update(schema.meta).where(schema.meta.c.key == "schema").values(value=newest))
-
-
-@contextmanager
-def translated_errors(path: Path) -> Iterator[None]:
-    """Turns errors of SQLite and of the file system into gnomon's, with the next step."""
-    try:
-        yield
-    except GnomonError:
-        raise
-    except PoolTimeout as error:
-        raise _busy(path) from error
-    except (DatabaseError, sqlite3.DatabaseError) as error:
-        raise _translated(error, path) from error
-    except (zlib.error, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise damaged(path, f"a row cannot be read ({error})") from error
-    except OSError as error:
-        raise storage_error(error, path) from error
-
-
-@contextmanager
-def exclusive_lock(
-    path: Path, *, wait_s: float, owner: str, waiting: Callable[[], None] = lambda: None
-) -> Iterator[None]:
-    """Hold a file lock that one process has at a time; `waiting` is called where another process has it.
-
-    Raises CollectionBusy where the other, an `owner` such as "index run", holds it for longer than `wait_s`.
-    """
-    lock = FileLock(path)
-    with translated_errors(path):
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            waiting()
-            try:
-                lock.acquire(timeout=wait_s, poll_interval=0.02)
-            except Timeout as error:
-                raise CollectionBusy(
-                    f"another {owner} has held {path} for {wait_s:g} s",
-                    expected="one that ends",
-                    hint="look for a stuck gnomon process, then run the same command again",
-                ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def storage_error(error: OSError, path: Path) -> StorageError:
-    """The StorageError for an error of the operating system, with the path and the next step."""
-    return files.storage_error(error, path, kept="nothing committed is lost")
-
-
-def _not_found(folder: Path) -> CollectionNotFound:
-    base, at, version = folder.name.rpartition("@")
-    hint = f"make one: gnomon index PATH --into {folder}"
-    if at and is_file(folder.with_name(base) / FILE):
-        hint = f"name the version apart: {folder.with_name(base)} --version {version}"
-    return CollectionNotFound(f"no collection at {folder}", expected=f"a folder that holds {FILE}", hint=hint)
-
-
-def _busy(path: Path) -> CollectionBusy:
-    return CollectionBusy(
-        f"{path} is locked by another writer",
-        expected="a free moment within the time limit",
-        hint="wait for the other run to end, then run the same command again; where there is none, "
-        "the disk cannot lock files: move the collection to a local disk",
-    )
-
-
-def _translated(error: Exception, path: Path) -> Exception:
-    text = str(getattr(error, "orig", error)).lower()
-    if "locked" in text or "busy" in text:
-        return _busy(path)
-    if "full" in text:
-        return storage_error(OSError(28, "No space left on device"), path)
-    if "readonly" in text or "unable to open" in text:
-        return storage_error(OSError(13, "Permission denied"), path)
-    if "i/o error" in text:
-        return storage_error(OSError(5, "Input/output error"), path)
-    of_damage = ("no such", "could not decode", "malformed")
-    if isinstance(error, OperationalError | sqlite3.OperationalError) and not any(each in text for each in of_damage):
-        return error
-    if "constraint" in text:
-        return error
-    return damaged(path, text)
-
-
-def damaged(path: Path, what: object) -> CollectionDamaged:
-    """The error for a catalog of which SQLite, or what is kept in it, says that it is damaged."""
-    return CollectionDamaged(
-        f"{path} is damaged: {what}",
-        expected="an intact catalog",
-        hint=f"keep the folder, and restore {path.name} from a backup; which documents can still be read, and how to "
-        f"save them: gnomon doctor {path.parent}",
-    )

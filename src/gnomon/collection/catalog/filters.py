@@ -87,13 +87,13 @@ class Filters:
 
     def _clause(self, connection: Connection, where: Where) -> ColumnElement[bool]:
         """A condition on rows of documents."""
-        condition = typed(connection, to_condition(where), self._catalog.path.parent)
+        condition = typed(connection, to_condition(where), self._catalog.address)
         return where_clause(condition, document_fields(connection))
 
     def _found(
         self, connection: Connection, condition: Condition, known: _Allowed | None, *, head: JournalPosition
     ) -> Array:
-        as_typed = typed(connection, condition, self._catalog.path.parent)
+        as_typed = typed(connection, condition, self._catalog.address)
         if known is not None and len(known.ids) > 0 and self._continues(connection, known.at, head):
             change = queries.delta(connection, self._chunking_id, known.at.seq, upto=head.seq)
             if len(change.added) <= _MOVED:

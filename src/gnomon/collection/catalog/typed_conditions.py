@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import shlex
 from dataclasses import replace
-from pathlib import Path
 
 from sqlalchemy import Connection, select
 
@@ -21,19 +20,19 @@ _SHOWN = 12
 _KINDS: dict[FieldType, Kind] = {"text": "text", "number": "number", "boolean": "truth", "date": "date"}
 
 
-def typed(connection: Connection, condition: Condition, folder: Path) -> Condition:
+def typed(connection: Connection, condition: Condition, collection: str) -> Condition:
     """The condition with texts that are compared with dates as dates.
 
     Raises InvalidInput for a field that no document has (with the nearest names), and for a constant of another type
-    than the field's where no document has a value of that type. `folder` is the collection's, for the hint.
+    than the field's where no document has a value of that type. `collection` is its address, for the hint.
     """
     check_fields(connection, condition)
-    return _typed(connection, condition, fields.types(connection), folder=folder)
+    return _typed(connection, condition, fields.types(connection), collection=collection)
 
 
-def _typed(connection: Connection, condition: Condition, types: dict[str, FieldType], *, folder: Path) -> Condition:
+def _typed(connection: Connection, condition: Condition, types: dict[str, FieldType], *, collection: str) -> Condition:
     if isinstance(condition, And | Or):
-        parts = tuple(_typed(connection, part, types, folder=folder) for part in condition.parts)
+        parts = tuple(_typed(connection, part, types, collection=collection) for part in condition.parts)
         return replace(condition, parts=parts)
     of = types.get(condition.field.name)
     if not isinstance(condition, Comparison) or condition.field.own or of is None:
@@ -49,7 +48,7 @@ def _typed(connection: Connection, condition: Condition, types: dict[str, FieldT
             continue
         other = document_fields(connection).has_other(condition.field, of, constant.kind)
         if connection.execute(select(schema.documents.c.id).where(other).limit(1)).first() is None:
-            raise _mismatch(condition, constant, of, folder=folder)
+            raise _mismatch(condition, constant, of, collection=collection)
     return condition
 
 
@@ -58,7 +57,7 @@ def _as_date(constant: Constant) -> Constant:
     return constant if written is None else Constant("date", written.removesuffix("Z"))
 
 
-def _mismatch(comparison: Comparison, constant: Constant, of: FieldType, *, folder: Path) -> InvalidInput:
+def _mismatch(comparison: Comparison, constant: Constant, of: FieldType, *, collection: str) -> InvalidInput:
     name, operator = comparison.field.name, comparison.operator
     to: FieldType = {"number": "number", "truth": "boolean"}.get(constant.kind, "text")  # type: ignore[assignment]
     if operator in ("like", "ilike"):
@@ -73,7 +72,7 @@ def _mismatch(comparison: Comparison, constant: Constant, of: FieldType, *, fold
     return InvalidInput(
         f"no document can meet this: {name!r} is a field of type {of}, compared with the {to} {_shown(constant)}",
         expected=expected,
-        hint=f"to compare it as {to}: gnomon fields {shlex.quote(str(folder))} --set {shlex.quote(f'{name}={to}')}",
+        hint=f"to compare it as {to}: gnomon fields {shlex.quote(collection)} --set {shlex.quote(f'{name}={to}')}",
     )
 
 

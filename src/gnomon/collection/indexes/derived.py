@@ -20,8 +20,9 @@ from filelock import FileLock, Timeout
 from sqlalchemy import Connection
 
 from gnomon.collection.catalog import queries
-from gnomon.collection.catalog.connection import Catalog, translated_errors
+from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.queries import JournalHead
+from gnomon.collection.catalog.sqlite import translated_errors
 from gnomon.collection.catalog.versions import NotReady, Version, is_complete
 from gnomon.collection.indexes.faults import index_faults
 from gnomon.collection.indexes.state import (

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import select, update
 
 from gnomon.collection.catalog import mutations, schema, versions
-from gnomon.collection.catalog.connection import Catalog, exclusive_lock
+from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.queries import chunks_of, document_of
 from gnomon.collection.catalog.versions import BACKFILL_STATES, Version
 from gnomon.collection.ingest.budget import Budget
@@ -109,7 +109,6 @@ class Backfill:
     ) -> None:
         self._catalog, self._version, self._target = catalog, version, target
         self._options = options or BackfillOptions()
-        self._lock_file = catalog.path.parent / f"{version.name}.lock"
         self.progress = BackfillProgress(behind=self._behind())
 
     def run(self) -> BackfillProgress:
@@ -126,7 +125,7 @@ class Backfill:
         """
         if self.progress.stopped:
             return False
-        with exclusive_lock(self._lock_file, wait_s=_WAIT_S, owner="backfill"):
+        with self._catalog.exclusive(self._version.name, wait_s=_WAIT_S, owner="backfill"):
             while (batch := self._batch()) is not None:
                 new_chunks = self._chunk(batch)
                 if not self._embed(batch, [chunk for chunks in new_chunks.values() for chunk in chunks]):

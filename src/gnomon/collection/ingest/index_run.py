@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from gnomon.collection.catalog import mutations, queries, versions
-from gnomon.collection.catalog.connection import exclusive_lock
+from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.ingest.estimate import estimate_documents
 from gnomon.collection.ingest.reader_thread import ReaderThread
 from gnomon.collection.ingest.source_changes import (
@@ -44,10 +44,10 @@ _WAIT_S = 3600.0
 _SHOWN = 3
 
 
-def run_lock(folder: Path, progress: ProgressCallback) -> AbstractContextManager[None]:
+def run_lock(catalog: Catalog, progress: ProgressCallback) -> AbstractContextManager[None]:
     """The lock that lets one index run at a time work on a collection. Raises CollectionBusy after an hour."""
-    return exclusive_lock(
-        folder / "index.lock",
+    return catalog.exclusive(
+        "index",
         wait_s=_WAIT_S,
         owner="index run",
         waiting=lambda: progress(Progress("waiting for another index run")),
@@ -96,7 +96,7 @@ class IndexRun:
             ignored=self._ignored,
             removed=self._removed,
             interrupted=interrupted,
-            problems=(*self._problems, *field_problems(self._change.misfits, self._writer.catalog.path.parent)),
+            problems=(*self._problems, *field_problems(self._change.misfits, self._writer.catalog.address)),
         )
 
     def _run(self, paths: Sequence[Path]) -> None:
@@ -308,7 +308,7 @@ def add_documents(writer: Writer, documents: Sequence[Document], progress: Progr
     said = "the id came more than once; its last document is kept"
     problems += [Problem(name, said, skipped=False) for name in twice]
     problems += faults
-    problems += field_problems(change.misfits, writer.catalog.path.parent)
+    problems += field_problems(change.misfits, writer.catalog.address)
     return replace(_report(embedded, change, time.perf_counter() - started), problems=tuple(problems))
 
 
