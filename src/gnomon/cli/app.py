@@ -21,7 +21,7 @@ EXIT_CODES = """[dim]Exit codes[/dim]
 
 PANELS = {
     "Index, search and ask": ("demo", "index", "remove", "search", "ask", "tables", "fields", "status"),
-    "Map and files": ("map", "export"),
+    "Map and files": ("map", "export", "import"),
     "Serve": ("serve", "mcp", "keys"),
     "Evaluate": ("eval", "compare"),
     "Versions and migration": ("versions", "plan", "migrate", "adapter", "switch", "rollback"),

@@ -18,9 +18,16 @@ if TYPE_CHECKING:
 _SUFFIXES = (".parquet", ".ndjson", ".jsonl")
 
 
-@app.command(epilog=example("gnomon export kb --atlas kb.parquet"))
+@app.command(epilog=example("gnomon export kb --to kb.parquet", "gnomon export kb --atlas kb.map.parquet"))
 def export(
     collection: Annotated[Path, typer.Argument(help="The collection's folder.", metavar="COLLECTION")],
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Everything, as a new folder that ends in .parquet or .lance.", metavar="FOLDER"),
+    ] = None,
+    version: Annotated[
+        str | None, typer.Option(help="With --to: this version rather than the live one.", metavar="NAME")
+    ] = None,
     atlas: Annotated[
         Path | None, typer.Option(help="A Parquet file of passages on a map, for embedding-atlas.", metavar="FILE")
     ] = None,
@@ -40,26 +47,26 @@ def export(
     ] = 15,
     as_json: Json = False,
 ) -> None:
-    """Write a collection to files: passages on a map (embedding-atlas), documents, or passages with vectors.
+    """Write a collection to files: all of it, passages on a map (embedding-atlas), documents, or passages with vectors.
 
-    Needs the extra gnomon\\[data].
+    What --to writes is read by pandas, DuckDB and LanceDB, and by `gnomon import`. Needs the extra gnomon\\[data], and
+    gnomon\\[lancedb] for .lance.
     """
     import gnomon
-    from gnomon.cli.progress import ProgressBar
     from gnomon.cli.terminal import data_console, print_json
 
-    target = _only([atlas, documents, chunks])
-    if atlas is not None and where is not None:
-        raise InvalidInput("--where with --atlas", expected="a map of all documents", hint="leave --where out")
+    target = _only([to, atlas, documents, chunks])
+    _refuse_together("--version", version is not None and to is None, "any other than --to FOLDER.parquet")
+    _refuse_together("--where", where is not None and atlas is not None, "--atlas")
+    _refuse_together("--where", where is not None and to is not None, "--to")
+    _refuse_together("--vectors", vectors and to is not None, "--to, which has them")
+    if to is not None:
+        _export_all(collection, to, version, as_json=as_json)
+        return
     with gnomon.open(collection, create=False) as kb:
         if atlas is not None:
-            from gnomon.map import export_atlas
-
-            with ProgressBar() as bar:
-                file = export_atlas(
-                    kb, atlas, projection=projection, neighbours=neighbours, vectors=vectors, progress=bar.update
-                )
-            rows, more = file.rows, {"projection": file.projection, "command": file.command}
+            options = {"projection": projection, "neighbours": neighbours, "vectors": vectors}
+            rows, more = _export_atlas(kb, atlas, options)
         else:
             rows, more = _write(kb, target, of_chunks=chunks is not None, where=where, vectors=vectors), {}
     if as_json:
@@ -71,12 +78,43 @@ def export(
         console.print(f"open it with {more['command']}", highlight=False, markup=False, soft_wrap=True)
 
 
+def _refuse_together(option: str, is_given: bool, others: str) -> None:
+    if is_given:
+        raise InvalidInput(f"{option} with {others}", expected="options that go together", hint=f"leave {option} out")
+
+
+def _export_atlas(kb: Collection, atlas: Path, options: dict[str, Any]) -> tuple[int, dict[str, str]]:
+    from gnomon.cli.progress import ProgressBar
+    from gnomon.map import export_atlas
+
+    with ProgressBar() as bar:
+        file = export_atlas(kb, atlas, progress=bar.update, **options)
+    return file.rows, {"projection": file.projection, "command": file.command}
+
+
+def _export_all(collection: Path, to: Path, version: str | None, *, as_json: bool) -> None:
+    import gnomon
+    from gnomon.cli.progress import ProgressBar
+    from gnomon.cli.terminal import counted, data_console, print_json
+    from gnomon.exchange import export_collection
+
+    with gnomon.open(collection, create=False) as kb, ProgressBar() as bar:
+        made = export_collection(kb, to, version=version, progress=bar.update)
+    if as_json:
+        print_json(made.to_json())
+        return
+    rows = f"{counted(made.documents, 'document')}, {counted(made.chunks, 'passage')}"
+    text = f"{made.folder}, {rows} of {made.version}, vectors of {made.space} in {made.vectors}"
+    data_console().print(text, highlight=False, markup=False, soft_wrap=True)
+
+
 def _only(given: Sequence[Path | None]) -> Path:
     """The one file that was named."""
     targets = [path for path in given if path is not None]
     if len(targets) != 1:
         raise InvalidInput(
-            f"{len(targets)} files to export to", expected="one of --atlas, --documents and --chunks, with a file"
+            f"{len(targets)} places to export to",
+            expected="one of --to, --atlas, --documents and --chunks, with a name",
         )
     return targets[0]
 

@@ -20,6 +20,7 @@ from gnomon.cli import (  # noqa: F401 - each registers its commands on the app
     export,
     export_onnx,
     fields,
+    imports,
     index,
     keys,
     map,  # noqa: A004 - the command's name

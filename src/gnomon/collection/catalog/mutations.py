@@ -205,13 +205,21 @@ def move_sources(connection: Connection, moved: Mapping[str, str], *, read_again
     connection.execute(update(schema.sources).where(source.path == bindparam("old")).values(values), rows)
 
 
-def write_documents(connection: Connection, chunking_id: int, documents: Sequence[ChunkedDocument]) -> CatalogChange:
-    """Write documents that come from no file; one whose id is there already is replaced."""
+def write_documents(
+    connection: Connection,
+    chunking_id: int,
+    documents: Sequence[ChunkedDocument],
+    *,
+    files: Mapping[str, int | None] | None = None,
+) -> CatalogChange:
+    """Write documents that come from no file, or from the `files` (row ids) of their ids; one whose id is there already
+    is replaced.
+    """
     keys = [chunked.document.id for chunked in documents]
     types = fields.learn(connection, (chunked.document for chunked in documents))
     plan = BatchPlan(_documents(connection, keys), types)
     for key, chunked in zip(keys, documents, strict=True):
-        plan.put(key, None, chunked)
+        plan.put(key, (files or {}).get(key), chunked)
     return _apply(connection, chunking_id, plan)
 
 

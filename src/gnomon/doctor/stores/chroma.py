@@ -20,15 +20,16 @@ import numpy as np
 from gnomon.core.contracts import Array
 from gnomon.core.errors import InvalidInput
 from gnomon.core.files import is_file
-from gnomon.doctor.stores.source import StoreSource, VectorBatch
+from gnomon.doctor.stores.source import ColumnNames, StoreSource, VectorBatch, row_metadata
 
 FILE = "chroma.sqlite3"
 _ROWS_PER_BATCH = 2000
 _HEADER = struct.Struct("<IQQQQQQ")  # version, level-0 offset, room, items, bytes an item, label, vector
+_VALUES = ("string_value", "int_value", "float_value")
 _DELETE = 3  # the queue's operations: 0 add, 1 update, 2 upsert, 3 delete
 
 
-def sources(folder: Path) -> list[StoreSource]:
+def sources(folder: Path, columns: ColumnNames) -> list[StoreSource]:
     """One source per collection. Raises InvalidInput where the file is not Chroma's."""
     try:
         with _opened(folder) as database:
@@ -41,7 +42,7 @@ def sources(folder: Path) -> list[StoreSource]:
         notes: tuple[str, ...] = ()
         if spaces.get(key) == "cosine":
             notes = ("cosine: Chroma normalises vectors when it saves its index; the last ones are as they were added",)
-        found.append(StoreSource(name, partial(_rows, folder, key), notes=notes))
+        found.append(StoreSource(name, partial(_rows, folder, key, with_metadata=columns.metadata), notes=notes))
     return found
 
 
@@ -66,7 +67,7 @@ def _spaces(database: sqlite3.Connection) -> dict[str, str]:
     return dict(database.execute(query).fetchall())
 
 
-def _rows(folder: Path, collection: str) -> Iterator[VectorBatch]:
+def _rows(folder: Path, collection: str, *, with_metadata: bool) -> Iterator[VectorBatch]:
     """Every record of a collection, in the order of rows."""
     try:
         with _opened(folder) as database:
@@ -79,13 +80,18 @@ def _rows(folder: Path, collection: str) -> Iterator[VectorBatch]:
                 if is_file(folder / segment / "header.bin"):
                     saved = _SavedIndex.read(folder / segment)
             for segment in metadata:
-                yield from _records(database, segment, queued, saved=saved)
+                yield from _records(database, segment, queued, saved=saved, with_metadata=with_metadata)
     except sqlite3.DatabaseError as error:
         raise _not_chroma(folder, str(error)) from error
 
 
 def _records(
-    database: sqlite3.Connection, segment: str, queued: dict[str, Array], *, saved: _SavedIndex
+    database: sqlite3.Connection,
+    segment: str,
+    queued: dict[str, Array],
+    *,
+    saved: _SavedIndex,
+    with_metadata: bool,
 ) -> Iterator[VectorBatch]:
     query = """SELECT e.id, e.embedding_id, m.string_value FROM embeddings e
         LEFT JOIN embedding_metadata m ON m.id = e.id AND m.key = 'chroma:document'
@@ -94,7 +100,22 @@ def _records(
     while rows := database.execute(query, (segment, after, _ROWS_PER_BATCH)).fetchall():
         after = rows[-1][0]
         vectors = [queued[key] if key in queued else saved.vector(key) for _, key, _ in rows]
-        yield VectorBatch([key for _, key, _ in rows], vectors, [text for _, _, text in rows])
+        metadata = _metadata(database, [row[0] for row in rows]) if with_metadata else ()
+        yield VectorBatch([key for _, key, _ in rows], vectors, [text for _, _, text in rows], metadata)
+
+
+def _metadata(database: sqlite3.Connection, ids: list[int]) -> list[dict[str, Any]]:
+    """The metadata of rows (rising ids): a value in the column of its type. Chroma's own keys begin with "chroma:"."""
+    found: dict[int, dict[str, Any]] = {each: {} for each in ids}
+    cursor = database.execute("SELECT * FROM embedding_metadata WHERE id BETWEEN ? AND ?", (ids[0], ids[-1]))
+    names = [column[0] for column in cursor.description]
+    for row in cursor:
+        held = dict(zip(names, row, strict=True))
+        key, flag = held["key"], held.get("bool_value")
+        value = next((held[name] for name in _VALUES if held.get(name) is not None), None)
+        if held["id"] in found and not key.startswith("chroma:"):
+            found[held["id"]][key] = value if flag is None else bool(flag)
+    return [row_metadata(each) for each in found.values()]
 
 
 def _queued(database: sqlite3.Connection, collection: str) -> dict[str, Array]:

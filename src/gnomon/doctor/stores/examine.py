@@ -29,6 +29,7 @@ from gnomon.doctor.identify_model import (
 )
 from gnomon.doctor.report import DoctorFinding, Severity
 from gnomon.doctor.stores import chroma, faiss, lancedb, pgvector, qdrant
+from gnomon.doctor.stores.docstore import is_docstore
 from gnomon.doctor.stores.source import ColumnNames, StoreSource, VectorBatch
 from gnomon.doctor.vector_checks import UNIT
 
@@ -94,13 +95,15 @@ class StoreSettings:
     """How a store is examined.
 
     `text` and `vector` name columns; "" finds them by their usual names. `texts` is the file with the texts of a
-    FAISS index. `sample` texts are encoded again. `progress` receives a message for each step.
+    FAISS index. `sample` texts are encoded again. `metadata`: the readers give each row's other
+    fields too. `progress` receives a message for each step.
     """
 
     text: str = ""
     vector: str = ""
     texts: str | Path | None = None
     sample: int = SAMPLE
+    metadata: bool = False
     progress: ProgressCallback = no_progress
 
 
@@ -109,8 +112,8 @@ def examine_store(
     models: Sequence[str | Path | Encoder] = (),
     settings: StoreSettings | None = None,
 ) -> StoreReport:
-    """Examines a Chroma or LanceDB folder, a FAISS index file, a PostgreSQL table, a Qdrant collection, or a store
-    of a plug-in (see `gnomon.doctor.stores`).
+    """Examines a Chroma or LanceDB folder, a FAISS index (a file, or a folder of LangChain or LlamaIndex), a PostgreSQL
+    table, a Qdrant collection, or a store of a plug-in (see `gnomon.doctor.stores`).
 
     `models` may have made the vectors: names, folders or encoders; by default the known ones on this machine
     with as many dimensions. Raises InvalidInput where the place is no such store, a library that reads it is
@@ -120,9 +123,8 @@ def examine_store(
     if settings.sample < 1:
         raise InvalidInput(f"a sample of {settings.sample}", expected="1 text or more")
     started = time.perf_counter()
-    kind, sources = _sources(place, settings)
-    candidates = [_candidate(model) for model in models]
-    parts = tuple(_part(source, candidates, settings) for source in sources)
+    kind, sources = store_sources(place, settings)
+    parts = tuple(examine_part(source, models, settings) for source in sources)
     shown = pgvector.without_password(str(place)) if kind == "postgresql" else str(place)
     return StoreReport(shown, kind, parts, time.perf_counter() - started)
 
@@ -132,13 +134,14 @@ def is_store(place: str | Path) -> bool:
     text, path = str(place), Path(place)
     if "://" in text:
         return True
-    if is_file(path) or is_file(path / chroma.FILE):
+    if is_file(path) or is_file(path / chroma.FILE) or is_docstore(path):
         return True
     return is_folder(path) and (lancedb.is_lance(path) or has_plugin("gnomon.stores", path.suffix))
 
 
-def _sources(place: str | Path, settings: StoreSettings) -> tuple[str, list[StoreSource]]:
-    text, columns = str(place), ColumnNames(settings.text, settings.vector)
+def store_sources(place: str | Path, settings: StoreSettings) -> tuple[str, list[StoreSource]]:
+    """A store's kind, and its collections, tables or files. Raises as `examine_store`."""
+    text, columns = str(place), ColumnNames(settings.text, settings.vector, settings.metadata)
     scheme = text.partition("://")[0] if "://" in text else ""
     texts = None if settings.texts is None else Path(settings.texts).expanduser()
     path = Path(place).expanduser()
@@ -152,7 +155,9 @@ def _sources(place: str | Path, settings: StoreSettings) -> tuple[str, list[Stor
     if not scheme and is_file(path):
         return "faiss", faiss.sources(path, texts, columns)
     if not scheme and is_file(path / chroma.FILE):
-        return "chroma", chroma.sources(path)
+        return "chroma", chroma.sources(path, columns)
+    if not scheme and is_docstore(path):
+        return "faiss", faiss.sources(path, texts, columns)
     if not scheme and is_folder(path) and lancedb.is_lance(path):
         return "lancedb", lancedb.sources(path, columns)
     plugins = "".join(f", {name}" for name in plugin_names("gnomon.stores"))
@@ -170,7 +175,9 @@ def _candidate(model: str | Path | Encoder) -> CandidateModel:
     return CandidateModel(model.space.name, lambda: model)
 
 
-def _part(source: StoreSource, candidates: list[CandidateModel], settings: StoreSettings) -> StorePart:
+def examine_part(source: StoreSource, models: Sequence[str | Path | Encoder], settings: StoreSettings) -> StorePart:
+    """What is in one collection, table or file, and which model made its vectors; `models` as in `examine_store`."""
+    candidates = [_candidate(model) for model in models]
     settings.progress(Progress("reading", message=f"reading {source.name}"))
     scan = scan_store(source.rows(), settings.sample)
     lengths = np.concatenate(scan.lengths) if scan.lengths else np.zeros(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,18 +11,22 @@ from typing import Any
 import numpy as np
 
 from gnomon.core.errors import InvalidInput
-from gnomon.doctor.stores.source import TEXT_COLUMNS, ColumnNames, StoreSource, VectorBatch
+from gnomon.doctor.stores.docstore import StoredNode, read_docstore
+from gnomon.doctor.stores.source import TEXT_COLUMNS, ColumnNames, StoreSource, VectorBatch, row_metadata
 
 _ROWS_PER_BATCH = 4096
 
 
 def sources(path: Path, texts: Path | None, columns: ColumnNames) -> list[StoreSource]:
-    """The index as one source.
+    """The index as one source, with its texts from a file, or from the document store of LangChain or LlamaIndex.
 
     Raises InvalidInput for a file that is no index or keeps no vectors, and for another number of texts.
     """
     import faiss
 
+    nodes: Sequence[StoredNode | None] | None = None
+    if path.is_dir():
+        path, nodes = read_docstore(path)
     try:
         index = faiss.read_index(str(path))
     except RuntimeError as error:
@@ -32,10 +36,11 @@ def sources(path: Path, texts: Path | None, columns: ColumnNames) -> list[StoreS
             "postgresql://…?table=…, http://…/collections/NAME",
             hint="check the path; a FAISS index is written by faiss.write_index",
         ) from error
-    lines = None if texts is None else read_texts(texts, columns.text or "")
-    if lines is not None and len(lines) != index.ntotal:
+    if texts is not None:
+        nodes = [StoredNode("", text) for text in read_texts(texts, columns.text or "")]
+    if nodes is not None and len(nodes) != index.ntotal:
         raise InvalidInput(
-            f"{texts} has {len(lines):,} texts, {path} {index.ntotal:,} vectors",
+            f"{texts or path.parent} has {len(nodes):,} texts, {path} {index.ntotal:,} vectors",
             expected="one text per vector, in the order in which they were added",
             hint="write all texts, one a line (.txt) or as JSON (.jsonl)",
         )
@@ -44,8 +49,8 @@ def sources(path: Path, texts: Path | None, columns: ColumnNames) -> list[StoreS
     if _is_coded(faiss, inner):
         notes.append("it keeps codes: the vectors are approximate")
     # The inner index is freed with the outer one, which is therefore kept.
-    rows = partial(_rows, (index, inner), ids, lines)
-    return [StoreSource(path.name, rows, has_texts=lines is not None, notes=tuple(notes))]
+    rows = partial(_rows, (index, inner), ids, nodes)
+    return [StoreSource(path.name, rows, has_texts=nodes is not None, notes=tuple(notes))]
 
 
 def read_texts(path: Path, field: str) -> list[str | None]:
@@ -87,7 +92,7 @@ def _is_coded(faiss: Any, index: Any) -> bool:
     return not isinstance(index, plain)
 
 
-def _rows(indexes: tuple[Any, Any], ids: Any, texts: list[str | None] | None) -> Iterator[VectorBatch]:
+def _rows(indexes: tuple[Any, Any], ids: Any, nodes: Sequence[StoredNode | None] | None) -> Iterator[VectorBatch]:
     import faiss
 
     _, index = indexes
@@ -104,4 +109,8 @@ def _rows(indexes: tuple[Any, Any], ids: Any, texts: list[str | None] | None) ->
                 hint="examine the vectors that it was built from",
             ) from error
         names = [str(at + n) if ids is None else str(ids[at + n]) for n in range(size)]
-        yield VectorBatch(names, list(rows), [None] * size if texts is None else texts[at : at + size])
+        held = [None] * size if nodes is None else nodes[at : at + size]
+        keys = [name if node is None or not node.id else node.id for name, node in zip(names, held, strict=True)]
+        texts = [None if node is None else node.text for node in held]
+        metadata = [{} if node is None else row_metadata(node.metadata) for node in held]
+        yield VectorBatch(keys, list(rows), texts, metadata)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gnomon.core.errors import InvalidInput
-from gnomon.doctor.stores.source import ColumnNames, StoreSource, VectorBatch, choose_column
+from gnomon.doctor.stores.source import ColumnNames, StoreSource, VectorBatch, choose_column, row_metadata
 
 _ROWS_PER_BATCH = 2000
 
@@ -58,16 +58,20 @@ def _source(database: Any, name: str, columns: ColumnNames, *, home: Path) -> St
     words = [each for each in strings if each not in ("id", "_id")]
     text = choose_column("text", columns.text, words, place=place)
     key = next((each for each in ("id", "_id", "key") if each in table.schema.names), "")
-    return StoreSource(name, partial(_rows, table, vector, text, key=key), has_texts=bool(text))
+    rows = partial(_rows, table, vector, text, key=key, with_metadata=columns.metadata)
+    return StoreSource(name, rows, has_texts=bool(text))
 
 
-def _rows(table: Any, vector: str, text: str, *, key: str) -> Iterator[VectorBatch]:
+def _rows(table: Any, vector: str, text: str, *, key: str, with_metadata: bool) -> Iterator[VectorBatch]:
     names = [name for name in dict.fromkeys((key, vector, text)) if name]
+    query = table.search() if with_metadata else table.search().select(names)
     seen, count = 0, table.count_rows()
-    for batch in table.search().select(names).limit(max(1, count)).to_batches(_ROWS_PER_BATCH):
+    for batch in query.limit(max(1, count)).to_batches(_ROWS_PER_BATCH):
         plain = batch.to_pydict()
         size = batch.num_rows
         ids = [str(each) for each in plain[key]] if key else [str(seen + at) for at in range(size)]
         seen += size
         vectors = [None if row is None else np.array(row, dtype=np.float32) for row in plain[vector]]
-        yield VectorBatch(ids, vectors, plain[text] if text else [None] * size)
+        others = [name for name in plain if name not in (key, vector, text)]
+        metadata = [row_metadata({name: plain[name][at] for name in others}) for at in range(size)]
+        yield VectorBatch(ids, vectors, plain[text] if text else [None] * size, metadata)

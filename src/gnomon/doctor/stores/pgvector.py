@@ -9,13 +9,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Text, cast, column, create_engine, select, table, text
+from sqlalchemy import Select, Text, cast, column, create_engine, select, table, text
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from gnomon.core.contracts import Array
 from gnomon.core.errors import InvalidInput
-from gnomon.doctor.stores.source import ColumnNames, StoreSource, VectorBatch, choose_column
+from gnomon.doctor.stores.source import ColumnNames, StoreSource, VectorBatch, choose_column, row_metadata
 
 _ROWS_PER_BATCH = 2000
 _OPTIONS = ("table", "vector", "text", "id")
@@ -66,7 +66,12 @@ def sources(place: str, columns: ColumnNames) -> list[StoreSource]:
         )
     body = choose_column("text", named.text, _of(kinds, ("text", "varchar", "bpchar"), named.text), place=where)
     key = options.get("id", "id" if "id" in kinds else "")
-    read = partial(_rows, engine, (schema, name), (key, vector, body))
+    others = [
+        each
+        for each in kinds
+        if columns.metadata and each not in (key, vector, body) and kinds[each] not in _VECTOR_TYPES
+    ]
+    read = partial(_rows, engine, (schema, name), (key, vector, body), others)
     return [StoreSource(f"{schema}.{name}", read, has_texts=bool(body), notes=(f"{vector}: {kinds[vector]}",))]
 
 
@@ -93,12 +98,15 @@ def _of(kinds: dict[str, str], wanted: tuple[str, ...], named: str) -> list[str]
     return [name for name, kind in kinds.items() if kind in wanted or name == named]
 
 
-def _rows(engine: Engine, place: tuple[str, str], names: tuple[str, str, str]) -> Iterator[VectorBatch]:
+def _rows(  # noqa: PLR0917 - a partial
+    engine: Engine, place: tuple[str, str], names: tuple[str, str, str], others: list[str]
+) -> Iterator[VectorBatch]:
     key, vector, body = names
     wanted = [cast(column(vector), Text).label("vector_")]
     wanted += [cast(column(key), Text).label("id_")] if key else []
     wanted += [cast(column(body), Text).label("text_")] if body else []
-    query = select(*wanted).select_from(table(place[1], schema=place[0]))
+    beside: list[Any] = [column(name).label(f"field_{at}") for at, name in enumerate(others)]
+    query: Select[Any] = select(*wanted, *beside).select_from(table(place[1], schema=place[0]))
     seen = 0
     with _database_errors(engine.url), engine.connect() as connection:
         result = connection.execution_options(stream_results=True, yield_per=_ROWS_PER_BATCH).execute(query)
@@ -106,7 +114,9 @@ def _rows(engine: Engine, place: tuple[str, str], names: tuple[str, str, str]) -
             ids = [row.id_ if key else str(seen + at) for at, row in enumerate(rows)]
             seen += len(rows)
             vectors = [None if row.vector_ is None else parse_vector(row.vector_) for row in rows]
-            yield VectorBatch(ids, vectors, [row.text_ if body else None for row in rows])
+            texts = [row.text_ if body else None for row in rows]
+            fields = [dict(zip(others, row[len(wanted) :], strict=True)) for row in rows]
+            yield VectorBatch(ids, vectors, texts, [row_metadata(each) for each in fields])
 
 
 def parse_vector(text: str) -> Array:

@@ -15,7 +15,15 @@ import numpy as np
 
 from gnomon.core.contracts import Array
 from gnomon.core.errors import InvalidInput
-from gnomon.doctor.stores.source import ColumnNames, StoreSource, VectorBatch, choose_column
+from gnomon.doctor.stores.source import (
+    NODE,
+    ColumnNames,
+    StoreSource,
+    VectorBatch,
+    choose_column,
+    node_text,
+    row_metadata,
+)
 
 _ROWS_PER_BATCH = 500
 _TIMEOUT_S = 30.0
@@ -52,7 +60,7 @@ def sources(place: str, columns: ColumnNames) -> list[StoreSource]:
     if params[vector].get("distance") == "Cosine":
         notes.append("Qdrant normalises the vectors of a cosine collection")
     text = _text_key(home, named.text, where)
-    rows = partial(_rows, home, vector, text)
+    rows = partial(_rows, home, vector, text, with_metadata=columns.metadata)
     return [StoreSource(name, rows, has_texts=bool(text), notes=tuple(notes))]
 
 
@@ -64,23 +72,28 @@ def _text_key(home: str, named: str, where: str) -> str:
         for key, value in (point.get("payload") or {}).items():
             if isinstance(value, str):
                 keys[key] = None
+    if NODE in keys and not named and "text" not in keys:
+        return NODE
     return choose_column("text", named, [key for key in keys if key not in ("id", "_id")], place=where)
 
 
-def _rows(home: str, vector: str, text: str) -> Iterator[VectorBatch]:
+def _rows(home: str, vector: str, text: str, *, with_metadata: bool) -> Iterator[VectorBatch]:
     body: dict[str, Any] = {
         "limit": _ROWS_PER_BATCH,
-        "with_payload": [text] if text else False,
+        "with_payload": True if with_metadata else [text] if text else False,
         "with_vector": [vector] if vector else True,
     }
     while True:
         page = _request(f"{home}/points/scroll", body)
         points = page.get("points") or []
-        texts = [(point.get("payload") or {}).get(text) if text else None for point in points]
+        payloads = [point.get("payload") or {} for point in points]
+        texts = [payload.get(text) if text else None for payload in payloads]
+        texts = [node_text(each) for each in texts] if text == NODE else texts
         yield VectorBatch(
             [str(point.get("id")) for point in points],
             [_vector(point.get("vector"), vector) for point in points],
             [each if isinstance(each, str) else None for each in texts],
+            [row_metadata(payload, (text,)) for payload in payloads],
         )
         after = page.get("next_page_offset")
         if after is None or not points:
