@@ -46,4 +46,4 @@ def test_options_that_do_not_go_together(kb: Path, capsys: pytest.CaptureFixture
     assert run(["export", str(kb), "--chunks", "x.parquet", "--version", "v1"]) == 2
     assert run(["export", str(kb), "--to", "x.parquet", "--where", "a = 1"]) == 2
     assert run(["export", str(kb)]) == 2
-    assert "0 places to export to" in capsys.readouterr().err
+    assert "0 files to export to" in capsys.readouterr().err

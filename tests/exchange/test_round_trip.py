@@ -58,7 +58,7 @@ def returned(folder: Path, kind: str, **options: Any) -> Collection:
     return gnomon.open(folder / "back", **options, create=False)
 
 
-@pytest.mark.parametrize("kind", ["parquet", "lance"])
+@pytest.mark.parametrize("kind", ["parquet", pytest.param("lance", marks=pytest.mark.slow)])
 def test_files_with_headings_fields_and_locations(tmp_path: Path, kind: str) -> None:
     docs = tmp_path / "docs"
     docs.mkdir()
@@ -85,7 +85,8 @@ METADATA = st.dictionaries(st.text("abcé ", min_size=1, max_size=3), VALUES | s
 DOCUMENTS = st.lists(st.tuples(TEXTS, TEXTS, METADATA), min_size=1, max_size=5)
 
 
-@settings(max_examples=6)
+@pytest.mark.slow
+@settings(max_examples=15)
 @given(documents=DOCUMENTS)
 def test_odd_texts_and_metadata_of_all_types(
     tmp_path_factory: pytest.TempPathFactory, documents: list[tuple[str, str, dict[str, Any]]]

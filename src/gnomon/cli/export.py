@@ -15,19 +15,20 @@ from gnomon.core.errors import InvalidInput
 if TYPE_CHECKING:
     from gnomon.collection import Collection
 
+To = Annotated[
+    Path | None, typer.Option(help="Everything, as a new folder that ends in .parquet or .lance.", metavar="FOLDER")
+]
+OfVersion = Annotated[
+    str | None, typer.Option(help="With --to: this version rather than the live one.", metavar="NAME")
+]
 _SUFFIXES = (".parquet", ".ndjson", ".jsonl")
 
 
 @app.command(epilog=example("gnomon export kb --to kb.parquet", "gnomon export kb --atlas kb.map.parquet"))
 def export(
     collection: Annotated[Path, typer.Argument(help="The collection's folder.", metavar="COLLECTION")],
-    to: Annotated[
-        Path | None,
-        typer.Option(help="Everything, as a new folder that ends in .parquet or .lance.", metavar="FOLDER"),
-    ] = None,
-    version: Annotated[
-        str | None, typer.Option(help="With --to: this version rather than the live one.", metavar="NAME")
-    ] = None,
+    to: To = None,
+    version: OfVersion = None,
     atlas: Annotated[
         Path | None, typer.Option(help="A Parquet file of passages on a map, for embedding-atlas.", metavar="FILE")
     ] = None,
@@ -56,11 +57,11 @@ def export(
     from gnomon.cli.terminal import data_console, print_json
 
     target = _only([to, atlas, documents, chunks])
-    _refuse_together("--version", version is not None and to is None, "any other than --to FOLDER.parquet")
-    _refuse_together("--where", where is not None and atlas is not None, "--atlas")
-    _refuse_together("--where", where is not None and to is not None, "--to")
-    _refuse_together("--vectors", vectors and to is not None, "--to, which has them")
+    whole = "--to" if to is not None else "--atlas" if atlas is not None else ""
+    _refuse_together("--where", where is not None and whole != "", whole)
+    _refuse_together("--version", version is not None and to is None, "anything but --to FOLDER")
     if to is not None:
+        _refuse_together("--vectors", vectors, "--to, which has them")
         _export_all(collection, to, version, as_json=as_json)
         return
     with gnomon.open(collection, create=False) as kb:
@@ -113,7 +114,7 @@ def _only(given: Sequence[Path | None]) -> Path:
     targets = [path for path in given if path is not None]
     if len(targets) != 1:
         raise InvalidInput(
-            f"{len(targets)} places to export to",
+            f"{len(targets)} files to export to",
             expected="one of --to, --atlas, --documents and --chunks, with a name",
         )
     return targets[0]

@@ -105,8 +105,9 @@ def _rows(  # noqa: PLR0917 - a partial
     wanted = [cast(column(vector), Text).label("vector_")]
     wanted += [cast(column(key), Text).label("id_")] if key else []
     wanted += [cast(column(body), Text).label("text_")] if body else []
-    beside: list[Any] = [column(name).label(f"field_{at}") for at, name in enumerate(others)]
-    query: Select[Any] = select(*wanted, *beside).select_from(table(place[1], schema=place[0]))
+    beside = [column(name).label(f"field_{at}") for at, name in enumerate(others)]
+    chosen: list[Any] = [*wanted, *beside]
+    query: Select[Any] = select(*chosen).select_from(table(place[1], schema=place[0]))
     seen = 0
     with _database_errors(engine.url), engine.connect() as connection:
         result = connection.execution_options(stream_results=True, yield_per=_ROWS_PER_BATCH).execute(query)
