@@ -21,6 +21,7 @@ To = Annotated[
 OfVersion = Annotated[
     str | None, typer.Option(help="With --to: this version rather than the live one.", metavar="NAME")
 ]
+Documents = Annotated[Path | None, typer.Option(help="All documents, as .parquet or .ndjson.", metavar="FILE")]
 _SUFFIXES = (".parquet", ".ndjson", ".jsonl")
 
 
@@ -32,9 +33,7 @@ def export(
     atlas: Annotated[
         Path | None, typer.Option(help="A Parquet file of passages on a map, for embedding-atlas.", metavar="FILE")
     ] = None,
-    documents: Annotated[
-        Path | None, typer.Option(help="All documents, as .parquet or .ndjson.", metavar="FILE")
-    ] = None,
+    documents: Documents = None,
     chunks: Annotated[Path | None, typer.Option(help="All passages, as .parquet or .ndjson.", metavar="FILE")] = None,
     where: Annotated[
         str | None, typer.Option(help="Only documents that meet a condition, with --documents or --chunks.")

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Select, Text, cast, column, create_engine, select, table, text
+from sqlalchemy import ColumnElement, Select, Text, cast, column, create_engine, select, table, text
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -105,7 +105,7 @@ def _rows(  # noqa: PLR0917 - a partial
     wanted = [cast(column(vector), Text).label("vector_")]
     wanted += [cast(column(key), Text).label("id_")] if key else []
     wanted += [cast(column(body), Text).label("text_")] if body else []
-    beside = [column(name).label(f"field_{at}") for at, name in enumerate(others)]
+    beside: list[ColumnElement[Any]] = [column(name).label(f"field_{at}") for at, name in enumerate(others)]
     chosen: list[Any] = [*wanted, *beside]
     query: Select[Any] = select(*chosen).select_from(table(place[1], schema=place[0]))
     seen = 0
