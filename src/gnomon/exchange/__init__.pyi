@@ -1,5 +1,6 @@
 from .export import ExportReport, export_collection
-from .imports import ImportReport, ImportSettings, import_collection
+from .imports import import_collection
+from .settings import ImportReport, ImportSettings
 
 __all__ = [
     "ExportReport",

@@ -29,7 +29,8 @@ from gnomon.core.similarity import normalise
 from gnomon.core.vectors import Vectors
 from gnomon.doctor.stores.examine import StorePart, StoreSettings, examine_part, store_sources
 from gnomon.doctor.stores.source import StoreSource, VectorBatch
-from gnomon.exchange.imports import ImportReport, ImportSettings, new_collection
+from gnomon.exchange.settings import ImportReport, ImportSettings
+from gnomon.exchange.target import new_collection
 from gnomon.text.parts import ChunkedDocument
 
 _SOURCES = ("source", "file_path", "file_name", "url")
