@@ -95,7 +95,10 @@ class PostgresDocumentFields(DocumentFields):
     def _some_fits(self, comparison: Comparison, kind: Kind, constants: list[Constant]) -> ColumnElement[bool]:
         field, operator, values = comparison.field, comparison.operator, [each.value for each in constants]
         if operator in ("like", "ilike"):
-            return _some_text(field, lambda value: self._fits(value, comparison)) if kind == "text" else false()
+            if kind != "text":
+                return false()
+            expression = _json(_expression(str(values[0]), any_case=operator == "ilike"))
+            return _path_finds(field, f'{_is_of_types(["string"])} && @ like_regex {expression} flag "s"')
         if kind == "date":
             texts = [str(value) for value in values]
             return _some_text(field, lambda value: and_(_matches(value, _DATE), date_fits(value, operator, texts)))
