@@ -50,7 +50,7 @@ def record(connection: Connection, spent: Pending) -> None:
         numbers = {name: getattr(usage, name) for name in _NUMBERS}
         row = upsert(connection, table).values(day=day, model=model, role=role, **numbers)
         sums = {name: table.c[name] + row.excluded[name] for name in _NUMBERS}
-        connection.execute(row.on_conflict_do_update(["day", "model", "role"], set_=sums))
+        connection.execute(row.on_conflict_do_update(index_elements=["day", "model", "role"], set_=sums))
 
 
 def totals(connection: Connection) -> tuple[Spent, ...]:

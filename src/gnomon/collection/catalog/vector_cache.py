@@ -189,4 +189,6 @@ def _store(connection: Connection, space_id: int, role: Role, *, items: Iterable
     if rows:
         new = upsert(connection, schema.vectors)
         changed = {"data": new.excluded.data, "checksum": new.excluded.checksum}
-        connection.execute(new.on_conflict_do_update(["space_id", "role", "text_hash"], set_=changed), rows)
+        connection.execute(
+            new.on_conflict_do_update(index_elements=["space_id", "role", "text_hash"], set_=changed), rows
+        )
