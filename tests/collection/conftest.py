@@ -10,6 +10,7 @@ import pytest
 
 import gnomon
 from gnomon.collection import Collection
+from gnomon.collection.indexes import derived, state
 from gnomon.testing.toys import HashEncoder
 
 encoder = partial(HashEncoder, 64, max_tokens=48)
@@ -44,6 +45,13 @@ def opened(tmp_path: Path) -> Iterator[Callable[..., Collection]]:
     yield make
     for collection in made:
         collection.close()
+
+
+@pytest.fixture
+def with_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few vectors an index has, they have files of their own."""
+    for module in (derived, state):
+        monkeypatch.setattr(module, "is_saved", lambda _: True)
 
 
 @pytest.fixture

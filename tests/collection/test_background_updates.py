@@ -191,6 +191,7 @@ def test_a_writer_says_so_when_another_process_does_not_end(kb: Collection, held
     assert "everything committed is kept" in caught.value.hint
 
 
+@pytest.mark.usefixtures("with_files")
 def test_one_document_more_appends_and_rewrites_nothing(
     kb: Collection, opened: Callable[..., Collection], tmp_path: Path
 ) -> None:
@@ -269,6 +270,7 @@ def test_an_interpreter_ends_with_the_thread_at_work(kb: Collection, tmp_path: P
 def in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     for room in (sync, sync):
         monkeypatch.setattr(room, "BLOCK", 16)
+    monkeypatch.setattr(sync, "_AT_ONCE", 16)
     monkeypatch.setattr(sync, "SAVE_VECTORS", 100)
 
 

@@ -158,6 +158,7 @@ def test_a_keyword_commit_that_was_cut_short(kb: Collection, tmp_path: Path) -> 
 FAULTS = (FileExistsError(17, "File exists"), RuntimeError("anything"), KeyError("files"))
 
 
+@pytest.mark.usefixtures("with_files")
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
 @pytest.mark.parametrize("where", [(LexicalIndex, "commit"), (ScanIndex, "save"), (LexicalIndex, "_refresh")])
 def test_whatever_an_index_raises_it_is_rebuilt(

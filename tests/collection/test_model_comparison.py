@@ -39,7 +39,7 @@ def test_the_better_model_is_taken_and_one_that_fails_stays_in_its_row(dataset, 
     assert found.explain().endswith("Not tried: no-such-model.")
     body = json.loads(json.dumps(found.to_json()))
     assert [row["model"] for row in body["models"]] == [models[1], "no-such-model", models[0]]
-    assert body["models"][2]["bytes_per_vector"] == 4 * body["models"][2]["dim"]
+    assert body["models"][2]["bytes_per_vector"] == 2 * body["models"][2]["dim"]
     assert found.trials[0].indexing.texts == 16
     assert found.trials[0].indexing.complete
     again = compare_models(models, dataset)  # nothing is indexed again

@@ -8,7 +8,16 @@ from hypothesis.extra import numpy as hnp
 
 from gnomon.core.errors import InvalidInput, SpaceMismatch
 from gnomon.core.space import Space
-from gnomon.core.vector_types import from_bytes, narrow, record_type, require_vector_type, rounding, to_bytes
+from gnomon.core.vector_types import (
+    from_bytes,
+    from_short_bytes,
+    narrow,
+    record_type,
+    require_vector_type,
+    rounding,
+    to_bytes,
+    to_short_bytes,
+)
 from gnomon.core.vectors import Vectors
 
 KINDS = ("float32", "float16", "int8", "binary")
@@ -32,6 +41,43 @@ def test_bytes_and_back(kind, rows):
     stored = to_bytes(rows, kind)
     assert {len(each) for each in stored} == {record_type(kind, dim).itemsize}
     np.testing.assert_array_equal(from_bytes(stored, kind, dim), rounding(kind)(rows))
+
+
+FLOATS = hnp.arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(1, 20)), elements=st.floats(width=32))
+
+
+@given(rows=FLOATS)
+def test_half_precision_only_where_it_keeps_the_row(rows):
+    stored, dim = to_short_bytes(rows), rows.shape[1]
+    for row, data, back in zip(rows, stored, from_short_bytes(stored, dim), strict=True):
+        if len(data) == 4 * dim:
+            np.testing.assert_array_equal(back, row)
+        else:
+            assert len(data) == 2 * dim
+            error = np.linalg.norm(back.astype(float) - row)
+            assert error <= 2**-11 * (1 + 1e-9) * np.linalg.norm(row.astype(float))
+            assert to_short_bytes(back[None]) == [data]
+
+
+@pytest.mark.parametrize(
+    ("row", "size"),
+    [
+        ([0.5, -0.25, 0.125], 2),
+        ([1.0, 1e-9, 0.0], 2),  # what is lost of it is nothing beside its length
+        ([0.0, 0.0, 0.0], 2),
+        ([7e4, 1.0, 1.0], 4),  # beyond its range
+        ([3e38, 3e38, 3e38], 4),
+        ([1e-7, 2e-7, 3e-7], 4),  # its direction would be lost
+        ([1e-30, 0.0, 0.0], 4),
+        ([np.nan, 1.0, 1.0], 4),
+    ],
+)
+def test_rows_that_half_precision_would_change_stay_whole(row, size):
+    rows = np.array([[0.5, 0.5, 0.5], row], np.float32)
+    stored = to_short_bytes(rows)
+    assert [len(each) for each in stored] == [6, 3 * size]
+    np.testing.assert_allclose(from_short_bytes(stored, 3), rows, rtol=2**-11, atol=1e-8)
+    assert [len(each) for each in from_short_bytes([b"", stored[0][:-1], *stored, stored[0] * 3], 3)][2:4] == [3, 3]
 
 
 @pytest.mark.parametrize(("kind", "error"), [("float16", 2**-11), ("int8", 1 / 254 + 2**-15)])

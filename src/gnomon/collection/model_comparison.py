@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from gnomon.collection.catalog.vector_cache import stored_type
 from gnomon.collection.collection import Collection
 from gnomon.collection.evaluation_corpus import (
     Indexing,
@@ -29,6 +30,7 @@ from gnomon.core.progress import Progress, ProgressCallback, no_progress
 from gnomon.core.ranking import Query
 from gnomon.core.serialize import to_plain
 from gnomon.core.usage import MeteredEncoder
+from gnomon.core.vector_types import record_type
 from gnomon.encode import card_for
 from gnomon.evaluate.comparison import MIN_QUERIES, DecisionRule, PairedValues, Verdict, judge
 from gnomon.evaluate.judgments import DataSet
@@ -195,7 +197,7 @@ def _try(model: str, dataset: DataSet, settings: TrialSettings, *, progress: Pro
     return Trial(
         model,
         dim=encoder.space.dim,
-        bytes_per_vector=4 * encoder.space.dim,
+        bytes_per_vector=record_type(stored_type(encoder.space, "document"), encoder.space.dim).itemsize,
         indexing=indexing,
         usd=cost_usd(model, indexing.tokens),
         ms_per_query=milliseconds,

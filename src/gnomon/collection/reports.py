@@ -14,7 +14,7 @@ from gnomon.collection.catalog.fields import FieldInfo, Misfits
 from gnomon.collection.catalog.spending import Spent
 from gnomon.collection.catalog.versions import Version
 from gnomon.collection.indexes.state import derived_folder, lexical_languages, lexical_position, read_state
-from gnomon.collection.indexes.vector_index import kind_of
+from gnomon.collection.indexes.vector_index import has_file, kind_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,16 +234,18 @@ def _derived(catalog: Catalog, version: Version, *, position: int, chunks: int) 
     state = read_state(folder)
     ours = state.collection == catalog.collection_id
     dense = kind_of(version, chunks)
+    on_disk = state.dense_seq >= 0
+    at_once = ours and bool(state.dense) and not on_disk and not has_file(version, chunks)
     kinds: list[tuple[str, str, str, int]] = [
         # Vectors are saved now and then: what is between is taken from the catalog when it is opened.
-        ("dense", state.dense, dense, state.seq if state.dense_seq >= 0 else 0),
+        ("dense", state.dense, dense, state.seq if on_disk or at_once else 0),
         ("lexical", state.lexical, "tantivy", lexical_position(folder, state) if state.lexical else 0),
     ]
     if version.sparse is not None:
         kinds.append(("sparse", state.sparse, "postings", state.seq if state.sparse_seq >= 0 else 0))
     found = []
     for name, inside, kind, at in kinds:
-        there = ours and bool(inside) and (folder / inside).is_dir()
+        there = ours and bool(inside) and ((folder / inside).is_dir() or (name == "dense" and at_once))
         freshness = "missing" if not there else "current" if at == position else "behind"
         size = _bytes(folder / inside) if there else 0
         found.append(DerivedStatus(name, kind, chunks if freshness == "current" else 0, at, size, freshness))

@@ -18,6 +18,8 @@ VectorType = Literal["float32", "float16", "int8", "binary"]
 Records = np.ndarray[Any, np.dtype[Any]]
 _LEVELS = 127
 _SCALE_BITS = 16
+_HALF_ROUNDING = 2.0**-11
+"""Unit roundoff of float16."""
 
 
 def require_vector_type(name: str) -> None:
@@ -70,6 +72,33 @@ def widen(records: Records, dim: int) -> Float[np.ndarray, "rows dim"]:
 def to_bytes(rows: Float[np.ndarray, "rows dim"], kind: VectorType) -> list[bytes]:
     """Each row as the bytes it is stored in."""
     return [record.tobytes() for record in narrow(rows, kind)]
+
+
+def to_short_bytes(rows: Float[np.ndarray, "rows dim"]) -> list[bytes]:
+    """Each row in half precision, float16, where that keeps it; else as float32, twice as long.
+
+    Kept is a row that is off by at most 2**-11 of its length, as it is when its numbers are between 2**-14 and 65,504:
+    half precision has no others.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        halves = narrow(rows, "float16")
+        exact = rows.astype(np.float64)  # whose squares neither overflow nor vanish
+        error = halves - exact
+        kept = np.vecdot(error, error) <= _HALF_ROUNDING**2 * np.vecdot(exact, exact)
+    return [
+        half.tobytes() if is_kept else row.tobytes()
+        for half, row, is_kept in zip(halves, narrow(rows, "float32"), kept.tolist(), strict=True)
+    ]
+
+
+def from_short_bytes(stored: Sequence[bytes], dim: int) -> list[Float[np.ndarray, " numbers"]]:
+    """The float32 vectors in what `to_short_bytes` made: the length of each says which it is."""
+    whole = record_type("float32", dim).itemsize
+    if all(len(each) != whole for each in stored):
+        return from_bytes(stored, "float16", dim)
+    full = iter(from_bytes([each for each in stored if len(each) == whole], "float32", dim))
+    halves = iter(from_bytes([each for each in stored if len(each) != whole], "float16", dim))
+    return [next(full if len(each) == whole else halves) for each in stored]
 
 
 def from_bytes(stored: Sequence[bytes], kind: VectorType, dim: int) -> list[Float[np.ndarray, " numbers"]]:

@@ -73,7 +73,7 @@ def _state(folder: Path, state: IndexState, context: CheckContext) -> list[str]:
 def _dense(context: CheckContext, folder: Path, state: IndexState, *, version: Version) -> Iterator[str]:
     """Faults of the vectors on disk. Their position in the journal is read before the catalog is."""
     if state.dense_seq < 0:
-        return  # created but not saved yet: the next search builds it
+        return  # few, or not saved yet: they are read from the catalog
     try:
         index, stamp = load_index(folder / state.dense, version)
     except IndexDamaged as error:

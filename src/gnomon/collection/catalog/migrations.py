@@ -82,6 +82,15 @@ def _add_tolerances(connection: Connection) -> None:
             connection.exec_driver_sql(f"ALTER TABLE spaces ADD COLUMN {name} {kind}")
 
 
+def _short_forms(connection: Connection) -> None:
+    """Vectors in half precision beside those that are whole: each row says by its length which it is.
+
+    No row is changed; an older gnomon, which would take such rows for damaged ones, must not open them.
+    """
+    if connection.dialect.name == "postgresql":  # which would try to compress each, in vain
+        connection.exec_driver_sql("ALTER TABLE vectors ALTER COLUMN data SET STORAGE EXTERNAL")
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _create,
     _add_tables,
@@ -92,6 +101,7 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _add_locations,
     _add_spending,
     _add_tolerances,
+    _short_forms,
 )
 """Migration n brings a catalog from schema n to n + 1. Never edited once released; only added to.
 

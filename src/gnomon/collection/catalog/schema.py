@@ -152,7 +152,7 @@ vectors = Table(
     Column("space_id", ForeignKey("spaces.id"), nullable=False),
     Column("role", _STRING, nullable=False),
     Column("text_hash", LargeBinary(32), nullable=False),
-    Column("data", LargeBinary, nullable=False),  # float32, little-endian
+    Column("data", LargeBinary, nullable=False),  # see vector_cache.stored_type; little-endian
     Column("checksum", _INTEGER),  # see vector_checksum; none in a row that an older gnomon wrote meanwhile
     UniqueConstraint("space_id", "role", "text_hash"),
 )

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from gnomon.collection.catalog import schema
 from gnomon.collection.catalog.dialect import upsert
@@ -15,9 +15,19 @@ from gnomon.core.batching import in_blocks
 from gnomon.core.contracts import Array, Role
 from gnomon.core.space import Space
 from gnomon.core.sparse_vectors import SparseVectors
-from gnomon.core.vector_types import VectorType, from_bytes, record_type, rounding, to_bytes
+from gnomon.core.vector_types import (
+    VectorType,
+    from_bytes,
+    from_short_bytes,
+    record_type,
+    rounding,
+    to_bytes,
+    to_short_bytes,
+)
 from gnomon.core.vectors import Vectors
 
+_FEW_OTHERS = 4
+"""How many vectors may be read for each that is wanted."""
 SparseRow = tuple[Array, Array]
 """Rising dimensions and their values."""
 
@@ -72,10 +82,23 @@ def _intact(
 ) -> Iterator[dict[bytes, bytes]]:
     """The data that match their checksums, by hash, a block at a time."""
     vector, checksum = schema.vectors.c, schema.vector_checksum
+    own = select(vector.text_hash, vector.data, vector.checksum).where(vector.space_id == space_id, vector.role == role)
+    if _are_most(connection, len(hashes)):
+        wanted = set(hashes)
+        rows = [row for row in connection.execute(own).all() if row[0] in wanted]
+        yield {key: data for key, data, sum_ in rows if sum_ is None or sum_ == checksum(space_id, role, key, data)}
+        return
     for block in in_blocks(hashes, schema.IN_VALUES):
-        here = (vector.space_id == space_id, vector.role == role, vector.text_hash.in_(block))
-        rows = connection.execute(select(vector.text_hash, vector.data, vector.checksum).where(*here)).all()
-        yield {row[0]: row[1] for row in rows if row[2] is None or row[2] == checksum(space_id, role, row[0], row[1])}
+        rows = connection.execute(own.where(vector.text_hash.in_(block))).all()
+        yield {key: data for key, data, sum_ in rows if sum_ is None or sum_ == checksum(space_id, role, key, data)}
+
+
+def _are_most(connection: Connection, count: int) -> bool:
+    """Whether so many vectors are a good part of all: then reading all takes less time than finding each."""
+    if count <= schema.IN_VALUES:
+        return False
+    last = connection.execute(select(func.max(schema.vectors.c.id))).scalar_one_or_none()
+    return int(last or 0) <= _FEW_OTHERS * count
 
 
 def decoded(space: Space, rows: Sequence[tuple[Role, object]]) -> list[Array]:
@@ -110,14 +133,24 @@ def usable(found: Mapping[bytes, Array], space: Space) -> dict[bytes, Array]:
 
 
 def stored_type(space: Space, role: Role) -> VectorType:
-    """The type in which vectors of a role are stored: the space's for documents, float32 for queries.
+    """The type in which vectors of a role are stored: float32 for queries.
 
-    Token vectors of late interaction are int8: there are hundreds a text, and the loss is far below that of the
-    index's own codes.
+    Documents' vectors are kept in half precision where their space has float32: what that rounds off changes no
+    ranking, and a row that it would change keeps float32, see `to_short_bytes`. Not so where distances are compared:
+    of vectors that lie far from the origin and near to each other, they would be lost. Token vectors of late
+    interaction are int8: there are hundreds a text, and the loss is far below that of the index's own codes.
     """
     if role == "query":
         return "float32"
-    return "int8" if space.similarity == "maxsim" else space.vector_type
+    if space.similarity == "maxsim":
+        return "int8"
+    is_short = space.vector_type == "float32" and space.similarity != "euclidean"
+    return "float16" if is_short else space.vector_type
+
+
+def _is_short(space: Space, kind: VectorType) -> bool:
+    """Whether rows of a space of float32 are stored in half precision, those that it would change excepted."""
+    return kind == "float16" and space.vector_type == "float32"
 
 
 def _space(connection: Connection, space_id: int) -> Space:
@@ -127,7 +160,10 @@ def _space(connection: Connection, space_id: int) -> Space:
 
 def _packed(vectors: Vectors, role: Role) -> list[bytes]:
     """What is stored of each item: its vectors one after another."""
-    rows = to_bytes(vectors.data, stored_type(vectors.space, role))
+    kind = stored_type(vectors.space, role)
+    if _is_short(vectors.space, kind):
+        return to_short_bytes(vectors.data)
+    rows = to_bytes(vectors.data, kind)
     if vectors.starts is None:
         return rows
     ends = np.append(vectors.starts[1:], len(rows)).tolist()
@@ -137,6 +173,8 @@ def _packed(vectors: Vectors, role: Role) -> list[bytes]:
 def _unpacked(space: Space, role: Role, stored: Sequence[bytes]) -> list[Array]:
     """What `_packed` made of each item; an array [length] of another length than the space's where it is not that."""
     kind = stored_type(space, role)
+    if _is_short(space, kind):
+        return from_short_bytes(stored, space.dim)
     if space.similarity != "maxsim":
         return from_bytes(stored, kind, space.dim)
     size = record_type(kind, space.dim).itemsize

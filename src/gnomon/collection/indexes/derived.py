@@ -44,7 +44,7 @@ from gnomon.collection.indexes.sync import (
     apply_dense_changes,
     apply_sparse_changes,
 )
-from gnomon.collection.indexes.vector_index import VectorIndex
+from gnomon.collection.indexes.vector_index import VectorIndex, has_file, is_saved
 from gnomon.core.errors import CollectionBusy, IndexDamaged, StorageError
 from gnomon.index.lexical import LexicalIndex
 from gnomon.index.sparse import SparseIndex
@@ -153,12 +153,17 @@ class DerivedIndexes:
             if not self._is_of_this_history(connection, state, head):
                 return None
             live = open_read_only(self._folder, state, self._version)
-            if live is None or not 0 <= live.lexical_at - live.dense_at <= _UNSAVED:
+            if live is None or not 0 <= live.lexical_at - live.dense_at <= self._readable(live, state):
                 return None
-            source = ChangeSource(connection, self._version, self._priority)
+            source = ChangeSource(connection, self._version, SearchPriority())
             live = apply_dense_changes(source, live, self._folder / state.dense, upto=live.lexical_at)
             self._view = IndexView.of(apply_sparse_changes(source, live, upto=live.lexical_at))
             return self._view
+
+    def _readable(self, live: WritableIndexes, state: IndexState) -> int:
+        """How many changes may be read from the catalog while a search waits: all there are of few vectors."""
+        has_none = state.dense_seq < 0 and not has_file(self._version, len(live.lexical))
+        return live.lexical_at if has_none else _UNSAVED
 
     def refresh(self, *, save: bool = False, wait_s: float = _WRITING_S) -> IndexView:
         """Bring the indexes to the journal's head, waiting at most `wait_s` for another process that does so.
@@ -281,11 +286,12 @@ class DerivedIndexes:
         if state != there:
             # First, so that no index is ever at a position that is not recorded as one of this history.
             write_state(self._folder, state)
-        live = apply_changes(
-            ChangeSource(connection, self._version, self._priority), live, self._folder / state.dense, upto=head.seq
-        )
+        # Nothing can be searched before there is a view: then it is made at once.
+        priority = SearchPriority() if self._view is None else self._priority
+        source = ChangeSource(connection, self._version, priority)
+        live = apply_changes(source, live, self._folder / state.dense, upto=head.seq)
         view = self._publish(live, state, now)
-        is_new = state.dense_seq < 0 or (live.sparse is not None and state.sparse_seq < 0)
+        is_new = (state.dense_seq < 0) == is_saved(live.dense) or (live.sparse is not None and state.sparse_seq < 0)
         if is_new or live.unsaved > _UNSAVED or (save and live.unsaved):
             live, state = save_indexes(self._folder, live, state, version=self._version)
             view = self._publish(live, state, now)

@@ -15,7 +15,7 @@ from pathlib import Path
 from gnomon.collection.catalog.versions import Version
 from gnomon.collection.indexes.faults import index_faults
 from gnomon.collection.indexes.sync import SAVE_VECTORS, WritableIndexes
-from gnomon.collection.indexes.vector_index import VectorIndex, load_index, new_index
+from gnomon.collection.indexes.vector_index import VectorIndex, is_saved, load_index, new_index
 from gnomon.core.errors import IndexDamaged, InvalidInput
 from gnomon.core.files import write_atomic
 from gnomon.core.serialize import from_plain, to_plain
@@ -29,8 +29,9 @@ from gnomon.index.sparse import SparseIndex
 class IndexState:
     """The current folders, the catalog they belong to, and a journal position that none of them is beyond.
 
-    `dense_seq` is the position of the vectors on disk: later changes are read from the catalog again. `sparse` and
-    `sparse_seq` are the same of sparse vectors, where the version has them.
+    `dense_seq` is the position of the vectors on disk: later changes are read from the catalog again. It is -1 where
+    there are none, as they are few or were not saved yet: then all are read from the catalog. `sparse` and `sparse_seq`
+    are the same of sparse vectors, where the version has them.
     """
 
     collection: str = ""
@@ -102,7 +103,7 @@ def open_indexes(
         try:
             with index_faults(folder):
                 dense, dense_at = _dense_from(folder, state, version)
-            state = replace(state, dense_seq=dense_at)
+            state = replace(state, dense_seq=dense_at if state.dense_seq >= 0 else -1)
         except IndexDamaged:
             state = replace(state, dense=_next_folder(folder, "dense"), dense_seq=-1)
             dense, dense_at = new_index(version), 0
@@ -156,25 +157,30 @@ def open_read_only(folder: Path, state: IndexState, version: Version) -> Writabl
 def save_indexes(
     folder: Path, live: WritableIndexes, state: IndexState, *, version: Version
 ) -> tuple[WritableIndexes, IndexState]:
-    """Save the vectors, record that in the state file, and delete folders that are not current."""
-    live.dense.save(folder / state.dense, stamp=live.dense_at)
-    state = replace(state, dense_seq=live.dense_at)
+    """Save vectors that are not read from the catalog, record that in the state file, and delete other folders."""
+    own_file = is_saved(live.dense)
+    if own_file:
+        live.dense.save(folder / state.dense, stamp=live.dense_at)
+    state = replace(state, dense_seq=live.dense_at if own_file else -1)
     if live.sparse is not None:
         live.sparse.save(folder / state.sparse, stamp=live.sparse_at)
         state = replace(state, sparse_seq=live.sparse_at)
     write_state(folder, state)
     for path in folder.iterdir():
-        if path.is_dir() and path.name not in (state.dense, state.lexical, state.sparse):
+        kept = (state.dense if own_file else "", state.lexical, state.sparse)
+        if path.is_dir() and path.name not in kept:
             shutil.rmtree(path, ignore_errors=True)
     live = replace(live, unsaved=0)
-    if live.unmapped > SAVE_VECTORS:
+    if own_file and live.unmapped > SAVE_VECTORS:
         dense, _ = load_index(folder / state.dense, version)
         live = replace(live, dense=dense, unmapped=0)
     return live, state
 
 
 def _dense_from(folder: Path, state: IndexState, version: Version) -> tuple[VectorIndex, int]:
-    """The saved vector index and its journal position. Raises IndexDamaged."""
+    """The saved vector index and its journal position; an empty one where none is on disk. Raises IndexDamaged."""
+    if state.dense and state.dense_seq < 0:
+        return new_index(version), 0
     if not state.dense:
         raise IndexDamaged("no vector index yet", expected="a saved index", hint="build it")
     index, stamp = load_index(folder / state.dense, version)

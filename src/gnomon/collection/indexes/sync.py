@@ -23,6 +23,8 @@ from gnomon.index.sparse import SparseIndex
 
 BLOCK = 8192
 """Chunks of one block while nobody searches: bounds memory."""
+_AT_ONCE = 20_480
+"""Chunks of an empty index up to which their vectors are read in one piece."""
 _MULTI_VECTOR_BLOCK = 256
 """The same of chunks with hundreds of vectors each."""
 _SLICE = 32
@@ -162,7 +164,7 @@ def apply_dense_changes(source: ChangeSource, live: WritableIndexes, folder: Pat
     dense, unmapped = live.dense, live.unmapped
     if len(added) > BLOCK:
         _require_room(dense, len(added))
-    for ids, vectors in _vector_blocks(source, added):
+    for ids, vectors in _vector_blocks(source, added, is_empty=not len(dense)):
         dense.add(ids, vectors)
         unmapped += len(vectors.data)
         if unmapped > SAVE_VECTORS:
@@ -187,10 +189,12 @@ def apply_sparse_changes(source: ChangeSource, live: WritableIndexes, *, upto: i
     return replace(live, sparse_at=upto, unsaved=max(live.unsaved, len(removed) + len(added)))
 
 
-def _vector_blocks(source: ChangeSource, added: Array) -> Iterator[tuple[Array, Vectors]]:
+def _vector_blocks(source: ChangeSource, added: Array, *, is_empty: bool) -> Iterator[tuple[Array, Vectors]]:
     """Ids and vectors in large blocks, however small the blocks are that they are read in."""
     version, ids, parts, count = source.version, [], [], 0
-    largest = _MULTI_VECTOR_BLOCK if version.space.similarity == "maxsim" else BLOCK
+    largest = _AT_ONCE if is_empty and len(added) <= _AT_ONCE else BLOCK
+    if version.space.similarity == "maxsim":
+        largest = _MULTI_VECTOR_BLOCK
     for block in source.priority.blocks(added, largest):
         found, vectors = queries.vectors_of(source.connection, version.space_id, version.space, ids=block)
         ids.append(found)
@@ -221,6 +225,7 @@ def _changes(source: ChangeSource, after: int, upto: int, *, is_empty: bool) -> 
         return change.removed, change.added
     every = queries.all_ids(source.connection, chunking)
     if is_empty:
-        return every[:0], every
+        later = queries.delta(source.connection, chunking, upto, upto=1 << 62).added
+        return every[:0], np.setdiff1d(every, later, assume_unique=True) if len(later) else every
     # A crash between its commit and the stamp: what it holds may have been deleted since.
     return queries.delta(source.connection, chunking, 0, upto=upto).removed, every

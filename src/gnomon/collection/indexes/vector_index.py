@@ -33,6 +33,18 @@ def load_index(folder: Path, version: Version) -> tuple[VectorIndex, int]:
     return index, stamp
 
 
+def is_saved(index: VectorIndex) -> bool:
+    """Whether an index has files of its own; otherwise its vectors are read from the catalog when it is opened."""
+    return not isinstance(index, ScanIndex) or len(index) > index.settings.exact_below
+
+
+def has_file(version: Version, passages: int) -> bool:
+    """The same of the index that so many passages of a version will have."""
+    if version.space.similarity == "maxsim":
+        return True
+    return passages > chosen_settings(version.retrieval.index, rows=version.space.vector_type).exact_below
+
+
 def kind_of(version: Version, passages: int) -> str:
     """How candidates are found among so many passages: "exact", "scan", "hnsw", "ivf" or "lists"."""
     if version.space.similarity == "maxsim":
