@@ -85,8 +85,8 @@ def _intact(
     own = select(vector.text_hash, vector.data, vector.checksum).where(vector.space_id == space_id, vector.role == role)
     if _are_most(connection, len(hashes)):
         wanted = set(hashes)
-        rows = [row for row in connection.execute(own).all() if row[0] in wanted]
-        yield {key: data for key, data, sum_ in rows if sum_ is None or sum_ == checksum(space_id, role, key, data)}
+        most = [row for row in connection.execute(own).all() if row[0] in wanted]
+        yield {key: data for key, data, sum_ in most if sum_ is None or sum_ == checksum(space_id, role, key, data)}
         return
     for block in in_blocks(hashes, schema.IN_VALUES):
         rows = connection.execute(own.where(vector.text_hash.in_(block))).all()
