@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gnomon.cli.app import Json, app, example
-from gnomon.cli.plan import Dim, Type
+from gnomon.cli.plan import Dim, Store, Type
 from gnomon.core.files import exists
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ Sparse = Annotated[
         "gnomon index docs/ notes.md --into kb",
         "gnomon index . --into kb --exclude '*.log' --model bge-small-en-v1.5",
         "gnomon index docs/ --into kb --sparse naver/splade-v3-distilbert",
+        "gnomon index docs/ --into kb --store qdrant://localhost:6333",
         "gnomon index docs/ --into kb --model openai:text-embedding-3-small --max-cost 0.50",
     )
 )
@@ -83,6 +84,7 @@ def index(
     language: Language = None,
     kind: Kind = None,
     sparse: Sparse = None,
+    store: Store = None,
     exclude: Annotated[list[str] | None, typer.Option(help="Leave out what matches; may be repeated.")] = None,
     max_file_mb: Annotated[float, typer.Option(help="Skip files larger than this.")] = 50.0,
     max_file_s: Annotated[float, typer.Option(help="Give a file up that takes more seconds to read.")] = 60.0,
@@ -109,6 +111,7 @@ def index(
         dim=dim,
         vector_type=vector_type,
         sparse=sparse,
+        store=store,
     )
     bounds = {"max_file_mb": max_file_mb, "max_file_s": max_file_s, "max_memory_mb": max_memory_mb}
     options = IndexOptions(tuple(exclude or ()), not no_ignore, verify, max_cost=max_cost, **bounds)

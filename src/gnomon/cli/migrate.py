@@ -10,7 +10,7 @@ import typer
 
 from gnomon.cli.app import Json, app, example
 from gnomon.cli.index import MaxCost
-from gnomon.cli.plan import ChunkTokens, CpuShare, Dim, Set, To, Type, parsed_settings
+from gnomon.cli.plan import ChunkTokens, CpuShare, Dim, Set, Store, To, Type, parsed_settings
 from gnomon.cli.versions import Folder
 from gnomon.core.errors import InvalidInput
 
@@ -64,6 +64,7 @@ QueryLog = Annotated[
         "gnomon migrate kb --to gte-small --adapter --hot-first --query-log log.txt --queries judged.jsonl",
         "gnomon migrate kb --vector-type int8 --queries judged.jsonl",
         "gnomon migrate kb --to voyage:voyage-4 --max-cost 5 --queries judged.jsonl",
+        "gnomon migrate kb --store qdrant://localhost:6333 --without-proof",
         "gnomon migrate kb --chunk-tokens 128 --set fuse.weights=0.3,0.7 --queries judged.jsonl",
     )
 )
@@ -75,6 +76,7 @@ def migrate(
     dim: Dim = None,
     vector_type: Type = None,
     settings: Set = None,
+    store: Store = None,
     queries: Queries = None,
     split: Annotated[str | None, typer.Option(help="The split of the judged queries.")] = None,
     metric: Annotated[str, typer.Option(help="What decides, such as nDCG@10, recall@100, MAP.")] = "nDCG@10",
@@ -99,14 +101,16 @@ def migrate(
     """
     from gnomon.migrate import Change, GateSettings, MigrateSettings, Prefill
 
-    change = Change(to, chunk_tokens, parsed_settings(settings) or None, dim, vector_type)
+    searched = parsed_settings(settings) | ({} if store is None else {"store": store})
+    change = Change(to, chunk_tokens, searched or None, dim, vector_type)
     if status or stop:
         _refuse(change, queries, status=status, stop=stop)
         raise typer.Exit(_show_state(collection, stop=stop, as_json=as_json))
     if change == Change():
         raise InvalidInput(
             "nothing that is to change",
-            expected="one or more of --to MODEL, --chunk-tokens N, --dim N, --vector-type TYPE and --set NAME=VALUE",
+            expected="one or more of --to MODEL, --chunk-tokens N, --dim N, --vector-type TYPE, --store ADDRESS and "
+            "--set NAME=VALUE",
             hint="gnomon models lists models; --status shows how a migration stands",
         )
     gate = GateSettings(None if queries is None else str(queries), split, metric, margin, segment=segment)

@@ -42,6 +42,14 @@ Type = Annotated[
     VectorType | None,
     typer.Option(help="Store vectors in 4 (float32), 2 (float16), 1 (int8) or 1/8 (binary) bytes a dimension."),
 ]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        help="The engine that holds the vectors, such as pgvector or qdrant://localhost:6333; by default they are "
+        "beside the catalog.",
+        metavar="ADDRESS",
+    ),
+]
 Documents = Annotated[
     str | None,
     typer.Option(help="What the collection would take with so many documents like its own, such as 100M or 1B."),

@@ -67,7 +67,13 @@ def print_status(console: Console, status: Status) -> None:
     for derived in status.derived:
         stand = Text(derived.state, style="green" if derived.state == "current" else "yellow")
         figures = f", {derived.kind}, {count(derived.rows)} rows, {size(derived.bytes)}"
-        lines.append((f"{derived.name} index", Text.assemble(stand, figures)))
+        if derived.place:
+            recall = "" if derived.recall is None else f", recall@10 {derived.recall:.3f}"
+            at = f", at {count(derived.position)} of {count(status.position)} changes{recall}"
+            figures = f", {count(derived.rows)} passages{at}, {derived.place}"
+            figures = f": {derived.fault}, {derived.place}" if derived.fault else figures
+        name = "vector store" if derived.place else f"{derived.name} index"
+        lines.append((name, Text.assemble(stand, figures)))
     print_rows(console, [(Text(label, style="dim"), body) for label, body in lines])
 
 

@@ -487,9 +487,9 @@ class Collection:
 
     def _after_write(self, report: IndexReport, *, save: bool = False, budget: Budget | None = None) -> IndexReport:
         """What serves in this process finds what was written, and versions that may be gone back to get it too."""
-        self._serving.after_write(save=save)
+        problems = self._serving.after_write(save=save)
         try:
-            problems = self.versions.update_ready(budget)
+            problems += self.versions.update_ready(budget)
         except KeyboardInterrupt:  # all of it is committed; the next write brings along what lags
             return replace(report, interrupted=True)
         return replace(report, problems=(*report.problems, *problems)) if problems else report

@@ -16,6 +16,7 @@ from gnomon.collection.catalog.sqlite import FILE, translated_errors
 from gnomon.collection.catalog.versions import Version
 from gnomon.collection.collection import Collection
 from gnomon.collection.indexes.state import derived_folder, read_state
+from gnomon.collection.indexes.store_index import require_store
 from gnomon.collection.serving.serving import Serving
 from gnomon.collection.serving.shared_space import resolve_query_encoder
 from gnomon.collection.serving.snapshot import EncoderRegistry, resolve_models
@@ -60,13 +61,15 @@ def open_collection(
     progress: ProgressCallback = no_progress,
     version: str | None = None,
     sparse_encoder: SparseTextEncoder | None = None,
+    store: str | None = None,
 ) -> Collection:
     """Open the collection in a folder or in a database (postgresql://…/database/collection), or make one there.
 
     `settings` decide how a new collection is made; an existing one must agree with those that are not None, and is
     opened with its own model where they name none. `encoder` is used instead of loading a model; several are used
-    for the versions of their spaces; `sparse_encoder` likewise for sparse vectors. `progress` receives messages of
-    loading a model. The live version answers, also after a later switch, or with `version` ("v2") that one always.
+    for the versions of their spaces; `sparse_encoder` likewise for sparse vectors; `store` is short for that of the
+    settings. `progress` receives messages of loading a model. The live version answers, also after a later switch, or
+    with `version` ("v2") that one always.
 
     Raises CollectionNotFound where there is none and `create` is False, SpaceMismatch for another model than
     the collection's, InvalidInput for other settings, NotReady for a version that cannot serve, CollectionDamaged,
@@ -74,6 +77,7 @@ def open_collection(
     """
     place = collection_address(path)
     settings = settings or CollectionSettings()
+    settings = settings if store is None else replace(settings, store=store)
     encoders = () if encoder is None else tuple(encoder) if isinstance(encoder, Sequence) else (encoder,)
     name = settings.model or (encoders[0].space.name if encoders else DEFAULT_MODEL)
     create = create and version is None  # a version is named of what is there
@@ -235,6 +239,7 @@ def _create(catalog: Catalog, settings: CollectionSettings, models: _Models, *, 
     chunking = new_chunking(settings, encoder)
     canaries = spaces.canaries_for(catalog, encoder)
     retrieval = resolve_query_encoder(_retrieval(settings, sparse), encoder, models.like)
+    require_store(catalog.path.parent, catalog, encoder.space, address=retrieval.store)
     with catalog.write() as connection:
         made = versions.live_version(connection)  # another process may have been first
         if made is None:
@@ -299,6 +304,13 @@ def _require_agreement(version: Version, settings: CollectionSettings, sparse: S
     held = {"dim": version.space.dim, "vector_type": version.space.vector_type}
     stored |= held
     other |= {name: value for name, value in wanted_form.items() if value is not None and held[name] != value}
+    if settings.store is not None and settings.store != version.retrieval.store:
+        raise InvalidInput(
+            f"the collection was made with {version.retrieval.store or 'its vectors beside the catalog'}, not with the "
+            f"store {settings.store}",
+            expected="the collection's own settings",
+            hint=f"make a version with the new one: gnomon migrate KB --store {settings.store}",
+        )
     own = version.retrieval.sparse
     if settings.sparse is not None and (own is None or own.model != _reference(settings.sparse)):
         raise InvalidInput(
@@ -334,7 +346,8 @@ def _with_kept_fingerprint(wanted: RetrievalSettings, kept: RetrievalSettings) -
 
 def _unresolved(settings: CollectionSettings) -> RetrievalSettings:
     named = settings.retrieval
-    return RetrievalSettings(**named) if isinstance(named, Mapping) else named or RetrievalSettings()
+    whole = RetrievalSettings(**named) if isinstance(named, Mapping) else named or RetrievalSettings()
+    return whole if settings.store is None else replace(whole, store=settings.store)
 
 
 def _reference(model: str) -> str:

@@ -14,7 +14,10 @@ from gnomon.collection.catalog.fields import FieldInfo, Misfits
 from gnomon.collection.catalog.spending import Spent
 from gnomon.collection.catalog.versions import Version
 from gnomon.collection.indexes.state import derived_folder, lexical_languages, lexical_position, read_state
+from gnomon.collection.indexes.store_index import StoreIndex, store_name
 from gnomon.collection.indexes.vector_index import has_file, kind_of
+from gnomon.core.errors import GnomonError, StoreChanged
+from gnomon.stores import StoreAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +100,22 @@ class DocumentPage:
 
 @dataclass(frozen=True, slots=True)
 class DerivedStatus:
-    """One derived index: its kind, rows, journal position, and bytes on disk."""
+    """One derived index: its kind, rows, journal position, and bytes on disk.
+
+    `state` is "current", "behind" or "missing". Of vectors in a store `kind` is its engine, `place` its address with
+    the name of the engine's collection, `recall` the recall@10 that was measured when it was built, and `state` may
+    also be "unreachable" or "changed", with `fault` saying why.
+    """
 
     name: str
     kind: str
     rows: int
     position: int
     bytes: int
-    state: str  # "current", "behind" or "missing"
+    state: str
+    place: str = ""
+    recall: float | None = None
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,15 +252,40 @@ def _derived(catalog: Catalog, version: Version, *, position: int, chunks: int) 
         ("dense", state.dense, dense, state.seq if on_disk or at_once else 0),
         ("lexical", state.lexical, "tantivy", lexical_position(folder, state) if state.lexical else 0),
     ]
+    if version.retrieval.store is not None:
+        del kinds[0]
     if version.sparse is not None:
         kinds.append(("sparse", state.sparse, "postings", state.seq if state.sparse_seq >= 0 else 0))
     found = []
+    if version.retrieval.store is not None:
+        found.append(_store_status(collection, catalog, version, position=position))
     for name, inside, kind, at in kinds:
         there = ours and bool(inside) and ((folder / inside).is_dir() or (name == "dense" and at_once))
         freshness = "missing" if not there else "current" if at == position else "behind"
         size = _bytes(folder / inside) if there else 0
         found.append(DerivedStatus(name, kind, chunks if freshness == "current" else 0, at, size, freshness))
     return tuple(found)
+
+
+def _store_status(folder: Path, catalog: Catalog, version: Version, *, position: int) -> DerivedStatus:
+    """Where a version's store stands, as its engine says."""
+    place = f"{version.retrieval.store} {store_name(folder, catalog, version)}"
+    kind = StoreAddress.parse(version.retrieval.store or "").scheme
+    index = StoreIndex(folder, catalog, version)
+    try:
+        with catalog.read() as connection:
+            at = index.look(connection, upto=position)
+        if index.fault is not None:
+            raise index.fault
+        if index.position is None:
+            return DerivedStatus("dense", kind, 0, 0, 0, "missing", place)
+        freshness = "current" if at == position else "behind"
+        return DerivedStatus("dense", kind, len(index), at, 0, freshness, place, index.position.recall)
+    except GnomonError as error:
+        how = "changed" if isinstance(error, StoreChanged) else "unreachable"
+        return DerivedStatus("dense", kind, 0, 0, 0, how, place, fault=error.message)
+    finally:
+        index.close()
 
 
 def _bytes(path: Path) -> int:

@@ -16,7 +16,7 @@ from gnomon.collection.catalog import queries
 from gnomon.collection.duplicates import copies, shown_rows
 from gnomon.collection.inputs import checked_queries
 from gnomon.collection.settings import By, Mode, RetrievalSettings
-from gnomon.core.contracts import Array, Encoder, Index, Retriever, Role, RoleMethods
+from gnomon.core.contracts import Array, Encoder, Retriever, Role, RoleMethods, VectorSearch
 from gnomon.core.errors import InvalidInput
 from gnomon.core.locations import Location
 from gnomon.core.ranking import Hit, Query, Ranking
@@ -115,7 +115,7 @@ def build_retriever(
     settings: RetrievalSettings,
     *,
     encoder: Encoder | None,
-    dense: Index,
+    dense: VectorSearch,
     lexical: WordIndex,
     lookups: ChunkLookup | None = None,
     sparse: Retriever | None = None,
@@ -163,7 +163,9 @@ def _sparse(retriever: Retriever | None) -> Retriever:
     return retriever
 
 
-def _dense(settings: RetrievalSettings, encoder: Encoder, index: Index, *, lookups: ChunkLookup | None) -> Retriever:
+def _dense(
+    settings: RetrievalSettings, encoder: Encoder, index: VectorSearch, *, lookups: ChunkLookup | None
+) -> Retriever:
     if settings.rocchio is None:
         return Dense(encoder, index)
     return Rocchio(encoder, index, _required(lookups).vectors_of, settings.rocchio)

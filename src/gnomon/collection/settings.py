@@ -16,6 +16,7 @@ from gnomon.retrieve.feedback import NeighbourSettings, RM3Settings, RocchioSett
 from gnomon.retrieve.fuse import FuseSettings
 from gnomon.retrieve.rerank import RerankSettings
 from gnomon.retrieve.sparse import SparseSettings
+from gnomon.stores import StoreAddress
 from gnomon.text.settings import ReadSettings
 
 Mode = Literal["hybrid", "dense", "lexical", "sparse"]
@@ -61,11 +62,12 @@ class RetrievalSettings:
     docs/stages.md. `rocchio` is relevance feedback for the dense part, `rm3` for the keyword part, and `neighbours`
     smooths the scores of the result. `rerank` is a second model that reorders the first results. `sparse` is a sparse
     encoder, whose results are a list of a hybrid search: `fuse.weights` then has one more, for the last list.
-    `query_encoder` is another model for queries, in the documents' space.
+    `query_encoder` is another model for queries, in the documents' space. `store` is the address of an engine that
+    holds the vectors in place of a local index, such as qdrant://localhost:6333: see docs/stores.md.
 
     `index` is how similar vectors are found: auto (a scan of short codes), exact (every vector compared), or
     hnsw or ivf, which compare fewer vectors and aim at 0.99 of the ten nearest rather than 0.998. Up to
-    20,000 passages all of them compare every vector. Raises InvalidInput for an unknown mode or index.
+    20,000 passages all of them compare every vector. Raises InvalidInput for an unknown mode, index or store.
     """
 
     mode: Mode = "hybrid"
@@ -78,8 +80,11 @@ class RetrievalSettings:
     rerank: RerankSettings | None = None
     sparse: SparseSettings | None = None
     query_encoder: QueryEncoderSettings | None = None
+    store: str | None = None
 
     def __post_init__(self) -> None:
+        if self.store is not None:
+            StoreAddress.parse(self.store)
         require_chosen(self.index)
         require_language(self.language)
         if self.mode not in get_args(Mode):
@@ -114,6 +119,8 @@ class RetrievalSettings:
 
 def check_index_kind(space: Space, retrieval: RetrievalSettings | None) -> None:
     """Raise InvalidInput for settings that vectors of this space cannot be searched by."""
+    if retrieval is not None and retrieval.store is not None:
+        space.require_one_vector("a store")
     if space.similarity != "maxsim" or retrieval is None:
         return
     if retrieval.index in ("hnsw", "ivf"):
@@ -142,8 +149,9 @@ class CollectionSettings:
     float32 (the default), float16, int8 or binary, in 4, 2, 1 or 1/8 bytes a dimension.
     `prepend_title` (default: yes) puts title and headings before the text for embedding. `retrieval` as a
     mapping sets some of its settings, and leaves the others open. `sparse` is the name of a sparse encoder, which is
-    searched with beside meaning and words (`retrieval.sparse` has its further settings). `threads` is for this process
-    only and not stored. Raises InvalidInput for unknown or wrong retrieval settings.
+    searched with beside meaning and words (`retrieval.sparse` has its further settings). `store` is the address of an
+    engine that holds the vectors, such as qdrant://localhost:6333 (by default they are beside the catalog). `threads`
+    is for this process only and not stored. Raises InvalidInput for unknown or wrong retrieval settings.
     """
 
     model: str | None = None
@@ -155,8 +163,11 @@ class CollectionSettings:
     dim: int | None = None
     vector_type: VectorType | None = None
     sparse: str | None = None
+    store: str | None = None
 
     def __post_init__(self) -> None:
+        if self.store is not None:
+            StoreAddress.parse(self.store)
         if self.vector_type is not None:
             require_vector_type(self.vector_type)
         if isinstance(self.retrieval, Mapping):

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, delete, exists, func, insert, select, update
 
 from gnomon.collection.catalog import mutations, schema, spaces, versions
 from gnomon.collection.catalog.connection import Catalog
+from gnomon.collection.catalog.store_records import filled_store
 from gnomon.collection.catalog.versions import (
     KEPT,
     NotReady,
@@ -23,13 +24,14 @@ from gnomon.collection.catalog.versions import (
     record_tokenizer,
 )
 from gnomon.collection.indexes.state import derived_folder
+from gnomon.collection.indexes.store_index import StoreIndex, require_store
 from gnomon.collection.ingest.backfill import Backfill, BackfillOptions, BackfillProgress
 from gnomon.collection.ingest.budget import Budget
 from gnomon.collection.reports import Problem, PruneReport, SwitchReport, VersionInfo
 from gnomon.collection.serving.serving import Serving
 from gnomon.collection.settings import RetrievalSettings, check_index_kind
 from gnomon.core.contracts import Encoder
-from gnomon.core.errors import GnomonError, InvalidInput
+from gnomon.core.errors import GnomonError, InvalidInput, ServerUnreachable
 from gnomon.text.chunk import ChunkSettings
 
 _BATCH = 2000
@@ -54,8 +56,23 @@ def prune(catalog: Catalog, *, vacuum: bool = False) -> PruneReport:
         shutil.rmtree(path, ignore_errors=True)
     if vacuum:
         catalog.vacuum()
+    _drop_stores(folder, catalog, gone)
     names = tuple(path.name for path in folders)
     return PruneReport(chunks, vectors, tokenizers, names, max(0, before - _size(catalog)))
+
+
+def _drop_stores(folder: Path, catalog: Catalog, gone: Sequence[Version]) -> None:
+    """Delete the engines' collections of versions; of an engine that does not answer they stay for the next time."""
+    with catalog.read() as connection:
+        stored = [version for version in gone if filled_store(connection, version.id) is not None]
+    for version in stored:
+        store = StoreIndex(folder, catalog, version)
+        try:
+            store.drop()
+        except ServerUnreachable as error:
+            warnings.warn(f"the store of {version.name} was not deleted: {error.message}", RuntimeWarning, stacklevel=3)
+        finally:
+            store.close()
 
 
 def _all(catalog: Catalog, batch: Callable[[Connection, int], tuple[int, int] | None]) -> int:
@@ -313,7 +330,9 @@ class VersionManager:
         own = encoder if chunking is not None else self._own_encoder()
         canaries = spaces.canaries_for(self._catalog, encoder)
         self._serving.encoders.register(encoder)
-        wanted = (retrieval or self._live().retrieval).sparse
+        searched = retrieval or self._live().retrieval
+        require_store(self._serving.folder, self._catalog, encoder.space, address=searched.store)
+        wanted = searched.sparse
         sparse = None if wanted is None else self._serving.encoders.sparse(wanted)
         with self._catalog.write() as connection:
             live = versions.by_id(connection, versions.live_id(connection))
@@ -428,6 +447,8 @@ class VersionManager:
                     raise
                 continue
             self._serving.activate(served)
+            if served.derived.store is not None:
+                served.derived.store.claim_alias()
             return done
 
     def _state_of(self, version: Version) -> VersionState:

@@ -75,6 +75,19 @@ class SparseTextEncoder(Protocol):
         ...
 
 
+class VectorSearch(Protocol):
+    """What finds the nearest vectors of one space: an index, or a store in its place."""
+
+    @property
+    def space(self) -> Space:
+        """The space of the vectors it holds."""
+        ...
+
+    def search(self, queries: Vectors, *, k: int, where: Int[np.ndarray, " allowed"] | None = None) -> list[Ranking]:
+        """The `k` nearest of each query, of the allowed ids where some are given: see `Index.search`."""
+        ...
+
+
 @runtime_checkable
 class Index(Protocol):
     """Vectors of one space by integer id."""

@@ -157,6 +157,10 @@ class WordsOnly(UserWarning):
     """A search by words alone, as the model's server gave no vector for the query."""
 
 
+class LaggingStore(UserWarning):
+    """A vector engine does not hold the latest passages yet: they are found by their words only."""
+
+
 class DamagedPassages(UserWarning):
     """Passages that a search leaves out because what is stored of them is damaged."""
 

@@ -242,7 +242,7 @@ class CollectionMap:
         try:
             with FileLock(folder / LOCK, timeout=0):
                 snapshot = self._kb.internals.snapshot()
-                fit = fit_umap(ChunkVectors(snapshot.indexes.dense), self._stamp(snapshot), progress=progress)
+                fit = fit_umap(ChunkVectors(snapshot.indexes.local), self._stamp(snapshot), progress=progress)
                 save_fit(folder, fit)
         except Timeout as error:
             raise CollectionBusy(
@@ -285,7 +285,7 @@ class CollectionMap:
             drawn = self._drawn
             if drawn is not None and (drawn.points.version.id, drawn.now.seq) == (version.id, seq):
                 return drawn
-            vectors = ChunkVectors(snapshot.indexes.dense)
+            vectors = ChunkVectors(snapshot.indexes.local)
             now = self._stamp(snapshot)
             known = drawn.fit if drawn is not None and drawn.points.version.id == version.id else None
             fit = known or self._loaded(version, PrincipalFit, now)

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Float, Int
 
-from gnomon.core.contracts import Encoder, Index, Retriever, TextIndex
+from gnomon.core.contracts import Encoder, Retriever, TextIndex, VectorSearch
 from gnomon.core.errors import InvalidInput
 from gnomon.core.instrumentation import stage
 from gnomon.core.ranking import Query, Ranking
@@ -51,7 +51,7 @@ class Rocchio:
     """
 
     encoder: Encoder
-    index: Index
+    index: VectorSearch
     vectors_of: VectorsOf
     settings: RocchioSettings = RocchioSettings()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gnomon.core.contracts import Encoder, Index, TextIndex
+from gnomon.core.contracts import Encoder, Index, TextIndex, VectorSearch
 from gnomon.core.errors import InvalidInput, UnknownText
 from gnomon.core.instrumentation import stage
 from gnomon.core.ranking import Query, Ranking
@@ -41,7 +41,7 @@ class Dense:
     """Encodes queries and searches an index of the same space. Raises SpaceMismatch where they differ."""
 
     encoder: Encoder
-    index: Index
+    index: VectorSearch
 
     def __post_init__(self) -> None:
         self.index.space.require(self.encoder.space)

@@ -70,6 +70,15 @@ class Filters:
                 self._kept.popitem(last=False)
         return ids
 
+    def typed(self, where: Where) -> tuple[Condition, int]:
+        """A condition with what is compared with dates as dates, and the revision of the types of fields it goes by.
+
+        Raises InvalidInput as `ids` does.
+        """
+        with self._catalog.read() as connection:
+            condition = typed(connection, to_condition(where), self._catalog.path.parent)
+            return condition, fields.revision(connection)
+
     def documents(self, where: Where) -> list[str]:
         """The ids of the documents that meet a condition, by row id. Raises InvalidInput as `ids` does."""
         with self._catalog.read() as connection:

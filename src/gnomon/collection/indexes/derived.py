@@ -35,6 +35,7 @@ from gnomon.collection.indexes.state import (
     scratch_copy,
     write_state,
 )
+from gnomon.collection.indexes.store_index import StoreIndex
 from gnomon.collection.indexes.sync import (
     BackgroundWorker,
     ChangeSource,
@@ -45,7 +46,7 @@ from gnomon.collection.indexes.sync import (
     apply_sparse_changes,
 )
 from gnomon.collection.indexes.vector_index import VectorIndex, has_file, is_saved
-from gnomon.core.errors import CollectionBusy, IndexDamaged, StorageError
+from gnomon.core.errors import CollectionBusy, IndexDamaged, InvalidInput, StorageError
 from gnomon.index.lexical import LexicalIndex
 from gnomon.index.sparse import SparseIndex
 
@@ -61,9 +62,13 @@ _OPENING_S, _WRITING_S, _SEARCHING_S = 60.0, 600.0, 0.25
 
 @dataclass(frozen=True)
 class IndexView:
-    """What a search uses: all indexes at one journal position. It never changes."""
+    """What a search uses: all indexes at one journal position. It never changes.
 
-    dense: VectorIndex
+    A store may be behind the words, and `dense_at` is then its position: it may hold later changes, and what the
+    catalog has no more is in no result.
+    """
+
+    dense: VectorIndex | StoreIndex
     dense_at: int
     lexical: LexicalIndex
     lexical_at: int
@@ -73,12 +78,25 @@ class IndexView:
     def of(cls, live: WritableIndexes) -> IndexView:
         """What the indexes hold now."""
         sparse = None if live.sparse is None else live.sparse.pinned()
-        return cls(live.dense.pinned(), live.dense_at, live.lexical.pinned(), live.lexical_at, sparse)
+        return cls(live.store or live.dense.pinned(), live.dense_at, live.lexical.pinned(), live.lexical_at, sparse)
 
     @property
     def left_out(self) -> int:
         """How many passages have no usable vector in the catalog: they are found by their words only."""
-        return max(0, len(self.lexical) - len(self.dense)) if self.dense_at == self.lexical_at else 0
+        if self.dense_at != self.lexical_at or isinstance(self.dense, StoreIndex):
+            return 0
+        return max(0, len(self.lexical) - len(self.dense))
+
+    @property
+    def local(self) -> VectorIndex:
+        """The vectors in this process. Raises InvalidInput for those that are in a store."""
+        if isinstance(self.dense, StoreIndex):
+            raise InvalidInput(
+                f"vectors of {self.dense.space.short} in a store",
+                expected="a version with vectors beside the catalog",
+                hint="make one: gnomon migrate KB --set store=null",
+            )
+        return self.dense
 
 
 class DerivedIndexes:
@@ -86,6 +104,8 @@ class DerivedIndexes:
 
     def __init__(self, catalog: Catalog, folder: Path, version: Version) -> None:
         self._catalog, self._folder, self._version = catalog, folder, version
+        # The store's name is that of the collection's own folder, above derived/v0001.
+        self.store = None if version.retrieval.store is None else StoreIndex(folder.parents[1], catalog, version)
         self._lock_file = folder / "lock"
         self._is_scratch = False
         self._view: IndexView | None = None
@@ -153,6 +173,10 @@ class DerivedIndexes:
             if not self._is_of_this_history(connection, state, head):
                 return None
             live = open_read_only(self._folder, state, self._version)
+            if live is not None and self.store is not None:
+                at = self.store.look(connection, upto=live.lexical_at)
+                self._view = IndexView.of(replace(live, store=self.store, dense_at=at))
+                return self._view
             if live is None or not 0 <= live.lexical_at - live.dense_at <= self._readable(live, state):
                 return None
             source = ChangeSource(connection, self._version, SearchPriority())
@@ -174,6 +198,8 @@ class DerivedIndexes:
         with self._long_work():
             view = self._update(wait_s, save=save)
         if view is not None:
+            if save and self.store is not None:
+                self.store.require_filled()
             return view
         with self._catalog.read() as connection:
             if not is_complete(connection, self._version.id):
@@ -203,6 +229,8 @@ class DerivedIndexes:
     def close(self) -> None:
         """End the thread, and save what is not on disk yet."""
         self._worker.close()
+        if self.store is not None:
+            self.store.close()
         with self._mutex:
             if self._current is None or not self._current[0].unsaved or not self._folder.is_dir():
                 return
@@ -282,13 +310,14 @@ class DerivedIndexes:
             live, state = open_indexes(self._folder, state, self._version, in_memory=self._current)
         else:
             live = self._current[0]
+        live = replace(live, store=self.store)
         state = replace(state, seq=head.seq, nonce=head.nonce)
         if state != there:
             # First, so that no index is ever at a position that is not recorded as one of this history.
             write_state(self._folder, state)
         # Nothing can be searched before there is a view: then it is made at once.
         priority = SearchPriority() if self._view is None else self._priority
-        source = ChangeSource(connection, self._version, priority)
+        source = ChangeSource(connection, self._version, priority, whole=save)
         live = apply_changes(source, live, self._folder / state.dense, upto=head.seq)
         view = self._publish(live, state, now)
         is_new = (state.dense_seq < 0) == is_saved(live.dense) or (live.sparse is not None and state.sparse_seq < 0)

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from gnomon.collection.catalog import queries
 from gnomon.collection.catalog.versions import Version
+from gnomon.collection.indexes.store_index import StoreIndex
 from gnomon.collection.indexes.vector_index import VectorIndex, load_index
 from gnomon.core.contracts import Array
 from gnomon.core.vectors import Vectors
@@ -118,7 +119,8 @@ SAVE_VECTORS = 131_072
 class WritableIndexes:
     """The indexes that are written to, and the journal position that each is at; `sparse` where the version has one.
 
-    `unsaved` counts changes since the vectors were last saved, `unmapped` vectors that are held in memory.
+    Where its vectors are in a `store`, `dense` stays empty, and `dense_at` is the store's position. `unsaved` counts
+    changes since the vectors were last saved, `unmapped` vectors that are held in memory.
     """
 
     dense: VectorIndex
@@ -129,6 +131,7 @@ class WritableIndexes:
     unmapped: int = 0
     sparse: SparseIndex | None = None
     sparse_at: int = 0
+    store: StoreIndex | None = None
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,8 @@ class ChangeSource:
     connection: Connection
     version: Version
     priority: SearchPriority
+    whole: bool = False
+    """Whether a store is waited for, and its metadata brought up to the types that fields have now."""
 
 
 def apply_changes(source: ChangeSource, live: WritableIndexes, folder: Path, *, upto: int) -> WritableIndexes:
@@ -157,7 +162,9 @@ def apply_changes(source: ChangeSource, live: WritableIndexes, folder: Path, *, 
 
 
 def apply_dense_changes(source: ChangeSource, live: WritableIndexes, folder: Path, *, upto: int) -> WritableIndexes:
-    """Apply all changes up to a journal position to the vector index alone."""
+    """Apply all changes up to a journal position to the vector index alone, or to the store that is in its place."""
+    if live.store is not None:
+        return replace(live, dense_at=live.store.follow(source.connection, upto=upto, whole=source.whole))
     removed, added = _changes(source, live.dense_at, upto, is_empty=not len(live.dense))
     if len(removed):
         live.dense.remove(removed)

@@ -20,8 +20,9 @@ from gnomon.collection.catalog.versions import Version
 from gnomon.collection.indexes.sync import BackgroundWorker
 from gnomon.collection.ingest.budget import Budget
 from gnomon.collection.ingest.writer import Target, Writer
+from gnomon.collection.reports import Problem
 from gnomon.collection.serving.snapshot import EncoderRegistry, ServedVersion, Snapshot
-from gnomon.core.errors import CollectionBusy, GnomonError
+from gnomon.core.errors import CollectionBusy, GnomonError, ServerUnreachable, StoreChanged
 from gnomon.core.forking import fork_aware, leak
 from gnomon.core.instrumentation import stage
 
@@ -147,8 +148,11 @@ class Serving:
         if self._closing:
             self._loader.start()  # closes them: no search waits until what they hold is saved
 
-    def after_write(self, *, save: bool = False) -> None:
-        """After documents were written: searches of this process find them, in the version that is live."""
+    def after_write(self, *, save: bool = False) -> tuple[Problem, ...]:
+        """After documents were written: searches of this process find them, in the version that is live.
+
+        Returns a problem where its store could not be filled: the documents are in the catalog all the same.
+        """
         while True:
             with self.catalog.read() as connection:
                 live = versions.live_id(connection)
@@ -161,7 +165,11 @@ class Serving:
                     if versions.live_id(connection) == live:
                         raise
                 continue  # yet another version went live in between
-            return self.activate(served)
+            except (ServerUnreachable, StoreChanged) as error:
+                reason = f"its store lacks what was put in: {error.message}"
+                return (Problem(served.version.name, reason, error.hint, skipped=False),)
+            self.activate(served)
+            return ()
 
     def after_removal(self) -> None:
         """After documents were removed: the version that answers in this process loses them too."""

@@ -17,6 +17,7 @@ from gnomon.collection.catalog.spending import SpendingLedger
 from gnomon.collection.catalog.versions import Version, chunker_for, uses_own_tokenizer
 from gnomon.collection.indexes.derived import DerivedIndexes, IndexView
 from gnomon.collection.indexes.state import derived_folder
+from gnomon.collection.indexes.store_index import FilteredStore, StoreIndex
 from gnomon.collection.indexes.vector_index import stored_as
 from gnomon.collection.ingest.writer import Target
 from gnomon.collection.search import build_retriever
@@ -30,6 +31,7 @@ from gnomon.core.errors import (
     GnomonError,
     IndexDamaged,
     InvalidInput,
+    LaggingStore,
     SpaceMismatch,
 )
 from gnomon.core.instrumentation import stage
@@ -386,6 +388,7 @@ class Snapshot:
         """The retriever of a mode; `encoder` is called for the model where one is needed."""
         mode = mode or self.version.retrieval.mode
         allowed = None if where is None else self.allowed(where)  # before the model, which takes longest to load
+        pushed = None if where is None or allowed is None else self._pushed_down(where, allowed)
         model = None if mode in ("lexical", "sparse") else encoder()
         sparse = None
         if mode == "sparse" or (mode == "hybrid" and self.version.sparse is not None):
@@ -398,6 +401,8 @@ class Snapshot:
                 stacklevel=2,
             )
 
+        if model is not None:
+            self._warn_of_lag()
         rounded = self._vector_type
         if model is not None and rounded is not None:
             model = StoredEncoder(model, rounded)
@@ -407,7 +412,7 @@ class Snapshot:
                 mode,
                 self.version.retrieval,
                 encoder=model,
-                dense=view.dense if rounded is None else stored_as(view.dense, rounded),
+                dense=pushed or view.dense if rounded is None else stored_as(view.local, rounded),
                 lexical=view.lexical,
                 lookups=self.served.lookups(),
                 sparse=None if sparse is None or view.sparse is None else Sparse(sparse, view.sparse),
@@ -417,6 +422,25 @@ class Snapshot:
         if rerank:
             retriever = self.served.reranker.wrap(retriever)
         return retriever if allowed is None else Filter(retriever, allowed)
+
+    def _pushed_down(self, where: Where, allowed: Array) -> FilteredStore | None:
+        """The store with a condition that it filters by itself, None where ids are given to it, or there is none."""
+        index = self.indexes.dense
+        if not isinstance(index, StoreIndex):
+            return None
+        condition, revision = self.served.filters.typed(where)
+        return FilteredStore(index, condition, allowed) if index.can_filter(condition, revision) else None
+
+    def _warn_of_lag(self) -> None:
+        view = self.indexes
+        if isinstance(view.dense, StoreIndex) and view.dense_at < view.lexical_at:
+            why = "is being filled" if view.dense.fault is None else f"cannot be filled ({view.dense.fault.message})"
+            warnings.warn(
+                f"the store of {self.version.name} {why}: it is {view.lexical_at - view.dense_at:,} changes behind, "
+                "and the latest passages are found by their words only",
+                LaggingStore,
+                stacklevel=3,
+            )
 
     def allowed(self, where: Where) -> Array:
         """The ids of the chunks of all documents that meet a condition, rising."""

@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Int
 
-from gnomon.core.contracts import Array, Index
+from gnomon.core.contracts import Array, VectorSearch
 from gnomon.core.errors import InvalidInput
 from gnomon.core.ranking import Ranking
 from gnomon.core.renamed import renamed_fields
@@ -158,7 +158,7 @@ class EmbeddingAdapter:
     quality: AdapterQuality
 
     def search(
-        self, index: Index, queries: Vectors, *, k: int, where: Int[np.ndarray, " allowed"] | None = None
+        self, index: VectorSearch, queries: Vectors, *, k: int, where: Int[np.ndarray, " allowed"] | None = None
     ) -> list[Ranking]:
         """Search an index of the old space with queries of the new one; scores are on the new model's scale.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Int
 
-from gnomon.core.contracts import Array, Encoder, Index
+from gnomon.core.contracts import Array, Encoder, Index, VectorSearch
 from gnomon.core.errors import InvalidInput
 from gnomon.core.ranking import Query, Ranking
 from gnomon.kernels.ranking import scores_at, top_k
@@ -30,7 +30,7 @@ class DualIndexSearch:
 
     encoder: Encoder
     adapter: EmbeddingAdapter
-    old: Index
+    old: VectorSearch
     new: Index
     pending: Int[np.ndarray, " pending"] | None = None
     _allowed: dict[int, tuple[Array, Array]] = field(default_factory=dict, repr=False, init=False)
