@@ -280,7 +280,7 @@ def _store_status(folder: Path, catalog: Catalog, version: Version, *, position:
         if index.position is None:
             return DerivedStatus("dense", kind, 0, 0, 0, "missing", place)
         freshness = "current" if at == position else "behind"
-        return DerivedStatus("dense", kind, len(index), at, 0, freshness, place, index.position.recall)
+        return DerivedStatus("dense", kind, index.count(), at, 0, freshness, place, index.position.recall)
     except GnomonError as error:
         how = "changed" if isinstance(error, StoreChanged) else "unreachable"
         return DerivedStatus("dense", kind, 0, 0, 0, how, place, fault=error.message)

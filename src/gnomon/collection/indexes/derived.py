@@ -78,7 +78,8 @@ class IndexView:
     def of(cls, live: WritableIndexes) -> IndexView:
         """What the indexes hold now."""
         sparse = None if live.sparse is None else live.sparse.pinned()
-        return cls(live.store or live.dense.pinned(), live.dense_at, live.lexical.pinned(), live.lexical_at, sparse)
+        dense = live.dense.pinned() if live.store is None else live.store
+        return cls(dense, live.dense_at, live.lexical.pinned(), live.lexical_at, sparse)
 
     @property
     def left_out(self) -> int:

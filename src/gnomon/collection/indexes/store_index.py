@@ -96,7 +96,7 @@ class StoreIndex:
                 self._store = version_store(self._folder, self._catalog, self._version)
             return self._store
 
-    def __len__(self) -> int:
+    def count(self) -> int:
         """How many chunks the engine holds."""
         return self.store.count()
 
@@ -252,9 +252,6 @@ class FilteredStore:
     def __init__(self, index: StoreIndex, condition: Condition, allowed: Array) -> None:
         self.space = index.space
         self._index, self._condition, self._allowed = index, condition, allowed
-
-    def __len__(self) -> int:
-        return len(self._index)
 
     def search(self, queries: Vectors, *, k: int, where: Array | None = None) -> list[Ranking]:
         """The `k` nearest of each query: see `StoreIndex.search`."""

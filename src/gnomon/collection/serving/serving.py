@@ -160,6 +160,8 @@ class Serving:
             try:
                 if not self.fixed or served.derived.is_open:
                     served.derived.refresh(save=save)
+                if served.derived.store is not None:
+                    served.derived.store.require_filled()
             except versions.NotReady:
                 with self.catalog.read() as connection:
                     if versions.live_id(connection) == live:

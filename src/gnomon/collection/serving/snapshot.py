@@ -412,7 +412,7 @@ class Snapshot:
                 mode,
                 self.version.retrieval,
                 encoder=model,
-                dense=pushed or view.dense if rounded is None else stored_as(view.local, rounded),
+                dense=(pushed or view.dense) if rounded is None else stored_as(view.local, rounded),
                 lexical=view.lexical,
                 lookups=self.served.lookups(),
                 sparse=None if sparse is None or view.sparse is None else Sparse(sparse, view.sparse),
