@@ -7,6 +7,7 @@ import random
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,8 +27,8 @@ ENCODER = HashEncoder(32)
 QUERIES = ("tea kettle", "whale shadow river", "stone")
 
 
-def documents(count: int, *, first: int = 0) -> list[dict[str, object]]:
-    made = []
+def documents(count: int, *, first: int = 0) -> list[dict[str, Any]]:
+    made: list[dict[str, Any]] = []
     for number in range(first, first + count):
         rng = random.Random(number)
         text = " ".join(rng.choices(WORDS, k=12))
@@ -91,7 +92,7 @@ def test_conditions_are_left_to_an_engine_that_filters(
 
     def noted(self: FilteringStore, queries: object, **options: object) -> object:
         asked.append(options["where"])
-        return search(self, queries, **options)  # type: ignore[arg-type]
+        return search(self, queries, **options)
 
     monkeypatch.setattr(FilteringStore, "search", noted)
     monkeypatch.setattr(faiss, "FaissStore", FilteringStore)

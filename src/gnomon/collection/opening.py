@@ -67,17 +67,15 @@ def open_collection(
 
     `settings` decide how a new collection is made; an existing one must agree with those that are not None, and is
     opened with its own model where they name none. `encoder` is used instead of loading a model; several are used
-    for the versions of their spaces; `sparse_encoder` likewise for sparse vectors; `store` is short for that of the
-    settings. `progress` receives messages of loading a model. The live version answers, also after a later switch, or
-    with `version` ("v2") that one always.
+    for the versions of their spaces; `sparse_encoder` likewise for sparse vectors; `store` is that of the settings.
+    `progress` is told of loading. The live version answers, also after later switches, or always `version` ("v2").
 
     Raises CollectionNotFound where there is none and `create` is False, SpaceMismatch for another model than
     the collection's, InvalidInput for other settings, NotReady for a version that cannot serve, CollectionDamaged,
     StorageError, and what loading a model raises.
     """
     place = collection_address(path)
-    settings = settings or CollectionSettings()
-    settings = settings if store is None else replace(settings, store=store)
+    settings = replace(given := settings or CollectionSettings(), store=store or given.store)
     encoders = () if encoder is None else tuple(encoder) if isinstance(encoder, Sequence) else (encoder,)
     name = settings.model or (encoders[0].space.name if encoders else DEFAULT_MODEL)
     create = create and version is None  # a version is named of what is there
@@ -239,7 +237,7 @@ def _create(catalog: Catalog, settings: CollectionSettings, models: _Models, *, 
     chunking = new_chunking(settings, encoder)
     canaries = spaces.canaries_for(catalog, encoder)
     retrieval = resolve_query_encoder(_retrieval(settings, sparse), encoder, models.like)
-    require_store(catalog.path.parent, catalog, encoder.space, address=retrieval.store)
+    require_store(catalog, encoder.space, address=retrieval.store)
     with catalog.write() as connection:
         made = versions.live_version(connection)  # another process may have been first
         if made is None:

@@ -134,6 +134,7 @@ class StoreIndex:
         others, and writes metadata anew whose types have changed.
         """
         if whole or time.monotonic() >= self._try_at:
+            self._try_at = 0.0
             at = self.look(connection, upto=upto)
             retyped = self.position is not None and self.position.fields != fields.revision(connection)
             is_there = self.position is not None and at == upto and self._checked and not (whole and retyped)
