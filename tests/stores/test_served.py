@@ -70,7 +70,7 @@ def test_it_finds_what_a_local_index_finds(tmp_path: pathlib.Path, kb: Collectio
             assert found(kb, mode=mode, where="year > 2010") == found(local, mode=mode, where="year > 2010")
     (dense, lexical) = kb.status().derived
     assert (dense.kind, dense.state, dense.rows, dense.recall) == ("faiss", "current", 68, 1.0)
-    assert dense.place.endswith(store_name(tmp_path / "kb", kb.internals.catalog, kb.version))
+    assert dense.place.endswith(store_name(kb.internals.catalog, kb.version))
     assert lexical.state == "current"
 
 

@@ -258,7 +258,7 @@ def _derived(catalog: Catalog, version: Version, *, position: int, chunks: int) 
         kinds.append(("sparse", state.sparse, "postings", state.seq if state.sparse_seq >= 0 else 0))
     found = []
     if version.retrieval.store is not None:
-        found.append(_store_status(collection, catalog, version, position=position))
+        found.append(_store_status(catalog, version, position=position))
     for name, inside, kind, at in kinds:
         there = ours and bool(inside) and ((folder / inside).is_dir() or (name == "dense" and at_once))
         freshness = "missing" if not there else "current" if at == position else "behind"
@@ -267,11 +267,11 @@ def _derived(catalog: Catalog, version: Version, *, position: int, chunks: int) 
     return tuple(found)
 
 
-def _store_status(folder: Path, catalog: Catalog, version: Version, *, position: int) -> DerivedStatus:
+def _store_status(catalog: Catalog, version: Version, *, position: int) -> DerivedStatus:
     """Where a version's store stands, as its engine says."""
-    place = f"{version.retrieval.store} {store_name(folder, catalog, version)}"
+    place = f"{version.retrieval.store} {store_name(catalog, version)}"
     kind = StoreAddress.parse(version.retrieval.store or "").scheme
-    index = StoreIndex(folder, catalog, version)
+    index = StoreIndex(catalog, version)
     try:
         with catalog.read() as connection:
             at = index.look(connection, upto=position)

@@ -56,17 +56,17 @@ def prune(catalog: Catalog, *, vacuum: bool = False) -> PruneReport:
         shutil.rmtree(path, ignore_errors=True)
     if vacuum:
         catalog.vacuum()
-    _drop_stores(folder, catalog, gone)
+    _drop_stores(catalog, gone)
     names = tuple(path.name for path in folders)
     return PruneReport(chunks, vectors, tokenizers, names, max(0, before - _size(catalog)))
 
 
-def _drop_stores(folder: Path, catalog: Catalog, gone: Sequence[Version]) -> None:
+def _drop_stores(catalog: Catalog, gone: Sequence[Version]) -> None:
     """Delete the engines' collections of versions; of an engine that does not answer they stay for the next time."""
     with catalog.read() as connection:
         stored = [version for version in gone if filled_store(connection, version.id) is not None]
     for version in stored:
-        store = StoreIndex(folder, catalog, version)
+        store = StoreIndex(catalog, version)
         try:
             store.drop()
         except ServerUnreachable as error:
@@ -331,7 +331,7 @@ class VersionManager:
         canaries = spaces.canaries_for(self._catalog, encoder)
         self._serving.encoders.register(encoder)
         searched = retrieval or self._live().retrieval
-        require_store(self._serving.folder, self._catalog, encoder.space, address=searched.store)
+        require_store(self._catalog, encoder.space, address=searched.store)
         wanted = searched.sparse
         sparse = None if wanted is None else self._serving.encoders.sparse(wanted)
         with self._catalog.write() as connection:

@@ -76,7 +76,7 @@ class Filters:
         Raises InvalidInput as `ids` does.
         """
         with self._catalog.read() as connection:
-            condition = typed(connection, to_condition(where), self._catalog.path.parent)
+            condition = typed(connection, to_condition(where), self._catalog.address)
             return condition, fields.revision(connection)
 
     def documents(self, where: Where) -> list[str]:

@@ -105,8 +105,7 @@ class DerivedIndexes:
 
     def __init__(self, catalog: Catalog, folder: Path, version: Version) -> None:
         self._catalog, self._folder, self._version = catalog, folder, version
-        # The store's name is that of the collection's own folder, above derived/v0001.
-        self.store = None if version.retrieval.store is None else StoreIndex(folder.parents[1], catalog, version)
+        self.store = None if version.retrieval.store is None else StoreIndex(catalog, version)
         self._lock_file = folder / "lock"
         self._is_scratch = False
         self._view: IndexView | None = None

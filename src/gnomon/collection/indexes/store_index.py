@@ -5,11 +5,8 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import AbstractContextManager
 
-from filelock import FileLock, Timeout
 from sqlalchemy import Connection
 
 from gnomon.collection.catalog import fields, queries, store_records
@@ -38,27 +35,27 @@ def _silent(done: int, of: int) -> None:
     """Tells nobody."""
 
 
-def store_name(folder: Path, catalog: Catalog, version: Version) -> str:
+def store_name(catalog: Catalog, version: Version) -> str:
     """The name of a version's collection in its engine, such as "kb_1f2e3d4c_v2"."""
-    return f"{store_alias(folder, catalog)}_v{version.id}"
+    return f"{store_alias(catalog)}_v{version.id}"
 
 
-def store_alias(folder: Path, catalog: Catalog) -> str:
+def store_alias(catalog: Catalog) -> str:
     """The name in an engine that leads to the version that is live, such as "kb_1f2e3d4c"."""
-    readable = _SYMBOLS.sub("_", folder.name.lower()).strip("_")[:24] or "collection"
+    readable = _SYMBOLS.sub("_", catalog.backend.name.lower()).strip("_")[:24] or "collection"
     readable = f"c_{readable}" if not readable[0].isalpha() else readable
     return f"{readable}_{re.sub('[^0-9a-z]', '', catalog.collection_id)[:8]}"
 
 
-def version_store(folder: Path, catalog: Catalog, version: Version) -> Store:
+def version_store(catalog: Catalog, version: Version) -> Store:
     """The store of a version whose settings name one, opened; nothing is made."""
     if version.retrieval.store is None:
         raise InvalidInput(f"{version.name} has no store", expected="a version with the setting store")
     address = StoreAddress.parse(version.retrieval.store)
-    return open_store(address, store_name(folder, catalog, version))
+    return open_store(address, store_name(catalog, version))
 
 
-def require_store(folder: Path, catalog: Catalog, space: Space, *, address: str | None) -> None:
+def require_store(catalog: Catalog, space: Space, *, address: str | None) -> None:
     """Ask the engine at an address, if any, before anything is built for it.
 
     Raises InvalidInput where it does not take vectors of this space or its extra is not installed, ServerUnreachable.
@@ -66,7 +63,7 @@ def require_store(folder: Path, catalog: Catalog, space: Space, *, address: str 
     if address is None:
         return
     space.require_one_vector("a store")
-    store = open_store(StoreAddress.parse(address), store_alias(folder, catalog))
+    store = open_store(StoreAddress.parse(address), store_alias(catalog))
     check_space(space, store.capabilities, (space.similarity,))
     store.position()
     store.close()
@@ -78,8 +75,8 @@ class StoreIndex:
     `position` is what the store surely holds, as it was last read or written here; it may hold later changes too.
     """
 
-    def __init__(self, folder: Path, catalog: Catalog, version: Version) -> None:
-        self._folder, self._catalog, self._version = folder, catalog, version
+    def __init__(self, catalog: Catalog, version: Version) -> None:
+        self._catalog, self._version = catalog, version
         self.space = version.space
         self._store: Store | None = None
         self.position: StorePosition | None = None
@@ -93,7 +90,7 @@ class StoreIndex:
         """The store, opened when first needed."""
         with self._mutex:
             if self._store is None:
-                self._store = version_store(self._folder, self._catalog, self._version)
+                self._store = version_store(self._catalog, self._version)
             return self._store
 
     def count(self) -> int:
@@ -154,7 +151,7 @@ class StoreIndex:
 
     def claim_alias(self) -> None:
         """Let the name that other programs use lead to this version."""
-        self.store.set_alias(store_alias(self._folder, self._catalog))
+        self.store.set_alias(store_alias(self._catalog))
 
     def drop(self) -> None:
         """Delete the engine's collection, and what is known of it: it is filled from the beginning."""
@@ -183,12 +180,12 @@ class StoreIndex:
                     raise StoreChanged(
                         f"the store {self.store.name}, which was filled, is gone: someone else has deleted it",
                         expected="what was put in",
-                        hint=f"fill it anew: gnomon doctor {self._folder} --fix",
+                        hint=f"fill it anew: gnomon doctor {self._catalog.address} --fix",
                     )
                 if not is_ours:  # filled from what is not in the catalog any more, as a copy was put back
                     self._drop()
                 self._bring_up(connection, upto=upto, whole=whole, filled=filled, is_new=not known)
-        except Timeout:
+        except CollectionBusy:
             self._try_at = time.monotonic() + _AGAIN_S
 
     def _bring_up(self, connection: Connection, *, upto: int, whole: bool, filled: Filled, is_new: bool) -> None:
@@ -224,7 +221,7 @@ class StoreIndex:
             raise StoreChanged(
                 f"the store {self.store.name} holds vectors of the space {at.space[:12]}",
                 expected=f"vectors of {self.space.short}",
-                hint=f"fill it anew: gnomon doctor {self._folder} --fix",
+                hint=f"fill it anew: gnomon doctor {self._catalog.address} --fix",
             )
         is_ours = self._is_of_this_history(connection, at)
         self.position = at if is_ours else None
@@ -239,12 +236,8 @@ class StoreIndex:
                 nonce = queries.nonce_at(newer, at.seq, chunking)
         return nonce == at.nonce
 
-    @contextmanager
-    def _exclusive(self, *, wait_s: float) -> Iterator[None]:
-        folder = self._folder / "derived" / f"v{self._version.id:04d}"
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "store.lock").acquire(timeout=wait_s, poll_interval=0.02):
-            yield
+    def _exclusive(self, *, wait_s: float) -> AbstractContextManager[None]:
+        return self._catalog.exclusive(f"store-v{self._version.id}", wait_s=wait_s, owner="filling of the store")
 
 
 class FilteredStore:
