@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 
 from sqlalchemy import Connection
 
+from gnomon.collection.address import PostgresAddress
 from gnomon.collection.catalog import fields, queries, store_records
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.versions import Version
@@ -51,8 +52,17 @@ def version_store(catalog: Catalog, version: Version) -> Store:
     """The store of a version whose settings name one, opened; nothing is made."""
     if version.retrieval.store is None:
         raise InvalidInput(f"{version.name} has no store", expected="a version with the setting store")
-    address = StoreAddress.parse(version.retrieval.store)
-    return open_store(address, store_name(catalog, version))
+    return _opened(catalog, version.retrieval.store, store_name(catalog, version))
+
+
+def _opened(catalog: Catalog, text: str, name: str) -> Store:
+    """The store at an address; of `pgvector` alone in the database that the catalog is in, if any."""
+    address, place = StoreAddress.parse(text), getattr(catalog.backend, "place", None)
+    if address.scheme == "pgvector" and not address.path and isinstance(place, PostgresAddress):
+        from gnomon.stores.pgvector import open_pgvector
+
+        return open_pgvector(address, name, database=place.secret_url)
+    return open_store(address, name)
 
 
 def require_store(catalog: Catalog, space: Space, *, address: str | None) -> None:
@@ -63,7 +73,7 @@ def require_store(catalog: Catalog, space: Space, *, address: str | None) -> Non
     if address is None:
         return
     space.require_one_vector("a store")
-    store = open_store(StoreAddress.parse(address), store_alias(catalog))
+    store = _opened(catalog, address, store_alias(catalog))
     check_space(space, store.capabilities, (space.similarity,))
     store.position()
     store.close()
