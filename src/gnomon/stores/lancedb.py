@@ -6,12 +6,15 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from gnomon.core.errors import InvalidInput, ServerUnreachable, StorageError, missing_extra
+from gnomon.core.files import storage_error
 from gnomon.core.space import Similarity, Space
 from gnomon.core.stores import StoreCapabilities
 from gnomon.stores.address import StoreAddress
@@ -38,7 +41,7 @@ _OLD = timedelta(minutes=10)
 def open_lancedb(address: StoreAddress, name: str) -> EngineStore:
     """The store of a name at lancedb:///FOLDER, or lancedb://s3/BUCKET/PREFIX (gs, az: by their own credentials)."""
     try:
-        import lancedb
+        import lancedb  # noqa: F401
     except ImportError as error:
         raise missing_extra("lancedb", extra="lancedb") from error
     is_remote = bool(address.host)
@@ -50,13 +53,7 @@ def open_lancedb(address: StoreAddress, name: str) -> EngineStore:
     if not address.path.strip("/"):
         raise InvalidInput(f"the store {address.text!r}", expected="a folder, such as lancedb:///data/lance")
     place = f"{address.host}:/{address.path}" if is_remote else address.path
-    try:
-        database = lancedb.connect(place, read_consistency_interval=timedelta(0))
-    except (OSError, RuntimeError, ValueError) as error:
-        raise StorageError(
-            f"LanceDB cannot use {place}: {error}", expected="a folder that may be written to"
-        ) from error
-    return EngineStore(LanceEngine(database, place, is_remote=is_remote), name)
+    return EngineStore(LanceEngine(place, is_remote=is_remote), name)
 
 
 class LanceEngine:
@@ -65,10 +62,19 @@ class LanceEngine:
     similarities: tuple[Similarity, ...] = ("cosine", "dot", "euclidean")
     limits = EngineLimits(rows=20_000, bytes=64 << 20, ids=20_000)
 
-    def __init__(self, database: Any, place: str, *, is_remote: bool) -> None:
+    def __init__(self, place: str, *, is_remote: bool) -> None:
         self.capabilities = StoreCapabilities("LanceDB", words=True, remote=is_remote)
-        self._database, self._place = database, place
+        self._place = place
         self._tables: dict[str, Any] = {}
+
+    @cached_property
+    def _database(self) -> Any:
+        import lancedb
+
+        try:
+            return lancedb.connect(self._place, read_consistency_interval=timedelta(0))
+        except OSError as error:  # it makes the folder
+            raise storage_error(error, Path(self._place)) from error
 
     def failure_of(self, error: Exception) -> Failure | None:
         """What LanceDB's exceptions say: it raises them as ValueError, RuntimeError and OSError with words."""
@@ -95,6 +101,8 @@ class LanceEngine:
     def read_label(self, name: str) -> str | None:
         """The label in the metadata of the column of ids; opens the table anew, as others may have replaced it."""
         self._tables.pop(name, None)
+        if not self.capabilities.remote and not Path(self._place).is_dir():
+            return None
         try:
             table = self._database.open_table(name)
         except (ValueError, FileNotFoundError) as error:
@@ -204,7 +212,9 @@ class LanceEngine:
 
     def drop(self, name: str) -> None:
         """Delete the table."""
-        self._tables.pop(name, None)
+        if self.read_label(name) is None:
+            return
+        del self._tables[name]
         self._database.drop_table(name, ignore_missing=True)
 
     def close(self) -> None:

@@ -120,7 +120,10 @@ class EdgeEngine:
             if (place / _LABEL).exists():
                 return
             self.drop(name)
-            (place / _SHARD).mkdir(parents=True)
+            try:
+                (place / _SHARD).mkdir(parents=True)
+            except OSError as error:
+                raise storage_error(error, self._folder) from error
             # Without a log of its own it keeps half as much; every put is flushed before it is acknowledged.
             config = edge.EdgeConfig(vectors=vectors, sparse_vectors=words, wal_enabled=False)
             self._opened(place, lambda path: edge.EdgeShard.create(path, config))

@@ -47,6 +47,8 @@ def request(
     for attempt in range(1, tries + 1):
         try:
             return call()
+        except GnomonError:
+            raise
         except Exception as error:
             failure = failure_of(error)
             if failure is None:
