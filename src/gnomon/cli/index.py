@@ -41,6 +41,25 @@ MaxCost = Annotated[
         metavar="USD",
     ),
 ]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        help="Read and embed by a Ray cluster: HOST:PORT of its head, or auto, the one that this machine is in, else "
+        "one on its cores.",
+        metavar="ADDRESS",
+    ),
+]
+RayWorkers = Annotated[
+    int | None, typer.Option(help="How many encoders run at once, one core each; by default one for each core.")
+]
+Shards = Annotated[
+    str | None,
+    typer.Option(
+        help="With --ray: the folder or URL that all machines reach, through which vectors come back.",
+        metavar="FOLDER",
+    ),
+]
+KeepShards = Annotated[bool, typer.Option("--keep-shards", help="With --ray: do not delete shards once committed.")]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Say what would be embedded, and what it costs; nothing is written or sent.")
 ]
@@ -66,11 +85,14 @@ Sparse = Annotated[
         "gnomon index . --into kb --exclude '*.log' --model bge-small-en-v1.5",
         "gnomon index docs/ --into kb --sparse naver/splade-v3-distilbert",
         "gnomon index docs/ --into kb --store qdrant://localhost:6333",
+        "gnomon index docs/ --into kb --ray auto",
         "gnomon index docs/ --into kb --model openai:text-embedding-3-small --max-cost 0.50",
     )
 )
 def index(
-    paths: Annotated[list[str], typer.Argument(help="Files and folders.", metavar="PATH")],
+    paths: Annotated[
+        list[str], typer.Argument(help="Files and folders, also s3://BUCKET/FOLDER and others.", metavar="PATH")
+    ],
     into: Annotated[Path, typer.Option(help="The collection's folder; made where there is none.")],
     model: Annotated[
         str | None, typer.Option(help="A name from `gnomon models`, PROVIDER:MODEL, a hub id or a folder.")
@@ -94,27 +116,24 @@ def index(
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if any file has a problem.")] = False,
     threads: Annotated[int | None, typer.Option(help="CPU threads; by default all.")] = None,
     max_cost: MaxCost = None,
+    ray: Ray = None,
+    ray_workers: RayWorkers = None,
+    shards: Shards = None,
+    keep_shards: KeepShards = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Index files and folders, or bring a collection up to date: only what changed is read again."""
-    from gnomon.collection.settings import CollectionSettings, IndexOptions
+    from gnomon.collection.settings import CollectionSettings, IndexOptions, RaySettings
 
     named: dict[str, Any] = {name: value for name, value in (("language", language), ("index", kind)) if value}
-    settings = CollectionSettings(
-        model=model,
-        chunk_tokens=chunk_tokens,
-        chunk_overlap=overlap,
-        prepend_title=False if no_titles else None,
-        retrieval=named or None,
-        threads=threads,
-        dim=dim,
-        vector_type=vector_type,
-        sparse=sparse,
-        store=store,
-    )
+    chunking: dict[str, Any] = {"chunk_tokens": chunk_tokens, "chunk_overlap": overlap}
+    form: dict[str, Any] = {"dim": dim, "vector_type": vector_type, "sparse": sparse, "threads": threads, "store": store}
+    prepend = False if no_titles else None
+    settings = CollectionSettings(model=model, prepend_title=prepend, retrieval=named or None, **chunking, **form)
     bounds = {"max_file_mb": max_file_mb, "max_file_s": max_file_s, "max_memory_mb": max_memory_mb}
-    options = IndexOptions(tuple(exclude or ()), not no_ignore, verify, max_cost=max_cost, **bounds)
+    cluster = RaySettings(ray, ray_workers, shards, keep_shards) if ray else None
+    options = IndexOptions(tuple(exclude or ()), not no_ignore, verify, max_cost=max_cost, ray=cluster, **bounds)
     _require_paths(paths, into)
     if dry_run:
         return _plan(paths, into, settings, options=options, as_json=as_json)

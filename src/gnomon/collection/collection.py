@@ -17,6 +17,7 @@ from gnomon.collection.duplicates import deeper, lacks_results, spare_depth
 from gnomon.collection.evaluation import GROUP_DEPTH, chunk_texts, run_queries
 from gnomon.collection.fields import FieldRegistry
 from gnomon.collection.ingest.budget import Budget
+from gnomon.collection.ingest.distributed.reader import reader_of
 from gnomon.collection.ingest.estimate import estimate_run
 from gnomon.collection.ingest.index_run import IndexRun, add_documents, run_lock
 from gnomon.collection.ingest.workload import Workload
@@ -120,7 +121,9 @@ class Collection:
         with run_lock(self._catalog, progress), index_run:
             if options.max_cost is not None:
                 budget.require(self.estimate(paths, options=options), self.version.model)
-            report = IndexRun(writer, options.reading, progress, verify=options.verify).run(paths)
+            reader = reader_of(options, writer, folder=self._folder, progress=progress)
+            run = IndexRun(writer, options.reading, progress, verify=options.verify, open_reader=reader)
+            report = run.run(paths)
         if report.interrupted:
             return report  # the next search brings the indexes up to date
         chunks = {"chunks": report.embedded + report.cached}

@@ -17,6 +17,7 @@ from gnomon.collection.catalog.versions import Version
 from gnomon.collection.collection import Collection
 from gnomon.collection.indexes.state import derived_folder, read_state
 from gnomon.collection.indexes.store_index import require_store
+from gnomon.collection.loading import VectorForm, load_in_form
 from gnomon.collection.serving.serving import Serving
 from gnomon.collection.serving.shared_space import resolve_query_encoder
 from gnomon.collection.serving.snapshot import EncoderRegistry, resolve_models
@@ -25,27 +26,11 @@ from gnomon.core.contracts import Encoder, SparseTextEncoder
 from gnomon.core.errors import CollectionDamaged, CollectionNotFound, DamagedCatalog, InvalidInput, LostChanges
 from gnomon.core.files import is_folder
 from gnomon.core.progress import ProgressCallback, accepts_say, no_progress
-from gnomon.core.space import Precision, Space
-from gnomon.core.vector_types import VectorType
-from gnomon.encode.settings import RuntimePrecision
+from gnomon.core.space import Space
 from gnomon.retrieve.sparse import SparseSettings
 from gnomon.text.chunk import ChunkSettings
 
 _CHUNK_TOKENS = 256
-
-
-@dataclass(frozen=True)
-class VectorForm:
-    """Which of a model's vectors are kept: the dimensions (None: all), their type, and the model's precision."""
-
-    dim: int | None = None
-    vector_type: VectorType = "float32"
-    precision: Precision = "float"
-
-    @classmethod
-    def of(cls, space: Space) -> VectorForm:
-        """That of a space."""
-        return cls(None if space.parent is None else space.dim, space.vector_type, space.precision)
 
 
 Load = Callable[[str, VectorForm], Encoder]
@@ -352,19 +337,6 @@ def _reference(model: str) -> str:
     """What the catalog keeps to load the model from: a folder's absolute path, or a name as it is."""
     folder = Path(model).expanduser()
     return str(folder.resolve()) if is_folder(folder) else model
-
-
-def load_in_form(name: str, form: VectorForm, *, threads: int | None, progress: ProgressCallback) -> Encoder:
-    """The model, with its vectors in this form."""
-    from gnomon.encode import EncoderSettings, load_encoder
-    from gnomon.encode.providers.names import provider_reference
-    from gnomon.encode.stored import stored_as
-
-    precision: RuntimePrecision = "int8" if form.precision == "int8" else "auto"
-    # A provider's model needs no processor: its threads are the requests that are on their way at once.
-    threads = threads if provider_reference(name) is None else None
-    settings = EncoderSettings(threads=threads, precision=precision, dim=form.dim)
-    return stored_as(load_encoder(name, settings=settings, progress=progress), form.vector_type)
 
 
 def _loaded_sparse(name: str, *, threads: int | None, progress: ProgressCallback) -> SparseTextEncoder:

@@ -178,6 +178,27 @@ class CollectionSettings:
 
 
 @dataclass(frozen=True)
+class RaySettings:
+    """Reading and embedding by a Ray cluster (extra "ray").
+
+    `address` is the cluster's (HOST:PORT of its head, ray://HOST:PORT), or "auto": the one that this machine is in, and
+    else one that is started on its cores for the run. `workers` is how many encoders run at once, one core each (None:
+    one for each core). `shards` is the folder or URL that this machine and all workers reach, through which passages
+    and vectors come back (None: below the collection's folder); a shard is deleted once it is committed, unless
+    `keep_shards`. Raises InvalidInput for fewer than one worker.
+    """
+
+    address: str = "auto"
+    workers: int | None = None
+    shards: str | None = None
+    keep_shards: bool = False
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise InvalidInput(f"ray workers = {self.workers}", expected="1 or more")
+
+
+@dataclass(frozen=True)
 class IndexOptions:
     """How an index run reads files: glob patterns to leave out, and bounds for a file; see `ReadSettings`.
 
@@ -185,7 +206,8 @@ class IndexOptions:
     (seconds), `max_memory_mb` the most memory that it may take.
     `ignore_files`: rules in .gitignore and .gnomonignore files are heeded. `verify`: every file is read and its
     SHA-256 compared, instead of its size and times. `max_cost` is what the run may spend on the model's server, in USD:
-    one that would cost more is not begun, and one that comes to it stops there.
+    one that would cost more is not begun, and one that comes to it stops there. `ray`: files are read and embedded by a
+    cluster.
     """
 
     exclude: tuple[str, ...] = ()
@@ -195,6 +217,7 @@ class IndexOptions:
     max_file_s: float = 60.0
     max_memory_mb: float = 1000.0
     max_cost: float | None = None
+    ray: RaySettings | None = None
 
     @property
     def reading(self) -> ReadSettings:

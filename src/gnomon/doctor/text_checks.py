@@ -20,7 +20,7 @@ from gnomon.collection.catalog.versions import Version
 from gnomon.collection.ingest.writer import embed_slices
 from gnomon.core.batching import in_blocks
 from gnomon.core.documents import Document, with_title_as_text
-from gnomon.core.paths import path_of
+from gnomon.core.paths import path_of, remote_scheme
 from gnomon.core.token_counting import TokenCounting
 from gnomon.doctor.context import BLOCK, MAX_EXAMPLES, CheckContext, describe_chunks, excerpt, version_names
 from gnomon.doctor.report import Diagnosis, DoctorFinding, Severity
@@ -323,6 +323,8 @@ def sources(context: CheckContext) -> Iterator[Diagnosis]:
 def _file_state(path: str, row: Any) -> str:
     if not row.sha256:
         return "part"
+    if remote_scheme(path):  # an index run asks the server
+        return ""
     try:
         with path_of(path).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()

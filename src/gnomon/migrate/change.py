@@ -10,7 +10,7 @@ from typing import Any
 
 from gnomon.collection.catalog.versions import Version, chunk_tokenizer_of
 from gnomon.collection.collection import Collection
-from gnomon.collection.opening import VectorForm, load_in_form
+from gnomon.collection.loading import VectorForm, load_in_form
 from gnomon.collection.reports import VersionInfo
 from gnomon.collection.serving.shared_space import resolve_query_encoder
 from gnomon.collection.serving.snapshot import resolve_models

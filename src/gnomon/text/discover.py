@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import stat
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path
 
 from gnomon.core.errors import InvalidInput
-from gnomon.core.paths import path_of, path_text
+from gnomon.core.paths import absolute, path_of, path_text, remote_scheme
 from gnomon.text.decode import clean
+from gnomon.text.file_trees import Entry, FileFacts, FileTree, LocalTree, is_there, tree_of
 from gnomon.text.file_types import kind_of
 from gnomon.text.ignore import IgnoreRules
 from gnomon.text.settings import ReadSettings
@@ -21,12 +21,14 @@ _LEFT_OUT = frozenset({"__pycache__", "node_modules", "CVS", "venv"})
 _CATALOG = "collection.db"
 _NOT_DOCUMENTS = frozenset({_CATALOG, "pyvenv.cfg"})
 _CORPUS = ("corpus.jsonl", "corpus.jsonl.gz")
+_FIRST_LINE_BYTES = 1 << 20
 _BESIDE_CORPUS = frozenset({*_CORPUS, "queries.jsonl", "queries.jsonl.gz", "qrels"})
 
 
 @dataclass(frozen=True, slots=True)
 class DiscoveredFile:
-    """A file: `path` is absolute, `id` the name of its document. `kind` names its reader.
+    """A file: `path` is absolute, or of a file behind a URL as `path_of` makes it; `id` the name of its document.
+    `kind` names its reader. `copy` is where the bytes of a file behind a URL are while it is read.
 
     `skipped` is empty, or says why the file or folder will not be read; kind is then "". `ignored`: a rule of an
     ignore file leaves it out. Times are in nanoseconds since 1970; `ctime_ns` is of the last change of the file or
@@ -41,12 +43,19 @@ class DiscoveredFile:
     skipped: str = ""
     ctime_ns: int = 0
     ignored: bool = False
+    copy: Path | None = None
+
+    @property
+    def local(self) -> Path:
+        """The file of this machine that holds its bytes."""
+        return self.copy or self.path
 
 
 @dataclass(frozen=True, slots=True)
 class _Walk:
     labels: Mapping[str, str]
     settings: ReadSettings
+    tree: FileTree = field(default_factory=LocalTree)
     seen: set[str] = field(default_factory=set)
     files: set[tuple[int, ...]] = field(default_factory=set)
     links: list[Path] = field(default_factory=list)
@@ -69,7 +78,7 @@ class _Walk:
             self.folder_ids[str(folder)] = known
         return known
 
-    def is_new(self, path: Path, facts: os.stat_result) -> bool:
+    def is_new(self, path: Path, facts: FileFacts) -> bool:
         """Whether neither this path nor this file by another name, through a link or a mount, came before."""
         known = str(path) in self.seen
         self.seen.add(str(path))
@@ -125,19 +134,23 @@ def root_paths(paths: Sequence[str | Path], known: Mapping[str, str]) -> list[Pa
     given = _checked(paths)
     if all(path_text(root) in known for root in given):
         return given
-    real = {str(path_of(root).resolve()): path_of(root) for root in known}
+    real = _real_roots(known)
     return [_by_known_root(root, known, real) for root in given]
 
 
 def stored_paths(path: Path, known: Mapping[str, str]) -> list[Path]:
     """The paths by which a file or folder, which may be gone, can be known: as it is given, and below a known root."""
-    absolute = path.resolve() if ".." in path.parts else path.absolute()
-    real = {str(path_of(root).resolve()): path_of(root) for root in known}
-    return [absolute, _by_known_root(absolute, known, real)]
+    given = absolute(path)
+    return [given, _by_known_root(given, known, _real_roots(known))]
+
+
+def _real_roots(known: Mapping[str, str]) -> dict[str, Path]:
+    """The known roots of this machine by their paths without links."""
+    return {str(path_of(root).resolve()): path_of(root) for root in known if not remote_scheme(root)}
 
 
 def _by_known_root(root: Path, known: Mapping[str, str], real: Mapping[str, Path]) -> Path:
-    if path_text(root) in known:
+    if path_text(root) in known or remote_scheme(root):
         return root
     resolved = root.resolve()
     for parent in (resolved, *resolved.parents):
@@ -154,32 +167,22 @@ def _meets(label: str, taken: set[str]) -> bool:
 def _checked(paths: Sequence[str | Path]) -> list[Path]:
     if isinstance(paths, (str, Path)):
         raise InvalidInput(f"one path ({paths}) where several are taken", expected="a sequence", hint="write [path]")
-    missing = [path_text(path) for path in paths if not _is_there(Path(path))]
+    missing = [path_text(path) for path in paths if not is_there(Path(path))]
     if missing:
         raise InvalidInput(
             f"no such file or folder: {', '.join(missing)}",
             expected="files and folders that exist and may be looked at",
             hint="look for a typing error; relative paths count from the working directory",
         )
-    # Without its links a path with ".." in it may be another one.
-    roots = [Path(path).resolve() if ".." in Path(path).parts else Path(path).absolute() for path in paths]
+    roots = [absolute(Path(path)) for path in paths]
     for root in roots:
-        if _is_there(root / _CATALOG):
+        if not remote_scheme(root) and is_there(root / _CATALOG):
             raise InvalidInput(
                 f"{root} is a gnomon collection",
                 expected="files and folders to index",
                 hint="give the folder that holds your documents",
             )
     return roots
-
-
-def _is_there(path: Path) -> bool:
-    """Path.exists raises where a folder above may not be entered, and for a NUL in the name."""
-    try:
-        path.stat()
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 def is_excluded(path: Path, root: Path, patterns: Sequence[str]) -> bool:
@@ -198,20 +201,22 @@ def _matches(path: Path, root: Path, patterns: Sequence[str]) -> bool:
 
 def _found(roots: Sequence[Path], walk: _Walk) -> Iterator[DiscoveredFile]:
     for root in roots:
-        if root.is_dir():
-            yield from _folder(root, walk)
+        there = replace(walk, tree=tree_of(root))
+        if there.tree.is_folder(root):
+            yield from _folder(root, there)
         else:
-            yield from _file(root, walk, named=True)
+            yield from _file(root, there, named=True)
     for link in walk.links:  # last: a file's own name is the better one
         yield from _file(link, walk)
 
 
 def _folder(root: Path, walk: _Walk) -> Iterator[DiscoveredFile]:
-    pending = [(root, IgnoreRules.above(root) if walk.settings.ignore_files else IgnoreRules())]
+    above = walk.settings.ignore_files and not remote_scheme(root)
+    pending = [(root, IgnoreRules.above(root) if above else IgnoreRules())]
     while pending:
         here, rules = pending.pop()
         try:
-            entries = sorted(os.scandir(here), key=lambda entry: entry.name)
+            entries = sorted(walk.tree.entries(here), key=lambda entry: entry.name)
         except OSError as error:
             yield _skip(here, walk, f"the folder cannot be listed: {error.strerror}")
             continue
@@ -219,9 +224,9 @@ def _folder(root: Path, walk: _Walk) -> Iterator[DiscoveredFile]:
         if not names.isdisjoint(_NOT_DOCUMENTS):
             continue
         if walk.settings.ignore_files:
-            rules = rules.below(here, names)
+            rules = rules.below(here, names, walk.tree.beginning)
         entries = [entry for entry in entries if not _is_left_out(entry, here, root, walk=walk)]
-        corpus = next((name for name in _CORPUS if _is_corpus(here / name, entries, rules)), "")
+        corpus = next((name for name in _CORPUS if _is_corpus(here / name, entries, rules, walk=walk)), "")
         if corpus:
             yield from _beir_folder(here, entries, corpus, walk=walk)
             continue
@@ -242,14 +247,12 @@ def _folder(root: Path, walk: _Walk) -> Iterator[DiscoveredFile]:
         pending += reversed(folders)
 
 
-def _is_corpus(path: Path, entries: Sequence[os.DirEntry[str]], rules: IgnoreRules) -> bool:
+def _is_corpus(path: Path, entries: Sequence[Entry], rules: IgnoreRules, *, walk: _Walk) -> bool:
     there = any(entry.name == path.name for entry in entries)
-    return there and not rules.ignores(path, is_folder=False) and _is_beir(path)
+    return there and not rules.ignores(path, is_folder=False) and _is_beir(path, walk)
 
 
-def _beir_folder(
-    folder: Path, entries: Sequence[os.DirEntry[str]], corpus: str, *, walk: _Walk
-) -> Iterator[DiscoveredFile]:
+def _beir_folder(folder: Path, entries: Sequence[Entry], corpus: str, *, walk: _Walk) -> Iterator[DiscoveredFile]:
     yield from _file(folder / corpus, walk, beir=True)
     for entry in entries:
         if entry.name not in _BESIDE_CORPUS:
@@ -257,20 +260,21 @@ def _beir_folder(
             yield _skip(folder / entry.name, walk, reason)
 
 
-def _is_left_out(entry: os.DirEntry[str], folder: Path, root: Path, *, walk: _Walk) -> bool:
+def _is_left_out(entry: Entry, folder: Path, root: Path, *, walk: _Walk) -> bool:
     hidden = entry.name.startswith(".") or entry.name in _LEFT_OUT
     return hidden or _matches(folder / entry.name, root, walk.settings.exclude)
 
 
 def _file(path: Path, walk: _Walk, *, named: bool = False, beir: bool = False) -> Iterator[DiscoveredFile]:
     try:
-        facts = path.stat()
+        facts = walk.tree.facts(path)
         if not walk.is_new(path, facts):
             return
         if not stat.S_ISREG(facts.st_mode):
             yield _skip(path, walk, "no regular file")
             return
-        kind = "beir" if beir or (path.name in _CORPUS and _is_beir(path)) else kind_of(path, named=named)
+        is_corpus = beir or (path.name in _CORPUS and _is_beir(path, walk))
+        kind = "beir" if is_corpus else kind_of(path, named=named, beginning=walk.tree.beginning)
     except OSError as error:
         yield _skip(path, walk, f"cannot be opened: {error.strerror}")
         return
@@ -286,7 +290,8 @@ def _skip(path: Path, walk: _Walk, reason: str) -> DiscoveredFile:
     return DiscoveredFile(path, walk.id_of(path), 0, 0, "", reason)
 
 
-def _is_beir(path: Path) -> bool:
+def _is_beir(path: Path, walk: _Walk) -> bool:
     from gnomon.text.readers.jsonl import is_beir
 
-    return is_beir(path)
+    with walk.tree.beginning(path, _FIRST_LINE_BYTES) as beginning:
+        return is_beir(beginning)

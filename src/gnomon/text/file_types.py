@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from gnomon.core.errors import InvalidInput
 from gnomon.core.plugins import has_plugin
 from gnomon.text.settings import ProblemCallback, ReadSettings
 
+Beginning = Callable[[Path, int], AbstractContextManager[Path]]
 BuiltInReader = Callable[[Path, ReadSettings, ProblemCallback], Iterator[Document]]
 
 _READERS = {
@@ -60,10 +62,16 @@ _KIND_BY_BEGINNING = {b"%PDF-": "pdf", b"{\\rtf": "rtf"}
 _SNIFFED_BYTES = 8192
 
 
-def kind_of(path: Path, *, named: bool = False) -> str:
+def beginning_of(path: Path, _: int) -> AbstractContextManager[Path]:
+    """The file itself, which begins as it does; see `kind_of`."""
+    return nullcontext(path)
+
+
+def kind_of(path: Path, *, named: bool = False, beginning: Beginning = beginning_of) -> str:
     """The kind of a file, or "" where no reader takes it.
 
-    A file without extension, or one that the caller named itself (`named`), is text if it looks like it.
+    A file without extension, or one that the caller named itself (`named`), is text if it looks like it. `beginning`
+    gives a file of this machine that begins as it does, for one that lies elsewhere.
     Raises OSError when such a file cannot be opened.
     """
     name = path.name.lower()
@@ -76,12 +84,13 @@ def kind_of(path: Path, *, named: bool = False) -> str:
         return "code"
     if not named and path.suffix:
         return ""
-    with path.open("rb") as file:
-        beginning = file.read(_SNIFFED_BYTES)
-    for mark, kind in _KIND_BY_BEGINNING.items():
-        if beginning.startswith(mark):
-            return kind
-    return "text" if looks_like_text(path) else ""
+    with beginning(path, _SNIFFED_BYTES) as copy:
+        with copy.open("rb") as file:
+            first = file.read(_SNIFFED_BYTES)
+        for mark, kind in _KIND_BY_BEGINNING.items():
+            if first.startswith(mark):
+                return kind
+        return "text" if looks_like_text(copy) else ""
 
 
 def looks_like_text(path: Path) -> bool:

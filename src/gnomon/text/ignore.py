@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
+from gnomon.text.file_types import Beginning, beginning_of
+
 NAMES = (".gnomonignore", ".gitignore")
 """Files of rules; of one folder's, the first decides."""
 _REPOSITORY = ".git"
+_MOST_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -50,12 +53,12 @@ class IgnoreRules:
         tested = [each for each in reversed(chain) if each != repository]
         return cls(tuple(f for f in files if not any(_ignores(f, each) for each in tested)))
 
-    def below(self, folder: Path, names: Sequence[str] | set[str]) -> IgnoreRules:
-        """Those that hold within a folder that has entries of these names."""
+    def below(self, folder: Path, names: Sequence[str] | set[str], beginning: Beginning = beginning_of) -> IgnoreRules:
+        """Those that hold within a folder that has entries of these names. `beginning` is as in `kind_of`."""
         files = self.files
         if _REPOSITORY in names and any(each.of_git and each.folder != folder for each in files):
             files = tuple(each for each in files if not each.of_git or each.folder == folder)
-        own = _rule_files(folder) if not set(names).isdisjoint(NAMES) else []
+        own = _rule_files(folder, names, beginning)
         return IgnoreRules((*own, *files)) if own or files is not self.files else self
 
     def ignores(self, path: Path, *, is_folder: bool) -> str:
@@ -71,16 +74,22 @@ def _ignores(rules: _RuleFile, folder: Path) -> bool:
     return inside and bool(rules.decides(folder, is_folder=True))
 
 
-def _rule_files(folder: Path) -> list[_RuleFile]:
-    return [rules for name in NAMES for rules in _read(folder / name, folder, of_git=name == ".gitignore")]
+def _rule_files(folder: Path, names: Iterable[str] = NAMES, beginning: Beginning = beginning_of) -> list[_RuleFile]:
+    named = [name for name in NAMES if name in names]
+    return [
+        rules
+        for name in named
+        for rules in _read(folder / name, folder, of_git=name == ".gitignore", beginning=beginning)
+    ]
 
 
-def _read(file: Path, folder: Path, *, of_git: bool) -> list[_RuleFile]:
+def _read(file: Path, folder: Path, *, of_git: bool, beginning: Beginning = beginning_of) -> list[_RuleFile]:
     """The rules of a file, of which git passes over those that it cannot read; none where there is no file."""
     try:
-        if not file.is_file():
-            return []
-        lines = os.fsdecode(file.read_bytes()).removeprefix("\ufeff").splitlines()
+        with beginning(file, _MOST_BYTES) as copy:
+            if not copy.is_file():
+                return []
+            lines = os.fsdecode(copy.read_bytes()).removeprefix("\ufeff").splitlines()
     except OSError:
         return []
     return [_RuleFile(file, folder, GitIgnoreSpec.from_lines([line for line in lines if _is_rule(line)]), of_git)]

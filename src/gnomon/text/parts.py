@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from gnomon.core.documents import Chunk, Document
 from gnomon.core.errors import GnomonError
-from gnomon.core.paths import path_text
+from gnomon.core.paths import path_text, remote_scheme
+from gnomon.core.remote_files import files_of
 from gnomon.text.chunk import Chunker
 from gnomon.text.discover import DiscoveredFile
 from gnomon.text.open_file import open_regular
 from gnomon.text.quality import QualityRemark, QualityTally
-from gnomon.text.read import read, unopened
+from gnomon.text.read import read, require_size, unopened
 from gnomon.text.settings import ReadSettings
 
 PART_CHUNKS = 512
@@ -73,7 +76,37 @@ def file_parts(
 
     Without a chunker the documents have no chunks yet. Raises as `read` does.
     """
-    digest = _sha256(found.path)
+    if not remote_scheme(found.path):
+        yield from _parts(found, known_sha256, settings=settings, chunker=chunker)
+        return
+    with _fetched(found, settings) as (copied, named):
+        for part in _parts(copied, known_sha256, settings=settings, chunker=chunker):
+            yield replace(part, remarks=tuple(map(named, part.remarks)))
+
+
+@contextmanager
+def _fetched(found: DiscoveredFile, settings: ReadSettings) -> Iterator[tuple[DiscoveredFile, Callable[[str], str]]]:
+    """A file behind a URL with a copy of it here, and a function that puts its URL into texts that name the copy."""
+    require_size(found, found.size, settings)
+    with TemporaryDirectory(prefix="gnomon-") as folder:
+        copy = Path(folder) / found.path.name
+
+        def named(text: str) -> str:
+            return text.replace(str(copy), path_text(found.path)).replace(str(found.path), path_text(found.path))
+
+        try:
+            files_of(found.path).fetch(found.path, copy)
+            yield replace(found, copy=copy), named
+        except FileNotFoundError as error:
+            raise unopened(found.path, error) from error
+        except GnomonError as error:
+            raise type(error)(named(error.message), expected=error.expected, hint=named(error.hint)) from error
+
+
+def _parts(
+    found: DiscoveredFile, known_sha256: str | None, *, settings: ReadSettings, chunker: Chunker | None
+) -> Iterator[FilePart]:
+    digest = _sha256(found.local)
     source = SourceFile(path_text(found.path), found.size, found.mtime_ns, digest, found.ctime_ns)
     if known_sha256 == digest:
         yield FilePart(source, unchanged=True)

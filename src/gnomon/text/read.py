@@ -41,7 +41,7 @@ def read(found: DiscoveredFile, *, settings: ReadSettings, report: ProblemCallba
             hint="read only what `discover` did not skip",
         )
     try:
-        _check_size(found, settings)
+        require_size(found, found.local.stat().st_size, settings)
         for document in _documents(found, settings, report):
             yield _finished(document, found, report)
     except (GnomonError, MemoryError):
@@ -68,8 +68,8 @@ def _damaged(found: DiscoveredFile, error: Exception) -> UnreadableFile:
 def _documents(found: DiscoveredFile, settings: ReadSettings, report: ProblemCallback) -> Iterator[Document]:
     if found.kind.startswith("plugin:"):
         reader: Callable[[Path], Iterator[Document]] = load_plugin("gnomon.readers", found.kind.removeprefix("plugin:"))
-        return reader(found.path)
-    return built_in(found.kind)(found.path, settings, report)
+        return reader(found.local)
+    return built_in(found.kind)(found.local, settings, report)
 
 
 def _finished(document: Document, found: DiscoveredFile, report: ProblemCallback) -> Document:
@@ -95,11 +95,11 @@ def _finished(document: Document, found: DiscoveredFile, report: ProblemCallback
     )
 
 
-def _check_size(found: DiscoveredFile, settings: ReadSettings) -> None:
-    size = found.path.stat().st_size
+def require_size(found: DiscoveredFile, size: int, settings: ReadSettings) -> None:
+    """Raise UnreadableFile for a file of so many bytes that is not read row by row, and larger than is allowed."""
     if found.kind not in _ROW_BY_ROW and size > settings.max_bytes:
         raise UnreadableFile(
-            f"{found.path} has {size / 1e6:,.1f} MB",
+            f"{path_text(found.path)} has {size / 1e6:,.1f} MB",
             expected=f"at most {settings.max_file_mb:g} MB",
             hint=f"raise max_file_mb to {math.ceil(size / 1e6)} to read it, or split the file",
         )
@@ -107,20 +107,21 @@ def _check_size(found: DiscoveredFile, settings: ReadSettings) -> None:
 
 def unopened(path: Path, error: OSError) -> UnreadableFile:
     """The error for a file that the system will not hand out, with what to do about it."""
+    name = path_text(path)
     if isinstance(error, FileNotFoundError):
         return UnreadableFile(
-            f"{path} was there when files were listed and is gone now",
+            f"{name} was there when files were listed and is gone now",
             expected="a file that stays while it is read",
             hint="index again once nothing writes to the folder",
         )
     if isinstance(error, PermissionError):
         return UnreadableFile(
-            f"{path} may not be read by this user",
+            f"{name} may not be read by this user",
             expected="permission to read it",
-            hint=f"chmod u+r {path}, or leave it out with an exclude pattern",
+            hint=f"chmod u+r {name}, or leave it out with an exclude pattern",
         )
     return UnreadableFile(
-        f"{path} cannot be read: {error.strerror or error}",
+        f"{name} cannot be read: {error.strerror or error}",
         expected="a file that can be read to its end",
         hint="look at the disk or the network drive it lies on",
     )

@@ -43,6 +43,13 @@ def missing(connection: Connection, space_id: int, role: Role, *, hashes: Sequen
     return lacking
 
 
+def all_hashes(connection: Connection, space_id: int, role: Role) -> list[bytes]:
+    """The hashes of all vectors of a space and a role, 32 bytes each."""
+    vector = schema.vectors.c
+    here = (vector.space_id == space_id, vector.role == role)
+    return list(connection.execute(select(vector.text_hash).where(*here)).scalars())
+
+
 def hash_of(text: str) -> bytes:
     """SHA-256 of a text, 32 bytes: its key in the cache."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

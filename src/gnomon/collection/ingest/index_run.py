@@ -19,7 +19,7 @@ from typing import Any
 from gnomon.collection.catalog import mutations, queries, versions
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.ingest.estimate import estimate_documents
-from gnomon.collection.ingest.reader_thread import ReaderThread
+from gnomon.collection.ingest.reader_thread import OpenReader, PartReader, ReaderThread
 from gnomon.collection.ingest.source_changes import (
     RunScope,
     below,
@@ -32,7 +32,7 @@ from gnomon.collection.ingest.writer import EmbeddingCounts, Lot, Target, Writer
 from gnomon.collection.reports import IndexReport, Problem, field_problems
 from gnomon.core.documents import Chunk, Document
 from gnomon.core.errors import InvalidInput
-from gnomon.core.paths import path_text
+from gnomon.core.paths import absolute, path_text
 from gnomon.core.progress import Progress, ProgressCallback
 from gnomon.text.discover import DiscoveredFile, discover, label_roots, root_paths
 from gnomon.text.parts import ChunkedDocument, FailedFile, FilePart
@@ -58,8 +58,16 @@ class IndexRun:
     """One index run: counts of what it did so far, and the batch that it collects."""
 
     def __init__(
-        self, writer: Writer, reading: ReadSettings, progress: ProgressCallback, *, verify: bool = False
+        self,
+        writer: Writer,
+        reading: ReadSettings,
+        progress: ProgressCallback,
+        *,
+        verify: bool = False,
+        open_reader: OpenReader = ReaderThread,
     ) -> None:
+        self._open_reader = open_reader
+        self._reader: PartReader | None = None
         self._writer, self._reading, self._progress, self._verify = writer, reading, progress, verify
         self._read_for: Target | None = None  # whose chunker the reader thread uses, whatever is live later
         self._lot = Lot(0, 0)
@@ -118,7 +126,8 @@ class IndexRun:
             self._read(changed, reading)
 
     def _read(self, changed: Sequence[DiscoveredFile], reading: ReadSettings) -> None:
-        reader = ReaderThread(changed, self._stored, reading)  # its process gets ready while the model is loaded
+        # A reader's process gets ready while the model is loaded.
+        reader = self._reader = self._open_reader(changed, self._stored, reading)
         try:
             self._read_for = self._writer.live_target()
             self._lot = self._read_for.lot
@@ -127,10 +136,13 @@ class IndexRun:
                     self._fail(item)
                 else:
                     self._take(item)
+            self._flush()
         finally:
             reader.stop()
-        self._flush()
-        self._problems += _quality_problems(str(changed[0].path.parent), self._lines.remarks("files"))
+            others = reader.embedded  # which the writer found in the cache
+            self._embedded += replace(others, cached=-min(others.embedded, self._embedded.cached))
+        self._problems += [Problem(path_text(changed[0].path.parent), said, skipped=False) for said in reader.remarks]
+        self._problems += _quality_problems(path_text(changed[0].path.parent), self._lines.remarks("files"))
 
     def _follow_roots(self, paths: Sequence[Path]) -> Mapping[str, str]:
         """Roots that were moved to the paths given get their new places. Returns the labels of all roots."""
@@ -200,6 +212,7 @@ class IndexRun:
         """Embed and write the batch: vectors first, then documents and chunks, in one transaction."""
         batch, self._batch = self._batch, []
         if not batch:
+            self._tell_reader()
             return
 
         def count_chunks(event: Progress) -> None:
@@ -223,6 +236,12 @@ class IndexRun:
         for part in batch:
             if part.last:
                 self._finish(part)
+        self._tell_reader()
+
+    def _tell_reader(self) -> None:
+        """All that was taken so far is committed."""
+        if self._reader is not None:
+            self._reader.written()
 
     def _chunked(self, batch: list[FilePart], target: Target) -> tuple[list[FilePart], list[Chunk]]:
         """The batch and its chunks, made again for a version with another chunking than it was read for."""
@@ -350,7 +369,7 @@ def _them(ids: Sequence[str]) -> str:
 
 def _refuse_gone(paths: Sequence[Path], stored: Mapping[str, Any]) -> None:
     for path in paths:
-        name = path_text(path.absolute())
+        name = path_text(absolute(path))
         if is_missing(name) and (kept := below(name, stored)):
             raise InvalidInput(
                 f"{path} is not there any more; {len(kept):,} files indexed from it are kept",

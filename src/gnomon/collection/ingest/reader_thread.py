@@ -5,10 +5,11 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
+from gnomon.collection.ingest.writer import EmbeddingCounts
 from gnomon.core.errors import GnomonError
 from gnomon.core.paths import path_text
 from gnomon.text.chunk import Chunker
@@ -25,12 +26,47 @@ _LITTLE_BYTES = 200_000
 _END_S = 10.0
 
 
+class PartReader(Protocol):
+    """Reads changed files: made with them, the catalog's rows of them by path, and the settings.
+
+    `embedded` counts what was embedded by others while they were read, `remarks` what is wrong and was mended.
+    """
+
+    @property
+    def embedded(self) -> EmbeddingCounts:
+        """Their vectors are in the cache."""
+        ...
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """A sentence each."""
+        ...
+
+    def parts(self, chunker: Chunker) -> Iterator[FilePart | FailedFile]:
+        """Every part of every file; those of one file in order."""
+        ...
+
+    def written(self) -> None:
+        """All parts so far are committed."""
+        ...
+
+    def stop(self) -> None:
+        """End what reads."""
+        ...
+
+
+OpenReader = Callable[[Sequence[DiscoveredFile], Mapping[str, Any], ReadSettings], PartReader]
+
+
 class ReaderThread:
     """Reads changed files, a few parts ahead of the consumer of `parts`.
 
     The process that reads them starts with it, so that it is ready when the chunker is. A few small files of plain
     text, which no other parser reads, are read in this process.
     """
+
+    embedded = EmbeddingCounts()
+    remarks: Sequence[str] = ()
 
     def __init__(self, found: Sequence[DiscoveredFile], stored: Mapping[str, Any], settings: ReadSettings) -> None:
         self._requests = [Request(item, _digest(stored.get(path_text(item.path)))) for item in found]
@@ -55,6 +91,9 @@ class ReaderThread:
                 yield item
         finally:
             self.stop()
+
+    def written(self) -> None:
+        """Nothing is kept of parts that were passed on."""
 
     def stop(self) -> None:
         """End thread and process."""

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gnomon.core.paths import path_of, path_text
+from gnomon.core.paths import path_of, path_text, remote_scheme
 from gnomon.text.discover import DiscoveredFile, is_excluded, root_paths
+from gnomon.text.file_trees import is_there
 
 _LEVELS = 4
 """Folders above or below a given one at which a moved root is looked for."""
@@ -35,7 +36,8 @@ def moved_roots(paths: Sequence[Path], known: Mapping[str, str], stored: Stored)
     """
     roots = root_paths(paths, known)
     new = [root for root in roots if not any(path_text(above) in known for above in (root, *root.parents))]
-    gone = [root for root in known if new and is_missing(root)]
+    new = [root for root in new if not remote_scheme(root)]
+    gone = [root for root in known if new and not remote_scheme(root) and is_missing(root)]
     if not gone:
         return {}
     files: dict[str, list[str]] = {root: [] for root in gone}
@@ -97,7 +99,8 @@ class RunScope:
         unsure = {path_text(item.path) for item in found if item.skipped and not item.ignored}
         unsure.update(path_text(root) for root in self.empty_roots())
         given = {path_text(root) for root in self.roots}
-        beside = _common_folder([root for root in self.roots if not root.is_dir()])
+        here = [root for root in self.roots if not remote_scheme(root)]
+        beside = _common_folder([root for root in here if not root.is_dir()])
         gone = []
         for path in stored:
             if path in seen or not unsure.isdisjoint(_upwards(path)):
@@ -122,7 +125,9 @@ class RunScope:
 
 
 def is_missing(path: str) -> bool:
-    """Whether a stored path is certain not to exist."""
+    """Whether a stored path is certain not to exist. Raises what a server refuses, for one behind a URL."""
+    if remote_scheme(path):
+        return not is_there(path_of(path))
     try:
         path_of(path).lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -214,8 +219,8 @@ def _is_empty(folder: Path) -> bool:
 
 
 def is_unchanged(found: DiscoveredFile, stored: Any) -> bool:
-    """Whether a file's size and times are those that the catalog has of it."""
-    if stored is None or not stored.sha256:
+    """Whether a file's size and times are those that the catalog has of it. Of one without a time it is not known."""
+    if stored is None or not stored.sha256 or not found.mtime_ns:
         return False
     now = (found.size, found.mtime_ns, found.ctime_ns)
     return bool((stored.size, stored.mtime_ns, stored.ctime_ns) == now)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gnomon.core.errors import InvalidInput, ModelNotFound
 from gnomon.core.files import exists
-from gnomon.core.plugins import plugin_names
+from gnomon.core.plugins import has_plugin, plugin_names
 from gnomon.encode.providers.description import Provider, ProviderSettings
 from gnomon.encode.providers.known import ADDRESS, PROVIDERS
 
@@ -53,6 +53,8 @@ def provider_reference(name: str | Path) -> Reference | None:
     prefix, model = found[1], found[2].strip()
     if provider := PROVIDERS.get(prefix.casefold()):
         return Reference(provider, model)
+    if has_plugin("gnomon.encoders", prefix):
+        return None
     raise _unknown(name, prefix, model)
 
 

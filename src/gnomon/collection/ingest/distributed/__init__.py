@@ -1,0 +1,1 @@
+"""An index run whose files are read and embedded by the machines of a Ray cluster."""
