@@ -27,7 +27,6 @@ def connected(address: str, progress: ProgressCallback) -> Iterator[Any]:
     address, ServerUnreachable.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         import ray
     except ImportError as error:

@@ -16,8 +16,6 @@ _READ_CPUS, _EMBED_CPUS = 0.2, 0.8
 """Shares of a core: reading takes about a fifth of the time that embedding takes."""
 _READS_AHEAD = 2
 """Read tasks for each actor that run at once."""
-_RETRIES = 5
-"""How often an actor is started again, and a shard tried, before the run is given up."""
 _ROW_BYTES = 1 << 21
 
 
@@ -27,15 +25,18 @@ def start_claims(known: Array) -> Any:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-    claims = ray.remote(Claims).options(num_cpus=0, scheduling_strategy=here, max_restarts=-1, max_task_retries=-1)
-    return claims.remote(ray.put(known))
+    options = {"num_cpus": 0, "scheduling_strategy": here, "max_restarts": -1, "max_task_retries": -1}
+    claims = ray.remote(Claims).options(**options).remote()
+    ray.get(claims.add.remote(known))
+    return claims
 
 
 def finished_shards(groups: Sequence[Group], setup: RunSetup, *, claims: Any, workers: int) -> Iterator[ShardPlace]:
     """The place of each shard as it is finished, in any order.
 
     Blocks hold one shard, and reading waits while there is no room for more of them in the object store. The shards
-    of an actor or a node that died are made again. Raises GnomonError where one fails time after time.
+    of an actor or a node that died are made again, as often as Ray does (without end) and `Claims` allows.
+    Raises GnomonError where Ray gives the run up.
     """
     import ray.data
 
@@ -51,7 +52,7 @@ def finished_shards(groups: Sequence[Group], setup: RunSetup, *, claims: Any, wo
             source,
             override_num_blocks=len(groups),
             num_cpus=_READ_CPUS,
-            concurrency=_READS_AHEAD * workers,
+            concurrency=min(_READS_AHEAD * workers, len(groups)),
         )
         pool = ray.data.ActorPoolStrategy(min_size=1, max_size=workers, initial_size=workers)
         made = read.map_batches(
@@ -61,8 +62,6 @@ def finished_shards(groups: Sequence[Group], setup: RunSetup, *, claims: Any, wo
             batch_format="pyarrow",
             compute=pool,
             num_cpus=_EMBED_CPUS,
-            max_restarts=_RETRIES,
-            max_task_retries=_RETRIES,
         )
         rows = made.iter_rows()
     try:

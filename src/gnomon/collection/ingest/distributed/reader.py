@@ -7,7 +7,7 @@ committed. What an earlier run left is taken over first, so that nothing is embe
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -109,7 +109,7 @@ class ClusterReader:
         self, groups: Sequence[Group], setup: RunSetup, *, target: Target, claims: Any, workers: int
     ) -> Iterator[Item]:
         """The parts of all groups. The groups of shards that were damaged on the way are gone through again."""
-        order = _Order(self._lacking(target))
+        order = ShardOrder(self._lacking(target))
         todo = list(groups)
         for _ in range(_TRIES):
             for place in dataset.finished_shards(todo, setup, claims=claims, workers=workers):
@@ -132,7 +132,9 @@ class ClusterReader:
                 hint="name another one: --shards FOLDER",
             )
 
-    def _ready(self, order: _Order, target: Target, *, fresh: tuple[ShardPlace, Shard] | None = None) -> Iterator[Item]:
+    def _ready(
+        self, order: ShardOrder, target: Target, *, fresh: tuple[ShardPlace, Shard] | None = None
+    ) -> Iterator[Item]:
         for place in order.ready():
             is_fresh = fresh is not None and fresh[0] == place
             shard = fresh[1] if fresh and is_fresh else self._store.read(place.name, target.version.space)
@@ -222,7 +224,7 @@ class ClusterReader:
         )
 
 
-class _Order:
+class ShardOrder:
     """Shards that arrived: passed on in each group's order, and when all their texts have vectors.
 
     Their contents are not kept: a shard that waits is read again. `hold_back` as False ends the waiting for vectors.
@@ -259,17 +261,14 @@ class _Order:
 
     def ready(self) -> Iterator[ShardPlace]:
         """Those that can be passed on now."""
-        again = deque(self._waiting)
-        while again:
-            group, index = at = again.popleft()
-            place, others = self._waiting[at]
-            if index != self._next.get(group, 0) or (self.hold_back and others and self._lacking(others)):
-                continue
-            del self._waiting[at]
-            self._next[group] = index + 1
-            if (group, index + 1) in self._waiting:
-                again.append((group, index + 1))
-            yield place
+        for group in sorted({group for group, _ in self._waiting}):
+            while (at := (group, self._next.get(group, 0))) in self._waiting:
+                place, others = self._waiting[at]
+                if self.hold_back and others and self._lacking(others):
+                    break
+                del self._waiting[at]
+                self._next[group] = at[1] + 1
+                yield place
 
 
 def _grouped(requests: Sequence[Request], workers: int) -> list[Group]:

@@ -11,6 +11,7 @@ import json
 import pickle
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,7 @@ from gnomon.text.worker import Request
 
 SHARD_CHUNKS = PART_CHUNKS
 """Passages after which a shard ends: what a lost worker can cost."""
+_TRIES = 5
 _REMEMBERED = 10_000_000
 """Texts of a run that are remembered, so that each is embedded once."""
 
@@ -132,12 +134,21 @@ class Claims:
     embedded by the machine that commits. Of a run's own texts the last 10 million are remembered.
     """
 
-    def __init__(self, known: Array) -> None:
-        self._known = np.sort(known)
+    def __init__(self) -> None:
+        self._known = np.zeros(0, dtype="<u8")
         self._by: dict[int, str] = {}
+        self._tries: Counter[str] = Counter()
 
-    def claim(self, shard: str, keys: Array) -> Array:
-        """Whether each text is the shard's to embed: nobody else's, or its own by an earlier try."""
+    def add(self, known: Array) -> None:
+        """The texts that have a vector."""
+        self._known = np.sort(known)
+
+    def claim(self, shard: str, keys: Array) -> Array | None:
+        """Whether each text is the shard's to embed: nobody else's, or its own by an earlier try. None where too many
+        tries have ended their workers."""
+        self._tries[shard] += 1
+        if self._tries[shard] > _TRIES:
+            return None
         at = np.searchsorted(self._known, keys)
         at[at == len(self._known)] = 0
         is_new = self._known[at] != keys if len(self._known) else np.ones(len(keys), dtype=bool)
@@ -197,6 +208,12 @@ class ShardMaker:
         chunks = {one.text_hash: one for part in parts for each in part.documents for one in each.chunks}
         hashes = list(chunks)
         mine = ray.get(self._claims.claim.remote(name, keys_of(hashes))) if hashes else []
+        if mine is None:
+            raise GnomonError(
+                f"{_TRIES} workers ended while they embedded the passages of {_named(parts)}",
+                expected="a worker that comes to an end: it may need more memory, see ray's logs",
+                hint="take fewer --ray-workers a machine, or leave these files out with --exclude",
+            )
         own = [key for key, is_mine in zip(hashes, mine, strict=True) if is_mine]
         if not own:
             return Shard(self._setup.space.fingerprint, items)
@@ -222,10 +239,15 @@ class ShardMaker:
                 raise SpaceMismatch(
                     f"{setup.model} by gnomon {__version__} makes vectors of {encoder.space.short} there",
                     expected=f"{setup.space.short} by gnomon {setup.gnomon}, as on the machine that commits",
-                    hint="give all machines the same gnomon and the same model's files",
+                    hint="install the same release on all machines, with the same model's files",
                 )
             self._encoder = encoder
         return self._encoder
+
+
+def _named(parts: Sequence[FilePart]) -> str:
+    paths = list(dict.fromkeys(part.source.path for part in parts))
+    return paths[0] if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1:,} more files"
 
 
 def _rows(vectors: Any) -> list[Array]:
