@@ -128,9 +128,9 @@ def index(
 
     named: dict[str, Any] = {name: value for name, value in (("language", language), ("index", kind)) if value}
     chunking: dict[str, Any] = {"chunk_tokens": chunk_tokens, "chunk_overlap": overlap}
-    form: dict[str, Any] = {"dim": dim, "vector_type": vector_type, "sparse": sparse, "threads": threads, "store": store}
-    prepend = False if no_titles else None
-    settings = CollectionSettings(model=model, prepend_title=prepend, retrieval=named or None, **chunking, **form)
+    chunking["prepend_title"] = False if no_titles else None
+    form: dict[str, Any] = {"dim": dim, "vector_type": vector_type, "sparse": sparse, "store": store}
+    settings = CollectionSettings(model, retrieval=named or None, threads=threads, **chunking, **form)
     bounds = {"max_file_mb": max_file_mb, "max_file_s": max_file_s, "max_memory_mb": max_memory_mb}
     cluster = RaySettings(ray, ray_workers, shards, keep_shards) if ray else None
     options = IndexOptions(tuple(exclude or ()), not no_ignore, verify, max_cost=max_cost, ray=cluster, **bounds)
