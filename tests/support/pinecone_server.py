@@ -67,6 +67,7 @@ def pinecone_server() -> Iterator[PineconeServer]:
 class _Handler(BaseHTTPRequestHandler):
     server: PineconeServer
     protocol_version = "HTTP/1.1"
+    wbufsize = 1 << 16  # headers and body in one packet
 
     def log_message(self, *_: Any) -> None:
         pass
