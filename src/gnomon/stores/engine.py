@@ -17,7 +17,7 @@ from gnomon.core.ranking import Ranking
 from gnomon.core.space import Similarity, Space
 from gnomon.core.stores import StoreCapabilities, StoreItems, StorePosition
 from gnomon.core.vectors import Vectors
-from gnomon.stores.fields import EngineFilter, IndexedFields, bound_columns, indexed, translated
+from gnomon.stores.fields import EngineFilter, IndexedFields, bound_columns, indexed, negates, translated
 from gnomon.stores.label import StoreLabel, collection_gone, require_label, require_space
 from gnomon.stores.requests import Failure, batches, check_space, id_blocks, no_words, prepared, ranking, request
 
@@ -35,13 +35,17 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class EngineLimits:
-    """What an engine takes in one request: chunks and bytes put in, allowed ids, hits."""
+    """What an engine takes in one request: chunks and bytes put in, allowed ids, hits.
+
+    `negation`: it has filters that say which terms are not there.
+    """
 
     rows: int = 1000
     bytes: int = 4 << 20
     bytes_per_number: int = 4
     ids: int = 50_000
     hits: int | None = None
+    negation: bool = True
 
 
 @dataclass(frozen=True)
@@ -179,7 +183,7 @@ class EngineStore:
 
     def can_filter(self, condition: Condition) -> bool:
         """Whether every engine finds exactly what the catalog would: see `gnomon.stores.fields.translated`."""
-        return translated(condition) is not None
+        return self._filter_of(condition) is not None
 
     def search(
         self, queries: Vectors, *, k: int, where: Condition | Int[np.ndarray, " allowed"] | None = None
@@ -311,7 +315,7 @@ class EngineStore:
             return [None]
         if isinstance(where, np.ndarray):
             return list(id_blocks(where, self._engine.limits.ids))
-        filtered = translated(where)
+        filtered = self._filter_of(where)
         if filtered is None:
             raise InvalidInput(
                 f"a condition that {self.capabilities.engine} cannot compare as the catalog does",
@@ -319,6 +323,11 @@ class EngineStore:
                 hint="give the ids of the chunks that meet it",
             )
         return [filtered]
+
+    def _filter_of(self, condition: Condition) -> EngineFilter | None:
+        """A condition as the engine's filter, None where it has none that finds the same."""
+        filtered = translated(condition)
+        return None if filtered is not None and not self._engine.limits.negation and negates(filtered) else filtered
 
     def _request(self, call: Callable[[], Result]) -> Result:
         return request(call, failure_of=self._engine.failure_of)

@@ -163,6 +163,13 @@ def translated(condition: Condition) -> EngineFilter | None:
     return AllOf(known) if isinstance(condition, And) else OneOf(known)
 
 
+def negates(filtered: EngineFilter) -> bool:
+    """Whether a filter says of terms that they are not there."""
+    if isinstance(filtered, AllOf | OneOf):
+        return any(negates(part) for part in filtered.parts)
+    return isinstance(filtered, NoneOf)
+
+
 def bound_columns(field: str, of: FieldType) -> tuple[str, ...]:
     """The names of the columns of numbers that a field of a type has."""
     return _columns(field, of) if of in ("number", "date") else ()

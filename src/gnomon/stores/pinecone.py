@@ -172,8 +172,8 @@ class PineconeEngine:
         asked = {} if where is None else {"filter": _filter(where)}
         if not query.any() and space.similarity == "cosine":
             query = np.eye(1, len(query), dtype=np.float32)[0]  # Pinecone takes no zero vector; its cosines are 0
-            return [(one, 0.0) for one, _ in self._matches(name, query, k, asked)]
-        hits = self._matches(name, query, k, asked)
+            return [(one, 0.0) for one, _ in self._matches(name, query, k=k, asked=asked)]
+        hits = self._matches(name, query, k=k, asked=asked)
         if space.similarity == "euclidean":
             return [(one, -float(np.sqrt(max(0.0, square)))) for one, square in hits]
         return hits
@@ -218,7 +218,7 @@ class PineconeEngine:
             index.close()
         self._open.clear()
 
-    def _matches(self, name: str, query: Float[np.ndarray, " dim"], k: int, asked: Mapping[str, Any]) -> Hits:
+    def _matches(self, name: str, query: Float[np.ndarray, " dim"], *, k: int, asked: Mapping[str, Any]) -> Hits:
         found = self._index(name).query(vector=query.tolist(), top_k=k, **asked)
         return [(int(match.id), float(match.score)) for match in found.matches]
 
@@ -264,7 +264,7 @@ def _filter(where: Where) -> Any:
 
 
 def _index_name(name: str) -> str:
-    """A name as Pinecone takes it: lower-case letters, digits and hyphens, at most 45; with a digest where it differs."""
+    """A name as Pinecone takes it: 45 lower-case letters, digits and hyphens; with a digest where it differs."""
     plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     if plain == name.replace("_", "-") and len(plain) <= _NAME:
         return plain
