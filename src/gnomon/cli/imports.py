@@ -27,7 +27,10 @@ def import_command(
             metavar="SOURCE",
         ),
     ],
-    into: Annotated[Path, typer.Option(help="The new collection's folder.", metavar="COLLECTION")],
+    into: Annotated[
+        str,
+        typer.Option(help="The new collection: a folder, or postgresql://HOST/DATABASE/NAME.", metavar="COLLECTION"),
+    ],
     model: Annotated[
         str | None, typer.Option(help="The model that made the vectors, or is to; found by itself where it can be.")
     ] = None,

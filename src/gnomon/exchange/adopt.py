@@ -28,6 +28,7 @@ from gnomon.core.progress import Progress, ProgressCallback
 from gnomon.core.similarity import normalise
 from gnomon.core.vectors import Vectors
 from gnomon.doctor.stores.examine import StorePart, StoreSettings, examine_part, store_sources
+from gnomon.doctor.stores.pgvector import without_password
 from gnomon.doctor.stores.source import StoreSource, VectorBatch
 from gnomon.exchange.settings import ImportReport, ImportSettings
 from gnomon.exchange.target import new_collection
@@ -39,7 +40,12 @@ _TRUNCATED = "truncated to "
 
 
 def adopt(
-    place: str | Path, into: Path, settings: ImportSettings, *, encoder: Encoder | None, progress: ProgressCallback
+    place: str | Path,
+    into: str | Path,
+    settings: ImportSettings,
+    *,
+    encoder: Encoder | None,
+    progress: ProgressCallback,
 ) -> ImportReport:
     """Import another store; see `import_collection`."""
     looked = StoreSettings(settings.text, settings.vector, settings.texts, metadata=True, progress=progress)
@@ -55,19 +61,19 @@ def adopt(
     models = models or ([settings.model] if settings.model else [])
     part = examine_part(source, models, looked)
     model, dim = _model(part, settings, encoder)
-    with new_collection(into, check=settings.check) as folder:
+    with new_collection(into, check=settings.check) as target:
         run = _Adoption(source, part, settings, progress=progress)
         if settings.check:
             run.count()
         else:
             made_with = CollectionSettings(model=None if encoder is not None else model, dim=dim)
-            with open_collection(folder, settings=made_with, encoder=encoder, progress=progress) as kb:
+            with open_collection(into, settings=made_with, encoder=encoder, progress=progress) as kb:
                 run.write(kb)
     notes = [] if part.model is None else [part.model.summary]
     return ImportReport(
-        source=str(place).split("@")[-1],
+        source=without_password(str(place)) if kind == "postgresql" else str(place),
         kind=kind,
-        into=str(into),
+        into=str(target),
         documents=run.documents,
         chunks=run.chunks,
         space=run.space,

@@ -36,12 +36,12 @@ def import_collection(
     settings = settings or ImportSettings()
     folder = Path(source).expanduser()
     if "://" not in str(source) and manifests.is_export(folder):
-        return _of_export(folder, Path(into), settings, encoder=encoder, progress=progress)
-    return adopt(source, Path(into), settings, encoder=encoder, progress=progress)
+        return _of_export(folder, into, settings, encoder=encoder, progress=progress)
+    return adopt(source, into, settings, encoder=encoder, progress=progress)
 
 
 def _of_export(
-    folder: Path, into: Path, settings: ImportSettings, *, encoder: Encoder | None, progress: ProgressCallback
+    folder: Path, into: str | Path, settings: ImportSettings, *, encoder: Encoder | None, progress: ProgressCallback
 ) -> ImportReport:
     manifest = manifests.read_manifest(folder)
     manifests.verify_files(folder, manifest, progress)
@@ -54,16 +54,16 @@ def _of_export(
                 counts = restore.restore(folder, catalog, manifest, model=settings.model, progress=progress)
             finally:
                 catalog.close()
-    return _report(folder, into, manifest, counts=counts, is_checked=is_checked, note=note)
+    return _report(folder, str(target), manifest, counts=counts, is_checked=is_checked, note=note)
 
 
 def _report(
-    folder: Path, into: Path, manifest: Manifest, *, counts: dict[str, int], is_checked: bool, note: str
+    folder: Path, into: str, manifest: Manifest, *, counts: dict[str, int], is_checked: bool, note: str
 ) -> ImportReport:
     return ImportReport(
         source=str(folder),
         kind="gnomon",
-        into=str(into),
+        into=into,
         documents=counts["documents"],
         chunks=counts["chunks"],
         space=manifest.dense.value.short,

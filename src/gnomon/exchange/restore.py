@@ -66,8 +66,9 @@ def restore(
 
     Raises CollectionDamaged where the tables do not fit each other, and what a catalog raises.
     """
-    with catalog.write() as connection:
-        return _Restore(folder, connection, manifest, model=model, progress=progress).run()
+    return catalog.transact(
+        lambda connection: _Restore(folder, connection, manifest, model=model, progress=progress).run()
+    )
 
 
 class _Restore:
@@ -134,7 +135,8 @@ class _Restore:
         text = json.dumps(chunking, sort_keys=True)
         new = insert(schema.chunkings).values(settings=text).returning(schema.chunkings.c.id)
         chunking_id = int(connection.execute(new).scalar_one())
-        retrieval = RetrievalSettings.from_json(self._manifest.retrieval)
+        # An engine's collection is that of the catalog it was filled from: the new one begins with a local index.
+        retrieval = replace(RetrievalSettings.from_json(self._manifest.retrieval), store=None)
         versions.create(connection, "live", chunking_id, space=self._space_id, retrieval=retrieval)
         return chunking_id
 
