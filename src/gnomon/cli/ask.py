@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 
 from gnomon.cli.app import Json, app, example
+from gnomon.cli.places import CollectionPlace, Place
 from gnomon.cli.terminal import show_error
 from gnomon.core.errors import GenerationFailed, InvalidInput, StorageError
 
@@ -153,7 +154,7 @@ CODES = """[dim]Exit codes[/dim]
     + f"\n\n{CODES}"
 )
 def ask(
-    collection: Annotated[Path, typer.Argument(help="The collection's folder.", metavar="COLLECTION")],
+    collection: CollectionPlace,
     question: Annotated[str, typer.Argument(help="A question.", metavar="QUESTION")],
     llm: Llm = None,
     *,
@@ -224,7 +225,7 @@ def _chat(url: str | None, model: str | None, timeout: float, *, needed: bool) -
 
 
 def _answer(
-    collection: Path,
+    collection: Place,
     question: str,
     *,
     chat: ChatModel | None,

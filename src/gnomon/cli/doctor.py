@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +13,7 @@ from rich.text import Text
 
 from gnomon.cli.app import Json, app, example
 from gnomon.cli.terminal import clean, counted, duration, print_hanging, print_rows
+from gnomon.collection.address import is_database, names_collection, shown
 from gnomon.core.errors import CollectionDamaged, InvalidInput
 
 if TYPE_CHECKING:
@@ -138,7 +140,11 @@ TextsFile = Annotated[
 def doctor(
     place: Annotated[
         str,
-        typer.Argument(help="A collection's folder, or another store.", metavar="PLACE", show_default=False),
+        typer.Argument(
+            help="A collection: a folder or postgresql://host/database/collection; or another store.",
+            metavar="PLACE",
+            show_default=False,
+        ),
     ],
     fix: Annotated[bool, typer.Option("--fix", help="Fix what can be fixed; documents are never changed.")] = False,
     sample: Sample = None,
@@ -163,7 +169,7 @@ def doctor(
     from gnomon.doctor.stores.examine import StoreSettings, is_store
 
     progress = no_progress if as_json else print_message
-    if is_store(place):
+    if is_store(place) and not names_collection(place):
         if fix:
             raise InvalidInput(
                 f"--fix for {place}, which is no collection of gnomon's",
@@ -176,9 +182,9 @@ def doctor(
         given = zip(_STORE_OPTIONS, (model, texts, text, vector), strict=True)
         if named := [name for name, value in given if value]:
             raise InvalidInput(
-                f"{', '.join(named)} for {place}, which is no other store",
+                f"{', '.join(named)} for {shown(place)}, which is no other store",
                 expected="a place that is one, or no such option: a collection knows its models",
-                hint=f"gnomon doctor {place}",
+                hint=f"gnomon doctor {shlex.quote(shown(place))}",
             )
         if save is not None:
             _save(place, save)
@@ -196,7 +202,7 @@ def _examine_collection(place: str, sample: int | None, progress: ProgressCallba
         with gnomon.open(place, create=False) as kb:
             found = examine(kb, sample=SAMPLE if sample is None else sample, fix=fix, progress=progress)
     except CollectionDamaged as error:
-        raise _with_what_can_be_saved(error, place) from error
+        raise (error if is_database(place) else _with_what_can_be_saved(error, place)) from error
     if as_json:
         print_json(found.to_json())
     else:
@@ -209,6 +215,12 @@ def _save(place: str, file: Path) -> None:
     from gnomon.cli.terminal import notes_console
     from gnomon.doctor.salvage import salvage
 
+    if is_database(place):
+        raise InvalidInput(
+            f"--save of {shown(place)}, which is in a database",
+            expected="a folder: of a database its own tools save what can be read",
+            hint="pg_dump --schema=NAME DATABASE",
+        )
     found = salvage(Path(place), file)
     unread = f", {found.unreadable:,} cannot be read" if found.unreadable else ""
     notes_console().print(clean(f"saved {counted(found.readable, 'document')} to {file}{unread}"))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gnomon.cli.app import Json, app, example
+from gnomon.cli.places import CollectionPlace, Place
 from gnomon.core.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _SUFFIXES = (".parquet", ".ndjson", ".jsonl")
 
 @app.command(epilog=example("gnomon export kb --to kb.parquet", "gnomon export kb --atlas kb.map.parquet"))
 def export(
-    collection: Annotated[Path, typer.Argument(help="The collection's folder.", metavar="COLLECTION")],
+    collection: CollectionPlace,
     to: To = None,
     version: OfVersion = None,
     atlas: Annotated[
@@ -92,7 +93,7 @@ def _export_atlas(kb: Collection, atlas: Path, options: dict[str, Any]) -> tuple
     return file.rows, {"projection": file.projection, "command": file.command}
 
 
-def _export_all(collection: Path, to: Path, version: str | None, *, as_json: bool) -> None:
+def _export_all(collection: Place, to: Path, version: str | None, *, as_json: bool) -> None:
     import gnomon
     from gnomon.cli.progress import ProgressBar
     from gnomon.cli.terminal import counted, data_console, print_json

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from gnomon.cli.app import Json, app, example
+from gnomon.cli.places import CollectionPlace, Place
 from gnomon.core.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @app.command(epilog=example("gnomon fields kb", "gnomon fields kb --set year=number --set published=date"))
 def fields(
-    collection: Annotated[Path, typer.Argument(help="The collection's folder.", metavar="COLLECTION")],
+    collection: CollectionPlace,
     types: Annotated[
         list[str] | None,
         typer.Option(
@@ -73,7 +73,7 @@ def _print_change(console: Console, change: FieldChange) -> None:
         console.print(clean(kept, style="yellow"), soft_wrap=True)
 
 
-def _print_fields(console: Console, found: Sequence[FieldInfo], collection: Path) -> None:
+def _print_fields(console: Console, found: Sequence[FieldInfo], collection: Place) -> None:
     """One line a field."""
     from rich.text import Text
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gnomon.cli.app import Json, app, example
+from gnomon.cli.places import Place, place
 from gnomon.cli.plan import Dim, Store, Type
 from gnomon.core.files import exists
 
@@ -93,7 +94,13 @@ def index(
     paths: Annotated[
         list[str], typer.Argument(help="Files and folders, also s3://BUCKET/FOLDER and others.", metavar="PATH")
     ],
-    into: Annotated[Path, typer.Option(help="The collection's folder; made where there is none.")],
+    into: Annotated[
+        Place,
+        typer.Option(
+            help="The collection: a folder, or postgresql://host/database/collection; made where there is none.",
+            parser=place,
+        ),
+    ],
     model: Annotated[
         str | None, typer.Option(help="A name from `gnomon models`, PROVIDER:MODEL, a hub id or a folder.")
     ] = None,
@@ -142,7 +149,7 @@ def index(
 
 def _run(
     paths: list[str],
-    into: Path,
+    into: Place,
     settings: CollectionSettings,
     *,
     options: IndexOptions,
@@ -153,12 +160,12 @@ def _run(
     import gnomon
     from gnomon.cli.progress import ProgressBar
     from gnomon.cli.terminal import noted, print_message
-    from gnomon.collection.catalog.sqlite import FILE
+    from gnomon.collection.catalog.connection import is_catalog
     from gnomon.collection.ingest.budget import Budget
     from gnomon.core.progress import Progress
     from gnomon.migrate import plan_index
 
-    if options.max_cost is not None and not exists(into / FILE):  # before the new collection's canaries are sent
+    if options.max_cost is not None and not is_catalog(into):  # before the new collection's canaries are sent
         estimate = plan_index(list(paths), settings=settings, options=options, progress=print_message)
         Budget(options.max_cost).require(estimate, estimate.model)
     with noted() as notes, gnomon.open(into, settings=settings, progress=print_message) as kb:
@@ -170,23 +177,23 @@ def _run(
     return _exit_code(report, nothing=nothing, strict=strict)
 
 
-def _require_paths(paths: list[str], into: Path) -> None:
+def _require_paths(paths: list[str], into: Place) -> None:
     """Raise InvalidInput for a misspelled path, before it makes a collection."""
     from gnomon.text.discover import label_roots
 
-    if not exists(into):
+    if not isinstance(into, Path) or not exists(into):
         label_roots([Path(path) for path in paths])
 
 
-def _plan(paths: list[str], into: Path, settings: CollectionSettings, *, options: IndexOptions, as_json: bool) -> None:
+def _plan(paths: list[str], into: Place, settings: CollectionSettings, *, options: IndexOptions, as_json: bool) -> None:
     import gnomon
     from gnomon.cli.plan import show_index_plan
     from gnomon.cli.terminal import noted, print_message
-    from gnomon.collection.catalog.sqlite import FILE
+    from gnomon.collection.catalog.connection import is_catalog
     from gnomon.migrate import plan_index, plan_update
 
     with noted() as notes:
-        if exists(into / FILE):
+        if is_catalog(into):
             with gnomon.open(into, settings=settings, create=False, progress=print_message) as kb:
                 found = plan_update(kb, list(paths), options=options)
         else:
@@ -194,7 +201,7 @@ def _plan(paths: list[str], into: Path, settings: CollectionSettings, *, options
     show_index_plan(found, notes, as_json=as_json, then="the same command without --dry-run")
 
 
-def _print(report: IndexReport, into: Path, notes: list[str], *, nothing: bool, as_json: bool) -> None:
+def _print(report: IndexReport, into: Place, notes: list[str], *, nothing: bool, as_json: bool) -> None:
     from gnomon.cli.terminal import data_console, print_json, print_notes
 
     if as_json:
@@ -215,7 +222,7 @@ def _is_nothing(report: IndexReport, passages: int) -> bool:
     return not report.removed and (passages == 0 or not (report.indexed or report.unchanged or report.moved))
 
 
-def print_report(console: Console, report: IndexReport, *, into: Path, nothing: bool) -> None:
+def print_report(console: Console, report: IndexReport, *, into: Place, nothing: bool) -> None:
     """What a run did, what went wrong, and what to do next."""
     from rich.text import Text
 

@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from gnomon.cli.app import Json, app, example
+from gnomon.cli.places import CollectionPlace
 
 
 @app.command("map", epilog=example("gnomon map kb --umap --out map.png"))
 def map_command(
-    collection: Annotated[Path, typer.Argument(help="The collection's folder.", metavar="COLLECTION")],
+    collection: CollectionPlace,
     umap: Annotated[
         bool, typer.Option("--umap", help="Fit UMAP too, which takes minutes; needs gnomon\\[map].")
     ] = False,

@@ -10,6 +10,7 @@ import typer
 
 from gnomon.cli.app import Json, app, example
 from gnomon.cli.index import MaxCost
+from gnomon.cli.places import Place
 from gnomon.cli.plan import ChunkTokens, CpuShare, Dim, Set, Store, To, Type, parsed_settings
 from gnomon.cli.versions import Folder
 from gnomon.core.errors import InvalidInput
@@ -124,7 +125,7 @@ def migrate(
 class _MigrationJob:
     """A migration with its settings."""
 
-    collection: Path
+    collection: Place
     change: Change
     settings: MigrateSettings
 
@@ -203,7 +204,7 @@ def _refuse(change: Change, queries: Path | None, *, status: bool, stop: bool) -
         )
 
 
-def _show_state(collection: Path, *, stop: bool, as_json: bool) -> int:
+def _show_state(collection: Place, *, stop: bool, as_json: bool) -> int:
     """Print the state of a migration, or stop it. Returns the exit code."""
     import gnomon
     from gnomon.cli.rendering.migration import print_migration

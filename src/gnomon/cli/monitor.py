@@ -9,6 +9,7 @@ import typer
 from rich.text import Text
 
 from gnomon.cli.app import Json, app, example
+from gnomon.cli.places import CollectionPlace
 from gnomon.cli.terminal import clean, duration, print_hanging, print_rows
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ Webhook = Annotated[str | None, typer.Option(help="POST the report as JSON when 
     )
 )
 def monitor(
-    collection: Annotated[Path, typer.Argument(help="The collection's folder.", metavar="COLLECTION")],
+    collection: CollectionPlace,
     queries: Queries = None,
     golden: Golden = None,
     *,

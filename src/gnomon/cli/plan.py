@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from gnomon.cli.app import Json, app, example
+from gnomon.cli.places import Place, place
 from gnomon.cli.scale import Size, show_scale
 from gnomon.core.errors import InvalidInput
 
@@ -63,8 +64,10 @@ CpuShare = Annotated[float, typer.Option(help="The share of the CPU for the buil
 
 
 Places = Annotated[
-    list[Path],
-    typer.Argument(help="A collection, or files and folders to index into a new one.", metavar="COLLECTION|PATH"),
+    list[Place],
+    typer.Argument(
+        help="A collection, or files and folders to index into a new one.", metavar="COLLECTION|PATH", parser=place
+    ),
 ]
 
 
@@ -114,7 +117,7 @@ def plan(
 
 
 def _plan_change(
-    collection: Path,
+    collection: Place,
     change: tuple[str | None, int | None, dict[str, Any]],
     form: dict[str, Any],
     *,
@@ -138,23 +141,23 @@ def _plan_change(
     raise typer.Exit(0 if found.bytes.is_enough else TOO_LITTLE_DISK)
 
 
-def _is_collection(places: Sequence[Path]) -> bool:
+def _is_collection(places: Sequence[Place]) -> bool:
     """Whether a change of a collection is planned; else an index of files. A path of neither is said to be missing."""
-    from gnomon.collection.catalog.connection import FILE
+    from gnomon.collection.catalog.connection import is_catalog
     from gnomon.core.files import exists
 
-    kept = [place for place in places if exists(place / FILE)]
+    kept = [each for each in places if is_catalog(each)]
     if kept and len(places) > 1:
         raise InvalidInput(
             f"the collection {kept[0]} beside other paths",
             expected="one collection, or files and folders",
             hint=f"what an update of it costs: gnomon index PATH --into {kept[0]} --dry-run",
         )
-    return bool(kept) or (len(places) == 1 and not exists(places[0]))
+    return bool(kept) or (len(places) == 1 and not (isinstance(places[0], Path) and exists(places[0])))
 
 
 def _plan_index(
-    places: Sequence[Path], to: str | None, chunk_tokens: int | None, *, price: float | None, as_json: bool
+    places: Sequence[Place], to: str | None, chunk_tokens: int | None, *, price: float | None, as_json: bool
 ) -> None:
     from gnomon.cli.terminal import noted, print_message
     from gnomon.collection.settings import CollectionSettings
@@ -162,7 +165,7 @@ def _plan_index(
 
     settings = CollectionSettings(model=to, chunk_tokens=chunk_tokens)
     with noted() as notes:
-        found = plan_index(list(places), settings=settings, price=price, progress=print_message)
+        found = plan_index([str(each) for each in places], settings=settings, price=price, progress=print_message)
     paths = " ".join(shlex.quote(str(place)) for place in places)
     command = f"gnomon index {paths} --into kb --model {shlex.quote(found.model)}"
     show_index_plan(

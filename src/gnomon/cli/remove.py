@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gnomon.cli.app import Json, app, example
+from gnomon.cli.places import CollectionPlace
 
 if TYPE_CHECKING:
     from gnomon.collection import Collection
@@ -30,7 +30,7 @@ Source = Annotated[
     )
 )
 def remove(
-    collection: Annotated[Path, typer.Argument(help="The collection's folder.", metavar="COLLECTION")],
+    collection: CollectionPlace,
     ids: Annotated[list[str] | None, typer.Argument(help="Ids of documents.", metavar="ID")] = None,
     *,
     where: Where = None,

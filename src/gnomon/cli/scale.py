@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gnomon.cli.places import Place
 from gnomon.core.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Size:
         return self.documents is not None
 
 
-def show_scale(places: Sequence[Path], size: Size, *, others: Sequence[Any], as_json: bool) -> None:
+def show_scale(places: Sequence[Place], size: Size, *, others: Sequence[Any], as_json: bool) -> None:
     """Measure the collection, and print what it would take. Raises InvalidInput for options that do not go together."""
     import gnomon
     from gnomon.cli.terminal import data_console, noted, print_json, print_message, print_notes, print_rows

@@ -6,12 +6,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from gnomon.cli.app import Json, app, example
+from gnomon.cli.places import CollectionPlace, Place
 from gnomon.core.errors import ProviderFailed
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ _FOUND_BY: dict[FoundBy, str] = {"new": "new vectors", "adapter": "the adapter",
     )
 )
 def search(
-    collection: Annotated[Path, typer.Argument(help="The collection's folder.", metavar="COLLECTION")],
+    collection: CollectionPlace,
     query: Annotated[str, typer.Argument(help="A question, or words.", metavar="QUESTION")],
     k: Annotated[int, typer.Option("--k", "-k", help="How many hits.")] = 10,
     *,
@@ -108,7 +108,7 @@ def _load(kb: Collection, mode: Mode | None, where: str | None) -> None:
 
 @contextmanager
 def _opened(
-    collection: Path, version: str | None, mode: Mode | None
+    collection: Place, version: str | None, mode: Mode | None
 ) -> Iterator[tuple[Collection, DualIndexRetriever | None]]:
     """The collection, and a retriever for a version that is still being built."""
     import gnomon

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gnomon.cli.app import Json, example, tables_app
+from gnomon.cli.places import CollectionPlace, Place
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from gnomon.answer.tables import TableInfo
 
-Collection = Annotated[Path, typer.Argument(help="The collection's folder.", metavar="COLLECTION")]
+Collection = CollectionPlace
 
 
 @tables_app.command("list", epilog=example("gnomon tables list kb"))
@@ -80,7 +80,7 @@ def remove(
         data_console().print(clean(f"{name} is removed; its file stays as it is"), soft_wrap=True)
 
 
-def print_list(console: Console, found: list[tuple[TableInfo, str]], collection: Path) -> None:
+def print_list(console: Console, found: list[tuple[TableInfo, str]], collection: Place) -> None:
     """One line a table, and what to do next."""
     from rich.text import Text
 
@@ -103,7 +103,7 @@ def print_list(console: Console, found: list[tuple[TableInfo, str]], collection:
     print_hanging(console, Text("next  ", style="bold"), clean(hint))
 
 
-def print_table(console: Console, info: TableInfo, collection: Path) -> None:
+def print_table(console: Console, info: TableInfo, collection: Place) -> None:
     """A table that was taken in: its columns and what they hold, so that a wrong guess is seen."""
     from rich.text import Text
 

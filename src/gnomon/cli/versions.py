@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gnomon.cli.app import Json, app, example
+from gnomon.cli.places import CollectionPlace, Place
 from gnomon.core.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @app.command(epilog=example("gnomon status kb"))
 def status(
-    collection: Annotated[Path, typer.Argument(help="The collection's folder.", metavar="COLLECTION")],
+    collection: CollectionPlace,
     as_json: Json = False,
 ) -> None:
     """Show what is in a collection and how it is made."""
@@ -118,7 +118,7 @@ def _retrieval(settings: dict[str, Any], languages: dict[str, int]) -> str:
 
 
 STYLES = {"live": "bold green", "ready": "green", "building": "yellow", "retired": "dim"}
-Folder = Annotated[Path, typer.Argument(help="The collection's folder.", metavar="COLLECTION")]
+Folder = CollectionPlace
 
 
 @app.command(
@@ -260,7 +260,7 @@ def _standing(info: VersionInfo) -> str:
     return f"{counted(info.behind, 'document')} behind" if info.behind else "up to date"
 
 
-def _tell(done: SwitchReport, collection: Path, *, as_json: bool) -> None:
+def _tell(done: SwitchReport, collection: Place, *, as_json: bool) -> None:
     from gnomon.cli.terminal import data_console, print_hanging, print_json
 
     if as_json:
@@ -270,7 +270,7 @@ def _tell(done: SwitchReport, collection: Path, *, as_json: bool) -> None:
         print_hanging(data_console(), label, body)
 
 
-def _told(done: SwitchReport, collection: Path) -> list[tuple[Text, Text]]:
+def _told(done: SwitchReport, collection: Place) -> list[tuple[Text, Text]]:
     from rich.text import Text
 
     from gnomon.cli.terminal import clean, duration, program

@@ -78,6 +78,12 @@ def is_database(place: str | Path | PostgresAddress) -> bool:
     return isinstance(place, PostgresAddress) or _SCHEME.fullmatch(str(place)) is not None
 
 
+def names_collection(place: str) -> bool:
+    """Whether this is the address of a database with a collection's name, not that of a table for other programs."""
+    path = place.partition("?")[0].removeprefix(SCHEME)
+    return place.startswith(SCHEME) and "table=" not in place and len(path.rstrip("/").split("/")) == 3
+
+
 def shown(place: str | Path | PostgresAddress) -> str:
     """A folder or an address as it may be printed: without a password."""
     return str(place) if isinstance(place, PostgresAddress | Path) else _without_password(place)

@@ -65,7 +65,7 @@ def read_indexing(folder: Path) -> Indexing:
 
 def index_once(kb: Collection, corpus: Path, model: str, *, progress: ProgressCallback) -> str:
     """Index the corpus into its collection unless that is done. Returns a note for the report."""
-    folder = Path(kb.status().path)
+    folder = kb.internals.folder
     before = read_indexing(folder)
     if before.complete:
         return f"{model} searches its collection of {corpus.name} in {folder}, made before"

@@ -23,6 +23,11 @@ class Internals:
     serving: Serving
 
     @property
+    def address(self) -> str:
+        """The folder, or the address in a database without a password: what people are shown and type."""
+        return self.catalog.address
+
+    @property
     def encoders(self) -> EncoderRegistry:
         """Loads the encoder of any version and checks it against its canaries; nothing is loaded by this."""
         return self.serving.encoders

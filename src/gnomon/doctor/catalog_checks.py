@@ -1,4 +1,4 @@
-"""Checks of the catalog: SQLite's integrity check, references, the journal, versions that lag."""
+"""Checks of the catalog: the database's own check, references, the journal, versions that lag."""
 
 from __future__ import annotations
 
@@ -9,11 +9,8 @@ from sqlalchemy import Connection, insert, select
 
 from gnomon.collection.catalog import schema
 from gnomon.collection.catalog.dialect import is_postgres
-from gnomon.collection.catalog.sqlite import FILE
 from gnomon.doctor.context import MAX_EXAMPLES, CheckContext
 from gnomon.doctor.report import Diagnosis, DoctorFinding
-
-_MAX_MESSAGES = 100  # of SQLite's integrity check
 
 _LAST_ENTRIES = """WITH last AS MATERIALIZED (SELECT j.chunk_id, j.chunking_id, j.op FROM journal j
     JOIN (SELECT max(seq) AS seq FROM journal GROUP BY chunk_id) newest ON newest.seq = j.seq)"""
@@ -24,23 +21,22 @@ _STALE = f"""{_LAST_ENTRIES} SELECT l.chunk_id, l.chunking_id FROM last l LEFT J
 
 
 def integrity(context: CheckContext) -> Iterator[Diagnosis]:
-    """SQLite's integrity_check: every page, every index."""
-    messages = integrity_messages(context)
-    if messages == ["ok"]:
+    """The database's own check: SQLite's integrity_check of every page and index, PostgreSQL's amcheck of indexes."""
+    messages = context.catalog.backend.check()
+    if not messages:
         return
     only_indexes = all("index" in line.lower() for line in messages)
     yield Diagnosis(
         DoctorFinding(
             "integrity",
             "error",
-            message="the catalog's file is damaged" + (" in its indexes only" if only_indexes else ""),
+            message="the catalog is damaged" + (" in its indexes only" if only_indexes else ""),
             count=len(messages),
-            explanation="SQLite finds it inconsistent: a disk error, a copy made while it was written, or a crash of "
-            "the machine. Searches may miss documents or fail.",
+            explanation="The database finds it inconsistent: a disk error, a copy made while it was written, or a crash "
+            "of the machine. Searches may miss documents or fail.",
             advice="rebuild the indexes of its tables: --fix"
             if only_indexes
-            else "restore the folder from a backup, or index into a new collection; to recover what is readable: "
-            f"sqlite3 {context.folder / FILE} .recover",
+            else f"restore it from a backup, or index into a new collection; {context.catalog.backend.recovery}",
             examples=tuple(messages[:MAX_EXAMPLES]),
             is_fixable=only_indexes,
         ),
@@ -48,18 +44,11 @@ def integrity(context: CheckContext) -> Iterator[Diagnosis]:
     )
 
 
-def integrity_messages(context: CheckContext) -> list[str]:
-    """The messages of SQLite's integrity check; ["ok"] for a sound file."""
-    with context.catalog.read() as connection:
-        return [str(row[0]) for row in connection.exec_driver_sql(f"PRAGMA integrity_check({_MAX_MESSAGES})")]
-
-
 def references(context: CheckContext) -> Iterator[Diagnosis]:
     """Rows that refer to rows that do not exist."""
-    with context.catalog.read() as connection:
-        rows = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+    rows = context.catalog.backend.broken_references()
     if rows:
-        tables = sorted({f"{row[0]} to {row[2]}" for row in rows})
+        tables = sorted(set(rows))
         yield Diagnosis(
             DoctorFinding(
                 "references",
@@ -163,8 +152,7 @@ def _add_entries(context: CheckContext) -> str:
 
 
 def _reindex(context: CheckContext) -> str:
-    with context.catalog.write() as connection:
-        connection.exec_driver_sql("REINDEX")
+    context.catalog.backend.rebuild_indexes()
     return "rebuilt the indexes of the catalog's tables"
 
 

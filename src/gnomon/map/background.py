@@ -9,6 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from gnomon.collection.address import PostgresAddress
+from gnomon.collection.catalog.connection import Catalog
+
 _LOG = "map-log.txt"
 _STOP_S = 5.0
 
@@ -46,13 +49,15 @@ class UmapProcess:
             self.process.wait()
 
 
-def start_umap(folder: Path, version: str) -> UmapProcess:
-    """Start fitting UMAP of a version of the collection in a folder, and return at once."""
+def start_umap(catalog: Catalog, version: str) -> UmapProcess:
+    """Start fitting UMAP of a version of a collection, and return at once."""
+    folder, place = catalog.folder, catalog.place
+    secret = place.environment() if isinstance(place, PostgresAddress) else {}
     log = folder / "derived" / _LOG
-    log.parent.mkdir(exist_ok=True)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+    log.parent.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, **secret, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
     with log.open("wb") as file:
-        command = [sys.executable, "-m", "gnomon.map.worker", str(folder), version]
+        command = [sys.executable, "-m", "gnomon.map.worker", str(place), version]
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=file, env=environment
         )

@@ -262,7 +262,7 @@ class CollectionMap:
         cannot = state.state in ("computing", "unavailable", "failed") or not umap_is_installed()
         if is_current or cannot or state.is_updating or (self._process is not None and self._process.failure()):
             return False
-        self._process = background.start_umap(self._kb.internals.folder, drawn.points.version.name)
+        self._process = background.start_umap(self._kb.internals.catalog, drawn.points.version.name)
         return True
 
     def close(self) -> None:

@@ -300,7 +300,7 @@ def _open_version(kb: Collection, name: str) -> Iterator[Collection]:
     while True:
         try:
             both = list(dict.fromkeys((for_role(encoder, "document"), for_role(encoder, "query"))))
-            opened = open_collection(kb.status().path, create=False, version=name, encoder=both)
+            opened = open_collection(kb.internals.catalog.place, create=False, version=name, encoder=both)
             break
         except NotReady:
             tries += 1

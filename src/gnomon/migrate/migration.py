@@ -40,6 +40,8 @@ from gnomon.migrate.state import (
 )
 from gnomon.migrate.throttle import SLICE_TEXTS, throttle_for
 
+_OTHER_MACHINES_S = 2.0
+"""How long a migration waits for one of another machine, which goes on for hours."""
 _MAX_TRIES = 20
 """How often a build catches up with writers before it gives up."""
 
@@ -126,9 +128,9 @@ def run_migration(
     progress: ProgressCallback = no_progress,
 ) -> Migration:
     """As `migrate`, with the change as a value. `encoder` replaces loading one; `progress` receives messages."""
-    folder = Path(kb.status().path)
+    folder = kb.internals.folder
     first = Migration(
-        collection=str(folder),
+        collection=kb.internals.address,
         run=run_id or uuid.uuid4().hex,
         change=asdict(change),
         settings=settings.to_json(),
@@ -138,7 +140,8 @@ def run_migration(
     )
     with exclusive_run(folder, first) as state:
         try:
-            return _Run(kb, settings, state, on_state=on_state).run(change, encoder, progress)
+            with kb.internals.catalog.exclusive("migration", wait_s=_OTHER_MACHINES_S, owner="migration"):
+                return _Run(kb, settings, state, on_state=on_state).run(change, encoder, progress)
         except _Stopped:
             return state.update(outcome="stopped", why="it was stopped; the same command resumes it", running=False)
         except KeyboardInterrupt:
@@ -177,7 +180,7 @@ class _Run:
         self._build(version, resolved.encoder, query_log)
         self._update(stage="judging")
         report = gate(self._kb, version.name, self._settings.gate, progress=self._update_judging)
-        path = write_report(report, Path(self._state.current.collection) / "reports" / version.name)
+        path = write_report(report, self._kb.internals.folder / "reports" / version.name)
         self._update(gate=report.outcome, report=str(path))
         return self._switch(report)
 
@@ -191,7 +194,7 @@ class _Run:
             self._budget.require(workload, change.model)
         if ready is not None:
             return ready
-        folder, status = Path(self._state.current.collection), self._kb.status()
+        folder, status = self._kb.internals.folder, self._kb.status()
         estimate_disk(folder, status, workload, change=change).require(folder)
         return self._kb.versions.add(
             change.encoder, model=change.model, chunking=change.chunking, retrieval=change.retrieval

@@ -101,10 +101,10 @@ def plan(
     resolved = resolve_change(kb, change, encoder=encoder, threads=share.threads, progress=progress)
     workload = _priced(count_workload(kb.internals.catalog, resolved), price)
     status = kb.status()
-    folder = Path(status.path)
+    folder = kb.internals.folder
     speed = _speed(resolved.encoder, workload)
     return Plan(
-        collection=str(folder),
+        collection=kb.internals.address,
         live=resolved.live.name,
         live_model=resolved.live.space.short,
         model=resolved.model,
@@ -125,7 +125,7 @@ def plan(
         cost=_cost(workload, price),
         server=workload.server,
         bytes=estimate_disk(folder, status, workload, change=resolved),
-        commands=commands(folder, resolved, change),
+        commands=commands(kb.internals.address, resolved, change),
     )
 
 
@@ -246,9 +246,9 @@ def _require_price(price: float | None) -> None:
         raise InvalidInput(f"a price of {price:g}", expected="money per million tokens: 0 or more")
 
 
-def commands(folder: Path, resolved: ResolvedChange, change: Change) -> tuple[str, ...]:
+def commands(collection: str, resolved: ResolvedChange, change: Change) -> tuple[str, ...]:
     """The commands for the migration, its status, the rollback, and removing the old version."""
-    kb = shlex.quote(str(folder))
+    kb = shlex.quote(collection)
     options = [] if change.to is None else ["--to", shlex.quote(resolved.model if resolved.is_new_space else change.to)]
     named = {"--chunk-tokens": change.chunk_tokens, "--dim": change.dim, "--vector-type": change.vector_type}
     options += [part for name, value in named.items() if value is not None for part in (name, str(value))]

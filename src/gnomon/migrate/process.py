@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from gnomon.collection.address import PostgresAddress, collection_address
 from gnomon.core.errors import GnomonError
 from gnomon.core.files import exists, storage_errors
 from gnomon.core.renamed import renamed_argument
@@ -25,6 +26,7 @@ from gnomon.migrate.state import (
     busy_error,
     error_from_plain,
     is_running,
+    migration_folder,
     require_collection,
     status,
 )
@@ -44,21 +46,25 @@ class BackgroundRun:
     run: str
 
 
-def start(folder: str | Path, change: Change, settings: MigrateSettings | None = None) -> BackgroundRun:
+def start(
+    folder: str | Path | PostgresAddress, change: Change, settings: MigrateSettings | None = None
+) -> BackgroundRun:
     """Start a migration in the background and return at once. Its log is migration/log.txt.
 
     Raises CollectionNotFound, and CollectionBusy, which names the migration that is running.
     """
-    place = Path(folder).expanduser().absolute()
+    address = collection_address(folder)
     settings = settings or MigrateSettings()
-    require_collection(place)
+    require_collection(address)
+    place = migration_folder(address)
     if is_running(place):
         raise busy_error(place)
     change = replace(change, to=None if change.to is None else model_reference(change.to))
     run = uuid.uuid4().hex
     job = {"change": asdict(change), "settings": settings.with_absolute_paths().to_json(), "run": run}
     threads = str(throttle_for(settings.cpu_share).threads)
-    environment = {**os.environ, "OMP_NUM_THREADS": threads, "RAYON_NUM_THREADS": threads}
+    secret = address.environment() if isinstance(address, PostgresAddress) else {}
+    environment = {**os.environ, **secret, "OMP_NUM_THREADS": threads, "RAYON_NUM_THREADS": threads}
     with storage_errors(place):
         (place / FOLDER).mkdir(exist_ok=True)
         log = place / FOLDER / LOG
@@ -66,7 +72,7 @@ def start(folder: str | Path, change: Change, settings: MigrateSettings | None =
             log.unlink()
         with log.open("ab") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", "gnomon.migrate.worker", str(place), json.dumps(job)],
+                [sys.executable, "-m", "gnomon.migrate.worker", str(address), json.dumps(job)],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,

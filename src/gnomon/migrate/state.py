@@ -6,6 +6,7 @@ A state file of an unfinished migration whose lock nobody holds was left by a pr
 from __future__ import annotations
 
 import json
+import shlex
 import time
 import zlib
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,8 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from gnomon.collection.catalog.sqlite import FILE
+from gnomon.collection.address import PostgresAddress, collection_address
+from gnomon.collection.catalog.connection import is_catalog, local_folder_of
 from gnomon.collection.catalog.versions import NotReady, timestamp
 from gnomon.core import errors
 from gnomon.core.errors import CollectionBusy, CollectionNotFound, GnomonError, InvalidInput
@@ -182,15 +184,15 @@ def exclusive_run(folder: Path, first: Migration) -> Iterator[StateFile]:
         lock.release()
 
 
-def status(folder: str | Path) -> Migration | None:
+def status(folder: str | Path | PostgresAddress) -> Migration | None:
     """The state of a collection's running or last migration; None if there was none."""
-    place = Path(folder).expanduser().absolute()
+    place = migration_folder(folder)
     running, found = is_running(place), _read(place)
     if found is not None and found.outcome is None and not running:
         running, found = is_running(place), _read(place)  # it may have started or ended between the two reads
     if found is None and is_file(place / FOLDER / STATE):
         why = "its state file is damaged; the same command goes on with what is built"
-        return Migration(str(place), outcome="failed", why=why, running=running)
+        return Migration(str(folder), outcome="failed", why=why, running=running)
     if found is None:
         return None
     if running or found.outcome is not None:
@@ -212,9 +214,9 @@ def is_running(folder: Path) -> bool:
     return False
 
 
-def request_stop(folder: str | Path) -> None:
+def request_stop(folder: str | Path | PostgresAddress) -> None:
     """Ask a running migration to stop, and do not wait for its end. Raises InvalidInput if none is running."""
-    place = Path(folder).expanduser().absolute()
+    place = migration_folder(folder)
     if not is_running(place):
         raise InvalidInput(
             f"no migration of {place} is running",
@@ -224,12 +226,12 @@ def request_stop(folder: str | Path) -> None:
     (place / FOLDER / STOP).touch()
 
 
-def stop(folder: str | Path, *, wait_s: float = 120.0) -> Migration:
+def stop(folder: str | Path | PostgresAddress, *, wait_s: float = 120.0) -> Migration:
     """Stop a running migration and wait for its end; what is embedded stays.
 
     Raises InvalidInput if none is running, CollectionBusy if it does not end within `wait_s` seconds.
     """
-    place = Path(folder).expanduser().absolute()
+    place = migration_folder(folder)
     request_stop(place)
     end = time.monotonic() + wait_s
     while is_running(place):
@@ -246,9 +248,9 @@ def stop(folder: str | Path, *, wait_s: float = 120.0) -> Migration:
     return found
 
 
-def log_tail(folder: str | Path, lines: int = 20) -> tuple[str, ...]:
+def log_tail(folder: str | Path | PostgresAddress, lines: int = 20) -> tuple[str, ...]:
     """The last lines of the log of a collection's background migrations; none before the first."""
-    log = Path(folder).expanduser().absolute() / FOLDER / LOG
+    log = migration_folder(folder) / FOLDER / LOG
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
@@ -258,13 +260,18 @@ def log_tail(folder: str | Path, lines: int = 20) -> tuple[str, ...]:
     return tuple(text.strip().splitlines()[-lines:]) if lines > 0 else ()
 
 
-def require_collection(folder: Path) -> None:
-    """Raise CollectionNotFound for a folder without a catalog."""
-    if not is_file(folder / FILE):
+def migration_folder(place: str | Path | PostgresAddress) -> Path:
+    """The folder of this machine in which a collection's migrations leave their state."""
+    return local_folder_of(collection_address(place))
+
+
+def require_collection(place: Path | PostgresAddress) -> None:
+    """Raise CollectionNotFound where there is none."""
+    if not is_catalog(place):
         raise CollectionNotFound(
-            f"no collection at {folder}",
-            expected=f"a folder that holds {FILE}",
-            hint=f"make one: gnomon index PATH --into {folder}",
+            f"no collection at {place}",
+            expected="the folder or the address of a collection",
+            hint=f"make one: gnomon index PATH --into {shlex.quote(str(place))}",
         )
 
 

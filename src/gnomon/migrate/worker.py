@@ -8,7 +8,6 @@ import signal
 import sys
 import traceback
 from contextlib import suppress
-from pathlib import Path
 
 from gnomon.collection.catalog.versions import timestamp
 from gnomon.collection.opening import open_collection
@@ -26,7 +25,7 @@ _EXIT_FAILED, _EXIT_INTERRUPTED = 1, 130
 
 def main(arguments: list[str]) -> int:
     """Run one migration at low priority, with a log on stderr. Returns the exit code."""
-    folder, job = Path(arguments[0]), json.loads(arguments[1])
+    place, job = arguments[0], json.loads(arguments[1])
     settings = MigrateSettings.from_json(job["settings"])
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(AttributeError, OSError):  # not on every system, not always permitted
@@ -34,7 +33,7 @@ def main(arguments: list[str]) -> int:
     opened = CollectionSettings(threads=throttle_for(settings.cpu_share).threads)
     log = _Log()
     try:
-        with open_collection(folder, create=False, settings=opened, progress=messages_to(log.write)) as kb:
+        with open_collection(place, create=False, settings=opened, progress=messages_to(log.write)) as kb:
             change, progress = Change(**job["change"]), messages_to(log.write)
             run_migration(kb, change, settings, run_id=job["run"], on_state=log.write_stage, progress=progress)
     except CollectionBusy as error:

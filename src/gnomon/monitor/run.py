@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -48,7 +49,7 @@ def monitor(kb: Collection, settings: MonitorSettings | None = None) -> MonitorR
     settings = settings or MonitorSettings()
     if not kb.status().chunks:
         raise NothingIndexed(
-            f"{kb.internals.folder} holds no text",
+            f"{kb.internals.address} holds no text",
             expected="documents to monitor",
             hint="gnomon index PATH --into KB",
         )
@@ -60,7 +61,7 @@ def monitor(kb: Collection, settings: MonitorSettings | None = None) -> MonitorR
             return _run(kb, settings)
     except Timeout as error:
         raise CollectionBusy(
-            f"another process has been monitoring {kb.internals.folder} for {_LOCK_TIMEOUT_S:g} s",
+            f"another process has been monitoring {kb.internals.address} for {_LOCK_TIMEOUT_S:g} s",
             expected="one run at a time",
             hint="try again when it is done",
         ) from error
@@ -98,7 +99,7 @@ def _run(kb: Collection, settings: MonitorSettings) -> MonitorReport:
     history = (*past, run | _summary(measured, by_name, rolled_back))
     save_history(kb.internals.folder, history)
     report = MonitorReport(
-        collection=str(kb.internals.folder),
+        collection=kb.internals.address,
         at=at,
         version=version.name,
         space=version.space.short,
@@ -270,4 +271,4 @@ def _summary(measured: _Measurements, checks: Mapping[str, Check], rolled_back: 
 
 def _for_collection(hint: str, kb: Collection) -> str:
     """The command of a hint with this collection's folder."""
-    return hint.replace("COLLECTION", str(kb.internals.folder))
+    return hint.replace("COLLECTION", shlex.quote(kb.internals.address))

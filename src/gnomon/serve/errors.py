@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from gnomon.collection.catalog import versions
 from gnomon.core import errors
 from gnomon.core.errors import GnomonError
-from gnomon.serve.redaction import without_folder
+from gnomon.serve.redaction import without_place
 
 _LONGEST_MESSAGE = 500
 _FOLDERS = re.compile(r"(?<![\w:/.<])(?:[A-Za-z]:)?[/\\](?:[^/\\\s'\",;:]+[/\\])+")
@@ -223,8 +223,8 @@ async def _known(request: Request, error: GnomonError) -> Response:
     if status_of(error) >= 500:
         _LOG.warning("%s: %s", type(error).__name__, error.message)
     body = error_body(error)
-    for name, folder in request.app.state.gnomon.settings.collections.items():
-        body = without_folder(body, folder, name)
+    for name, place in request.app.state.gnomon.settings.collections.items():
+        body = without_place(body, place, name)
     return JSONResponse(body, status_of(error), dict(error.headers) if isinstance(error, RequestError) else None)
 
 

@@ -19,7 +19,7 @@ from gnomon.migrate import (
     wait_until_begun,
 )
 from gnomon.serve.errors import Conflict, NotFound
-from gnomon.serve.redaction import public_name, public_names, without_folder
+from gnomon.serve.redaction import public_name, public_names, without_place
 from gnomon.serve.schemas.migrations import MigrationRequest, MigrationState
 from gnomon.serve.security.model_names import known_models, with_known_models
 
@@ -36,7 +36,7 @@ def begin(kb: Collection, wanted: MigrationRequest, served: Iterable[str]) -> Mi
         queries = None
         if wanted.judged is not None:
             queries = str(keep_judged(folder, [each.model_dump(exclude_none=True) for each in wanted.judged]))
-        return wait_until_begun(start(folder, change, _settings(kb, wanted, queries)))
+        return wait_until_begun(start(kb.internals.catalog.place, change, _settings(kb, wanted, queries)))
     except CollectionBusy as error:
         raise Conflict(error.message, expected=error.expected, hint="wait for its end, or stop it") from error
 
@@ -64,7 +64,7 @@ def current(kb: Collection) -> Migration:
 
 def shown(kb: Collection, name: str, migration: Migration) -> MigrationState:
     """The state of a migration as it is answered."""
-    plain: dict[str, Any] = public_names(without_folder(migration.to_json(), kb.internals.folder, name))
+    plain: dict[str, Any] = public_names(without_place(migration.to_json(), kb.internals.address, name))
     if plain["report"] is not None:
         plain["report"] = f"/v1/collections/{name}/versions/{migration.version}/report"
     plain["model"] = migration.model and public_name(migration.model)

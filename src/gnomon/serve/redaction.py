@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 
@@ -21,9 +21,9 @@ def public_names(plain: Any) -> Any:
     return _mapped(plain, public_name)
 
 
-def without_folder(plain: Any, folder: Path, name: str) -> Any:
-    """Plain values in whose texts a collection's name stands in the place of its folder."""
-    return _mapped(plain, lambda text: text.replace(str(folder), name))
+def without_place(plain: Any, place: object, name: str) -> Any:
+    """Plain values in whose texts a collection's name stands in the place of its folder or address."""
+    return _mapped(plain, lambda text: text.replace(str(place), name))
 
 
 def _mapped(plain: Any, change: Any) -> Any:

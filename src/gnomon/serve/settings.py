@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from gnomon.collection.address import PostgresAddress, collection_address, is_database
 from gnomon.core.errors import InvalidInput
 from gnomon.core.serialize import from_plain, to_plain
 
@@ -84,7 +85,7 @@ class ServeSettings:
     whose pages may use the API ("https://example.org", "*" for all).
     """
 
-    collections: Mapping[str, Path] = field(default_factory=dict)
+    collections: Mapping[str, PostgresAddress | Path] = field(default_factory=dict)
     models: tuple[str, ...] = ()
     rerankers: tuple[str, ...] = ()
     host: str = "127.0.0.1"
@@ -126,21 +127,21 @@ class ServeSettings:
         return from_plain(cls, json.loads(os.environ[ENVIRONMENT]), name=ENVIRONMENT)
 
 
-def named_collections(given: Sequence[str]) -> dict[str, Path]:
-    """Folders by the names in addresses: "kb" is the folder's own name, "docs=folder/kb" gives another.
+def named_collections(given: Sequence[str]) -> dict[str, PostgresAddress | Path]:
+    """Collections by the names in addresses: "kb" is the folder's own name, "docs=folder/kb" gives another.
 
     Raises InvalidInput for two folders of one name, and for a name that an address cannot hold as it is.
     """
-    named: dict[str, Path] = {}
+    named: dict[str, PostgresAddress | Path] = {}
     for each in given:
-        name, separator, folder = each.partition("=")
-        path = Path(folder if separator else each).expanduser().absolute()
-        name = name if separator else path.name
+        name, separator, folder = ("", "", "") if is_database(each) else each.partition("=")
+        path = collection_address(folder if separator else each)
+        name = name if separator else path.name if isinstance(path, Path) else path.collection
         if not name or not all(char.isalnum() or char in "-_." for char in name) or name.startswith("."):
             raise InvalidInput(
                 f"a collection named {name!r}",
                 expected="letters, digits, - _ and . in its name",
-                hint=f"give it one: docs={folder or each}",
+                hint=f"give it one: docs={path}",
             )
         if name in named:
             raise InvalidInput(

@@ -14,6 +14,7 @@ from fastapi import Request
 
 from gnomon.answer.llm.endpoint import open_chat_model
 from gnomon.answer.types import ChatModel
+from gnomon.collection.address import PostgresAddress
 from gnomon.collection.collection import Collection
 from gnomon.collection.opening import open_collection
 from gnomon.core.errors import GnomonError
@@ -34,7 +35,7 @@ from gnomon.serve.work import WorkQueue
 class CollectionRegistry:
     """Open collections by the names that addresses have for them."""
 
-    def __init__(self, folders: Mapping[str, Path]) -> None:
+    def __init__(self, folders: Mapping[str, PostgresAddress | Path]) -> None:
         self._folders = dict(folders)
         self._open: dict[str, Collection] = {}
         self._files: dict[str, tuple[int, int]] = {}
@@ -87,7 +88,10 @@ class CollectionRegistry:
                 self._open.popitem()[1].close()
 
 
-def _identity(folder: Path) -> tuple[int, int] | None:
+def _identity(folder: PostgresAddress | Path) -> tuple[int, int] | None:
+    """What tells a folder's catalog from another that took its place; a database answers for itself."""
+    if isinstance(folder, PostgresAddress):
+        return 0, 0
     try:
         found = (folder / "collection.db").stat()
     except OSError:

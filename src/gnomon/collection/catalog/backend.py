@@ -76,6 +76,23 @@ class Backend(Protocol):
         """What the database's own check finds wrong where that is quick, else None."""
         ...
 
+    def check(self) -> list[str]:
+        """What the database's own check finds wrong, some of it where that is much; may take long."""
+        ...
+
+    def broken_references(self) -> list[str]:
+        """Which table refers to which ("chunks to documents"), for each row that refers to none."""
+        ...
+
+    def rebuild_indexes(self) -> None:
+        """Build the indexes of the tables anew."""
+        ...
+
+    @property
+    def recovery(self) -> str:
+        """How what is readable of a damaged catalog can be got, for a message."""
+        ...
+
     def size(self) -> int:
         """Bytes on disk, as far as the database tells."""
         ...

@@ -28,13 +28,13 @@ _AGAIN_S = (0.05, 0.2, 1.0, 3.0)
 class Catalog:
     """The tables in a folder's SQLite file, or in a PostgreSQL schema. Writers queue for at most `busy_s` seconds.
 
-    `folder` is where this machine keeps what is derived from it, `address` what people are shown and type.
-    Raises CollectionNotFound where there is none and `create` is False, CollectionTooNew, CollectionDamaged,
-    StorageError, and of a database also ServerUnreachable. A catalog of an older schema is migrated.
+    `place` is what it was opened by, `folder` where this machine keeps what is derived from it, `address` what people
+    are shown and type. Raises CollectionNotFound where there is none and `create` is False, CollectionTooNew,
+    CollectionDamaged, StorageError, and of a database also ServerUnreachable. An older schema is migrated.
     """
 
     def __init__(self, place: Path | PostgresAddress, *, create: bool, busy_s: float = 60.0) -> None:
-        self._closed = False
+        self.place, self._closed = place, False
         self.backend = _backend(place, create=create, busy_s=busy_s)
         fork_aware(self)
         try:
@@ -151,6 +151,15 @@ def is_catalog(place: Path | PostgresAddress) -> bool:
 
         return is_schema(place)
     return exists(place / FILE)
+
+
+def local_folder_of(place: Path | PostgresAddress) -> Path:
+    """The folder of this machine for a collection. Raises as `Catalog` does where that is in a database."""
+    if isinstance(place, Path):
+        return place
+    catalog = Catalog(place, create=False)
+    catalog.close()
+    return catalog.folder
 
 
 def _backend(place: Path | PostgresAddress, *, create: bool, busy_s: float) -> Backend:

@@ -9,7 +9,6 @@ place is asked of the server.
 from __future__ import annotations
 
 import hashlib
-import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,28 +18,30 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from gnomon.collection.address import PostgresAddress, local_folder
 from gnomon.collection.catalog.postgres_errors import damaged, is_lost, may_repeat, read_only, translated, unreachable
+from gnomon.collection.catalog.postgres_session import (
+    connect,
+    connected,
+    index_faults,
+    libpq_options,
+    not_found,
+    quoted,
+    require_server,
+    rights,
+    tables_of,
+)
 from gnomon.collection.catalog.sqlite import held_by_another
-from gnomon.core.errors import CollectionBusy, CollectionDamaged, CollectionNotFound, InvalidInput, StorageError
+from gnomon.core.errors import CollectionBusy, CollectionDamaged, InvalidInput, StorageError
 from gnomon.core.forking import leak
 
-_OLDEST = 14
-"""The first release of PostgreSQL that works."""
 _READ_AGAIN_S, _OUTCOME_S = 5.0, 30.0
 """How long a read waits for a server that is away, and how long is asked what became of a commit."""
 _POLL_S = 0.1
-_DEFAULTS = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
-_SESSION = sql.SQL(
-    "SET search_path = {schema}; SET client_encoding = 'UTF8'; SET tcp_keepalives_idle = 30;"
-    "SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3"  # a dead machine's locks are given back
-)
 _READ = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _WRITE = (
     "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = {wait_ms};"
@@ -49,11 +50,6 @@ _WRITE = (
 )
 _HOLDS = """(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
     AND pid = {pid} AND classid = {high} AND objid = {low})"""
-_RIGHTS = """SELECT n.oid IS NOT NULL, to_regclass(%(meta)s) IS NOT NULL,
-    n.oid IS NULL OR has_schema_privilege(n.oid, 'USAGE'),
-    CASE WHEN to_regclass(%(documents)s) IS NULL THEN true
-        ELSE has_table_privilege(to_regclass(%(documents)s), 'INSERT') END
-    FROM (SELECT) one LEFT JOIN pg_namespace n ON n.nspname = %(schema)s"""
 _SIZE = """SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c
     JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relkind = 'r'"""
 
@@ -88,9 +84,9 @@ class PostgresBackend:
         self.place, self._busy_s = place, busy_s
         self._held: list[_Held] = []
         self._is_read_only = False
-        self._options = _options(place)
+        self._options = libpq_options(place)
         self.engine = self._make_engine()
-        with translated(place), _connected(self._options, place) as session:
+        with translated(place), connected(self._options, place) as session:
             self._look(session, create=create)
 
     @property
@@ -144,7 +140,7 @@ class PostgresBackend:
 
     def make_place(self, connection: Connection) -> None:
         """Make the schema, unless it is there. Raises InvalidInput where that holds something else."""
-        connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {_quoted(self.place.collection)}")
+        connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {quoted(self.place.collection)}")
         others = connection.exec_driver_sql(
             "SELECT min(c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = "
             "current_schema() AND c.relkind IN ('r', 'v', 'm', 'p') AND to_regclass('meta') IS NULL"
@@ -191,6 +187,25 @@ class PostgresBackend:
         """See `Backend`: nothing that is quick."""
         return None
 
+    def check(self) -> list[str]:
+        """Each index by amcheck, where that extension is installed and this user may call it."""
+        return index_faults(self._options, self.place)
+
+    def broken_references(self) -> list[str]:
+        """See `Backend`: the database refuses them."""
+        return []
+
+    def rebuild_indexes(self) -> None:
+        """See `Backend`."""
+        with self.transaction(writes=True) as connection:
+            for name in tables_of(connection.connection.driver_connection, self.place):
+                connection.exec_driver_sql(f"REINDEX TABLE {name}")
+
+    @property
+    def recovery(self) -> str:
+        """See `Backend`."""
+        return f"to save what is readable: pg_dump --schema={self.place.collection} DATABASE"
+
     def size(self) -> int:
         """Bytes of the collection's tables with their indexes."""
         with self.transaction(writes=False) as connection:
@@ -202,9 +217,8 @@ class PostgresBackend:
 
     def vacuum(self) -> None:
         """VACUUM FULL of the collection's tables: it locks each while it is written anew."""
-        with translated(self.place), _connected(self._options, self.place) as session:
-            tables = "SELECT quote_ident(relname) FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind = 'r'"
-            for (name,) in session.execute(tables, (_quoted(self.place.collection),)).fetchall():
+        with translated(self.place), connected(self._options, self.place) as session:
+            for name in tables_of(session, self.place):
                 session.execute(f"VACUUM (FULL, ANALYZE) {name}")
 
     def close(self) -> None:
@@ -223,7 +237,7 @@ class PostgresBackend:
     def _make_engine(self) -> Engine:
         return create_engine(
             "postgresql+psycopg://",
-            creator=lambda: _connect(self._options, self.place),
+            creator=lambda: connect(self._options, self.place),
             pool_size=8,
             poolclass=QueuePool,
             pool_timeout=self._busy_s,
@@ -232,12 +246,12 @@ class PostgresBackend:
 
     def _look(self, session: psycopg.Connection[Any], *, create: bool) -> None:
         """See what the server, the database and the user's rights allow."""
-        _require_server(session, self.place)
-        there, has_meta, may_use, may_insert = _rights(session, self.place)
+        require_server(session, self.place)
+        there, has_meta, may_use, may_insert = rights(session, self.place)
         if there and not may_use:
             raise read_only(self.place, f"permission denied for schema {self.place.collection}")
         if not has_meta and not create:
-            raise _not_found(self.place)
+            raise not_found(self.place)
         reported = [session.info.parameter_status(name) for name in ("in_hot_standby", "default_transaction_read_only")]
         self._is_read_only = "on" in reported or not may_insert
         if self._is_read_only and not has_meta:
@@ -311,7 +325,7 @@ class PostgresBackend:
         asked = "SELECT left(pg_walfile_name(pg_current_wal_insert_lsn()), 8), pg_xact_status(%s::xid8)"
         while True:
             try:
-                with _connected(self._options, self.place) as session:
+                with connected(self._options, self.place) as session:
                     timeline, status = session.execute(asked, (began.xid,)).fetchone() or ("", None)
                     if timeline != began.timeline:
                         break
@@ -334,7 +348,7 @@ class PostgresBackend:
 
     def _locked(self, key: int, wait_s: float, owner: str, *, waiting: Callable[[], None]) -> psycopg.Connection[Any]:
         """A new connection that holds a lock. Raises CollectionBusy."""
-        session = _connect(self._options, self.place)
+        session = connect(self._options, self.place)
         try:
             (got,) = session.execute("SELECT pg_try_advisory_lock(%s)", (key,)).fetchone() or (False,)
             if not got:
@@ -365,77 +379,9 @@ class PostgresBackend:
 
 def is_schema(place: PostgresAddress) -> bool:
     """Whether the collection's tables are there. Raises ServerUnreachable, CollectionNotFound without the database."""
-    with translated(place), _connected(_options(place), place) as session:
-        _require_server(session, place)
-        return bool(_rights(session, place)[1])
-
-
-def _options(place: PostgresAddress) -> dict[str, Any]:
-    """What libpq is given. Raises InvalidInput for an address that it does not understand."""
-    try:
-        given: dict[str, Any] = dict(conninfo_to_dict(place.secret_url))
-    except psycopg.Error as error:
-        said = str(error) if place.password is None else str(error).replace(place.password, "…")
-        raise InvalidInput(
-            f"the address {place}: {' '.join(said.split())}",
-            expected="postgresql://[user@]host[:port]/database/collection",
-            hint="percent-encode what is special in its parts, such as %40 for @",
-        ) from None
-    return {**_DEFAULTS, "application_name": "gnomon", **given}
-
-
-def _connect(options: dict[str, Any], place: PostgresAddress) -> psycopg.Connection[Any]:
-    session = psycopg.connect(autocommit=True, **options)
-    try:
-        session.execute(_SESSION.format(schema=sql.Identifier(place.collection)))
-    except BaseException:
-        session.close()
-        raise
-    return session
-
-
-@contextmanager
-def _connected(options: dict[str, Any], place: PostgresAddress) -> Iterator[psycopg.Connection[Any]]:
-    session = _connect(options, place)
-    try:
-        yield session
-    finally:
-        session.close()
-
-
-def _rights(session: psycopg.Connection[Any], place: PostgresAddress) -> tuple[bool, bool, bool, bool]:
-    """Whether the schema and its tables are there, and whether the user may look into it and write."""
-    schema = _quoted(place.collection)
-    names = {"meta": f"{schema}.meta", "documents": f"{schema}.documents", "schema": place.collection}
-    try:
-        row = session.execute(_RIGHTS, names).fetchone()
-    except psycopg.errors.InsufficientPrivilege:  # to_regclass looks into the schema
-        return True, False, False, False
-    return row if row is not None else (False, False, True, True)
-
-
-def _require_server(session: psycopg.Connection[Any], place: PostgresAddress) -> None:
-    if session.info.server_version < _OLDEST * 10_000:
-        raise InvalidInput(
-            f"the server of {place} is PostgreSQL {session.info.server_version // 10_000}",
-            expected=f"PostgreSQL {_OLDEST} or later",
-            hint="upgrade the server, or take another one",
-        )
-    encoding = session.info.parameter_status("server_encoding")
-    if encoding != "UTF8":
-        raise InvalidInput(
-            f"the database of {place} has the encoding {encoding}",
-            expected="a database with the encoding UTF8",
-            hint="make one: createdb --encoding=UTF8 --template=template0 NAME",
-        )
-
-
-def _not_found(place: PostgresAddress) -> CollectionNotFound:
-    return CollectionNotFound(
-        f"no collection at {place}",
-        expected=f"a schema {place.collection} with gnomon's tables in that database",
-        hint=f"make one: gnomon index PATH --into {shlex.quote(str(place))}",
-    )
+    with translated(place), connected(libpq_options(place), place) as session:
+        require_server(session, place)
+        return bool(rights(session, place)[1])
 
 
 def _key(place: PostgresAddress, name: str) -> int:
@@ -447,7 +393,3 @@ def _key(place: PostgresAddress, name: str) -> int:
 def _holds(held: _Held) -> str:
     unsigned = held.key & (2**64 - 1)
     return _HOLDS.format(pid=held.session.info.backend_pid, high=unsigned >> 32, low=unsigned & 0xFFFFFFFF)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -27,6 +27,7 @@ from gnomon.core.files import is_file
 from gnomon.core.forking import leak
 
 FILE = "collection.db"
+_MAX_MESSAGES = 100  # of SQLite's integrity check
 _CHECKED_BYTES = 16 << 20
 """The largest file that `SqliteBackend.fault` checks: 2 ms a MB."""
 
@@ -133,6 +134,27 @@ class SqliteBackend:
         with self.transaction(writes=False) as connection:
             found = str(connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one())
         return None if found == "ok" else found
+
+    def check(self) -> list[str]:
+        """SQLite's integrity_check: every page, every index."""
+        with self.transaction(writes=False) as connection:
+            found = [str(row[0]) for row in connection.exec_driver_sql(f"PRAGMA integrity_check({_MAX_MESSAGES})")]
+        return [] if found == ["ok"] else found
+
+    def broken_references(self) -> list[str]:
+        """See `Backend`."""
+        with self.transaction(writes=False) as connection:
+            return [f"{row[0]} to {row[2]}" for row in connection.exec_driver_sql("PRAGMA foreign_key_check")]
+
+    def rebuild_indexes(self) -> None:
+        """See `Backend`."""
+        with self.transaction(writes=True) as connection:
+            connection.exec_driver_sql("REINDEX")
+
+    @property
+    def recovery(self) -> str:
+        """See `Backend`."""
+        return f"to recover what is readable: sqlite3 {self.path} .recover"
 
     def size(self) -> int:
         """Bytes of the file and of its write-ahead log."""

@@ -15,7 +15,7 @@ from gnomon.migrate import log_tail, plan, request_stop, status
 from gnomon.serve import migrations
 from gnomon.serve.errors import Conflict
 from gnomon.serve.json_body import JsonRoute
-from gnomon.serve.redaction import public_names, without_folder
+from gnomon.serve.redaction import public_names, without_place
 from gnomon.serve.schemas.migrations import (
     MigrationList,
     MigrationLog,
@@ -121,7 +121,7 @@ async def get_migration_log(
     state = state_of(request)
     folder = state.collections.get(collection).internals.folder
     found = await state.work.run(log_tail, folder, lines)
-    return MigrationLog(lines=without_folder(list(found), folder, collection))
+    return MigrationLog(lines=without_place(list(found), folder, collection))
 
 
 @router.get("/migrations/current/events", dependencies=_READ, response_class=StreamingResponse, responses=_EVENTS)

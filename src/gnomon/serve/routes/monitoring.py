@@ -12,7 +12,7 @@ from gnomon.kernels.drift import cusum_limit
 from gnomon.monitor import MonitorSettings, monitor, monitor_history
 from gnomon.serve.json_body import JsonRoute
 from gnomon.serve.json_response import json_response
-from gnomon.serve.redaction import public_names, without_folder
+from gnomon.serve.redaction import public_names, without_place
 from gnomon.serve.schemas.monitoring import CollectionHealth, LoggedQueries, MonitorRequest
 from gnomon.serve.security.access import requires
 from gnomon.serve.state import state_of
@@ -47,7 +47,7 @@ def _health(kb: Collection, name: str, runs: int) -> dict[str, Any]:
 
 
 def _public(kb: Collection, name: str, report: dict[str, Any]) -> Any:
-    return public_names(without_folder(report, kb.internals.folder, name))
+    return public_names(without_place(report, kb.internals.address, name))
 
 
 @router.post("/monitor", dependencies=[Depends(requires("admin"))], response_model=dict[str, Any])
