@@ -112,6 +112,14 @@ def _result(findings: Sequence[DoctorFinding], seconds: float) -> Text:
 # Options that apply to other stores only.
 _STORE_OPTIONS = ("--model", "--texts", "--text", "--vector")
 
+Examined = Annotated[
+    str,
+    typer.Argument(
+        help="A collection: a folder or postgresql://host/database/collection; or another store.",
+        metavar="PLACE",
+        show_default=False,
+    ),
+]
 Sample = Annotated[
     int | None,
     typer.Option(help="Texts to encode again (200; of other stores 64).", metavar="N", show_default=False),
@@ -138,14 +146,7 @@ TextsFile = Annotated[
     )
 )
 def doctor(
-    place: Annotated[
-        str,
-        typer.Argument(
-            help="A collection: a folder or postgresql://host/database/collection; or another store.",
-            metavar="PLACE",
-            show_default=False,
-        ),
-    ],
+    place: Examined,
     fix: Annotated[bool, typer.Option("--fix", help="Fix what can be fixed; documents are never changed.")] = False,
     sample: Sample = None,
     *,

@@ -79,6 +79,14 @@ Sparse = Annotated[
     ),
 ]
 
+Into = Annotated[
+    Place,
+    typer.Option(
+        help="The collection: a folder, or postgresql://host/database/collection; made where there is none.",
+        parser=place,
+    ),
+]
+
 
 @app.command(
     epilog=example(
@@ -94,13 +102,7 @@ def index(
     paths: Annotated[
         list[str], typer.Argument(help="Files and folders, also s3://BUCKET/FOLDER and others.", metavar="PATH")
     ],
-    into: Annotated[
-        Place,
-        typer.Option(
-            help="The collection: a folder, or postgresql://host/database/collection; made where there is none.",
-            parser=place,
-        ),
-    ],
+    into: Into,
     model: Annotated[
         str | None, typer.Option(help="A name from `gnomon models`, PROVIDER:MODEL, a hub id or a folder.")
     ] = None,

@@ -32,8 +32,8 @@ def integrity(context: CheckContext) -> Iterator[Diagnosis]:
             "error",
             message="the catalog is damaged" + (" in its indexes only" if only_indexes else ""),
             count=len(messages),
-            explanation="The database finds it inconsistent: a disk error, a copy made while it was written, or a crash "
-            "of the machine. Searches may miss documents or fail.",
+            explanation="The database finds it inconsistent: a disk error, a copy made while it was written, or a "
+            "crash of the machine. Searches may miss documents or fail.",
             advice="rebuild the indexes of its tables: --fix"
             if only_indexes
             else f"restore it from a backup, or index into a new collection; {context.catalog.backend.recovery}",
