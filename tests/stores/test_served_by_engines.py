@@ -1,4 +1,4 @@
-"""Collections whose vectors are in LanceDB, Qdrant and Milvus: the same hits as with a local index, whatever happens."""
+"""Collections whose vectors are in LanceDB, Qdrant and Milvus: the same scores as with a local index."""
 
 from __future__ import annotations
 
