@@ -17,6 +17,7 @@ from gnomon.collection import Collection
 from gnomon.collection.indexes.store_index import StoreIndex, store_name
 from gnomon.core.errors import InvalidInput, LaggingStore, ServerUnreachable, StoreChanged, WordsOnly
 from gnomon.core.stores import StoreItems
+from gnomon.doctor import examine
 from gnomon.stores import faiss
 from gnomon.stores.faiss import FaissStore
 from gnomon.testing import HashEncoder, LateHashEncoder
@@ -231,3 +232,27 @@ def test_what_no_store_takes_is_refused_before_anything_is_built(tmp_path: pathl
         gnomon.open(tmp_path / "late", encoder=LateHashEncoder(16), store=f"faiss://{tmp_path}/late")
     with pytest.raises(InvalidInput, match="made with"):
         gnomon.open(tmp_path / "kb", encoder=ENCODER, store="faiss:///elsewhere")
+
+
+@pytest.mark.parametrize("change", ["more", "less", "other", "gone", "none"])
+def test_the_doctor_names_what_is_wrong_and_fills_it_anew(kb: Collection, change: str) -> None:
+    right, store = found(kb), store_of(kb).store
+    ids = store.ids()
+    _, vectors = store.vectors_of(ids)
+    nothing = [""] * len(ids)
+    others = StoreItems(
+        ids + (1000 if change == "more" else 0), gnomon.Vectors(-vectors.data, vectors.space), nothing, nothing,
+        [{}] * len(ids), [{}] * len(ids),
+    )  # fmt: skip
+    if change == "less":
+        store.delete(ids[:7])
+    elif change == "gone":
+        store.drop()
+    elif change != "none":
+        store.upsert(others)
+    findings = [each for each in examine(kb, sample=1).findings if each.check.startswith("store")]
+    counts = {"more": [60], "less": [7], "other": [60], "gone": [1], "none": []}[change]
+    assert [each.count for each in findings] == counts
+    report = examine(kb, sample=1, fix=True)
+    assert not [each for each in report.findings if each.check.startswith("store")]
+    assert found(kb) == right

@@ -13,7 +13,15 @@ from gnomon.collection.collection import Collection
 from gnomon.core.errors import GnomonError, InvalidInput
 from gnomon.core.progress import Progress, ProgressCallback, accepts_say, no_progress
 from gnomon.core.space import Space
-from gnomon.doctor import catalog_checks, index_checks, model_checks, sparse_checks, text_checks, vector_checks
+from gnomon.doctor import (
+    catalog_checks,
+    index_checks,
+    model_checks,
+    sparse_checks,
+    store_checks,
+    text_checks,
+    vector_checks,
+)
 from gnomon.doctor.context import CheckContext
 from gnomon.doctor.report import Diagnosis, DoctorFinding, DoctorReport, SpaceSummary
 
@@ -33,6 +41,7 @@ _CHECKS: tuple[tuple[str, Callable[[CheckContext], Iterator[Diagnosis]]], ...] =
     ("files", text_checks.sources),
     ("journal", catalog_checks.journal),
     ("indexes", index_checks.indexes),
+    ("stores", store_checks.stores),
 )
 
 

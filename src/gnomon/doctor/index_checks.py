@@ -72,6 +72,8 @@ def _state(folder: Path, state: IndexState, context: CheckContext) -> list[str]:
 
 def _dense(context: CheckContext, folder: Path, state: IndexState, *, version: Version) -> Iterator[str]:
     """Faults of the vectors on disk. Their position in the journal is read before the catalog is."""
+    if version.retrieval.store is not None:
+        return  # another check reports of it
     if state.dense_seq < 0:
         return  # few, or not saved yet: they are read from the catalog
     try:

@@ -226,6 +226,12 @@ class DerivedIndexes:
             view = self._update(_WRITING_S, rebuild=True)
         return view if view is not None and view is not damaged else self.refresh()
 
+    def refill_store(self) -> None:
+        """Delete the engine's collection, if any is there, and fill it from the catalog. Raises as `refresh` does."""
+        if self.store is not None:
+            self.store.drop()
+        self.refresh(save=True)
+
     def close(self) -> None:
         """End the thread, and save what is not on disk yet."""
         self._worker.close()
