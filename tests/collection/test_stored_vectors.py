@@ -1,9 +1,10 @@
-"""Each vector is kept once: in the catalog, in half precision; of few there are none in the index's files."""
+"""Each vector and each text is kept once, in the catalog; few vectors are in no other file."""
 
 from __future__ import annotations
 
 import shutil
 import sqlite3
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +13,12 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from gnomon.collection import Collection
-from gnomon.collection.catalog import vector_cache
+from gnomon.collection import Collection, version_manager
+from gnomon.collection.catalog import chunk_texts, vector_cache
 from gnomon.collection.catalog.schema import vector_checksum
 from gnomon.core.vectors import Vectors
 from gnomon.testing.toys import HashEncoder
+from gnomon.text.chunk import ChunkSettings
 
 DIM = 64
 Found = list[tuple[str, float]]
@@ -125,3 +127,102 @@ def test_a_search_reads_them_while_another_process_has_the_files_locked(
     again = opened()
     with FileLock(tmp_path / "kb" / "derived" / "v0001" / "lock"):
         assert dense(again) == first
+
+
+def test_pruning_stores_what_an_older_gnomon_wrote_in_its_short_form(
+    kb: Collection, opened: Callable[..., Collection], tmp_path: Path
+) -> None:
+    first = dense(kb)
+    before = rows(tmp_path / "kb", EVERYTHING)
+    kb.close()
+    make_whole(tmp_path / "kb")
+    make_own_texts(kb, tmp_path / "kb")
+    again = opened()
+    assert dense(again) == first
+    freed = again.prune()
+    assert freed.rewritten == 2 * len(before)
+    assert rows(tmp_path / "kb", EVERYTHING) == before
+    assert again.prune().rewritten == 0
+    assert dense(again) == first
+
+
+EVERYTHING = (
+    "SELECT v.id, v.text_hash, v.data, v.checksum, c.id, c.text FROM vectors v JOIN chunks c USING (text_hash) "
+    "ORDER BY v.id"
+)
+
+
+def make_own_texts(kb: Collection, folder: Path) -> None:
+    """Chunks with texts of their own, as an older gnomon kept them."""
+    connection = sqlite3.connect(folder / "collection.db")
+    for row_id, start, end, body in connection.execute(
+        'SELECT c.id, c.start, c."end", d.body FROM chunks c JOIN documents d ON d.id = c.document_id'
+    ).fetchall():
+        text = zlib.decompress(body).decode()[start:end]
+        connection.execute("UPDATE chunks SET text = ? WHERE id = ?", (text, row_id))
+    connection.commit()
+    connection.close()
+
+
+def test_pruning_that_is_killed_goes_on_where_it_was(
+    kb: Collection, opened: Callable[..., Collection], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, before = dense(kb), rows(tmp_path / "kb", EVERYTHING)
+    kb.close()
+    make_whole(tmp_path / "kb")
+    monkeypatch.setattr(version_manager, "_BATCH", 1)
+    put, left = vector_cache.to_short_bytes, [2]
+
+    def cut_off(given: np.ndarray) -> list[bytes]:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return put(given)
+
+    again = opened()
+    with monkeypatch.context() as patch:
+        patch.setattr(vector_cache, "to_short_bytes", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            again.prune()
+    assert sorted({len(data) for _, data in rows(tmp_path / "kb")}) == [2 * DIM, 4 * DIM]
+    assert dense(again) == first
+    assert again.prune().rewritten == len(before) - 2
+    assert rows(tmp_path / "kb", EVERYTHING) == before
+
+
+def test_a_changed_vector_keeps_its_damage_for_the_doctor_to_find(
+    kb: Collection, opened: Callable[..., Collection], tmp_path: Path
+) -> None:
+    kb.close()
+    make_whole(tmp_path / "kb")
+    connection = sqlite3.connect(tmp_path / "kb" / "collection.db")
+    connection.execute("UPDATE vectors SET checksum = checksum + 1 WHERE id = 2")
+    connection.commit()
+    connection.close()
+    assert opened().prune().rewritten == len(rows(tmp_path / "kb")) - 1
+
+
+def test_a_short_document_is_kept_once_and_a_long_one_has_its_passages_beside(
+    opened: Callable[..., Collection], tmp_path: Path
+) -> None:
+    kb = opened()
+    long = " ".join(f"word{number} of a long story" for number in range(900))
+    kb.add([{"id": "short", "text": "The gnomon casts a shadow."}, {"id": "long", "text": long}])
+    assert len(long) > chunk_texts.SPAN_CHARACTERS
+    held = rows(tmp_path / "kb", "SELECT d.key, c.text FROM chunks c JOIN documents d ON d.id = c.document_id")
+    assert {(key, bool(text)) for key, text in held} == {("short", False), ("long", True)}
+    (hit,) = kb.search("shadow", k=1, mode="lexical")
+    assert hit.text == "The gnomon casts a shadow."
+    assert kb.search("word899", k=1, mode="lexical")[0].text in long
+
+
+def test_a_new_version_and_a_new_index_read_the_texts_of_documents(
+    kb: Collection, opened: Callable[..., Collection], tmp_path: Path
+) -> None:
+    expected = [hit.text for hit in kb.search("shadow tea", k=3)]
+    kb.versions.add(kb.encoder, chunking=ChunkSettings(max_tokens=24, overlap=4))
+    kb.versions.backfill("v2")
+    assert {text for (text,) in rows(tmp_path / "kb", "SELECT text FROM chunks")} == {""}
+    kb.close()
+    shutil.rmtree(tmp_path / "kb" / "derived")
+    assert [hit.text for hit in opened().search("shadow tea", k=3)] == expected

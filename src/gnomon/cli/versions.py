@@ -231,6 +231,7 @@ def print_freed(console: Console, freed: PruneReport) -> None:
 
     parts = [counted(freed.chunks, "chunk"), counted(freed.vectors, "vector")]
     parts += [f"the indexes in {', '.join(freed.folders)}"] if freed.folders else []
+    parts += [f"{counted(freed.rewritten, 'row')} stored shorter"] if freed.rewritten else []
     said = f"{', '.join(parts)}; {size(freed.bytes)} given back to the disk"
     console.print()
     print_rows(console, [(Text("freed", style="dim"), Text(said))])

@@ -10,6 +10,7 @@ import numpy as np
 from sqlalchemy import Connection, select
 
 from gnomon.collection.catalog import schema, vector_cache
+from gnomon.collection.catalog.chunk_texts import BODY, with_texts
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.serving.snapshot import Snapshot
 from gnomon.collection.settings import By, Mode
@@ -133,7 +134,7 @@ def chunk_texts(connection: Connection, chunking_id: int) -> list[ChunkText]:
     """Every chunk with its document, title and headings: what pseudo-queries are made from."""
     chunk, document = schema.chunks.c, schema.documents.c
     rows = connection.execute(
-        select(chunk.id, document.key, chunk.text, chunk.ordinal, document.title, chunk.heading)
+        select(schema.chunks, document.key, document.title, BODY)
         .join_from(schema.chunks, schema.documents, document.id == chunk.document_id)
         .where(chunk.chunking_id == chunking_id)
         .order_by(chunk.id)
@@ -147,5 +148,5 @@ def chunk_texts(connection: Connection, chunking_id: int) -> list[ChunkText]:
             title=row.title,
             heading=tuple(json.loads(row.heading)),
         )
-        for row in rows
+        for row in with_texts(rows)
     ]

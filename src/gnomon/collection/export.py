@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, select
 
 from gnomon.collection.catalog import queries, schema
+from gnomon.collection.catalog.chunk_texts import BODY, with_texts
 from gnomon.collection.catalog.versions import Version
 from gnomon.core.batching import in_blocks
 from gnomon.core.contracts import Array
@@ -75,14 +76,14 @@ def _chunk_rows(connection: Connection, ids: Array) -> list[dict[str, Any]]:
     chunk, document = schema.chunks.c, schema.documents.c
     columns = (chunk.ordinal, chunk.start, chunk.end, chunk.text, chunk.heading, chunk.tokens)
     wanted = (
-        select(chunk.id.label("chunk_id"), document.key.label("document"), *columns)
+        select(chunk.id.label("chunk_id"), document.key.label("document"), *columns, BODY)
         .join_from(schema.chunks, schema.documents, document.id == chunk.document_id)
         .order_by(chunk.id)
     )
     rows: list[dict[str, Any]] = []
     for block in in_blocks(ids.tolist(), schema.IN_VALUES):
-        found = connection.execute(wanted.where(chunk.id.in_(block))).mappings()
-        rows += [{**row, "heading": json.loads(row["heading"])} for row in found]
+        found = with_texts(connection.execute(wanted.where(chunk.id.in_(block))))
+        rows += [{**vars(row), "heading": json.loads(row.heading)} for row in found]
     return rows
 
 

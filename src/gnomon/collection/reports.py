@@ -194,13 +194,17 @@ class SwitchReport:
 
 @dataclass(frozen=True, slots=True)
 class PruneReport:
-    """What pruning deleted: chunks, vectors, tokenizers, folders of indexes, and bytes on disk."""
+    """What pruning deleted: chunks, vectors, tokenizers, folders of indexes, and bytes on disk.
+
+    `rewritten` are rows of an older gnomon that are stored in a shorter form now: vectors and texts.
+    """
 
     chunks: int = 0
     vectors: int = 0
     tokenizers: int = 0
     folders: tuple[str, ...] = ()
     bytes: int = 0
+    rewritten: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """A plain mapping."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, delete, exists, func, insert, select, update
 
-from gnomon.collection.catalog import mutations, schema, spaces, versions
+from gnomon.collection.catalog import chunk_texts, mutations, schema, spaces, vector_cache, versions
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.store_records import filled_store
 from gnomon.collection.catalog.versions import (
@@ -39,13 +39,16 @@ _BATCH = 2000
 
 
 def prune(catalog: Catalog, *, vacuum: bool = False) -> PruneReport:
-    """Delete it all, and with `vacuum` give the space back to the disk, which takes long and twice the space.
+    """Delete it all, store what is left in its shortest form, and with `vacuum` give the space back to the disk.
 
+    That takes long, and twice the space until it ends; a run that was cut off goes on where it was.
     Vectors of documents' texts are deleted where no kept version has the space, or no chunk the text.
     """
     before = _size(catalog)
     chunks = _all(catalog, _chunks)
     vectors = _all(catalog, _vectors_of_spaces) + _all(catalog, _vectors_of_texts)
+    rewritten = _all(catalog, partial(vector_cache.shorten, limit=_BATCH))
+    rewritten += _all(catalog, partial(chunk_texts.drop_copies, limit=_BATCH))
     with catalog.write() as connection:
         tokenizers = _tokenizers(connection)
     with catalog.read() as connection:
@@ -58,7 +61,7 @@ def prune(catalog: Catalog, *, vacuum: bool = False) -> PruneReport:
         catalog.vacuum()
     _drop_stores(catalog, gone)
     names = tuple(path.name for path in folders)
-    return PruneReport(chunks, vectors, tokenizers, names, max(0, before - _size(catalog)))
+    return PruneReport(chunks, vectors, tokenizers, names, max(0, before - _size(catalog)), rewritten)
 
 
 def _drop_stores(catalog: Catalog, gone: Sequence[Version]) -> None:
@@ -76,7 +79,7 @@ def _drop_stores(catalog: Catalog, gone: Sequence[Version]) -> None:
 
 
 def _all(catalog: Catalog, batch: Callable[[Connection, int], tuple[int, int] | None]) -> int:
-    """Batch after batch, each beginning after the last row of the one before. Returns how many rows were deleted."""
+    """Batch after batch, each beginning after the last row of the one before. Returns how many rows were changed."""
     removed, after = 0, 0
     while True:
         with catalog.write() as connection:

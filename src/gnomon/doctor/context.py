@@ -10,6 +10,7 @@ import numpy as np
 from sqlalchemy import Connection, select
 
 from gnomon.collection.catalog import schema, versions
+from gnomon.collection.catalog.chunk_texts import BODY, with_texts
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.queries import chunks_of
 from gnomon.collection.catalog.versions import Version, VersionState
@@ -115,12 +116,12 @@ def describe_chunks(connection: Connection, ids: Sequence[int]) -> tuple[str, ..
     """A few chunks for people: the document, the place in it, and how the text begins."""
     chunk, document = schema.chunks.c, schema.documents.c
     rows = connection.execute(
-        select(document.key, chunk.start, chunk.end, chunk.text)
+        select(document.key, chunk.start, chunk.end, chunk.text, BODY)
         .join_from(schema.chunks, schema.documents, document.id == chunk.document_id)
         .where(chunk.id.in_(sorted(ids)[:MAX_EXAMPLES]))
         .order_by(chunk.id)
     )
-    return tuple(f"{row.key}, {row.start} to {row.end}: {excerpt(row.text)}" for row in rows)
+    return tuple(f"{row.key}, {row.start} to {row.end}: {excerpt(row.text)}" for row in with_texts(rows))
 
 
 def excerpt(text: str) -> str:

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from sqlalchemy import Connection, func, select
 
 from gnomon.collection.catalog import mutations, queries, schema, vector_cache
@@ -138,10 +139,11 @@ def _decompressed(row: Any) -> str | None:
 
 def _belongs(chunk: Any, title: str, text: str) -> bool:
     """Whether a passage is the text at its place, and its hash is of what was embedded."""
-    if chunk.text != text[chunk.start : chunk.end]:
+    own = chunk.text or text[chunk.start : chunk.end]
+    if own != text[chunk.start : chunk.end]:
         return False
     heading = tuple(json.loads(chunk.heading))
-    possible = embedded_texts(title, heading, chunk.text)
+    possible = embedded_texts(title, heading, own)
     return any(vector_cache.hash_of(each) == chunk.text_hash for each in possible)
 
 
@@ -266,8 +268,8 @@ def duplicates(context: CheckContext) -> Iterator[Diagnosis]:
         total = connection.execute(select(func.count()).select_from(schema.chunks).where(of)).scalar_one()
         examples = []
         for row in rows[:MAX_EXAMPLES]:
-            text = connection.execute(select(chunk.text).where(chunk.id == row.first)).scalar_one()
-            examples.append(f"{row.n} times: {excerpt(text)}")
+            _, _, texts = queries.texts_of(connection, np.array([row.first], dtype=np.int64))
+            examples.append(f"{row.n} times: {excerpt(''.join(texts))}")
     extra = sum(row.n - 1 for row in rows)
     if extra:
         yield Diagnosis(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Select, delete, exists, func, select
 
+from gnomon.collection.catalog import queries as catalog_queries
 from gnomon.collection.catalog import schema, vector_cache
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.versions import Version, VersionState
@@ -406,6 +407,6 @@ def _examples(context: CheckContext, version: Version, entries: Sequence[VectorE
 
 
 def _text(connection: Connection, text_hash: bytes) -> str:
-    chunk = schema.chunks.c
-    found = connection.execute(select(func.min(chunk.text)).where(chunk.text_hash == text_hash)).scalar_one()
-    return excerpt(found or "")
+    found = connection.execute(select(func.min(schema.chunks.c.id)).where(schema.chunks.c.text_hash == text_hash))
+    _, _, texts = catalog_queries.texts_of(connection, np.array([found.scalar_one() or 0], dtype=np.int64))
+    return excerpt("".join(texts))

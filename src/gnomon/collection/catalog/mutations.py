@@ -28,6 +28,7 @@ from sqlalchemy import (
 )
 
 from gnomon.collection.catalog import fields, schema
+from gnomon.collection.catalog.chunk_texts import stored_text, stored_texts
 from gnomon.collection.catalog.dialect import next_ids, upsert
 from gnomon.collection.catalog.fields import FieldTypes, Misfits, metadata_json
 from gnomon.collection.catalog.queries import at_or_below
@@ -264,6 +265,7 @@ def remove_documents(connection: Connection, keys: Iterable[str], counted: int |
 def add_chunks(connection: Connection, chunking_id: int, chunks: Mapping[int, Sequence[Chunk]]) -> int:
     """Insert chunks of documents (by row id) that have none of this chunking. Returns how many."""
     rows = [_chunk_row(of, chunking_id, chunk) for of, each in chunks.items() for chunk in each]
+    rows = [{**row, "text": text} for row, text in zip(rows, stored_texts(connection, rows), strict=True)]
     if rows:
         _insert_chunks(connection, rows)
     return len(rows)
@@ -321,7 +323,7 @@ def _apply(connection: Connection, chunking_id: int, plan: BatchPlan) -> Catalog
     first = next_ids(connection, schema.documents, len(new)) if new else 0
     for row_id, (key, planned, chunked) in enumerate(new, first):
         documents.append(_document_row(row_id, key, planned, document=chunked.document))
-        chunks.extend(_chunk_row(row_id, chunking_id, chunk) for chunk in chunked.chunks)
+        chunks.extend(_chunk_rows(row_id, chunking_id, chunked))
     if documents:
         connection.execute(insert(schema.documents), documents)
     if chunks:
@@ -376,14 +378,20 @@ def _document_row(row_id: int, key: str, planned: PlannedDocument, *, document: 
     }
 
 
-def _chunk_row(document_id: int, chunking_id: int, chunk: Chunk) -> dict[str, Any]:
+def _chunk_rows(document_id: int, chunking_id: int, chunked: ChunkedDocument) -> Iterator[dict[str, Any]]:
+    for chunk in chunked.chunks:
+        text = stored_text(chunked.document.text, chunk.start, chunk.end, text=chunk.text)
+        yield _chunk_row(document_id, chunking_id, chunk, text=text)
+
+
+def _chunk_row(document_id: int, chunking_id: int, chunk: Chunk, *, text: str | None = None) -> dict[str, Any]:
     return {
         "document_id": document_id,
         "chunking_id": chunking_id,
         "ordinal": chunk.ordinal,
         "start": chunk.start,
         "end": chunk.end,
-        "text": chunk.text,
+        "text": chunk.text if text is None else text,
         "tokens": chunk.tokens,
         "heading": _heading_json(chunk.heading),
         "text_hash": chunk.text_hash,

@@ -18,6 +18,7 @@ import numpy as np
 from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, exists, func, not_, or_, select
 
 from gnomon.collection.catalog import schema, vector_cache
+from gnomon.collection.catalog.chunk_texts import BODY, texts_of_rows, with_texts
 from gnomon.collection.catalog.dialect import plain
 from gnomon.collection.catalog.versions import SparseModel
 from gnomon.core.batching import in_blocks
@@ -59,6 +60,7 @@ _SHOWN = (
         schema.chunks.c.start,
         schema.chunks.c.end,
         schema.chunks.c.location,
+        BODY,
     )
     .join_from(schema.chunks, schema.documents, schema.documents.c.id == schema.chunks.c.document_id)
     .where(schema.chunks.c.id.in_(bindparam("ids", expanding=True)))
@@ -196,15 +198,14 @@ def texts_of(connection: Connection, ids: Array) -> tuple[Array, list[str], list
     found, titles, texts = [], [], []
     for block in _blocks(ids):
         rows = connection.execute(
-            select(chunk.id, document.title, chunk.heading, chunk.text)
+            select(chunk.id, document.title, chunk.heading, chunk.text, chunk.start, chunk.end, BODY)
             .join_from(schema.chunks, schema.documents, document.id == chunk.document_id)
             .where(chunk.id.in_(block))
             .order_by(chunk.id)
-        )
-        for chunk_id, title, heading, text in rows:
-            found.append(chunk_id)
-            titles.append(_with_headings(title, heading))
-            texts.append(text)
+        ).all()
+        found += [row.id for row in rows]
+        titles += [_with_headings(row.title, row.heading) for row in rows]
+        texts += [text or "" for text in texts_of_rows(rows)]  # of a damaged document all but the words are found
     return _ids(found), titles, texts
 
 
@@ -212,7 +213,7 @@ def chunk_rows(connection: Connection, ids: Sequence[int]) -> dict[int, Any]:
     """What a hit contains of each chunk, by chunk id, with its text's hash."""
     rows: dict[int, Any] = {}
     for block in _blocks(np.asarray(ids, dtype=np.int64)):
-        rows.update({row.id: row for row in connection.execute(_SHOWN, {"ids": block})})
+        rows.update({row.id: row for row in with_texts(connection.execute(_SHOWN, {"ids": block}))})
     return rows
 
 
@@ -380,12 +381,12 @@ def chunks_of(connection: Connection, ids: Sequence[int]) -> list[Chunk]:
     found = []
     for block in in_blocks(ids, schema.IN_VALUES):
         rows = connection.execute(
-            select(schema.chunks, document.key, document.title)
+            select(schema.chunks, document.key, document.title, BODY)
             .join_from(schema.chunks, schema.documents, document.id == chunk.document_id)
             .where(chunk.id.in_(block))
             .order_by(chunk.id)
         )
-        found += [_chunk(row) for row in rows]
+        found += [_chunk(row) for row in with_texts(rows)]
     return found
 
 

@@ -28,6 +28,9 @@ from gnomon.core.forking import leak
 
 FILE = "collection.db"
 _MAX_MESSAGES = 100  # of SQLite's integrity check
+_PAGE_SIZE = "page_size=8192"
+"""Of new catalogs: nine vectors of 384 dimensions fill 0.92 of such a page, four fill 0.81 of one of SQLite's usual
+4,096 bytes; with larger ones, small catalogs grow."""
 _CHECKED_BYTES = 16 << 20
 """The largest file that `SqliteBackend.fault` checks: 2 ms a MB."""
 
@@ -232,7 +235,7 @@ def _engine(address: str, busy_s: float, opened: weakref.WeakSet[sqlite3.Connect
     def _connect(connection: Any, _record: object) -> None:
         opened.add(connection)
         connection.isolation_level = None  # the "begin" event below executes BEGIN, sqlite3 must not
-        for pragma in pragmas if "mode=ro" in address else ("journal_mode=WAL", *pragmas):
+        for pragma in pragmas if "mode=ro" in address else (_PAGE_SIZE, "journal_mode=WAL", *pragmas):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "close")

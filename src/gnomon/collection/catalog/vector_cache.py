@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, and_, bindparam, func, or_, select, update
 
 from gnomon.collection.catalog import schema
 from gnomon.collection.catalog.dialect import upsert
@@ -211,6 +211,34 @@ def derive(connection: Connection, space_id: int, *, hashes: Sequence[bytes]) ->
     made = Vectors(rounding(space.vector_type)(whole.data), space, whole.starts)
     put(connection, space_id, "document", hashes=list(held), vectors=made)
     return set(held)
+
+
+def shorten(connection: Connection, after: int, *, limit: int) -> tuple[int, int] | None:
+    """Rewrite the next whole vectors after a row id in half precision, where `put` would store them so today.
+
+    A row keeps its id; one that does not match its checksum stays as it is. Returns how many were rewritten, and the
+    last row's id; None where there are no more.
+    """
+    vector, known = schema.vectors.c, schema.spaces.c
+    spaces = {
+        row.id: Space.from_json(json.loads(row.space)) for row in connection.execute(select(known.id, known.space))
+    }
+    short = {at: space for at, space in spaces.items() if _is_short(space, stored_type(space, "document"))}
+    whole = or_(*(and_(vector.space_id == at, func.length(vector.data) == 4 * each.dim) for at, each in short.items()))
+    if not short:
+        return None
+    own = select(vector.id, vector.space_id, vector.text_hash, vector.data, vector.checksum)
+    wanted = own.where(vector.id > after, vector.role == "document", whole).order_by(vector.id).limit(limit)
+    rows = connection.execute(wanted).all()
+    changed = []
+    for row in rows:
+        (data,) = to_short_bytes(from_bytes([row.data], "float32", short[row.space_id].dim)[0][None])
+        key = (row.space_id, "document", row.text_hash)
+        if len(data) < len(row.data) and row.checksum in (None, schema.vector_checksum(*key, row.data)):
+            changed.append({"of": row.id, "data": data, "checksum": schema.vector_checksum(*key, data)})
+    if changed:
+        connection.execute(update(schema.vectors).where(vector.id == bindparam("of")), changed)
+    return (len(changed), rows[-1].id) if rows else None
 
 
 def put(connection: Connection, space_id: int, role: Role, *, hashes: Sequence[bytes], vectors: Vectors) -> None:
