@@ -25,12 +25,30 @@ def change(folder: Path, statement: str, *values: object) -> None:
     connection.close()
 
 
-def test_a_passage_whose_text_was_changed_is_left_out_of_hits(kb: Collection, tmp_path: Path) -> None:
-    change(tmp_path / "kb", "UPDATE chunks SET text = replace(text, 'blue', 'bluf') WHERE text LIKE '%blue whale%'")
+OF_WHALES = "(SELECT id FROM documents WHERE key = 'docs/whales.txt')"
+
+
+@pytest.mark.parametrize(
+    ("statement", "value"),
+    [
+        (f"UPDATE chunks SET text = ? WHERE document_id IN {OF_WHALES}", "The bluf whale."),
+        (f"UPDATE documents SET body = ? WHERE id IN {OF_WHALES}", zlib.compress(b"The blue shark")),
+        (f"UPDATE documents SET body = ? WHERE id IN {OF_WHALES}", b"no zlib"),
+    ],
+    ids=["of its own", "of its document", "unreadable"],
+)
+def test_a_passage_whose_text_was_changed_is_left_out_of_hits(
+    kb: Collection, tmp_path: Path, statement: str, value: object
+) -> None:
+    change(tmp_path / "kb", statement, value)
     with pytest.warns(DamagedPassages, match="1 passages are left out, .* damaged: docs/whales.txt"):
         found = kb.search("blue whale", k=9)
     assert found
     assert "docs/whales.txt" not in [hit.document for hit in found]
+    kb.close()
+    shutil.rmtree(tmp_path / "kb" / "derived")
+    with gnomon.open(tmp_path / "kb", encoder=encoder()) as again:
+        assert again.search("green tea", k=1, mode="lexical"), "one damaged text does not keep words from being indexed"
 
 
 def test_a_document_whose_text_was_changed_is_refused(kb: Collection, tmp_path: Path) -> None:
