@@ -15,6 +15,7 @@ from sqlalchemy import Connection, select
 from gnomon import __version__
 from gnomon.collection import Collection, Version
 from gnomon.collection.catalog import fields, queries, schema, vector_cache, versions
+from gnomon.collection.catalog.chunk_texts import BODY, with_texts
 from gnomon.core.contracts import Array
 from gnomon.core.errors import CollectionDamaged, InvalidInput
 from gnomon.core.files import exists, replacing_folder, storage_errors
@@ -187,13 +188,13 @@ class _Export:
         chunk, document = schema.chunks.c, schema.documents.c
         names = (chunk.ordinal, chunk.start, chunk.end, chunk.text, chunk.heading, chunk.tokens, chunk.location)
         wanted = (
-            select(document.key.label("document"), *names, chunk.text_hash)
+            select(document.key.label("document"), *names, chunk.text_hash, BODY)
             .join_from(schema.chunks, schema.documents, document.id == chunk.document_id)
             .where(chunk.chunking_id == version.chunking_id)
             .order_by(document.id, chunk.ordinal)
         )
         for first, last in self._groups("exporting passages"):
-            rows = self._connection.execute(wanted.where(document.id.between(first, last))).all()
+            rows = with_texts(self._connection.execute(wanted.where(document.id.between(first, last))))
             if not rows:
                 continue
             self._counts[tables.CHUNKS] += len(rows)
