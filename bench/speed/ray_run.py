@@ -62,7 +62,7 @@ if cluster:
 (first, before), (last, after) = commits[0], commits[-1]
 print(json.dumps({
     "passages": report.chunks_added, "embedded": report.embedded, "seconds": seconds, "start_up": first,
-    "rate": (after - before) / (last - first), "encoder_seconds": report.embed_seconds,
+    "rate": (after - before) / max(last - first, 1e-9), "encoder_seconds": report.embed_seconds,
     "killed": how == "killed" and node is None,
 }))
 """

@@ -42,7 +42,7 @@ with gnomon.open(kb_path, settings=settings) as kb:
     ray = RaySettings(address, keep_shards=bool(int(keep)))
     report = kb.index(docs, options=IndexOptions(ray=ray), progress=tell)
     print("interrupted" if report.interrupted else "finished", flush=True)
-    said = [problem.reason for problem in report.problems if problem.kind != "unknown tokens"]
+    said = [one.reason for one in report.problems if one.kind not in ("unknown tokens", "boilerplate")]
     print(report.embedded, report.cached, report.indexed, *said, sep="\\n")
 """
 
