@@ -26,6 +26,8 @@ def connected(address: str, progress: ProgressCallback) -> Iterator[Any]:
     One that the caller is connected to already is used, and stays. Raises InvalidInput without ray and for what is no
     address, ServerUnreachable.
     """
+    if address != "auto":
+        _require_answer(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
@@ -34,8 +36,6 @@ def connected(address: str, progress: ProgressCallback) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    if address != "auto":
-        _require_answer(address)
     progress(Progress("connecting to Ray", message=f"Ray: {address}"))
     try:
         _init(ray, address)
