@@ -1,4 +1,8 @@
-"""Small folders and collections with a toy encoder: instant, no files of weights."""
+"""Small folders and collections with a toy encoder: instant, no files of weights.
+
+The tests of a module that says `ON_BOTH = True` run on SQLite, and as slow tests on PostgreSQL; those of them that
+are marked `sqlite` look into its file.
+"""
 
 from __future__ import annotations
 
@@ -32,14 +36,48 @@ def docs(tmp_path: Path) -> Path:
     return folder
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what asks for a place on both, where its module says so."""
+    if "backend" in metafunc.fixturenames and getattr(metafunc.module, "ON_BOTH", False):
+        both = ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)]
+        only = any(metafunc.definition.iter_markers("sqlite"))
+        metafunc.parametrize("backend", both[:1] if only else both, indirect=True)
+
+
+@pytest.fixture(scope="module")
+def backend(request: pytest.FixtureRequest) -> str:
+    """Where catalogs are: "sqlite" or "postgresql"."""
+    return str(getattr(request, "param", "sqlite"))
+
+
+@pytest.fixture(scope="module")
+def new_place(
+    backend: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[], str]]:
+    """Gives a place for a new collection: a folder, or an address in PostgreSQL."""
+    if backend == "sqlite":
+        yield lambda: str(tmp_path_factory.mktemp("place") / "kb")
+        return
+    server = request.getfixturevalue("_postgres_of_session")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GNOMON_HOME", str(tmp_path_factory.mktemp("home")))
+        yield server.url
+
+
 @pytest.fixture
-def opened(tmp_path: Path) -> Iterator[Callable[..., Collection]]:
-    """Opens the collection at tmp_path/kb, and closes it at the end."""
+def place(backend: str, new_place: Callable[[], str], tmp_path: Path) -> str:
+    """The place of the test's collection: tmp_path/kb, or an address."""
+    return str(tmp_path / "kb") if backend == "sqlite" else new_place()
+
+
+@pytest.fixture
+def opened(place: str) -> Iterator[Callable[..., Collection]]:
+    """Opens the collection at `place`, and closes it at the end."""
     made: list[Collection] = []
 
     def make(**options: object) -> Collection:
         options.setdefault("encoder", encoder())
-        made.append(gnomon.open(tmp_path / "kb", **options))  # type: ignore[arg-type]
+        made.append(gnomon.open(place, **options))  # type: ignore[arg-type]
         return made[-1]
 
     yield make

@@ -24,6 +24,8 @@ from gnomon.retrieve.where import from_mapping, parse
 from gnomon.testing.toys import HashEncoder
 from gnomon.text.field_types import iso_prefix
 
+ON_BOTH = True
+
 ODD = 'an "odd" name'
 VALUES: dict[str, list[Any]] = {
     "year": [2019, 2020, 2020.0, 0.5, -3, "2021", "n/a", None],
@@ -57,11 +59,11 @@ DOCUMENTS = documents(120)
 
 
 @pytest.fixture(scope="module")
-def big(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collection]:
+def big(new_place: Callable[[], str]) -> Iterator[Collection]:
     """A collection of DOCUMENTS, most with several chunks."""
     small = gnomon.CollectionSettings(chunk_tokens=24, chunk_overlap=0)
     encoder = HashEncoder(64, max_tokens=48)
-    with gnomon.open(tmp_path_factory.mktemp("kb"), encoder=encoder, settings=small) as kb:
+    with gnomon.open(new_place(), encoder=encoder, settings=small) as kb:
         kb.add(DOCUMENTS)
         yield kb
 
@@ -394,9 +396,9 @@ def test_following_gives_what_looking_anew_gives(shared: Collection, changes: li
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collection]:
+def shared(new_place: Callable[[], str]) -> Iterator[Collection]:
     """A collection that examples change one after the other."""
-    with gnomon.open(tmp_path_factory.mktemp("kb"), encoder=HashEncoder(8)) as kb:
+    with gnomon.open(new_place(), encoder=HashEncoder(8)) as kb:
         kb.add([{"id": "always", "text": "text", "metadata": {"n": 2}}])
         yield kb
 

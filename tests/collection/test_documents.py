@@ -14,6 +14,8 @@ from gnomon.collection import Collection
 from gnomon.core.errors import InvalidInput, SpaceMismatch
 from gnomon.testing.toys import HashEncoder
 
+ON_BOTH = True
+
 TEA = {"id": "tea", "title": "Tea", "text": "Green tea is brewed at seventy degrees.", "metadata": {"year": 2020}}
 WHALE = {"id": "whale", "text": "The blue whale is the largest animal.", "metadata": {"year": 2024, "tags": ["sea"]}}
 DIAL = {"id": "dial", "text": "The gnomon casts the shadow.\n\nIt stands on the sundial.", "source": "https://dial"}

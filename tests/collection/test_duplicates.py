@@ -11,6 +11,8 @@ from gnomon.answer.settings import AskSettings, ContextSettings
 from gnomon.collection import Collection
 from gnomon.core.vectors import Vectors
 
+ON_BOTH = True
+
 ARCHIVE = "The archive opens at nine on weekdays."
 OTHERS = {
     "closed": "The archive is closed on Sundays.",

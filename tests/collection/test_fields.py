@@ -16,6 +16,8 @@ from gnomon.collection import Collection
 from gnomon.collection.catalog.migrations import MIGRATIONS, _add_fields
 from gnomon.core.errors import InvalidInput
 
+ON_BOTH = True
+
 FILES = {
     "a.md": "---\nyear: 2023\ndate: 2023-04-01\ndraft: false\ntags: [ops, bak]\nzip: 00123\n---\nBackups run daily.\n",
     "b.md": "---\nyear: 2012\ndate: 2012-04-01\ndraft: true\ntags:\n  - ops\n---\nBackups ran on tape.\n",
@@ -101,6 +103,7 @@ def test_what_no_document_can_meet_is_refused(indexed: Collection, where: str, e
         indexed.ids(where)
 
 
+@pytest.mark.sqlite
 def test_the_hint_of_a_refusal_is_a_command_that_runs(indexed: Collection, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InvalidInput) as caught:
         indexed.ids("year = '2023'")
@@ -161,13 +164,14 @@ def test_a_change_is_seen_by_others_that_have_it_open(opened: Callable[..., Coll
     kb = opened()
     kb.add({"id": "a", "text": "a", "metadata": {"year": "2021"}})
     assert len(kb.chunk_ids("year = '2021'")) == 1
-    with gnomon.open(kb.internals.folder, create=False) as other:
+    with gnomon.open(kb.internals.catalog.address, create=False) as other:
         other.fields.set_type("year", "number")
     with pytest.raises(InvalidInput, match="no document can meet this"):
         kb.chunk_ids("year = '2021'")
     assert len(kb.chunk_ids("year = 2021")) == 1
 
 
+@pytest.mark.sqlite
 def test_fields_of_an_older_collection_are_inferred_from_what_is_stored(opened: Callable[..., Collection]) -> None:
     kb = opened()
     for name in ("year", "zip", "mine"):
@@ -210,8 +214,9 @@ def test_what_is_no_field_or_type_is_refused(opened: Callable[..., Collection], 
         opened().fields.set_type(name, to)
 
 
+@pytest.mark.sqlite
 def test_commands_show_fields(indexed: Collection, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = str(indexed.internals.folder)
+    folder = indexed.internals.catalog.address
     assert run(["fields", folder]) == 0
     assert "year    number   inferred  2 documents" in capsys.readouterr().out
     assert run(["fields", folder, "--set", "zip=number", "--json"]) == 0

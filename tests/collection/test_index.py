@@ -16,6 +16,8 @@ from gnomon.core.errors import InvalidInput
 from gnomon.core.progress import Progress
 from gnomon.testing.toys import HashEncoder
 
+ON_BOTH = True
+
 encoder = partial(HashEncoder, 64, max_tokens=48)
 
 
@@ -198,12 +200,12 @@ def test_rows_of_a_table_are_documents_of_one_file(opened, tmp_path: Path) -> No
     assert kb.status().documents == 2
 
 
-def test_two_writers_queue(opened, docs: Path, tmp_path: Path) -> None:
+def test_two_writers_queue(opened, docs: Path, place: str) -> None:
     opened()
     reports = []
 
     def work() -> None:
-        with gnomon.open(tmp_path / "kb", encoder=encoder()) as other:
+        with gnomon.open(place, encoder=encoder()) as other:
             reports.append(other.index([docs]))
 
     threads = [threading.Thread(target=work) for _ in range(4)]

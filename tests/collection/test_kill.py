@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -15,8 +16,11 @@ import pytest
 
 import gnomon
 from gnomon.collection import Collection, CollectionSettings
-from gnomon.collection.catalog.connection import Catalog
+from gnomon.collection.catalog.dialect import is_postgres
 from gnomon.testing.toys import HashEncoder
+from support.version_collections import catalog_at
+
+ON_BOTH = True
 
 encoder = partial(HashEncoder, 64, max_tokens=48)
 RUN = """
@@ -56,16 +60,17 @@ def answers(kb: Collection) -> list[list[tuple[str, int, float]]]:
     return [[(h.document, h.start, round(h.score, 5)) for h in hits] for hits in kb.search_many(QUERIES, k=20)]
 
 
-def check_consistent(folder: Path) -> int:
+def check_consistent(place: str) -> int:
     """The catalog is sound, each chunk has its document, vector and journal entry. Returns its documents."""
-    catalog = Catalog(folder, create=False)
+    catalog = catalog_at(place)
     with catalog.read() as connection:
 
         def one(query: str) -> int:
             return int(connection.exec_driver_sql(query).scalar_one())
 
-        assert connection.exec_driver_sql("PRAGMA integrity_check").scalar_one() == "ok"
-        assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
+        if not is_postgres(connection):
+            assert connection.exec_driver_sql("PRAGMA integrity_check").scalar_one() == "ok"
+            assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
         lacking = "SELECT count(*) FROM chunks WHERE text_hash NOT IN (SELECT text_hash FROM vectors)"
         assert one(lacking) == 0
         net = "SELECT coalesce(sum(CASE op WHEN '+' THEN 1 ELSE -1 END), 0) FROM journal"
@@ -75,7 +80,7 @@ def check_consistent(folder: Path) -> int:
     return documents
 
 
-def killed_runs(kb: Path, docs: Path, moments: int, seed: int) -> None:
+def killed_runs(kb: str, docs: Path, moments: int, seed: int) -> None:
     rng = random.Random(seed)
     acknowledged = 0
     for _ in range(moments):
@@ -92,17 +97,18 @@ def killed_runs(kb: Path, docs: Path, moments: int, seed: int) -> None:
 
 
 @pytest.mark.parametrize("moments", [4, pytest.param(20, marks=pytest.mark.slow)])
-def test_killed_at_random_moments(tmp_path: Path, moments: int) -> None:
+def test_killed_at_random_moments(new_place: Callable[[], str], tmp_path: Path, moments: int) -> None:
     write_folder(tmp_path / "docs")
-    with gnomon.open(tmp_path / "calm", encoder=encoder(), settings=SETTINGS) as calm:
+    place = new_place()
+    with gnomon.open(new_place(), encoder=encoder(), settings=SETTINGS) as calm:
         calm.index([tmp_path / "docs"])
         expected, status = answers(calm), calm.status()
-    killed_runs(tmp_path / "kb", tmp_path / "docs", moments, seed=moments)
-    with gnomon.open(tmp_path / "kb", encoder=encoder(), settings=SETTINGS) as kb:
+    killed_runs(place, tmp_path / "docs", moments, seed=moments)
+    with gnomon.open(place, encoder=encoder(), settings=SETTINGS) as kb:
         answers(kb)  # it can be searched as it is
         report = kb.index([tmp_path / "docs"])
         assert report.problems == ()
         assert answers(kb) == expected
         after = kb.status()
         assert (after.documents, after.chunks) == (status.documents, status.chunks)
-    assert check_consistent(tmp_path / "kb") == status.documents
+    assert check_consistent(place) == status.documents

@@ -24,6 +24,8 @@ from gnomon.index.multi_vector import MultiVectorIndex
 from gnomon.retrieve import NeighbourSettings, RocchioSettings
 from gnomon.testing.toys import HashEncoder, LateHashEncoder
 
+ON_BOTH = True
+
 TEXT = "the gnomon is what casts a shadow"
 
 
@@ -76,12 +78,15 @@ def test_changes_reach_the_index(late_kb: Collection, docs: Path) -> None:
     assert late_kb.search("kettles boil", mode="dense", k=1)[0].document == "docs/whales.txt"
 
 
-def test_indexes_are_rebuilt_from_the_catalog_without_the_model(late_kb: Collection, tmp_path: Path) -> None:
+@pytest.mark.sqlite
+def test_indexes_are_rebuilt_from_the_catalog_without_the_model(
+    late_kb: Collection, place: str, tmp_path: Path
+) -> None:
     before = [(hit.chunk_id, hit.score) for hit in late_kb.search("boiling water", mode="dense")]
     late_kb.close()
     shutil.rmtree(tmp_path / "kb" / "derived")
     encoder = late()
-    with gnomon.open(tmp_path / "kb", encoder=encoder) as again:
+    with gnomon.open(place, encoder=encoder) as again:
         found = [(hit.chunk_id, hit.score) for hit in again.search("boiling water", mode="dense")]
         assert again.status().derived[0].kind == "exact"
         assert again.index([tmp_path / "docs"], options=None).embedded == 0
@@ -90,21 +95,21 @@ def test_indexes_are_rebuilt_from_the_catalog_without_the_model(late_kb: Collect
     assert encoder.documents == {text for role, text in CANARIES if role == "document"}
 
 
-def test_it_is_examined_as_any_other(late_kb: Collection, tmp_path: Path) -> None:
+def test_it_is_examined_as_any_other(late_kb: Collection, place: str) -> None:
     late_kb.search("tea")
     late_kb.close()
-    with gnomon.open(tmp_path / "kb", encoder=late()) as kb:
+    with gnomon.open(place, encoder=late()) as kb:
         assert [finding.check for finding in examine(kb).findings if finding.severity != "info"] == []
         with kb.internals.catalog.write() as connection:
             connection.exec_driver_sql("UPDATE vectors SET data = substr(data, 1, length(data) - 1) WHERE id = 1")
         assert "wrong-length" in [finding.check for finding in examine(kb).findings]
 
 
-def test_a_model_that_changed_is_noticed(late_kb: Collection, tmp_path: Path) -> None:
+def test_a_model_that_changed_is_noticed(late_kb: Collection, place: str) -> None:
     late_kb.close()
     other = LateHashEncoder(64, salt="other", max_tokens=48)
     other.space = replace(other.space, fingerprint=late().space.fingerprint)
-    with gnomon.open(tmp_path / "kb", encoder=other) as kb, pytest.raises(gnomon.SpaceMismatch, match="canary"):
+    with gnomon.open(place, encoder=other) as kb, pytest.raises(gnomon.SpaceMismatch, match="canary"):
         kb.search("tea", mode="dense")
 
 

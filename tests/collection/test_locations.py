@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+ON_BOTH = True
+
 FRONT = "---\r\ntitle: A guide\r\nowners: [Kim, Lee]\r\n---\r\n"
 
 

@@ -15,6 +15,8 @@ from gnomon.core.similarity import normalise
 from gnomon.monitor.checks import check_canaries
 from support.metered_encoder import MeteredHashEncoder
 
+ON_BOTH = True
+
 
 def noisy(share: float, seed: int = 0) -> Callable[[np.ndarray], np.ndarray]:
     """Turns vectors by a random angle whose cosine is about 1 - share."""

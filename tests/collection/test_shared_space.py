@@ -15,6 +15,8 @@ from gnomon.core.space import Space
 from gnomon.migrate import MigrateSettings, migrate
 from support.metered_encoder import MeteredHashEncoder
 
+ON_BOTH = True
+
 TEXTS = ("the tide rises at noon", "copper roofs turn green", "ferries leave hourly", "ink fades in sunlight")
 
 

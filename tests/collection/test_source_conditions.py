@@ -17,6 +17,8 @@ from gnomon.core.documents import Document
 from gnomon.core.errors import InvalidInput
 from gnomon.testing.toys import HashEncoder
 
+ON_BOTH = True
+
 SHORT = {
     # File below the folder of all: the path that ids below its root begin with.
     "docs/sub/a.md": "sub/a.md",  # indexed first, so its folder keeps its own label

@@ -14,6 +14,8 @@ from gnomon.collection import Collection, IndexOptions
 from gnomon.core.errors import InvalidInput
 from gnomon.doctor import examine
 
+ON_BOTH = True
+
 
 def write(root: Path, **texts: str) -> Path:
     root.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,8 @@ from gnomon.doctor import examine
 from gnomon.retrieve import FuseSettings, SparseSettings
 from gnomon.testing import HashEncoder, SparseHashEncoder
 
+ON_BOTH = True
+
 DOCS = [
     {"id": f"d{n}", "text": f"document {n} about {word} and {word}"} for n, word in enumerate("ab cd ef gh ij".split())
 ]
@@ -25,8 +27,8 @@ def found(kb, text, mode="sparse", **more):
     return [hit.document for hit in kb.search(text, mode=mode, **more)]
 
 
-def test_a_third_list_that_follows_the_documents(tmp_path):
-    with opened(tmp_path / "kb") as kb:
+def test_a_third_list_that_follows_the_documents(place, tmp_path):
+    with opened(place) as kb:
         kb.add(DOCS)
         assert found(kb, "ef")[0] == "d2"
         assert set(kb.search("ef", mode="hybrid")[0].stages) == {"dense", "lexical", "sparse"}
@@ -34,23 +36,24 @@ def test_a_third_list_that_follows_the_documents(tmp_path):
         kb.remove("d2")
         assert found(kb, "ef") == ["new"]
         assert found(kb, "about", where="id = 'd3'") == ["d3"]
-    with opened(tmp_path / "kb") as kb:
+    with opened(place) as kb:
         assert found(kb, "ef") == ["new"]
         assert [each.name for each in kb.status().derived] == ["dense", "lexical", "sparse"]
         assert {each.state for each in kb.status().derived} == {"current"}
 
 
-def test_in_the_words_place(tmp_path):
+def test_in_the_words_place(place, tmp_path):
     retrieval = {"sparse": SparseSettings("sparse-hash-4096", place="instead")}
-    with opened(tmp_path / "kb", settings=CollectionSettings(retrieval=retrieval)) as kb:
+    with opened(place, settings=CollectionSettings(retrieval=retrieval)) as kb:
         kb.add(DOCS)
         assert set(kb.search("ef about", mode="hybrid")[0].stages) == {"dense", "sparse"}
         assert found(kb, "ef", mode="lexical") == ["d2"]
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("damage", ["gone", "bytes", "state"])
-def test_what_is_derived_is_made_again_without_embedding(damage, tmp_path):
-    with opened(tmp_path / "kb") as kb:
+def test_what_is_derived_is_made_again_without_embedding(damage, place, tmp_path):
+    with opened(place) as kb:
         kb.add(DOCS)
         before = found(kb, "gh about")
         kb.versions.build_indexes("v1")
@@ -65,18 +68,18 @@ def test_what_is_derived_is_made_again_without_embedding(damage, tmp_path):
     sparse = SparseHashEncoder()
     counted = []
     sparse.encode = lambda texts, role, own=sparse.encode: counted.append(role) or own(texts, role=role)
-    with opened(tmp_path / "kb", sparse=sparse) as kb:
+    with opened(place, sparse=sparse) as kb:
         assert found(kb, "gh about") == before
     assert counted.count("document") == 3, "the canaries alone"
 
 
-def test_a_version_gets_a_sparse_encoder_later_and_loses_it_again(tmp_path):
-    with gnomon.open(tmp_path / "kb", encoder=HashEncoder()) as kb:
+def test_a_version_gets_a_sparse_encoder_later_and_loses_it_again(place, tmp_path):
+    with gnomon.open(place, encoder=HashEncoder()) as kb:
         kb.add(DOCS)
         with pytest.raises(InvalidInput, match="v1 has no sparse encoder") as refused:
             kb.search("ef", mode="sparse")
         assert "gnomon migrate KB --set sparse.model" in refused.value.hint
-    with opened(tmp_path / "kb") as kb:
+    with opened(place) as kb:
         sparse = SparseSettings("toy", fingerprint=SparseHashEncoder().space.fingerprint)
         added = kb.versions.add(HashEncoder(), retrieval=RetrievalSettings(sparse=sparse))
         assert kb.versions.backfill(added.name).embedding.embedded == 0
@@ -90,26 +93,26 @@ def test_a_version_gets_a_sparse_encoder_later_and_loses_it_again(tmp_path):
         assert kb.status().vectors == vectors
 
 
-def test_the_sparse_vectors_of_a_kept_version_are_not_pruned(tmp_path):
-    with opened(tmp_path / "kb") as kb:
+def test_the_sparse_vectors_of_a_kept_version_are_not_pruned(place, tmp_path):
+    with opened(place) as kb:
         kb.add(DOCS)
         assert kb.prune().vectors == 0
         kb.remove("d1")
         assert kb.prune().vectors == 2
 
 
-def test_another_encoder_is_refused(tmp_path):
-    with opened(tmp_path / "kb") as kb:
+def test_another_encoder_is_refused(place, tmp_path):
+    with opened(place) as kb:
         kb.add(DOCS)
     other = SparseHashEncoder(salt="another")
-    with opened(tmp_path / "kb", sparse=other) as kb, pytest.raises(Exception, match="sparse-hash-4096"):
+    with opened(place, sparse=other) as kb, pytest.raises(Exception, match="sparse-hash-4096"):
         kb.search("ef", mode="sparse")
     changed = SparseHashEncoder()
     changed._salt = "another under the same fingerprint"
-    with opened(tmp_path / "kb", sparse=changed) as kb, pytest.raises(SpaceMismatch, match="canary"):
+    with opened(place, sparse=changed) as kb, pytest.raises(SpaceMismatch, match="canary"):
         kb.search("ef", mode="sparse")
     with pytest.raises(InvalidInput, match="was made with sparse-hash-4096, not splade"):
-        opened(tmp_path / "kb", settings=CollectionSettings(sparse="splade"))
+        opened(place, settings=CollectionSettings(sparse="splade"))
 
 
 def test_settings_that_do_not_fit():
@@ -125,9 +128,9 @@ def test_settings_that_do_not_fit():
     assert RetrievalSettings.from_json(RetrievalSettings(sparse=sparse).to_json()).sparse == sparse
 
 
-def test_ranking_is_that_of_brute_force(tmp_path):
+def test_ranking_is_that_of_brute_force(place, tmp_path):
     encoder = SparseHashEncoder()
-    with opened(tmp_path / "kb", sparse=encoder) as kb:
+    with opened(place, sparse=encoder) as kb:
         kb.add(DOCS)
         scores = encoder.encode(["about ij"], role="query").similarity(
             encoder.encode([doc["text"] for doc in DOCS], role="document")
@@ -136,8 +139,9 @@ def test_ranking_is_that_of_brute_force(tmp_path):
         np.testing.assert_allclose([hit.score for hit in hits], np.sort(scores)[::-1], rtol=1e-5)
 
 
-def test_the_doctor_finds_and_mends_what_is_damaged(tmp_path):
-    with opened(tmp_path / "kb") as kb:
+@pytest.mark.sqlite
+def test_the_doctor_finds_and_mends_what_is_damaged(place, tmp_path):
+    with opened(place) as kb:
         kb.add(DOCS)
         assert examine(kb).findings == ()
         (folder,) = (tmp_path / "kb" / "derived" / "v0001").glob("sparse-*")

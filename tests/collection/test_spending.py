@@ -13,6 +13,8 @@ from gnomon.collection import Collection, CollectionSettings, IndexOptions
 from gnomon.core.errors import CostLimitReached, InvalidInput, ProviderFailed, WordsOnly
 from support.metered_encoder import PRICE, MeteredHashEncoder, Server
 
+ON_BOTH = True
+
 TEXTS = 200
 SMALL = CollectionSettings(chunk_tokens=24, chunk_overlap=0)
 

@@ -14,6 +14,8 @@ from gnomon.collection.catalog import mutations, schema
 from gnomon.core.documents import Document
 from gnomon.doctor import examine
 
+ON_BOTH = True
+
 ROWS = [
     {"_id": "keys", "title": "Keys", "text": "Keys rotate every ninety days."},
     {"_id": "lamps", "title": "Repairing brass lamps", "text": ""},

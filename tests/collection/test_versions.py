@@ -32,18 +32,20 @@ from support.version_collections import (
 )
 from support.version_kills import abandoned
 
+ON_BOTH = True
+
 SMALL = CollectionSettings(chunk_tokens=20, chunk_overlap=0)
 TEXTS = {str(number): text(number) for number in range(30)}
 
 
 @pytest.fixture
-def kb(tmp_path: Path) -> Iterator[Collection]:
+def kb(place: str) -> Iterator[Collection]:
     """Thirty documents in v1. At the end the catalog is sound."""
-    collection = opened(tmp_path / "kb", settings=SMALL)
+    collection = opened(place, settings=SMALL)
     collection.add(documents(TEXTS))
     yield collection
     collection.close()
-    check_sound(tmp_path / "kb")
+    check_sound(place)
 
 
 def states(kb: Collection) -> dict[str, tuple[str, int]]:
@@ -240,12 +242,12 @@ class Interrupting:
 @pytest.mark.parametrize("by", ["add", "index"])
 @pytest.mark.parametrize("chunking", [None, ChunkSettings(max_tokens=10, overlap=0)])
 def test_a_writer_that_planned_for_a_version_that_is_live_no_more(
-    kb: Collection, tmp_path: Path, by: str, chunking: ChunkSettings | None
+    kb: Collection, place: str, tmp_path: Path, by: str, chunking: ChunkSettings | None
 ) -> None:
     name = built(kb, three() if chunking else two(), chunking=chunking)
-    other = opened(tmp_path / "kb")
+    other = opened(place)
     interrupting = Interrupting(one(), lambda: other.switch(name))
-    writer = opened(tmp_path / "kb", encoder=[interrupting, two(), three()])
+    writer = opened(place, encoder=[interrupting, two(), three()])
     (tmp_path / "new.txt").write_text(text(77))
     if by == "add":
         report = writer.add({"id": "new.txt", "text": text(77)})
@@ -265,12 +267,12 @@ def test_a_writer_that_planned_for_a_version_that_is_live_no_more(
         collection.close()
 
 
-def test_a_writer_puts_back_what_was_cleared_from_the_cache_meanwhile(kb: Collection, tmp_path: Path) -> None:
+def test_a_writer_puts_back_what_was_cleared_from_the_cache_meanwhile(kb: Collection, place: str) -> None:
     kb.add({"id": "gone", "text": text(50)})
     kb.remove(["gone"])
-    other = opened(tmp_path / "kb")
+    other = opened(place)
     pruned = []
-    writer = opened(tmp_path / "kb", encoder=Interrupting(one(), lambda: pruned.append(other.prune().vectors)))
+    writer = opened(place, encoder=Interrupting(one(), lambda: pruned.append(other.prune().vectors)))
     # Some of these texts are in the cache, and are looked up before the first is encoded.
     writer.add([{"id": "gone", "text": text(50)}, {"id": "more", "text": text(51)}])
     assert pruned[0] > 0
@@ -304,9 +306,9 @@ class Lost:
         raise InvalidInput("the model is gone", hint="find it")
 
 
-def test_a_version_that_cannot_follow_lags_and_says_so(kb: Collection, tmp_path: Path) -> None:
+def test_a_version_that_cannot_follow_lags_and_says_so(kb: Collection, place: str) -> None:
     kb.switch(built(kb))
-    writer = opened(tmp_path / "kb", encoder=[two(), Lost(one())])
+    writer = opened(place, encoder=[two(), Lost(one())])
     report = writer.add({"id": "new", "text": text(60)})
     (problem,) = report.problems
     assert (problem.path, problem.skipped, problem.hint) == ("v1", False, "find it")
@@ -338,6 +340,7 @@ def test_going_back_undoes_and_never_brings_back_what_was_left(kb: Collection) -
     assert [why for (why,) in whys] == ["switch"] * 2 + ["rollback"] * 2 + ["switch"] * 2 + ["rollback"]
 
 
+@pytest.mark.sqlite
 def test_pruning_frees_what_no_kept_version_needs(kb: Collection, tmp_path: Path) -> None:
     name = built(kb, three(), chunking=ChunkSettings(max_tokens=10, overlap=0))
     kb.switch(name)
@@ -362,9 +365,9 @@ def test_pruning_frees_what_no_kept_version_needs(kb: Collection, tmp_path: Path
     assert served(kb).keys() == TEXTS.keys()
 
 
-def test_one_version_is_opened_for_good(kb: Collection, tmp_path: Path) -> None:
+def test_one_version_is_opened_for_good(kb: Collection, place: str) -> None:
     built(kb)
-    pinned = opened(tmp_path / "kb", version="v2")
+    pinned = opened(place, version="v2")
     assert (pinned.version.name, pinned.status().version) == ("v2", "v2")
     assert served(pinned).keys() == TEXTS.keys()
     kb.switch("v2")
@@ -378,29 +381,30 @@ def test_one_version_is_opened_for_good(kb: Collection, tmp_path: Path) -> None:
     assert "newer" not in served(pinned)  # whole as it was, and no half of what came since
     pinned.close()
     with pytest.raises(NotReady, match="v2 is retired"):
-        opened(tmp_path / "kb", version="v2")
+        opened(place, version="v2")
     third = kb.versions.add(three(), chunking=ChunkSettings(max_tokens=10, overlap=0)).name
     with pytest.raises(NotReady, match="v3 is 32 documents behind"):
-        opened(tmp_path / "kb", version=third)
+        opened(place, version=third)
     with pytest.raises(InvalidInput, match="has no version v7"):
-        opened(tmp_path / "kb", version="v7")
+        opened(place, version="v7")
     kb.versions.backfill(third)
-    opened(tmp_path / "kb", version=third).close()  # whole, though not ready: it is to be measured
+    opened(place, version=third).close()  # whole, though not ready: it is to be measured
     with pytest.raises(SpaceMismatch, match="hash-64-two"):
-        opened(tmp_path / "kb", encoder=two())
+        opened(place, encoder=two())
 
 
-def test_what_is_measured_may_be_a_version(kb: Collection, tmp_path: Path) -> None:
+def test_what_is_measured_may_be_a_version(kb: Collection, place: str) -> None:
     name = built(kb, three(), chunking=ChunkSettings(max_tokens=10))
-    texts = {of: resolve(f"{tmp_path / 'kb'}@{of}").chunk_texts() for of in ("v1", name)}  # type: ignore[union-attr]
+    texts = {of: resolve(f"{place}@{of}").chunk_texts() for of in ("v1", name)}  # type: ignore[union-attr]
     assert len(texts["v1"]) == kb.status().chunks < len(texts[name])
-    with opened(tmp_path / "kb", version=name) as pinned:
+    with opened(place, version=name) as pinned:
         run = pinned.run({"q": "n3t0"}, k=3)
     assert (run.about["version"], run.about["model"]) == (name, "hash-32-three")
     assert next(iter(run.results["q"])) == "3"
 
 
-def test_a_catalog_of_before_is_migrated(kb: Collection, tmp_path: Path) -> None:
+@pytest.mark.sqlite
+def test_a_catalog_of_before_is_migrated(kb: Collection, place: str, tmp_path: Path) -> None:
     kb.close()
     path = tmp_path / "kb" / "collection.db"
     with sqlite3.connect(path) as connection:
@@ -415,7 +419,7 @@ def test_a_catalog_of_before_is_migrated(kb: Collection, tmp_path: Path) -> None
         ):
             connection.execute(statement)
     connection.close()
-    with opened(tmp_path / "kb") as again:
+    with opened(place) as again:
         assert states(again) == {"v1": ("live", 0)}
         assert served(again).keys() == TEXTS.keys()
         again.switch(built(again))
@@ -436,7 +440,7 @@ def test_no_version_is_named_of_a_collection_that_is_not_there(tmp_path: Path) -
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_what_a_cut_off_first_commit_holds_is_not_resurrected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_cut_off_first_commit_holds_is_not_resurrected(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed between the keyword index's own commit and its stamp: what is deleted then stays deleted."""
     from gnomon.index import lexical
 
@@ -448,7 +452,7 @@ def test_what_a_cut_off_first_commit_holds_is_not_resurrected(tmp_path: Path, mo
             raise KeyboardInterrupt
         stamp(path, body)
 
-    kb = opened(tmp_path / "kb")
+    kb = opened(place)
     with monkeypatch.context() as patched:
         patched.setattr(lexical, "write_manifest", cut_off)
         with contextlib.suppress(KeyboardInterrupt):
@@ -456,7 +460,7 @@ def test_what_a_cut_off_first_commit_holds_is_not_resurrected(tmp_path: Path, mo
             kb.internals.snapshot()
     assert cut
     abandoned(kb)
-    again = opened(tmp_path / "kb")
+    again = opened(place)
     again.remove(["1"])
     assert sorted(served(again)) == ["0", "2", "3"]
     again.close()

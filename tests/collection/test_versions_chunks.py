@@ -21,6 +21,8 @@ from gnomon.testing.toys import HashEncoder
 from gnomon.text.chunk import Chunker, ChunkSettings
 from support.version_collections import built, check_sound, documents, opened, rows, served, text, two
 
+ON_BOTH = True
+
 SMALL = CollectionSettings(chunk_tokens=20, chunk_overlap=0)
 TEXTS = {str(number): text(number) for number in range(30)}
 
@@ -42,17 +44,17 @@ class Pieces(HashEncoder):
         return [len(self.tokenizer.encode(each).ids) + 1 for each in texts]
 
 
-def test_a_chunking_outlives_the_model_that_it_came_from(tmp_path: Path) -> None:
+def test_a_chunking_outlives_the_model_that_it_came_from(place: str, tmp_path: Path) -> None:
     fine, coarse = Pieces(2, salt="fine"), Pieces(40, salt="coarse")
     with opened(tmp_path / "twin", encoder=fine, settings=SMALL) as twin:
         twin.add(documents(TEXTS))
         expected = [chunk.text for chunk in twin.chunk_texts()]
-    with opened(tmp_path / "kb", encoder=fine, settings=SMALL) as kb:
+    with opened(place, encoder=fine, settings=SMALL) as kb:
         kb.add(documents({key: TEXTS[key] for key in list(TEXTS)[:20]}))
         kb.switch(built(kb, coarse))
         kb.retire("v1")
         kb.prune()
-    with opened(tmp_path / "kb", encoder=coarse) as kb:
+    with opened(place, encoder=coarse) as kb:
         kb.add(documents({key: TEXTS[key] for key in list(TEXTS)[20:]}))
         assert [chunk.text for chunk in kb.chunk_texts()] == expected
         counts = rows(kb, "SELECT max(tokens) FROM chunks")
@@ -64,17 +66,17 @@ def test_a_chunking_outlives_the_model_that_it_came_from(tmp_path: Path) -> None
         kb.retire("v2")
         assert kb.prune().tokenizers == 1
         assert served(kb).keys() == TEXTS.keys()
-    check_sound(tmp_path / "kb")
+    check_sound(place)
 
 
 @pytest.mark.parametrize("title", ["", "A long title of several words for this document", "One"])
-def test_what_was_embedded_is_found_again_from_a_chunks_row(tmp_path: Path, title: str) -> None:
+def test_what_was_embedded_is_found_again_from_a_chunks_row(place: str, title: str) -> None:
     body = "\n\n".join(
         f"{'#' * (1 + at % 4)} Heading {at} {'with many more words ' * (at % 3)}\n\n{text(at)}" for at in range(12)
     )
     given = [Document(f"{title}{kind}", body, title=title, media_type=kind) for kind in ("text/markdown", "text/plain")]
     encoder = Pieces(40)
-    with opened(tmp_path / "kb", encoder=encoder, settings=SMALL) as kb:
+    with opened(place, encoder=encoder, settings=SMALL) as kb:
         kb.add(given)
         with kb.internals.catalog.read() as connection:
             ids = queries.all_ids(connection, kb.version.chunking_id).tolist()
@@ -91,8 +93,8 @@ def test_what_was_embedded_is_found_again_from_a_chunks_row(tmp_path: Path, titl
     assert "Heading 2 with many" in prefixes  # cut to a quarter of the room
 
 
-def test_a_chunk_whose_text_is_not_what_was_embedded_is_said(tmp_path: Path) -> None:
-    with opened(tmp_path / "kb", settings=SMALL) as kb:
+def test_a_chunk_whose_text_is_not_what_was_embedded_is_said(place: str) -> None:
+    with opened(place, settings=SMALL) as kb:
         kb.add(documents(TEXTS))
         with kb.internals.catalog.write() as connection:
             connection.exec_driver_sql("UPDATE chunks SET text = 'other' WHERE id = 3")
@@ -103,9 +105,9 @@ def test_a_chunk_whose_text_is_not_what_was_embedded_is_said(tmp_path: Path) -> 
 
 
 def test_a_step_puts_back_what_was_cleared_from_the_cache_meanwhile(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with opened(tmp_path / "kb", settings=SMALL) as kb:
+    with opened(place, settings=SMALL) as kb:
         kb.add(documents(TEXTS))
         kb.versions.add(two())
         write, cleared = Backfill._write, []
@@ -123,4 +125,4 @@ def test_a_step_puts_back_what_was_cleared_from_the_cache_meanwhile(
         kb.versions.mark_ready("v2")
         kb.switch("v2")
         assert served(kb).keys() == TEXTS.keys()
-    check_sound(tmp_path / "kb")
+    check_sound(place)

@@ -5,17 +5,21 @@ bench/migration/histories.py generates ten thousand of these; here a few are, an
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from support.version_histories import Histories
+from support.version_histories import Histories, histories_at
+
+ON_BOTH = True
 
 
 @pytest.mark.parametrize("examples", [10, pytest.param(200, marks=pytest.mark.slow)])
-def test_any_history(examples: int) -> None:
+def test_any_history(backend: str, new_place: Callable[[], str], examples: int) -> None:
     run_state_machine_as_test(
-        Histories,
+        Histories if backend == "sqlite" else histories_at(new_place),
         settings=settings(
             max_examples=examples, stateful_step_count=25, deadline=None,
             suppress_health_check=list(HealthCheck), derandomize=examples == 10,

@@ -32,6 +32,8 @@ from support.version_collections import (
     until,
 )
 
+ON_BOTH = True
+
 TEXTS = {str(number): text(number) for number in range(20)}
 SMALL = CollectionSettings(chunk_tokens=20, chunk_overlap=0)
 
@@ -49,19 +51,19 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def kb(template: Path, tmp_path: Path) -> Iterator[Collection]:
+def kb(template: Path, place: str) -> Iterator[Collection]:
     """A copy of it, which has searched."""
-    collection = opened(shutil.copytree(template, tmp_path / "kb"))
+    collection = opened(shutil.copytree(template, place))
     collection.internals.snapshot()
     yield collection
     collection.close()
-    check_sound(tmp_path / "kb")
+    check_sound(place)
 
 
 @pytest.fixture
-def other(kb: Collection, tmp_path: Path) -> Iterator[Collection]:
+def other(kb: Collection, place: str) -> Iterator[Collection]:
     """As another process has it open."""
-    collection = opened(tmp_path / "kb")
+    collection = opened(place)
     yield collection
     collection.close()
 
@@ -156,7 +158,7 @@ def test_a_pinned_request_ends_as_it_began(kb: Collection) -> None:
     assert {hit.document for hit in kb.hits("n1t0", ranking, k=1000)} == TEXTS.keys()
 
 
-def test_a_version_that_cannot_be_loaded_leaves_the_former_serving(kb: Collection, tmp_path: Path) -> None:
+def test_a_version_that_cannot_be_loaded_leaves_the_former_serving(kb: Collection, place: str) -> None:
     class Broken:
         """The model of v2, which fails here."""
 
@@ -173,7 +175,7 @@ def test_a_version_that_cannot_be_loaded_leaves_the_former_serving(kb: Collectio
             return self._inner.encode(texts, role=role)  # type: ignore[arg-type]
 
     broken = Broken()
-    reader = opened(tmp_path / "kb", encoder=[one(), broken])
+    reader = opened(place, encoder=[one(), broken])
     assert reader.search("n3t0", k=1)[0].document == "3"
     kb.switch("v2")
     kb.add({"id": "new", "text": text(44)})
@@ -232,14 +234,15 @@ def test_a_version_that_went_before_the_first_search(kb: Collection, other: Coll
     assert other.version.name == "v3"
 
 
+@pytest.mark.sqlite
 def test_indexes_of_a_history_that_was_undone_are_not_taken_for_those_of_another_chunking(
-    kb: Collection, tmp_path: Path
+    kb: Collection, place: str, tmp_path: Path
 ) -> None:
     kb.close()
     copy = tmp_path / "kb" / "derived"
     (copy / "v0003").rename(copy / "gone")
     (copy / "v0002").rename(copy / "v0003")  # as if v3 had had the chunks of v1 before a restore
-    with opened(tmp_path / "kb", version="v3") as again:
+    with opened(place, version="v3") as again:
         assert served(again).keys() == TEXTS.keys()
 
 
@@ -303,8 +306,9 @@ with opened(Path(sys.argv[1])) as kb:
 """
 
 
-def test_another_process_searches_through_a_hundred_switches(kb: Collection, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", ASK, str(tmp_path / "kb"), str(Path(__file__).parents[1])]
+@pytest.mark.sqlite
+def test_another_process_searches_through_a_hundred_switches(kb: Collection, place: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", ASK, str(place), str(Path(__file__).parents[1])]
     reader = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert reader.stdout is not None
     assert reader.stdout.readline() == "open\n"
@@ -339,8 +343,8 @@ with opened(Path(sys.argv[1]), encoder=[one(), encoder]) as kb:
 """
 
 
-def test_a_builder_that_is_killed_embeds_nothing_twice(tmp_path: Path) -> None:
-    folder = tmp_path / "kb"
+def test_a_builder_that_is_killed_embeds_nothing_twice(place: str) -> None:
+    folder = place
     with opened(folder, settings=SMALL) as kb:
         kb.add([{"id": str(number), "text": text(number)} for number in range(65)])
     command = [sys.executable, "-c", BUILD, str(folder), str(Path(__file__).parents[1])]

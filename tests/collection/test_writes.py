@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +12,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, insert, select
 
+from gnomon.collection.address import collection_address
 from gnomon.collection.catalog import mutations, queries, schema
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.core.documents import Chunk, Document
 from gnomon.text.parts import ChunkedDocument, FilePart, SourceFile
+
+ON_BOTH = True
 
 CHUNKING = 1
 FILES = ("/a.csv", "/b.csv", "/c.md")
@@ -106,17 +108,17 @@ steps = st.one_of(
 )
 
 
-def made(folder: Path) -> Catalog:
-    catalog = Catalog(folder, create=True)
+def made(place: str) -> Catalog:
+    catalog = Catalog(collection_address(place), create=True)
     with catalog.write() as connection:
         connection.execute(insert(schema.chunkings).values(id=CHUNKING, settings="{}"))
     return catalog
 
 
 @pytest.fixture(scope="module")
-def catalog(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalog]:
+def catalog(new_place: Callable[[], str]) -> Iterator[Catalog]:
     """An empty catalog with a chunking."""
-    opened = made(tmp_path_factory.mktemp("kb"))
+    opened = made(new_place())
     yield opened
     opened.close()
 

@@ -55,13 +55,18 @@ def _template(is_built: bool) -> Path:
     """A collection that histories begin with a copy of: v1 alone, or with others that are ready or begun."""
     folder = Path(tempfile.mkdtemp()) / "kb"
     atexit.register(shutil.rmtree, folder.parent, ignore_errors=True)
-    with opened(folder, settings=SETTINGS) as kb:
+    fill(folder, is_built=is_built)
+    return folder
+
+
+def fill(place: Path | str, *, is_built: bool) -> None:
+    """Make the collection that histories begin with."""
+    with opened(place, settings=SETTINGS) as kb:
         kb.add([{"id": key, "text": body} for key, body in FIRST.items()])
         if is_built:
             for name in ("model", "chunks", "all"):
                 make, given = SPECS[name]
                 built(kb, make(), **given) if name != "all" else kb.versions.add(make(), **given)
-    return folder
 
 
 def _model(is_built: bool) -> Model:
@@ -96,14 +101,19 @@ class Histories(RuleBasedStateMachine):
         super().__init__()
         DONE["histories"] += 1
         self.parent = Path(tempfile.mkdtemp())
-        self.folder, self.copies = self.parent / "kb", 0
+        self.place: Path | str = self.parent / "kb"
+        self.copies = 0
         self.is_looked_at = False
 
     @initialize(is_built=st.booleans())
     def start(self, is_built: bool) -> None:
-        shutil.copytree(_template(is_built), self.folder)
-        self.kb, self.reader = opened(self.folder), None
+        self.make(is_built)
+        self.kb, self.reader = opened(self.place), None
         self.model = _model(is_built)
+
+    def make(self, is_built: bool) -> None:
+        """Make what the history begins with, at its place."""
+        shutil.copytree(_template(is_built), self.place)
 
     # What may be done: each gives the call, and the stages of the model
 
@@ -178,7 +188,7 @@ class Histories(RuleBasedStateMachine):
         return lambda kb: kb.prune(vacuum=vacuum), [self.model.copy()]
 
     def act_reopen(self) -> Act:
-        return lambda kb: (kb.close(), opened(self.folder).internals.indexes), [self.model.copy()]
+        return lambda kb: (kb.close(), opened(self.place).internals.indexes), [self.model.copy()]
 
     def kind(self, spec: str) -> Kind:
         make, given = SPECS[spec]
@@ -278,13 +288,13 @@ class Histories(RuleBasedStateMachine):
     @counted()
     def reopen(self) -> None:
         self.kb.close()
-        self.kb = opened(self.folder)
+        self.kb = opened(self.place)
         self.is_looked_at = False
 
     @counted()
     def read(self) -> None:
         """The other handle, as of another process, goes over to what is live and finds all of it."""
-        self.reader = self.reader or opened(self.folder)
+        self.reader = self.reader or opened(self.place)
         reader = self.reader
         assert until(lambda: reader.version.name == self.model.live)
         # After more than a search waits for, the last view is served until a thread has brought a newer one.
@@ -298,9 +308,10 @@ class Histories(RuleBasedStateMachine):
         if act is None:
             return
         self.copies += 1
-        to = self.parent / f"kb{self.copies}"
+        folder, to = self.place, self.parent / f"kb{self.copies}"
+        copy = copy and isinstance(folder, Path)
         boundary = data.draw(st.integers(0, CUT_OFF[what]))
-        fuse = Fuse(boundary, (lambda: copied(self.folder, to)) if copy else lambda: None)
+        fuse = Fuse(boundary, (lambda: copied(Path(folder), to)) if copy else lambda: None)
         with boundaries(), lit(fuse):
             act[0](self.kb)
         DONE[f"kill of {what}" if fuse.has_fired else f"{what} ended before its kill"] += 1
@@ -310,9 +321,9 @@ class Histories(RuleBasedStateMachine):
             if self.reader is not None:
                 abandoned(self.reader)
                 self.reader = opened(to)
-            shutil.rmtree(self.folder)
-            self.folder = to
-        self.kb = opened(self.folder)
+            shutil.rmtree(folder)
+            self.place = to
+        self.kb = opened(self.place)
         self.model = self.found(act[1]) if fuse.has_fired else act[1][-1]
         self.is_looked_at = False
 
@@ -396,6 +407,17 @@ class Histories(RuleBasedStateMachine):
                 self.reader.close()
         finally:
             shutil.rmtree(self.parent)
+
+
+def histories_at(new_place: Callable[[], str]) -> type[Histories]:
+    """Histories of collections whose folder cannot be copied: of a database."""
+
+    class Elsewhere(Histories):
+        def make(self, is_built: bool) -> None:
+            self.place = new_place()
+            fill(self.place, is_built=is_built)
+
+    return Elsewhere
 
 
 def plain(texts: dict[str, str]) -> dict[str, str]:
