@@ -90,7 +90,7 @@ def index(place: str, model: str, count: int) -> dict[str, float]:
         return {"seconds": time.perf_counter() - started, "client_cpu": time.process_time() - cpu}
 
 
-def indexed(place: str, model: str, count: int, postmaster: psutil.Process) -> dict[str, float]:
+def indexed(place: str, model: str, count: int, *, postmaster: psutil.Process) -> dict[str, float]:
     """The same in a process of its own, and what the server used meanwhile."""
     before = cpu_seconds(postmaster)
     command = [sys.executable, "-m", "bench.speed.catalogs", "--index", place, "--model", model]
@@ -116,7 +116,12 @@ def searched(both: dict[str, Collection], where: str | None) -> dict[str, Any]:
         same += hits["sqlite"] == hits["postgresql"]
     shown = {f"{name}_ms": _milliseconds(values) for name, values in times.items()}
     gaps = [ours - theirs for theirs, ours in zip(times["sqlite"], times["postgresql"], strict=True)]
-    return {"queries": len(asked), "same_hits": same, **shown, "median_difference_ms": round(statistics.median(gaps), 2)}
+    return {
+        "queries": len(asked),
+        "same_hits": same,
+        **shown,
+        "median_difference_ms": round(statistics.median(gaps), 2),
+    }
 
 
 def _milliseconds(values: list[float]) -> dict[str, float]:
@@ -178,7 +183,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir="/tmp") as temporary, server(Path(temporary)) as (address, postmaster):
         os.environ["GNOMON_HOME"] = f"{temporary}/home"
         places = {"sqlite": f"{temporary}/kb", "postgresql": address.format("kb")}
-        runs = {name: indexed(place, options.model, options.documents, postmaster) for name, place in places.items()}
+        model, count = options.model, options.documents
+        runs = {name: indexed(place, model, count, postmaster=postmaster) for name, place in places.items()}
         both = {name: gnomon.open(place) for name, place in places.items()}
         figures: dict[str, Any] = {"documents": options.documents, "model": options.model, "index": runs}
         figures["cpu_ratio"] = round(runs["postgresql"]["cpu"] / runs["sqlite"]["cpu"], 3)
