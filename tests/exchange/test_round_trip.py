@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import gnomon
 from gnomon.collection import Collection
+from gnomon.collection.catalog.connection import Catalog
 from gnomon.core.errors import CollectionDamaged, CollectionTooNew, InvalidInput, SpaceMismatch
 from gnomon.encode.stored import stored_as
 from gnomon.exchange import ImportSettings, export_collection, import_collection
@@ -206,6 +207,11 @@ def test_a_model_that_is_not_here_is_told(exported: Path, tmp_path: Path) -> Non
     assert "not on this machine" in report.notes[0]
     with gnomon.open(tmp_path / "new", encoder=encoder(), create=False) as kb:
         assert kb.search("gnomon", mode="dense")
+
+
+def test_an_import_that_was_killed_is_done_again(exported: Path, tmp_path: Path) -> None:
+    Catalog(tmp_path / "new", create=True).close()  # all that is left of one: everything else is one transaction
+    assert import_collection(exported, tmp_path / "new", encoder=encoder()).documents == 3
 
 
 def test_a_check_writes_nothing(exported: Path, tmp_path: Path) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gnomon.cli.app import Json, app, example
+
+if TYPE_CHECKING:
+    from gnomon.exchange import ImportReport
 
 
 @app.command(
@@ -52,7 +55,7 @@ def import_command(
     them is found and makes a sample of them again; otherwise say --embed. All of it is imported, or nothing.
     """
     from gnomon.cli.progress import ProgressBar
-    from gnomon.cli.terminal import counted, data_console, print_json
+    from gnomon.cli.terminal import print_json
     from gnomon.exchange import ImportSettings, import_collection
 
     settings = ImportSettings(model=model, check=check, embed=embed, part=part, text=text, vector=vector, texts=texts)
@@ -60,7 +63,13 @@ def import_command(
         made = import_collection(source, into, settings, progress=bar.update)
     if as_json:
         print_json(made.to_json())
-        return
+    else:
+        _print(made, check=check)
+
+
+def _print(made: ImportReport, *, check: bool) -> None:
+    from gnomon.cli.terminal import counted, data_console
+
     console = data_console()
     done = "would be imported" if check else "imported"
     lines = [
