@@ -11,7 +11,6 @@ import pytest
 from gnomon.core.errors import IndexDamaged
 from gnomon.core.vectors import Vectors
 from gnomon.index import manifest
-from gnomon.index.ann import Codes
 from gnomon.index.exact import ExactIndex
 from gnomon.index.scan import ScanIndex, ScanSettings
 from gnomon.index.storage import StoredForm, load
@@ -85,16 +84,14 @@ def test_codes_of_another_kind_are_not_taken_for_these(space, clustered, tmp_pat
         reopened(other(space()), tmp_path)
 
 
-def test_codes_from_when_there_was_one_kind_are_a_scans(space, clustered):
+def test_an_index_from_before_there_were_segments_is_to_be_rebuilt(space, clustered, tmp_path):
     index = scan(space())
-    index.add(np.arange(500), clustered(index.space, 500))
-    codes = index._state.codes
-    old = {name: codes.counts()[name] for name in ("coded", "trained", "widened")}
-    content = np.frombuffer(b"".join(codes.to_parts()), dtype=np.uint8)
-    again = Codes.from_bytes(content, old)
-    assert again.counts() == {**codes.counts(), "checked": 500}
-    with pytest.raises(ValueError, match="of the kind 'trees'"):
-        Codes.from_bytes(content, {**old, "find": "trees"})
+    index.add(np.arange(50), clustered(index.space, 50))
+    index.save(tmp_path, stamp=1)
+    body = json.loads((tmp_path / "manifest.json").read_bytes())["body"]
+    manifest.write_manifest(tmp_path / "manifest.json", {**body, "segments": None})
+    with pytest.raises(IndexDamaged, match="of an older form"):
+        reopened(index, tmp_path)
 
 
 def test_multi_vector_items_are_saved(space, tmp_path):
@@ -126,9 +123,9 @@ def test_adding_one_row_to_a_big_index_writes_one_row(space, clustered, tmp_path
     after = {path.name: path.stat() for path in tmp_path.iterdir()}
     assert after.keys() == before.keys()
     grown = {n: after[n].st_size - before[n].st_size for n in after if n != "manifest.json"}
-    assert grown == {"codes-1.bin": 0, "ids-1.bin": 8, "vectors-1.bin": 24 * 4}
+    assert grown == {"segment-1-0.bin": 0, "ids-1.bin": 8, "vectors-1.bin": 24 * 4}
     assert all(after[n].st_ino == before[n].st_ino for n in grown)
-    assert after["codes-1.bin"].st_mtime_ns == before["codes-1.bin"].st_mtime_ns
+    assert after["segment-1-0.bin"].st_mtime_ns == before["segment-1-0.bin"].st_mtime_ns
     assert reopened(index, tmp_path)[0].is_approximate
 
 
@@ -178,22 +175,31 @@ def test_an_index_that_lost_sight_of_its_folder_writes_everything(space, cluster
 def saved_scan(space, clustered, folder):
     index = scan(space())
     index.add(np.arange(500), clustered(index.space, 500))
-    index.remove(np.array([3]))
+    index.add(np.arange(1000, 1050), clustered(index.space, 50, seed=1))  # in no segment yet
+    index.remove(np.array([3, 1003]))
     index.save(folder, stamp=1)
     return index
 
 
-@pytest.mark.parametrize("kind", ["ids", "vectors", "codes", "gone", "manifest"])
-@pytest.mark.parametrize("harm", ["missing", "truncated", "empty", "changed", "last byte"])
-def test_harm_to_any_file_is_noticed(space, clustered, tmp_path, kind, harm):
-    index = saved_scan(space, clustered, tmp_path)
-    (path,) = tmp_path.glob(f"{kind}*")
+HARMS = ("missing", "truncated", "empty", "changed", "last byte")
+
+
+def harmed(folder, kind, harm):
+    (path,) = folder.glob(f"{kind}*")
     content = path.read_bytes()
     path.unlink()
     at = len(content) - 1 if harm == "last byte" else len(content) // 2
     changed = content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
     if harm != "missing":
         path.write_bytes({"truncated": content[:-1], "empty": b""}.get(harm, changed))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["ids", "vectors", "gone-1.", "manifest"])
+@pytest.mark.parametrize("harm", HARMS)
+def test_harm_to_any_file_is_noticed(space, clustered, tmp_path, kind, harm):
+    index = saved_scan(space, clustered, tmp_path)
+    path = harmed(tmp_path, kind, harm)
     with pytest.raises(IndexDamaged, match=path.name) as caught:
         reopened(index, tmp_path)
     assert "rebuild it from the collection" in caught.value.hint

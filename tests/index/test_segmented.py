@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gnomon.index import ann
-from gnomon.index.ann import RABITQ, Codes
+from gnomon.index.ann import SCAN
 from gnomon.index.scan import ScanIndex, ScanSettings
 from gnomon.testing.index import check_index
 
@@ -18,7 +18,7 @@ def segments(monkeypatch):
     """Sets how many rows a segment has."""
 
     def of(rows):
-        monkeypatch.setitem(ann.ANN_METHODS, "scan", replace(RABITQ, segment_rows=rows))
+        monkeypatch.setitem(ann.ANN_METHODS, "scan", replace(SCAN, segment_rows=rows))
 
     return of
 

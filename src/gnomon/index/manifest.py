@@ -102,17 +102,21 @@ def checksums(path: Path) -> list[int]:
         return [zlib.crc32(block) for block in iter(lambda: file.read(BLOCK), b"")]
 
 
-def check_files(folder: Path, entries: Mapping[str, tuple[int, Sequence[int]]], *, whole: bool = False) -> None:
+def check_files(
+    folder: Path, entries: Mapping[str, tuple[int, Sequence[int]]], *, whole: bool = False, sampled: bool = False
+) -> None:
     """Compare files with the manifest's (length, block checksums). Raises IndexDamaged.
 
-    `whole` checks every block however large; otherwise see the top of this module.
+    `whole` checks every block however large, `sampled` some of them however small; otherwise see the top of this
+    module.
     """
     total = sum(length for length, _ in entries.values())
+    everything = whole or (total <= CHECKED_BYTES and not sampled)
     for name, (length, sums) in entries.items():
         path = folder / name
         try:
             with path.open("rb") as file:
-                _check_file(file, path, length, sums=sums, everything=whole or total <= CHECKED_BYTES)
+                _check_file(file, path, length, sums=sums, everything=everything)
         except FileNotFoundError:
             raise damaged(path, "missing") from None
 

@@ -30,7 +30,7 @@ from gnomon.index.rows import RowCodec, RowSnapshot
 
 VERSION = 1
 _MANIFEST = "manifest.json"
-_KINDS = ("ids-", "vectors-", "starts-", "gone-", "codes-")
+_KINDS = ("ids-", "vectors-", "starts-", "gone-", "codes-", "segment-")
 _Bytes = Iterator[memoryview]
 
 
@@ -52,11 +52,15 @@ ReadCodes = Callable[[np.ndarray[Any, Any], Mapping[str, Any]], CandidateCodes]
 
 @dataclass(frozen=True)
 class StoredForm:
-    """How rows are stored, which their `codec` decides where there is one, and how candidate codes are read."""
+    """How rows are stored, which their `codec` decides where there is one, and how candidate codes are read.
+
+    `is_kept`: whether they are stored at all; otherwise the index has them from elsewhere.
+    """
 
     vector_type: VectorType = "float32"
     read_codes: ReadCodes | None = None
     codec: RowCodec | None = None
+    is_kept: bool = True
 
     @property
     def name(self) -> str:
@@ -70,13 +74,17 @@ class StoredForm:
 
 @dataclass(frozen=True, eq=False)
 class IndexContent:
-    """What is saved. While RowStore's `generation` is the same object, rows were only appended."""
+    """What is saved. While RowStore's `generation` is the same object, rows were only appended.
+
+    `segments` is the manifest's part about segments, whose files have been written (`segment_files`).
+    """
 
     rows: RowSnapshot
     generation: object
     space: Space
     form: StoredForm
     codes: CandidateCodes | None = None
+    segments: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +112,8 @@ def save(folder: Path, content: IndexContent, stamp: int, *, last: SavedState | 
         there = _present(folder)
         known = last if last and last.body == there and last.folder == folder else None
         grows = known is not None and known.generation is content.generation
-        number = int(there["number"]) + 1 if there else 1
+        grows = grows and known.body.get("kept", True) == content.form.is_kept
+        number = next_number(folder)
         old = known.body if known is not None and grows else None
         files = _write_rows(folder, content, old, number=number)
         files["gone"] = _write_gone(folder, content, known if grows else None, number=number)
@@ -119,11 +128,31 @@ def save(folder: Path, content: IndexContent, stamp: int, *, last: SavedState | 
             "rows": len(content.rows.base) + len(content.rows.tail),
             "longest": content.rows.longest,
             "codes": content.codes.counts() if content.codes else None,
+            "kept": content.form.is_kept,
+            "segments": content.segments,
             "files": {kind: entry for kind, entry in files.items() if entry},
         }
         write_manifest(folder / _MANIFEST, body)
         _sweep(folder, body)
     return SavedState(folder, body, content.generation, content.rows.live, content.codes)
+
+
+def next_number(folder: Path) -> int:
+    """The number in the names of the files that are saved next."""
+    there = _present(folder)
+    return int(there["number"]) + 1 if there else 1
+
+
+def present_names(folder: Path) -> set[str]:
+    """The names of the files that the manifest counts; none where it cannot be read."""
+    return _names(_present(folder) or {"files": {}})
+
+
+def _names(body: Mapping[str, Any]) -> set[str]:
+    names = {entry[0] for entry in body["files"].values()}
+    for entry in (body.get("segments") or {}).get("entries", ()):
+        names.update(file[0] for file in (entry["file"], entry["gone"]) if file)
+    return names
 
 
 def _present(folder: Path) -> dict[str, Any] | None:
@@ -137,8 +166,9 @@ def _write_rows(folder: Path, content: IndexContent, old: dict[str, Any] | None,
     rows, form = content.rows, content.form
     items, count = (old["items"], old["rows"]) if old else (0, 0)
     pieces = (piece for _, piece in rows.pieces(count) if piece.size)
-    vectors = (_bytes(piece if form.codec else narrow(piece, form.vector_type)) for piece in pieces)
-    parts: dict[str, _Bytes] = {"ids": iter(_numbers(rows.ids[items:])), "vectors": vectors}
+    parts: dict[str, _Bytes] = {"ids": iter(_numbers(rows.ids[items:]))}
+    if form.is_kept:
+        parts["vectors"] = (_bytes(piece if form.codec else narrow(piece, form.vector_type)) for piece in pieces)
     if rows.starts is not None:
         parts["starts"] = iter(_numbers(rows.starts[items + 1 if old else 0 :]))
     files = {}
@@ -176,7 +206,7 @@ def _write_codes(folder: Path, content: IndexContent, known: SavedState | None, 
 
 
 def _sweep(folder: Path, body: dict[str, Any]) -> None:
-    wanted = {entry[0] for entry in body["files"].values()}
+    wanted = _names(body)
     for path in folder.iterdir():
         if path.suffix == ".bin" and path.name.startswith(_KINDS) and path.name not in wanted:
             # Windows refuses while another process has it open; the next save tries again.
@@ -202,15 +232,22 @@ def load(folder: Path, space: Space, form: StoredForm) -> tuple[IndexContent, Sa
         return content, saved, int(body["stamp"])
 
 
+def has_changed(saved: SavedState) -> bool:
+    """Whether another save has come since."""
+    return _present(saved.folder) not in (None, saved.body)
+
+
 def _loaded(folder: Path, body: dict[str, Any], space: Space, *, form: StoredForm) -> IndexContent:
     if body["space"] != space.fingerprint:
         raise damaged(folder, f"vectors of the space {body['space'][:12]}", expected=f"vectors of {space.short}")
     if body["precision"] != form.name:
         raise damaged(folder, f"rows in {body['precision']}", expected=form.name)
     check_files(folder, {name: (length, sums) for name, length, sums in body["files"].values()})
-    record = form.record(space.dim)
+    form = replace(form, is_kept=body.get("kept", True))
+    record, count = form.record(space.dim), body["rows"] if form.is_kept else 0
     ids = _mapped(folder, body, "ids", dtype=np.dtype("<i8"), count=body["items"])
-    vectors = _mapped(folder, body, "vectors", dtype=np.dtype("u1"), count=body["rows"] * record.itemsize)
+    bytes_kept = {"dtype": np.dtype("u1"), "count": count * record.itemsize}
+    vectors = _mapped(folder, body, "vectors", **bytes_kept) if form.is_kept else np.zeros(0, np.uint8)
     vectors = vectors.view(record if record.names else record.base)
     vectors = vectors if record.names else vectors.reshape(-1, *record.shape)
     starts = live = squares = None
