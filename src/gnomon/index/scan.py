@@ -203,7 +203,7 @@ class ScanIndex:
         if state.parts.segments and state.total <= self.settings.exact_below:
             state = self._uncoded(state)
             state = replace(state, failed_at=0)
-        elif self._is_coding_due(len(state.parts.tail.ids), state.total, added, state=state):
+        elif state.parts.count and self._is_coding_due(len(state.parts.tail.ids), state.total, added, state=state):
             state = self._coded(state, added)
         self._state = state
 

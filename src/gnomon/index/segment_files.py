@@ -55,7 +55,7 @@ def _written(path: Path, segment: Segment) -> SegmentFile:
     items, codes = segment.items, to_parts(segment.codes.get())
     arrays = (items.ids.astype("<i8"), segment.places.astype("<i8"), items.base)
     parts = [np.ascontiguousarray(array).data.cast("B") for array in arrays if array.size]
-    length, sums = append(path, 0, [], parts=[*parts, *map(memoryview, codes)])
+    length, sums = append(path, 0, [], parts=[*parts, *(memoryview(part) for part in codes)])
     entry = {
         "items": len(segment),
         "places": len(segment.places),

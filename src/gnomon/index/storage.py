@@ -112,7 +112,7 @@ def save(folder: Path, content: IndexContent, stamp: int, *, last: SavedState | 
         there = _present(folder)
         known = last if last and last.body == there and last.folder == folder else None
         grows = known is not None and known.generation is content.generation
-        grows = grows and known.body.get("kept", True) == content.form.is_kept
+        grows = grows and known is not None and known.body.get("kept", True) == content.form.is_kept
         number = next_number(folder)
         old = known.body if known is not None and grows else None
         files = _write_rows(folder, content, old, number=number)
@@ -246,8 +246,9 @@ def _loaded(folder: Path, body: dict[str, Any], space: Space, *, form: StoredFor
     form = replace(form, is_kept=body.get("kept", True))
     record, count = form.record(space.dim), body["rows"] if form.is_kept else 0
     ids = _mapped(folder, body, "ids", dtype=np.dtype("<i8"), count=body["items"])
-    bytes_kept = {"dtype": np.dtype("u1"), "count": count * record.itemsize}
-    vectors = _mapped(folder, body, "vectors", **bytes_kept) if form.is_kept else np.zeros(0, np.uint8)
+    vectors = np.zeros(0, np.uint8)
+    if form.is_kept:
+        vectors = _mapped(folder, body, "vectors", dtype=np.dtype("u1"), count=count * record.itemsize)
     vectors = vectors.view(record if record.names else record.base)
     vectors = vectors if record.names else vectors.reshape(-1, *record.shape)
     starts = live = squares = None

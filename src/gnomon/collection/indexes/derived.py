@@ -24,6 +24,7 @@ from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.queries import JournalHead
 from gnomon.collection.catalog.sqlite import translated_errors
 from gnomon.collection.catalog.versions import NotReady, Version, is_complete
+from gnomon.collection.indexes.catalog_rows import CatalogRows
 from gnomon.collection.indexes.faults import index_faults
 from gnomon.collection.indexes.state import (
     IndexState,
@@ -106,6 +107,7 @@ class DerivedIndexes:
     def __init__(self, catalog: Catalog, folder: Path, version: Version) -> None:
         self._catalog, self._folder, self._version = catalog, folder, version
         self.store = None if version.retrieval.store is None else StoreIndex(catalog, version)
+        self._rows = CatalogRows(catalog, version)
         self._lock_file = folder / "lock"
         self._is_scratch = False
         self._view: IndexView | None = None
@@ -172,14 +174,14 @@ class DerivedIndexes:
             head = queries.chunking_head(connection, self._version.chunking_id)
             if not self._is_of_this_history(connection, state, head):
                 return None
-            live = open_read_only(self._folder, state, self._version)
+            live = open_read_only(self._folder, state, self._version, rows=self._rows)
             if live is not None and self.store is not None:
                 at = self.store.look(connection, upto=live.lexical_at)
                 self._view = IndexView.of(replace(live, store=self.store, dense_at=at))
                 return self._view
             if live is None or not 0 <= live.lexical_at - live.dense_at <= self._readable(live, state):
                 return None
-            source = ChangeSource(connection, self._version, SearchPriority())
+            source = ChangeSource(connection, self._version, SearchPriority(), self._rows)
             live = apply_dense_changes(source, live, self._folder / state.dense, upto=live.lexical_at)
             self._view = IndexView.of(apply_sparse_changes(source, live, upto=live.lexical_at))
             return self._view
@@ -245,7 +247,7 @@ class DerivedIndexes:
             ignored, folder = suppress(StorageError, IndexDamaged), self._folder
             with ignored, translated_errors(folder), index_faults(folder), FileLock(self._lock_file, timeout=0):
                 if read_state(self._folder) == state:
-                    self._current = save_indexes(self._folder, live, state, version=self._version)
+                    self._current = save_indexes(self._folder, live, state, version=self._version, rows=self._rows)
 
     def _step(self) -> bool:
         """One step of the background thread. Returns whether there was anything to do."""
@@ -313,7 +315,7 @@ class DerivedIndexes:
         if rebuild or not self._is_of_this_history(connection, state, head):
             state = rebuilt(self._folder, self._catalog.collection_id)
         if self._current is None or state != self._current[1]:
-            live, state = open_indexes(self._folder, state, self._version, in_memory=self._current)
+            live, state = open_indexes(self._folder, state, self._version, rows=self._rows, in_memory=self._current)
         else:
             live = self._current[0]
         live = replace(live, store=self.store)
@@ -323,12 +325,12 @@ class DerivedIndexes:
             write_state(self._folder, state)
         # Nothing can be searched before there is a view: then it is made at once.
         priority = SearchPriority() if self._view is None else self._priority
-        source = ChangeSource(connection, self._version, priority, whole=save)
+        source = ChangeSource(connection, self._version, priority, self._rows, whole=save)
         live = apply_changes(source, live, self._folder / state.dense, upto=head.seq)
         view = self._publish(live, state, now)
         is_new = (state.dense_seq < 0) == is_saved(live.dense) or (live.sparse is not None and state.sparse_seq < 0)
         if is_new or live.unsaved > _UNSAVED or (save and live.unsaved):
-            live, state = save_indexes(self._folder, live, state, version=self._version)
+            live, state = save_indexes(self._folder, live, state, version=self._version, rows=self._rows)
             view = self._publish(live, state, now)
         return view
 

@@ -15,13 +15,14 @@ from pathlib import Path
 from gnomon.collection.catalog.versions import Version
 from gnomon.collection.indexes.faults import index_faults
 from gnomon.collection.indexes.sync import SAVE_VECTORS, WritableIndexes
-from gnomon.collection.indexes.vector_index import VectorIndex, is_saved, load_index, new_index
+from gnomon.collection.indexes.vector_index import VectorIndex, is_saved, load_index, new_index, reopened
 from gnomon.core.errors import IndexDamaged, InvalidInput
 from gnomon.core.files import write_atomic
 from gnomon.core.serialize import from_plain, to_plain
 from gnomon.core.space import Space
 from gnomon.index.lexical import MANIFEST, VERSION, LexicalIndex, LexicalSettings
 from gnomon.index.manifest import read_manifest
+from gnomon.index.segments import RowSource
 from gnomon.index.sparse import SparseIndex
 
 
@@ -91,7 +92,12 @@ def scratch_copy(folder: Path) -> Path:
 
 
 def open_indexes(
-    folder: Path, state: IndexState, version: Version, *, in_memory: tuple[WritableIndexes, IndexState] | None
+    folder: Path,
+    state: IndexState,
+    version: Version,
+    *,
+    rows: RowSource,
+    in_memory: tuple[WritableIndexes, IndexState] | None,
 ) -> tuple[WritableIndexes, IndexState]:
     """The current indexes: kept as they are in memory where they are the same, else from disk; empty where damaged."""
     live, known = in_memory or (None, IndexState())
@@ -102,11 +108,11 @@ def open_indexes(
         unsaved = unmapped = 0
         try:
             with index_faults(folder):
-                dense, dense_at = _dense_from(folder, state, version)
+                dense, dense_at = _dense_from(folder, state, version, rows=rows)
             state = replace(state, dense_seq=dense_at if state.dense_seq >= 0 else -1)
         except IndexDamaged:
             state = replace(state, dense=_next_folder(folder, "dense"), dense_seq=-1)
-            dense, dense_at = new_index(version), 0
+            dense, dense_at = new_index(version, rows), 0
     try:
         with index_faults(folder):
             if live is not None and state.lexical == known.lexical:
@@ -141,11 +147,11 @@ def _open_sparse(
         return SparseIndex(version.sparse.space), 0, state
 
 
-def open_read_only(folder: Path, state: IndexState, version: Version) -> WritableIndexes | None:
+def open_read_only(folder: Path, state: IndexState, version: Version, *, rows: RowSource) -> WritableIndexes | None:
     """The current indexes on disk, for searching only; None where one is missing or being replaced."""
     try:
         with index_faults(folder):
-            dense, at = _dense_from(folder, state, version)
+            dense, at = _dense_from(folder, state, version, rows=rows)
             lexical = _lexical_from(folder, state, version.retrieval.language)
             own = version.sparse
             sparse, sparse_at = (None, 0) if own is None else _sparse_from(folder, state, own.space)
@@ -155,7 +161,7 @@ def open_read_only(folder: Path, state: IndexState, version: Version) -> Writabl
 
 
 def save_indexes(
-    folder: Path, live: WritableIndexes, state: IndexState, *, version: Version
+    folder: Path, live: WritableIndexes, state: IndexState, *, version: Version, rows: RowSource
 ) -> tuple[WritableIndexes, IndexState]:
     """Save vectors that are not read from the catalog, record that in the state file, and delete other folders."""
     own_file = is_saved(live.dense)
@@ -172,18 +178,18 @@ def save_indexes(
             shutil.rmtree(path, ignore_errors=True)
     live = replace(live, unsaved=0)
     if own_file and live.unmapped > SAVE_VECTORS:
-        dense, _ = load_index(folder / state.dense, version)
+        dense = reopened(live.dense, folder / state.dense, version, rows=rows)
         live = replace(live, dense=dense, unmapped=0)
     return live, state
 
 
-def _dense_from(folder: Path, state: IndexState, version: Version) -> tuple[VectorIndex, int]:
+def _dense_from(folder: Path, state: IndexState, version: Version, *, rows: RowSource) -> tuple[VectorIndex, int]:
     """The saved vector index and its journal position; an empty one where none is on disk. Raises IndexDamaged."""
     if state.dense and state.dense_seq < 0:
-        return new_index(version), 0
+        return new_index(version, rows), 0
     if not state.dense:
         raise IndexDamaged("no vector index yet", expected="a saved index", hint="build it")
-    index, stamp = load_index(folder / state.dense, version)
+    index, stamp = load_index(folder / state.dense, version, rows)
     if stamp == 0 and len(index):
         raise IndexDamaged("half a vector index", expected="a whole one", hint="build it")
     return index, stamp

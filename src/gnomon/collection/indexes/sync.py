@@ -15,11 +15,13 @@ from sqlalchemy import Connection
 from gnomon.collection.catalog import queries
 from gnomon.collection.catalog.versions import Version
 from gnomon.collection.indexes.store_index import StoreIndex
-from gnomon.collection.indexes.vector_index import VectorIndex, load_index
+from gnomon.collection.indexes.vector_index import VectorIndex, lost_items, reopened
 from gnomon.core.contracts import Array
 from gnomon.core.vectors import Vectors
 from gnomon.index.lexical import LexicalIndex
 from gnomon.index.memory import require_memory
+from gnomon.index.scan import ScanIndex
+from gnomon.index.segments import RowSource
 from gnomon.index.sparse import SparseIndex
 
 BLOCK = 8192
@@ -136,11 +138,15 @@ class WritableIndexes:
 
 @dataclass(frozen=True)
 class ChangeSource:
-    """Where changes are read from: one consistent view of the catalog, and the version that is indexed."""
+    """Where changes are read from: one consistent view of the catalog, and the version that is indexed.
+
+    `rows` has the vectors that an index reads when it searches, as it keeps none.
+    """
 
     connection: Connection
     version: Version
     priority: SearchPriority
+    rows: RowSource
     whole: bool = False
     """Whether a store is waited for, and its metadata brought up to the types that fields have now."""
 
@@ -168,6 +174,8 @@ def apply_dense_changes(source: ChangeSource, live: WritableIndexes, folder: Pat
     removed, added = _changes(source, live.dense_at, upto, is_empty=not len(live.dense))
     if len(removed):
         live.dense.remove(removed)
+    if lost_items(live.dense):
+        added = np.union1d(added, _lacking(source, live.dense, upto))
     dense, unmapped = live.dense, live.unmapped
     if len(added) > BLOCK:
         _require_room(dense, len(added))
@@ -177,7 +185,9 @@ def apply_dense_changes(source: ChangeSource, live: WritableIndexes, folder: Pat
         if unmapped > SAVE_VECTORS:
             # Stamped with the old position: after a crash the same changes go in once more.
             dense.save(folder, stamp=live.dense_at)
-            dense, unmapped = load_index(folder, source.version)[0], 0
+            dense, unmapped = reopened(dense, folder, source.version, rows=source.rows), 0
+    if isinstance(dense, ScanIndex):
+        dense.lost = 0
     changes = live.unsaved + len(removed) + len(added)
     return replace(live, dense=dense, dense_at=upto, unsaved=changes, unmapped=unmapped)
 
@@ -194,6 +204,13 @@ def apply_sparse_changes(source: ChangeSource, live: WritableIndexes, *, upto: i
         index.add(*queries.sparse_vectors_of(source.connection, model, ids=block))
     # The vectors count these changes too, but where only this index was built anew.
     return replace(live, sparse_at=upto, unsaved=max(live.unsaved, len(removed) + len(added)))
+
+
+def _lacking(source: ChangeSource, dense: VectorIndex, upto: int) -> Array:
+    """The passages at a position of the journal that the index has not: those of its damaged segments."""
+    rows = dense.rows
+    held = rows.ids if rows.live is None else rows.ids[rows.live]
+    return np.setdiff1d(_changes(source, 0, upto, is_empty=True)[1], held)
 
 
 def _vector_blocks(source: ChangeSource, added: Array, *, is_empty: bool) -> Iterator[tuple[Array, Vectors]]:
