@@ -16,6 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Connection
+
 from gnomon.collection.catalog import mutations, queries, versions
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.ingest.estimate import estimate_documents
@@ -167,11 +169,8 @@ class IndexRun:
         renamed = renamed_files(found, gone, self._stored)
         removed = [path for path in gone if path not in renamed]
         if gone:
-            with self._writer.catalog.write() as connection:
-                counted = versions.live_chunking(connection)
-                self._change += mutations.remove_sources(connection, removed, counted)
-                mutations.move_sources(connection, renamed, read_again=True)
-                self._stored = queries.stored_sources(connection)
+            change, self._stored = self._writer.catalog.transact(partial(_follow, removed=removed, renamed=renamed))
+            self._change += change
             self._removed = len(removed)
             self._renamed.update(renamed.values())
         for root in map(path_text, scope.empty_roots()):
@@ -365,6 +364,15 @@ def _some(ids: Sequence[str]) -> str:
 
 def _them(ids: Sequence[str]) -> str:
     return "them" if len(ids) > 1 else "it"
+
+
+def _follow(
+    connection: Connection, removed: Sequence[str], renamed: Mapping[str, str]
+) -> tuple[mutations.CatalogChange, Mapping[str, Any]]:
+    """Files that are gone or have another name, in the catalog. Returns the change, and the files it knows then."""
+    change = mutations.remove_sources(connection, removed, versions.live_chunking(connection))
+    mutations.move_sources(connection, renamed, read_again=True)
+    return change, queries.stored_sources(connection)
 
 
 def _refuse_gone(paths: Sequence[Path], stored: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 from sqlalchemy import Connection
@@ -93,9 +94,8 @@ def embed_slices(
     with catalog.read() as connection:
         intact = set(vector_cache.get(connection, target.version.space_id, "document", hashes=list(by_hash)))
     if target.version.space.parent is not None and len(intact) < len(by_hash):
-        with catalog.write() as connection:
-            lacking = [key for key in by_hash if key not in intact]
-            intact |= vector_cache.derive(connection, target.version.space_id, hashes=lacking)
+        lacking = [key for key in by_hash if key not in intact]
+        intact |= catalog.transact(partial(vector_cache.derive, space_id=target.version.space_id, hashes=lacking))
     todo = [chunk for key, chunk in by_hash.items() if key not in intact]
     count("vector cache", hits=len(by_hash) - len(todo), misses=len(todo))
     if len(chunks) > len(todo):
@@ -121,9 +121,9 @@ def _weigh_slices(
         started = time.perf_counter()
         vectors = encoder.encode([chunk.embed_text for chunk in block], role="document")
         seconds = time.perf_counter() - started
-        with catalog.write() as connection:
-            hashes = [chunk.text_hash for chunk in block]
-            vector_cache.put_sparse(connection, sparse.space_id, "document", hashes=hashes, vectors=vectors)
+        hashes = [chunk.text_hash for chunk in block]
+        put = partial(vector_cache.put_sparse, space_id=sparse.space_id, role="document")
+        catalog.transact(partial(put, hashes=hashes, vectors=vectors))
         yield EmbeddingCounts(seconds=seconds)
 
 
@@ -132,9 +132,9 @@ def _embed_slice(catalog: Catalog, target: Target, chunks: Sequence[Chunk]) -> E
     vectors = target.encoder.encode([chunk.embed_text for chunk in chunks], role="document")
     seconds = time.perf_counter() - started
     tokens = target.tokens(chunks)
-    with catalog.write() as connection:
-        hashes = [chunk.text_hash for chunk in chunks]
-        vector_cache.put(connection, target.version.space_id, "document", hashes=hashes, vectors=vectors)
+    hashes = [chunk.text_hash for chunk in chunks]
+    space = target.version.space_id
+    catalog.transact(partial(vector_cache.put, space_id=space, role="document", hashes=hashes, vectors=vectors))
     return EmbeddingCounts(
         embedded=len(chunks),
         truncated=sum(count > target.encoder.max_tokens for count in tokens),
@@ -260,13 +260,24 @@ class Writer:
             if live.id not in ready:
                 ready[live.id] = (target, *prepare(target))
             embedded += embed_all(self.catalog, target, ready[live.id][2], budget=self.budget, progress=progress)
-            with self.catalog.write() as connection:
-                found = versions.live_id(connection)
-                if found in ready:
-                    target, batch, chunks = ready[found]
-                    if not lacking(connection, target.version, [chunk.text_hash for chunk in chunks]):
-                        return write(connection, target.version.chunking_id, batch), embedded
+            found, written = self.catalog.transact(partial(_write_if_live, ready=ready, write=write))
+            if written:
+                return written[0], embedded
             target = ready[found][0] if found in ready else self.target(found)
+
+
+def _write_if_live(
+    connection: Connection,
+    ready: Mapping[int, tuple[Target, Batch, Sequence[Chunk]]],
+    write: Callable[[Connection, int, Batch], Result],
+) -> tuple[int, list[Result]]:
+    """Write the batch of the live version, where it is ready. Returns that version's id, and what was written."""
+    found = versions.live_id(connection)
+    if found in ready:
+        target, batch, chunks = ready[found]
+        if not lacking(connection, target.version, [chunk.text_hash for chunk in chunks]):
+            return found, [write(connection, target.version.chunking_id, batch)]
+    return found, []
 
 
 def lacking(connection: Connection, of: Version, hashes: Sequence[bytes]) -> set[bytes]:
