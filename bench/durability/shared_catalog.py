@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +133,7 @@ class Processes:
         logs = {role: self.log(role) for role in ROLES}
         return [role for role, log in logs.items() if log.exists() and log.stat().st_mtime > self._since[role]]
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """End all."""
         for process in self._running.values():
             process.kill()
@@ -144,6 +144,7 @@ class Processes:
         return [role for role, process in self._running.items() if process.poll() is not None]
 
     def _start(self, role: str) -> None:
+        self._since[role] = time.time()
         command = [
             sys.executable,
             "-m",
@@ -164,7 +165,7 @@ def disturb(server: PostgresServer, url: str, folder: Path, *, seconds: float) -
     processes = Processes(url, folder)
     started = time.monotonic()
     next_kill, next_switch, next_restart = started + 4.0, started + 3.0, started + min(_RESTART_S, seconds / 2)
-    with opened(url) as kb:
+    with closing(processes), opened(url) as kb:
         while (now := time.monotonic()) < started + seconds:
             if now > next_kill and (at_work := processes.at_work()):
                 processes.kill(rng.choice(at_work))
@@ -185,7 +186,6 @@ def disturb(server: PostgresServer, url: str, folder: Path, *, seconds: float) -
                 found[f"died: {role}"] += 1
                 processes.kill(role)
             time.sleep(0.05)
-    processes.stop()
     return {**found, "kills": processes.kills, **held(url, folder, processes)}
 
 
