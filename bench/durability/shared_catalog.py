@@ -30,7 +30,7 @@ import gnomon
 from bench import record
 from gnomon.collection import Collection
 from gnomon.collection.catalog import schema
-from gnomon.core.errors import GnomonError
+from gnomon.core.errors import GnomonError, ServerUnreachable
 from gnomon.testing.toys import HashEncoder
 from gnomon.text.chunk import ChunkSettings
 
@@ -40,7 +40,11 @@ _KILL_S, _SWITCH_S, _RESTART_S = (2.0, 6.0), 2.0, 25.0
 
 def opened(url: str) -> Collection:
     """The collection with the models of both versions."""
-    return gnomon.open(url, create=False, encoder=[HashEncoder(32), HashEncoder(32, salt="two")])
+    while True:
+        try:
+            return gnomon.open(url, create=False, encoder=[HashEncoder(32), HashEncoder(32, salt="two")])
+        except ServerUnreachable:  # it is being started again
+            time.sleep(0.2)
 
 
 def write(url: str, log: Path, name: str) -> None:
@@ -113,6 +117,7 @@ class Processes:
         self._url, self._folder = url, folder
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._since: dict[str, float] = {}
+        self._working: dict[str, float] = {}
         self.kills = 0
         for role in ROLES:
             self._start(role)
@@ -129,9 +134,12 @@ class Processes:
         self._start(role)
 
     def at_work(self) -> list[str]:
-        """The roles whose process has done something since it started."""
-        logs = {role: self.log(role) for role in ROLES}
-        return [role for role, log in logs.items() if log.exists() and log.stat().st_mtime > self._since[role]]
+        """The roles whose process has been at work for a second or more since it started."""
+        for role in ROLES:
+            log = self.log(role)
+            if log.exists() and log.stat().st_mtime > self._since[role]:
+                self._working.setdefault(role, time.time())
+        return [role for role, since in self._working.items() if time.time() > since + 1.0]
 
     def close(self) -> None:
         """End all."""
@@ -145,6 +153,7 @@ class Processes:
 
     def _start(self, role: str) -> None:
         self._since[role] = time.time()
+        self._working.pop(role, None)
         command = [
             sys.executable,
             "-m",
