@@ -1,6 +1,6 @@
 """What a collection takes on disk, by part, beside LanceDB with the same passages; and beside another tree of gnomon.
 
-    python -m bench disk [--before ../old]           # a worktree of the commit to compare with
+    python -m bench disk [--before ../old] [--sets cranfield]   # a worktree of the commit to compare with
 
 Both hold the texts, the metadata, a vector a passage and a keyword index; LanceDB's table is compacted, and older
 versions of it are deleted. It is measured with gnomon's passages, and with whole documents, of which it then has one
@@ -89,15 +89,17 @@ def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", type=Path, help="the tree to compare with")
+    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=SETS)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--tokenizer", default="all-MiniLM-L6-v2", help="the model whose tokenizer counts")
     options = parser.parse_args()
     trees = {"before": options.before.resolve()} if options.before else {}
     trees["now"] = Path(__file__).parents[2]
     figures = {}
-    for name, split in SETS.items():
+    for name in options.sets:
         with tempfile.TemporaryDirectory() as scratch:
-            figures[name] = measured(name, split, Path(scratch), trees=trees, options=options)
+            figures[name] = measured(name, SETS[name], Path(scratch), trees=trees, options=options)
+            print(json.dumps({name: figures[name]}), flush=True)
     write("disk", {"tokenizer": options.tokenizer, "lancedb": versions(["lancedb"])["lancedb"], "sets": figures})
 
 

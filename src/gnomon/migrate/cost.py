@@ -26,6 +26,7 @@ from gnomon.core.documents import Chunk
 from gnomon.core.errors import InvalidInput, StorageError, TruncatedText
 from gnomon.core.space import Space
 from gnomon.core.vector_types import record_type
+from gnomon.index.quantised_search import ScanSettings
 from gnomon.index.token_codes import TokenCodec
 from gnomon.migrate.change import ResolvedChange
 
@@ -35,7 +36,7 @@ _CHUNK_BLOCK, _DOCUMENT_BLOCK = 2000, 100
 
 MARGIN_SHARE, MARGIN_BYTES = 0.1, 64_000_000
 """Free space required beyond the estimate: a tenth of it, and room for SQLite's write-ahead log."""
-_PAGE = 4096
+_PAGE = 8192
 _TYPICAL_TOKENS = 128.0
 _LIST_ENTRIES = 2  # bytes a token in the lists that candidates are found by, about
 _VECTOR_ROW, _VECTOR_KEY = 45, 80  # bytes beside the vector itself: hash, role, ids; and its index entry
@@ -241,11 +242,11 @@ def vector_bytes(space: Space, tokens: float = _TYPICAL_TOKENS) -> float:
 
 
 def dense_bytes(chunks: int, space: Space, tokens: float = _TYPICAL_TOKENS) -> int:
-    """Bytes of the vector index: vectors, ids, and quantized codes if there are enough chunks for them."""
+    """Bytes of the vector index's files: vectors, ids and quantised codes; none of few, which the catalog has."""
     if space.similarity == "maxsim":
         return round(chunks * (16 + tokens * (TokenCodec(space.dim).width + _LIST_ENTRIES)))
     row = record_type(space.vector_type, space.dim).itemsize
-    return chunks * (row + 8 + (space.dim // 2 if chunks > 20_000 else 0))
+    return chunks * (row + 8 + space.dim // 2) if chunks > ScanSettings().exact_below else 0
 
 
 @dataclass(frozen=True, slots=True)
