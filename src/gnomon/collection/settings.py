@@ -146,8 +146,8 @@ class CollectionSettings:
     `model` is a short name, a hub id or a folder (default: all-MiniLM-L6-v2). `chunk_tokens` (default: what
     the model reads whole, at most 256) and `chunk_overlap` (default: an eighth) are in the model's tokens.
     `dim` keeps the first dimensions only (Matryoshka; default: all), and `vector_type` is how vectors are stored:
-    float32 (the default, kept in 2 bytes a dimension where that changes no ranking), float16, int8 or binary, in 2, 1 or
-    1/8 bytes a dimension.
+    float32 (the default, kept in 2 bytes a dimension where that changes no ranking), float16, int8 or binary, in 2,
+    1 or 1/8 bytes a dimension.
     `prepend_title` (default: yes) puts title and headings before the text for embedding. `retrieval` as a
     mapping sets some of its settings, and leaves the others open. `sparse` is the name of a sparse encoder, which is
     searched with beside meaning and words (`retrieval.sparse` has its further settings). `store` is the address of an
