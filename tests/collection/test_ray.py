@@ -224,7 +224,7 @@ def test_a_node_that_is_killed_costs_its_batches_only(
     tmp_path: Path, docs: Path, cluster: Any, counted: Path, expected: dict[str, Any]
 ) -> None:
     process = start(tmp_path / "kb", docs, cluster)
-    over = time.monotonic() + 120
+    over = time.monotonic() + 400
     while len(encoded(counted)) < 600 and time.monotonic() < over:
         time.sleep(0.2)
     node = sorted(cluster.worker_nodes, key=lambda node: node.unique_id)[0]
@@ -236,13 +236,14 @@ def test_a_node_that_is_killed_costs_its_batches_only(
 
 
 @pytest.mark.slow
-def test_control_c_ends_a_local_cluster_and_the_next_run_goes_on(
+def test_control_c_ends_a_run_and_the_next_one_goes_on(
     tmp_path: Path, docs: Path, counted: Path, expected: dict[str, Any]
 ) -> None:
     process = start(tmp_path / "kb", docs, None)
-    over = time.monotonic() + 120
+    over = time.monotonic() + 400
     while not encoded(counted) and time.monotonic() < over:
         time.sleep(0.1)
+    assert encoded(counted)
     os.killpg(process.pid, signal.SIGINT)
     out, said = process.communicate(timeout=120)
     assert "interrupted" in out, said[-2000:]
