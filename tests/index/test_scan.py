@@ -115,7 +115,7 @@ def test_codes_are_made_anew_when_the_first_mean_no_longer_serves(space):
 
 def test_a_query_in_the_midst_of_removed_rows_still_finds_its_neighbours(space, clustered):
     here = space(dim=64)
-    settings = ScanSettings(exact_below=100, rescored=800, wanted_recall=0.9, min_recall=0.9)
+    settings = ScanSettings(exact_below=100, rescored=300, wanted_recall=0.9, min_recall=0.9)
     index, judge = ScanIndex(here, settings), ExactIndex(here)
     data = clustered(here, 8000)
     query = clustered(here, 1, seed=4)
