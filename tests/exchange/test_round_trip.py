@@ -76,6 +76,9 @@ def test_files_with_headings_fields_and_locations(tmp_path: Path, kind: str) -> 
         # The files are known: an index run has nothing to do.
         report = back.index([docs])
         assert (report.documents, len(back)) == (0, 7)
+        # And documents know theirs: a file that changed has its document replaced.
+        (docs / "d0.md").write_text("# Another sundial\n\nOf another text.\n")
+        assert (back.index([docs]).documents, len(back)) == (1, 7)
 
 
 VALUES = st.one_of(
