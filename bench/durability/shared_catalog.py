@@ -134,12 +134,12 @@ class Processes:
         self._start(role)
 
     def at_work(self) -> list[str]:
-        """The roles whose process has been at work for a second or more since it started."""
+        """The roles whose process has been at work for three seconds or more since it started."""
         for role in ROLES:
             log = self.log(role)
             if log.exists() and log.stat().st_mtime > self._since[role]:
                 self._working.setdefault(role, time.time())
-        return [role for role, since in self._working.items() if time.time() > since + 1.0]
+        return [role for role, since in self._working.items() if time.time() > since + 3.0]
 
     def close(self) -> None:
         """End all."""
