@@ -164,10 +164,10 @@ SILENT = textwrap.dedent("""
     from gnomon.index.scan import ScanIndex, ScanSettings
     space = Space("toy-cosine-24".ljust(64, "0"), 24, "cosine", "float", "toy")
     rows = np.random.default_rng(0).standard_normal((30, 24)).astype(np.float32)
-    for find in ("hnsw", "ivf"):
+    for find in ("scan", "hnsw", "ivf"):
         index = ScanIndex(space, ScanSettings(exact_below=0, find=find, min_recall=0.0))
         index.add(np.arange(30), Vectors(rows, space))
-    print(json.dumps(index._state.codes.counts()["coded"]))
+    print(json.dumps(index._state.parts.coded))
 """)
 
 
