@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
+import tarfile
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
+import gnomon
 from gnomon.collection import Collection, version_manager
 from gnomon.collection.catalog import chunk_texts, vector_cache
 from gnomon.collection.catalog.schema import vector_checksum
@@ -226,3 +229,21 @@ def test_a_new_version_and_a_new_index_read_the_texts_of_documents(
     kb.close()
     shutil.rmtree(tmp_path / "kb" / "derived")
     assert [hit.text for hit in opened().search("shadow tea", k=3)] == expected
+
+
+def test_a_collection_made_before_half_precision_opens_and_is_converted(tmp_path: Path) -> None:
+    """`fixtures/whole-vectors.tar.gz` was made by commit 2e7a83e: float32, passages' own texts, vectors in derived."""
+    with tarfile.open(Path(__file__).parents[1] / "fixtures" / "whole-vectors.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    folder, expected = tmp_path / "whole" / "kb", json.loads((tmp_path / "whole" / "expected.json").read_text())
+    assert {len(data) for _, data in rows(folder)} == {4 * DIM}
+    for converted in (False, True):
+        with gnomon.open(folder, encoder=HashEncoder(DIM, max_tokens=48)) as kb:
+            if converted:
+                assert kb.prune(vacuum=True).rewritten == 60
+            for query, hits in expected.items():
+                found = [[hit.document, pytest.approx(hit.score, abs=1e-3), hit.text] for hit in kb.search(query, k=3)]
+                assert found == hits
+    assert {len(data) for _, data in rows(folder)} == {2 * DIM}
+    assert {text for (text,) in rows(folder, "SELECT text FROM chunks")} == {""}
+    assert not list(folder.glob("derived/*/dense-*"))
