@@ -82,13 +82,15 @@ cosines = [float(one[key] @ other[key] / np.linalg.norm(one[key]) / np.linalg.no
 exact = sum(bool(np.array_equal(one[key], other[key])) for key in one)
 print(json.dumps({"same_passages": same, "bit_identical": exact, "of": count, "lowest_cosine": min(cosines)}))
 """
+OWN_RAY = {"RAY_ADDRESS": "local", "RAY_USAGE_STATS_ENABLED": "0"}
+"""Of the clusters that run on the machine already, none is used."""
 
 
 def measured(script: str, *arguments: str) -> dict[str, Any]:
     """What a script prints, with the CPU seconds of all that it started."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
-        [sys.executable, "-c", script, *arguments], stdout=subprocess.PIPE, check=True, env=os.environ
+        [sys.executable, "-c", script, *arguments], stdout=subprocess.PIPE, check=True, env=os.environ | OWN_RAY
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

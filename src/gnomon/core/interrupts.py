@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM held back while something is under way that should come to its end."""
+"""SIGINT and SIGTERM held back while something should come to its end; a SIGINT that no library loses."""
 
 from __future__ import annotations
 
@@ -47,3 +47,33 @@ def held_interrupts() -> Iterator[threading.Event]:
             restore()
             for held in received:
                 signal.raise_signal(held)
+
+
+@contextmanager
+def kept_interrupts() -> Iterator[threading.Event]:
+    """Inside, a SIGINT does what it did before, and sets the event; the block then ends by KeyboardInterrupt, also
+    where that was lost on the way, or another error came of it.
+
+    In another thread than the main one, which receives no signals, nothing changes.
+    """
+    event = threading.Event()
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield event
+        return
+
+    def keep(number: int, frame: FrameType | None) -> None:
+        event.set()
+        before(number, frame)
+
+    signal.signal(signal.SIGINT, keep)
+    try:
+        yield event
+    except Exception as error:
+        if event.is_set():
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if event.is_set():
+        raise KeyboardInterrupt

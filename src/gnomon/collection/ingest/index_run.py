@@ -140,9 +140,9 @@ class IndexRun:
                     self._take(item)
             self._flush()
         finally:
-            reader.stop()
             others = reader.embedded  # which the writer found in the cache
             self._embedded += replace(others, cached=-min(others.embedded, self._embedded.cached))
+            reader.stop()
         self._problems += [Problem(path_text(changed[0].path.parent), said, skipped=False) for said in reader.remarks]
         self._problems += _quality_problems(path_text(changed[0].path.parent), self._lines.remarks("files"))
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from gnomon.core.errors import GnomonError, InvalidInput, ServerUnreachable, missing_extra
+from gnomon.core.interrupts import held_interrupts
 from gnomon.core.progress import Progress, ProgressCallback
 
 _CONNECT_S = 3.0
@@ -21,35 +22,45 @@ _STORE_BYTES = 512 << 20
 @contextmanager
 def connected(address: str, progress: ProgressCallback) -> Iterator[Any]:
     """The module ray, connected: to the cluster at HOST:PORT or ray://HOST:PORT; "auto": to the one that this machine
-    is in, or else to one started here for the time of the block, without dashboard and usage reports.
+    is in, or else to one started here for the time of the block, without dashboard and usage reports; with
+    RAY_ADDRESS=local always that.
 
-    One that the caller is connected to already is used, and stays. Raises InvalidInput without ray and for what is no
-    address, ServerUnreachable.
+    One that the caller is connected to already is used, and stays. Ctrl-C waits until a cluster has started, or ended;
+    a second one does not. Raises InvalidInput without ray and for what is no address, ServerUnreachable.
     """
     if address != "auto":
         _require_answer(address)
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-    except ImportError as error:
-        raise missing_extra("ray", extra="ray") from error
+    ray = _imported()
     if ray.is_initialized():
         yield ray
         return
     progress(Progress("connecting to Ray", message=f"Ray: {address}"))
     try:
-        _init(ray, address)
+        with held_interrupts():
+            _init(ray, address)
         yield ray
     finally:
-        ray.shutdown()
+        with held_interrupts():
+            ray.shutdown()
+
+
+def _imported() -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise missing_extra("ray", extra="ray") from error
+    return ray
 
 
 def _init(ray: Any, address: str) -> None:
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False, "ignore_reinit_error": True}
     if address == "auto":
-        with contextlib.suppress(ConnectionError):
-            ray.init(address=os.environ.get("RAY_ADDRESS") or "auto", **quiet)
-            return
+        named = os.environ.get("RAY_ADDRESS") or "auto"
+        if named != "local":
+            with contextlib.suppress(ConnectionError):
+                ray.init(address=named, **quiet)
+                return
         ray.init(address="local", include_dashboard=False, object_store_memory=_STORE_BYTES, **quiet)
         return
     try:

@@ -13,7 +13,7 @@ from gnomon.core.contracts import Array
 from gnomon.core.errors import GnomonError
 
 _READ_CPUS, _EMBED_CPUS = 0.2, 0.8
-"""Shares of a core: reading takes about a fifth of the time that embedding takes."""
+"""Shares of a core: one that embeds has room beside it for one that reads."""
 _READS_AHEAD = 2
 """Read tasks for each actor that run at once."""
 _ROW_BYTES = 1 << 21

@@ -24,6 +24,7 @@ from gnomon.collection.ingest.reader_thread import OpenReader, ReaderThread
 from gnomon.collection.ingest.writer import EmbeddingCounts, Target, Writer
 from gnomon.collection.settings import IndexOptions, RaySettings
 from gnomon.core.errors import IndexDamaged, InvalidInput, StorageError
+from gnomon.core.interrupts import kept_interrupts
 from gnomon.core.paths import absolute, path_of, path_text
 from gnomon.core.progress import Progress, ProgressCallback
 from gnomon.core.usage import MeteredEncoder
@@ -96,14 +97,17 @@ class ClusterReader:
         about = {"collection": setup.collection, "model": setup.model, "space": setup.space.fingerprint}
         self._manifest = Manifest(self._store.files, about)
         self._adopt(target)
-        with connected(self._settings.address, self._progress) as ray:
+        with kept_interrupts() as interrupted, connected(self._settings.address, self._progress) as ray:
             workers = self._settings.workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
             groups = _grouped(self._requests, workers)
             nodes = sum(1 for node in ray.nodes() if node["Alive"])
             said = f"Ray: {workers} workers on {nodes} node{'s' if nodes > 1 else ''}, {len(groups)} groups of files"
             self._progress(Progress("embedding", message=said))
             claims = dataset.start_claims(self._known(target))
-            yield from self._all(groups, setup, target=target, claims=claims, workers=workers)
+            for item in self._all(groups, setup, target=target, claims=claims, workers=workers):
+                if interrupted.is_set():  # and a library lost it
+                    raise KeyboardInterrupt
+                yield item
 
     def _all(
         self, groups: Sequence[Group], setup: RunSetup, *, target: Target, claims: Any, workers: int
