@@ -7,15 +7,18 @@ import shutil
 from collections import namedtuple
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import gnomon
 from gnomon.collection import Collection, CollectionSettings
 from gnomon.core.errors import InvalidInput, StorageError
-from gnomon.core.space import Space
+from gnomon.core.space import Similarity, Space
+from gnomon.core.vectors import Vectors
+from gnomon.index.scan import ScanIndex, ScanSettings
 from gnomon.migrate import Plan, plan
 from gnomon.migrate.change import Change, change_retrieval, resolve_change
-from gnomon.migrate.cost import EncodingSpeed, measure_speed, vector_bytes
+from gnomon.migrate.cost import EncodingSpeed, dense_bytes, measure_speed, vector_bytes
 from gnomon.migrate.throttle import throttle_for
 from gnomon.testing.toys import HashEncoder, LateHashEncoder
 from support.version_collections import documents, one, text, three, two
@@ -106,6 +109,7 @@ def test_too_little_disk_is_reported(kb: Collection, tmp_path: Path, monkeypatch
 def test_estimated_bytes_are_near_the_true_ones(tmp_path: Path) -> None:
     with gnomon.open(tmp_path / "kb", encoder=HashEncoder(32), settings=CollectionSettings(chunk_tokens=16)) as kb:
         kb.add(documents({str(number): text(number) for number in range(300)}))
+    with gnomon.open(tmp_path / "kb", encoder=HashEncoder(32)) as kb:  # its write-ahead log was taken in
         wide = HashEncoder(768, salt="wide")
         found = plan(kb, wide)
         name = kb.versions.add(wide).name
@@ -122,6 +126,32 @@ def test_estimated_bytes_are_near_the_true_ones(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("dim", "measured"), [(32, 182), (384, 970), (768, 1699), (1024, 2793)])
 def test_bytes_of_a_vector_are_near_the_measured_ones(dim: int, measured: int) -> None:
     assert vector_bytes(Space("ab" * 32, dim, "cosine", "float", "measured")) == pytest.approx(measured, rel=0.1)
+
+
+class _Rows:
+    """A RowSource over an array."""
+
+    def __init__(self, rows: np.ndarray) -> None:
+        self.rows = rows
+
+    def locate(self, ids: np.ndarray) -> np.ndarray:
+        return ids
+
+    def read(self, ids: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return np.arange(len(ids)), self.rows[places]
+
+
+@pytest.mark.parametrize(("dim", "similarity"), [(98, "cosine"), (96, "dot")])
+def test_bytes_of_a_scan_are_those_of_its_codes(tmp_path: Path, dim: int, similarity: Similarity) -> None:
+    rows = np.random.default_rng(3).standard_normal((20_500, dim)).astype(np.float32)
+    space = Space("ab" * 32, dim, similarity, "float", "measured")
+    items = np.arange(len(rows))
+    index = ScanIndex(space, ScanSettings(wanted_recall=0, min_recall=0), source=_Rows(rows))
+    index.add(items, Vectors(rows, space))
+    index.save(tmp_path, stamp=1)
+    true = sum(path.stat().st_size for path in tmp_path.rglob("segment-*"))
+    assert dense_bytes(len(rows), space) == pytest.approx(true, rel=0.05)
+    assert dense_bytes(20_000, space) == 0
 
 
 def test_search_settings_are_changed_by_name(kb: Collection) -> None:

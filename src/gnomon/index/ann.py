@@ -208,6 +208,17 @@ def _scan_bytes(rows: int, dim: int) -> int:
 
 
 _SEGMENT_ROWS = 1 << 18
+
+
+def scan_code_bytes(rows: int, dim: int, similarity: Similarity) -> int:
+    """Bytes of a scan's codes, in memory as on disk: a bit a dimension, and what each segment learnt."""
+    if similarity == "dot":
+        return rows * (dim // 8 + 8)
+    width = -(-dim // _DIMS) * _DIMS
+    learnt = 4 * (width * dim + (1 << _BITS) * width)
+    return rows * (width // 8) + -(-rows // _SEGMENT_ROWS) * learnt
+
+
 SCAN = AnnMethod("scan", _train_scan, _search_scan, _scan_bytes, decode=_decode_scan, segment_rows=_SEGMENT_ROWS)
 ANN_METHODS = {method.name: method for method in (SCAN, HNSW, IVF)}
 TRAINING_ROWS = 65_536

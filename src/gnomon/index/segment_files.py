@@ -28,6 +28,8 @@ from gnomon.index.storage import StoredForm, next_number, present_names
 
 HELD_BYTES = 1 << 30
 """Bytes of codes that are held in memory: those of 19 million rows of 384 dimensions."""
+ITEM_BYTES = 16
+"""Bytes of an item beside its codes, where its row is in a source: its id and its place there."""
 _CHECKED_BYTES = 1 << 31
 """Bytes of segments that are checked whole when an index is opened; of the others, some blocks."""
 

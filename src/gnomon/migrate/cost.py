@@ -26,7 +26,9 @@ from gnomon.core.documents import Chunk
 from gnomon.core.errors import InvalidInput, StorageError, TruncatedText
 from gnomon.core.space import Space
 from gnomon.core.vector_types import record_type
+from gnomon.index.ann import scan_code_bytes
 from gnomon.index.quantised_search import ScanSettings
+from gnomon.index.segment_files import ITEM_BYTES
 from gnomon.index.token_codes import TokenCodec
 from gnomon.migrate.change import ResolvedChange
 
@@ -242,11 +244,12 @@ def vector_bytes(space: Space, tokens: float = _TYPICAL_TOKENS) -> float:
 
 
 def dense_bytes(chunks: int, space: Space, tokens: float = _TYPICAL_TOKENS) -> int:
-    """Bytes of the vector index's files: vectors, ids and quantised codes; none of few, which the catalog has."""
+    """Bytes of the vector index's files: ids, places and codes; no vectors, and nothing of few."""
     if space.similarity == "maxsim":
         return round(chunks * (16 + tokens * (TokenCodec(space.dim).width + _LIST_ENTRIES)))
-    row = record_type(space.vector_type, space.dim).itemsize
-    return chunks * (row + 8 + space.dim // 2) if chunks > ScanSettings().exact_below else 0
+    if chunks <= ScanSettings().exact_below:
+        return 0
+    return chunks * ITEM_BYTES + scan_code_bytes(chunks, space.dim, space.similarity)
 
 
 @dataclass(frozen=True, slots=True)

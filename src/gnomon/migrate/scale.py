@@ -15,6 +15,8 @@ from gnomon.core.errors import InvalidInput
 from gnomon.core.serialize import to_plain
 from gnomon.core.space import Space
 from gnomon.core.usage import MeteredEncoder
+from gnomon.core.vector_types import record_type
+from gnomon.index.ann import scan_code_bytes
 from gnomon.migrate.cost import dense_bytes, measure_speed
 from gnomon.migrate.plan import INDEX_S_PER_CHUNK, WRITE_S_PER_TEXT
 
@@ -166,8 +168,11 @@ _GRAPH_LINKS = 16
 
 
 def _local(space: Space, chunks: int) -> tuple[int, int]:
-    codes = dense_bytes(chunks, space)
-    return codes, codes
+    disk = dense_bytes(chunks, space)
+    if disk == 0:  # too few for codes: all vectors are read into memory
+        return chunks * record_type(space.vector_type, space.dim).itemsize, 0
+    codes = disk if space.similarity == "maxsim" else scan_code_bytes(chunks, space.dim, space.similarity)
+    return codes, disk
 
 
 def _pgvector(space: Space, chunks: int) -> tuple[int, int]:
