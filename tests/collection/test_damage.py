@@ -93,3 +93,11 @@ def test_faults_that_sqlite_finds_are_said_when_it_is_opened(kb: Collection, tmp
     path.write_bytes(data)
     with pytest.warns(DamagedCatalog, match="gnomon doctor"):
         gnomon.open(tmp_path / "kb", encoder=encoder()).close()
+
+
+@pytest.mark.parametrize("key", ["schema", "collection_id"])
+def test_a_catalog_that_lost_what_it_is_says_so(kb: Collection, tmp_path: Path, key: str) -> None:
+    kb.close()
+    change(tmp_path / "kb", "DELETE FROM meta WHERE key = ?", key)
+    with pytest.raises(CollectionDamaged, match=f"its table meta lacks {key}"):
+        gnomon.open(tmp_path / "kb", encoder=encoder())

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,31 @@ def test_every_command_of_a_hint_exists_with_its_options() -> None:
 @pytest.mark.parametrize("said", ["gnomon nothing", "gnomon eval nothing"])
 def test_a_command_that_is_none_is_seen(said: str) -> None:
     assert options_of(said.split()[1:]) is None
+
+
+PLACES = {"address", "collection", "folder", "into", "place"}  # what holds a path or an address as it is
+BEFORE = re.compile(r"(?:gnomon|^) ([a-z-]+)( [a-z]+)?( [A-Z]+)?( --[a-z]+)? $")
+
+
+def unquoted(tree: ast.AST) -> Iterator[int]:
+    """The lines of texts with a command that names a collection as it is: a shell would take its ? and & apart."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            for before, value in pairwise(node.values):
+                named = getattr(value, "value", None)
+                command = BEFORE.search(text_of(before))
+                if (
+                    command
+                    and options_of([command[1]]) is not None
+                    and isinstance(named, ast.Name | ast.Attribute)
+                    and (named.id if isinstance(named, ast.Name) else named.attr) in PLACES
+                ):
+                    yield node.lineno
+
+
+def test_collections_in_commands_are_quoted_for_the_shell() -> None:
+    files = sorted(SOURCES.rglob("*.py"))
+    found = [f"{path}:{line}" for path in files for line in unquoted(ast.parse(path.read_text(encoding="utf-8")))]
+    assert not found, "\n".join(found)
+    assert list(unquoted(ast.parse("f'make one: gnomon index PATH --into {folder}'"))) == [1]
+    assert list(unquoted(ast.parse("f'{program()} search {into} X'"))) == [1]

@@ -107,3 +107,14 @@ def test_an_address_is_a_folder_or_an_object_store() -> None:
     for address in ("lancedb", "lancedb://host/x", "lancedb:///"):
         with pytest.raises(InvalidInput, match="lancedb"):
             open_store(StoreAddress.parse(address), "kb_v1")
+
+
+def test_a_file_that_was_cut_short_is_said(tmp_path: pathlib.Path) -> None:
+    store, items = opened(tmp_path), store_items(SPACE, np.arange(300))
+    store.create(SPACE, {})
+    store.upsert(items)
+    store.close()
+    for file in (tmp_path / "kb_v1.lance" / "data").iterdir():
+        file.write_bytes(file.read_bytes()[:700])
+    with pytest.raises(StoreChanged, match="LanceDB cannot read or write the collection 'kb_v1'"):
+        opened(tmp_path).vectors_of(np.arange(3))

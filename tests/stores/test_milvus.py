@@ -75,6 +75,25 @@ def test_a_file_that_another_process_has_open_is_said(store: Store, tmp_path: pa
 
 
 @pytest.mark.slow
+def test_what_another_process_filled_is_found(store: Store, tmp_path: pathlib.Path) -> None:
+    script = (
+        "import numpy as np\n"
+        "from gnomon.stores import StoreAddress, open_store\n"
+        "from gnomon.testing.store import store_items, store_space\n"
+        f"store = open_store(StoreAddress.parse('milvus://{tmp_path}/m.db'), 'kb_v1')\n"
+        "space = store_space('cosine')\n"
+        "store.create(space, {})\n"
+        "store.upsert(store_items(space, np.arange(3)))\n"
+        "store.close()\n"
+    )
+    subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=120, check=True)
+    assert store.position() is None
+    ids, vectors = store.vectors_of(np.arange(3))
+    assert sorted(ids.tolist()) == [0, 1, 2]
+    assert [len(found) for found in store.search(vectors, k=2)] == [2, 2, 2]
+
+
+@pytest.mark.slow
 def test_nobody_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gnomon.stores.milvus._CONNECT_S", 0.5)
     with pytest.raises(ServerUnreachable, match=r"127\.0\.0\.1:9.*does not answer"):

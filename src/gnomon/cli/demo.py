@@ -8,6 +8,7 @@ import importlib
 import inspect
 import os
 import re
+import shlex
 import sys
 import sysconfig
 import time
@@ -384,11 +385,11 @@ def next_commands(into: Path) -> tuple[str, ...]:
     """Three commands that work at once on what the demo built."""
     from gnomon.cli.terminal import program
 
-    name = program()
+    name, at = program(), shlex.quote(str(into))
     return (
-        f'{name} search {into} "ask for a password without showing it" --explain',
-        f"{name} search {into} lru_cache --mode lexical --by document -k 3",
-        f"{name} status {into}",
+        f'{name} search {at} "ask for a password without showing it" --explain',
+        f"{name} search {at} lru_cache --mode lexical --by document -k 3",
+        f"{name} status {at}",
     )
 
 

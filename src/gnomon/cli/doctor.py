@@ -237,7 +237,8 @@ def _with_what_can_be_saved(error: CollectionDamaged, place: str) -> CollectionD
     else:
         hint = (
             f"restore collection.db from a backup, or save what can be read, {found.readable:,} of "
-            f"{found.readable + found.unreadable:,} documents: gnomon doctor {place} --save documents.jsonl; "
+            f"{found.readable + found.unreadable:,} documents: "
+            f"gnomon doctor {shlex.quote(str(place))} --save documents.jsonl; "
             "then: gnomon index documents.jsonl --into NEW"
         )
     return CollectionDamaged(error.message, expected=error.expected, hint=hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -90,5 +91,5 @@ def _print_fields(console: Console, found: Sequence[FieldInfo], collection: Plac
         console.print("No metadata.", soft_wrap=True)
         return
     console.print()
-    hint = f"{program()} fields {collection} --set {found[0].name}=text"
+    hint = f"{program()} fields {shlex.quote(str(collection))} --set {found[0].name}=text"
     print_hanging(console, Text("next  ", style="bold"), clean(hint))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -235,7 +236,7 @@ def print_report(console: Console, report: IndexReport, *, into: Place, nothing:
         console.print()
         print_problems(console, report.problems)
     console.print()
-    then = f'{program()} search {into} "your question"'
+    then = f'{program()} search {shlex.quote(str(into))} "your question"'
     if report.interrupted:
         then = "the same command carries on where this one stopped; what is counted above is kept"
     elif nothing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -166,7 +167,7 @@ class _MigrationJob:
             return follow(started, bar.show)
         except KeyboardInterrupt:
             bar.close()
-            kb = f"{program()} migrate {self.collection}"
+            kb = f"{program()} migrate {shlex.quote(str(self.collection))}"
             said = f"The build goes on in process {started.process.pid}. {kb} --status shows it, --stop ends it."
             notes_console().print(clean(said), soft_wrap=True)
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -52,7 +53,7 @@ def remove(
         raise InvalidInput(
             "ids and conditions" if ids else "nothing to remove",
             expected="ids, or --where, or --source",
-            hint=f"gnomon remove {collection} --source PATH",
+            hint=f"gnomon remove {shlex.quote(str(collection))} --source PATH",
         )
     with gnomon.open(collection, create=False) as kb:
         found = [one.id for one in kb.get(ids)] if ids else kb.ids(where, source=source)

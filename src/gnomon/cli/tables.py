@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -98,8 +99,8 @@ def print_list(console: Console, found: list[tuple[TableInfo, str]], collection:
     if not found:
         console.print("No tables.", soft_wrap=True)
     console.print()
-    then = f'{program()} ask {collection} "your question"' if found else ""
-    hint = then or f"{program()} tables add {collection} FILE"
+    then = f'{program()} ask {shlex.quote(str(collection))} "your question"' if found else ""
+    hint = then or f"{program()} tables add {shlex.quote(str(collection))} FILE"
     print_hanging(console, Text("next  ", style="bold"), clean(hint))
 
 
@@ -118,5 +119,5 @@ def print_table(console: Console, info: TableInfo, collection: Place) -> None:
     ]
     print_rows(console, [(Text(label, style="dim"), body) for label, body in lines])
     console.print()
-    then = f'{program()} ask {collection} "your question"'
+    then = f'{program()} ask {shlex.quote(str(collection))} "your question"'
     print_hanging(console, Text("next  ", style="bold"), clean(then))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -278,7 +279,7 @@ def _told(done: SwitchReport, collection: Place) -> list[tuple[Text, Text]]:
 
     verb = "back to" if done.why == "rollback" else "switched to"
     body = Text.assemble((f"{verb} {done.to}", "bold green"), f" from {done.came_from} in {duration(done.seconds)}")
-    then = f"{program()} rollback {collection}"
+    then = f"{program()} rollback {shlex.quote(str(collection))}"
     if done.why == "rollback":
-        then = f"{program()} versions {collection}"
+        then = f"{program()} versions {shlex.quote(str(collection))}"
     return [(Text("live  ", style="dim"), body), (Text("next  ", style="bold"), clean(then))]

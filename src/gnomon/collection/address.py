@@ -111,11 +111,11 @@ def _parsed(rest: str) -> PostgresAddress:
     host, _, names = path.partition("/")
     parts = names.rstrip("/").split("/")
     shown_url = _without_password(f"{SCHEME}{rest}")
-    if "@" in names:
+    if "@" in names or "@" in options or host.count("@") > 1:
         raise InvalidInput(
-            f"the address {shown_url}, with a slash or another such character in its user or password",
+            f"the address {shown_url}, with a character in its user or password that ends them",
             expected=_FORM,
-            hint="percent-encode what is special in them: / is %2F, @ is %40",
+            hint="percent-encode what is special there: / is %2F, @ is %40, ? is %3F",
         )
     if len(parts) != 2 or not all(parts):
         at = _without_password(f"{SCHEME}{host}/{parts[0] or 'DATABASE'}/NAME{question}{options}")
@@ -145,12 +145,9 @@ def _without_password(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     if not separator:
         return url
-    path, question, options = rest.partition("?")
-    before, slash, names = path.partition("/")
-    if before.count("@") == 0 and "@" in names:  # a password with a slash that should have been %2F
-        before, _, names = path.rpartition("@")
-        before, slash, names = f"{before}@{names.partition('/')[0]}", "/", names.partition("/")[2]
-    user, at, host = before.rpartition("@")
+    user, at, place = rest.rpartition("@")  # the last: a password may have what should have been percent-encoded
+    path, question, options = place.partition("?")
+    host, slash, names = path.partition("/")
     kept = f"{user.partition(':')[0]}@" if at else ""
     options = _PASSWORD_OPTION.sub("", f"?{options}")[1:] if question else ""
     options = "&".join(each for each in options.split("&") if each)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -162,7 +163,7 @@ def _warn_of_damage(catalog: Catalog) -> None:
     if found is not None:
         warnings.warn(
             f"{catalog.address} is damaged ({found}): documents may be missing or wrong; restore it from a backup; "
-            f"what is wrong, and what can be mended: gnomon doctor {catalog.address}",
+            f"what is wrong, and what can be mended: gnomon doctor {shlex.quote(catalog.address)}",
             DamagedCatalog,
             stacklevel=4,
         )
@@ -196,7 +197,7 @@ def _unfinished(address: str) -> CollectionNotFound:
     return CollectionNotFound(
         f"the collection at {address} was never finished: it has no version",
         expected="a collection with a model",
-        hint=f"make it: gnomon index PATH --into {address}",
+        hint=f"make it: gnomon index PATH --into {shlex.quote(address)}",
     )
 
 

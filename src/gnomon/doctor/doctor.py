@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from gnomon.collection.catalog import queries, schema, versions
 from gnomon.collection.collection import Collection
-from gnomon.core.errors import GnomonError, InvalidInput
+from gnomon.core.errors import CollectionDamaged, GnomonError, InvalidInput
 from gnomon.core.progress import Progress, ProgressCallback, accepts_say, no_progress
 from gnomon.core.space import Space
 from gnomon.doctor import (
@@ -28,6 +28,7 @@ from gnomon.doctor.report import Diagnosis, DoctorFinding, DoctorReport, SpaceSu
 SAMPLE = 200
 """Texts encoded again: when all of these agree, at most 1.8 % of all vectors are wrong, with 95 % confidence."""
 
+_MISSING = "catalog"
 _CHECKS: tuple[tuple[str, Callable[[CheckContext], Iterator[Diagnosis]]], ...] = (
     ("the catalog's file", catalog_checks.integrity),
     ("references", catalog_checks.references),
@@ -77,6 +78,11 @@ def _run_checks(context: CheckContext) -> list[Diagnosis]:
     for name, check in _CHECKS:
         try:
             found += check(context)
+        except CollectionDamaged as error:
+            context.skipped.append(f"{name}: {error.message}")
+            if not any(each.finding.check == _MISSING for each in found):
+                found.append(_damaged(error))
+            continue
         except GnomonError as error:
             context.skipped.append(f"{name}: {error.message}")
             continue
@@ -87,6 +93,13 @@ def _run_checks(context: CheckContext) -> list[Diagnosis]:
     return found
 
 
+def _damaged(error: CollectionDamaged) -> Diagnosis:
+    why = "The database is sound, but another program than gnomon removed or changed tables or rows of it."
+    return Diagnosis(
+        DoctorFinding(_MISSING, "error", message=error.message, count=1, explanation=why, advice=error.hint)
+    )
+
+
 def _report(
     context: CheckContext, diagnoses: list[Diagnosis], fixed: tuple[str, ...], *, seconds: float
 ) -> DoctorReport:
@@ -94,7 +107,7 @@ def _report(
         documents = queries.count(connection, schema.documents)
         files = queries.count(connection, schema.sources)
     return DoctorReport(
-        collection=str(context.folder),
+        collection=context.catalog.address,
         documents=documents,
         files=files,
         spaces=_spaces(context),

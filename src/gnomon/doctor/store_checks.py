@@ -14,7 +14,7 @@ from gnomon.collection.catalog.versions import Version
 from gnomon.collection.indexes.store_filling import count_other_vectors
 from gnomon.collection.indexes.store_index import StoreIndex
 from gnomon.core.batching import in_blocks
-from gnomon.core.errors import GnomonError, ServerUnreachable
+from gnomon.core.errors import GnomonError, ServerUnreachable, StoreChanged
 from gnomon.doctor.context import CheckContext, describe_chunks
 from gnomon.doctor.report import Diagnosis, DoctorFinding
 
@@ -31,6 +31,8 @@ def stores(context: CheckContext) -> Iterator[Diagnosis]:
             yield from _examined(context, version, index, is_live=state.state == "live")
         except ServerUnreachable as error:
             yield Diagnosis(_unreachable(version, error))
+        except StoreChanged as error:
+            yield Diagnosis(_changed(error.message, 1), partial(_fill_anew, context, version))
         finally:
             index.close()
 

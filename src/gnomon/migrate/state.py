@@ -286,7 +286,7 @@ def busy_error(folder: Path) -> CollectionBusy:
     return CollectionBusy(
         f"a migration of {folder} is running{which}",
         expected="one migration at a time",
-        hint=f"gnomon migrate {folder} --status shows it, --stop ends it",
+        hint="gnomon migrate COLLECTION --status shows it, --stop ends it",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from importlib import import_module
 from urllib.parse import unquote, urlsplit
@@ -22,6 +23,8 @@ _OPENERS = {
     "vectara": "gnomon.stores.vectara:open_vectara",
 }
 _EXAMPLES = "for example: qdrant://localhost:6333, lancedb:///data/lance, pgvector"
+
+_SECRET = re.compile(r"[?&][a-z_-]*(?:password|passwd|secret|token|key)=", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -47,22 +50,33 @@ class StoreAddress:
         """
         scheme, _, _ = text.partition(":")
         if scheme not in _OPENERS and not has_plugin("gnomon.vector_stores", scheme):
-            raise InvalidInput(f"the store {text!r}", expected=f"one of {', '.join(store_names())}", hint=_EXAMPLES)
+            raise InvalidInput(
+                f"the store {_shown(text)!r}", expected=f"one of {', '.join(store_names())}", hint=_EXAMPLES
+            )
         try:
             parts = urlsplit("" if text == scheme else text)
             port = parts.port
         except ValueError as error:
             raise InvalidInput(
-                f"the store's address {text!r}: {error}", expected="SCHEME://HOST:PORT/PATH", hint=_EXAMPLES
+                f"the store's address {_shown(text)!r}", expected="SCHEME://HOST:PORT/PATH", hint=_EXAMPLES
             ) from error
-        if parts.password is not None:
+        after = f"{parts.path if parts.netloc else ''}{parts.query}{parts.fragment}"
+        if parts.password is not None or "@" in after or _SECRET.search(text):
             raise InvalidInput(
-                f"a password in the address of a store at {parts.hostname}",
-                expected="an address without a password, as the catalog keeps it",
+                f"a password or key in the store's address {_shown(text)!r}",
+                expected="an address without one, as the catalog keeps it",
                 hint="set the engine's own environment variable, such as QDRANT_API_KEY or PGPASSWORD",
             )
         path = unquote(parts.path)
         return cls(scheme, text, parts.hostname or "", port, path, parts.query, parts.username or "")
+
+
+def _shown(text: str) -> str:
+    """An address as it may be printed: without its user part, and without the values of its options."""
+    scheme, separator, rest = text.partition("://")
+    place, question, options = rest.rpartition("@")[2].partition("?")
+    names = "&".join(each.partition("=")[0] for each in options.split("&")) if "=" in options else ""
+    return f"{scheme}{separator}{place}{question}{names}"
 
 
 def store_names() -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from gnomon.core.space import Similarity, Space
 from gnomon.core.stores import StoreCapabilities, StoreItems, StorePosition
 from gnomon.core.vectors import Vectors
 from gnomon.stores.fields import EngineFilter, IndexedFields, bound_columns, indexed, negates, translated
-from gnomon.stores.label import StoreLabel, collection_gone, require_label, require_space
+from gnomon.stores.label import StoreLabel, collection_gone, require_label, require_space, unreadable
 from gnomon.stores.requests import Failure, batches, check_space, id_blocks, no_words, prepared, ranking, request
 
 _FRESH_S = 1.0
@@ -31,6 +31,8 @@ _MOST_TIED = 5_000
 Hits = list[tuple[int, float]]
 Where = EngineFilter | list[int] | None
 Result = TypeVar("Result")
+
+_OF_PROGRAMS = (TypeError, AttributeError, LookupError, NameError, ArithmeticError, AssertionError, ImportError)
 
 
 @dataclass(frozen=True)
@@ -330,4 +332,11 @@ class EngineStore:
         return None if filtered is not None and not self._engine.limits.negation and negates(filtered) else filtered
 
     def _request(self, call: Callable[[], Result]) -> Result:
-        return request(call, failure_of=self._engine.failure_of)
+        return request(call, failure_of=self._failure_of)
+
+    def _failure_of(self, error: Exception) -> Failure | None:
+        """What an engine's exception means. Of an engine in this process, one without a name is of its files."""
+        known = self._engine.failure_of(error)
+        if known is not None or self.capabilities.remote or isinstance(error, _OF_PROGRAMS):
+            return known
+        return Failure(unreadable(self._name, self.capabilities.engine, error))

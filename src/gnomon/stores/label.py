@@ -69,3 +69,13 @@ def collection_gone(name: str, engine: str) -> StoreChanged:
         expected="the collection that this store was filled into",
         hint="fill the store again",
     )
+
+
+def unreadable(name: str, engine: str, error: Exception) -> StoreChanged:
+    """The error for an engine collection of which the engine itself says that it cannot be read."""
+    words = str(error).split(", /rustc/")[0]
+    return StoreChanged(
+        f"{engine} cannot read or write the collection {name!r}: {words[:300]}",
+        expected="files as the engine wrote them",
+        hint="what is wrong, and filling it anew: gnomon doctor KB, gnomon doctor KB --fix",
+    )

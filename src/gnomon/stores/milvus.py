@@ -66,7 +66,7 @@ class MilvusEngine:
         self.capabilities = StoreCapabilities(
             "Milvus" if is_remote else "Milvus Lite", max_dim=32_768, words=True, remote=is_remote, aliases=True
         )
-        self._place = place
+        self._place, self._loaded = place, set[str]()
         self._key = checked_key(os.environ.get(_KEY_VARIABLE), variable=_KEY_VARIABLE) if is_remote else None
 
     @cached_property
@@ -120,6 +120,9 @@ class MilvusEngine:
         """The label among the collection's properties."""
         if not self._client.has_collection(name):
             return None
+        if name not in self._loaded:  # one that another process made is not in memory: a search of it would fail
+            self._client.load_collection(name)
+            self._loaded.add(name)
         properties = self._client.describe_collection(name).get("properties") or {}
         return str(properties.get(_LABEL, ""))
 

@@ -8,6 +8,7 @@ settings of the training.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ def load_words(folder: str | Path) -> WordVectors:
         raise InvalidInput(
             f"{folder} holds no word vectors",
             expected=f"a folder that `gnomon words train` wrote, with {FILE} in it",
-            hint=f"make one: gnomon words train TEXT --into {folder}",
+            hint=f"make one: gnomon words train TEXT --into {shlex.quote(str(folder))}",
         )
     try:
         plain = json.loads((folder / FILE).read_text(encoding="utf-8"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,7 +126,7 @@ def describe_adapter(at: Migration) -> str:
         f"{adapter['old_model']:.1%}"
     )
     if at.stage in ("building", "indexing"):
-        return f"serves: {program()} search {at.collection} QUESTION --version {at.version}; {finds}"
+        return f"serves: {program()} search {shlex.quote(at.collection)} QUESTION --version {at.version}; {finds}"
     return f"served while {at.version} was built; {finds}"
 
 

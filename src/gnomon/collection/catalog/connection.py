@@ -54,8 +54,7 @@ class Catalog:
                 self.backend.make_place(connection)
                 _migrate(connection, self.backend)
         with self.read() as connection:
-            wanted = select(schema.meta.c.value).where(schema.meta.c.key == "collection_id")
-            return str(connection.execute(wanted).scalar_one())
+            return _kept(connection, self.backend, key="collection_id")
 
     @property
     def address(self) -> str:
@@ -174,7 +173,7 @@ def _schema_of(connection: Connection, backend: Backend) -> int:
     """The catalog's schema number, 0 for a new one."""
     if not inspect(connection).has_table("meta"):
         return 0
-    stored = connection.execute(select(schema.meta.c.value).where(schema.meta.c.key == "schema")).scalar_one()
+    stored = _kept(connection, backend, key="schema")
     if not stored.isdecimal():
         raise backend.damaged(f"its schema's number is {stored!r}")
     if int(stored) > len(MIGRATIONS):
@@ -184,6 +183,13 @@ def _schema_of(connection: Connection, backend: Backend) -> int:
             hint="upgrade gnomon",
         )
     return int(stored)
+
+
+def _kept(connection: Connection, backend: Backend, *, key: str) -> str:
+    value = connection.execute(select(schema.meta.c.value).where(schema.meta.c.key == key)).scalar()
+    if value is None:
+        raise backend.damaged(f"its table meta lacks {key}")
+    return str(value)
 
 
 def _migrate(connection: Connection, backend: Backend) -> None:

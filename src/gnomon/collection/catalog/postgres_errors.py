@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -82,7 +83,7 @@ def damaged(address: PostgresAddress, what: object) -> CollectionDamaged:
         f"{address} is damaged: {what}",
         expected="an intact catalog",
         hint=f"restore the schema {address.collection} of that database from a backup; what is wrong: "
-        f"gnomon doctor {address}",
+        f"gnomon doctor {shlex.quote(str(address))}",
     )
 
 

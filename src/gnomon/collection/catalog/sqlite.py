@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shlex
 import sqlite3
 import weakref
 import zlib
@@ -274,7 +275,7 @@ def storage_error(error: OSError, path: Path) -> StorageError:
 
 def _not_found(folder: Path) -> CollectionNotFound:
     base, at, version = folder.name.rpartition("@")
-    hint = f"make one: gnomon index PATH --into {folder}"
+    hint = f"make one: gnomon index PATH --into {shlex.quote(str(folder))}"
     if at and is_file(folder.with_name(base) / FILE):
         hint = f"name the version apart: {folder.with_name(base)} --version {version}"
     return CollectionNotFound(f"no collection at {folder}", expected=f"a folder that holds {FILE}", hint=hint)
@@ -313,7 +314,7 @@ def damaged(path: Path, what: object) -> CollectionDamaged:
         f"{path} is damaged: {what}",
         expected="an intact catalog",
         hint=f"keep the folder, and restore {path.name} from a backup; which documents can still be read, and how to "
-        f"save them: gnomon doctor {path.parent}",
+        f"save them: gnomon doctor {shlex.quote(str(path.parent))}",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import threading
 import time
 from contextlib import AbstractContextManager
@@ -190,7 +191,7 @@ class StoreIndex:
                     raise StoreChanged(
                         f"the store {self.store.name}, which was filled, is gone: someone else has deleted it",
                         expected="what was put in",
-                        hint=f"fill it anew: gnomon doctor {self._catalog.address} --fix",
+                        hint=f"fill it anew: gnomon doctor {shlex.quote(self._catalog.address)} --fix",
                     )
                 if not is_ours:  # filled from what is not in the catalog any more, as a copy was put back
                     self._drop()
@@ -231,7 +232,7 @@ class StoreIndex:
             raise StoreChanged(
                 f"the store {self.store.name} holds vectors of the space {at.space[:12]}",
                 expected=f"vectors of {self.space.short}",
-                hint=f"fill it anew: gnomon doctor {self._catalog.address} --fix",
+                hint=f"fill it anew: gnomon doctor {shlex.quote(self._catalog.address)} --fix",
             )
         is_ours = self._is_of_this_history(connection, at)
         self.position = at if is_ours else None

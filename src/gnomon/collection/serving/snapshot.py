@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 import time
 import warnings
@@ -394,9 +395,10 @@ class Snapshot:
         if mode == "sparse" or (mode == "hybrid" and self.version.sparse is not None):
             sparse = self.served.sparse.encoder
         if model is not None and (count := self.indexes.left_out):
+            place = self.served.catalog.address
             warnings.warn(
-                f"{count:,} passages of {self.served.folder} are found by their words only: their stored vectors are "
-                f"damaged; embed them again: gnomon doctor {self.served.folder} --fix",
+                f"{count:,} passages of {place} are found by their words only: "
+                f"their stored vectors are damaged; embed them again: gnomon doctor {shlex.quote(place)} --fix",
                 DamagedPassages,
                 stacklevel=2,
             )
