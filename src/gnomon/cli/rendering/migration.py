@@ -126,7 +126,7 @@ def describe_adapter(at: Migration) -> str:
         f"{adapter['old_model']:.1%}"
     )
     if at.stage in ("building", "indexing"):
-        return f"serves: {program()} search {shlex.quote(at.collection)} QUESTION --version {at.version}; {finds}"
+        return f"serves: {program()} search {shlex.quote(str(at.collection))} QUESTION --version {at.version}; {finds}"
     return f"served while {at.version} was built; {finds}"
 
 
