@@ -219,9 +219,9 @@ def request_stop(folder: str | Path | PostgresAddress) -> None:
     place = migration_folder(folder)
     if not is_running(place):
         raise InvalidInput(
-            f"no migration of {place} is running",
+            f"no migration of {collection_address(folder)} is running",
             expected="a running migration",
-            hint="gnomon migrate COLLECTION --status shows how the last one ended",
+            hint=f"gnomon migrate {shlex.quote(str(collection_address(folder)))} --status shows how the last one ended",
         )
     (place / FOLDER / STOP).touch()
 
@@ -278,15 +278,16 @@ def require_collection(place: Path | PostgresAddress) -> None:
 def busy_error(folder: Path) -> CollectionBusy:
     """The error that names the running migration."""
     found = status(folder)
-    which = ""
+    place, which = str(folder), ""
     if found is not None:
+        place = found.collection
         to = found.version or "a new version"
         model = f" with {found.model}" if found.model else ""
         which = f": {to}{model}, {found.stage}, started {found.started} by process {found.pid}"
     return CollectionBusy(
-        f"a migration of {folder} is running{which}",
+        f"a migration of {place} is running{which}",
         expected="one migration at a time",
-        hint="gnomon migrate COLLECTION --status shows it, --stop ends it",
+        hint=f"gnomon migrate {shlex.quote(place)} --status shows it, --stop ends it",
     )
 
 
