@@ -82,8 +82,8 @@ cosines = [float(one[key] @ other[key] / np.linalg.norm(one[key]) / np.linalg.no
 exact = sum(bool(np.array_equal(one[key], other[key])) for key in one)
 print(json.dumps({"same_passages": same, "bit_identical": exact, "of": count, "lowest_cosine": min(cosines)}))
 """
-OWN_RAY = {"RAY_ADDRESS": "local", "RAY_USAGE_STATS_ENABLED": "0"}
-"""Of the clusters that run on the machine already, none is used."""
+OWN_RAY = {"RAY_ADDRESS": "local", "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+"""Of the clusters that run on the machine already, none is used; workers have the priority that one process has."""
 
 
 def measured(script: str, *arguments: str) -> dict[str, Any]:

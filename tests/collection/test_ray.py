@@ -94,7 +94,7 @@ def own_ray(logs: Path) -> Iterator[Path]:
     """No cluster of this machine is seen, and nothing of one that is started here is left."""
     folder = Path(tempfile.mkdtemp(prefix="ray"))  # short, as the paths of sockets are
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ADDRESS": "local", "RAY_TMPDIR": str(folder)}
-    os.environ |= {"COUNTED_SLEEP_S": "0.2"}
+    os.environ |= {"COUNTED_SLEEP_S": "0.2", "RAY_worker_niceness": "0"}
     yield folder
     left = servers(folder)
     shutil.rmtree(folder, ignore_errors=True)
@@ -107,8 +107,9 @@ def cluster(own_ray: Path) -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     store = 100 << 20
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": store})
-    made.add_node(num_cpus=1, object_store_memory=store)
+    head = {"num_cpus": 1, "object_store_memory": store, "include_dashboard": False, "include_log_monitor": False}
+    made = Cluster(initialize_head=True, head_node_args=head)
+    made.add_node(num_cpus=1, object_store_memory=store, include_log_monitor=False)
     made.wait_for_nodes(timeout=200)
     yield made
     made.shutdown()
