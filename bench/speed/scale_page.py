@@ -25,10 +25,10 @@ def context(results: Callable[[str], Any]) -> dict[str, Any]:
 
 
 def curve(measured: list[dict[str, Any]], encode: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """One row a size: chunks, origin, milliseconds, bytes in memory and on disk, core hours of embedding.
+    """One row a size: chunks, origin, milliseconds of CPU time, bytes in memory and on disk, core hours of embedding.
 
     Beyond what was measured, bytes grow in proportion to the largest size that was; a search takes its own time for
-    encoding and words, and the scan's time grows with the chunks: on as many cores as the measurement had.
+    encoding and words, and the scan's time grows with the chunks. CPU time is that of all threads together.
     """
     sizes = sorted(measured, key=lambda size: int(size["chunks"]))
     per_cpu = encode["scifact_documents"]["gnomon_per_cpu_s"]["median"] if encode else None
@@ -44,7 +44,7 @@ def _measured(size: dict[str, Any], per_cpu: float | None) -> dict[str, Any]:
     return {
         "chunks": size["chunks"],
         "origin": "measured",
-        "hybrid_ms": size["query_ms"]["hybrid"]["p50"],
+        "hybrid_ms": size["query_ms"]["hybrid"]["cpu_p50"],
         "memory_mib": size["rss_mib"],
         "catalog_mib": size["catalog_mib"],
         "derived_mib": size["derived_mib"],
@@ -54,8 +54,8 @@ def _measured(size: dict[str, Any], per_cpu: float | None) -> dict[str, Any]:
 
 def _calculated(largest: dict[str, Any], chunks: int, per_cpu: float | None) -> dict[str, Any]:
     times, ms = chunks / largest["chunks"], largest["query_ms"]
-    fixed = ms["encode_alone"]["p50"]
-    scanned = max(0.0, ms["hybrid"]["p50"] - fixed)
+    fixed = ms["encode_alone"]["cpu_p50"]
+    scanned = max(0.0, ms["hybrid"]["cpu_p50"] - fixed)
     return {
         "chunks": chunks,
         "origin": "calculated",
@@ -84,8 +84,8 @@ def plot(rows: list[dict[str, Any]], path: Path = _IMAGE) -> None:
 
     figure = Figure(figsize=(9, 3.4), dpi=130, layout="constrained")
     left, right = figure.subplots(1, 2)
-    _draw(left, rows, "hybrid_ms", "hybrid search, p50", "#2a6f97")
-    left.set_ylabel("ms, on two cores")
+    _draw(left, rows, "hybrid_ms", "hybrid search", "#2a6f97")
+    left.set_ylabel("ms of CPU time, median")
     _draw(right, rows, "memory_mib", "memory", "#bc4749", scale=1 / 1024)
     _draw(right, rows, "catalog_mib", "catalog on disk", "#386641", scale=1 / 1024)
     _draw(right, rows, "derived_mib", "derived indexes on disk", "#7f7f7f", scale=1 / 1024)
