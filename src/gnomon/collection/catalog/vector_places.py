@@ -34,8 +34,10 @@ def vectors_at(connection: Connection, space_id: int, space: Space, *, places: A
     vector = schema.vectors.c
     data: dict[int, object] = {}
     for block in in_blocks(np.unique(places).tolist(), schema.IN_VALUES):
-        here = (vector.space_id == space_id, vector.role == "document", among(connection, vector.id, block))
-        data.update((row.id, row.data) for row in connection.execute(select(vector.id, vector.data).where(*here)))
+        # By the row alone: given space and role too, SQLite's planner may walk through the whole index of hashes.
+        wanted = select(vector.id, vector.space_id, vector.role, vector.data).where(among(connection, vector.id, block))
+        rows_there = connection.execute(wanted).all()
+        data.update((row.id, row.data) for row in rows_there if (row.space_id, row.role) == (space_id, "document"))
     at = [index for index, number in enumerate(places.tolist()) if number in data]
     numbers = vector_cache.decoded(space, [("document", data[int(places[index])]) for index in at])
     fits = [own.shape == (space.dim,) for own in numbers]
