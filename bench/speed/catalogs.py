@@ -180,7 +180,7 @@ def main() -> None:
     if options.index:
         print(json.dumps(index(options.index, options.model, options.documents)))
         return
-    with tempfile.TemporaryDirectory(dir="/tmp") as temporary, server(Path(temporary)) as (address, postmaster):
+    with tempfile.TemporaryDirectory() as temporary, server(Path(temporary)) as (address, postmaster):
         os.environ["GNOMON_HOME"] = f"{temporary}/home"
         places = {"sqlite": f"{temporary}/kb", "postgresql": address.format("kb")}
         model, count = options.model, options.documents

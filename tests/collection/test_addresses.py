@@ -55,6 +55,7 @@ def test_a_folder_is_an_absolute_path(tmp_path: Path, monkeypatch: pytest.Monkey
     [
         ("postgres://u:secret@h/db/kb", "postgres://u@h/db/kb", "write it as postgresql://u@h/db/kb"),
         ("postgresql+psycopg://u:secret@h/db/kb", "postgresql+psycopg", "write it as postgresql://u@h/db/kb"),
+        ("postgres://u:secret@/db", "postgres://u@/db", "write it as postgresql://u@/db/NAME"),
         ("mysql://u:secret@h/db/kb", "mysql://u@h/db/kb", "name a folder"),
         ("postgresql://u:secret@h/db", "names no collection", "postgresql://u@h/db/NAME"),
         ("postgresql://u:secret@h", "names no collection", "postgresql://u@h/DATABASE/NAME"),

@@ -66,9 +66,7 @@ def collection_address(place: str | Path | PostgresAddress) -> Path | PostgresAd
         raise InvalidInput(
             f"the address {shown}",
             expected=f"a folder, or {_FORM}",
-            hint=f"write it as {SCHEME}{_without_password(f'{SCHEME}{rest}').removeprefix(SCHEME)}"
-            if takes
-            else "name a folder",
+            hint=f"write it as {_whole(rest)}" if takes else "name a folder",
         )
     return _parsed(rest)
 
@@ -106,6 +104,15 @@ def local_folder(collection_id: str) -> Path:
     return (data_home() / "collections" / collection_id).absolute()
 
 
+def _whole(rest: str, *, anew: bool = False) -> str:
+    """The address in full without a password, with placeholders for what it lacks, or for a new collection's name."""
+    path, question, options = rest.partition("?")
+    host, _, names = path.partition("/")
+    database, _, collection = names.rstrip("/").partition("/")
+    name = "NAME" if anew or not collection else collection
+    return _without_password(f"{SCHEME}{host}/{database or 'DATABASE'}/{name}{question}{options}")
+
+
 def _parsed(rest: str) -> PostgresAddress:
     path, question, options = rest.partition("?")
     host, _, names = path.partition("/")
@@ -118,11 +125,10 @@ def _parsed(rest: str) -> PostgresAddress:
             hint="percent-encode what is special there: / is %2F, @ is %40, ? is %3F",
         )
     if len(parts) != 2 or not all(parts):
-        at = _without_password(f"{SCHEME}{host}/{parts[0] or 'DATABASE'}/NAME{question}{options}")
         raise InvalidInput(
             f"the address {shown_url}, which names {'no collection' if len(parts) < 2 else 'more than a collection'}",
             expected=_FORM,
-            hint=f"name the database and the collection: {at}",
+            hint=f"name the database and the collection: {_whole(rest, anew=True)}",
         )
     collection = unquote(parts[1])
     if len(collection.encode()) > _MAX_BYTES or "\0" in collection or "/" in collection:

@@ -131,7 +131,7 @@ def describe_adapter(at: Migration) -> str:
 
 
 def _next(at: Migration) -> str:
-    kb = f"{program()} %s {at.collection}"
+    kb = f"{program()} %s {shlex.quote(str(at.collection)).replace('%', '%%')}"
     if at.running:
         return f"{kb % 'migrate'} --status shows it, --stop ends it"
     if at.outcome == "switched":
