@@ -74,7 +74,8 @@ def require_store(catalog: Catalog, space: Space, *, address: str | None) -> Non
     if address is None:
         return
     space.require_one_vector("a store")
-    store = _opened(catalog, address, store_alias(catalog))
+    # A name that nothing has: the alias is there once a version is live, a view or such without a label.
+    store = _opened(catalog, address, f"{store_alias(catalog)}_new")
     check_space(space, store.capabilities, (space.similarity,))
     store.position()
     store.close()
