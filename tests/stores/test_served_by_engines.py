@@ -1,4 +1,4 @@
-"""Collections whose vectors are in LanceDB, Qdrant and Milvus: the same scores as with a local index."""
+"""Collections whose vectors are in LanceDB, Qdrant, Milvus and PostgreSQL: the same scores as with a local index."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 import gnomon
 from gnomon.collection import Collection
 from gnomon.testing import HashEncoder
+from gnomon.text.chunk import ChunkSettings
 from support.qdrant_server import QdrantServer
 
 pytestmark = pytest.mark.slow
@@ -31,7 +32,7 @@ def document(number: int, salt: int) -> dict[str, Any]:
     return {"id": f"d{number}", "text": " ".join(rng.choices(WORDS, k=12)), "metadata": metadata}
 
 
-@pytest.fixture(params=["lancedb", "qdrant-edge", "qdrant", "milvus"])
+@pytest.fixture(params=["lancedb", "qdrant-edge", "qdrant", "milvus", "pgvector"])
 def place(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[str]:
     folders = {
         "lancedb": f"lancedb://{tmp_path}/lance",
@@ -40,6 +41,10 @@ def place(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[st
     }
     if request.param in folders:
         yield folders[request.param]
+        return
+    if request.param == "pgvector":
+        base, _, options = request.getfixturevalue("postgres").url("x", database="gnomon").partition("?")
+        yield f"{base.removesuffix('/x')}?{options}"
         return
     server = QdrantServer()
     yield server.address
@@ -74,3 +79,22 @@ def test_a_history_finds_what_a_local_index_finds(tmp_path: pathlib.Path, place:
 def scores(hits: list[list[tuple[str, float]]]) -> list[list[float]]:
     """Scores alone: documents of equal ones may come in another order in half precision."""
     return [[score for _, score in each] for each in hits]
+
+
+def test_a_further_version_beside_the_live_one(tmp_path: pathlib.Path, place: str) -> None:
+    with gnomon.open(tmp_path / "kb", encoder=ENCODER, store=place) as kb:
+        kb.add([document(number, 0) for number in range(20)])
+        before = scores(found(kb, None))
+        kb.versions.add(ENCODER, chunking=ChunkSettings(max_tokens=9, overlap=0))  # the engine has the live one's alias
+        kb.versions.backfill("v2")
+        kb.versions.mark_ready("v2")
+        kb.versions.build_indexes("v2")
+        kb.versions.switch("v2")
+        kb.add([document(30, 0)])
+        assert kb.status().derived[0].rows == kb.status().chunks
+        kb.versions.rollback()
+        kb.remove(["d30"])
+        assert scores(found(kb, None)) == before
+        kb.versions.retire("v2")
+        kb.versions.prune()
+        assert scores(found(kb, None)) == before

@@ -14,7 +14,8 @@ from sqlalchemy import select
 
 import gnomon
 from gnomon.collection.catalog import schema
-from gnomon.collection.catalog.conditions import DOCUMENT_FIELDS, where_clause
+from gnomon.collection.catalog.conditions import where_clause
+from gnomon.collection.catalog.document_fields import document_fields
 from gnomon.core.documents import Document
 from gnomon.core.errors import GnomonError
 from gnomon.core.ranking import Ranking
@@ -36,7 +37,7 @@ def test_conditions_mean_what_the_catalog_finds(tmp_path: pathlib.Path) -> None:
             }
             found = 0
             for text, condition in CONDITIONS.items():
-                clause = where_clause(condition, DOCUMENT_FIELDS)
+                clause = where_clause(condition, document_fields(connection))
                 of_catalog = set(connection.execute(select(table.key).where(clause)).scalars())
                 assert {key for key, each in kept.items() if meets(condition, *each)} == of_catalog, text
                 found += 0 < len(of_catalog) < len(made)
