@@ -68,7 +68,7 @@ def cpu_seconds(process: psutil.Process) -> float:
     for child in process.children(recursive=True):
         used = child.cpu_times()
         total += used.user + used.system
-    return total
+    return float(total)
 
 
 def documents(count: int) -> list[dict[str, Any]]:

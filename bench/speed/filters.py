@@ -77,7 +77,7 @@ def main() -> None:
             "chunks": kb.status().chunks,
             "dimensions": DIM,
             "words_a_chunk": LENGTH,
-            "is_approximate": kb.internals.indexes.dense.is_approximate,
+            "is_approximate": kb.internals.indexes.local.is_approximate,
             "condition_ms": condition_times(kb, words),
             "collection": {
                 mode: compared(search_of(kb, mode), warm, queries, conditions=conditions)

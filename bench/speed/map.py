@@ -106,7 +106,7 @@ def umap_seconds(folder: Path) -> dict[str, float]:
 def neighbours(folder: Path) -> dict[str, Any]:
     """How true both projections of real vectors keep neighbours: of those fitted, and of those that came later."""
     with gnomon.open(folder, create=False) as kb:
-        kept, space = ChunkVectors(kb.internals.indexes.dense), kb.version.space
+        kept, space = ChunkVectors(kb.internals.indexes.local), kb.version.space
         rows = kept.take(np.arange(REAL))
     index, stamp = ScanIndex(space), Stamp(0, "", "", 0, 0, 0)
     later = np.arange(REAL) % 10 == 0

@@ -13,7 +13,7 @@ from typing import Any
 
 import lazy_loader
 
-__version__ = "0.2.0"
+from gnomon.core.version import __version__ as __version__
 
 _load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 

@@ -12,7 +12,6 @@ from typing import Any, Literal
 import numpy as np
 from sqlalchemy import Connection, select
 
-from gnomon import __version__
 from gnomon.collection import Collection, Version
 from gnomon.collection.catalog import fields, queries, schema, vector_cache, versions
 from gnomon.collection.catalog.chunk_texts import BODY, with_texts
@@ -21,6 +20,7 @@ from gnomon.core.errors import CollectionDamaged, InvalidInput
 from gnomon.core.files import exists, replacing_folder, storage_errors
 from gnomon.core.progress import Progress, ProgressCallback, no_progress
 from gnomon.core.vectors import Vectors
+from gnomon.core.version import __version__
 from gnomon.exchange import manifest as manifests
 from gnomon.exchange import tables
 from gnomon.exchange.manifest import ExportedCanary, ExportedField, ExportedSpace, Format, Manifest

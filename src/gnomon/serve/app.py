@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from gnomon import __version__
+from gnomon.core.version import __version__
 from gnomon.serve import errors
 from gnomon.serve.blas_threads import one_blas_thread
 from gnomon.serve.lifecycle import announced, end_process, end_with_parent

@@ -15,8 +15,8 @@ from mcp.types import ToolAnnotations
 from pydantic import Field
 from starlette.requests import Request
 
-from gnomon import __version__
 from gnomon.core.errors import GnomonError
+from gnomon.core.version import __version__
 from gnomon.serve.errors import told
 from gnomon.serve.mcp import tools
 from gnomon.serve.mcp.tools import Caller

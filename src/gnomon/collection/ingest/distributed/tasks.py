@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 
-from gnomon import __version__
 from gnomon.collection.ingest.distributed.shards import Item, Shard, ShardCounts, ShardStore, shard_name
 from gnomon.collection.ingest.reader_thread import ReaderThread
 from gnomon.collection.loading import VectorForm, load_in_form
@@ -31,6 +30,7 @@ from gnomon.core.paths import path_text
 from gnomon.core.progress import no_progress
 from gnomon.core.space import Space
 from gnomon.core.token_counting import TokenCounting
+from gnomon.core.version import __version__
 from gnomon.text.chunk import Chunker, ChunkSettings
 from gnomon.text.parts import PART_CHUNKS, FilePart
 from gnomon.text.settings import ReadSettings
