@@ -57,7 +57,8 @@ class Edge:
         else:
             words = qe.Query.Nearest(self.words.embed_query(query), using="words")
             both = [qe.Prefetch(limit=100, query=near), qe.Prefetch(limit=100, query=words)]
-            request = qe.QueryRequest(limit=k, prefetches=both, query=qe.Fusion.Rrf(k=2), with_payload=True)
+            joined: Any = qe.Fusion.Rrf(k=2)
+            request = qe.QueryRequest(limit=k, prefetches=both, query=joined, with_payload=True)
         return [(point.payload["id"], point.score) for point in self.made["shard"].query(request)]
 
 

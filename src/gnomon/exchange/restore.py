@@ -16,7 +16,7 @@ from gnomon.collection.catalog import mutations, queries, schema, vector_cache, 
 from gnomon.collection.catalog.canaries import TOLERANCE, Canaries
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.spaces import require_same
-from gnomon.collection.opening import VectorForm, load_in_form
+from gnomon.collection.loading import VectorForm, load_in_form
 from gnomon.collection.settings import RetrievalSettings
 from gnomon.core.contracts import Encoder, Role
 from gnomon.core.documents import Chunk, Document
