@@ -137,7 +137,7 @@ def recall_at_10(folder: Path, kb: gnomon.Collection, asked: Mapping[str, Any]) 
     reader.close()
     tenth = zip(asked, (best.min(axis=1) - 1e-5).tolist(), strict=True)
     found = [sum(hit.score >= least for hit in kb.search(text, mode="dense", k=10)) for text, least in tenth]
-    return round(sum(found) / (10 * len(found)), 4)
+    return float(round(sum(found) / (10 * len(found)), 4))
 
 
 def coded_rows_per_s(vectors: Any) -> int:
