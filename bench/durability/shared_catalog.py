@@ -9,6 +9,7 @@ removed must not, and no search may find passages of two versions (which have ch
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import random
@@ -24,7 +25,6 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
-from tests.support.postgres import PostgresServer, postgres_server
 
 import gnomon
 from bench import record
@@ -34,6 +34,8 @@ from gnomon.core.errors import GnomonError, ServerUnreachable
 from gnomon.testing.toys import HashEncoder
 from gnomon.text.chunk import ChunkSettings
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
+_POSTGRES: Any = importlib.import_module("support.postgres")  # the tests' own server
 ROLES = ("writer-1", "writer-2", "reader-1", "reader-2")
 _KILL_S, _SWITCH_S, _RESTART_S = (2.0, 6.0), 2.0, 25.0
 
@@ -168,7 +170,7 @@ class Processes:
             self._running[role] = subprocess.Popen(command, stdout=errors, stderr=errors, env=environment)
 
 
-def disturb(server: PostgresServer, url: str, folder: Path, *, seconds: float) -> dict[str, Any]:
+def disturb(server: Any, url: str, folder: Path, *, seconds: float) -> dict[str, Any]:
     """Let them work, kill, switch and restart for so long. Returns what was counted and what does not hold."""
     rng, found = random.Random(1), Counter[str]()
     processes = Processes(url, folder)
@@ -227,7 +229,7 @@ def main() -> None:
     if given.role:
         (write if given.role.startswith("writer") else read)(os.environ["CATALOG"], given.log, given.role)
         return
-    with tempfile.TemporaryDirectory() as place, postgres_server() as server:
+    with tempfile.TemporaryDirectory() as place, _POSTGRES.postgres_server() as server:
         os.environ["GNOMON_HOME"] = str(Path(place) / "home")
         url = server.url("kb", tcp=True)
         settings = gnomon.CollectionSettings(chunk_tokens=24)

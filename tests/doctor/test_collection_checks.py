@@ -119,7 +119,7 @@ def test_a_sound_collection(folder: Path) -> None:
     ]
     assert all(space.documents > COUNT for space in found.spaces)
     assert [info.name for info in found.versions] == ["v1", name]
-    assert len(found.checks) == 12
+    assert len(found.checks) == 13
     assert json.loads(json.dumps(found.to_json()))["errors"] == 0
 
 

@@ -138,8 +138,9 @@ def test_foreign_vectors_explain_the_drift_of_documents(folder):
 
 
 def test_an_index_of_other_vectors_than_the_catalog_is_damaged(folder):
-    damage(folder, 0.5, noisy)  # the index on disk is still that of the right vectors
     with opened(folder) as kb:
+        kb.search("a query", mode="dense")
+        damage(folder, 0.5, noisy)  # the open index is still that of the right vectors
         found = monitor(kb, settings(queries=queries(8)))
     assert found.check("recall").state == "alarm"
     assert found.check("recall").figures["recall"] < 0.9

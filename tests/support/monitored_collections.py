@@ -86,7 +86,7 @@ def damage(folder: Path, share: float, change: Callable[[np.ndarray], bytes | No
         found = connection.execute("SELECT id, data FROM vectors WHERE role = 'document'").fetchall()
         picked = found[: round(share * len(found))]
         for row, data in picked:
-            new = change(np.frombuffer(data, "<f4"))
+            new = change(np.frombuffer(data, "<f2").astype("<f4"))
             if new is None:
                 connection.execute("DELETE FROM vectors WHERE id = ?", (row,))
             else:
