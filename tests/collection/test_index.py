@@ -90,6 +90,7 @@ def test_a_file_that_comes_back_costs_no_embedding(kb: Collection, docs: Path) -
     assert found(kb, "largest animal", k=1) == ["docs/whales.txt"]
 
 
+@pytest.mark.sqlite
 def test_two_folders_of_one_name_keep_apart(kb: Collection, tmp_path: Path) -> None:
     other = tmp_path / "other" / "docs"
     other.mkdir(parents=True)

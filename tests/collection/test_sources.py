@@ -183,6 +183,7 @@ def test_one_file_by_several_names_is_one(opened, tmp_path: Path) -> None:
     assert [each for each in kb.ids() if each.startswith("docs/")] == ["docs/z.txt"]
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("verify", [False, True])
 def test_size_and_time_may_lie(opened, tmp_path: Path, verify: bool) -> None:
     docs = write(tmp_path / "docs", support="Open until 18:00.", other="Other.")

@@ -393,6 +393,7 @@ def test_one_version_is_opened_for_good(kb: Collection, place: str) -> None:
         opened(place, encoder=two())
 
 
+@pytest.mark.sqlite
 def test_what_is_measured_may_be_a_version(kb: Collection, place: str) -> None:
     name = built(kb, three(), chunking=ChunkSettings(max_tokens=10))
     texts = {of: resolve(f"{place}@{of}").chunk_texts() for of in ("v1", name)}  # type: ignore[union-attr]

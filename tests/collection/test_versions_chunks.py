@@ -104,6 +104,7 @@ def test_a_chunk_whose_text_is_not_what_was_embedded_is_said(place: str) -> None
     assert "--chunk-tokens" in caught.value.hint
 
 
+@pytest.mark.sqlite
 def test_a_step_puts_back_what_was_cleared_from_the_cache_meanwhile(
     place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

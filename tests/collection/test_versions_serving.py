@@ -42,18 +42,27 @@ SMALL = CollectionSettings(chunk_tokens=20, chunk_overlap=0)
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """v1 is live; v2 has another model, v3 other chunks too. Both are ready."""
     folder = tmp_path_factory.mktemp("template") / "kb"
-    with opened(folder, settings=SMALL) as collection:
+    make_versions(folder)
+    return folder
+
+
+def make_versions(place: str | Path) -> None:
+    """The versions of `template`."""
+    with opened(place, settings=SMALL) as collection:
         collection.add(documents(TEXTS))
         for name, encoder, chunking in (("v2", two(), None), ("v3", three(), ChunkSettings(max_tokens=10))):
             assert built(collection, encoder, chunking=chunking) == name
             collection.versions.build_indexes(name)
-    return folder
 
 
 @pytest.fixture
-def kb(template: Path, place: str) -> Iterator[Collection]:
-    """A copy of it, which has searched."""
-    collection = opened(shutil.copytree(template, place))
+def kb(backend: str, template: Path, place: str) -> Iterator[Collection]:
+    """One like it, which has searched."""
+    if backend == "sqlite":
+        shutil.copytree(template, place)
+    else:
+        make_versions(place)
+    collection = opened(place)
     collection.internals.snapshot()
     yield collection
     collection.close()
@@ -343,6 +352,7 @@ with opened(Path(sys.argv[1]), encoder=[one(), encoder]) as kb:
 """
 
 
+@pytest.mark.sqlite
 def test_a_builder_that_is_killed_embeds_nothing_twice(place: str) -> None:
     folder = place
     with opened(folder, settings=SMALL) as kb:
