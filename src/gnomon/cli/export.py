@@ -50,7 +50,7 @@ def export(
 ) -> None:
     """Write a collection to files: all of it, passages on a map (embedding-atlas), documents, or passages with vectors.
 
-    What --to writes is read by pandas, DuckDB and LanceDB, and by `gnomon import`. Needs the extra gnomon\\[data], and
+    What --to writes is read by pyarrow and LanceDB, and by `gnomon import`. Needs the extra gnomon\\[data], and
     gnomon\\[lancedb] for .lance.
     """
     import gnomon
