@@ -64,6 +64,18 @@ def test_documents_that_are_being_added_are_in_the_collection(tmp_path):
         assert {f"d{number}" for number in range(10)} <= set(opened.ids())
 
 
+def test_the_first_request_of_a_new_connection_is_answered(kb):
+    with running(kb) as (process, address):
+        port = int(address.rsplit(":", 1)[1])
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as early:
+            time.sleep(0.3)  # accepted, and nothing is sent yet
+            process.send_signal(signal.SIGTERM)
+            until(lambda: not is_answering(address), 10)
+            early.sendall(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            assert early.recv(4096).startswith(b"HTTP/1.1 200")
+            assert process.wait(60) == 0  # and it is not kept alive
+
+
 def test_what_takes_longer_than_the_limit_is_cut_off(tmp_path):
     kb = make_collection(tmp_path)
     with running(kb, "--shutdown-seconds", "1") as (process, address):

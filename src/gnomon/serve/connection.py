@@ -13,6 +13,9 @@ _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\nconnection: close\r\n"
     b"content-length: %d\r\n\r\n%s"
 )
+_FIRST_REQUEST_S = 1.0
+"""Seconds that a connection accepted just before the server ends is kept open for its first request."""
+
 _BODY = b'{"error":{"message":"the headers are too large","type":"invalid_request_error","code":"HeadersTooLarge"}}'
 
 
@@ -22,6 +25,8 @@ class Connection(HttpToolsProtocol):
     Headers: `limits.header_bytes` with the request line (431), all within `limits.header_seconds` of the first byte
     (the connection is closed). A reader that takes nothing for `limits.send_seconds` while an answer waits to be sent
     is cut off, so that its answers do not stay in memory.
+
+    When the server ends, a connection whose first request is still on its way is answered before it is closed.
     """
 
     def __init__(self, *args: Any, limits: Limits, **kwargs: Any) -> None:
@@ -30,6 +35,7 @@ class Connection(HttpToolsProtocol):
         self._header_bytes = 0
         self._header_timer: asyncio.TimerHandle | None = None
         self._send_timer: asyncio.TimerHandle | None = None
+        self._is_ending = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The headers of the first request are awaited from now on."""
@@ -59,6 +65,16 @@ class Connection(HttpToolsProtocol):
         """A request begins."""
         self._stop_waiting()
         super().on_headers_complete()
+        if self._is_ending:
+            super().shutdown()
+
+    def shutdown(self) -> None:
+        """The server ends: no request after the one that runs, or after the first one of a new connection."""
+        if self.cycle is None and not self._is_ending:
+            self._is_ending = True
+            self.loop.call_later(_FIRST_REQUEST_S, super().shutdown)
+        else:
+            super().shutdown()
 
     def pause_writing(self) -> None:
         """The reader does not keep up."""
