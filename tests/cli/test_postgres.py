@@ -62,6 +62,26 @@ def test_a_migration_in_the_background(postgres: PostgresServer, tmp_path: Path)
     assert json.loads(gnomon("rollback", url, "--json"))["to"] == "v1"
 
 
+def test_a_search_is_measured_and_compared(postgres: PostgresServer, tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "data/qrels").mkdir(parents=True)
+    queries, judgments = "", "query-id\tcorpus-id\tscore\n"
+    for at in range(12):
+        (tmp_path / f"docs/{at}.md").write_text(f"# Note {at}\n\nThe river number {at} is long.\n")
+        queries += json.dumps({"_id": f"q{at}", "text": f"river number {at}"}) + "\n"
+        judgments += f"q{at}\tdocs/{at}.md\t1\n"
+    (tmp_path / "data/queries.jsonl").write_text(queries)
+    (tmp_path / "data/qrels/test.tsv").write_text(judgments)
+    url, model = postgres.url(tcp=True), str(write_static_model(tmp_path / "model"))
+    gnomon("index", str(tmp_path / "docs"), "--into", url, "--model", model)
+    data = str(tmp_path / "data")
+    measured = json.loads(gnomon("eval", "queries", f"{url}@v1:lexical", "--data", data, "--json"))
+    assert measured["target"].endswith("@v1:lexical")
+    compared = json.loads(gnomon("compare", f"{url}:lexical", f"{url}:hybrid#int8", "--data", data, "--json"))
+    assert compared["candidate"]["run"]["vector_type"] == "int8"
+    assert "there is no mode" in gnomon("eval", "queries", f"{url}:other", "--data", data, code=2)
+
+
 @pytest.mark.parametrize("given", ["postgres://u:se%3Acr@h/db/kb", "postgresql://u:se%3Acr@h/db"])
 def test_a_wrong_address_is_a_usage_error(given: str) -> None:
     assert "postgresql://" in gnomon("search", given, "x", code=2)

@@ -169,6 +169,7 @@ def compare_systems(
     found = list(check_data(dataset, strict=strict))
     metrics = [parse_metric(name) for name in options.metrics]
     systems = [resolve_system(name, where=options.where) for name in options.names]
+    options = replace(options, names=(systems[0].text, systems[1].text))  # of an address without its password
     short = labels(*options.names)
     if all(isinstance(system, RunSystem) for system in systems):
         refuse({"--k": options.k}, "for two saved runs")

@@ -6,6 +6,8 @@ import shlex
 import sys
 from collections.abc import Callable, Collection, Sequence
 
+from gnomon.collection.address import redacted
+
 COMMANDS = {"bridge": "adapter", "watch": "monitor"}
 OPTIONS = {"migrate": {"--bridge": "--adapter", "--asked": "--query-log"}}
 """By the command's new name."""
@@ -31,7 +33,7 @@ def with_new_names(arguments: Sequence[str]) -> list[str]:
         result = [command, *_renamed_options(given[1:], OPTIONS.get(command, {}))]
     if result != given:
         old, new = (shlex.join(["gnomon", *words]) for words in (given, result))
-        sys.stderr.write(f"{old} is now: {new}; the old spelling will be removed in 0.3\n")
+        sys.stderr.write(redacted(f"{old} is now: {new}; the old spelling will be removed in 0.3\n"))
     return result
 
 

@@ -15,6 +15,7 @@ _FORM = "postgresql://[user@]host[:port]/database/collection"
 _MAX_BYTES = 63
 """Bytes of a name in PostgreSQL at most."""
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
+_USER_PASSWORD = re.compile(r"(://[^:/@\s]*):[^/\s]*@")
 _PASSWORD_OPTION = re.compile(r"(?<=[?&])((?:ssl)?password)=[^&#]*", re.IGNORECASE)
 
 
@@ -74,6 +75,15 @@ def collection_address(place: str | Path | PostgresAddress) -> Path | PostgresAd
 def is_database(place: str | Path | PostgresAddress) -> bool:
     """Whether this is the address of a collection in a database."""
     return isinstance(place, PostgresAddress) or _SCHEME.fullmatch(str(place)) is not None
+
+
+def redacted(text: str) -> str:
+    """A text, such as a command, with the addresses in it as they are shown: without a password.
+
+    >>> redacted("gnomon eval postgresql://me:secret@host/db/kb@v1:dense")
+    'gnomon eval postgresql://me@host/db/kb@v1:dense'
+    """
+    return _PASSWORD_OPTION.sub(r"\1=…", _USER_PASSWORD.sub(r"\1@", text))
 
 
 def names_collection(place: str) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast, get_args
 
+from gnomon.collection.address import PostgresAddress, collection_address, is_database, redacted
 from gnomon.collection.collection import Collection
 from gnomon.collection.evaluation_corpus import corpus_of, evaluation_folder, index_once
 from gnomon.collection.opening import open_collection
@@ -21,11 +22,14 @@ from gnomon.evaluate.pseudo import ChunkText
 from gnomon.evaluate.run import Relevant, Run
 
 FORMS = (
-    "a collection's folder (kb), a mode of it (kb:dense), a version (kb@v1), any of these with its vectors rounded to "
+    "a collection's folder or postgresql:// address (kb), a mode of it (kb:dense), a version (kb@v1), any of these with its vectors rounded to "
     "another type (kb#int8, kb:dense#binary), a saved run (run.json, run.trec) or a model (model:NAME)"
 )
 _MODES = cast("tuple[Mode, ...]", get_args(Mode))
 _MODEL = "model:"
+_COLLECTION = re.compile(
+    r"(?P<place>.+?)(?:@(?P<version>v\d+))?(?::(?P<mode>[^:/@#]*))?(?:#(?P<type>[^/#]*))?", re.DOTALL
+)
 _SHOWN = 5
 
 
@@ -49,7 +53,7 @@ class CollectionSystem:
     """A collection, in one mode (None: its own), maybe of a named version, or the part that meets `where`."""
 
     text: str
-    folder: Path
+    place: Path | PostgresAddress
     mode: Mode | None = None
     version: str | None = None
     where: str | None = None
@@ -62,12 +66,12 @@ class CollectionSystem:
         Raises InvalidInput for another corpus or version, for a condition on an unknown field or one that no
         judged document meets, and as opening does.
         """
-        with open_collection(self.folder, create=False, progress=progress, version=self.version) as kb:
+        with open_collection(self.place, create=False, progress=progress, version=self.version) as kb:
             return search_collection(kb, dataset, self, k=k, progress=progress)
 
     def chunk_texts(self) -> list[ChunkText]:
         """What pseudo-queries are made from."""
-        with open_collection(self.folder, create=False, version=self.version) as kb:
+        with open_collection(self.place, create=False, version=self.version) as kb:
             return kb.chunk_texts()
 
 
@@ -134,27 +138,26 @@ def resolve(text: str) -> System:
         return RunSystem(text, _path(text))
     if is_folder(_path(text)):
         return CollectionSystem(text, _path(text))
-    whole, sharp, vector_type = text.rpartition("#")
-    if sharp and not is_folder(_path(text)):
-        require_vector_type(vector_type)
-        found = resolve(whole)
-        if not isinstance(found, CollectionSystem):
-            raise InvalidInput(f"{text}: only a collection's vectors can be rounded", expected=FORMS)
-        return replace(found, text=text, vector_type=cast("VectorType", vector_type))
-    rest, colon, mode = text.rpartition(":")
-    rest = rest if colon else text
-    folder, at, version = rest.rpartition("@")
-    folder = folder if at and re.fullmatch(r"v\d+", version) else rest
-    if not is_folder(_path(folder)):
+    match = _COLLECTION.fullmatch(text)
+    if match is None:
         raise _nothing_at(text)
-    if colon and mode not in _MODES:
+    address, version, mode, vector_type = match.group("place", "version", "mode", "type")
+    if vector_type is not None:
+        require_vector_type(vector_type)
+        if is_file(_path(address)) or address.startswith(_MODEL):
+            raise InvalidInput(f"{text}: only a collection's vectors can be rounded", expected=FORMS)
+    if not is_database(address) and not is_folder(_path(address)):
+        raise _nothing_at(text)
+    if mode is not None and mode not in _MODES:
         raise InvalidInput(
-            f"{text}: there is no mode {mode!r}",
+            f"{redacted(text)}: there is no mode {mode!r}",
             expected=f"one of {', '.join(_MODES)}",
-            hint=f"for example {rest}:dense",
+            hint=f"for example {redacted(address)}:dense",
         )
-    kept = next((known for known in _MODES if known == mode), None)
-    return CollectionSystem(text, _path(folder), kept, version if folder != rest else None)
+    found = collection_address(address) if is_database(address) else _path(address)
+    return CollectionSystem(
+        redacted(text), found, cast("Mode | None", mode), version, vector_type=cast("VectorType | None", vector_type)
+    )
 
 
 def findings(system_run: SystemRun, dataset: DataSet) -> tuple[DataSetIssue, ...]:

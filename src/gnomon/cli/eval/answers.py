@@ -85,13 +85,14 @@ def answers(
 
     _require_output(per_query)
     system = resolve_collection(target, mode, where)
+    target = system.text  # of an address without its password
     ask_settings = parse_settings(settings or (), mode=system.mode, where=system.where)
     questions = read_questions(data).first(limit)
     before = None if against is None else read_f1(against, questions.questions)
     with (
         noted() as notes,
         open_models(llm, llm_model, judge) as (writer, judging),
-        open_collection(system.folder, create=False, progress=print_message, version=system.version) as kb,
+        open_collection(system.place, create=False, progress=print_message, version=system.version) as kb,
         ProgressBar() as bar,
     ):
         report = evaluate_answers(

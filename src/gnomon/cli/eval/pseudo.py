@@ -89,6 +89,7 @@ def pseudo(
 
     metrics = parse_metrics(metric or METRICS, per_query=per_query, save_run=save_run)
     system = resolve_system(target, mode)
+    target = system.text  # of an address without its password
     if not isinstance(system, CollectionSystem):
         raise InvalidInput(f"eval pseudo of {target}", expected="a collection: queries are made from it")
     if system.mode is None:

@@ -61,6 +61,7 @@ def queries(
         dataset = shared.read_data(data, split)
         data_findings = shared.check_data(dataset, strict=strict)
         system = shared.resolve_system(target, mode, where)
+        target = system.text  # of an address without its password
         if isinstance(system, RunSystem):
             shared.refuse({"--k": k}, "for a saved run")
         answered = shared.run_system(system, dataset, k)
