@@ -22,8 +22,9 @@ from gnomon.evaluate.pseudo import ChunkText
 from gnomon.evaluate.run import Relevant, Run
 
 FORMS = (
-    "a collection's folder or postgresql:// address (kb), a mode of it (kb:dense), a version (kb@v1), any of these with "
-    "its vectors rounded to another type (kb#int8, kb:dense#binary), a saved run (run.json, run.trec) or a model (model:NAME)"
+    "a collection's folder or postgresql:// address (kb), a mode of it (kb:dense), a version (kb@v1), any of these "
+    "with its vectors rounded to another type (kb#int8, kb:dense#binary), a saved run (run.json, run.trec) or a model "
+    "(model:NAME)"
 )
 _MODES = cast("tuple[Mode, ...]", get_args(Mode))
 _MODEL = "model:"
