@@ -29,38 +29,15 @@ from bench.data import beir
 from bench.record import spread, versions, write
 
 SETS = {"cranfield": "test", "scifact": "test"}
+ROOT = Path(__file__).parents[2]
 RUN = """
 import json, statistics, sys, time
-from zlib import crc32
-import numpy as np
 import gnomon
-from gnomon.core.vectors import Vectors
-from gnomon.testing.toys import HashEncoder
-
-class Drawn(HashEncoder):
-    def __init__(self, model):
-        super().__init__(384, max_tokens=256)
-        self._model = gnomon.load_encoder(model)
-
-    @property
-    def tokenizer_json(self):
-        return self._model.tokenizer_json
-
-    @property
-    def token_counting(self):
-        return getattr(self._model, "token_counting", None)
-
-    def count_tokens(self, texts, *, role):
-        return self._model.count_tokens(texts, role=role)
-
-    def encode(self, texts, *, role):
-        rows = np.stack([np.random.default_rng(crc32(text.encode())).standard_normal(384) for text in texts])
-        rows = rows.astype("f4")
-        return Vectors(rows / np.linalg.norm(rows, axis=1, keepdims=True), self.space)
+from bench.speed.drawn_encoder import DrawnEncoder
 
 given, target, model = sys.argv[1:]
 data = json.load(open(given))
-encoder = Drawn(model)
+encoder = DrawnEncoder(model)
 kb = gnomon.open(target, encoder=encoder)
 cpu = time.process_time()
 kb.add(data["documents"])
@@ -117,7 +94,7 @@ def measured(
             target = scratch / f"{tree}-{turn}"
             done = subprocess.run(
                 [sys.executable, "-c", RUN, str(given), str(target), options.tokenizer],
-                env={**os.environ, "PYTHONPATH": str(path / "src")},
+                env={**os.environ, "PYTHONPATH": f"{path}/src{os.pathsep}{ROOT}"},
                 stdout=subprocess.PIPE,
                 check=True,
             )

@@ -25,38 +25,14 @@ from typing import Any
 from bench.data import DATA
 from bench.record import spread, write
 
+ROOT = Path(__file__).parents[2]
 RUN = """
 import json, sys, time
-from zlib import crc32
-import numpy as np
 import gnomon
-from gnomon.core.vectors import Vectors
-from gnomon.testing.toys import HashEncoder
-
-ROWS = np.random.default_rng(1).standard_normal((4096, 384)).astype("f4")
-ROWS /= np.linalg.norm(ROWS, axis=1, keepdims=True)
-
-class Drawn(HashEncoder):
-    def __init__(self, model):
-        super().__init__(384, max_tokens=256)
-        self._model = gnomon.load_encoder(model)
-
-    @property
-    def tokenizer_json(self):
-        return self._model.tokenizer_json
-
-    @property
-    def token_counting(self):
-        return getattr(self._model, "token_counting", None)
-
-    def count_tokens(self, texts, *, role):
-        return self._model.count_tokens(texts, role=role)
-
-    def encode(self, texts, *, role):
-        return Vectors(ROWS[[crc32(text.encode()) % len(ROWS) for text in texts]], self.space)
+from bench.speed.drawn_encoder import DrawnEncoder
 
 source, target, model, real = sys.argv[1:]
-how = {"settings": gnomon.CollectionSettings(model=real)} if real else {"encoder": Drawn(model)}
+how = {"settings": gnomon.CollectionSettings(model=real)} if real else {"encoder": DrawnEncoder(model)}
 with gnomon.open(target, **how) as kb:
     started = time.perf_counter()
     report = kb.index([source])
@@ -70,7 +46,7 @@ def measured(tree: Path, source: Path, model: str, *, real: str) -> dict[str, An
         before, started = _cpu(), time.perf_counter()
         done = subprocess.run(
             [sys.executable, "-c", RUN, str(source), f"{folder}/kb", model, real],
-            env={**os.environ, "PYTHONPATH": str(tree / "src")},
+            env={**os.environ, "PYTHONPATH": f"{tree}/src{os.pathsep}{ROOT}"},
             stdout=subprocess.PIPE,
             check=True,
         )

@@ -23,6 +23,7 @@ from gnomon.retrieve import Fuse
 from gnomon.retrieve.where import from_mapping, parse
 from gnomon.testing.toys import HashEncoder
 from gnomon.text.field_types import iso_prefix
+from support.metadata import drawn_metadata
 
 ON_BOTH = True
 
@@ -44,11 +45,7 @@ def documents(count: int) -> list[Document]:
     rng = random.Random(0)
     made = []
     for n in range(count):
-        metadata = {}
-        for field, values in VALUES.items():
-            if rng.random() < 0.8:
-                lists = rng.random() < 0.3
-                metadata[field] = rng.choices(values, k=rng.randrange(4)) if lists else rng.choice(values)
+        metadata = drawn_metadata(rng, VALUES, lists=0.3)
         text = "\n\n".join(" ".join(rng.choices(WORDS, k=12)) for _ in range(rng.randrange(1, 9)))
         title = rng.choice(["", "Tea", "tea [2]", "Whales"])
         made.append(Document(f"{rng.choice(['docs', 'Notes'])}/{n}.md", text, title, metadata=metadata))

@@ -20,6 +20,7 @@ from gnomon.retrieve.where import parse
 from gnomon.stores.fields import IndexedFields, Order, bound_columns, indexed, translated, write
 from gnomon.testing.toys import HashEncoder
 from gnomon.text.field_types import FIELD_TYPES, iso_prefix
+from support.metadata import drawn_metadata
 
 ODD = 'an "odd" näme, ["x"]'
 VALUES: dict[str, list[Any]] = {
@@ -35,11 +36,7 @@ def documents(count: int) -> list[Document]:
     rng = random.Random(0)
     made = []
     for n in range(count):
-        metadata = {}
-        for field, values in VALUES.items():
-            if rng.random() < 0.8:
-                lists = rng.random() < 0.4
-                metadata[field] = rng.choices(values, k=rng.randrange(4)) if lists else rng.choice(values)
+        metadata = drawn_metadata(rng, VALUES, lists=0.4)
         made.append(Document(f"docs/{n}.md", "tea", rng.choice(["", "Tea", "Whales"]), metadata=metadata))
     return made
 
