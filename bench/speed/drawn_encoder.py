@@ -23,16 +23,20 @@ class DrawnEncoder(HashEncoder):
 
     @property
     def tokenizer_json(self) -> str | None:
+        """The model's."""
         return self._model.tokenizer_json
 
     @property
     def token_counting(self) -> Any:
+        """The model's; older trees have none."""
         return getattr(self._model, "token_counting", None)
 
     def count_tokens(self, texts: Sequence[str], *, role: Role) -> list[int]:
+        """By the model's tokenizer."""
         return self._model.count_tokens(texts, role=role)
 
     def encode(self, texts: Sequence[str], *, role: Role) -> Vectors:
+        """A row of unit length a text, the same each time."""
         rows = np.stack([np.random.default_rng(crc32(text.encode())).standard_normal(384) for text in texts])
         rows = rows.astype("f4")
         return Vectors(rows / np.linalg.norm(rows, axis=1, keepdims=True), self.space)
