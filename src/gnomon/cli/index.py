@@ -164,7 +164,7 @@ def _run(
     from gnomon.cli.progress import ProgressBar
     from gnomon.cli.terminal import noted, print_message
     from gnomon.collection.catalog.connection import is_catalog
-    from gnomon.collection.ingest.budget import Budget
+    from gnomon.core.budget import Budget
     from gnomon.core.progress import Progress
     from gnomon.migrate import plan_index
 
@@ -265,7 +265,7 @@ def _rows(report: IndexReport) -> list[tuple[str, Text]]:
         speed = f"{rate(report.tokens, report.embed_seconds)} tokens/s"
         rows.append(("embedded", Text(f"{counted(report.tokens, 'token')}, {speed}")))
     if report.requests:
-        from gnomon.collection.ingest.budget import dollars
+        from gnomon.core.budget import dollars
 
         rows.append(("cost", Text(f"{dollars(report.cost)}, {counted(report.requests, 'request')}")))
     ended = Text(duration(report.seconds))

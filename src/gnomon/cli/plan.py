@@ -227,7 +227,7 @@ def _server_rows(plan: Plan | IndexPlan) -> list[tuple[str, Text]]:
     from rich.text import Text
 
     from gnomon.cli.terminal import counted
-    from gnomon.collection.ingest.budget import dollars
+    from gnomon.core.budget import dollars
 
     server = plan.server
     if server is None:

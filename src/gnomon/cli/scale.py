@@ -70,7 +70,7 @@ def _rows(plan: ScalePlan) -> list[tuple[Text, Text]]:
     from rich.text import Text
 
     from gnomon.cli.terminal import clean, count, counted, duration, size
-    from gnomon.collection.ingest.budget import dollars
+    from gnomon.core.budget import dollars
 
     passages = f"{count(plan.chunks)} of {counted(plan.documents, 'document')}, {count(plan.tokens)} tokens"
     rows = [

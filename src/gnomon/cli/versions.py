@@ -81,7 +81,7 @@ def print_status(console: Console, status: Status) -> None:
 def _spent(spent: Sequence[Spent]) -> str:
     """What servers of models were sent and charged: a line a model and role."""
     from gnomon.cli.terminal import counted
-    from gnomon.collection.ingest.budget import dollars
+    from gnomon.core.budget import dollars
 
     return "\n".join(
         f"{dollars(each.cost)} for {each.role} texts by {each.model}: {counted(each.tokens, 'token')} in "

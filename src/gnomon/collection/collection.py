@@ -16,7 +16,6 @@ from gnomon.collection.catalog.versions import Version, by_id, live_chunking, li
 from gnomon.collection.duplicates import deeper, lacks_results, spare_depth
 from gnomon.collection.evaluation import GROUP_DEPTH, chunk_texts, run_queries
 from gnomon.collection.fields import FieldRegistry
-from gnomon.collection.ingest.budget import Budget
 from gnomon.collection.ingest.distributed.reader import reader_of
 from gnomon.collection.ingest.estimate import estimate_run
 from gnomon.collection.ingest.index_run import IndexRun, add_documents, run_lock
@@ -46,6 +45,7 @@ from gnomon.collection.serving.serving import Serving
 from gnomon.collection.settings import By, IndexOptions, Mode
 from gnomon.collection.tables import TableRegistry
 from gnomon.collection.version_manager import VersionManager
+from gnomon.core.budget import Budget
 from gnomon.core.contracts import Array, Encoder, Retriever
 from gnomon.core.documents import Chunk, Document
 from gnomon.core.errors import InvalidInput

@@ -26,10 +26,10 @@ from gnomon.collection.catalog.versions import (
 from gnomon.collection.indexes.state import derived_folder
 from gnomon.collection.indexes.store_index import StoreIndex, require_store
 from gnomon.collection.ingest.backfill import Backfill, BackfillOptions, BackfillProgress
-from gnomon.collection.ingest.budget import Budget
 from gnomon.collection.reports import Problem, PruneReport, SwitchReport, VersionInfo
 from gnomon.collection.serving.serving import Serving
 from gnomon.collection.settings import RetrievalSettings, check_index_kind
+from gnomon.core.budget import Budget
 from gnomon.core.contracts import Encoder
 from gnomon.core.errors import GnomonError, InvalidInput, ServerUnreachable
 from gnomon.text.chunk import ChunkSettings

@@ -16,11 +16,11 @@ from sqlalchemy import Connection, select
 
 from gnomon.collection import Collection, CollectionSettings, open_collection
 from gnomon.collection.catalog import mutations, schema, vector_cache
-from gnomon.collection.ingest.budget import Budget
 from gnomon.collection.ingest.writer import Target, embed_all, lacking
 from gnomon.collection.inputs import as_document
 from gnomon.collection.settings import DEFAULT_MODEL
 from gnomon.core.batching import in_blocks
+from gnomon.core.budget import Budget
 from gnomon.core.contracts import Array, Encoder
 from gnomon.core.documents import Chunk, Document
 from gnomon.core.errors import InvalidInput

@@ -13,9 +13,9 @@ from typing import Any, get_args
 from gnomon.collection.catalog.versions import NotReady, timestamp
 from gnomon.collection.collection import Collection
 from gnomon.collection.ingest.backfill import BackfillOptions, BackfillProgress
-from gnomon.collection.ingest.budget import Budget
 from gnomon.collection.ingest.writer import EmbeddingCounts, EmbedOptions
 from gnomon.collection.reports import VersionInfo
+from gnomon.core.budget import Budget
 from gnomon.core.contracts import Array, Encoder
 from gnomon.core.errors import GnomonError, InvalidInput
 from gnomon.core.progress import Progress, ProgressCallback, no_progress

@@ -12,10 +12,11 @@ from typing import Any
 from gnomon.collection.catalog.versions import own_chunker
 from gnomon.collection.collection import Collection
 from gnomon.collection.ingest.estimate import estimate_run
-from gnomon.collection.ingest.workload import ServerCost, Workload
+from gnomon.collection.ingest.workload import Workload
 from gnomon.collection.inputs import checked_paths
 from gnomon.collection.opening import new_chunking
 from gnomon.collection.settings import DEFAULT_MODEL, CollectionSettings, IndexOptions
+from gnomon.core.budget import ServerCost
 from gnomon.core.contracts import Encoder
 from gnomon.core.errors import InvalidInput
 from gnomon.core.progress import ProgressCallback, no_progress

@@ -24,7 +24,7 @@ from gnomon.cli.terminal import (
     rate,
     size,
 )
-from gnomon.collection.ingest.budget import dollars
+from gnomon.core.budget import dollars
 from gnomon.core.progress import Progress
 from gnomon.migrate.state import Migration
 

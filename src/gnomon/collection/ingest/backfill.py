@@ -19,7 +19,6 @@ from gnomon.collection.catalog import mutations, schema, versions
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.queries import chunks_of, document_of
 from gnomon.collection.catalog.versions import BACKFILL_STATES, Version
-from gnomon.collection.ingest.budget import Budget
 from gnomon.collection.ingest.writer import (
     SLICE_TEXTS,
     EmbeddingCounts,
@@ -28,6 +27,7 @@ from gnomon.collection.ingest.writer import (
     embed_slices,
     lacking,
 )
+from gnomon.core.budget import Budget
 from gnomon.core.documents import Chunk
 from gnomon.core.progress import Progress, ProgressCallback, no_progress
 

@@ -18,8 +18,8 @@ from gnomon.collection.catalog import spending, vector_cache, versions
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.spending import SpendingLedger
 from gnomon.collection.catalog.versions import Version
-from gnomon.collection.ingest.budget import Budget
 from gnomon.core.batching import in_blocks
+from gnomon.core.budget import Budget
 from gnomon.core.contracts import Encoder, SparseTextEncoder
 from gnomon.core.documents import Chunk
 from gnomon.core.errors import ProviderFailed

@@ -18,10 +18,10 @@ from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.queries import JournalHead
 from gnomon.collection.catalog.versions import Version
 from gnomon.collection.indexes.sync import BackgroundWorker
-from gnomon.collection.ingest.budget import Budget
 from gnomon.collection.ingest.writer import Target, Writer
 from gnomon.collection.reports import Problem
 from gnomon.collection.serving.snapshot import EncoderRegistry, ServedVersion, Snapshot
+from gnomon.core.budget import Budget
 from gnomon.core.errors import CollectionBusy, GnomonError, ServerUnreachable, StoreChanged
 from gnomon.core.forking import fork_aware, leak
 from gnomon.core.instrumentation import stage

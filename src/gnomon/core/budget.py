@@ -1,15 +1,47 @@
-"""What one run may spend on a model's server, and what it has spent."""
+"""What a model's server charges for texts, what one run may spend on it, and what it has spent."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
-from gnomon.collection.ingest.workload import ServerCost
+from gnomon.core.contracts import Encoder
 from gnomon.core.errors import CostLimitReached, GnomonError, InvalidInput
 from gnomon.core.usage import MeteredEncoder, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCost:
+    """What a server charges for texts: `price` and `cost` in USD, a million tokens and in all; None: not known.
+
+    They are sent in so many `requests`, which take `seconds` at its known rate limit (None: not known). `exact`: the
+    tokens were counted by the model's own tokenizer, else they are an estimate from above.
+    """
+
+    price: float | None
+    cost: float | None
+    requests: int
+    exact: bool
+    seconds: float | None
+
+
+def server_cost(encoder: Encoder, tokens: Sequence[int]) -> ServerCost | None:
+    """The cost of texts of so many tokens each; None where the encoder is no server's."""
+    if not isinstance(encoder, MeteredEncoder):
+        return None
+    requests, total, price = encoder.count_requests(tokens), sum(tokens), encoder.price
+    limits = ((requests, encoder.requests_per_minute), (total, encoder.tokens_per_minute))
+    minutes = [count / limit for count, limit in limits if limit]
+    return ServerCost(
+        price=price,
+        cost=None if price is None else total * price / 1e6,
+        requests=requests,
+        exact=encoder.counts_exactly,
+        seconds=60 * max(minutes) if minutes else None,
+    )
 
 
 class Estimate(Protocol):
