@@ -1,4 +1,5 @@
 from . import (
+    adapt,
     answer,
     collection,
     doctor,
@@ -43,6 +44,7 @@ __all__ = [
     "Space",
     "SpaceMismatch",
     "Vectors",
+    "adapt",
     "answer",
     "collection",
     "doctor",

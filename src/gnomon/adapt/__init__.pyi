@@ -1,0 +1,7 @@
+from .candidates import Candidate, JudgedQueries, Learner
+
+__all__ = [
+    "Candidate",
+    "JudgedQueries",
+    "Learner",
+]
