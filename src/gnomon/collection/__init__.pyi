@@ -5,7 +5,7 @@ from .fields import FieldRegistry
 from .ingest.backfill import BackfillOptions, BackfillProgress
 from .model_comparison import ModelComparison, Trial, TrialSettings, compare_models
 from .opening import open_collection
-from .query_log import LoggedQuery, QueryLogSettings, QueryLogWriter, logged_queries
+from .query_log import FeedbackEvent, LoggedQuery, QueryLogSettings, QueryLogWriter, logged_queries, logged_searches
 from .reports import DocumentPage, IndexReport, Problem, PruneReport, Status, SwitchReport, VersionInfo
 from .settings import CollectionSettings, IndexOptions, RetrievalSettings
 from .version_manager import VersionManager
@@ -16,6 +16,7 @@ __all__ = [
     "Collection",
     "CollectionSettings",
     "DocumentPage",
+    "FeedbackEvent",
     "FieldChange",
     "FieldInfo",
     "FieldRegistry",
@@ -38,5 +39,6 @@ __all__ = [
     "VersionManager",
     "compare_models",
     "logged_queries",
+    "logged_searches",
     "open_collection",
 ]

@@ -1,7 +1,8 @@
-"""The query log: what was searched for and what was shown, one JSON line each, in the collection's folder `queries`.
+"""The query log: what was searched for, what was shown and what was clicked, in the collection's folder `queries`.
 
-Any number of threads and processes append: a line is one write to a file opened for appending, so lines stay whole.
-The newest queries are in `log.jsonl`; a full file becomes `log.1.jsonl`, and the oldest are deleted.
+One JSON line each: a search, or an event that names its search by the id that was answered with it. Any number of
+threads and processes append: a line is one write to a file opened for appending, so lines stay whole.
+The newest are in `log.jsonl`; a full file becomes `log.1.jsonl`, and the oldest are deleted.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 from filelock import FileLock, Timeout
 
 from gnomon.core.errors import InvalidInput
 from gnomon.core.files import exists, is_folder, storage_errors
 
+FeedbackKind = Literal["click", "up", "down"]
 FOLDER, _NEWEST = "queries", "log.jsonl"
 _MOST_CHARACTERS = 4096
 """Of a query's text: longer ones are cut."""
@@ -50,7 +52,9 @@ class LoggedQuery:
     """A query that was answered. `at` is the time (ISO 8601, UTC) and `ids` are the documents shown, best first.
 
     `kind` is "search" or "answer"; `mode` and `k` are as in `Collection.search`, `where` is the condition as it was
-    given, `version` is the version that answered.
+    given, `version` is the version that answered. `id` is what events name the search by ("" in logs of gnomon 0.1).
+    Where the results of two versions were interleaved, `teams` has for each document whose result it is: "live",
+    "candidate" or "both".
     """
 
     query: str
@@ -61,12 +65,40 @@ class LoggedQuery:
     mode: str | None = None
     where: str | Mapping[str, Any] | None = None
     k: int | None = None
+    id: str = ""
+    teams: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """A plain mapping without what is None."""
+        """A plain mapping without what is None, and without an id or teams where there are none."""
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
         plain |= {"query": self.query[:_MOST_CHARACTERS], "ids": list(self.ids)}
+        plain |= {"id": self.id or None, "teams": list(self.teams) or None}
         return {name: value for name, value in plain.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class FeedbackEvent:
+    """What a user did with a result: clicked it, or said that it is right ("up") or wrong ("down").
+
+    `search` is the id of the search, `document` the id of the document, `position` its place in the list that was
+    shown, from 1. `session` is what the client calls the user's visit, "" where it does not say.
+    """
+
+    search: str
+    document: str
+    kind: FeedbackKind
+    at: str
+    position: int | None = None
+    session: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain mapping without what is not known."""
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {name: value for name, value in plain.items() if value not in (None, "")}
+
+
+Entry = TypeVar("Entry", LoggedQuery, FeedbackEvent)
+_TUPLES = ("ids", "teams")
 
 
 class QueryLogWriter:
@@ -75,9 +107,9 @@ class QueryLogWriter:
     def __init__(self, collection: str | Path, settings: QueryLogSettings | None = None) -> None:
         self._folder, self._settings = Path(collection) / FOLDER, settings or QueryLogSettings()
 
-    def append(self, query: LoggedQuery) -> None:
-        """Append a query. Raises StorageError; FileNotFoundError where the collection's folder is gone."""
-        line = json.dumps(query.to_json(), ensure_ascii=True, default=str) + "\n"
+    def append(self, *entries: LoggedQuery | FeedbackEvent) -> None:
+        """Append queries and events. Raises StorageError; FileNotFoundError where the collection's folder is gone."""
+        line = "".join(json.dumps(each.to_json(), ensure_ascii=True, default=str) + "\n" for each in entries)
         with storage_errors(self._folder):
             if not exists(self._folder):
                 self._folder.mkdir(mode=0o700, exist_ok=True)
@@ -116,12 +148,31 @@ def logged_queries(folder: str | Path) -> Iterator[LoggedQuery]:
     only the last state counts: one that begins another query of the next seconds is left out.
     """
     waiting: deque[LoggedQuery] = deque()
-    for query in _all_logged(Path(folder)):
+    for query in _entries(Path(folder), LoggedQuery):
         while waiting and (len(waiting) > _OTHERS or _seconds_between(waiting[0], query) > _TYPING_S):
             yield waiting.popleft()
         waiting = deque(each for each in waiting if not _is_start_of(each.query, query.query))
         waiting.append(query)
     yield from waiting
+
+
+def logged_searches(folder: str | Path) -> list[tuple[LoggedQuery, tuple[FeedbackEvent, ...]]]:
+    """The searches of a log with their clicks and thumbs, oldest first. `folder` is as in `logged_queries`.
+
+    Of queries that were searched for while they were typed, those that nothing was clicked of are left out. Events of
+    searches that are not in the log, and of documents that were not shown, are left out too.
+    """
+    place = Path(folder)
+    events: dict[str, list[FeedbackEvent]] = {}
+    for event in _entries(place, FeedbackEvent):
+        events.setdefault(event.search, []).append(event)
+    whole = {query.id for query in logged_queries(place)}
+    found = []
+    for query in _entries(place, LoggedQuery):
+        own = tuple(event for event in events.get(query.id, ()) if query.id and event.document in query.ids)
+        if query.kind == "search" and (own or not query.id or query.id in whole):
+            found.append((query, own))
+    return found
 
 
 def _is_start_of(earlier: str, later: str) -> bool:
@@ -136,13 +187,13 @@ def _seconds_between(earlier: LoggedQuery, later: LoggedQuery) -> float:
     return passed.total_seconds()
 
 
-def _all_logged(place: Path) -> Iterator[LoggedQuery]:
+def _entries(place: Path, kind: type[Entry]) -> Iterator[Entry]:
     for path in _files(place) or _files(place / FOLDER):
         with suppress(FileNotFoundError), path.open(encoding="utf-8", errors="replace") as file:
             for line in file:
-                query = _parsed(line)
-                if query is not None:
-                    yield query
+                entry = _parsed(line, kind)
+                if entry is not None:
+                    yield entry
 
 
 def _files(folder: Path) -> list[Path]:
@@ -161,10 +212,11 @@ def _numbered(folder: Path, number: int) -> Path:
     return folder / (f"log.{number}.jsonl" if number else _NEWEST)
 
 
-def _parsed(line: str) -> LoggedQuery | None:
+def _parsed(line: str, kind: type[Entry]) -> Entry | None:
+    """The entry of a line; None for one of the other kind, or one that was cut off."""
     try:
         row = json.loads(line)
-        known = {name: row[name] for name in LoggedQuery.__dataclass_fields__ if name in row}
-        return LoggedQuery(**{**known, "ids": tuple(row.get("ids", ()))})
+        known: dict[str, Any] = {name: row[name] for name in kind.__dataclass_fields__ if name in row}
+        return kind(**{name: tuple(value) if name in _TUPLES else value for name, value in known.items()})
     except (ValueError, TypeError, KeyError):
         return None

@@ -5,6 +5,7 @@ import type {
   By,
   CollectionSummary,
   DocumentText,
+  Feedback,
   FieldInfo,
   GateReport,
   Health,
@@ -29,6 +30,11 @@ export async function search(
   signal?: AbortSignal,
 ): Promise<SearchResponse> {
   return fetchJson<SearchResponse>(of(collection, "search"), { body: { ...request, explain: true }, signal });
+}
+
+/** Say what was clicked, or what a user says of a result. A search is no worse for feedback that does not arrive. */
+export function sendFeedback(collection: string, feedback: Feedback): void {
+  fetchResponse(of(collection, "feedback"), { body: feedback }).catch(() => undefined);
 }
 
 export async function listFields(collection: string, signal?: AbortSignal): Promise<FieldInfo[]> {

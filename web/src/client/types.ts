@@ -67,9 +67,21 @@ export interface SearchRequest {
 }
 
 export interface SearchResponse {
+  /** What feedback names the search by; null where the server keeps no query log. */
+  id: string | null;
   hits: Hit[];
   version: string;
   seconds: number;
+}
+
+export type FeedbackKind = "click" | "up" | "down";
+
+export interface Feedback {
+  id: string;
+  document: string;
+  kind: FeedbackKind;
+  position: number;
+  session: string;
 }
 
 export interface DocumentText {

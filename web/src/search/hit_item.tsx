@@ -3,11 +3,12 @@ import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 
 import { hrefOf } from "../address";
-import type { Hit } from "../client/types";
+import type { FeedbackKind, Hit } from "../client/types";
 import type { Place } from "../tabs";
 import { counted } from "../ui/format";
 import { Marked } from "../ui/spans";
 import { pathOf, placeText } from "./place";
+import { Thumbs } from "./thumbs";
 import { type Scores, Why } from "./why";
 
 interface HitProps {
@@ -19,12 +20,15 @@ interface HitProps {
   explains: boolean;
   /** How it moved, where two versions are compared. */
   badge?: ComponentChildren;
+  /** Told of clicks and thumbs, where the server keeps them. */
+  feedback?: (kind: FeedbackKind) => void;
 }
 
-export function HitItem({ hit, rank, scores, open, isOpen, explains, badge }: HitProps) {
+export function HitItem({ hit, rank, scores, open, isOpen, explains, badge, feedback }: HitProps) {
   const [asksWhy, setAsksWhy] = useState(false);
   const path = pathOf(hit.title, hit.heading);
   const follow = (event: MouseEvent) => {
+    feedback?.("click");
     if (event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     open(hit);
@@ -68,6 +72,7 @@ export function HitItem({ hit, rank, scores, open, isOpen, explains, badge }: Hi
               <span class="hidden-text"> this result: {hit.title || hit.document}</span>
             </button>
           )}
+          {feedback && <Thumbs of={hit.title || hit.document} say={feedback} />}
         </p>
       </div>
     </article>

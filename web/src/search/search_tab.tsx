@@ -5,7 +5,7 @@ import { type Address, go, readAddress, useAddress } from "../address";
 import * as api from "../client/api";
 import { useFetched } from "../client/fetched";
 import { RequestFailed } from "../client/http";
-import type { By, FieldInfo, Mode, SearchRequest, SearchResponse, VersionInfo } from "../client/types";
+import type { By, FeedbackKind, FieldInfo, Mode, SearchRequest, SearchResponse, VersionInfo } from "../client/types";
 import type { TabProps } from "../tabs";
 import { counted, duration } from "../ui/format";
 import { Icon } from "../ui/icon";
@@ -41,7 +41,7 @@ export function SearchTab({ collection, open }: TabProps) {
     async (signal) => {
       const asked = request as SearchRequest;
       const [results, other] = await Promise.all([
-        api.search(collection, asked, signal),
+        api.search(collection, versus ? { ...asked, version: asked.version ?? liveOf(versions) } : asked, signal),
         versus ? api.search(collection, { ...asked, version: versus }, signal) : null,
       ]);
       return { results, other };
@@ -60,7 +60,7 @@ export function SearchTab({ collection, open }: TabProps) {
           {found.error ? (
             <Failed error={found.error} retry={found.reload} />
           ) : found.data ? (
-            <Results found={found.data} address={address} busy={found.loading} open={open} versions={versions} />
+            <Results {...{ collection, address, open, versions }} found={found.data} busy={found.loading} />
           ) : found.loading || address.q ? (
             <Loading what="Searching" />
           ) : (
@@ -70,6 +70,11 @@ export function SearchTab({ collection, open }: TabProps) {
       </div>
     </>
   );
+}
+
+/** The live version by its name: beside another one its results are not interleaved with any. */
+function liveOf(versions: readonly VersionInfo[] | null): string | undefined {
+  return versions?.find((version) => version.state === "live")?.name;
 }
 
 /** What is searched for; null before anything was typed. */
@@ -164,6 +169,7 @@ function moveThroughResults(event: KeyboardEvent): void {
 }
 
 interface ResultsProps {
+  collection: string;
   found: Found;
   address: Address;
   busy: boolean;
@@ -171,12 +177,15 @@ interface ResultsProps {
   versions: readonly VersionInfo[] | null;
 }
 
-function Results({ found, address, busy, open, versions }: ResultsProps) {
+/** What tells this visit's feedback from another's: it names nobody, and is gone with the page. */
+const SESSION = Math.random().toString(36).slice(2);
+
+function Results({ collection, found, address, busy, open, versions }: ResultsProps) {
   const { results, other } = found;
   const { hits } = results;
   const explains = Boolean(address.why);
   if (other && address.vs) {
-    const live = versions?.find((version) => version.state === "live")?.name ?? results.version;
+    const live = liveOf(versions) ?? results.version;
     return (
       <SideBySide
         left={results}
@@ -193,6 +202,11 @@ function Results({ found, address, busy, open, versions }: ResultsProps) {
   if (hits.length === 0) return <Nothing address={address} />;
   const scores = scoresOf(hits);
   const k = Math.min(MOST, Number(address.k) || STEP);
+  const { id } = results;
+  const feedback = (document: string, position: number) =>
+    id === null
+      ? undefined
+      : (kind: FeedbackKind) => api.sendFeedback(collection, { id, document, kind, position, session: SESSION });
   return (
     <>
       <p class="results-head" role="status">
@@ -209,6 +223,7 @@ function Results({ found, address, busy, open, versions }: ResultsProps) {
               open={open}
               isOpen={address.doc === hit.document && address.at === `${hit.start}-${hit.end}`}
               explains={explains}
+              feedback={feedback(hit.document, at + 1)}
             />
           </li>
         ))}

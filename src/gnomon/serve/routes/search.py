@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -56,26 +57,21 @@ async def search(request: Request, body: SearchRequest, collection: str) -> Resp
         settings,
         demanded=request.headers.get(SPACE),
     )
-    for query, hits in zip(queries, found.hits, strict=True):
-        shown = [hit.document for hit in hits]
-        state.query_logs.append(
-            state.collections.get(collection),
-            query,
-            shown,
-            version=found.version.name,
-            mode=body.mode,
-            where=body.where,
-            k=body.k,
-        )
+    kb = state.collections.get(collection)
+    log = partial(state.query_logs.append, kb, version=found.version.name, mode=body.mode, where=body.where, k=body.k)
+    results = [
+        {
+            "query": query,
+            "hits": [hit_body(hit, explain=body.explain) for hit in hits],
+            "id": log(query, [hit.document for hit in hits]),
+        }
+        for query, hits in zip(queries, found.hits, strict=True)
+    ]
     content: dict[str, Any] = {
         "version": found.version.name,
         "space": found.version.space.fingerprint,
         "seconds": round(time.perf_counter() - began, 6),
     }
-    results = [
-        {"query": query, "hits": [hit_body(hit, explain=body.explain) for hit in hits]}
-        for query, hits in zip(queries, found.hits, strict=True)
-    ]
     content |= results[0] if isinstance(body.query, str) else {"results": results}
     return json_response(content, headers=identity_headers(found.version))
 

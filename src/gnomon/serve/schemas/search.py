@@ -79,6 +79,9 @@ class SearchResult(BaseModel):
 
     query: str
     hits: list[SearchHit]
+    id: str | None = Field(
+        None, description="What `POST …/feedback` names this search by; null where no query log is kept."
+    )
 
 
 class _Searched(BaseModel):

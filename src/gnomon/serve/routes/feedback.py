@@ -1,0 +1,40 @@
+"""Clicks and thumbs on the results of searches."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Depends, Request
+
+from gnomon.serve.errors import Conflict
+from gnomon.serve.json_body import JsonRoute
+from gnomon.serve.schemas.feedback import MOST_EVENTS, Feedback, Logged
+from gnomon.serve.security.access import requires
+from gnomon.serve.state import state_of
+
+router = APIRouter(
+    prefix="/v1/collections/{collection}",
+    tags=["Search"],
+    dependencies=[Depends(requires("read"))],
+    route_class=JsonRoute,
+)
+Events = Annotated[Feedback | Annotated[list[Feedback], Body(min_length=1, max_length=MOST_EVENTS)], Body()]
+
+
+@router.post("/feedback", status_code=202)
+async def send_feedback(request: Request, collection: str, events: Events) -> Logged:
+    """Say what was clicked, or which results are right or wrong: one event, or a list.
+
+    An event names its search by the `id` that the answer had. Clicks become judgments with `gnomon judge`, and
+    decide between two versions while `gnomon migrate --interleave` goes on. Nothing else of the caller is kept.
+    """
+    state = state_of(request)
+    kb = state.collections.get(collection)
+    if not state.query_logs.enabled:
+        raise Conflict(
+            "this server keeps no query log, so that searches have no ids",
+            expected="a server that was started with --query-log",
+        )
+    given = [each.event() for each in (events if isinstance(events, list) else [events])]
+    is_logged = await state.work.run(state.query_logs.append_events, kb, given)
+    return Logged(logged=len(given) if is_logged else 0)
