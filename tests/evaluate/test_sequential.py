@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -55,7 +56,9 @@ def test_other_limits_scale_the_interval() -> None:
     assert mean_interval(values * 4 - 2, limits=(-2, 2)) == pytest.approx((low * 4 - 2, high * 4 - 2))
 
 
-@pytest.mark.parametrize("bad", [lambda: paired_test([0.5]), lambda: mean_interval([2.0]), lambda: share_interval(1, 1, alpha=0)])
-def test_values_that_cannot_be_are_refused(bad: object) -> None:
-    with pytest.raises(InvalidInput, match="outcomes|limits|alpha"):
-        bad()  # type: ignore[operator]
+@pytest.mark.parametrize(
+    "bad", [lambda: paired_test([0.5]), lambda: mean_interval([2.0]), lambda: share_interval(1, 1, alpha=0)]
+)
+def test_values_that_cannot_be_are_refused(bad: Callable[[], object]) -> None:
+    with pytest.raises(InvalidInput, match=r"outcomes|limits|alpha"):
+        bad()

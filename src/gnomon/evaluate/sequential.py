@@ -186,7 +186,7 @@ def betting_sizes(
     most = _CAP / np.maximum(ranges, _TINY)
     apart = math.sqrt(2 * math.log(2 / alpha) * float(variances[0]))
     sizes = apart / np.maximum(variances, _TINY)
-    return np.minimum(most[:, None], sizes[:, None] * _RATES[None, :])
+    return np.asarray(np.minimum(most[:, None], sizes[:, None] * _RATES[None, :]))
 
 
 def log_wealth(
