@@ -9,21 +9,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnomon.core.errors import InvalidInput
-from gnomon.evaluate.prediction_powered import Pairs, PredictionPowered, precision_pairs, prediction_powered
+from gnomon.evaluate.prediction_powered import PredictionPowered, WeightedPairs, precision_pairs, prediction_powered
+
+Drawn = tuple[WeightedPairs, np.ndarray, np.ndarray]
 
 
-def _drawn(seed: int, *, queries: int = 100, k: int = 5, share: float = 0.3) -> tuple[Pairs, np.ndarray, np.ndarray]:
+def _drawn(seed: int, *, queries: int = 100, k: int = 5, share: float = 0.3) -> Drawn:
     """The difference of two systems' precision@k: pairs, true labels (half relevant on average), propensities."""
     draws = np.random.default_rng([seed, 11])
     query = np.repeat(np.arange(queries), 2 * k)
     weight = np.tile([1 / k, -1 / k], queries * k)
     truth = (draws.random(len(query)) < draws.beta(2, 2, queries)[query]).astype(float)
     propensities = np.clip(draws.random(len(query)) * 2 * share, 0.05, 1)
-    return Pairs(query, ("",) * len(query), weight, queries), truth, propensities
+    return WeightedPairs(query, ("",) * len(query), weight, queries), truth, propensities
 
 
 def _estimate(
-    pairs: Pairs, truth: np.ndarray, propensities: np.ndarray, judged: np.ndarray, *, seed: int
+    pairs: WeightedPairs, truth: np.ndarray, propensities: np.ndarray, judged: np.ndarray, *, seed: int
 ) -> PredictionPowered:
     looked = np.random.default_rng([seed, 12]).random(len(truth)) < propensities
     return prediction_powered(pairs, np.where(looked, truth, np.nan), propensities=propensities, judged=judged)
@@ -43,7 +45,7 @@ def test_one_label_a_query_is_the_reference_of_the_papers_authors() -> None:
     truth = (draws.random(2_400) < 0.4).astype(float)
     judged = np.where(draws.random(2_400) < 0.2, 1 - truth, truth)
     labels = np.where(np.arange(2_400) < 400, truth, np.nan)
-    pairs = Pairs(np.arange(2_400), ("",) * 2_400, np.ones(2_400), 2_400)
+    pairs = WeightedPairs(np.arange(2_400), ("",) * 2_400, np.ones(2_400), 2_400)
     ours = prediction_powered(pairs, labels, propensities=np.full(2_400, 400 / 2_400), judged=judged)
     assert ours.mean == pytest.approx(0.40822368, abs=0.004)
     assert ours.interval == pytest.approx((0.36961799, 0.44682937), abs=0.004)

@@ -3,7 +3,7 @@ from .datasets import load_dataset
 from .judgments import DataSet, check_dataset, require_clean
 from .metrics import Metric, Score, coverage, parse_metric, per_query, summary
 from .plot import plot_differences
-from .prediction_powered import Pairs, PredictionPowered, precision_pairs, prediction_powered
+from .prediction_powered import PredictionPowered, WeightedPairs, precision_pairs, prediction_powered
 from .pseudo import PSEUDO_NOTE, pseudo_queries, recall_by_kind
 from .run import Run
 from .significance import detectable, queries_needed
@@ -13,12 +13,12 @@ __all__ = [
     "PSEUDO_NOTE",
     "DataSet",
     "Metric",
-    "Pairs",
     "PredictionPowered",
     "Run",
     "Score",
     "TaskReport",
     "Verdict",
+    "WeightedPairs",
     "check_dataset",
     "compare",
     "compare_many",

@@ -31,8 +31,8 @@ _HIGHEST_LEVERAGE = 0.9
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Pairs of a query and a document, and what each label adds to its query's metric.
+class WeightedPairs:
+    """WeightedPairs of a query and a document, and what each label adds to its query's metric.
 
     `query` numbers the queries from 0 to `queries` - 1; one without pairs has the metric 0. `weight` is what the
     label 1 adds to the metric: 1 / k for precision@k, below 0 for the system that is compared with.
@@ -53,7 +53,7 @@ class Pairs:
 
 def precision_pairs(
     rankings: Mapping[str, Sequence[str]], k: int, *, against: Mapping[str, Sequence[str]] | None = None
-) -> Pairs:
+) -> WeightedPairs:
     """The pairs whose labels make the mean precision@k of rankings, or its difference to others.
 
     `rankings` has the documents of each query, best first, and so has `against`; a document that both have in
@@ -80,7 +80,7 @@ def precision_pairs(
             query += [number] * len(kept)
             document += kept
             weight += [sign / k] * len(kept)
-    return Pairs(np.array(query, dtype=np.int64), tuple(document), np.array(weight), len(rankings))
+    return WeightedPairs(np.array(query, dtype=np.int64), tuple(document), np.array(weight), len(rankings))
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class PredictionPowered:
 
 
 def prediction_powered(
-    pairs: Pairs,
+    pairs: WeightedPairs,
     labels: Float[np.ndarray, " pairs"],
     *,
     propensities: Float[np.ndarray, " pairs"],
@@ -119,16 +119,15 @@ def prediction_powered(
 ) -> PredictionPowered:
     """The mean metric of all queries like these, with an interval of two-sided level 1 - alpha.
 
-    `labels` are the people's, 0 to 1, NaN where none looked; `propensities` is the probability with which each
-    pair was to be looked at, known beforehand; `judged` are the judge's labels, 0 to 1, NaN where it gave none.
-    The judge must not have seen the people's labels of these pairs.
+    `labels` are the people's, 0 to 1, NaN where none looked; `propensities` the probabilities with which pairs were
+    to be looked at; `judged` the judge's labels, 0 to 1, NaN where it gave none, made without the people's.
 
-    The mean of t = A + power B + share C over the queries is the estimate: A has the people's labels, each over
-    its propensity; B, whose expectation is 0, the judge's labels of all pairs less those of the pairs that people
-    looked at, over their propensity; C is B for a judge that always says 1. Power and share are least squares of
-    the other queries, so that no query decides about itself and the mean is unbiased; the people's alone have no
-    B. The interval is Student's, with the degrees of freedom of the queries that people looked at, widened to
-    the rule of three where that is further out: labels without a single error do not show that there is none.
+    The mean of t = A + power B + share C over the queries is the estimate: A has the people's labels, each over its
+    propensity; B, whose expectation is 0, the judge's labels of all pairs less those of the pairs that people looked
+    at, over their propensity; C is B for a judge that always says 1. Power and share are least squares of the other
+    queries, so that the mean is unbiased; the people's alone have no B. The interval is the wider one, on either side,
+    of Student's with the degrees of freedom of the queries that people looked at, of the bootstrap's for skewed values
+    (BCa), and of the rule of three: labels without a single error do not show that there is none.
     Raises InvalidInput for no label at all, and for labels and propensities outside their range.
     """
     looked = ~np.isnan(labels)
@@ -175,7 +174,7 @@ def _tuned(
     return people - np.einsum("qi,qi->q", others[:, 1:], controls), -solution[1:]
 
 
-def _kish(pairs: Pairs, inverse: Float[np.ndarray, " pairs"]) -> float:
+def _kish(pairs: WeightedPairs, inverse: Float[np.ndarray, " pairs"]) -> float:
     """The mean reach of a query's metric over the effective count of labels (Kish 1965, "Survey sampling")."""
     counted = np.abs(pairs.weight) * inverse
     squares = float((counted**2).sum())
@@ -184,7 +183,7 @@ def _kish(pairs: Pairs, inverse: Float[np.ndarray, " pairs"]) -> float:
 
 
 def _check(
-    pairs: Pairs,
+    pairs: WeightedPairs,
     labels: Float[np.ndarray, " pairs"],
     *,
     propensities: Float[np.ndarray, " pairs"],
