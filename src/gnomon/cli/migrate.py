@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -50,6 +50,20 @@ Adapter = Annotated[
         "v2. An embedding adapter from new queries to old vectors is fitted first; one of low recall is refused.",
     ),
 ]
+Stop = Annotated[
+    bool, typer.Option("--stop", help="Stop a running migration, whose vectors are kept, or an interleaving.")
+]
+Interleave = Annotated[
+    bool,
+    typer.Option(
+        "--interleave",
+        help="Do not switch at once: servers with --query-log show results of both versions in one list, and clicks "
+        "decide. The gate must not find the version worse.",
+    ),
+]
+InterleaveShare = Annotated[
+    float, typer.Option(help="With --interleave: the share of the searches, each of which costs two.", metavar="SHARE")
+]
 QueryLog = Annotated[
     Path | None,
     typer.Option(
@@ -67,6 +81,7 @@ QueryLog = Annotated[
         "gnomon migrate kb --vector-type int8 --queries judged.jsonl",
         "gnomon migrate kb --to voyage:voyage-4 --max-cost 5 --queries judged.jsonl",
         "gnomon migrate kb --store qdrant://localhost:6333 --without-proof",
+        "gnomon migrate kb --to gte-small --queries judged.jsonl --interleave",
         "gnomon migrate kb --chunk-tokens 128 --set fuse.weights=0.3,0.7 --queries judged.jsonl",
     )
 )
@@ -89,11 +104,15 @@ def migrate(
     hot_first: HotFirst = False,
     adapter: Adapter = False,
     query_log: QueryLog = None,
+    interleave: Interleave = False,
+    interleave_share: InterleaveShare = 0.5,
     cpu_share: CpuShare = 0.5,
     max_cost: MaxCost = None,
     foreground: Annotated[bool, typer.Option("--foreground", help="Build in this process: Ctrl-C stops it.")] = False,
     status: Annotated[bool, typer.Option("--status", help="Show a migration's progress or outcome.")] = False,
-    stop: Annotated[bool, typer.Option("--stop", help="Stop a running migration; what it embedded is kept.")] = False,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="Stop a running migration, whose vectors are kept, or interleaving.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Migrate a collection to another model, chunking or search while it keeps serving.
@@ -101,7 +120,7 @@ def migrate(
     The new version is built in the background, compared with the live one on your queries, and switched to if
     it passes. The same command resumes a migration that was stopped.
     """
-    from gnomon.migrate import Change, GateSettings, MigrateSettings, Prefill
+    from gnomon.migrate import Change, GateSettings, InterleaveSettings, MigrateSettings, Prefill
 
     searched = parsed_settings(settings) | ({} if store is None else {"store": store})
     change = Change(to, chunk_tokens, searched or None, dim, vector_type)
@@ -117,7 +136,10 @@ def migrate(
         )
     gate = GateSettings(None if queries is None else str(queries), split, metric, margin, segment=segment)
     prefill = Prefill(hot_first, adapter, None if query_log is None else str(query_log))
-    how = MigrateSettings(gate, switch_if, without_proof, cpu_share, prefill=prefill, max_cost=max_cost)
+    mixed = InterleaveSettings(interleave_share) if interleave else None
+    how = MigrateSettings(
+        gate, switch_if, without_proof, cpu_share, prefill=prefill, max_cost=max_cost, interleave=mixed
+    )
     job = _MigrationJob(collection, change, how)
     raise typer.Exit(job.run(foreground=foreground, as_json=as_json))
 
@@ -135,7 +157,7 @@ class _MigrationJob:
         from gnomon.cli.rendering.migration import MigrationProgress
         from gnomon.cli.terminal import noted, print_notes
 
-        if self.settings.gate.queries is None and self.settings.switch_if != "never" and not as_json:
+        if self._lacks_proof and not as_json:
             self._warn()
         with noted() as notes, MigrationProgress() as bar:
             found = self._run_in_foreground(bar) if foreground else self._follow(bar)
@@ -144,6 +166,12 @@ class _MigrationJob:
         if found is None:
             return LEFT
         return _show_outcome(found, as_json=as_json)
+
+    @property
+    def _lacks_proof(self) -> bool:
+        """Whether nothing shows which version is better: neither judged queries nor clicks."""
+        how = self.settings
+        return how.gate.queries is None and how.switch_if != "never" and how.interleave is None
 
     def _run_in_foreground(self, bar: MigrationProgress) -> Migration:
         import gnomon
@@ -208,23 +236,31 @@ def _refuse(change: Change, queries: Path | None, *, status: bool, stop: bool) -
 def _show_state(collection: Place, *, stop: bool, as_json: bool) -> int:
     """Print the state of a migration, or stop it. Returns the exit code."""
     import gnomon
-    from gnomon.cli.rendering.migration import print_migration
+    from gnomon.cli.rendering.migration import print_interleaving, print_migration
     from gnomon.cli.terminal import data_console, print_json
-    from gnomon.migrate import embedding_coverage, status
+    from gnomon.migrate import embedding_coverage, interleaving_status, status, stop_interleaving
     from gnomon.migrate import stop as stopped
 
     with gnomon.open(collection, create=False) as kb:
-        found = stopped(collection) if stop else status(collection)
+        found = status(collection)
+        if stop and (stop_interleaving(kb) is None or (found is not None and found.running)):
+            found = stopped(collection)
         coverage = None
         if found is not None and found.version is not None and (found.adapter or found.order):
             coverage = embedding_coverage(kb, found.version)
+        mixed = interleaving_status(kb)
     if as_json:
-        more = {} if coverage is None else {"embedded": coverage.embedded, "pending": coverage.pending}
-        print_json(None if found is None else {**found.to_json(), **more})
-    elif found is None:
-        data_console().print(f"No migration of {collection} was begun.", soft_wrap=True)
-    else:
+        more: dict[str, Any] = {}
+        more |= {} if coverage is None else {"embedded": coverage.embedded, "pending": coverage.pending}
+        more |= {} if mixed is None else {"interleaving": mixed.to_json()}
+        print_json(None if found is None and mixed is None else {**(found.to_json() if found else {}), **more})
+        return 0
+    if found is not None:
         print_migration(data_console(), found, coverage)
+    elif mixed is None:
+        data_console().print(f"No migration of {collection} was begun.", soft_wrap=True)
+    if mixed is not None:
+        print_interleaving(data_console(), mixed)
     return 0
 
 

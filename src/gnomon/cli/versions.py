@@ -147,7 +147,9 @@ def versions(
 ) -> None:
     """List the versions of a collection: the live one and those to roll back to."""
     import gnomon
+    from gnomon.cli.rendering.migration import print_interleaving
     from gnomon.cli.terminal import data_console, print_json
+    from gnomon.migrate import interleaving_status
 
     if vacuum and not prune:
         raise InvalidInput(
@@ -160,16 +162,20 @@ def versions(
             kb.retire(name)
         freed = kb.prune(vacuum=vacuum) if prune else None
         found = kb.versions.list()
+        mixed = interleaving_status(kb)
     if as_json:
         print_json(
             {
                 "collection": str(collection),
                 "versions": [info.to_json() for info in found],
+                "interleaving": None if mixed is None else mixed.to_json(),
                 "pruned": None if freed is None else freed.to_json(),
             }
         )
         return
     print_versions(data_console(), found)
+    if mixed is not None:
+        print_interleaving(data_console(), mixed)
     if freed is not None:
         print_freed(data_console(), freed)
 

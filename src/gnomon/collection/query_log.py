@@ -217,6 +217,7 @@ def _parsed(line: str, kind: type[Entry]) -> Entry | None:
     try:
         row = json.loads(line)
         known: dict[str, Any] = {name: row[name] for name in kind.__dataclass_fields__ if name in row}
-        return kind(**{name: tuple(value) if name in _TUPLES else value for name, value in known.items()})
+        known |= {name: tuple(known[name]) for name in _TUPLES if name in known}
+        return kind(**known)
     except (ValueError, TypeError, KeyError):
         return None

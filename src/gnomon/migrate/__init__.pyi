@@ -10,6 +10,15 @@ from .adapter.retriever import (
 )
 from .change import Change
 from .gate import GateReport, gate
+from .interleaving import (
+    InterleaveSettings,
+    Interleaving,
+    active_interleaving,
+    begin_interleaving,
+    interleaving_status,
+    record_feedback,
+    stop_interleaving,
+)
 from .judgments import GateSettings, keep_judged
 from .migration import MigrateSettings, migrate
 from .plan import IndexPlan, Plan, plan, plan_index, plan_update
@@ -31,12 +40,16 @@ __all__ = [
     "GateReport",
     "GateSettings",
     "IndexPlan",
+    "InterleaveSettings",
+    "Interleaving",
     "MigrateSettings",
     "Migration",
     "Plan",
     "Prefill",
     "SavedGateReport",
     "ScalePlan",
+    "active_interleaving",
+    "begin_interleaving",
     "dual_index_retriever",
     "embedding_coverage",
     "fit_adapter",
@@ -44,6 +57,7 @@ __all__ = [
     "follow",
     "found_by",
     "gate",
+    "interleaving_status",
     "keep_judged",
     "load_adapter",
     "log_tail",
@@ -54,10 +68,12 @@ __all__ = [
     "plan_scale",
     "plan_update",
     "read_gate_report",
+    "record_feedback",
     "request_stop",
     "save_adapter",
     "start",
     "status",
     "stop",
+    "stop_interleaving",
     "wait_until_begun",
 ]

@@ -26,6 +26,12 @@ from gnomon.migrate.adapter.retriever import embed_in_order
 from gnomon.migrate.change import Change, ResolvedChange, find_ready_version, resolve_change
 from gnomon.migrate.cost import count_workload, estimate_disk
 from gnomon.migrate.gate import GateReport, SwitchIf, gate
+from gnomon.migrate.interleaving import (
+    InterleaveSettings,
+    begin_interleaving,
+    require_feedback,
+    require_none_active,
+)
 from gnomon.migrate.judgments import GateSettings, load_judgments
 from gnomon.migrate.prefill import Prefill, PrefillRun
 from gnomon.migrate.query_log import QueryLog, load_query_log
@@ -53,7 +59,8 @@ class MigrateSettings:
 
     `without_proof` allows the switch without judged queries, if nothing seems broken. `nice` lowers the priority
     of a build in a process of its own (POSIX: 0 to 19). `max_cost` is what this run may spend on the new model's
-    server, in USD: one that would cost more is not begun.
+    server, in USD: one that would cost more is not begun. With `interleave` the version is not switched to at once:
+    servers show its results and the live one's in one list, and the clicks decide.
     """
 
     gate: GateSettings = field(default_factory=GateSettings)
@@ -63,6 +70,7 @@ class MigrateSettings:
     nice: int = 10
     prefill: Prefill = field(default_factory=Prefill)
     max_cost: float | None = None
+    interleave: InterleaveSettings | None = None
 
     def __post_init__(self) -> None:
         throttle_for(self.cpu_share)
@@ -75,6 +83,8 @@ class MigrateSettings:
                 expected="one of them: judged queries are the proof",
                 hint="leave --without-proof out; gnomon switch switches in spite of the gate",
             )
+        if self.interleave is not None and self.switch_if == "never":
+            raise InvalidInput("--switch-if never with --interleave", expected="one of them", hint="leave one out")
 
     def with_absolute_paths(self) -> MigrateSettings:
         """The same for a process with another working folder."""
@@ -171,6 +181,9 @@ class _Run:
         self._update()
         judged = load_judgments(self._kb, self._settings.gate)  # fails before anything that takes long
         query_log = load_query_log(self._settings.prefill.query_log, judged)
+        if self._settings.interleave is not None:
+            require_none_active(self._kb)
+            require_feedback(self._kb)
         resolved = resolve_change(self._kb, change, encoder=encoder, threads=self._throttle.threads, progress=progress)
         same_passages = resolved.chunking is None
         self._settings.prefill.require_possible(same_passages=same_passages, new_space=resolved.is_new_space)
@@ -251,8 +264,15 @@ class _Run:
             self._throttle.pause(busy_s, self._state.should_stop)
 
     def _switch(self, report: GateReport) -> Migration:
-        """Switch to the version if the gate's report allows it."""
+        """Switch to the version if the gate's report allows it, or let clicks decide whether to."""
         settings, name = self._settings, report.version
+        if settings.interleave is not None and report.outcome not in ("worse", "broken"):
+            begin_interleaving(self._kb, name, settings.interleave)
+            both = f"results of {report.baseline} and {name} in one list"
+            why = (
+                f"{settings.interleave.share:.0%} of the searches show {both}, until clicks decide. {report.explained}"
+            )
+            return self._update(outcome="interleaving", why=why, stage="over", running=False)
         if not report.allows(settings.switch_if, without_proof=settings.without_proof):
             outcome, why = _why_not_switched(report, settings)
             return self._update(outcome=outcome, why=why, stage="over", running=False)

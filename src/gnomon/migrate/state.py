@@ -28,7 +28,7 @@ from gnomon.core.serialize import from_plain, to_plain
 
 FOLDER, STATE, LOG, LOCK, STOP = "migration", "state.json", "log.txt", "lock", "stop"
 Stage = Literal["checking", "fitting", "building", "indexing", "judging", "switching", "over"]
-Outcome = Literal["switched", "ready", "refused", "stopped", "failed", "killed"]
+Outcome = Literal["switched", "interleaving", "ready", "refused", "stopped", "failed", "killed"]
 _SUM = "checksum"
 _TAIL_BYTES = 64_000
 _LOCK_S = 2.0  # `is_running` takes the lock for a moment
@@ -43,13 +43,13 @@ _RENAMED_REPORT = {"least": "min_recall", "wanted": "expected"}
 class Migration:
     """The state of a migration. `stage` "fitting" is of the embedding adapter, "judging" is the gate.
 
-    `outcome` is None while it is running; then switched, ready (built; no switch was wanted), refused (by the
-    gate, or for lack of judged queries), stopped, failed or killed; `why` explains it and `error` has what was
-    raised. This run embeds `texts` of `tokens`, of which `texts_done` and `tokens_done` are embedded; a server
-    charges about `cost` USD for them (None: not known), and so far `cost_done`. `behind` documents are not in the
-    version yet. `seconds` counts from the first text of this run. The gate searches `queries`. `adapter` says
-    whether an embedding adapter serves, and its quality or why it was refused; `order` describes what is embedded
-    first.
+    `outcome` is None while it is running; then switched, interleaving (clicks decide: `interleaving_status`), ready
+    (built; no switch was wanted), refused (by the gate, or for lack of judged queries), stopped, failed or killed;
+    `why` explains it and `error` has what was raised. This run embeds `texts` of `tokens`, of which `texts_done` and
+    `tokens_done` are embedded; a server charges about `cost` USD for them (None: not known), and so far `cost_done`.
+    `behind` documents are not in the version yet. `seconds` counts from the first text of this run. The gate searches
+    `queries`. `adapter` says whether an embedding adapter serves, and its quality or why it was refused; `order`
+    describes what is embedded first.
     """
 
     collection: str

@@ -10,12 +10,15 @@ from gnomon.core.errors import CollectionBusy, InvalidInput
 from gnomon.migrate import (
     Change,
     GateSettings,
+    InterleaveSettings,
     MigrateSettings,
     Migration,
     Prefill,
     keep_judged,
+    request_stop,
     start,
     status,
+    stop_interleaving,
     wait_until_begun,
 )
 from gnomon.serve.errors import Conflict, NotFound
@@ -51,6 +54,7 @@ def _settings(kb: Collection, wanted: MigrationRequest, queries: str | None) -> 
         cpu_share=wanted.cpu_share,
         prefill=Prefill(wanted.hot_first, wanted.adapter, log),
         max_cost=wanted.max_cost,
+        interleave=None if wanted.interleave is None else InterleaveSettings(wanted.interleave),
     )
 
 
@@ -60,6 +64,15 @@ def current(kb: Collection) -> Migration:
     if found is None:
         raise NotFound("no migration was begun", expected="one that POST migrations starts, or gnomon migrate")
     return found
+
+
+def stop_current(kb: Collection) -> None:
+    """Ask the running migration to stop, or end the interleaving that one began. Raises Conflict without either."""
+    try:
+        request_stop(kb.internals.folder)
+    except InvalidInput as error:
+        if stop_interleaving(kb) is None:
+            raise Conflict("no migration is running", expected="one that runs") from error
 
 
 def shown(kb: Collection, name: str, migration: Migration) -> MigrationState:

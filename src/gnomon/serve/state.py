@@ -20,6 +20,7 @@ from gnomon.collection.opening import open_collection
 from gnomon.core.errors import GnomonError
 from gnomon.core.progress import Progress, ProgressCallback, no_progress
 from gnomon.serve.errors import CollectionGone, UnknownCollection
+from gnomon.serve.interleaving import Interleavings
 from gnomon.serve.lifecycle import Shutdown
 from gnomon.serve.maps import MapRegistry
 from gnomon.serve.models.registry import ModelRegistry
@@ -118,6 +119,7 @@ class ServerState:
         self.answers = WorkQueue(answering, told("answers"))
         self.chat: ChatModel | None = None
         self.query_logs = QueryLogs(enabled=settings.query_log)
+        self.interleavings = Interleavings()
         self.collections = CollectionRegistry(settings.collections)
         self.maps = MapRegistry()
         self.models = ModelRegistry(settings, self.collections.get, self.work, queue=told)
@@ -138,6 +140,7 @@ class ServerState:
         What that has committed is kept, and it is for the caller to end the process: a thread cannot be stopped.
         """
         await asyncio.to_thread(self.maps.close)
+        await self.interleavings.close()
         has_ended = await self.work.close(self.shutdown.remaining_s)
         has_ended = await self.changes.close(self.shutdown.remaining_s) and has_ended
         has_ended = await self.answers.close(self.shutdown.remaining_s) and has_ended

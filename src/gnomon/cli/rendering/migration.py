@@ -30,9 +30,11 @@ from gnomon.migrate.state import Migration
 
 if TYPE_CHECKING:
     from gnomon.migrate.adapter.retriever import EmbeddingCoverage
+    from gnomon.migrate.interleaving import Interleaving
 
 OUTCOMES = {
     "switched": "bold green",
+    "interleaving": "bold green",
     "ready": "green",
     "refused": "bold red",
     "stopped": "yellow",
@@ -115,6 +117,11 @@ def print_migration(console: Console, at: Migration, coverage: EmbeddingCoverage
     print_hanging(console, Text("next  ", style="bold"), clean(_next(at)))
 
 
+def print_interleaving(console: Console, mixed: Interleaving) -> None:
+    """How an interleaving stands, or how the last one ended."""
+    print_hanging(console, Text("interleaving  ", style="dim"), clean(mixed.explained))
+
+
 def describe_adapter(at: Migration) -> str:
     """The adapter's recall and how to search through it, or why there is none."""
     adapter = at.adapter or {}
@@ -136,6 +143,8 @@ def _next(at: Migration) -> str:
         return f"{kb % 'migrate'} --status shows it, --stop ends it"
     if at.outcome == "switched":
         return f"{kb % 'rollback'} goes back; {kb % 'versions'} --retire {at.live} --prune frees {at.live}"
+    if at.outcome == "interleaving":
+        return f"{kb % 'migrate'} --status shows what the clicks say, --stop ends it"
     if at.outcome in ("ready", "refused"):
         return f"{kb % 'switch'} {at.version} takes it all the same; {kb % 'versions'} --retire {at.version}"
     return "the same command resumes it; what was embedded is kept"

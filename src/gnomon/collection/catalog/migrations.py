@@ -11,6 +11,8 @@ from gnomon.collection.catalog.schema import (
     chunks,
     documents,
     fields,
+    interleaved_searches,
+    interleavings,
     journal,
     metadata,
     spending,
@@ -91,6 +93,12 @@ def _short_forms(connection: Connection) -> None:
         connection.exec_driver_sql("ALTER TABLE vectors ALTER COLUMN data SET STORAGE EXTERNAL")
 
 
+def _add_interleavings(connection: Connection) -> None:
+    """Versions that are compared by clicks on their interleaved results."""
+    for table in (interleavings, interleaved_searches):
+        table.create(connection, checkfirst=True)
+
+
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _create,
     _add_tables,
@@ -102,6 +110,7 @@ MIGRATIONS: tuple[Callable[[Connection], None], ...] = (
     _add_spending,
     _add_tolerances,
     _short_forms,
+    _add_interleavings,
 )
 """Migration n brings a catalog from schema n to n + 1. Never edited once released; only added to.
 

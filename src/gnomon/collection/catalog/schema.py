@@ -95,6 +95,29 @@ switches = Table(
     Column("why", _TEXT, nullable=False),  # "switch", "rollback", or what else its caller says
     sqlite_autoincrement=True,
 )
+interleavings = Table(  # versions whose results are shown in one list, so that clicks say which is better
+    "interleavings",
+    metadata,
+    Column("id", _INTEGER, primary_key=True),
+    Column("live_id", ForeignKey("versions.id"), nullable=False),
+    Column("candidate_id", ForeignKey("versions.id"), nullable=False),
+    Column("settings", _TEXT, nullable=False),  # InterleaveSettings as JSON
+    Column("secret", _STRING, nullable=False),  # signs the ids of searches, so that no other gets credit
+    Column("started", _STRING, nullable=False),
+    Column("ended", _STRING),
+    Column("outcome", _STRING),  # none while it goes on
+)
+interleaved_searches = Table(  # those with a click: what it said
+    "interleaved_searches",
+    metadata,
+    Column("seq", _INTEGER, primary_key=True),
+    Column("interleaving_id", ForeignKey("interleavings.id"), nullable=False),
+    Column("search", _STRING, nullable=False),
+    Column("session", _STRING, nullable=False),
+    Column("credit", _INTEGER, nullable=False),  # 1: the candidate's result, -1: the live version's, 0: of both
+    UniqueConstraint("interleaving_id", "search"),
+    sqlite_autoincrement=True,
+)
 roots = Table(  # what the documents' ids of each indexed path begin with, so that ids never change
     "roots",
     metadata,

@@ -121,7 +121,7 @@ def _settings(body: AnswerRequest) -> AskSettings:
 
 
 async def _logged(
-    coming: AsyncGenerator[AnswerEvent | None, None], log: Callable[[Sequence[str]], None]
+    coming: AsyncGenerator[AnswerEvent | None, None], log: Callable[[Sequence[str]], object]
 ) -> AsyncGenerator[AnswerEvent | None, None]:
     """The same events; `log` is told the documents of the passages."""
     async with aclosing(coming):

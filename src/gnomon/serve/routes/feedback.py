@@ -6,6 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Request
 
+from gnomon.core.errors import InvalidInput
+from gnomon.migrate import record_feedback
 from gnomon.serve.errors import Conflict
 from gnomon.serve.json_body import JsonRoute
 from gnomon.serve.schemas.feedback import MOST_EVENTS, Feedback, Logged
@@ -36,5 +38,12 @@ async def send_feedback(request: Request, collection: str, events: Events) -> Lo
             expected="a server that was started with --query-log",
         )
     given = [each.event() for each in (events if isinstance(events, list) else [events])]
+    if any("." in event.search and event.position is None for event in given):
+        raise InvalidInput(
+            "feedback on interleaved results without a position",
+            expected="the result's place in the list, from 1: it says which version the result is of",
+        )
     is_logged = await state.work.run(state.query_logs.append_events, kb, given)
+    if any("." in event.search for event in given):
+        await state.work.run(record_feedback, kb, given)
     return Logged(logged=len(given) if is_logged else 0)

@@ -10,10 +10,8 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from gnomon.collection import Collection
-from gnomon.core.errors import InvalidInput
-from gnomon.migrate import log_tail, plan, request_stop, status
+from gnomon.migrate import log_tail, plan, status
 from gnomon.serve import migrations
-from gnomon.serve.errors import Conflict
 from gnomon.serve.json_body import JsonRoute
 from gnomon.serve.redaction import public_names, without_place
 from gnomon.serve.schemas.migrations import (
@@ -103,13 +101,13 @@ async def get_migration(request: Request, collection: str) -> MigrationState:
 
 @router.delete("/migrations/current", status_code=202, dependencies=_ADMIN)
 async def stop_migration(request: Request, collection: str) -> MigrationState:
-    """Ask the running migration to stop: it ends after the texts at hand, and what it has embedded is kept."""
+    """Ask the running migration to stop: it ends after the texts at hand, and what it has embedded is kept.
+
+    Where it has ended and searches are interleaved, that ends, and the live version stays.
+    """
     state = state_of(request)
     kb = state.collections.get(collection)
-    try:
-        await state.work.run(request_stop, kb.internals.folder)
-    except InvalidInput as error:
-        raise Conflict("no migration is running", expected="one that runs") from error
+    await state.work.run(migrations.stop_current, kb)
     return migrations.shown(kb, collection, await state.work.run(migrations.current, kb))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -12,13 +11,15 @@ from fastapi import APIRouter, Depends, Request, Response
 from gnomon.core.ranking import Hit
 from gnomon.retrieve.where import to_condition
 from gnomon.serve.identity import ANSWER_HEADERS, DEMANDED_SPACE, SPACE, identity_headers
+from gnomon.serve.interleaving import search_both
 from gnomon.serve.json_body import DirectRoute, beside_others
 from gnomon.serve.json_response import json_response
 from gnomon.serve.redaction import public_name
 from gnomon.serve.schemas.search import SearchAnswer, SearchAnswers, SearchRequest
+from gnomon.serve.searches import Found
 from gnomon.serve.security.access import requires
 from gnomon.serve.state import state_of
-from gnomon.serve.versions import SearchSettings
+from gnomon.serve.versions import SearchSettings, VersionView
 
 router = APIRouter(
     prefix="/v1/collections/{collection}",
@@ -51,19 +52,25 @@ async def search(request: Request, body: SearchRequest, collection: str) -> Resp
         where=None if body.where is None else await beside_others(request, to_condition, body.where),
         collapse=body.collapse,
     )
-    found = await state.searches.search(
-        lambda: state.collections.views(collection).open(body.version, body.mode),
-        queries,
-        settings,
-        demanded=request.headers.get(SPACE),
-    )
+    demanded = request.headers.get(SPACE)
+
+    async def run(settings: SearchSettings) -> Found:
+        def opened() -> VersionView:
+            return state.collections.views(collection).open(settings.version, settings.mode)
+
+        return await state.searches.search(opened, queries, settings, demanded=demanded)
+
+    active = None
+    if state.query_logs.enabled and isinstance(body.query, str) and body.version is None and demanded is None:
+        active = state.interleavings.of(collection, state.collections.get)
+    found, whose = (await run(settings), {}) if active is None else await search_both(run, settings, active)
+    shown = {"version": found.version.name, "mode": body.mode, "where": body.where, "k": body.k, **whose}
     kb = state.collections.get(collection)
-    log = partial(state.query_logs.append, kb, version=found.version.name, mode=body.mode, where=body.where, k=body.k)
     results = [
         {
             "query": query,
             "hits": [hit_body(hit, explain=body.explain) for hit in hits],
-            "id": log(query, [hit.document for hit in hits]),
+            "id": state.query_logs.append(kb, query, [hit.document for hit in hits], **shown),
         }
         for query, hits in zip(queries, found.hits, strict=True)
     ]

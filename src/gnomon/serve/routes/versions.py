@@ -14,7 +14,7 @@ from gnomon.answer.tables import registered
 from gnomon.answer.tables.source import file_state
 from gnomon.collection import Collection
 from gnomon.core.errors import InvalidInput
-from gnomon.migrate import read_gate_report
+from gnomon.migrate import interleaving_status, read_gate_report
 from gnomon.serve.errors import NotFound
 from gnomon.serve.json_body import JsonRoute
 from gnomon.serve.json_response import json_response
@@ -22,6 +22,7 @@ from gnomon.serve.redaction import public_names
 from gnomon.serve.schemas.versions import (
     ChosenVersion,
     CollectionStatus,
+    InterleavingState,
     Switched,
     TableEntry,
     TableList,
@@ -63,8 +64,13 @@ def _tables(kb: Collection) -> TableList:
 async def list_versions(request: Request, collection: str) -> VersionList:
     """All versions of a collection: the live one, those to roll back to, and one that is being built."""
     state = state_of(request)
-    found = await state.work.run(state.collections.get(collection).versions.list)
-    return VersionList(versions=[VersionEntry.model_validate(public_names(each.to_json())) for each in found])
+    return await state.work.run(_versions, state.collections.get(collection))
+
+
+def _versions(kb: Collection) -> VersionList:
+    entries = [VersionEntry.model_validate(public_names(each.to_json())) for each in kb.versions.list()]
+    found = interleaving_status(kb)
+    return VersionList(versions=entries, interleaving=None if found is None else InterleavingState(**found.to_json()))
 
 
 @router.get(

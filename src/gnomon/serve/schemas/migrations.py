@@ -92,6 +92,9 @@ class MigrationRequest(ChangeRequest):
     adapter: bool = Field(False, description="Answer the new model's queries during the build, by an adapter.")
     cpu_share: float = Field(0.5, gt=0, le=1, description="The share of the processor for the build.")
     max_cost: float | None = Field(None, ge=0, description="What a model's server may charge at most, in USD.")
+    interleave: float | None = Field(
+        None, gt=0, le=1, description="Do not switch at once: let clicks on this share of the searches decide."
+    )
 
 
 class MigrationState(BaseModel):
@@ -100,7 +103,9 @@ class MigrationState(BaseModel):
     run: str = Field(description="The id of this run.")
     running: bool
     stage: str = Field(description="checking, fitting, building, indexing, judging, switching or over.")
-    outcome: str | None = Field(description="switched, ready, refused, stopped, failed or killed; null while it runs.")
+    outcome: str | None = Field(
+        description="switched, interleaving, ready, refused, stopped, failed or killed; null while it runs."
+    )
     why: str
     version: str | None
     live: str

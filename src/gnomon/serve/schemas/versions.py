@@ -56,10 +56,30 @@ class VersionEntry(BaseModel):
     live_since: str | None
 
 
+class InterleavingState(BaseModel):
+    """Two versions whose results are shown in one list, and what the clicks said so far."""
+
+    live: str = Field(examples=["v1"])
+    candidate: str = Field(examples=["v2"])
+    settings: dict[str, Any] = Field(description="share of the searches, alpha, most_searches.")
+    started: str
+    ended: str = Field(description='"" while it goes on.')
+    outcome: str = Field(description='better, worse, undecided, stopped or abandoned; "" while it goes on.')
+    wins: int = Field(description="Searches whose first click was on a result of the candidate.")
+    losses: int
+    ties: int
+    p_value: float = Field(description="Valid however often it is looked at.")
+    interval: tuple[float, float] = Field(description="Of the candidate's share of wins and losses.")
+    explained: str
+
+
 class VersionList(BaseModel):
     """All versions, oldest first."""
 
     versions: list[VersionEntry]
+    interleaving: InterleavingState | None = Field(
+        None, description="The interleaving that goes on, or the last one; null before the first."
+    )
 
 
 class ChosenVersion(BaseModel):
