@@ -65,12 +65,12 @@ def live(kb: Collection) -> str:
 
 def test_the_candidate_that_is_clicked_goes_live(kb: Collection, active: ActiveInterleaving) -> None:
     assert (active.live, active.candidate, active.share, live(kb)) == ("v1", "v2", 1.0, "v1")
-    for wins in range(1, 40):
+    outcome, wins = "", 0
+    while not outcome and wins < 40:
         found = record_feedback(kb, [click(active.signed_id(LIST), CANDIDATE)])
         assert found is not None
-        if found.outcome:
-            break
-    assert (found.outcome, found.wins, live(kb)) == ("better", wins, "v2")
+        outcome, wins = found.outcome, wins + 1
+    assert (outcome, found.wins, live(kb)) == ("better", wins, "v2")
     assert 5 < wins < 20
     assert active_interleaving(kb) is None
     assert record_feedback(kb, [click(active.signed_id(LIST), LIVE)]) is None
@@ -112,7 +112,7 @@ def test_no_session_decides_alone(kb: Collection, active: ActiveInterleaving) ->
 
 
 def test_it_ends_undecided_or_when_it_is_stopped(kb: Collection, active: ActiveInterleaving) -> None:
-    with pytest.raises(CollectionBusy, match="searches of .* are interleaved: v1 with v2"):
+    with pytest.raises(CollectionBusy, match=r"searches of .* are interleaved: v1 with v2"):
         migrate(kb, two(), settings=INTERLEAVE)
     stopped = stop_interleaving(kb)
     assert stopped is not None
@@ -143,11 +143,11 @@ def test_it_goes_on_in_other_processes(kb: Collection, active: ActiveInterleavin
 
 
 def test_without_searches_or_clicks_it_does_not_begin(kb: Collection) -> None:
-    with pytest.raises(InvalidInput, match="no search of .* was logged on this machine") as caught:
+    with pytest.raises(InvalidInput, match=r"no search of .* was logged on this machine") as caught:
         migrate(kb, two(), settings=INTERLEAVE)
     assert caught.value.hint.endswith("--query-log")
     write_log(kb, clicked=False)
-    with pytest.raises(InvalidInput, match="none of the 1 logged searches of .* has a click"):
+    with pytest.raises(InvalidInput, match=r"none of the 1 logged searches of .* has a click"):
         migrate(kb, two(), settings=INTERLEAVE)
     assert [info.name for info in kb.versions.list()] == ["v1"]
 

@@ -127,13 +127,7 @@ def migrate(
     if status or stop:
         _refuse(change, queries, status=status, stop=stop)
         raise typer.Exit(_show_state(collection, stop=stop, as_json=as_json))
-    if change == Change():
-        raise InvalidInput(
-            "nothing that is to change",
-            expected="one or more of --to MODEL, --chunk-tokens N, --dim N, --vector-type TYPE, --store ADDRESS and "
-            "--set NAME=VALUE",
-            hint="gnomon models lists models; --status shows how a migration stands",
-        )
+    _require_change(change)
     gate = GateSettings(None if queries is None else str(queries), split, metric, margin, segment=segment)
     prefill = Prefill(hot_first, adapter, None if query_log is None else str(query_log))
     mixed = InterleaveSettings(interleave_share) if interleave else None
@@ -210,6 +204,19 @@ class _MigrationJob:
                 "without --queries the version is built and checked for breakage, and not switched to: give "
                 "--queries, or --without-proof"
             )
+
+
+def _require_change(change: Change) -> None:
+    """Raise InvalidInput for a migration that would change nothing."""
+    from gnomon.migrate import Change
+
+    if change == Change():
+        raise InvalidInput(
+            "nothing that is to change",
+            expected="one or more of --to MODEL, --chunk-tokens N, --dim N, --vector-type TYPE, --store ADDRESS and "
+            "--set NAME=VALUE",
+            hint="gnomon models lists models; --status shows how a migration stands",
+        )
 
 
 def _refuse(change: Change, queries: Path | None, *, status: bool, stop: bool) -> None:
