@@ -16,6 +16,7 @@ from jaxtyping import Float
 from gnomon.core.errors import InvalidInput
 
 Interval = tuple[float, float]
+Series = Float[np.ndarray, " n"]
 _PRIOR = 1.0
 """Wins and losses of the beta mixture before the first outcome: 1 is uniform."""
 _BISECTIONS = 40
@@ -131,71 +132,78 @@ def mean_interval(
     seen = (np.asarray(values, dtype=np.float64) - low) / (high - low)
     if not (np.all(seen >= -1e-9) and np.all(seen <= 1 + 1e-9)):
         raise InvalidInput("values outside their limits", expected=f"all from {low:g} to {high:g}")
-    n = np.arange(len(seen))
+    n, half = np.arange(len(seen)), np.full(len(seen), 0.5)
     means = (0.5 + np.concatenate([[0.0], np.cumsum(seen)[:-1]])) / (n + 1) if len(seen) else seen
     spread = (0.25 + np.concatenate([[0.0], np.cumsum((seen - means) ** 2)[:-1]])) / (n + 1) if len(seen) else seen
-    bottom, top = betting_interval(seen, variances=spread, ranges=np.ones(len(seen)), limits=(0.0, 1.0), alpha=alpha)
+    bottom, top = betting_interval(
+        seen, variances=spread, centres=half, reaches=half, limits=(0.0, 1.0), alpha=alpha
+    )
     return low + bottom * (high - low), low + top * (high - low)
 
 
 def betting_interval(
-    values: Float[np.ndarray, " n"],
+    values: Series,
     *,
-    variances: Float[np.ndarray, " n"],
-    ranges: Float[np.ndarray, " n"],
+    variances: Series,
+    centres: Series,
+    reaches: Series,
     limits: Interval,
     alpha: float = 0.05,
 ) -> Interval:
     """A confidence sequence, after the last value, for the mean that each value has given those before it.
 
-    `variances` and `ranges` are known before each value: what variance it is expected to have, which decides how much
-    is bet on it and need not be right, and how far it and the mean can lie apart at most, which must be. So values may
-    come from a sample that is drawn without replacement with changing probabilities (Shekhar, Xu, Lipton, Liang and
-    Ramdas 2023, "Risk-limiting financial audits via weighted sampling without replacement"). `limits` holds the mean
-    in any case.
+    What is known before each value: it lies within `reaches` of `centres`, which must be so; and `variances`, which it
+    is expected to have, which decide how much is bet on it and may be wrong. So values may come from a sample that is
+    drawn without replacement with changing probabilities (Shekhar, Xu, Lipton, Liang and Ramdas 2023, "Risk-limiting
+    financial audits via weighted sampling without replacement"). `limits` hold the mean in any case.
     """
     _require_alpha(alpha)
     low, high = limits
     if len(values) == 0 or low >= high:
         return low, high
-    bets = betting_sizes(variances, ranges, alpha=alpha)
+    wealth = Wealth(values, variances, centres, reaches, alpha)
     ends = []
     for sign, start, beyond in ((1.0, low, high), (-1.0, high, low)):
-        limit = math.log(2 / alpha)
-        if log_wealth(values, bets, mean=start, sign=sign) < limit:
+        if wealth.log(start, sign=sign) < wealth.limit:
             ends.append(start)
             continue
         rejected, kept = start, beyond
-        for _ in range(_BISECTIONS):
+        for _ in range(_BISECTIONS):  # the wealth of one direction is monotone in the mean
             middle = (rejected + kept) / 2
-            is_out = log_wealth(values, bets, mean=middle, sign=sign) >= limit
+            is_out = wealth.log(middle, sign=sign) >= wealth.limit
             rejected, kept = (middle, kept) if is_out else (rejected, middle)
         ends.append(rejected)
-    return (ends[0], ends[1]) if ends[0] <= ends[1] else (ends[1], ends[0])
+    return min(ends), max(ends)
 
 
-def betting_sizes(
-    variances: Float[np.ndarray, " n"], ranges: Float[np.ndarray, " n"], *, alpha: float
-) -> Float[np.ndarray, "n bets"]:
-    """The bets of the mixture on each value: shares of the size that the variance calls for, below what may ruin.
+@dataclass(frozen=True)
+class Wealth:
+    """Bets on each value that the mean is above or below some number; see `betting_interval`.
 
     The best bet on a mean that is off by d is d / variance (Waudby-Smith and Ramdas 2023, section 4). What the first
     value alone could tell apart is d = sqrt(2 log(2 / alpha) variance); multiples of it down to 1 / 64 are what some
-    4,000 values can. All are held at once, in equal parts.
+    4,000 values can. All are held at once, in equal parts, each below what could ruin.
     """
-    most = _CAP / np.maximum(ranges, _TINY)
-    apart = math.sqrt(2 * math.log(2 / alpha) * float(variances[0]))
-    sizes = apart / np.maximum(variances, _TINY)
-    return np.asarray(np.minimum(most[:, None], sizes[:, None] * _RATES[None, :]))
 
+    values: Series
+    variances: Series
+    centres: Series
+    reaches: Series
+    alpha: float
 
-def log_wealth(
-    values: Float[np.ndarray, " n"], bets: Float[np.ndarray, "n bets"], *, mean: float, sign: float
-) -> float:
-    """Log of the wealth, averaged over the mixture, of betting that the mean is above (+1) or below (-1) `mean`."""
-    gains = np.log1p(np.maximum(sign * bets * (values - mean)[:, None], -1 + 1e-12)).sum(axis=0)
-    top = float(gains.max())
-    return top + math.log(float(np.mean(np.exp(gains - top))))
+    @property
+    def limit(self) -> float:
+        """Log of the wealth at which a mean is rejected, in one direction of two."""
+        return math.log(2 / self.alpha)
+
+    def log(self, mean: float, *, sign: float) -> float:
+        """Log of the wealth of betting that the mean is above (+1) or below (-1) `mean`."""
+        most = _CAP / np.maximum(self.reaches + np.abs(mean - self.centres), _TINY)
+        sizes = math.sqrt(2 * self.limit * float(self.variances[0])) / np.maximum(self.variances, _TINY)
+        bets = np.minimum(most[:, None], sizes[:, None] * _RATES[None, :])
+        gains = np.log1p(np.maximum(sign * bets * (self.values - mean)[:, None], -_CAP)).sum(axis=0)
+        top = float(gains.max())
+        return top + math.log(float(np.mean(np.exp(gains - top))))
 
 
 def _require_alpha(alpha: float) -> None:
