@@ -22,6 +22,7 @@ from gnomon.cli import (  # noqa: F401 - each registers its commands on the app
     fields,
     imports,
     index,
+    judge,
     keys,
     map,  # noqa: A004 - the command's name
     mcp,

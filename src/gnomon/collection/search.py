@@ -43,6 +43,11 @@ def highlighter(query: str) -> tuple[str, ...]:
     return tuple(sorted({_stem(word) for word in words}, key=lambda stem: (-len(stem), stem)))
 
 
+def highlights(text: str, query: str) -> tuple[tuple[int, int], ...]:
+    """The (start, end) spans of a text that match a query's words."""
+    return tuple((start, end) for start, end, _ in _matches(text, highlighter(query)))
+
+
 def _matches(text: str, stems: tuple[str, ...]) -> list[tuple[int, int, str]]:
     """Start, end and stem of each word that begins with a stem and has at most 4 letters after it, in order.
 

@@ -30,6 +30,7 @@ _FIRST_RATE, _SQUARES = 0.3, 0.75
 """Before any judgment: the mean grade of a passage ranked first, and squared grades as a share of grades."""
 _LEAST_VARIANCE = 1e-4
 _FITTED_EACH, _GROWTH = 20, 0.05
+_FIRST_FORECAST = 10
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class ActiveSample:
         """The mean and the standard deviation that the model expects of each passage's grade."""
         return self._fits[-1]
 
-    def propose(self, pairs: Sequence[int]) -> tuple[Vector, _Drawn]:
+    def propose(self, pairs: Sequence[int]) -> tuple[Vector, Proposal]:
         """The probability of each passage for the next draw, made for these pairs, and what makes a `Draw` of one."""
         deviations, weights = self._fits[-1][1], np.abs(self.pool.weights)
         open_ = ~self._is_judged
@@ -141,7 +142,7 @@ class ActiveSample:
         # A pair that is not drawn for may have passages with almost no probability.
         variances = (ratio * weights[:, open_] * deviations[open_] ** 2).sum(axis=1)
         reaches = ratio.max(axis=1, initial=0.0)
-        return chances, _Drawn(len(self.items), chances, variances, reaches)
+        return chances, Proposal(len(self.items), chances, variances, reaches)
 
     def add(self, item: int, grade: float, draw: Draw) -> None:
         """Take in the grade (0 to 1) of a passage that was drawn so. A passage judged again keeps its first grade."""
@@ -189,12 +190,15 @@ class ActiveSample:
         return float(known + min(0.0, left[0])), float(known + max(0.0, left[1]))
 
     def needed(self, pair: int, estimate: DifferenceEstimate, *, margin: float) -> int | None:
-        """About how many more draws a verdict on a pair takes; None before the first, all that is left at most."""
-        if not estimate.information:
+        """About how many more draws a verdict on a pair takes, all that is left at most; None before there are ten."""
+        if not estimate.information or len(self.draws) < _FIRST_FORECAST:
             return None
         low, high = estimate.interval
         width = max((high - low) / 2, 1e-12)
-        distance = max(abs(estimate.difference), margin - abs(estimate.difference), 1e-12)
+        # The square of an estimate is too large by its variance.
+        square, error = estimate.difference**2, 1 / estimate.information
+        away = math.sqrt(max(square - error, square / 4))
+        distance = max(away, margin - away, 1e-12)
         # A confidence sequence narrows like 1 / sqrt(information).
         wanted = estimate.information * min((width / distance) ** 2, 1e9) - estimate.information
         open_ = ~self._is_judged
@@ -213,7 +217,7 @@ class ActiveSample:
 
 
 @dataclass(frozen=True)
-class _Drawn:
+class Proposal:
     """Makes the `Draw` of a passage from the proposal that it was drawn from."""
 
     seen: int
@@ -222,6 +226,7 @@ class _Drawn:
     reaches: PairVector
 
     def __call__(self, item: int) -> Draw:
+        """The draw, had it been this passage."""
         return Draw(
             self.seen, float(self.chances[item]), tuple(map(float, self.variances)), tuple(map(float, self.reaches))
         )
@@ -242,8 +247,8 @@ def predict(
     mean = shape * (found + _SMOOTHING * _FIRST_RATE) / (total + _SMOOTHING * _FIRST_RATE)
     if not flat:
         groups = pool.ranks if pool.prior is None else np.zeros_like(pool.ranks)
-        mean = mean * _factors(groups, is_judged, grades, mean)
-        mean = mean * _factors(_states(pool.query, is_judged, grades), is_judged, grades, mean)
+        mean = mean * _factors(groups, is_judged, grades, mean=mean)
+        mean = mean * _factors(_states(pool.query, is_judged, grades), is_judged, grades, mean=mean)
     mean = np.clip(mean, 0.002, 0.98)
     squares = float((grades[is_judged] ** 2).sum()) + _SMOOTHING * _SQUARES
     share = min(1.0, squares / (found + _SMOOTHING))
@@ -252,7 +257,7 @@ def predict(
 
 
 def _factors(
-    groups: Int[np.ndarray, " n"], is_judged: Bool[np.ndarray, " n"], grades: Vector, mean: Vector
+    groups: Int[np.ndarray, " n"], is_judged: Bool[np.ndarray, " n"], grades: Vector, *, mean: Vector
 ) -> Vector:
     """For each passage how much more relevant its group was than expected, smoothed towards 1."""
     size = int(groups.max(initial=0)) + 1
@@ -262,9 +267,7 @@ def _factors(
     return np.asarray(((found + worth) / (expected + worth))[groups])
 
 
-def _states(
-    query: Int[np.ndarray, " n"], is_judged: Bool[np.ndarray, " n"], grades: Vector
-) -> Int[np.ndarray, " n"]:
+def _states(query: Int[np.ndarray, " n"], is_judged: Bool[np.ndarray, " n"], grades: Vector) -> Int[np.ndarray, " n"]:
     """0, 1 or 2: of the query nothing else was judged, nothing relevant was found, or something was."""
     size = int(query.max(initial=0)) + 1
     count = np.bincount(query, is_judged, minlength=size)[query] - is_judged

@@ -135,9 +135,7 @@ def mean_interval(
     n, half = np.arange(len(seen)), np.full(len(seen), 0.5)
     means = (0.5 + np.concatenate([[0.0], np.cumsum(seen)[:-1]])) / (n + 1) if len(seen) else seen
     spread = (0.25 + np.concatenate([[0.0], np.cumsum((seen - means) ** 2)[:-1]])) / (n + 1) if len(seen) else seen
-    bottom, top = betting_interval(
-        seen, variances=spread, centres=half, reaches=half, limits=(0.0, 1.0), alpha=alpha
-    )
+    bottom, top = betting_interval(seen, variances=spread, centres=half, reaches=half, limits=(0.0, 1.0), alpha=alpha)
     return low + bottom * (high - low), low + top * (high - low)
 
 

@@ -1,3 +1,5 @@
+from .begin import session_names
+from .queries import judging_queries
 from .records import JudgedPassage, JudgingReport, JudgingSettings, JudgingTask, PairVerdict
 from .session import JudgingSession
 
@@ -8,4 +10,6 @@ __all__ = [
     "JudgingSettings",
     "JudgingTask",
     "PairVerdict",
+    "judging_queries",
+    "session_names",
 ]

@@ -1,0 +1,174 @@
+"""gnomon judge."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gnomon.cli.app import Json, app, example
+from gnomon.cli.places import CollectionPlace
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from gnomon.cli.places import Place
+    from gnomon.judge import JudgingReport, JudgingSession, JudgingSettings
+
+INTERRUPTED = 130
+Queries = Annotated[
+    Path | None,
+    typer.Option(
+        help="What people search for: a query a line, JSON lines, a folder of gnomon serve --query-log, or a BEIR "
+        "folder. Needed to begin a session.",
+        metavar="PATH",
+    ),
+]
+Candidate = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A search to compare (give several; the first is the baseline): kb, kb:dense, kb@v2, a saved run. By "
+        "default the live version, its other modes and the other ready versions.",
+        metavar="NAME",
+    ),
+]
+Annotator = Annotated[str | None, typer.Option(help="Who judges; by default the login's name.", metavar="NAME")]
+Session = Annotated[str, typer.Option(help="The session's name; several may be kept.", metavar="NAME")]
+Metric = Annotated[str | None, typer.Option(help="DCG@k or precision@k; by default DCG@10.")]
+Grades = Annotated[int | None, typer.Option(help="The highest grade: 1 (relevant or not) to 9; by default 2.")]
+Margin = Annotated[float | None, typer.Option(help="A difference of the mean too small to matter; by default 0.01.")]
+Alpha = Annotated[float | None, typer.Option(help="The error rate of all verdicts together; by default 0.05.")]
+Most = Annotated[int, typer.Option(help="How many queries at most: the most frequent ones.")]
+Status = Annotated[bool, typer.Option("--status", help="Only say where the session stands.")]
+Beyond = Annotated[bool, typer.Option("--beyond-verdict", help="Go on when the verdicts are reached.")]
+Export = Annotated[
+    Path | None,
+    typer.Option(
+        help="At the end write the judgments as a BEIR folder, for gnomon adapt --judgments, eval, compare and "
+        "migrate --queries.",
+        metavar="FOLDER",
+    ),
+]
+
+
+@app.command(
+    epilog=example(
+        "gnomon judge kb --queries queries.txt",
+        "gnomon judge kb --queries kb --candidate kb:hybrid --candidate kb:dense --session modes",
+        "gnomon judge kb --status --json",
+        "gnomon judge kb --status --export judged",
+    )
+)
+def judge(
+    collection: CollectionPlace,
+    queries: Queries = None,
+    *,
+    candidate: Candidate = None,
+    annotator: Annotator = None,
+    session: Session = "judged",
+    metric: Metric = None,
+    grades: Grades = None,
+    margin: Margin = None,
+    alpha: Alpha = None,
+    most: Most = 500,
+    status: Status = False,
+    beyond_verdict: Beyond = False,
+    export: Export = None,
+    as_json: Json = False,
+) -> None:
+    """Grade passages, one key each, until it is settled which search is better.
+
+    Shown are the passages on whose order the candidates disagree, those first that settle most. The verdict holds
+    however often it is looked at. Every answer is kept as soon as it is given: stop with q or Ctrl-C and go on later,
+    alone or with others at the same time.
+    """
+    from gnomon.cli.progress import ProgressBar
+    from gnomon.cli.rendering.judging import print_report
+    from gnomon.cli.terminal import data_console, noted, notes_console, print_json, print_notes
+    from gnomon.collection import open_collection
+    from gnomon.judge import JudgingSession, judging_queries
+
+    settings = _settings(metric, grades, margin, alpha)
+    asked = None if queries is None else judging_queries(queries, most=most)
+    with noted() as notes, ProgressBar() as bar, open_collection(collection, create=False, progress=bar.update) as kb:
+        own = JudgingSession.open(
+            kb, asked, candidate, annotator=annotator or _login(), name=session, settings=settings, progress=bar.update
+        )
+        bar.close()
+        console = notes_console() if as_json else data_console()
+        interrupted = not status and _ask(own, console, beyond_verdict=beyond_verdict)
+        report = own.report()
+        written = own.export(export) if export is not None else None
+    print_notes(notes)
+    if as_json:
+        print_json({**report.to_json(), "session": str(own.folder), "exported": written, "warnings": notes})
+    else:
+        print_report(console, report, _next_command(collection, session, report), written=written)
+    raise typer.Exit(INTERRUPTED if interrupted else 0)
+
+
+def _settings(
+    metric: str | None, grades: int | None, margin: float | None, alpha: float | None
+) -> JudgingSettings | None:
+    """The settings of a new session; None where no option sets one, so that an old session keeps its own."""
+    from gnomon.judge import JudgingSettings
+
+    given = {"metric": metric, "grades": grades, "margin": margin, "alpha": alpha}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    return JudgingSettings(**chosen) if chosen else None  # type: ignore[arg-type]
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a user without a name, as in some containers
+        return "annotator"
+
+
+def _ask(session: JudgingSession, console: Console, *, beyond_verdict: bool) -> bool:
+    """Show tasks and take keys until the end; whether it was broken off by Ctrl-C."""
+    from gnomon.cli.rendering.judging import show_task
+
+    try:
+        task, said = session.next(beyond_verdict=beyond_verdict), ""
+        while task is not None:
+            show_task(console, task, said)
+            key, said = _key(), ""
+            if key in ("q", "\x04", "\x1b"):
+                return False
+            if key.isdecimal() and int(key) <= task.grades:
+                session.judge(task, int(key))
+            elif key in ("y", "n") and task.grades == 1:
+                session.judge(task, int(key == "y"))
+            elif key in ("s", " "):
+                session.judge(task, None)
+            elif key == "u":
+                said = "" if session.undo() else "There is nothing to undo."
+            else:
+                said = f"The key {key!r} means nothing here."
+            task = session.next(beyond_verdict=beyond_verdict)
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def _key() -> str:
+    """The next key; of a pipe the next character that is no line's end, and q at its end."""
+    if sys.stdin.isatty():
+        try:
+            return typer.getchar().lower()
+        except EOFError:
+            return "q"
+    while (read := sys.stdin.read(1)) in ("\n", "\r"):
+        pass
+    return read.lower() or "q"
+
+
+def _next_command(collection: Place, session: str, report: JudgingReport) -> str:
+    """What to type to go on, or to write the judgments."""
+    name = "" if session == "judged" else f" --session {session}"
+    what = f"gnomon judge {collection}{name}"
+    return f"{what} --status --export judged" if report.is_decided or not report.needed else what
