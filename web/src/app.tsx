@@ -7,6 +7,7 @@ import { listCollections } from "./client/api";
 import { useFetched } from "./client/fetched";
 import { DocumentPanel } from "./document/document_panel";
 import { HealthTab } from "./health/health_tab";
+import { JudgeTab } from "./judge/judge_tab";
 import { SearchTab } from "./search/search_tab";
 import { Head } from "./shell/head";
 import { KeyPrompt } from "./shell/key_prompt";
@@ -52,7 +53,7 @@ export function App() {
       }
     } else if (key === "?") setShowsKeys(true);
     else if (key === "w" && tab === "search") go({ why: address.why ? null : "1" }, { replace: true });
-    else if (/^[1-5]$/.test(key)) go({ tab: key === "1" ? null : (TABS[Number(key) - 1] ?? null), doc: null, at: null });
+    else if (tab !== "judge" && /^[1-6]$/.test(key)) go({ tab: key === "1" ? null : (TABS[Number(key) - 1] ?? null), doc: null, at: null });
     else return false;
     return true;
   });
@@ -114,5 +115,7 @@ function Tab({ tab, props }: { tab: TabName; props: TabProps }) {
       return <VersionsTab {...props} />;
     case "health":
       return <HealthTab {...props} />;
+    case "judge":
+      return <JudgeTab {...props} />;
   }
 }

@@ -1,6 +1,6 @@
 /** The tabs of the page, and what each is given. */
 
-export const TABS = ["search", "ask", "map", "versions", "health"] as const;
+export const TABS = ["search", "ask", "map", "versions", "health", "judge"] as const;
 export type TabName = (typeof TABS)[number];
 
 /** A passage of a document: offsets in characters (code points), as the server counts them. */

@@ -21,6 +21,7 @@ from gnomon.core.errors import GnomonError
 from gnomon.core.progress import Progress, ProgressCallback, no_progress
 from gnomon.serve.errors import CollectionGone, UnknownCollection
 from gnomon.serve.interleaving import Interleavings
+from gnomon.serve.judging import JudgingSessions
 from gnomon.serve.lifecycle import Shutdown
 from gnomon.serve.maps import MapRegistry
 from gnomon.serve.models.registry import ModelRegistry
@@ -122,6 +123,7 @@ class ServerState:
         self.interleavings = Interleavings()
         self.collections = CollectionRegistry(settings.collections)
         self.maps = MapRegistry()
+        self.judging = JudgingSessions()
         self.models = ModelRegistry(settings, self.collections.get, self.work, queue=told)
         self.readiness = Readiness(self._reason_against_searches)
 

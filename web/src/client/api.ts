@@ -1,6 +1,6 @@
 /** The addresses of the API, each as a function. */
 import { fetchEvents, type ServerEvent } from "./events";
-import { fetchJson, fetchResponse } from "./http";
+import { fetchJson, fetchResponse, RequestFailed } from "./http";
 import type {
   By,
   CollectionSummary,
@@ -9,6 +9,7 @@ import type {
   FieldInfo,
   GateReport,
   Health,
+  JudgingState,
   Migration,
   Mode,
   SearchRequest,
@@ -92,4 +93,34 @@ export async function runMonitor(collection: string): Promise<void> {
 
 export async function getHealth(collection: string, signal?: AbortSignal): Promise<Health> {
   return fetchJson<Health>(of(collection, "health"), { signal });
+}
+
+/** Where judging stands, with this annotator's next passage; null where none was begun. */
+export async function getJudging(collection: string, annotator: string, signal?: AbortSignal): Promise<JudgingState | null> {
+  const query = new URLSearchParams({ annotator });
+  try {
+    return await fetchJson<JudgingState>(of(collection, `judging?${query}`), { signal });
+  } catch (error) {
+    if (error instanceof RequestFailed && error.status === 404) return null;
+    throw error;
+  }
+}
+
+export async function beginJudging(
+  collection: string,
+  wanted: { queries: readonly string[]; annotator: string; grades: number },
+): Promise<JudgingState> {
+  return fetchJson<JudgingState>(of(collection, "judging"), { body: wanted });
+}
+
+/** Keep a grade; null: it cannot be told. */
+export async function judgePassage(
+  collection: string,
+  answer: { task: string; grade: number | null; annotator: string },
+): Promise<JudgingState> {
+  return fetchJson<JudgingState>(of(collection, "judging/answers"), { body: answer });
+}
+
+export async function undoJudgment(collection: string, annotator: string): Promise<JudgingState> {
+  return fetchJson<JudgingState>(of(collection, "judging/undo"), { body: { annotator } });
 }

@@ -310,3 +310,49 @@ export interface Health {
   history: MonitorRun[];
   golden_limit?: number | null;
 }
+
+export interface PassageToJudge {
+  id: string;
+  query: string;
+  document: string;
+  text: string;
+  title: string;
+  source: string;
+  highlights: [number, number][];
+  judged: number;
+  pool: number;
+  needed: number | null;
+  /** The highest grade. */
+  grades: number;
+}
+
+export interface SystemVerdict {
+  baseline: string;
+  candidate: string;
+  outcome: string;
+  difference: number;
+  interval: [number, number];
+  needed: number | null;
+}
+
+export interface JudgingReport {
+  metric: string;
+  baseline: string;
+  verdicts: SystemVerdict[];
+  queries: number;
+  pool: number;
+  judged: number;
+  relevant: number;
+  skipped: number;
+  needed: number | null;
+  annotators: Record<string, number>;
+  notes: string[];
+  decided: boolean;
+}
+
+export interface JudgingState {
+  session: string;
+  annotator: string;
+  task: PassageToJudge | null;
+  report: JudgingReport;
+}

@@ -1,5 +1,5 @@
 /** The head of the page: which collection, the tabs, the API's documentation, the colour scheme, the keys. */
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 
 import { go, hrefOf } from "../address";
 import type { CollectionSummary } from "../client/types";
@@ -13,6 +13,7 @@ const NAMES: Record<TabName, string> = {
   map: "Map",
   versions: "Versions",
   health: "Health",
+  judge: "Judge",
 };
 
 interface HeadProps {
@@ -52,13 +53,17 @@ export function Head({ collections, collection, tab, showKeys }: HeadProps) {
 
 function TabLink({ name, isCurrent }: { name: TabName; isCurrent: boolean }) {
   const change = { tab: name === "search" ? null : name, doc: null, at: null };
+  const own = useRef<HTMLAnchorElement>(null);
+  useEffect(() => {
+    if (isCurrent) own.current?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, [isCurrent]);
   const follow = (event: MouseEvent) => {
     if (event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     go(change);
   };
   return (
-    <a href={hrefOf(change)} aria-current={isCurrent ? "page" : undefined} onClick={follow}>
+    <a ref={own} href={hrefOf(change)} aria-current={isCurrent ? "page" : undefined} onClick={follow}>
       {NAMES[name]}
     </a>
   );

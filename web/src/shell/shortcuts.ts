@@ -8,7 +8,9 @@ export const KEYS: readonly (readonly [readonly string[], string])[] = [
   [["Enter"], "open the document at the passage"],
   [["Esc"], "close the document; back to the query"],
   [["w"], "why these results: each stage's score"],
-  [["1", "5"], "the tabs, from left to right"],
+  [["1", "6"], "the tabs, from left to right; on Judge, digits are grades"],
+  [["s"], "on Judge: it cannot be told"],
+  [["u"], "on Judge: take the last judgment back"],
   [["?"], "this list"],
 ];
 
