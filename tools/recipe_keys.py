@@ -50,7 +50,10 @@ MEANINGS: Mapping[str, str] = {
     "model.late.query_tokens": "Queries are filled to this length with mask tokens. 0: left as they are.",
     "model.late.attend": "Whether the other tokens attend to the fillers.",
     "model.late.skip_punctuation": "Leave out punctuation of documents.",
-    "model.teacher": "A model whose vectors sentences and their translations are to have.",
+    "model.teacher": "A model whose vectors texts are to have: parallel sentences both that of the sentence, all other "
+    "texts their own.",
+    "model.teacher_vectors": "The folder that keeps the teacher's vectors; by default FOLDER.training/teacher.",
+    "model.teacher_max_cost": "The most that a provider's teacher may cost, in USD. By default no limit.",
     "model.dropout": "Of the hidden states. By default as the model's config says.",
     "model.attention_dropout": "Of the attention weights. By default as the model's config says.",
     "model.checkpointing": "Compute layers again in the backward pass: less memory, more time.",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from gnomon.cli.app import Json, app, example
+from gnomon.cli.mine_teacher import MinedOutcome, TeacherOptions, mine_taught
 from gnomon.cli.terminal import output_errors
 from gnomon.core.errors import InvalidInput
 from gnomon.core.files import replacing
@@ -20,13 +21,19 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from gnomon.core.contracts import Encoder, Scorer
-    from gnomon.train.mining.mine import MinedExamples, MineReport
+    from gnomon.train.data import DataSourceSettings
+    from gnomon.train.mining.mine import MinedExamples, MineReport, MineSettings
 
 Method = Literal["bm25", "dense", "both"]
 Choice = Literal["first", "random"]
 
 Data = Annotated[
-    str, typer.Argument(help="Pairs or tuples: jsonl, json, csv, tsv, parquet, a BEIR folder.", metavar="DATA")
+    str,
+    typer.Argument(
+        help="Pairs or tuples: jsonl, json, csv, tsv, parquet, a BEIR folder. With --teacher also a collection, or a "
+        "folder of documents, of which queries are made.",
+        metavar="DATA",
+    ),
 ]
 Out = Annotated[Path, typer.Option(help="Write JSON lines: query, positive, negatives.")]
 MethodOption = Annotated[Method, typer.Option(help="What searches: words, vectors, or both fused.")]
@@ -53,7 +60,29 @@ ScorerMargin = Annotated[float, typer.Option(help="A negative scores so much les
 ChoiceOption = Annotated[Choice, typer.Option(help="Of the window the first, or any.")]
 Language = Annotated[str, typer.Option(help="The language of the words.")]
 Seed = Annotated[int, typer.Option(help="For --choice random.")]
-Limit = Annotated[int | None, typer.Option(help="Only the first so many examples.")]
+Limit = Annotated[int | None, typer.Option(help="Only the first so many examples, or queries.")]
+TeacherOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Score passages by this model in place of mining negatives: an encoder, a cross-encoder, a provider's "
+        "model, bm25, or a collection (its hybrid). Several are fused; NAME=0.5 counts half.",
+        metavar="NAME",
+    ),
+]
+Kinds = Annotated[
+    str | None, typer.Option(help="Kinds of made queries: question,claim,keywords,title.", metavar="KINDS")
+]
+PerKind = Annotated[int, typer.Option(help="Made queries of each kind.")]
+Llm = Annotated[
+    str | None, typer.Option(help="Made queries are written by the model at this OpenAI-compatible address.")
+]
+LlmModel = Annotated[str | None, typer.Option(help="Its model; may be left out where it has just one.")]
+Depth = Annotated[int, typer.Option(help="Candidates that a teacher scores for each query.")]
+Draws = Annotated[int, typer.Option(help="Rows for each query, with a teacher.")]
+MaxCost = Annotated[
+    float | None, typer.Option(help="The most that each teacher's vectors may cost at its provider.", metavar="USD")
+]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Begin anew a run with a teacher that was cut off.")]
 
 
 @app.command(
@@ -61,6 +90,7 @@ Limit = Annotated[int | None, typer.Option(help="Only the first so many examples
         "gnomon mine pairs.jsonl --out mined.jsonl",
         "gnomon mine pairs.tsv --columns query,positive --out mined.jsonl",
         "gnomon mine faq --split train --method both --model all-MiniLM-L6-v2 --share 0.95 --out mined.jsonl",
+        "gnomon mine kb --teacher gte-small --teacher bm25=0.5 --out taught.jsonl",
     )
 )
 def mine(
@@ -82,34 +112,90 @@ def mine(
     language: Language = "en",
     seed: Seed = 0,
     limit: Limit = None,
+    teacher: TeacherOption = None,
+    kinds: Kinds = None,
+    per_kind: PerKind = 500,
+    llm: Llm = None,
+    llm_model: LlmModel = None,
+    depth: Depth = 100,
+    draws: Draws = 1,
+    max_cost: MaxCost = None,
+    fresh: Fresh = False,
     as_json: Json = False,
 ) -> None:
-    """Mine hard negatives for training: texts that rank high and are no answers."""
+    """Mine hard negatives for training: texts that rank high and are no answers. Or a teacher's scores of passages."""
+    from gnomon.train.data import DataSourceSettings
+    from gnomon.train.mining.mine import MineSettings
+
+    settings = DataSourceSettings(data, split=split, columns=_columns(columns), limit=None if teacher else limit)
+    if teacher:
+        _require_none({"--model": model, "--scorer": scorer, "--margin": margin, "--share": share}, "with --teacher")
+        options = TeacherOptions(
+            tuple(teacher), settings, corpus, _listed(kinds), per_kind, llm, llm_model, depth, draws,
+            language, seed, limit, max_cost, fresh,
+        )  # fmt: skip
+        _show(lambda progress: mine_taught(data, out, options, progress=progress), as_json=as_json)
+        return
+    _require_none({"--kinds": kinds, "--llm": llm, "--max-cost": max_cost}, "without --teacher")
+    mining = MineSettings(method, per_query, _window(ranks), margin, share, scorer_margin, choice, language, seed)
+    _show(
+        lambda progress: _mined(settings, out, mining, corpus=corpus, models=(model, scorer), progress=progress),
+        as_json=as_json,
+    )
+
+
+def _show(work: Callable[[ProgressCallback], MinedOutcome], *, as_json: bool) -> None:
+    """Do the work with a progress bar, and show what it gave."""
     from gnomon.cli.progress import ProgressBar
     from gnomon.cli.terminal import data_console, noted, print_json, print_notes
-    from gnomon.train.data import DataSourceSettings, open_source
-    from gnomon.train.data.beir import corpus_texts
-    from gnomon.train.mining.mine import MineSettings
-    from gnomon.train.mining.mine import mine as mined
 
-    settings = MineSettings(method, per_query, _window(ranks), margin, share, scorer_margin, choice, language, seed)
     with noted() as notes, ProgressBar() as bar:
-        source = open_source(DataSourceSettings(data, split=split, columns=_columns(columns), limit=limit))
-        place = corpus or (Path(data) if source.is_beir else None)
-        mining = mined(
-            source,
-            settings,
-            corpus=None if place is None else corpus_texts(place),
-            encoder=_encoder(model),
-            scorer=_scorer(scorer),
-            progress=bar.update,
-        )
-        _write(out, mining, bar.update)
+        outcome = work(bar.update)
     print_notes(notes)
     if as_json:
-        print_json({**mining.report.to_json(), "out": str(out), "warnings": notes})
+        print_json({**outcome.report, "warnings": notes})
     else:
-        print_report(data_console(), mining.report, out)
+        outcome.show(data_console())
+
+
+def _mined(
+    given: DataSourceSettings,
+    out: Path,
+    settings: MineSettings,
+    *,
+    corpus: Path | None,
+    models: tuple[str | None, str | None],
+    progress: ProgressCallback,
+) -> MinedOutcome:
+    """Mine negatives with the encoder and the scorer of these names, and write them."""
+    from gnomon.train.data import open_source
+    from gnomon.train.data.beir import corpus_texts
+    from gnomon.train.mining.mine import mine as mined
+
+    source = open_source(given)
+    place = corpus or (Path(given.path) if source.is_beir else None)
+    mining = mined(
+        source,
+        settings,
+        corpus=None if place is None else corpus_texts(place),
+        encoder=_encoder(models[0]),
+        scorer=_scorer(models[1]),
+        progress=progress,
+    )
+    _write(out, mining, progress)
+    report = mining.report
+    return MinedOutcome({**report.to_json(), "out": str(out)}, lambda console: print_report(console, report, out))
+
+
+def _require_none(given: Mapping[str, object], where: str) -> None:
+    """Raise InvalidInput for an option that says nothing here."""
+    named = [name for name, value in given.items() if value is not None]
+    if named:
+        raise InvalidInput(f"{named[0]} {where}", expected="options of one way to mine", hint=f"leave {named[0]} out")
+
+
+def _listed(given: str | None) -> tuple[str, ...]:
+    return tuple(part.strip() for part in given.split(",") if part.strip()) if given else ()
 
 
 def _columns(given: str | None) -> Mapping[str, Sequence[str]] | tuple[str, ...]:

@@ -149,6 +149,10 @@ class UnusedColumns(UserWarning):
     """Fields of training rows that another trainer would heed and that are not used here."""
 
 
+class UnfitTeacher(UserWarning):
+    """A teacher that hardly tells answers from other passages, or was not made for the documents' language."""
+
+
 class LowRecall(UserWarning):
     """An approximate index that lost too many true neighbours was replaced by an exact one."""
 

@@ -19,7 +19,7 @@ from gnomon.kernels.terms import class_tf_idf
 
 FEWEST, MOST = 2, 32
 _SAMPLE = 256
-"""Chunks a cluster that centroids are learnt from, and that its words are taken from: more changes neither much."""
+"""Chunks a cluster that its words are taken from: more changes them little."""
 _WORDS = 8
 _WORD = re.compile(r"[^\W\d_][\w'-]{1,28}\w")
 
@@ -31,33 +31,6 @@ def cluster_count(chunks: int) -> int:
     [1, 2, 9, 32]
     """
     return min(chunks, max(FEWEST, min(MOST, round(math.sqrt(chunks) / 8))))
-
-
-def fit_centroids(rows: Float[np.ndarray, "n dim"], count: int, *, by_angle: bool) -> Float[np.ndarray, "count dim"]:
-    """Centroids of k-means (of length 1 with `by_angle`), float32; the same on every run."""
-    import faiss
-
-    if count == 0:
-        return np.zeros((0, rows.shape[1]), dtype=np.float32)
-    kmeans = faiss.Kmeans(
-        rows.shape[1],
-        count,
-        niter=25,
-        seed=1,
-        spherical=by_angle,
-        min_points_per_centroid=1,
-        max_points_per_centroid=_SAMPLE,
-    )
-    kmeans.train(np.ascontiguousarray(rows, dtype=np.float32))
-    return np.asarray(kmeans.centroids, dtype=np.float32)
-
-
-def nearest_centroid(
-    rows: Float[np.ndarray, "n dim"], centroids: Float[np.ndarray, "clusters dim"]
-) -> Int[np.ndarray, " n"]:
-    """The cluster of each row, int64: that of the nearest centroid."""
-    scores = rows @ centroids.T - (centroids**2).sum(axis=1) / 2
-    return np.asarray(scores.argmax(axis=1), dtype=np.int64)
 
 
 def cluster_words(

@@ -12,9 +12,10 @@ from jaxtyping import Float, Int
 from gnomon.core.batching import in_blocks
 from gnomon.core.errors import InvalidInput, missing_extra
 from gnomon.core.progress import Progress, ProgressCallback, no_progress
+from gnomon.kernels.clusters import fit_centroids, nearest_centroid
 from gnomon.kernels.geometry import inverse_distance_mean, principal_axes
 from gnomon.map.chunk_vectors import ChunkVectors
-from gnomon.map.clusters import cluster_count, cluster_words, fit_centroids, nearest_centroid
+from gnomon.map.clusters import cluster_count, cluster_words
 from gnomon.map.fits import PrincipalFit, Stamp, UmapFit
 
 _LEARNT_FROM = 100_000

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from gnomon.collection.catalog.versions import Version
+from gnomon.kernels.clusters import nearest_centroid
 from gnomon.map.chunk_vectors import ChunkVectors
-from gnomon.map.clusters import nearest_centroid
 from gnomon.map.fits import ClusterLabel, PrincipalFit, ProjectionName, UmapFit
 from gnomon.map.fitting import place_by_neighbours
 

@@ -54,7 +54,7 @@ def fit(
     if recipe.data.dev or recipe.data.test:
         parse_metric(recipe.dev.metric)
     folder = Path(recipe.output.folder).expanduser().absolute()
-    work = folder.with_name(f"{folder.name}.training")
+    work = recipe.training_folder
     work.mkdir(parents=True, exist_ok=True)
     lock = FileLock(work / "lock", timeout=0)
     with process_group(), tempfile.TemporaryDirectory() as scratch:
@@ -63,7 +63,7 @@ def fit(
             progress = progress if rank() == 0 else no_progress
             on_first_rank(lambda: require_same_recipe(recipe, work, resume=resume))
             progress(Progress("checking"))
-            setup = prepare(recipe, scratch=Path(scratch))
+            setup = prepare(recipe, scratch=Path(scratch), progress=progress)
             return _train(setup, folder, work, progress=progress, stop=stop or _never, resume=resume)
         finally:
             lock.release()

@@ -11,15 +11,24 @@ from typing import Any
 
 import torch
 
-from gnomon.core.contracts import Encoder, Role
+from gnomon.core.contracts import Role
 from gnomon.core.errors import GnomonError, InvalidInput, ModelUnsupported
+from gnomon.core.progress import ProgressCallback, no_progress
 from gnomon.encode.layout.families import FAMILIES, transformer_spec
 from gnomon.encode.layout.sparse import MASKED_LANGUAGE_HEADS
 from gnomon.train.contracts import WHOLE, Embedder, Loss, Model
 from gnomon.train.data.batches import Batches
 from gnomon.train.data.checks import DataReport, LengthLimits, check_data
 from gnomon.train.data.source import DataSource, open_source, prompts_by_source
-from gnomon.train.distillation import DistilledEmbedder, load_teacher, parallel_sources
+from gnomon.train.distillation import (
+    DistilledEmbedder,
+    TaughtSource,
+    align,
+    load_teacher,
+    taught_sources,
+    teacher_texts,
+)
+from gnomon.train.distributed import on_first_rank
 from gnomon.train.evaluation import DevSet, open_dev_set
 from gnomon.train.grad_cache import Precision
 from gnomon.train.losses import make_loss, wrap_loss
@@ -31,6 +40,7 @@ from gnomon.train.models.sparse import TrainableSparseEncoder
 from gnomon.train.recipe.recipe import Recipe
 from gnomon.train.recipe.tables import LateTable
 from gnomon.train.report.embedding_map import TrackedTexts, choose_texts
+from gnomon.train.teacher_vectors import TeacherVectors
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,15 +60,18 @@ class TrainingSetup:
     digests: Mapping[str, str]
     precision: Precision
     tracked: TrackedTexts | None = None
-    teacher: Encoder | None = None
+    teacher: TeacherVectors | None = None
+    taught: tuple[TaughtSource, ...] = ()
 
     @property
     def learner(self) -> Model:
         """What a step trains: the model, or the model with its teacher."""
-        return self.model if self.teacher is None else DistilledEmbedder(self.model, self.teacher)
+        if self.teacher is None:
+            return self.model
+        return DistilledEmbedder(self.model, self.teacher, {one.source.name: one for one in self.taught})
 
 
-def prepare(recipe: Recipe, *, scratch: Path | None = None) -> TrainingSetup:
+def prepare(recipe: Recipe, *, scratch: Path | None = None, progress: ProgressCallback = no_progress) -> TrainingSetup:
     """Open and check the data, and build the model. Raises InvalidInput for what cannot be trained."""
     sources = [open_source(one, scratch=scratch) for one in recipe.data.sources]
     watched = [open_source(one, scratch=scratch) for one in (*recipe.data.dev, *recipe.data.test)]
@@ -66,8 +79,9 @@ def prepare(recipe: Recipe, *, scratch: Path | None = None) -> TrainingSetup:
     require_servable(model)
     report = check_data(sources, watched, settings=recipe.checks(lengths_of(model)))
     kept = report.kept(sources)
-    teacher = load_teacher(recipe.model.teacher, model) if recipe.model.teacher else None
-    learned = parallel_sources(kept) if teacher is not None else kept
+    taught = taught_sources(kept) if recipe.model.teacher else ()
+    teacher = teacher_of(recipe, model, taught, progress=progress) if taught else None
+    learned = tuple(one.source for one in taught) or kept
     if teacher is None:
         require_contrast(recipe, kept)
         require_answers(recipe, kept)
@@ -92,7 +106,21 @@ def prepare(recipe: Recipe, *, scratch: Path | None = None) -> TrainingSetup:
         precision_of(recipe.optim.precision, device),
         choose_texts(dev, kept, anchors=recipe.dev.map) if _is_mapped(model) else None,
         teacher,
+        taught,
     )
+
+
+def teacher_of(
+    recipe: Recipe, model: Model, taught: Sequence[TaughtSource], *, progress: ProgressCallback
+) -> TeacherVectors:
+    """The teacher's vectors of all texts; where the loss is their distance, the model is put into their space."""
+    aligned = recipe.objective.name == "embedding_regression"
+    teacher = load_teacher(recipe.model, recipe.training_folder, model, aligned=aligned)
+    on_first_rank(lambda: teacher.fill(teacher_texts(taught), progress=progress))
+    teacher.refresh()
+    if aligned:
+        align(model, teacher, taught)
+    return teacher
 
 
 def digests_of(recipe: Recipe, report: DataReport) -> dict[str, str]:

@@ -51,13 +51,14 @@ def span_pairs(documents: Iterable[Document], *, words: int = 60) -> Iterator[Ex
     if words < LEAST:
         raise InvalidInput(f"spans of {words} words", expected=f"at least {LEAST}", hint="60 is usual")
     for document in documents:
-        spans = list(_spans(sentences(document.text), words))
+        spans = list(word_spans(sentences(document.text), words))
         for at, (one, following) in enumerate(pairwise(spans)):
             if one != following:
                 yield Example(one, (following,), (1.0,), document.source, f"{document.id}@{at}")
 
 
-def _spans(parts: Iterable[str], words: int) -> Iterator[str]:
+def word_spans(parts: Iterable[str], words: int) -> Iterator[str]:
+    """Sentences joined to spans of at least so many words; a last one of less than a third of them is left out."""
     held: list[str] = []
     count = 0
     for part in parts:

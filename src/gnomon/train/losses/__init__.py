@@ -11,7 +11,7 @@ from typing import Any
 from gnomon.core.errors import InvalidInput
 from gnomon.core.renamed import renamed
 from gnomon.train.contracts import Loss
-from gnomon.train.losses.distillation import ListwiseKL, MarginMSE
+from gnomon.train.losses.distillation import EmbeddingRegression, ListwiseKL, MarginMSE
 from gnomon.train.losses.infonce import InfoNCE
 from gnomon.train.losses.pairwise import Contrastive, CoSENT, CosineRegression, TripletMargin
 from gnomon.train.losses.regularisation import Flops
@@ -23,6 +23,7 @@ __all__ = [
     "CoSENT",
     "Contrastive",
     "CosineRegression",
+    "EmbeddingRegression",
     "Flops",
     "InfoNCE",
     "LayerWise",
@@ -44,6 +45,7 @@ LOSSES: Mapping[str, Any] = MappingProxyType(
         "margin_mse": MarginMSE,
         "listwise_kl": ListwiseKL,
         "cosine": CosineRegression,
+        "embedding_regression": EmbeddingRegression,
     }
 )
 WRAPPERS: Mapping[str, Any] = MappingProxyType(

@@ -1,4 +1,4 @@
-"""Losses that learn a teacher's scores: ListwiseKL and MarginMSE."""
+"""Losses that learn of a teacher: its scores (ListwiseKL, MarginMSE), or its vectors (EmbeddingRegression)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from gnomon.train.contracts import WHOLE
-from gnomon.train.losses.labels import cleaned, known, mean, mean_per_row, require_positive, require_within
+from gnomon.train.losses.labels import (
+    cleaned,
+    known,
+    mean,
+    mean_per_row,
+    require_binary,
+    require_positive,
+    require_within,
+)
 
 
 class ListwiseKL(nn.Module):  # type: ignore[misc]
@@ -77,3 +85,21 @@ class MarginMSE(nn.Module):  # type: ignore[misc]
         wanted = labels.gather(1, best) - labels
         # A NaN label would make the gradient of the square NaN there, also where it counts for nothing.
         return mean((margins - torch.where(rest, wanted, 0.0)).square(), rest)
+
+
+class EmbeddingRegression(nn.Module):  # type: ignore[misc]
+    """The mean of ||s - t||^2 over texts, s the student's unit vector and t the teacher's of the same text.
+
+    Of unit vectors that is 2 - 2 cos(s, t): the scores must be cosines of students' vectors with teachers', and cells
+    labelled 1 are those of the same text. Unlike (1 - cos)^2, the gradient does not vanish near the teacher's vector.
+
+    R. Vujanic, T. Rueckstiess: LEAF: Knowledge Distillation of Text Embedding Models with Teacher-Aligned
+    Representations, 2025, arXiv:2509.12539.
+    """
+
+    views = WHOLE
+
+    def forward(self, scores: Tensor, labels: Tensor) -> Tensor:
+        """Cosines and labels [texts, teacher's vectors] to a scalar. Raises InvalidInput for labels not 0 or 1."""
+        require_binary(labels, "embedding_regression")
+        return mean(2 - 2 * cleaned(scores, labels), labels == 1)

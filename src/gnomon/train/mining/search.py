@@ -12,9 +12,11 @@ from typing import Any, Protocol
 import numpy as np
 from jaxtyping import Int
 
-from gnomon.core.contracts import Encoder
+from gnomon.core.contracts import Role
 from gnomon.core.progress import Progress, ProgressCallback
 from gnomon.core.ranking import Ranking
+from gnomon.core.space import Space
+from gnomon.core.vectors import Vectors
 from gnomon.kernels.ranking import reciprocal_rank, union
 
 BLOCK = 4096
@@ -47,6 +49,19 @@ class TextPool:
                 self.add(text)
 
 
+class VectorSource(Protocol):
+    """What makes vectors of one space: an encoder, or what keeps those of one."""
+
+    @property
+    def space(self) -> Space:
+        """Of the vectors."""
+        ...
+
+    def encode(self, texts: Sequence[str], *, role: Role) -> Vectors:
+        """The vectors of texts."""
+        ...
+
+
 class SearchIndex(Protocol):
     """An index of texts, searched for many queries at once."""
 
@@ -75,7 +90,7 @@ class KeywordSearch:
 class VectorSearch:
     """Texts as an encoder's vectors in an exact index, in memory."""
 
-    def __init__(self, texts: Sequence[str], encoder: Encoder, progress: ProgressCallback) -> None:
+    def __init__(self, texts: Sequence[str], encoder: VectorSource, progress: ProgressCallback) -> None:
         from gnomon.index.scan import ScanIndex
 
         self._encoder, self._index = encoder, ScanIndex(encoder.space)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
+from torch import Tensor
+
 from gnomon.core.errors import InvalidInput, ModelUnsupported
 from gnomon.core.space import Similarity
 from gnomon.encode.cards import Card
@@ -40,7 +42,7 @@ from gnomon.train.models.cross_encoder import (
 from gnomon.train.models.late_interaction import LateSettings, TrainableLateInteraction, open_late
 from gnomon.train.models.layers import PoolingName, TrainablePooling, TrainableProjection, open_projection
 from gnomon.train.models.sparse import TrainableSparseEncoder, open_sparse
-from gnomon.train.models.static import distil_static, new_static, open_static
+from gnomon.train.models.static import TrainableStaticEncoder, distil_static, new_static, open_static
 from gnomon.train.models.tokenizer import ModelTokenizer, open_tokenizer, train_tokenizer
 from gnomon.train.models.towers import ModelPrompts, Tower, TrainableBiEncoder, TrainableDualEncoder
 
@@ -263,6 +265,27 @@ def load_model(name: str | Path, settings: LoadSettings | None = None) -> Model:
     else:
         model = _single(folder, located.card, settings)
     return model.eval()
+
+
+def map_vectors(model: Model, weight: Tensor, bias: Tensor) -> None:
+    """Let a bi-encoder or a static one make weight @ v + bias of its vectors v; weight is [dimensions, own].
+
+    A linear layer at the model's end takes the map in, and so does a table; else the model has a layer more.
+    """
+    if isinstance(model, TrainableStaticEncoder):
+        model.map_rows(weight, bias)
+        return
+    projections = model.tower.projections
+    last = projections[-1] if len(projections) else None
+    if last is None or last.activation != "identity" or last.linear.bias is None:
+        last = TrainableProjection(weight.shape[1], weight.shape[0])
+        projections.append(last)
+        last.linear.weight.data, last.linear.bias.data = weight, bias
+        return
+    own, offset = last.linear.weight.data, last.linear.bias.data
+    composed = TrainableProjection(own.shape[1], weight.shape[0])
+    composed.linear.weight.data, composed.linear.bias.data = weight @ own, weight @ offset + bias
+    projections[-1] = composed
 
 
 def kind_in(folder: Path, card: Card | None = None) -> Kind | None:

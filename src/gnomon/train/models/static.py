@@ -73,6 +73,10 @@ class TrainableStaticEncoder(nn.Module):  # type: ignore[misc]
         """[queries, documents] similarities."""
         return score_matrix(queries.values, documents.values, self.similarity)
 
+    def map_rows(self, weight: Tensor, bias: Tensor) -> None:
+        """Make weight @ row + bias of each row, and so of each vector, which is a mean of rows."""
+        self.table = nn.Parameter(self.table.detach() @ weight.T + bias)
+
     def save(self, folder: Path) -> None:
         """Write sentence-transformers' StaticEmbedding."""
         from safetensors.torch import save_file

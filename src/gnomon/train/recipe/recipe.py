@@ -68,6 +68,8 @@ _VALUE_ALIASES: Mapping[str, str] = {
     "mnr": "infonce",
     "cosinesimilarity": "cosine",
     "distillkldiv": "listwise_kl",
+    "leaf": "embedding_regression",
+    "mse": "embedding_regression",
     "biencoder": "bi",
     "sentencetransformer": "bi",
     "dense": "bi",
@@ -98,6 +100,12 @@ class Recipe:
     output: OutputTable = field(default_factory=OutputTable)
 
     def __post_init__(self) -> None:
+        if self.objective.name == "embedding_regression" and not self.model.teacher:
+            raise InvalidInput(
+                "the loss 'embedding_regression' without a teacher",
+                expected="a model whose vectors are learned",
+                hint='say teacher = "gte-small" in [model], or another model of one vector a text',
+            )
         if self.model.kind == "sparse":
             # Dot products of weights are no cosines: divided by 0.05, a softmax would see one document alone.
             if self.objective.name == "infonce" and self.objective.temperature is None:
@@ -106,6 +114,12 @@ class Recipe:
                 object.__setattr__(self, "objective", replace(self.objective, flops=FlopsTable()))
         elif self.objective.flops is not None:
             raise InvalidInput("a table [objective.flops]", expected='kind = "sparse"')
+
+    @property
+    def training_folder(self) -> Path:
+        """Where checkpoints, log and report are: beside the model, absolute."""
+        folder = Path(self.output.folder).expanduser().absolute()
+        return folder.with_name(f"{folder.name}.training")
 
     @property
     def batches(self) -> BatchSettings:

@@ -17,7 +17,9 @@ Similarity = Literal["cosine", "dot", "euclidean"]
 Head = Literal["classifier", "maxsim"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Schedule = Literal["linear", "cosine", "constant"]
-LossName = Literal["infonce", "triplet", "contrastive", "cosent", "margin_mse", "listwise_kl", "cosine"]
+LossName = Literal[
+    "infonce", "triplet", "contrastive", "cosent", "margin_mse", "listwise_kl", "cosine", "embedding_regression"
+]
 LOSS_SETTINGS: Mapping[str, tuple[str, ...]] = {
     "infonce": ("temperature", "direction", "learned", "hardness"),
     "triplet": ("margin", "hardest"),
@@ -26,6 +28,7 @@ LOSS_SETTINGS: Mapping[str, tuple[str, ...]] = {
     "margin_mse": ("scale",),
     "listwise_kl": ("temperature", "teacher_temperature"),
     "cosine": (),
+    "embedding_regression": (),
 }
 _IN_BATCH = frozenset({"infonce", "triplet"})
 _LABELS: Mapping[str, tuple[float, float]] = {
@@ -77,7 +80,9 @@ class ModelTable:
 
     `backbone` is a folder, a hub id or a short name; `new` replaces it by a network with random weights.
     `tokenizer` is that of a new network: a model's name, or "wordpiece" or "bpe" for one made for the corpus.
-    `teacher` is a model whose vectors sentences and their translations are to have.
+    `teacher` is a model whose vectors texts are to have: of parallel sentences both have that of the sentence, of all
+    other data each text has its own. They are kept in the folder `teacher_vectors` ("" is one beside the model), and
+    `teacher_max_cost` USD may be spent on them where the teacher is a provider's.
     """
 
     kind: Kind = "bi"
@@ -95,6 +100,8 @@ class ModelTable:
     late: LateTable | None = None
     head: Head | None = None
     teacher: str = ""
+    teacher_vectors: str = ""
+    teacher_max_cost: float | None = None
     dropout: float | None = None
     attention_dropout: float | None = None
     checkpointing: bool = False
@@ -111,6 +118,10 @@ class ModelTable:
         _require(self.head is None or self.kind == "cross", f"head = {self.head!r}", 'kind = "cross"')
         one_tower = not self.teacher or self.kind in ("bi", "static")
         _require(one_tower, f"a teacher for kind = {self.kind!r}", 'kind = "bi" or "static"')
+        paid = self.teacher_max_cost is None or self.teacher_max_cost >= 0
+        _require(paid, f"teacher_max_cost = {self.teacher_max_cost}", "USD, 0 or more")
+        alone = bool(self.teacher) or not (self.teacher_vectors or self.teacher_max_cost is not None)
+        _require(alone, "teacher_vectors or teacher_max_cost without a teacher", "teacher in [model]")
         only_dual = not self.document_backbone or self.kind == "dual"
         _require(only_dual, f"document_backbone = {self.document_backbone!r}", 'kind = "dual"')
         unknown = sorted(set(self.prompts) - {"query", "document"})
