@@ -23,7 +23,7 @@ PANELS = {
     "Index, search and ask": ("demo", "index", "remove", "search", "ask", "tables", "fields", "status"),
     "Map and files": ("map", "export", "import"),
     "Serve": ("serve", "mcp", "keys"),
-    "Evaluate": ("eval", "compare", "judge"),
+    "Evaluate": ("eval", "compare", "judge", "clicks"),
     "Versions and migration": ("versions", "plan", "migrate", "adapter", "switch", "rollback"),
     "Health": ("doctor", "monitor"),
     "Models and training": ("models", "encode", "train", "mine", "words", "export-onnx"),

@@ -12,6 +12,7 @@ import typer
 from gnomon.cli import (  # noqa: F401 - each registers its commands on the app
     adapter,
     ask,
+    clicks,
     compare,
     demo,
     doctor,

@@ -134,8 +134,7 @@ def migrate(
     how = MigrateSettings(
         gate, switch_if, without_proof, cpu_share, prefill=prefill, max_cost=max_cost, interleave=mixed
     )
-    job = _MigrationJob(collection, change, how)
-    raise typer.Exit(job.run(foreground=foreground, as_json=as_json))
+    raise typer.Exit(_MigrationJob(collection, change, how).run(foreground=foreground, as_json=as_json))
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ Events = Annotated[Feedback | Annotated[list[Feedback], Body(min_length=1, max_l
 async def send_feedback(request: Request, collection: str, events: Events) -> Logged:
     """Say what was clicked, or which results are right or wrong: one event, or a list.
 
-    An event names its search by the `id` that the answer had. Clicks become judgments with `gnomon judge`, and
+    An event names its search by the `id` that the answer had. Clicks become judgments with `gnomon clicks`, and
     decide between two versions while `gnomon migrate --interleave` goes on. Nothing else of the caller is kept.
     """
     state = state_of(request)
