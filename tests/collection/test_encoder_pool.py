@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from gnomon.collection.serving.snapshot import EncoderPool
+from gnomon.collection.serving.encoders import EncoderPool
 from gnomon.core.contracts import Encoder
 from gnomon.core.errors import ModelNotFound
 from gnomon.core.vectors import Vectors

@@ -10,7 +10,8 @@ import typer
 
 from gnomon.cli.app import Json, app, example
 from gnomon.cli.places import Place, place
-from gnomon.cli.plan import Dim, Store, Type
+from gnomon.cli.plan import Dim, SecondStage, Store, Type
+from gnomon.core.errors import InvalidInput
 from gnomon.core.files import exists
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from gnomon.collection.reports import IndexReport, Problem
     from gnomon.collection.settings import CollectionSettings, IndexOptions
+    from gnomon.retrieve import SpaceSettings
+    from gnomon.retrieve.spaces import SpacePlace
 
 SHOWN_PROBLEMS = 10
 INTERRUPTED = 130
@@ -93,6 +96,7 @@ Into = Annotated[
     epilog=example(
         "gnomon index docs/ notes.md --into kb",
         "gnomon index . --into kb --exclude '*.log' --model bge-small-en-v1.5",
+        "gnomon index docs/ --into kb --model all-MiniLM-L6-v2 --model gte-small",
         "gnomon index docs/ --into kb --sparse naver/splade-v3-distilbert",
         "gnomon index docs/ --into kb --store qdrant://localhost:6333",
         "gnomon index docs/ --into kb --ray auto",
@@ -105,9 +109,15 @@ def index(
     ],
     into: Into,
     model: Annotated[
-        str | None, typer.Option(help="A name from `gnomon models`, PROVIDER:MODEL, a hub id or a folder.")
+        list[str] | None,
+        typer.Option(
+            help="A name from `gnomon models`, PROVIDER:MODEL, a hub id or a folder; given again, a further model, "
+            "whose ranking is fused with the first one's.",
+            metavar="MODEL",
+        ),
     ] = None,
     *,
+    second_stage: SecondStage = False,
     dim: Dim = None,
     vector_type: Type = None,
     chunk_tokens: Annotated[int | None, typer.Option(help="The longest passage, in the model's tokens.")] = None,
@@ -140,7 +150,8 @@ def index(
     chunking: dict[str, Any] = {"chunk_tokens": chunk_tokens, "chunk_overlap": overlap}
     chunking["prepend_title"] = False if no_titles else None
     form: dict[str, Any] = {"dim": dim, "vector_type": vector_type, "sparse": sparse, "store": store}
-    settings = CollectionSettings(model, retrieval=named or None, threads=threads, **chunking, **form)
+    first, form["spaces"] = _models(model or [], second_stage=second_stage)
+    settings = CollectionSettings(first, retrieval=named or None, threads=threads, **chunking, **form)
     bounds = {"max_file_mb": max_file_mb, "max_file_s": max_file_s, "max_memory_mb": max_memory_mb}
     cluster = RaySettings(ray, ray_workers, shards, keep_shards) if ray else None
     options = IndexOptions(tuple(exclude or ()), not no_ignore, verify, max_cost=max_cost, ray=cluster, **bounds)
@@ -148,6 +159,22 @@ def index(
     if dry_run:
         return _plan(paths, into, settings, options=options, as_json=as_json)
     raise typer.Exit(_run(paths, into, settings, options=options, strict=strict, as_json=as_json))
+
+
+def _models(names: list[str], *, second_stage: bool) -> tuple[str | None, tuple[SpaceSettings, ...]]:
+    """The model of a collection, and its further ones."""
+    from gnomon.retrieve import SpaceSettings
+
+    if second_stage and len(names) < 2:
+        raise InvalidInput(
+            "--second-stage without a further model",
+            expected="--model twice: the first finds, the second scores the first results",
+            hint="for example --model all-MiniLM-L6-v2 --model gte-small --second-stage",
+        )
+    if len(set(names)) < len(names):
+        raise InvalidInput(f"--model {names[0]} twice", expected="different models", hint="name each once")
+    place: SpacePlace = "second-stage" if second_stage else "beside"
+    return (names[0] if names else None), tuple(SpaceSettings(name, place) for name in names[1:])
 
 
 def _run(

@@ -12,7 +12,20 @@ import typer
 from gnomon.cli.app import Json, app, example
 from gnomon.cli.index import MaxCost
 from gnomon.cli.places import Place
-from gnomon.cli.plan import ChunkTokens, CpuShare, Dim, Set, Store, To, Type, parsed_settings
+from gnomon.cli.plan import (
+    AddModel,
+    ChunkTokens,
+    CpuShare,
+    Dim,
+    RemoveModel,
+    SecondStage,
+    Set,
+    Store,
+    To,
+    Type,
+    parsed_settings,
+    spaces_of,
+)
 from gnomon.cli.versions import Folder
 from gnomon.core.errors import InvalidInput
 
@@ -82,6 +95,7 @@ QueryLog = Annotated[
         "gnomon migrate kb --to voyage:voyage-4 --max-cost 5 --queries judged.jsonl",
         "gnomon migrate kb --store qdrant://localhost:6333 --without-proof",
         "gnomon migrate kb --to gte-small --queries judged.jsonl --interleave",
+        "gnomon migrate kb --add-model gte-small --queries judged.jsonl",
         "gnomon migrate kb --chunk-tokens 128 --set fuse.weights=0.3,0.7 --queries judged.jsonl",
     )
 )
@@ -94,6 +108,9 @@ def migrate(
     vector_type: Type = None,
     settings: Set = None,
     store: Store = None,
+    add_model: AddModel = None,
+    remove_model: RemoveModel = None,
+    second_stage: SecondStage = False,
     queries: Queries = None,
     split: Annotated[str | None, typer.Option(help="The split of the judged queries.")] = None,
     metric: Annotated[str, typer.Option(help="What decides, such as nDCG@10, recall@100, MAP.")] = "nDCG@10",
@@ -123,7 +140,8 @@ def migrate(
     from gnomon.migrate import Change, GateSettings, InterleaveSettings, MigrateSettings, Prefill
 
     searched = parsed_settings(settings) | ({} if store is None else {"store": store})
-    change = Change(to, chunk_tokens, searched or None, dim, vector_type)
+    spaces = spaces_of(add_model, remove_model, second_stage=second_stage)
+    change = Change(to, chunk_tokens, searched or None, dim, vector_type, **spaces)
     if status or stop:
         _refuse(change, queries, status=status, stop=stop)
         raise typer.Exit(_show_state(collection, stop=stop, as_json=as_json))
@@ -226,6 +244,8 @@ def _refuse(change: Change, queries: Path | None, *, status: bool, stop: bool) -
         "--set": change.retrieval,
         "--dim": change.dim,
         "--vector-type": change.vector_type,
+        "--add-model": change.add_models or None,
+        "--remove-model": change.remove_models or None,
         "--queries": queries,
     }
     idle = [name for name, value in given.items() if value is not None]

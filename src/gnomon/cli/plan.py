@@ -51,6 +51,23 @@ Store = Annotated[
         metavar="ADDRESS",
     ),
 ]
+AddModel = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Search by this model too, in a space of its own, its ranking fused with the others; may be repeated.",
+        metavar="MODEL",
+    ),
+]
+RemoveModel = Annotated[
+    list[str] | None, typer.Option(help="Search without this further model; may be repeated.", metavar="MODEL")
+]
+SecondStage = Annotated[
+    bool,
+    typer.Option(
+        "--second-stage",
+        help="The further model only scores the first 200 results, and its vectors are made when first needed.",
+    ),
+]
 Documents = Annotated[
     str | None,
     typer.Option(help="What the collection would take with so many documents like its own, such as 100M or 1B."),
@@ -75,6 +92,7 @@ Places = Annotated[
     epilog=example(
         "gnomon plan kb --to bge-small-en-v1.5",
         "gnomon plan kb --chunk-tokens 128",
+        "gnomon plan kb --add-model gte-small",
         "gnomon plan docs/ --to openai:text-embedding-3-small",
         "gnomon plan kb --documents 100M --store qdrant",
     )
@@ -87,6 +105,9 @@ def plan(
     dim: Dim = None,
     vector_type: Type = None,
     settings: Set = None,
+    add_model: AddModel = None,
+    remove_model: RemoveModel = None,
+    second_stage: SecondStage = False,
     price: Annotated[
         float | None, typer.Option(help="The price of a million tokens, where another one is known than yours.")
     ] = None,
@@ -108,12 +129,22 @@ def plan(
         return
     retrieval = parsed_settings(settings)
     if _is_collection(places):
-        form = {"dim": dim, "vector_type": vector_type}
+        spaces = spaces_of(add_model, remove_model, second_stage=second_stage)
+        form = {"dim": dim, "vector_type": vector_type, **spaces}
         _plan_change(places[0], (to, chunk_tokens, retrieval), form, price=price, cpu_share=cpu_share, as_json=as_json)
         return
-    if retrieval:
-        raise InvalidInput("--set for files", expected="a collection whose search is changed", hint="leave it out")
+    if retrieval or add_model or remove_model or second_stage:
+        raise InvalidInput(
+            "--set, --add-model or --remove-model for files",
+            expected="a collection whose search is changed",
+            hint="leave it out",
+        )
     _plan_index(places, to, chunk_tokens, price=price, as_json=as_json)
+
+
+def spaces_of(added: list[str] | None, removed: list[str] | None, *, second_stage: bool) -> dict[str, Any]:
+    """What --add-model, --remove-model and --second-stage change."""
+    return {"add_models": tuple(added or ()), "remove_models": tuple(removed or ()), "second_stage": second_stage}
 
 
 def _plan_change(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gnomon.collection import FieldInfo
     from gnomon.collection.catalog.spending import Spent
-    from gnomon.collection.reports import PruneReport, Status, SwitchReport, VersionInfo
+    from gnomon.collection.reports import PruneReport, SpaceStatus, Status, SwitchReport, VersionInfo
 
 
 @app.command(epilog=example("gnomon status kb"))
@@ -61,6 +61,7 @@ def print_status(console: Console, status: Status) -> None:
         ("documents", Text(count(status.documents) + without)),
         ("passages", Text(f"{count(status.chunks)}, {count(status.tokens)} tokens")),
         ("vectors", Text(f"{count(status.vectors)} in the cache")),
+        *((f"{one.name}", clean(_space(one))) for one in status.spaces),
         *([("metadata", clean(_fields(status.fields)))] if status.fields else []),
         *([("spent", clean(_spent(status.spent)))] if status.spent else []),
         ("on disk", Text(f"{size(total)}, of which the catalog {size(status.catalog_bytes)}")),
@@ -76,6 +77,14 @@ def print_status(console: Console, status: Status) -> None:
         name = "vector store" if derived.place else f"{derived.name} index"
         lines.append((name, Text.assemble(stand, figures)))
     print_rows(console, [(Text(label, style="dim"), body) for label, body in lines])
+
+
+def _space(one: SpaceStatus) -> str:
+    """A further space in a line."""
+    from gnomon.cli.terminal import count, size
+
+    how = "one more list" if one.place == "beside" else "scores the first results"
+    return f"{one.model}, {one.space['dim']} dimensions, {how}, {count(one.vectors)} vectors, {size(one.bytes)}"
 
 
 def _spent(spent: Sequence[Spent]) -> str:

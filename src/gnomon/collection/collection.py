@@ -117,7 +117,7 @@ class Collection:
         writer = self._serving.writer(budget)
         with self._catalog.read() as connection:
             live = live_id(connection)
-        index_run = self._serving.served_version(live).encoders.index_run()
+        index_run = self._serving.served_version(live).index_run()
         with run_lock(self._catalog, progress), index_run:
             if options.max_cost is not None:
                 budget.require(self.estimate(paths, options=options), self.version.model)

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select
 from gnomon.collection.catalog import schema, vector_cache
 from gnomon.collection.catalog.chunk_texts import BODY, with_texts
 from gnomon.collection.catalog.connection import Catalog
+from gnomon.collection.serving.encoders import EncoderPool
 from gnomon.collection.serving.snapshot import Snapshot
 from gnomon.collection.settings import By, Mode
 from gnomon.core.batching import in_blocks
@@ -113,7 +114,10 @@ def run_queries(
         # The cache holds the query vectors of a space's own model.
         return own if version.retrieval.query_encoder else CachedEncoder(own, catalog, version.space_id)
 
-    retriever = snapshot.retriever(mode, where, encoder)
+    def further(pool: EncoderPool, space_id: int) -> Encoder:
+        return CachedEncoder(pool.encoder, catalog, space_id)
+
+    retriever = snapshot.retriever(mode, where, encoder, further=further)
     with catalog.read() as connection:
         owners = ChunkOwners.read(connection, version.chunking_id)
     depth = max(k, GROUP_DEPTH) if by == "document" else k

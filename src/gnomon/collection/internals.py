@@ -7,8 +7,9 @@ from pathlib import Path
 
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.indexes.derived import IndexView
+from gnomon.collection.serving.encoders import EncoderRegistry
 from gnomon.collection.serving.serving import Serving
-from gnomon.collection.serving.snapshot import EncoderRegistry, Snapshot
+from gnomon.collection.serving.snapshot import Snapshot
 from gnomon.core.contracts import Retriever
 from gnomon.index.analysis import AUTO
 from gnomon.retrieve.filter import ChunkLookup

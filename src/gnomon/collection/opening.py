@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,15 +19,17 @@ from gnomon.collection.collection import Collection
 from gnomon.collection.indexes.state import derived_folder, read_state
 from gnomon.collection.indexes.store_index import require_store
 from gnomon.collection.loading import VectorForm, load_in_form
+from gnomon.collection.serving.encoders import EncoderRegistry, resolve_models
+from gnomon.collection.serving.further_spaces import resolve_spaces, warn_of_long_chunks
 from gnomon.collection.serving.serving import Serving
 from gnomon.collection.serving.shared_space import resolve_query_encoder
-from gnomon.collection.serving.snapshot import EncoderRegistry, resolve_models
 from gnomon.collection.settings import DEFAULT_MODEL, CollectionSettings, RetrievalSettings, check_index_kind
 from gnomon.core.contracts import Encoder, SparseTextEncoder
 from gnomon.core.errors import CollectionDamaged, CollectionNotFound, DamagedCatalog, InvalidInput, LostChanges
 from gnomon.core.files import is_folder
 from gnomon.core.progress import ProgressCallback, accepts_say, no_progress
 from gnomon.core.space import Space
+from gnomon.retrieve.spaces import SpaceSettings, space_settings
 from gnomon.retrieve.sparse import SparseSettings
 from gnomon.text.chunk import ChunkSettings
 
@@ -53,7 +55,8 @@ def open_collection(
 
     `settings` decide how a new collection is made; an existing one must agree with those that are not None, and is
     opened with its own model where they name none. `encoder` is used instead of loading a model; several are used
-    for the versions of their spaces; `sparse_encoder` likewise for sparse vectors; `store` is that of the settings.
+    for the versions of their spaces, and for further spaces of the settings by the names of their spaces;
+    `sparse_encoder` likewise for sparse vectors; `store` is that of the settings.
     `progress` is told of loading. The live version answers, also after later switches, or always `version` ("v2").
 
     Raises CollectionNotFound where there is none and `create` is False, SpaceMismatch for another model than
@@ -96,6 +99,8 @@ class _Models:
     load_sparse: Callable[[str], SparseTextEncoder]
     encoders: tuple[Encoder, ...]
     sparse: SparseTextEncoder | None
+    spaces: tuple[SpaceSettings, ...] = ()
+    """Those of a new collection, whose encoders come after the first."""
 
     def loaded(self, name: str, settings: CollectionSettings) -> _Models:
         """With those of a new collection. Raises what loading raises, and InvalidInput for an unsuitable model."""
@@ -106,7 +111,19 @@ class _Models:
         own = settings.retrieval.sparse if isinstance(settings.retrieval, RetrievalSettings) else own
         named = settings.sparse or (own.model if own is not None else None)
         sparse = self.load_sparse(named) if self.sparse is None and named is not None else self.sparse
-        return replace(self, encoders=encoders, sparse=sparse)
+        further: list[Encoder] = []
+
+        def keep(model: str, like: Space) -> Encoder:
+            further.append(replace(self, encoders=encoders).like(model, like))
+            return further[-1]
+
+        spaces = resolve_spaces(_unresolved(settings), encoders[0].space, keep).spaces
+        return replace(self, encoders=tuple(dict.fromkeys((*encoders, *further))), sparse=sparse, spaces=spaces)
+
+    def further(self) -> Iterator[tuple[SpaceSettings, Encoder]]:
+        """The further spaces of a new collection with their encoders."""
+        by_space = {encoder.space.fingerprint: encoder for encoder in self.encoders}
+        return ((one, by_space[one.fingerprint]) for one in self.spaces)
 
     def like(self, model: str, space: Space) -> Encoder:
         """A model with its vectors in the form that those of a space have."""
@@ -223,6 +240,10 @@ def _create(catalog: Catalog, settings: CollectionSettings, models: _Models, *, 
     chunking = new_chunking(settings, encoder)
     canaries = spaces.canaries_for(catalog, encoder)
     retrieval = resolve_query_encoder(_retrieval(settings, sparse), encoder, models.like)
+    retrieval = replace(retrieval, spaces=models.spaces)
+    further = [(one.model, each, spaces.canaries_for(catalog, each)) for one, each in models.further()]
+    for _, each, _ in further:
+        warn_of_long_chunks(each, chunking)
     require_store(catalog, encoder.space, address=retrieval.store)
     with catalog.write() as connection:
         made = versions.live_version(connection)  # another process may have been first
@@ -230,6 +251,8 @@ def _create(catalog: Catalog, settings: CollectionSettings, models: _Models, *, 
             space = spaces.register(connection, encoder, model, canaries=canaries)
             if retrieval.sparse is not None and sparse is not None:
                 spaces.register_sparse(connection, sparse, retrieval.sparse.model)
+            for name, each, own in further:
+                spaces.register(connection, each, name, canaries=own)
             chunking_row = versions.chunking_id(connection, chunking.to_json(), None)
             versions.create(connection, "live", chunking_row, space=space, retrieval=retrieval)
             made = versions.live_version(connection)
@@ -280,7 +303,9 @@ def _require_agreement(version: Version, settings: CollectionSettings, sparse: S
     stored = {**version.chunking, **asdict(version.retrieval)}
     stored |= {setting: version.chunking[name] for name, setting in _CHUNKING_NAMES.items()}
     if settings.retrieval is not None:
-        whole_settings = _with_kept_fingerprint(_retrieval(replace(settings, sparse=None), sparse), version.retrieval)
+        whole_settings = _with_kept_fingerprint(
+            _retrieval(replace(settings, sparse=None, spaces=()), sparse), version.retrieval
+        )
         whole = asdict(whole_settings)
         named = settings.retrieval if isinstance(settings.retrieval, Mapping) else whole
         other |= {name: whole[name] for name in named if stored[name] != whole[name]}
@@ -295,6 +320,7 @@ def _require_agreement(version: Version, settings: CollectionSettings, sparse: S
             expected="the collection's own settings",
             hint=f"make a version with the new one: gnomon migrate KB --store {settings.store}",
         )
+    _require_same_spaces(version, settings)
     own = version.retrieval.sparse
     if settings.sparse is not None and (own is None or own.model != _reference(settings.sparse)):
         raise InvalidInput(
@@ -311,6 +337,24 @@ def _require_agreement(version: Version, settings: CollectionSettings, sparse: S
         )
 
 
+def _require_same_spaces(version: Version, settings: CollectionSettings) -> None:
+    """Raise InvalidInput where settings name other further models than a version has, or give them another place."""
+    if not settings.spaces:
+        return
+    wanted = {(_reference(one.model), one.place) for one in space_settings(settings.spaces)}
+    own = version.retrieval.spaces
+    if {(one.model, one.place) for one in own} == wanted:
+        return
+    names = " and ".join(sorted(f"{model} ({place})" for model, place in wanted))
+    lacking = sorted(wanted - {(one.model, one.place) for one in own}) or sorted(wanted)
+    raise InvalidInput(
+        f"the collection was made with {', '.join(one.model for one in own) or 'no further model'}, not with {names}",
+        expected="the collection's own models",
+        hint=f"make a version with the new one: gnomon migrate KB --add-model {lacking[0][0]}"
+        + (" --second-stage" if lacking[0][1] == "second-stage" else ""),
+    )
+
+
 def _retrieval(settings: CollectionSettings, sparse: SparseTextEncoder | None = None) -> RetrievalSettings:
     whole = _unresolved(settings)
     if whole.sparse is None and (settings.sparse or sparse is not None):
@@ -322,15 +366,19 @@ def _retrieval(settings: CollectionSettings, sparse: SparseTextEncoder | None = 
 
 
 def _with_kept_fingerprint(wanted: RetrievalSettings, kept: RetrievalSettings) -> RetrievalSettings:
-    """The settings with the kept query encoder, where they name the same model."""
+    """The settings with the kept query encoder and further spaces, where they name the same models."""
     named = wanted.query_encoder and wanted.query_encoder.model
     same = kept.query_encoder is not None and kept.query_encoder.model == named
+    known = {_reference(one.model): one.fingerprint for one in kept.spaces}
+    spaces = (replace(one, model=(at := _reference(one.model)), fingerprint=known.get(at, "")) for one in wanted.spaces)
+    wanted = replace(wanted, spaces=tuple(spaces))
     return replace(wanted, query_encoder=kept.query_encoder) if same else wanted
 
 
 def _unresolved(settings: CollectionSettings) -> RetrievalSettings:
     named = settings.retrieval
     whole = RetrievalSettings(**named) if isinstance(named, Mapping) else named or RetrievalSettings()
+    whole = replace(whole, spaces=space_settings(settings.spaces)) if settings.spaces else whole
     return whole if settings.store is None else replace(whole, store=settings.store)
 
 

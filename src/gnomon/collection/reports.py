@@ -8,11 +8,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Connection, func, select
+
 from gnomon.collection.catalog import fields, queries, schema, spending
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.fields import FieldInfo, Misfits
 from gnomon.collection.catalog.spending import Spent
 from gnomon.collection.catalog.versions import Version
+from gnomon.collection.indexes.space_indexes import SpaceState
 from gnomon.collection.indexes.state import derived_folder, lexical_languages, lexical_position, read_state
 from gnomon.collection.indexes.store_index import StoreIndex, store_name
 from gnomon.collection.indexes.vector_index import has_file, kind_of
@@ -119,13 +122,29 @@ class DerivedStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class SpaceStatus:
+    """A further space: the name of its list in a hit's scores, its model and place, and its vectors so far.
+
+    `bytes` is what these take in the catalog, about: without the rows' keys and index entries.
+    """
+
+    name: str
+    model: str
+    place: str
+    space: dict[str, Any]
+    vectors: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """What is in a collection, as a version has it. Bytes are on disk.
 
     `languages` says how many passages are in which language, as keyword search has analysed them.
     `position` is the last journal entry that concerns the version's chunks. `documents_without_passages` have no
     text, or are not in the version yet: no search finds them. `fields` are those of the metadata with their types,
-    without counts. `spent` is what servers of models were sent and charged, by model and role.
+    without counts. `spent` is what servers of models were sent and charged, by model and role. `spaces` are the further
+    ones; `model`, `space` and `vectors` are the first's.
     """
 
     path: str
@@ -146,6 +165,7 @@ class Status:
     languages: dict[str, int] = field(default_factory=dict)
     fields: tuple[FieldInfo, ...] = ()
     spent: tuple[Spent, ...] = ()
+    spaces: tuple[SpaceStatus, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """A plain mapping."""
@@ -225,6 +245,7 @@ def status_of(catalog: Catalog, version: Version) -> Status:
         }
         metadata = tuple(fields.kept(connection))
         spent = spending.totals(connection)
+        further = _spaces(connection, version)
     state_folder = derived_folder(catalog.folder, version)
     return Status(
         path=catalog.address,
@@ -237,6 +258,7 @@ def status_of(catalog: Catalog, version: Version) -> Status:
         position=position,
         fields=metadata,
         spent=spent,
+        spaces=further,
         catalog_bytes=catalog.backend.size(),
         languages=lexical_languages(state_folder, read_state(state_folder)),
         derived=_derived(catalog, version, position=position, chunks=chunks),
@@ -244,27 +266,41 @@ def status_of(catalog: Catalog, version: Version) -> Status:
     )
 
 
+def _spaces(connection: Connection, version: Version) -> tuple[SpaceStatus, ...]:
+    found, vector = [], schema.vectors.c
+    for (name, settings), model in zip(version.retrieval.named_spaces, version.spaces, strict=True):
+        own = select(func.count(), func.sum(func.length(vector.data))).where(vector.space_id == model.space_id)
+        count, size = connection.execute(own.where(vector.role == "document")).one()
+        plain = model.space.to_json()
+        found.append(SpaceStatus(name, model.model, settings.place, plain, int(count), int(size or 0)))
+    return tuple(found)
+
+
 def _derived(catalog: Catalog, version: Version, *, position: int, chunks: int) -> tuple[DerivedStatus, ...]:
     folder = derived_folder(catalog.folder, version)
     state = read_state(folder)
     ours = state.collection == catalog.collection_id
-    dense = kind_of(version, chunks)
-    on_disk = state.dense_seq >= 0
-    at_once = ours and bool(state.dense) and not on_disk and not has_file(version, chunks)
-    kinds: list[tuple[str, str, str, int]] = [
+    vectors = [] if version.retrieval.store is not None else [("dense", version, state.dense, state.dense_seq)]
+    saved = {each.fingerprint: each for each in state.spaces}
+    names = [name for name, one in version.retrieval.named_spaces if one.place == "beside"]
+    for name, own in zip(names, version.beside, strict=True):
+        each = saved.get(own.space.fingerprint) or SpaceState("", "")
+        vectors.append((name, own, each.folder, each.seq))
+    kinds: list[tuple[str, str, str, int, bool]] = [
         # Vectors are saved now and then: what is between is taken from the catalog when it is opened.
-        ("dense", state.dense, dense, state.seq if on_disk or at_once else 0),
-        ("lexical", state.lexical, "tantivy", lexical_position(folder, state) if state.lexical else 0),
+        ("lexical", state.lexical, "tantivy", lexical_position(folder, state) if state.lexical else 0, False),
     ]
-    if version.retrieval.store is not None:
-        del kinds[0]
     if version.sparse is not None:
-        kinds.append(("sparse", state.sparse, "postings", state.seq if state.sparse_seq >= 0 else 0))
+        kinds.append(("sparse", state.sparse, "postings", state.seq if state.sparse_seq >= 0 else 0, False))
+    for place, (name, own, inside, seq) in enumerate(vectors):
+        at_once = ours and bool(inside) and seq < 0 and not has_file(own, chunks)
+        one = (name, inside, kind_of(own, chunks), state.seq if seq >= 0 or at_once else 0, at_once)
+        kinds.insert(place if name == "dense" else len(kinds), one)
     found = []
     if version.retrieval.store is not None:
         found.append(_store_status(catalog, version, position=position))
-    for name, inside, kind, at in kinds:
-        there = ours and bool(inside) and ((folder / inside).is_dir() or (name == "dense" and at_once))
+    for name, inside, kind, at, at_once in kinds:
+        there = ours and bool(inside) and ((folder / inside).is_dir() or at_once)
         freshness = "missing" if not there else "current" if at == position else "behind"
         size = _bytes(folder / inside) if there else 0
         found.append(DerivedStatus(name, kind, chunks if freshness == "current" else 0, at, size, freshness))

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, get_args
 
 import numpy as np
@@ -22,8 +23,9 @@ from gnomon.core.locations import Location
 from gnomon.core.ranking import Hit, Query, Ranking
 from gnomon.core.stop_words import ENGLISH
 from gnomon.core.vectors import Vectors
-from gnomon.retrieve import RM3, ChunkLookup, Dense, Fuse, Lexical, Neighbours, Rocchio
+from gnomon.retrieve import RM3, ChunkLookup, Dense, Fuse, Lexical, Neighbours, Rocchio, SecondStage
 from gnomon.retrieve.feedback import WordIndex
+from gnomon.retrieve.filter import VectorsOf
 from gnomon.retrieve.fuse import FuseSettings
 from gnomon.retrieve.names import NameQueries, QuotedPhrases
 
@@ -124,10 +126,12 @@ def build_retriever(
     lexical: WordIndex,
     lookups: ChunkLookup | None = None,
     sparse: Retriever | None = None,
+    spaces: Mapping[str, FurtherSpace] = MappingProxyType({}),
 ) -> Retriever:
     """The retriever of a mode: what is searched with is also what is evaluated. Lexical needs no encoder.
 
-    `sparse` searches sparse vectors, where the settings have an encoder for them.
+    `sparse` searches sparse vectors, where the settings have an encoder for them, and `spaces` has the further spaces
+    of a hybrid search by the names of their lists.
 
     Of the settings' stages, `rocchio` is used in dense, `rm3` in lexical, both in hybrid. Raises InvalidInput for
     an unknown mode, and for stages without `lookups`, which read vectors and texts for them.
@@ -143,16 +147,44 @@ def build_retriever(
         found = _dense(settings, encoder, dense, lookups=lookups)
     else:
         meaning, words = _dense(settings, encoder, dense, lookups=lookups), _lexical(settings, lexical, lookups)
-        lists: dict[Mode, Retriever] = {"dense": meaning, "lexical": words}
-        found = hybrid(lists if settings.sparse is None else {**lists, "sparse": _sparse(sparse)}, settings)
+        lists: dict[str, Retriever] = {"dense": meaning, "lexical": words}
+        lists |= {} if settings.sparse is None else {"sparse": _sparse(sparse)}
+        found = hybrid(lists, settings, spaces=spaces)
     if settings.neighbours is not None:
         found = Neighbours(found, _required(lookups).vectors_of, settings.neighbours)
     return found if mode == "dense" else QuotedPhrases(found, lexical)
 
 
-def hybrid(parts: Mapping[Mode, Retriever], settings: RetrievalSettings) -> Retriever:
-    """The settings' lists fused; queries of nothing but names by their words above all, unless weights are set."""
-    found = Fuse(tuple(parts[name] for name in settings.lists), settings.fuse)
+@dataclass(frozen=True)
+class FurtherSpace:
+    """What searches in a further space: its encoder, with an index, or with the vectors of candidates."""
+
+    encoder: Encoder
+    index: VectorSearch | None = None
+    vectors_of: VectorsOf | None = None
+
+
+def hybrid(
+    parts: Mapping[str, Retriever],
+    settings: RetrievalSettings,
+    *,
+    spaces: Mapping[str, FurtherSpace] = MappingProxyType({}),
+) -> Retriever:
+    """The settings' lists fused; queries of nothing but names by their words above all, unless weights are set.
+
+    A further space whose weight is 0 is not asked.
+    """
+    fusion = settings.fusion
+    lists = {**parts, **{name: Dense(s.encoder, s.index, name) for name, s in spaces.items() if s.index is not None}}
+    names, weights = settings.lists, fusion.weights
+    if weights is not None and len(weights) == len(names):
+        asked = [at for at, name in enumerate(names) if weights[at] > 0 or name in parts]
+        names, fusion = tuple(names[at] for at in asked), replace(fusion, weights=tuple(weights[at] for at in asked))
+    found: Retriever = Fuse(tuple(lists[name] for name in names), fusion)
+    for name, one in settings.named_spaces:
+        space = spaces.get(name)
+        if space is not None and space.vectors_of is not None:
+            found = SecondStage(found, space.encoder, space.vectors_of, one, name)
     if settings.fuse.weights is not None:
         return found
     return NameQueries(Fuse((parts["dense"], parts["lexical"]), _BY_WORDS), found)

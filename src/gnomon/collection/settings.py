@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from gnomon.core.errors import InvalidInput
@@ -15,6 +15,7 @@ from gnomon.index.quantised_search import Chosen, require_chosen
 from gnomon.retrieve.feedback import NeighbourSettings, RM3Settings, RocchioSettings
 from gnomon.retrieve.fuse import FuseSettings
 from gnomon.retrieve.rerank import RerankSettings
+from gnomon.retrieve.spaces import SpaceSettings, list_names, space_settings
 from gnomon.retrieve.sparse import SparseSettings
 from gnomon.stores import StoreAddress
 from gnomon.text.settings import ReadSettings
@@ -52,6 +53,8 @@ STAGES = {
 RENAMED_SETTINGS = {"rerank.share": "rerank.weight"}
 """Old names of settings of a group: in catalogs of 0.1, and on the command line for one minor version."""
 _INDEX: Chosen = "auto"
+_BY_MEANING = 0.6
+"""What all lists of vectors weigh together in a fusion of several spaces, where no weights are set."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,9 @@ class RetrievalSettings:
     encoder, whose results are a list of a hybrid search: `fuse.weights` then has one more, for the last list.
     `query_encoder` is another model for queries, in the documents' space. `store` is the address of an engine that
     holds the vectors in place of a local index, such as qdrant://localhost:6333: see docs/stores.md.
+    `spaces` are further dense encoders, each with its own vectors: the ranking of one is a list of a hybrid search,
+    after the others in `fuse.weights` (by default 0.6 is shared by all models, and 0.4 is for words), or it scores
+    the first results a second time; "dense" searches by the version's own model alone. See docs/adapting.md.
 
     `index` is how similar vectors are found: auto (a scan of short codes), exact (every vector compared), or
     hnsw or ivf, which compare fewer vectors and aim at 0.99 of the ten nearest rather than 0.998. Up to
@@ -81,8 +87,10 @@ class RetrievalSettings:
     sparse: SparseSettings | None = None
     query_encoder: QueryEncoderSettings | None = None
     store: str | None = None
+    spaces: tuple[SpaceSettings, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "spaces", space_settings(self.spaces))
         if self.store is not None:
             StoreAddress.parse(self.store)
         require_chosen(self.index)
@@ -90,17 +98,35 @@ class RetrievalSettings:
         if self.mode not in get_args(Mode):
             raise InvalidInput(f"mode {self.mode!r}", expected=f"one of {', '.join(get_args(Mode))}")
         lists, weights = self.lists, self.fuse.weights
-        if self.sparse is not None and weights is not None and len(weights) != len(lists):
+        has_more = self.sparse is not None or self.spaces
+        if has_more and weights is not None and len(weights) != len(lists):
             raise InvalidInput(f"{len(weights)} fuse.weights", expected=f"one for each of {', '.join(lists)}")
         if self.sparse is None and self.mode == "sparse":
             raise InvalidInput("mode 'sparse' without a sparse encoder", expected="the setting sparse.model")
 
     @property
-    def lists(self) -> tuple[Mode, ...]:
+    def lists(self) -> tuple[str, ...]:
         """What a hybrid search fuses, in the order of `fuse.weights`."""
+        further = tuple(name for name, one in self.named_spaces if one.place == "beside")
         if self.sparse is None:
-            return "dense", "lexical"
-        return ("dense", "lexical", "sparse") if self.sparse.place == "beside" else ("dense", "sparse")
+            return "dense", "lexical", *further
+        return (
+            ("dense", "lexical", "sparse", *further) if self.sparse.place == "beside" else ("dense", "sparse", *further)
+        )
+
+    @property
+    def named_spaces(self) -> tuple[tuple[str, SpaceSettings], ...]:
+        """The further spaces, each with the name that its scores have in a hit."""
+        return tuple(zip(list_names(self.spaces), self.spaces, strict=True))
+
+    @property
+    def fusion(self) -> FuseSettings:
+        """How the lists are fused: as it is set, and with the weights of several spaces where none are."""
+        by_meaning = [name.startswith("dense") for name in self.lists]
+        if self.fuse.weights is not None or sum(by_meaning) < 2:
+            return self.fuse
+        meaning, words = _BY_MEANING / sum(by_meaning), (1 - _BY_MEANING) / (len(by_meaning) - sum(by_meaning))
+        return replace(self.fuse, weights=tuple(meaning if one else words for one in by_meaning))
 
     def to_json(self) -> dict[str, Any]:
         """A plain mapping, read back by `from_json`."""
@@ -108,6 +134,8 @@ class RetrievalSettings:
         # A stage that is off is left out, and so is the default index, as catalogs of the first schema have it.
         if self.index == _INDEX:
             del plain["index"]
+        if not self.spaces:
+            del plain["spaces"]
         return {name: value for name, value in plain.items() if value is not None}
 
     @classmethod
@@ -151,8 +179,9 @@ class CollectionSettings:
     `prepend_title` (default: yes) puts title and headings before the text for embedding. `retrieval` as a
     mapping sets some of its settings, and leaves the others open. `sparse` is the name of a sparse encoder, which is
     searched with beside meaning and words (`retrieval.sparse` has its further settings). `store` is the address of an
-    engine that holds the vectors, such as qdrant://localhost:6333 (by default they are beside the catalog). `threads`
-    is for this process only and not stored. Raises InvalidInput for unknown or wrong retrieval settings.
+    engine that holds the vectors, such as qdrant://localhost:6333 (by default they are beside the catalog). `spaces`
+    are further models, names or `SpaceSettings`, as in `RetrievalSettings`. `threads` is for this process only and not
+    stored. Raises InvalidInput for unknown or wrong retrieval settings.
     """
 
     model: str | None = None
@@ -165,8 +194,10 @@ class CollectionSettings:
     vector_type: VectorType | None = None
     sparse: str | None = None
     store: str | None = None
+    spaces: tuple[SpaceSettings | str, ...] = ()
 
     def __post_init__(self) -> None:
+        space_settings(self.spaces)
         if self.store is not None:
             StoreAddress.parse(self.store)
         if self.vector_type is not None:

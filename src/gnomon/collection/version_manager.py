@@ -27,6 +27,7 @@ from gnomon.collection.indexes.state import derived_folder
 from gnomon.collection.indexes.store_index import StoreIndex, require_store
 from gnomon.collection.ingest.backfill import Backfill, BackfillOptions, BackfillProgress
 from gnomon.collection.reports import Problem, PruneReport, SwitchReport, VersionInfo
+from gnomon.collection.serving.further_spaces import resolve_spaces, warn_of_long_chunks
 from gnomon.collection.serving.serving import Serving
 from gnomon.collection.settings import RetrievalSettings, check_index_kind
 from gnomon.core.budget import Budget
@@ -103,13 +104,8 @@ def _chunks(connection: Connection, after: int) -> tuple[int, int] | None:
 
 def _vectors_of_spaces(connection: Connection, after: int) -> tuple[int, int] | None:
     table = schema.vectors
-    own, space = schema.versions.c, schema.spaces.c
-    kept = select(own.space_id).where(own.state.in_(KEPT))
-    sparse = select(versions.sparse_fingerprint()).where(
-        own.state.in_(KEPT), versions.sparse_fingerprint().is_not(None)
-    )
-    unkept = select(space.id).where(space.id.not_in(kept), space.fingerprint.not_in(sparse))
-    ids = list(connection.execute(select(table.c.id).where(table.c.space_id.in_(unkept)).limit(_BATCH)).scalars())
+    unkept = table.c.space_id.not_in(_space_ids(connection, KEPT))
+    ids = list(connection.execute(select(table.c.id).where(unkept).limit(_BATCH)).scalars())
     if not ids:
         return None
     connection.execute(delete(table).where(table.c.id.in_(ids)))
@@ -127,14 +123,16 @@ def _vectors_of_texts(connection: Connection, after: int) -> tuple[int, int] | N
     if not ids:
         return None
     some_chunk = exists(select(schema.chunks.c.id).where(schema.chunks.c.text_hash == table.c.text_hash))
-    own = schema.versions.c
-    building = select(own.space_id).where(own.state == "building")
-    sparse = select(schema.spaces.c.id).join(
-        schema.versions, (schema.spaces.c.fingerprint == versions.sparse_fingerprint()) & (own.state == "building")
-    )
+    building = table.c.space_id.in_(_space_ids(connection, ["building"]))
     among = (table.c.id > after, table.c.id <= ids[-1], table.c.role == "document")
-    idle = delete(table).where(*among, table.c.space_id.not_in(building), table.c.space_id.not_in(sparse), ~some_chunk)
+    idle = delete(table).where(*among, ~building, ~some_chunk)
     return connection.execute(idle).rowcount, ids[-1]
+
+
+def _space_ids(connection: Connection, states: Sequence[str]) -> list[int]:
+    """The rows of all spaces that versions in some states have vectors in."""
+    every = versions.all_versions(connection, states)
+    return sorted({space for version in every for space in version.all_space_ids})
 
 
 def _tokenizers(connection: Connection) -> int:
@@ -335,16 +333,23 @@ class VersionManager:
         self._serving.encoders.register(encoder)
         searched = retrieval or self._live().retrieval
         require_store(self._catalog, encoder.space, address=searched.store)
-        wanted = searched.sparse
-        sparse = None if wanted is None else self._serving.encoders.sparse(wanted)
+        wanted, models = searched.sparse, self._serving.encoders
+        sparse = None if wanted is None else models.sparse(wanted)
+        searched = resolve_spaces(searched, encoder.space, models.kept)
+        further = [(one.model, models.further(one, encoder.space)) for one in searched.spaces]
+        known = [(name, each, spaces.canaries_for(self._catalog, each)) for name, each in further]
+        for _, each in further:
+            warn_of_long_chunks(each, chunking or ChunkSettings.from_json(self._live().chunking))
         with self._catalog.write() as connection:
             live = versions.by_id(connection, versions.live_id(connection))
+            for name, each, its_own in known:
+                spaces.register(connection, each, name, canaries=its_own)
             if sparse is not None and wanted is not None:
                 spaces.register_sparse(connection, sparse, wanted.model)
             space = spaces.register(connection, encoder, model or encoder.space.name, canaries=canaries)
             if own is not None and own.space == live.space:
                 record_tokenizer(connection, live, own)
-            chunking_id, settings = live.chunking_id, retrieval or live.retrieval
+            chunking_id, settings = live.chunking_id, searched
             check_index_kind(encoder.space, settings)
             if chunking is not None:
                 tokenizer = keep_tokenizer(connection, encoder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,19 @@ from gnomon.collection.catalog.versions import Version, chunk_tokenizer_of
 from gnomon.collection.collection import Collection
 from gnomon.collection.loading import VectorForm, load_in_form
 from gnomon.collection.reports import VersionInfo
+from gnomon.collection.serving.encoders import resolve_models
+from gnomon.collection.serving.further_spaces import resolve_spaces
 from gnomon.collection.serving.shared_space import resolve_query_encoder
-from gnomon.collection.serving.snapshot import resolve_models
 from gnomon.collection.settings import RENAMED_SETTINGS, STAGES, RetrievalSettings, check_index_kind
 from gnomon.core.contracts import Encoder
 from gnomon.core.errors import InvalidInput
 from gnomon.core.files import is_folder
 from gnomon.core.progress import ProgressCallback, no_progress
+from gnomon.core.serialize import to_plain
 from gnomon.core.vector_types import VectorType
 from gnomon.encode.stored import stored_as, unrounded
 from gnomon.retrieve.fuse import FuseSettings
+from gnomon.retrieve.spaces import SpacePlace, SpaceSettings, space_settings
 from gnomon.text.chunk import ChunkSettings
 
 _GROUPS = {"fuse": FuseSettings, **STAGES}
@@ -34,7 +37,8 @@ class Change:
     `to` is a model's name or folder. `dim` keeps the first dimensions of its vectors only (another model has all of
     its own where this is None); `vector_type` is how they are stored. Where the model stays, vectors that are there
     are cut and rounded, and no text is embedded again. `retrieval` has settings such as {"fuse.weights": [0.3, 0.7],
-    "mode": "dense"}; a search stage is added by {} and removed by None.
+    "mode": "dense"}; a search stage is added by {} and removed by None. `add_models` are models that search beside the
+    others (with `second_stage`: score the first results), each in a space of its own; `remove_models` take such out.
     """
 
     to: str | None = None
@@ -42,6 +46,9 @@ class Change:
     retrieval: Mapping[str, Any] | None = None
     dim: int | None = None
     vector_type: VectorType | None = None
+    add_models: tuple[str, ...] = ()
+    remove_models: tuple[str, ...] = ()
+    second_stage: bool = False
 
     @classmethod
     def of(
@@ -106,11 +113,12 @@ def resolve_change(
     maximum; SpaceMismatch for a query encoder of another space; and the errors of loading a model.
     """
     live = live_version(kb)
-    retrieval = resolve_models(change_retrieval(live.retrieval, change.retrieval or {}), progress)
+    retrieval = resolve_models(_searched(live.retrieval, change), progress)
     if encoder is None:
         encoder = _loaded(kb, live, change, threads=threads, progress=progress)
     check_index_kind(encoder.space, retrieval)
     registry = kb.internals.encoders
+    retrieval = resolve_spaces(retrieval, encoder.space, registry.kept)
     retrieval = resolve_query_encoder(retrieval, encoder, registry.named, again=encoder.space != live.space)
     chunking = _chunking(live, change.chunk_tokens, encoder)
     if encoder.space == live.space and chunking is None and retrieval == live.retrieval:
@@ -122,6 +130,45 @@ def resolve_change(
         )
     model = live.model if encoder.space == live.space else model_reference(change.to or encoder.space.name)
     return ResolvedChange(live, encoder, model, chunking, retrieval)
+
+
+def _searched(base: RetrievalSettings, change: Change) -> RetrievalSettings:
+    """The search settings of a change. Raises InvalidInput, also for a second stage without a model for it."""
+    if change.second_stage and not change.add_models:
+        raise InvalidInput(
+            "--second-stage without a further model", expected="--add-model MODEL, which scores the first results"
+        )
+    place: SpacePlace = "second-stage" if change.second_stage else "beside"
+    added = [SpaceSettings(model_reference(model), place) for model in change.add_models]
+    base = remove_spaces(add_spaces(base, added), [model_reference(model) for model in change.remove_models])
+    return change_retrieval(base, change.retrieval or {})
+
+
+def add_spaces(base: RetrievalSettings, added: Sequence[SpaceSettings]) -> RetrievalSettings:
+    """Search settings with further spaces. Weights that are set keep their proportions, and a list gets its default."""
+    weights, beside = base.fuse.weights, sum(one.place == "beside" for one in added)
+    if weights is not None and beside:
+        total, share = sum(weights), 0.3 / beside
+        weights = (*(0.7 * weight / total for weight in weights), *([share] * beside))
+    return replace(base, spaces=(*base.spaces, *added), fuse=replace(base.fuse, weights=weights))
+
+
+def remove_spaces(base: RetrievalSettings, models: Sequence[str]) -> RetrievalSettings:
+    """Search settings without some further spaces and their weights. Raises InvalidInput for unknown models."""
+    for model in models:
+        if all(model != one.model for one in base.spaces):
+            raise InvalidInput(
+                f"--remove-model {model}, which is no further model of the collection",
+                expected=", ".join(one.model for one in base.spaces) or "a collection with further models",
+                hint="gnomon status KB shows them; another first model is set by gnomon migrate KB --to MODEL",
+            )
+    left = tuple(one for one in base.spaces if one.model not in models)
+    weights = base.fuse.weights
+    if weights is not None:
+        gone = {name for name, one in base.named_spaces if one.model in models}
+        kept = tuple(weight for name, weight in zip(base.lists, weights, strict=False) if name not in gone)
+        weights = kept if sum(kept) > 0 else None
+    return replace(base, spaces=left, fuse=replace(base.fuse, weights=weights))
 
 
 def find_ready_version(kb: Collection, change: ResolvedChange) -> VersionInfo | None:
@@ -168,6 +215,8 @@ def change_retrieval(base: RetrievalSettings, changes: Mapping[str, Any]) -> Ret
             plain[group] = {**(plain.get(group) or {}), name: value}
         elif value is None:
             plain.pop(group, None)
+        elif group == "spaces":
+            plain[group] = to_plain(space_settings(value))
         elif group in _GROUPS and not isinstance(value, Mapping):
             raise InvalidInput(
                 f"the search setting {group} = {value!r}", expected=f"a table of {', '.join(_field_names(group))}"

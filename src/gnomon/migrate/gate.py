@@ -296,11 +296,12 @@ def _version_facts(kbs: tuple[Collection, Collection], queries: Sequence[str]) -
 def _open_version(kb: Collection, name: str) -> Iterator[Collection]:
     """A collection that serves this version. Writers of other processes may put it behind for a moment."""
     # Shares the encoder that this process has already loaded.
-    encoder, tries = kb.internals.serving.served_version(kb.versions.get(name).id).encoders.encoder, 0
+    served, tries = kb.internals.serving.served_version(kb.versions.get(name).id), 0
+    encoder, further = served.encoders.encoder, [pool.encoder for pool in served.spaces]
     while True:
         try:
-            both = list(dict.fromkeys((for_role(encoder, "document"), for_role(encoder, "query"))))
-            opened = open_collection(kb.internals.catalog.place, create=False, version=name, encoder=both)
+            every = list(dict.fromkeys((for_role(encoder, "document"), for_role(encoder, "query"), *further)))
+            opened = open_collection(kb.internals.catalog.place, create=False, version=name, encoder=every)
             break
         except NotReady:
             tries += 1

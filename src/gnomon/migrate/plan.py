@@ -253,6 +253,9 @@ def commands(collection: str, resolved: ResolvedChange, change: Change) -> tuple
     options = [] if change.to is None else ["--to", shlex.quote(resolved.model if resolved.is_new_space else change.to)]
     named = {"--chunk-tokens": change.chunk_tokens, "--dim": change.dim, "--vector-type": change.vector_type}
     options += [part for name, value in named.items() if value is not None for part in (name, str(value))]
+    options += [part for model in change.add_models for part in ("--add-model", shlex.quote(model))]
+    options += [part for model in change.remove_models for part in ("--remove-model", shlex.quote(model))]
+    options += ["--second-stage"] if change.second_stage else []
     for name, value in (change.retrieval or {}).items():
         text = ",".join(map(str, value)) if isinstance(value, list | tuple) else _text(value)
         options += ["--set", shlex.quote(f"{name}={text}")]

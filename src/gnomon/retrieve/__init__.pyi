@@ -3,6 +3,7 @@ from .filter import ChunkLookup, Filter
 from .fuse import Fuse, FuseSettings
 from .rerank import EncodedTexts, LateRerank, Rerank, RerankSettings
 from .retrievers import Dense, Lexical, PrefixDense
+from .spaces import SecondStage, SpaceSettings
 from .sparse import Sparse, SparseSettings
 
 __all__ = [
@@ -23,6 +24,8 @@ __all__ = [
     "RerankSettings",
     "Rocchio",
     "RocchioSettings",
+    "SecondStage",
+    "SpaceSettings",
     "Sparse",
     "SparseSettings",
 ]

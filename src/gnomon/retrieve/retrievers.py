@@ -38,16 +38,20 @@ class Lexical:
 
 @dataclass(frozen=True)
 class Dense:
-    """Encodes queries and searches an index of the same space. Raises SpaceMismatch where they differ."""
+    """Encodes queries and searches an index of the same space. Raises SpaceMismatch where they differ.
+
+    `name` is the stage that holds the similarity.
+    """
 
     encoder: Encoder
     index: VectorSearch
+    name: str = "dense"
 
     def __post_init__(self) -> None:
         self.index.space.require(self.encoder.space)
 
     def __call__(self, queries: Sequence[Query], *, k: int) -> list[Ranking]:
-        """At most `k` chunks a query; the stage "dense" holds their similarity.
+        """At most `k` chunks a query; the stage of its name holds their similarity.
 
         A query without a token that the model knows finds nothing, and UnknownText is warned of.
         """
@@ -61,7 +65,7 @@ class Dense:
         with stage("dense"):
             found = in_groups(queries, search)
         found = [r.first(0) if is_unknown else r for r, is_unknown in zip(found, unknown, strict=True)]
-        return [Ranking(r.ids, r.scores, {"dense": r.scores}) for r in found]
+        return [Ranking(r.ids, r.scores, {self.name: r.scores}) for r in found]
 
 
 def encoded_queries(encoder: Encoder, queries: Sequence[Query]) -> tuple[Vectors, list[bool]]:

@@ -22,9 +22,6 @@ from sqlalchemy import (
     table,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import GenericFunction
 from sqlalchemy.types import Text, TypeEngine
 
 
@@ -74,22 +71,3 @@ def next_ids(connection: Connection, of: Table, count: int) -> int:
     seq: ColumnElement[int] = column("seq")
     given = select(seq).select_from(table("sqlite_sequence")).where(column("name") == of.name)
     return int(connection.execute(given).scalar_one_or_none() or 0) + 1
-
-
-class JsonText(GenericFunction[str]):
-    """The text at a path of keys in a column of JSON texts, NULL where there is none: `JsonText(column, "a.b")`."""
-
-    inherit_cache = True
-    type = Text()
-
-
-@compiles(JsonText)
-def _sqlite_json_text(element: JsonText, compiler: SQLCompiler, **options: Any) -> str:
-    of, path = (compiler.process(each, **options) for each in element.clauses)
-    return f"json_extract({of}, '$.' || {path})"
-
-
-@compiles(JsonText, "postgresql")
-def _postgres_json_text(element: JsonText, compiler: SQLCompiler, **options: Any) -> str:
-    of, path = (compiler.process(each, **options) for each in element.clauses)
-    return f"(({of})::json #>> string_to_array({path}, '.')) COLLATE \"C\""

@@ -20,7 +20,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, exists
 from gnomon.collection.catalog import schema, vector_cache
 from gnomon.collection.catalog.chunk_texts import BODY, texts_of_rows, with_texts
 from gnomon.collection.catalog.dialect import plain
-from gnomon.collection.catalog.versions import SparseModel
+from gnomon.collection.catalog.versions import SpaceModel
 from gnomon.core.batching import in_blocks
 from gnomon.core.contracts import Array
 from gnomon.core.documents import Chunk, Document, with_title_as_text
@@ -155,7 +155,7 @@ def vectors_of(connection: Connection, space_id: int, space: Space, *, ids: Arra
     data: list[Array] = []
     # Two queries, not a join: for 100 ids and more SQLite's planner begins a join at the vectors, and scans all of
     # them for every block.
-    for pairs in _ids_and_hashes(connection, ids):
+    for pairs in ids_and_hashes(connection, ids):
         rows = vector_cache.get(connection, space_id, "document", hashes=list(dict.fromkeys(key for _, key in pairs)))
         usable = vector_cache.usable(rows, space)
         found.extend(chunk_id for chunk_id, key in pairs if key in usable)
@@ -163,7 +163,7 @@ def vectors_of(connection: Connection, space_id: int, space: Space, *, ids: Arra
     return _ids(found), Vectors.of_items(data, space)
 
 
-def _ids_and_hashes(connection: Connection, ids: Array) -> Iterator[list[tuple[int, bytes]]]:
+def ids_and_hashes(connection: Connection, ids: Array) -> Iterator[list[tuple[int, bytes]]]:
     """Chunk ids, rising, with the hashes of their texts: at once where they are most of those between the ends."""
     chunk = schema.chunks.c
     wanted = select(chunk.id, chunk.text_hash).order_by(chunk.id)
@@ -176,7 +176,7 @@ def _ids_and_hashes(connection: Connection, ids: Array) -> Iterator[list[tuple[i
         yield [(number, key) for number, key in connection.execute(wanted.where(chunk.id.in_(block))).all()]
 
 
-def sparse_vectors_of(connection: Connection, sparse: SparseModel, *, ids: Array) -> tuple[Array, SparseVectors]:
+def sparse_vectors_of(connection: Connection, sparse: SpaceModel, *, ids: Array) -> tuple[Array, SparseVectors]:
     """The chunk ids (rising) and their cached sparse document vectors; chunks whose vector is damaged are left out."""
     chunk = schema.chunks.c
     found: list[int] = []

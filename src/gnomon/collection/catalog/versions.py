@@ -10,15 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
 
 from gnomon.collection.catalog import schema
-from gnomon.collection.catalog.dialect import JsonText, upsert
+from gnomon.collection.catalog.dialect import upsert
 from gnomon.collection.settings import RetrievalSettings
 from gnomon.core.contracts import Encoder
 from gnomon.core.errors import CollectionDamaged, InvalidInput
@@ -44,8 +44,8 @@ class ChunkTokenizer:
 
 
 @dataclass(frozen=True)
-class SparseModel:
-    """The sparse encoder of a version: its space, that row's id, and what to load the encoder from."""
+class SpaceModel:
+    """A further encoder of a version: its space, that row's id, and what to load the encoder from."""
 
     space_id: int
     space: Space
@@ -57,7 +57,7 @@ class Version:
     """One row of the catalog's versions, with what it refers to. `model` is what to load the encoder from.
 
     `chunk_tokenizer` is None where the version's own model counts the tokens of its chunks. `sparse` is what the
-    retrieval settings name as the sparse encoder.
+    retrieval settings name as the sparse encoder, `spaces` as further dense ones, in their order.
     """
 
     id: int
@@ -68,12 +68,31 @@ class Version:
     model: str
     retrieval: RetrievalSettings
     chunk_tokenizer: ChunkTokenizer | None = None
-    sparse: SparseModel | None = None
+    sparse: SpaceModel | None = None
+    spaces: tuple[SpaceModel, ...] = ()
 
     @property
     def space_ids(self) -> tuple[int, ...]:
         """The rows of all spaces that each of its chunks has a vector in."""
-        return (self.space_id,) if self.sparse is None else (self.space_id, self.sparse.space_id)
+        sparse = () if self.sparse is None else (self.sparse.space_id,)
+        return (self.space_id, *sparse, *(one.space_id for one in self.beside))
+
+    @property
+    def all_space_ids(self) -> tuple[int, ...]:
+        """The same with the spaces in which a chunk has a vector once a search has needed it."""
+        return tuple(dict.fromkeys((*self.space_ids, *(model.space_id for model in self.spaces))))
+
+    @property
+    def beside(self) -> tuple[Version, ...]:
+        """For each space whose ranking is a list of its own: this version as if that were its only space."""
+        pairs = zip(self.spaces, self.retrieval.spaces, strict=True)
+        return tuple(self.in_space(model) for model, settings in pairs if settings.place == "beside")
+
+    def in_space(self, model: SpaceModel) -> Version:
+        """This version as if a further space were its only one: the same chunks, searched by meaning."""
+        alone = RetrievalSettings("dense", index=self.retrieval.index, language=self.retrieval.language)
+        other = {"space_id": model.space_id, "space": model.space, "model": model.model}
+        return replace(self, **other, retrieval=alone, sparse=None, spaces=())
 
     @property
     def name(self) -> str:
@@ -97,8 +116,7 @@ class VersionState:
 
 def live_version(connection: Connection) -> Version | None:
     """The version that serves, None in a new collection."""
-    row = connection.execute(_all().where(schema.versions.c.state == "live")).one_or_none()
-    return None if row is None else _version(row)
+    return next(iter(_read(connection, schema.versions.c.state == "live")), None)
 
 
 def live_id(connection: Connection) -> int:
@@ -114,15 +132,13 @@ def live_chunking(connection: Connection) -> int:
 
 def all_versions(connection: Connection, states: Iterable[str] | None = None) -> list[Version]:
     """All versions, or those in some states, oldest first."""
-    wanted = _all().order_by(schema.versions.c.id)
-    if states is not None:
-        wanted = wanted.where(schema.versions.c.state.in_(list(states)))
-    return [_version(row) for row in connection.execute(wanted)]
+    return _read(connection, *(() if states is None else [schema.versions.c.state.in_(list(states))]))
 
 
 def by_id(connection: Connection, version_id: int) -> Version:
     """The version of an id that is known to be there."""
-    return _version(connection.execute(_all().where(schema.versions.c.id == version_id)).one())
+    (version,) = _read(connection, schema.versions.c.id == version_id)
+    return version
 
 
 def by_name(connection: Connection, name: str) -> Version:
@@ -218,30 +234,36 @@ def timestamp() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def sparse_fingerprint() -> ColumnElement[str]:
-    """The fingerprint of the space of a version's sparse encoder, NULL without one: a part of a statement."""
-    return JsonText(schema.versions.c.retrieval, "sparse.fingerprint")
-
-
-def _all() -> Select[Any]:
+def _read(connection: Connection, *which: ColumnElement[bool]) -> list[Version]:
+    """The versions of which all this is true, oldest first."""
     v, c, s = schema.versions.c, schema.chunkings.c, schema.spaces.c
-    sparse = schema.spaces.alias("sparse")
-    second = (
-        sparse.c.id.label("sparse_id"),
-        sparse.c.space.label("sparse_space"),
-        sparse.c.model.label("sparse_model"),
-    )
-    return (
-        select(v.id, v.chunking_id, c.settings, v.space_id, s.space, s.model, v.retrieval, *second)
+    wanted = (
+        select(v.id, v.chunking_id, c.settings, v.space_id, s.space, s.model, v.retrieval)
         .join_from(schema.versions, schema.chunkings, c.id == v.chunking_id)
         .join(schema.spaces, s.id == v.space_id)
-        .outerjoin(sparse, sparse.c.fingerprint == sparse_fingerprint())
+        .where(*which)
+        .order_by(v.id)
     )
+    rows = connection.execute(wanted).all()
+    searched = [RetrievalSettings.from_json(json.loads(row.retrieval)) for row in rows]
+    further = {one.fingerprint for each in searched for one in (*each.spaces, *([each.sparse] if each.sparse else []))}
+    models: dict[str, SpaceModel] = {}
+    if further:
+        found = connection.execute(select(s.fingerprint, s.id, s.space, s.model).where(s.fingerprint.in_(further)))
+        models = {r.fingerprint: SpaceModel(r.id, Space.from_json(json.loads(r.space)), r.model) for r in found}
+    return [_version(row, retrieval, models) for row, retrieval in zip(rows, searched, strict=True)]
 
 
-def _version(row: Row[Any]) -> Version:
+def _version(row: Row[Any], retrieval: RetrievalSettings, models: Mapping[str, SpaceModel]) -> Version:
     settings = json.loads(row.settings)
     tokenizer, overhead = settings.pop("tokenizer", None), settings.pop("overhead", 0)
+    lacking = next((one for one in retrieval.spaces if one.fingerprint not in models), None)
+    if lacking is not None:
+        raise CollectionDamaged(
+            f"the space of {lacking.model}, which v{row.id} searches with, is not in the catalog",
+            expected="a row for each space of its versions",
+            hint="restore the catalog from a backup",
+        )
     return Version(
         id=row.id,
         chunking_id=row.chunking_id,
@@ -249,11 +271,10 @@ def _version(row: Row[Any]) -> Version:
         space_id=row.space_id,
         space=Space.from_json(json.loads(row.space)),
         model=row.model,
-        retrieval=RetrievalSettings.from_json(json.loads(row.retrieval)),
+        retrieval=retrieval,
         chunk_tokenizer=None if tokenizer is None else ChunkTokenizer(tokenizer, overhead),
-        sparse=None
-        if row.sparse_id is None
-        else SparseModel(row.sparse_id, Space.from_json(json.loads(row.sparse_space)), row.sparse_model),
+        sparse=None if retrieval.sparse is None else models.get(retrieval.sparse.fingerprint),
+        spaces=tuple(models[one.fingerprint] for one in retrieval.spaces),
     )
 
 

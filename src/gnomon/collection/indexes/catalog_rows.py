@@ -17,6 +17,10 @@ class CatalogRows:
     def __init__(self, catalog: Catalog, version: Version) -> None:
         self._catalog, self._version = catalog, version
 
+    def of(self, version: Version) -> CatalogRows:
+        """The same over the vectors of another version, or of another space of this one."""
+        return CatalogRows(self._catalog, version)
+
     def locate(self, ids: Int[np.ndarray, " items"]) -> Int[np.ndarray, " items"]:
         """The row of each passage's vector in the catalog's table; -1 for one that has none."""
         with self._catalog.read() as connection:

@@ -26,6 +26,7 @@ from gnomon.collection.catalog.sqlite import translated_errors
 from gnomon.collection.catalog.versions import NotReady, Version, is_complete
 from gnomon.collection.indexes.catalog_rows import CatalogRows
 from gnomon.collection.indexes.faults import index_faults
+from gnomon.collection.indexes.space_indexes import are_new
 from gnomon.collection.indexes.state import (
     IndexState,
     open_indexes,
@@ -44,6 +45,7 @@ from gnomon.collection.indexes.sync import (
     WritableIndexes,
     apply_changes,
     apply_dense_changes,
+    apply_space_changes,
     apply_sparse_changes,
 )
 from gnomon.collection.indexes.vector_index import VectorIndex, has_file, is_saved
@@ -66,7 +68,7 @@ class IndexView:
     """What a search uses: all indexes at one journal position. It never changes.
 
     A store may be behind the words, and `dense_at` is then its position: it may hold later changes, and what the
-    catalog has no more is in no result.
+    catalog has no more is in no result. `spaces` are the vectors of further spaces.
     """
 
     dense: VectorIndex | StoreIndex
@@ -74,20 +76,22 @@ class IndexView:
     lexical: LexicalIndex
     lexical_at: int
     sparse: SparseIndex | None = None
+    spaces: tuple[VectorIndex, ...] = ()
 
     @classmethod
     def of(cls, live: WritableIndexes) -> IndexView:
         """What the indexes hold now."""
         sparse = None if live.sparse is None else live.sparse.pinned()
         dense = live.dense.pinned() if live.store is None else live.store
-        return cls(dense, live.dense_at, live.lexical.pinned(), live.lexical_at, sparse)
+        spaces = tuple(one.index.pinned() for one in live.spaces)
+        return cls(dense, live.dense_at, live.lexical.pinned(), live.lexical_at, sparse, spaces)
 
     @property
     def left_out(self) -> int:
         """How many passages have no usable vector in the catalog: they are found by their words only."""
         if self.dense_at != self.lexical_at or isinstance(self.dense, StoreIndex):
             return 0
-        return max(0, len(self.lexical) - len(self.dense))
+        return max(0, len(self.lexical) - min(len(each) for each in (self.dense, *self.spaces)))
 
     @property
     def local(self) -> VectorIndex:
@@ -175,21 +179,30 @@ class DerivedIndexes:
             if not self._is_of_this_history(connection, state, head):
                 return None
             live = open_read_only(self._folder, state, self._version, rows=self._rows)
-            if live is not None and self.store is not None:
+            if live is None or not self._is_near(live, state):
+                return None
+            source = ChangeSource(connection, self._version, SearchPriority(), self._rows)
+            live = apply_space_changes(source, live, self._space_folders(state), upto=live.lexical_at)
+            if self.store is not None:
                 at = self.store.look(connection, upto=live.lexical_at)
                 self._view = IndexView.of(replace(live, store=self.store, dense_at=at))
                 return self._view
-            if live is None or not 0 <= live.lexical_at - live.dense_at <= self._readable(live, state):
-                return None
-            source = ChangeSource(connection, self._version, SearchPriority(), self._rows)
             live = apply_dense_changes(source, live, self._folder / state.dense, upto=live.lexical_at)
             self._view = IndexView.of(apply_sparse_changes(source, live, upto=live.lexical_at))
             return self._view
 
-    def _readable(self, live: WritableIndexes, state: IndexState) -> int:
-        """How many changes may be read from the catalog while a search waits: all there are of few vectors."""
-        has_none = state.dense_seq < 0 and not has_file(self._version, len(live.lexical))
-        return live.lexical_at if has_none else _UNSAVED
+    def _is_near(self, live: WritableIndexes, state: IndexState) -> bool:
+        """Whether what vectors lack may be read from the catalog while a search waits: all there is of few vectors."""
+        own = [] if self.store is not None else [(live.dense_at, state.dense_seq)]
+        spaces = zip(live.spaces, state.spaces, strict=True)
+        are_few = not has_file(self._version, len(live.lexical))
+        return all(
+            0 <= live.lexical_at - at <= (live.lexical_at if seq < 0 and are_few else _UNSAVED)
+            for at, seq in (*own, *((index.at, each.seq) for index, each in spaces))
+        )
+
+    def _space_folders(self, state: IndexState) -> list[Path]:
+        return [self._folder / each.folder for each in state.spaces]
 
     def refresh(self, *, save: bool = False, wait_s: float = _WRITING_S) -> IndexView:
         """Bring the indexes to the journal's head, waiting at most `wait_s` for another process that does so.
@@ -326,9 +339,11 @@ class DerivedIndexes:
         # Nothing can be searched before there is a view: then it is made at once.
         priority = SearchPriority() if self._view is None else self._priority
         source = ChangeSource(connection, self._version, priority, self._rows, whole=save)
-        live = apply_changes(source, live, self._folder / state.dense, upto=head.seq)
+        folder, folders = self._folder / state.dense, self._space_folders(state)
+        live = apply_changes(source, live, folder, upto=head.seq, folders=folders)
         view = self._publish(live, state, now)
         is_new = (state.dense_seq < 0) == is_saved(live.dense) or (live.sparse is not None and state.sparse_seq < 0)
+        is_new = is_new or are_new(live.spaces, state.spaces)
         if is_new or live.unsaved > _UNSAVED or (save and live.unsaved):
             live, state = save_indexes(self._folder, live, state, version=self._version, rows=self._rows)
             view = self._publish(live, state, now)

@@ -13,16 +13,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gnomon.collection.catalog.versions import Version
+from gnomon.collection.indexes.catalog_rows import CatalogRows
 from gnomon.collection.indexes.faults import index_faults
+from gnomon.collection.indexes.space_indexes import (
+    SpaceState,
+    load_saved,
+    next_folder,
+    open_spaces,
+    read_spaces,
+    save_spaces,
+)
 from gnomon.collection.indexes.sync import SAVE_VECTORS, WritableIndexes
-from gnomon.collection.indexes.vector_index import VectorIndex, is_saved, load_index, new_index, reopened
+from gnomon.collection.indexes.vector_index import is_saved, new_index, reopened
 from gnomon.core.errors import IndexDamaged, InvalidInput
 from gnomon.core.files import write_atomic
 from gnomon.core.serialize import from_plain, to_plain
 from gnomon.core.space import Space
 from gnomon.index.lexical import MANIFEST, VERSION, LexicalIndex, LexicalSettings
 from gnomon.index.manifest import read_manifest
-from gnomon.index.segments import RowSource
 from gnomon.index.sparse import SparseIndex
 
 
@@ -32,7 +40,7 @@ class IndexState:
 
     `dense_seq` is the position of the vectors on disk: later changes are read from the catalog again. It is -1 where
     there are none, as they are few or were not saved yet: then all are read from the catalog. `sparse` and `sparse_seq`
-    are the same of sparse vectors, where the version has them.
+    are the same of sparse vectors, where the version has them, and `spaces` of those of further dense encoders.
     """
 
     collection: str = ""
@@ -43,6 +51,7 @@ class IndexState:
     dense_seq: int = -1
     sparse: str = ""
     sparse_seq: int = -1
+    spaces: tuple[SpaceState, ...] = ()
 
 
 def derived_folder(folder: Path, version: Version) -> Path:
@@ -60,13 +69,8 @@ def read_state(folder: Path) -> IndexState:
 
 def rebuilt(folder: Path, collection: str) -> IndexState:
     """The state from which all indexes of a catalog are rebuilt, in folders that are not there yet."""
-    dense, lexical, sparse = (_next_folder(folder, name) for name in ("dense", "lexical", "sparse"))
+    dense, lexical, sparse = (next_folder(folder, name) for name in ("dense", "lexical", "sparse"))
     return IndexState(collection, dense=dense, lexical=lexical, sparse=sparse)
-
-
-def _next_folder(folder: Path, name: str) -> str:
-    numbers = [path.name.rpartition("-")[2] for path in folder.glob(f"{name}-*")]
-    return f"{name}-{max((int(n) for n in numbers if n.isdecimal()), default=0) + 1:04d}"
 
 
 def write_state(folder: Path, state: IndexState) -> None:
@@ -96,7 +100,7 @@ def open_indexes(
     state: IndexState,
     version: Version,
     *,
-    rows: RowSource,
+    rows: CatalogRows,
     in_memory: tuple[WritableIndexes, IndexState] | None,
 ) -> tuple[WritableIndexes, IndexState]:
     """The current indexes: kept as they are in memory where they are the same, else from disk; empty where damaged."""
@@ -108,10 +112,10 @@ def open_indexes(
         unsaved = unmapped = 0
         try:
             with index_faults(folder):
-                dense, dense_at = _dense_from(folder, state, version, rows=rows)
+                dense, dense_at = load_saved(folder, state.dense, state.dense_seq, version=version, rows=rows)
             state = replace(state, dense_seq=dense_at if state.dense_seq >= 0 else -1)
         except IndexDamaged:
-            state = replace(state, dense=_next_folder(folder, "dense"), dense_seq=-1)
+            state = replace(state, dense=next_folder(folder, "dense"), dense_seq=-1)
             dense, dense_at = new_index(version, rows), 0
     try:
         with index_faults(folder):
@@ -121,11 +125,13 @@ def open_indexes(
             else:
                 lexical = _lexical_from(folder, state, language)
     except IndexDamaged:
-        state = replace(state, lexical=_next_folder(folder, "lexical"))
+        state = replace(state, lexical=next_folder(folder, "lexical"))
         lexical = LexicalIndex.create(folder / state.lexical, LexicalSettings(language=language))
     sparse, sparse_at, state = _open_sparse(folder, state, version, in_memory=in_memory)
+    held = ((), ()) if live is None else (live.spaces, known.spaces)
+    spaces, states = open_spaces(folder, state.spaces, version, rows=rows, in_memory=held)
     opened = WritableIndexes(dense, dense_at, lexical, lexical.stamp, unsaved, unmapped, sparse, sparse_at)
-    return opened, state
+    return replace(opened, spaces=spaces), replace(state, spaces=states)
 
 
 def _open_sparse(
@@ -143,25 +149,26 @@ def _open_sparse(
             index, at = _sparse_from(folder, state, version.sparse.space)
         return index, at, replace(state, sparse_seq=at)
     except IndexDamaged:
-        state = replace(state, sparse=_next_folder(folder, "sparse"), sparse_seq=-1)
+        state = replace(state, sparse=next_folder(folder, "sparse"), sparse_seq=-1)
         return SparseIndex(version.sparse.space), 0, state
 
 
-def open_read_only(folder: Path, state: IndexState, version: Version, *, rows: RowSource) -> WritableIndexes | None:
+def open_read_only(folder: Path, state: IndexState, version: Version, *, rows: CatalogRows) -> WritableIndexes | None:
     """The current indexes on disk, for searching only; None where one is missing or being replaced."""
     try:
         with index_faults(folder):
-            dense, at = _dense_from(folder, state, version, rows=rows)
+            dense, at = load_saved(folder, state.dense, state.dense_seq, version=version, rows=rows)
+            spaces = read_spaces(folder, state.spaces, version, rows=rows)
             lexical = _lexical_from(folder, state, version.retrieval.language)
             own = version.sparse
             sparse, sparse_at = (None, 0) if own is None else _sparse_from(folder, state, own.space)
     except IndexDamaged:
         return None
-    return WritableIndexes(dense, at, lexical, lexical.stamp, sparse=sparse, sparse_at=sparse_at)
+    return WritableIndexes(dense, at, lexical, lexical.stamp, sparse=sparse, sparse_at=sparse_at, spaces=spaces)
 
 
 def save_indexes(
-    folder: Path, live: WritableIndexes, state: IndexState, *, version: Version, rows: RowSource
+    folder: Path, live: WritableIndexes, state: IndexState, *, version: Version, rows: CatalogRows
 ) -> tuple[WritableIndexes, IndexState]:
     """Save vectors that are not read from the catalog, record that in the state file, and delete other folders."""
     own_file = is_saved(live.dense)
@@ -171,9 +178,12 @@ def save_indexes(
     if live.sparse is not None:
         live.sparse.save(folder / state.sparse, stamp=live.sparse_at)
         state = replace(state, sparse_seq=live.sparse_at)
+    spaces, states = save_spaces(folder, live.spaces, state.spaces, hold=SAVE_VECTORS)
+    live, state = replace(live, spaces=spaces), replace(state, spaces=states)
     write_state(folder, state)
+    of_spaces = (each.folder for each in states if each.seq >= 0)
+    kept = {state.dense if own_file else "", state.lexical, state.sparse, *of_spaces}
     for path in folder.iterdir():
-        kept = (state.dense if own_file else "", state.lexical, state.sparse)
         if path.is_dir() and path.name not in kept:
             shutil.rmtree(path, ignore_errors=True)
     live = replace(live, unsaved=0)
@@ -181,18 +191,6 @@ def save_indexes(
         dense = reopened(live.dense, folder / state.dense, version, rows=rows)
         live = replace(live, dense=dense, unmapped=0)
     return live, state
-
-
-def _dense_from(folder: Path, state: IndexState, version: Version, *, rows: RowSource) -> tuple[VectorIndex, int]:
-    """The saved vector index and its journal position; an empty one where none is on disk. Raises IndexDamaged."""
-    if state.dense and state.dense_seq < 0:
-        return new_index(version, rows), 0
-    if not state.dense:
-        raise IndexDamaged("no vector index yet", expected="a saved index", hint="build it")
-    index, stamp = load_index(folder / state.dense, version, rows)
-    if stamp == 0 and len(index):
-        raise IndexDamaged("half a vector index", expected="a whole one", hint="build it")
-    return index, stamp
 
 
 def _sparse_from(folder: Path, state: IndexState, space: Space) -> tuple[SparseIndex, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from sqlalchemy import Connection
 
 from gnomon.collection.catalog import queries
 from gnomon.collection.catalog.versions import Version
+from gnomon.collection.indexes.catalog_rows import CatalogRows
+from gnomon.collection.indexes.space_indexes import SpaceIndex
 from gnomon.collection.indexes.store_index import StoreIndex
 from gnomon.collection.indexes.vector_index import VectorIndex, lost_items, reopened
 from gnomon.core.contracts import Array
@@ -21,7 +23,6 @@ from gnomon.core.vectors import Vectors
 from gnomon.index.lexical import LexicalIndex
 from gnomon.index.memory import require_memory
 from gnomon.index.scan import ScanIndex
-from gnomon.index.segments import RowSource
 from gnomon.index.sparse import SparseIndex
 
 BLOCK = 8192
@@ -122,7 +123,8 @@ class WritableIndexes:
     """The indexes that are written to, and the journal position that each is at; `sparse` where the version has one.
 
     Where its vectors are in a `store`, `dense` stays empty, and `dense_at` is the store's position. `unsaved` counts
-    changes since the vectors were last saved, `unmapped` vectors that are held in memory.
+    changes since the vectors were last saved, `unmapped` vectors that are held in memory. `spaces` are the indexes of
+    further spaces.
     """
 
     dense: VectorIndex
@@ -134,6 +136,7 @@ class WritableIndexes:
     sparse: SparseIndex | None = None
     sparse_at: int = 0
     store: StoreIndex | None = None
+    spaces: tuple[SpaceIndex, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -146,17 +149,21 @@ class ChangeSource:
     connection: Connection
     version: Version
     priority: SearchPriority
-    rows: RowSource
+    rows: CatalogRows
     whole: bool = False
     """Whether a store is waited for, and its metadata brought up to the types that fields have now."""
 
 
-def apply_changes(source: ChangeSource, live: WritableIndexes, folder: Path, *, upto: int) -> WritableIndexes:
+def apply_changes(
+    source: ChangeSource, live: WritableIndexes, folder: Path, *, upto: int, folders: Sequence[Path]
+) -> WritableIndexes:
     """Apply all changes up to a journal position to all indexes; the keyword index is committed.
 
-    `folder` is the vector index's. Raises InvalidInput when the vectors would not fit into memory.
+    `folder` is the vector index's, `folders` are those of further spaces. Raises InvalidInput when the vectors would
+    not fit into memory.
     """
     live = apply_sparse_changes(source, apply_dense_changes(source, live, folder, upto=upto), upto=upto)
+    live = apply_space_changes(source, live, folders, upto=upto)
     removed, added = _changes(source, live.lexical_at, upto, is_empty=not len(live.lexical))
     if len(removed):
         live.lexical.remove(removed)
@@ -171,12 +178,33 @@ def apply_dense_changes(source: ChangeSource, live: WritableIndexes, folder: Pat
     """Apply all changes up to a journal position to the vector index alone, or to the store that is in its place."""
     if live.store is not None:
         return replace(live, dense_at=live.store.follow(source.connection, upto=upto, whole=source.whole))
-    removed, added = _changes(source, live.dense_at, upto, is_empty=not len(live.dense))
+    own = SpaceIndex(source.version, source.rows, live.dense, live.dense_at, live.unmapped)
+    own, changes = _followed(source, own, folder, upto=upto)
+    unsaved = live.unsaved + changes
+    return replace(live, dense=own.index, dense_at=upto, unsaved=unsaved, unmapped=own.unmapped)
+
+
+def apply_space_changes(
+    source: ChangeSource, live: WritableIndexes, folders: Sequence[Path], *, upto: int
+) -> WritableIndexes:
+    """Apply all changes up to a journal position to the vector index of each further space."""
+    spaces, most = [], 0
+    for own, folder in zip(live.spaces, folders, strict=True):
+        followed, changes = _followed(source, own, folder, upto=upto)
+        spaces.append(followed)
+        most = max(most, changes)
+    return replace(live, spaces=tuple(spaces), unsaved=max(live.unsaved, most))
+
+
+def _followed(source: ChangeSource, own: SpaceIndex, folder: Path, *, upto: int) -> tuple[SpaceIndex, int]:
+    """A vector index with all changes up to a journal position, and how many these were."""
+    source = replace(source, version=own.version, rows=own.rows)
+    dense, unmapped = own.index, own.unmapped
+    removed, added = _changes(source, own.at, upto, is_empty=not len(dense))
     if len(removed):
-        live.dense.remove(removed)
-    if lost_items(live.dense):
-        added = np.union1d(added, _lacking(source, live.dense, upto))
-    dense, unmapped = live.dense, live.unmapped
+        dense.remove(removed)
+    if lost_items(dense):
+        added = np.union1d(added, _lacking(source, dense, upto))
     if len(added) > BLOCK:
         _require_room(dense, len(added))
     for ids, vectors in _vector_blocks(source, added, is_empty=not len(dense)):
@@ -184,12 +212,11 @@ def apply_dense_changes(source: ChangeSource, live: WritableIndexes, folder: Pat
         unmapped += len(vectors.data)
         if unmapped > SAVE_VECTORS:
             # Stamped with the old position: after a crash the same changes go in once more.
-            dense.save(folder, stamp=live.dense_at)
-            dense, unmapped = reopened(dense, folder, source.version, rows=source.rows), 0
+            dense.save(folder, stamp=own.at)
+            dense, unmapped = reopened(dense, folder, own.version, rows=own.rows), 0
     if isinstance(dense, ScanIndex):
         dense.lost = 0
-    changes = live.unsaved + len(removed) + len(added)
-    return replace(live, dense=dense, dense_at=upto, unsaved=changes, unmapped=unmapped)
+    return replace(own, index=dense, at=upto, unmapped=unmapped), len(removed) + len(added)
 
 
 def apply_sparse_changes(source: ChangeSource, live: WritableIndexes, *, upto: int) -> WritableIndexes:

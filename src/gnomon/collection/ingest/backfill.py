@@ -49,7 +49,8 @@ class BackfillProgress:
     @property
     def event(self) -> Progress:
         """The same as an event; the texts and tokens embedded so far are its metrics."""
-        embedded = {"texts": self.embedding.embedded, "tokens": self.embedding.tokens, "USD": self.embedding.usage.cost}
+        done = self.embedding
+        embedded = {"texts": done.embedded + done.further, "tokens": done.tokens, "USD": done.usage.cost}
         return Progress("backfilling", self.documents, self.documents + self.behind, "document", metrics=embedded)
 
     def plus(self, later: BackfillProgress) -> BackfillProgress:
@@ -184,11 +185,17 @@ class Backfill:
             started = time.perf_counter()
             if self._options.should_stop():
                 break
-        if embedded.embedded + embedded.cached < len(stored) + len(new_chunks):
+        hashes = [*batch.chunks.values(), *(chunk.text_hash for chunk in new_chunks)]
+        if embedded.embedded + embedded.cached < len(hashes) or (self._options.should_stop() and self._lacks(hashes)):
             self.progress = replace(self.progress, stopped=True)
             return False
         self.progress = before.plus(BackfillProgress(embedding=embedded, behind=batch.behind))
         return True
+
+    def _lacks(self, hashes: Sequence[bytes]) -> bool:
+        """Whether one of the spaces lacks vectors of these texts."""
+        with self._catalog.read() as connection:
+            return bool(lacking(connection, self._version, hashes))
 
     def _write(self, batch: _Batch, new_chunks: dict[int, list[Chunk]]) -> bool:
         """Insert the chunks of documents that are still there, and raise the watermark. Raises _VectorMissing."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -38,7 +38,7 @@ SLICE_TEXTS = 256
 class EmbeddingCounts:
     """What an embedding pass did: numbers of texts, tokens of those embedded, and seconds in the encoder.
 
-    `usage` is what a server counted and charged for them.
+    `usage` is what a server counted and charged for them. `further` are texts embedded in further spaces.
     """
 
     embedded: int = 0
@@ -47,6 +47,7 @@ class EmbeddingCounts:
     tokens: int = 0
     seconds: float = 0.0
     usage: Usage = field(default_factory=Usage)
+    further: int = 0
 
     def __add__(self, other: EmbeddingCounts) -> EmbeddingCounts:
         return EmbeddingCounts(
@@ -56,6 +57,7 @@ class EmbeddingCounts:
             self.tokens + other.tokens,
             self.seconds + other.seconds,
             self.usage + other.usage,
+            self.further + other.further,
         )
 
 
@@ -87,6 +89,8 @@ def embed_slices(
 ) -> Iterator[EmbeddingCounts]:
     """The same in steps: first what the cache had, if anything, then each slice or batch as it is committed.
 
+    The vectors of further spaces come after those of the first; of their texts only what is spent is counted.
+
     Raises what the encoder raises, and CostLimitReached: what was committed before is kept.
     """
     options = options or EmbedOptions()
@@ -106,6 +110,9 @@ def embed_slices(
         for block in in_blocks(todo, options.slice_texts):
             yield _embed_slice(catalog, target, block)
     yield from _weigh_slices(catalog, target, by_hash, slice_texts=options.slice_texts)
+    for other in target.beside:
+        for part in embed_slices(catalog, other, list(by_hash.values()), options=options):
+            yield replace(part, embedded=0, cached=0, further=part.further + part.embedded)
 
 
 def _weigh_slices(
@@ -203,7 +210,8 @@ class Target:
     """A version with the chunker and the encoder that make its chunks and vectors.
 
     `ledger` counts what a server charges. `own_tokenizer`: the tokens of its chunks are counted by the encoder's own
-    tokenizer, not by another model's. `sparse` is the encoder of the version's sparse space, where it has one.
+    tokenizer, not by another model's. `sparse` is the encoder of the version's sparse space, where it has one; `beside`
+    are the targets of its further spaces.
     """
 
     version: Version
@@ -212,6 +220,7 @@ class Target:
     ledger: SpendingLedger
     own_tokenizer: bool = True
     sparse: SparseTextEncoder | None = None
+    beside: tuple[Target, ...] = ()
 
     @property
     def lot(self) -> Lot:

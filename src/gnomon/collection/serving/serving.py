@@ -20,7 +20,8 @@ from gnomon.collection.catalog.versions import Version
 from gnomon.collection.indexes.sync import BackgroundWorker
 from gnomon.collection.ingest.writer import Target, Writer
 from gnomon.collection.reports import Problem
-from gnomon.collection.serving.snapshot import EncoderRegistry, ServedVersion, Snapshot
+from gnomon.collection.serving.encoders import EncoderRegistry
+from gnomon.collection.serving.snapshot import ServedVersion, Snapshot
 from gnomon.core.budget import Budget
 from gnomon.core.errors import CollectionBusy, GnomonError, ServerUnreachable, StoreChanged
 from gnomon.core.forking import fork_aware, leak

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Int
@@ -103,9 +103,11 @@ class DualIndexRetriever:
         return self._kb.hits(query, ranking, k=k, by=by, collapse=collapse)
 
     def _retriever(self, snapshot: Snapshot) -> Retriever:
-        settings = replace(self._version.retrieval, rocchio=None, neighbours=None, rerank=None, sparse=None)
-        if self._version.retrieval.sparse is not None:  # its passages have no sparse vectors yet
-            settings = replace(settings, fuse=replace(settings.fuse, weights=None))
+        own = self._version.retrieval
+        # Its passages have no vectors yet in further spaces, sparse or dense.
+        fuse = replace(own.fuse, weights=None) if own.sparse is not None or own.spaces else own.fuse
+        off: dict[str, Any] = {"rocchio": None, "neighbours": None, "rerank": None, "sparse": None, "spaces": ()}
+        settings = replace(own, fuse=fuse, **off)
         words = build_retriever(
             "lexical",
             settings,
