@@ -83,6 +83,15 @@ Sparse = Annotated[
     ),
 ]
 
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        help="A name from `gnomon models`, PROVIDER:MODEL, a hub id or a folder; given again, a further model, whose "
+        "ranking is fused with the first one's.",
+        metavar="MODEL",
+    ),
+]
 Into = Annotated[
     Place,
     typer.Option(
@@ -108,14 +117,7 @@ def index(
         list[str], typer.Argument(help="Files and folders, also s3://BUCKET/FOLDER and others.", metavar="PATH")
     ],
     into: Into,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A name from `gnomon models`, PROVIDER:MODEL, a hub id or a folder; given again, a further model, "
-            "whose ranking is fused with the first one's.",
-            metavar="MODEL",
-        ),
-    ] = None,
+    model: Models = None,
     *,
     second_stage: SecondStage = False,
     dim: Dim = None,

@@ -230,8 +230,8 @@ def _require_change(change: Change) -> None:
     if change == Change():
         raise InvalidInput(
             "nothing that is to change",
-            expected="one or more of --to MODEL, --chunk-tokens N, --dim N, --vector-type TYPE, --store ADDRESS and "
-            "--set NAME=VALUE",
+            expected="one or more of --to MODEL, --add-model MODEL, --remove-model MODEL, --chunk-tokens N, --dim N, "
+            "--vector-type TYPE, --store ADDRESS and --set NAME=VALUE",
             hint="gnomon models lists models; --status shows how a migration stands",
         )
 

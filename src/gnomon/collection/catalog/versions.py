@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
 from gnomon.collection.catalog import schema
 from gnomon.collection.catalog.dialect import upsert
@@ -91,8 +91,8 @@ class Version:
     def in_space(self, model: SpaceModel) -> Version:
         """This version as if a further space were its only one: the same chunks, searched by meaning."""
         alone = RetrievalSettings("dense", index=self.retrieval.index, language=self.retrieval.language)
-        other = {"space_id": model.space_id, "space": model.space, "model": model.model}
-        return replace(self, **other, retrieval=alone, sparse=None, spaces=())
+        own = replace(self, space_id=model.space_id, space=model.space, model=model.model)
+        return replace(own, retrieval=alone, sparse=None, spaces=())
 
     @property
     def name(self) -> str:
@@ -246,7 +246,8 @@ def _read(connection: Connection, *which: ColumnElement[bool]) -> list[Version]:
     )
     rows = connection.execute(wanted).all()
     searched = [RetrievalSettings.from_json(json.loads(row.retrieval)) for row in rows]
-    further = {one.fingerprint for each in searched for one in (*each.spaces, *([each.sparse] if each.sparse else []))}
+    further = {one.fingerprint for each in searched for one in each.spaces}
+    further |= {each.sparse.fingerprint for each in searched if each.sparse is not None}
     models: dict[str, SpaceModel] = {}
     if further:
         found = connection.execute(select(s.fingerprint, s.id, s.space, s.model).where(s.fingerprint.in_(further)))
@@ -254,7 +255,7 @@ def _read(connection: Connection, *which: ColumnElement[bool]) -> list[Version]:
     return [_version(row, retrieval, models) for row, retrieval in zip(rows, searched, strict=True)]
 
 
-def _version(row: Row[Any], retrieval: RetrievalSettings, models: Mapping[str, SpaceModel]) -> Version:
+def _version(row: Any, retrieval: RetrievalSettings, models: Mapping[str, SpaceModel]) -> Version:
     settings = json.loads(row.settings)
     tokenizer, overhead = settings.pop("tokenizer", None), settings.pop("overhead", 0)
     lacking = next((one for one in retrieval.spaces if one.fingerprint not in models), None)

@@ -15,6 +15,7 @@ import numpy as np
 from gnomon.collection.catalog import queries, vector_cache
 from gnomon.collection.catalog.connection import Catalog
 from gnomon.collection.catalog.versions import Version
+from gnomon.collection.serving.encoders import EncoderPool
 from gnomon.collection.settings import RetrievalSettings
 from gnomon.core.contracts import Array, Encoder
 from gnomon.core.errors import InvalidInput, TruncatedText
@@ -72,8 +73,8 @@ class SecondStageVectors:
     Where the catalog is read-only the latest 20,000 are held in memory instead. Thread-safe.
     """
 
-    def __init__(self, catalog: Catalog, version: Version, open_encoder: Callable[[], Encoder]) -> None:
-        self._catalog, self._version, self._open = catalog, version, open_encoder
+    def __init__(self, catalog: Catalog, version: Version, pool: EncoderPool) -> None:
+        self._catalog, self._version, self._pool = catalog, version, pool
         self._held: OrderedDict[int, Array] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -101,7 +102,7 @@ class SecondStageVectors:
             texts = {chunk.text_hash: chunk.embed_text for chunk in queries.chunks_of(connection, list(keys))}
         made = dict(zip(there.tolist(), vectors.data, strict=True)) | held
         if texts:
-            own = self._open().encode(list(texts.values()), role="document")
+            own = self._pool.encoder.encode(list(texts.values()), role="document")
             rows = dict(zip(texts, own.data, strict=True))
             fresh = {at: rows[key] for at, key in keys.items()}
             self._keep(fresh, list(texts), own)

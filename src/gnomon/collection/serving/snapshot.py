@@ -75,9 +75,7 @@ class ServedVersion:
         self._views = tuple(version.in_space(model) for model in version.spaces)
         self.spaces = tuple(EncoderPool(models.opener(view)) for view in self._views)
         pairs = zip(self._views, self.spaces, strict=True)
-        self.second_stages = tuple(
-            SecondStageVectors(catalog, view, lambda own=own: own.encoder) for view, own in pairs
-        )
+        self.second_stages = tuple(SecondStageVectors(catalog, view, pool) for view, pool in pairs)
         self._target: Target | None = None
         self._check_at = 0.0
         self._mutex = threading.Lock()
@@ -213,16 +211,8 @@ class Snapshot:
         sparse = None
         if mode == "sparse" or (mode == "hybrid" and self.version.sparse is not None):
             sparse = self.served.sparse.encoder
-        if model is not None and (count := self.indexes.left_out):
-            place = self.served.catalog.address
-            warnings.warn(
-                f"{count:,} passages of {place} are found by their words only: "
-                f"their stored vectors are damaged; embed them again: gnomon doctor {shlex.quote(place)} --fix",
-                DamagedPassages,
-                stacklevel=2,
-            )
-
         if model is not None:
+            self._warn_of_damage()
             self._warn_of_lag()
         rounded = self._vector_type
         if model is not None and rounded is not None:
@@ -257,6 +247,16 @@ class Snapshot:
             return None
         condition, revision = self.served.filters.typed(where)
         return FilteredStore(index, condition, allowed) if index.can_filter(condition, revision) else None
+
+    def _warn_of_damage(self) -> None:
+        if count := self.indexes.left_out:
+            place = self.served.catalog.address
+            warnings.warn(
+                f"{count:,} passages of {place} are found by their words only: "
+                f"their stored vectors are damaged; embed them again: gnomon doctor {shlex.quote(place)} --fix",
+                DamagedPassages,
+                stacklevel=3,
+            )
 
     def _warn_of_lag(self) -> None:
         view = self.indexes
