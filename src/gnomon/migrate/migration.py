@@ -6,7 +6,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -142,7 +142,7 @@ def run_migration(
     first = Migration(
         collection=kb.internals.address,
         run=run_id or uuid.uuid4().hex,
-        change=asdict(change),
+        change=to_plain(change),
         settings=settings.to_json(),
         pid=os.getpid(),
         started=timestamp(),

@@ -10,13 +10,14 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gnomon.collection.address import PostgresAddress, collection_address
 from gnomon.core.errors import GnomonError
 from gnomon.core.files import exists, storage_errors
 from gnomon.core.renamed import renamed_argument
+from gnomon.core.serialize import to_plain
 from gnomon.migrate.change import Change, model_reference
 from gnomon.migrate.migration import MigrateSettings
 from gnomon.migrate.state import (
@@ -61,7 +62,7 @@ def start(
         raise busy_error(place)
     change = replace(change, to=None if change.to is None else model_reference(change.to))
     run = uuid.uuid4().hex
-    job = {"change": asdict(change), "settings": settings.with_absolute_paths().to_json(), "run": run}
+    job = {"change": to_plain(change), "settings": settings.with_absolute_paths().to_json(), "run": run}
     threads = str(throttle_for(settings.cpu_share).threads)
     secret = address.environment() if isinstance(address, PostgresAddress) else {}
     environment = {**os.environ, **secret, "OMP_NUM_THREADS": threads, "RAYON_NUM_THREADS": threads}

@@ -14,6 +14,7 @@ from gnomon.collection.opening import open_collection
 from gnomon.collection.settings import CollectionSettings
 from gnomon.core.errors import CollectionBusy, GnomonError
 from gnomon.core.progress import messages_to
+from gnomon.core.serialize import from_plain
 from gnomon.migrate.change import Change
 from gnomon.migrate.migration import MigrateSettings, run_migration
 from gnomon.migrate.process import EXIT_BUSY
@@ -34,7 +35,7 @@ def main(arguments: list[str]) -> int:
     log = _Log()
     try:
         with open_collection(place, create=False, settings=opened, progress=messages_to(log.write)) as kb:
-            change, progress = Change(**job["change"]), messages_to(log.write)
+            change, progress = from_plain(Change, job["change"]), messages_to(log.write)
             run_migration(kb, change, settings, run_id=job["run"], on_state=log.write_stage, progress=progress)
     except CollectionBusy as error:
         log.write(str(error))
