@@ -1,31 +1,23 @@
 """Rows to distil a search into a cross-encoder: a question, five documents, and what a teacher says of them.
 
-The teacher is the bi-encoder, late interaction and, half as much, BM25's ranks, over BM25's first 100 and the
-right documents; each in standard deviations from its mean over these. Being right is worth 1 more.
+The teacher is the bi-encoder, late interaction and, half as much, BM25's ranks, over the candidates that BM25 and the
+bi-encoder find and the right documents: what `gnomon mine --teacher bi --teacher late --teacher bm25=0.5` does.
 """
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from jaxtyping import Float
-
-from gnomon.core.similarity import maxsim
-from gnomon.encode import load_encoder
-from gnomon.train.data.source import DataSourceSettings
-from gnomon.train.evaluation import DevSet, bm25_candidates, open_dev_set
-
-NEAR, FAR = 2, 2
-"""Wrong documents a row: of the teacher's first 15 of BM25's, and of the others."""
-NEAREST = 15
-RIGHT, WORDS = 1.0, 0.5
-Scores = Float[np.ndarray, " documents"]
+from gnomon.train.data import DataSourceSettings, open_source
+from gnomon.train.data.beir import corpus_texts
+from gnomon.train.mining.queries import TaughtQuery
+from gnomon.train.mining.search import TextPool
+from gnomon.train.mining.teach import TeacherPlaces, mine_with_teacher, open_teacher, queries_of
+from gnomon.train.mining.teacher_rows import TeacherSettings
 
 
 @dataclass(frozen=True)
@@ -43,73 +35,32 @@ class Asked:
 
 def taught(sets: Sequence[Asked], folder: Path) -> list[dict[str, Any]]:
     """Sources of rows, written to `folder`, where the bi-encoder and late interaction lie too; once."""
-    drawn = random.Random(0)
     paths = [folder / f"{one.source['name']}-taught.jsonl" for one in sets]
-    if not all(path.is_file() for path in paths):
-        for one, path in zip(sets, paths, strict=True):
-            rows = _rows(one, folder, drawn)
-            drawn.shuffle(rows)
-            path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    for one, path in zip(sets, paths, strict=True):
+        if not path.is_file():
+            lines = [line for part in _mined(one, folder) for line in part.read_text("utf-8").splitlines(True)]
+            random.Random(0).shuffle(lines)
+            path.write_text("".join(lines), encoding="utf-8")
     return [{"path": str(p), "name": one.source["name"]} for p, one in zip(paths, sets, strict=True)]
 
 
-def _rows(one: Asked, folder: Path, drawn: random.Random) -> list[dict[str, Any]]:
-    dev = open_dev_set(DataSourceSettings(**one.source))
-    first = bm25_candidates(dev)
-    wanted = {query: sorted({*names, *dev.relevant[query]}) for query, names in first.items()}
-    models = [_nearness(dev, wanted, folder / "bi"), _nearness(dev, wanted, folder / "late")]
-    labelled = len(wanted) if one.labelled is None else one.labelled
-    rows = []
-    for number, (query, names) in enumerate(wanted.items()):
-        if len(first[query]) < NEAREST + 10:
-            continue
-        words = _by_words(names, first[query])
-        total = (sum(_spread(model[query]) for model in models) + WORDS * _spread(words)) / (2 + WORDS)
-        scores = dict(zip(names, total.tolist(), strict=True))
-        right = sorted(dev.relevant[query]) if number < labelled else []
-        for _ in range(one.draws if right else one.unlabelled):
-            some = _some(first[query], right, scores, drawn=drawn)
-            values = [scores[name] for name in some]
-            if right:
-                values[0] += RIGHT
-            texts = [dev.documents[name] for name in some]
-            row = {"query": dev.queries[query], "positives": texts}
-            rows.append({**row, "scores": [round(value, 4) for value in values]})
-    return rows
-
-
-def _some(
-    first: Sequence[str], right: Sequence[str], scores: Mapping[str, float], *, drawn: random.Random
-) -> list[str]:
-    order = [name for name in sorted(first, key=lambda name: -scores[name]) if name not in right]
-    near, far = order[:NEAREST], order[NEAREST:]
-    best = drawn.choice(right) if right else near.pop(0)
-    return [best, *drawn.sample(near, NEAR), *drawn.sample(far, FAR)]
-
-
-def _nearness(dev: DevSet, wanted: Mapping[str, Sequence[str]], model: Path) -> dict[str, Scores]:
-    """A model's scores of each question's documents."""
-    encoder = load_encoder(model)
-    names = sorted({name for own in wanted.values() for name in own})
-    at = {name: row for row, name in enumerate(names)}
-    documents = encoder.encode([dev.documents[name] for name in names], role="document")
-    queries = encoder.encode(list(dev.queries.values()), role="query")
-    rows = {query: row for row, query in enumerate(dev.queries)}
-    found = {}
-    for query, own in wanted.items():
-        asked, of = queries.take([rows[query]]), documents.take([at[name] for name in own])
-        if encoder.space.similarity == "maxsim":
-            starts = of.starts if of.starts is not None else np.arange(len(of.data))
-            found[query] = np.asarray(maxsim(asked.data, of.data, starts))
-        else:
-            found[query] = np.asarray(of.data @ asked.data[0])
-    return found
-
-
-def _by_words(names: Sequence[str], first: Sequence[str]) -> Scores:
-    places = {name: place for place, name in enumerate(first)}
-    return np.array([-places.get(name, len(first)) for name in names], dtype=np.float64)
-
-
-def _spread(scores: Scores) -> Scores:
-    return np.asarray((scores - scores.mean()) / max(float(scores.std()), 1e-6))
+def _mined(one: Asked, folder: Path) -> list[Path]:
+    """Rows of the questions with their answers, and of those without."""
+    pool = TextPool()
+    pool.add_all(corpus_texts(Path(one.source["path"])))
+    queries = queries_of(open_source(DataSourceSettings(**one.source)), pool)
+    labelled = len(queries) if one.labelled is None else one.labelled
+    blind: list[TaughtQuery] = [replace(query, answers=()) for query in queries[labelled:]]
+    places = TeacherPlaces(folder / "teacher")
+    written: list[Path] = []
+    teachers = [
+        open_teacher(str(folder / "bi"), places=places),
+        open_teacher(str(folder / "late"), places=places),
+        open_teacher("bm25", 0.5, places=places),
+    ]
+    for part, draws in ((queries[:labelled], one.draws), (blind, one.unlabelled)):
+        if part and draws:
+            out = folder / f"{one.source['name']}-{len(written)}.jsonl"
+            mine_with_teacher(part, pool.texts, teachers, settings=TeacherSettings(draws=draws)).write(out)
+            written.append(out)
+    return written

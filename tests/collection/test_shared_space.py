@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 
 from gnomon.collection import Collection
+from gnomon.collection.catalog.canaries import SERVER_CANARIES
+from gnomon.collection.serving.shared_space import require_shared_space
 from gnomon.collection.settings import QueryEncoderSettings
+from gnomon.core.contracts import Role
 from gnomon.core.errors import InvalidInput, SpaceMismatch
 from gnomon.core.similarity import normalise
 from gnomon.core.space import Space
+from gnomon.core.vectors import Vectors
 from gnomon.migrate import MigrateSettings, migrate
+from gnomon.testing import HashEncoder
 from support.metered_encoder import MeteredHashEncoder
 
 ON_BOTH = True
@@ -65,6 +70,24 @@ def test_queries_go_to_the_other_model(opened: Callable[..., Collection]) -> Non
     assert searched_by(kb, large, lite) == (1, 0)
     models = {(each.model, each.role) for each in kb.status().spent}
     assert models >= {("hash-64", "document"), ("hash-64", "query"), ("lite-hash-64", "query")}
+
+
+@pytest.mark.parametrize(("own", "is_shared"), [(16, True), (8, True), (7, False)])
+def test_a_student_need_not_know_all_languages_of_the_test(own: int, is_shared: bool) -> None:
+    class Student(HashEncoder):
+        """Its teacher's vectors of so many of the texts; it has not seen what the others are about."""
+
+        def encode(self, texts: Sequence[str], *, role: Role) -> Vectors:
+            known, unknown = super().encode(texts, role=role), HashEncoder(64, salt="x").encode(texts, role=role)
+            at = [text for _, text in SERVER_CANARIES].index
+            rows = [(known if at(text) < own else unknown).data[n] for n, text in enumerate(texts)]
+            return Vectors(np.stack(rows), self.space)
+
+    if is_shared:
+        require_shared_space(HashEncoder(64), Student(64))
+        return
+    with pytest.raises(SpaceMismatch, match=r"of 16 texts \d are nearest to themselves"):
+        require_shared_space(HashEncoder(64), Student(64))
 
 
 def test_a_claim_that_does_not_hold_is_refused(opened: Callable[..., Collection]) -> None:
