@@ -18,16 +18,17 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from gnomon.evaluate.sequential import Interval, betting_interval
+from gnomon.evaluate.sequential import Bets, Interval, betting_interval
 
 Vector = Float[np.ndarray, " n"]
 PairVector = Float[np.ndarray, " pairs"]
-_FLOOR = 0.2
+_FLOOR = 0.15
 """Share of each probability that goes by the weight alone: no passage is ever out of reach."""
-_SMOOTHING = 5.0
+_SMOOTHING = 10.0
 """Judgments that a part of the model is worth before it has seen any."""
-_FIRST_RATE, _SQUARES = 0.3, 0.75
-"""Before any judgment: the mean grade of a passage ranked first, and squared grades as a share of grades."""
+_FIRST_RATE, _FALL, _SQUARES = 0.3, 1.5, 0.75
+"""Before any judgment: the mean grade of a passage ranked first, the power of the rank by which it falls, and squared
+grades as a share of grades."""
 _LEAST_VARIANCE = 1e-4
 _FITTED_EACH, _GROWTH = 20, 0.05
 _FIRST_FORECAST = 10
@@ -168,19 +169,24 @@ class ActiveSample:
 
     def estimate(self, pair: int, *, alpha: float = 0.05) -> DifferenceEstimate:
         """What the draws show of a pair's difference, with a confidence sequence of level 1 - alpha."""
-        low, high = self.limits(pair)
-        used = [draw.variances[pair] > 0 for draw in self.draws]
-        if not any(used):
-            return DifferenceEstimate((low + high) / 2 if low < high else low, (low, high), 0.0)
-        values = np.array([value[pair] for value in self.values])[used]
-        variances = np.array([draw.variances[pair] for draw in self.draws])[used]
-        reaches = np.array([draw.reaches[pair] for draw in self.draws])[used]
-        centres = np.array([self._known[draw.seen][pair] + self._guess[draw.seen][pair] for draw in self.draws])[used]
-        bottom, top = betting_interval(
-            values, variances=variances, centres=centres, reaches=reaches, limits=(low, high), alpha=alpha
+        limits, bets = self.limits(pair), self.bets(pair)
+        if len(bets.values) == 0:
+            return DifferenceEstimate((limits[0] + limits[1]) / 2, limits, 0.0)
+        bottom, top = betting_interval(bets, limits=limits, alpha=alpha)
+        difference = float(np.average(bets.values, weights=1 / bets.variances))
+        information = float((1 / bets.variances).sum())
+        return DifferenceEstimate(min(max(difference, bottom), top), (bottom, top), information)
+
+    def bets(self, pair: int) -> Bets:
+        """The draws' estimates of a pair's difference, with what was known before each."""
+        used = [at for at, draw in enumerate(self.draws) if draw.variances[pair] > 0]
+        seen = [self.draws[at].seen for at in used]
+        return Bets(
+            np.array([self.values[at][pair] for at in used]),
+            variances=np.array([self.draws[at].variances[pair] for at in used]),
+            centres=np.array([self._known[at][pair] + self._guess[at][pair] for at in seen]),
+            reaches=np.array([self.draws[at].reaches[pair] for at in used]),
         )
-        difference = float(np.average(values, weights=1 / variances))
-        return DifferenceEstimate(min(max(difference, bottom), top), (bottom, top), float((1 / variances).sum()))
 
     def limits(self, pair: int) -> Interval:
         """Between which the difference lies whatever the grades of the passages that are left."""
@@ -241,7 +247,7 @@ def predict(
     judgments were: none, all not relevant, or some relevant. Each rate is smoothed towards the one before it. `flat`:
     the deviation of a mean that is the same everywhere, and a mean of 0.
     """
-    shape = np.full(len(pool), _FIRST_RATE) if flat else _FIRST_RATE * 2 / (pool.ranks + 1.0)
+    shape = np.full(len(pool), _FIRST_RATE) if flat else _FIRST_RATE / pool.ranks**_FALL
     shape = shape if pool.prior is None or flat else np.clip(pool.prior, 0.01, 0.99)
     found, total = float(grades[is_judged].sum()), float(shape[is_judged].sum())
     mean = shape * (found + _SMOOTHING * _FIRST_RATE) / (total + _SMOOTHING * _FIRST_RATE)

@@ -19,10 +19,11 @@ Interval = tuple[float, float]
 Series = Float[np.ndarray, " n"]
 _PRIOR = 1.0
 """Wins and losses of the beta mixture before the first outcome: 1 is uniform."""
-_BISECTIONS = 40
+_BISECTIONS = 30
 _TINY = 1e-300
 _CAP = 0.9
 """Of the greatest bet that cannot ruin the gambler."""
+_FIRST_BET = 2.7
 _RATES = np.geomspace(1 / 64, 1.0, 7)
 """Bets of the mixture, as shares of the greatest."""
 
@@ -135,73 +136,59 @@ def mean_interval(
     n, half = np.arange(len(seen)), np.full(len(seen), 0.5)
     means = (0.5 + np.concatenate([[0.0], np.cumsum(seen)[:-1]])) / (n + 1) if len(seen) else seen
     spread = (0.25 + np.concatenate([[0.0], np.cumsum((seen - means) ** 2)[:-1]])) / (n + 1) if len(seen) else seen
-    bottom, top = betting_interval(seen, variances=spread, centres=half, reaches=half, limits=(0.0, 1.0), alpha=alpha)
+    bets = Bets(seen, variances=spread, centres=half, reaches=half)
+    bottom, top = betting_interval(bets, limits=(0.0, 1.0), alpha=alpha)
     return low + bottom * (high - low), low + top * (high - low)
 
 
-def betting_interval(
-    values: Series,
-    *,
-    variances: Series,
-    centres: Series,
-    reaches: Series,
-    limits: Interval,
-    alpha: float = 0.05,
-) -> Interval:
-    """A confidence sequence, after the last value, for the mean that each value has given those before it.
+@dataclass(frozen=True)
+class Bets:
+    """Values with the same mean, each given those before it, and bets that this mean is above or below some number.
 
     What is known before each value: it lies within `reaches` of `centres`, which must be so; and `variances`, which it
     is expected to have, which decide how much is bet on it and may be wrong. So values may come from a sample that is
     drawn without replacement with changing probabilities (Shekhar, Xu, Lipton, Liang and Ramdas 2023, "Risk-limiting
-    financial audits via weighted sampling without replacement"). `limits` hold the mean in any case.
-    """
-    _require_alpha(alpha)
-    low, high = limits
-    if len(values) == 0 or low >= high:
-        return low, high
-    wealth = Wealth(values, variances, centres, reaches, alpha)
-    ends = []
-    for sign, start, beyond in ((1.0, low, high), (-1.0, high, low)):
-        if wealth.log(start, sign=sign) < wealth.limit:
-            ends.append(start)
-            continue
-        rejected, kept = start, beyond
-        for _ in range(_BISECTIONS):  # the wealth of one direction is monotone in the mean
-            middle = (rejected + kept) / 2
-            is_out = wealth.log(middle, sign=sign) >= wealth.limit
-            rejected, kept = (middle, kept) if is_out else (rejected, middle)
-        ends.append(rejected)
-    return min(ends), max(ends)
-
-
-@dataclass(frozen=True)
-class Wealth:
-    """Bets on each value that the mean is above or below some number; see `betting_interval`.
+    financial audits via weighted sampling without replacement").
 
     The best bet on a mean that is off by d is d / variance (Waudby-Smith and Ramdas 2023, section 4). What the first
-    value alone could tell apart is d = sqrt(2 log(2 / alpha) variance); multiples of it down to 1 / 64 are what some
-    4,000 values can. All are held at once, in equal parts, each below what could ruin.
+    value alone could tell apart is about 2.7 standard deviations; multiples of it down to 1 / 64 are what some 4,000
+    values can. All are held at once, in equal parts, each below what could ruin.
     """
 
     values: Series
     variances: Series
     centres: Series
     reaches: Series
-    alpha: float
 
-    @property
-    def limit(self) -> float:
-        """Log of the wealth at which a mean is rejected, in one direction of two."""
-        return math.log(2 / self.alpha)
+    def log_wealth(self, mean: float, *, sign: float) -> float:
+        """Log of the wealth of betting that the mean is above (+1) or below (-1) `mean`: monotone in `mean`.
 
-    def log(self, mean: float, *, sign: float) -> float:
-        """Log of the wealth of betting that the mean is above (+1) or below (-1) `mean`."""
+        Where that is the mean, the wealth ever reaches 1 / alpha with a probability of at most alpha.
+        """
         most = _CAP / np.maximum(self.reaches + np.abs(mean - self.centres), _TINY)
-        sizes = math.sqrt(2 * self.limit * float(self.variances[0])) / np.maximum(self.variances, _TINY)
+        sizes = _FIRST_BET * math.sqrt(float(self.variances[0])) / np.maximum(self.variances, _TINY)
         bets = np.minimum(most[:, None], sizes[:, None] * _RATES[None, :])
         gains = np.log1p(np.maximum(sign * bets * (self.values - mean)[:, None], -_CAP)).sum(axis=0)
         top = float(gains.max())
         return top + math.log(float(np.mean(np.exp(gains - top))))
+
+
+def betting_interval(bets: Bets, *, limits: Interval, alpha: float = 0.05) -> Interval:
+    """A confidence sequence, after the last value, for the mean of the values; `limits` hold the mean in any case."""
+    _require_alpha(alpha)
+    low, high = limits
+    if len(bets.values) == 0 or low >= high:
+        return low, high
+    ends = []
+    for sign, start, beyond in ((1.0, low, high), (-1.0, high, low)):
+        rejected, kept, limit = start, beyond, math.log(2 / alpha)
+        if bets.log_wealth(start, sign=sign) >= limit:
+            for _ in range(_BISECTIONS):
+                middle = (rejected + kept) / 2
+                is_out = bets.log_wealth(middle, sign=sign) >= limit
+                rejected, kept = (middle, kept) if is_out else (rejected, middle)
+        ends.append(rejected)
+    return min(ends), max(ends)
 
 
 def _require_alpha(alpha: float) -> None:
