@@ -78,7 +78,7 @@ def main() -> None:
 def runs_of(folder: Path, name: str, dataset: DataSet) -> dict[str, Run]:
     """The searches of a set by name; "two spaces" fuses MiniLM's hybrid with gte's vectors."""
     queries = dict(list(dataset.judged.items())[:QUERIES])
-    runs = {}
+    runs: dict[str, Run] = {}
     for short, model in MODELS.items():
         paths = {mode: folder / "runs" / f"{name}-{dataset.split}-{model}-{mode}.json" for mode in
                  ("dense", "hybrid", "lexical")}  # fmt: skip
