@@ -97,6 +97,7 @@ function Session({ collection, state, show, reload, open }: SessionProps) {
     if (typing) return false;
     if (key === "u") undo();
     else if (task && key === "s") grade(null);
+    else if (task?.grades === 1 && (key === "y" || key === "n")) grade(Number(key === "y"));
     else if (task && /^[0-9]$/.test(key) && Number(key) <= task.grades) grade(Number(key));
     else return false;
     return true;
@@ -162,7 +163,7 @@ function Over({ collection, state, undo }: { collection: string; state: JudgingS
           : "What they can show stands beside."}
       </p>
       <p>
-        Improve the search by them: <code>gnomon judge {collection} --export judged</code>, then{" "}
+        Improve the search by them: <code>gnomon judge {collection} --status --export judged</code>, then{" "}
         <code>gnomon adapt {collection} --judgments judged</code>
       </p>
       {undo && (
