@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from gnomon.cli import judge as command
 from gnomon.cli.main import run
 from gnomon.collection import CollectionSettings, open_collection
+from support.endpoint_server import endpoint_server, says
 from support.judged_topics import TOPICS, write_topic_model
 
 Judge = Callable[..., tuple[int, str, str]]
@@ -82,3 +84,16 @@ def test_what_cannot_be_judged_is_refused(judge: Judge) -> None:
     code, _, err = judge("--queries", "queries.txt", "--candidate", "kb", "--candidate", "kb:hybrid")
     assert (code, "there is nothing to judge" in err) == (2, True)
     assert judge("--queries", "queries.txt", "--metric", "MAP")[0] == 2
+
+
+def test_a_language_model_is_asked_and_what_came_of_it_is_said(judge: Judge) -> None:
+    begin = ("--queries", "queries.txt", "--grades", "1", "--candidate", "kb", "--candidate", "kb:lexical")
+    with endpoint_server(says("Grade: 0")) as server:
+        model = ("--judge-url", server.url, "--judge-model", "toy", "--judge-price", "1")
+        code, out, err = judge(*begin, *model, keys="nyq")
+    assert code == 0
+    assert re.search(r"toy graded \d+ passages; \d+ requests, about [\d,]+ tokens, about \$0\.0\d\.", err + out)
+    assert "people alone ±" in out
+    code, _, err = judge("--judge-model", "toy")
+    assert code == 2
+    assert "--judge-url URL" in err

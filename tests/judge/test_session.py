@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -14,12 +15,21 @@ from pathlib import Path
 import pytest
 
 import gnomon
+from gnomon.answer.llm.endpoint import Endpoint
 from gnomon.core.errors import InvalidInput
 from gnomon.evaluate import load_dataset
 from gnomon.evaluate.run import Run
-from gnomon.judge import JudgingReport, JudgingSession, JudgingSettings, judging_queries
+from gnomon.judge import (
+    JudgingReport,
+    JudgingSession,
+    JudgingSettings,
+    ModelJudge,
+    ModelJudgeSettings,
+    judging_queries,
+)
 from gnomon.judge.answers import FILE
 from gnomon.testing import HashEncoder
+from support.endpoint_server import Asked, endpoint_server, replies
 from support.judged_topics import QUERIES, TOPICS
 
 FEW = {f"q{number}": f"about the {topic}" for number, topic in enumerate(TOPICS[:8])}
@@ -290,3 +300,52 @@ def test_queries_come_from_lines_json_lines_and_folders(tmp_path: Path) -> None:
     (tmp_path / "none.txt").write_text("\n")
     with pytest.raises(InvalidInput, match="no query"):
         judging_queries(tmp_path / "none.txt")
+
+
+def asked(judge_url: str, session: JudgingSession) -> ModelJudge:
+    chat = Endpoint(judge_url, "toy", key="none", retries=0)
+    return ModelJudge(chat, ModelJudgeSettings(threads=1), cache=session.folder / "model-replies.jsonl")
+
+
+def right(request: Asked) -> str:
+    """What a model that knows the answer says."""
+    topic = request.prompt.split("about the ")[-1].split()[0]
+    return f"Grade: {int(f'the {topic} here' in request.prompt)}"
+
+
+def test_a_language_model_predicts_and_is_not_believed(kb: gnomon.Collection, runs: list[str]) -> None:
+    session = opened(kb, runs)
+    with endpoint_server(replies(right)) as server:
+        found = session.ask_model(asked(server.url, session))
+    assert sum(found.grades.values()) == len(FEW)
+    report = session.report()
+    assert report.model == "toy"
+    assert report.verdicts[0].interval == report.verdicts[0].people_interval  # nothing is judged: nothing is known
+    assert report.verdicts[0].outcome == "undecided"
+    report = judge_all(JudgingSession.open(kb, annotator="ann"), most=8)
+    assert report.verdicts[0].difference == pytest.approx(1 - 1 / math.log2(7), abs=0.1)
+    assert "people alone ±" in report.explain()
+
+
+def test_a_language_model_that_is_always_wrong_changes_no_verdict(kb: gnomon.Collection, runs: list[str]) -> None:
+    session = opened(kb, runs)
+    with endpoint_server(replies(lambda request: "Grade: 0" if right(request)[-1] == "1" else "Grade: 1")) as server:
+        session.ask_model(asked(server.url, session))
+    report = judge_all(session)
+    low, high = report.verdicts[0].interval
+    assert report.verdicts[0].outcome == "better"
+    assert low <= 1 - 1 / math.log2(7) <= high
+
+
+def test_a_language_model_is_asked_before_the_first_judgment(kb: gnomon.Collection, runs: list[str]) -> None:
+    session = opened(kb, runs)
+    judge_all(session, most=1)
+    with (
+        endpoint_server(replies(right)) as server,
+        pytest.raises(InvalidInput, match="a language model for a session with 1 judgments"),
+    ):
+        session.ask_model(asked(server.url, session))
+    with pytest.raises(InvalidInput, match="a language model that grades up to 2"):
+        JudgingSession.open(kb, FEW, runs, name="other", settings=JudgingSettings(grades=1)).ask_model(
+            ModelJudge(Endpoint("http://127.0.0.1:1", "toy", key="none"), ModelJudgeSettings(grades=2))
+        )

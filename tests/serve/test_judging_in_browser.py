@@ -53,7 +53,7 @@ def test_passages_are_judged_by_keys_and_taken_back(browser: Any, base: str) -> 
         own.get_by_text("1 judged").wait_for()
         second = own.locator(".judge-task").text_content()
         assert own.evaluate("document.activeElement.textContent") in QUERIES  # read aloud next
-        assert own.get_by_role("status").first.text_content().startswith("Judged: answers it. 1 passage judged.")
+        assert own.get_by_role("status").first.text_content().startswith("Judged: relevant. 1 passage judged.")
         _press(own, "s")
         own.get_by_text("Judged: cannot be told.").wait_for(state="attached")
         _press(own, "u")

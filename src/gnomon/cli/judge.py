@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from gnomon.cli.places import Place
+    from gnomon.core.progress import ProgressCallback
     from gnomon.judge import JudgingReport, JudgingSession, JudgingSettings
 
 INTERRUPTED = 130
@@ -42,6 +44,18 @@ Grades = Annotated[int | None, typer.Option(help="The highest grade: 1 (relevant
 Margin = Annotated[float | None, typer.Option(help="A difference of the mean too small to matter; by default 0.01.")]
 Alpha = Annotated[float | None, typer.Option(help="The error rate of all verdicts together; by default 0.05.")]
 Most = Annotated[int, typer.Option(help="How many queries at most: the most frequent ones.")]
+JudgeUrl = Annotated[
+    str | None,
+    typer.Option(
+        help="A language model that grades all passages before the first judgment: an OpenAI-compatible address, or "
+        "plugin:NAME; the key is OPENAI_API_KEY. It is never believed: people's judgments correct it, and it only "
+        "narrows the intervals.",
+        metavar="URL",
+    ),
+]
+JudgeModel = Annotated[str | None, typer.Option(help="Its model; may be left out where it has just one.")]
+JudgePrice = Annotated[float | None, typer.Option(help="What it costs: USD for a million tokens.")]
+JudgeMaxCost = Annotated[float | None, typer.Option(help="Ask it for no more than so many USD, by an estimate.")]
 Status = Annotated[bool, typer.Option("--status", help="Only say where the session stands.")]
 Beyond = Annotated[bool, typer.Option("--beyond-verdict", help="Go on when the verdicts are reached.")]
 Export = Annotated[
@@ -58,6 +72,7 @@ Export = Annotated[
     epilog=example(
         "gnomon judge kb --queries queries.txt",
         "gnomon judge kb --queries kb --candidate kb:hybrid --candidate kb:dense --session modes",
+        "gnomon judge kb --queries queries.txt --judge-url http://localhost:11434 --judge-model qwen3:8b",
         "gnomon judge kb --status --json",
         "gnomon judge kb --status --export judged",
     )
@@ -74,6 +89,10 @@ def judge(
     margin: Margin = None,
     alpha: Alpha = None,
     most: Most = 500,
+    judge_url: JudgeUrl = None,
+    judge_model: JudgeModel = None,
+    judge_price: JudgePrice = None,
+    judge_max_cost: JudgeMaxCost = None,
     status: Status = False,
     beyond_verdict: Beyond = False,
     export: Export = None,
@@ -82,8 +101,7 @@ def judge(
     """Grade passages, one key each, until it is settled which search is better.
 
     Shown are the passages on whose order the candidates disagree, those first that settle most. The verdict holds
-    however often it is looked at. Every answer is kept as soon as it is given: stop with q or Ctrl-C and go on later,
-    alone or with others at the same time.
+    however often it is looked at. Every answer is kept at once: stop with q or Ctrl-C and go on, alone or with others.
     """
     from gnomon.cli.progress import ProgressBar
     from gnomon.cli.rendering.judging import print_report
@@ -94,14 +112,15 @@ def judge(
     settings = _settings(metric, grades, margin, alpha)
     asked = None if queries is None else judging_queries(queries, most=most)
     with noted() as notes, ProgressBar() as bar, open_collection(collection, create=False, progress=bar.update) as kb:
-        own = JudgingSession.open(
-            kb, asked, candidate, annotator=annotator or _login(), name=session, settings=settings, progress=bar.update
+        begun = partial(JudgingSession.open, kb, asked, candidate, annotator=annotator or _login(), name=session)
+        own = begun(settings=settings, progress=bar.update)
+        notes += _ask_model(
+            own, judge_url, judge_model, price=judge_price, max_cost=judge_max_cost, progress=bar.update
         )
         bar.close()
         console = notes_console() if as_json else data_console()
         interrupted = not status and _ask(own, console, beyond_verdict=beyond_verdict)
-        report = own.report()
-        written = own.export(export) if export is not None else None
+        report, written = own.report(), None if export is None else own.export(export)
     print_notes(notes)
     if as_json:
         print_json({**report.to_json(), "session": str(own.folder), "exported": written, "warnings": notes})
@@ -119,6 +138,29 @@ def _settings(
     given = {"metric": metric, "grades": grades, "margin": margin, "alpha": alpha}
     chosen = {name: value for name, value in given.items() if value is not None}
     return JudgingSettings(**chosen) if chosen else None  # type: ignore[arg-type]
+
+
+def _ask_model(
+    session: JudgingSession,
+    url: str | None,
+    model: str | None,
+    *,
+    price: float | None,
+    max_cost: float | None,
+    progress: ProgressCallback,
+) -> list[str]:
+    """Have a language model grade all passages, where one is named; what came of it."""
+    from gnomon.answer.llm.endpoint import open_chat_model
+    from gnomon.core.errors import InvalidInput
+    from gnomon.judge import ModelJudge, ModelJudgeSettings
+
+    if url is None:
+        if model is not None or price is not None or max_cost is not None:
+            raise InvalidInput("a language model without its address", expected="--judge-url URL beside it")
+        return []
+    settings = ModelJudgeSettings(session.definition.settings.grades, price=price, max_cost=max_cost)
+    judge = ModelJudge(open_chat_model(url, model), settings, cache=session.folder / "model-replies.jsonl")
+    return [session.ask_model(judge, progress=progress).explain()]
 
 
 def _login() -> str:

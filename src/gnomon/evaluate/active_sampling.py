@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from gnomon.evaluate.prediction_powered import calibrated
 from gnomon.evaluate.sequential import Bets, Interval, betting_interval
 
 Vector = Float[np.ndarray, " n"]
@@ -39,14 +40,14 @@ class JudgingPool:
     """The passages on whose place candidates differ.
 
     `query` (n): the number of each one's query. `weights` (pairs, n): what the highest grade adds to the difference of
-    each pair, as a mean over the queries. `ranks` (n): its best rank in any system, from 1. `prior` (n): predicted
-    mean grades from 0 to 1, such as a language model's, None without.
+    each pair, as a mean over the queries. `ranks` (n): its best rank in any system, from 1. `judged` (n): grades
+    by a language model, -1 where it gave none; None without one.
     """
 
     query: Int[np.ndarray, " n"]
     weights: Float[np.ndarray, "pairs n"]
     ranks: Int[np.ndarray, " n"]
-    prior: Vector | None = None
+    judged: Vector | None = None
 
     def __len__(self) -> int:
         """How many passages there are."""
@@ -243,19 +244,20 @@ def predict(
 ) -> tuple[Vector, Vector]:
     """The mean and the standard deviation of each passage's grade, learnt from those judged.
 
-    The mean is a rate that falls with the best rank (or the pool's prior), times a factor for what the query's other
-    judgments were: none, all not relevant, or some relevant. Each rate is smoothed towards the one before it. `flat`:
-    the deviation of a mean that is the same everywhere, and a mean of 0.
+    The mean is a rate that falls with the best rank, times a factor for what the query's other judgments were: none,
+    all not relevant, or some relevant. Each rate is smoothed towards the one before it. A language model's grades shift
+    it as far as people bear them out (`prediction_powered.calibrated`). `flat`: the deviation of a mean that is the
+    same everywhere, and a mean of 0.
     """
     shape = np.full(len(pool), _FIRST_RATE) if flat else _FIRST_RATE / pool.ranks**_FALL
-    shape = shape if pool.prior is None or flat else np.clip(pool.prior, 0.01, 0.99)
     found, total = float(grades[is_judged].sum()), float(shape[is_judged].sum())
     mean = shape * (found + _SMOOTHING * _FIRST_RATE) / (total + _SMOOTHING * _FIRST_RATE)
     if not flat:
-        groups = pool.ranks if pool.prior is None else np.zeros_like(pool.ranks)
-        mean = mean * _factors(groups, is_judged, grades, mean=mean)
+        mean = mean * _factors(pool.ranks, is_judged, grades, mean=mean)
         mean = mean * _factors(_states(pool.query, is_judged, grades), is_judged, grades, mean=mean)
     mean = np.clip(mean, 0.002, 0.98)
+    if pool.judged is not None and not flat:
+        mean = calibrated(mean, pool.judged, looked=is_judged, labels=grades)
     squares = float((grades[is_judged] ** 2).sum()) + _SMOOTHING * _SQUARES
     share = min(1.0, squares / (found + _SMOOTHING))
     variance = np.maximum(mean * share - mean**2, _LEAST_VARIANCE)

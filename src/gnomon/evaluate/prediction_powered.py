@@ -19,13 +19,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from gnomon.core.errors import InvalidInput
 from gnomon.evaluate.significance import Interval, bca_intervals
 from gnomon.kernels.statistics import t_quantile
 
 _RESAMPLES = 2_000
+_SLOPE_SPREAD, _MOST_SHIFT = 2.0, 8.0
+"""Log-odds by which a judge's grade is expected to shift a rate, as a standard deviation; and at most."""
 _HIGHEST_LEVERAGE = 0.9
 """A query that decides more than this about the use of the judge's labels has its share counted as this."""
 
@@ -159,6 +161,36 @@ def prediction_powered(
     people_mean, people_interval, _ = estimate(constant)
     mean, interval, used = estimate(constant, judge)
     return PredictionPowered(mean, interval, people_mean, people_interval, float(used[1]), int(looked.sum()), seen)
+
+
+def calibrated(
+    rates: Float[np.ndarray, " n"],
+    judged: Float[np.ndarray, " n"],
+    *,
+    looked: Bool[np.ndarray, " n"],
+    labels: Float[np.ndarray, " n"],
+) -> Float[np.ndarray, " n"]:
+    """Predicted rates, those of each grade by a judge shifted to what people said of it, for the next judgment.
+
+    `rates` (above 0, below 1) are predictions without the judge, `judged` its grades, of which equal ones count alike.
+    The shift of a grade is an intercept of a logistic regression of `labels` (0 to 1, where people have `looked`) with
+    the rates as its offset, and a normal prior around none. So a judge that is right moves rates to 0 and 1, and one
+    that guesses moves them nowhere: its grades are used only as far as people bear them out.
+
+    >>> looked = np.array([True] * 8)
+    >>> calibrated(np.full(8, 0.5), np.array([1.0, 0] * 4), looked=looked, labels=np.array([1.0, 0] * 4)).round(1)[:2]
+    array([0.9, 0.1])
+    """
+    _, level = np.unique(judged, return_inverse=True)
+    odds, size = np.log(rates / (1 - rates)), int(level.max(initial=0)) + 1
+    low, high = np.full(size, -_MOST_SHIFT), np.full(size, _MOST_SHIFT)
+    of_looked, seen, target = odds[looked], level[looked], labels[looked]
+    for _ in range(25):
+        shift = (low + high) / 2
+        excess = np.bincount(seen, target - 1 / (1 + np.exp(-of_looked - shift[seen])), minlength=size)
+        is_low = excess > shift / _SLOPE_SPREAD**2
+        low, high = np.where(is_low, shift, low), np.where(is_low, high, shift)
+    return np.asarray(1 / (1 + np.exp(-odds - ((low + high) / 2)[level])))
 
 
 def _tuned(

@@ -21,8 +21,8 @@ from typing import Literal
 
 from gnomon.answer.prompt import fresh_nonce, neutralise
 from gnomon.answer.types import ChatModel, Message
-from gnomon.core.errors import GenerationFailed, InvalidInput
-from gnomon.core.files import storage_errors
+from gnomon.core.errors import GenerationFailed, InvalidInput, StorageError
+from gnomon.core.files import storage_errors, write_atomic
 from gnomon.core.progress import Progress, ProgressCallback, no_progress
 
 ReplyKind = Literal["grade", "refused", "malformed"]
@@ -115,6 +115,38 @@ class ModelGrades:
         parts += [f"{count:,} {what}" for what, count in counts.items() if count]
         cost = "" if self.cost is None else f", about ${self.cost:.2f}"
         return f"{', '.join(parts)}; {self.asked:,} requests, about {self.tokens:,} tokens{cost}."
+
+
+_FILE = "model.json"
+
+
+@dataclass(frozen=True)
+class ModelOpinion:
+    """A language model's grades as a session keeps them, by query and document id: a prediction, no judgment."""
+
+    model: str
+    grades: Mapping[tuple[str, str], int]
+
+    def save(self, folder: Path) -> None:
+        """Write it into the session's folder. Raises StorageError."""
+        rows = [[query, document, grade] for (query, document), grade in self.grades.items()]
+        with storage_errors(folder):
+            write_atomic(folder / _FILE, json.dumps({"model": self.model, "grades": rows}, ensure_ascii=False))
+
+    @classmethod
+    def load(cls, folder: Path) -> ModelOpinion | None:
+        """The one of a session's folder, None where no model was asked. Raises StorageError where it is damaged."""
+        try:
+            found = json.loads((folder / _FILE).read_text(encoding="utf-8"))
+            return cls(found["model"], {(query, document): int(grade) for query, document, grade in found["grades"]})
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise StorageError(
+                f"{folder / _FILE} is damaged: {error}",
+                expected="the language model's grades as they were written",
+                hint="begin another session with --session NAME; the answers in that folder stay",
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,15 +127,15 @@ def pool_items(runs: Sequence[Run], queries: Sequence[str], settings: JudgingSet
 
 
 def sampling_pool(
-    items: Sequence[PoolItem], queries: Sequence[str], prior: Sequence[float] | None = None
+    items: Sequence[PoolItem], queries: Sequence[str], judged: Mapping[tuple[str, str], int] | None = None
 ) -> JudgingPool:
-    """The pool as arrays. `prior`: predicted mean grades from 0 to 1, an item each."""
+    """The pool as arrays. `judged`: grades by a language model, by query and document id."""
     number = {query: at for at, query in enumerate(queries)}
     return JudgingPool(
         np.array([number[item.query_id] for item in items], dtype=np.int64),
         np.array([item.weights for item in items], dtype=np.float64).T,
         np.array([item.rank for item in items], dtype=np.int64),
-        None if prior is None else np.asarray(prior, dtype=np.float64),
+        None if judged is None else np.array([float(judged.get((i.query_id, i.document), -1)) for i in items]),
     )
 
 

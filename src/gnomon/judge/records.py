@@ -111,7 +111,8 @@ class PairVerdict:
     `difference` is the estimate by inverse propensity and `interval` a confidence sequence at 1 - alpha / (number of
     candidates): it holds at all times together, so it may be looked at after every judgment. Both are about these
     queries, as if every passage had been judged. `needed` is about how many more judgments a verdict takes, None where
-    nothing is known yet, 0 where it is reached.
+    nothing is known yet, 0 where it is reached. Where a language model was asked, `interval` uses its grades, corrected
+    by the people's, and `people_interval` is that of the same judgments without it.
     """
 
     baseline: str
@@ -120,11 +121,15 @@ class PairVerdict:
     difference: float
     interval: tuple[float, float]
     needed: int | None = None
+    people_interval: tuple[float, float] | None = None
 
     def explain(self) -> str:
         """The verdict in one sentence."""
         low, high = self.interval
         seen = f"{self.difference:+.3f}, interval {low:+.3f} to {high:+.3f}"
+        if self.people_interval is not None:
+            alone = (self.people_interval[1] - self.people_interval[0]) / 2
+            seen += f"; people alone ±{alone:.3f}, with the judge ±{(high - low) / 2:.3f}"
         if self.outcome == "undecided":
             more = "" if self.needed is None else f"; it needs about {self.needed:,} more judgments"
             return f"{self.candidate} against {self.baseline} is undecided ({seen}){more}."
@@ -139,7 +144,8 @@ class JudgingReport:
 
     `judged` passages of `pool` have a grade, `relevant` of them 1 or more; `skipped` count as not relevant. `agreement`
     has a row for each measure of how judgments of the same passage agree. `notes` say what readers should know, such
-    as documents deleted since. `needed` is about how many more judgments the verdicts take (0: none).
+    as documents deleted since. `needed` is about how many more judgments the verdicts take (0: none). `model` is
+    the language model whose grades predict what is not judged.
     """
 
     metric: str
@@ -151,6 +157,7 @@ class JudgingReport:
     relevant: int
     skipped: int = 0
     needed: int | None = None
+    model: str | None = None
     annotators: Mapping[str, int] = field(default_factory=dict)
     agreement: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[str, ...] = ()

@@ -27,7 +27,9 @@ def pair_verdicts(state: State) -> tuple[PairVerdict, ...]:
         outcome = cast("Outcome", verdict_of(estimate.interval, margin=settings.margin))
         outcome = "undecided" if is_one_sided else outcome
         needed = state.sample.needed(pair, estimate, margin=settings.margin) if outcome == "undecided" else 0
-        verdicts.append(PairVerdict(names[0], name, outcome, estimate.difference, estimate.interval, needed))
+        alone = None if state.opinion is None else state.people_alone.estimate(pair, alpha=alpha).interval
+        found = PairVerdict(names[0], name, outcome, estimate.difference, estimate.interval, needed, alone)
+        verdicts.append(found)
     return tuple(verdicts)
 
 

@@ -17,11 +17,12 @@ from gnomon.collection.collection import Collection
 from gnomon.collection.search import highlights
 from gnomon.core.documents import Document
 from gnomon.core.errors import InvalidInput
-from gnomon.core.progress import ProgressCallback, no_progress
+from gnomon.core.progress import Progress, ProgressCallback, no_progress
 from gnomon.evaluate.active_sampling import Draw
 from gnomon.judge.answers import Answer, AnswerFile, Kind, withdrawn
 from gnomon.judge.begin import begin, session_folder
 from gnomon.judge.export import export_judgments
+from gnomon.judge.model_judge import Asked, ModelGrades, ModelJudge, ModelOpinion
 from gnomon.judge.records import JudgedPassage, JudgingReport, JudgingSettings, JudgingTask
 from gnomon.judge.report import Sentences, changed_documents, needed_in_all, pair_verdicts
 from gnomon.judge.state import Definition, State
@@ -58,7 +59,11 @@ class JudgingSession:
 
     def __init__(self, kb: Collection, definition: Definition, folder: Path, *, annotator: str) -> None:
         self._kb, self.definition, self.folder, self.annotator = kb, definition, folder, annotator
-        self._file, self._state, self._lock = AnswerFile(folder), State(definition), threading.RLock()
+        self._file, self._state, self._lock = (
+            AnswerFile(folder),
+            State(definition, ModelOpinion.load(folder)),
+            threading.RLock(),
+        )
         self._asked: _Asked | None = None
 
     @classmethod
@@ -150,10 +155,54 @@ class JudgingSession:
                 relevant=sum(bool(answer.grade) for answer in graded.values()),
                 skipped=state.skipped,
                 needed=needed_in_all(state, verdicts),
+                model=None if state.opinion is None else state.opinion.model,
                 annotators=dict(Counter(answer.by for answer in graded.values())),
                 agreement=tuple(sentences.agreement_rows()),
                 notes=(*self.definition.notes, *sentences.notes()),
             )
+
+    def ask_model(self, judge: ModelJudge, *, progress: ProgressCallback = no_progress) -> ModelGrades:
+        """Have a language model grade all passages: predictions, which the people's judgments correct.
+
+        Replies are kept, so that one that broke off goes on. Raises InvalidInput where people have judged already (the
+        choice of a judge after results were seen would spoil the intervals) and for another highest grade than the
+        session's, GenerationFailed, StorageError.
+        """
+        with self._lock:
+            self._sync()
+            if self._state.given and self._state.opinion is None:
+                raise InvalidInput(
+                    f"a language model for a session with {len(self._state.given):,} judgments",
+                    expected="one asked before the first judgment, so that no result decides whether it is used",
+                    hint="begin another session with --session NAME",
+                )
+            if judge.settings.grades != self.definition.settings.grades:
+                raise InvalidInput(
+                    f"a language model that grades up to {judge.settings.grades}",
+                    expected=f"the highest grade of the session: {self.definition.settings.grades}",
+                )
+            if self._state.given:  # it has been asked
+                return ModelGrades(judge.name, self._state.opinion.grades if self._state.opinion else {})
+            found = judge.grade(self._to_ask(progress), progress=progress)
+            opinion = ModelOpinion(found.model, found.grades)
+            opinion.save(self.folder)
+            self._state, self._asked = State(self.definition, opinion), None
+            return found
+
+    def _to_ask(self, progress: ProgressCallback) -> list[Asked]:
+        items, queries, found = self.definition.items, self.definition.queries, []
+        for done, item in enumerate(items, 1):
+            document = self._kb.get(item.document)
+            if document is not None:
+                query = queries[item.query_id]
+                found.append(Asked(item.query_id, item.document, query, self._passage(query, document)))
+            progress(Progress("choosing passages", done, len(items), "passages"))
+        return found
+
+    def _passage(self, query: str, document: Document) -> str:
+        """The passage of a document that fits a query best."""
+        hits = self._kb.search(query, k=1, by="document", where={"id": document.id})
+        return hits[0].text if hits else document.text
 
     def judgments(self) -> tuple[JudgedPassage, ...]:
         """The judgments that count, of all annotators, in the order in which the passages were first judged."""
@@ -251,8 +300,7 @@ class JudgingSession:
     def _task(self, choice: _Choice, document: Document) -> JudgingTask:
         query_id, state = choice.key[0], self._state
         query = self.definition.queries[query_id]
-        hits = self._kb.search(query, k=1, by="document", where={"id": document.id})
-        text = hits[0].text if hits else document.text
+        text = self._passage(query, document)
         return JudgingTask(
             choice.task,
             query_id,

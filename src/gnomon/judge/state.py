@@ -13,6 +13,7 @@ from gnomon.core.serialize import from_plain, to_plain
 from gnomon.evaluate.active_sampling import ActiveSample
 from gnomon.evaluate.agreement import Agreement, agreement
 from gnomon.judge.answers import Answer
+from gnomon.judge.model_judge import ModelOpinion
 from gnomon.judge.pool import Candidates, PoolItem, sampling_pool
 from gnomon.judge.records import JudgingSettings
 
@@ -52,11 +53,13 @@ class Definition:
 class State:
     """The answers so far. `given` are the latest answers by task, in the order of the tasks' first answers.
 
-    `withdrawn` are tasks whose answer was taken back, by annotator, the latest last; `history` the tasks that each
-    annotator has answered; `entries` how many lines each has written.
+    `opinion` is what a language model said: `sample` predicts by it, `people_alone` does not. `withdrawn` are tasks
+    whose answer was taken back, by annotator, the latest last; `history` the tasks that each annotator has answered;
+    `entries` how many lines each has written.
     """
 
     definition: Definition
+    opinion: ModelOpinion | None = None
     given: dict[str, Answer] = field(default_factory=dict)
     withdrawn: dict[str, list[str]] = field(default_factory=dict)
     history: dict[str, list[str]] = field(default_factory=dict)
@@ -65,8 +68,14 @@ class State:
     def __post_init__(self) -> None:
         items = self.definition.items
         self.number = {(item.query_id, item.document): at for at, item in enumerate(items)}
-        self._pool = sampling_pool(items, list(self.definition.queries))
-        self.sample = ActiveSample(self._pool)
+        queries = list(self.definition.queries)
+        self._pool = sampling_pool(items, queries)
+        self._predicted = self._pool if self.opinion is None else sampling_pool(items, queries, self.opinion.grades)
+        self._begin()
+
+    def _begin(self) -> None:
+        self.sample = ActiveSample(self._predicted)
+        self.people_alone = self.sample if self.opinion is None else ActiveSample(self._pool)
 
     def take(self, answers: Iterable[Answer]) -> None:
         """Take in further answers, in the order of the file."""
@@ -74,7 +83,7 @@ class State:
         for answer in answers:
             is_new &= self._take(answer)
         if not is_new:  # an answer was changed: all that follows from it is computed again
-            self.sample = ActiveSample(self._pool)
+            self._begin()
             for answer in self.judgments():
                 self._add(answer)
 
@@ -107,6 +116,8 @@ class State:
             draw = replace(answer.draw, seen=min(answer.draw.seen, len(self.sample.items)))
             grade = (answer.grade or 0) / self.definition.settings.grades
             self.sample.add(self.number[answer.key], grade, draw)
+            if self.people_alone is not self.sample:
+                self.people_alone.add(self.number[answer.key], grade, draw)
 
     def judgments(self) -> Iterator[Answer]:
         """The answers to drawn passages, withdrawn and skipped ones (grade None) too."""

@@ -333,6 +333,8 @@ export interface SystemVerdict {
   difference: number;
   interval: [number, number];
   needed: number | null;
+  /** That of the same judgments without the language model's grades; null where none was asked. */
+  people_interval: [number, number] | null;
 }
 
 export interface JudgingReport {
@@ -348,6 +350,8 @@ export interface JudgingReport {
   annotators: Record<string, number>;
   notes: string[];
   decided: boolean;
+  /** The language model whose grades predict what is not judged. */
+  model: string | null;
 }
 
 export interface JudgingState {

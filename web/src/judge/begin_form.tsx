@@ -65,7 +65,7 @@ export function BeginForm({ collection, annotator, call, show }: BeginProps) {
         label="Grades"
         choices={[
           { value: "1", name: "relevant or not" },
-          { value: "2", name: "three grades", title: "Not relevant, answers a part, answers it" },
+          { value: "2", name: "three grades", title: "Not relevant, somewhat, relevant" },
         ]}
         value={grades}
         choose={setGrades}

@@ -24,6 +24,8 @@ export function Verdicts({ report }: { report: JudgingReport }) {
             <p class="small soft">
               {report.metric} {signed(verdict.difference, 3)} ({signed(verdict.interval[0], 3)} to {signed(verdict.interval[1], 3)})
               {verdict.outcome === "undecided" && verdict.needed !== null && `, about ${count(verdict.needed)} more judgments`}
+              {verdict.people_interval &&
+                `; people alone ±${half(verdict.people_interval)}, with ${report.model} ±${half(verdict.interval)}`}
             </p>
           </li>
         ))}
@@ -35,6 +37,10 @@ export function Verdicts({ report }: { report: JudgingReport }) {
       ))}
     </section>
   );
+}
+
+function half([low, high]: readonly [number, number]): string {
+  return ((high - low) / 2).toFixed(3);
 }
 
 const [WIDTH, HEIGHT] = [300, 26];

@@ -73,6 +73,9 @@ class SystemVerdict(BaseModel):
     difference: float
     interval: tuple[float, float]
     needed: int | None
+    people_interval: tuple[float, float] | None = Field(
+        description="The interval of the same judgments without the language model's grades, where one was asked."
+    )
 
 
 class JudgingSummary(BaseModel):
@@ -87,6 +90,7 @@ class JudgingSummary(BaseModel):
     relevant: int
     skipped: int
     needed: int | None
+    model: str | None = Field(description="The language model whose grades predict what is not judged.")
     annotators: dict[str, int] = Field(description="Judgments that count, by annotator.")
     agreement: list[dict[str, Any]]
     notes: list[str]
