@@ -11,7 +11,7 @@ EXIT_CODES = """[dim]Exit codes[/dim]
     0  done
     1  index: nothing indexed, or with --strict not everything
        eval, compare: less than --expect or --require asks for
-       ask: not in these documents; migrate: not switched
+       ask: not in these documents; migrate: not switched; adapt: declined
        doctor, monitor: a finding
     2  wrong input: an option, a path, a text, a model
     3  the surroundings: disk, permissions, a lock, the network
@@ -24,7 +24,7 @@ PANELS = {
     "Map and files": ("map", "export", "import"),
     "Serve": ("serve", "mcp", "keys"),
     "Evaluate": ("eval", "compare", "judge", "clicks"),
-    "Versions and migration": ("versions", "plan", "migrate", "adapter", "switch", "rollback"),
+    "Versions and migration": ("versions", "plan", "migrate", "adapt", "adapter", "switch", "rollback"),
     "Health": ("doctor", "monitor"),
     "Models and training": ("models", "encode", "train", "mine", "words", "export-onnx"),
 }

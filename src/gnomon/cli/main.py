@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import typer
 
 from gnomon.cli import (  # noqa: F401 - each registers its commands on the app
+    adapt,
     adapter,
     ask,
     clicks,

@@ -100,7 +100,7 @@ def load_judgments(kb: Collection, settings: GateSettings, dataset: DataSet | No
         for query in dataset.judged
         if any(grade > 0 for grade in dataset.relevant[query].values())
     }
-    _require_same_corpus(dataset, documents, relevant)
+    require_same_corpus(dataset, documents, relevant)
     if len(relevant) < MIN_QUERIES:
         raise InvalidInput(
             f"{dataset.name!r} has {len(relevant)} queries with a relevant document: too few for a gate",
@@ -122,9 +122,10 @@ def _require_no_options(settings: GateSettings) -> None:
         )
 
 
-def _require_same_corpus(
+def require_same_corpus(
     dataset: DataSet, documents: frozenset[str], relevant: Mapping[str, Mapping[str, int]]
 ) -> None:
+    """Raise InvalidInput where none of the judged documents is among the collection's."""
     judged = {document for grades in relevant.values() for document in grades}
     if judged and judged.isdisjoint(documents):
         raise InvalidInput(
