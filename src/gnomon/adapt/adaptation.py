@@ -57,7 +57,7 @@ def adapt(
         return AdaptReport(
             "declined", declined.message, kb.internals.address, kb.version.name, "", 0, settings.metric, 0.0
         )
-    run = _Adaptation(kb, checked, settings, known if settings.learn else (), progress)
+    run = _Adaptation(kb, checked, settings=settings, learners=known if settings.learn else (), progress=progress)
     report = replace(run.run(), seconds=time.perf_counter() - started)
     return write_report(report, kb.internals.folder / FOLDER)
 
@@ -69,6 +69,7 @@ class _Adaptation:
         self,
         kb: Collection,
         checked: CheckedJudgments,
+        *,
         settings: AdaptSettings,
         learners: Sequence[Learner],
         progress: ProgressCallback,
@@ -104,8 +105,8 @@ class _Adaptation:
             why = f"nothing to gain: every judged query has the {self._metric} of a perfect order already"
             return replace(report, why=f"Declined: {why}.", notes=tuple(self._notes))
         tried = [*self._given(), *self._learnt()]
-        estimates = assess(baseline, tried)
-        chosen = choose(estimates, confidence=self._settings.confidence)
+        estimates = assess(baseline, tried, confidence=self._settings.confidence)
+        chosen = choose(estimates)
         after = expected_of_choosing(baseline, tried, self._tests.folds, confidence=self._settings.confidence)
         moved = np.array([after[query] - baseline[query] for query in baseline])
         interval, *_ = mean_intervals(moved[:, None], limits=(-1.0, 1.0))
@@ -120,7 +121,8 @@ class _Adaptation:
         if chosen is None:
             return replace(report, why=_declined(report, baseline, tried))
         own = next(one for one in tried if one.candidate is chosen.candidate)
-        return self._offered(replace(report, chosen=chosen), baseline, own)
+        why = _shown(report, chosen)
+        return self._offered(replace(report, chosen=chosen, why=why), baseline, own)
 
     def _given(self) -> Iterator[Tried]:
         """The candidates that learn nothing, in the order of what they cost."""
@@ -177,18 +179,16 @@ class _Adaptation:
         changes = PairedValues(report.metric, baseline, own.values).changes
         report = replace(report, changes=changes, texts=self._checked.judged.texts)
         if self._settings.dry_run:
-            return replace(report, outcome="chosen", why=_shown(report) + " Nothing was built: it is a dry run.")
+            return replace(report, outcome="chosen", why=f"{report.why} Nothing was built: it is a dry run.")
         learner, candidate = self._learners.get(own.candidate.name), own.candidate
         if learner is not None:
             place = self._folder / f"{learner.family}-{time.strftime('%Y%m%dT%H%M%S')}"
             place.mkdir(parents=True)
             candidate = learner.fit(self._kb, self._checked.judged, place, progress=self._progress)
-        return offer(self._kb, candidate, replace(report, why=_shown(report)), self._settings, progress=self._progress)
+        return offer(self._kb, candidate, report, switch=self._settings.switch, progress=self._progress)
 
 
-def _shown(report: AdaptReport) -> str:
-    one = report.chosen
-    assert one is not None
+def _shown(report: AdaptReport, one: Estimate) -> str:
     low, high = one.interval
     return (
         f"{one.candidate.name}: {report.metric} {one.mean:.4f} against {report.mean_baseline:.4f} of {report.baseline} "

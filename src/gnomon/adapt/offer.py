@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from gnomon.adapt.candidates import Candidate
-from gnomon.adapt.settings import AdaptReport, AdaptSettings
+from gnomon.adapt.settings import AdaptReport
 from gnomon.collection.collection import Collection
 from gnomon.core.progress import Progress, ProgressCallback
 from gnomon.migrate.change import Change
@@ -26,8 +26,8 @@ def offer(
     kb: Collection,
     candidate: Candidate,
     report: AdaptReport,
-    settings: AdaptSettings,
     *,
+    switch: bool,
     progress: ProgressCallback,
 ) -> AdaptReport:
     """Build the candidate as a version through the gate, which checks it for breakage.
@@ -44,7 +44,7 @@ def offer(
         why = f"Declined: {candidate.name} was shown to be better, but the version is not usable: {built.why}"
         return replace(report, outcome="declined", why=why)
     report = replace(report, outcome="ready", version=built.version, **_costs(kb, built.version))
-    if settings.switch:
+    if switch:
         kb.versions.switch(built.version, why="adapt")
         report = replace(report, outcome="switched")
     return report

@@ -18,9 +18,9 @@ from gnomon.collection.catalog import queries, spaces, vector_cache
 from gnomon.collection.collection import Collection
 from gnomon.collection.evaluation import GROUP_DEPTH, CachedEncoder, ChunkOwners, ranked_results
 from gnomon.collection.search import FurtherSpace, build_retriever
+from gnomon.collection.serving.encoders import resolve_models
 from gnomon.collection.serving.reranker import LazyReranker
 from gnomon.collection.serving.shared_space import SharedSpaceEncoder
-from gnomon.collection.serving.snapshot import resolve_models
 from gnomon.collection.settings import RetrievalSettings
 from gnomon.core.batching import in_blocks
 from gnomon.core.contracts import Array, DelegatingEncoder, Encoder, Retriever, Role, VectorSearch

@@ -38,7 +38,7 @@ class Option:
 
 
 def options(live: RetrievalSettings, *, models: Sequence[str] = (), dims: Sequence[int] = ()) -> tuple[Option, ...]:
-    """All candidates that differ from the live search settings; `models` are tried as second spaces, `dims` as prefixes."""
+    """All candidates that differ from the live settings; `models` are tried as second spaces, `dims` as prefixes."""
     found = [*_fusion(live), *_feedback(live), *_prefixes(dims)]
     beside = {one.model for one in live.spaces}
     for model in models:
@@ -63,10 +63,10 @@ def second_model(own: str) -> tuple[str | None, str]:
 def _fusion(live: RetrievalSettings) -> list[Option]:
     """Words weigh less, not at all, more, or alone; and ranks in place of scores."""
     return [
-        _option("meaning only", "fusion", _no_words(live), mean=-0.045, sd=0.05),
+        _option("meaning only", "fusion", _no_words(live), mean=-0.05, sd=0.06),
         _option("words only", "fusion", {"mode": "lexical"}, mean=-0.06, sd=0.05),
         _option("words weigh 0.3", "fusion", _weights(live, 0.3), mean=-0.01, sd=0.02),
-        _option("words weigh 0.7", "fusion", _weights(live, 0.7), mean=-0.02, sd=0.02),
+        _option("words weigh 0.7", "fusion", _weights(live, 0.7), mean=-0.015, sd=0.02),
         _option("ranks fused, not scores", "fusion", {"fuse.fusion": "rrf"}, mean=-0.01, sd=0.01),
     ]
 
@@ -90,12 +90,15 @@ def _two_spaces(live: RetrievalSettings, model: str) -> list[Option]:
     added = change_retrieval(live, {"spaces": plain})
     with_model: dict[str, Any] = {"spaces": plain, "mode": "hybrid"}
     return [
-        _option(f"two spaces ({model})", "spaces", {**with_model, **_weights(added, 0.4)}, mean=0.02, sd=0.018),
+        Option(
+            Candidate(f"two spaces ({model})", "spaces", {**with_model, **_weights(added, 0.4)}),
+            Prior(0.018, 0.015, is_first=True),
+        ),
         _option(
             f"two spaces ({model}), words weigh 0.2",
             "spaces",
             {**with_model, **_weights(added, 0.2)},
-            mean=0.01,
+            mean=0.005,
             sd=0.03,
         ),
         _option(
@@ -103,14 +106,14 @@ def _two_spaces(live: RetrievalSettings, model: str) -> list[Option]:
             "spaces",
             {**with_model, **_weights(added, 0.0)},
             mean=-0.02,
-            sd=0.05,
+            sd=0.06,
         ),
         _option(
             f"two spaces ({model}) and neighbours",
             "spaces",
             {**with_model, **_weights(added, 0.4), "neighbours": {"weight": 0.3}},
-            mean=0.02,
-            sd=0.02,
+            mean=0.018,
+            sd=0.015,
         ),
     ]
 

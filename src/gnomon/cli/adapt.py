@@ -68,9 +68,12 @@ def adapt(
 
     further = None if models is None else tuple(name for name in models if name)
     settings = AdaptSettings(metric, split, further, learn, confidence, max_minutes, dry_run, switch, seed)
-    with noted() as notes, ProgressBar(show_stages=True) as bar:
-        with gnomon.open(collection, create=False, progress=bar.update) as kb:
-            report = gnomon.adapt.adapt(kb, judgments, settings, progress=bar.update)
+    with (
+        noted() as notes,
+        ProgressBar(show_stages=True) as bar,
+        gnomon.open(collection, create=False, progress=bar.update) as kb,
+    ):
+        report = gnomon.adapt.adapt(kb, judgments, settings, progress=bar.update)
     if as_json:
         print_json({**report.to_json(), "warnings": notes})
     else:
