@@ -153,8 +153,8 @@ class _Adaptation:
 
     def _embed(self, option: Option) -> None:
         """The vectors of a second space, within the time there is."""
-        for model in option.candidate.changes.get("spaces", ()):
-            self._search.embed(model, progress=self._progress, require=self._deadline.require)
+        for space in option.candidate.changes.get("spaces", ()):
+            self._search.embed(space["model"], progress=self._progress, require=self._deadline.require)
 
     def _learnt(self) -> Iterator[Tried]:
         """The candidates that are learnt, each tried on queries it has not seen."""

@@ -113,7 +113,9 @@ def assess(
 def _opened(columns: Array, tried: Sequence[Tried]) -> set[str]:
     """The families whose first hypothesis is shown."""
     firsts = [at for at, one in enumerate(tried) if one.prior.is_first]
-    return {tried[at].candidate.family for at in firsts if max_t(columns[:, [at]]).p_greater[0] <= FIRST_LEVEL / len(firsts)}
+    return {
+        tried[at].candidate.family for at in firsts if max_t(columns[:, [at]]).p_greater[0] <= FIRST_LEVEL / len(firsts)
+    }
 
 
 def differences(baseline: Mapping[str, float], tried: Sequence[Tried]) -> Array:

@@ -14,9 +14,11 @@ from gnomon.adapt.candidates import Candidate, Family
 from gnomon.adapt.decision import Prior
 from gnomon.collection.settings import RetrievalSettings
 from gnomon.core.errors import InvalidInput
+from gnomon.core.serialize import to_plain
 from gnomon.encode.availability import availability
 from gnomon.encode.cards import card_for
-from gnomon.migrate.change import change_retrieval
+from gnomon.migrate.change import add_spaces, change_retrieval
+from gnomon.retrieve.spaces import SpaceSettings
 
 SECOND_MODELS = ("gte-small", "all-MiniLM-L6-v2", "bge-small-en-v1.5", "e5-small-v2")
 """Small models of different families: the first that is on this machine and is not the collection's own is tried."""
@@ -86,9 +88,8 @@ def _prefixes(dims: Sequence[int]) -> list[Option]:
 
 
 def _two_spaces(live: RetrievalSettings, model: str) -> list[Option]:
-    plain = [*(one.model for one in live.spaces), model]
-    added = change_retrieval(live, {"spaces": plain})
-    with_model: dict[str, Any] = {"spaces": plain, "mode": "hybrid"}
+    added = add_spaces(live, [SpaceSettings(model)])
+    with_model: dict[str, Any] = {"spaces": [to_plain(one) for one in added.spaces], "mode": "hybrid"}
     return [
         Option(
             Candidate(f"two spaces ({model})", "spaces", {**with_model, **_weights(added, 0.4)}),
