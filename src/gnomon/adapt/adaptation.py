@@ -50,7 +50,7 @@ def adapt(
     Raises InvalidInput for judgments that cannot be used, and CollectionBusy while a migration runs.
     """
     settings, started = settings or AdaptSettings(), time.perf_counter()
-    known = known_learners() if learners is None else tuple(learners)
+    known = known_learners(settings.reranker, max_cost=settings.max_cost) if learners is None else tuple(learners)
     try:
         checked = checked_judgments(kb, judgments, split=settings.split)
     except NothingToLearn as declined:

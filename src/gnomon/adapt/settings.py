@@ -22,7 +22,8 @@ class AdaptSettings:
     """What is tried, and when it counts.
 
     `models` are second models to try, each in a space of its own (None: a small one that is on this machine); `learn`
-    whether candidates are learnt from the judgments. `confidence` is the chance of being better that a candidate
+    whether candidates are learnt from the judgments; `reranker` is a provider's, tried for at most `max_cost` USD.
+    `confidence` is the chance of being better that a candidate
     needs. After `max_minutes` nothing more is tried. `dry_run` builds no version; `switch` makes a version that was
     built the live one. Raises InvalidInput for numbers out of range and for an unknown metric.
     """
@@ -31,6 +32,8 @@ class AdaptSettings:
     split: str | None = None
     models: tuple[str, ...] | None = None
     learn: bool = True
+    reranker: str | None = None
+    max_cost: float | None = None
     confidence: float = CONFIDENCE
     max_minutes: float = 15.0
     dry_run: bool = False

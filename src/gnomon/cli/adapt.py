@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gnomon.cli.app import Json, app, example
+from gnomon.cli.index import MaxCost
 from gnomon.cli.versions import Folder
 
 if TYPE_CHECKING:
@@ -49,6 +50,10 @@ def adapt(
     learn: Annotated[
         bool, typer.Option("--learn/--no-learn", help="Try what is learnt from the judgments too.")
     ] = True,
+    reranker: Annotated[
+        str | None, typer.Option(help="A provider's reranker to try, such as cohere:rerank-v3.5.", metavar="MODEL")
+    ] = None,
+    max_cost: MaxCost = None,
     confidence: Annotated[float, typer.Option(help="The chance of being better that a candidate needs.")] = 0.95,
     max_minutes: Annotated[float, typer.Option(help="After so many minutes nothing more is tried.")] = 15.0,
     seed: Annotated[int, typer.Option(help="Decides which queries are in which fold.")] = 0,
@@ -67,7 +72,19 @@ def adapt(
     from gnomon.cli.terminal import data_console, noted, print_json, print_notes
 
     further = None if models is None else tuple(name for name in models if name)
-    settings = AdaptSettings(metric, split, further, learn, confidence, max_minutes, dry_run, switch, seed)
+    settings = AdaptSettings(
+        metric=metric,
+        split=split,
+        models=further,
+        learn=learn,
+        reranker=reranker,
+        max_cost=max_cost,
+        confidence=confidence,
+        max_minutes=max_minutes,
+        dry_run=dry_run,
+        switch=switch,
+        seed=seed,
+    )
     with (
         noted() as notes,
         ProgressBar(show_stages=True) as bar,

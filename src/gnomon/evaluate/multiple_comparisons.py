@@ -62,18 +62,18 @@ def max_t(differences: Float[np.ndarray, "queries columns"], *, alpha: float = 0
 def _as_far(drawn: Float[np.ndarray, " flips"], own: Float[np.ndarray, " columns"]) -> Float[np.ndarray, " columns"]:
     """The share of flips that reach as far, never 0; 1 for what does not reach anywhere."""
     p_values = (1 + (drawn[:, None] >= own - _ROUNDING).sum(axis=0)) / (len(drawn) + 1)
-    return np.where(own > 0, p_values, 1.0)
+    return np.asarray(np.where(own > 0, p_values, 1.0))
 
 
 def _errors(
     means: Float[np.ndarray, "*rows columns"], squares: Float[np.ndarray, " columns"], n: int
 ) -> Float[np.ndarray, "*rows columns"]:
     """Standard errors of means: squares stay the same whatever the signs."""
-    return np.sqrt(np.maximum(squares - means**2, 0.0) / (n - 1))
+    return np.asarray(np.sqrt(np.maximum(squares - means**2, 0.0) / (n - 1)))
 
 
 def _t(
     means: Float[np.ndarray, "*rows columns"], errors: Float[np.ndarray, "*rows columns"]
 ) -> Float[np.ndarray, "*rows columns"]:
     """t; 0 where there is no difference, and very large where all differences are the same."""
-    return np.where(np.abs(means) > _ROUNDING, means / np.maximum(errors, _ROUNDING), 0.0)
+    return np.asarray(np.where(np.abs(means) > _ROUNDING, means / np.maximum(errors, _ROUNDING), 0.0))
