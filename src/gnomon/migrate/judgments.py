@@ -122,9 +122,7 @@ def _require_no_options(settings: GateSettings) -> None:
         )
 
 
-def require_same_corpus(
-    dataset: DataSet, documents: frozenset[str], relevant: Mapping[str, Mapping[str, int]]
-) -> None:
+def require_same_corpus(dataset: DataSet, documents: frozenset[str], relevant: Mapping[str, Mapping[str, int]]) -> None:
     """Raise InvalidInput where none of the judged documents is among the collection's."""
     judged = {document for grades in relevant.values() for document in grades}
     if judged and judged.isdisjoint(documents):
